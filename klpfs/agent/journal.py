@@ -1,0 +1,156 @@
+"""The journal's text: from and to the record that wire.py describes. No I/O here but `load`.
+
+Lines `key words...`; a word has its blanks, control characters, non-ASCII bytes and '%' as %XX, the empty word is '%'. param, uses and
+fingerprint lines belong to the patch, module or change above them. The last line says that the file is whole.
+
+    klpfs 1
+    seq 12
+    patch N SHA256 NAME
+    fingerprint OBJECT FUNCTION POSITION HASH
+    param NAME TEXT
+    module SHA256 LIVEPATCH FORCED NAME PATH
+    uses NAME
+    change N SHA256 LIVEPATCH REPLACE PID NAME PATH
+    transition N DIR TURN STEP REPLACE FORCED PATCH
+    end
+"""
+from errno import EIO, ENOENT
+from posix import O_CLOEXEC, O_RDONLY, close, open as _open, read
+
+LARGEST = 16 << 20          # bytes of a journal
+
+_PLAIN = frozenset(range(0x21, 0x7F)) - {0x25}
+_HEX = "0123456789ABCDEFabcdef"
+
+
+def idle(seq=0):
+    """The record of a service without patches, modules and operations."""
+    return {"seq": seq, "patches": [], "modules": [], "change": None, "transition": None}
+
+
+def _word(text):
+    data = text.encode("utf-8", "surrogateescape")
+    return "".join([chr(b) if b in _PLAIN else "%%%02X" % b for b in data]) or "%"
+
+
+def _unword(word):
+    if word == "%":
+        return ""
+    if "%" not in word:
+        return word
+    first, *rest = word.split("%")
+    data = [first.encode("ascii")]
+    for part in rest:
+        if len(part) < 2 or part[0] not in _HEX or part[1] not in _HEX:
+            raise ValueError("a bad escape")
+        data.append(bytes((int(part[:2], 16),)) + part[2:].encode("ascii"))
+    return b"".join(data).decode("utf-8", "surrogateescape")
+
+
+def dump(record):
+    """The journal's bytes for `record`."""
+    out = ["klpfs 1", "seq %d" % record["seq"]]
+
+    def params(entry):
+        for name, value in entry["params"].items():
+            out.append("param %s %s" % (_word(name), _word(value)))
+    for p in record["patches"]:
+        out.append("patch %d %s %s" % (p["n"], _word(p["sha256"]), _word(p["name"])))
+        for obj, func, position, fp in p["fingerprints"]:
+            out.append("fingerprint %s %s %d %s" % (_word(obj), _word(func), position, _word(fp)))
+        params(p)
+    for m in record["modules"]:
+        out.append("module %s %d %d %s %s" % (_word(m["sha256"]), m["livepatch"], m["forced"], _word(m["name"]), _word(m["path"])))
+        params(m)
+        for name in m["uses"]:
+            out.append("uses %s" % _word(name))
+    c = record["change"]
+    if c:
+        out.append("change %d %s %d %d %d %s %s" % (c["n"], _word(c["sha256"]), c["livepatch"], c["replace"], c["pid"],
+                                                    _word(c["name"]), _word(c["path"])))
+        params(c)
+    t = record["transition"]
+    if t:
+        out.append("transition %d %d %d %s %d %d %s" % (t["n"], t["dir"], t["turn"], t["step"], t["replace"], t["forced"],
+                                                        _word(t["patch"])))
+    out.append("end\n")
+    return "\n".join(out).encode("ascii")
+
+
+def parse(data):
+    """The record in the journal's bytes. OSError(EIO): damaged; nothing is guessed."""
+    try:
+        return _parse(data)
+    except (ValueError, KeyError, IndexError, TypeError) as e:
+        raise OSError(EIO, "the journal is damaged: %s" % e) from None
+
+
+def _flag(word):
+    return {"0": False, "1": True}[word]
+
+
+def _parse(data):
+    lines = data.decode("ascii").split("\n")
+    if lines[0] != "klpfs 1" or lines[-2:] != ["end", ""]:
+        raise ValueError("not whole")
+    record = idle(-1)
+    last = None
+    for line in lines[1:-2]:
+        key, *words = line.split(" ")
+        if key == "seq" and last is None and record["seq"] < 0:
+            record["seq"] = int(words[0])
+        elif key == "patch":
+            n, sha, name = words
+            last = {"name": _unword(name), "n": int(n), "sha256": _unword(sha), "params": {}, "fingerprints": []}
+            record["patches"].append(last)
+        elif key == "fingerprint":
+            obj, func, position, fp = words
+            last["fingerprints"].append([_unword(obj), _unword(func), int(position), _unword(fp)])
+        elif key == "param":
+            name, value = words
+            last["params"][_unword(name)] = _unword(value)
+        elif key == "module":
+            sha, livepatch, forced, name, path = words
+            last = {"name": _unword(name), "sha256": _unword(sha), "params": {}, "livepatch": _flag(livepatch),
+                    "path": _unword(path), "uses": [], "forced": _flag(forced)}
+            record["modules"].append(last)
+        elif key == "uses":
+            last["uses"].append(_unword(words[0]))
+        elif key == "change" and record["change"] is None:
+            n, sha, livepatch, replace, pid, name, path = words
+            last = {"n": int(n), "name": _unword(name), "sha256": _unword(sha), "params": {}, "livepatch": _flag(livepatch),
+                    "replace": _flag(replace), "pid": int(pid), "path": _unword(path)}
+            record["change"] = last
+        elif key == "transition" and record["transition"] is None:
+            n, dir, turn, step, replace, forced, patch = words
+            if step not in ("start", "finish"):
+                raise ValueError("step %r" % step)
+            record["transition"] = {"n": int(n), "patch": _unword(patch), "dir": int(_flag(dir)), "turn": int(turn), "step": step,
+                                    "replace": _flag(replace), "forced": _flag(forced)}
+        else:
+            raise ValueError("line %r" % line)
+    if record["seq"] < 0:
+        raise ValueError("no seq")
+    return record
+
+
+def load(path):
+    """The record in the file `path`; idle (seq 0) when there is none. OSError: EIO damaged, or what open and read say."""
+    try:
+        fd = _open(path, O_RDONLY | O_CLOEXEC)
+    except OSError as e:
+        if e.errno == ENOENT:
+            return idle()
+        raise
+    try:
+        parts, size = [], 0
+        while True:
+            part = read(fd, 1 << 20)
+            if not part:
+                return parse(b"".join(parts))
+            parts.append(part)
+            size += len(part)
+            if size > LARGEST:
+                raise OSError(EIO, "the journal is damaged: too large")
+    finally:
+        close(fd)

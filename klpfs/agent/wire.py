@@ -1,0 +1,192 @@
+"""What an agent and a coordinator say to each other: frames on a Unix stream socket, and the exact keys of every message.
+
+A frame is a length (4 bytes, little endian) and that many bytes of marshal data, format 2: a dict with the key 't', made of
+plain types only (None bool int float str bytes list tuple dict). Both sides distrust each other's bytes: a frame is checked
+before it is unmarshalled (`check`), since marshal itself must not be given hostile data. `encode` and `Reader` do no I/O.
+
+All agents of a service listen in <runtime>/<service>/ (places.py), on <random>.sock. A coordinator connects, any number may.
+The agent's first three messages on a connection are `hello`, a full `event`, a `report`.
+
+To the agent
+    {'t': 'record', 'r': RECORD}                 the journal's present fields (below); lower `seq` than known: ignored
+    {'t': 'content', 'sha256': str, 'data': bytes}          answer to `want`; data b'' : not to be had
+    {'t': 'ask', 'id': int, 'what': str, 'tid': int|None}   what: 'stack' (tid) 'patch_state' (tid; None: the process)
+                                                 'tasks' 'blockers' 'status'
+    {'t': 'set', 'id': int, 'module': str, 'param': str, 'text': str}
+    {'t': 'kmsg', 'text': str, 'priority': int}  a line that a user wrote (no answer)
+    {'t': 'ftrace', 'id': int, 'value': int}     0 or 1
+
+From the agent
+    {'t': 'hello', 'version': 1, 'pid': int, 'comm': str, 'cmdline': [str], 'keep': bool, 'service': str, 'python': str,
+        'started': int}                          started: usec of CLOCK_MONOTONIC, when the agent began
+    {'t': 'ack', 'seq': int}                     on arrival of a record, before any foreign code runs for it
+    {'t': 'report', 'seen': int,                 the highest seq that is followed to its end (-1: none yet)
+        'n': int, 'phase': str,                  the operation: phase '' (none; n 0) 'loading' 'prepared' 'started' 'finishing'
+        'dir': int, 'turn': int, 'clean': bool,
+        'over': int,                             n of the last operation finished (0: none)
+        'refused': None | {'n': int, 'errno': int, 'text': str},      of a change; stays until the next load
+        'not_applied': [int],                    load numbers of patches this process goes without
+        'prepared': None | {'livepatch': bool, 'replace': bool, 'size': int, 'uses': [str],
+                            'fingerprints': [[object, function, position, fingerprint], ...]},
+                                                 what the load found; while the phase is 'prepared' and later; the coordinator
+                                                 writes these into the journal (the agents of a service should agree)
+        'working': None | {'what': str, 'since': int},     foreign code is running: 'init of X', 'pre_patch of X', 'exit of X' ..
+        'blockers': [BLOCKER]}                   as of the last look
+    {'t': 'want', 'sha256': str}
+    {'t': 'answer', 'id': int, 'data': ANSWER}   within 100 ms. Unknown tid: None
+        'stack'        [str] lines 'file:line function', innermost first
+        'patch_state'  int: -1 no transition, 0 unpatched, 1 patched
+        'tasks'        [(tid, comm)], main thread first
+        'blockers'     [BLOCKER]
+        'status'       the same dict as a report
+    {'t': 'done', 'id': int, 'errno': int}       0: done. Answer to `set` and `ftrace`
+    {'t': 'event', ...}                          whole sections, each replaces the receiver's copy, any subset of:
+        'patches': [{'name', 'enabled': bool, 'transition': bool, 'replace': bool, 'forced': bool,
+                     'objects': [{'name': 'vmlinux' for the main program, 'patched': bool, 'loaded': bool, 'dynamic': bool,
+                                  'funcs': [(name, position from 1)]}]}]               as Engine.describe()
+        'modules': [{'name', 'size': int, 'refcnt': int, 'livepatch': bool, 'state': 'Live'|'Loading'|'Unloading',
+                     'holders': [str], 'params': [(name, type, text, mode)], 'forced': bool}]     text without a newline
+        'ftrace': 0 | 1
+        'process': {'pid', 'comm', 'cmdline'}
+        'log': [(seq, usec, priority, kind, text)]      new records only (on connection: all in the ring). seq is the agent's
+                                                 own, from 0 without gaps; kind 'engine' 'module' 'user' 'agent'
+    Events of a step are sent before its effect can be seen and before the report of the step.
+
+BLOCKER  {'kind': str, 'task': int, 'name': str, 'frames': ['file:line function'], 'since': usec}
+         kind: 'thread' 'task' 'greenlet' 'generator' 'collection' 'frozen heap' 'working' ..
+
+RECORD (the journal's fields, journal.py)
+    {'seq': int,
+     'patches': [{'name', 'n': int, 'sha256', 'params': {str: str}, 'fingerprints': [[object, function, position, fp]]}],
+     'modules': [{'name', 'sha256', 'params': {}, 'livepatch': bool, 'path': str, 'uses': [str], 'forced': bool}],
+     'change': None | {'n': int, 'name', 'sha256', 'params': {}, 'livepatch': bool, 'replace': bool, 'pid': int, 'path': str},
+     'transition': None | {'n': int, 'patch': str, 'dir': 0|1, 'turn': int, 'step': 'start'|'finish', 'replace': bool,
+                           'forced': bool}}
+    Until an agent has reported 'prepared', `livepatch` and `replace` of the change may be False: only the load knows.
+"""
+from errno import EMSGSIZE, EPROTO
+from marshal import dumps as _dumps, loads as _loads
+
+VERSION = 1
+MAX_MESSAGE = 32 << 20      # bytes: the largest frame that is accepted or made
+MESSAGE_SECONDS = 10        # from a frame's first byte to its last; slower peers are cut off (by who owns the socket)
+MAX_DEPTH = 16
+
+_FIXED = {0x4E: 0, 0x54: 0, 0x46: 0, 0x69: 4, 0x67: 8}      # None True False int32 float
+_BYTES, _STR, _LONG = 0x73, 0x75, 0x6C
+_TUPLE, _LIST, _DICT, _NULL = 0x28, 0x5B, 0x7B, 0x30
+
+
+class WireError(OSError):
+    """Bytes that are no message: EPROTO, or EMSGSIZE for one over the limit. The connection is of no more use."""
+
+
+def encode(message):
+    """The frame of `message` (a dict of plain types). WireError(EMSGSIZE) when over the limit; ValueError: not plain."""
+    body = _dumps(message, 2)
+    if len(body) > MAX_MESSAGE:
+        raise WireError(EMSGSIZE, "message of %d bytes" % len(body))
+    return len(body).to_bytes(4, "little") + body
+
+
+def check(body):
+    """Raise WireError unless `body` is exactly one object of plain types, whose lengths fit in its bytes."""
+    left = []                # objects still to come in each open container; -1: a dict, ended by NULL
+    at, end = 0, len(body)
+    while True:
+        if at >= end:
+            raise WireError(EPROTO, "message ends early")
+        kind = body[at]
+        at += 1
+        size = _FIXED.get(kind)
+        if size is not None:
+            at += size
+        elif kind == _STR or kind == _BYTES:
+            at += 4 + int.from_bytes(body[at:at + 4], "little")
+        elif kind == _LONG:
+            at += 4 + 2 * abs(int.from_bytes(body[at:at + 4], "little", signed=True))
+        elif kind == _TUPLE or kind == _LIST:
+            count = int.from_bytes(body[at:at + 4], "little")
+            at += 4
+            if count > end - at:
+                raise WireError(EPROTO, "list longer than its message")
+            if count:
+                left.append(count)
+                if len(left) > MAX_DEPTH:
+                    raise WireError(EPROTO, "message nested too deeply")
+                continue
+        elif kind == _DICT:
+            left.append(-1)
+            if len(left) > MAX_DEPTH:
+                raise WireError(EPROTO, "message nested too deeply")
+            continue
+        elif kind == _NULL and left and left[-1] < 0 and left[-1] % 2:
+            left.pop()       # a dict ends where a key would begin: after an even number of objects
+        else:
+            raise WireError(EPROTO, "type %#x in a message" % kind)
+        if at > end:
+            raise WireError(EPROTO, "message ends early")
+        while left:          # an object is complete: it may complete those around it
+            left[-1] -= 1
+            if left[-1]:
+                break
+            left.pop()
+        else:
+            break
+    if at != end:
+        raise WireError(EPROTO, "%d bytes after a message" % (end - at))
+
+
+def decode(body):
+    """The message in a frame's body. WireError(EPROTO) unless it is a dict of plain types with a str 't'."""
+    check(body)
+    try:
+        message = _loads(body)
+    except (ValueError, EOFError, TypeError) as e:
+        raise WireError(EPROTO, "bad message: %s" % e) from None
+    if type(message) is not dict or type(message.get("t")) is not str:
+        raise WireError(EPROTO, "a message without a type")
+    return message
+
+
+class Reader:
+    """Cuts a byte stream into messages. One for each connection and direction."""
+
+    __slots__ = ("_parts", "_have", "_need", "limit")
+
+    def __init__(self, limit=MAX_MESSAGE):
+        self._parts = []
+        self._have = 0
+        self._need = 4
+        self.limit = limit
+
+    @property
+    def pending(self):
+        """True while a frame has begun and not ended: the owner measures MESSAGE_SECONDS from there."""
+        return self._have > 0
+
+    def feed(self, data):
+        """The messages that `data` (bytes, as received) completes, oldest first. WireError: close the connection."""
+        self._parts.append(data)
+        self._have += len(data)
+        out = []
+        if self._have < self._need:
+            return out
+        buffer = b"".join(self._parts)
+        at = 0
+        while True:
+            if len(buffer) - at < 4:
+                self._need = 4
+                break
+            size = int.from_bytes(buffer[at:at + 4], "little")
+            if size > self.limit:
+                raise WireError(EMSGSIZE, "a message of %d bytes is announced" % size)
+            if len(buffer) - at < 4 + size:
+                self._need = 4 + size
+                break
+            out.append(decode(buffer[at + 4:at + 4 + size]))
+            at += 4 + size
+        rest = buffer[at:]
+        self._parts = [rest] if rest else []
+        self._have = len(rest)
+        return out

@@ -1,0 +1,56 @@
+"""The journal's text: what is written is read, what is damaged is EIO."""
+import errno
+
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from klpfs.agent import journal
+
+name = st.text(st.characters(blacklist_categories=["Cs"]), max_size=6)
+number = st.integers(0, 10 ** 6)
+params = st.dictionaries(name, name, max_size=2)
+patch = st.fixed_dictionaries({"name": name, "n": number, "sha256": name, "params": params,
+                               "fingerprints": st.lists(st.tuples(name, name, number, name).map(list), max_size=2)})
+module = st.fixed_dictionaries({"name": name, "sha256": name, "params": params, "livepatch": st.booleans(), "path": name,
+                                "uses": st.lists(name, max_size=2), "forced": st.booleans()})
+change = st.fixed_dictionaries({"n": number, "name": name, "sha256": name, "params": params, "livepatch": st.booleans(),
+                                "replace": st.booleans(), "pid": number, "path": name})
+transition = st.fixed_dictionaries({"n": number, "patch": name, "dir": st.integers(0, 1), "turn": number,
+                                    "step": st.sampled_from(["start", "finish"]), "replace": st.booleans(),
+                                    "forced": st.booleans()})
+record = st.fixed_dictionaries({"seq": number, "patches": st.lists(patch, max_size=3), "modules": st.lists(module, max_size=3),
+                                "change": st.none() | change, "transition": st.none() | transition})
+
+
+@settings(max_examples=80, deadline=None)
+@given(record)
+def test_a_record_comes_back(r):
+    """Whatever the names hold: blanks, newlines, per cent signs, nothing."""
+    assert journal.parse(journal.dump(r)) == r
+
+
+@settings(max_examples=80, deadline=None)
+@given(record, st.data())
+def test_half_a_journal_is_damaged(r, data):
+    """A journal cut short anywhere is EIO, never a shorter record."""
+    text = journal.dump(r)
+    cut = data.draw(st.integers(0, len(text) - 1))
+    with pytest.raises(OSError) as e:
+        journal.parse(text[:cut])
+    assert e.value.errno == errno.EIO
+
+
+@pytest.mark.parametrize("text", [b"", b"klpfs 2\nseq 1\nend\n", b"klpfs 1\nend\n", b"klpfs 1\nseq x\nend\n", b"klpfs 1\nseq 1\nparam a b\nend\n",
+                                  b"klpfs 1\nseq 1\nwhat 1\nend\n", b"klpfs 1\nseq 1\ntransition 1 1 1 stop 0 0 p\nend\n",
+                                  b"klpfs 1\nseq 1\npatch 1 a b%4\nend\n", b"klpfs 1\nseq 1\nseq 2\nend\n", b"\xff"])
+def test_a_damaged_journal_is_eio(text):
+    with pytest.raises(OSError) as e:
+        journal.parse(text)
+    assert e.value.errno == errno.EIO
+
+
+def test_no_journal_is_an_idle_service(tmp_path):
+    """A service that nobody has patched has none."""
+    assert journal.load(str(tmp_path / "journal")) == journal.idle()
+    (tmp_path / "journal").write_bytes(journal.dump(journal.idle(7)))
+    assert journal.load(str(tmp_path / "journal"))["seq"] == 7
