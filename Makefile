@@ -1,0 +1,39 @@
+# make run    a real web server, under load, patched with real fixes through files (KEEP=1 leaves it running)
+# make test   everything that must hold, in a few minutes
+# make kernel the scenarios that a real Linux kernel answered, step by step
+# make stress many threads, tasks and generators against patches that come and go, on every CPython here (SECONDS=n each)
+# make bench  the figures of README.md, each beside its goal; writes bench.json
+# make clean  takes back what these made
+
+PYTHON ?= python3
+SECONDS ?= 60
+KEEP ?=
+PYTEST_ARGS ?=
+
+PY = .venv/bin/python
+
+.PHONY: run test kernel stress bench clean
+.DEFAULT_GOAL := test
+
+run: .venv/ready
+	KEEP="$(KEEP)" $(PY) -m demo
+
+test: .venv/ready
+	$(PY) -m pytest $(PYTEST_ARGS)
+
+kernel: .venv/ready
+	$(PY) tests/kernel/scenarios.py tests/kernel/world.py > .venv/kernel.jsonl; $(PY) tests/kernel/compare.py .venv/kernel.jsonl
+
+stress: .venv/ready
+	scripts/stress $(SECONDS)
+
+bench: .venv/ready
+	$(PY) -m bench
+
+clean:
+	rm -rf .venv .venvs build dist bench.json *.egg-info .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/ready: setup.cfg pyproject.toml scripts/setup
+	PYTHON="$(PYTHON)" scripts/setup
+	touch $@
