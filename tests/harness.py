@@ -1,0 +1,258 @@
+"""What the tests of the whole use: programs started by `klpfs run`, a mounted tree, waits by condition.
+
+Nothing here imports klpfs: services are started by the command and met through files, as a user does it.
+"""
+import ast
+import contextlib
+import os
+import pathlib
+import re
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+PROGRAM = HERE / "integration" / "program.py"
+SECONDS = 30  # how long a condition may take before it counts as never; a loaded machine must not fail a test
+
+
+def why_no_fuse():
+    """Why there can be no FUSE mount here (str), or None."""
+    try:
+        os.close(os.open("/dev/fuse", os.O_RDWR))
+    except OSError as e:
+        return f"/dev/fuse: {e.strerror}"
+    if os.geteuid() == 0:
+        effective = re.search(r"^CapEff:\s*(\w+)", pathlib.Path("/proc/self/status").read_text(), re.M)
+        if not int(effective[1], 16) >> 21 & 1:
+            return "no right to mount here (CAP_SYS_ADMIN)"
+    elif not shutil.which("fusermount3") and not shutil.which("fusermount"):
+        return "no fusermount3 here, and not root"
+    return None
+
+
+def until(condition, what, seconds=SECONDS):
+    """What `condition()` returns, as soon as it is true. An OSError in it counts as not yet; AssertionError after `seconds`."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            found = condition()
+        except OSError as e:
+            found, seen = None, e
+        else:
+            seen = found
+        if found:
+            return found
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {seconds} s: {what} (last seen: {seen!r})")
+        time.sleep(0.005)
+
+
+def read(path):
+    """The text of a tree's file, in one read."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        return os.read(fd, 1 << 20).decode()
+    finally:
+        os.close(fd)
+
+
+def write(path, text):
+    """One write(2) of `text`, as echo does it; OSError as it comes."""
+    fd = os.open(path, os.O_WRONLY)
+    try:
+        return os.write(fd, text.encode())
+    finally:
+        os.close(fd)
+
+
+class Program:
+    """A Python program under `klpfs run`, which does what lines on its standard input tell it (integration/program.py).
+
+    `wrap`: a command to start it with (prlimit ...). stderr goes to a file; what is in it at the end fails the test unless expected.
+    """
+
+    def __init__(self, runtime, name="prog", program=PROGRAM, arguments=(), python=sys.executable, wrap=(), environ=None, keep=False):
+        self.name = name
+        self.stderr = tempfile.TemporaryFile("w+")
+        self.expected = []  # patterns of lines that may be on stderr
+        command = [*wrap, sys.executable, "-m", "klpfs", "run", "-s", name, *(["--keep"] if keep else []), "--", python, str(program), *arguments]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.stderr,
+                                        env={**os.environ, "PYTHONPATH": str(HERE.parent), "KLPFS_RUNTIME_DIR": str(runtime), **(environ or {})}, bufsize=0)
+        self.pid = self.process.pid  # klpfs run becomes the command
+        self.pending = b""
+        if self.line() != "ready":
+            raise AssertionError(f"program did not start: {self.errors()}")
+
+    def line(self, seconds=SECONDS):
+        """The next line that the program printed; AssertionError when none comes in time."""
+        while b"\n" not in self.pending:
+            if not select.select([self.process.stdout], [], [], seconds)[0]:
+                raise AssertionError(f"{self.name} did not answer within {seconds} s")
+            data = os.read(self.process.stdout.fileno(), 65536)
+            if not data:
+                raise AssertionError(f"{self.name} ended ({self.process.wait()}): {self.errors()}")
+            self.pending += data
+        line, _, self.pending = self.pending.partition(b"\n")
+        return line.decode()
+
+    def send(self, code):
+        """Give the program a line of Python to run in its main thread, and don't wait."""
+        self.process.stdin.write(code.replace("\n", "\x01").encode() + b"\n")
+
+    def answer(self, seconds=SECONDS):
+        """What the earliest code sent and not answered gave: a plain value; AssertionError with the program's own error."""
+        kind, _, rest = self.line(seconds).partition(" ")
+        rest = rest.replace("\x01", "\n")
+        if kind != "=":
+            raise AssertionError(f"in {self.name}: {rest}")
+        return ast.literal_eval(rest)
+
+    def do(self, code, seconds=SECONDS):
+        """Run `code` in the program's main thread, on a stack with nothing of its functions; an expression's value."""
+        self.send(code)
+        return self.answer(seconds)
+
+    def errors(self):
+        self.stderr.seek(0)
+        return self.stderr.read()
+
+    def kill(self, number=signal.SIGKILL):
+        self.process.send_signal(number)
+
+    def close(self):
+        """End the program; what it wrote to stderr and nobody expected is an AssertionError."""
+        with contextlib.suppress(OSError):
+            self.process.send_signal(signal.SIGCONT)
+            self.process.stdin.close()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.process.stdout.close()
+        left = [line for line in self.errors().splitlines() if not any(re.search(p, line) for p in self.expected)]
+        self.stderr.close()
+        assert not left, f"{self.name} wrote to stderr: {left}"
+
+
+class Mount:
+    """`klpfs mount` in the foreground, on a folder of its own. `root`: the mount point."""
+
+    def __init__(self, runtime, root, wrap=()):
+        self.runtime, self.root, self.wrap = runtime, pathlib.Path(root), wrap
+        self.expected = []
+        self.root.mkdir(exist_ok=True)
+        self.start()
+
+    def start(self):
+        self.stderr = tempfile.TemporaryFile("w+")
+        self.process = subprocess.Popen([*self.wrap, sys.executable, "-m", "klpfs", "mount", "-f", str(self.root)], stdin=subprocess.DEVNULL,
+                                        stdout=self.stderr, stderr=self.stderr,
+                                        env={**os.environ, "PYTHONPATH": str(HERE.parent), "KLPFS_RUNTIME_DIR": str(self.runtime)})
+        until(self.serves, f"mount of {self.root}")
+
+    def serves(self):
+        assert self.process.poll() is None, f"klpfs mount ended: {self.process.returncode} {self.errors()}"
+        return os.path.ismount(self.root) and os.listdir(self.root) is not None
+
+    def errors(self):
+        self.stderr.seek(0)
+        return self.stderr.read()
+
+    def kill(self):
+        """kill -9 of the daemon."""
+        self.process.kill()
+        self.process.wait()
+
+    def service(self, name):
+        """The root of a service's tree, once it is there."""
+        path = self.root / name
+        until(lambda: (path / "proc" / "modules").exists(), f"service {name} in {self.root}")
+        return Tree(path)
+
+    def close(self):
+        self.process.terminate()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise AssertionError("klpfs mount did not end on SIGTERM")
+        finally:
+            subprocess.run(["umount", "-l", str(self.root)], stderr=subprocess.DEVNULL)
+        left = [line for line in self.errors().splitlines() if not any(re.search(p, line) for p in self.expected)]
+        self.stderr.close()
+        assert not left, f"klpfs mount wrote: {left}"
+
+
+class Tree:
+    """One service's tree, by plain file I/O. Paths of patches are relative to sys/kernel/livepatch."""
+
+    def __init__(self, path):
+        self.path = pathlib.Path(path)
+        self.livepatch = self.path / "sys/kernel/livepatch"
+        self.seen = 0  # log records that lines() gave already
+
+    def insmod(self, path, parameters=""):
+        write(self.path / "insmod", f"{path} {parameters}".strip())
+
+    def rmmod(self, name):
+        write(self.path / "rmmod", name)
+
+    def patches(self):
+        return sorted(os.listdir(self.livepatch))
+
+    def get(self, path):
+        """An attribute's value, without its newline."""
+        return read(self.livepatch / path).rstrip("\n")
+
+    def set(self, path, text):
+        write(self.livepatch / path, text)
+
+    def settled(self):
+        """True when no transition is pending."""
+        for patch in self.patches():
+            with contextlib.suppress(FileNotFoundError):
+                if (self.get(f"{patch}/transition")) == "1":
+                    return False
+        return True
+
+    def settle(self):
+        until(self.settled, "all transitions complete")
+
+    def modules(self):
+        return sorted(line.split()[0] for line in read(self.path / "proc/modules").splitlines())
+
+    def records(self):
+        """All records of the log now: (priority, sequence, microseconds, text)."""
+        fd, found = os.open(self.path / "dev/kmsg", os.O_RDONLY | os.O_NONBLOCK), []
+        try:
+            while True:
+                try:
+                    record = os.read(fd, 8192).decode()
+                except BlockingIOError:
+                    return found
+                except BrokenPipeError:  # fell behind: the next read goes on with the oldest that is left
+                    continue
+                head, _, text = record.partition(";")
+                priority, sequence, when = head.split(",")[:3]
+                found.append((int(priority) & 7, int(sequence), int(when), text.partition("\n")[0]))
+        finally:
+            os.close(fd)
+
+    def lines(self):
+        """The log's lines since the last call."""
+        new = [record for record in self.records() if record[1] >= self.seen]
+        if new:
+            self.seen = new[-1][1] + 1
+        return [record[3] for record in new]
+
+
+def short_folder():
+    """A folder with a short path (a socket's address has 108 bytes)."""
+    return pathlib.Path(tempfile.mkdtemp(prefix="klp", dir="/tmp"))
