@@ -26,10 +26,13 @@ From the agent
         'over': int,                             n of the last operation finished (0: none)
         'refused': None | {'n': int, 'errno': int, 'text': str},      of a change; stays until the next load
         'not_applied': [int],                    load numbers of patches this process goes without
-        'prepared': None | {'livepatch': bool, 'replace': bool, 'size': int, 'uses': [str],
+        'prepared': None | {'n': int, 'livepatch': bool, 'replace': bool, 'size': int, 'uses': [str],
                             'fingerprints': [[object, function, position, fingerprint], ...]},
-                                                 what the load found; while the phase is 'prepared' and later; the coordinator
-                                                 writes these into the journal (the agents of a service should agree)
+                                                 the change n is prepared: its init() waits in enable_patch (livepatch True), or
+                                                 an ordinary module is loaded (False; also beside a started transition, which
+                                                 n, phase.. then describe). The coordinator decides by `prepared.n` == change.n
+                                                 and writes the rest into the journal (the agents of a service should agree).
+                                                 None again when the change is decided
         'working': None | {'what': str, 'since': int},     foreign code is running: 'init of X', 'pre_patch of X', 'exit of X' ..
         'blockers': [BLOCKER]}                   as of the last look
     {'t': 'want', 'sha256': str}
