@@ -1,0 +1,63 @@
+"""dmesg: a service's log, from dev/kmsg, in dmesg's form."""
+import argparse
+import json
+import os
+import re
+
+from attrs import frozen
+
+from klpfs.cli.tree import CommandError, find
+
+RECORD = 8192  # the kernel's longest record, and what dmesg reads with
+
+
+def add(commands, common: argparse.ArgumentParser) -> None:
+    p = commands.add_parser("dmesg", parents=[common], help="print a service's log")
+    p.add_argument("-w", "--follow", action="store_true", help="go on and wait for new lines")
+    p.add_argument("--json", action="store_true", help="one object a line")
+    p.set_defaults(do=dmesg)
+
+
+@frozen
+class Record:
+    """A record of dev/kmsg: `<priority>,<sequence>,<microseconds>,-;<text>`."""
+
+    priority: int
+    sequence: int
+    usec: int
+    text: str
+
+    @classmethod
+    def parse(cls, data: bytes) -> "Record":
+        head, _, text = data.decode("utf-8", "replace").partition(";")
+        priority, sequence, usec = head.split(",")[:3]
+        text = text.partition("\n")[0]  # lines after the first are the record's dictionary
+        return cls(int(priority) & 7, int(sequence), int(usec), re.sub(r"\\x([0-9a-fA-F]{2})", lambda m: chr(int(m[1], 16)), text))
+
+    def __str__(self) -> str:
+        return f"[{self.usec // 1000000:5}.{self.usec % 1000000:06}] {self.text}"
+
+
+def dmesg(arguments) -> int:
+    tree = find(arguments.service, arguments.mount)
+    path = tree.path / "dev/kmsg"
+    fd = os.open(path, os.O_RDONLY | (0 if arguments.follow else os.O_NONBLOCK))
+    try:
+        while True:
+            try:
+                data = os.read(fd, RECORD)
+            except BlockingIOError:
+                return 0
+            except BrokenPipeError:  # records were dropped before they were read: go on with what there is
+                continue
+            except OSError as e:
+                raise CommandError(f"{path}: {e.strerror}; the service, or its mount, has ended") from None
+            if not data:
+                return 0
+            record = Record.parse(data)
+            if arguments.json:
+                print(json.dumps({"priority": record.priority, "sequence": record.sequence, "usec": record.usec, "text": record.text}), flush=arguments.follow)
+            else:
+                print(record, flush=arguments.follow)
+    finally:
+        os.close(fd)

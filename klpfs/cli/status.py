@@ -1,0 +1,55 @@
+"""status and blockers: what a service runs with, and who keeps its transition from completing."""
+import argparse
+import json
+
+from klpfs.cli.tree import Tree, find
+
+
+def add(commands, common: argparse.ArgumentParser) -> None:
+    for name, do, text in (("status", status, "processes and patches of a service"), ("blockers", blockers, "who keeps a transition pending")):
+        p = commands.add_parser(name, parents=[common], help=text)
+        p.add_argument("--json", action="store_true")
+        p.set_defaults(do=do)
+
+
+def state(patch) -> str:
+    """A patch's state in a word."""
+    if patch.transition:
+        return "patching" if patch.enabled else "unpatching"
+    return "enabled" if patch.enabled else "disabled"
+
+
+def status(arguments) -> int:
+    tree = find(arguments.service, arguments.mount)
+    patches, processes = tree.patches(), tree.processes()
+    waiting = tree.blockers() if any(patch.transition for patch in patches) else []
+    if arguments.json:
+        print(json.dumps({
+            "service": tree.name,
+            "processes": [{"pid": pid, "cmdline": command} for pid, command in processes],
+            "patches": [{"name": p.name, "state": state(p), "enabled": p.enabled, "transition": p.transition, "replace": p.replace,
+                         "objects": [{"name": name, "patched": patched, "functions": functions} for name, (patched, functions) in p.objects.items()]} for p in patches],
+            "blockers": waiting,
+        }))
+        return 0
+    print(f"service {tree.name}")
+    for pid, command in processes:
+        print(f"process {pid} {command}")
+    for patch in patches:
+        print(f"patch {patch.name} {state(patch)}{' replace' if patch.replace else ''}")
+        for name, (patched, functions) in patch.objects.items():
+            print(f"  {name} {'patched' if patched else 'not patched'}: {' '.join(functions) or 'callbacks only'}")
+    for line in waiting:
+        print(f"blocked by {line}")
+    return 0
+
+
+def blockers(arguments) -> int:
+    tree: Tree = find(arguments.service, arguments.mount)
+    lines = tree.blockers()
+    if arguments.json:
+        print(json.dumps(lines))
+        return 0
+    for line in lines:
+        print(line)
+    return 0

@@ -1,0 +1,65 @@
+"""modinfo: of a file without running it, of a loaded module by what the tree shows."""
+import json
+
+import pytest
+
+FILE = '''"""CVE-1: a hole.
+
+More."""
+from klpfs import Func, Object, Patch, module_param
+__version__ = "1.2"
+__license__ = "MIT"
+__author__ = "N. N."
+raise SystemExit("modinfo must not run a module")
+pre_ret = module_param("pre_ret", int, 0)
+def one(): ...
+patch = Patch(objects=[Object(None, funcs=[Func("one", one)])])
+'''
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "lp1.py"
+    path.write_text(FILE)
+    return path
+
+
+def test_of_a_file(klpfs, file):
+    code, out, err = klpfs("modinfo", file)
+    assert (code, err) == (0, "")
+    assert out == (f"filename:       {file}\nversion:        1.2\nlicense:        MIT\nauthor:         N. N.\ndescription:    CVE-1: a hole.  More.\n"
+                   "depends:        \nname:           lp1\nlivepatch:      Y\nparm:           pre_ret:default 0 (int)\n")
+
+
+def test_one_field_alone(klpfs, file):
+    assert klpfs("modinfo", "-F", "license", file) == (0, "MIT\n", "")
+    assert klpfs("modinfo", "-F", "nope", file) == (0, "", "")
+
+
+def test_json(klpfs, file):
+    assert {"field": "livepatch", "value": "Y"} in json.loads(klpfs("modinfo", "--json", file)[1])[0]
+
+
+@pytest.mark.parametrize("text, says", [("def (", "invalid syntax"), ("\0", "null bytes")])
+def test_of_a_file_that_does_not_parse(klpfs, tmp_path, text, says):
+    path = tmp_path / "bad.py"
+    path.write_text(text)
+    code, out, err = klpfs("modinfo", path)
+    assert code == 1 and out == "" and err.startswith(f"modinfo: ERROR: could not get modinfo from '{path}': ") and says in err
+
+
+def test_of_no_file(klpfs):
+    assert klpfs("modinfo", "/nope.py") == (1, "", "modinfo: ERROR: could not get modinfo from '/nope.py': No such file or directory\n")
+
+
+def test_of_a_loaded_module(made, klpfs):
+    top = made.service("shop", "lp1 16384 1 - Live 0x0000000000000000 (OE K)\n")
+    (top / "sys/module/lp1/parameters").mkdir(parents=True)
+    (top / "sys/module/lp1/parameters/pre_ret").write_text("0\n")
+    made.patch(top, "lp1")
+    assert klpfs("modinfo", "lp1") == (0, "name:           lp1\nlivepatch:      Y\nparm:           pre_ret=0\n", "")
+
+
+def test_of_a_module_that_is_not_loaded(made, klpfs):
+    made.service("shop")
+    assert klpfs("modinfo", "lp1") == (1, "", "modinfo: ERROR: Module lp1 not found.\n")

@@ -1,0 +1,31 @@
+"""status and blockers."""
+import json
+
+
+def test_status_shows_processes_patches_and_who_blocks(made, klpfs):
+    top = made.service("shop")
+    made.process(top, 12, ["python3", "app.py"])
+    made.patch(top, "old", order="1")
+    made.patch(top, "new", order="2", transition="1", replace="1", objects={"m": ("0", ["f,1"]), "vmlinux": ("1", [])})
+    (top / "blockers").write_text("12 thread worker-1 app.py:10 f 3 s\n")
+    assert klpfs("status") == (0, "service shop\nprocess 12 python3 app.py\npatch old enabled\n  vmlinux patched: one,1\npatch new patching replace\n"
+                               "  m not patched: f,1\n  vmlinux patched: callbacks only\nblocked by 12 thread worker-1 app.py:10 f 3 s\n", "")
+
+
+def test_status_of_the_way_back(made, klpfs):
+    made.patch(made.service("shop"), "p", enabled="0", transition="1")
+    assert "patch p unpatching\n" in klpfs("status")[1]
+
+
+def test_status_json(made, klpfs):
+    made.patch(made.service("shop"), "p")
+    found = json.loads(klpfs("status", "--json")[1])
+    assert found["patches"][0]["state"] == "enabled" and found["blockers"] == []
+
+
+def test_blockers(made, klpfs):
+    top = made.service("shop")
+    assert klpfs("blockers") == (0, "", "")
+    (top / "blockers").write_text("a\nb\n")
+    assert klpfs("blockers") == (0, "a\nb\n", "")
+    assert json.loads(klpfs("blockers", "--json")[1]) == ["a", "b"]

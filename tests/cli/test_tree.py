@@ -1,0 +1,70 @@
+"""Finding the tree, and reading it."""
+import pytest
+
+from klpfs.cli import tree
+
+
+def test_mounts_are_found_by_their_type_newest_first(tmp_path):
+    """Octal escapes of /proc/mounts are undone; other FUSE mounts are not ours."""
+    table = tmp_path / "mounts"
+    table.write_text("proc /proc proc rw 0 0\nklpfs /mnt/a fuse.klpfs rw 0 0\nsshfs /mnt/b fuse.sshfs rw 0 0\nklpfs /mnt/c\\040d fuse.klpfs rw 0 0\n")
+    assert [str(each) for each in tree.mounts(str(table))] == ["/mnt/c d", "/mnt/a"]
+
+
+def test_the_only_service_is_the_default(made):
+    made.service("shop")
+    assert tree.find(mount=made.path).name == "shop"
+
+
+def test_one_of_several_services_must_be_chosen(made):
+    made.service("shop")
+    made.service("web")
+    with pytest.raises(tree.CommandError, match="choose one with -s: shop, web"):
+        tree.find(mount=made.path)
+    assert tree.find("web", made.path).name == "web"
+
+
+def test_an_unknown_service_is_answered_with_those_there_are(made):
+    made.service("shop")
+    with pytest.raises(tree.CommandError, match="no service nope .* running: shop"):
+        tree.find("nope", made.path)
+
+
+def test_nothing_mounted_says_how_to_mount(monkeypatch):
+    monkeypatch.setattr(tree, "mounts", lambda: [])
+    with pytest.raises(tree.CommandError, match="klpfs mount MOUNTPOINT"):
+        tree.find()
+
+
+def test_no_service_says_how_to_start_one(made):
+    with pytest.raises(tree.CommandError, match="klpfs run -- COMMAND"):
+        tree.find(mount=made.path)
+
+
+def test_a_mount_whose_daemon_is_gone_says_so(tmp_path):
+    """A dead mount answers ENOTCONN; here the folder is simply missing."""
+    with pytest.raises(tree.CommandError, match="Mount it again: klpfs mount"):
+        tree.find(mount=tmp_path / "gone")
+
+
+def test_a_line_of_proc_modules():
+    module = tree.Module.parse("lp1 16384 2 a,b, Live 0x0000000000000000 (OE K)".replace("OE K", "OEK"))
+    assert (module.name, module.size, module.refcnt, module.holders, module.state, module.taints) == ("lp1", 16384, 2, ("a", "b"), "Live", "OEK")
+    assert tree.Module.parse("lp1 16384 0 - Live 0x0000000000000000").holders == ()
+
+
+def test_patches_are_in_stack_order(made):
+    top = made.service("shop")
+    made.patch(top, "a", order="2")
+    made.patch(top, "b", order="1", objects={"vmlinux": ("0", []), "m": ("1", ["C.f,1", "g,2"])})
+    found = tree.find(mount=made.path).patches()
+    assert [patch.name for patch in found] == ["b", "a"]
+    assert found[0].objects == {"m": (True, ["C.f,1", "g,2"]), "vmlinux": (False, [])}
+
+
+def test_the_patch_in_transition(made):
+    top = made.service("shop")
+    made.patch(top, "a")
+    assert tree.pending(tree.find(mount=made.path)) is None
+    made.patch(top, "b", transition="1", order="2")
+    assert tree.pending(tree.find(mount=made.path)) == "b"
