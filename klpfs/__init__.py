@@ -2,3 +2,20 @@
 
 This is what a livepatch module imports. In the patched process nothing but the standard library is used.
 """
+from klpfs.engine.data import COMING, GOING, LIVE, Callbacks, Func, Mod, Object, Patch, State
+from klpfs.engine.error import KlpError
+
+__all__ = ["COMING", "GOING", "LIVE", "Callbacks", "Func", "KlpError", "Mod", "Object", "Patch", "State",
+           "enable_patch", "get_prev_state", "get_state", "module_param", "pr_info", "shadow"]
+
+_OF_AGENT = ("enable_patch", "get_prev_state", "get_state", "module_param", "pr_info")
+
+
+def __getattr__(name):  # what needs more than plain data is imported when it is first asked for (PEP 562)
+    if name == "shadow":
+        from klpfs.engine import shadow
+        return shadow
+    if name in _OF_AGENT:
+        from klpfs.agent import api
+        return getattr(api, name)
+    raise AttributeError("module 'klpfs' has no attribute %r" % name)

@@ -9,7 +9,8 @@ Versions, goals and directions
     transition began, and every older code of the function that may still run (Change.older). Version 1 is
     Change.after, what is in force once the transition has completed. Both are absolute: a reversal exchanges the goal
     only, never the numbers. `before is after` (the func of a disabled patch lies in the middle of its stack): nothing
-    is switched, frames of `older` are version 0, those of `after` are 1.
+    is switched; frames of `older` are version 0, those of the function's code in force have no version, as they fit
+    both.
 
     goal 1 leads to `after`, goal 0 back to `before`. So for a patching transition goal 1 is "patched", and for an
     unpatching one goal 1 is "unpatched". The engine's direction (1 patching, 0 unpatching; klp_target_state) is
@@ -136,7 +137,7 @@ class Target:
         raise NotImplementedError
 
     def revert(self, changes):
-        """Outside a transition, a module that goes, or a patch that is dropped: `after` images at once. Never fails."""
+        """Outside a transition, a module that goes or a patch that is dropped: `before` images at once. Never fails."""
         raise NotImplementedError
 
     def call(self, callback, obj):

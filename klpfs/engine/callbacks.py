@@ -1,0 +1,60 @@
+"""The four callbacks of an object: when each may run, and the marks that let each run once (callbacks.txt).
+
+A mark is set before its callback is called, so that a process which forks in the middle of one does not run it twice;
+only pre_patch has to succeed to be marked. obj.stage is the last callback that counts:
+
+    None -> pre_patch -> post_patch -> pre_unpatch -> None (post_unpatch)
+               |             ^              |
+               |             +--------------+  an unpatching transition was reversed
+               +-> None (post_unpatch)         a patching transition failed, was reversed or canceled
+"""
+from klpfs.engine.error import KlpError
+from klpfs.engine.log import pr_warn
+
+
+def pre_patch(engine, obj):
+    """Raises KlpError with the callback's errno when it refuses; the object then counts as never touched."""
+    result = _call(engine, obj, "pre_patch")
+    if result < 0:
+        raise KlpError(-result, pr_warn(engine.log, "pre-patch callback failed for object '%s'" % obj.shown))
+    obj.post_unpatch_enabled = True
+    obj.stage = "pre_patch"
+    if not obj.loaded:
+        post_unpatch(engine, obj)  # its module went while the callback ran
+
+
+def post_patch(engine, obj):
+    if obj.stage in ("pre_patch", "pre_unpatch"):
+        obj.stage = "post_patch"
+        _call(engine, obj, "post_patch")
+
+
+def pre_unpatch(engine, obj):
+    if obj.stage == "post_patch":
+        obj.stage = "pre_unpatch"
+        _call(engine, obj, "pre_unpatch")
+
+
+def post_unpatch(engine, obj):
+    """Only where pre_patch succeeded: the kernel's post_unpatch_enabled."""
+    if obj.post_unpatch_enabled:
+        obj.post_unpatch_enabled = False
+        obj.stage = None
+        _call(engine, obj, "post_unpatch")
+
+
+def forget(obj):
+    """The callbacks of a replaced patch never run."""
+    obj.post_unpatch_enabled = False
+    obj.stage = None
+
+
+def _call(engine, obj, name):
+    callback = getattr(obj.callbacks, name) if obj.callbacks is not None else None
+    if callback is None:
+        return 0
+    engine.foreign += 1
+    try:
+        return engine.target.call(callback, obj)
+    finally:
+        engine.foreign -= 1

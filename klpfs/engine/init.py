@@ -1,0 +1,133 @@
+"""Making a patch ready, and undoing that (klp_init_patch, klp_init_object, klp_free_patch in kernel/livepatch/core.c).
+
+Checks what the tree can show, finds loaded objects and their functions. What fails leaves nothing behind.
+"""
+from errno import EEXIST, EINVAL
+
+from klpfs.engine.data import LIVE, Mod
+from klpfs.engine.error import KlpError
+from klpfs.engine.log import pr_err
+from klpfs.engine.replace import add_nops, like_of, position, replaced_by
+
+LONGEST = 255  # bytes of a name in a directory
+OF_PATCH = ("enabled", "transition", "force", "replace", "stack_order")
+OF_OBJECT = ("patched",)
+
+
+def check_names(log, patch, name):
+    """KlpError EINVAL for a name that the tree cannot show, EEXIST for one that it would show twice."""
+    _check_name(log, name, "patch", ())
+    seen = set()
+    for obj in patch.objects:
+        _check_name(log, obj.shown, "object", OF_PATCH)
+        if obj.shown in seen:
+            raise KlpError(EEXIST, pr_err(log, "object '%s' is twice in patch '%s'" % (obj.shown, name)))
+        seen.add(obj.shown)
+        funcs = set()
+        for func in obj.funcs:
+            shown = "%s,%d" % (func.old_name, position(func))
+            _check_name(log, shown, "function", OF_OBJECT)
+            if shown in funcs:
+                text = "function '%s' is twice in object '%s' of patch '%s'" % (shown, obj.shown, name)
+                raise KlpError(EEXIST, pr_err(log, text))
+            funcs.add(shown)
+
+
+def _check_name(log, name, what, taken):
+    if not name or "/" in name or name in (".", "..") or name in taken:
+        reason = "is the name of an attribute" if name in taken else "cannot be a file name"
+    elif len(name.encode("utf-8", "surrogateescape")) > LONGEST:
+        reason = "is longer than %d bytes" % LONGEST
+    elif any(character < " " or "\x7f" <= character < "\xa0" for character in name):
+        reason = "has control characters"
+    else:
+        return
+    raise KlpError(EINVAL, pr_err(log, "%s name %r %s" % (what, name[:80], reason)))
+
+
+def init_patch(engine, patch, name, place, resolve=True):
+    """klp_init_patch: patch is among engine.patches, at `place`, its loaded objects are resolved. KlpError: as before.
+
+    resolve=False: all objects count as not loaded for now (a joiner goes through them one by one).
+    """
+    patch.name = name
+    if patch.mod is None:
+        patch.mod = Mod(name, LIVE)
+    patch.enabled = patch.forced = False
+    engine.patches.insert(place, patch)
+    try:
+        add_nops(patch, replaced_by(engine, patch))
+        for obj in patch.objects:
+            init_object(engine, patch, obj, resolve)
+    except KlpError:
+        free_patch(engine, patch)
+        raise
+
+
+def init_object(engine, patch, obj, resolve):
+    """klp_init_object."""
+    obj.patch = patch
+    obj.patched = False
+    for func in obj.funcs:
+        func.obj = obj
+        func.patched = func.transition = False
+    mod = engine.target.loaded(obj.name) if resolve else None
+    if mod is not None:
+        init_object_loaded(engine, obj, mod)
+
+
+def init_object_loaded(engine, obj, mod):
+    """klp_init_object_loaded: finds obj's functions in its module. KlpError: obj counts as not loaded."""
+    obj.mod = None if obj.name is None else mod
+    obj.loaded = True
+    obj.left_out = False
+    found = set()
+    try:
+        for func in obj.funcs:
+            if func.nop:
+                like = like_of(engine, obj, func)
+                if like is None:
+                    continue  # its older patch could not patch it here, so there is nothing to take back
+                engine.target.resolve_nop(obj, func, like)
+            else:
+                engine.target.resolve(obj, func)
+            if func.definition in found:
+                text = "function '%s' of object '%s' is patched twice" % (func.old_name, obj.shown)
+                raise KlpError(EEXIST, pr_err(engine.log, text), func)
+            found.add(func.definition)
+    except KlpError:
+        free_object_loaded(engine, obj)
+        raise
+
+
+def free_object_loaded(engine, obj):
+    """klp_free_object_loaded: obj's module is not there any more (or obj never got it)."""
+    obj.mod = None
+    obj.loaded = False
+    for func in obj.funcs:
+        release(engine, func)
+
+
+def release(engine, func):
+    """Gives back what the target made of func, once."""
+    if func.definition is not None:
+        engine.target.release(func)
+        func.definition = func.version = None
+
+
+def free_patch(engine, patch):
+    """klp_free_patch_start: the patch leaves the list and the tree; it could be enabled anew.
+
+    Code that may still run because of a force stays the target's until it was seen not to (Stacks.settle).
+    """
+    if patch in engine.patches:
+        engine.patches.remove(patch)
+    patch.enabled = False
+    for obj in patch.objects:
+        for func in obj.funcs:
+            if not engine.stacks.runs(func):
+                release(engine, func)
+        obj.funcs = [func for func in obj.funcs if not func.nop]
+        obj.mod = None
+        obj.loaded = obj.left_out = False
+    patch.objects = [obj for obj in patch.objects if not obj.dynamic]

@@ -1,0 +1,77 @@
+"""What a process does that joins a service late: patches in force and outcomes, taken without a transition.
+
+Not in the kernel, which is one system; see PROTOCOL.md section 5. Images are switched at once, because the joining
+program runs no line yet; or, with running=True, because all others have finished: then the code that was in force may
+still run, and is kept account of as after a force.
+"""
+from errno import ENOEXEC
+
+from klpfs.engine import callbacks
+from klpfs.engine.error import KlpError
+from klpfs.engine.init import free_patch, init_object_loaded, init_patch
+from klpfs.engine.log import pr_warn
+from klpfs.engine.module import apply_object, revert_object
+
+
+def join_apply(engine, patch, name, place, running):
+    """Applies a patch in force at its place in the order: pre_patch and images object by object, then post_patch.
+
+    A loaded object whose code is not what the patch was made for (ENOEXEC) is left unpatched; any other failure takes
+    the whole patch back and raises KlpError.
+    """
+    init_patch(engine, patch, name, place, resolve=False)
+    try:
+        for obj in patch.objects:
+            mod = engine.target.loaded(obj.name)
+            if mod is not None and not obj.loaded:
+                _join_object(engine, patch, obj, mod, running)
+    except KlpError as error:
+        pr_warn(engine.log, "failed to apply patch '%s' (%d)" % (name, -error.errno))
+        for obj in patch.objects:
+            if obj.patched:
+                revert_object(engine, obj)
+            callbacks.post_unpatch(engine, obj)
+        free_patch(engine, patch)
+        raise
+    patch.enabled = True
+    for obj in list(patch.objects):
+        if obj.loaded:
+            callbacks.post_patch(engine, obj)
+
+
+def _join_object(engine, patch, obj, mod, running):
+    try:
+        init_object_loaded(engine, obj, mod)
+    except KlpError as error:
+        if error.errno != ENOEXEC:
+            raise
+        obj.left_out = True
+        pr_warn(engine.log, "patch '%s' failed for object '%s', which stays unpatched by it" % (patch.name, obj.shown))
+        return
+    callbacks.pre_patch(engine, obj)
+    if not obj.loaded or obj.patched:
+        return  # it went while the callback ran
+    was = [(func.definition, engine.stacks.top(func.definition)) for func in obj.funcs]
+    try:
+        apply_object(engine, obj)
+    except KlpError:
+        pr_warn(engine.log, "failed to patch object '%s'" % obj.shown)
+        raise
+    if running:
+        for definition, code in was:
+            engine.stacks.may_run(definition, code)
+
+
+def drop(engine, patch, running):
+    """Takes a patch out at once, as one that is replaced: no callbacks, no lines."""
+    patch.enabled = False
+    for obj in patch.objects:
+        callbacks.forget(obj)
+        if obj.patched:
+            funcs = [func for func in obj.funcs if func.patched]
+            stacks = [engine.stacks.get(func.definition) for func in funcs]
+            if running:
+                for func, stack in zip(funcs, stacks):
+                    stack.leftover.append(func)  # before it leaves, so that the stack stays
+            revert_object(engine, obj)
+    free_patch(engine, patch)

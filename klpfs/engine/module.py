@@ -1,0 +1,142 @@
+"""Modules that come and go (klp_module_coming, klp_module_going).
+
+Both may be called while a callback runs, by the callback's own thread or by another: they look at each object's marks,
+not at who called. A module that is known already, or not known any more, is passed over, so calls may be repeated.
+"""
+from klpfs.engine import callbacks
+from klpfs.engine.data import COMING, GOING, LIVE, Mod
+from klpfs.engine.error import KlpError
+from klpfs.engine.init import free_object_loaded, init_object_loaded, release
+from klpfs.engine.log import pr_notice, pr_warn
+from klpfs.engine.patch import patch_object, unpatch_object
+from klpfs.engine.replace import find_object
+from klpfs.engine.target import Change
+from klpfs.engine.transition import FINISHING
+
+
+def module_coming(engine, name, refuse, mod=None):
+    """Applies every patch in force, oldest first, to a module whose body ran but whose code nobody runs yet.
+
+    refuse: the first patch that fails is taken back with those before it, KlpError. Else (a plain import) the failing
+    patch's object stays unpatched and the others go on.
+    """
+    mod = mod or engine.target.loaded(name)
+    made = mod is None
+    if made:
+        mod = Mod(name or "__main__", COMING)
+    for patch in list(engine.patches):
+        obj = find_object(patch, name)
+        if obj is None or obj.loaded or _over(engine, patch):
+            continue
+        try:
+            apply_to_module(engine, patch, obj, mod)
+        except KlpError as error:
+            free_object_loaded(engine, obj)
+            if not refuse:
+                obj.left_out = True
+                pr_warn(engine.log, "patch '%s' failed for module '%s', module '%s' stays unpatched by it"
+                        % (patch.name, obj.shown, obj.shown))
+                continue
+            pr_warn(engine.log, "patch '%s' failed for module '%s', refusing to load module '%s'"
+                    % (patch.name, obj.shown, obj.shown))
+            mod.state = GOING
+            cleanup_module_patches_limited(engine, name, patch)
+            raise error
+    if made:
+        mod.state = LIVE  # else its owner says when
+
+
+def apply_to_module(engine, patch, obj, mod):
+    """One patch's part of a coming module. KlpError with obj as before, but for its `loaded` mark."""
+    try:
+        init_object_loaded(engine, obj, mod)
+    except KlpError as error:
+        pr_warn(engine.log, "failed to initialize patch '%s' for module '%s' (%d)"
+                % (patch.name, obj.shown, -error.errno))
+        raise
+    pr_notice(engine.log, "applying patch '%s' to loading module '%s'" % (patch.name, obj.shown))
+    callbacks.pre_patch(engine, obj)
+    if not obj.loaded or obj.patched:
+        return  # it went while the callback ran
+    try:
+        apply_object(engine, obj)
+    except KlpError as error:
+        pr_warn(engine.log, "failed to apply patch '%s' to module '%s' (%d)" % (patch.name, obj.shown, -error.errno))
+        callbacks.post_unpatch(engine, obj)
+        raise
+    if not _pending(engine, patch):
+        callbacks.post_patch(engine, obj)
+
+
+def apply_object(engine, obj):
+    """obj's functions on their stacks, and in force: at once, or as the transition under way says."""
+    patch_object(engine, obj)
+    try:
+        if _pending(engine, obj.patch):
+            engine.transition.add(obj)
+        else:
+            changes = [engine.stacks.change(func, True) for func in obj.funcs if func.patched]
+            engine.target.apply([change for change in changes if change.before is not change.after])
+    except KlpError:
+        unpatch_object(engine, obj)
+        raise
+
+
+def cleanup_module_patches_limited(engine, name, limit=None):
+    """Takes a module's functions out of all patches, oldest first, up to the patch `limit`."""
+    if engine.transition is not None and engine.transition.target is not None:
+        obj = find_object(engine.transition.patch, name)
+        if obj is not None:
+            engine.transition.drop(obj)  # first of all: it holds versions of the older patches too
+    for patch in list(engine.patches):
+        if patch is limit:
+            break
+        obj = find_object(patch, name)
+        if obj is None or not obj.loaded and not obj.left_out:
+            continue
+        obj.left_out = False
+        if obj.mod is not None:
+            obj.mod.state = GOING
+        callbacks.pre_unpatch(engine, obj)  # only where post_patch ran: not in this patch's own transition
+        if obj.patched:
+            pr_notice(engine.log, "reverting patch '%s' on unloading module '%s'" % (patch.name, obj.shown))
+            revert_object(engine, obj)
+        callbacks.post_unpatch(engine, obj)
+        forget_leftovers(engine, obj)
+        free_object_loaded(engine, obj)
+
+
+def revert_object(engine, obj):
+    """The reverse of apply_object; never fails."""
+    stacks = engine.stacks
+    pending = _pending(engine, obj.patch)
+    was = [(func.definition, stacks.top(func.definition)) for func in obj.funcs if func.patched]
+    unpatch_object(engine, obj)
+    if pending and engine.transition.target is None:
+        return  # nothing was put in force yet
+    changes = [Change(definition, stacks.top(definition), top) for definition, top in was]
+    # Dropped from a transition, a function has the image of its goal, whatever the stack says.
+    changes = [change for change in changes if pending or change.before is not change.after]
+    if changes:
+        engine.target.revert(changes)
+
+
+def forget_leftovers(engine, obj):
+    """Code of functions that go with their module needs no account any more; the last patch's object sees to it."""
+    for func in obj.funcs:
+        stack = engine.stacks.get(func.definition)
+        if stack is not None and not stack.funcs:
+            for code in engine.stacks.forget(func.definition):
+                if code is not None:
+                    release(engine, code)
+
+
+def _pending(engine, patch):
+    """patch is the one in transition, and the outcome is not yet everywhere in place."""
+    transition = engine.transition
+    return transition is not None and transition.patch is patch and transition.step != FINISHING
+
+
+def _over(engine, patch):
+    """patch is on its way out for good: its last callbacks run, or those of what replaces it."""
+    return engine.transition is not None and engine.transition.step == FINISHING and not patch.enabled

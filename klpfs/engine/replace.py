@@ -1,0 +1,84 @@
+"""Atomic replace (livepatch.txt, cumulative patches): nops for what older patches changed, and dropping those.
+
+A nop stands for a function that an older patch changed and the replacing one does not; its new code is the original.
+Nops, and the objects that exist only to hold them, are dynamic: made at enable, gone once the transition completes.
+"""
+from klpfs.engine.callbacks import forget
+from klpfs.engine.data import Func, Object
+from klpfs.engine.patch import unpatch_object
+
+
+def position(func):
+    """0 means that the name is unique, so it is the first; both name one function, as in the tree."""
+    return func.old_sympos or 1
+
+
+def find_object(patch, name):
+    for obj in patch.objects:
+        if obj.name == name:
+            return obj
+    return None
+
+
+def find_func(obj, like):
+    """klp_find_func: obj's func for the same function as `like`, or None."""
+    for func in obj.funcs:
+        if func.old_name == like.old_name and position(func) == position(like):
+            return func
+    return None
+
+
+def add_nops(patch, older):
+    """klp_add_nops: gives `patch` a nop for each function of the `older` patches that it does not change itself."""
+    for old_patch in older:
+        for old_obj in old_patch.objects:
+            obj = find_object(patch, old_obj.name)
+            if obj is None:
+                obj = Object(old_obj.name)
+                obj.dynamic = True
+                patch.objects.append(obj)
+            for old_func in old_obj.funcs:
+                if find_func(obj, old_func) is None:
+                    obj.funcs.append(Func.make_nop(old_func))
+
+
+def like_of(engine, obj, nop):
+    """A resolved func of a patch older than obj's, for the function that `nop` stands for; None if there is none."""
+    for old_patch in engine.patches:
+        if old_patch is obj.patch:
+            break
+        old_obj = find_object(old_patch, obj.name)
+        func = find_func(old_obj, nop) if old_obj is not None else None
+        if func is not None and func.definition is not None:
+            return func
+    return None
+
+
+def replaced_by(engine, patch):
+    """The patches that `patch` takes the place of: all older ones."""
+    return engine.patches[:engine.patches.index(patch)] if patch.replace else []
+
+
+def unpatch_replaced(engine, patch):
+    """klp_unpatch_replaced_patches: off every function stack; their callbacks never run."""
+    for old_patch in replaced_by(engine, patch):
+        old_patch.enabled = False
+        for obj in old_patch.objects:
+            unpatch_object(engine, obj)
+            forget(obj)
+
+
+def discard_nops(engine, patch):
+    """klp_discard_nops; only after unpatch_replaced: a nop must be the last of its stack when it leaves.
+
+    What they made of the target is released at once: nobody can run a nop's code, it is the original's.
+    """
+    for obj in list(patch.objects):
+        unpatch_object(engine, obj, nops_only=True)
+        for func in [func for func in obj.funcs if func.nop]:
+            obj.funcs.remove(func)
+            if func.definition is not None:
+                engine.target.release(func)
+                func.definition = func.version = None
+        if obj.dynamic:
+            patch.objects.remove(obj)
