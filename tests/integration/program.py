@@ -56,14 +56,14 @@ def hold(held):
     return pair()
 
 
-def serve(lines, out):
+def serve(lines, out, namespace):
     for line in lines:
         code = line.rstrip("\n").replace("\x01", "\n")
         try:
             try:
-                value = eval(compile(code, "<line>", "eval"), globals())
+                value = eval(compile(code, "<line>", "eval"), namespace)
             except SyntaxError:
-                value = exec(compile(code, "<line>", "exec"), globals())
+                value = exec(compile(code, "<line>", "exec"), namespace)
             answer = "= " + repr(value)
         except BaseException:
             answer = "! " + traceback.format_exc()
@@ -73,4 +73,4 @@ def serve(lines, out):
 
 if __name__ == "__main__":
     print("ready", flush=True)
-    serve(sys.stdin, sys.stdout)
+    serve(sys.stdin, sys.stdout, globals())

@@ -1,0 +1,44 @@
+"""Replaces all others: the function that klp_tgt's task sits in."""
+from klpfs import Callbacks, Func, Object, Patch, module_param, pr_info
+
+pre_ret = module_param("pre_ret", int, 0)
+
+
+def line(what, obj):
+    pr_info(f"lp_busyrep: {what} {obj.name or 'vmlinux'}")
+
+
+def pre_patch(obj):
+    line("pre_patch", obj)
+    return pre_ret
+
+
+def post_patch(obj):
+    line("post_patch", obj)
+
+
+def pre_unpatch(obj):
+    line("pre_unpatch", obj)
+
+
+def post_unpatch(obj):
+    line("post_unpatch", obj)
+
+
+callbacks = Callbacks(pre_patch, post_patch, pre_unpatch, post_unpatch)
+
+
+def tgt_busy():
+    pass
+
+
+def exit():
+    pr_info("lp_busyrep: exit")
+
+
+patch = Patch(
+    objects=[
+        Object("klp_tgt", funcs=[Func("tgt_busy", tgt_busy)], callbacks=callbacks),
+    ],
+    replace=True,
+)

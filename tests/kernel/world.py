@@ -1,0 +1,102 @@
+"""klpfs as a World of scenarios.py: a program under `klpfs run`, a real mount, modules loaded by writing to insmod.
+
+No delay anywhere to please a scenario: what a write did, the next read shows.
+"""
+import atexit
+import contextlib
+import errno
+import os
+import pathlib
+import re
+import shutil
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+import harness  # noqa: E402
+
+# what insmod says where it is not strerror's text (kmod's mod_strerror)
+SAYS = {errno.EINVAL: "Invalid parameters", errno.ENOEXEC: "Invalid module format",
+        errno.ENOENT: "Unknown symbol in module, or unknown parameter (see dmesg)"}
+OURS = re.compile(r"livepatch|lp|klp_tgt")
+
+
+def module_path(name):
+    """Where a module's counterpart lies: the folders of $KLPFS_TEST_MODULES first."""
+    for folder in [*os.environ.get("KLPFS_TEST_MODULES", "").split(":"), HERE / "modules"]:
+        path = pathlib.Path(folder, f"{name}.py")
+        if str(folder) and path.exists():
+            return path
+    raise FileNotFoundError(name)
+
+
+class World:
+    def __init__(self):
+        os.umask(0o022)
+        self.folder = harness.short_folder()
+        atexit.register(self.end)
+        self.mount = harness.Mount(self.folder / "run", self.folder / "mnt")
+        self.program, self.scenarios = None, 0
+        self.reset()
+
+    def reset(self):
+        """A fresh service; the mount stays."""
+        if self.program:
+            self.program.close()
+        self.scenarios += 1
+        self.program = harness.Program(self.folder / "run", f"kernel{self.scenarios}", program=HERE / "vmlinux.py")
+        self.tree = self.mount.service(self.program.name)
+        self.root = str(self.tree.livepatch)
+
+    def end(self):
+        for thing in (self.program, self.mount):
+            if thing:
+                thing.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def load(self, mod, **parameters):
+        try:
+            self.tree.insmod(module_path(mod), " ".join(f"{name}={value}" for name, value in parameters.items()))
+            return "ok"
+        except OSError as e:
+            return SAYS.get(e.errno, e.strerror)
+
+    def unload(self, mod, force=False):
+        try:
+            self.tree.rmmod(mod)
+            return "ok"
+        except OSError as e:
+            return f"rmmod: ERROR: Module {mod} is in use" if e.errno == errno.EBUSY else e.strerror
+
+    def dmesg(self):
+        return [line for line in self.tree.lines() if OURS.match(line)]
+
+    def target(self):
+        return self.program.do("target()")
+
+    def task_state(self):
+        for comm in self.tree.path.glob("proc/*/task/*/comm"):
+            with contextlib.suppress(OSError):
+                if harness.read(comm).strip() == "klp_tgt_busy":
+                    return int(harness.read(comm.with_name("patch_state")))
+        return None
+
+    def release(self):
+        self.set_param("klp_tgt", "release", "1")
+
+    def set_param(self, mod, name, value):
+        harness.write(self.tree.path / "sys/module" / mod / "parameters" / name, str(value))
+
+    def settle(self):
+        self.tree.settle()
+        return True
+
+    def modules(self):
+        return [name for name in self.tree.modules() if name.startswith(("lp", "klp_"))]
+
+    def refcnt(self, mod):
+        try:
+            return harness.read(self.tree.path / "sys/module" / mod / "refcnt").strip()
+        except OSError:
+            return None
