@@ -11,7 +11,7 @@ The log lines, their words and their order are the kernel's (KERNEL.md section 9
 """
 from errno import EBUSY, EEXIST, EINVAL
 
-from klpfs.engine import callbacks, join, module
+from klpfs.engine import callbacks, join, module, shadow
 from klpfs.engine.error import KlpError
 from klpfs.engine.init import check_names, init_patch
 from klpfs.engine.log import pr_err, pr_notice, pr_warn
@@ -34,6 +34,7 @@ class Engine:
         self.stacks = Stacks()
         self.foreign = 0  # callbacks that run now, one within another
         self._ftrace_enabled = True
+        shadow.log = log  # a process has one engine
 
     @property
     def busy(self):
@@ -236,6 +237,7 @@ class Engine:
         """In a child: callbacks that other threads of the parent were in do not run here. inside: how many of them the
         surviving thread is in itself. Steps cut off are to be called again: cancel, disable or finish."""
         self.foreign = inside
+        shadow.after_fork()
 
     def describe(self):
         """What the tree shows of this process, as plain data: a list of dicts, oldest patch first.
