@@ -46,7 +46,7 @@ class Demo:
         self.mount = self.folder / "klp"
         self.tree = self.mount / SERVICE
         self.patches = self.tree / "sys/kernel/livepatch"
-        self.environ = {**os.environ, "KLPFS_RUNTIME_DIR": str(self.folder / "run"), "PYTHONPATH": str(PROJECT)}
+        self.environ = {**os.environ, "KLPFS_RUNTIME_DIR": str(self.folder / "run")}
         self.klpfs = [sys.executable, "-m", "klpfs"]
         self.children = []
         self.lines = self.steps = 0

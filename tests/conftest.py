@@ -84,3 +84,15 @@ def close_all(things):
 
 def pytest_report_header():
     return f"python: {sys.executable}; FUSE: {harness.why_no_fuse() or 'can be mounted'}"
+
+
+@pytest.fixture
+def lp(tmp_path):
+    """lp("lp1", ...): the path of a livepatch file, made by harness.livepatch, or holding `text`."""
+
+    def make(name, *functions, text=None, **more):
+        path = tmp_path / f"{name}.py"
+        path.write_text(harness.livepatch(name, *functions, **more) if text is None else text)
+        return path
+
+    return make

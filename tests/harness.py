@@ -4,6 +4,7 @@ Nothing here imports klpfs: services are started by the command and met through 
 """
 import ast
 import contextlib
+import errno
 import os
 import pathlib
 import re
@@ -82,7 +83,7 @@ class Program:
         self.expected = []  # patterns of lines that may be on stderr
         command = [*wrap, sys.executable, "-m", "klpfs", "run", "-s", name, *(["--keep"] if keep else []), "--", python, str(program), *arguments]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.stderr,
-                                        env={**os.environ, "PYTHONPATH": str(HERE.parent), "KLPFS_RUNTIME_DIR": str(runtime), **(environ or {})}, bufsize=0)
+                                        env={**os.environ, "KLPFS_RUNTIME_DIR": str(runtime), **(environ or {})}, bufsize=0, cwd=HERE.parent)
         self.pid = self.process.pid  # klpfs run becomes the command
         self.pending = b""
         if self.line() != "ready":
@@ -153,7 +154,7 @@ class Mount:
         self.stderr = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen([*self.wrap, sys.executable, "-m", "klpfs", "mount", "-f", str(self.root)], stdin=subprocess.DEVNULL,
                                         stdout=self.stderr, stderr=self.stderr,
-                                        env={**os.environ, "PYTHONPATH": str(HERE.parent), "KLPFS_RUNTIME_DIR": str(self.runtime)})
+                                        cwd=HERE.parent, env={**os.environ, "KLPFS_RUNTIME_DIR": str(self.runtime)})
         until(self.serves, f"mount of {self.root}")
 
     def serves(self):
@@ -251,6 +252,29 @@ class Tree:
         if new:
             self.seen = new[-1][1] + 1
         return [record[3] for record in new]
+
+
+def livepatch(name, *functions, module=None, replace=False, extra="", callbacks=""):
+    """A livepatch's text. Each function of `functions` answers '<function> by <name>'; default: one() of the main program.
+
+    `extra`: lines before the patch; `callbacks`: the arguments of a Callbacks.
+    """
+    functions = functions or ("one",)
+    bodies = "".join(f"def {each}(*_):\n    return '{each} by {name}'\n\n" for each in functions)
+    funcs = ", ".join(f"Func({each!r}, {each})" for each in functions)
+    with_callbacks = f", callbacks=Callbacks({callbacks})" if callbacks else ""
+    return (f"from klpfs import Callbacks, Func, Object, Patch, module_param, pr_info\n{extra}\n\n{bodies}"
+            f"patch = Patch(objects=[Object({module!r}, funcs=[{funcs}]{with_callbacks})], replace={replace})\n")
+
+
+def fails(number, do, *arguments):
+    """True when do(*arguments) fails with this errno; AssertionError when it fails with another, or not at all."""
+    try:
+        do(*arguments)
+    except OSError as e:
+        assert e.errno == number, f"{errno.errorcode.get(e.errno)} instead of {errno.errorcode[number]}"
+        return True
+    raise AssertionError(f"no error instead of {errno.errorcode[number]}")
 
 
 def short_folder():

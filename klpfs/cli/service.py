@@ -2,10 +2,14 @@
 import argparse
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 
+import klpfs
 from klpfs.cli.tree import CommandError, mounts
+
+BOOT = pathlib.Path(klpfs.__file__).resolve().parent / "agent" / "boot"  # its sitecustomize starts the agent
 
 
 def add(commands, common: argparse.ArgumentParser) -> None:
@@ -28,13 +32,32 @@ def run(arguments) -> int:
     argv = arguments.argv[1:] if arguments.argv[:1] == ["--"] else arguments.argv
     if not argv:
         raise CommandError("no command; as in: klpfs run -- python3 app.py", 2)
-    from klpfs.agent import launch  # not in the commands that don't need it
-
-    environ = launch.environment(argv, arguments.service, arguments.keep)
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(BOOT), os.environ.get("PYTHONPATH")])),
+               "KLPFS_SERVICE": arguments.service or service_name(argv)}
+    if arguments.keep:
+        environ["KLPFS_KEEP"] = "1"
     try:
         os.execvpe(argv[0], argv, environ)
     except OSError as e:
         raise CommandError(f"{argv[0]}: {e.strerror}", 127 if isinstance(e, FileNotFoundError) else 126) from None
+
+
+def service_name(argv: "list[str]") -> str:
+    """The base name of the script, of `-m`'s module, or of the command."""
+    command = os.path.basename(argv[0])
+    if not re.fullmatch(r"python[0-9.]*t?", command):
+        return command
+    words = iter(argv[1:])
+    for word in words:
+        if word == "-m":
+            return next(words, command)
+        if word == "-c" or word == "-":
+            return command
+        if word in ("-W", "-X", "--check-hash-based-pycs"):
+            next(words, None)
+        elif not word.startswith("-"):
+            return os.path.basename(word)
+    return command
 
 
 def mount(arguments) -> int:
