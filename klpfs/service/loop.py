@@ -1,0 +1,136 @@
+"""One epoll for the whole daemon: descriptors, timers, and work for the end of the round; no threads.
+
+All that has arrived is taken in before a request is answered (PROTOCOL.md section 7): a round runs the callbacks
+of what is ready in the order given to `add`: FIRST (inotify: the journal), AGENTS, then LAST (the FUSE descriptor,
+which must take one request a call). What is appended by `call_soon` runs before the next order begins.
+"""
+import heapq
+import itertools
+import select
+import time
+from collections import deque
+from typing import Callable, Deque, Dict, List, Optional, Tuple
+
+from attrs import define, field
+
+FIRST, AGENTS, LAST = 0, 1, 2
+IN, OUT = select.EPOLLIN, select.EPOLLOUT
+
+
+@define(eq=False)
+class Timer:
+    """A call that is due at `when` (the loop's seconds); `cancel()` takes it back, any number of times."""
+
+    when: float
+    call: Optional[Callable[[], None]]
+
+    def cancel(self) -> None:
+        self.call = None
+
+
+@define(eq=False)
+class Loop:
+    """`run_once()` waits for what is ready and calls it back; `run()` until `stop()`.
+
+    A callback that raises ends `run_once` with its exception: the rest of the round is kept for the next one.
+    """
+
+    clock: Callable[[], float] = time.monotonic
+    _epoll: select.epoll = field(init=False, factory=lambda: select.epoll(flags=select.EPOLL_CLOEXEC))
+    _fds: Dict[int, Tuple[int, Callable[[int], None]]] = field(init=False, factory=dict)
+    _timers: List[Tuple[float, int, Timer]] = field(init=False, factory=list)
+    _count: "itertools.count[int]" = field(init=False, factory=itertools.count)
+    _soon: Deque[Callable[[], None]] = field(init=False, factory=deque)
+    _ready: Deque[Tuple[int, int, Callable[[int], None], int]] = field(init=False, factory=deque)
+    _running: bool = field(init=False, default=False)
+
+    def add(self, fd: int, callback: Callable[[int], None], order: int = AGENTS, events: int = IN) -> None:
+        """Call `callback(events)` whenever `fd` is ready (level triggered). ValueError when it was added before."""
+        if fd in self._fds:
+            raise ValueError(f"descriptor {fd} is in the loop already")
+        self._epoll.register(fd, events)
+        self._fds[fd] = (order, callback)
+
+    def modify(self, fd: int, events: int) -> None:
+        """Wait for these events of `fd` from now on."""
+        self._epoll.modify(fd, events)
+
+    def remove(self, fd: int) -> None:
+        """Forget `fd`; before it is closed. One that was not added is ignored."""
+        if self._fds.pop(fd, None) is not None:
+            try:
+                self._epoll.unregister(fd)
+            except OSError:                    # closed already, and so forgotten by the kernel
+                pass
+
+    def now(self) -> float:
+        """Seconds, monotonic."""
+        return self.clock()
+
+    def call_later(self, seconds: float, call: Callable[[], None]) -> Timer:
+        """Call `call()` once, in `seconds`."""
+        timer = Timer(self.now() + seconds, call)
+        heapq.heappush(self._timers, (timer.when, next(self._count), timer))
+        return timer
+
+    def call_soon(self, call: Callable[[], None]) -> None:
+        """Call `call()` in this round, before callbacks of a later order; outside a round: in the next one."""
+        self._soon.append(call)
+
+    def run_once(self, timeout: Optional[float] = None) -> None:
+        """One round: wait at most `timeout` seconds (None: for ever), then call back all that is ready."""
+        if not self._ready:
+            for fd, events in self._epoll.poll(self._wait(timeout), 4096):
+                order, callback = self._fds[fd]
+                self._ready.append((order, fd, callback, events))
+            self._ready = deque(sorted(self._ready, key=lambda ready: ready[0]))
+            self._run_timers()
+        self._run_soon()
+        order = FIRST
+        while self._ready:
+            if self._ready[0][0] != order:
+                self._run_soon()
+                order = self._ready[0][0]
+            _, fd, callback, events = self._ready.popleft()
+            now_there = self._fds.get(fd)
+            if now_there is not None and now_there[1] is callback:     # else an earlier callback has removed it
+                callback(events)
+        self._run_soon()
+
+    def run(self) -> None:
+        """Rounds until `stop()` was called."""
+        self._running = True
+        while self._running:
+            self.run_once()
+
+    def stop(self) -> None:
+        """`run()` returns after this round."""
+        self._running = False
+        self.call_soon(lambda: None)           # a round that has not begun must not wait
+
+    def close(self) -> None:
+        """Close the epoll descriptor; the descriptors in it are their owners'."""
+        self._fds.clear()
+        self._epoll.close()
+
+    def _wait(self, timeout: Optional[float]) -> float:
+        if self._soon:
+            return 0
+        while self._timers and self._timers[0][2].call is None:
+            heapq.heappop(self._timers)
+        if self._timers:
+            due = max(0.0, self._timers[0][0] - self.now())
+            timeout = due if timeout is None else min(timeout, due)
+        return -1 if timeout is None else timeout
+
+    def _run_timers(self) -> None:
+        now = self.now()
+        while self._timers and self._timers[0][0] <= now:
+            timer = heapq.heappop(self._timers)[2]
+            call, timer.call = timer.call, None
+            if call is not None:
+                self._soon.append(call)
+
+    def _run_soon(self) -> None:
+        while self._soon:
+            self._soon.popleft()()
