@@ -51,8 +51,9 @@ From the agent
                      'holders': [str], 'params': [(name, type, text, mode)], 'forced': bool}]     text without a newline
         'ftrace': 0 | 1
         'process': {'pid', 'comm', 'cmdline'}
-        'log': [(seq, usec, priority, kind, text)]      new records only (on connection: all in the ring). seq is the agent's
-                                                 own, from 0 without gaps; kind 'engine' 'module' 'user' 'agent'
+        'log': [(seq, usec, priority, kind, text)]      new records (on connection: all in the ring; one may come twice, take
+                                                 each seq once). seq is the agent's own, rising; kind 'engine' 'module' 'user'
+                                                 'agent' (once a process, as 'module')
     Events of a step are sent before its effect can be seen and before the report of the step.
 
 BLOCKER  {'kind': str, 'task': int, 'name': str, 'frames': ['file:line function'], 'since': usec}

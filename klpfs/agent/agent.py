@@ -1,0 +1,401 @@
+"""The agent of a process: log, target, engine, follower, worker and server put together, and what they ask of each other."""
+from errno import EAGAIN, EBUSY, EINVAL, ENOENT, ENOTCONN, ETIMEDOUT
+from posix import getpid
+
+from klpfs.agent import api, journal, process, service_folder
+from klpfs.agent.capture import allocate_lock, clock_us, get_ident, get_native_id, monotonic
+from klpfs.agent.follow import Follower
+from klpfs.agent.modules import Modules
+from klpfs.agent.places import JOURNAL
+from klpfs.agent.server import Server
+from klpfs.agent.wire import VERSION
+from klpfs.agent.worker import Worker
+from klpfs.engine.core import Engine
+from klpfs.engine.error import KlpError
+from klpfs.engine.log import Log
+
+JOIN = 10.0             # seconds: how long a joiner's program waits until the journal is followed
+IMPORT = 2.0            # seconds: how long an import waits for the worker to patch the module
+WANT = 5.0              # seconds: how long a content is waited for
+SLOW = 1000000          # usec: foreign code that runs longer is told of
+
+
+class Agent:
+    """Made and started once in a process, by klpfs.agent.start. service, folder, runtime: str; keep: the journal outlives
+    the service; bridge: a module or object with what this process is patched through (see bridge.py)."""
+
+    __slots__ = ("service", "folder", "keep", "started", "pid", "log", "target", "engine", "modules", "follower", "worker",
+                 "server", "bridge", "blockers", "contents", "_out", "_pending", "_sections", "_report", "_slow", "_joined",
+                 "_server_ident", "ours")
+
+    def __init__(self, service, folder, keep, make_bridge):
+        self.service, self.folder, self.keep = service, folder, keep
+        self.started = clock_us()
+        self.pid = getpid()
+        self.log = Log(clock_us, 4096, self._sink)
+        self.bridge = make_bridge(self)
+        self.target = self.bridge.target
+        self.engine = Engine(self.target, self.log)
+        self.modules = Modules(self)
+        self.follower = Follower(self.engine, self.modules, self)
+        self.worker = Worker(self)
+        self.server = Server(self, folder)
+        self._fresh()
+        self._sections = {"patches": [], "modules": [], "ftrace": 1}
+        self._report = None
+
+    def _fresh(self):
+        """What a child starts with anew."""
+        self.blockers = []
+        self.contents = {}          # sha256 -> bytes that came in answer to `want`
+        self._out = allocate_lock()     # held by worker and server only, never while anything waits
+        self._pending = []          # log records on their way
+        self._slow = None
+        self._joined = False
+        self._server_ident = 0
+        self.ours = set()           # native ids of klpfs's threads
+
+    # -- start
+
+    def start(self):
+        """Register, then read: bind the socket, follow the journal, then let the program run."""
+        self.server.listen()
+        try:
+            service_folder.begin(self.folder, self.server.name, self.keep)
+        except OSError as e:
+            self.say("the service's journal: %s" % e, 3)
+        self.bridge.install()
+        self.run()
+        self.join()
+        self.follower.live = True
+
+    def run(self):
+        """Start both threads."""
+        self.server.start()
+        self.worker.start()
+
+    def join(self):
+        """Follow the journal until `seen` is its seq, for JOIN seconds at most."""
+        end = monotonic() + JOIN
+        waiting = allocate_lock()
+        waiting.acquire()
+        last = None
+        while True:
+            g = self.journal()
+            if g is None or g["seq"] == last and self.follower.seen >= g["seq"]:
+                break
+            last = g["seq"]
+            self.follower.set_goal(g)
+            self.worker.poke()
+            while self.follower.seen < last and monotonic() < end:
+                waiting.acquire(True, 0.001)
+            if monotonic() >= end:
+                self.say("the journal could not be followed within %d s; the program goes on" % JOIN, 4)
+                self.give_up()
+                break
+        self._joined = True
+
+    def give_up(self):
+        """A joiner that has waited too long: what is not done is left out."""
+        g = self.follower.goal
+        for p in g["patches"] if g else ():
+            if self.modules.patch_of(p["name"]) is None:
+                self.follower.not_applied.add(p["n"])
+
+    # -- what the follower asks (follow.py)
+
+    def content(self, entry):
+        """The bytes of a module, from the service's folder, else from a coordinator. KlpError(ENOENT)."""
+        sha = entry.get("sha256")
+        if not sha:
+            raise KlpError(ENOENT, "the content of '%s' is not known" % entry.get("name"))
+        self.worker.lock.release()
+        try:
+            data = service_folder.content(self.folder, sha)
+            if data is None:
+                self.server.post({"t": "want", "sha256": sha})
+                waiting = allocate_lock()
+                waiting.acquire()
+                end = monotonic() + WANT
+                while sha not in self.contents and monotonic() < end:
+                    waiting.acquire(True, 0.005)
+                data = self.contents.pop(sha, None)
+        finally:
+            self.worker.lock.acquire()
+        if not data:
+            text = "the content of '%s' can't be had" % entry.get("name")
+            self.say(text, 3)
+            raise KlpError(ENOENT, text)
+        return data
+
+    def changed(self):
+        """Send the sections that differ from what was sent last. Worker or server thread."""
+        with self._out:
+            self._flush()
+            found = {"patches": self.engine.describe(), "modules": self.modules.describe(),
+                     "ftrace": int(bool(self.engine.ftrace_enabled))}
+            news = {key: value for key, value in found.items() if value != self._sections[key]}
+            if news:
+                self._sections.update(news)
+                self.server.post(dict(news, t="event"))
+
+    def report(self):
+        """Send a report of what the follower is at. Worker thread."""
+        report = self.follower.report()
+        if not self.follower.op:
+            self.blockers = []
+        with self._out:
+            self._flush()
+            self._report = report
+            self.server.post(self._full_report())
+
+    def _full_report(self):
+        working = self.worker.working
+        return dict(self._report or self.follower.report(), blockers=self.blockers_now(),
+                    working={"what": working["what"], "since": working["since"]} if working else None)
+
+    def wait(self):
+        self.worker.wait()
+
+    def lost(self, change):
+        """Whether no connection is left over which the change's coordinator has told it."""
+        told = [c for c in list(self.server.connections) if c.open and c.change == change["n"]]
+        return not [c for c in told if c.pid == change["pid"]] and not (told and not change["pid"])
+
+    def journal(self):
+        """The journal's record, None if it can't be read."""
+        try:
+            return journal.load(self.folder + "/" + JOURNAL)
+        except OSError:
+            return None
+
+    def say(self, text, priority):
+        """A log line of the agent; once a process."""
+        self.log.add(text, priority, "agent")
+
+    # -- what the worker asks
+
+    def looked(self, blockers):
+        """The result of a look."""
+        was = [(b["kind"], b["task"]) for b in self.blockers]
+        self.blockers = [self.bridge.blocker(b) for b in blockers]
+        if [(b["kind"], b["task"]) for b in self.blockers] != was and self.blockers:
+            with self._out:
+                self.server.post(self._full_report())
+
+    def signaling(self):
+        """15 s have passed: the kernel's words."""
+        self.engine.signal()
+
+    # -- modules.py
+
+    def foreign(self, what, n, function, *args):
+        return self.worker.foreign(what, n, function, *args)
+
+    def load(self, name, data, path, params):
+        return self.bridge.load(name, data, path, params)
+
+    def unload(self, loaded):
+        self.bridge.unload(loaded)
+
+    def show_param(self, loaded, name):
+        return self.bridge.show_param(loaded, name)
+
+    def fingerprint_of(self, func):
+        return self.bridge.fingerprint_of(func)
+
+    # -- what livepatch files ask (api.py)
+
+    def enable_patch(self, patch):
+        if get_ident() != self.worker.ident:
+            raise KlpError(EINVAL, "enable_patch() outside of a module's init()")
+        return self.worker.own(self.follower.enable_patch, patch)
+
+    def pr_info(self, text):
+        self.worker.shield(self.log.add, text, 6, "module")
+
+    # -- modules that the program imports
+
+    def coming(self, name):
+        """A module's body has run in the calling thread, which imports it: its functions are to be in place before it goes
+        on. Done by the worker; when that can't be had in time, the module goes on as it is, with a log line."""
+        if not self._interesting(name):
+            return
+        if getpid() != self.pid:
+            return                  # forked behind our back: this process has no worker
+        if get_ident() == self.worker.ident:
+            if self.worker.inside:
+                return self.worker.own(self.engine.coming, name, False)
+            return self.engine.coming(name, False)      # imported by klpfs itself, in a step
+        done = allocate_lock()
+        done.acquire()
+
+        def patch():
+            try:
+                self.engine.coming(name, False)
+                self.changed()
+            finally:
+                done.release()
+        self.worker.requests.append(patch)
+        self.worker.poke()
+        if not done.acquire(True, IMPORT):
+            try:
+                self.worker.requests.remove(patch)
+            except ValueError:
+                done.acquire(True, IMPORT)      # it has just begun
+                return
+            self.say("module '%s' was imported while '%s' runs; it goes on unpatched"
+                     % (name, (self.worker.working or {"what": "a step"})["what"]), 4)
+
+    def _interesting(self, name):
+        t = self.engine.transition
+        patches = list(self.engine.patches) + ([t.patch] if t is not None else [])
+        return any(obj.name == name for patch in patches for obj in list(patch.objects))
+
+    # -- log records on their way
+
+    def _sink(self, record):
+        self._pending.append((record.seq, record.usec, record.priority, record.kind, record.text))
+        ident = get_ident()
+        if ident == self._server_ident or ident == self.worker.ident:
+            if self._out.acquire(False):        # else who has it sends them, or the next does
+                try:
+                    self._flush()
+                finally:
+                    self._out.release()
+                return
+        self.server.wake()
+
+    def _flush(self):
+        if self._pending:
+            records, self._pending = self._pending, []
+            self.server.post({"t": "event", "log": records})
+
+    # -- the server's side
+
+    def greet(self, connection):
+        """A coordinator has connected: from here on it gets all messages; returns the first ones."""
+        with self._out:
+            self._flush()
+            self.server.connections.append(connection)
+            log = [(r.seq, r.usec, r.priority, r.kind, r.text) for r in list(self.log.records)]
+            found = process.describe()
+            for message in (
+                    {"t": "hello", "version": VERSION, "pid": found["pid"], "comm": found["comm"], "cmdline": found["cmdline"],
+                     "keep": self.keep, "service": self.service, "python": self.bridge.python, "started": self.started},
+                    dict(self._sections, t="event", process=found, log=log), self._full_report()):
+                self.server.post(message, connection)
+
+    def received(self, c, m):
+        """A message of a coordinator."""
+        t = m["t"]
+        if t == "record":
+            r = m["r"]
+            if journal.parse(journal.dump(r))["seq"] != r["seq"]:
+                raise ValueError("a record that is none")
+            if r["change"]:
+                c.change = r["change"]["n"]
+            self.server.post({"t": "ack", "seq": r["seq"]}, c)
+            if self.follower.set_goal(r):
+                self._stop_what_is_given_up()
+                self.worker.poke()
+            else:
+                with self._out:
+                    self.server.post(self._full_report(), c)
+        elif t == "content":
+            self.contents[str(m["sha256"])] = bytes(m["data"])
+        elif t == "ask":
+            self.server.post({"t": "answer", "id": m["id"], "data": self._answer(m["what"], m.get("tid"))}, c)
+        elif t == "set":
+            errno = 0
+            try:
+                self.modules.set_param(m["module"], m["param"], m["text"])
+            except OSError as e:
+                errno = e.errno or EINVAL
+            self.changed()
+            self.server.post({"t": "done", "id": m["id"], "errno": errno}, c)
+        elif t == "kmsg":
+            self.log.add(str(m["text"]), int(m.get("priority", 4)), "user")
+        elif t == "ftrace":
+            self.worker.requests.append(lambda: self._set_ftrace(c, m["id"], m["value"]))
+            self.worker.poke()
+        else:
+            raise ValueError("message %r" % t)
+
+    def _set_ftrace(self, c, id, value):
+        errno = 0
+        try:
+            self.engine.ftrace_enabled = bool(value)
+        except OSError as e:
+            errno = e.errno
+        self.changed()
+        self.server.post({"t": "done", "id": id, "errno": errno}, c)
+
+    def _stop_what_is_given_up(self):
+        """Foreign code of an operation that the newest record does not know any more is asked to stop."""
+        working, g = self.worker.working, self.follower.goal
+        if working and working["n"] and g:
+            t, c, load = g["transition"], g["change"], self.follower.load
+            n = working["n"]
+            if load is not None and load.n == n and not (t and t["n"] == n) and not (c and c["n"] == n):
+                self.worker.interrupt(n)
+
+    def disconnected(self):
+        self.worker.poke()
+
+    def tick(self):
+        """After each round of the server, at least once a second."""
+        self._server_ident = self._server_ident or get_ident()
+        self.ours.add(get_native_id())
+        working = self.worker.working
+        if self._pending:
+            with self._out:
+                self._flush()
+        if working and clock_us() - working["since"] > SLOW:
+            self._stop_what_is_given_up()
+            if self._slow is not working:
+                self._slow = working
+                with self._out:
+                    self.server.post(self._full_report())
+
+    def blockers_now(self):
+        """The blockers of the last look, and foreign code that takes long."""
+        out = list(self.blockers)
+        working = self.worker.working
+        if working and clock_us() - working["since"] > SLOW:
+            out.append({"kind": "working", "task": self.worker.ident, "name": "working: " + working["what"],
+                        "frames": self.bridge.stack_of_ident(self.worker.ident), "since": working["since"]})
+        return out
+
+    def _answer(self, what, tid):
+        if what == "tasks":
+            return process.tasks(self.ours)
+        if what == "blockers":
+            return self.blockers_now()
+        if what == "status":
+            return self._full_report()
+        if what == "stack":
+            return self.bridge.stack(tid)
+        if what == "patch_state":
+            return self.bridge.patch_state(tid, self.engine.transition)
+        raise ValueError("question %r" % what)
+
+    # -- a fork
+
+    def child(self, bound, inside):
+        """In a forked child: a process of its own from here on. bound: the (socket, name) that its parent made for it;
+        inside: how many callbacks of the engine the surviving thread is in."""
+        self.pid = getpid()
+        self.started = clock_us()
+        self.server.forget()
+        self.worker.reset()
+        self._fresh()
+        self.log.records.clear()            # its parent's lines are its parent's
+        self.engine.after_fork(inside)
+        self.follower.forked()
+        try:
+            self.server.listen(bound)
+        except OSError as e:
+            self.say("the agent can't listen: %s" % e, 3)
+        self.run()
+        self.join()

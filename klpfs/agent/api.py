@@ -1,0 +1,37 @@
+"""What a livepatch file imports from klpfs besides its data classes: enable_patch, get_state, get_prev_state, pr_info.
+
+They act on the agent of this process. (module_param belongs to loading: klpfs/target/python/load.py.)
+"""
+from errno import EINVAL
+
+from klpfs.engine.error import KlpError
+from klpfs.engine.state import get_prev_state as _prev, get_state as _state
+
+_agent = None       # the Agent of this process, set by its start
+
+
+def enable_patch(patch):
+    """klp_enable_patch(): called by a livepatch's init(). Returns 0 when the patch's transition was started.
+
+    KlpError (an OSError): EINVAL outside of init(), not a livepatch, not found functions and the like; EBUSY while a
+    transition is pending; EINTR when the load was given up; ENOEXEC, ENOENT, or a pre_patch callback's own.
+    """
+    if _agent is None:
+        raise KlpError(EINVAL, "enable_patch() outside of a module's init()")
+    return _agent.enable_patch(patch)
+
+
+def get_state(patch, id):
+    """klp_get_state(): the State of that id that `patch` lists, or None."""
+    return _state(patch, id)
+
+
+def get_prev_state(id):
+    """klp_get_prev_state(): during a transition, the newest State of that id among the patches already in force; or None."""
+    return _prev(_agent.engine, id) if _agent is not None else None
+
+
+def pr_info(text):
+    """A line in the service's log."""
+    if _agent is not None:
+        _agent.log.add(str(text), 6, "module")

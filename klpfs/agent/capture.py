@@ -1,0 +1,46 @@
+"""The C functions that the agent runs on, captured when it is imported, and the clock.
+
+After the start nothing else of the standard library runs in the agent's threads: a patch that breaks json, socket or
+threading must be possible to take back. Where gevent has replaced functions of _thread already, its originals are used.
+"""
+import _signal
+import _socket
+import _thread
+import select as _select
+import sys
+import time as _time
+
+modules = sys.modules
+
+
+def _original(module, name):
+    patched = modules.get("gevent.monkey")
+    saved = getattr(patched, "saved", None) or {}
+    found = saved.get(module.__name__, {}).get(name)
+    return getattr(module, name) if found is None else found
+
+
+start_thread = _original(_thread, "start_new_thread")
+allocate_lock = _original(_thread, "allocate_lock")
+get_ident = _original(_thread, "get_ident")
+get_native_id = getattr(_thread, "get_native_id", get_ident)
+poll = _original(_select, "poll")
+socket = _socket.socket
+monotonic_ns = _time.monotonic_ns
+monotonic = _time.monotonic
+_sigmask, _BLOCK, _SETMASK, _valid = _signal.pthread_sigmask, _signal.SIG_BLOCK, _signal.SIG_SETMASK, _signal.valid_signals
+
+
+def clock_us():
+    """CLOCK_MONOTONIC in microseconds, int: the time of log records and blockers."""
+    return monotonic_ns() // 1000
+
+
+def start_quiet_thread(function):
+    """Starts a raw thread in which all signals are blocked from its first instruction: the program's handlers and
+    sigwait stay the program's. Returns its ident."""
+    old = _sigmask(_BLOCK, _valid())
+    try:
+        return start_thread(function, ())
+    finally:
+        _sigmask(_SETMASK, old)

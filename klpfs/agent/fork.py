@@ -1,0 +1,98 @@
+"""A fork: whole steps, no thread of ours while it happens, threads on both sides afterwards, and a child that is known
+before its parent can report clean (PROTOCOL section 6).
+
+A worker inside foreign code can't stop; then the fork goes on beside it, and the child drops or goes on with what was
+being done, from its marks.
+"""
+from posix import getpid, listdir
+
+from klpfs.agent import api
+from klpfs.agent.capture import allocate_lock, get_ident, monotonic
+from klpfs.agent.server import bind
+
+STOP = 0.5              # seconds: how long a thread of ours is waited for, beyond the step that it is in
+GONE = 0.02             # seconds: how long the system may take to remove a thread that has ended
+
+
+class Forks:
+    """The hooks for os.register_at_fork. They must not fail: what goes wrong is logged."""
+
+    __slots__ = ("depth", "owner", "bound", "locked")
+
+    def __init__(self):
+        self.depth, self.owner, self.bound, self.locked = 0, 0, None, False
+
+    def before(self):
+        agent = api._agent
+        if agent is None or agent.pid != getpid():
+            return
+        if self.depth and self.owner == get_ident():
+            self.depth += 1             # a signal handler forks within a fork
+            return
+        worker = agent.worker
+        mine = get_ident() == worker.ident
+        if not mine:
+            if not self._undecided(agent):
+                worker.stop(STOP)
+            worker.lock.acquire()       # the end of the step, if one is under way
+        self.locked = not mine
+        self.depth, self.owner = 1, get_ident()
+        try:
+            self.bound = bind(agent.folder)
+        except OSError as e:
+            self.bound = None           # the child binds its own; a short time nobody knows of it
+            agent.say("no socket for a child: %s" % e, 4)
+        agent.server.stop(STOP)
+        self._wait_until_gone(agent)
+
+    def _undecided(self, agent):
+        """The worker's stack holds foreign code, which can't be left."""
+        op = agent.follower.op
+        return agent.worker.working is not None or op is not None and op.phase == "prepared"
+
+    def _wait_until_gone(self, agent):
+        """Threads that have ended leave the process a moment later; a fork with them is warned of from 3.12 on."""
+        waiting = allocate_lock()
+        waiting.acquire()
+        end = monotonic() + GONE
+        ours = set(agent.ours)
+        if agent.worker.running.locked():
+            ours.discard(agent.worker.tid)
+        while monotonic() < end:
+            try:
+                alive = {int(d) for d in listdir("/proc/self/task")}
+            except OSError:
+                return
+            if not alive & ours:
+                return
+            waiting.acquire(True, 0.0002)
+
+    def in_parent(self):
+        agent = api._agent
+        if agent is None or agent.pid != getpid() or not self._leave():
+            return
+        if self.bound:
+            self.bound[0].close()       # the child's; if the fork failed it refuses, and whoever sees that unlinks it
+            self.bound = None
+        agent.ours.clear()
+        if self.locked:
+            agent.worker.lock.release()
+        agent.server.start()
+        if not agent.worker.running.locked():
+            agent.worker.start()
+        else:
+            agent.worker.stopping = False
+
+    def _leave(self):
+        if self.owner != get_ident() or not self.depth:
+            return False
+        self.depth -= 1
+        return self.depth == 0
+
+    def in_child(self):
+        agent = api._agent
+        if agent is None or not self.depth:
+            return
+        bound, self.bound, self.depth = self.bound, None, 0
+        inside = agent.engine.foreign if not self.locked else 0
+        agent.child(bound, inside)

@@ -1,0 +1,351 @@
+"""The server thread: the agent's socket and its connections. It answers questions at once, also while foreign code hangs.
+
+Any thread may send: what the socket does not take at once is queued and sent by this thread. Descriptors are checked to
+be still ours (device and inode) before each use, since programs close and reuse descriptors that are not theirs; a lost
+listening socket is bound anew. Peers other than this user and root are turned away.
+"""
+from _socket import AF_UNIX, SO_PEERCRED, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET
+from posix import close, fstat, geteuid, pipe2, read, rename, unlink, urandom, write, O_CLOEXEC, O_NONBLOCK
+from select import POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT
+
+from klpfs.agent.capture import allocate_lock, monotonic, poll, socket, start_quiet_thread
+from klpfs.agent.places import SUFFIX, address
+from klpfs.agent.wire import MESSAGE_SECONDS, Reader, WireError, encode
+
+BACKLOG = 64
+MAX_QUEUED = 64 << 20       # bytes waiting for one peer; a peer that reads no more is cut off
+TICK = 1000                 # ms: how soon closed descriptors, slow peers and hanging foreign code are noticed
+
+
+def identity(fd):
+    """What tells a descriptor from another one of the same number."""
+    found = fstat(fd)
+    return found.st_dev, found.st_ino
+
+
+def bind(folder):
+    """A listening socket of a new random name in `folder`: (socket, name). OSError as bind says."""
+    sock = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC)
+    name = urandom(6).hex() + SUFFIX
+    draft = "." + name          # renamed when it listens: a socket that refuses is dead
+    path, fd = address(folder, draft)
+    try:
+        sock.bind(path)
+        sock.listen(BACKLOG)
+        rename(folder + "/" + draft, folder + "/" + name)
+    except OSError:
+        sock.close()
+        raise
+    finally:
+        if fd >= 0:
+            close(fd)
+    return sock, name
+
+
+class Connection:
+    """One coordinator. change: n of the newest change that it told; pid: the peer's."""
+
+    __slots__ = ("sock", "fd", "ident", "pid", "reader", "since", "queue", "queued", "lock", "open", "change")
+
+    def __init__(self, sock, pid):
+        self.sock, self.pid = sock, pid
+        self.fd = sock.fileno()
+        self.ident = identity(self.fd)
+        self.reader = Reader()
+        self.since = None           # when the frame under way began
+        self.queue, self.queued = [], 0
+        self.lock = allocate_lock()
+        self.open = True
+        self.change = 0
+
+    def ours(self):
+        try:
+            return identity(self.fd) == self.ident
+        except OSError:
+            return False
+
+    def send(self, frame):
+        """Send now what the socket takes, queue the rest. True: something is queued (or the connection is to end)."""
+        with self.lock:
+            if not self.open:
+                return False
+            if self.queue:
+                self.queue.append(frame)
+                self.queued += len(frame)
+                if self.queued > MAX_QUEUED:
+                    self.open = False
+                return True
+            return self._push(frame)
+
+    def flush(self):
+        """Send what is queued. False: the connection is to end."""
+        with self.lock:
+            while self.queue and self.open:
+                frame = self.queue.pop(0)
+                self.queued -= len(frame)
+                if self._push(frame):
+                    break
+            return self.open
+
+    def _push(self, frame):
+        if not self.ours():
+            self.open = False
+            return True
+        try:
+            sent = self.sock.send(frame)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self.open = False
+            return True
+        if sent < len(frame):
+            self.queue.insert(0, frame[sent:])
+            self.queued += len(frame) - sent
+            return True
+        return False
+
+    def close(self):
+        self.open = False
+        if self.ours():
+            self.sock.close()
+        else:
+            self.sock.detach()      # the number is somebody else's now
+
+
+class Server:
+    """agent: what is served (agent.py): greeting() -> list of messages, received(connection, message), disconnected(),
+    tick(), say(text, priority)."""
+
+    __slots__ = ("agent", "folder", "sock", "name", "ident", "connections", "stopping", "running", "_wake", "_wake_ident",
+                 "_last_refusal")
+
+    def __init__(self, agent, folder):
+        self.agent, self.folder = agent, folder
+        self.sock = self.name = self.ident = None
+        self.connections = []
+        self.stopping = False
+        self.running = allocate_lock()      # held while the thread runs
+        self._wake = self._wake_ident = None
+        self._last_refusal = -60.0
+
+    # -- life
+
+    def listen(self, bound=None):
+        """Listen on `bound` (socket, name), which another has made for us, or on a new socket."""
+        self.sock, self.name = bound or bind(self.folder)
+        self.ident = identity(self.sock.fileno())
+
+    def start(self):
+        """Start the thread; the socket is listening."""
+        self.stopping = False
+        self._new_wake()
+        self.running.acquire()
+        start_quiet_thread(self._run)
+
+    def stop(self, timeout):
+        """End the thread, leaving socket and connections. True: it has ended."""
+        self.stopping = True
+        self.wake()
+        if self.running.acquire(True, timeout):
+            self.running.release()
+            return True
+        return False
+
+    def forget(self):
+        """In a forked child: the parent's connections and socket are not ours."""
+        for c in self.connections:
+            c.close()
+        self.connections = []
+        self._close_listener()
+        self._close_wake()
+        self.running = allocate_lock()
+
+    def remove(self):
+        """At exit: nobody can connect any more."""
+        if self.name:
+            try:
+                unlink(self.folder + "/" + self.name)
+            except OSError:
+                pass
+
+    def _close_listener(self):
+        if self.sock is not None:
+            if self._listening():
+                self.sock.close()
+            else:
+                self.sock.detach()
+            self.sock = None
+
+    def _close_wake(self):
+        if self._wake:
+            for fd, ident in zip(self._wake, self._wake_ident):
+                try:
+                    if identity(fd) == ident:
+                        close(fd)
+                except OSError:
+                    pass
+            self._wake = None
+
+    def _new_wake(self):
+        self._close_wake()
+        self._wake = pipe2(O_CLOEXEC | O_NONBLOCK)
+        self._wake_ident = tuple(map(identity, self._wake))
+
+    def _listening(self):
+        try:
+            return self.sock is not None and identity(self.sock.fileno()) == self.ident
+        except OSError:
+            return False
+
+    def wake(self):
+        """Let the thread look at its queues and flags."""
+        wake = self._wake
+        try:
+            if wake and identity(wake[1]) == self._wake_ident[1]:
+                write(wake[1], b"x")
+        except OSError:
+            pass
+
+    # -- sending
+
+    def post(self, message, connection=None):
+        """Send `message` to `connection`, or to all of them."""
+        targets = [connection] if connection is not None else list(self.connections)
+        if targets:
+            frame = encode(message)
+            if any([c.send(frame) for c in targets]):
+                self.wake()
+
+    # -- the thread
+
+    def _run(self):
+        try:
+            while not self.stopping:
+                self._round()
+        finally:
+            self.running.release()
+
+    def _round(self):
+        self._check_own()
+        p = poll()
+        if self.sock is not None:
+            p.register(self.sock.fileno(), POLLIN)
+        p.register(self._wake[0], POLLIN)
+        by_fd = {}
+        for c in self.connections:
+            by_fd[c.fd] = c
+            p.register(c.fd, POLLIN | POLLOUT if c.queue else POLLIN)
+        try:
+            ready = p.poll(TICK)
+        except OSError:
+            return
+        for fd, what in ready:
+            c = by_fd.get(fd)
+            if c is not None:
+                self._serve(c, what)
+            elif fd == self._wake[0]:
+                self._drain()
+            elif what & POLLIN:
+                self._accept()
+        self._drop_dead()
+        self.agent.tick()
+
+    def _check_own(self):
+        """Descriptors that the program has closed are made anew."""
+        try:
+            if tuple(map(identity, self._wake)) != self._wake_ident:
+                self._new_wake()
+        except OSError:
+            self._new_wake()
+        for c in self.connections:
+            if not c.ours():
+                c.open = False
+        self._drop_dead()
+        if not self._listening():
+            old = self.name
+            self._close_listener()
+            try:
+                self.listen()
+            except OSError as e:
+                self.agent.say("the agent can't listen: %s" % e, 3)
+                self.sock = None
+                return
+            self.agent.say("the program has closed the agent's socket; a new one is bound", 5)
+            try:
+                unlink(self.folder + "/" + old)
+            except OSError:
+                pass
+
+    def _drain(self):
+        try:
+            if identity(self._wake[0]) == self._wake_ident[0]:
+                read(self._wake[0], 512)
+        except OSError:
+            pass
+
+    def _accept(self):
+        if not self._listening():
+            return
+        try:
+            fd, _ = self.sock._accept()
+        except OSError:
+            return
+        sock = socket(AF_UNIX, SOCK_STREAM, 0, fd)
+        sock.setblocking(False)
+        cred = sock.getsockopt(SOL_SOCKET, SO_PEERCRED, 12)
+        pid, uid = int.from_bytes(cred[:4], "little", signed=True), int.from_bytes(cred[4:8], "little")
+        if uid not in (0, geteuid()):
+            sock.close()
+            if monotonic() - self._last_refusal > 10:
+                self._last_refusal = monotonic()
+                self.agent.say("a connection of process %d of user %d was refused" % (pid, uid), 4)
+            return
+        c = Connection(sock, pid)
+        greeting = self.agent.greet(c)      # puts it among the connections, so that no event is missed
+        for message in greeting:
+            c.send(encode(message))
+
+    def _serve(self, c, what):
+        if what & POLLNVAL:
+            c.open = False
+            return
+        if what & POLLOUT and not c.flush():
+            return
+        if not what & (POLLIN | POLLHUP | POLLERR):
+            return
+        if not c.ours():
+            c.open = False
+            return
+        try:
+            data = c.sock.recv(1 << 18)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            c.open = False
+            return
+        try:
+            for message in c.reader.feed(data):
+                self.agent.received(c, message)
+        except (WireError, KeyError, TypeError, ValueError) as e:
+            self.agent.say("a bad message of process %d: %s" % (c.pid, e), 4)
+            c.open = False
+            return
+        if not c.reader.pending:
+            c.since = None
+        elif c.since is None:
+            c.since = monotonic()
+
+    def _drop_dead(self):
+        lost = False
+        for c in list(self.connections):
+            if c.since is not None and monotonic() - c.since > MESSAGE_SECONDS:
+                self.agent.say("process %d does not end its message" % c.pid, 4)
+                c.open = False
+            if not c.open:
+                self.connections.remove(c)
+                c.close()
+                lost = True
+        if lost:
+            self.agent.disconnected()

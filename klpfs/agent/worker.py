@@ -1,0 +1,268 @@
+"""The worker thread: drives the follower, takes looks, and runs foreign code with no lock of klpfs held.
+
+One short lock covers engine, target and follower. It is held for whole steps and never while foreign code runs or while
+the thread waits; a fork takes it, so a child has whole steps. Foreign code is a livepatch's top level, init(), exit() and
+callbacks: `foreign` lets go of the lock, marks what runs, and turns what it raises into an errno and one log line.
+"""
+from errno import EINTR, EINVAL
+
+from klpfs.agent.capture import allocate_lock, clock_us, get_ident, get_native_id, monotonic, start_quiet_thread
+from klpfs.engine.error import KlpError
+
+FIRST_LOOK, LONGEST_LOOK, SHARE = 0.0005, 0.1, 33    # seconds, seconds, 1 part of so many of the time is spent looking
+SIGNALS = 15                                         # seconds: the kernel's SIGNALS_TIMEOUT
+
+
+class Stopped(BaseException):
+    """Raised in hanging foreign code whose operation was given up. Never seen by the program's threads."""
+
+
+_OURS = __file__.rpartition("/")[0].rpartition("/")[0] + "/"     # the folder of klpfs itself
+
+
+def where(error):
+    """'file:line' of the innermost frame of an exception that is not klpfs's own; '' if there is none."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return "%s:%s" % (error.filename, error.lineno)
+    tb, found = error.__traceback__, ""
+    while tb is not None:
+        name = tb.tb_frame.f_code.co_filename
+        if not name.startswith(_OURS) and not name.startswith("<frozen importlib"):
+            found = "%s:%d" % (name, tb.tb_lineno)
+        tb = tb.tb_next
+    return found
+
+
+class Worker:
+    """agent: agent.py's Agent, with .follower, .say, .looked(blockers), .report()."""
+
+    __slots__ = ("agent", "lock", "wake", "ident", "tid", "working", "requests", "stopping", "running", "_mark", "_inside", "_asked",
+                 "_look_at", "_pause", "_signals_at")
+
+    def __init__(self, agent):
+        self.agent = agent
+        self.requests = []          # functions that other threads want to be run here, under the lock
+        self.reset()
+
+    def reset(self):
+        """Fresh locks and marks: at the start, and in a forked child."""
+        self.lock = allocate_lock()
+        self.wake = allocate_lock()
+        self.wake.acquire()
+        self.ident = self.tid = 0
+        self.working = None         # {'what', 'since', 'n'} while foreign code runs
+        self.stopping = False
+        self.running = allocate_lock()
+        self._mark = allocate_lock()
+        self._inside = 0            # >0: the thread runs foreign code, so it may be interrupted
+        self._asked = False
+        self._look_at = self._pause = self._signals_at = None
+        del self.requests[:]
+
+    def start(self):
+        self.stopping = False
+        self.running.acquire()
+        self.ident = start_quiet_thread(self._run)
+
+    def stop(self, timeout):
+        """End the thread if it is not inside foreign code or an undecided init(). True: it has ended."""
+        self.stopping = True
+        self.poke()
+        if self.running.acquire(True, timeout):
+            self.running.release()
+            return True
+        return False
+
+    def poke(self):
+        """There is something to do: a new record, a request, a lost coordinator."""
+        try:
+            self.wake.release()
+        except RuntimeError:
+            pass                    # it has been told already
+
+    def _run(self):
+        self.ident, self.tid = get_ident(), get_native_id()
+        self.agent.ours.add(self.tid)
+        try:
+            while not self.stopping:
+                with self.lock:
+                    timeout = self._turn()
+                if timeout and not self.stopping:
+                    self.wake.acquire(True, timeout)
+        finally:
+            self.running.release()
+
+    def wait(self):
+        """Called with the lock, from inside enable_patch(): let others in until there is news. Requests are served."""
+        self.serve()
+        self.lock.release()
+        try:
+            self.wake.acquire(True, 1.0)
+        finally:
+            self.lock.acquire()
+        self.serve()
+
+    def _turn(self):
+        """One small step, or a look. Returns how long to wait for news, in seconds (0: go on at once)."""
+        try:
+            self.serve()
+            if self.agent.follower.step():
+                self._look_at = None
+                return 0
+            self.agent.follower.in_step()
+            return self._look()
+        except Exception as e:      # ours, so a defect: say it, and do not spin
+            self.agent.say("agent: %s: %s: %s" % (where(e) or self._own(e), type(e).__name__, e), 3)
+            return 1.0
+
+    def _own(self, error):
+        tb, found = error.__traceback__, "?"
+        while tb is not None:
+            found = "%s:%d" % (tb.tb_frame.f_code.co_filename, tb.tb_lineno)
+            tb = tb.tb_next
+        return found
+
+    def serve(self):
+        while self.requests:
+            self.requests.pop(0)()
+
+    def _look(self):
+        """Look for dirty tasks when it is time: at once, then at growing intervals, never more than a 33rd of the time."""
+        follower = self.agent.follower
+        if not follower.wants_looks():
+            self._look_at = None
+            return 3600.0
+        now = monotonic()
+        key = (follower.op.n, follower.op.turn)
+        if self._look_at is None or self._look_at[0] != key:
+            self._look_at, self._pause, self._signals_at = (key, now), FIRST_LOOK, now + SIGNALS
+        if now < self._look_at[1]:
+            return self._look_at[1] - now
+        blockers = follower.look()
+        end = monotonic()
+        self.agent.looked(blockers)
+        if not blockers:
+            self._look_at = None
+            return 0
+        if self._signals_at is not None and end >= self._signals_at:
+            self._signals_at = None
+            self.agent.signaling()
+        self._pause = min(max(self._pause * 1.5, SHARE * (end - now)), max(LONGEST_LOOK, SHARE * (end - now)))
+        self._look_at = (key, end + self._pause)
+        return self._pause
+
+    # -- foreign code
+
+    def foreign(self, what, n, function, *args):
+        """Run function(*args), foreign code. Called with the lock, by the worker; it is free meanwhile.
+
+        Returns its result. What it raises is logged in one line, with its place, and becomes a KlpError: its own errno
+        for an OSError, EINVAL for others, EINTR when it was stopped.
+        """
+        was = self.working
+        self.working = {"what": what, "since": clock_us(), "n": n}
+        result = error = None
+        self.lock.release()
+        try:
+            try:
+                self._enter()
+                result = function(*args)
+            except BaseException as e:
+                error = e
+            self._leave()
+        except Stopped as e:        # it came just behind the foreign code
+            error = error or e
+            self._leave()
+        finally:
+            self.lock.acquire()
+            self.working = was
+        if error is None:
+            return result
+        raise self._told(what, error)
+
+    def _told(self, what, error):
+        """The KlpError for what foreign code has raised, and its one log line."""
+        if isinstance(error, KlpError) and error.strerror:
+            return KlpError(error.errno, error.strerror)        # logged by whoever raised it
+        if isinstance(error, Stopped):
+            text = "%s was stopped%s" % (what, self._at(error))
+            self.agent.say(text, 3)
+            return KlpError(EINTR, text)
+        try:
+            words = str(error)
+        except Exception:
+            words = "(its text can't be had)"
+        text = "%s failed%s: %s: %s" % (what, self._at(error), type(error).__name__, words)
+        errno = error.errno if isinstance(error, OSError) and type(error.errno) is int and error.errno > 0 else EINVAL
+        if not (isinstance(error, KlpError) and not error.strerror):
+            self.agent.say(text.split("\n")[0], 3)
+        return KlpError(errno, text)
+
+    def _at(self, error):
+        place = where(error)
+        return " at " + place if place else ""
+
+    def _enter(self):
+        with self._mark:
+            self._inside += 1
+
+    def _leave(self):
+        with self._mark:
+            self._inside -= 1
+            asked, self._asked = self._asked, False
+        if asked:
+            _set_async(get_ident(), None)
+
+    def own(self, function, *args):
+        """A function of klpfs called by foreign code on the worker's thread: takes the lock, is not interrupted."""
+        with self._mark:
+            inside, self._inside = self._inside, 0
+            asked, self._asked = self._asked, False
+        try:
+            if asked:
+                _set_async(get_ident(), None)
+                raise KlpError(EINTR, None)
+            was, self.working = self.working, None
+            self.lock.acquire()
+            try:
+                return function(*args)
+            finally:
+                self.lock.release()
+                self.working = was
+        finally:
+            with self._mark:
+                self._inside = inside
+
+    def shield(self, function, *args):
+        """As `own`, without the lock: short things that foreign code calls and that must not be cut in half."""
+        if get_ident() != self.ident:
+            return function(*args)
+        with self._mark:
+            inside, self._inside = self._inside, 0
+        try:
+            return function(*args)
+        finally:
+            with self._mark:
+                self._inside = inside
+
+    @property
+    def inside(self):
+        """Whether the thread runs foreign code just now."""
+        return self._inside > 0
+
+    def interrupt(self, n):
+        """Ask the foreign code of operation n, if that is what runs, to stop: an exception in our own thread."""
+        working = self.working
+        if working is None or working["n"] != n:
+            return
+        with self._mark:
+            if self._inside:
+                self._asked = True
+                _set_async(self.ident, Stopped)
+
+
+def _set_async(ident, exception):
+    """PyThreadState_SetAsyncExc; on the worker's own thread only. ctypes is imported now, by need."""
+    import ctypes
+    arg = ctypes.py_object(exception) if exception is not None else None
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), arg)

@@ -1,0 +1,501 @@
+"""The agent's table of PROTOCOL section 5, line by line."""
+import errno
+
+import pytest
+
+from agent.puppet import Host, change, insmod, module, patch, transition
+
+
+@pytest.fixture
+def host():
+    return Host()
+
+
+def test_insmod_prepares_waits_starts_and_finishes(host):
+    """change -> prepared, init() waits; start -> enable_patch returns 0; clean by a look; finish; idle."""
+    host.livepatch("lp")
+    def decided():
+        last = host.reports[-1]
+        assert (last["n"], last["phase"]) == (1, "prepared")
+        assert last["prepared"] == {"n": 1, "livepatch": True, "replace": False, "size": 4096, "uses": [],
+                                    "fingerprints": [["vmlinux", "f", 1, "fp-f"]]}
+        assert host.target.value("f") == "f original"
+        host.tell(host.write(change=None, patches=[patch(1, "lp")], modules=[module("lp")], transition=transition(1, "lp")))
+    host.news.append(decided)
+    report = host.follow(change=change(1, "lp"))
+    assert (report["phase"], report["dir"], report["turn"], report["clean"], report["seen"]) == ("started", 1, 1, False, 2)
+    assert report["prepared"] is None
+    assert host.follower.wants_looks() and host.follower.look() == []
+    assert host.reports[-1]["clean"] and host.target.value("f") == "f by lp"
+    report = host.follow(transition=transition(1, "lp", step="finish"))
+    assert (report["phase"], report["over"], report["seen"]) == ("", 1, 3)
+    assert host.called == ["loading 'lp'", "init of 'lp'", "lp pre_patch vmlinux", "lp post_patch vmlinux"]
+    assert host.follow(transition=None)["seen"] == 4
+
+
+def test_no_finish_without_a_record_that_says_so(host):
+    """However clean one is oneself: post_patch does not run before `finish`."""
+    host.livepatch("lp")
+    insmod(host, "lp", finish=False)
+    host.follower.look()
+    host.run()
+    assert "lp post_patch vmlinux" not in host.called and host.engine.transition is not None
+
+
+def test_a_refused_load_is_reported_and_nothing_is_left(host):
+    """An unknown function: refused with EINVAL, unloaded; the same change is not tried again; the next one is."""
+    host.livepatch("lp", func="nope")
+    report = host.follow(change=change(1, "lp"))
+    assert report["refused"]["n"] == 1 and report["refused"]["errno"] == errno.EINVAL and report["phase"] == ""
+    assert not host.modules.all() and not host.engine.patches
+    assert host.called.count("init of 'lp'") == 1
+    host.follow(change=None)
+    host.livepatch("lp")
+    n = host.seq + 1
+    host.later(change=None)
+    report = host.follow(change=change(n, "lp"))
+    assert host.called.count("init of 'lp'") == 2
+
+
+@pytest.mark.parametrize("fails, expected", [("pre_patch", errno.EIO)])
+def test_a_failing_pre_patch_refuses_with_its_own_errno(host, fails, expected):
+    host.livepatch("lp", fails=fails)
+    assert host.follow(change=change(1, "lp"))["refused"]["errno"] == expected
+    assert host.called[-1] == "lp pre_patch vmlinux"
+
+
+def test_a_file_that_cannot_be_had_is_refused(host):
+    assert host.follow(change=change(1, "nowhere"))["refused"]["errno"] == errno.ENOENT
+
+
+def test_a_dropped_change_is_taken_back(host):
+    """Neither transition nor change has its n: enable_patch raises EINTR, post_unpatch runs, the module goes."""
+    seen = []
+    def init(p):
+        try:
+            host.follower.enable_patch(p)
+        except OSError as e:
+            seen.append(e.errno)
+            raise
+    host.livepatch("lp", init=init)
+    host.later(change=None)
+    report = host.follow(change=change(1, "lp"))
+    assert seen == [errno.EINTR] and report["phase"] == "" and report["seen"] == 2
+    assert host.called[-2:] == ["lp pre_patch vmlinux", "lp post_unpatch vmlinux"]
+    assert not host.modules.all() and host.target.value("f") == "f original"
+
+
+def test_init_that_swallows_the_error_is_unloaded_all_the_same(host):
+    def init(p):
+        try:
+            host.follower.enable_patch(p)
+        except OSError:
+            pass
+    host.livepatch("lp", init=init)
+    host.later(change=None)
+    host.follow(change=change(1, "lp"))
+    assert not host.modules.all() and not host.engine.patches
+
+
+def test_what_init_says_after_the_start_is_logged_not_obeyed(host):
+    def init(p):
+        host.follower.enable_patch(p)
+        raise ValueError("too late")
+    host.livepatch("lp", init=init)
+    insmod(host, "lp")
+    assert host.target.value("f") == "f by lp"
+    assert any("after its patch was started" in line for line in host.lines())
+
+
+def test_a_reversal_takes_the_other_direction_and_is_clean_anew(host):
+    """Each turn is its own: clean goes back to no, and post_unpatch ends it."""
+    host.livepatch("lp")
+    insmod(host, "lp", finish=False)
+    host.follower.look()
+    report = host.follow(transition=transition(1, "lp", dir=0, turn=2))
+    assert (report["dir"], report["turn"], report["clean"]) == (0, 2, False)
+    host.follower.look()
+    host.follow(transition=transition(1, "lp", dir=0, turn=2, step="finish"))
+    host.follow(transition=None, patches=[])
+    assert host.called[-1] == "lp post_unpatch vmlinux" and host.target.value("f") == "f original"
+    assert "lp" in host.modules
+
+
+def test_two_reversals_at_once_keep_the_direction_but_not_the_clean(host):
+    """A process that slept over two turns: same dir, a new turn, so what it saw clean before counts no more."""
+    host.livepatch("lp")
+    insmod(host, "lp", finish=False)
+    host.follower.look()
+    report = host.follow(transition=transition(1, "lp", dir=1, turn=3))
+    assert (report["dir"], report["turn"], report["clean"]) == (1, 3, False)
+    assert not any("reversing" in line for line in host.lines())
+
+
+def test_disable_and_rmmod(host):
+    """dir 0 from the start: pre_unpatch, a transition, post_unpatch; the module stays until it is not in `modules`."""
+    host.livepatch("lp", exit=lambda: host.called.append("exit ran"))
+    insmod(host, "lp")
+    n = host.seq + 1
+    report = host.follow(transition=transition(n, "lp", dir=0))
+    assert (report["phase"], report["dir"], report["n"]) == ("started", 0, n)
+    host.follower.look()
+    host.follow(transition=transition(n, "lp", dir=0, step="finish"))
+    host.follow(transition=None, patches=[])
+    assert host.called[-2:] == ["lp pre_unpatch vmlinux", "lp post_unpatch vmlinux"]
+    host.follow(modules=[])
+    assert host.called[-1] == "exit ran" and not host.modules.all()
+
+
+def test_a_disable_turned_back_before_we_heard_of_it(host):
+    """dir 1, turn 2, patch there, never over: pre_unpatch, then a transition to the patch; post_patch at its end."""
+    host.livepatch("lp")
+    insmod(host, "lp")
+    n = host.seq + 1
+    report = host.follow(transition=transition(n, "lp", dir=1, turn=2))
+    assert (report["phase"], report["dir"], report["turn"]) == ("started", 1, 2)
+    host.follower.look()
+    host.follow(transition=transition(n, "lp", dir=1, turn=2, step="finish"))
+    assert host.called[-2:] == ["lp pre_unpatch vmlinux", "lp post_patch vmlinux"]
+    assert host.target.value("f") == "f by lp"
+
+
+def test_a_forced_finish_passes_over_dirty_tasks(host):
+    host.livepatch("lp")
+    task = host.target.spawn()
+    host.target.call_function(task, "f")
+    insmod(host, "lp", finish=False)
+    assert host.follower.look()
+    host.follow(transition=transition(1, "lp", step="finish", forced=True))
+    assert host.follower.over == 1 and host.target.value("f") == "f by lp"
+    assert "livepatch: forcing remaining tasks to the patched state" in host.lines()
+
+
+def test_finish_while_dirty_waits_for_a_look(host):
+    """Cannot be decided without us; if it is said all the same, nothing is torn: it is done when seen clean."""
+    host.livepatch("lp")
+    task = host.target.spawn()
+    host.target.call_function(task, "f")
+    insmod(host, "lp", finish=False)
+    host.follow(transition=transition(1, "lp", step="finish"))
+    assert host.follower.wants_looks() and host.engine.transition is not None
+    host.target.leave(task)
+    host.follower.look()
+    host.run()
+    assert host.follower.over == 1
+
+
+def test_replace_drops_the_others(host):
+    host.livepatch("a", "f")
+    host.livepatch("b", "g", replace=True)
+    insmod(host, "a")
+    insmod(host, "b", replace=True)
+    assert [p.name for p in host.engine.patches] == ["b"]
+    assert host.target.value("f") == "f original" and host.target.value("g") == "g by b"
+    assert "a" in host.modules
+
+
+def test_lost_coordinator_and_the_journal_has_started(host):
+    """The connection closes while prepared: the journal says started, so it is started."""
+    host.livepatch("lp")
+    def lost():
+        host.gone = True
+        host.written = host.write(change=None, patches=[patch(1, "lp")], modules=[module("lp")], transition=transition(1, "lp"))
+    host.news.append(lost)
+    report = host.follow(change=change(1, "lp"))
+    assert report["phase"] == "started" and not report["refused"]
+
+
+def test_lost_coordinator_and_nothing_was_started(host):
+    """The journal still has the change: taken back, EINTR, refused, and not loaded again for the same record."""
+    host.livepatch("lp")
+    def lost():
+        host.gone = True
+        host.written = host.record
+    host.news.append(lost)
+    report = host.follow(change=change(1, "lp"))
+    assert report["refused"]["errno"] == errno.EINTR and report["phase"] == ""
+    assert host.called.count("init of 'lp'") == 1 and not host.modules.all()
+
+
+def test_lost_coordinator_and_an_unreadable_journal(host):
+    """Never decided without looking: it waits until the journal can be read."""
+    host.livepatch("lp")
+    host.gone = True
+    waits = []
+    def nothing():
+        waits.append(host.follower.op.phase)
+    def readable():
+        host.written = host.record
+    host.news += [nothing, nothing, readable]
+    assert host.follow(change=change(1, "lp"))["refused"]["errno"] == errno.EINTR
+    assert waits == ["prepared", "prepared"]
+
+
+def test_a_coordinator_that_lives_after_all_starts_us_late(host):
+    """Taken back with EINTR, then `start` arrives: begin late."""
+    host.livepatch("lp")
+    def lost():
+        host.gone, host.written = True, host.record
+    host.news.append(lost)
+    host.follow(change=change(1, "lp"))
+    host.gone = False
+    report = host.follow(change=None, patches=[patch(1, "lp")], modules=[module("lp")], transition=transition(1, "lp"))
+    assert (report["phase"], report["n"]) == ("started", 1)
+
+
+def test_passed_over_while_loading_goes_on_with_the_start(host):
+    """A silent process is started by the record that it finds when it wakes: loading, then started."""
+    host.livepatch("lp")
+    report = host.follow(patches=[patch(1, "lp")], modules=[module("lp")], transition=transition(1, "lp"))
+    assert (report["phase"], report["n"], report["turn"]) == ("started", 1, 1)
+
+
+def test_begins_late_in_a_reversed_transition(host):
+    """pre_patch, no post_patch, then post_unpatch, as with a module that comes in mid-transition."""
+    host.livepatch("lp")
+    report = host.follow(patches=[patch(1, "lp")], modules=[module("lp")], transition=transition(1, "lp", dir=0, turn=2))
+    assert (report["phase"], report["dir"], report["turn"]) == ("started", 0, 2)
+    host.follower.look()
+    host.follow(transition=transition(1, "lp", dir=0, turn=2, step="finish"))
+    assert host.called[-2:] == ["lp pre_patch vmlinux", "lp post_unpatch vmlinux"]
+
+
+def test_a_late_refusal_is_not_applied(host):
+    """Asked after `start`, a failure does not refuse: the load number is left out, and counts as finished."""
+    host.livepatch("lp", func="nope")
+    record = dict(patches=[patch(1, "lp")], modules=[module("lp")])
+    report = host.follow(transition=transition(1, "lp"), **record)
+    assert report["not_applied"] == [1] and report["refused"] is None and report["phase"] == ""
+    report = host.follow(transition=transition(1, "lp", step="finish"))
+    assert report["over"] == 1
+    host.follow(transition=None)
+    assert host.called.count("init of 'lp'") == 1
+    host.livepatch("lp")
+    host.follow(patches=[], modules=[])
+    n = host.seq + 1
+    host.follow(patches=[patch(n, "lp")], modules=[module("lp")])
+    assert host.target.value("f") == "f by lp"
+
+
+def test_a_joiner_applies_what_is_in_force_in_order(host):
+    """pre_patch, images, post_patch, no transition; a patch that comes to an older place goes there."""
+    host.livepatch("a")
+    host.livepatch("b")
+    host.follow(patches=[patch(1, "a"), patch(2, "b")], modules=[module("a"), module("b")])
+    assert [p.name for p in host.engine.patches] == ["a", "b"] and host.target.value("f") == "f by b"
+    assert host.called == ["loading 'a'", "init of 'a'", "a pre_patch vmlinux", "a post_patch vmlinux",
+                           "loading 'b'", "init of 'b'", "b pre_patch vmlinux", "b post_patch vmlinux"]
+    assert host.modules.refcnt(host.modules.table["a"]) == 1
+
+
+def test_a_joiner_puts_an_older_patch_below(host):
+    host.livepatch("a")
+    host.livepatch("b")
+    host.follow(patches=[patch(2, "b")], modules=[module("b")])
+    host.follow(patches=[patch(1, "a"), patch(2, "b")], modules=[module("a"), module("b")])
+    assert [p.name for p in host.engine.patches] == ["a", "b"] and host.target.value("f") == "f by b"
+
+
+def test_a_joiner_in_mid_transition_starts_and_waits(host):
+    """The outcome at once could not be reversed."""
+    host.livepatch("a")
+    host.livepatch("b")
+    host.follow(patches=[patch(1, "a"), patch(2, "b")], modules=[module("a"), module("b")], transition=transition(2, "b"))
+    assert host.engine.transition.patch.name == "b" and [p.name for p in host.engine.patches] == ["a", "b"]
+
+
+def test_a_joiner_at_finish_takes_the_outcome(host):
+    host.livepatch("a")
+    host.livepatch("b", replace=True)
+    report = host.follow(patches=[patch(1, "a"), patch(2, "b")], modules=[module("a"), module("b")],
+                         transition=transition(2, "b", step="finish", replace=True))
+    assert [p.name for p in host.engine.patches] == ["b"] and report["over"] == 2 and report["phase"] == ""
+
+
+def test_a_joiner_at_the_finish_of_a_disable_takes_nothing(host):
+    host.livepatch("a")
+    report = host.follow(patches=[patch(1, "a")], modules=[module("a")], transition=transition(2, "a", dir=0, step="finish"))
+    assert not host.engine.patches and report["over"] == 2
+
+
+def test_left_out_of_a_replace_the_others_are_dropped(host):
+    """It has the journal's patches less those that it can't apply."""
+    host.livepatch("a")
+    host.livepatch("b", "nope", replace=True)
+    insmod(host, "a")
+    n = host.seq + 1
+    r = dict(patches=[host.record["patches"][0], patch(n, "b")], modules=[module("a"), module("b")])
+    host.follow(transition=transition(n, "b", replace=True), **r)
+    assert host.follower.not_applied == {n} and host.target.value("f") == "f by a"
+    host.follow(transition=transition(n, "b", step="finish", replace=True))
+    assert not host.engine.patches and host.target.value("f") == "f original"
+
+
+def test_an_ordinary_module(host):
+    """change -> its top level, coming, init: prepared; in `modules`: live; out of it: exit, going, gone."""
+    host.module("m", init=lambda: host.called.append("m init ran"), exit=lambda: host.called.append("m exit ran"))
+    report = host.follow(change=change(1, "m"))
+    assert (report["phase"], report["prepared"]["n"], report["prepared"]["livepatch"]) == ("prepared", 1, False)
+    report = host.follow(change=None, modules=[module("m", False)])
+    assert report["phase"] == "" and host.modules.table["m"].state == "Live" and host.target.value("h", "m") == "h original"
+    host.follow(modules=[])
+    assert host.called[-1] == "m exit ran" and "m" not in host.target.mods
+
+
+def test_an_ordinary_module_that_others_refuse_is_taken_back(host):
+    host.module("m", exit=lambda: host.called.append("m exit ran"))
+    host.follow(change=change(1, "m"))
+    host.follow(change=None)
+    assert host.called[-1] == "m exit ran" and not host.modules.all()
+
+
+def test_an_ordinary_module_beside_a_transition(host):
+    """The report describes the transition; `prepared` has the change's number. The transition goes on."""
+    host.livepatch("lp", "h", "m")
+    host.module("m")
+    insmod(host, "lp", finish=False)
+    report = host.follow(change=change(host.seq + 1, "m"))
+    assert (report["phase"], report["n"], report["prepared"]["n"]) == ("started", 1, 3)
+    report = host.follow(change=None, modules=host.record["modules"] + [module("m", False)])
+    assert report["prepared"] is None and host.target.value("h", "m") == "h by lp"
+    host.follower.look()
+    host.follow(transition=transition(1, "lp", step="finish"))
+    assert host.called[-1] == "lp post_patch m"
+
+
+def test_a_livepatch_in_mid_transition_is_ebusy(host):
+    host.livepatch("a")
+    host.livepatch("b")
+    insmod(host, "a", finish=False)
+    report = host.follow(change=change(host.seq + 1, "b"))
+    assert report["refused"]["errno"] == errno.EBUSY and "b" not in host.modules
+
+
+def test_a_patch_that_fails_refuses_a_module(host):
+    """insmod of a module whose livepatch can't be applied: the module's load fails, and it is gone."""
+    host.livepatch("lp", "nope", "m")
+    host.module("m", init=lambda: host.called.append("m init ran"))
+    insmod(host, "lp")
+    report = host.follow(change=change(host.seq + 1, "m"))
+    assert report["refused"]["errno"] == errno.EINVAL and "m" not in host.modules and "m init ran" not in host.called
+
+
+def test_enable_patch_in_an_ordinary_module(host):
+    """Not marked as a livepatch module: EINVAL and the kernel's line."""
+    host.livepatch("lp")
+    lp = host.files["lp"](host).patch
+    host.module("m", init=lambda: host.follower.enable_patch(lp))
+    assert host.follow(change=change(1, "m"))["refused"]["errno"] == errno.EINVAL
+    assert "livepatch: module m is not marked as a livepatch module" in host.lines()
+
+
+def test_enable_patch_outside_of_a_load(host):
+    with pytest.raises(OSError) as e:
+        host.follower.enable_patch(None)
+    assert e.value.errno == errno.EINVAL
+
+
+def test_a_livepatch_that_enables_nothing_is_just_loaded(host):
+    host.livepatch("lp", init=lambda p: None)
+    report = host.follow(change=change(1, "lp"))
+    assert report["prepared"]["livepatch"] is False and report["phase"] == "prepared"
+    host.follow(change=None, modules=[module("lp")])
+    assert host.modules.table["lp"].state == "Live"
+
+
+def test_a_joiner_loads_ordinary_modules_first(host):
+    host.module("m")
+    host.livepatch("lp", "h", "m")
+    host.follow(patches=[patch(2, "lp")], modules=[module("m", False), module("lp")])
+    assert host.target.value("h", "m") == "h by lp"
+
+
+def test_a_joiner_goes_without_a_module_that_fails(host):
+    """It is tried once, named in the log; the process runs."""
+    host.module("m", init=lambda: 1 / 0)
+    report = host.follow(modules=[module("m", False)])
+    assert report["seen"] == 1 and "m" not in host.modules
+    host.follow(modules=[module("m", False)])
+    assert host.called.count("init of 'm'") == 1
+
+
+def test_a_started_operation_that_the_journal_does_not_have(host):
+    """Cannot happen: logged once, all is left as it is."""
+    host.livepatch("lp")
+    insmod(host, "lp", finish=False)
+    report = host.follow(transition=None, patches=[])
+    assert report["phase"] == "started" and sum("the journal does not have it" in line for line in host.lines()) == 1
+
+
+def test_lower_records_are_ignored(host):
+    """An agent works towards the highest seq only, whoever sent it."""
+    old = host.write(change=change(1, "x"))
+    host.follow(change=None)
+    assert not host.follower.set_goal(old)
+
+
+class TestForked:
+    """A child, at each phase of an operation (PROTOCOL section 6)."""
+
+    def fork(self, host):
+        host.engine.after_fork()
+        host.follower.forked()
+        host.run()
+
+    def test_prepared_is_dropped_with_post_unpatch(self, host):
+        host.livepatch("lp")
+        def forks():
+            host.called.append("fork")
+            op, load = host.follower.op, host.follower.load
+            self.fork(host)
+            raise SystemError("the thread in init() stays in the parent")
+        host.news.append(forks)
+        with pytest.raises(Exception):
+            host.tell(host.write(change=change(1, "lp")))
+            host.follower.step()
+        assert host.called[-1] == "lp post_unpatch vmlinux"
+        assert host.follower.op is None and not host.modules.all() and host.follower.seen == -1
+
+    def test_started_goes_on_and_is_clean_only_when_seen_clean(self, host):
+        host.livepatch("lp")
+        insmod(host, "lp", finish=False)
+        host.follower.look()
+        self.fork(host)
+        assert host.follower.op.phase == "started" and not host.follower.op.clean and host.follower.seen == -1
+        host.tell(host.record)
+        host.run()
+        assert host.follower.wants_looks() and host.follower.seen == host.seq
+
+    def test_in_the_middle_of_post_patch_the_rest_is_done_once(self, host):
+        """The mark is set before the callback is called: at most once, also in a child."""
+        host.livepatch("lp")
+        insmod(host, "lp", finish=False)
+        host.follower.look()
+        class Forked(BaseException):
+            pass
+        def callback(obj):
+            host.called.append("half of post_patch")
+            raise Forked
+        host.engine.patches[0].objects[0].callbacks.post_patch = callback
+        host.target.call = lambda cb, obj: cb(obj)
+        with pytest.raises(Forked):
+            host.follow(transition=transition(1, "lp", step="finish"))
+        self.fork(host)
+        assert host.called.count("half of post_patch") == 1
+        assert host.follower.op is None and host.follower.over == 1 and host.engine.transition is None
+
+    def test_in_the_middle_of_pre_patch_it_counts_as_failed(self, host):
+        host.livepatch("lp")
+        class Forked(BaseException):
+            pass
+        def callback(obj):
+            raise Forked
+        made = host.files["lp"](host)
+        made.patch.objects[0].callbacks.pre_patch = callback
+        host.files["lp"] = lambda h: made
+        host.target.call = lambda cb, obj: cb(obj)
+        with pytest.raises(Forked):
+            host.follow(change=change(1, "lp"))
+        self.fork(host)
+        assert "lp post_unpatch vmlinux" not in host.called and host.engine.transition is None
+        assert not host.modules.all() and not host.engine.patches
