@@ -9,9 +9,9 @@ from klpfs.engine.error import KlpError
 from klpfs.engine.init import free_object_loaded, init_object_loaded, release
 from klpfs.engine.log import pr_notice, pr_warn
 from klpfs.engine.patch import patch_object, unpatch_object
-from klpfs.engine.replace import find_object
+from klpfs.engine.replace import find_object, replaced_by
 from klpfs.engine.target import Change
-from klpfs.engine.transition import FINISHING
+from klpfs.engine.transition import FINISHING, PATCHED, UNPATCHED
 
 
 def module_coming(engine, name, refuse, mod=None):
@@ -30,20 +30,49 @@ def module_coming(engine, name, refuse, mod=None):
             continue
         try:
             apply_to_module(engine, patch, obj, mod)
-        except KlpError as error:
+        except KlpError:
             free_object_loaded(engine, obj)
             if not refuse:
-                obj.left_out = True
-                pr_warn(engine.log, "patch '%s' failed for module '%s', module '%s' stays unpatched by it"
-                        % (patch.name, obj.shown, obj.shown))
+                _leave_out(engine, patch, obj)
+                if patch.replace and _pending(engine, patch):
+                    _leave_out_replaced(engine, patch, name)
                 continue
-            pr_warn(engine.log, "patch '%s' failed for module '%s', refusing to load module '%s'"
-                    % (patch.name, obj.shown, obj.shown))
-            mod.state = GOING
-            cleanup_module_patches_limited(engine, name, patch)
+            _refuse(engine, patch, obj, mod, patch)
+            raise
+    error = _join_unpatching(engine, name)
+    if error is not None:
+        patch = engine.transition.patch
+        obj = find_object(patch, name)
+        if refuse:
+            _refuse(engine, patch, obj, mod, None)
             raise error
+        take_back(engine, obj)
+        _leave_out(engine, patch, obj)
     if made:
         mod.state = LIVE  # else its owner says when
+
+
+def _refuse(engine, patch, obj, mod, limit):
+    pr_warn(engine.log, "patch '%s' failed for module '%s', refusing to load module '%s'"
+            % (patch.name, obj.shown, obj.shown))
+    mod.state = GOING
+    cleanup_module_patches_limited(engine, obj.name, limit)
+
+
+def _leave_out(engine, patch, obj):
+    obj.left_out = True
+    pr_warn(engine.log, "patch '%s' failed for module '%s', module '%s' stays unpatched by it"
+            % (patch.name, obj.shown, obj.shown))
+
+
+def _leave_out_replaced(engine, patch, name):
+    """The nops failed with the rest, so nothing would lead consistently away from the patches that are being replaced:
+    the module stays unpatched by them too."""
+    for old_patch in replaced_by(engine, patch):
+        obj = find_object(old_patch, name)
+        if obj is not None and obj.loaded:
+            take_back(engine, obj)
+            _leave_out(engine, old_patch, obj)
 
 
 def apply_to_module(engine, patch, obj, mod):
@@ -69,10 +98,10 @@ def apply_to_module(engine, patch, obj, mod):
 
 
 def apply_object(engine, obj):
-    """obj's functions on their stacks, and in force: at once, or as the transition under way says."""
+    """obj's functions on their stacks, and in force: at once, or as the patching transition under way says."""
     patch_object(engine, obj)
     try:
-        if _pending(engine, obj.patch):
+        if _pending(engine, obj.patch) and engine.transition.kind == PATCHED:
             engine.transition.add(obj)
         else:
             changes = [engine.stacks.change(func, True) for func in obj.funcs if func.patched]
@@ -80,6 +109,24 @@ def apply_object(engine, obj):
     except KlpError:
         unpatch_object(engine, obj)
         raise
+
+
+def _join_unpatching(engine, name):
+    """A module that came joins the unpatching transition under way, once all patches are in force in it: what the
+    transition leads away from may lie below what newer patches made of the same functions."""
+    transition = engine.transition
+    if transition is None or transition.kind != UNPATCHED or transition.step == FINISHING:
+        return None
+    obj = find_object(transition.patch, name)
+    if obj is None or not obj.patched:
+        return None
+    try:
+        transition.add(obj)
+    except KlpError as error:
+        pr_warn(engine.log, "failed to apply patch '%s' to module '%s' (%d)"
+                % (transition.patch.name, obj.shown, -error.errno))
+        return error
+    return None
 
 
 def cleanup_module_patches_limited(engine, name, limit=None):
@@ -97,13 +144,20 @@ def cleanup_module_patches_limited(engine, name, limit=None):
         obj.left_out = False
         if obj.mod is not None:
             obj.mod.state = GOING
-        callbacks.pre_unpatch(engine, obj)  # only where post_patch ran: not in this patch's own transition
-        if obj.patched:
-            pr_notice(engine.log, "reverting patch '%s' on unloading module '%s'" % (patch.name, obj.shown))
-            revert_object(engine, obj)
-        callbacks.post_unpatch(engine, obj)
-        forget_leftovers(engine, obj)
-        free_object_loaded(engine, obj)
+        take_back(engine, obj, lambda: pr_notice(
+            engine.log, "reverting patch '%s' on unloading module '%s'" % (patch.name, obj.shown)))
+
+
+def take_back(engine, obj, say=None):
+    """Takes a loaded object out of its patch; say() writes the line for that, where one is due."""
+    callbacks.pre_unpatch(engine, obj)  # only where post_patch ran: not in this patch's own transition
+    if obj.patched:
+        if say is not None:
+            say()
+        revert_object(engine, obj)
+    callbacks.post_unpatch(engine, obj)
+    forget_leftovers(engine, obj)
+    free_object_loaded(engine, obj)
 
 
 def revert_object(engine, obj):

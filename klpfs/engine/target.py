@@ -61,7 +61,8 @@ class TargetTransition:
     clean = False  # every task was seen clean; all dispatchers answer the goal; still reversible
 
     def add(self, changes):
-        """A module came, whose code does not run yet: its functions join, as dispatchers at once.
+        """A module came, whose code does not run yet: its functions, in which `before` is in force, join as
+        dispatchers at once, which answer what those of the others do.
 
         In any phase. Raises KlpError with nothing changed.
         """

@@ -1,0 +1,560 @@
+"""A small world to explore: the engine, the puppet target, and a model that says what must be true after every step.
+
+The model is deliberately simple and knows nothing of stacks, changes or images: patches in force are a list of names,
+and what a function does is said by the last of them that has it.
+"""
+import errno
+
+from klpfs.engine.core import Engine
+from klpfs.engine.data import Callbacks, Func, Object, Patch
+from klpfs.engine.error import KlpError
+from klpfs.engine.patch import original
+from klpfs.testing import PREPARE, PuppetTarget
+
+KINDS = ("pre_patch", "post_patch", "pre_unpatch", "post_unpatch")
+MAY_FOLLOW = {"pre_patch": (None, "post_unpatch"), "post_patch": ("pre_patch", "pre_unpatch"),
+              "pre_unpatch": ("post_patch",), "post_unpatch": ("pre_patch", "pre_unpatch")}
+WORDS = ("unpatching", "patching")
+
+
+class Violation(AssertionError):
+    pass
+
+
+def need(condition, text, *args):
+    if not condition:
+        raise Violation(text % args if args else text)
+
+
+def new_code():
+    pass
+
+
+class ListLog:
+    def __init__(self):
+        self.lines = []
+
+    def add(self, text, priority=6, kind="engine"):
+        self.lines.append(text)
+
+
+class Recorder:
+    """One callback of one object: logs as the kernel's test modules do, and does what the world planned for it."""
+
+    def __init__(self, world, kind):
+        self.world, self.kind = world, kind
+
+    def __call__(self, obj):
+        return self.world.called(self.kind, obj)
+
+
+class Spec:
+    """A patch to be enabled any number of times: {object name: function names}."""
+
+    def __init__(self, name, objects, replace=False):
+        self.name, self.objects, self.replace = name, dict(objects), replace
+
+    def patch(self, world):
+        callbacks = Callbacks(*[Recorder(world, kind) for kind in KINDS])
+        return Patch([Object(name, [Func(f, new_code) for f in functions], callbacks)
+                      for name, functions in self.objects.items()], self.replace)
+
+
+class World:
+    def __init__(self, specs, modules, loaded, tasks=0, depth=2, rules=()):
+        """modules: {name: functions}; loaded: those there at the beginning; depth: longest stack of a task."""
+        self.specs = {spec.name: spec for spec in specs}
+        self.modules = modules
+        self.target = PuppetTarget({name: modules[name] for name in loaded},
+                                   {name: modules[name] for name in modules if name not in loaded})
+        self.target.rules.update(rules)
+        self.log = ListLog()
+        self.engine = Engine(self.target, self.log)
+        self.depth = depth
+        self.order = []        # names in force, oldest first; with the one in transition
+        self.pending = None    # {name, kind, dir, started}
+        self.left_out = set()  # (patch, module): a plain import that a patch failed for
+        self.forced = set()
+        self.last = {}         # (id of patch, object) -> last callback
+        self.tainted = []      # frames that a force has left behind
+        self.refuse = None     # (patch, object) whose next pre_patch fails
+        self.nested = None     # op that the next callback does first
+        self.exact = True      # lines are compared one by one (not when something was nested)
+        for number in range(tasks):
+            self.target.spawn("task%d" % number)
+
+    # ---- what the model says ----
+
+    def loaded(self, name):
+        return name in self.target.mods
+
+    def has(self, patch, module, function):
+        return function in self.specs[patch].objects.get(module, ()) and (patch, module) not in self.left_out
+
+    def says(self, order, module, function):
+        """The name of the patch whose code is in force; None: the original."""
+        for patch in reversed(order):
+            if self.has(patch, module, function):
+                return patch
+            if self.specs[patch].replace:
+                return None
+        return None
+
+    def two(self):
+        """The orders of patches before and after the pending transition."""
+        name = self.pending["name"]
+        rest = [patch for patch in self.order if patch != name]
+        there = self.order  # a replacing patch hides the older ones (see says)
+        return (rest, there) if self.pending["kind"] else (there, rest)
+
+    def goal(self):
+        return self.pending["dir"] if self.pending["kind"] else 1 - self.pending["dir"]
+
+    def objects_of(self, patch, dynamic=True):
+        """Names of its objects in their order; those for nops last, while its transition is pending."""
+        names = list(self.specs[patch].objects)
+        if dynamic and self.pending and self.pending["name"] == patch and self.pending["kind"]:
+            names += self.dynamic(patch)
+        return names
+
+    def dynamic(self, patch):
+        found = []
+        if self.specs[patch].replace:
+            for older in self.order[:self.order.index(patch)]:
+                for name in self.specs[older].objects:
+                    if name not in self.specs[patch].objects and name not in found:
+                        found.append(name)
+        return found
+
+    def shown(self, name):
+        return "vmlinux" if name is None else name
+
+    def lines(self, patch, kind, objects=None):
+        """What callbacks of one kind log, over the loaded objects of a patch."""
+        return ["%s: %s %s" % (patch, kind, self.shown(name)) for name in objects or self.specs[patch].objects
+                if self.loaded(name) and (patch, name) not in self.left_out]
+
+    def klp(self, *texts):
+        return ["livepatch: " + text for text in texts]
+
+    # ---- steps ----
+
+    def patch(self, name):
+        for patch in self.engine.patches:
+            if patch.name == name:
+                return patch
+        raise Violation("patch %s is not there" % name)
+
+    def called(self, kind, obj):
+        name = obj.patch.name
+        self.log.add("%s: %s %s" % (name, kind, obj.shown))
+        key = (id(obj.patch), obj.name)
+        need(self.last.get(key) in MAY_FOLLOW[kind], "%s of %r after %s", kind, obj, self.last.get(key))
+        need(self.engine.busy, "a callback runs and the engine is not busy")
+        for attempt in (lambda: self.engine.start(), lambda: self.engine.finish(), lambda: self.engine.reverse(),
+                        lambda: self.engine.disable(obj.patch), lambda: self.engine.enable(Patch([]), "other")):
+            self.refused(attempt, errno.EBUSY)
+        need((obj.mod is None) == (obj.name is None), "mod of %r is %r", obj, obj.mod)
+        if kind == "pre_patch" and self.refuse == (name, obj.name):
+            self.refuse = None
+            self.last[key] = None
+            return -errno.ENODEV
+        self.last[key] = kind
+        op, self.nested = self.nested, None
+        if op is not None:
+            self.exact = False
+            getattr(self, "do_" + op[0])(*op[1:])
+        return 0
+
+    def refused(self, attempt, code):
+        try:
+            attempt()
+        except KlpError as error:
+            need(error.errno == code, "refused with %s, not %s", errno.errorcode[error.errno], errno.errorcode[code])
+        else:
+            raise Violation("not refused with " + errno.errorcode[code])
+
+    def do(self, op):
+        """One step and all checks; op: (name, arguments...)."""
+        self.log.lines.clear()
+        self.exact = True
+        expected = getattr(self, "do_" + op[0])(*op[1:])
+        self.nested = None
+        if expected is not None and self.exact:
+            need(self.log.lines == expected, "%r logged\n  %s\nand not\n  %s", op,
+                 "\n  ".join(self.log.lines), "\n  ".join(expected))
+        self.check()
+
+    def failing(self, attempt, code):
+        """attempt fails and leaves nothing behind but log lines."""
+        was = self.snapshot()
+        self.refused(attempt, code)
+        self.target.faults.clear()
+        need(self.refuse is None, "the callback that should fail was not called")
+        now = self.snapshot()
+        need(was == now, "a failure left something behind:\n  %r\n  %r", was, now)
+
+    def do_enable(self, name, fault=None):
+        patch = self.specs[name].patch(self)
+        lines = self.klp("enabling patch '%s'" % name, "'%s': initializing patching transition" % name)
+        gone = self.klp("failed to enable patch '%s'" % name,
+                        "'%s': canceling patching transition, going to unpatch" % name,
+                        "'%s': completing unpatching transition" % name)
+        end = self.klp("'%s': unpatching complete" % name)
+        objects = [obj for obj in self.specs[name].objects if self.loaded(obj)]
+        if fault is None:
+            self.pending = {"name": name, "kind": 1, "dir": 1, "started": False}
+            self.order = self.order + [name]
+            self.engine.enable(patch, name)
+            return lines + self.lines(name, "pre_patch")
+        if fault == "resolve":
+            self.target.faults["resolve"] = errno.EINVAL
+            self.failing(lambda: self.engine.enable(patch, name), errno.EINVAL)
+            return []
+        if fault == "begin":
+            self.target.faults["begin"] = errno.EAGAIN
+            self.failing(lambda: self.engine.enable(patch, name), errno.EAGAIN)
+            at = [line for line in self.log.lines if "failed to patch" in line]  # names the object, if any
+            return lines + self.lines(name, "pre_patch") + at + gone + self.lines(name, "post_unpatch") + end
+        if fault == "ftrace":
+            self.engine.ftrace_enabled = False
+            self.failing(lambda: self.engine.enable(patch, name), errno.EBUSY)
+            self.engine.ftrace_enabled = True
+            obj, func = objects[0], self.specs[name].objects[objects[0]][0]
+            return (lines + self.lines(name, "pre_patch", [obj])
+                    + self.klp("failed to register ftrace handler for function '%s' (-16)" % func,
+                               "failed to patch object '%s'" % self.shown(obj))
+                    + gone + self.lines(name, "post_unpatch", [obj]) + end)
+        self.refuse = (name, fault[1])
+        self.failing(lambda: self.engine.enable(patch, name), errno.ENODEV)
+        before = objects[:objects.index(fault[1])]
+        return (lines + self.lines(name, "pre_patch", before + [fault[1]])
+                + self.klp("pre-patch callback failed for object '%s'" % self.shown(fault[1])) + gone
+                + (self.lines(name, "post_unpatch", before) if before else []) + end)
+
+    def do_start(self):
+        self.engine.start()
+        self.pending = dict(self.pending, started=True)
+        return self.klp("'%s': starting patching transition" % self.pending["name"])
+
+    def do_start_turned(self):
+        """The service turned back before this process was ready."""
+        self.engine.start(0)
+        self.pending = dict(self.pending, started=True, dir=0)
+        return self.klp("'%s': starting unpatching transition" % self.pending["name"])
+
+    def do_cancel(self):
+        name = self.pending["name"]
+        self.engine.cancel()
+        self.order = self.order[:-1]
+        self.pending = None
+        return (self.klp("failed to enable patch '%s'" % name,
+                         "'%s': canceling patching transition, going to unpatch" % name,
+                         "'%s': completing unpatching transition" % name)
+                + self.lines(name, "post_unpatch") + self.klp("'%s': unpatching complete" % name))
+
+    def do_disable(self, name, dir=0):
+        self.pending = {"name": name, "kind": 0, "dir": dir, "started": True}
+        self.engine.disable(self.patch(name), dir)
+        return (self.klp("'%s': initializing unpatching transition" % name) + self.lines(name, "pre_unpatch")
+                + self.klp("'%s': starting %s transition" % (name, WORDS[dir])))
+
+    def do_reverse(self):
+        name, dir = self.pending["name"], self.pending["dir"]
+        self.engine.reverse()
+        self.pending = dict(self.pending, dir=1 - dir)
+        return self.klp("'%s': reversing transition from %s to %s" % (name, WORDS[dir], WORDS[1 - dir]),
+                        "'%s': starting %s transition" % (name, WORDS[1 - dir]))
+
+    def do_look(self):
+        blockers = self.engine.look()
+        need(bool(blockers) != self.engine.transition.clean, "blockers %r, clean %r", blockers,
+             self.engine.transition.clean)
+        return []
+
+    def do_force(self):
+        name, clean = self.pending["name"], self.engine.transition.clean
+        self.engine.force()
+        if clean:
+            return []
+        if not self.pending["dir"]:
+            self.forced.add(name)
+        elif self.specs[name].replace:
+            self.forced.update(self.order[:-1])
+        for frame in self.frames():
+            if frame not in self.tainted:
+                self.tainted.append(frame)
+        return self.klp("forcing remaining tasks to the patched state")
+
+    def do_finish(self):
+        name, dir = self.pending["name"], self.pending["dir"]
+        self.engine.finish(dir)
+        lines = self.lines(name, "post_patch" if dir else "post_unpatch")
+        if not dir:
+            gone = [name]
+        else:
+            gone = self.order[:self.order.index(name)] if self.specs[name].replace and self.pending["kind"] else []
+        self.order = [patch for patch in self.order if patch not in gone]
+        self.forced -= set(gone)
+        self.left_out = {pair for pair in self.left_out if pair[0] not in gone}
+        self.pending = None
+        return (self.klp("'%s': completing %s transition" % (name, WORDS[dir])) + lines
+                + self.klp("'%s': %s complete" % (name, WORDS[dir])))
+
+    def do_coming(self, name, fault=None, refuse=True):
+        patches = [patch for patch in self.order if name in self.objects_of(patch)]
+        self.target.load(name)
+        if fault is None:
+            self.engine.coming(name)
+            self.target.mods[name].state = "LIVE"
+            lines = []
+            for patch in patches:
+                lines += self.klp("applying patch '%s' to loading module '%s'" % (patch, name))
+                if name in self.specs[patch].objects:
+                    lines += self.lines(patch, "pre_patch", [name])
+                    if not self.pending or self.pending["name"] != patch:
+                        lines += self.lines(patch, "post_patch", [name])
+            return lines
+        victim = fault[1]
+        code = self.plan(fault, name)
+        if refuse:
+            self.target.unload(name)
+            was = self.snapshot()
+            self.target.load(name)
+            self.refused(lambda: self.engine.coming(name), code)
+            self.target.unload(name)
+            now = self.snapshot()
+            need(was == now, "a refused module left something behind:\n  %r\n  %r", was, now)
+            need(self.log.lines.count("livepatch: patch '%s' failed for module '%s', refusing to load module '%s'"
+                                      % (victim, name, name)) == 1, "not said who refused: %r", self.log.lines)
+        else:
+            self.engine.coming(name, refuse=False)
+            self.target.mods[name].state = "LIVE"
+            self.left_out.add((victim, name))
+            if self.specs[victim].replace and self.pending and self.pending["name"] == victim and self.pending["kind"]:
+                # its nops failed too: what it replaces lets go of the module as well
+                self.left_out.update((patch, name) for patch in patches[:patches.index(victim)])
+            need(self.log.lines.count("livepatch: patch '%s' failed for module '%s', module '%s' stays unpatched by it"
+                                      % (victim, name, name)) == 1, "not said who failed: %r", self.log.lines)
+        self.target.faults.clear()
+        need(self.refuse is None, "the callback that should fail was not called")
+
+    def plan(self, fault, name):
+        """A fault of a coming module at its first patch ('resolve', 'apply') or any ('pre_patch')."""
+        if fault[0] == "pre_patch":
+            self.refuse = (fault[1], name)
+            return errno.ENODEV
+        self.target.faults[fault[0]] = errno.ENOEXEC
+        return errno.ENOEXEC
+
+    def do_going(self, name):
+        lines = []
+        for patch in self.order:
+            if name in self.objects_of(patch) and (patch, name) not in self.left_out:
+                static = name in self.specs[patch].objects
+                own = self.pending and self.pending["name"] == patch
+                lines += self.lines(patch, "pre_unpatch", [name]) if static and not own else []
+                lines += self.klp("reverting patch '%s' on unloading module '%s'" % (patch, name))
+                lines += self.lines(patch, "post_unpatch", [name]) if static else []
+        self.engine.going(name)
+        for definition in self.target.definitions(name):
+            need(self.target.image[definition] is None, "%s goes with code of a patch", definition)
+        self.target.unload(name)
+        self.left_out = {pair for pair in self.left_out if pair[1] != name}
+        return lines
+
+    def do_nested(self, inner, op):
+        """op, and `inner` done by the first callback that it calls."""
+        self.nested = inner
+        getattr(self, "do_" + op[0])(*op[1:])
+        self.nested = None
+
+    def do_call(self, number, function, module=None):
+        self.target.call_function(self.target.tasks[number], function, module)
+
+    def do_leave(self, number):
+        self.target.leave(self.target.tasks[number])
+
+    def do_suspend(self, number):
+        self.target.suspend(self.target.tasks[number])
+
+    def do_resume(self, number, which):
+        self.target.resume(self.target.tasks[number], self.target.suspended[which])
+
+    def do_spawn(self):
+        self.target.spawn()
+
+    def do_exit(self, number):
+        self.target.exit(self.target.tasks[number])
+
+    # ---- what must be true after every step ----
+
+    def frames(self):
+        return [frame for task in self.target.tasks for frame in task.frames] + self.target.suspended
+
+    def check(self):
+        self.tainted = [frame for frame in self.tainted if frame in self.frames()]
+        self.check_attempts()
+        self.check_tree()
+        self.check_values()
+        self.check_frames()
+        if self.engine.transition is None:
+            self.check_rest()
+
+    def check_attempts(self):
+        """What is not possible now is refused, with the kernel's errno, and without a line."""
+        engine, was = self.engine, len(self.log.lines)
+        need(not engine.busy, "busy, and no callback runs")
+        if self.pending is None:
+            for attempt in (engine.start, engine.cancel, engine.reverse, engine.look, engine.force, engine.finish):
+                self.refused(attempt, errno.EINVAL)
+        else:
+            self.refused(lambda: engine.enable(Patch([]), "other"), errno.EBUSY)
+            others = [patch for patch in engine.patches if patch.enabled and patch.name != self.pending["name"]]
+            for patch in others[:1]:
+                self.refused(lambda: engine.disable(patch), errno.EBUSY)
+            if not self.pending["started"]:
+                for attempt in (engine.reverse, engine.look, engine.force, engine.finish):
+                    self.refused(attempt, errno.EINVAL)
+            else:
+                for attempt in (engine.start, engine.cancel, lambda: engine.finish(1 - self.pending["dir"])):
+                    self.refused(attempt, errno.EINVAL)
+                if not engine.transition.clean:
+                    self.refused(engine.finish, errno.EINVAL)
+        if self.order:
+            self.refused(lambda: setattr(engine, "ftrace_enabled", False), errno.EBUSY)
+        need(len(self.log.lines) == was, "a refusal was logged: %r", self.log.lines[was:])
+
+    def check_tree(self):
+        tree = self.engine.describe()
+        need([d["name"] for d in tree] == self.order, "patches %r, not %r", [d["name"] for d in tree], self.order)
+        for d in tree:
+            name = d["name"]
+            own = self.pending is not None and self.pending["name"] == name
+            need(d["transition"] == own, "transition of %s", name)
+            enabled = self.pending["started"] and bool(self.pending["dir"]) if own else True
+            need(d["enabled"] == enabled, "enabled of %s is %r", name, d["enabled"])
+            need(d["forced"] == (name in self.forced), "forced of %s is %r", name, d["forced"])
+            need([o["name"] for o in d["objects"]] == [self.shown(o) for o in self.objects_of(name)], "objects of %s", name)
+            for o, real in zip(d["objects"], self.objects_of(name)):
+                need(o["loaded"] == self.loaded(real), "loaded of %s in %s is %r", real, name, o["loaded"])
+                patched = self.loaded(real) and (name, real) not in self.left_out
+                need(o["patched"] == patched, "patched of %s in %s is %r", real, name, o["patched"])
+                need(o["dynamic"] == (real not in self.specs[name].objects), "dynamic of %s in %s", real, name)
+                own_funcs = list(self.specs[name].objects.get(real, ()))
+                funcs = [f for f, position in o["funcs"]]
+                need(funcs[:len(own_funcs)] == own_funcs, "functions of %s", name)
+                need(len(funcs) == len(set(funcs)), "functions of %s twice: %r", name, funcs)
+                if not (own and self.pending["kind"]):
+                    need(funcs == own_funcs, "nops of %s are still there: %r", name, funcs)
+
+    def name_of(self, code):
+        return None if original(code) is None else code.obj.patch.name
+
+    def check_values(self):
+        """What a fresh task's call runs."""
+        for module in self.target.mods:
+            for function in self.modules[module]:
+                if self.pending is None:
+                    want = self.says(self.order, module, function)
+                else:
+                    before, after = self.two()
+                    want = self.says(after if self.pending["started"] and self.goal() else before, module, function)
+                got = self.target.value(function, module)
+                need(got == "%s %s" % (function, "by " + want if want else "original"),
+                     "%s of %s answers '%s', and %s is in force", function, module, got, want)
+
+    def check_frames(self):
+        """No stack mixes old and new, whoever is on it; code that runs is not given back."""
+        for frame in self.frames():
+            need(frame.code is None or frame.code in self.target.live, "%r runs and was released", frame.code)
+            stack = self.engine.stacks.get(frame.definition)
+            if frame.code is not None or stack is not None and stack.top is not None:
+                known = stack is not None and (frame.code in stack.leftover or frame.code in stack.funcs
+                                               or frame.code is None and self.engine.transition is not None)
+                need(known, "a frame of %r is not accounted for", frame.code)
+        for task in self.target.tasks:
+            segment = []
+            for frame in task.frames:
+                if frame.bottom:
+                    self.check_segment(task, segment)
+                    segment = []
+                segment.append(frame)
+            self.check_segment(task, segment)
+        for frame in self.target.suspended:
+            self.check_segment(None, [frame])
+
+    def check_segment(self, task, segment):
+        if any(frame in self.tainted for frame in segment):
+            return
+        worlds = [self.order] if self.pending is None else list(self.two())
+        if self.pending is not None and not self.pending["started"]:
+            worlds = worlds[:1]
+        for world in worlds:
+            if all(self.says(world, frame.definition[0], frame.definition[2]) == self.name_of(frame.code)
+                   for frame in segment):
+                return
+        raise Violation("a stack mixes versions, or is of none: %s" % [
+            (frame.definition[2], self.name_of(frame.code)) for frame in segment])
+
+    def check_rest(self):
+        """Outside a transition nothing of one is left, and all that was resolved is in use."""
+        used = [func for patch in self.engine.patches for obj in patch.objects for func in obj.funcs
+                if func.definition is not None]
+        left = [code for stack in self.engine.stacks.table.values() for code in stack.leftover if code is not None]
+        live = self.target.live
+        need(all(func in live for func in used + left), "in use and released")
+        need(all(func in used or func in left for func in live), "resolved, unused and not released: %r", live)
+        need(not any(func.transition for func in used), "func.transition is left over")
+        need(self.target.transition is None, "the target is still in a transition")
+        for definition, code in self.target.image.items():
+            stack = self.engine.stacks.get(definition)
+            need(code is original(stack.top if stack else None), "the image of %s is %r", definition, code)
+        for stack in self.engine.stacks.table.values():
+            need(stack.funcs or stack.leftover, "an empty stack is kept")
+        for patch in self.engine.patches:
+            for obj in patch.objects:
+                last = self.last.get((id(patch), obj.name))
+                need(last == "post_patch" if obj.patched and obj.callbacks else last in (None, "post_unpatch"),
+                     "%r rests after %s", obj, last)
+
+    # ---- what tells two worlds apart ----
+
+    def snapshot(self):
+        numbers = {}
+
+        def code(func):
+            if func is None:
+                return None
+            patch = func.obj.patch
+            return numbers.setdefault(id(patch), len(numbers)), patch.name, func.old_name, func.nop
+
+        def where(definition):
+            return definition[0], definition[2]
+
+        engine, target = self.engine, self.target
+        patches = tuple((patch.name, patch.enabled, patch.forced, tuple(
+            (obj.name, obj.loaded, obj.left_out, obj.patched, obj.dynamic, obj.post_unpatch_enabled, obj.stage,
+             tuple((code(func), func.patched, func.transition, func.definition is None) for func in obj.funcs))
+            for obj in patch.objects)) for patch in engine.patches)
+        transition = engine.transition
+        pending = None
+        if transition is not None:
+            changes = tuple((where(d), code(c.before), code(c.after), tuple(map(code, c.older)))
+                            for d, c in sorted(transition.changes.items(), key=repr))
+            pending = (transition.patch.name, transition.kind, transition.dir, transition.step, transition.forced,
+                       changes, transition.target and (transition.target.phase, transition.target.goal))
+        stacks = tuple((where(d), tuple(map(code, s.funcs)), tuple(map(code, s.leftover)))
+                       for d, s in sorted(engine.stacks.table.items(), key=repr))
+        images = tuple((where(d), code(c)) for d, c in sorted(target.image.items(), key=lambda item: repr(item[0])))
+
+        def frame(f):
+            return where(f.definition), code(f.code), f.bottom, f in self.tainted
+
+        tasks = tuple(sorted((tuple(map(frame, task.frames)) for task in target.tasks), key=repr))
+        suspended = tuple(sorted(map(frame, target.suspended), key=repr))
+        live = tuple(sorted(map(code, target.live), key=repr))
+        return patches, pending, stacks, images, tasks, suspended, live, tuple(sorted(map(str, target.mods)))
+
+    def at_prepare(self):
+        return self.target.transition is not None and self.target.transition.phase == PREPARE
