@@ -1,0 +1,540 @@
+"""The kernel's FUSE protocol, spoken on the descriptor of a mount. Source: include/uapi/linux/fuse.h (7.23 to 7.38).
+
+One request is taken from the descriptor each time it is ready (so that all that has arrived elsewhere has been taken
+in) and answered by the nodes. An answer that takes time is sent when it is there; the others go on; INTERRUPT cancels it.
+
+Names and attributes are cached by the kernel for an hour, so it is told of what goes: INVAL_ENTRY waits for the
+parent's lock, which somebody may hold who waits for us, so these notices are written by a thread that does nothing else.
+Answers to READ and WRITE (which hold no directory's lock) wait until the notices before them are out: who has read that a patch
+is gone finds no trace of its directory.
+"""
+import errno
+import os
+import queue
+import stat
+import struct
+import sys
+import threading
+import time
+from concurrent.futures import CancelledError, Future
+from typing import Any, Callable, Dict, List, Optional, Tuple, Union
+
+from attrs import define, field
+
+from klpfs.fs.nodes import Dir, File, Later, Link, Node, Open, Table, Watcher, fail
+from klpfs.service.loop import LAST, Loop
+from klpfs.service.view import Caller
+
+MAX_WRITE = 16384
+NOTICE_LIMIT = 1.0                             # seconds that an answer waits for notices at most
+
+_IN = struct.Struct("=IIQQIIIHH")              # len opcode unique nodeid uid gid pid total_extlen padding
+_OUT = struct.Struct("=IiQ")                   # len error unique
+_ATTR = struct.Struct("=QQQQQQIIIIIIIIII")     # ino size blocks atime mtime ctime nsec*3 mode nlink uid gid rdev blksize flags
+_ATTR_OUT = struct.Struct("=QII")              # valid valid_nsec dummy
+_ENTRY = struct.Struct("=QQQQII")              # nodeid generation entry_valid attr_valid and their nsec
+_DIRENT = struct.Struct("=QQII")               # ino off namelen type
+_RW = struct.Struct("=QQIIQI")                 # fh offset size read/write_flags lock_owner flags
+_SETATTR = struct.Struct("=IIQQQQQQIIIIIIII")  # valid pad fh size lock_owner *time(3) *nsec(3) mode unused uid gid
+_OPEN_OUT = struct.Struct("=QIi")
+_POLL = struct.Struct("=QQII")                 # fh kh flags events
+_LSEEK = struct.Struct("=QQI")                 # fh offset whence
+_INIT_OUT = struct.Struct("=IIIIHHIIHHI28x")
+_STATFS = struct.Struct("=QQQQQIIII24x")
+_TWO, _LONG = struct.Struct("=II"), struct.Struct("=Q")
+_HEAD = 40                                     # bytes of a request before its own part
+
+_OPEN_FLAGS = 1 | 32 | 64                      # DIRECT_IO (a cached read shrinks the size), NOFLUSH, PARALLEL_DIRECT_WRITES
+_INIT_FLAGS = 1 << 3 | 1 << 4 | 1 << 5 | 1 << 13 | 1 << 14 | 1 << 18
+# ATOMIC_O_TRUNC, EXPORT_SUPPORT, BIG_WRITES, DO_READDIRPLUS, READDIRPLUS_AUTO, PARALLEL_DIROPS
+_LOOKUP, _FORGET, _OPEN, _READ, _WRITE, _INTERRUPT, _BATCH_FORGET, _READDIRPLUS = 1, 2, 14, 15, 16, 36, 42, 44
+_GETATTR_FH = 1
+_NOTIFY_POLL, _NOTIFY_INODE, _NOTIFY_ENTRY = 1, 2, 3
+
+Header = Tuple[int, ...]
+Reply = Union[bytes, Later, None]
+
+
+def attributes(node: Node) -> bytes:
+    """A node's struct fuse_attr."""
+    own = node.changed
+    if own is None:
+        seconds, rest = divmod(node.born, 10 ** 9)
+        return _ATTR.pack(node.ino, node.size, 0, seconds, seconds, seconds, rest, rest, rest, node.mode, node.nlink,
+                          node.table.uid, node.table.gid, 0, 4096, 0)
+    (a, a_rest), (m, m_rest), (c, c_rest) = (divmod(t, 10 ** 9) for t in (own.atime, own.mtime, own.ctime))
+    return _ATTR.pack(node.ino, node.size, 0, a & _U64, m & _U64, c & _U64, a_rest, m_rest, c_rest, node.mode,
+                      node.nlink, own.uid, own.gid, 0, 4096, 0)
+
+
+_U64 = 0xFFFFFFFFFFFFFFFF
+
+
+def _signed(value: int) -> int:
+    return value - (1 << 64) if value >> 63 else value
+
+
+@define(eq=False)
+class Session(Watcher):
+    """One mount: serves `table` on `fd` (non-blocking), in `loop`. `on_end()` is called when the mount is gone;
+    `on_ready()` once the kernel has shaken hands; `log(text)` takes a line for whoever runs the daemon."""
+
+    fd: int
+    table: Table
+    loop: Loop
+    on_end: Callable[[], None] = lambda: None
+    on_ready: Callable[[], None] = lambda: None
+    log: Callable[[str], None] = lambda text: print(text, file=sys.stderr, flush=True)
+    _opened: Dict[int, Open] = field(init=False, factory=dict)
+    _handle: int = field(init=False, default=0)
+    _waiting: "Dict[int, Tuple[int, Future[Any]]]" = field(init=False, factory=dict)
+    _granted: List[Node] = field(init=False, factory=list)       # lookups that the answer being sent gives to the kernel
+    _notices: "Notices" = field(init=False)
+    _held: List[Tuple[int, bytes]] = field(init=False, factory=list)
+    _closed: bool = field(init=False, default=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._notices = Notices(self.fd)
+        self.table.watcher = self
+        self.loop.add(self._notices.wake_fd, self._notices_out)
+        self.loop.add(self.fd, self.serve, LAST)
+
+    def close(self) -> None:
+        """Leave the loop. What waits is left: whoever asked is told by the kernel when the descriptor is closed."""
+        if not self._closed:
+            self._closed = True
+            self.table.watcher = Watcher()
+            self.loop.remove(self.fd)
+            self.loop.remove(self._notices.wake_fd)
+            self._notices.close()
+
+    def drain(self, seconds: float = NOTICE_LIMIT) -> None:
+        """Go on serving until all notices are out: who holds up one may wait for us."""
+        end = time.monotonic() + seconds
+        while self._notices.pending and not self._closed and time.monotonic() < end:
+            self.loop.run_once(0.05)
+
+    # -- requests
+
+    def serve(self, events: int = 0) -> None:
+        """Take one request and answer it."""
+        try:
+            message = os.read(self.fd, MAX_WRITE + 4096)
+        except OSError as e:
+            if e.errno == errno.ENODEV:        # unmounted
+                self._end()
+            elif e.errno not in (errno.EAGAIN, errno.EINTR, errno.ENOENT):    # ENOENT: its caller was killed
+                raise
+            return
+        if not message:                        # (a test's socket)
+            self._end()
+            return
+        header = _IN.unpack_from(message)
+        try:
+            reply = _OPERATIONS.get(header[1], _unknown)(self, header, message)
+        except OSError as e:
+            self._send(header, e.errno or errno.EIO)
+        except Exception:
+            self._broken(header)
+        else:
+            if reply.__class__ is bytes:
+                self._send(header, 0, reply)
+            elif reply is not None:
+                self._later(header, reply)
+
+    def _end(self) -> None:
+        self.close()
+        self.on_end()
+
+    def _broken(self, header: Header) -> None:
+        """A mistake of ours: EIO to who asked, a line in the log, and the mount lives on."""
+        kind, value, trace = sys.exc_info()
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        where = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else "?"
+        self.log(f"klpfs: operation {header[1]} on node {header[3]}: {kind.__name__ if kind else ''}: {value} ({where})")
+        self._send(header, errno.EIO)
+
+    def _later(self, header: Header, later: Later) -> None:
+        self._waiting[header[2]] = header[1], later.future
+        later.future.add_done_callback(lambda future: self._arrived(header, later))
+
+    def _arrived(self, header: Header, later: Later) -> None:
+        if self._waiting.pop(header[2], None) is None or self._closed:
+            return                             # interrupted, or unmounted
+        try:
+            reply = later.finish(later.future.result())
+        except OSError as e:
+            self._send(header, e.errno or errno.EIO)
+        except CancelledError:
+            self._send(header, errno.EINTR)
+        except Exception:
+            self._broken(header)
+        else:
+            if isinstance(reply, Later):
+                self._later(header, reply)
+            else:
+                self._send(header, 0, reply)
+
+    def _interrupt(self, header: Header, message: bytes) -> None:
+        """The caller of a request was interrupted. A write is asked to end, and answers; others are answered at once."""
+        unique = _LONG.unpack_from(message, _HEAD)[0]
+        operation, future = self._waiting.get(unique, (0, None))
+        if future is None or future.cancel() or operation == _WRITE:
+            return
+        del self._waiting[unique]
+        self._send((0, operation, unique, 0), errno.EINTR)
+
+    def _send(self, header: Header, error: int, body: bytes = b"") -> None:
+        reply = _OUT.pack(16 + len(body), -error, header[2]) + body
+        if self._notices.pending and header[1] in (_READ, _WRITE):
+            if not self._held:
+                self.loop.call_later(NOTICE_LIMIT, self._release_held)
+            self._held.append((self._notices.asked, reply))
+            return
+        if not self._write(reply) and not error:
+            self._not_taken(header, body)
+
+    def _write(self, reply: bytes) -> bool:
+        try:
+            os.write(self.fd, reply)
+            return True
+        except OSError as e:
+            if e.errno not in (errno.ENOENT, errno.ENODEV):      # ENOENT: the caller was killed; ENODEV: unmounted
+                self.log(f"klpfs: the kernel refused an answer: {e.strerror}")
+            return False
+
+    def _not_taken(self, header: Header, body: bytes) -> None:
+        """The kernel has not got this answer, so it will not give back what was in it."""
+        if header[1] == _OPEN:
+            self._close_handle(_LONG.unpack_from(body)[0])
+        elif header[1] in (_LOOKUP, _READDIRPLUS):
+            for node in self._granted:
+                self.table.forget(node.ino, 1)
+
+    def _notices_out(self, events: int = 0) -> None:
+        self._notices.acknowledge()
+        told = self._notices.told
+        held, self._held = self._held, []
+        for asked, reply in held:
+            if asked <= told:
+                self._write(reply)
+            else:
+                self._held.append((asked, reply))
+
+    def _release_held(self) -> None:
+        held, self._held = self._held, []
+        if not self._closed:
+            for _, reply in held:
+                self._write(reply)
+
+    # -- what the nodes tell
+
+    def removed(self, parent: Dir, node: Node) -> None:
+        if node.lookups and not parent.volatile:
+            self._notices.post(_NOTIFY_ENTRY, struct.pack("=QII", parent.ino, len(node.raw), 0) + node.raw + b"\0")
+
+    def altered(self, node: Node) -> None:
+        if node.lookups:
+            self._notices.post(_NOTIFY_INODE, struct.pack("=Qqq", node.ino, -1, 0))
+
+    def woken(self, file: Open) -> None:
+        if file.kh:                            # takes no lock that a caller could hold
+            self._write(_OUT.pack(24, _NOTIFY_POLL, 0) + _LONG.pack(file.kh))
+
+    # -- operations: each returns the body of its answer, a Later of it, or raises OSError
+
+    def _node(self, number: int) -> Node:
+        node = self.table.by_id.get(number)
+        if node is None:
+            raise fail(errno.ESTALE)
+        return node
+
+    def _open_file(self, number: int) -> Open:
+        found = self._opened.get(number)
+        if found is None:
+            raise fail(errno.EBADF)
+        return found
+
+    def _entry(self, node: Node, parent: Node) -> bytes:
+        node.lookups += 1
+        self._granted = [node]
+        valid = 0 if isinstance(parent, Dir) and parent.volatile else 3600
+        return _ENTRY.pack(node.ino, 0, valid, node.attr_valid, 0, 0) + attributes(node)
+
+    def _lookup(self, header: Header, message: bytes) -> Reply:
+        node, name = self._node(header[3]), message[_HEAD:-1]
+        if name in (b".", b".."):              # by number, for an exported mount
+            if node.removed:
+                raise fail(errno.ESTALE)
+            found = node if name == b"." else node.parent or node
+            return self._entry(found, found.parent or found)
+        if not isinstance(node, Dir):
+            raise fail(errno.ENOTDIR)
+        later = node.refresh() if node.refresh is not None and not node.removed else None
+        if later is not None:
+            return Later(later.future, lambda result: (later.finish(result), self._entry(node.lookup(name), node))[1])
+        return self._entry(node.lookup(name), node)
+
+    def _getattr(self, header: Header, message: bytes) -> Reply:
+        flags, _, handle = struct.unpack_from("=IIQ", message, _HEAD)
+        node = self._node(header[3])
+        if flags & _GETATTR_FH and handle in self._opened:
+            self._opened[handle].seek_end()    # only lseek(fd, 0, SEEK_END) asks so; fstat() gives no handle
+        return _ATTR_OUT.pack(node.attr_valid, 0, 0) + attributes(node)
+
+    def _setattr(self, header: Header, message: bytes) -> Reply:
+        node = self._node(header[3])
+        (valid, _, _, _, _, atime, mtime, ctime, a_rest, m_rest, c_rest, mode, _, uid, gid, _
+         ) = _SETATTR.unpack_from(message, _HEAD)
+        now = time.time_ns()
+        node.set(mode=mode if valid & 1 else None, uid=uid if valid & 2 else None, gid=gid if valid & 4 else None,
+                 atime=now if valid & 128 else _signed(atime) * 10 ** 9 + a_rest if valid & 16 else None,
+                 mtime=now if valid & 256 else _signed(mtime) * 10 ** 9 + m_rest if valid & 32 else None,
+                 ctime=_signed(ctime) * 10 ** 9 + c_rest if valid & 1024 else now)
+        return _ATTR_OUT.pack(node.attr_valid, 0, 0) + attributes(node)
+
+    def _readlink(self, header: Header, message: bytes) -> Reply:
+        node = self._node(header[3])
+        if not isinstance(node, Link):
+            raise fail(errno.EINVAL)
+        return os.fsencode(node.target)
+
+    def _open(self, header: Header, message: bytes) -> Reply:
+        node = self._node(header[3])
+        if not isinstance(node, File):
+            raise fail(errno.EISDIR)
+        if node.removed and self._notices.pending:
+            raise fail(errno.ESTALE)           # by a stale name: the kernel looks it up again, and finds what is there now
+        self._handle += 1
+        self._opened[self._handle] = node.open(_TWO.unpack_from(message, _HEAD)[0])
+        return _OPEN_OUT.pack(self._handle, _OPEN_FLAGS, 0)
+
+    def _read(self, header: Header, message: bytes) -> Reply:
+        handle, offset, size, _, _, flags = _RW.unpack_from(message, _HEAD)
+        return self._open_file(handle).read(size, offset, flags)
+
+    def _write_op(self, header: Header, message: bytes) -> Reply:
+        handle, _, size, _, _, _ = _RW.unpack_from(message, _HEAD)
+        written = self._open_file(handle).write(message[_HEAD + 40:_HEAD + 40 + size],
+                                                Caller(header[6], header[4], header[5]))
+        if isinstance(written, Later):
+            finish = written.finish
+            return Later(written.future, lambda result: _TWO.pack(finish(result), 0))
+        return _TWO.pack(written, 0)
+
+    def _close_handle(self, number: int) -> None:
+        file = self._opened.pop(number, None)
+        if file is not None:
+            file.close()
+
+    def _release(self, header: Header, message: bytes) -> Reply:
+        self._close_handle(_LONG.unpack_from(message, _HEAD)[0])
+        return b""
+
+    def _opendir(self, header: Header, message: bytes) -> Reply:
+        return _OPEN_OUT.pack(0, 0, 0)         # a place in a listing needs no handle
+
+    def _readdir(self, header: Header, message: bytes) -> Reply:
+        return self._listed(header, message, False)
+
+    def _readdirplus(self, header: Header, message: bytes) -> Reply:
+        return self._listed(header, message, True)
+
+    def _listed(self, header: Header, message: bytes, plus: bool) -> Reply:
+        node = self._node(header[3])
+        _, offset, size, _, _, _ = _RW.unpack_from(message, _HEAD)
+        if not isinstance(node, Dir):
+            raise fail(errno.ENOTDIR)
+        if node.refresh is not None and not node.removed and offset == 0:
+            later = node.refresh()
+            if later is not None:
+                return Later(later.future, lambda result: (later.finish(result), self._list(node, offset, size, plus))[1])
+        return self._list(node, offset, size, plus)
+
+    def _list(self, node: Dir, offset: int, size: int, plus: bool) -> bytes:
+        """Entries from place `offset` on: `.` is at 0, `..` at 1; what is listed also counts as looked up with `plus`."""
+        parts: List[bytes] = []
+        granted: List[Node] = []
+        used, head = 0, 152 if plus else 24
+        if node.removed:
+            return b""
+        dots = ((b".", node), (b"..", node.parent or node))
+        for place in range(offset, 2):
+            name, dot = dots[place]
+            entry = bytes(head - 24) + _DIRENT.pack(dot.ino, place + 1, len(name), dot.mode >> 12) + name.ljust(8, b"\0")
+            used += len(entry)
+            if used > size:
+                return b"".join(parts)
+            parts.append(entry)
+        entry_valid = 0 if node.volatile else 3600
+        for place, child in node.listing(offset):
+            raw = child.raw
+            length = len(raw)
+            used += head + (length + 7 & -8)
+            if used > size:
+                break
+            if plus:
+                child.lookups += 1
+                granted.append(child)
+                parts.append(_ENTRY.pack(child.ino, 0, entry_valid, child.attr_valid, 0, 0))
+                parts.append(attributes(child))
+            parts.append(_DIRENT.pack(child.ino, place + 1, length, child.mode >> 12))
+            parts.append(raw + _PADDING[length & 7])
+        self._granted = granted
+        return b"".join(parts)
+
+    def _poll(self, header: Header, message: bytes) -> Reply:
+        handle, kh, flags, _ = _POLL.unpack_from(message, _HEAD)
+        file = self._open_file(handle)
+        if flags & 1:                          # SCHEDULE_NOTIFY
+            file.kh = kh
+        return _TWO.pack(file.poll(), 0)
+
+    def _lseek(self, header: Header, message: bytes) -> Reply:
+        handle, offset, whence = _LSEEK.unpack_from(message, _HEAD)
+        if handle not in self._opened:         # a directory's
+            raise fail(errno.EINVAL)
+        return _LONG.pack(self._opened[handle].seek(_signed(offset), whence))
+
+    def _statfs(self, header: Header, message: bytes) -> Reply:
+        return _STATFS.pack(0, 0, 0, 0, 0, 4096, 255, 4096, 0)
+
+    def _mknod(self, header: Header, message: bytes) -> Reply:
+        raise fail(errno.EACCES if stat.S_ISREG(_TWO.unpack_from(message, _HEAD)[0]) else errno.EPERM)
+
+    def _setxattr(self, header: Header, message: bytes) -> Reply:
+        size, flags = _TWO.unpack_from(message, _HEAD)
+        name, _, value = message[_HEAD + 8:].partition(b"\0")
+        self._node(header[3]).setxattr(name, value[:size], flags)
+        return b""
+
+    def _sized(self, message: bytes, value: bytes) -> bytes:
+        """What getxattr and listxattr answer: the size when asked with none, else the value, or ERANGE."""
+        size = _TWO.unpack_from(message, _HEAD)[0]
+        if size == 0:
+            return _TWO.pack(len(value), 0)
+        if len(value) > size:
+            raise fail(errno.ERANGE)
+        return value
+
+    def _getxattr(self, header: Header, message: bytes) -> Reply:
+        return self._sized(message, self._node(header[3]).getxattr(message[_HEAD + 8:-1]))
+
+    def _listxattr(self, header: Header, message: bytes) -> Reply:
+        return self._sized(message, self._node(header[3]).listxattr(header[4]))
+
+    def _removexattr(self, header: Header, message: bytes) -> Reply:
+        self._node(header[3]).removexattr(message[_HEAD:-1])
+        return b""
+
+    def _forget(self, header: Header, message: bytes) -> Reply:
+        self.table.forget(header[3], _LONG.unpack_from(message, _HEAD)[0])
+        return None
+
+    def _batch_forget(self, header: Header, message: bytes) -> Reply:
+        count = _TWO.unpack_from(message, _HEAD)[0]
+        for i in range(count):
+            number, lookups = struct.unpack_from("=QQ", message, _HEAD + 8 + 16 * i)
+            self.table.forget(number, lookups)
+        return None
+
+    def _init(self, header: Header, message: bytes) -> Reply:
+        major, minor, _, flags = struct.unpack_from("=IIII", message, _HEAD)
+        if major != 7 or minor < 23:
+            self.log(f"klpfs: this kernel speaks FUSE {major}.{minor}; 7.23 or later is needed")
+            raise fail(errno.EPROTO)
+        self.loop.call_soon(self.on_ready)
+        return _INIT_OUT.pack(7, min(minor, 38), 0, flags & _INIT_FLAGS, 16, 12, MAX_WRITE, 1, 4, 0, 0)
+
+    def _ok(self, header: Header, message: bytes) -> Reply:
+        return b""
+
+
+_PADDING = [b"\0" * (-n & 7) for n in range(8)]
+
+
+def _unknown(session: Session, header: Header, message: bytes) -> Reply:
+    raise fail(errno.ENOSYS)                   # the kernel does what it does without it, and does not ask again
+
+
+def _refuse(number: int) -> Callable[[Session, Header, bytes], Reply]:
+    def refuse(session: Session, header: Header, message: bytes) -> Reply:
+        raise fail(number)
+    return refuse
+
+
+_OPERATIONS: Dict[int, Callable[[Session, Header, bytes], Any]] = {
+    1: Session._lookup, 2: Session._forget, 3: Session._getattr, 4: Session._setattr, 5: Session._readlink,
+    6: _refuse(errno.EPERM), 8: Session._mknod, 9: _refuse(errno.EPERM), 10: _refuse(errno.EPERM),
+    11: _refuse(errno.EPERM), 12: _refuse(errno.EPERM), 13: _refuse(errno.EPERM), 14: Session._open,
+    15: Session._read, 16: Session._write_op, 17: Session._statfs, 18: Session._release, 20: Session._ok,
+    21: Session._setxattr, 22: Session._getxattr, 23: Session._listxattr, 24: Session._removexattr, 26: Session._init,
+    27: Session._opendir, 28: Session._readdir, 29: Session._ok, 30: _refuse(errno.EINVAL), 35: _refuse(errno.EACCES),
+    36: Session._interrupt, 38: Session._ok, 39: _refuse(errno.ENOTTY), 40: Session._poll,
+    42: Session._batch_forget, 43: _refuse(errno.EOPNOTSUPP), 44: Session._readdirplus, 45: _refuse(errno.EPERM),
+    46: Session._lseek, 47: _refuse(errno.EXDEV)}
+# 6 symlink, 9 mkdir, 10 unlink, 11 rmdir, 12 rename, 13 link, 20 fsync, 30 fsyncdir, 35 create, 38 destroy, 39 ioctl,
+# 43 fallocate, 45 rename2, 47 copy_file_range; unknown: 25 flush, 31 to 33 locks, 34 access, 37 bmap, 51 tmpfile, 52 statx
+
+
+@define(eq=False)
+class Notices:
+    """Messages that the kernel is told by a thread, in order; `asked`, `told`: how many so far.
+
+    `wake_fd` is readable when all were told. The thread is started with the first.
+    """
+
+    fd: int
+    asked: int = field(init=False, default=0)
+    told: int = field(init=False, default=0)
+    wake_fd: int = field(init=False)
+    _wake: int = field(init=False)
+    _queue: "queue.SimpleQueue[Optional[bytes]]" = field(init=False, factory=queue.SimpleQueue)
+    _thread: Optional[threading.Thread] = field(init=False, default=None)
+
+    def __attrs_post_init__(self) -> None:
+        self.wake_fd, self._wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+
+    @property
+    def pending(self) -> bool:
+        return self.told != self.asked
+
+    def post(self, code: int, body: bytes) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="klpfs-notices", daemon=True)
+            self._thread.start()
+        self.asked += 1
+        self._queue.put(_OUT.pack(16 + len(body), code, 0) + body)
+
+    def _run(self) -> None:
+        while True:
+            message = self._queue.get()
+            if message is None:
+                return
+            try:
+                os.write(self.fd, message)
+            except OSError:                    # ENOENT: the kernel has nothing of it; ENODEV: unmounted
+                pass
+            self.told += 1                     # by this thread only
+            if self._queue.empty():
+                try:
+                    os.write(self._wake, b"\0")
+                except BlockingIOError:        # wakes already
+                    pass
+
+    def acknowledge(self) -> None:
+        try:
+            os.read(self.wake_fd, 4096)
+        except BlockingIOError:
+            pass
+
+    def close(self) -> None:
+        """End the thread; one that the kernel holds up is left to end with the descriptor."""
+        if self._thread is not None:
+            self._queue.put(None)
+            self._thread.join(NOTICE_LIMIT)
+            if self._thread.is_alive():
+                return                         # it still needs the pipe
+        os.close(self.wake_fd)
+        os.close(self._wake)

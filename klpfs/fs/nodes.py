@@ -1,0 +1,451 @@
+"""Nodes of a file system by number, with the rules of the kernel's kernfs and sysfs; nothing of FUSE is here.
+
+A node that was removed stays what it is for who still holds it: a held file answers ENODEV for ever, a held directory
+is empty. Numbers are never used again. A node goes from the table when it is removed and the kernel has forgotten it.
+Source: fs/kernfs/{dir,file,inode}.c, fs/sysfs/file.c, fs/seq_file.c; KERNEL.md section 8.
+"""
+import errno
+import itertools
+import os
+import stat
+import time
+from bisect import bisect_left
+from concurrent.futures import Future
+from typing import Any, Callable, Dict, Iterator, List, Optional, Set, Tuple, Union
+
+from attrs import define, field, frozen
+
+PAGE = 4096                                    # an attribute's size; a write is cut there
+FOREVER = 3600                                 # seconds that the kernel may believe a name or attributes; removal tells it
+POLLED = 0x1 | 0x4 | 0x40 | 0x100              # DEFAULT_POLLMASK: IN OUT RDNORM WRNORM
+POLL_NEWS = 0x2 | 0x8                          # PRI ERR: changed since the last read
+
+
+def fail(number: int) -> OSError:
+    """The OSError of this errno."""
+    return OSError(number, os.strerror(number))
+
+
+@frozen
+class Later:
+    """An answer that takes time: `finish(future's result)` is the answer, once the future is done."""
+
+    future: "Future[Any]"
+    finish: Callable[[Any], Any]
+
+
+class Watcher:
+    """What whoever serves the nodes wants to know: three calls, all ignored here."""
+
+    def removed(self, parent: "Dir", node: "Node") -> None:
+        """`node`, with all below it, has left `parent`."""
+
+    def altered(self, node: "Node") -> None:
+        """What stat() says of `node` has changed."""
+
+    def woken(self, file: "Open") -> None:
+        """poll() of this open file may answer otherwise now."""
+
+
+@define(eq=False)
+class Table:
+    """All nodes by number, and who owns them. The root is number 1."""
+
+    uid: int = 0
+    gid: int = 0
+    watcher: Watcher = field(factory=Watcher)
+    by_id: Dict[int, "Node"] = field(init=False, factory=dict)
+    root: "Dir" = field(init=False)
+    _numbers: Iterator[int] = field(init=False, factory=lambda: itertools.count(1))
+
+    def __attrs_post_init__(self) -> None:
+        self.root = Dir(self, None, "", 0o755)
+        self.root.lookups = 1                  # never looked up, always known
+
+    def number(self) -> int:
+        return next(self._numbers)
+
+    def forget(self, number: int, lookups: int) -> None:
+        """The kernel has dropped this many of its references to node `number`."""
+        node = self.by_id.get(number)
+        if node is not None:
+            node.lookups -= lookups
+            node.maybe_free()
+
+
+@define(eq=False)
+class Changed:
+    """What somebody has set on a node, in place of what it has by itself (struct kernfs_iattrs)."""
+
+    uid: int
+    gid: int
+    atime: int                                 # nanoseconds since the epoch
+    mtime: int
+    ctime: int
+    xattrs: Dict[bytes, bytes] = field(factory=dict)
+
+
+@define(eq=False)
+class Node:
+    """A directory, attribute or link. `mode`: type and permission bits; `raw`: the name in bytes."""
+
+    KIND = 0
+    size = 0
+    attr_valid = FOREVER
+
+    table: Table
+    parent: Optional["Dir"]
+    name: str
+    mode: int
+    ino: int = field(init=False)
+    raw: bytes = field(init=False)
+    born: int = field(init=False)              # nanoseconds since the epoch
+    removed: bool = field(init=False, default=False)
+    lookups: int = field(init=False, default=0)      # the kernel's references
+    changed: Optional[Changed] = field(init=False, default=None)
+
+    def __attrs_post_init__(self) -> None:
+        self.ino = self.table.number()
+        self.raw = os.fsencode(self.name)
+        self.mode |= self.KIND
+        self.born = time.time_ns()
+        self.table.by_id[self.ino] = self
+        if self.parent is not None:
+            self.parent.take(self)
+
+    @property
+    def nlink(self) -> int:
+        return 1
+
+    @property
+    def path(self) -> str:
+        """For messages: the path from the root."""
+        return "/" if self.parent is None else self.parent.path.rstrip("/") + "/" + self.name
+
+    def own(self) -> Changed:
+        """The record of what was set on this node, made if need be."""
+        if self.changed is None:
+            self.changed = Changed(self.table.uid, self.table.gid, self.born, self.born, self.born)
+        return self.changed
+
+    def set(self, mode: Optional[int] = None, uid: Optional[int] = None, gid: Optional[int] = None,
+            atime: Optional[int] = None, mtime: Optional[int] = None, ctime: Optional[int] = None) -> None:
+        """chmod, chown, utime: they stick. A size is not among them: truncate succeeds and changes nothing."""
+        own = self.own()
+        if mode is not None:
+            self.mode = stat.S_IFMT(self.mode) | stat.S_IMODE(mode)
+        own.uid = own.uid if uid is None else uid
+        own.gid = own.gid if gid is None else gid
+        own.atime = own.atime if atime is None else atime
+        own.mtime = own.mtime if mtime is None else mtime
+        own.ctime = time.time_ns() if ctime is None else ctime
+
+    def setxattr(self, name: bytes, value: bytes, flags: int) -> None:
+        """trusted.* and security.* stick; others ENOTSUP. EEXIST, ENODATA as XATTR_CREATE, XATTR_REPLACE say."""
+        self._keepable(name)
+        xattrs = self.own().xattrs
+        if flags & os.XATTR_CREATE and name in xattrs:
+            raise fail(errno.EEXIST)
+        if flags & os.XATTR_REPLACE and name not in xattrs:
+            raise fail(errno.ENODATA)
+        xattrs[name] = value
+
+    def getxattr(self, name: bytes) -> bytes:
+        """ENODATA when it is not set, whatever its name."""
+        if self.changed is None or name not in self.changed.xattrs:
+            raise fail(errno.ENODATA)
+        return self.changed.xattrs[name]
+
+    def listxattr(self, uid: int) -> bytes:
+        """The names, each with a NUL; trusted.* for root only."""
+        names = self.changed.xattrs if self.changed is not None else {}
+        return b"".join(name + b"\0" for name in names if uid == 0 or not name.startswith(b"trusted."))
+
+    def removexattr(self, name: bytes) -> None:
+        self._keepable(name)
+        if self.changed is None or self.changed.xattrs.pop(name, None) is None:
+            raise fail(errno.ENODATA)
+
+    @staticmethod
+    def _keepable(name: bytes) -> None:
+        if not name.startswith((b"trusted.", b"security.")):
+            raise fail(errno.ENOTSUP)
+
+    def remove(self) -> None:
+        """Take this node, and all below it, out of the tree. A second time changes nothing."""
+        if self.removed or self.parent is None:
+            return
+        self.parent.drop(self)
+        self._die()
+        self.table.watcher.removed(self.parent, self)
+        self._settle()
+
+    def _die(self) -> None:
+        self.removed = True
+
+    def _settle(self) -> None:
+        self.maybe_free()
+
+    def maybe_free(self) -> None:
+        """Leave the table when nobody can ask for this node any more."""
+        if self.removed and self.lookups <= 0:
+            self.table.by_id.pop(self.ino, None)
+
+
+@define(eq=False)
+class Link(Node):
+    """A symbolic link to `target`."""
+
+    KIND = stat.S_IFLNK
+    target: str = ""
+
+
+def name_hash(raw: bytes) -> int:
+    """Where kernfs puts a name among its siblings. Source: kernfs_name_hash(), partial_name_hash(), hash_64()."""
+    value = 0
+    for c in raw:
+        value = (value + (c << 4) + (c >> 4)) * 11
+    value = (value * 0x61C8864680B583EB & 0xFFFFFFFFFFFFFFFF) >> 32 & 0x7FFFFFFF
+    return value + 2 if value < 2 else min(value, 0x7FFFFFFE)
+
+
+@define(eq=False)
+class Dir(Node):
+    """A directory. `volatile`: its children come and go unseen: `refresh()` is called before each look, no name in it is
+    cached. `by_number`: names that are numbers are listed in their order after the others, as in /proc; else names are
+    listed in the order of their hash, as in sysfs. A child's place never changes, so a listing that goes on after
+    a change repeats and skips nothing that was there all the time."""
+
+    KIND = stat.S_IFDIR
+    by_number: bool = False
+    volatile: bool = False
+    refresh: Optional[Callable[[], Optional[Later]]] = None
+    children: Dict[bytes, Node] = field(init=False, factory=dict)
+    _subdirs: int = field(init=False, default=0)
+    _order: Optional[List[Tuple[int, Node]]] = field(init=False, default=None)
+    _places: List[int] = field(init=False, factory=list)
+
+    @property
+    def nlink(self) -> int:
+        return 2 + self._subdirs
+
+    def take(self, node: Node) -> None:
+        if node.raw in self.children:
+            raise fail(errno.EEXIST)
+        self.children[node.raw] = node
+        self._order = None
+        if node.KIND == stat.S_IFDIR:
+            self._subdirs += 1
+            if self.lookups:
+                self.table.watcher.altered(self)
+
+    def drop(self, node: Node) -> None:
+        del self.children[node.raw]
+        self._order = None
+        if node.KIND == stat.S_IFDIR:
+            self._subdirs -= 1
+            if self.lookups:
+                self.table.watcher.altered(self)
+
+    def get(self, name: str) -> Optional[Node]:
+        return self.children.get(os.fsencode(name))
+
+    def lookup(self, raw: bytes) -> Node:
+        """The child of this name. ENOENT."""
+        found = self.children.get(raw)
+        if found is None:
+            raise fail(errno.ENOENT)
+        return found
+
+    def listing(self, start: int) -> Iterator[Tuple[int, Node]]:
+        """The children whose place is `start` or later (2 is the first that there can be): (place, node), in order."""
+        if self._order is None:
+            self._order = self._placed()
+            self._places = [place for place, _ in self._order]
+        if start <= 2:
+            return iter(self._order)
+        return itertools.islice(self._order, bisect_left(self._places, start), None)
+
+    def _placed(self) -> List[Tuple[int, Node]]:
+        if self.by_number:
+            places = [(0x1000000 + int(raw) if raw.isdigit() else node.ino & 0xFFFFFF, raw, node)
+                      for raw, node in self.children.items()]
+        else:
+            places = [(name_hash(raw), raw, node) for raw, node in self.children.items()]
+        order: List[Tuple[int, Node]] = []
+        last = 1
+        for place, _, node in sorted(places, key=lambda entry: entry[:2]):
+            last = max(place, last + 1)        # two names of one hash
+            order.append((last, node))
+        return order
+
+    def _die(self) -> None:
+        self.removed = True
+        for child in self.children.values():
+            child._die()
+
+    def _settle(self) -> None:
+        children, self.children, self._order, self._subdirs = self.children, {}, None, 0
+        for child in children.values():
+            child._settle()
+        self.maybe_free()
+
+
+Show = Callable[[], Union[bytes, "Future[Any]"]]
+Store = Callable[[bytes, Any], Optional["Future[Any]"]]
+
+
+@define(eq=False)
+class File(Node):
+    """A regular file; what opening it gives is an Open."""
+
+    KIND = stat.S_IFREG
+    opened: Set["Open"] = field(init=False, factory=set)
+
+    def open(self, flags: int) -> "Open":
+        raise NotImplementedError
+
+    def check(self, flags: int, readable: bool, writable: bool) -> None:
+        """May it be opened so? EACCES when the bits lack the mode for everybody, for root too, or there is no show
+        or store; EINVAL: O_DIRECT; ENODEV: removed. Source: kernfs_fop_open()."""
+        if self.removed:
+            raise fail(errno.ENODEV)
+        mode = flags & os.O_ACCMODE
+        if mode != os.O_RDONLY and not (writable and self.mode & 0o222):
+            raise fail(errno.EACCES)
+        if mode != os.O_WRONLY and not (readable and self.mode & 0o444):
+            raise fail(errno.EACCES)
+        if flags & os.O_DIRECT:
+            raise fail(errno.EINVAL)
+
+    def notify(self) -> None:
+        """Wake who polls. Source: kernfs_notify()."""
+        for file in self.opened:
+            self.table.watcher.woken(file)
+
+    def _die(self) -> None:
+        self.removed = True
+        if self.opened:
+            self.table.watcher.altered(self)   # so that SEEK_END is asked for
+            for file in tuple(self.opened):
+                self.table.watcher.woken(file)
+
+
+@define(eq=False)
+class Open:
+    """One open file description. An answer may be a Later."""
+
+    node: File
+    kh: int = field(init=False, default=0)     # the kernel's handle of who polls; 0: nobody
+
+    def __attrs_post_init__(self) -> None:
+        self.node.opened.add(self)
+
+    def close(self) -> None:
+        self.node.opened.discard(self)
+
+    def alive(self) -> None:
+        if self.node.removed:
+            raise fail(errno.ENODEV)
+
+    def seek(self, offset: int, whence: int) -> int:
+        """SEEK_DATA, SEEK_HOLE. ENXIO: at the end or later."""
+        self.alive()
+        if not 0 <= offset < self.node.size:
+            raise fail(errno.ENXIO)
+        return offset if whence == os.SEEK_DATA else self.node.size
+
+    def seek_end(self) -> None:
+        """SEEK_END; the size is the new place."""
+        self.alive()
+
+    def read(self, size: int, offset: int, flags: int) -> Union[bytes, Later]:
+        raise NotImplementedError
+
+    def write(self, data: bytes, caller: Any) -> Union[int, Later]:
+        raise NotImplementedError
+
+    def poll(self) -> int:
+        return POLLED
+
+
+@define(eq=False)
+class Attr(File):
+    """An attribute: `show()` gives its text in bytes, `store(data, caller)` takes a whole value; either may give a
+    Future of it instead, or raise OSError. None: it can't be read, or written.
+
+    `proc`: a file as those in /proc: of size 0, any length. `limit`: the most bytes that one write takes; more are cut off
+    (the write is short), or with `whole`, refused: E2BIG.
+    """
+
+    show: Optional[Show] = None
+    store: Optional[Store] = None
+    proc: bool = False
+    limit: int = PAGE
+    whole: bool = False
+    event: int = field(init=False, default=1)
+
+    @property
+    def size(self) -> int:                     # type: ignore[override]
+        return 0 if self.proc else PAGE
+
+    def open(self, flags: int) -> "OpenAttr":
+        self.check(flags, self.show is not None, self.store is not None)
+        return OpenAttr(self)
+
+    def notify(self) -> None:
+        self.event += 1
+        for file in self.opened:               # not super(): it is done for each change of a service
+            self.table.watcher.woken(file)
+
+
+@define(eq=False)
+class OpenAttr(Open):
+    """Filled at offset 0 and wherever a read does not go on from the one before. Source: seq_read_iter()."""
+
+    node: Attr
+    event: int = field(init=False, default=0)
+    data: bytes = field(init=False, default=b"")
+    at: int = field(init=False, default=0)
+
+    def read(self, size: int, offset: int, flags: int = 0) -> Union[bytes, Later]:
+        node = self.node
+        if node.removed:
+            raise fail(errno.ENODEV)
+        if offset and offset == self.at:
+            return self._part(size, offset)
+        self.event = node.event
+        data = node.show()                     # type: ignore[misc]
+        if isinstance(data, Future):
+            return Later(data, lambda data: self._fill(data, size, offset))
+        return self._fill(data, size, offset)
+
+    def _fill(self, data: bytes, size: int, offset: int) -> bytes:
+        self.data = data if self.node.proc else data[:PAGE - 1]
+        return self._part(size, offset)
+
+    def _part(self, size: int, offset: int) -> bytes:
+        part = self.data[offset:offset + size]
+        self.at = offset + len(part)
+        return part
+
+    def write(self, data: bytes, caller: Any) -> Union[int, Later]:
+        node = self.node
+        if node.removed:
+            raise fail(errno.ENODEV)
+        if len(data) > node.limit:
+            if node.whole:
+                raise fail(errno.E2BIG)
+            data = data[:node.limit]
+        if not data:
+            return 0                           # sysfs calls no store for nothing
+        length = len(data)
+        future = node.store(data, caller)      # type: ignore[misc]
+        return length if future is None else Later(future, lambda _: length)
+
+    def poll(self) -> int:
+        if self.node.proc:
+            return POLLED
+        if self.node.removed or self.event != self.node.event:
+            return POLLED | POLL_NEWS
+        return POLLED

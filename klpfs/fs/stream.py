@@ -1,0 +1,132 @@
+"""dev/kmsg: a file that gives one record of a service's log with each read. Source: kernel/printk/printk.c, devkmsg_*().
+
+It is a regular file here (a character device would open the kernel's). What a seek did is seen by what follows it:
+SEEK_END asks for the size with the file's handle; after SEEK_SET the next read is at 0. (Lost: SEEK_SET right after SEEK_END.)
+"""
+import errno
+import os
+from concurrent.futures import Future
+from typing import Any, Callable, List, Optional, Union
+
+from attrs import define, field
+
+from klpfs.fs.nodes import File, Later, Open, fail
+
+LONGEST = 1024                                 # bytes of a record written (PRINTKRB_RECORD_MAX)
+
+
+def record_line(record: Any) -> bytes:
+    """A record as /dev/kmsg shows it: `<priority>,<sequence>,<microseconds>,-;<text>` and a newline. What is not printable
+    ASCII, and the backslash, is shown as \\xNN of each byte. Source: info_print_ext_header(), msg_add_ext_text()."""
+    text = record.text if isinstance(record.text, bytes) else os.fsencode(record.text)
+    if not text.isascii() or not text.decode("ascii").isprintable() or b"\\" in text:
+        text = b"".join(b"%c" % c if 32 <= c < 127 and c != 0x5c else b"\\x%02x" % c for c in text)
+    return b"%d,%d,%d,-;%s\n" % (record.prio, record.seq, record.usec, text)
+
+
+@define(eq=False)
+class Kmsg(File):
+    """`log`: a LogView; `write(data)`: adds a record, may give a Future. `wake()` when there are new records."""
+
+    attr_valid = 0                             # so that SEEK_END is asked for
+    log: Any = None
+    write: Optional[Callable[[bytes], Optional["Future[Any]"]]] = None
+
+    def open(self, flags: int) -> "OpenKmsg":
+        self.check(flags, True, self.write is not None)
+        return OpenKmsg(self)
+
+    def wake(self) -> None:
+        """There are new records: answer who waits in a read or a poll."""
+        for file in tuple(self.opened):
+            file.wake()                        # type: ignore[attr-defined]
+        self.notify()
+
+    def _die(self) -> None:
+        File._die(self)
+        for file in tuple(self.opened):
+            file.wake()                        # type: ignore[attr-defined]
+
+
+@define(eq=False)
+class OpenKmsg(Open):
+    """A reader: `seq`, the record that it gets next."""
+
+    node: Kmsg
+    seq: int = field(init=False)
+    at: int = field(init=False, default=0)     # where the kernel's file position is, unless somebody moved it
+    waiting: List["Future[None]"] = field(init=False, factory=list)
+
+    def __attrs_post_init__(self) -> None:
+        Open.__attrs_post_init__(self)
+        self.seq = self.node.log.first_seq
+
+    def read(self, size: int, offset: int, flags: int = 0) -> Union[bytes, Later]:
+        """The next record. EPIPE: it was overrun (the next read goes on with the oldest); EAGAIN: none yet, and
+        O_NONBLOCK; EINVAL: `size` is too small (the record counts as read); ENODEV: the service has gone."""
+        if offset == 0 and self.at:
+            self.seq = self.node.log.first_seq
+        self.at = offset
+        return self._next(size, offset, bool(flags & os.O_NONBLOCK))
+
+    def _next(self, size: int, offset: int, nonblock: bool) -> Union[bytes, Later]:
+        self.alive()
+        try:
+            record = self.node.log.get(self.seq)
+        except IndexError:
+            self.seq = self.node.log.first_seq
+            raise fail(errno.EPIPE) from None
+        if record is None:
+            if nonblock:
+                raise fail(errno.EAGAIN)
+            future: "Future[None]" = Future()
+            self.waiting.append(future)
+            return Later(future, lambda _: self._next(size, offset, False))
+        self.seq += 1
+        line = record_line(record)
+        if len(line) > size:
+            raise fail(errno.EINVAL)
+        self.at = offset + len(line)
+        return line
+
+    def wake(self) -> None:
+        waiting, self.waiting = self.waiting, []
+        for future in waiting:
+            if not future.done():              # else its reader was interrupted
+                future.set_result(None)
+
+    def close(self) -> None:
+        Open.close(self)
+        self.wake()
+
+    def write(self, data: bytes, caller: Any) -> Union[int, Later]:
+        """Add a record. EINVAL: longer than 1,024 bytes."""
+        self.alive()
+        if len(data) > LONGEST:
+            raise fail(errno.EINVAL)
+        future = self.node.write(data)         # type: ignore[misc]
+        return len(data) if future is None else Later(future, lambda _: len(data))
+
+    def seek(self, offset: int, whence: int) -> int:
+        """SEEK_DATA: the oldest record (nothing is ever cleared). ESPIPE: an offset; EINVAL: SEEK_HOLE."""
+        self.alive()
+        if offset:
+            raise fail(errno.ESPIPE)
+        if whence != os.SEEK_DATA:
+            raise fail(errno.EINVAL)
+        self.seq, self.at = self.node.log.first_seq, 0
+        return 0
+
+    def seek_end(self) -> None:
+        self.alive()
+        self.node.log.first_seq                # a LogView puts in order what has arrived when this is asked for
+        self.seq, self.at = self.node.log.next_seq, 0
+
+    def poll(self) -> int:
+        """IN and RDNORM when there is a record, ERR and PRI too when some were overrun. Source: devkmsg_poll()."""
+        if self.node.removed:
+            return 0x1 | 0x8 | 0x10            # IN ERR HUP
+        log = self.node.log
+        if self.seq < log.first_seq:
+            return 0x1 | 0x40 | 0x2 | 0x8
+        return 0x1 | 0x40 if self.seq < log.next_seq else 0

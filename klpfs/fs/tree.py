@@ -1,0 +1,389 @@
+"""The tree of DESIGN.md section 3: what a Manager's services are, as nodes; what is written, as their operations.
+
+Only what has changed is built again: a node stays the same node (for who holds it) as long as the thing that it shows is
+there. Names come from processes and so from strangers: one that can't be a file's name is not shown.
+"""
+import errno
+import os
+from concurrent.futures import Future
+from typing import Any, Callable, Dict, Iterable, List, Optional, Set, Tuple
+
+from attrs import define, field
+
+from klpfs.fs.kstr import intvec, kstrtobool
+from klpfs.fs.nodes import Attr, Dir, Later, Link, Node, Table, fail
+from klpfs.fs.stream import Kmsg
+
+FRESH = 0.1                                    # seconds that a list of tasks is good for
+COMMAND_LIMIT = 8192                           # bytes of a line written to insmod; less than one FUSE write can bring
+
+
+def showable(name: str) -> bool:
+    """Can this be the name of a file?"""
+    try:
+        raw = os.fsencode(name)
+    except UnicodeEncodeError:
+        return False
+    return 0 < len(raw) <= 255 and raw not in (b".", b"..") and b"/" not in raw and b"\0" not in raw
+
+
+def number(value: int) -> bytes:
+    return b"%d\n" % value
+
+
+def line(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape" if _escaped(text) else "backslashreplace") + b"\n"
+
+
+def _escaped(text: str) -> bool:
+    try:
+        os.fsencode(text)
+        return True
+    except UnicodeEncodeError:
+        return False
+
+
+def after(future: "Future[Any]", make: Callable[[Any], Any]) -> "Future[Any]":
+    """A Future of `make(result)`. Cancelling it cancels `future`."""
+    made: "Future[Any]" = _After(future)
+
+    def done(future: "Future[Any]") -> None:
+        if made.done():
+            return
+        try:
+            made.set_result(make(future.result()))
+        except BaseException as e:             # whatever it is belongs to who waits
+            made.set_exception(e)
+    future.add_done_callback(done)
+    return made
+
+
+class _After(Future):                          # type: ignore[type-arg]
+    def __init__(self, future: "Future[Any]") -> None:
+        super().__init__()
+        self.of = future
+
+    def cancel(self) -> bool:
+        return self.of.cancel()
+
+
+@define(eq=False)
+class PatchDir:
+    """sys/kernel/livepatch/<patch>."""
+
+    service: Any
+    node: Dir
+    view: Any
+    _attrs: Dict[str, Attr] = field(init=False, factory=dict)
+    _objects: Dict[str, "ObjectDir"] = field(init=False, factory=dict)
+
+    def __attrs_post_init__(self) -> None:
+        def attr(name: str, mode: int, show: Any, store: Any = None) -> None:
+            self._attrs[name] = Attr(self.node.table, self.node, name, mode, show, store)
+        attr("enabled", 0o644, lambda: number(self.now().enabled), self._set_enabled)
+        attr("transition", 0o444, lambda: number(self.now().transition))
+        attr("force", 0o200, None, self._force)
+        attr("replace", 0o444, lambda: number(self.now().replace))
+        attr("stack_order", 0o444, lambda: number(self.now().stack_order))
+        self._set_objects()
+
+    def now(self) -> Any:
+        """The newest view."""
+        return self.service.patches.get(self.node.name, self.view)
+
+    def _set_enabled(self, data: bytes, caller: Any) -> Any:
+        return self.service.set_enabled(self.node.name, kstrtobool(data), caller)
+
+    def _force(self, data: bytes, caller: Any) -> Any:
+        return self.service.force(self.node.name) if kstrtobool(data) else None
+
+    def update(self, view: Any) -> None:
+        old, self.view = self.view, view
+        for name in ("enabled", "transition", "replace", "stack_order"):
+            if getattr(view, name) != getattr(old, name):
+                self._attrs[name].notify()
+        if view.objects is not old.objects and view.objects != old.objects:
+            self._set_objects()
+
+    def _set_objects(self) -> None:
+        wanted = {o.name: o for o in self.view.objects if showable(o.name) and o.name not in self._attrs}
+        for name in [name for name in self._objects if name not in wanted]:
+            self._objects.pop(name).node.remove()
+        for name, view in wanted.items():
+            if name in self._objects:
+                self._objects[name].update(view)
+            else:
+                self._objects[name] = ObjectDir(Dir(self.node.table, self.node, name, 0o755), view)
+
+
+@define(eq=False)
+class ObjectDir:
+    """sys/kernel/livepatch/<patch>/<object>: `patched`, and an empty directory for each function."""
+
+    node: Dir
+    view: Any
+    _patched: Attr = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._patched = Attr(self.node.table, self.node, "patched", 0o444, lambda: number(self.view.patched))
+        self._set_funcs((), self.view.funcs)
+
+    def update(self, view: Any) -> None:
+        old, self.view = self.view, view
+        if view.patched != old.patched:
+            self._patched.notify()
+        if view.funcs is not old.funcs and view.funcs != old.funcs:
+            self._set_funcs(old.funcs, view.funcs)
+
+    def _set_funcs(self, old: Iterable[Tuple[str, int]], new: Iterable[Tuple[str, int]]) -> None:
+        before, now = _names(old), _names(new)
+        for name in before - now:
+            found = self.node.get(name)
+            if found is not None:
+                found.remove()
+        for name in sorted(now - before):
+            if showable(name):
+                Dir(self.node.table, self.node, name, 0o755)
+
+
+def _names(funcs: Iterable[Tuple[str, int]]) -> Set[str]:
+    return {f"{name},{position}" for name, position in funcs}
+
+
+@define(eq=False)
+class ModuleDir:
+    """sys/module/<name>: refcnt, initstate, holders/, and parameters/ where there are any."""
+
+    STATES = {"Live": "live", "Loading": "coming", "Unloading": "going"}
+
+    service: Any
+    node: Dir
+    view: Any
+    _refcnt: Attr = field(init=False)
+    _state: Attr = field(init=False)
+    _holders: Dir = field(init=False)
+    _parameters: Optional[Dir] = field(init=False, default=None)
+
+    def __attrs_post_init__(self) -> None:
+        table = self.node.table
+        self._refcnt = Attr(table, self.node, "refcnt", 0o444, lambda: number(self.now().refcnt))
+        self._state = Attr(table, self.node, "initstate", 0o444,
+                           lambda: line(self.STATES.get(self.now().state, self.now().state)))
+        self._holders = Dir(table, self.node, "holders", 0o755)
+        self._set(None)
+
+    def now(self) -> Any:
+        return self.service.modules.get(self.node.name, self.view)
+
+    def update(self, view: Any) -> None:
+        old, self.view = self.view, view
+        if view.refcnt != old.refcnt:
+            self._refcnt.notify()
+        if view.state != old.state:
+            self._state.notify()
+        self._set(old)
+
+    def _set(self, old: Any) -> None:
+        table, view = self.node.table, self.view
+        if old is None or view.holders != old.holders:
+            _sync(self._holders, [h for h in view.holders if showable(h)],
+                  lambda name: Link(table, self._holders, name, 0o777, f"../../{name}"))
+        params = {name: param for name, param in view.params.items() if param.mode & 0o666 and showable(name)}
+        if not params:
+            if self._parameters is not None:
+                self._parameters.remove()
+                self._parameters = None
+            return
+        parent = self._parameters
+        if parent is None:
+            parent = self._parameters = Dir(table, self.node, "parameters", 0o755)
+        _sync(parent, params, lambda name: self._parameter(name, params[name].mode))
+        for name, param in params.items():
+            if old is not None and name in old.params and old.params[name].text != param.text:
+                parent.get(name).notify()      # type: ignore[union-attr]
+
+    def _parameter(self, name: str, mode: int) -> Attr:
+        def show() -> bytes:
+            param = self.now().params.get(name)
+            if param is None:
+                raise fail(errno.ENODEV)
+            return line(param.text)
+        return Attr(self.node.table, self._parameters, name, mode & 0o666, show if mode & 0o444 else None,
+                    (lambda data, caller: self.service.set_param(self.node.name, name, data)) if mode & 0o222 else None)
+
+
+def _sync(parent: Dir, names: Iterable[str], make: Callable[[str], Node]) -> None:
+    """Let `parent` have just these children."""
+    wanted = dict.fromkeys(names)
+    for child in list(parent.children.values()):
+        if child.name not in wanted:
+            child.remove()
+    for name in wanted:
+        if parent.get(name) is None:
+            make(name)
+
+
+@define(eq=False)
+class ProcessDir:
+    """proc/<pid>: what the process said of itself, and its tasks, which are asked for."""
+
+    service: Any
+    node: Dir
+    view: Any
+    _tasks: Dict[int, str] = field(init=False, factory=dict)
+    _seen: float = field(init=False, default=-FRESH)
+    _task: Dir = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        table = self.node.table
+        self._file(self.node, "comm", 0o444, lambda: line(self.view.comm))
+        self._file(self.node, "cmdline", 0o444,
+                   lambda: b"".join(line(argument)[:-1] + b"\0" for argument in self.view.cmdline))
+        self._file(self.node, "patch_state", 0o400, lambda: after(self._ask("patch_state"), number))
+        self._task = Dir(table, self.node, "task", 0o555, by_number=True, volatile=True, refresh=self._refresh)
+
+    def _file(self, parent: Dir, name: str, mode: int, show: Any) -> None:
+        Attr(self.node.table, parent, name, mode, show, proc=True)
+
+    def _ask(self, what: str, tid: Optional[int] = None) -> Any:
+        return self.service.ask(what, self.view.pid, tid)
+
+    def update(self, view: Any) -> None:
+        self.view = view
+
+    def _refresh(self) -> Optional[Later]:
+        if self.service.loop.now() - self._seen < FRESH:
+            return None
+        return Later(self._ask("tasks"), self._set_tasks)
+
+    def _set_tasks(self, tasks: List[Tuple[int, str]]) -> None:
+        self._seen = self.service.loop.now()
+        self._tasks = dict(tasks)
+        _sync(self._task, map(str, self._tasks), self._make_task)
+
+    def _make_task(self, name: str) -> Dir:
+        tid = int(name)
+        node = Dir(self.node.table, self._task, name, 0o555)
+        self._file(node, "comm", 0o444, lambda: line(self._tasks.get(tid, "")))
+        self._file(node, "patch_state", 0o400, lambda: after(self._ask("patch_state", tid), number))
+        self._file(node, "stack", 0o400, lambda: after(self._ask("stack", tid), _stack))
+        return node
+
+
+def _stack(frames: Iterable[str]) -> bytes:
+    return b"".join(b"[<0>] " + line(frame) for frame in frames)
+
+
+def modules_text(modules: Iterable[Any]) -> bytes:
+    """/proc/modules of these (oldest first; the newest is shown first). Source: m_show() in kernel/module/procfs.c."""
+    text = b""
+    for m in modules:
+        used = "".join(f"{holder}," for holder in m.holders) or "-"
+        flags = "OE" + (" K" if m.livepatch else "") + {"Loading": "+", "Unloading": "-"}.get(m.state, "")
+        text = line(f"{m.name} {m.size} {m.refcnt} {used} {m.state} 0x0000000000000000 ({flags})") + text
+    return text
+
+
+def blockers_text(blockers: Iterable[Any]) -> bytes:
+    """The file `blockers`: for each its process, kind, task, since when, patch and name, then its frames, innermost first,
+    each on a line that begins with a blank."""
+    parts = []
+    for b in blockers:
+        since = getattr(b, "since", None) or 0
+        parts.append(line(f"{b.pid} {b.kind} {'-' if b.task is None else b.task} [{since // 10 ** 6:5d}.{since % 10 ** 6:06d}] "
+                          f"{getattr(b, 'patch', None) or '-'} {b.name or ''}".rstrip()))
+        parts.extend(b" " + line(frame) for frame in b.frames)
+    return b"".join(parts)
+
+
+@define(eq=False)
+class ServiceTree:
+    """<mount>/<service>."""
+
+    service: Any
+    node: Dir
+    _kmsg: Kmsg = field(init=False)
+    _ftrace: Attr = field(init=False)
+    _livepatch: Dir = field(init=False)
+    _module: Dir = field(init=False)
+    _proc: Dir = field(init=False)
+    _patches: Dict[str, Any] = field(init=False, factory=dict)
+    _modules: Dict[str, Any] = field(init=False, factory=dict)
+    _processes: Dict[str, Any] = field(init=False, factory=dict)
+
+    def __attrs_post_init__(self) -> None:
+        service, table, node = self.service, self.node.table, self.node
+        sys = Dir(table, node, "sys", 0o755)
+        self._livepatch = Dir(table, Dir(table, sys, "kernel", 0o755), "livepatch", 0o755)
+        self._module = Dir(table, sys, "module", 0o755)
+        self._proc = Dir(table, node, "proc", 0o555, by_number=True)
+        Attr(table, self._proc, "modules", 0o444, lambda: modules_text(service.modules.values()), proc=True)
+        settings = Dir(table, Dir(table, self._proc, "sys", 0o555), "kernel", 0o555)
+        self._ftrace = Attr(table, settings, "ftrace_enabled", 0o644, lambda: number(service.ftrace_enabled),
+                            lambda data, caller: service.set_ftrace(bool(intvec(data))), proc=True)
+        self._kmsg = Kmsg(table, Dir(table, node, "dev", 0o755), "kmsg", 0o644, service.log, service.kmsg)
+        Attr(table, node, "blockers", 0o444, lambda: after(service.ask("blockers"), blockers_text), proc=True)
+        Attr(table, node, "insmod", 0o200, None, service.insmod, limit=COMMAND_LIMIT, whole=True)
+        Attr(table, node, "rmmod", 0o200, None, service.rmmod, limit=COMMAND_LIMIT, whole=True)
+        for kind in ("patch", "module", "process"):
+            self.changed(kind, None)
+        service.on_change(self.changed)
+
+    def changed(self, kind: str, key: Any) -> None:
+        """Something of the service is different; key None: any of this kind."""
+        if self.node.removed:
+            return
+        service, table = self.service, self.node.table
+        if kind == "log":
+            self._kmsg.wake()
+        elif kind == "flag":
+            self._ftrace.notify()
+        elif kind == "patch":
+            self._update(self._patches, service.patches, key, self._livepatch,
+                         lambda name, view: PatchDir(service, Dir(table, self._livepatch, name, 0o755), view))
+        elif kind == "module":
+            self._update(self._modules, service.modules, key, self._module,
+                         lambda name, view: ModuleDir(service, Dir(table, self._module, name, 0o755), view))
+        elif kind == "process":
+            self._update(self._processes, service.processes, key, self._proc,
+                         lambda name, view: ProcessDir(service, Dir(table, self._proc, name, 0o555, by_number=True), view))
+
+    def _update(self, shown: Dict[str, Any], there: Dict[Any, Any], key: Any, parent: Dir,
+                make: Callable[[str, Any], Any]) -> None:
+        keys = [key] if key is not None else list(dict.fromkeys([*shown, *there]))
+        for each in keys:
+            view, name = there.get(each), str(each)
+            if view is None:
+                gone = shown.pop(each, None)
+                if gone is not None:
+                    gone.node.remove()
+            elif each in shown:
+                if shown[each].view is not view:
+                    shown[each].update(view)
+            elif showable(name) and parent.get(name) is None:
+                shown[each] = make(name, view)
+
+
+@define(eq=False)
+class Tree:
+    """The mount's root: lists the services of `manager`."""
+
+    table: Table
+    manager: Any
+    _services: Dict[str, ServiceTree] = field(init=False, factory=dict)
+
+    def __attrs_post_init__(self) -> None:
+        for service in list(self.manager.services.values()):
+            self.added(service)
+        self.manager.on_added(self.added)
+        self.manager.on_removed(self.removed)
+
+    def added(self, service: Any) -> None:
+        if showable(service.name) and self.table.root.get(service.name) is None:
+            self._services[service.name] = ServiceTree(service, Dir(self.table, self.table.root, service.name, 0o755))
+
+    def removed(self, service: Any) -> None:
+        found = self._services.get(service.name)
+        if found is not None and found.service is service:
+            del self._services[service.name]
+            found.node.remove()
