@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from harness import fails, read, until, write
+from harness import fails, in_background, read, until, write
 
 pytestmark = pytest.mark.fuse
 
@@ -111,25 +111,6 @@ def test_other_callbacks_that_raise_change_nothing(live, lp):
     until(lambda: not live.tree.patches(), "the way back")
     assert live.program.do("one()") == "one original"
     assert len([line for line in live.tree.lines() if "from a callback" in line]) == 3
-
-
-def in_background(do, *arguments):
-    """A writer in a process of its own, that a signal can reach: (pid, wait for its errno)."""
-    pid = os.fork()
-    if not pid:
-        code = 0
-        try:
-            signal.signal(signal.SIGUSR1, lambda *_: (_ for _ in ()).throw(OSError(errno.EINTR, "signal")))
-            do(*arguments)
-        except OSError as e:
-            code = e.errno
-        except BaseException:
-            code = 255
-        os._exit(code)
-    return pid, lambda: os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-
-
-LOOP = "import time\nwhile True:\n    time.sleep(0.01)\n"
 
 
 @pytest.mark.parametrize("text", [
