@@ -1,15 +1,8 @@
 """run, mount, umount: what makes a service and its tree."""
 import argparse
-import os
-import pathlib
-import re
-import shutil
-import subprocess
+import errno
 
-import klpfs
-from klpfs.cli.tree import CommandError, mounts
-
-BOOT = pathlib.Path(klpfs.__file__).resolve().parent / "agent" / "boot"  # its sitecustomize starts the agent
+from klpfs.cli.tree import CommandError
 
 
 def add(commands, common: argparse.ArgumentParser) -> None:
@@ -29,53 +22,36 @@ def add(commands, common: argparse.ArgumentParser) -> None:
 
 def run(arguments) -> int:
     """Become the command, with an agent in it and in all Python processes that it starts. Returns only with an error."""
+    from klpfs.agent.run import exec_program  # each of these loads what it needs, and no other command does
+
     argv = arguments.argv[1:] if arguments.argv[:1] == ["--"] else arguments.argv
     if not argv:
         raise CommandError("no command; as in: klpfs run -- python3 app.py", 2)
-    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(BOOT), os.environ.get("PYTHONPATH")])),
-               "KLPFS_SERVICE": arguments.service or service_name(argv)}
-    if arguments.keep:
-        environ["KLPFS_KEEP"] = "1"
     try:
-        os.execvpe(argv[0], argv, environ)
-    except OSError as e:
-        raise CommandError(f"{argv[0]}: {e.strerror}", 127 if isinstance(e, FileNotFoundError) else 126) from None
-
-
-def service_name(argv: "list[str]") -> str:
-    """The base name of the script, of `-m`'s module, or of the command."""
-    command = os.path.basename(argv[0])
-    if not re.fullmatch(r"python[0-9.]*t?", command):
-        return command
-    words = iter(argv[1:])
-    for word in words:
-        if word == "-m":
-            return next(words, command)
-        if word == "-c" or word == "-":
-            return command
-        if word in ("-W", "-X", "--check-hash-based-pycs"):
-            next(words, None)
-        elif not word.startswith("-"):
-            return os.path.basename(word)
-    return command
+        exec_program(argv, arguments.service, arguments.keep)
+    except OSError as e:  # as a shell says it: 127 not found, 126 can't be run
+        raise CommandError(e.strerror, {errno.ENOENT: 127, errno.EACCES: 126}.get(e.errno, 1)) from None
+    raise AssertionError("exec returned")
 
 
 def mount(arguments) -> int:
     from klpfs.fs import daemon
 
-    return daemon.main(arguments.mountpoint, foreground=arguments.foreground)
+    return daemon.mount(arguments.mountpoint, foreground=arguments.foreground)
 
 
 def umount(arguments) -> int:
-    places = [pathlib.Path(arguments.mountpoint).absolute()] if arguments.mountpoint else mounts()
+    from klpfs.fs import mount as mounting
+
+    places = [arguments.mountpoint] if arguments.mountpoint else mounting.all_mounts()
     if not places:
         raise CommandError("no klpfs is mounted")
     if len(places) > 1:
-        raise CommandError(f"several are mounted, choose one: {' '.join(map(str, places))}")
-    if places[0] not in mounts():
-        raise CommandError(f"{places[0]} is no klpfs mount; mounted: {' '.join(map(str, mounts())) or 'none'}")
-    helper = ["umount"] if os.geteuid() == 0 else [shutil.which("fusermount3") or shutil.which("fusermount") or "fusermount3", "-u"]
-    done = subprocess.run([*helper, "--", str(places[0])], capture_output=True, text=True)
-    if done.returncode:
-        raise CommandError(f"{done.stderr.strip()}; who uses it: fuser -m {places[0]}" if "busy" in done.stderr else done.stderr.strip())
+        raise CommandError(f"several are mounted, choose one: {' '.join(places)}")
+    try:
+        mounting.umount(places[0])
+    except OSError as e:
+        if e.errno == errno.EBUSY:
+            raise CommandError(f"{e.strerror}; who uses it: fuser -m {places[0]}") from None
+        raise
     return 0

@@ -40,7 +40,7 @@ def status(arguments) -> int:
         for name, (patched, functions) in patch.objects.items():
             print(f"  {name} {'patched' if patched else 'not patched'}: {' '.join(functions) or 'callbacks only'}")
     for line in waiting:
-        print(f"blocked by {line}")
+        print(f"  {line.strip()}" if line[:1].isspace() else f"blocked by {line}")  # its frames are below it
     return 0
 
 

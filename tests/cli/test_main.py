@@ -19,16 +19,6 @@ def test_an_error_names_the_command_and_the_next_step(tmp_path, capsys):
     assert capsys.readouterr().err == "klpfs lsmod: no service is running; start one with: klpfs run -- COMMAND\n"
 
 
-def test_run_without_a_command(capsys):
-    assert front.main(["run"]) == 2
-    assert capsys.readouterr().err == "klpfs run: no command; as in: klpfs run -- python3 app.py\n"
-
-
-def test_umount_of_what_is_not_mounted(tmp_path, capsys):
-    assert front.main(["umount", str(tmp_path)]) == 1
-    assert "is no klpfs mount" in capsys.readouterr().err
-
-
 def test_a_reader_that_leaves_is_no_error(made):
     """klpfs lsmod | head -0"""
     made.service("shop", "lp1 16384 1 - Live 0x0000000000000000\n" * 10000)

@@ -1,43 +1,41 @@
-"""run: the environment that starts an agent, and the service's default name."""
+"""run, mount, umount: what the command adds to what it calls: arguments, and errors as a shell has them."""
 import os
+import sys
 
-import pytest
-
-from klpfs.cli import main as front, service
-
-
-@pytest.mark.parametrize("argv, name", [
-    (["gunicorn", "-w", "8", "shop:app"], "gunicorn"),
-    (["/usr/bin/python3", "/srv/app.py", "-v"], "app.py"),
-    (["python3.12", "-u", "-X", "dev", "app.py"], "app.py"),
-    (["python", "-m", "http.server", "80"], "http.server"),
-    (["python3", "-c", "pass"], "python3"),
-    (["python3"], "python3"),
-])
-def test_the_default_name_is_that_of_the_script_or_command(argv, name):
-    assert service.service_name(argv) == name
+from klpfs.cli import main as front
 
 
 def test_run_becomes_the_command(monkeypatch):
-    """PYTHONPATH gains one folder; the rest of the environment is the user's."""
+    """All behind -- is the command's, options too."""
     seen = []
-    monkeypatch.setattr(os, "execvpe", lambda *arguments: seen.append(arguments))
+    monkeypatch.setattr(os, "execvpe", lambda *arguments: seen.append(arguments) or sys.exit(0))
     monkeypatch.setenv("PYTHONPATH", "/srv/lib")
-    front.main(["run", "-s", "web", "--keep", "--", "python3", "-s", "app.py", "--", "-s", "x"])
+    try:
+        front.main(["run", "-s", "web", "--keep", "--", sys.executable, "-s", "app.py", "--", "-s", "x"])
+    except SystemExit:
+        pass
     command, argv, environ = seen[0]
-    assert (command, argv) == ("python3", ["python3", "-s", "app.py", "--", "-s", "x"])
-    assert environ["PYTHONPATH"] == f"{service.BOOT}:/srv/lib"
+    assert (command, argv) == (sys.executable, [sys.executable, "-s", "app.py", "--", "-s", "x"])
+    assert environ["PYTHONPATH"].endswith("/agent/boot:/srv/lib")
     assert (environ["KLPFS_SERVICE"], environ["KLPFS_KEEP"]) == ("web", "1")
-
-
-def test_run_without_keep(monkeypatch):
-    seen = []
-    monkeypatch.setattr(os, "execvpe", lambda *arguments: seen.append(arguments[2]))
-    monkeypatch.delenv("PYTHONPATH", raising=False)
-    front.main(["run", "python3", "app.py"])
-    assert seen[0]["PYTHONPATH"] == str(service.BOOT) and seen[0]["KLPFS_SERVICE"] == "app.py" and "KLPFS_KEEP" not in seen[0]
 
 
 def test_run_of_a_command_that_is_not_there(capsys):
     assert front.main(["run", "--", "/nope"]) == 127
-    assert capsys.readouterr().err == "klpfs run: /nope: No such file or directory\n"
+    assert capsys.readouterr().err == "klpfs run: /nope: no such command\n"
+
+
+def test_run_of_what_can_not_be_executed(capsys, tmp_path):
+    (tmp_path / "x").write_text("")
+    assert front.main(["run", "--", str(tmp_path / "x")]) == 126
+    assert "can't be executed" in capsys.readouterr().err
+
+
+def test_run_without_a_command(capsys):
+    assert front.main(["run"]) == 2
+    assert capsys.readouterr().err == "klpfs run: no command; as in: klpfs run -- python3 app.py\n"
+
+
+def test_umount_of_what_is_not_mounted(tmp_path, capsys):
+    assert front.main(["umount", str(tmp_path)]) == 1
+    assert "no klpfs is mounted on" in capsys.readouterr().err
