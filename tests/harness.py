@@ -277,6 +277,22 @@ def fails(number, do, *arguments):
     raise AssertionError(f"no error instead of {errno.errorcode[number]}")
 
 
+def in_background(do, *arguments):
+    """A writer in a process of its own, that a signal can reach: (pid, wait for its errno)."""
+    pid = os.fork()
+    if not pid:
+        code = 0
+        try:
+            signal.signal(signal.SIGUSR1, lambda *_: (_ for _ in ()).throw(OSError(errno.EINTR, "signal")))
+            do(*arguments)
+        except OSError as e:
+            code = e.errno
+        except BaseException:
+            code = 255
+        os._exit(code)
+    return pid, lambda: os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
 def short_folder():
     """A folder with a short path (a socket's address has 108 bytes)."""
     return pathlib.Path(tempfile.mkdtemp(prefix="klp", dir="/tmp"))
