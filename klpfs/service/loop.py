@@ -80,7 +80,10 @@ class Loop:
     def run_once(self, timeout: Optional[float] = None) -> None:
         """One round: wait at most `timeout` seconds (None: for ever), then call back all that is ready."""
         if not self._ready:
-            for fd, events in self._epoll.poll(self._wait(timeout), 4096):
+            found = self._epoll.poll(self._wait(timeout), 4096)
+            if len(found) == 1:
+                return self._run_one(*found[0])
+            for fd, events in found:
                 order, callback = self._fds[fd]
                 self._ready.append((order, fd, callback, events))
             self._ready = deque(sorted(self._ready, key=lambda ready: ready[0]))
@@ -96,6 +99,18 @@ class Loop:
             if now_there is not None and now_there[1] is callback:     # else an earlier callback has removed it
                 callback(events)
         self._run_soon()
+
+    def _run_one(self, fd: int, events: int) -> None:
+        """A round in which one descriptor is ready, as nearly all are: the same without the sorting."""
+        ready = self._fds[fd]
+        if self._timers:
+            self._run_timers()
+        if self._soon:
+            self._run_soon()
+        if self._fds.get(fd) is ready:
+            ready[1](events)
+        if self._soon:
+            self._run_soon()
 
     def run(self) -> None:
         """Rounds until `stop()` was called."""
