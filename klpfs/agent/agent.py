@@ -173,6 +173,13 @@ class Agent:
         """A log line of the agent; once a process."""
         self.log.add(text, priority, "agent")
 
+    def defect(self, error):
+        """An exception of klpfs's own: a line with its place, for the one who repairs it."""
+        tb, place = error.__traceback__, ""
+        while tb is not None:
+            place, tb = "%s:%d" % (tb.tb_frame.f_code.co_filename, tb.tb_lineno), tb.tb_next
+        self.say("klpfs: defect at %s: %s: %s" % (place, type(error).__name__, error), 3)
+
     # -- what the worker asks
 
     def looked(self, blockers):

@@ -113,8 +113,8 @@ class Connection:
 
 
 class Server:
-    """agent: what is served (agent.py): greeting() -> list of messages, received(connection, message), disconnected(),
-    tick(), say(text, priority)."""
+    """agent: what is served (agent.py): greet(connection), received(connection, message), disconnected(), tick(),
+    say(text, priority), defect(error)."""
 
     __slots__ = ("agent", "folder", "sock", "name", "ident", "connections", "stopping", "running", "_wake", "_wake_ident",
                  "_last_refusal")
@@ -221,7 +221,10 @@ class Server:
     def _run(self):
         try:
             while not self.stopping:
-                self._round()
+                try:
+                    self._round()
+                except Exception as e:      # ours, so a defect: say it, go on
+                    self.agent.defect(e)
         finally:
             self.running.release()
 
@@ -300,10 +303,7 @@ class Server:
                 self._last_refusal = monotonic()
                 self.agent.say("a connection of process %d of user %d was refused" % (pid, uid), 4)
             return
-        c = Connection(sock, pid)
-        greeting = self.agent.greet(c)      # puts it among the connections, so that no event is missed
-        for message in greeting:
-            c.send(encode(message))
+        self.agent.greet(Connection(sock, pid))     # puts it among the connections
 
     def _serve(self, c, what):
         if what & POLLNVAL:

@@ -112,15 +112,8 @@ class Worker:
             self.agent.follower.in_step()
             return self._look()
         except Exception as e:      # ours, so a defect: say it, and do not spin
-            self.agent.say("agent: %s: %s: %s" % (where(e) or self._own(e), type(e).__name__, e), 3)
+            self.agent.defect(e)
             return 1.0
-
-    def _own(self, error):
-        tb, found = error.__traceback__, "?"
-        while tb is not None:
-            found = "%s:%d" % (tb.tb_frame.f_code.co_filename, tb.tb_lineno)
-            tb = tb.tb_next
-        return found
 
     def serve(self):
         while self.requests:

@@ -220,7 +220,7 @@ def main(depth=None, name=""):
         if name in scenario.name:
             began = time.time()
             try:
-                states, steps, complete = explore(scenario, None if depth else 1500, int(depth) if depth else None)
+                states, steps, complete = explore(scenario, None if depth else 40000, int(depth) if depth else None)
             except Failed as failed:
                 print(failed)
                 continue

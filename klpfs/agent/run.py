@@ -1,0 +1,129 @@
+"""What `klpfs run` does: an environment in which every Python process starts its agent, then the command in our place.
+
+What can be told beforehand is told: a command that isn't there, options of Python that keep sitecustomize from running,
+an interpreter that can't be patched. A command that is no Python may start some; nothing is said about it.
+"""
+import os
+import re
+import shutil
+import subprocess
+from errno import EACCES, EINVAL, ENOENT, ENOSYS
+
+from klpfs.agent.places import check_service
+
+BOOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "boot")
+PYTHON = re.compile(r"(python|pypy)[0-9.]*t?(-dbg|d)?$")
+TAKES_VALUE = "cmWX"        # short options of python that take a value
+PROBE = ("import sys; print(sys.implementation.name, sys.version_info[0], sys.version_info[1], "
+         "int(getattr(sys, '_is_gil_enabled', lambda: True)()))")
+
+
+def python_options(words):
+    """The option letters that python is given in `words` (without the command), and what it runs: (set of str, kind,
+    name); kind 'script', 'module', 'code' or 'stdin'."""
+    letters, at = set(), 0
+    while at < len(words):
+        word = words[at]
+        if word == "--check-hash-based-pycs":
+            at += 2
+            continue
+        if word == "-" or not word.startswith("-"):
+            return (letters, "stdin", "") if word == "-" else (letters, "script", word)
+        if word == "--":
+            return (letters, "script", words[at + 1]) if at + 1 < len(words) else (letters, "stdin", "")
+        if not word.startswith("--"):
+            for i, letter in enumerate(word[1:], 1):
+                if letter in TAKES_VALUE:
+                    value = word[i + 1:]
+                    if not value:
+                        at += 1
+                        value = words[at] if at < len(words) else ""
+                    if letter == "m":
+                        return letters, "module", value
+                    if letter == "c":
+                        return letters, "code", value
+                    break
+                letters.add(letter)
+        at += 1
+    return letters, "stdin", ""
+
+
+def shebang(path):
+    """The words of a script's first line '#!...', [] if it has none."""
+    try:
+        with open(path, "rb") as f:
+            line = f.readline(4096)
+    except OSError:
+        return []
+    if not line.startswith(b"#!"):
+        return []
+    words = os.fsdecode(line[2:]).split()
+    if words and os.path.basename(words[0]) == "env":
+        words = [w for w in words[1:] if w != "-S" and "=" not in w]
+    return words
+
+
+def service_name(argv):
+    """The base name of the script, of `-m`'s module, or of the command."""
+    command = os.path.basename(argv[0])
+    if PYTHON.match(command):
+        _, kind, name = python_options(argv[1:])
+        if kind == "module":
+            return name
+        if kind == "script":
+            return os.path.basename(os.path.normpath(name))
+    return command
+
+
+def check(argv, environ):
+    """Raise OSError(errno, what is wrong and what to do) when `argv` surely can't be run with an agent: ENOENT, EACCES
+    (no such command), EINVAL (-I, -E, -S), ENOSYS (this Python can't be patched)."""
+    found = shutil.which(argv[0], path=environ.get("PATH", os.defpath))
+    if not found:
+        there = os.sep in argv[0] and os.path.exists(argv[0])
+        raise OSError(EACCES if there else ENOENT, "%s: %s" % (argv[0], "can't be executed" if there else "no such command"))
+    words, where = list(argv), argv[0]
+    if not PYTHON.match(os.path.basename(found)) and not PYTHON.match(os.path.basename(argv[0])):
+        words = shebang(found)
+        where = "the first line of %s" % found
+        if not words or not PYTHON.match(os.path.basename(words[0])):
+            return
+        found = shutil.which(words[0], path=environ.get("PATH", os.defpath)) or words[0]
+    letters, _, _ = python_options(words[1:])
+    for letter, why in (("I", "isolated"), ("E", "ignoring PYTHON* variables"), ("S", "without site")):
+        if letter in letters:
+            raise OSError(EINVAL, "-%s in %s: Python starts %s, so no agent can be started in it; leave it out, or call "
+                                  "klpfs.agent.start() in the program" % (letter, where, why))
+    clean = {k: v for k, v in environ.items() if not k.startswith("PYTHON")}
+    try:
+        told = subprocess.run([found, "-I", "-S", "-c", PROBE], env=clean, capture_output=True, text=True, timeout=20)
+        name, major, minor, gil = told.stdout.split()
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return                  # it will say itself what is wrong with it
+    if name != "cpython" or (int(major), int(minor)) < (3, 9):
+        raise OSError(ENOSYS, "%s is %s %s.%s; klpfs needs CPython 3.9 or later" % (found, name, major, minor))
+    if gil == "0":
+        raise OSError(ENOSYS, "%s is a free-threaded build: a stack can't be seen as a whole there; use the ordinary build" % found)
+
+
+def environment(argv, service=None, keep=False, environ=None):
+    """The environment (dict of str) that starts the agent in `argv` and its children. OSError(EINVAL): service's name."""
+    env = dict(os.environ if environ is None else environ)
+    env["KLPFS_SERVICE"] = check_service(service or service_name(argv))
+    if "KLPFS_RUNTIME_DIR" in env:
+        env["KLPFS_RUNTIME_DIR"] = os.path.abspath(env["KLPFS_RUNTIME_DIR"])
+    if keep:
+        env["KLPFS_KEEP"] = "1"
+    else:
+        env.pop("KLPFS_KEEP", None)
+    rest = [p for p in env.get("PYTHONPATH", "").split(os.pathsep) if p and p != BOOT]
+    env["PYTHONPATH"] = os.pathsep.join([BOOT] + rest)
+    return env
+
+
+def exec_program(argv, service=None, keep=False):
+    """Become `argv` (list of str), with an agent in it and in all Python processes that it starts. Returns never; raises
+    OSError as `check` and `environment` say."""
+    env = environment(argv, service, keep)
+    check(argv, env)
+    os.execvpe(argv[0], argv, env)

@@ -1,0 +1,319 @@
+"""Definitions: what a Func's old_name and old_sympos mean in a loaded module, and which function objects are one.
+
+A definition is one `def` or lambda in a module's source. All function objects with its code belong to it, wherever they
+are kept: behind decorators, in properties, registries, closures, variables. A definition that lies in another function
+may have many, or none yet; its code is a constant of the function around it. Found by what is alive, without running
+any of the program's code.
+"""
+from errno import EINVAL
+from types import FunctionType, ModuleType
+
+from klpfs.engine.error import KlpError
+from klpfs.engine.log import pr_err
+from klpfs.target.python.codes import is_definition, nested
+from klpfs.target.python.fingerprint import fingerprint
+from klpfs.target.python.live import functions_of
+from klpfs.target.python.source import SourceTree
+
+
+class Definition:
+    """One function of the program, as a Func's `definition`. Equal only to itself; Registry makes one for each.
+
+    object: name of its module, None for the main program. name: qualified. line: its first. code: the original's.
+    originals: code objects of it, more than one after a reload (id -> code). outer: the Definition of the function it
+    lies in, or None. made: code that klpfs made for it (id -> code). namespaces: dicts of the modules it is alive in.
+    """
+
+    __slots__ = ("object", "name", "line", "code", "originals", "outer", "made", "namespaces", "_fingerprint", "__weakref__")
+
+    def __init__(self, object, name, code, outer, namespace):
+        self.object, self.name, self.code, self.outer = object, name, code, outer
+        self.line = code.co_firstlineno
+        self.originals, self.made = {id(code): code}, {}
+        self.namespaces = [namespace]
+        self._fingerprint = None
+
+    @property
+    def fingerprint(self):
+        if self._fingerprint is None:
+            self._fingerprint = fingerprint(self.code)
+        return self._fingerprint
+
+    @property
+    def chain(self):
+        """The definitions around it, innermost first."""
+        found, at = [], self.outer
+        while at is not None:
+            found.append(at)
+            at = at.outer
+        return found
+
+    @property
+    def shown(self):
+        return "vmlinux" if self.object is None else self.object
+
+    def __repr__(self):
+        return "<%s of %s, line %d>" % (self.name, self.shown, self.line)
+
+
+class Unit:
+    """A candidate: one code object that is alive in a module."""
+
+    __slots__ = ("code", "name", "outer", "functions")
+
+    def __init__(self, code, name, outer):
+        self.code, self.name, self.outer, self.functions = code, name, outer, []
+
+
+class Registry:
+    """All definitions that a Func was ever found for, by the code objects that belong to them.
+
+    holders: id(function) -> Definition, of functions that hold a dispatcher now.
+    """
+
+    __slots__ = ("by_code", "by_key", "holders", "keep")
+
+    def __init__(self):
+        self.by_code, self.by_key, self.holders, self.keep = {}, {}, {}, []
+
+    def definition_of(self, fn):
+        """The Definition that a function object belongs to, or None."""
+        return self.holders.get(id(fn)) or self.by_code.get(id(fn.__code__))
+
+    def adopt(self, object, unit, namespace, place=None):
+        """The Definition of a unit: the known one, the one of an earlier load of the same code, or a new one.
+
+        place: tells apart those of one name, line and content; else None.
+        """
+        definition = self.by_code.get(id(unit.code))
+        if definition is None:
+            outer = self.adopt(object, unit.outer, namespace) if unit.outer is not None else None
+            key = (object, unit.name, unit.code.co_firstlineno, fingerprint(unit.code), place, outer)
+            definition = self.by_key.get(key)
+            if definition is None:
+                definition = self.by_key[key] = Definition(object, unit.name, unit.code, outer, namespace)
+            definition.originals[id(unit.code)] = unit.code
+            self.by_code[id(unit.code)] = definition
+        if not any(each is namespace for each in definition.namespaces):
+            definition.namespaces.append(namespace)
+        return definition
+
+    def made(self, definition, code):
+        """`code` was made by klpfs to run for `definition`."""
+        definition.made[id(code)] = code
+        self.by_code[id(code)] = definition
+
+    def functions(self, definitions):
+        """{Definition: [its live function objects]} of these and of what they lie in."""
+        found = {}
+        for each in definitions:
+            for one in [each] + each.chain:
+                found[one] = []
+        namespaces = {id(space): space for each in found for space in each.namespaces}
+        for fn in functions_of(namespaces.values()):
+            definition = self.definition_of(fn)
+            if definition in found and not _is_ours(fn):
+                found[definition].append(fn)
+        return found
+
+
+class Index:
+    """The definitions of one loaded module, as they are alive now."""
+
+    __slots__ = ("object", "shown", "namespace", "registry", "units", "_tree", "_stubs")
+
+    def __init__(self, registry, object, namespace):
+        self.registry, self.object, self.namespace = registry, object, namespace
+        self.shown = "vmlinux" if object is None else object
+        self._tree = None
+        self.units = {}
+        live = [fn for fn in functions_of([namespace]) if not _is_ours(fn)]
+        for fn in live:
+            code = self._original(fn)
+            unit = self.units.get(id(code))
+            if unit is None:
+                unit = self.units[id(code)] = Unit(code, None, None)
+            unit.functions.append(fn)
+        for unit in list(self.units.values()):
+            self._add_nested(unit)
+        for unit in self.units.values():
+            if unit.name is None:
+                unit.name = self._name(unit)
+        self._drop_stubs()
+
+    def _original(self, fn):
+        definition = self.registry.definition_of(fn)
+        if definition is None:
+            return fn.__code__
+        return fn.__code__ if id(fn.__code__) in definition.originals else definition.code
+
+    def _add_nested(self, unit):
+        for code, name in nested(unit.code):
+            other = self.units.get(id(code))
+            if other is None:
+                other = self.units[id(code)] = Unit(code, name, unit)
+                self._add_nested(other)
+            elif other.outer is None and other is not unit:
+                other.name, other.outer = name, unit
+                # Its own nested ones are added by its own turn.
+
+    def _name(self, unit):
+        """Where nothing alive lies around it. The function's own attribute may be a decorator's work."""
+        code = unit.code
+        if hasattr(code, "co_qualname"):
+            return code.co_qualname
+        for fn in unit.functions:
+            name = fn.__qualname__
+            if name.rpartition(".")[2] == code.co_name:
+                return name
+        return self.tree.name(code) or "?." + code.co_name
+
+    def _drop_stubs(self):
+        """What typing.overload keeps (3.11) is not part of the program: nobody can call it."""
+        import sys
+        stubs = set()
+        for name in ("typing", "typing_extensions"):
+            registry = getattr(sys.modules.get(name), "_overload_registry", None)
+            for by_line in list(dict.get(registry, self.namespace.get("__name__"), {}).values()) if registry else ():
+                stubs.update(id(fn) for fn in list(by_line.values()))
+        for key, unit in list(self.units.items()) if stubs else ():
+            if unit.functions and all(id(fn) in stubs for fn in unit.functions):
+                del self.units[key]
+
+    @property
+    def tree(self):
+        """The module's source as a tree of definitions; empty when it is not what is running."""
+        if self._tree is None:
+            self._tree = SourceTree(self.namespace, [unit.code for unit in self.units.values()])
+        return self._tree
+
+    def find(self, name, position, log):
+        """The Definition called `name`, the position-th of that name in source order (0: there must be one only).
+
+        KlpError EINVAL with the kernel's line: not found, ambiguous, no such position; what is there cannot be patched.
+        """
+        units = [unit for unit in self.units.values() if unit.name == name]
+        if not units:
+            raise KlpError(EINVAL, pr_err(log, self._why_not(name)))
+        groups = self._groups(units)
+        if position == 0:
+            if len(groups) > 1:
+                raise KlpError(EINVAL, pr_err(log, "unresolvable ambiguity for symbol '%s' in object '%s'" % (name, self.shown)))
+            return self._adopt(groups[0], groups)
+        ordered = self._ordered(name, groups)
+        if ordered is None:
+            raise KlpError(EINVAL, pr_err(log, "unresolvable ambiguity for symbol '%s' in object '%s': the source of its "
+                                               "definitions, all of line %d, is not to be had"
+                                               % (name, self.shown, units[0].code.co_firstlineno)))
+        group = ordered[position - 1] if position <= len(ordered) else None
+        if group is None:
+            raise KlpError(EINVAL, pr_err(log, "symbol position %d for symbol '%s' in object '%s' not found"
+                                          % (position, name, self.shown)))
+        return self._adopt(group, groups)
+
+    def _adopt(self, group, groups):
+        first = group[0].code
+        alike = [each for each in groups if each[0].code.co_firstlineno == first.co_firstlineno
+                 and fingerprint(each[0].code) == fingerprint(first)]
+        place = self.tree.place(first) if len(alike) > 1 else None
+        for unit in group:
+            definition = self.registry.adopt(self.object, unit, self.namespace, place)
+        return definition
+
+    def _groups(self, units):
+        """Units that are one definition of which the module was loaded more than once (reload): [[unit, ...]]."""
+        groups, lines = [], {}
+        for unit in units:
+            lines.setdefault(unit.code.co_firstlineno, []).append(unit)
+        for line in sorted(lines):
+            same = lines[line]
+            if len(same) == 1:
+                groups.append(same)
+                continue
+            prints = {}
+            for unit in same:
+                prints.setdefault((fingerprint(unit.code), self.tree.place(unit.code)), []).append(unit)
+            if len(prints) == len(same) or not any(self.tree.several(unit.code) for unit in same):
+                groups += prints.values()
+            else:  # several of one line, of one content, and more objects than that: reloaded or not, who knows
+                groups += [[unit] for unit in same]
+        return groups
+
+    def _ordered(self, name, groups):
+        """[group or None if it is not alive] in source order; None if that cannot be told."""
+        if self.tree:
+            places = self.tree.places(name)
+            by_place = {self.tree.place(group[0].code): group for group in groups}
+            if None not in by_place and len(by_place) == len(groups):
+                return [by_place.get(place) for place in places]
+        lines = [group[0].code.co_firstlineno for group in groups]
+        if len(set(lines)) < len(lines):
+            return None
+        return sorted(groups, key=lambda group: group[0].code.co_firstlineno)
+
+    def _why_not(self, name):
+        found = lookup(self.namespace, name)
+        if found is not None and not isinstance_of(found, (type, ModuleType, FunctionType)) and callable_in_c(found):
+            return "symbol '%s' in object '%s' is compiled, it cannot be patched" % (name, self.shown)
+        return "symbol '%s' not found in symbol table" % name
+
+
+_TYPE_DICT = type.__dict__["__dict__"].__get__
+
+
+def isinstance_of(value, kinds):
+    """isinstance by the real type; the program's __class__ is not asked."""
+    return any(issubclass(type(value), kind) for kind in kinds)
+
+
+def callable_in_c(value):
+    from types import BuiltinFunctionType, GetSetDescriptorType, MethodDescriptorType, WrapperDescriptorType
+    kinds = (BuiltinFunctionType, MethodDescriptorType, WrapperDescriptorType, GetSetDescriptorType)
+    return type(value) in kinds or "cyfunction" in type(value).__name__ or "cython" in type(value).__name__
+
+
+def lookup(namespace, name):
+    """What a dotted name leads to, through the module's dict and class dicts; None if nothing."""
+    parts = name.split(".")
+    found = namespace.get(parts[0])
+    for part in parts[1:]:
+        if not isinstance_of(found, (type,)):
+            return None
+        found = _TYPE_DICT(found).get(part)
+    return found
+
+
+def class_of(namespace, name):
+    """The class that the definition of a qualified name lies in, or None: its name leads there, and not to a function."""
+    path = name.rpartition(".")[0]
+    found = lookup(namespace, path) if path and "<locals>" not in path else None
+    return found if found is not None and isinstance_of(found, (type,)) else None
+
+
+_ours = {}  # id(function object that klpfs made) -> the object: images, stand-ins for definitions nobody has made yet
+
+
+def _is_ours(fn):
+    return _ours.get(id(fn)) is fn
+
+
+def ours(fn):
+    """Marks a function object that klpfs made and that no scan shall take for the program's. Returns it."""
+    _ours[id(fn)] = fn
+    return fn
+
+
+def not_ours(fn):
+    _ours.pop(id(fn), None)
+
+
+def empty_function(definition):
+    """A function object of a nested definition, with empty cells: stands for those that will be made later."""
+    from types import CellType
+    closure = tuple(CellType() for _ in definition.code.co_freevars) or None
+    fn = FunctionType(definition.code, definition.namespaces[-1], definition.code.co_name, None, closure)
+    fn.__qualname__ = definition.name
+    return ours(fn)
+
+
+__all__ = ["Definition", "Index", "Registry", "class_of", "empty_function", "is_definition", "lookup", "not_ours", "ours"]
