@@ -1,0 +1,1 @@
+"""The figures that klpfs promises, each measured beside its goal (`make bench`)."""
