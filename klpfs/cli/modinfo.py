@@ -6,7 +6,9 @@ import os
 import pathlib
 import typing
 
+from klpfs.cli.modules import module_name
 from klpfs.cli.tree import CommandError, Tree, find
+from klpfs.target.python import file as files
 
 Fields = typing.List[typing.Tuple[str, str]]
 DUNDER = {"__version__": "version", "__license__": "license", "__author__": "author"}
@@ -45,32 +47,19 @@ def of_file(path: str) -> Fields:
     fields = [("filename", os.path.abspath(path))]
     values = {}
     for node in module.body:
-        for target, value in assignments(node):
+        for target, value in files.assignments(node):
             values[target] = value
     fields += [(DUNDER[name], text(values[name])) for name in DUNDER if name in values]
     description = ast.get_docstring(module)
     if description:
         fields.append(("description", description.replace("\n", " ")))
-    fields += [("depends", ""), ("name", pathlib.Path(path).stem)]
-    if "patch" in values:
+    fields += [("depends", ""), ("name", module_name(path))]
+    if files.is_livepatch(module):
         fields.append(("livepatch", "Y"))
     for value in values.values():
-        if isinstance(value, ast.Call) and called(value) == "module_param" and value.args:
+        if files.called(value) == "module_param" and value.args:
             fields.append(("parm", parameter(value)))
     return fields
-
-
-def assignments(node: ast.stmt) -> "typing.Iterator[tuple[str, ast.expr]]":
-    if isinstance(node, ast.Assign):
-        for target in node.targets:
-            if isinstance(target, ast.Name):
-                yield target.id, node.value
-    elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value is not None:
-        yield node.target.id, node.value
-
-
-def called(call: ast.Call) -> str:
-    return call.func.id if isinstance(call.func, ast.Name) else call.func.attr if isinstance(call.func, ast.Attribute) else ""
 
 
 def text(value: ast.expr) -> str:

@@ -19,7 +19,7 @@ MEANING = {
 def add(commands, common: argparse.ArgumentParser) -> None:
     p = commands.add_parser("insmod", parents=[common], help="load a module into a service; a livepatch starts its transition")
     p.add_argument("file")
-    p.add_argument("parameters", nargs="*", metavar="NAME=VALUE")
+    p.add_argument("parameters", nargs="*", metavar="NAME[=VALUE]")
     p.set_defaults(do=insmod)
     p = commands.add_parser("rmmod", parents=[common], help="take modules out of a service")
     p.add_argument("modules", nargs="+", metavar="MODULE")
@@ -31,9 +31,6 @@ def add(commands, common: argparse.ArgumentParser) -> None:
 
 def insmod(arguments) -> int:
     tree = find(arguments.service, arguments.mount)
-    wrong = [each for each in arguments.parameters if "=" not in each]
-    if wrong:
-        raise CommandError(f"insmod: ERROR: not a parameter: {wrong[0]} (NAME=VALUE)", 2)
     try:
         os.close(os.open(arguments.file, os.O_RDONLY))
     except OSError as e:
@@ -60,7 +57,7 @@ def rmmod(arguments) -> int:
 def module_name(text: str) -> str:
     """rmmod takes a file's name as well, as kmod's does."""
     name = text.rpartition("/")[2]
-    return name[:-3] if name.endswith(".py") else name
+    return (name[:-3] if name.endswith(".py") else name).replace("-", "_")
 
 
 def refusal(tree, name: str, e: OSError) -> str:
