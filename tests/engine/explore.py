@@ -25,7 +25,8 @@ class Failed(AssertionError):
 class Scenario:
     """A first world, and which kinds of steps are tried in it."""
 
-    def __init__(self, name, specs, modules, loaded, steps, tasks=0, depth=2, suspended=1):
+    def __init__(self, name, specs, modules, loaded, steps, tasks=0, depth=2, suspended=1, forces=1):
+        self.forces = forces  # as many codes may be left behind by forces before the next one
         self.name, self.specs, self.modules, self.loaded = name, specs, modules, loaded
         self.steps, self.tasks, self.depth, self.suspended = set(steps.split()), tasks, depth, suspended
 
@@ -74,7 +75,8 @@ class Scenario:
                     yield ("nested", inner, ("finish",))
             else:
                 yield ("look",)
-                yield ("force",)
+                if sum(len(stack.leftover) for stack in world.engine.stacks.table.values()) < self.forces:
+                    yield ("force",)
         for name in away:
             yield ("coming", name)
             if "fault" in self.steps:

@@ -9,7 +9,7 @@ from klpfs.engine.core import Engine
 from klpfs.engine.data import Callbacks, Func, Object, Patch
 from klpfs.engine.error import KlpError
 from klpfs.engine.patch import original
-from klpfs.testing import PREPARE, PuppetTarget
+from klpfs.testing import PuppetTarget
 
 KINDS = ("pre_patch", "post_patch", "pre_unpatch", "post_unpatch")
 MAY_FOLLOW = {"pre_patch": (None, "post_unpatch"), "post_patch": ("pre_patch", "pre_unpatch"),
@@ -246,12 +246,14 @@ class World:
     def do_cancel(self):
         name = self.pending["name"]
         self.engine.cancel()
+        lines = self.lines(name, "post_unpatch")
         self.order = self.order[:-1]
+        self.left_out = {pair for pair in self.left_out if pair[0] != name}
         self.pending = None
         return (self.klp("failed to enable patch '%s'" % name,
                          "'%s': canceling patching transition, going to unpatch" % name,
                          "'%s': completing unpatching transition" % name)
-                + self.lines(name, "post_unpatch") + self.klp("'%s': unpatching complete" % name))
+                + lines + self.klp("'%s': unpatching complete" % name))
 
     def do_disable(self, name, dir=0):
         self.pending = {"name": name, "kind": 0, "dir": dir, "started": True}
@@ -280,7 +282,7 @@ class World:
         if not self.pending["dir"]:
             self.forced.add(name)
         elif self.specs[name].replace:
-            self.forced.update(self.order[:-1])
+            self.forced.update(self.order[:self.order.index(name)])
         for frame in self.frames():
             if frame not in self.tainted:
                 self.tainted.append(frame)
@@ -555,6 +557,3 @@ class World:
         suspended = tuple(sorted(map(frame, target.suspended), key=repr))
         live = tuple(sorted(map(code, target.live), key=repr))
         return patches, pending, stacks, images, tasks, suspended, live, tuple(sorted(map(str, target.mods)))
-
-    def at_prepare(self):
-        return self.target.transition is not None and self.target.transition.phase == PREPARE
