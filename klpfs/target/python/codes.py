@@ -11,6 +11,7 @@ _HAS_QUALNAME = sys.version_info >= (3, 11)
 _LOAD_CONST = opmap["LOAD_CONST"]
 CO_OPTIMIZED = 0x1        # functions have it, class bodies and modules have not
 GENLIKE = 0x20 | 0x80 | 0x200   # CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR
+CO_ITERABLE_COROUTINE = 0x100
 FLAVOURS = {0: "function", 0x20: "generator", 0x80: "coroutine", 0x200: "async generator"}
 
 

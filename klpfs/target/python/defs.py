@@ -10,8 +10,9 @@ from types import FunctionType, ModuleType
 
 from klpfs.engine.error import KlpError
 from klpfs.engine.log import pr_err
-from klpfs.target.python.codes import is_definition, nested
+from klpfs.target.python.codes import nested
 from klpfs.target.python.fingerprint import fingerprint
+from klpfs.target.python.image import MARK
 from klpfs.target.python.live import functions_of
 from klpfs.target.python.source import SourceTree
 
@@ -21,15 +22,19 @@ class Definition:
 
     object: name of its module, None for the main program. name: qualified. line: its first. code: the original's.
     originals: code objects of it, more than one after a reload (id -> code). outer: the Definition of the function it
-    lies in, or None. made: code that klpfs made for it (id -> code). namespaces: dicts of the modules it is alive in.
+    lies in, or None. inners: Definitions that lie in it, as far as known. made: code that klpfs made for it (id -> code). namespaces: dicts of the modules it is alive in.
     """
 
-    __slots__ = ("object", "name", "line", "code", "originals", "outer", "made", "namespaces", "_fingerprint", "__weakref__")
+    __slots__ = ("object", "name", "line", "code", "originals", "outer", "inners", "made", "namespaces",
+                 "_fingerprint", "__weakref__")
 
     def __init__(self, object, name, code, outer, namespace):
         self.object, self.name, self.code, self.outer = object, name, code, outer
         self.line = code.co_firstlineno
         self.originals, self.made = {id(code): code}, {}
+        self.inners = []
+        if outer is not None:
+            outer.inners.append(self)
         self.namespaces = [namespace]
         self._fingerprint = None
 
@@ -102,6 +107,11 @@ class Registry:
         """`code` was made by klpfs to run for `definition`."""
         definition.made[id(code)] = code
         self.by_code[id(code)] = definition
+
+    def unmade(self, definition, code):
+        """`code` runs nowhere any more."""
+        definition.made.pop(id(code), None)
+        self.by_code.pop(id(code), None)
 
     def functions(self, definitions):
         """{Definition: [its live function objects]} of these and of what they lie in."""
@@ -186,6 +196,12 @@ class Index:
         if self._tree is None:
             self._tree = SourceTree(self.namespace, [unit.code for unit in self.units.values()])
         return self._tree
+
+    def all(self, name):
+        """The Definitions of a qualified name that are alive."""
+        units = [unit for unit in self.units.values() if unit.name == name]
+        groups = self._groups(units)
+        return [self._adopt(group, groups) for group in groups]
 
     def find(self, name, position, log):
         """The Definition called `name`, the position-th of that name in source order (0: there must be one only).
@@ -290,21 +306,9 @@ def class_of(namespace, name):
     return found if found is not None and isinstance_of(found, (type,)) else None
 
 
-_ours = {}  # id(function object that klpfs made) -> the object: images, stand-ins for definitions nobody has made yet
-
-
 def _is_ours(fn):
-    return _ours.get(id(fn)) is fn
-
-
-def ours(fn):
-    """Marks a function object that klpfs made and that no scan shall take for the program's. Returns it."""
-    _ours[id(fn)] = fn
-    return fn
-
-
-def not_ours(fn):
-    _ours.pop(id(fn), None)
+    """Made by klpfs, and no part of the program: versions' function objects, stand-ins for those nobody has made yet."""
+    return hasattr(fn, MARK)
 
 
 def empty_function(definition):
@@ -313,7 +317,5 @@ def empty_function(definition):
     closure = tuple(CellType() for _ in definition.code.co_freevars) or None
     fn = FunctionType(definition.code, definition.namespaces[-1], definition.code.co_name, None, closure)
     fn.__qualname__ = definition.name
-    return ours(fn)
-
-
-__all__ = ["Definition", "Index", "Registry", "class_of", "empty_function", "is_definition", "lookup", "not_ours", "ours"]
+    setattr(fn, MARK, True)
+    return fn

@@ -259,9 +259,9 @@ class Rewriter(ast.NodeTransformer):
     def visit_Name(self, node):
         if not self.cell and self.inside and isinstance(node.ctx, ast.Load) and self._is_global(node.id):
             if node.id == "__class__":
-                return _constant(CLASS, node)
+                return _object(CLASS, node)
             if node.id == "super":
-                return _constant(SUPER, node)
+                return _object(SUPER, node)
         marker = self._marker(node.id, node)
         return node if marker is None else _attribute(marker, mangle(node.id, self._class_name()), node, node.ctx)
 
@@ -273,7 +273,7 @@ class Rewriter(ast.NodeTransformer):
             first = next((scope.first for scope in reversed(self.scopes) if scope.kind == "function"), None)
             if first is None:
                 raise Unrewritable(node, "super() without arguments in a function without any")
-            node.args = [_constant(CLASS, node), ast.copy_location(ast.Name(first, ast.Load()), node)]
+            node.args = [_object(CLASS, node), ast.copy_location(ast.Name(first, ast.Load()), node)]
         return node
 
     def visit_Global(self, node):
@@ -286,7 +286,7 @@ class Rewriter(ast.NodeTransformer):
             node.value = self.visit(node.value)
             return node
         args = [_constant(marker, node), _constant(mangle(name, self._class_name()), node), self.visit(node.value)]
-        return ast.copy_location(ast.Call(_constant(SETTER, node), args, []), node)
+        return ast.copy_location(ast.Call(_object(SETTER, node), args, []), node)
 
     def _bound_here(self, node, name):
         """Other statements that bind a name cannot bind an attribute."""
@@ -349,6 +349,11 @@ def set_global(holder, name, value):
     """What an assignment expression becomes."""
     holder.__dict__[name] = value
     return value
+
+
+def _object(marker, node):
+    """A constant that is called or compared; the compiler would warn of a plain string there."""
+    return ast.copy_location(ast.IfExp(_constant(True, node), _constant(marker, node), _constant(None, node)), node)
 
 
 def _constant(value, node):

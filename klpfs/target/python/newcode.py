@@ -11,8 +11,8 @@ from types import CodeType
 
 from klpfs.engine.error import KlpError
 from klpfs.engine.log import pr_err, pr_warn
-from klpfs.target.python.codes import GENLIKE, flavour, inner, is_definition
-from klpfs.target.python.names import CLASS, Rewriter, Unrewritable, arguments, exchange
+from klpfs.target.python.codes import CO_ITERABLE_COROUTINE, GENLIKE, flavour, inner, is_definition
+from klpfs.target.python.names import CLASS, OWN, Rewriter, Unrewritable, arguments, exchange
 
 _OUTER = "klpfs_outer"
 
@@ -67,6 +67,8 @@ def compile_function(node, class_name, definition, choose, constants, path, flag
         constants[CLASS] = owner() if owner is not None else None
         if constants[CLASS] is None:
             raise _refused(log, definition, "its class, for super() or __class__, is not to be found")
+    if original.co_flags & CO_ITERABLE_COROUTINE:  # types.coroutine marks the code itself
+        code = code.replace(co_flags=code.co_flags | CO_ITERABLE_COROUTINE)
     return renamed(exchange(code, constants), _own_name(new, class_name, free), original, definition.name)
 
 
@@ -208,3 +210,25 @@ def warn_signature(definition, code, log):
 def _parameters(code):
     count = code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & 4) + bool(code.co_flags & 8)
     return code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags & 12, code.co_varnames[:count]
+
+
+def annotations(new, definition, loaded, constants, namespace):
+    """The annotations of a new function, evaluated in the patched module; what can't be evaluated yet stays text.
+
+    Where the file or the original's has `from __future__ import annotations`, they are text anyway.
+    """
+    texts = new.__annotations__
+    if (loaded.file.flags | definition.code.co_flags) & _future_annotations():
+        return dict(texts)
+    found = {}
+    for name, text in texts.items():
+        found[name] = text
+        try:
+            rewriter = Rewriter(lambda each, node: OWN if each in loaded.own else None)
+            rewriter.inside = 1
+            body = rewriter.visit(ast.parse(text, mode="eval").body)
+            code = compile(ast.fix_missing_locations(ast.Expression(body)), loaded.path, "eval", dont_inherit=True)
+            found[name] = eval(exchange(code, constants), namespace)
+        except Exception:
+            continue
+    return found

@@ -1,0 +1,219 @@
+"""A livepatch file as text: its statements, the names that they bind and use, the node of each function in it.
+
+Nothing here runs the file; load.py does.
+"""
+import __future__
+import ast
+from types import CodeType
+
+from klpfs.target.python.names import arguments, bindings, references
+
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+ANNOTATIONS = __future__.annotations.compiler_flag
+
+
+class Statement:
+    """One statement of the top level. bound: names. used: {name: node}, stored, evaluated: as names.references."""
+
+    __slots__ = ("node", "bound", "used", "stored", "evaluated")
+
+    def __init__(self, node, future):
+        self.node = node
+        self.bound = bindings([node])[0]
+        self.used, self.stored, self.evaluated = references(node, future)
+
+
+class File:
+    """A parsed file. SyntaxError or ValueError when it is none.
+
+    code: its code object, to be run once. flags: of its future statements. tree: as parsed, but that annotations of
+    undecorated functions are their text: nothing of the patched module is evaluated when the file is run.
+    """
+
+    __slots__ = ("path", "text", "tree", "flags", "code", "_statements", "_nodes")
+
+    def __init__(self, source, path):
+        """source: bytes. path: as tracebacks show it."""
+        import io
+        import tokenize
+        self.path = path
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(source).readline)
+        self.text = io.TextIOWrapper(io.BytesIO(source), encoding, newline=None).read()
+        self.tree = ast.parse(source, path)
+        self.flags = 0
+        for node in self.tree.body:
+            if isinstance(node, ast.ImportFrom) and node.module == "__future__":
+                for alias in node.names:
+                    self.flags |= getattr(__future__, alias.name).compiler_flag
+        if not self.flags & ANNOTATIONS:
+            _make_annotations_text(self.tree)
+        self.code = compile(self.tree, path, "exec", flags=self.flags, dont_inherit=True)
+        self._statements = self._nodes = None
+
+    @property
+    def statements(self):
+        if self._statements is None:
+            future = bool(self.flags & ANNOTATIONS)
+            self._statements = [Statement(node, future) for node in self.tree.body]
+        return self._statements
+
+    def node_of(self, code):
+        """(node, names of the class blocks around it) of a function's code; None: not of this file, or not to be told
+        apart from another of its line; a function in a function is of its encloser, not of the file: None too."""
+        if self._nodes is None:
+            self._nodes = {}
+            _collect(self.tree.body, (), self._nodes)
+        found = self._nodes.get((code.co_name, code.co_firstlineno), ())
+        if code.co_filename != self.path or len(found) != 1:
+            return None
+        return found[0]
+
+    def binders(self, name):
+        """The statements of the top level that bind a name."""
+        return [each for each in self.statements if name in each.bound]
+
+    def literal(self, name):
+        """The value of a top-level assignment of a constant, or None."""
+        found = None
+        for node in self.tree.body:
+            for target, value in assignments(node):
+                if target == name:
+                    found = value.value if isinstance(value, ast.Constant) else None
+        return found
+
+
+def assignments(node):
+    """(name, value node) of the plain names that a statement assigns."""
+    if isinstance(node, ast.Assign):
+        return [(each.id, node.value) for each in node.targets if isinstance(each, ast.Name)]
+    if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value is not None:
+        return [(node.target.id, node.value)]
+    return []
+
+
+def is_livepatch(tree):
+    """A `patch` is assigned at the top level, under conditions or not."""
+    return any("patch" in {name for name, _ in assignments(node)} for top in tree.body for node in _same_scope(top))
+
+
+def called(node):
+    """The plain name of what a call calls: 'module_param' for module_param(...) and klpfs.module_param(...)."""
+    if not isinstance(node, ast.Call):
+        return ""
+    return node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
+
+
+def variable_of(tree, parameter):
+    """The variable that module_param(parameter, ...) is assigned to, or None."""
+    for top in tree.body:
+        for node in _same_scope(top):
+            for name, value in assignments(node):
+                if called(value) == "module_param" and value.args and isinstance(value.args[0], ast.Constant) and (
+                        value.args[0].value == parameter):
+                    return name
+    return None
+
+
+def imported(tree):
+    """Root names of the modules that the top level imports."""
+    found = []
+    for top in tree.body:
+        for node in _same_scope(top):
+            if isinstance(node, ast.Import):
+                found += [alias.name.partition(".")[0] for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                found.append(node.module.partition(".")[0])
+    return list(dict.fromkeys(found))
+
+
+def from_klpfs(tree):
+    """Names that the file's imports from klpfs bind."""
+    import klpfs
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and not node.level and (node.module or "").partition(".")[0] == "klpfs":
+            for alias in node.names:
+                found.update(klpfs.__all__ if alias.name == "*" else (alias.asname or alias.name,))
+        elif isinstance(node, ast.Import):
+            found.update(alias.asname or "klpfs" for alias in node.names if alias.name.partition(".")[0] == "klpfs")
+    return found
+
+
+def class_blocks(tree, new):
+    """Names of top-level class blocks that hold nothing but functions of `new`, a set of nodes."""
+    return {node.name for node in tree.body if isinstance(node, ast.ClassDef) and _only(node, new)}
+
+
+def _only(block, new):
+    if block.decorator_list:
+        return False
+    for node in block.body:
+        if isinstance(node, ast.ClassDef):
+            if not _only(node, new):
+                return False
+        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            if node not in new:
+                return False
+        elif not isinstance(node, ast.Pass) and not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
+            return False
+    return any(node in new for node in ast.walk(block))
+
+
+def _same_scope(node):
+    """A top-level statement and the statements in it, but not those of functions and classes."""
+    yield node
+    if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        for each in ast.iter_child_nodes(node):
+            if isinstance(each, (ast.stmt, ast.excepthandler)):
+                yield from _same_scope(each)
+
+
+def _functions(tree):
+    """Functions of the top level and of class blocks, conditions or not; not those in functions."""
+    todo = [tree]
+    while todo:
+        for node in ast.iter_child_nodes(todo.pop()):
+            if isinstance(node, _FUNCTIONS):
+                yield node
+            else:
+                todo.append(node)
+
+
+def _collect(nodes, classes, found):
+    for node in nodes:
+        if isinstance(node, _FUNCTIONS):
+            name = "<lambda>" if isinstance(node, ast.Lambda) else node.name
+            lines = [each.lineno for each in getattr(node, "decorator_list", ())] + [node.lineno]
+            found.setdefault((name, min(lines)), []).append((node, classes))
+            outside = list(getattr(node, "decorator_list", ())) + [each for each in ast.iter_child_nodes(node.args)]
+            _collect(outside, classes, found)
+        elif isinstance(node, ast.ClassDef):
+            _collect(ast.iter_child_nodes(node), classes + (node.name,), found)
+        else:
+            _collect(ast.iter_child_nodes(node), classes, found)
+
+
+def _make_annotations_text(tree):
+    for node in _functions(tree):
+        if not isinstance(node, ast.Lambda) and not node.decorator_list:
+            for each in arguments(node):
+                each.annotation = _as_text(each.annotation)
+            node.returns = _as_text(node.returns)
+
+
+def _as_text(annotation):
+    if annotation is None:
+        return None
+    return ast.copy_location(ast.Constant(ast.unparse(annotation)), annotation)
+
+
+def code_pairs(one, other):
+    """Pairs of code objects at the same places of two codes compiled from the same text: [(code, code)]."""
+    found = [(one, other)]
+    inner_one = [each for each in one.co_consts if type(each) is CodeType]
+    inner_other = [each for each in other.co_consts if type(each) is CodeType]
+    if [each.co_name for each in inner_one] != [each.co_name for each in inner_other]:
+        raise AssertionError("code of '%s' is not compiled the same way twice" % one.co_name)
+    for each, its in zip(inner_one, inner_other):
+        found += code_pairs(each, its)
+    return found

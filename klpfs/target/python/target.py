@@ -1,0 +1,351 @@
+"""The Python target: CPython's functions and modules behind the engine's seam (engine/target.py).
+
+It knows which Func is in force for each definition, and what follows for each function object: which code, which
+attributes. Dispatchers, choices and looks are transition.py's.
+"""
+import sys
+from errno import EINVAL, ENOEXEC
+from types import ModuleType
+
+from klpfs.engine import target as seam
+from klpfs.engine.data import LIVE, Mod
+from klpfs.engine.error import KlpError
+from klpfs.engine.log import pr_err
+from klpfs.target.python.defs import Index, Registry, class_of
+from klpfs.target.python.images import Images
+from klpfs.target.python.link import Link
+from klpfs.target.python.load import invoke, loaded_of
+from klpfs.target.python.newcode import NewCode, annotations, compile_function, warn_signature
+from klpfs.target.python.transition import Entry, Transition
+
+_MODULE_DICT = ModuleType.__dict__["__dict__"].__get__
+
+
+class PythonTarget(seam.Target):
+    """log: engine.log.Log. main: which program is the service's main one: the path of its script, or the name given to
+    -m; None: whatever this process runs."""
+
+    __slots__ = ("log", "main", "registry", "images", "links", "ripe", "_index", "_mods")
+
+    def __init__(self, log, main=None):
+        self.log, self.main = log, main
+        self.registry = Registry()
+        self.images = Images(self.registry)
+        self.links = {}   # (id of LoadedModule, object name) -> Link
+        self.ripe = {}    # name -> module whose body has just ended, though the import system still holds it
+        self._index = None
+        self._mods = {}
+
+    # -- modules
+
+    def namespace(self, name):
+        """The dict of a loaded module (None: the main program), or None."""
+        module = sys.modules.get("__main__" if name is None else name)
+        if module is None or not issubclass(type(module), ModuleType) or _lazy(module):
+            return None
+        namespace = _MODULE_DICT(module)
+        if name is None:
+            return namespace if self._is_main(namespace) else None
+        spec = namespace.get("__spec__")
+        half = getattr(spec, "_initializing", False) and self.ripe.get(name) is not module
+        return None if half else namespace
+
+    def _is_main(self, namespace):
+        if self.main is None:
+            return True
+        path = namespace.get("__file__")
+        spec = namespace.get("__spec__")
+        name = getattr(spec, "name", None)
+        if type(name) is str and name in (self.main, self.main + ".__main__"):
+            return True
+        return type(path) is str and _real(path) == _real(self.main)
+
+    def loaded(self, name):
+        namespace = self.namespace(name)
+        if namespace is None:
+            self._mods.pop(name, None)
+            return None
+        was = self._mods.get(name)
+        if was is None or was[0] is not namespace:
+            was = self._mods[name] = namespace, Mod("__main__" if name is None else name, LIVE)
+        return was[1]
+
+    # -- finding and making
+
+    def resolve(self, obj, func):
+        loaded = loaded_of(func.new_func)
+        node = loaded.node_of(func.new_func) if loaded is not None else None
+        if node is None or getattr(node[0], "decorator_list", None):
+            raise KlpError(EINVAL, pr_err(self.log, "new function '%s' for '%s' in object '%s' is not a plain function of its "
+                                          "livepatch's file" % (func.new_func.__qualname__, func.old_name, obj.shown)), func)
+        index = self._index_of(obj)
+        definition = index.find(func.old_name, func.old_sympos, self.log)
+        if func.fingerprint is not None and func.fingerprint != definition.fingerprint:
+            raise KlpError(ENOEXEC, pr_err(self.log, "%s: disagrees about version of symbol '%s' in object '%s'"
+                                           % (loaded.name, func.old_name, obj.shown)), func)
+        link = self._link(loaded, obj, index)
+        class_name = _class_name(definition, node[1])
+        code = compile_function(
+            node[0], class_name, definition, link.choose(definition), link.constants, loaded.path, loaded.file.flags, self.log,
+            lambda: class_of(index.namespace, definition.name))
+        self._check_nested(definition, func.new_func)
+        warn_signature(definition, code, self.log)
+        version = NewCode(definition, code)
+        new = func.new_func
+        version.defaults, version.kwdefaults, version.doc = new.__defaults__, new.__kwdefaults__, new.__doc__
+        version.annotations = annotations(new, definition, loaded, link.constants, index.namespace)
+        version.type_params = getattr(new, "__type_params__", ())
+        self.registry.made(definition, code)
+        func.definition, func.version = definition, version
+        if func.fingerprint is None:
+            func.fingerprint = definition.fingerprint  # it stays what this patch was made to fit
+
+    def resolve_nop(self, obj, func, like):
+        definition = like.definition
+        if definition is None or like.obj is None or not like.obj.loaded:
+            definition = self._index_of(obj).find(like.old_name, like.old_sympos, self.log)
+        func.definition, func.version = definition, NewCode(definition)
+
+    def release(self, func):
+        if func.version is not None and func.version.code is not None:
+            self.images.forget(func.definition, func.version.code)
+        func.definition = func.version = None
+
+    def _index_of(self, obj):
+        namespace = self.namespace(obj.name)
+        if namespace is None:
+            raise KlpError(EINVAL, pr_err(self.log, "object '%s' is not loaded" % obj.shown))
+        if obj.name is not None and obj.name.partition(".")[0] == "klpfs":
+            raise KlpError(EINVAL, pr_err(self.log, "object '%s' is klpfs's own, it cannot be patched" % obj.shown))
+        if self._index is None or self._index.namespace is not namespace or self._index.object != obj.name:
+            self._index = Index(self.registry, obj.name, namespace)
+        return self._index
+
+    def _link(self, loaded, obj, index):
+        key = id(loaded), obj.name
+        link = self.links.get(key)
+        if link is None or link.loaded is not loaded:
+            link = self.links[key] = Link(loaded, obj.name, self.log)
+        if link.namespace is not index.namespace:
+            names = {func.old_name for func in obj.funcs}
+            link.attach(index.namespace, [unit.code for unit in index.units.values() if unit.name in names])
+        return link
+
+    def _check_nested(self, definition, new):
+        """Defaults of a nested function are evaluated by the code around it: each function object keeps its own."""
+        if definition.outer is None:
+            return
+        for fn in self.registry.functions([definition])[definition]:
+            was = self.images.original(fn, definition)
+            if not _same_defaults(was.defaults, new.__defaults__) or not _same_defaults(was.kwdefaults, new.__kwdefaults__):
+                raise KlpError(EINVAL, pr_err(self.log, "function '%s' in object '%s' cannot be replaced: the defaults of its "
+                                              "parameters are evaluated around it, they cannot change"
+                                              % (definition.name, definition.shown)))
+
+    # -- putting into force
+
+    def begin(self, changes):
+        self._index = None
+        return PythonTransition(self, changes)
+
+    def apply(self, changes):
+        self._index = None
+        self.images.switch(changes, [change.after for change in changes])
+
+    def revert(self, changes):
+        self._index = None
+        self.images.switch(changes, [change.before for change in changes])
+
+    def refresh(self, name):
+        """A module was loaded again (reload, or anew after it was taken out of sys.modules): functions that it made join
+        their definitions. Outside a transition; in one, the next look does it. Functions whose code is not what the patch
+        was made for are left alone, one log line each."""
+        namespace = self.namespace(name)
+        self._index = None
+        if namespace is None:
+            return
+        index = Index(self.registry, name, namespace)
+        for definition in list(self.images.state):
+            if definition.object != name:
+                continue
+            try:
+                again = index.find(definition.name, 0, _Quiet)
+            except KlpError:
+                again = None
+            if again is None and not any(unit.name == definition.name for unit in index.units.values()):
+                continue
+            if again is not definition:
+                again = next((each for each in index.all(definition.name) if each is definition), None)
+            if again is None:
+                pr_err(self.log, "function '%s' in object '%s' was loaded again with other code, it stays unpatched"
+                       % (definition.name, definition.shown))
+        self.images.settle()
+
+    def call(self, callback, obj):
+        try:
+            return invoke(callback, obj)
+        except Exception as error:
+            self.log.add("callback %s of object '%s' failed%s: %s: %s" % (
+                getattr(callback, "__name__", "?"), obj.shown, _place(error), type(error).__name__, _words(error)), 3, "module")
+            errno = getattr(error, "errno", None) if isinstance(error, OSError) else None
+            return -errno if type(errno) is int and errno > 0 else -EINVAL
+
+
+class PythonTransition(seam.TargetTransition):
+    """A transition.Transition over function objects, for changes of definitions."""
+
+    __slots__ = ("target", "images", "before", "after", "entries", "core", "over")
+
+    def __init__(self, target, changes):
+        self.target, self.images = target, target.images
+        self.before, self.after = dict(self.images.state), dict(self.images.state)
+        self.entries = {}  # id(function) -> Entry
+        self.over = False
+        self._note(changes)
+        self.core = Transition(self._join())
+        try:
+            self.core.install()
+        except BaseException:
+            self._leave(list(self.entries.values()))
+            raise
+
+    def _note(self, changes):
+        for change in changes:
+            self.before[change.definition], self.after[change.definition] = change.before, change.after
+
+    def _join(self):
+        """Entries of the function objects that are alive and not in the transition yet."""
+        new = []
+        for fn, definition in self.images.touched(self.before, self.after):
+            if id(fn) not in self.entries:
+                before = self.images.image(fn, definition, self.before)
+                after = self.images.image(fn, definition, self.after)
+                entry = self.entries[id(fn)] = Entry(fn, before, after, self.images.older(definition, before, after))
+                self.images.registry.holders[id(fn)] = definition
+                new.append(entry)
+        return new
+
+    def _leave(self, entries):
+        for entry in entries:
+            self.entries.pop(id(entry.fn), None)
+            self.images.registry.holders.pop(id(entry.fn), None)
+
+    @property
+    def goal(self):
+        return self.core.goal
+
+    @property
+    def clean(self):
+        return self.core.clean
+
+    def add(self, changes):
+        was = dict(self.before), dict(self.after)
+        self._note(changes)
+        new = self._join()
+        try:
+            self.core.add(new)
+        except KlpError:
+            self._leave(new)
+            self.before, self.after = was
+            raise
+
+    def drop(self, definitions):
+        gone = [entry for entry in list(self.entries.values())
+                if self.images.registry.holders.get(id(entry.fn)) in definitions]
+        self.core.drop([entry.fn for entry in gone])
+        state = self.after if self.core.started and self.core.goal else self.before
+        for definition in definitions:
+            self.images.put_state(definition, state.get(definition))
+            self.before.pop(definition, None)
+            self.after.pop(definition, None)
+        self._leave(gone)
+
+    def start(self, goal):
+        self.core.start(goal)
+
+    def reverse(self):
+        self.core.reverse()
+
+    def look(self):
+        blockers = self.core.look()
+        if not blockers and self.images.any_nested(self.after):
+            new = self._join()  # closures made meanwhile, by code that was not clean then
+            if new:
+                self.core.add(new)
+                self.core.reverse()
+                self.core.reverse()
+                return self.core.look()
+        return blockers
+
+    def force(self):
+        self.core.force()
+
+    def finish(self):
+        self.core.finish()
+        self._end(self.after if self.core.goal else self.before)
+
+    def cancel(self):
+        self.core.cancel()
+        self._end(self.before)
+
+    def _end(self, state):
+        self._leave(list(self.entries.values()))
+        self.images.become(state)
+
+
+class _Quiet:
+    """A log that nobody reads."""
+
+    @staticmethod
+    def add(*_):
+        pass
+
+
+def _lazy(module):
+    """importlib.util.LazyLoader: its body has not run."""
+    return type(module).__name__ == "_LazyModule" and type(module).__module__ == "importlib.util"
+
+
+def _real(path):
+    import os
+    return os.path.realpath(path)
+
+
+def _class_name(definition, blocks):
+    """The name that private names are mangled with: the real class's, for what was written in a class block."""
+    if not blocks:
+        return None
+    parts = definition.name.split(".")
+    return parts[-2] if len(parts) > 1 and parts[-2] != "<locals>" else blocks[-1]
+
+
+def _same_defaults(one, other):
+    """As far as one can see: the same parameters have defaults, and constants are equal."""
+    one, other = one or (), other or ()
+    if isinstance(one, dict) or isinstance(other, dict):
+        one, other = dict(one or {}), dict(other or {})
+        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
+    return len(one) == len(other) and all(map(_same, one, other))
+
+
+def _same(one, other):
+    plain = (bool, int, float, str, bytes, type(None))
+    if type(one) in plain and type(other) in plain:
+        return other is None or type(one) is type(other) and one == other
+    return True
+
+
+def _place(error):
+    tb, found = error.__traceback__, ""
+    while tb is not None:
+        found = " at %s:%d" % (tb.tb_frame.f_code.co_filename, tb.tb_lineno)
+        tb = tb.tb_next
+    return found
+
+
+def _words(error):
+    try:
+        return str(error).split("\n")[0]
+    except Exception:
+        return "(its text can't be had)"
+
