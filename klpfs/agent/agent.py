@@ -1,8 +1,8 @@
 """The agent of a process: log, target, engine, follower, worker and server put together, and what they ask of each other."""
-from errno import EAGAIN, EBUSY, EINVAL, ENOENT, ENOTCONN, ETIMEDOUT
+from errno import EINVAL, ENOENT
 from posix import getpid
 
-from klpfs.agent import api, journal, process, service_folder
+from klpfs.agent import journal, process, service_folder
 from klpfs.agent.capture import allocate_lock, clock_us, get_ident, get_native_id, monotonic
 from klpfs.agent.follow import Follower
 from klpfs.agent.modules import Modules
@@ -25,7 +25,7 @@ class Agent:
     the service; bridge: a module or object with what this process is patched through (see bridge.py)."""
 
     __slots__ = ("service", "folder", "keep", "started", "pid", "log", "target", "engine", "modules", "follower", "worker",
-                 "server", "bridge", "blockers", "contents", "_out", "_pending", "_sections", "_report", "_slow", "_joined",
+                 "server", "bridge", "blockers", "contents", "_out", "_pending", "_sections", "_report", "_slow", "_waiter",
                  "_server_ident", "ours")
 
     def __init__(self, service, folder, keep, make_bridge):
@@ -51,7 +51,8 @@ class Agent:
         self._out = allocate_lock()     # held by worker and server only, never while anything waits
         self._pending = []          # log records on their way
         self._slow = None
-        self._joined = False
+        self._waiter = allocate_lock()      # let go with each report, for who joins
+        self._waiter.acquire()
         self._server_ident = 0
         self.ours = set()           # native ids of klpfs's threads
 
@@ -77,23 +78,33 @@ class Agent:
     def join(self):
         """Follow the journal until `seen` is its seq, for JOIN seconds at most."""
         end = monotonic() + JOIN
-        waiting = allocate_lock()
-        waiting.acquire()
         last = None
         while True:
             g = self.journal()
-            if g is None or g["seq"] == last and self.follower.seen >= g["seq"]:
+            if g is None or g["seq"] == last and self.follower.seen >= last:
                 break
             last = g["seq"]
             self.follower.set_goal(g)
-            self.worker.poke()
-            while self.follower.seen < last and monotonic() < end:
-                waiting.acquire(True, 0.001)
+            if not self._at_rest(g):
+                self._waiter.acquire(False)
+                self.worker.poke()
+                while self.follower.seen < last and monotonic() < end:
+                    self._waiter.acquire(True, 0.1)         # each report lets us look
             if monotonic() >= end:
                 self.say("the journal could not be followed within %d s; the program goes on" % JOIN, 4)
                 self.give_up()
                 break
-        self._joined = True
+
+    def _at_rest(self, g):
+        """Nothing is there and nothing is asked for: followed without waiting for the worker."""
+        if g["patches"] or g["modules"] or g["change"] or g["transition"]:
+            return False
+        with self.worker.lock:
+            f = self.follower
+            if f.op or f.load or f.cut or self.modules.table or self.engine.patches:
+                return False
+            f.in_step()
+        return True
 
     def give_up(self):
         """A joiner that has waited too long: what is not done is left out."""
@@ -144,10 +155,15 @@ class Agent:
         report = self.follower.report()
         if not self.follower.op:
             self.blockers = []
+            self.bridge.forget_blockers()
         with self._out:
             self._flush()
             self._report = report
             self.server.post(self._full_report())
+        try:
+            self._waiter.release()
+        except RuntimeError:
+            pass
 
     def _full_report(self):
         working = self.worker.working
@@ -205,6 +221,9 @@ class Agent:
     def unload(self, loaded):
         self.bridge.unload(loaded)
 
+    def set_param(self, loaded, name, text):
+        self.bridge.set_param(loaded, name, text)
+
     def show_param(self, loaded, name):
         return self.bridge.show_param(loaded, name)
 
@@ -226,10 +245,10 @@ class Agent:
     def coming(self, name):
         """A module's body has run in the calling thread, which imports it: its functions are to be in place before it goes
         on. Done by the worker; when that can't be had in time, the module goes on as it is, with a log line."""
+        if getpid() != self.pid:
+            self.child(None, 0)     # C forked behind our back: this process registers now
         if not self._interesting(name):
             return
-        if getpid() != self.pid:
-            return                  # forked behind our back: this process has no worker
         if get_ident() == self.worker.ident:
             if self.worker.inside:
                 return self.worker.own(self.engine.coming, name, False)

@@ -1,11 +1,12 @@
 """What a livepatch file imports from klpfs besides its data classes: enable_patch, get_state, get_prev_state, pr_info.
 
-They act on the agent of this process. (module_param belongs to loading: klpfs/target/python/load.py.)
+They act on the agent of this process.
 """
 from errno import EINVAL
 
 from klpfs.engine.error import KlpError
 from klpfs.engine.state import get_prev_state as _prev, get_state as _state
+from klpfs.target.python.params import module_param  # noqa: F401  (exported: klpfs/__init__.py)
 
 _agent = None       # the Agent of this process, set by its start
 
@@ -34,4 +35,4 @@ def get_prev_state(id):
 def pr_info(text):
     """A line in the service's log."""
     if _agent is not None:
-        _agent.log.add(str(text), 6, "module")
+        _agent.pr_info(str(text))

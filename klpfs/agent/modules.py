@@ -58,6 +58,7 @@ class Modules:
         made = Entry(name, load.n, entry["sha256"], entry.get("path") or name + ".py", -(-len(data) // PAGE) * PAGE)
         load.module = made      # from here on a failure unloads it
         self.table[name] = made
+        self.host.changed()
         made.loaded = self.host.foreign("loading '%s'" % name, load.n, self.host.load, name, data, made.path,
                                         dict(entry.get("params") or {}))
         made.livepatch = bool(made.loaded.livepatch)
@@ -131,4 +132,4 @@ class Modules:
         made = self.table.get(name)
         if made is None or made.loaded is None or param not in made.loaded.params:
             raise KlpError(ENOENT, None)
-        made.loaded.set_param(param, text)
+        self.host.set_param(made.loaded, param, text)

@@ -106,9 +106,20 @@ def check(argv, environ):
         raise OSError(ENOSYS, "%s is a free-threaded build: a stack can't be seen as a whole there; use the ordinary build" % found)
 
 
+def main_program(argv, environ):
+    """Which program is the service's main one: the path of its script, or what -m was given; '' if it can't be told."""
+    found = shutil.which(argv[0], path=environ.get("PATH", os.defpath))
+    if PYTHON.match(os.path.basename(argv[0])):
+        _, kind, name = python_options(argv[1:])
+        return name if kind == "module" else os.path.abspath(name) if kind == "script" else ""
+    words = shebang(found) if found else []
+    return os.path.abspath(found) if words and PYTHON.match(os.path.basename(words[0])) else ""
+
+
 def environment(argv, service=None, keep=False, environ=None):
     """The environment (dict of str) that starts the agent in `argv` and its children. OSError(EINVAL): service's name."""
     env = dict(os.environ if environ is None else environ)
+    env["KLPFS_MAIN"] = main_program(argv, env)
     env["KLPFS_SERVICE"] = check_service(service or service_name(argv))
     if "KLPFS_RUNTIME_DIR" in env:
         env["KLPFS_RUNTIME_DIR"] = os.path.abspath(env["KLPFS_RUNTIME_DIR"])

@@ -39,12 +39,15 @@ class PuppetBridge:
                                  exit=ns.get("exit"), init=ns.get("init"))
         if patch is not None and loaded.init is None:
             loaded.init = lambda: self.agent.enable_patch(patch)
-        def set_param(name, text):
-            if text == "bad":
-                raise OSError(22, "bad")
-            self.shared[name] = text
-        loaded.set_param = set_param
         return loaded
+
+    def set_param(self, loaded, name, text):
+        if text == "bad":
+            raise OSError(22, "bad")
+        self.shared[name] = text
+
+    def forget_blockers(self):
+        pass
 
     def unload(self, loaded):
         pass

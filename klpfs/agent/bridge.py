@@ -1,0 +1,89 @@
+"""What the agent asks of klpfs/target/python: the target, loading, import hooks, and names and stacks of tasks."""
+import sys
+from errno import EINVAL
+from posix import environ
+
+from klpfs.agent.capture import clock_us
+from klpfs.engine.error import KlpError
+from klpfs.target.python import load as loading
+from klpfs.target.python.target import PythonTarget
+
+CALLBACKS = ("pre_patch", "post_patch", "pre_unpatch", "post_unpatch")
+
+
+class AgentTarget(PythonTarget):
+    """The Python target, whose callbacks run as all foreign code of an agent does."""
+
+    __slots__ = ("agent",)
+
+    def call(self, callback, obj):
+        """As Target.call; -EINTR when it was stopped."""
+        agent, cbs = self.agent, obj.callbacks
+        name = next((each for each in CALLBACKS if getattr(cbs, each, None) is callback), "callback")
+        load = agent.follower.load
+        try:
+            return agent.foreign("%s of '%s'" % (name, obj.patch.name if obj.patch is not None else "?"), load.n if load else 0,
+                                 PythonTarget.call, self, callback, obj)
+        except KlpError as e:
+            return -(e.errno or EINVAL)
+
+
+class Bridge:
+    """agent: agent.py's Agent; its log is there already."""
+
+    __slots__ = ("agent", "target", "since")
+
+    python = "%d.%d.%d" % sys.version_info[:3]
+
+    def __init__(self, agent):
+        self.agent = agent
+        main = environ.get(b"KLPFS_MAIN")
+        self.target = AgentTarget(agent.log, main.decode("utf-8", "surrogateescape") if main else None)
+        self.target.agent = agent
+        self.since = {}         # (kind, task) of blockers -> usec when it was seen first
+
+    def install(self):
+        """Hook imports: Agent.coming is told of each module before the importing code goes on."""
+        from klpfs.target.python import coming
+        coming.install(self.agent.coming, self.target)
+
+    # -- modules
+
+    @property
+    def log(self):
+        """Where loading says what is wrong with a file (load.py's env)."""
+        return self.agent.log
+
+    def enable_patch(self, patch):
+        return self.agent.enable_patch(patch)
+
+    def load(self, name, data, path, params):
+        return loading.load(name, data, path, params, self)
+
+    def unload(self, loaded):
+        loading.unload(loaded)
+
+    def set_param(self, loaded, name, text):
+        loading.set_param(loaded, name, text)
+
+    def show_param(self, loaded, name):
+        """(name, type, text, mode) of a parameter."""
+        p = loaded.params[name]
+        return (name, p.type.__name__, p.text, p.mode)
+
+    def fingerprint_of(self, func):
+        """The fingerprint of what a Func replaces, str, None while its object is not loaded."""
+        return func.fingerprint
+
+    # -- tasks
+
+    def blocker(self, b):
+        """A Blocker as plain data; `since` is kept over looks."""
+        key = (b.kind, b.task)
+        since = self.since.get(key)
+        if since is None:
+            since = self.since[key] = b.since or clock_us()
+        return {"kind": b.kind, "task": int(b.task or 0), "name": str(b.name), "frames": [str(f) for f in b.frames], "since": since}
+
+    def forget_blockers(self):
+        self.since.clear()

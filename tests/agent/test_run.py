@@ -1,0 +1,84 @@
+"""What `klpfs run` tells beforehand, and the environment that it makes."""
+import errno
+import os
+import stat
+import subprocess
+import sys
+
+import pytest
+
+from klpfs.agent import run
+
+
+@pytest.mark.parametrize("words, letters, kind, name", [
+    (["a.py", "-I"], "", "script", "a.py"), (["-I", "a.py"], "I", "script", "a.py"), (["-sE", "a.py"], "sE", "script", "a.py"),
+    (["-m", "pkg.mod", "-S"], "", "module", "pkg.mod"), (["-bmpkg"], "b", "module", "pkg"), (["-c", "-I"], "", "code", "-I"),
+    (["-W", "error", "-Xdev", "a.py"], "", "script", "a.py"), (["-Werror", "-X", "dev", "-S"], "S", "stdin", ""),
+    ([], "", "stdin", ""), (["-", "-I"], "", "stdin", ""), (["--check-hash-based-pycs", "never", "a.py"], "", "script", "a.py"),
+    (["-u", "--", "-I"], "u", "script", "-I"),
+])
+def test_options_of_python(words, letters, kind, name):
+    """The program's own options are none of Python's."""
+    assert run.python_options(words) == (set(letters), kind, name)
+
+
+@pytest.mark.parametrize("argv, name", [
+    (["gunicorn", "-w", "8"], "gunicorn"), (["/usr/bin/celery"], "celery"), (["python3", "/srv/shop.py", "x"], "shop.py"),
+    (["/opt/python3.11", "-m", "http.server"], "http.server"), (["python", "-c", "1"], "python"), (["python3", "dir/"], "dir"),
+])
+def test_the_services_name(argv, name):
+    """The base name of the script or command."""
+    assert run.service_name(argv) == name
+
+
+@pytest.mark.parametrize("name", ["a/b", "", ".", "..", ".x", "a\n", "a\x7f", "x" * 256, "\x00"])
+def test_invalid_names_of_services(name):
+    """EINVAL; the longest that goes is 255 bytes."""
+    if name:
+        with pytest.raises(OSError) as e:
+            run.environment(["x"], name)
+        assert e.value.errno == errno.EINVAL
+    assert run.environment(["x"], "y" * 255)["KLPFS_SERVICE"] == "y" * 255
+
+
+def test_the_environment():
+    env = run.environment(["python3", "a.py"], None, True, {"PYTHONPATH": "/a:" + run.BOOT + ":/b", "X": "1", "KLPFS_RUNTIME_DIR": "rt"})
+    assert env == {"KLPFS_MAIN": os.path.abspath("a.py"), "PYTHONPATH": run.BOOT + ":/a:/b", "X": "1", "KLPFS_SERVICE": "a.py", "KLPFS_KEEP": "1",
+                   "KLPFS_RUNTIME_DIR": os.path.abspath("rt")}
+    assert "KLPFS_KEEP" not in run.environment(["x"], "s", False, {"KLPFS_KEEP": "1"})
+
+
+@pytest.mark.parametrize("argv, code, words", [
+    (["/nowhere/x"], errno.ENOENT, "no such command"), (["no-such-command-at-all"], errno.ENOENT, "no such command"),
+    (["/etc/passwd"], errno.EACCES, "can't be executed"),
+    ([sys.executable, "-I", "a.py"], errno.EINVAL, "-I"), ([sys.executable, "-uE", "a.py"], errno.EINVAL, "-E"),
+    ([sys.executable, "-S", "-m", "x"], errno.EINVAL, "-S"),
+])
+def test_what_cannot_work_is_said(argv, code, words):
+    with pytest.raises(OSError) as e:
+        run.check(argv, dict(os.environ))
+    assert e.value.errno == code and words in e.value.strerror
+
+
+def script(path, text):
+    path.write_text(text)
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return str(path)
+
+
+def test_options_in_a_scripts_first_line(tmp_path):
+    isolated = script(tmp_path / "tool", "#!%s -I\n" % sys.executable)
+    with pytest.raises(OSError) as e:
+        run.check([isolated], dict(os.environ))
+    assert e.value.errno == errno.EINVAL and "first line" in e.value.strerror
+    run.check([script(tmp_path / "good", "#!/usr/bin/env python3\n")], dict(os.environ))
+    run.check([script(tmp_path / "shell", "#!/bin/sh -I\n")], dict(os.environ))
+
+
+@pytest.mark.parametrize("told, words", [("cpython 3 8 1", "3.9 or later"), ("pypy 3 10 1", "CPython"), ("cpython 3 13 0", "free-threaded")])
+def test_interpreters_that_cannot_be_patched(tmp_path, told, words):
+    fake = script(tmp_path / "python3.99", "#!/bin/sh\necho %s\n" % told)
+    with pytest.raises(OSError) as e:
+        run.check([fake, "a.py"], dict(os.environ))
+    assert e.value.errno == errno.ENOSYS and words in e.value.strerror
+    run.check([script(tmp_path / "python3.98", "#!/bin/sh\necho cpython 3 9 1\n"), "a.py"], dict(os.environ))
