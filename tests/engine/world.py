@@ -150,6 +150,8 @@ class World:
         self.log.add("%s: %s %s" % (name, kind, obj.shown))
         key = (id(obj.patch), obj.name)
         need(self.last.get(key) in MAY_FOLLOW[kind], "%s of %r after %s", kind, obj, self.last.get(key))
+        transition = self.engine.transition
+        need(obj.patch.enabled or transition is not None and transition.patch is obj.patch, "%s of %r, replaced", kind, obj)
         need(self.engine.busy, "a callback runs and the engine is not busy")
         for attempt in (lambda: self.engine.start(), lambda: self.engine.finish(), lambda: self.engine.reverse(),
                         lambda: self.engine.disable(obj.patch), lambda: self.engine.enable(Patch([]), "other")):

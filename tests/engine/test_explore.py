@@ -1,0 +1,87 @@
+"""The engine in every order of steps, and proof that the explorer would notice a broken rule.
+
+KLPFS_EXPLORE: how many states of each scenario are visited (0: all; some take minutes)."""
+import os
+
+import pytest
+
+from klpfs.engine import callbacks, init, join, module, patch, replace, transition
+from tests.engine.explore import SCENARIOS, Failed, explore
+
+STATES = int(os.environ.get("KLPFS_EXPLORE", "2500")) or None
+BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
+
+
+@pytest.mark.parametrize("name", list(BY_NAME))
+def test_every_order_of_steps_keeps_the_rules(name):
+    """Callbacks are paired, stacks and images right, no task mixes versions, failures leave nothing, lines are exact."""
+    states, steps, complete = explore(BY_NAME[name], STATES)
+    assert complete or states >= STATES
+    assert steps > states
+
+
+@pytest.mark.parametrize("rule, scenario", [
+    ("nearest", "one task"),       # calls are answered by the goal, whoever is on the stack
+    ("look", "one task"),          # complete without looking at stacks
+    ("suspended", "suspended"),    # complete with suspended frames of old code about
+])
+def test_a_target_without_one_of_its_rules_is_noticed(rule, scenario):
+    """Versions mix on a stack."""
+    with pytest.raises(Failed, match="mixes versions|not accounted"):
+        explore(BY_NAME[scenario], 4000, rules=(rule,))
+
+
+def no_older(self, func, patching):
+    change = patch_change(self, func, patching)
+    return type(change)(change.definition, change.before, change.after)
+
+
+def no_middle(self, func, patching):
+    change = patch_change(self, func, patching)
+    if change.before is change.after:
+        change.before = func
+    return change
+
+
+patch_change = patch.Stacks.change
+
+BREAKS = [
+    # (what is broken, scenario, owner, name, instead)
+    ("codes left by a force are forgotten", "stacked", patch.Stacks, "change", no_older),
+    ("a func in the middle of its stack is switched", "stacked", patch.Stacks, "change", no_middle),
+    ("no account of what a force leaves behind", "one task", patch.Stacks, "settle", lambda *a: []),
+    ("code that may still run is released", "one task", patch.Stacks, "runs", lambda *a: False),
+    ("the goal of an unpatching transition is its direction", "one task", transition.Transition, "goal_of",
+     lambda self, dir: dir),
+    ("no nops", "replace", init, "add_nops", lambda *a: None),
+    ("nops stay", "replace", transition, "discard_nops", lambda *a: None),
+    ("replaced patches stay on the stacks", "replace", transition, "unpatch_replaced", lambda *a: None),
+    ("callbacks of replaced patches run", "nested", replace, "forget", lambda obj: None),
+    ("post_unpatch where pre_patch failed", "faults", callbacks, "post_unpatch",
+     lambda engine, obj: callbacks._call(engine, obj, "post_unpatch")),
+    ("pre_unpatch without post_patch", "modules", module.callbacks, "pre_unpatch",
+     lambda engine, obj: callbacks._call(engine, obj, "pre_unpatch")),
+    ("a module goes and its functions stay in the transition", "modules", transition.Transition, "drop",
+     lambda self, obj: None),
+    ("a module that comes does not join the transition", "modules", transition.Transition, "add",
+     lambda self, obj: None),
+    ("a module that comes does not join an unpatching transition", "modules", module, "_join_unpatching",
+     lambda *a: None),
+    ("a failing patch of a coming module leaves older ones there", "faults", module, "_refuse", lambda *a: None),
+    ("what a nested going took is patched all the same", "nested", module, "take_back", lambda *a: None),
+    ("busy is not seen", "one task", callbacks, "_call",
+     lambda engine, obj, name: engine.target.call(getattr(obj.callbacks, name), obj) if obj.callbacks else 0),
+    ("a failed enable stays", "faults", init, "free_patch", lambda *a: None),
+]
+
+
+@pytest.mark.parametrize("what, scenario, owner, name, instead", BREAKS, ids=[b[0].replace(" ", "-") for b in BREAKS])
+def test_a_broken_engine_is_noticed(monkeypatch, what, scenario, owner, name, instead):
+    """Each rule of the engine, switched off, makes the explorer fail, with the shortest sequence that shows it."""
+    was = getattr(owner, name)
+    monkeypatch.setattr(owner, name, instead)
+    for user in (callbacks, init, join, module, patch, replace, transition):  # those that imported it by name
+        if user is not owner and getattr(user, name, None) is was:
+            monkeypatch.setattr(user, name, instead)
+    with pytest.raises(Failed):
+        explore(BY_NAME[scenario], 8000)
