@@ -1,0 +1,274 @@
+"""Looks at what other threads do, each in one C call, so that no other thread runs in the middle (needs the GIL).
+
+A look is an iterator built of C iterators and run to its end by one list(): no bytecode of ours, no allocation that
+collects garbage, nothing of the program's runs in between. Rules:
+
+- No iterator and no list that holds frames or objects of the program has a name when the call ends: the last reference to
+  them would be ours, and their finalizers would run in our thread. What comes out are ids, codes, numbers, weak references.
+- Reading f_code, gi_code, gi_frame and the like raises an audit event, in which a Python hook lets other threads run;
+  f_back and gr_frame raise none. So everything is gathered first, and read afterwards.
+- Garbage collection is off meanwhile (3.11: a collection in sys._current_frames deadlocks, gh-106883), and put back by the
+  same C call, so that the program's own gc.enable and gc.disable are not undone.
+- Types are compared by identity: a metaclass may have a Python __hash__ or __eq__.
+"""
+import gc
+import sys
+from functools import partial
+from itertools import accumulate, chain, compress, repeat, starmap, takewhile, tee
+from operator import attrgetter, contains, itemgetter, truth
+from types import AsyncGeneratorType, CoroutineType, GeneratorType
+from weakref import ref
+
+from .rules import BREAK
+
+_frames, _objects, _referrers = sys._current_frames, gc.get_objects, gc.get_referrers
+_list, _tuple, _map, _zip, _id, _type, _dict_items, _dict_get = list, tuple, map, zip, id, type, dict.items, dict.get
+_getattr, _issubclass, _frozenset, _len = getattr, issubclass, frozenset, len
+_gc_on, _gc_off, _gc_is_on, _freeze_count = gc.enable, gc.disable, gc.isenabled, gc.get_freeze_count
+_freeze, _unfreeze, _collect, _callbacks = gc.freeze, gc.unfreeze, gc.collect, gc.callbacks
+_modules = sys.modules
+_CALL = partial.__call__
+_CODE = attrgetter("f_code")
+_LINE = attrgetter("f_code", "f_lineno")
+
+KINDS = ((GeneratorType, "gi"), (CoroutineType, "cr"), (AsyncGeneratorType, "ag"))
+_KIND_IDS = frozenset(id(kind) for kind, prefix in KINDS)
+
+
+# ------------------------------------------------------------------------------------------------- building C iterators
+
+def _silent(iterator):
+    """Runs the iterator, gives nothing."""
+    return compress(iterator, repeat(0))
+
+
+def _call(function, *args):
+    """Calls the function once when it is reached; one item, its result."""
+    return _map(_CALL, (partial(function, *args),))
+
+
+def _still(work):
+    """`work` with garbage collection off before it and as it was after it."""
+    was = []
+    return chain(_silent(_map(was.append, _call(_gc_is_on))), _silent(_call(_gc_off)), work,
+                 _silent(_map(_CALL, compress(repeat(partial(_gc_on), 1), was))))
+
+
+def _restoring(function):
+    """For functions that return list(_still(...)): garbage collection is as it was also when that raises, as it does when
+    the program's audit hook refuses."""
+    def looked(*args):
+        was = _gc_is_on()
+        try:
+            return function(*args)
+        except BaseException:
+            if was:
+                _gc_on()
+            raise
+    looked.__name__, looked.__doc__ = function.__name__, function.__doc__
+    return looked
+
+
+def _chains(firsts):
+    """Of 1-tuples (frame or None): iterators over the frames of each stack, innermost first."""
+    return _map(takewhile, repeat(truth), _map(accumulate, _map(chain, firsts, repeat(repeat("f_back"))), repeat(_getattr)))
+
+
+def _gathered(stacks):
+    """The same, as tuples, all taken before the first is given."""
+    if "gather" in BREAK:
+        return stacks
+    return chain.from_iterable(_map(_list, (_map(_tuple, stacks),)))
+
+
+def _codes(stacks):
+    return _map(_tuple, _map(_map, repeat(_id), _map(_map, repeat(_CODE), stacks)))
+
+
+# --------------------------------------------------------------------------------------------------------------- threads
+
+@_restoring
+def idents():
+    """List of the identifiers of all threads that have a Python frame."""
+    return _list(_still(chain.from_iterable(starmap(_frames, ((),)))))
+
+
+def _first_frames(wanted):
+    """For each ident in the tuple `wanted`: a 1-tuple of its innermost frame or None, all from one moment."""
+    every = chain.from_iterable(_map(repeat, starmap(_frames, ((),)), (_len(wanted),)))
+    return _zip(_map(_dict_get, every, wanted))
+
+
+@_restoring
+def stacks(wanted):
+    """[(ident, (id of code, ...) innermost first)] of the threads in the tuple `wanted`; () for one that has ended."""
+    return _list(_still(_zip(wanted, _codes(_gathered(_chains(_first_frames(wanted)))))))
+
+
+@_restoring
+def lines(wanted):
+    """[(ident, ((code, line number), ...))] of the threads in the tuple `wanted`, for people to read."""
+    return _list(_still(_zip(wanted, _map(_tuple, _map(_map, repeat(_LINE), _gathered(_chains(_first_frames(wanted))))))))
+
+
+# ------------------------------------------------------------------------------------------------------------ greenlets
+
+def _all_stacks(kind):
+    """Keys and stacks of all threads and all suspended greenlets: (iterator of keys, iterator of stacks of frames)."""
+    a, b = tee(chain.from_iterable(_map(_dict_items, starmap(_frames, ((),)))))
+    c, d = tee(chain.from_iterable(starmap(_objects, ((),))))
+    e, f = tee(compress(c, _map(_issubclass, _map(_type, d), repeat(kind))))
+    keys = chain(_map(itemgetter(0), a), _map(_id, e))
+    firsts = chain(_map(itemgetter(slice(1, 2)), b), _zip(_map(kind.gr_frame.__get__, f)))
+    return _zip(keys, _codes(_gathered(_chains(firsts))))
+
+
+@_restoring
+def stacks_and_greenlets(kind):
+    """[(thread ident or id of greenlet, (id of code, ...))] of all threads and suspended greenlets at one moment."""
+    return _list(_still(_all_stacks(kind)))
+
+
+@_restoring
+def greenlet_lines(kind, wanted):
+    """[(id of greenlet, ((code, line number), ...))] of the suspended greenlets whose id is in the set `wanted`."""
+    return _list(_still(_greenlet_lines(kind, wanted)))
+
+
+def _greenlet_lines(kind, wanted):
+    c, d = tee(chain.from_iterable(starmap(_objects, ((),))))
+    e, f = tee(compress(c, _map(wanted.__contains__, _map(_id, d))))
+    g, h = tee(compress(e, _map(_issubclass, _map(_type, f), repeat(kind))))
+    return _zip(_map(_id, g), _map(_tuple, _map(_map, repeat(_LINE), _chains(_zip(_map(kind.gr_frame.__get__, h))))))
+
+
+# ---------------------------------------------------------------------------------------------------- garbage collection
+
+_canary = (x for x in ())       # a suspended generator: a look that does not find it can't find the program's either
+_canary_code, _canary_ref = _canary.gi_code, ref(_canary)
+_COUNT_TELLS = sys.version_info < (3, 12)       # later, any collection moves immortal objects to the frozen ones
+
+
+def _hidden():
+    """Whether the heap is frozen, told by our oldest object, sys.modules. Costs a scan of the heap."""
+    return bool(_freeze_count()) and \
+        _id(_modules) not in _list(_map(_id, chain.from_iterable(starmap(_referrers, ((sys,),)))))
+
+
+_before_us = [_hidden()]        # the program had called gc.freeze when we came: our canary does not show that
+
+
+def _probe(seen, fine):
+    """Iterator that puts something into the dict `seen` if no collection is under way in any thread.
+
+    gc.collect does nothing, not even its callbacks, when one is. The heap is frozen meanwhile, so that nothing of the
+    program's is collected, unless it is frozen already: fine is a list of one bool, read when the iterator runs, that
+    says that it is not. The program's callbacks are not called. Counting collections by a callback is not sound.
+    """
+    saved = []
+    return chain(_call(saved.extend, _callbacks),
+                 _call(_callbacks.__setitem__, slice(None), (seen.__setitem__,)),
+                 _map(_CALL, compress((partial(_freeze),), fine)), _call(_collect, 0),
+                 _map(_CALL, compress((partial(_unfreeze),), fine)),
+                 _call(_callbacks.__setitem__, slice(None), saved))
+
+
+@_restoring
+def _quiet(seen):
+    return _list(_still(_silent(_probe(seen, [not _freeze_count()]))))
+
+
+def quiet():
+    """True if there was a moment in this call at which no thread was collecting garbage. Only used up to 3.11."""
+    seen = {}
+    _quiet(seen)
+    return bool(seen)
+
+
+NEEDS_QUIET = sys.version_info < (3, 12)
+"""Up to 3.11 a collection can run in the middle of a call, after the function's code was read and before its frame can be
+seen (FACTS-python.md, trap T1). When no collection is under way, no call is there."""
+
+
+# ------------------------------------------------------------------------------------------------------ suspended objects
+
+FEW = 12        # from so many codes on, looking at all objects' types is quicker than asking for the codes' referrers
+
+
+def _suspendable(codes):
+    """Iterator over the generators, coroutines and asynchronous generators that refer to one of a few code objects, or
+    over all that there are."""
+    if _len(codes) < FEW:
+        objects = starmap(_referrers, (_tuple(codes) + (_canary_code,),))
+    else:
+        objects = starmap(_objects, ((),))
+    a, b = tee(chain.from_iterable(objects))
+    return compress(a, _map(_KIND_IDS.__contains__, _map(_id, _map(_type, b))))
+
+
+def _references(box, ids):
+    """Iterators over weak references to those objects in the list in `box` whose code's id is in ids (a code never
+    changes, so an audit hook may see these reads)."""
+    found = []
+    for kind, prefix in KINDS:
+        a, b = tee(chain.from_iterable(box))
+        a, b = tee(compress(a, _map(_id(kind).__eq__, _map(_id, _map(_type, b)))))
+        found.append(_map(ref, compress(a, _map(ids.__contains__, _map(_id, _map(attrgetter(prefix + "_code"), b))))))
+    return chain.from_iterable(found)
+
+
+def _gather(codes, seen):
+    ids, box, fine = _frozenset(_map(_id, codes)) | {_id(_canary_code)}, [], []
+    return chain(_silent(_map(box.append, _map(_list, (_suspendable(codes),)))),
+                 _silent(_map(fine.append, _map(contains, box, repeat(_canary)))),
+                 _silent(_probe(seen, fine)), _references(box, ids), _silent(_call(box.clear)))
+
+
+@_restoring
+def _suspended(codes, seen, kind, out):
+    if kind is None:
+        return _list(_still(_gather(codes, seen)))
+    return _list(_still(chain(_silent(_map(out.extend, _map(_list, (_all_stacks(kind),)))), _gather(codes, seen))))
+
+
+FROZEN, COLLECTING = "frozen heap", "collection"
+
+
+def suspended(codes, kind=None):
+    """(why nothing can be said: FROZEN, COLLECTING or None, weak references, stacks).
+
+    codes: list of code objects of generator-like functions. The references are to all their generators, coroutines and
+    asynchronous generators, maybe also some that have run to their end (has_frame tells). COLLECTING: a collection is under
+    way: what it has found unreachable is in no list, but its `finally` blocks may still run. kind: the greenlet type: then
+    stacks is what stacks_and_greenlets gives, of the same moment.
+    """
+    if _before_us[0]:
+        _before_us[0] = _hidden()
+    seen, out = {}, []
+    found = _suspended(codes, seen, kind, out)
+    why = None
+    if _before_us[0] or _canary_ref not in found:
+        why = FROZEN
+    elif not seen and "gcscan" not in BREAK:
+        why = COLLECTING
+    return why, [r for r in found if r is not _canary_ref], out
+
+
+def of(reference, *names):
+    """For each name, a dotted path of attributes: its value in a weakly referenced object, None if it or the object is not
+    there. For codes, numbers, texts and bools only: no name of ours may hold an object of the program's."""
+    found = []
+    for name in names:
+        try:
+            found += _list(_map(attrgetter(name), starmap(reference, ((),))))
+        except AttributeError:
+            found.append(None)
+    return found
+
+
+def has_frame(reference):
+    """Whether a generator-like object is alive and has not run to its end."""
+    for kind, prefix in KINDS:
+        if _list(_map(truth, _map(_getattr, starmap(reference, ((),)), (prefix + "_frame",), (None,))))[0]:
+            return True
+    return False

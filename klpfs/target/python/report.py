@@ -1,0 +1,81 @@
+"""Names for people: threads, greenlets, asyncio tasks, suspended objects, and where they stand.
+
+Everything is read without running the program's code and without holding its objects: numbers, texts and code objects are
+all that leaves a C call.
+"""
+from weakref import ref
+
+from klpfs.engine.target import Blocker
+
+from . import look
+from .choose import CLEAN, OVER, PREPARE, greenlets, module_value
+
+_vars, _type, _str, _len, _tuple, _id, _list, _getattr = vars, type, str, len, tuple, id, list, getattr
+
+
+def function_name(code):
+    """The qualified name where the code knows it (3.11)."""
+    return _getattr(code, "co_qualname", code.co_name)
+
+
+def _line(code, line):
+    return "%s:%s %s" % (code.co_filename, line, function_name(code))
+
+
+def _lines(pairs):
+    return [_line(code, line) for code, line in pairs]
+
+
+def thread_names():
+    """{ident: (native id or None, name)} of the threads that `threading` knows."""
+    active, found = module_value("threading", "_active"), {}
+    if _type(active) is not dict:
+        return found
+    for ident, thread in _list(active.items()):
+        values = object.__getattribute__(thread, "__dict__")
+        name, native = values.get("_name"), values.get("_native_id")
+        found[ident] = (native if _type(native) is int else None), name if _type(name) is str else None
+        thread = values = None
+    return found
+
+
+def thread(ident):
+    """Blocker for a thread; task is its native id where `threading` knows it, else its ident."""
+    native, name = thread_names().get(ident, (None, None))
+    pairs = look.lines((ident,))[0][1]
+    return Blocker("thread", native or ident, name or "thread %d" % ident, _lines(pairs))
+
+
+def greenlet(kind, key):
+    """Blocker for a suspended greenlet, key its id()."""
+    pairs = [p for k, p in look.greenlet_lines(kind, frozenset((key,)))]
+    return Blocker("greenlet", key, "greenlet %#x" % key, _lines(pairs[0]) if pairs else ())
+
+
+_KINDS = (("generator", "gi"), ("coroutine", "cr"), ("async generator", "ag"))
+
+
+def suspended(reference):
+    """Blocker for a suspended generator, coroutine or asynchronous generator; kind 'task' and the task's name if an asyncio
+    task waits in it."""
+    for kind, prefix in _KINDS:
+        code, line = look.of(reference, prefix + "_code", prefix + "_frame.f_lineno")
+        if code is not None:
+            return Blocker(kind, 0, function_name(code), [_line(code, line)])
+    return Blocker("generator", 0, "one that has ended")
+
+
+def stacks():
+    """{ident: list of 'file:line function', innermost first} of all threads, for proc/<pid>/task/<tid>/stack."""
+    return {ident: _lines(pairs) for ident, pairs in look.lines(_tuple(look.idents()))}
+
+
+def task_states(t):
+    """{ident: 0 or 1}: the version that each thread is bound to, as the kernel's patch_state; {} without a transition."""
+    state = t.state
+    if state.mode == OVER:
+        return {}
+    idents = look.idents()
+    if state.mode == PREPARE:
+        return {ident: 0 for ident in idents}
+    return {ident: state.goal if state.mode == CLEAN or ident in state.seen else 1 - state.goal for ident in idents}

@@ -1,0 +1,457 @@
+"""A transition of function objects from one image to another, with code on stacks that never mixes them (DESIGN 6).
+
+    Transition(entries)   checks; nothing is changed
+    install()             PREPARE: dispatchers stand in for the functions, all answer version 0
+    start(goal)           RUN: one store sets all of them going; the stack is the state (choose.py)
+    look()                who is not clean yet (look.py); nobody: CLEAN, all dispatchers answer the goal
+    finish()              OVER: the functions hold the goal's images
+    reverse()             from RUN or CLEAN to RUN with the other goal, one store
+    force()               CLEAN without looking
+    cancel()              from PREPARE to OVER, as before
+
+Versions are absolute: 1 is Entry.after, 0 is Entry.before and all older code. A reversal changes the goal only. Nothing
+depends on switching many functions in one moment: when dispatchers come and go one by one, all of them answer the same.
+
+Driven by one thread at a time; no clock, no sleep, no thread of its own. Between slices of work it calls `breathe`.
+"""
+import errno
+import types
+
+from klpfs.engine.error import KlpError
+from klpfs.engine.target import Blocker
+
+from . import dispatch, image as images, look, record as records, report
+from .choose import CLEAN, OVER, PREPARE, RUN, greenlets
+from .rules import BREAK
+
+_id, _len, _list, _tuple, _set, _max, _min, _type, _int = id, len, list, tuple, set, max, min, type, int
+_frozenset = frozenset
+
+FRAMES = 2000       # a slice's: about half a millisecond
+FUNCTIONS = 100     # switched between two breaths
+
+
+class Entry:
+    """One function object under transition.
+
+    function; before, after: Images, what it holds and what it gets; the same: nothing is switched, only older code is
+    looked for. older: code objects of the function's that may still run somewhere and count as version 0.
+    """
+
+    __slots__ = ("function", "before", "after", "older")
+
+    def __init__(self, function, before, after, older=()):
+        self.function, self.before, self.after, self.older = function, before, after, _tuple(older)
+
+
+class State:
+    """What a single store exchanges.
+
+    mode; goal; strict: no choice is remembered; sel: thread ident -> version, remembered choices; seen: idents of threads
+    seen clean; walks: ident -> choices under way; finished, waiting: weak references to suspended objects, see _suspended.
+    """
+
+    __slots__ = ("mode", "goal", "strict", "sel", "seen", "walks", "finished", "waiting")
+
+    def __init__(self, mode, goal, strict):
+        self.mode, self.goal, self.strict = mode, goal, strict
+        self.sel, self.seen, self.walks, self.finished, self.waiting = {}, _set(), {}, {}, []
+
+
+def original(function):
+    """The Image of the program's own function, whatever the function object holds now."""
+    record = records.find(function)
+    return record.original if record is not None and record.original is not None else images.capture(function)
+
+
+def settle(entries):
+    """Puts each entry's `after` in place at once, outside any transition (apply and revert: nobody runs these functions).
+
+    Returns the list of functions that were left alone, because the program gave them code of its own.
+    Raises KlpError with nothing changed: EINVAL, what can't be replaced; EBUSY, a function in transition.
+    """
+    images.check_interpreter()
+    for entry in entries:
+        dispatch.check(entry.function, entry.before, entry.after)
+        record = records.find(entry.function)
+        if record is not None and record.switch is not None and record.switch.t.state.mode != OVER:
+            raise KlpError(errno.EBUSY, "%s: in transition" % entry.function.__qualname__)
+    foreign = []
+    for entry in entries:
+        function = entry.function
+        if function.__code__ is not entry.before.code:
+            foreign.append(function)
+            continue
+        record = records.make(function)
+        if record.dispatchers:
+            for version in (entry.before, entry.after):
+                record.codes.update((_id(c), c) for c in images.body_codes(version.code))
+            record.switch = dispatch.Switch(function, record, records.Settled(State(OVER, 1, True)),
+                                            entry.before, entry.after, entry.before)
+        images.put(function, entry.after, entry.before)
+        _settled(record, entry.before, entry.after)
+        records.enlist(record)
+    return foreign
+
+
+def _settled(record, before, after):
+    """Keeps Record.original right when `after` takes the place of `before`."""
+    if record.original is None:
+        record.original = before
+    if record.original is after:
+        record.original = None
+
+
+class Transition:
+    """See the module. foreign: functions left alone because the program gave them code of its own meanwhile.
+
+    clock: callable giving CLOCK_MONOTONIC microseconds for Blocker.since, or None; breathe: callable, called between
+    slices of work so that the program's threads get on (a short sleep; the target does not sleep by itself), or None.
+    """
+
+    def __init__(self, entries, clock=None, breathe=None):
+        images.check_interpreter()
+        self.clock, self.breathe = clock, breathe
+        self.switches, self.foreign, self.forced = [], [], False
+        self.marks, self.codes = {}, {}     # see choose.py; id -> code object of every version
+        self.sel = {}
+        self.suspends = False               # a version can be suspended: nothing is remembered
+        self._installed = 0
+        self._quiet = not look.NEEDS_QUIET or "quiet" in BREAK
+        self._known = {}                    # (kind, key) -> Blocker of the last look
+        self.state = State(PREPARE, 1, True)
+        self._enter(entries)
+
+    # ------------------------------------------------------------------------------------------------------ what it is
+
+    @property
+    def goal(self):
+        return self.state.goal
+
+    @property
+    def clean(self):
+        return self.state.mode == CLEAN
+
+    @property
+    def mode(self):
+        return self.state.mode
+
+    def _expect(self, *modes):
+        if self.state.mode not in modes:
+            raise KlpError(errno.EINVAL, "a transition can't do that now")
+
+    # --------------------------------------------------------------------------------------------------------- entries
+
+    def _enter(self, entries):
+        """Makes Switches of entries and adds them, or raises with nothing changed."""
+        made, marks, codes, functions = [], {}, {}, _set(_id(s.function) for s in self.switches)
+        for n, entry in enumerate(entries):
+            function = entry.function
+            dispatch.check(function, entry.before, entry.after)
+            record = records.make(function)
+            if _id(function) in functions or \
+                    record.switch is not None and record.switch.t.state.mode != OVER:
+                raise KlpError(errno.EBUSY, "%s: in transition already" % function.__qualname__)
+            functions.add(_id(function))
+            switch = dispatch.Switch(function, record, self, entry.before, entry.after, images.capture(function))
+            switch.bodies = self._versions(switch, entry.older, marks, codes)
+            made.append(switch)
+            if n % FUNCTIONS == FUNCTIONS - 1:
+                self._breathe()
+        self.codes.update(codes)
+        self.marks.update(marks)
+        self.switches += made
+        self.suspends = self.suspends or bool([1 for c in codes.values() if c.co_flags & images.SUSPENDS])
+        for switch in made:
+            self._own(switch)
+
+    def _versions(self, switch, older, marks, codes):
+        """Marks the switch's codes 0 or 1. Returns (codes of version 0, codes of version 1)."""
+        now = {_id(c): c for c in images.body_codes(switch.before.code)}
+        new = {_id(c): c for c in images.body_codes(switch.after.code)}
+        if "comps" in BREAK:
+            now, new = {_id(switch.before.code): switch.before.code}, {_id(switch.after.code): switch.after.code}
+        both = _frozenset(now) & _frozenset(new)    # a frame of these fits either
+        old = {} if "third" in BREAK else dict(switch.record.left)
+        if "third" not in BREAK:
+            for code in older:
+                old.update((_id(c), c) for c in images.body_codes(code))
+        old.update(now)
+        old = {key: code for key, code in old.items() if key not in new}
+        for version, table in ((0, old), (1, new)):
+            for key, code in table.items():
+                if key in both:
+                    continue
+                if marks.get(key, version) != version or self.marks.get(key, version) != version:
+                    raise KlpError(errno.EINVAL, "%s: a code object would be old and new at once"
+                                   % switch.function.__qualname__)
+                marks[key] = version
+                codes[key] = code
+        return old, new
+
+    def _own(self, switch):
+        """Marks the dispatchers of the switch's function, old ones too, with the ids of all that they may call."""
+        record = switch.record
+        record.codes.update(record.left)
+        for table in switch.bodies:
+            record.codes.update(table)
+        own = _frozenset(record.codes)
+        if "own" in BREAK:
+            own |= _frozenset(record.dispatchers)
+        for key in record.dispatchers:
+            self.marks[key] = own
+        switch.own = own
+
+    def _install(self, switches):
+        for n, switch in enumerate(switches):
+            record = switch.record
+            if switch.watch:
+                records.enlist(record)
+                record.switch = record.switch or None
+                continue
+            if switch.function.__code__ is not switch.before.code:
+                switch.watch = True
+                self.foreign.append(switch.function)
+                continue
+            code = dispatch.make(switch)
+            record.dispatchers[_id(code)] = code
+            own = switch.own | _frozenset((_id(code),)) if "own" in BREAK else switch.own
+            self.marks[_id(code)] = own
+            switch.key = _id(code)
+            records.enlist(record)
+            record.switch = switch                      # from here on its older dispatchers ask this transition
+            images.put_code(switch.function, code)
+            if n % FUNCTIONS == FUNCTIONS - 1:
+                self._breathe()
+
+    def _breathe(self):
+        if self.breathe is not None:
+            self.breathe()
+
+    # ----------------------------------------------------------------------------------------------------------- steps
+
+    def install(self):
+        """PREPARE. Calls that begin from now on meet dispatchers, which answer version 0."""
+        self._expect(PREPARE)
+        records.prune()
+        self._install(self.switches)
+
+    def quiet(self):
+        """Whether no call is left that read a function's code before install() and has no frame yet. Asking is optional:
+        start() may come before that, and look() asks by itself (kind 'collection')."""
+        if not self._quiet and look.quiet():
+            self._quiet = True
+        return self._quiet
+
+    def start(self, goal=1):
+        """PREPARE -> RUN."""
+        self._expect(PREPARE)
+        self._flip(RUN, goal)
+
+    def _flip(self, mode, goal):
+        state = State(mode, goal, self.suspends or not self._quiet)
+        self.sel = {}                   # nobody's choice is remembered while the state changes
+        self.state = state              # the switch
+        self.sel = state.sel
+
+    def reverse(self):
+        """RUN or CLEAN -> RUN with the other goal. What was seen before does not count any more."""
+        self._expect(RUN, CLEAN)
+        self.forced = False
+        self._known = {}
+        self._flip(RUN, 1 - self.state.goal)
+
+    def force(self):
+        """RUN -> CLEAN: dispatchers answer the goal, whoever still runs the other version. It counts as version 0 of the
+        next transition."""
+        self._expect(RUN, CLEAN)
+        if self.state.mode == RUN:
+            self.forced = True
+            self._flip(CLEAN, self.state.goal)
+
+    def finish(self):
+        """CLEAN -> OVER. An attribute or code that the program set during the transition stays as it set it."""
+        self._expect(CLEAN)
+        self._end()
+
+    def cancel(self):
+        """PREPARE -> OVER: the functions hold what they held."""
+        self._expect(PREPARE)
+        self._flip(CLEAN, 0)
+        self._end()
+
+    def _end(self):
+        goal = self.state.goal
+        for n, switch in enumerate(self.switches):
+            record, function = switch.record, switch.function
+            if not switch.watch:
+                if _id(function.__code__) == switch.key:
+                    images.put(function, switch.after if goal else switch.before, switch.held)
+                elif function.__code__ is not switch.before.code and function.__code__ is not switch.after.code:
+                    self.foreign.append(function)
+                if goal:
+                    _settled(record, switch.before, switch.after)
+            if self.forced:
+                record.left.update(switch.bodies[1 - goal] if goal else
+                                   {k: c for k, c in switch.bodies[1].items() if k not in switch.bodies[0]})
+            else:
+                record.left = {}
+            if n % FUNCTIONS == FUNCTIONS - 1:
+                self._breathe()
+        self._flip(OVER, goal)
+        self.sel = {}
+        records.prune()
+
+    def add(self, entries):
+        """Functions of an object that came. PREPARE, RUN: from now on as the others, and everybody is looked at again.
+        CLEAN: they answer the goal. Raises KlpError with nothing changed."""
+        self._expect(PREPARE, RUN, CLEAN)
+        before = _len(self.switches)
+        self._enter(entries)
+        state = self.state
+        if state.mode == RUN:
+            self._quiet = not look.NEEDS_QUIET or "quiet" in BREAK
+            self._flip(RUN, state.goal)     # before the first of them can be called: maybe nothing may be remembered now
+        self._install(self.switches[before:])
+        if state.mode == RUN:
+            self._flip(RUN, state.goal)     # and what was seen while they came in does not count
+
+    def drop(self, functions):
+        """Functions of an object that goes. They stay dispatchers until the end, which gives them the goal's image; who
+        runs them is looked for as before. Never fails."""
+
+    # ----------------------------------------------------------------------------------------------------------- looks
+
+    def look(self):
+        """One round. List of Blocker; []: nobody is in the way, and the transition is CLEAN."""
+        if self.state.mode == CLEAN:
+            return []
+        self._expect(RUN)
+        blockers = [] if "noobserve" in BREAK else self._look()
+        if not blockers:
+            self._flip(CLEAN, self.state.goal)
+        return blockers
+
+    def _look(self):
+        if not self._quiet:
+            if not self.quiet():
+                return [Blocker(look.COLLECTING, 0, "garbage collection under way")]
+            self._flip(RUN, self.state.goal)
+        state, lets = self.state, greenlets()
+        if "greenlets" in BREAK:
+            lets = None
+        suspends = self.suspends and "gens" not in BREAK and "nogens" not in BREAK
+        if lets is not None:
+            return self._look_at_all(state, lets[0], suspends)
+        blockers = self._threads(state)
+        if greenlets() is not None and "greenlets" not in BREAK:
+            return [Blocker("greenlet", 0, "greenlets have just come")]
+        if blockers or not suspends:
+            return blockers
+        return self._suspended(state)
+
+    def _bad(self, goal):
+        """(ids that need a closer look, marks) for a goal."""
+        return _frozenset(key for key, mark in self.marks.items() if mark != goal or _type(mark) is not _int)
+
+    def _is_clean(self, stack, goal):
+        above, marks = None, self.marks
+        for code in stack:
+            mark = marks.get(code)
+            if mark is not None:
+                if _type(mark) is _int:
+                    if mark != goal:
+                        return False
+                elif above not in mark and "ambig" not in BREAK:
+                    return False            # undecided: a version was chosen, we can't know which, or will be
+            above = code
+        return True
+
+    def _threads(self, state):
+        """Looks at the threads not yet seen clean, in slices: each needs only its own stack from one moment."""
+        goal, seen, dirty = state.goal, state.seen, []
+        bad = self._bad(goal)
+        todo, at, size = [i for i in look.idents() if i not in seen], 0, 4
+        while at < _len(todo):
+            part, frames = _tuple(todo[at:at + size]), 0
+            for ident, stack in look.stacks(part):
+                frames += _len(stack)
+                if bad.isdisjoint(stack) or self._is_clean(stack, goal):
+                    seen.add(ident)         # once clean, never dirty again without something suspended
+                else:
+                    dirty.append(ident)
+            at += size
+            size = _max(1, _min(4 * size, FRAMES * _len(part) // _max(frames, 1)))
+            self._breathe()
+        return [self._name("thread", ident, report.thread) for ident in dirty]
+
+    def _look_at_all(self, state, kind, suspends):
+        """With greenlets about: all threads, suspended greenlets and suspended objects at one moment, nothing kept."""
+        goal, bad, why, found = state.goal, self._bad(state.goal), None, ()
+        if suspends:
+            why, found, stacks = look.suspended(self._old(goal), kind)
+        else:
+            stacks = look.stacks_and_greenlets(kind)
+        threads, blockers = _frozenset(look.idents()), []
+        for key, stack in stacks:
+            if not bad.isdisjoint(stack) and not self._is_clean(stack, goal):
+                if key in threads:
+                    blockers.append(self._name("thread", key, report.thread))
+                else:
+                    blockers.append(self._name("greenlet", key, lambda key: report.greenlet(kind, key)))
+        if why is not None:
+            blockers.append(Blocker(why, 0, why))
+        waiting, unsure = self._judge(state, found)
+        blockers += [self._name("suspended", r, report.suspended) for r in waiting]
+        if unsure and not blockers:
+            return [Blocker("suspended", 0, "something suspended has just ended")]      # who knows what it made: again
+        return blockers
+
+    def _old(self, goal):
+        return [code for key, code in self.codes.items()
+                if code.co_flags & images.SUSPENDS and self.marks.get(key, goal) != goal]
+
+    def _judge(self, state, found):
+        """(references to what has a frame, whether something ended in the middle of the look) of a look's references.
+
+        One that ran to its end after the look's one moment may have made others, which that look could not see. So it is
+        put down as finished, and only a look in which all finished ones were known to be says that nothing is left.
+        """
+        waiting, unsure = [], False
+        for r in found:
+            if _id(r) in state.finished:
+                continue
+            if look.has_frame(r):
+                waiting.append(r)
+            else:
+                state.finished[_id(r)] = r
+                unsure = unsure or "finished" not in BREAK
+        return waiting, unsure
+
+    def _suspended(self, state):
+        waiting = [r for r in state.waiting if look.has_frame(r)]       # no need to search before these are gone
+        for turn in range(3):
+            if waiting:
+                break
+            why, found, none = look.suspended(self._old(state.goal))
+            if why is not None:
+                return [Blocker(why, 0, why)]
+            waiting, unsure = self._judge(state, found)
+            if not waiting and not unsure:
+                return []
+            self._breathe()
+        state.waiting = waiting
+        if not waiting:
+            return [Blocker("suspended", 0, "something suspended has just ended")]
+        return [self._name("suspended", r, report.suspended) for r in waiting]
+
+    def _name(self, kind, key, describe):
+        """The Blocker for a task: named when it is first seen, and again each half second."""
+        now = self.clock() if self.clock is not None else None
+        known = self._known.get((kind, key if _type(key) is _int else _id(key)))
+        if known is not None and now is not None and now - known[1] < 500000:
+            return known[0]
+        blocker = describe(key)
+        blocker.since = known[0].since if known is not None else now
+        self._known[kind, key if _type(key) is _int else _id(key)] = blocker, now
+        return blocker
