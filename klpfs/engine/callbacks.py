@@ -14,13 +14,16 @@ from klpfs.engine.log import pr_warn
 
 def pre_patch(engine, obj):
     """Raises KlpError with the callback's errno when it refuses; the object then counts as never touched."""
+    mod = obj.mod
     result = _call(engine, obj, "pre_patch")
     if result < 0:
         raise KlpError(-result, pr_warn(engine.log, "pre-patch callback failed for object '%s'" % obj.shown))
     obj.post_unpatch_enabled = True
     obj.stage = "pre_patch"
-    if not obj.loaded:
-        post_unpatch(engine, obj)  # its module went while the callback ran
+    if not obj.loaded:  # its module went while the callback ran
+        obj.mod = mod
+        post_unpatch(engine, obj)
+        obj.mod = None
 
 
 def post_patch(engine, obj):

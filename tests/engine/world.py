@@ -45,7 +45,11 @@ class Recorder:
         self.world, self.kind = world, kind
 
     def __call__(self, obj):
-        return self.world.called(self.kind, obj)
+        try:
+            return self.world.called(self.kind, obj)
+        except Violation as violation:  # the target would make an errno of it
+            self.world.wrong = self.world.wrong or violation
+            raise
 
 
 class Spec:
@@ -80,6 +84,7 @@ class World:
         self.refuse = None     # (patch, object) whose next pre_patch fails
         self.nested = None     # op that the next callback does first
         self.exact = True      # lines are compared one by one (not when something was nested)
+        self.wrong = None      # what a callback found to be wrong
         for number in range(tasks):
             self.target.spawn("task%d" % number)
 
@@ -182,6 +187,8 @@ class World:
         self.exact = True
         expected = getattr(self, "do_" + op[0])(*op[1:])
         self.nested = None
+        if self.wrong is not None:
+            raise self.wrong
         if expected is not None and self.exact:
             need(self.log.lines == expected, "%r logged\n  %s\nand not\n  %s", op,
                  "\n  ".join(self.log.lines), "\n  ".join(expected))
