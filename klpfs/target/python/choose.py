@@ -72,8 +72,11 @@ def choose(switch):
     state = t.state
     if state.mode == PREPARE:
         return switch.v[0]
-    if state.mode != RUN:
+    if state.mode == CLEAN:
         return switch.v[state.goal]
+    if state.mode == OVER:                      # whatever the function holds by now, but not another dispatcher
+        function = switch.function
+        return switch.v[state.goal] if _id(function.__code__) in switch.record.dispatchers else function
     me = get_ident()
     nested = _get(state.walks, me, 0)
     if nested > 1 and "busy" not in BREAK:      # an audit hook calls patched functions out of a walk: no walk to be had

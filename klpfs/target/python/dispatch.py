@@ -42,8 +42,9 @@ class Switch:
     """One function object under one transition.
 
     function; record: the function's Record; t: the Transition; before, after: Images; held: the Image that was found;
-    v: {0: function object of `before`, 1: of `after`}; code: the dispatcher's code; pick: choose for this Switch;
-    watch: nothing is switched here, only frames of older code are looked for.
+    v: {0: function object of `before`, 1: of `after`}; pick: choose for this Switch; key: id of the dispatcher's code;
+    watch: nothing is switched here, only frames of older code are looked for; bodies: (codes of version 0, of version 1)
+    by id; own: ids of all versions that the function ever had, as far as a dispatcher may have called them.
     """
 
     __slots__ = ("function", "record", "t", "before", "after", "held", "v", "pick", "watch", "bodies", "own", "key")
@@ -51,7 +52,7 @@ class Switch:
     def __init__(self, function, record, t, before, after, held):
         self.function, self.record, self.t = function, record, t
         self.before, self.after, self.held = before, after, held
-        self.watch = before is after
+        self.watch = before.code is after.code
         self.v = {0: images.clone(function, before), 1: images.clone(function, after)}
         self.pick = _Method(choose, self)
 

@@ -36,12 +36,7 @@ class Record:
     def __init__(self, function):
         self.reference = _Reference(function, _gone)
         self.reference.key = _id(function)
-        self.switch, self.dispatchers, self.codes, self.left, self.original = None, {}, {}, {}, None
-
-
-def find(function):
-    """The function's Record or None."""
-    return _registry.get(_id(function))
+        self.switch, self.dispatchers, self.codes, self.left = None, {}, {}, {}
 
 
 def enlist(record):
@@ -51,15 +46,6 @@ def enlist(record):
 def make(function):
     """The function's Record; a new one is not in the registry until `enlist`."""
     return _registry.get(_id(function)) or Record(function)
-
-
-class Settled:
-    """Stands for a transition that is over, for a function that was given another image outside of one."""
-
-    __slots__ = ("state", "sel", "marks")
-
-    def __init__(self, state):
-        self.state, self.sel, self.marks = state, {}, {}
 
 
 def _measure():

@@ -34,14 +34,14 @@ FUNCTIONS = 100     # switched between two breaths
 class Entry:
     """One function object under transition.
 
-    function; before, after: Images, what it holds and what it gets; the same: nothing is switched, only older code is
-    looked for. older: code objects of the function's that may still run somewhere and count as version 0.
+    fn: the function object; before, after: Images, what it holds and what it gets; with the same code nothing is switched,
+    only older code is looked for. older: code objects of the function's that may still run somewhere and count as version 0.
     """
 
-    __slots__ = ("function", "before", "after", "older")
+    __slots__ = ("fn", "before", "after", "older")
 
-    def __init__(self, function, before, after, older=()):
-        self.function, self.before, self.after, self.older = function, before, after, _tuple(older)
+    def __init__(self, fn, before, after, older=()):
+        self.fn, self.before, self.after, self.older = fn, before, after, _tuple(older)
 
 
 class State:
@@ -56,50 +56,6 @@ class State:
     def __init__(self, mode, goal, strict):
         self.mode, self.goal, self.strict = mode, goal, strict
         self.sel, self.seen, self.walks, self.finished, self.waiting = {}, _set(), {}, {}, []
-
-
-def original(function):
-    """The Image of the program's own function, whatever the function object holds now."""
-    record = records.find(function)
-    return record.original if record is not None and record.original is not None else images.capture(function)
-
-
-def settle(entries):
-    """Puts each entry's `after` in place at once, outside any transition (apply and revert: nobody runs these functions).
-
-    Returns the list of functions that were left alone, because the program gave them code of its own.
-    Raises KlpError with nothing changed: EINVAL, what can't be replaced; EBUSY, a function in transition.
-    """
-    images.check_interpreter()
-    for entry in entries:
-        dispatch.check(entry.function, entry.before, entry.after)
-        record = records.find(entry.function)
-        if record is not None and record.switch is not None and record.switch.t.state.mode != OVER:
-            raise KlpError(errno.EBUSY, "%s: in transition" % entry.function.__qualname__)
-    foreign = []
-    for entry in entries:
-        function = entry.function
-        if function.__code__ is not entry.before.code:
-            foreign.append(function)
-            continue
-        record = records.make(function)
-        if record.dispatchers:
-            for version in (entry.before, entry.after):
-                record.codes.update((_id(c), c) for c in images.body_codes(version.code))
-            record.switch = dispatch.Switch(function, record, records.Settled(State(OVER, 1, True)),
-                                            entry.before, entry.after, entry.before)
-        images.put(function, entry.after, entry.before)
-        _settled(record, entry.before, entry.after)
-        records.enlist(record)
-    return foreign
-
-
-def _settled(record, before, after):
-    """Keeps Record.original right when `after` takes the place of `before`."""
-    if record.original is None:
-        record.original = before
-    if record.original is after:
-        record.original = None
 
 
 class Transition:
@@ -136,6 +92,10 @@ class Transition:
     def mode(self):
         return self.state.mode
 
+    @property
+    def started(self):
+        return self.state.mode != PREPARE
+
     def _expect(self, *modes):
         if self.state.mode not in modes:
             raise KlpError(errno.EINVAL, "a transition can't do that now")
@@ -146,7 +106,7 @@ class Transition:
         """Makes Switches of entries and adds them, or raises with nothing changed."""
         made, marks, codes, functions = [], {}, {}, _set(_id(s.function) for s in self.switches)
         for n, entry in enumerate(entries):
-            function = entry.function
+            function = entry.fn
             dispatch.check(function, entry.before, entry.after)
             record = records.make(function)
             if _id(function) in functions or \
@@ -207,7 +167,6 @@ class Transition:
             record = switch.record
             if switch.watch:
                 records.enlist(record)
-                record.switch = record.switch or None
                 continue
             if switch.function.__code__ is not switch.before.code:
                 switch.watch = True
@@ -284,13 +243,16 @@ class Transition:
         goal = self.state.goal
         for n, switch in enumerate(self.switches):
             record, function = switch.record, switch.function
-            if not switch.watch:
+            if switch.before is switch.after:
+                pass
+            elif switch.watch:
+                if function.__code__ is switch.before.code:
+                    images.put(function, switch.after if goal else switch.before, switch.held)
+            else:
                 if _id(function.__code__) == switch.key:
                     images.put(function, switch.after if goal else switch.before, switch.held)
                 elif function.__code__ is not switch.before.code and function.__code__ is not switch.after.code:
                     self.foreign.append(function)
-                if goal:
-                    _settled(record, switch.before, switch.after)
             if self.forced:
                 record.left.update(switch.bodies[1 - goal] if goal else
                                    {k: c for k, c in switch.bodies[1].items() if k not in switch.bodies[0]})
