@@ -113,7 +113,7 @@ def serve(point: str, folder: str, ready: Callable[[], None], log: Log, make_man
             session = Session(place.fd, table, loop, stopped.now, answering, log)
             while not stopped.wanted:
                 try:
-                    loop.run_once()
+                    loop.run()
                 except Exception as e:         # a mistake of ours must not end the mount
                     log(f"klpfs: {type(e).__name__}: {e} ({_where(e)})")
             session.drain()
@@ -150,9 +150,12 @@ class _Stop:
 
     def _woken(self, events: int) -> None:
         os.read(self._read, 64)
+        if self.wanted:
+            self.loop.stop()
 
     def now(self) -> None:
         self.wanted = True
+        self.loop.stop()
 
     def close(self) -> None:
         for number, before in self._before.items():

@@ -42,12 +42,15 @@ _LSEEK = struct.Struct("=QQI")                 # fh offset whence
 _INIT_OUT = struct.Struct("=IIIIHHIIHHI28x")
 _STATFS = struct.Struct("=QQQQQIIII24x")
 _TWO, _LONG = struct.Struct("=II"), struct.Struct("=Q")
+_unpack_in, _unpack_rw, _pack_out, _read, _write = _IN.unpack_from, _RW.unpack_from, _OUT.pack, os.read, os.write
 _HEAD = 40                                     # bytes of a request before its own part
 
 _OPEN_FLAGS = 1 | 32 | 64                      # DIRECT_IO (a cached read shrinks the size), NOFLUSH, PARALLEL_DIRECT_WRITES
 _INIT_FLAGS = 1 << 3 | 1 << 4 | 1 << 5 | 1 << 13 | 1 << 14 | 1 << 18
 # ATOMIC_O_TRUNC, EXPORT_SUPPORT, BIG_WRITES, DO_READDIRPLUS, READDIRPLUS_AUTO, PARALLEL_DIROPS
 _LOOKUP, _FORGET, _OPEN, _READ, _WRITE, _INTERRUPT, _BATCH_FORGET, _READDIRPLUS = 1, 2, 14, 15, 16, 36, 42, 44
+_ENDING = frozenset((_FORGET, _BATCH_FORGET, 18, 29))                  # nobody waits for these: 18 release, 29 releasedir
+_QUIET = _ENDING | frozenset((_OPEN, 27, _INTERRUPT))                  # say nothing of a service: 27 opendir
 _GETATTR_FH = 1
 _NOTIFY_POLL, _NOTIFY_INODE, _NOTIFY_ENTRY = 1, 2, 3
 
@@ -86,7 +89,8 @@ class Session(Watcher):
     on_ready: Callable[[], None] = lambda: None
     log: Callable[[str], None] = lambda text: print(text, file=sys.stderr, flush=True)
     _opened: Dict[int, Open] = field(init=False, factory=dict)
-    _handle: int = field(init=False, default=0)
+    _last: int = field(init=False, default=0)
+    _inside: bool = field(init=False, default=False)
     _waiting: "Dict[int, Tuple[int, Future[Any]]]" = field(init=False, factory=dict)
     _granted: List[Node] = field(init=False, factory=list)       # lookups that the answer being sent gives to the kernel
     _notices: "Notices" = field(init=False)
@@ -117,19 +121,39 @@ class Session(Watcher):
     # -- requests
 
     def serve(self, events: int = 0) -> None:
-        """Take one request and answer it."""
-        try:
-            message = os.read(self.fd, MAX_WRITE + 4096)
-        except OSError as e:
-            if e.errno == errno.ENODEV:        # unmounted
+        """Take one request and answer it; and another after one that asks nothing (RELEASE, FORGET)."""
+        if self._inside:
+            return
+        for more in range(16):
+            try:
+                message = _read(self.fd, MAX_WRITE + 4096)
+            except OSError as e:
+                if e.errno == errno.ENODEV:    # unmounted
+                    self._end()
+                elif e.errno not in (errno.EAGAIN, errno.EINTR, errno.ENOENT):    # ENOENT: its caller was killed
+                    raise
+                return
+            if not message:                    # (a test's socket)
                 self._end()
-            elif e.errno not in (errno.EAGAIN, errno.EINTR, errno.ENOENT):    # ENOENT: its caller was killed
-                raise
-            return
-        if not message:                        # (a test's socket)
-            self._end()
-            return
-        header = _IN.unpack_from(message)
+                return
+            header = _unpack_in(message)
+            if more and header[1] not in _QUIET:
+                self._take_in()
+            self._handle(header, message)
+            if header[1] not in _ENDING:
+                return
+
+    def _take_in(self) -> None:
+        """Have the loop take in what has arrived elsewhere, before a request is answered that it has not polled for."""
+        self._inside = True
+        try:
+            self.loop.run_once(0)
+        except Exception as e:
+            self.log(f"klpfs: {type(e).__name__}: {e}")
+        finally:
+            self._inside = False
+
+    def _handle(self, header: Header, message: bytes) -> None:
         try:
             reply = _OPERATIONS.get(header[1], _unknown)(self, header, message)
         except OSError as e:
@@ -138,6 +162,13 @@ class Session(Watcher):
             self._broken(header)
         else:
             if reply.__class__ is bytes:
+                notices = self._notices
+                if notices.told == notices.asked:            # the short way through _send()
+                    try:
+                        _write(self.fd, _pack_out(16 + len(reply), 0, header[2]) + reply)
+                        return
+                    except OSError:
+                        pass
                 self._send(header, 0, reply)
             elif reply is not None:
                 self._later(header, reply)
@@ -306,13 +337,14 @@ class Session(Watcher):
             raise fail(errno.EISDIR)
         if node.removed and self._notices.pending:
             raise fail(errno.ESTALE)           # by a stale name: the kernel looks it up again, and finds what is there now
-        self._handle += 1
-        self._opened[self._handle] = node.open(_TWO.unpack_from(message, _HEAD)[0])
-        return _OPEN_OUT.pack(self._handle, _OPEN_FLAGS, 0)
+        self._last += 1
+        self._opened[self._last] = node.open(_TWO.unpack_from(message, _HEAD)[0])
+        return _OPEN_OUT.pack(self._last, _OPEN_FLAGS, 0)
 
     def _read(self, header: Header, message: bytes) -> Reply:
-        handle, offset, size, _, _, flags = _RW.unpack_from(message, _HEAD)
-        return self._open_file(handle).read(size, offset, flags)
+        handle, offset, size, _, _, flags = _unpack_rw(message, _HEAD)
+        file = self._opened.get(handle)
+        return (file or self._open_file(handle)).read(size, offset, flags)
 
     def _write_op(self, header: Header, message: bytes) -> Reply:
         handle, _, size, _, _, _ = _RW.unpack_from(message, _HEAD)

@@ -18,6 +18,7 @@ from attrs import define, field, frozen
 PAGE = 4096                                    # an attribute's size; a write is cut there
 FOREVER = 3600                                 # seconds that the kernel may believe a name or attributes; removal tells it
 POLLED = 0x1 | 0x4 | 0x40 | 0x100              # DEFAULT_POLLMASK: IN OUT RDNORM WRNORM
+_ACCMODE, _RDONLY, _WRONLY, _DIRECT = os.O_ACCMODE, os.O_RDONLY, os.O_WRONLY, os.O_DIRECT
 POLL_NEWS = 0x2 | 0x8                          # PRI ERR: changed since the last read
 
 
@@ -310,12 +311,12 @@ class File(Node):
         or store; EINVAL: O_DIRECT; ENODEV: removed. Source: kernfs_fop_open()."""
         if self.removed:
             raise fail(errno.ENODEV)
-        mode = flags & os.O_ACCMODE
-        if mode != os.O_RDONLY and not (writable and self.mode & 0o222):
+        mode = flags & _ACCMODE
+        if mode != _RDONLY and not (writable and self.mode & 0o222):
             raise fail(errno.EACCES)
-        if mode != os.O_WRONLY and not (readable and self.mode & 0o444):
+        if mode != _WRONLY and not (readable and self.mode & 0o444):
             raise fail(errno.EACCES)
-        if flags & os.O_DIRECT:
+        if flags & _DIRECT:
             raise fail(errno.EINVAL)
 
     def notify(self) -> None:
@@ -416,12 +417,15 @@ class OpenAttr(Open):
             return self._part(size, offset)
         self.event = node.event
         data = node.show()                     # type: ignore[misc]
-        if isinstance(data, Future):
+        if data.__class__ is not bytes:
             return Later(data, lambda data: self._fill(data, size, offset))
         return self._fill(data, size, offset)
 
     def _fill(self, data: bytes, size: int, offset: int) -> bytes:
-        self.data = data if self.node.proc else data[:PAGE - 1]
+        self.data = data = data if len(data) < PAGE or self.node.proc else data[:PAGE - 1]
+        if offset == 0 and len(data) <= size:
+            self.at = len(data)
+            return data
         return self._part(size, offset)
 
     def _part(self, size: int, offset: int) -> bytes:

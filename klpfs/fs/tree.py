@@ -31,6 +31,10 @@ def number(value: int) -> bytes:
     return b"%d\n" % value
 
 
+def flag(value: bool) -> bytes:
+    return b"1\n" if value else b"0\n"
+
+
 def line(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape" if _escaped(text) else "backslashreplace") + b"\n"
 
@@ -80,10 +84,10 @@ class PatchDir:
     def __attrs_post_init__(self) -> None:
         def attr(name: str, mode: int, show: Any, store: Any = None) -> None:
             self._attrs[name] = Attr(self.node.table, self.node, name, mode, show, store)
-        attr("enabled", 0o644, lambda: number(self.now().enabled), self._set_enabled)
-        attr("transition", 0o444, lambda: number(self.now().transition))
+        attr("enabled", 0o644, lambda: flag(self.now().enabled), self._set_enabled)
+        attr("transition", 0o444, lambda: flag(self.now().transition))
         attr("force", 0o200, None, self._force)
-        attr("replace", 0o444, lambda: number(self.now().replace))
+        attr("replace", 0o444, lambda: flag(self.now().replace))
         attr("stack_order", 0o444, lambda: number(self.now().stack_order))
         self._set_objects()
 
@@ -125,7 +129,7 @@ class ObjectDir:
     _patched: Attr = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._patched = Attr(self.node.table, self.node, "patched", 0o444, lambda: number(self.view.patched))
+        self._patched = Attr(self.node.table, self.node, "patched", 0o444, lambda: flag(self.view.patched))
         self._set_funcs((), self.view.funcs)
 
     def update(self, view: Any) -> None:
@@ -319,7 +323,7 @@ class ServiceTree:
         self._proc = Dir(table, node, "proc", 0o555, by_number=True)
         Attr(table, self._proc, "modules", 0o444, lambda: modules_text(service.modules.values()), proc=True)
         settings = Dir(table, Dir(table, self._proc, "sys", 0o555), "kernel", 0o555)
-        self._ftrace = Attr(table, settings, "ftrace_enabled", 0o644, lambda: number(service.ftrace_enabled),
+        self._ftrace = Attr(table, settings, "ftrace_enabled", 0o644, lambda: flag(service.ftrace_enabled),
                             lambda data, caller: service.set_ftrace(bool(intvec(data))), proc=True)
         self._kmsg = Kmsg(table, Dir(table, node, "dev", 0o755), "kmsg", 0o644, service.log, service.kmsg)
         Attr(table, node, "blockers", 0o444, lambda: after(service.ask("blockers"), blockers_text), proc=True)

@@ -80,13 +80,7 @@ class Loop:
     def run_once(self, timeout: Optional[float] = None) -> None:
         """One round: wait at most `timeout` seconds (None: for ever), then call back all that is ready."""
         if not self._ready:
-            found = self._epoll.poll(self._wait(timeout), 4096)
-            if len(found) == 1:
-                return self._run_one(*found[0])
-            for fd, events in found:
-                order, callback = self._fds[fd]
-                self._ready.append((order, fd, callback, events))
-            self._ready = deque(sorted(self._ready, key=lambda ready: ready[0]))
+            self._sort(self._epoll.poll(self._wait(timeout), 4096))
             self._run_timers()
         self._run_soon()
         order = FIRST
@@ -100,23 +94,23 @@ class Loop:
                 callback(events)
         self._run_soon()
 
-    def _run_one(self, fd: int, events: int) -> None:
-        """A round in which one descriptor is ready, as nearly all are: the same without the sorting."""
-        ready = self._fds[fd]
-        if self._timers:
-            self._run_timers()
-        if self._soon:
-            self._run_soon()
-        if self._fds.get(fd) is ready:
-            ready[1](events)
-        if self._soon:
-            self._run_soon()
-
     def run(self) -> None:
-        """Rounds until `stop()` was called."""
+        """Rounds until `stop()` was called. One in which a single descriptor is ready, as in nearly all, takes a short way."""
         self._running = True
+        poll, fds, timers = self._epoll.poll, self._fds, self._timers
         while self._running:
-            self.run_once()
+            left = timers[0][0] - self.clock() if timers else 0
+            if self._soon or self._ready or (timers and left <= 0):
+                self.run_once()
+                continue
+            found = poll(left if timers else -1, 4096)
+            if len(found) == 1:
+                fd, events = found[0]
+                fds[fd][1](events)
+                if self._soon:
+                    self._run_soon()
+            else:
+                self._sort(found)
 
     def stop(self) -> None:
         """`run()` returns after this round."""
@@ -127,6 +121,10 @@ class Loop:
         """Close the epoll descriptor; the descriptors in it are their owners'."""
         self._fds.clear()
         self._epoll.close()
+
+    def _sort(self, found: List[Tuple[int, int]]) -> None:
+        ready = [(*self._fds[fd], fd, events) for fd, events in found]
+        self._ready = deque((order, fd, callback, events) for order, callback, fd, events in sorted(ready, key=lambda r: r[0]))
 
     def _wait(self, timeout: Optional[float]) -> float:
         if self._soon:
