@@ -81,18 +81,25 @@ class Loop:
         """One round: wait at most `timeout` seconds (None: for ever), then call back all that is ready."""
         if not self._ready:
             self._sort(self._epoll.poll(self._wait(timeout), 4096))
-            self._run_timers()
         self._run_soon()
         order = FIRST
         while self._ready:
             if self._ready[0][0] != order:
-                self._run_soon()
+                self._between(self._ready[0][0])
                 order = self._ready[0][0]
             _, fd, callback, events = self._ready.popleft()
             now_there = self._fds.get(fd)
             if now_there is not None and now_there[1] is callback:     # else an earlier callback has removed it
                 callback(events)
+        self._between(LAST)
+
+    def _between(self, order: int) -> None:
+        """Before callbacks of `order`: timers only once all that has arrived is taken in, or a time limit that ran out
+        while this process was stopped would hit answers that are here."""
         self._run_soon()
+        if order == LAST:
+            self._run_timers()
+            self._run_soon()
 
     def run(self) -> None:
         """Rounds until `stop()` was called. One in which a single descriptor is ready, as in nearly all, takes a short way."""

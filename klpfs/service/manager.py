@@ -1,10 +1,32 @@
-"""The services of a runtime folder, and their processes, as they come and go."""
-from typing import Callable, Dict, List
+"""The services of a runtime folder, and their processes, as they come and go.
+
+One inotify descriptor (inotify-simple) watches the runtime folder and each service's: a new socket, a journal renamed into
+its place. A service is shown from when a process of it has said who it is (or is there and silent) to when the last has gone.
+"""
+import os
+import stat
+import time
+from typing import Callable, Dict, List, Optional
 
 from attrs import define, field
+from inotify_simple import INotify, flags
 
-from klpfs.service.loop import Loop
+from klpfs.service.loop import FIRST, Loop
 from klpfs.service.service import Service
+
+WATCH = flags.CREATE | flags.MOVED_TO | flags.DELETE | flags.MOVED_FROM | flags.ONLYDIR
+SILENT = 0.5               # seconds after which a service is shown whose processes are there and say nothing
+STALE = 10.0               # seconds: an older folder in which nobody lives is removed
+
+
+@define(eq=False)
+class Place:
+    """A folder of the runtime folder, with its service."""
+
+    service: Service
+    watch: int
+    shown: bool = False
+    lived: bool = False
 
 
 @define(eq=False)
@@ -16,6 +38,10 @@ class Manager:
     services: Dict[str, Service] = field(init=False, factory=dict)
     _added: List[Callable[[Service], None]] = field(init=False, factory=list)
     _removed: List[Callable[[Service], None]] = field(init=False, factory=list)
+    _inotify: Optional[INotify] = field(init=False, default=None)
+    _root: int = field(init=False, default=-1)
+    _places: Dict[str, Place] = field(init=False, factory=dict)
+    _by_watch: Dict[int, str] = field(init=False, factory=dict)
 
     def on_added(self, callback: Callable[[Service], None]) -> None:
         """Call `callback(service)` for each service that comes."""
@@ -26,13 +52,137 @@ class Manager:
         self._removed.append(callback)
 
     def start(self) -> None:
-        """Find what is there, connect to it, and watch."""
-        raise NotImplementedError
+        """Find what is there, connect to it, and watch. Makes the runtime folder (0700) when there is none. OSError as
+        mkdir(2) and inotify_add_watch(2)."""
+        os.makedirs(self.runtime_dir, 0o700, exist_ok=True)
+        self._inotify = INotify(nonblocking=True)
+        self._root = self._inotify.add_watch(self.runtime_dir, WATCH)
+        self.loop.add(self._inotify.fileno(), self._notified, FIRST)
+        self._look()
 
     def settle(self, seconds: float = 2.0) -> None:
         """Run the loop until every process found has told what it has, `seconds` at most."""
-        raise NotImplementedError
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            self.loop.run_once(0.0)
+            waits = [peer for place in self._places.values() for peer in place.service.peers.known()
+                     if peer.report is None]
+            if not waits:
+                return
+            self.loop.run_once(0.02)
 
     def close(self) -> None:
         """Let go of all: nothing is told to the processes, they run on."""
-        raise NotImplementedError
+        for place in self._places.values():
+            place.service.close()
+        self._places.clear()
+        self.services.clear()
+        if self._inotify is not None:
+            self.loop.remove(self._inotify.fileno())
+            self._inotify.close()
+            self._inotify = None
+
+    # -- folders
+
+    def _notified(self, events: int) -> None:
+        assert self._inotify is not None
+        names = set()
+        for event in self._inotify.read(timeout=0):
+            if event.mask & flags.Q_OVERFLOW:
+                self._look()
+                names.update(self._places)
+            elif event.wd == self._root:
+                if event.mask & flags.IGNORED:
+                    self._root = -1
+                elif event.mask & flags.ISDIR:
+                    self._entry(event.name)
+            elif event.wd in self._by_watch:
+                if event.mask & flags.IGNORED:               # the folder is gone
+                    self._forget(self._by_watch[event.wd])
+                else:
+                    names.add(self._by_watch[event.wd])
+        for name in names:
+            place = self._places.get(name)
+            if place is not None:
+                place.service.look()
+                self._check(name)
+
+    def _look(self) -> None:
+        for name in sorted(os.listdir(self.runtime_dir)):
+            self._entry(name)
+
+    def _entry(self, name: str) -> None:
+        """A folder is there, or is gone."""
+        path = os.path.join(self.runtime_dir, name)
+        if name in self._places or name.startswith("."):
+            return
+        try:
+            found = os.stat(path, follow_symlinks=False)
+            if not stat.S_ISDIR(found.st_mode) or found.st_mode & stat.S_IWOTH or os.geteuid() not in (0, found.st_uid):
+                return
+            assert self._inotify is not None
+            watch = self._inotify.add_watch(path, WATCH)
+        except OSError:                                      # gone again, or not for us
+            return
+        service = Service(name, self.loop, path, on_gone=lambda: self.loop.call_soon(lambda: self._check(name)))
+        self._places[name] = place = Place(service, watch)
+        self._by_watch[watch] = name
+        service.on_change(lambda kind, key: self._changed(name, kind))
+        service.start()
+        if not service.peers.known():
+            place.lived = bool(service.peers.dead) or time.time() - found.st_mtime > STALE
+        self._check(name)
+
+    def _changed(self, name: str, kind: str) -> None:
+        if kind == "process" and name in self._places and not self._places[name].shown:
+            self.loop.call_soon(lambda: self._check(name))
+
+    def _check(self, name: str) -> None:
+        """Show the service, or take it away, as its processes are."""
+        place = self._places.get(name)
+        if place is None:
+            return
+        service, peers = place.service, place.service.peers.known()
+        if service.processes:
+            self._show(name, place)
+        elif peers:
+            if not place.lived:
+                place.lived = True
+                self.loop.call_later(SILENT, lambda: self._show_silent(name))
+        elif place.lived:
+            self._end(name, place)
+
+    def _show_silent(self, name: str) -> None:
+        place = self._places.get(name)
+        if place is not None and any(peer.connected for peer in place.service.peers.known()):
+            self._show(name, place)
+
+    def _show(self, name: str, place: Place) -> None:
+        if not place.shown:
+            place.shown = place.lived = True
+            self.services[name] = place.service
+            for callback in self._added:
+                callback(place.service)
+
+    def _end(self, name: str, place: Place) -> None:
+        """The last process is gone: the folder too, unless it is kept. Who comes later makes it anew."""
+        place.service.close()
+        place.service.remove()
+        self._forget(name)
+        self._entry(name)                                    # it is kept, or somebody has just come
+
+    def _forget(self, name: str) -> None:
+        place = self._places.pop(name, None)
+        if place is None:
+            return
+        self._by_watch.pop(place.watch, None)
+        try:
+            if self._inotify is not None:
+                self._inotify.rm_watch(place.watch)
+        except OSError:
+            pass
+        place.service.close()
+        if place.shown:
+            del self.services[name]
+            for callback in self._removed:
+                callback(place.service)

@@ -1,14 +1,33 @@
 """One service: its journal, the coordinator, the mirror and the connections, and the operations of the tree."""
-from typing import Callable, Dict, List, Optional
+import errno
+import os
+import time
+from typing import Any, Callable, Dict, List, Optional
 
 from attrs import define, field
 
+from klpfs.service import record as records
+from klpfs.service import source
+from klpfs.service.asking import Asking
+from klpfs.service.coordinator import Coordinator
+from klpfs.service.journal import Journal
+from klpfs.service.logmerge import LogMerge
 from klpfs.service.loop import Loop
-from klpfs.service.view import (Answer, Caller, LogRecord, LogView, ModuleView, ObjectView, ParamView, PatchView,
-                                ProcessView)
+from klpfs.service.mirror import Mirror
+from klpfs.service.peers import Peer, Peers
+from klpfs.service.view import (Answer, BlockerView, Caller, LogRecord, LogView, ModuleView, ObjectView, ParamView,
+                                PatchView, ProcessView)
 
-__all__ = ["Answer", "Caller", "LogRecord", "LogView", "ModuleView", "ObjectView", "ParamView", "PatchView",
+__all__ = ["Answer", "BlockerView", "Caller", "LogRecord", "LogView", "ModuleView", "ObjectView", "ParamView", "PatchView",
            "ProcessView", "Service"]
+
+KEEP = "keep"              # a file in the folder: the journal outlives the service
+USER_WARNING = 12          # facility user, as printk's default for what /dev/kmsg is given
+
+
+def clock_us() -> int:
+    """CLOCK_MONOTONIC in microseconds, the clock of all agents."""
+    return time.monotonic_ns() // 1000
 
 
 @define(eq=False)
@@ -22,47 +41,302 @@ class Service:
 
     name: str
     loop: Loop
-    folder: str = ""
-    patches: Dict[str, PatchView] = field(factory=dict)
-    modules: Dict[str, ModuleView] = field(factory=dict)
-    processes: Dict[int, ProcessView] = field(factory=dict)
-    log: LogView = field(factory=LogView)
-    ftrace_enabled: bool = True
+    folder: str
+    on_gone: Optional[Callable[[], None]] = None       # called when a process has gone
+    log: LogView = field(init=False, factory=LogView)
+    journal: Journal = field(init=False)
+    peers: Peers = field(init=False)
+    coordinator: Coordinator = field(init=False)
+    mirror: Mirror = field(init=False)
+    _merge: LogMerge = field(init=False)
+    _asking: Asking = field(init=False)
     _listeners: List[Callable[[str, object], None]] = field(init=False, factory=list)
+    _soon: bool = field(init=False, default=False)
+    _closed: bool = field(init=False, default=False)
+    _ftrace: Optional[bool] = field(init=False, default=None)    # what was last written
+
+    def __attrs_post_init__(self) -> None:
+        self._merge = LogMerge(self.log, clock_us)
+        self.log.on_added = lambda: self.changed("log", None)
+        self.mirror = Mirror(self.changed, self._merge)
+        self.journal = Journal(self.folder)
+        self.peers = Peers(self.folder, self.loop, self._received, self._left, self._dropped, self.poke, self.say)
+        self.coordinator = Coordinator(self.journal, self.peers, self.loop, self.say, self._on_record)
+        self._asking = Asking(self.loop, self.peers)
+
+    # -- what the tree shows
+
+    @property
+    def patches(self) -> Dict[str, PatchView]:
+        return self.mirror.patches
+
+    @property
+    def modules(self) -> Dict[str, ModuleView]:
+        return self.mirror.modules
+
+    @property
+    def processes(self) -> Dict[int, ProcessView]:
+        return self.mirror.processes
+
+    @property
+    def ftrace_enabled(self) -> bool:
+        return self.mirror.ftrace_enabled
 
     def on_change(self, callback: Callable[[str, object], None]) -> None:
         """Call `callback(kind, key)` after any change."""
         self._listeners.append(callback)
 
+    def changed(self, kind: str, key: object) -> None:
+        """Tell those who want to know."""
+        for callback in self._listeners:
+            callback(kind, key)
+
+    def say(self, text: str, priority: int = 6) -> None:
+        """A line of the service's own in its log."""
+        self._merge.say(text, priority)
+
+    # -- what happens
+
+    def start(self) -> None:
+        """Look at the folder for the first time."""
+        self.coordinator.step()
+        self.peers.list()
+        self.poke()
+
+    def look(self) -> None:
+        """Something has happened in the folder: sockets came or went, or the journal is another."""
+        self.peers.list()
+        self.poke()
+
+    def poke(self) -> None:
+        """Let the coordinator look, once all that has arrived in this round was taken in."""
+        if not self._soon and not self._closed:
+            self._soon = True
+            self.loop.call_soon(self._step)
+
+    def _step(self) -> None:
+        self._soon = False
+        if not self._closed:
+            self.coordinator.step()
+
+    def close(self) -> None:
+        """Let go of all; the processes run on."""
+        self._closed = True
+        self.coordinator.close()
+        self._asking.close()
+        self.peers.close()
+        self.journal.close()
+
+    def remove(self) -> bool:
+        """All processes are gone: remove the folder, unless the journal is to be kept. True: it is removed. After close()."""
+        try:
+            if os.path.exists(os.path.join(self.folder, KEEP)) or not self.journal.try_lock():
+                return False
+            try:
+                return self.journal.remove(self.peers.dead)
+            finally:
+                self.journal.unlock()
+        except OSError:
+            return False
+
+    def _on_record(self, record: Dict[str, Any]) -> None:
+        self._merge.take_record(record)
+        self.mirror.take_record(record)
+
+    def _received(self, peer: Peer, kind: str, message: Dict[str, Any]) -> None:
+        if kind == "event":
+            first = peer.state is None
+            self.mirror.take_event(peer, message)
+            if first and (self._ftrace is False or self._ftrace is None and not self.ftrace_enabled) and message.get("ftrace"):
+                self._asking.ask(peer, {"t": "ftrace", "value": 0}, lambda found: None)
+            self._asking.heard(peer, message)
+        elif kind == "report":
+            self.mirror.take_report(peer)
+        elif kind == "hello":
+            if message["keep"]:
+                self._keep()
+            self.mirror.take_process(peer.pid, message)
+        elif kind == "want":
+            peer.send({"t": "content", "sha256": message["sha256"], "data": self.journal.get(message["sha256"]) or b""})
+        elif kind in ("answer", "done"):
+            self._asking.answered(peer, message)
+
+    def _keep(self) -> None:
+        try:
+            os.close(os.open(os.path.join(self.folder, KEEP), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+        except OSError as error:
+            self.say(f"klpfs: the journal can't be kept: {error.strerror}", 3)
+
+    def _dropped(self, peer: Peer) -> None:
+        self._asking.lost(peer)
+
+    def _left(self, peer: Peer) -> None:
+        self._asking.lost(peer)
+        self.mirror.left(peer)
+        if self.on_gone is not None:
+            self.on_gone()
+
+    # -- operations
+
     def insmod(self, text: bytes, caller: Caller) -> Answer:
-        """Load what `text` says: PATH [param=value ...]. Answered when every process has it loaded and started."""
-        raise NotImplementedError
+        """Load what `text` says: PATH [param=value ...]. Answered when every process has it loaded and started.
+
+        Errors: open(2)'s and source.read's; EEXIST loaded; EBUSY a transition is pending (livepatches), or the lock is held;
+        what a process says that refuses it; ETIMEDOUT, ESRCH, EINTR; ENOSPC, EIO: the journal."""
+        what, answer = "insmod", Answer()
+        try:
+            path, params = source.insmod_text(text)
+            what = f"insmod {path}"
+            name = source.module_name(path)
+            data = source.read(path, caller, os.stat(self.folder).st_uid)
+        except OSError as error:
+            return self._failed(what, answer, error)
+
+        def decide(record: Dict[str, Any]) -> Dict[str, Any]:
+            records.insmod(record, name, "", params, 0, "")      # before anything is stored
+            return records.insmod(record, name, self.journal.put(data), params, os.getpid(), path)
+        self.coordinator.submit(what, decide, answer)
+        return answer
 
     def rmmod(self, text: bytes, caller: Caller) -> Answer:
         """Unload the module named by `text`: ENOENT not loaded, EBUSY in use."""
-        raise NotImplementedError
+        answer = Answer()
+        try:
+            name = source.rmmod_text(text)
+        except OSError as error:
+            return self._failed("rmmod", answer, error)
+
+        def decide(record: Dict[str, Any]) -> Dict[str, Any]:
+            view = self.modules.get(name)
+            if view is not None and not view.livepatch and view.refcnt:
+                raise OSError(errno.EBUSY, f"module {name} is in use")
+            return records.rmmod(record, name)
+        self.coordinator.submit(f"rmmod {name}", decide, answer)
+        return answer
 
     def set_enabled(self, patch: str, value: bool, caller: Caller) -> Answer:
         """EINVAL: the present value. EBUSY: another patch's transition, or this one is finishing. ENODEV: gone."""
-        raise NotImplementedError
+        answer = Answer()
+        self.coordinator.submit(f"{patch}/enabled = {int(value)}", lambda record: records.set_enabled(record, patch, value), answer)
+        return answer
 
     def force(self, patch: str) -> Answer:
         """End this patch's transition without looking. EINVAL: it is not in transition; EBUSY: it is finishing."""
-        raise NotImplementedError
+        answer = Answer()
+        self.coordinator.submit(f"{patch}/force = 1", lambda record: records.force(record, patch), answer)
+        return answer
 
     def set_param(self, module: str, param: str, text: bytes) -> Answer:
-        """Write a parameter in all processes. The module's errno when one refuses; ENODEV: gone."""
-        raise NotImplementedError
+        """Write a parameter in all processes, and for those that join later. ENODEV: gone; else what a process says that
+        refuses it; ETIMEDOUT: none has answered within 2 s."""
+        answer, what = Answer(), f"{module}/parameters/{param}"
+        if module not in self.modules or param not in self.modules[module].params:
+            return self._failed(what, answer, OSError(errno.ENODEV, "no such parameter"))
+        value = os.fsdecode(text[:-1] if text.endswith(b"\n") else text)
+
+        def done(found: List[Any]) -> None:
+            codes = [code for code in found if code is not None]
+            bad = [code for code in codes if code] or ([] if codes else [errno.ETIMEDOUT])
+            if bad:
+                self._failed(what, answer, OSError(bad[0], os.strerror(bad[0])))
+            else:
+                self.coordinator.submit(what, lambda record: records.set_param(record, module, param, value), stored)
+
+        stored = Answer()
+        stored.add_done_callback(lambda _: answer.succeed())     # it is set; a failure to note it down has been logged
+        self._asking.ask_all({"t": "set", "module": module, "param": param, "text": value}, done)
+        return answer
 
     def kmsg(self, text: bytes) -> Answer:
-        """Add a line to the log; '<N>' at its start is its priority (default 12, user.warning: shown as 4)."""
-        raise NotImplementedError
+        """Add a line to the log; '<N>' at its start is its priority (default: warning). It is kept by a process of the
+        service, so that it outlives this daemon and other mounts show it too."""
+        answer, priority = Answer(), USER_WARNING & 7
+        if text.startswith(b"<"):
+            number, end, rest = text[1:].partition(b">")
+            if end and number.isdigit() and len(number) < 6:
+                priority, text = int(number) & 7, rest
+        line = os.fsdecode(text[:-1] if text.endswith(b"\n") else text)
+
+        def here() -> None:
+            self._merge.say(line, priority)
+            answer.succeed()
+        self._asking.write_kmsg(line, priority, answer.succeed, here)
+        return answer
 
     def set_ftrace(self, value: bool) -> Answer:
         """False: the service takes no patches. EBUSY while one is enabled."""
-        raise NotImplementedError
+        answer, what = Answer(), "kernel.ftrace_enabled"
+        record = self.coordinator.record
+        if not value and (record["patches"] or record["change"]):
+            return self._failed(what, answer, OSError(errno.EBUSY, "a patch is enabled"))
+        self._ftrace = value
+
+        def done(found: List[Any]) -> None:
+            bad = [code for code in found if code]
+            if bad:
+                self._ftrace = None
+                self._failed(what, answer, OSError(bad[0], os.strerror(bad[0])))
+            else:
+                answer.succeed()
+        self._asking.ask_all({"t": "ftrace", "value": int(value)}, done)
+        return answer
+
+    def _failed(self, what: str, answer: Answer, error: OSError) -> Answer:
+        code = error.errno or errno.EIO
+        text = error.strerror or os.strerror(code)
+        self.say(f"klpfs: {what}: {text}", 3)
+        answer.fail(code, text)
+        return answer
+
+    # -- questions
 
     def ask(self, what: str, pid: Optional[int] = None, tid: Optional[int] = None) -> Answer:
         """'tasks' (list of (tid, comm)), 'patch_state' (int), 'stack' (list of text), of a process; 'blockers' (list
-        of Blocked) of all. Answered within 100 ms; ESRCH: no such process; ETIMEDOUT: it does not answer."""
-        raise NotImplementedError
+        of BlockerView) of all. Answered within 100 ms; ESRCH: no such process or task; ETIMEDOUT: it does not answer."""
+        if what == "blockers" and pid is None:
+            return self._blockers()
+        answer = Answer()
+        peer = next((p for p in self.peers.known() if p.pid == pid and pid), None)
+        if peer is None:
+            answer.fail(errno.ESRCH, "no such process")
+            return answer
+        if what == "patch_state" and not self.coordinator.record["transition"]:
+            answer.succeed(-1)
+            return answer
+
+        def done(found: Any) -> None:
+            if found is None:
+                answer.fail(errno.ETIMEDOUT, "the process does not answer")
+            elif found["data"] is None:
+                answer.fail(errno.ESRCH, "no such task")
+            else:
+                answer.succeed(found["data"])
+        self._asking.ask(peer, {"t": "ask", "what": what, "tid": tid}, done)
+        return answer
+
+    def _blockers(self) -> Answer:
+        answer = Answer()
+        peers = [p for p in self.peers.known() if p.pid]
+
+        def done(found: List[Any]) -> None:
+            answer.succeed(self._blocker_views(peers, found))
+        self._asking.ask_each(peers, {"t": "ask", "what": "blockers", "tid": None}, done)
+        return answer
+
+    def _blocker_views(self, peers: List[Peer], found: List[Any]) -> List[BlockerView]:
+        record, views = self.coordinator.record, []
+        patch = record["transition"]["patch"] if record["transition"] else ""
+        told = {peer.key: data for peer, data in zip(peers, found)}
+        waiting = dict((peer.key, (peer, why)) for peer, why in self.coordinator.waiting_for())
+        if self.coordinator.trouble:
+            views.append(BlockerView(0, "journal", None, self.coordinator.trouble, patch=patch))
+        for peer in peers + [p for p, _ in waiting.values() if p not in peers]:
+            data = told.get(peer.key)
+            rows = data["data"] if data is not None else (peer.report or {}).get("blockers", [])
+            for row in rows if type(rows) in (list, tuple) else ():
+                views.append(BlockerView(peer.pid, row["kind"], row["task"], row["name"] or "", tuple(row["frames"]),
+                                         row["since"] or 0, patch))
+            if data is None and (peer.key in waiting or self.coordinator.load is not None):
+                views.append(BlockerView(peer.pid, "process", None, "does not answer", (),
+                                         self.coordinator.told_us(peer), patch))
+        return views

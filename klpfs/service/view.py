@@ -71,6 +71,21 @@ class ProcessView:
 
 
 @frozen
+class BlockerView:
+    """Who keeps something pending. kind: 'thread' 'task' 'greenlet' 'generator' 'collection' 'frozen heap' 'working', of
+    process `pid`; 'process': it does not answer; 'journal' (pid 0): it can't be written. task: thread or other id, or None;
+    frames: 'file:line function', innermost first; since: CLOCK_MONOTONIC microseconds; patch: the one in transition."""
+
+    pid: int
+    kind: str
+    task: Optional[int]
+    name: str
+    frames: Tuple[str, ...] = ()
+    since: int = 0
+    patch: str = ""
+
+
+@frozen
 class LogRecord:
     """A line of the service's log: own number, CLOCK_MONOTONIC microseconds, kernel priority 0..7, text."""
 

@@ -1,0 +1,206 @@
+"""The journal on disk: read, written by replacement under a lock, and the contents that lie beside it.
+
+The text is klpfs.agent.journal's, the fields are those of PROTOCOL.md section 2. Nothing here decides anything.
+"""
+import errno
+import fcntl
+import hashlib
+import os
+import re
+from typing import Any, Dict, Iterable, Optional, Tuple
+
+from attrs import define, field
+
+from klpfs.agent import journal as text
+from klpfs.agent.places import JOURNAL, LOCK
+
+Record = Dict[str, Any]
+_HASH = re.compile("[0-9a-f]{64}")
+
+
+def _read(fd: int) -> bytes:
+    parts, size = [], 0
+    while True:
+        part = os.read(fd, 1 << 20)
+        if not part:
+            return b"".join(parts)
+        parts.append(part)
+        size += len(part)
+        if size > text.LARGEST:
+            raise OSError(errno.EIO, "the journal is damaged: too large")
+
+
+@define(eq=False)
+class Journal:
+    """The journal of the service whose folder is `folder`."""
+
+    folder: str
+    _lock: int = field(init=False, default=-1)
+    _held: int = field(init=False, default=-1)
+    _inode: Optional[Tuple[int, int]] = field(init=False, default=None)
+    _record: Record = field(init=False, factory=text.idle)
+
+    @property
+    def path(self) -> str:
+        return os.path.join(self.folder, JOURNAL)
+
+    def read(self) -> Record:
+        """The present record; idle when there is no journal. It must not be altered: the same object comes again while
+        the file is the same. OSError(EIO): damaged."""
+        try:
+            found = os.stat(self.path)
+        except FileNotFoundError:
+            self._forget()
+            if self._record["seq"]:
+                self._record = text.idle()
+            return self._record
+        if (found.st_dev, found.st_ino) != self._inode:
+            self._forget()
+            fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            try:
+                self._record = text.parse(_read(fd))
+                opened = os.fstat(fd)
+            except BaseException:
+                os.close(fd)
+                raise
+            # held open, so that no later journal can have the same inode: files are only replaced, never altered
+            self._held, self._inode = fd, (opened.st_dev, opened.st_ino)
+        return self._record
+
+    def close(self) -> None:
+        """Let go of everything; read() and try_lock() may be used again."""
+        self.unlock()
+        self._forget()
+
+    def _forget(self) -> None:
+        fd, self._held, self._inode = self._held, -1, None
+        if fd >= 0:
+            os.close(fd)
+
+    # -- the lock
+
+    @property
+    def locked(self) -> bool:
+        """True while this object holds the lock."""
+        return self._lock >= 0
+
+    def try_lock(self) -> bool:
+        """Take the lock if it is free; False when somebody else has it. OSError: the folder is gone, or no descriptors."""
+        if self._lock >= 0:
+            raise RuntimeError("the journal's lock is held already")
+        path = os.path.join(self.folder, LOCK)
+        while True:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                here = os.fstat(fd)
+                there = os.stat(path, follow_symlinks=False)
+            except BlockingIOError:
+                os.close(fd)
+                return False
+            except FileNotFoundError:                    # unlinked by who removed the folder: a new one
+                os.close(fd)
+                continue
+            except BaseException:
+                os.close(fd)
+                raise
+            if (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino):
+                self._lock = fd
+                return True
+            os.close(fd)
+
+    def unlock(self) -> None:
+        """Let go of the lock, if it is held."""
+        fd, self._lock = self._lock, -1
+        if fd >= 0:
+            os.close(fd)
+
+    # -- writing, with the lock
+
+    def write(self, record: Record) -> None:
+        """Replace the journal. OSError: the old one stands (ENOSPC, EDQUOT, EIO ...). ValueError: seq did not go up."""
+        if self._lock < 0:
+            raise RuntimeError("the journal is written without its lock")
+        if record["seq"] <= self.read()["seq"]:
+            raise ValueError(f"seq {record['seq']} after {self.read()['seq']}")
+        self._replace(self.path, text.dump(record))
+
+    def put(self, data: bytes) -> str:
+        """Store a content; returns its sha256. OSError: nothing is stored."""
+        name = hashlib.sha256(data).hexdigest()
+        path = os.path.join(self.folder, name)
+        if self.get(name) is None:
+            self._replace(path, data)
+        return name
+
+    def get(self, sha256: str) -> Optional[bytes]:
+        """The content of this hash; None when it is not there, or is not what its name says."""
+        if not _HASH.fullmatch(sha256):
+            return None
+        try:
+            with open(os.path.join(self.folder, sha256), "rb") as file:
+                data = file.read()
+        except OSError:
+            return None
+        return data if hashlib.sha256(data).hexdigest() == sha256 else None
+
+    def prune(self, record: Record) -> None:
+        """Remove the contents that no module of `record` has, and what writers that died left behind."""
+        wanted = {each["sha256"] for each in record["modules"] + record["patches"]}
+        if record["change"]:
+            wanted.add(record["change"]["sha256"])
+        for name in os.listdir(self.folder):
+            if name.endswith(".tmp") or (_HASH.fullmatch(name) and name not in wanted):
+                self._unlink(name)
+
+    def remove(self, sockets: Iterable[str]) -> bool:
+        """The service is dead: remove its folder. `sockets`: names of its dead agents' sockets. False when somebody is
+        about to live in it: then all is as before. With the lock."""
+        if self._lock < 0:
+            raise RuntimeError("the journal is removed without its lock")
+        for name in sockets:
+            self._unlink(name)
+        if any(name.endswith(".sock") for name in os.listdir(self.folder)):
+            return False
+        try:
+            with open(self.path, "rb") as file:
+                data: Optional[bytes] = file.read()
+        except FileNotFoundError:
+            data = None
+        self._unlink(JOURNAL)
+        if any(name.endswith(".sock") for name in os.listdir(self.folder)):
+            if data is not None:                         # it has bound its socket, and may have read the journal
+                self._replace(self.path, data)
+            return False
+        for name in os.listdir(self.folder):
+            if not name.endswith(".sock"):
+                self._unlink(name)
+        try:
+            os.rmdir(self.folder)
+        except OSError:
+            return False
+        return True
+
+    def _replace(self, path: str, data: bytes) -> None:
+        temporary = f"{path}.{os.getpid()}.tmp"
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            try:
+                left = memoryview(data)
+                while left:
+                    count = os.write(fd, left)
+                    if not count:
+                        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                    left = left[count:]
+            finally:
+                os.close(fd)
+            os.rename(temporary, path)
+        except BaseException:
+            self._unlink(os.path.basename(temporary))
+            raise
+
+    def _unlink(self, name: str) -> None:
+        try:
+            os.unlink(os.path.join(self.folder, name))
+        except OSError:                                  # gone already, or left for the next who tries
+            pass

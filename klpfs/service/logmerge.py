@@ -1,0 +1,96 @@
+"""The service's log out of its agents' rings: engine lines once a service, the others once a process, by time.
+
+An engine line stands for the service: the first process that says it is shown, and the same line of each other process of
+the same operation is the same event. 'patching complete' is what the service says itself, once, with the journal's write
+that ends the transition (PROTOCOL.md section 7): an agent's own line means its process only.
+"""
+import re
+from typing import Any, Callable, Dict, Iterable, List, Optional, Set, Tuple
+
+from attrs import define, field
+
+from klpfs.service.view import LogView
+
+TOGETHER = 2_000_000       # usec: lines of earlier operations are one event when no further apart (a daemon started again)
+REMEMBERED = 64            # occurrences of one text; a process that says a line again later makes a new one
+_COMPLETE = re.compile(r"livepatch: '(.*)': (patching|unpatching) complete", re.S)
+
+Row = Tuple[int, int, int, str, str]
+
+
+@define(eq=False)
+class Shown:
+    """An engine line that is in the log, and who has said it."""
+
+    usec: int
+    epoch: int
+    agents: Set[str]
+
+
+@define(eq=False)
+class LogMerge:
+    """Feeds `view`. clock(): CLOCK_MONOTONIC microseconds."""
+
+    view: LogView
+    clock: Callable[[], int]
+    _next: Dict[str, int] = field(init=False, factory=dict)      # by agent: the number that its next record has
+    _shown: Dict[str, List[Shown]] = field(init=False, factory=dict)
+    _epoch: int = field(init=False, default=0)
+    _transition: Optional[Dict[str, Any]] = field(init=False, default=None)
+    _started: int = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._started = self.clock()
+
+    def say(self, text: str, priority: int = 6) -> None:
+        """A line of the service's own."""
+        for line in text.split("\n"):
+            self.view.add(self.clock(), priority, line)
+
+    def take(self, agent: str, rows: Iterable[Row], record: Dict[str, Any]) -> None:
+        """New records of an agent: (its own number, usec, priority, kind, text). Those that came before are skipped."""
+        for seq, usec, priority, kind, text in rows:
+            if seq < self._next.get(agent, 0):
+                continue
+            self._next[agent] = seq + 1
+            priority = priority & 7
+            if kind != "engine":
+                self.view.add(usec, priority, text)
+            elif not self._ends(text, record) and self._is_new(agent, usec, text):
+                self.view.add(usec, priority, text)
+
+    def take_record(self, record: Dict[str, Any]) -> None:
+        """The journal's new record: an operation begins or ends. With its end: complete."""
+        before, now = self._transition, record["transition"]
+        change = record["change"]
+        self._transition = dict(now) if now else None
+        if before and not (now and now["n"] == before["n"]):
+            there = any(p["name"] == before["patch"] for p in record["patches"])
+            text = f"livepatch: '{before['patch']}': {'patching' if there else 'unpatching'} complete"
+            self.view.add(self.clock(), 5, text)
+            self._shown.setdefault(text, []).append(Shown(self.clock(), self._epoch, set()))
+        begins = change["n"] if change else now["n"] if now else 0
+        if begins > self._epoch:
+            self._epoch = begins
+            self._shown.clear()
+
+    def forget(self, agent: str) -> None:
+        """An agent is gone; its key doesn't come again."""
+        self._next.pop(agent, None)
+
+    def _ends(self, text: str, record: Dict[str, Any]) -> bool:
+        """It is the end of the service's transition, in one process."""
+        found = _COMPLETE.fullmatch(text)
+        transition = record["transition"]
+        return bool(found and transition and transition["patch"] == found[1])
+
+    def _is_new(self, agent: str, usec: int, text: str) -> bool:
+        shown = self._shown.setdefault(text, [])
+        old = usec < self._started             # of a ring, from before this daemon
+        for each in shown:
+            if agent not in each.agents and (abs(usec - each.usec) < TOGETHER if old else each.epoch == self._epoch):
+                each.agents.add(agent)
+                return False
+        shown.append(Shown(usec, self._epoch, {agent}))
+        del shown[:-REMEMBERED]
+        return True

@@ -1,0 +1,355 @@
+"""The agents of a service: their sockets in its folder, the connections to them, and what they said.
+
+A peer is gone when its process is dead (pidfd, taken when it says who it is), when its socket refuses and nobody ever
+answered on it, when the process has become another program (exec), or has bound a new socket. A closed connection alone is
+no death: connect again. All that an agent says is checked here for its shape, before anybody looks at it.
+"""
+import os
+import socket
+import struct
+from typing import Any, Callable, Dict, List, Optional, Tuple
+
+from attrs import define, field
+
+from klpfs.agent.places import SUFFIX, address
+from klpfs.agent.wire import MESSAGE_SECONDS, Reader, WireError, encode
+from klpfs.service.loop import AGENTS, IN, OUT
+
+RETRY = 0.2                # seconds until a peer that closed its connection is connected to again
+MAX_QUEUED = 64 << 20      # bytes that wait for a peer that doesn't read
+
+Message = Dict[str, Any]
+
+
+def is_(*kinds: type) -> Callable[[Any], bool]:
+    return lambda value: type(value) in kinds
+
+
+def each(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: type(value) in (list, tuple) and all(map(check, value))
+
+
+def maybe(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: value is None or check(value)
+
+
+def row(*checks: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: type(value) in (list, tuple) and len(value) == len(checks) and all(c(v) for c, v in zip(checks, value))
+
+
+def has(**checks: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: type(value) is dict and all(key in value and check(value[key]) for key, check in checks.items())
+
+
+number, string, flag = is_(int), is_(str), is_(bool, int)
+func = row(string, number)
+BLOCKER = has(kind=string, task=maybe(number), name=maybe(string), frames=each(string), since=maybe(number))
+PATCH = has(name=string, replace=flag, objects=each(has(name=maybe(string), patched=flag, loaded=flag, funcs=each(func))))
+MODULE = has(name=string, size=number, refcnt=number, params=each(row(string, string, string, number)))
+PROCESS = has(pid=number, comm=string, cmdline=each(string))
+SHAPES = {
+    "hello": has(version=number, pid=number, comm=string, cmdline=each(string), keep=flag),
+    "ack": has(seq=number),
+    "report": has(seen=number, n=number, phase=string, dir=number, turn=number, clean=flag, over=number, not_applied=each(number),
+                  refused=maybe(has(n=number, errno=number, text=maybe(string))), blockers=each(BLOCKER),
+                  working=maybe(has(what=string, since=number)),
+                  prepared=maybe(has(n=number, livepatch=flag, replace=flag, uses=each(string),
+                                     fingerprints=each(row(maybe(string), string, number, string))))),
+    "want": has(sha256=string),
+    "answer": has(id=number, data=lambda value: True),
+    "done": has(id=number, errno=number),
+    "event": lambda m: all(key not in m or check(m[key]) for key, check in {
+        "patches": each(PATCH), "modules": each(MODULE), "ftrace": flag, "process": PROCESS,
+        "log": each(row(number, number, number, string, string))}.items()),
+}
+
+
+def address_space(pid: int) -> Tuple[str, ...]:
+    """What tells a process from the program that it becomes by exec: where its code and its stack begin."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return tuple(file.read().rpartition(b")")[2].decode().split()[23:26])
+    except OSError:
+        return ()
+
+
+@define(eq=False)
+class Peer:
+    """One agent. `key`: its socket's name; `pid`: 0 until it has said who it is; `report`: its last one, or None;
+    acked, told: seq of records, -1 none (told: over this connection)."""
+
+    key: str
+    peers: Any
+    since: float                               # when its socket was first seen
+    pid: int = 0
+    comm: str = ""
+    hello: Optional[Message] = None
+    report: Optional[Message] = None
+    acked: int = -1
+    told: int = -1
+    gone: bool = False
+    connected: bool = False                    # a connection is there; perhaps nobody has accepted it
+    state: Any = None                          # the mirror's
+    _sock: Optional[socket.socket] = None
+    _pidfd: int = -1
+    _space: Tuple[str, ...] = ()
+    _reader: Reader = field(factory=Reader)
+    _out: bytearray = field(factory=bytearray)
+    _timer: Any = None
+    _slow: Any = None
+
+    @property
+    def name(self) -> str:
+        return f"process {self.pid} ({self.comm})" if self.pid else f"an unknown process ({self.key})"
+
+    # -- connecting
+
+    def connect(self) -> None:
+        if self.gone or self._sock is not None:
+            return
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        fd = -1
+        try:
+            path, fd = address(self.peers.folder, self.key)
+            sock.connect(path)
+        except BlockingIOError:                # its queue of connections is full
+            sock.close()
+            return self._again()
+        except OSError:                        # refused, or unlinked
+            sock.close()
+            if self._ended():
+                return self._leave()
+            return self._again()
+        finally:
+            if fd >= 0:
+                os.close(fd)
+        self._sock, self.connected = sock, True
+        self._reader, self.told = Reader(), -1
+        self._out.clear()
+        self.peers.loop.add(sock.fileno(), self._ready, AGENTS)
+
+    def _again(self) -> None:
+        if self._timer is None and not self.gone:
+            self._timer = self.peers.loop.call_later(RETRY, self._retry)
+
+    def _retry(self) -> None:
+        self._timer = None
+        self.connect()
+        self.peers.changed()
+
+    def _ended(self) -> bool:
+        """Nobody will answer on this socket: nobody ever did, or the process is another program now, or is dead."""
+        return not self.pid or address_space(self.pid) != self._space
+
+    def _leave(self) -> None:
+        """It is gone."""
+        if self.gone:
+            return
+        self.gone = True
+        self.cut()
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._pidfd >= 0:
+            self.peers.loop.remove(self._pidfd)
+            os.close(self._pidfd)
+            self._pidfd = -1
+        self.peers.left(self)
+
+    def cut(self) -> None:
+        """Close the connection."""
+        sock, self._sock, self.connected = self._sock, None, False
+        if sock is not None:
+            self.peers.loop.remove(sock.fileno())
+            sock.close()
+        if self._slow is not None:
+            self._slow.cancel()
+            self._slow = None
+
+    def drop(self, why: str = "") -> None:
+        """The connection is of no more use; connect again, later."""
+        if self._sock is None:
+            return
+        if why:
+            self.peers.log(f"klpfs: {self.name}: {why}", 4)
+        self.cut()
+        self.peers.dropped(self)
+        self._again()
+
+    # -- sending
+
+    def send(self, message: Message) -> bool:
+        """Send, or queue. False: there is no connection."""
+        if self._sock is None:
+            return False
+        self._out += encode(message)
+        if len(self._out) > MAX_QUEUED:
+            self.drop("does not read what it is sent")
+            return False
+        self._flush()
+        return True
+
+    def tell(self, record: Message) -> None:
+        """Send the journal's record; when there is no connection, it is told again once there is."""
+        if self.hello is not None and self.send({"t": "record", "r": record}):
+            self.told = record["seq"]
+
+    def _flush(self) -> None:
+        sock = self._sock
+        if sock is None:
+            return
+        try:
+            while self._out:
+                del self._out[:sock.send(self._out)]
+        except BlockingIOError:
+            self.peers.loop.modify(sock.fileno(), IN | OUT)
+            return
+        except OSError:                        # the read that follows tells
+            return
+        self.peers.loop.modify(sock.fileno(), IN)
+
+    # -- receiving
+
+    def _ready(self, events: int) -> None:
+        if events & OUT:
+            self._flush()
+        sock = self._sock
+        while sock is not None and sock is self._sock:
+            try:
+                data = sock.recv(1 << 18)
+            except BlockingIOError:
+                break
+            except OSError:
+                data = b""
+            if not data:
+                self.cut()
+                self.peers.dropped(self)
+                self.connect()                 # at once: a refusal tells whether it is gone
+                break
+            try:
+                for message in self._reader.feed(data):
+                    self._received(message)
+                    if self._sock is not sock:
+                        break
+            except WireError as error:
+                self.drop(str(error.strerror))
+                break
+            if len(data) < 1 << 18:
+                break
+        if self._reader.pending and self._sock is not None:
+            if self._slow is None:
+                self._slow = self.peers.loop.call_later(MESSAGE_SECONDS, lambda: self.drop("does not end its message"))
+        elif self._slow is not None:
+            self._slow.cancel()
+            self._slow = None
+        self.peers.changed()
+
+    def _received(self, message: Message) -> None:
+        kind = message["t"]
+        check = SHAPES.get(kind)
+        if check is None or not check(message) or (self.hello is None) != (kind == "hello") and kind != "hello":
+            return self.drop(f"bad message {kind[:20]!r}")
+        if kind == "hello":
+            self._who(message)
+        elif kind == "ack":
+            self.acked = max(self.acked, message["seq"])
+        elif kind == "report":
+            self.report = message
+        if not self.gone:
+            self.peers.received(self, kind, message)
+
+    def _who(self, message: Message) -> None:
+        pid = message["pid"]
+        if pid <= 0 or self.pid not in (0, pid):
+            return self.drop(f"says that it is process {pid}")
+        if not self.pid:
+            uid = struct.unpack("3i", self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[1]  # type: ignore
+            try:
+                if os.stat(f"/proc/{pid}").st_uid not in (uid, 0):
+                    return self.drop(f"says that it is process {pid}, of another user")
+                self._pidfd = os.pidfd_open(pid)
+            except OSError:
+                return self._leave()
+            self.pid, self._space = pid, address_space(pid)
+            self.peers.loop.add(self._pidfd, lambda events: self._died(), AGENTS)
+        self.hello, self.comm = message, message["comm"]
+        self.report = None
+        self.acked = -1
+
+    def _died(self) -> None:
+        self._leave()
+        self.peers.changed()
+
+
+@define(eq=False)
+class Peers:
+    """The agents whose sockets are in `folder`. received(peer, kind, message), left(peer), dropped(peer) (its connection
+    closed), changed() (after any of these: the coordinator's step), log(text, priority)."""
+
+    folder: str
+    loop: Any
+    received: Callable[[Peer, str, Message], None]
+    on_left: Callable[[Peer], None]
+    dropped: Callable[[Peer], None]
+    changed: Callable[[], None]
+    log: Callable[[str, int], None]
+    _peers: Dict[str, Peer] = field(init=False, factory=dict)
+    _dead: List[str] = field(init=False, factory=list)
+
+    def known(self) -> List[Peer]:
+        """Those that are not gone, as far as is known."""
+        return list(self._peers.values())
+
+    def list(self) -> "List[Peer]":
+        """Look in the folder anew: connects to who is new."""
+        try:
+            names = os.listdir(self.folder)
+        except FileNotFoundError:
+            names = []
+        there = {name for name in names if name.endswith(SUFFIX) and not name.startswith(".")}
+        self._dead = [name for name in self._dead if name in there]
+        for name in sorted(there):
+            if name not in self._peers and name not in self._dead:
+                peer = self._peers[name] = Peer(name, self, self.loop.now())
+                peer.connect()
+        for peer in self.known():              # unlinked: it ended well, or bound a new socket
+            if peer.key not in there and not peer.connected:
+                peer._leave()
+        return self.known()
+
+    def left(self, peer: Peer) -> None:
+        """A peer is gone: its socket is of no use to anybody."""
+        self._peers.pop(peer.key, None)
+        self._dead.append(peer.key)
+        self.on_left(peer)
+
+    @property
+    def dead(self) -> "List[str]":
+        """Names of sockets of the dead, that are perhaps still there."""
+        return list(self._dead)
+
+    def unlink_gone(self) -> None:
+        """With the journal's lock: remove the sockets of the dead."""
+        for name in self._dead:
+            try:
+                os.unlink(os.path.join(self.folder, name))
+            except OSError:
+                pass
+
+    def cut(self, n: int) -> None:
+        """The journal can't be written: close the connections, so that who has prepared n reads it."""
+        for peer in self.known():
+            report = peer.report
+            if report and (report["n"] == n or report["prepared"] and report["prepared"]["n"] == n):
+                peer.drop()
+
+    def close(self) -> None:
+        """Close all connections; nobody is told anything."""
+        for peer in self.known():
+            peer.gone = True
+            peer.cut()
+            if peer._timer is not None:
+                peer._timer.cancel()
+            if peer._pidfd >= 0:
+                self.loop.remove(peer._pidfd)
+                os.close(peer._pidfd)
+        self._peers.clear()
