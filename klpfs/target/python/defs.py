@@ -285,7 +285,7 @@ def isinstance_of(value, kinds):
 def callable_in_c(value):
     from types import BuiltinFunctionType, GetSetDescriptorType, MethodDescriptorType, WrapperDescriptorType
     kinds = (BuiltinFunctionType, MethodDescriptorType, WrapperDescriptorType, GetSetDescriptorType)
-    return type(value) in kinds or "cyfunction" in type(value).__name__ or "cython" in type(value).__name__
+    return any(type(value) is kind for kind in kinds) or "cyfunction" in type(value).__name__ or "cython" in type(value).__name__
 
 
 def lookup(namespace, name):

@@ -86,9 +86,12 @@ class Images:
         func = state.get(definition)
         return self.code(definition, state), None if func is None or func.version.code is None else func.version
 
-    def older(self, definition, *images):
-        """Code of a definition, of whatever time, other than these Images'."""
-        known = {id(image.code) for image in images}
+    def older(self, definition, before, after):
+        """Code of a definition, of whatever time, that is in force in neither state."""
+        codes = self.code(definition, before), self.code(definition, after)
+        known = {id(code) for code in codes}
+        if None in codes:
+            known.update(definition.originals)
         found = list(definition.originals.values()) + list(definition.made.values())
         return tuple(code for code in found if id(code) not in known)
 
@@ -108,6 +111,10 @@ class Images:
                 found.append((self.empty[definition], definition))
             found += [(fn, definition) for fn in functions]
         return found
+
+    def concerned(self):
+        """Definitions that klpfs has changed, or changes now."""
+        return set(self.state) | set(self.registry.holders.values())
 
     def any_nested(self, state):
         return any(definition.outer is not None for definition in state)
@@ -138,6 +145,12 @@ class Images:
         image = self.image(fn, definition, state)
         put(fn, image, held.now)
         held.now = image
+
+    def put_was(self, fn, image):
+        """A transition has put an image."""
+        held = self._held_of(fn)
+        if held is not None:
+            held.now = image
 
     def put_state(self, definition, func):
         """One definition's function objects to what a Func makes of it, whatever they hold; what is around it too."""

@@ -61,7 +61,7 @@ class LoadedModule:
         return found
 
     def _funcs(self, object):
-        return [func for obj in self.patch.objects if obj.name == object for func in obj.funcs]
+        return [func for obj in self.patch.objects if obj.name == object for func in obj.funcs if not func.nop]
 
 
 def _alone(node):

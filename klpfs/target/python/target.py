@@ -22,17 +22,19 @@ _MODULE_DICT = ModuleType.__dict__["__dict__"].__get__
 
 
 class PythonTarget(seam.Target):
-    """log: engine.log.Log. main: which program is the service's main one: the path of its script, or the name given to
+    """log: engine.log.Log. breathe: called between slices of long work, so that the program gets on; None: never. main: which program is the service's main one: the path of its script, or the name given to
     -m; None: whatever this process runs."""
 
-    __slots__ = ("log", "main", "registry", "images", "links", "ripe", "_index", "_mods")
+    __slots__ = ("log", "main", "breathe", "registry", "images", "links", "ripe", "transition", "_index", "_mods")
 
     def __init__(self, log, main=None):
         self.log, self.main = log, main
+        self.breathe = None
         self.registry = Registry()
         self.images = Images(self.registry)
         self.links = {}   # (id of LoadedModule, object name) -> Link
         self.ripe = {}    # name -> module whose body has just ended, though the import system still holds it
+        self.transition = None  # the PythonTransition that is not over
         self._index = None
         self._mods = {}
 
@@ -41,14 +43,14 @@ class PythonTarget(seam.Target):
     def namespace(self, name):
         """The dict of a loaded module (None: the main program), or None."""
         module = sys.modules.get("__main__" if name is None else name)
-        if module is None or not issubclass(type(module), ModuleType) or _lazy(module):
+        if module is None or not issubclass(type(module), ModuleType):
             return None
         namespace = _MODULE_DICT(module)
         if name is None:
             return namespace if self._is_main(namespace) else None
         spec = namespace.get("__spec__")
-        half = getattr(spec, "_initializing", False) and self.ripe.get(name) is not module
-        return None if half else namespace
+        half = _lazy(module) or getattr(spec, "_initializing", False)
+        return None if half and self.ripe.get(name) is not module else namespace
 
     def _is_main(self, namespace):
         if self.main is None:
@@ -68,6 +70,8 @@ class PythonTarget(seam.Target):
         was = self._mods.get(name)
         if was is None or was[0] is not namespace:
             was = self._mods[name] = namespace, Mod("__main__" if name is None else name, LIVE)
+        if name in self.ripe:
+            self.refresh(name)  # if it was there before: reloaded, or imported anew
         return was[1]
 
     # -- finding and making
@@ -158,28 +162,25 @@ class PythonTarget(seam.Target):
 
     def refresh(self, name):
         """A module was loaded again (reload, or anew after it was taken out of sys.modules): functions that it made join
-        their definitions. Outside a transition; in one, the next look does it. Functions whose code is not what the patch
-        was made for are left alone, one log line each."""
+        their definitions and get what is in force. One whose code is not what the patch was made for is left alone, with
+        a log line."""
+        known = [each for each in self.images.concerned() if each.object == name]
         namespace = self.namespace(name)
-        self._index = None
-        if namespace is None:
+        if not known or namespace is None:
             return
-        index = Index(self.registry, name, namespace)
-        for definition in list(self.images.state):
-            if definition.object != name:
-                continue
-            try:
-                again = index.find(definition.name, 0, _Quiet)
-            except KlpError:
-                again = None
-            if again is None and not any(unit.name == definition.name for unit in index.units.values()):
-                continue
-            if again is not definition:
-                again = next((each for each in index.all(definition.name) if each is definition), None)
-            if again is None:
+        index = self._index = Index(self.registry, name, namespace)
+        for definition in known:
+            there = index.all(definition.name)
+            if there and definition not in there:
                 pr_err(self.log, "function '%s' in object '%s' was loaded again with other code, it stays unpatched"
                        % (definition.name, definition.shown))
-        self.images.settle()
+        for link in self.links.values():
+            if link.name == name and link.namespace is not None:
+                link.view.__dict__ = namespace
+        if self.transition is not None:
+            self.transition.join()
+        else:
+            self.images.settle()
 
     def call(self, callback, obj):
         try:
@@ -194,33 +195,42 @@ class PythonTarget(seam.Target):
 class PythonTransition(seam.TargetTransition):
     """A transition.Transition over function objects, for changes of definitions."""
 
-    __slots__ = ("target", "images", "before", "after", "entries", "core", "over")
+    __slots__ = ("target", "images", "before", "after", "watched", "entries", "core")
 
     def __init__(self, target, changes):
         self.target, self.images = target, target.images
         self.before, self.after = dict(self.images.state), dict(self.images.state)
         self.entries = {}  # id(function) -> Entry
-        self.over = False
+        self.watched = set()  # definitions that the engine named, switched or not
         self._note(changes)
-        self.core = Transition(self._join())
         try:
+            self.core = Transition(self._join(), target.log.clock_us, target.breathe)
             self.core.install()
-        except BaseException:
+        except BaseException as error:
             self._leave(list(self.entries.values()))
+            self.images.become(dict(self.images.state), scan=False)
+            if isinstance(error, KlpError) and error.strerror:
+                pr_err(target.log, error.strerror)
             raise
+        target.transition = self
 
     def _note(self, changes):
         for change in changes:
             self.before[change.definition], self.after[change.definition] = change.before, change.after
+            self.watched.add(change.definition)
 
     def _join(self):
         """Entries of the function objects that are alive and not in the transition yet."""
         new = []
-        for fn, definition in self.images.touched(self.before, self.after):
+        for fn, definition in self.images.touched(self.before, self.after, self.watched):
             if id(fn) not in self.entries:
+                self.images.hold(fn, definition)
                 before = self.images.image(fn, definition, self.before)
-                after = self.images.image(fn, definition, self.after)
-                entry = self.entries[id(fn)] = Entry(fn, before, after, self.images.older(definition, before, after))
+                after = before
+                if self.images.key(definition, self.before) != self.images.key(definition, self.after):
+                    after = self.images.image(fn, definition, self.after)
+                older = self.images.older(definition, self.before, self.after)
+                entry = self.entries[id(fn)] = Entry(fn, before, after, older)
                 self.images.registry.holders[id(fn)] = definition
                 new.append(entry)
         return new
@@ -239,14 +249,14 @@ class PythonTransition(seam.TargetTransition):
         return self.core.clean
 
     def add(self, changes):
-        was = dict(self.before), dict(self.after)
+        was = dict(self.before), dict(self.after), set(self.watched)
         self._note(changes)
         new = self._join()
         try:
             self.core.add(new)
         except KlpError:
             self._leave(new)
-            self.before, self.after = was
+            self.before, self.after, self.watched = was
             raise
 
     def drop(self, definitions):
@@ -258,6 +268,7 @@ class PythonTransition(seam.TargetTransition):
             self.images.put_state(definition, state.get(definition))
             self.before.pop(definition, None)
             self.after.pop(definition, None)
+            self.watched.discard(definition)
         self._leave(gone)
 
     def start(self, goal):
@@ -268,37 +279,36 @@ class PythonTransition(seam.TargetTransition):
 
     def look(self):
         blockers = self.core.look()
-        if not blockers and self.images.any_nested(self.after):
-            new = self._join()  # closures made meanwhile, by code that was not clean then
-            if new:
-                self.core.add(new)
-                self.core.reverse()
-                self.core.reverse()
-                return self.core.look()
+        if not blockers and self.images.any_nested(self.after) and self.join():
+            self.core.reverse()  # closures made meanwhile, by code that was not clean then: look again, with them
+            self.core.reverse()
+            return self.core.look()
         return blockers
+
+    def join(self):
+        """Function objects made meanwhile join; whether there are any."""
+        new = self._join()
+        if new:
+            self.core.add(new)
+        return bool(new)
 
     def force(self):
         self.core.force()
 
     def finish(self):
         self.core.finish()
-        self._end(self.after if self.core.goal else self.before)
+        self._end(self.after if self.core.goal else self.before, self.core.goal)
 
     def cancel(self):
         self.core.cancel()
-        self._end(self.before)
+        self._end(self.before, 0)
 
-    def _end(self, state):
+    def _end(self, state, goal):
+        for entry in self.entries.values():
+            self.images.put_was(entry.fn, entry.after if goal else entry.before)
         self._leave(list(self.entries.values()))
+        self.target.transition = None
         self.images.become(state)
-
-
-class _Quiet:
-    """A log that nobody reads."""
-
-    @staticmethod
-    def add(*_):
-        pass
 
 
 def _lazy(module):
