@@ -11,13 +11,16 @@ from itertools import chain, compress, repeat, starmap, tee
 from operator import attrgetter, is_
 from types import FunctionType, ModuleType
 
+from klpfs.target.python.look import _still, everything
+
+CO_OPTIMIZED = 1  # not set for bodies of modules and classes, which are function objects while they run (3.11)
 _GLOBALS = attrgetter("__globals__")
 
 
 def functions_of(namespaces):
     """List of all live functions whose globals are one of these dicts (each once)."""
     wanted = frozenset(map(id, namespaces))
-    found = list(_of(wanted))
+    found = list(_still(_of(wanted)))
     if _frozen():
         known = set(map(id, found))
         for namespace in namespaces:
@@ -25,12 +28,12 @@ def functions_of(namespaces):
                 if id(fn) not in known and id(fn.__globals__) in wanted:
                     known.add(id(fn))
                     found.append(fn)
-    return found
+    return [fn for fn in found if fn.__code__.co_flags & CO_OPTIMIZED]
 
 
 def _of(wanted):
     """An iterator to be run to its end in one C call; it has no name anywhere, so it keeps nothing alive."""
-    a, b = tee(chain.from_iterable(starmap(gc.get_objects, ((),))))
+    a, b = everything()
     c, d = tee(compress(a, map(is_, map(type, b), repeat(FunctionType))))
     return compress(c, map(wanted.__contains__, map(id, map(_GLOBALS, d))))
 
@@ -40,7 +43,7 @@ _canary = []
 
 def _frozen():
     """gc.freeze was called: what was alive then is in no list. The count alone says nothing (3.12 puts things there)."""
-    return bool(gc.get_freeze_count()) and id(_canary) not in map(id, gc.get_objects())
+    return bool(gc.get_freeze_count()) and id(_canary) not in list(_still(map(id, chain.from_iterable(starmap(gc.get_objects, ((),))))))
 
 
 def _reachable(namespace, limit=1000000):

@@ -69,6 +69,15 @@ def _restoring(function):
     return looked
 
 
+def everything():
+    """Two iterators over all objects that the collector knows, of one moment; the first must be run ahead of the second, and
+    to its end. Not a tee of one: the list would hold the tee's own buffer, a cycle that keeps what it had buffered until
+    the next collection, and a half-made tuple of another thread that somebody holds is a SystemError there (gh-59313)."""
+    box = []
+    return (chain(_silent(_map(box.append, starmap(_objects, ((),)))), chain.from_iterable(box), _silent(_map(_list.clear, box))),
+            chain.from_iterable(box))
+
+
 def _chains(firsts):
     """Of 1-tuples (frame or None): iterators over the frames of each stack, innermost first."""
     return _map(takewhile, repeat(truth), _map(accumulate, _map(chain, firsts, repeat(repeat("f_back"))), repeat(_getattr)))
@@ -116,7 +125,7 @@ def lines(wanted):
 def _all_stacks(kind):
     """Keys and stacks of all threads and all suspended greenlets: (iterator of keys, iterator of stacks of frames)."""
     a, b = tee(chain.from_iterable(_map(_dict_items, starmap(_frames, ((),)))))
-    c, d = tee(chain.from_iterable(starmap(_objects, ((),))))
+    c, d = everything()
     e, f = tee(compress(c, _map(_issubclass, _map(_type, d), repeat(kind))))
     keys = chain(_map(itemgetter(0), a), _map(_id, e))
     firsts = chain(_map(itemgetter(slice(1, 2)), b), _zip(_map(kind.gr_frame.__get__, f)))
@@ -136,7 +145,7 @@ def greenlet_lines(kind, wanted):
 
 
 def _greenlet_lines(kind, wanted):
-    c, d = tee(chain.from_iterable(starmap(_objects, ((),))))
+    c, d = everything()
     e, f = tee(compress(c, _map(wanted.__contains__, _map(_id, d))))
     g, h = tee(compress(e, _map(_issubclass, _map(_type, f), repeat(kind))))
     return _zip(_map(_id, g), _map(_tuple, _map(_map, repeat(_LINE), _chains(_zip(_map(kind.gr_frame.__get__, h))))))
@@ -199,10 +208,9 @@ def _suspendable(codes):
     """Iterator over the generators, coroutines and asynchronous generators that refer to one of a few code objects, or
     over all that there are."""
     if _len(codes) < FEW:
-        objects = starmap(_referrers, (_tuple(codes) + (_canary_code,),))
+        a, b = tee(chain.from_iterable(starmap(_referrers, (_tuple(codes) + (_canary_code,),))))
     else:
-        objects = starmap(_objects, ((),))
-    a, b = tee(chain.from_iterable(objects))
+        a, b = everything()
     return compress(a, _map(_KIND_IDS.__contains__, _map(_id, _map(_type, b))))
 
 
