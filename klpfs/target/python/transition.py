@@ -256,7 +256,7 @@ class Transition:
             if self.forced:
                 record.left.update(switch.bodies[1 - goal] if goal else
                                    {k: c for k, c in switch.bodies[1].items() if k not in switch.bodies[0]})
-            else:
+            elif goal:                      # else it may run on: it counted as what is in force now
                 record.left = {}
             if n % FUNCTIONS == FUNCTIONS - 1:
                 self._breathe()

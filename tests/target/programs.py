@@ -1,0 +1,85 @@
+"""Small programs in three versions, and transitions between them, for the tests of consistency.
+
+`{v}` in a program's source is the version. The functions of version 0 are the program's; those of 1 and 2 are what
+livepatches would bring: their code lives in version 0's globals.
+"""
+import asyncio
+import contextlib
+import sys
+import types
+
+from klpfs.target.python import image, rules
+from klpfs.target.python.transition import Entry, Transition
+
+
+def make(source, **names):
+    """[namespace of version 0, 1, 2]."""
+    found = []
+    for version in (0, 1, 2):
+        space = dict(names, asyncio=asyncio, __name__="app")
+        exec(compile(source.replace("{v}", str(version)), "app%d.py" % version, "exec"), space)
+        found.append(space)
+    return found
+
+
+def functions(space):
+    return {name: f for name, f in space.items() if type(f) is types.FunctionType and f.__code__.co_filename.startswith("app")}
+
+
+def entry(function, new, older=()):
+    """An Entry from what the function holds to the new function's code."""
+    return Entry(function, image.capture(function), image.new_version(new, function.__code__), older)
+
+
+def transition(old, new, only=None):
+    """A Transition of all functions that both namespaces have, not installed."""
+    a, b = functions(old), functions(new)
+    return Transition([entry(a[name], b[name]) for name in sorted(a) if name in b and (only is None or name in only)])
+
+
+def back(t):
+    """A Transition that takes a finished one back, to the very images that were there."""
+    return Transition([Entry(s.function, s.after, s.before) for s in t.switches])
+
+
+def switch(t, name):
+    return next(s for s in t.switches if s.function.__name__ == name)
+
+
+def window(s, what):
+    """Runs what() once, between the choice of a Switch's dispatcher and the entry into the version."""
+    real = s.pick
+
+    def pick():
+        version = real()
+        s.pick = real
+        what()
+        return version
+    s.pick = pick
+
+
+def try_clean(t):
+    return t.look() == []
+
+
+def done(t, rounds=1000):
+    """Looks until nobody is in the way, then finishes. Whether it came to that."""
+    for _ in range(rounds):
+        if try_clean(t):
+            t.finish()
+            return True
+    return False
+
+
+@contextlib.contextmanager
+def without(*names):
+    """The rules that are switched off for a while."""
+    rules.BREAK.update(names)
+    try:
+        yield
+    finally:
+        rules.BREAK.clear()
+
+
+def version():
+    return "%d.%d" % sys.version_info[:2]
