@@ -274,6 +274,7 @@ class Index:
         return "symbol '%s' not found in symbol table" % name
 
 
+_TYPE_NAME = type.__dict__["__name__"].__get__
 _TYPE_DICT = type.__dict__["__dict__"].__get__
 
 
@@ -285,7 +286,8 @@ def isinstance_of(value, kinds):
 def callable_in_c(value):
     from types import BuiltinFunctionType, GetSetDescriptorType, MethodDescriptorType, WrapperDescriptorType
     kinds = (BuiltinFunctionType, MethodDescriptorType, WrapperDescriptorType, GetSetDescriptorType)
-    return any(type(value) is kind for kind in kinds) or "cyfunction" in type(value).__name__ or "cython" in type(value).__name__
+    name = _TYPE_NAME(type(value))
+    return any(type(value) is kind for kind in kinds) or "cyfunction" in name or "cython" in name
 
 
 def lookup(namespace, name):

@@ -18,6 +18,7 @@ from klpfs.target.python.load import invoke, loaded_of
 from klpfs.target.python.newcode import NewCode, annotations, compile_function, warn_signature
 from klpfs.target.python.transition import Entry, Transition
 
+_TYPE_NAME, _TYPE_MODULE = type.__dict__["__name__"].__get__, type.__dict__["__module__"].__get__
 _MODULE_DICT = ModuleType.__dict__["__dict__"].__get__
 
 
@@ -313,7 +314,7 @@ class PythonTransition(seam.TargetTransition):
 
 def _lazy(module):
     """importlib.util.LazyLoader: its body has not run."""
-    return type(module).__name__ == "_LazyModule" and type(module).__module__ == "importlib.util"
+    return _TYPE_NAME(type(module)) == "_LazyModule" and _TYPE_MODULE(type(module)) == "importlib.util"
 
 
 def _real(path):

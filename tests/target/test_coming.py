@@ -1,0 +1,323 @@
+"""Modules that finish their body are noticed before the importing code goes on, however they are loaded."""
+import importlib
+import importlib.util
+import sys
+import textwrap
+import threading
+import traceback
+
+import pytest
+from programs import Program
+
+from klpfs.target.python import coming
+
+
+@pytest.fixture
+def program(tmp_path):
+    made = Program(tmp_path)
+    yield made
+    coming.uninstall()
+    made.close()
+
+
+@pytest.fixture
+def seen(program):
+    """[(name, whether the target takes it for loaded, what `done` is in it)] as callbacks saw it."""
+    found = []
+
+    def callback(name):
+        if name.startswith(("prog", "pack")):
+            found.append((name, program.target.loaded(name) is not None, getattr(sys.modules.get(name), "done", None)))
+    coming.install(callback, program.target)
+    return found
+
+
+def test_an_import_is_noticed_when_the_body_has_ended_and_before_the_importer_goes_on(program, seen):
+    name = program.write("done = True")
+    program.imported.append(name)
+    importer = program.module("import %s\nfrom programs import Program\nAFTER = True" % name)
+    assert seen[0] == (name, True, True)
+    assert seen[1][0] == importer.__name__ and seen[1][1]
+
+
+def test_half_imported_is_not_loaded(program, seen):
+    """While its body runs, also when it imports others meanwhile."""
+    other = program.name()
+    name = program.write("import %s\ndone = True" % other)
+    program.write("import sys\nTARGET = None\nhalf = sys.modules[%r]" % name, other)
+    program.imported += [name, other]
+    found = []
+    coming.install(lambda each: found.append((each, program.target.loaded(name) is not None)), program.target)
+    importlib.import_module(name)
+    assert found == [(other, False), (name, True)]
+    assert program.target.loaded(name).state == "LIVE"
+
+
+def test_an_import_that_fails_is_not_noticed(program, seen):
+    name = program.write("raise ValueError(1)")
+    with pytest.raises(ValueError):
+        importlib.import_module(name)
+    assert seen == [] and program.target.loaded(name) is None
+
+
+def test_the_programs_own_finders_and_meta_path_do_not_matter(program, seen, monkeypatch):
+    name = program.write("done = True")
+    path = str(program.folder / (name + ".py"))
+
+    class Finder:
+        @staticmethod
+        def find_spec(wanted, path_=None, target=None):
+            return importlib.util.spec_from_file_location(wanted, path) if wanted == name else None
+    monkeypatch.setattr(sys, "meta_path", [Finder])
+    program.imported.append(name)
+    __import__(name)
+    assert seen == [(name, True, True)]
+
+
+def test_a_loader_of_the_programs_own(program, seen, monkeypatch):
+    from importlib.machinery import ModuleSpec
+    name = program.name()
+
+    class Loader:
+        def create_module(self, spec):
+            return None
+
+        def exec_module(self, module):
+            exec("def f(): return 1\ndone = True", module.__dict__)
+
+    class Finder:
+        @staticmethod
+        def find_spec(wanted, path=None, target=None):
+            return ModuleSpec(wanted, Loader()) if wanted == name else None
+    monkeypatch.setattr(sys, "meta_path", [Finder] + sys.meta_path)
+    program.imported.append(name)
+    importlib.import_module(name)
+    assert seen == [(name, True, True)]
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="loaders have exec_module now")
+@pytest.mark.filterwarnings("ignore")
+def test_an_old_loader_with_load_module(program, seen, monkeypatch):
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+    name = program.name()
+
+    class Loader:
+        def load_module(self, wanted):
+            module = sys.modules[wanted] = ModuleType(wanted)
+            module.done = True
+            return module
+
+    class Finder:
+        @staticmethod
+        def find_spec(wanted, path=None, target=None):
+            return ModuleSpec(wanted, Loader()) if wanted == name else None
+    monkeypatch.setattr(sys, "meta_path", [Finder] + sys.meta_path)
+    program.imported.append(name)
+    importlib.import_module(name)
+    assert seen == [(name, True, True)]
+
+
+def test_a_loader_called_by_hand(program, seen):
+    """spec_from_file_location, module_from_spec, exec_module: as plug-in systems do."""
+    name = program.write("done = True")
+    spec = importlib.util.spec_from_file_location(name, str(program.folder / (name + ".py")))
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    program.imported.append(name)
+    spec.loader.exec_module(module)
+    assert seen == [(name, True, True)]
+
+
+def test_a_lazy_module_is_loaded_when_its_body_has_run(program, seen):
+    name = program.write("done = True\nvalue = 3")
+    spec = importlib.util.find_spec(name)
+    spec.loader = importlib.util.LazyLoader(spec.loader)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    program.imported.append(name)
+    spec.loader.exec_module(module)
+    assert seen == [] and program.target.loaded(name) is None
+    assert module.value == 3
+    assert seen == [(name, True, True)] and program.target.loaded(name) is not None
+
+
+def test_a_package_and_its_modules(program, seen):
+    pack = program.name("pack")
+    folder = program.folder / pack
+    folder.mkdir()
+    (folder / "__init__.py").write_text("from . import sub\ndone = True")
+    (folder / "sub.py").write_text("done = True")
+    program.imported += [pack, pack + ".sub"]
+    importlib.import_module(pack)
+    assert seen == [(pack + ".sub", True, True), (pack, True, True)]
+
+
+def test_a_reload_is_noticed_also_when_it_fails_half_way(program, seen):
+    module = program.module("done = True")
+    del seen[:]
+    importlib.reload(module)
+    assert seen[-1] == (module.__name__, True, True)
+    program.write("done = 2\nraise ValueError", module.__name__)
+    sys.dont_write_bytecode, was = True, sys.dont_write_bytecode
+    try:
+        del seen[:]
+        with pytest.raises(ValueError):
+            importlib.reload(module)
+    finally:
+        sys.dont_write_bytecode = was
+    assert seen and seen[-1][0] == module.__name__
+
+
+def test_another_thread_that_imports_it_waits_for_the_callback(program):
+    """The module still counts as being initialised while the callback runs."""
+    name = program.write("done = True")
+    program.imported.append(name)
+    inside, go, order = threading.Event(), threading.Event(), []
+
+    def callback(each):
+        if each == name:
+            inside.set()
+            go.wait(30)
+            order.append("patched")
+    coming.install(callback, program.target)
+    first = threading.Thread(target=importlib.import_module, args=(name,))
+    first.start()
+    assert inside.wait(30)
+
+    def other():
+        __import__(name)
+        order.append("used")
+    second = threading.Thread(target=other)
+    second.start()
+    second.join(0.2)
+    assert order == []
+    go.set()
+    first.join()
+    second.join()
+    assert order == ["patched", "used"]
+
+
+def test_what_the_callback_raises_does_not_break_the_import(program):
+    def callback(name):
+        raise ValueError(name)
+    coming.install(callback, program.target)
+    assert program.module("done = True").done
+
+
+def test_tracebacks_of_failing_imports_show_nothing_of_klpfs(program, seen):
+    inner = program.write("1 / 0")
+    outer = program.write("import " + inner)
+    with pytest.raises(ZeroDivisionError) as caught:
+        importlib.import_module(outer)
+    shown = "".join(traceback.format_exception(caught.type, caught.value, caught.tb))
+    assert "python/coming.py" not in shown
+    before = [frame.name for frame in traceback.extract_tb(caught.tb)]
+    coming.uninstall()
+    with pytest.raises(ZeroDivisionError) as caught:
+        importlib.import_module(outer)
+    after = [frame.name for frame in traceback.extract_tb(caught.tb)]
+    assert before[-2:] == after[-2:] == ["<module>", "<module>"]
+
+
+def test_uninstall_leaves_the_import_system_as_it_was():
+    import _frozen_importlib as bootstrap
+    import _frozen_importlib_external as external
+    names = ("_verbose_message", "_load_unlocked", "_exec", "_load_backward_compatible")
+    before = [getattr(bootstrap, name, None) for name in names] + [external._LoaderBasics.exec_module]
+    coming.install(lambda name: None, None)
+    changed = [getattr(bootstrap, name, None) for name in names] + [external._LoaderBasics.exec_module]
+    coming.uninstall()
+    after = [getattr(bootstrap, name, None) for name in names] + [external._LoaderBasics.exec_module]
+    assert changed != before and after == before
+
+
+def test_a_module_taken_out_of_sys_modules_is_not_loaded(program, seen):
+    module = program.module("def f(): return 1")
+    assert program.target.loaded(module.__name__)
+    del sys.modules[module.__name__]
+    assert program.target.loaded(module.__name__) is None
+
+
+def test_odd_things_in_sys_modules_are_not_loaded(program, monkeypatch):
+    monkeypatch.setitem(sys.modules, "prog_none", None)
+    monkeypatch.setitem(sys.modules, "prog_object", object())
+    assert program.target.loaded("prog_none") is None and program.target.loaded("prog_object") is None
+    assert program.target.loaded("prog_nowhere") is None
+
+
+def test_the_main_program(program, monkeypatch):
+    """Only the one that the service was started with."""
+    target = program.target
+    assert target.loaded(None).name == "__main__"
+    name = program.write("pass")
+    path = str(program.folder / (name + ".py"))
+    target.main = path
+    assert target.loaded(None) is None
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", path)
+    assert target.loaded(None) is not None
+    target.main = "some.package"
+    assert target.loaded(None) is None
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", importlib.machinery.ModuleSpec("some.package.__main__", None))
+    assert target.loaded(None) is not None
+
+
+def test_a_patched_module_is_patched_before_its_importer_calls_it(program):
+    """The whole way: engine.coming from the hook."""
+    from klpfs.engine.core import Engine
+    engine = Engine(program.target, program.log)
+    name = program.name()
+    found = program.load("def f(): return 'new'\npatch = Patch([Object(%r, [Func('f', f)])])" % name)
+    engine.enable(found.patch, found.name)
+    engine.start()
+    assert engine.look() == []
+    engine.finish()
+    coming.install(lambda each: engine.coming(each, refuse=False), program.target)
+    program.write("def f(): return 'old'", name)
+    program.imported.append(name)
+    importer = program.module("from %s import f\nresult = f()" % name)
+    assert importer.result == "new"
+    assert program.log.texts()[-1] == "livepatch: applying patch '%s' to loading module '%s'" % (found.name, name)
+
+
+@pytest.mark.parametrize("again", ["reload", "anew"])
+def test_what_a_second_load_makes_is_patched_too_and_the_first_stays(program, again):
+    from klpfs.engine.core import Engine
+    engine = Engine(program.target, program.log)
+    module = program.module("def g(): return 'g'\ndef f(): return 'old' + g()")
+    name, first = module.__name__, module.f
+    found = program.load("def f(): return 'new' + g()\npatch = Patch([Object(%r, [Func('f', f)])])" % name)
+    engine.enable(found.patch, found.name)
+    engine.start()
+    assert engine.look() == []
+    engine.finish()
+    coming.install(lambda each: engine.coming(each, refuse=False), program.target)
+    if again == "anew":
+        del sys.modules[name]
+        module = importlib.import_module(name)
+    else:
+        importlib.reload(module)
+    assert module.f is not first
+    assert (module.f(), first()) == ("newg", "newg")
+    engine.disable(found.patch)
+    assert engine.look() == []
+    engine.finish()
+    assert (module.f(), first()) == ("oldg", "oldg")
+
+
+def test_a_module_loaded_again_with_other_code_stays_unpatched_and_the_log_says_so(program):
+    from klpfs.engine.core import Engine
+    engine = Engine(program.target, program.log)
+    module = program.module("def f(): return 'old'")
+    name = module.__name__
+    found = program.load("def f(): return 'new'\npatch = Patch([Object(%r, [Func('f', f)])])" % name)
+    engine.enable(found.patch, found.name)
+    engine.start()
+    assert engine.look() == []
+    engine.finish()
+    coming.install(lambda each: engine.coming(each, refuse=False), program.target)
+    del sys.modules[name]
+    (program.folder / (name + ".py")).write_text(textwrap.dedent("def f(): return 'other code'"))
+    module = importlib.import_module(name)
+    assert module.f() == "other code"
+    assert "loaded again with other code" in program.log.texts()[-1]
