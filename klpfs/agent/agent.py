@@ -24,14 +24,15 @@ class Agent:
     """Made and started once in a process, by klpfs.agent.start. service, folder, runtime: str; keep: the journal outlives
     the service; bridge: a module or object with what this process is patched through (see bridge.py)."""
 
-    __slots__ = ("service", "folder", "keep", "started", "pid", "log", "target", "engine", "modules", "follower", "worker",
-                 "server", "bridge", "blockers", "contents", "_out", "_pending", "_sections", "_report", "_slow", "_waiter",
+    __slots__ = ("service", "folder", "keep", "started", "pid", "main_ident", "log", "target", "engine", "modules", "follower", "worker",
+                 "server", "bridge", "blockers", "contents", "_out", "_pending", "_sections", "_report", "_slow", "_told", "_waiter",
                  "_server_ident", "ours")
 
     def __init__(self, service, folder, keep, make_bridge):
         self.service, self.folder, self.keep = service, folder, keep
         self.started = clock_us()
         self.pid = getpid()
+        self.main_ident = get_ident()       # it is started by the main thread
         self.log = Log(clock_us, 4096, self._sink)
         self.bridge = make_bridge(self)
         self.target = self.bridge.target
@@ -51,6 +52,7 @@ class Agent:
         self._out = allocate_lock()     # held by worker and server only, never while anything waits
         self._pending = []          # log records on their way
         self._slow = None
+        self._told = 0              # n of the newest change that its own coordinator has told us
         self._waiter = allocate_lock()      # let go with each report, for who joins
         self._waiter.acquire()
         self._server_ident = 0
@@ -174,9 +176,11 @@ class Agent:
         self.worker.wait()
 
     def lost(self, change):
-        """Whether no connection is left over which the change's coordinator has told it."""
-        told = [c for c in list(self.server.connections) if c.open and c.change == change["n"]]
-        return not [c for c in told if c.pid == change["pid"]] and not (told and not change["pid"])
+        """Whether the connection over which the change's coordinator has told it has closed, and there is no other. One
+        that never connected to us (we have joined, or were forked) is not lost: its successor will tell."""
+        if self._told != change["n"]:
+            return False
+        return not [c for c in list(self.server.connections) if c.open and c.change == change["n"] and c.pid == change["pid"]]
 
     def journal(self):
         """The journal's record, None if it can't be read."""
@@ -321,6 +325,8 @@ class Agent:
                 raise ValueError("a record that is none")
             if r["change"]:
                 c.change = r["change"]["n"]
+                if c.pid == r["change"]["pid"]:
+                    self._told = c.change
             self.server.post({"t": "ack", "seq": r["seq"]}, c)
             if self.follower.set_goal(r):
                 self._stop_what_is_given_up()
@@ -412,6 +418,7 @@ class Agent:
         """In a forked child: a process of its own from here on. bound: the (socket, name) that its parent made for it;
         inside: how many callbacks of the engine the surviving thread is in."""
         self.pid = getpid()
+        self.main_ident = get_ident()
         self.started = clock_us()
         self.server.forget()
         self.worker.reset()

@@ -1,11 +1,11 @@
 """What the agent asks of klpfs/target/python: the target, loading, import hooks, and names and stacks of tasks."""
 import sys
 from errno import EINVAL
-from posix import environ
+from posix import environ, getpid
 
 from klpfs.agent.capture import clock_us
 from klpfs.engine.error import KlpError
-from klpfs.target.python import load as loading
+from klpfs.target.python import load as loading, report
 from klpfs.target.python.target import PythonTarget
 
 CALLBACKS = ("pre_patch", "post_patch", "pre_unpatch", "post_unpatch")
@@ -87,3 +87,33 @@ class Bridge:
 
     def forget_blockers(self):
         self.since.clear()
+
+    def stack_of_ident(self, ident):
+        """Lines 'file:line function' of a thread, innermost first."""
+        return report.stacks().get(ident, [])
+
+    def _ident(self, tid):
+        """The ident of a native thread id: the main thread's, ours, or one that threading knows; None for others."""
+        agent = self.agent
+        if tid is None or tid == getpid():
+            return agent.main_ident
+        for ident, (native, _) in report.thread_names().items():
+            if native == tid:
+                return ident
+        return agent.worker.ident if tid == agent.worker.tid else None
+
+    def stack(self, tid):
+        """The stack of a task, None if it is not known."""
+        ident = self._ident(tid)
+        return None if ident is None else report.stacks().get(ident, [])
+
+    def patch_state(self, tid, transition):
+        """-1 outside a transition; else 0 unpatched, 1 patched; of the main thread for tid None."""
+        core = getattr(getattr(transition, "target", None), "core", None)
+        if core is None:
+            return -1
+        states, ident = report.task_states(core), self._ident(tid)
+        if not states:
+            return -1
+        version = states.get(ident, core.goal)      # without a Python frame: nothing of it can be dirty
+        return version if transition.kind else 1 - version

@@ -17,9 +17,10 @@ GONE = 0.02             # seconds: how long the system may take to remove a thre
 class Forks:
     """The hooks for os.register_at_fork. They must not fail: what goes wrong is logged."""
 
-    __slots__ = ("depth", "owner", "bound", "locked")
+    __slots__ = ("gate", "depth", "owner", "bound", "locked")
 
     def __init__(self):
+        self.gate = allocate_lock()     # one fork at a time
         self.depth, self.owner, self.bound, self.locked = 0, 0, None, False
 
     def before(self):
@@ -29,6 +30,7 @@ class Forks:
         if self.depth and self.owner == get_ident():
             self.depth += 1             # a signal handler forks within a fork
             return
+        self.gate.acquire()
         worker = agent.worker
         mine = get_ident() == worker.ident
         if not mine:
@@ -75,13 +77,15 @@ class Forks:
             self.bound[0].close()       # the child's; if the fork failed it refuses, and whoever sees that unlinks it
             self.bound = None
         agent.ours.clear()
-        if self.locked:
-            agent.worker.lock.release()
         agent.server.start()
         if not agent.worker.running.locked():
             agent.worker.start()
         else:
             agent.worker.stopping = False
+        if self.locked:
+            agent.worker.lock.release()
+        self.owner = 0
+        self.gate.release()
 
     def _leave(self):
         if self.owner != get_ident() or not self.depth:
@@ -93,6 +97,7 @@ class Forks:
         agent = api._agent
         if agent is None or not self.depth:
             return
-        bound, self.bound, self.depth = self.bound, None, 0
+        bound, self.bound, self.depth, self.owner = self.bound, None, 0, 0
+        self.gate = allocate_lock()
         inside = agent.engine.foreign if not self.locked else 0
         agent.child(bound, inside)

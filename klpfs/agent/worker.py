@@ -33,19 +33,25 @@ def where(error):
     return found
 
 
+class Orphan(BaseException):
+    """Ends a thread that was the worker in the parent of this process."""
+
+
 class Worker:
     """agent: agent.py's Agent, with .follower, .say, .looked(blockers), .report()."""
 
-    __slots__ = ("agent", "lock", "wake", "ident", "tid", "working", "requests", "stopping", "running", "_mark", "_inside", "_asked",
+    __slots__ = ("agent", "lock", "wake", "ident", "tid", "working", "requests", "generation", "stopping", "running", "_mark", "_inside", "_asked",
                  "_look_at", "_pause", "_signals_at")
 
     def __init__(self, agent):
         self.agent = agent
         self.requests = []          # functions that other threads want to be run here, under the lock
+        self.generation = 0         # how many forks away from the process that made it
         self.reset()
 
     def reset(self):
         """Fresh locks and marks: at the start, and in a forked child."""
+        self.generation += 1
         self.lock = allocate_lock()
         self.wake = allocate_lock()
         self.wake.acquire()
@@ -83,14 +89,19 @@ class Worker:
     def _run(self):
         self.ident, self.tid = get_ident(), get_native_id()
         self.agent.ours.add(self.tid)
+        generation = self.generation
         try:
             while not self.stopping:
-                with self.lock:
-                    timeout = self._turn()
+                self.lock.acquire()
+                timeout = self._turn()
+                self.lock.release()
                 if timeout and not self.stopping:
                     self.wake.acquire(True, timeout)
+        except Orphan:
+            return
         finally:
-            self.running.release()
+            if self.generation == generation:
+                self.running.release()
 
     def wait(self):
         """Called with the lock, from inside enable_patch(): let others in until there is news. Requests are served."""
@@ -152,7 +163,7 @@ class Worker:
         Returns its result. What it raises is logged in one line, with its place, and becomes a KlpError: its own errno
         for an OSError, EINVAL for others, EINTR when it was stopped.
         """
-        was = self.working
+        was, generation = self.working, self.generation
         self.working = {"what": what, "since": clock_us(), "n": n}
         result = error = None
         self.lock.release()
@@ -162,13 +173,16 @@ class Worker:
                 result = function(*args)
             except BaseException as e:
                 error = e
+            if self.generation != generation:
+                raise Orphan            # it has forked, and this is the child, which has a worker of its own
             self._leave()
         except Stopped as e:        # it came just behind the foreign code
             error = error or e
             self._leave()
         finally:
-            self.lock.acquire()
-            self.working = was
+            if self.generation == generation:
+                self.lock.acquire()
+                self.working = was
         if error is None:
             return result
         raise self._told(what, error)
@@ -208,6 +222,7 @@ class Worker:
 
     def own(self, function, *args):
         """A function of klpfs called by foreign code on the worker's thread: takes the lock, is not interrupted."""
+        generation = self.generation
         with self._mark:
             inside, self._inside = self._inside, 0
             asked, self._asked = self._asked, False
@@ -220,11 +235,13 @@ class Worker:
             try:
                 return function(*args)
             finally:
-                self.lock.release()
-                self.working = was
+                if self.generation == generation:
+                    self.lock.release()
+                    self.working = was
         finally:
-            with self._mark:
-                self._inside = inside
+            if self.generation == generation:
+                with self._mark:
+                    self._inside = inside
 
     def shield(self, function, *args):
         """As `own`, without the lock: short things that foreign code calls and that must not be cut in half."""

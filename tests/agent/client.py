@@ -15,6 +15,21 @@ from klpfs.testing import PuppetTarget
 SECONDS = 20
 
 
+class CalledTarget(PuppetTarget):
+    """Callbacks run as the agent's foreign code, as bridge.py has it."""
+
+    def __init__(self, agent, modules):
+        super().__init__(modules)
+        self.agent = agent
+
+    def call(self, callback, obj):
+        load = self.agent.follower.load
+        try:
+            return self.agent.foreign("a callback", load.n if load else 0, PuppetTarget.call, self, callback, obj)
+        except OSError as e:
+            return -e.errno
+
+
 class PuppetBridge:
     """The seam to the target (bridge.py), with a puppet program of functions f and g, and Python files as modules: a file
     sees Patch, Object, Func, enable_patch, and `lp`, a patch of f."""
@@ -23,7 +38,7 @@ class PuppetBridge:
 
     def __init__(self, agent):
         self.agent = agent
-        self.target = PuppetTarget({None: ["f", "g"]})
+        self.target = CalledTarget(agent, {None: ["f", "g"]})
         self.shared = {}
 
     def install(self):

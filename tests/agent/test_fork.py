@@ -1,0 +1,202 @@
+"""Forks at each phase of an operation: whole steps, both sides serve on, the child is known before its parent is clean."""
+import json
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+PROLOGUE = """
+import json, os, sys, threading, time
+sys.path[:0] = [%r, %r]
+from agent.client import Coordinator, running_agent
+from klpfs.agent.fork import Forks
+forks = Forks()
+os.register_at_fork(before=forks.before, after_in_parent=forks.in_parent, after_in_child=forks.in_child)
+shown = {}
+
+def in_child(f):
+    '''Forks; what f() returns in the child.'''
+    r, w = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            said = f()
+        except BaseException as e:
+            said = repr(e)
+        os.write(w, json.dumps(said).encode())
+        os._exit(0)
+    os.close(w)
+    data = b""
+    while True:
+        part = os.read(r, 1 << 16)
+        if not part:
+            break
+        data += part
+    os.waitpid(pid, 0)
+    return json.loads(data)
+
+def state():
+    f = agent.follower
+    return {"phase": f.report()["phase"], "clean": f.report()["clean"], "seen": f.seen, "over": f.over, "value": agent.target.value("f"),
+            "running": agent.worker.running.locked() and agent.server.running.locked(), "modules": [m.name for m in agent.modules.all()],
+            "calls": agent.bridge.shared.get("calls")}
+""" % (HERE, os.path.dirname(HERE))
+
+LP = """
+from klpfs import Callbacks
+calls = shared.setdefault("calls", [])
+patch = Patch([Object(None, [Func("f", lambda: None)], Callbacks(*[(lambda what: lambda obj: calls.append(what))(w) for w in
+        ("pre", "post", "preun", "postun")]))])
+"""
+
+
+def fork(tmp_path, body):
+    (tmp_path / "lp.py").write_text(LP)
+    text = PROLOGUE + "with open(%r) as file: LP = file.read()\nwith running_agent(%r) as agent:\n    c = Coordinator(agent.folder, agent.server.name)\n" % (
+        str(tmp_path / "lp.py"), str(tmp_path)) + textwrap.indent(textwrap.dedent(body), "    ") + "\n    print(json.dumps(shown))\n"
+    done = subprocess.run([sys.executable, "-W", "error::DeprecationWarning", "-c", text], capture_output=True, text=True, timeout=25)
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_idle(tmp_path):
+    """A socket of its own, connected by nobody but through the folder; the parent's connections go on."""
+    shown = fork(tmp_path, """
+        name = agent.server.name
+        def child():
+            c2 = Coordinator(agent.folder, agent.server.name)
+            c2.until(lambda c: len(c.messages) >= 3)
+            return [c2.messages[0]["pid"] == os.getpid(), agent.server.name != name, len(agent.server.connections) == 1, state()]
+        shown["child"] = in_child(child)
+        shown["answer"] = c.ask("patch_state")
+        shown["parent"] = state()
+    """)
+    assert shown["child"][:3] == [True, True, True] and shown["child"][3]["running"] and shown["child"][3]["seen"] == 0
+    assert shown["answer"] == -1 and shown["parent"]["running"]
+
+
+def test_in_force(tmp_path):
+    """A patch in force is in force in the child; its callbacks run no second time; disabling works on."""
+    shown = fork(tmp_path, """
+        c.insmod("lp", LP)
+        shown["child"] = in_child(state)
+        shown["parent"] = state()
+    """)
+    for side in ("child", "parent"):
+        assert shown[side]["value"] == "f by lp" and shown[side]["calls"] == ["pre", "post"] and shown[side]["seen"] == 4
+
+
+def test_prepared(tmp_path):
+    """Dropped in the child, post_unpatch where pre_patch succeeded; then, as a joiner, it follows the journal and prepares
+    for itself. The parent's init() waits on."""
+    shown = fork(tmp_path, """
+        n = c.change("lp", LP)
+        c.until_report(phase="prepared")
+        def child():
+            c2 = Coordinator(agent.folder, agent.server.name)
+            c2.until_report(phase="prepared", n=n)
+            return state()
+        shown["child"] = in_child(child)
+        shown["before"] = state()
+        c.start(n)
+        c.until_report(clean=True)
+        shown["parent"] = state()
+    """)
+    assert shown["child"]["calls"] == ["pre", "postun", "pre"] and shown["child"]["modules"] == ["lp"]
+    assert shown["before"]["phase"] == "prepared" and shown["before"]["running"]
+    assert shown["parent"]["value"] == "f by lp" and shown["parent"]["calls"] == ["pre"]
+
+
+def test_started(tmp_path):
+    """Goes on from the marks: in the same transition, clean when it is seen clean, finished by the record."""
+    shown = fork(tmp_path, """
+        task = agent.target.spawn()
+        agent.target.call_function(task, "f")
+        n = c.change("lp", LP)
+        c.until_report(phase="prepared")
+        c.start(n)
+        c.until_report(phase="started")
+        def child():
+            c2 = Coordinator(agent.folder, agent.server.name)
+            c2.until_report(phase="started", seen=c.record["seq"])
+            was = c2.report["clean"]
+            agent.target.leave(task)
+            c2.until_report(clean=True)
+            c2.record = c.record
+            c2.send(t="record", r=dict(c.record, seq=c.record["seq"] + 1, transition=dict(c.record["transition"], step="finish")))
+            c2.until_report(over=n)
+            return [was, state()]
+        shown["child"] = in_child(child)
+        shown["parent"] = state()
+        agent.target.leave(task)
+        c.until_report(clean=True)
+    """)
+    assert shown["child"][0] is False and shown["child"][1]["value"] == "f by lp" and shown["child"][1]["calls"] == ["pre", "post"]
+    assert shown["parent"]["phase"] == "started" and not shown["parent"]["clean"] and shown["parent"]["calls"] == ["pre"]
+
+
+def test_while_foreign_code_runs(tmp_path):
+    """A callback that takes its time does not hold up a fork; half run, it counts as failed in the child."""
+    shown = fork(tmp_path, """
+        gate = threading.Lock()
+        gate.acquire()
+        agent.bridge.shared.update(gate=gate, pid=os.getpid(), os=os)
+        text = LP.replace("patch =", "def slow(obj):\\n    calls.append('pre')\\n    if os.getpid() == pid: shared['gate'].acquire()\\npatch =", 1)
+        text = "import os\\npid = shared['pid']\\n" + text + "patch.objects[0].callbacks.pre_patch = slow\\n"
+        n = c.change("lp", text)
+        c.until(lambda c: agent.bridge.shared.get("calls"))
+        begun = time.monotonic()
+        def child():
+            c2 = Coordinator(agent.folder, agent.server.name)
+            c2.until_report(phase="prepared", n=n)
+            return state()
+        shown["child"] = in_child(child)
+        shown["time"] = time.monotonic() - begun
+        gate.release()
+        c.until_report(phase="prepared")
+        c.write(change=None)
+        c.until_report(seen=c.record["seq"])
+        shown["parent"] = state()
+    """)
+    assert shown["child"]["calls"] == ["pre", "pre"] and shown["child"]["phase"] == "prepared"
+    assert shown["parent"]["calls"] == ["pre", "postun"] and shown["parent"]["modules"] == []
+
+
+def test_a_fork_by_the_livepatch_itself(tmp_path):
+    """The worker's own thread forks, in init(): the child has no worker's frames to go back to but its own; both serve."""
+    shown = fork(tmp_path, """
+        text = "import os\\ndef init():\\n  shared['pid'] = os.fork()\\n  if not shared['pid']: os._exit(7)\\n  shared['status'] = os.waitpid(shared['pid'], 0)[1]\\n"
+        n = c.change("m", text)
+        c.until(lambda c: (c.report.get("prepared") or {}).get("n") == n)
+        shown["status"] = agent.bridge.shared["status"] >> 8
+        shown["parent"] = state()
+    """)
+    assert shown["status"] == 7 and shown["parent"]["running"] and shown["parent"]["modules"] == ["m"]
+
+
+def test_many_threads_fork_at_once(tmp_path):
+    """Forks beside each other and beside operations."""
+    shown = fork(tmp_path, """
+        import _thread
+        done, bad = [], []
+        def forker():
+            for i in range(5):
+                pid = os.fork()
+                if pid == 0:
+                    os._exit(0 if agent.server.running.locked() else 9)
+                bad.append(os.waitpid(pid, 0)[1])
+            done.append(1)
+        for i in range(3):
+            _thread.start_new_thread(forker, ())
+        c.insmod("lp", LP)
+        while len(done) < 3:
+            time.sleep(0.01)
+        shown["bad"] = bad
+        shown["parent"] = state()
+        shown["answer"] = c.ask("patch_state")
+    """)
+    assert shown["bad"] == [0] * 15 and shown["parent"]["value"] == "f by lp" and shown["answer"] == -1
