@@ -16,7 +16,7 @@ from klpfs.engine.error import KlpError
 from klpfs.engine.init import check_names, init_patch
 from klpfs.engine.log import pr_err, pr_notice, pr_warn
 from klpfs.engine.patch import Stacks, patch_object
-from klpfs.engine.replace import discard_nops, position
+from klpfs.engine.replace import position
 from klpfs.engine.state import is_patch_compatible
 from klpfs.engine.transition import PATCHED, FINISHING, PREPARED, PREPARING, STARTED, UNPATCHED, Transition
 
@@ -231,7 +231,6 @@ class Engine:
         finally:
             for other in older:
                 self.drop(other, running)
-        discard_nops(self, patch)
 
     def after_fork(self, inside=0):
         """In a child: callbacks that other threads of the parent were in do not run here. inside: how many of them the

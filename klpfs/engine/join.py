@@ -11,6 +11,7 @@ from klpfs.engine.error import KlpError
 from klpfs.engine.init import free_patch, init_object_loaded, init_patch
 from klpfs.engine.log import pr_warn
 from klpfs.engine.module import apply_object, revert_object
+from klpfs.engine.replace import discard_nops, replaced_by
 
 
 def join_apply(engine, patch, name, place, running):
@@ -68,10 +69,11 @@ def drop(engine, patch, running):
     for obj in patch.objects:
         callbacks.forget(obj)
         if obj.patched:
-            funcs = [func for func in obj.funcs if func.patched]
-            stacks = [engine.stacks.get(func.definition) for func in funcs]
-            if running:
-                for func, stack in zip(funcs, stacks):
-                    stack.leftover.append(func)  # before it leaves, so that the stack stays
+            for func in obj.funcs:
+                if running and func.patched:
+                    engine.stacks.get(func.definition).leftover.append(func)  # before it leaves, so the stack stays
             revert_object(engine, obj)
     free_patch(engine, patch)
+    for other in engine.patches:
+        if other.replace and not replaced_by(engine, other):
+            discard_nops(engine, other)  # it joined above what it replaces; that is gone now

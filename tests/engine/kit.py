@@ -1,0 +1,78 @@
+"""What the tests of the engine share: patches written in one line, an engine over a puppet target."""
+from klpfs.engine.core import Engine
+from klpfs.engine.data import Callbacks, Func, Object, Patch
+from klpfs.engine.log import Log
+from klpfs.testing import ManualClock, PuppetTarget
+
+KINDS = ("pre_patch", "post_patch", "pre_unpatch", "post_unpatch")
+MAIN = None
+
+
+def new_code():
+    """Stands for every new function: the puppet target does not look at it."""
+
+
+class Kit:
+    """engine, target, log, and shortcuts over them."""
+
+    def __init__(self, **modules):
+        """modules: functions of each; `vmlinux` is the main program."""
+        self.target = PuppetTarget({MAIN if name == "vmlinux" else name: functions for name, functions in modules.items()})
+        self.log = Log(ManualClock())
+        self.engine = Engine(self.target, self.log)
+        self.do = {}  # (patch, kind, object) -> what a callback does: called with the Object, its result is returned
+
+    def patch(self, _name, replace=False, states=(), callbacks=True, **objects):
+        """A Patch whose callbacks log "NAME: KIND OBJECT", as the kernel's test modules do."""
+        return Patch([Object(MAIN if name == "vmlinux" else name, [Func(each, new_code) for each in functions],
+                             self.callbacks(_name) if callbacks else None)
+                      for name, functions in objects.items()], replace, states)
+
+    def callbacks(self, name):
+        def make(kind):
+            def callback(obj):
+                self.log.add("%s: %s %s" % (name, kind, obj.shown), kind="module")
+                return self.do.get((name, kind, obj.shown), lambda obj: 0)(obj)
+            return callback
+        return Callbacks(*[make(kind) for kind in KINDS])
+
+    def finish(self):
+        assert self.engine.look() == []
+        self.engine.finish()
+
+    def load(self, _name, _patch=None, **objects):
+        """insmod, and the transition to its end."""
+        patch = _patch or self.patch(_name, **objects)
+        self.engine.enable(patch, _name)
+        self.engine.start()
+        self.finish()
+        return patch
+
+    def unload(self, patch):
+        self.engine.disable(patch)
+        self.finish()
+
+    def come(self, name, functions=None, **more):
+        """Imports a module."""
+        self.target.load(name, functions)
+        try:
+            self.engine.coming(name, **more)
+        except OSError:
+            self.target.unload(name)
+            raise
+        self.target.mods[name].state = "LIVE"
+
+    def go(self, name):
+        self.engine.going(name)
+        self.target.unload(name)
+
+    def lines(self):
+        """The log's new lines, without "livepatch: "."""
+        texts = [text[11:] if text.startswith("livepatch: ") else text for text in self.log.texts()]
+        self.log.records.clear()
+        return texts
+
+    def tree(self):
+        """{patch: {object: functions}} as describe() tells it."""
+        return {d["name"]: {o["name"]: ["%s,%d" % f for f in o["funcs"]] for o in d["objects"]}
+                for d in self.engine.describe()}
