@@ -1,0 +1,153 @@
+"""dev/kmsg answers as the kernel's device does."""
+import errno
+import os
+
+import pytest
+
+from klpfs.fs.nodes import Later, Table
+from klpfs.fs.stream import Kmsg, record_line
+from klpfs.service.view import LogRecord, LogView
+
+
+@pytest.fixture
+def log():
+    log = LogView(size=4)
+    for i in range(3):
+        log.add(1000 + i, 6, f"line {i}")
+    return log
+
+
+@pytest.fixture
+def kmsg(log):
+    table = Table()
+    return Kmsg(table, table.root, "kmsg", 0o644, log, lambda data: log.add(2000, 4, data.decode()))
+
+
+def refused(number, call, *args):
+    with pytest.raises(OSError) as e:
+        call(*args)
+    assert e.value.errno == number
+
+
+def read(file, at=None):
+    return file.read(8192, file.at if at is None else at, os.O_NONBLOCK)
+
+
+def test_one_record_a_read(kmsg):
+    f = kmsg.open(0)
+    assert [read(f) for _ in range(3)] == [b"6,0,1000,-;line 0\n", b"6,1,1001,-;line 1\n", b"6,2,1002,-;line 2\n"]
+
+
+@pytest.mark.parametrize("text, shown", [("a\\b", rb"a\x5cb"), ("a\nb", rb"a\x0ab"), ("\xe9", rb"\xc3\xa9"), ("\x7f", rb"\x7f")])
+def test_what_is_not_plain_is_shown_by_its_bytes(text, shown):
+    assert record_line(LogRecord(1, 2, 3, text)) == b"3,1,2,-;" + shown + b"\n"
+
+
+def test_at_the_end_a_reader_that_does_not_wait_gets_eagain(kmsg):
+    f = kmsg.open(0)
+    for _ in range(3):
+        read(f)
+    refused(errno.EAGAIN, read, f)
+
+
+def test_at_the_end_a_reader_waits_for_the_next_record(kmsg, log):
+    f = kmsg.open(0)
+    f.seek_end()
+    later = f.read(8192, 0, 0)
+    assert isinstance(later, Later) and not later.future.done()
+    log.add(3000, 6, "new")
+    kmsg.wake()
+    assert later.finish(later.future.result()) == b"6,3,3000,-;new\n"
+
+
+def test_of_two_that_wait_both_get_it(kmsg, log):
+    files = [kmsg.open(0), kmsg.open(0)]
+    for f in files:
+        f.seek_end()
+    laters = [f.read(8192, 0, 0) for f in files]
+    log.add(3000, 6, "new")
+    kmsg.wake()
+    assert [later.finish(later.future.result()) for later in laters] == [b"6,3,3000,-;new\n"] * 2
+
+
+def test_a_wake_without_a_record_makes_it_wait_on(kmsg):
+    f = kmsg.open(0)
+    f.seek_end()
+    later = f.read(8192, 0, 0)
+    kmsg.wake()
+    assert isinstance(later.finish(later.future.result()), Later)
+
+
+def test_an_interrupted_reader_does_not_stop_the_others(kmsg, log):
+    f = kmsg.open(0)
+    f.seek_end()
+    later = f.read(8192, 0, 0)
+    assert later.future.cancel()
+    log.add(3000, 6, "new")
+    kmsg.wake()
+    assert read(f) == b"6,3,3000,-;new\n"
+
+
+def test_one_that_fell_behind_gets_epipe_once_and_goes_on_with_the_oldest(kmsg, log):
+    f = kmsg.open(0)
+    for i in range(10):
+        log.add(4000 + i, 6, f"more {i}")
+    refused(errno.EPIPE, read, f)
+    assert read(f) == b"6,9,4006,-;more 6\n"
+
+
+def test_a_place_too_small_is_einval_and_the_record_is_passed_over(kmsg):
+    f = kmsg.open(0)
+    refused(errno.EINVAL, f.read, 5, 0, 0)
+    assert read(f) == b"6,1,1001,-;line 1\n"
+
+
+def test_seeking(kmsg, log):
+    f = kmsg.open(0)
+    assert read(f, 0).endswith(b"line 0\n") and read(f).endswith(b"line 1\n")
+    assert read(f, 0).endswith(b"line 0\n"), "SEEK_SET"
+    f.seek_end()
+    refused(errno.EAGAIN, read, f, 0)
+    log.add(3000, 6, "new")
+    assert read(f, 0) == b"6,3,3000,-;new\n", "SEEK_END"
+    assert f.seek(0, os.SEEK_DATA) == 0 and read(f, 0).endswith(b"line 0\n")
+    refused(errno.ESPIPE, f.seek, 1, os.SEEK_DATA)
+    refused(errno.EINVAL, f.seek, 0, os.SEEK_HOLE)
+
+
+def test_poll(kmsg, log):
+    f = kmsg.open(0)
+    assert f.poll() == 0x41
+    f.seek_end()
+    assert f.poll() == 0
+    log.add(3000, 6, "new")
+    assert f.poll() == 0x41
+    for _ in range(9):
+        log.add(3000, 6, "more")
+    assert f.poll() == 0x4B, "overrun: IN RDNORM PRI ERR"
+
+
+def test_a_write_adds_a_record(kmsg, log):
+    assert kmsg.open(os.O_WRONLY).write(b"hello", None) == 5
+    assert log.records[-1].text == "hello"
+
+
+def test_a_record_too_long_is_refused(kmsg):
+    refused(errno.EINVAL, kmsg.open(os.O_WRONLY).write, b"x" * 1025, None)
+
+
+def test_when_the_service_goes_who_waits_gets_enodev(kmsg):
+    f = kmsg.open(0)
+    f.seek_end()
+    later = f.read(8192, 0, 0)
+    kmsg.remove()
+    refused(errno.ENODEV, later.finish, later.future.result())
+    refused(errno.ENODEV, read, f)
+
+
+def test_closing_ends_a_wait(kmsg):
+    f = kmsg.open(0)
+    f.seek_end()
+    later = f.read(8192, 0, 0)
+    f.close()
+    assert later.future.done()
