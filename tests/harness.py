@@ -260,7 +260,8 @@ def livepatch(name, *functions, module=None, replace=False, extra="", callbacks=
     `extra`: lines before the patch; `callbacks`: the arguments of a Callbacks.
     """
     functions = functions or ("one",)
-    bodies = "".join(f"def {each}(*_):\n    return '{each} by {name}'\n\n" for each in functions)
+    takes = {"hold": "held"}  # the originals' parameters
+    bodies = "".join(f"def {each}({takes.get(each, '')}):\n    return '{each} by {name}'\n\n" for each in functions)
     funcs = ", ".join(f"Func({each!r}, {each})" for each in functions)
     with_callbacks = f", callbacks=Callbacks({callbacks})" if callbacks else ""
     return (f"from klpfs import Callbacks, Func, Object, Patch, module_param, pr_info\n{extra}\n\n{bodies}"

@@ -61,13 +61,15 @@ class Load:
 
 @define(eq=False)
 class Taking:
-    """An answer that waits until every agent has followed `seq`, or until `until`."""
+    """An answer that waits until every agent has followed `seq`, or until `until`. `n`: the operation. `tries`: it also
+    waits for the first try to complete the transition, which the kernel makes before insmod or the write returns."""
 
     seq: int
     n: int
     answer: Answer
     until: float
     error: Optional[Tuple[int, str]] = None
+    tries: bool = False
 
 
 @define(eq=False)
@@ -248,6 +250,8 @@ class Coordinator:
             waits = [p for p in peers if records.seen(p.report) < taking.seq and not self._passed_over(p)]
             if taking.error is not None and taking.seq < 0:      # the failure could not be written
                 waits = [p for p in peers if records.holds(p.report, taking.n)]
+            elif not waits and taking.tries and self._may_complete(taking.n, peers):
+                waits = peers
             if waits and now < taking.until:
                 self._at(taking.until)
                 left.append(taking)
@@ -256,6 +260,12 @@ class Coordinator:
             else:
                 taking.answer.succeed()
         self._takings = left
+
+    def _may_complete(self, n: int, peers: List[Any]) -> bool:
+        """Whether transition n is pending, and nobody has been seen in its way so far."""
+        transition = self.record["transition"]
+        return bool(transition and transition["n"] == n and not any(
+            self._passed_over(p) or p.report["blockers"] or p.report["working"] for p in peers))
 
     def _refuse(self, what: str, answer: Answer, error: OSError) -> None:
         code = error.errno or errno.EIO
@@ -312,7 +322,11 @@ class Coordinator:
             request.answer.interrupt = lambda: self._interrupt_load(load)
         else:
             self._let_go()
-            self._wait_taken(request.answer, following["seq"])
+            self._wait_tried(request.answer, following)
+
+    def _wait_tried(self, answer: Answer, following: Record) -> None:
+        transition = following["transition"]
+        self._wait_taken(answer, following["seq"], n=transition["n"] if transition else 0).tries = bool(transition)
 
     def _wait_taken(self, answer: Answer, seq: int, error: Optional[Tuple[int, str]] = None, until: Optional[float] = None,
                     n: int = 0) -> Taking:
@@ -381,7 +395,7 @@ class Coordinator:
             return self._undo(load, error.errno or errno.EIO, error.strerror or "", log=True)
         self.load = None
         self._let_go()
-        self._wait_taken(load.answer, following["seq"])
+        self._wait_tried(load.answer, following)
 
     def _name(self, load: Load, waits: List[Any]) -> None:
         """A process that works (init, pre_patch) is named in the log after 2 s, once a load."""

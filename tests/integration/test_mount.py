@@ -77,10 +77,10 @@ def test_a_reader_of_the_log_waits_and_is_woken(live):
     waiting = select.poll()
     waiting.register(fd, select.POLLIN)
     assert waiting.poll(0) == []
-    threading.Timer(0.1, harness.write, [live.tree.path / "dev/kmsg", "for poll"]).start()
+    threading.Timer(0.1, harness.write, [live.tree.path / "dev/kmsg", "<6>for poll"]).start()
     assert waiting.poll(10000) and b";for poll" in os.read(fd, 8192)
     os.set_blocking(fd, True)
-    threading.Timer(0.1, harness.write, [live.tree.path / "dev/kmsg", "for read"]).start()
+    threading.Timer(0.1, harness.write, [live.tree.path / "dev/kmsg", "<6>for read"]).start()
     assert b";for read" in os.read(fd, 8192)
     os.close(fd)
 

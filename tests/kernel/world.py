@@ -35,6 +35,7 @@ class World:
     def __init__(self):
         os.umask(0o022)
         self.folder = harness.short_folder()
+        self.folder.chmod(0o755)  # everybody may reach the mount, as /sys
         atexit.register(self.end)
         self.mount = harness.Mount(self.folder / "run", self.folder / "mnt")
         self.program, self.scenarios = None, 0

@@ -128,7 +128,9 @@ class Agent:
         op = self.op or {"n": 0, "phase": "", "dir": 0, "turn": 0, "clean": False}
         return {"t": "report", "seen": self.seen, **{k: op[k] for k in ("n", "phase", "dir", "turn", "clean")}, "over": self.over,
                 "refused": self.refused, "not_applied": sorted(self.not_applied), "prepared": self.prepared,
-                "working": {"what": f"init of {op['patch']}", "since": 0} if op["phase"] == "loading" else None, "blockers": []}
+                "working": {"what": f"init of {op['patch']}", "since": 0} if op["phase"] == "loading" else None,
+                "blockers": [{"kind": "thread", "task": 1, "name": "dirty", "frames": [], "since": 0}]
+                if self.dirty and op["phase"] == "started" and not op["clean"] else []}
 
     def take_back(self):
         op, self.op, self.prepared = self.op, None, None

@@ -4,6 +4,7 @@ import os
 
 from hypothesis import HealthCheck, given, settings, strategies as st
 
+from klpfs.service import record as records
 from service.puppets import World, errno_of, need
 
 
@@ -457,6 +458,72 @@ def test_a_coordinator_that_missed_writes_starts_over():
     assert world.agents[0].patches == []
 
 
+def test_clean_counts_for_its_turn_only():
+    """noturn: a report of clean that was on its way while another reversed says nothing of the new direction."""
+    world = World(2)
+    first, second = world.agents
+    second.dirty = True
+    world.ask("insmod")
+    world.run()
+    second.dirty = False
+    second.step()
+    assert second.op["clean"] and world.coordinator.peers.there[second.key].back
+    first.silent = second.silent = True
+    world.ask("disable")
+    world.hear(world.coordinator, world.coordinator.peers.there[second.key])
+    assert steps(world)[-1] == "start dir 0 turn 2"
+    first.silent = second.silent = False
+    world.run()
+    world.check_quiet()
+
+
+def test_written_only_if_the_journal_is_still_the_one():
+    """nocas: between the last list and the lock another coordinator has reversed: start over."""
+    world = World(1)
+    other = world.coordinate()
+    world.agents[0].dirty = True
+    world.ask("insmod")
+    world.run()
+    peers, real, done = world.coordinator.peers, world.coordinator.peers.list, []
+
+    def listing():
+        if not done and records.may_finish(world.disk.record, world.agents[0].report()):
+            done.append(world.ask("disable", c=other))
+        return real()
+    peers.list = listing
+    world.agents[0].dirty = False
+    world.agents[0].step()
+    other.peers.there["0.sock"].back.clear()
+    world.hear(world.coordinator, peers.there["0.sock"])
+    assert done and steps(world)[-1] == "start dir 0 turn 2"
+    world.run()
+    world.check_quiet()
+
+
+def test_idle_waits_for_who_is_behind():
+    """earlydone: one that goes without the patch counts as finished, but must have followed the record, or it would wake
+    up two operations behind."""
+    world = World(2)
+    late = world.agents[1]
+    late.silent = True
+    late.refuse = errno.EINVAL
+    world.ask("insmod")
+    world.run()
+    world.clock.advance(2.1)
+    world.agents[0].dirty = True
+    late.silent = False
+    world.run()
+    assert late.not_applied
+    late.silent = True
+    world.agents[0].dirty = False
+    world.run()
+    assert steps(world)[-1] == "finish dir 1 turn 1"
+    late.silent = False
+    world.run()
+    world.check_quiet()
+    assert (late.patches, world.agents[0].patches) == ([], ["A"])
+
+
 MAX = int(os.environ.get("KLPFS_TEST_EXAMPLES", "100"))
 OPS = st.sampled_from(["insmod A", "insmod B", "disable A", "enable A", "disable B", "force A", "force B", "rmmod A", "rmmod B",
                        "interrupt"])
@@ -539,3 +606,15 @@ def happen(world, data):
             agent.dirty = fault == "dirty"
         elif fault in ("busy", "work"):
             agent.busy = fault == "busy"
+
+
+def test_a_write_returns_after_the_first_try_to_complete():
+    """As klp_enable_patch and __klp_disable_patch call klp_try_complete_transition: with nobody in the way the transition is
+    complete when the writer goes on, with somebody it is not waited for."""
+    world = World(2)
+    for what in ("insmod", "disable"):
+        answer = world.ask(what)
+        seen = []
+        answer.add_done_callback(lambda answer: seen.append(steps(world)[-1]))
+        world.run()
+        assert errno_of(answer) == 0 and seen == ["idle"]
