@@ -1,0 +1,194 @@
+"""The journal on disk: replaced as a whole under a lock, contents beside it, faults."""
+import errno
+import os
+
+import pytest
+from hypothesis import given, strategies as st
+
+from klpfs.agent import journal as text
+from klpfs.service.journal import Journal
+
+NAMES = st.text(st.characters(blacklist_categories=["Cs"]), max_size=12) | st.sampled_from(["", "a b", "%41", "\n", "\udce4"])
+NUMBERS = st.integers(0, 2 ** 40)
+PARAMS = st.dictionaries(NAMES, NAMES, max_size=3)
+SHA = st.text("0123456789abcdef", min_size=64, max_size=64)
+RECORDS = st.fixed_dictionaries({
+    "seq": NUMBERS,
+    "patches": st.lists(st.fixed_dictionaries({
+        "name": NAMES, "n": NUMBERS, "sha256": SHA, "params": PARAMS,
+        "fingerprints": st.lists(st.tuples(NAMES, NAMES, NUMBERS, SHA).map(list), max_size=3)}), max_size=3),
+    "modules": st.lists(st.fixed_dictionaries({
+        "name": NAMES, "sha256": SHA, "params": PARAMS, "livepatch": st.booleans(), "path": NAMES,
+        "uses": st.lists(NAMES, max_size=2), "forced": st.booleans()}), max_size=3),
+    "change": st.none() | st.fixed_dictionaries({
+        "n": NUMBERS, "name": NAMES, "sha256": SHA, "params": PARAMS, "livepatch": st.booleans(), "replace": st.booleans(),
+        "pid": NUMBERS, "path": NAMES}),
+    "transition": st.none() | st.fixed_dictionaries({
+        "n": NUMBERS, "patch": NAMES, "dir": st.sampled_from([0, 1]), "turn": NUMBERS, "step": st.sampled_from(["start", "finish"]),
+        "replace": st.booleans(), "forced": st.booleans()})})
+
+
+@pytest.fixture
+def journal(tmp_path):
+    made = Journal(str(tmp_path))
+    yield made
+    made.close()
+
+
+def write(journal, **changes):
+    assert journal.try_lock()
+    record = {**journal.read(), **changes}
+    record["seq"] += 1
+    try:
+        journal.write(record)
+    finally:
+        journal.unlock()
+
+
+@given(RECORDS)
+def test_round_trip(record):
+    """What is written is read again, whatever the names are."""
+    assert text.parse(text.dump(record)) == record
+
+
+@given(RECORDS, st.data())
+def test_damage_is_noticed(record, data):
+    """A journal that is cut short is never taken for another one: EIO."""
+    whole = text.dump(record)
+    with pytest.raises(OSError) as caught:
+        text.parse(whole[:data.draw(st.integers(0, len(whole) - 1))])
+    assert caught.value.errno == errno.EIO
+
+
+@given(st.binary(max_size=200))
+def test_garbage_is_eio(data):
+    with pytest.raises(OSError) as caught:
+        text.parse(data)
+    assert caught.value.errno == errno.EIO
+
+
+def test_no_journal_is_idle(journal):
+    assert journal.read() == text.idle()
+
+
+def test_write_is_seen_by_others_at_once(journal, tmp_path):
+    other = Journal(str(tmp_path))
+    assert other.read()["seq"] == 0
+    write(journal)
+    assert other.read()["seq"] == 1
+    write(journal)
+    assert other.read()["seq"] == 2 and other.read() is other.read()
+    other.close()
+
+
+def test_the_lock_is_one(journal, tmp_path):
+    """Another one does not get it, also in the same process; it is free once its holder is gone."""
+    other = Journal(str(tmp_path))
+    assert journal.try_lock()
+    assert not other.try_lock()
+    journal.unlock()
+    assert other.try_lock()
+    other.close()
+    assert journal.try_lock()
+
+
+def test_the_locks_file_may_be_removed(journal, tmp_path):
+    """A lock on a file that is not the folder's any more is none."""
+    other = Journal(str(tmp_path))
+    assert journal.try_lock()
+    os.unlink(tmp_path / "lock")
+    assert other.try_lock()
+    other.close()
+
+
+def test_a_write_needs_the_lock_and_a_higher_seq(journal):
+    with pytest.raises(RuntimeError):
+        journal.write(text.idle(5))
+    write(journal)
+    assert journal.try_lock()
+    with pytest.raises(ValueError):
+        journal.write(text.idle(1))
+
+
+@pytest.mark.parametrize("call", ["write", "rename", "open"])
+def test_full_disk(journal, tmp_path, monkeypatch, call):
+    """The old journal stands, and nothing else is left behind."""
+    write(journal)
+    before = sorted(os.listdir(tmp_path))
+    real = getattr(os, call)
+
+    def full(*args, **kw):
+        if call == "open" and not str(args[0]).endswith(".tmp"):
+            return real(*args, **kw)
+        raise OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr(os, call, full)
+    with pytest.raises(OSError) as caught:
+        write(journal)
+    monkeypatch.undo()
+    assert caught.value.errno == errno.ENOSPC
+    assert journal.read()["seq"] == 1 and sorted(os.listdir(tmp_path)) == before
+    write(journal)
+
+
+def test_short_writes(journal, monkeypatch):
+    """A write that takes only a part is gone on with."""
+    real = os.write
+    monkeypatch.setattr(os, "write", lambda fd, data: real(fd, data[:7]))
+    write(journal)
+    monkeypatch.undo()
+    assert journal.read()["seq"] == 1
+
+
+def test_damaged(journal, tmp_path):
+    (tmp_path / "journal").write_bytes(b"klpfs 1\nseq 3\n")
+    with pytest.raises(OSError) as caught:
+        journal.read()
+    assert caught.value.errno == errno.EIO
+    (tmp_path / "good").write_bytes(text.dump(text.idle(4)))
+    os.rename(tmp_path / "good", tmp_path / "journal")
+    assert journal.read()["seq"] == 4
+
+
+def test_contents(journal, tmp_path):
+    """Found by their hash, only when they are what it says; removed once no module has them."""
+    name = journal.put(b"content")
+    assert journal.put(b"content") == name and journal.get(name) == b"content"
+    assert journal.get("../journal") is None and journal.get("0" * 64) is None
+    (tmp_path / name).write_bytes(b"other")
+    assert journal.get(name) is None
+    assert journal.put(b"content") == name and journal.get(name) == b"content"
+    module = {"name": "m", "sha256": name, "params": {}, "livepatch": False, "path": "", "uses": [], "forced": False}
+    journal.prune({**text.idle(), "modules": [module]})
+    assert journal.get(name) == b"content"
+    journal.prune(text.idle())
+    assert journal.get(name) is None
+
+
+def test_remove(journal, tmp_path):
+    """A dead service's folder goes, with the sockets of its dead."""
+    folder = tmp_path / "service"
+    folder.mkdir()
+    dead = Journal(str(folder))
+    write(dead)
+    (folder / "a.sock").write_bytes(b"")
+    assert dead.try_lock()
+    assert not dead.remove([])
+    assert dead.read()["seq"] == 1
+    assert dead.remove(["a.sock"])
+    dead.close()
+    assert not folder.exists()
+
+
+def test_remove_while_somebody_comes(journal, tmp_path, monkeypatch):
+    """Who has bound its socket in the last moment has read the journal perhaps: it is put back."""
+    write(journal)
+    real = os.unlink
+
+    def comes(path, *args, **kw):
+        real(path, *args, **kw)
+        if str(path).endswith("journal"):
+            (tmp_path / "new.sock").write_bytes(b"")
+    monkeypatch.setattr(os, "unlink", comes)
+    assert journal.try_lock()
+    assert not journal.remove([])
+    assert journal.read()["seq"] == 1

@@ -1,0 +1,152 @@
+"""What is written to insmod and rmmod, and the file that is opened for it."""
+import errno
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+from hypothesis import given, strategies as st
+
+from klpfs.service import source
+from klpfs.service.view import Caller
+
+ME = Caller(os.getpid(), os.geteuid(), os.getegid())
+
+
+def fails(code, call, *args):
+    with pytest.raises(OSError) as caught:
+        call(*args)
+    assert caught.value.errno == code, caught.value
+
+
+@pytest.mark.parametrize("text, words", [
+    (b"/a/b.py\n", ["/a/b.py"]),
+    (b"  a.py\tx=1  y= ", ["a.py", "x=1", "y="]),
+    (b'"a b.py" x="1 2"', ["a b.py", "x=1 2"]),
+    (b'"x=1 2"', ["x=1 2"]),
+    (b"'it is.py' q='\"'", ["it is.py", 'q="']),
+    (b"a\\ b", ["a\\", "b"]),
+    (b"a.py ''", ["a.py", ""]),
+    (b"\xff.py", ["\udcff.py"])])
+def test_words(text, words):
+    """Blanks separate, quotes group, wherever they begin; a backslash is nothing special."""
+    assert source.words(text) == words
+
+
+@pytest.mark.parametrize("text", [b"", b"\n", b"  ", b"'a", b'a "b', b"a\0b", b"''"])
+def test_no_words(text):
+    fails(errno.EINVAL, source.words, text)
+
+
+@given(st.binary(max_size=40))
+def test_any_text(text):
+    """Whatever is written: words, or EINVAL."""
+    try:
+        assert source.words(text)
+    except OSError as error:
+        assert error.errno == errno.EINVAL
+
+
+def test_parameters():
+    """A parameter without a value is 'Y'; the last of several counts; without a name: EINVAL."""
+    assert source.insmod_text(b"a.py debug n=1 n=2 s='a=b c'") == ("a.py", {"debug": "Y", "n": "2", "s": "a=b c"})
+    fails(errno.EINVAL, source.insmod_text, b"a.py =1")
+
+
+@pytest.mark.parametrize("path, name", [("/x/a-b.py", "a_b"), ("a.b.py", "a"), ("a", "a"), ("./CVE-2025-27516.py", "CVE_2025_27516")])
+def test_module_name(path, name):
+    """As kmod makes it of a file's name."""
+    assert source.module_name(path) == name
+
+
+@pytest.mark.parametrize("path", ["", "/", ".py", "a/", "a\nb.py", "x" * 256])
+def test_no_module_name(path):
+    fails(errno.EINVAL, source.module_name, path)
+
+
+def test_rmmod_text():
+    assert source.rmmod_text(b"a-b\n") == "a_b"
+    fails(errno.EINVAL, source.rmmod_text, b"a b")
+
+
+def test_read(tmp_path):
+    """The bytes, by an absolute path, or by one relative to where the writer is."""
+    (tmp_path / "a.py").write_bytes(b"x = 1\n")
+    assert source.read(str(tmp_path / "a.py"), ME, ME.uid) == b"x = 1\n"
+    child = subprocess.Popen([sys.executable, "-c", "input()"], cwd=tmp_path, stdin=subprocess.PIPE)
+    try:
+        assert source.read("a.py", Caller(child.pid, ME.uid, ME.gid), ME.uid) == b"x = 1\n"
+        assert source.read("../" + tmp_path.name + "/a.py", Caller(child.pid, ME.uid, ME.gid), ME.uid) == b"x = 1\n"
+    finally:
+        child.communicate(b"\n")
+    fails(errno.ENOENT, source.read, "a.py", Caller(0, ME.uid, ME.gid), ME.uid)
+
+
+def test_what_is_no_file(tmp_path):
+    """ENOENT, EISDIR, EINVAL for a fifo (and no waiting), ELOOP, ENOTDIR, EFBIG."""
+    fails(errno.ENOENT, source.read, str(tmp_path / "none"), ME, ME.uid)
+    fails(errno.EISDIR, source.read, str(tmp_path), ME, ME.uid)
+    os.mkfifo(tmp_path / "fifo")
+    fails(errno.EINVAL, source.read, str(tmp_path / "fifo"), ME, ME.uid)
+    os.symlink("loop", tmp_path / "loop")
+    fails(errno.ELOOP, source.read, str(tmp_path / "loop"), ME, ME.uid)
+    (tmp_path / "big").write_bytes(b"")
+    os.truncate(tmp_path / "big", source.LARGEST + 1)
+    fails(errno.EFBIG, source.read, str(tmp_path / "big"), ME, ME.uid)
+    fails(errno.ENOTDIR, source.read, str(tmp_path / "big" / "x"), ME, ME.uid)
+
+
+def test_strangers_can_write(tmp_path):
+    """A file that others, a foreign group or a foreign owner can write to is refused."""
+    path = tmp_path / "a.py"
+    path.write_bytes(b"")
+    path.chmod(0o666)
+    fails(errno.EACCES, source.read, str(path), ME, ME.uid)
+    path.chmod(0o664)
+    assert source.read(str(path), ME, ME.uid) == b""
+    if os.geteuid() == 0:
+        os.chown(path, 0, 54321)
+        fails(errno.EACCES, source.read, str(path), ME, ME.uid)
+        os.chown(path, 54321, 0)
+        path.chmod(0o644)
+        fails(errno.EACCES, source.read, str(path), ME, ME.uid)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: a daemon that acts for another user")
+def test_with_the_writers_rights(tmp_path):
+    """What the writer may not read, root's daemon does not read for it; and it is root again afterwards."""
+    path = tmp_path / "secret.py"
+    path.write_bytes(b"secret")
+    path.chmod(0o600)
+    for folder in [tmp_path, *tmp_path.parents][:3]:
+        folder.chmod(0o755)
+    fails(errno.EACCES, source.read, str(path), Caller(os.getpid(), 54321, 54321), 0)
+    assert source.read(str(path), ME, 0) == b"secret"
+    path.chmod(0o644)
+    assert source.read(str(path), Caller(os.getpid(), 54321, 54321), 0) == b"secret"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: chroot")
+def test_in_the_writers_root(tmp_path):
+    """A path means what it means for the writer; symbolic links stay inside its root."""
+    (tmp_path / "a.py").write_bytes(b"inside")
+    (tmp_path / "b.py").symlink_to("/a.py")
+    (tmp_path / "proc").mkdir()
+    pid = os.fork()
+    if not pid:
+        os.chroot(tmp_path)
+        os.chdir("/")
+        time.sleep(20)
+        os._exit(0)
+    try:
+        caller, end = Caller(pid, 0, 0), 200
+        while os.readlink(f"/proc/{pid}/root") == "/" and end:
+            end -= 1
+            os.sched_yield()
+            time.sleep(0.01)
+        for path in ("/a.py", "/b.py", "a.py", "../../a.py", "./b.py"):
+            assert source.read(path, caller, 0) == b"inside", path
+    finally:
+        os.kill(pid, 9)
+        os.waitpid(pid, 0)
