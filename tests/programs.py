@@ -21,7 +21,7 @@ class Program:
         self.folder = folder
         self.log = Log(lambda: 0)
         self.target = PythonTarget(self.log)
-        self.loaded, self.imported = [], []
+        self.loaded, self.imported, self.changes = [], [], {}
         sys.path.insert(0, str(folder))
 
     def close(self):
@@ -71,12 +71,12 @@ class Program:
                     self.target.resolve(obj, func)
                     changes.append(Change(func.definition, self.target.images.state.get(func.definition), func))
         self.target.apply(changes)
-        found.changes = changes
+        self.changes[found.name] = changes
         return found
 
     def unpatch(self, loaded):
-        self.target.revert(loaded.changes)
-        for change in loaded.changes:
+        self.target.revert(self.changes[loaded.name])
+        for change in self.changes[loaded.name]:
             self.target.release(change.after)
 
     def refused(self, text, **params):
