@@ -578,12 +578,14 @@ def gen():
     while 1: yield a(1)
 def work():
     g = gen()
+    begun.append(1)
     while not stop: next(g)
+begun = []
 threads = [threading.Thread(target=work, daemon=True) for i in range(4)]
 sys.setswitchinterval(1e-6)
 sys.addaudithook(lambda event, args: time.sleep(0) if event == "object.__getattr__" else None)
 for t in threads: t.start()
-while not all(t.ident for t in threads): pass
+while len(begun) < 4: time.sleep(.001)
 ids = tuple(t.ident for t in threads)
 names = {id(f.__code__): f.__name__ for f in (a, b, c, work)}
 bad = 0
@@ -1010,16 +1012,14 @@ def exception_out_of_the_choice():
     t.install()
     t.start()
     raised = 0
-    for point in range(1, 60):
+    for point in range(1, 40):
         left = [point]
 
         def tracer(frame, event, arg):
             if frame.f_code.co_filename.endswith("choose.py"):
-                frame.f_trace_opcodes = True
-                left[0] -= 1
-                if left[0] == 0:
+                left[0] -= event == "line"
+                if left[0] == 0 and event == "line":
                     raise KeyError
-                return tracer
             return tracer
         sys.settrace(tracer)
         try:
@@ -1039,7 +1039,7 @@ def collection_inside_a_call():
     does then must not be remembered for the thread."""
     if not look.NEEDS_QUIET:
         return None
-    got, at, entered = [], [], []
+    at, t, entered, reached = [], [None], [], False
     d = make("def A(*a, **k):\n return ({v}, B())\ndef B(): return {v}")
     n = d[0]
 
@@ -1054,35 +1054,41 @@ def collection_inside_a_call():
                 t[0].install()
                 t[0].start()
                 n["B"]()            # decides for 1: nothing is on this stack yet
-    t = [None]
 
-    def run():
-        at[:] = [sys._getframe().f_lineno + 4]
+    def run(more):
+        at[:] = [sys._getframe().f_lineno + 5]
         k, a = {"k": 3}, tuple(range(30))
         Cycle()
+        gc.set_threshold(gc.get_count()[0] + more)      # the collection comes with the n-th allocation
         gc.enable()
-        got.append(n["A"](*a, **k))
+        got = n["A"](*a, **k)
         gc.disable()
+        return got
     threshold = gc.get_threshold()
     gc.disable()
-    gc.collect()
     try:
-        for i in range(13 * 40):
-            t[0] = transition(n, d[1])
-            junk = [[] for _ in range(i % 13)]
-            gc.set_threshold(1)
-            with no_greenlets():
-                run()
-            del junk
-            if entered:
-                break
+        for more in range(12):
+            gc.set_threshold(700)
             gc.collect()
+            t[0] = transition(n, d[1])
+            entered.clear()
+            with no_greenlets():
+                got = run(more)
+            if not entered:
+                continue
+            if got[0] != got[1]:
+                return False
+            reached = reached or got[0] == 0
+            if not done(t[0]):
+                return False
+            other = back(t[0])
+            other.install()
+            other.start()
+            assert done(other)
     finally:
         gc.set_threshold(*threshold)
         gc.enable()
-    if not entered:
-        return None
-    return got[-1][0] == got[-1][1] and done(t[0])
+    return True if reached else None
 
 
 @attack()
