@@ -1,0 +1,106 @@
+"""Module parameters: text forms, insmod's values, the variable that is the parameter."""
+import errno
+
+import pytest
+from programs import Program
+
+from klpfs.engine.error import KlpError
+from klpfs.target.python import load as loading
+from klpfs.target.python.params import module_param, parse, show
+
+
+@pytest.fixture
+def program(tmp_path):
+    made = Program(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("type, text, value", [
+    (bool, "y", True), (bool, "Yes", True), (bool, "1", True), (bool, "true", True), (bool, "on", True), (bool, "oN\n", True),
+    (bool, "n", False), (bool, "0 rubbish", False), (bool, "f", False), (bool, "off", False), (bool, None, True),
+    (int, "5\n", 5), (int, "-5", -5), (int, "+5", 5), (int, "0x1F", 31), (int, "010", 8), (int, "0", 0),
+    (str, "a b\n", "a b"), (str, "", ""), (float, "1.5", 1.5), (float, "1e3\n", 1000.0)])
+def test_texts(type, text, value):
+    assert parse(type, text) == value and parse(type, show(type, value)) == value
+
+
+@pytest.mark.parametrize("type, text", [
+    (bool, ""), (bool, "\n"), (bool, " 1"), (bool, "o"), (bool, "x"), (bool, "-1"), (bool, "2"), (int, ""), (int, "1 2"),
+    (int, " 1"), (int, "1.5"), (int, "1_0"), (int, "--1"), (int, "0x"), (int, "٣"), (int, "08"), (int, None), (float, "x"),
+    (str, None), (int, "1\n\n")])
+def test_texts_that_are_no_values(type, text):
+    with pytest.raises(KlpError) as caught:
+        parse(type, text)
+    assert caught.value.errno == errno.EINVAL
+
+
+def test_a_bool_reads_as_a_letter():
+    assert show(bool, True) == "Y" and show(bool, False) == "N" and show(int, 12) == "12" and show(float, 0.5) == "0.5"
+
+
+TEXT = """
+a = module_param("a", int, 1)
+flag = module_param("flag", bool)
+label = module_param("label", str, "x", mode=0o444)
+other: float = module_param("ratio", float, 1)
+def get(): return a, flag, label, other
+def change():
+    global a
+    a = 77
+"""
+
+
+def test_defaults_and_what_insmod_gives(program):
+    found = program.load(TEXT)
+    assert found.namespace["get"]() == (1, False, "x", 1.0)
+    assert [(each.name, each.type, each.text, each.mode) for each in found.params.values()] == [
+        ("a", int, "1", 0o644), ("flag", bool, "N", 0o644), ("label", str, "x", 0o444), ("ratio", float, "1.0", 0o644)]
+    given = program.load(TEXT, a="0x10", flag=None, label="n=1", ratio="2")
+    assert given.namespace["get"]() == (16, True, "n=1", 2.0)
+
+
+def test_the_variable_is_the_parameter(program):
+    found = program.load(TEXT)
+    loading.set_param(found, "a", "5\n")
+    loading.set_param(found, "ratio", "2.5")
+    assert found.namespace["get"]() == (5, False, "x", 2.5)
+    found.namespace["change"]()
+    assert found.params["a"].text == "77"
+
+
+def test_a_write_that_is_no_value_changes_nothing(program):
+    found = program.load(TEXT)
+    for name, text, number in (("a", "x", errno.EINVAL), ("nope", "1", errno.ENOENT)):
+        with pytest.raises(KlpError) as caught:
+            loading.set_param(found, name, text)
+        assert caught.value.errno == number
+    assert found.params["a"].text == "1"
+
+
+@pytest.mark.parametrize("params, number, line", [
+    ({"b": "1"}, errno.ENOENT, "%s: Unknown parameter `b'"), ({"a": "x"}, errno.EINVAL, "%s: `x' invalid for parameter `a'"),
+    ({"flag": "maybe"}, errno.EINVAL, "%s: `maybe' invalid for parameter `flag'")])
+def test_what_insmod_may_not_give(program, params, number, line):
+    name = program.name("lp")
+    with pytest.raises(KlpError) as caught:
+        program.load(TEXT, name=name, **params)
+    assert caught.value.errno == number and program.log.texts() == [line % name]
+    assert name not in loading._loaded
+
+
+@pytest.mark.parametrize("call", ["module_param(1, int)", "module_param('a b', int)", "module_param('a', list)",
+                                  "module_param('a', int, 'x')", "module_param('a', int, True)",
+                                  "(module_param('a', int), module_param('a', int))"])
+def test_wrong_declarations_refuse_the_module(program, call):
+    with pytest.raises(KlpError):
+        program.load(call)
+    assert len(program.log.texts()) == 1
+
+
+def test_only_a_modules_top_level_declares(program):
+    with pytest.raises(RuntimeError):
+        module_param("a", int, 1)
+    found = program.load("def late(): return module_param('x', int, 1)")
+    with pytest.raises(RuntimeError):
+        found.namespace["late"]()
