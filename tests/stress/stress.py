@@ -1,0 +1,292 @@
+"""Threads, generators, asyncio tasks and greenlets call patched functions while patches are enabled, reversed, replaced and
+disabled. Every call checks the version of who called it: code on a task's stack is all of one version.
+
+    python tests/stress/stress.py SECONDS [--break RULE] [--without-greenlets] [--seed N]
+
+Prints the counts; exit status 1 if one call was mixed, if anything raised, or a transition never ended. With --break a rule
+of consistency is switched off (nostack, noobserve, nogens; rules.py has more): then status 1 is what must come.
+"""
+import argparse
+import asyncio
+import functools
+import os
+import random
+import sys
+import threading
+import time
+import traceback
+import types
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [os.path.dirname(os.path.dirname(HERE)), HERE]
+
+import program                                          # noqa: E402
+from klpfs.target.python import image, rules            # noqa: E402
+from klpfs.target.python.transition import Entry, Transition    # noqa: E402
+
+ENOUGH = 100        # violations, then it stops
+STUCK = 60          # seconds
+
+
+class Counts:
+    """Checked calls, one counter a thread (no lock, nothing lost), and what went wrong."""
+
+    def __init__(self):
+        self.local, self.counters, self.bad, self.errors = threading.local(), [], [], []
+
+    def check(self, expected, got, where, times=1):
+        try:
+            self.local.n[0] += 1
+        except AttributeError:
+            self.local.n = [1]
+            self.counters.append(self.local.n)
+        if expected is not None and expected * times != got:
+            self.bad.append((expected, got, where))
+
+    @property
+    def calls(self):
+        return sum(n[0] for n in self.counters)
+
+
+def through(function, expected):
+    return function(expected)
+
+
+def wrapping(function):
+    @functools.wraps(function)
+    def inner(*args, **more):
+        return function(*args, **more)
+    return inner
+
+
+def versions(source, counts):
+    """Namespaces of the three versions; the program's own is the first."""
+    found = []
+    for v in range(3):
+        space = dict(check=counts.check, through=through, wrapping=wrapping, lru_cache=functools.lru_cache, sleep=time.sleep,
+                     random=random.random, asleep=asyncio.sleep, gather=asyncio.gather, __name__="app")
+        exec(compile(source.replace("{v}", str(v)), "app%d.py" % v, "exec"), space)
+        found.append(space)
+    return found
+
+
+def functions(space):
+    """The functions to be patched, in an order that is the same in every version."""
+    found = []
+    for name, value in sorted(space.items()):
+        if isinstance(value, type):
+            for key, method in sorted(vars(value).items()):
+                method = method.fget if type(method) is property else getattr(method, "__func__", method)
+                found += [method] if type(method) is types.FunctionType else []
+        else:
+            value = getattr(value, "__wrapped__", value)
+            if type(value) is types.FunctionType and value.__code__.co_filename.startswith("app"):
+                found.append(value)
+    return found
+
+
+class Family:
+    """Functions that are patched together, and the version they are at."""
+
+    def __init__(self, source, counts):
+        self.spaces = versions(source, counts)
+        self.app = self.spaces[0]
+        self.functions = functions(self.app)
+        self.images = [[image.capture(f) for f in self.functions]]
+        self.images += [[image.new_version(f) for f in functions(space)] for space in self.spaces[1:]]
+        self.version = 0
+
+    def entries(self, version):
+        return [Entry(*each) for each in zip(self.functions, self.images[self.version], self.images[version])]
+
+
+class Stress:
+    def __init__(self, options):
+        self.options, self.counts, self.stop = options, Counts(), False
+        self.random = random.Random(options.seed)
+        self.plain, self.suspending = Family(program.PLAIN, self.counts), Family(program.SUSPENDING, self.counts)
+        self.pool, self.lock = [], threading.Lock()
+        self.switched = []          # greenlets' completed runs
+
+    # -- the program's threads
+
+    def guarded(self, function, *args):
+        try:
+            function(*args)
+        except BaseException:
+            self.counts.errors.append(traceback.format_exc())
+
+    def caller(self, seed):
+        """Calls functions of both families; makes generators, hands them to other threads, ends those of others."""
+        p, s, r = self.plain.app, self.suspending.app, random.Random(seed)
+        d, bound, part = p["D"](), p["D"]().m, functools.partial(p["A"], 1)
+
+        def make():
+            g = s["GG"](6)
+            next(g)
+            with self.lock:
+                if len(self.pool) < 30:
+                    self.pool.append(g)
+
+        def consume():
+            with self.lock:
+                g = self.pool.pop(r.randrange(len(self.pool))) if self.pool else None
+            for _ in g or ():
+                pass
+
+        def unstarted():
+            g = s["G"](2)
+            time.sleep(.001)
+            list(g)
+        todo = [p["A"], lambda: p["R"](8), lambda: p["E"](3), p["S"], bound, part, p["C"].c, p["C"].s, lambda: d.p,
+                lambda: p["cached"](r.random()), p["decorated"], lambda: sorted([3, 1, 2], key=p["keyf"]),
+                lambda: list(map(p["keyf"], (1, 2))), make, consume, consume, unstarted, lambda: list(s["GG"](3))]
+        while not self.stop:
+            r.choice(todo)()
+
+    def short_lived(self):
+        while not self.stop:
+            thread = threading.Thread(target=self.guarded, args=(self.plain.app["S"],))
+            thread.start()
+            thread.join()
+
+    def tasks(self, many):
+        app = self.suspending.app
+
+        async def one(i):
+            while not self.stop:
+                await app[random.choice(("AA", "AW", "AX", "BB"))]()
+                if i % 50 == 0:
+                    task = asyncio.ensure_future(app["AA"]())
+                    await asyncio.sleep(.002)
+                    self.plain.app["A"]()
+                    await task
+
+        async def main():
+            await asyncio.gather(*[one(i) for i in range(many)])
+        asyncio.run(main())
+
+    def greenlets(self, greenlet):
+        """Greenlets that stop in the middle of patched functions, resumed in any order; some spawned by patched code."""
+        hub, app, alive = greenlet.getcurrent(), self.suspending.app, []
+
+        def run():
+            if random.random() < .3:
+                greenlet.greenlet(lambda: app["L"]()).switch()
+            app["W"](hub.switch)
+            self.switched.append(1)
+        while not self.stop or alive:
+            if len(alive) < 20 and not self.stop:
+                alive.append(greenlet.greenlet(run, hub))
+            g = random.choice(alive)
+            g.switch()
+            if g.dead:
+                alive.remove(g)
+            if random.random() < .05:
+                time.sleep(.0005)
+
+    # -- the patches
+
+    def transition(self, families):
+        """One change of version: enable, replace or disable, reversed any number of times. Its seconds, or None: stuck."""
+        targets = [self.random.choice([v for v in range(3) if v != f.version]) for f in families]
+        entries = [e for f, v in zip(families, targets) for e in f.entries(v)]
+        t = Transition(entries, breathe=lambda: time.sleep(.0001))
+        t.install()
+        time.sleep(self.random.random() * .005)
+        began = time.monotonic()
+        t.start()
+        while self.random.random() < .45:
+            time.sleep(self.random.random() * .01)
+            t.look()
+            t.reverse()
+            self.reversals += 1
+        while t.look():
+            if time.monotonic() - began > .3:        # let the generators of the pool go on to their end
+                with self.lock:
+                    left, self.pool[:] = list(self.pool), []
+                for g in left:
+                    for _ in g:
+                        pass
+                del left[:]
+                g = None
+            if time.monotonic() - began > STUCK:
+                print("stuck:", t.look()[:3])
+                return None
+            time.sleep(.001)
+        if self.random.random() < .2:
+            t.reverse()
+            self.reversals += 1
+            while t.look():
+                time.sleep(.001)
+                if time.monotonic() - began > 2 * STUCK:
+                    return None
+        t.finish()
+        for family, version in zip(families, targets):
+            if t.goal == 1:
+                family.version = version
+            for f, i in zip(family.functions, family.images[family.version]):
+                if f.__code__ is not i.code:
+                    self.counts.bad.append(("code", f.__qualname__))
+        got = self.plain.app["A"](), self.suspending.app["L"]()
+        if got != (self.plain.version, self.suspending.version):
+            self.counts.bad.append(("outcome", got))
+        return time.monotonic() - began
+
+    def run(self):
+        greenlet = None
+        if not self.options.without_greenlets:
+            try:
+                import greenlet
+            except ImportError:
+                pass
+        jobs = [(self.caller, i) for i in range(5)] + [(self.tasks, self.options.tasks)] * 2 + [(self.short_lived,)]
+        jobs += [(self.greenlets, greenlet)] if greenlet else []
+        threads = [threading.Thread(target=self.guarded, args=job) for job in jobs]
+        sys.setswitchinterval(2e-5)
+        for thread in threads:
+            thread.start()
+        self.reversals, times = 0, []
+        end, counts, status = time.monotonic() + self.options.seconds, self.counts, 0
+        try:
+            while time.monotonic() < end and not counts.errors and len(counts.bad) < ENOUGH:
+                families = self.random.choice(([self.plain], [self.plain], [self.suspending], [self.plain, self.suspending]))
+                times.append(self.transition(families))
+                if times[-1] is None:
+                    status = 1
+                    times.pop()
+                    break
+                time.sleep(.002)
+        except BaseException:
+            counts.errors.append(traceback.format_exc())
+        self.stop = True
+        for thread in threads:
+            thread.join(30)
+        times.sort()
+        print("%d.%d.%d break=%s greenlets=%s calls=%d transitions=%d reversals=%d greenlet-runs=%d violations=%d errors=%d "
+              "median=%.0fms longest=%.0fms" % (
+                  sys.version_info[:3] + (",".join(sorted(rules.BREAK)) or "none", "yes" if greenlet else "no", counts.calls,
+                                          len(times), self.reversals, len(self.switched), len(counts.bad), len(counts.errors),
+                                          times[len(times) // 2] * 1e3 if times else 0, times[-1] * 1e3 if times else 0)),
+              flush=True)
+        for line in counts.bad[:4] + counts.errors[:1]:
+            print(" ", line)
+        return 1 if status or counts.bad or counts.errors or not times or [t for t in threads if t.is_alive()] else 0
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("seconds", type=float)
+    parser.add_argument("--break", dest="broken", action="append", default=[], metavar="RULE")
+    parser.add_argument("--without-greenlets", action="store_true")
+    parser.add_argument("--tasks", type=int, default=200, help="asyncio tasks in each of two loops")
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    rules.BREAK.update(options.broken)
+    status = Stress(options).run()
+    sys.stdout.flush()
+    os._exit(status)        # with a rule broken, a thread may hang
+
+
+if __name__ == "__main__":
+    main()

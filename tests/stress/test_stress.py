@@ -1,0 +1,28 @@
+"""The stress for some seconds: nothing mixed; and with a rule of consistency switched off it fails, so it can."""
+import os
+import subprocess
+import sys
+
+import pytest
+
+STRESS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "stress.py")
+
+
+def stress(*arguments):
+    done = subprocess.run([sys.executable, STRESS, *arguments], stdout=-1, stderr=-2, timeout=200)
+    return done.returncode, done.stdout.decode()
+
+
+@pytest.mark.parametrize("arguments", [(), ("--without-greenlets",)], ids=["all", "without greenlets"])
+def test_no_call_is_mixed(arguments):
+    """Threads, generators, tasks (and greenlets) under transitions that come, turn and go: status 0, and it did something."""
+    status, output = stress("3", *arguments)
+    assert status == 0, output
+    assert "violations=0 errors=0" in output and " calls=0 " not in output
+
+
+@pytest.mark.parametrize("rule", ["nostack", "noobserve", "nogens"])
+def test_it_finds_what_a_missing_rule_lets_through(rule):
+    """Status 1 without the walk, without looking, without looking for suspended objects."""
+    status, output = stress("5", "--break", rule, "--without-greenlets")
+    assert status == 1 and "violations=0" not in output, output
