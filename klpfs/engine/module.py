@@ -146,6 +146,7 @@ def cleanup_module_patches_limited(engine, name, limit=None):
             obj.mod.state = GOING
         take_back(engine, obj, lambda: pr_notice(
             engine.log, "reverting patch '%s' on unloading module '%s'" % (patch.name, obj.shown)))
+    forget_leftovers(engine, name)
 
 
 def take_back(engine, obj, say=None):
@@ -156,7 +157,6 @@ def take_back(engine, obj, say=None):
             say()
         revert_object(engine, obj)
     callbacks.post_unpatch(engine, obj)
-    forget_leftovers(engine, obj)
     free_object_loaded(engine, obj)
 
 
@@ -175,12 +175,11 @@ def revert_object(engine, obj):
         engine.target.revert(changes)
 
 
-def forget_leftovers(engine, obj):
-    """Code of functions that go with their module needs no account any more; the last patch's object sees to it."""
-    for func in obj.funcs:
-        stack = engine.stacks.get(func.definition)
-        if stack is not None and not stack.funcs:
-            for code in engine.stacks.forget(func.definition):
+def forget_leftovers(engine, name):
+    """Code of functions that went with their module needs no account any more."""
+    for stack in list(engine.stacks.table.values()):
+        if stack.object == name and not stack.funcs:
+            for code in engine.stacks.forget(stack.definition):
                 if code is not None:
                     release(engine, code)
 

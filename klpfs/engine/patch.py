@@ -11,13 +11,13 @@ from klpfs.engine.target import Change
 
 
 class FuncStack:
-    """struct klp_ops. funcs: oldest patch first. leftover: Funcs, or None for the original, whose code may still run
+    """struct klp_ops. object: the name of its module. funcs: oldest patch first. leftover: Funcs, or None for the original, whose code may still run
     although it is not in force, because a transition was forced over them."""
 
-    __slots__ = ("definition", "funcs", "leftover")
+    __slots__ = ("definition", "object", "funcs", "leftover")
 
-    def __init__(self, definition):
-        self.definition = definition
+    def __init__(self, definition, object):
+        self.definition, self.object = definition, object
         self.funcs = []
         self.leftover = []
 
@@ -52,7 +52,7 @@ class Stacks:
         """Puts func on its stack, at the place that its patch has among `patches`: on top, but for a joiner."""
         stack = self.table.get(func.definition)
         if stack is None:
-            stack = self.table[func.definition] = FuncStack(func.definition)
+            stack = self.table[func.definition] = FuncStack(func.definition, func.obj.name)
         place = patches.index(func.obj.patch)
         below = [other for other in stack.funcs if patches.index(other.obj.patch) < place]
         stack.funcs.insert(len(below), func)
