@@ -1,0 +1,144 @@
+"""One log out of several rings: engine lines once a service, the others once a process, by time."""
+import pytest
+
+from klpfs.agent import journal as text
+from klpfs.service.logmerge import LogMerge
+from klpfs.service.view import LogView
+
+IDLE = text.idle()
+
+
+class World:
+    def __init__(self, size=100):
+        self.time = 1000
+        self.view = LogView(size)
+        self.merge = LogMerge(self.view, lambda: self.time)
+        self.record = IDLE
+
+    def journal(self, **changes):
+        self.record = {**self.record, **changes, "seq": self.record["seq"] + 1}
+        self.merge.take_record(self.record)
+
+    def take(self, agent, *rows):
+        self.merge.take(agent, rows, self.record)
+
+    def lines(self):
+        return [r.text for r in self.view.records]
+
+
+@pytest.fixture
+def world():
+    return World()
+
+
+def entry(name):
+    return {"name": name, "n": 1, "sha256": "", "params": {}, "fingerprints": []}
+
+
+T = {"n": 1, "patch": "p", "dir": 1, "turn": 1, "step": "start", "replace": False, "forced": False}
+CHANGE = {"n": 1, "name": "p", "sha256": "", "params": {}, "livepatch": True, "replace": False, "pid": 1, "path": ""}
+
+
+def test_by_time(world):
+    """What has arrived together, from several agents, is in order of time; numbers are the log's own."""
+    world.take("a", (0, 2000, 6, "module", "second"), (1, 4000, 6, "module", "fourth"))
+    world.take("b", (0, 1500, 6, "module", "first"), (1, 3000, 4, "user", "third"))
+    assert world.lines() == ["first", "second", "third", "fourth"]
+    assert [r.seq for r in world.view.records] == [0, 1, 2, 3] and world.view.next_seq == 4
+    world.take("a", (2, 1, 6, "module", "late"))
+    assert world.lines()[-1] == "late"
+
+
+def test_engine_lines_once_others_each(world):
+    world.journal(change=CHANGE)
+    for agent in "abc":
+        world.take(agent, (0, 2000, 5, "engine", "livepatch: enabling patch 'p'"), (1, 2001, 6, "module", "hello"))
+    assert world.lines() == ["livepatch: enabling patch 'p'", "hello", "hello", "hello"]
+
+
+def test_the_same_line_again_in_one_operation(world):
+    """A process that says it twice means two events: a second reversal."""
+    world.journal(transition=T, patches=[entry("p")])
+    for agent in "ab":
+        world.take(agent, (0, 2000, 5, "engine", "reversing"), (1, 2100, 5, "engine", "reversing"))
+    assert world.lines() == ["reversing", "reversing"]
+
+
+def test_another_operation(world):
+    """The same patch loaded again, and first seen by another process than before."""
+    world.journal(change=CHANGE)
+    world.take("a", (0, 2000, 5, "engine", "enabling"))
+    world.journal(change=None)
+    world.journal(change={**CHANGE, "n": 3})
+    world.take("b", (0, 3000, 5, "engine", "enabling"))
+    world.take("a", (1, 3000, 5, "engine", "enabling"))
+    assert world.lines() == ["enabling", "enabling"]
+
+
+def test_complete_is_idle(world):
+    """'patching complete' is said once, with the journal's write, after the callbacks' lines; agents' own are not shown."""
+    world.journal(transition=T, patches=[entry("p")])
+    world.journal(transition={**T, "step": "finish"})
+    for agent in "ab":
+        world.take(agent, (0, 2000, 5, "engine", "livepatch: 'p': patching complete"), (1, 2100, 6, "module", "post_patch"))
+    assert world.lines() == ["post_patch", "post_patch"]
+    world.journal(transition=None)
+    assert world.lines()[-1] == "livepatch: 'p': patching complete"
+    world.take("c", (0, 2200, 5, "engine", "livepatch: 'p': patching complete"))
+    assert world.lines().count("livepatch: 'p': patching complete") == 1
+
+
+def test_unpatching_complete(world):
+    world.journal(transition={**T, "dir": 0}, patches=[entry("p")])
+    world.journal(transition=None, patches=[])
+    assert world.lines() == ["livepatch: 'p': unpatching complete"]
+
+
+def test_canceled_load_completes_in_the_process(world):
+    """A load that fails while it is prepared: the engine's own words, no transition of the service."""
+    world.journal(change=CHANGE)
+    world.take("a", (0, 2000, 5, "engine", "livepatch: 'p': unpatching complete"))
+    assert world.lines() == ["livepatch: 'p': unpatching complete"]
+
+
+def test_sent_again(world):
+    """After a reconnection an agent sends its whole ring."""
+    world.take("a", (0, 1, 6, "module", "x"))
+    world.take("a", (0, 1, 6, "module", "x"), (1, 2, 6, "module", "y"))
+    assert world.lines() == ["x", "y"]
+
+
+def test_a_daemon_started_again(world):
+    """Old rings: engine lines of one moment are one event, of another moment another."""
+    world.time = world.merge._started = 100_000_000
+    old = [(0, 1_000_000, 5, "engine", "enabling"), (1, 50_000_000, 5, "engine", "enabling")]
+    world.take("a", *old)
+    world.take("b", *[(s, t + 100, p, k, x) for s, t, p, k, x in old])
+    assert world.lines() == ["enabling", "enabling"]
+
+
+def test_overrun():
+    """A ring: what is overrun raises IndexError once asked for, what is to come is None."""
+    world = World(3)
+    for n in range(5):
+        world.merge.say(f"line {n}", 5)
+    view = world.view
+    assert (view.first_seq, view.next_seq, world.lines()) == (2, 5, ["line 2", "line 3", "line 4"])
+    with pytest.raises(IndexError):
+        view.get(1)
+    assert view.get(2).text == "line 2" and view.get(5) is None
+
+
+def test_added_is_told_once_a_round(world):
+    told = []
+    world.view.on_added = lambda: told.append(1)
+    world.merge.say("a\nb", 5)
+    assert told == [1]
+    assert len(world.view.records) == 2
+    world.merge.say("c", 5)
+    assert told == [1, 1]
+
+
+def test_priorities_of_agents_are_checked(world):
+    world.take("a", (0, 1, 1000, "module", "x"))
+    assert 0 <= world.view.records[0].prio <= 7

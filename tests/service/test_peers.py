@@ -1,0 +1,184 @@
+"""Connections to agents: who is there, who is gone, and what nobody may be made to believe."""
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from klpfs.agent.wire import encode
+from klpfs.service import peers as peers_module
+from klpfs.service.peers import Peers
+
+
+class Watch:
+    """Peers, and what they told."""
+
+    def __init__(self, bench):
+        self.bench, self.heard, self.gone, self.lines, self.steps = bench, [], [], [], 0
+        self.peers = Peers(bench.folder, bench.loop, lambda peer, kind, message: self.heard.append((peer.key, kind)),
+                           lambda peer: self.gone.append(peer.key), lambda peer: None, self.step,
+                           lambda text, priority: self.lines.append(text))
+
+    def step(self):
+        self.steps += 1
+
+
+@pytest.fixture
+def watch(bench):
+    made = Watch(bench)
+    yield made
+    made.peers.close()
+
+
+def test_hello_event_report(bench, watch):
+    """What an agent says first, in its order."""
+    bench.agent(events=[{"ftrace": 1}])
+    assert [p.key for p in watch.peers.list()] == ["a.sock"]
+    bench.until(lambda: len(watch.heard) == 3)
+    assert [kind for _, kind in watch.heard] == ["hello", "event", "report"]
+    assert watch.peers.known()[0].pid and watch.peers.known()[0].report["seen"] == -1
+
+
+def test_drafts_and_other_files_are_no_agents(bench, watch):
+    for name in (".x.sock", "journal", "lock"):
+        open(os.path.join(bench.folder, name), "w").close()
+    assert watch.peers.list() == []
+
+
+def test_a_socket_that_refuses_and_never_answered_is_gone(bench, watch):
+    """Its process died before this daemon came; with the lock its socket is removed."""
+    agent = bench.agent()
+    agent.close()
+    assert watch.peers.list() == [] and watch.gone == ["a.sock"]
+    watch.peers.unlink_gone()
+    assert os.listdir(bench.folder) == []
+
+
+def test_a_silent_one_is_there(bench, watch):
+    """A child before its fork, a stopped process: somebody listens, so it is not gone."""
+    bench.agent(mute=True)
+    watch.peers.list()
+    bench.rest()
+    peer, = watch.peers.known()
+    assert peer.connected and peer.report is None and peer.pid == 0
+
+
+def test_death_is_noticed(bench, watch):
+    """By its pidfd, also while its socket still accepts (held by somebody else)."""
+    bench.agent()
+    watch.peers.list()
+    bench.until(lambda: watch.peers.known()[0].report)
+    bench.processes[0].kill()
+    bench.until(lambda: watch.gone == ["a.sock"])
+    assert watch.peers.known() == []
+
+
+def test_a_closed_connection_is_no_death(bench, watch):
+    """Connected to again, and told anew."""
+    agent = bench.agent()
+    watch.peers.list()
+    bench.until(lambda: watch.peers.known()[0].report)
+    peer, = watch.peers.known()
+    peer.told = 5
+    agent.cut()
+    bench.until(lambda: len(watch.heard) == 4)
+    assert watch.gone == [] and peer.told == -1
+
+
+def test_a_program_that_closed_its_descriptors(bench, watch):
+    """It lives, so it is waited for; its new socket takes the old one's place."""
+    agent = bench.agent()
+    watch.peers.list()
+    bench.until(lambda: watch.peers.known()[0].report)
+    agent.close()
+    bench.rest(0.3)
+    assert [p.key for p in watch.peers.list()] == ["a.sock"]
+    bench.agent("b", pid=agent.pid)
+    os.unlink(agent.path)
+    assert [p.key for p in watch.peers.list()] == ["b.sock"]
+
+
+def test_exec_is_a_death(bench, watch, tmp_path):
+    """The process became another program: its agent is gone, though its number lives."""
+    process = subprocess.Popen([sys.executable, "-c", "input(); import os; os.execv('/bin/sleep', ['sleep', '60'])"],
+                               stdin=subprocess.PIPE)
+    bench.processes.append(process)
+    time.sleep(0.1)
+    agent = bench.agent(pid=process.pid)
+    watch.peers.list()
+    bench.until(lambda: watch.peers.known()[0].report)
+    process.stdin.write(b"\n")
+    process.stdin.close()
+    end = time.monotonic() + 5
+    while b"sleep" not in open(f"/proc/{process.pid}/comm", "rb").read():
+        assert time.monotonic() < end
+    agent.close()
+    bench.until(lambda: watch.gone == ["a.sock"])
+
+
+@pytest.mark.parametrize("data", [
+    b"\0\0\0\0", b"\xff\xff\xff\x7f", b"\x04\0\0\0abcd", encode({"t": "nonsense"}), encode({"t": "report"}),
+    encode({"t": "ack", "seq": "1"}), encode({"t": "hello", "pid": 1}), encode({"t": "event", "patches": [{"name": 1}]}),
+    encode({"t": "event", "log": [(1, 2)]}), encode({"t": "event", "modules": {}}),
+    encode({"t": "answer", "id": None, "data": 1})])
+def test_garbage_ends_the_connection(bench, watch, data):
+    """Not the daemon: one line in the log, and it is connected to again, later."""
+    agent = bench.agent()
+    watch.peers.list()
+    bench.until(lambda: watch.peers.known()[0].report)
+    agent.raw(data)
+    bench.until(lambda: not watch.peers.known()[0].connected)
+    assert len(watch.lines) == 1
+    bench.until(lambda: watch.peers.known()[0].connected)
+
+
+def test_messages_before_hello(bench, watch):
+    """Who does not say who it is, is not listened to."""
+    agent = bench.agent(mute=True)
+    watch.peers.list()
+    bench.until(lambda: agent.links)
+    agent.send(agent.puppet.report())
+    bench.until(lambda: watch.lines)
+    assert watch.heard == []
+
+
+def test_a_message_that_never_ends(bench, watch, monkeypatch):
+    monkeypatch.setattr(peers_module, "MESSAGE_SECONDS", 0.05)
+    agent = bench.agent()
+    watch.peers.list()
+    bench.until(lambda: watch.peers.known()[0].report)
+    agent.raw(b"\x10\0\0\0abc")
+    bench.until(lambda: watch.lines)
+    assert "does not end its message" in watch.lines[0]
+
+
+def test_who_does_not_read_is_cut_off(bench, watch, monkeypatch):
+    monkeypatch.setattr(peers_module, "MAX_QUEUED", 1 << 20)
+    agent = bench.agent()
+    watch.peers.list()
+    bench.until(lambda: watch.peers.known()[0].report)
+    bench.loop.remove(agent.links[0].fileno())
+    peer, = watch.peers.known()
+    while peer.send({"t": "content", "sha256": "", "data": b"x" * 100000}):
+        pass
+    assert "does not read" in watch.lines[0]
+    bench.loop.add(agent.links[0].fileno(), lambda events: None)
+
+
+def test_large_messages_both_ways(bench, watch):
+    """More than a socket takes at once."""
+    agent = bench.agent()
+    watch.peers.list()
+    bench.until(lambda: watch.peers.known()[0].report)
+    peer, = watch.peers.known()
+    peer.send({"t": "content", "sha256": "", "data": b"x" * 3000000})
+    bench.until(lambda: agent.got)
+    assert len(agent.got[0]["data"]) == 3000000
+
+
+def test_someone_elses_number(bench, watch):
+    """A process that says it is another's of another user, or none: not believed."""
+    bench.agent(pid=2 ** 22 + 1)
+    watch.peers.list()
+    bench.until(lambda: watch.gone)

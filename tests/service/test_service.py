@@ -1,0 +1,268 @@
+"""The operations of a service: the kernel's errors, one log line for each failure, and what is answered when."""
+import errno
+import os
+import stat
+
+import pytest
+
+from klpfs.agent.journal import idle
+from klpfs.service import asking, service as service_module
+from klpfs.service.service import Service
+from klpfs.service.view import Caller, PatchView
+
+ME = Caller(os.getpid(), os.geteuid(), os.getegid())
+
+
+@pytest.fixture
+def service(bench):
+    made = Service("s", bench.loop, bench.folder)
+    made.start()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def result(bench):
+    """0 or the errno of an answer, once it is there."""
+    def wait(answer, seconds=5.0):
+        bench.until(answer.done, seconds)
+        error = answer.exception()
+        return error.errno if error else 0
+    return wait
+
+
+@pytest.fixture
+def source(tmp_path):
+    path = tmp_path / "lp-1.py"
+    path.write_bytes(b"patch = 1\n")
+    return str(path).encode()
+
+
+def ready(bench, service, *agents):
+    service.look()
+    bench.until(lambda: len(service.processes) == len(agents)
+                and all(p.report and p.report["seen"] >= 0 for p in service.peers.known()))
+
+
+def lines(service):
+    return [r.text for r in service.log.records if r.text.startswith("klpfs: ")]
+
+
+def test_a_life(bench, service, result, source):
+    """insmod, disable, rmmod with two agents; the views follow."""
+    ready(bench, service, bench.agent("a"), bench.agent("b"))
+    changes = []
+    service.on_change(lambda kind, key: changes.append((kind, key)))
+    assert result(service.insmod(source + b" x=1\n", ME)) == 0
+    bench.until(lambda: not service.patches["lp_1"].transition)
+    assert service.patches["lp_1"] == PatchView("lp_1", True, False, False, 1)
+    assert service.journal.read()["patches"][0]["params"] == {"x": "1"}
+    assert ("patch", "lp_1") in changes and ("module", "lp_1") in changes and ("log", None) in changes
+    assert result(service.rmmod(b"lp_1", ME)) == errno.EBUSY
+    assert result(service.set_enabled("lp_1", True, ME)) == errno.EINVAL
+    assert result(service.set_enabled("lp_1", False, ME)) == 0
+    bench.until(lambda: not service.patches)
+    assert result(service.set_enabled("lp_1", False, ME)) == errno.ENODEV
+    assert result(service.rmmod(b"lp_1\n", ME)) == 0
+    assert service.modules == {}
+    assert [n for n in os.listdir(bench.folder) if len(n) == 64] == []
+
+
+@pytest.mark.parametrize("text, code", [
+    (b"", errno.EINVAL), (b"'", errno.EINVAL), (b"/none/x.py", errno.ENOENT), (b"/", errno.EINVAL), (b"/tmp", errno.EISDIR),
+    (b"/dev/null", errno.EINVAL)])
+def test_bad_insmod(bench, service, result, text, code):
+    """The errno, and one line that says what and where."""
+    ready(bench, service, bench.agent())
+    assert result(service.insmod(text, ME)) == code
+    assert len(lines(service)) == 1 and "insmod" in lines(service)[0]
+    assert service.journal.read() == idle()
+
+
+def test_loaded_twice(bench, service, result, source):
+    ready(bench, service, bench.agent())
+    assert result(service.insmod(source, ME)) == 0
+    bench.until(lambda: not service.patches["lp_1"].transition)
+    assert result(service.insmod(source, ME)) == errno.EEXIST
+    assert result(service.rmmod(b"none", ME)) == errno.ENOENT
+    assert result(service.rmmod(b"a b", ME)) == errno.EINVAL
+    assert result(service.force("lp_1")) == errno.EINVAL
+    assert len(lines(service)) == 4
+
+
+def test_a_refusal_is_the_agents_line(bench, service, result, source):
+    """It has said why; the service adds nothing."""
+    agent = bench.agent()
+    ready(bench, service, agent)
+    agent.puppet.refuse = errno.ENOEXEC
+    assert result(service.insmod(source, ME)) == errno.ENOEXEC
+    assert lines(service) == [] and service.journal.read()["change"] is None
+
+
+def test_transition_pending(bench, service, result, source, tmp_path):
+    """`transition` while one is not clean; another livepatch: EBUSY from the processes; reversal; force."""
+    agent = bench.agent()
+    ready(bench, service, agent)
+    agent.puppet.dirty = True
+    assert result(service.insmod(source, ME)) == 0
+    assert service.patches["lp_1"].transition
+    assert result(service.set_enabled("lp_1", False, ME)) == 0
+    assert not service.patches["lp_1"].enabled and service.patches["lp_1"].transition
+    assert result(service.force("lp_1")) == 0
+    bench.until(lambda: not service.patches)
+    assert service.modules["lp_1"].forced and result(service.rmmod(b"lp_1", ME)) == errno.EBUSY
+
+
+def test_content_is_given_to_who_asks(bench, service, result, source):
+    """By its hash; what is not there is empty."""
+    agent = bench.agent()
+    ready(bench, service, agent)
+    result(service.insmod(source, ME))
+    name = service.journal.read()["modules"][0]["sha256"]
+    agent.send({"t": "want", "sha256": name})
+    agent.send({"t": "want", "sha256": "../journal"})
+    bench.until(lambda: len([m for m in agent.got if m["t"] == "content"]) == 2)
+    assert [m["data"] for m in agent.got if m["t"] == "content"] == [b"patch = 1\n", b""]
+
+
+def test_full_disk(bench, service, result, source, monkeypatch):
+    """ENOSPC when nothing can be stored; nothing is left behind."""
+    ready(bench, service, bench.agent())
+    before = sorted(os.listdir(bench.folder))
+    monkeypatch.setattr(service_module.Journal, "_replace", lambda *a: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space")))
+    assert result(service.insmod(source, ME)) == errno.ENOSPC
+    monkeypatch.undo()
+    assert set(os.listdir(bench.folder)) - set(before) <= {"lock"} and len(lines(service)) == 1
+    assert result(service.insmod(source, ME)) == 0
+
+
+def test_damaged_journal(bench, service, result, source):
+    ready(bench, service, bench.agent())
+    with open(os.path.join(bench.folder, "bad"), "wb") as file:
+        file.write(b"klpfs 1\n")
+    os.rename(os.path.join(bench.folder, "bad"), service.journal.path)
+    assert result(service.insmod(source, ME)) == errno.EIO
+    assert result(service.rmmod(b"x", ME)) == errno.EIO
+
+
+def test_parameters(bench, service, result, source):
+    """Written in all processes and noted for those that come; the first refusal is the answer."""
+    event = {"modules": [{"name": "lp_1", "size": 1, "refcnt": 0, "livepatch": True, "state": "Live", "holders": [],
+                          "params": [("x", "int", "0", 0o644)], "forced": False}]}
+    agents = [bench.agent("a", events=[event]), bench.agent("b", events=[event])]
+    ready(bench, service, *agents)
+    assert result(service.insmod(source, ME)) == 0
+    assert result(service.set_param("lp_1", "x", b"5\n")) == 0
+    assert all({"t": "set", "module": "lp_1", "param": "x", "text": "5"}.items() <= m.items()
+               for a in agents for m in a.got if m["t"] == "set")
+    assert service.journal.read()["modules"][0]["params"] == {"x": "5"}
+    agents[1].answers["set"] = errno.EINVAL
+    assert result(service.set_param("lp_1", "x", b"a")) == errno.EINVAL
+    assert service.journal.read()["modules"][0]["params"] == {"x": "5"}
+    assert result(service.set_param("lp_1", "y", b"a")) == errno.ENODEV
+    assert len(lines(service)) == 2
+
+
+def test_nobody_sets_the_parameter(bench, service, result, monkeypatch, source):
+    monkeypatch.setattr(asking, "ORDER", 0.05)
+    event = {"modules": [{"name": "lp_1", "size": 1, "refcnt": 0, "params": [("x", "int", "0", 0o644)]}]}
+    agent = bench.agent(events=[event])
+    ready(bench, service, agent)
+    result(service.insmod(source, ME))
+    agent.answers["set"] = None
+    assert result(service.set_param("lp_1", "x", b"5")) == errno.ETIMEDOUT
+
+
+def test_ftrace(bench, service, result, source):
+    """0: told to all, also to who comes later; EBUSY while there is a patch."""
+    agent = bench.agent("a", events=[{"ftrace": 1}])
+    ready(bench, service, agent)
+    assert result(service.set_ftrace(False)) == 0
+    assert [m["value"] for m in agent.got if m["t"] == "ftrace"] == [0]
+    agent.send({"t": "event", "ftrace": 0})
+    bench.until(lambda: not service.ftrace_enabled)
+    late = bench.agent("b", events=[{"ftrace": 1}])
+    service.look()
+    bench.until(lambda: [m["value"] for m in late.got if m["t"] == "ftrace"] == [0])
+    assert result(service.set_ftrace(True)) == 0
+    assert result(service.insmod(source, ME)) == 0
+    assert result(service.set_ftrace(False)) == errno.EBUSY
+
+
+def test_kmsg(bench, service, result):
+    """A line lives with a process of the service and comes back from there; without one it is the daemon's."""
+    agent = bench.agent()
+    ready(bench, service, agent)
+    answer = service.kmsg(b"<6>hello\n")
+    bench.until(lambda: any(m["t"] == "kmsg" for m in agent.got))
+    message = next(m for m in agent.got if m["t"] == "kmsg")
+    assert (message["text"], message["priority"]) == ("hello", 6)
+    assert not answer.done()
+    agent.send({"t": "event", "log": [(0, 1, 6, "user", "hello")]})
+    assert result(answer) == 0 and service.log.records[-1].text == "hello"
+    answer = service.kmsg(b"nobody answers")
+    assert result(answer) == 0
+    assert (service.log.records[-1].text, service.log.records[-1].prio) == ("nobody answers", 4)
+
+
+def test_questions(bench, service, result):
+    """To the process that is meant; ESRCH, ETIMEDOUT after 100 ms, -1 without asking when there is no transition."""
+    agent = bench.agent()
+    ready(bench, service, agent)
+    agent.answers["tasks"] = [(1, "main")]
+    answer = service.ask("tasks", agent.pid)
+    assert result(answer) == 0 and answer.result() == [(1, "main")]
+    assert service.ask("patch_state", agent.pid).result() == -1
+    assert result(service.ask("stack", agent.pid, 1)) == errno.ETIMEDOUT
+    assert result(service.ask("tasks", 1)) == errno.ESRCH
+    agent.answers["stack"] = None
+    assert result(service.ask("stack", agent.pid, 1)) == errno.ESRCH
+    agent.answers["tasks"] = "nonsense"
+    assert result(service.ask("tasks", agent.pid)) == errno.ETIMEDOUT
+
+
+def test_blockers(bench, service, result, source):
+    """What the processes say, and who says nothing."""
+    a, b = bench.agent("a"), bench.agent("b")
+    ready(bench, service, a, b)
+    a.answers["blockers"] = [{"kind": "thread", "task": 7, "name": "MainThread", "frames": ["x.py:1 f"], "since": 5}]
+    b.puppet.dirty = True
+    result(service.insmod(source, ME))
+    answer = service.ask("blockers")
+    assert result(answer) == 0
+    found = {v.pid: v for v in answer.result()}
+    assert (found[a.pid].kind, found[a.pid].frames, found[a.pid].patch) == ("thread", ("x.py:1 f",), "lp_1")
+    assert (found[b.pid].kind, found[b.pid].name) == ("process", "does not answer") and found[b.pid].since
+    a.answers["blockers"] = ["nonsense"]
+    assert result(service.ask("blockers")) == 0
+
+
+def test_interrupted_writer(bench, service, result, source):
+    """EINTR, once everything is as it was."""
+    agent = bench.agent()
+    ready(bench, service, agent)
+    agent.puppet.busy = True
+    answer = service.insmod(source, ME)
+    bench.until(lambda: service.journal.read()["change"])
+    assert answer.cancel() and not answer.cancelled()
+    agent.puppet.busy = False
+    agent.work()
+    assert result(answer) == errno.EINTR
+    assert service.journal.read()["change"] is None and len(lines(service)) == 1
+
+
+def test_keep(bench, service):
+    """Said by an agent, remembered in the folder."""
+    ready(bench, service, bench.agent(keep=True))
+    assert stat.S_ISREG(os.stat(os.path.join(bench.folder, "keep")).st_mode)
+    service.close()
+    assert not service.remove()
+
+
+def test_an_agent_with_unknown_data_does_not_end_the_service(bench, service, result, source):
+    """Strange names are not shown; the connection goes on."""
+    agent = bench.agent(events=[{"patches": [{"name": "../x", "replace": False, "objects": []}],
+                                 "modules": [{"name": "a\nb", "size": -1, "refcnt": 0, "params": []}]}])
+    ready(bench, service, agent)
+    assert service.patches == {} and service.modules == {}
+    assert result(service.insmod(source, ME)) == 0
