@@ -312,7 +312,7 @@ class Session(Watcher):
         node = self._node(header[3])
         if flags & _GETATTR_FH and handle in self._opened:
             self._opened[handle].seek_end()    # only lseek(fd, 0, SEEK_END) asks so; fstat() gives no handle
-        return _ATTR_OUT.pack(node.attr_valid, 0, 0) + attributes(node)
+        return _ATTR_OUT.pack(0 if node.removed else node.attr_valid, 0, 0) + attributes(node)
 
     def _setattr(self, header: Header, message: bytes) -> Reply:
         node = self._node(header[3])

@@ -284,6 +284,8 @@ class Dir(Node):
         self.removed = True
         for child in self.children.values():
             child._die()
+            if child.lookups and child.KIND != stat.S_IFDIR:     # who holds the directory finds no file in it any more
+                self.table.watcher.removed(self, child)
 
     def _settle(self) -> None:
         children, self.children, self._order, self._subdirs = self.children, {}, None, 0

@@ -10,6 +10,9 @@ import os
 import sys
 from concurrent.futures import Future
 
+from attrs import evolve
+
+from klpfs.fs import daemon, mount
 from klpfs.service.view import (Answer, LogView, ModuleView, ObjectView, ParamView, PatchView, ProcessView)
 
 
@@ -39,7 +42,6 @@ class FakeService:
         self.tell("patch", name)
 
     def change(self, name, **fields):
-        from attrs import evolve
         self.patches[name] = evolve(self.patches[name], **fields)
         self.tell("patch", name)
 
@@ -112,7 +114,6 @@ class FakeService:
         return self.answer() if self.patches[patch].transition else self.refuse(errno.EINVAL)
 
     def set_param(self, module, param, text):
-        from attrs import evolve
         text = text[:-1] if text.endswith(b"\n") else text
         if not text.isdigit():
             return self.refuse(errno.EINVAL)
@@ -180,7 +181,6 @@ class FakeManager:
 
 
 def main(point, *options):
-    from klpfs.fs import daemon, mount
     for option in options:                     # ways to mount that there are not
         setattr(mount, option, lambda point, options: (_ for _ in ()).throw(OSError(errno.ENOSYS, "not this way")))
     return daemon.serve(point, "", lambda: print("ready", flush=True), daemon.to_stderr, FakeManager)
