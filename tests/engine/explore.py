@@ -97,9 +97,10 @@ class Scenario:
             return
         objects = [obj for obj in world.specs[name].objects if world.loaded(obj)]
         yield ("enable", name, "begin")
-        if objects:
+        having = [obj for obj in objects if world.specs[name].objects[obj]]
+        if having:
             yield ("enable", name, "resolve")
-            if not world.order:
+            if not world.order and having[0] == objects[0]:
                 yield ("enable", name, "ftrace")
         for obj in objects:
             yield ("enable", name, ("pre_patch", obj))
@@ -110,7 +111,7 @@ class Scenario:
         for refuse in (True, False):
             for patch in having:
                 yield ("coming", name, ("pre_patch", patch), refuse)
-            if having:
+            if having and world.specs[having[0]].objects[name]:
                 yield ("coming", name, ("resolve", having[0]), refuse)
             if having and at_once and at_once[0] == having[0]:
                 yield ("coming", name, ("apply", having[0]), refuse)
