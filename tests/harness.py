@@ -125,6 +125,11 @@ class Program:
     def kill(self, number=signal.SIGKILL):
         self.process.send_signal(number)
 
+    def stop(self):
+        """SIGSTOP, and wait until it has stopped; kill(signal.SIGCONT) lets it go on."""
+        self.kill(signal.SIGSTOP)
+        until(lambda: pathlib.Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T", "the program to stop")
+
     def close(self):
         """End the program; what it wrote to stderr and nobody expected is an AssertionError."""
         with contextlib.suppress(OSError):
@@ -283,6 +288,7 @@ def in_background(do, *arguments):
     pid = os.fork()
     if not pid:
         code = 0
+        os.closerange(3, 65536)  # the programs' standard input must end when the test closes it
         try:
             signal.signal(signal.SIGUSR1, lambda *_: (_ for _ in ()).throw(OSError(errno.EINTR, "signal")))
             do(*arguments)

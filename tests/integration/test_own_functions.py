@@ -16,7 +16,7 @@ FUNCTIONS = {
     "linecache": ["getline", "getlines", "checkcache"],
     "traceback": ["format_exc", "print_exception", "format_tb"],
     "tokenize": ["open", "detect_encoding"],
-    "ast": ["parse", "walk", "NodeVisitor.visit", "NodeTransformer.generic_visit"],
+    "ast": ["parse", "NodeVisitor.visit", "NodeTransformer.generic_visit"],
     "symtable": ["symtable"],
     "weakref": ["WeakKeyDictionary.__setitem__"],
     "functools": ["update_wrapper", "wraps"],
@@ -28,6 +28,7 @@ FUNCTIONS = {
     "tempfile": ["mkstemp"],
     "signal": ["signal"],
 }
+LOADING = ("ast", "tokenize", "symtable", "codecs", "linecache")  # loading may use these: it fails then, taking back does not
 RAISES = "def {name}(*arguments, **named):\n    raise RuntimeError('broken on purpose')\n\n"
 
 
@@ -42,8 +43,8 @@ def broken(module, names):
 
 @pytest.mark.parametrize("module", FUNCTIONS)
 def test_a_module_that_klpfs_might_use_is_broken_and_mended(live, lp, module):
-    """Load, read everything, load another, take both back: with the functions broken all the while."""
-    live.expect("signature")
+    """Load, read everything, load another (which may fail where loading uses it), take both back, all with them broken."""
+    live.expect("takes other parameters")
     live.program.do(f"import {module}")
     live.tree.insmod(lp("bad", text=broken(module, FUNCTIONS[module])))
     live.tree.settle()
@@ -56,10 +57,15 @@ def test_a_module_that_klpfs_might_use_is_broken_and_mended(live, lp, module):
     for task in (top / "task").iterdir():
         read(task / "comm"), read(task / "stack")
     assert read(live.tree.path / "blockers") == ""
-    live.tree.insmod(lp("lp1", callbacks="pre_patch=lambda obj: 0"))
-    live.tree.settle()
-    assert live.program.do("one()") == "one by lp1"
-    for name in ("bad", "lp1"):
+    try:
+        live.tree.insmod(lp("lp1", callbacks="pre_patch=lambda obj: 0"))
+    except OSError:
+        assert module in LOADING
+        live.expect("broken on purpose")
+    else:
+        live.tree.settle()
+        assert live.program.do("one()") == "one by lp1"
+    for name in live.tree.patches():
         live.tree.set(f"{name}/enabled", "0")
         until(lambda: name not in live.tree.patches(), f"the way back of {name}")
         live.tree.rmmod(name)
@@ -68,7 +74,7 @@ def test_a_module_that_klpfs_might_use_is_broken_and_mended(live, lp, module):
 
 
 def test_all_of_them_at_once(live, lp):
-    live.expect("signature")
+    live.expect("takes other parameters")
     objects = []
     bodies = ""
     for module, names in FUNCTIONS.items():

@@ -68,7 +68,35 @@ def test_a_transition_can_be_forced(live, lp):
     assert live.program.do("held.let_go()") == ("one by lp1", "two original"), "what was forced may mix"
     live.tree.set("lp1/enabled", "0")
     until(lambda: not live.tree.patches(), "the way back")
-    assert fails(errno.EBUSY, live.tree.rmmod, "lp1"), "a forced module stays for ever"
+    live.tree.rmmod("lp1")
+
+
+HOLDING = """from klpfs import Func, Object, Patch
+
+def hold(held):
+    held.inside.set()
+    held.go.wait()
+    return one()
+
+def one():
+    return "one by lp1"
+
+patch = Patch(objects=[Object(None, funcs=[Func("hold", hold), Func("one", one)])])
+"""
+
+
+def test_a_patch_forced_out_while_its_code_runs_stays_loaded(live, lp):
+    """Its code may run still: its module can never go, and its use count says so."""
+    live.tree.insmod(lp("lp1", text=HOLDING))
+    live.program.do("held = Held()")
+    live.tree.set("lp1/enabled", "0")
+    assert live.tree.get("lp1/transition") == "1"
+    live.expect("forcing remaining tasks", "in use")
+    live.tree.set("lp1/force", "1")
+    until(lambda: not live.tree.patches(), "the way back")
+    assert fails(errno.EBUSY, live.tree.rmmod, "lp1")
+    assert read(live.tree.path / "sys/module/lp1/refcnt") == "1\n"
+    assert live.program.do("held.let_go()") == "one original"
 
 
 def test_a_cumulative_patch_replaces_all_others(live, lp):
@@ -161,6 +189,7 @@ def test_no_patches_while_ftrace_is_off(live, lp):
     write(flag, "1\n")
     live.tree.insmod(lp("lp1"))
     live.tree.settle()
+    live.expect("kernel.ftrace_enabled: a patch is enabled")
     assert fails(errno.EBUSY, write, flag, "0\n")
 
 
@@ -170,6 +199,7 @@ def klpfs(mount, *arguments):
 
 def test_the_commands_do_what_the_files_do(live, lp):
     path = lp("lp1", "hold")
+    live.expect("module lp1 is already loaded", "module lp1 is in use")
     live.program.do("held = Held('sitter')")
     assert klpfs(live.mount, "insmod", path).returncode == 0
     assert klpfs(live.mount, "insmod", path).stderr == f"insmod: ERROR: could not insert module {path}: File exists\n"
