@@ -30,33 +30,55 @@ def module_value(module, name):
     return _get(_vars(found), name) if _issubclass(_type(found), _Module) else None
 
 
+_lets = [None, None]            # the module that was looked into last, and what it has
+
+
 def greenlets():
     """(greenlet type, getcurrent) if the program has greenlets, else None."""
-    for module in ("greenlet._greenlet", "greenlet"):
-        kind, current = module_value(module, "greenlet"), module_value(module, "getcurrent")
-        if _type(kind) is _type and current is not None:
-            return kind, current
-    return None
+    module = _get(_modules, "greenlet._greenlet") or _get(_modules, "greenlet")
+    if module is None:
+        return None
+    if module is _lets[0]:
+        return _lets[1]
+    name = "greenlet._greenlet" if _get(_modules, "greenlet._greenlet") is module else "greenlet"
+    kind, current = module_value(name, "greenlet"), module_value(name, "getcurrent")
+    if _type(kind) is not _type or current is None:
+        return None             # not fully imported: there are none yet
+    _lets[:] = module, (kind, current)
+    return _lets[1]
 
 
-def _root_frame():
+_loops = [None, None]
+
+
+def _asyncio():
+    """(get_running_loop, Task, current_task or None, table of current tasks or None) of asyncio's C accelerator, which every
+    loop tells what it runs; None if the program has no asyncio. Before 3.12 current_task is Python code, so the table that
+    it reads is read."""
+    module = _get(_modules, "_asyncio")
+    if module is None:
+        return None
+    if module is not _loops[0]:
+        running, kind = module_value("_asyncio", "_get_running_loop"), module_value("_asyncio", "Task")
+        if running is None or kind is None:
+            return None
+        _loops[:] = module, (running, kind, module_value("_asyncio", "current_task"), module_value("_asyncio", "_current_tasks"))
+    return _loops[1]
+
+
+def _root_frame(module):
     """(whether an event loop runs in this thread, frame of its current task's root coroutine or None).
 
-    Read from asyncio's C accelerator, which every loop tells what it runs. Before 3.12 current_task is Python code, so the
-    table that it reads is read. A task that is not a C task has no root that we know: the walk goes to the thread's end,
-    which is sound, only wide.
+    A task that is not a C task has no root that we know: the walk goes to the thread's end, which is sound, only wide.
     """
-    running = module_value("_asyncio", "_get_running_loop")
-    loop = running() if running is not None else None
+    running, kind, current, table = module
+    loop = running()
     if loop is None:
         return False, None
     if "root" in BREAK:
         return True, None
-    current = module_value("_asyncio", "current_task")
-    table = None if current is not None else module_value("_asyncio", "_current_tasks")
     task = current(loop) if current is not None else _get(table, loop) if table is not None else None
-    kind = module_value("_asyncio", "Task")
-    if task is None or kind is None or not _issubclass(_type(task), kind):
+    if task is None or not _issubclass(_type(task), kind):
         return True, None
     coroutine = kind.get_coro(task)
     if _type(coroutine) is CoroutineType:
@@ -71,19 +93,19 @@ def choose(switch):
     t = switch.t
     state = t.state
     if state.mode == PREPARE:
-        return switch.v[0]
+        return switch.version(0)
     if state.mode == CLEAN:
-        return switch.v[state.goal]
+        return switch.version(state.goal)
     if state.mode == OVER:                      # whatever the function holds by now, but not another dispatcher
         function = switch.function
-        return switch.v[state.goal] if _id(function.__code__) in switch.record.dispatchers else function
+        return switch.version(state.goal) if _id(function.__code__) in switch.record.dispatchers else function
     me = get_ident()
     nested = _get(state.walks, me, 0)
     if nested > 1 and "busy" not in BREAK:      # an audit hook calls patched functions out of a walk: no walk to be had
-        return switch.v[state.goal if me in state.seen else 1 - state.goal]
+        return switch.version(state.goal if me in state.seen else 1 - state.goal)
     state.walks[me] = nested + 1
     try:
-        return switch.v[_walk(t, state, me, _getframe(1))]
+        return switch.version(_walk(t, state, me, _getframe(1)))
     finally:
         state.walks[me] = nested
 
@@ -93,7 +115,8 @@ def _walk(t, state, me, frame):
     if "nostack" in BREAK:
         return state.goal
     marks, goal = t.marks, state.goal           # marks: id(code) -> 0, 1, or a dispatcher's set of ids of its own versions
-    looping, root = _root_frame()
+    module = _asyncio()
+    looping, root = _root_frame(module) if module is not None else (False, None)
     lets = greenlets()
     current, loose = None, False
     above = _id(frame.f_code)

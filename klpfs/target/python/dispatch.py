@@ -42,7 +42,7 @@ class Switch:
     """One function object under one transition.
 
     function; record: the function's Record; t: the Transition; before, after: Images; held: the Image that was found;
-    v: {0: function object of `before`, 1: of `after`}; pick: choose for this Switch; key: id of the dispatcher's code;
+    v: {0: function object of `before`, 1: of `after`}, each there when it has been called once, see version(); pick: choose for this Switch; key: id of the dispatcher's code;
     watch: nothing is switched here, only frames of older code are looked for; bodies: (codes of version 0, of version 1)
     by id; own: ids of all versions that the function ever had, as far as a dispatcher may have called them.
     """
@@ -53,8 +53,15 @@ class Switch:
         self.function, self.record, self.t = function, record, t
         self.before, self.after, self.held = before, after, held
         self.watch = before.code is after.code
-        self.v = {0: images.clone(function, before), 1: images.clone(function, after)}
+        self.v = {}
         self.pick = _Method(choose, self)
+
+    def version(self, number):
+        """The function object of a version; most of a large patch's are never asked for."""
+        found = self.v.get(number)
+        if found is None:
+            found = self.v[number] = images.clone(self.function, self.after if number else self.before)
+        return found
 
 
 def check(function, before, after):

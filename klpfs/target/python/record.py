@@ -10,7 +10,7 @@ from weakref import ref
 from . import look
 from .choose import OVER
 
-_refcount, _list, _id, _getattr = sys.getrefcount, list, id, getattr
+_refcount, _list, _id, _enumerate = sys.getrefcount, list, id, enumerate
 _registry = {}          # id(function) -> Record
 _COUNTS = sys.version_info < (3, 14)        # 3.14 borrows references (gh-117139): there nothing is dropped
 
@@ -23,11 +23,15 @@ def _gone(reference):
     _registry.pop(reference.key, None)
 
 
+NONE = {}               # never filled: most records need no dict of these
+
+
 class Record:
     """Of one function object.
 
     switch: its Switch in the newest transition, None when no dispatcher is left; dispatchers: {id: code} of all that may
-    still run; codes: {id: code} of the versions that these may call; left: {id: code} of what a force left running;
+    still run; codes: {id: code} of the versions that those of transitions before
+    `switch` may call; left: {id: code} of what a force left running;
     original: the Image of the program's own function, None while that is in place.
     """
 
@@ -36,7 +40,7 @@ class Record:
     def __init__(self, function):
         self.reference = _Reference(function, _gone)
         self.reference.key = _id(function)
-        self.switch, self.dispatchers, self.codes, self.left = None, {}, {}, {}
+        self.switch, self.dispatchers, self.codes, self.left = None, {}, NONE, NONE
 
 
 def enlist(record):
@@ -60,11 +64,13 @@ def _measure():
 _ALONE = _measure()
 
 
-def prune():
+def prune(breathe=None):
     """Forgets dispatchers that nobody can run any more, and what was kept for them."""
     if not _COUNTS or look.NEEDS_QUIET and not look.quiet():
         return              # up to 3.11 a call can hold a code without a reference, but only while a collection is under way
-    for record in _list(_registry.values()):
+    for n, record in _enumerate(_list(_registry.values())):
+        if n % 200 == 199 and breathe is not None:
+            breathe()
         switch = record.switch
         if switch is None or switch.t.state.mode != OVER:
             continue
@@ -75,5 +81,5 @@ def prune():
                 del table[key]
             code = None
         if not table:
-            record.switch, record.codes = None, dict(record.left)
+            record.switch, record.codes = None, NONE
         switch = None

@@ -12,10 +12,12 @@
 Versions are absolute: 1 is Entry.after, 0 is Entry.before and all older code. A reversal changes the goal only. Nothing
 depends on switching many functions in one moment: when dispatchers come and go one by one, all of them answer the same.
 
-Driven by one thread at a time; no clock, no sleep, no thread of its own. Between slices of work it calls `breathe`.
+Driven by one thread at a time, which never waits here: who is in the way is told, and asked for again. Work is done in
+slices of well under a millisecond, with `breathe` between them.
 """
 import errno
-import types
+import gc
+import time
 
 from klpfs.engine.error import KlpError
 from klpfs.engine.target import Blocker
@@ -27,8 +29,21 @@ from .rules import BREAK
 _id, _len, _list, _tuple, _set, _max, _min, _type, _int = id, len, list, tuple, set, max, min, type, int
 _frozenset = frozenset
 
-FRAMES = 2000       # a slice's: about half a millisecond
-FUNCTIONS = 100     # switched between two breaths
+FRAMES = 1500       # a slice's: about half a millisecond
+FUNCTIONS = 25      # switched between two breaths
+
+_gc_on, _gc_off, _gc_is_on = gc.enable, gc.disable, gc.isenabled
+_sleep, _monotonic = time.sleep, time.monotonic_ns
+
+
+def breathe():
+    """Lets others have the interpreter lock: just giving it away and taking it again would leave them none."""
+    _sleep(0.00002)
+
+
+def monotonic_us():
+    """CLOCK_MONOTONIC in microseconds."""
+    return _monotonic() // 1000
 
 
 class Entry:
@@ -62,21 +77,22 @@ class Transition:
     """See the module. foreign: functions left alone because the program gave them code of its own meanwhile.
 
     clock: callable giving CLOCK_MONOTONIC microseconds for Blocker.since, or None; breathe: callable, called between
-    slices of work so that the program's threads get on (a short sleep; the target does not sleep by itself), or None.
+    slices of work, which lets the program's threads get on, or None.
     """
 
-    def __init__(self, entries, clock=None, breathe=None):
+    def __init__(self, entries, clock=monotonic_us, breathe=breathe):
         images.check_interpreter()
         self.clock, self.breathe = clock, breathe
         self.switches, self.foreign, self.forced = [], [], False
         self.marks, self.codes = {}, {}     # see choose.py; id -> code object of every version
+        self.bad = {0: _set(), 1: _set()}   # goal -> ids of codes for which a stack needs a closer look
         self.sel = {}
         self.suspends = False               # a version can be suspended: nothing is remembered
-        self._installed = 0
         self._quiet = not look.NEEDS_QUIET or "quiet" in BREAK
         self._known = {}                    # (kind, key) -> Blocker of the last look
         self.state = State(PREPARE, 1, True)
-        self._enter(entries)
+        self._collects = False
+        self._sliced(self._enter, entries)
 
     # ------------------------------------------------------------------------------------------------------ what it is
 
@@ -118,12 +134,19 @@ class Transition:
             made.append(switch)
             if n % FUNCTIONS == FUNCTIONS - 1:
                 self._breathe()
-        self.codes.update(codes)
-        self.marks.update(marks)
         self.switches += made
-        self.suspends = self.suspends or bool([1 for c in codes.values() if c.co_flags & images.SUSPENDS])
-        for switch in made:
+        self.codes.update(codes)
+        for n, (key, version) in enumerate(marks.items()):
+            self.marks[key] = version
+            self.bad[1 - version].add(key)
+            if codes[key].co_flags & images.SUSPENDS:
+                self.suspends = True
+            if n % 1000 == 999:
+                self._breathe()
+        for n, switch in enumerate(made):
             self._own(switch)
+            if n % FUNCTIONS == FUNCTIONS - 1:
+                self._breathe()
 
     def _versions(self, switch, older, marks, codes):
         """Marks the switch's codes 0 or 1. Returns (codes of version 0, codes of version 1)."""
@@ -132,7 +155,7 @@ class Transition:
         if "comps" in BREAK:
             now, new = {_id(switch.before.code): switch.before.code}, {_id(switch.after.code): switch.after.code}
         both = _frozenset(now) & _frozenset(new)    # a frame of these fits either
-        old = {} if "third" in BREAK else dict(switch.record.left)
+        old = {} if "third" in BREAK else dict(switch.record.left) if switch.record.left else {}
         if "third" not in BREAK:
             for code in older:
                 old.update((_id(c), c) for c in images.body_codes(code))
@@ -152,15 +175,22 @@ class Transition:
     def _own(self, switch):
         """Marks the dispatchers of the switch's function, old ones too, with the ids of all that they may call."""
         record = switch.record
-        record.codes.update(record.left)
-        for table in switch.bodies:
-            record.codes.update(table)
-        own = _frozenset(record.codes)
+        if record.dispatchers:
+            codes = dict(record.codes)
+            for table in record.switch.bodies:
+                codes.update(table)
+            record.codes = codes
+        own = _frozenset(record.codes).union(*switch.bodies)
         if "own" in BREAK:
             own |= _frozenset(record.dispatchers)
         for key in record.dispatchers:
-            self.marks[key] = own
+            self._mark_dispatcher(key, own)
         switch.own = own
+
+    def _mark_dispatcher(self, key, own):
+        self.marks[key] = own
+        self.bad[0].add(key)
+        self.bad[1].add(key)
 
     def _install(self, switches):
         for n, switch in enumerate(switches):
@@ -175,7 +205,7 @@ class Transition:
             code = dispatch.make(switch)
             record.dispatchers[_id(code)] = code
             own = switch.own | _frozenset((_id(code),)) if "own" in BREAK else switch.own
-            self.marks[_id(code)] = own
+            self._mark_dispatcher(_id(code), own)
             switch.key = _id(code)
             records.enlist(record)
             record.switch = switch                      # from here on its older dispatchers ask this transition
@@ -185,15 +215,35 @@ class Transition:
 
     def _breathe(self):
         if self.breathe is not None:
+            self._collect_again()
             self.breathe()
+            self._collect_not()
+
+    def _collect_not(self):
+        """What we allocate must not make us collect the program's garbage, all of it in a large patch. So collection is off
+        within a slice of work; a collection that became due runs where the program allocates."""
+        self._collects = _gc_is_on()
+        _gc_off()
+
+    def _collect_again(self):
+        if self._collects:
+            _gc_on()
+        self._collects = False
+
+    def _sliced(self, work, *args):
+        self._collect_not()
+        try:
+            return work(*args)
+        finally:
+            self._collect_again()
 
     # ----------------------------------------------------------------------------------------------------------- steps
 
     def install(self):
         """PREPARE. Calls that begin from now on meet dispatchers, which answer version 0."""
         self._expect(PREPARE)
-        records.prune()
-        self._install(self.switches)
+        records.prune(self.breathe)
+        self._sliced(self._install, self.switches)
 
     def quiet(self):
         """Whether no call is left that read a function's code before install() and has no frame yet. Asking is optional:
@@ -205,6 +255,7 @@ class Transition:
     def start(self, goal=1):
         """PREPARE -> RUN."""
         self._expect(PREPARE)
+        self.quiet()
         self._flip(RUN, goal)
 
     def _flip(self, mode, goal):
@@ -231,13 +282,13 @@ class Transition:
     def finish(self):
         """CLEAN -> OVER. An attribute or code that the program set during the transition stays as it set it."""
         self._expect(CLEAN)
-        self._end()
+        self._sliced(self._end)
 
     def cancel(self):
         """PREPARE -> OVER: the functions hold what they held."""
         self._expect(PREPARE)
         self._flip(CLEAN, 0)
-        self._end()
+        self._sliced(self._end)
 
     def _end(self):
         goal = self.state.goal
@@ -254,27 +305,29 @@ class Transition:
                 elif function.__code__ is not switch.before.code and function.__code__ is not switch.after.code:
                     self.foreign.append(function)
             if self.forced:
-                record.left.update(switch.bodies[1 - goal] if goal else
-                                   {k: c for k, c in switch.bodies[1].items() if k not in switch.bodies[0]})
+                left = dict(record.left)
+                left.update(switch.bodies[0] if goal else
+                            {k: c for k, c in switch.bodies[1].items() if k not in switch.bodies[0]})
+                record.left = left
             elif goal:                      # else it may run on: it counted as what is in force now
-                record.left = {}
+                record.left = records.NONE
             if n % FUNCTIONS == FUNCTIONS - 1:
                 self._breathe()
         self._flip(OVER, goal)
         self.sel = {}
-        records.prune()
+        records.prune(self._breathe)
 
     def add(self, entries):
         """Functions of an object that came. PREPARE, RUN: from now on as the others, and everybody is looked at again.
         CLEAN: they answer the goal. Raises KlpError with nothing changed."""
         self._expect(PREPARE, RUN, CLEAN)
         before = _len(self.switches)
-        self._enter(entries)
+        self._sliced(self._enter, entries)
         state = self.state
         if state.mode == RUN:
             self._quiet = not look.NEEDS_QUIET or "quiet" in BREAK
             self._flip(RUN, state.goal)     # before the first of them can be called: maybe nothing may be remembered now
-        self._install(self.switches[before:])
+        self._sliced(self._install, self.switches[before:])
         if state.mode == RUN:
             self._flip(RUN, state.goal)     # and what was seen while they came in does not count
 
@@ -312,10 +365,6 @@ class Transition:
             return blockers
         return self._suspended(state)
 
-    def _bad(self, goal):
-        """(ids that need a closer look, marks) for a goal."""
-        return _frozenset(key for key, mark in self.marks.items() if mark != goal or _type(mark) is not _int)
-
     def _is_clean(self, stack, goal):
         above, marks = None, self.marks
         for code in stack:
@@ -332,7 +381,7 @@ class Transition:
     def _threads(self, state):
         """Looks at the threads not yet seen clean, in slices: each needs only its own stack from one moment."""
         goal, seen, dirty = state.goal, state.seen, []
-        bad = self._bad(goal)
+        bad = self.bad[goal]
         todo, at, size = [i for i in look.idents() if i not in seen], 0, 4
         while at < _len(todo):
             part, frames = _tuple(todo[at:at + size]), 0
@@ -344,12 +393,13 @@ class Transition:
                     dirty.append(ident)
             at += size
             size = _max(1, _min(4 * size, FRAMES * _len(part) // _max(frames, 1)))
-            self._breathe()
+            if at < _len(todo) and self.breathe is not None:
+                self.breathe()
         return [self._name("thread", ident, report.thread) for ident in dirty]
 
     def _look_at_all(self, state, kind, suspends):
         """With greenlets about: all threads, suspended greenlets and suspended objects at one moment, nothing kept."""
-        goal, bad, why, found = state.goal, self._bad(state.goal), None, ()
+        goal, bad, why, found = state.goal, self.bad[state.goal], None, ()
         if suspends:
             why, found, stacks = look.suspended(self._old(goal), kind)
         else:
@@ -401,7 +451,6 @@ class Transition:
             waiting, unsure = self._judge(state, found)
             if not waiting and not unsure:
                 return []
-            self._breathe()
         state.waiting = waiting
         if not waiting:
             return [Blocker("suspended", 0, "something suspended has just ended")]
