@@ -3,7 +3,7 @@
 Texts are an interface (KERNEL.md section 9): tests compare them with the lines of a real kernel. The engine has no
 clock; whoever makes the Log gives it one.
 """
-from collections import deque
+from _collections import deque
 from itertools import count
 
 ENGINE, MODULE, USER = "engine", "module", "user"
