@@ -5,16 +5,51 @@ from posix import environ, getpid
 
 from klpfs.agent.capture import clock_us
 from klpfs.engine.error import KlpError
-from klpfs.target.python import load as loading, report
-from klpfs.target.python.target import PythonTarget
+from klpfs.engine.target import Target
 
 CALLBACKS = ("pre_patch", "post_patch", "pre_unpatch", "post_unpatch")
 
 
-class AgentTarget(PythonTarget):
-    """The Python target, whose callbacks run as all foreign code of an agent does."""
+class AgentTarget(Target):
+    """The Python target, made when the first livepatch comes: what it imports costs as much as all the rest of an agent.
+    Callbacks run as all foreign code of an agent does."""
 
-    __slots__ = ("agent",)
+    __slots__ = ("agent", "main", "ripe", "_real")
+
+    def __init__(self, agent, main):
+        self.agent, self.main = agent, main
+        self.ripe = {}          # coming.py's, the real target's from the beginning
+        self._real = None
+
+    @property
+    def real(self):
+        if self._real is None:
+            from klpfs.target.python.target import PythonTarget
+            real = PythonTarget(self.agent.log, self.main)
+            real.ripe = self.ripe
+            self._real = real
+        return self._real
+
+    def loaded(self, name):
+        return self.real.loaded(name)
+
+    def resolve(self, obj, func):
+        self.real.resolve(obj, func)
+
+    def resolve_nop(self, obj, func, like):
+        self.real.resolve_nop(obj, func, like)
+
+    def release(self, func):
+        self.real.release(func)
+
+    def begin(self, changes):
+        return self.real.begin(changes)
+
+    def apply(self, changes):
+        self.real.apply(changes)
+
+    def revert(self, changes):
+        self.real.revert(changes)
 
     def call(self, callback, obj):
         """As Target.call; -EINTR when it was stopped."""
@@ -23,7 +58,7 @@ class AgentTarget(PythonTarget):
         load = agent.follower.load
         try:
             return agent.foreign("%s of '%s'" % (name, obj.patch.name if obj.patch is not None else "?"), load.n if load else 0,
-                                 PythonTarget.call, self, callback, obj)
+                                 self.real.call, callback, obj)
         except KlpError as e:
             return -(e.errno or EINVAL)
 
@@ -38,8 +73,7 @@ class Bridge:
     def __init__(self, agent):
         self.agent = agent
         main = environ.get(b"KLPFS_MAIN")
-        self.target = AgentTarget(agent.log, main.decode("utf-8", "surrogateescape") if main else None)
-        self.target.agent = agent
+        self.target = AgentTarget(agent, main.decode("utf-8", "surrogateescape") if main else None)
         self.since = {}         # (kind, task) of blockers -> usec when it was seen first
 
     def install(self):
@@ -58,12 +92,15 @@ class Bridge:
         return self.agent.enable_patch(patch)
 
     def load(self, name, data, path, params):
+        from klpfs.target.python import load as loading
         return loading.load(name, data, path, params, self)
 
     def unload(self, loaded):
+        from klpfs.target.python import load as loading
         loading.unload(loaded)
 
     def set_param(self, loaded, name, text):
+        from klpfs.target.python import load as loading
         loading.set_param(loaded, name, text)
 
     def show_param(self, loaded, name):
@@ -90,6 +127,7 @@ class Bridge:
 
     def stack_of_ident(self, ident):
         """Lines 'file:line function' of a thread, innermost first."""
+        from klpfs.target.python import report
         return report.stacks().get(ident, [])
 
     def _ident(self, tid):
@@ -97,6 +135,7 @@ class Bridge:
         agent = self.agent
         if tid is None or tid == getpid():
             return agent.main_ident
+        from klpfs.target.python import report
         for ident, (native, _) in report.thread_names().items():
             if native == tid:
                 return ident
@@ -105,13 +144,14 @@ class Bridge:
     def stack(self, tid):
         """The stack of a task, None if it is not known."""
         ident = self._ident(tid)
-        return None if ident is None else report.stacks().get(ident, [])
+        return None if ident is None else self.stack_of_ident(ident)
 
     def patch_state(self, tid, transition):
         """-1 outside a transition; else 0 unpatched, 1 patched; of the main thread for tid None."""
         core = getattr(getattr(transition, "target", None), "core", None)
         if core is None:
             return -1
+        from klpfs.target.python import report
         states, ident = report.task_states(core), self._ident(tid)
         if not states:
             return -1
