@@ -25,8 +25,8 @@ class Definition:
     lies in, or None. inners: Definitions that lie in it, as far as known. made: code that klpfs made for it (id -> code). namespaces: dicts of the modules it is alive in.
     """
 
-    __slots__ = ("object", "name", "line", "code", "originals", "outer", "inners", "made", "namespaces",
-                 "_fingerprint", "__weakref__")
+    __slots__ = ("object", "name", "line", "code", "originals", "outer", "inners", "made", "namespaces", "key",
+                 "users", "_fingerprint", "__weakref__")
 
     def __init__(self, object, name, code, outer, namespace):
         self.object, self.name, self.code, self.outer = object, name, code, outer
@@ -36,6 +36,7 @@ class Definition:
         if outer is not None:
             outer.inners.append(self)
         self.namespaces = [namespace]
+        self.key, self.users = None, 0  # the Registry's
         self._fingerprint = None
 
     @property
@@ -76,10 +77,10 @@ class Registry:
     holders: id(function) -> Definition, of functions that hold a dispatcher now.
     """
 
-    __slots__ = ("by_code", "by_key", "holders", "keep")
+    __slots__ = ("by_code", "by_key", "holders")
 
     def __init__(self):
-        self.by_code, self.by_key, self.holders, self.keep = {}, {}, {}, []
+        self.by_code, self.by_key, self.holders = {}, {}, {}
 
     def definition_of(self, fn):
         """The Definition that a function object belongs to, or None."""
@@ -97,11 +98,30 @@ class Registry:
             definition = self.by_key.get(key)
             if definition is None:
                 definition = self.by_key[key] = Definition(object, unit.name, unit.code, outer, namespace)
+                definition.key = key
             definition.originals[id(unit.code)] = unit.code
             self.by_code[id(unit.code)] = definition
         if not any(each is namespace for each in definition.namespaces):
             definition.namespaces.append(namespace)
         return definition
+
+    def use(self, definition):
+        """A Func was found to be for it."""
+        definition.users += 1
+
+    def unuse(self, definition):
+        """That Func is over. A definition that is of no use any more is forgotten: found again, it is a new one."""
+        definition.users -= 1
+        while definition is not None and definition.users <= 0 and not definition.inners and (
+                self.by_key.get(definition.key) is definition):
+            del self.by_key[definition.key]
+            for key in list(definition.originals) + list(definition.made):
+                if self.by_code.get(key) is definition:
+                    del self.by_code[key]
+            outer = definition.outer
+            if outer is not None:
+                outer.inners.remove(definition)
+            definition = outer
 
     def made(self, definition, code):
         """`code` was made by klpfs to run for `definition`."""

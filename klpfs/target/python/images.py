@@ -13,12 +13,21 @@ _LAZY = "__annotate__" in ATTRIBUTES
 
 
 class Held:
-    """A function object that klpfs has changed. original: its Image as the program made it; now: the one put last."""
+    """A function object that klpfs has changed. original: its Image as the program made it; now: the one put last;
+    own: {place in ATTRIBUTES: value} of what the program has set itself since. images: {key: Image}, see Images.key."""
 
-    __slots__ = ("ref", "definition", "original", "now")
+    __slots__ = ("ref", "definition", "original", "now", "own", "images")
 
     def __init__(self, fn, definition, original, now):
         self.ref, self.definition, self.original, self.now = weakref.ref(fn), definition, original, now
+        self.own, self.images = {}, {}
+
+    def note_own(self, now):
+        for at, value in enumerate(now.values):
+            if value is not self.now.values[at]:
+                self.own[at] = value
+                self.images.clear()
+                self.original = Image(self.original.code, _with_own(self.original.values, self.own))
 
 
 class Images:
@@ -72,14 +81,20 @@ class Images:
         return now if id(now.code) in definition.originals else Image(definition.code, now.values)
 
     def image(self, fn, definition, state):
-        """The Image of a function object when these Funcs are in force. Not the same object each time."""
-        original = self.original(fn, definition)
-        code, func = self.code(definition, state), state.get(definition)
+        """The Image of a function object when these Funcs are in force; for one that is held always the same."""
+        held, original = self._held_of(fn), self.original(fn, definition)
+        code, version = key = self.key(definition, state)
         if code is None:
             return original
-        if func is None or func.version.code is None:
-            return Image(code, original.values)
-        return _image(code, func.version, original, definition.outer is not None)
+        image = held.images.get(key) if held is not None else None
+        if image is None:
+            if version is None:
+                image = Image(code, original.values)
+            else:
+                image = _image(code, version, original, definition.outer is not None, held.own if held is not None else {})
+            if held is not None:
+                held.images[key] = image
+        return image
 
     def key(self, definition, state):
         """Two states with one key give a function object the same image."""
@@ -126,10 +141,13 @@ class Images:
         return held if held is not None and held.ref() is fn else None
 
     def hold(self, fn, definition):
-        """Remembers what a function object is, before it is changed for the first time."""
-        if self._held_of(fn) is None:
+        """Remembers what a function object is, before it is changed. What the program has set since is its own."""
+        held = self._held_of(fn)
+        if held is None:
             now = capture(fn)
             self.held[id(fn)] = Held(fn, definition, self.original(fn, definition), now)
+        elif fn.__code__ is held.now.code:
+            held.note_own(capture(fn))
 
     def switch(self, changes, funcs):
         """Puts these Funcs in force at once, outside a transition."""
@@ -173,6 +191,8 @@ class Images:
             fn = held.ref()
             if fn is None or held.now is held.original:
                 del self.held[key]
+            else:
+                held.images = {one: image for one, image in held.images.items() if image is held.now}
         around = {one for each in self.state for one in [each] + each.chain}
         for definition in list(self.empty):
             if definition not in around:
@@ -188,8 +208,12 @@ class Images:
                     self._put(fn, definition, self.state)
 
 
-def _image(code, version, original, nested):
-    """nested: defaults stay each function object's own."""
+def _with_own(values, own):
+    return tuple(own.get(at, value) for at, value in enumerate(values))
+
+
+def _image(code, version, original, nested, own):
+    """nested: defaults stay each function object's own. own: what the program has set."""
     values = dict(zip(ATTRIBUTES, original.values))
     values["__doc__"] = version.doc
     if not nested:
@@ -201,7 +225,7 @@ def _image(code, version, original, nested):
         values["__annotations__"] = dict(version.annotations or {})
     if "__type_params__" in values:
         values["__type_params__"] = version.type_params
-    image = Image(code, tuple(values[name] for name in ATTRIBUTES))
+    image = Image(code, _with_own([values[name] for name in ATTRIBUTES], own))
     if _LAZY:
         image.annotations = dict(version.annotations or {})
     return image

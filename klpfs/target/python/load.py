@@ -22,10 +22,11 @@ class LoadedModule:
     init, exit: functions without arguments, or None (a livepatch without init has the default one, which enables its
     patch). params: {name: Param}. docs, version, author, license: str or None. depends: names of insmod's modules that it
     imports. file: file.File. own: names that new code finds in the file; fallback: those only if the program has none.
+    links: {object name: link.Link}, target.py's.
     """
 
     __slots__ = ("name", "path", "livepatch", "patch", "module", "namespace", "init", "exit", "params", "docs", "version",
-                 "author", "license", "depends", "file", "own", "fallback", "objects", "_reach")
+                 "author", "license", "depends", "file", "own", "fallback", "objects", "links", "_reach")
 
     @property
     def size(self):
@@ -79,6 +80,11 @@ def loaded_of(fn):
         if fn.__globals__ is each.namespace:
             return each
     return None
+
+
+def all_loaded():
+    """The LoadedModules of this process."""
+    return list(_loaded.values())
 
 
 def stem(path):
@@ -194,7 +200,7 @@ def _enable(env, patch):
 
 def _names(found, bound):
     """Decides which names of the file new code sees, and checks the new functions."""
-    found._reach = {}
+    found._reach, found.links = {}, {}
     found.objects = [obj.name for obj in found.patch.objects] if found.patch is not None else []
     found.fallback = files.from_klpfs(found.file.tree) & bound
     new = [func.new_func for obj in found.patch.objects for func in obj.funcs] if found.patch is not None else []

@@ -5,6 +5,7 @@ attributes. Dispatchers, choices and looks are transition.py's.
 """
 import sys
 from errno import EINVAL, ENOEXEC
+from posix import stat
 from types import ModuleType
 
 from klpfs.engine import target as seam
@@ -14,7 +15,7 @@ from klpfs.engine.log import pr_err
 from klpfs.target.python.defs import Index, Registry, class_of
 from klpfs.target.python.images import Images
 from klpfs.target.python.link import Link
-from klpfs.target.python.load import invoke, loaded_of
+from klpfs.target.python.load import all_loaded, invoke, loaded_of
 from klpfs.target.python.newcode import NewCode, annotations, compile_function, warn_signature
 from klpfs.target.python.transition import Entry, Transition
 
@@ -26,14 +27,13 @@ class PythonTarget(seam.Target):
     """log: engine.log.Log. breathe: called between slices of long work, so that the program gets on; None: never. main: which program is the service's main one: the path of its script, or the name given to
     -m; None: whatever this process runs."""
 
-    __slots__ = ("log", "main", "breathe", "registry", "images", "links", "ripe", "transition", "_index", "_mods")
+    __slots__ = ("log", "main", "breathe", "registry", "images", "ripe", "transition", "_index", "_mods")
 
     def __init__(self, log, main=None):
         self.log, self.main = log, main
         self.breathe = None
         self.registry = Registry()
         self.images = Images(self.registry)
-        self.links = {}   # (id of LoadedModule, object name) -> Link
         self.ripe = {}    # name -> module whose body has just ended, though the import system still holds it
         self.transition = None  # the PythonTransition that is not over
         self._index = None
@@ -61,7 +61,7 @@ class PythonTarget(seam.Target):
         name = getattr(spec, "name", None)
         if type(name) is str and name in (self.main, self.main + ".__main__"):
             return True
-        return type(path) is str and _real(path) == _real(self.main)
+        return type(path) is str and _same_file(path, self.main)
 
     def loaded(self, name):
         namespace = self.namespace(name)
@@ -101,6 +101,7 @@ class PythonTarget(seam.Target):
         version.annotations = annotations(new, definition, loaded, link.constants, index.namespace)
         version.type_params = getattr(new, "__type_params__", ())
         self.registry.made(definition, code)
+        self.registry.use(definition)
         func.definition, func.version = definition, version
         if func.fingerprint is None:
             func.fingerprint = definition.fingerprint  # it stays what this patch was made to fit
@@ -109,11 +110,14 @@ class PythonTarget(seam.Target):
         definition = like.definition
         if definition is None or like.obj is None or not like.obj.loaded:
             definition = self._index_of(obj).find(like.old_name, like.old_sympos, self.log)
+        self.registry.use(definition)
         func.definition, func.version = definition, NewCode(definition)
 
     def release(self, func):
-        if func.version is not None and func.version.code is not None:
-            self.images.forget(func.definition, func.version.code)
+        if func.definition is not None:
+            if func.version.code is not None:
+                self.images.forget(func.definition, func.version.code)
+            self.registry.unuse(func.definition)
         func.definition = func.version = None
 
     def _index_of(self, obj):
@@ -127,10 +131,9 @@ class PythonTarget(seam.Target):
         return self._index
 
     def _link(self, loaded, obj, index):
-        key = id(loaded), obj.name
-        link = self.links.get(key)
-        if link is None or link.loaded is not loaded:
-            link = self.links[key] = Link(loaded, obj.name, self.log)
+        link = loaded.links.get(obj.name)
+        if link is None:
+            link = loaded.links[obj.name] = Link(loaded, obj.name, self.log)
         if link.namespace is not index.namespace:
             names = {func.old_name for func in obj.funcs}
             link.attach(index.namespace, [unit.code for unit in index.units.values() if unit.name in names])
@@ -175,9 +178,9 @@ class PythonTarget(seam.Target):
             if there and definition not in there:
                 pr_err(self.log, "function '%s' in object '%s' was loaded again with other code, it stays unpatched"
                        % (definition.name, definition.shown))
-        for link in self.links.values():
-            if link.name == name and link.namespace is not None:
-                link.view.__dict__ = namespace
+        for loaded in all_loaded():
+            if name in loaded.links and loaded.links[name].namespace is not None:
+                loaded.links[name].view.__dict__ = namespace
         if self.transition is not None:
             self.transition.join()
         else:
@@ -317,9 +320,12 @@ def _lazy(module):
     return _TYPE_NAME(type(module)) == "_LazyModule" and _TYPE_MODULE(type(module)) == "importlib.util"
 
 
-def _real(path):
-    import os
-    return os.path.realpath(path)
+def _same_file(one, other):
+    """Whether two paths lead to one file. No os.path: it may be what is being patched."""
+    try:
+        return one == other or stat(one)[1:3] == stat(other)[1:3]  # st_ino, st_dev
+    except OSError:
+        return False
 
 
 def _class_name(definition, blocks):
