@@ -108,7 +108,7 @@ def test_a_process_stopped_in_a_step(live, lp, step):
 def test_insmod_into_a_stopped_process_fails_and_leaves_nothing(live, lp):
     """When no process of the service answers, nobody can say whether the patch fits."""
     live.program.stop()
-    live.expect("no process answers", "was stopped", "failed to enable")
+    live.expect("no process answers", "was stopped", "failed to enable", "can't be had")
     assert fails(errno.ETIMEDOUT, live.tree.insmod, lp("lp1", "one", "two"))
     assert [line for line in live.tree.lines() if "no process answers" in line]
     live.program.kill(signal.SIGCONT)
