@@ -9,6 +9,8 @@ successor knows as much from the journal. It sees the agents through Peers:
     peers.cut(n)                        closes connections, so that who has prepared n reads the journal
     peer.key .name .report .acked .told         name for people; report: the last one (dict) or None; seq numbers, -1: none
     peer.tell(record)                   sends it (or drops it: it is told again once the peer is connected)
+    peer.heard                          when it last said anything (the loop's time)
+    peer.ping(since)                    asks it for a sign of life, once for each `since`
 
 One rule orders everything: written first, told after.
 """
@@ -24,6 +26,7 @@ from klpfs.service.journal import Journal, Record
 from klpfs.service.view import Answer
 
 SILENT = 2.0               # seconds after which who has not acknowledged is passed over
+ASK_AFTER = 1.0            # seconds without a word after which who has acknowledged is asked for a sign of life
 LOCK_WAIT = 2.0            # seconds that a write waits for the lock
 LOAD = 60.0                # seconds that a load may take
 RETRY_LOCK = 0.01
@@ -229,13 +232,21 @@ class Coordinator:
             self._wake = when
 
     def _passed_over(self, peer: Any) -> bool:
-        """It has not even acknowledged within 2 s of being told (or of the first try to)."""
-        if peer.acked >= self.record["seq"] or records.seen(peer.report) >= self.record["seq"]:
+        """It is silent: it has not acknowledged within 2 s of being told (or of the first try to); or it has, but says nothing
+        for 2 s and does not answer a question either, as an agent does at once, also while foreign code hangs: stopped."""
+        record, now = self.record, self.loop.now()
+        if records.seen(peer.report) >= record["seq"]:
             return False
-        when = self._since[peer.key][1] + SILENT
-        if self.loop.now() >= when:
+        since = self._since[peer.key][1]
+        if peer.acked >= record["seq"]:
+            since = max(since, peer.heard)
+            if now >= since + ASK_AFTER:
+                peer.ping(since)
+            else:
+                self._at(since + ASK_AFTER)
+        if now >= since + SILENT:
             return True
-        self._at(when)
+        self._at(since + SILENT)
         return False
 
     # -- answers
@@ -383,7 +394,10 @@ class Coordinator:
             self._at(load.until)
             return
         votes = [p.report["prepared"] for p in peers if records.prepared(p.report, load.n)]
-        if not votes:                                            # nobody knows what would be started
+        if not votes and now < load.until and any(p.acked >= self.record["seq"] for p in peers):
+            self._name(load, peers)                              # nobody knows what would be started: wait on
+            return self._at(load.until)
+        if not votes:
             return self._undo(load, errno.ETIMEDOUT if peers else errno.ESRCH, "no process answers", log=True)
         if {p.key for p in self._list()} - {p.key for p in peers}:
             self._again = True                                   # somebody new: ask it too, go on waiting
@@ -435,8 +449,6 @@ class Coordinator:
             self._recover()
         elif record["transition"]:
             self._decide(records.may_finish if record["transition"]["step"] == "start" else records.may_rest)
-        elif self._takings == [] and any(records.seen(p.report) < record["seq"] for p in self.peers.known()):
-            pass                                                 # told; its report brings the next step
 
     def _recover(self) -> None:
         """A change that is not ours: a free lock means that its coordinator is dead."""

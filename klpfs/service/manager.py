@@ -111,8 +111,8 @@ class Manager:
         for name in sorted(os.listdir(self.runtime_dir)):
             self._entry(name)
 
-    def _entry(self, name: str) -> None:
-        """A folder is there, or is gone."""
+    def _entry(self, name: str, ended: bool = False) -> None:
+        """A folder is there, or is gone. ended: its service has just been ended here; what is left of it stays."""
         path = os.path.join(self.runtime_dir, name)
         if name in self._places or name.startswith("."):
             return
@@ -129,7 +129,7 @@ class Manager:
         self._by_watch[watch] = name
         service.on_change(lambda kind, key: self._changed(name, kind))
         service.start()
-        if not service.peers.known():
+        if not service.peers.known() and not ended:
             place.lived = bool(service.peers.dead) or time.time() - found.st_mtime > STALE
         self._check(name)
 
@@ -169,7 +169,7 @@ class Manager:
         place.service.close()
         place.service.remove()
         self._forget(name)
-        self._entry(name)                                    # it is kept, or somebody has just come
+        self._entry(name, ended=True)                        # it is kept, or somebody has just come
 
     def _forget(self, name: str) -> None:
         place = self._places.pop(name, None)

@@ -87,6 +87,7 @@ class Peer:
     report: Optional[Message] = None
     acked: int = -1
     told: int = -1
+    heard: float = 0.0                         # when it last said anything, by the loop's clock
     gone: bool = False
     connected: bool = False                    # a connection is there; perhaps nobody has accepted it
     state: Any = None                          # the mirror's
@@ -97,6 +98,7 @@ class Peer:
     _out: bytearray = field(factory=bytearray)
     _timer: Any = None
     _slow: Any = None
+    _pinged: float = -1.0
 
     @property
     def name(self) -> str:
@@ -193,6 +195,12 @@ class Peer:
         if self.hello is not None and self.send({"t": "record", "r": record}):
             self.told = record["seq"]
 
+    def ping(self, since: float) -> None:
+        """Ask it for a sign of life, once for each `since`: an agent's server thread answers at once, whatever else its
+        process does."""
+        if self._pinged < since and self.send({"t": "ask", "id": 0, "what": "status", "tid": None}):
+            self._pinged = since
+
     def _flush(self) -> None:
         sock = self._sock
         if sock is None:
@@ -248,6 +256,7 @@ class Peer:
         check = SHAPES.get(kind)
         if check is None or not check(message) or (self.hello is None) != (kind == "hello") and kind != "hello":
             return self.drop(f"bad message {kind[:20]!r}")
+        self.heard = self.peers.loop.now()
         if kind == "hello":
             self._who(message)
         elif kind == "ack":

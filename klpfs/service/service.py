@@ -2,7 +2,7 @@
 import errno
 import os
 import time
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Set
 
 from attrs import define, field
 
@@ -10,6 +10,7 @@ from klpfs.service import record as records
 from klpfs.service import source
 from klpfs.service.asking import Asking
 from klpfs.service.coordinator import Coordinator
+from klpfs.service.fetch import Fetch
 from klpfs.service.journal import Journal
 from klpfs.service.logmerge import LogMerge
 from klpfs.service.loop import Loop
@@ -51,6 +52,7 @@ class Service:
     _merge: LogMerge = field(init=False)
     _asking: Asking = field(init=False)
     _listeners: List[Callable[[str, object], None]] = field(init=False, factory=list)
+    _fetches: Set[Fetch] = field(init=False, factory=set)
     _soon: bool = field(init=False, default=False)
     _closed: bool = field(init=False, default=False)
     _ftrace: Optional[bool] = field(init=False, default=None)    # what was last written
@@ -122,6 +124,9 @@ class Service:
     def close(self) -> None:
         """Let go of all; the processes run on."""
         self._closed = True
+        for fetch in self._fetches:
+            fetch.cancel()
+        self._fetches.clear()
         self.coordinator.close()
         self._asking.close()
         self.peers.close()
@@ -130,9 +135,12 @@ class Service:
     def remove(self) -> bool:
         """All processes are gone: remove the folder, unless the journal is to be kept. True: it is removed. After close()."""
         try:
-            if os.path.exists(os.path.join(self.folder, KEEP)) or not self.journal.try_lock():
+            if not self.journal.try_lock():
                 return False
             try:
+                if os.path.exists(os.path.join(self.folder, KEEP)):
+                    self.peers.unlink_gone()
+                    return False
                 return self.journal.remove(self.peers.dead)
             finally:
                 self.journal.unlock()
@@ -188,15 +196,39 @@ class Service:
             path, params = source.insmod_text(text)
             what = f"insmod {path}"
             name = source.module_name(path)
-            data = source.read(path, caller, os.stat(self.folder).st_uid)
+            owner = os.stat(self.folder).st_uid
+            at_once = source.read_at_once(path, caller, owner)
         except OSError as error:
             return self._failed(what, answer, error)
+        if at_once is not None:
+            self._load(what, name, at_once, params, path, answer)
+            return answer
 
+        def fetched(data: Optional[bytes], error: Optional[OSError]) -> None:
+            self._fetches.discard(fetch)
+            if error is not None or data is None:
+                self._failed(what, answer, error or OSError(errno.EIO, os.strerror(errno.EIO)))
+            else:
+                self._load(what, name, data, params, path, answer)
+
+        def interrupt() -> None:
+            self._fetches.discard(fetch)
+            fetch.cancel()
+            self._failed(what, answer, OSError(errno.EINTR, "interrupted"))
+        fetch = Fetch(self.loop, fetched)
+        try:
+            fetch.start(path, caller, owner)
+        except OSError as error:
+            return self._failed(what, answer, error)
+        self._fetches.add(fetch)
+        answer.interrupt = interrupt
+        return answer
+
+    def _load(self, what: str, name: str, data: bytes, params: Dict[str, str], path: str, answer: Answer) -> None:
         def decide(record: Dict[str, Any]) -> Dict[str, Any]:
             records.insmod(record, name, "", params, 0, "")      # before anything is stored
             return records.insmod(record, name, self.journal.put(data), params, os.getpid(), path)
         self.coordinator.submit(what, decide, answer)
-        return answer
 
     def rmmod(self, text: bytes, caller: Caller) -> Answer:
         """Unload the module named by `text`: ENOENT not loaded, EBUSY in use."""

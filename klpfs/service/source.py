@@ -7,12 +7,13 @@ import ctypes
 import errno
 import os
 import stat
-from typing import Dict, Iterator, List, Tuple
+from typing import Dict, Iterator, List, Optional, Tuple
 
 from klpfs.service.view import Caller
 
 LARGEST = 16 << 20         # bytes of a module's file
-_OPENAT2, _RESOLVE_IN_ROOT = 437, 0x10
+_OPENAT2, _RESOLVE_IN_ROOT, _RESOLVE_CACHED = 437, 0x10, 0x20
+_LOCAL = {b"ext2", b"ext3", b"ext4", b"xfs", b"btrfs", b"tmpfs", b"ramfs", b"f2fs", b"zfs", b"bcachefs", b"overlay"}
 _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 
 
@@ -80,68 +81,110 @@ def read(path: str, caller: Caller, owner: int) -> bytes:
 
     owner: the user whose service this is. ENOENT, EACCES ... as open(2); EISDIR; EINVAL: not a regular file; EACCES: it can
     be written by strangers (others, or a group or owner that is neither the caller, the service's user nor root); EFBIG.
+    It may wait, for ever perhaps: see fetch.py.
     """
     with _as(caller):
-        fd = _open(path, caller)
-    try:
-        found = os.fstat(fd)
-        if stat.S_ISDIR(found.st_mode):
-            raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
-        if not stat.S_ISREG(found.st_mode):
-            raise OSError(errno.EINVAL, "not a regular file")
-        if (found.st_mode & stat.S_IWOTH or found.st_uid not in (0, caller.uid, owner)
-                or found.st_mode & stat.S_IWGRP and found.st_gid not in (0, caller.gid)):
-            raise OSError(errno.EACCES, "strangers can write to this file")
-        if found.st_size > LARGEST:
-            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
-        data = b""
-        while len(data) <= LARGEST:
-            part = os.read(fd, 1 << 20)
-            if not part:
-                return data
-            data += part
+        fd = _open(path, caller, 0)
+        try:
+            return _take(fd, caller, owner)
+        finally:
+            os.close(fd)
+
+
+def read_at_once(path: str, caller: Caller, owner: int) -> Optional[bytes]:
+    """`read`, if it can be done without waiting for anybody: each part of the path is in the kernel's cache, and it ends on
+    a file system of this machine (not on a mount of our own, above all). None: it can't."""
+    with _as(caller):
+        try:
+            fd = _open(path, caller, _RESOLVE_CACHED)
+        except OSError:                        # not cached, no such call, or an error that `read` will meet again
+            return None
+        try:
+            if not _is_local(fd):
+                return None
+            real = os.open(f"/proc/self/fd/{fd}", _FLAGS)
+        finally:
+            os.close(fd)
+        try:
+            return _take(real, caller, owner)
+        finally:
+            os.close(real)
+
+
+def _take(fd: int, caller: Caller, owner: int) -> bytes:
+    found = os.fstat(fd)
+    if stat.S_ISDIR(found.st_mode):
+        raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "not a regular file")
+    if (found.st_mode & stat.S_IWOTH or found.st_uid not in (0, caller.uid, owner)
+            or found.st_mode & stat.S_IWGRP and found.st_gid not in (0, caller.gid)):
+        raise OSError(errno.EACCES, "strangers can write to this file")
+    if found.st_size > LARGEST:
         raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
-    finally:
-        os.close(fd)
+    data = b""
+    while len(data) <= LARGEST:
+        part = os.read(fd, 1 << 20)
+        if not part:
+            return data
+        data += part
+    raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
 
 
-def _open(path: str, caller: Caller) -> int:
+def _is_local(fd: int) -> bool:
+    """Whether an O_PATH descriptor is on a file system that answers by itself. Only /proc is asked."""
+    try:
+        with open(f"/proc/self/fdinfo/{fd}", "rb") as file:
+            wanted = next(line.split()[1] for line in file if line.startswith(b"mnt_id:"))
+        with open("/proc/self/mountinfo", "rb") as file:
+            for line in file:
+                words = line.split()
+                if words[0] == wanted:
+                    return words[words.index(b"-") + 1] in _LOCAL
+    except (OSError, StopIteration):
+        pass
+    return False
+
+
+def _open(path: str, caller: Caller, cached: int) -> int:
+    """Open as seen by the caller; cached: _RESOLVE_CACHED gives an O_PATH descriptor, EAGAIN when it would have to wait."""
     me = f"/proc/{caller.pid}"
-    if caller.pid and _root(me) != _root("/proc/self"):
-        return _open_in_root(path, me)
+    flags = os.O_PATH | os.O_CLOEXEC if cached else _FLAGS
+    if caller.pid and _root(me) != _root("/proc/self"):        # symbolic links and '..' stay inside its root
+        if not path.startswith("/"):
+            root, cwd = os.readlink(f"{me}/root"), os.readlink(f"{me}/cwd")
+            if root != "/" and (cwd + "/").startswith(root + "/"):
+                cwd = cwd[len(root):]
+            path = f"{cwd}/{path}"
+        return _openat2(f"{me}/root", path, flags, cached | _RESOLVE_IN_ROOT)
     if path.startswith("/"):
-        return os.open(path, _FLAGS)
+        return _openat2("/", path, flags, cached) if cached else os.open(path, flags)
     if not caller.pid:
         raise OSError(errno.ENOENT, "the writer's working directory can't be seen from here")
+    if cached:
+        return _openat2(f"{me}/cwd", path, flags, cached)
     there = os.open(f"{me}/cwd", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        return os.open(path, _FLAGS, dir_fd=there)
+        return os.open(path, flags, dir_fd=there)
     finally:
         os.close(there)
 
 
-def _root(process: str) -> Tuple[int, int, str]:
-    found = os.stat(f"{process}/root/")
-    return found.st_dev, found.st_ino, os.readlink(f"{process}/ns/mnt")
+def _root(process: str) -> Tuple[str, str]:
+    return os.readlink(f"{process}/root"), os.readlink(f"{process}/ns/mnt")
 
 
-def _open_in_root(path: str, me: str) -> int:
-    """In another root or mount namespace: symbolic links and '..' stay inside it."""
-    if not path.startswith("/"):
-        root, cwd = os.readlink(f"{me}/root"), os.readlink(f"{me}/cwd")
-        if root != "/" and (cwd + "/").startswith(root + "/"):
-            cwd = cwd[len(root):]
-        path = f"{cwd}/{path}"
-    root_fd = os.open(f"{me}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+def _openat2(folder: str, path: str, flags: int, resolve: int) -> int:
+    there = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        how = (ctypes.c_uint64 * 3)(_FLAGS, 0, _RESOLVE_IN_ROOT)
-        fd = ctypes.CDLL(None, use_errno=True).syscall(_OPENAT2, root_fd, os.fsencode(path), how, ctypes.sizeof(how))
+        how = (ctypes.c_uint64 * 3)(flags, 0, resolve)
+        fd = ctypes.CDLL(None, use_errno=True).syscall(_OPENAT2, there, os.fsencode(path), how, ctypes.sizeof(how))
         if fd < 0:
             code = ctypes.get_errno()
             raise OSError(code, os.strerror(code))
         return int(fd)
     finally:
-        os.close(root_fd)
+        os.close(there)
 
 
 @contextlib.contextmanager

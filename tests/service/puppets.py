@@ -264,8 +264,17 @@ class Peer:
     def __init__(self, agent, peers):
         self.agent, self.peers, self.key, self.name, self.pid = agent, peers, agent.key, f"process {agent.key}", 1
         self.told = self.acked = -1
+        self.last, self.pings = 0.0, 0
         self.report = None
         self.mail, self.back = [], [agent.report()] if agent.alive and not agent.silent else []
+
+    @property
+    def heard(self):
+        """Who is not silent answers every ping at once."""
+        return self.last if self.agent.silent else self.peers.world.clock.now()
+
+    def ping(self, since):
+        self.pings += 1
 
     def tell(self, record):
         self.told = record["seq"]
@@ -381,6 +390,7 @@ class World:
 
     def hear(self, c, peer):
         message = peer.back.pop(0)
+        peer.last = self.clock.now()
         if message["t"] == "ack":
             peer.acked = max(peer.acked, message["seq"])
         else:

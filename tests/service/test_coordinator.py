@@ -98,6 +98,41 @@ def test_silent_process_is_passed_over_after_two_seconds():
     assert world.agents[1].patches == ["A"]
 
 
+def test_stopped_after_it_acknowledged():
+    """It is asked for a sign of life; without one it is passed over like one that never acknowledged."""
+    world = World(2)
+    world.agents[1].busy = True
+    answer = world.ask("insmod")
+    world.run()
+    world.clock.advance(5)
+    world.run()
+    assert steps(world) == ["change"]                    # it works, and answers: waited for
+    world.agents[1].silent = True
+    world.coordinator.peers.there["1.sock"].last = world.clock.now()
+    world.clock.advance(2.1)
+    world.run()
+    assert world.coordinator.peers.there["1.sock"].pings
+    assert steps(world) == ["change", "start dir 1 turn 1"]
+    world.clock.advance(2.1)
+    assert errno_of(answer) == 0
+    world.agents[1].silent = world.agents[1].busy = False
+    world.run()
+    world.check_quiet()
+
+
+def test_the_only_process_stops_in_its_load():
+    """Nobody knows what would be started: it is waited for, to the end of the time."""
+    world = World(1)
+    world.agents[0].busy = True
+    answer = world.ask("insmod")
+    world.run()
+    world.agents[0].silent = True
+    world.clock.advance(30)
+    assert errno_of(answer) is None
+    world.clock.advance(40)
+    assert errno_of(answer) == errno.ETIMEDOUT
+
+
 def test_all_silent_is_a_failure():
     """Nobody has looked at the module: nothing can be started."""
     world = World(1)

@@ -80,8 +80,9 @@ def test_a_kept_journal_outlives_the_service(bench, folder, manager):
     manager.start()
     manager.settle()
     bench.processes[0].kill()
+    bench.agents[0].close()
     bench.until(lambda: manager.gone == ["shop"])
-    assert os.path.exists(os.path.join(path, "keep"))
+    assert os.path.exists(os.path.join(path, "keep")) and not os.path.exists(os.path.join(path, "a.sock"))
     bench.agent("b", folder=path)
     bench.until(lambda: manager.came == ["shop", "shop"])
 

@@ -2,11 +2,12 @@
 import errno
 import os
 import stat
+import time
 
 import pytest
 
 from klpfs.agent.journal import idle
-from klpfs.service import asking, service as service_module
+from klpfs.service import asking, fetch, service as service_module, source as source_module
 from klpfs.service.service import Service
 from klpfs.service.view import Caller, PatchView
 
@@ -249,6 +250,39 @@ def test_interrupted_writer(bench, service, result, source):
     agent.work()
     assert result(answer) == errno.EINTR
     assert service.journal.read()["change"] is None and len(lines(service)) == 1
+
+
+def test_a_file_that_can_not_be_read(bench, service, result, monkeypatch, source):
+    """The daemon goes on, since a child process waits: interrupted, too late, dead; and the child is gone afterwards."""
+    ready(bench, service, bench.agent())
+
+    def children():
+        return set(open(f"/proc/self/task/{os.getpid()}/children").read().split())
+    before = children()
+    monkeypatch.setattr(source_module, "read_at_once", lambda *a: None)
+    monkeypatch.setattr(source_module, "read", lambda *a: time.sleep(30))
+    answer = service.insmod(source, ME)
+    bench.rest()
+    assert not answer.done() and answer.cancel() and result(answer) == errno.EINTR
+    monkeypatch.setattr(fetch, "SECONDS", 0.1)
+    assert result(service.insmod(source, ME)) == errno.ETIMEDOUT
+    monkeypatch.setattr(source_module, "read", lambda *a: os._exit(1))
+    assert result(service.insmod(source, ME)) == errno.EIO
+    monkeypatch.setattr(os, "fork", lambda: (_ for _ in ()).throw(OSError(errno.EAGAIN, "no processes left")))
+    assert result(service.insmod(source, ME)) == errno.EAGAIN
+    bench.rest(0.1)
+    assert children() == before
+    assert len(lines(service)) == 4
+
+
+def test_the_child_has_nothing_of_the_daemons(bench, service, result, monkeypatch, source):
+    """Not the journal's lock, not the agents' connections."""
+    ready(bench, service, bench.agent())
+    monkeypatch.setattr(source_module, "read_at_once", lambda *a: None)
+    monkeypatch.setattr(source_module, "read", lambda *a: repr(sorted(map(int, os.listdir("/proc/self/fd")))).encode())
+    result(service.insmod(source, ME))
+    name = service.journal.read()["modules"][0]["sha256"]
+    assert service.journal.get(name) == b"[0, 1, 2, 3, 4]"
 
 
 def test_keep(bench, service):

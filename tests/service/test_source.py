@@ -83,6 +83,19 @@ def test_read(tmp_path):
     fails(errno.ENOENT, source.read, "a.py", Caller(0, ME.uid, ME.gid), ME.uid)
 
 
+def test_at_once(tmp_path):
+    """A file that was just written is read without waiting; what is not there, or lies on another kind of file system, is
+    left to who may wait."""
+    (tmp_path / "a.py").write_bytes(b"x = 1\n")
+    (tmp_path / "b.py").symlink_to("a.py")
+    assert source.read_at_once(str(tmp_path / "a.py"), ME, ME.uid) == b"x = 1\n"
+    assert source.read_at_once(str(tmp_path / "b.py"), ME, ME.uid) in (b"x = 1\n", None)    # a link's time of use is to be written
+    assert source.read_at_once("/proc/self/comm", ME, ME.uid) is None
+    assert source.read_at_once(str(tmp_path / "none.py"), ME, ME.uid) is None
+    (tmp_path / "a.py").chmod(0o666)
+    fails(errno.EACCES, source.read_at_once, str(tmp_path / "a.py"), ME, ME.uid)
+
+
 def test_what_is_no_file(tmp_path):
     """ENOENT, EISDIR, EINVAL for a fifo (and no waiting), ELOOP, ENOTDIR, EFBIG."""
     fails(errno.ENOENT, source.read, str(tmp_path / "none"), ME, ME.uid)
