@@ -28,7 +28,8 @@ def scenarios(draw, modules=MODULES):
     specs = [Spec(name, draw(objects(modules)), draw(st.booleans())) for name in "ABCD"[:draw(st.integers(2, 4))]]
     loaded = [None] + draw(st.lists(st.sampled_from(["m", "n"]), unique=True))
     return Scenario("random", specs, modules, loaded,
-                    ENGINE + " turned start_turned coming going fault nested call leave suspend resume spawn exit",
+                    ENGINE + " turned start_turned coming going fault nested call leave suspend resume spawn exit "
+                    "join join_fails drop outcome",
                     tasks=draw(st.integers(0, 3)), depth=3, suspended=2, forces=3)
 
 

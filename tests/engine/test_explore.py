@@ -8,7 +8,7 @@ import pytest
 from klpfs.engine import callbacks, init, join, module, patch, replace, transition
 from tests.engine.explore import SCENARIOS, Failed, explore
 
-STATES = int(os.environ.get("KLPFS_EXPLORE", "2500")) or None
+STATES = int(os.environ.get("KLPFS_EXPLORE", "1500")) or None
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
 
 
@@ -43,6 +43,12 @@ def no_middle(self, func, patching):
     return change
 
 
+def put_on_top(self, func, patches):
+    stack = self.table.setdefault(func.definition, patch.FuncStack(func.definition, func.obj.name))
+    stack.funcs.append(func)
+    func.patched = True
+
+
 patch_change = patch.Stacks.change
 
 BREAKS = [
@@ -69,6 +75,9 @@ BREAKS = [
      lambda *a: None),
     ("a failing patch of a coming module leaves older ones there", "faults", module, "_refuse", lambda *a: None),
     ("what a nested going took is patched all the same", "nested", module, "take_back", lambda *a: None),
+    ("a joiner's patch goes on top", "joining", patch.Stacks, "put", put_on_top),
+    ("nops of a joiner stay", "joining", join, "discard_nops", lambda *a: None),
+    ("what a joiner replaced is forgotten", "joining", patch.Stacks, "may_run", lambda *a: None),
     ("busy is not seen", "one task", callbacks, "_call",
      lambda engine, obj, name: engine.target.call(getattr(obj.callbacks, name), obj) if obj.callbacks else 0),
     ("a failed enable stays", "faults", init, "free_patch", lambda *a: None),

@@ -1,9 +1,11 @@
 """klpfs.testing: the puppet target answers as DESIGN section 6 says, the sequencer keeps the order."""
+import doctest
 import threading
 
 import pytest
 
-from klpfs import KlpError
+import klpfs.testing
+from klpfs import KlpError, shadow
 from klpfs.testing import ManualClock, Sequencer
 from tests.engine.kit import Kit
 
@@ -91,3 +93,10 @@ def test_faults_happen_once(kit):
         kit.engine.enable(patch, "q")
     assert caught.value.errno == 2 and caught.value.func is patch.objects[0].funcs[0]
     kit.load("q", patch)
+
+
+@pytest.mark.parametrize("module", [klpfs.testing, shadow])
+def test_examples(module):
+    """What the docstrings show is so."""
+    failed, tried = doctest.testmod(module)
+    assert tried and not failed

@@ -47,8 +47,8 @@ class Recorder:
     def __call__(self, obj):
         try:
             return self.world.called(self.kind, obj)
-        except Violation as violation:  # the target would make an errno of it
-            self.world.wrong = self.world.wrong or violation
+        except Exception as error:  # the target would make an errno of it
+            self.world.wrong = self.world.wrong or error
             raise
 
 
@@ -79,7 +79,7 @@ class World:
         self.pending = None    # {name, kind, dir, started}
         self.left_out = set()  # (patch, module): a plain import that a patch failed for
         self.forced = set()
-        self.last = {}         # (id of patch, object) -> last callback
+        self.last = {}         # (Patch, object) -> last callback
         self.tainted = []      # frames that a force has left behind
         self.refuse = None     # (patch, object) whose next pre_patch fails
         self.nested = None     # op that the next callback does first
@@ -153,10 +153,12 @@ class World:
     def called(self, kind, obj):
         name = obj.patch.name
         self.log.add("%s: %s %s" % (name, kind, obj.shown))
-        key = (id(obj.patch), obj.name)
+        key = (obj.patch, obj.name)
         need(self.last.get(key) in MAY_FOLLOW[kind], "%s of %r after %s", kind, obj, self.last.get(key))
         transition = self.engine.transition
-        need(obj.patch.enabled or transition is not None and transition.patch is obj.patch, "%s of %r, replaced", kind, obj)
+        if transition is not None and transition.step == "finishing" and transition.dir and transition.patch.replace:
+            newer = self.engine.patches[self.engine.patches.index(transition.patch):]
+            need(obj.patch in newer, "%s of %r, which is replaced", kind, obj)
         need(self.engine.busy, "a callback runs and the engine is not busy")
         for attempt in (lambda: self.engine.start(), lambda: self.engine.finish(), lambda: self.engine.reverse(),
                         lambda: self.engine.disable(obj.patch), lambda: self.engine.enable(Patch([]), "other")):
@@ -185,7 +187,12 @@ class World:
         """One step and all checks; op: (name, arguments...)."""
         self.log.lines.clear()
         self.exact = True
-        expected = getattr(self, "do_" + op[0])(*op[1:])
+        try:
+            expected = getattr(self, "do_" + op[0])(*op[1:])
+        except KlpError:
+            if self.wrong is not None:
+                raise self.wrong
+            raise
         self.nested = None
         if self.wrong is not None:
             raise self.wrong
@@ -374,6 +381,55 @@ class World:
         self.left_out = {pair for pair in self.left_out if pair[1] != name}
         return lines
 
+    # a joiner's steps; the program runs, so what was in force may still run afterwards
+
+    def taint(self):
+        self.tainted = self.frames()
+
+    def joined(self, name):
+        return self.lines(name, "pre_patch") + self.lines(name, "post_patch")
+
+    def do_join(self, name, place):
+        self.engine.join_apply(self.specs[name].patch(self), name, place, running=True)
+        self.order = self.order[:place] + [name] + self.order[place:]
+        self.taint()
+        return self.joined(name)
+
+    def do_join_fails(self, name, fault):
+        """A fault in resolve (the first of the patch), apply, or the pre_patch of an object."""
+        if fault[0] == "pre_patch":
+            self.refuse = (name, fault[1])
+            code = errno.ENODEV
+        else:
+            code = self.target.faults[fault[0]] = errno.EAGAIN
+        self.failing(lambda: self.engine.join_apply(self.specs[name].patch(self), name, 0), code)
+
+    def do_drop(self, name):
+        self.engine.drop(self.patch(name))
+        self.gone([name])
+        return []
+
+    def do_outcome(self, name, dir):
+        there = name in self.order
+        patch = self.patch(name) if there else self.specs[name].patch(self)
+        self.engine.take_outcome(patch, dir, name)
+        if not dir:
+            self.gone([name])
+            return []
+        if self.specs[name].replace:
+            self.gone([other for other in self.order if other != name])
+        if there:
+            return []
+        self.order = self.order + [name]
+        self.taint()
+        return self.joined(name)
+
+    def gone(self, names):
+        self.order = [name for name in self.order if name not in names]
+        self.forced -= set(names)
+        self.left_out = {pair for pair in self.left_out if pair[0] not in names}
+        self.taint()
+
     def do_nested(self, inner, op):
         """op, and `inner` done by the first callback that it calls."""
         self.nested = inner
@@ -405,6 +461,7 @@ class World:
 
     def check(self):
         self.tainted = [frame for frame in self.tainted if frame in self.frames()]
+        self.last = {key: last for key, last in self.last.items() if key[0] in self.engine.patches}
         self.check_attempts()
         self.check_tree()
         self.check_values()
@@ -525,7 +582,7 @@ class World:
             need(stack.funcs or stack.leftover, "an empty stack is kept")
         for patch in self.engine.patches:
             for obj in patch.objects:
-                last = self.last.get((id(patch), obj.name))
+                last = self.last.get((patch, obj.name))
                 need(last == "post_patch" if obj.patched and obj.callbacks else last in (None, "post_unpatch"),
                      "%r rests after %s", obj, last)
 
