@@ -79,22 +79,28 @@ def tree(code):
 
 def stores(code):
     """Names that the code, or code nested in it, stores as globals; for a module's code: as its names."""
-    from dis import get_instructions
-    found = set()
-    for op in get_instructions(code):
-        if op.opname in ("STORE_GLOBAL", "STORE_NAME", "DELETE_GLOBAL"):
-            found.add(op.argval)
+    found = _stored(code, _STORES if not code.co_flags & CO_OPTIMIZED else _STORES_GLOBAL)
     for each in inner(code):
         found |= stores(each) if each.co_flags & CO_OPTIMIZED else _stores_of_class(each)
     return found
 
 
 def _stores_of_class(code):
-    from dis import get_instructions
-    found = {op.argval for op in get_instructions(code) if op.opname == "STORE_GLOBAL"}
+    found = _stored(code, _STORES_GLOBAL)
     for each in inner(code):
         found |= stores(each) if each.co_flags & CO_OPTIMIZED else _stores_of_class(each)
     return found
+
+
+_STORES_GLOBAL = frozenset(("STORE_GLOBAL", "DELETE_GLOBAL"))
+_STORES = _STORES_GLOBAL | {"STORE_NAME"}
+
+
+def _stored(code, names):
+    if not {opmap[name] for name in names}.intersection(code.co_code[::2]):
+        return set()
+    from dis import get_instructions
+    return {op.argval for op in get_instructions(code) if op.opname in names}
 
 
 def mentions(code, name):

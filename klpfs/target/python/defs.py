@@ -150,13 +150,14 @@ class Registry:
 class Index:
     """The definitions of one loaded module, as they are alive now."""
 
-    __slots__ = ("object", "shown", "namespace", "registry", "units", "_tree", "_stubs")
+    __slots__ = ("object", "shown", "namespace", "registry", "units", "by_name", "_tree")
 
     def __init__(self, registry, object, namespace):
         self.registry, self.object, self.namespace = registry, object, namespace
         self.shown = "vmlinux" if object is None else object
         self._tree = None
-        self.units = {}
+        self.units = {}       # id(original code) -> Unit
+        self.by_name = {}     # qualified name -> [Unit]
         live = [fn for fn in functions_of([namespace]) if not _is_ours(fn)]
         for fn in live:
             code = self._original(fn)
@@ -170,6 +171,8 @@ class Index:
             if unit.name is None:
                 unit.name = self._name(unit)
         self._drop_stubs()
+        for unit in self.units.values():
+            self.by_name.setdefault(unit.name, []).append(unit)
 
     def _original(self, fn):
         definition = self.registry.definition_of(fn)
@@ -219,7 +222,7 @@ class Index:
 
     def all(self, name):
         """The Definitions of a qualified name that are alive."""
-        units = [unit for unit in self.units.values() if unit.name == name]
+        units = self.by_name.get(name, [])
         groups = self._groups(units)
         return [self._adopt(group, groups) for group in groups]
 
@@ -228,7 +231,7 @@ class Index:
 
         KlpError EINVAL with the kernel's line: not found, ambiguous, no such position; what is there cannot be patched.
         """
-        units = [unit for unit in self.units.values() if unit.name == name]
+        units = self.by_name.get(name)
         if not units:
             raise KlpError(EINVAL, pr_err(log, self._why_not(name)))
         groups = self._groups(units)
@@ -249,8 +252,9 @@ class Index:
 
     def _adopt(self, group, groups):
         first = group[0].code
-        alike = [each for each in groups if each[0].code.co_firstlineno == first.co_firstlineno
-                 and fingerprint(each[0].code) == fingerprint(first)]
+        alike = [] if len(groups) == 1 else [
+            each for each in groups if each[0].code.co_firstlineno == first.co_firstlineno
+            and fingerprint(each[0].code) == fingerprint(first)]
         place = self.tree.place(first) if len(alike) > 1 else None
         for unit in group:
             definition = self.registry.adopt(self.object, unit, self.namespace, place)

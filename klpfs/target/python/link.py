@@ -6,7 +6,6 @@ the file does not know lead to the object whose new functions use them; a helper
 each, if it uses names of theirs.
 """
 import ast
-import copy
 from errno import EINVAL, ENOENT
 from types import FunctionType
 
@@ -16,7 +15,7 @@ from klpfs.target.python.codes import inner, mentions, stores
 from klpfs.target.python.file import code_pairs
 from klpfs.target.python.image import put_code
 from klpfs.target.python.live import functions_of
-from klpfs.target.python.names import HELPERS, OBJECT, OWN, SETTER, SUPER, Rewriter, Unrewritable, exchange, set_global
+from klpfs.target.python.names import HELPERS, OBJECT, OWN, SETTER, SUPER, Rewriter, Unrewritable, copied, exchange, set_global
 
 
 class View:
@@ -66,7 +65,7 @@ class Link:
 
     def known(self, name, original=None):
         """The program knows a global name: its module (now, or by a store anywhere in its code), builtins, the original."""
-        return self.of_object(name) or name in builtins_of(self.namespace) or original is not None and mentions(original, name)
+        return name in builtins_of(self.namespace) or self.of_object(name) or original is not None and mentions(original, name)
 
     def of_object(self, name):
         if name in self.namespace:
@@ -154,7 +153,7 @@ class Link:
         rewriter = Rewriter(self._chosen, bool(file.flags))
         for node in file.tree.body:
             if id(node) in wanted:
-                node = copy.deepcopy(node)
+                node = copied(node)
                 try:
                     node = rewriter.visit(node)
                 except Unrewritable as error:

@@ -4,7 +4,6 @@ Each is compiled alone, so that its free variables are exactly the original's (t
 private names are mangled as the real class does, and its lines are the livepatch file's.
 """
 import ast
-import copy
 import sys
 from errno import EINVAL
 from types import CodeType
@@ -12,7 +11,7 @@ from types import CodeType
 from klpfs.engine.error import KlpError
 from klpfs.engine.log import pr_err, pr_warn
 from klpfs.target.python.codes import CO_ITERABLE_COROUTINE, GENLIKE, flavour, inner, is_definition
-from klpfs.target.python.names import CLASS, OWN, Rewriter, Unrewritable, arguments, exchange
+from klpfs.target.python.names import CLASS, OWN, Rewriter, Unrewritable, arguments, copied, exchange
 
 _OUTER = "klpfs_outer"
 
@@ -39,7 +38,7 @@ def compile_function(node, class_name, definition, choose, constants, path, flag
     function that gives the real class, called when the new code needs it and no cell has it. KlpError EINVAL.
     """
     original = definition.code
-    new = copy.deepcopy(node)
+    new = copied(node)
     strip(new)
     free = original.co_freevars
     odd = [name for name in free if not name.isidentifier()]
