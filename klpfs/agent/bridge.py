@@ -3,7 +3,7 @@ import sys
 from errno import EINVAL
 from posix import environ, getpid
 
-from klpfs.agent.capture import clock_us
+from klpfs.agent.capture import clock_us, sleep
 from klpfs.engine.error import KlpError
 from klpfs.engine.target import Target
 
