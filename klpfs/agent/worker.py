@@ -177,7 +177,7 @@ class Worker:
                 raise Orphan            # it has forked, and this is the child, which has a worker of its own
             self._leave()
         except Stopped as e:        # it came just behind the foreign code
-            error = error or e
+            error = error or (e if result is None else None)    # what has been made is not lost: it is to be unmade
             self._leave()
         finally:
             if self.generation == generation:
