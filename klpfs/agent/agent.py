@@ -414,9 +414,9 @@ class Agent:
 
     # -- a fork
 
-    def child(self, bound, inside):
+    def child(self, bound, inside, by_worker=False):
         """In a forked child: a process of its own from here on. bound: the (socket, name) that its parent made for it;
-        inside: how many callbacks of the engine the surviving thread is in."""
+        inside: how many callbacks of the engine the surviving thread is in; by_worker: it was the worker."""
         self.pid = getpid()
         self.main_ident = get_ident()
         self.started = clock_us()
@@ -425,7 +425,7 @@ class Agent:
         self._fresh()
         self.log.records.clear()            # its parent's lines are its parent's
         self.engine.after_fork(inside)
-        self.follower.forked()
+        self.follower.forked(by_worker)
         try:
             self.server.listen(bound)
         except OSError as e:

@@ -14,7 +14,7 @@ What a host is:
     journal() -> record or None         as it is now; None: unreadable
     say(text, priority)                 a log line of the agent
 """
-from errno import EBUSY, EINTR, EINVAL
+from errno import EBUSY, EDEADLK, EINTR, EINVAL
 
 from klpfs.agent.capture import allocate_lock
 from klpfs.engine.error import KlpError
@@ -121,13 +121,18 @@ class Follower:
 
     # -- a fork
 
-    def forked(self):
+    def forked(self, by_load=False):
         """In a child, whole steps apart from foreign code that the parent's worker was in: what was only prepared is
-        dropped, what was started goes on from its marks (PROTOCOL section 6). The callbacks owed run at the next step."""
+        dropped, what was started goes on from its marks (PROTOCOL section 6). The callbacks owed run at the next step.
+        by_load: the module being loaded has forked; the child does without it, or it would fork for ever."""
+        load = self.load
         self._goal_lock = allocate_lock()
         self.seen = -1
         self.goal = None
         self.refused = None
+        if by_load and load is not None:
+            self.refused = {"n": load.n, "errno": EDEADLK, "text": "the load of '%s' forks" % load.name}
+            self.not_applied.add(load.n)
         self.cut = True
 
     def _go_on(self):

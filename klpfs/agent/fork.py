@@ -100,4 +100,4 @@ class Forks:
         bound, self.bound, self.depth, self.owner = self.bound, None, 0, 0
         self.gate = allocate_lock()
         inside = agent.engine.foreign if not self.locked else 0
-        agent.child(bound, inside)
+        agent.child(bound, inside, not self.locked)
