@@ -280,3 +280,60 @@ def has_frame(reference):
         if _list(_map(truth, _map(_getattr, starmap(reference, ((),)), (prefix + "_frame",), (None,))))[0]:
             return True
     return False
+
+
+# --------------------------------------------------------------------------------------------- who waits in whom, for names
+
+def copied(weak):
+    """List of the weak references in a set of them (a WeakSet's data), which other threads change."""
+    return _list(weak)
+
+
+def references(objects):
+    """List of weak references to the objects in a set."""
+    return _list(_map(ref, objects))
+
+
+def called(reference, method):
+    """Weak reference to what the C method returns for the weakly referenced object; None: gone, or it takes none."""
+    try:
+        return _list(_map(ref, _map(method, starmap(reference, ((),)))))[0]
+    except TypeError:
+        return None
+
+
+def task_name(reference, kind):
+    """(name, id) of a weakly referenced asyncio task; ('', 0) if it is gone."""
+    try:
+        name = _list(_map(kind.get_name, starmap(reference, ((),))))[0]
+        return (name if _type(name) is str else "?"), _list(_map(_id, starmap(reference, ((),))))[0]
+    except TypeError:
+        return "", 0
+
+
+_AWAITS = tuple(attrgetter(name) for name in ("cr_await", "gi_yieldfrom", "ag_await"))
+_referents = gc.get_referents
+
+
+def _waited_for(reference, await_of):
+    """The generator-like objects that what it awaits refers to: an asynchronous generator's asend() and the like."""
+    box = []
+    return chain(_silent(_map(box.append, starmap(_referents, _zip(_map(await_of, starmap(reference, ((),))))))),
+                 _map(ref, compress(chain.from_iterable(box), _map(_KIND_IDS.__contains__, _map(_id, _map(_type,
+                      chain.from_iterable(box)))))), _silent(_map(_list.clear, box)))
+
+
+def awaited(reference):
+    """Weak reference to the generator-like object that a weakly referenced one waits for; None: something else, or none."""
+    for await_of in _AWAITS:
+        try:
+            kind = _list(_map(_id, _map(_type, _map(await_of, starmap(reference, ((),))))))[0]
+        except AttributeError:
+            continue
+        try:
+            if kind in _KIND_IDS:
+                return _list(_map(ref, _map(await_of, starmap(reference, ((),)))))[0]
+            return (_list(_waited_for(reference, await_of)) + [None])[0]
+        except (TypeError, AttributeError):
+            return None
+    return None

@@ -3,12 +3,10 @@
 Everything is read without running the program's code and without holding its objects: numbers, texts and code objects are
 all that leaves a C call.
 """
-from weakref import ref
-
 from klpfs.engine.target import Blocker
 
 from . import look
-from .choose import CLEAN, OVER, PREPARE, greenlets, module_value
+from .choose import CLEAN, OVER, PREPARE, module_value
 
 _vars, _type, _str, _len, _tuple, _id, _list, _getattr = vars, type, str, len, tuple, id, list, getattr
 
@@ -55,14 +53,49 @@ def greenlet(kind, key):
 _KINDS = (("generator", "gi"), ("coroutine", "cr"), ("async generator", "ag"))
 
 
-def suspended(reference):
-    """Blocker for a suspended generator, coroutine or asynchronous generator; kind 'task' and the task's name if an asyncio
-    task waits in it."""
+def suspended(reference, owner=None):
+    """Blocker for a suspended generator, coroutine or asynchronous generator. owner: (name, id) of the asyncio task that
+    waits in it: then it is that task that is in the way."""
     for kind, prefix in _KINDS:
         code, line = look.of(reference, prefix + "_code", prefix + "_frame.f_lineno")
         if code is not None:
-            return Blocker(kind, 0, function_name(code), [_line(code, line)])
-    return Blocker("generator", 0, "one that has ended")
+            kind, key, name = ("task", owner[1], owner[0]) if owner else (kind, 0, function_name(code))
+            return Blocker(kind, key, name, [_line(code, line)])
+    return Blocker("generator", 0, "one that has just ended")
+
+
+def _tasks():
+    """(weak references to all asyncio tasks that asyncio knows, the C task type) or ((), None)."""
+    kind, found = module_value("_asyncio", "Task"), []
+    for name in ("_all_tasks", "_scheduled_tasks"):     # up to 3.11; from 3.12
+        table = module_value("asyncio.tasks", name)
+        data = _getattr(table, "data", None)
+        if _type(data) is set:
+            found += look.copied(data)
+    eager = module_value("asyncio.tasks", "_eager_tasks")
+    if _type(eager) is set:
+        found += look.references(eager)
+    return (found, kind) if kind is not None else ((), None)
+
+
+def owners(references, breathe=None):
+    """{id(reference): (task's name, id of the task)} for those of the weak references to generator-like objects in which an
+    asyncio task waits, through any awaits in between."""
+    wanted, found = {_id(r) for r in references}, {}
+    tasks, kind = _tasks()
+    for n, task in enumerate(tasks):
+        if _len(found) == _len(wanted):
+            break
+        at, chain = look.called(task, kind.get_coro), 0
+        while at is not None and chain < 1000:
+            if _id(at) in wanted:
+                name, key = look.task_name(task, kind)
+                if key:
+                    found[_id(at)] = name, key
+            at, chain = look.awaited(at), chain + 1
+        if n % 20 == 19 and breathe is not None:
+            breathe()
+    return found
 
 
 def stacks():

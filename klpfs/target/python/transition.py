@@ -30,7 +30,8 @@ _id, _len, _list, _tuple, _set, _max, _min, _type, _int = id, len, list, tuple, 
 _frozenset = frozenset
 
 FRAMES = 1500       # a slice's: about half a millisecond
-FUNCTIONS = 25      # switched between two breaths
+FUNCTIONS = 20      # switched between two breaths
+NAMED = 100         # so many suspended objects are told one by one
 
 _gc_on, _gc_off, _gc_is_on = gc.enable, gc.disable, gc.isenabled
 _sleep, _monotonic = time.sleep, time.monotonic_ns
@@ -76,7 +77,7 @@ class State:
 class Transition:
     """See the module. foreign: functions left alone because the program gave them code of its own meanwhile.
 
-    clock: callable giving CLOCK_MONOTONIC microseconds for Blocker.since, or None; breathe: callable, called between
+    clock: callable giving CLOCK_MONOTONIC microseconds, for Blocker.since; breathe: callable, called between
     slices of work, which lets the program's threads get on, or None.
     """
 
@@ -91,6 +92,7 @@ class Transition:
         self._quiet = not look.NEEDS_QUIET or "quiet" in BREAK
         self._known = {}                    # (kind, key) -> Blocker of the last look
         self.state = State(PREPARE, 1, True)
+        self._owners = 0, {}                # when looked up, id(weak reference) -> asyncio task's (name, id)
         self._collects = False
         self._sliced(self._enter, entries)
 
@@ -141,7 +143,7 @@ class Transition:
             self.bad[1 - version].add(key)
             if codes[key].co_flags & images.SUSPENDS:
                 self.suspends = True
-            if n % 1000 == 999:
+            if n % 250 == 249:
                 self._breathe()
         for n, switch in enumerate(made):
             self._own(switch)
@@ -414,7 +416,7 @@ class Transition:
         if why is not None:
             blockers.append(Blocker(why, 0, why))
         waiting, unsure = self._judge(state, found)
-        blockers += [self._name("suspended", r, report.suspended) for r in waiting]
+        blockers += self._suspects(waiting)
         if unsure and not blockers:
             return [Blocker("suspended", 0, "something suspended has just ended")]      # who knows what it made: again
         return blockers
@@ -454,13 +456,24 @@ class Transition:
         state.waiting = waiting
         if not waiting:
             return [Blocker("suspended", 0, "something suspended has just ended")]
-        return [self._name("suspended", r, report.suspended) for r in waiting]
+        return self._suspects(waiting)
+
+    def _suspects(self, waiting):
+        """Blockers for suspended objects, under the names of the asyncio tasks that wait in them."""
+        first, now = waiting[:NAMED], self.clock()
+        if [r for r in first if _id(r) not in self._owners[1]] or now - self._owners[0] > 500000:
+            self._owners = now, report.owners(first, self.breathe)
+        owners = self._owners[1]
+        found = [self._name("suspended", r, lambda r: report.suspended(r, owners.get(_id(r)))) for r in first]
+        if _len(waiting) > NAMED:
+            found.append(Blocker("generator", 0, "%d more" % (_len(waiting) - NAMED)))
+        return found
 
     def _name(self, kind, key, describe):
         """The Blocker for a task: named when it is first seen, and again each half second."""
-        now = self.clock() if self.clock is not None else None
+        now = self.clock()
         known = self._known.get((kind, key if _type(key) is _int else _id(key)))
-        if known is not None and now is not None and now - known[1] < 500000:
+        if known is not None and now - known[1] < 500000:
             return known[0]
         blocker = describe(key)
         blocker.since = known[0].since if known is not None else now
