@@ -98,6 +98,7 @@ class Coordinator:
     _again: bool = field(init=False, default=False)
     _retry: float = field(init=False, default=0.0)               # no write before this time: the last one failed
     _look_lost: float = field(init=False, default=0.0)
+    _litter: bool = field(init=False, default=True)              # contents may lie about that nobody needs
 
     def __attrs_post_init__(self) -> None:
         self.record = records.none()
@@ -357,18 +358,14 @@ class Coordinator:
         """Write; with the lock. Then nothing has been told yet: on_record comes first."""
         self.journal.write(record)
         self.trouble = None
+        self._litter = True
         record = self.journal.read()
         self._take(record)
         return record
 
     def _let_go(self) -> None:
-        """Unlock after a write: what the dead left is removed, contents that nobody needs too."""
+        """Unlock after a write: what the dead left is removed."""
         self.peers.unlink_gone()
-        if not self.record["change"] and not self.record["transition"]:
-            try:
-                self.journal.prune(self.record)
-            except OSError:
-                pass
         self.journal.unlock()
         self._again = True
 
@@ -449,6 +446,22 @@ class Coordinator:
             self._recover()
         elif record["transition"]:
             self._decide(records.may_finish if record["transition"]["step"] == "start" else records.may_rest)
+        elif self._litter and all(records.seen(peer.report) >= record["seq"] for peer in self.peers.known()):
+            self._clean_up()
+
+    def _clean_up(self) -> None:
+        """Contents that nobody needs any more are removed; with the lock, since who holds it may be about to need one."""
+        try:
+            if not self.journal.try_lock():
+                return
+            try:
+                if self.journal.read() is self.record:
+                    self.journal.prune(self.record)
+                    self._litter = False
+            finally:
+                self.journal.unlock()
+        except OSError:                                          # left for the next one
+            self._litter = False
 
     def _recover(self) -> None:
         """A change that is not ours: a free lock means that its coordinator is dead."""

@@ -54,7 +54,7 @@ class Disk:
     """What is in the folder: the journal's bytes, the lock's owner, contents; `full`: an errno that writes fail with."""
 
     def __init__(self, record=None):
-        self.data, self.lock, self.full, self.writes = text.dump(record or text.idle()), None, 0, []
+        self.data, self.lock, self.full, self.writes, self.pruned = text.dump(record or text.idle()), None, 0, [], []
         self.record = text.parse(self.data)
 
 
@@ -92,7 +92,8 @@ class DiskJournal:
         self.disk.writes.append(self.disk.record)
 
     def prune(self, record):
-        pass
+        need(self.disk.lock is self, "contents are removed without the lock")
+        self.disk.pruned.append(record["seq"])
 
 
 def outcome(record):

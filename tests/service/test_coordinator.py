@@ -133,6 +133,23 @@ def test_the_only_process_stops_in_its_load():
     assert errno_of(answer) == errno.ETIMEDOUT
 
 
+def test_contents_stay_until_all_are_in_step():
+    """One that still loads what was given up must find its content."""
+    world = World(2)
+    world.agents[0].refuse = errno.EINVAL
+    world.agents[1].busy = True
+    world.disk.pruned.clear()
+    world.agents[0].silent = True
+    world.ask("insmod")
+    world.run()
+    world.agents[0].silent = False
+    world.run()
+    assert steps(world) == ["change", "idle"] and world.disk.pruned == []
+    world.agents[1].busy = False
+    world.run()
+    assert world.disk.pruned == [2]
+
+
 def test_all_silent_is_a_failure():
     """Nobody has looked at the module: nothing can be started."""
     world = World(1)
