@@ -11,6 +11,7 @@ from klpfs.agent.server import Server
 from klpfs.agent.wire import VERSION
 from klpfs.agent.worker import Worker
 from klpfs.engine.core import Engine
+from klpfs.engine.data import COMING, LIVE
 from klpfs.engine.error import KlpError
 from klpfs.engine.log import Log
 
@@ -255,15 +256,14 @@ class Agent:
             return
         if get_ident() == self.worker.ident:
             if self.worker.inside:
-                return self.worker.own(self.engine.coming, name, False)
-            return self.engine.coming(name, False)      # imported by klpfs itself, in a step
+                return self.worker.own(self._came, name)
+            return self._came(name)     # imported by klpfs itself, in a step
         done = allocate_lock()
         done.acquire()
 
         def patch():
             try:
-                self.engine.coming(name, False)
-                self.changed()
+                self._came(name)
             finally:
                 done.release()
         self.worker.requests.append(patch)
@@ -276,6 +276,21 @@ class Agent:
                 return
             self.say("module '%s' was imported while '%s' runs; it goes on unpatched"
                      % (name, (self.worker.working or {"what": "a step"})["what"]), 4)
+
+    def _came(self, name):
+        """Worker: the module is applied to all patches; or, when they have it already, what a reload has made joins."""
+        known = any(obj.name == name and obj.loaded for patch in self.engine.patches for obj in patch.objects)
+        mod = self.target.loaded(name)
+        if known:
+            self.target.refresh(name)
+        if mod is not None:
+            mod.state = COMING
+        try:
+            self.engine.coming(name, False, mod)
+        finally:
+            if mod is not None:
+                mod.state = LIVE
+        self.changed()
 
     def _interesting(self, name):
         t = self.engine.transition

@@ -52,6 +52,10 @@ class AgentTarget(Target):
     def revert(self, changes):
         self.real.revert(changes)
 
+    def refresh(self, name):
+        """A module's body ran again: its new functions join their definitions."""
+        self.real.refresh(name)
+
     def call(self, callback, obj):
         """As Target.call; -EINTR when it was stopped."""
         agent, cbs = self.agent, obj.callbacks
