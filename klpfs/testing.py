@@ -35,7 +35,7 @@ class Sequencer:
     """Makes blocks of code in several threads run in a given order: `with seq(0): ...` in one, `with seq(1): ...` in
     another. Each number once; a block whose turn does not come in `timeout` seconds raises TimeoutError."""
 
-    def __init__(self, timeout=10.0):
+    def __init__(self, timeout=60.0):
         self.timeout = timeout
         self._next = 0
         self._taken = set()

@@ -11,8 +11,8 @@ from klpfs.engine.target import Change
 
 
 class FuncStack:
-    """struct klp_ops. object: the name of its module. funcs: oldest patch first. leftover: Funcs, or None for the original, whose code may still run
-    although it is not in force, because a transition was forced over them."""
+    """struct klp_ops. object: the name of its module. funcs: oldest patch first. leftover: Funcs, or None for the
+    original, whose code may still run although it is not in force, because a transition was forced over them."""
 
     __slots__ = ("definition", "object", "funcs", "leftover")
 

@@ -9,7 +9,8 @@ import sys
 import time
 from collections import deque
 
-from tests.engine.world import Spec, Violation, World
+from tests.engine.checks import Violation
+from tests.engine.world import Spec, World
 
 MAIN = None
 
@@ -180,7 +181,8 @@ SCENARIOS = [
     Scenario("module with a task", [Spec("A", {"m": ["h"]}), Spec("R", {MAIN: ["f"]}, replace=True)],
              {MAIN: ["f"], "m": ["h"]}, [MAIN], ENGINE + " coming going call leave", tasks=1),
     Scenario("joining", [Spec("A", {MAIN: ["f", "g"]}), Spec("B", {MAIN: ["f"]}), Spec("R", {MAIN: ["g"]}, replace=True)],
-             {MAIN: ["f", "g"]}, [MAIN], "enable start look finish disable join join_fails drop outcome call leave", tasks=1),
+             {MAIN: ["f", "g"]}, [MAIN],
+             "enable start look finish disable join join_fails drop outcome call leave", tasks=1),
     Scenario("faults", [Spec("A", {MAIN: ["f"], "m": ["h"]}), Spec("B", {"m": ["h"], MAIN: ["f"]}),
                         Spec("R", {"m": ["i"]}, replace=True)],
              {MAIN: ["f"], "m": ["h", "i"]}, [MAIN], ENGINE + " coming going fault"),

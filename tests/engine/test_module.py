@@ -62,7 +62,8 @@ def test_all_patches_oldest_first(kit):
         "applying patch 'b' to loading module 'm'", "b: pre_patch m", "b: post_patch m"]
     assert (kit.target.value("h", "m"), kit.target.value("i", "m")) == ("h by b", "i by a")
     kit.go("m")
-    assert kit.lines()[1::3] == ["reverting patch 'a' on unloading module 'm'", "reverting patch 'b' on unloading module 'm'"]
+    assert kit.lines()[1::3] == [
+        "reverting patch 'a' on unloading module 'm'", "reverting patch 'b' on unloading module 'm'"]
 
 
 def test_coming_in_a_patching_transition(kit):
