@@ -1163,7 +1163,7 @@ def finalizers_stay_in_their_threads():
     for thread in threads:
         thread.start()
     try:
-        for i in range(1500):
+        for i in range(400):
             idents = tuple(look.idents())
             look.stacks(idents)
             look.lines(idents)

@@ -167,18 +167,19 @@ def _hidden():
 _before_us = [_hidden()]        # the program had called gc.freeze when we came: our canary does not show that
 
 
-def _probe(seen, fine):
+def _probe(seen, hide):
     """Iterator that puts something into the dict `seen` if no collection is under way in any thread.
 
-    gc.collect does nothing, not even its callbacks, when one is. The heap is frozen meanwhile, so that nothing of the
-    program's is collected, unless it is frozen already: fine is a list of one bool, read when the iterator runs, that
-    says that it is not. The program's callbacks are not called. Counting collections by a callback is not sound.
+    gc.collect does nothing, not even its callbacks, when one is. hide: a list of one bool, read when the iterator runs:
+    the heap is frozen meanwhile, so that nothing of the program's is collected (which a heap that the program has frozen
+    can't be: putting it back would undo that). The program's callbacks are not called. Counting collections by a callback
+    of ours is not sound.
     """
     saved = []
     return chain(_call(saved.extend, _callbacks),
                  _call(_callbacks.__setitem__, slice(None), (seen.__setitem__,)),
-                 _map(_CALL, compress((partial(_freeze),), fine)), _call(_collect, 0),
-                 _map(_CALL, compress((partial(_unfreeze),), fine)),
+                 _map(_CALL, compress((partial(_freeze),), hide)), _call(_collect, 0),
+                 _map(_CALL, compress((partial(_unfreeze),), hide)),
                  _call(_callbacks.__setitem__, slice(None), saved))
 
 
@@ -188,8 +189,11 @@ def _quiet(seen):
 
 
 def quiet():
-    """True if there was a moment in this call at which no thread was collecting garbage. Only used up to 3.11."""
+    """True if there was a moment in this call at which no thread was collecting garbage. Up to 3.11, where the count of
+    frozen objects tells whether the program froze them; later there is no need to ask."""
     seen = {}
+    if not NEEDS_QUIET:
+        return True
     _quiet(seen)
     return bool(seen)
 
@@ -229,7 +233,8 @@ def _gather(codes, seen):
     ids, box, fine = _frozenset(_map(_id, codes)) | {_id(_canary_code)}, [], []
     return chain(_silent(_map(box.append, _map(_list, (_suspendable(codes),)))),
                  _silent(_map(fine.append, _map(contains, box, repeat(_canary)))),
-                 _silent(_probe(seen, fine)), _references(box, ids), _silent(_call(box.clear)))
+                 _silent(chain.from_iterable(compress((_probe(seen, (True,)),), fine))),    # frozen: nothing to be said anyway
+                 _references(box, ids), _silent(_call(box.clear)))
 
 
 @_restoring

@@ -1,0 +1,397 @@
+"""The steps of a transition, what each leaves behind, and that nothing is half done."""
+import gc
+import threading
+import weakref
+
+import pytest
+
+from klpfs.engine.error import KlpError
+from klpfs.target.python import image, look, record, transition as module
+from klpfs.target.python.choose import CLEAN, OVER, PREPARE, RUN
+from klpfs.target.python.transition import Entry, Transition
+from target.programs import back, done, entry, functions, make, switch, transition, try_clean
+
+SOURCE = "def A(x=1):\n return ({v}, B(), x)\ndef B(): return {v}\ndef G():\n yield {v}\n yield B()"
+
+
+@pytest.fixture
+def d():
+    return make(SOURCE)
+
+
+@pytest.fixture
+def stopped():
+    """stopped(function): runs it in a thread until it calls stopped.stop; stopped.go() lets it on, and waits for its end."""
+    at, go, threads, results = threading.Event(), threading.Event(), [], []
+
+    def stop():
+        at.set()
+        assert go.wait(10)
+
+    def run(function, *args):
+        threads.append(threading.Thread(target=lambda: results.append(function(*args))))
+        threads[0].start()
+        assert at.wait(10)
+
+    def on():
+        go.set()
+        for thread in threads:
+            thread.join()
+        return results
+    run.stop, run.go = stop, on
+    yield run
+    on()
+
+
+def held(d):
+    return [(f, f.__code__, f.__defaults__, image.number(f)) for f in functions(d[0]).values()]
+
+
+def test_the_steps(d):
+    """PREPARE, RUN, CLEAN, OVER, and what calls answer in each."""
+    t = transition(d[0], d[1])
+    assert t.mode == PREPARE and d[0]["A"]() == (0, 0, 1)
+    t.install()
+    assert d[0]["A"]() == (0, 0, 1) and not t.started
+    t.start()
+    assert t.mode == RUN and t.goal == 1 and not t.clean and d[0]["A"]() == (1, 1, 1)
+    assert t.look() == [] and t.clean and t.mode == CLEAN and d[0]["A"]() == (1, 1, 1)
+    assert t.look() == []
+    t.finish()
+    assert t.mode == OVER and d[0]["A"]() == (1, 1, 1) and list(d[0]["G"]()) == [1, 1]
+    assert d[0]["A"].__code__ is switch(t, "A").after.code
+
+
+def test_cancel_leaves_everything_as_it_was(d):
+    was = held(d)
+    t = transition(d[0], d[1])
+    t.install()
+    t.cancel()
+    assert held(d) == was and t.mode == OVER
+
+
+def test_a_reversal_leaves_everything_as_it_was(d):
+    was = held(d)
+    t = transition(d[0], d[1])
+    t.install()
+    t.start()
+    t.reverse()
+    assert t.goal == 0 and d[0]["A"]() == (0, 0, 1)
+    assert done(t) and held(d) == was
+
+
+def test_reversals_without_end(d):
+    was = held(d)
+    t = transition(d[0], d[1])
+    t.install()
+    t.start()
+    for turn in range(7):
+        t.look()
+        t.reverse()
+        assert d[0]["A"]() == (turn & 1, turn & 1, 1)
+    assert done(t) and held(d) == was
+
+
+def test_started_towards_0(d):
+    """A process that begins late, in a transition that was reversed."""
+    was = held(d)
+    t = transition(d[0], d[1])
+    t.install()
+    t.start(0)
+    assert d[0]["A"]() == (0, 0, 1) and done(t) and held(d) == was
+
+
+@pytest.mark.parametrize("step", ["start", "reverse", "force", "finish", "cancel", "look", "install"])
+def test_steps_out_of_order_are_refused(d, step):
+    """EINVAL, and nothing changes: here in a transition that is over."""
+    t = transition(d[0], d[1])
+    t.install()
+    t.start()
+    assert done(t)
+    with pytest.raises(KlpError):
+        getattr(t, step)()
+    assert d[0]["A"]() == (1, 1, 1)
+
+
+def test_finish_before_clean_is_refused(d):
+    t = transition(d[0], d[1])
+    t.install()
+    t.start()
+    with pytest.raises(KlpError):
+        t.finish()
+    with pytest.raises(KlpError):
+        t.cancel()
+    assert done(t)
+
+
+def test_force_passes_over_who_runs_old_code(stopped):
+    """The others are at the goal; the frame goes on in old code, and is named in the next transition."""
+    d = make("def A():\n r = [{v}, B()]\n stop()\n r.append(B())\n return r\ndef B(): return {v}", stop=stopped.stop)
+    stopped(d[0]["A"])
+    t = transition(d[0], d[1])
+    t.install()
+    t.start()
+    assert [b.kind for b in t.look()] == ["thread"]
+    t.force()
+    assert t.clean and t.look() == [] and d[0]["B"]() == 1
+    t.finish()
+    t2 = transition(d[0], d[2])
+    t2.install()
+    t2.start()
+    assert [b.kind for b in t2.look()] == ["thread"]
+    assert stopped.go() == [[0, 0, 1]], "it counts as version 0, which is what was in force before t2: the new B of t"
+    assert done(t2) and d[0]["B"]() == 2
+
+
+def test_a_forced_reversal_remembers_the_new_code(stopped):
+    """Force on the way back: frames of version 1 are what is left."""
+    d = make("def A():\n stop()\n return ({v}, B())\ndef B(): return {v}", stop=stopped.stop)
+    t = transition(d[0], d[1])
+    t.install()
+    t.start()
+    stopped(d[0]["A"])
+    t.reverse()
+    assert not try_clean(t)
+    t.force()
+    t.finish()
+    assert d[0]["B"]() == 0
+    t2 = transition(d[0], d[2])
+    t2.install()
+    t2.start()
+    assert not try_clean(t2)
+    stopped.go()
+    assert done(t2)
+
+
+def test_older_code_is_only_watched(stopped):
+    """An entry whose code does not change: no dispatcher, but frames of older code block."""
+    d = make("def A():\n stop()\n return {v}", stop=stopped.stop)
+    stopped(d[0]["A"])
+    f, old = d[0]["A"], d[0]["A"].__code__
+    t = transition(d[0], d[1])
+    t.install()
+    t.start()
+    t.force()
+    t.finish()
+    now = image.capture(f)
+    record._registry.clear()            # as if the force had been long ago, in other hands: the entry alone says it
+    t2 = Transition([Entry(f, now, now, (old,))])
+    t2.install()
+    assert f.__code__ is now.code
+    t2.start()
+    assert [b.kind for b in t2.look()] == ["thread"]
+    stopped.go()
+    assert done(t2) and f.__code__ is now.code
+
+
+def test_what_is_in_force_fits_both_when_only_watched(stopped):
+    """Frames of the unchanged code are in nobody's way."""
+    d = make("def A():\n stop()\n return {v}", stop=stopped.stop)
+    stopped(d[0]["A"])
+    now = image.capture(d[0]["A"])
+    t = Transition([Entry(d[0]["A"], now, now)])
+    t.install()
+    t.start()
+    assert t.look() == []
+    t.finish()
+
+
+def test_a_function_in_transition_is_refused(d):
+    """EBUSY, with nothing changed."""
+    t = transition(d[0], d[1])
+    t.install()
+    code = d[0]["A"].__code__
+    with pytest.raises(KlpError, match="EBUSY.*A: in transition already"):
+        Transition([entry(make(SOURCE)[0]["B"], d[2]["B"]), entry(d[0]["A"], d[2]["A"])])
+    assert d[0]["A"].__code__ is code
+    with pytest.raises(KlpError, match="EBUSY"):
+        t.add([entry(d[0]["A"], d[2]["A"])])
+    t.start()
+    assert done(t)
+    with pytest.raises(KlpError, match="EBUSY"):
+        Transition([entry(d[0]["A"], d[2]["A"])] * 2)
+
+
+def test_a_code_that_would_be_old_and_new_at_once_is_refused(d):
+    """Two functions that exchange their code objects: frames could not be told apart."""
+    a, b = image.capture(d[0]["B"]), image.capture(d[1]["B"])
+    with pytest.raises(KlpError, match="old and new at once"):
+        Transition([Entry(d[0]["B"], a, b), Entry(d[1]["B"], b, a)])
+
+
+def test_a_failing_add_changes_nothing(d):
+    t = transition(d[0], d[1], only="AG")
+    t.install()
+    t.start()
+    marks, b = dict(t.marks), d[0]["B"].__code__
+    with pytest.raises(KlpError):
+        t.add([entry(d[0]["B"], d[1]["B"]), Entry(d[0]["A"], image.capture(d[0]["A"]), image.capture(d[1]["G"]))])
+    assert t.marks == marks and d[0]["B"].__code__ is b and d[0]["B"]() == 0
+    assert done(t)
+
+
+@pytest.mark.parametrize("when", ["prepared", "started", "reversed", "clean"])
+def test_functions_that_come_answer_as_the_others_do(d, when):
+    e = make("def other(): return ({v}, B())", B=d[0]["B"])
+    t = transition(d[0], d[1])
+    t.install()
+    if when != "prepared":
+        t.start()
+    if when == "reversed":
+        t.reverse()
+    if when == "clean":
+        assert try_clean(t)
+    t.add([entry(e[0]["other"], e[1]["other"])])
+    version = 1 if when in ("started", "clean") else 0
+    assert e[0]["other"]() == (version, version)
+    if when == "prepared":
+        t.start()
+    assert t.clean == (when == "clean")
+    assert done(t) and e[0]["other"]() == ((0, 0) if when == "reversed" else (1, 1))
+
+
+def test_functions_that_go_end_at_the_goal(d):
+    """They are dispatchers until the end, for whoever still calls them."""
+    t = transition(d[0], d[1])
+    t.install()
+    t.start()
+    t.drop([d[0]["B"]])
+    assert d[0]["B"]() == 1
+    t.reverse()
+    assert d[0]["B"]() == 0 and done(t)
+    assert d[0]["B"].__code__ is switch(t, "B").before.code
+
+
+def test_many_threads_are_looked_at_in_slices(monkeypatch):
+    """Not more than about FRAMES frames in one C call, with a breath between; each thread once since the last flip."""
+    from target.test_choose import sys
+    for name in ("greenlet", "greenlet._greenlet"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    d = make("def B(): return {v}")
+    go, ready = threading.Event(), threading.Semaphore(0)
+
+    def down(n):
+        if n:
+            return down(n - 1)
+        ready.release()
+        go.wait(10)
+    threads = [threading.Thread(target=down, args=(60,)) for i in range(60)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        ready.acquire()
+    calls, breaths, real = [], [], look.stacks
+
+    def stacks(wanted):
+        taken = real(wanted)
+        calls.append((len(wanted), sum(len(s) for i, s in taken)))
+        return taken
+    monkeypatch.setattr(look, "stacks", stacks)
+    t = Transition([entry(d[0]["B"], d[1]["B"])], breathe=lambda: breaths.append(1))
+    t.install()
+    t.start()
+    del breaths[:]
+    blockers = t.look()
+    go.set()
+    for thread in threads:
+        thread.join()
+    assert blockers == []
+    assert max(frames for n, frames in calls) <= 2 * module.FRAMES and len(calls) > 2
+    assert sum(n for n, frames in calls) >= 61 and len(breaths) == len(calls) - 1
+    t.finish()
+
+
+def test_collection_waits_while_dispatchers_come_and_go(d):
+    """Our allocations collect nothing of the program's within a slice; afterwards collection is on as before."""
+    on = []
+    t = Transition([entry(f, d[1][n]) for n, f in functions(d[0]).items()], breathe=lambda: on.append(gc.isenabled()))
+    t._sliced(lambda: on.append(("inside", gc.isenabled())))
+    assert on == [("inside", False)] and gc.isenabled()
+    t.install()
+    t.start()
+    assert done(t) and gc.isenabled()
+
+
+def test_what_is_over_is_let_go(d):
+    """When no dispatcher can run any more nothing is kept: no transition, no image, no code."""
+    t = transition(d[0], d[1])
+    t.install()
+    t.start()
+    d[0]["A"]()
+    assert done(t)
+    assert [r for r in record._registry.values() if r.dispatchers and r.switch.t is t] == []
+    gone = weakref.ref(switch(t, "A").after.code), weakref.ref(t.switches[0].version(1))
+    t2 = back(t)
+    t2.install()
+    t2.start()
+    assert done(t2)
+    del t, t2
+    d[1].clear()
+    gc.collect()
+    assert gone[0]() is None and gone[1]() is None
+
+
+def test_a_dispatcher_that_can_still_run_is_kept():
+    """A coroutine made in a transition and never awaited keeps its function's record, until it is gone."""
+    d = make("async def f(): return {v}")
+    t = transition(d[0], d[1])
+    t.install()
+    t.start()
+    made = d[0]["f"]()
+    assert done(t)
+    mine = record.make(d[0]["f"])
+    assert len(mine.dispatchers) == 1 and mine.switch is t.switches[0]
+    made.close()
+    del made
+    record.prune()
+    assert not mine.dispatchers and mine.switch is None
+
+
+def test_images_put_from_outside_are_what_stale_dispatchers_call():
+    """Outside transitions functions get other images (modules come and go): a dispatcher left over calls those."""
+    d = make("async def f(): return {v}")
+    t = transition(d[0], d[1])
+    t.install()
+    t.start()
+    made = d[0]["f"]()
+    assert done(t)
+    image.put(d[0]["f"], image.new_version(d[2]["f"]))
+    with pytest.raises(StopIteration) as end:
+        made.send(None)
+    assert end.value.value == 2
+
+
+def test_a_collection_under_way_is_a_blocker_where_it_matters(d, monkeypatch):
+    """Up to 3.11 in any case; from 3.12 on when something can be suspended."""
+    t = transition(d[0], d[1])
+    monkeypatch.setattr(look, "quiet", lambda: False)
+    monkeypatch.setattr(look, "suspended", lambda codes, kind=None: (
+        look.COLLECTING, [], look.stacks_and_greenlets(kind) if kind else []))
+    t.install()
+    t.start()
+    assert [b.kind for b in t.look()] == ["collection"] and not t.clean
+    monkeypatch.undo()
+    assert done(t)
+
+
+def test_greenlets_that_come_during_a_look_make_another_necessary(monkeypatch):
+    """The package was imported between the look at the threads and its end."""
+    import sys
+    for name in ("greenlet", "greenlet._greenlet"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    d = make("def B(): return {v}")
+    t = transition(d[0], d[1])
+    t.install()
+    t.start()
+    real = look.idents
+
+    def idents():
+        found = real()
+        stand_in = type(sys)("greenlet")
+        stand_in.greenlet, stand_in.getcurrent = type("greenlet", (), {}), lambda: None
+        monkeypatch.setitem(sys.modules, "greenlet", stand_in)
+        return found
+    monkeypatch.setattr(look, "idents", idents)
+    assert [b.kind for b in t.look()] == ["greenlet"] and not t.clean
+    monkeypatch.undo()
+    assert done(t)
