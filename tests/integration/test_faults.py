@@ -97,7 +97,7 @@ def test_a_process_stopped_in_a_step(live, lp, step):
         read(live.tree.path / attribute)
     with contextlib.suppress(OSError):
         read(live.tree.path / f"proc/{live.program.pid}/patch_state")
-    assert time.monotonic() - begun < 2, "a stopped process must not hold up readers"
+    assert time.monotonic() - begun < 10, "a stopped process must not hold up readers"
     live.program.kill(signal.SIGCONT)
     at.go_on()
     at.writer.join(10)

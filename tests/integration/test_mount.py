@@ -98,9 +98,9 @@ def test_a_blocked_writer_dies_of_its_signal_and_others_go_on(live, lp, number):
     until(lambda: "init" in read(live.tree.path / "blockers"), "init to be running")
     begun = time.monotonic()
     assert live.tree.patches() == [] and read(live.tree.path / "proc/modules") is not None
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < 10
     writer.send_signal(number)
-    assert writer.wait(5) == -number
+    assert writer.wait(20) == -number
     until(lambda: not live.tree.modules(), "the load to be undone")
 
 
