@@ -632,3 +632,74 @@ def test_bindings():
     import ast
     body = ast.parse("a = 1\nglobal b\nb = 2\ndef c(d=(e := 1)): f = 1\nclass g(h): i = 1\nimport j.k, l as m").body
     assert bindings(body, ["z"]) == ({"a", "c", "e", "g", "j", "m", "z"}, {"b"})
+
+
+# -- local and helper classes, closures' variables
+
+def test_classes_made_in_new_code_and_in_helpers_have_their_own_super(program):
+    """Also in a class block whose class has no __class__ cell."""
+    module = program.module("class A:\n  def m(self): return 'A'\nclass B(A):\n  def m(self): return 'B'")
+    patch(program, module, """
+class Base:
+    def tag(self): return 'base'
+class Helper(Base):
+    def tag(self): return 'helper ' + super().tag() + __class__.__name__
+class B:
+    def m(self):
+        class Local(Helper):
+            def tag(self): return 'local ' + super().tag() + __class__.__name__
+        return Local().tag(), super().m(), __class__.__name__
+""", "B.m")
+    assert module.B().m() == ("local helper baseHelperLocal", "A", "B")
+
+
+def test_a_flat_function_may_rebind_a_variable_of_its_closures(program):
+    module = program.module("""
+        def make(n):
+            def h():
+                nonlocal n
+                n += 1
+                return n
+            return h
+        h = make(5)
+    """)
+    patch(program, module, """
+def h():
+    nonlocal n
+    def inner():
+        nonlocal n
+        n += 100
+    inner()
+    return n
+""", "make.<locals>.h=h")
+    assert (module.h(), module.h(), module.make(0)()) == (105, 205, 100)
+
+
+def test_nonlocal_without_closures_is_refused(program):
+    module = program.module("def f(): pass\ndef make(n):\n  def h(): return n\n  return h\nh = make(1)")
+    errno, line = refused(program, module, "def f():\n  nonlocal n\n  n = 1", "f")
+    assert errno == "EINVAL" and "nonlocal" in line
+    errno, line = refused(program, module, "def helper():\n  nonlocal n\n  n = 1\ndef f(): helper()", "f")
+    assert errno == "ENOEXEC" and "'helper'" in line
+
+
+def test_an_attribute_of_the_originals_is_no_global(program):
+    module = program.module("def f(x): return x.nowhere")
+    assert refused(program, module, "def f(x): return nowhere", "f")[0] == "ENOENT"
+
+
+def test_methods_that_dataclasses_make(program):
+    module = program.module("import dataclasses\n@dataclasses.dataclass\nclass P:\n  x: int\n  y: int = 2")
+    patch(program, module, "class P:\n  def __init__(self, x, y=3):\n    self.x, self.y = -x, y", "P.__init__")
+    assert module.P(1) == module.P(1, 3) and (module.P(1).x, module.P(1).y) == (-1, 3)
+
+
+def test_lambdas_of_a_loop_keep_their_defaults(program):
+    module = program.module("fs = [lambda i=i: i for i in range(3)]\ndef g(x=1): return x")
+    name = "<listcomp>.<lambda>"
+    names = {unit.name for unit in __import__("klpfs.target.python.defs", fromlist=["Index"]).Index(
+        program.target.registry, module.__name__, module.__dict__).units.values()}
+    name = next(each for each in names if each.endswith("<lambda>"))
+    program.patch("def new(i=None): return ['new', i]\ndef g(x=2): return x\n"
+                  "patch = Patch([Object(%r, [Func(%r, new), Func('g', g)])])" % (module.__name__, name))
+    assert [f() for f in module.fs] == [["new", 0], ["new", 1], ["new", 2]] and module.g() == 2

@@ -93,6 +93,7 @@ def _stores_of_class(code):
 
 
 _STORES_GLOBAL = frozenset(("STORE_GLOBAL", "DELETE_GLOBAL"))
+_GLOBALS = _STORES_GLOBAL | {"LOAD_GLOBAL", "LOAD_NAME"}
 _STORES = _STORES_GLOBAL | {"STORE_NAME"}
 
 
@@ -104,8 +105,8 @@ def _stored(code, names):
 
 
 def mentions(code, name):
-    """`name` is among the names that code, or code nested in it, uses."""
-    return name in code.co_names or any(mentions(each, name) for each in inner(code))
+    """Code, or code nested in it, uses `name` as a global."""
+    return name in code.co_names and name in _stored(code, _GLOBALS) or any(mentions(each, name) for each in inner(code))
 
 
 def positions(code):

@@ -193,13 +193,14 @@ class Index:
     def _name(self, unit):
         """Where nothing alive lies around it. The function's own attribute may be a decorator's work."""
         code = unit.code
-        if hasattr(code, "co_qualname"):
+        made = code.co_filename[:1] == "<"  # by exec, as dataclasses do: the code's name tells of its making
+        if hasattr(code, "co_qualname") and not (made and "<locals>" in code.co_qualname):
             return code.co_qualname
         for fn in unit.functions:
             name = fn.__qualname__
             if name.rpartition(".")[2] == code.co_name:
                 return name
-        return self.tree.name(code) or "?." + code.co_name
+        return getattr(code, "co_qualname", None) or self.tree.name(code) or "?." + code.co_name
 
     def _drop_stubs(self):
         """What typing.overload keeps (3.11) is not part of the program: nobody can call it."""

@@ -6,7 +6,7 @@ import __future__
 import ast
 from types import CodeType
 
-from klpfs.target.python.names import arguments, bindings, references
+from klpfs.target.python.names import Nonlocals, arguments, bindings, copied, references
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 ANNOTATIONS = __future__.annotations.compiler_flag
@@ -27,10 +27,11 @@ class File:
     """A parsed file. SyntaxError or ValueError when it is none.
 
     code: its code object, to be run once. flags: of its future statements. tree: as parsed, but that annotations of
-    undecorated functions are their text: nothing of the patched module is evaluated when the file is run.
+    undecorated functions are their text: nothing of the patched module is evaluated when the file is run. nonlocals:
+    (name, line) of the functions that are for closures only, as names.Nonlocals found them.
     """
 
-    __slots__ = ("path", "text", "tree", "flags", "code", "_statements", "_nodes")
+    __slots__ = ("path", "text", "tree", "flags", "code", "nonlocals", "_statements", "_nodes")
 
     def __init__(self, source, path):
         """source: bytes. path: as tracebacks show it."""
@@ -47,8 +48,15 @@ class File:
                     self.flags |= getattr(__future__, alias.name).compiler_flag
         if not self.flags & ANNOTATIONS:
             _make_annotations_text(self.tree)
-        self.code = compile(self.tree, path, "exec", flags=self.flags, dont_inherit=True)
+        self.code = self.compile(self.tree.body)
         self._statements = self._nodes = None
+
+    def compile(self, body):
+        """The code object of statements of this file."""
+        found = Nonlocals()
+        module = found.visit(copied(ast.Module(body=body, type_ignores=[])))
+        self.nonlocals = {(node.name, node.lineno) for node in found.found}
+        return compile(module, self.path, "exec", flags=self.flags, dont_inherit=True)
 
     @property
     def statements(self):

@@ -91,7 +91,7 @@ class Images:
             if version is None:
                 image = Image(code, original.values)
             else:
-                image = _image(code, version, original, definition.outer is not None, held.own if held is not None else {})
+                image = _image(code, version, original, held.own if held is not None else {})
             if held is not None:
                 held.images[key] = image
         return image
@@ -212,11 +212,11 @@ def _with_own(values, own):
     return tuple(own.get(at, value) for at, value in enumerate(values))
 
 
-def _image(code, version, original, nested, own):
-    """nested: defaults stay each function object's own. own: what the program has set."""
+def _image(code, version, original, own):
+    """own: what the program has set."""
     values = dict(zip(ATTRIBUTES, original.values))
     values["__doc__"] = version.doc
-    if not nested:
+    if not version.keeps_defaults:
         values["__defaults__"] = version.defaults
         values["__kwdefaults__"] = dict(version.kwdefaults) if version.kwdefaults else None
     if _LAZY:

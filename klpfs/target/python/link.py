@@ -160,7 +160,7 @@ class Link:
                     raise KlpError(EINVAL, pr_err(self.log, "%s: %s at %s:%d" % (
                         self.loaded.name, error.text, file.path, error.node.lineno))) from None
             body.append(node)
-        code = compile(ast.Module(body=body, type_ignores=[]), file.path, "exec", flags=file.flags, dont_inherit=True)
+        code = file.compile(body)
         return {id(old): exchange(new, self.constants) for old, new in code_pairs(file.code, code)
                 if _has_marker(new) and old is not file.code}
 

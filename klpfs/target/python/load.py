@@ -187,7 +187,7 @@ def _made(name, file, module, before, declared, livepatch, env, say):
                                                   ("version", "author", "license"))
     found.depends = tuple(each for each in files.imported(file.tree)
                           if each in _loaded and not _loaded[each].livepatch and each != name)
-    _names(found, set(namespace) - before)
+    _names(found, set(namespace) - before, say)
     return found
 
 
@@ -198,13 +198,16 @@ def _enable(env, patch):
     return enable(patch)
 
 
-def _names(found, bound):
+def _names(found, bound, say):
     """Decides which names of the file new code sees, and checks the new functions."""
     found._reach, found.links = {}, {}
     found.objects = [obj.name for obj in found.patch.objects] if found.patch is not None else []
     found.fallback = files.from_klpfs(found.file.tree) & bound
     new = [func.new_func for obj in found.patch.objects for func in obj.funcs] if found.patch is not None else []
     nodes = {node[0] for node in map(found.node_of, new) if node is not None}
+    for function, line in found.file.nonlocals - {(getattr(node, "name", None), node.lineno) for node in nodes}:
+        raise KlpError(ENOEXEC, say("%s: %s:%d: no binding for what '%s' declares nonlocal" % (
+            found.name, found.path, line, function)))
     not_own = set(NOT_OWN) | {name for name in bound if name[:2] == name[-2:] == "__"} | found.fallback | files.class_blocks(found.file.tree, nodes)
     not_own.update(name for name in bound if type(found.namespace[name]) is FunctionType
                    and any(found.namespace[name] is each for each in new))

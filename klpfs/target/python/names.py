@@ -115,6 +115,14 @@ def bindings(nodes, given=()):
     return found.bound - found.globals - found.nonlocals, found.globals
 
 
+def nonlocals(function):
+    """Names that a function itself declares nonlocal."""
+    found = _Bindings()
+    for node in function.body if isinstance(function.body, list) else []:
+        found.visit(node)
+    return found.nonlocals
+
+
 class _Scope:
     __slots__ = ("kind", "bound", "globals", "first", "name")
 
@@ -134,11 +142,23 @@ class Rewriter(ast.NodeTransformer):
     def __init__(self, choose, future=False, cell=True, enclosing=()):
         self.choose, self.future, self.cell = choose, future, cell
         self.scopes = [_Scope("function", frozenset(enclosing))] if enclosing else []
+        self.block = len(self.scopes)  # scopes from here on are the new code's own; set anew after pushing a class block's
         self.inside = 0  # functions around; at the top level and in class bodies outside functions nothing is rewritten
 
     # -- scopes
 
+    def _in_local_class(self):
+        """In a class that is made where the code runs: super() and __class__ are its own."""
+        return any(scope.kind == "class" for scope in self.scopes[self.block:])
+
+    def push_block(self, class_name):
+        """The functions to come were written in a class block."""
+        self.scopes.append(_Scope("class", frozenset(), name=class_name))
+        self.block = len(self.scopes)
+
     def _is_global(self, name):
+        if name == "__class__" and self._in_local_class():
+            return False
         innermost = True
         for scope in reversed(self.scopes):
             if scope.kind == "class" and not innermost:
@@ -267,7 +287,8 @@ class Rewriter(ast.NodeTransformer):
         return self.choose(name, node) if self.inside and self._is_global(name) else None
 
     def visit_Name(self, node):
-        if not self.cell and self.inside and isinstance(node.ctx, ast.Load) and self._is_global(node.id):
+        if (not self.cell and self.inside and isinstance(node.ctx, ast.Load) and self._is_global(node.id)
+                and not self._in_local_class()):
             if node.id == "__class__":
                 return _object(CLASS, node)
             if node.id == "super":
@@ -277,7 +298,7 @@ class Rewriter(ast.NodeTransformer):
 
     def visit_Call(self, node):
         bare = (not self.cell and isinstance(node.func, ast.Name) and node.func.id == "super" and not node.args
-                and not node.keywords and self.inside and self._is_global("super"))
+                and not node.keywords and self.inside and self._is_global("super") and not self._in_local_class())
         self.generic_visit(node)
         if bare:
             first = next((scope.first for scope in reversed(self.scopes) if scope.kind == "function"), None)
@@ -317,6 +338,32 @@ class Rewriter(ast.NodeTransformer):
         return self.generic_visit(node)
 
     visit_ExceptHandler = visit_MatchAs = visit_MatchStar = visit_MatchMapping = _named
+
+
+class Nonlocals(ast.NodeTransformer):
+    """A flat new function may say `nonlocal` for a variable of the closures that it is for. That is no Python for a file
+    as a whole: here such names become global ones. found: the outermost functions where that was so."""
+
+    def __init__(self):
+        self.found, self._bound, self._outermost = [], [], None
+
+    def visit_FunctionDef(self, node):
+        outermost, self._outermost = self._outermost, self._outermost or node
+        self._bound.append(bindings(node.body, [each.arg for each in arguments(node)])[0])
+        self.generic_visit(node)
+        self._bound.pop()
+        self._outermost = outermost
+        return node
+
+    visit_AsyncFunctionDef = visit_FunctionDef
+
+    def visit_Nonlocal(self, node):
+        free = [name for name in node.names if not any(name in bound for bound in self._bound[:-1])]
+        if not free:
+            return node
+        self.found.append(self._outermost)
+        own = [name for name in node.names if name not in free]
+        return [ast.copy_location(kind(names), node) for kind, names in ((ast.Nonlocal, own), (ast.Global, free)) if names]
 
 
 class _Collector(Rewriter):

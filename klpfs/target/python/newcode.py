@@ -11,7 +11,7 @@ from types import CodeType
 from klpfs.engine.error import KlpError
 from klpfs.engine.log import pr_err, pr_warn
 from klpfs.target.python.codes import CO_ITERABLE_COROUTINE, GENLIKE, flavour, inner, is_definition
-from klpfs.target.python.names import CLASS, OWN, Rewriter, Unrewritable, arguments, copied, exchange
+from klpfs.target.python.names import CLASS, OWN, Rewriter, Unrewritable, arguments, copied, exchange, nonlocals
 
 _OUTER = "klpfs_outer"
 
@@ -19,15 +19,15 @@ _OUTER = "klpfs_outer"
 class NewCode:
     """What a Func's definition becomes: a Func's `version`. The same for all its function objects, but for closures.
 
-    code: code object; None for a nop. defaults, kwdefaults, annotations, doc, type_params: as a function has them.
+    code: code object; None for a nop. keeps_defaults: each function object keeps its own. defaults, kwdefaults, annotations, doc, type_params: as a function has them.
     """
 
-    __slots__ = ("definition", "code", "defaults", "kwdefaults", "annotations", "doc", "type_params")
+    __slots__ = ("definition", "code", "defaults", "kwdefaults", "keeps_defaults", "annotations", "doc", "type_params")
 
     def __init__(self, definition, code=None):
         self.definition, self.code = definition, code
         self.defaults = self.kwdefaults = self.annotations = self.doc = None
-        self.type_params = ()
+        self.type_params, self.keeps_defaults = (), False
 
 
 def compile_function(node, class_name, definition, choose, constants, path, flags, log, owner=None):
@@ -44,15 +44,19 @@ def compile_function(node, class_name, definition, choose, constants, path, flag
     odd = [name for name in free if not name.isidentifier()]
     if odd:
         raise _refused(log, definition, "it has the free variable '%s'" % odd[0])
+    rebound = nonlocals(new)
+    lacking = sorted(rebound - set(free))
+    if lacking:
+        raise _refused(log, definition, "its closures have no variable '%s', which it declares nonlocal" % lacking[0])
     has_cell = "__class__" in free
     rewriter = Rewriter(choose, bool(flags & _future_annotations()), has_cell or class_name is None, free)
     if class_name is not None:
-        rewriter.scopes.append(_class_scope(class_name))
+        rewriter.push_block(class_name)
     try:
         new = rewriter.function(new)
     except Unrewritable as error:
         raise _refused(log, definition, "%s:%d: %s" % (path, error.node.lineno, error.text)) from None
-    _force(new, free)
+    _force(new, [name for name in free if name not in rebound])
     code = _find(compile(_wrapped(new, class_name, free), path, "exec", flags=flags, dont_inherit=True), new)
     lacking = sorted(set(code.co_freevars) - set(free))
     if lacking:
@@ -79,11 +83,6 @@ def _refused(log, definition, why):
 def _future_annotations():
     import __future__
     return __future__.annotations.compiler_flag
-
-
-def _class_scope(name):
-    from klpfs.target.python.names import _Scope
-    return _Scope("class", frozenset(), name=name)
 
 
 def strip(node):

@@ -6,7 +6,7 @@ attributes. Dispatchers, choices and looks are transition.py's.
 import sys
 from errno import EINVAL, ENOEXEC
 from posix import stat
-from types import ModuleType
+from types import FunctionType, ModuleType
 
 from klpfs.engine import target as seam
 from klpfs.engine.data import LIVE, Mod
@@ -93,9 +93,10 @@ class PythonTarget(seam.Target):
         code = compile_function(
             node[0], class_name, definition, link.choose(definition), link.constants, loaded.path, loaded.file.flags, self.log,
             lambda: class_of(index.namespace, definition.name))
-        self._check_nested(definition, func.new_func)
+        keeps = self._keeps_defaults(definition, func.new_func)
         warn_signature(definition, code, self.log)
         version = NewCode(definition, code)
+        version.keeps_defaults = keeps
         new = func.new_func
         version.defaults, version.kwdefaults, version.doc = new.__defaults__, new.__kwdefaults__, new.__doc__
         version.annotations = annotations(new, definition, loaded, link.constants, index.namespace)
@@ -114,6 +115,7 @@ class PythonTarget(seam.Target):
         func.definition, func.version = definition, NewCode(definition)
 
     def release(self, func):
+        self._index = None  # it holds function objects
         if func.definition is not None:
             if func.version.code is not None:
                 self.images.forget(func.definition, func.version.code)
@@ -139,16 +141,17 @@ class PythonTarget(seam.Target):
             link.attach(index.namespace, [unit.code for unit in index.units.values() if unit.name in names])
         return link
 
-    def _check_nested(self, definition, new):
-        """Defaults of a nested function are evaluated by the code around it: each function object keeps its own."""
-        if definition.outer is None:
-            return
-        for fn in self.registry.functions([definition])[definition]:
-            was = self.images.original(fn, definition)
-            if not _same_defaults(was.defaults, new.__defaults__) or not _same_defaults(was.kwdefaults, new.__kwdefaults__):
-                raise KlpError(EINVAL, pr_err(self.log, "function '%s' in object '%s' cannot be replaced: the defaults of its "
-                                              "parameters are evaluated around it, they cannot change"
-                                              % (definition.name, definition.shown)))
+    def _keeps_defaults(self, definition, new):
+        """Whether each function object keeps its own defaults: those of nested functions are evaluated by the code around
+        them, so they cannot change; so it is where one definition has function objects with different ones."""
+        was = [self.images.original(fn, definition) for fn in self.registry.functions([definition])[definition]]
+        if definition.outer is None and all(_same_defaults(was[0], each, exactly=True) for each in was[1:]):
+            return False
+        if all(_same_defaults(each, new) for each in was):
+            return True
+        raise KlpError(EINVAL, pr_err(self.log, "function '%s' in object '%s' cannot be replaced: the defaults of its "
+                                      "parameters are evaluated around it, they cannot change"
+                                      % (definition.name, definition.shown)))
 
     # -- putting into force
 
@@ -336,20 +339,26 @@ def _class_name(definition, blocks):
     return parts[-2] if len(parts) > 1 and parts[-2] != "<locals>" else blocks[-1]
 
 
-def _same_defaults(one, other):
-    """As far as one can see: the same parameters have defaults, and constants are equal."""
-    one, other = one or (), other or ()
-    if isinstance(one, dict) or isinstance(other, dict):
-        one, other = dict(one or {}), dict(other or {})
-        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
-    return len(one) == len(other) and all(map(_same, one, other))
+def _same_defaults(image, other, exactly=False):
+    """As far as one can see: the same parameters have defaults, and constants are equal. other: an Image or a function;
+    its None stands for any value, unless exactly."""
+    one, two = image.defaults or (), _get(other, "defaults") or ()
+    key, by_key = dict(image.kwdefaults or {}), dict(_get(other, "kwdefaults") or {})
+    return len(one) == len(two) and key.keys() == by_key.keys() and all(
+        _same(a, b, exactly) for a, b in list(zip(one, two)) + [(key[name], by_key[name]) for name in key])
 
 
-def _same(one, other):
+def _get(holder, name):
+    return getattr(holder, "__%s__" % name) if type(holder) is FunctionType else getattr(holder, name)
+
+
+def _same(one, other, exactly):
     plain = (bool, int, float, str, bytes, type(None))
-    if type(one) in plain and type(other) in plain:
-        return other is None or type(one) is type(other) and one == other
-    return True
+    if one is other or other is None and not exactly:
+        return True
+    if any(type(one) is each for each in plain) and any(type(other) is each for each in plain):
+        return type(one) is type(other) and one == other
+    return not exactly or type(one) is type(other)
 
 
 def _place(error):
