@@ -25,7 +25,9 @@ class AgentTarget(Target):
     def real(self):
         if self._real is None:
             from klpfs.target.python.target import PythonTarget
+            from klpfs.target.python.transition import breathe
             real = PythonTarget(self.agent.log, self.main)
+            real.breathe = breathe
             real.ripe = self.ripe
             real.breathe = lambda: sleep(0)     # lets the program in between slices of long work
             self._real = real

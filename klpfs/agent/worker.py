@@ -10,6 +10,7 @@ from klpfs.agent.capture import allocate_lock, clock_us, get_ident, get_native_i
 from klpfs.engine.error import KlpError
 
 FIRST_LOOK, LONGEST_LOOK, SHARE = 0.0005, 0.1, 33    # seconds, seconds, 1 part of so many of the time is spent looking
+BURST = 0.004                                        # seconds: pauses up to this one are not lengthened for short looks
 SIGNALS = 15                                         # seconds: the kernel's SIGNALS_TIMEOUT
 
 
@@ -151,7 +152,9 @@ class Worker:
         if self._signals_at is not None and end >= self._signals_at:
             self._signals_at = None
             self.agent.signaling()
-        self._pause = min(max(self._pause * 1.5, SHARE * (end - now)), max(LONGEST_LOOK, SHARE * (end - now)))
+        took = end - now
+        share = 0 if self._pause < BURST and took < BURST / 4 else SHARE * took     # a few short ones may follow at once
+        self._pause = max(min(self._pause * 1.5, LONGEST_LOOK), share)
         self._look_at = (key, end + self._pause)
         return self._pause
 
