@@ -171,6 +171,6 @@ def _list(owner, field, values, kind):
     found = list(values)
     for value in found:
         _check(owner, "each of " + field, value, kind)
-        if found.count(value) > 1:
-            raise ValueError("%s: %s has the same %s twice" % (owner, field, kind.__name__))
+    if len({id(value) for value in found}) < len(found):
+        raise ValueError("%s: %s has the same %s twice" % (owner, field, kind.__name__))
     return found

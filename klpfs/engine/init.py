@@ -7,7 +7,7 @@ from errno import EEXIST, EINVAL
 from klpfs.engine.data import LIVE, Mod
 from klpfs.engine.error import KlpError
 from klpfs.engine.log import pr_err
-from klpfs.engine.replace import add_nops, like_of, position, replaced_by
+from klpfs.engine.replace import add_nops, likes_of, position, replaced_by
 
 LONGEST = 255  # bytes of a name in a directory
 OF_PATCH = ("enabled", "transition", "force", "replace", "stack_order")
@@ -82,10 +82,11 @@ def init_object_loaded(engine, obj, mod):
     obj.loaded = True
     obj.left_out = False
     found = set()
+    likes = likes_of(engine, obj) if any(func.nop for func in obj.funcs) else {}
     try:
         for func in obj.funcs:
             if func.nop:
-                like = like_of(engine, obj, func)
+                like = likes.get((func.old_name, position(func)))
                 if like is None:
                     continue  # its older patch could not patch it here, so there is nothing to take back
                 engine.target.resolve_nop(obj, func, like)

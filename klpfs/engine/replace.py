@@ -20,12 +20,9 @@ def find_object(patch, name):
     return None
 
 
-def find_func(obj, like):
-    """klp_find_func: obj's func for the same function as `like`, or None."""
-    for func in obj.funcs:
-        if func.old_name == like.old_name and position(func) == position(like):
-            return func
-    return None
+def by_name(obj):
+    """obj's funcs by the function that they stand for, as klp_find_func finds them."""
+    return {(func.old_name, position(func)): func for func in obj.funcs}
 
 
 def add_nops(patch, older):
@@ -37,21 +34,22 @@ def add_nops(patch, older):
                 obj = Object(old_obj.name)
                 obj.dynamic = True
                 patch.objects.append(obj)
-            for old_func in old_obj.funcs:
-                if find_func(obj, old_func) is None:
+            there = by_name(obj)
+            for name, old_func in by_name(old_obj).items():
+                if name not in there:
                     obj.funcs.append(Func.make_nop(old_func))
 
 
-def like_of(engine, obj, nop):
-    """A resolved func of a patch older than obj's, for the function that `nop` stands for; None if there is none."""
+def likes_of(engine, obj):
+    """For the nops of obj: the resolved funcs of older patches for the functions that they stand for, by_name."""
+    found = {}
     for old_patch in engine.patches:
         if old_patch is obj.patch:
             break
         old_obj = find_object(old_patch, obj.name)
-        func = find_func(old_obj, nop) if old_obj is not None else None
-        if func is not None and func.definition is not None:
-            return func
-    return None
+        if old_obj is not None:
+            found.update((name, func) for name, func in by_name(old_obj).items() if func.definition is not None)
+    return found
 
 
 def replaced_by(engine, patch):
@@ -75,10 +73,10 @@ def discard_nops(engine, patch):
     """
     for obj in list(patch.objects):
         unpatch_object(engine, obj, nops_only=True)
-        for func in [func for func in obj.funcs if func.nop]:
-            obj.funcs.remove(func)
-            if func.definition is not None:
+        for func in obj.funcs:
+            if func.nop and func.definition is not None:
                 engine.target.release(func)
                 func.definition = func.version = None
+        obj.funcs = [func for func in obj.funcs if not func.nop]
         if obj.dynamic:
             patch.objects.remove(obj)
