@@ -166,22 +166,23 @@ class Worker:
         Returns its result. What it raises is logged in one line, with its place, and becomes a KlpError: its own errno
         for an OSError, EINVAL for others, EINTR when it was stopped.
         """
-        was, generation = self.working, self.generation
+        was, inside, generation = self.working, self._inside, self.generation
         self.working = {"what": what, "since": clock_us(), "n": n}
         result = error = None
         self.lock.release()
         try:
             try:
-                self._enter()
+                with self._mark:
+                    self._inside = inside + 1
                 result = function(*args)
             except BaseException as e:
                 error = e
             if self.generation != generation:
                 raise Orphan            # it has forked, and this is the child, which has a worker of its own
-            self._leave()
+            self._leave(inside)
         except Stopped as e:        # it came just behind the foreign code
             error = error or (e if result is None else None)    # what has been made is not lost: it is to be unmade
-            self._leave()
+            self._leave(inside)
         finally:
             if self.generation == generation:
                 self.lock.acquire()
@@ -212,16 +213,14 @@ class Worker:
         place = where(error)
         return " at " + place if place else ""
 
-    def _enter(self):
+    def _leave(self, inside):
+        """The foreign code has ended. May itself be cut off by a stop that comes late, and is called again then."""
         with self._mark:
-            self._inside += 1
-
-    def _leave(self):
-        with self._mark:
-            self._inside -= 1
-            asked, self._asked = self._asked, False
+            self._inside = inside
+            asked = self._asked
         if asked:
             _set_async(get_ident(), None)
+            self._asked = False
 
     def own(self, function, *args):
         """A function of klpfs called by foreign code on the worker's thread: takes the lock, is not interrupted."""
