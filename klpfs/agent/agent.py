@@ -3,7 +3,7 @@ from errno import EINVAL, ENOENT
 from posix import getpid
 
 from klpfs.agent import journal, process, service_folder
-from klpfs.agent.capture import allocate_lock, clock_us, get_ident, get_native_id, monotonic
+from klpfs.agent.capture import allocate_lock, clock_us, get_ident, get_native_id, modules, monotonic
 from klpfs.agent.follow import Follower
 from klpfs.agent.modules import Modules
 from klpfs.agent.places import JOURNAL
@@ -33,7 +33,8 @@ class Agent:
         self.service, self.folder, self.keep = service, folder, keep
         self.started = clock_us()
         self.pid = getpid()
-        self.main_ident = get_ident()       # it is started by the main thread
+        main = getattr(modules.get("threading"), "_main_thread", None)
+        self.main_ident = getattr(main, "ident", None) or get_ident()
         self.log = Log(clock_us, 4096, self._sink)
         self.bridge = make_bridge(self)
         self.target = self.bridge.target

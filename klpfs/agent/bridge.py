@@ -3,7 +3,7 @@ import sys
 from errno import EINVAL
 from posix import environ, getpid
 
-from klpfs.agent.capture import clock_us, sleep
+from klpfs.agent.capture import clock_us
 from klpfs.engine.error import KlpError
 from klpfs.engine.target import Target
 
@@ -27,9 +27,8 @@ class AgentTarget(Target):
             from klpfs.target.python.target import PythonTarget
             from klpfs.target.python.transition import breathe
             real = PythonTarget(self.agent.log, self.main)
-            real.breathe = breathe
+            real.breathe = breathe      # lets the program in between slices of long work
             real.ripe = self.ripe
-            real.breathe = lambda: sleep(0)     # lets the program in between slices of long work
             self._real = real
         return self._real
 

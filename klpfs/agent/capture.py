@@ -26,7 +26,6 @@ get_ident = _original(_thread, "get_ident")
 get_native_id = getattr(_thread, "get_native_id", get_ident)
 poll = _original(_select, "poll")
 socket = _socket.socket
-sleep = _original(_time, "sleep")
 monotonic_ns = _time.monotonic_ns
 monotonic = _time.monotonic
 _sigmask, _BLOCK, _SETMASK, _valid = _signal.pthread_sigmask, _signal.SIG_BLOCK, _signal.SIG_SETMASK, _signal.valid_signals

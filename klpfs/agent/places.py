@@ -9,8 +9,7 @@
 <runtime> is $KLPFS_RUNTIME_DIR, else /run/klpfs for root, else $XDG_RUNTIME_DIR/klpfs, else /tmp/klpfs-UID.
 """
 from errno import EACCES, EINVAL, EEXIST
-from posix import environ as _environ, fstat, geteuid, lstat, mkdir, open as _open, close, O_CLOEXEC, O_DIRECTORY, \
-    O_NOFOLLOW, O_RDONLY
+from posix import environ as _environ, geteuid, lstat, mkdir, open as _open, stat, O_CLOEXEC, O_DIRECTORY, O_RDONLY
 from _stat import S_IMODE, S_ISDIR
 
 JOURNAL = "journal"
@@ -55,6 +54,9 @@ def make_folder(path):
     found = lstat(path)
     if not S_ISDIR(found.st_mode) or found.st_uid != geteuid() or S_IMODE(found.st_mode) & 0o002:
         raise OSError(EACCES, "not a private folder of this user: %s" % path)
+    above = stat(parent or "/")
+    if above.st_uid not in (0, geteuid()) or S_IMODE(above.st_mode) & 0o1002 == 0o002:
+        raise OSError(EACCES, "others can exchange what is in %s" % parent)
     return path
 
 
