@@ -3,6 +3,7 @@
 It may be killed and started again at any moment: programs run on, and it finds them.
 """
 import errno
+import gc
 import os
 import signal
 import socket
@@ -110,6 +111,7 @@ def serve(point: str, folder: str, ready: Callable[[], None], log: Log, make_man
             def answering() -> None:
                 _notify_ready()
                 ready()
+            gc.freeze()                        # a large tree is not looked through again and again; it makes no cycles that go
             session = Session(place.fd, table, loop, stopped.now, answering, log)
             while not stopped.wanted:
                 try:
@@ -123,6 +125,7 @@ def serve(point: str, folder: str, ready: Callable[[], None], log: Log, make_man
                 session.close()
             place.close()
     finally:
+        gc.unfreeze()
         stopped.close()
         manager.close()
         loop.close()

@@ -21,12 +21,13 @@ from typing import Any, Callable, Dict, List, Optional, Tuple, Union
 
 from attrs import define, field
 
-from klpfs.fs.nodes import Dir, File, Later, Link, Node, Open, Table, Watcher, fail
-from klpfs.service.loop import LAST, Loop
+from klpfs.fs.nodes import Dir, Later, Link, Node, Open, Table, Watcher, fail
+from klpfs.service.loop import LAST, Loop, Timer
 from klpfs.service.view import Caller
 
 MAX_WRITE = 16384
-NOTICE_LIMIT = 1.0                             # seconds that an answer waits for notices at most
+NOTICE_LIMIT = 30.0                            # seconds that an answer waits for notices at most: on a busy machine they take long
+ENDING_LIMIT = 2.0                             # the same at the end
 
 _IN = struct.Struct("=IIQQIIIHH")              # len opcode unique nodeid uid gid pid total_extlen padding
 _OUT = struct.Struct("=IiQ")                   # len error unique
@@ -42,6 +43,7 @@ _LSEEK = struct.Struct("=QQI")                 # fh offset whence
 _INIT_OUT = struct.Struct("=IIIIHHIIHHI28x")
 _STATFS = struct.Struct("=QQQQQIIII24x")
 _TWO, _LONG = struct.Struct("=II"), struct.Struct("=Q")
+_unpack_two, _unpack_long, _pack_open = _TWO.unpack_from, _LONG.unpack_from, _OPEN_OUT.pack
 _unpack_in, _unpack_rw, _pack_out, _read, _write = _IN.unpack_from, _RW.unpack_from, _OUT.pack, os.read, os.write
 _HEAD = 40                                     # bytes of a request before its own part
 
@@ -95,6 +97,7 @@ class Session(Watcher):
     _granted: List[Node] = field(init=False, factory=list)       # lookups that the answer being sent gives to the kernel
     _notices: "Notices" = field(init=False)
     _held: List[Tuple[int, bytes]] = field(init=False, factory=list)
+    _limit: Optional[Timer] = field(init=False, default=None)
     _closed: bool = field(init=False, default=False)
 
     def __attrs_post_init__(self) -> None:
@@ -112,7 +115,7 @@ class Session(Watcher):
             self.loop.remove(self._notices.wake_fd)
             self._notices.close()
 
-    def drain(self, seconds: float = NOTICE_LIMIT) -> None:
+    def drain(self, seconds: float = ENDING_LIMIT) -> None:
         """Go on serving until all notices are out: who holds up one may wait for us."""
         end = time.monotonic() + seconds
         while self._notices.pending and not self._closed and time.monotonic() < end:
@@ -124,7 +127,8 @@ class Session(Watcher):
         """Take one request and answer it; and another after one that asks nothing (RELEASE, FORGET)."""
         if self._inside:
             return
-        for more in range(16):
+        more = 0
+        while True:
             try:
                 message = _read(self.fd, MAX_WRITE + 4096)
             except OSError as e:
@@ -140,8 +144,9 @@ class Session(Watcher):
             if more and header[1] not in _QUIET:
                 self._take_in()
             self._handle(header, message)
-            if header[1] not in _ENDING:
+            if header[1] not in _ENDING or more == 16:
                 return
+            more += 1
 
     def _take_in(self) -> None:
         """Have the loop take in what has arrived elsewhere, before a request is answered that it has not polled for."""
@@ -220,7 +225,7 @@ class Session(Watcher):
         reply = _OUT.pack(16 + len(body), -error, header[2]) + body
         if self._notices.pending and header[1] in (_READ, _WRITE):
             if not self._held:
-                self.loop.call_later(NOTICE_LIMIT, self._release_held)
+                self._limit = self.loop.call_later(NOTICE_LIMIT, self._release_held)
             self._held.append((self._notices.asked, reply))
             return
         if not self._write(reply) and not error:
@@ -238,7 +243,7 @@ class Session(Watcher):
     def _not_taken(self, header: Header, body: bytes) -> None:
         """The kernel has not got this answer, so it will not give back what was in it."""
         if header[1] == _OPEN:
-            self._close_handle(_LONG.unpack_from(body)[0])
+            self._opened.pop(_LONG.unpack_from(body)[0]).close()
         elif header[1] in (_LOOKUP, _READDIRPLUS):
             for node in self._granted:
                 self.table.forget(node.ino, 1)
@@ -252,10 +257,15 @@ class Session(Watcher):
                 self._write(reply)
             else:
                 self._held.append((asked, reply))
+        if self._limit is not None:
+            self._limit.cancel()
+            self._limit = self.loop.call_later(NOTICE_LIMIT, self._release_held) if self._held else None
 
     def _release_held(self) -> None:
-        held, self._held = self._held, []
-        if not self._closed:
+        """The time for answers that were held then is over."""
+        if self._held and not self._closed:
+            self.log(f"klpfs: the kernel has not taken in for {NOTICE_LIMIT:.0f} s what was removed: somebody holds a folder")
+            held, self._held = self._held, []
             for _, reply in held:
                 self._write(reply)
 
@@ -332,14 +342,14 @@ class Session(Watcher):
         return os.fsencode(node.target)
 
     def _open(self, header: Header, message: bytes) -> Reply:
-        node = self._node(header[3])
-        if not isinstance(node, File):
+        node = self.table.by_id.get(header[3]) or self._node(header[3])
+        if node.KIND != stat.S_IFREG:
             raise fail(errno.EISDIR)
         if node.removed and self._notices.pending:
             raise fail(errno.ESTALE)           # by a stale name: the kernel looks it up again, and finds what is there now
-        self._last += 1
-        self._opened[self._last] = node.open(_TWO.unpack_from(message, _HEAD)[0])
-        return _OPEN_OUT.pack(self._last, _OPEN_FLAGS, 0)
+        self._last = handle = self._last + 1
+        self._opened[handle] = node.open(_unpack_two(message, _HEAD)[0])     # type: ignore[attr-defined]
+        return _pack_open(handle, _OPEN_FLAGS, 0)
 
     def _read(self, header: Header, message: bytes) -> Reply:
         handle, offset, size, _, _, flags = _unpack_rw(message, _HEAD)
@@ -355,13 +365,10 @@ class Session(Watcher):
             return Later(written.future, lambda result: _TWO.pack(finish(result), 0))
         return _TWO.pack(written, 0)
 
-    def _close_handle(self, number: int) -> None:
-        file = self._opened.pop(number, None)
+    def _release(self, header: Header, message: bytes) -> Reply:
+        file = self._opened.pop(_unpack_long(message, _HEAD)[0], None)
         if file is not None:
             file.close()
-
-    def _release(self, header: Header, message: bytes) -> Reply:
-        self._close_handle(_LONG.unpack_from(message, _HEAD)[0])
         return b""
 
     def _opendir(self, header: Header, message: bytes) -> Reply:
@@ -388,6 +395,7 @@ class Session(Watcher):
         """Entries from place `offset` on: `.` is at 0, `..` at 1; what is listed also counts as looked up with `plus`."""
         parts: List[bytes] = []
         granted: List[Node] = []
+        self._granted = granted
         used, head = 0, 152 if plus else 24
         if node.removed:
             return b""
@@ -413,7 +421,6 @@ class Session(Watcher):
                 parts.append(attributes(child))
             parts.append(_DIRENT.pack(child.ino, place + 1, length, child.mode >> 12))
             parts.append(raw + _PADDING[length & 7])
-        self._granted = granted
         return b"".join(parts)
 
     def _poll(self, header: Header, message: bytes) -> Reply:
@@ -565,7 +572,7 @@ class Notices:
         """End the thread; one that the kernel holds up is left to end with the descriptor."""
         if self._thread is not None:
             self._queue.put(None)
-            self._thread.join(NOTICE_LIMIT)
+            self._thread.join(ENDING_LIMIT)
             if self._thread.is_alive():
                 return                         # it still needs the pipe
         os.close(self.wake_fd)

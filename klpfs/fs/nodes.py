@@ -11,7 +11,7 @@ import stat
 import time
 from bisect import bisect_left
 from concurrent.futures import Future
-from typing import Any, Callable, Dict, Iterator, List, Optional, Set, Tuple, Union
+from typing import Any, Callable, Dict, FrozenSet, Iterator, List, Optional, Set, Tuple, Union
 
 from attrs import define, field, frozen
 
@@ -210,6 +210,9 @@ def name_hash(raw: bytes) -> int:
     return value + 2 if value < 2 else min(value, 0x7FFFFFFE)
 
 
+_NO_CHILDREN: Dict[bytes, Node] = {}          # of all that have none (nearly all: a function's folder); never changed
+
+
 @define(eq=False)
 class Dir(Node):
     """A directory. `volatile`: its children come and go unseen: `refresh()` is called before each look, no name in it is
@@ -221,7 +224,7 @@ class Dir(Node):
     by_number: bool = False
     volatile: bool = False
     refresh: Optional[Callable[[], Optional[Later]]] = None
-    children: Dict[bytes, Node] = field(init=False, factory=dict)
+    children: Dict[bytes, Node] = field(init=False, default=_NO_CHILDREN)
     _subdirs: int = field(init=False, default=0)
     _order: Optional[List[Tuple[int, Node]]] = field(init=False, default=None)
     _places: List[int] = field(init=False, factory=list)
@@ -233,6 +236,8 @@ class Dir(Node):
     def take(self, node: Node) -> None:
         if node.raw in self.children:
             raise fail(errno.EEXIST)
+        if self.children is _NO_CHILDREN:
+            self.children = {}
         self.children[node.raw] = node
         self._order = None
         if node.KIND == stat.S_IFDIR:
@@ -260,6 +265,8 @@ class Dir(Node):
 
     def listing(self, start: int) -> Iterator[Tuple[int, Node]]:
         """The children whose place is `start` or later (2 is the first that there can be): (place, node), in order."""
+        if not self.children:
+            return iter(())
         if self._order is None:
             self._order = self._placed()
             self._places = [place for place, _ in self._order]
@@ -288,7 +295,7 @@ class Dir(Node):
                 self.table.watcher.removed(self, child)
 
     def _settle(self) -> None:
-        children, self.children, self._order, self._subdirs = self.children, {}, None, 0
+        children, self.children, self._order, self._subdirs = self.children, _NO_CHILDREN, None, 0
         for child in children.values():
             child._settle()
         self.maybe_free()
@@ -303,7 +310,7 @@ class File(Node):
     """A regular file; what opening it gives is an Open."""
 
     KIND = stat.S_IFREG
-    opened: Set["Open"] = field(init=False, factory=set)
+    opened: Union[Set["Open"], FrozenSet["Open"]] = field(init=False, default=frozenset())
 
     def open(self, flags: int) -> "Open":
         raise NotImplementedError
@@ -320,6 +327,12 @@ class File(Node):
             raise fail(errno.EACCES)
         if flags & _DIRECT:
             raise fail(errno.EINVAL)
+
+    def add(self, file: "Open") -> None:
+        """`file` is open now, until its close()."""
+        if not self.opened:
+            self.opened = set()
+        self.opened.add(file)                  # type: ignore[union-attr]
 
     def notify(self) -> None:
         """Wake who polls. Source: kernfs_notify()."""
@@ -341,11 +354,8 @@ class Open:
     node: File
     kh: int = field(init=False, default=0)     # the kernel's handle of who polls; 0: nobody
 
-    def __attrs_post_init__(self) -> None:
-        self.node.opened.add(self)
-
     def close(self) -> None:
-        self.node.opened.discard(self)
+        self.node.opened.discard(self)         # type: ignore[union-attr]
 
     def alive(self) -> None:
         if self.node.removed:
@@ -394,7 +404,13 @@ class Attr(File):
 
     def open(self, flags: int) -> "OpenAttr":
         self.check(flags, self.show is not None, self.store is not None)
-        return OpenAttr(self)
+        file = OpenAttr(self)
+        self.add(file)
+        return file
+
+    def _settle(self) -> None:
+        self.show = self.store = None          # they hold what made this node: nothing must be left to the garbage collection
+        self.maybe_free()
 
     def notify(self) -> None:
         self.event += 1

@@ -34,7 +34,9 @@ class Kmsg(File):
 
     def open(self, flags: int) -> "OpenKmsg":
         self.check(flags, True, self.write is not None)
-        return OpenKmsg(self)
+        file = OpenKmsg(self)
+        self.add(file)
+        return file
 
     def wake(self) -> None:
         """There are new records: answer who waits in a read or a poll."""
@@ -58,7 +60,6 @@ class OpenKmsg(Open):
     waiting: List["Future[None]"] = field(init=False, factory=list)
 
     def __attrs_post_init__(self) -> None:
-        Open.__attrs_post_init__(self)
         self.seq = self.node.log.first_seq
 
     def read(self, size: int, offset: int, flags: int = 0) -> Union[bytes, Later]:

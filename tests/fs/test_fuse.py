@@ -424,7 +424,7 @@ def test_a_read_does_not_wait_for_a_notice_for_ever(kernel, monkeypatch):
     kernel.shop.delete("lp1")
     read = kernel.send(READ, node, kernel.read_body(handle))
     kernel.wait_for(lambda: read in kernel.replies)
-    assert kernel.replies.pop(read) == (0, b"1\n")
+    assert kernel.replies.pop(read) == (0, b"1\n") and "holds a folder" in kernel.said.pop()
     held.gate.set()
     kernel.wait_for(lambda: len(kernel.notices) == 2)
 

@@ -314,14 +314,16 @@ def test_patches_that_come_and_go_under_many_readers(shop, lp):
     threads = [threading.Thread(target=look) for _ in range(4)]
     for thread in threads:
         thread.start()
-    for i in range(150):
-        do(shop, f"add x{i % 3}")
-        assert os.path.isdir(lp / f"x{i % 3}")
-        do(shop, f"del x{i % 3}")
-        assert not os.path.exists(lp / f"x{i % 3}")
-    stop.set()
-    for thread in threads:
-        thread.join()
+    try:
+        for i in range(150):
+            do(shop, f"add x{i % 3}")
+            assert os.path.isdir(lp / f"x{i % 3}")
+            do(shop, f"del x{i % 3}")
+            assert not os.path.exists(lp / f"x{i % 3}")
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
     assert odd == []
 
 
