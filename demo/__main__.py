@@ -61,14 +61,16 @@ class Demo:
         server = self.child([*self.klpfs, "run", "-s", SERVICE, "--", str(self.python), str(HERE / "server.py"), str(static)])
         self.pid, line = server.pid, server.stdout.readline()
         if not line:
-            raise Failed("the server did not start")
+            raise Failed("the server did not start: " + (self.folder / "stderr").read_text())
         self.port = int(line)
         self.load = self.child([sys.executable, str(HERE / "load.py"), str(self.port)])
         version = subprocess.run([self.python, "-c", "import sys; print(*sys.version_info[:3], sep='.')"], capture_output=True, text=True).stdout.strip()
         print(f"aiohttp {AIOHTTP} on CPython {version}, pid {self.pid}, http://127.0.0.1:{self.port}/static/, with 8 busy connections")
 
     def child(self, argv):
-        self.children.append(subprocess.Popen(argv, env=self.environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True))
+        with open(self.folder / "stderr", "a") as errors:  # not ours: who reads our output must see its end, also with KEEP
+            self.children.append(subprocess.Popen(argv, env=self.environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
+                                                  text=True, start_new_session=True))
         return self.children[-1]
 
     def command(self, *argv, shown=None, **more):
