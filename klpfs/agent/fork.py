@@ -4,6 +4,7 @@ before its parent can report clean (PROTOCOL section 6).
 A worker inside foreign code can't stop; then the fork goes on beside it, and the child drops or goes on with what was
 being done, from its marks.
 """
+from _thread import RLock
 from posix import getpid, listdir
 
 from klpfs.agent import api
@@ -17,20 +18,20 @@ GONE = 0.02             # seconds: how long the system may take to remove a thre
 class Forks:
     """The hooks for os.register_at_fork. They must not fail: what goes wrong is logged."""
 
-    __slots__ = ("gate", "depth", "owner", "bound", "locked")
+    __slots__ = ("gate", "depth", "bound", "locked")
 
     def __init__(self):
-        self.gate = allocate_lock()     # one fork at a time
-        self.depth, self.owner, self.bound, self.locked = 0, 0, None, False
+        self.gate = RLock()             # one fork at a time; a signal handler may fork in the middle of one
+        self.depth, self.bound, self.locked = 0, None, False
 
     def before(self):
         agent = api._agent
         if agent is None or agent.pid != getpid():
             return
-        if self.depth and self.owner == get_ident():
-            self.depth += 1             # a signal handler forks within a fork
-            return
         self.gate.acquire()
+        self.depth += 1
+        if self.depth > 1:              # a signal handler forks within a fork
+            return
         worker = agent.worker
         mine = get_ident() == worker.ident
         if not mine:
@@ -38,7 +39,6 @@ class Forks:
                 worker.stop(STOP)
             worker.lock.acquire()       # the end of the step, if one is under way
         self.locked = not mine
-        self.depth, self.owner = 1, get_ident()
         try:
             self.bound = bind(agent.folder)
         except OSError as e:
@@ -71,33 +71,28 @@ class Forks:
 
     def in_parent(self):
         agent = api._agent
-        if agent is None or agent.pid != getpid() or not self._leave():
+        if agent is None or agent.pid != getpid() or not self.depth:
+            return
+        if self.depth > 1:
+            self.depth -= 1
+            self.gate.release()
             return
         if self.bound:
             self.bound[0].close()       # the child's; if the fork failed it refuses, and whoever sees that unlinks it
             self.bound = None
         agent.ours.clear()
         agent.server.start()
-        if not agent.worker.running.locked():
-            agent.worker.start()
-        else:
-            agent.worker.stopping = False
         if self.locked:
+            agent.worker.start()
             agent.worker.lock.release()
-        self.owner = 0
+        self.depth = 0
         self.gate.release()
-
-    def _leave(self):
-        if self.owner != get_ident() or not self.depth:
-            return False
-        self.depth -= 1
-        return self.depth == 0
 
     def in_child(self):
         agent = api._agent
         if agent is None or not self.depth:
             return
-        bound, self.bound, self.depth, self.owner = self.bound, None, 0, 0
-        self.gate = allocate_lock()
+        bound, self.bound, self.depth = self.bound, None, 0
+        self.gate = RLock()
         inside = agent.engine.foreign if not self.locked else 0
         agent.child(bound, inside, not self.locked)

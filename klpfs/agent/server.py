@@ -117,7 +117,7 @@ class Server:
     say(text, priority), defect(error)."""
 
     __slots__ = ("agent", "folder", "sock", "name", "ident", "connections", "stopping", "running", "_wake", "_wake_ident",
-                 "_last_refusal")
+                 "_last_refusal", "_turn", "_alive")
 
     def __init__(self, agent, folder):
         self.agent, self.folder = agent, folder
@@ -125,6 +125,7 @@ class Server:
         self.connections = []
         self.stopping = False
         self.running = allocate_lock()      # held while the thread runs
+        self._turn, self._alive = allocate_lock(), False
         self._wake = self._wake_ident = None
         self._last_refusal = -60.0
 
@@ -136,11 +137,22 @@ class Server:
         self.ident = identity(self.sock.fileno())
 
     def start(self):
-        """Start the thread; the socket is listening."""
-        self.stopping = False
+        """Start the thread, the socket is listening; or, when it was told to stop and has not got to it yet, let it go on."""
+        with self._turn:
+            self.stopping = False
+            if self._alive:
+                return
+            self._alive = True
+        self.running.acquire()          # what ran before lets go in a moment
         self._new_wake()
-        self.running.acquire()
         start_quiet_thread(self._run)
+
+    def _ends(self):
+        """Whether to end; decided once, so that `start` knows which thread goes on."""
+        with self._turn:
+            if self.stopping:
+                self._alive = False
+            return not self._alive
 
     def stop(self, timeout):
         """End the thread, leaving socket and connections. True: it has ended."""
@@ -159,6 +171,7 @@ class Server:
         self._close_listener()
         self._close_wake()
         self.running = allocate_lock()
+        self._turn, self._alive = allocate_lock(), False
 
     def remove(self):
         """At exit: nobody can connect any more."""
@@ -220,7 +233,7 @@ class Server:
 
     def _run(self):
         try:
-            while not self.stopping:
+            while not self._ends():
                 try:
                     self._round()
                 except Exception as e:      # ours, so a defect: say it, go on

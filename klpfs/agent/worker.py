@@ -41,7 +41,7 @@ class Orphan(BaseException):
 class Worker:
     """agent: agent.py's Agent, with .follower, .say, .looked(blockers), .report()."""
 
-    __slots__ = ("agent", "lock", "wake", "ident", "tid", "working", "requests", "generation", "stopping", "running", "_mark", "_inside", "_asked",
+    __slots__ = ("agent", "lock", "wake", "ident", "tid", "working", "requests", "generation", "stopping", "running", "_alive", "_mark", "_inside", "_asked",
                  "_look_at", "_pause", "_signals_at")
 
     def __init__(self, agent):
@@ -58,7 +58,7 @@ class Worker:
         self.wake.acquire()
         self.ident = self.tid = 0
         self.working = None         # {'what', 'since', 'n'} while foreign code runs
-        self.stopping = False
+        self.stopping = self._alive = False
         self.running = allocate_lock()
         self._mark = allocate_lock()
         self._inside = 0            # >0: the thread runs foreign code, so it may be interrupted
@@ -67,9 +67,21 @@ class Worker:
         del self.requests[:]
 
     def start(self):
-        self.stopping = False
-        self.running.acquire()
+        """Start the thread; or, when it was told to stop and has not got to it yet, let it go on."""
+        with self._mark:
+            self.stopping = False
+            if self._alive:
+                return
+            self._alive = True
+        self.running.acquire()          # what ran before lets go in a moment
         self.ident = start_quiet_thread(self._run)
+
+    def _ends(self):
+        """Whether to end; decided once, so that `start` knows which thread goes on."""
+        with self._mark:
+            if self.stopping:
+                self._alive = False
+            return not self._alive
 
     def stop(self, timeout):
         """End the thread if it is not inside foreign code or an undecided init(). True: it has ended."""
@@ -92,7 +104,7 @@ class Worker:
         self.agent.ours.add(self.tid)
         generation = self.generation
         try:
-            while not self.stopping:
+            while not self._ends():
                 self.lock.acquire()
                 timeout = self._turn()
                 self.lock.release()

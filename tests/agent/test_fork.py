@@ -180,6 +180,44 @@ def test_a_fork_by_the_livepatch_itself(tmp_path):
     assert shown["status"] == 35 and shown["parent"]["running"] and shown["parent"]["modules"] == ["m"]
 
 
+def test_threads_that_do_not_stop_in_time(tmp_path):
+    """On a busy machine a thread may not get to its end before the fork: it goes on, none is lost and none is doubled."""
+    shown = fork(tmp_path, """
+        import klpfs.agent.fork as module
+        module.STOP = module.GONE = 0
+        shown["children"] = [in_child(state)["running"] for i in range(10)]
+        shown["answer"] = c.ask("patch_state")
+        c.insmod("lp", LP)
+        shown["parent"] = state()
+        shown["threads"] = len(os.listdir("/proc/self/task"))
+    """)
+    assert shown["children"] == [True] * 10 and shown["answer"] == -1 and shown["threads"] == 3
+    assert shown["parent"]["value"] == "f by lp"
+
+
+def test_a_signal_handler_that_forks_within_a_fork(tmp_path):
+    """The hooks nest: no lock is waited for that the same thread holds."""
+    shown = fork(tmp_path, """
+        import signal
+        import klpfs.agent.fork as module
+        def handler(*a):
+            pid = os.fork()
+            if pid == 0:
+                os._exit(0)
+            shown.setdefault("inner", []).append(os.waitpid(pid, 0)[1])
+        signal.signal(signal.SIGUSR1, handler)
+        was = module.bind
+        def bind(folder):
+            signal.raise_signal(signal.SIGUSR1)
+            return was(folder)
+        module.bind = bind
+        shown["child"] = in_child(lambda: 5)
+        shown["answer"] = c.ask("patch_state")
+        shown["parent"] = state()
+    """)
+    assert shown["inner"] == [0] and shown["child"] == 5 and shown["answer"] == -1 and shown["parent"]["running"]
+
+
 def test_many_threads_fork_at_once(tmp_path):
     """Forks beside each other and beside operations."""
     shown = fork(tmp_path, """
