@@ -197,10 +197,18 @@ class Index:
         if hasattr(code, "co_qualname") and not (made and "<locals>" in code.co_qualname):
             return code.co_qualname
         for fn in unit.functions:
-            name = fn.__qualname__
+            name = made and self._in_class(fn) or fn.__qualname__
             if name.rpartition(".")[2] == code.co_name:
                 return name
         return getattr(code, "co_qualname", None) or self.tree.name(code) or "?." + code.co_name
+
+    def _in_class(self, fn):
+        """'C.m' of a function in the dict of a class of the module; 3.9's dataclasses give it no such name."""
+        name = fn.__code__.co_name
+        for value in list(self.namespace.values()):
+            if isinstance_of(value, (type,)) and _TYPE_DICT(value).get(name) is fn:
+                return "%s.%s" % (_TYPE_QUALNAME(value), name)
+        return None
 
     def _drop_stubs(self):
         """What typing.overload keeps (3.11) is not part of the program: nobody can call it."""
@@ -299,6 +307,7 @@ class Index:
         return "symbol '%s' not found in symbol table" % name
 
 
+_TYPE_QUALNAME = type.__dict__["__qualname__"].__get__
 _TYPE_NAME = type.__dict__["__name__"].__get__
 _TYPE_DICT = type.__dict__["__dict__"].__get__
 
