@@ -21,7 +21,7 @@ class Bench:
     def __init__(self, folder):
         self.loop, self.folder, self.agents, self.processes = Loop(), str(folder), [], []
 
-    def until(self, condition, seconds=5.0):
+    def until(self, condition, seconds=60.0):
         end = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < end, "it does not happen"

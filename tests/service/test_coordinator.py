@@ -76,6 +76,29 @@ def test_refusal_is_not_answered_before_the_others_took_back():
     assert errno_of(answer) == errno.EINVAL
 
 
+def test_refusal_waits_for_who_still_works():
+    """Longer than 2 s, since it answers; but the writer may interrupt that too."""
+    for interrupted in (False, True):
+        world = World(2)
+        world.agents[0].silent = world.agents[1].busy = True
+        answer = world.ask("insmod")
+        world.run()
+        world.agents[0].refuse, world.agents[0].silent = errno.ENOEXEC, False
+        world.run()
+        world.clock.advance(10)
+        world.run()
+        assert steps(world) == ["change", "idle"] and errno_of(answer) is None
+        if interrupted:
+            answer.cancel()
+            world.clock.advance(2.1)
+        world.agents[1].busy = False
+        if not interrupted:
+            world.run()
+        assert errno_of(answer) == errno.ENOEXEC
+        world.run()
+        world.check_quiet()
+
+
 def test_silent_process_is_passed_over_after_two_seconds():
     """It has not even acknowledged: the start does not wait for it, the finish does."""
     world = World(2)

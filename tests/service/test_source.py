@@ -6,7 +6,7 @@ import sys
 import time
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from klpfs.service import source
 from klpfs.service.view import Caller
@@ -39,6 +39,7 @@ def test_no_words(text):
     fails(errno.EINVAL, source.words, text)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=40))
 def test_any_text(text):
     """Whatever is written: words, or EINVAL."""
