@@ -117,6 +117,7 @@ def test_nothing_is_remembered_with_greenlets_about(d, monkeypatch):
 
 @pytest.mark.parametrize("more", ["def G(): yield {v}", "async def G(): return {v}", "def G(): return (x for x in ())"])
 def test_nothing_is_remembered_when_something_can_be_suspended(more):
+    """Also by a generator expression."""
     d = make(SOURCE + "\n" + more)
     t = run(d)
     assert d[0]["B"]() == 1 and remembered(t) is None

@@ -7,7 +7,8 @@ nearest ancestor that has a frame.
 
 A choice is remembered for a thread (State.sel, which the dispatcher reads first) only if it was taken at the bottom of
 the thread, above no undecided dispatcher, with no event loop and no greenlets about and no function under transition that
-can be suspended: a clean task can become dirty again by resuming a suspended frame.
+can be suspended or lies in another function: a clean task can become dirty again by resuming a suspended frame, and by
+calling an inner function that an old frame has made meanwhile.
 
 All this runs inside the program's calls: nothing but C functions captured here and klpfs's own code.
 """
@@ -62,7 +63,8 @@ def _asyncio():
         running, kind = module_value("_asyncio", "_get_running_loop"), module_value("_asyncio", "Task")
         if running is None or kind is None:
             return None
-        _loops[:] = module, (running, kind, module_value("_asyncio", "current_task"), module_value("_asyncio", "_current_tasks"))
+        current, table = module_value("_asyncio", "current_task"), module_value("_asyncio", "_current_tasks")
+        _loops[:] = module, (running, kind, current, table)
     return _loops[1]
 
 

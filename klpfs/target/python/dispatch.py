@@ -20,7 +20,6 @@ _QUALNAME = hasattr(types.CodeType, "co_qualname")
 _GENERATOR, _COROUTINE, _ASYNC_GENERATOR = images.GENERATOR, images.COROUTINE, images.ASYNC_GENERATOR
 
 # String constants of these stand for objects. A string that is called would earn a SyntaxWarning: hence `if 1 else 0`.
-_PICK = "'S'.pick()"
 _BODIES = {
     0: "return (('G' if 1 else 0)('T'.sel.get(('I' if 1 else 0)())) or 'S'.pick())({call})",
     _GENERATOR: "return (yield from 'S'.pick()({call}))",
@@ -42,8 +41,8 @@ class Switch:
     """One function object under one transition.
 
     function; record: the function's Record; t: the Transition; before, after: Images; held: the Image that was found;
-    v: {0: function object of `before`, 1: of `after`}, each there when it has been called once, see version(); pick: choose for this Switch; key: id of the dispatcher's code;
-    watch: nothing is switched here, only frames of older code are looked for; bodies: (codes of version 0, of version 1)
+    v: {0: function object of `before`, 1: of `after`}, each there when it has been called once, see version(); pick: choose
+    for this Switch; key: id of the dispatcher's code; watch: nothing is switched here, only frames of older code are looked for; bodies: (codes of version 0, of version 1)
     by id; own: ids of all versions that the function ever had, as far as a dispatcher may have called them.
     """
 

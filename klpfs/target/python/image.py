@@ -14,7 +14,8 @@ from klpfs.engine.error import KlpError
 _setattr, _getattr, _id, _tuple = setattr, getattr, id, tuple
 _Function, _Code = types.FunctionType, types.CodeType
 
-GENERATOR, COROUTINE, ITERABLE_COROUTINE, ASYNC_GENERATOR = 0x20, 0x80, 0x100, 0x200   # Include/code.h
+GENERATOR, COROUTINE, ITERABLE_COROUTINE, ASYNC_GENERATOR = 0x20, 0x80, 0x100, 0x200   # Include/cpython/code.h
+NESTED = 0x10       # defined in another function
 FLAVOUR = GENERATOR | COROUTINE | ITERABLE_COROUTINE | ASYNC_GENERATOR
 SUSPENDS = GENERATOR | COROUTINE | ASYNC_GENERATOR
 MARK = "__klpfs__"     # attribute of function objects that are klpfs's own

@@ -155,7 +155,6 @@ def _greenlet_lines(kind, wanted):
 
 _canary = (x for x in ())       # a suspended generator: a look that does not find it can't find the program's either
 _canary_code, _canary_ref = _canary.gi_code, ref(_canary)
-_COUNT_TELLS = sys.version_info < (3, 12)       # later, any collection moves immortal objects to the frozen ones
 
 
 def _hidden():

@@ -8,7 +8,7 @@ from klpfs.engine.target import Blocker
 from . import look
 from .choose import CLEAN, OVER, PREPARE, module_value
 
-_vars, _type, _str, _len, _tuple, _id, _list, _getattr = vars, type, str, len, tuple, id, list, getattr
+_type, _len, _tuple, _id, _list, _getattr = type, len, tuple, id, list, getattr
 
 
 def function_name(code):

@@ -18,6 +18,7 @@ find mixed code: so each test shows that it can fail. Nothing but tests writes h
     parent     a greenlet's stack goes on in its nearest ancestor that has a frame
     greenlets  suspended greenlets are looked for
     quiet      up to 3.11, nothing is remembered or seen before a moment without garbage collection
+    nested     nothing is remembered when an inner function is under transition: old frames make more of it, not dispatchers
     nostack    choosing walks the stack at all
     noobserve  looking looks at all
     nogens     as `gens`

@@ -26,7 +26,7 @@ from . import dispatch, image as images, look, record as records, report
 from .choose import CLEAN, OVER, PREPARE, RUN, greenlets
 from .rules import BREAK
 
-_id, _len, _list, _tuple, _set, _max, _min, _type, _int = id, len, list, tuple, set, max, min, type, int
+_id, _len, _tuple, _set, _max, _min, _type, _int = id, len, tuple, set, max, min, type, int
 _frozenset = frozenset
 
 FRAMES = 1500       # a slice's: about half a millisecond
@@ -83,12 +83,13 @@ class Transition:
 
     def __init__(self, entries, clock=monotonic_us, breathe=breathe):
         images.check_interpreter()
-        self.clock, self.breathe = clock, breathe
+        self.clock, self.breathe = clock or monotonic_us, breathe
         self.switches, self.foreign, self.forced = [], [], False
         self.marks, self.codes = {}, {}     # see choose.py; id -> code object of every version
         self.bad = {0: _set(), 1: _set()}   # goal -> ids of codes for which a stack needs a closer look
         self.sel = {}
-        self.suspends = False               # a version can be suspended: nothing is remembered
+        self.suspends = False               # a version can be suspended: suspended objects are looked for
+        self.strict = False                 # nothing is remembered, see _enter
         self._quiet = not look.NEEDS_QUIET or "quiet" in BREAK
         self._known = {}                    # (kind, key) -> Blocker of the last look
         self.state = State(PREPARE, 1, True)
@@ -141,8 +142,11 @@ class Transition:
         for n, (key, version) in enumerate(marks.items()):
             self.marks[key] = version
             self.bad[1 - version].add(key)
-            if codes[key].co_flags & images.SUSPENDS:
-                self.suspends = True
+            flags = codes[key].co_flags
+            if flags & images.SUSPENDS:
+                self.suspends = self.strict = True      # a clean thread becomes dirty by resuming an old one
+            if flags & images.NESTED and codes[key].co_name not in images.INNER and "nested" not in BREAK:
+                self.strict = True                      # or by calling an inner function that an old frame has just made
             if n % 250 == 249:
                 self._breathe()
         for n, switch in enumerate(made):
@@ -261,7 +265,7 @@ class Transition:
         self._flip(RUN, goal)
 
     def _flip(self, mode, goal):
-        state = State(mode, goal, self.suspends or not self._quiet)
+        state = State(mode, goal, self.strict or not self._quiet)
         self.sel = {}                   # nobody's choice is remembered while the state changes
         self.state = state              # the switch
         self.sel = state.sel

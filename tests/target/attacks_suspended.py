@@ -1,0 +1,270 @@
+"""Attacks with what is on no stack: suspended objects, greenlets, tasks; and with audit hooks."""
+import asyncio
+import gc
+import sys
+import threading
+
+import pytest
+
+from klpfs.target.python import look, rules
+from target.attack_kit import NAMES, attack, outside, wait
+from target.programs import done, make, transition, try_clean, without
+
+
+# --------------------------------------------------------------------------------------------------- suspended objects
+
+@attack("comps")
+def generator_expression_escapes():
+    """A generator expression of old code runs on when the function has returned: it belongs to that function's version."""
+    d = make("def A(): return (B() for i in range(3))\ndef B(): return {v}")
+    g = d[0]["A"]()
+    got = [next(g)]
+    t = transition(d[0], d[1])
+    t.install()
+    t.start()
+    first = done(t, 1)
+    got += [next(g), next(g)] + list(g)
+    return len(set(got)) == 1 and not first and done(t)
+
+
+@attack("gens")
+def suspended_everywhere():
+    """Asynchronous generators half consumed (asend, athrow, aclose), generators with finally closed, coroutines thrown into."""
+    d = make("async def AG():\n r = [{v}]\n try:\n  while True:\n   try: x = yield B()\n   except KeyError: x = None\n   r.append(B())\n"
+             " finally: r.append(B()); out.append(r)\n"
+             "def G():\n r = [{v}]\n try:\n  while True: yield r.append(B())\n finally: r.append(B()); out.append(r)\n"
+             "async def C():\n r = [{v}, B()]\n try: await asyncio.sleep(3600)\n"
+             " except BaseException: r.append(B()); out.append(r); raise\ndef B(): return {v}", out=[])
+    n, blocked = d[0], []
+    out = n["out"]
+
+    async def step(ag, how, *args):
+        try:
+            return await getattr(ag, how)(*args)
+        except StopAsyncIteration:
+            return None
+
+    def drive(coroutine):
+        try:
+            coroutine.send(None)
+        except StopIteration as e:
+            return e.value
+
+    for phase in range(2):
+        ags = [n["AG"]() for i in range(3)]
+        for a in ags:
+            drive(step(a, "asend", None))
+        gs = [n["G"](), n["G"]()]
+        for g in gs:
+            next(g)
+        loop = asyncio.new_event_loop()
+        task = loop.create_task(n["C"]())
+        loop.call_soon(loop.stop)
+        loop.run_forever()
+        t = transition(n, d[1 + phase])
+        t.install()
+        t.start()
+        blocked.append(not try_clean(t))
+        drive(step(ags[0], "asend", 1))
+        drive(step(ags[0], "athrow", KeyError()))
+        t.reverse()
+        t.look()
+        t.reverse()
+        for a in ags:
+            drive(step(a, "aclose"))
+        gs[0].close()
+        del gs[:]
+        g = a = None
+        gc.collect()
+        blocked.append(not try_clean(t))
+        task.cancel()
+        loop.call_soon(loop.call_soon, loop.stop)
+        loop.run_forever()
+        if not task.done():
+            loop.run_until_complete(asyncio.sleep(0))
+        loop.close()
+        del ags, gs, task
+        assert done(t), t.look()
+    return all(blocked) and len(out) == 12 and not [r for r in out if len(set(r)) != 1]
+
+
+@attack("gcscan")
+def old_generator_in_a_collection():
+    """Unreachable objects are in no list while their finalizers run; an old generator among them has a finally block left."""
+    at, go, out = threading.Event(), threading.Event(), []
+
+    class Slow:
+        def __del__(self):
+            at.set()
+            go.wait(10)
+    d = make("def G(me):\n r = [{v}, B()]\n try: yield\n finally: r.append(B()); out.append(r)\ndef B(): return {v}", out=out)
+
+    def garbage():
+        s = Slow()
+        s.me = s
+        s.l = held = [s]
+        g = d[0]["G"](held)
+        held.append(g)
+        next(g)
+    gc.disable()
+    try:
+        gc.collect()
+        garbage()
+        with without(*(rules.BREAK | {"quiet"})):       # that rule would wait for the collection as well
+            t = transition(d[0], d[1])
+        t.install()
+        t.start()
+        if "gcscan" in NAMES:
+            rules.BREAK.add("gcscan")
+        thread = threading.Thread(target=gc.collect)
+        thread.start()
+        wait(at)
+        first = done(t, 1)
+        go.set()
+        thread.join()
+    finally:
+        gc.enable()
+    return not first and len(set(out[0])) == 1 and done(t)
+
+
+@attack("finished")
+def one_ends_and_makes_another_behind_the_look():
+    """Up to the end of an old generator during the look it makes another one, which the look has not seen."""
+    d = make("def G(more=False):\n yield {v}, B()\n if more:\n  keep.append(G())\n  next(keep[-1])\n yield {v}, B()\ndef B(): return {v}",
+             keep=[])
+    first = d[0]["G"](True)
+    next(first)
+    t = transition(d[0], d[1])
+    t.install()
+    t.start()
+    real, turned = look.has_frame, []
+
+    def has_frame(reference):           # between the look's one moment and what is made of it the program goes on
+        if not turned and reference() is first:
+            turned.append(1)
+            list(first)
+        return real(reference)
+    look.has_frame = has_frame
+    try:
+        clean = done(t, 1)
+    finally:
+        look.has_frame = real
+    return not clean and list(d[0]["keep"][0]) == [(0, 0)] and done(t)
+
+
+@attack()
+def frozen_heap_is_a_named_blocker():
+    d = make("def G():\n yield {v}, B()\n yield {v}, B()\ndef B(): return {v}")
+    g = d[0]["G"]()
+    next(g)
+    gc.freeze()
+    try:
+        t = transition(d[0], d[1])
+        t.install()
+        t.start()
+        frozen = [b.kind for b in t.look()]
+        still = gc.get_freeze_count() > 1000
+    finally:
+        gc.unfreeze()
+    suspended = [b.kind for b in t.look()]
+    return frozen == ["frozen heap"] and still and suspended == ["generator"] and list(g) == [(0, 0)] and done(t)
+
+
+# --------------------------------------------------------------------------------------------------------- audit hooks
+
+@attack("busy")
+def audit_hook_calls_a_patched_function():
+    return outside(r'''
+import sys
+from klpfs.target.python import rules
+rules.BREAK.update(%r)
+from target.programs import *
+d = make("def log(): return {v}\ndef A(): return ({v}, B())\ndef B(): return {v}")
+on = [0]
+def hook(event, args):
+    if on[0] and event in ("sys._getframe", "object.__getattr__"): d[0]["log"]()
+sys.addaudithook(hook)
+t = transition(d[0], d[1])
+t.install()
+on[0] = 1
+t.start()
+try: r = d[0]["A"]()
+except RecursionError: print("RecursionError"); sys.exit()
+on[0] = 0
+print(r[0] == r[1] and done(t))
+''') == "True"
+
+
+@attack("gather")
+def audit_hook_tears_the_look():
+    """A hook that lets other threads run when a code is read can't make a stack that never was."""
+    return outside(r'''
+import sys, threading, time
+from klpfs.target.python import look, rules
+rules.BREAK.update(%r)
+stop = []
+def c(n): return n + 1
+def b(n): return c(n) + c(n)
+def a(n): return b(n) + b(n)
+def gen():
+    while 1: yield a(1)
+def work():
+    g = gen()
+    begun.append(1)
+    while not stop: next(g)
+begun = []
+threads = [threading.Thread(target=work, daemon=True) for i in range(4)]
+sys.setswitchinterval(1e-6)
+sys.addaudithook(lambda event, args: time.sleep(0) if event == "object.__getattr__" else None)
+for t in threads: t.start()
+while len(begun) < 4: time.sleep(.001)
+ids = tuple(t.ident for t in threads)
+names = {id(f.__code__): f.__name__ for f in (a, b, c, work)}
+bad = 0
+end = time.time() + 2
+while time.time() < end and not bad:
+    for i, stack in look.stacks(ids):
+        if stack: bad += "work" not in [names.get(x) for x in stack]
+stop.append(1)
+print("torn" if bad else "whole")
+''') == "whole"
+
+
+# ----------------------------------------------------------------------------------------------------------- greenlets
+
+@attack("parent")
+def greenlet_spawned_by_old_code():
+    """A greenlet that old code starts runs old code: its stack goes on in its parent."""
+    greenlet = pytest.importorskip("greenlet")
+    d = make("def A(spawn):\n r = [{v}, B()]\n r.append(spawn(B)); r.append(B()); return r\ndef B(): return {v}")
+    t = transition(d[0], d[1])
+
+    def spawn(function):
+        t.install()
+        t.start()
+        t.look()
+        return greenlet.greenlet(lambda: greenlet.greenlet(function).switch()).switch()
+    return len(set(d[0]["A"](spawn))) == 1 and done(t)
+
+
+@attack("greenlets")
+def greenlet_on_a_seen_thread():
+    """A suspended greenlet is on no thread's stack; its class lies about itself."""
+    greenlet = pytest.importorskip("greenlet")
+    out = []
+
+    class Other(greenlet.greenlet):
+        @property
+        def __class__(self):
+            1 / 0
+    d = make("def A(sw):\n r = [{v}, B()]\n sw(); r.append(B()); sw(); r.append(B()); out.append(r)\ndef B(): return {v}", out=out)
+    g = Other(lambda: d[0]["A"](greenlet.getcurrent().parent.switch))
+    g.switch()
+    t = transition(d[0], d[1])
+    t.install()
+    t.start()
+    clean = [done(t, 1)]
+    g.switch()
+    clean.append(not clean[0] and done(t, 1))
+    g.switch()
+    return len(set(out[0])) == 1 and not any(clean) and done(t)
