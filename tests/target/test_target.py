@@ -252,6 +252,19 @@ def test_defaults_of_nested_functions_stay_and_cannot_change(machine):
     assert module.h() == ("new", 7, 2) and module.make(8)() == ("new", 8, 2)
 
 
+def test_defaults_of_nested_functions_that_nobody_has_made_yet(machine):
+    """The source says which parameters have them; without it, nothing is guessed."""
+    module = machine.module("def make(n):\n  def h(x, y=n, *, z=2): return x, y, z\n  return h")
+    change = one(module, "make.<locals>.h=h")
+    assert machine.refuses("def h(x, y, *, z=2): pass" + change) == "EINVAL"
+    assert machine.refuses("def h(x, y=None, *, z): pass" + change) == "EINVAL"
+    found = machine.insmod("def h(x, y=None, *, z=2): return 'new', x, y, z" + change)
+    assert module.make(7)(1) == ("new", 1, 7, 2)
+    machine.disable(found)
+    (machine.folder / (module.__name__ + ".py")).unlink()
+    assert machine.refuses("def h(x, y=None, *, z=2): pass" + change) == "EINVAL"
+
+
 def test_forced_over_a_running_function(machine):
     """What a force left behind runs the old code to its end; the next transition waits for it."""
     module = machine.module(PAIR)

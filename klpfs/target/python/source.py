@@ -63,6 +63,29 @@ class SourceTree:
         return [place for place, entry in enumerate(self.entries) if entry[1] == name]
 
 
+def defaults_of(namespace, code):
+    """(number of positional defaults, names of keyword-only parameters with one) of a function's code, by its source.
+
+    None: not to be had, or not to be told apart from another of its line. Only for a tree that is believed.
+    """
+    import ast
+    path = dict.get(namespace, "__file__")
+    try:
+        tree = ast.parse(_text(namespace, path), path)
+    except (OSError, SyntaxError, ValueError, TypeError):
+        return None
+    found = []
+    for node in ast.walk(tree):
+        name = "<lambda>" if isinstance(node, ast.Lambda) else getattr(node, "name", None)
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)) and name == code.co_name:
+            line = min([node.lineno] + [each.lineno for each in getattr(node, "decorator_list", ())])
+            if line == code.co_firstlineno:
+                args = node.args
+                only = {arg.arg for arg, value in zip(args.kwonlyargs, args.kw_defaults) if value is not None}
+                found.append((len(args.defaults), only))
+    return found[0] if len(found) == 1 else None
+
+
 def _file_names(namespace):
     """Base names: what a script's code calls its file may be relative."""
     found = [dict.get(namespace, key) for key in ("__file__", "__cached__")]

@@ -17,6 +17,7 @@ from klpfs.target.python.images import Images
 from klpfs.target.python.link import Link
 from klpfs.target.python.load import all_loaded, invoke, loaded_of
 from klpfs.target.python.newcode import NewCode, annotations, compile_function, warn_signature
+from klpfs.target.python.source import defaults_of
 from klpfs.target.python.transition import Entry, Transition
 
 _TYPE_NAME, _TYPE_MODULE = type.__dict__["__name__"].__get__, type.__dict__["__module__"].__get__
@@ -93,7 +94,7 @@ class PythonTarget(seam.Target):
         code = compile_function(
             node[0], class_name, definition, link.choose(definition), link.constants, loaded.path, loaded.file.flags, self.log,
             lambda: class_of(index.namespace, definition.name))
-        keeps = self._keeps_defaults(definition, func.new_func)
+        keeps = self._keeps_defaults(index, definition, func.new_func)
         warn_signature(definition, code, self.log)
         version = NewCode(definition, code)
         version.keeps_defaults = keeps
@@ -141,17 +142,25 @@ class PythonTarget(seam.Target):
             link.attach(index.namespace, [unit.code for unit in index.units.values() if unit.name in names])
         return link
 
-    def _keeps_defaults(self, definition, new):
+    def _keeps_defaults(self, index, definition, new):
         """Whether each function object keeps its own defaults: those of nested functions are evaluated by the code around
         them, so they cannot change; so it is where one definition has function objects with different ones."""
         was = [self.images.original(fn, definition) for fn in self.registry.functions([definition])[definition]]
         if definition.outer is None and all(_same_defaults(was[0], each, exactly=True) for each in was[1:]):
             return False
-        if all(_same_defaults(each, new) for each in was):
+        if all(_same_defaults(each, new) for each in was) and (was or self._as_in_source(index, definition, new)):
             return True
         raise KlpError(EINVAL, pr_err(self.log, "function '%s' in object '%s' cannot be replaced: the defaults of its "
                                       "parameters are evaluated around it, they cannot change"
                                       % (definition.name, definition.shown)))
+
+    def _as_in_source(self, index, definition, new):
+        """Nobody has made such a function yet: its source says which parameters will have defaults."""
+        code = definition.code
+        if not code.co_argcount + code.co_kwonlyargcount and not new.__defaults__ and not new.__kwdefaults__:
+            return True
+        found = defaults_of(index.namespace, code) if index.tree else None
+        return found == (len(new.__defaults__ or ()), set(new.__kwdefaults__ or {}))
 
     # -- putting into force
 
