@@ -48,16 +48,18 @@ def find(service: "str | None" = None, mount: "str | None" = None) -> "Tree":
     found = {}
     for place in places:
         for name in services(place):
-            found.setdefault(name, place / name)
-    if service is not None:
-        if service not in found:
-            raise CommandError(f"no service {service} in {' or '.join(map(str, places))}; running: {', '.join(sorted(found)) or 'none'}")
-        return Tree(found[service])
-    if not found:
-        raise CommandError("no service is running; start one with: klpfs run -- COMMAND")
-    if len(found) > 1:
-        raise CommandError(f"several services are running, choose one with -s: {', '.join(sorted(found))}")
-    return Tree(next(iter(found.values())))
+            found.setdefault(name, []).append(place)
+    if service is None:
+        if not found:
+            raise CommandError("no service is running; start one with: klpfs run -- COMMAND")
+        if len(found) > 1:
+            raise CommandError(f"several services are running, choose one with -s: {', '.join(sorted(found))}")
+        service = next(iter(found))
+    elif service not in found:
+        raise CommandError(f"no service {service} in {' or '.join(map(str, places))}; running: {', '.join(sorted(found)) or 'none'}")
+    if len(found[service]) > 1:
+        raise CommandError(f"there is a service {service} in several mounts, choose one with -m: {' '.join(map(str, found[service]))}")
+    return Tree(found[service][0] / service)
 
 
 @frozen

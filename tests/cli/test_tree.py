@@ -24,6 +24,16 @@ def test_one_of_several_services_must_be_chosen(made):
     assert tree.find("web", made.path).name == "web"
 
 
+def test_one_of_several_mounts_must_be_chosen(made, monkeypatch, tmp_path):
+    """A service of that name may be in each: nothing is guessed."""
+    made.service("shop")
+    (tmp_path / "other" / "shop").mkdir(parents=True)
+    monkeypatch.setattr(tree, "mounts", lambda: [made.path, tmp_path / "other"])
+    with pytest.raises(tree.CommandError, match="choose one with -m: .*mnt .*other"):
+        tree.find("shop")
+    assert tree.find("shop", made.path).path == made.path / "shop"
+
+
 def test_an_unknown_service_is_answered_with_those_there_are(made):
     made.service("shop")
     with pytest.raises(tree.CommandError, match="no service nope .* running: shop"):
