@@ -45,10 +45,15 @@ def find(service: "str | None" = None, mount: "str | None" = None) -> "Tree":
     places = [pathlib.Path(mount)] if mount else mounts()
     if not places:
         raise CommandError("no klpfs is mounted; do it with: klpfs mount MOUNTPOINT")
-    found = {}
+    found, dead = {}, None
     for place in places:
-        for name in services(place):
-            found.setdefault(name, []).append(place)
+        try:
+            for name in services(place):
+                found.setdefault(name, []).append(place)
+        except CommandError as e:
+            dead = e
+    if dead and not found:
+        raise dead
     if service is None:
         if not found:
             raise CommandError("no service is running; start one with: klpfs run -- COMMAND")

@@ -57,6 +57,12 @@ def test_a_mount_whose_daemon_is_gone_says_so(tmp_path):
         tree.find(mount=tmp_path / "gone")
 
 
+def test_a_dead_mount_does_not_hide_a_living_one(made, monkeypatch, tmp_path):
+    made.service("shop")
+    monkeypatch.setattr(tree, "mounts", lambda: [tmp_path / "gone", made.path])
+    assert tree.find().name == "shop"
+
+
 def test_a_line_of_proc_modules():
     module = tree.Module.parse("lp1 16384 2 a,b, Live 0x0000000000000000 (OE K)".replace("OE K", "OEK"))
     assert (module.name, module.size, module.refcnt, module.holders, module.state, module.taints) == ("lp1", 16384, 2, ("a", "b"), "Live", "OEK")
