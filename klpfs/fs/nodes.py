@@ -296,6 +296,7 @@ class Dir(Node):
 
     def _settle(self) -> None:
         children, self.children, self._order, self._subdirs = self.children, _NO_CHILDREN, None, 0
+        self.refresh = None
         for child in children.values():
             child._settle()
         self.maybe_free()

@@ -12,7 +12,6 @@ from concurrent.futures import Future
 
 from attrs import evolve
 
-from klpfs.fs import daemon, mount
 from klpfs.service.view import (Answer, LogView, ModuleView, ObjectView, ParamView, PatchView, ProcessView)
 
 
@@ -181,6 +180,7 @@ class FakeManager:
 
 
 def main(point, *options):
+    from klpfs.fs import daemon, mount          # not for the tests without a mount: needs more than they do
     for option in options:                     # ways to mount that there are not
         setattr(mount, option, lambda point, options: (_ for _ in ()).throw(OSError(errno.ENOSYS, "not this way")))
     return daemon.serve(point, "", lambda: print("ready", flush=True), daemon.to_stderr, FakeManager)

@@ -268,7 +268,7 @@ def test_who_waits_can_be_killed_at_once(shop, number, what):
     until(lambda: " fuse" in pathlib.Path(f"/proc/{pid}/wchan").read_text() or "request_wait_answer" in pathlib.Path(f"/proc/{pid}/wchan").read_text(), "the child to wait")
     begun = time.monotonic()
     os.kill(pid, number)
-    assert os.WTERMSIG(os.waitpid(pid, 0)[1]) == number and time.monotonic() - begun < 1
+    assert os.WTERMSIG(os.waitpid(pid, 0)[1]) == number and time.monotonic() - begun < 5
     assert read(shop / "sys/kernel/livepatch/lp1/enabled") == "1\n"
 
 
@@ -280,7 +280,7 @@ def test_others_go_on_while_a_write_waits(shop, lp):
         assert read(lp / "lp2/enabled") == "1\n"
         with opened(shop / "insmod", os.O_WRONLY) as fd:
             assert os.write(fd, b"log second writer") == 17, "of the same file too, where nothing truncates it"
-        assert time.monotonic() - begun < 1 and read_log(shop)[-1] == "second writer"
+        assert time.monotonic() - begun < 5 and read_log(shop)[-1] == "second writer"
     finally:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
@@ -472,7 +472,9 @@ def mounted_by_a_user(uid, folder, without):
 @pytest.mark.parametrize("without", [[], ["_by_libfuse"]])
 def test_a_plain_user_mounts_with_the_helper(without):
     """Owns what is in it; nobody else, not even root, may look."""
-    import fuse  # noqa: F401  (before the user changes, who may not be able to read it)
+    import fuse  # noqa: F401  (both before the user changes, who may not be able to read them)
+
+    from klpfs.fs import daemon  # noqa: F401
     folder = pathlib.Path(tempfile.mkdtemp(prefix="klpfs-user-", dir="/tmp"))
     folder.chmod(0o755)
     try:

@@ -1,6 +1,8 @@
 """The tree shows what a service says of itself, and writes become its operations; no mount."""
 import errno
+import gc
 import os
+import weakref
 
 import pytest
 
@@ -289,3 +291,24 @@ def test_nothing_is_left_of_what_has_gone(world):
         del world.shop.modules["m"]
         world.shop.tell("module", "m")
     assert set(world.table.by_id) == before
+
+
+def test_what_has_gone_needs_no_garbage_collection(world):
+    """The daemon has it look away from what is there at its start."""
+    gc.collect()
+    gc.disable()
+    try:
+        world.shop.add("lp1")
+        world.shop.module("m", params={"x": ParamView("int", "7", 0o644)}, holders=("h",))
+        world.shop.processes[42] = ProcessView(42, "python", ())
+        world.shop.tell("process", 42)
+        world.node("shop/proc/42/task/100/stack")
+        nodes = [weakref.ref(world.node(p)) for p in (f"{LP}/lp1", f"{LP}/lp1/enabled", f"{LP}/lp1/vmlinux/func_0,1", "shop/sys/module/m/refcnt", "shop/sys/module/m/parameters/x",
+                                                      "shop/proc/42", "shop/proc/42/task", "shop/proc/42/task/100/stack")]
+        world.shop.delete("lp1")
+        del world.shop.modules["m"], world.shop.processes[42]
+        world.shop.tell("module", "m")
+        world.shop.tell("process", 42)
+        assert [ref().path for ref in nodes if ref() is not None] == []
+    finally:
+        gc.enable()
