@@ -92,6 +92,7 @@ class Journal:
         while True:
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             try:
+                self._give(fd)
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 here = os.fstat(fd)
                 there = os.stat(path, follow_symlinks=False)
@@ -186,6 +187,7 @@ class Journal:
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             try:
+                self._give(fd)
                 left = memoryview(data)
                 while left:
                     count = os.write(fd, left)
@@ -198,6 +200,13 @@ class Journal:
         except BaseException:
             self._unlink(os.path.basename(temporary))
             raise
+
+    def _give(self, fd: int) -> None:
+        """What root writes into another user's service belongs to that user, whose agents must be able to read it."""
+        if os.geteuid() == 0:
+            folder, file = os.stat(self.folder), os.fstat(fd)
+            if file.st_uid != folder.st_uid:
+                os.fchown(fd, folder.st_uid, folder.st_gid)
 
     def _unlink(self, name: str) -> None:
         try:

@@ -59,7 +59,8 @@ class Service:
 
     def __attrs_post_init__(self) -> None:
         self._merge = LogMerge(self.log, clock_us)
-        self.log.on_added = lambda: self.changed("log", None)
+        # told once all that has arrived is in, so that a reader who waits gets the lines of several processes by time
+        self.log.on_added = lambda: self.loop.call_soon(lambda: self.changed("log", None))
         self.mirror = Mirror(self.changed, self._merge)
         self.journal = Journal(self.folder)
         self.peers = Peers(self.folder, self.loop, self._received, self._left, self._dropped, self.poke, self.say)

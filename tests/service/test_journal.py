@@ -195,3 +195,12 @@ def test_remove_while_somebody_comes(journal, tmp_path, monkeypatch):
     assert journal.try_lock()
     assert not journal.remove([])
     assert journal.read()["seq"] == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: another user's service")
+def test_root_writes_for_the_services_user(journal, tmp_path):
+    """The agents of that user must be able to read the journal and take the lock."""
+    os.chown(tmp_path, 54321, 54321)
+    write(journal)
+    name = journal.put(b"x")
+    assert {os.stat(tmp_path / each).st_uid for each in ("journal", "lock", name)} == {54321}

@@ -117,6 +117,12 @@ def test_what_is_no_service(bench, folder, manager):
     assert manager.services == {}
 
 
+def test_a_runtime_folder_of_everybody(folder, manager):
+    os.chmod(folder, 0o777)
+    with pytest.raises(PermissionError):
+        manager.start()
+
+
 def test_another_daemons_writes(bench, folder, manager):
     """Seen at once, by inotify: what another mount did, this one shows."""
     path = place(folder)
