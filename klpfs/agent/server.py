@@ -9,7 +9,7 @@ from posix import close, fstat, geteuid, pipe2, read, rename, unlink, urandom, w
 from select import POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT
 
 from klpfs.agent.capture import allocate_lock, monotonic, poll, socket, start_quiet_thread
-from klpfs.agent.places import SUFFIX, address
+from klpfs.agent.places import SUFFIX, address, make_folder
 from klpfs.agent.wire import MESSAGE_SECONDS, Reader, WireError, encode
 
 BACKLOG = 64
@@ -133,7 +133,10 @@ class Server:
 
     def listen(self, bound=None):
         """Listen on `bound` (socket, name), which another has made for us, or on a new socket."""
-        self.sock, self.name = bound or bind(self.folder)
+        try:
+            self.sock, self.name = bound or bind(self.folder)
+        except FileNotFoundError:       # removed just now, with the service's last process before us
+            self.sock, self.name = bind(make_folder(self.folder))
         self.ident = identity(self.sock.fileno())
 
     def start(self):

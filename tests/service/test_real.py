@@ -245,6 +245,18 @@ def test_the_program_ends(real):
     real.until(lambda: os.listdir(os.path.join(real.path, "run")) == [])
 
 
+def test_a_folder_removed_between():
+    """A service's last process has died and its folder goes while the next one is about to bind in it."""
+    from klpfs.agent.server import Server
+    folder = tempfile.mkdtemp(prefix="klp", dir="/tmp")
+    os.rmdir(folder)
+    server = Server(None, folder)
+    server.listen()
+    assert os.listdir(folder) == [server.name]
+    server.remove()
+    os.rmdir(folder)
+
+
 def test_how_long(real, capsys):
     """insmod to complete in one idle process: printed (the goal, 10 ms, is `make bench`'s); far away from slow here."""
     real.start()
