@@ -29,10 +29,10 @@ class Record:
 
     @classmethod
     def parse(cls, data: bytes) -> "Record":
-        head, _, text = data.decode("utf-8", "replace").partition(";")
+        raw = re.sub(rb"\\x([0-9a-fA-F]{2})", lambda m: bytes.fromhex(m[1].decode()), data.partition(b"\n")[0])  # what follows is the record's dictionary
+        head, _, text = raw.decode("utf-8", "replace").partition(";")
         priority, sequence, usec = head.split(",")[:3]
-        text = text.partition("\n")[0]  # lines after the first are the record's dictionary
-        return cls(int(priority) & 7, int(sequence), int(usec), re.sub(r"\\x([0-9a-fA-F]{2})", lambda m: chr(int(m[1], 16)), text))
+        return cls(int(priority) & 7, int(sequence), int(usec), text)
 
     def __str__(self) -> str:
         return f"[{self.usec // 1000000:5}.{self.usec % 1000000:06}] {self.text}"

@@ -141,10 +141,21 @@ class Session(Watcher):
                 self._end()
                 return
             header = _unpack_in(message)
-            if more and header[1] not in _QUIET:
+            operation = header[1]
+            if more and operation not in _QUIET:
                 self._take_in()
-            self._handle(header, message)
-            if header[1] not in _ENDING or more == 16:
+            try:
+                reply = _OPERATIONS.get(operation, _unknown)(self, header, message)
+            except OSError as e:
+                self._send(header, e.errno or errno.EIO)
+            except Exception:
+                self._broken(header)
+            else:
+                if reply.__class__ is bytes:
+                    self._reply(header, reply)
+                elif reply is not None:
+                    self._later(header, reply)
+            if operation not in _ENDING or more == 16:
                 return
             more += 1
 
@@ -158,25 +169,16 @@ class Session(Watcher):
         finally:
             self._inside = False
 
-    def _handle(self, header: Header, message: bytes) -> None:
-        try:
-            reply = _OPERATIONS.get(header[1], _unknown)(self, header, message)
-        except OSError as e:
-            self._send(header, e.errno or errno.EIO)
-        except Exception:
-            self._broken(header)
-        else:
-            if reply.__class__ is bytes:
-                notices = self._notices
-                if notices.told == notices.asked:            # the short way through _send()
-                    try:
-                        _write(self.fd, _pack_out(16 + len(reply), 0, header[2]) + reply)
-                        return
-                    except OSError:
-                        pass
-                self._send(header, 0, reply)
-            elif reply is not None:
-                self._later(header, reply)
+    def _reply(self, header: Header, body: bytes) -> None:
+        """The short way through _send()."""
+        notices = self._notices
+        if notices.told == notices.asked:
+            try:
+                _write(self.fd, _pack_out(16 + len(body), 0, header[2]) + body)
+                return
+            except OSError:                    # again, to be told what to do about it
+                pass
+        self._send(header, 0, body)
 
     def _end(self) -> None:
         self.close()

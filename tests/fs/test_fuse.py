@@ -10,6 +10,7 @@ import threading
 import pytest
 
 from fs.fake import FakeManager
+from klpfs.fs import fuse
 from klpfs.fs.fuse import MAX_WRITE, Session
 from klpfs.fs.nodes import Attr, Dir, Table
 from klpfs.fs.tree import Tree
@@ -481,22 +482,20 @@ def test_an_answer_that_nobody_waits_for_gives_back_what_was_in_it(kernel, monke
     assert kernel.table.by_id[node].lookups == before and len(kernel.session._opened) == opened
 
 
-def test_what_has_arrived_is_taken_in_before_an_answer(kernel):
+def test_what_has_arrived_is_taken_in_before_an_answer(kernel, monkeypatch):
     """Also for a request that was read behind a RELEASE, without another wait."""
     node, handle = kernel.open(ENABLED)
     told, tell = socket.socketpair()
     kernel.loop.add(told.fileno(), lambda events: (told.recv(9), kernel.shop.change("lp1", enabled=False)))
     kernel.send(RELEASE, node, struct.pack("=QIIQ", 12345, 0, 0, 0))
     read = kernel.send(READ, node, kernel.read_body(handle))
-    received = kernel.session._handle
+    release = fuse._OPERATIONS[RELEASE]
 
-    def event_arrives_late(header, message):
-        received(header, message)
-        if header[1] == RELEASE:
-            tell.send(b"!")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Session, "_handle", lambda self, header, message: event_arrives_late(header, message))
-        kernel.run(1)
+    def event_arrives_late(session, header, message):
+        tell.send(b"!")
+        return release(session, header, message)
+    monkeypatch.setitem(fuse._OPERATIONS, RELEASE, event_arrives_late)
+    kernel.run(1)
     assert kernel.replies.pop(read) == (0, b"0\n")
     told.close()
     tell.close()
