@@ -151,8 +151,13 @@ class Agent:
                      "ftrace": int(bool(self.engine.ftrace_enabled))}
             news = {key: value for key, value in found.items() if value != self._sections[key]}
             if news:
+                message = dict(news, t="event")
+                if "patches" in news:       # only those that differ: all may have 100,000 functions
+                    old = {p["name"]: p for p in self._sections["patches"]}
+                    message["names"] = [p["name"] for p in news["patches"]]
+                    message["patches"] = [p for p in news["patches"] if old.get(p["name"]) != p]
                 self._sections.update(news)
-                self.server.post(dict(news, t="event"))
+                self.server.post(message)
 
     def report(self):
         """Send a report of what the follower is at. Worker thread."""

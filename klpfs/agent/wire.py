@@ -47,6 +47,8 @@ From the agent
         'patches': [{'name', 'enabled': bool, 'transition': bool, 'replace': bool, 'forced': bool,
                      'objects': [{'name': 'vmlinux' for the main program, 'patched': bool, 'loaded': bool, 'dynamic': bool,
                                   'funcs': [(name, position from 1)]}]}]               as Engine.describe()
+        'names': [str]                           with 'patches': those are only what differs from the last event, and these are
+                                                 the names of all; without 'names' (the first event of a connection) it is all
         'modules': [{'name', 'size': int, 'refcnt': int, 'livepatch': bool, 'state': 'Live'|'Loading'|'Unloading',
                      'holders': [str], 'params': [(name, type, text, mode)], 'forced': bool}]     text without a newline
         'ftrace': 0 | 1

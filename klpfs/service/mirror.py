@@ -93,6 +93,9 @@ class Mirror:
             self.log.take(peer.key, event["log"], self._record)
         if "patches" in event:
             before, told.patches = told.patches, {p["name"]: p for p in event["patches"]}
+            if "names" in event:               # only what differs
+                now = {**before, **told.patches}
+                told.patches = {name: now[name] for name in event["names"] if name in now}
             self._refresh(before, told.patches, self.patches, "patch", self._patch)
         if "modules" in event:
             before, told.modules = told.modules, {m["name"]: m for m in event["modules"]}

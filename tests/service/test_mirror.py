@@ -122,6 +122,18 @@ def test_only_what_differs_is_told():
     assert world.changes == [("patch", "q")]
 
 
+def test_only_what_differs_is_sent():
+    """With the names of all: what is not among them is gone, what is and was not sent is as it was."""
+    world, a = World(), Peer("a", 1)
+    world.record("p", "q")
+    world.tell(a, patches=[patch("p", obj()), patch("q", obj())])
+    world.tell(a, patches=[patch("q", obj(patched=False))], names=["p", "q"])
+    views = world.mirror.patches
+    assert views["p"].objects[0].patched and not views["q"].objects[0].patched
+    world.tell(a, patches=[], names=["q", "unknown"])
+    assert views["p"].objects == () and views["q"].objects
+
+
 def test_modules():
     """Use counts: of a patch from the journal, of others the sum over the processes; parameters; holders."""
     world, a, b = World(), Peer("a", 1), Peer("b", 2)
