@@ -274,7 +274,7 @@ class Session(Watcher):
     # -- what the nodes tell
 
     def removed(self, parent: Dir, node: Node) -> None:
-        if node.lookups and not parent.volatile:
+        if node.lookups:                       # else the kernel knows nothing of it; without a notice it would keep it for long
             self._notices.post(_NOTIFY_ENTRY, struct.pack("=QII", parent.ino, len(node.raw), 0) + node.raw + b"\0")
 
     def altered(self, node: Node) -> None:

@@ -507,6 +507,18 @@ def test_tasks_are_asked_for_before_a_lookup_and_a_listing(kernel):
     assert struct.unpack_from("=Q", body, 16)[0] == 0, "their names are not cached"
 
 
+def test_the_kernel_is_told_to_drop_a_task_that_has_ended(kernel, monkeypatch):
+    """Else both would keep something of each for as long as there is memory."""
+    monkeypatch.setattr("klpfs.fs.tree.FRESH", 0.0)
+    parent, task = kernel.lookup("shop/proc/4711/task"), kernel.lookup("shop/proc/4711/task/101")
+    kernel.shop.tasks.remove((101, "worker"))
+    assert kernel.errno(LOOKUP, parent, b"101\0") == errno.ENOENT
+    kernel.wait_for(lambda: (3, struct.pack("=QII", parent, 3, 0) + b"101\0") in kernel.notices)
+    kernel.send(FORGET, task, struct.pack("=Q", 1))
+    kernel.run()
+    assert task not in kernel.table.by_id
+
+
 def test_an_unmount_ends_the_session(kernel):
     kernel.end.close()
     kernel.loop.run_once(0)
