@@ -73,6 +73,14 @@ class Agent:
         self.run()
         self.join()
         self.follower.live = True
+        self._say_what_main_lacks()
+
+    def _say_what_main_lacks(self):
+        """A joiner applies patches before its main program has made any function: what is for those is told, not hidden."""
+        for patch in list(self.engine.patches):
+            if self.bridge.runs_main() and any(obj.name is None and obj.funcs and not obj.loaded for obj in patch.objects):
+                self.say("patch '%s': the main program has begun after the patch was applied, its own functions are not patched "
+                         "in this process" % patch.name, 4)
 
     def run(self):
         """Start both threads."""

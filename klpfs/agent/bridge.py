@@ -4,6 +4,7 @@ from errno import EINVAL
 from posix import environ, getpid
 
 from klpfs.agent.capture import clock_us
+from klpfs.agent.process import cmdline
 from klpfs.engine.error import KlpError
 from klpfs.engine.target import Target
 
@@ -86,6 +87,12 @@ class Bridge:
         """Hook imports: Agent.coming is told of each module before the importing code goes on."""
         from klpfs.target.python import coming
         coming.install(self.agent.coming, self.target)
+
+    def runs_main(self):
+        """Whether this process's program is, or will be, the service's main one."""
+        main = self.target.main
+        base = (main or "").rpartition("/")[2]
+        return not main or any(word == main or word.rpartition("/")[2] == base for word in cmdline())
 
     # -- modules
 

@@ -44,6 +44,9 @@ class PuppetBridge:
     def install(self):
         pass
 
+    def runs_main(self):
+        return True
+
     def load(self, name, data, path, params):
         lp = Patch([Object(None, [Func("f", lambda: None)])])
         ns = {"Patch": Patch, "Object": Object, "Func": Func, "lp": lp, "enable_patch": self.agent.enable_patch,

@@ -24,6 +24,12 @@ def main():
 """
 
 
+class Keep:
+    """Whether the service's patches outlive it."""
+
+    keep = False
+
+
 class Program:
     """A program that evaluates what it is asked to. `c`: a coordinator of its agent."""
 
@@ -36,10 +42,10 @@ class Program:
         path = folder / "app.py"
         path.write_text(PROGRAM + textwrap.dedent(text) + "\nif __name__ == '__main__': main()\n")
         argv = [python, str(path)]
-        self.process = subprocess.Popen(argv, env=run.environment(argv, service, False, environ), stdin=subprocess.PIPE,
+        self.process = subprocess.Popen(argv, env=run.environment(argv, service, Keep.keep, environ), stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1, cwd=folder)
         self.service = str(folder / "run" / service)
-        assert self.ask("greet()") == "'old'"
+        self.ask("0")
         self.c = self.coordinator()
 
     def coordinator(self, but=()):
@@ -87,7 +93,8 @@ def start(request, tmp_path):
         return started[-1]
     yield begin
     for each in started:
-        each.end()
+        if each.process.returncode is None:
+            each.end()
 
 
 def test_a_function_of_the_main_program(start):
@@ -263,3 +270,19 @@ def test_signals_are_the_programs(start):
 def test_nothing_of_the_agent_shows_in_threading(start):
     p = start()
     assert p.ask("threading.active_count(), threading.enumerate() == [threading.main_thread()]") == "(1, True)"
+
+
+def test_a_kept_patch_is_applied_at_the_next_start(start, tmp_path, monkeypatch):
+    """A module's functions before the program's first line; what is the main program's own is named in the log."""
+    monkeypatch.setattr(Keep, "keep", True)
+    (tmp_path / "late.py").write_text("def f(): return 'old'\n")
+    p = start()
+    p.c.insmod("lp", "from klpfs import *\ndef f(): return 'new'\npatch = Patch([Object('late', [Func('f', f)])])\n")
+    p.c.insmod("lp2", PLAIN)
+    p.c.until_report(seen=p.c.record["seq"])
+    p.end()
+    p.process.wait()
+    again = start()
+    assert again.ask("__import__('late').f()") == "'new'"
+    again.c.until_line("patch 'lp2': the main program has begun after the patch was applied")
+    assert not any("patch 'lp':" in line for line in again.c.lines)
