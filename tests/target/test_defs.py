@@ -164,6 +164,13 @@ def test_without_the_source_first_lines_decide(program):
     assert functions(program, module, "f", 2) == [module.f]
 
 
+def test_what_types_coroutine_does_to_code_does_not_hide_the_source(program):
+    """It gives the function a copy of its code, with a flag more."""
+    module = program.module("import types\n@types.coroutine\ndef c(): yield\ntwo = (lambda: 1), (lambda: 2)")
+    assert functions(program, module, "<lambda>", 2) == [module.two[1]]
+    assert functions(program, module, "c") == [module.c]
+
+
 def test_a_file_that_was_replaced_is_not_believed(program):
     """An upgrade on disk, the very reason for a livepatch, must not shift positions."""
     module = program.module("def f(): return 1\nfirst = f\ndef f(): return 2\ndef g(): pass")

@@ -536,6 +536,16 @@ async def helper(x):
         assert [next(running), running.send(5)] + list(running) == [1, 105, 101]
 
 
+def test_a_generator_made_awaitable_stays_so(program):
+    module = program.module("import types\n@types.coroutine\ndef c(): yield 1\nasync def main(): return await c()")
+    patch(program, module, "def c():\n  yield 2\n  return 3", "c")
+    running = module.main()
+    assert running.send(None) == 2
+    with pytest.raises(StopIteration) as caught:
+        running.send(None)
+    assert caught.value.value == 3
+
+
 @pytest.mark.skipif(sys.version_info < (3, 10), reason="match is new in 3.10")
 def test_match_statements(program):
     module = program.module("def f(x): pass")

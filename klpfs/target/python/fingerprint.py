@@ -7,6 +7,7 @@ another minor version has other bytecode, hence other fingerprints.
 from hashlib import sha256
 from types import CodeType
 
+ITERABLE_COROUTINE = 0x100  # what types.coroutine adds to a copy of the code: a decorator's work, not the source's
 _NAMES = ("co_names", "co_varnames", "co_freevars", "co_cellvars")
 
 
@@ -16,7 +17,8 @@ def fingerprint(code):
 
 
 def _code(code):
-    numbers = (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_nlocals, code.co_flags)
+    numbers = (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_nlocals,
+               code.co_flags & ~ITERABLE_COROUTINE)
     parts = [code.co_name.encode("utf-8", "surrogatepass"), repr(numbers).encode(), code.co_code,
              getattr(code, "co_exceptiontable", b"")]
     parts += [_constant(getattr(code, each)) for each in _NAMES]
