@@ -86,7 +86,8 @@ class Transition:
         self.clock, self.breathe = clock or monotonic_us, breathe
         self.switches, self.foreign, self.forced = [], [], False
         self.marks, self.codes = {}, {}     # see choose.py; id -> code object of every version
-        self.bad = {0: _set(), 1: _set()}   # goal -> ids of codes for which a stack needs a closer look
+        self.bad = {0: _set(), 1: _set()}   # goal -> ids of the codes of the other version
+        self.standing = _set()              # ids of dispatchers' codes; one large set would take long to grow
         self.sel = {}
         self.suspends = False               # a version can be suspended: suspended objects are looked for
         self.strict = False                 # nothing is remembered, see _enter
@@ -195,8 +196,7 @@ class Transition:
 
     def _mark_dispatcher(self, key, own):
         self.marks[key] = own
-        self.bad[0].add(key)
-        self.bad[1].add(key)
+        self.standing.add(key)
 
     def _install(self, switches):
         for n, switch in enumerate(switches):
@@ -372,6 +372,9 @@ class Transition:
         return self._suspended(state)
 
     def _is_clean(self, stack, goal):
+        """Whether a stack, ids of codes, has no frame of the other version and no undecided dispatcher."""
+        if self.bad[goal].isdisjoint(stack) and self.standing.isdisjoint(stack):
+            return True
         above, marks = None, self.marks
         for code in stack:
             mark = marks.get(code)
@@ -387,13 +390,12 @@ class Transition:
     def _threads(self, state):
         """Looks at the threads not yet seen clean, in slices: each needs only its own stack from one moment."""
         goal, seen, dirty = state.goal, state.seen, []
-        bad = self.bad[goal]
         todo, at, size = [i for i in look.idents() if i not in seen], 0, 4
         while at < _len(todo):
             part, frames = _tuple(todo[at:at + size]), 0
             for ident, stack in look.stacks(part):
                 frames += _len(stack)
-                if bad.isdisjoint(stack) or self._is_clean(stack, goal):
+                if self._is_clean(stack, goal):
                     seen.add(ident)         # once clean, never dirty again without something suspended
                 else:
                     dirty.append(ident)
@@ -405,14 +407,14 @@ class Transition:
 
     def _look_at_all(self, state, kind, suspends):
         """With greenlets about: all threads, suspended greenlets and suspended objects at one moment, nothing kept."""
-        goal, bad, why, found = state.goal, self.bad[state.goal], None, ()
+        goal, why, found = state.goal, None, ()
         if suspends:
             why, found, stacks = look.suspended(self._old(goal), kind)
         else:
             stacks = look.stacks_and_greenlets(kind)
         threads, blockers = _frozenset(look.idents()), []
         for key, stack in stacks:
-            if not bad.isdisjoint(stack) and not self._is_clean(stack, goal):
+            if not self._is_clean(stack, goal):
                 if key in threads:
                     blockers.append(self._name("thread", key, report.thread))
                 else:
