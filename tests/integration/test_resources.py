@@ -73,26 +73,36 @@ def test_the_daemon_has_no_descriptors_left(live, lp):
     assert live.program.do("one()") == "one by lp1"
 
 
+NO_DESCRIPTORS = "import resource\nlimit = resource.getrlimit(resource.RLIMIT_NOFILE)\nresource.setrlimit(resource.RLIMIT_NOFILE, (3, limit[1]))"
+AGAIN = "resource.setrlimit(resource.RLIMIT_NOFILE, limit)"
+
+
 def test_the_program_has_no_descriptors_left(live, lp):
-    """The agent needs no more of them to follow its coordinator."""
-    live.program.do("import os, resource\nlimit = resource.getrlimit(resource.RLIMIT_NOFILE)\nresource.setrlimit(resource.RLIMIT_NOFILE, (3, limit[1]))")
+    """A first load has to import what loads, and says that it can't; all later operations need none."""
+    live.program.do(NO_DESCRIPTORS)
+    live.expect("Too many open files")
+    assert fails(errno.EMFILE, live.tree.insmod, lp("lp1"))
+    assert [line for line in live.tree.lines() if "Too many open files" in line]
+    assert (live.tree.patches(), live.tree.modules()) == ([], []) and live.program.do("one()") == "one original"
+    live.program.do(AGAIN)
     live.tree.insmod(lp("lp1"))
     live.tree.settle()
+    live.program.do(NO_DESCRIPTORS)
     assert live.program.do("one()") == "one by lp1"
     live.tree.set("lp1/enabled", "0")
     until(lambda: not live.tree.patches(), "the way back")
-    live.program.do("resource.setrlimit(resource.RLIMIT_NOFILE, limit)")
     assert live.program.do("one()") == "one original"
+    live.program.do(AGAIN)
 
 
 def test_the_daemon_restarted_while_the_program_has_no_descriptors(live, lp):
     """It can't be reached until it has some again; then all goes on."""
     live.tree.insmod(lp("lp1"))
     live.tree.settle()
-    live.program.do("import os, resource\nlimit = resource.getrlimit(resource.RLIMIT_NOFILE)\nresource.setrlimit(resource.RLIMIT_NOFILE, (3, limit[1]))")
+    live.program.do(NO_DESCRIPTORS)
     live.mount.kill()
     live.mount.start()
-    live.program.do("resource.setrlimit(resource.RLIMIT_NOFILE, limit)")
+    live.program.do(AGAIN)
     live.tree = live.mount.service("prog")
     until(lambda: live.tree.patches() == ["lp1"], "the patch in the tree")
     live.tree.set("lp1/enabled", "0")
