@@ -48,8 +48,9 @@ _unpack_in, _unpack_rw, _pack_out, _read, _write = _IN.unpack_from, _RW.unpack_f
 _HEAD = 40                                     # bytes of a request before its own part
 
 _OPEN_FLAGS = 1 | 32 | 64                      # DIRECT_IO (a cached read shrinks the size), NOFLUSH, PARALLEL_DIRECT_WRITES
-_INIT_FLAGS = 1 << 3 | 1 << 4 | 1 << 5 | 1 << 13 | 1 << 14 | 1 << 18
-# ATOMIC_O_TRUNC, EXPORT_SUPPORT, BIG_WRITES, DO_READDIRPLUS, READDIRPLUS_AUTO, PARALLEL_DIROPS
+_INIT_FLAGS = 1 << 3 | 1 << 4 | 1 << 5 | 1 << 13 | 1 << 18
+# ATOMIC_O_TRUNC, EXPORT_SUPPORT, BIG_WRITES, DO_READDIRPLUS, PARALLEL_DIROPS. Not READDIRPLUS_AUTO: with it the kernel asks
+# for the later parts of a long listing without attributes, and then for each name in them alone.
 _LOOKUP, _FORGET, _OPEN, _READ, _WRITE, _INTERRUPT, _BATCH_FORGET, _READDIRPLUS = 1, 2, 14, 15, 16, 36, 42, 44
 _ENDING = frozenset((_FORGET, _BATCH_FORGET, 18, 29))                  # nobody waits for these: 18 release, 29 releasedir
 _QUIET = _ENDING | frozenset((_OPEN, 27, _INTERRUPT))                  # say nothing of a service: 27 opendir
@@ -399,7 +400,7 @@ class Session(Watcher):
         granted: List[Node] = []
         self._granted = granted
         used, head = 0, 152 if plus else 24
-        if node.removed:
+        if node.removed or (offset >= 2 and not node.children):
             return b""
         dots = ((b".", node), (b"..", node.parent or node))
         for place in range(offset, 2):
