@@ -4,7 +4,7 @@ import json
 import os
 import re
 
-from attrs import frozen
+from attrs import asdict, frozen
 
 from klpfs.cli.tree import CommandError, find
 
@@ -29,7 +29,8 @@ class Record:
 
     @classmethod
     def parse(cls, data: bytes) -> "Record":
-        raw = re.sub(rb"\\x([0-9a-fA-F]{2})", lambda m: bytes.fromhex(m[1].decode()), data.partition(b"\n")[0])  # what follows is the record's dictionary
+        line = data.partition(b"\n")[0]  # what follows is the record's dictionary
+        raw = re.sub(rb"\\x([0-9a-fA-F]{2})", lambda m: bytes.fromhex(m[1].decode()), line)
         head, _, text = raw.decode("utf-8", "replace").partition(";")
         priority, sequence, usec = head.split(",")[:3]
         return cls(int(priority) & 7, int(sequence), int(usec), text)
@@ -56,7 +57,7 @@ def dmesg(arguments) -> int:
                 return 0
             record = Record.parse(data)
             if arguments.json:
-                print(json.dumps({"priority": record.priority, "sequence": record.sequence, "usec": record.usec, "text": record.text}), flush=arguments.follow)
+                print(json.dumps(asdict(record)), flush=arguments.follow)
             else:
                 print(record, flush=arguments.follow)
     finally:

@@ -23,7 +23,10 @@ def add(commands, common: argparse.ArgumentParser) -> None:
 
 
 def modinfo(arguments) -> int:
-    found = [of_file(each) if "/" in each or each.endswith(".py") else of_service(find(arguments.service, arguments.mount), each) for each in arguments.modules]
+    found = []
+    for each in arguments.modules:
+        is_file = "/" in each or each.endswith(".py")
+        found.append(of_file(each) if is_file else of_service(find(arguments.service, arguments.mount), each))
     if arguments.field:
         found = [[each for each in fields if each[0] == arguments.field] for fields in found]
     if arguments.json:
@@ -72,7 +75,8 @@ def parameter(call: ast.Call) -> str:
     given = {keyword.arg: keyword.value for keyword in call.keywords}
     kind = call.args[1] if len(call.args) > 1 else given.get("type")
     default = call.args[2] if len(call.args) > 2 else given.get("default", given.get("value"))
-    return text(call.args[0]) + ":" + (f"default {text(default)} " if default is not None else "") + (f"({text(kind)})" if kind is not None else "")
+    said = (f"default {text(default)} " if default is not None else "") + (f"({text(kind)})" if kind is not None else "")
+    return f"{text(call.args[0])}:{said}"
 
 
 def of_service(tree: Tree, name: str) -> Fields:
@@ -85,5 +89,6 @@ def of_service(tree: Tree, name: str) -> Fields:
     fields = [("name", name)]
     if "K" in module.taints or name in tree.list("sys/kernel/livepatch"):
         fields.append(("livepatch", "Y"))
-    fields += [("parm", f"{each}={tree.read('sys/module', name, 'parameters', each)}") for each in tree.list("sys/module", name, "parameters")]
+    for each in tree.list("sys/module", name, "parameters"):
+        fields.append(("parm", f"{each}={tree.read('sys/module', name, 'parameters', each)}"))
     return fields

@@ -5,6 +5,8 @@ import json
 import os
 import sys
 
+from attrs import asdict
+
 from klpfs.cli.tree import CommandError, find
 
 # kmod's mod_strerror(): what init_module's errno means for a module
@@ -65,14 +67,15 @@ def refusal(tree, name: str, e: OSError) -> str:
     if e.errno == errno.ENOENT:
         return f"rmmod: ERROR: Module {name} is not currently loaded"
     if e.errno == errno.EBUSY:
-        return f"rmmod: ERROR: Module {name} is in use" + "".join(f" by: {' '.join(m.holders)}" for m in tree.modules() if m.name == name and m.holders)
+        holders = [holder for module in tree.modules() if module.name == name for holder in module.holders]
+        return f"rmmod: ERROR: Module {name} is in use" + (f" by: {' '.join(holders)}" if holders else "")
     return f"rmmod: ERROR: could not remove module {name}: {e.strerror}"
 
 
 def lsmod(arguments) -> int:
     found = find(arguments.service, arguments.mount).modules()
     if arguments.json:
-        print(json.dumps([{"name": m.name, "size": m.size, "refcnt": m.refcnt, "holders": m.holders, "state": m.state, "taints": m.taints} for m in found]))
+        print(json.dumps([asdict(module) for module in found]))
         return 0
     print("Module                  Size  Used by")
     for m in found:

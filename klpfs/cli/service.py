@@ -6,7 +6,8 @@ from klpfs.cli.tree import CommandError
 
 
 def add(commands, common: argparse.ArgumentParser) -> None:
-    p = commands.add_parser("run", help="start a program that can be patched", usage="klpfs run [-s SERVICE] [--keep] -- COMMAND [ARGUMENT ...]")
+    p = commands.add_parser("run", help="start a program that can be patched",
+                            usage="klpfs run [-s SERVICE] [--keep] -- COMMAND [ARGUMENT ...]")
     p.add_argument("-s", "--service", help="the service's name (default: the base name of the script or command)")
     p.add_argument("--keep", action="store_true", help="the patches outlive the service, and are applied at its next start")
     p.add_argument("argv", nargs=argparse.REMAINDER, metavar="COMMAND")

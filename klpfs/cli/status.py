@@ -6,7 +6,8 @@ from klpfs.cli.tree import Tree, find
 
 
 def add(commands, common: argparse.ArgumentParser) -> None:
-    for name, do, text in (("status", status, "processes and patches of a service"), ("blockers", blockers, "who keeps a transition pending")):
+    for name, do, text in (("status", status, "processes and patches of a service"),
+                           ("blockers", blockers, "who keeps a transition pending")):
         p = commands.add_parser(name, parents=[common], help=text)
         p.add_argument("--json", action="store_true")
         p.set_defaults(do=do)
@@ -28,7 +29,8 @@ def status(arguments) -> int:
             "service": tree.name,
             "processes": [{"pid": pid, "cmdline": command} for pid, command in processes],
             "patches": [{"name": p.name, "state": state(p), "enabled": p.enabled, "transition": p.transition, "replace": p.replace,
-                         "objects": [{"name": name, "patched": patched, "functions": functions} for name, (patched, functions) in p.objects.items()]} for p in patches],
+                         "objects": [{"name": name, "patched": patched, "functions": functions}
+                                     for name, (patched, functions) in p.objects.items()]} for p in patches],
             "blockers": waiting,
         }))
         return 0

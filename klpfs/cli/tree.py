@@ -155,7 +155,8 @@ class Tree:
         top = self.path / "sys/kernel/livepatch" / name
         objects = {}
         for each in sorted(entry.name for entry in os.scandir(top) if entry.is_dir()):
-            objects[each] = (self.read(str(top), each, "patched") == "1", sorted(entry.name for entry in os.scandir(top / each) if entry.is_dir()))
+            functions = sorted(entry.name for entry in os.scandir(top / each) if entry.is_dir())
+            objects[each] = (self.read(str(top), each, "patched") == "1", functions)
         return Patch(name, self.read(str(top), "enabled") == "1", self.read(str(top), "transition") == "1",
                      self.optional(name, "replace") == "1", objects)
 

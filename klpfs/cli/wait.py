@@ -145,10 +145,11 @@ def wait(arguments) -> int:
         if complete:
             return 0
         if not arguments.or_reverse:
-            who = waiter.who()
+            who, top = waiter.who(), tree.path / TREE / waiter.seen
+            opposite = "0" if tree.read(TREE, waiter.seen, "enabled") == "1" else "1"
             progress.end()
-            print(f"klpfs wait: {waiter.seen} is still pending, {who}; wait on, reverse it (echo {'0' if tree.read(TREE, waiter.seen, 'enabled') == '1' else '1'} > "
-                  f"{tree.path / TREE / waiter.seen / 'enabled'}), or force it (echo 1 > {tree.path / TREE / waiter.seen / 'force'})", file=sys.stderr)
+            print(f"klpfs wait: {waiter.seen} is still pending, {who}; wait on, reverse it (echo {opposite} > {top}/enabled), "
+                  f"or force it (echo 1 > {top}/force)", file=sys.stderr)
             return PENDING
         waiter.reverse()
         waiter.until(None)
