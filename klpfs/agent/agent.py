@@ -408,7 +408,8 @@ class Agent:
         """After each round of the server, at least once a second."""
         self._server_ident = self._server_ident or get_ident()
         self.ours.add(get_native_id())
-        self.ours.add(self.worker.tid)
+        if self.worker.tid:
+            self.ours.add(self.worker.tid)
         working = self.worker.working
         if self._pending:
             with self._out:
