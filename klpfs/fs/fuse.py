@@ -29,7 +29,7 @@ MAX_WRITE = 16384
 NOTICE_LIMIT = 30.0                            # seconds that an answer waits for notices at most: on a busy machine they take long
 ENDING_LIMIT = 2.0                             # the same at the end
 
-_IN = struct.Struct("=IIQQIIIHH")              # len opcode unique nodeid uid gid pid total_extlen padding
+_IN = struct.Struct("=IIQQIII")                # len opcode unique nodeid uid gid pid
 _OUT = struct.Struct("=IiQ")                   # len error unique
 _ATTR = struct.Struct("=QQQQQQIIIIIIIIII")     # ino size blocks atime mtime ctime nsec*3 mode nlink uid gid rdev blksize flags
 _ATTR_OUT = struct.Struct("=QII")              # valid valid_nsec dummy

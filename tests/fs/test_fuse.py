@@ -501,6 +501,26 @@ def test_what_has_arrived_is_taken_in_before_an_answer(kernel, monkeypatch):
     tell.close()
 
 
+def test_however_many_agents_have_something_to_say(kernel):
+    """More than the loop looks at in its short way: each is taken in before the request that was there with them."""
+    pairs, seen = [socket.socketpair() for _ in range(150)], []
+    for told, _ in pairs:
+        kernel.loop.add(told.fileno(), lambda events, told=told: seen.append(told.recv(1)))
+    node, handle = kernel.open("shop/dev/kmsg", os.O_WRONLY)
+    kernel.table.by_id[node].write = lambda text: (seen.append(text), kernel.loop.stop(), None)[2]
+    for _, tell in pairs:
+        tell.send(b"!")
+    kernel.send(WRITE, node, kernel.write_body(handle, b"request"))
+    kernel.loop.run()
+    assert seen == [b"!"] * 150 + [b"request"]
+    for pair in pairs:
+        kernel.loop.remove(pair[0].fileno())
+        for end in pair:
+            end.close()
+    kernel.take()
+    kernel.replies.clear()
+
+
 def test_tasks_are_asked_for_before_a_lookup_and_a_listing(kernel):
     assert [n for n, _, _ in kernel.names(kernel.lookup("shop/proc/4711/task"))] == [".", "..", "100", "101"]
     _, body = kernel.call(LOOKUP, kernel.lookup("shop/proc/4711/task"), b"100\0")
