@@ -236,6 +236,7 @@ class Server:
 
     def _run(self):
         try:
+            self.agent.tick()           # it learns which thread this is, before anybody asks for tasks
             while not self._ends():
                 try:
                     self._round()
