@@ -408,8 +408,9 @@ class Agent:
         """After each round of the server, at least once a second."""
         self._server_ident = self._server_ident or get_ident()
         self.ours.add(get_native_id())
-        if self.worker.tid:
-            self.ours.add(self.worker.tid)
+        tid = self.worker.tid       # once: a worker that is being started has 0 there for a moment
+        if tid:
+            self.ours.add(tid)
         working = self.worker.working
         if self._pending:
             with self._out:

@@ -266,6 +266,7 @@ def test_a_file_that_can_not_be_read(bench, service, result, monkeypatch, source
     assert not answer.done() and answer.cancel() and result(answer) == errno.EINTR
     monkeypatch.setattr(fetch, "SECONDS", 0.1)
     assert result(service.insmod(source, ME)) == errno.ETIMEDOUT
+    monkeypatch.setattr(fetch, "SECONDS", 60)       # a dead child is noticed by its end, however late
     monkeypatch.setattr(source_module, "read", lambda *a: os._exit(1))
     assert result(service.insmod(source, ME)) == errno.EIO
     monkeypatch.setattr(os, "fork", lambda: (_ for _ in ()).throw(OSError(errno.EAGAIN, "no processes left")))
