@@ -433,7 +433,13 @@ class Agent:
 
     def _answer(self, what, tid):
         if what == "tasks":
-            return process.tasks(self.ours)
+            waiting = allocate_lock()
+            waiting.acquire()
+            for _ in range(50):             # a worker that was just started says in a moment which thread it is
+                if self.worker.tid:
+                    break
+                waiting.acquire(True, 0.001)
+            return process.tasks(self.ours | {self.worker.tid})
         if what == "blockers":
             return self.blockers_now()
         if what == "status":
