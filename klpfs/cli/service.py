@@ -15,6 +15,8 @@ def add(commands, common: argparse.ArgumentParser) -> None:
     p = commands.add_parser("mount", help="mount the tree of all services")
     p.add_argument("mountpoint")
     p.add_argument("-f", "--foreground", action="store_true", help="don't go to the background")
+    p.add_argument("--kernel", type=release, metavar="MAJOR.MINOR",
+                   help="leave out the attributes that patches got in later kernels (replace: 6.11, stack_order: 6.14)")
     p.set_defaults(do=mount)
     p = commands.add_parser("umount", help="take the tree away; services run on")
     p.add_argument("mountpoint", nargs="?", help="default: the only one")
@@ -35,10 +37,17 @@ def run(arguments) -> int:
     raise AssertionError("exec returned")
 
 
+def release(text: str) -> "tuple[int, int]":
+    """A kernel's release as (major, minor)."""
+    major, _, minor = text.partition(".")
+    return int(major), int(minor)
+
+
 def mount(arguments) -> int:
     from klpfs.fs import daemon
 
-    return daemon.mount(arguments.mountpoint, foreground=arguments.foreground)
+    chosen = {"kernel": arguments.kernel} if arguments.kernel else {}
+    return daemon.mount(arguments.mountpoint, foreground=arguments.foreground, **chosen)
 
 
 def umount(arguments) -> int:

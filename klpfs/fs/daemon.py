@@ -9,13 +9,13 @@ import signal
 import socket
 import sys
 import syslog
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, Tuple
 
 from klpfs.agent.places import runtime_dir as default_runtime_dir
 from klpfs.fs import mount as mounting
 from klpfs.fs.fuse import Session
 from klpfs.fs.nodes import Table
-from klpfs.fs.tree import Tree
+from klpfs.fs.tree import NEWEST, Tree
 from klpfs.service.loop import FIRST, Loop
 from klpfs.service.manager import Manager
 
@@ -33,8 +33,11 @@ def to_syslog(text: str) -> None:
     syslog.syslog(syslog.LOG_DAEMON | syslog.LOG_WARNING, text)
 
 
-def mount(mountpoint: str, foreground: bool = False, runtime_dir: Optional[str] = None) -> int:
+def mount(mountpoint: str, foreground: bool = False, runtime_dir: Optional[str] = None,
+          kernel: Tuple[int, int] = NEWEST) -> int:
     """Mount the tree of all services of `runtime_dir` (default: as for agents) on the directory `mountpoint`.
+
+    kernel: (major, minor) of the Linux whose attributes patches have: those that came later are left out.
 
     In the foreground: serves until SIGTERM, SIGINT, SIGHUP or an unmount, then returns 0. Else: a daemon of its own does,
     this returns 0 when the mount answers. OSError with a text for the user: it can't be mounted; nothing is left behind.
@@ -42,11 +45,11 @@ def mount(mountpoint: str, foreground: bool = False, runtime_dir: Optional[str] 
     folder = runtime_dir or default_runtime_dir()
     point = os.path.abspath(mountpoint)
     if foreground:
-        return serve(point, folder, lambda: None, to_stderr)
-    return _in_background(point, folder)
+        return serve(point, folder, lambda: None, to_stderr, kernel=kernel)
+    return _in_background(point, folder, kernel)
 
 
-def _in_background(point: str, folder: str) -> int:
+def _in_background(point: str, folder: str, kernel: Tuple[int, int]) -> int:
     sys.stdout.flush()
     sys.stderr.flush()
     ours, its = os.pipe()
@@ -58,7 +61,7 @@ def _in_background(point: str, folder: str) -> int:
             os.setsid()
             if os.fork():
                 os._exit(0)
-            code = _detached(point, folder, its)
+            code = _detached(point, folder, its, kernel)
         finally:
             os._exit(code)
     os.close(its)
@@ -74,7 +77,7 @@ def _in_background(point: str, folder: str) -> int:
     raise OSError(int(number) if number.isdigit() else errno.EIO, text or "the daemon died before the mount was there")
 
 
-def _detached(point: str, folder: str, pipe: int) -> int:
+def _detached(point: str, folder: str, pipe: int, kernel: Tuple[int, int]) -> int:
     """The daemon's process: says on `pipe` how it went, then serves."""
     def ready() -> None:
         nothing = os.open(os.devnull, os.O_RDWR)
@@ -85,7 +88,7 @@ def _detached(point: str, folder: str, pipe: int) -> int:
         os.close(pipe)
     try:
         os.chdir("/")
-        return serve(point, folder, ready, to_syslog)
+        return serve(point, folder, ready, to_syslog, kernel=kernel)
     except BaseException as e:
         text = f"{e.errno or errno.EIO} {e.strerror}" if isinstance(e, OSError) else f"{errno.EIO} {type(e).__name__}: {e}"
         try:
@@ -95,7 +98,8 @@ def _detached(point: str, folder: str, pipe: int) -> int:
         return 1
 
 
-def serve(point: str, folder: str, ready: Callable[[], None], log: Log, make_manager: Any = Manager) -> int:
+def serve(point: str, folder: str, ready: Callable[[], None], log: Log, make_manager: Any = Manager,
+          kernel: Tuple[int, int] = NEWEST) -> int:
     """Serve a mount until a signal or an unmount; 0. `ready()` is called when it answers. OSError as mounting.mount()."""
     loop = Loop()
     manager = make_manager(loop, folder)
@@ -104,7 +108,7 @@ def serve(point: str, folder: str, ready: Callable[[], None], log: Log, make_man
     try:
         manager.start()
         table = Table(os.geteuid(), os.getegid())
-        Tree(table, manager)
+        Tree(table, manager, kernel)
         manager.settle(SETTLE)
         place = mounting.mount(point)
         try:

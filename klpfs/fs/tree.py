@@ -15,6 +15,8 @@ from klpfs.fs.nodes import Attr, Dir, Later, Link, Node, Table, fail
 from klpfs.fs.stream import Kmsg
 
 FRESH = 0.1                                    # seconds that a list of tasks is good for
+KERNELS = {"replace": (6, 11), "stack_order": (6, 14)}     # the Linux that had a patch's attribute first
+NEWEST = max(KERNELS.values())
 COMMAND_LIMIT = 8192                           # bytes of a line written to insmod; less than one FUSE write can bring
 
 
@@ -73,17 +75,19 @@ class _After(Future):                          # type: ignore[type-arg]
 
 @define(eq=False)
 class PatchDir:
-    """sys/kernel/livepatch/<patch>."""
+    """sys/kernel/livepatch/<patch>. kernel: (major, minor) of the Linux whose attributes it has."""
 
     service: Any
     node: Dir
     view: Any
+    kernel: Tuple[int, int] = NEWEST
     _attrs: Dict[str, Attr] = field(init=False, factory=dict)
     _objects: Dict[str, "ObjectDir"] = field(init=False, factory=dict)
 
     def __attrs_post_init__(self) -> None:
         def attr(name: str, mode: int, show: Any, store: Any = None) -> None:
-            self._attrs[name] = Attr(self.node.table, self.node, name, mode, show, store)
+            if KERNELS.get(name, self.kernel) <= self.kernel:
+                self._attrs[name] = Attr(self.node.table, self.node, name, mode, show, store)
         attr("enabled", 0o644, lambda: flag(self.now().enabled), self._set_enabled)
         attr("transition", 0o444, lambda: flag(self.now().transition))
         attr("force", 0o200, None, self._force)
@@ -104,7 +108,7 @@ class PatchDir:
     def update(self, view: Any) -> None:
         old, self.view = self.view, view
         for name in ("enabled", "transition", "replace", "stack_order"):
-            if getattr(view, name) != getattr(old, name):
+            if name in self._attrs and getattr(view, name) != getattr(old, name):
                 self._attrs[name].notify()
         if view.objects is not old.objects and view.objects != old.objects:
             self._set_objects()
@@ -306,6 +310,7 @@ class ServiceTree:
 
     service: Any
     node: Dir
+    kernel: Tuple[int, int] = NEWEST
     _kmsg: Kmsg = field(init=False)
     _ftrace: Attr = field(init=False)
     _livepatch: Dir = field(init=False)
@@ -344,7 +349,7 @@ class ServiceTree:
             self._ftrace.notify()
         elif kind == "patch":
             self._update(self._patches, service.patches, key, self._livepatch,
-                         lambda name, view: PatchDir(service, Dir(table, self._livepatch, name, 0o755), view))
+                         lambda name, view: PatchDir(service, Dir(table, self._livepatch, name, 0o755), view, self.kernel))
         elif kind == "module":
             self._update(self._modules, service.modules, key, self._module,
                          lambda name, view: ModuleDir(service, Dir(table, self._module, name, 0o755), view))
@@ -370,10 +375,11 @@ class ServiceTree:
 
 @define(eq=False)
 class Tree:
-    """The mount's root: lists the services of `manager`."""
+    """The mount's root: lists the services of `manager`. kernel: as PatchDir's."""
 
     table: Table
     manager: Any
+    kernel: Tuple[int, int] = NEWEST
     _services: Dict[str, ServiceTree] = field(init=False, factory=dict)
 
     def __attrs_post_init__(self) -> None:
@@ -384,7 +390,7 @@ class Tree:
 
     def added(self, service: Any) -> None:
         if showable(service.name) and self.table.root.get(service.name) is None:
-            self._services[service.name] = ServiceTree(service, Dir(self.table, self.table.root, service.name, 0o755))
+            self._services[service.name] = ServiceTree(service, Dir(self.table, self.table.root, service.name, 0o755), self.kernel)
 
     def removed(self, service: Any) -> None:
         found = self._services.get(service.name)

@@ -76,13 +76,13 @@ def test_systemd_is_told_when_the_mount_answers(runtime, point, tmp_path, abstra
 
 
 def test_a_daemon_that_dies_before_it_is_ready_is_told(runtime, point, monkeypatch):
-    monkeypatch.setattr(daemon, "serve", lambda *a: os._exit(3))
+    monkeypatch.setattr(daemon, "serve", lambda *a, **k: os._exit(3))
     with pytest.raises(OSError, match="died before"):
         daemon.mount(str(point), runtime_dir=str(runtime))
 
 
 def test_an_unforeseen_error_before_it_is_ready_is_told(runtime, point, monkeypatch):
-    def serve(*a):
+    def serve(*a, **k):
         raise RuntimeError("no luck")
     monkeypatch.setattr(daemon, "serve", serve)
     with pytest.raises(OSError, match="RuntimeError: no luck"):

@@ -8,7 +8,7 @@ import pytest
 
 from fs.fake import Blocked, FakeManager
 from klpfs.fs.nodes import Dir, File, Later, Link, Table, Watcher
-from klpfs.fs.tree import Tree, blockers_text, modules_text, showable
+from klpfs.fs.tree import NEWEST, Tree, blockers_text, modules_text, showable
 from klpfs.service.loop import Loop
 from klpfs.service.view import Caller, ModuleView, ObjectView, ParamView, ProcessView
 
@@ -16,11 +16,11 @@ ME = Caller(1, 0, 0)
 
 
 class World:
-    def __init__(self):
+    def __init__(self, kernel=NEWEST):
         self.loop = Loop()
         self.manager = FakeManager(self.loop)
         self.table = Table()
-        Tree(self.table, self.manager)
+        Tree(self.table, self.manager, kernel)
         self.shop = self.manager.put("shop")
 
     def node(self, path):
@@ -312,3 +312,13 @@ def test_what_has_gone_needs_no_garbage_collection(world):
         assert [ref().path for ref in nodes if ref() is not None] == []
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("kernel, newer", [((6, 1), set()), ((6, 12), {"replace"}), ((6, 14), {"replace", "stack_order"})])
+def test_a_tree_of_an_older_kernel_has_its_attributes_only(kernel, newer):
+    """`replace` came with Linux 6.11, `stack_order` with 6.14; what is left out is not told of, either."""
+    world = World(kernel)
+    world.shop.add("lp1")
+    assert set(world.names("shop/sys/kernel/livepatch/lp1")) & {"replace", "stack_order"} == newer
+    world.shop.change("lp1", replace=True, stack_order=2)
+    assert world.read("shop/sys/kernel/livepatch/lp1/enabled") == "1\n"

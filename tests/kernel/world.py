@@ -37,7 +37,7 @@ class World:
         self.folder = harness.short_folder()
         self.folder.chmod(0o755)  # everybody may reach the mount, as /sys
         atexit.register(self.end)
-        self.mount = harness.Mount(self.folder / "run", self.folder / "mnt")
+        self.mount = harness.Mount(self.folder / "run", self.folder / "mnt", options=("--kernel", "6.1"))  # as recorded
         self.program, self.scenarios = None, 0
         self.reset()
 
