@@ -19,7 +19,7 @@ run: .venv/ready
 	KEEP="$(KEEP)" $(PY) -m demo
 
 test: .venv/ready
-	$(PY) -m pytest $(PYTEST_ARGS)
+	scripts/test $(PYTEST_ARGS)
 
 kernel: .venv/ready
 	$(PY) tests/kernel/scenarios.py tests/kernel/world.py > .venv/kernel.jsonl; $(PY) tests/kernel/compare.py .venv/kernel.jsonl

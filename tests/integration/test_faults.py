@@ -272,6 +272,7 @@ def test_a_fork_in_a_step(live, lp, tmp_path, step):
         assert code == (OLD if step == "way back" else NEW) == live.program.do("pair()")
     else:
         os.kill(child, signal.SIGKILL)  # a callback that waits in the child waits for ever: its gate is its own
+        at.writer.join(30)              # until then a load may be anywhere, and nothing is there to settle
         consistent(live)
     live.program.do("os.waitpid(child, 0)")
     until(lambda: str(child) not in os.listdir(live.tree.path / "proc"), "the child to go from the tree")
