@@ -1,6 +1,6 @@
 # make run    a real web server, under load, patched with real fixes through files (KEEP=1 leaves it running)
 # make test   everything that must hold, in a few minutes
-# make kernel the scenarios that a real Linux kernel answered, step by step
+# make kernel the scenarios that a real Linux kernel answered, step by step (PROCESSES=n: by a service of n processes)
 # make stress many threads, tasks and generators against patches that come and go, on every CPython here (SECONDS=n each)
 # make bench  the figures of README.md, each beside its goal; writes bench.json
 # make clean  takes back what these made
@@ -8,6 +8,7 @@
 PYTHON ?= python3
 SECONDS ?= 60
 KEEP ?=
+PROCESSES ?= 1
 PYTEST_ARGS ?=
 
 PY = .venv/bin/python
@@ -22,7 +23,7 @@ test: .venv/ready
 	scripts/test $(PYTEST_ARGS)
 
 kernel: .venv/ready
-	$(PY) tests/kernel/scenarios.py tests/kernel/world.py > .venv/kernel.jsonl; $(PY) tests/kernel/compare.py .venv/kernel.jsonl
+	PROCESSES=$(PROCESSES) $(PY) tests/kernel/scenarios.py tests/kernel/world.py > .venv/kernel.jsonl; $(PY) tests/kernel/compare.py .venv/kernel.jsonl
 
 stress: .venv/ready
 	scripts/stress $(SECONDS)

@@ -11,6 +11,7 @@ import re
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -71,39 +72,30 @@ def write(path, text):
         os.close(fd)
 
 
-class Program:
-    """A Python program under `klpfs run`, which does what lines on its standard input tell it (integration/program.py).
+class Process:
+    """A process that runs each line it is sent in its main thread and says the value (integration/program.py).
 
-    `wrap`: a command to start it with (prlimit ...). stderr goes to a file; what is in it at the end fails the test unless expected.
+    asks, says: descriptors of ours to send lines to and to read answers from.
     """
 
-    def __init__(self, runtime, name="prog", program=PROGRAM, arguments=(), python=sys.executable, wrap=(), environ=None, keep=False):
-        self.name = name
-        self.stderr = tempfile.TemporaryFile("w+")
-        self.expected = []  # patterns of lines that may be on stderr
-        command = [*wrap, sys.executable, "-m", "klpfs", "run", "-s", name, *(["--keep"] if keep else []), "--", python, str(program), *arguments]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.stderr,
-                                        env={**os.environ, "KLPFS_RUNTIME_DIR": str(runtime), **(environ or {})}, bufsize=0, cwd=HERE.parent)
-        self.pid = self.process.pid  # klpfs run becomes the command
-        self.pending = b""
-        if self.line() != "ready":
-            raise AssertionError(f"program did not start: {self.errors()}")
+    def __init__(self, name, asks, says):
+        self.name, self.asks, self.says, self.pending, self.pid = name, asks, says, b"", 0
 
     def line(self, seconds=SECONDS):
-        """The next line that the program printed; AssertionError when none comes in time."""
+        """The next line that it said; AssertionError when none comes in time."""
         while b"\n" not in self.pending:
-            if not select.select([self.process.stdout], [], [], seconds)[0]:
+            if not select.select([self.says], [], [], seconds)[0]:
                 raise AssertionError(f"{self.name} did not answer within {seconds} s")
-            data = os.read(self.process.stdout.fileno(), 65536)
+            data = os.read(self.says, 65536)
             if not data:
-                raise AssertionError(f"{self.name} ended ({self.process.wait()}): {self.errors()}")
+                raise AssertionError(f"{self.name} ended: {self.ended()}")
             self.pending += data
         line, _, self.pending = self.pending.partition(b"\n")
         return line.decode()
 
     def send(self, code):
-        """Give the program a line of Python to run in its main thread, and don't wait."""
-        self.process.stdin.write(code.replace("\n", "\x01").encode() + b"\n")
+        """Give it a line of Python to run in its main thread, and don't wait."""
+        os.write(self.asks, code.replace("\n", "\x01").encode() + b"\n")
 
     def answer(self, seconds=SECONDS):
         """What the earliest code sent and not answered gave: a plain value; AssertionError with the program's own error."""
@@ -114,9 +106,54 @@ class Program:
         return ast.literal_eval(rest)
 
     def do(self, code, seconds=SECONDS):
-        """Run `code` in the program's main thread, on a stack with nothing of its functions; an expression's value."""
+        """Run `code` in its main thread, on a stack with nothing of its functions; an expression's value."""
         self.send(code)
         return self.answer(seconds)
+
+    def ended(self):
+        """What is known about why it has ended."""
+        return ""
+
+    def kill(self, number=signal.SIGKILL):
+        os.kill(self.pid, number)
+
+    def stop(self):
+        """SIGSTOP, and wait until it has stopped; kill(signal.SIGCONT) lets it go on."""
+        self.kill(signal.SIGSTOP)
+        until(lambda: pathlib.Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T", "the program to stop")
+
+
+class Program(Process):
+    """A Python program under `klpfs run`, which does what lines on its standard input tell it (integration/program.py).
+
+    `processes`: how many of it there are: `each` has them all, the first is itself, the others are its children, each met over a
+    socket of its own. `wrap`: a command to start it with (prlimit ...). stderr goes to a file; what is in it at the end fails the
+    test unless expected.
+    """
+
+    def __init__(self, runtime, name="prog", program=PROGRAM, arguments=(), python=sys.executable, wrap=(), environ=None, keep=False,
+                 processes=1):
+        self.stderr = tempfile.TemporaryFile("w+")
+        self.expected = []  # patterns of lines that may be on stderr
+        ends = [socket.socketpair() for _ in range(processes - 1)]
+        theirs = [end.fileno() for _, end in ends]
+        command = [*wrap, sys.executable, "-m", "klpfs", "run", "-s", name, *(["--keep"] if keep else []), "--", python, str(program), *arguments,
+                   *map(str, theirs)]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.stderr, pass_fds=theirs,
+                                        env={**os.environ, "KLPFS_RUNTIME_DIR": str(runtime), **(environ or {})}, bufsize=0, cwd=HERE.parent)
+        super().__init__(name, self.process.stdin.fileno(), self.process.stdout.fileno())
+        self.pid = self.process.pid  # klpfs run becomes the command
+        if self.line() != "ready":
+            raise AssertionError(f"program did not start: {self.errors()}")
+        self.sockets, self.each = [own for own, _ in ends], [self]
+        for number, (own, its) in enumerate(ends, 1):
+            its.close()
+            worker = Process(f"worker {number} of {name}", own.fileno(), own.fileno())
+            worker.pid = int(worker.line().partition(" ")[2])
+            self.each.append(worker)
+
+    def ended(self):
+        return f"({self.process.wait()}): {self.errors()}"
 
     def errors(self):
         self.stderr.seek(0)
@@ -125,25 +162,38 @@ class Program:
     def kill(self, number=signal.SIGKILL):
         self.process.send_signal(number)
 
-    def stop(self):
-        """SIGSTOP, and wait until it has stopped; kill(signal.SIGCONT) lets it go on."""
-        self.kill(signal.SIGSTOP)
-        until(lambda: pathlib.Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T", "the program to stop")
-
     def close(self):
         """End the program; what it wrote to stderr and nobody expected is an AssertionError."""
         with contextlib.suppress(OSError):
+            for worker in self.each[1:]:
+                with contextlib.suppress(ProcessLookupError):
+                    worker.kill(signal.SIGCONT)
             self.process.send_signal(signal.SIGCONT)
             self.process.stdin.close()
+        for own in self.sockets:
+            own.close()
         try:
             self.process.wait(10)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
         self.process.stdout.close()
+        for worker in self.each[1:]:
+            with contextlib.suppress(ProcessLookupError):
+                gone(worker.pid)
         left = [line for line in self.errors().splitlines() if not any(re.search(p, line) for p in self.expected)]
         self.stderr.close()
         assert not left, f"{self.name} wrote to stderr: {left}"
+
+
+def gone(pid, seconds=10):
+    """Wait until a process that is not our child has ended; kill it when it does not by itself. ProcessLookupError: it has."""
+    fd = os.pidfd_open(pid)
+    try:
+        if not select.select([fd], [], [], seconds)[0]:
+            os.kill(pid, signal.SIGKILL)
+    finally:
+        os.close(fd)
 
 
 class Mount:

@@ -1,7 +1,7 @@
 """The service's log out of its agents' rings: engine lines once a service, the others once a process, by time.
 
 An engine line stands for the service: the first process that says it is shown, and the same line of each other process of
-the same operation is the same event. 'patching complete' is what the service says itself, once, with the journal's write
+the same operation is the same event; the earliest, of those that arrive together, or it would come behind what that process said next. 'patching complete' is what the service says itself, once, with the journal's write
 that ends the transition (PROTOCOL.md section 7): an agent's own line means its process only.
 """
 import re
@@ -9,7 +9,7 @@ from typing import Any, Callable, Dict, Iterable, List, Optional, Set, Tuple
 
 from attrs import define, field
 
-from klpfs.service.view import LogView
+from klpfs.service.view import Late, LogView
 
 TOGETHER = 2_000_000       # usec: lines of earlier operations are one event when no further apart (a daemon started again)
 REMEMBERED = 64            # occurrences of one text; a process that says a line again later makes a new one
@@ -22,9 +22,9 @@ Row = Tuple[int, int, int, str, str]
 class Shown:
     """An engine line that is in the log, and who has said it."""
 
-    usec: int
     epoch: int
     agents: Set[str]
+    line: Late
 
 
 @define(eq=False)
@@ -56,8 +56,8 @@ class LogMerge:
             priority = priority & 7
             if kind != "engine":
                 self.view.add(usec, priority, text)
-            elif not self._ends(text, record) and self._is_new(agent, usec, text):
-                self.view.add(usec, priority, text)
+            elif not self._ends(text, record):
+                self._engine(agent, usec, priority, text)
 
     def take_record(self, record: Dict[str, Any]) -> None:
         """The journal's new record: an operation begins or ends. With its end: complete."""
@@ -67,8 +67,8 @@ class LogMerge:
         if before and not (now and now["n"] == before["n"]):
             there = any(p["name"] == before["patch"] for p in record["patches"])
             text = f"livepatch: '{before['patch']}': {'patching' if there else 'unpatching'} complete"
-            self.view.add(self.clock(), 5, text)
-            self._shown.setdefault(text, []).append(Shown(self.clock(), self._epoch, set()))
+            line = self.view.add(self.clock(), 5, text)
+            self._shown.setdefault(text, []).append(Shown(self._epoch, set(), line))
         begins = change["n"] if change else now["n"] if now else 0
         if begins > self._epoch:
             self._epoch = begins
@@ -84,13 +84,13 @@ class LogMerge:
         transition = record["transition"]
         return bool(found and transition and transition["patch"] == found[1])
 
-    def _is_new(self, agent: str, usec: int, text: str) -> bool:
+    def _engine(self, agent: str, usec: int, priority: int, text: str) -> None:
         shown = self._shown.setdefault(text, [])
         old = usec < self._started             # of a ring, from before this daemon
         for each in shown:
-            if agent not in each.agents and (abs(usec - each.usec) < TOGETHER if old else each.epoch == self._epoch):
+            if agent not in each.agents and (abs(usec - each.line.usec) < TOGETHER if old else each.epoch == self._epoch):
                 each.agents.add(agent)
-                return False
-        shown.append(Shown(usec, self._epoch, {agent}))
+                each.line.usec = min(each.line.usec, usec)
+                return
+        shown.append(Shown(self._epoch, {agent}, self.view.add(usec, priority, text)))
         del shown[:-REMEMBERED]
-        return True

@@ -96,6 +96,15 @@ class LogRecord:
 
 
 @define(eq=False)
+class Late:
+    """A record that came in this round: `usec` may still become lower, when another process has said the same earlier."""
+
+    usec: int
+    prio: int
+    text: str
+
+
+@define(eq=False)
 class LogView:
     """A ring of the last `size` records. What lies before `first_seq` has been overrun: a reader that wants it
     gets EPIPE once and goes on at `first_seq`. `next_seq` is the number that the next record will get."""
@@ -103,7 +112,7 @@ class LogView:
     size: int = 8192
     next_seq: int = 0
     _ring: Deque[LogRecord] = field(init=False, factory=deque)
-    _late: List[Tuple[int, int, str]] = field(init=False, factory=list)
+    _late: List[Late] = field(init=False, factory=list)
     on_added: Optional[Callable[[], None]] = None
 
     @property
@@ -125,19 +134,21 @@ class LogView:
             raise IndexError("overrun")
         return self._ring[at] if at < len(self._ring) else None
 
-    def add(self, usec: int, prio: int, text: str) -> None:
+    def add(self, usec: int, prio: int, text: str) -> Late:
         """Take in a record. What came in the same round, from several agents, is put in order of time."""
-        self._late.append((usec, prio, text))
+        late = Late(usec, prio, text)
+        self._late.append(late)
         if len(self._late) == 1 and self.on_added is not None:
             self.on_added()
+        return late
 
     def _merge(self) -> None:
         if not self._late:
             return
         late, self._late = self._late, []
-        late.sort(key=lambda record: record[0])          # stable: lines of one microsecond stay as they came
-        for usec, prio, text in late:
-            self._ring.append(LogRecord(self.next_seq, usec, prio, text))
+        late.sort(key=lambda record: record.usec)        # stable: lines of one microsecond stay as they came
+        for record in late:
+            self._ring.append(LogRecord(self.next_seq, record.usec, record.prio, record.text))
             self.next_seq += 1
         while len(self._ring) > self.size:
             self._ring.popleft()

@@ -20,7 +20,7 @@ def log():
 @pytest.fixture
 def kmsg(log):
     table = Table()
-    return Kmsg(table, table.root, "kmsg", 0o644, log, lambda data: log.add(2000, 4, data.decode()))
+    return Kmsg(table, table.root, "kmsg", 0o644, log, lambda data: log.add(2000, 4, data.decode()) and None)
 
 
 def refused(number, call, *args):

@@ -1,7 +1,10 @@
 """The program that the integration tests patch: runs each line of its standard input in the main thread, prints the value.
 
 '\\x01' stands for a newline. Answers '= repr', or '! traceback'. Between lines none of its functions is on any stack.
+`program.py FD ...`: it forks once for each FD, a socket on which that child is asked and answers; before, it says who it is.
 """
+import os
+import signal
 import sys
 import threading
 import time
@@ -71,6 +74,21 @@ def serve(lines, out, namespace):
         out.flush()
 
 
-if __name__ == "__main__":
+def main(namespace):
+    if sys.argv[1:]:
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)       # nobody waits for children: they leave no zombies
+    for fd in map(int, sys.argv[1:]):
+        if not os.fork():
+            nothing = os.open(os.devnull, os.O_RDWR)        # its parent's standard input and output are its parent's
+            os.dup2(nothing, 0)
+            os.dup2(nothing, 1)
+            with open(fd, "w", closefd=False) as out:
+                print("process", os.getpid(), file=out, flush=True)
+                serve(open(fd), out, namespace)
+            sys.exit()
     print("ready", flush=True)
-    serve(sys.stdin, sys.stdout, globals())
+    serve(sys.stdin, sys.stdout, namespace)
+
+
+if __name__ == "__main__":
+    main(globals())

@@ -4,7 +4,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "integration"))
 
-from program import serve
+from program import main
 
 
 def cmdline_proc_show():
@@ -29,5 +29,4 @@ def target():
 
 
 if __name__ == "__main__":
-    print("ready", flush=True)
-    serve(sys.stdin, sys.stdout, globals())
+    main(globals())

@@ -1,6 +1,7 @@
 """klpfs as a World of scenarios.py: a program under `klpfs run`, a real mount, modules loaded by writing to insmod.
 
-No delay anywhere to please a scenario: what a write did, the next read shows.
+No delay anywhere to please a scenario: what a write did, the next read shows. $PROCESSES (default 1): how many processes the
+program has. A line of a module or a callback, which each of them logs, is shown when the first has logged it.
 """
 import atexit
 import contextlib
@@ -20,6 +21,8 @@ import harness  # noqa: E402
 SAYS = {errno.EINVAL: "Invalid parameters", errno.ENOEXEC: "Invalid module format",
         errno.ENOENT: "Unknown symbol in module, or unknown parameter (see dmesg)"}
 OURS = re.compile(r"livepatch|lp|klp_tgt")
+ENGINE = re.compile(r"livepatch")  # lines that a service logs once
+PROCESSES = int(os.environ.get("PROCESSES") or 1)
 
 
 def module_path(name):
@@ -46,7 +49,9 @@ class World:
         if self.program:
             self.program.close()
         self.scenarios += 1
-        self.program = harness.Program(self.folder / "run", f"kernel{self.scenarios}", program=HERE / "vmlinux.py")
+        self.program = harness.Program(self.folder / "run", f"kernel{self.scenarios}", program=HERE / "vmlinux.py",
+                                       processes=PROCESSES)
+        self.said = {}  # how often each line of a module came
         self.tree = self.mount.service(self.program.name)
         self.root = str(self.tree.livepatch)
 
@@ -71,17 +76,26 @@ class World:
             return f"rmmod: ERROR: Module {mod} is in use" if e.errno == errno.EBUSY else e.strerror
 
     def dmesg(self):
-        return [line for line in self.tree.lines() if OURS.match(line)]
+        return [line for line in self.tree.lines() if OURS.match(line) and (ENGINE.match(line) or self.is_first(line))]
+
+    def is_first(self, line):
+        """Whether the first of the processes says so, of each time that all do."""
+        count = self.said[line] = self.said.get(line, -1) + 1
+        return count % PROCESSES == 0
 
     def target(self):
-        return self.program.do("target()")
+        """What all processes answer; a list where they don't agree."""
+        found = [process.do("target()") for process in self.program.each]
+        return found[0] if all(each == found[0] for each in found) else found
 
     def task_state(self):
+        """The busy tasks' patch_state, which is that of all processes; a list where they don't agree; None: there is none."""
+        found = []
         for comm in self.tree.path.glob("proc/*/task/*/comm"):
             with contextlib.suppress(OSError):
                 if harness.read(comm).strip() == "klp_tgt_busy":
-                    return int(harness.read(comm.with_name("patch_state")))
-        return None
+                    found.append(int(harness.read(comm.with_name("patch_state"))))
+        return found[0] if found == PROCESSES * found[:1] and found else found or None
 
     def release(self):
         self.set_param("klp_tgt", "release", "1")

@@ -56,6 +56,15 @@ def test_engine_lines_once_others_each(world):
     assert world.lines() == ["livepatch: enabling patch 'p'", "hello", "hello", "hello"]
 
 
+def test_an_engine_line_has_its_earliest_time(world):
+    """Of those that arrive together; else it would come behind what the process that was first said next."""
+    world.journal(change=CHANGE)
+    world.take("a", (0, 3000, 5, "engine", "completing"), (1, 3001, 6, "module", "post_patch"))
+    world.take("b", (0, 1000, 5, "engine", "completing"), (1, 1001, 6, "module", "post_patch"))
+    assert world.lines() == ["completing", "post_patch", "post_patch"]
+    assert [r.usec for r in world.view.records] == [1000, 1001, 3001]
+
+
 def test_the_same_line_again_in_one_operation(world):
     """A process that says it twice means two events: a second reversal."""
     world.journal(transition=T, patches=[entry("p")])
