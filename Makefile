@@ -1,4 +1,4 @@
-# make run    a real web server, under load, patched with real fixes through files (KEEP=1 leaves it running)
+# make run    a real service of several processes, under load, patched with real fixes through files (KEEP=1 leaves it running)
 # make test   everything that must hold, in a few minutes
 # make kernel the scenarios that a real Linux kernel answered, step by step (PROCESSES=n: by a service of n processes)
 # make stress many threads, tasks and generators against patches that come and go, on every CPython here (SECONDS=n each)

@@ -1,5 +1,6 @@
-"""The demonstration is the acceptance test: make run, with a real server, must end well."""
+"""The demonstration is the acceptance test: make run, with a real service of several processes, must end well."""
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -16,3 +17,7 @@ def test_make_run():
         pytest.skip(done.stderr.strip().splitlines()[-1])
     assert done.returncode == 0, done.stdout + done.stderr
     assert "not one request lost" in done.stdout
+    steps = done.stdout.split("\n== ")[1:]
+    asked = [len(set(re.findall(r"^  worker (\d+):", step, re.M))) for step in steps]
+    assert asked == [2, 2, 2, 3, 3], "each worker was asked in each step"
+    assert "Traceback" not in done.stdout + done.stderr
