@@ -1,5 +1,5 @@
 """The agent of a process: log, target, engine, follower, worker and server put together, and what they ask of each other."""
-from errno import EINVAL, ENOENT
+from errno import EBUSY, EINVAL, ENOENT
 from posix import getpid
 
 from klpfs.agent import journal, process, service_folder
@@ -18,6 +18,8 @@ from klpfs.engine.log import Log
 JOIN = 10.0             # seconds: how long a joiner's program waits until the journal is followed
 IMPORT = 2.0            # seconds: how long an import waits for the worker to patch the module
 WANT = 5.0              # seconds: how long a content is waited for
+CHECK = -1              # the operation number of a dry run
+CHECKED = 5000000       # usec: how long a dry run's top level may take
 SLOW = 1000000          # usec: foreign code that runs longer is told of
 
 
@@ -375,6 +377,9 @@ class Agent:
                 errno = e.errno or EINVAL
             self.changed()
             self.server.post({"t": "done", "id": m["id"], "errno": errno}, c)
+        elif t == "check":
+            self.worker.requests.append(lambda: self._check(c, m))
+            self.worker.poke()
         elif t == "kmsg":
             self.log.add(str(m["text"]), int(m.get("priority", 4)), "user")
         elif t == "ftrace":
@@ -382,6 +387,26 @@ class Agent:
             self.worker.poke()
         else:
             raise ValueError("message %r" % t)
+
+    def _check(self, c, m):
+        """Worker: a dry run of a load. It says nothing in the log and leaves nothing behind."""
+        answer = {"errno": 0, "text": "", "found": None}
+        if self.follower.load is not None or self.worker.working:
+            answer.update(errno=EBUSY, text="a module is being loaded")
+        else:
+            heard = Log(clock_us, 64)
+            try:
+                probed = self.worker.foreign("checking '%s'" % m["name"], CHECK, self.bridge.probe, m["name"], m["data"], m["path"],
+                                             m["params"], heard)
+                if probed is None:
+                    answer.update(errno=EINVAL, text="module %s is not marked as a livepatch module" % m["name"])
+                else:
+                    answer["found"] = self.bridge.survey(probed)
+            except OSError as e:
+                answer.update(errno=e.errno or EINVAL, text=e.strerror or str(e))
+            finally:
+                self.bridge.end_probe()
+        self.server.post({"t": "answer", "id": m["id"], "data": answer}, c)
 
     def _set_ftrace(self, c, id, value):
         errno = 0
@@ -417,6 +442,8 @@ class Agent:
                 self._flush()
         if working and clock_us() - working["since"] > SLOW:
             self._stop_what_is_given_up()
+            if working["n"] == CHECK and clock_us() - working["since"] > CHECKED:
+                self.worker.interrupt(CHECK)
             if self._slow is not working:
                 self._slow = working
                 with self._out:

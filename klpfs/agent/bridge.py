@@ -70,6 +70,15 @@ class AgentTarget(Target):
             return -(e.errno or EINVAL)
 
 
+class Probe:
+    """The env of a livepatch that is only looked at (load.py)."""
+
+    __slots__ = ("log",)
+
+    def __init__(self, log):
+        self.log = log
+
+
 class Bridge:
     """agent: agent.py's Agent; its log is there already."""
 
@@ -111,6 +120,20 @@ class Bridge:
     def unload(self, loaded):
         from klpfs.target.python import load as loading
         loading.unload(loaded)
+
+    def probe(self, name, data, path, params, log):
+        """Run a livepatch's top level only to look at it; None: it is no livepatch. Ended by end_probe()."""
+        from klpfs.target.python import load as loading
+        return loading.probe(name, data, path, params, Probe(log))
+
+    def survey(self, probed):
+        """What a load of it would find here (target/python/survey.py)."""
+        from klpfs.target.python.survey import survey
+        return survey(self.target.real, probed)
+
+    def end_probe(self):
+        from klpfs.target.python import load as loading
+        loading.end_probe()
 
     def set_param(self, loaded, name, text):
         from klpfs.target.python import load as loading

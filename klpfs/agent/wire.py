@@ -13,6 +13,7 @@ To the agent
     {'t': 'ask', 'id': int, 'what': str, 'tid': int|None}   what: 'stack' (tid) 'patch_state' (tid; None: the process)
                                                  'tasks' 'blockers' 'status'
     {'t': 'set', 'id': int, 'module': str, 'param': str, 'text': str}
+    {'t': 'check', 'id': int, 'name': str, 'path': str, 'data': bytes, 'params': {str: str}}     a dry run of a load
     {'t': 'kmsg', 'text': str, 'priority': int}  a line that a user wrote (no answer)
     {'t': 'ftrace', 'id': int, 'value': int}     0 or 1
 
@@ -42,6 +43,8 @@ From the agent
         'tasks'        [(tid, comm)], main thread first
         'blockers'     [BLOCKER]
         'status'       the same dict as a report
+        of 'check'     {'errno': int, 'text': str: why it could not be looked at, 'found': None or SURVEY (target/python/survey.py)};
+                       it runs the file's top level, and takes as long as that takes, 5 s at most
     {'t': 'done', 'id': int, 'errno': int}       0: done. Answer to `set` and `ftrace`
     {'t': 'event', ...}                          whole sections, each replaces the receiver's copy, any subset of:
         'patches': [{'name', 'enabled': bool, 'transition': bool, 'replace': bool, 'forced': bool,

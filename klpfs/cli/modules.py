@@ -3,6 +3,7 @@ import argparse
 import errno
 import json
 import os
+import shlex
 import sys
 
 from attrs import asdict
@@ -38,7 +39,7 @@ def insmod(arguments) -> int:
     except OSError as e:
         raise CommandError(f"insmod: ERROR: could not load module {arguments.file}: {e.strerror}") from None
     try:
-        tree.write(" ".join([arguments.file, *arguments.parameters]), "insmod")
+        tree.write(" ".join(map(shlex.quote, [arguments.file, *arguments.parameters])), "insmod")
     except OSError as e:
         raise CommandError(f"insmod: ERROR: could not insert module {arguments.file}: {MEANING.get(e.errno, e.strerror)}") from None
     return 0

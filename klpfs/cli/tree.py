@@ -67,6 +67,16 @@ def find(service: "str | None" = None, mount: "str | None" = None) -> "Tree":
     return Tree(found[service][0] / service)
 
 
+def rest(fd: int) -> str:
+    """What is left to read, without the newline at its end."""
+    data = b""
+    while True:
+        piece = os.read(fd, 1 << 16)
+        data += piece
+        if not piece:
+            return data.decode("utf-8", "replace").rstrip("\n")
+
+
 @frozen
 class Module:
     """A line of proc/modules."""
@@ -110,12 +120,16 @@ class Tree:
         """One file's text, without the newline at its end. OSError as it comes."""
         fd = os.open(self.path.joinpath(*parts), os.O_RDONLY)
         try:
-            data = b""
-            while True:
-                piece = os.read(fd, 1 << 16)
-                data += piece
-                if not piece:
-                    return data.decode("utf-8", "replace").rstrip("\n")
+            return rest(fd)
+        finally:
+            os.close(fd)
+
+    def ask(self, question: str, *parts: str) -> str:
+        """The answer of a file that is asked by writing to it: one write(2), then reads of the same open file. OSError as it comes."""
+        fd = os.open(self.path.joinpath(*parts), os.O_RDWR)
+        try:
+            os.write(fd, os.fsencode(question))
+            return rest(fd)
         finally:
             os.close(fd)
 

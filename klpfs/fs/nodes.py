@@ -420,6 +420,53 @@ class Attr(File):
 
 
 @define(eq=False)
+class Query(File):
+    """A question and its answer on one open file, as selinuxfs's and nfsd's transaction files: what is written is the
+    question, what is read then its answer, from its start to its end wherever the file position is.
+
+    `ask(data, caller)` gives a Future of bytes, or raises OSError; the write returns when the answer is there. A question
+    is one write of `limit` bytes at most: E2BIG. A read before any question: nothing. Source: fs/libfs.c, simple_transaction_*().
+    """
+
+    ask: Any = None
+    limit: int = PAGE
+
+    def open(self, flags: int) -> "OpenQuery":
+        self.check(flags, True, True)
+        file = OpenQuery(self)
+        self.add(file)
+        return file
+
+    def _settle(self) -> None:
+        self.ask = None                        # as Attr's
+        self.maybe_free()
+
+
+@define(eq=False)
+class OpenQuery(Open):
+    """rest: what is still to be read of the last answer."""
+
+    node: Query
+    rest: bytes = field(init=False, default=b"")
+
+    def read(self, size: int, offset: int, flags: int = 0) -> bytes:
+        self.alive()
+        part, self.rest = self.rest[:size], self.rest[size:]
+        return part
+
+    def write(self, data: bytes, caller: Any) -> Union[int, Later]:
+        self.alive()
+        if len(data) > self.node.limit:
+            raise fail(errno.E2BIG)
+        self.rest = b""
+
+        def answered(text: bytes) -> int:
+            self.rest = text
+            return len(data)
+        return Later(self.node.ask(data, caller), answered)
+
+
+@define(eq=False)
 class OpenAttr(Open):
     """Filled at offset 0 and wherever a read does not go on from the one before. Source: seq_read_iter()."""
 

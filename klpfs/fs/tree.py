@@ -11,7 +11,7 @@ from typing import Any, Callable, Dict, Iterable, List, Optional, Set, Tuple
 from attrs import define, field
 
 from klpfs.fs.kstr import intvec, kstrtobool
-from klpfs.fs.nodes import Attr, Dir, Later, Link, Node, Table, fail
+from klpfs.fs.nodes import Attr, Dir, Later, Link, Node, Query, Table, fail
 from klpfs.fs.stream import Kmsg
 
 FRESH = 0.1                                    # seconds that a list of tasks is good for
@@ -333,6 +333,7 @@ class ServiceTree:
         self._kmsg = Kmsg(table, Dir(table, node, "dev", 0o755), "kmsg", 0o644, service.log, service.kmsg)
         Attr(table, node, "blockers", 0o444, lambda: after(service.ask("blockers"), blockers_text), proc=True)
         Attr(table, node, "insmod", 0o200, None, service.insmod, limit=COMMAND_LIMIT, whole=True)
+        Query(table, node, "check", 0o600, service.check, COMMAND_LIMIT)
         Attr(table, node, "rmmod", 0o200, None, service.rmmod, limit=COMMAND_LIMIT, whole=True)
         for kind in ("patch", "module", "process"):
             self.changed(kind, None)

@@ -4,13 +4,17 @@ from typing import Any, Callable, Dict, List, Tuple
 
 from attrs import define, field
 
+from klpfs.service.check import ANSWER
 from klpfs.service.peers import BLOCKER, each, is_, maybe, row
 
 ASK = 0.1                  # seconds for a question
 ORDER = 2.0                # seconds for a parameter or the ftrace switch
+CHECK = 10.0               # seconds for a dry run of a load
 KMSG = 0.5                 # seconds until a line for the log comes back
 DATA = {"tasks": each(row(is_(int), is_(str))), "patch_state": maybe(is_(int)), "stack": maybe(each(is_(str))),
         "blockers": each(BLOCKER), "status": is_(dict)}
+
+SECONDS = {"ask": ASK, "check": CHECK}
 
 Done = Callable[[Any], None]
 
@@ -29,7 +33,7 @@ class Asking:
         key = (peer.key, next(self._ids))
         if not peer.send({**message, "id": key[1]}):
             return done(None)
-        timer = self.loop.call_later(ASK if message["t"] == "ask" else ORDER, lambda: self._end(key, None))
+        timer = self.loop.call_later(SECONDS.get(message["t"], ORDER), lambda: self._end(key, None))
         self._open[key] = (message, done, timer)
 
     def ask_each(self, peers: List[Any], message: Dict[str, Any], done: Callable[[List[Any]], None]) -> None:
@@ -60,7 +64,7 @@ class Asking:
         order = found[0]
         if message["t"] == "done":
             self._end(key, message["errno"])
-        elif order["t"] == "ask" and DATA[order["what"]](message["data"]):
+        elif order["t"] == "ask" and DATA[order["what"]](message["data"]) or order["t"] == "check" and ANSWER(message["data"]):
             self._end(key, message)
         else:
             peer.drop("bad answer")

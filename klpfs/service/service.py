@@ -9,6 +9,7 @@ from attrs import define, field
 from klpfs.service import record as records
 from klpfs.service import source
 from klpfs.service.asking import Asking
+from klpfs.service.check import check_text
 from klpfs.service.coordinator import Coordinator
 from klpfs.service.fetch import Fetch
 from klpfs.service.journal import Journal
@@ -192,17 +193,26 @@ class Service:
 
         Errors: open(2)'s and source.read's; EEXIST loaded; EBUSY a transition is pending (livepatches), or the lock is held;
         what a process says that refuses it; ETIMEDOUT, ESRCH, EINTR; ENOSPC, EIO: the journal."""
-        what, answer = "insmod", Answer()
+        return self._of_file("insmod", text, caller, self._load)
+
+    def check(self, text: bytes, caller: Caller) -> Answer:
+        """What insmod of `text` would do, in every process: the Answer's data is text (check.py). The file's top level runs there, as in a
+        load; init() and callbacks don't, and nothing is put into force. Errors: as insmod's for the file and the text."""
+        return self._of_file("check", text, caller, self._check)
+
+    def _of_file(self, command: str, text: bytes, caller: Caller, use: Callable[..., None]) -> Answer:
+        """Read the file that `text` names with the caller's rights, then use(what, name, data, params, path, answer)."""
+        what, answer = command, Answer()
         try:
             path, params = source.insmod_text(text)
-            what = f"insmod {path}"
+            what = f"{command} {path}"
             name = source.module_name(path)
             owner = os.stat(self.folder).st_uid
             at_once = source.read_at_once(path, caller, owner)
         except OSError as error:
             return self._failed(what, answer, error)
         if at_once is not None:
-            self._load(what, name, at_once, params, path, answer)
+            use(what, name, at_once, params, path, answer)
             return answer
 
         def fetched(data: Optional[bytes], error: Optional[OSError]) -> None:
@@ -210,7 +220,7 @@ class Service:
             if error is not None or data is None:
                 self._failed(what, answer, error or OSError(errno.EIO, os.strerror(errno.EIO)))
             else:
-                self._load(what, name, data, params, path, answer)
+                use(what, name, data, params, path, answer)
 
         def interrupt() -> None:
             self._fetches.discard(fetch)
@@ -230,6 +240,22 @@ class Service:
             records.insmod(record, name, "", params, 0, "")      # before anything is stored
             return records.insmod(record, name, self.journal.put(data), params, os.getpid(), path)
         self.coordinator.submit(what, decide, answer)
+
+    def _check(self, what: str, name: str, data: bytes, params: Dict[str, str], path: str, answer: Answer) -> None:
+        record, why_not = self.coordinator.record, ""
+        try:
+            records.insmod(record, name, "", params, 0, "")
+        except OSError as error:
+            why_not = error.strerror or os.strerror(error.errno or errno.EIO)
+        if not self.ftrace_enabled:
+            why_not = why_not or "kernel.ftrace_enabled is 0"
+        peers = [peer for peer in self.peers.known() if peer.pid]
+        commands = {pid: " ".join(view.cmdline) or view.comm for pid, view in self.processes.items()}
+
+        def done(found: List[Any]) -> None:
+            told = [(peer.pid, commands.get(peer.pid, ""), None if one is None else one["data"]) for peer, one in zip(peers, found)]
+            answer.succeed(check_text(name, [p["name"] for p in record["patches"]], why_not, sorted(told, key=lambda each: each[0])))
+        self._asking.ask_each(peers, {"t": "check", "name": name, "path": path, "data": data, "params": params}, done)
 
     def rmmod(self, text: bytes, caller: Caller) -> Answer:
         """Unload the module named by `text`: ENOENT not loaded, EBUSY in use."""

@@ -66,6 +66,11 @@ class FakeService:
         made.fail(number, os.strerror(number))
         return made
 
+    def check(self, text, caller):
+        if text == b"refuse":
+            raise OSError(errno.EINVAL, "refused")
+        return self.answer(b"answer to " + text)
+
     def insmod(self, text, caller):
         word, _, rest = text.decode().strip().partition(" ")
         if word == "add":

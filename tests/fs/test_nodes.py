@@ -5,7 +5,7 @@ from concurrent.futures import Future
 
 import pytest
 
-from klpfs.fs.nodes import PAGE, POLL_NEWS, POLLED, Attr, Dir, Later, Link, Table, Watcher, fail, name_hash
+from klpfs.fs.nodes import PAGE, POLL_NEWS, POLLED, Attr, Dir, Later, Link, Query, Table, Watcher, fail, name_hash
 
 
 class Told(Watcher):
@@ -290,3 +290,38 @@ def test_a_link_has_its_target(table):
 
 def test_fail_has_the_errno_and_its_words():
     assert (fail(errno.EIO).errno, fail(errno.EIO).strerror) == (errno.EIO, os.strerror(errno.EIO))
+
+
+def test_a_query_answers_on_the_open_file_that_asked(table):
+    """The write returns when the answer is there; reads take it up, wherever the file position is; others see nothing of it."""
+    def ask(data, caller):
+        future = Future()
+        future.set_result(b"answer to " + data)
+        return future
+    node = Query(table, table.root, "check", 0o600, ask, 16)
+    file, other = node.open(os.O_RDWR), node.open(os.O_RDWR)
+    assert file.read(100, 0) == b""
+    later = file.write(b"one", None)
+    assert isinstance(later, Later) and later.finish(later.future.result()) == 3
+    assert (file.read(6, 3), file.read(100, 9), file.read(100, 0)) == (b"answer", b" to one", b"")
+    assert other.read(100, 0) == b""
+    refused(errno.E2BIG, file.write, b"x" * 17, None)
+    refused(errno.EACCES, Query(table, table.root, "closed", 0o400, ask).open, os.O_RDWR)
+    node.remove()
+    refused(errno.ENODEV, file.write, b"two", None)
+    refused(errno.ENODEV, file.read, 1, 0)
+
+
+def test_a_query_that_can_not_be_answered_leaves_no_answer(table):
+    """An older answer is gone as well."""
+    def ask(data, caller):
+        if data == b"bad":
+            raise fail(errno.EINVAL)
+        future = Future()
+        future.set_result(b"good")
+        return future
+    file = Query(table, table.root, "check", 0o600, ask).open(os.O_RDWR)
+    later = file.write(b"ok", None)
+    later.finish(later.future.result())
+    refused(errno.EINVAL, file.write, b"bad", None)
+    assert file.read(100, 0) == b""

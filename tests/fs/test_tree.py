@@ -75,7 +75,7 @@ def test_the_root_lists_the_services_that_there_are(world):
 
 
 def test_a_service_looks_like_a_machine(world):
-    assert set(world.names("shop")) == {"sys", "proc", "dev", "blockers", "insmod", "rmmod"}
+    assert set(world.names("shop")) == {"sys", "proc", "dev", "blockers", "check", "insmod", "rmmod"}
     assert set(world.names("shop/sys")) == {"kernel", "module"}
     assert world.names("shop/sys/kernel") == ["livepatch"] and world.names("shop/dev") == ["kmsg"]
     assert world.names(LP) == [] and world.node(LP).nlink == 2
@@ -322,3 +322,15 @@ def test_a_tree_of_an_older_kernel_has_its_attributes_only(kernel, newer):
     assert set(world.names("shop/sys/kernel/livepatch/lp1")) & {"replace", "stack_order"} == newer
     world.shop.change("lp1", replace=True, stack_order=2)
     assert world.read("shop/sys/kernel/livepatch/lp1/enabled") == "1\n"
+
+
+def test_check_answers_who_asks(world):
+    """One open file for the question and its answer."""
+    assert oct(world.node("shop/check").mode) == "0o100600"
+    file = world.node("shop/check").open(os.O_RDWR)
+    later = file.write(b"/x/fix.py", None)
+    assert later.finish(later.future.result()) == 9
+    assert file.read(4096, 9) == b"answer to /x/fix.py"
+    with pytest.raises(OSError) as e:
+        file.write(b"refuse", None)
+    assert e.value.errno == errno.EINVAL

@@ -72,6 +72,7 @@ def _alone(node):
 
 
 _loaded = {}  # name -> LoadedModule, in this process
+_PROBED = ""  # no module's name
 
 
 def loaded_of(fn):
@@ -93,7 +94,7 @@ def stem(path):
     return (base[:-3] if base.endswith(".py") else base).replace("-", "_")
 
 
-def load(name, source, path, params=None, env=None):
+def load(name, source, path, params=None, env=None, probing=False):
     """Loads a module: parses and runs the file, checks parameters. Returns a LoadedModule; init() is the caller's to call.
 
     name: as stem(path) gives it. source: bytes. path: where it came from, for tracebacks. params: {name: text or None}.
@@ -101,9 +102,10 @@ def load(name, source, path, params=None, env=None):
     KlpError, and nothing is left behind: EEXIST: loaded already, or an ordinary module's name is taken. ENOEXEC: the
     file does not parse. ENOENT: unknown parameter, or it imports what is not there. EINVAL: a parameter's value, a
     `patch` that is none, or the file raised (an OSError: its errno).
+    probing: as probe() wants it.
     """
     say = _sayer(env)
-    if name in _loaded:
+    if name in _loaded and not probing:
         raise KlpError(EEXIST, say("module '%s' is already loaded" % name))
     try:
         file = files.File(source, path)
@@ -115,7 +117,8 @@ def load(name, source, path, params=None, env=None):
         raise KlpError(EEXIST, say("%s: the program has a module of that name" % name))
     module = _new_module(name, path)
     declared = Declared(name, params or {}, module.__dict__, lambda parameter: files.variable_of(file.tree, parameter), say)
-    _remember_lines(file)
+    if not probing:
+        _remember_lines(file)
     if not livepatch:
         module.__spec__._initializing = True  # half imported, for the program's threads and for us
         sys.modules[name] = module
@@ -128,13 +131,29 @@ def load(name, source, path, params=None, env=None):
     except BaseException as error:
         if not livepatch and sys.modules.get(name) is module:
             del sys.modules[name]
-        _forget_lines(file)
+        if not probing:
+            _forget_lines(file)
         raise _failed(name, file, error, say) from None
     finally:
         if not livepatch:
             module.__spec__._initializing = False
-    _loaded[name] = found
+    _loaded[_PROBED if probing else name] = found
     return found
+
+
+def probe(name, source, path, params=None, env=None):
+    """As load, for a livepatch that is only to be looked at, also while one of that name is loaded; end_probe() ends it.
+    None: the file is no livepatch, and was not run. One at a time."""
+    try:
+        livepatch = files.is_livepatch(files.File(source, path).tree)
+    except (SyntaxError, ValueError):
+        livepatch = True  # load says what is wrong
+    return load(name, source, path, params, env, True) if livepatch else None
+
+
+def end_probe():
+    """What probe() returned is looked at no more."""
+    _loaded.pop(_PROBED, None)
 
 
 def unload(loaded):

@@ -16,12 +16,13 @@ def function_name(code):
     return _getattr(code, "co_qualname", code.co_name)
 
 
-def _line(code, line):
+def frame(code, line):
+    """'file:line function'."""
     return "%s:%s %s" % (code.co_filename, line, function_name(code))
 
 
 def _lines(pairs):
-    return [_line(code, line) for code, line in pairs]
+    return [frame(code, line) for code, line in pairs]
 
 
 def thread_names():
@@ -60,7 +61,7 @@ def suspended(reference, owner=None):
         code, line = look.of(reference, prefix + "_code", prefix + "_frame.f_lineno")
         if code is not None:
             kind, key, name = ("task", owner[1], owner[0]) if owner else (kind, 0, function_name(code))
-            return Blocker(kind, key, name, [_line(code, line)])
+            return Blocker(kind, key, name, [frame(code, line)])
     return Blocker("generator", 0, "one that has just ended")
 
 

@@ -1,0 +1,26 @@
+"""check: what a livepatch would do to a service, before it is loaded."""
+import argparse
+import shlex
+
+from klpfs.cli.tree import CommandError, find
+
+REFUSED = "would be refused: "
+
+
+def add(commands, common: argparse.ArgumentParser) -> None:
+    p = commands.add_parser("check", parents=[common], help="what a livepatch would do to a service, before it is loaded")
+    p.add_argument("file")
+    p.add_argument("parameters", nargs="*", metavar="NAME[=VALUE]")
+    p.set_defaults(do=check)
+
+
+def check(arguments) -> int:
+    """Print what the tree's file `check` says of the livepatch. Exit code 1 when it would be refused."""
+    tree = find(arguments.service, arguments.mount)
+    question = " ".join(map(shlex.quote, [arguments.file, *arguments.parameters]))
+    try:
+        text = tree.ask(question, "check")
+    except OSError as e:
+        raise CommandError(f"{arguments.file}: {e.strerror}; klpfs dmesg says more") from None
+    print(text)
+    return int(text.splitlines()[-1].startswith(REFUSED))

@@ -1,0 +1,81 @@
+"""What `check` answers: what a livepatch would do to a service if it were loaded now, as text for people.
+
+Lines, each deeper by a blank: a process, an object, a function, what is to be said of it, the frames of who is inside. The last line
+says 'would be loaded' or 'would be refused: ...'.
+"""
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+from klpfs.service.peers import each, has, is_, maybe, row
+
+string, number, flag = is_(str), is_(int), is_(bool, int)
+FUNC = has(name=string, refused=string, warnings=each(string), where=string, count=number, fingerprint=string,
+           inside=each(row(string, maybe(number), string, each(string))))
+SURVEY = has(livepatch=flag, replace=flag, refused=string, objects=each(has(name=string, loaded=flag, funcs=each(FUNC))))
+ANSWER = has(errno=number, text=string, found=maybe(SURVEY))
+
+Told = Tuple[int, str, Optional[Dict[str, Any]]]       # process id, its command, what it has answered (None: nothing)
+
+
+def check_text(name: str, replaces: Sequence[str], why_not: str, told: Sequence[Told]) -> bytes:
+    """name: the module's. replaces: the patches in force. why_not: why the service would refuse it whatever is in it, or ''.
+    told: what the processes have answered (ANSWER)."""
+    surveys = [answer["found"] for _, _, answer in told if answer is not None and answer["found"]]
+    lines = [f"livepatch {name}"]
+    if surveys and surveys[0]["replace"]:
+        lines[0] += f" replaces {' '.join(replaces)}" if replaces else " (replace; nothing is there)"
+    refused = why_not
+    shown: Dict[str, int] = {}
+    for pid, command, answer in told:
+        head = f"process {pid} {command}".rstrip()
+        if answer is None:
+            lines.append(f"{head}: does not answer; it would be patched when it does")
+            continue
+        if answer["errno"]:
+            lines.append(f"{head}: refused: {answer['text']}")
+            refused = refused or answer["text"]
+            continue
+        found = answer["found"]
+        body = _survey(found)
+        text = "\n".join(body)
+        if text in shown:
+            lines.append(f"{head}: as process {shown[text]}")
+        else:
+            shown[text] = pid
+            lines += [head, *body]
+        refused = refused or found["refused"] or next(
+            (func["refused"] for obj in found["objects"] for func in obj["funcs"] if func["refused"]), "")
+    if not told:
+        lines.append("no process")
+    lines.append(f"would be refused: {refused}" if refused else "would be loaded")
+    return "".join(f"{_printable(line)}\n" for line in lines).encode("utf-8", "surrogateescape")
+
+
+def _survey(found: Dict[str, Any]) -> List[str]:
+    lines = []
+    if found["refused"]:
+        lines.append(f" refused: {found['refused']}")
+    for obj in found["objects"]:
+        if not obj["loaded"]:
+            lines.append(f" {obj['name']}: not loaded; {len(obj['funcs'])} functions would be patched when it comes")
+            continue
+        lines.append(f" {obj['name']}")
+        for func in obj["funcs"]:
+            lines += _func(func)
+    return lines
+
+
+def _func(func: Dict[str, Any]) -> List[str]:
+    if func["refused"]:
+        return [f"  {func['name']}: refused: {func['refused']}"]
+    count = "not made yet" if not func["count"] else "" if func["count"] == 1 else f"{func['count']} function objects"
+    said = [func["where"], count, f"fingerprint {func['fingerprint']}"]
+    lines = [f"  {func['name']}: {', '.join(word for word in said if word)}"]
+    lines += [f"   warning: {warning}" for warning in func["warnings"]]
+    for kind, task, name, frames in func["inside"]:
+        lines.append(f"   inside: {kind} {task if task else '-'} {name}")
+        lines += [f"    {frame}" for frame in frames]
+    return lines
+
+
+def _printable(line: str) -> str:
+    return "".join(c if c >= " " and not "\x7f" <= c < "\xa0" else "?" for c in line)

@@ -1,0 +1,56 @@
+"""What `check` answers, from what the processes say."""
+from klpfs.service.check import ANSWER, check_text
+
+
+def func(name="f,1", **more):
+    return dict({"name": name, "refused": "", "warnings": [], "where": "/a/m.py:3", "count": 1, "fingerprint": "matches", "inside": []}, **more)
+
+
+def answer(*funcs, replace=False, loaded=True, **more):
+    found = {"livepatch": True, "replace": replace, "refused": "", "objects": [{"name": "m", "loaded": loaded, "funcs": list(funcs)}]}
+    return dict({"errno": 0, "text": "", "found": found}, **more)
+
+
+def text(*told, replaces=(), why_not=""):
+    assert all(one is None or ANSWER(one) for _, _, one in told)
+    return check_text("fix", replaces, why_not, told).decode().splitlines()
+
+
+def test_a_function_where_it_is_and_who_is_inside():
+    inside = [["thread", 7, "worker-1", ["/a/m.py:4 f"]], ["generator", 0, "g", ["/a/m.py:9 g"]]]
+    assert text((12, "python app.py", answer(func(inside=inside), func("g,1", count=3, warnings=["takes other parameters"], fingerprint="not given")))) == [
+        "livepatch fix", "process 12 python app.py", " m", "  f,1: /a/m.py:3, fingerprint matches", "   inside: thread 7 worker-1",
+        "    /a/m.py:4 f", "   inside: generator - g", "    /a/m.py:9 g", "  g,1: /a/m.py:3, 3 function objects, fingerprint not given",
+        "   warning: takes other parameters", "would be loaded"]
+
+
+def test_processes_that_say_the_same_are_told_once():
+    assert text((12, "a", answer(func())), (13, "a", answer(func()))) == [
+        "livepatch fix", "process 12 a", " m", "  f,1: /a/m.py:3, fingerprint matches", "process 13 a: as process 12", "would be loaded"]
+
+
+def test_one_refusal_anywhere_is_a_refusal():
+    lines = text((12, "a", answer(func())), (13, "b", answer(func(refused="symbol 'f' not found in symbol table"))))
+    assert lines[-2:] == ["  f,1: refused: symbol 'f' not found in symbol table", "would be refused: symbol 'f' not found in symbol table"]
+
+
+def test_a_file_that_no_process_can_load():
+    assert text((12, "a", {"errno": 8, "text": "fix: /a/fix.py:3: invalid syntax", "found": None}))[1:] == [
+        "process 12 a: refused: fix: /a/fix.py:3: invalid syntax", "would be refused: fix: /a/fix.py:3: invalid syntax"]
+
+
+def test_silence_is_said_and_is_no_refusal():
+    assert text((12, "a", None))[1:] == ["process 12 a: does not answer; it would be patched when it does", "would be loaded"]
+
+
+def test_what_it_replaces_and_what_is_not_there_yet():
+    assert text((12, "a", answer(func(), replace=True, loaded=False)), replaces=["old", "older"]) == [
+        "livepatch fix replaces old older", "process 12 a", " m: not loaded; 1 functions would be patched when it comes", "would be loaded"]
+
+
+def test_the_service_itself_may_refuse():
+    assert text((12, "a", answer(func())), why_not="already loaded")[-1] == "would be refused: already loaded"
+
+
+def test_control_characters_stay_out():
+    assert "\x1b" not in "\n".join(text((12, "a\x1b[31m", answer(func(refused="\x1bx")))))
