@@ -2,6 +2,7 @@
 # make test   everything that must hold, in a few minutes
 # make kernel the scenarios that a real Linux kernel answered, step by step (PROCESSES=n: by a service of n processes)
 # make stress many threads, tasks and generators against patches that come and go, on every CPython here (SECONDS=n each)
+# make corpus real security releases, built into livepatches, loaded into running programs and taken out (ENTRIES="a b": some; SUITES=1: their tests)
 # make bench  the figures of README.md, each beside its goal; writes bench.json
 # make clean  takes back what these made
 
@@ -10,10 +11,12 @@ SECONDS ?= 60
 KEEP ?=
 PROCESSES ?= 1
 PYTEST_ARGS ?=
+ENTRIES ?=
+SUITES ?=
 
 PY = .venv/bin/python
 
-.PHONY: run test kernel stress bench clean
+.PHONY: run test kernel stress corpus bench clean
 .DEFAULT_GOAL := test
 
 run: .venv/ready
@@ -27,6 +30,9 @@ kernel: .venv/ready
 
 stress: .venv/ready
 	scripts/stress $(SECONDS)
+
+corpus: .venv/ready
+	PYTHONPATH=tests $(PY) -m corpus $(ENTRIES) $(if $(SUITES),--suites)
 
 bench: .venv/ready
 	$(PY) -m bench

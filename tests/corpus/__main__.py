@@ -1,0 +1,68 @@
+"""make corpus: real security releases, built, loaded into running programs, judged, taken out. A table, and a JSON file.
+
+    python -m corpus [ENTRY ...] [--suites] [--all-modules] [--patch FILE] [--json FILE] [--jobs N]
+
+--all-modules: the program has imported every module of the package. --patch: a livepatch file instead of a built one, for
+one ENTRY. --suites: also the tests that NEW ships, on OLD, patched and NEW. Exit code 1 when the goal is missed.
+"""
+import argparse
+import json
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from attrs import asdict
+
+from corpus import layout, report, session
+
+
+def main(argv: list) -> int:
+    parser = argparse.ArgumentParser(prog="make corpus")
+    parser.add_argument("entries", nargs="*", metavar="ENTRY")
+    parser.add_argument("--suites", action="store_true")
+    parser.add_argument("--all-modules", action="store_true")
+    parser.add_argument("--patch", type=Path)
+    parser.add_argument("--json", type=Path, default=layout.LAB / "results.json")
+    parser.add_argument("--jobs", type=int, default=2)
+    wanted = parser.parse_args(argv)
+    try:
+        known = layout.entries()
+    except layout.NotThere as e:
+        print(f"corpus: {e}", file=sys.stderr)
+        return 1
+    unknown = set(wanted.entries) - {entry.id for entry in known}
+    if unknown:
+        parser.error(f"no such entry: {', '.join(sorted(unknown))}")
+    chosen = [entry for entry in known if not wanted.entries or entry.id in wanted.entries]
+    if wanted.patch and len(chosen) != 1:
+        parser.error("--patch is for one ENTRY")
+    builder = layout.Builder()
+
+    def one(entry):
+        try:
+            builder.lay_out(entry)
+        except Exception as e:
+            return session.Result(entry.id, entry.kind, reason=f"not laid out: {e}")
+        return session.run(entry, wanted.patch, wanted.all_modules)
+
+    results = []
+    with ThreadPoolExecutor(wanted.jobs) as pool:
+        print(report.HEADER, flush=True)
+        for result in pool.map(one, chosen):
+            results.append(result)
+            print(report.row(result), flush=True)
+    if wanted.suites:
+        from corpus import suite
+        by_id = {entry.id: entry for entry in chosen}
+        print(report.SUITE_HEADER, flush=True)
+        for result in results:
+            result.suites = suite.run(by_id[result.entry])
+            print(report.suite_row(result), flush=True)
+    wanted.json.parent.mkdir(parents=True, exist_ok=True)
+    wanted.json.write_text(json.dumps([asdict(each) for each in results], indent=1) + "\n")
+    print(report.totals(results))
+    return 0 if report.reached(results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

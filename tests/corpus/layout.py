@@ -1,0 +1,145 @@
+"""An entry of the corpus, laid out: LAB/ENTRY/{venv,old,new}, made once and kept.
+
+The list of entries and their witnesses lie beside the project, in ../shared/corpus (its README says what they are); LAB is
+$CORPUS_LAB, else .venvs/corpus. venv has the release's dependencies, not the release; old and new are its two versions
+(pip --target), so that a program sees one of them by PYTHONPATH alone.
+"""
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from attrs import define, frozen
+
+ROOT = Path(__file__).resolve().parents[2]
+SHARED = ROOT.parent / "shared" / "corpus"
+LAB = Path(os.environ.get("CORPUS_LAB") or ROOT / ".venvs" / "corpus")
+OLDEST = (3, 9)     # the first CPython that klpfs runs on
+
+
+class NotThere(Exception):
+    """What the corpus needs is not on this machine; the text says what."""
+
+
+@frozen
+class Entry:
+    """One pair of releases: `id`, the names on the index, the two versions, what it takes to run them."""
+
+    id: str
+    package: str
+    old: str
+    new: str
+    imports: list[str]
+    python: str                 # the version to run it on, "3.9"
+    requirements: list[str]
+    env: dict
+    kind: str                   # a, b, c or d; d has no Python code to patch
+
+    @property
+    def folder(self) -> Path:
+        return LAB / self.id
+
+    @property
+    def interpreter(self) -> Path:
+        return self.folder / "venv" / "bin" / "python"
+
+    @property
+    def witness(self) -> Path:
+        return SHARED / "witness" / f"{self.id}.py"
+
+
+def entries() -> list:
+    """All entries; NotThere without the corpus' files beside the project."""
+    path = SHARED / "corpus.json"
+    if not path.exists():
+        raise NotThere(f"{path}: the corpus' list of releases lies beside the project, and is not there")
+    return [Entry(id=e["id"], package=e["package"], old=e["old"], new=e["new"], imports=e["imports"], python=e["python"],
+                  requirements=e["requirements"], env=e["env"], kind=e.get("class_of_the_fix_alone", e["class"]))
+            for e in json.loads(path.read_text())["entries"]]
+
+
+def pythons() -> dict:
+    """The CPythons here, by (major, minor): those on PATH and of pyenv, the newest of each."""
+    found = {}
+    places = [*Path("~/.pyenv/versions").expanduser().glob("3.*/bin/python3")]
+    places += [Path(p) for minor in range(9, 20) if (p := shutil.which(f"python3.{minor}"))]
+    for path in sorted(places, key=lambda p: [int(n) for n in re.findall(r"\d+", str(p))]):
+        try:
+            out = subprocess.run([path, "-c", "import sys; print(*sys.version_info[:2], sys.implementation.name)"],
+                                 capture_output=True, text=True, timeout=60)
+        except OSError:
+            continue
+        words = out.stdout.split()
+        if out.returncode == 0 and words[2] == "cpython":
+            found[int(words[0]), int(words[1])] = path
+    return found
+
+
+def python_for(entry: Entry, here: dict) -> Path:
+    """The entry's Python, else the nearest later one that klpfs runs on, else the nearest."""
+    want = tuple(int(n) for n in entry.python.split("."))
+    usable = [v for v in here if v >= OLDEST]
+    if not usable:
+        raise NotThere("no CPython that klpfs runs on was found")
+    return here[min(usable, key=lambda v: (v < want, abs(v[1] - want[1])))]
+
+
+@define
+class Builder:
+    """Lays entries out; one at a time each, several at once are fine."""
+
+    here: dict = None
+
+    def __attrs_post_init__(self):
+        self.here = pythons()
+
+    def lay_out(self, entry: Entry) -> None:
+        """Makes what is missing of LAB/ENTRY. NotThere when a release or a dependency can't be had; fetch.log has pip's words."""
+        folder = entry.folder
+        folder.mkdir(parents=True, exist_ok=True)
+        if not entry.interpreter.exists():
+            call(entry, [python_for(entry, self.here), "-m", "venv", "--without-pip", folder / "venv"])
+        for which, version in (("old", entry.old), ("new", entry.new)):
+            ready = folder / f".{which}"
+            if not ready.exists():
+                shutil.rmtree(folder / which, ignore_errors=True)
+                self.pip(entry, "install", "--no-deps", "--no-compile", "--target", folder / which, f"{entry.package}=={version}")
+                ready.touch()
+        if not (folder / ".venv").exists():
+            self.pip(entry, "install", "--no-compile", f"{entry.package}=={entry.new}", "pytest", *entry.requirements)
+            self.pip(entry, "uninstall", "-y", entry.package)
+            (folder / ".venv").touch()
+
+    def pip(self, entry: Entry, *args) -> None:
+        call(entry, [sys.executable, "-m", "pip", "-q", "--python", entry.interpreter, *args])
+
+
+def call(entry: Entry, command: list) -> None:
+    """Runs a command, its words go to the entry's fetch.log; NotThere when it fails."""
+    with open(entry.folder / "fetch.log", "ab") as log:
+        log.write(("\n$ " + " ".join(map(str, command)) + "\n").encode())
+        log.flush()
+        if subprocess.run(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, timeout=900).returncode:
+            raise NotThere(f"{entry.id} can't be laid out: see {log.name}")
+
+
+def main(names: list) -> int:
+    """python -m tests.corpus.layout [ENTRY ...]: lays them out and says how it went."""
+    builder, bad = Builder(), 0
+    for entry in entries():
+        if names and entry.id not in names:
+            continue
+        try:
+            builder.lay_out(entry)
+            print("ok  ", entry.id, flush=True)
+        except (NotThere, subprocess.TimeoutExpired) as e:
+            print("FAIL", e, flush=True)
+            bad = 1
+    return bad
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

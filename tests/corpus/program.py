@@ -1,0 +1,114 @@
+"""The running program of one entry: the release OLD, imported and in use, and its witness. Does what standard input says.
+
+python program.py WITNESS ROOT ... : WITNESS is a file or '-', ROOTs are the package's top modules; '--all' first imports
+every module of theirs that can be imported. Answers as tests/harness.Program wants it: '= repr', '! traceback'.
+"""
+import importlib
+import importlib.util
+import os
+import pkgutil
+import sys
+import traceback
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+witnesses = {}      # name -> a copy of the witness, with live objects of its own
+snapshots = {}
+
+
+def load(name, path):
+    """A file as a module of this name."""
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def born(name):
+    """Makes a copy of the witness: its objects are as old as this call."""
+    witnesses[name] = load("witness_" + name, WITNESS)
+
+
+def check(name):
+    """(fixed, detail) of the witness, twice the same."""
+    first, second = witnesses[name].check(), witnesses[name].check()
+    if bool(first[0]) != bool(second[0]):
+        return None, "first %r, then %r" % (first, second)
+    return bool(second[0]), str(second[1])[:200]
+
+
+def live(name):
+    """(ok, detail) of the objects that this copy made; None: the witness has nothing of the kind."""
+    if not hasattr(witnesses[name], "check_live"):
+        return None
+    try:
+        ok, detail = witnesses[name].check_live()
+    except Exception as e:
+        ok, detail = False, repr(e)
+    return bool(ok), str(detail)[:200]
+
+
+def snapshot():
+    snapshots["last"] = snapshot_module.Snapshot(ROOTS)
+
+
+def changed():
+    """(what is not as at the last snapshot(), modules that came since)"""
+    return snapshots["last"].changed(), snapshots["last"].came()
+
+
+def import_all():
+    """Imports every module under the roots; names of those that can't be."""
+    failed = []
+    for root in ROOTS:
+        module = importlib.import_module(root)
+        for each in pkgutil.walk_packages(getattr(module, "__path__", ()), root + ".", onerror=failed.append):
+            if each.name.rpartition(".")[2] == "__main__" or ".test" in each.name:
+                continue
+            try:
+                importlib.import_module(each.name)
+            except BaseException:
+                failed.append(each.name)
+    return failed
+
+
+def run_tests(folder, arguments):
+    """Runs pytest in this process, or a script that is named first; its exit code."""
+    os.chdir(folder)
+    sys.path.insert(0, folder)
+    if arguments[0].endswith(".py"):
+        import runpy
+        sys.argv = arguments
+        try:
+            runpy.run_path(arguments[0], run_name="__main__")
+        except SystemExit as e:
+            return int(bool(e.code))
+        return 0
+    import pytest
+    return int(pytest.main(arguments))
+
+
+def serve(lines, out):
+    for line in lines:
+        try:
+            code = line.rstrip("\n").replace("\x01", "\n")
+            answer = "= " + repr(eval(compile(code, "<line>", "eval"), globals()))
+        except BaseException:
+            answer = "! " + traceback.format_exc()
+        out.write(answer.replace("\n", "\x01") + "\n")
+        out.flush()
+
+
+if __name__ == "__main__":
+    sys.path.remove(HERE)           # the entry's packages must not meet our files
+    out = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)                   # what the program prints is not an answer
+    WITNESS, ROOTS = sys.argv[1], [each for each in sys.argv[2:] if each != "--all"]
+    snapshot_module = load("klp_corpus_snapshot", os.path.join(HERE, "snapshot.py"))
+    lines, sys.stdin = os.fdopen(os.dup(0)), open(os.devnull)
+    for root in ROOTS:
+        importlib.import_module(root)
+    not_imported = import_all() if "--all" in sys.argv[2:] else []
+    print("ready", file=out, flush=True)
+    serve(lines, out)
+    os._exit(0)                     # servers of the witness may still run

@@ -1,0 +1,43 @@
+"""The corpus' results as text: a row each, and the totals beside the goal."""
+GOAL_PERCENT, GOAL_LINES = 95, 20       # with no hand-written line; all of them with at most that many
+
+HEADER = f"{'entry':26}{'class':>6}{'functions':>10}{'callbacks':>10}{'hand':>5}  result"
+SUITE_HEADER = f"{'tests of NEW':26}{'OLD passed/failed':>20}{'patched':>16}{'NEW':>16}"
+
+
+def row(result) -> str:
+    said = "ok" if result.ok else result.reason
+    return (f"{result.entry:26}{result.kind:>6}{result.functions or '-':>10}{result.callbacks or '-':>10}{result.hand:>5}  {said}")
+
+
+def suite_row(result) -> str:
+    def cell(which):
+        found = result.suites.get(which)
+        return f"{found['passed']}/{found['failed']}" if found else "-"
+    more = result.suites.get("note", "")
+    worse = result.suites.get("lost", [])
+    if worse:
+        more += f"  {len(worse)} pass on NEW and not patched: {worse[0]}"
+    return f"{result.entry:26}{cell('old'):>20}{cell('patched'):>16}{cell('new'):>16}  {more}".rstrip()
+
+
+def _counted(results):
+    return [each for each in results if each.kind != "d"]
+
+
+def totals(results) -> str:
+    """The last line: how many of those with Python code are carried, without and with hand-written lines."""
+    counted, apart = _counted(results), [each for each in results if each.kind == "d"]
+    alone = [each for each in counted if each.ok and not each.hand]
+    helped = [each for each in counted if each.ok and 0 < each.hand <= GOAL_LINES]
+    text = (f"{len(alone)} of {len(counted)} with no hand-written line ({100 * len(alone) / max(len(counted), 1):.0f} %, goal {GOAL_PERCENT} %), "
+            f"{len(alone) + len(helped)} with at most {GOAL_LINES} (goal {len(counted)})")
+    if apart:
+        text += f"; without Python code, apart: {sum(each.ok for each in apart)} of {len(apart)}"
+    return text
+
+
+def reached(results) -> bool:
+    counted = _counted(results)
+    alone = sum(each.ok and not each.hand for each in counted)
+    return alone * 100 >= GOAL_PERCENT * len(counted) and all(each.ok and each.hand <= GOAL_LINES for each in counted)

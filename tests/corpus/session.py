@@ -1,0 +1,244 @@
+"""One entry from OLD to patched and back, in a process that runs under klpfs and is met through the tree alone.
+
+Ways to end: FIXED and reverted (good), or the first thing that is not as it must be, as a Wrong with a reason.
+"""
+import ast
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from attrs import define, field
+
+import harness
+from corpus.layout import ROOT, SHARED, Entry
+
+HERE = Path(__file__).resolve().parent
+SECONDS = 120           # how long a step may take before it counts as never
+TRIES = 4               # of a check that goes by time, on a machine that does other things as well
+HAND = HERE / "hand"    # ENTRY.py: what somebody wrote on top of what was built
+
+
+class Wrong(Exception):
+    """The entry is not carried; the text says what was otherwise."""
+
+
+@define
+class Result:
+    """A line of the table. `left`: what the package did not get back at revert; `log`: what the service logged."""
+
+    entry: str
+    kind: str
+    functions: int = 0
+    callbacks: int = 0
+    hand: int = 0
+    ok: bool = False
+    reason: str = ""
+    flagged: list = field(factory=list)
+    left: list = field(factory=list)
+    log: list = field(factory=list)
+    suites: dict = field(factory=dict)
+    seconds: float = 0.0
+
+
+def counts(text: str) -> tuple:
+    """(functions, objects with callbacks) of a livepatch file's text."""
+    calls = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
+    names = [getattr(node.func, "id", getattr(node.func, "attr", "")) for node in calls]
+    return names.count("Func"), names.count("Callbacks")
+
+
+def hand_lines(built: str, final: str) -> int:
+    """Lines of code in `final` that are not in `built`; blank lines and comments are not counted."""
+    def code(text):
+        return [line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith("#")]
+    left, count = code(built), 0
+    for line in code(final):
+        if line in left:
+            left.remove(line)
+        else:
+            count += 1
+    return count
+
+
+def patch_name(entry: Entry) -> str:
+    return re.sub(r"\W", "_", entry.id)
+
+
+def build(entry: Entry, result: Result, given: Path = None) -> Path:
+    """The livepatch file of an entry: built, or as given. Wrong when the builder refuses it."""
+    path = entry.folder / f"{patch_name(entry)}.py"
+    if given is not None:
+        shutil.copy(given, path)
+    else:
+        path.unlink(missing_ok=True)
+        hand = HAND / f"{entry.id}.py"
+        command = [sys.executable, "-m", "klpfs", "build", entry.folder / "old", entry.folder / "new", "-o", path,
+                   "--python", entry.interpreter, *(["--allow"] if hand.exists() else [])]
+        done = subprocess.run([*map(str, command)], cwd=ROOT, capture_output=True, text=True, timeout=1200, stdin=subprocess.DEVNULL)
+        (entry.folder / "build.log").write_text(done.stdout + done.stderr)
+        if done.returncode or not path.exists():
+            said = (done.stderr + done.stdout).strip().splitlines()
+            result.flagged = said
+            raise Wrong("not built: " + (said[-1] if said else f"exit code {done.returncode}"))
+        if hand.exists():
+            result.hand = hand_lines(path.read_text(), hand.read_text())
+            shutil.copy(hand, path)
+    os.chmod(path, 0o644)
+    result.functions, result.callbacks = counts(path.read_text())
+    return path
+
+
+def running_old(entry: Entry) -> dict:
+    """The environment of a program that sees OLD and the witnesses' helpers."""
+    return {"PYTHONPATH": f"{entry.folder / 'old'}:{SHARED / 'witness'}", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0",
+            "PYTHONWARNINGS": "ignore", "PIP_CERT": "", **entry.env}
+
+
+class Session:
+    """The entry's program under klpfs, and a mount of its own: a context manager."""
+
+    def __init__(self, entry: Entry, everything: bool = False, witness: bool = True, environ: dict = None):
+        self.entry, self.everything, self.witness = entry, everything, witness
+        self.environ = environ or running_old(entry)
+        self.name = patch_name(entry)
+
+    def __enter__(self):
+        self.stack = contextlib.ExitStack()
+        folder = harness.short_folder()
+        self.stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        entry = self.entry
+        arguments = [str(entry.witness) if self.witness else "-", *entry.imports, *(["--all"] if self.everything else [])]
+        try:
+            self.program = harness.Program(folder / "run", self.name, HERE / "program.py", arguments,
+                                           python=str(entry.interpreter), environ=self.environ)
+            self.program.expected = ["."]
+            self.stack.callback(self.program.close)
+            self.stack.callback(self.program.kill)      # witnesses leave servers running
+            mount = harness.Mount(folder / "run", folder / "klp")
+            mount.expected = ["."]
+            self.stack.callback(mount.close)
+            self.tree = mount.service(self.name)
+        except BaseException as e:
+            self.stack.close()
+            raise Wrong(f"the program does not start: {last_line(e)}") from e
+        return self
+
+    def __exit__(self, *exc):
+        self.stack.close()
+
+    def do(self, code: str):
+        try:
+            return self.program.do(code, SECONDS)
+        except AssertionError as e:
+            raise Wrong(f"{code}: {last_line(e)}") from e
+
+    def insmod(self, path: Path) -> None:
+        """Loads the patch and waits until it is complete; Wrong with what the log says."""
+        self.tree.lines()
+        try:
+            self.tree.insmod(path)
+        except OSError as e:
+            said = [line for line in self.tree.lines() if "livepatch" in line or self.name in line]
+            raise Wrong(f"insmod: {e.strerror}: {said[-1] if said else 'nothing in the log'}") from e
+        self.settle("insmod")
+
+    def remove(self) -> None:
+        """Takes the patch out: disabled, complete, unloaded."""
+        self.tree.set(f"{self.name}/enabled", "0")
+        self.settle("echo 0")
+        harness.until(lambda: self.name not in self.tree.patches(), "the patch to be gone", SECONDS)
+        self.tree.rmmod(self.name)
+
+    def settle(self, what: str) -> None:
+        try:
+            harness.until(self.tree.settled, f"{what} to complete", SECONDS)
+        except AssertionError as e:
+            raise Wrong(f"{what} does not complete: {harness.read(self.tree.path / 'blockers')[:200]!r}") from e
+
+
+def last_line(error: BaseException) -> str:
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return lines[-1][:300] if lines else repr(error)
+
+
+def expect(session: Session, copy: str, fixed: bool, when: str) -> None:
+    """The witness says fixed or not, as wanted. What goes by time is tried again before it counts."""
+    for _ in range(TRIES):
+        value, detail = session.do(f"check({copy!r})")
+        if value is fixed:
+            return
+        if not (fixed and str(detail).startswith("over ")):
+            break
+    raise Wrong(f"{when}: {'still BUG' if value is False else 'FIXED' if value else 'not the same twice'}: {detail}")
+
+
+def expect_live(session: Session, copy: str, when: str) -> None:
+    said = session.do(f"live({copy!r})")
+    if said is not None and not said[0]:
+        raise Wrong(f"{when}: broken: {said[1]}")
+
+
+def unpatched(session: Session) -> None:
+    """The program before any patch: its live objects are made, the hole is open."""
+    for copy in ("main", "unpatched", "patched", "reverted"):
+        session.do(f"born({copy!r})")
+    expect(session, "main", False, "before the patch")
+    expect_live(session, "unpatched", "live before the patch")
+
+
+def restored(session: Session, path: Path) -> list:
+    """What of the package is otherwise after the patch was in and out, with nobody running the program meanwhile.
+
+    The first time that the patch is in: what it would leave behind was not there before.
+    """
+    session.do("snapshot()")
+    session.insmod(path)
+    session.remove()
+    changed, _ = session.do("changed()")
+    return changed
+
+
+def patched(session: Session, path: Path) -> None:
+    """Patched, FIXED, taken out, BUG; live objects of each time go on working through all of it."""
+    session.insmod(path)
+    expect(session, "main", True, "patched")
+    expect_live(session, "patched", "an object made before, patched")
+    session.do("born('during')")
+    session.do("born('young')")
+    expect(session, "during", True, "patched, objects made then")
+    expect_live(session, "during", "an object made while patched")
+    session.remove()
+    expect(session, "main", False, "taken out")
+    expect_live(session, "reverted", "an object made before, taken out")
+    expect(session, "young", False, "taken out, objects made while patched")
+    expect_live(session, "young", "an object made while patched, taken out")
+
+
+def run(entry: Entry, given: Path = None, everything: bool = False) -> Result:
+    """All steps of one entry."""
+    result, start = Result(entry.id, entry.kind), time.monotonic()
+    session = None
+    try:
+        path = build(entry, result, given)
+        with Session(entry, everything) as session:
+            try:
+                unpatched(session)
+                result.left = left = restored(session, path)
+                patched(session, path)
+                if left:
+                    raise Wrong(f"not as before after it was taken out: {left[0]}" + (f" and {len(left) - 1} more" if left[1:] else ""))
+            finally:
+                with contextlib.suppress(OSError):
+                    result.log = [text for _, _, _, text in session.tree.records()]
+        result.ok = True
+    except Wrong as e:
+        result.reason = str(e)
+    except (OSError, AssertionError, subprocess.TimeoutExpired, SyntaxError) as e:
+        result.reason = f"{type(e).__name__}: {last_line(e)}"
+    result.seconds = round(time.monotonic() - start, 1)
+    return result

@@ -1,0 +1,117 @@
+"""Everything that a patch could leave changed in a package, taken and compared: module and class dicts, functions, tables.
+
+Runs in the patched process, standard library alone. Values are told apart by identity and kept alive by the snapshot;
+containers also by what they hold, so that a table changed in place is seen. Nothing of the program is called.
+"""
+import functools
+import sys
+import types
+
+_CACHED = type(functools.lru_cache(len))
+DEPTH = 4           # how deep containers within containers are followed
+_FUNCTION = ("__code__", "__defaults__", "__kwdefaults__", "__doc__", "__closure__", "__name__", "__qualname__", "__module__")
+_class_dict = type.__dict__["__dict__"].__get__
+_class_bases = type.__dict__["__bases__"].__get__
+
+
+class Snapshot:
+    """What modules whose first name is in `roots` held when it was made. changed(): what is otherwise now."""
+
+    def __init__(self, roots):
+        self.roots = tuple(roots)
+        self.kept = []              # keeps ids unique as long as they are compared
+        self.held = self._take()
+
+    def changed(self):
+        """Sorted texts: 'module:C.name: was X' ..., of all that is not as it was. Modules that came count apart: came()."""
+        now, found = self._take(), []
+        for where in self.held.keys() | now.keys():
+            was, is_ = self.held.get(where), now.get(where)
+            if where.partition(":")[0] not in self.modules:
+                continue
+            if was is None:
+                found.append("%s: came" % where)
+            elif is_ is None:
+                found.append("%s: gone" % where)
+            elif was[0] != is_[0]:
+                found.append("%s: was %s, is %s" % (where, was[1], is_[1]))
+        return sorted(found)
+
+    def came(self):
+        """Names of the package's modules that were not there."""
+        return sorted(set(self._modules()) - set(self.modules))
+
+    def _modules(self):
+        return {name: module for name, module in list(sys.modules.items())
+                if name.partition(".")[0] in self.roots and isinstance(module, types.ModuleType)}
+
+    def _take(self):
+        found, modules = {}, self._modules()
+        if not self.kept:
+            self.modules = frozenset(modules)
+        seen = set()
+        for name, module in modules.items():
+            if name in self.modules:
+                self._space(found, name + ":", module.__dict__, seen, set(modules))
+        return found
+
+    def _space(self, found, prefix, space, seen, modules):
+        for key, value in list(space.items()):
+            where = "%s%s" % (prefix, key)
+            if key in ("__builtins__", "__weakref__", "__dict__", "__warningregistry__", "__annotate_func__", "__annotations_cache__"):
+                continue
+            found[where] = self._token(value, DEPTH), _short(value)
+            self._inside(found, where, value, seen, modules)
+
+    def _inside(self, found, where, value, seen, modules):
+        if id(value) in seen:
+            return
+        if type(value) is types.FunctionType:
+            seen.add(id(value))
+            for name in _FUNCTION:
+                held = getattr(value, name)
+                found["%s.%s" % (where, name)] = self._token(held, 2), _short(held)
+            for name, cell in zip(value.__code__.co_freevars, value.__closure__ or ()):
+                try:
+                    held = cell.cell_contents
+                except ValueError:
+                    continue        # an empty cell
+                found["%s.<%s>" % (where, name)] = self._token(held, DEPTH), _short(held)
+                self._inside(found, "%s.<%s>" % (where, name), held, seen, modules)
+            self._attributes(found, where, value, seen, modules)
+        elif isinstance(value, type):
+            if getattr(value, "__module__", None) in modules:
+                seen.add(id(value))
+                found[where + ".__bases__"] = self._token(_class_bases(value), 1), _short(_class_bases(value))
+                self._space(found, where + ".", _class_dict(value), seen, modules)
+        elif isinstance(value, (staticmethod, classmethod)):
+            self._inside(found, where, value.__func__, seen, modules)
+        elif isinstance(value, property):
+            for each in (value.fget, value.fset, value.fdel):
+                self._inside(found, where, each, seen, modules)
+        elif type(value) is _CACHED:
+            self._attributes(found, where, value, seen, modules)
+
+    def _attributes(self, found, where, value, seen, modules):
+        found[where + ".__dict__"] = self._token(value.__dict__, 2), "its __dict__"
+        self._inside(found, where + ".__wrapped__", value.__dict__.get("__wrapped__"), seen, modules)
+
+    def _token(self, value, depth):
+        """What tells one value from another: its identity, and the same of what a plain container holds."""
+        self.kept.append(value)
+        if depth and type(value) in (dict, types.MappingProxyType):
+            return id(value), tuple((self._token(k, depth - 1), self._token(v, depth - 1)) for k, v in list(value.items()))
+        if depth and type(value) in (list, tuple):
+            return id(value), tuple(self._token(each, depth - 1) for each in list(value))
+        if depth and type(value) in (set, frozenset):
+            return id(value), frozenset(self._token(each, depth - 1) for each in list(value))
+        if type(value) in (int, float, bool, str, bytes, type(None), complex):
+            return type(value).__name__, value
+        return id(value)
+
+
+def _short(value):
+    try:
+        return repr(value)[:80]
+    except Exception:
+        return "<%s>" % type(value).__name__
