@@ -399,6 +399,9 @@ class Follower:
             return 0
         if self.op is not None or load.enabled:
             raise KlpError(EBUSY, None)
+        t = self.goal["transition"]
+        if t and t["n"] == load.n and bool(patch.replace) != bool(t["replace"]):      # it was started before anybody had loaded it
+            raise KlpError(EINVAL, "'%s' was started as one that %s" % (load.name, "replaces" if t["replace"] else "does not replace"))
         self.engine.enable(patch, load.name)
         load.enabled = True
         load.module.patch = patch

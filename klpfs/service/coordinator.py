@@ -34,6 +34,7 @@ RETRY_WRITE = 1.0
 LOST = 0.25                # how often a change of somebody else is checked for a dead coordinator
 
 Decide = Callable[[Record], Record]
+Foresee = Callable[[], Optional[Dict[str, Any]]]               # foresee.py
 
 
 @define(eq=False)
@@ -44,6 +45,7 @@ class Request:
     decide: Decide
     answer: Answer
     until: float
+    foresee: Foresee
 
 
 @define(eq=False)
@@ -54,6 +56,7 @@ class Load:
     n: int
     answer: Answer
     begun: float
+    foresee: Foresee
     interrupted: bool = False
     named: Dict[str, bool] = field(factory=dict)
 
@@ -105,9 +108,10 @@ class Coordinator:
 
     # -- for the service
 
-    def submit(self, what: str, decide: Decide, answer: Answer) -> None:
-        """Ask for a write: `decide(record)`, under the lock. A record with a new change makes this a load."""
-        request = Request(what, decide, answer, self.loop.now() + LOCK_WAIT)
+    def submit(self, what: str, decide: Decide, answer: Answer, foresee: Foresee = lambda: None) -> None:
+        """Ask for a write: `decide(record)`, under the lock. A record with a new change makes this a load; foresee(): what it
+        will turn out to be, asked when no process says so; None: can't be told."""
+        request = Request(what, decide, answer, self.loop.now() + LOCK_WAIT, foresee)
         answer.interrupt = lambda: self._interrupt_request(request)
         self._requests.append(request)
         self.step()
@@ -213,7 +217,8 @@ class Coordinator:
         for peer in peers:
             since = self._since.get(peer.key)
             if since is None or since[0] != seq:
-                self._since[peer.key] = (seq, now)
+                silent = since is not None and self._silent_since(peer, since)
+                self._since[peer.key] = (seq, silent if silent and now >= silent + SILENT else now)
             if records.seen(peer.report) < seq and peer.told < seq:
                 peer.tell(record)
         if len(self._since) > len(peers):
@@ -232,15 +237,22 @@ class Coordinator:
         if self._wake is None or when < self._wake:
             self._wake = when
 
+    def _silent_since(self, peer: Any, since: Tuple[int, float]) -> float:
+        """Since when a peer that was told (a seq, at a time) has said nothing; 0.0: it has followed that."""
+        seq, told = since
+        if records.seen(peer.report) >= seq:
+            return 0.0
+        return max(told, peer.heard) if peer.acked >= seq else told
+
     def _passed_over(self, peer: Any) -> bool:
         """It is silent: it has not acknowledged within 2 s of being told (or of the first try to); or it has, but says nothing
-        for 2 s and does not answer a question either, as an agent does at once, also while foreign code hangs: stopped."""
-        record, now = self.record, self.loop.now()
-        if records.seen(peer.report) >= record["seq"]:
+        for 2 s and does not answer a question either, as an agent does at once, also while foreign code hangs: stopped. Who was
+        silent under the last record already is not waited for again."""
+        now = self.loop.now()
+        since = self._silent_since(peer, self._since[peer.key])
+        if not since:
             return False
-        since = self._since[peer.key][1]
-        if peer.acked >= record["seq"]:
-            since = max(since, peer.heard)
+        if peer.acked >= self.record["seq"]:
             if now >= since + ASK_AFTER:
                 peer.ping(since)
             else:
@@ -330,7 +342,7 @@ class Coordinator:
             self.journal.unlock()
             raise
         if following["change"]:
-            self.load = load = Load(request.what, following["change"]["n"], request.answer, self.loop.now())
+            self.load = load = Load(request.what, following["change"]["n"], request.answer, self.loop.now(), request.foresee)
             request.answer.interrupt = lambda: self._interrupt_load(load)
         else:
             self._let_go()
@@ -391,6 +403,9 @@ class Coordinator:
             self._at(load.until)
             return
         votes = [p.report["prepared"] for p in peers if records.prepared(p.report, load.n)]
+        if not votes and peers:                                  # all are silent, so all are pending
+            foreseen = load.foresee()
+            votes = [foreseen] if foreseen else []
         if not votes and now < load.until and any(p.acked >= self.record["seq"] for p in peers):
             self._name(load, peers)                              # nobody knows what would be started: wait on
             return self._at(load.until)

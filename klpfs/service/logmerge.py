@@ -47,15 +47,16 @@ class LogMerge:
         for line in text.split("\n"):
             self.view.add(self.clock(), priority, line)
 
-    def take(self, agent: str, rows: Iterable[Row], record: Dict[str, Any]) -> None:
-        """New records of an agent: (its own number, usec, priority, kind, text). Those that came before are skipped."""
+    def take(self, agent: str, rows: Iterable[Row], record: Dict[str, Any], name: str = "") -> None:
+        """New records of an agent: (its own number, usec, priority, kind, text). Those that came before are skipped. What the agent
+        itself says is about its process: `name` is put before it."""
         for seq, usec, priority, kind, text in rows:
             if seq < self._next.get(agent, 0):
                 continue
             self._next[agent] = seq + 1
             priority = priority & 7
             if kind != "engine":
-                self.view.add(usec, priority, text)
+                self.view.add(usec, priority, f"{name}: {text}" if kind == "agent" and name else text)
             elif not self._ends(text, record):
                 self._engine(agent, usec, priority, text)
 

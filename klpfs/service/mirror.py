@@ -90,7 +90,7 @@ class Mirror:
         if "process" in event:
             self.take_process(peer.pid, event["process"])
         if "log" in event:
-            self.log.take(peer.key, event["log"], self._record)
+            self.log.take(peer.key, event["log"], self._record, peer.name)
         if "patches" in event:
             before, told.patches = told.patches, {p["name"]: p for p in event["patches"]}
             if "names" in event:               # only what differs

@@ -12,6 +12,7 @@ from klpfs.service.asking import Asking
 from klpfs.service.check import check_text
 from klpfs.service.coordinator import Coordinator
 from klpfs.service.fetch import Fetch
+from klpfs.service.foresee import foresee
 from klpfs.service.journal import Journal
 from klpfs.service.logmerge import LogMerge
 from klpfs.service.loop import Loop
@@ -239,7 +240,7 @@ class Service:
         def decide(record: Dict[str, Any]) -> Dict[str, Any]:
             records.insmod(record, name, "", params, 0, "")      # before anything is stored
             return records.insmod(record, name, self.journal.put(data), params, os.getpid(), path)
-        self.coordinator.submit(what, decide, answer)
+        self.coordinator.submit(what, decide, answer, lambda: foresee(data))
 
     def _check(self, what: str, name: str, data: bytes, params: Dict[str, str], path: str, answer: Answer) -> None:
         record, why_not = self.coordinator.record, ""

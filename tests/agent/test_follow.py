@@ -260,6 +260,15 @@ def test_begins_late_in_a_reversed_transition(host):
     assert host.called[-2:] == ["lp pre_patch vmlinux", "lp post_unpatch vmlinux"]
 
 
+def test_started_as_what_it_is_not(host):
+    """When no process answered, the file's text said whether it replaces. Where its run says otherwise, it is left out."""
+    host.livepatch("lp", replace=True)
+    record = dict(patches=[patch(1, "lp")], modules=[module("lp")])
+    report = host.follow(transition=transition(1, "lp"), **record)
+    assert (report["phase"], report["not_applied"]) == ("", [1]) and host.target.value("f") == "f original"
+    assert any("was started as one that does not replace" in line for line in host.lines())
+
+
 def test_a_late_refusal_is_not_applied(host):
     """Asked after `start`, a failure does not refuse: the load number is left out, and counts as finished."""
     host.livepatch("lp", func="nope")

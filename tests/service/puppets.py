@@ -312,7 +312,7 @@ class World:
 
     def __init__(self, processes=2, record=None):
         self.disk, self.clock, self.agents, self.coordinators = Disk(record), Clock(), [], []
-        self.logged, self.replacing, self.names = [], set(), itertools.count()
+        self.logged, self.replacing, self.names, self.foresees = [], set(), itertools.count(), True
         for _ in range(processes):
             agent = self.join()
             agent.goal, agent.live = self.disk.record, False
@@ -418,7 +418,8 @@ class World:
                   "disable": lambda r: records.set_enabled(r, name, False),
                   "enable": lambda r: records.set_enabled(r, name, True),
                   "force": lambda r: records.force(r, name)}[what]
-        (c or self.coordinator).submit(f"{what} {name}", decide, answer)
+        foreseen = {"livepatch": True, "replace": self.replaces(name), "uses": [], "fingerprints": []} if self.foresees else None
+        (c or self.coordinator).submit(f"{what} {name}", decide, answer, lambda: foreseen)
         return answer
 
     def check_quiet(self):

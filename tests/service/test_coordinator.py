@@ -144,16 +144,26 @@ def test_stopped_after_it_acknowledged():
 
 
 def test_the_only_process_stops_in_its_load():
-    """Nobody knows what would be started: it is waited for, to the end of the time."""
-    world = World(1)
-    world.agents[0].busy = True
-    answer = world.ask("insmod")
-    world.run()
-    world.agents[0].silent = True
-    world.clock.advance(30)
-    assert errno_of(answer) is None
-    world.clock.advance(40)
-    assert errno_of(answer) == errno.ETIMEDOUT
+    """Then it is pending like any other: the file's text says what is started. Where it doesn't, the end of the time does."""
+    for foresees, code in ((True, 0), (False, errno.ETIMEDOUT)):
+        world = World(1)
+        world.foresees = foresees
+        world.agents[0].busy = True
+        answer = world.ask("insmod")
+        world.run()
+        world.agents[0].silent = True
+        world.coordinator.peers.there["0.sock"].last = world.clock.now()
+        if not foresees:
+            world.clock.advance(30)
+            assert errno_of(answer) is None
+        world.clock.advance(40)
+        assert errno_of(answer) == code
+        world.agents[0].silent = world.agents[0].busy = False
+        world.run()
+        world.clock.advance(3)
+        world.run()
+        world.check_quiet()
+        assert world.agents[0].patches == (["A"] if foresees else [])
 
 
 def test_contents_stay_until_all_are_in_step():
@@ -173,14 +183,35 @@ def test_contents_stay_until_all_are_in_step():
     assert world.disk.pruned == [2]
 
 
-def test_all_silent_is_a_failure():
+def test_all_silent_is_pending():
+    """Answered after 2 s, in which nobody has acknowledged; each takes the steps when it answers."""
+    world = World(2)
+    for agent in world.agents:
+        agent.silent = True
+    answer = world.ask("insmod")
+    world.clock.advance(1.9)
+    assert steps(world) == ["change"] and errno_of(answer) is None
+    world.clock.advance(0.2)
+    assert steps(world) == ["change", "start dir 1 turn 1"]
+    assert errno_of(answer) == 0, "who was silent for 2 s is not waited for again"
+    assert [(p.key, why) for p, why in world.coordinator.waiting_for()] == [("0.sock", "silent"), ("1.sock", "silent")]
+    world.agents[0].silent = False
+    world.run()
+    assert steps(world)[-1] == "start dir 1 turn 1"
+    world.agents[1].silent = False
+    world.run()
+    world.check_quiet()
+    assert [a.patches for a in world.agents] == [["A"], ["A"]]
+
+
+def test_all_silent_and_the_file_does_not_tell_what_it_is():
     """Nobody has looked at the module: nothing can be started."""
     world = World(1)
+    world.foresees = False
     world.agents[0].silent = True
     answer = world.ask("insmod")
     world.clock.advance(2.1)
     world.run()
-    world.clock.advance(2.1)
     assert errno_of(answer) == errno.ETIMEDOUT
     assert steps(world) == ["change", "idle"]
 

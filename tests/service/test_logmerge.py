@@ -56,6 +56,11 @@ def test_engine_lines_once_others_each(world):
     assert world.lines() == ["livepatch: enabling patch 'p'", "hello", "hello", "hello"]
 
 
+def test_what_an_agent_says_names_its_process(world):
+    world.merge.take("a", [(0, 1, 4, "agent", "it goes on"), (1, 2, 6, "module", "hello")], IDLE, "process 7 (python3)")
+    assert world.lines() == ["process 7 (python3): it goes on", "hello"]
+
+
 def test_an_engine_line_has_its_earliest_time(world):
     """Of those that arrive together; else it would come behind what the process that was first said next."""
     world.journal(change=CHANGE)

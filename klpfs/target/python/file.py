@@ -104,6 +104,20 @@ def is_livepatch(tree):
     return any("patch" in {name for name, _ in assignments(node)} for top in tree.body for node in _same_scope(top))
 
 
+def replaces(tree):
+    """Whether the livepatch replaces all earlier ones, as far as its text says so: the `replace` of the one Patch(...) that is
+    assigned to `patch`; None: it takes the file's run to know."""
+    found = [value for top in tree.body for node in _same_scope(top) for name, value in assignments(node) if name == "patch"]
+    if len(found) != 1 or called(found[0]) != "Patch":
+        return None
+    call = found[0]
+    given = {keyword.arg: keyword.value for keyword in call.keywords}
+    if None in given or any(isinstance(each, ast.Starred) for each in call.args):
+        return None
+    value = call.args[1] if len(call.args) > 1 else given.get("replace", ast.Constant(value=False))
+    return bool(value.value) if isinstance(value, ast.Constant) else None
+
+
 def called(node):
     """The plain name of what a call calls: 'module_param' for module_param(...) and klpfs.module_param(...)."""
     if not isinstance(node, ast.Call):

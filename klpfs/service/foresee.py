@@ -1,0 +1,26 @@
+"""What a module will turn out to be, by its text alone: for a service none of whose processes answers.
+
+Such an insmod is pending, not refused (DESIGN.md section 7): the transition starts, and each process loads the file when it
+answers. Who starts it must know whether the file is a livepatch and whether it replaces, which the processes' votes say else.
+"""
+import ast
+from typing import Any, Dict, Optional
+
+from klpfs.target.python import file as files
+
+LARGEST = 1 << 20          # bytes: a longer file is not looked into here
+
+
+def foresee(data: bytes) -> Optional[Dict[str, Any]]:
+    """The `prepared` (wire.py) that the processes will report of the file `data`. None: it is no livepatch (then there is nothing
+    that could be pending), or its text does not tell."""
+    if len(data) > LARGEST:
+        return None
+    try:
+        tree = ast.parse(data)
+        replace = files.replaces(tree)
+        if replace is None:
+            return None
+        return {"livepatch": True, "replace": replace, "uses": files.imported(tree), "fingerprints": []}
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
