@@ -229,6 +229,13 @@ class Index:
             self._tree = SourceTree(self.namespace, [unit.code for unit in self.units.values()])
         return self._tree
 
+    def functions(self, definition):
+        """The function objects of a Definition of this module, as they were alive when this Index was made: a search of
+        the heap for each function of a large patch would take minutes."""
+        if any(each is not self.namespace for each in definition.namespaces):       # imported anew: elsewhere, too
+            return self.registry.functions([definition])[definition]
+        return [fn for key in definition.originals if key in self.units for fn in self.units[key].functions]
+
     def all(self, name):
         """The Definitions of a qualified name that are alive."""
         units = self.by_name.get(name, [])

@@ -13,14 +13,24 @@ ANNOTATIONS = __future__.annotations.compiler_flag
 
 
 class Statement:
-    """One statement of the top level. bound: names. used: {name: node}, stored, evaluated: as names.references."""
+    """One statement of the top level. bound: names. used: {name: node}, stored, evaluated: as names.references; found when
+    they are asked for, since of most statements nobody does."""
 
-    __slots__ = ("node", "bound", "used", "stored", "evaluated")
+    __slots__ = ("node", "bound", "_future", "_found")
 
     def __init__(self, node, future):
         self.node = node
         self.bound = bindings([node])[0]
-        self.used, self.stored, self.evaluated = references(node, future)
+        self._future, self._found = future, None
+
+    def _references(self, at):
+        if self._found is None:
+            self._found = references(self.node, self._future)
+        return self._found[at]
+
+    used = property(lambda self: self._references(0))
+    stored = property(lambda self: self._references(1))
+    evaluated = property(lambda self: self._references(2))
 
 
 class File:
@@ -29,9 +39,11 @@ class File:
     code: its code object, to be run once. flags: of its future statements. tree: as parsed, but that annotations of
     undecorated functions are their text: nothing of the patched module is evaluated when the file is run. nonlocals:
     (name, line) of the functions that are for closures only, as names.Nonlocals found them.
+    The tree and what is made of it are let go by `forget` and made anew when they are needed: the tree of a large file
+    is the larger part of what a patch costs the program's memory, and each of its garbage collections.
     """
 
-    __slots__ = ("path", "text", "tree", "flags", "code", "nonlocals", "_statements", "_nodes")
+    __slots__ = ("path", "text", "flags", "code", "nonlocals", "_tree", "_statements", "_binders", "_nodes")
 
     def __init__(self, source, path):
         """source: bytes. path: as tracebacks show it."""
@@ -40,7 +52,7 @@ class File:
         self.path = path
         encoding, _ = tokenize.detect_encoding(io.BytesIO(source).readline)
         self.text = io.TextIOWrapper(io.BytesIO(source), encoding, newline=None).read()
-        self.tree = ast.parse(source, path)
+        self._tree = ast.parse(source, path)
         self.flags = 0
         for node in self.tree.body:
             if isinstance(node, ast.ImportFrom) and node.module == "__future__":
@@ -49,12 +61,25 @@ class File:
         if not self.flags & ANNOTATIONS:
             _make_annotations_text(self.tree)
         self.code = self.compile(self.tree.body)
-        self._statements = self._nodes = None
+        self._statements = self._binders = self._nodes = None
+
+    @property
+    def tree(self):
+        if self._tree is None:
+            self._tree = ast.parse(self.text, self.path)
+            if not self.flags & ANNOTATIONS:
+                _make_annotations_text(self._tree)
+        return self._tree
+
+    def forget(self):
+        """Lets go of the tree. Who holds nodes of it has to let go of them, too: those to come are others."""
+        self._tree = self._statements = self._binders = self._nodes = None
 
     def compile(self, body):
         """The code object of statements of this file."""
-        found = Nonlocals()
-        module = found.visit(copied(ast.Module(body=body, type_ignores=[])))
+        module, found = ast.Module(body=body, type_ignores=[]), Nonlocals()
+        if "nonlocal" in self.text:
+            module = found.visit(copied(module))
         self.nonlocals = {(node.name, node.lineno) for node in found.found}
         return compile(module, self.path, "exec", flags=self.flags, dont_inherit=True)
 
@@ -78,7 +103,19 @@ class File:
 
     def binders(self, name):
         """The statements of the top level that bind a name."""
-        return [each for each in self.statements if name in each.bound]
+        if self._binders is None:
+            self._binders = {}
+            for each in self.statements:
+                for one in each.bound:
+                    self._binders.setdefault(one, []).append(each)
+        return self._binders.get(name, [])
+
+    @property
+    def stored(self):
+        """Names that global statements in functions of the file name."""
+        if "global" not in self.text:
+            return set()
+        return set().union(*(each.stored for each in self.statements))
 
     def literal(self, name):
         """The value of a top-level assignment of a constant, or None."""
@@ -152,7 +189,7 @@ def from_klpfs(tree):
     """Names that the file's imports from klpfs bind."""
     import klpfs
     found = set()
-    for node in ast.walk(tree):
+    for node in (each for top in tree.body for each in _same_scope(top)):
         if isinstance(node, ast.ImportFrom) and not node.level and (node.module or "").partition(".")[0] == "klpfs":
             for alias in node.names:
                 found.update(klpfs.__all__ if alias.name == "*" else (alias.asname or alias.name,))
@@ -226,6 +263,8 @@ def _make_annotations_text(tree):
 def _as_text(annotation):
     if annotation is None:
         return None
+    if isinstance(annotation, ast.Name):
+        return ast.copy_location(ast.Constant(annotation.id), annotation)
     return ast.copy_location(ast.Constant(ast.unparse(annotation)), annotation)
 
 

@@ -34,8 +34,8 @@ class Link:
     that the module comes; choose() and constants are for newcode.compile_function then.
     """
 
-    __slots__ = ("loaded", "name", "namespace", "view", "copies", "constants", "codes", "log", "_stored", "_copied",
-                 "_originals")
+    __slots__ = ("loaded", "name", "namespace", "view", "copies", "constants", "codes", "annotations", "log", "_stored",
+                 "_copied", "_originals")
 
     def __init__(self, loaded, name, log):
         self.loaded, self.name, self.log = loaded, name, log
@@ -43,6 +43,7 @@ class Link:
         self.view, self.copies = View({}), View({})
         self.constants = {OWN: loaded.module, OBJECT: self.view, HELPERS: self.copies, SUPER: super, SETTER: set_global}
         self.codes = {}      # id(code of a helper as the file has it) -> its code now
+        self.annotations = {}       # for newcode.annotations
         self._stored = None
         self._copied = frozenset()
         self._originals = []
@@ -62,6 +63,10 @@ class Link:
                 return OWN
             raise self._unresolved(name, node, "function '%s'" % definition.name)
         return chosen
+
+    def plain(self, definition):
+        """Whether choose(definition) would leave a name alone."""
+        return lambda name: name not in self._copied and name not in self.loaded.own and self.known(name, definition.code)
 
     def known(self, name, original=None):
         """The program knows a global name: its module (now, or by a store anywhere in its code), builtins, the original."""

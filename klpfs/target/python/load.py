@@ -10,6 +10,7 @@ from types import FunctionType, ModuleType
 from klpfs.engine.data import Patch
 from klpfs.engine.error import KlpError
 from klpfs.target.python import file as files
+from klpfs.target.python.codes import globals_of
 from klpfs.target.python.params import Declared, declaring
 
 NOT_OWN = frozenset(("patch", "init", "exit"))  # and what a module says of itself: __version__ and the like
@@ -45,30 +46,28 @@ class LoadedModule:
         return found
 
     def _reached(self, object):
-        names, found = set(), []
+        names, found = set(), {}
         for func in self._funcs(object):
-            node = self.node_of(func.new_func)
-            if node is not None:
-                names.update(files.Statement(_alone(node[0]), bool(self.file.flags & files.ANNOTATIONS)).used)
+            if self.node_of(func.new_func) is not None:
+                names |= globals_of(func.new_func.__code__)
         todo = list(names)
         while todo:
             name = todo.pop()
             if name not in self.own:
                 continue
             for each in self.file.binders(name):
-                if not any(each is one for one in found):
-                    found.append(each)
+                if id(each) not in found:
+                    found[id(each)] = each
                     todo += set(each.used) | each.evaluated
-        return found
+        return list(found.values())
+
+    def forget_text(self):
+        """Lets go of what is needed only to link the file to an object that comes; made anew when one does."""
+        self._reach.clear()
+        self.file.forget()
 
     def _funcs(self, object):
         return [func for obj in self.patch.objects if obj.name == object for func in obj.funcs if not func.nop]
-
-
-def _alone(node):
-    """A node as a statement."""
-    import ast
-    return node if isinstance(node, ast.stmt) else ast.copy_location(ast.Expr(node), node)
 
 
 _loaded = {}  # name -> LoadedModule, in this process
@@ -137,6 +136,8 @@ def load(name, source, path, params=None, env=None, probing=False):
     finally:
         if not livepatch:
             module.__spec__._initializing = False
+    if not livepatch:
+        found.forget_text()
     _loaded[_PROBED if probing else name] = found
     return found
 
@@ -228,13 +229,11 @@ def _names(found, bound, say):
         raise KlpError(ENOEXEC, say("%s: %s:%d: no binding for what '%s' declares nonlocal" % (
             found.name, found.path, line, function)))
     not_own = set(NOT_OWN) | {name for name in bound if name[:2] == name[-2:] == "__"} | found.fallback | files.class_blocks(found.file.tree, nodes)
+    replacing = set(map(id, new))
     not_own.update(name for name in bound if type(found.namespace[name]) is FunctionType
-                   and any(found.namespace[name] is each for each in new))
+                   and id(found.namespace[name]) in replacing)
     found.own = frozenset(bound - not_own)
-    stored = set()
-    for each in found.file.statements:
-        stored |= each.stored
-    found.fallback = frozenset((found.fallback | stored) - found.own - NOT_OWN)
+    found.fallback = frozenset((found.fallback | found.file.stored) - found.own - NOT_OWN)
 
 
 def _function(namespace, name, found, say):

@@ -10,7 +10,7 @@ from types import CodeType
 
 from klpfs.engine.error import KlpError
 from klpfs.engine.log import pr_err, pr_warn
-from klpfs.target.python.codes import CO_ITERABLE_COROUTINE, GENLIKE, flavour, inner, is_definition
+from klpfs.target.python.codes import CO_ITERABLE_COROUTINE, CO_NESTED, GENLIKE, flavour, globals_of, inner, is_definition
 from klpfs.target.python.names import CLASS, OWN, Rewriter, Unrewritable, arguments, copied, exchange, nonlocals
 
 _OUTER = "klpfs_outer"
@@ -28,6 +28,20 @@ class NewCode:
         self.definition, self.code = definition, code
         self.defaults = self.kwdefaults = self.annotations = self.doc = None
         self.type_params, self.keeps_defaults = (), False
+
+
+def as_in_file(code, node, blocks, class_name, definition, plain, log):
+    """The code object of a new function, made of what it has in its file, `code`, where compiling it alone would give the
+    same; None: it has to be compiled alone (which takes ten times as long).
+
+    blocks: names of the class blocks around the function. plain(name): a global name is the patched module's.
+    """
+    own = ".".join(blocks + (code.co_name,))
+    if (code.co_freevars or definition.code.co_freevars or isinstance(node, ast.Lambda)
+            or class_name != (blocks[-1] if blocks else None) or getattr(code, "co_qualname", own) != own
+            or not all(map(plain, globals_of(code)))):
+        return None
+    return _finished(exchange(code, {}), own, definition, log)
 
 
 def compile_function(node, class_name, definition, choose, constants, path, flags, log, owner=None):
@@ -63,16 +77,22 @@ def compile_function(node, class_name, definition, choose, constants, path, flag
         raise _refused(log, definition, "its closures have no variable '%s'" % lacking[0])
     if code.co_freevars != free:
         raise _refused(log, definition, "its free variables are not the original's")
-    if (code.co_flags ^ original.co_flags) & GENLIKE:
-        raise _refused(log, definition, "it is a %s, what replaces it a %s" % (flavour(original), flavour(code)))
     if _has(code, CLASS):
         constants = dict(constants)
         constants[CLASS] = owner() if owner is not None else None
         if constants[CLASS] is None:
             raise _refused(log, definition, "its class, for super() or __class__, is not to be found")
-    if original.co_flags & CO_ITERABLE_COROUTINE:  # types.coroutine marks the code itself
-        code = code.replace(co_flags=code.co_flags | CO_ITERABLE_COROUTINE)
-    return renamed(exchange(code, constants), _own_name(new, class_name, free), original, definition.name)
+    return _finished(exchange(code, constants), _own_name(new, class_name, free), definition, log)
+
+
+def _finished(code, own, definition, log):
+    """`code`, compiled as `own`, with the original's names and flags."""
+    original = definition.code
+    if (code.co_flags ^ original.co_flags) & GENLIKE:
+        raise _refused(log, definition, "it is a %s, what replaces it a %s" % (flavour(original), flavour(code)))
+    taken = CO_ITERABLE_COROUTINE | CO_NESTED       # types.coroutine marks the code itself; we may have compiled it nested
+    flags = code.co_flags & ~taken | original.co_flags & taken
+    return renamed(code, own, original, definition.name, flags)
 
 
 def _refused(log, definition, why):
@@ -141,9 +161,10 @@ def _wrapped(node, class_name, free):
                          kwarg=None, defaults=[])
     outer = ast.FunctionDef(name=_OUTER, args=args, body=body, decorator_list=[], returns=None)
     outer.type_params = []
-    module = ast.Module(body=[outer], type_ignores=[])
-    _place(module, node)
-    return module
+    for each in (outer, inside, *body, *args.args):
+        if each is not node:
+            ast.copy_location(each, node)
+    return ast.Module(body=[outer], type_ignores=[])
 
 
 def _find(code, node):
@@ -164,11 +185,16 @@ def _has(code, marker):
                for each in code.co_consts)
 
 
-def renamed(code, own, original, name):
+def renamed(code, own, original, name, flags):
     """`code`, compiled as `own`, with the original's names, and what is nested in it accordingly."""
-    if sys.version_info >= (3, 11):
-        return _prefixed(code, own, name).replace(co_name=original.co_name)
-    return _prefixed_constants(code, own + ".<locals>.", name + ".<locals>.").replace(co_name=original.co_name)
+    if own != name:
+        if sys.version_info >= (3, 11):
+            code = _prefixed(code, own, name)
+        else:
+            code = _prefixed_constants(code, own + ".<locals>.", name + ".<locals>.")
+    if code.co_name == original.co_name and code.co_flags == flags:
+        return code
+    return code.replace(co_name=original.co_name, co_flags=flags)
 
 
 def _own_name(node, class_name, free):
@@ -210,9 +236,10 @@ def _parameters(code):
     return code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags & 12, code.co_varnames[:count]
 
 
-def annotations(new, definition, loaded, constants, namespace):
+def annotations(new, definition, loaded, constants, namespace, compiled):
     """The annotations of a new function, evaluated in the patched module; what can't be evaluated yet stays text.
 
+    compiled: dict for the code of annotations met before, one for each file and object: most functions share theirs.
     Where the file or the original's has `from __future__ import annotations`, they are text anyway.
     """
     texts = new.__annotations__
@@ -222,11 +249,14 @@ def annotations(new, definition, loaded, constants, namespace):
     for name, text in texts.items():
         found[name] = text
         try:
-            rewriter = Rewriter(lambda each, node: OWN if each in loaded.own else None)
-            rewriter.inside = 1
-            body = rewriter.visit(ast.parse(text, mode="eval").body)
-            code = compile(ast.fix_missing_locations(ast.Expression(body)), loaded.path, "eval", dont_inherit=True)
-            found[name] = eval(exchange(code, constants), namespace)
+            code = compiled.get(text)
+            if code is None:
+                rewriter = Rewriter(lambda each, node: OWN if each in loaded.own else None)
+                rewriter.inside = 1
+                body = rewriter.visit(ast.parse(text, mode="eval").body)
+                code = compile(ast.fix_missing_locations(ast.Expression(body)), loaded.path, "eval", dont_inherit=True)
+                code = compiled[text] = exchange(code, constants)
+            found[name] = eval(code, namespace)
         except Exception:
             continue
     return found

@@ -3,6 +3,7 @@
 It knows which Func is in force for each definition, and what follows for each function object: which code, which
 attributes. Dispatchers, choices and looks are transition.py's.
 """
+import gc
 import sys
 from errno import EINVAL, ENOEXEC
 from posix import stat
@@ -16,19 +17,20 @@ from klpfs.target.python.defs import Index, Registry, class_of
 from klpfs.target.python.images import Images
 from klpfs.target.python.link import Link
 from klpfs.target.python.load import all_loaded, invoke, loaded_of
-from klpfs.target.python.newcode import NewCode, annotations, compile_function, warn_signature
+from klpfs.target.python.newcode import NewCode, annotations, as_in_file, compile_function, warn_signature
 from klpfs.target.python.source import defaults_of
 from klpfs.target.python.transition import Entry, Transition
 
 _TYPE_NAME, _TYPE_MODULE = type.__dict__["__name__"].__get__, type.__dict__["__module__"].__get__
 _MODULE_DICT = ModuleType.__dict__["__dict__"].__get__
+SLICE = 4       # functions found and made between two breaths: each takes a tenth to half a millisecond
 
 
 class PythonTarget(seam.Target):
     """log: engine.log.Log. breathe: called between slices of long work, so that the program gets on; None: never. main: which program is the service's main one: the path of its script, or the name given to
     -m; None: whatever this process runs."""
 
-    __slots__ = ("log", "main", "breathe", "registry", "images", "ripe", "transition", "_index", "_mods")
+    __slots__ = ("log", "main", "breathe", "registry", "images", "ripe", "transition", "_index", "_mods", "_slice")
 
     def __init__(self, log, main=None):
         self.log, self.main = log, main
@@ -39,6 +41,7 @@ class PythonTarget(seam.Target):
         self.transition = None  # the PythonTransition that is not over
         self._index = None
         self._mods = {}
+        self._slice = 0         # functions resolved, for the breath between slices
 
     # -- modules
 
@@ -79,6 +82,18 @@ class PythonTarget(seam.Target):
     # -- finding and making
 
     def resolve(self, obj, func):
+        collects = gc.isenabled()
+        gc.disable()            # what is allocated here must not make us collect the program's garbage
+        try:
+            self._resolve(obj, func)
+        finally:
+            if collects:
+                gc.enable()
+        self._slice += 1
+        if self._slice % SLICE == 0 and self.breathe is not None:
+            self.breathe()
+
+    def _resolve(self, obj, func):
         loaded = loaded_of(func.new_func)
         node = loaded.node_of(func.new_func) if loaded is not None else None
         if node is None or getattr(node[0], "decorator_list", None):
@@ -90,23 +105,30 @@ class PythonTarget(seam.Target):
             raise KlpError(ENOEXEC, pr_err(self.log, "%s: disagrees about version of symbol '%s' in object '%s'"
                                            % (loaded.name, func.old_name, obj.shown)), func)
         link = self._link(loaded, obj, index)
-        class_name = _class_name(definition, node[1])
-        code = compile_function(
-            node[0], class_name, definition, link.choose(definition), link.constants, loaded.path, loaded.file.flags, self.log,
-            lambda: class_of(index.namespace, definition.name))
+        code = self._new_code(loaded, func.new_func, node, definition, link, index)
         keeps = self._keeps_defaults(index, definition, func.new_func)
         warn_signature(definition, code, self.log)
         version = NewCode(definition, code)
         version.keeps_defaults = keeps
         new = func.new_func
         version.defaults, version.kwdefaults, version.doc = new.__defaults__, new.__kwdefaults__, new.__doc__
-        version.annotations = annotations(new, definition, loaded, link.constants, index.namespace)
+        version.annotations = annotations(new, definition, loaded, link.constants, index.namespace, link.annotations)
         version.type_params = getattr(new, "__type_params__", ())
         self.registry.made(definition, code)
         self.registry.use(definition)
         func.definition, func.version = definition, version
         if func.fingerprint is None:
             func.fingerprint = definition.fingerprint  # it stays what this patch was made to fit
+
+    def _new_code(self, loaded, new, node, definition, link, index):
+        node, blocks = node
+        class_name = _class_name(definition, blocks)
+        code = None
+        if (getattr(node, "name", None), node.lineno) not in loaded.file.nonlocals:
+            code = as_in_file(new.__code__, node, blocks, class_name, definition, link.plain(definition), self.log)
+        return code or compile_function(
+            node, class_name, definition, link.choose(definition), link.constants, loaded.path, loaded.file.flags, self.log,
+            lambda: class_of(index.namespace, definition.name))
 
     def resolve_nop(self, obj, func, like):
         definition = like.definition
@@ -145,7 +167,7 @@ class PythonTarget(seam.Target):
     def _keeps_defaults(self, index, definition, new):
         """Whether each function object keeps its own defaults: those of nested functions are evaluated by the code around
         them, so they cannot change; so it is where one definition has function objects with different ones."""
-        was = [self.images.original(fn, definition) for fn in self.registry.functions([definition])[definition]]
+        was = [self.images.original(fn, definition) for fn in index.functions(definition)]
         if definition.outer is None and all(_same_defaults(was[0], each, exactly=True) for each in was[1:]):
             return False
         if all(_same_defaults(each, new) for each in was) and (was or self._as_in_source(index, definition, new)):
@@ -164,12 +186,18 @@ class PythonTarget(seam.Target):
 
     # -- putting into force
 
-    def begin(self, changes):
+    def _resolved(self):
+        """What finding and making needed, and which costs memory, is let go."""
         self._index = None
+        for loaded in all_loaded():
+            loaded.forget_text()
+
+    def begin(self, changes):
+        self._resolved()
         return PythonTransition(self, changes)
 
     def apply(self, changes):
-        self._index = None
+        self._resolved()
         self.images.switch(changes, [change.after for change in changes])
 
     def revert(self, changes):
