@@ -6,15 +6,18 @@ from klpfs.engine.data import COMING, GOING, LIVE, Callbacks, Func, Mod, Object,
 from klpfs.engine.error import KlpError
 
 __all__ = ["COMING", "GOING", "LIVE", "Callbacks", "Func", "KlpError", "Mod", "Object", "Patch", "State",
-           "enable_patch", "get_prev_state", "get_state", "module_param", "pr_info", "shadow"]
+           "enable_patch", "fields", "get_prev_state", "get_state", "module_param", "pr_info", "shadow"]
 
-_OF_AGENT = ("enable_patch", "get_prev_state", "get_state", "module_param", "pr_info")
+_OF_AGENT = ("enable_patch", "fields", "get_prev_state", "get_state", "module_param", "pr_info")
 
 
 def __getattr__(name):  # what needs more than plain data is imported when it is first asked for (PEP 562)
     if name == "shadow":
         from klpfs.engine import shadow
         return shadow
+    if name == "fields":
+        from klpfs.target.python import fields
+        return fields
     if name in _OF_AGENT:
         from klpfs.agent import api
         return getattr(api, name)

@@ -1,0 +1,118 @@
+"""Attributes that objects made before a patch lack, or hold in another form than its code wants: what stands for them.
+
+Put on a class as attributes of it by a livepatch's callbacks. Old code and new code run side by side while a transition
+is under way, and after a revert old code meets objects that new code has made: so what an object holds is always of a
+form that the old code takes, or is something that it never looks at.
+"""
+from zlib import crc32
+
+from klpfs.engine import shadow
+
+_absent = object()
+
+
+def _id(name):
+    return crc32(name.encode())
+
+
+class FirstUse:
+    """An attribute that is made when it is first read: make(object). For classes whose objects have a dict."""
+
+    __slots__ = ("name", "make")
+
+    def __init__(self, name, make):
+        self.name, self.make = name, make
+
+    def __get__(self, obj, owner=None):
+        if obj is None:
+            raise AttributeError(self.name)     # of the class itself: as if it were not there
+        return object.__getattribute__(obj, "__dict__").setdefault(self.name, self.make(obj))
+
+
+class Slot:
+    """An attribute for objects that have no place for it (`__slots__`): kept in shadow variables.
+
+    id: a name that no other slot has, such as 'rsa.key.AbstractKey.blindfac'. make(object): its value where none was set;
+    None: there is none then, AttributeError. A class that takes no weak reference keeps its objects alive from the first
+    time that such an attribute is set to another value than make() gives; free() lets go of all of them.
+    """
+
+    __slots__ = ("name", "id", "make")
+
+    def __init__(self, id, make=None):
+        self.name, self.id, self.make = id.rpartition(".")[2], _id(id), make
+
+    def __get__(self, obj, owner=None):
+        if obj is None:
+            return self
+        held = shadow.get(obj, self.id)
+        if held is not None:
+            return held[0]
+        if self.make is None:
+            raise AttributeError(self.name)
+        return self.make(obj)
+
+    def __set__(self, obj, value):
+        held = shadow.get(obj, self.id)
+        if held is not None:
+            held[0] = value
+        elif self.make is None or not _same(value, self.make(obj)):
+            shadow.get_or_alloc(obj, self.id, lambda obj, data: [value])[0] = value
+
+    def __delete__(self, obj):
+        if shadow.get(obj, self.id) is None:
+            raise AttributeError(self.name)
+        shadow.free(obj, self.id)
+
+    def free(self):
+        """Forgets the values of all objects."""
+        shadow.free_all(self.id)
+
+
+def _same(value, other):
+    return type(value) is type(other) and isinstance(value, (int, str, bytes, type(None))) and value == other
+
+
+class Form:
+    """An attribute whose values the new code wants in another form: what the object holds stays as the old code has it.
+
+    id: as a Slot's; its last part names the attribute that holds the value. values: pairs (old, new) that stand for each
+    other. part: the old form counts what of the new one is left (its end): 2 stands for b'\\r\\n', 1 for b'\\n'. A value
+    that no rule names is the same in both forms.
+    """
+
+    __slots__ = ("name", "id", "values", "part")
+
+    def __init__(self, id, values, part=False):
+        self.name, self.id, self.values, self.part = id.rpartition(".")[2], _id(id), tuple(values), part
+
+    def __get__(self, obj, owner=None):
+        if obj is None:
+            return self
+        return self.new(getattr(obj, self.name))
+
+    def __set__(self, obj, value):
+        setattr(obj, self.name, self.old(value))
+
+    def __delete__(self, obj):
+        delattr(obj, self.name)
+
+    def new(self, value):
+        """The new form of what an object holds."""
+        for old, new in self.values:
+            if type(old) is type(value) and old == value:
+                return new
+        if self.part and type(value) is int and value > 0:
+            ends = {new[-value:] for _, new in self.values if len(new) >= value}
+            if len(ends) == 1:
+                return ends.pop()
+        return value
+
+    def old(self, value):
+        """What the object is to hold for a value of the new form."""
+        for old, new in self.values:
+            if type(new) is type(value) and new == value:
+                return old
+        if self.part and any(type(new) is type(value) and new[len(new) - len(value):] == value for _, new in self.values):
+            return len(value)
+        return value
