@@ -49,7 +49,8 @@ From the agent
     {'t': 'event', ...}                          whole sections, each replaces the receiver's copy, any subset of:
         'patches': [{'name', 'enabled': bool, 'transition': bool, 'replace': bool, 'forced': bool,
                      'objects': [{'name': 'vmlinux' for the main program, 'patched': bool, 'loaded': bool, 'dynamic': bool,
-                                  'funcs': [(name, position from 1)]}]}]               as Engine.describe()
+                                  'funcs': 'name,position' of each, in lines}]}]       as Engine.describe(): one text, since
+                                                 a large patch has thousands and each object costs the receiver a check
         'names': [str]                           with 'patches': those are only what differs from the last event, and these are
                                                  the names of all; without 'names' (the first event of a connection) it is all
         'modules': [{'name', 'size': int, 'refcnt': int, 'livepatch': bool, 'state': 'Live'|'Loading'|'Unloading',

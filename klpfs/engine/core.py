@@ -242,7 +242,8 @@ class Engine:
         """What the tree shows of this process, as plain data: a list of dicts, oldest patch first.
 
         {name, enabled, transition, replace, forced, objects: [{name ('vmlinux' for the main program), patched, loaded,
-        dynamic, funcs: [(name, position from 1)]}]}; loaded is true also of an object that could not be patched.
+        dynamic, funcs: 'name,position' (from 1) of each, as the tree has it, in lines}]}; loaded is true also of an object
+        that could not be patched.
         """
         pending = self.transition.patch if self.transition is not None else None
         return [{
@@ -250,7 +251,7 @@ class Engine:
             "forced": patch.forced,
             "objects": [{
                 "name": obj.shown, "patched": obj.patched, "loaded": obj.loaded or obj.left_out,
-                "dynamic": obj.dynamic, "funcs": [(func.old_name, position(func)) for func in obj.funcs],
+                "dynamic": obj.dynamic, "funcs": _listed(obj),
             } for obj in patch.objects],
         } for patch in self.patches]
 
@@ -270,3 +271,10 @@ class Engine:
         if any(other.name == name for other in self.patches):
             raise KlpError(EEXIST)
         check_names(self.log, patch, name)
+
+
+def _listed(obj):
+    """The lines of obj's funcs; names have no control characters (init.py). Made once: all of them are told at each step."""
+    if list(obj.listed[0]) != obj.funcs:
+        obj.listed = tuple(obj.funcs), "\n".join(["%s,%d" % (func.old_name, position(func)) for func in obj.funcs])
+    return obj.listed[1]

@@ -96,11 +96,12 @@ class Object:
     An object without functions may carry callbacks alone. The engine's: patch, mod (Mod while a module is loaded; None
     for the main program), loaded, left_out (loaded, but it could not be patched and runs as it is), patched, dynamic
     (there for nops only), post_unpatch_enabled (pre_patch succeeded), stage (the last callback: None, 'pre_patch',
-    'post_patch', 'pre_unpatch').
+    'post_patch', 'pre_unpatch'), listed (what Engine.describe last said of funcs).
     """
 
     __slots__ = ("name", "funcs", "callbacks",
-                 "patch", "mod", "loaded", "left_out", "patched", "dynamic", "post_unpatch_enabled", "stage", "__weakref__")
+                 "patch", "mod", "loaded", "left_out", "patched", "dynamic", "post_unpatch_enabled", "stage", "listed",
+                 "__weakref__")
 
     def __init__(self, name, funcs=(), callbacks=None):
         if name is not None:
@@ -111,6 +112,7 @@ class Object:
             _check("Object", "callbacks", callbacks, Callbacks)
         self.callbacks = callbacks
         self.patch = None
+        self.listed = ((), "")
         self.mod = None
         self.loaded = self.left_out = self.patched = self.dynamic = self.post_unpatch_enabled = False
         self.stage = None

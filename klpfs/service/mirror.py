@@ -5,7 +5,7 @@ they can't contradict each other or a write that has returned. From the agents: 
 parameters. An event is a whole section of one agent: it is compared patch by patch with the one before, and only what
 differs is made anew.
 """
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 from attrs import define, evolve, field
 
@@ -195,11 +195,18 @@ def _objects(told: List[List[Raw]], out: bool, before: Tuple[ObjectView, ...]) -
     views = []
     for name, found in names.items():
         patched = not out and any(o["patched"] for o in found) and not any(o["loaded"] and not o["patched"] for o in found)
-        funcs: Tuple[Tuple[str, int], ...] = tuple((f[0], f[1]) for f in found[0]["funcs"] if showable(f[0]))
-        if any(o["funcs"] != found[0]["funcs"] for o in found[1:]):
-            funcs = tuple(dict.fromkeys((f[0], f[1]) for o in found for f in o["funcs"] if showable(f[0])))
+        texts = dict.fromkeys(o["funcs"] for o in found)     # nearly always one
+        funcs = tuple(dict.fromkeys(func for text in texts for func in _funcs(text)))
         view = old.get(name)
         if view is None or view.patched != patched or view.funcs != funcs:
             view = ObjectView(name, patched, funcs)
         views.append(view)
     return tuple(views)
+
+
+def _funcs(text: str) -> Iterator[Tuple[str, int]]:
+    """Name and position of each function of an object, from the lines that an agent tells."""
+    for line in text.split("\n"):
+        name, _, position = line.rpartition(",")
+        if showable(name) and position.isascii() and position.isdecimal() and len(position) < 10:
+            yield name, int(position)

@@ -42,9 +42,8 @@ def has(**checks: Callable[[Any], bool]) -> Callable[[Any], bool]:
 
 
 number, string, flag = is_(int), is_(str), is_(bool, int)
-func = row(string, number)
 BLOCKER = has(kind=string, task=maybe(number), name=maybe(string), frames=each(string), since=maybe(number))
-PATCH = has(name=string, replace=flag, objects=each(has(name=maybe(string), patched=flag, loaded=flag, funcs=each(func))))
+PATCH = has(name=string, replace=flag, objects=each(has(name=maybe(string), patched=flag, loaded=flag, funcs=string)))
 MODULE = has(name=string, size=number, refcnt=number, params=each(row(string, string, string, number)))
 PROCESS = has(pid=number, comm=string, cmdline=each(string))
 SHAPES = {

@@ -74,5 +74,5 @@ class Kit:
 
     def tree(self):
         """{patch: {object: functions}} as describe() tells it."""
-        return {d["name"]: {o["name"]: ["%s,%d" % f for f in o["funcs"]] for o in d["objects"]}
+        return {d["name"]: {o["name"]: o["funcs"].splitlines() for o in d["objects"]}
                 for d in self.engine.describe()}

@@ -293,8 +293,8 @@ def test_describe(kit):
     kit.load("p", vmlinux=["f"], n=["x"])
     assert kit.engine.describe() == [{
         "name": "p", "enabled": True, "transition": False, "replace": False, "forced": False, "objects": [
-            {"name": "vmlinux", "patched": True, "loaded": True, "dynamic": False, "funcs": [("f", 1)]},
-            {"name": "n", "patched": False, "loaded": False, "dynamic": False, "funcs": [("x", 1)]}]}]
+            {"name": "vmlinux", "patched": True, "loaded": True, "dynamic": False, "funcs": "f,1"},
+            {"name": "n", "patched": False, "loaded": False, "dynamic": False, "funcs": "x,1"}]}]
 
 
 def test_callback_sees_its_module(kit):

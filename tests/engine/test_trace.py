@@ -98,8 +98,8 @@ class Machine:
             for obj in patch["objects"]:
                 found["%s/%s" % (at, obj["name"])] = None
                 found["%s/%s/patched" % (at, obj["name"])] = "%d\n" % obj["patched"]
-                for func in obj["funcs"]:
-                    found["%s/%s/%s,%d" % ((at, obj["name"]) + func)] = None
+                for func in obj["funcs"].splitlines():
+                    found["%s/%s/%s" % (at, obj["name"], func)] = None
         return found
 
     def answer(self, op):

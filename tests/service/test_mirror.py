@@ -33,7 +33,7 @@ class World:
 
 
 def obj(name="m", patched=True, loaded=True, funcs=(("f", 1),), dynamic=False):
-    return {"name": name, "patched": patched, "loaded": loaded, "dynamic": dynamic, "funcs": list(funcs)}
+    return {"name": name, "patched": patched, "loaded": loaded, "dynamic": dynamic, "funcs": "\n".join(f"{func},{at}" for func, at in funcs)}
 
 
 def patch(name="p", *objects, replace=False):
@@ -105,7 +105,7 @@ def test_objects_of_all_processes():
     """Dynamic ones that only one process has are listed; the main program is vmlinux; what no directory can be called is not."""
     world, a, b = World(), Peer("a", 1), Peer("b", 2)
     world.record("p")
-    world.tell(a, patches=[patch("p", obj(None), obj("../x"), obj("n", funcs=[("g", 1), ("a/b", 1)]))])
+    world.tell(a, patches=[patch("p", obj(None), obj("../x"), obj("n", funcs=[("g", 1), ("a/b", 1), ("", 1), ("x", -1), ("y", "1²"), ("z", "")]))])
     world.tell(b, patches=[patch("p", obj("vmlinux"), obj("n", funcs=[("h", 1)]))])
     assert [(o.name, o.funcs) for o in world.mirror.patches["p"].objects] == [("vmlinux", (("f", 1),)), ("n", (("g", 1), ("h", 1)))]
 
