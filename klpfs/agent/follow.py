@@ -56,6 +56,19 @@ def outcome(record):
     return [p for p in record["patches"] if p["name"] == t["patch"] or not t["replace"]]
 
 
+def fit(record, patch, name):
+    """Tell the Funcs of `patch` which code the service's processes had when it was loaded: what has other code here
+    (a package was upgraded meanwhile) was not looked at by anybody, and stays as it is (DESIGN section 4)."""
+    known = {}
+    for p in record["patches"]:
+        if p["name"] == name:
+            for obj, func, position, code in p["fingerprints"]:
+                known.setdefault((obj, func, position), set()).add(code)
+    for obj in patch.objects if known else ():
+        for func in obj.funcs:
+            func.fits = known.get((obj.shown, func.old_name, func.old_sympos or 1))
+
+
 class Follower:
     """What this process has done of the service's operations. See the module's docstring; all calls under the worker's
     lock, but `set_goal`."""
@@ -202,6 +215,7 @@ class Follower:
         self.host.changed()
 
     def _start(self, op, t):
+        fit(self.goal, op.patch, op.name)       # modules that come later are to be those that the others have
         op.phase, op.dir, op.turn = STARTED, t["dir"], t["turn"]
         self.engine.start(op.dir)
         self.host.changed()
@@ -391,6 +405,7 @@ class Follower:
             text = "module %s is not marked as a livepatch module" % load.name
             self.host.say("livepatch: " + text, 3)
             raise KlpError(EINVAL, text)
+        fit(self.goal, patch, load.name)
         if load.join is not None:
             self.engine.join_apply(patch, load.name, load.join, self.live)
             load.enabled = True

@@ -29,14 +29,15 @@ class Func:
 
     old_name: its qualified name in the object (`C.m`, `make.<locals>.h`). new_func: a plain function. old_sympos: 0,
     the name must be unique in the object; n >= 1, the n-th in source order. fingerprint: the hash of the code that it
-    replaces, str, or None to take what is found.
+    replaces, str, or None to take what is found. fits: whoever drives the engine sets it: None, or the fingerprints that
+    the code may have because other processes had them when the patch was loaded.
 
     The engine's: obj, nop (stands for the original in an atomic replace), patched (it is on its function's stack),
     transition. The target's, opaque to the engine: definition (hashable, equal for all Funcs of one definition; None
     while the object is not loaded), version.
     """
 
-    __slots__ = ("old_name", "new_func", "old_sympos", "fingerprint",
+    __slots__ = ("old_name", "new_func", "old_sympos", "fingerprint", "fits",
                  "obj", "nop", "patched", "transition", "definition", "version", "__weakref__")
 
     def __init__(self, old_name, new_func, old_sympos=0, fingerprint=None):
@@ -54,6 +55,7 @@ class Func:
     def _init(self, old_name, new_func, old_sympos, fingerprint, nop):
         self.old_name, self.new_func = old_name, new_func
         self.old_sympos, self.fingerprint = old_sympos, fingerprint
+        self.fits = None
         self.obj = None
         self.nop = nop
         self.patched = self.transition = False

@@ -129,7 +129,7 @@ def started(record: Record, votes: List[Dict[str, Any]], warn: Callable[[str], N
     """The change is decided: a livepatch's transition starts; another module is loaded. votes: `prepared` of the agents.
 
     EBUSY: a livepatch beside a transition. EINVAL: the processes don't agree what it is. warn(text): they have loaded
-    different code; the first one's fingerprints are taken."""
+    different code (of two releases, or of two CPythons); one that joins must have the code of one of them."""
     change = record["change"]
     vote = votes[0]
     if any((v["livepatch"], v["replace"]) != (vote["livepatch"], vote["replace"]) for v in votes):
@@ -142,12 +142,16 @@ def started(record: Record, votes: List[Dict[str, Any]], warn: Callable[[str], N
         return following(record, change=None, modules=modules)
     if record["transition"]:
         raise OSError(errno.EBUSY, f"the transition of '{record['transition']['patch']}' is pending")
-    prints: Dict[Any, Any] = {}
+    prints: Dict[Any, List[str]] = {}
     for each in votes:
         for obj, func, position, code in each["fingerprints"]:
-            if prints.setdefault((obj, func, position), code) != code:
-                warn(f"klpfs: {change['name']}: processes have different code of {func} in {obj}")
-    patch = {**base, "n": change["n"], "fingerprints": [[*key, code] for key, code in prints.items()]}
+            known = prints.setdefault((obj, func, position), [])
+            if code not in known:
+                known.append(code)
+    for (obj, func, _), codes in prints.items():
+        if len(codes) > 1:
+            warn(f"klpfs: {change['name']}: processes have different code of {func} in {obj}")
+    patch = {**base, "n": change["n"], "fingerprints": [[*key, code] for key, codes in prints.items() for code in codes]}
     return following(record, change=None, modules=modules, patches=record["patches"] + [patch],
                      transition={"n": change["n"], "patch": change["name"], "dir": 1, "turn": 1, "step": "start",
                                  "replace": vote["replace"], "forced": False})

@@ -305,6 +305,23 @@ def test_a_joiner_puts_an_older_patch_below(host):
     assert [p.name for p in host.engine.patches] == ["a", "b"] and host.target.value("f") == "f by b"
 
 
+def test_a_joiner_is_told_which_code_the_others_had(host):
+    """Each Func of a patch in force must find one of the fingerprints that the journal has for it."""
+    host.livepatch("lp")
+    prints = [["vmlinux", "f", 1, "a"], ["vmlinux", "f", 1, "b"], ["m", "f", 1, "c"]]
+    host.follow(patches=[dict(patch(1, "lp"), fingerprints=prints)], modules=[module("lp")])
+    assert host.engine.patches[0].objects[0].funcs[0].fits == {"a", "b"}
+
+
+def test_modules_that_come_after_the_start_must_have_the_others_code(host):
+    """This process had no `h` when the patch was loaded; another had."""
+    host.livepatch("lp", func="h", obj="m")
+    entry = dict(patch(1, "lp"), fingerprints=[["m", "h", 1, "a"]])
+    host.later(change=None, patches=[entry], modules=[module("lp")], transition=transition(1, "lp"))
+    host.follow(change=change(1, "lp"))
+    assert host.engine.patches[0].objects[0].funcs[0].fits == {"a"}
+
+
 def test_a_joiner_in_mid_transition_starts_and_waits(host):
     """The outcome at once could not be reversed."""
     host.livepatch("a")

@@ -380,6 +380,25 @@ def test_a_module_with_other_code_is_refused_when_it_comes_again(machine):
     assert other.module.t() == "other"
 
 
+def test_code_that_no_other_process_had_is_refused(machine):
+    """Func.fits: what a joiner has must be what one of the others had; a function that is not there is other code too."""
+    name = machine.name("mod")
+    insmod_module(machine, name)
+    machine.insmod("def t(): return 't1'\nfunc = Func('t', t)\npatch = Patch([Object(%r, [func])])" % name)
+    func, = machine.engine.patches[-1].objects[0].funcs
+    target, obj, mark = machine.engine.target, func.obj, func.fingerprint
+    for fits, old_name, refused in [({"x", mark}, "t", None), ({"x"}, "t", errno.ENOEXEC), ({mark}, "nowhere", errno.ENOEXEC)]:
+        trial = type(func)(old_name, func.new_func)
+        trial.obj, trial.fits = obj, fits
+        if refused is None:
+            target.resolve(obj, trial)
+            target.release(trial)
+            continue
+        with pytest.raises(KlpError) as caught:
+            target.resolve(obj, trial)
+        assert caught.value.errno == refused
+
+
 def test_a_reload_in_the_middle_of_a_transition(machine):
     from klpfs.target.python import coming
     module = machine.module(PAIR)

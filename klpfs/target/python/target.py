@@ -100,8 +100,8 @@ class PythonTarget(seam.Target):
             raise KlpError(EINVAL, pr_err(self.log, "new function '%s' for '%s' in object '%s' is not a plain function of its "
                                           "livepatch's file" % (func.new_func.__qualname__, func.old_name, obj.shown)), func)
         index = self._index_of(obj)
-        definition = index.find(func.old_name, func.old_sympos, self.log)
-        if func.fingerprint is not None and func.fingerprint != definition.fingerprint:
+        definition = self._find(index, func)
+        if func.fingerprint not in (None, definition.fingerprint) or func.fits and definition.fingerprint not in func.fits:
             raise KlpError(ENOEXEC, pr_err(self.log, "%s: disagrees about version of symbol '%s' in object '%s'"
                                            % (loaded.name, func.old_name, obj.shown)), func)
         link = self._link(loaded, obj, index)
@@ -129,6 +129,14 @@ class PythonTarget(seam.Target):
         return code or compile_function(
             node, class_name, definition, link.choose(definition), link.constants, loaded.path, loaded.file.flags, self.log,
             lambda: class_of(index.namespace, definition.name))
+
+    def _find(self, index, func):
+        try:
+            return index.find(func.old_name, func.old_sympos, self.log)
+        except KlpError as error:
+            if not func.fits:
+                raise
+            raise KlpError(ENOEXEC, error.strerror, func) from None  # it is in other processes: the code here is another
 
     def resolve_nop(self, obj, func, like):
         definition = like.definition
