@@ -24,14 +24,15 @@ SLOW = 1000000          # usec: foreign code that runs longer is told of
 
 
 class Agent:
-    """Made and started once in a process, by klpfs.agent.start. service, folder, runtime: str; keep: the journal outlives
-    the service; bridge: a module or object with what this process is patched through (see bridge.py)."""
+    """Made, registered and started once in a process, by klpfs.agent.start. service, folder, runtime: str; keep: the journal
+    outlives the service; bridge: a module or object with what this process is patched through (see bridge.py); group: the
+    number of the group whose users may live in the folder, or None."""
 
     __slots__ = ("service", "folder", "keep", "started", "pid", "main_ident", "log", "target", "engine", "modules", "follower", "worker",
                  "server", "bridge", "blockers", "contents", "_out", "_pending", "_sections", "_report", "_slow", "_told", "_waiter",
                  "_server_ident", "ours")
 
-    def __init__(self, service, folder, keep, make_bridge):
+    def __init__(self, service, folder, keep, make_bridge, group=None):
         self.service, self.folder, self.keep = service, folder, keep
         self.started = clock_us()
         self.pid = getpid()
@@ -44,7 +45,7 @@ class Agent:
         self.modules = Modules(self)
         self.follower = Follower(self.engine, self.modules, self)
         self.worker = Worker(self)
-        self.server = Server(self, folder)
+        self.server = Server(self, folder, group)
         self._fresh()
         self._sections = {"patches": [], "modules": [], "ftrace": 1}
         self._report = None
@@ -64,13 +65,17 @@ class Agent:
 
     # -- start
 
-    def start(self):
-        """Register, then read: bind the socket, follow the journal, then let the program run."""
+    def register(self):
+        """Bind the socket: from here on the others know of this process."""
         self.server.listen()
         try:
             service_folder.begin(self.folder, self.server.name, self.keep)
         except OSError as e:
             self.say("the service's journal: %s" % e, 3)
+
+    def start(self, running=False):
+        """Follow the journal, then let the program run. running: it does already."""
+        self.follower.live = running
         self.bridge.install()
         self.run()
         self.join()
@@ -494,6 +499,6 @@ class Agent:
         try:
             self.server.listen(bound)
         except OSError as e:
-            self.say("the agent can't listen: %s" % e, 3)
+            self.server.no_socket(e)
         self.run()
         self.join()

@@ -17,6 +17,7 @@ What a host is:
 from errno import EBUSY, EDEADLK, EINTR, EINVAL
 
 from klpfs.agent.capture import allocate_lock
+from klpfs.agent.journal import outcome
 from klpfs.engine.error import KlpError
 
 LOADING, PREPARED, STARTED, FINISHING = "loading", "prepared", "started", "finishing"
@@ -44,16 +45,6 @@ class Load:
     def __init__(self, n, name, join=None):
         self.n, self.name, self.join = n, name, join
         self.phase, self.module, self.enabled = LOADING, None, False
-
-
-def outcome(record):
-    """The entries of `patches` that stand once the record's transition is over."""
-    t = record["transition"]
-    if not t:
-        return record["patches"]
-    if not t["dir"]:
-        return [p for p in record["patches"] if p["name"] != t["patch"]]
-    return [p for p in record["patches"] if p["name"] == t["patch"] or not t["replace"]]
 
 
 def fit(record, patch, name):

@@ -43,7 +43,7 @@ class Forks:
             self.bound = bind(agent.folder)
         except OSError as e:
             self.bound = None           # the child binds its own; a short time nobody knows of it
-            agent.say("no socket for a child: %s" % e, 4)
+            agent.server.no_socket(e, "no socket for a child")
         agent.server.stop(STOP)
         self._wait_until_gone(agent)
 

@@ -15,7 +15,7 @@ fingerprint lines belong to the patch, module or change above them. The last lin
     end
 """
 from errno import EIO, ENOENT
-from posix import O_CLOEXEC, O_RDONLY, close, open as _open, read
+from posix import O_CLOEXEC, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, close, fstat, open as _open, read, stat
 
 LARGEST = 16 << 20          # bytes of a journal
 
@@ -26,6 +26,23 @@ _HEX = "0123456789ABCDEFabcdef"
 def idle(seq=0):
     """The record of a service without patches, modules and operations."""
     return {"seq": seq, "patches": [], "modules": [], "change": None, "transition": None}
+
+
+def outcome(record):
+    """The entries of `patches` that stand once the record's transition is over."""
+    t = record["transition"]
+    if not t:
+        return record["patches"]
+    if not t["dir"]:
+        return [p for p in record["patches"] if p["name"] != t["patch"]]
+    return [p for p in record["patches"] if p["name"] == t["patch"] or not t["replace"]]
+
+
+def ended(record):
+    """What stands when nobody is left who runs any code: what was prepared is not there, what was started is finished, and
+    nothing is held by a force any more."""
+    return dict(record, patches=outcome(record), change=None, transition=None,
+                modules=[dict(m, forced=False) for m in record["modules"]])
 
 
 def _word(text):
@@ -135,14 +152,19 @@ def _parse(data):
 
 
 def load(path):
-    """The record in the file `path`; idle (seq 0) when there is none. OSError: EIO damaged, or what open and read say."""
+    """The record in the file `path`; idle (seq 0) when there is none in its folder. OSError: EIO damaged, or not written
+    by the folder's owner or root; or what open and read say."""
+    owner = stat(path.rpartition("/")[0]).st_uid
     try:
-        fd = _open(path, O_RDONLY | O_CLOEXEC)
+        fd = _open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
     except OSError as e:
         if e.errno == ENOENT:
             return idle()
         raise
     try:
+        writer = fstat(fd).st_uid
+        if writer not in (0, owner):
+            raise OSError(EIO, "the journal is not the service's, but user %d's" % writer)
         parts, size = [], 0
         while True:
             part = read(fd, 1 << 20)

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 from errno import EACCES, EINVAL, ENOENT, ENOSYS
 
-from klpfs.agent.places import check_service
+from klpfs.agent.places import check_service, group_number, make_folder, runtime_dir
 
 BOOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "boot")
 PYTHON = re.compile(r"(python|pypy)[0-9.]*t?(-dbg|d)?$")
@@ -116,25 +116,29 @@ def main_program(argv, environ):
     return os.path.abspath(found) if words and PYTHON.match(os.path.basename(words[0])) else ""
 
 
-def environment(argv, service=None, keep=False, environ=None):
-    """The environment (dict of str) that starts the agent in `argv` and its children. OSError(EINVAL): service's name."""
+def environment(argv, service=None, keep=False, environ=None, group=None):
+    """The environment (dict of str) that starts the agent in `argv` and its children. group: a number. OSError(EINVAL):
+    service's name."""
     env = dict(os.environ if environ is None else environ)
     env["KLPFS_MAIN"] = main_program(argv, env)
     env["KLPFS_SERVICE"] = check_service(service or service_name(argv))
-    if "KLPFS_RUNTIME_DIR" in env:
-        env["KLPFS_RUNTIME_DIR"] = os.path.abspath(env["KLPFS_RUNTIME_DIR"])
-    if keep:
-        env["KLPFS_KEEP"] = "1"
-    else:
-        env.pop("KLPFS_KEEP", None)
+    env["KLPFS_RUNTIME_DIR"] = os.path.abspath(runtime_dir(env))     # also of children that go elsewhere, or become others
+    for key, value in ("KLPFS_KEEP", "1" if keep else None), ("KLPFS_GROUP", None if group is None else str(group)):
+        env.pop(key, None)
+        if value is not None:
+            env[key] = value
     rest = [p for p in env.get("PYTHONPATH", "").split(os.pathsep) if p and p != BOOT]
     env["PYTHONPATH"] = os.pathsep.join([BOOT] + rest)
     return env
 
 
-def exec_program(argv, service=None, keep=False):
-    """Become `argv` (list of str), with an agent in it and in all Python processes that it starts. Returns never; raises
-    OSError as `check` and `environment` say."""
-    env = environment(argv, service, keep)
+def exec_program(argv, service=None, keep=False, group=None):
+    """Become `argv` (list of str), with an agent in it and in all Python processes that it starts; group (name or number):
+    they may change to other users of that group. Returns never; raises OSError as `check`, `environment` and
+    places.make_folder say."""
+    group = group_number(group)
+    env = environment(argv, service, keep, group=group)
     check(argv, env)
+    if group is not None:
+        make_folder(env["KLPFS_RUNTIME_DIR"] + "/" + env["KLPFS_SERVICE"], group)
     os.execvpe(argv[0], argv, env)

@@ -5,7 +5,8 @@ be still ours (device and inode) before each use, since programs close and reuse
 listening socket is bound anew. Peers other than this user and root are turned away.
 """
 from _socket import AF_UNIX, SO_PEERCRED, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET
-from posix import close, fstat, geteuid, pipe2, read, rename, unlink, urandom, write, O_CLOEXEC, O_NONBLOCK
+from errno import EACCES, EAGAIN, ECONNABORTED, ENOENT, EPERM
+from posix import chmod, close, fstat, geteuid, pipe2, read, rename, stat, unlink, urandom, write, O_CLOEXEC, O_NONBLOCK
 from select import POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT
 
 from klpfs.agent.capture import allocate_lock, monotonic, poll, socket, start_quiet_thread
@@ -15,6 +16,7 @@ from klpfs.agent.wire import MESSAGE_SECONDS, Reader, WireError, encode
 BACKLOG = 64
 MAX_QUEUED = 64 << 20       # bytes waiting for one peer; a peer that reads no more is cut off
 TICK = 1000                 # ms: how soon closed descriptors, slow peers and hanging foreign code are noticed
+SHORT = 50                  # ms: the same while there are no descriptors left
 
 
 def identity(fd):
@@ -31,6 +33,7 @@ def bind(folder):
     path, fd = address(folder, draft)
     try:
         sock.bind(path)
+        chmod(path, 0o600)      # whatever the umask is; root and its own user connect, nobody else
         sock.listen(BACKLOG)
         rename(folder + "/" + draft, folder + "/" + name)
     except OSError:
@@ -40,6 +43,11 @@ def bind(folder):
         if fd >= 0:
             close(fd)
     return sock, name
+
+
+def _root():
+    found = stat("/")
+    return found.st_dev, found.st_ino
 
 
 class Connection:
@@ -117,10 +125,10 @@ class Server:
     say(text, priority), defect(error)."""
 
     __slots__ = ("agent", "folder", "sock", "name", "ident", "connections", "stopping", "running", "_wake", "_wake_ident",
-                 "_last_refusal", "_turn", "_alive")
+                 "_last_refusal", "_turn", "_alive", "_root", "_trouble", "_full", "_group")
 
-    def __init__(self, agent, folder):
-        self.agent, self.folder = agent, folder
+    def __init__(self, agent, folder, group=None):
+        self.agent, self.folder, self._group = agent, folder, group
         self.sock = self.name = self.ident = None
         self.connections = []
         self.stopping = False
@@ -128,6 +136,9 @@ class Server:
         self._turn, self._alive = allocate_lock(), False
         self._wake = self._wake_ident = None
         self._last_refusal = -60.0
+        self._root = _root()
+        self._trouble = None        # why it does not listen, once it was said
+        self._full = False          # no descriptor was left for a connection
 
     # -- life
 
@@ -136,8 +147,20 @@ class Server:
         try:
             self.sock, self.name = bound or bind(self.folder)
         except FileNotFoundError:       # removed just now, with the service's last process before us
-            self.sock, self.name = bind(make_folder(self.folder))
+            if _root() != self._root:
+                raise OSError(ENOENT, "the program has changed its root, the service's folder is out of its reach") from None
+            self.sock, self.name = bind(make_folder(self.folder, self._group))
         self.ident = identity(self.sock.fileno())
+        self._trouble = None
+
+    def no_socket(self, error, what="the agent can't listen"):
+        """Say, once, that nobody can reach this process (or its child), and what may help."""
+        text = "%s: %s" % (what, error.strerror)
+        if error.errno in (EACCES, EPERM):
+            text += "; a service whose processes change to another user wants `klpfs run --group`"
+        if text != self._trouble:
+            self._trouble = text
+            self.agent.say(text, 3)
 
     def start(self):
         """Start the thread, the socket is listening; or, when it was told to stop and has not got to it yet, let it go on."""
@@ -172,6 +195,7 @@ class Server:
             c.close()
         self.connections = []
         self._close_listener()
+        self.name = self._trouble = None
         self._close_wake()
         self.running = allocate_lock()
         self._turn, self._alive = allocate_lock(), False
@@ -204,8 +228,12 @@ class Server:
 
     def _new_wake(self):
         self._close_wake()
-        self._wake = pipe2(O_CLOEXEC | O_NONBLOCK)
-        self._wake_ident = tuple(map(identity, self._wake))
+        try:
+            wake = pipe2(O_CLOEXEC | O_NONBLOCK)
+        except OSError:             # no descriptors left: the thread looks more often
+            return
+        self._wake_ident = tuple(map(identity, wake))
+        self._wake = wake
 
     def _listening(self):
         try:
@@ -248,22 +276,25 @@ class Server:
     def _round(self):
         self._check_own()
         p = poll()
-        if self.sock is not None:
+        wake = self._wake
+        if self.sock is not None and not self._full:
             p.register(self.sock.fileno(), POLLIN)
-        p.register(self._wake[0], POLLIN)
+        if wake:
+            p.register(wake[0], POLLIN)
         by_fd = {}
         for c in self.connections:
             by_fd[c.fd] = c
             p.register(c.fd, POLLIN | POLLOUT if c.queue else POLLIN)
         try:
-            ready = p.poll(TICK)
+            ready = p.poll(TICK if wake and not self._full else SHORT)
         except OSError:
             return
+        self._full = False
         for fd, what in ready:
             c = by_fd.get(fd)
             if c is not None:
                 self._serve(c, what)
-            elif fd == self._wake[0]:
+            elif wake and fd == wake[0]:
                 self._drain()
             elif what & POLLIN:
                 self._accept()
@@ -273,7 +304,7 @@ class Server:
     def _check_own(self):
         """Descriptors that the program has closed are made anew."""
         try:
-            if tuple(map(identity, self._wake)) != self._wake_ident:
+            if self._wake is None or tuple(map(identity, self._wake)) != self._wake_ident:
                 self._new_wake()
         except OSError:
             self._new_wake()
@@ -287,14 +318,14 @@ class Server:
             try:
                 self.listen()
             except OSError as e:
-                self.agent.say("the agent can't listen: %s" % e, 3)
-                self.sock = None
+                self.no_socket(e)
                 return
-            self.agent.say("the program has closed the agent's socket; a new one is bound", 5)
-            try:
-                unlink(self.folder + "/" + old)
-            except OSError:
-                pass
+            self.agent.say("the program has closed the agent's socket; a new one is bound" if old else "the agent listens now", 5)
+            if old:
+                try:
+                    unlink(self.folder + "/" + old)
+                except OSError:
+                    pass
 
     def _drain(self):
         try:
@@ -308,7 +339,8 @@ class Server:
             return
         try:
             fd, _ = self.sock._accept()
-        except OSError:
+        except OSError as e:
+            self._full = e.errno not in (EAGAIN, ECONNABORTED)      # no descriptors, no memory: not at once again
             return
         sock = socket(AF_UNIX, SOCK_STREAM, 0, fd)
         sock.setblocking(False)

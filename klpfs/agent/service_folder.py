@@ -2,12 +2,12 @@
 from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM
 from errno import EAGAIN
 from fcntl import LOCK_EX, LOCK_NB, flock
-from posix import O_CLOEXEC, O_CREAT, O_EXCL, O_RDWR, O_TRUNC, O_WRONLY, close, listdir, open as _open, rename, unlink, write
+from posix import (O_CLOEXEC, O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR, O_WRONLY, close, fchmod, geteuid,
+                   listdir, open as _open, read, rename, stat, unlink, write)
 
 from klpfs.agent import journal
 from klpfs.agent.capture import allocate_lock, socket
-from klpfs.agent.places import JOURNAL, LOCK, SUFFIX, address
-from klpfs.agent.process import slurp
+from klpfs.agent.places import JOURNAL, KEEP, LOCK, SUFFIX, address, file_mode
 
 try:
     from _sha2 import sha256
@@ -25,10 +25,21 @@ def content(folder, sha):
     """The bytes that lie under their hash `sha` (64 hex digits); None when they aren't there or aren't those."""
     if len(sha) != 64 or any(c not in "0123456789abcdef" for c in sha):
         return None
+    parts, left = [], LARGEST
     try:
-        data = slurp(folder + "/" + sha, LARGEST)
+        fd = _open(folder + "/" + sha, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)     # others may have made a fifo of it
+        try:
+            while left > 0:
+                part = read(fd, min(left, 1 << 20))
+                if not part:
+                    break
+                parts.append(part)
+                left -= len(part)
+        finally:
+            close(fd)
     except OSError:
         return None
+    data = b"".join(parts)
     return data if sha256(data).hexdigest() == sha else None
 
 
@@ -48,9 +59,16 @@ def answers(folder, name):
 
 
 def begin(folder, own, keep):
-    """A process has bound its socket `own`: dead sockets go; and when nobody else lives, a journal that an earlier run of
-    the service left is put back to idle, unless it is to be kept. Whoever coordinates now, lives: nothing is done then."""
-    fd = _open(folder + "/" + LOCK, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+    """A process has bound its socket `own`: dead sockets go; and when nobody else lives, what an earlier run of the service
+    left in its journal is ended (keep: what was started counts as finished, as nobody runs what is not) or put back to
+    idle. Whoever coordinates now, lives: nothing is done then; nor in a service of another user, whose processes do it."""
+    if stat(folder).st_uid != geteuid():
+        return
+    try:
+        fd = _open(folder + "/" + LOCK, O_RDWR | O_CLOEXEC | O_NOFOLLOW)
+    except FileNotFoundError:
+        fd = _open(folder + "/" + LOCK, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
+        fchmod(fd, 0o600)                   # whatever the umask is
     try:
         waiting = allocate_lock()
         waiting.acquire()
@@ -62,27 +80,43 @@ def begin(folder, own, keep):
                 waiting.acquire(True, PAUSE)
         else:
             return
-        others = False
-        for name in listdir(folder):
-            if name.endswith(SUFFIX) and name != own and name[0] != ".":
-                if answers(folder, name):
-                    others = True
-                else:
-                    _remove(folder + "/" + name)
-        if others or keep:
+        others = sweep(folder, own)
+        if keep:
+            close(_open(folder + "/" + KEEP, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600))
+        if others:
             return
+        if not keep:
+            _remove(folder + "/" + KEEP)
         record = journal.load(folder + "/" + JOURNAL)
-        if record["patches"] or record["modules"] or record["change"] or record["transition"]:
-            replace(folder, journal.idle(record["seq"] + 1))
+        left = journal.ended(record) if keep else journal.idle(record["seq"])
+        if any(record[key] != left[key] for key in ("patches", "modules", "change", "transition")):
+            left["seq"] += 1
+            replace(folder, left)
+        elif not record["seq"] and stat(folder).st_mode & 0o020:
+            replace(folder, left)           # ours from the beginning, or another user could put one there
     finally:
         close(fd)
+
+
+def sweep(folder, own):
+    """Remove the sockets of the dead. True: somebody lives here besides the owner of the socket `own`."""
+    others = False
+    for name in listdir(folder):
+        if name.endswith(SUFFIX) and name != own and name[0] != ".":
+            if answers(folder, name):
+                others = True
+            else:
+                _remove(folder + "/" + name)
+    return others
 
 
 def replace(folder, record):
     """Put `record` in the journal's place, at once. The lock is held."""
     draft = folder + "/." + JOURNAL
-    fd = _open(draft, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
+    _remove(draft)
+    fd = _open(draft, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
     try:
+        fchmod(fd, file_mode(folder))
         data = journal.dump(record)
         while data:
             data = data[write(fd, data):]

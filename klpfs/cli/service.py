@@ -7,9 +7,10 @@ from klpfs.cli.tree import CommandError
 
 def add(commands, common: argparse.ArgumentParser) -> None:
     p = commands.add_parser("run", help="start a program that can be patched",
-                            usage="klpfs run [-s SERVICE] [--keep] -- COMMAND [ARGUMENT ...]")
+                            usage="klpfs run [-s SERVICE] [--keep] [--group GROUP] -- COMMAND [ARGUMENT ...]")
     p.add_argument("-s", "--service", help="the service's name (default: the base name of the script or command)")
     p.add_argument("--keep", action="store_true", help="the patches outlive the service, and are applied at its next start")
+    p.add_argument("--group", help="its processes may change to other users that are in this group (a name or number)")
     p.add_argument("argv", nargs=argparse.REMAINDER, metavar="COMMAND")
     p.set_defaults(do=run)
     p = commands.add_parser("mount", help="mount the tree of all services")
@@ -31,7 +32,7 @@ def run(arguments) -> int:
     if not argv:
         raise CommandError("no command; as in: klpfs run -- python3 app.py", 2)
     try:
-        exec_program(argv, arguments.service, arguments.keep)
+        exec_program(argv, arguments.service, arguments.keep, arguments.group)
     except OSError as e:  # as a shell says it: 127 not found, 126 can't be run
         raise CommandError(e.strerror, {errno.ENOENT: 127, errno.EACCES: 126}.get(e.errno, 1)) from None
     raise AssertionError("exec returned")

@@ -6,6 +6,7 @@ successor knows as much from the journal. It sees the agents through Peers:
 
     peers.list() -> list of peers       looks in the folder anew: registered and not known to be gone
     peers.unlink_gone()                 with the lock: removes the sockets of the dead
+    peers.litter                        there are some that nobody has tried to remove
     peers.cut(n)                        closes connections, so that who has prepared n reads the journal
     peer.key .name .report .acked .told         name for people; report: the last one (dict) or None; seq numbers, -1: none
     peer.tell(record)                   sends it (or drops it: it is told again once the peer is connected)
@@ -461,11 +462,12 @@ class Coordinator:
             self._recover()
         elif record["transition"]:
             self._decide(records.may_finish if record["transition"]["step"] == "start" else records.may_rest)
-        elif self._litter and all(records.seen(peer.report) >= record["seq"] for peer in self.peers.known()):
+        elif (self._litter or self.peers.litter) and all(records.seen(peer.report) >= record["seq"] for peer in self.peers.known()):
             self._clean_up()
 
     def _clean_up(self) -> None:
-        """Contents that nobody needs any more are removed; with the lock, since who holds it may be about to need one."""
+        """Contents that nobody needs any more and the sockets of the dead are removed; with the lock, since who holds it may
+        be about to need a content, and so that nobody else does the same."""
         try:
             if not self.journal.try_lock():
                 return
@@ -473,6 +475,7 @@ class Coordinator:
                 if self.journal.read() is self.record:
                     self.journal.prune(self.record)
                     self._litter = False
+                self.peers.unlink_gone()
             finally:
                 self.journal.unlock()
         except OSError:                                          # left for the next one

@@ -12,9 +12,10 @@ from typing import Any, Dict, Iterable, Optional, Tuple
 from attrs import define, field
 
 from klpfs.agent import journal as text
-from klpfs.agent.places import JOURNAL, LOCK
+from klpfs.agent.places import JOURNAL, KEEP, LOCK, file_mode
 
 Record = Dict[str, Any]
+SAFE = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK      # in a folder where others may make links and fifos
 _HASH = re.compile("[0-9a-f]{64}")
 
 
@@ -46,7 +47,7 @@ class Journal:
 
     def read(self) -> Record:
         """The present record; idle when there is no journal. It must not be altered: the same object comes again while
-        the file is the same. OSError(EIO): damaged."""
+        the file is the same. OSError(EIO): damaged, or neither the folder's owner's nor root's."""
         try:
             found = os.stat(self.path)
         except FileNotFoundError:
@@ -56,8 +57,9 @@ class Journal:
             return self._record
         if (found.st_dev, found.st_ino) != self._inode:
             self._forget()
-            fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            fd = os.open(self.path, SAFE)
             try:
+                self._check_owner(fd, "the journal")
                 self._record = text.parse(_read(fd))
                 opened = os.fstat(fd)
             except BaseException:
@@ -90,9 +92,16 @@ class Journal:
             raise RuntimeError("the journal's lock is held already")
         path = os.path.join(self.folder, LOCK)
         while True:
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             try:
+                fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+            except FileNotFoundError:
+                try:
+                    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+                except FileExistsError:
+                    continue
                 self._give(fd)
+            try:
+                self._check_owner(fd, "the journal's lock")
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 here = os.fstat(fd)
                 there = os.stat(path, follow_symlinks=False)
@@ -124,7 +133,7 @@ class Journal:
             raise RuntimeError("the journal is written without its lock")
         if record["seq"] <= self.read()["seq"]:
             raise ValueError(f"seq {record['seq']} after {self.read()['seq']}")
-        self._replace(self.path, text.dump(record))
+        self._replace(self.path, text.dump(record), not record["change"] and not record["transition"])
 
     def put(self, data: bytes) -> str:
         """Store a content; returns its sha256. OSError: nothing is stored."""
@@ -139,8 +148,8 @@ class Journal:
         if not _HASH.fullmatch(sha256):
             return None
         try:
-            with open(os.path.join(self.folder, sha256), "rb") as file:
-                data = file.read()
+            with open(os.open(os.path.join(self.folder, sha256), SAFE), "rb") as file:
+                data = file.read() or b""      # None: a fifo that somebody holds open
         except OSError:
             return None
         return data if hashlib.sha256(data).hexdigest() == sha256 else None
@@ -182,31 +191,52 @@ class Journal:
             return False
         return True
 
-    def _replace(self, path: str, data: bytes) -> None:
-        temporary = f"{path}.{os.getpid()}.tmp"
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    def _replace(self, path: str, data: bytes, sync: bool = True) -> None:
+        """sync: where the journal outlives the service, it outlives the machine too, as far as its file system does."""
+        sync = sync and os.path.exists(os.path.join(self.folder, KEEP))
+        temporary = f"{path}.{os.urandom(6).hex()}.tmp"
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             try:
                 self._give(fd)
+                os.fchmod(fd, file_mode(self.folder))
                 left = memoryview(data)
                 while left:
                     count = os.write(fd, left)
                     if not count:
                         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                     left = left[count:]
+                if sync:
+                    os.fsync(fd)
             finally:
                 os.close(fd)
             os.rename(temporary, path)
+            if sync:
+                self._sync_folder()
         except BaseException:
             self._unlink(os.path.basename(temporary))
             raise
 
     def _give(self, fd: int) -> None:
-        """What root writes into another user's service belongs to that user, whose agents must be able to read it."""
+        """What root makes in another user's service belongs to that user, whose agents must be able to read it. Only what
+        was made just now: a name in the folder may be a link to anything."""
         if os.geteuid() == 0:
             folder, file = os.stat(self.folder), os.fstat(fd)
             if file.st_uid != folder.st_uid:
                 os.fchown(fd, folder.st_uid, folder.st_gid)
+
+    def _check_owner(self, fd: int, what: str) -> None:
+        """Others may have put it into a folder that a group shares; what it says would be obeyed by all."""
+        owner = os.fstat(fd).st_uid
+        if owner not in (0, os.stat(self.folder).st_uid):
+            raise OSError(errno.EIO, f"{what} is not the service's, but user {owner}'s")
+
+    def _sync_folder(self) -> None:
+        fd = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
 
     def _unlink(self, name: str) -> None:
         try:

@@ -4,10 +4,12 @@ A peer is gone when its process is dead (pidfd, taken when it says who it is), w
 answered on it, when the process has become another program (exec), or has bound a new socket. A closed connection alone is
 no death: connect again. All that an agent says is checked here for its shape, before anybody looks at it.
 """
+import errno
 import os
 import socket
+import stat
 import struct
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
 from attrs import define, field
 
@@ -17,6 +19,7 @@ from klpfs.service.loop import AGENTS, IN, OUT
 
 RETRY = 0.2                # seconds until a peer that closed its connection is connected to again
 MAX_QUEUED = 64 << 20      # bytes that wait for a peer that doesn't read
+MOST = 256                 # sockets that a user who does not own the service may have in it: each costs a descriptor here
 
 Message = Dict[str, Any]
 
@@ -72,6 +75,16 @@ def address_space(pid: int) -> Tuple[str, ...]:
         return ()
 
 
+def user_of(pid: int) -> int:
+    """The user whose rights a process has. FileNotFoundError or ProcessLookupError: there is no such process.
+    (The owner of /proc/PID is root for a process that can't be dumped, as one that has changed its user.)"""
+    with open(f"/proc/{pid}/status", "rb") as file:
+        for line in file:
+            if line.startswith(b"Uid:"):
+                return int(line.split()[2])
+    raise ProcessLookupError(errno.ESRCH, "no such process")
+
+
 @define(eq=False)
 class Peer:
     """One agent. `key`: its socket's name; `pid`: 0 until it has said who it is; `report`: its last one, or None;
@@ -98,6 +111,7 @@ class Peer:
     _timer: Any = None
     _slow: Any = None
     _pinged: float = -1.0
+    _sender: int = -1                          # the user who has sent what comes, as the kernel says; -1: no hello yet
 
     @property
     def name(self) -> str:
@@ -111,6 +125,7 @@ class Peer:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         fd = -1
         try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
             path, fd = address(self.peers.folder, self.key)
             sock.connect(path)
         except BlockingIOError:                # its queue of connections is full
@@ -125,7 +140,7 @@ class Peer:
             if fd >= 0:
                 os.close(fd)
         self._sock, self.connected = sock, True
-        self._reader, self.told = Reader(), -1
+        self._reader, self.told, self._sender = Reader(), -1, -1
         self._out.clear()
         self.peers.loop.add(sock.fileno(), self._ready, AGENTS)
 
@@ -222,7 +237,7 @@ class Peer:
         sock = self._sock
         while sock is not None and sock is self._sock:
             try:
-                data = sock.recv(1 << 18)
+                data = sock.recv(1 << 18) if self._sender >= 0 else self._first(sock)
             except BlockingIOError:
                 break
             except OSError:
@@ -253,7 +268,7 @@ class Peer:
     def _received(self, message: Message) -> None:
         kind = message["t"]
         check = SHAPES.get(kind)
-        if check is None or not check(message) or (self.hello is None) != (kind == "hello") and kind != "hello":
+        if check is None or not check(message) or self.hello is None and kind != "hello":
             return self.drop(f"bad message {kind[:20]!r}")
         self.heard = self.peers.loop.now()
         if kind == "hello":
@@ -265,18 +280,28 @@ class Peer:
         if not self.gone:
             self.peers.received(self, kind, message)
 
+    def _first(self, sock: socket.socket) -> bytes:
+        """What comes first, and who sends it: a listening socket only tells who made it, which may be its parent."""
+        data, told, _, _ = sock.recvmsg(1 << 18, socket.CMSG_SPACE(12))
+        for level, kind, credentials in told:
+            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS):
+                self._sender = struct.unpack("3i", credentials[:12])[1]
+        return data
+
     def _who(self, message: Message) -> None:
         pid = message["pid"]
         if pid <= 0 or self.pid not in (0, pid):
             return self.drop(f"says that it is process {pid}")
-        if not self.pid:
-            uid = struct.unpack("3i", self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[1]  # type: ignore
-            try:
-                if os.stat(f"/proc/{pid}").st_uid not in (uid, 0):
-                    return self.drop(f"says that it is process {pid}, of another user")
+        try:
+            if self._sender not in (0, user_of(pid)):
+                return self.drop(f"says that it is process {pid}, of another user")
+            if not self.pid:
                 self._pidfd = os.pidfd_open(pid)
-            except OSError:
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ESRCH):
                 return self._leave()
+            return self.drop(f"can't be watched: {error.strerror}")
+        if not self.pid:
             self.pid, self._space = pid, address_space(pid)
             self.peers.loop.add(self._pidfd, lambda events: self._died(), AGENTS)
         self.hello, self.comm = message, message["comm"]
@@ -301,7 +326,9 @@ class Peers:
     changed: Callable[[], None]
     log: Callable[[str, int], None]
     _peers: Dict[str, Peer] = field(init=False, factory=dict)
-    _dead: List[str] = field(init=False, factory=list)
+    _dead: Dict[str, bool] = field(init=False, factory=dict)     # names of their sockets: whether one has tried to unlink it
+    _foreign: Dict[str, int] = field(init=False, factory=dict)   # sockets of users who don't own the service: whose
+    _told_many: Set[int] = field(init=False, factory=set)
 
     def known(self) -> List[Peer]:
         """Those that are not gone, as far as is known."""
@@ -314,9 +341,9 @@ class Peers:
         except FileNotFoundError:
             names = []
         there = {name for name in names if name.endswith(SUFFIX) and not name.startswith(".")}
-        self._dead = [name for name in self._dead if name in there]
+        self._dead = {name: tried for name, tried in self._dead.items() if name in there}
         for name in sorted(there):
-            if name not in self._peers and name not in self._dead:
+            if name not in self._peers and name not in self._dead and self._may_be(name):
                 peer = self._peers[name] = Peer(name, self, self.loop.now())
                 peer.connect()
         for peer in self.known():              # unlinked: it ended well, or bound a new socket
@@ -324,10 +351,30 @@ class Peers:
                 peer._leave()
         return self.known()
 
+    def _may_be(self, name: str) -> bool:
+        """It is a socket, and not one of very many that another user has put there."""
+        try:
+            found = os.lstat(os.path.join(self.folder, name))
+            ours = found.st_uid in (0, os.stat(self.folder).st_uid)
+        except OSError:
+            return False
+        if not stat.S_ISSOCK(found.st_mode):
+            return False
+        if ours:
+            return True
+        self._foreign = {key: uid for key, uid in self._foreign.items() if key in self._peers}
+        if list(self._foreign.values()).count(found.st_uid) >= MOST:
+            if found.st_uid not in self._told_many:
+                self._told_many.add(found.st_uid)
+                self.log(f"klpfs: user {found.st_uid} has more than {MOST} sockets in {self.folder}, the others are left alone", 4)
+            return False
+        self._foreign[name] = found.st_uid
+        return True
+
     def left(self, peer: Peer) -> None:
         """A peer is gone: its socket is of no use to anybody."""
         self._peers.pop(peer.key, None)
-        self._dead.append(peer.key)
+        self._dead[peer.key] = False
         self.on_left(peer)
 
     @property
@@ -335,9 +382,15 @@ class Peers:
         """Names of sockets of the dead, that are perhaps still there."""
         return list(self._dead)
 
+    @property
+    def litter(self) -> bool:
+        """Somebody has died whose socket nobody has tried to remove."""
+        return not all(self._dead.values())
+
     def unlink_gone(self) -> None:
         """With the journal's lock: remove the sockets of the dead."""
         for name in self._dead:
+            self._dead[name] = True
             try:
                 os.unlink(os.path.join(self.folder, name))
             except OSError:

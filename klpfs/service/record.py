@@ -157,22 +157,12 @@ def started(record: Record, votes: List[Dict[str, Any]], warn: Callable[[str], N
                                  "replace": vote["replace"], "forced": False})
 
 
-def outcome(record: Record) -> List[Dict[str, Any]]:
-    """The patches in force once the transition is over."""
-    transition = record["transition"]
-    if not transition["dir"]:
-        return [p for p in record["patches"] if p["name"] != transition["patch"]]
-    if transition["replace"]:
-        return [p for p in record["patches"] if p["name"] == transition["patch"]]
-    return list(record["patches"])
-
-
 def decided(record: Record) -> Record:
     """start -> finish -> idle."""
     transition = record["transition"]
     if transition["step"] == "start":
         return following(record, transition={**transition, "step": "finish"})
-    return following(record, transition=None, patches=outcome(record))
+    return following(record, transition=None, patches=text.outcome(record))
 
 
 # ---- what a report says

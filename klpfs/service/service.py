@@ -6,6 +6,7 @@ from typing import Any, Callable, Dict, List, Optional, Set
 
 from attrs import define, field
 
+from klpfs.agent.places import KEEP
 from klpfs.service import record as records
 from klpfs.service import source
 from klpfs.service.asking import Asking
@@ -24,7 +25,6 @@ from klpfs.service.view import (Answer, BlockerView, Caller, LogRecord, LogView,
 __all__ = ["Answer", "BlockerView", "Caller", "LogRecord", "LogView", "ModuleView", "ObjectView", "ParamView", "PatchView",
            "ProcessView", "Service"]
 
-KEEP = "keep"              # a file in the folder: the journal outlives the service
 USER_WARNING = 12          # facility user, as printk's default for what /dev/kmsg is given
 
 

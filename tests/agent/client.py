@@ -201,6 +201,7 @@ def running_agent(folder, service="svc", keep=False):
     agent = Agent(service, path, keep, PuppetBridge)
     before, api._agent = api._agent, agent
     try:
+        agent.register()
         agent.start()
         yield agent
     finally:

@@ -296,6 +296,8 @@ class Peers:
                 self.there[agent.key] = Peer(agent, self)
         return self.known()
 
+    litter = False
+
     def unlink_gone(self):
         need(self.world.disk.lock is not None, "sockets are unlinked without the lock")
 
