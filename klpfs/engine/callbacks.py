@@ -46,8 +46,10 @@ def post_unpatch(engine, obj):
         _call(engine, obj, "post_unpatch")
 
 
-def forget(obj):
-    """The callbacks of a replaced patch never run."""
+def forget(engine, obj):
+    """The callbacks of a replaced patch never run; those that say `replaced` hear of it: what they keep is to go."""
+    if obj.post_unpatch_enabled and hasattr(obj.callbacks, "replaced"):
+        _call(engine, obj, "replaced")
     obj.post_unpatch_enabled = False
     obj.stage = None
 

@@ -29,8 +29,9 @@ class Func:
 
     old_name: its qualified name in the object (`C.m`, `make.<locals>.h`). new_func: a plain function. old_sympos: 0,
     the name must be unique in the object; n >= 1, the n-th in source order. fingerprint: the hash of the code that it
-    replaces, str, or None to take what is found. fits: whoever drives the engine sets it: None, or the fingerprints that
-    the code may have because other processes had them when the patch was loaded.
+    replaces, str, or None to take what is found; "3.11:HASH 3.12:HASH" where it is to fit several versions of Python.
+    fits: whoever drives the engine sets it: None, or the fingerprints that the code may have because other processes had
+    them when the patch was loaded.
 
     The engine's: obj, nop (stands for the original in an atomic replace), patched (it is on its function's stack),
     transition. The target's, opaque to the engine: definition (hashable, equal for all Funcs of one definition; None

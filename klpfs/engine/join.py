@@ -67,7 +67,7 @@ def drop(engine, patch, running):
     """Takes a patch out at once, as one that is replaced: no callbacks, no lines."""
     patch.enabled = False
     for obj in patch.objects:
-        callbacks.forget(obj)
+        callbacks.forget(engine, obj)
         if obj.patched:
             for func in obj.funcs:
                 if running and func.patched:

@@ -63,7 +63,7 @@ def unpatch_replaced(engine, patch):
         old_patch.enabled = False
         for obj in old_patch.objects:
             unpatch_object(engine, obj)
-            forget(obj)
+            forget(engine, obj)
 
 
 def discard_nops(engine, patch):

@@ -217,8 +217,9 @@ def _image(code, version, original, own):
     values = dict(zip(ATTRIBUTES, original.values))
     values["__doc__"] = version.doc
     if not version.keeps_defaults:
-        values["__defaults__"] = version.defaults
-        values["__kwdefaults__"] = dict(version.kwdefaults) if version.kwdefaults else None
+        defaults, by_key = version.settle(original) if version.settle else (version.defaults, version.kwdefaults)
+        values["__defaults__"] = defaults
+        values["__kwdefaults__"] = dict(by_key) if by_key else None
     if _LAZY:
         values["__annotate__"] = None
     else:

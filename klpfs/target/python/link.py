@@ -34,12 +34,13 @@ class Link:
     that the module comes; choose() and constants are for newcode.compile_function then.
     """
 
-    __slots__ = ("loaded", "name", "namespace", "view", "copies", "constants", "codes", "annotations", "log", "_stored",
+    __slots__ = ("loaded", "name", "namespace", "view", "copies", "constants", "codes", "annotations", "log", "adds", "_stored",
                  "_copied", "_originals")
 
     def __init__(self, loaded, name, log):
         self.loaded, self.name, self.log = loaded, name, log
         self.namespace = None
+        self.adds = frozenset()  # names that the object's callbacks will put into the module
         self.view, self.copies = View({}), View({})
         self.constants = {OWN: loaded.module, OBJECT: self.view, HELPERS: self.copies, SUPER: super, SETTER: set_global}
         self.codes = {}      # id(code of a helper as the file has it) -> its code now
@@ -73,7 +74,7 @@ class Link:
         return name in builtins_of(self.namespace) or self.of_object(name) or original is not None and mentions(original, name)
 
     def of_object(self, name):
-        if name in self.namespace:
+        if name in self.namespace or name in self.adds:
             return True
         if self._stored is None:
             self._stored = stored_names(self.namespace)

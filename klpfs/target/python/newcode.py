@@ -19,15 +19,18 @@ _OUTER = "klpfs_outer"
 class NewCode:
     """What a Func's definition becomes: a Func's `version`. The same for all its function objects, but for closures.
 
-    code: code object; None for a nop. keeps_defaults: each function object keeps its own. defaults, kwdefaults, annotations, doc, type_params: as a function has them.
+    code: code object; None for a nop. keeps_defaults: each function object keeps its own. defaults, kwdefaults,
+    annotations, doc, type_params: as a function has them. settle: None, or a function that gives (defaults, kwdefaults)
+    for a function object whose original is this Image; called once the pre_patch callbacks have run, KlpError EINVAL.
     """
 
-    __slots__ = ("definition", "code", "defaults", "kwdefaults", "keeps_defaults", "annotations", "doc", "type_params")
+    __slots__ = ("definition", "code", "defaults", "kwdefaults", "keeps_defaults", "annotations", "doc", "type_params",
+                 "settle")
 
     def __init__(self, definition, code=None):
         self.definition, self.code = definition, code
         self.defaults = self.kwdefaults = self.annotations = self.doc = None
-        self.type_params, self.keeps_defaults = (), False
+        self.type_params, self.keeps_defaults, self.settle = (), False, None
 
 
 def as_in_file(code, node, blocks, class_name, definition, plain, log):

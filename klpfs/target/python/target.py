@@ -13,6 +13,7 @@ from klpfs.engine import target as seam
 from klpfs.engine.data import LIVE, Mod
 from klpfs.engine.error import KlpError
 from klpfs.engine.log import pr_err
+from klpfs.target.python.defaults import open_defaults, settled, unchanged
 from klpfs.target.python.defs import Index, Registry, class_of
 from klpfs.target.python.images import Images
 from klpfs.target.python.link import Link
@@ -101,7 +102,8 @@ class PythonTarget(seam.Target):
                                           "livepatch's file" % (func.new_func.__qualname__, func.old_name, obj.shown)), func)
         index = self._index_of(obj)
         definition = self._find(index, func)
-        if func.fingerprint not in (None, definition.fingerprint) or func.fits and definition.fingerprint not in func.fits:
+        if self._expected(func, loaded, obj) not in (None, definition.fingerprint) or (
+                func.fits and definition.fingerprint not in func.fits):
             raise KlpError(ENOEXEC, pr_err(self.log, "%s: disagrees about version of symbol '%s' in object '%s'"
                                            % (loaded.name, func.old_name, obj.shown)), func)
         link = self._link(loaded, obj, index)
@@ -112,13 +114,26 @@ class PythonTarget(seam.Target):
         version.keeps_defaults = keeps
         new = func.new_func
         version.defaults, version.kwdefaults, version.doc = new.__defaults__, new.__kwdefaults__, new.__doc__
+        if not keeps and open_defaults(new):
+            version.settle = lambda original: settled(
+                new, original, definition.code, index.namespace, definition, self.log)
         version.annotations = annotations(new, definition, loaded, link.constants, index.namespace, link.annotations)
         version.type_params = getattr(new, "__type_params__", ())
         self.registry.made(definition, code)
         self.registry.use(definition)
         func.definition, func.version = definition, version
-        if func.fingerprint is None:
-            func.fingerprint = definition.fingerprint  # it stays what this patch was made to fit
+        func.fingerprint = definition.fingerprint  # it stays what this patch was made to fit
+
+    def _expected(self, func, loaded, obj):
+        """The fingerprint that a Func has for this version of Python."""
+        if func.fingerprint is None or ":" not in func.fingerprint:
+            return func.fingerprint
+        by_version = dict(each.partition(":")[::2] for each in func.fingerprint.split())
+        version = "%d.%d" % sys.version_info[:2]
+        if version not in by_version:
+            raise KlpError(ENOEXEC, pr_err(self.log, "%s: made for Python %s, this is %s: symbol '%s' in object '%s'" % (
+                loaded.name, ", ".join(sorted(by_version)), version, func.old_name, obj.shown)), func)
+        return by_version[version]
 
     def _new_code(self, loaded, new, node, definition, link, index):
         node, blocks = node
@@ -167,6 +182,7 @@ class PythonTarget(seam.Target):
         link = loaded.links.get(obj.name)
         if link is None:
             link = loaded.links[obj.name] = Link(loaded, obj.name, self.log)
+            link.adds = getattr(obj.callbacks, "adds", link.adds)
         if link.namespace is not index.namespace:
             names = {func.old_name for func in obj.funcs}
             link.attach(index.namespace, [unit.code for unit in index.units.values() if unit.name in names])
@@ -398,6 +414,8 @@ def _get(holder, name):
 
 
 def _same(one, other, exactly):
+    if other is unchanged:
+        return True
     plain = (bool, int, float, str, bytes, type(None))
     if one is other or other is None and not exactly:
         return True

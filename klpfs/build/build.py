@@ -1,0 +1,64 @@
+"""OLD and NEW to the text of a livepatch: what `klpfs build` does, without its command line."""
+import os
+import tempfile
+import typing
+
+from attrs import define, field
+
+from klpfs.build import modules, sources
+from klpfs.build.emit import Heading, emit
+from klpfs.build.error import BuildError, NothingToDo
+from klpfs.build.order import ordered
+from klpfs.build.plan import ModulePlan, Refusal
+from klpfs.build.program import Program
+from klpfs.build.sources import Release, version_of
+
+
+@define
+class Result:
+    """text: the livepatch, '' when something was refused and not allowed. plans: one a module. refused: what is not carried.
+    notes: what is left as it is. data, compiled: paths."""
+
+    text: str
+    plans: "list[ModulePlan]"
+    refused: "list[Refusal]" = field(factory=list)
+    notes: "list[str]" = field(factory=list)
+
+
+def build(old: Release, new: Release, pythons: "typing.Sequence[str]", replace: bool = True, allow: bool = False) -> Result:
+    """The livepatch that makes a program with OLD behave as with NEW.
+
+    pythons: the interpreters that it is to fit. allow: what is refused is left out. BuildError: a source can't be read.
+    NothingToDo: no Python code differs.
+    """
+    pairs = modules.pair(old, new)
+    refused = [Refusal(path, f"{path} is compiled", "compiled code is not patched") for path in pairs.compiled]
+    plans = Program(pairs, pythons).plans()
+    for plan in plans:
+        refused += plan.refused
+    notes = [f"data file {path}: not carried" for path in pairs.data]
+    notes += [note for plan in plans for note in plan.notes]
+    if not plans and not refused:
+        raise NothingToDo(f"{old.label} and {new.label}: no Python code differs" + (
+            f" ({len(pairs.data)} data files do)" if pairs.data else ""))
+    if refused and not allow:
+        return Result("", plans, refused, notes)
+    plans = ordered(plans)
+    heading = Heading(f"{old.label} -> {new.label}, by klpfs build.", version_of(new.label), replace, notes)
+    return Result(emit(heading, plans), plans, refused, notes)
+
+
+def build_specs(old: str, new: str, pythons: "typing.Sequence[str]", installed: bool = False, **more) -> Result:
+    """build() of what the command line names."""
+    with tempfile.TemporaryDirectory(prefix="klpfs-build-") as scratch:
+        folders = [os.path.join(scratch, each) for each in ("old", "new")]
+        for each in folders:
+            os.mkdir(each)
+        if installed:
+            was = sources.installed(sources.distribution_of(old), pythons[0])
+        else:
+            was = sources.find(old, folders[0], pythons[0])
+        return build(was, sources.find(new, folders[1], pythons[0]), pythons, **more)
+
+
+__all__ = ["BuildError", "NothingToDo", "Result", "build", "build_specs"]

@@ -1,0 +1,159 @@
+"""The livepatch's text: plain Python, upstream's own lines wherever they can stay."""
+import ast
+import textwrap
+import typing
+
+from attrs import define, field
+
+from klpfs.build.function import function_text
+from klpfs.build.importing import import_time_text
+from klpfs.build.plan import FuncPlan, ModulePlan
+from klpfs.target.python.names import mangle
+
+_WIDTH = 120
+
+
+@define
+class Heading:
+    """What the file says of itself. title: its first line. version: NEW's, or None. replace: cumulative. notes: lines."""
+
+    title: str
+    version: typing.Optional[str]
+    replace: bool
+    notes: "list[str]" = field(factory=list)
+
+
+class Names:
+    """Names of the file's top level: each given once."""
+
+    def __init__(self, taken: "typing.Iterable[str]" = ()):
+        self.taken = set(taken)
+
+    def new(self, wanted: str) -> str:
+        name, number = wanted, 1
+        while name in self.taken:
+            number += 1
+            name = f"{wanted}_{number}"
+        self.taken.add(name)
+        return name
+
+
+def emit(heading: Heading, plans: "list[ModulePlan]") -> str:
+    """The whole file."""
+    names = Names(("patch", "init", "exit", "Func", "ImportTime", "Object", "Patch", "later", "unchanged"))
+    sections = [_Section(plan, names) for plan in plans]
+    imports = ["Object", "Patch"]
+    if any(plan.funcs for plan in plans):
+        imports.append("Func")
+    if any(each.callbacks for each in sections):
+        imports.append("ImportTime")
+    if any(func.later for plan in plans for func in plan.funcs):
+        imports.append("later")
+    if any(func.kept for plan in plans for func in plan.funcs):
+        imports.append("unchanged")
+    head = [f'"""{heading.title}\n']
+    for note in heading.notes:
+        head.append(textwrap.fill(note, _WIDTH - 2, initial_indent="- ", subsequent_indent="  ", break_long_words=False,
+                                  break_on_hyphens=False) + "\n")
+    head.append('"""\n')
+    if any(_future(plan) for plan in plans):
+        head.append("from __future__ import annotations\n\n")
+    head.append(f"from klpfs import {', '.join(sorted(imports))}\n\n")
+    if heading.version:
+        head.append(f"__version__ = {heading.version!r}\n\n")
+    body = "".join(each.text for each in sections)
+    return "".join(head) + body + _patch(heading, sections)
+
+
+def _future(plan: ModulePlan) -> bool:
+    return any(isinstance(node, ast.ImportFrom) and node.module == "__future__"
+               and any(alias.name == "annotations" for alias in node.names) for node in plan.new.tree.body)
+
+
+class _Section:
+    """One module's part of the file: its new functions, what runs when it goes in, and its Object."""
+
+    def __init__(self, plan: ModulePlan, names: Names):
+        self.plan, self.names = plan, names
+        self.references: "list[tuple[FuncPlan, str]]" = []
+        rule = f"# {'-' * 20} {plan.name} "
+        parts = [f"\n{rule:-<{_WIDTH}}\n"]
+        parts += self._functions()
+        self.callbacks = self._callbacks(parts)
+        self.text = "".join(parts)
+
+    def _functions(self) -> "list[str]":
+        blocks: "dict[tuple[str, ...], list[FuncPlan]]" = {}
+        for each in sorted(self.plan.funcs, key=lambda each: (each.node.lineno, each.definition.line)):
+            blocks.setdefault(_classes(each), []).append(each)
+        texts = []
+        for classes, funcs in blocks.items():
+            own = [self.names.new(classes[0])] + list(classes[1:]) if classes else []
+            inside = Names()
+            text = "\n"
+            for depth, name in enumerate(own):
+                text += f"\n{'    ' * depth}class {name}:\n"
+            for each in funcs:
+                name = (inside if own else self.names).new(_wanted(each))
+                text += "\n" if own and each is not funcs[0] else "\n\n" if not own else ""
+                text += function_text(self.plan.new.source, each, name, 4 * len(own))
+                self.references.append((each, ".".join(own + [mangle(name, own[-1] if own else None)])))
+            texts.append(text)
+        return texts
+
+    def _callbacks(self, parts: "list[str]") -> str:
+        plan = self.plan
+        arguments = []
+        if plan.run or plan.parts:
+            name = self.names.new("of_" + plan.name.replace(".", "_"))
+            parts.append("\n\n" + import_time_text(plan, name))
+            arguments.append(name)
+        for keyword in ("everywhere", "removed", "watch"):
+            values = getattr(plan, keyword)
+            if values and (keyword == "removed" or plan.run or plan.parts):
+                arguments.append(f"{keyword}=[{', '.join(repr(each) for each in values)}]")
+        if not arguments:
+            return ""
+        return f"ImportTime({', '.join(arguments)})"
+
+    @property
+    def object(self) -> str:
+        lines = [f'        Object("{self.plan.name}"']
+        if self.references:
+            lines[-1] += ", funcs=["
+            for func, reference in self.references:
+                definition = func.definition
+                position = f", {definition.sympos}" if definition.count > 1 else ""
+                prints = definition.fingerprint.split()
+                shown = f"fingerprint={' '.join(prints)!r}" if len(prints) == 1 else \
+                    "fingerprint=\n                 " + "\n                 ".join(
+                        repr(each + " ") for each in prints[:-1]) + "\n                 " + repr(prints[-1])
+                lines.append(f'            Func("{func.name}", {reference}{position},\n                 {shown}),')
+            lines.append("        ]")
+        if self.callbacks:
+            shown = textwrap.fill(f"callbacks={self.callbacks}", _WIDTH, initial_indent=" " * 8, subsequent_indent=" " * 12,
+                                  break_long_words=False, break_on_hyphens=False)
+            lines[-1] += ", " + shown.lstrip() if not self.references and "\n" not in shown else ",\n" + shown
+        lines[-1] += "),"
+        return "\n".join(lines) + "\n"
+
+
+def _classes(func: FuncPlan) -> "tuple[str, ...]":
+    """The class blocks that a function is written in."""
+    path = func.name.split(".")[:-1]
+    if "<locals>" in path:
+        path = path[len(path) - path[::-1].index("<locals>"):]
+    return tuple(path)
+
+
+def _wanted(func: FuncPlan) -> str:
+    name = func.name.rpartition(".")[2]
+    for each in func.node.decorator_list:
+        if isinstance(each, ast.Attribute) and each.attr in ("setter", "deleter"):
+            return f"{name}_{each.attr}"
+    return name
+
+
+def _patch(heading: Heading, sections: "list[_Section]") -> str:
+    objects = "".join(each.object for each in sections)
+    return f"\n\npatch = Patch(\n    objects=[\n{objects}    ],\n    replace={heading.replace},\n)\n"

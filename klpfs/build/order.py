@@ -1,0 +1,35 @@
+"""The order of the patch's objects: a module whose new names others import goes in before those."""
+import ast
+
+from klpfs.build.modules import Module
+from klpfs.build.plan import ModulePlan
+
+
+def imported_from(module: Module, node: ast.ImportFrom) -> str:
+    """The dotted name of the module that a from-import means."""
+    if not node.level:
+        return node.module or ""
+    package = module.name.split(".") if module.is_package else module.name.split(".")[:-1]
+    package = package[:len(package) - node.level + 1]
+    return ".".join(package + ([node.module] if node.module else []))
+
+
+def ordered(plans: "list[ModulePlan]") -> "list[ModulePlan]":
+    """Sorted; a circle is cut where the names of modules say."""
+    by_name = {plan.name: plan for plan in plans}
+    found, under_way = [], set()
+
+    def visit(plan):
+        if plan in found or plan.name in under_way:
+            return
+        under_way.add(plan.name)
+        for leaf in plan.run:
+            if leaf.kind == "import" and isinstance(leaf.node, ast.ImportFrom):
+                source = imported_from(plan.new, leaf.node)
+                for each in (source, f"{source}.{leaf.alias.name}"):
+                    if each in by_name:
+                        visit(by_name[each])
+        found.append(plan)
+    for plan in plans:
+        visit(plan)
+    return found

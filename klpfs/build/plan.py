@@ -1,0 +1,311 @@
+"""How each change of a module is carried: by a Func, by what runs when the patch goes in, or not at all, with the reason."""
+import ast
+import typing
+
+from attrs import define, field
+
+from klpfs.build.changes import FunctionChange, ScopeChange, compare_modules, default_nodes, function_differences
+from klpfs.build.modules import Module, Pair
+from klpfs.build.prints import Definition
+from klpfs.build.same import dump
+from klpfs.build.scope import Leaf, reads_of
+from klpfs.build.uses import attributes_read, derived, rebound
+
+# What a version says of itself: the program goes on being the version that was started, with a fix.
+OF_RELEASE = frozenset("""__version__ __version_info__ version version_info VERSION __date__ __build__ __copyright__ __author__ __license__
+    __credits__ __email__ __releasedate__ version_tuple __version_tuple__ RELEASE vernum __commit_id__ commit_id""".split())
+
+
+@define(eq=False)
+class FuncPlan:
+    """A Func to be: NEW's function in the place of OLD's. kept: parameters whose default stays the old object. later: those
+    whose default is evaluated in the module. why: for the comment."""
+
+    name: str
+    node: ast.AST
+    definition: Definition
+    kept: "set[str]" = field(factory=set)
+    later: "set[str]" = field(factory=set)
+    why: str = ""
+
+
+@define
+class Refusal:
+    """A change that is not carried. place: file:line. what, why: for people."""
+
+    place: str
+    what: str
+    why: str
+
+
+@define(eq=False)
+class ModulePlan:
+    """One object of the patch. run: leaves of NEW that run when it goes in; parts: {id of a class's node: its change},
+    classes in which something runs. removed, everywhere, watch, removes: as ImportTime's. notes: what is left as it is."""
+
+    name: str
+    old: Module
+    new: Module
+    change: ScopeChange
+    funcs: "list[FuncPlan]" = field(factory=list)
+    run: "list[Leaf]" = field(factory=list)
+    parts: "dict[int, ScopeChange]" = field(factory=dict)
+    everywhere: "list[str]" = field(factory=list)
+    removed: "list[str]" = field(factory=list)
+    watch: "list[str]" = field(factory=list)
+    removes: "dict[str, list]" = field(factory=dict)
+    refused: "list[Refusal]" = field(factory=list)
+    notes: "list[str]" = field(factory=list)
+
+    def refuse(self, node, what: str, why: str, old: bool = False) -> None:
+        path = (self.old if old else self.new).path
+        self.refused.append(Refusal(f"{path}:{getattr(node, 'lineno', 1)}", what, why))
+
+    @property
+    def others(self) -> "set[str]":
+        """Names of the module that hold other values now: who has imported them has the old ones."""
+        return {name for leaf in self.run if leaf in self.change.new_scope.leaves and leaf.kind != "class"
+                for name in leaf.binds if name in self.change.old_scope.bound}
+
+    @property
+    def empty(self) -> bool:
+        return not (self.funcs or self.run or self.removed or self.refused or self.parts)
+
+
+class Planner:
+    """Plans one module of both versions. definitions: prints.definitions of OLD's module. imported: names that it imports
+    from modules in which they are others now; attributes: (name of a module in it, name in that module), likewise."""
+
+    def __init__(self, pair: Pair, definitions: "list[Definition]", imported: "typing.Iterable[str]" = (),
+                 attributes: "typing.Iterable[tuple[str, str]]" = ()):
+        self.pair = pair
+        self.by_place = {}
+        for each in definitions:
+            self.by_place.setdefault((each.line, each.name.rpartition(".")[2]), []).append(each)
+        self.imported, self.attributes = set(imported), set(attributes)
+        self.plan = ModulePlan(pair.name, pair.old, pair.new, compare_modules(pair.old.tree, pair.new.tree))
+
+    def make(self) -> ModulePlan:
+        self._scope(self.plan.change, set())
+        return self.plan
+
+    # -- a scope
+
+    def _scope(self, change: ScopeChange, outer: "set[str]") -> None:
+        plan = self.plan
+        own = [leaf for leaf in change.run if not self._of_release(leaf, change)]
+        for each in change.functions:
+            if each.what & {"decorators", "flavour"}:
+                own.append(each.new)
+        change.run = own
+        changed = rebound(change) | {name for name in outer if name not in change.new_scope.bound}
+        if not change.name:
+            changed |= self._reimported(change, own)
+        again, defaults = derived(change.new_scope, own, changed)
+        own += [each for each in again if not self._of_release(each, change)]
+        self._take(change, own)
+        for each in change.functions:
+            self._function(each, changed)
+        known = {id(each.new) for each in change.functions}
+        for leaf in defaults:
+            if id(leaf) not in known:
+                self._defaults_only(change, leaf, changed)
+        self._classes(change, changed)
+        self._gone(change)
+
+    def _reimported(self, change, own) -> "set[str]":
+        """Unchanged imports of names that are others now run again."""
+        found = set()
+        for leaf in change.new_scope.leaves:
+            if leaf in own:
+                continue
+            if leaf.kind == "import" and leaf.binds & self.imported or leaf.kind == "statement" and (
+                    self.attributes & attributes_read(leaf.node)):
+                own.append(leaf)
+                found |= leaf.binds
+        return found
+
+    def _of_release(self, leaf: Leaf, change: ScopeChange) -> bool:
+        if leaf.kind != "statement" or change.name or not leaf.binds or not leaf.binds <= OF_RELEASE:
+            return False
+        self.plan.notes.append(f"{', '.join(sorted(leaf.binds))} of {self.plan.name} stays what was loaded")
+        return True
+
+    def _take(self, change: ScopeChange, own: "list[Leaf]") -> None:
+        plan = self.plan
+        before = {name: each for each in change.old_scope.leaves for name in each.binds}
+        for leaf in own:
+            if isinstance(leaf.node, ast.ImportFrom) and leaf.alias.name == "*":
+                plan.refuse(leaf.node, f"from {leaf.node.module} import *", "which names it brings is not known")
+                continue
+            if leaf not in plan.run:
+                plan.run.append(leaf)
+            if leaf.kind == "statement" and not leaf.binds:
+                self._acting(change, leaf)
+            for name in sorted(leaf.binds):
+                old = before.get(name)
+                whole = change.qualified(name)
+                if old is not None and makes_value(old) and whole not in plan.everywhere:
+                    plan.everywhere.append(whole)
+                if old is not None:
+                    keys = removed_keys(old.node, leaf.node, name)
+                    if keys is not None:
+                        plan.removes[whole] = keys
+        if change.name and own:
+            plan.parts[id(change.new)] = change
+
+    def _acting(self, change: ScopeChange, leaf: Leaf) -> None:
+        """A statement that binds no name acts on objects: on those that it names."""
+        for name in sorted(leaf.reads):
+            if name not in self.plan.watch and (change.name or name in change.new_scope.bound):
+                self.plan.watch.append(name)
+
+    def _gone(self, change: ScopeChange) -> None:
+        plan = self.plan
+        bound = change.new_scope.bound
+        for leaf in change.gone:
+            if not leaf.binds and not harmless(leaf.node):
+                plan.refuse(leaf.node, f"the statement `{short(leaf.node)}` is no more",
+                            "what it did when it ran can't be taken back automatically", old=True)
+        for name in change.removed:
+            leaves = [each for each in change.old_scope.leaves if name in each.binds]
+            if name in OF_RELEASE and not change.name or name in bound:
+                continue
+            if all(each.kind == "import" for each in leaves):
+                plan.notes.append(f"{plan.name} still holds the import '{name}'")
+            else:
+                plan.removed.append(change.qualified(name))
+
+    def _classes(self, change: ScopeChange, changed: "set[str]") -> None:
+        known = {}
+        for each in change.classes:
+            known[id(each.leaf)] = each
+        for key, leaf in change.new_scope.classes.items():
+            old = change.old_scope.classes.get(key)
+            if old is None or leaf in self.plan.run:
+                continue
+            inner = known.get(id(leaf))
+            if inner is None:
+                if not changed & leaf.reads:
+                    continue
+                inner = unchanged_class(change, old.node, leaf)
+            if inner.head:
+                self._head(inner)
+            self._scope(inner, changed)
+
+    def _head(self, change: ScopeChange) -> None:
+        self.plan.refuse(change.new, f"class {change.name}: its {' and '.join(sorted(change.head))} changed", "not carried yet")
+
+    # -- functions
+
+    def _function(self, change: FunctionChange, changed: "set[str]") -> None:
+        plan = self.plan
+        if "flavour" in change.what:
+            return  # the new function is an object of its own
+        if change.what == {"decorators"}:
+            return
+        definition = self.definition_of(change.name, change.old.node)
+        if definition is None:
+            plan.refuse(change.new.node, f"function {change.name}", "its old definition is not found in OLD's code")
+            return
+        plan.funcs.append(self._func(change.name, change.old.node, change.new.node, definition, changed,
+                                     ", ".join(sorted(change.what))))
+
+    def _func(self, name, old, new, definition, changed, why) -> FuncPlan:
+        found = FuncPlan(name, new, definition, why=why)
+        was, now = default_nodes(old.args), default_nodes(new.args)
+        for parameter, node in now.items():
+            if reads_of(node) & changed:
+                found.later.add(parameter)
+            elif literal(node):
+                continue
+            elif parameter in was and dump(was[parameter]) == dump(node):
+                found.kept.add(parameter)
+            elif not fresh(node):
+                found.later.add(parameter)
+        return found
+
+    def _defaults_only(self, change: ScopeChange, leaf: Leaf, changed: "set[str]") -> None:
+        key = next(key for key, each in change.new_scope.functions.items() if each is leaf)
+        old = change.old_scope.functions.get(key)
+        if old is None or function_differences(old.node, leaf.node):
+            return
+        definition = self.definition_of(change.qualified(leaf.node.name), old.node)
+        if definition is not None:
+            self.plan.funcs.append(self._func(change.qualified(leaf.node.name), old.node, leaf.node, definition, changed,
+                                              "its defaults are others now"))
+
+    def definition_of(self, name: str, old) -> typing.Optional[Definition]:
+        line = min([old.lineno] + [each.lineno for each in getattr(old, "decorator_list", ())])
+        short_name = "<lambda>" if isinstance(old, ast.Lambda) else old.name
+        found = [each for each in self.by_place.get((line, short_name), ()) if each.name == name]
+        return found[0] if len(found) == 1 else None
+
+
+def unchanged_class(change: ScopeChange, old, leaf: Leaf) -> ScopeChange:
+    from klpfs.build.scope import parse_scope
+    return ScopeChange(change.qualified(leaf.node.name), old, leaf.node, parse_scope(old.body), parse_scope(leaf.node.body), leaf=leaf)
+
+
+def makes_value(leaf: Leaf) -> bool:
+    """The statement made the value that it bound: it did not take one that others own."""
+    if leaf.kind == "import":
+        return False
+    if leaf.kind in ("function", "class"):
+        return True
+    value = getattr(leaf.node, "value", None)
+    return not isinstance(value, (ast.Name, ast.Attribute, ast.Constant))
+
+
+def literal(node: ast.expr) -> bool:
+    """An immutable value, as it stands."""
+    if isinstance(node, ast.Constant):
+        return True
+    if isinstance(node, ast.UnaryOp):
+        return literal(node.operand)
+    if isinstance(node, ast.BinOp):
+        return literal(node.left) and literal(node.right)
+    return isinstance(node, ast.Tuple) and all(map(literal, node.elts))
+
+
+def fresh(node: ast.expr) -> bool:
+    """A value that can be made anywhere: it uses no names."""
+    return not any(isinstance(each, (ast.Name, ast.Lambda)) for each in ast.walk(node))
+
+
+def removed_keys(old: ast.stmt, new: ast.stmt, name: str) -> typing.Optional[list]:
+    """Constant keys or members that OLD's table has and NEW's has not; None: the statements are no tables in plain sight."""
+    was, now = _keys(old, name), _keys(new, name)
+    return None if was is None or now is None else [each for each in was if each not in now]
+
+
+def _keys(node: ast.stmt, name: str) -> typing.Optional[list]:
+    if not isinstance(node, (ast.Assign, ast.AnnAssign)):
+        return None
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+    if not any(isinstance(each, ast.Name) and each.id == name for each in targets):
+        return None
+    value = node.value
+    if isinstance(value, ast.Dict):
+        found = value.keys
+    elif isinstance(value, ast.Set):
+        found = value.elts
+    else:
+        return None
+    if not all(isinstance(each, ast.Constant) for each in found):
+        return None
+    return [each.value for each in found]
+
+
+def harmless(node: ast.stmt) -> bool:
+    """A statement that left nothing behind when it ran."""
+    if isinstance(node, (ast.Pass, ast.Assert, ast.Delete)):
+        return True
+    return isinstance(node, ast.Expr) and isinstance(node.value, (ast.Constant, ast.Name, ast.Attribute))
+
+
+def short(node: ast.stmt, limit: int = 60) -> str:
+    text = ast.unparse(node).split("\n")[0]
+    return text if len(text) <= limit else text[:limit - 3] + "..."
+
+

@@ -1,0 +1,134 @@
+"""Where a version's source comes from: a folder, a file, an sdist, a wheel, a requirement that pip fetches, or what a
+Python has installed. All become a Release: paths as they lie on the import path, and where to read them."""
+import json
+import os
+import re
+import subprocess
+import sys
+import tarfile
+import typing
+import zipfile
+
+from attrs import define
+
+from klpfs.build.error import BuildError
+
+_LEFT_OUT = re.compile(r"(^|/)(__pycache__|[^/]*\.dist-info|[^/]*\.egg-info|\.git|tests)(/|$)|\.pyc$|(^|/)conftest\.py$"
+                       r"|(^|/)\.ok$|^bin/")
+_NOT_IMPORTED = re.compile(r"^(test|docs?|examples?|bench(marks?)?|scripts|tools|build|dist|[^/]*\.data)(/|$)|^(setup|noxfile|conftest|tasks)\.py$")
+_REQUIREMENT = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*(\[[^]]*\])?\s*(==|===|~=|>=|<=|!=|<|>)?[^/]*$")
+
+
+@define
+class Release:
+    """One version. label: for people (jinja2==3.1.5, a path). files: {path as on the import path: path on disk}."""
+
+    label: str
+    files: "dict[str, str]"
+
+
+def find(spec: str, scratch: str, python: str = sys.executable) -> Release:
+    """spec: as on the command line. scratch: an empty folder for what has to be unpacked. BuildError: there is no such."""
+    if os.path.isdir(spec):
+        return of_folder(spec, spec)
+    if os.path.isfile(spec):
+        if spec.endswith(".py"):
+            return Release(spec, {os.path.basename(spec): spec})
+        return of_archive(spec, scratch)
+    if _REQUIREMENT.match(spec) and os.sep not in spec:
+        return fetched(spec, scratch, python)
+    raise BuildError(f"{spec}: no such folder or file, and no requirement like NAME==VERSION")
+
+
+def of_folder(folder: str, label: str) -> Release:
+    """A folder on the import path, a package's own folder, or a source tree (its src folder, if there is one)."""
+    folder = os.path.abspath(folder)
+    top, within = folder, ""
+    if os.path.exists(os.path.join(folder, "__init__.py")):
+        top, within = os.path.split(folder)
+    elif _is_source_tree(folder) and os.path.isdir(os.path.join(folder, "src")):
+        top = os.path.join(folder, "src")
+    files = {}
+    for path, folders, names in os.walk(os.path.join(top, within)):
+        folders.sort()
+        for name in sorted(names):
+            relative = os.path.relpath(os.path.join(path, name), top)
+            if not _LEFT_OUT.search(relative) and not _NOT_IMPORTED.search(relative):
+                files[relative] = os.path.join(path, name)
+    if not files:
+        raise BuildError(f"{label}: holds no files of a package")
+    return Release(label, files)
+
+
+def _is_source_tree(folder: str) -> bool:
+    return any(os.path.exists(os.path.join(folder, each)) for each in ("setup.py", "setup.cfg", "pyproject.toml"))
+
+
+def of_archive(path: str, scratch: str) -> Release:
+    """A wheel or an sdist."""
+    try:
+        if path.endswith((".whl", ".zip")):
+            with zipfile.ZipFile(path) as archive:
+                archive.extractall(scratch)
+        else:
+            with tarfile.open(path) as archive:
+                if hasattr(tarfile, "data_filter"):
+                    archive.extractall(scratch, filter="data")
+                else:
+                    _check_members(archive, path)
+                    archive.extractall(scratch)
+    except (zipfile.BadZipFile, tarfile.TarError, EOFError) as e:
+        raise BuildError(f"{path}: no wheel or sdist: {e}") from None
+    inner = os.listdir(scratch)
+    top = os.path.join(scratch, inner[0]) if len(inner) == 1 and not path.endswith(".whl") else scratch
+    return of_folder(top, os.path.basename(path))
+
+
+def _check_members(archive, path: str) -> None:
+    for each in archive.getmembers():
+        if each.name.startswith("/") or ".." in each.name.split("/") or not (each.isfile() or each.isdir()):
+            raise BuildError(f"{path}: '{each.name}' is no plain file in the archive")
+
+
+def fetched(requirement: str, scratch: str, python: str) -> Release:
+    """What pip installs for a requirement, without its dependencies."""
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q"]
+    if python != sys.executable:
+        command += ["--python", python]
+    command += ["install", "--no-deps", "--no-compile", "--target", scratch, requirement]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        words = [line for line in done.stderr.splitlines() if line.strip()] or ["pip failed"]
+        raise BuildError(f"{requirement}: {next((each for each in words if 'ERROR' in each), words[-1])}")
+    return of_folder(scratch, requirement)
+
+
+_LIST_FILES = """
+import importlib.metadata, json, sys
+found = importlib.metadata.distribution(sys.argv[1])
+print(json.dumps([found.version, [[str(each), str(each.locate())] for each in found.files or ()]]))
+"""
+
+
+def installed(name: str, python: str) -> Release:
+    """The distribution that a Python has installed."""
+    done = subprocess.run([python, "-c", _LIST_FILES, name], capture_output=True, text=True)
+    if done.returncode:
+        raise BuildError(f"{name}: {python} has no such distribution installed")
+    version, files = json.loads(done.stdout)
+    kept = {path: where for path, where in files
+            if not _LEFT_OUT.search(path) and not path.startswith("..") and os.path.isfile(where)}
+    if not kept:
+        raise BuildError(f"{name}: {python} does not say which files it has installed")
+    return Release(f"{name}=={version} (installed)", kept)
+
+
+def distribution_of(requirement: str) -> str:
+    """'jinja2' of 'jinja2==3.1.6' or 'jinja2[i18n]>=3'."""
+    return re.match(r"[A-Za-z0-9._-]+", requirement)[0]
+
+
+def version_of(label: str) -> typing.Optional[str]:
+    """The version that a label names, if it does."""
+    found = re.search(r"==\s*([^\s;(]+)", label) or re.search(r"-(\d[^-/]*?)(?:-[^/]*\.whl|\.tar\.gz|\.zip|\.tgz)$", label)
+    return found and found[1]

@@ -1,0 +1,47 @@
+"""build: a livepatch out of two versions of a package.
+
+Exit codes: 0 written; 1 refused, or a source can't be read: nothing was written; 2 the command line was wrong; 3 no Python
+code differs.
+"""
+import argparse
+import os
+import sys
+
+from klpfs.build.build import build_specs
+from klpfs.build.error import BuildError, NothingToDo
+from klpfs.cli.tree import CommandError
+
+
+def add(commands, common: argparse.ArgumentParser) -> None:
+    p = commands.add_parser("build", help="a livepatch out of two versions of a package")
+    p.add_argument("old", metavar="OLD", help="a folder, a file, an sdist, a wheel, or a requirement such as jinja2==3.1.5")
+    p.add_argument("new", metavar="NEW", help="likewise")
+    p.add_argument("-o", "--output", metavar="FIX.py", required=True, help="the livepatch to write")
+    p.add_argument("--installed", action="store_true", help="OLD is the name of a distribution: what --python has installed")
+    p.add_argument("--python", metavar="PYTHON", action="append", default=[],
+                   help="an interpreter that the patch is to fit (default: this one); may be given more than once")
+    p.add_argument("--no-replace", action="store_true", help="the patch does not take the place of earlier ones")
+    p.add_argument("--allow", action="store_true", help="leave out what is refused, with a stub to be filled in by hand")
+    p.set_defaults(do=build)
+
+
+def build(arguments) -> int:
+    pythons = arguments.python or [sys.executable]
+    try:
+        result = build_specs(arguments.old, arguments.new, pythons, arguments.installed,
+                             replace=not arguments.no_replace, allow=arguments.allow)
+    except NothingToDo as e:
+        raise CommandError(str(e), 3) from None
+    except BuildError as e:
+        raise CommandError(str(e)) from None
+    for each in result.refused:
+        print(f"klpfs build: {each.place}: {each.what}: {each.why}", file=sys.stderr)
+    if not result.text:
+        raise CommandError(f"{len(result.refused)} change(s) refused, nothing written (--allow takes the rest)")
+    temporary = f"{arguments.output}.{os.getpid()}"
+    with open(temporary, "w", encoding="utf-8") as file:
+        file.write(result.text)
+    os.replace(temporary, arguments.output)
+    functions = sum(len(plan.funcs) for plan in result.plans)
+    print(f"{arguments.output}: {functions} functions in {len(result.plans)} modules")
+    return 0

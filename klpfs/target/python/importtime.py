@@ -1,0 +1,209 @@
+"""What importing the new version of a module would do differently, done to the module that is loaded, and taken back.
+
+    def of_filters(klp):                            # as if at the module's top level: the names are the module's
+        global LIMIT, helper
+        LIMIT = 20
+        def helper(x): ...
+        class Environment(metaclass=klp.part):      # only what is new in the class that is there
+            cache_size = LIMIT
+
+    Object("jinja2.filters", funcs=[...], callbacks=ImportTime(of_filters))
+
+The function runs in the patched module's globals when its object is about to be patched (pre_patch), before any new
+code can run; so old code sees it from then on, too. It is taken back when the last old code has taken over again
+(post_unpatch). What is only taken away in the new version goes last and comes back first (post_patch, pre_unpatch).
+When another patch replaces this one, what the other has put over it stays (layers.py).
+"""
+import sys
+from types import FunctionType, ModuleType
+
+from klpfs.engine.data import Callbacks
+from klpfs.target.python import layers
+from klpfs.target.python.codes import stores
+from klpfs.target.python.holders import copies_of
+from klpfs.target.python.layers import ABSENT, Attribute, Item
+from klpfs.target.python.merge import merged
+from klpfs.target.python.part import Part, owner_of
+
+
+class ImportTime(Callbacks):
+    """run: a function of one parameter, as above; None: nothing. Its parameter is this object's Run.
+
+    everywhere: names of `run` whose old value, where modules and classes hold it under whatever name, is exchanged for
+    the new one as well. removed: names ("LIMIT", "Environment.method") that the new version has no more. watch: names
+    whose objects the statements of `run` change without binding a name; what they hold is compared before and after.
+    before, after: functions of one parameter, the Object: what is written by hand, called after `run`, and before it is
+    taken back.
+
+    An exception in `run` or `before` refuses the patch (EINVAL, or the errno of an OSError); what it did is taken back.
+    """
+
+    __slots__ = ("run", "everywhere", "removed", "watch", "before", "after")
+
+    def __init__(self, run=None, everywhere=(), removed=(), watch=(), before=None, after=None):
+        if run is not None and type(run) is not FunctionType:
+            raise TypeError("ImportTime: run is a plain function, not %s" % type(run).__name__)
+        Callbacks.__init__(self, self._apply, self._remove, self._restore, self._undo)
+        self.run, self.everywhere, self.removed, self.watch = run, tuple(everywhere), tuple(removed), tuple(watch)
+        self.before, self.after = before, after
+
+    @property
+    def adds(self):
+        """Global names that `run` binds in the module."""
+        return frozenset() if self.run is None else frozenset(stores(self.run.__code__))
+
+    def replaced(self, obj):
+        """Another patch has taken the place of this one; its own values stay."""
+        layers.take(self._owner(obj))
+        layers.take(self._owner(obj, "removed"))
+
+    # -- the four callbacks
+
+    def _apply(self, obj):
+        namespace = _namespace(obj)
+        owner = self._owner(obj)
+        try:
+            if self.run is not None:
+                Run(self, owner, namespace).go()
+            if self.before is not None:
+                return self.before(obj)
+        except BaseException:
+            layers.take(owner)
+            raise
+
+    def _remove(self, obj):
+        namespace, owner = _namespace(obj), self._owner(obj, "removed")
+        for name in self.removed:
+            holder, _, key = name.rpartition(".")
+            cls = owner_of(namespace, holder) if holder else None
+            if not holder:
+                place = Item(namespace, key)
+            elif cls is not None:
+                place = Attribute(cls, key)
+            else:
+                continue
+            if place.get() is not ABSENT:
+                layers.put(owner, place, ABSENT)
+
+    def _restore(self, obj):
+        layers.take(self._owner(obj, "removed"))
+
+    def _undo(self, obj):
+        try:
+            if self.after is not None:
+                self.after(obj)
+        finally:
+            owner = self._owner(obj)
+            self._exchange_back(owner)
+            layers.take(owner)
+
+    def _owner(self, obj, what="run"):
+        return _owners.setdefault((id(self), what), (self, what))
+
+    def _exchange_back(self, owner):
+        """Modules that came meanwhile have imported new values by name; they get the old ones."""
+        for place, old, new in layers.pairs(owner):
+            if type(place) in (Item, Attribute) and place.key in self.everywhere:
+                for copy in copies_of(new):
+                    if copy.identity != place.identity and not layers.known(copy):
+                        copy.set(old)
+
+
+_owners = {}  # (id(ImportTime), what) -> the owner of its values; the ImportTime lives as long as its patch's file
+
+
+class Run:
+    """What `run` is given, for one module: klp.part, klp.removes(NAME, key ...)."""
+
+    __slots__ = ("import_time", "owner", "namespace", "part", "gone")
+
+    def __init__(self, import_time, owner, namespace):
+        self.import_time, self.owner, self.namespace = import_time, owner, namespace
+        self.part = Part(self)
+        self.gone = {}
+
+    def removes(self, name, *keys):
+        """The table that `name` is bound to is changed in place where others may hold it; of what it has now and the new
+        one has not, only these keys go: the others are the program's own entries."""
+        self.gone[name] = keys
+
+    def go(self):
+        code = self.import_time.run.__code__
+        names = sorted(stores(code))
+        before = {name: dict.get(self.namespace, name, ABSENT) for name in names}
+        watched = Watch([dict.get(self.namespace, name, ABSENT) for name in self.import_time.watch])
+        try:
+            FunctionType(code, self.namespace, code.co_name)(self)
+        except BaseException:
+            watched.note(self.owner)
+            for name, value in before.items():
+                Item(self.namespace, name).set(value)
+            raise
+        watched.note(self.owner)
+        for name, old in before.items():
+            self.bound(Item(self.namespace, name), old, name)
+
+    def bound(self, place, old, name):
+        """A name was bound by `run`: notes it, so that it can be taken back. name: as `everywhere` has it."""
+        new = place.get()
+        if new is old or new is ABSENT:
+            return
+        if old is not ABSENT and not layers.known(place):
+            changes = merged(old, new, self.gone.get(name))
+            if changes is not None:  # the same table, with other contents
+                place.set(old)
+                for each, value in changes:
+                    layers.put(self.owner, each, value)
+                return
+        layers.note(self.owner, place, old)
+        if old is not ABSENT and name in self.import_time.everywhere:
+            for copy in copies_of(old):
+                layers.put(self.owner, copy, new)
+
+
+class Watch:
+    """The contents of some objects, to be compared later: the dicts, lists and sets that they are or hold."""
+
+    __slots__ = ("taken",)
+
+    def __init__(self, objects):
+        self.taken = []
+        for each in objects:
+            for one in [each] + _held(each):
+                if isinstance(one, (dict, list, set)):
+                    self.taken.append((one, type(one)(one) if type(one) in (dict, list, set) else _plain(one)))
+
+    def note(self, owner):
+        """Notes as an owner's what has changed."""
+        for holder, was in self.taken:
+            if isinstance(holder, dict):
+                for key in list(holder):
+                    if key not in was or was[key] is not holder[key]:
+                        layers.note(owner, Item(holder, key), was.get(key, ABSENT))
+                for key in was:
+                    if key not in holder:
+                        layers.note(owner, Item(holder, key), was[key])
+            elif isinstance(holder, set):
+                for key in holder ^ was:
+                    layers.note(owner, layers.Member(holder, key), True if key in was else ABSENT)
+            elif len(holder) != len(was) or any(a is not b for a, b in zip(holder, was)):
+                layers.note(owner, layers.Contents(holder), tuple(was))
+
+
+def _plain(value):
+    return dict(value) if isinstance(value, dict) else list(value) if isinstance(value, list) else set(value)
+
+
+def _held(value):
+    """The values of an object's own dict; of a class's, in a copy."""
+    if isinstance(value, ModuleType):
+        return []
+    if isinstance(value, type):
+        return list(type.__dict__["__dict__"].__get__(value).values())
+    own = getattr(value, "__dict__", None)
+    return ([own] + list(own.values())) if type(own) is dict else []
+
+
+def _namespace(obj):
+    module = sys.modules["__main__" if obj.name is None else obj.name]
+    return ModuleType.__dict__["__dict__"].__get__(module)

@@ -1,0 +1,73 @@
+"""`class C(metaclass=klp.part): ...` puts what the block holds into the class of that name that is there.
+
+The block runs as it would in the whole class: its names see the attributes that the class has, private names are mangled,
+super() and __class__ mean the class that is there. The result is that class.
+"""
+from klpfs.target.python.layers import Attribute
+
+_DICT = type.__dict__["__dict__"].__get__
+_NOT_PUT = frozenset(("__module__", "__qualname__", "__classcell__", "__firstlineno__", "__static_attributes__",
+                      "__annotations__", "__annotate__", "__annotate_func__", "__conditional_annotations__"))
+
+
+class _Block(dict):
+    """The block's names; those that it has not bound itself are the class's. namespace: the module's dict."""
+
+    __slots__ = ("namespace",)
+
+    def __missing__(self, name):
+        cls = owner_of(self.namespace, dict.get(self, "__qualname__", ""))
+        if cls is None:
+            raise KeyError(name)
+        return _DICT(cls)[name]
+
+
+def owner_of(namespace, name):
+    """The class that a dotted name leads to, or None."""
+    found = None
+    for at, part in enumerate(name.split(".")):
+        if at and not isinstance(found, type):
+            return None
+        found = _DICT(found).get(part) if at else namespace.get(part)
+    return found if isinstance(found, type) else None
+
+
+class Part:
+    """A metaclass, as far as the class statement asks one to be. run: importtime.Run."""
+
+    __slots__ = ("run",)
+
+    def __init__(self, run):
+        self.run = run
+
+    def __prepare__(self, name, bases, **keywords):
+        block = _Block()
+        block.namespace = self.run.namespace
+        return block
+
+    def __call__(self, name, bases, block, **keywords):
+        qualified = block["__qualname__"]
+        cls = owner_of(self.run.namespace, qualified)
+        if cls is None:
+            raise LookupError("class '%s' is not there" % qualified)
+        cell = block.get("__classcell__")
+        if cell is not None:
+            cell.cell_contents = cls
+        for key, value in dict.items(block):
+            if key not in _NOT_PUT and not (key == "__doc__" and value is None):
+                self.put(cls, key, value, "%s.%s" % (qualified, key))
+        return cls
+
+    def put(self, cls, key, value, name):
+        place = Attribute(cls, key)
+        old = place.get()
+        if old is value:
+            return
+        if "__set_name__" in dir(type(value)):
+            type(value).__set_name__(value, cls, key)
+        place.set(value)
+        try:
+            self.run.bound(place, old, name)
+        except BaseException:
+            place.set(old)
+            raise

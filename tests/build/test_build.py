@@ -1,0 +1,179 @@
+"""The whole: OLD runs, the patch is built and loaded, it behaves as NEW; taken out, as OLD again."""
+import pytest
+
+from klpfs.build.error import BuildError, NothingToDo
+
+
+def there_and_back(upgrade, old, new, *expressions, module=""):
+    """Each expression, evaluated in the module: as in NEW while the patch is in force, as in OLD before and after."""
+    upgrade.write(old, new)
+    program, after = upgrade.module(module), upgrade.new_module(module)
+
+    def values(space):
+        found = []
+        for each in expressions:
+            try:
+                found.append(eval(each, vars(space)))
+            except Exception as error:
+                found.append((type(error).__name__, str(error)))
+        return found
+    before = values(program)
+    result = upgrade.build()
+    assert not result.refused, result.refused
+    patch = upgrade.insmod(result.text)
+    assert values(program) == values(after) != before, result.text
+    upgrade.disable(patch)
+    assert values(program) == before
+    return result
+
+
+def test_bodies_signatures_and_defaults(upgrade):
+    result = there_and_back(upgrade, """
+        LIMIT = 3
+        MARK = object()
+        def f(a, b=LIMIT): return a, b
+        def g(a, mark=MARK): return a, mark is MARK
+        def h(): return 'same'
+        """, """
+        LIMIT = 3
+        MARK = object()
+        def f(a, b=LIMIT, *, c=LIMIT + 1): return a, b, c
+        def g(a, mark=MARK): return 'new', a, mark is MARK
+        def h():
+            '''Only a docstring, and an annotation.'''
+            x: int
+            return 'same'
+        """, "f(1)", "f(1, 2)", "f(1, c=2)", "g(1)", "h()")
+    assert "def h(" not in result.text
+
+
+def test_methods_of_all_kinds(upgrade):
+    there_and_back(upgrade, """
+        class A:
+            def m(self): return 1
+            @staticmethod
+            def s(): return 2
+            @classmethod
+            def c(cls): return cls.__name__, 3
+            @property
+            def p(self): return getattr(self, '_p', 4)
+            @p.setter
+            def p(self, value): self._p = value
+            def __private(self): return 5
+            def call(self): return self.__private()
+        class B(A):
+            def m(self): return super().m()
+        def setter():
+            a = A(); a.p = 7; return a.p
+        """, """
+        class A:
+            def m(self): return 10
+            @staticmethod
+            def s(): return 20
+            @classmethod
+            def c(cls): return cls.__name__, 30
+            @property
+            def p(self): return getattr(self, '_p', 40)
+            @p.setter
+            def p(self, value): self._p = value * 2
+            def __private(self): return 50
+            def call(self): return self.__private(), self.__other()
+            def __other(self): return 60
+        class B(A):
+            def m(self): return super().m() + 1
+            def n(self): return super().m()
+        def setter():
+            a = A(); a.p = 7; return a.p
+        """, "A().m()", "A.s()", "A.c()", "A().p", "setter()", "A().call()", "B().m()", "B().n()")
+
+
+def test_added_functions_classes_imports_and_constants(upgrade):
+    there_and_back(upgrade, """
+        class Error(Exception): pass
+        def f(x): return x
+        """, """
+        import functools
+        from collections import OrderedDict as OD
+        class Error(Exception): pass
+        class SubError(Error):
+            code = 7
+            def __str__(self): return 'sub' + super().__str__()
+        LIMIT: int = 5
+        @functools.lru_cache(maxsize=LIMIT)
+        def helper(x): return OD(x=x)['x'] + LIMIT
+        def f(x):
+            if x > 10:
+                raise SubError(helper(x))
+            return helper(x)
+        """, "f(1)", "f(11)", "LIMIT", "SubError.code", "helper.__module__", "helper.cache_info().maxsize", "issubclass(SubError, Error)")
+
+
+def test_constants_are_seen_by_who_imported_them_by_name(upgrade):
+    files = {"a.py": "import re\nRULE = re.compile('{}')\nTABLE = {{'x': 1{}}}\nNUMBER = {}\nDERIVED = NUMBER * 2\n",
+             "b.py": "from {p}.a import RULE, TABLE, NUMBER, DERIVED\nclass C:\n    rule = RULE\n    n = NUMBER\n"}
+    old = dict(files, **{"a.py": files["a.py"].format("a+", ", 'gone': 2", 1000)})
+    new = dict(files, **{"a.py": files["a.py"].format("a*", ", 'y': 2", 2000)})
+    there_and_back(upgrade, old, new, "RULE.pattern", "sorted(TABLE)", "NUMBER", "DERIVED", "C.rule.pattern", "C.n", module="b")
+
+
+def test_the_programs_own_entries_stay(upgrade):
+    upgrade.write("TABLE = {'a': 1, 'b': 2}", "TABLE = {'a': 10, 'c': 3}")
+    module = upgrade.module()
+    module.TABLE["own"] = "kept"
+    patch = upgrade.insmod()
+    assert module.TABLE == {"a": 10, "c": 3, "own": "kept"}
+    module.TABLE["later"] = "kept"
+    upgrade.disable(patch)
+    assert module.TABLE == {"a": 1, "b": 2, "own": "kept", "later": "kept"}
+
+
+def test_removed_names_go_and_come_back(upgrade):
+    there_and_back(upgrade, """
+        class A:
+            def m(self): return 'base'
+        class B(A):
+            def m(self): return 'own'
+        def gone(): return 1
+        """, """
+        class A:
+            def m(self): return 'base'
+        class B(A):
+            pass
+        """, "B().m()", "gone()")
+
+
+def test_statements_that_act_on_objects(upgrade):
+    there_and_back(upgrade, """
+        REGISTRY = {}
+        def register(name, value): REGISTRY[name] = value
+        register('a', 1)
+        """, """
+        REGISTRY = {}
+        def register(name, value): REGISTRY[name] = value
+        register('a', 1)
+        register('b', 2)
+        REGISTRY['c'] = 3
+        """, "sorted(REGISTRY)")
+
+
+def test_nothing_to_do(upgrade):
+    upgrade.write("def f(): return 1  # x\n", "def f():\n    '''Doc.'''\n    return 1\n")
+    with pytest.raises(NothingToDo):
+        upgrade.build()
+
+
+def test_broken_syntax_is_named(upgrade):
+    upgrade.write("def f(): return 1\n", "def f(: return 1\n")
+    with pytest.raises(BuildError, match=r"__init__\.py:1: "):
+        upgrade.build()
+
+
+def test_another_source_than_what_runs_is_refused(upgrade):
+    upgrade.write("def f(): return 1\n", "def f(): return 2\n")
+    module = upgrade.module()
+    text = upgrade.build().text
+    module.f.__code__ = (lambda: 5).__code__
+    exec("def f(): return 7", vars(module))
+    with pytest.raises(Exception, match="disagrees about version"):
+        upgrade.insmod(text)
+    assert module.f() == 7
