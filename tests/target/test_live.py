@@ -1,5 +1,8 @@
 """Finding live functions, and other searches of the whole heap: what they must not do to the program."""
 import gc
+import pathlib
+import subprocess
+import sys
 import threading
 import time
 import types
@@ -60,6 +63,34 @@ def test_a_search_does_not_disturb_a_tuple_in_the_making(no_collection, search):
     for thread in threads:
         thread.join()
     assert not failed
+
+
+def test_many_modules_are_searched_for_a_few_at_a_time(monkeypatch):
+    modules = [types.ModuleType("m%d" % n) for n in range(2 * live.FEW + 1)]
+    for module in modules:
+        exec("def f(): pass\nclass C:\n    @property\n    def g(self): return lambda: 0\nkept = C().g", module.__dict__)
+    found = live.functions_of([module.__dict__ for module in modules])
+    assert len(found) == len(set(map(id, found))) == 3 * len(modules)
+    assert {id(fn.__globals__) for fn in found} == {id(module.__dict__) for module in modules}
+
+
+@pytest.mark.parametrize("when", ["before klpfs came", "later", "never"])
+def test_functions_of_a_frozen_heap_are_found(when):
+    """As prefork servers freeze it, before or after klpfs is imported."""
+    text = """
+import gc, types
+module = types.ModuleType("m")
+exec("def f(): pass\\ndef g(): pass", module.__dict__)
+%s
+from klpfs.target.python import live
+%s
+live._reachable = lambda namespace, real=live._reachable: asked.append(1) or real(namespace)
+asked = []
+exec("def h(): pass", module.__dict__)
+print(sorted(fn.__name__ for fn in live.functions_of([module.__dict__])), bool(asked))
+""" % ("gc.freeze()" * (when == "before klpfs came"), "gc.freeze()" * (when == "later"))
+    said = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, cwd=pathlib.Path(live.__file__).parents[3])
+    assert said.stdout == "['f', 'g', 'h'] %s\n" % (when != "never"), said.stderr
 
 
 def test_the_body_of_a_module_that_runs_is_no_function_of_it():
