@@ -1,7 +1,8 @@
 """make corpus: real security releases, built, loaded into running programs, judged, taken out. A table, and a JSON file.
 
-    python -m corpus [ENTRY ...] [--suites] [--all-modules] [--patch FILE] [--json FILE] [--jobs N]
+    python -m corpus [ENTRY ...] [--more] [--suites] [--all-modules] [--patch FILE] [--json FILE] [--jobs N]
 
+--more: the releases of more.json instead, which have no witness; all modules are imported.
 --all-modules: the program has imported every module of the package. --patch: a livepatch file instead of a built one, for
 one ENTRY. --suites: also the tests that NEW ships, on OLD, patched and NEW. Exit code 1 when the goal is missed.
 """
@@ -19,6 +20,7 @@ from corpus import layout, report, session
 def main(argv: list) -> int:
     parser = argparse.ArgumentParser(prog="make corpus")
     parser.add_argument("entries", nargs="*", metavar="ENTRY")
+    parser.add_argument("--more", action="store_true")
     parser.add_argument("--suites", action="store_true")
     parser.add_argument("--all-modules", action="store_true")
     parser.add_argument("--patch", type=Path)
@@ -26,7 +28,7 @@ def main(argv: list) -> int:
     parser.add_argument("--jobs", type=int, default=2)
     wanted = parser.parse_args(argv)
     try:
-        known = layout.entries()
+        known = layout.more() if wanted.more else layout.entries()
     except layout.NotThere as e:
         print(f"corpus: {e}", file=sys.stderr)
         return 1
@@ -43,7 +45,7 @@ def main(argv: list) -> int:
             builder.lay_out(entry)
         except Exception as e:
             return session.Result(entry.id, entry.kind, reason=f"not laid out: {e}")
-        return session.run(entry, wanted.patch, wanted.all_modules)
+        return session.run(entry, wanted.patch, wanted.all_modules or wanted.more)
 
     results = []
     with ThreadPoolExecutor(wanted.jobs) as pool:

@@ -52,13 +52,20 @@ class Entry:
 
 
 def entries() -> list:
-    """All entries; NotThere without the corpus' files beside the project."""
+    """All entries of the corpus; NotThere without its files beside the project."""
     path = SHARED / "corpus.json"
     if not path.exists():
         raise NotThere(f"{path}: the corpus' list of releases lies beside the project, and is not there")
     return [Entry(id=e["id"], package=e["package"], old=e["old"], new=e["new"], imports=e["imports"], python=e["python"],
                   requirements=e["requirements"], env=e["env"], kind=e.get("class_of_the_fix_alone", e["class"]))
             for e in json.loads(path.read_text())["entries"]]
+
+
+def more() -> list:
+    """Other releases (more.json), without witnesses: the patch has to load, to make OLD look like NEW, and to leave nothing."""
+    return [Entry(id=f"{package.lower()}-{new}", package=package, old=old, new=new, imports=imports, python=python,
+                  requirements=requirements, env={}, kind="-")
+            for package, old, new, imports, python, requirements in json.loads((Path(__file__).parent / "more.json").read_text())]
 
 
 def pythons() -> dict:

@@ -57,6 +57,11 @@ def changed():
     return snapshots["last"].changed(), snapshots["last"].came()
 
 
+def shape():
+    """What the package looks like now."""
+    return shape_module.shape(ROOTS)
+
+
 def import_all():
     """Imports every module under the roots; names of those that can't be."""
     failed = []
@@ -105,6 +110,7 @@ if __name__ == "__main__":
     os.dup2(2, 1)                   # what the program prints is not an answer
     WITNESS, ROOTS = sys.argv[1], [each for each in sys.argv[2:] if each != "--all"]
     snapshot_module = load("klp_corpus_snapshot", os.path.join(HERE, "snapshot.py"))
+    shape_module = load("klp_corpus_shape", os.path.join(HERE, "shape.py"))
     lines, sys.stdin = os.fdopen(os.dup(0)), open(os.devnull)
     for root in ROOTS:
         importlib.import_module(root)

@@ -7,6 +7,8 @@ SUITE_HEADER = f"{'tests of NEW':26}{'OLD passed/failed':>20}{'patched':>16}{'NE
 
 def row(result) -> str:
     said = "ok" if result.ok else result.reason
+    if result.differs:
+        said += f"; unlike NEW in {len(result.differs)} places: {result.differs[0]}"
     return (f"{result.entry:26}{result.kind:>6}{result.functions or '-':>10}{result.callbacks or '-':>10}{result.hand:>5}  {said}")
 
 

@@ -16,6 +16,7 @@ from attrs import define, field
 
 import harness
 from corpus.layout import ROOT, SHARED, Entry
+from corpus.shape import compare
 
 HERE = Path(__file__).resolve().parent
 SECONDS = 120           # how long a step may take before it counts as never
@@ -29,7 +30,8 @@ class Wrong(Exception):
 
 @define
 class Result:
-    """A line of the table. `left`: what the package did not get back at revert; `log`: what the service logged."""
+    """A line of the table. `left`: what the package did not get back at revert; `differs`:
+    where the patched package does not look like NEW's (with --all-modules); `log`: what the service logged."""
 
     entry: str
     kind: str
@@ -40,6 +42,7 @@ class Result:
     reason: str = ""
     flagged: list = field(factory=list)
     left: list = field(factory=list)
+    differs: list = field(factory=list)
     log: list = field(factory=list)
     suites: dict = field(factory=dict)
     seconds: float = 0.0
@@ -49,7 +52,7 @@ def counts(text: str) -> tuple:
     """(functions, objects with callbacks) of a livepatch file's text."""
     calls = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
     names = [getattr(node.func, "id", getattr(node.func, "attr", "")) for node in calls]
-    return names.count("Func"), names.count("Callbacks")
+    return names.count("Func"), sum(names.count(each) for each in ("Callbacks", "ImportTime"))
 
 
 def hand_lines(built: str, final: str) -> int:
@@ -103,7 +106,7 @@ class Session:
     """The entry's program under klpfs, and a mount of its own: a context manager."""
 
     def __init__(self, entry: Entry, everything: bool = False, witness: bool = True, environ: dict = None):
-        self.entry, self.everything, self.witness = entry, everything, witness
+        self.entry, self.everything, self.witness = entry, everything, witness and entry.witness.exists()
         self.environ = environ or running_old(entry)
         self.name = patch_name(entry)
 
@@ -219,6 +222,21 @@ def patched(session: Session, path: Path) -> None:
     expect_live(session, "young", "an object made while patched, taken out")
 
 
+def looks(entry: Entry, which: str) -> dict:
+    """shape.shape() of a program that has one of the two releases, whole."""
+    with Session(entry, True, False, {**running_old(entry), "PYTHONPATH": str(entry.folder / which)}) as session:
+        return session.do("shape()")
+
+
+def compared(session: Session, entry: Entry, path: Path) -> list:
+    """Where the package, all of it imported and patched, looks otherwise than NEW's in modules that both have loaded."""
+    session.insmod(path)
+    mine, new = session.do("shape()"), looks(entry, "new")
+    session.remove()
+    loaded = {where for where in mine if where.endswith(":")}
+    return compare(mine, {where: text for where, text in new.items() if where.partition(":")[0] + ":" in loaded})
+
+
 def run(entry: Entry, given: Path = None, everything: bool = False) -> Result:
     """All steps of one entry."""
     result, start = Result(entry.id, entry.kind), time.monotonic()
@@ -227,9 +245,13 @@ def run(entry: Entry, given: Path = None, everything: bool = False) -> Result:
         path = build(entry, result, given)
         with Session(entry, everything) as session:
             try:
-                unpatched(session)
+                if entry.witness.exists():
+                    unpatched(session)
                 result.left = left = restored(session, path)
-                patched(session, path)
+                if entry.witness.exists():
+                    patched(session, path)
+                if everything:
+                    result.differs = compared(session, entry, path)
                 if left:
                     raise Wrong(f"not as before after it was taken out: {left[0]}" + (f" and {len(left) - 1} more" if left[1:] else ""))
             finally:

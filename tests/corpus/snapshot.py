@@ -58,6 +58,8 @@ class Snapshot:
     def _space(self, found, prefix, space, seen, modules):
         for key, value in list(space.items()):
             where = "%s%s" % (prefix, key)
+            if isinstance(value, types.ModuleType) and sys.modules.get("%s.%s" % (space.get("__name__"), key)) is value:
+                continue    # a submodule, once it is imported: came() tells
             if key in ("__builtins__", "__weakref__", "__dict__", "__warningregistry__", "__annotate_func__", "__annotations_cache__"):
                 continue
             found[where] = self._token(value, DEPTH), _short(value)
