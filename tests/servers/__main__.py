@@ -1,0 +1,89 @@
+"""make servers: real servers under load, patched, replaced, reversed and reverted. No request may fail, nothing may grow.
+
+    python -m servers [-c CYCLES] [NAME ...]        rows whose name contains one of NAME; exit code 1 when a row fails
+
+What is patched are functions of the server or framework together with those of the application, as they are installed:
+each new function checks that no other version is on its stack, each answer names the version that gave it.
+"""
+import argparse
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+
+HERE = pathlib.Path(__file__).resolve().parent
+PROJECT = HERE.parents[1]
+ENVIRONMENT = PROJECT / ".venvs" / "servers"
+NEEDED = ("gunicorn", "gevent", "aiohttp", "uvicorn", "uvloop", "waitress", "django", "celery", "redis")
+sys.path[:0] = [str(HERE), str(HERE.parent)]
+
+import harness  # noqa: E402
+import rows  # noqa: E402
+import trial  # noqa: E402
+
+
+def environment():
+    """The servers' own environment, made once; its interpreter's path."""
+    python = ENVIRONMENT / "bin" / "python"
+    check = [python, "-c", "import " + ", ".join(NEEDED)]
+    if not python.exists() or subprocess.run(check, capture_output=True).returncode:
+        print(f"making {ENVIRONMENT.relative_to(PROJECT)} with {', '.join(NEEDED)} ...", flush=True)
+        subprocess.run([sys.executable, "-m", "venv", "--clear", ENVIRONMENT], check=True)
+        subprocess.run([python, "-m", "pip", "install", "-q", "--disable-pip-version-check", *NEEDED], check=True)
+        subprocess.run(check, check=True)
+    return python
+
+
+def line(*cells):
+    print("{:<34}{:>6}{:>9}{:>7}{:>16}{:>18}{:>18}".format(*cells), flush=True)
+
+
+def one(row, cycles, mount, python):
+    """Run a row, print its line; True when it is as it should be."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="klps", dir="/tmp"))
+    try:
+        with trial.Trial(row, folder, mount, python) as it:
+            try:
+                result = it.run(cycles)
+            except (trial.Failed, OSError, AssertionError) as e:
+                line(row.name, "", "", "FAILED", "", "", "")
+                print(f"    {e}\n    " + "\n    ".join(it.story()))
+                return False
+        line(row.name, result.processes, result.requests, result.failed, f"{trial.median(result.finish):.0f} / {max(result.finish):.0f}",
+             f"{result.patching:.0f} / {result.alone:.0f} = {result.patching / result.alone:.1f}", "{:+d} KiB {:+d} {:+d}".format(*result.growth))
+        for error in result.errors:
+            print(f"    {error}")
+        return not result.failed and not result.errors
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="make servers", description=__doc__.split("\n\n")[0])
+    parser.add_argument("-c", "--cycles", type=int, default=8)
+    parser.add_argument("names", nargs="*")
+    options = parser.parse_args()
+    why = harness.why_no_fuse()
+    if why:
+        print(f"servers: no FUSE mount here: {why}", file=sys.stderr)
+        return 2
+    python = environment()
+    chosen = [row for row in rows.ROWS if not options.names or any(name in row.name for name in options.names)]
+    folder, failed = harness.short_folder(), []
+    mount = harness.Mount(folder / "run", folder / "mnt")
+    try:
+        line("server", "proc.", "requests", "failed", "insmod to finish", "longest response", "growth of one")
+        line("", "", "", "", "median/worst ms", "patching/alone ms", "memory fds threads")
+        for row in chosen:
+            if not one(row, options.cycles, mount, python):
+                failed.append(row.name)
+    finally:
+        mount.close()
+        shutil.rmtree(folder, ignore_errors=True)
+    print(f"{len(chosen) - len(failed)} of {len(chosen)} rows as they should be" + (f"; not: {', '.join(failed)}" if failed else ""))
+    return bool(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
