@@ -3,11 +3,14 @@
 # make kernel the scenarios that a real Linux kernel answered, step by step (PROCESSES=n: by a service of n processes)
 # make stress many threads, tasks and generators against patches that come and go, on every CPython here (SECONDS=n each)
 # make corpus real security releases, built into livepatches, loaded into running programs and taken out (ENTRIES="a b": some; SUITES=1: their tests)
+# make servers real servers under load, patched and reverted: no request fails, nothing grows (CYCLES=n, NAMES="sync gevent")
 # make bench  the figures of README.md, each beside its goal; writes bench.json
 # make clean  takes back what these made
 
 PYTHON ?= python3
 SECONDS ?= 60
+CYCLES ?= 8
+NAMES ?=
 KEEP ?=
 PROCESSES ?= 1
 PYTEST_ARGS ?=
@@ -16,7 +19,7 @@ SUITES ?=
 
 PY = .venv/bin/python
 
-.PHONY: run test kernel stress corpus bench clean
+.PHONY: run test kernel stress servers corpus bench clean
 .DEFAULT_GOAL := test
 
 run: .venv/ready
@@ -33,6 +36,9 @@ stress: .venv/ready
 
 corpus: .venv/ready
 	PYTHONPATH=tests $(PY) -m corpus $(ENTRIES) $(if $(SUITES),--suites)
+
+servers: .venv/ready
+	$(PY) tests/servers -c $(CYCLES) $(NAMES)
 
 bench: .venv/ready
 	$(PY) -m bench

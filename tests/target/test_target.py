@@ -2,8 +2,10 @@
 import errno
 import gc
 import importlib
+import runpy
 import sys
 import threading
+import types
 import weakref
 
 import pytest
@@ -454,6 +456,20 @@ def test_the_main_program_is_vmlinux(machine, monkeypatch):
     machine.insmod("def s(): return 'patched'\npatch = Patch([Object(None, [Func('show', s, 2)])])")
     assert (module.first(), module.show()) == ("original", "patched")
     assert machine.engine.describe()[0]["objects"][0]["name"] == "vmlinux"
+
+
+def test_the_main_program_of_a_spawned_process(machine, monkeypatch, tmp_path):
+    """multiprocessing gives the module a copy of what the program's code runs in."""
+    path = tmp_path / "program.py"
+    path.write_text("count = 0\ndef step():\n    global count\n    count += 1\n    return count\ndef show(): return 'original', count")
+    main = types.ModuleType("__mp_main__")
+    main.__dict__.update(runpy.run_path(str(path), run_name="__mp_main__"))
+    monkeypatch.setitem(sys.modules, "__main__", main)
+    main.step()
+    patched = machine.insmod("def s(): return 'patched', count, step()\npatch = Patch([Object(None, [Func('show', s)])])")
+    assert main.show() == ("patched", 1, 2)
+    machine.disable(patched)
+    assert main.show() == ("original", 2)
 
 
 # -- failures leave nothing

@@ -45,6 +45,16 @@ def _functions_of(namespaces):
     return here
 
 
+def running(namespace):
+    """The dict in which a main program's code runs, given its module's. They are two where multiprocessing spawned the
+    process (also by a forkserver): the program runs in runpy's dict, and the module gets the same items in its own."""
+    if namespace.get("__name__") == "__mp_main__":
+        for each in map(_GLOBALS, _reachable(namespace)):
+            if each.get("__name__") == "__mp_main__" and each.get("__file__") == namespace.get("__file__"):
+                return each
+    return namespace
+
+
 def _of(objects, wanted, referrers):
     """An iterator to be run to its end in one C call; it has no name anywhere, so it keeps nothing alive. The ids of all that
     refers to the objects go to the set `referrers`. Asking for referrers takes less than a quarter of looking at each

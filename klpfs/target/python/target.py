@@ -17,6 +17,7 @@ from klpfs.target.python.defaults import open_defaults, settled, unchanged
 from klpfs.target.python.defs import Index, Registry, class_of
 from klpfs.target.python.images import Images
 from klpfs.target.python.link import Link
+from klpfs.target.python.live import running
 from klpfs.target.python.load import all_loaded, invoke, loaded_of
 from klpfs.target.python.newcode import NewCode, annotations, as_in_file, compile_function, warn_signature
 from klpfs.target.python.source import defaults_of
@@ -31,7 +32,7 @@ class PythonTarget(seam.Target):
     """log: engine.log.Log. breathe: called between slices of long work, so that the program gets on; None: never. main: which program is the service's main one: the path of its script, or the name given to
     -m; None: whatever this process runs."""
 
-    __slots__ = ("log", "main", "breathe", "registry", "images", "ripe", "transition", "_index", "_mods", "_slice")
+    __slots__ = ("log", "main", "breathe", "registry", "images", "ripe", "transition", "_index", "_main", "_mods", "_slice")
 
     def __init__(self, log, main=None):
         self.log, self.main = log, main
@@ -40,7 +41,7 @@ class PythonTarget(seam.Target):
         self.images = Images(self.registry)
         self.ripe = {}    # name -> module whose body has just ended, though the import system still holds it
         self.transition = None  # the PythonTransition that is not over
-        self._index = None
+        self._index = self._main = None
         self._mods = {}
         self._slice = 0         # functions resolved, for the breath between slices
 
@@ -53,7 +54,7 @@ class PythonTarget(seam.Target):
             return None
         namespace = _MODULE_DICT(module)
         if name is None:
-            return namespace if self._is_main(namespace) else None
+            return self._main_namespace(namespace) if self._is_main(namespace) else None
         spec = namespace.get("__spec__")
         half = _lazy(module) or getattr(spec, "_initializing", False)
         return None if half and self.ripe.get(name) is not module else namespace
@@ -67,6 +68,11 @@ class PythonTarget(seam.Target):
         if type(name) is str and name in (self.main, self.main + ".__main__"):
             return True
         return type(path) is str and _same_file(path, self.main)
+
+    def _main_namespace(self, namespace):
+        if self._main is None or self._main[0] is not namespace:
+            self._main = namespace, running(namespace)
+        return self._main[1]
 
     def loaded(self, name):
         namespace = self.namespace(name)
