@@ -21,14 +21,14 @@ class CommandError(Exception):
         self.code = code
 
 
-def mounts(table: str = "/proc/self/mounts") -> "list[pathlib.Path]":
-    """All mount points of klpfs, the newest first."""
+def mounts(table: str = "/proc/self/mountinfo") -> "list[pathlib.Path]":
+    """All mount points of klpfs, the newest first. Not what `klpfs exec` has mounted of it, here and there."""
     found = []
     with open(table) as lines:
         for line in lines:
             fields = line.split(" ")
-            if fields[2] == FSTYPE:
-                found.append(pathlib.Path(re.sub(r"\\([0-7]{3})", lambda m: chr(int(m[1], 8)), fields[1])))
+            if fields[3] == "/" and fields[fields.index("-") + 1] == FSTYPE:
+                found.append(pathlib.Path(re.sub(r"\\([0-7]{3})", lambda m: chr(int(m[1], 8)), fields[4])))
     return found[::-1]
 
 

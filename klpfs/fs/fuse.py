@@ -48,8 +48,8 @@ _unpack_in, _unpack_rw, _pack_out, _read, _write = _IN.unpack_from, _RW.unpack_f
 _HEAD = 40                                     # bytes of a request before its own part
 
 _OPEN_FLAGS = 1 | 32 | 64                      # DIRECT_IO (a cached read shrinks the size), NOFLUSH, PARALLEL_DIRECT_WRITES
-_INIT_FLAGS = 1 << 3 | 1 << 4 | 1 << 5 | 1 << 13 | 1 << 18
-# ATOMIC_O_TRUNC, EXPORT_SUPPORT, BIG_WRITES, DO_READDIRPLUS, PARALLEL_DIROPS. Not READDIRPLUS_AUTO: with it the kernel asks
+_INIT_FLAGS = 1 << 3 | 1 << 4 | 1 << 5 | 1 << 13 | 1 << 18 | 1 << 23
+# ATOMIC_O_TRUNC, EXPORT_SUPPORT, BIG_WRITES, DO_READDIRPLUS, PARALLEL_DIROPS, CACHE_SYMLINKS. Not READDIRPLUS_AUTO: with it the kernel asks
 # for the later parts of a long listing without attributes, and then for each name in them alone.
 _LOOKUP, _FORGET, _OPEN, _READ, _WRITE, _INTERRUPT, _BATCH_FORGET, _READDIRPLUS = 1, 2, 14, 15, 16, 36, 42, 44
 _ENDING = frozenset((_FORGET, _BATCH_FORGET, 18, 29))                  # nobody waits for these: 18 release, 29 releasedir
@@ -303,7 +303,7 @@ class Session(Watcher):
     def _entry(self, node: Node, parent: Node) -> bytes:
         node.lookups += 1
         self._granted = [node]
-        valid = 0 if isinstance(parent, Dir) and parent.volatile else 3600
+        valid = 0 if isinstance(parent, Dir) and parent.volatile and not node.lasting else 3600
         return _ENTRY.pack(node.ino, 0, valid, node.attr_valid, 0, 0) + attributes(node)
 
     def _lookup(self, header: Header, message: bytes) -> Reply:

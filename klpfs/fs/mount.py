@@ -26,11 +26,13 @@ ANSWERS = 2.0                                  # seconds after which a mount tha
 
 @frozen
 class Entry:
-    """A line of mountinfo: where, what, and the device number, which no other mount has at the same time."""
+    """A line of mountinfo: where, what, the device number, which no other mount has at the same time, and which of its
+    folders is mounted there."""
 
     point: str
     type: str
     device: str
+    root: str = "/"
 
 
 def mounts() -> List[Entry]:
@@ -40,7 +42,7 @@ def mounts() -> List[Entry]:
         for text in file:
             before, _, behind = text.partition(" - ")
             fields = before.split()
-            found.append(Entry(re.sub(r"\\([0-7]{3})", lambda m: chr(int(m[1], 8)), fields[4]), behind.split()[0], fields[2]))
+            found.append(Entry(re.sub(r"\\([0-7]{3})", lambda m: chr(int(m[1], 8)), fields[4]), behind.split()[0], fields[2], fields[3]))
     return found
 
 
@@ -50,8 +52,8 @@ def mounted(point: str) -> Optional[Entry]:
 
 
 def all_mounts() -> List[str]:
-    """The mount points of klpfs."""
-    return [entry.point for entry in mounts() if entry.type == TYPE]
+    """The mount points of klpfs; not what `klpfs exec` has mounted of it, here and there."""
+    return [entry.point for entry in mounts() if entry.type == TYPE and entry.root == "/"]
 
 
 def answers(point: str) -> Optional[int]:

@@ -93,6 +93,7 @@ class Node:
     KIND = 0
     size = 0
     attr_valid = FOREVER
+    lasting = False                            # its name may be cached even in a volatile directory
 
     table: Table
     parent: Optional["Dir"]
@@ -218,7 +219,8 @@ class Dir(Node):
     """A directory. `volatile`: its children come and go unseen: `refresh()` is called before each look, no name in it is
     cached. `by_number`: names that are numbers are listed in their order after the others, as in /proc; else names are
     listed in the order of their hash, as in sysfs. A child's place never changes, so a listing that goes on after
-    a change repeats and skips nothing that was there all the time."""
+    a change repeats and skips nothing that was there all the time. A name that begins with a dot (none of a service's does)
+    can be looked up, and is neither listed nor counted."""
 
     KIND = stat.S_IFDIR
     by_number: bool = False
@@ -240,7 +242,7 @@ class Dir(Node):
             self.children = {}
         self.children[node.raw] = node
         self._order = None
-        if node.KIND == stat.S_IFDIR:
+        if node.KIND == stat.S_IFDIR and node.raw[:1] != b".":
             self._subdirs += 1
             if self.lookups:
                 self.table.watcher.altered(self)
@@ -248,7 +250,7 @@ class Dir(Node):
     def drop(self, node: Node) -> None:
         del self.children[node.raw]
         self._order = None
-        if node.KIND == stat.S_IFDIR:
+        if node.KIND == stat.S_IFDIR and node.raw[:1] != b".":
             self._subdirs -= 1
             if self.lookups:
                 self.table.watcher.altered(self)
@@ -282,7 +284,9 @@ class Dir(Node):
             places = [(name_hash(raw), raw, node) for raw, node in self.children.items()]
         order: List[Tuple[int, Node]] = []
         last = 1
-        for place, _, node in sorted(places, key=lambda entry: entry[:2]):
+        for place, raw, node in sorted(places, key=lambda entry: entry[:2]):
+            if raw[:1] == b".":
+                continue
             last = max(place, last + 1)        # two names of one hash
             order.append((last, node))
         return order

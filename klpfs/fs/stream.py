@@ -31,6 +31,13 @@ class Kmsg(File):
     attr_valid = 0                             # so that SEEK_END is asked for
     log: Any = None
     write: Optional[Callable[[bytes], Optional["Future[Any]"]]] = None
+    cleared: int = field(init=False, default=0)
+
+    def clear(self) -> None:
+        """Who seeks to the data (dmesg) finds only what comes from now on, as after syslog(2)'s SYSLOG_ACTION_CLEAR; who
+        opens the file still finds all."""
+        self.log.first_seq                     # a LogView puts in order what has arrived when this is asked for
+        self.cleared = self.log.next_seq
 
     def open(self, flags: int) -> "OpenKmsg":
         self.check(flags, True, self.write is not None)
@@ -109,13 +116,13 @@ class OpenKmsg(Open):
         return len(data) if future is None else Later(future, lambda _: len(data))
 
     def seek(self, offset: int, whence: int) -> int:
-        """SEEK_DATA: the oldest record (nothing is ever cleared). ESPIPE: an offset; EINVAL: SEEK_HOLE."""
+        """SEEK_DATA: the oldest record since the last clear(). ESPIPE: an offset; EINVAL: SEEK_HOLE."""
         self.alive()
         if offset:
             raise fail(errno.ESPIPE)
         if whence != os.SEEK_DATA:
             raise fail(errno.EINVAL)
-        self.seq, self.at = self.node.log.first_seq, 0
+        self.seq, self.at = max(self.node.log.first_seq, self.node.cleared), 0
         return 0
 
     def seek_end(self) -> None:

@@ -12,6 +12,7 @@ from attrs import define, field
 
 from klpfs.fs.kstr import intvec, kstrtobool
 from klpfs.fs.nodes import Attr, Dir, Later, Link, Node, Query, Table, fail
+from klpfs.fs.passing import PLACE, Pass, Passing
 from klpfs.fs.stream import Kmsg
 
 FRESH = 0.1                                    # seconds that a list of tasks is good for
@@ -233,7 +234,8 @@ def _sync(parent: Dir, names: Iterable[str], make: Callable[[str], Node]) -> Non
 
 @define(eq=False)
 class ProcessDir:
-    """proc/<pid>: what the process said of itself, and its tasks, which are asked for."""
+    """proc/<pid>: what the process said of itself, and its tasks, which are asked for. In a Passing directory what the
+    machine's /proc tells better (comm, cmdline) is left to it."""
 
     service: Any
     node: Dir
@@ -243,12 +245,14 @@ class ProcessDir:
     _task: Dir = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        table = self.node.table
+        self._file(self.node, "patch_state", 0o400, lambda: after(self._ask("patch_state"), number))
+        if isinstance(self.node, Passing):
+            self._task = self.node.below("task", by_number=True, volatile=True, refresh=self._refresh, whole=False)
+            return
         self._file(self.node, "comm", 0o444, lambda: line(self.view.comm))
         self._file(self.node, "cmdline", 0o444,
                    lambda: b"".join(line(argument)[:-1] + b"\0" for argument in self.view.cmdline))
-        self._file(self.node, "patch_state", 0o400, lambda: after(self._ask("patch_state"), number))
-        self._task = Dir(table, self.node, "task", 0o555, by_number=True, volatile=True, refresh=self._refresh)
+        self._task = Dir(self.node.table, self.node, "task", 0o555, by_number=True, volatile=True, refresh=self._refresh)
 
     def _file(self, parent: Dir, name: str, mode: int, show: Any) -> None:
         Attr(self.node.table, parent, name, mode, show, proc=True)
@@ -271,11 +275,16 @@ class ProcessDir:
 
     def _make_task(self, name: str) -> Dir:
         tid = int(name)
-        node = Dir(self.node.table, self._task, name, 0o555)
+        node = _folder(self._task, name)
         self._file(node, "comm", 0o444, lambda: line(self._tasks.get(tid, "")))
         self._file(node, "patch_state", 0o400, lambda: after(self._ask("patch_state", tid), number))
         self._file(node, "stack", 0o400, lambda: after(self._ask("stack", tid), _stack))
         return node
+
+
+def _folder(parent: Dir, name: str, **more: Any) -> Dir:
+    """A directory of /proc's kind, passing on what the machine has if its parent does."""
+    return parent.below(name, **more) if isinstance(parent, Passing) else Dir(parent.table, parent, name, 0o555, **more)
 
 
 def _stack(frames: Iterable[str]) -> bytes:
@@ -305,6 +314,49 @@ def blockers_text(blockers: Iterable[Any]) -> bytes:
 
 
 @define(eq=False)
+class ProcTree:
+    """A service's part of /proc, in `node`: modules, kernel.ftrace_enabled, the processes."""
+
+    service: Any
+    node: Dir
+    _modules: Attr = field(init=False)
+    _ftrace: Optional[Attr] = field(init=False, default=None)
+    _processes: Dict[Any, Any] = field(init=False, factory=dict)
+
+    def __attrs_post_init__(self) -> None:
+        service, node, table = self.service, self.node, self.node.table
+        if isinstance(node, Passing):
+            node.make_room("modules")
+        else:                                  # over the machine's, `klpfs exec` mounts this one's
+            settings = Dir(table, Dir(table, node, "sys", 0o555), "kernel", 0o555)
+            self._ftrace = Attr(table, settings, "ftrace_enabled", 0o644, lambda: flag(service.ftrace_enabled),
+                                lambda data, caller: service.set_ftrace(bool(intvec(data))), proc=True)
+        self._modules = Attr(table, node, "modules", 0o444, lambda: modules_text(service.modules.values()), proc=True)
+        self.process(None)
+
+    def process(self, key: Any) -> None:
+        """This process of the service, or any (None), is different."""
+        def make(name: str, view: Any) -> ProcessDir:
+            return ProcessDir(self.service, _folder(self.node, name, by_number=True), view)
+        _update(self._processes, self.service.processes, key, lambda name: _own(self.node, name) is None, make)
+
+    def flag(self) -> None:
+        if self._ftrace is not None:
+            self._ftrace.notify()
+
+    def leave(self) -> None:
+        """The service has gone; what the machine has is shown in its place."""
+        for gone in [self._modules, *(process.node for process in self._processes.values())]:
+            gone.remove()
+
+
+def _own(parent: Dir, name: str) -> Optional[Node]:
+    """The child of this name, unless it is but a link to the machine's."""
+    found = parent.get(name)
+    return None if isinstance(found, Pass) else found
+
+
+@define(eq=False)
 class ServiceTree:
     """<mount>/<service>."""
 
@@ -312,30 +364,27 @@ class ServiceTree:
     node: Dir
     kernel: Tuple[int, int] = NEWEST
     _kmsg: Kmsg = field(init=False)
-    _ftrace: Attr = field(init=False)
     _livepatch: Dir = field(init=False)
     _module: Dir = field(init=False)
-    _proc: Dir = field(init=False)
     _patches: Dict[str, Any] = field(init=False, factory=dict)
     _modules: Dict[str, Any] = field(init=False, factory=dict)
-    _processes: Dict[str, Any] = field(init=False, factory=dict)
+    _proc: ProcTree = field(init=False)
+    _over: Optional[ProcTree] = field(init=False, default=None)      # the same over the machine's
 
     def __attrs_post_init__(self) -> None:
         service, table, node = self.service, self.node.table, self.node
         sys = Dir(table, node, "sys", 0o755)
         self._livepatch = Dir(table, Dir(table, sys, "kernel", 0o755), "livepatch", 0o755)
         self._module = Dir(table, sys, "module", 0o755)
-        self._proc = Dir(table, node, "proc", 0o555, by_number=True)
-        Attr(table, self._proc, "modules", 0o444, lambda: modules_text(service.modules.values()), proc=True)
-        settings = Dir(table, Dir(table, self._proc, "sys", 0o555), "kernel", 0o555)
-        self._ftrace = Attr(table, settings, "ftrace_enabled", 0o644, lambda: flag(service.ftrace_enabled),
-                            lambda data, caller: service.set_ftrace(bool(intvec(data))), proc=True)
-        self._kmsg = Kmsg(table, Dir(table, node, "dev", 0o755), "kmsg", 0o644, service.log, service.kmsg)
+        self._proc = ProcTree(service, Dir(table, node, "proc", 0o555, by_number=True))
+        dev = Dir(table, node, "dev", 0o755)
+        self._kmsg = Kmsg(table, dev, "kmsg", 0o644, service.log, service.kmsg)
+        Attr(table, dev, ".clear", 0o200, None, lambda data, caller: self._kmsg.clear())
         Attr(table, node, "blockers", 0o444, lambda: after(service.ask("blockers"), blockers_text), proc=True)
         Attr(table, node, "insmod", 0o200, None, service.insmod, limit=COMMAND_LIMIT, whole=True)
         Query(table, node, "check", 0o600, service.check, COMMAND_LIMIT)
         Attr(table, node, "rmmod", 0o200, None, service.rmmod, limit=COMMAND_LIMIT, whole=True)
-        for kind in ("patch", "module", "process"):
+        for kind in ("patch", "module"):
             self.changed(kind, None)
         service.on_change(self.changed)
 
@@ -347,31 +396,68 @@ class ServiceTree:
         if kind == "log":
             self._kmsg.wake()
         elif kind == "flag":
-            self._ftrace.notify()
+            self._proc.flag()
         elif kind == "patch":
-            self._update(self._patches, service.patches, key, self._livepatch,
-                         lambda name, view: PatchDir(service, Dir(table, self._livepatch, name, 0o755), view, self.kernel))
+            _update(self._patches, service.patches, key, lambda name: self._livepatch.get(name) is None,
+                    lambda name, view: PatchDir(service, Dir(table, self._livepatch, name, 0o755), view, self.kernel))
         elif kind == "module":
-            self._update(self._modules, service.modules, key, self._module,
-                         lambda name, view: ModuleDir(service, Dir(table, self._module, name, 0o755), view))
+            _update(self._modules, service.modules, key, lambda name: self._module.get(name) is None,
+                    lambda name, view: ModuleDir(service, Dir(table, self._module, name, 0o755), view))
         elif kind == "process":
-            self._update(self._processes, service.processes, key, self._proc,
-                         lambda name, view: ProcessDir(service, Dir(table, self._proc, name, 0o555, by_number=True), view))
+            for proc in self._procs():
+                proc.process(key)
 
-    def _update(self, shown: Dict[str, Any], there: Dict[Any, Any], key: Any, parent: Dir,
-                make: Callable[[str, Any], Any]) -> None:
-        keys = [key] if key is not None else list(dict.fromkeys([*shown, *there]))
-        for each in keys:
-            view, name = there.get(each), str(each)
-            if view is None:
-                gone = shown.pop(each, None)
-                if gone is not None:
-                    gone.node.remove()
-            elif each in shown:
-                if shown[each].view is not view:
-                    shown[each].update(view)
-            elif showable(name) and parent.get(name) is None:
-                shown[each] = make(name, view)
+    def _procs(self) -> List[ProcTree]:
+        return [self._proc] if self._over is None else [self._proc, self._over]
+
+    def over(self, machine: Passing) -> None:
+        """Show the service's part of /proc in this directory too."""
+        self._over = ProcTree(self.service, machine)
+
+    def leave(self) -> None:
+        """The service has gone."""
+        if self._over is not None:
+            self._over.leave()
+        self.node.remove()
+
+
+def _update(shown: Dict[Any, Any], there: Dict[Any, Any], key: Any, free: Callable[[str], bool],
+            make: Callable[[str, Any], Any]) -> None:
+    """Let `shown` have what is `there`, all of it or what `key` names; `free(name)`: the name is not taken."""
+    keys = [key] if key is not None else list(dict.fromkeys([*shown, *there]))
+    for each in keys:
+        view, name = there.get(each), str(each)
+        if view is None:
+            gone = shown.pop(each, None)
+            if gone is not None:
+                gone.node.remove()
+        elif each in shown:
+            if shown[each].view is not view:
+                shown[each].update(view)
+        elif showable(name) and free(name):
+            shown[each] = make(name, view)
+
+
+@define(eq=False)
+class Machines(Dir):
+    """.exec: a directory for each service that there is or was, made when it is first looked up; in it `proc`, /proc as
+    `klpfs exec` shows it. It stays when the service goes: whoever has it mounted goes on with the machine's own."""
+
+    find: Any = None                           # (name) -> the ServiceTree, or None
+
+    def lookup(self, raw: bytes) -> Node:
+        found = self.children.get(raw)
+        if found is None:
+            name = os.fsdecode(raw)
+            tree = self.find(name)
+            if tree is None:
+                raise fail(errno.ENOENT)
+            found = Dir(self.table, self, name, 0o755)
+            proc = Passing(self.table, found, "proc", 0o555, by_number=True)
+            for place in (PLACE, "sys"):       # `klpfs exec` mounts something on these
+                Dir(self.table, proc, place, 0o555)
+            tree.over(proc)
+        return found
 
 
 @define(eq=False)
@@ -382,8 +468,10 @@ class Tree:
     manager: Any
     kernel: Tuple[int, int] = NEWEST
     _services: Dict[str, ServiceTree] = field(init=False, factory=dict)
+    _machines: Machines = field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        self._machines = Machines(self.table, self.table.root, ".exec", 0o755, find=self._services.get)
         for service in list(self.manager.services.values()):
             self.added(service)
         self.manager.on_added(self.added)
@@ -391,10 +479,14 @@ class Tree:
 
     def added(self, service: Any) -> None:
         if showable(service.name) and self.table.root.get(service.name) is None:
-            self._services[service.name] = ServiceTree(service, Dir(self.table, self.table.root, service.name, 0o755), self.kernel)
+            made = ServiceTree(service, Dir(self.table, self.table.root, service.name, 0o755), self.kernel)
+            self._services[service.name] = made
+            machine: Any = self._machines.get(service.name)
+            if machine is not None:
+                made.over(machine.get("proc"))
 
     def removed(self, service: Any) -> None:
         found = self._services.get(service.name)
         if found is not None and found.service is service:
             del self._services[service.name]
-            found.node.remove()
+            found.leave()

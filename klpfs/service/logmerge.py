@@ -15,6 +15,8 @@ TOGETHER = 2_000_000       # usec: lines of earlier operations are one event whe
 REMEMBERED = 64            # occurrences of one text; a process that says a line again later makes a new one
 _COMPLETE = re.compile(r"livepatch: '(.*)': (patching|unpatching) complete", re.S)
 
+FACILITIES = 0x3f8         # the bits of a priority that say who wrote a line
+
 Row = Tuple[int, int, int, str, str]
 
 
@@ -54,7 +56,7 @@ class LogMerge:
             if seq < self._next.get(agent, 0):
                 continue
             self._next[agent] = seq + 1
-            priority = priority & 7
+            priority &= FACILITIES | 7 if kind == "user" else 7
             if kind != "engine":
                 self.view.add(usec, priority, f"{name}: {text}" if kind == "agent" and name else text)
             elif not self._ends(text, record):

@@ -15,7 +15,7 @@ from klpfs.service.coordinator import Coordinator
 from klpfs.service.fetch import Fetch
 from klpfs.service.foresee import foresee
 from klpfs.service.journal import Journal
-from klpfs.service.logmerge import LogMerge
+from klpfs.service.logmerge import FACILITIES, LogMerge
 from klpfs.service.loop import Loop
 from klpfs.service.mirror import Mirror
 from klpfs.service.peers import Peer, Peers
@@ -310,11 +310,13 @@ class Service:
     def kmsg(self, text: bytes) -> Answer:
         """Add a line to the log; '<N>' at its start is its priority (default: warning). It is kept by a process of the
         service, so that it outlives this daemon and other mounts show it too."""
-        answer, priority = Answer(), USER_WARNING & 7
+        answer, priority = Answer(), USER_WARNING
         if text.startswith(b"<"):
             number, end, rest = text[1:].partition(b">")
             if end and number.isdigit() and len(number) < 6:
-                priority, text = int(number) & 7, rest
+                priority, text = int(number), rest
+        if not priority & FACILITIES:          # the kernel's own: nobody else writes as it
+            priority = USER_WARNING & FACILITIES | priority & 7
         line = os.fsdecode(text[:-1] if text.endswith(b"\n") else text)
 
         def here() -> None:

@@ -87,7 +87,7 @@ class BlockerView:
 
 @frozen
 class LogRecord:
-    """A line of the service's log: own number, CLOCK_MONOTONIC microseconds, kernel priority 0..7, text."""
+    """A line of the service's log: own number, CLOCK_MONOTONIC microseconds, kernel priority (facility and level), text."""
 
     seq: int
     usec: int

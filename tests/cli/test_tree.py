@@ -5,9 +5,11 @@ from klpfs.cli import tree
 
 
 def test_mounts_are_found_by_their_type_newest_first(tmp_path):
-    """Octal escapes of /proc/mounts are undone; other FUSE mounts are not ours."""
+    """Octal escapes of mountinfo are undone; other FUSE mounts, and parts of ours mounted elsewhere, are not ours."""
     table = tmp_path / "mounts"
-    table.write_text("proc /proc proc rw 0 0\nklpfs /mnt/a fuse.klpfs rw 0 0\nsshfs /mnt/b fuse.sshfs rw 0 0\nklpfs /mnt/c\\040d fuse.klpfs rw 0 0\n")
+    table.write_text("22 1 0:20 / /proc rw - proc proc rw\n30 1 0:31 / /mnt/a rw shared:1 - fuse.klpfs klpfs rw\n"
+                     "31 1 0:32 / /mnt/b rw - fuse.sshfs host rw\n32 1 0:33 / /mnt/c\\040d rw - fuse.klpfs klpfs rw\n"
+                     "33 1 0:33 /shop/sys/module /sys/module rw - fuse.klpfs klpfs rw\n")
     assert [str(each) for each in tree.mounts(str(table))] == ["/mnt/c d", "/mnt/a"]
 
 

@@ -142,7 +142,7 @@ def test_init_takes_what_it_needs_of_what_the_kernel_offers(kernel):
     number, body = kernel.call(INIT, 0, struct.pack("=IIII", 7, 45, 131072, 0xFFFFFFFF) + bytes(48))
     major, minor, _, flags, _, _, max_write, gran = struct.unpack_from("=IIIIHHII", body)
     assert (number, major, minor, max_write, gran, len(body)) == (0, 7, 38, MAX_WRITE, 1, 64)
-    assert flags == 1 << 3 | 1 << 4 | 1 << 5 | 1 << 13 | 1 << 18 and kernel.ready == [1]
+    assert flags == 1 << 3 | 1 << 4 | 1 << 5 | 1 << 13 | 1 << 18 | 1 << 23 and kernel.ready == [1]
 
 
 def test_init_asks_for_nothing_that_the_kernel_has_not(kernel):

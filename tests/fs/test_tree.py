@@ -334,3 +334,49 @@ def test_check_answers_who_asks(world):
     with pytest.raises(OSError) as e:
         file.write(b"refuse", None)
     assert e.value.errno == errno.EINVAL
+
+
+# -- what `klpfs exec` mounts
+
+def machine(world, name="shop"):
+    return world.node(f".exec/{name}/proc")
+
+
+def test_the_machine_with_a_service_s_part_over_it_can_be_looked_up_and_is_not_listed(world):
+    assert ".exec" not in [node.name for _, node in world.table.root.listing(2)]
+    proc = machine(world)
+    world.shop.processes[4242] = ProcessView(4242, "python3", ("python3", "shop.py"))
+    world.shop.tell("process", 4242)
+    world.shop.module("lp1", size=4096, livepatch=True)
+    assert world.read(".exec/shop/proc/modules") == "lp1 4096 0 - Live 0x0000000000000000 (OE K)\n"
+    assert {"patch_state", "task"} <= {node.name for _, node in proc.lookup(b"4242").listing(2)}
+    assert isinstance(proc.lookup(b"self"), Link) and isinstance(proc.lookup(b"uptime"), Link)
+    assert isinstance(proc.lookup(b".klpfs"), Dir) and isinstance(proc.lookup(b"sys"), Dir)
+
+
+def test_it_stays_when_the_service_goes_and_serves_the_next_of_its_name(world):
+    """Whoever has it mounted as /proc goes on, with the machine's own."""
+    proc = machine(world)
+    world.manager.remove("shop")
+    assert machine(world) is proc and not isinstance(proc.get("modules"), File)
+    shop = world.manager.put("shop")
+    shop.module("lp2")
+    assert "lp2" in world.read(".exec/shop/proc/modules")
+
+
+def test_there_is_none_of_a_service_that_never_was(world):
+    with pytest.raises(OSError) as e:
+        machine(world, "web")
+    assert e.value.errno == errno.ENOENT
+
+
+def test_a_clear_hides_what_was_logged_before_from_who_seeks_to_the_data(world):
+    """Source: syslog(2), SYSLOG_ACTION_CLEAR; who only opens the file reads all, as with the kernel's."""
+    world.shop.log.add(1, 6, "before")
+    world.write("shop/dev/.clear", b"1")
+    world.shop.log.add(2, 6, "after")
+    reader = world.node("shop/dev/kmsg").open(os.O_RDONLY | os.O_NONBLOCK)
+    assert reader.read(8192, 0, os.O_NONBLOCK).endswith(b";before\n")
+    reader.seek(0, os.SEEK_DATA)
+    assert reader.read(8192, 0, os.O_NONBLOCK).endswith(b";after\n")
+    assert "clear" not in "".join(world.names("shop/dev"))

@@ -197,13 +197,13 @@ def test_kmsg(bench, service, result):
     answer = service.kmsg(b"<6>hello\n")
     bench.until(lambda: any(m["t"] == "kmsg" for m in agent.got))
     message = next(m for m in agent.got if m["t"] == "kmsg")
-    assert (message["text"], message["priority"]) == ("hello", 6)
+    assert (message["text"], message["priority"]) == ("hello", 8 | 6)      # nobody but the kernel writes as the kernel
     assert not answer.done()
     agent.send({"t": "event", "log": [(0, 1, 6, "user", "hello")]})
     assert result(answer) == 0 and service.log.records[-1].text == "hello"
     answer = service.kmsg(b"nobody answers")
     assert result(answer) == 0
-    assert (service.log.records[-1].text, service.log.records[-1].prio) == ("nobody answers", 4)
+    assert (service.log.records[-1].text, service.log.records[-1].prio) == ("nobody answers", 8 | 4)
 
 
 def test_questions(bench, service, result):

@@ -1,0 +1,181 @@
+"""exec: a command for which a service is the kernel: livepatch tools run in it as they are.
+
+The command gets a mount namespace of its own (as a plain user: a user namespace as well, in which it is root), where
+/sys/kernel/livepatch, /sys/module and /dev/kmsg are the service's, /proc is the machine's with the service's parts over it
+(klpfs/fs/passing.py), and insmod, rmmod, modprobe, lsmod, modinfo, dmesg are stand-ins (klpfs/cli/standin). sysctl needs none:
+kernel.ftrace_enabled is a file under /proc. Nothing outside the namespace changes. Then it is exec'ed: environment, working
+directory, open files and signals are the caller's.
+"""
+import argparse
+import ctypes
+import errno
+import os
+import pathlib
+import shlex
+import shutil
+import signal
+import stat
+import sys
+
+from klpfs.cli.tree import CommandError, find
+from klpfs.cli.standin import ELSEWHERE, NAMES, OWN
+
+PLACE = pathlib.Path("/proc/.klpfs")           # a folder that the tree's /proc keeps for us
+BIN, REAL, TREE = PLACE / "bin", PLACE / "real", PLACE / "tree"
+DEFAULTS = ("/usr/local/lib/klpfs/modules", "/usr/lib/klpfs/modules")
+SBIN = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
+
+NEWNS, NEWUSER = 0x00020000, 0x10000000
+NOSUID, NODEV, BIND, REC, SLAVE, DETACH = 2, 4, 4096, 16384, 1 << 19, 2
+
+
+def add(commands, common: argparse.ArgumentParser) -> None:
+    p = commands.add_parser("exec", help="run a command for which a service is the kernel",
+                            usage="klpfs exec [-m MOUNTPOINT] [-M FOLDER[:FOLDER ...]] SERVICE -- COMMAND [ARGUMENT ...]",
+                            description="modprobe and modinfo look for NAME.py in the folders of -M, then in those of $KLPFS_MODULE_PATH, then "
+                                        "in the folder where this was started and COMMAND's own, then in " + " and ".join(DEFAULTS) + ".")
+    p.add_argument("-m", "--mount", metavar="MOUNTPOINT", help="the tree (default: any that is mounted)")
+    p.add_argument("-M", "--modules", metavar="FOLDER[:FOLDER ...]", default="", help="where modprobe looks first")
+    p.add_argument("service", metavar="SERVICE")
+    p.add_argument("argv", nargs=argparse.REMAINDER, metavar="COMMAND")
+    p.set_defaults(do=run)
+
+
+def run(arguments) -> int:
+    """Become the command. Returns only with an error."""
+    argv = arguments.argv[1:] if arguments.argv[:1] == ["--"] else arguments.argv
+    if not argv:
+        raise CommandError("no command; as in: klpfs exec shop -- modprobe fix", 2)
+    tree = find(arguments.service, arguments.mount).path
+    proc = tree.parent / ".exec" / tree.name / "proc"
+    if not os.path.isdir(proc / PLACE.name):
+        raise CommandError(f"the daemon of {tree.parent} is of an earlier klpfs: umount and mount it again")
+    first = [folder for folder in arguments.modules.split(":") if folder]
+    last = [os.getcwd(), *([os.path.dirname(os.path.abspath(argv[0]))] if "/" in argv[0] else []), *DEFAULTS]
+    environ = {**os.environ, "PATH": f"{BIN}:{os.environ.get('PATH', os.defpath)}"}
+    try:
+        enter()
+    except OSError as e:
+        raise CommandError(f"no mount namespace of one's own can be had here: {e.strerror}. Let the container have CAP_SYS_ADMIN or user "
+                           f"namespaces; or use what needs none: klpfs insmod -s {tree.name} and the others, and the files of {tree}") from None
+    try:
+        arrange(tree, proc, [os.path.abspath(folder) for folder in first], last)
+    except OSError as e:
+        raise CommandError(f"{e.filename}: {e.strerror}: the service can't be put there") from None
+    for name in ("SIGPIPE", "SIGXFZ", "SIGXFSZ"):  # which Python ignores
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_DFL)
+    try:
+        os.execvpe(argv[0], argv, environ)
+    except OSError as e:
+        raise CommandError(f"{argv[0]}: {e.strerror}", 127 if e.errno in (errno.ENOENT, errno.ENOTDIR) else 126) from None
+
+
+# -- namespaces
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _check(result: int, what: str) -> None:
+    if result:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), what)
+
+
+def mount(source: str, target: "str | os.PathLike[str]", kind: str = "", flags: int = 0, data: str = "") -> None:
+    """mount(2). OSError with the target as its file."""
+    _check(_libc.mount(os.fsencode(source), os.fsencode(target), kind.encode(), ctypes.c_ulong(flags), data.encode()), os.fspath(target))
+
+
+def enter() -> None:
+    """Into a mount namespace of this process's own; where that takes a right which it lacks, with a user namespace, as its root.
+
+    OSError, EPERM above all: neither can be had.
+    """
+    try:
+        _check(_libc.unshare(NEWNS), "")
+    except OSError:
+        uid, gid = os.geteuid(), os.getegid()
+        _check(_libc.unshare(NEWUSER | NEWNS), "")
+        for name, text in (("setgroups", "deny"), ("uid_map", f"0 {uid} 1"), ("gid_map", f"0 {gid} 1")):
+            pathlib.Path("/proc/self", name).write_text(text)
+    mount("none", "/", flags=REC | SLAVE)      # what is mounted here stays here
+
+
+def arrange(tree: pathlib.Path, proc: pathlib.Path, first: "list[str]", last: "list[str]") -> None:
+    """Mount the service where a kernel is. first, last: where modprobe looks before and after $KLPFS_MODULE_PATH. OSError as mount(2)."""
+    place = proc / PLACE.name                  # first there: once /proc is covered its own path leads nowhere
+    mount("klpfs", place, "tmpfs", NOSUID | NODEV, "mode=755,size=1m")
+    (place / "proc").mkdir()
+    mount("/proc", place / "proc", flags=BIND | REC)
+    mount(str(proc), "/proc", flags=BIND | REC)
+    _check(_libc.umount2(os.fsencode(place), DETACH), str(place))
+    mount(str(PLACE / "proc/sys"), "/proc/sys", flags=BIND | REC)
+    bind(tree, TREE)
+    bind(tree / "proc/sys/kernel/ftrace_enabled", pathlib.Path("/proc/sys/kernel/ftrace_enabled"))
+    bind(tree / "sys/kernel/livepatch", pathlib.Path("/sys/kernel/livepatch"))
+    bind(tree / "sys/module", pathlib.Path("/sys/module"))
+    bind(tree / "dev/kmsg", pathlib.Path("/dev/kmsg"))
+    stand_in(first, last)
+
+
+def bind(source: pathlib.Path, target: pathlib.Path) -> None:
+    """Mount `source` on `target`; where there is no such file or folder, in a copy of the folder that should have it."""
+    if not os.path.lexists(target):
+        if not str(target).startswith(f"{PLACE}/"):
+            copy(target.parent)
+        if source.is_dir():
+            target.mkdir()
+        else:
+            target.touch()
+    mount(str(source), target, flags=BIND)
+
+
+def copy(folder: pathlib.Path) -> None:
+    """Cover a folder with one that has the same in it, and can have more."""
+    if not folder.exists():
+        copy(folder.parent)
+        folder.mkdir()
+        return
+    here, old = os.open(".", os.O_PATH | os.O_CLOEXEC), os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    inside = os.listdir(folder)
+    mount("klpfs", folder, "tmpfs", NOSUID, "mode=755,size=1m")
+    os.fchdir(old)
+    for name in inside:
+        found, new = os.lstat(name), folder / name
+        if stat.S_ISLNK(found.st_mode):
+            new.symlink_to(os.readlink(name))
+            continue
+        if stat.S_ISDIR(found.st_mode):
+            new.mkdir()
+        else:
+            new.touch()
+        mount(name, new, flags=BIND | REC)
+    os.fchdir(here)
+    os.close(old)
+    os.close(here)
+
+
+# -- the module commands
+
+def stand_in(first: "list[str]", last: "list[str]") -> None:
+    """Make the stand-ins, first in the PATH, and put them over the machine's own, which scripts may call by their path."""
+    BIN.mkdir()
+    REAL.mkdir()
+    top = pathlib.Path(__file__).resolve().parents[2]
+    code = f"import sys; sys.path.append({str(top)!r}); from klpfs.cli.standin import main; main({first!r}, {last!r})"
+    script = f"#!/bin/sh\nexec {shlex.quote(sys.executable)} -I -S -c {shlex.quote(code)} \"$0\" \"$@\"\n"
+    for name in NAMES:
+        if name in ELSEWHERE and shutil.which(name):
+            continue
+        path = BIN / name
+        path.write_text(script)
+        path.chmod(0o755)
+        for folder in SBIN:
+            real = pathlib.Path(os.path.realpath(f"{folder}/{name}"))
+            if real.is_file() and real.name in (name, *OWN) and not str(real).startswith(f"{PLACE}/"):
+                kept = REAL / real.name
+                if not kept.exists():          # covered already
+                    kept.touch()
+                    mount(str(real), kept, flags=BIND)
+                    mount(str(path), real, flags=BIND)

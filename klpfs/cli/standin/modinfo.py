@@ -1,0 +1,91 @@
+"""modinfo(8): what a module's file says of itself; by its path, by its name in the search path, or of a loaded module what the service shows."""
+import os
+import typing
+
+from klpfs.cli.standin import TREE, module, options, say
+from klpfs.cli.standin.modprobe import fields
+
+USAGE = """Usage:
+\tmodinfo [options] <modulename|filename> [args]
+Options:
+\t-a, --author                Print only 'author'
+\t-d, --description           Print only 'description'
+\t-l, --license               Print only 'license'
+\t-p, --parameters            Print only 'parm'
+\t-n, --filename              Print only 'filename'
+\t-0, --null                  Use \\0 instead of \\n
+\t-m, --modname               Handle argument as module name instead of alias or filename
+\t-F, --field=FIELD           Print only provided FIELD
+\t-k, --set-version=VERSION   Accepted; there is one search path
+\t-b, --basedir=DIR           Look in DIR, and in each folder of the search path under DIR
+\t-V, --version               Show version
+\t-h, --help                  Show this help"""
+NONE, ONE = options.NONE, options.ONE
+OPTIONS = {**dict.fromkeys(["author", "description", "license", "parameters", "filename", "null", "modname", "version", "help"], NONE),
+           **dict.fromkeys(["field", "set-version", "basedir"], ONE)}
+SHORT = {"a": "author", "d": "description", "l": "license", "p": "parameters", "n": "filename", "0": "null", "m": "modname", "V": "version",
+         "h": "help", "F": "field", "k": "set-version", "b": "basedir"}
+ONLY = {"author": "author", "description": "description", "license": "license", "parameters": "parm", "filename": "filename"}
+
+
+def run(words: "list[str]", folders: "list[str]") -> int:
+    found, rest = options.parse(words, OPTIONS, SHORT)
+    field, end, by_name = "", "\n", False
+    for name, value in found:
+        if name in ("help", "version"):
+            print(USAGE if name == "help" else "klpfs, for kmod version 30")
+            return 0
+        if name == "basedir" and value:
+            folders = [os.path.abspath(value), *(os.path.abspath(value) + folder for folder in folders)]
+        end = "\0" if name == "null" else end
+        by_name = by_name or name == "modname"
+        field = value or "" if name == "field" else ONLY.get(name, field)
+    if not rest:
+        say("modinfo: ERROR: missing module or filename.")
+        return 1
+    code = 0
+    for each in rest:
+        told = of(each, folders, by_name)
+        if told is None:
+            code = 1
+            continue
+        for name, value in told:
+            if not field:
+                print(f"{name + ':':<16}{value}", end=end)
+            elif name == field:
+                print(value, end=end)
+    return code
+
+
+def of(what: str, folders: "list[str]", by_name: bool) -> "typing.Optional[list[tuple[str, str]]]":
+    """The fields of a file or name; None when there are none, which has been said."""
+    path: typing.Optional[str] = module.file_of(what)
+    if by_name or not os.path.isfile(path or ""):
+        path = None if "/" in what else module.look_for(what, folders)
+    if path is None:
+        name = module.name_of(what)
+        if "/" in what or name not in module.loaded():
+            say(f"modinfo: ERROR: Module {what} not found.")
+            return None
+        return of_loaded(name)
+    told = fields(os.path.abspath(path))
+    if not told:
+        reason = "Invalid argument" if os.access(path, os.R_OK) else "Permission denied"
+        say(f"modinfo: ERROR: could not get modinfo from '{module.name_of(path)}': {reason}")
+        return None
+    return told
+
+
+def of_loaded(name: str) -> "list[tuple[str, str]]":
+    """What the service shows of a loaded module whose file is not in the search path."""
+    told = [("name", name)]
+    if os.path.isdir(f"{TREE}/sys/kernel/livepatch/{name}") or livepatch(name):
+        told.append(("livepatch", "Y"))
+    folder = f"{TREE}/sys/module/{name}/parameters"
+    return told + [("parm", each) for each in (sorted(os.listdir(folder)) if os.path.isdir(folder) else [])]
+
+
+def livepatch(name: str) -> bool:
+    """The taint of a loaded livepatch is on its line of proc/modules."""
+    with open(f"{TREE}/proc/modules") as lines:
+        return any(words[0] == name and "K" in words[-1] for words in map(str.split, lines))

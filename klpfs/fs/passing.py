@@ -1,0 +1,75 @@
+"""Directories of /proc as `klpfs exec` shows it: what a service has there, and links to the machine's own for all else.
+
+A file system of ours can't pass the machine's /proc through (/proc/self, /proc/PID/fd/N, /proc/PID/ns/* are more than the
+text of a link), nor can files be added to the real one. So the real one is mounted a second time, on the directory PLACE of
+the root here, and each name that the service has nothing for is a symbolic link into that.
+"""
+import os
+from errno import ENOENT
+
+from attrs import define
+
+from klpfs.fs.nodes import Dir, Link, Node, fail
+
+PLACE = ".klpfs"           # in the root: where `klpfs exec` mounts a folder that has the machine's /proc as "proc"
+MACHINE = "/proc"
+
+
+class Pass(Link):
+    """A link to the machine's own. That there is one of a process may change unseen, others last."""
+
+    @property
+    def lasting(self) -> bool:                     # type: ignore[override]
+        return not self.raw.isdigit()
+
+
+@define(eq=False)
+class Passing(Dir):
+    """`place`: which directory of /proc this is, as `12/task`; '' is /proc itself. `whole`: list the machine's names too,
+    not only the service's (they can be looked up all the same)."""
+
+    volatile: bool = True
+    place: str = ""
+    whole: bool = True
+
+    def lookup(self, raw: bytes) -> Node:
+        found = self.children.get(raw)
+        if found is not None and found.__class__ is not Pass:
+            return found
+        if not self.removed and os.path.lexists(os.path.join(os.fsencode(f"{MACHINE}/{self.place}"), raw)):
+            return found or self._pass(os.fsdecode(raw))
+        if found is not None:
+            found.remove()
+        raise fail(ENOENT)
+
+    def listing(self, start: int):                 # type: ignore[no-untyped-def]
+        if start == 0 and self.whole and not self.removed:
+            self._look()
+        return super().listing(start)
+
+    def below(self, name: str, **more: object) -> "Passing":
+        """A directory of the service's own in this one."""
+        self.make_room(name)
+        return Passing(self.table, self, name, 0o555, place=f"{self.place}/{name}".lstrip("/"), **more)  # type: ignore[arg-type]
+
+    def make_room(self, name: str) -> None:
+        """The service has something of this name: no link."""
+        found = self.get(name)
+        if found is not None and found.__class__ is Pass:
+            found.remove()
+
+    def _look(self) -> None:
+        try:
+            there = set(os.listdir(f"{MACHINE}/{self.place}"))
+        except OSError:                            # the process has ended
+            there = set()
+        for child in list(self.children.values()):
+            if child.__class__ is Pass and child.name not in there:
+                child.remove()
+        for name in there:
+            if self.get(name) is None:
+                self._pass(name)
+
+    def _pass(self, name: str) -> Link:
+        up = "../" * (self.place.count("/") + 1) if self.place else ""
+        return Pass(self.table, self, name, 0o777, f"{up}{PLACE}/proc/{self.place}/{name}".replace("//", "/"))
