@@ -17,12 +17,13 @@ from klpfs.build.sources import Release, version_of
 @define
 class Result:
     """text: the livepatch, '' when something was refused and not allowed. plans: one a module. refused: what is not carried.
-    notes: what is left as it is. data, compiled: paths."""
+    notes: what is left as it is. warned: those of them that may matter."""
 
     text: str
     plans: "list[ModulePlan]"
     refused: "list[Refusal]" = field(factory=list)
     notes: "list[str]" = field(factory=list)
+    warned: "list[str]" = field(factory=list)
 
 
 def build(old: Release, new: Release, pythons: "typing.Sequence[str]", replace: bool = True, allow: bool = False) -> Result:
@@ -33,19 +34,20 @@ def build(old: Release, new: Release, pythons: "typing.Sequence[str]", replace: 
     """
     pairs = modules.pair(old, new)
     refused = [Refusal(path, f"{path} is compiled", "compiled code is not patched") for path in pairs.compiled]
+    warned = [f"compiled {path} is another in NEW: it is not patched and stays as it is loaded" for path in pairs.rebuilt]
     plans = Program(pairs, pythons).plans()
     for plan in plans:
         refused += plan.refused
-    notes = [f"data file {path}: not carried" for path in pairs.data]
+    notes = warned + [f"data file {path}: not carried" for path in pairs.data]
     notes += [note for plan in plans for note in plan.notes]
     if not plans and not refused:
         raise NothingToDo(f"{old.label} and {new.label}: no Python code differs" + (
-            f" ({len(pairs.data)} data files do)" if pairs.data else ""))
+            f" ({len(pairs.data + pairs.rebuilt)} other files do)" if pairs.data or pairs.rebuilt else ""))
     if refused and not allow:
-        return Result("", plans, refused, notes)
+        return Result("", plans, refused, notes, warned)
     plans = ordered(plans)
     heading = Heading(f"{old.label} -> {new.label}, by klpfs build.", version_of(new.label), replace, notes)
-    return Result(emit(heading, plans), plans, refused, notes)
+    return Result(emit(heading, plans), plans, refused, notes, warned)
 
 
 def build_specs(old: str, new: str, pythons: "typing.Sequence[str]", installed: bool = False, **more) -> Result:

@@ -6,6 +6,7 @@ import typing
 
 from attrs import define, field
 
+from klpfs.build.compiled import same_code
 from klpfs.build.error import BuildError
 from klpfs.build.sources import Release
 from klpfs.build.text import Source
@@ -37,14 +38,15 @@ class Pair:
 
 @define
 class Pairs:
-    """changed: Pairs whose files differ. data: files that are no Python and differ. compiled: modules that are compiled and
-    differ, or hide a Python module of their name. new, old: the releases."""
+    """changed: Pairs whose files differ. data: files that are no Python and differ. compiled: Python modules that differ, and
+    which nobody runs since they are compiled as well. rebuilt: compiled modules that differ. new, old: the releases."""
 
     old: Release
     new: Release
     changed: "list[Pair]" = field(factory=list)
     data: "list[str]" = field(factory=list)
     compiled: "list[str]" = field(factory=list)
+    rebuilt: "list[str]" = field(factory=list)
 
 
 def pair(old: Release, new: Release) -> Pairs:
@@ -58,7 +60,8 @@ def pair(old: Release, new: Release) -> Pairs:
         if one == other:
             continue
         if path.endswith(EXTENSIONS):
-            found.compiled.append(path)
+            if one is None or other is None or not same_code(one, other):
+                found.rebuilt.append(path)
         elif not path.endswith(".py"):
             found.data.append(path + (" (added)" if one is None else " (removed)" if other is None else ""))
         elif path[:-3] in hidden:

@@ -1,5 +1,6 @@
 """How each change of a module is carried: by a Func, by what runs when the patch goes in, or not at all, with the reason."""
 import ast
+import re
 import typing
 
 from attrs import define, field
@@ -297,11 +298,17 @@ def _keys(node: ast.stmt, name: str) -> typing.Optional[list]:
     return [each.value for each in found]
 
 
+_WARNS = re.compile("warn|deprecat", re.I)
+
+
 def harmless(node: ast.stmt) -> bool:
-    """A statement that left nothing behind when it ran."""
+    """A statement that left nothing behind when it ran, or only warnings."""
     if isinstance(node, (ast.Pass, ast.Assert, ast.Delete)):
         return True
-    return isinstance(node, ast.Expr) and isinstance(node.value, (ast.Constant, ast.Name, ast.Attribute))
+    if not isinstance(node, ast.Expr):
+        return False
+    called = node.value.func if isinstance(node.value, ast.Call) else None
+    return isinstance(node.value, (ast.Constant, ast.Name, ast.Attribute)) or called is not None and bool(_WARNS.search(ast.unparse(called)))
 
 
 def short(node: ast.stmt, limit: int = 60) -> str:

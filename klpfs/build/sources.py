@@ -13,7 +13,7 @@ from attrs import define
 
 from klpfs.build.error import BuildError
 
-_LEFT_OUT = re.compile(r"(^|/)(__pycache__|[^/]*\.dist-info|[^/]*\.egg-info|\.git|tests)(/|$)|\.pyc$|(^|/)conftest\.py$"
+_LEFT_OUT = re.compile(r"(^|/)(__pycache__|[^/]*\.dist-info|[^/]*\.egg-info|\.git|tests?)(/|$)|\.pyc$|(^|/)conftest\.py$"
                        r"|(^|/)\.ok$|^bin/")
 _NOT_IMPORTED = re.compile(r"^(test|docs?|examples?|bench(marks?)?|scripts|tools|build|dist|[^/]*\.data)(/|$)|^(setup|noxfile|conftest|tasks)\.py$")
 _REQUIREMENT = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*(\[[^]]*\])?\s*(==|===|~=|>=|<=|!=|<|>)?[^/]*$")

@@ -36,6 +36,8 @@ def build(arguments) -> int:
         raise CommandError(str(e)) from None
     for each in result.refused:
         print(f"klpfs build: {each.place}: {each.what}: {each.why}", file=sys.stderr)
+    for each in result.warned:
+        print(f"klpfs build: note: {each}", file=sys.stderr)
     if not result.text:
         raise CommandError(f"{len(result.refused)} change(s) refused, nothing written (--allow takes the rest)")
     temporary = f"{arguments.output}.{os.getpid()}"
