@@ -30,7 +30,7 @@ class Agent:
 
     __slots__ = ("service", "folder", "keep", "started", "pid", "main_ident", "log", "target", "engine", "modules", "follower", "worker",
                  "server", "bridge", "blockers", "contents", "_out", "_pending", "_sections", "_report", "_slow", "_told", "_waiter",
-                 "_server_ident", "ours")
+                 "_server_ident", "ours", "_left")
 
     def __init__(self, service, folder, keep, make_bridge, group=None):
         self.service, self.folder, self.keep = service, folder, keep
@@ -62,6 +62,7 @@ class Agent:
         self._waiter.acquire()
         self._server_ident = 0
         self.ours = set()           # native ids of klpfs's threads
+        self._left = set()          # (patch, object) that were said not to be patched here
 
     # -- start
 
@@ -177,6 +178,7 @@ class Agent:
     def report(self):
         """Send a report of what the follower is at. Worker thread."""
         report = self.follower.report()
+        self._say_left_out()
         if not self.follower.op:
             self.blockers = []
             self.bridge.forget_blockers()
@@ -311,7 +313,16 @@ class Agent:
         finally:
             if mod is not None:
                 mod.state = LIVE
+        self._say_left_out()
         self.changed()
+
+    def _say_left_out(self):
+        """Objects that are loaded here and could not be patched are said once, with the process."""
+        now = {(patch.name, obj.shown) for patch in self.engine.patches for obj in patch.objects if obj.left_out}
+        if now != self._left:
+            new, self._left = sorted(now - self._left), now
+            for patch, obj in new:
+                self.say("'%s' is not patched by '%s' here" % (obj, patch), 4)
 
     def _interesting(self, name):
         t = self.engine.transition
