@@ -5,8 +5,8 @@ This is what a livepatch module imports. In the patched process nothing but the 
 from klpfs.engine.data import COMING, GOING, LIVE, Callbacks, Func, Mod, Object, Patch, State
 from klpfs.engine.error import KlpError
 
-__all__ = ["COMING", "GOING", "LIVE", "Callbacks", "Func", "ImportTime", "KlpError", "Mod", "Object", "Patch", "State",
-           "enable_patch", "fields", "get_prev_state", "get_state", "later", "module_param", "pr_info", "shadow", "unchanged"]
+__all__ = ["COMING", "GOING", "LIVE", "Callbacks", "Func", "ImportTime", "KlpError", "Mod", "NewModule", "Object", "Patch",
+           "State", "enable_patch", "fields", "get_prev_state", "get_state", "later", "module_param", "pr_info", "shadow", "unchanged"]
 
 _OF_AGENT = ("enable_patch", "fields", "get_prev_state", "get_state", "module_param", "pr_info")
 
@@ -21,6 +21,9 @@ def __getattr__(name):  # what needs more than plain data is imported when it is
     if name == "ImportTime":
         from klpfs.target.python.importtime import ImportTime
         return ImportTime
+    if name == "NewModule":
+        from klpfs.target.python.newmodules import New
+        return New
     if name in ("later", "unchanged"):
         from klpfs.target.python import defaults
         return defaults.Later if name == "later" else defaults.unchanged

@@ -39,6 +39,7 @@ def build(old: Release, new: Release, pythons: "typing.Sequence[str]", replace: 
     for plan in plans:
         refused += plan.refused
     notes = warned + [f"data file {path}: not carried" for path in pairs.data]
+    notes += [f"module {each.name} is no more: it stays where it is loaded" for each in pairs.changed if each.new is None]
     notes += [note for plan in plans for note in plan.notes]
     if not plans and not refused:
         raise NothingToDo(f"{old.label} and {new.label}: no Python code differs" + (

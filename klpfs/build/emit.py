@@ -6,7 +6,7 @@ import typing
 from attrs import define, field
 
 from klpfs.build.function import function_text
-from klpfs.build.importing import import_time_text
+from klpfs.build.importing import import_time_text, module_text
 from klpfs.build.plan import FuncPlan, ModulePlan
 from klpfs.target.python.names import mangle
 
@@ -47,6 +47,8 @@ def emit(heading: Heading, plans: "list[ModulePlan]") -> str:
         imports.append("Func")
     if any(each.callbacks for each in sections):
         imports.append("ImportTime")
+    if any(plan.modules for plan in plans):
+        imports.append("NewModule")
     if any(func.later for plan in plans for func in plan.funcs):
         imports.append("later")
     if any(func.kept for plan in plans for func in plan.funcs):
@@ -103,7 +105,11 @@ class _Section:
 
     def _callbacks(self, parts: "list[str]") -> str:
         plan = self.plan
-        arguments = []
+        arguments, new = [], []
+        for module in plan.modules:
+            name = self.names.new("new_" + module.name.replace(".", "_"))
+            parts.append(f"\n\n# {module.name} is new: its top level, which runs when somebody imports it\n\n\n" + module_text(module, name))
+            new.append(f"NewModule({module.name!r}, {name}{', package=True' if module.is_package else ''})")
         if plan.run or plan.parts:
             name = self.names.new("of_" + plan.name.replace(".", "_"))
             parts.append("\n\n" + import_time_text(plan, name))
@@ -112,6 +118,8 @@ class _Section:
             values = getattr(plan, keyword)
             if values and (keyword == "removed" or plan.run or plan.parts):
                 arguments.append(f"{keyword}=[{', '.join(repr(each) for each in values)}]")
+        if new:
+            arguments.append(f"modules=[{', '.join(new)}]")
         if not arguments:
             return ""
         return f"ImportTime({', '.join(arguments)})"

@@ -5,6 +5,7 @@ import re
 
 from klpfs.build.changes import default_nodes
 from klpfs.build.plan import FuncPlan
+from klpfs.build.same import without_doc
 from klpfs.build.text import Edit, Source, replace, unparsed
 
 
@@ -16,7 +17,20 @@ def function_text(source: Source, func: FuncPlan, name: str, indent: int) -> str
     edits = _default_edits(source, func)
     if name != node.name:
         edits.append(_name_edit(source, node, name))
-    return source.block(node.lineno, node.end_lineno, indent, edits)
+    text = source.block(node.lineno, node.end_lineno, indent, edits)
+    return _with_prelude(source, func, text, indent) if func.prelude else text
+
+
+def _with_prelude(source: Source, func: FuncPlan, text: str, indent: int) -> str:
+    """Statements of the function around it, before its own."""
+    body = without_doc(func.node.body)
+    rest = func.node.end_lineno - body[0].lineno + 1
+    lines = text.splitlines(keepends=True)
+    space = " " * (indent + body[0].col_offset - func.node.col_offset)
+    first = [f"{space}# what functions made before lack, from what they hold\n"]
+    for each in func.prelude:
+        first.append(source.block(each.lineno, each.end_lineno, len(space)))
+    return "".join(lines[:-rest] + first + lines[-rest:])
 
 
 def _default_edits(source: Source, func: FuncPlan) -> "list[Edit]":

@@ -4,24 +4,27 @@ import textwrap
 import typing
 
 from klpfs.build.changes import ScopeChange
+from klpfs.build.modules import Module
 from klpfs.build.plan import ModulePlan
 from klpfs.build.same import FUNCTIONS
-from klpfs.build.scope import Leaf, first_line
+from klpfs.build.scope import Leaf, first_line, parse_scope
 from klpfs.build.text import Edit, unparsed
 
 _PARAMETER = "klp"
 
 
-def import_time_text(plan: ModulePlan, name: str) -> str:
-    """`def name(klp):` with everything of the plan that is to run."""
+def import_time_text(plan: ModulePlan, name: str, whole: bool = False) -> str:
+    """`def name(klp):` with everything of the plan that is to run. whole: of a module that is new."""
     text = _Writer(plan).body(plan.new.tree.body, 4, None)
-    names = sorted(_bound(plan))
+    names = sorted(_bound(plan) | ({"__doc__"} if whole and ast.get_docstring(plan.new.tree) else set()))
     lines = [f"def {name}({_PARAMETER}):\n"]
     if names:
         lines.append(textwrap.fill("global " + ", ".join(names), 116, initial_indent="    ",
                                    subsequent_indent="    ").replace(",\n    ", "\n    global ") + "\n\n")
     for each, keys in sorted(plan.removes.items()):
         lines.append(f"    {_PARAMETER}.removes({', '.join(map(repr, [each, *keys]))})\n")
+    if not text and len(lines) == 1:
+        text = "    pass\n"
     return "".join(lines) + text
 
 
@@ -30,10 +33,20 @@ def _bound(plan: ModulePlan) -> "set[str]":
     found = set()
     for leaf in plan.run:
         if leaf in plan.change.new_scope.leaves:
-            found |= leaf.binds
+            found |= leaf.binds - {"*"}
     for change in plan.parts.values():
         found.add(change.name.partition(".")[0])
     return found
+
+
+def module_text(module: Module, name: str) -> str:
+    """`def name(klp):` with the whole of a module that only NEW has."""
+    scope = parse_scope(module.tree.body)
+    plan = ModulePlan(module.name, module, module, ScopeChange("", module.tree, module.tree, scope, scope))
+    plan.run = list(scope.leaves)
+    doc = ast.get_docstring(module.tree, clean=False)
+    text = import_time_text(plan, name, whole=True)
+    return text if doc is None else text.replace("\n\n", f"\n    __doc__ = {doc!r}\n\n", 1)
 
 
 class _Writer:
@@ -79,6 +92,8 @@ class _Writer:
 
     def whole(self, node: ast.stmt, indent: int, change) -> str:
         leaves = self.chosen[id(node)]
+        if isinstance(node, ast.ImportFrom) and node.names[0].name == "*":
+            return f"{' ' * indent}{_PARAMETER}.star({'.' * node.level + (node.module or '')!r})\n"
         if isinstance(node, (ast.Import, ast.ImportFrom)):
             aliases = [leaf.alias for leaf in leaves]
             if len(aliases) < len(node.names):

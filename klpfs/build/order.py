@@ -17,6 +17,7 @@ def imported_from(module: Module, node: ast.ImportFrom) -> str:
 def ordered(plans: "list[ModulePlan]") -> "list[ModulePlan]":
     """Sorted; a circle is cut where the names of modules say."""
     by_name = {plan.name: plan for plan in plans}
+    by_name.update((module.name, plan) for plan in plans for module in plan.modules)
     found, under_way = [], set()
 
     def visit(plan):

@@ -7,9 +7,10 @@ from attrs import define, field
 
 from klpfs.build.changes import FunctionChange, ScopeChange, compare_modules, default_nodes, function_differences
 from klpfs.build.modules import Module, Pair
-from klpfs.build.prints import Definition
-from klpfs.build.same import dump
-from klpfs.build.scope import Leaf, reads_of
+from klpfs.build.nested import changed_pairs, escapes, only_inner, prelude
+from klpfs.build.prints import Definition, free_variables
+from klpfs.build.same import dump, flavour
+from klpfs.build.scope import Leaf, first_line, reads_of
 from klpfs.build.uses import attributes_read, derived, rebound
 
 # What a version says of itself: the program goes on being the version that was started, with a fix.
@@ -20,7 +21,8 @@ OF_RELEASE = frozenset("""__version__ __version_info__ version version_info VERS
 @define(eq=False)
 class FuncPlan:
     """A Func to be: NEW's function in the place of OLD's. kept: parameters whose default stays the old object. later: those
-    whose default is evaluated in the module. why: for the comment."""
+    whose default is evaluated in the module. why: for the comment. prelude: statements that come first, for closures that
+    lack what they compute."""
 
     name: str
     node: ast.AST
@@ -28,6 +30,7 @@ class FuncPlan:
     kept: "set[str]" = field(factory=set)
     later: "set[str]" = field(factory=set)
     why: str = ""
+    prelude: list = field(factory=list)
 
 
 @define
@@ -42,7 +45,8 @@ class Refusal:
 @define(eq=False)
 class ModulePlan:
     """One object of the patch. run: leaves of NEW that run when it goes in; parts: {id of a class's node: its change},
-    classes in which something runs. removed, everywhere, watch, removes: as ImportTime's. notes: what is left as it is."""
+    classes in which something runs. removed, everywhere, watch, removes: as ImportTime's. modules: those that
+    only NEW has, to be importable with this object. notes: what is left as it is."""
 
     name: str
     old: Module
@@ -55,6 +59,7 @@ class ModulePlan:
     removed: "list[str]" = field(factory=list)
     watch: "list[str]" = field(factory=list)
     removes: "dict[str, list]" = field(factory=dict)
+    modules: "list[Module]" = field(factory=list)
     refused: "list[Refusal]" = field(factory=list)
     notes: "list[str]" = field(factory=list)
 
@@ -70,7 +75,7 @@ class ModulePlan:
 
     @property
     def empty(self) -> bool:
-        return not (self.funcs or self.run or self.removed or self.refused or self.parts)
+        return not (self.funcs or self.run or self.removed or self.refused or self.parts or self.modules)
 
 
 class Planner:
@@ -83,6 +88,7 @@ class Planner:
         self.by_place = {}
         for each in definitions:
             self.by_place.setdefault((each.line, each.name.rpartition(".")[2]), []).append(each)
+        self.free = free_variables(pair.new)
         self.imported, self.attributes = set(imported), set(attributes)
         self.plan = ModulePlan(pair.name, pair.old, pair.new, compare_modules(pair.old.tree, pair.new.tree))
 
@@ -136,9 +142,6 @@ class Planner:
         plan = self.plan
         before = {name: each for each in change.old_scope.leaves for name in each.binds}
         for leaf in own:
-            if isinstance(leaf.node, ast.ImportFrom) and leaf.alias.name == "*":
-                plan.refuse(leaf.node, f"from {leaf.node.module} import *", "which names it brings is not known")
-                continue
             if leaf not in plan.run:
                 plan.run.append(leaf)
             if leaf.kind == "statement" and not leaf.binds:
@@ -209,8 +212,41 @@ class Planner:
         if definition is None:
             plan.refuse(change.new.node, f"function {change.name}", "its old definition is not found in OLD's code")
             return
-        plan.funcs.append(self._func(change.name, change.old.node, change.new.node, definition, changed,
-                                     ", ".join(sorted(change.what))))
+        inner = self._inner(change, changed)
+        if not inner or not only_inner(change.old.node, change.new.node, change.name) or change.what != {"body"}:
+            plan.funcs.append(self._func(change.name, change.old.node, change.new.node, definition, changed,
+                                         ", ".join(sorted(change.what))))
+
+    def _inner(self, change: FunctionChange, changed: "set[str]") -> bool:
+        """Live closures: Funcs for the functions in a function. Whether they carry all that changed in them."""
+        plan, complete = self.plan, True
+        for old, new in changed_pairs(change.old.node, change.new.node, change.name):
+            definition = self.definition_of(old.name, old.node)
+            if definition is None:
+                plan.refuse(new.node, f"function {new.name}", "its old definition is not found in OLD's code")
+                continue
+            held = set(definition.free)
+            missing = self.free[(first_line(new.node), new.node.name)] - held - {"__class__"}
+            alive = escapes(old)
+            if missing or flavour(old.node) != flavour(new.node):
+                complete = False
+            if not alive and not complete:
+                continue
+            statements = []
+            if flavour(old.node) != flavour(new.node):
+                plan.refuse(new.node, f"function {new.name}", f"it was a {flavour(old.node)} and is a {flavour(new.node)}: what "
+                            "was made before can't become one")
+                continue
+            if missing:
+                statements = prelude(new, missing, held)
+                if statements is None:
+                    plan.refuse(new.node, f"function {new.name}", f"functions made before have no variable "
+                                f"'{sorted(missing)[0]}', and it can't be computed from what they have")
+                    continue
+            func = self._func(new.name, old.node, new.node, definition, changed, "live closures")
+            func.prelude = statements
+            plan.funcs.append(func)
+        return complete
 
     def _func(self, name, old, new, definition, changed, why) -> FuncPlan:
         found = FuncPlan(name, new, definition, why=why)

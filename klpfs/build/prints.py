@@ -12,6 +12,7 @@ from attrs import define
 
 import klpfs
 from klpfs.build.error import BuildError
+from klpfs.build.modules import Module
 from klpfs.target.python.codes import tree
 from klpfs.target.python.fingerprint import fingerprint
 
@@ -91,3 +92,11 @@ def _asked(python: str, paths: "dict[str, str]") -> "tuple[str, dict]":
     version, found = json.loads(done.stdout)
     return version, found
 
+
+
+def free_variables(module: Module) -> "dict[tuple[int, str], set[str]]":
+    """{(first line, name): free variables} of all functions of a module."""
+    found: "dict[tuple[int, str], set[str]]" = {}
+    for code, _, _ in tree(compile(module.tree, module.path, "exec", dont_inherit=True)):
+        found.setdefault((code.co_firstlineno, code.co_name), set()).update(code.co_freevars)
+    return found

@@ -6,7 +6,7 @@ from klpfs.build.modules import Pair, Pairs, module_name, parse, read
 from klpfs.build.order import imported_from
 from klpfs.build.plan import ModulePlan, Planner
 from klpfs.build.prints import Definition, definitions
-from klpfs.build.scope import Scope, parse_scope
+from klpfs.build.same import FUNCTIONS
 
 
 class Program:
@@ -17,7 +17,7 @@ class Program:
         self.by_name = {each.name: each for each in pairs.changed if each.old is not None and each.new is not None}
         self.definitions: "dict[str, list[Definition]]" = {}
         self._texts: "typing.Optional[dict[str, bytes]]" = None
-        self._scopes: "dict[str, Scope]" = {}
+        self._imported: "dict[str, list]" = {}
 
     def plans(self) -> "list[ModulePlan]":
         """One for each module in which something is to be done, until no name that one imports changes any more."""
@@ -38,7 +38,25 @@ class Program:
                 if other not in todo:
                     todo.append(other)
                 self._define([other])
+        self._place_new(found)
         return [plan for plan in found.values() if not plan.empty]
+
+    def _place_new(self, found: "dict[str, ModulePlan]") -> None:
+        """A module that only NEW has comes with the package it lies in: that is loaded before it can be imported."""
+        new = {each.name: each.new for each in self.pairs.changed if each.old is None}
+        for name, module in new.items():
+            parent = name.rpartition(".")[0]
+            while parent in new:
+                parent = parent.rpartition(".")[0]
+            if not parent:  # a new package of its own: it comes with whoever may import it
+                parent = next(iter(found), "")
+            path = next((each for each in self.texts if module_name(each) == parent), None)
+            if parent not in found and path is not None:
+                self._pair(parent, path)
+                self._define([parent])
+                found[parent] = Planner(self.by_name[parent], self.definitions[parent]).make()
+            if parent in found:
+                found[parent].modules.append(module)
 
     def _define(self, names: "typing.Iterable[str]") -> None:
         new = {name: self.pairs.old.files[self._path(name)] for name in names if name not in self.definitions}
@@ -53,31 +71,38 @@ class Program:
         """(module, names that it imports from `name`, (name of the module, attribute) that it may use) of who does."""
         if not others:
             return []
-        words = [each.encode() for each in others]
+        words, module = [each.encode() for each in others], name.rpartition(".")[2].encode()
         found = []
         for path, text in self.texts.items():
-            if not any(word in text for word in words):
+            if module not in text and b"from ." not in text or not any(word in text for word in words):
                 continue
             other = module_name(path)
-            pair = self._pair(other, path)
-            if pair is None or other == name:
+            if other == name:
                 continue
             imported, attributes = set(), set()
-            for leaf in self._scope(pair).leaves:
-                if leaf.kind != "import":
-                    continue
-                bound = next(iter(leaf.binds))
-                if isinstance(leaf.node, ast.ImportFrom):
-                    source = imported_from(pair.new, leaf.node)
-                    if source == name and leaf.alias.name in others:
-                        imported.add(bound)
-                    elif f"{source}.{leaf.alias.name}" == name:
-                        attributes.update((bound, each) for each in others)
-                elif leaf.alias.name == name and leaf.alias.asname:
+            for source, alias, bound in self._imports(other, path):
+                if source == name and alias in others:
+                    imported.add(bound)
+                elif f"{source}.{alias}" == name or source is None and alias == name and bound != alias.partition(".")[0]:
+                    attributes.update((bound, each) for each in others)
+                elif source is None and alias == name and "." not in name:
                     attributes.update((bound, each) for each in others)
             if imported or attributes:
                 found.append((other, imported, attributes))
         return found
+
+    def _imports(self, name: str, path: str) -> "list[tuple[typing.Optional[str], str, str]]":
+        """(module that names are taken from or None, what is imported, name that it is bound to) at a module's top level."""
+        if name not in self._imported:
+            pair = self._pair(name, path)
+            found = self._imported[name] = []
+            for node in statements(pair.new.tree):
+                if isinstance(node, (ast.Import, ast.ImportFrom)):
+                    source = imported_from(pair.new, node) if isinstance(node, ast.ImportFrom) else None
+                    for alias in node.names:
+                        bound = alias.asname or (alias.name if source is not None else alias.name.partition(".")[0])
+                        found.append((source, alias.name, bound))
+        return self._imported[name]
 
     @property
     def texts(self) -> "dict[str, bytes]":
@@ -92,7 +117,12 @@ class Program:
             self.by_name[name] = Pair(name, parse(self.pairs.old, path), parse(self.pairs.new, path))
         return self.by_name[name]
 
-    def _scope(self, pair: Pair) -> Scope:
-        if pair.name not in self._scopes:
-            self._scopes[pair.name] = parse_scope(pair.new.tree.body)
-        return self._scopes[pair.name]
+
+def statements(tree: ast.Module) -> "typing.Iterator[ast.stmt]":
+    """All statements of the top level, conditions looked through."""
+    todo = list(reversed(tree.body))
+    while todo:
+        node = todo.pop()
+        yield node
+        if not isinstance(node, FUNCTIONS + (ast.ClassDef,)):
+            todo += [each for each in ast.iter_child_nodes(node) if isinstance(each, (ast.stmt, ast.excepthandler))]

@@ -1,55 +1,8 @@
 """Whether two pieces of syntax mean the same: comments, formatting, docstrings and annotations don't count."""
 import ast
-import copy
 import typing
 
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
-
-
-class _Plain(ast.NodeTransformer):
-    """Drops docstrings, annotations, and what is there for type checkers only."""
-
-    def __init__(self, keep_fields: bool):
-        self.keep_fields = keep_fields
-
-    def visit_FunctionDef(self, node):
-        self.generic_visit(node)
-        node.returns, node.type_comment = None, None
-        node.body = without_doc(node.body) or [ast.Pass()]
-        return node
-
-    visit_AsyncFunctionDef = visit_FunctionDef
-
-    def visit_ClassDef(self, node):
-        self.generic_visit(node)
-        node.body = without_doc(node.body) or [ast.Pass()]
-        return node
-
-    def visit_arg(self, node):
-        node.annotation = node.type_comment = None
-        return node
-
-    def visit_AnnAssign(self, node):
-        if self.keep_fields:
-            node.annotation = ast.Constant(field_kind(node.annotation))
-            return node
-        self.generic_visit(node)
-        return ast.Assign([node.target], node.value) if node.value is not None else None
-
-    def visit_Assign(self, node):
-        self.generic_visit(node)
-        node.type_comment = None
-        return node
-
-    def visit_If(self, node):
-        if for_checkers(node):
-            return [self.visit(each) for each in node.orelse] or None
-        return self.generic_visit(node)
-
-    def visit_Call(self, node):  # typing.cast("T", x) is x
-        self.generic_visit(node)
-        name = getattr(node.func, "id", getattr(node.func, "attr", None))
-        return node.args[1] if name == "cast" and len(node.args) == 2 and not node.keywords else node
 
 
 def field_kind(annotation: ast.expr) -> str:
@@ -75,12 +28,82 @@ def for_checkers(node: ast.stmt) -> bool:
 
 def dump(node: typing.Union[ast.AST, list, None], fields: bool = False) -> str:
     """Text that is equal for pieces of syntax that mean the same. fields: annotations of class attributes count."""
-    if node is None:
-        return ""
+    parts: "list[str]" = []
     if isinstance(node, list):
-        return "|".join(filter(None, (dump(each, fields) for each in node)))
-    plain = _Plain(fields).visit(copy.deepcopy(node))
-    return "" if plain is None else ast.dump(ast.fix_missing_locations(plain))
+        _dump_body(node, fields, parts)
+    else:
+        _dump(node, fields, parts)
+    return "".join(parts)
+
+
+def _dump_body(nodes: list, fields: bool, parts: "list[str]") -> None:
+    parts.append("[")
+    for each in nodes:
+        if isinstance(each, ast.AnnAssign) and each.value is None and not fields:
+            continue
+        if isinstance(each, ast.If) and for_checkers(each):
+            for one in each.orelse:
+                _dump(one, fields, parts)
+            continue
+        if isinstance(each, ast.Pass):
+            continue
+        _dump(each, fields, parts)
+        parts.append(";")
+    parts.append("]")
+
+
+_SKIPPED = frozenset(("type_comment", "returns", "ctx", "kind", "type_ignores"))
+_BODIES = frozenset(("body", "orelse", "finalbody"))
+
+
+def _dump(node, fields: bool, parts: "list[str]") -> None:
+    """Appends to parts. What only type checkers and readers look at is left out: docstrings, annotations, casts."""
+    kind = type(node)
+    if kind is ast.Constant:
+        parts.append(f"{type(node.value).__name__}:{node.value!r}")
+        return
+    if kind is ast.Name:
+        parts.append(f"n:{node.id}")
+        return
+    if kind is ast.Call and not node.keywords and len(node.args) == 2 and (
+            getattr(node.func, "id", getattr(node.func, "attr", None)) == "cast"):
+        _dump(node.args[1], fields, parts)
+        return
+    if kind is ast.AnnAssign and node.value is not None and not fields:
+        parts.append("Assign([")
+        _dump(node.target, fields, parts)
+        parts.append("]")
+        _dump(node.value, fields, parts)
+        parts.append(")")
+        return
+    if kind is ast.AnnAssign:
+        parts.append(field_kind(node.annotation))
+    parts.append(kind.__name__ if isinstance(node, ast.AST) else repr(node))
+    if not isinstance(node, ast.AST):
+        return
+    parts.append("(")
+    documented = isinstance(node, FUNCTIONS + (ast.ClassDef,))
+    for name in node._fields:
+        value = getattr(node, name, None)
+        if value is None or name in _SKIPPED or name == "annotation":
+            if value is None and name not in _SKIPPED:
+                parts.append("-")
+            continue
+        if isinstance(value, list):
+            if name in _BODIES:
+                _dump_body(without_doc(value) if documented and name == "body" else value, fields, parts)
+            else:
+                parts.append("[")
+                for each in value:
+                    _dump(each, fields, parts)
+                    parts.append(",")
+                parts.append("]")
+        elif isinstance(value, ast.AST):
+            _dump(value, fields, parts)
+        else:
+            parts.append(repr(value))
+        parts.append(",")
+    parts.append(")")
 
 
 def same(one, other, fields: bool = False) -> bool:

@@ -79,6 +79,8 @@ def _flatten(body: list, guards: "tuple[Guard, ...]", scope: Scope, fields: bool
     for node in body:
         if isinstance(node, ast.If) and for_checkers(node):
             _flatten(node.orelse, guards, scope, fields)
+        elif isinstance(node, ast.If) and _is_script(node):
+            continue
         elif isinstance(node, (ast.Pass, ast.Global)) or for_checkers(node) and not fields:
             continue
         elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
@@ -101,6 +103,13 @@ def _flatten(body: list, guards: "tuple[Guard, ...]", scope: Scope, fields: bool
         else:
             scope.leaves.append(Leaf(node, "statement", guards, around + dump(node, fields), frozenset(bound_by(node)),
                                      frozenset(reads_of(node))))
+
+
+def _is_script(node: ast.If) -> bool:
+    """if __name__ == "__main__": what runs there is no part of the module as others import it."""
+    test = node.test
+    return isinstance(test, ast.Compare) and getattr(test.left, "id", None) == "__name__" and (
+        isinstance(test.comparators[0], ast.Constant) and test.comparators[0].value == "__main__")
 
 
 def _imports(node, guards, around, scope) -> None:

@@ -177,3 +177,80 @@ def test_another_source_than_what_runs_is_refused(upgrade):
     with pytest.raises(Exception, match="disagrees about version"):
         upgrade.insmod(text)
     assert module.f() == 7
+
+
+def test_new_modules_come_and_go(upgrade):
+    import sys
+    old = {"a.py": "def f(): return 1\n"}
+    new = {"a.py": "from .fresh import value\nfrom .sub.deep import *\ndef f(): return value(), DEEP, C.x\n",
+           "fresh.py": "'''A new one.'''\nimport os as _os\nNAME = __name__\nX: int = 3\nif X > 2:\n    def value(): return NAME, X, __doc__\nelse:\n    value = None\n",
+           "sub/__init__.py": "", "sub/deep.py": "from ..fresh import X\nDEEP = X + 1\nclass C:\n    x = DEEP\n"}
+    there_and_back(upgrade, old, new, "f()", module="a")
+    assert upgrade.name + ".fresh" not in sys.modules and upgrade.name + ".sub" not in sys.modules
+    assert not hasattr(upgrade.module(), "fresh")
+    with pytest.raises(ImportError):
+        upgrade.module("fresh")
+
+
+def test_live_closures_get_the_new_code(upgrade):
+    upgrade.write("""
+        def make(n):
+            def inner(x, k=n): return ('old', x, n, k)
+            return inner
+        """, """
+        def make(n):
+            def inner(x, k=n): return ('new', x, n, k)
+            return inner
+        """)
+    module = upgrade.module()
+    made = module.make(3)
+    result = upgrade.build()
+    assert "def make" not in result.text
+    patch = upgrade.insmod(result.text)
+    later = module.make(4)
+    assert made(1) == ("new", 1, 3, 3) and later(1) == ("new", 1, 4, 4)
+    upgrade.disable(patch)
+    assert made(1) == ("old", 1, 3, 3) and later(1) == ("old", 1, 4, 4)
+
+
+def test_live_closures_that_lack_a_variable(upgrade):
+    upgrade.write("""
+        def make(names):
+            if isinstance(names, str):
+                def check(x): return x == names
+            else:
+                table = list(names)
+                def check(x): return x in table
+            return check
+        """, """
+        def make(names):
+            if isinstance(names, str):
+                all_names = [names]
+            else:
+                all_names = list(names)
+            table = set(all_names)
+            def check(x):
+                '''Doc.'''
+                return bool(x) and x.lower() in table
+            return check
+        """)
+    module = upgrade.module()
+    one, many = module.make("a"), module.make(["a", "b"])
+    patch = upgrade.insmod()
+    assert one("A") and many("B") and not one("") and not many("x") and module.make("c")("C")
+    upgrade.disable(patch)
+    assert not one("A") and not many("B") and one("a") and many("b")
+
+
+def test_a_variable_that_cannot_be_had_is_refused(upgrade):
+    upgrade.write("""
+        def make(n):
+            def inner(): return n
+            return inner
+        """, """
+        def make(n, m=1):
+            def inner(): return n + m
+            return inner
+        """)
+    result = upgrade.build()
+    assert not result.text and "no variable 'm'" in result.refused[0].why and ":3" in result.refused[0].place

@@ -23,6 +23,7 @@ from klpfs.target.python.codes import stores
 from klpfs.target.python.holders import copies_of
 from klpfs.target.python.layers import ABSENT, Attribute, Item
 from klpfs.target.python.merge import merged
+from klpfs.target.python.newmodules import public_names
 from klpfs.target.python.part import Part, owner_of
 
 
@@ -33,19 +34,19 @@ class ImportTime(Callbacks):
     the new one as well. removed: names ("LIMIT", "Environment.method") that the new version has no more. watch: names
     whose objects the statements of `run` change without binding a name; what they hold is compared before and after.
     before, after: functions of one parameter, the Object: what is written by hand, called after `run`, and before it is
-    taken back.
+    taken back. modules: NewModules that can be imported from before `run` on until it was taken back.
 
     An exception in `run` or `before` refuses the patch (EINVAL, or the errno of an OSError); what it did is taken back.
     """
 
-    __slots__ = ("run", "everywhere", "removed", "watch", "before", "after")
+    __slots__ = ("run", "everywhere", "removed", "watch", "before", "after", "modules")
 
-    def __init__(self, run=None, everywhere=(), removed=(), watch=(), before=None, after=None):
+    def __init__(self, run=None, everywhere=(), removed=(), watch=(), before=None, after=None, modules=()):
         if run is not None and type(run) is not FunctionType:
             raise TypeError("ImportTime: run is a plain function, not %s" % type(run).__name__)
         Callbacks.__init__(self, self._apply, self._remove, self._restore, self._undo)
         self.run, self.everywhere, self.removed, self.watch = run, tuple(everywhere), tuple(removed), tuple(watch)
-        self.before, self.after = before, after
+        self.before, self.after, self.modules = before, after, tuple(modules)
 
     @property
     def adds(self):
@@ -56,6 +57,7 @@ class ImportTime(Callbacks):
         """Another patch has taken the place of this one; its own values stay."""
         layers.take(self._owner(obj))
         layers.take(self._owner(obj, "removed"))
+        self._withdraw()
 
     # -- the four callbacks
 
@@ -63,13 +65,20 @@ class ImportTime(Callbacks):
         namespace = _namespace(obj)
         owner = self._owner(obj)
         try:
+            for each in self.modules:
+                each.offer()
             if self.run is not None:
                 Run(self, owner, namespace).go()
             if self.before is not None:
                 return self.before(obj)
         except BaseException:
             layers.take(owner)
+            self._withdraw()
             raise
+
+    def _withdraw(self):
+        for each in reversed(self.modules):
+            each.withdraw()
 
     def _remove(self, obj):
         namespace, owner = _namespace(obj), self._owner(obj, "removed")
@@ -96,6 +105,7 @@ class ImportTime(Callbacks):
             owner = self._owner(obj)
             self._exchange_back(owner)
             layers.take(owner)
+            self._withdraw()
 
     def _owner(self, obj, what="run"):
         return _owners.setdefault((id(self), what), (self, what))
@@ -126,6 +136,14 @@ class Run:
         """The table that `name` is bound to is changed in place where others may hold it; of what it has now and the new
         one has not, only these keys go: the others are the program's own entries."""
         self.gone[name] = keys
+
+    def star(self, name):
+        """from NAME import *"""
+        for key, value in public_names(name, self.namespace).items():
+            place = Item(self.namespace, key)
+            old = place.get()
+            if old is not value:
+                layers.put(self.owner, place, value)
 
     def go(self):
         code = self.import_time.run.__code__
