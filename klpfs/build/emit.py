@@ -108,7 +108,7 @@ class _Section:
         arguments, new = [], []
         for module in plan.modules:
             name = self.names.new("new_" + module.name.replace(".", "_"))
-            parts.append(f"\n\n# {module.name} is new: its top level, which runs when somebody imports it\n\n\n" + module_text(module, name))
+            parts.append(f"\n\n# {module.name} is new: its top level, which runs when somebody imports it\n\n\n" + module_text(module, name, plan.stars))
             new.append(f"NewModule({module.name!r}, {name}{', package=True' if module.is_package else ''})")
         if plan.run or plan.parts:
             name = self.names.new("of_" + plan.name.replace(".", "_"))

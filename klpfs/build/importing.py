@@ -33,17 +33,17 @@ def _bound(plan: ModulePlan) -> "set[str]":
     found = set()
     for leaf in plan.run:
         if leaf in plan.change.new_scope.leaves:
-            found |= leaf.binds - {"*"}
+            found |= leaf.binds - {"*"} | set(plan.stars.get(id(leaf.node), ()))
     for change in plan.parts.values():
         found.add(change.name.partition(".")[0])
     return found
 
 
-def module_text(module: Module, name: str) -> str:
+def module_text(module: Module, name: str, stars: "dict[int, list[str]]") -> str:
     """`def name(klp):` with the whole of a module that only NEW has."""
     scope = parse_scope(module.tree.body)
     plan = ModulePlan(module.name, module, module, ScopeChange("", module.tree, module.tree, scope, scope))
-    plan.run = list(scope.leaves)
+    plan.run, plan.stars = list(scope.leaves), stars
     doc = ast.get_docstring(module.tree, clean=False)
     text = import_time_text(plan, name, whole=True)
     return text if doc is None else text.replace("\n\n", f"\n    __doc__ = {doc!r}\n\n", 1)
@@ -93,6 +93,9 @@ class _Writer:
     def whole(self, node: ast.stmt, indent: int, change) -> str:
         leaves = self.chosen[id(node)]
         if isinstance(node, ast.ImportFrom) and node.names[0].name == "*":
+            names = self.plan.stars.get(id(node))
+            if names:
+                return unparsed(_with_names(node, [ast.alias(each) for each in names]), indent)
             return f"{' ' * indent}{_PARAMETER}.star({'.' * node.level + (node.module or '')!r})\n"
         if isinstance(node, (ast.Import, ast.ImportFrom)):
             aliases = [leaf.alias for leaf in leaves]

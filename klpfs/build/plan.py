@@ -46,7 +46,7 @@ class Refusal:
 class ModulePlan:
     """One object of the patch. run: leaves of NEW that run when it goes in; parts: {id of a class's node: its change},
     classes in which something runs. removed, everywhere, watch, removes: as ImportTime's. modules: those that
-    only NEW has, to be importable with this object. notes: what is left as it is."""
+    only NEW has, to be importable with this object. stars: names that `from x import *` brings, by its node's id. notes: what is left as it is."""
 
     name: str
     old: Module
@@ -60,6 +60,7 @@ class ModulePlan:
     watch: "list[str]" = field(factory=list)
     removes: "dict[str, list]" = field(factory=dict)
     modules: "list[Module]" = field(factory=list)
+    stars: "dict[int, list[str]]" = field(factory=dict)
     refused: "list[Refusal]" = field(factory=list)
     notes: "list[str]" = field(factory=list)
 

@@ -7,6 +7,7 @@ from klpfs.build.order import imported_from
 from klpfs.build.plan import ModulePlan, Planner
 from klpfs.build.prints import Definition, definitions
 from klpfs.build.same import FUNCTIONS
+from klpfs.build.scope import bound_by
 
 
 class Program:
@@ -39,6 +40,11 @@ class Program:
                     todo.append(other)
                 self._define([other])
         self._place_new(found)
+        for plan in found.values():
+            for module in [plan.new] + plan.modules:
+                for node in statements(module.tree):
+                    if isinstance(node, ast.ImportFrom) and node.names[0].name == "*":
+                        plan.stars[id(node)] = self._public(imported_from(module, node))
         return [plan for plan in found.values() if not plan.empty]
 
     def _place_new(self, found: "dict[str, ModulePlan]") -> None:
@@ -57,6 +63,25 @@ class Program:
                 found[parent] = Planner(self.by_name[parent], self.definitions[parent]).make()
             if parent in found:
                 found[parent].modules.append(module)
+
+    def _public(self, name: str) -> "list[str]":
+        """The names that `from name import *` takes of a module of NEW; [] where its source does not say."""
+        path = next((each for each in self.pairs.new.files if each.endswith(".py") and module_name(each) == name), None)
+        if path is None:
+            return []
+        module = parse(self.pairs.new, path)
+        names: "set[str]" = set()
+        for node in statements(module.tree):
+            if isinstance(node, ast.ImportFrom) and node.names[0].name == "*":
+                names.update(self._public(imported_from(module, node)))
+            elif isinstance(node, ast.Assign) and any(getattr(each, "id", None) == "__all__" for each in node.targets):
+                try:
+                    return sorted(ast.literal_eval(node.value))
+                except ValueError:
+                    return []
+            elif not isinstance(node, (ast.If, ast.Try, ast.With, ast.For, ast.While, ast.ExceptHandler)):
+                names |= bound_by(node)
+        return sorted(each for each in names if not each.startswith("_"))
 
     def _define(self, names: "typing.Iterable[str]") -> None:
         new = {name: self.pairs.old.files[self._path(name)] for name in names if name not in self.definitions}

@@ -110,12 +110,12 @@ class File:
                     self._binders.setdefault(one, []).append(each)
         return self._binders.get(name, [])
 
-    @property
-    def stored(self):
-        """Names that global statements in functions of the file name."""
+    def stored(self, but):
+        """Names that global statements in functions of the file name; but: names of functions left out, whose globals
+        are other modules'."""
         if "global" not in self.text:
             return set()
-        return set().union(*(each.stored for each in self.statements))
+        return set().union(*(each.stored for each in self.statements if not (each.bound and each.bound <= but)))
 
     def literal(self, name):
         """The value of a top-level assignment of a constant, or None."""

@@ -53,6 +53,11 @@ class ImportTime(Callbacks):
         """Global names that `run` binds in the module."""
         return frozenset() if self.run is None else frozenset(stores(self.run.__code__))
 
+    @property
+    def runs(self):
+        """Functions of the livepatch's file that run in other modules' globals."""
+        return [each for each in (self.run, *(one.run for one in self.modules)) if each is not None]
+
     def replaced(self, obj):
         """Another patch has taken the place of this one; its own values stay."""
         layers.take(self._owner(obj))

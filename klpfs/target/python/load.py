@@ -233,7 +233,9 @@ def _names(found, bound, say):
     not_own.update(name for name in bound if type(found.namespace[name]) is FunctionType
                    and id(found.namespace[name]) in replacing)
     found.own = frozenset(bound - not_own)
-    found.fallback = frozenset((found.fallback | found.file.stored) - found.own - NOT_OWN)
+    runs = [each for obj in found.patch.objects for each in getattr(obj.callbacks, "runs", ())] if found.patch is not None else []
+    elsewhere = {name for name in bound if any(found.namespace[name] is each for each in runs)}
+    found.fallback = frozenset((found.fallback | found.file.stored(elsewhere)) - found.own - NOT_OWN)
 
 
 def _function(namespace, name, found, say):
