@@ -7,10 +7,10 @@ import os
 import sys
 import typing
 
-from klpfs.cli import build, check, exec, log, modinfo, modules, service, status, wait
+from klpfs.cli import build, check, diff, exec, log, modinfo, modules, service, status, wait
 from klpfs.cli.tree import CommandError
 
-GROUPS = (build, service, exec, modules, check, modinfo, log, status, wait)
+GROUPS = (build, service, exec, modules, check, diff, modinfo, log, status, wait)
 
 
 def parser() -> argparse.ArgumentParser:
