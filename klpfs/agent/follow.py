@@ -14,10 +14,10 @@ What a host is:
     journal() -> record or None         as it is now; None: unreadable
     say(text, priority)                 a log line of the agent
 """
-from errno import EBUSY, EDEADLK, EINTR, EINVAL
+from errno import EBUSY, EDEADLK, EINTR, EINVAL, EIO
 
 from klpfs.agent.capture import allocate_lock
-from klpfs.agent.journal import outcome
+from klpfs.agent.journal import outcome, parse_fingerprints
 from klpfs.engine.error import KlpError
 
 LOADING, PREPARED, STARTED, FINISHING = "loading", "prepared", "started", "finishing"
@@ -38,26 +38,23 @@ class Op:
 class Load:
     """A module being loaded: n of its change or transition (0: a joiner takes an ordinary module), phase LOADING, or
     PREPARED for one whose init() is over while the change is undecided. place: the patches that come after it in
-    force, when a joiner applies it; enabled: enable_patch() was called and did not fail."""
+    force, when a joiner applies it; enabled: enable_patch() was called and did not fail; known: the fingerprints that the
+    record has for it."""
 
-    __slots__ = ("n", "name", "phase", "module", "join", "enabled")
+    __slots__ = ("n", "name", "phase", "module", "join", "enabled", "known")
 
     def __init__(self, n, name, join=None):
         self.n, self.name, self.join = n, name, join
-        self.phase, self.module, self.enabled = LOADING, None, False
+        self.phase, self.module, self.enabled, self.known = LOADING, None, False, {}
 
 
-def fit(record, patch, name):
+def fit(patch, known):
     """Tell the Funcs of `patch` which code the service's processes had when it was loaded: what has other code here
-    (a package was upgraded meanwhile) was not looked at by anybody, and stays as it is (DESIGN section 4)."""
-    known = {}
-    for p in record["patches"]:
-        if p["name"] == name:
-            for obj, func, position, code in p["fingerprints"]:
-                known.setdefault((obj, func, position), set()).add(code)
-    for obj in patch.objects if known else ():
+    (a package was upgraded meanwhile) was not looked at by anybody, and stays as it is (DESIGN section 4).
+    known: Follower.fingerprints()'s; None: they can't be had, so nothing fits."""
+    for obj in patch.objects if known != {} else ():
         for func in obj.funcs:
-            func.fits = known.get((obj.shown, func.old_name, func.old_sympos or 1))
+            func.fits = known.get((obj.shown, func.old_name, func.old_sympos or 1)) if known is not None else {""}
 
 
 class Follower:
@@ -186,6 +183,11 @@ class Follower:
         if not t or t["n"] != op.n:
             return False
         if op.phase == PREPARED:
+            try:                        # ahead of the step, since others may come in between
+                known = self.fingerprints(self._entry(g, op.name))
+            except OSError:
+                known = None            # said already; it was decided, and what is here this process has looked at itself
+            fit(op.patch, known)        # modules that come later are to be those that the others have
             self._start(op, t)
             return True
         if op.phase == STARTED and op.turn != t["turn"]:
@@ -206,7 +208,6 @@ class Follower:
         self.host.changed()
 
     def _start(self, op, t):
-        fit(self.goal, op.patch, op.name)       # modules that come later are to be those that the others have
         op.phase, op.dir, op.turn = STARTED, t["dir"], t["turn"]
         self.engine.start(op.dir)
         self.host.changed()
@@ -303,6 +304,20 @@ class Follower:
                 return True
         return False
 
+    def fingerprints(self, entry):
+        """{(object, function, position): {hash, ...}} of a patch's entry in the record. KlpError: they can't be had. The lock is
+        let go for a moment."""
+        known = {}
+        if entry.get("fingerprints"):
+            data = self.host.content({"name": entry["name"] + ", fingerprints", "sha256": entry["fingerprints"]})
+            try:
+                rows = parse_fingerprints(data.decode("ascii"))
+            except ValueError as e:
+                raise KlpError(EIO, "the fingerprints of '%s': %s" % (entry["name"], e)) from None
+            for obj, func, position, code in rows:
+                known.setdefault((obj, func, position), set()).add(code)
+        return known
+
     def _entry(self, g, name):
         """Where a module's content comes from: its `modules` entry, and the patch's own fields."""
         found = {}
@@ -321,6 +336,7 @@ class Follower:
         error = None
         try:
             data = self.host.content(entry)
+            load.known = self.fingerprints(entry)
             load.module = self.modules.load(load, entry, data)
             if not load.module.livepatch:
                 self.engine.coming(load.name, True, load.module.mod)
@@ -396,7 +412,7 @@ class Follower:
             text = "module %s is not marked as a livepatch module" % load.name
             self.host.say("livepatch: " + text, 3)
             raise KlpError(EINVAL, text)
-        fit(self.goal, patch, load.name)
+        fit(patch, load.known)
         if load.join is not None:
             self.engine.join_apply(patch, load.name, load.join, self.live)
             load.enabled = True

@@ -1,12 +1,15 @@
 """The journal's text: from and to the record that wire.py describes. No I/O here but `load`.
 
 Lines `key words...`; a word has its blanks, control characters, non-ASCII bytes and '%' as %XX, the empty word is '%'. param, uses and
-fingerprint lines belong to the patch, module or change above them. The last line says that the file is whole.
+fingerprints lines belong to the patch, module or change above them. The last line says that the file is whole.
+
+A patch's fingerprints, thousands maybe, are a content of their own beside the journal, so that the record, which is
+written and told at each step, stays small: lines `OBJECT FUNCTION POSITION HASH`.
 
     klpfs 1
     seq 12
     patch N SHA256 NAME
-    fingerprint OBJECT FUNCTION POSITION HASH
+    fingerprints SHA256
     param NAME TEXT
     module SHA256 LIVEPATCH FORCED NAME PATH
     uses NAME
@@ -45,7 +48,25 @@ def ended(record):
                 modules=[dict(m, forced=False) for m in record["modules"]])
 
 
+def dump_fingerprints(rows):
+    """The content's text for [[object, function, position, hash], ...]; '' for none."""
+    return "".join(["%s %s %d %s\n" % (_word(obj), _word(func), position, _word(fp)) for obj, func, position, fp in rows])
+
+
+def parse_fingerprints(text):
+    """The rows in a content's text. ValueError: it is none."""
+    if text and text[-1] != "\n":
+        raise ValueError("not whole")
+    rows = []
+    for line in text.split("\n")[:-1]:
+        obj, func, position, fp = line.split(" ")
+        rows.append([_unword(obj), _unword(func), int(position), _unword(fp)])
+    return rows
+
+
 def _word(text):
+    if text.isascii() and text.replace("_", "a").replace(".", "a").isalnum():       # nearly all are
+        return text
     data = text.encode("utf-8", "surrogateescape")
     return "".join([chr(b) if b in _PLAIN else "%%%02X" % b for b in data]) or "%"
 
@@ -73,8 +94,8 @@ def dump(record):
             out.append("param %s %s" % (_word(name), _word(value)))
     for p in record["patches"]:
         out.append("patch %d %s %s" % (p["n"], _word(p["sha256"]), _word(p["name"])))
-        for obj, func, position, fp in p["fingerprints"]:
-            out.append("fingerprint %s %s %d %s" % (_word(obj), _word(func), position, _word(fp)))
+        if p["fingerprints"]:
+            out.append("fingerprints %s" % _word(p["fingerprints"]))
         params(p)
     for m in record["modules"]:
         out.append("module %s %d %d %s %s" % (_word(m["sha256"]), m["livepatch"], m["forced"], _word(m["name"]), _word(m["path"])))
@@ -118,11 +139,10 @@ def _parse(data):
             record["seq"] = int(words[0])
         elif key == "patch":
             n, sha, name = words
-            last = {"name": _unword(name), "n": int(n), "sha256": _unword(sha), "params": {}, "fingerprints": []}
+            last = {"name": _unword(name), "n": int(n), "sha256": _unword(sha), "params": {}, "fingerprints": ""}
             record["patches"].append(last)
-        elif key == "fingerprint":
-            obj, func, position, fp = words
-            last["fingerprints"].append([_unword(obj), _unword(func), int(position), _unword(fp)])
+        elif key == "fingerprints":
+            last["fingerprints"] = _unword(words[0])
         elif key == "param":
             name, value = words
             last["params"][_unword(name)] = _unword(value)

@@ -5,6 +5,7 @@ and the reference counts as the kernel shows them.
 """
 from errno import EEXIST, ENOENT
 
+from klpfs.agent.journal import dump_fingerprints
 from klpfs.engine.data import COMING, GOING, LIVE, Mod
 from klpfs.engine.error import KlpError
 
@@ -125,7 +126,8 @@ class Modules:
                     if fp:
                         prints.append([obj.name or "vmlinux", func.old_name, func.old_sympos or 1, fp])
         return {"replace": bool(patch is not None and patch.replace), "size": made.size,
-                "uses": [name for name in loaded.depends if name in self.table], "fingerprints": prints}
+                "uses": [name for name in loaded.depends if name in self.table],
+                "fingerprints": dump_fingerprints(prints)}
 
     def set_param(self, name, param, text):
         """Set a parameter. KlpError: ENOENT no such module or parameter, EINVAL or EPERM as load.py says."""

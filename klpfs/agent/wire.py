@@ -28,7 +28,7 @@ From the agent
         'refused': None | {'n': int, 'errno': int, 'text': str},      of a change; stays until the next load
         'not_applied': [int],                    load numbers of patches this process goes without
         'prepared': None | {'n': int, 'livepatch': bool, 'replace': bool, 'size': int, 'uses': [str],
-                            'fingerprints': [[object, function, position, fingerprint], ...]},
+                            'fingerprints': str},             journal.py's text of them
                                                  the change n is prepared: its init() waits in enable_patch (livepatch True), or
                                                  an ordinary module is loaded (False; also beside a started transition, which
                                                  n, phase.. then describe). The coordinator decides by `prepared.n` == change.n
@@ -67,7 +67,8 @@ BLOCKER  {'kind': str, 'task': int, 'name': str, 'frames': ['file:line function'
 
 RECORD (the journal's fields, journal.py)
     {'seq': int,
-     'patches': [{'name', 'n': int, 'sha256', 'params': {str: str}, 'fingerprints': [[object, function, position, fp]]}],
+     'patches': [{'name', 'n': int, 'sha256', 'params': {str: str}, 'fingerprints': str}],
+                                                 sha256 of the content that has them, '' without any
      'modules': [{'name', 'sha256', 'params': {}, 'livepatch': bool, 'path': str, 'uses': [str], 'forced': bool}],
      'change': None | {'n': int, 'name', 'sha256', 'params': {}, 'livepatch': bool, 'replace': bool, 'pid': int, 'path': str},
      'transition': None | {'n': int, 'patch': str, 'dir': 0|1, 'turn': int, 'step': 'start'|'finish', 'replace': bool,

@@ -416,7 +416,7 @@ class Coordinator:
             self._again = True                                   # somebody new: ask it too, go on waiting
             return
         try:
-            following = records.started(self.record, votes, lambda text: self.log(text, 4))
+            following = records.started(self.record, votes, lambda text: self.log(text, 4), self.journal.put)
             self._write(following)
         except OSError as error:
             return self._undo(load, error.errno or errno.EIO, error.strerror or "", log=True)

@@ -21,6 +21,6 @@ def foresee(data: bytes) -> Optional[Dict[str, Any]]:
         replace = files.replaces(tree)
         if replace is None:
             return None
-        return {"livepatch": True, "replace": replace, "uses": files.imported(tree), "fingerprints": []}
+        return {"livepatch": True, "replace": replace, "uses": files.imported(tree), "fingerprints": ""}
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None

@@ -128,12 +128,15 @@ class Journal:
     # -- writing, with the lock
 
     def write(self, record: Record) -> None:
-        """Replace the journal. OSError: the old one stands (ENOSPC, EDQUOT, EIO ...). ValueError: seq did not go up."""
+        """Replace the journal. OSError: the old one stands (ENOSPC, EDQUOT, EIO, EFBIG ...). ValueError: seq did not go up."""
         if self._lock < 0:
             raise RuntimeError("the journal is written without its lock")
         if record["seq"] <= self.read()["seq"]:
             raise ValueError(f"seq {record['seq']} after {self.read()['seq']}")
-        self._replace(self.path, text.dump(record), not record["change"] and not record["transition"])
+        data = text.dump(record)
+        if len(data) > text.LARGEST:                     # nobody would read it
+            raise OSError(errno.EFBIG, "the journal would be too large")
+        self._replace(self.path, data, not record["change"] and not record["transition"])
 
     def put(self, data: bytes) -> str:
         """Store a content; returns its sha256. OSError: nothing is stored."""
@@ -157,6 +160,7 @@ class Journal:
     def prune(self, record: Record) -> None:
         """Remove the contents that no module of `record` has, and what writers that died left behind."""
         wanted = {each["sha256"] for each in record["modules"] + record["patches"]}
+        wanted.update(patch["fingerprints"] for patch in record["patches"])
         if record["change"]:
             wanted.add(record["change"]["sha256"])
         for name in os.listdir(self.folder):

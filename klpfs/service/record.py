@@ -3,6 +3,7 @@
 Pure functions (PROTOCOL.md sections 2 and 3). A record is never altered: each function makes a new one, `seq` one higher.
 """
 import errno
+import itertools
 from typing import Any, Callable, Dict, List, Optional
 
 from klpfs.agent import journal as text
@@ -125,11 +126,12 @@ def given_up(record: Record) -> Record:
     return following(record, change=None)
 
 
-def started(record: Record, votes: List[Dict[str, Any]], warn: Callable[[str], None]) -> Record:
+def started(record: Record, votes: List[Dict[str, Any]], warn: Callable[[str], None], put: Callable[[bytes], str]) -> Record:
     """The change is decided: a livepatch's transition starts; another module is loaded. votes: `prepared` of the agents.
 
     EBUSY: a livepatch beside a transition. EINVAL: the processes don't agree what it is. warn(text): they have loaded
-    different code (of two releases, or of two CPythons); one that joins must have the code of one of them."""
+    different code (of two releases, or of two CPythons); one that joins must have the code of one of them. put(content)
+    stores their fingerprints and gives the content's name; what it raises passes."""
     change = record["change"]
     vote = votes[0]
     if any((v["livepatch"], v["replace"]) != (vote["livepatch"], vote["replace"]) for v in votes):
@@ -142,19 +144,30 @@ def started(record: Record, votes: List[Dict[str, Any]], warn: Callable[[str], N
         return following(record, change=None, modules=modules)
     if record["transition"]:
         raise OSError(errno.EBUSY, f"the transition of '{record['transition']['patch']}' is pending")
-    prints: Dict[Any, List[str]] = {}
-    for each in votes:
-        for obj, func, position, code in each["fingerprints"]:
-            known = prints.setdefault((obj, func, position), [])
-            if code not in known:
-                known.append(code)
-    for (obj, func, _), codes in prints.items():
-        if len(codes) > 1:
-            warn(f"klpfs: {change['name']}: processes have different code of {func} in {obj}")
-    patch = {**base, "n": change["n"], "fingerprints": [[*key, code] for key, codes in prints.items() for code in codes]}
+    prints = _together([v["fingerprints"] for v in votes], lambda obj, func: warn(
+        f"klpfs: {change['name']}: processes have different code of {func} in {obj}"))
+    patch = {**base, "n": change["n"], "fingerprints": put(prints.encode()) if prints else ""}
     return following(record, change=None, modules=modules, patches=record["patches"] + [patch],
                      transition={"n": change["n"], "patch": change["name"], "dir": 1, "turn": 1, "step": "start",
                                  "replace": vote["replace"], "forced": False})
+
+
+def _together(texts: List[str], differ: Callable[[str, str], None]) -> str:
+    """The fingerprints of several processes; differ(object, function) where they are not the same. EINVAL: one is not to be read."""
+    if len(set(texts)) == 1:
+        return texts[0]
+    prints: Dict[Any, List[str]] = {}
+    try:
+        for obj, func, position, code in itertools.chain.from_iterable(map(text.parse_fingerprints, texts)):
+            known = prints.setdefault((obj, func, position), [])
+            if code not in known:
+                known.append(code)
+    except ValueError:
+        raise OSError(errno.EINVAL, "a process tells fingerprints that are none") from None
+    for (obj, func, _), codes in prints.items():
+        if len(codes) > 1:
+            differ(obj, func)
+    return text.dump_fingerprints((*key, code) for key, codes in prints.items() for code in codes)
 
 
 def decided(record: Record) -> Record:

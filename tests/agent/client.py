@@ -176,7 +176,7 @@ class Coordinator:
     def start(self, n):
         c = self.record["change"]
         entry = {"name": c["name"], "sha256": c["sha256"], "params": {}}
-        self.write(change=None, patches=self.record["patches"] + [dict(entry, n=n, fingerprints=[])],
+        self.write(change=None, patches=self.record["patches"] + [dict(entry, n=n, fingerprints="")],
                    modules=self.record["modules"] + [dict(entry, livepatch=True, path=c["path"], uses=[], forced=False)],
                    transition={"n": n, "patch": c["name"], "dir": 1, "turn": 1, "step": "start", "replace": False, "forced": False})
 

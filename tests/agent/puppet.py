@@ -22,6 +22,7 @@ class Host:
         self.modules = Modules(self)
         self.follower = Follower(self.engine, self.modules, self)
         self.files, self.news, self.reports, self.called = {}, [], [], []
+        self.prints = {}        # sha256 -> text of fingerprints
         self.gone = False
         self.written = None
         self.seq = 0
@@ -30,6 +31,8 @@ class Host:
     # what Follower and Modules ask
 
     def content(self, entry):
+        if entry.get("sha256") in self.prints:
+            return self.prints[entry["sha256"]]
         if entry["name"] not in self.files:
             raise KlpError(2, "no content")
         return entry["name"].encode()
@@ -137,7 +140,7 @@ def change(n, name, pid=1):
 
 
 def patch(n, name):
-    return {"name": name, "n": n, "sha256": name, "params": {}, "fingerprints": []}
+    return {"name": name, "n": n, "sha256": name, "params": {}, "fingerprints": ""}
 
 
 def module(name, livepatch=True, sha=None):

@@ -18,7 +18,7 @@ def test_insmod_prepares_waits_starts_and_finishes(host):
         last = host.reports[-1]
         assert (last["n"], last["phase"]) == (1, "prepared")
         assert last["prepared"] == {"n": 1, "livepatch": True, "replace": False, "size": 4096, "uses": [],
-                                    "fingerprints": [["vmlinux", "f", 1, "fp-f"]]}
+                                    "fingerprints": "vmlinux f 1 fp-f\n"}
         assert host.target.value("f") == "f original"
         host.tell(host.write(change=None, patches=[patch(1, "lp")], modules=[module("lp")], transition=transition(1, "lp")))
     host.news.append(decided)
@@ -308,18 +308,39 @@ def test_a_joiner_puts_an_older_patch_below(host):
 def test_a_joiner_is_told_which_code_the_others_had(host):
     """Each Func of a patch in force must find one of the fingerprints that the journal has for it."""
     host.livepatch("lp")
-    prints = [["vmlinux", "f", 1, "a"], ["vmlinux", "f", 1, "b"], ["m", "f", 1, "c"]]
-    host.follow(patches=[dict(patch(1, "lp"), fingerprints=prints)], modules=[module("lp")])
+    host.prints["fps"] = b"vmlinux f 1 a\nvmlinux f 1 b\nm f 1 c\n"
+    host.follow(patches=[dict(patch(1, "lp"), fingerprints="fps")], modules=[module("lp")])
     assert host.engine.patches[0].objects[0].funcs[0].fits == {"a", "b"}
 
 
 def test_modules_that_come_after_the_start_must_have_the_others_code(host):
     """This process had no `h` when the patch was loaded; another had."""
     host.livepatch("lp", func="h", obj="m")
-    entry = dict(patch(1, "lp"), fingerprints=[["m", "h", 1, "a"]])
+    host.prints["fps"] = b"m h 1 a\n"
+    entry = dict(patch(1, "lp"), fingerprints="fps")
     host.later(change=None, patches=[entry], modules=[module("lp")], transition=transition(1, "lp"))
     host.follow(change=change(1, "lp"))
     assert host.engine.patches[0].objects[0].funcs[0].fits == {"a"}
+
+
+@pytest.mark.parametrize("content", [None, b"vmlinux f 1"])
+def test_a_joiner_that_cannot_have_them_goes_without_the_patch(host, content):
+    """Code that nobody can compare is not patched."""
+    host.livepatch("lp")
+    if content:
+        host.prints["fps"] = content
+    host.follow(patches=[dict(patch(1, "lp"), fingerprints="fps")], modules=[module("lp")])
+    assert host.engine.patches == [] and host.follower.not_applied == {1} and "could not be applied here" in host.log.texts()[-1]
+
+
+def test_who_takes_part_in_the_start_does_so_without_them_too(host):
+    """It was decided, and what is here was looked at by this process itself."""
+    host.livepatch("lp")
+    entry = dict(patch(1, "lp"), fingerprints="nowhere")
+    host.later(change=None, patches=[entry], modules=[module("lp")], transition=transition(1, "lp"))
+    host.follow(change=change(1, "lp"))
+    func = host.engine.patches[0].objects[0].funcs[0]
+    assert host.follower.report()["phase"] == "started" and func.fits == {""}     # modules that come later are left alone
 
 
 def test_a_joiner_in_mid_transition_starts_and_waits(host):

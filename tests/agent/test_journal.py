@@ -10,7 +10,7 @@ name = st.text(st.characters(blacklist_categories=["Cs"]), max_size=6)
 number = st.integers(0, 10 ** 6)
 params = st.dictionaries(name, name, max_size=2)
 patch = st.fixed_dictionaries({"name": name, "n": number, "sha256": name, "params": params,
-                               "fingerprints": st.lists(st.tuples(name, name, number, name).map(list), max_size=2)})
+                               "fingerprints": name})
 module = st.fixed_dictionaries({"name": name, "sha256": name, "params": params, "livepatch": st.booleans(), "path": name,
                                 "uses": st.lists(name, max_size=2), "forced": st.booleans()})
 change = st.fixed_dictionaries({"n": number, "name": name, "sha256": name, "params": params, "livepatch": st.booleans(),
@@ -27,6 +27,20 @@ record = st.fixed_dictionaries({"seq": number, "patches": st.lists(patch, max_si
 def test_a_record_comes_back(r):
     """Whatever the names hold: blanks, newlines, per cent signs, nothing."""
     assert journal.parse(journal.dump(r)) == r
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(st.tuples(name, name, number, name).map(list), max_size=3))
+def test_fingerprints_come_back(rows):
+    """As a content of their own, whose name the record has."""
+    text = journal.dump_fingerprints(rows)
+    assert text.isascii() and journal.parse_fingerprints(text) == rows
+
+
+@pytest.mark.parametrize("text", ["m f 1 a", "m f 1\n", "m f x a\n", "m f 1 a b\n", "m f 1 %4\n", "\n"])
+def test_fingerprints_that_are_none(text):
+    with pytest.raises(ValueError):
+        journal.parse_fingerprints(text)
 
 
 @settings(max_examples=80, deadline=None)

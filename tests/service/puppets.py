@@ -91,6 +91,10 @@ class DiskJournal:
         self.disk.record = text.parse(self.disk.data)
         self.disk.writes.append(self.disk.record)
 
+    def put(self, data):
+        need(self.disk.lock is self, "a content is stored without the lock")
+        return "hash"
+
     def prune(self, record):
         need(self.disk.lock is self, "contents are removed without the lock")
         self.disk.pruned.append(record["seq"])
@@ -194,7 +198,7 @@ class Agent:
             op["phase"] = "prepared"
             self.mods.add(op["patch"])
             self.prepared = {"n": op["n"], "livepatch": True, "replace": self.world.replaces(op["patch"]), "size": 1, "uses": [],
-                             "fingerprints": []}
+                             "fingerprints": ""}
             self.tell()
             return True
         loads = {p["name"]: p["n"] for p in g["patches"]}
@@ -420,7 +424,7 @@ class World:
                   "disable": lambda r: records.set_enabled(r, name, False),
                   "enable": lambda r: records.set_enabled(r, name, True),
                   "force": lambda r: records.force(r, name)}[what]
-        foreseen = {"livepatch": True, "replace": self.replaces(name), "uses": [], "fingerprints": []} if self.foresees else None
+        foreseen = {"livepatch": True, "replace": self.replaces(name), "uses": [], "fingerprints": ""} if self.foresees else None
         (c or self.coordinator).submit(f"{what} {name}", decide, answer, lambda: foreseen)
         return answer
 

@@ -538,7 +538,7 @@ def test_an_ordinary_module_beside_a_transition():
     n = world.disk.record["change"]["n"]
     peer = world.coordinator.peers.known()[0]
     report = world.agents[0].report()
-    report["prepared"] = {"n": n, "livepatch": False, "replace": False, "size": 1, "uses": [], "fingerprints": []}
+    report["prepared"] = {"n": n, "livepatch": False, "replace": False, "size": 1, "uses": [], "fingerprints": ""}
     peer.mail.clear()
     peer.back.append(report)
     world.hear(world.coordinator, peer)

@@ -14,7 +14,7 @@ HEAD = b"import helpers\nfrom klpfs import Func, Object, Patch\n"
 ])
 def test_a_livepatch(text, replace):
     found = foresee(HEAD + text)
-    assert (found["livepatch"], found["replace"], found["fingerprints"]) == (True, replace, [])
+    assert (found["livepatch"], found["replace"], found["fingerprints"]) == (True, replace, "")
     assert found["uses"] == ["helpers", "klpfs"], "those that are loaded modules are taken of these"
 
 

@@ -16,7 +16,7 @@ RECORDS = st.fixed_dictionaries({
     "seq": NUMBERS,
     "patches": st.lists(st.fixed_dictionaries({
         "name": NAMES, "n": NUMBERS, "sha256": SHA, "params": PARAMS,
-        "fingerprints": st.lists(st.tuples(NAMES, NAMES, NUMBERS, SHA).map(list), max_size=3)}), max_size=3),
+        "fingerprints": st.just("") | SHA}), max_size=3),
     "modules": st.lists(st.fixed_dictionaries({
         "name": NAMES, "sha256": SHA, "params": PARAMS, "livepatch": st.booleans(), "path": NAMES,
         "uses": st.lists(NAMES, max_size=2), "forced": st.booleans()}), max_size=3),
@@ -152,6 +152,15 @@ def test_damaged(journal, tmp_path):
     assert journal.read()["seq"] == 4
 
 
+def test_a_journal_that_nobody_would_read_is_not_written(journal, monkeypatch):
+    write(journal)
+    monkeypatch.setattr(text, "LARGEST", 100)
+    with pytest.raises(OSError) as caught:
+        write(journal, change={"n": 2, "name": "n" * 100, "sha256": "", "params": {}, "livepatch": False, "replace": False,
+                                      "pid": 1, "path": ""})
+    assert caught.value.errno == errno.EFBIG and journal.read()["seq"] == 1
+
+
 def test_contents(journal, tmp_path):
     """Found by their hash, only when they are what it says; removed once no module has them."""
     name = journal.put(b"content")
@@ -162,6 +171,9 @@ def test_contents(journal, tmp_path):
     assert journal.put(b"content") == name and journal.get(name) == b"content"
     module = {"name": "m", "sha256": name, "params": {}, "livepatch": False, "path": "", "uses": [], "forced": False}
     journal.prune({**text.idle(), "modules": [module]})
+    assert journal.get(name) == b"content"
+    patch = {"name": "p", "n": 1, "sha256": "0" * 64, "params": {}, "fingerprints": name}
+    journal.prune({**text.idle(), "patches": [patch]})
     assert journal.get(name) == b"content"
     journal.prune(text.idle())
     assert journal.get(name) is None

@@ -32,7 +32,7 @@ def world():
 
 
 def entry(name):
-    return {"name": name, "n": 1, "sha256": "", "params": {}, "fingerprints": []}
+    return {"name": name, "n": 1, "sha256": "", "params": {}, "fingerprints": ""}
 
 
 T = {"n": 1, "patch": "p", "dir": 1, "turn": 1, "step": "start", "replace": False, "forced": False}

@@ -23,7 +23,7 @@ class World:
         names = [p for p in patches]
         self.mirror.take_record({
             **text.idle(self.seq), "transition": transition,
-            "patches": [{"name": name, "n": n + 1, "sha256": "", "params": {}, "fingerprints": []} for n, name in enumerate(names)],
+            "patches": [{"name": name, "n": n + 1, "sha256": "", "params": {}, "fingerprints": ""} for n, name in enumerate(names)],
             "modules": [{"name": name, "sha256": "", "params": {}, "livepatch": name in names or name in more.get("livepatch", ()),
                          "path": "", "uses": more.get("uses", {}).get(name, []), "forced": name in more.get("forced", ())}
                         for name in (*names, *modules)]})
