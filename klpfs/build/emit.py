@@ -133,6 +133,9 @@ class _Section:
                 definition = func.definition
                 position = f", {definition.sympos}" if definition.count > 1 else ""
                 prints = definition.fingerprint.split()
+                if not prints:
+                    lines.append(f'            Func("{func.name}", {reference}{position}),')
+                    continue
                 shown = f"fingerprint={' '.join(prints)!r}" if len(prints) == 1 else \
                     "fingerprint=\n                 " + "\n                 ".join(
                         repr(each + " ") for each in prints[:-1]) + "\n                 " + repr(prints[-1])

@@ -65,11 +65,11 @@ class Layout:
         return bool(self.values or self.changed or self.refused)
 
 
-def compare(old: ast.ClassDef, new: ast.ClassDef, readers=()) -> Layout:
+def compare(old: ast.ClassDef, new: ast.ClassDef, readers=lambda name: ()) -> Layout:
     """How objects of `old` come to have what code of `new` expects. Both are definitions of one class.
 
-    readers: NEW's syntax trees in which the attributes may be read (of the whole package), for the fields of a dataclass that
-    have no default.
+    readers(name): NEW's syntax trees in which an attribute of that name may be read, of the whole package; asked for the fields
+    of a dataclass that have no default.
     """
     found = Layout()
     was, now = constructed(old), constructed(new)
@@ -321,14 +321,15 @@ def _is_dataclass(node):
     return bool(names & {"dataclass", "define", "frozen", "mutable", "attrs", "attr"})
 
 
-def _annotated(node):
+def annotated(node: ast.ClassDef) -> dict:
+    """{name: its statement} of the annotated names of a class block, ClassVars left out."""
     return {each.target.id: each for each in node.body if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name)
             and "ClassVar" not in ast.unparse(each.annotation)}
 
 
 def _fields(old, new, readers, held, found):
     """Fields that are new in a dataclass: another one's new name; their default; else what a test takes for 'not so'."""
-    before, after = _annotated(old), _annotated(new)
+    before, after = annotated(old), annotated(new)
     gone = [name for name in before if name not in after]
     came = [name for name in after if name not in before]
     for name in came:
@@ -338,7 +339,7 @@ def _fields(old, new, readers, held, found):
         renamed = [one for one in gone if _shape(before[one]) == _shape(each)]
         if len(renamed) == 1 and [_shape(after[one]) for one in came].count(_shape(each)) == 1:
             value = ast.Attribute(ast.Name("self", ast.Load()), renamed[0], ast.Load())
-        elif each.value is not None and not _described(each.value):
+        elif each.value is not None and not described(each.value):
             continue    # an attribute of the class, as any other
         else:
             value = _default(each.value) or _unset(name, each.annotation, readers)
@@ -352,9 +353,20 @@ def _shape(node):
     return ast.dump(node.annotation), node.value and ast.dump(node.value)
 
 
-def _described(node):
+def described(node) -> bool:
     """field(...), attr.ib(...), Factory(...): not the value itself."""
     return isinstance(node, ast.Call) and (getattr(node.func, "id", getattr(node.func, "attr", "")) in ("field", "ib", "attrib", "Factory"))
+
+
+def has_default(node) -> bool:
+    """A field's description gives it a value of its own."""
+    return getattr(node.func, "id", getattr(node.func, "attr", "")) == "Factory" or (
+        _keyword(node, "default", "default_factory", "factory") is not None)
+
+
+def kind_of(node) -> str:
+    """What of a field's statement a decorator reads."""
+    return f"{ast.unparse(node.annotation)} = {node.value and ast.unparse(node.value)}"
 
 
 def _default(node):
@@ -364,7 +376,7 @@ def _default(node):
     if getattr(node.func, "id", getattr(node.func, "attr", "")) == "Factory":
         return ast.Call(node.args[0], [], []) if node.args and len(node.args) == 1 and not node.keywords else None
     factory, default = _keyword(node, "default_factory", "factory"), _keyword(node, "default")
-    value = ast.Call(factory, [], []) if factory is not None else _default(default) if _described(default) else default
+    value = ast.Call(factory, [], []) if factory is not None else _default(default) if described(default) else default
     converter = _keyword(node, "converter")
     return value if converter is None or value is None else ast.Call(converter, [value], [])
 
@@ -373,7 +385,7 @@ def _unset(name, annotation, readers):
     """For a field that is only ever asked whether it is true: the value that says no."""
     text = ast.unparse(annotation)
     falsy = _FALSY.get(text.strip("'\"")) or ("None" if "Optional[" in text or "None" in text.split(" | ") else None)
-    uses = [use for tree in readers for use in _uses(tree, name)]
+    uses = [use for tree in readers(name) for use in _uses(tree, name)]
     return ast.parse(falsy, mode="eval").body if falsy is not None and uses and all(uses) else None
 
 

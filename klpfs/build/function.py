@@ -2,8 +2,10 @@
 import ast
 import copy
 import re
+import typing
 
 from klpfs.build.changes import default_nodes
+from klpfs.build.heads import renamed
 from klpfs.build.plan import FuncPlan
 from klpfs.build.same import without_doc
 from klpfs.build.text import Edit, Source, replace, unparsed
@@ -12,9 +14,10 @@ from klpfs.build.text import Edit, Source, replace, unparsed
 def function_text(source: Source, func: FuncPlan, name: str, indent: int) -> str:
     """func's definition as `def name`, at a column."""
     node = func.node
-    if not source.alone(node):
+    forms = form_edits(source, node, func.forms)
+    if func.written or forms is None or not source.alone(node):
         return unparsed(_rewritten(func, name), indent)
-    edits = _default_edits(source, func)
+    edits = _default_edits(source, func) + forms
     if name != node.name:
         edits.append(_name_edit(source, node, name))
     text = source.block(node.lineno, node.end_lineno, indent, edits)
@@ -43,6 +46,27 @@ def _default_edits(source: Source, func: FuncPlan) -> "list[Edit]":
     return found
 
 
+def form_edits(source: Source, node: ast.AST, forms: "dict[str, str]") -> "typing.Optional[list[Edit]]":
+    """Other names for attributes; None: one stands where its text can't be told (in an f-string, before 3.12)."""
+    found = []
+    for each in renamed(node, forms):
+        end = each.end_col_offset
+        start = end - len(each.attr.encode())
+        lines = source.lines
+        if not node.lineno <= each.end_lineno <= node.end_lineno or lines[each.end_lineno - 1].encode()[start:end] != each.attr.encode():
+            return None
+        found.append(Edit((each.end_lineno, start), (each.end_lineno, end), forms[each.attr]))
+    return found
+
+
+def with_forms(node: ast.AST, forms: "dict[str, str]") -> ast.AST:
+    """A copy that uses attributes by their other names."""
+    node = copy.deepcopy(node)
+    for each in renamed(node, forms):
+        each.attr = forms[each.attr]
+    return node
+
+
 def _name_edit(source: Source, node, name: str) -> Edit:
     line = source.lines[node.lineno - 1].encode()
     found = re.compile(rb"(async\s+)?def\s+").match(line, node.col_offset)
@@ -53,6 +77,7 @@ def _name_edit(source: Source, node, name: str) -> Edit:
 def _rewritten(func: FuncPlan, name: str):
     node = copy.deepcopy(func.node)
     node.name, node.decorator_list = name, []
+    node = with_forms(node, func.forms)
     for parameter, default in default_nodes(node.args).items():
         if parameter in func.kept | func.later:
             text = "unchanged" if parameter in func.kept else f"later(lambda: {ast.unparse(default)})"

@@ -4,6 +4,7 @@ import textwrap
 import typing
 
 from klpfs.build.changes import ScopeChange
+from klpfs.build.function import form_edits, with_forms
 from klpfs.build.modules import Module
 from klpfs.build.plan import ModulePlan
 from klpfs.build.same import FUNCTIONS
@@ -111,11 +112,18 @@ class _Writer:
             if edits:
                 node = ast.copy_location(ast.Assign([node.target], node.value), node)
             return unparsed(node, indent)
-        return self.source.block(first_line(node), node.end_lineno, indent, edits)
+        forms = form_edits(self.source, node, self.plan.forms)
+        if forms is None:
+            return unparsed(with_forms(node, self.plan.forms), indent)
+        return self.source.block(first_line(node), node.end_lineno, indent, edits + forms)
 
     def part(self, node: ast.ClassDef, change: ScopeChange, indent: int) -> str:
-        body = self.body(node.body, indent + 4, change)
-        return f"{' ' * indent}class {node.name}(metaclass={_PARAMETER}.part):\n{body}"
+        body, after = self.body(node.body, indent + 4, change), ""
+        head = self.plan.heads.get(id(node))
+        if head is not None:
+            body = "".join(f"{' ' * (indent + 4)}{line}\n" for line in head.inside) + body
+            after = "".join(textwrap.indent(each, " " * indent) for each in head.after)
+        return (f"{' ' * indent}class {node.name}(metaclass={_PARAMETER}.part):\n{body}" if body else "") + after
 
     def compound(self, node, indent: int, change) -> str:
         space = " " * indent

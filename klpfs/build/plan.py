@@ -6,9 +6,11 @@ import typing
 from attrs import define, field
 
 from klpfs.build.changes import FunctionChange, ScopeChange, compare_modules, default_nodes, function_differences
+from klpfs.build.fields import described
+from klpfs.build.heads import Head, head_of, renamed
 from klpfs.build.modules import Module, Pair
 from klpfs.build.nested import changed_pairs, escapes, only_inner, prelude
-from klpfs.build.prints import Definition, free_variables
+from klpfs.build.prints import Definition, free_variables, made_function
 from klpfs.build.same import dump, flavour
 from klpfs.build.scope import Leaf, first_line, reads_of
 from klpfs.build.uses import attributes_read, derived, rebound
@@ -22,7 +24,7 @@ OF_RELEASE = frozenset("""__version__ __version_info__ version version_info VERS
 class FuncPlan:
     """A Func to be: NEW's function in the place of OLD's. kept: parameters whose default stays the old object. later: those
     whose default is evaluated in the module. why: for the comment. prelude: statements that come first, for closures that
-    lack what they compute."""
+    lack what they compute. forms: {attribute: what it is called in new code}. written: the node is no part of NEW's text."""
 
     name: str
     node: ast.AST
@@ -31,6 +33,8 @@ class FuncPlan:
     later: "set[str]" = field(factory=set)
     why: str = ""
     prelude: list = field(factory=list)
+    forms: "dict[str, str]" = field(factory=dict)
+    written: bool = False
 
 
 @define
@@ -46,7 +50,8 @@ class Refusal:
 class ModulePlan:
     """One object of the patch. run: leaves of NEW that run when it goes in; parts: {id of a class's node: its change},
     classes in which something runs. removed, everywhere, watch, removes: as ImportTime's. modules: those that
-    only NEW has, to be importable with this object. stars: names that `from x import *` brings, by its node's id. notes: what is left as it is."""
+    only NEW has, to be importable with this object. stars: names that `from x import *` brings, by its node's id. heads: {id of
+    a class's node: Head}, of those of parts that change in more than their bodies. forms: as FuncPlan's. notes: what is left as it is."""
 
     name: str
     old: Module
@@ -61,6 +66,8 @@ class ModulePlan:
     removes: "dict[str, list]" = field(factory=dict)
     modules: "list[Module]" = field(factory=list)
     stars: "dict[int, list[str]]" = field(factory=dict)
+    heads: "dict[int, Head]" = field(factory=dict)
+    forms: "dict[str, str]" = field(factory=dict)
     refused: "list[Refusal]" = field(factory=list)
     notes: "list[str]" = field(factory=list)
 
@@ -81,20 +88,23 @@ class ModulePlan:
 
 class Planner:
     """Plans one module of both versions. definitions: prints.definitions of OLD's module. imported: names that it imports
-    from modules in which they are others now; attributes: (name of a module in it, name in that module), likewise."""
+    from modules in which they are others now; attributes: (name of a module in it, name in that module), likewise.
+    readers(name): NEW's trees, of the whole package, that mention an attribute."""
 
     def __init__(self, pair: Pair, definitions: "list[Definition]", imported: "typing.Iterable[str]" = (),
-                 attributes: "typing.Iterable[tuple[str, str]]" = ()):
+                 attributes: "typing.Iterable[tuple[str, str]]" = (), readers: "typing.Callable[[str], list]" = lambda name: []):
         self.pair = pair
         self.by_place = {}
         for each in definitions:
             self.by_place.setdefault((each.line, each.name.rpartition(".")[2]), []).append(each)
         self.free = free_variables(pair.new)
-        self.imported, self.attributes = set(imported), set(attributes)
+        self.forms: "dict[str, str]" = {}
+        self.imported, self.attributes, self.readers = set(imported), set(attributes), readers
         self.plan = ModulePlan(pair.name, pair.old, pair.new, compare_modules(pair.old.tree, pair.new.tree))
 
     def make(self) -> ModulePlan:
         self._scope(self.plan.change, set())
+        self._forms()
         return self.plan
 
     # -- a scope
@@ -194,12 +204,47 @@ class Planner:
                 if not changed & leaf.reads:
                     continue
                 inner = unchanged_class(change, old.node, leaf)
-            if inner.head:
+            else:
                 self._head(inner)
             self._scope(inner, changed)
 
     def _head(self, change: ScopeChange) -> None:
-        self.plan.refuse(change.new, f"class {change.name}: its {' and '.join(sorted(change.head))} changed", "not carried yet")
+        plan = self.plan
+        head = head_of(change, self.readers)
+        for each in head.refused:
+            plan.refuse(*each)
+        if head.made:
+            change.run = [leaf for leaf in change.run if not is_field(leaf.node)]
+            change.removed = [name for name in change.removed if name not in head.made]
+        if head.inside or head.after:
+            plan.heads[id(change.new)] = head
+            plan.parts[id(change.new)] = change
+        if head.init is not None:
+            old = next((each.node for each in change.old_scope.functions.values() if each.node.name == "__init__"), None)
+            name = change.qualified("__init__")
+            definition = made_function(name, change.new.lineno) if old is None else self.definition_of(name, old)
+            plan.funcs.append(FuncPlan(name, head.init, definition, why="made of the fields", written=True))
+        self.forms.update(head.forms)
+
+    def _forms(self) -> None:
+        """All code of NEW that uses an attribute of another form uses it by another name."""
+        if not self.forms:
+            return
+        plan = self.plan
+        for name in self.forms:
+            if len(self.readers(name)) > 1:
+                plan.refuse(plan.new.tree, f"attribute {name}", "it has another form now, and other modules use it, too")
+        known = {id(each.node) for each in plan.funcs}
+        for change in plan.change.walk():
+            for key, leaf in change.new_scope.functions.items():
+                old = change.old_scope.functions.get(key)
+                if id(leaf.node) in known or leaf in plan.run or old is None or not renamed(leaf.node, self.forms):
+                    continue
+                name = change.qualified(leaf.node.name)
+                plan.funcs.append(self._func(name, old.node, leaf.node, self.definition_of(name, old.node), set(), "uses another form"))
+        for each in plan.funcs:
+            each.forms = self.forms
+        plan.forms = self.forms
 
     # -- functions
 
@@ -278,6 +323,11 @@ class Planner:
         short_name = "<lambda>" if isinstance(old, ast.Lambda) else old.name
         found = [each for each in self.by_place.get((line, short_name), ()) if each.name == name]
         return found[0] if len(found) == 1 else None
+
+
+def is_field(node: ast.stmt) -> bool:
+    """An annotated name that a decorator makes something of, and that is no attribute of the class."""
+    return isinstance(node, ast.AnnAssign) and (node.value is None or described(node.value))
 
 
 def unchanged_class(change: ScopeChange, old, leaf: Leaf) -> ScopeChange:

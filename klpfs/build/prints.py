@@ -48,6 +48,11 @@ class Definition:
         return " ".join(f"{version}:{code}" for version, code in self.prints.items())
 
 
+def made_function(name: str, line: int) -> Definition:
+    """A function that no source has: a decorator made it when the module was imported."""
+    return Definition(name, line, 1, 1, (), {})
+
+
 def listing(paths: "dict[str, str]") -> "dict[str, list]":
     """{name: [[qualified name, first line, free variables, fingerprint]]} of source files, in source order."""
     found = {}

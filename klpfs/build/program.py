@@ -1,5 +1,6 @@
 """All modules of a release together: what changes in one concerns those that import it."""
 import ast
+import re
 import typing
 
 from klpfs.build.modules import Pair, Pairs, module_name, parse, read
@@ -29,7 +30,7 @@ class Program:
         while todo:
             name = todo.pop(0)
             was = found[name].others if name in found else set()
-            plan = found[name] = Planner(self.by_name[name], self.definitions[name], *concerned[name]).make()
+            plan = found[name] = Planner(self.by_name[name], self.definitions[name], *concerned[name], self.readers).make()
             for other, names, attributes in self._importers(name, plan.others - was):
                 known = concerned.setdefault(other, (set(), set()))
                 if names <= known[0] and attributes <= known[1]:
@@ -60,7 +61,7 @@ class Program:
             if parent not in found and path is not None:
                 self._pair(parent, path)
                 self._define([parent])
-                found[parent] = Planner(self.by_name[parent], self.definitions[parent]).make()
+                found[parent] = Planner(self.by_name[parent], self.definitions[parent], readers=self.readers).make()
             if parent in found:
                 found[parent].modules.append(module)
 
@@ -82,6 +83,14 @@ class Program:
             elif not isinstance(node, (ast.If, ast.Try, ast.With, ast.For, ast.While, ast.ExceptHandler)):
                 names |= bound_by(node)
         return sorted(each for each in names if not each.startswith("_"))
+
+    def readers(self, attribute: str) -> "list[ast.Module]":
+        """NEW's modules, of those that both versions have, that mention an attribute."""
+        found = []
+        for path, text in self.texts.items():
+            if re.search(rb"\.%s\b" % attribute.encode(), text):
+                found.append(parse(self.pairs.new, path, text).tree)
+        return found
 
     def _define(self, names: "typing.Iterable[str]") -> None:
         new = {name: self.pairs.old.files[self._path(name)] for name in names if name not in self.definitions}

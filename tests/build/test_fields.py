@@ -12,7 +12,7 @@ def classdef(text):
 
 
 def layout(old, new, *readers):
-    return compare(classdef(old), classdef(new), [ast.parse(textwrap.dedent(each)) for each in readers])
+    return compare(classdef(old), classdef(new), lambda name: [ast.parse(textwrap.dedent(each)) for each in readers])
 
 
 def values(old, new, *readers):

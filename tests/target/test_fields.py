@@ -8,23 +8,29 @@ from klpfs.engine import shadow
 from klpfs.target.python.fields import FirstUse, Form, Slot
 
 
+def put(cls, name, attribute):
+    """As a class statement does it, for a class that is there."""
+    setattr(cls, name, attribute)
+    attribute.__set_name__(cls, name)
+
+
 class TestFirstUse:
     class Server:
         pass
 
     def test_it_is_made_once_for_each_object(self):
         one, other = self.Server(), self.Server()
-        self.Server.queue = FirstUse("queue", lambda self: [self])
+        put(self.Server, "queue", FirstUse(lambda self: [self]))
         assert one.queue is one.queue and one.queue == [one] and other.queue == [other]
 
     def test_what_an_object_has_itself_stays(self):
         one = self.Server()
         one.queue = 1
-        self.Server.queue = FirstUse("queue", lambda self: 2)
+        put(self.Server, "queue", FirstUse(lambda self: 2))
         assert one.queue == 1
 
     def test_the_class_itself_has_none(self):
-        self.Server.queue = FirstUse("queue", lambda self: 2)
+        put(self.Server, "queue", FirstUse(lambda self: 2))
         assert not hasattr(self.Server, "queue")
 
 
@@ -41,7 +47,7 @@ class Weak:
 
 @pytest.fixture
 def slot():
-    made = Slot("tests.Key.factor", lambda self: -1)
+    made = Slot(lambda self: -1)
     yield made
     made.free()
     for owner in (Key, Weak):
@@ -52,14 +58,14 @@ def slot():
 class TestSlot:
     def test_old_objects_have_the_default_and_keep_what_is_set(self, slot):
         one, other = Key(1), Key(2)
-        Key.factor = slot
+        put(Key, "factor", slot)
         one.factor = 5
         assert (one.factor, other.factor) == (5, -1)
         one.factor = -1
         assert one.factor == -1
 
     def test_without_a_default_it_is_as_an_empty_slot(self):
-        Key.factor = Slot("tests.Key.empty")
+        put(Key, "factor", Slot())
         try:
             one = Key(1)
             assert not hasattr(one, "factor")
@@ -72,14 +78,14 @@ class TestSlot:
             del Key.factor
 
     def test_nothing_is_kept_for_an_object_with_the_default(self, slot):
-        Key.factor = slot
+        put(Key, "factor", slot)
         before = len(shadow._table)
         one = Key(1)
         one.factor = -1
         assert len(shadow._table) == before
 
     def test_an_object_that_takes_weak_references_goes_when_nobody_has_it(self, slot):
-        Weak.factor = slot
+        put(Weak, "factor", slot)
         one = Weak()
         one.factor = 5
         gone = weakref.ref(one)
@@ -88,7 +94,7 @@ class TestSlot:
         assert gone() is None
 
     def test_free_forgets_all_values(self, slot):
-        Key.factor = slot
+        put(Key, "factor", slot)
         one = Key(1)
         one.factor = 5
         slot.free()
@@ -103,7 +109,7 @@ class Reader:
 class TestForm:
     @pytest.fixture(autouse=True)
     def form(self):
-        Reader.klp_rest = Form("tests.Reader.rest", [(0, b""), (2, b"\r\n")], part=True)
+        Reader.klp_rest = Form("rest", [(0, b""), (2, b"\r\n")], part=True)
         yield
         del Reader.klp_rest
 

@@ -8,11 +8,18 @@ from zlib import crc32
 
 from klpfs.engine import shadow
 
-_absent = object()
+
+class Default:
+    """An attribute of the class, put there only if the class has none of that name, itself or inherited."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value):
+        self.value = value
 
 
-def _id(name):
-    return crc32(name.encode())
+def _id(owner, name):
+    return crc32(("%s.%s.%s" % (owner.__module__, owner.__qualname__, name)).encode())
 
 
 class FirstUse:
@@ -20,8 +27,11 @@ class FirstUse:
 
     __slots__ = ("name", "make")
 
-    def __init__(self, name, make):
-        self.name, self.make = name, make
+    def __init__(self, make):
+        self.name, self.make = None, make
+
+    def __set_name__(self, owner, name):
+        self.name = name
 
     def __get__(self, obj, owner=None):
         if obj is None:
@@ -32,15 +42,17 @@ class FirstUse:
 class Slot:
     """An attribute for objects that have no place for it (`__slots__`): kept in shadow variables.
 
-    id: a name that no other slot has, such as 'rsa.key.AbstractKey.blindfac'. make(object): its value where none was set;
-    None: there is none then, AttributeError. A class that takes no weak reference keeps its objects alive from the first
+    make(object): its value where none was set; None: there is none then, AttributeError. A class that takes no weak reference keeps its objects alive from the first
     time that such an attribute is set to another value than make() gives; free() lets go of all of them.
     """
 
     __slots__ = ("name", "id", "make")
 
-    def __init__(self, id, make=None):
-        self.name, self.id, self.make = id.rpartition(".")[2], _id(id), make
+    def __init__(self, make=None):
+        self.name, self.id, self.make = None, None, make
+
+    def __set_name__(self, owner, name):
+        self.name, self.id = name, _id(owner, name)
 
     def __get__(self, obj, owner=None):
         if obj is None:
@@ -76,15 +88,15 @@ def _same(value, other):
 class Form:
     """An attribute whose values the new code wants in another form: what the object holds stays as the old code has it.
 
-    id: as a Slot's; its last part names the attribute that holds the value. values: pairs (old, new) that stand for each
+    name: of the attribute that holds the value. values: pairs (old, new) that stand for each
     other. part: the old form counts what of the new one is left (its end): 2 stands for b'\\r\\n', 1 for b'\\n'. A value
     that no rule names is the same in both forms.
     """
 
-    __slots__ = ("name", "id", "values", "part")
+    __slots__ = ("name", "values", "part")
 
-    def __init__(self, id, values, part=False):
-        self.name, self.id, self.values, self.part = id.rpartition(".")[2], _id(id), tuple(values), part
+    def __init__(self, name, values, part=False):
+        self.name, self.values, self.part = name, tuple(values), part
 
     def __get__(self, obj, owner=None):
         if obj is None:

@@ -19,6 +19,7 @@ from types import FunctionType, ModuleType
 
 from klpfs.engine.data import Callbacks
 from klpfs.target.python import layers
+from klpfs.target.python.classes import ClassWork, free_slots
 from klpfs.target.python.codes import stores
 from klpfs.target.python.holders import copies_of
 from klpfs.target.python.layers import ABSENT, Attribute, Item
@@ -109,6 +110,7 @@ class ImportTime(Callbacks):
         finally:
             owner = self._owner(obj)
             self._exchange_back(owner)
+            free_slots(owner)
             layers.take(owner)
             self._withdraw()
 
@@ -127,8 +129,8 @@ class ImportTime(Callbacks):
 _owners = {}  # (id(ImportTime), what) -> the owner of its values; the ImportTime lives as long as its patch's file
 
 
-class Run:
-    """What `run` is given, for one module: klp.part, klp.removes(NAME, key ...)."""
+class Run(ClassWork):
+    """What `run` is given, for one module: klp.part, klp.removes(NAME, key ...), and for classes what ClassWork has."""
 
     __slots__ = ("import_time", "owner", "namespace", "part", "gone")
 

@@ -3,9 +3,11 @@
 The block runs as it would in the whole class: its names see the attributes that the class has, private names are mangled,
 super() and __class__ mean the class that is there. The result is that class.
 """
-from klpfs.target.python.layers import Attribute
+from klpfs.target.python.fields import Default, FirstUse, Slot
+from klpfs.target.python.layers import Attribute, known
 
 _DICT = type.__dict__["__dict__"].__get__
+_MRO = type.__dict__["__mro__"].__get__
 _NOT_PUT = frozenset(("__module__", "__qualname__", "__classcell__", "__firstlineno__", "__static_attributes__",
                       "__annotations__", "__annotate__", "__annotate_func__", "__conditional_annotations__"))
 
@@ -63,6 +65,10 @@ class Part:
         old = place.get()
         if old is value:
             return
+        if type(value) in (Default, FirstUse, Slot) and not known(place) and any(key in _DICT(each) for each in _MRO(cls)):
+            return
+        if type(value) is Default:
+            value = value.value
         if "__set_name__" in dir(type(value)):
             type(value).__set_name__(value, cls, key)
         place.set(value)
