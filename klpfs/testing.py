@@ -91,13 +91,15 @@ class PuppetTarget(Target):
     """modules: {name (None: the main program): function names}; one name twice in a list: two positions of it.
 
     A definition is (module, incarnation of the module, function, position). image: what each function object holds
-    now; live: Funcs that were resolved and not released. faults: {method name: errno}: the next call of `resolve`,
+    now; live: Funcs that were resolved and not released. waiting: names of modules that are there and count as not loaded (a
+    main program whose definitions have not come). faults: {method name: errno}: the next call of `resolve`,
     `begin`, `add` or `apply` fails with it.
     """
 
     def __init__(self, modules, known=()):
-        self.sources = {name: list(functions) for name, functions in dict(modules, **dict(known)).items()}
+        self.sources = {name: list(functions) for name, functions in {**dict(modules), **dict(known)}.items()}
         self.mods = {}
+        self.waiting = set()
         self.incarnation = 0
         self.image = {}
         self.live = []
@@ -208,7 +210,7 @@ class PuppetTarget(Target):
             raise KlpError(code, "fault in " + name, func)
 
     def loaded(self, name):
-        return self.mods.get(name)
+        return self.mods.get(name) if name not in self.waiting else None
 
     def resolve(self, obj, func):
         self._fault("resolve", func)

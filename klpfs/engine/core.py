@@ -6,12 +6,14 @@ and modules may come and go; every other change is refused with EBUSY then.
 
     enable -> start -> look ... -> finish     or  enable -> cancel
     disable -> look ... -> finish             reverse and force in between
+    arrive -> look_arrival ... -> finish_arrival    a late main program's functions; see arrive.py
 
 The log lines, their words and their order are the kernel's (KERNEL.md section 9 and the recorded traces).
 """
 from errno import EBUSY, EEXIST, EINVAL
 
 from klpfs.engine import callbacks, join, module, shadow
+from klpfs.engine.arrive import Arrival, need
 from klpfs.engine.error import KlpError
 from klpfs.engine.init import check_names, init_patch
 from klpfs.engine.log import pr_err, pr_notice, pr_warn
@@ -23,14 +25,15 @@ from klpfs.engine.transition import PATCHED, FINISHING, PREPARED, PREPARING, STA
 
 class Engine:
     """patches: list of Patch in force or in transition, oldest first. transition: None or a Transition (its .patch,
-    .dir, .kind, .step, .clean are there to be read). All methods that change something raise KlpError."""
+    .dir, .kind, .step, .clean are there to be read). arrival: None or an Arrival. All methods that change something raise
+    KlpError."""
 
-    __slots__ = ("target", "log", "patches", "transition", "stacks", "foreign", "_ftrace_enabled")
+    __slots__ = ("target", "log", "patches", "transition", "arrival", "stacks", "foreign", "_ftrace_enabled")
 
     def __init__(self, target, log):
         self.target, self.log = target, log
         self.patches = []
-        self.transition = None
+        self.transition = self.arrival = None
         self.stacks = Stacks()
         self.foreign = 0  # callbacks that run now, one within another
         self._ftrace_enabled = True
@@ -60,9 +63,7 @@ class Engine:
         in force, names that the tree cannot show, or as Target.resolve says. EEXIST: a patch of that name, or
         something in it twice. A pre_patch callback's errno. Whatever fails, all is as it was.
         """
-        self._idle()
-        if self.transition is not None:
-            raise KlpError(EBUSY)
+        self._free()
         self._check_new(patch, name)
         if not is_patch_compatible(patch, self.patches):
             text = "Livepatch patch (%s) is not compatible with the already installed livepatches." % name
@@ -129,8 +130,7 @@ class Engine:
         if not resumed:
             if patch not in self.patches or not patch.enabled:
                 raise KlpError(EINVAL)
-            if transition is not None:
-                raise KlpError(EBUSY)
+            self._free()
             transition = Transition(self, patch, UNPATCHED)
             try:
                 transition.prepare()
@@ -190,22 +190,56 @@ class Engine:
         """A module whose exit ran, or that was refused (klp_module_going). Never fails. May be called while busy."""
         module.cleanup_module_patches_limited(self, name)
 
+    def arrive(self, name=None):
+        """The main program's definitions are there at last, in a process that joined before they were: its functions
+        begin the transition to what all patches in force make of them. Whether there is one to wait for.
+
+        EBUSY: in a transition or an arrival. What a patch cannot do leaves the object unpatched by it, with a line.
+        """
+        self._free()
+        self.arrival = arrival = Arrival(self, name)
+        if not arrival.begin(self.target.loaded(name)):
+            self.arrival = None
+        return self.arrival is not None
+
+    def look_arrival(self):
+        """As look(), for the arrival."""
+        arrival = need(self.arrival, STARTED)
+        return [] if arrival.clean else arrival.target.look()
+
+    def force_arrival(self):
+        """As force(), for the arrival."""
+        self._idle()
+        arrival = need(self.arrival, STARTED)
+        if not arrival.clean:
+            arrival.force()
+
+    def finish_arrival(self):
+        """As finish(), for the arrival. EINVAL: not clean. Called again after a fork in its callbacks, it goes on."""
+        self._idle()
+        arrival = need(self.arrival, STARTED, FINISHING)
+        if arrival.step == STARTED and not arrival.clean:
+            raise KlpError(EINVAL)
+        arrival.complete()
+
+    def abandon_arrival(self):
+        """Takes back one that a fork cut off before it was started; arrive() may be called again."""
+        self._idle()
+        need(self.arrival, PREPARING).abandon()
+        self.arrival = None
+
     def join_apply(self, patch, name, place, running=False):
         """A joiner applies a patch in force at its place in the order, without a transition (PROTOCOL section 5).
 
         running: the program's code may run already. EBUSY in a transition; else as join.join_apply.
         """
-        self._idle()
-        if self.transition is not None:
-            raise KlpError(EBUSY)
+        self._free()
         self._check_new(patch, name)
         join.join_apply(self, patch, name, place, running)
 
     def drop(self, patch, running=True):
         """Takes a patch out at once, as one that is replaced: no callbacks, no lines. EINVAL: not there; EBUSY."""
-        self._idle()
-        if self.transition is not None:
-            raise KlpError(EBUSY)
+        self._free()
         if patch not in self.patches:
             raise KlpError(EINVAL)
         join.drop(self, patch, running)
@@ -217,9 +251,7 @@ class Engine:
         dir UNPATCHED: it is dropped if it is there. A failure to apply it raises KlpError; what it replaces is dropped
         all the same.
         """
-        self._idle()
-        if self.transition is not None:
-            raise KlpError(EBUSY)
+        self._free()
         if dir == UNPATCHED:
             if patch in self.patches:
                 self.drop(patch, running)
@@ -234,7 +266,8 @@ class Engine:
 
     def after_fork(self, inside=0):
         """In a child: callbacks that other threads of the parent were in do not run here. inside: how many of them the
-        surviving thread is in itself. Steps cut off are to be called again: cancel, disable or finish."""
+        surviving thread is in itself. Steps cut off are to be called again: cancel, disable, finish, finish_arrival; or
+        taken back: abandon_arrival."""
         self.foreign = inside
         shadow.after_fork()
 
@@ -257,6 +290,11 @@ class Engine:
 
     def _idle(self):
         if self.foreign:
+            raise KlpError(EBUSY)
+
+    def _free(self):
+        """EBUSY while foreign code runs, in a transition, and while the main program arrives."""
+        if self.foreign or self.transition is not None or self.arrival is not None:
             raise KlpError(EBUSY)
 
     def _need(self, *steps):

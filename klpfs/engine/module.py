@@ -33,7 +33,7 @@ def module_coming(engine, name, refuse, mod=None):
         except KlpError:
             free_object_loaded(engine, obj)
             if not refuse:
-                _leave_out(engine, patch, obj)
+                leave_out(engine, patch, obj)
                 if patch.replace and _pending(engine, patch):
                     _leave_out_replaced(engine, patch, name)
                 continue
@@ -47,7 +47,7 @@ def module_coming(engine, name, refuse, mod=None):
             _refuse(engine, patch, obj, mod, None)
             raise error
         take_back(engine, obj)
-        _leave_out(engine, patch, obj)
+        leave_out(engine, patch, obj)
     if made:
         mod.state = LIVE  # else its owner says when
 
@@ -59,7 +59,8 @@ def _refuse(engine, patch, obj, mod, limit):
     cleanup_module_patches_limited(engine, obj.name, limit)
 
 
-def _leave_out(engine, patch, obj):
+def leave_out(engine, patch, obj):
+    """The object runs as it is, and counts as loaded and unpatched."""
     obj.left_out = True
     pr_warn(engine.log, "patch '%s' failed for module '%s', module '%s' stays unpatched by it"
             % (patch.name, obj.shown, obj.shown))
@@ -72,11 +73,17 @@ def _leave_out_replaced(engine, patch, name):
         obj = find_object(old_patch, name)
         if obj is not None and obj.loaded:
             take_back(engine, obj)
-            _leave_out(engine, old_patch, obj)
+            leave_out(engine, old_patch, obj)
 
 
 def apply_to_module(engine, patch, obj, mod):
     """One patch's part of a coming module. KlpError with obj as before, but for its `loaded` mark."""
+    if enter_module(engine, patch, obj, mod, apply_object) and not _pending(engine, patch):
+        callbacks.post_patch(engine, obj)
+
+
+def enter_module(engine, patch, obj, mod, put):
+    """Resolves obj, calls pre_patch, then put(engine, obj). False: it went while the callback ran. KlpError as above."""
     try:
         init_object_loaded(engine, obj, mod)
     except KlpError as error:
@@ -86,15 +93,14 @@ def apply_to_module(engine, patch, obj, mod):
     pr_notice(engine.log, "applying patch '%s' to loading module '%s'" % (patch.name, obj.shown))
     callbacks.pre_patch(engine, obj)
     if not obj.loaded or obj.patched:
-        return  # it went while the callback ran
+        return False
     try:
-        apply_object(engine, obj)
+        put(engine, obj)
     except KlpError as error:
         pr_warn(engine.log, "failed to apply patch '%s' to module '%s' (%d)" % (patch.name, obj.shown, -error.errno))
         callbacks.post_unpatch(engine, obj)
         raise
-    if not _pending(engine, patch):
-        callbacks.post_patch(engine, obj)
+    return True
 
 
 def apply_object(engine, obj):

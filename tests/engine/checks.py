@@ -36,7 +36,7 @@ class Checks:
         self.check_tree()
         self.check_values()
         self.check_frames()
-        if self.engine.transition is None:
+        if self.engine.transition is None and self.engine.arrival is None:
             self.check_rest()
 
     def check_attempts(self):
@@ -46,6 +46,7 @@ class Checks:
         if self.pending is None:
             for attempt in (engine.start, engine.cancel, engine.reverse, engine.look, engine.force, engine.finish):
                 self.refused(attempt, errno.EINVAL)
+            self.check_attempts_of_arrival()
         else:
             self.refused(lambda: engine.enable(Patch([]), "other"), errno.EBUSY)
             others = [patch for patch in engine.patches if patch.enabled and patch.name != self.pending["name"]]
@@ -62,6 +63,20 @@ class Checks:
         if self.order:
             self.refused(lambda: setattr(engine, "ftrace_enabled", False), errno.EBUSY)
         need(len(self.log.lines) == was, "a refusal was logged: %r", self.log.lines[was:])
+
+    def check_attempts_of_arrival(self):
+        engine = self.engine
+        need((engine.arrival is not None) == self.arriving, "arrival is %r", engine.arrival)
+        if not self.arriving:
+            for attempt in (engine.look_arrival, engine.force_arrival, engine.finish_arrival, engine.abandon_arrival):
+                self.refused(attempt, errno.EINVAL)
+            return
+        for attempt in [engine.arrive, lambda: engine.enable(Patch([]), "other"), lambda: engine.join_apply(Patch([]), "other", 0)] + [
+                lambda: engine.disable(patch) for patch in engine.patches[:1]] + [lambda: engine.drop(patch) for patch in engine.patches[:1]]:
+            self.refused(attempt, errno.EBUSY)
+        self.refused(engine.abandon_arrival, errno.EINVAL)
+        if not engine.arrival.clean:
+            self.refused(engine.finish_arrival, errno.EINVAL)
 
     def check_tree(self):
         tree = self.engine.describe()
@@ -109,7 +124,7 @@ class Checks:
             stack = self.engine.stacks.get(frame.definition)
             if frame.code is not None or stack is not None and stack.top is not None:
                 known = stack is not None and (frame.code in stack.leftover or frame.code in stack.funcs
-                                               or frame.code is None and self.engine.transition is not None)
+                                               or frame.code is None and (self.engine.transition is not None or self.arriving))
                 need(known, "a frame of %r is not accounted for", frame.code)
         for task in self.target.tasks:
             segment = []
@@ -125,7 +140,7 @@ class Checks:
     def check_segment(self, task, segment):
         if any(frame in self.tainted for frame in segment):
             return
-        worlds = [self.order] if self.pending is None else list(self.two())
+        worlds = [self.order] if self.pending is None and not self.arriving else list(self.two())
         if self.pending is not None and not self.pending["started"]:
             worlds = worlds[:1]
         for world in worlds:
@@ -192,4 +207,5 @@ class Checks:
         tasks = tuple(sorted((tuple(map(frame, task.frames)) for task in target.tasks), key=repr))
         suspended = tuple(sorted(map(frame, target.suspended), key=repr))
         live = tuple(sorted(map(code, target.live), key=repr))
-        return patches, pending, stacks, images, tasks, suspended, live, tuple(sorted(map(str, target.mods)))
+        arrival = engine.arrival and (engine.arrival.step, engine.arrival.forced, engine.arrival.target.phase)
+        return patches, pending, arrival, tuple(target.waiting), stacks, images, tasks, suspended, live, tuple(sorted(map(str, target.mods)))

@@ -44,6 +44,9 @@ class Scenario:
                 yield op
 
     def _ops_of_engine(self, world):
+        yield from self._arrival(world)
+        if world.arriving:
+            return
         pending = world.pending
         moving = [m for m in world.modules if m is not MAIN]
         there = [m for m in moving if world.loaded(m)]
@@ -86,6 +89,23 @@ class Scenario:
         for name in there:
             if not any(frame.definition[0] == name for frame in world.frames()):
                 yield ("going", name)
+
+    def _arrival(self, world):
+        if world.arriving:
+            yield ("look_arrival",)
+            yield ("force_arrival",)
+            if world.engine.arrival.clean:
+                yield ("finish_arrival",)
+        elif MAIN not in world.target.mods:
+            yield ("define",)
+        elif MAIN in world.target.waiting and world.pending is None:
+            yield ("arrive",)
+            having = [name for name in world.order if MAIN in world.specs[name].objects]
+            for name in having:
+                yield ("arrive", ("pre_patch", name))
+            if having:
+                yield ("arrive", ("resolve", having[0]))
+                yield ("arrive", "begin")
 
     def _joins(self, world):
         if sum(len(stack.leftover) for stack in world.engine.stacks.table.values()) >= self.forces:
@@ -183,6 +203,9 @@ SCENARIOS = [
     Scenario("joining", [Spec("A", {MAIN: ["f", "g"]}), Spec("B", {MAIN: ["f"]}), Spec("R", {MAIN: ["g"]}, replace=True)],
              {MAIN: ["f", "g"]}, [MAIN],
              "enable start look finish disable join join_fails drop outcome call leave", tasks=1),
+    Scenario("arriving", [Spec("A", {MAIN: ["f", "g"]}), Spec("B", {MAIN: ["f"]}), Spec("R", {MAIN: ["g"]}, replace=True)],
+             {MAIN: ["f", "g"]}, [],
+             "define arrive look_arrival force_arrival finish_arrival enable start look finish disable join drop call leave", tasks=1),
     Scenario("faults", [Spec("A", {MAIN: ["f"], "m": ["h"]}), Spec("B", {"m": ["h"], MAIN: ["f"]}),
                         Spec("R", {"m": ["i"]}, replace=True)],
              {MAIN: ["f"], "m": ["h", "i"]}, [MAIN], ENGINE + " coming going fault"),

@@ -69,6 +69,7 @@ class World(Checks):
         self.order = []        # names in force, oldest first; with the one in transition
         self.pending = None    # {name, kind, dir, started}
         self.left_out = set()  # (patch, module): a plain import that a patch failed for
+        self.arriving = False  # the main program's functions are on their way from the originals
         self.forced = set()
         self.last = {}         # (Patch, object) -> last callback
         self.tainted = []      # frames that a force has left behind
@@ -82,13 +83,15 @@ class World(Checks):
     # ---- what the model says ----
 
     def loaded(self, name):
-        return name in self.target.mods
+        return name in self.target.mods and name not in self.target.waiting
 
     def has(self, patch, module, function):
         return function in self.specs[patch].objects.get(module, ()) and (patch, module) not in self.left_out
 
     def says(self, order, module, function):
         """The name of the patch whose code is in force; None: the original."""
+        if not self.loaded(module):
+            return None
         for patch in reversed(order):
             if self.has(patch, module, function):
                 return patch
@@ -97,7 +100,9 @@ class World(Checks):
         return None
 
     def two(self):
-        """The orders of patches before and after the pending transition."""
+        """The orders of patches before and after the pending transition, or before and after an arrival."""
+        if self.arriving:
+            return [], self.order
         name = self.pending["name"]
         rest = [patch for patch in self.order if patch != name]
         there = self.order  # a replacing patch hides the older ones (see says)
@@ -152,7 +157,8 @@ class World(Checks):
             need(obj.patch in newer, "%s of %r, which is replaced", kind, obj)
         need(self.engine.busy, "a callback runs and the engine is not busy")
         for attempt in (lambda: self.engine.start(), lambda: self.engine.finish(), lambda: self.engine.reverse(),
-                        lambda: self.engine.disable(obj.patch), lambda: self.engine.enable(Patch([]), "other")):
+                        lambda: self.engine.disable(obj.patch), lambda: self.engine.enable(Patch([]), "other"),
+                        lambda: self.engine.arrive(), lambda: self.engine.finish_arrival()):
             self.refused(attempt, errno.EBUSY)
         need((obj.mod is None) == (obj.name is None), "mod of %r is %r", obj, obj.mod)
         if kind == "pre_patch" and self.refuse == (name, obj.name):
@@ -412,6 +418,53 @@ class World(Checks):
         self.forced -= set(names)
         self.left_out = {pair for pair in self.left_out if pair[0] not in names}
         self.taint()
+
+    # a late main program: its definitions come, and nobody tells the engine; then somebody does
+
+    def do_define(self):
+        self.target.waiting.add(None)
+        self.target.load(None)
+        self.target.mods[None].state = "LIVE"
+
+    def do_arrive(self, fault=None):
+        patches = [patch for patch in self.order if None in self.objects_of(patch)]
+        failing = []
+        if fault == "begin":
+            self.target.faults["begin"] = errno.EAGAIN
+            failing = patches
+        elif fault is not None:
+            self.plan(fault, None)
+            failing = [fault[1]]
+        self.target.waiting.discard(None)
+        self.arriving = self.engine.arrive()
+        self.target.faults.clear()
+        self.left_out.update((patch, None) for patch in failing)
+        need(self.arriving == (len(failing) < len(patches)), "arrive() says %r", self.arriving)
+        if fault is not None:
+            told = [line for line in self.log.lines if "stays unpatched by it" in line]
+            need(len(told) == len(failing), "not said who failed: %r", self.log.lines)
+            return None
+        lines = []
+        for patch in patches:
+            lines += self.klp("applying patch '%s' to loading module 'vmlinux'" % patch)
+            lines += self.lines(patch, "pre_patch", [None]) if None in self.specs[patch].objects else []
+        return lines
+
+    def do_look_arrival(self):
+        blockers = self.engine.look_arrival()
+        need(bool(blockers) != self.engine.arrival.clean, "blockers %r", blockers)
+        return []
+
+    def do_force_arrival(self):
+        clean = self.engine.arrival.clean
+        self.engine.force_arrival()
+        self.tainted += [] if clean else [frame for frame in self.frames() if frame not in self.tainted]
+        return [] if clean else self.klp("forcing remaining tasks to the patched state")
+
+    def do_finish_arrival(self):
+        self.engine.finish_arrival()
+        self.arriving = False
+        return [line for patch in self.order if None in self.specs[patch].objects for line in self.lines(patch, "post_patch", [None])]
 
     def do_nested(self, inner, op):
         """op, and `inner` done by the first callback that it calls."""
