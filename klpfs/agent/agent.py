@@ -4,7 +4,7 @@ from posix import getpid
 
 from klpfs.agent import journal, process, service_folder
 from klpfs.agent.capture import allocate_lock, clock_us, get_ident, get_native_id, modules, monotonic
-from klpfs.agent.follow import Follower
+from klpfs.agent.follow import THERE, Follower
 from klpfs.agent.modules import Modules
 from klpfs.agent.places import JOURNAL
 from klpfs.agent.server import Server
@@ -30,7 +30,7 @@ class Agent:
 
     __slots__ = ("service", "folder", "keep", "started", "pid", "main_ident", "log", "target", "engine", "modules", "follower", "worker",
                  "server", "bridge", "blockers", "contents", "_out", "_pending", "_sections", "_report", "_slow", "_told", "_waiter",
-                 "_server_ident", "ours", "_left")
+                 "_server_ident", "_main_waiter", "ours", "_left")
 
     def __init__(self, service, folder, keep, make_bridge, group=None):
         self.service, self.folder, self.keep = service, folder, keep
@@ -61,6 +61,8 @@ class Agent:
         self._waiter = allocate_lock()      # let go with each report, for who joins
         self._waiter.acquire()
         self._server_ident = 0
+        self._main_waiter = allocate_lock()     # let go when the main program's functions have arrived
+        self._main_waiter.acquire()
         self.ours = set()           # native ids of klpfs's threads
         self._left = set()          # (patch, object) that were said not to be patched here
 
@@ -78,17 +80,27 @@ class Agent:
         """Follow the journal, then let the program run. running: it does already."""
         self.follower.live = running
         self.bridge.install()
+        self.target.main_waits = True       # else a joiner's patches would not find what is not there yet
         self.run()
         self.join()
         self.follower.live = True
-        self._say_what_main_lacks()
+        self._wait_for_main(running)
 
-    def _say_what_main_lacks(self):
-        """A joiner applies patches before its main program has made any function: what is for those is told, not hidden."""
-        for patch in list(self.engine.patches):
-            if self.bridge.runs_main() and any(obj.name is None and obj.funcs and not obj.loaded for obj in patch.objects):
-                self.say("patch '%s': the main program has begun after the patch was applied, its own functions are not patched "
-                         "in this process" % patch.name, 4)
+    def _wait_for_main(self, running):
+        """A joiner has applied patches before its main program had made any function."""
+        with self.worker.lock:
+            names = self.follower.main_names() if self.bridge.runs_main() and self.follower.wait_for_main() else None
+            if names is None:
+                self.target.main_waits = False
+            elif running or not self.bridge.run_main(names, lambda: self.main_came(names)):
+                self.worker.ask_for_main()
+        if names is None:
+            return
+        if not early:
+            self.worker.poke()
+            self._main_waiter.acquire(True, 0.1)        # all may be there already
+        if self.follower.main:
+            self.say("the main program's functions will be patched when their definitions are there", 6)
 
     def run(self):
         """Start both threads."""
@@ -133,7 +145,64 @@ class Agent:
             if self.modules.patch_of(p["name"]) is None:
                 self.follower.not_applied.add(p["n"])
 
+    def main_came(self, names):
+        """The main program's thread, between two statements: the functions of `names` are there. It goes on when they are
+        patched; or, when somebody is in the way, with dispatchers in their place; or after a bounded time, as it is."""
+        if getpid() != self.pid:
+            self.child(None, 0)     # C forked behind our back: this process registers now
+
+        def came():
+            if (self.follower.main_names() or names) <= names:
+                self.target.main_waits = False
+                self.follower.main_came()
+            elif self.follower.main:
+                self.worker.ask_for_main()      # a patch that was loaded meanwhile is for more of them
+        if not self.follower.main:
+            return
+        self._by_worker(came)
+        end = monotonic() + IMPORT
+        while (self.follower.main == THERE or self.engine.arrival is not None) and monotonic() < end:
+            self._main_waiter.acquire(True, 0.1)
+        if self.follower.main == THERE:
+            self.say("the main program goes on unpatched until what is under way is over", 4)
+        elif self.engine.arrival is not None:
+            self.say("the main program goes on while its functions are in transition", 5)
+
+    def _by_worker(self, function):
+        """Have the worker do it, in a program's thread. False: it had no time within IMPORT seconds."""
+        done = allocate_lock()
+        done.acquire()
+
+        def work():
+            try:
+                function()
+            finally:
+                done.release()
+        self.worker.requests.append(work)
+        self.worker.poke()
+        if done.acquire(True, IMPORT):
+            return True
+        try:
+            self.worker.requests.remove(work)
+        except ValueError:
+            done.acquire(True, IMPORT)      # it has just begun
+            return True
+        return False
+
     # -- what the follower asks (follow.py)
+
+    def main_is_there(self):
+        names = self.follower.main_names()
+        if names is not None and not self.bridge.has_main(names):
+            return False
+        self.target.main_waits = False
+        return True
+
+    def arrived(self):
+        try:
+            self._main_waiter.release()
+        except RuntimeError:
+            pass
 
     def content(self, entry):
         """The bytes of a module, from the service's folder, else from a coordinator. KlpError(ENOENT)."""
@@ -179,7 +248,7 @@ class Agent:
         """Send a report of what the follower is at. Worker thread."""
         report = self.follower.report()
         self._say_left_out()
-        if not self.follower.op:
+        if not self.follower.wants_looks():
             self.blockers = []
             self.bridge.forget_blockers()
         with self._out:
@@ -281,22 +350,7 @@ class Agent:
             if self.worker.inside:
                 return self.worker.own(self._came, name)
             return self._came(name)     # imported by klpfs itself, in a step
-        done = allocate_lock()
-        done.acquire()
-
-        def patch():
-            try:
-                self._came(name)
-            finally:
-                done.release()
-        self.worker.requests.append(patch)
-        self.worker.poke()
-        if not done.acquire(True, IMPORT):
-            try:
-                self.worker.requests.remove(patch)
-            except ValueError:
-                done.acquire(True, IMPORT)      # it has just begun
-                return
+        if not self._by_worker(lambda: self._came(name)):
             self.say("module '%s' was imported while '%s' runs; it goes on unpatched"
                      % (name, (self.worker.working or {"what": "a step"})["what"]), 4)
 

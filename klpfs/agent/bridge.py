@@ -15,10 +15,11 @@ class AgentTarget(Target):
     """The Python target, made when the first livepatch comes: what it imports costs as much as all the rest of an agent.
     Callbacks run as all foreign code of an agent does."""
 
-    __slots__ = ("agent", "main", "ripe", "_real")
+    __slots__ = ("agent", "main", "ripe", "_main_waits", "_real")
 
     def __init__(self, agent, main):
         self.agent, self.main = agent, main
+        self._main_waits = False
         self.ripe = {}          # coming.py's, the real target's from the beginning
         self._real = None
 
@@ -30,8 +31,20 @@ class AgentTarget(Target):
             real = PythonTarget(self.agent.log, self.main)
             real.breathe = breathe      # lets the program in between slices of long work
             real.ripe = self.ripe
+            real.main_waits = self._main_waits
             self._real = real
         return self._real
+
+    @property
+    def main_waits(self):
+        """As PythonTarget's."""
+        return self._main_waits
+
+    @main_waits.setter
+    def main_waits(self, value):
+        self._main_waits = value
+        if self._real is not None:
+            self._real.main_waits = value
 
     def loaded(self, name):
         return self.real.loaded(name)
@@ -102,6 +115,17 @@ class Bridge:
         main = self.target.main
         base = (main or "").rpartition("/")[2]
         return not main or any(word == main or word.rpartition("/")[2] == base for word in cmdline())
+
+    def run_main(self, names, call):
+        """Before the program's first line: see that call() comes in its thread as soon as the functions of these names
+        are there, between its statements. False: it can't be seen to; then ask has_main now and then."""
+        from klpfs.agent import program
+        return program.arrange(names, call)
+
+    def has_main(self, names):
+        """Whether the main thread has got behind the last line that makes one of the functions of these names."""
+        from klpfs.target.python import statements
+        return statements.passed(names, self.agent.main_ident)
 
     # -- modules
 

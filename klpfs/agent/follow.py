@@ -12,6 +12,8 @@ What a host is:
     wait()                              sleep until there may be a new goal, a lost coordinator or a look to take
     lost(change) -> bool                the connection of that change's coordinator has closed
     journal() -> record or None         as it is now; None: unreadable
+    main_is_there() -> bool             the main program's definitions that patches wait for, in a process that joined before
+    arrived()                           the main program's functions are patched, or will not be
     say(text, priority)                 a log line of the agent
 """
 from errno import EBUSY, EDEADLK, EINTR, EINVAL, EIO
@@ -21,6 +23,7 @@ from klpfs.agent.journal import outcome, parse_fingerprints
 from klpfs.engine.error import KlpError
 
 LOADING, PREPARED, STARTED, FINISHING = "loading", "prepared", "started", "finishing"
+WAITS, THERE = "waits", "there"
 
 
 class Op:
@@ -62,7 +65,7 @@ class Follower:
     lock, but `set_goal`."""
 
     __slots__ = ("engine", "modules", "host", "goal", "seen", "over", "refused", "not_applied", "left_modules", "op",
-                 "load", "live", "cut", "_wondered", "_goal_lock")
+                 "load", "live", "cut", "main", "_wondered", "_goal_lock")
 
     def __init__(self, engine, modules, host):
         self.engine, self.modules, self.host = engine, modules, host
@@ -76,6 +79,7 @@ class Follower:
         self.load = None
         self.live = False           # the program's own code may run
         self.cut = False            # a fork cut off what was going on (see `forked`)
+        self.main = ""              # its definitions: "" nobody waits for them, WAITS for them, or they are THERE
         self._wondered = None
         self._goal_lock = allocate_lock()
 
@@ -104,21 +108,75 @@ class Follower:
 
     def in_step(self):
         """No line of the table fits: the record is followed to its end."""
-        if self.goal and self.seen < self.goal["seq"]:
+        if self.goal and self.seen < self.goal["seq"] and self.engine.arrival is None:
             self.seen = self.goal["seq"]
             self.host.report()
 
     def wants_looks(self):
         """Whether a look for dirty tasks is due, now or soon."""
-        return bool(self.op and self.op.phase == STARTED and not self.op.clean)
+        return self.look_key() is not None
+
+    def look_key(self):
+        """What is looked for: a new key, a new hurry. None: nothing."""
+        if self.engine.arrival is not None:
+            return "arrival"
+        op = self.op
+        return (op.n, op.turn) if op and op.phase == STARTED and not op.clean else None
 
     def look(self):
         """One look. Returns the Blockers; none: clean, and reported."""
+        if self.engine.arrival is not None:
+            found = self.engine.look_arrival()
+            if not found:
+                self._arrived()
+            return found
         found = self.engine.look()
         if not found:
             self.op.clean = True
             self.host.report()
         return found
+
+    # -- the main program of a joiner (DESIGN section 6, Coming)
+
+    def wait_for_main(self):
+        """The program has not run yet: its functions are patched when their definitions are there. Whether patches wait."""
+        self.main = WAITS if self.main_names() is not None else ""
+        return bool(self.main)
+
+    def main_names(self):
+        """Qualified names of the main program's functions that patches wait for, a set; None: no patch does."""
+        waiting = [obj for patch in self.engine.patches for obj in patch.objects if obj.name is None and not obj.loaded]
+        return {func.old_name for obj in waiting for func in obj.funcs} if waiting else None
+
+    def main_came(self):
+        """The definitions are there. Between two operations the functions begin their transition, which is this process's
+        own: no other process's goes on with it, and no operation begins meanwhile. In one, that waits."""
+        if self.main == WAITS:
+            self.main = THERE
+            for patch in self.engine.patches:
+                for obj in patch.objects:
+                    obj.left_out = obj.left_out or obj.name is None and not obj.loaded      # as long as they wait
+            self.host.changed()
+            self._arrive()
+
+    def _arrive(self):
+        """Whether there was something to do, and it could be done."""
+        if self.main != THERE or self.op or self.load or self.engine.transition is not None:
+            return False
+        self.main = ""
+        if self.engine.arrive():
+            self.host.changed()
+            if not self.engine.look_arrival():
+                self._arrived()
+        else:
+            self._arrived()
+        return True
+
+    def _arrived(self):
+        if self.engine.arrival is not None:
+            self.engine.finish_arrival()
+        self.host.changed()
+        self.host.arrived()
 
     # -- a fork
 
@@ -138,6 +196,12 @@ class Follower:
 
     def _go_on(self):
         self.cut = False
+        arrival = self.engine.arrival
+        if arrival is not None and arrival.step == "preparing":
+            self.engine.abandon_arrival()
+            self.main = THERE
+        elif arrival is not None and arrival.step == "finishing":
+            self._arrived()
         op, self.load, t = self.op, None, self.engine.transition
         if t is not None and t.step in ("preparing", "prepared") and t.kind:
             self.op = op = None
@@ -164,9 +228,17 @@ class Follower:
             self._go_on()
             return True
         g = self.goal
+        if self._arrive():
+            return True
         if g is None:
             return False
         t, c = g["transition"], g["change"]
+        if self.engine.arrival is not None:
+            if t and t["step"] == "finish" and t["forced"]:
+                self.engine.force_arrival()
+                self._arrived()
+                return True
+            return False
         if self.op:
             return self._step_op(g, t, c) or self._step_load(g, t, c)
         if self.load:

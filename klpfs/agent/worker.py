@@ -11,6 +11,7 @@ from klpfs.engine.error import KlpError
 
 FIRST_LOOK, LONGEST_LOOK, SHARE = 0.0005, 0.1, 33    # seconds, seconds, 1 part of so many of the time is spent looking
 BURST = 0.004                                        # seconds: pauses up to this one are not lengthened for short looks
+FIRST_WAIT, LONGEST_WAIT = 0.002, 0.5       # seconds between two questions whether the main program's definitions are there
 SIGNALS = 15                                         # seconds: the kernel's SIGNALS_TIMEOUT
 
 
@@ -42,7 +43,7 @@ class Worker:
     """agent: agent.py's Agent, with .follower, .say, .looked(blockers), .report()."""
 
     __slots__ = ("agent", "lock", "wake", "ident", "tid", "working", "requests", "generation", "stopping", "running", "_alive", "_mark", "_inside", "_asked",
-                 "_look_at", "_pause", "_signals_at")
+                 "_look_at", "_pause", "_signals_at", "_main_at", "_main_pause")
 
     def __init__(self, agent):
         self.agent = agent
@@ -64,6 +65,7 @@ class Worker:
         self._inside = 0            # >0: the thread runs foreign code, so it may be interrupted
         self._asked = False
         self._look_at = self._pause = self._signals_at = None
+        self._main_at = self._main_pause = None
         del self.requests[:]
 
     def start(self):
@@ -134,7 +136,7 @@ class Worker:
                 self._look_at = None
                 return 0
             self.agent.follower.in_step()
-            return self._look()
+            return min(self._look(), self._main())
         except Exception as e:      # ours, so a defect: say it, and do not spin
             self.agent.defect(e)
             return 1.0
@@ -150,7 +152,7 @@ class Worker:
             self._look_at = None
             return 3600.0
         now = monotonic()
-        key = (follower.op.n, follower.op.turn)
+        key = follower.look_key()
         if self._look_at is None or self._look_at[0] != key:
             self._look_at, self._pause, self._signals_at = (key, now), FIRST_LOOK, now + SIGNALS
         if now < self._look_at[1]:
@@ -169,6 +171,25 @@ class Worker:
         self._pause = max(min(self._pause * 1.5, LONGEST_LOOK), share)
         self._look_at = (key, end + self._pause)
         return self._pause
+
+    def _main(self):
+        """Ask for the main program's definitions when it is time. Returns how long to wait."""
+        if self._main_at is None:
+            return 3600.0
+        now = monotonic()
+        if now < self._main_at:
+            return self._main_at - now
+        if self.agent.main_is_there():
+            self._main_at = None
+            self.agent.follower.main_came()
+            return 0
+        self._main_pause = min(self._main_pause * 1.5, LONGEST_WAIT)
+        self._main_at = now + self._main_pause
+        return self._main_pause
+
+    def ask_for_main(self):
+        """From now on, until its definitions are there. In the worker, or before it was started."""
+        self._main_at, self._main_pause = monotonic(), FIRST_WAIT
 
     # -- foreign code
 

@@ -29,13 +29,15 @@ SLICE = 4       # functions found and made between two breaths: each takes a ten
 
 
 class PythonTarget(seam.Target):
-    """log: engine.log.Log. breathe: called between slices of long work, so that the program gets on; None: never. main: which program is the service's main one: the path of its script, or the name given to
-    -m; None: whatever this process runs."""
+    """log: engine.log.Log. breathe: called between slices of long work, so that the program gets on; None: never. main: which
+    program is the service's main one: the path of its script, or the name given to -m; None: whatever this process runs.
+    main_waits: the definitions of the main program are not there yet, so it counts as not loaded."""
 
-    __slots__ = ("log", "main", "breathe", "registry", "images", "ripe", "transition", "_index", "_main", "_mods", "_slice")
+    __slots__ = ("log", "main", "main_waits", "breathe", "registry", "images", "ripe", "transition", "_index", "_main", "_mods", "_slice")
 
     def __init__(self, log, main=None):
         self.log, self.main = log, main
+        self.main_waits = False
         self.breathe = None
         self.registry = Registry()
         self.images = Images(self.registry)
@@ -54,7 +56,7 @@ class PythonTarget(seam.Target):
             return None
         namespace = _MODULE_DICT(module)
         if name is None:
-            return self._main_namespace(namespace) if self._is_main(namespace) else None
+            return self._main_namespace(namespace) if not self.main_waits and self._is_main(namespace) else None
         spec = namespace.get("__spec__")
         half = _lazy(module) or getattr(spec, "_initializing", False)
         return None if half and self.ripe.get(name) is not module else namespace

@@ -1,0 +1,126 @@
+"""Runs the main program of a joiner so that the agent is called between its statements (DESIGN section 6, Coming).
+
+CPython compiles and runs a script in C, out of reach. But if an importer of sys.path_hooks takes the script's path, as
+zipimport does with an archive, CPython asks the module `runpy` to run it: so for that once we are its importer and its
+`runpy`. What the program sees, sys.path and the names in __main__, is as without us, and nothing of ours is on its stack.
+A program named by -m, a folder and an archive go through the real runpy, which is given another code object only.
+
+Not to be had this way, and left to CPython: -c, standard input, a .pyc, a program that does not parse.
+"""
+import sys
+from collections import defaultdict
+from functools import partial
+from posix import stat
+
+from klpfs.target.python.fingerprint import fingerprint
+from klpfs.target.python.statements import compiled
+
+
+def arrange(names, call):
+    """To be called before the main program runs, in its thread: call() will come as soon as its functions of these
+    qualified names are there, between its statements, maybe more than once. False: this is no program where that can be
+    had. True is no promise: a program that turns out not to parse runs as ever, without a call."""
+    first = (getattr(sys, "argv", None) or [""])[0]
+    if first in ("", "-", "-c"):
+        return False
+    if first == "-m" or _has_importer(first):
+        _through_runpy(names, call)
+        return True
+    return _as_importer(first, names, call)
+
+
+def _has_importer(path):
+    """A folder or an archive."""
+    for hook in sys.path_hooks:
+        try:
+            hook(path)
+            return True
+        except ImportError:
+            pass
+    return False
+
+
+def _through_runpy(names, call):
+    import runpy
+    was = runpy._get_module_details
+
+    def _get_module_details(name, *rest):
+        runpy._get_module_details = was
+        name, spec, code = was(name, *rest)
+        return name, spec, _with_call(spec, code, names, call)
+    runpy._get_module_details = _get_module_details
+
+
+def _with_call(spec, code, names, call):
+    """The module's code with the call in it; as it is when that can't be made of the source that it comes from."""
+    try:
+        source = spec.loader.get_source(spec.name)
+        plain = compile(source, code.co_filename, "exec", dont_inherit=True)
+        if fingerprint(plain) == fingerprint(code):
+            return compiled(source, code.co_filename, names, call) or code
+    except Exception:       # a loader of the program's, which does as it likes
+        pass
+    return code
+
+
+def _as_importer(script, names, call):
+    try:
+        with open(script, "rb") as file:
+            source = file.read()
+        found = stat(script)
+    except OSError:
+        return False        # CPython says it
+    code = compiled(source, script, names, call)
+    if code is None:
+        return False
+
+    def hook(path):
+        """The first path that CPython asks about is the script's; as it gives it, so its code names it."""
+        if hook not in sys.path_hooks or not _is(path, found):
+            raise ImportError("no importer for %r" % (path,))
+        sys.path_hooks.remove(hook)
+        sys.modules["runpy"] = _Runpy(path, compiled(source, path, names, call))
+        return sys.modules["runpy"]
+    sys.path_hooks.insert(0, hook)
+    return True
+
+
+def _is(path, found):
+    try:
+        return stat(path)[1:3] == found[1:3]    # st_ino, st_dev
+    except OSError:
+        return False
+
+
+class _Runpy:
+    """What CPython takes for runpy, for the one call that it makes of it."""
+
+    def __init__(self, path, code):
+        self._path, self._code = path, code
+
+    @property
+    def _run_module_as_main(self):
+        path = self._path
+        if sys.modules.get("runpy") is self:
+            del sys.modules["runpy"]
+        sys.path_importer_cache.pop(path, None)
+        if sys.path and sys.path[0] == path:
+            sys.path[:1] = [] if getattr(sys.flags, "safe_path", False) else [_folder(path)]
+        main = sys.modules["__main__"].__dict__
+        from _frozen_importlib_external import SourceFileLoader
+        main.update(__file__=path, __cached__=None, __loader__=SourceFileLoader("__main__", path))
+        return _callable(self._code, main)
+
+
+def _folder(path):
+    """The folder of the real script, as CPython puts it first on sys.path."""
+    from posixpath import dirname, realpath
+    return dirname(realpath(path))
+
+
+def _callable(code, namespace):
+    """An object that runs the code when it is called with any two arguments, in C alone: a frame of ours below the program
+    would be seen in each of its tracebacks. Looking up __call__ runs it: max() asks its key function, which is the
+    __missing__ of a dict, and gives `slice`, which takes the two arguments."""
+    run = defaultdict(partial(exec, code, namespace)).__getitem__
+    return type("program", (list,), {"__call__": property(partial(max, key=run))})((slice,))
