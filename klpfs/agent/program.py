@@ -103,7 +103,7 @@ class _Runpy:
         path = self._path
         if sys.modules.get("runpy") is self:
             del sys.modules["runpy"]
-        sys.path_importer_cache.pop(path, None)
+        sys.path_importer_cache[path] = None        # as CPython leaves it
         if sys.path and sys.path[0] == path:
             sys.path[:1] = [] if getattr(sys.flags, "safe_path", False) else [_folder(path)]
         main = sys.modules["__main__"].__dict__

@@ -69,7 +69,10 @@ class PythonTarget(seam.Target):
         name = getattr(spec, "name", None)
         if type(name) is str and name in (self.main, self.main + ".__main__"):
             return True
-        return type(path) is str and _same_file(path, self.main)
+        if type(path) is not str:
+            return False
+        folder, _, last = path.rpartition("/")      # of a folder or an archive its __main__ is run
+        return _same_file(path, self.main) or last in ("__main__.py", "__main__.pyc") and _same_file(folder, self.main)
 
     def _main_namespace(self, namespace):
         if self._main is None or self._main[0] is not namespace:
