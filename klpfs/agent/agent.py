@@ -97,7 +97,7 @@ class Agent:
         if names is None:
             return
         self.worker.poke()
-        if not early:
+        if running:
             self._main_waiter.acquire(True, 0.1)        # all may be there already
         if self.follower.main:
             self.say("the main program's functions will be patched when their definitions are there", 6)

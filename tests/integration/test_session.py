@@ -214,3 +214,20 @@ def test_the_commands_do_what_the_files_do(live, lp):
     assert re.search(r"^\[ *\d+\.\d{6}\] livepatch: 'lp1': unpatching complete$", klpfs(live.mount, "dmesg").stdout, re.M)
     assert klpfs(live.mount, "rmmod", "lp1").returncode == 0
     live.program.do("held.let_go()")
+
+
+def test_a_kept_service_starts_patched(program, mount, lp):
+    """klpfs run --keep: the next start's own functions are in their place before the program runs, and can be taken back."""
+    first = program("prog", keep=True)
+    tree = mount.service("prog")
+    tree.insmod(lp("lp1"))
+    tree.settle()
+    assert first.do("one()") == "one by lp1"
+    first.kill()
+    again = program("prog", keep=True)
+    assert again.do("pair()") == ("one by lp1", "two original")
+    until(lambda: (tree.patches(), tree.get("lp1/enabled"), tree.get("lp1/transition"), tree.get("lp1/vmlinux/patched"))
+          == (["lp1"], "1", "0", "1"), "the same tree")
+    tree.set("lp1/enabled", "0")
+    until(lambda: not tree.patches(), "the way back")
+    assert again.do("one()") == "one original"
