@@ -199,6 +199,7 @@ class Agent:
         return True
 
     def arrived(self):
+        self._say_left_out()
         try:
             self._main_waiter.release()
         except RuntimeError:
@@ -248,7 +249,7 @@ class Agent:
         """Send a report of what the follower is at. Worker thread."""
         report = self.follower.report()
         self._say_left_out()
-        if not self.follower.wants_looks():
+        if self.follower.look_key() is None:
             self.blockers = []
             self.bridge.forget_blockers()
         with self._out:

@@ -112,12 +112,8 @@ class Follower:
             self.seen = self.goal["seq"]
             self.host.report()
 
-    def wants_looks(self):
-        """Whether a look for dirty tasks is due, now or soon."""
-        return self.look_key() is not None
-
     def look_key(self):
-        """What is looked for: a new key, a new hurry. None: nothing."""
+        """For what a look for dirty tasks is due, now or soon: a new key, a new hurry. None: for nothing."""
         if self.engine.arrival is not None:
             return "arrival"
         op = self.op
@@ -153,11 +149,11 @@ class Follower:
         own: no other process's goes on with it, and no operation begins meanwhile. In one, that waits."""
         if self.main == WAITS:
             self.main = THERE
-            for patch in self.engine.patches:
-                for obj in patch.objects:
-                    obj.left_out = obj.left_out or obj.name is None and not obj.loaded      # as long as they wait
-            self.host.changed()
-            self._arrive()
+            if not self._arrive():
+                for patch in self.engine.patches:       # loaded, and as long as it waits, not patched
+                    for obj in patch.objects:
+                        obj.left_out = obj.left_out or obj.name is None and not obj.loaded
+                self.host.changed()
 
     def _arrive(self):
         """Whether there was something to do, and it could be done."""

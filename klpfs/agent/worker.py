@@ -148,11 +148,11 @@ class Worker:
     def _look(self):
         """Look for dirty tasks when it is time: at once, then at growing intervals, never more than a 33rd of the time."""
         follower = self.agent.follower
-        if not follower.wants_looks():
+        key = follower.look_key()
+        if key is None:
             self._look_at = None
             return 3600.0
         now = monotonic()
-        key = follower.look_key()
         if self._look_at is None or self._look_at[0] != key:
             self._look_at, self._pause, self._signals_at = (key, now), FIRST_LOOK, now + SIGNALS
         if now < self._look_at[1]:

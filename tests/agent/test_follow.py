@@ -25,7 +25,7 @@ def test_insmod_prepares_waits_starts_and_finishes(host):
     report = host.follow(change=change(1, "lp"))
     assert (report["phase"], report["dir"], report["turn"], report["clean"], report["seen"]) == ("started", 1, 1, False, 2)
     assert report["prepared"] is None
-    assert host.follower.wants_looks() and host.follower.look() == []
+    assert host.follower.look_key() and host.follower.look() == []
     assert host.reports[-1]["clean"] and host.target.value("f") == "f by lp"
     report = host.follow(transition=transition(1, "lp", step="finish"))
     assert (report["phase"], report["over"], report["seen"]) == ("", 1, 3)
@@ -177,7 +177,7 @@ def test_finish_while_dirty_waits_for_a_look(host):
     host.target.call_function(task, "f")
     insmod(host, "lp", finish=False)
     host.follow(transition=transition(1, "lp", step="finish"))
-    assert host.follower.wants_looks() and host.engine.transition is not None
+    assert host.follower.look_key() and host.engine.transition is not None
     host.target.leave(task)
     host.follower.look()
     host.run()
@@ -511,7 +511,7 @@ class TestForked:
         assert host.follower.op.phase == "started" and not host.follower.op.clean and host.follower.seen == -1
         host.tell(host.record)
         host.run()
-        assert host.follower.wants_looks() and host.follower.seen == host.seq
+        assert host.follower.look_key() and host.follower.seen == host.seq
 
     def test_in_the_middle_of_post_patch_the_rest_is_done_once(self, host):
         """The mark is set before the callback is called: at most once, also in a child."""

@@ -15,8 +15,8 @@ class World:
         self.now, self.looks, self.signals, self.said = 100.0, [], [], []
         self.took = took
         monkeypatch.setattr(module, "monotonic", lambda: self.now)
-        self.follower = SimpleNamespace(op=SimpleNamespace(n=1, turn=1), wants_looks=lambda: True, look=self.look, step=lambda: False,
-                                        in_step=lambda: None)
+        self.turn = 1
+        self.follower = SimpleNamespace(look_key=lambda: (1, self.turn), look=self.look, step=lambda: False, in_step=lambda: None)
         self.worker = Worker(SimpleNamespace(follower=self.follower, looked=lambda b: None, signaling=lambda: self.signals.append(self.now),
                                              say=lambda text, priority: self.said.append(text), ours=set()))
 
@@ -50,7 +50,7 @@ def test_looks_take_a_thirtieth_of_the_time_at_most(monkeypatch, took):
 
 def test_a_new_turn_is_looked_at_at_once(monkeypatch):
     w = World(monkeypatch).run(5)
-    w.follower.op.turn = 2
+    w.turn = 2
     before = len(w.looks)
     w.worker._turn()
     assert len(w.looks) == before + 1
@@ -60,7 +60,7 @@ def test_signaling_once_a_turn_after_15_seconds(monkeypatch):
     """klp_signals_cnt begins anew with each start; the line is written when it reaches 15."""
     w = World(monkeypatch).run(60)
     assert len(w.signals) == 1 and 15 <= w.signals[0] - 100 < 15.2
-    w.follower.op.turn = 2
+    w.turn = 2
     at = w.now
     w.run(40)
     assert len(w.signals) == 2 and 15 <= w.signals[1] - at < 15.2
