@@ -197,17 +197,18 @@ def gone(pid, seconds=10):
 
 
 class Mount:
-    """`klpfs mount` in the foreground, on a folder of its own. `root`: the mount point; wrap: a command that runs it."""
+    """`klpfs mount` in the foreground, on a folder of its own. `root`: the mount point; wrap: a command that runs it; command: what
+    stands for klpfs, as python's arguments."""
 
-    def __init__(self, runtime, root, wrap=(), options=()):
-        self.runtime, self.root, self.wrap, self.options = runtime, pathlib.Path(root), wrap, options
+    def __init__(self, runtime, root, wrap=(), options=(), command=("-m", "klpfs")):
+        self.runtime, self.root, self.wrap, self.options, self.command = runtime, pathlib.Path(root), wrap, options, command
         self.expected = []
         self.root.mkdir(exist_ok=True)
         self.start()
 
     def start(self):
         self.stderr = tempfile.TemporaryFile("w+")
-        self.process = subprocess.Popen([*self.wrap, sys.executable, "-m", "klpfs", "mount", "-f", *self.options, str(self.root)], stdin=subprocess.DEVNULL,
+        self.process = subprocess.Popen([*self.wrap, sys.executable, *self.command, "mount", "-f", *self.options, str(self.root)], stdin=subprocess.DEVNULL,
                                         stdout=self.stderr, stderr=self.stderr,
                                         cwd=HERE.parent, env={**os.environ, "KLPFS_RUNTIME_DIR": str(self.runtime)})
         until(self.serves, f"mount of {self.root}")

@@ -508,12 +508,9 @@ class Agent:
 
     def _stop_what_is_given_up(self):
         """Foreign code of an operation that the newest record does not know any more is asked to stop."""
-        working, g = self.worker.working, self.follower.goal
-        if working and working["n"] and g:
-            t, c, load = g["transition"], g["change"], self.follower.load
-            n = working["n"]
-            if load is not None and load.n == n and not (t and t["n"] == n) and not (c and c["n"] == n):
-                self.worker.interrupt(n)
+        working = self.worker.working
+        if working and working["n"] and self.follower.given_up(working["n"]):
+            self.worker.interrupt(working["n"])
 
     def disconnected(self):
         self.worker.poke()

@@ -136,6 +136,18 @@ def test_full_disk(journal, tmp_path, monkeypatch, call):
     write(journal)
 
 
+def test_what_is_written_is_decided(journal, monkeypatch):
+    """It is not read again: no descriptors, for one, must not make a failure of it."""
+    write(journal)
+    real = os.open
+    monkeypatch.setattr(os, "open", lambda path, flags, *mode: refuse() if path == journal.path else real(path, flags, *mode))
+
+    def refuse():
+        raise OSError(errno.EMFILE, "Too many open files")
+    write(journal)
+    assert journal.read()["seq"] == 2
+
+
 def test_short_writes(journal, monkeypatch):
     """A write that takes only a part is gone on with."""
     real = os.write

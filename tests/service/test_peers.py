@@ -1,4 +1,5 @@
 """Connections to agents: who is there, who is gone, and what nobody may be made to believe."""
+import errno
 import os
 import subprocess
 import sys
@@ -53,6 +54,32 @@ def test_a_socket_that_refuses_and_never_answered_is_gone(bench, watch):
     assert watch.peers.list() == [] and watch.gone == ["a.sock"]
     watch.peers.unlink_gone()
     assert os.listdir(bench.folder) == []
+
+
+def test_without_descriptors_nobody_is_gone(bench, watch, monkeypatch):
+    """A failure of ours says nothing of them: it is tried again."""
+    tried = []
+
+    def refuse(*arguments):
+        tried.append(arguments)
+        raise OSError(errno.EMFILE, "Too many open files")
+    bench.agent("a")
+    monkeypatch.setattr(peers_module.socket, "socket", refuse)
+    assert len(watch.peers.list()) == 1 and not watch.gone
+    monkeypatch.undo()
+    monkeypatch.setattr(os, "pidfd_open", refuse)
+    bench.until(lambda: watch.lines)
+    assert not watch.gone and "can't be watched" in watch.lines[0]
+    monkeypatch.undo()
+    bench.until(lambda: watch.peers.known()[0].report)
+    monkeypatch.setattr(peers_module, "address_space", refuse)
+    monkeypatch.setattr(peers_module, "address", refuse)
+    watch.peers.known()[0].drop()
+    tried.clear()
+    bench.until(lambda: len(tried) == 2)
+    monkeypatch.undo()
+    bench.until(lambda: watch.peers.known()[0].report)
+    assert not watch.gone
 
 
 def test_a_silent_one_is_there(bench, watch):
