@@ -68,6 +68,8 @@ def run(arguments) -> int:
     try:
         os.execvpe(argv[0], argv, environ)
     except OSError as e:
+        if e.errno == errno.ENOEXEC:           # a script without a first line that says whose: as execvp(3) does it
+            os.execve("/bin/sh", ["sh", shutil.which(argv[0], path=environ["PATH"]) or argv[0], *argv[1:]], environ)
         raise CommandError(f"{argv[0]}: {e.strerror}", 127 if e.errno in (errno.ENOENT, errno.ENOTDIR) else 126) from None
 
 

@@ -44,9 +44,6 @@ class PuppetBridge:
     def install(self):
         pass
 
-    def prepare(self):
-        pass
-
     def runs_main(self):
         return True
 

@@ -410,6 +410,17 @@ def test_an_ordinary_module_beside_a_transition(host):
     assert host.called[-1] == "lp post_patch m"
 
 
+def test_an_ordinary_module_goes_beside_a_transition(host):
+    """Its task may be what keeps the transition pending: its exit is not to wait for the end."""
+    host.livepatch("lp", "h", "m")
+    host.module("m", exit=lambda: host.called.append("m exit ran"))
+    host.follow(change=change(1, "m"))
+    host.follow(change=None, modules=[module("m", False)])
+    insmod(host, "lp", finish=False)
+    host.follow(modules=[each for each in host.record["modules"] if each["name"] != "m"])
+    assert "m exit ran" in host.called and host.called[-1] == "lp post_unpatch m" and "m" not in host.target.mods
+
+
 def test_a_livepatch_in_mid_transition_is_ebusy(host):
     host.livepatch("a")
     host.livepatch("b")

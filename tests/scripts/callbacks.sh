@@ -1,0 +1,167 @@
+#!/bin/bash
+# Callbacks in every order: the module before, after, during the patch; failing ones; several patches. (callbacks.txt)
+. "$(dirname "$0")/functions.sh"
+
+OFF="% echo 0 > $LIVEPATCH/lp_calls/enabled"
+load() {
+    echo "% modprobe lp_calls"
+    echo "livepatch: enabling patch 'lp_calls'"
+    echo "livepatch: 'lp_calls': initializing patching transition"
+}
+
+begin "the module is there before the patch"
+load_module target_mod
+load_patch lp_calls
+answers 'hello|good bye|target by lp_calls|first|second'
+disable lp_calls
+remove lp_calls target_mod
+expect << END
+% modprobe target_mod
+target_mod: init
+$(load)
+lp_calls: pre_patch vmlinux
+lp_calls: pre_patch target_mod -> LIVE
+livepatch: 'lp_calls': starting patching transition
+livepatch: 'lp_calls': completing patching transition
+lp_calls: post_patch vmlinux
+lp_calls: post_patch target_mod -> LIVE
+livepatch: 'lp_calls': patching complete
+$OFF
+livepatch: 'lp_calls': initializing unpatching transition
+lp_calls: pre_unpatch vmlinux
+lp_calls: pre_unpatch target_mod -> LIVE
+livepatch: 'lp_calls': starting unpatching transition
+livepatch: 'lp_calls': completing unpatching transition
+lp_calls: post_unpatch vmlinux
+lp_calls: post_unpatch target_mod -> LIVE
+livepatch: 'lp_calls': unpatching complete
+% rmmod lp_calls
+lp_calls: exit
+% rmmod target_mod
+target_mod: exit
+END
+
+begin "the module comes while the patch is enabled"
+load_patch lp_calls
+same "$(cat $LIVEPATCH/lp_calls/target_mod/patched)" 0 "patched before"
+load_module target_mod
+same "$(cat $LIVEPATCH/lp_calls/target_mod/patched)" 1 "patched after"
+same "$(answer 3)" "target by lp_calls" "the module answers"
+disable lp_calls
+remove lp_calls target_mod
+expect << END
+$(load)
+lp_calls: pre_patch vmlinux
+livepatch: 'lp_calls': starting patching transition
+livepatch: 'lp_calls': completing patching transition
+lp_calls: post_patch vmlinux
+livepatch: 'lp_calls': patching complete
+% modprobe target_mod
+livepatch: applying patch 'lp_calls' to loading module 'target_mod'
+lp_calls: pre_patch target_mod -> COMING
+lp_calls: post_patch target_mod -> COMING
+target_mod: init
+$OFF
+livepatch: 'lp_calls': initializing unpatching transition
+lp_calls: pre_unpatch vmlinux
+lp_calls: pre_unpatch target_mod -> LIVE
+livepatch: 'lp_calls': starting unpatching transition
+livepatch: 'lp_calls': completing unpatching transition
+lp_calls: post_unpatch vmlinux
+lp_calls: post_unpatch target_mod -> LIVE
+livepatch: 'lp_calls': unpatching complete
+% rmmod lp_calls
+lp_calls: exit
+% rmmod target_mod
+target_mod: exit
+END
+
+begin "the module goes while the patch is enabled"
+load_module target_mod
+load_patch lp_calls
+remove target_mod
+same "$(cat $LIVEPATCH/lp_calls/target_mod/patched)" 0 "patched after it went"
+disable lp_calls
+remove lp_calls
+expect << END
+% modprobe target_mod
+target_mod: init
+$(load)
+lp_calls: pre_patch vmlinux
+lp_calls: pre_patch target_mod -> LIVE
+livepatch: 'lp_calls': starting patching transition
+livepatch: 'lp_calls': completing patching transition
+lp_calls: post_patch vmlinux
+lp_calls: post_patch target_mod -> LIVE
+livepatch: 'lp_calls': patching complete
+% rmmod target_mod
+target_mod: exit
+lp_calls: pre_unpatch target_mod -> GOING
+livepatch: reverting patch 'lp_calls' on unloading module 'target_mod'
+lp_calls: post_unpatch target_mod -> GOING
+$OFF
+livepatch: 'lp_calls': initializing unpatching transition
+lp_calls: pre_unpatch vmlinux
+livepatch: 'lp_calls': starting unpatching transition
+livepatch: 'lp_calls': completing unpatching transition
+lp_calls: post_unpatch vmlinux
+livepatch: 'lp_calls': unpatching complete
+% rmmod lp_calls
+lp_calls: exit
+END
+
+begin "a failing pre_patch refuses the patch"
+load_module target_mod
+load_fails lp_calls pre_ret=-19
+[[ -e $LIVEPATCH/lp_calls || -e /sys/module/lp_calls ]] && fail "something is left"
+remove target_mod
+expect << END
+% modprobe target_mod
+target_mod: init
+% modprobe lp_calls pre_ret=-19
+livepatch: enabling patch 'lp_calls'
+livepatch: 'lp_calls': initializing patching transition
+lp_calls: pre_patch vmlinux
+livepatch: pre-patch callback failed for object 'vmlinux'
+livepatch: failed to enable patch 'lp_calls'
+livepatch: 'lp_calls': canceling patching transition, going to unpatch
+livepatch: 'lp_calls': completing unpatching transition
+livepatch: 'lp_calls': unpatching complete
+modprobe: ERROR: could not insert 'lp_calls': No such device
+% rmmod target_mod
+target_mod: exit
+END
+
+begin "a failing pre_patch refuses the module that comes"
+load_patch lp_calls
+note "% echo -19 > /sys/module/lp_calls/parameters/pre_ret"
+echo -19 > /sys/module/lp_calls/parameters/pre_ret
+wait_for '[[ $(cat /sys/module/lp_calls/parameters/pre_ret) == -19 ]]' "pre_ret is not set"
+load_fails target_mod
+[[ -e /sys/module/target_mod ]] && fail "the module is there"
+disable lp_calls
+remove lp_calls
+expect << END
+$(load)
+lp_calls: pre_patch vmlinux
+livepatch: 'lp_calls': starting patching transition
+livepatch: 'lp_calls': completing patching transition
+lp_calls: post_patch vmlinux
+livepatch: 'lp_calls': patching complete
+% echo -19 > /sys/module/lp_calls/parameters/pre_ret
+% modprobe target_mod
+livepatch: applying patch 'lp_calls' to loading module 'target_mod'
+lp_calls: pre_patch target_mod -> COMING
+livepatch: pre-patch callback failed for object 'target_mod'
+livepatch: patch 'lp_calls' failed for module 'target_mod', refusing to load module 'target_mod'
+modprobe: ERROR: could not insert 'target_mod': No such device
+$OFF
+livepatch: 'lp_calls': initializing unpatching transition
+lp_calls: pre_unpatch vmlinux
+livepatch: 'lp_calls': starting unpatching transition
+livepatch: 'lp_calls': completing unpatching transition
+lp_calls: post_unpatch vmlinux
+livepatch: 'lp_calls': unpatching complete
+% rmmod lp_calls
+lp_calls: exit
+END

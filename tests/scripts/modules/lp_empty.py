@@ -1,0 +1,4 @@
+"""No objects at all."""
+from klpfs import Patch
+
+patch = Patch(objects=[])

@@ -1,0 +1,5 @@
+"""What mod_user needs."""
+
+
+def base():
+    return "base"
