@@ -56,9 +56,9 @@ class Snapshot:
         return found
 
     def _space(self, found, prefix, space, seen, modules):
-        for key, value in list(space.items()):
+        for key, value in sorted(space.items(), key=lambda item: str(item[0])):
             where = "%s%s" % (prefix, key)
-            if isinstance(value, types.ModuleType) and sys.modules.get("%s.%s" % (space.get("__name__"), key)) is value:
+            if "%s.%s" % (space.get("__name__"), key) in sys.modules:
                 continue    # a submodule, once it is imported: came() tells
             if key in ("__builtins__", "__weakref__", "__dict__", "__warningregistry__", "__annotate_func__", "__annotations_cache__"):
                 continue
