@@ -1,6 +1,7 @@
 # make run    a real service of several processes, under load, patched with real fixes through files (KEEP=1 leaves it running)
 # make test   everything that must hold, in a few minutes
 # make kernel the scenarios that a real Linux kernel answered, step by step (PROCESSES=n: by a service of n processes)
+# make faults  processes and daemons killed, stopped, out of descriptors, a full disk, at every step of every operation (CASES="text": some)
 # make scripts the shell scripts of tests/scripts through `klpfs exec`, as for a kernel (SCRIPTS='load busy': these)
 # make stress many threads, tasks and generators against patches that come and go, on every CPython here (SECONDS=n each)
 # make corpus real security releases, built into livepatches, loaded into running programs and taken out (ENTRIES="a b": some; SUITES=1: their tests)
@@ -14,6 +15,7 @@ CYCLES ?= 8
 NAMES ?=
 KEEP ?=
 PROCESSES ?= 1
+CASES ?=
 PYTEST_ARGS ?=
 SCRIPTS ?=
 ENTRIES ?=
@@ -21,7 +23,7 @@ SUITES ?=
 
 PY = .venv/bin/python
 
-.PHONY: run test kernel scripts stress servers corpus bench clean
+.PHONY: run test kernel faults scripts stress servers corpus bench clean
 .DEFAULT_GOAL := test
 
 run: .venv/ready
@@ -32,6 +34,9 @@ test: .venv/ready
 
 kernel: .venv/ready
 	PROCESSES=$(PROCESSES) $(PY) tests/kernel/scenarios.py tests/kernel/world.py > .venv/kernel.jsonl; $(PY) tests/kernel/compare.py .venv/kernel.jsonl
+
+faults: .venv/ready
+	$(PY) tests/faults/faults.py --only $(CASES)
 
 scripts: .venv/ready
 	tests/scripts/run $(SCRIPTS)

@@ -127,17 +127,17 @@ class Program(Process):
     """A Python program under `klpfs run`, which does what lines on its standard input tell it (integration/program.py).
 
     `processes`: how many of it there are: `each` has them all, the first is itself, the others are its children, each met over a
-    socket of its own. `wrap`: a command to start it with (prlimit ...). stderr goes to a file; what is in it at the end fails the
+    socket of its own. `wrap`: a command to start it with (prlimit ...). `options`: of `klpfs run`. stderr goes to a file; what is in it at the end fails the
     test unless expected.
     """
 
     def __init__(self, runtime, name="prog", program=PROGRAM, arguments=(), python=sys.executable, wrap=(), environ=None, keep=False,
-                 processes=1):
+                 processes=1, options=()):
         self.stderr = tempfile.TemporaryFile("w+")
         self.expected = []  # patterns of lines that may be on stderr
         ends = [socket.socketpair() for _ in range(processes - 1)]
         theirs = [end.fileno() for _, end in ends]
-        command = [*wrap, sys.executable, "-m", "klpfs", "run", "-s", name, *(["--keep"] if keep else []), "--", python, str(program), *arguments,
+        command = [*wrap, sys.executable, "-m", "klpfs", "run", "-s", name, *(["--keep"] if keep else []), *options, "--", python, str(program), *arguments,
                    *map(str, theirs)]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.stderr, pass_fds=theirs,
                                         env={**os.environ, "KLPFS_RUNTIME_DIR": str(runtime), **(environ or {})}, bufsize=0, cwd=HERE.parent)
@@ -197,17 +197,18 @@ def gone(pid, seconds=10):
 
 
 class Mount:
-    """`klpfs mount` in the foreground, on a folder of its own. `root`: the mount point; wrap: a command that runs it."""
+    """`klpfs mount` in the foreground, on a folder of its own. `root`: the mount point; wrap: a command that runs it; command: what
+    stands for klpfs, as python's arguments."""
 
-    def __init__(self, runtime, root, wrap=(), options=()):
-        self.runtime, self.root, self.wrap, self.options = runtime, pathlib.Path(root), wrap, options
+    def __init__(self, runtime, root, wrap=(), options=(), command=("-m", "klpfs")):
+        self.runtime, self.root, self.wrap, self.options, self.command = runtime, pathlib.Path(root), wrap, options, command
         self.expected = []
         self.root.mkdir(exist_ok=True)
         self.start()
 
     def start(self):
         self.stderr = tempfile.TemporaryFile("w+")
-        self.process = subprocess.Popen([*self.wrap, sys.executable, "-m", "klpfs", "mount", "-f", *self.options, str(self.root)], stdin=subprocess.DEVNULL,
+        self.process = subprocess.Popen([*self.wrap, sys.executable, *self.command, "mount", "-f", *self.options, str(self.root)], stdin=subprocess.DEVNULL,
                                         stdout=self.stderr, stderr=self.stderr,
                                         cwd=HERE.parent, env={**os.environ, "KLPFS_RUNTIME_DIR": str(self.runtime)})
         until(self.serves, f"mount of {self.root}")

@@ -30,7 +30,7 @@ class Agent:
 
     __slots__ = ("service", "folder", "keep", "started", "pid", "main_ident", "log", "target", "engine", "modules", "follower", "worker",
                  "server", "bridge", "blockers", "contents", "_out", "_pending", "_sections", "_report", "_slow", "_told", "_waiter",
-                 "_server_ident", "_main_waiter", "ours", "_left")
+                 "_server_ident", "_main_waiter", "ours", "prepared", "_left")
 
     def __init__(self, service, folder, keep, make_bridge, group=None):
         self.service, self.folder, self.keep = service, folder, keep
@@ -63,6 +63,7 @@ class Agent:
         self._server_ident = 0
         self._main_waiter = allocate_lock()     # let go when the main program's functions have arrived
         self._main_waiter.acquire()
+        self.prepared = None        # False: what a load needs was asked for; True: it is there
         self.ours = set()           # native ids of klpfs's threads
         self._left = set()          # (patch, object) that were said not to be patched here
 
@@ -417,6 +418,23 @@ class Agent:
                      "keep": self.keep, "service": self.service, "python": self.bridge.python, "started": self.started},
                     dict(self._sections, t="event", process=found, log=log), self._full_report()):
                 self.server.post(message, connection)
+        if self.prepared is None:
+            self.prepared = False
+            self.worker.requests.append(self._prepare)
+            self.worker.poke()
+
+    def _prepare(self):
+        """Somebody manages this process, so a load may come: what it needs is imported now, while there is time, and while
+        there are descriptors. A program that nobody looks at does not pay for it. Imports may run hooks of the program's, so
+        the lock is free; `working` is not marked: a fork waits for the end, or its child had half a module."""
+        self.worker.lock.release()
+        try:
+            self.bridge.prepare()
+            self.prepared = True
+        except Exception as e:
+            self.say("klpfs can't import what loads modules: %s" % e, 4)        # the load tries again
+        finally:
+            self.worker.lock.acquire()
 
     def received(self, c, m):
         """A message of a coordinator."""
@@ -490,12 +508,9 @@ class Agent:
 
     def _stop_what_is_given_up(self):
         """Foreign code of an operation that the newest record does not know any more is asked to stop."""
-        working, g = self.worker.working, self.follower.goal
-        if working and working["n"] and g:
-            t, c, load = g["transition"], g["change"], self.follower.load
-            n = working["n"]
-            if load is not None and load.n == n and not (t and t["n"] == n) and not (c and c["n"] == n):
-                self.worker.interrupt(n)
+        working = self.worker.working
+        if working and working["n"] and self.follower.given_up(working["n"]):
+            self.worker.interrupt(working["n"])
 
     def disconnected(self):
         self.worker.poke()

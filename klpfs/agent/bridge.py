@@ -137,6 +137,12 @@ class Bridge:
     def enable_patch(self, patch):
         return self.agent.enable_patch(patch)
 
+    def prepare(self):
+        """Import what a load needs. Foreign code, as it may run the program's import hooks."""
+        from klpfs.target.python import load as loading
+        from klpfs.target.python import target  # noqa: F401
+        loading.prepare()
+
     def load(self, name, data, path, params):
         from klpfs.target.python import load as loading
         return loading.load(name, data, path, params, self)

@@ -447,7 +447,7 @@ class Follower:
             self._unload(load.module, False)
         self.load = None
         t, c = self.goal["transition"], self.goal["change"]
-        if load.n == 0:
+        if load.n == 0 or self._is_loaded(load, self.goal):
             self.left_modules.add(self._entry(self.goal, load.name).get("sha256"))
             self.host.say("'%s' could not be loaded here: %s" % (load.name, error), 4)
         elif load.join is not None or t and t["n"] == load.n:
@@ -455,6 +455,20 @@ class Follower:
             self.host.say("'%s' could not be applied here: %s" % (load.name, error), 4)
         else:
             self.refused = {"n": load.n, "errno": error.errno or EINVAL, "text": error.strerror or str(error)}
+
+    def _is_loaded(self, load, g):
+        """Whether record g has what is being loaded among its modules: an ordinary module that was decided without this process,
+        which was silent. It goes on as in one that joins."""
+        return load.join is None and load.module is not None and any(
+            not m["livepatch"] and m["name"] == load.name and m["sha256"] == load.module.sha256 for m in g["modules"])
+
+    def given_up(self, n):
+        """Whether the newest record does not know operation n any more, and n is still being loaded. Any thread."""
+        g, load = self.goal, self.load
+        if g is None or load is None or load.n != n:
+            return False
+        t, c = g["transition"], g["change"]
+        return not (t and t["n"] == n or c and c["n"] == n or self._is_loaded(load, g))
 
     def _unload(self, module, exit):
         """exit() if it was initialised, going, and out."""

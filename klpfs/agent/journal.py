@@ -42,10 +42,12 @@ def outcome(record):
 
 
 def ended(record):
-    """What stands when nobody is left who runs any code: what was prepared is not there, what was started is finished, and
-    nothing is held by a force any more."""
-    return dict(record, patches=outcome(record), change=None, transition=None,
-                modules=[dict(m, forced=False) for m in record["modules"]])
+    """What stands when nobody is left who runs any code: what was prepared is not there, what was started is finished,
+    disabled patches are not loaded, and nothing is held by a force any more."""
+    patches = outcome(record)
+    names = [p["name"] for p in patches]
+    return dict(record, patches=patches, change=None, transition=None,
+                modules=[dict(m, forced=False) for m in record["modules"] if not m["livepatch"] or m["name"] in names])
 
 
 def dump_fingerprints(rows):

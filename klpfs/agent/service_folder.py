@@ -8,14 +8,7 @@ from posix import (O_CLOEXEC, O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY,
 from klpfs.agent import journal
 from klpfs.agent.capture import allocate_lock, socket
 from klpfs.agent.places import JOURNAL, KEEP, LOCK, SUFFIX, address, file_mode
-
-try:
-    from _sha2 import sha256
-except ImportError:
-    try:
-        from _sha256 import sha256
-    except ImportError:
-        from hashlib import sha256
+from klpfs.target.python.fingerprint import sha256
 
 LARGEST = 32 << 20
 TRIES, PAUSE = 20, 0.01

@@ -75,7 +75,7 @@ class Engine:
             for obj in list(patch.objects):
                 self._enable_object(obj)
             self._prepare(transition)
-        except KlpError:
+        except Exception:       # the target may find no memory or descriptors: all is as it was then, too
             pr_warn(self.log, "failed to enable patch '%s'" % name)
             transition.cancel()
             raise
@@ -134,7 +134,7 @@ class Engine:
             transition = Transition(self, patch, UNPATCHED)
             try:
                 transition.prepare()
-            except KlpError:
+            except Exception:
                 pr_warn(self.log, "failed to disable patch '%s'" % patch.name)
                 transition.abandon()
                 raise

@@ -59,7 +59,7 @@ def init_patch(engine, patch, name, place, resolve=True):
         add_nops(patch, replaced_by(engine, patch))
         for obj in patch.objects:
             init_object(engine, patch, obj, resolve)
-    except KlpError:
+    except Exception:
         free_patch(engine, patch)
         raise
 
@@ -96,7 +96,7 @@ def init_object_loaded(engine, obj, mod):
                 text = "function '%s' of object '%s' is patched twice" % (func.old_name, obj.shown)
                 raise KlpError(EEXIST, pr_err(engine.log, text), func)
             found.add(func.definition)
-    except KlpError:
+    except Exception:
         free_object_loaded(engine, obj)
         raise
 

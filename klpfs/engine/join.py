@@ -4,7 +4,7 @@ Not in the kernel, which is one system; see PROTOCOL.md section 5. Images are sw
 program runs no line yet; or, with running=True, because all others have finished: then the code that was in force may
 still run, and is kept account of as after a force.
 """
-from errno import ENOEXEC
+from errno import EINVAL, ENOEXEC
 
 from klpfs.engine import callbacks
 from klpfs.engine.error import KlpError
@@ -26,8 +26,8 @@ def join_apply(engine, patch, name, place, running):
             mod = engine.target.loaded(obj.name)
             if mod is not None and not obj.loaded:
                 _join_object(engine, patch, obj, mod, running)
-    except KlpError as error:
-        pr_warn(engine.log, "failed to apply patch '%s' (%d)" % (name, -error.errno))
+    except Exception as error:
+        pr_warn(engine.log, "failed to apply patch '%s' (%d)" % (name, -(getattr(error, "errno", None) or EINVAL)))
         for obj in patch.objects:
             if obj.patched:
                 revert_object(engine, obj)

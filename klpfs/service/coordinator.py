@@ -30,6 +30,7 @@ SILENT = 2.0               # seconds after which who has not acknowledged is pas
 ASK_AFTER = 1.0            # seconds without a word after which who has acknowledged is asked for a sign of life
 LOCK_WAIT = 2.0            # seconds that a write waits for the lock
 LOAD = 60.0                # seconds that a load may take
+GRACE = 0.02               # seconds for what has arrived while we were stopped ourselves, before somebody counts as silent
 RETRY_LOCK = 0.01
 RETRY_WRITE = 1.0
 LOST = 0.25                # how often a change of somebody else is checked for a dead coordinator
@@ -91,11 +92,13 @@ class Coordinator:
     on_record: Callable[[Record], None]
     record: Record = field(init=False)
     damaged: Optional[OSError] = field(init=False, default=None)
-    trouble: Optional[str] = field(init=False, default=None)     # why the journal can't be written
+    trouble: Optional[str] = field(init=False, default=None)     # why the journal can't be written, or read just now
+    _blind: bool = field(init=False, default=False)              # it is the latter
     load: Optional[Load] = field(init=False, default=None)
     _requests: Deque[Request] = field(init=False, factory=deque)
     _takings: List[Taking] = field(init=False, factory=list)
     _since: Dict[str, Tuple[int, float]] = field(init=False, factory=dict)
+    _late: Dict[str, Tuple[float, float]] = field(init=False, factory=dict)      # silent since; when that was found too long
     _timer: Any = field(init=False, default=None)
     _wake: Optional[float] = field(init=False, default=None)
     _busy: bool = field(init=False, default=False)
@@ -103,6 +106,7 @@ class Coordinator:
     _retry: float = field(init=False, default=0.0)               # no write before this time: the last one failed
     _look_lost: float = field(init=False, default=0.0)
     _litter: bool = field(init=False, default=True)              # contents may lie about that nobody needs
+    _undone: int = field(init=False, default=0)                  # n of the last load whose failure could not be written
 
     def __attrs_post_init__(self) -> None:
         self.record = records.none()
@@ -127,7 +131,14 @@ class Coordinator:
             while self._again:
                 self._again = False
                 self._wake = None
-                self._round()
+                try:
+                    self._round()
+                except OSError as error:       # no descriptors to read the journal or the folder: nothing is decided without
+                    self._blind = True
+                    self._write_failed(error)
+                else:
+                    if self._blind:
+                        self._blind, self.trouble = False, None
         finally:
             self._busy = False
         if self._timer is not None:
@@ -188,6 +199,9 @@ class Coordinator:
         try:
             record = self.journal.read()
         except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):      # it can't be read just now
+                self._expire(error)
+                raise
             if self.damaged is None:
                 self.log(f"klpfs: journal: {error.strerror}", 3)
             self.damaged = error
@@ -222,10 +236,13 @@ class Coordinator:
                 self._since[peer.key] = (seq, silent if silent and now >= silent + SILENT else now)
             if records.seen(peer.report) < seq and peer.told < seq:
                 peer.tell(record)
+                if self._since[peer.key] == (seq, now):
+                    self._since[peer.key] = (seq, self.loop.now())
         if len(self._since) > len(peers):
             there = {peer.key for peer in peers}
             for key in [key for key in self._since if key not in there]:
                 del self._since[key]
+                self._late.pop(key, None)
 
     def _list(self) -> List[Any]:
         """The folder's sockets now; who is new is asked at once."""
@@ -258,10 +275,15 @@ class Coordinator:
                 peer.ping(since)
             else:
                 self._at(since + ASK_AFTER)
-        if now >= since + SILENT:
-            return True
-        self._at(since + SILENT)
-        return False
+        if now < since + SILENT:
+            self._at(since + SILENT)
+            return False
+        if self._late.get(peer.key, (0.0, 0.0))[0] != since:
+            self._late[peer.key] = (since, now)
+        if now < self._late[peer.key][1] + GRACE:
+            self._at(self._late[peer.key][1] + GRACE)
+            return False
+        return True
 
     # -- answers
 
@@ -304,11 +326,12 @@ class Coordinator:
             self._requests.remove(request)
             self._refuse(request.what, request.answer, OSError(errno.EINTR, os.strerror(errno.EINTR)))
 
-    def _expire(self) -> None:
+    def _expire(self, error: OSError = OSError(errno.EBUSY, "another operation holds the journal's lock")) -> None:
+        """Refuse the requests that have waited long enough."""
         now = self.loop.now()
         for request in [r for r in self._requests if now >= r.until]:
             self._requests.remove(request)
-            self._refuse(request.what, request.answer, OSError(errno.EBUSY, "another operation holds the journal's lock"))
+            self._refuse(request.what, request.answer, error)
         for request in self._requests:
             self._at(request.until)
 
@@ -336,6 +359,7 @@ class Coordinator:
             following = request.decide(record)
             self._write(following)
         except OSError as error:
+            self._litter = True                                  # its content, perhaps
             self.journal.unlock()
             self._refuse(request.what, request.answer, error)
             return
@@ -449,6 +473,7 @@ class Coordinator:
             if refused:                                          # another process may still be in its init
                 until = max(until, load.until)
         except OSError as error:                                 # presumed abort: the agents see the connection close
+            self._undone = load.n
             self._write_failed(error)
             self.peers.cut(load.n)
         self._let_go()
@@ -468,6 +493,8 @@ class Coordinator:
     def _clean_up(self) -> None:
         """Contents that nobody needs any more and the sockets of the dead are removed; with the lock, since who holds it may
         be about to need a content, and so that nobody else does the same."""
+        if self.loop.now() < self._retry:
+            return self._at(self._retry)
         try:
             if not self.journal.try_lock():
                 return
@@ -478,8 +505,8 @@ class Coordinator:
                 self.peers.unlink_gone()
             finally:
                 self.journal.unlock()
-        except OSError:                                          # left for the next one
-            self._litter = False
+        except OSError:                                          # no descriptors, for now
+            self._retry = self.loop.now() + RETRY_WRITE
 
     def _recover(self) -> None:
         """A change that is not ours: a free lock means that its coordinator is dead."""
@@ -489,8 +516,9 @@ class Coordinator:
             return
         self._look_lost = now + LOST
         self._at(self._look_lost)
+        ours = self.record["change"]["n"] == self._undone        # and said so, when it could not be written
         self._commit(lambda record: records.given_up(record) if record["change"] else None,
-                     "klpfs: coordinator lost: the load is undone")
+                     "" if ours else "klpfs: coordinator lost: the load is undone")
 
     def _decide(self, may: Callable[[Record, Optional[Dict[str, Any]]], bool]) -> None:
         record = self.record

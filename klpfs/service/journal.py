@@ -136,14 +136,17 @@ class Journal:
         data = text.dump(record)
         if len(data) > text.LARGEST:                     # nobody would read it
             raise OSError(errno.EFBIG, "the journal would be too large")
-        self._replace(self.path, data, not record["change"] and not record["transition"])
+        fd = self._replace(self.path, data, not record["change"] and not record["transition"])
+        self._forget()                                   # not read again: what is written is decided, whatever fails now
+        found = os.fstat(fd)
+        self._held, self._inode, self._record = fd, (found.st_dev, found.st_ino), text.parse(data)
 
     def put(self, data: bytes) -> str:
         """Store a content; returns its sha256. OSError: nothing is stored."""
         name = hashlib.sha256(data).hexdigest()
         path = os.path.join(self.folder, name)
         if self.get(name) is None:
-            self._replace(path, data)
+            os.close(self._replace(path, data))
         return name
 
     def get(self, sha256: str) -> Optional[bytes]:
@@ -184,7 +187,7 @@ class Journal:
         self._unlink(JOURNAL)
         if any(name.endswith(".sock") for name in os.listdir(self.folder)):
             if data is not None:                         # it has bound its socket, and may have read the journal
-                self._replace(self.path, data)
+                os.close(self._replace(self.path, data))
             return False
         for name in os.listdir(self.folder):
             if not name.endswith(".sock"):
@@ -195,31 +198,31 @@ class Journal:
             return False
         return True
 
-    def _replace(self, path: str, data: bytes, sync: bool = True) -> None:
-        """sync: where the journal outlives the service, it outlives the machine too, as far as its file system does."""
+    def _replace(self, path: str, data: bytes, sync: bool = True) -> int:
+        """Put a file of these bytes in the place of another; its descriptor. OSError: all is as before. sync: where the journal
+        outlives the service, it outlives the machine too, as far as its file system does."""
         sync = sync and os.path.exists(os.path.join(self.folder, KEEP))
         temporary = f"{path}.{os.urandom(6).hex()}.tmp"
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
-            try:
-                self._give(fd)
-                os.fchmod(fd, file_mode(self.folder))
-                left = memoryview(data)
-                while left:
-                    count = os.write(fd, left)
-                    if not count:
-                        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-                    left = left[count:]
-                if sync:
-                    os.fsync(fd)
-            finally:
-                os.close(fd)
-            os.rename(temporary, path)
+            self._give(fd)
+            os.fchmod(fd, file_mode(self.folder))
+            left = memoryview(data)
+            while left:
+                count = os.write(fd, left)
+                if not count:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                left = left[count:]
             if sync:
-                self._sync_folder()
+                os.fsync(fd)
+            os.rename(temporary, path)
         except BaseException:
+            os.close(fd)
             self._unlink(os.path.basename(temporary))
             raise
+        if sync:
+            self._sync_folder()
+        return fd
 
     def _give(self, fd: int) -> None:
         """What root makes in another user's service belongs to that user, whose agents must be able to read it. Only what
@@ -236,11 +239,15 @@ class Journal:
             raise OSError(errno.EIO, f"{what} is not the service's, but user {owner}'s")
 
     def _sync_folder(self) -> None:
-        fd = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        """After a file was put in its place: that is done, whatever fails here."""
         try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+            fd = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+        except OSError:
+            pass
 
     def _unlink(self, name: str) -> None:
         try:

@@ -18,6 +18,7 @@ from klpfs.agent.wire import MESSAGE_SECONDS, Reader, WireError, encode
 from klpfs.service.loop import AGENTS, IN, OUT
 
 RETRY = 0.2                # seconds until a peer that closed its connection is connected to again
+NOBODY = (errno.ECONNREFUSED, errno.ENOENT, errno.ENOTSOCK)    # what connect() says where nobody listens
 MAX_QUEUED = 64 << 20      # bytes that wait for a peer that doesn't read
 MOST = 256                 # sockets that a user who does not own the service may have in it: each costs a descriptor here
 
@@ -66,11 +67,12 @@ SHAPES = {
 
 
 def address_space(pid: int) -> Tuple[str, ...]:
-    """What tells a process from the program that it becomes by exec: where its code and its stack begin."""
+    """What tells a process from the program that it becomes by exec: where its code and its stack begin; (): it is dead.
+    OSError: it can't be seen just now."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             return tuple(file.read().rpartition(b")")[2].decode().split()[23:26])
-    except OSError:
+    except (FileNotFoundError, ProcessLookupError):
         return ()
 
 
@@ -121,18 +123,16 @@ class Peer:
     def connect(self) -> None:
         if self.gone or self._sock is not None:
             return
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-        fd = -1
+        sock, fd = None, -1
         try:
+            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
             path, fd = address(self.peers.folder, self.key)
             sock.connect(path)
-        except BlockingIOError:                # its queue of connections is full
-            sock.close()
-            return self._again()
-        except OSError:                        # refused, or unlinked
-            sock.close()
-            if self._ended():
+        except OSError as error:               # EAGAIN: its queue of connections is full; EMFILE: we have no descriptors
+            if sock is not None:
+                sock.close()
+            if error.errno in NOBODY and self._ended():
                 return self._leave()
             return self._again()
         finally:
@@ -154,7 +154,10 @@ class Peer:
 
     def _ended(self) -> bool:
         """Nobody will answer on this socket: nobody ever did, or the process is another program now, or is dead."""
-        return not self.pid or address_space(self.pid) != self._space
+        try:
+            return not self.pid or address_space(self.pid) != self._space
+        except OSError:
+            return False
 
     def _leave(self) -> None:
         """It is gone."""
@@ -295,13 +298,13 @@ class Peer:
             if self._sender not in (0, user_of(pid)):
                 return self.drop(f"says that it is process {pid}, of another user")
             if not self.pid:
-                self._pidfd = os.pidfd_open(pid)
+                space, self._pidfd = address_space(pid), os.pidfd_open(pid)
         except OSError as error:
             if error.errno in (errno.ENOENT, errno.ESRCH):
                 return self._leave()
             return self.drop(f"can't be watched: {error.strerror}")
         if not self.pid:
-            self.pid, self._space = pid, address_space(pid)
+            self.pid, self._space = pid, space
             self.peers.loop.add(self._pidfd, lambda events: self._died(), AGENTS)
         self.hello, self.comm = message, message["comm"]
         self.report = None
@@ -334,7 +337,7 @@ class Peers:
         return list(self._peers.values())
 
     def list(self) -> "List[Peer]":
-        """Look in the folder anew: connects to who is new."""
+        """Look in the folder anew: connects to who is new. OSError: it can't be looked into just now."""
         try:
             names = os.listdir(self.folder)
         except FileNotFoundError:

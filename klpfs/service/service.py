@@ -25,6 +25,7 @@ from klpfs.service.view import (Answer, BlockerView, Caller, LogRecord, LogView,
 __all__ = ["Answer", "BlockerView", "Caller", "LogRecord", "LogView", "ModuleView", "ObjectView", "ParamView", "PatchView",
            "ProcessView", "Service"]
 
+LOOK_AGAIN = 1.0           # seconds until the folder is looked into again, when it could not be
 USER_WARNING = 12          # facility user, as printk's default for what /dev/kmsg is given
 
 
@@ -105,12 +106,16 @@ class Service:
     def start(self) -> None:
         """Look at the folder for the first time."""
         self.coordinator.step()
-        self.peers.list()
-        self.poke()
+        self.look()
 
     def look(self) -> None:
         """Something has happened in the folder: sockets came or went, or the journal is another."""
-        self.peers.list()
+        if self._closed:
+            return
+        try:
+            self.peers.list()
+        except OSError:                        # no descriptors, for now
+            self.loop.call_later(LOOK_AGAIN, self.look)
         self.poke()
 
     def poke(self) -> None:

@@ -44,6 +44,9 @@ class PuppetBridge:
     def install(self):
         pass
 
+    def prepare(self):
+        pass
+
     def runs_main(self):
         return True
 

@@ -1,5 +1,6 @@
 """The journal's text: what is written is read, what is damaged is EIO."""
 import errno
+import os
 
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -68,3 +69,37 @@ def test_no_journal_is_an_idle_service(tmp_path):
     assert journal.load(str(tmp_path / "journal")) == journal.idle()
     (tmp_path / "journal").write_bytes(journal.dump(journal.idle(7)))
     assert journal.load(str(tmp_path / "journal"))["seq"] == 7
+
+
+def test_a_journal_that_is_not_the_services(tmp_path):
+    """In a folder that a group shares anybody may make one: EIO. So are links, and a fifo holds nobody up."""
+    path = tmp_path / "journal"
+    (tmp_path / "other").write_bytes(journal.dump(journal.idle(7)))
+    path.symlink_to("other")
+    with pytest.raises(OSError):
+        journal.load(str(path))
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(OSError):
+        journal.load(str(path))
+    if os.geteuid() == 0:
+        path.unlink()
+        path.write_bytes(journal.dump(journal.idle(7)))
+        os.chown(path, 12345, -1)
+        with pytest.raises(OSError) as e:
+            journal.load(str(path))
+        assert e.value.errno == errno.EIO
+        os.chown(tmp_path, 12345, -1)
+        assert journal.load(str(path))["seq"] == 7
+
+
+def test_what_a_dead_service_leaves():
+    """What was prepared is not there; what was started is finished; disabled patches are not loaded, nothing is forced."""
+    def module(name, livepatch=True):
+        return {"name": name, "livepatch": livepatch, "forced": True}
+    r = dict(journal.idle(5), patches=[{"name": "a"}, {"name": "b"}], change={"n": 5}, modules=[module("a"), module("b"), module("off"), module("m", False)])
+    for t, left in ((None, ["a", "b"]), ({"patch": "b", "dir": 1, "replace": False}, ["a", "b"]), ({"patch": "b", "dir": 1, "replace": True}, ["b"]),
+                    ({"patch": "a", "dir": 0, "replace": False}, ["b"])):
+        found = journal.ended(dict(r, transition=t))
+        assert [p["name"] for p in found["patches"]] == left and [m["name"] for m in found["modules"]] == left + ["m"]
+        assert found["change"] is found["transition"] is None and not any(m["forced"] for m in found["modules"])

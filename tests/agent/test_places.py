@@ -52,3 +52,42 @@ def test_a_long_address_goes_by_way_of_a_descriptor(tmp_path):
     assert path == "/proc/self/fd/%d/a.sock" % fd and fd >= 0
     os.close(fd)
     assert places.address("/run", "a.sock") == ("/run/a.sock", -1)
+
+
+def test_a_folder_for_a_group(tmp_path):
+    """3770 and the group's, whatever the umask is; its parent can be passed through. One that is there gets the same."""
+    group = os.getgroups()[0] if os.geteuid() else 54321
+    for path in (tmp_path / "a" / "svc", tmp_path / "b" / "svc"):
+        if path.parent.name == "b":
+            places.make_folder(str(path))
+        before = os.umask(0o777)
+        try:
+            places.make_folder(str(path), group)
+        finally:
+            os.umask(before)
+        assert (path.stat().st_mode & 0o7777, path.stat().st_gid, path.parent.stat().st_mode & 0o777) == (0o3770, group, 0o711)
+        assert places.make_folder(str(path)) == str(path) and places.file_mode(str(path)) == 0o640
+    assert places.file_mode(places.make_folder(str(tmp_path / "c"))) == 0o600
+
+
+def test_a_groups_folder_in_which_all_could_exchange_files_is_refused(tmp_path):
+    (tmp_path / "svc").mkdir()
+    os.chmod(tmp_path / "svc", 0o2770)
+    assert refused(tmp_path / "svc")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_roots_folder_is_obeyed_by_others_and_nobody_elses(tmp_path, monkeypatch):
+    path = places.make_folder(str(tmp_path / "svc"), 54321)
+    monkeypatch.setattr(places, "geteuid", lambda: 54321)
+    assert places.make_folder(path, 54321) == path
+    os.chown(path, 12345, 54321)
+    assert refused(path)
+
+
+@pytest.mark.parametrize("group, number", [(None, None), ("", None), ("0", 0), (7, 7), ("root", 0)])
+def test_groups(group, number):
+    assert places.group_number(group) == number
+    with pytest.raises(OSError) as e:
+        places.group_number("no such group")
+    assert e.value.errno == errno.EINVAL

@@ -2,6 +2,7 @@
 
 '\\x01' stands for a newline. Answers '= repr', or '! traceback'. Between lines none of its functions is on any stack.
 `program.py FD ...`: it forks once for each FD, a socket on which that child is asked and answers; before, it says who it is.
+`number` is 0 in the first process, 1, 2, ... in its children.
 """
 import os
 import signal
@@ -77,8 +78,10 @@ def serve(lines, out, namespace):
 def main(namespace):
     if sys.argv[1:]:
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)       # nobody waits for children: they leave no zombies
-    for fd in map(int, sys.argv[1:]):
+    namespace["number"] = 0
+    for number, fd in enumerate(map(int, sys.argv[1:]), 1):
         if not os.fork():
+            namespace["number"] = number
             nothing = os.open(os.devnull, os.O_RDWR)        # its parent's standard input and output are its parent's
             os.dup2(nothing, 0)
             os.dup2(nothing, 1)

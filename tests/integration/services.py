@@ -31,7 +31,7 @@ class Worker:
         folder.mkdir()
         for name in "in", "out":
             os.mkfifo(folder / name)
-        folder.chmod(0o755)
+        folder.chmod(0o755)                     # it may be another user
         for name in "in", "out":
             (folder / name).chmod(0o666)
         self.out = os.open(folder / "out", os.O_RDONLY | os.O_NONBLOCK)
@@ -87,6 +87,13 @@ class Shop:
         arguments = "".join(f", {key}={value!r}" for key, value in more.items())
         self.program.do(f"workers.start({way!r}, {str(made.folder)!r}{arguments})")
         return made.meet() if wait else made
+
+    def by(self, worker, way):
+        """A worker that another one has started, when it is there."""
+        made = Worker(self.path / f"worker{len(self.workers)}")
+        self.workers.append(made)
+        worker.do(f"start({way!r}, {str(made.folder)!r})")
+        return made.meet()
 
     def price(self):
         """What each process answers: a list without repetitions."""

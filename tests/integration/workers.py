@@ -23,13 +23,22 @@ def serve(folder, first=None):
             print(repr(value), file=out, flush=True)
 
 
-def start(way, folder, python=sys.executable):
-    """Start a worker that serves `folder`."""
+def change_user(user, group):
+    """Give up root for good, as servers do it in their workers."""
+    os.setgroups([group])
+    os.setgid(group)
+    os.setuid(user)
+
+
+def start(way, folder, python=sys.executable, user=None):
+    """Start a worker that serves `folder`. user: (user, group) that a forked one becomes."""
     import multiprocessing
     import subprocess
     command = [python, os.path.abspath(__file__), folder]
     if way == "os.fork":
         if not os.fork():
+            if user:
+                change_user(*user)
             serve(folder)
             os._exit(0)
     elif way == "double fork":                  # a daemon: its parent exits, it has a session of its own and no descriptors

@@ -300,10 +300,13 @@ class Peers:
                 self.there[agent.key] = Peer(agent, self)
         return self.known()
 
-    litter = False
+    @property
+    def litter(self):
+        return not self.world.sockets <= {agent.key for agent in self.world.agents if agent.alive}
 
     def unlink_gone(self):
         need(self.world.disk.lock is not None, "sockets are unlinked without the lock")
+        self.world.sockets &= {agent.key for agent in self.world.agents if agent.alive}
 
     def cut(self, n):
         for peer in self.known():
@@ -317,7 +320,7 @@ class World:
     """Processes, coordinators, a disk, a clock."""
 
     def __init__(self, processes=2, record=None):
-        self.disk, self.clock, self.agents, self.coordinators = Disk(record), Clock(), [], []
+        self.disk, self.clock, self.agents, self.coordinators, self.sockets = Disk(record), Clock(), [], [], set()
         self.logged, self.replacing, self.names, self.foresees = [], set(), itertools.count(), True
         for _ in range(processes):
             agent = self.join()
@@ -331,6 +334,7 @@ class World:
 
     def join(self):
         agent = Agent(self, f"{next(self.names)}.sock", live=False)
+        self.sockets.add(agent.key)
         self.agents.append(agent)
         return agent
 
@@ -440,6 +444,7 @@ class World:
                 need(a.patches == [p["name"] for p in j["patches"] if p["n"] not in a.not_applied], f"{a.key} has {a.patches}")
                 need(all(v == "post" for v in a.cb.values()), f"{a.key} owes a callback")
         need(self.disk.lock is None, "the lock is held")
+        need(self.sockets == {a.key for a in self.agents if a.alive} or not self.coordinators, "sockets of the dead lie about")
 
 
 def errno_of(answer):

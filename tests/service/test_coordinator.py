@@ -24,6 +24,12 @@ def steps(world):
     return out
 
 
+def raises(code):
+    def call():
+        raise OSError(code, os.strerror(code))
+    return call
+
+
 def test_insmod_is_change_start_finish_idle():
     """An insmod is four writes, and every process ends with the patch."""
     world = World(3)
@@ -472,7 +478,49 @@ def test_a_full_disk_before_the_change():
     assert errno_of(world.ask("insmod")) == errno.ENOSPC
     assert world.disk.lock is None
     world.disk.full = 0
+    assert world.disk.pruned == [0], "its content, which was stored before, is removed"
     loaded(world)
+
+
+def test_no_descriptors_to_look_into_the_folder():
+    """Nothing is decided without: somebody new may be there. It is named, and tried again every second."""
+    world = World(2)
+    answer = world.ask("insmod")
+    look, world.coordinator.peers.list = world.coordinator.peers.list, raises(errno.EMFILE)
+    world.run()
+    world.clock.advance(0.9)
+    assert steps(world) == ["change"] and world.coordinator.trouble == "journal: Too many open files"
+    world.coordinator.peers.list = look
+    world.clock.advance(1.1)
+    world.run()
+    assert errno_of(answer) == 0 and world.coordinator.trouble is None
+    world.check_quiet()
+
+
+def test_no_descriptors_to_read_the_journal():
+    """It is not damaged: it can't be read just now. A write waits for it as it does for the lock."""
+    world = World(1)
+    loaded(world)
+    read, world.coordinator.journal.read = world.coordinator.journal.read, raises(errno.EMFILE)
+    answer = world.ask("disable")
+    world.clock.advance(1.9)
+    assert errno_of(answer) is None
+    world.clock.advance(1.1)
+    assert errno_of(answer) == errno.EMFILE and world.coordinator.damaged is None
+    world.coordinator.journal.read = read
+    world.clock.advance(1.1)
+    assert errno_of(world.ask("disable")) is None
+    world.run()
+    world.check_quiet()
+
+
+def test_the_dead_leave_nothing_behind():
+    """A socket of the dead is removed with the lock, also when there is nothing to write."""
+    world = World(2)
+    loaded(world)
+    world.agents[1].alive = False
+    world.coordinator.step()
+    assert world.sockets == {"0.sock"} and world.disk.lock is None
 
 
 def test_a_full_disk_before_start_undoes_the_load():
@@ -491,6 +539,7 @@ def test_a_full_disk_before_start_undoes_the_load():
     world.clock.advance(1.1)
     world.run()
     assert steps(world) == ["change", "idle"]
+    assert not any("coordinator lost" in line for line in world.logged), "it is here"
     world.check_quiet()
     loaded(world)
 

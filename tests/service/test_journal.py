@@ -1,6 +1,9 @@
 """The journal on disk: replaced as a whole under a lock, contents beside it, faults."""
+import contextlib
 import errno
+import hashlib
 import os
+import stat
 
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -133,6 +136,18 @@ def test_full_disk(journal, tmp_path, monkeypatch, call):
     write(journal)
 
 
+def test_what_is_written_is_decided(journal, monkeypatch):
+    """It is not read again: no descriptors, for one, must not make a failure of it."""
+    write(journal)
+    real = os.open
+    monkeypatch.setattr(os, "open", lambda path, flags, *mode: refuse() if path == journal.path else real(path, flags, *mode))
+
+    def refuse():
+        raise OSError(errno.EMFILE, "Too many open files")
+    write(journal)
+    assert journal.read()["seq"] == 2
+
+
 def test_short_writes(journal, monkeypatch):
     """A write that takes only a part is gone on with."""
     real = os.write
@@ -216,3 +231,54 @@ def test_root_writes_for_the_services_user(journal, tmp_path):
     write(journal)
     name = journal.put(b"x")
     assert {os.stat(tmp_path / each).st_uid for each in ("journal", "lock", name)} == {54321}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+@pytest.mark.parametrize("what", ["journal", "lock"])
+def test_files_that_are_not_the_services(journal, tmp_path, what):
+    """Put there by another user of the folder's group: nothing is read, written or held; and root gives nothing away that it
+    has not made, be it a link to anything."""
+    (tmp_path / what).write_bytes(b"klpfs 1\nseq 1\nend\n")
+    os.chown(tmp_path / what, 54321, -1)
+    with pytest.raises(OSError) as e:
+        journal.read() if what == "journal" else journal.try_lock()
+    assert e.value.errno == errno.EIO and not journal.locked
+    (tmp_path / what).unlink()
+    (tmp_path / "root's").touch()
+    os.link(tmp_path / "root's", tmp_path / "lock") if what == "lock" else None
+    os.chown(tmp_path, 54321, 54321)
+    with journal_locked(journal):
+        journal.put(b"text")
+    assert (tmp_path / "root's").stat().st_uid == 0
+
+
+@contextlib.contextmanager
+def journal_locked(journal):
+    assert journal.try_lock()
+    try:
+        yield
+    finally:
+        journal.unlock()
+
+
+def test_a_fifo_in_a_contents_place(journal, tmp_path):
+    """It holds nobody up, and the content takes its place."""
+    os.mkfifo(tmp_path / hashlib.sha256(b"text").hexdigest())
+    assert journal.get(hashlib.sha256(b"text").hexdigest()) is None
+    with journal_locked(journal):
+        assert journal.get(journal.put(b"text")) == b"text"
+
+
+def test_what_is_kept_is_synced_at_rest(journal, tmp_path, monkeypatch):
+    """--keep: each idle journal, before it takes its place, and the folder after; not otherwise."""
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.append(stat.S_ISDIR(os.fstat(fd).st_mode)))
+    with journal_locked(journal):
+        journal.write({**text.idle(1)})
+        assert synced == []
+        (tmp_path / "keep").touch()
+        change = {"n": 2, "name": "m", "sha256": "", "params": {}, "livepatch": False, "replace": False, "pid": 1, "path": ""}
+        journal.write({**text.idle(2), "change": change})
+        assert synced == []
+        journal.write({**text.idle(3)})
+        assert synced == [False, True]

@@ -1,4 +1,5 @@
 """Connections to agents: who is there, who is gone, and what nobody may be made to believe."""
+import errno
 import os
 import subprocess
 import sys
@@ -53,6 +54,32 @@ def test_a_socket_that_refuses_and_never_answered_is_gone(bench, watch):
     assert watch.peers.list() == [] and watch.gone == ["a.sock"]
     watch.peers.unlink_gone()
     assert os.listdir(bench.folder) == []
+
+
+def test_without_descriptors_nobody_is_gone(bench, watch, monkeypatch):
+    """A failure of ours says nothing of them: it is tried again."""
+    tried = []
+
+    def refuse(*arguments):
+        tried.append(arguments)
+        raise OSError(errno.EMFILE, "Too many open files")
+    bench.agent("a")
+    monkeypatch.setattr(peers_module.socket, "socket", refuse)
+    assert len(watch.peers.list()) == 1 and not watch.gone
+    monkeypatch.undo()
+    monkeypatch.setattr(os, "pidfd_open", refuse)
+    bench.until(lambda: watch.lines)
+    assert not watch.gone and "can't be watched" in watch.lines[0]
+    monkeypatch.undo()
+    bench.until(lambda: watch.peers.known()[0].report)
+    monkeypatch.setattr(peers_module, "address_space", refuse)
+    monkeypatch.setattr(peers_module, "address", refuse)
+    watch.peers.known()[0].drop()
+    tried.clear()
+    bench.until(lambda: len(tried) == 2)
+    monkeypatch.undo()
+    bench.until(lambda: watch.peers.known()[0].report)
+    assert not watch.gone
 
 
 def test_a_silent_one_is_there(bench, watch):
@@ -182,3 +209,63 @@ def test_someone_elses_number(bench, watch):
     bench.agent(pid=2 ** 22 + 1)
     watch.peers.list()
     bench.until(lambda: watch.gone)
+
+
+OTHER = """
+import os, socket, sys
+path, pid = sys.argv[1:]
+hello = sys.stdin.buffer.read()
+s = socket.socket(socket.AF_UNIX)
+if pid == 'as root':
+    s.bind(path)
+    s.listen(8)
+os.setuid(54321)
+if pid != 'as root':
+    s.bind(path)
+    s.listen(8)
+while True:
+    c = s.accept()[0]
+    c.sendall(hello)
+    sys.stdout.write('told\\n')
+    sys.stdout.flush()
+    kept = c
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+@pytest.mark.parametrize("says, bound, believed", [("itself", "as itself", True), ("itself", "as root", True), ("root's", "as itself", False),
+                                                   ("root's", "as root", False), ("the first", "as itself", False)])
+def test_who_another_user_says_it_is(bench, watch, says, bound, believed):
+    """What counts is who sends it, as the kernel says; not who made the socket, which may be a parent that is root."""
+    os.chmod(bench.folder, 0o777)
+    process = subprocess.Popen([sys.executable, "-c", OTHER, os.path.join(bench.folder, "x.sock"), bound], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    bench.processes.append(process)
+    pid = {"itself": process.pid, "root's": os.getpid(), "the first": 1}[says]
+    process.stdin.write(encode({"t": "hello", "version": 1, "pid": pid, "comm": "x", "cmdline": [], "keep": False}))
+    process.stdin.close()
+    bench.until(lambda: watch.peers.list() and watch.peers.known()[0].connected)
+    process.stdout.readline()
+    bench.until(lambda: watch.heard or watch.lines)
+    process.stdout.close()
+    if believed:
+        assert watch.peers.known()[0].pid == pid and not watch.lines
+    else:
+        assert "of another user" in watch.lines[0] and watch.peers.known()[0].pid == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_very_many_sockets_of_another_user(bench, watch, monkeypatch):
+    """Each costs a descriptor here: no more than so many, and one line; the service's own are not counted."""
+    monkeypatch.setattr(peers_module, "MOST", 3)
+    made = [bench.agent("y%d" % i) for i in range(6)]
+    for i in range(5):
+        os.chown(made[i].path, 54321, -1)
+    assert len(watch.peers.list()) == 4 == len(watch.peers.list())
+    assert len(watch.lines) == 1 and "user 54321 has more than 3 sockets" in watch.lines[0]
+
+
+def test_what_is_no_socket(bench, watch):
+    """Links, fifos and folders with a socket's name are left alone."""
+    for name, make in (("a.sock", os.mkfifo), ("b.sock", os.mkdir), ("c.sock", lambda path: os.symlink("/dev/zero", path))):
+        make(os.path.join(bench.folder, name))
+    assert watch.peers.list() == []

@@ -4,8 +4,15 @@ A hash of everything that decides what the code does, and of nothing that does n
 state of the running interpreter (adaptive instructions, instrumentation). Equal in every run of one CPython version;
 another minor version has other bytecode, hence other fingerprints.
 """
-from hashlib import sha256
 from types import CodeType
+
+try:                    # hashlib loads OpenSSL, which costs the program more memory than all of klpfs
+    from _sha2 import sha256
+except ImportError:
+    try:
+        from _sha256 import sha256
+    except ImportError:
+        from hashlib import sha256
 
 ITERABLE_COROUTINE = 0x100  # what types.coroutine adds to a copy of the code: a decorator's work, not the source's
 _NAMES = ("co_names", "co_varnames", "co_freevars", "co_cellvars")

@@ -93,6 +93,13 @@ def stem(path):
     return (base[:-3] if base.endswith(".py") else base).replace("-", "_")
 
 
+def prepare():
+    """Imports all that loading a module will need: later there may be no descriptors left, and no time."""
+    import importlib.machinery  # noqa: F401
+    import linecache  # noqa: F401
+    import tokenize  # noqa: F401
+
+
 def load(name, source, path, params=None, env=None, probing=False):
     """Loads a module: parses and runs the file, checks parameters. Returns a LoadedModule; init() is the caller's to call.
 
