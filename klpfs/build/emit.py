@@ -5,8 +5,10 @@ import typing
 
 from attrs import define, field
 
+from klpfs.build.caches import Cache
 from klpfs.build.function import function_text
 from klpfs.build.importing import import_time_text, module_text
+from klpfs.build.modules import Module
 from klpfs.build.plan import FuncPlan, ModulePlan
 from klpfs.target.python.names import mangle
 
@@ -114,6 +116,9 @@ class _Section:
             name = self.names.new("of_" + plan.name.replace(".", "_"))
             parts.append("\n\n" + import_time_text(plan, name))
             arguments.append(name)
+        caches = [self._cache(each, module, parts) for each, module in plan.caches]
+        if caches:
+            arguments.append(f"caches=[{', '.join(caches)}]")
         for keyword in ("everywhere", "removed", "watch"):
             values = getattr(plan, keyword)
             if values and (keyword == "removed" or plan.run or plan.parts):
@@ -123,6 +128,14 @@ class _Section:
         if not arguments:
             return ""
         return f"ImportTime({', '.join(arguments)})"
+
+    def _cache(self, cache: Cache, module: Module, parts: "list[str]") -> str:
+        if not cache.making:
+            return repr(cache.text)
+        name = self.names.new("make_" + cache.text.rpartition(".")[2].partition("=")[0].strip("_"))
+        parts.append(f"\n\ndef {name}({cache.me}):\n    # how {module.name} makes it\n")
+        parts += [module.source.block(each.lineno, each.end_lineno, 4) for each in cache.making]
+        return f"({cache.text!r}, {name})"
 
     @property
     def object(self) -> str:

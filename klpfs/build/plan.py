@@ -5,6 +5,7 @@ import typing
 
 from attrs import define, field
 
+from klpfs.build.caches import Cache
 from klpfs.build.changes import FunctionChange, ScopeChange, compare_modules, default_nodes, function_differences
 from klpfs.build.fields import described
 from klpfs.build.heads import Head, head_of, renamed
@@ -50,8 +51,9 @@ class Refusal:
 class ModulePlan:
     """One object of the patch. run: leaves of NEW that run when it goes in; parts: {id of a class's node: its change},
     classes in which something runs. removed, everywhere, watch, removes: as ImportTime's. modules: those that
-    only NEW has, to be importable with this object. stars: names that `from x import *` brings, by its node's id. heads: {id of
-    a class's node: Head}, of those of parts that change in more than their bodies. forms: as FuncPlan's. notes: what is left as it is."""
+    only NEW has, to be importable with this object. caches: with the modules that they are in. stars: names that
+    `from x import *` brings, by its node's id. heads: {id of a class's node: Head}, of those of parts that change in more
+    than their bodies. forms: as FuncPlan's. notes: what is left as it is."""
 
     name: str
     old: Module
@@ -65,6 +67,7 @@ class ModulePlan:
     watch: "list[str]" = field(factory=list)
     removes: "dict[str, list]" = field(factory=dict)
     modules: "list[Module]" = field(factory=list)
+    caches: "list[tuple[Cache, Module]]" = field(factory=list)
     stars: "dict[int, list[str]]" = field(factory=dict)
     heads: "dict[int, Head]" = field(factory=dict)
     forms: "dict[str, str]" = field(factory=dict)
@@ -80,6 +83,12 @@ class ModulePlan:
         """Names of the module that hold other values now: who has imported them has the old ones."""
         return {name for leaf in self.run if leaf in self.change.new_scope.leaves and leaf.kind != "class"
                 for name in leaf.binds if name in self.change.old_scope.bound}
+
+    @property
+    def attributes(self) -> "set[str]":
+        """Class attributes that hold other values now, without their classes."""
+        return {name for change in self.parts.values() for leaf in self.run if leaf in change.new_scope.leaves
+                and leaf.kind == "statement" for name in leaf.binds if name in change.old_scope.bound}
 
     @property
     def empty(self) -> bool:

@@ -3,6 +3,7 @@ import ast
 import re
 import typing
 
+from klpfs.build.caches import SIGNS, caches_of, concerned
 from klpfs.build.modules import Pair, Pairs, module_name, parse, read
 from klpfs.build.order import imported_from
 from klpfs.build.plan import ModulePlan, Planner
@@ -46,7 +47,28 @@ class Program:
                 for node in statements(module.tree):
                     if isinstance(node, ast.ImportFrom) and node.names[0].name == "*":
                         plan.stars[id(node)] = self._public(imported_from(module, node))
-        return [plan for plan in found.values() if not plan.empty]
+        plans = [plan for plan in found.values() if not plan.empty]
+        self._find_caches(plans)
+        return plans
+
+    def _find_caches(self, plans: "list[ModulePlan]") -> None:
+        """The first object's ImportTime empties what the package has computed from anything that changes."""
+        data = {name for plan in plans for name in plan.others | plan.attributes}
+        functions = {func.node.name for plan in plans for func in plan.funcs}
+        attributes = any(plan.attributes for plan in plans)
+        near = {source for plan in plans for source, _, _ in self._imports(plan.name, plan.new.path.rpartition(": ")[2])}
+        words = [each.encode() for each in data if len(each) > 1]
+        for path, text in self.texts.items():
+            name = module_name(path)
+            if b"lru_cache" not in text and b"functools.cache" not in text and not any(word in text for word in words) and not (
+                    attributes and name in near and b"getattr" in text):
+                continue
+            if not any(sign in text for sign in SIGNS):
+                continue
+            module = self.by_name[name].new if name in self.by_name else parse(self.pairs.new, path)
+            for each in concerned(caches_of(name, module.tree), data, functions, attributes and name in near):
+                owner = next((plan for plan in plans if plan.name == name), plans[0])
+                owner.caches.append((each, module))
 
     def _place_new(self, found: "dict[str, ModulePlan]") -> None:
         """A module that only NEW has comes with the package it lies in: that is loaded before it can be imported."""

@@ -17,8 +17,8 @@ When another patch replaces this one, what the other has put over it stays (laye
 import sys
 from types import FunctionType, ModuleType
 
-from klpfs.engine.data import Callbacks
-from klpfs.target.python import layers
+from klpfs.engine.data import LIVE, Callbacks
+from klpfs.target.python import caches, layers
 from klpfs.target.python.classes import ClassWork, free_slots
 from klpfs.target.python.codes import stores
 from klpfs.target.python.holders import copies_of
@@ -36,18 +36,19 @@ class ImportTime(Callbacks):
     whose objects the statements of `run` change without binding a name; what they hold is compared before and after.
     before, after: functions of one parameter, the Object: what is written by hand, called after `run`, and before it is
     taken back. modules: NewModules that can be imported from before `run` on until it was taken back.
+    caches: as caches.py names them, emptied when the patch goes in, when its transition is complete, and likewise on the way out.
 
     An exception in `run` or `before` refuses the patch (EINVAL, or the errno of an OSError); what it did is taken back.
     """
 
-    __slots__ = ("run", "everywhere", "removed", "watch", "before", "after", "modules")
+    __slots__ = ("run", "everywhere", "removed", "watch", "before", "after", "modules", "caches")
 
-    def __init__(self, run=None, everywhere=(), removed=(), watch=(), before=None, after=None, modules=()):
+    def __init__(self, run=None, everywhere=(), removed=(), watch=(), before=None, after=None, modules=(), caches=()):
         if run is not None and type(run) is not FunctionType:
             raise TypeError("ImportTime: run is a plain function, not %s" % type(run).__name__)
         Callbacks.__init__(self, self._apply, self._remove, self._restore, self._undo)
         self.run, self.everywhere, self.removed, self.watch = run, tuple(everywhere), tuple(removed), tuple(watch)
-        self.before, self.after, self.modules = before, after, tuple(modules)
+        self.before, self.after, self.modules, self.caches = before, after, tuple(modules), tuple(caches)
 
     @property
     def adds(self):
@@ -57,7 +58,8 @@ class ImportTime(Callbacks):
     @property
     def runs(self):
         """Functions of the livepatch's file that run in other modules' globals."""
-        return [each for each in (self.run, *(one.run for one in self.modules)) if each is not None]
+        making = [each[1] for each in self.caches if not isinstance(each, str)]
+        return [each for each in (self.run, *(one.run for one in self.modules), *making) if each is not None]
 
     def replaced(self, obj):
         """Another patch has taken the place of this one; its own values stay."""
@@ -77,10 +79,19 @@ class ImportTime(Callbacks):
                 Run(self, owner, namespace).go()
             if self.before is not None:
                 return self.before(obj)
+            self._empty(obj)
         except BaseException:
             layers.take(owner)
             self._withdraw()
             raise
+
+    def _empty(self, obj):
+        """Empties the caches of all objects of the patch, when the last of its loaded objects has changed."""
+        objects = [each for each in obj.patch.objects if isinstance(each.callbacks, ImportTime)]
+        if obj.mod is None or obj.mod.state == LIVE:
+            if any(each.loaded for each in objects[objects.index(obj) + 1:]):
+                return
+        caches.empty([one for each in objects for one in each.callbacks.caches])
 
     def _withdraw(self):
         for each in reversed(self.modules):
@@ -99,6 +110,7 @@ class ImportTime(Callbacks):
                 continue
             if place.get() is not ABSENT:
                 layers.put(owner, place, ABSENT)
+        self._empty(obj)
 
     def _restore(self, obj):
         layers.take(self._owner(obj, "removed"))
@@ -113,6 +125,7 @@ class ImportTime(Callbacks):
             free_slots(owner)
             layers.take(owner)
             self._withdraw()
+            self._empty(obj)
 
     def _owner(self, obj, what="run"):
         return _owners.setdefault((id(self), what), (self, what))
