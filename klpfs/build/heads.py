@@ -83,7 +83,7 @@ def renamed(node: ast.AST, forms: "dict[str, str]") -> "list[ast.Attribute]":
 # ---------------------------------------------------------------------------------------------------------- the statement
 
 def _bases(change, found) -> None:
-    if not change.old.bases:
+    if all(ast.unparse(each) == "object" for each in change.old.bases):
         found.refused.append((change.new, f"class {change.name}: its bases changed", "CPython gives no bases to a class that had none"))
         return
     bases = ", ".join(ast.unparse(each) for each in change.new.bases) or "object"

@@ -23,6 +23,10 @@ _OF_THE_STATEMENT = frozenset(("__module__", "__qualname__", "__doc__", "__dict_
                                "__static_attributes__", "__getstate__", "__setstate__", "__classcell__"))
 
 
+class NoBase:
+    """Stands for object where a class loses its bases: CPython gives it no object itself."""
+
+
 class ClassWork:
     """Methods of importtime.Run; owner and namespace are its."""
 
@@ -32,7 +36,7 @@ class ClassWork:
 
     def bases(self, cls, *bases):
         """The class gets these bases in the place of those that it has. TypeError: CPython can't give them to it."""
-        layers.put(self.owner, Field(cls, "__bases__"), bases)
+        layers.put(self.owner, Field(cls, "__bases__"), (NoBase,) if bases == (object,) else bases)
 
     def decorated(self, cls, decorator):
         """A class gets one decorator more. TypeError: that makes another class of it."""

@@ -121,7 +121,7 @@ class ImportTime(Callbacks):
                 self.after(obj)
         finally:
             owner = self._owner(obj)
-            self._exchange_back(owner)
+            self._exchange_back(obj, owner)
             free_slots(owner)
             layers.take(owner)
             self._withdraw()
@@ -130,11 +130,12 @@ class ImportTime(Callbacks):
     def _owner(self, obj, what="run"):
         return _owners.setdefault((id(self), what), (self, what))
 
-    def _exchange_back(self, owner):
+    def _exchange_back(self, obj, owner):
         """Modules that came meanwhile have imported new values by name; they get the old ones."""
         for place, old, new in layers.pairs(owner):
-            if type(place) in (Item, Attribute) and place.key in self.everywhere:
-                for copy in copies_of(new):
+            name = place.key if type(place) is Item else "%s.%s" % (place.holder.__qualname__, place.key) if type(place) is Attribute else None
+            if type(name) is str and name in self.everywhere:
+                for copy in copies_of(new, name, obj.name or "__main__"):
                     if copy.identity != place.identity and not layers.known(copy):
                         copy.set(old)
 
@@ -195,7 +196,7 @@ class Run(ClassWork):
                 return
         layers.note(self.owner, place, old)
         if old is not ABSENT and name in self.import_time.everywhere:
-            for copy in copies_of(old):
+            for copy in copies_of(old, name, self.namespace.get("__name__")):
                 layers.put(self.owner, copy, new)
 
 
