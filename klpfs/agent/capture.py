@@ -28,6 +28,7 @@ poll = _original(_select, "poll")
 socket = _socket.socket
 monotonic_ns = _time.monotonic_ns
 monotonic = _time.monotonic
+thread_time = _time.thread_time
 _sigmask, _BLOCK, _SETMASK, _valid = _signal.pthread_sigmask, _signal.SIG_BLOCK, _signal.SIG_SETMASK, _signal.valid_signals
 
 

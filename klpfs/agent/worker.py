@@ -6,7 +6,7 @@ callbacks: `foreign` lets go of the lock, marks what runs, and turns what it rai
 """
 from errno import EINTR, EINVAL
 
-from klpfs.agent.capture import allocate_lock, clock_us, get_ident, get_native_id, monotonic, start_quiet_thread
+from klpfs.agent.capture import allocate_lock, clock_us, get_ident, get_native_id, monotonic, start_quiet_thread, thread_time
 from klpfs.engine.error import KlpError
 
 FIRST_LOOK, LONGEST_LOOK, SHARE = 0.0005, 0.1, 33    # seconds, seconds, 1 part of so many of the time is spent looking
@@ -146,7 +146,8 @@ class Worker:
             self.requests.pop(0)()
 
     def _look(self):
-        """Look for dirty tasks when it is time: at once, then at growing intervals, never more than a 33rd of the time."""
+        """Look for dirty tasks when it is time: at once, then at growing intervals, never more than a 33rd of the time. What
+        counts is the processor's time: that is how long a look keeps the program from running, be the machine busy or not."""
         follower = self.agent.follower
         key = follower.look_key()
         if key is None:
@@ -157,7 +158,9 @@ class Worker:
             self._look_at, self._pause, self._signals_at = (key, now), FIRST_LOOK, now + SIGNALS
         if now < self._look_at[1]:
             return self._look_at[1] - now
+        spent = thread_time()
         blockers = follower.look()
+        took = thread_time() - spent
         end = monotonic()
         self.agent.looked(blockers)
         if not blockers:
@@ -166,7 +169,6 @@ class Worker:
         if self._signals_at is not None and end >= self._signals_at:
             self._signals_at = None
             self.agent.signaling()
-        took = end - now
         share = 0 if self._pause < BURST and took < BURST / 4 else SHARE * took     # a few short ones may follow at once
         self._pause = max(min(self._pause * 1.5, LONGEST_LOOK), share)
         self._look_at = (key, end + self._pause)

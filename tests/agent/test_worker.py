@@ -9,12 +9,14 @@ from klpfs.engine.error import KlpError
 
 
 class World:
-    """A worker of nobody's thread, with a clock that the test moves. took: how long each look takes, in seconds."""
+    """A worker of nobody's thread, with a clock that the test moves. took: how long each look takes, in seconds, of which it
+    ran for `ran`."""
 
-    def __init__(self, monkeypatch, took=0.0):
+    def __init__(self, monkeypatch, took=0.0, ran=None):
         self.now, self.looks, self.signals, self.said = 100.0, [], [], []
-        self.took = took
+        self.took, self.ran, self.own = took, took if ran is None else ran, 0.0
         monkeypatch.setattr(module, "monotonic", lambda: self.now)
+        monkeypatch.setattr(module, "thread_time", lambda: self.own)
         self.turn = 1
         self.follower = SimpleNamespace(look_key=lambda: (1, self.turn), look=self.look, step=lambda: False, in_step=lambda: None)
         self.worker = Worker(SimpleNamespace(follower=self.follower, looked=lambda b: None, signaling=lambda: self.signals.append(self.now),
@@ -23,6 +25,7 @@ class World:
     def look(self):
         self.looks.append(self.now)
         self.now += self.took
+        self.own += self.ran
         return ["somebody"]
 
     def run(self, seconds):
@@ -46,6 +49,11 @@ def test_looks_take_a_thirtieth_of_the_time_at_most(monkeypatch, took):
     """A heap of a million objects is not looked through ten times a second."""
     w = World(monkeypatch, took).run(20)
     assert len(w.looks) > 3 and sum([took for _ in w.looks]) / (w.now - 100) < 0.04
+
+
+def test_a_busy_machine_makes_no_longer_pauses(monkeypatch):
+    """A look that waits for the processor or for the GIL keeps nobody from running."""
+    assert max(World(monkeypatch, 0.2, 0.0005).run(20).pauses()) < 0.11
 
 
 def test_a_new_turn_is_looked_at_at_once(monkeypatch):

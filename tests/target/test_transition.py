@@ -395,3 +395,23 @@ def test_greenlets_that_come_during_a_look_make_another_necessary(monkeypatch):
     assert [b.kind for b in t.look()] == ["greenlet"] and not t.clean
     monkeypatch.undo()
     assert done(t)
+
+
+def test_with_greenlets_about_the_heap_is_searched_only_when_nothing_else_is_in_the_way(d, stopped, monkeypatch):
+    """A search keeps the program from running: as long as a thread, or what an earlier one found, is dirty, none is made."""
+    pytest.importorskip("greenlet")
+    searches, real = [], look.suspended
+    monkeypatch.setattr(look, "suspended", lambda *args: searches.append(1) or real(*args))
+    d = make(SOURCE + "\ndef S():\n stop()\n return {v}", stop=stopped.stop)
+    stopped(d[0]["S"])
+    waiting = d[0]["G"]()
+    next(waiting)
+    t = transition(d[0], d[1])
+    t.install()
+    t.start()
+    assert [b.kind for b in t.look()] == ["thread"] and searches == []
+    stopped.go()
+    assert [b.kind for b in t.look()] == ["generator"] and searches == [1]
+    assert [b.kind for b in t.look()] == ["generator"] and searches == [1]
+    waiting.close()
+    assert done(t) and len(searches) > 1

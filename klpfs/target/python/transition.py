@@ -363,8 +363,8 @@ class Transition:
             lets = None
         suspends = self.suspends and "gens" not in BREAK and "nogens" not in BREAK
         if lets is not None:
-            return self._look_at_all(state, lets[0], suspends)
-        blockers = self._threads(state)
+            return self._at_a_glance(state) or self._look_at_all(state, lets[0], suspends)
+        blockers = self._threads(state, state.seen)
         if greenlets() is not None and "greenlets" not in BREAK:
             return [Blocker("greenlet", 0, "greenlets have just come")]
         if blockers or not suspends:
@@ -387,9 +387,9 @@ class Transition:
             above = code
         return True
 
-    def _threads(self, state):
-        """Looks at the threads not yet seen clean, in slices: each needs only its own stack from one moment."""
-        goal, seen, dirty = state.goal, state.seen, []
+    def _threads(self, state, seen):
+        """Looks at the threads not in `seen`, in slices: each needs only its own stack from one moment. Clean ones are added."""
+        goal, dirty = state.goal, []
         todo, at, size = [i for i in look.idents() if i not in seen], 0, 4
         while at < _len(todo):
             part, frames = _tuple(todo[at:at + size]), 0
@@ -404,6 +404,11 @@ class Transition:
             if at < _len(todo) and self.breathe is not None:
                 self.breathe()
         return [self._name("thread", ident, report.thread) for ident in dirty]
+
+    def _at_a_glance(self, state):
+        """With greenlets about: blockers that are seen without a search of the heap; one is worth it only without them."""
+        state.waiting = [r for r in state.waiting if look.has_frame(r)]
+        return self._threads(state, _set()) + (self._suspects(state.waiting) if state.waiting else [])
 
     def _look_at_all(self, state, kind, suspends):
         """With greenlets about: all threads, suspended greenlets and suspended objects at one moment, nothing kept."""
@@ -422,6 +427,7 @@ class Transition:
         if why is not None:
             blockers.append(Blocker(why, 0, why))
         waiting, unsure = self._judge(state, found)
+        state.waiting = waiting
         blockers += self._suspects(waiting)
         if unsure and not blockers:
             return [Blocker("suspended", 0, "something suspended has just ended")]      # who knows what it made: again
