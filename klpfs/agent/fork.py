@@ -12,6 +12,7 @@ from klpfs.agent.capture import allocate_lock, get_ident, monotonic
 from klpfs.agent.server import bind
 
 STOP = 0.5              # seconds: how long a thread of ours is waited for, beyond the step that it is in
+IMPORTS = 10.0          # seconds: the same while the worker imports (Agent._prepare): a child with half a module could never import it
 GONE = 0.02             # seconds: how long the system may take to remove a thread that has ended
 
 
@@ -36,7 +37,7 @@ class Forks:
         mine = get_ident() == worker.ident
         if not mine:
             if not self._undecided(agent):
-                worker.stop(STOP)
+                worker.stop(IMPORTS if agent.prepared is False else STOP)
             worker.lock.acquire()       # the end of the step, if one is under way
         self.locked = not mine
         try:

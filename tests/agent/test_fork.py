@@ -195,6 +195,24 @@ def test_threads_that_do_not_stop_in_time(tmp_path):
     assert shown["parent"]["value"] == "f by lp"
 
 
+def test_a_fork_waits_for_the_workers_imports(tmp_path):
+    """A child of half an import would have the module's lock, held by nobody who could let it go."""
+    shown = fork(tmp_path, """
+        begun, ended = threading.Event(), []
+        def slow():
+            begun.set()
+            time.sleep(1)
+            ended.append(1)
+        agent.bridge.prepare = slow
+        agent.prepared = False
+        agent.worker.requests.append(agent._prepare)
+        agent.worker.poke()
+        begun.wait()
+        shown["child"] = in_child(lambda: ended)
+    """)
+    assert shown["child"] == [1]
+
+
 def test_a_signal_handler_that_forks_within_a_fork(tmp_path):
     """The hooks nest: no lock is waited for that the same thread holds."""
     shown = fork(tmp_path, """
