@@ -25,6 +25,13 @@ class Heading:
     notes: "list[str]" = field(factory=list)
 
 
+_HOW = """Functions change together, each task at a moment when it runs none of them (atomic). What the of_... functions do is done when
+the patch goes in, before any new code runs: old code sees it, too (at once). What `removed` names goes when the transition is
+complete. All of it is taken back when the patch is disabled. Lines are those of the new version's files.
+
+"""
+
+
 class Names:
     """Names of the file's top level: each given once."""
 
@@ -55,7 +62,7 @@ def emit(heading: Heading, plans: "list[ModulePlan]") -> str:
         imports.append("later")
     if any(func.kept for plan in plans for func in plan.funcs):
         imports.append("unchanged")
-    head = [f'"""{heading.title}\n']
+    head = [f'"""{heading.title}\n\n{_HOW}']
     for note in heading.notes:
         head.append(textwrap.fill(note, _WIDTH - 2, initial_indent="- ", subsequent_indent="  ", break_long_words=False,
                                   break_on_hyphens=False) + "\n")
@@ -80,7 +87,7 @@ class _Section:
     def __init__(self, plan: ModulePlan, names: Names):
         self.plan, self.names = plan, names
         self.references: "list[tuple[FuncPlan, str]]" = []
-        rule = f"# {'-' * 20} {plan.name} "
+        rule = f"# {'-' * 20} {plan.name} ({plan.new.path}) "
         parts = [f"\n{rule:-<{_WIDTH}}\n"]
         parts += self._functions()
         self.callbacks = self._callbacks(parts)
@@ -123,11 +130,21 @@ class _Section:
             values = getattr(plan, keyword)
             if values and (keyword == "removed" or plan.run or plan.parts):
                 arguments.append(f"{keyword}=[{', '.join(repr(each) for each in values)}]")
+        if plan.refused:
+            arguments += self._by_hand(parts)
         if new:
             arguments.append(f"modules=[{', '.join(new)}]")
         if not arguments:
             return ""
         return f"ImportTime({', '.join(arguments)})"
+
+    def _by_hand(self, parts: "list[str]") -> "list[str]":
+        """Stubs for what is not carried."""
+        names = [self.names.new(each + self.plan.name.replace(".", "_")) for each in ("by_hand_", "back_by_hand_")]
+        words = "".join(f"    # {each.place}: {each.what}: {each.why}\n" for each in self.plan.refused)
+        parts.append(f"\n\ndef {names[0]}(obj):\n    # TO BE WRITTEN BY HAND: runs after of_..., before any new code\n{words}    pass\n")
+        parts.append(f"\n\ndef {names[1]}(obj):\n    # TO BE WRITTEN BY HAND: takes it back\n    pass\n")
+        return [f"before={names[0]}", f"after={names[1]}"]
 
     def _cache(self, cache: Cache, module: Module, parts: "list[str]") -> str:
         if not cache.making:

@@ -12,7 +12,12 @@ from klpfs.build.text import Edit, Source, replace, unparsed
 
 
 def function_text(source: Source, func: FuncPlan, name: str, indent: int) -> str:
-    """func's definition as `def name`, at a column."""
+    """func's definition as `def name`, at a column, with a line that says where it comes from."""
+    line = f"line {func.node.lineno}: " if hasattr(func.node, "lineno") else ""
+    return f"{' ' * indent}# {line}{func.why}\n" + _definition(source, func, name, indent)
+
+
+def _definition(source: Source, func: FuncPlan, name: str, indent: int) -> str:
     node = func.node
     forms = form_edits(source, node, func.forms)
     if func.written or forms is None or not source.alone(node):

@@ -19,12 +19,14 @@ def import_time_text(plan: ModulePlan, name: str, whole: bool = False) -> str:
     text = _Writer(plan).body(plan.new.tree.body, 4, None)
     names = sorted(_bound(plan) | ({"__doc__"} if whole and ast.get_docstring(plan.new.tree) else set()))
     lines = [f"def {name}({_PARAMETER}):\n"]
+    if not whole:
+        lines.append(f"    # what importing {plan.new.path} does otherwise; old code sees it, too, from the moment the patch goes in\n")
     if names:
         lines.append(textwrap.fill("global " + ", ".join(names), 116, initial_indent="    ",
                                    subsequent_indent="    ").replace(",\n    ", "\n    global ") + "\n\n")
     for each, keys in sorted(plan.removes.items()):
         lines.append(f"    {_PARAMETER}.removes({', '.join(map(repr, [each, *keys]))})\n")
-    if not text and len(lines) == 1:
+    if not text:
         text = "    pass\n"
     return "".join(lines) + text
 
@@ -66,10 +68,18 @@ class _Writer:
         for node in nodes:
             one = self.statement(node, indent, change, always)
             if one:
+                one = self.comment(node, indent) + one
                 definition = isinstance(node, FUNCTIONS + (ast.ClassDef,))
                 text += "\n" * bool(text and (definition or spaced)) + one
                 spaced = definition
         return text
+
+    def comment(self, node: ast.stmt, indent: int) -> str:
+        """Where a statement comes from, and why it is here."""
+        reasons = {self.plan.reasons.get(id(leaf)) for leaf in self.chosen.get(id(node), ())} - {None}
+        if not reasons:
+            return ""
+        return f"{' ' * indent}# line {first_line(node)}: {', '.join(sorted(reasons))}\n"
 
     def statement(self, node: ast.stmt, indent: int, change, always: bool) -> str:
         if id(node) in self.chosen:

@@ -53,7 +53,7 @@ class ModulePlan:
     classes in which something runs. removed, everywhere, watch, removes: as ImportTime's. modules: those that
     only NEW has, to be importable with this object. caches: with the modules that they are in. stars: names that
     `from x import *` brings, by its node's id. heads: {id of a class's node: Head}, of those of parts that change in more
-    than their bodies. forms: as FuncPlan's. notes: what is left as it is."""
+    than their bodies. forms: as FuncPlan's. reasons: why a leaf of run is one, by its id. notes: what is left as it is."""
 
     name: str
     old: Module
@@ -69,6 +69,7 @@ class ModulePlan:
     modules: "list[Module]" = field(factory=list)
     caches: "list[tuple[Cache, Module]]" = field(factory=list)
     stars: "dict[int, list[str]]" = field(factory=dict)
+    reasons: "dict[int, str]" = field(factory=dict)
     heads: "dict[int, Head]" = field(factory=dict)
     forms: "dict[str, str]" = field(factory=dict)
     refused: "list[Refusal]" = field(factory=list)
@@ -121,15 +122,24 @@ class Planner:
     def _scope(self, change: ScopeChange, outer: "set[str]") -> None:
         plan = self.plan
         own = [leaf for leaf in change.run if not self._of_release(leaf, change)]
+        if plan.name.endswith("__main__") or plan.name == "__main__":  # running it again would start the program again
+            own = [leaf for leaf in own if leaf.kind != "statement" or leaf.binds]
+            change.gone = [leaf for leaf in change.gone if leaf.kind != "statement" or leaf.binds]
+        for leaf in own:
+            known = leaf.binds & change.old_scope.bound
+            plan.reasons[id(leaf)] = "changed" if known else "new"
         for each in change.functions:
             if each.what & {"decorators", "flavour"}:
                 own.append(each.new)
+                plan.reasons[id(each.new)] = f"its {' and '.join(sorted(each.what & {'decorators', 'flavour'}))} changed"
         change.run = own
         changed = rebound(change) | {name for name in outer if name not in change.new_scope.bound}
         if not change.name:
             changed |= self._reimported(change, own)
         again, defaults = derived(change.new_scope, own, changed)
         own += [each for each in again if not self._of_release(each, change)]
+        for leaf in own:
+            plan.reasons.setdefault(id(leaf), "made anew of what changed")
         self._take(change, own)
         for each in change.functions:
             self._function(each, changed)
@@ -215,6 +225,7 @@ class Planner:
                 inner = unchanged_class(change, old.node, leaf)
             else:
                 self._head(inner)
+                self._hash(inner)
             self._scope(inner, changed)
 
     def _head(self, change: ScopeChange) -> None:
@@ -234,6 +245,16 @@ class Planner:
             definition = made_function(name, change.new.lineno) if old is None else self.definition_of(name, old)
             plan.funcs.append(FuncPlan(name, head.init, definition, why="made of the fields", written=True))
         self.forms.update(head.forms)
+
+    def _hash(self, change: ScopeChange) -> None:
+        """A class statement that has __eq__ and no __hash__ makes its objects unhashable."""
+        was, now = ({"__eq__", "__hash__"} & scope.bound for scope in (change.old_scope, change.new_scope))
+        if now == {"__eq__"} and was != now:
+            head = self.plan.heads.setdefault(id(change.new), Head())
+            head.inside.append("__hash__ = None")
+            self.plan.parts[id(change.new)] = change
+        elif was == {"__eq__"} and not now:
+            self.plan.removed.append(change.qualified("__hash__"))
 
     def _forms(self) -> None:
         """All code of NEW that uses an attribute of another form uses it by another name."""
@@ -267,6 +288,8 @@ class Planner:
         if definition is None:
             plan.refuse(change.new.node, f"function {change.name}", "its old definition is not found in OLD's code")
             return
+        if loops_for_ever(change.old.node):
+            plan.notes.append(f"{change.name} of {plan.name} has a loop without an end: who is inside keeps the transition pending")
         inner = self._inner(change, changed)
         if not inner or not only_inner(change.old.node, change.new.node, change.name) or change.what != {"body"}:
             plan.funcs.append(self._func(change.name, change.old.node, change.new.node, definition, changed,
@@ -397,10 +420,22 @@ def _keys(node: ast.stmt, name: str) -> typing.Optional[list]:
 _WARNS = re.compile("warn|deprecat", re.I)
 
 
+def loops_for_ever(node: ast.AST) -> bool:
+    """A function with `while True` from which nothing but an exception leads out."""
+    for each in ast.walk(node):
+        if isinstance(each, ast.While) and isinstance(each.test, ast.Constant) and each.test.value:
+            if not any(isinstance(one, (ast.Break, ast.Return)) for one in ast.walk(each)):
+                return True
+    return False
+
+
 def harmless(node: ast.stmt) -> bool:
-    """A statement that left nothing behind when it ran, or only warnings."""
-    if isinstance(node, (ast.Pass, ast.Assert, ast.Delete)):
+    """A statement that left nothing behind when it ran, or only warnings, or imported modules."""
+    if isinstance(node, (ast.Pass, ast.Assert, ast.Delete, ast.Raise, ast.Import, ast.ImportFrom)):
         return True
+    if isinstance(node, (ast.If, ast.Try, ast.With)):
+        blocks = [getattr(node, name, []) for name in ("body", "orelse", "finalbody")] + [each.body for each in getattr(node, "handlers", [])]
+        return all(harmless(each) for block in blocks for each in block)
     if not isinstance(node, ast.Expr):
         return False
     called = node.value.func if isinstance(node.value, ast.Call) else None

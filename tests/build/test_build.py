@@ -254,3 +254,76 @@ def test_a_variable_that_cannot_be_had_is_refused(upgrade):
         """)
     result = upgrade.build()
     assert not result.text and "no variable 'm'" in result.refused[0].why and ":3" in result.refused[0].place
+
+
+def test_members_of_enumerations(upgrade):
+    there_and_back(upgrade, """
+        import enum
+        class Color(enum.Enum):
+            RED = 1
+            def shout(self): return self.name + '!'
+        class Level(enum.IntEnum):
+            LOW = 1
+        class Kind(str, enum.Enum):
+            A = 'a'
+        class Bits(enum.IntFlag):
+            X = 1
+        """, """
+        import enum
+        class Color(enum.Enum):
+            RED = 1
+            BLUE = 2
+            AZURE = 2
+            def shout(self): return self.name + '!!'
+        class Level(enum.IntEnum):
+            LOW = 1
+            HIGH = 9
+        class Kind(str, enum.Enum):
+            A = 'a'
+            B = 'b'
+        class Bits(enum.IntFlag):
+            X = 1
+            Y = 2
+        """, "[each.shout() for each in Color]", "Color(2).name", "Color['AZURE'].name", "Level(9) + 1", "Level.HIGH > Level.LOW", "repr(Kind('b'))",
+        "Kind.B + 'x'", "repr(Bits(3))", "Bits.X | Bits.Y", "list(Bits.__members__)", "isinstance(Color.BLUE, Color)")
+
+
+def test_equality_makes_unhashable_and_back(upgrade):
+    there_and_back(upgrade, """
+        class A:
+            pass
+        class B:
+            def __eq__(self, other): return True
+        """, """
+        class A:
+            def __eq__(self, other): return True
+        class B:
+            pass
+        """, "hash(A()) and 1", "A() == 3", "B() == 3", "type(hash(B()))")
+
+
+def test_what_is_refused_gets_a_stub(upgrade):
+    upgrade.write("import os\nos.environ.setdefault('KLP_NONE', '1')\ndef f(): return 1\n", "import os\ndef f(): return 2\n")
+    result = upgrade.build()
+    assert not result.text and ":2" in result.refused[0].place
+    result = upgrade.build(allow=True)
+    assert "def by_hand_" in result.text and "__init__.py:2" in result.text
+    upgrade.module()
+    patch = upgrade.insmod(result.text)
+    assert upgrade.module().f() == 2
+    upgrade.disable(patch)
+
+
+def test_a_cumulative_patch_takes_the_place_of_an_earlier_one(upgrade):
+    """What the first has changed at import time goes with it where the second does not change it; disabled, all is as at first."""
+    old = "A = 1\nB = 'b'\nT = {'k': 1}\nclass C:\n    x = 1\ndef f(): return A, B, T, C.x, C.__dict__.get('y')\n"
+    upgrade.write(old, old.replace("A = 1", "A = 2").replace("x = 1", "x = 2\n    y = 3").replace("'k': 1", "'k': 2, 'm': 3"))
+    program = upgrade.module()
+    first = upgrade.insmod()
+    assert program.f() == (2, "b", {"k": 2, "m": 3}, 2, 3)
+    upgrade.write(old, old.replace("B = 'b'", "B = 'c'").replace("x = 1", "x = 5"))
+    second = upgrade.insmod()
+    assert program.f() == (1, "c", {"k": 1}, 5, None) and not first.patch.enabled
+    upgrade.disable(second)
+    assert program.f() == (1, "b", {"k": 1}, 1, None)
+    upgrade.loaded.remove(first)

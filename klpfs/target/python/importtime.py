@@ -21,6 +21,7 @@ from klpfs.engine.data import LIVE, Callbacks
 from klpfs.target.python import caches, layers
 from klpfs.target.python.classes import ClassWork, free_slots
 from klpfs.target.python.codes import stores
+from klpfs.target.python.enums import forget_combinations
 from klpfs.target.python.holders import copies_of
 from klpfs.target.python.layers import ABSENT, Attribute, Item
 from klpfs.target.python.merge import merged
@@ -124,6 +125,7 @@ class ImportTime(Callbacks):
             self._exchange_back(obj, owner)
             free_slots(owner)
             layers.take(owner)
+            forget_combinations(owner)
             self._withdraw()
             self._empty(obj)
 

@@ -2,6 +2,7 @@
 
 Nothing runs until somebody imports one. When the patch goes, so do they: who has taken something from one keeps that.
 """
+import builtins
 import sys
 from importlib.machinery import ModuleSpec
 from types import FunctionType, ModuleType
@@ -57,8 +58,9 @@ class New:
 
     def exec_module(self, module):
         self.module = module
-        code = self.run.__code__
-        FunctionType(code, ModuleType.__dict__["__dict__"].__get__(module), code.co_name)(Top(module))
+        code, space = self.run.__code__, ModuleType.__dict__["__dict__"].__get__(module)
+        space.setdefault("__builtins__", builtins.__dict__)  # as exec does; before 3.10 a function has none else
+        FunctionType(code, space, code.co_name)(Top(module))
 
 
 class Top:

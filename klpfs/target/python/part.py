@@ -4,6 +4,7 @@ The block runs as it would in the whole class: its names see the attributes that
 super() and __class__ mean the class that is there. The result is that class.
 """
 from klpfs.target.python.fields import Default, FirstUse, Slot
+from klpfs.target.python.enums import add_member, is_member_name
 from klpfs.target.python.layers import Attribute, known
 
 _DICT = type.__dict__["__dict__"].__get__
@@ -61,6 +62,9 @@ class Part:
         return cls
 
     def put(self, cls, key, value, name):
+        if is_member_name(cls, key, value):
+            add_member(self.run.owner, cls, key, value)
+            return
         place = Attribute(cls, key)
         old = place.get()
         if old is value:

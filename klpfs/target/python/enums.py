@@ -1,0 +1,84 @@
+"""Members that a new version gives to an enumeration: made as the enum module makes them, and noted so that they go again."""
+import sys
+from enum import Enum, Flag
+
+from klpfs.target.python.layers import Attribute, Contents, Item, put
+
+_DICT = type.__dict__["__dict__"].__get__
+
+
+def is_member_name(cls, name, value):
+    """Whether `name = value` in the block of an enumeration makes a member."""
+    if not issubclass(cls, Enum) or name.startswith("_") or isinstance(value, (staticmethod, classmethod, property)):
+        return False
+    return not any(hasattr(type(value), each) for each in ("__get__", "__set__", "__delete__"))
+
+
+def add_member(owner, cls, name, value):
+    """The member of that name and value; owner: as layers.put's. TypeError: it is there, with another value."""
+    now = cls._member_map_.get(name)
+    if now is not None:
+        if now._value_ == value:
+            return now
+        raise TypeError("enum %s: the value of '%s' can't be changed while others hold the member" % (cls.__qualname__, name))
+    if isinstance(value, cls):
+        value = value._value_
+    same = next((each for each in cls._member_map_.values() if each._value_ == value), None)
+    member = same if same is not None else _made(cls, name, value)
+    if same is None:
+        put(owner, Contents(cls._member_names_), list(cls._member_names_) + [name])
+        try:
+            put(owner, Item(cls._value2member_map_, value), member)
+        except TypeError:
+            pass  # unhashable: found by comparing
+    put(owner, Item(cls._member_map_, name), member)
+    put(owner, Attribute(cls, name), member)
+    if same is None and issubclass(cls, Flag):
+        _masks(owner, cls, value)
+    return member
+
+
+def _made(cls, name, value):
+    args = value if isinstance(value, tuple) else (value,)
+    if cls._member_type_ is tuple:
+        args = (args,)
+    new = getattr(cls, "__new_member__", None) or cls._member_type_.__new__
+    member = new(cls) if new is object.__new__ else new(cls, *args)
+    if not hasattr(member, "_value_"):
+        member._value_ = value if cls._member_type_ is object else cls._member_type_(*args)
+    member._name_ = name
+    member.__objclass__ = cls
+    if sys.version_info >= (3, 11):
+        member._sort_order_ = len(cls._member_names_)
+    init = cls.__init__
+    if init is not object.__init__:
+        init(member, *args)
+    return member
+
+
+_flags = {}  # id(owner) -> [Flag classes that it has given members]
+
+
+def forget_combinations(owner):
+    """What the enum module has made of several members, and keeps, is named after those that were there then."""
+    for cls in _flags.pop(id(owner), ()):
+        _purge(cls)
+
+
+def _purge(cls):
+    members = set(map(id, cls._member_map_.values()))
+    for value, member in list(cls._value2member_map_.items()):
+        if id(member) not in members:
+            del cls._value2member_map_[value]
+
+
+def _masks(owner, cls, value):
+    _flags.setdefault(id(owner), []).append(cls)
+    _purge(cls)
+    own = _DICT(cls)
+    if "_flag_mask_" in own:
+        mask = own["_flag_mask_"] | value
+        put(owner, Attribute(cls, "_flag_mask_"), mask)
+        if value and not value & value - 1:
+            put(owner, Attribute(cls, "_singles_mask_"), own["_singles_mask_"] | value)
+        put(owner, Attribute(cls, "_all_bits_"), 2 ** mask.bit_length() - 1)
