@@ -112,20 +112,35 @@ def escapes(inner: Inner) -> bool:
     return False
 
 
+def statements_before(body: list, node: ast.AST) -> typing.Optional[list]:
+    """What has run, when a statement of a function is reached, in order; None: it may have been reached in other ways."""
+    for at, each in enumerate(body):
+        if each is node:
+            return body[:at]
+        if any(one is node for one in ast.walk(each)):
+            blocks = [each.body, each.orelse] if isinstance(each, ast.If) else [each.body] if isinstance(each, ast.With) else []
+            for block in blocks:
+                found = statements_before(block, node)
+                if found is not None:
+                    return body[:at] + found
+            return None
+    return None
+
+
 def prelude(inner: Inner, missing: "set[str]", held: "set[str]") -> typing.Optional[list]:
     """The statements of NEW's outer function that compute variables which live closures lack from those that they hold.
 
     None: they cannot be computed so.
     """
     outer = inner.outer
-    here = next((at for at, each in enumerate(outer.body) if any(one is inner.node for one in ast.walk(each))), None)
-    if here is None or outer.body[here] is not inner.node:
+    before = statements_before(outer.body, inner.node)
+    if before is None:
         return None
     local = {each.arg for each in ast.walk(outer.args) if isinstance(each, ast.arg)}
     for each in outer.body:
         local |= bound_by(each)
     needed, chosen = set(missing), []
-    for each in reversed(outer.body[:here]):
+    for each in reversed(before):
         binds = bound_by(each) & needed
         if not binds:
             continue
