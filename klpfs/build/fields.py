@@ -210,6 +210,9 @@ class _Run:
             self.names[target.id] = value
         elif isinstance(target, ast.Attribute) and self.is_me(target.value):
             self.attributes[self.mangled(target.attr)] = value, target.lineno
+        elif isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple) and len(target.elts) == len(value.elts):
+            for one, its in zip(target.elts, value.elts):
+                self.store(one, its)
         else:
             self.forget(target)
 

@@ -17,7 +17,9 @@ When another patch replaces this one, what the other has put over it stays (laye
 import sys
 from types import FunctionType, ModuleType
 
+from klpfs.engine import shadow
 from klpfs.engine.data import LIVE, Callbacks
+from klpfs.engine.log import pr_info
 from klpfs.target.python import caches, layers
 from klpfs.target.python.classes import ClassWork, free_slots
 from klpfs.target.python.codes import stores
@@ -27,6 +29,7 @@ from klpfs.target.python.layers import ABSENT, Attribute, Item
 from klpfs.target.python.merge import merged
 from klpfs.target.python.newmodules import public_names
 from klpfs.target.python.part import Part, owner_of
+from klpfs.target.python.survivors import needed
 
 
 class ImportTime(Callbacks):
@@ -124,10 +127,26 @@ class ImportTime(Callbacks):
             owner = self._owner(obj)
             self._exchange_back(obj, owner)
             free_slots(owner)
+            self._leave(obj, owner)
             layers.take(owner)
             forget_combinations(owner)
             self._withdraw()
             self._empty(obj)
+
+    def _leave(self, obj, owner):
+        """What was added and closures or objects made meanwhile go on using stays, until nobody knows when."""
+        added = [(place, new) for place, old, new in layers.pairs(owner) if old is ABSENT and type(place) in (Item, Attribute)
+                 and type(place.key) is str]
+        if self.run is None or not added:
+            return
+        stays = needed(self.run, _namespace(obj), {place.key: new for place, new in added})
+        for place, _ in added:
+            if place.key in stays:
+                layers.leave(owner, place)
+        if stays:
+            pr_info(shadow.log, "'%s': %s of '%s' stay%s: what was made while patched may use %s" % (
+                obj.patch.name, ", ".join("'%s'" % each for each in sorted(stays)), obj.name,
+                "s" * (len(stays) == 1), "them" if len(stays) > 1 else "it"))
 
     def _owner(self, obj, what="run"):
         return _owners.setdefault((id(self), what), (self, what))

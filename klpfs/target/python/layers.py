@@ -197,6 +197,16 @@ def take(owner):
     return errors
 
 
+def leave(owner, place):
+    """An owner's value at a place becomes what is there anyhow: nobody takes it away again."""
+    stack = _stacks.get(place.identity)
+    if stack is not None:
+        stack.values[0][1] = next((value for whose, value in stack.values[1:] if whose is owner), stack.values[0][1])
+        stack.values = [each for at, each in enumerate(stack.values) if not at or each[0] is not owner]
+        if len(stack.values) == 1:
+            del _stacks[place.identity]
+
+
 def pairs(owner):
     """[(place, value below, the owner's value)] of the places that hold a value of an owner."""
     found = []
