@@ -56,7 +56,8 @@ def run(arguments) -> int:
     try:
         enter()
     except OSError as e:
-        raise CommandError(f"no mount namespace of one's own can be had here: {e.strerror}. Let the container have CAP_SYS_ADMIN or user "
+        why = "user namespaces are switched off (user.max_user_namespaces)" if e.errno == errno.ENOSPC else e.strerror
+        raise CommandError(f"no mount namespace of one's own can be had here: {why}. Let the container have CAP_SYS_ADMIN or user "
                            f"namespaces; or use what needs none: klpfs insmod -s {tree.name} and the others, and the files of {tree}") from None
     try:
         arrange(tree, proc, [os.path.abspath(folder) for folder in first], last)
