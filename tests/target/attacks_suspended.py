@@ -268,3 +268,42 @@ def greenlet_on_a_seen_thread():
     clean.append(not clean[0] and done(t, 1))
     g.switch()
     return len(set(out[0])) == 1 and not any(clean) and done(t)
+
+
+@attack("torn")
+def greenlet_born_in_the_middle_of_a_look():
+    """An audit hook runs between the look's search for greenlets and its look at threads: there an old greenlet starts
+    another one, and ends. Nobody saw the new one, but that there is one."""
+    pytest.importorskip("greenlet")
+    return outside(r'''
+import sys
+from klpfs.target.python import look, rules
+rules.BREAK.update(%r)
+import greenlet
+from target.programs import make, transition
+out, main, todo = [], greenlet.getcurrent(), []
+def spawn(function):
+    greenlet.greenlet(function).switch(main.switch)
+d = make("def A(sw, spawn):\n sw(); spawn(C)\ndef B(): return {v}\ndef C(sw):\n r = [{v}]\n others.append(sw()); r.append(B()); out.append(r)", out=out, others=[])
+g = greenlet.greenlet(lambda: d[0]["A"](main.switch, spawn))
+g.switch()
+born = []
+def hook(event, args):
+    if event == "sys._current_frames" and todo:
+        todo.pop()
+        g.switch()      # starts the other one, in which C waits now
+        import gc
+        born.extend(x for x in gc.get_objects() if type(x) is greenlet.greenlet and x is not g and x is not main and x.gr_frame)
+        g.switch()      # and ends
+sys.addaudithook(hook)
+t = transition(d[0], d[1])
+t.install()
+t.start()
+assert t.look(), "the first one is in the way"
+todo.append(1)
+clean = not t.look()
+assert g.dead and len(born) == 1
+if clean: t.finish()
+born.pop().switch()
+print("mixed" if len(set(out[0])) > 1 else "whole")
+''') == "whole"

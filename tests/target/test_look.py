@@ -6,6 +6,7 @@ import threading
 import pytest
 
 from klpfs.target.python import look
+from target import attack_kit
 from target.programs import without
 
 
@@ -251,7 +252,7 @@ def test_suspended_greenlets_have_stacks():
         greenlet.getcurrent().parent.switch()
     g = greenlet.greenlet(body)
     g.switch()
-    stacks = dict(look.stacks_and_greenlets(greenlet.greenlet))
+    stacks = dict(look.stacks_and_greenlets(greenlet.greenlet)[1])
     assert stacks[id(g)] == (id(body.__code__),)
     assert threading.get_ident() in stacks
     (key, lines), = look.greenlet_lines(greenlet.greenlet, frozenset((id(g),)))
@@ -259,7 +260,60 @@ def test_suspended_greenlets_have_stacks():
     why, found, stacks = look.suspended([], greenlet.greenlet)
     assert why is None and (id(g), (id(body.__code__),)) in stacks
     g.switch()
-    assert dict(look.stacks_and_greenlets(greenlet.greenlet)).get(id(g), ()) == ()
+    assert dict(look.stacks_and_greenlets(greenlet.greenlet)[1]).get(id(g), ()) == ()
+
+
+def test_an_audit_hook_cannot_hide_a_greenlet():
+    """At each audit event of a look another thread enters, or leaves, a greenlet: it is seen running or suspended, or the
+    look says that nothing can be said."""
+    pytest.importorskip("greenlet")
+    program = r"""
+import sys, threading, greenlet
+from klpfs.target.python import look
+moves, moved, at, seen = threading.Semaphore(0), threading.Semaphore(0), [-1], []
+def held():
+    while 1:
+        moved.release(); moves.acquire()
+        main.switch()
+def body():
+    global main
+    main, g = greenlet.getcurrent(), greenlet.greenlet(held)
+    while 1:
+        g.switch()
+        moved.release(); moves.acquire()
+def move():
+    moves.release(); moved.acquire()
+events = ("sys._current_frames", "gc.get_objects", "gc.get_referrers")
+def hook(event, args):
+    if event in events and at[0] >= 0:
+        if at[0] == 0: move()
+        at[0] -= 1
+threading.Thread(target=body, daemon=True).start()
+moved.acquire()
+sys.addaudithook(hook)
+for turn in range(20):
+    for suspends in (False, True):
+        at[0] = turn // 2
+        if suspends: why, found, stacks = look.suspended([held.__code__], greenlet.greenlet)
+        else: why, stacks = look.stacks_and_greenlets(greenlet.greenlet)
+        reached = at[0] < 0
+        at[0] = -1
+        if reached: seen.append(why is not None or any(id(held.__code__) in stack for key, stack in stacks))
+        if turn % 2: move()
+print(len(seen) > 8 and all(seen))
+"""
+    assert attack_kit.outside(program.replace("%", "%%") + "#%r") == "True"
+
+
+def test_greenlets_on_a_frozen_heap_are_told():
+    """None of them is in any list."""
+    greenlet = pytest.importorskip("greenlet")
+    assert look.stacks_and_greenlets(greenlet.greenlet)[0] is None
+    gc.freeze()
+    try:
+        assert look.stacks_and_greenlets(greenlet.greenlet)[0] == look.FROZEN
+    finally:
+        gc.unfreeze()
 
 
 def test_who_waits_in_whom():

@@ -608,3 +608,16 @@ def test_any_order_of_patches(tmp_path_factory, steps):
         assert machine.target.images.state == {} and not machine.target.images.held
     finally:
         machine.close()
+
+
+def test_code_that_the_program_gives_in_mid_transition_stays(machine):
+    """The function is left alone, whatever is decided, and a line names it."""
+    module = machine.module(PAIR)
+    found = machine.enable("def a(): return 'a1' + b()\ndef b(): return 'b1'" + one(module, "a", "b"))
+    module.b.__code__ = (lambda: "own").__code__
+    assert module.a() == "a1own"
+    machine.settle()
+    line = "livepatch: function 'b' in object '%s' was given other code by the program meanwhile, it is left alone" % module.__name__
+    assert module.a() == "a1own" and machine.log.texts().count(line) == 1
+    machine.disable(found)
+    assert module.a() == "a0own"

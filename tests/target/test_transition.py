@@ -366,7 +366,7 @@ def test_a_collection_under_way_is_a_blocker_where_it_matters(d, monkeypatch):
     t = transition(d[0], d[1])
     monkeypatch.setattr(look, "quiet", lambda: False)
     monkeypatch.setattr(look, "suspended", lambda codes, kind=None: (
-        look.COLLECTING, [], look.stacks_and_greenlets(kind) if kind else []))
+        look.COLLECTING, [], look.stacks_and_greenlets(kind)[1] if kind else []))
     t.install()
     t.start()
     assert [b.kind for b in t.look()] == ["collection"] and not t.clean

@@ -15,7 +15,7 @@ import gc
 import sys
 from functools import partial
 from itertools import accumulate, chain, compress, repeat, starmap, takewhile, tee
-from operator import attrgetter, contains, itemgetter, truth
+from operator import attrgetter, contains, is_not, itemgetter, truth
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from weakref import ref
 
@@ -27,7 +27,7 @@ _getattr, _issubclass, _frozenset, _len = getattr, issubclass, frozenset, len
 _gc_on, _gc_off, _gc_is_on, _freeze_count = gc.enable, gc.disable, gc.isenabled, gc.get_freeze_count
 _freeze, _unfreeze, _collect, _callbacks = gc.freeze, gc.unfreeze, gc.collect, gc.callbacks
 _modules = sys.modules
-_CALL = partial.__call__
+_CALL, _deref = partial.__call__, ref.__call__
 _CODE = attrgetter("f_code")
 _LINE = attrgetter("f_code", "f_lineno")
 
@@ -122,20 +122,59 @@ def lines(wanted):
 
 # ------------------------------------------------------------------------------------------------------------ greenlets
 
-def _all_stacks(kind):
-    """Keys and stacks of all threads and all suspended greenlets: (iterator of keys, iterator of stacks of frames)."""
-    a, b = tee(chain.from_iterable(_map(_dict_items, starmap(_frames, ((),)))))
+class _Canary:
+    """An object that a look at all greenlets must find, unless the heap is frozen."""
+
+
+_bird = _Canary()
+_bird_ref = ref(_bird)
+
+
+def _greenlets(kinds):
+    """Weak references to all greenlets, made when the iterator is run."""
     c, d = everything()
-    e, f = tee(compress(c, _map(_issubclass, _map(_type, d), repeat(kind))))
+    return _map(ref, compress(c, _map(_issubclass, _map(_type, d), repeat(kinds))))
+
+
+def _all_stacks(kind, before, after):
+    """Keys and stacks of all threads and all suspended greenlets, (key, ids of codes), of one moment; to the lists before and
+    after go references to all greenlets (and our canary) that there were before and after that.
+
+    Asking for all objects is an audit event, in which a Python hook lets other threads run; so is asking for the threads'
+    frames. From then on none comes until all frames are gathered: what runs and what is suspended are of one moment, but
+    for greenlets that were born behind the first search, and those the second one shows.
+    """
+    a, b = tee(chain.from_iterable(_map(_dict_items, starmap(_frames, ((),)))))
+    c, d = tee(_map(_deref, chain.from_iterable((before,))))
+    e, f = tee(compress(c, _map(is_not, d, repeat(None))))
     keys = chain(_map(itemgetter(0), a), _map(_id, e))
     firsts = chain(_map(itemgetter(slice(1, 2)), b), _zip(_map(kind.gr_frame.__get__, f)))
-    return _zip(keys, _codes(_gathered(_chains(firsts))))
+    return chain(_silent(_map(before.extend, _map(_list, (_greenlets(kind),)))),
+                 _zip(keys, _codes(_gathered(_chains(firsts)))),
+                 _silent(_map(after.extend, _map(_list, (_greenlets((kind, _Canary)),)))))
+
+
+def _torn(before, after):
+    """FROZEN, COME or None."""
+    if _before_us[0]:
+        _before_us[0] = _hidden()
+    if _before_us[0] or not [r for r in after if r is _bird_ref]:
+        return FROZEN
+    known = _frozenset(_map(_id, before)) | {_id(_bird_ref)}
+    return COME if [r for r in after if _id(r) not in known] and "torn" not in BREAK else None
 
 
 @_restoring
+def _lets(kind, before, after):
+    return _list(_still(_all_stacks(kind, before, after)))
+
+
 def stacks_and_greenlets(kind):
-    """[(thread ident or id of greenlet, (id of code, ...))] of all threads and suspended greenlets at one moment."""
-    return _list(_still(_all_stacks(kind)))
+    """(why nothing can be said: FROZEN, COME or None, [(thread ident or id of greenlet, (id of code, ...))] of all threads and
+    suspended greenlets at one moment). COME: greenlets were born meanwhile; nobody knows what they do."""
+    before, after = [], []
+    stacks = _lets(kind, before, after)
+    return _torn(before, after), stacks
 
 
 @_restoring
@@ -237,17 +276,18 @@ def _gather(codes, seen):
 
 
 @_restoring
-def _suspended(codes, seen, kind, out):
+def _suspended(codes, seen, kind, before, after, out):
     if kind is None:
         return _list(_still(_gather(codes, seen)))
-    return _list(_still(chain(_silent(_map(out.extend, _map(_list, (_all_stacks(kind),)))), _gather(codes, seen))))
+    # the stacks last: when nothing old is suspended any more, nobody who is clean can get dirty by resuming it
+    return _list(_still(chain(_gather(codes, seen), _silent(_map(out.extend, _map(_list, (_all_stacks(kind, before, after),)))))))
 
 
-FROZEN, COLLECTING = "frozen heap", "collection"
+FROZEN, COLLECTING, COME = "frozen heap", "collection", "greenlets have just come"
 
 
 def suspended(codes, kind=None):
-    """(why nothing can be said: FROZEN, COLLECTING or None, weak references, stacks).
+    """(why nothing can be said: FROZEN, COLLECTING, COME or None, weak references, stacks).
 
     codes: list of code objects of generator-like functions. The references are to all their generators, coroutines and
     asynchronous generators, maybe also some that have run to their end (has_frame tells). COLLECTING: a collection is under
@@ -256,13 +296,15 @@ def suspended(codes, kind=None):
     """
     if _before_us[0]:
         _before_us[0] = _hidden()
-    seen, out = {}, []
-    found = _suspended(codes, seen, kind, out)
+    seen, before, after, out = {}, [], [], []
+    found = _suspended(codes, seen, kind, before, after, out)
     why = None
     if _before_us[0] or _canary_ref not in found:
         why = FROZEN
     elif not seen and "gcscan" not in BREAK:
         why = COLLECTING
+    elif kind is not None:
+        why = _torn(before, after)
     return why, [r for r in found if r is not _canary_ref], out
 
 

@@ -16,6 +16,7 @@ find mixed code: so each test shows that it can fail. Nothing but tests writes h
     busy       an audit hook that calls patched functions out of a walk does not recurse for ever
     gather     a look takes all frames before it reads the first code (which an audit hook can see)
     parent     a greenlet's stack goes on in its nearest ancestor that has a frame
+    torn       greenlets that were born in the middle of a look (which an audit hook makes possible) make it void
     greenlets  suspended greenlets are looked for
     quiet      up to 3.11, nothing is remembered or seen before a moment without garbage collection
     nested     nothing is remembered when an inner function is under transition: old frames make more of it, not dispatchers

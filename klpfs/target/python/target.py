@@ -12,7 +12,7 @@ from types import FunctionType, ModuleType
 from klpfs.engine import target as seam
 from klpfs.engine.data import LIVE, Mod
 from klpfs.engine.error import KlpError
-from klpfs.engine.log import pr_err
+from klpfs.engine.log import pr_err, pr_warn
 from klpfs.target.python.defaults import open_defaults, settled, unchanged
 from klpfs.target.python.defs import Index, Registry, class_of
 from klpfs.target.python.images import Images
@@ -274,13 +274,14 @@ class PythonTarget(seam.Target):
 class PythonTransition(seam.TargetTransition):
     """A transition.Transition over function objects, for changes of definitions."""
 
-    __slots__ = ("target", "images", "before", "after", "watched", "entries", "core")
+    __slots__ = ("target", "images", "before", "after", "watched", "entries", "core", "told")
 
     def __init__(self, target, changes):
         self.target, self.images = target, target.images
         self.before, self.after = dict(self.images.state), dict(self.images.state)
         self.entries = {}  # id(function) -> Entry
         self.watched = set()  # definitions that the engine named, switched or not
+        self.told = 0  # how many of the core's foreign functions were named
         self._note(changes)
         try:
             self.core = Transition(self._join(), target.log.clock_us, target.breathe)
@@ -292,6 +293,7 @@ class PythonTransition(seam.TargetTransition):
                 pr_err(target.log, error.strerror)
             raise
         target.transition = self
+        self._tell()
 
     def _note(self, changes):
         for change in changes:
@@ -337,6 +339,16 @@ class PythonTransition(seam.TargetTransition):
             self._leave(new)
             self.before, self.after, self.watched = was
             raise
+        self._tell()
+
+    def _tell(self):
+        """Functions to which the program itself has given other code meanwhile are left alone, and named."""
+        for fn in self.core.foreign[self.told:]:
+            definition = self.images.registry.holders.get(id(fn))
+            if definition is not None:
+                pr_warn(self.target.log, "function '%s' in object '%s' was given other code by the program meanwhile, it is left alone"
+                        % (definition.name, definition.shown))
+        self.told = len(self.core.foreign)
 
     def drop(self, definitions):
         gone = [entry for entry in list(self.entries.values())
@@ -369,6 +381,7 @@ class PythonTransition(seam.TargetTransition):
         new = self._join()
         if new:
             self.core.add(new)
+            self._tell()
         return bool(new)
 
     def force(self):
@@ -383,6 +396,7 @@ class PythonTransition(seam.TargetTransition):
         self._end(self.before, 0)
 
     def _end(self, state, goal):
+        self._tell()
         for entry in self.entries.values():
             self.images.put_was(entry.fn, entry.after if goal else entry.before)
         self._leave(list(self.entries.values()))

@@ -366,7 +366,7 @@ class Transition:
             return self._at_a_glance(state) or self._look_at_all(state, lets[0], suspends)
         blockers = self._threads(state, state.seen)
         if greenlets() is not None and "greenlets" not in BREAK:
-            return [Blocker("greenlet", 0, "greenlets have just come")]
+            return [Blocker("greenlet", 0, look.COME)]
         if blockers or not suspends:
             return blockers
         return self._suspended(state)
@@ -416,7 +416,7 @@ class Transition:
         if suspends:
             why, found, stacks = look.suspended(self._old(goal), kind)
         else:
-            stacks = look.stacks_and_greenlets(kind)
+            why, stacks = look.stacks_and_greenlets(kind)
         threads, blockers = _frozenset(look.idents()), []
         for key, stack in stacks:
             if not self._is_clean(stack, goal):
@@ -425,7 +425,7 @@ class Transition:
                 else:
                     blockers.append(self._name("greenlet", key, lambda key: report.greenlet(kind, key)))
         if why is not None:
-            blockers.append(Blocker(why, 0, why))
+            blockers.append(Blocker(why if why is not look.COME else "greenlet", 0, why))
         waiting, unsure = self._judge(state, found)
         state.waiting = waiting
         blockers += self._suspects(waiting)
