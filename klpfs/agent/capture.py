@@ -10,14 +10,9 @@ import select as _select
 import sys
 import time as _time
 
+from klpfs.target.python.native import original as _original
+
 modules = sys.modules
-
-
-def _original(module, name):
-    patched = modules.get("gevent.monkey")
-    saved = getattr(patched, "saved", None) or {}
-    found = saved.get(module.__name__, {}).get(name)
-    return getattr(module, name) if found is None else found
 
 
 start_thread = _original(_thread, "start_new_thread")

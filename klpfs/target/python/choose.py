@@ -12,12 +12,14 @@ calling an inner function that an old frame has made meanwhile.
 
 All this runs inside the program's calls: nothing but C functions captured here and klpfs's own code.
 """
+import _thread
 import sys
-from _thread import get_ident
 from types import CoroutineType, GeneratorType
 
+from .native import original
 from .rules import BREAK
 
+get_ident = original(_thread, "get_ident")
 _getframe, _modules, _get, _vars = sys._getframe, sys.modules, dict.get, vars
 _id, _type, _issubclass, _int = id, type, issubclass, int
 _Module = type(sys)

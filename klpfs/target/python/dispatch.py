@@ -7,12 +7,11 @@ chooses its version when it is first resumed, in the task that does so.
 """
 import errno
 import types
-from _thread import get_ident
 
 from klpfs.engine.error import KlpError
 
 from . import image as images
-from .choose import choose
+from .choose import choose, get_ident
 
 _Method = types.MethodType
 _compile, _exec, _set, _zip, _tuple, _len = compile, exec, set, zip, tuple, len

@@ -45,10 +45,10 @@ def thread(ident):
     return Blocker("thread", native or ident, name or "thread %d" % ident, _lines(pairs))
 
 
-def greenlet(kind, key):
-    """Blocker for a suspended greenlet, key its id()."""
-    pairs = [p for k, p in look.greenlet_lines(kind, frozenset((key,)))]
-    return Blocker("greenlet", key, "greenlet %#x" % key, _lines(pairs[0]) if pairs else ())
+def greenlets(kind, keys):
+    """{key: Blocker} for suspended greenlets, keys their id()s: one search for all of them."""
+    found = dict(look.greenlet_lines(kind, frozenset(keys)))
+    return {key: Blocker("greenlet", key, "greenlet %#x" % key, _lines(found.get(key, ()))) for key in keys}
 
 
 _KINDS = (("generator", "gi"), ("coroutine", "cr"), ("async generator", "ag"))

@@ -24,6 +24,7 @@ from klpfs.engine.target import Blocker
 
 from . import dispatch, image as images, look, record as records, report
 from .choose import CLEAN, OVER, PREPARE, RUN, greenlets
+from .native import original
 from .rules import BREAK
 
 _id, _len, _tuple, _set, _max, _min, _type, _int = id, len, tuple, set, max, min, type, int
@@ -31,10 +32,11 @@ _frozenset = frozenset
 
 FRAMES = 1500       # a slice's: about half a millisecond
 FUNCTIONS = 20      # switched between two breaths
-NAMED = 100         # so many suspended objects are told one by one
+NAMED = 100         # so many suspended objects, and greenlets, are told one by one
+AGAIN = 500000      # usec: they are named anew so often
 
 _gc_on, _gc_off, _gc_is_on = gc.enable, gc.disable, gc.isenabled
-_sleep, _monotonic = time.sleep, time.monotonic_ns
+_sleep, _monotonic = original(time, "sleep"), time.monotonic_ns
 
 
 def breathe():
@@ -417,13 +419,14 @@ class Transition:
             why, found, stacks = look.suspended(self._old(goal), kind)
         else:
             why, stacks = look.stacks_and_greenlets(kind)
-        threads, blockers = _frozenset(look.idents()), []
+        threads, blockers, lets = _frozenset(look.idents()), [], []
         for key, stack in stacks:
             if not self._is_clean(stack, goal):
                 if key in threads:
                     blockers.append(self._name("thread", key, report.thread))
                 else:
-                    blockers.append(self._name("greenlet", key, lambda key: report.greenlet(kind, key)))
+                    lets.append(key)
+        blockers += self._greenlets(kind, lets)
         if why is not None:
             blockers.append(Blocker(why if why is not look.COME else "greenlet", 0, why))
         waiting, unsure = self._judge(state, found)
@@ -431,6 +434,15 @@ class Transition:
         blockers += self._suspects(waiting)
         if unsure and not blockers:
             return [Blocker("suspended", 0, "something suspended has just ended")]      # who knows what it made: again
+        return blockers
+
+    def _greenlets(self, kind, keys):
+        """Blockers for dirty greenlets; to name each by a search of its own would take far longer than the look."""
+        first = keys[:NAMED]
+        found = report.greenlets(kind, [key for key in first if not self._fresh("greenlet", key)])
+        blockers = [self._name("greenlet", key, lambda key: found.get(key) or report.greenlets(kind, [key])[key]) for key in first]
+        if _len(keys) > NAMED:
+            blockers.append(Blocker("greenlet", 0, "%d more" % (_len(keys) - NAMED)))
         return blockers
 
     def _old(self, goal):
@@ -473,7 +485,7 @@ class Transition:
     def _suspects(self, waiting):
         """Blockers for suspended objects, under the names of the asyncio tasks that wait in them."""
         first, now = waiting[:NAMED], self.clock()
-        if [r for r in first if _id(r) not in self._owners[1]] or now - self._owners[0] > 500000:
+        if [r for r in first if _id(r) not in self._owners[1]] or now - self._owners[0] > AGAIN:
             self._owners = now, report.owners(first, self.breathe)
         owners = self._owners[1]
         found = [self._name("suspended", r, lambda r: report.suspended(r, owners.get(_id(r)))) for r in first]
@@ -481,11 +493,14 @@ class Transition:
             found.append(Blocker("generator", 0, "%d more" % (_len(waiting) - NAMED)))
         return found
 
+    def _fresh(self, kind, key):
+        known = self._known.get((kind, key))
+        return known is not None and self.clock() - known[1] < AGAIN
+
     def _name(self, kind, key, describe):
         """The Blocker for a task: named when it is first seen, and again each half second."""
-        now = self.clock()
-        known = self._known.get((kind, key if _type(key) is _int else _id(key)))
-        if known is not None and now - known[1] < 500000:
+        now, known = self.clock(), self._known.get((kind, key if _type(key) is _int else _id(key)))
+        if known is not None and now - known[1] < AGAIN:
             return known[0]
         blocker = describe(key)
         blocker.since = known[0].since if known is not None else now
