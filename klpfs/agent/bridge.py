@@ -111,10 +111,10 @@ class Bridge:
         coming.install(self.agent.coming, self.target)
 
     def runs_main(self):
-        """Whether this process's program is, or will be, the service's main one."""
+        """Whether this process's program is, or will be, the service's main one; multiprocessing may run it anew."""
         main = self.target.main
         base = (main or "").rpartition("/")[2]
-        return not main or any(word == main or word.rpartition("/")[2] == base for word in cmdline())
+        return not main or any(word in (main, "--multiprocessing-fork") or word.rpartition("/")[2] == base for word in cmdline())
 
     def run_main(self, names, call):
         """Before the program's first line: see that call() comes in its thread as soon as the functions of these names
@@ -123,9 +123,10 @@ class Bridge:
         return program.arrange(names, call)
 
     def has_main(self, names):
-        """Whether the main thread has got behind the last line that makes one of the functions of these names."""
+        """Whether the functions of these names are there, in a main program that nobody has told to say so."""
         from klpfs.target.python import statements
-        return statements.passed(names, self.agent.main_ident)
+        namespace = self.target.real.main_namespace()
+        return namespace is not None and statements.passed(names, self.agent.main_ident, namespace)
 
     # -- modules
 

@@ -185,7 +185,7 @@ class Worker:
             self._main_at = None
             self.agent.follower.main_came()
             return 0
-        self._main_pause = min(self._main_pause * 1.5, LONGEST_WAIT)
+        self._main_pause = min(self._main_pause * 1.1, LONGEST_WAIT)     # a tenth of what has passed
         self._main_at = now + self._main_pause
         return self._main_pause
 

@@ -1,5 +1,6 @@
 """Names for people: threads, asyncio tasks, greenlets, suspended objects, and where they stand."""
 import asyncio
+import sys
 import threading
 
 import pytest
@@ -151,3 +152,39 @@ def test_task_states_are_the_versions_that_threads_are_bound_to(stopped):
     assert set(report.task_states(t).values()) == {1}
     t.finish()
     assert report.task_states(t) == {}
+
+
+def test_many_dirty_greenlets_are_named_by_one_search(monkeypatch):
+    """Each with its frames; a search for each would keep the program waiting far longer than the look."""
+    greenlet = pytest.importorskip("greenlet")
+    from klpfs.target.python import look
+    searches, real = [], look.greenlet_lines
+    monkeypatch.setattr(look, "greenlet_lines", lambda kind, keys: searches.append(len(keys)) or real(kind, keys))
+    d = make("def A(sw):\n sw()\n return {v}")
+    lets = [greenlet.greenlet(lambda: d[0]["A"](greenlet.getcurrent().parent.switch)) for _ in range(7)]
+    for each in lets:
+        each.switch()
+    t = transition(d[0], d[1])
+    t.install()
+    t.start()
+    blockers = t.look()
+    assert searches == [7] and {b.task for b in blockers} == set(map(id, lets))
+    assert all(b.kind == "greenlet" and "app0.py:2 A" in b.frames[0] for b in blockers)
+    t.look()
+    assert searches == [7], "named already"
+    for each in lets:
+        each.switch()
+    assert t.look() == []
+
+
+def test_the_functions_that_gevent_replaced(monkeypatch):
+    """Its originals, and only of the module that is asked for."""
+    import _thread
+    import types
+
+    from klpfs.target.python.native import original
+    assert original(_thread, "get_ident") is _thread.get_ident
+    monkey = types.ModuleType("gevent.monkey")
+    monkey.saved = {"_thread": {"get_ident": int}}
+    monkeypatch.setitem(sys.modules, "gevent.monkey", monkey)
+    assert original(_thread, "get_ident") is int and original(_thread, "allocate_lock") is _thread.allocate_lock

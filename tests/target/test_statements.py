@@ -62,11 +62,18 @@ def test_which_line_has_been_passed():
     thread.start()
     for _ in range(3):
         at.acquire()
-        told.append((passed({"f"}, thread.ident), passed({"other"}, thread.ident)))
+        told.append((passed({"f"}, thread.ident, {"x": 1, "f": 1}), passed({"other"}, thread.ident, {"x": 1})))
         go.release()
     thread.join()
-    assert told == [(False, True), (True, True), (True, True)]
-    assert passed({"f"}, thread.ident)
+    assert told == [(False, False), (True, False), (True, False)]
+
+
+@pytest.mark.parametrize("names, namespace, there", [
+    ({"f", "C.m"}, {"f": 1, "C": 1}, True), ({"f", "C.m"}, {"f": 1}, False), ({"<lambda>"}, {"__name__": 1}, False),
+    ({"<lambda>"}, {"x": 1}, True)])
+def test_without_a_body_the_names_must_be_bound(names, namespace, there):
+    """It is over, or has not begun."""
+    assert passed(names, 0, namespace) is there
 
 
 def test_firsts():

@@ -92,16 +92,19 @@ def _makes(statement, wanted):
     return False
 
 
-def passed(names, ident):
-    """Whether a thread that runs the main program's body has got behind the last line that makes one of these; True
-    also if it does not run it (any more). Judged by the code that runs, so no source is needed."""
+def passed(names, ident, namespace):
+    """Whether these functions of a main program that runs already are there. ident: its thread; namespace: its dict.
+
+    Where the thread runs a module's body that makes them, it must have got behind the last line that does; judged by the
+    code that runs, so no source is needed. Else (the body is over, or has not begun, or each statement is a body of its
+    own) what they lie in must be bound.
+    """
     wanted = firsts(names)
     for code, line in reversed(look.lines((ident,))[0][1]):
         if code.co_name == "<module>":
-            return line > _last_line(code, wanted)
-    return True
-
-
-def _last_line(code, wanted):
-    return max([each.co_firstlineno for each, name, outer in tree(code) if name.partition(".")[0] in wanted], default=0)
-
+            last = max([each.co_firstlineno for each, name, outer in tree(code) if name.partition(".")[0] in wanted], default=0)
+            if last:
+                return line > last
+            break
+    begun = [name for name in list(namespace) if type(name) is str and name[:2] != "__"]
+    return bool(begun) and all(name in namespace for name in wanted if name[:1] != "<")

@@ -51,12 +51,12 @@ class PythonTarget(seam.Target):
 
     def namespace(self, name):
         """The dict of a loaded module (None: the main program), or None."""
-        module = sys.modules.get("__main__" if name is None else name)
+        if name is None:
+            return None if self.main_waits else self.main_namespace()
+        module = sys.modules.get(name)
         if module is None or not issubclass(type(module), ModuleType):
             return None
         namespace = _MODULE_DICT(module)
-        if name is None:
-            return self._main_namespace(namespace) if not self.main_waits and self._is_main(namespace) else None
         spec = namespace.get("__spec__")
         half = _lazy(module) or getattr(spec, "_initializing", False)
         return None if half and self.ripe.get(name) is not module else namespace
@@ -74,7 +74,14 @@ class PythonTarget(seam.Target):
         folder, _, last = path.rpartition("/")      # of a folder or an archive its __main__ is run
         return _same_file(path, self.main) or last in ("__main__.py", "__main__.pyc") and _same_file(folder, self.main)
 
-    def _main_namespace(self, namespace):
+    def main_namespace(self):
+        """The dict of the main program, with or without its definitions; None: this process runs another one."""
+        module = sys.modules.get("__main__")
+        if module is None or not issubclass(type(module), ModuleType):
+            return None
+        namespace = _MODULE_DICT(module)
+        if not self._is_main(namespace):
+            return None
         if self._main is None or self._main[0] is not namespace:
             self._main = namespace, running(namespace)
         return self._main[1]

@@ -439,7 +439,8 @@ class Transition:
     def _greenlets(self, kind, keys):
         """Blockers for dirty greenlets; to name each by a search of its own would take far longer than the look."""
         first = keys[:NAMED]
-        found = report.greenlets(kind, [key for key in first if not self._fresh("greenlet", key)])
+        new = [key for key in first if not self._fresh("greenlet", key)]
+        found = report.greenlets(kind, new) if new else {}
         blockers = [self._name("greenlet", key, lambda key: found.get(key) or report.greenlets(kind, [key])[key]) for key in first]
         if _len(keys) > NAMED:
             blockers.append(Blocker("greenlet", 0, "%d more" % (_len(keys) - NAMED)))
