@@ -208,7 +208,7 @@ def stale_dispatcher_of_a_function_that_is_gone():
     stale = made()
     assert done(t1)
     functions_now = [f for f in gc.get_objects() if type(f) is types.FunctionType and f.__code__ is made.__code__
-                     and f is not t1.switches[0].v.get(1)]
+                     and f is not t1.switches[0].v[1]]
     assert functions_now == [made]
     t2 = back(t1)
     del made, t1, functions_now

@@ -7,6 +7,7 @@ import os
 import pytest
 from programs import Program
 
+from klpfs.engine.core import Engine
 from klpfs.engine.error import KlpError
 from klpfs.target.python import live, newcode, transition
 from klpfs.target.python.codes import globals_of, inner
@@ -106,12 +107,11 @@ def test_globals_are_what_dis_says():
     assert len(by_dis(code)) > 50 and globals_of(code) == by_dis(code)
 
 
-def many(program, count, extra=""):
-    """A module of `count` functions, a livepatch that replaces them, loaded; its Object."""
+def many(program, count):
+    """A module of `count` functions, a livepatch that replaces them, loaded; its Patch."""
     module = program.module("".join("def f%d(a): return 0\n" % n for n in range(count)))
     names = ["f%d" % n for n in range(count)]
-    text = extra + "".join("def f%d(a): return 1\n" % n for n in range(count))
-    return module, program.load(livepatch(module, text, *names)).patch.objects[0]
+    return module, program.load(livepatch(module, "".join("def f%d(a): return 1\n" % n for n in range(count)), *names)).patch
 
 
 def resolved(program, obj):
@@ -126,7 +126,7 @@ def test_the_heap_is_searched_as_often_for_many_functions_as_for_few(program, mo
         monkeypatch.setattr("klpfs.target.python.%s.functions_of" % place, lambda spaces: searches.append(1) or real(spaces))
     counts = []
     for size in (2, 40):
-        resolved(program, many(program, size)[1])
+        resolved(program, many(program, size)[1].objects[0])
         counts.append(len(searches))
         del searches[:]
     assert counts[0] == counts[1] > 0
@@ -145,7 +145,7 @@ def test_a_loaded_file_leaves_no_syntax_trees_behind(program):
         return sum(type(each) is ast.FunctionDef for each in gc.get_objects())
     gc.collect()
     before = trees()
-    resolved(program, many(program, 40)[1])
+    resolved(program, many(program, 40)[1].objects[0])
     assert trees() >= before + 40
     program.target.begin([]).cancel()
     assert trees() == before
@@ -189,3 +189,20 @@ def test_a_flavour_change_is_refused_for_code_of_the_file_too(program):
     with pytest.raises(KlpError):
         resolved(program, loaded.patch.objects[0])
     assert "it is a function, what replaces it a generator" in program.log.texts()[-1]
+
+
+def test_transitions_that_are_over_leave_nothing_in_cycles(program):
+    """It would wait there for the program's next garbage collection, megabytes of it for a large patch."""
+    engine, left = Engine(program.target, program.log), []
+    for size in (2, 40):
+        patch = many(program, size)[1]
+        gc.collect()
+        gc.disable()
+        try:
+            for step in (lambda: engine.enable(patch, "p%d" % size), engine.start, engine.look, engine.finish,
+                         lambda: engine.disable(patch), engine.look, engine.finish):
+                step()
+            left.append(gc.collect())
+        finally:
+            gc.enable()
+    assert left == [0, 0]

@@ -20,7 +20,7 @@ _GENERATOR, _COROUTINE, _ASYNC_GENERATOR = images.GENERATOR, images.COROUTINE, i
 
 # String constants of these stand for objects. A string that is called would earn a SyntaxWarning: hence `if 1 else 0`.
 _BODIES = {
-    0: "return (('G' if 1 else 0)('T'.sel.get(('I' if 1 else 0)())) or 'S'.pick())({call})",
+    0: "return ('V'['T'.sel.get(('I' if 1 else 0)(), 2)] or 'S'.pick())({call})",
     _GENERATOR: "return (yield from 'S'.pick()({call}))",
     _COROUTINE: "return await 'S'.pick()({call})",
     _ASYNC_GENERATOR: """{g} = 'S'.pick()({call})
@@ -40,8 +40,8 @@ class Switch:
     """One function object under one transition.
 
     function; record: the function's Record; t: the Transition; before, after: Images; held: the Image that was found;
-    v: {0: function object of `before`, 1: of `after`}, each there when it has been called once, see version(); pick: choose
-    for this Switch; key: id of the dispatcher's code; watch: nothing is switched here, only frames of older code are looked for; bodies: (codes of version 0, of version 1)
+    v: [function object of `before`, of `after`, None], the first two there when they have been called once, see version(), the
+    last for who has no remembered choice; pick: choose for this Switch; key: id of the dispatcher's code; watch: nothing is switched here, only frames of older code are looked for; bodies: (codes of version 0, of version 1)
     by id; own: ids of all versions that the function ever had, as far as a dispatcher may have called them.
     """
 
@@ -51,12 +51,12 @@ class Switch:
         self.function, self.record, self.t = function, record, t
         self.before, self.after, self.held = before, after, held
         self.watch = before.code is after.code
-        self.v = {}
-        self.pick = _Method(choose, self)
+        self.v = [None, None, None]
+        self.pick = None if self.watch else _Method(choose, self)
 
     def version(self, number):
         """The function object of a version; most of a large patch's are never asked for."""
-        found = self.v.get(number)
+        found = self.v[number]
         if found is None:
             found = self.v[number] = images.clone(self.function, self.after if number else self.before)
         return found
@@ -147,8 +147,9 @@ def make(switch):
         space = {}
         _exec(_compile(source, "<klpfs dispatcher>", "exec", dont_inherit=True), space)
         template = _templates[source] = space["outer"]().__code__
+        space.clear()
     code = before.code
-    stands = {"S": switch, "T": switch.t, "G": switch.v.get, "I": get_ident}
+    stands = {"S": switch, "T": switch.t, "V": switch.v, "I": get_ident}
     changes = {
         "co_name": code.co_name, "co_firstlineno": code.co_firstlineno,
         "co_filename": "<klpfs dispatcher of %s>" % function.__qualname__,

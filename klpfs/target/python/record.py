@@ -82,4 +82,5 @@ def prune(breathe=None):
             code = None
         if not table:
             record.switch, record.codes = None, NONE
+            switch.pick = switch.own = switch.bodies = None         # nobody calls it any more: not left as a cycle
         switch = None

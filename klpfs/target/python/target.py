@@ -407,6 +407,7 @@ class PythonTransition(seam.TargetTransition):
         for entry in self.entries.values():
             self.images.put_was(entry.fn, entry.after if goal else entry.before)
         self._leave(list(self.entries.values()))
+        self.core.forget()
         self.target.transition = None
         self.images.become(state)
 

@@ -207,7 +207,7 @@ class Transition:
                 records.enlist(record)
                 continue
             if switch.function.__code__ is not switch.before.code:
-                switch.watch = True
+                switch.watch, switch.pick = True, None
                 self.foreign.append(switch.function)
                 continue
             code = dispatch.make(switch)
@@ -324,6 +324,13 @@ class Transition:
         self._flip(OVER, goal)
         self.sel = {}
         records.prune(self._breathe)
+
+    def forget(self):
+        """OVER, and nobody will ask any more: what is left over of the transition does not wait in cycles for the program's
+        next garbage collection, which may be long in coming (a patch of many functions leaves megabytes)."""
+        self._expect(OVER)
+        self.switches, self.marks, self.codes, self.standing, self._known = [], {}, {}, _set(), {}
+        self.bad = {0: _set(), 1: _set()}
 
     def add(self, entries):
         """Functions of an object that came. PREPARE, RUN: from now on as the others, and everybody is looked at again.
