@@ -10,7 +10,8 @@ import sys
 
 import pytest
 
-from harness import read, until
+from harness import until
+from integration.rooms import NOBODY, room
 
 pytestmark = pytest.mark.fuse
 root = pytest.mark.skipif(os.geteuid() != 0, reason="root only")
@@ -221,17 +222,6 @@ def test_a_machine_that_lacks_what_a_kernel_has(live, lacks):
     assert done.stdout.startswith("/sys/kernel/livepatch\n/sys/module\n1\n") and done.stdout.endswith("x\n"), done.stderr
 
 
-USER = """
-set -e
-mkdir -p "$1/python"; chmod 777 "$1"
-mknod "$1/fuse" c 10 229; chmod 666 "$1/fuse"; mount --bind "$1/fuse" /dev/fuse
-if ! setpriv --reuid=65534 --regid=65534 --clear-groups test -x "$2/bin"; then    # Python in root's home
-    mount --bind "$2" "$1/python"; mount -t tmpfs -o mode=755 x "/$(echo "$2" | cut -d/ -f2)"; mkdir -p "$2"; mount --bind "$1/python" "$2"
-fi
-shift 2
-exec setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps=-all "$@"
-"""
-
 AS_USER = """
 cd "$1"; mkdir run mnt; export KLPFS_RUNTIME_DIR=$1/run; klpfs="$2 -m klpfs"
 sleep 60 | $klpfs run -s mine -- "$2" "$3" > out & program=$!
@@ -254,7 +244,6 @@ def test_a_plain_user_with_fusermount3(runtime, lp, tmp_path):
     folder.mkdir()
     runtime.chmod(0o755)
     shutil.copy(lp("lp1"), folder)
-    environ = {**os.environ, "PYTHONPATH": os.pathsep.join([str(pathlib.Path(__file__).parents[2])])}
-    done = subprocess.run(["unshare", "-m", "sh", "-c", USER, "sh", folder, sys.base_prefix, "sh", "-c", AS_USER, "sh", folder, sys.executable,
-                           pathlib.Path(__file__).with_name("program.py")], env=environ, capture_output=True, text=True, timeout=120)
+    done = room(folder, f'chmod 777 "$1"; exec {NOBODY} sh -c "$3" sh "$1" "$4" "$5"', AS_USER, sys.executable,
+                pathlib.Path(__file__).with_name("program.py"))
     assert done.stdout.splitlines() == ["0", "1", "lp1", "livepatch: 'lp1': patching complete", "-1", "1", "cat"], done.stderr
