@@ -5,6 +5,7 @@ the thread waits; a fork takes it, so a child has whole steps. Foreign code is a
 callbacks: `foreign` lets go of the lock, marks what runs, and turns what it raises into an errno and one log line.
 """
 from errno import EINTR, EINVAL
+from sys import getswitchinterval, setswitchinterval
 
 from klpfs.agent.capture import allocate_lock, clock_us, get_ident, get_native_id, monotonic, start_quiet_thread, thread_time
 from klpfs.engine.error import KlpError
@@ -12,6 +13,7 @@ from klpfs.engine.error import KlpError
 FIRST_LOOK, LONGEST_LOOK, SHARE = 0.0005, 0.1, 33    # seconds, seconds, 1 part of so many of the time is spent looking
 BURST = 0.004                                        # seconds: pauses up to this one are not lengthened for short looks
 FIRST_WAIT, LONGEST_WAIT = 0.002, 0.5       # seconds between two questions whether the main program's definitions are there
+HANDOVER = 0.0002                                    # seconds: how soon our thread lets the program's have the interpreter
 SIGNALS = 15                                         # seconds: the kernel's SIGNALS_TIMEOUT
 
 
@@ -42,18 +44,20 @@ class Orphan(BaseException):
 class Worker:
     """agent: agent.py's Agent, with .follower, .say, .looked(blockers), .report()."""
 
-    __slots__ = ("agent", "lock", "wake", "ident", "tid", "working", "requests", "generation", "stopping", "running", "_alive", "_mark", "_inside", "_asked",
+    __slots__ = ("agent", "lock", "wake", "ident", "tid", "working", "requests", "generation", "stopping", "running", "_alive", "_mark", "_interval", "_inside", "_asked",
                  "_look_at", "_pause", "_signals_at", "_main_at", "_main_pause")
 
     def __init__(self, agent):
         self.agent = agent
         self.requests = []          # functions that other threads want to be run here, under the lock
         self.generation = 0         # how many forks away from the process that made it
+        self._interval = None       # (the program's switch interval, ours) while ours is set
         self.reset()
 
     def reset(self):
         """Fresh locks and marks: at the start, and in a forked child."""
         self.generation += 1
+        self._take_back_interval()
         self.lock = allocate_lock()
         self.wake = allocate_lock()
         self.wake.acquire()
@@ -108,7 +112,9 @@ class Worker:
         try:
             while not self._ends():
                 self.lock.acquire()
+                self._set_interval()
                 timeout = self._turn()
+                self._take_back_interval()
                 self.lock.release()
                 if timeout and not self.stopping:
                     self.wake.acquire(True, timeout)
@@ -117,6 +123,20 @@ class Worker:
         finally:
             if self.generation == generation:
                 self.running.release()
+
+    def _set_interval(self):
+        """A program's thread that comes back from the system waits until ours is asked to let go, 5 ms by itself. A server
+        does that several times a request, for many at once: it would all but stand still while we load a file."""
+        was = getswitchinterval()
+        if was > HANDOVER:
+            setswitchinterval(HANDOVER)
+            self._interval = was, getswitchinterval()
+
+    def _take_back_interval(self):
+        """Unless the program has set one of its own meanwhile."""
+        interval, self._interval = self._interval, None
+        if interval is not None and getswitchinterval() == interval[1]:
+            setswitchinterval(interval[0])
 
     def wait(self):
         """Called with the lock, from inside enable_patch(): let others in until there is news. Requests are served."""

@@ -210,7 +210,7 @@ def test_a_fork_waits_for_the_workers_imports(tmp_path):
         begun.wait()
         shown["child"] = in_child(lambda: ended)
     """)
-    assert shown["child"] == [1]
+    assert set(shown["child"]) == {1}
 
 
 def test_a_signal_handler_that_forks_within_a_fork(tmp_path):

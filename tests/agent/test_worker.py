@@ -1,4 +1,5 @@
 """When the worker looks for dirty tasks, and what it makes of foreign code."""
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -54,6 +55,45 @@ def test_looks_take_a_thirtieth_of_the_time_at_most(monkeypatch, took):
 def test_a_busy_machine_makes_no_longer_pauses(monkeypatch):
     """A look that waits for the processor or for the GIL keeps nobody from running."""
     assert max(World(monkeypatch, 0.2, 0.0005).run(20).pauses()) < 0.11
+
+
+@pytest.fixture
+def interval():
+    was = sys.getswitchinterval()
+    yield was
+    sys.setswitchinterval(was)
+
+
+def run_a_turn(monkeypatch, meanwhile):
+    """The worker's thread does one turn, in which meanwhile(worker) is called, and ends."""
+    w = World(monkeypatch)
+
+    def step():
+        w.worker.stopping = True
+        meanwhile(w.worker)
+        return True
+    w.follower.step = step
+    w.worker.start()
+    assert w.worker.running.acquire(True, 10)
+
+
+def test_the_program_gets_the_interpreter_at_once_while_we_work(monkeypatch, interval):
+    seen = []
+    run_a_turn(monkeypatch, lambda worker: seen.append(sys.getswitchinterval()))
+    assert seen == [pytest.approx(module.HANDOVER)] and sys.getswitchinterval() == interval > module.HANDOVER
+
+
+def test_a_switch_interval_that_the_program_sets_meanwhile_stays(monkeypatch, interval):
+    run_a_turn(monkeypatch, lambda worker: sys.setswitchinterval(0.02))
+    assert sys.getswitchinterval() == 0.02
+
+
+def test_a_child_has_the_programs_switch_interval(monkeypatch, interval):
+    """It was forked in the middle of foreign code; reset() is what a child begins with."""
+    w = World(monkeypatch)
+    w.worker._set_interval()
+    w.worker.reset()
+    assert sys.getswitchinterval() == interval
 
 
 def test_a_new_turn_is_looked_at_at_once(monkeypatch):

@@ -143,7 +143,7 @@ class Trial:
         self.tree = self.mount.service(self.service)
         self.until(lambda: len(self.pids()) >= row.processes, f"{row.processes} processes in the tree")
         self.load.ask()
-        self.until(lambda: self.load.ask()["served"] > 20, "answers")
+        self.until(lambda: self.load.ask() and self.load.requests > 20, "answers")
 
     def pids(self):
         return sorted(int(name) for name in os.listdir(self.tree.path / "proc") if name.isdigit())
