@@ -10,7 +10,9 @@ from posix import getpid, listdir
 from klpfs.agent import api
 from klpfs.agent.capture import allocate_lock, get_ident, monotonic
 from klpfs.agent.server import bind
+from klpfs.agent.service_folder import living
 
+SWEEP = 16              # sockets made for children, beyond twice those alive, after which those of the dead are looked for
 STOP = 0.5              # seconds: how long a thread of ours is waited for, beyond the step that it is in
 IMPORTS = 10.0          # seconds: the same while the worker imports (Agent._prepare): a child with half a module could never import it
 GONE = 0.02             # seconds: how long the system may take to remove a thread that has ended
@@ -19,9 +21,10 @@ GONE = 0.02             # seconds: how long the system may take to remove a thre
 class Forks:
     """The hooks for os.register_at_fork. They must not fail: what goes wrong is logged."""
 
-    __slots__ = ("gate", "depth", "bound", "locked")
+    __slots__ = ("gate", "depth", "bound", "locked", "made", "most")
 
     def __init__(self):
+        self.made, self.most = [], SWEEP        # names of sockets made for children; how many may be there unswept
         self.gate = RLock()             # one fork at a time; a signal handler may fork in the middle of one
         self.depth, self.bound, self.locked = 0, None, False
 
@@ -80,7 +83,11 @@ class Forks:
             return
         if self.bound:
             self.bound[0].close()       # the child's; if the fork failed it refuses, and whoever sees that unlinks it
+            self.made.append(self.bound[1])
             self.bound = None
+            if len(self.made) >= self.most:
+                self.made = living(agent.folder, self.made)
+                self.most = 2 * len(self.made) + SWEEP
         agent.ours.clear()
         agent.server.start()
         if self.locked:
@@ -95,5 +102,6 @@ class Forks:
             return
         bound, self.bound, self.depth = self.bound, None, 0
         self.gate = RLock()
+        self.made, self.most = [], SWEEP
         inside = agent.engine.foreign if not self.locked else 0
         agent.child(bound, inside, not self.locked)

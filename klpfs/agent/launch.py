@@ -49,7 +49,7 @@ def _start(service, keep, environ, group, running):
     if agent is not None:
         if agent.pid != getpid():
             agent.child(None, 0)        # C forked behind our back: this process registers now
-        if agent.service == name:
+        if not service or agent.service == name:
             return agent
         raise OSError(EBUSY, "this process is part of the service '%s' already" % agent.service)
     why = unsupported()

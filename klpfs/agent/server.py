@@ -125,7 +125,7 @@ class Server:
     say(text, priority), defect(error)."""
 
     __slots__ = ("agent", "folder", "sock", "name", "ident", "connections", "stopping", "running", "_wake", "_wake_ident",
-                 "_last_refusal", "_turn", "_alive", "_root", "_trouble", "_full", "_group")
+                 "_last_refusal", "_turn", "_alive", "_root", "_trouble", "_full", "_group", "_look_at")
 
     def __init__(self, agent, folder, group=None):
         self.agent, self.folder, self._group = agent, folder, group
@@ -138,6 +138,7 @@ class Server:
         self._last_refusal = -60.0
         self._root = _root()
         self._trouble = None        # why it does not listen, once it was said
+        self._look_at = 0.0         # when to look whether the socket is still in its folder
         self._full = False          # no descriptor was left for a connection
 
     # -- life
@@ -312,20 +313,38 @@ class Server:
             if not c.ours():
                 c.open = False
         self._drop_dead()
-        if not self._listening():
-            old = self.name
+        if not self._listening() or self._removed():
+            old, closed = self.name, not self._listening()
             self._close_listener()
             try:
                 self.listen()
             except OSError as e:
                 self.no_socket(e)
                 return
-            self.agent.say("the program has closed the agent's socket; a new one is bound" if old else "the agent listens now", 5)
+            self.agent.say("the agent listens now" if not old else
+                           "the program has closed the agent's socket; a new one is bound" if closed else
+                           "the agent's socket was removed; a new one is bound", 5)
             if old:
+                for c in self.connections:      # who is connected to the old one comes to the new one
+                    c.open = False
                 try:
                     unlink(self.folder + "/" + old)
                 except OSError:
                     pass
+                self._drop_dead()
+
+    def _removed(self):
+        """Somebody has taken the socket's name out of the folder. Looked for once in a while; a program that has changed its
+        root can't see."""
+        now = monotonic()
+        if now < self._look_at:
+            return False
+        self._look_at = now + TICK / 1000
+        try:
+            stat(self.folder + "/" + self.name)
+            return False
+        except OSError as e:
+            return e.errno == ENOENT and _root() == self._root
 
     def _drain(self):
         try:

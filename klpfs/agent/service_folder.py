@@ -103,6 +103,20 @@ def sweep(folder, own):
     return others
 
 
+def living(folder, names):
+    """Those of the sockets `names` on which somebody listens; the others are removed. (Without a daemon nobody else does it
+    for a server whose workers are killed, or end by os._exit.)"""
+    there = set(listdir(folder))
+    found = []
+    for name in names:
+        if name in there:
+            if answers(folder, name):
+                found.append(name)
+            else:
+                _remove(folder + "/" + name)
+    return found
+
+
 def replace(folder, record):
     """Put `record` in the journal's place, at once. The lock is held."""
     draft = folder + "/." + JOURNAL

@@ -353,6 +353,8 @@ class Coordinator:
         self._again = True
         try:
             record = self.journal.read()
+            if any(records.seen(peer.report) > record["seq"] for peer in self.peers.known()):
+                raise OSError(errno.EIO, "the journal was removed while the service runs")
             if record["change"]:                                 # the lock was free: its coordinator is dead
                 record = self._write(records.given_up(record))
                 self.log("klpfs: coordinator lost: the load is undone", 4)

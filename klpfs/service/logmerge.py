@@ -12,7 +12,7 @@ from attrs import define, field
 from klpfs.service.view import Late, LogView
 
 TOGETHER = 2_000_000       # usec: lines of earlier operations are one event when no further apart (a daemon started again)
-REMEMBERED = 64            # occurrences of one text; a process that says a line again later makes a new one
+REMEMBERED = 64            # occurrences of one text (a process that says a line again later makes a new one); agents that have gone
 _COMPLETE = re.compile(r"livepatch: '(.*)': (patching|unpatching) complete", re.S)
 
 FACILITIES = 0x3f8         # the bits of a priority that say who wrote a line
@@ -36,6 +36,7 @@ class LogMerge:
     view: LogView
     clock: Callable[[], int]
     _next: Dict[str, int] = field(init=False, factory=dict)      # by agent: the number that its next record has
+    _past: Dict[str, int] = field(init=False, factory=dict)      # the same of agents that have gone, the latest ones
     _shown: Dict[str, List[Shown]] = field(init=False, factory=dict)
     _epoch: int = field(init=False, default=0)
     _transition: Optional[Dict[str, Any]] = field(init=False, default=None)
@@ -52,6 +53,8 @@ class LogMerge:
     def take(self, agent: str, rows: Iterable[Row], record: Dict[str, Any], name: str = "") -> None:
         """New records of an agent: (its own number, usec, priority, kind, text). Those that came before are skipped. What the agent
         itself says is about its process: `name` is put before it."""
+        if agent in self._past:
+            self._next[agent] = self._past.pop(agent)
         for seq, usec, priority, kind, text in rows:
             if seq < self._next.get(agent, 0):
                 continue
@@ -78,8 +81,12 @@ class LogMerge:
             self._shown.clear()
 
     def forget(self, agent: str) -> None:
-        """An agent is gone; its key doesn't come again."""
-        self._next.pop(agent, None)
+        """An agent is gone. It may come back on another socket, if its program has closed the one that it had."""
+        known = self._next.pop(agent, None)
+        if known is not None:
+            self._past[agent] = known
+            while len(self._past) > REMEMBERED:
+                del self._past[next(iter(self._past))]
 
     def _ends(self, text: str, record: Dict[str, Any]) -> bool:
         """It is the end of the service's transition, in one process."""

@@ -7,7 +7,7 @@ import errno
 import os
 import stat
 import time
-from typing import Callable, Dict, List, Optional
+from typing import Callable, Dict, List, Optional, Tuple
 
 from attrs import define, field
 from inotify_simple import INotify, flags
@@ -26,6 +26,7 @@ class Place:
 
     service: Service
     watch: int
+    inode: Tuple[int, int]
     shown: bool = False
     lived: bool = False
 
@@ -101,8 +102,10 @@ class Manager:
                 elif event.mask & flags.ISDIR:
                     self._entry(event.name)
             elif event.wd in self._by_watch:
-                if event.mask & flags.IGNORED:               # the folder is gone
-                    self._forget(self._by_watch[event.wd])
+                if event.mask & flags.IGNORED:               # the folder is gone; perhaps there is a new one already
+                    name = self._by_watch[event.wd]
+                    self._forget(name)
+                    self._entry(name)
                 else:
                     names.add(self._by_watch[event.wd])
         for name in names:
@@ -118,10 +121,14 @@ class Manager:
     def _entry(self, name: str, ended: bool = False) -> None:
         """A folder is there, or is gone. ended: its service has just been ended here; what is left of it stays."""
         path = os.path.join(self.runtime_dir, name)
-        if name in self._places or name.startswith("."):
+        if name.startswith("."):
             return
         try:
             found = os.stat(path, follow_symlinks=False)
+            if name in self._places:
+                if self._places[name].inode == (found.st_dev, found.st_ino):
+                    return
+                self._forget(name)                           # somebody has removed it, and its processes made it anew
             if not stat.S_ISDIR(found.st_mode) or found.st_mode & stat.S_IWOTH or os.geteuid() not in (0, found.st_uid):
                 return
             assert self._inotify is not None
@@ -129,7 +136,7 @@ class Manager:
         except OSError:                                      # gone again, or not for us
             return
         service = Service(name, self.loop, path, on_gone=lambda: self.loop.call_soon(lambda: self._check(name)))
-        self._places[name] = place = Place(service, watch)
+        self._places[name] = place = Place(service, watch, (found.st_dev, found.st_ino))
         self._by_watch[watch] = name
         service.on_change(lambda kind, key: self._changed(name, kind))
         service.start()

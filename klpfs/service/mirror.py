@@ -90,7 +90,7 @@ class Mirror:
         if "process" in event:
             self.take_process(peer.pid, event["process"])
         if "log" in event:
-            self.log.take(peer.key, event["log"], self._record, peer.name)
+            self.log.take(peer.agent, event["log"], self._record, peer.name)
         if "patches" in event:
             before, told.patches = told.patches, {p["name"]: p for p in event["patches"]}
             if "names" in event:               # only what differs
@@ -124,7 +124,8 @@ class Mirror:
     def left(self, peer: Any) -> None:
         """A process is gone."""
         self._peers.pop(peer.key, None)
-        self.log.forget(peer.key)
+        if not any(p.agent == peer.agent for p in self._peers.values()):       # else it has a new socket already
+            self.log.forget(peer.agent)
         if peer.pid in self.processes and not any(p.pid == peer.pid for p in self._peers.values()):
             del self.processes[peer.pid]
             self.changed("process", peer.pid)

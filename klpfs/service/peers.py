@@ -51,7 +51,7 @@ PATCH = has(name=string, replace=flag, objects=each(has(name=maybe(string), patc
 MODULE = has(name=string, size=number, refcnt=number, params=each(row(string, string, string, number)))
 PROCESS = has(pid=number, comm=string, cmdline=each(string))
 SHAPES = {
-    "hello": has(version=number, pid=number, comm=string, cmdline=each(string), keep=flag),
+    "hello": has(version=number, pid=number, comm=string, cmdline=each(string), keep=flag, started=number),
     "ack": has(seq=number),
     "report": has(seen=number, n=number, phase=string, dir=number, turn=number, clean=flag, over=number, not_applied=each(number),
                   refused=maybe(has(n=number, errno=number, text=maybe(string))), blockers=each(BLOCKER),
@@ -118,6 +118,11 @@ class Peer:
     def name(self) -> str:
         return f"process {self.pid} ({self.comm})" if self.pid else f"an unknown process ({self.key})"
 
+    @property
+    def agent(self) -> str:
+        """What tells one agent from all others, whatever socket it is on."""
+        return f"{self.pid} {self.hello['started']}" if self.hello else self.key
+
     # -- connecting
 
     def connect(self) -> None:
@@ -132,7 +137,7 @@ class Peer:
         except OSError as error:               # EAGAIN: its queue of connections is full; EMFILE: we have no descriptors
             if sock is not None:
                 sock.close()
-            if error.errno in NOBODY and self._ended():
+            if error.errno == errno.ENOENT or error.errno in NOBODY and self._ended():    # unlinked: as in Peers.list
                 return self._leave()
             return self._again()
         finally:

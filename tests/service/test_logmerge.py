@@ -156,3 +156,16 @@ def test_added_is_told_once_a_round(world):
 def test_priorities_of_agents_are_checked(world):
     world.take("a", (0, 1, 1000, "module", "x"))
     assert 0 <= world.view.records[0].prio <= 7
+
+
+def test_an_agent_that_comes_back_on_another_socket(world):
+    """Its ring comes again as a whole; each line is shown once. Only so many of those that have gone are remembered."""
+    ring = [(0, 1, 4, "agent", "a"), (1, 2, 4, "module", "b")]
+    world.take("1 5", *ring)
+    world.merge.forget("1 5")
+    world.take("1 5", *ring, (2, 3, 4, "agent", "c"))
+    assert world.lines() == ["a", "b", "c"]
+    for pid in range(1000):
+        world.take(f"{pid} 0", ring[0])
+        world.merge.forget(f"{pid} 0")
+    assert len(world.merge._past) == 64

@@ -9,7 +9,8 @@ from klpfs.service.view import LogView, ObjectView, ParamView
 
 class Peer:
     def __init__(self, key, pid):
-        self.key, self.pid, self.state, self.report = key, pid, None, {"not_applied": []}
+        self.key = self.agent = key
+        self.pid, self.state, self.report = pid, None, {"not_applied": []}
 
 
 class World:

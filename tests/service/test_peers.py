@@ -241,7 +241,7 @@ def test_who_another_user_says_it_is(bench, watch, says, bound, believed):
     process = subprocess.Popen([sys.executable, "-c", OTHER, os.path.join(bench.folder, "x.sock"), bound], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     bench.processes.append(process)
     pid = {"itself": process.pid, "root's": os.getpid(), "the first": 1}[says]
-    process.stdin.write(encode({"t": "hello", "version": 1, "pid": pid, "comm": "x", "cmdline": [], "keep": False}))
+    process.stdin.write(encode({"t": "hello", "version": 1, "pid": pid, "comm": "x", "cmdline": [], "keep": False, "started": 0}))
     process.stdin.close()
     bench.until(lambda: watch.peers.list() and watch.peers.known()[0].connected)
     process.stdout.readline()
