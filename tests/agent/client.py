@@ -191,6 +191,7 @@ class Coordinator:
         self.write(transition=dict(self.record["transition"], step="finish"))
         self.until_report(over=n, seen=self.record["seq"])
         self.write(transition=None)
+        self.until_report(seen=self.record["seq"])
         return n
 
     def close(self):
