@@ -1,5 +1,6 @@
 """dmesg: a service's log, from dev/kmsg, in dmesg's form."""
 import argparse
+import contextlib
 import json
 import os
 import re
@@ -14,6 +15,7 @@ RECORD = 8192  # the kernel's longest record, and what dmesg reads with
 def add(commands, common: argparse.ArgumentParser) -> None:
     p = commands.add_parser("dmesg", parents=[common], help="print a service's log")
     p.add_argument("-w", "--follow", action="store_true", help="go on and wait for new lines")
+    p.add_argument("-C", "--clear", action="store_true", help="print nothing; from now on only later lines are printed, here and by dmesg")
     p.add_argument("--json", action="store_true", help="one object a line")
     p.set_defaults(do=dmesg)
 
@@ -41,8 +43,13 @@ class Record:
 
 def dmesg(arguments) -> int:
     tree = find(arguments.service, arguments.mount)
+    if arguments.clear:
+        tree.write("1", "dev/.clear")
+        return 0
     path = tree.path / "dev/kmsg"
     fd = os.open(path, os.O_RDONLY | (0 if arguments.follow else os.O_NONBLOCK))
+    with contextlib.suppress(OSError):  # what an older tree has not
+        os.lseek(fd, 0, os.SEEK_DATA)   # after the last clear
     try:
         while True:
             try:

@@ -44,3 +44,9 @@ def test_dmesg_w_waits_for_new_lines(made, klpfs):
     writer.start()
     assert klpfs("dmesg", "-w") == (0, "[    1.000001] one\n[    0.000002] late\n", "")
     os.close(r)
+
+
+def test_dmesg_C_clears_and_prints_nothing(made, klpfs):
+    top = made.service("shop")
+    (top / "dev/.clear").write_text("")
+    assert klpfs("dmesg", "-C") == (0, "", "") and (top / "dev/.clear").read_text() == "1"
