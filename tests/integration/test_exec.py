@@ -112,6 +112,18 @@ def test_a_session_outlives_its_service(live):
     shell.wait(30)
 
 
+def test_when_the_daemon_dies_the_commands_say_so_and_don_t_turn_to_the_machine(live):
+    """Killed and started again, it serves a new mount; a session has the old one."""
+    shell = subprocess.Popen([*KLPFS, "exec", "-m", str(live.mount.root), live.program.name, "--", "bash", "-c",
+                              "echo ready; read go; for c in 'insmod /etc/hostname' 'rmmod x' 'modprobe x' lsmod dmesg 'dmesg -C'; do $c; echo $?; done 2>&1"],
+                             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert shell.stdout.readline() == "ready\n"
+    live.mount.kill()
+    told = shell.communicate("go\n", timeout=60)[0]
+    live.mount.start()
+    assert told.count("Transport endpoint is not connected") == 6 and told.count("\n1\n") == 6 and "Traceback" not in told, told
+
+
 def test_one_in_the_other(live, lp):
     live.tree.insmod(lp("lp1"))
     here = " ".join(map(str, [*KLPFS, "exec", "-m", live.mount.root, live.program.name, "--"]))

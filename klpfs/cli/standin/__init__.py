@@ -3,6 +3,7 @@
 Each runs in a process of its own, many times in a script: the standard library alone, and nothing imported but what one
 command needs. Source: kmod 30, util-linux 2.38.
 """
+import errno
 import os
 import sys
 import typing
@@ -56,6 +57,10 @@ def run(name: str, words: "list[str]", first: "list[str]", last: "list[str]") ->
         return e.code
     except BrokenPipeError:  # the reader of a pipe has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
+    except OSError as e:
+        ended = ": the mount has ended; mount it again, and start klpfs exec again" if e.errno == errno.ENOTCONN else ""
+        say(f"{name}: ERROR: {e.filename or 'the service'}: {e.strerror}{ended}")
         return 1
     except KeyboardInterrupt:
         return 130
