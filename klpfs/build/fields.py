@@ -60,6 +60,7 @@ class Layout:
     values: list = field(factory=list)
     changed: list = field(factory=list)
     refused: list = field(factory=list)
+    unread: list = field(factory=list)      # names that old objects lack, but no code of the package asks for
 
     def __bool__(self):
         return bool(self.values or self.changed or self.refused)
@@ -80,7 +81,11 @@ def compare(old: ast.ClassDef, new: ast.ClassDef, readers=lambda name: ()) -> La
         if name in held or name in class_names(new):
             continue
         carried = None if value is None else _from_old(value, was, parameters(old), parameters(new))
-        if carried is None:
+        carried = carried or _first_constant(new, name)
+        trees = readers(name) if carried is None else ()
+        if trees and not any(_read(tree, name) for tree in trees):
+            found.unread.append(name)
+        elif carried is None:
             found.refused.append(Refused(name, f"'{name}' is new, and objects made before have nothing that it could be had from", line))
         else:
             found.values.append(Value(name, carried, no_place, line))
@@ -282,6 +287,9 @@ def _from_old(value, was, old, new):
     for name, (each, _) in was.items():
         if isinstance(each, ast.Name) and each.id in old:
             keeper.setdefault(each.id, name)
+    for one, other in zip(old, new):  # a parameter that has another name at its place
+        if one not in new and other not in old and one in keeper:
+            keeper[other] = keeper[one]
 
     class Replace(ast.NodeTransformer):
         def visit_Name(self, node):
@@ -296,6 +304,24 @@ def _from_old(value, was, old, new):
         return ast.fix_missing_locations(Replace().visit(copy.deepcopy(value)))
     except _Unknown:
         return None
+
+
+def _first_constant(node, name):
+    """What __init__ makes of an attribute before anything happens to the object; None: that is no constant."""
+    for method in node.body:
+        if isinstance(method, ast.FunctionDef) and method.name == "__init__":
+            for each in method.body:
+                if isinstance(each, (ast.Assign, ast.AnnAssign)) and each.value is not None and _immutable(each.value):
+                    targets = each.targets if isinstance(each, ast.Assign) else [each.target]
+                    if any(isinstance(one, ast.Attribute) and one.attr == name and isinstance(one.value, ast.Name) for one in targets):
+                        return each.value
+    return None
+
+
+def _read(tree, name):
+    """Whether code asks an object for an attribute of this name."""
+    return any(isinstance(each, ast.Attribute) and each.attr == name and isinstance(each.ctx, ast.Load) or
+               isinstance(each, ast.Constant) and each.value == name for each in ast.walk(tree))
 
 
 def _immutable(node):

@@ -20,7 +20,7 @@ _ATTRS = ("define", "frozen", "mutable", "attrs", "s", "attributes", "dataclass"
 class Head:
     """inside: lines of the class's block. after: (lines that follow it). forms: {attribute: the one that new code uses}.
     init: a constructor written out, to be put in the place of the one that there is, or None. made: names that the class's
-    decorators make: they are not removed. refused: (node, what, why)."""
+    decorators make: they are not removed. refused: (node, what, why). notes: what is said."""
 
     inside: "list[str]" = field(factory=list)
     after: "list[str]" = field(factory=list)
@@ -28,6 +28,7 @@ class Head:
     init: typing.Optional[ast.FunctionDef] = None
     made: "set[str]" = field(factory=set)
     refused: "list[tuple]" = field(factory=list)
+    notes: "list[str]" = field(factory=list)
 
     def __bool__(self):
         return bool(self.inside or self.after or self.forms or self.init or self.refused)
@@ -66,6 +67,8 @@ def _layout(change, readers, found) -> None:
         part = ", part=True" if each.part else ""
         found.inside.append(f"{name} = klp.form({each.name!r}, {list(each.values)!r}{part})  # objects go on holding the old form")
         found.forms[each.name] = name
+    for each in layout.unread:
+        found.notes.append(f"objects of {change.name} made before have no '{each}': no code of the package asks for it")
     for each in layout.refused:
         found.refused.append((_At(each.line), f"class {change.name}", each.why))
 

@@ -14,7 +14,7 @@ from klpfs.build.nested import changed_pairs, escapes, only_inner, prelude
 from klpfs.build.prints import Definition, free_variables, made_function
 from klpfs.build.same import dump, flavour
 from klpfs.build.scope import Leaf, first_line, reads_of
-from klpfs.build.uses import attributes_read, derived, rebound
+from klpfs.build.uses import acted_on, attributes_read, built_in_steps, derived, rebound
 
 # What a version says of itself: the program goes on being the version that was started, with a fix.
 OF_RELEASE = frozenset("""__version__ __version_info__ version version_info VERSION __date__ __build__ __copyright__ __author__ __license__
@@ -128,6 +128,9 @@ class Planner:
         for leaf in own:
             known = leaf.binds & change.old_scope.bound
             plan.reasons[id(leaf)] = "changed" if known else "new"
+        names, steps = built_in_steps(change)
+        change.gone = [leaf for leaf in change.gone if not acted_on(leaf) or acted_on(leaf) - names]
+        own += [leaf for leaf in steps if leaf not in own]
         for each in change.functions:
             if each.what & {"decorators", "flavour"}:
                 own.append(each.new)
@@ -174,7 +177,7 @@ class Planner:
         for leaf in own:
             if leaf not in plan.run:
                 plan.run.append(leaf)
-            if leaf.kind == "statement" and not leaf.binds:
+            if leaf.kind == "statement" and not isinstance(leaf.node, (ast.Assign, ast.AnnAssign)) or acted_on(leaf):
                 self._acting(change, leaf)
             for name in sorted(leaf.binds):
                 old = before.get(name)
@@ -189,7 +192,7 @@ class Planner:
             plan.parts[id(change.new)] = change
 
     def _acting(self, change: ScopeChange, leaf: Leaf) -> None:
-        """A statement that binds no name acts on objects: on those that it names."""
+        """A statement that does more than bind names acts on objects: on those that it names."""
         for name in sorted(leaf.reads):
             if name not in self.plan.watch and (change.name or name in change.new_scope.bound):
                 self.plan.watch.append(name)
@@ -233,6 +236,7 @@ class Planner:
         head = head_of(change, self.readers)
         for each in head.refused:
             plan.refuse(*each)
+        plan.notes += head.notes
         if head.made:
             change.run = [leaf for leaf in change.run if not is_field(leaf.node)]
             change.removed = [name for name in change.removed if name not in head.made]
@@ -417,7 +421,7 @@ def _keys(node: ast.stmt, name: str) -> typing.Optional[list]:
     return [each.value for each in found]
 
 
-_WARNS = re.compile("warn|deprecat", re.I)
+_WARNS = re.compile("warn|deprecat|^__import__$|import_module$", re.I)
 
 
 def loops_for_ever(node: ast.AST) -> bool:

@@ -64,3 +64,50 @@ def attributes_read(node: ast.AST) -> "set[tuple[str, str]]":
         if not isinstance(each, FUNCTIONS + (ast.Lambda,)):
             todo += ast.iter_child_nodes(each)
     return found
+
+
+def acted_on(leaf: Leaf) -> "set[str]":
+    """Plain names whose objects a statement changes: NAME.append(...), NAME[key] = ..., NAME.attribute = ..., NAME += ..."""
+    found = set()
+    todo = [leaf.node] if leaf.kind == "statement" else []
+    while todo:
+        each = todo.pop()
+        if isinstance(each, ast.Expr) and isinstance(each.value, ast.Call) and isinstance(each.value.func, ast.Attribute):
+            found |= _root(each.value.func.value)
+        elif isinstance(each, ast.AugAssign):
+            found |= _root(each.target)
+        elif isinstance(each, (ast.Assign, ast.Delete)):
+            for target in each.targets:
+                if isinstance(target, (ast.Subscript, ast.Attribute)):
+                    found |= _root(target.value)
+        if not isinstance(each, FUNCTIONS + (ast.Lambda, ast.ClassDef)):
+            todo += ast.iter_child_nodes(each)
+    return found
+
+
+def _root(node: ast.AST) -> "set[str]":
+    while isinstance(node, (ast.Attribute, ast.Subscript)):
+        node = node.value
+    return {node.id} if isinstance(node, ast.Name) else set()
+
+
+def built_in_steps(change: ScopeChange) -> "tuple[set[str], list[Leaf]]":
+    """Values that several statements make, one of which differs: (their names, all statements of NEW that make them).
+
+    Made anew as a whole, they need nothing to be taken back. Tables that the program may have put entries into are left out:
+    dicts, and what a call has made.
+    """
+    touched = set()
+    for leaf in change.run + change.gone:
+        touched |= acted_on(leaf)
+    names = set()
+    for name in touched:
+        made = [[leaf for leaf in scope.leaves if name in leaf.binds and leaf.kind == "statement" and isinstance(
+            leaf.node, (ast.Assign, ast.AnnAssign))] for scope in (change.old_scope, change.new_scope)]
+        if all(len(each) == 1 and _in_plain_sight(each[0].node.value) for each in made):
+            names.add(name)
+    return names, [leaf for leaf in change.new_scope.leaves if leaf.kind == "statement" and (acted_on(leaf) | leaf.binds) & names]
+
+
+def _in_plain_sight(node: typing.Optional[ast.expr]) -> bool:
+    return isinstance(node, (ast.List, ast.Set, ast.Tuple, ast.ListComp, ast.SetComp, ast.BinOp, ast.Constant, ast.JoinedStr))

@@ -327,3 +327,75 @@ def test_a_cumulative_patch_takes_the_place_of_an_earlier_one(upgrade):
     upgrade.disable(second)
     assert program.f() == (1, "b", {"k": 1}, 1, None)
     upgrade.loaded.remove(first)
+
+
+def test_what_several_statements_make_is_made_anew(upgrade):
+    there_and_back(upgrade, """
+        NAMES = ['a']
+        try:
+            import json
+            NAMES.append('json')
+        except ImportError:
+            pass
+        WORDS = ('x',)
+        WORDS += ('y',)
+        GONE = [1]
+        GONE.append(2)
+        """, """
+        NAMES = ['a']
+        try:
+            import json
+        except ImportError:
+            pass
+        else:
+            NAMES.append('json2')
+        WORDS = ('x',)
+        WORDS += ('z',)
+        GONE = [1]
+        """, "NAMES", "WORDS", "GONE")
+
+
+def test_attributes_that_old_objects_lack(upgrade):
+    """The first constant that a constructor sets; a parameter that has another name at its place."""
+    upgrade.write("""
+        class A:
+            def __init__(self, size, name='n'):
+                self.size = size
+            def get(self): return self.size
+        """, """
+        class A:
+            def __init__(self, length, name='n'):
+                self.length = length
+                self.must_close = False
+                self.read()
+            def read(self):
+                for each in range(self.length):
+                    self.must_close = True
+            def get(self): return self.length, self.must_close
+        """)
+    module = upgrade.module()
+    held = module.A(7)
+    patch = upgrade.insmod()
+    assert held.get() == (7, False) and module.A(2).get() == (2, True)
+    upgrade.disable(patch)
+    assert held.get() == 7 and module.A(3).get() == 3
+
+
+def test_what_metaclasses_and_calls_register(upgrade):
+    files = {"base.py": "KNOWN = []\nTABLE = {}\nclass Meta(type):\n    def __init__(cls, *args):\n        super().__init__(*args)\n        KNOWN.append(cls.__name__)\n"
+                        "class Setting(metaclass=Meta): pass\ndef register(name, value): TABLE[name] = value\n",
+             "use.py": "from . import base\nfrom .base import Setting, KNOWN, TABLE\nclass One(Setting): pass\nbase.register('one', 1)\n"}
+    new = dict(files, **{"use.py": files["use.py"] + "class Two(Setting): pass\nbase.register('two', 2)\n"})
+    there_and_back(upgrade, files, new, "list(KNOWN)", "dict(TABLE)", module="use")
+
+
+def test_a_default_out_of_the_class_block(upgrade):
+    there_and_back(upgrade, """
+        class A:
+            WORDS = ('a',)
+            def f(self, words=WORDS): return words
+        """, """
+        class A:
+            WORDS = ('a', 'b')
+            def f(self, words=WORDS): return words
+        """, "A().f()")

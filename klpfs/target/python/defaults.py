@@ -8,6 +8,7 @@ from types import FunctionType
 
 from klpfs.engine.error import KlpError
 from klpfs.engine.log import pr_err
+from klpfs.target.python.defs import class_of
 
 
 class Unchanged:
@@ -66,7 +67,7 @@ def settled(new, original, code, namespace, definition, log):
             return was[name]
         if type(value) is Later:
             try:
-                return FunctionType(value.function.__code__, namespace)()
+                return FunctionType(value.function.__code__, _around(definition, value.function.__code__, namespace))()
             except Exception as error:
                 raise _refused(log, definition, "the default of '%s': %s: %s" % (name, type(error).__name__, error)) from None
         return value
@@ -75,6 +76,14 @@ def settled(new, original, code, namespace, definition, log):
     found = tuple(one(name, value) for name, value in zip(names[len(names) - len(values):], values)) or None
     by_key = {name: one(name, value) for name, value in (new.__kwdefaults__ or {}).items()} or None
     return found, by_key
+
+
+def _around(definition, code, namespace):
+    """The names that a default sees: those of the class block come before the module's."""
+    cls = class_of(namespace, definition.name)
+    own = type.__dict__["__dict__"].__get__(cls) if cls is not None else {}
+    names = {name: own[name] for name in code.co_names if name in own}
+    return dict(namespace, **names) if names else namespace
 
 
 def _refused(log, definition, why):

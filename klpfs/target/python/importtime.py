@@ -29,6 +29,7 @@ from klpfs.target.python.layers import ABSENT, Attribute, Item
 from klpfs.target.python.merge import merged
 from klpfs.target.python.newmodules import public_names
 from klpfs.target.python.part import Part, owner_of
+from klpfs.target.python.watch import Watch
 from klpfs.target.python.survivors import needed
 
 
@@ -191,7 +192,7 @@ class Run(ClassWork):
         code = self.import_time.run.__code__
         names = sorted(stores(code))
         before = {name: dict.get(self.namespace, name, ABSENT) for name in names}
-        watched = Watch([dict.get(self.namespace, name, ABSENT) for name in self.import_time.watch])
+        watched = Watch(self.namespace, code, self.import_time.watch)
         try:
             FunctionType(code, self.namespace, code.co_name)(self)
         except BaseException:
@@ -219,49 +220,6 @@ class Run(ClassWork):
         if old is not ABSENT and name in self.import_time.everywhere:
             for copy in copies_of(old, name, self.namespace.get("__name__")):
                 layers.put(self.owner, copy, new)
-
-
-class Watch:
-    """The contents of some objects, to be compared later: the dicts, lists and sets that they are or hold."""
-
-    __slots__ = ("taken",)
-
-    def __init__(self, objects):
-        self.taken = []
-        for each in objects:
-            for one in [each] + _held(each):
-                if isinstance(one, (dict, list, set)):
-                    self.taken.append((one, type(one)(one) if type(one) in (dict, list, set) else _plain(one)))
-
-    def note(self, owner):
-        """Notes as an owner's what has changed."""
-        for holder, was in self.taken:
-            if isinstance(holder, dict):
-                for key in list(holder):
-                    if key not in was or was[key] is not holder[key]:
-                        layers.note(owner, Item(holder, key), was.get(key, ABSENT))
-                for key in was:
-                    if key not in holder:
-                        layers.note(owner, Item(holder, key), was[key])
-            elif isinstance(holder, set):
-                for key in holder ^ was:
-                    layers.note(owner, layers.Member(holder, key), True if key in was else ABSENT)
-            elif len(holder) != len(was) or any(a is not b for a, b in zip(holder, was)):
-                layers.note(owner, layers.Contents(holder), tuple(was))
-
-
-def _plain(value):
-    return dict(value) if isinstance(value, dict) else list(value) if isinstance(value, list) else set(value)
-
-
-def _held(value):
-    """The values of an object's own dict; of a class's, in a copy."""
-    if isinstance(value, ModuleType):
-        return []
-    if isinstance(value, type):
-        return list(type.__dict__["__dict__"].__get__(value).values())
-    own = getattr(value, "__dict__", None)
-    return ([own] + list(own.values())) if type(own) is dict else []
 
 
 def _namespace(obj):
