@@ -11,6 +11,7 @@ from klpfs.agent.capture import allocate_lock, clock_us, get_ident, get_native_i
 from klpfs.engine.error import KlpError
 
 FIRST_LOOK, LONGEST_LOOK, SHARE = 0.0005, 0.1, 33    # seconds, seconds, 1 part of so many of the time is spent looking
+FIRST_SHARE = 4                                      # and at first: what was found suspended mostly ends in a few milliseconds
 BURST = 0.004                                        # seconds: pauses up to this one are not lengthened for short looks
 FIRST_WAIT, LONGEST_WAIT = 0.002, 0.5       # seconds between two questions whether the main program's definitions are there
 HANDOVER = 0.0002                                    # seconds: how soon our thread lets the program's have the interpreter
@@ -45,7 +46,7 @@ class Worker:
     """agent: agent.py's Agent, with .follower, .say, .looked(blockers), .report()."""
 
     __slots__ = ("agent", "lock", "wake", "ident", "tid", "working", "requests", "generation", "stopping", "running", "_alive", "_mark", "_interval", "_inside", "_asked",
-                 "_look_at", "_pause", "_signals_at", "_main_at", "_main_pause")
+                 "_look_at", "_pause", "_share", "_signals_at", "_main_at", "_main_pause")
 
     def __init__(self, agent):
         self.agent = agent
@@ -68,7 +69,7 @@ class Worker:
         self._mark = allocate_lock()
         self._inside = 0            # >0: the thread runs foreign code, so it may be interrupted
         self._asked = False
-        self._look_at = self._pause = self._signals_at = None
+        self._look_at = self._pause = self._share = self._signals_at = None
         self._main_at = self._main_pause = None
         del self.requests[:]
 
@@ -166,7 +167,7 @@ class Worker:
             self.requests.pop(0)()
 
     def _look(self):
-        """Look for dirty tasks when it is time: at once, then at growing intervals, never more than a 33rd of the time. What
+        """Look for dirty tasks when it is time: at once, then at growing intervals, soon not more than a 33rd of the time. What
         counts is the processor's time: that is how long a look keeps the program from running, be the machine busy or not."""
         follower = self.agent.follower
         key = follower.look_key()
@@ -175,7 +176,7 @@ class Worker:
             return 3600.0
         now = monotonic()
         if self._look_at is None or self._look_at[0] != key:
-            self._look_at, self._pause, self._signals_at = (key, now), FIRST_LOOK, now + SIGNALS
+            self._look_at, self._pause, self._share, self._signals_at = (key, now), FIRST_LOOK, FIRST_SHARE, now + SIGNALS
         if now < self._look_at[1]:
             return self._look_at[1] - now
         spent = thread_time()
@@ -189,8 +190,10 @@ class Worker:
         if self._signals_at is not None and end >= self._signals_at:
             self._signals_at = None
             self.agent.signaling()
-        share = 0 if self._pause < BURST and took < BURST / 4 else SHARE * took     # a few short ones may follow at once
-        self._pause = max(min(self._pause * 1.5, LONGEST_LOOK), share)
+        self._pause = min(self._pause * 1.5, LONGEST_LOOK)
+        if self._pause > BURST or took >= BURST / 4:        # a few short ones may follow at once
+            self._pause = max(self._pause, self._share * took)
+            self._share = min(2 * self._share, SHARE)
         self._look_at = (key, end + self._pause)
         return self._pause
 

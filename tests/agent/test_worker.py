@@ -52,6 +52,12 @@ def test_looks_take_a_thirtieth_of_the_time_at_most(monkeypatch, took):
     assert len(w.looks) > 3 and sum([took for _ in w.looks]) / (w.now - 100) < 0.04
 
 
+def test_a_long_look_is_soon_followed_by_another(monkeypatch):
+    """Coroutines of a busy server end in a few milliseconds: the second search of the heap finds none."""
+    pauses = World(monkeypatch, 0.007).run(20).pauses()
+    assert pauses[0] < 0.03 and pauses == sorted(pauses) and pauses[-1] == pytest.approx(33 * 0.007)
+
+
 def test_a_busy_machine_makes_no_longer_pauses(monkeypatch):
     """A look that waits for the processor or for the GIL keeps nobody from running."""
     assert max(World(monkeypatch, 0.2, 0.0005).run(20).pauses()) < 0.11
