@@ -315,6 +315,9 @@ class Agent:
         return self.worker.foreign(what, n, function, *args)
 
     def load(self, name, data, path, params):
+        others = self.bridge.interpreters()
+        if others:
+            self.say("%d sub-interpreters run in this process, their functions are not patched" % others, 4)
         return self.bridge.load(name, data, path, params)
 
     def unload(self, loaded):

@@ -144,6 +144,11 @@ class Bridge:
         from klpfs.target.python import target  # noqa: F401
         loading.prepare()
 
+    def interpreters(self):
+        """How many sub-interpreters run in this process."""
+        from klpfs.target.python import look
+        return look.interpreters()
+
     def load(self, name, data, path, params):
         from klpfs.target.python import load as loading
         return loading.load(name, data, path, params, self)

@@ -4,8 +4,9 @@ The constructors are the border: they check types, so that the engine need not. 
 tree cannot show, functions that are not there) is checked when the patch is enabled. Each class says which of its
 fields are the author's, which are the engine's, and which the target's.
 """
-from types import FunctionType
+from types import FunctionType, MethodType
 
+IMPLICIT = ("__init_subclass__", "__class_getitem__")   # class methods without a decorator
 COMING, LIVE, GOING = "COMING", "LIVE", "GOING"
 
 
@@ -27,7 +28,8 @@ class Mod:
 class Func:
     """One function to be replaced (struct klp_func).
 
-    old_name: its qualified name in the object (`C.m`, `make.<locals>.h`). new_func: a plain function. old_sympos: 0,
+    old_name: its qualified name in the object (`C.m`, `make.<locals>.h`). new_func: a plain function; of a class block also
+    what Python itself makes a class method (IMPLICIT). old_sympos: 0,
     the name must be unique in the object; n >= 1, the n-th in source order. fingerprint: the hash of the code that it
     replaces, str, or None to take what is found; "3.11:HASH 3.12:HASH" where it is to fit several versions of Python.
     fits: whoever drives the engine sets it: None, or the fingerprints that the code may have because other processes had
@@ -43,6 +45,8 @@ class Func:
 
     def __init__(self, old_name, new_func, old_sympos=0, fingerprint=None):
         _check("Func", "old_name", old_name, str)
+        if type(new_func) is MethodType and new_func.__func__.__name__ in IMPLICIT and isinstance(new_func.__self__, type):
+            new_func = new_func.__func__
         if type(new_func) is not FunctionType:
             raise TypeError("Func: new_func of '%s' is a plain function, written without decorators, not %s"
                             % (old_name, type(new_func).__name__))

@@ -47,6 +47,9 @@ class PuppetBridge:
     def prepare(self):
         pass
 
+    def interpreters(self):
+        return 0
+
     def runs_main(self):
         return True
 

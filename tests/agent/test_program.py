@@ -286,3 +286,30 @@ def test_a_kept_patch_is_applied_at_the_next_start(start, tmp_path, monkeypatch)
     assert again.ask("__import__('late').f()") == "'new'"
     assert again.ask("greet()") == "'new'"
     again.c.until_line("livepatch: applying patch 'lp2' to loading module 'vmlinux'")
+
+
+def test_sub_interpreters(start):
+    """Have no agent, and are named; one with an interpreter lock of its own is in the way, since nobody can look then."""
+    p = start("""
+        try:
+            import _interpreters as interpreters
+        except ImportError:
+            import _xxsubinterpreters as interpreters
+        def begin():
+            global other
+            other = interpreters.create()
+            interpreters.run_string(other, "import sys\\nassert 'klpfs' not in sys.modules")
+    """)
+    known = os.listdir(p.service)
+    p.ask("begin()")
+    assert os.listdir(p.service) == known
+    n = p.c.change("lp", PLAIN)
+    p.c.until_line("1 sub-interpreters run in this process, their functions are not patched")
+    p.c.until_report(phase="prepared")
+    p.c.start(n)
+    if eval(p.ask("sys.version_info >= (3, 12)")):
+        p.c.until(lambda c: [b["kind"] for b in c.ask("blockers")] == ["interpreter"])
+        assert p.c.ask("stack") in ([], None) and p.ask("greet()") == "'new'"
+    p.ask("interpreters.destroy(other)")
+    p.c.until_report(clean=True)
+    assert p.ask("greet()") == "'new'"

@@ -334,3 +334,19 @@ def test_sys_modules_is_left_alone(program):
     module = program.module("def f(): pass\nfirst = f\ndef f(): pass")
     functions(program, module, "f", 1)
     assert not [each for each in set(sys.modules) - before if each.startswith("prog_") and each != module.__name__]
+
+
+def test_methods_that_are_made_with_globals_of_their_own(program):
+    """As attrs makes them: new code would look its names up there, so it is refused, by name."""
+    module = program.module("""
+        class C:
+            pass
+        space = {}
+        exec(compile("def __init__(self): pass", "<attrs generated init C>", "exec"), space)
+        C.__init__ = space["__init__"]
+        from posixpath import join
+    """)
+    name = module.__name__
+    assert failure(program, module, "C.__init__") == (
+        "livepatch: function 'C.__init__' in object '%s' has globals of its own (<attrs generated init C>), it cannot be patched" % name)
+    assert failure(program, module, "join") == "livepatch: symbol 'join' not found in symbol table"

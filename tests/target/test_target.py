@@ -621,3 +621,29 @@ def test_code_that_the_program_gives_in_mid_transition_stays(machine):
     assert module.a() == "a1own" and machine.log.texts().count(line) == 1
     machine.disable(found)
     assert module.a() == "a0own"
+
+
+def test_class_methods_without_a_decorator(machine):
+    """What Python makes of __init_subclass__ and __class_getitem__ in a class block, here as in the program."""
+    module = machine.module("""
+        class Base:
+            def __init_subclass__(cls): cls.made = 'old'
+            def __class_getitem__(cls, item): return 'old', cls.__name__, item
+    """)
+    text = """class Base:
+    def __init_subclass__(cls, **k):
+        super().__init_subclass__(**k)
+        cls.made = 'new'
+    def __class_getitem__(cls, item): return 'new', cls.__name__, item, __class__.__name__
+"""
+    found = machine.insmod(text + one(module, "Base.__init_subclass__=Base.__init_subclass__", "Base.__class_getitem__=Base.__class_getitem__"))
+    assert type("Sub", (module.Base,), {}).made == "new" and module.Base[1] == ("new", "Base", 1, "Base")
+    machine.disable(found)
+    assert type("Sub", (module.Base,), {}).made == "old" and module.Base[1] == ("old", "Base", 1)
+
+
+def test_a_class_method_with_its_decorator_is_refused(machine):
+    """New functions are written without decorators."""
+    module = machine.module("class C:\n    @classmethod\n    def m(cls): return 0")
+    with pytest.raises((KlpError, TypeError)):
+        machine.enable("class C:\n    @classmethod\n    def m(cls): return 1" + one(module, "C.m=C.m"))

@@ -20,7 +20,21 @@ def _load(name, folder):
         raise
 
 
+def _in_sub_interpreter():
+    """Site is imported there too. Only the main interpreter may set this, in its main thread, where site is imported."""
+    from _signal import set_wakeup_fd
+    try:
+        was = set_wakeup_fd(-1)
+    except ValueError:
+        return True
+    if was != -1:
+        set_wakeup_fd(was)
+    return False
+
+
 def _boot(here):
+    if _in_sub_interpreter():
+        return              # its functions are not patched; the main interpreter's agent says so
     try:
         if sys.version_info < (3, 9):
             raise OSError("klpfs needs CPython 3.9 or later, this is %d.%d" % sys.version_info[:2])

@@ -309,9 +309,17 @@ class Index:
 
     def _why_not(self, name):
         found = lookup(self.namespace, name)
+        if "." in name and type(found) is FunctionType and found.__globals__ is not self.namespace and _is_generated(found.__code__):
+            return "function '%s' in object '%s' has globals of its own (%s), it cannot be patched" % (
+                name, self.shown, found.__code__.co_filename)
         if found is not None and not isinstance_of(found, (type, ModuleType, FunctionType)) and callable_in_c(found):
             return "symbol '%s' in object '%s' is compiled, it cannot be patched" % (name, self.shown)
         return "symbol '%s' not found in symbol table" % name
+
+
+def _is_generated(code):
+    """Made by exec out of a text, as attrs does it."""
+    return code.co_filename[:1] == "<" and code.co_filename[:8] != "<frozen "
 
 
 _TYPE_QUALNAME = type.__dict__["__qualname__"].__get__

@@ -27,6 +27,13 @@ _getattr, _issubclass, _frozenset, _len = getattr, issubclass, frozenset, len
 _gc_on, _gc_off, _gc_is_on, _freeze_count = gc.enable, gc.disable, gc.isenabled, gc.get_freeze_count
 _freeze, _unfreeze, _collect, _callbacks = gc.freeze, gc.unfreeze, gc.collect, gc.callbacks
 _modules = sys.modules
+try:
+    import _interpreters
+except ImportError:
+    try:
+        import _xxsubinterpreters as _interpreters
+    except ImportError:
+        _interpreters = None
 _CALL, _deref = partial.__call__, ref.__call__
 _CODE = attrgetter("f_code")
 _LINE = attrgetter("f_code", "f_lineno")
@@ -118,6 +125,30 @@ def stacks(wanted):
 def lines(wanted):
     """[(ident, ((code, line number), ...))] of the threads in the tuple `wanted`, for people to read."""
     return _list(_still(_zip(wanted, _map(_tuple, _map(_map, repeat(_LINE), _gathered(_chains(_first_frames(wanted))))))))
+
+
+# ----------------------------------------------------------------------------------------------------- sub-interpreters
+
+def interpreters():
+    """How many sub-interpreters this process has, as far as CPython tells. Their functions are objects of their own."""
+    return _len(_interpreters.list_all()) - 1 if _interpreters is not None else 0
+
+
+def apart():
+    """How many of them run beside us, with an interpreter lock of their own (3.12): then nothing that looks at frames is one
+    moment, and asking for them is not even safe. Where that can't be told, all are counted."""
+    if sys.version_info < (3, 12) or not interpreters():
+        return 0
+    config = _getattr(_interpreters, "get_config", None)
+    found = [each for each in _interpreters.list_all() if each != _interpreters.get_current()]
+    return _len(found if config is None else [1 for each in found if _own_lock(config, each)])
+
+
+def _own_lock(config, each):
+    try:
+        return config(each[0] if _type(each) is tuple else each).gil != "shared"
+    except Exception:       # it is gone, or is not ours to ask
+        return True
 
 
 # ------------------------------------------------------------------------------------------------------------ greenlets

@@ -100,14 +100,17 @@ def owners(references, breathe=None):
 
 
 def stacks():
-    """{ident: list of 'file:line function', innermost first} of all threads, for proc/<pid>/task/<tid>/stack."""
+    """{ident: list of 'file:line function', innermost first} of all threads, for proc/<pid>/task/<tid>/stack; {} where
+    looking is not safe (look.apart)."""
+    if look.apart():
+        return {}
     return {ident: _lines(pairs) for ident, pairs in look.lines(_tuple(look.idents()))}
 
 
 def task_states(t):
     """{ident: 0 or 1}: the version that each thread is bound to, as the kernel's patch_state; {} without a transition."""
     state = t.state
-    if state.mode == OVER:
+    if state.mode == OVER or look.apart():
         return {}
     idents = look.idents()
     if state.mode == PREPARE:

@@ -363,6 +363,9 @@ class Transition:
         return blockers
 
     def _look(self):
+        apart = look.apart()
+        if apart:
+            return [Blocker("interpreter", 0, "%d sub-interpreters with a lock of their own" % apart)]
         if not self._quiet:
             if not self.quiet():
                 return [Blocker(look.COLLECTING, 0, "garbage collection under way")]
