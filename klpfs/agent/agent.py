@@ -337,7 +337,11 @@ class Agent:
     def enable_patch(self, patch):
         if get_ident() != self.worker.ident:
             raise KlpError(EINVAL, "enable_patch() outside of a module's init()")
-        return self.worker.own(self.follower.enable_patch, patch)
+        return self.worker.own(self._enable_patch, patch)
+
+    def _enable_patch(self, patch):
+        self._all_came(self._put_by_hand())
+        return self.follower.enable_patch(patch)
 
     def pr_info(self, text):
         self.worker.shield(self.log.add, text, 6, "module")
@@ -349,15 +353,27 @@ class Agent:
         on. Done by the worker; when that can't be had in time, the module goes on as it is, with a log line."""
         if getpid() != self.pid:
             self.child(None, 0)     # C forked behind our back: this process registers now
-        if not self._interesting(name):
+        names = ([name] if self._interesting(name) else []) + self._put_by_hand(name)
+        if not names:
             return
         if get_ident() == self.worker.ident:
             if self.worker.inside:
-                return self.worker.own(self._came, name)
-            return self._came(name)     # imported by klpfs itself, in a step
-        if not self._by_worker(lambda: self._came(name)):
+                return self.worker.own(self._all_came, names)
+            return self._all_came(names)    # imported by klpfs itself, in a step
+        if not self._by_worker(lambda: self._all_came(names)):
             self.say("module '%s' was imported while '%s' runs; it goes on unpatched"
                      % (name, (self.worker.working or {"what": "a step"})["what"]), 4)
+
+    def _put_by_hand(self, but=None):
+        """Modules that a program has put into sys.modules itself, after exec() of their code, and that patches wait for.
+        Nobody tells us of them, so they are looked for with each import and each load."""
+        return [obj.name for patch in list(self.engine.patches) for obj in list(patch.objects)
+                if obj.name not in (None, but) and not obj.loaded and not obj.left_out and obj.name in modules]
+
+    def _all_came(self, names):
+        for name in dict.fromkeys(names):
+            if self.target.loaded(name) is not None:
+                self._came(name)
 
     def _came(self, name):
         """Worker: the module is applied to all patches; or, when they have it already, what a reload has made joins."""

@@ -313,3 +313,22 @@ def test_sub_interpreters(start):
     p.ask("interpreters.destroy(other)")
     p.c.until_report(clean=True)
     assert p.ask("greet()") == "'new'"
+
+
+def test_a_module_that_was_put_into_sys_modules_by_hand(start):
+    """After exec() of its code. It is noticed with the next import, or the next load."""
+    p = start("""
+        def put(name):
+            module = type(sys)(name)
+            exec("def f(): return 'old'", module.__dict__)
+            sys.modules[name] = module
+    """)
+    for name in ("one", "two"):
+        p.c.insmod("lp_" + name, "from klpfs import *\ndef f(): return 'new'\npatch = Patch([Object(%r, [Func('f', f)])])\n" % name)
+        p.ask("put(%r)" % name)
+        assert p.ask("sys.modules[%r].f()" % name) == "'old'"
+        if name == "one":
+            p.ask("__import__('colorsys').__name__")
+        else:
+            p.c.insmod("lp", PLAIN)
+        assert p.ask("sys.modules[%r].f()" % name) == "'new'"

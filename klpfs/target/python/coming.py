@@ -5,7 +5,8 @@ What is hooked is not sys.meta_path, which is the program's to change, but funct
 being initialised, so other threads that import it wait as well. Loaders called by hand and importlib.reload have hooks of
 their own. The hooks' frames are named as the import system's, so that tracebacks of failing imports leave them out.
 
-A module that a program puts into sys.modules by hand, after running its code by exec(), is not noticed.
+A module that a program puts into sys.modules by hand, after running its code by exec(), is not noticed here: the agent
+looks for such with the next import or load.
 """
 import sys
 from _frozen_importlib import _load_unlocked
