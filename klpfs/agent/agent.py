@@ -47,7 +47,7 @@ class Agent:
         self.worker = Worker(self)
         self.server = Server(self, folder, group)
         self._fresh()
-        self._sections = {"patches": [], "modules": [], "ftrace": 1}
+        self._sections = {"patches": [], "modules": []}
         self._report = None
 
     def _fresh(self):
@@ -130,11 +130,11 @@ class Agent:
 
     def _at_rest(self, g):
         """Nothing is there and nothing is asked for: followed without waiting for the worker."""
-        if g["patches"] or g["modules"] or g["change"] or g["transition"]:
+        if g["patches"] or g["modules"] or g["change"] or g["transition"] or not g["ftrace"]:
             return False
         with self.worker.lock:
             f = self.follower
-            if f.op or f.load or f.cut or self.modules.table or self.engine.patches:
+            if f.op or f.load or f.cut or self.modules.table or self.engine.patches or not self.engine.ftrace_enabled:
                 return False
             f.in_step()
         return True
@@ -234,8 +234,7 @@ class Agent:
         """Send the sections that differ from what was sent last. Worker or server thread."""
         with self._out:
             self._flush()
-            found = {"patches": self.engine.describe(), "modules": self.modules.describe(),
-                     "ftrace": int(bool(self.engine.ftrace_enabled))}
+            found = {"patches": self.engine.describe(), "modules": self.modules.describe()}
             news = {key: value for key, value in found.items() if value != self._sections[key]}
             if news:
                 message = dict(news, t="event")
@@ -490,9 +489,6 @@ class Agent:
             self.worker.poke()
         elif t == "kmsg":
             self.log.add(str(m["text"]), int(m.get("priority", 4)), "user")
-        elif t == "ftrace":
-            self.worker.requests.append(lambda: self._set_ftrace(c, m["id"], m["value"]))
-            self.worker.poke()
         else:
             raise ValueError("message %r" % t)
 
@@ -515,15 +511,6 @@ class Agent:
             finally:
                 self.bridge.end_probe()
         self.server.post({"t": "answer", "id": m["id"], "data": answer}, c)
-
-    def _set_ftrace(self, c, id, value):
-        errno = 0
-        try:
-            self.engine.ftrace_enabled = bool(value)
-        except OSError as e:
-            errno = e.errno
-        self.changed()
-        self.server.post({"t": "done", "id": id, "errno": errno}, c)
 
     def _stop_what_is_given_up(self):
         """Foreign code of an operation that the newest record does not know any more is asked to stop."""

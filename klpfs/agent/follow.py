@@ -229,6 +229,9 @@ class Follower:
         if g is None:
             return False
         t, c = g["transition"], g["change"]
+        if g["ftrace"] and not self.engine.ftrace_enabled:
+            self.engine.ftrace_enabled = True       # before what needs it
+            return True
         if self.engine.arrival is not None:
             if t and t["step"] == "finish" and t["forced"]:
                 self.engine.force_arrival()
@@ -240,7 +243,7 @@ class Follower:
                     or self.op.phase == STARTED and not self.load and self._remove(g))
         if self.load:
             return self._step_load(g, t, c)
-        return self._join(g, t) or bool(t) and self._step_transition(g, t) or self._step_load(g, t, c) or self._remove(g)
+        return self._join(g, t) or bool(t) and self._step_transition(g, t) or self._step_load(g, t, c) or self._remove(g) or self._ftrace_off(g)
 
     def _step_op(self, g, t, c):
         op = self.op
@@ -386,6 +389,16 @@ class Follower:
             for obj, func, position, code in rows:
                 known.setdefault((obj, func, position), set()).add(code)
         return known
+
+    def _ftrace_off(self, g):
+        """The service takes no patches; decided while it had none, so here are none either, by now."""
+        if g["ftrace"] or not self.engine.ftrace_enabled:
+            return False
+        try:
+            self.engine.ftrace_enabled = False
+        except OSError as e:
+            return self._wonder("kernel.ftrace_enabled can't be 0 here: %s" % e)
+        return True
 
     def _entry(self, g, name):
         """Where a module's content comes from: its `modules` entry, and the patch's own fields."""

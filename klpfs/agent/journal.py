@@ -13,6 +13,7 @@ written and told at each step, stays small: lines `OBJECT FUNCTION POSITION HASH
     param NAME TEXT
     module SHA256 LIVEPATCH FORCED NAME PATH
     uses NAME
+    ftrace 0                                (kernel.ftrace_enabled; no line: 1)
     change N SHA256 LIVEPATCH REPLACE PID NAME PATH
     transition N DIR TURN STEP REPLACE FORCED PATCH
     end
@@ -28,7 +29,7 @@ _HEX = "0123456789ABCDEFabcdef"
 
 def idle(seq=0):
     """The record of a service without patches, modules and operations."""
-    return {"seq": seq, "patches": [], "modules": [], "change": None, "transition": None}
+    return {"seq": seq, "patches": [], "modules": [], "ftrace": True, "change": None, "transition": None}
 
 
 def outcome(record):
@@ -104,6 +105,8 @@ def dump(record):
         params(m)
         for name in m["uses"]:
             out.append("uses %s" % _word(name))
+    if not record["ftrace"]:
+        out.append("ftrace 0")
     c = record["change"]
     if c:
         out.append("change %d %s %d %d %d %s %s" % (c["n"], _word(c["sha256"]), c["livepatch"], c["replace"], c["pid"],
@@ -155,6 +158,8 @@ def _parse(data):
             record["modules"].append(last)
         elif key == "uses":
             last["uses"].append(_unword(words[0]))
+        elif key == "ftrace" and record["ftrace"] and words == ["0"]:
+            record["ftrace"] = False
         elif key == "change" and record["change"] is None:
             n, sha, livepatch, replace, pid, name, path = words
             last = {"n": int(n), "name": _unword(name), "sha256": _unword(sha), "params": {}, "livepatch": _flag(livepatch),

@@ -82,7 +82,7 @@ def begin(folder, own, keep):
             _remove(folder + "/" + KEEP)
         record = journal.load(folder + "/" + JOURNAL)
         left = journal.ended(record) if keep else journal.idle(record["seq"])
-        if any(record[key] != left[key] for key in ("patches", "modules", "change", "transition")):
+        if any(record[key] != left[key] for key in left if key != "seq"):
             left["seq"] += 1
             replace(folder, left)
         elif not record["seq"] and stat(folder).st_mode & 0o020:

@@ -15,7 +15,6 @@ To the agent
     {'t': 'set', 'id': int, 'module': str, 'param': str, 'text': str}
     {'t': 'check', 'id': int, 'name': str, 'path': str, 'data': bytes, 'params': {str: str}}     a dry run of a load
     {'t': 'kmsg', 'text': str, 'priority': int}  a line that a user wrote (no answer)
-    {'t': 'ftrace', 'id': int, 'value': int}     0 or 1
 
 From the agent
     {'t': 'hello', 'version': 1, 'pid': int, 'comm': str, 'cmdline': [str], 'keep': bool, 'service': str, 'python': str,
@@ -45,7 +44,7 @@ From the agent
         'status'       the same dict as a report
         of 'check'     {'errno': int, 'text': str: why it could not be looked at, 'found': None or SURVEY (target/python/survey.py)};
                        it runs the file's top level, and takes as long as that takes, 5 s at most
-    {'t': 'done', 'id': int, 'errno': int}       0: done. Answer to `set` and `ftrace`
+    {'t': 'done', 'id': int, 'errno': int}       0: done. Answer to `set`
     {'t': 'event', ...}                          whole sections, each replaces the receiver's copy, any subset of:
         'patches': [{'name', 'enabled': bool, 'transition': bool, 'replace': bool, 'forced': bool,
                      'objects': [{'name': 'vmlinux' for the main program, 'patched': bool, 'loaded': bool, 'dynamic': bool,
@@ -55,7 +54,6 @@ From the agent
                                                  the names of all; without 'names' (the first event of a connection) it is all
         'modules': [{'name', 'size': int, 'refcnt': int, 'livepatch': bool, 'state': 'Live'|'Loading'|'Unloading',
                      'holders': [str], 'params': [(name, type, text, mode)], 'forced': bool}]     text without a newline
-        'ftrace': 0 | 1
         'process': {'pid', 'comm', 'cmdline'}
         'log': [(seq, usec, priority, kind, text)]      new records (on connection: all in the ring; one may come twice, take
                                                  each seq once). seq is the agent's own, rising; kind 'engine' 'module' 'user'
@@ -70,6 +68,7 @@ RECORD (the journal's fields, journal.py)
      'patches': [{'name', 'n': int, 'sha256', 'params': {str: str}, 'fingerprints': str}],
                                                  sha256 of the content that has them, '' without any
      'modules': [{'name', 'sha256', 'params': {}, 'livepatch': bool, 'path': str, 'uses': [str], 'forced': bool}],
+     'ftrace': bool,                             kernel.ftrace_enabled
      'change': None | {'n': int, 'name', 'sha256', 'params': {}, 'livepatch': bool, 'replace': bool, 'pid': int, 'path': str},
      'transition': None | {'n': int, 'patch': str, 'dir': 0|1, 'turn': int, 'step': 'start'|'finish', 'replace': bool,
                            'forced': bool}}

@@ -8,7 +8,7 @@ from klpfs.service.check import ANSWER
 from klpfs.service.peers import BLOCKER, each, is_, maybe, row
 
 ASK = 0.1                  # seconds for a question
-ORDER = 2.0                # seconds for a parameter or the ftrace switch
+ORDER = 2.0                # seconds for a parameter
 CHECK = 10.0               # seconds for a dry run of a load
 KMSG = 0.5                 # seconds until a line for the log comes back
 DATA = {"tasks": each(row(is_(int), is_(str))), "patch_state": maybe(is_(int)), "stack": maybe(each(is_(str))),

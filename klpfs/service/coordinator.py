@@ -31,6 +31,7 @@ ASK_AFTER = 1.0            # seconds without a word after which who has acknowle
 LOCK_WAIT = 2.0            # seconds that a write waits for the lock
 LOAD = 60.0                # seconds that a load may take
 GRACE = 0.02               # seconds for what has arrived while we were stopped ourselves, before somebody counts as silent
+TICK = 1e-6                # seconds that a timer comes later than asked for: never, by rounding, a little too early
 RETRY_LOCK = 0.01
 RETRY_WRITE = 1.0
 LOST = 0.25                # how often a change of somebody else is checked for a dead coordinator
@@ -145,7 +146,7 @@ class Coordinator:
             self._timer.cancel()
             self._timer = None
         if self._wake is not None:
-            self._timer = self.loop.call_later(max(0.0, self._wake - self.loop.now()), self.step)
+            self._timer = self.loop.call_later(max(0.0, self._wake - self.loop.now()) + TICK, self.step)
 
     def close(self) -> None:
         """Let go: a load under way is lost (its agents see the connection close), a transition goes on pending."""

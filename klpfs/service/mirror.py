@@ -27,7 +27,6 @@ class Told:
 
     patches: Dict[str, Raw] = field(factory=dict)
     modules: Dict[str, Raw] = field(factory=dict)
-    ftrace: Optional[bool] = None
     not_applied: Tuple[int, ...] = ()
 
 
@@ -68,6 +67,9 @@ class Mirror:
             view = evolve(view, enabled=records.enabled(record, name), transition=mine, replace=replace, stack_order=at)
             self._set("patch", self.patches, name, view, name not in old)
         self._take_modules(record)
+        if record["ftrace"] != self.ftrace_enabled:
+            self.ftrace_enabled = record["ftrace"]
+            self.changed("flag", "ftrace_enabled")
 
     def _take_modules(self, record: Raw) -> None:
         names = [m["name"] for m in record["modules"] if showable(m["name"])]
@@ -100,9 +102,6 @@ class Mirror:
         if "modules" in event:
             before, told.modules = told.modules, {m["name"]: m for m in event["modules"]}
             self._refresh(before, told.modules, self.modules, "module", self._module)
-        if "ftrace" in event:
-            told.ftrace = bool(event["ftrace"])
-            self._ftrace()
 
     def take_process(self, pid: int, told: Raw) -> None:
         """Who an agent's process is. Its number is the one that its connection was checked for."""
@@ -133,7 +132,6 @@ class Mirror:
         if told is not None:
             self._refresh(told.patches, {}, self.patches, "patch", self._patch)
             self._refresh(told.modules, {}, self.modules, "module", self._module)
-            self._ftrace()
 
     def _refresh(self, before: Dict[str, Raw], after: Dict[str, Raw], views: Dict[str, Any], kind: str,
                  make: Callable[[str], Any]) -> None:
@@ -145,12 +143,6 @@ class Mirror:
         if new or views.get(key) != view:
             views[key] = view
             self.changed(kind, key)
-
-    def _ftrace(self) -> None:
-        value = all(p.state.ftrace for p in self._peers.values() if p.state.ftrace is not None)
-        if value != self.ftrace_enabled:
-            self.ftrace_enabled = value
-            self.changed("flag", "ftrace_enabled")
 
     # -- many into one
 

@@ -61,7 +61,7 @@ SHAPES = {
     "answer": has(id=number, data=lambda value: True),
     "done": has(id=number, errno=number),
     "event": lambda m: all(key not in m or check(m[key]) for key, check in {
-        "patches": each(PATCH), "names": each(string), "modules": each(MODULE), "ftrace": flag, "process": PROCESS,
+        "patches": each(PATCH), "names": each(string), "modules": each(MODULE), "process": PROCESS,
         "log": each(row(number, number, number, string, string))}.items()),
 }
 

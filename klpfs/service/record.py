@@ -119,6 +119,13 @@ def set_param(record: Record, module: str, param: str, value: str) -> Record:
     return following(record, patches=changed(record["patches"]), modules=changed(record["modules"]))
 
 
+def set_ftrace(record: Record, value: bool) -> Record:
+    """kernel.ftrace_enabled. EBUSY: a patch is enabled, or being loaded."""
+    if not value and (record["patches"] or record["change"]):
+        raise OSError(errno.EBUSY, "a patch is enabled")
+    return following(record, ftrace=value)
+
+
 # ---- the coordinator's decisions
 
 def given_up(record: Record) -> Record:

@@ -58,7 +58,6 @@ class Service:
     _fetches: Set[Fetch] = field(init=False, factory=set)
     _soon: bool = field(init=False, default=False)
     _closed: bool = field(init=False, default=False)
-    _ftrace: Optional[bool] = field(init=False, default=None)    # what was last written
 
     def __attrs_post_init__(self) -> None:
         self._merge = LogMerge(self.log, clock_us)
@@ -161,10 +160,7 @@ class Service:
 
     def _received(self, peer: Peer, kind: str, message: Dict[str, Any]) -> None:
         if kind == "event":
-            first = peer.state is None
             self.mirror.take_event(peer, message)
-            if first and (self._ftrace is False or self._ftrace is None and not self.ftrace_enabled) and message.get("ftrace"):
-                self._asking.ask(peer, {"t": "ftrace", "value": 0}, lambda found: None)
             self._asking.heard(peer, message)
         elif kind == "report":
             self.mirror.take_report(peer)
@@ -332,20 +328,8 @@ class Service:
 
     def set_ftrace(self, value: bool) -> Answer:
         """False: the service takes no patches. EBUSY while one is enabled."""
-        answer, what = Answer(), "kernel.ftrace_enabled"
-        record = self.coordinator.record
-        if not value and (record["patches"] or record["change"]):
-            return self._failed(what, answer, OSError(errno.EBUSY, "a patch is enabled"))
-        self._ftrace = value
-
-        def done(found: List[Any]) -> None:
-            bad = [code for code in found if code]
-            if bad:
-                self._ftrace = None
-                self._failed(what, answer, OSError(bad[0], os.strerror(bad[0])))
-            else:
-                answer.succeed()
-        self._asking.ask_all({"t": "ftrace", "value": int(value)}, done)
+        answer = Answer()
+        self.coordinator.submit("kernel.ftrace_enabled", lambda record: records.set_ftrace(record, value), answer)
         return answer
 
     def _failed(self, what: str, answer: Answer, error: OSError) -> Answer:

@@ -30,7 +30,7 @@ def test_greeting(c):
     c.until(lambda c: len(c.messages) >= 3)
     hello, event, report = c.messages[:3]
     assert (hello["t"], hello["version"], hello["pid"], hello["service"]) == ("hello", 1, os.getpid(), "svc")
-    assert event["t"] == "event" and {"patches", "modules", "ftrace", "process", "log"} <= set(event)
+    assert event["t"] == "event" and {"patches", "modules", "process", "log"} <= set(event)
     assert report["t"] == "report" and (report["seen"], report["phase"]) == (0, "")
 
 
@@ -183,16 +183,15 @@ def test_content_that_is_not_its_hash_is_not_loaded(agent, c):
     assert c.report["refused"]["errno"] == errno.ENOENT
 
 
-def test_parameters_kmsg_and_ftrace(agent, c):
+def test_parameters_and_kmsg(agent, c):
     c.insmod("lp")
     c.send(t="set", id=1, module="lp", param="x", text="7")
     c.send(t="set", id=2, module="lp", param="x", text="bad")
     c.send(t="set", id=3, module="lp", param="y", text="7")
     c.send(t="set", id=4, module="nope", param="y", text="7")
-    c.send(t="ftrace", id=5, value=0)
     c.send(t="kmsg", text="hello", priority=3)
-    c.until(lambda c: len(c.of("done")) == 5)
-    assert {m["id"]: m["errno"] for m in c.of("done")} == {1: 0, 2: errno.EINVAL, 3: errno.ENOENT, 4: errno.ENOENT, 5: errno.EBUSY}
+    c.until(lambda c: len(c.of("done")) == 4)
+    assert {m["id"]: m["errno"] for m in c.of("done")} == {1: 0, 2: errno.EINVAL, 3: errno.ENOENT, 4: errno.ENOENT}
     c.until_line("hello")
     before = [i for i, m in enumerate(c.messages) if m.get("modules") and [p[2] for p in m["modules"][0]["params"]] == ["7"]][0]
     assert before < [i for i, m in enumerate(c.messages) if m["t"] == "done"][0]

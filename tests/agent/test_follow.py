@@ -260,6 +260,16 @@ def test_begins_late_in_a_reversed_transition(host):
     assert host.called[-2:] == ["lp pre_patch vmlinux", "lp post_unpatch vmlinux"]
 
 
+def test_ftrace_enabled_is_followed(host):
+    """Off once nothing is in force, on before what needs it, and by who joins."""
+    host.livepatch("lp")
+    host.follow(ftrace=False)
+    assert not host.engine.ftrace_enabled
+    assert host.follow(change=change(2, "lp"))["refused"]["errno"] == errno.EBUSY
+    report = host.follow(ftrace=True, change=None)
+    assert host.engine.ftrace_enabled and report["seen"] == 3
+
+
 def test_started_as_what_it_is_not(host):
     """When no process answered, the file's text said whether it replaces. Where its run says otherwise, it is left out."""
     host.livepatch("lp", replace=True)

@@ -20,7 +20,7 @@ transition = st.fixed_dictionaries({"n": number, "patch": name, "dir": st.intege
                                     "step": st.sampled_from(["start", "finish"]), "replace": st.booleans(),
                                     "forced": st.booleans()})
 record = st.fixed_dictionaries({"seq": number, "patches": st.lists(patch, max_size=3), "modules": st.lists(module, max_size=3),
-                                "change": st.none() | change, "transition": st.none() | transition})
+                                "ftrace": st.booleans(), "change": st.none() | change, "transition": st.none() | transition})
 
 
 @settings(max_examples=80, deadline=None)

@@ -24,7 +24,7 @@ FOREIGN = {  # where code of the livepatch or the program runs
     "force": ("post_patch",),
     "rmmod": ("exit",),
 }
-BEFORE = {"insmod": OLD, "replace": NEW["lp0"], "module": OLD, "disable": NEW["lp1"], "reverse": NEW["lp1"], "force": OLD, "rmmod": OLD}
+BEFORE = {"insmod": OLD, "replace": NEW["lp0"], "module": OLD, "disable": NEW["lp1"], "reverse": NEW["lp1"], "force": NEW["lp1"], "rmmod": OLD}
 AFTER = {"insmod": NEW["lp1"], "replace": NEW["lp2"], "module": OLD, "disable": OLD, "reverse": OLD, "force": NEW["lp1"], "rmmod": OLD}
 FAULTS = {"killed": Kill, "stopped": Stop, "without descriptors": Descriptors}
 VICTIMS = ["first", "some", "last"]

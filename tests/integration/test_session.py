@@ -186,6 +186,12 @@ def test_no_patches_while_ftrace_is_off(live, lp):
     live.expect("failed to")
     assert fails(errno.EBUSY, live.tree.insmod, lp("lp1"))
     assert any("failed to register ftrace handler for function 'one' (-16)" in line for line in live.tree.lines())
+    live.mount.kill()
+    live.program.do("import os; child = os.fork() or serve(os.fdopen(os.pipe()[0]), sys.stdout, globals())")
+    live.mount.start()
+    live.tree = live.mount.service("prog")
+    live.program.do("os.kill(child, 9), os.wait()")
+    assert read(flag) == "0\n" and fails(errno.EBUSY, live.tree.insmod, lp("lp1")), "a new daemon and a child know it"
     write(flag, "1\n")
     live.tree.insmod(lp("lp1"))
     live.tree.settle()

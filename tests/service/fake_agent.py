@@ -114,7 +114,7 @@ class FakeAgent:
             if record["seq"] > max(puppet.seen, puppet.goal["seq"] if puppet.goal else -1):
                 puppet.goal = record
                 self.work()
-        elif kind in ("set", "ftrace"):
+        elif kind == "set":
             code = self.answers.get(kind, 0)
             if code is not None:
                 self.send({"t": "done", "id": message["id"], "errno": code})

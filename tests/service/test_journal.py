@@ -23,7 +23,7 @@ RECORDS = st.fixed_dictionaries({
     "modules": st.lists(st.fixed_dictionaries({
         "name": NAMES, "sha256": SHA, "params": PARAMS, "livepatch": st.booleans(), "path": NAMES,
         "uses": st.lists(NAMES, max_size=2), "forced": st.booleans()}), max_size=3),
-    "change": st.none() | st.fixed_dictionaries({
+    "ftrace": st.booleans(), "change": st.none() | st.fixed_dictionaries({
         "n": NUMBERS, "name": NAMES, "sha256": SHA, "params": PARAMS, "livepatch": st.booleans(), "replace": st.booleans(),
         "pid": NUMBERS, "path": NAMES}),
     "transition": st.none() | st.fixed_dictionaries({

@@ -149,15 +149,20 @@ def test_modules():
     assert list(world.mirror.modules) == ["p"]
 
 
-def test_processes_and_ftrace():
-    world, a, b = World(), Peer("a", 1), Peer("b", 2)
-    world.tell(a, process={"pid": 99, "comm": "x", "cmdline": ["x", "y"]}, ftrace=1)
-    world.tell(b, ftrace=0)
-    assert world.mirror.processes[1].cmdline == ("x", "y") and not world.mirror.ftrace_enabled
-    world.mirror.left(b)
-    assert world.mirror.ftrace_enabled and ("flag", "ftrace_enabled") in world.changes
+def test_processes():
+    world, a = World(), Peer("a", 1)
+    world.tell(a, process={"pid": 99, "comm": "x", "cmdline": ["x", "y"]})
+    assert world.mirror.processes[1].cmdline == ("x", "y")
     world.mirror.left(a)
     assert world.mirror.processes == {}
+
+
+def test_ftrace_enabled_is_the_journals():
+    world = World()
+    world.mirror.take_record({**text.idle(1), "ftrace": False})
+    assert not world.mirror.ftrace_enabled and world.changes == [("flag", "ftrace_enabled")]
+    world.mirror.take_record(text.idle(2))
+    assert world.mirror.ftrace_enabled
 
 
 def test_a_large_service_is_cheap():

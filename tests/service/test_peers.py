@@ -34,7 +34,7 @@ def watch(bench):
 
 def test_hello_event_report(bench, watch):
     """What an agent says first, in its order."""
-    bench.agent(events=[{"ftrace": 1}])
+    bench.agent(events=[{}])
     assert [p.key for p in watch.peers.list()] == ["a.sock"]
     bench.until(lambda: len(watch.heard) == 3)
     assert [kind for _, kind in watch.heard] == ["hello", "event", "report"]

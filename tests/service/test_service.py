@@ -175,19 +175,15 @@ def test_nobody_sets_the_parameter(bench, service, result, monkeypatch, source):
 
 
 def test_ftrace(bench, service, result, source):
-    """0: told to all, also to who comes later; EBUSY while there is a patch."""
-    agent = bench.agent("a", events=[{"ftrace": 1}])
+    """It is the journal's, so that all follow it, who comes later too; EBUSY while there is a patch."""
+    agent = bench.agent("a", events=[{}])
     ready(bench, service, agent)
     assert result(service.set_ftrace(False)) == 0
-    assert [m["value"] for m in agent.got if m["t"] == "ftrace"] == [0]
-    agent.send({"t": "event", "ftrace": 0})
-    bench.until(lambda: not service.ftrace_enabled)
-    late = bench.agent("b", events=[{"ftrace": 1}])
-    service.look()
-    bench.until(lambda: [m["value"] for m in late.got if m["t"] == "ftrace"] == [0])
+    assert not service.ftrace_enabled and not service.journal.read()["ftrace"]
+    assert [m["r"]["ftrace"] for m in agent.got if m["t"] == "record"][-1] is False
     assert result(service.set_ftrace(True)) == 0
     assert result(service.insmod(source, ME)) == 0
-    assert result(service.set_ftrace(False)) == errno.EBUSY
+    assert result(service.set_ftrace(False)) == errno.EBUSY and service.ftrace_enabled
 
 
 def test_kmsg(bench, service, result):
