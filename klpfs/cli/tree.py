@@ -37,7 +37,8 @@ def services(mount: pathlib.Path) -> "list[str]":
     try:
         return sorted(name for name in os.listdir(mount))
     except OSError as e:
-        raise CommandError(f"{mount}: {e.strerror}; is its daemon gone? Mount it again: klpfs mount {mount}") from None
+        hint = "only the user who mounted it sees it" if isinstance(e, PermissionError) else f"is its daemon gone? Mount it again: klpfs mount {mount}"
+        raise CommandError(f"{mount}: {e.strerror}; {hint}") from None
 
 
 def find(service: "str | None" = None, mount: "str | None" = None) -> "Tree":

@@ -37,7 +37,7 @@ class Passing(Dir):
         if found is not None and found.__class__ is not Pass:
             return found
         if not self.removed and os.path.lexists(os.path.join(os.fsencode(f"{MACHINE}/{self.place}"), raw)):
-            return found or self._pass(os.fsdecode(raw))
+            return self._pass(os.fsdecode(raw))
         if found is not None:
             found.remove()
         raise fail(ENOENT)
@@ -71,5 +71,18 @@ class Passing(Dir):
                 self._pass(name)
 
     def _pass(self, name: str) -> Link:
-        up = "../" * (self.place.count("/") + 1) if self.place else ""
-        return Pass(self.table, self, name, 0o777, f"{up}{PLACE}/proc/{self.place}/{name}".replace("//", "/"))
+        target, found = self._target(name), self.get(name)
+        if isinstance(found, Link):
+            if found.target == target:
+                return found
+            found.remove()                         # a number is used again
+        return Pass(self.table, self, name, 0o777, target)
+
+    def _target(self, name: str) -> str:
+        if self.place:
+            return "../" * (self.place.count("/") + 1) + f"{PLACE}/proc/{self.place}/{name}"
+        if name.isdigit():                         # /proc/TID of a thread of the service's; it is not listed
+            for child in self.children.values():
+                if child.__class__ is Passing and os.path.lexists(f"{MACHINE}/{child.name}/task/{name}"):
+                    return f"{child.name}/task/{name}"
+        return f"{PLACE}/proc/{name}"

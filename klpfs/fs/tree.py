@@ -247,6 +247,7 @@ class ProcessDir:
     def __attrs_post_init__(self) -> None:
         self._file(self.node, "patch_state", 0o400, lambda: after(self._ask("patch_state"), number))
         if isinstance(self.node, Passing):
+            self._file(self.node, "stack", 0o400, lambda: after(self._ask("stack", self.view.pid), _stack))
             self._task = self.node.below("task", by_number=True, volatile=True, refresh=self._refresh, whole=False)
             return
         self._file(self.node, "comm", 0o444, lambda: line(self.view.comm))

@@ -72,6 +72,19 @@ def test_only_the_service_s_tasks_are_listed_but_all_are_found(proc, machine):
     assert names(task) == ["7"] and task.lookup(b"9").__class__ is Pass
 
 
+def test_a_thread_of_the_service_s_is_found_by_its_number_alone(proc, machine):
+    """As /proc/TID, which tools read patch_state of; it is not listed."""
+    proc.below("7")
+    (machine / "7/task/9").mkdir()
+    (machine / "9").mkdir()
+    assert proc.lookup(b"9").target == "7/task/9"
+    (machine / "9").rmdir(), (machine / "7/task/9").rmdir()
+    assert gone(proc, b"9")
+    (machine / "1/task/8").mkdir()
+    (machine / "8").mkdir()
+    assert proc.lookup(b"8").target == ".klpfs/proc/8"
+
+
 def test_what_the_machine_has_no_longer_is_gone(proc, machine):
     assert "uptime" in names(proc) and proc.lookup(b"uptime")
     (machine / "uptime").unlink()

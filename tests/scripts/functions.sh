@@ -94,7 +94,7 @@ begin() {
 expect() {
     local wanted got
     wanted=$(cat)
-    got=$(dmesg --notime | grep -e '^livepatch: ' -e '^% ' -e '^modprobe: ' -e '^lp_' -e '^target_mod: ' -e '^mod_' |
+    got=$(dmesg --notime | grep -e '^livepatch: ' -e '^% ' -e '^modprobe: ' -e '^lp_' -e '^target_mod: ' -e '^mod_' -e '^other_mod: ' |
         sed 's/<[0-9a-f]*, /<object, /')
     if [[ "$wanted" != "$got" ]]; then
         diff -u --label expected --label log <(echo "$wanted") <(echo "$got")
