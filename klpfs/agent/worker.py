@@ -277,8 +277,18 @@ class Worker:
             self._inside = inside
             asked = self._asked
         if asked:
-            _set_async(get_ident(), None)
-            self._asked = False
+            self._take_stop()
+
+    def _take_stop(self):
+        """A stop that was asked for and has not come yet comes now, where it does no harm. It must come: taken back by a NULL
+        for PyThreadState_SetAsyncExc, it would leave the interpreter looking for it up to 3.12, which makes every call of the
+        program slower, and on 3.11 lets a traced function wait for ever."""
+        try:
+            for _ in range(100):        # each turn lets an exception in that is due
+                pass
+        except Stopped:
+            pass
+        self._asked = False
 
     def own(self, function, *args):
         """A function of klpfs called by foreign code on the worker's thread: takes the lock, is not interrupted."""
@@ -288,7 +298,7 @@ class Worker:
             asked, self._asked = self._asked, False
         try:
             if asked:
-                _set_async(get_ident(), None)
+                self._take_stop()
                 raise KlpError(EINTR, None)
             was, self.working = self.working, None
             self.lock.acquire()
@@ -332,7 +342,6 @@ class Worker:
 
 
 def _set_async(ident, exception):
-    """PyThreadState_SetAsyncExc; on the worker's own thread only. ctypes is imported now, by need."""
+    """PyThreadState_SetAsyncExc; for the worker's own thread only. ctypes is imported now, by need."""
     import ctypes
-    arg = ctypes.py_object(exception) if exception is not None else None
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), arg)
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), ctypes.py_object(exception))

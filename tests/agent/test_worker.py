@@ -1,5 +1,8 @@
 """When the worker looks for dirty tasks, and what it makes of foreign code."""
 import sys
+import pathlib
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -167,3 +170,29 @@ def test_a_stop_that_comes_too_late_is_taken_back(monkeypatch):
     for _ in range(1000):
         pass
     assert run_foreign(w, lambda: 5) == 5
+
+
+STOPPED = """
+import sys
+from types import SimpleNamespace
+from klpfs.agent import worker
+from klpfs.engine.error import KlpError
+made = worker.Worker(SimpleNamespace(say=lambda text, priority: None))
+made.ident = worker.get_ident()
+made.lock.acquire()
+try:
+    made.foreign("f", 1, lambda: (made.interrupt(1), sum(range(10 ** 6))))
+except KlpError:
+    print("stopped")
+def traced(n):
+    return sum(range(n))
+sys.settrace(lambda *args: None)
+print(traced(3))
+"""
+
+
+def test_a_stop_leaves_nothing_pending_in_the_interpreter():
+    """On CPython 3.11 a traced function would never get past its first instruction, on others calls would be slower for good."""
+    said = subprocess.run([sys.executable, "-c", STOPPED], capture_output=True, text=True, timeout=30,
+                          cwd=pathlib.Path(module.__file__).parents[2])
+    assert said.stdout.split() == ["stopped", "3"], said.stderr
