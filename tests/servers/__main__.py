@@ -45,13 +45,17 @@ def one(row, cycles, mount, python):
     try:
         with trial.Trial(row, folder, mount, python) as it:
             try:
-                result = it.run(cycles)
+                result = it.hold() if row.held else it.run(cycles)
             except (trial.Failed, OSError, AssertionError) as e:
                 line(row.name, "", "", "FAILED", "", "", "")
                 print(f"    {e}\n    " + "\n    ".join(it.story()))
                 return False
-        line(row.name, result.processes, result.requests, result.failed, f"{trial.median(result.finish):.0f} / {max(result.finish):.0f}",
-             f"{result.patching:.0f} / {result.alone:.0f} = {result.patching / result.alone:.1f}", "{:+d} KiB {:+d} {:+d}".format(*result.growth))
+        if row.held:
+            line(row.name, result.processes, result.requests, result.failed, "", "", "")
+            print(f"    {result.what}")
+        else:
+            line(row.name, result.processes, result.requests, result.failed, f"{trial.median(result.finish):.0f} / {max(result.finish):.0f}",
+                 f"{result.patching:.0f} / {result.alone:.0f} = {result.patching / result.alone:.1f}", "{:+d} KiB {:+d} {:+d}".format(*result.growth))
         for error in result.errors:
             print(f"    {error}")
         return not result.failed and not result.errors

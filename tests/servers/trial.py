@@ -9,6 +9,7 @@ import os
 import pathlib
 import re
 import select
+import signal
 import socket
 import statistics
 import subprocess
@@ -32,7 +33,8 @@ class Failed(Exception):
 class Row:
     """name: of the row. command: with {port}, {python}, {processes}, {programs}. processes: at least so many take the patch.
     functions: {module: [qualified name]} that are patched together. load: 'http', 'itself', or a program. main: as livepatches.
-    broker: it needs a redis."""
+    broker: it needs a redis. held: one that never ends in any process but so many others; they block, by name, until the
+    patch is reversed or, with recycled, until SIGHUP to the server has replaced its workers."""
     name: str
     command: str
     processes: int
@@ -40,7 +42,20 @@ class Row:
     load: str = "http"
     main: str = None
     broker: bool = False
+    held: str = None
+    others: int = 0
+    recycled: bool = False
     clients: tuple = (6, 2)
+
+
+@dataclasses.dataclass
+class Held:
+    """What became of a patch of a function that never ends."""
+    processes: int
+    requests: int
+    failed: int
+    what: str
+    errors: list
 
 
 @dataclasses.dataclass
@@ -130,7 +145,7 @@ class Trial:
             self.child(["redis-server", "--port", "0", "--unixsocket", environ["REDIS"], "--save", "", "--loglevel", "warning"], environ)
             self.until(lambda: os.path.exists(environ["REDIS"]), "redis")
         command = row.command.format(port=port, python=self.python, processes=row.processes, programs=PROGRAMS).split()
-        server = self.child([sys.executable, "-m", "klpfs", "run", "-s", self.service, "--", *command], environ)
+        server = self.server = self.child([sys.executable, "-m", "klpfs", "run", "-s", self.service, "--", *command], environ)
         if row.load == "itself":
             if not select.select([server.stdout], [], [], WAIT)[0] or server.stdout.readline() != "ready\n":
                 raise Failed("it did not start")
@@ -255,10 +270,43 @@ class Trial:
             self.cycle()
         patching = self.load.ask()["worst"]
         after = self.rest()
-        errors = list(self.load.errors)
-        stderr = (self.folder / "stderr").read_text()
-        errors += [line for line in stderr.splitlines() if re.search(r"MixedStack|Traceback|Error\b|klpfs:", line)][:5]
-        return Result(processes, self.load.requests, self.load.failed, self.times, alone, patching, grown(before, after), errors)
+        return Result(processes, self.load.requests, self.load.failed, self.times, alone, patching, grown(before, after), self.errors())
+
+    def errors(self):
+        lines = (self.folder / "stderr").read_text().splitlines()
+        return self.load.errors + [line for line in lines if re.search(r"MixedStack|Traceback|Error\b|klpfs:", line)][:5]
+
+    def holders(self):
+        """The pids of the processes that `blockers` names with the function that is held."""
+        found, pid = set(), None
+        for line in harness.read(self.tree.path / "blockers").splitlines():
+            if line[:1].isdigit():
+                pid = int(line.split()[0])
+            elif line.endswith(" " + self.row.held):
+                found.add(pid)
+        return found
+
+    def hold(self):
+        """The patch waits for its function, named, and the server goes on; reversed, or with new workers, it is over."""
+        self.start()
+        workers = len(self.pids()) - self.row.others
+        self.tree.insmod(self.folder / "lp_a.py")
+        self.until(lambda: len(self.holders()) == workers, f"{workers} processes named with {self.row.held}")
+        self.load.ask()
+        time.sleep(ALONE)
+        if self.tree.get("lp_a/transition") != "1" or not self.load.ask()["served"]:
+            raise Failed("the transition did not wait, or the server did")
+        begun = time.perf_counter()
+        if self.row.recycled:
+            self.server.send_signal(signal.SIGHUP)
+        else:
+            self.tree.set("lp_a/enabled", "0")
+        self.settled()
+        took = (time.perf_counter() - begun) * 1000
+        self.in_flight()
+        self.only("lp_a" if self.row.recycled else "0")
+        how = "new workers" if self.row.recycled else "reversed"
+        return Held(len(self.pids()), self.load.requests, self.load.failed, f"{self.row.held} named in {workers}; {how}: {took:.0f} ms", self.errors())
 
 
 def grown(before, after):
