@@ -1,10 +1,6 @@
-import os
-import sys
-
 import pytest
 
-sys.path.insert(0, os.path.dirname(__file__))
-from kit import Upgrade  # noqa: E402
+from build.kit import Upgrade
 
 
 @pytest.fixture

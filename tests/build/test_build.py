@@ -2,6 +2,7 @@
 import pytest
 
 from klpfs.build.error import BuildError, NothingToDo
+from klpfs.target.python import load as loading
 
 
 def there_and_back(upgrade, old, new, *expressions, module=""):
@@ -326,6 +327,7 @@ def test_a_cumulative_patch_takes_the_place_of_an_earlier_one(upgrade):
     assert program.f() == (1, "c", {"k": 1}, 5, None) and not first.patch.enabled
     upgrade.disable(second)
     assert program.f() == (1, "b", {"k": 1}, 1, None)
+    loading.unload(first)
     upgrade.loaded.remove(first)
 
 
