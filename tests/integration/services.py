@@ -1,5 +1,6 @@
 """Services of many processes for the tests: a program with a module `ware`, and workers started in every way."""
 import ast
+import itertools
 import os
 import pathlib
 import select
@@ -75,14 +76,14 @@ class Shop:
     """A service whose first process is `integration/program.py`, and its workers."""
 
     def __init__(self, program, tmp_path, **more):
-        self.path, self.workers = tmp_path, []
+        self.path, self.workers, self.numbers = tmp_path, [], itertools.count()
         ware = write_ware(tmp_path / "lib")
         self.program = program("shop", environ={"PYTHONPATH": f"{ware}{os.pathsep}{HERE}"}, **more)
         self.program.do("import workers, ware")
 
     def start(self, way, wait=True, **more):
         """A worker, when it is there. wait=False: at once; meet() waits for it."""
-        made = Worker(self.path / f"worker{len(self.workers)}")
+        made = Worker(self.path / f"worker{next(self.numbers)}")
         self.workers.append(made)
         arguments = "".join(f", {key}={value!r}" for key, value in more.items())
         self.program.do(f"workers.start({way!r}, {str(made.folder)!r}{arguments})")
@@ -90,7 +91,7 @@ class Shop:
 
     def by(self, worker, way):
         """A worker that another one has started, when it is there."""
-        made = Worker(self.path / f"worker{len(self.workers)}")
+        made = Worker(self.path / f"worker{next(self.numbers)}")
         self.workers.append(made)
         worker.do(f"start({way!r}, {str(made.folder)!r})")
         return made.meet()

@@ -228,32 +228,32 @@ def test_other_programs(shop, lp):
     shop.program.do("[each.kill() or each.wait() for each in (shell, other)]")
 
 
-@pytest.mark.parametrize("how, inside", [("-I", False), ("-E", False), ("-S", False), ("-s", True), ("-u", True), ("no environment", False),
-                                         ("zipapp", True), ("-m", True), ("-c", True), ("stdin", True), ("venv", True)])
-def test_ways_to_run_python(shop, how, inside):
+RUNS = {    # how a Python is started, what more Popen gets, and whether it is in the service
+    "-I": ("[sys.executable, '-I', '-c', code]", "", False), "-E": ("[sys.executable, '-E', '-c', code]", "", False),
+    "-S": ("[sys.executable, '-S', '-c', code]", "", False), "no environment": ("[sys.executable, '-c', code]", ", env={}", False),
+    "-s": ("[sys.executable, '-s', '-c', code]", "", True), "-c": ("[sys.executable, '-c', code]", "", True),
+    "-m": ("[sys.executable, '-m', 'sleeper']", ", cwd=folder", True), "zipapp": ("[sys.executable, folder + '/app.pyz']", "", True),
+    "stdin": ("['sh', '-c', 'exec %s < %s/sleeper.py' % (sys.executable, folder)]", "", True),
+    "venv": ("[folder + '/venv/bin/python', '-c', code]", "", True)}
+
+
+def test_ways_to_run_python(shop):
     """Who starts Python isolated, or with an environment that it has made anew, is not in the service: nothing in the child
     could tell that it should be."""
     code = "import sys, time; print('there', 'klpfs' in sys.modules, flush=True); time.sleep(1000)"
     (shop.path / "sleeper.py").write_text(code)
-    command, more = {"zipapp": ("[sys.executable, app]", ""), "-m": ("[sys.executable, '-m', 'sleeper']", ", cwd=folder"),
-                     "-c": ("[sys.executable, '-c', code]", ""), "no environment": ("[sys.executable, '-c', code]", ", env={}"),
-                     "venv": ("[folder + '/venv/bin/python', '-c', code]", ""),
-                     "stdin": ("['sh', '-c', 'exec %s < %s/sleeper.py' % (sys.executable, folder)]", "")}.get(how, ("[sys.executable, how, '-c', code]", ""))
-    if how == "zipapp":
-        with zipfile.ZipFile(shop.path / "app.pyz", "w") as file:
-            file.writestr("__main__.py", code)
-    if how == "venv":
-        subprocess.run([sys.executable, "-m", "venv", "--without-pip", shop.path / "venv"], check=True)
-    shop.program.do(f"import subprocess, sys; folder, app, code, how = {str(shop.path)!r}, {str(shop.path / 'app.pyz')!r}, {code!r}, {how!r}")
-    shop.program.do(f"child = subprocess.Popen({command}, stdout=subprocess.PIPE, text=True{more})")
-    assert shop.program.do("child.stdout.readline()") == f"there {inside}\n"
-    child = shop.program.do("child.pid")
-    if inside:
-        until(lambda: child in pids(shop.tree), "the child in the tree")
-    else:
-        assert child not in pids(shop.tree)
-    shop.program.do("child.kill(); child.wait(); child.stdout.close()")
-    until(lambda: child not in pids(shop.tree), "the child to go from the tree")
+    with zipfile.ZipFile(shop.path / "app.pyz", "w") as file:
+        file.writestr("__main__.py", code)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", shop.path / "venv"], check=True)
+    shop.program.do(f"import subprocess, sys; folder, code, children = {str(shop.path)!r}, {code!r}, []")
+    for command, more, _ in RUNS.values():
+        shop.program.do(f"children.append(subprocess.Popen({command}, stdout=subprocess.PIPE, text=True{more}))")
+    said = shop.program.do("[child.stdout.readline() for child in children]")
+    assert dict(zip(RUNS, said)) == {how: f"there {inside}\n" for how, (_, _, inside) in RUNS.items()}
+    children = dict(zip(RUNS, shop.program.do("[child.pid for child in children]")))
+    until(lambda: {how for how, pid in children.items() if pid in pids(shop.tree)} == {how for how, run in RUNS.items() if run[2]}, "those in the service")
+    shop.program.do("[child.kill() or child.wait() or child.stdout.close() for child in children]")
+    until(lambda: pids(shop.tree) == {shop.program.pid}, "the children to go from the tree")
 
 
 def test_a_fork_behind_pythons_back(shop, lp):
