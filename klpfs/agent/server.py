@@ -26,7 +26,8 @@ def identity(fd):
 
 
 def bind(folder):
-    """A listening socket of a new random name in `folder`: (socket, name). OSError as bind says."""
+    """A listening socket of a new random name in `folder`: (socket, name). OSError as bind says; ENOENT: the folder went, or
+    the draft with a dead service's folder, just now. Nothing is left behind."""
     sock = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC)
     name = urandom(6).hex() + SUFFIX
     draft = "." + name          # renamed when it listens: a socket that refuses is dead
@@ -38,6 +39,10 @@ def bind(folder):
         rename(folder + "/" + draft, folder + "/" + name)
     except OSError:
         sock.close()
+        try:
+            unlink(folder + "/" + draft)
+        except OSError:
+            pass
         raise
     finally:
         if fd >= 0:

@@ -51,10 +51,6 @@ class Asking:
         for at, peer in enumerate(peers):
             self.ask(peer, message, lambda data, at=at: one(at, data))       # type: ignore[misc]
 
-    def ask_all(self, message: Dict[str, Any], done: Callable[[List[Any]], None]) -> None:
-        """`ask_each` of all that have said who they are."""
-        self.ask_each([p for p in self.peers.known() if p.pid], message, done)
-
     def answered(self, peer: Any, message: Dict[str, Any]) -> None:
         """An `answer` or `done` has come."""
         key = (peer.key, message["id"])

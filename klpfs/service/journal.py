@@ -7,16 +7,22 @@ import fcntl
 import hashlib
 import os
 import re
+import time
 from typing import Any, Dict, Iterable, Optional, Tuple
 
 from attrs import define, field
 
 from klpfs.agent import journal as text
-from klpfs.agent.places import JOURNAL, KEEP, LOCK, file_mode
+from klpfs.agent.places import JOURNAL, KEEP, LOCK, SUFFIX, file_mode
 
 Record = Dict[str, Any]
 SAFE = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK      # in a folder where others may make links and fifos
+DRAFT = 60.0               # seconds: a socket that still has its first name (klpfs.agent.server.bind) is of one who died there
 _HASH = re.compile("[0-9a-f]{64}")
+
+
+def _is_draft(name: str) -> bool:
+    return name.startswith(".") and name.endswith(SUFFIX)
 
 
 def _read(fd: int) -> bytes:
@@ -167,7 +173,7 @@ class Journal:
         if record["change"]:
             wanted.add(record["change"]["sha256"])
         for name in os.listdir(self.folder):
-            if name.endswith(".tmp") or (_HASH.fullmatch(name) and name not in wanted):
+            if name.endswith(".tmp") or (_HASH.fullmatch(name) and name not in wanted) or _is_draft(name) and self._is_old(name):
                 self._unlink(name)
 
     def remove(self, sockets: Iterable[str]) -> bool:
@@ -175,7 +181,8 @@ class Journal:
         about to live in it: then all is as before. With the lock."""
         if self._lock < 0:
             raise RuntimeError("the journal is removed without its lock")
-        for name in sockets:
+        drafts = [name for name in os.listdir(self.folder) if _is_draft(name)]     # of who died in between, or makes another
+        for name in [*sockets, *drafts]:
             self._unlink(name)
         if any(name.endswith(".sock") for name in os.listdir(self.folder)):
             return False
@@ -248,6 +255,12 @@ class Journal:
                 os.close(fd)
         except OSError:
             pass
+
+    def _is_old(self, name: str) -> bool:
+        try:
+            return time.time() - os.lstat(os.path.join(self.folder, name)).st_mtime > DRAFT
+        except OSError:
+            return False
 
     def _unlink(self, name: str) -> None:
         try:

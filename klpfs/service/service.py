@@ -289,23 +289,29 @@ class Service:
 
     def set_param(self, module: str, param: str, text: bytes) -> Answer:
         """Write a parameter in all processes, and for those that join later. ENODEV: gone; else what a process says that
-        refuses it; ETIMEDOUT: none has answered within 2 s."""
+        refuses it: then the others have the old value again; ETIMEDOUT: none has answered within 2 s. One that is silent while
+        another answers sets it when it goes on; the log names it."""
         answer, what = Answer(), f"{module}/parameters/{param}"
         if module not in self.modules or param not in self.modules[module].params:
             return self._failed(what, answer, OSError(errno.ENODEV, "no such parameter"))
         value = os.fsdecode(text[:-1] if text.endswith(b"\n") else text)
+        peers = [peer for peer in self.peers.known() if peer.pid]
+        order = {"t": "set", "module": module, "param": param, "text": value}
+        back = {**order, "text": self.modules[module].params[param].text}
 
         def done(found: List[Any]) -> None:
-            codes = [code for code in found if code is not None]
-            bad = [code for code in codes if code] or ([] if codes else [errno.ETIMEDOUT])
+            bad = [code for code in found if code] or ([] if 0 in found else [errno.ETIMEDOUT])
             if bad:
-                self._failed(what, answer, OSError(bad[0], os.strerror(bad[0])))
-            else:
-                self.coordinator.submit(what, lambda record: records.set_param(record, module, param, value), stored)
+                have = [peer for peer, code in zip(peers, found) if not code]      # who is silent gets both, in this order
+                self._asking.ask_each(have, back, lambda _: self._failed(what, answer, OSError(bad[0], os.strerror(bad[0]))))
+                return
+            for peer in [peer for peer, code in zip(peers, found) if code is None and not peer.gone]:
+                self.say(f"klpfs: {what}: {peer.name} does not answer", 4)
+            self.coordinator.submit(what, lambda record: records.set_param(record, module, param, value), stored)
 
         stored = Answer()
         stored.add_done_callback(lambda _: answer.succeed())     # it is set; a failure to note it down has been logged
-        self._asking.ask_all({"t": "set", "module": module, "param": param, "text": value}, done)
+        self._asking.ask_each(peers, order, done)
         return answer
 
     def kmsg(self, text: bytes) -> Answer:

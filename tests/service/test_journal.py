@@ -3,6 +3,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import time
 import stat
 
 import pytest
@@ -207,6 +208,19 @@ def test_remove(journal, tmp_path):
     assert dead.remove(["a.sock"])
     dead.close()
     assert not folder.exists()
+
+
+def test_a_draft_of_the_dead_keeps_nothing_alive(journal, tmp_path):
+    """Somebody was killed between bind and rename: its draft goes with the folder, and in a service that lives after a while."""
+    write(journal)
+    for name, age in ((".new.sock", 0), (".old.sock", 1000)):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (0, time.time() - age))
+    assert journal.try_lock()
+    journal.prune(journal.read())
+    assert sorted(each for each in os.listdir(tmp_path) if "sock" in each) == [".new.sock"]
+    assert journal.remove([]) and not tmp_path.exists()
+    journal.close()
 
 
 def test_remove_while_somebody_comes(journal, tmp_path, monkeypatch):

@@ -160,8 +160,23 @@ def test_parameters(bench, service, result, source):
     agents[1].answers["set"] = errno.EINVAL
     assert result(service.set_param("lp_1", "x", b"a")) == errno.EINVAL
     assert service.journal.read()["modules"][0]["params"] == {"x": "5"}
+    assert [[m["text"] for m in a.got if m["t"] == "set"] for a in agents] == [["5", "a", "0"], ["5", "a"]], "as it was, where it was set"
     assert result(service.set_param("lp_1", "y", b"a")) == errno.ENODEV
     assert len(lines(service)) == 2
+
+
+def test_a_silent_process_sets_the_parameter_later(bench, service, result, monkeypatch, source):
+    """It has it in its socket; the log names it, and the others have the value."""
+    monkeypatch.setattr("klpfs.service.asking.ORDER", 0.05)
+    event = {"modules": [{"name": "lp_1", "size": 1, "refcnt": 0, "livepatch": True, "state": "Live", "holders": [],
+                          "params": [("x", "int", "0", 0o644)], "forced": False}]}
+    agents = [bench.agent("a", events=[event]), bench.agent("b", events=[event])]
+    ready(bench, service, *agents)
+    assert result(service.insmod(source, ME)) == 0
+    agents[1].answers["set"] = None
+    assert result(service.set_param("lp_1", "x", b"5")) == 0
+    assert service.journal.read()["modules"][0]["params"] == {"x": "5"}
+    assert lines(service)[-1].endswith("does not answer") and [m["text"] for m in agents[1].got if m["t"] == "set"] == ["5"]
 
 
 def test_nobody_sets_the_parameter(bench, service, result, monkeypatch, source):
