@@ -1,6 +1,7 @@
 """What is written to insmod and rmmod, and the file that is opened for it."""
 import errno
 import os
+import struct
 import subprocess
 import sys
 import time
@@ -81,7 +82,8 @@ def test_read(tmp_path):
         assert source.read("../" + tmp_path.name + "/a.py", Caller(child.pid, ME.uid, ME.gid), ME.uid) == b"x = 1\n"
     finally:
         child.communicate(b"\n")
-    fails(errno.ENOENT, source.read, "a.py", Caller(0, ME.uid, ME.gid), ME.uid)
+    for path in ("a.py", str(tmp_path / "a.py")):      # of a process that can't be seen: what it means by a path can't be told
+        fails(errno.EACCES, source.read, path, Caller(0, ME.uid, ME.gid), ME.uid)
 
 
 def test_at_once(tmp_path):
@@ -125,6 +127,37 @@ def test_strangers_can_write(tmp_path):
         os.chown(path, 54321, 0)
         path.chmod(0o644)
         fails(errno.EACCES, source.read, str(path), ME, ME.uid)
+
+
+def test_strangers_of_an_acl(tmp_path):
+    """Named users and groups that may write are strangers too."""
+    path = tmp_path / "a.py"
+    path.write_bytes(b"")
+
+    def acl(*entries):
+        rows = [(1, 6, 2 ** 32 - 1), *entries, (16, 6, 2 ** 32 - 1), (32, 4, 2 ** 32 - 1)]
+        try:
+            os.setxattr(path, "system.posix_acl_access", struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *row) for row in sorted(rows)))
+        except OSError as e:
+            pytest.skip(f"no ACLs here: {e.strerror}")
+    group = (4, 4, 2 ** 32 - 1)
+    for entries, stranger in (((2, 6, 54321),), True), (((8, 6, 54321),), True), (((2, 6, ME.uid),), False), (((2, 4, 54321),), False):
+        acl(group, *entries)
+        assert path.stat().st_mode & 0o020
+        if stranger:
+            fails(errno.EACCES, source.read, str(path), ME, ME.uid)
+        else:
+            assert source.read(str(path), ME, ME.uid) == b""
+
+
+def test_what_is_not_the_writers(tmp_path):
+    """/dev/stdin or a shell's <(...) would be the daemon's own descriptors."""
+    with open(tmp_path / "a.py", "wb") as file:
+        file.write(b"x")
+        file.flush()
+        for path in ("/proc/self/fd/%d" % file.fileno(), "/dev/fd/%d" % file.fileno(), "/proc/%d/cwd/a.py" % os.getpid()):
+            fails(errno.ELOOP, source.read, path, ME, ME.uid)
+            assert source.read_at_once(path, ME, ME.uid) is None
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root: a daemon that acts for another user")
