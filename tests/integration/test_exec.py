@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from harness import until
-from integration.rooms import NOBODY, room
+from integration.rooms import NOBODY, TOP, room
 
 pytestmark = pytest.mark.fuse
 root = pytest.mark.skipif(os.geteuid() != 0, reason="root only")
@@ -38,7 +38,7 @@ def outside():
 
 def test_the_command_is_the_caller_s_in_all_but_what_it_sees(live, tmp_path):
     done = inside(live, "sh", "-c", "cat; pwd; echo $FLAVOUR; echo error >&2; exit 7", stdin=None, input="in\n", cwd=tmp_path,
-                  env={**os.environ, "FLAVOUR": "plum", "PYTHONPATH": str(pathlib.Path(__file__).parents[2])})
+                  env={**os.environ, "FLAVOUR": "plum", "PYTHONPATH": str(TOP)})
     assert (done.returncode, done.stdout, done.stderr) == (7, f"in\n{tmp_path}\nplum\n", "error\n")
 
 
@@ -194,10 +194,12 @@ def test_dmesg_without_util_linux(live):
     live.tree.path.joinpath("dev/kmsg").write_text("<3>one")
     live.tree.path.joinpath("dev/kmsg").write_text("two")
     code = ("import sys; from klpfs.cli.standin import dmesg; dmesg.REAL = '/nonexistent'; sys.exit(dmesg.run(sys.argv[1:], []))")
-    for options in ([], ["-t"], ["-x"], ["-l", "err"], ["-u", "-t"], ["-k"], ["-T"], ["-l", "bogus"]):
-        ours = inside(live, sys.executable, "-c", code, *options)
-        real = inside(live, "dmesg", *options)
-        assert (ours.returncode, ours.stdout, ours.stderr) == (real.returncode, real.stdout, real.stderr), options
+    chosen = ("", "-t", "-x", "-l err", "-u -t", "-k", "-T", "-l bogus")
+    script = f"exec 2>&1; both() {{ {sys.executable} -c \"$CODE\" $1; echo $?; echo ---; dmesg $1; echo $?; echo ---; }}; " + "".join(f"both '{o}'; " for o in chosen)
+    said = sh(live, script, env={**os.environ, "CODE": code, "PYTHONPATH": str(TOP)}).split("---\n")[:-1]
+    assert len(said) == 2 * len(chosen)
+    for options, ours, real in zip(chosen, said[::2], said[1::2]):
+        assert ours == real, options
 
 
 def read_all(live):
@@ -236,7 +238,7 @@ def test_a_machine_that_lacks_what_a_kernel_has(live, lacks):
 
 AS_USER = """
 cd "$1"; mkdir run mnt; export KLPFS_RUNTIME_DIR=$1/run; klpfs="$2 -m klpfs"
-sleep 60 | $klpfs run -s mine -- "$2" "$3" > out & program=$!
+mkfifo in; $klpfs run -s mine -- "$2" "$3" < in > out & exec 9> in
 $klpfs mount mnt || exit 1
 for i in $(seq 200); do [ -e mnt/mine ] && break; sleep .05; done
 $klpfs exec -m mnt mine -- bash -c '
@@ -244,7 +246,7 @@ $klpfs exec -m mnt mine -- bash -c '
     for f in /proc/*/task/*/patch_state; do cat $f; done; dmesg -C; dmesg; echo 0 > /sys/kernel/livepatch/lp1/enabled
     while [ -e /sys/kernel/livepatch/lp1 ]; do sleep .1; done; rmmod lp1; sysctl -n kernel.ftrace_enabled; cat /proc/self/comm'
 $klpfs umount mnt
-kill $program
+exec 9>&-; wait
 """
 
 

@@ -93,10 +93,10 @@ def test_a_unit_with_a_user_is_in_root_s_tree(runtime, lp, tmp_path):
     script = f"""
         klpfs="$3 -m klpfs"; mkdir "$1/run" "$1/run/web" "$1/mnt"; chmod 755 "$1" "$1/run"; chmod 700 "$1/run/web"; chown 65534 "$1/run/web"
         export KLPFS_RUNTIME_DIR=$1/run; cd /
-        sleep 60 | {rooms.NOBODY} $klpfs run -s web -- "$3" "$4" > /dev/null & program=$!
+        mkfifo "$1/in"; {rooms.NOBODY} $klpfs run -s web -- "$3" "$4" < "$1/in" > /dev/null & exec 9> "$1/in"
         $klpfs mount "$1/mnt" && for i in $(seq 200); do [ -e "$1/mnt/web" ] && break; sleep .05; done
         echo "$5" > "$1/mnt/web/insmod"; cat "$1/mnt/web/sys/kernel/livepatch/lp1/enabled"; stat -c %u "$1/run/web/journal"
-        $klpfs umount "$1/mnt"; kill $program
+        $klpfs umount "$1/mnt"; exec 9>&-; wait
     """
     done = rooms.room(runtime / "room", script, sys.executable, pathlib.Path(__file__).with_name("program.py"), lp("lp1"))
     assert done.stdout == "1\n65534\n", done.stderr
