@@ -82,6 +82,9 @@ class Host:
     def say(self, text, priority):
         self.log.add(text, priority, "agent")
 
+    def arrived(self):
+        self.called.append("arrived")
+
     # what a test does
 
     def livepatch(self, name, func="f", obj=None, replace=False, init=None, fails=None, exit=None):
