@@ -3,7 +3,8 @@
 CPython compiles and runs a script in C, out of reach. But if an importer of sys.path_hooks takes the script's path, as
 zipimport does with an archive, CPython asks the module `runpy` to run it: so for that once we are its importer and its
 `runpy`. What the program sees, sys.path and the names in __main__, is as without us, and nothing of ours is on its stack.
-A program named by -m, a folder and an archive go through the real runpy, which is given another code object only.
+A program named by -m, a folder and an archive go through the real runpy, which is given another code object only. What
+multiprocessing spawns has the program as soon as it is prepared, before it does its work.
 
 Not to be had this way, and left to CPython: -c, standard input, a .pyc, a program that does not parse.
 """
@@ -20,13 +21,28 @@ def arrange(names, call):
     """To be called before the main program runs, in its thread: call() will come as soon as its functions of these
     qualified names are there, between its statements, maybe more than once. False: this is no program where that can be
     had. True is no promise: a program that turns out not to parse runs as ever, without a call."""
-    first = (getattr(sys, "argv", None) or [""])[0]
+    words = getattr(sys, "argv", None) or [""]
+    first = words[0]
+    if first == "-c" and "--multiprocessing-fork" in words:
+        _behind_preparing(call)
+        return True
     if first in ("", "-", "-c"):
         return False
     if first == "-m" or _has_importer(first):
         _through_runpy(names, call)
         return True
     return _as_importer(first, names, call)
+
+
+def _behind_preparing(call):
+    from multiprocessing import spawn
+    was = spawn.prepare
+
+    def prepare(data):
+        spawn.prepare = was
+        was(data)
+        call()
+    spawn.prepare = prepare
 
 
 def _has_importer(path):

@@ -197,8 +197,11 @@ class Engine:
         EBUSY: in a transition or an arrival. What a patch cannot do leaves the object unpatched by it, with a line.
         """
         self._free()
+        mod = self.target.loaded(name)
+        if mod is None:
+            return False    # this process runs another program
         self.arrival = arrival = Arrival(self, name)
-        if not arrival.begin(self.target.loaded(name)):
+        if not arrival.begin(mod):
             self.arrival = None
         return self.arrival is not None
 

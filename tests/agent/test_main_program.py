@@ -270,3 +270,22 @@ sys.stdin.readline()
     c.until(lambda c: (c.report.get("prepared") or {}).get("n") == n)
     assert c.ask("blockers") == []
     c.close()
+
+
+def test_a_spawned_process(service):
+    """multiprocessing runs the main program anew, under another name, in a dict of its own; they are there
+    before it does its work."""
+    service.keep(GREET)
+    path = service.write("app.py", HEAD + """import multiprocessing
+def greet(): return 'old'
+def work(q):
+    q.put(greet())
+if __name__ == '__main__':
+    context = multiprocessing.get_context('spawn')
+    q = context.Queue()
+    p = context.Process(target=work, args=(q,))
+    p.start()
+    print(greet(), q.get())
+    p.join()
+""")
+    assert service.run(path) == (["new new"], "", 0)

@@ -41,7 +41,10 @@ def test_from_the_originals_to_the_top_of_each_stack(kit):
 
 
 def test_nothing_to_do(kit):
-    """No patch in force is for the main program: no transition."""
+    """The main program is another one; or no patch in force is for it: no transition."""
+    kit.target.waiting.add(MAIN)
+    assert kit.engine.arrive() is False and kit.lines() == []
+    kit.target.waiting.clear()
     for patch in list(kit.engine.patches):
         kit.engine.drop(patch)
     assert kit.engine.arrive() is False and kit.engine.arrival is None
