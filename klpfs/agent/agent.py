@@ -136,7 +136,7 @@ class Agent:
             f = self.follower
             if f.op or f.load or f.cut or self.modules.table or self.engine.patches or not self.engine.ftrace_enabled:
                 return False
-            f.in_step()
+            f.in_step(g)
         return True
 
     def give_up(self):

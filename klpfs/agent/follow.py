@@ -64,12 +64,13 @@ class Follower:
     """What this process has done of the service's operations. See the module's docstring; all calls under the worker's
     lock, but `set_goal`."""
 
-    __slots__ = ("engine", "modules", "host", "goal", "seen", "over", "refused", "not_applied", "left_modules", "op",
+    __slots__ = ("engine", "modules", "host", "goal", "judged", "seen", "over", "refused", "not_applied", "left_modules", "op",
                  "load", "live", "cut", "main", "_wondered", "_goal_lock")
 
     def __init__(self, engine, modules, host):
         self.engine, self.modules, self.host = engine, modules, host
         self.goal = None            # the newest record
+        self.judged = None          # the one that step() has looked at last
         self.seen = -1
         self.over = 0
         self.refused = None         # {'n', 'errno', 'text'}
@@ -106,10 +107,12 @@ class Follower:
                 "dir": op.dir if op else 0, "turn": op.turn if op else 0, "clean": bool(op and op.clean),
                 "over": self.over, "refused": self.refused, "not_applied": sorted(self.not_applied), "prepared": prepared}
 
-    def in_step(self):
-        """No line of the table fits: the record is followed to its end."""
-        if self.goal and self.seen < self.goal["seq"] and self.engine.arrival is None:
-            self.seen = self.goal["seq"]
+    def in_step(self, record=None):
+        """No line of the table fits `record`, by default the one that step() has looked at last (a newer one may have come
+        since): it is followed to its end."""
+        g = record or self.judged
+        if g and self.seen < g["seq"] and self.engine.arrival is None:
+            self.seen = g["seq"]
             self.host.report()
 
     def look_key(self):
@@ -183,7 +186,7 @@ class Follower:
         load = self.load
         self._goal_lock = allocate_lock()
         self.seen = -1
-        self.goal = None
+        self.goal = self.judged = None
         self.refused = None
         if by_load and load is not None:
             self.refused = {"n": load.n, "errno": EDEADLK, "text": "the load of '%s' forks" % load.name}
@@ -223,7 +226,7 @@ class Follower:
         if self.cut:
             self._go_on()
             return True
-        g = self.goal
+        g = self.judged = self.goal
         if self._arrive():
             return True
         if g is None:

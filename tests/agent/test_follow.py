@@ -495,6 +495,19 @@ def test_a_started_operation_that_the_journal_does_not_have(host):
     assert report["phase"] == "started" and sum("the journal does not have it" in line for line in host.lines()) == 1
 
 
+def test_a_record_that_comes_between_the_last_step_and_the_report_of_it(host):
+    """Is not taken for followed: its own steps come first."""
+    host.livepatch("lp")
+    insmod(host, "lp", finish=False)
+    host.follower.look()
+    assert not host.follower.step()
+    host.tell(host.write(transition=transition(1, "lp", step="finish")))    # by the server's thread
+    host.follower.in_step()
+    assert host.follower.seen == host.seq - 1
+    report = host.run()
+    assert (report["seen"], report["over"], report["phase"]) == (host.seq, 1, "")
+
+
 def test_lower_records_are_ignored(host):
     """An agent works towards the highest seq only, whoever sent it."""
     old = host.write(change=change(1, "x"))
