@@ -9,12 +9,22 @@ one ENTRY. --suites: also the tests that NEW ships, on OLD, patched and NEW. Exi
 import argparse
 import json
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from attrs import asdict
 
 from corpus import layout, report, session
+
+
+def one(entry, patch, everything):
+    """An entry's Result; in a process of its own, for threads that parse Python disturb each other (gh-106905)."""
+    try:
+        layout.Builder().lay_out(entry)
+    except Exception as e:
+        return session.Result(entry.id, entry.kind, reason=f"not laid out: {e}")
+    return session.run(entry, patch, everything)
 
 
 def main(argv: list) -> int:
@@ -38,19 +48,10 @@ def main(argv: list) -> int:
     chosen = [entry for entry in known if not wanted.entries or entry.id in wanted.entries]
     if wanted.patch and len(chosen) != 1:
         parser.error("--patch is for one ENTRY")
-    builder = layout.Builder()
-
-    def one(entry):
-        try:
-            builder.lay_out(entry)
-        except Exception as e:
-            return session.Result(entry.id, entry.kind, reason=f"not laid out: {e}")
-        return session.run(entry, wanted.patch, wanted.all_modules or wanted.more)
-
     results = []
-    with ThreadPoolExecutor(wanted.jobs) as pool:
+    with ProcessPoolExecutor(wanted.jobs) as pool:
         print(report.HEADER, flush=True)
-        for result in pool.map(one, chosen):
+        for result in pool.map(partial(one, patch=wanted.patch, everything=wanted.all_modules or wanted.more), chosen):
             results.append(result)
             print(report.row(result), flush=True)
     if wanted.suites:

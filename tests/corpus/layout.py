@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from attrs import define, frozen
+from attrs import frozen
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = ROOT.parent / "shared" / "corpus"
@@ -94,21 +94,15 @@ def python_for(entry: Entry, here: dict) -> Path:
     return here[min(usable, key=lambda v: (v < want, abs(v[1] - want[1])))]
 
 
-@define
 class Builder:
     """Lays entries out; one at a time each, several at once are fine."""
-
-    here: dict = None
-
-    def __attrs_post_init__(self):
-        self.here = pythons()
 
     def lay_out(self, entry: Entry) -> None:
         """Makes what is missing of LAB/ENTRY. NotThere when a release or a dependency can't be had; fetch.log has pip's words."""
         folder = entry.folder
         folder.mkdir(parents=True, exist_ok=True)
         if not entry.interpreter.exists():
-            call(entry, [python_for(entry, self.here), "-m", "venv", "--without-pip", folder / "venv"])
+            call(entry, [python_for(entry, pythons()), "-m", "venv", "--without-pip", folder / "venv"])
         for which, version in (("old", entry.old), ("new", entry.new)):
             ready = folder / f".{which}"
             if not ready.exists():

@@ -9,7 +9,6 @@ import re
 import shutil
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -23,9 +22,6 @@ HERE = Path(__file__).resolve().parent
 SECONDS = 120           # how long a step may take before it counts as never
 TRIES = 4               # of a check that goes by time, on a machine that does other things as well
 HAND = HERE / "hand"    # ENTRY.py: what somebody wrote on top of what was built
-
-
-_parsing = threading.Lock()     # one thread's ast.parse can make another's fail (SystemError, recursion depth mismatch: gh-106905)
 
 
 class Wrong(Exception):
@@ -54,8 +50,7 @@ class Result:
 
 def counts(text: str) -> tuple:
     """(functions, objects with callbacks) of a livepatch file's text."""
-    with _parsing:
-        calls = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
+    calls = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
     names = [getattr(node.func, "id", getattr(node.func, "attr", "")) for node in calls]
     return names.count("Func"), sum(names.count(each) for each in ("Callbacks", "ImportTime"))
 
