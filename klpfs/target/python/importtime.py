@@ -46,7 +46,7 @@ class ImportTime(Callbacks):
     An exception in `run` or `before` refuses the patch (EINVAL, or the errno of an OSError); what it did is taken back.
     """
 
-    __slots__ = ("run", "everywhere", "removed", "watch", "before", "after", "modules", "caches")
+    __slots__ = ("run", "everywhere", "removed", "watch", "before", "after", "modules", "caches", "space")
 
     def __init__(self, run=None, everywhere=(), removed=(), watch=(), before=None, after=None, modules=(), caches=()):
         if run is not None and type(run) is not FunctionType:
@@ -54,6 +54,7 @@ class ImportTime(Callbacks):
         Callbacks.__init__(self, self._apply, self._remove, self._restore, self._undo)
         self.run, self.everywhere, self.removed, self.watch = run, tuple(everywhere), tuple(removed), tuple(watch)
         self.before, self.after, self.modules, self.caches = before, after, tuple(modules), tuple(caches)
+        self.space = None   # the dict of the module that it was done to, also when `run` has put a stand-in into its place
 
     @property
     def adds(self):
@@ -75,13 +76,17 @@ class ImportTime(Callbacks):
     # -- the four callbacks
 
     def _apply(self, obj):
-        namespace = _namespace(obj)
+        self.space = namespace = _namespace(obj)
         owner = self._owner(obj)
+        held = _held_by(obj.name)
         try:
             for each in self.modules:
                 each.offer()
             if self.run is not None:
-                Run(self, owner, namespace).go()
+                try:
+                    Run(self, owner, namespace).go()
+                finally:
+                    _note_module(owner, held)
             if self.before is not None:
                 return self.before(obj)
             self._empty(obj)
@@ -103,7 +108,7 @@ class ImportTime(Callbacks):
             each.withdraw()
 
     def _remove(self, obj):
-        namespace, owner = _namespace(obj), self._owner(obj, "removed")
+        namespace, owner = self.space, self._owner(obj, "removed")
         for name in self.removed:
             holder, _, key = name.rpartition(".")
             cls = owner_of(namespace, holder) if holder else None
@@ -140,7 +145,7 @@ class ImportTime(Callbacks):
                  and type(place.key) is str]
         if self.run is None or not added:
             return
-        stays = needed(self.run, _namespace(obj), {place.key: new for place, new in added})
+        stays = needed(self.run, self.space, {place.key: new for place, new in added})
         for place, _ in added:
             if place.key in stays:
                 layers.leave(owner, place)
@@ -220,6 +225,24 @@ class Run(ClassWork):
         if old is not ABSENT and name in self.import_time.everywhere:
             for copy in copies_of(old, name, self.namespace.get("__name__")):
                 layers.put(self.owner, copy, new)
+
+
+def _held_by(name):
+    """Places where a module is found by its name, and what is there."""
+    if name is None:
+        return []
+    parent, _, last = name.rpartition(".")
+    places = [Item(sys.modules, name)]
+    if issubclass(type(sys.modules.get(parent)), ModuleType):  # its __class__ is not asked: some pretend
+        places.append(Item(ModuleType.__dict__["__dict__"].__get__(sys.modules[parent]), last))
+    return [(place, place.get()) for place in places]
+
+
+def _note_module(owner, held):
+    """Import time may put something else in the place of the module itself."""
+    for place, before in held:
+        if place.get() is not before:
+            layers.note(owner, place, before)
 
 
 def _namespace(obj):
