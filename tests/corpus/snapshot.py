@@ -4,6 +4,7 @@ Runs in the patched process, standard library alone. Values are told apart by id
 containers also by what they hold, so that a table changed in place is seen. Nothing of the program is called.
 """
 import functools
+import re
 import sys
 import types
 
@@ -33,7 +34,7 @@ class Snapshot:
                 found.append("%s: came" % where)
             elif is_ is None:
                 found.append("%s: gone" % where)
-            elif was[0] != is_[0]:
+            elif was[0] != is_[0] and not _made_anew(was[2], is_[2]):
                 found.append("%s: was %s, is %s" % (where, was[1], is_[1]))
         return sorted(found)
 
@@ -62,7 +63,7 @@ class Snapshot:
                 continue    # a submodule, once it is imported: came() tells
             if key in ("__builtins__", "__weakref__", "__dict__", "__warningregistry__", "__annotate_func__", "__annotations_cache__"):
                 continue
-            found[where] = self._token(value, DEPTH), _short(value)
+            found[where] = self._token(value, DEPTH), _short(value), value
             self._inside(found, where, value, seen, modules)
 
     def _inside(self, found, where, value, seen, modules):
@@ -72,19 +73,19 @@ class Snapshot:
             seen.add(id(value))
             for name in _FUNCTION:
                 held = getattr(value, name)
-                found["%s.%s" % (where, name)] = self._token(held, 2), _short(held)
+                found["%s.%s" % (where, name)] = self._token(held, 2), _short(held), None
             for name, cell in zip(value.__code__.co_freevars, value.__closure__ or ()):
                 try:
                     held = cell.cell_contents
                 except ValueError:
                     continue        # an empty cell
-                found["%s.<%s>" % (where, name)] = self._token(held, DEPTH), _short(held)
+                found["%s.<%s>" % (where, name)] = self._token(held, DEPTH), _short(held), None
                 self._inside(found, "%s.<%s>" % (where, name), held, seen, modules)
             self._attributes(found, where, value, seen, modules)
         elif isinstance(value, type):
             if getattr(value, "__module__", None) in modules:
                 seen.add(id(value))
-                found[where + ".__bases__"] = self._token(_class_bases(value), 1), _short(_class_bases(value))
+                found[where + ".__bases__"] = self._token(_class_bases(value), 1), _short(_class_bases(value)), None
                 self._space(found, where + ".", _class_dict(value), seen, modules)
         elif isinstance(value, (staticmethod, classmethod)):
             self._inside(found, where, value.__func__, seen, modules)
@@ -95,7 +96,7 @@ class Snapshot:
             self._attributes(found, where, value, seen, modules)
 
     def _attributes(self, found, where, value, seen, modules):
-        found[where + ".__dict__"] = self._token(value.__dict__, 2), "its __dict__"
+        found[where + ".__dict__"] = self._token(value.__dict__, 2), "its __dict__", None
         self._inside(found, where + ".__wrapped__", value.__dict__.get("__wrapped__"), seen, modules)
 
     def _token(self, value, depth):
@@ -110,6 +111,25 @@ class Snapshot:
         if type(value) in (int, float, bool, str, bytes, type(None), complex):
             return type(value).__name__, value
         return id(value)
+
+
+def _made_anew(was, now):
+    """A private table that the package computes when it needs it may be another one, if it says the same."""
+    return was is not now and type(was) is type(now) is dict and bool(was) and _same(was, now)
+
+
+def _same(one, other):
+    if one is other:
+        return True
+    if type(one) is not type(other):
+        return False
+    if type(one) is dict:
+        return list(one) == list(other) and all(_same(one[key], other[key]) for key in one)
+    if type(one) in (list, tuple):
+        return len(one) == len(other) and all(map(_same, one, other))
+    if type(one) in (types.BuiltinMethodType, type(re.compile("").match)):
+        return one.__name__ == other.__name__ and _same(one.__self__, other.__self__)
+    return type(one) in (str, bytes, int, re.Pattern) and one == other
 
 
 def _short(value):

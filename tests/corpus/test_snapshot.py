@@ -103,6 +103,14 @@ def test_what_is_gone_is_seen(package):
     assert any("C.method: gone" in each for each in snapshot.changed())
 
 
+def test_a_table_that_was_made_anew_and_says_the_same_is_no_change(package):
+    snapshot = Snapshot([package.__name__])
+    package.TABLE = {"a": [1, 2], "b": {"c": (3, [4])}}
+    assert snapshot.changed() == []
+    package.TABLE = {"a": [1, 2], "b": {"c": (3, [5])}}
+    assert snapshot.changed()
+
+
 def test_modules_that_came_are_told_apart(package):
     snapshot = Snapshot([package.__name__])
     sys.modules[package.__name__ + ".later"] = types.ModuleType(package.__name__ + ".later")
