@@ -15,6 +15,7 @@ from types import FunctionType, GetSetDescriptorType, MemberDescriptorType
 
 from klpfs.target.python import layers
 from klpfs.target.python.fields import Default, FirstUse, Form, Slot
+from klpfs.target.python.image import MARK
 from klpfs.target.python.layers import ABSENT, Attribute, Field
 from klpfs.target.python.part import owner_of
 
@@ -57,6 +58,8 @@ class ClassWork:
             raise LookupError("class '%s' is not there" % made.__qualname__)
         written = self.import_time.run.__code__.co_filename
         for key, value in list(_DICT(made).items()):
+            if type(value) is FunctionType and (_file(value) == written or key == "__init__" and not init):
+                setattr(value, MARK, True)  # nobody takes it for a method of the class that is there
             if not (key[:2] == key[-2:] == "__") or key in _OF_THE_STATEMENT or key == "__init__" and not init:
                 continue
             if isinstance(value, (GetSetDescriptorType, MemberDescriptorType)) or _file(value) == written:
