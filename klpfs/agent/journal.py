@@ -10,7 +10,7 @@ written and told at each step, stays small: lines `OBJECT FUNCTION POSITION HASH
     seq 12
     patch N SHA256 NAME
     fingerprints SHA256
-    param NAME TEXT
+    param NAME [TEXT]                       (none: it was given without `=value`)
     module SHA256 LIVEPATCH FORCED NAME PATH
     uses NAME
     ftrace 0                                (kernel.ftrace_enabled; no line: 1)
@@ -94,7 +94,7 @@ def dump(record):
 
     def params(entry):
         for name, value in entry["params"].items():
-            out.append("param %s %s" % (_word(name), _word(value)))
+            out.append("param %s" % _word(name) if value is None else "param %s %s" % (_word(name), _word(value)))
     for p in record["patches"]:
         out.append("patch %d %s %s" % (p["n"], _word(p["sha256"]), _word(p["name"])))
         if p["fingerprints"]:
@@ -149,8 +149,8 @@ def _parse(data):
         elif key == "fingerprints":
             last["fingerprints"] = _unword(words[0])
         elif key == "param":
-            name, value = words
-            last["params"][_unword(name)] = _unword(value)
+            name, *value = words
+            last["params"][_unword(name)] = _unword(*value) if value else None
         elif key == "module":
             sha, livepatch, forced, name, path = words
             last = {"name": _unword(name), "sha256": _unword(sha), "params": {}, "livepatch": _flag(livepatch),

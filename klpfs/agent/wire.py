@@ -13,7 +13,7 @@ To the agent
     {'t': 'ask', 'id': int, 'what': str, 'tid': int|None}   what: 'stack' (tid) 'patch_state' (tid; None: the process)
                                                  'tasks' 'blockers' 'status'
     {'t': 'set', 'id': int, 'module': str, 'param': str, 'text': str}
-    {'t': 'check', 'id': int, 'name': str, 'path': str, 'data': bytes, 'params': {str: str}}     a dry run of a load
+    {'t': 'check', 'id': int, 'name': str, 'path': str, 'data': bytes, 'params': {str: str|None}}     a dry run of a load
     {'t': 'kmsg', 'text': str, 'priority': int}  a line that a user wrote (no answer)
 
 From the agent

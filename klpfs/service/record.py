@@ -10,6 +10,7 @@ from klpfs.agent import journal as text
 
 Record = Dict[str, Any]
 Report = Optional[Dict[str, Any]]
+Params = Dict[str, Optional[str]]          # None: without `=value`
 
 
 def none() -> Record:
@@ -37,7 +38,7 @@ def used(record: Record, name: str) -> List[str]:
 
 # ---- writes that users ask for; each raises OSError with the kernel's errno
 
-def insmod(record: Record, name: str, sha256: str, params: Dict[str, str], pid: int, path: str) -> Record:
+def insmod(record: Record, name: str, sha256: str, params: Params, pid: int, path: str) -> Record:
     """change{n}. EEXIST: loaded. EBUSY: a transition that is finishing (at its start only ordinary modules are allowed;
     the load itself finds out which this is)."""
     if find(record["modules"], name):

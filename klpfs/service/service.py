@@ -237,13 +237,13 @@ class Service:
         answer.interrupt = interrupt
         return answer
 
-    def _load(self, what: str, name: str, data: bytes, params: Dict[str, str], path: str, answer: Answer) -> None:
+    def _load(self, what: str, name: str, data: bytes, params: records.Params, path: str, answer: Answer) -> None:
         def decide(record: Dict[str, Any]) -> Dict[str, Any]:
             records.insmod(record, name, "", params, 0, "")      # before anything is stored
             return records.insmod(record, name, self.journal.put(data), params, os.getpid(), path)
         self.coordinator.submit(what, decide, answer, lambda: foresee(data))
 
-    def _check(self, what: str, name: str, data: bytes, params: Dict[str, str], path: str, answer: Answer) -> None:
+    def _check(self, what: str, name: str, data: bytes, params: records.Params, path: str, answer: Answer) -> None:
         record, why_not = self.coordinator.record, ""
         try:
             records.insmod(record, name, "", params, 0, "")

@@ -10,6 +10,7 @@ import stat
 import struct
 from typing import Dict, Iterator, List, Optional, Tuple
 
+from klpfs.service.record import Params
 from klpfs.service.view import Caller
 
 LARGEST = 16 << 20         # bytes of a module's file
@@ -50,15 +51,16 @@ def words(text: bytes) -> List[str]:
     return [os.fsdecode(bytes(word)) for word in out]
 
 
-def insmod_text(text: bytes) -> Tuple[str, Dict[str, str]]:
-    """PATH [param=value ...]: the path, the parameters. A parameter without a value is 'Y', as a bool's is for the kernel."""
+def insmod_text(text: bytes) -> Tuple[str, Params]:
+    """PATH [param=value ...]: the path, the parameters; None: one without `=value`, which a bool alone takes, as true. Source:
+    parse_one() in kernel/params.c."""
     path, *rest = words(text)
-    params = {}
+    params: Params = {}
     for word in rest:
         name, equals, value = word.partition("=")
         if not name:
             raise OSError(errno.EINVAL, f"bad parameter {word!r}")
-        params[name] = value if equals else "Y"
+        params[name] = value if equals else None
     return path, params
 
 

@@ -179,6 +179,20 @@ def test_proc_shows_the_process_its_tasks_and_stacks(live):
     live.program.do("held.let_go()")
 
 
+def test_a_parameter_without_a_value(live, lp):
+    """A bool is true by its name alone, also for a child that comes later; anything else needs a value, as parse_one() has it."""
+    path = lp("lp1", extra="quiet = module_param('quiet', bool, False)\nname = module_param('name', str, '')\n")
+    live.expect("lp1: `' invalid for parameter `name'")
+    assert fails(errno.EINVAL, live.tree.insmod, path, "name") and live.tree.modules() == []
+    live.tree.insmod(path, "quiet name=")
+    live.tree.settle()
+    parameters = live.tree.path / "sys/module/lp1/parameters"
+    assert (read(parameters / "quiet"), read(parameters / "name")) == ("Y\n", "\n")
+    live.program.do("import subprocess; child = subprocess.run([sys.executable, '-c', 'import klpfs.agent.api as a; "
+                    "print([m.loaded.params[\"quiet\"].value for m in a._agent.modules.all()])'], capture_output=True, text=True)")
+    assert live.program.do("child.stdout") == "[True]\n", live.program.do("child.stderr")
+
+
 def test_no_patches_while_ftrace_is_off(live, lp):
     flag = live.tree.path / "proc/sys/kernel/ftrace_enabled"
     assert read(flag) == "1\n"

@@ -14,7 +14,7 @@ from klpfs.service.journal import Journal
 
 NAMES = st.text(st.characters(blacklist_categories=["Cs"]), max_size=12) | st.sampled_from(["", "a b", "%41", "\n", "\udce4"])
 NUMBERS = st.integers(0, 2 ** 40)
-PARAMS = st.dictionaries(NAMES, NAMES, max_size=3)
+PARAMS = st.dictionaries(NAMES, st.none() | NAMES, max_size=3)
 SHA = st.text("0123456789abcdef", min_size=64, max_size=64)
 RECORDS = st.fixed_dictionaries({
     "seq": NUMBERS,

@@ -51,8 +51,8 @@ def test_any_text(text):
 
 
 def test_parameters():
-    """A parameter without a value is 'Y'; the last of several counts; without a name: EINVAL."""
-    assert source.insmod_text(b"a.py debug n=1 n=2 s='a=b c'") == ("a.py", {"debug": "Y", "n": "2", "s": "a=b c"})
+    """A parameter may have no value; the last of several counts; without a name: EINVAL."""
+    assert source.insmod_text(b"a.py debug n=1 n=2 s='a=b c'") == ("a.py", {"debug": None, "n": "2", "s": "a=b c"})
     fails(errno.EINVAL, source.insmod_text, b"a.py =1")
 
 
