@@ -51,7 +51,10 @@ def run(arguments) -> int:
     if not os.path.isdir(proc / PLACE.name):
         raise CommandError(f"the daemon of {tree.parent} is of an earlier klpfs: umount and mount it again")
     first = [folder for folder in arguments.modules.split(":") if folder]
-    last = [os.getcwd(), *([os.path.dirname(os.path.abspath(argv[0]))] if "/" in argv[0] else []), *DEFAULTS]
+    try:
+        last = [os.getcwd(), *([os.path.dirname(os.path.abspath(argv[0]))] if "/" in argv[0] else []), *DEFAULTS]
+    except FileNotFoundError:                  # it was removed: the command may be about something else
+        last = list(DEFAULTS)
     environ = {**os.environ, "PATH": f"{BIN}:{os.environ.get('PATH', os.defpath)}"}
     try:
         enter()

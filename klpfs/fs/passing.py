@@ -22,6 +22,13 @@ class Pass(Link):
     def lasting(self) -> bool:                     # type: ignore[override]
         return not self.raw.isdigit()
 
+    def maybe_free(self) -> None:
+        """Those of processes go when the kernel has forgotten them: a service sees many in its time."""
+        if not self.removed and not self.lasting and self.lookups <= 0:
+            self.remove()
+        else:
+            super().maybe_free()
+
 
 @define(eq=False)
 class Passing(Dir):

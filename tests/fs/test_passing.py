@@ -96,6 +96,16 @@ def test_names_of_processes_are_not_cached_those_of_the_kernel_s_files_are(proc)
     assert proc.volatile and not proc.lookup(b"7").lasting and proc.lookup(b"uptime").lasting
 
 
+def test_a_link_to_a_process_goes_when_the_kernel_forgets_it(proc):
+    for name, stays in ((b"7", False), (b"uptime", True)):
+        node = proc.lookup(name)
+        node.lookups = 2
+        proc.table.forget(node.ino, 1)
+        assert proc.children.get(name) is node
+        proc.table.forget(node.ino, 1)
+        assert (name in proc.children) is stays and (node.ino in proc.table.by_id) is stays
+
+
 def test_a_removed_directory_passes_nothing_on(proc):
     own = proc.below("7")
     own.remove()

@@ -31,7 +31,7 @@ load_patch_only lp_busy
 pending
 same "$(cat $P/enabled)" 1 enabled
 same "$(answer 3)" "target by lp_busy" "who is not busy has the new version"
-tid=$(grep -lx target_busy /proc/[0-9]*/task/*/comm | sed 's/.*task.\([0-9]*\).*/\1/')
+tid=$(grep -lx target_busy /proc/[0-9]*/task/*/comm 2>/dev/null | sed 's/.*task.\([0-9]*\).*/\1/')
 same "$(cat "/proc/$tid/patch_state")" 0 "patch_state by the task's number alone"
 grep -q target_mod.py "/proc/$tid/stack" || fail "its stack: $(cat "/proc/$tid/stack")"
 load_fails lp_one

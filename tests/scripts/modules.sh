@@ -99,10 +99,11 @@ dmesg -x | grep -q '^user  :err   : ' || fail "$(dmesg -x)"
 says 0 "one line
 an error" dmesg -c -t
 says 0 "" dmesg -t
-(timeout 30 dmesg -t -w | head -n 1 > "$HOME/.klp-followed-$$") &
+followed=$(mktemp)
+(timeout 30 dmesg -t -w | head -n 1 > "$followed") &
 sleep .3
 note "followed"
 wait
-says 0 "followed" cat "$HOME/.klp-followed-$$"
-rm -f "$HOME/.klp-followed-$$"
+says 0 "followed" cat "$followed"
+rm -f "$followed"
 passed
