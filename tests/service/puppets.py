@@ -7,6 +7,7 @@ import copy
 import errno
 import heapq
 import itertools
+import os
 
 from klpfs.agent import journal as text
 from klpfs.service.coordinator import Coordinator
@@ -453,3 +454,27 @@ def errno_of(answer):
         return None
     error = answer.exception()
     return error.errno if error else 0
+
+
+def loaded(world, name="A"):
+    """The patch is in force everywhere."""
+    answer = world.ask("insmod", name)
+    world.run()
+    assert errno_of(answer) == 0
+    world.check_quiet()
+
+
+def steps(world):
+    """The journal's writes: what each one said."""
+    out = []
+    for r in world.disk.writes:
+        c, t = r["change"], r["transition"]
+        out.append("change" if c else f"{t['step']} dir {t['dir']} turn {t['turn']}" if t else "idle")
+    return out
+
+
+def raises(code):
+    """A function that fails so."""
+    def call():
+        raise OSError(code, os.strerror(code))
+    return call

@@ -1,0 +1,91 @@
+"""The coordinator in random orders of everything that can happen."""
+import errno
+import os
+
+from hypothesis import HealthCheck, given, settings, strategies as st
+
+from service.puppets import World, need
+
+
+MAX = int(os.environ.get("KLPFS_TEST_EXAMPLES", "100"))
+OPS = st.sampled_from(["insmod A", "insmod B", "disable A", "enable A", "disable B", "force A", "force B", "rmmod A", "rmmod B",
+                       "interrupt"])
+FAULTS = st.sampled_from(["kill", "stall", "wake", "join", "refuse", "crash", "compete", "dirty", "clean", "time", "full", "space",
+                          "busy", "work"])
+
+
+@settings(max_examples=MAX, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.data())
+def test_any_interleaving(data):
+    """Random orders of deliveries, users and faults: no invariant breaks, and at the end all comes to rest."""
+    world = World(data.draw(st.integers(1, 3)))
+    if data.draw(st.booleans()):
+        world.replacing.add("B")
+    answers = []
+    for _ in range(data.draw(st.integers(5, 120))):
+        events = world.events()
+        choice = data.draw(st.integers(0, 19))
+        if events and choice < 15:
+            call, *args = events[data.draw(st.integers(0, len(events) - 1))]
+            call(*args)
+        elif choice < 18:
+            op = data.draw(OPS)
+            c = data.draw(st.sampled_from(world.coordinators))
+            if op == "interrupt":
+                for answer in answers:
+                    answer.cancel()
+            else:
+                answers.append(world.ask(*op.split(), c=c))
+        else:
+            happen(world, data)
+    world.disk.full = 0
+    for a in world.agents:
+        a.silent = a.dirty = a.busy = False
+    for _ in range(8):
+        world.run()
+        world.clock.advance(65)
+        for c in world.coordinators:
+            c.peers.list()
+            c.step()
+    world.run()
+    world.check_quiet()
+    for answer in answers:
+        need(answer.done() or not world.coordinators, "a write is never answered")
+
+
+def happen(world, data):
+    """A fault, or its end."""
+    fault = data.draw(FAULTS)
+    alive = [a for a in world.agents if a.alive]
+    agent = data.draw(st.sampled_from(alive)) if alive else None
+    if fault == "join" and len(alive) < 4:
+        joiner = world.join()
+        joiner.goal = world.disk.record
+    elif fault == "crash":
+        c = data.draw(st.sampled_from(world.coordinators))
+        for request in list(c._requests):
+            request.answer.fail(errno.EINTR)
+        for waiting in [t.answer for t in c._takings] + ([c.load.answer] if c.load else []):
+            waiting.fail(errno.EINTR)
+        world.crash(c)
+        if not world.coordinators:
+            world.coordinator = world.coordinate()
+    elif fault == "compete" and len(world.coordinators) < 2:
+        world.coordinate()
+    elif fault == "time":
+        world.clock.advance(data.draw(st.sampled_from([0.1, 1.0, 2.5, 61.0])))
+    elif fault == "full":
+        world.disk.full = errno.ENOSPC
+    elif fault == "space":
+        world.disk.full = 0
+    elif agent is not None:
+        if fault == "kill" and len(alive) > 1:
+            agent.alive = False
+        elif fault == "refuse":
+            agent.refuse = errno.EINVAL
+        elif fault in ("stall", "wake"):
+            agent.silent = fault == "stall"
+        elif fault in ("dirty", "clean"):
+            agent.dirty = fault == "dirty"
+        elif fault in ("busy", "work"):
+            agent.busy = fault == "busy"

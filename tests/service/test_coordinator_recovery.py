@@ -1,0 +1,212 @@
+"""PROTOCOL.md section 8 and what the coordinator can't read, write or be alone with: dead and other coordinators, a full disk, a damaged
+journal, no descriptors."""
+import errno
+
+from klpfs.service import record as records
+from service.puppets import World, errno_of, loaded, raises, steps
+
+
+def test_another_operation_waits_two_seconds_for_the_lock():
+    world = World(1)
+    world.agents[0].busy = True
+    world.ask("insmod")
+    world.run()
+    second = world.ask("insmod", "B")
+    world.clock.advance(1.9)
+    assert errno_of(second) is None
+    world.clock.advance(0.2)
+    assert errno_of(second) == errno.EBUSY
+    assert any("lock" in line for line in world.logged)
+
+
+def test_the_lock_of_another_process():
+    """Held by somebody else: waited for, 2 s."""
+    world = World(1)
+    world.disk.lock = object()
+    late, busy = world.ask("insmod"), world.ask("rmmod", "X")
+    world.clock.advance(1)
+    assert errno_of(late) is None
+    world.clock.advance(1.1)
+    assert errno_of(late) == errno_of(busy) == errno.EBUSY
+    third = world.ask("insmod")
+    world.disk.lock = None
+    world.clock.advance(0.1)
+    world.run()
+    assert errno_of(third) == 0
+
+
+def test_a_dead_coordinator_before_start_is_taken_back():
+    """A free lock and a change: its coordinator is dead; the agents see the connection close."""
+    world = World(2)
+    world.agents[1].busy = True
+    world.ask("insmod")
+    world.run()
+    world.crash(world.coordinator)
+    world.coordinator = world.coordinate()
+    world.agents[1].busy = False
+    world.run()
+    world.check_quiet()
+    assert steps(world) == ["change", "idle"]
+    assert any("coordinator lost" in line for line in world.logged)
+
+
+def test_a_dead_coordinator_after_start_is_finished():
+    """Driven on, never taken back."""
+    world = World(2)
+    world.agents[1].dirty = True
+    world.ask("insmod")
+    world.run()
+    world.crash(world.coordinator)
+    world.coordinator = world.coordinate()
+    world.agents[1].dirty = False
+    world.run()
+    world.check_quiet()
+    assert world.agents[1].patches == ["A"]
+
+
+def test_a_living_coordinators_change_is_left_alone():
+    world = World(1)
+    world.agents[0].busy = True
+    answer = world.ask("insmod")
+    world.run()
+    world.coordinate()
+    world.clock.advance(5)
+    world.run()
+    assert steps(world) == ["change"]
+    world.agents[0].busy = False
+    world.run()
+    assert errno_of(answer) == 0
+
+
+def test_a_full_disk_before_the_change():
+    world = World(1)
+    world.disk.full = errno.ENOSPC
+    assert errno_of(world.ask("insmod")) == errno.ENOSPC
+    assert world.disk.lock is None
+    world.disk.full = 0
+    assert world.disk.pruned == [0], "its content, which was stored before, is removed"
+    loaded(world)
+
+
+def test_no_descriptors_to_look_into_the_folder():
+    """Nothing is decided without: somebody new may be there. It is named, and tried again every second."""
+    world = World(2)
+    answer = world.ask("insmod")
+    look, world.coordinator.peers.list = world.coordinator.peers.list, raises(errno.EMFILE)
+    world.run()
+    world.clock.advance(0.9)
+    assert steps(world) == ["change"] and world.coordinator.trouble == "journal: Too many open files"
+    world.coordinator.peers.list = look
+    world.clock.advance(1.1)
+    world.run()
+    assert errno_of(answer) == 0 and world.coordinator.trouble is None
+    world.check_quiet()
+
+
+def test_no_descriptors_to_read_the_journal():
+    """It is not damaged: it can't be read just now. A write waits for it as it does for the lock."""
+    world = World(1)
+    loaded(world)
+    read, world.coordinator.journal.read = world.coordinator.journal.read, raises(errno.EMFILE)
+    answer = world.ask("disable")
+    world.clock.advance(1.9)
+    assert errno_of(answer) is None
+    world.clock.advance(1.1)
+    assert errno_of(answer) == errno.EMFILE and world.coordinator.damaged is None
+    world.coordinator.journal.read = read
+    world.clock.advance(1.1)
+    assert errno_of(world.ask("disable")) is None
+    world.run()
+    world.check_quiet()
+
+
+def test_a_full_disk_before_start_undoes_the_load():
+    """Presumed abort: the agents see the connection close, the writer gets ENOSPC; later the change is taken away."""
+    world = World(2)
+    answer = world.ask("insmod")
+    world.disk.full = errno.ENOSPC
+    world.run()
+    world.clock.advance(2.1)
+    world.run()
+    assert errno_of(answer) == errno.ENOSPC
+    assert world.disk.lock is None
+    assert not any(a.patches or a.op for a in world.agents)
+    assert world.coordinator.trouble == "journal: No space left on device"
+    world.disk.full = 0
+    world.clock.advance(1.1)
+    world.run()
+    assert steps(world) == ["change", "idle"]
+    assert not any("coordinator lost" in line for line in world.logged), "it is here"
+    world.check_quiet()
+    loaded(world)
+
+
+def test_a_full_disk_later_keeps_the_transition_pending():
+    """Tried again every second; one log line; named as a blocker meanwhile."""
+    world = World(1)
+    world.agents[0].dirty = True
+    world.ask("insmod")
+    world.run()
+    world.disk.full = errno.ENOSPC
+    world.agents[0].dirty = False
+    world.run()
+    world.clock.advance(5)
+    world.run()
+    assert world.disk.record["transition"]["step"] == "start"
+    assert world.coordinator.trouble
+    assert len([line for line in world.logged if "No space" in line]) == 1
+    world.disk.full = 0
+    world.clock.advance(1.1)
+    world.run()
+    world.check_quiet()
+    assert world.coordinator.trouble is None
+
+
+def test_a_damaged_journal_refuses_every_write():
+    """EIO; nothing is touched; one line each."""
+    world = World(1)
+    good = world.disk.data
+    world.disk.data = good[:-3]
+    assert errno_of(world.ask("insmod")) == errno.EIO
+    assert errno_of(world.ask("disable")) == errno.EIO
+    assert world.disk.data == good[:-3]
+    world.disk.data = good
+    loaded(world)
+
+
+def test_a_coordinator_that_missed_writes_starts_over():
+    """nocas: what was listed under another journal is no ground for a decision."""
+    world = World(2)
+    other = world.coordinate()
+    world.agents[1].dirty = True
+    world.ask("insmod")
+    world.run()
+    for a in world.agents:
+        a.dirty = False
+    world.ask("disable", c=other)
+    world.run()
+    world.check_quiet()
+    assert world.agents[0].patches == []
+
+
+def test_written_only_if_the_journal_is_still_the_one():
+    """nocas: between the last list and the lock another coordinator has reversed: start over."""
+    world = World(1)
+    other = world.coordinate()
+    world.agents[0].dirty = True
+    world.ask("insmod")
+    world.run()
+    peers, real, done = world.coordinator.peers, world.coordinator.peers.list, []
+
+    def listing():
+        if not done and records.may_finish(world.disk.record, world.agents[0].report()):
+            done.append(world.ask("disable", c=other))
+        return real()
+    peers.list = listing
+    world.agents[0].dirty = False
+    world.agents[0].step()
+    other.peers.there["0.sock"].back.clear()
+    world.hear(world.coordinator, peers.there["0.sock"])
+    assert done and steps(world)[-1] == "start dir 0 turn 2"
+    world.run()
+    world.check_quiet()
