@@ -9,6 +9,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 from cases import a_few, run  # noqa: E402
 from faults import line  # noqa: E402
+import world as world_module  # noqa: E402
 from world import World  # noqa: E402
 
 pytestmark = [pytest.mark.fuse, pytest.mark.skipif(os.geteuid() != 0, reason="a small disk of its own takes root")]
@@ -33,3 +34,47 @@ def test_all_old_or_all_new(worlds, case):
         world.close()
         raise
     worlds[daemons] = world
+
+
+HALF_DONE = {
+    "a process runs other code": ("import types; one = types.FunctionType(two.__code__, globals())", "'code'"),
+    "an operation is under way": ("__import__('klpfs.agent.api').agent.api._agent.follower.op = 1", "'under way'"),
+    "a callback is owed": ("calls.append(('lp9', 'pre_patch'))", "lp9 owes"),
+    "a callback came twice": ("calls.extend([('lp9', 'pre_patch')] * 2)", "pre_patch of lp9 after"),
+}
+
+
+@pytest.mark.parametrize("what", HALF_DONE)
+def test_what_is_half_done_is_seen(monkeypatch, what):
+    """Each check fails when what it looks for is there."""
+    monkeypatch.setattr(world_module, "PATIENCE", 0.2)
+    code, says = HALF_DONE[what]
+    world = World()
+    try:
+        world.fresh()
+        world.check()
+        world.program.each[2].do(code)
+        with pytest.raises(AssertionError, match=says):
+            world.check()
+    finally:
+        world.close()
+
+
+def test_what_lies_about_is_seen(monkeypatch):
+    """A file, a socket, a line in the log that nobody expects."""
+    monkeypatch.setattr(world_module, "PATIENCE", 0.2)
+    world = World()
+    try:
+        world.fresh()
+        folder = world.runtime / world.name
+        for name in ("journal.tmp", ".x.sock", "x.sock", "0" * 64):
+            (folder / name).touch()
+            with pytest.raises(AssertionError, match="in the folder"):
+                world.check_folder(world.record())
+            (folder / name).unlink(missing_ok=True)
+        world.check_log(())
+        (world.tree.path / "dev/kmsg").write_text("<3>oops")
+        with pytest.raises(AssertionError, match="oops"):
+            world.check_log(())
+    finally:
+        world.close()

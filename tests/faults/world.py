@@ -26,6 +26,7 @@ PROCESSES = 3
 SILENT = 0.4  # seconds for the daemons of this test, instead of 2: who is silent so long is pending
 DISK = "400k"
 OLD = ("one original", "two original")
+PATIENCE = 5  # seconds that what is owed to all may take to get there
 WORST = 4  # a log line of this priority or worse must be expected
 
 LIVEPATCH = """\
@@ -204,7 +205,7 @@ class World:
                 self.differs = {key: (value, wanted[key]) for key, value in found.items() if value != wanted[key]}
                 return not self.differs
             try:
-                until(same, "", 5)
+                until(same, "", PATIENCE)
             except AssertionError:
                 raise AssertionError(f"{process.name} has, and should have: {self.differs}") from None
             paired(self.calls, names)
@@ -227,7 +228,7 @@ class World:
             there = set(os.listdir(self.runtime / self.name)) - {"lock", "journal"} - contents
             sockets = {each for each in there if each.endswith(".sock") and not each.startswith(".")}
             return sorted(there - sockets) + (sorted(sockets) if len(sockets) != len(self.alive) else [])
-        until(lambda: not left(), f"in the folder: {left()}", 5)
+        until(lambda: not left(), f"in the folder: {left()}", PATIENCE)
 
     def check_log(self, expected):
         """The lines since fresh() or the last look that are warnings or worse and match none of `expected`: an AssertionError."""
