@@ -36,7 +36,7 @@ kernel: .venv/ready
 	PROCESSES=$(PROCESSES) $(PY) tests/kernel/scenarios.py tests/kernel/world.py > .venv/kernel.jsonl; $(PY) tests/kernel/compare.py .venv/kernel.jsonl
 
 faults: .venv/ready
-	$(PY) tests/faults/faults.py --only $(CASES)
+	$(PY) tests/faults/faults.py --only $(if $(CASES),"$(CASES)")
 
 scripts: .venv/ready
 	tests/scripts/run $(SCRIPTS)
