@@ -33,7 +33,7 @@ def add(commands, common: argparse.ArgumentParser) -> None:
     p = commands.add_parser("exec", help="run a command for which a service is the kernel",
                             usage="klpfs exec [-m MOUNTPOINT] [-M FOLDER[:FOLDER ...]] SERVICE -- COMMAND [ARGUMENT ...]",
                             description="modprobe and modinfo look for NAME.py in the folders of -M, then in those of $KLPFS_MODULE_PATH, then "
-                                        "in the folder where this was started and COMMAND's own, then in " + " and ".join(DEFAULTS) + ".")
+                                        "in the folder where this was started, beside COMMAND and files given to it, then in " + " and ".join(DEFAULTS) + ".")
     p.add_argument("-m", "--mount", metavar="MOUNTPOINT", help="the tree (default: any that is mounted)")
     p.add_argument("-M", "--modules", metavar="FOLDER[:FOLDER ...]", default="", help="where modprobe looks first")
     p.add_argument("service", metavar="SERVICE")
@@ -46,24 +46,22 @@ def run(arguments) -> int:
     argv = arguments.argv[1:] if arguments.argv[:1] == ["--"] else arguments.argv
     if not argv:
         raise CommandError("no command; as in: klpfs exec shop -- modprobe fix", 2)
-    tree = find(arguments.service, arguments.mount).path
+    tree = pathlib.Path(os.path.abspath(find(arguments.service, arguments.mount).path))
     proc = tree.parent / ".exec" / tree.name / "proc"
     if not os.path.isdir(proc / PLACE.name):
         raise CommandError(f"the daemon of {tree.parent} is of an earlier klpfs: umount and mount it again")
-    first = [folder for folder in arguments.modules.split(":") if folder]
-    try:
-        last = [os.getcwd(), *([os.path.dirname(os.path.abspath(argv[0]))] if "/" in argv[0] else []), *DEFAULTS]
-    except FileNotFoundError:                  # it was removed: the command may be about something else
-        last = list(DEFAULTS)
+    first = [os.path.abspath(folder) for folder in arguments.modules.split(":") if folder]
+    last = [*beside(argv), *DEFAULTS]
     environ = {**os.environ, "PATH": f"{BIN}:{os.environ.get('PATH', os.defpath)}"}
     try:
         enter()
     except OSError as e:
-        why = "user namespaces are switched off (user.max_user_namespaces)" if e.errno == errno.ENOSPC else e.strerror
+        why = {errno.ENOSPC: "user namespaces are switched off (user.max_user_namespaces)",
+               errno.EACCES: "a security profile forbids to mount"}.get(e.errno, e.strerror)
         raise CommandError(f"no mount namespace of one's own can be had here: {why}. Let the container have CAP_SYS_ADMIN or user "
                            f"namespaces; or use what needs none: klpfs insmod -s {tree.name} and the others, and the files of {tree}") from None
     try:
-        arrange(tree, proc, [os.path.abspath(folder) for folder in first], last)
+        arrange(tree, proc, first, last)
     except OSError as e:
         raise CommandError(f"{e.filename}: {e.strerror}: the service can't be put there") from None
     for name in ("SIGPIPE", "SIGXFZ", "SIGXFSZ"):  # which Python ignores
@@ -75,6 +73,15 @@ def run(arguments) -> int:
         if e.errno == errno.ENOEXEC:           # a script without a first line that says whose: as execvp(3) does it
             os.execve("/bin/sh", ["sh", shutil.which(argv[0], path=environ["PATH"]) or argv[0], *argv[1:]], environ)
         raise CommandError(f"{argv[0]}: {e.strerror}", 127 if e.errno in (errno.ENOENT, errno.ENOTDIR) else 126) from None
+
+
+def beside(argv: "list[str]") -> "list[str]":
+    """Where modules may lie by what is run: the working directory, the folders of the command and of files that it is given."""
+    try:
+        here = [os.getcwd()]
+    except FileNotFoundError:                  # it was removed: the command may be about something else
+        return []
+    return here + [os.path.dirname(os.path.abspath(word)) for word in argv if "/" in word and os.path.isfile(word)]
 
 
 # -- namespaces

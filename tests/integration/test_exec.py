@@ -152,6 +152,7 @@ def test_a_script_s_modules_lie_beside_it(live, lp, tmp_path):
     script.write_text("#!/bin/sh\nmodprobe lp1 && cat /sys/kernel/livepatch/lp1/enabled\n")
     script.chmod(0o755)
     assert inside(live, script, cwd="/").stdout == "1\n"
+    assert inside(live, "sh", script, cwd="/").stdout == "1\n"
 
 
 def test_they_stand_in_by_path_as_well(live):
