@@ -75,6 +75,23 @@ def test_read_only(runtime, helper, program, tmp_path):
 
 
 @root
+@pytest.mark.skipif(not shutil.which("fusermount3"), reason="no fusermount3 here")
+def test_a_user_s_line_in_fstab(runtime, helper):
+    """The option `user`: mount(8) runs the helper as that user, who may unmount it too."""
+    runtime.chmod(0o755)
+    helper.parent.joinpath("klpfs").chmod(0o755)
+    shutil.copytree(helper.parent, runtime / "bin")
+    script = f"""
+        mkdir "$1/mnt" "$1/run"; chown 65534 "$1/mnt" "$1/run"; chmod 755 "$1"
+        mkdir "$1/sbin"; cp -rP /sbin/. "$1/sbin"; ln -sf "$3" "$1/sbin/mount.klpfs"; mount --bind "$1/sbin" "$(readlink -f /sbin)"
+        echo "klpfs $1/mnt klpfs noauto,user,runtime_dir=$1/run 0 0" > "$1/fstab"; mount --bind "$1/fstab" /etc/fstab; cd /
+        {rooms.NOBODY} mount "$1/mnt" && findmnt -n -o FSTYPE,OPTIONS "$1/mnt"; {rooms.NOBODY} umount "$1/mnt" && findmnt "$1/mnt" || echo gone
+    """
+    done = rooms.room(runtime / "room", script, runtime / "bin/mount.klpfs")
+    assert done.stdout.startswith("fuse.klpfs ") and "user_id=65534" in done.stdout and done.stdout.endswith("gone\n"), done.stderr
+
+
+@root
 def test_what_mount_is_told_wrong(runtime, helper, tmp_path):
     """mount(8)'s exit codes, and its own words after the helper's."""
     point = tmp_path / "mnt"
