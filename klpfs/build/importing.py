@@ -9,7 +9,7 @@ from klpfs.build.modules import Module
 from klpfs.build.plan import ModulePlan
 from klpfs.build.same import FUNCTIONS
 from klpfs.build.scope import Leaf, first_line, parse_scope
-from klpfs.build.text import Edit, unparsed
+from klpfs.build.text import Edit, replace, unparsed
 
 _PARAMETER = "klp"
 
@@ -113,13 +113,13 @@ class _Writer:
             if len(aliases) < len(node.names):
                 kept = [each for each in node.names if each in aliases]
                 return unparsed(_with_names(node, kept), indent)
-        edits = []
+        edits = [] if change is not None or isinstance(node, FUNCTIONS + (ast.ClassDef,)) else _namespaces(node)
         if isinstance(node, ast.AnnAssign) and change is None:
             if node.value is None:
                 return ""
             edits.append(Edit((node.target.end_lineno, node.target.end_col_offset), (node.value.lineno, node.value.col_offset), " = "))
         if not self.source.alone(node):
-            if edits:
+            if isinstance(node, ast.AnnAssign) and change is None:
                 node = ast.copy_location(ast.Assign([node.target], node.value), node)
             return unparsed(node, indent)
         forms = form_edits(self.source, node, self.plan.forms)
@@ -154,6 +154,12 @@ class _Writer:
 
     def _block(self, nodes: list, indent: int, change, always: bool = False) -> str:
         return self.body(nodes, indent + 4, change, always) or f"{' ' * indent}    pass\n"
+
+
+def _namespaces(node) -> "list[Edit]":
+    """At a module's top level locals() is what globals() is in the function here."""
+    return [replace(each, "globals()") for each in ast.walk(node) if isinstance(each, ast.Call) and not each.args
+            and getattr(each.func, "id", "") in ("locals", "vars")]
 
 
 def _with_names(node, names):

@@ -13,7 +13,7 @@ from klpfs.build.modules import Module, Pair
 from klpfs.build.nested import changed_pairs, escapes, only_inner, prelude
 from klpfs.build.prints import Definition, free_variables, made_function
 from klpfs.build.same import dump, flavour
-from klpfs.build.scope import Leaf, first_line, reads_of
+from klpfs.build.scope import Leaf, depends, first_line, reads_of
 from klpfs.build.uses import acted_on, attributes_read, built_in_steps, derived, rebound
 
 # What a version says of itself: the program goes on being the version that was started, with a fix.
@@ -223,7 +223,7 @@ class Planner:
                 continue
             inner = known.get(id(leaf))
             if inner is None:
-                if not changed & leaf.reads:
+                if not depends(leaf, changed):
                     continue
                 inner = unchanged_class(change, old.node, leaf)
             else:

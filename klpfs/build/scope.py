@@ -1,5 +1,6 @@
 """The statements of a module's or a class's body one by one: conditions around them looked through, each with its names."""
 import ast
+import re
 import typing
 
 from attrs import define, field
@@ -232,7 +233,25 @@ def reads_of(node) -> "set[str]":
     """Names that a statement uses when it runs: of a function or class, its decorators, defaults, bases, body."""
     names = _Names()
     names.visit(node)
-    return names.read
+    return names.read | _by_text(node) if names.read & NAMESPACES else names.read
+
+
+NAMESPACES = frozenset(("locals", "globals", "vars"))
+_IN_TEXT = re.compile(r"%\((\w+)\)|\{(\w+)")
+
+
+def _by_text(node) -> "set[str]":
+    """Names that a statement looks up in its namespace by their text: '%(port)s' % locals(). {'*'}: any."""
+    if not any(isinstance(each, ast.Call) and not each.args and getattr(each.func, "id", "") in NAMESPACES for each in ast.walk(node)):
+        return set()
+    found = {one or other for each in ast.walk(node) if isinstance(each, ast.Constant) and isinstance(each.value, str)
+             for one, other in _IN_TEXT.findall(each.value)}
+    return found or {"*"}
+
+
+def depends(leaf: Leaf, names: "set[str]") -> bool:
+    """Whether a statement used any of these names when it ran."""
+    return bool(leaf.reads & names or names and "*" in leaf.reads)
 
 
 def _evaluated(node) -> "frozenset[str]":

@@ -4,7 +4,7 @@ import typing
 
 from klpfs.build.changes import ScopeChange
 from klpfs.build.same import FUNCTIONS
-from klpfs.build.scope import Leaf, Scope, reads_of
+from klpfs.build.scope import Leaf, Scope, depends, reads_of
 
 
 def derived(scope: Scope, run: "typing.Iterable[Leaf]", changed: "set[str]") -> "tuple[list[Leaf], list[Leaf]]":
@@ -17,7 +17,7 @@ def derived(scope: Scope, run: "typing.Iterable[Leaf]", changed: "set[str]") -> 
     while todo:
         todo = False
         for leaf in scope.leaves:
-            if id(leaf) in chosen or leaf.kind == "class" or not (leaf.reads & changed):
+            if id(leaf) in chosen or leaf.kind == "class" or not depends(leaf, changed):
                 continue
             if leaf.kind == "function":
                 decorators = set()

@@ -401,3 +401,23 @@ def test_a_default_out_of_the_class_block(upgrade):
             WORDS = ('a', 'b')
             def f(self, words=WORDS): return words
         """, "A().f()")
+
+
+def test_values_made_of_the_namespace(upgrade):
+    there_and_back(upgrade, """
+        DIGIT = '[0-9]'
+        PORT = '%(DIGIT)s+' % locals()
+        HOST = 'h:%(PORT)s' % vars()
+        OTHER = '%(x)s' % {'x': 1}
+        class A:
+            a = 'x'
+            b = '%(a)s!' % locals()
+        """, """
+        DIGIT = '[0-9A-F]'
+        PORT = '%(DIGIT)s+' % locals()
+        HOST = 'h:%(PORT)s' % vars()
+        OTHER = '%(x)s' % {'x': 1}
+        class A:
+            a = 'y'
+            b = '%(a)s!' % locals()
+        """, "PORT", "HOST", "A.b", "OTHER")
