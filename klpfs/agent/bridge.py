@@ -135,6 +135,11 @@ class Bridge:
         """Where loading says what is wrong with a file (load.py's env)."""
         return self.agent.log
 
+    @property
+    def breathe(self):
+        """Lets the program in between slices of long work."""
+        return self.target.real.breathe
+
     def enable_patch(self, patch):
         return self.agent.enable_patch(patch)
 

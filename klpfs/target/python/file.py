@@ -4,12 +4,15 @@ Nothing here runs the file; load.py does.
 """
 import __future__
 import ast
+import re
+import sys
 from types import CodeType
 
 from klpfs.target.python.names import Nonlocals, arguments, bindings, copied, references
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 ANNOTATIONS = __future__.annotations.compiler_flag
+_LAZY = sys.version_info >= (3, 14)
 
 
 class Statement:
@@ -36,23 +39,24 @@ class Statement:
 class File:
     """A parsed file. SyntaxError or ValueError when it is none.
 
-    code: its code object, to be run once. flags: of its future statements. tree: as parsed, but that annotations of
+    codes: its code objects, to be run once, one after the other: a large file is parsed and compiled in slices, so that the
+    program gets on in between (breathe: a function that lets it, or None). flags: of its future statements. tree: as parsed, but that annotations of
     undecorated functions are their text: nothing of the patched module is evaluated when the file is run. nonlocals:
     (name, line) of the functions that are for closures only, as names.Nonlocals found them.
     The tree and what is made of it are let go by `forget` and made anew when they are needed: the tree of a large file
     is the larger part of what a patch costs the program's memory, and each of its garbage collections.
     """
 
-    __slots__ = ("path", "text", "flags", "code", "nonlocals", "_tree", "_statements", "_binders", "_nodes")
+    __slots__ = ("path", "text", "flags", "codes", "nonlocals", "_breathe", "_tree", "_statements", "_binders", "_nodes")
 
-    def __init__(self, source, path):
+    def __init__(self, source, path, breathe=None):
         """source: bytes. path: as tracebacks show it."""
         import io
         import tokenize
-        self.path = path
+        self.path, self._breathe = path, breathe
         encoding, _ = tokenize.detect_encoding(io.BytesIO(source).readline)
         self.text = io.TextIOWrapper(io.BytesIO(source), encoding, newline=None).read()
-        self._tree = ast.parse(source, path)
+        self._tree = _parsed(self.text, path, breathe)
         self.flags = 0
         for node in self.tree.body:
             if isinstance(node, ast.ImportFrom) and node.module == "__future__":
@@ -60,13 +64,13 @@ class File:
                     self.flags |= getattr(__future__, alias.name).compiler_flag
         if not self.flags & ANNOTATIONS:
             _make_annotations_text(self.tree)
-        self.code = self.compile(self.tree.body)
+        self.codes = self.compile(self.tree.body)
         self._statements = self._binders = self._nodes = None
 
     @property
     def tree(self):
         if self._tree is None:
-            self._tree = ast.parse(self.text, self.path)
+            self._tree = _parsed(self.text, self.path, self._breathe)
             if not self.flags & ANNOTATIONS:
                 _make_annotations_text(self._tree)
         return self._tree
@@ -76,12 +80,17 @@ class File:
         self._tree = self._statements = self._binders = self._nodes = None
 
     def compile(self, body):
-        """The code object of statements of this file."""
-        module, found = ast.Module(body=body, type_ignores=[]), Nonlocals()
-        if "nonlocal" in self.text:
-            module = found.visit(copied(module))
+        """The code objects of the statements of this file, or of others in their places."""
+        found, codes = Nonlocals(), []
+        for part in _slices(body):
+            module = ast.Module(body=part, type_ignores=[])
+            if "nonlocal" in self.text:
+                module = found.visit(copied(module))
+            codes.append(compile(module, self.path, "exec", flags=self.flags, dont_inherit=True))
+            if self._breathe is not None:
+                self._breathe()
         self.nonlocals = {(node.name, node.lineno) for node in found.found}
-        return compile(module, self.path, "exec", flags=self.flags, dont_inherit=True)
+        return codes
 
     @property
     def statements(self):
@@ -125,6 +134,42 @@ class File:
                 if target == name:
                     found = value.value if isinstance(value, ast.Constant) else None
         return found
+
+
+_LONG = 4000        # characters of a slice, a millisecond of parsing
+_MANY = 20          # statements of a slice
+_MOST = 64          # slices of a text: the parser counts all the lines above each
+_BEGINS = re.compile(r"(?<=\n)(?:[ \t]+[^\n]*\n\n*)(?=def |class |async def )")
+
+
+def _parsed(text, path, breathe):
+    """As ast.parse, in slices. A text is cut where a definition begins behind an indented line: inside of a string, brackets or
+    a statement that is continued, the slice before it would not parse."""
+    size, at, line, body = max(_LONG, len(text) // _MOST), 0, 0, []
+    try:
+        while at < len(text):
+            cut = _BEGINS.search(text, at + size)
+            end = cut.end() if cut else len(text)
+            body += ast.parse("\n" * line + text[at:end], path).body
+            line += text.count("\n", at, end)
+            at = end
+            if breathe is not None:
+                breathe()
+    except (SyntaxError, ValueError):
+        return ast.parse(text, path)        # it says what is wrong; or it was no place to cut
+    return ast.Module(body=body, type_ignores=[])
+
+
+def _slices(body):
+    """The statements in parts that may be compiled one by one: none begins with a text, which would become the docstring."""
+    if _LAZY and any(isinstance(node, ast.AnnAssign) for top in body for node in _same_scope(top)):
+        return [body]                       # one function evaluates the annotations of a module
+    parts = [[]]
+    for node in body:
+        if len(parts[-1]) >= _MANY and not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
+            parts.append([])
+        parts[-1].append(node)
+    return parts
 
 
 def assignments(node):

@@ -166,9 +166,11 @@ class Link:
                     raise KlpError(EINVAL, pr_err(self.log, "%s: %s at %s:%d" % (
                         self.loaded.name, error.text, file.path, error.node.lineno))) from None
             body.append(node)
-        code = file.compile(body)
-        return {id(old): exchange(new, self.constants) for old, new in code_pairs(file.code, code)
-                if _has_marker(new) and old is not file.code}
+        found = {}
+        for one, other in zip(file.codes, file.compile(body)):
+            found.update((id(old), exchange(new, self.constants)) for old, new in code_pairs(one, other)
+                         if _has_marker(new) and old is not one)
+        return found
 
     def _swap(self, changed):
         """Puts the new code of helpers into their functions, wherever those are."""

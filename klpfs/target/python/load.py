@@ -104,7 +104,8 @@ def load(name, source, path, params=None, env=None, probing=False):
     """Loads a module: parses and runs the file, checks parameters. Returns a LoadedModule; init() is the caller's to call.
 
     name: as stem(path) gives it. source: bytes. path: where it came from, for tracebacks. params: {name: text or None}.
-    env: .log (engine.log.Log) for the one line that each failure logs; .enable_patch(patch) for the default init.
+    env: .log (engine.log.Log) for the one line that each failure logs; .enable_patch(patch) for the default init; .breathe, if it
+    has that, is called between slices of long work.
     KlpError, and nothing is left behind: EEXIST: loaded already, or an ordinary module's name is taken. ENOEXEC: the
     file does not parse. ENOENT: unknown parameter, or it imports what is not there. EINVAL: a parameter's value, a
     `patch` that is none, or the file raised (an OSError: its errno).
@@ -114,7 +115,7 @@ def load(name, source, path, params=None, env=None, probing=False):
     if name in _loaded and not probing:
         raise KlpError(EEXIST, say("module '%s' is already loaded" % name))
     try:
-        file = files.File(source, path)
+        file = files.File(source, path, getattr(env, "breathe", None))
     except (SyntaxError, ValueError) as error:
         place = "%s:%s" % (path, getattr(error, "lineno", None) or 1)
         raise KlpError(ENOEXEC, say("%s: %s: %s" % (name, place, getattr(error, "msg", None) or error))) from None
@@ -131,7 +132,8 @@ def load(name, source, path, params=None, env=None, probing=False):
     try:
         before = set(module.__dict__)
         with declaring(declared):
-            exec(file.code, module.__dict__)
+            for code in file.codes:
+                exec(code, module.__dict__)
         declared.check_unknown()
         found = _made(name, file, module, before, declared, livepatch, env, say)
     except BaseException as error:
