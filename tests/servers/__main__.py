@@ -36,7 +36,7 @@ def environment():
 
 
 def line(*cells):
-    print("{:<34}{:>6}{:>9}{:>7}{:>16}{:>18}{:>18}".format(*cells), flush=True)
+    print("{:<34}{:>6}{:>9}{:>7}{:>16}{:>18}{:>26}".format(*cells), flush=True)
 
 
 def one(row, cycles, mount, python):
@@ -55,7 +55,7 @@ def one(row, cycles, mount, python):
             print(f"    {result.what}")
         else:
             line(row.name, result.processes, result.requests, result.failed, f"{trial.median(result.finish):.0f} / {max(result.finish):.0f}",
-                 f"{result.patching:.0f} / {result.alone:.0f} = {result.patching / result.alone:.1f}", "{:+d} KiB {:+d} {:+d}".format(*result.growth))
+                 f"{result.patching:.0f} / {result.alone:.0f} = {result.patching / result.alone:.1f}", "{0:+d} KiB {3:+d} {1:+d} {2:+d}".format(*result.growth))
         for error in result.errors:
             print(f"    {error}")
         return not result.failed and not result.errors
@@ -78,7 +78,7 @@ def main():
     mount = harness.Mount(folder / "run", folder / "mnt")
     try:
         line("server", "proc.", "requests", "failed", "insmod to finish", "longest response", "growth of one")
-        line("", "", "", "", "median/worst ms", "patching/alone ms", "memory fds threads")
+        line("", "", "", "", "median/worst ms", "patching/alone ms", "memory blocks fds threads")
         for row in chosen:
             if not one(row, options.cycles, mount, python):
                 failed.append(row.name)

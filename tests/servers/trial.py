@@ -23,6 +23,7 @@ PROGRAMS = pathlib.Path(__file__).resolve().parent / "programs"
 ALONE = 3.0             # seconds of load without patches that are compared
 BETWEEN = 0.1           # seconds of load between two changes
 WAIT = 60               # seconds for what must happen
+BLOCKS = 3000, 200      # of memory that may be more in the end: by chance, and for a cycle (the log has 120 more then, up to its full size)
 
 
 class Failed(Exception):
@@ -66,7 +67,7 @@ class Result:
     finish: list            # ms, insmod's begin to transition 0
     alone: float            # ms, longest response without patches
     patching: float
-    growth: str
+    growth: tuple           # of the process that grew most: KiB, descriptors, threads, blocks of memory
     errors: list
 
 
@@ -240,10 +241,12 @@ class Trial:
         self.load.send("resume")
 
     def rest(self):
-        """{pid: size} while nobody asks anything."""
+        """{pid: size and blocks in use} while nobody asks anything."""
         self.load.ask("pause")
         time.sleep(0.5)
-        sizes = {pid: size(pid) for pid in self.pids()}
+        self.tree.insmod(PROGRAMS / "collected.py", f"folder={self.folder}")
+        self.tree.rmmod("collected")
+        sizes = {pid: (*size(pid), int((self.folder / f"blocks-{pid}").read_text())) for pid in self.pids()}
         self.load.send("resume")
         return sizes
 
@@ -270,7 +273,10 @@ class Trial:
             self.cycle()
         patching = self.load.ask()["worst"]
         after = self.rest()
-        return Result(processes, self.load.requests, self.load.failed, self.times, alone, patching, grown(before, after), self.errors())
+        growth, errors = grown(before, after), self.errors()
+        if growth[1] > 2 or growth[2] > 0 or growth[3] > BLOCKS[0] + BLOCKS[1] * cycles:
+            errors.append(f"growth: KiB, descriptors, threads, blocks {growth}")
+        return Result(processes, self.load.requests, self.load.failed, self.times, alone, patching, growth, errors)
 
     def errors(self):
         lines = (self.folder / "stderr").read_text().splitlines()
@@ -310,8 +316,8 @@ class Trial:
 
 
 def grown(before, after):
-    """What the processes that were there all the time have more now: (worst private KiB, descriptors, threads) of one."""
-    return tuple(max((after[pid][i] - before[pid][i] for pid in before if pid in after), default=0) for i in range(3))
+    """What the processes that were there all the time have more now: (private KiB, descriptors, threads, blocks), each the worst."""
+    return tuple(max((after[pid][i] - before[pid][i] for pid in before if pid in after), default=0) for i in range(4))
 
 
 def answers(port):
