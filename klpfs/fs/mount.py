@@ -133,7 +133,9 @@ def mount(point: str) -> Mount:
         entry = mounted(point)
         return Mount(point, fd, how, entry.device if entry else None, close)
     telling = next((e for e in failed if e.errno not in (errno.ENOSYS, errno.EIO)), failed[0])
-    hint = ". In a container: let it have CAP_SYS_ADMIN and /dev/fuse" if telling.errno == errno.EPERM and root else ""
+    hint = ""
+    if telling.errno in (errno.EPERM, errno.ENOSYS, errno.EINVAL, errno.EIO):
+        hint = (". In a container: let it have CAP_SYS_ADMIN" if root else "") + ". Or where user namespaces are allowed: unshare -Urm, and mount in there"
     said = "; ".join(dict.fromkeys(e.strerror or str(e) for e in failed))
     raise OSError(telling.errno, f"can't mount on {point}: {said}{hint}")
 

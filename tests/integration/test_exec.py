@@ -237,6 +237,25 @@ def test_a_machine_that_lacks_what_a_kernel_has(live, lacks):
     assert done.stdout.startswith("/sys/kernel/livepatch\n/sys/module\n1\n") and done.stdout.endswith("x\n"), done.stderr
 
 
+@root
+def test_without_any_right_and_without_fusermount3_in_a_user_namespace(runtime, lp):
+    """As the message of a mount that can't be says: unshare -Urm, and mount in there. The program is outside."""
+    runtime.chmod(0o755)
+    shutil.copy(lp("lp1"), runtime)
+    script = f"""
+        mkdir "$1/mnt" "$1/run"; chown 65534 "$1/mnt" "$1/run" "$5"; chmod 755 "$1"; mkfifo "$1/in"; cd /
+        export KLPFS_RUNTIME_DIR=$1/run; klpfs="$3 -m klpfs"
+        for each in fusermount3 fusermount; do path=$(command -v $each) && mount --bind /bin/false "$path"; done
+        {NOBODY} $klpfs run -s web -- "$3" "$4" < "$1/in" > /dev/null & exec 9> "$1/in"
+        for i in $(seq 200); do ls "$1"/run/web/*.sock 2>/dev/null && break; sleep .05; done > /dev/null
+        {NOBODY} $klpfs mount "$1/mnt" 2>&1 | grep -o 'unshare -Urm'
+        {NOBODY} unshare -Urm sh -c "$klpfs mount $1/mnt && $klpfs exec web -- sh -c 'insmod $5 && cat /sys/kernel/livepatch/lp1/enabled'; $klpfs umount $1/mnt"
+        exec 9>&-; wait
+    """
+    done = room(runtime / "room", script, sys.executable, pathlib.Path(__file__).with_name("program.py"), runtime / "lp1.py")
+    assert done.stdout == "unshare -Urm\n1\n", done.stderr
+
+
 AS_USER = """
 cd "$1"; mkdir run mnt; export KLPFS_RUNTIME_DIR=$1/run; klpfs="$2 -m klpfs"
 mkfifo in; $klpfs run -s mine -- "$2" "$3" < in > out & exec 9> in
