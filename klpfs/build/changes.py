@@ -94,7 +94,7 @@ def has_fields(node) -> bool:
 
 def _heads(old, new) -> "set[str]":
     found = set()
-    if not same(old.bases, new.bases):
+    if not same(*([each for each in node.bases if not (isinstance(each, ast.Name) and each.id == "object")] for node in (old, new))):
         found.add("bases")
     if not same([each.value for each in old.keywords], [each.value for each in new.keywords]):
         found.add("keywords")

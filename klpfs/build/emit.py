@@ -163,13 +163,14 @@ class _Section:
                 definition = func.definition
                 position = f", {definition.sympos}" if definition.count > 1 else ""
                 prints = definition.fingerprint.split()
+                optional = ", optional=True" if func.optional else ""
                 if not prints:
-                    lines.append(f'            Func("{func.name}", {reference}{position}),')
+                    lines.append(f'            Func("{func.name}", {reference}{position}{optional}),')
                     continue
                 shown = f"fingerprint={' '.join(prints)!r}" if len(prints) == 1 else \
                     "fingerprint=\n                 " + "\n                 ".join(
                         repr(each + " ") for each in prints[:-1]) + "\n                 " + repr(prints[-1])
-                lines.append(f'            Func("{func.name}", {reference}{position},\n                 {shown}),')
+                lines.append(f'            Func("{func.name}", {reference}{position},\n                 {shown}{optional}),')
             lines.append("        ]")
         if self.callbacks:
             shown = textwrap.fill(f"callbacks={self.callbacks}", _WIDTH, initial_indent=" " * 8, subsequent_indent=" " * 12,

@@ -83,7 +83,9 @@ def compare(old: ast.ClassDef, new: ast.ClassDef, readers=lambda name: ()) -> La
         carried = None if value is None else _from_old(value, was, parameters(old), parameters(new))
         carried = carried or _first_constant(new, name)
         trees = readers(name) if carried is None else ()
-        if trees and not any(_read(tree, name) for tree in trees):
+        if carried is None and trees and all(use for tree in trees for use in _uses(tree, name)):
+            carried = ast.Constant(None)    # NEW only asks whether it is so, and for OLD's objects it is not
+        if carried is None and trees and not any(_read(tree, name) for tree in trees):
             found.unread.append(name)
         elif carried is None:
             found.refused.append(Refused(name, f"'{name}' is new, and objects made before have nothing that it could be had from", line))

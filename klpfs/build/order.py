@@ -24,10 +24,10 @@ def ordered(plans: "list[ModulePlan]") -> "list[ModulePlan]":
         if plan in found or plan.name in under_way:
             return
         under_way.add(plan.name)
-        for leaf in plan.run:
-            if leaf.kind == "import" and isinstance(leaf.node, ast.ImportFrom):
-                source = imported_from(plan.new, leaf.node)
-                for each in (source, f"{source}.{leaf.alias.name}"):
+        for node in ast.walk(plan.new.tree) if plan.run or plan.parts else ():
+            if isinstance(node, (ast.Import, ast.ImportFrom)) and not node.col_offset:
+                source = imported_from(plan.new, node) + "." if isinstance(node, ast.ImportFrom) else ""
+                for each in (source[:-1], *(source + alias.name for alias in node.names)):
                     if each in by_name:
                         visit(by_name[each])
         found.append(plan)

@@ -12,7 +12,7 @@ from klpfs.build.heads import Head, head_of, renamed
 from klpfs.build.modules import Module, Pair
 from klpfs.build.nested import changed_pairs, escapes, only_inner, prelude
 from klpfs.build.prints import Definition, free_variables, made_function
-from klpfs.build.same import dump, flavour
+from klpfs.build.same import FUNCTIONS, dump, flavour
 from klpfs.build.scope import Leaf, depends, first_line, reads_of
 from klpfs.build.uses import acted_on, attributes_read, built_in_steps, derived, rebound
 
@@ -25,7 +25,8 @@ OF_RELEASE = frozenset("""__version__ __version_info__ version version_info VERS
 class FuncPlan:
     """A Func to be: NEW's function in the place of OLD's. kept: parameters whose default stays the old object. later: those
     whose default is evaluated in the module. why: for the comment. prelude: statements that come first, for closures that
-    lack what they compute. forms: {attribute: what it is called in new code}. written: the node is no part of NEW's text."""
+    lack what they compute. forms: {attribute: what it is called in new code}. written: the node is no part of NEW's text.
+    optional: OLD defines it under a condition."""
 
     name: str
     node: ast.AST
@@ -36,6 +37,7 @@ class FuncPlan:
     prelude: list = field(factory=list)
     forms: "dict[str, str]" = field(factory=dict)
     written: bool = False
+    optional: bool = False
 
 
 @define
@@ -109,6 +111,7 @@ class Planner:
             self.by_place.setdefault((each.line, each.name.rpartition(".")[2]), []).append(each)
         self.free = free_variables(pair.new)
         self.forms: "dict[str, str]" = {}
+        self.conditional = conditional(pair.old.tree.body)
         self.imported, self.attributes, self.readers = set(imported), set(attributes), readers
         self.plan = ModulePlan(pair.name, pair.old, pair.new, compare_modules(pair.old.tree, pair.new.tree))
 
@@ -331,7 +334,7 @@ class Planner:
         return complete
 
     def _func(self, name, old, new, definition, changed, why) -> FuncPlan:
-        found = FuncPlan(name, new, definition, why=why)
+        found = FuncPlan(name, new, definition, why=why, optional=first_line(old) in self.conditional)
         was, now = default_nodes(old.args), default_nodes(new.args)
         for parameter, node in now.items():
             if reads_of(node) & changed:
@@ -359,6 +362,22 @@ class Planner:
         short_name = "<lambda>" if isinstance(old, ast.Lambda) else old.name
         found = [each for each in self.by_place.get((line, short_name), ()) if each.name == name]
         return found[0] if len(found) == 1 else None
+
+
+def conditional(body: list, inside: bool = False) -> "set[int]":
+    """First lines of the functions that stand under a condition, themselves or with what they lie in."""
+    found = set()
+    for node in body:
+        if isinstance(node, FUNCTIONS):
+            found |= ({first_line(node)} if inside else set()) | conditional(node.body, inside)
+        elif isinstance(node, ast.ClassDef):
+            found |= conditional(node.body, inside)
+        elif isinstance(node, (ast.If, ast.Try, ast.With, ast.For, ast.While)):
+            for name in ("body", "orelse", "finalbody"):
+                found |= conditional(getattr(node, name, []), inside or not isinstance(node, ast.With))
+            for handler in getattr(node, "handlers", []):
+                found |= conditional(handler.body, True)
+    return found
 
 
 def is_field(node: ast.stmt) -> bool:

@@ -32,6 +32,8 @@ class Func:
     what Python itself makes a class method (IMPLICIT). old_sympos: 0,
     the name must be unique in the object; n >= 1, the n-th in source order. fingerprint: the hash of the code that it
     replaces, str, or None to take what is found; "3.11:HASH 3.12:HASH" where it is to fit several versions of Python.
+    optional: the definition stands under a condition (a platform, a library that may be missing): where the program has none,
+    there is nothing to replace.
     fits: whoever drives the engine sets it: None, or the fingerprints that the code may have because other processes had
     them when the patch was loaded.
 
@@ -40,10 +42,10 @@ class Func:
     while the object is not loaded), version.
     """
 
-    __slots__ = ("old_name", "new_func", "old_sympos", "fingerprint", "fits",
+    __slots__ = ("old_name", "new_func", "old_sympos", "fingerprint", "optional", "fits",
                  "obj", "nop", "patched", "transition", "definition", "version", "__weakref__")
 
-    def __init__(self, old_name, new_func, old_sympos=0, fingerprint=None):
+    def __init__(self, old_name, new_func, old_sympos=0, fingerprint=None, optional=False):
         _check("Func", "old_name", old_name, str)
         if type(new_func) is MethodType and new_func.__func__.__name__ in IMPLICIT and isinstance(new_func.__self__, type):
             new_func = new_func.__func__
@@ -56,11 +58,12 @@ class Func:
         if fingerprint is not None:
             _check("Func", "fingerprint", fingerprint, str)
         self._init(old_name, new_func, old_sympos, fingerprint, False)
+        self.optional = bool(optional)
 
     def _init(self, old_name, new_func, old_sympos, fingerprint, nop):
         self.old_name, self.new_func = old_name, new_func
         self.old_sympos, self.fingerprint = old_sympos, fingerprint
-        self.fits = None
+        self.fits, self.optional = None, False
         self.obj = None
         self.nop = nop
         self.patched = self.transition = False

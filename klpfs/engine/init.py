@@ -92,6 +92,8 @@ def init_object_loaded(engine, obj, mod):
                 engine.target.resolve_nop(obj, func, like)
             else:
                 engine.target.resolve(obj, func)
+                if func.definition is None:
+                    continue
             if func.definition in found:
                 text = "function '%s' of object '%s' is patched twice" % (func.old_name, obj.shown)
                 raise KlpError(EEXIST, pr_err(engine.log, text), func)

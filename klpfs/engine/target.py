@@ -108,7 +108,8 @@ class Target:
         raise NotImplementedError
 
     def resolve(self, obj, func):
-        """Finds what func replaces, in the loaded object obj: fills func.definition and func.version.
+        """Finds what func replaces, in the loaded object obj: fills func.definition and func.version; not those of an optional
+        func that is not there.
 
         Logs one line and raises KlpError: EINVAL (not found, ambiguous, no such position, cannot be replaced), ENOEXEC
         (the fingerprint disagrees), ENOENT (an unresolved symbol in the new code).

@@ -207,3 +207,26 @@ class TestWhatWasMadeUnderThePatch:
         young = m.added()
         upgrade.disable(patch)
         assert young.get() == 2 and not hasattr(m, "math")
+
+
+def test_what_stands_under_a_condition_is_replaced_where_it_is_there(upgrade):
+    text = """
+        import sys
+        try:
+            import no_such_library
+        except ImportError:
+            no_such_library = None
+        if no_such_library:
+            def special(): return {0}
+            class S:
+                def m(self): return {0}
+        else:
+            def plain(): return {0}
+        def always(): return {0}
+        """
+    m, insmod = running(upgrade, text.format(1), text.format(2))
+    patch = insmod()
+    assert (m.plain(), m.always()) == (2, 2)
+    upgrade.disable(patch)
+    assert (m.plain(), m.always()) == (1, 1)
+    assert [func.optional for func in patch.patch.objects[0].funcs if func.old_name == "always"] == [False]

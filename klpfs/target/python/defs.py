@@ -242,6 +242,14 @@ class Index:
         groups = self._groups(units)
         return [self._adopt(group, groups) for group in groups]
 
+    def has(self, name, position):
+        """Whether there is anything for find() to find, be it ambiguous."""
+        units = self.by_name.get(name)
+        if not units or not position:
+            return bool(units)
+        ordered = self._ordered(name, self._groups(units))
+        return ordered is None or position <= len(ordered) and ordered[position - 1] is not None
+
     def find(self, name, position, log):
         """The Definition called `name`, the position-th of that name in source order (0: there must be one only).
 

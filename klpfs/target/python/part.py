@@ -20,7 +20,7 @@ class _Block(dict):
 
     def __missing__(self, name):
         cls = owner_of(self.namespace, dict.get(self, "__qualname__", ""))
-        if cls is None:
+        if cls is None or name == "__annotations__":  # what the block annotates is not put into the class
             raise KeyError(name)
         return _DICT(cls)[name]
 

@@ -56,6 +56,8 @@ def _object(target, obj, heard):
             except KlpError as error:
                 row["refused"] = _words(error.strerror)
                 continue
+            if func.definition is None:
+                continue
             row["warnings"] = [_words(each.text) for each in heard.records if each.priority == WARNING]
             if func.definition in definitions:
                 row["refused"] = "function '%s' of object '%s' is patched twice" % (func.old_name, obj.shown)

@@ -119,6 +119,8 @@ class PythonTarget(seam.Target):
             raise KlpError(EINVAL, pr_err(self.log, "new function '%s' for '%s' in object '%s' is not a plain function of its "
                                           "livepatch's file" % (func.new_func.__qualname__, func.old_name, obj.shown)), func)
         index = self._index_of(obj)
+        if func.optional and not index.has(func.old_name, func.old_sympos):
+            return
         definition = self._find(index, func)
         if self._expected(func, loaded, obj) not in (None, definition.fingerprint) or (
                 func.fits and definition.fingerprint not in func.fits):
