@@ -2,6 +2,7 @@
 # make test   everything that must hold, in a few minutes
 # make kernel the scenarios that a real Linux kernel answered, step by step (PROCESSES=n: by a service of n processes)
 # make faults  processes and daemons killed, stopped, out of descriptors, a full disk, at every step of every operation (CASES="text": some)
+# make processes how processes join a service and live in it: every case
 # make scripts the shell scripts of tests/scripts through `klpfs exec`, as for a kernel (SCRIPTS='load busy': these)
 # make stress many threads, tasks and generators against patches that come and go, on every CPython here (SECONDS=n each)
 # make corpus real security releases, built into livepatches, loaded into running programs and taken out (ENTRIES="a b": some; SUITES=1: their tests)
@@ -23,7 +24,7 @@ SUITES ?=
 
 PY = .venv/bin/python
 
-.PHONY: run test kernel faults scripts stress servers corpus bench clean
+.PHONY: run test kernel faults processes scripts stress servers corpus bench clean
 .DEFAULT_GOAL := test
 
 run: .venv/ready
@@ -37,6 +38,9 @@ kernel: .venv/ready
 
 faults: .venv/ready
 	$(PY) tests/faults/faults.py --only $(if $(CASES),"$(CASES)")
+
+processes: .venv/ready
+	$(PY) -m pytest tests/integration/test_processes*.py $(PYTEST_ARGS)
 
 scripts: .venv/ready
 	tests/scripts/run $(SCRIPTS)

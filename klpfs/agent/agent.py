@@ -140,10 +140,11 @@ class Agent:
         return True
 
     def give_up(self):
-        """A joiner that has waited too long: what is not done is left out."""
-        g = self.follower.goal
+        """A joiner that has waited too long: what is not done is left out; what hangs is stopped soon (Follower.given_up)."""
+        g, working = self.follower.goal, self.worker.working
+        hangs = working["n"] if working else 0
         for p in g["patches"] if g else ():
-            if self.modules.patch_of(p["name"]) is None:
+            if self.modules.patch_of(p["name"]) is None or p["n"] == hangs:
                 self.follower.not_applied.add(p["n"])
 
     def main_came(self, names):

@@ -483,6 +483,8 @@ class Follower:
         g, load = self.goal, self.load
         if g is None or load is None or load.n != n:
             return False
+        if load.join is not None:
+            return n in self.not_applied or all(p["n"] != n for p in g["patches"])      # a joiner takes on what is in force
         t, c = g["transition"], g["change"]
         return not (t and t["n"] == n or c and c["n"] == n or self._is_loaded(load, g))
 

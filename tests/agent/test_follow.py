@@ -323,6 +323,16 @@ def test_a_joiner_is_told_which_code_the_others_had(host):
     assert host.engine.patches[0].objects[0].funcs[0].fits == {"a", "b"}
 
 
+def test_a_joiners_load_is_given_up_only_when_it_is_left_out_or_not_in_force_any_more(host):
+    """What is in force is neither a change nor a transition; foreign code of it may take its time."""
+    host.livepatch("lp")
+    asked = []
+    host.files["lp"], make = (lambda h: asked.append([host.follower.given_up(1), host.follower.not_applied.add(1), host.follower.given_up(1)])
+                              or host.follower.not_applied.discard(1) or make(h)), host.files["lp"]
+    host.follow(patches=[patch(1, "lp")], modules=[module("lp")])
+    assert asked == [[False, None, True]] and host.target.value("f") == "f by lp"
+
+
 def test_modules_that_come_after_the_start_must_have_the_others_code(host):
     """This process had no `h` when the patch was loaded; another had."""
     host.livepatch("lp", func="h", obj="m")

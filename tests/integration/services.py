@@ -6,12 +6,25 @@ import pathlib
 import select
 import time
 
+import pytest
+
 import harness
 
 HERE = pathlib.Path(__file__).resolve().parent
 WAYS = ("os.fork", "double fork", "subprocess", "subprocess with descriptors", "preexec_fn", "posix_spawn", "spawnv", "shell",
         "mp fork", "mp spawn", "mp forkserver", "pool executor")  # as workers.py knows them
 OLD, NEW = "an old price", "price by lp1"
+
+
+def inside(name):
+    """Code that waits until a thread of the program is inside a function of this name."""
+    return (f"import sys, time\nwhile not any(frame.f_code.co_name == {name!r} for frame in sys._current_frames().values()):\n"
+            "    time.sleep(0.001)")
+
+
+def wide(*values):
+    """A case that only `make processes` runs: one of many of its kind."""
+    return pytest.param(*values, marks=pytest.mark.wide)
 
 
 def write_ware(folder, text=OLD):

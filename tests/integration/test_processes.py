@@ -5,7 +5,7 @@ import pytest
 
 import harness
 from harness import read, until
-from integration.services import NEW, OLD, WAYS, Shop
+from integration.services import NEW, OLD, WAYS, Shop, wide
 from integration.test_pythons import MINORS, find
 
 pytestmark = pytest.mark.fuse
@@ -27,7 +27,7 @@ def sockets(runtime, service="shop"):
     return [name for name in os.listdir(runtime / service) if name.endswith(".sock")]
 
 
-@pytest.mark.parametrize("minor", MINORS)
+@pytest.mark.parametrize("minor", [wide(minor) if minor in (10, 12) else minor for minor in MINORS])
 def test_workers_of_every_kind(minor, program, mount, tmp_path, runtime, lp):
     """Each is a process of the service as soon as it is there, patched with the others, and before its first line when it
     comes later; and nothing of it is left when it has ended."""

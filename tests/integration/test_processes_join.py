@@ -8,8 +8,8 @@ import zipfile
 import pytest
 
 from harness import read, until
-from integration.services import NEW, OLD, Shop, Worker, write_ware
-from integration.test_pythons import find
+from integration.services import NEW, OLD, Shop, Worker, inside, wide, write_ware
+from integration.test_pythons import MINORS, find
 
 pytestmark = pytest.mark.fuse
 
@@ -80,8 +80,8 @@ def test_an_upgrade_in_a_module_that_comes_later(shop, lp):
 
 def test_two_pythons_in_one_service(shop, lp):
     """Each CPython has bytecode of its own: what joins must have the code of a process that was there."""
-    other = next((python for python in map(find, (9, 10, 12, 13)) if python), None)
-    if other is None or sys.version_info[:2] != (3, 11):
+    other = next((python for python in map(find, set(MINORS) - {sys.version_info[1]}) if python), None)
+    if other is None:
         pytest.skip("one CPython on this machine")
     first = shop.start(LATE, python=other)
     shop.tree.insmod(lp1(lp))
@@ -103,6 +103,7 @@ def held_in(shop, step, make, name="lp1", **more):
     if step in ("pending", "way back"):
         functions.append("hold")
         shop.program.do(f"import threading; thread = threading.Thread(target=ware.hold, args=({str(gate)!r},)); thread.start()")
+        shop.program.do(inside("hold"))
     path = make(name, *functions, module="ware", extra=stop, callbacks=f"{step}=stop" if step.startswith(("pre_", "post_")) else "", **more)
     if step == "way back":          # the new hold() waits as well
         path.write_text(path.read_text().replace("return 'hold by", "import os, time\n    while not os.path.exists(held):\n        time.sleep(0.01)\n    return 'hold by"))
@@ -116,6 +117,7 @@ def held_in(shop, step, make, name="lp1", **more):
         shop.tree.settle()
         gate.unlink()
         shop.program.do(f"thread = threading.Thread(target=ware.hold, args=({str(gate)!r},)); thread.start()")
+        shop.program.do(inside("hold"))
     write.start()
     if step in ("pending", "way back"):
         write.join()
@@ -136,8 +138,10 @@ def load_now(tree, path, settle=True):
         tree.settle()
 
 
-@pytest.mark.parametrize("way", [LATE, "os.fork"])
-@pytest.mark.parametrize("step", ["init", "pre_patch", "pending", "post_patch", "way back", "post_unpatch"])
+@pytest.mark.parametrize("step, way", [
+    ("init", "os.fork"), ("pre_patch", LATE), ("pending", LATE), ("post_patch", "os.fork"), ("way back", LATE), ("post_unpatch", LATE),
+    *(wide(*case) for case in [("init", LATE), ("pre_patch", "os.fork"), ("pending", "os.fork"), ("post_patch", LATE), ("way back", "os.fork"),
+                               ("post_unpatch", "os.fork")])])
 def test_a_joiner_in_each_step(shop, lp, step, way):
     """It takes part in what is going on, and nothing waits for it for ever."""
     go_on = held_in(shop, step, lp)
@@ -157,7 +161,7 @@ def test_a_joiner_in_each_step(shop, lp, step, way):
         assert shop.price() == [OLD]
 
 
-@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("reverse", [wide(False), True])
 def test_joiners_in_the_middle_of_a_replace(shop, lp, reverse):
     """They keep what is replaced until nobody can reverse any more."""
     load_now(shop.tree, lp("lp0", "price", module="ware"))
@@ -173,13 +177,12 @@ def test_joiners_in_the_middle_of_a_replace(shop, lp, reverse):
     assert shop.start(LATE).first == ("price by lp0" if reverse else NEW)
 
 
-@pytest.mark.parametrize("where", ["top level", "init", "pre_patch"])
-@pytest.mark.parametrize("way", [LATE, "os.fork"])
-@pytest.mark.parametrize("pending", [False, True])
+@pytest.mark.parametrize("where, way, pending", [
+    ("init", LATE, False), ("pre_patch", LATE, True), ("top level", "os.fork", True),
+    *(wide(*case) for case in [("top level", LATE, False), ("pre_patch", LATE, False), ("top level", LATE, True), ("init", LATE, True),
+                               ("init", "os.fork", True), ("pre_patch", "os.fork", True)])])
 def test_a_joiner_that_fails(shop, lp, where, way, pending):
     """It goes without the patch, is named, and runs; the others keep it."""
-    if way == "os.fork" and not pending:
-        pytest.skip("a child has what its parent has")
     flag = shop.path / "fails"
     fail = f"    import os\n    if os.path.exists({str(flag)!r}):\n        raise RuntimeError('not here')\n"
     extra = {"top level": "if True:\n" + fail, "init": "def init():\n    import klpfs\n" + fail + "    klpfs.enable_patch(patch)\n",
@@ -187,6 +190,7 @@ def test_a_joiner_that_fails(shop, lp, where, way, pending):
     callbacks = "pre_patch=fails" if where == "pre_patch" else ""
     if pending:
         shop.program.do(f"import threading; thread = threading.Thread(target=ware.hold, args=({str(shop.path / 'gate')!r},)); thread.start()")
+        shop.program.do(inside("hold"))
     shop.tree.insmod(lp("lp1", "price", "hold", module="ware", extra=extra, callbacks=callbacks))
     if not pending:
         shop.tree.settle()
@@ -208,6 +212,38 @@ def test_a_joiner_that_fails(shop, lp, where, way, pending):
     shop.tree.insmod(lp1(lp))
     shop.tree.settle()
     assert shop.price() == [NEW] and shop.tree.get("lp1/ware/patched") == "1", "a patch that is loaded again is tried again"
+
+
+def test_a_joiner_whose_load_takes_its_time(shop, lp):
+    """Its program waits for it."""
+    flag = shop.path / "slow"
+    extra = f"def init():\n    import klpfs, os, time\n    time.sleep(2.5 * os.path.exists({str(flag)!r}))\n    klpfs.enable_patch(patch)\n"
+    load_now(shop.tree, lp1(lp, extra=extra))
+    flag.touch()
+    assert shop.start(LATE).first == NEW and shop.tree.get("lp1/ware/patched") == "1"
+
+
+@pytest.mark.wide
+@pytest.mark.parametrize("where", ["init", "pre_patch"])
+def test_a_joiner_whose_load_hangs(shop, lp, where):
+    """After ten seconds its program goes on, without the patch; what hung is stopped, and the tree tells the truth."""
+    flag = shop.path / "hangs"
+    extra = f"def stop(obj=None):\n    import os, time\n    while os.path.exists({str(flag)!r}):\n        time.sleep(0.01)\n"
+    extra += "def init():\n    import klpfs\n    stop()\n    klpfs.enable_patch(patch)\n" if where == "init" else ""
+    text = lp("lp1", "price", module="ware", extra=extra).read_text()
+    if where == "pre_patch":        # of an object that is there from the beginning
+        text = text.replace("objects=[", "objects=[Object('os', callbacks=Callbacks(pre_patch=stop)), ")
+    load_now(shop.tree, lp("lp1", text=text))
+    flag.touch()
+    late = shop.start(LATE)
+    assert late.first == late.do("ware.price()") == OLD
+    until(lambda: says(shop.tree, f"process {late.pid} ", "the program goes on"), "the line that says so")
+    until(lambda: says(shop.tree, f"process {late.pid} ", "'lp1' could not be applied here"), "what hangs to be stopped")
+    assert shop.tree.get("lp1/ware/patched") == "0"
+    flag.unlink()
+    assert shop.start(LATE).first == NEW and late.do("ware.price()") == OLD
+    shop.tree.set("lp1/enabled", "0")
+    until(lambda: not shop.tree.patches(), "the way back")
 
 
 # ---- children that are other programs

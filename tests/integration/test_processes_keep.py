@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from harness import fails, read, until
-from integration.services import HERE, NEW, OLD, write_ware
+from integration.services import HERE, NEW, OLD, inside, wide, write_ware
 
 pytestmark = pytest.mark.fuse
 
@@ -42,8 +42,7 @@ def load(mount, path, *arguments):
     return tree
 
 
-@pytest.mark.parametrize("daemon", ["runs on", "comes later"])
-@pytest.mark.parametrize("end", [None, signal.SIGKILL])
+@pytest.mark.parametrize("daemon, end", [("runs on", None), ("comes later", signal.SIGKILL), wide("runs on", signal.SIGKILL), wide("comes later", None)])
 def test_patches_are_in_force_at_the_next_start(kept, mount, lp, daemon, end, runtime):
     """Whoever ends the service, with the daemon or without one; parameters too."""
     there = kept()
@@ -129,7 +128,7 @@ def test_two_of_one_name_at_once(kept, mount, lp):
     assert price(kept()) == NEW
 
 
-@pytest.mark.parametrize("pending", ["patching", "unpatching", "loading"])
+@pytest.mark.parametrize("pending", ["patching", wide("unpatching"), "loading"])
 def test_killed_with_the_daemon_in_the_middle_of_an_operation(kept, mount, lp, pending, tmp_path):
     """What was started counts, as it is answered with success; what was only being prepared does not."""
     there = kept()
@@ -143,6 +142,7 @@ def test_killed_with_the_daemon_in_the_middle_of_an_operation(kept, mount, lp, p
         tree.insmod(path)
         tree.settle()
     there.do(hold)
+    there.do(inside("hold"))
     if pending == "loading":
         import subprocess
         writer = subprocess.Popen(["sh", "-c", f"echo {path} > {tree.path}/insmod"], stderr=subprocess.DEVNULL)

@@ -5,7 +5,7 @@ import zipfile
 import pytest
 
 from harness import until
-from integration.services import HERE
+from integration.services import HERE, inside, wide
 
 pytestmark = pytest.mark.fuse
 
@@ -87,7 +87,7 @@ def seen(there):
     return there.do("(FIRST, SECOND)")
 
 
-@pytest.mark.parametrize("kind", ["script", "folder", "archive", "-m", "-m module"])
+@pytest.mark.parametrize("kind", ["script", "-m", wide("folder"), wide("archive"), wide("-m module")])
 def test_kept_patches_of_the_main_program(shop, mount, lp, kind):
     """Its functions are patched when the statement that follows their definitions runs."""
     there = shop(kind)
@@ -144,11 +144,12 @@ def test_workers_of_the_same_script_and_others(shop, mount, lp):
     there.do("[each.stdin.close() or each.wait() or each.stdout.close() for each in (same, other)]")
 
 
-@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("reverse", [wide(False), True])
 def test_a_process_that_comes_in_the_middle_of_a_transition(shop, mount, lp, tmp_path, reverse):
     """Nothing mixes, and the outcome is everybody's."""
     first, gate = shop("script"), tmp_path / "gate"
     first.do(f"import threading; values = []; thread = threading.Thread(target=lambda: values.append(slow({str(gate)!r}))); thread.start()")
+    first.do(inside("slow"))
     tree = mount.service("shop")
     path = lp("lp1", "price", "total", "slow")
     path.write_text(path.read_text().replace("def slow()", "def slow(held)"))

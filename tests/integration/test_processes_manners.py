@@ -11,7 +11,7 @@ import pytest
 
 import harness
 from harness import HERE, fails, read, until
-from integration.services import NEW, OLD, Shop, write_ware
+from integration.services import NEW, OLD, Shop, inside, wide, write_ware
 
 pytestmark = pytest.mark.fuse
 
@@ -51,12 +51,13 @@ def live_sockets(runtime, service="shop"):
 
 # ---- descriptors
 
-@pytest.mark.parametrize("pending", [False, True])
+@pytest.mark.parametrize("pending", [wide(False), True])
 def test_all_descriptors_closed(shop, lp, pending, tmp_path):
     """As daemons do it. The agent binds a new socket; a transition goes on."""
     gate = tmp_path / "gate"
     if pending:
         shop.program.do(f"import threading; threading.Thread(target=ware.hold, args=({str(gate)!r},)).start()")
+        shop.program.do(inside("hold"))
     shop.tree.insmod(lp("lp1", "price", "hold", module="ware"))
     assert shop.tree.get("lp1/transition") == str(int(pending))
     shop.program.do("import os; os.closerange(3, 4096)")
@@ -292,6 +293,7 @@ def test_a_start_in_the_middle_of_a_transition(plain, mount, lp, tmp_path):
     gates = [tmp_path / "a", tmp_path / "b"]
     for there, gate in zip((first, second), gates):
         there.do(f"values = []\nthread = threading.Thread(target=lambda: values.append(ware.hold({str(gate)!r}))); thread.start()")
+        there.do(inside("hold"))
     first.do("klpfs.agent.start('web') and None")
     tree = load(mount, lp, "lp1", "price", "hold")
     second.do("klpfs.agent.start('web') and None")
