@@ -187,7 +187,7 @@ class Bridge:
 
     def fingerprint_of(self, func):
         """The fingerprint of what a Func replaces, str, None while its object is not loaded."""
-        return func.fingerprint
+        return None if func.fingerprint is not None and ":" in func.fingerprint else func.fingerprint
 
     # -- tasks
 

@@ -127,7 +127,7 @@ def patch_object(engine, obj):
     """Puts all functions of the loaded obj on their stacks (klp_patch_object); KlpError when redirection is off."""
     for func in obj.funcs:
         if func.definition is None:
-            continue  # a nop for a function that its older patch could not find either
+            continue  # optional and not there, or a nop for a function that its older patch could not find either
         if not engine.ftrace_enabled:
             unpatch_object(engine, obj)
             text = "failed to register ftrace handler for function '%s' (%d)" % (func.old_name, -EBUSY)

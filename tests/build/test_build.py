@@ -421,3 +421,42 @@ def test_values_made_of_the_namespace(upgrade):
             a = 'y'
             b = '%(a)s!' % locals()
         """, "PORT", "HOST", "A.b", "OTHER")
+
+
+def test_definitions_under_conditions(upgrade):
+    there_and_back(upgrade, """
+        import sys
+        if sys.version_info >= (3, 0):
+            def f(): return 'three'
+            class A:
+                def m(self): return 3
+        else:
+            def f(): return 'two'
+            class A:
+                def m(self): return 2
+        try:
+            import no_such_module
+        except ImportError:
+            def g(): return 'without'
+        else:
+            def g(): return 'with'
+            def h(): return 'h'
+        """, """
+        import sys
+        if sys.version_info >= (3, 0):
+            def f(): return 'new three'
+            class A:
+                def m(self): return 30
+        else:
+            def f(): return 'new two'
+            class A:
+                def m(self): return 20
+        try:
+            import no_such_module
+        except ImportError:
+            def g(): return 'new without'
+            def added(): return 'added'
+        else:
+            def g(): return 'new with'
+            def h(): return 'new h'
+        """, "f()", "g()", "A().m()", "added()")

@@ -1,0 +1,39 @@
+"""Source text is moved, not rewritten."""
+import ast
+
+from klpfs.build.text import Source, replace
+
+TEXT = '''\
+class A:
+    def f(self, a=1,
+          b="x"):
+        """Doc.
+
+    less indented
+        """
+        text = f"""
+  {a} raw
+"""
+        # a comment
+        return text  # é
+'''
+
+
+def test_strings_keep_their_lines():
+    node = ast.parse(TEXT).body[0].body[0]
+    moved = Source(TEXT).block(node.lineno, node.end_lineno, 0)
+    assert moved.startswith("def f(self, a=1,\n      b=") and "\n    less indented\n" in moved and "\n  {a} raw\n" in moved
+    one, other = ast.parse(moved).body[0], node
+    assert [ast.dump(each) for each in one.body[1:]] == [ast.dump(each) for each in other.body[1:]]
+
+
+def test_parts_are_replaced():
+    node = ast.parse(TEXT).body[0].body[0]
+    source = Source(TEXT)
+    moved = source.block(node.lineno, node.end_lineno, 4, [replace(each, "unchanged") for each in node.args.defaults])
+    assert "a=unchanged,\n          b=unchanged):" in moved and "# é" in moved
+
+
+def test_statements_that_share_a_line():
+    source = Source("x = 1; y = 2\nz = 3  # alone\n")
+    assert [source.alone(each) for each in ast.parse(source.text).body] == [False, False, True]
