@@ -52,7 +52,7 @@ def _dump_body(nodes: list, fields: bool, parts: "list[str]") -> None:
     parts.append("]")
 
 
-_SKIPPED = frozenset(("type_comment", "returns", "ctx", "kind", "type_ignores"))
+_SKIPPED = frozenset(("type_comment", "returns", "ctx", "kind", "type_ignores", "annotation"))
 _BODIES = frozenset(("body", "orelse", "finalbody"))
 
 
@@ -70,11 +70,7 @@ def _dump(node, fields: bool, parts: "list[str]") -> None:
         _dump(node.args[1], fields, parts)
         return
     if kind is ast.AnnAssign and node.value is not None and not fields:
-        parts.append("Assign([")
-        _dump(node.target, fields, parts)
-        parts.append("]")
-        _dump(node.value, fields, parts)
-        parts.append(")")
+        _dump(ast.Assign([node.target], node.value), fields, parts)
         return
     if kind is ast.AnnAssign:
         parts.append(field_kind(node.annotation))
@@ -85,9 +81,10 @@ def _dump(node, fields: bool, parts: "list[str]") -> None:
     documented = isinstance(node, FUNCTIONS + (ast.ClassDef,))
     for name in node._fields:
         value = getattr(node, name, None)
-        if value is None or name in _SKIPPED or name == "annotation":
-            if value is None and name not in _SKIPPED:
-                parts.append("-")
+        if name in _SKIPPED:
+            continue
+        if value is None:
+            parts.append("-")
             continue
         if isinstance(value, list):
             if name in _BODIES:
