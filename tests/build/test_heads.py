@@ -230,3 +230,19 @@ def test_what_stands_under_a_condition_is_replaced_where_it_is_there(upgrade):
     upgrade.disable(patch)
     assert (m.plain(), m.always()) == (1, 1)
     assert [func.optional for func in patch.patch.objects[0].funcs if func.old_name == "always"] == [False]
+
+
+def test_other_names_for_modules_are_taken_back(upgrade):
+    text = """
+        import sys
+        import json
+        for each in ("json",{0}):
+            sys.modules["{p}_" + each] = sys.modules[each]
+        """
+    import csv  # noqa: F401
+    import sys
+    m, insmod = running(upgrade, text.replace("{0}", ""), text.replace("{0}", " 'csv'"))
+    patch = insmod()
+    assert sys.modules[upgrade.name + "_csv"] is csv
+    upgrade.disable(patch)
+    assert upgrade.name + "_csv" not in sys.modules and upgrade.name + "_json" in sys.modules

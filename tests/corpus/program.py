@@ -1,7 +1,6 @@
 """The running program of one entry: the release OLD, imported and in use, and its witness. Does what standard input says.
 
-python program.py WITNESS ROOT ... : WITNESS is a file or '-', ROOTs are the package's top modules; '--all' first imports
-every module of theirs that can be imported. Answers as tests/harness.Program wants it: '= repr', '! traceback'.
+python program.py WITNESS ROOT ... : WITNESS is a file or '-', ROOTs are the package's top modules. Answers as tests/harness.Program wants it: '= repr', '! traceback'.
 """
 import importlib
 import importlib.util
@@ -121,14 +120,13 @@ if __name__ == "__main__":
     sys.path.remove(HERE)           # the entry's packages must not meet our files
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)                   # what the program prints is not an answer
-    WITNESS, ROOTS = sys.argv[1], [each for each in sys.argv[2:] if each != "--all"]
+    WITNESS, ROOTS = sys.argv[1], sys.argv[2:]
     snapshot_module = load("klp_corpus_snapshot", os.path.join(HERE, "snapshot.py"))
     shape_module = load("klp_corpus_shape", os.path.join(HERE, "shape.py"))
     by_own_time()
     lines, sys.stdin = os.fdopen(os.dup(0)), open(os.devnull)
     for root in ROOTS:
         importlib.import_module(root)
-    not_imported = import_all() if "--all" in sys.argv[2:] else []
     print("ready", file=out, flush=True)
     serve(lines, out)
     os._exit(0)                     # servers of the witness may still run

@@ -115,7 +115,7 @@ class Session:
         folder = harness.short_folder()
         self.stack.callback(shutil.rmtree, folder, ignore_errors=True)
         entry = self.entry
-        arguments = [str(entry.witness) if self.witness else "-", *entry.imports, *(["--all"] if self.everything else [])]
+        arguments = [str(entry.witness) if self.witness else "-", *entry.imports]
         try:
             self.program = harness.Program(folder / "run", self.name, HERE / "program.py", arguments,
                                            python=str(entry.interpreter), environ=self.environ)
@@ -126,6 +126,8 @@ class Session:
             mount.expected = ["."]
             self.stack.callback(mount.close)
             self.tree = mount.service(self.name)
+            if self.everything:
+                self.program.do("import_all()", SECONDS)
         except BaseException as e:
             self.stack.close()
             raise Wrong(f"the program does not start: {last_line(e)}") from e

@@ -78,7 +78,7 @@ class ImportTime(Callbacks):
     def _apply(self, obj):
         self.space = namespace = _namespace(obj)
         owner = self._owner(obj)
-        held = _held_by(obj.name)
+        names = Names(obj.name)
         try:
             for each in self.modules:
                 each.offer()
@@ -86,7 +86,7 @@ class ImportTime(Callbacks):
                 try:
                     Run(self, owner, namespace).go()
                 finally:
-                    _note_module(owner, held)
+                    names.note(owner)
             if self.before is not None:
                 return self.before(obj)
             self._empty(obj)
@@ -227,22 +227,29 @@ class Run(ClassWork):
                 layers.put(self.owner, copy, new)
 
 
-def _held_by(name):
-    """Places where a module is found by its name, and what is there."""
-    if name is None:
-        return []
-    parent, _, last = name.rpartition(".")
-    places = [Item(sys.modules, name)]
-    if issubclass(type(sys.modules.get(parent)), ModuleType):  # its __class__ is not asked: some pretend
-        places.append(Item(ModuleType.__dict__["__dict__"].__get__(sys.modules[parent]), last))
-    return [(place, place.get()) for place in places]
+class Names:
+    """What modules are found by name, to be compared later: import time may put a stand-in into the place of a module, or give
+    one more names. Modules that were imported under their own names stay."""
 
+    __slots__ = ("modules", "attribute", "was")
 
-def _note_module(owner, held):
-    """Import time may put something else in the place of the module itself."""
-    for place, before in held:
-        if place.get() is not before:
-            layers.note(owner, place, before)
+    def __init__(self, name):
+        """name: of the module that is patched; its package knows it as an attribute as well."""
+        self.modules, self.attribute = dict(sys.modules), None
+        parent, _, last = (name or "").rpartition(".")
+        if issubclass(type(self.modules.get(parent)), ModuleType):  # its __class__ is not asked: some pretend
+            self.attribute = Item(ModuleType.__dict__["__dict__"].__get__(self.modules[parent]), last)
+            self.was = self.attribute.get()
+
+    def note(self, owner):
+        for key, module in list(sys.modules.items()):
+            before = self.modules.get(key, ABSENT)
+            if before is not module and (before is not ABSENT or getattr(getattr(module, "__spec__", None), "name", key) != key):
+                layers.note(owner, Item(sys.modules, key), before)
+        for key in self.modules.keys() - sys.modules.keys():
+            layers.note(owner, Item(sys.modules, key), self.modules[key])
+        if self.attribute is not None and self.attribute.get() is not self.was:
+            layers.note(owner, self.attribute, self.was)
 
 
 def _namespace(obj):
