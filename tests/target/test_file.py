@@ -105,6 +105,11 @@ def test_long_files_let_the_program_in(monkeypatch):
     assert _parsed(found.text, "f.py", None).body[-1].lineno == 3997
 
 
+def test_short_files_need_no_breath():
+    """Giving the interpreter lock away costs a busy program's patch milliseconds."""
+    File(b"def f():\n    pass\n", "f.py", lambda: 1 / 0)
+
+
 def test_helpers_in_any_slice_are_linked(tmp_path, small):
     """Their functions' new code is found in the slice that they are in."""
     program = Program(tmp_path)

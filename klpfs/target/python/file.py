@@ -83,12 +83,12 @@ class File:
         """The code objects of the statements of this file, or of others in their places."""
         found, codes = Nonlocals(), []
         for part in _slices(body):
+            if codes and self._breathe is not None:
+                self._breathe()
             module = ast.Module(body=part, type_ignores=[])
             if "nonlocal" in self.text:
                 module = found.visit(copied(module))
             codes.append(compile(module, self.path, "exec", flags=self.flags, dont_inherit=True))
-            if self._breathe is not None:
-                self._breathe()
         self.nonlocals = {(node.name, node.lineno) for node in found.found}
         return codes
 
@@ -148,13 +148,13 @@ def _parsed(text, path, breathe):
     size, at, line, body = max(_LONG, len(text) // _MOST), 0, 0, []
     try:
         while at < len(text):
+            if at and breathe is not None:
+                breathe()
             cut = _BEGINS.search(text, at + size)
             end = cut.end() if cut else len(text)
             body += ast.parse("\n" * line + text[at:end], path).body
             line += text.count("\n", at, end)
             at = end
-            if breathe is not None:
-                breathe()
     except (SyntaxError, ValueError):
         return ast.parse(text, path)        # it says what is wrong; or it was no place to cut
     return ast.Module(body=body, type_ignores=[])
