@@ -7,6 +7,7 @@ kernel.ftrace_enabled is a file under /proc. Nothing outside the namespace chang
 directory, open files and signals are the caller's.
 """
 import argparse
+import contextlib
 import ctypes
 import errno
 import os
@@ -155,18 +156,24 @@ def copy(folder: pathlib.Path) -> None:
     mount("klpfs", folder, "tmpfs", NOSUID, "mode=755,size=1m")
     os.fchdir(old)
     for name in inside:
-        found, new = os.lstat(name), folder / name
-        if stat.S_ISLNK(found.st_mode):
-            new.symlink_to(os.readlink(name))
-            continue
-        if stat.S_ISDIR(found.st_mode):
-            new.mkdir()
-        else:
-            new.touch()
-        mount(name, new, flags=BIND | REC)
+        with contextlib.suppress(FileNotFoundError):     # gone meanwhile
+            again(name, folder / name)
     os.fchdir(here)
     os.close(old)
     os.close(here)
+
+
+def again(name: str, new: pathlib.Path) -> None:
+    """What is called `name` in the working directory, at `new` too."""
+    mode = os.lstat(name).st_mode
+    if stat.S_ISLNK(mode):
+        new.symlink_to(os.readlink(name))
+        return
+    if stat.S_ISDIR(mode):
+        new.mkdir()
+    else:
+        new.touch()
+    mount(name, new, flags=BIND | REC)
 
 
 # -- the module commands

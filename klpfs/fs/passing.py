@@ -6,6 +6,7 @@ the root here, and each name that the service has nothing for is a symbolic link
 """
 import os
 from errno import ENOENT
+from typing import Iterator, Tuple
 
 from attrs import define
 
@@ -49,7 +50,7 @@ class Passing(Dir):
             found.remove()
         raise fail(ENOENT)
 
-    def listing(self, start: int):                 # type: ignore[no-untyped-def]
+    def listing(self, start: int) -> Iterator[Tuple[int, Node]]:
         if start == 0 and self.whole and not self.removed:
             self._look()
         return super().listing(start)
