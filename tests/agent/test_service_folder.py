@@ -1,0 +1,115 @@
+"""What an agent does in its service's folder: dead sockets, what an earlier run left, contents."""
+import fcntl
+import hashlib
+import os
+
+import pytest
+
+from klpfs.agent import journal, service_folder
+from klpfs.agent.server import bind
+
+PATCH = {"name": "lp", "n": 3, "sha256": "s", "params": {}, "fingerprints": ""}
+MODULE = {"name": "lp", "sha256": "s", "params": {}, "livepatch": True, "path": "", "uses": [], "forced": False}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return str(tmp_path)
+
+
+def left(folder, **more):
+    """A journal as an earlier run left it."""
+    service_folder.replace(folder, dict(journal.idle(7), patches=[PATCH], modules=[MODULE], **more))
+
+
+def begun(folder, keep):
+    sock, name = bind(folder)
+    try:
+        service_folder.begin(folder, name, keep)
+    finally:
+        sock.close()
+    return journal.load(folder + "/journal")
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_the_first_of_a_service(folder, keep):
+    """What an earlier run left is put back to idle, or kept; a note says for the daemon which it is."""
+    left(folder)
+    record = begun(folder, keep)
+    assert [p["name"] for p in record["patches"]] == (["lp"] if keep else []) and record["seq"] == (7 if keep else 8)
+    assert os.path.exists(folder + "/keep") == keep
+    assert begun(folder, False)["patches"] == [] and not os.path.exists(folder + "/keep")
+
+
+def test_what_was_under_way_is_ended(folder):
+    """Nobody lives who could be in its way: what was started is finished."""
+    left(folder, transition={"n": 9, "patch": "lp", "dir": 0, "turn": 1, "step": "start", "replace": False, "forced": False})
+    record = begun(folder, True)
+    assert (record["patches"], record["modules"], record["transition"], record["seq"]) == ([], [], None, 8)
+
+
+def test_beside_others(folder):
+    """One that comes while others live changes nothing but that the service is to be kept; the dead go."""
+    left(folder)
+    other, name = bind(folder)
+    dead, gone = bind(folder)
+    dead.close()
+    assert begun(folder, False)["seq"] == begun(folder, True)["seq"] == 7
+    assert os.path.exists(folder + "/keep") and os.path.exists(f"{folder}/{name}") and not os.path.exists(f"{folder}/{gone}")
+    other.close()
+
+
+def test_while_somebody_coordinates(folder, monkeypatch):
+    """Who holds the lock lives: nothing is done, after a while."""
+    left(folder)
+    monkeypatch.setattr(service_folder, "TRIES", 2)
+    with open(folder + "/lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert begun(folder, False)["seq"] == 7
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_a_service_of_another_user(folder):
+    """Is for its own processes to begin."""
+    left(folder)
+    os.chown(folder, 54321, -1)
+    os.chown(folder + "/journal", 54321, -1)
+    assert begun(folder, False)["seq"] == 7 and not os.path.exists(folder + "/lock")
+
+
+def test_sockets_made_for_children(folder):
+    """Those of the dead are removed, those on which somebody listens stay, others' are not looked at."""
+    alive, dead, others = bind(folder), bind(folder), bind(folder)
+    dead[0].close()
+    others[0].close()
+    assert service_folder.living(folder, [alive[1], dead[1], "gone.sock"]) == [alive[1]]
+    assert sorted(os.listdir(folder)) == sorted([alive[1], others[1]])
+    alive[0].close()
+
+
+@pytest.mark.parametrize("mask", [0o777, 0])
+def test_a_socket_is_its_users_whatever_the_mask(folder, mask):
+    before = os.umask(mask)
+    try:
+        sock, name = bind(folder)
+    finally:
+        os.umask(before)
+    assert os.stat(f"{folder}/{name}").st_mode & 0o777 == 0o600
+    sock.close()
+
+
+def test_contents(folder):
+    """What lies under its hash, when it is that; a fifo or a link in its place is nothing, and holds nobody up."""
+    sha = hashlib.sha256(b"text").hexdigest()
+    path = f"{folder}/{sha}"
+    assert service_folder.content(folder, sha) is None and service_folder.content(folder, "../x") is None
+    os.mkfifo(path)
+    assert service_folder.content(folder, sha) is None
+    os.unlink(path)
+    os.symlink("/dev/zero", path)
+    assert service_folder.content(folder, sha) is None
+    os.unlink(path)
+    for data, found in ((b"other", None), (b"text", b"text")):
+        with open(path, "wb") as file:
+            file.write(data)
+        assert service_folder.content(folder, sha) == found
