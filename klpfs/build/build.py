@@ -26,10 +26,12 @@ class Result:
     warned: "list[str]" = field(factory=list)
 
 
-def build(old: Release, new: Release, pythons: "typing.Sequence[str]", replace: bool = True, allow: bool = False) -> Result:
+def build(old: Release, new: Release, pythons: "typing.Sequence[str]", replace: bool = True, allow: bool = False,
+          main: typing.Optional[str] = None) -> Result:
     """The livepatch that makes a program with OLD behave as with NEW.
 
-    pythons: the interpreters that it is to fit. allow: what is refused is left out. BuildError: a source can't be read.
+    pythons: the interpreters that it is to fit. allow: what is refused is left out. main: the module
+    that is the service's main program. BuildError: a source can't be read.
     NothingToDo: no Python code differs.
     """
     pairs = modules.pair(old, new)
@@ -47,7 +49,7 @@ def build(old: Release, new: Release, pythons: "typing.Sequence[str]", replace: 
     if refused and not allow:
         return Result("", plans, refused, notes, warned)
     plans = ordered(plans)
-    heading = Heading(f"{old.label} -> {new.label}, by klpfs build.", version_of(new.label), replace, notes)
+    heading = Heading(f"{old.label} -> {new.label}, by klpfs build.", version_of(new.label), replace, notes, main)
     return Result(emit(heading, plans), plans, refused, notes, warned)
 
 
@@ -61,7 +63,10 @@ def build_specs(old: str, new: str, pythons: "typing.Sequence[str]", installed: 
             was = sources.installed(sources.distribution_of(old), pythons[0])
         else:
             was = sources.find(old, folders[0], pythons[0])
-        return build(was, sources.find(new, folders[1], pythons[0]), pythons, **more)
+        now = sources.find(new, folders[1], pythons[0])
+        if os.path.isfile(old) and os.path.isfile(new) and old.endswith(".py") and new.endswith(".py"):
+            now.files = {os.path.basename(old): new}  # one module, whatever its files are called
+        return build(was, now, pythons, **more)
 
 
 __all__ = ["BuildError", "NothingToDo", "Result", "build", "build_specs"]

@@ -17,12 +17,14 @@ _WIDTH = 120
 
 @define
 class Heading:
-    """What the file says of itself. title: its first line. version: NEW's, or None. replace: cumulative. notes: lines."""
+    """What the file says of itself. title: its first line. version: NEW's, or None. replace: cumulative. notes: lines. main: as
+    build() has it."""
 
     title: str
     version: typing.Optional[str]
     replace: bool
     notes: "list[str]" = field(factory=list)
+    main: typing.Optional[str] = None
 
 
 _HOW = """Functions change together, each task at a moment when it runs none of them (atomic). What the of_... functions do is done when
@@ -69,9 +71,9 @@ def emit(heading: Heading, plans: "list[ModulePlan]") -> str:
     head.append('"""\n')
     if any(_future(plan) for plan in plans):
         head.append("from __future__ import annotations\n\n")
-    head.append(f"from klpfs import {', '.join(sorted(imports))}\n\n")
+    head.append(f"from klpfs import {', '.join(sorted(imports))}\n")
     if heading.version:
-        head.append(f"__version__ = {heading.version!r}\n\n")
+        head.append(f"\n__version__ = {heading.version!r}\n")
     body = "".join(each.text for each in sections)
     return "".join(head) + body + _patch(heading, sections)
 
@@ -87,8 +89,8 @@ class _Section:
     def __init__(self, plan: ModulePlan, names: Names):
         self.plan, self.names = plan, names
         self.references: "list[tuple[FuncPlan, str]]" = []
-        rule = f"# {'-' * 20} {plan.name} ({plan.new.path}) "
-        parts = [f"\n{rule:-<{_WIDTH}}\n"]
+        rule = f"# {'-' * 20} {plan.name} ({plan.new.file}) "
+        parts = [f"\n\n{rule:-<{_WIDTH}}\n"]
         parts += self._functions()
         self.callbacks = self._callbacks(parts)
         self.text = "".join(parts)
@@ -101,7 +103,7 @@ class _Section:
         for classes, funcs in blocks.items():
             own = [self.names.new(classes[0])] + list(classes[1:]) if classes else []
             inside = Names()
-            text = "\n"
+            text = "\n" if own else ""
             for depth, name in enumerate(own):
                 text += f"\n{'    ' * depth}class {name}:\n"
             for each in funcs:
@@ -116,7 +118,7 @@ class _Section:
         plan = self.plan
         arguments, new = [], []
         for module in plan.modules:
-            name = self.names.new("new_" + module.name.replace(".", "_"))
+            name = self.names.new("klp_new_" + module.name.replace(".", "_"))
             parts.append(f"\n\n# {module.name} is new: its top level, which runs when somebody imports it\n\n\n" + module_text(module, name, plan.stars))
             new.append(f"NewModule({module.name!r}, {name}{', package=True' if module.is_package else ''})")
         if plan.run or plan.parts:
@@ -149,14 +151,14 @@ class _Section:
     def _cache(self, cache: Cache, module: Module, parts: "list[str]") -> str:
         if not cache.making:
             return repr(cache.text)
-        name = self.names.new("make_" + cache.text.rpartition(".")[2].partition("=")[0].strip("_"))
+        name = self.names.new("klp_make_" + cache.text.rpartition(".")[2].partition("=")[0].strip("_"))
         parts.append(f"\n\ndef {name}({cache.me}):\n    # how {module.name} makes it\n")
         parts += [module.source.block(each.lineno, each.end_lineno, 4) for each in cache.making]
         return f"({cache.text!r}, {name})"
 
-    @property
-    def object(self) -> str:
-        lines = [f'        Object("{self.plan.name}"']
+    def object(self, main: typing.Optional[str]) -> str:
+        name = "None" if self.plan.name == main else f'"{self.plan.name}"'
+        lines = [f"        Object({name}"]
         if self.references:
             lines[-1] += ", funcs=["
             for func, reference in self.references:
@@ -197,5 +199,5 @@ def _wanted(func: FuncPlan) -> str:
 
 
 def _patch(heading: Heading, sections: "list[_Section]") -> str:
-    objects = "".join(each.object for each in sections)
+    objects = "".join(each.object(heading.main) for each in sections)
     return f"\n\npatch = Patch(\n    objects=[\n{objects}    ],\n    replace={heading.replace},\n)\n"

@@ -20,7 +20,7 @@ def import_time_text(plan: ModulePlan, name: str, whole: bool = False) -> str:
     names = sorted(_bound(plan) | ({"__doc__"} if whole and ast.get_docstring(plan.new.tree) else set()))
     lines = [f"def {name}({_PARAMETER}):\n"]
     if not whole:
-        lines.append(f"    # what importing {plan.new.path} does otherwise; old code sees it, too, from the moment the patch goes in\n")
+        lines.append(f"    # what importing {plan.new.file} does otherwise; old code sees it, too, from the moment the patch goes in\n")
     if names:
         lines.append(textwrap.fill("global " + ", ".join(names), 116, initial_indent="    ",
                                    subsequent_indent="    ").replace(",\n    ", "\n    global ") + "\n\n")

@@ -26,6 +26,11 @@ class Module:
     tree: ast.Module
     is_package: bool
 
+    @property
+    def file(self) -> str:
+        """Its path in the release."""
+        return self.path.rpartition(": ")[2]
+
 
 @define(eq=False)
 class Pair:

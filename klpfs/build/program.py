@@ -56,7 +56,7 @@ class Program:
         data = {name for plan in plans for name in plan.others | plan.attributes}
         functions = {func.node.name for plan in plans for func in plan.funcs}
         attributes = any(plan.attributes for plan in plans)
-        near = {source for plan in plans for source, _, _ in self._imports(plan.name, plan.new.path.rpartition(": ")[2])}
+        near = {source for plan in plans for source, _, _ in self._imports(plan.name, plan.new.file)}
         words = [each.encode() for each in data if len(each) > 1]
         for path, text in self.texts.items():
             name = module_name(path)
@@ -121,7 +121,7 @@ class Program:
 
     def _path(self, name: str) -> str:
         pair = self.by_name[name]
-        return pair.old.path.rpartition(": ")[2]
+        return pair.old.file
 
     def _importers(self, name: str, others: "set[str]") -> "list[tuple[str, set, set]]":
         """(module, names that it imports from `name`, (name of the module, attribute) that it may use) of who does."""

@@ -42,7 +42,7 @@ def find(spec: str, scratch: str, python: str = sys.executable) -> Release:
 
 def of_folder(folder: str, label: str) -> Release:
     """A folder on the import path, a package's own folder, or a source tree (its src folder, if there is one)."""
-    folder = os.path.abspath(folder)
+    folder_given, folder = folder, os.path.abspath(folder)
     top, within = folder, ""
     if os.path.exists(os.path.join(folder, "__init__.py")):
         top, within = os.path.split(folder)
@@ -57,6 +57,9 @@ def of_folder(folder: str, label: str) -> Release:
                 files[relative] = os.path.join(path, name)
     if not files:
         raise BuildError(f"{label}: holds no files of a package")
+    named = [each for each in sorted(os.listdir(top)) if each.endswith(".dist-info")]
+    if len(named) == 1 and label == folder_given:  # pip install --target
+        label = "==".join(named[0][:-len(".dist-info")].split("-", 1))
     return Release(label, files)
 
 

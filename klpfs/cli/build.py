@@ -21,6 +21,7 @@ def add(commands, common: argparse.ArgumentParser) -> None:
     p.add_argument("--python", metavar="PYTHON", action="append", default=[],
                    help="an interpreter that the patch is to fit (default: this one); may be given more than once")
     p.add_argument("--no-replace", action="store_true", help="the patch does not take the place of earlier ones")
+    p.add_argument("--main", metavar="MODULE", help="this module is the service's main program (a script's stem)")
     p.add_argument("--allow", action="store_true", help="leave out what is refused, with a stub to be filled in by hand")
     p.set_defaults(do=build)
 
@@ -29,7 +30,7 @@ def build(arguments) -> int:
     pythons = arguments.python or [sys.executable]
     try:
         result = build_specs(arguments.old, arguments.new, pythons, arguments.installed,
-                             replace=not arguments.no_replace, allow=arguments.allow)
+                             replace=not arguments.no_replace, allow=arguments.allow, main=arguments.main)
     except NothingToDo as e:
         raise CommandError(str(e), 3) from None
     except BuildError as e:

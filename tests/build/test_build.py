@@ -1,4 +1,6 @@
 """The whole: OLD runs, the patch is built and loaded, it behaves as NEW; taken out, as OLD again."""
+import sys
+
 import pytest
 
 from klpfs.build.error import BuildError, NothingToDo
@@ -460,3 +462,140 @@ def test_definitions_under_conditions(upgrade):
             def g(): return 'new with'
             def h(): return 'new h'
         """, "f()", "g()", "A().m()", "added()")
+
+
+def test_caches_of_what_changed_are_emptied(upgrade):
+    upgrade.write("""
+        import functools, re
+        RULE = 'a+'
+        @functools.lru_cache(None)
+        def compiled(): return RULE
+        class Scanner:
+            PATTERN = 'x'
+            def __init__(self): self._cache = {}
+            def get(self, key):
+                found = self._cache.get(key)
+                if found:
+                    return found
+                found = self.make(key)
+                self._cache[key] = found
+                return found
+            def make(self, key): return self.PATTERN + key
+            @classmethod
+            def table(cls):
+                if '_table' not in cls.__dict__:
+                    cls._table = [cls.PATTERN]
+                return cls._table
+        """, """
+        import functools, re
+        RULE = 'b+'
+        @functools.lru_cache(None)
+        def compiled(): return RULE
+        class Scanner:
+            PATTERN = 'y'
+            def __init__(self): self._cache = {}
+            def get(self, key):
+                found = self._cache.get(key)
+                if found:
+                    return found
+                found = self.make(key)
+                self._cache[key] = found
+                return found
+            def make(self, key): return self.PATTERN + key
+            @classmethod
+            def table(cls):
+                if '_table' not in cls.__dict__:
+                    cls._table = [cls.PATTERN]
+                return cls._table
+        """)
+    module = upgrade.module()
+    held = module.Scanner()
+
+    def seen():
+        return module.compiled(), held.get("1"), module.Scanner.table()
+    assert seen() == ("a+", "x1", ["x"])
+    patch = upgrade.insmod()
+    assert seen() == ("b+", "y1", ["y"])
+    upgrade.disable(patch)
+    assert seen() == ("a+", "x1", ["x"])
+
+
+def test_a_patch_for_another_python_says_so(upgrade):
+    upgrade.write("def f(): return 1\n", "def f(): return 2\n")
+    module = upgrade.module()
+    text = upgrade.build().text
+    here = "%d.%d:" % sys.version_info[:2]
+    assert here in text
+    with pytest.raises(Exception, match="made for Python 3.7, this is"):
+        upgrade.insmod(text.replace(here, "3.7:"))
+    assert module.f() == 1
+    patch = upgrade.insmod(text.replace(f"'{here}", f"'3.7:0000 {here}"))
+    assert module.f() == 2
+    upgrade.disable(patch)
+
+
+def test_the_main_program(upgrade):
+    upgrade.write("def f(): return 1\n", "def f(): return 2\n")
+    assert "Object(None, funcs=[" in upgrade.build(main=upgrade.name).text
+
+
+def test_one_line_of_many_statements(upgrade):
+    there_and_back(upgrade, "a = 1; b = 2\ndef f(x=a): return x; pass\n", "a = 3; b = 2; c: int = 4\ndef f(x=a): return x + 1; pass\n", "a, b", "f()", "c")
+
+
+def test_generators_coroutines_and_lambdas(upgrade):
+    there_and_back(upgrade, """
+        import asyncio
+        def run(made): return asyncio.new_event_loop().run_until_complete(made)
+        def g():
+            yield 1
+        async def c(): return 1
+        async def a():
+            yield 1
+        async def all_of(): return [each async for each in a()]
+        key = lambda x: x
+        KEYS = {'k': lambda x: x}
+        def became(): return [1]
+        class A:
+            def m(self): return self
+            static = staticmethod(lambda: 1)
+            def now(self): return 1
+        """, """
+        import asyncio
+        def run(made): return asyncio.new_event_loop().run_until_complete(made)
+        def g():
+            yield 2
+            yield 3
+        async def c(): return 2
+        async def a():
+            yield 2
+        async def all_of(): return [each async for each in a()] * 2
+        key = lambda x: -x
+        KEYS = {'k': lambda x: x * 2}
+        def became():
+            yield 1
+        class A:
+            @classmethod
+            def m(cls): return cls
+            static = staticmethod(lambda: 2)
+            @property
+            def now(self): return 2
+        """, "list(g())", "run(c())", "run(all_of())", "key(3)", "KEYS['k'](3)", "type(became()).__name__", "A().m() is A", "A.static()",
+        "A().now if not callable(A().now) else A().now()")
+
+
+def test_several_modules_that_import_one_another(upgrade):
+    old = {"a.py": "from .b import base\ndef f(): return base(1)\n", "b.py": "def base(x): return x\n"}
+    new = {"a.py": "from .b import base, LIMIT, Error\ndef f():\n    try:\n        return base(LIMIT)\n    except Error as e:\n        return str(e)\n",
+           "b.py": "LIMIT = 7\nclass Error(ValueError): pass\ndef base(x, more=LIMIT):\n    raise Error((x, more))\n"}
+    there_and_back(upgrade, old, new, "f()", module="a")
+
+
+def test_a_new_dependency_that_is_missing_is_refused(upgrade):
+    upgrade.write("def f(): return 1\n", "import no_such_dependency\ndef f(): return no_such_dependency.x\n")
+    module = upgrade.module()
+    text = upgrade.build().text
+    with pytest.raises(Exception):
+        upgrade.insmod(text)
+    assert module.f() == 1 and not hasattr(module, "no_such_dependency")
+    assert any("no_such_dependency" in str(getattr(each, "text", each)) for each in upgrade.log.records)
