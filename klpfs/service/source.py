@@ -8,7 +8,7 @@ import errno
 import os
 import stat
 import struct
-from typing import Dict, Iterator, List, Optional, Tuple
+from typing import Iterator, List, Optional, Tuple
 
 from klpfs.service.record import Params
 from klpfs.service.view import Caller

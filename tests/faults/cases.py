@@ -1,6 +1,5 @@
 """The cases: what is done, at which step of it something happens, what happens to whom; and how one is run."""
 import random
-import signal
 import time
 
 from world import OLD, PROCESSES, SILENT, Descriptors, FullDisk, Kill, Stop, Writer, until

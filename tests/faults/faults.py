@@ -71,8 +71,10 @@ def main():
         print("\n".join(map(line, cases)))
         return 0
     good, bad = collections.Counter(), []
-    for case, error in run_all(cases, given.jobs):
+    for done, (case, error) in enumerate(run_all(cases, given.jobs), 1):
         good[case[0]] += not error
+        if not done % 100:
+            print(f"{done} of {len(cases)} ...", flush=True)
         if error:
             bad.append(case)
             print(f"FAILED: {line(case)}\n    {error}", flush=True)
