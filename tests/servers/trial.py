@@ -251,8 +251,13 @@ class Trial:
         return sizes
 
     def story(self):
-        """The last lines of the service's log and of what it wrote."""
+        """The service's journal, its processes' states, the last lines of its log and of what it wrote."""
         log = []
+        with contextlib.suppress(OSError):
+            log += (self.mount.runtime / self.service / "journal").read_text().splitlines()
+        for pid in self.pids() if self.tree else []:
+            with contextlib.suppress(OSError):
+                log.append(f"{pid} patch_state {harness.read(self.tree.path / 'proc' / str(pid) / 'patch_state').strip()}")
         with contextlib.suppress(OSError):
             log += [text for *_, text in self.tree.records()][-15:] if self.tree else []
         return log + (self.folder / "stderr").read_text().splitlines()[-10:]
