@@ -2,8 +2,10 @@
 
 A Trial is used once: with Trial(row, folder, mount, python) as trial: trial.run(cycles) gives a Result.
 """
+import collections
 import contextlib
 import dataclasses
+import errno
 import json
 import os
 import pathlib
@@ -32,9 +34,9 @@ class Failed(Exception):
 
 @dataclasses.dataclass
 class Row:
-    """name: of the row. command: with {port}, {python}, {processes}, {programs}. processes: at least so many take the patch.
+    """name: of the row. command: with {port}, {python}. processes: so many at least are to be there.
     functions: {module: [qualified name]} that are patched together. load: 'http', 'itself', or a program. main: as livepatches.
-    broker: it needs a redis. held: one that never ends in any process but so many others; they block, by name, until the
+    broker: it needs a redis. clients: of http_load.py, with connections kept and fresh ones. held: a function that never ends in any process but so many others; they block, by name, until the
     patch is reversed or, with recycled, until SIGHUP to the server has replaced its workers."""
     name: str
     command: str
@@ -122,10 +124,10 @@ class Trial:
             try:
                 child.wait(15)
             except subprocess.TimeoutExpired:
-                os.killpg(child.pid, 9)
+                os.killpg(child.pid, signal.SIGKILL)
                 child.wait()
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(child.pid, 9)     # what it left behind
+                os.killpg(child.pid, signal.SIGKILL)    # what it left behind
             child.stdin.close()
             child.stdout.close()
 
@@ -145,7 +147,7 @@ class Trial:
         if row.broker:
             self.child(["redis-server", "--port", "0", "--unixsocket", environ["REDIS"], "--save", "", "--loglevel", "warning"], environ)
             self.until(lambda: os.path.exists(environ["REDIS"]), "redis")
-        command = row.command.format(port=port, python=self.python, processes=row.processes, programs=PROGRAMS).split()
+        command = row.command.format(port=port, python=self.python).split()
         server = self.server = self.child([sys.executable, "-m", "klpfs", "run", "-s", self.service, "--", *command], environ)
         if row.load == "itself":
             if not select.select([server.stdout], [], [], WAIT)[0] or server.stdout.readline() != "ready\n":
@@ -189,11 +191,15 @@ class Trial:
 
     def only(self, version):
         """All answers from now on are of this version."""
+        seen = collections.Counter()
         self.load.ask()
-        time.sleep(BETWEEN)
-        versions = self.load.ask()["versions"]
-        if set(versions) - {version}:
-            raise Failed(f"after the transition answers are of {versions}, not only {version}")
+
+        def more():
+            seen.update(self.load.ask()["versions"])
+            return sum(seen.values()) >= 10
+        self.until(more, "answers")
+        if set(seen) != {version}:
+            raise Failed(f"after the transition answers are of {dict(seen)}, not only {version}")
 
     def gone(self, name):
         self.settled()
@@ -217,7 +223,7 @@ class Trial:
                 self.tree.set("lp_a/enabled", "0")
                 break
             except OSError as e:
-                if e.errno != 16:       # EBUSY: decided, and finishing
+                if e.errno != errno.EBUSY:      # decided, and finishing
                     raise
         self.gone("lp_a")
         self.tree.rmmod("lp_a")
