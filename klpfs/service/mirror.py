@@ -5,7 +5,7 @@ they can't contradict each other or a write that has returned. From the agents: 
 parameters. An event is a whole section of one agent: it is compared patch by patch with the one before, and only what
 differs is made anew.
 """
-from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Tuple
 
 from attrs import define, evolve, field
 
