@@ -80,7 +80,7 @@ def compare(old: ast.ClassDef, new: ast.ClassDef, readers=lambda name: ()) -> La
     for name, (value, line) in now.items():
         if name in held or name in class_names(new):
             continue
-        carried = None if value is None else _from_old(value, was, parameters(old), parameters(new))
+        carried = None if value is None else _from_old(value, was, parameters(old), parameters(new), class_names(new))
         carried = carried or _first_constant(new, name)
         trees = readers(name) if carried is None else ()
         if carried is None and trees and all(use for tree in trees for use in _uses(tree, name)):
@@ -148,6 +148,9 @@ class _Run:
         known = every[1:] + method.args.kwonlyargs if self.depth == 0 and method.name == "__init__" else []
         self.names = {each.arg: None for each in ast.walk(method.args) if isinstance(each, ast.arg)}
         self.names.update({each.arg: ast.Name(each.arg, ast.Load()) for each in known})
+        for each in (method.args.vararg, method.args.kwarg) if known else ():
+            if each is not None:    # can be compared, but nobody keeps it
+                self.names[each.arg] = ast.Name("*" + each.arg, ast.Load())
         self.names.pop(self.me, None)
         self.block(method.body)
 
@@ -283,8 +286,16 @@ def _either(test, one, other):
 
 # ---------------------------------------------------------------------------------------------- from what old objects have
 
-def _from_old(value, was, old, new):
-    """The expression with NEW's parameters replaced by what an old object still knows of them; None: it does not."""
+def _from_old(value, was, old, new, shadowed):
+    """The expression with NEW's parameters replaced by what an old object still knows of them; None: it does not.
+
+    shadowed: names that NEW's class gives another meaning: what old objects hold under them is in their dict."""
+    def held(name):
+        text = f"self.__dict__[{name!r}]" if name in shadowed else f"self.{name}"
+        return ast.parse(text, mode="eval").body
+    for name, (each, _) in was.items():
+        if each is not None and not _immutable(each) and ast.dump(each) == ast.dump(value):
+            return held(name)   # the same, under another name
     keeper = {}     # parameter -> OLD's attribute that holds it
     for name, (each, _) in was.items():
         if isinstance(each, ast.Name) and each.id in old:
@@ -295,10 +306,12 @@ def _from_old(value, was, old, new):
 
     class Replace(ast.NodeTransformer):
         def visit_Name(self, node):
+            if node.id.startswith("*"):
+                raise _Unknown
             if node.id not in new:
                 return node
             if node.id in keeper:
-                return ast.Attribute(ast.Name("self", ast.Load()), keeper[node.id], ast.Load())
+                return held(keeper[node.id])
             if node.id in old or new[node.id] is None:
                 raise _Unknown
             return copy.deepcopy(new[node.id])

@@ -56,6 +56,15 @@ def test_a_parameter_is_had_from_where_old_code_kept_it():
     assert values(old, init("self._timeout = timeout\nself.deadline = now() + timeout", ", timeout")) == {"deadline": "now() + self._timeout"}
 
 
+def test_an_attribute_with_a_new_name():
+    body = "self.{0} = text\nif text and not args:\n    self.{0} = text.replace('%', '%%')"
+    old = init(body.format("text"), ", text=None, *args")
+    new = init(body.format("_text"), ", text=None, *args")
+    assert values(old, new) == {"_text": "self.text"}
+    behind = new + "    @property\n    def text(self):\n        return self._text\n"
+    assert values(old, behind) == {"_text": "self.__dict__['text']"}
+
+
 def test_private_names_are_those_that_the_class_has():
     assert values(init("self.__a = a", ", a", "_Key"), init("self.__a = a\nself.__b = a", ", a", "_Key")) == {"_Key__b": "self._Key__a"}
 
