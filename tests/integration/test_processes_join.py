@@ -293,7 +293,9 @@ def test_ways_to_run_python(shop):
 
 
 def test_a_fork_behind_pythons_back(shop, lp):
-    """C's own fork() calls no hook: the child registers when it imports something, or starts the agent."""
+    """C's own fork() calls no hook: the child registers when it imports something, or starts the agent. (It can't wait for
+    the end of other threads' imports, as a child of any such fork: here they are over.)"""
+    load_now(shop.tree, lp("lp0", "one"))
     folder = Worker(shop.path / "c")
     shop.workers.append(folder)
     shop.program.do("import ctypes; libc = ctypes.PyDLL(None)")
