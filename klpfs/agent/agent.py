@@ -150,6 +150,12 @@ class Agent:
     def main_came(self, names):
         """The main program's thread, between two statements: the functions of `names` are there. It goes on when they are
         patched; or, when somebody is in the way, with dispatchers in their place; or after a bounded time, as it is."""
+        try:
+            self._main_came(names)
+        except Exception as e:      # the program is not to blame
+            self.defect(e)
+
+    def _main_came(self, names):
         if getpid() != self.pid:
             self.child(None, 0)     # C forked behind our back: this process registers now
 
@@ -341,6 +347,8 @@ class Agent:
 
     def _enable_patch(self, patch):
         self._all_came(self._put_by_hand())
+        if self.follower.live and any(obj.name is None for obj in patch.objects):
+            self.target.main_waits = False      # what others wait for may never come: this one finds what is there, or is refused
         return self.follower.enable_patch(patch)
 
     def pr_info(self, text):

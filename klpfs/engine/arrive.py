@@ -42,30 +42,35 @@ class Arrival:
 
     def begin(self, mod):
         """Callbacks, functions on their stacks, and off. Whether there is anything to wait for."""
-        engine = self.engine
+        engine, was = self.engine, {}
+
+        def put(engine, obj):
+            for func in obj.funcs:  # a patch that was loaded meanwhile may be in force already
+                was.setdefault(func.definition, engine.stacks.top(func.definition))
+            patch_object(engine, obj)
         for patch in list(engine.patches):
             obj = find_object(patch, self.name)
             if obj is None or obj.loaded:
                 continue
             self.objects.append(obj)
             try:
-                if not enter_module(engine, patch, obj, mod, patch_object):
+                if not enter_module(engine, patch, obj, mod, put):
                     self.objects.remove(obj)
             except KlpError:
                 self.objects.remove(obj)
                 take_back(engine, obj)
                 leave_out(engine, patch, obj)
         if self.objects:
-            self._start()
+            self._start(was)
         return bool(self.objects)
 
-    def _start(self):
+    def _start(self, was):
         stacks, found = self.engine.stacks, {}
         for obj in self.objects:
             for func in obj.funcs:
                 if func.patched:
                     stack = stacks.get(func.definition)
-                    found[func.definition] = Change(func.definition, None, stack.top, stack.leftover)
+                    found[func.definition] = Change(func.definition, was[func.definition], stack.top, stack.leftover)
         self.changes = list(found.values())
         try:
             self.target = self.engine.target.begin(self.changes)

@@ -296,3 +296,20 @@ if __name__ == '__main__':
     p.join()
 """)
     assert service.run(path) == (["new new"], "", 0)
+
+
+def test_a_patch_that_is_loaded_while_another_waits(service):
+    """The definitions of the first never come. The second is not lost with it: it finds what is there."""
+    service.keep(GREET)
+    path = service.write("app.py", HEAD + "def other(): return 'old'\nfor line in sys.stdin: print(other(), flush=True)\n"
+                         "def greet(): return 'old'\n")
+    p = service.popen(path)
+    p.stdin.write("x\n")
+    assert p.stdout.readline() == "old\n"
+    c = service.coordinator()
+    c.insmod("lp9", PATCH % ("def other(): return 'new'\n", "Func('other', other)"))
+    p.stdin.write("x\n")
+    assert p.stdout.readline() == "new\n"
+    c.change("lp10", GREET)
+    c.until_line("symbol 'greet' not found in symbol table")
+    c.close()

@@ -40,6 +40,17 @@ def test_from_the_originals_to_the_top_of_each_stack(kit):
     assert kit.target.value("f") == "f by a"
 
 
+def test_above_it_a_patch_that_was_loaded_meanwhile(kit):
+    """It stays in force; what it lies upon goes below it."""
+    kit.load("c", vmlinux=["f"])
+    kit.lines()
+    assert kit.engine.arrive() and kit.engine.look_arrival() == []
+    kit.engine.finish_arrival()
+    assert (kit.target.value("f"), kit.target.value("g")) == ("f by c", "g by a")
+    kit.unload(kit.engine.patches[2])
+    assert kit.target.value("f") == "f by b"
+
+
 def test_nothing_to_do(kit):
     """The main program is another one; or no patch in force is for it: no transition."""
     kit.target.waiting.add(MAIN)
