@@ -6,6 +6,7 @@ neither its globals nor the function's closure change. A body is entered at its 
 chooses its version when it is first resumed, in the task that does so.
 """
 import errno
+import sys
 import types
 
 from klpfs.engine.error import KlpError
@@ -36,6 +37,14 @@ _BODIES = {
 _templates = {}         # source text -> code; a large patch has few different ones
 
 
+# 3.10 allocates a frame for the code that a function has when a call begins, and fills it for the one that it has after a
+# collection in the middle of that (_PyFrame_New_NoTrack reads con->fc_code twice). A dispatcher that needs more stack than
+# what it replaces then writes behind the frame's end. So there its stack is kept one entry smaller, which is slower.
+_SMALL = sys.version_info[:2] == (3, 10)
+if _SMALL:
+    _BODIES[0] = "return (('V' if 1 else 0)('T'.sel.get(('I' if 1 else 0)())) or 'S'.pick())({call})"
+
+
 class Switch:
     """One function object under one transition.
 
@@ -51,7 +60,7 @@ class Switch:
         self.function, self.record, self.t = function, record, t
         self.before, self.after, self.held = before, after, held
         self.watch = before.code is after.code
-        self.v = [None, None, None]
+        self.v = {0: None, 1: None} if _SMALL else [None, None, None]
         self.pick = None if self.watch else _Method(choose, self)
 
     def version(self, number):
@@ -149,7 +158,7 @@ def make(switch):
         template = _templates[source] = space["outer"]().__code__
         space.clear()
     code = before.code
-    stands = {"S": switch, "T": switch.t, "V": switch.v, "I": get_ident}
+    stands = {"S": switch, "T": switch.t, "V": switch.v.get if _SMALL else switch.v, "I": get_ident}
     changes = {
         "co_name": code.co_name, "co_firstlineno": code.co_firstlineno,
         "co_filename": "<klpfs dispatcher of %s>" % function.__qualname__,
