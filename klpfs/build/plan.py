@@ -185,7 +185,8 @@ class Planner:
             for name in sorted(leaf.binds):
                 old = before.get(name)
                 whole = change.qualified(name)
-                if old is not None and makes_value(old) and whole not in plan.everywhere:
+                named = not change.name or old is not None and old.kind != "statement"  # others hold a class's values by no name
+                if old is not None and named and makes_value(old) and whole not in plan.everywhere:
                     plan.everywhere.append(whole)
                 if old is not None:
                     keys = removed_keys(old.node, leaf.node, name)
