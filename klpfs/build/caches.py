@@ -209,3 +209,20 @@ def concerned(caches: "list[Cache]", data: "set[str]", functions: "set[str]", at
         if each.reads & data or each.any and attributes or by_function:
             found.setdefault(each.text, each)
     return list(found.values())
+
+
+def computed_by(tree: ast.Module, node: ast.AST, functions: "set[str]") -> bool:
+    """Whether a statement of a module's top level calls one of these functions, itself or through others of the module."""
+    table: "dict[str, list[_Reads]]" = {}
+    for owner, each in _functions(tree.body, ""):
+        if not owner:
+            table.setdefault(each.name, []).append(_reads(each))
+    todo, seen = [each.func.id for each in ast.walk(node) if isinstance(each, ast.Call) and isinstance(each.func, ast.Name)], set()
+    while todo:
+        name = todo.pop()
+        if name in functions:
+            return True
+        if name not in seen:
+            seen.add(name)
+            todo += [one for each in table.get(name, ()) for one in each.calls if one in table or one in functions]
+    return False

@@ -125,6 +125,11 @@ class _Section:
             name = self.names.new("of_" + plan.name.replace(".", "_"))
             parts.append("\n\n" + import_time_text(plan, name))
             arguments.append(name)
+        if plan.then:
+            name = self.names.new("then_of_" + plan.name.replace(".", "_"))
+            then = ModulePlan(plan.name, plan.old, plan.new, plan.change, run=plan.then, reasons=plan.reasons)
+            parts.append("\n\n" + import_time_text(then, name, when="values that changed functions compute, made anew when the transition is complete"))
+            arguments.append(f"then={name}")
         caches = [self._cache(each, module, parts) for each, module in plan.caches]
         if caches:
             arguments.append(f"caches=[{', '.join(caches)}]")

@@ -14,13 +14,14 @@ from klpfs.build.text import Edit, replace, unparsed
 _PARAMETER = "klp"
 
 
-def import_time_text(plan: ModulePlan, name: str, whole: bool = False) -> str:
-    """`def name(klp):` with everything of the plan that is to run. whole: of a module that is new."""
+def import_time_text(plan: ModulePlan, name: str, whole: bool = False,
+                     when: str = "what importing it does otherwise; old code sees it, too, from the moment the patch goes in") -> str:
+    """`def name(klp):` with everything of the plan that is to run. whole: of a module that is new. when: for the comment."""
     text = _Writer(plan).body(plan.new.tree.body, 4, None)
     names = sorted(_bound(plan) | ({"__doc__"} if whole and ast.get_docstring(plan.new.tree) else set()))
     lines = [f"def {name}({_PARAMETER}):\n"]
     if not whole:
-        lines.append(f"    # what importing {plan.new.file} does otherwise; old code sees it, too, from the moment the patch goes in\n")
+        lines.append(f"    # {plan.new.file}: {when}\n")
     if names:
         lines.append(textwrap.fill("global " + ", ".join(names), 116, initial_indent="    ",
                                    subsequent_indent="    ").replace(",\n    ", "\n    global ") + "\n\n")

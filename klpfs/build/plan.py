@@ -5,7 +5,7 @@ import typing
 
 from attrs import define, field
 
-from klpfs.build.caches import Cache
+from klpfs.build.caches import Cache, computed_by
 from klpfs.build.changes import FunctionChange, ScopeChange, compare_modules, default_nodes, function_differences
 from klpfs.build.fields import described
 from klpfs.build.heads import Head, head_of, renamed
@@ -55,7 +55,8 @@ class ModulePlan:
     classes in which something runs. removed, everywhere, watch, removes: as ImportTime's. modules: those that
     only NEW has, to be importable with this object. caches: with the modules that they are in. stars: names that
     `from x import *` brings, by its node's id. heads: {id of a class's node: Head}, of those of parts that change in more
-    than their bodies. forms: as FuncPlan's. reasons: why a leaf of run is one, by its id. notes: what is left as it is."""
+    than their bodies. forms: as FuncPlan's. reasons: why a leaf of run is one, by its id. then:
+    leaves whose values functions of the patch compute. notes: what is left as it is."""
 
     name: str
     old: Module
@@ -72,6 +73,7 @@ class ModulePlan:
     caches: "list[tuple[Cache, Module]]" = field(factory=list)
     stars: "dict[int, list[str]]" = field(factory=dict)
     reasons: "dict[int, str]" = field(factory=dict)
+    then: "list[Leaf]" = field(factory=list)
     heads: "dict[int, Head]" = field(factory=dict)
     forms: "dict[str, str]" = field(factory=dict)
     refused: "list[Refusal]" = field(factory=list)
@@ -118,7 +120,18 @@ class Planner:
     def make(self) -> ModulePlan:
         self._scope(self.plan.change, set())
         self._forms()
+        self._then()
         return self.plan
+
+    def _then(self) -> None:
+        """Unchanged statements whose values are computed by functions that change."""
+        plan = self.plan
+        functions = {each.name for each in plan.funcs if "." not in each.name}
+        for leaf in plan.change.new_scope.leaves if functions else ():
+            if leaf.kind == "statement" and leaf not in plan.run and isinstance(leaf.node, (ast.Assign, ast.AnnAssign)) and leaf.binds and (
+                    computed_by(plan.new.tree, leaf.node, functions)) and not self._of_release(leaf, plan.change):
+                plan.then.append(leaf)
+                plan.reasons[id(leaf)] = "computed by what changed"
 
     # -- a scope
 

@@ -599,3 +599,33 @@ def test_a_new_dependency_that_is_missing_is_refused(upgrade):
         upgrade.insmod(text)
     assert module.f() == 1 and not hasattr(module, "no_such_dependency")
     assert any("no_such_dependency" in str(getattr(each, "text", each)) for each in upgrade.log.records)
+
+
+def test_what_changed_functions_have_computed_at_import(upgrade):
+    result = there_and_back(upgrade, """
+        def helper(): return 'old'
+        def make(): return [helper()]
+        TABLE = make()
+        TEXT = helper() + '!'
+        class Thing:
+            def __init__(self, x): self.x = x
+        def thing(): return Thing(helper())
+        LIVE = thing()
+        SAME = str(3)
+        """, """
+        def helper(): return 'new'
+        def make(): return [helper()]
+        TABLE = make()
+        TEXT = helper() + '!'
+        class Thing:
+            def __init__(self, x): self.x = x
+        def thing(): return Thing(helper())
+        LIVE = thing()
+        SAME = str(3)
+        """, "TABLE", "TEXT", "helper()")
+    assert "then=then_of_" in result.text and "SAME" not in result.text
+    module = upgrade.module()
+    live = module.LIVE
+    patch = upgrade.insmod(result.text)
+    assert module.LIVE is live
+    upgrade.disable(patch)

@@ -26,7 +26,7 @@ from klpfs.target.python.codes import stores
 from klpfs.target.python.enums import forget_combinations
 from klpfs.target.python.holders import copies_of
 from klpfs.target.python.layers import ABSENT, Attribute, Item
-from klpfs.target.python.merge import merged
+from klpfs.target.python.merge import is_data, merged
 from klpfs.target.python.newmodules import public_names
 from klpfs.target.python.part import Part, owner_of
 from klpfs.target.python.watch import Watch
@@ -43,17 +43,24 @@ class ImportTime(Callbacks):
     taken back. modules: NewModules that can be imported from before `run` on until it was taken back.
     caches: as caches.py names them, emptied when the patch goes in, when its transition is complete, and likewise on the way out.
 
+    then: as run, for values that are computed by functions which the patch changes: it runs when the transition is complete,
+    and what it binds is taken back before the next one begins. Only data counts (numbers, text, tables, patterns): an object
+    with a life of its own stays the one that it is.
+
     An exception in `run` or `before` refuses the patch (EINVAL, or the errno of an OSError); what it did is taken back.
     """
 
-    __slots__ = ("run", "everywhere", "removed", "watch", "before", "after", "modules", "caches", "space")
+    __slots__ = ("run", "everywhere", "removed", "watch", "before", "after", "modules", "caches", "space", "then")
 
-    def __init__(self, run=None, everywhere=(), removed=(), watch=(), before=None, after=None, modules=(), caches=()):
-        if run is not None and type(run) is not FunctionType:
-            raise TypeError("ImportTime: run is a plain function, not %s" % type(run).__name__)
+    def __init__(self, run=None, everywhere=(), removed=(), watch=(), before=None, after=None, modules=(), caches=(),
+                 then=None):
+        for each in (run, then):
+            if each is not None and type(each) is not FunctionType:
+                raise TypeError("ImportTime: run is a plain function, not %s" % type(each).__name__)
         Callbacks.__init__(self, self._apply, self._remove, self._restore, self._undo)
         self.run, self.everywhere, self.removed, self.watch = run, tuple(everywhere), tuple(removed), tuple(watch)
         self.before, self.after, self.modules, self.caches = before, after, tuple(modules), tuple(caches)
+        self.then = then
         self.space = None   # the dict of the module that it was done to, also when `run` has put a stand-in into its place
 
     @property
@@ -65,7 +72,7 @@ class ImportTime(Callbacks):
     def runs(self):
         """Functions of the livepatch's file that run in other modules' globals."""
         making = [each[1] for each in self.caches if not isinstance(each, str)]
-        return [each for each in (self.run, *(one.run for one in self.modules), *making) if each is not None]
+        return [each for each in (self.run, self.then, *(one.run for one in self.modules), *making) if each is not None]
 
     def replaced(self, obj):
         """Another patch has taken the place of this one; its own values stay."""
@@ -84,7 +91,7 @@ class ImportTime(Callbacks):
                 each.offer()
             if self.run is not None:
                 try:
-                    Run(self, owner, namespace).go()
+                    Run(self, owner, namespace).go(self.run)
                 finally:
                     names.note(owner)
             if self.before is not None:
@@ -120,6 +127,8 @@ class ImportTime(Callbacks):
                 continue
             if place.get() is not ABSENT:
                 layers.put(owner, place, ABSENT)
+        if self.then is not None:
+            Run(self, owner, namespace, True).go(self.then)
         self._empty(obj)
 
     def _restore(self, obj):
@@ -173,9 +182,10 @@ _owners = {}  # (id(ImportTime), what) -> the owner of its values; the ImportTim
 class Run(ClassWork):
     """What `run` is given, for one module: klp.part, klp.removes(NAME, key ...), and for classes what ClassWork has."""
 
-    __slots__ = ("import_time", "owner", "namespace", "part", "gone")
+    __slots__ = ("import_time", "owner", "namespace", "part", "gone", "data_only")
 
-    def __init__(self, import_time, owner, namespace):
+    def __init__(self, import_time, owner, namespace, data_only=False):
+        self.data_only = data_only
         self.import_time, self.owner, self.namespace = import_time, owner, namespace
         self.part = Part(self)
         self.gone = {}
@@ -193,8 +203,8 @@ class Run(ClassWork):
             if old is not value:
                 layers.put(self.owner, place, value)
 
-    def go(self):
-        code = self.import_time.run.__code__
+    def go(self, run):
+        code = run.__code__
         names = sorted(stores(code))
         before = {name: dict.get(self.namespace, name, ABSENT) for name in names}
         watched = Watch(self.namespace, code, self.import_time.watch)
@@ -221,6 +231,9 @@ class Run(ClassWork):
                 for each, value in changes:
                     layers.put(self.owner, each, value)
                 return
+        if self.data_only and not is_data(new):
+            place.set(old)
+            return
         layers.note(self.owner, place, old)
         if old is not ABSENT and name in self.import_time.everywhere:
             for copy in copies_of(old, name, self.namespace.get("__name__")):

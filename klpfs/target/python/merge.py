@@ -49,3 +49,9 @@ def equal(one, other):
     if kind.__module__ == "re" and kind.__name__ == "Pattern":
         return one.pattern == other.pattern and one.flags == other.flags and type(one.pattern) is type(other.pattern)
     return False
+
+
+def is_data(value):
+    """A value that says all about itself: numbers, text, tables, compiled patterns."""
+    kind = type(value)
+    return kind in _VALUES + _DICTS + (tuple, list, set, frozenset) or kind.__module__ == "re" and kind.__name__ == "Pattern"
