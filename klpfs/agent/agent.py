@@ -347,7 +347,7 @@ class Agent:
 
     def _enable_patch(self, patch):
         self._all_came(self._put_by_hand())
-        if self.follower.live and any(obj.name is None for obj in patch.objects):
+        if self.follower.main and any(obj.name is None for obj in patch.objects):
             self.target.main_waits = False      # what others wait for may never come: this one finds what is there, or is refused
         return self.follower.enable_patch(patch)
 
