@@ -42,6 +42,9 @@ def build(old: Release, new: Release, pythons: "typing.Sequence[str]", replace: 
         refused += plan.refused
     notes = warned + [f"data file {path}: not carried" for path in pairs.data]
     notes += [f"module {each.name} is no more: it stays where it is loaded" for each in pairs.changed if each.new is None]
+    tests = [path for path, where in new.tests.items() if path not in old.tests or modules.read(where) != modules.read(old.tests[path])]
+    if tests:
+        notes.append(f"{len(tests)} files in test folders differ: not carried ({tests[0]} ...)")
     notes += [note for plan in plans for note in plan.notes]
     if not plans and not refused:
         raise NothingToDo(f"{old.label} and {new.label}: no Python code differs" + (

@@ -4,7 +4,7 @@ import typing
 
 from attrs import define, field
 
-from klpfs.build.same import FUNCTIONS, decorator_name, dump, flavour, same, without_doc
+from klpfs.build.same import decorator_name, dump, flavour, same, without_doc
 from klpfs.build.scope import Leaf, Scope, parse_scope
 
 FIELDS = ("dataclass", "attrs", "attr.s", "define", "frozen", "mutable", "attributes", "NamedTuple", "TypedDict", "BaseModel", "Struct")
@@ -162,7 +162,3 @@ def _pair_statements(change: ScopeChange) -> None:
         else:
             change.run.append(each)
     change.gone += [each for leaves in left.values() for each in leaves]
-
-
-def is_function(leaf: Leaf) -> bool:
-    return isinstance(leaf.node, FUNCTIONS)

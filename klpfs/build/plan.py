@@ -13,7 +13,7 @@ from klpfs.build.modules import Module, Pair
 from klpfs.build.nested import changed_pairs, escapes, only_inner, prelude
 from klpfs.build.prints import Definition, free_variables, made_function
 from klpfs.build.same import FUNCTIONS, dump, flavour
-from klpfs.build.scope import Leaf, depends, first_line, reads_of
+from klpfs.build.scope import Leaf, depends, first_line, parse_scope, reads_of
 from klpfs.build.uses import acted_on, attributes_read, built_in_steps, derived, rebound
 
 # What a version says of itself: the program goes on being the version that was started, with a fix.
@@ -400,7 +400,6 @@ def is_field(node: ast.stmt) -> bool:
 
 
 def unchanged_class(change: ScopeChange, old, leaf: Leaf) -> ScopeChange:
-    from klpfs.build.scope import parse_scope
     return ScopeChange(change.qualified(leaf.node.name), old, leaf.node, parse_scope(old.body), parse_scope(leaf.node.body), leaf=leaf)
 
 

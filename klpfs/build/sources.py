@@ -9,22 +9,25 @@ import tarfile
 import typing
 import zipfile
 
-from attrs import define
+from attrs import define, field
 
 from klpfs.build.error import BuildError
 
 _LEFT_OUT = re.compile(r"(^|/)(__pycache__|[^/]*\.dist-info|[^/]*\.egg-info|\.git|tests?)(/|$)|\.pyc$|(^|/)conftest\.py$"
                        r"|(^|/)\.ok$|^bin/")
 _NOT_IMPORTED = re.compile(r"^(test|docs?|examples?|bench(marks?)?|scripts|tools|build|dist|[^/]*\.data)(/|$)|^(setup|noxfile|conftest|tasks)\.py$")
+_TESTS = re.compile(r"/tests?/")
 _REQUIREMENT = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*(\[[^]]*\])?\s*(==|===|~=|>=|<=|!=|<|>)?[^/]*$")
 
 
 @define
 class Release:
-    """One version. label: for people (jinja2==3.1.5, a path). files: {path as on the import path: path on disk}."""
+    """One version. label: for people (jinja2==3.1.5, a path). files: {path as on the import path: path on disk}.
+    tests: likewise, Python files in test folders, which are no part of what a service runs."""
 
     label: str
     files: "dict[str, str]"
+    tests: "dict[str, str]" = field(factory=dict)
 
 
 def find(spec: str, scratch: str, python: str = sys.executable) -> Release:
@@ -48,19 +51,21 @@ def of_folder(folder: str, label: str) -> Release:
         top, within = os.path.split(folder)
     elif _is_source_tree(folder) and os.path.isdir(os.path.join(folder, "src")):
         top = os.path.join(folder, "src")
-    files = {}
+    files, tests = {}, {}
     for path, folders, names in os.walk(os.path.join(top, within)):
         folders.sort()
         for name in sorted(names):
             relative = os.path.relpath(os.path.join(path, name), top)
             if not _LEFT_OUT.search(relative) and not _NOT_IMPORTED.search(relative):
                 files[relative] = os.path.join(path, name)
+            elif relative.endswith(".py") and _TESTS.search(relative):
+                tests[relative] = os.path.join(path, name)
     if not files:
         raise BuildError(f"{label}: holds no files of a package")
     named = [each for each in sorted(os.listdir(top)) if each.endswith(".dist-info")]
     if len(named) == 1 and label == folder_given:  # pip install --target
         label = "==".join(named[0][:-len(".dist-info")].split("-", 1))
-    return Release(label, files)
+    return Release(label, files, tests)
 
 
 def _is_source_tree(folder: str) -> bool:

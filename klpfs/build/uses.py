@@ -40,19 +40,6 @@ def rebound(change: ScopeChange) -> "set[str]":
     return {name for leaf in change.run for name in leaf.binds if name in before}
 
 
-def calls(node: ast.AST) -> "set[str]":
-    """Plain names that a statement calls while it runs."""
-    found = set()
-    todo = [node]
-    while todo:
-        each = todo.pop()
-        if isinstance(each, ast.Call) and isinstance(each.func, ast.Name):
-            found.add(each.func.id)
-        if not isinstance(each, FUNCTIONS + (ast.Lambda,)):
-            todo += ast.iter_child_nodes(each)
-    return found
-
-
 def attributes_read(node: ast.AST) -> "set[tuple[str, str]]":
     """(name, attribute) of the attributes of plain names that a statement uses while it runs."""
     found = set()

@@ -629,3 +629,11 @@ def test_what_changed_functions_have_computed_at_import(upgrade):
     patch = upgrade.insmod(result.text)
     assert module.LIVE is live
     upgrade.disable(patch)
+
+
+def test_what_is_left_out_is_said(upgrade):
+    upgrade.write({"__init__.py": "__version__ = '1'\nimport os\ndef f(): return 1\n", "gone.py": "x = 1\n", "tests/a.py": "x = 1\n", "data.txt": "1"},
+                  {"__init__.py": "__version__ = '2'\ndef f(): return 2\n", "tests/a.py": "x = 2\n", "data.txt": "2"})
+    said = " ".join(upgrade.build().notes)
+    for words in ("data file", "gone is no more", "files in test folders", "__version__", "still holds the import 'os'"):
+        assert words in said
