@@ -119,11 +119,11 @@ class Session:
         try:
             self.program = harness.Program(folder / "run", self.name, HERE / "program.py", arguments,
                                            python=str(entry.interpreter), environ=self.environ)
-            self.program.expected = ["."]
+            self.program.expected = [""]
             self.stack.callback(self.program.close)
             self.stack.callback(self.program.kill)      # witnesses leave servers running
             mount = harness.Mount(folder / "run", folder / "klp")
-            mount.expected = ["."]
+            mount.expected = [""]
             self.stack.callback(mount.close)
             self.tree = mount.service(self.name)
             if self.everything:

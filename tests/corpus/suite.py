@@ -33,7 +33,7 @@ def run(entry: Entry) -> dict:
         folder = prepare(entry)
         outcomes = {"old": plain(entry, "old", folder, files), "new": plain(entry, "new", folder, files),
                     "patched": patched(entry, folder, files)}
-    except (session.Wrong, NotThere, subprocess.TimeoutExpired) as e:
+    except (session.Wrong, NotThere, AssertionError, OSError, subprocess.TimeoutExpired) as e:
         return {"note": str(e)}
     found = {which: {"passed": sum(each == "passed" for each in said.values()), "failed": sum(each == "failed" for each in said.values())}
              for which, said in outcomes.items()}
