@@ -218,6 +218,8 @@ class Planner:
         plan = self.plan
         bound = change.new_scope.bound
         for leaf in change.gone:
+            if isinstance(leaf.node, ast.Delete):
+                plan.notes.append(f"`{short(leaf.node)}` of {plan.name} is no more: what it had deleted does not come back")
             if not leaf.binds and not harmless(leaf.node):
                 plan.refuse(leaf.node, f"the statement `{short(leaf.node)}` is no more",
                             "what it did when it ran can't be taken back automatically", old=True)
