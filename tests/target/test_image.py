@@ -223,3 +223,26 @@ def test_put_tells_the_programs_own_values(pair):
     image.put(old, image.new_version(new), held)
     assert old.__doc__ == "mine" and old.__defaults__ is new.__defaults__
     assert Entry(old, held, held).older == ()
+
+
+def test_code_that_needs_more_room_waits_for_a_collection_to_end(monkeypatch):
+    """3.10 makes a call's frame for the code from before a collection, and runs the one from after it in that frame."""
+    def small():
+        return 1
+
+    def large():
+        return [1, 2, 3, 4, 5], {"a": 1, "b": 2}, max(1, 2, 3, 4, 5, 6, 7, 8)
+    tries = []
+
+    def exchange(function, code):
+        tries.append(code)
+        if len(tries) > 2:
+            function.__code__ = code
+        return len(tries) > 2
+    monkeypatch.setattr(image, "READS_TWICE", True)
+    monkeypatch.setattr(image, "exchange_code", exchange)
+    code, less = large.__code__.replace(), small.__code__.replace()
+    image.put_code(small, code)
+    assert tries == [code] * 3 and small.__code__ is code
+    image.put_code(small, less)
+    assert len(tries) == 3 and small.__code__ is less

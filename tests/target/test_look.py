@@ -343,3 +343,35 @@ def test_who_waits_in_whom():
         at = look.awaited(at)
     assert names == ["top", "middle", "ag", "leaf"]
     c.close()
+
+
+@pytest.mark.skipif(not look.NEEDS_QUIET, reason="a collection never runs inside a call here")
+def test_a_code_is_exchanged_only_while_nobody_collects_garbage():
+    """In one C call; while a finalizer runs in another thread's collection it is not done."""
+    def function():
+        return 1
+
+    def other():
+        return [1, 2, 3], {"a": 1, "b": 2}
+    inside, go = threading.Event(), threading.Event()
+
+    class Loop:
+        def __init__(self):
+            self.me = self
+
+        def __del__(self):
+            inside.set()
+            go.wait()
+    was = function.__code__
+    Loop()
+    thread = threading.Thread(target=gc.collect)
+    thread.start()
+    try:
+        inside.wait()
+        assert not look.exchange_code(function, other.__code__) and function.__code__ is was
+    finally:
+        go.set()
+        thread.join()
+    callbacks, enabled = list(gc.callbacks), gc.isenabled()
+    assert look.exchange_code(function, other.__code__) and function() == ([1, 2, 3], {"a": 1, "b": 2})
+    assert (list(gc.callbacks), gc.isenabled()) == (callbacks, enabled)

@@ -8,10 +8,12 @@ stay slow for ever. So the number is put right after each change (see _find_numb
 import errno
 import sys
 import types
+from time import sleep as _sleep
 
 from klpfs.engine.error import KlpError
+from klpfs.target.python.look import exchange_code
 
-_setattr, _getattr, _id, _tuple = setattr, getattr, id, tuple
+_setattr, _getattr, _id, _tuple, _len = setattr, getattr, id, tuple, len
 _Function, _Code = types.FunctionType, types.CodeType
 
 GENERATOR, COROUTINE, ITERABLE_COROUTINE, ASYNC_GENERATOR = 0x20, 0x80, 0x100, 0x200   # Include/cpython/code.h
@@ -19,6 +21,8 @@ NESTED = 0x10       # defined in another function
 FLAVOUR = GENERATOR | COROUTINE | ITERABLE_COROUTINE | ASYNC_GENERATOR
 SUSPENDS = GENERATOR | COROUTINE | ASYNC_GENERATOR
 MARK = "__klpfs__"     # attribute of function objects that are klpfs's own
+READS_TWICE = sys.version_info[:2] == (3, 10)      # a call reads the function's code before and after it allocates its frame
+WAITS = 1000
 INNER = ("<genexpr>", "<listcomp>", "<setcomp>", "<dictcomp>")
 
 # 3.14 evaluates __annotations__ when they are read, which is foreign code: there the function that does it is what counts
@@ -160,6 +164,22 @@ def new_version(function, like=None):
     return version
 
 
+def _room(code):
+    """What a frame of it needs, in objects."""
+    return code.co_nlocals + _len(code.co_cellvars) + _len(code.co_freevars) + code.co_stacksize
+
+
+def _set_code(function, code):
+    """3.10: never in the middle of a call that has made its frame for less (look.exchange_code). Waits for a collection that
+    is under way; one that has not ended after WAITS ms does not: its thread hangs in a finalizer."""
+    if READS_TWICE and _room(code) > _room(function.__code__):
+        for _ in range(WAITS):
+            if exchange_code(function, code):
+                return
+            _sleep(0.001)
+    function.__code__ = code
+
+
 def put(function, image, held=None, code=True):
     """Makes the function object what the image says.
 
@@ -178,7 +198,7 @@ def put(function, image, held=None, code=True):
         if name == "__annotate__" and value is None and image.annotations is not None:
             function.__annotations__ = image.annotations
     if code:
-        function.__code__ = image.code                          # last: it needs the others
+        _set_code(function, image.code)                         # last: it needs the others
     if _write:
         if not exact or function.__code__ is not image.code:
             renumber(function)
@@ -188,7 +208,7 @@ def put(function, image, held=None, code=True):
 
 def put_code(function, code):
     """Gives the function object a code of its own, attributes as they are (a dispatcher's)."""
-    function.__code__ = code
+    _set_code(function, code)
     if _write:
         _write(function, _code_number(code))
 

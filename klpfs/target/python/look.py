@@ -267,6 +267,23 @@ def quiet():
     return bool(seen)
 
 
+@_restoring
+def _exchange(function, code, seen):
+    return _list(_still(chain(_silent(_probe(seen, [not _freeze_count()])),
+                              _silent(_map(_CALL, compress((partial(setattr, function, "__code__", code),), _map(truth, (seen,))))))))
+
+
+def exchange_code(function, code):
+    """Gives the function its code if no thread is collecting garbage, in the same C call. Whether it did.
+
+    For 3.10, where a call's frame is made for the code that the function has at first, and then runs the code that it has
+    after the collection that making it may set off: one that needs more room would write behind the frame.
+    """
+    seen = {}
+    _exchange(function, code, seen)
+    return bool(seen)
+
+
 NEEDS_QUIET = sys.version_info < (3, 12)
 """Up to 3.11 a collection can run in the middle of a call, after the function's code was read and before its frame can be
 seen (FACTS-python.md, trap T1). When no collection is under way, no call is there."""
