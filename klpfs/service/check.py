@@ -67,6 +67,8 @@ def _survey(found: Dict[str, Any]) -> List[str]:
 def _func(func: Dict[str, Any]) -> List[str]:
     if func["refused"]:
         return [f"  {func['name']}: refused: {func['refused']}"]
+    if func["fingerprint"] == "not there":
+        return [f"  {func['name']}: not there, it is left out"]
     count = "not made yet" if not func["count"] else "" if func["count"] == 1 else f"{func['count']} function objects"
     said = [func["where"], count, f"fingerprint {func['fingerprint']}"]
     lines = [f"  {func['name']}: {', '.join(word for word in said if word)}"]

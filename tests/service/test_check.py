@@ -24,6 +24,10 @@ def test_a_function_where_it_is_and_who_is_inside():
         "   warning: takes other parameters", "would be loaded"]
 
 
+def test_an_optional_function_that_is_not_there():
+    assert text((12, "a", answer(func(fingerprint="not there", where="", count=0))))[-2:] == ["  f,1: not there, it is left out", "would be loaded"]
+
+
 def test_processes_that_say_the_same_are_told_once():
     assert text((12, "a", answer(func())), (13, "a", answer(func()))) == [
         "livepatch fix", "process 12 a", " m", "  f,1: /a/m.py:3, fingerprint matches", "process 13 a: as process 12", "would be loaded"]

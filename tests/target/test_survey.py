@@ -134,5 +134,13 @@ def test_a_file_that_can_not_be_loaded(program):
     assert loading.loaded_of(look) is None
 
 
+def test_an_optional_function_that_is_not_there_is_no_refusal(program):
+    row = funcs(look(program, '''
+def gone(): pass
+patch = Patch([Object("PROG", [Func("gone", gone, optional=True)])])
+'''))["gone,1"]
+    assert (row["refused"], row["fingerprint"], row["where"]) == ("", "not there", "")
+
+
 def test_names_that_the_tree_could_not_show(program):
     assert "is twice" in look(program, 'patch = Patch([Object("a"), Object("a")])')["refused"]

@@ -18,7 +18,8 @@ def survey(target, loaded):
 
     OBJECT {'name', 'loaded': bool, 'funcs': [FUNC]}; FUNC {'name': 'old_name,position', 'refused': the line that a load
     would log or '', 'warnings': [text], 'where': 'file:line' of the original, 'count': how many function objects are
-    alive, 'fingerprint': 'matches' (given, and it does) or 'not given', 'inside': [[kind, task, name, [frame]]]}.
+    alive, 'fingerprint': 'matches' (given, and it does), 'not given' or 'not there' (optional, and the program has no such
+    function), 'inside': [[kind, task, name, [frame]]]}.
     target: the PythonTarget, which logs elsewhere meanwhile: to be called under the lock that guards it.
     """
     patch = loaded.patch
@@ -56,7 +57,8 @@ def _object(target, obj, heard):
             except KlpError as error:
                 row["refused"] = _words(error.strerror)
                 continue
-            if func.definition is None:
+            if func.definition is None:         # optional, and the program has none
+                row["fingerprint"] = "not there"
                 continue
             row["warnings"] = [_words(each.text) for each in heard.records if each.priority == WARNING]
             if func.definition in definitions:
