@@ -9,6 +9,7 @@ import sys
 from types import CodeType
 
 from klpfs.target.python.names import Nonlocals, arguments, bindings, copied, references
+from klpfs.target.python.parse import parse
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 ANNOTATIONS = __future__.annotations.compiler_flag
@@ -152,11 +153,11 @@ def _parsed(text, path, breathe):
                 breathe()
             cut = _BEGINS.search(text, at + size)
             end = cut.end() if cut else len(text)
-            body += ast.parse("\n" * line + text[at:end], path).body
+            body += parse("\n" * line + text[at:end], path).body
             line += text.count("\n", at, end)
             at = end
     except (SyntaxError, ValueError):
-        return ast.parse(text, path)        # it says what is wrong; or it was no place to cut
+        return parse(text, path)        # it says what is wrong; or it was no place to cut
     return ast.Module(body=body, type_ignores=[])
 
 

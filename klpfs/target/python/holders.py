@@ -5,6 +5,7 @@ import sys
 from types import FunctionType, ModuleType
 
 from klpfs.target.python.layers import Attribute, Item
+from klpfs.target.python.parse import parse
 
 _DICT = type.__dict__["__dict__"].__get__
 _MODULE_DICT = ModuleType.__dict__["__dict__"].__get__
@@ -44,7 +45,7 @@ def _imports(space, owner, name):
         return path is None
     try:
         with open(path, "rb") as file:
-            tree = ast.parse(file.read())
+            tree = parse(file.read())
     except (OSError, SyntaxError, ValueError):
         return False
     last = owner.rpartition(".")[2]

@@ -12,6 +12,7 @@ from klpfs.engine.error import KlpError
 from klpfs.engine.log import pr_err, pr_warn
 from klpfs.target.python.codes import CO_ITERABLE_COROUTINE, CO_NESTED, GENLIKE, flavour, globals_of, inner, is_definition
 from klpfs.target.python.names import CLASS, OWN, Rewriter, Unrewritable, arguments, copied, exchange, nonlocals
+from klpfs.target.python.parse import parse
 
 _OUTER = "klpfs_outer"
 
@@ -256,7 +257,7 @@ def annotations(new, definition, loaded, constants, namespace, compiled):
             if code is None:
                 rewriter = Rewriter(lambda each, node: OWN if each in loaded.own else None)
                 rewriter.inside = 1
-                body = rewriter.visit(ast.parse(text, mode="eval").body)
+                body = rewriter.visit(parse(text, mode="eval").body)
                 code = compile(ast.fix_missing_locations(ast.Expression(body)), loaded.path, "eval", dont_inherit=True)
                 code = compiled[text] = exchange(code, constants)
             found[name] = eval(code, namespace)

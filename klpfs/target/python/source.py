@@ -7,6 +7,7 @@ from types import CodeType
 
 from klpfs.target.python.codes import positions, tree
 from klpfs.target.python.fingerprint import fingerprint
+from klpfs.target.python.parse import parse
 
 
 class SourceTree:
@@ -71,7 +72,7 @@ def defaults_of(namespace, code):
     import ast
     path = dict.get(namespace, "__file__")
     try:
-        tree = ast.parse(_text(namespace, path), path)
+        tree = parse(_text(namespace, path), path)
     except (OSError, SyntaxError, ValueError, TypeError):
         return None
     found = []
