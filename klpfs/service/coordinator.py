@@ -452,11 +452,12 @@ class Coordinator:
         self._wait_tried(load.answer, following)
 
     def _name(self, load: Load, waits: List[Any]) -> None:
-        """A process that works (init, pre_patch) is named in the log after 2 s, once a load."""
+        """A process that works (init, pre_patch) is named in the log after 2 s, once a load; one that has not even acknowledged is
+        silent, and about to be passed over."""
         if self.loop.now() < load.begun + SILENT:
             return self._at(load.begun + SILENT)
         for peer in waits:
-            if not load.named.get(peer.key):
+            if peer.acked >= self.record["seq"] and not load.named.get(peer.key):
                 load.named[peer.key] = True
                 working = (peer.report or {}).get("working")
                 self.log(f"klpfs: {load.what}: waiting for {peer.name}" + (f": {working['what']}" if working else ""), 4)

@@ -258,7 +258,7 @@ def running(pid):
     """Whether a process lives."""
     try:
         return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):     # the latter: it ends just now
         return False
 
 

@@ -54,7 +54,7 @@ def test_two_daemons_show_and_do_the_same(three, second, lp):
 
 def test_two_writers_at_two_daemons(three, second, lp):
     """Of two loads at once one waits for the other or is refused with EBUSY; nothing is mixed, all processes agree."""
-    three.expect("another operation", "is pending", "is finishing")
+    three.expect("another operation", "is pending", "is finishing", "was stopped")      # in those that were loading what one has refused
     paths = [lp(name, "one", "two") for name in ("lp1", "lp2")]
     for _ in range(5):
         codes = {}
