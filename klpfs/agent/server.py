@@ -310,9 +310,11 @@ class Server:
     def _check_own(self):
         """Descriptors that the program has closed are made anew."""
         try:
-            if self._wake is None or tuple(map(identity, self._wake)) != self._wake_ident:
-                self._new_wake()
+            ours = self._wake is not None and tuple(map(identity, self._wake)) == self._wake_ident
         except OSError:
+            ours = False
+        if not ours:        # perhaps in the middle of a closerange: an end that is still ours may be the program's when we close it
+            self._wake = None
             self._new_wake()
         for c in self.connections:
             if not c.ours():
