@@ -26,7 +26,7 @@ class Manager(FakeManager):
         service = self.put("shop")
         for i in range(int(sys.argv[2])):
             service.add(f"patch_{i:03}", 0, objects=())
-            from klpfs.service.view import ObjectView
+            from klpfs.service.snapshots import ObjectView
             service.change(f"patch_{i:03}", objects=(ObjectView("vmlinux", True, tuple((f"func_{k:04}", 1) for k in range(int(sys.argv[3])))),))
 sys.exit(daemon.serve(sys.argv[1], "", lambda: print("ready", flush=True), daemon.to_stderr, Manager))
 """

@@ -128,7 +128,7 @@ def started(environ):
 
 
 def agent(folder):
-    from klpfs.agent.run import environment
+    from klpfs.agent.run_command import environment
 
     plain = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     patched = environment(["bench"], "bench-start", environ={**plain, "KLPFS_RUNTIME_DIR": str(folder / "run")})

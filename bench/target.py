@@ -12,8 +12,10 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from klpfs.target.python import image, look, transition  # noqa: E402
-from klpfs.target.python.transition import Entry, Transition  # noqa: E402
+from klpfs.cpython.images import image
+from klpfs.cpython.looks import look
+from klpfs.cpython.switch import switching  # noqa: E402
+from klpfs.cpython.switch.switching import Entry, Transition  # noqa: E402
 
 _now = time.thread_time_ns     # the processor time of the measuring thread: the machine is not ours alone
 
@@ -99,7 +101,7 @@ class Breaths:
 
     def __call__(self):
         self.longest = max(self.longest, _now() - self.last)
-        transition.breathe()
+        switching.breathe()
         self.last = _now()
 
     def measured(self, step):

@@ -16,16 +16,16 @@ def __getattr__(name):  # what needs more than plain data is imported when it is
         from klpfs.engine import shadow
         return shadow
     if name == "fields":
-        from klpfs.target.python import fields
-        return fields
+        from klpfs.cpython.import_time import attributes
+        return attributes
     if name == "ImportTime":
-        from klpfs.target.python.importtime import ImportTime
+        from klpfs.cpython.import_time.import_time import ImportTime
         return ImportTime
     if name == "NewModule":
-        from klpfs.target.python.newmodules import New
+        from klpfs.cpython.import_time.new_modules import New
         return New
     if name in ("later", "unchanged"):
-        from klpfs.target.python import defaults
+        from klpfs.cpython.resolve import defaults
         return defaults.Later if name == "later" else defaults.unchanged
     if name in _OF_AGENT:
         from klpfs.agent import api

@@ -7,8 +7,8 @@ import textwrap
 from klpfs.engine.error import KlpError
 from klpfs.engine.log import Log
 from klpfs.engine.target import Change
-from klpfs.target.python import load as loading
-from klpfs.target.python.target import PythonTarget
+from klpfs.cpython.load import loader as loading
+from klpfs.cpython.target import PythonTarget
 
 _numbers = itertools.count()
 HEAD = "from klpfs import Callbacks, Func, Object, Patch, State, module_param, shadow\n"

@@ -11,5 +11,5 @@ def start(service=None, keep=False, group=None):
     EACCES, the runtime folder is not private; ENOSYS, this Python can't be patched; or what making folder and socket says.
     Source: DESIGN section 7.
     """
-    from klpfs.agent.launch import start as launch
+    from klpfs.agent.start_agent import start as launch
     return launch(service, keep, group=group, running=True)

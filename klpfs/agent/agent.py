@@ -2,14 +2,15 @@
 from errno import EBUSY, EINVAL, ENOENT
 from posix import getpid
 
-from klpfs.agent import journal, process, service_folder
-from klpfs.agent.capture import allocate_lock, clock_us, get_ident, get_native_id, modules, monotonic
-from klpfs.agent.follow import THERE, Follower
+from klpfs.agent import proc, service_folder
+from klpfs.protocol import record_text
+from klpfs.agent.c_functions import allocate_lock, clock_us, get_ident, get_native_id, modules, monotonic
+from klpfs.agent.follower import Follower, THERE
 from klpfs.agent.modules import Modules
-from klpfs.agent.places import JOURNAL
+from klpfs.protocol.folder_layout import JOURNAL
 from klpfs.agent.server import Server
-from klpfs.agent.wire import VERSION
-from klpfs.agent.worker import Worker
+from klpfs.protocol.wire import VERSION
+from klpfs.agent.agent_thread import Worker
 from klpfs.engine.core import Engine
 from klpfs.engine.data import COMING, LIVE
 from klpfs.engine.error import KlpError
@@ -197,7 +198,7 @@ class Agent:
             return True
         return False
 
-    # -- what the follower asks (follow.py)
+    # -- what the follower asks (follower.py)
 
     def main_is_there(self):
         names = self.follower.main_names()
@@ -286,7 +287,7 @@ class Agent:
     def journal(self):
         """The journal's record, None if it can't be read."""
         try:
-            return journal.load(self.folder + "/" + JOURNAL)
+            return record_text.load(self.folder + "/" + JOURNAL)
         except OSError:
             return None
 
@@ -439,7 +440,7 @@ class Agent:
             self._flush()
             self.server.connections.append(connection)
             log = [(r.seq, r.usec, r.priority, r.kind, r.text) for r in list(self.log.records)]
-            found = process.describe()
+            found = proc.describe()
             for message in (
                     {"t": "hello", "version": VERSION, "pid": found["pid"], "comm": found["comm"], "cmdline": found["cmdline"],
                      "keep": self.keep, "service": self.service, "python": self.bridge.python, "started": self.started},
@@ -468,7 +469,7 @@ class Agent:
         t = m["t"]
         if t == "record":
             r = m["r"]
-            if journal.parse(journal.dump(r))["seq"] != r["seq"]:
+            if record_text.parse(record_text.dump(r))["seq"] != r["seq"]:
                 raise ValueError("a record that is none")
             if r["change"]:
                 c.change = r["change"]["n"]
@@ -567,7 +568,7 @@ class Agent:
                 if self.worker.tid:
                     break
                 waiting.acquire(True, 0.001)
-            return process.tasks(self.ours | {self.worker.tid})
+            return proc.tasks(self.ours | {self.worker.tid})
         if what == "blockers":
             return self.blockers_now()
         if what == "status":

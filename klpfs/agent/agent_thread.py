@@ -7,7 +7,8 @@ callbacks: `foreign` lets go of the lock, marks what runs, and turns what it rai
 from errno import EINTR, EINVAL
 from sys import getswitchinterval, setswitchinterval
 
-from klpfs.agent.capture import allocate_lock, clock_us, get_ident, get_native_id, monotonic, start_quiet_thread, thread_time
+from klpfs.agent.c_functions import (allocate_lock, clock_us, get_ident, get_native_id, monotonic, start_quiet_thread,
+                                     thread_time)
 from klpfs.engine.error import KlpError
 
 FIRST_LOOK, LONGEST_LOOK, SHARE = 0.0005, 0.1, 33    # seconds, seconds, 1 part of so many of the time is spent looking

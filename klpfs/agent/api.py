@@ -6,7 +6,7 @@ from errno import EINVAL
 
 from klpfs.engine.error import KlpError
 from klpfs.engine.state import get_prev_state as _prev, get_state as _state
-from klpfs.target.python.params import module_param  # noqa: F401  (exported: klpfs/__init__.py)
+from klpfs.cpython.load.parameters import module_param  # noqa: F401  (exported: klpfs/__init__.py)
 
 _agent = None       # the Agent of this process, set by its start
 

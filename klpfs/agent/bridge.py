@@ -1,10 +1,10 @@
-"""What the agent asks of klpfs/target/python: the target, loading, import hooks, and names and stacks of tasks."""
+"""What the agent asks of klpfs/cpython: the target, loading, import hooks, and names and stacks of tasks."""
 import sys
 from errno import EINVAL
 from posix import environ, getpid
 
-from klpfs.agent.capture import clock_us
-from klpfs.agent.process import cmdline
+from klpfs.agent.c_functions import clock_us
+from klpfs.agent.proc import cmdline
 from klpfs.engine.error import KlpError
 from klpfs.engine.target import Target
 
@@ -20,14 +20,14 @@ class AgentTarget(Target):
     def __init__(self, agent, main):
         self.agent, self.main = agent, main
         self._main_waits = False
-        self.ripe = {}          # coming.py's, the real target's from the beginning
+        self.ripe = {}          # import_hooks.py's, the real target's from the beginning
         self._real = None
 
     @property
     def real(self):
         if self._real is None:
-            from klpfs.target.python.target import PythonTarget
-            from klpfs.target.python.transition import breathe
+            from klpfs.cpython.target import PythonTarget
+            from klpfs.cpython.switch.switching import breathe
             real = PythonTarget(self.agent.log, self.main)
             real.breathe = breathe      # lets the program in between slices of long work
             real.ripe = self.ripe
@@ -84,7 +84,7 @@ class AgentTarget(Target):
 
 
 class Probe:
-    """The env of a livepatch that is only looked at (load.py)."""
+    """The env of a livepatch that is only looked at (loader.py)."""
 
     __slots__ = ("log",)
 
@@ -107,8 +107,8 @@ class Bridge:
 
     def install(self):
         """Hook imports: Agent.coming is told of each module before the importing code goes on."""
-        from klpfs.target.python import coming
-        coming.install(self.agent.coming, self.target)
+        from klpfs.cpython.program import import_hooks
+        import_hooks.install(self.agent.coming, self.target)
 
     def runs_main(self):
         """Whether this process's program is, or will be, the service's main one; multiprocessing may run it anew."""
@@ -119,20 +119,20 @@ class Bridge:
     def run_main(self, names, call):
         """Before the program's first line: see that call() comes in its thread as soon as the functions of these names
         are there, between its statements. False: it can't be seen to; then ask has_main now and then."""
-        from klpfs.agent import program
+        from klpfs.agent import run_main as program
         return program.arrange(names, call)
 
     def has_main(self, names):
         """Whether the functions of these names are there, in a main program that nobody has told to say so."""
-        from klpfs.target.python import statements
+        from klpfs.cpython.program import between_statements
         namespace = self.target.real.main_namespace()
-        return namespace is not None and statements.passed(names, self.agent.main_ident, namespace)
+        return namespace is not None and between_statements.passed(names, self.agent.main_ident, namespace)
 
     # -- modules
 
     @property
     def log(self):
-        """Where loading says what is wrong with a file (load.py's env)."""
+        """Where loading says what is wrong with a file (loader.py's env)."""
         return self.agent.log
 
     @property
@@ -145,39 +145,39 @@ class Bridge:
 
     def prepare(self):
         """Import what a load needs. Foreign code, as it may run the program's import hooks."""
-        from klpfs.target.python import load as loading
-        from klpfs.target.python import target  # noqa: F401
+        from klpfs.cpython.load import loader as loading
+        from klpfs.cpython import target  # noqa: F401
         loading.prepare()
 
     def interpreters(self):
         """How many sub-interpreters run in this process."""
-        from klpfs.target.python import look
+        from klpfs.cpython.looks import look
         return look.interpreters()
 
     def load(self, name, data, path, params):
-        from klpfs.target.python import load as loading
+        from klpfs.cpython.load import loader as loading
         return loading.load(name, data, path, params, self)
 
     def unload(self, loaded):
-        from klpfs.target.python import load as loading
+        from klpfs.cpython.load import loader as loading
         loading.unload(loaded)
 
     def probe(self, name, data, path, params, log):
         """Run a livepatch's top level only to look at it; None: it is no livepatch. Ended by end_probe()."""
-        from klpfs.target.python import load as loading
+        from klpfs.cpython.load import loader as loading
         return loading.probe(name, data, path, params, Probe(log))
 
     def survey(self, probed):
-        """What a load of it would find here (target/python/survey.py)."""
-        from klpfs.target.python.survey import survey
+        """What a load of it would find here (cpython/looks/dry_run.py)."""
+        from klpfs.cpython.looks.dry_run import survey
         return survey(self.target.real, probed)
 
     def end_probe(self):
-        from klpfs.target.python import load as loading
+        from klpfs.cpython.load import loader as loading
         loading.end_probe()
 
     def set_param(self, loaded, name, text):
-        from klpfs.target.python import load as loading
+        from klpfs.cpython.load import loader as loading
         loading.set_param(loaded, name, text)
 
     def show_param(self, loaded, name):
@@ -204,16 +204,16 @@ class Bridge:
 
     def stack_of_ident(self, ident):
         """Lines 'file:line function' of a thread, innermost first."""
-        from klpfs.target.python import report
-        return report.stacks().get(ident, [])
+        from klpfs.cpython.looks import names_for_people
+        return names_for_people.stacks().get(ident, [])
 
     def _ident(self, tid):
         """The ident of a native thread id: the main thread's, ours, or one that threading knows; None for others."""
         agent = self.agent
         if tid is None or tid == getpid():
             return agent.main_ident
-        from klpfs.target.python import report
-        for ident, (native, _) in report.thread_names().items():
+        from klpfs.cpython.looks import names_for_people
+        for ident, (native, _) in names_for_people.thread_names().items():
             if native == tid:
                 return ident
         return agent.worker.ident if tid == agent.worker.tid else None
@@ -228,8 +228,8 @@ class Bridge:
         core = getattr(getattr(transition, "target", None), "core", None)
         if core is None:
             return -1
-        from klpfs.target.python import report
-        states, ident = report.task_states(core), self._ident(tid)
+        from klpfs.cpython.looks import names_for_people
+        states, ident = names_for_people.task_states(core), self._ident(tid)
         if not states:
             return -1
         version = states.get(ident, core.goal)      # without a Python frame: nothing of it can be dirty

@@ -10,7 +10,7 @@ import select as _select
 import sys
 import time as _time
 
-from klpfs.target.python.native import original as _original
+from klpfs.cpython.c_originals import original as _original
 
 modules = sys.modules
 

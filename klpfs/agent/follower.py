@@ -1,6 +1,6 @@
 """Follow the record: the table of PROTOCOL section 5, one small step at a time.
 
-`Follower.step` does the first line of the table that fits; whoever drives it (worker.py) calls it until it returns
+`Follower.step` does the first line of the table that fits; whoever drives it (agent_thread.py) calls it until it returns
 False: then the process is where the record says, and `seen` is its seq. Nothing here waits, but for enable_patch(),
 which follows further records inside a livepatch's init() until its operation is decided. Threads, sockets, files and
 foreign code are the host's (agent.py), so a test can be the host.
@@ -18,8 +18,8 @@ What a host is:
 """
 from errno import EBUSY, EDEADLK, EINTR, EINVAL, EIO
 
-from klpfs.agent.capture import allocate_lock
-from klpfs.agent.journal import outcome, parse_fingerprints
+from klpfs.agent.c_functions import allocate_lock
+from klpfs.protocol.record_text import outcome, parse_fingerprints
 from klpfs.engine.error import KlpError
 
 LOADING, PREPARED, STARTED, FINISHING = "loading", "prepared", "started", "finishing"

@@ -8,7 +8,7 @@ from _thread import RLock
 from posix import getpid, listdir
 
 from klpfs.agent import api
-from klpfs.agent.capture import allocate_lock, get_ident, monotonic
+from klpfs.agent.c_functions import allocate_lock, get_ident, monotonic
 from klpfs.agent.server import bind
 from klpfs.agent.service_folder import living
 

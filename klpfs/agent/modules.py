@@ -1,11 +1,11 @@
 """The modules that were loaded by insmod into this process: livepatches and ordinary ones, with parameters and users.
 
-What loading means for Python is klpfs/target/python/load.py's; here is the table, the states Loading, Live, Unloading,
+What loading means for Python is klpfs/cpython/load/loader.py's; here is the table, the states Loading, Live, Unloading,
 and the reference counts as the kernel shows them.
 """
 from errno import EEXIST, ENOENT
 
-from klpfs.agent.journal import dump_fingerprints
+from klpfs.protocol.record_text import dump_fingerprints
 from klpfs.engine.data import COMING, GOING, LIVE, Mod
 from klpfs.engine.error import KlpError
 
@@ -13,7 +13,7 @@ PAGE = 4096
 
 
 class Entry:
-    """One loaded module. loaded: what load.py made; patch: the Patch that it has enabled, or None; came: the engine was
+    """One loaded module. loaded: what loader.py made; patch: the Patch that it has enabled, or None; came: the engine was
     told that it is coming; inited: its init() ended well, so it gets an exit()."""
 
     __slots__ = ("name", "n", "sha256", "path", "loaded", "livepatch", "patch", "state", "size", "mod", "came", "inited")
@@ -27,7 +27,7 @@ class Entry:
 
 
 class Modules:
-    """host: the agent: .engine, .foreign(what, n, function, *args), .loader (load.py's functions)."""
+    """host: the agent: .engine, .foreign(what, n, function, *args), .loader (loader.py's functions)."""
 
     __slots__ = ("host", "table")
 
@@ -52,7 +52,7 @@ class Modules:
     # -- life of a module; load, init and exit run foreign code
 
     def load(self, load, entry, data):
-        """Make the module of `data` (bytes) and run its top level. KlpError: EEXIST, or what load.py says."""
+        """Make the module of `data` (bytes) and run its top level. KlpError: EEXIST, or what loader.py says."""
         name = load.name
         if name in self.table:
             raise KlpError(EEXIST, None)
@@ -130,7 +130,7 @@ class Modules:
                 "fingerprints": dump_fingerprints(prints)}
 
     def set_param(self, name, param, text):
-        """Set a parameter. KlpError: ENOENT no such module or parameter, EINVAL or EPERM as load.py says."""
+        """Set a parameter. KlpError: ENOENT no such module or parameter, EINVAL or EPERM as loader.py says."""
         made = self.table.get(name)
         if made is None or made.loaded is None or param not in made.loaded.params:
             raise KlpError(ENOENT, None)

@@ -1,7 +1,7 @@
 """What /proc knows of this process: its name, command line and tasks."""
 from posix import O_CLOEXEC, O_RDONLY, close, getpid, listdir, open as _open, read
 
-from klpfs.agent.capture import modules
+from klpfs.agent.c_functions import modules
 
 
 def slurp(path, most=1 << 16):

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 from errno import EACCES, EINVAL, ENOENT, ENOSYS
 
-from klpfs.agent.places import check_service, group_number, make_folder, runtime_dir
+from klpfs.protocol.folder_layout import check_service, group_number, make_folder, runtime_dir
 
 BOOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "boot")
 PYTHON = re.compile(r"(python|pypy)[0-9.]*t?(-dbg|d)?$")

@@ -13,8 +13,8 @@ from collections import defaultdict
 from functools import partial
 from posix import stat
 
-from klpfs.target.python.fingerprint import fingerprint
-from klpfs.target.python.statements import compiled
+from klpfs.cpython.resolve.fingerprint import fingerprint
+from klpfs.cpython.program.between_statements import compiled
 
 
 def arrange(names, call):

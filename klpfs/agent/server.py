@@ -9,9 +9,9 @@ from errno import EACCES, EAGAIN, ECONNABORTED, ENOENT, EPERM
 from posix import chmod, close, fstat, geteuid, pipe2, read, rename, stat, unlink, urandom, write, O_CLOEXEC, O_NONBLOCK
 from select import POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT
 
-from klpfs.agent.capture import allocate_lock, monotonic, poll, socket, start_quiet_thread
-from klpfs.agent.places import SUFFIX, address, make_folder
-from klpfs.agent.wire import MESSAGE_SECONDS, Reader, WireError, encode
+from klpfs.agent.c_functions import allocate_lock, monotonic, poll, socket, start_quiet_thread
+from klpfs.protocol.folder_layout import address, make_folder, SUFFIX
+from klpfs.protocol.wire import encode, MESSAGE_SECONDS, Reader, WireError
 
 BACKLOG = 64
 MAX_QUEUED = 64 << 20       # bytes waiting for one peer; a peer that reads no more is cut off

@@ -5,10 +5,10 @@ from fcntl import LOCK_EX, LOCK_NB, flock
 from posix import (O_CLOEXEC, O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR, O_WRONLY, close, fchmod, geteuid,
                    listdir, open as _open, read, rename, stat, unlink, write)
 
-from klpfs.agent import journal
-from klpfs.agent.capture import allocate_lock, socket
-from klpfs.agent.places import JOURNAL, KEEP, LOCK, SUFFIX, address, file_mode
-from klpfs.target.python.fingerprint import sha256
+from klpfs.protocol import record_text
+from klpfs.agent.c_functions import allocate_lock, socket
+from klpfs.protocol.folder_layout import address, file_mode, JOURNAL, KEEP, LOCK, SUFFIX
+from klpfs.cpython.resolve.fingerprint import sha256
 
 LARGEST = 32 << 20
 TRIES, PAUSE = 20, 0.01
@@ -80,8 +80,8 @@ def begin(folder, own, keep):
             return
         if not keep:
             _remove(folder + "/" + KEEP)
-        record = journal.load(folder + "/" + JOURNAL)
-        left = journal.ended(record) if keep else journal.idle(record["seq"])
+        record = record_text.load(folder + "/" + JOURNAL)
+        left = record_text.ended(record) if keep else record_text.idle(record["seq"])
         if any(record[key] != left[key] for key in left if key != "seq"):
             left["seq"] += 1
             replace(folder, left)
@@ -124,7 +124,7 @@ def replace(folder, record):
     fd = _open(draft, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
     try:
         fchmod(fd, file_mode(folder))
-        data = journal.dump(record)
+        data = record_text.dump(record)
         while data:
             data = data[write(fd, data):]
     finally:

@@ -8,7 +8,7 @@ from posix import getpid, register_at_fork
 
 from klpfs.agent import api
 from klpfs.agent.fork import Forks
-from klpfs.agent.places import absolute, check_service, group_number, make_folder, runtime_dir
+from klpfs.protocol.folder_layout import absolute, check_service, group_number, make_folder, runtime_dir
 
 _hooked = False
 _one = RLock()           # starts in several threads at once

@@ -5,13 +5,13 @@ import typing
 
 from attrs import define, field
 
-from klpfs.build import modules, sources
-from klpfs.build.emit import Heading, emit
-from klpfs.build.error import BuildError, NothingToDo
-from klpfs.build.order import ordered
-from klpfs.build.plan import ModulePlan, Refusal
-from klpfs.build.program import Program
-from klpfs.build.sources import Release, version_of
+from klpfs.builder.read import modules, sources
+from klpfs.builder.write.patch_file import emit, Heading
+from klpfs.builder.error import BuildError, NothingToDo
+from klpfs.builder.plan.order import ordered
+from klpfs.builder.plan.planner import ModulePlan, Refusal
+from klpfs.builder.plan.package_plan import Program
+from klpfs.builder.read.sources import Release, version_of
 
 
 @define

@@ -7,8 +7,8 @@ import argparse
 import os
 import sys
 
-from klpfs.build.build import build_specs
-from klpfs.build.error import BuildError, NothingToDo
+from klpfs.builder.build import build_specs
+from klpfs.builder.error import BuildError, NothingToDo
 from klpfs.cli.tree import CommandError
 
 

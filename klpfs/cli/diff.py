@@ -4,9 +4,9 @@ import os
 import sys
 import tempfile
 
-from klpfs.build import sources
-from klpfs.build.error import BuildError
-from klpfs.build.review import Patch, review
+from klpfs.builder.read import sources
+from klpfs.builder.error import BuildError
+from klpfs.builder.write.review import Patch, review
 from klpfs.cli.tree import CommandError
 
 COLOURS = {"+": "\033[32m", "-": "\033[31m", "@": "\033[36m", "=": "\033[1m"}

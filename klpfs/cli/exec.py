@@ -2,7 +2,7 @@
 
 The command gets a mount namespace of its own (as a plain user: a user namespace as well, in which it is root), where
 /sys/kernel/livepatch, /sys/module and /dev/kmsg are the service's, /proc is the machine's with the service's parts over it
-(klpfs/fs/passing.py), and insmod, rmmod, modprobe, lsmod, modinfo, dmesg are stand-ins (klpfs/cli/standin). sysctl needs none:
+(klpfs/fs/machine_proc.py), and insmod, rmmod, modprobe, lsmod, modinfo, dmesg are stand-ins (klpfs/cli/standin). sysctl needs none:
 kernel.ftrace_enabled is a file under /proc. Nothing outside the namespace changes. Then it is exec'ed: environment, working
 directory, open files and signals are the caller's.
 """

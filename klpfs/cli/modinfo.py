@@ -8,7 +8,7 @@ import typing
 
 from klpfs.cli.modules import module_name
 from klpfs.cli.tree import CommandError, Tree, find
-from klpfs.target.python import file as files
+from klpfs.cpython.load import source_file as files
 
 Fields = typing.List[typing.Tuple[str, str]]
 DUNDER = {"__version__": "version", "__license__": "license", "__author__": "author"}

@@ -26,7 +26,7 @@ def add(commands, common: argparse.ArgumentParser) -> None:
 
 def run(arguments) -> int:
     """Become the command, with an agent in it and in all Python processes that it starts. Returns only with an error."""
-    from klpfs.agent.run import exec_program  # each of these loads what it needs, and no other command does
+    from klpfs.agent.run_command import exec_program  # each of these loads what it needs, and no other command does
 
     argv = arguments.argv[1:] if arguments.argv[:1] == ["--"] else arguments.argv
     if not argv:

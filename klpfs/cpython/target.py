@@ -13,15 +13,15 @@ from klpfs.engine import target as seam
 from klpfs.engine.data import LIVE, Mod
 from klpfs.engine.error import KlpError
 from klpfs.engine.log import pr_err, pr_warn
-from klpfs.target.python.defaults import open_defaults, settled, unchanged
-from klpfs.target.python.defs import Index, Registry, class_of
-from klpfs.target.python.images import Images
-from klpfs.target.python.link import Link
-from klpfs.target.python.live import running
-from klpfs.target.python.load import all_loaded, invoke, loaded_of
-from klpfs.target.python.newcode import NewCode, annotations, as_in_file, compile_function, warn_signature
-from klpfs.target.python.source import defaults_of
-from klpfs.target.python.transition import Entry, Transition
+from klpfs.cpython.resolve.defaults import open_defaults, settled, unchanged
+from klpfs.cpython.resolve.definitions import class_of, Index, Registry
+from klpfs.cpython.images.image_table import Images
+from klpfs.cpython.resolve.linker import Link
+from klpfs.cpython.resolve.live_functions import running
+from klpfs.cpython.load.loader import all_loaded, invoke, loaded_of
+from klpfs.cpython.resolve.new_function import annotations, as_in_file, compile_function, NewCode, warn_signature
+from klpfs.cpython.resolve.original_source import defaults_of
+from klpfs.cpython.switch.switching import Entry, Transition
 
 _TYPE_NAME, _TYPE_MODULE = type.__dict__["__name__"].__get__, type.__dict__["__module__"].__get__
 _MODULE_DICT = ModuleType.__dict__["__dict__"].__get__

@@ -6,7 +6,7 @@ not at who called. A module that is known already, or not known any more, is pas
 from klpfs.engine import callbacks
 from klpfs.engine.data import COMING, GOING, LIVE, Mod
 from klpfs.engine.error import KlpError
-from klpfs.engine.init import free_object_loaded, init_object_loaded, release
+from klpfs.engine.init_patch import free_object_loaded, init_object_loaded, release
 from klpfs.engine.log import pr_notice, pr_warn
 from klpfs.engine.patch import patch_object, unpatch_object
 from klpfs.engine.replace import find_object, replaced_by

@@ -6,16 +6,16 @@ and modules may come and go; every other change is refused with EBUSY then.
 
     enable -> start -> look ... -> finish     or  enable -> cancel
     disable -> look ... -> finish             reverse and force in between
-    arrive -> look_arrival ... -> finish_arrival    a late main program's functions; see arrive.py
+    arrive -> look_arrival ... -> finish_arrival    a late main program's functions; see late_main.py
 
 The log lines, their words and their order are the kernel's (KERNEL.md section 9 and the recorded traces).
 """
 from errno import EBUSY, EEXIST, EINVAL
 
-from klpfs.engine import callbacks, join, module, shadow
-from klpfs.engine.arrive import Arrival, need
+from klpfs.engine import callbacks, coming_going, late_process, shadow
+from klpfs.engine.late_main import Arrival, need
 from klpfs.engine.error import KlpError
-from klpfs.engine.init import check_names, init_patch
+from klpfs.engine.init_patch import check_names, init_patch
 from klpfs.engine.log import pr_err, pr_notice, pr_warn
 from klpfs.engine.patch import Stacks, patch_object
 from klpfs.engine.replace import position
@@ -184,11 +184,11 @@ class Engine:
         for a plain import, that patch leaves the object unpatched. mod: the Mod that callbacks shall see. May be called
         while busy.
         """
-        module.module_coming(self, name, refuse, mod)
+        coming_going.module_coming(self, name, refuse, mod)
 
     def going(self, name):
         """A module whose exit ran, or that was refused (klp_module_going). Never fails. May be called while busy."""
-        module.cleanup_module_patches_limited(self, name)
+        coming_going.cleanup_module_patches_limited(self, name)
 
     def arrive(self, name=None):
         """The main program's definitions are there at last, in a process that joined before they were: its functions
@@ -238,14 +238,14 @@ class Engine:
         """
         self._free()
         self._check_new(patch, name)
-        join.join_apply(self, patch, name, place, running)
+        late_process.join_apply(self, patch, name, place, running)
 
     def drop(self, patch, running=True):
         """Takes a patch out at once, as one that is replaced: no callbacks, no lines. EINVAL: not there; EBUSY."""
         self._free()
         if patch not in self.patches:
             raise KlpError(EINVAL)
-        join.drop(self, patch, running)
+        late_process.drop(self, patch, running)
 
     def take_outcome(self, patch, dir, name=None, running=True):
         """A process that had no part in a transition takes what came out of it (PROTOCOL section 5).
@@ -315,7 +315,7 @@ class Engine:
 
 
 def _listed(obj):
-    """The lines of obj's funcs; names have no control characters (init.py). Made once: all of them are told at each step."""
+    """The lines of obj's funcs; names have no control characters (init_patch.py). Made once: all of them are told at each step."""
     if list(obj.listed[0]) != obj.funcs:
         obj.listed = tuple(obj.funcs), "\n".join(["%s,%d" % (func.old_name, position(func)) for func in obj.funcs])
     return obj.listed[1]

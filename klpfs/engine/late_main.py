@@ -13,9 +13,9 @@ from errno import EINVAL
 
 from klpfs.engine import callbacks
 from klpfs.engine.error import KlpError
-from klpfs.engine.init import release
+from klpfs.engine.init_patch import release
 from klpfs.engine.log import pr_warn
-from klpfs.engine.module import enter_module, leave_out, take_back
+from klpfs.engine.coming_going import enter_module, leave_out, take_back
 from klpfs.engine.patch import patch_object
 from klpfs.engine.replace import find_object
 from klpfs.engine.target import Change

@@ -8,9 +8,9 @@ from errno import EINVAL, ENOEXEC
 
 from klpfs.engine import callbacks
 from klpfs.engine.error import KlpError
-from klpfs.engine.init import free_patch, init_object_loaded, init_patch
+from klpfs.engine.init_patch import free_patch, init_object_loaded, init_patch
 from klpfs.engine.log import pr_warn
-from klpfs.engine.module import apply_object, revert_object
+from klpfs.engine.coming_going import apply_object, revert_object
 from klpfs.engine.replace import discard_nops, replaced_by
 
 

@@ -1,6 +1,6 @@
 """What the engine needs of that which it patches: the only seam between them (as arch/ and ftrace are to the kernel's).
 
-The engine knows tasks and functions through this alone. klpfs/target/python implements it for CPython, klpfs/testing.py
+The engine knows tasks and functions through this alone. klpfs/cpython implements it for CPython, klpfs/testing.py
 for tests. All methods are called by whoever drives the engine, one at a time; only `call` runs foreign code, and while
 it does no lock of klpfs may be held, so coming and going may be called by other threads then.
 

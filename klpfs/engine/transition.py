@@ -9,7 +9,7 @@ Every state change of a transition is here; core.py decides whether one may happ
 cut off by a fork goes on in the child from the marks of callbacks.py when it is called again.
 """
 from klpfs.engine import callbacks
-from klpfs.engine.init import free_patch, release
+from klpfs.engine.init_patch import free_patch, release
 from klpfs.engine.log import pr_debug, pr_notice, pr_warn
 from klpfs.engine.patch import unpatch_object
 from klpfs.engine.replace import discard_nops, replaced_by, unpatch_replaced

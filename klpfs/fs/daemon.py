@@ -11,7 +11,7 @@ import sys
 import syslog
 from typing import Any, Callable, Optional, Tuple
 
-from klpfs.agent.places import runtime_dir as default_runtime_dir
+from klpfs.protocol.folder_layout import runtime_dir as default_runtime_dir
 from klpfs.fs import mount as mounting
 from klpfs.fs.fuse import Session
 from klpfs.fs.nodes import Table

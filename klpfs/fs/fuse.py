@@ -23,7 +23,7 @@ from attrs import define, field
 
 from klpfs.fs.nodes import Dir, Later, Link, Node, Open, Table, Watcher, fail
 from klpfs.service.loop import LAST, Loop, Timer
-from klpfs.service.view import Caller
+from klpfs.service.snapshots import Caller
 
 MAX_WRITE = 16384
 NOTICE_LIMIT = 30.0                            # seconds that an answer waits for notices at most: on a busy machine they take long

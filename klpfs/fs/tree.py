@@ -12,8 +12,8 @@ from attrs import define, field
 
 from klpfs.fs.kstr import intvec, kstrtobool
 from klpfs.fs.nodes import Attr, Dir, Later, Link, Node, Query, Table, fail
-from klpfs.fs.passing import PLACE, Pass, Passing
-from klpfs.fs.stream import Kmsg
+from klpfs.fs.machine_proc import Pass, Passing, PLACE
+from klpfs.fs.kmsg import Kmsg
 
 FRESH = 0.1                                    # seconds that a list of tasks is good for
 KERNELS = {"replace": (6, 11), "stack_order": (6, 14)}     # the Linux that had a patch's attribute first

@@ -6,7 +6,7 @@ import errno
 import itertools
 from typing import Any, Callable, Dict, List, Optional
 
-from klpfs.agent import journal as text
+from klpfs.protocol import record_text as text
 
 Record = Dict[str, Any]
 Report = Optional[Dict[str, Any]]

@@ -4,7 +4,7 @@ A frame is a length (4 bytes, little endian) and that many bytes of marshal data
 plain types only (None bool int float str bytes list tuple dict). Both sides distrust each other's bytes: a frame is checked
 before it is unmarshalled (`check`), since marshal itself must not be given hostile data. `encode` and `Reader` do no I/O.
 
-All agents of a service listen in <runtime>/<service>/ (places.py), on <random>.sock. A coordinator connects, any number may.
+All agents of a service listen in <runtime>/<service>/ (folder_layout.py), on <random>.sock. A coordinator connects, any number may.
 The agent's first three messages on a connection are `hello`, a full `event`, a `report`.
 
 To the agent
@@ -42,7 +42,7 @@ From the agent
         'tasks'        [(tid, comm)], main thread first
         'blockers'     [BLOCKER]
         'status'       the same dict as a report
-        of 'check'     {'errno': int, 'text': str: why it could not be looked at, 'found': None or SURVEY (target/python/survey.py)};
+        of 'check'     {'errno': int, 'text': str: why it could not be looked at, 'found': None or SURVEY (cpython/looks/dry_run.py)};
                        it runs the file's top level, and takes as long as that takes, 5 s at most
     {'t': 'done', 'id': int, 'errno': int}       0: done. Answer to `set`
     {'t': 'event', ...}                          whole sections, each replaces the receiver's copy, any subset of:

@@ -4,7 +4,7 @@ from typing import Any, Callable, Dict, List, Tuple
 
 from attrs import define, field
 
-from klpfs.service.check import ANSWER
+from klpfs.service.check_text import ANSWER
 from klpfs.service.peers import BLOCKER, each, is_, maybe, row
 
 ASK = 0.1                  # seconds for a question

@@ -22,9 +22,9 @@ from typing import Any, Callable, Deque, Dict, List, Optional, Tuple
 
 from attrs import define, field
 
-from klpfs.service import record as records
+from klpfs.protocol import decisions as records
 from klpfs.service.journal import Journal, Record
-from klpfs.service.view import Answer
+from klpfs.service.snapshots import Answer
 
 SILENT = 2.0               # seconds after which who has not acknowledged is passed over
 ASK_AFTER = 1.0            # seconds without a word after which who has acknowledged is asked for a sign of life
@@ -37,7 +37,7 @@ RETRY_WRITE = 1.0
 LOST = 0.25                # how often a change of somebody else is checked for a dead coordinator
 
 Decide = Callable[[Record], Record]
-Foresee = Callable[[], Optional[Dict[str, Any]]]               # foresee.py
+Foresee = Callable[[], Optional[Dict[str, Any]]]               # vote_by_text.py
 
 
 @define(eq=False)

@@ -10,8 +10,8 @@ import stat
 import struct
 from typing import Iterator, List, Optional, Tuple
 
-from klpfs.service.record import Params
-from klpfs.service.view import Caller
+from klpfs.protocol.decisions import Params
+from klpfs.service.snapshots import Caller
 
 LARGEST = 16 << 20         # bytes of a module's file
 _OPENAT2, _RESOLVE_NO_MAGICLINKS, _RESOLVE_IN_ROOT, _RESOLVE_CACHED = 437, 0x02, 0x10, 0x20
@@ -87,7 +87,7 @@ def read(path: str, caller: Caller, owner: int) -> bytes:
     owner: the user whose service this is. ENOENT, EACCES ... as open(2); ELOOP: by way of /proc/self/fd and the like, which
     are not the writer's here; EISDIR; EINVAL: not a regular file; EACCES: it can be written by strangers (others, or a group,
     owner or entry of its ACL that is neither the caller, the service's user nor root), or where the writer is can't be seen
-    from here; EFBIG. It may wait, for ever perhaps: see fetch.py.
+    from here; EFBIG. It may wait, for ever perhaps: see read_in_child.py.
     """
     with _as(caller):
         fd = _open(path, caller, 0)

@@ -1,6 +1,6 @@
 """The journal on disk: read, written by replacement under a lock, and the contents that lie beside it.
 
-The text is klpfs.agent.journal's, the fields are those of PROTOCOL.md section 2. Nothing here decides anything.
+The text is klpfs.protocol.record_text's, the fields are those of PROTOCOL.md section 2. Nothing here decides anything.
 """
 import errno
 import fcntl
@@ -12,8 +12,8 @@ from typing import Any, Dict, Iterable, Optional, Tuple
 
 from attrs import define, field
 
-from klpfs.agent import journal as text
-from klpfs.agent.places import JOURNAL, KEEP, LOCK, SUFFIX, file_mode
+from klpfs.protocol import record_text as text
+from klpfs.protocol.folder_layout import file_mode, JOURNAL, KEEP, LOCK, SUFFIX
 
 Record = Dict[str, Any]
 SAFE = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK      # in a folder where others may make links and fifos

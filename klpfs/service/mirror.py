@@ -9,9 +9,9 @@ from typing import Any, Callable, Dict, Iterator, List, Tuple
 
 from attrs import define, evolve, field
 
-from klpfs.service import record as records
-from klpfs.service.logmerge import LogMerge
-from klpfs.service.view import VMLINUX, ModuleView, ObjectView, ParamView, PatchView, ProcessView
+from klpfs.protocol import decisions as records
+from klpfs.service.log_merge import LogMerge
+from klpfs.service.snapshots import ModuleView, ObjectView, ParamView, PatchView, ProcessView, VMLINUX
 
 Raw = Dict[str, Any]
 

@@ -13,8 +13,8 @@ from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
 from attrs import define, field
 
-from klpfs.agent.places import SUFFIX, address
-from klpfs.agent.wire import MESSAGE_SECONDS, Reader, WireError, encode
+from klpfs.protocol.folder_layout import address, SUFFIX
+from klpfs.protocol.wire import encode, MESSAGE_SECONDS, Reader, WireError
 from klpfs.service.loop import AGENTS, IN, OUT
 
 RETRY = 0.2                # seconds until a peer that closed its connection is connected to again

@@ -12,8 +12,8 @@ from typing import Any, Callable, List, Optional
 
 from attrs import define, field
 
-from klpfs.service import source
-from klpfs.service.view import Caller
+from klpfs.service import insmod_text
+from klpfs.service.snapshots import Caller
 
 SECONDS = 10.0
 REAP = 0.01
@@ -115,7 +115,7 @@ def _child(writer: int, path: str, caller: Caller, owner: int) -> None:
                 except OSError:                # the listing's own
                     pass
         try:
-            data = _HEAD.pack(0) + source.read(path, caller, owner)
+            data = _HEAD.pack(0) + insmod_text.read(path, caller, owner)
         except OSError as error:
             code = error.errno or errno.EIO
             data = _HEAD.pack(code) + os.fsencode(error.strerror or os.strerror(code))

@@ -6,21 +6,21 @@ from typing import Any, Callable, Dict, List, Optional, Set
 
 from attrs import define, field
 
-from klpfs.agent.places import KEEP
-from klpfs.service import record as records
-from klpfs.service import source
-from klpfs.service.asking import Asking
-from klpfs.service.check import check_text
+from klpfs.protocol.folder_layout import KEEP
+from klpfs.protocol import decisions as records
+from klpfs.service import insmod_text
+from klpfs.service.agent_requests import Asking
+from klpfs.service.check_text import check_text
 from klpfs.service.coordinator import Coordinator
-from klpfs.service.fetch import Fetch
-from klpfs.service.foresee import foresee
+from klpfs.service.read_in_child import Fetch
+from klpfs.service.vote_by_text import foresee
 from klpfs.service.journal import Journal
-from klpfs.service.logmerge import FACILITIES, LogMerge
+from klpfs.service.log_merge import FACILITIES, LogMerge
 from klpfs.service.loop import Loop
 from klpfs.service.mirror import Mirror
 from klpfs.service.peers import Peer, Peers
-from klpfs.service.view import (Answer, BlockerView, Caller, LogRecord, LogView, ModuleView, ObjectView, ParamView,
-                                PatchView, ProcessView)
+from klpfs.service.snapshots import (Answer, BlockerView, Caller, LogRecord, LogView, ModuleView, ObjectView,
+                                     ParamView, PatchView, ProcessView)
 
 __all__ = ["Answer", "BlockerView", "Caller", "LogRecord", "LogView", "ModuleView", "ObjectView", "ParamView", "PatchView",
            "ProcessView", "Service"]
@@ -206,11 +206,11 @@ class Service:
         """Read the file that `text` names with the caller's rights, then use(what, name, data, params, path, answer)."""
         what, answer = command, Answer()
         try:
-            path, params = source.insmod_text(text)
+            path, params = insmod_text.insmod_text(text)
             what = f"{command} {path}"
-            name = source.module_name(path)
+            name = insmod_text.module_name(path)
             owner = os.stat(self.folder).st_uid
-            at_once = source.read_at_once(path, caller, owner)
+            at_once = insmod_text.read_at_once(path, caller, owner)
         except OSError as error:
             return self._failed(what, answer, error)
         if at_once is not None:
@@ -263,7 +263,7 @@ class Service:
         """Unload the module named by `text`: ENOENT not loaded, EBUSY in use."""
         answer = Answer()
         try:
-            name = source.rmmod_text(text)
+            name = insmod_text.rmmod_text(text)
         except OSError as error:
             return self._failed("rmmod", answer, error)
 

@@ -6,7 +6,7 @@ answers. Who starts it must know whether the file is a livepatch and whether it 
 import ast
 from typing import Any, Dict, Optional
 
-from klpfs.target.python import file as files
+from klpfs.cpython.load import source_file as files
 
 LARGEST = 1 << 20          # bytes: a longer file is not looked into here
 

@@ -8,7 +8,8 @@ import time
 from types import SimpleNamespace
 
 from klpfs import Func, Object, Patch
-from klpfs.agent import api, journal, places, wire
+from klpfs.agent import api
+from klpfs.protocol import folder_layout, record_text, wire
 from klpfs.agent.agent import Agent
 from klpfs.testing import PuppetTarget
 
@@ -105,7 +106,7 @@ class Coordinator:
         self.reader = wire.Reader()
         self.messages = []
         self.closed = False
-        self.record = journal.load(os.path.join(folder, "journal"))
+        self.record = record_text.load(os.path.join(folder, "journal"))
 
     def send(self, **message):
         self.sock.sendall(wire.encode(message))
@@ -167,7 +168,7 @@ class Coordinator:
         self.record = dict(self.record, **fields)
         self.record["seq"] += 1
         with open(os.path.join(self.folder, "draft"), "wb") as f:
-            f.write(journal.dump(self.record))
+            f.write(record_text.dump(self.record))
         os.rename(os.path.join(self.folder, "draft"), os.path.join(self.folder, "journal"))
         self.send(t="record", r=self.record)
         return self.record["seq"]
@@ -204,7 +205,7 @@ class Coordinator:
 @contextlib.contextmanager
 def running_agent(folder, service="svc", keep=False):
     """An agent with a PuppetBridge, in this process."""
-    path = places.make_folder(str(folder) + "/" + service)
+    path = folder_layout.make_folder(str(folder) + "/" + service)
     agent = Agent(service, path, keep, PuppetBridge)
     before, api._agent = api._agent, agent
     try:

@@ -1,8 +1,8 @@
 """A follower with a puppet program and a host that the test moves: no threads, sockets or files."""
 from types import SimpleNamespace
 
-from klpfs.agent.follow import Follower
-from klpfs.agent.journal import idle
+from klpfs.agent.follower import Follower
+from klpfs.protocol.record_text import idle
 from klpfs.agent.modules import Modules
 from klpfs.engine.core import Engine
 from klpfs.engine.data import Callbacks, Func, Object, Patch

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from agent.client import Coordinator, running_agent
-from klpfs.agent import journal, wire
+from klpfs.protocol import record_text, wire
 
 
 @pytest.fixture
@@ -299,7 +299,7 @@ def test_a_journal_that_an_earlier_run_left_is_put_back(tmp_path):
         c.close()
     with running_agent(tmp_path) as agent:
         assert agent.target.value("f") == "f original"
-        assert journal.load(agent.folder + "/journal") == journal.idle(5) and agent.follower.seen == 5
+        assert record_text.load(agent.folder + "/journal") == record_text.idle(5) and agent.follower.seen == 5
 
 
 def test_a_journal_of_living_others_is_followed(tmp_path):

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from klpfs.agent import worker as module
-from klpfs.agent.worker import Worker
+from klpfs.agent import agent_thread as module
+from klpfs.agent.agent_thread import Worker
 from klpfs.engine.error import KlpError
 
 
@@ -149,7 +149,7 @@ def test_an_error_that_was_logged_is_not_logged_again(monkeypatch):
         raise ValueError("two\nlines")
     with pytest.raises(KlpError) as e:
         run_foreign(w, untold)
-    assert e.value.errno == 22 and len(w.said) == 1 and "\n" not in w.said[0] and "test_worker.py:" in w.said[0]
+    assert e.value.errno == 22 and len(w.said) == 1 and "\n" not in w.said[0] and "test_agent_thread.py:" in w.said[0]
 
 
 def test_klpfs_own_code_in_foreign_code_has_the_lock(monkeypatch):
@@ -175,7 +175,7 @@ def test_a_stop_that_comes_too_late_is_taken_back(monkeypatch):
 STOPPED = """
 import sys
 from types import SimpleNamespace
-from klpfs.agent import worker
+from klpfs.agent import agent_thread as worker
 from klpfs.engine.error import KlpError
 made = worker.Worker(SimpleNamespace(say=lambda text, priority: None))
 made.ident = worker.get_ident()

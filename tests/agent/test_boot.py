@@ -7,7 +7,7 @@ import textwrap
 
 import pytest
 
-from klpfs.agent import run
+from klpfs.agent import run_command
 
 SHOW = """
 import sys, os, json
@@ -29,7 +29,7 @@ def program(tmp_path, env, text, *arguments, python=sys.executable, options=(), 
     """Runs a program as `klpfs run -s svc` does; returns what it printed as JSON in its last line."""
     path = tmp_path / "app.py"
     path.write_text(SHOW + textwrap.dedent(text))
-    environ = run.environment([python, str(path)], "svc", False, dict(env, **(extra or {})))
+    environ = run_command.environment([python, str(path)], "svc", False, dict(env, **(extra or {})))
     done = subprocess.run([python, *options, str(path), *arguments], env=environ, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert not done.stderr, done.stderr
@@ -50,7 +50,7 @@ def test_what_is_imported(tmp_path, env):
     """Only C modules and klpfs's own besides what Python itself starts with."""
     text = "import sys; print(*sys.modules)"
     plain = subprocess.run([sys.executable, "-c", text], env=env, capture_output=True, text=True).stdout.split()
-    with_agent = subprocess.run([sys.executable, "-c", text], env=run.environment(["x"], "svc", False, env), capture_output=True,
+    with_agent = subprocess.run([sys.executable, "-c", text], env=run_command.environment(["x"], "svc", False, env), capture_output=True,
                                 text=True).stdout.split()
     new = {m.partition(".")[0] for m in set(with_agent) - set(plain)}
     for name in ("threading", "socket", "json", "logging", "asyncio", "ssl", "re", "enum", "dataclasses", "inspect", "traceback",
@@ -88,7 +88,7 @@ def test_an_error_in_the_programs_sitecustomize_is_its_own(tmp_path, env):
     (tmp_path / "own").mkdir()
     (tmp_path / "own" / "sitecustomize.py").write_text("1/0\n")
     (tmp_path / "a.py").write_text("from klpfs.agent import api; print(api._agent.service)")
-    environ = run.environment(["x"], "svc", False, dict(env, PYTHONPATH=str(tmp_path / "own")))
+    environ = run_command.environment(["x"], "svc", False, dict(env, PYTHONPATH=str(tmp_path / "own")))
     done = subprocess.run([sys.executable, str(tmp_path / "a.py")], env=environ, capture_output=True, text=True, timeout=60)
     assert done.stdout == "svc\n" and "ZeroDivisionError" in done.stderr and "Error in sitecustomize" in done.stderr
 
@@ -119,7 +119,7 @@ def test_a_failing_start_is_one_line_and_the_program_runs(tmp_path, env):
     """A runtime folder that others can write to is refused."""
     os.makedirs(tmp_path / "run" / "svc")
     os.chmod(tmp_path / "run" / "svc", 0o777)
-    environ = run.environment(["x"], "svc", False, env)
+    environ = run_command.environment(["x"], "svc", False, env)
     done = subprocess.run([sys.executable, "-c", "print(1)"], env=environ, capture_output=True, text=True, timeout=60)
     assert done.stdout == "1\n"
     assert done.stderr.startswith("klpfs: this process can't be patched: not a private folder") and done.stderr.count("\n") == 1
@@ -142,7 +142,7 @@ def test_one_agent_a_process(tmp_path, env):
 def test_start_in_code(tmp_path, env):
     """Without `klpfs run`: klpfs.agent.start("web")."""
     (tmp_path / "a.py").write_text("import klpfs.agent, sys\na = klpfs.agent.start('web')\nprint(a.service, a.folder)")
-    here = os.path.dirname(os.path.dirname(os.path.dirname(run.BOOT)))
+    here = os.path.dirname(os.path.dirname(os.path.dirname(run_command.BOOT)))
     done = subprocess.run([sys.executable, str(tmp_path / "a.py")], env=dict(env, PYTHONPATH=here), capture_output=True, text=True)
     assert done.stdout.split() == ["web", env["KLPFS_RUNTIME_DIR"] + "/web"], done.stderr
 

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from agent.client import Coordinator
-from klpfs.agent import run
+from klpfs.agent import run_command
 
 PYTHONS = [p for p in os.environ.get("KLPFS_TEST_PYTHONS", "").split(":") if p] or [sys.executable]
 PLAIN = "from klpfs import *\ndef greet(): return 'new'\npatch = Patch([Object(None, [Func('greet', greet)])])\n"
@@ -42,7 +42,7 @@ class Program:
         path = folder / "app.py"
         path.write_text(PROGRAM + textwrap.dedent(text) + "\nif __name__ == '__main__': main()\n")
         argv = [python, str(path)]
-        self.process = subprocess.Popen(argv, env=run.environment(argv, service, Keep.keep, environ), stdin=subprocess.PIPE,
+        self.process = subprocess.Popen(argv, env=run_command.environment(argv, service, Keep.keep, environ), stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1, cwd=folder)
         self.service = str(folder / "run" / service)
         self.ask("0")

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from klpfs.agent import run
+from klpfs.agent import run_command
 
 
 @pytest.mark.parametrize("words, letters, kind, name", [
@@ -19,7 +19,7 @@ from klpfs.agent import run
 ])
 def test_options_of_python(words, letters, kind, name):
     """The program's own options are none of Python's."""
-    assert run.python_options(words) == (set(letters), kind, name)
+    assert run_command.python_options(words) == (set(letters), kind, name)
 
 
 @pytest.mark.parametrize("argv, name", [
@@ -28,7 +28,7 @@ def test_options_of_python(words, letters, kind, name):
 ])
 def test_the_services_name(argv, name):
     """The base name of the script or command."""
-    assert run.service_name(argv) == name
+    assert run_command.service_name(argv) == name
 
 
 @pytest.mark.parametrize("name", ["a/b", "", ".", "..", ".x", "a\n", "a\x7f", "x" * 256, "\x00"])
@@ -36,16 +36,16 @@ def test_invalid_names_of_services(name):
     """EINVAL; the longest that goes is 255 bytes."""
     if name:
         with pytest.raises(OSError) as e:
-            run.environment(["x"], name)
+            run_command.environment(["x"], name)
         assert e.value.errno == errno.EINVAL
-    assert run.environment(["x"], "y" * 255)["KLPFS_SERVICE"] == "y" * 255
+    assert run_command.environment(["x"], "y" * 255)["KLPFS_SERVICE"] == "y" * 255
 
 
 def test_the_environment():
-    env = run.environment(["python3", "a.py"], None, True, {"PYTHONPATH": "/a:" + run.BOOT + ":/b", "X": "1", "KLPFS_RUNTIME_DIR": "rt"})
-    assert env == {"KLPFS_MAIN": os.path.abspath("a.py"), "PYTHONPATH": run.BOOT + ":/a:/b", "X": "1", "KLPFS_SERVICE": "a.py", "KLPFS_KEEP": "1",
+    env = run_command.environment(["python3", "a.py"], None, True, {"PYTHONPATH": "/a:" + run_command.BOOT + ":/b", "X": "1", "KLPFS_RUNTIME_DIR": "rt"})
+    assert env == {"KLPFS_MAIN": os.path.abspath("a.py"), "PYTHONPATH": run_command.BOOT + ":/a:/b", "X": "1", "KLPFS_SERVICE": "a.py", "KLPFS_KEEP": "1",
                    "KLPFS_RUNTIME_DIR": os.path.abspath("rt")}
-    assert "KLPFS_KEEP" not in run.environment(["x"], "s", False, {"KLPFS_KEEP": "1"})
+    assert "KLPFS_KEEP" not in run_command.environment(["x"], "s", False, {"KLPFS_KEEP": "1"})
 
 
 @pytest.mark.parametrize("argv, code, words", [
@@ -56,7 +56,7 @@ def test_the_environment():
 ])
 def test_what_cannot_work_is_said(argv, code, words):
     with pytest.raises(OSError) as e:
-        run.check(argv, dict(os.environ))
+        run_command.check(argv, dict(os.environ))
     assert e.value.errno == code and words in e.value.strerror
 
 
@@ -69,16 +69,16 @@ def script(path, text):
 def test_options_in_a_scripts_first_line(tmp_path):
     isolated = script(tmp_path / "tool", "#!%s -I\n" % sys.executable)
     with pytest.raises(OSError) as e:
-        run.check([isolated], dict(os.environ))
+        run_command.check([isolated], dict(os.environ))
     assert e.value.errno == errno.EINVAL and "first line" in e.value.strerror
-    run.check([script(tmp_path / "good", "#!/usr/bin/env python3\n")], dict(os.environ))
-    run.check([script(tmp_path / "shell", "#!/bin/sh -I\n")], dict(os.environ))
+    run_command.check([script(tmp_path / "good", "#!/usr/bin/env python3\n")], dict(os.environ))
+    run_command.check([script(tmp_path / "shell", "#!/bin/sh -I\n")], dict(os.environ))
 
 
 @pytest.mark.parametrize("told, words", [("cpython 3 8 1", "3.9 or later"), ("pypy 3 10 1", "CPython"), ("cpython 3 13 0", "free-threaded")])
 def test_interpreters_that_cannot_be_patched(tmp_path, told, words):
     fake = script(tmp_path / "python3.99", "#!/bin/sh\necho %s\n" % told)
     with pytest.raises(OSError) as e:
-        run.check([fake, "a.py"], dict(os.environ))
+        run_command.check([fake, "a.py"], dict(os.environ))
     assert e.value.errno == errno.ENOSYS and words in e.value.strerror
-    run.check([script(tmp_path / "python3.98", "#!/bin/sh\necho cpython 3 9 1\n"), "a.py"], dict(os.environ))
+    run_command.check([script(tmp_path / "python3.98", "#!/bin/sh\necho cpython 3 9 1\n"), "a.py"], dict(os.environ))

@@ -9,7 +9,7 @@ import zipfile
 import pytest
 
 from agent.client import Coordinator
-from klpfs.agent import run
+from klpfs.agent import run_command
 
 PYTHONS = [p for p in os.environ.get("KLPFS_TEST_PYTHONS", "").split(":") if p] or [sys.executable]
 PATCH = "from klpfs import *\n%spatch = Patch([Object(None, [%s])])\n"
@@ -32,7 +32,7 @@ class Service:
         self.running = []
 
     def popen(self, *words, main=None, **kw):
-        env = run.environment([self.python, *words], "svc", True, self.environ)
+        env = run_command.environment([self.python, *words], "svc", True, self.environ)
         if main is not None:
             env["KLPFS_MAIN"] = main
         p = subprocess.Popen([self.python, *words], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,

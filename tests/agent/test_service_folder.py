@@ -5,7 +5,8 @@ import os
 
 import pytest
 
-from klpfs.agent import journal, service_folder
+from klpfs.agent import service_folder
+from klpfs.protocol import record_text
 from klpfs.agent.server import bind
 
 PATCH = {"name": "lp", "n": 3, "sha256": "s", "params": {}, "fingerprints": ""}
@@ -19,7 +20,7 @@ def folder(tmp_path):
 
 def left(folder, **more):
     """A journal as an earlier run left it."""
-    service_folder.replace(folder, dict(journal.idle(7), patches=[PATCH], modules=[MODULE], **more))
+    service_folder.replace(folder, dict(record_text.idle(7), patches=[PATCH], modules=[MODULE], **more))
 
 
 def begun(folder, keep):
@@ -28,7 +29,7 @@ def begun(folder, keep):
         service_folder.begin(folder, name, keep)
     finally:
         sock.close()
-    return journal.load(folder + "/journal")
+    return record_text.load(folder + "/journal")
 
 
 @pytest.mark.parametrize("keep", [False, True])

@@ -1,6 +1,6 @@
 import pytest
 
-from build.kit import Upgrade
+from tests.builder.kit import Upgrade
 
 
 @pytest.fixture

@@ -4,12 +4,12 @@ import itertools
 import sys
 import textwrap
 
-from klpfs.build.build import build
-from klpfs.build.sources import of_folder
+from klpfs.builder.build import build
+from klpfs.builder.read.sources import of_folder
 from klpfs.engine.core import Engine
 from klpfs.engine.log import Log
-from klpfs.target.python import load as loading
-from klpfs.target.python.target import PythonTarget
+from klpfs.cpython.load import loader as loading
+from klpfs.cpython.target import PythonTarget
 
 _numbers = itertools.count()
 

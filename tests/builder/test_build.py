@@ -3,8 +3,8 @@ import sys
 
 import pytest
 
-from klpfs.build.error import BuildError, NothingToDo
-from klpfs.target.python import load as loading
+from klpfs.builder.error import BuildError, NothingToDo
+from klpfs.cpython.load import loader as loading
 
 
 def there_and_back(upgrade, old, new, *expressions, module=""):

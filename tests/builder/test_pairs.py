@@ -5,9 +5,9 @@ import tempfile
 
 from hypothesis import HealthCheck, given, settings
 
-from build.kit import Upgrade
-from build.pairs import pairs
-from klpfs.build.error import NothingToDo
+from tests.builder.kit import Upgrade
+from tests.builder.pairs import pairs
+from klpfs.builder.error import NothingToDo
 
 GONE = object()
 

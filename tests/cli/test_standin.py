@@ -6,7 +6,7 @@ import pytest
 
 from klpfs.cli import standin
 from klpfs.cli.standin import dmesg, modinfo, modprobe, module, options, rmmod, sysctl
-from klpfs.service import source
+from klpfs.service import insmod_text
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_what_getopt_says_of_a_wrong_one(words, text):
 
 @pytest.mark.parametrize("word", ["plain", "two words", "it's", 'say "so"', "both ' and \"", "", "a=b c", "\t"])
 def test_a_quoted_word_arrives_as_it_was(word):
-    path, *rest = source.words(f"path {module.quoted(word)} end".encode())
+    path, *rest = insmod_text.words(f"path {module.quoted(word)} end".encode())
     assert (path, rest) == ("path", [word, "end"])
 
 

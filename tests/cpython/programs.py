@@ -8,8 +8,9 @@ import contextlib
 import sys
 import types
 
-from klpfs.target.python import image, rules
-from klpfs.target.python.transition import Entry, Transition
+from klpfs.cpython.images import image
+from klpfs.cpython.switch import rules
+from klpfs.cpython.switch.switching import Entry, Transition
 
 
 def make(source, **names):

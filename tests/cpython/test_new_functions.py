@@ -9,7 +9,7 @@ import traceback
 import pytest
 from programs import Program, same, snapshot
 
-from target.names_kit import ending, patch, refused
+from tests.cpython.names_kit import ending, patch, refused
 
 
 @pytest.fixture
@@ -226,7 +226,7 @@ def test_a_fingerprint_that_disagrees(program):
     text = "def f(x): return -x\npatch = Patch([Object(%r, [Func('f', f, fingerprint=%r)])])"
     errno, line = program.refused(text % (module.__name__, "0" * 64))
     assert errno == "ENOEXEC" and "disagrees about version of symbol 'f'" in line
-    from klpfs.target.python.fingerprint import fingerprint
+    from klpfs.cpython.resolve.fingerprint import fingerprint
     program.patch(text % (module.__name__, fingerprint(module.f.__code__)))
     assert module.f(1) == -1
 
@@ -387,7 +387,7 @@ def test_methods_that_dataclasses_make(program):
 def test_lambdas_of_a_loop_keep_their_defaults(program):
     module = program.module("fs = [lambda i=i: i for i in range(3)]\ndef g(x=1): return x")
     name = "<listcomp>.<lambda>"
-    names = {unit.name for unit in __import__("klpfs.target.python.defs", fromlist=["Index"]).Index(
+    names = {unit.name for unit in __import__("klpfs.cpython.resolve.definitions", fromlist=["Index"]).Index(
         program.target.registry, module.__name__, module.__dict__).units.values()}
     name = next(each for each in names if each.endswith("<lambda>"))
     program.patch("def new(i=None): return ['new', i]\ndef g(x=2): return x\n"

@@ -15,7 +15,7 @@ from programs import Program, same, snapshot
 from klpfs.engine.core import Engine
 from klpfs.engine.data import GOING
 from klpfs.engine.error import KlpError
-from klpfs.target.python import load as loading
+from klpfs.cpython.load import loader as loading
 
 
 class Machine(Program):
@@ -402,16 +402,16 @@ def test_code_that_no_other_process_had_is_refused(machine):
 
 
 def test_a_reload_in_the_middle_of_a_transition(machine):
-    from klpfs.target.python import coming
+    from klpfs.cpython.program import import_hooks
     module = machine.module(PAIR)
     held = Held(module.hold)
     machine.enable("def hold(held): return 'h1'\ndef b(): return 'b1'" + one(module, "hold", "b"))
     assert machine.engine.look()
-    coming.install(lambda each: machine.engine.coming(each, refuse=False), machine.target)
+    import_hooks.install(lambda each: machine.engine.coming(each, refuse=False), machine.target)
     try:
         importlib.reload(module)
     finally:
-        coming.uninstall()
+        import_hooks.uninstall()
     assert module.b() == "b1"
     machine.engine.reverse()
     assert module.b() == "b0"

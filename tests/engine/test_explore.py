@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from klpfs.engine import callbacks, init, join, module, patch, replace, transition
+from klpfs.engine import callbacks, coming_going, init_patch, late_process, patch, replace, transition
 from tests.engine.explore import SCENARIOS, Failed, explore
 
 STATES = int(os.environ.get("KLPFS_EXPLORE", "1500")) or None
@@ -59,28 +59,28 @@ BREAKS = [
     ("code that may still run is released", "one task", patch.Stacks, "runs", lambda *a: False),
     ("the goal of an unpatching transition is its direction", "one task", transition.Transition, "goal_of",
      lambda self, dir: dir),
-    ("no nops", "replace", init, "add_nops", lambda *a: None),
+    ("no nops", "replace", init_patch, "add_nops", lambda *a: None),
     ("nops stay", "replace", transition, "discard_nops", lambda *a: None),
     ("replaced patches stay on the stacks", "replace", transition, "unpatch_replaced", lambda *a: None),
     ("callbacks of replaced patches run", "nested", replace, "forget", lambda obj: None),
     ("post_unpatch where pre_patch failed", "faults", callbacks, "post_unpatch",
      lambda engine, obj: callbacks._call(engine, obj, "post_unpatch")),
-    ("pre_unpatch without post_patch", "modules", module.callbacks, "pre_unpatch",
+    ("pre_unpatch without post_patch", "modules", coming_going.callbacks, "pre_unpatch",
      lambda engine, obj: callbacks._call(engine, obj, "pre_unpatch")),
     ("a module goes and its functions stay in the transition", "modules", transition.Transition, "drop",
      lambda self, obj: None),
     ("a module that comes does not join the transition", "modules", transition.Transition, "add",
      lambda self, obj: None),
-    ("a module that comes does not join an unpatching transition", "modules", module, "_join_unpatching",
+    ("a module that comes does not join an unpatching transition", "modules", coming_going, "_join_unpatching",
      lambda *a: None),
-    ("a failing patch of a coming module leaves older ones there", "faults", module, "_refuse", lambda *a: None),
-    ("what a nested going took is patched all the same", "nested", module, "take_back", lambda *a: None),
+    ("a failing patch of a coming module leaves older ones there", "faults", coming_going, "_refuse", lambda *a: None),
+    ("what a nested going took is patched all the same", "nested", coming_going, "take_back", lambda *a: None),
     ("a joiner's patch goes on top", "joining", patch.Stacks, "put", put_on_top),
-    ("nops of a joiner stay", "joining", join, "discard_nops", lambda *a: None),
+    ("nops of a joiner stay", "joining", late_process, "discard_nops", lambda *a: None),
     ("what a joiner replaced is forgotten", "joining", patch.Stacks, "may_run", lambda *a: None),
     ("busy is not seen", "one task", callbacks, "_call",
      lambda engine, obj, name: engine.target.call(getattr(obj.callbacks, name), obj) if obj.callbacks else 0),
-    ("a failed enable stays", "faults", init, "free_patch", lambda *a: None),
+    ("a failed enable stays", "faults", init_patch, "free_patch", lambda *a: None),
 ]
 
 
@@ -89,7 +89,7 @@ def test_a_broken_engine_is_noticed(monkeypatch, what, scenario, owner, name, in
     """Each rule of the engine, switched off, makes the explorer fail, with the shortest sequence that shows it."""
     was = getattr(owner, name)
     monkeypatch.setattr(owner, name, instead)
-    for user in (callbacks, init, join, module, patch, replace, transition):  # those that imported it by name
+    for user in (callbacks, init_patch, late_process, coming_going, patch, replace, transition):  # those that imported it by name
         if user is not owner and getattr(user, name, None) is was:
             monkeypatch.setattr(user, name, instead)
     with pytest.raises(Failed):

@@ -20,7 +20,7 @@ sys.path.insert(0, str(HERE.parent))
 import harness  # noqa: E402
 from harness import until  # noqa: E402
 
-from klpfs.agent import journal  # noqa: E402
+from klpfs.protocol import record_text  # noqa: E402
 
 PROCESSES = 3
 SILENT = 0.4  # seconds for the daemons of this test, instead of 2: who is silent so long is pending
@@ -164,7 +164,7 @@ class World:
         self.tree.insmod(self.path(name))
 
     def record(self):
-        return journal.load(str(self.runtime / self.name / "journal"))
+        return record_text.load(str(self.runtime / self.name / "journal"))
 
     # -- gates
 

@@ -12,7 +12,7 @@ from concurrent.futures import Future
 
 from attrs import evolve
 
-from klpfs.service.view import (Answer, LogView, ModuleView, ObjectView, ParamView, PatchView, ProcessView)
+from klpfs.service.snapshots import Answer, LogView, ModuleView, ObjectView, ParamView, PatchView, ProcessView
 
 
 class Blocked:

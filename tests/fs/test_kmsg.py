@@ -5,8 +5,8 @@ import os
 import pytest
 
 from klpfs.fs.nodes import Later, Table
-from klpfs.fs.stream import Kmsg, record_line
-from klpfs.service.view import LogRecord, LogView
+from klpfs.fs.kmsg import Kmsg, record_line
+from klpfs.service.snapshots import LogRecord, LogView
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ import os
 
 import pytest
 
-from klpfs.fs import passing
+from klpfs.fs import machine_proc
 from klpfs.fs.nodes import Attr, Dir, Table
-from klpfs.fs.passing import Pass, Passing
+from klpfs.fs.machine_proc import Pass, Passing
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def machine(tmp_path, monkeypatch):
         (tmp_path / folder).mkdir(parents=True)
     for name in ("uptime", "modules", "1/status", "7/status", "7/comm"):
         (tmp_path / name).write_text("")
-    monkeypatch.setattr(passing, "MACHINE", str(tmp_path))
+    monkeypatch.setattr(machine_proc, "MACHINE", str(tmp_path))
     return tmp_path
 
 

@@ -10,7 +10,7 @@ from fs.fake import Blocked, FakeManager
 from klpfs.fs.nodes import Dir, File, Later, Link, Table, Watcher
 from klpfs.fs.tree import NEWEST, Tree, blockers_text, modules_text, showable
 from klpfs.service.loop import Loop
-from klpfs.service.view import Caller, ModuleView, ObjectView, ParamView, ProcessView
+from klpfs.service.snapshots import Caller, ModuleView, ObjectView, ParamView, ProcessView
 
 ME = Caller(1, 0, 0)
 

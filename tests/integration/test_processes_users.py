@@ -25,7 +25,7 @@ def common_python():
     """An interpreter that the other user can run, with the same library, and with klpfs in its reach; None."""
     for python in sys.executable, "/usr/bin/python3":
         with contextlib.suppress(OSError):
-            said = [subprocess.run([*become, python, "-c", "import ast, klpfs.agent.launch; print(ast.__file__)"], env={"PYTHONPATH": str(ROOT)},
+            said = [subprocess.run([*become, python, "-c", "import ast, klpfs.agent.start_agent; print(ast.__file__)"], env={"PYTHONPATH": str(ROOT)},
                                    cwd="/", capture_output=True, text=True).stdout
                     for become in ([], ["setpriv", "--reuid", str(OTHER.pw_uid), "--clear-groups"])]
             if said[0] and said[0] == said[1]:
@@ -147,7 +147,7 @@ HELLO = {"t": "hello", "version": 1, "pid": 1, "comm": "x", "cmdline": ["x"], "k
 
 def hostile(worker, code):
     """Run statements in a worker (klpfs's wire module is `wire`)."""
-    said = worker.do("exec(%r, globals())" % ("import os, socket, threading\nfrom klpfs.agent import wire\n" + code))
+    said = worker.do("exec(%r, globals())" % ("import os, socket, threading\nfrom klpfs.protocol import wire\n" + code))
     assert said is None, said
 
 

@@ -3,8 +3,8 @@ import errno
 
 import pytest
 
-from klpfs.agent.journal import dump_fingerprints, idle
-from klpfs.service import record as records
+from klpfs.protocol.record_text import dump_fingerprints, idle
+from klpfs.protocol import decisions as records
 
 
 def vote(*fingerprints):

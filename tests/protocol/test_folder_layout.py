@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from klpfs.agent import places
+from klpfs.protocol import folder_layout
 
 
 @pytest.mark.parametrize("env, root, user", [
@@ -13,21 +13,21 @@ from klpfs.agent import places
     ({}, "/run/klpfs", "/tmp/klpfs-%d" % 1000),
 ])
 def test_the_runtime_folder(monkeypatch, env, root, user):
-    monkeypatch.setattr(places, "geteuid", lambda: 0)
-    assert places.runtime_dir(env) == root
-    monkeypatch.setattr(places, "geteuid", lambda: 1000)
-    assert places.runtime_dir(env) == user
+    monkeypatch.setattr(folder_layout, "geteuid", lambda: 0)
+    assert folder_layout.runtime_dir(env) == root
+    monkeypatch.setattr(folder_layout, "geteuid", lambda: 1000)
+    assert folder_layout.runtime_dir(env) == user
 
 
 def test_a_folder_is_made_private(tmp_path):
-    path = places.make_folder(str(tmp_path / "run" / "svc"))
+    path = folder_layout.make_folder(str(tmp_path / "run" / "svc"))
     assert [os.stat(p).st_mode & 0o7777 for p in (path, tmp_path / "run")] == [0o700, 0o700]
-    assert places.make_folder(path) == path
+    assert folder_layout.make_folder(path) == path
 
 
 def refused(path):
     with pytest.raises(OSError) as e:
-        places.make_folder(str(path))
+        folder_layout.make_folder(str(path))
     return e.value.errno == errno.EACCES
 
 
@@ -40,7 +40,7 @@ def test_folders_that_others_can_write_to_are_refused(tmp_path):
     os.symlink(tmp_path, tmp_path / "link")
     assert refused(tmp_path / "link")
     os.chmod(tmp_path / "open", 0o1777)
-    assert places.make_folder(str(tmp_path / "open" / "mine"))
+    assert folder_layout.make_folder(str(tmp_path / "open" / "mine"))
     (tmp_path / "file").write_text("")
     assert refused(tmp_path / "file")
 
@@ -48,10 +48,10 @@ def test_folders_that_others_can_write_to_are_refused(tmp_path):
 def test_a_long_address_goes_by_way_of_a_descriptor(tmp_path):
     folder = tmp_path / ("x" * 100)
     folder.mkdir()
-    path, fd = places.address(str(folder), "a.sock")
+    path, fd = folder_layout.address(str(folder), "a.sock")
     assert path == "/proc/self/fd/%d/a.sock" % fd and fd >= 0
     os.close(fd)
-    assert places.address("/run", "a.sock") == ("/run/a.sock", -1)
+    assert folder_layout.address("/run", "a.sock") == ("/run/a.sock", -1)
 
 
 def test_a_folder_for_a_group(tmp_path):
@@ -59,15 +59,15 @@ def test_a_folder_for_a_group(tmp_path):
     group = os.getgroups()[0] if os.geteuid() else 54321
     for path in (tmp_path / "a" / "svc", tmp_path / "b" / "svc"):
         if path.parent.name == "b":
-            places.make_folder(str(path))
+            folder_layout.make_folder(str(path))
         before = os.umask(0o777)
         try:
-            places.make_folder(str(path), group)
+            folder_layout.make_folder(str(path), group)
         finally:
             os.umask(before)
         assert (path.stat().st_mode & 0o7777, path.stat().st_gid, path.parent.stat().st_mode & 0o777) == (0o3770, group, 0o711)
-        assert places.make_folder(str(path)) == str(path) and places.file_mode(str(path)) == 0o640
-    assert places.file_mode(places.make_folder(str(tmp_path / "c"))) == 0o600
+        assert folder_layout.make_folder(str(path)) == str(path) and folder_layout.file_mode(str(path)) == 0o640
+    assert folder_layout.file_mode(folder_layout.make_folder(str(tmp_path / "c"))) == 0o600
 
 
 def test_a_groups_folder_in_which_all_could_exchange_files_is_refused(tmp_path):
@@ -78,16 +78,16 @@ def test_a_groups_folder_in_which_all_could_exchange_files_is_refused(tmp_path):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 def test_roots_folder_is_obeyed_by_others_and_nobody_elses(tmp_path, monkeypatch):
-    path = places.make_folder(str(tmp_path / "svc"), 54321)
-    monkeypatch.setattr(places, "geteuid", lambda: 54321)
-    assert places.make_folder(path, 54321) == path
+    path = folder_layout.make_folder(str(tmp_path / "svc"), 54321)
+    monkeypatch.setattr(folder_layout, "geteuid", lambda: 54321)
+    assert folder_layout.make_folder(path, 54321) == path
     os.chown(path, 12345, 54321)
     assert refused(path)
 
 
 @pytest.mark.parametrize("group, number", [(None, None), ("", None), ("0", 0), (7, 7), ("root", 0)])
 def test_groups(group, number):
-    assert places.group_number(group) == number
+    assert folder_layout.group_number(group) == number
     with pytest.raises(OSError) as e:
-        places.group_number("no such group")
+        folder_layout.group_number("no such group")
     assert e.value.errno == errno.EINVAL

@@ -5,7 +5,7 @@ import os
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from klpfs.agent import journal
+from klpfs.protocol import record_text
 
 name = st.text(st.characters(blacklist_categories=["Cs"]), max_size=6)
 number = st.integers(0, 10 ** 6)
@@ -27,31 +27,31 @@ record = st.fixed_dictionaries({"seq": number, "patches": st.lists(patch, max_si
 @given(record)
 def test_a_record_comes_back(r):
     """Whatever the names hold: blanks, newlines, per cent signs, nothing."""
-    assert journal.parse(journal.dump(r)) == r
+    assert record_text.parse(record_text.dump(r)) == r
 
 
 @settings(max_examples=80, deadline=None)
 @given(st.lists(st.tuples(name, name, number, name).map(list), max_size=3))
 def test_fingerprints_come_back(rows):
     """As a content of their own, whose name the record has."""
-    text = journal.dump_fingerprints(rows)
-    assert text.isascii() and journal.parse_fingerprints(text) == rows
+    text = record_text.dump_fingerprints(rows)
+    assert text.isascii() and record_text.parse_fingerprints(text) == rows
 
 
 @pytest.mark.parametrize("text", ["m f 1 a", "m f 1\n", "m f x a\n", "m f 1 a b\n", "m f 1 %4\n", "\n"])
 def test_fingerprints_that_are_none(text):
     with pytest.raises(ValueError):
-        journal.parse_fingerprints(text)
+        record_text.parse_fingerprints(text)
 
 
 @settings(max_examples=80, deadline=None)
 @given(record, st.data())
 def test_half_a_journal_is_damaged(r, data):
     """A journal cut short anywhere is EIO, never a shorter record."""
-    text = journal.dump(r)
+    text = record_text.dump(r)
     cut = data.draw(st.integers(0, len(text) - 1))
     with pytest.raises(OSError) as e:
-        journal.parse(text[:cut])
+        record_text.parse(text[:cut])
     assert e.value.errno == errno.EIO
 
 
@@ -60,46 +60,46 @@ def test_half_a_journal_is_damaged(r, data):
                                   b"klpfs 1\nseq 1\npatch 1 a b%4\nend\n", b"klpfs 1\nseq 1\nseq 2\nend\n", b"\xff"])
 def test_a_damaged_journal_is_eio(text):
     with pytest.raises(OSError) as e:
-        journal.parse(text)
+        record_text.parse(text)
     assert e.value.errno == errno.EIO
 
 
 def test_no_journal_is_an_idle_service(tmp_path):
     """A service that nobody has patched has none."""
-    assert journal.load(str(tmp_path / "journal")) == journal.idle()
-    (tmp_path / "journal").write_bytes(journal.dump(journal.idle(7)))
-    assert journal.load(str(tmp_path / "journal"))["seq"] == 7
+    assert record_text.load(str(tmp_path / "journal")) == record_text.idle()
+    (tmp_path / "journal").write_bytes(record_text.dump(record_text.idle(7)))
+    assert record_text.load(str(tmp_path / "journal"))["seq"] == 7
 
 
 def test_a_journal_that_is_not_the_services(tmp_path):
     """In a folder that a group shares anybody may make one: EIO. So are links, and a fifo holds nobody up."""
     path = tmp_path / "journal"
-    (tmp_path / "other").write_bytes(journal.dump(journal.idle(7)))
+    (tmp_path / "other").write_bytes(record_text.dump(record_text.idle(7)))
     path.symlink_to("other")
     with pytest.raises(OSError):
-        journal.load(str(path))
+        record_text.load(str(path))
     path.unlink()
     os.mkfifo(path)
     with pytest.raises(OSError):
-        journal.load(str(path))
+        record_text.load(str(path))
     if os.geteuid() == 0:
         path.unlink()
-        path.write_bytes(journal.dump(journal.idle(7)))
+        path.write_bytes(record_text.dump(record_text.idle(7)))
         os.chown(path, 12345, -1)
         with pytest.raises(OSError) as e:
-            journal.load(str(path))
+            record_text.load(str(path))
         assert e.value.errno == errno.EIO
         os.chown(tmp_path, 12345, -1)
-        assert journal.load(str(path))["seq"] == 7
+        assert record_text.load(str(path))["seq"] == 7
 
 
 def test_what_a_dead_service_leaves():
     """What was prepared is not there; what was started is finished; disabled patches are not loaded, nothing is forced."""
     def module(name, livepatch=True):
         return {"name": name, "livepatch": livepatch, "forced": True}
-    r = dict(journal.idle(5), patches=[{"name": "a"}, {"name": "b"}], change={"n": 5}, modules=[module("a"), module("b"), module("off"), module("m", False)])
+    r = dict(record_text.idle(5), patches=[{"name": "a"}, {"name": "b"}], change={"n": 5}, modules=[module("a"), module("b"), module("off"), module("m", False)])
     for t, left in ((None, ["a", "b"]), ({"patch": "b", "dir": 1, "replace": False}, ["a", "b"]), ({"patch": "b", "dir": 1, "replace": True}, ["b"]),
                     ({"patch": "a", "dir": 0, "replace": False}, ["b"])):
-        found = journal.ended(dict(r, transition=t))
+        found = record_text.ended(dict(r, transition=t))
         assert [p["name"] for p in found["patches"]] == left and [m["name"] for m in found["modules"]] == left + ["m"]
         assert found["change"] is found["transition"] is None and not any(m["forced"] for m in found["modules"])

@@ -5,7 +5,7 @@ import marshal
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from klpfs.agent import wire
+from klpfs.protocol import wire
 
 plain = st.recursive(st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(st.characters()) | st.binary(),
                      lambda x: st.lists(x, max_size=4) | st.tuples(x, x) | st.dictionaries(st.text(max_size=4), x, max_size=4),

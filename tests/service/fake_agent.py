@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 
-from klpfs.agent.wire import Reader, encode
+from klpfs.protocol.wire import encode, Reader
 from klpfs.service.loop import Loop
 from service import puppets
 

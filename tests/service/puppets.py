@@ -9,9 +9,9 @@ import heapq
 import itertools
 import os
 
-from klpfs.agent import journal as text
+from klpfs.protocol import record_text as text
 from klpfs.service.coordinator import Coordinator
-from klpfs.service.view import Answer
+from klpfs.service.snapshots import Answer
 
 
 class Broken(AssertionError):
@@ -422,7 +422,7 @@ class World:
     # -- users
 
     def ask(self, what, name="A", c=None, **kw):
-        from klpfs.service import record as records
+        from klpfs.protocol import decisions as records
         answer = Answer()
         decide = {"insmod": lambda r: records.insmod(r, name, "0" * 64, {}, 1, "/" + name),
                   "rmmod": lambda r: records.rmmod(r, name),

@@ -1,5 +1,5 @@
 """What `check` answers, from what the processes say."""
-from klpfs.service.check import ANSWER, check_text
+from klpfs.service.check_text import ANSWER, check_text
 
 
 def func(name="f,1", **more):

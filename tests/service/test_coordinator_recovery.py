@@ -2,7 +2,7 @@
 journal, no descriptors."""
 import errno
 
-from klpfs.service import record as records
+from klpfs.protocol import decisions as records
 from service.puppets import World, errno_of, loaded, raises, steps
 
 

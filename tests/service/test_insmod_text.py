@@ -9,8 +9,8 @@ import time
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from klpfs.service import source
-from klpfs.service.view import Caller
+from klpfs.service import insmod_text
+from klpfs.service.snapshots import Caller
 
 ME = Caller(os.getpid(), os.geteuid(), os.getegid())
 
@@ -32,12 +32,12 @@ def fails(code, call, *args):
     (b"\xff.py", ["\udcff.py"])])
 def test_words(text, words):
     """Blanks separate, quotes group, wherever they begin; a backslash is nothing special."""
-    assert source.words(text) == words
+    assert insmod_text.words(text) == words
 
 
 @pytest.mark.parametrize("text", [b"", b"\n", b"  ", b"'a", b'a "b', b"a\0b", b"''"])
 def test_no_words(text):
-    fails(errno.EINVAL, source.words, text)
+    fails(errno.EINVAL, insmod_text.words, text)
 
 
 @settings(deadline=None)
@@ -45,45 +45,45 @@ def test_no_words(text):
 def test_any_text(text):
     """Whatever is written: words, or EINVAL."""
     try:
-        assert source.words(text)
+        assert insmod_text.words(text)
     except OSError as error:
         assert error.errno == errno.EINVAL
 
 
 def test_parameters():
     """A parameter may have no value; the last of several counts; without a name: EINVAL."""
-    assert source.insmod_text(b"a.py debug n=1 n=2 s='a=b c'") == ("a.py", {"debug": None, "n": "2", "s": "a=b c"})
-    fails(errno.EINVAL, source.insmod_text, b"a.py =1")
+    assert insmod_text.insmod_text(b"a.py debug n=1 n=2 s='a=b c'") == ("a.py", {"debug": None, "n": "2", "s": "a=b c"})
+    fails(errno.EINVAL, insmod_text.insmod_text, b"a.py =1")
 
 
 @pytest.mark.parametrize("path, name", [("/x/a-b.py", "a_b"), ("a.b.py", "a"), ("a", "a"), ("./CVE-2025-27516.py", "CVE_2025_27516")])
 def test_module_name(path, name):
     """As kmod makes it of a file's name."""
-    assert source.module_name(path) == name
+    assert insmod_text.module_name(path) == name
 
 
 @pytest.mark.parametrize("path", ["", "/", ".py", "a/", "a\nb.py", "x" * 256])
 def test_no_module_name(path):
-    fails(errno.EINVAL, source.module_name, path)
+    fails(errno.EINVAL, insmod_text.module_name, path)
 
 
 def test_rmmod_text():
-    assert source.rmmod_text(b"a-b\n") == "a_b"
-    fails(errno.EINVAL, source.rmmod_text, b"a b")
+    assert insmod_text.rmmod_text(b"a-b\n") == "a_b"
+    fails(errno.EINVAL, insmod_text.rmmod_text, b"a b")
 
 
 def test_read(tmp_path):
     """The bytes, by an absolute path, or by one relative to where the writer is."""
     (tmp_path / "a.py").write_bytes(b"x = 1\n")
-    assert source.read(str(tmp_path / "a.py"), ME, ME.uid) == b"x = 1\n"
+    assert insmod_text.read(str(tmp_path / "a.py"), ME, ME.uid) == b"x = 1\n"
     child = subprocess.Popen([sys.executable, "-c", "input()"], cwd=tmp_path, stdin=subprocess.PIPE)
     try:
-        assert source.read("a.py", Caller(child.pid, ME.uid, ME.gid), ME.uid) == b"x = 1\n"
-        assert source.read("../" + tmp_path.name + "/a.py", Caller(child.pid, ME.uid, ME.gid), ME.uid) == b"x = 1\n"
+        assert insmod_text.read("a.py", Caller(child.pid, ME.uid, ME.gid), ME.uid) == b"x = 1\n"
+        assert insmod_text.read("../" + tmp_path.name + "/a.py", Caller(child.pid, ME.uid, ME.gid), ME.uid) == b"x = 1\n"
     finally:
         child.communicate(b"\n")
     for path in ("a.py", str(tmp_path / "a.py")):      # of a process that can't be seen: what it means by a path can't be told
-        fails(errno.EACCES, source.read, path, Caller(0, ME.uid, ME.gid), ME.uid)
+        fails(errno.EACCES, insmod_text.read, path, Caller(0, ME.uid, ME.gid), ME.uid)
 
 
 def test_at_once(tmp_path):
@@ -91,26 +91,26 @@ def test_at_once(tmp_path):
     left to who may wait."""
     (tmp_path / "a.py").write_bytes(b"x = 1\n")
     (tmp_path / "b.py").symlink_to("a.py")
-    assert source.read_at_once(str(tmp_path / "a.py"), ME, ME.uid) == b"x = 1\n"
-    assert source.read_at_once(str(tmp_path / "b.py"), ME, ME.uid) in (b"x = 1\n", None)    # a link's time of use is to be written
-    assert source.read_at_once("/proc/self/comm", ME, ME.uid) is None
-    assert source.read_at_once(str(tmp_path / "none.py"), ME, ME.uid) is None
+    assert insmod_text.read_at_once(str(tmp_path / "a.py"), ME, ME.uid) == b"x = 1\n"
+    assert insmod_text.read_at_once(str(tmp_path / "b.py"), ME, ME.uid) in (b"x = 1\n", None)    # a link's time of use is to be written
+    assert insmod_text.read_at_once("/proc/self/comm", ME, ME.uid) is None
+    assert insmod_text.read_at_once(str(tmp_path / "none.py"), ME, ME.uid) is None
     (tmp_path / "a.py").chmod(0o666)
-    fails(errno.EACCES, source.read_at_once, str(tmp_path / "a.py"), ME, ME.uid)
+    fails(errno.EACCES, insmod_text.read_at_once, str(tmp_path / "a.py"), ME, ME.uid)
 
 
 def test_what_is_no_file(tmp_path):
     """ENOENT, EISDIR, EINVAL for a fifo (and no waiting), ELOOP, ENOTDIR, EFBIG."""
-    fails(errno.ENOENT, source.read, str(tmp_path / "none"), ME, ME.uid)
-    fails(errno.EISDIR, source.read, str(tmp_path), ME, ME.uid)
+    fails(errno.ENOENT, insmod_text.read, str(tmp_path / "none"), ME, ME.uid)
+    fails(errno.EISDIR, insmod_text.read, str(tmp_path), ME, ME.uid)
     os.mkfifo(tmp_path / "fifo")
-    fails(errno.EINVAL, source.read, str(tmp_path / "fifo"), ME, ME.uid)
+    fails(errno.EINVAL, insmod_text.read, str(tmp_path / "fifo"), ME, ME.uid)
     os.symlink("loop", tmp_path / "loop")
-    fails(errno.ELOOP, source.read, str(tmp_path / "loop"), ME, ME.uid)
+    fails(errno.ELOOP, insmod_text.read, str(tmp_path / "loop"), ME, ME.uid)
     (tmp_path / "big").write_bytes(b"")
-    os.truncate(tmp_path / "big", source.LARGEST + 1)
-    fails(errno.EFBIG, source.read, str(tmp_path / "big"), ME, ME.uid)
-    fails(errno.ENOTDIR, source.read, str(tmp_path / "big" / "x"), ME, ME.uid)
+    os.truncate(tmp_path / "big", insmod_text.LARGEST + 1)
+    fails(errno.EFBIG, insmod_text.read, str(tmp_path / "big"), ME, ME.uid)
+    fails(errno.ENOTDIR, insmod_text.read, str(tmp_path / "big" / "x"), ME, ME.uid)
 
 
 def test_strangers_can_write(tmp_path):
@@ -118,15 +118,15 @@ def test_strangers_can_write(tmp_path):
     path = tmp_path / "a.py"
     path.write_bytes(b"")
     path.chmod(0o666)
-    fails(errno.EACCES, source.read, str(path), ME, ME.uid)
+    fails(errno.EACCES, insmod_text.read, str(path), ME, ME.uid)
     path.chmod(0o664)
-    assert source.read(str(path), ME, ME.uid) == b""
+    assert insmod_text.read(str(path), ME, ME.uid) == b""
     if os.geteuid() == 0:
         os.chown(path, 0, 54321)
-        fails(errno.EACCES, source.read, str(path), ME, ME.uid)
+        fails(errno.EACCES, insmod_text.read, str(path), ME, ME.uid)
         os.chown(path, 54321, 0)
         path.chmod(0o644)
-        fails(errno.EACCES, source.read, str(path), ME, ME.uid)
+        fails(errno.EACCES, insmod_text.read, str(path), ME, ME.uid)
 
 
 def test_strangers_of_an_acl(tmp_path):
@@ -145,9 +145,9 @@ def test_strangers_of_an_acl(tmp_path):
         acl(group, *entries)
         assert path.stat().st_mode & 0o020
         if stranger:
-            fails(errno.EACCES, source.read, str(path), ME, ME.uid)
+            fails(errno.EACCES, insmod_text.read, str(path), ME, ME.uid)
         else:
-            assert source.read(str(path), ME, ME.uid) == b""
+            assert insmod_text.read(str(path), ME, ME.uid) == b""
 
 
 def test_what_is_not_the_writers(tmp_path):
@@ -156,8 +156,8 @@ def test_what_is_not_the_writers(tmp_path):
         file.write(b"x")
         file.flush()
         for path in ("/proc/self/fd/%d" % file.fileno(), "/dev/fd/%d" % file.fileno(), "/proc/%d/cwd/a.py" % os.getpid()):
-            fails(errno.ELOOP, source.read, path, ME, ME.uid)
-            assert source.read_at_once(path, ME, ME.uid) is None
+            fails(errno.ELOOP, insmod_text.read, path, ME, ME.uid)
+            assert insmod_text.read_at_once(path, ME, ME.uid) is None
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root: a daemon that acts for another user")
@@ -168,10 +168,10 @@ def test_with_the_writers_rights(tmp_path):
     path.chmod(0o600)
     for folder in [tmp_path, *tmp_path.parents][:3]:
         folder.chmod(0o755)
-    fails(errno.EACCES, source.read, str(path), Caller(os.getpid(), 54321, 54321), 0)
-    assert source.read(str(path), ME, 0) == b"secret"
+    fails(errno.EACCES, insmod_text.read, str(path), Caller(os.getpid(), 54321, 54321), 0)
+    assert insmod_text.read(str(path), ME, 0) == b"secret"
     path.chmod(0o644)
-    assert source.read(str(path), Caller(os.getpid(), 54321, 54321), 0) == b"secret"
+    assert insmod_text.read(str(path), Caller(os.getpid(), 54321, 54321), 0) == b"secret"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root: chroot")
@@ -193,7 +193,7 @@ def test_in_the_writers_root(tmp_path):
             os.sched_yield()
             time.sleep(0.01)
         for path in ("/a.py", "/b.py", "a.py", "../../a.py", "./b.py"):
-            assert source.read(path, caller, 0) == b"inside", path
+            assert insmod_text.read(path, caller, 0) == b"inside", path
     finally:
         os.kill(pid, 9)
         os.waitpid(pid, 0)

@@ -9,7 +9,7 @@ import stat
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from klpfs.agent import journal as text
+from klpfs.protocol import record_text as text
 from klpfs.service.journal import Journal
 
 NAMES = st.text(st.characters(blacklist_categories=["Cs"]), max_size=12) | st.sampled_from(["", "a b", "%41", "\n", "\udce4"])

@@ -1,9 +1,9 @@
 """One log out of several rings: engine lines once a service, the others once a process, by time."""
 import pytest
 
-from klpfs.agent import journal as text
-from klpfs.service.logmerge import LogMerge
-from klpfs.service.view import LogView
+from klpfs.protocol import record_text as text
+from klpfs.service.log_merge import LogMerge
+from klpfs.service.snapshots import LogView
 
 IDLE = text.idle()
 

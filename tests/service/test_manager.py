@@ -4,10 +4,10 @@ import time
 
 import pytest
 
-from klpfs.agent import journal as text
+from klpfs.protocol import record_text as text
 from klpfs.service import manager as manager_module
 from klpfs.service.manager import Manager
-from klpfs.service.view import Caller
+from klpfs.service.snapshots import Caller
 
 ME = Caller(os.getpid(), os.geteuid(), os.getegid())
 

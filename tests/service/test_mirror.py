@@ -1,10 +1,10 @@
 """The mirror: what journal and agents' events amount to; and what it costs."""
 import time
 
-from klpfs.agent import journal as text
-from klpfs.service.logmerge import LogMerge
+from klpfs.protocol import record_text as text
+from klpfs.service.log_merge import LogMerge
 from klpfs.service.mirror import Mirror
-from klpfs.service.view import LogView, ObjectView, ParamView
+from klpfs.service.snapshots import LogView, ObjectView, ParamView
 
 
 class Peer:

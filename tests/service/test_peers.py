@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from klpfs.agent.wire import encode
+from klpfs.protocol.wire import encode
 from klpfs.service import peers as peers_module
 from klpfs.service.peers import Peers
 

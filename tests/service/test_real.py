@@ -11,7 +11,7 @@ import pytest
 
 from klpfs.service.loop import Loop
 from klpfs.service.manager import Manager
-from klpfs.service.view import Caller
+from klpfs.service.snapshots import Caller
 
 ME = Caller(os.getpid(), os.geteuid(), os.getegid())
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))

@@ -6,10 +6,10 @@ import time
 
 import pytest
 
-from klpfs.agent.journal import idle
-from klpfs.service import asking, fetch, service as service_module, source as source_module
+from klpfs.protocol.record_text import idle
+from klpfs.service import agent_requests, insmod_text as source_module, read_in_child, service as service_module
 from klpfs.service.service import Service
-from klpfs.service.view import Caller, PatchView
+from klpfs.service.snapshots import Caller, PatchView
 
 ME = Caller(os.getpid(), os.geteuid(), os.getegid())
 
@@ -167,7 +167,7 @@ def test_parameters(bench, service, result, source):
 
 def test_a_silent_process_sets_the_parameter_later(bench, service, result, monkeypatch, source):
     """It has it in its socket; the log names it, and the others have the value."""
-    monkeypatch.setattr("klpfs.service.asking.ORDER", 0.05)
+    monkeypatch.setattr("klpfs.service.agent_requests.ORDER", 0.05)
     event = {"modules": [{"name": "lp_1", "size": 1, "refcnt": 0, "livepatch": True, "state": "Live", "holders": [],
                           "params": [("x", "int", "0", 0o644)], "forced": False}]}
     agents = [bench.agent("a", events=[event]), bench.agent("b", events=[event])]
@@ -180,7 +180,7 @@ def test_a_silent_process_sets_the_parameter_later(bench, service, result, monke
 
 
 def test_nobody_sets_the_parameter(bench, service, result, monkeypatch, source):
-    monkeypatch.setattr(asking, "ORDER", 0.05)
+    monkeypatch.setattr(agent_requests, "ORDER", 0.05)
     event = {"modules": [{"name": "lp_1", "size": 1, "refcnt": 0, "params": [("x", "int", "0", 0o644)]}]}
     agent = bench.agent(events=[event])
     ready(bench, service, agent)
@@ -275,9 +275,9 @@ def test_a_file_that_can_not_be_read(bench, service, result, monkeypatch, source
     answer = service.insmod(source, ME)
     bench.rest()
     assert not answer.done() and answer.cancel() and result(answer) == errno.EINTR
-    monkeypatch.setattr(fetch, "SECONDS", 0.1)
+    monkeypatch.setattr(read_in_child, "SECONDS", 0.1)
     assert result(service.insmod(source, ME)) == errno.ETIMEDOUT
-    monkeypatch.setattr(fetch, "SECONDS", 60)       # a dead child is noticed by its end, however late
+    monkeypatch.setattr(read_in_child, "SECONDS", 60)       # a dead child is noticed by its end, however late
     monkeypatch.setattr(source_module, "read", lambda *a: os._exit(1))
     assert result(service.insmod(source, ME)) == errno.EIO
     monkeypatch.setattr(os, "fork", lambda: (_ for _ in ()).throw(OSError(errno.EAGAIN, "no processes left")))

@@ -1,7 +1,7 @@
 """What a file's text says when no process can be asked."""
 import pytest
 
-from klpfs.service.foresee import LARGEST, foresee
+from klpfs.service.vote_by_text import foresee, LARGEST
 
 HEAD = b"import helpers\nfrom klpfs import Func, Object, Patch\n"
 

@@ -21,8 +21,9 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.dirname(os.path.dirname(HERE)), HERE]
 
 import program                                          # noqa: E402
-from klpfs.target.python import image, rules            # noqa: E402
-from klpfs.target.python.transition import Entry, Transition    # noqa: E402
+from klpfs.cpython.images import image
+from klpfs.cpython.switch import rules            # noqa: E402
+from klpfs.cpython.switch.switching import Entry, Transition    # noqa: E402
 
 ENOUGH = 100        # violations, then it stops
 STUCK = 60          # seconds

@@ -40,7 +40,7 @@ def _boot(here):
             raise OSError("klpfs needs CPython 3.9 or later, this is %d.%d" % sys.version_info[:2])
         if "klpfs" not in sys.modules:
             _load("klpfs", here.rpartition("/agent/")[0])
-        from klpfs.agent.launch import start
+        from klpfs.agent.start_agent import start
         start()
     except Exception as e:
         text = getattr(e, "strerror", None) or "%s: %s" % (type(e).__name__, e)

@@ -4,8 +4,8 @@ import typing
 
 from attrs import define, field
 
-from klpfs.build.same import decorator_name, dump, flavour, same, without_doc
-from klpfs.build.scope import Leaf, Scope, parse_scope
+from klpfs.builder.compare.equivalence import decorator_name, dump, flavour, same, without_doc
+from klpfs.builder.compare.statements import Leaf, parse_scope, Scope
 
 FIELDS = ("dataclass", "attrs", "attr.s", "define", "frozen", "mutable", "attributes", "NamedTuple", "TypedDict", "BaseModel", "Struct")
 

@@ -5,7 +5,7 @@ import typing
 
 from attrs import define, field
 
-from klpfs.build.same import FUNCTIONS, decorator_name, dump, for_checkers, without_doc
+from klpfs.builder.compare.equivalence import decorator_name, dump, for_checkers, FUNCTIONS, without_doc
 
 Guard = typing.Tuple[ast.stmt, str]  # a compound statement, and which of its blocks
 

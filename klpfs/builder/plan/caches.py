@@ -9,7 +9,7 @@ import typing
 
 from attrs import define, field
 
-from klpfs.build.same import FUNCTIONS, decorator_name
+from klpfs.builder.compare.equivalence import decorator_name, FUNCTIONS
 
 SIGNS = (b"lru_cache", b"functools.cache", b"__dict__", b"hasattr", b"is None", b"AttributeError", b".get(", b"KeyError")
 _LRU = ("lru_cache", "cache", "functools.lru_cache", "functools.cache")
@@ -17,7 +17,7 @@ _LRU = ("lru_cache", "cache", "functools.lru_cache", "functools.cache")
 
 @define
 class Cache:
-    """text: as target/python/caches.py names it. reads: names of globals and attributes that it may be made of; any: any
+    """text: as cpython/import_time/caches.py names it. reads: names of globals and attributes that it may be made of; any: any
     attribute of its class. making, me: the statements that make it, and the name that they have for its holder, where a
     constructor does it: nobody would make it again for objects that are there."""
 

@@ -8,9 +8,9 @@ import typing
 
 from attrs import define, field
 
-from klpfs.build import fields
-from klpfs.build.changes import ScopeChange
-from klpfs.build.same import FUNCTIONS, decorator_name, dump
+from klpfs.builder.plan import object_layout
+from klpfs.builder.compare.changes import ScopeChange
+from klpfs.builder.compare.equivalence import decorator_name, dump, FUNCTIONS
 
 _DATACLASS = ("dataclass",)
 _ATTRS = ("define", "frozen", "mutable", "attrs", "s", "attributes", "dataclass")
@@ -53,7 +53,7 @@ def head_of(change: ScopeChange, readers: "typing.Callable[[str], list]") -> Hea
 # ------------------------------------------------------------------------------------------------------ objects' layout
 
 def _layout(change, readers, found) -> None:
-    layout = fields.compare(change.old, change.new, readers)
+    layout = object_layout.compare(change.old, change.new, readers)
     for each in layout.values:
         if each.slot:
             what = "klp.slot()" if each.value is None else f"klp.slot(lambda self: {each.source})"
@@ -118,7 +118,7 @@ def _generates(node) -> str:
 
 
 def _fields_of(node) -> "list[str]":
-    return [f"{name}: {fields.kind_of(each)}" for name, each in fields.annotated(node).items()]
+    return [f"{name}: {object_layout.kind_of(each)}" for name, each in object_layout.annotated(node).items()]
 
 
 def _generated(change, found) -> None:
@@ -182,14 +182,14 @@ def parameters(node) -> typing.Optional[Parameters]:
         return None
     found = Parameters({}, {})
     keyword_only = any(_flag(each, "kw_only") for each in node.decorator_list)
-    for name, each in fields.annotated(node).items():
+    for name, each in object_layout.annotated(node).items():
         if ast.unparse(each.annotation).rpartition(".")[2] == "KW_ONLY":
             keyword_only = True
             continue
-        described = fields.described(each.value) if each.value is not None else False
+        described = object_layout.described(each.value) if each.value is not None else False
         if described and _flag(each.value, "init") is False:
             continue
-        has = each.value is not None and (not described or fields.has_default(each.value))
+        has = each.value is not None and (not described or object_layout.has_default(each.value))
         table = found.keyword if keyword_only or described and _flag(each.value, "kw_only") else found.positional
         table[name.lstrip("_") if kind == "attrs" else name] = has
     return found
@@ -224,7 +224,7 @@ def written_init(node) -> typing.Optional[ast.FunctionDef]:
     if any(_flag(each, "kw_only") for each in node.decorator_list):
         return None
     args, defaults, body = ["self"], [], []
-    for name, each in fields.annotated(node).items():
+    for name, each in object_layout.annotated(node).items():
         text = ast.unparse(each.annotation)
         if "InitVar" in text or "KW_ONLY" in text or each.value is not None and not isinstance(each.value, ast.Constant):
             return None

@@ -9,9 +9,9 @@ import typing
 
 from attrs import define
 
-from klpfs.build.changes import function_differences
-from klpfs.build.same import FUNCTIONS, dump, flavour
-from klpfs.build.scope import bound_by
+from klpfs.builder.compare.changes import function_differences
+from klpfs.builder.compare.equivalence import dump, flavour, FUNCTIONS
+from klpfs.builder.compare.statements import bound_by
 
 
 @define(eq=False)

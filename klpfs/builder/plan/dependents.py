@@ -2,9 +2,9 @@
 import ast
 import typing
 
-from klpfs.build.changes import ScopeChange
-from klpfs.build.same import FUNCTIONS
-from klpfs.build.scope import Leaf, Scope, depends, reads_of
+from klpfs.builder.compare.changes import ScopeChange
+from klpfs.builder.compare.equivalence import FUNCTIONS
+from klpfs.builder.compare.statements import depends, Leaf, reads_of, Scope
 
 
 def derived(scope: Scope, run: "typing.Iterable[Leaf]", changed: "set[str]") -> "tuple[list[Leaf], list[Leaf]]":

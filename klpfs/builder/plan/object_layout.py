@@ -227,7 +227,7 @@ class _Run:
             self.forget(target)
 
     def mangled(self, name):
-        from klpfs.target.python.names import mangle
+        from klpfs.cpython.load.name_rewriter import mangle
         return mangle(name, self.owner)
 
     def value(self, node):

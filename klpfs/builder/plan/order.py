@@ -1,8 +1,8 @@
 """The order of the patch's objects: a module whose new names others import goes in before those."""
 import ast
 
-from klpfs.build.modules import Module
-from klpfs.build.plan import ModulePlan
+from klpfs.builder.read.modules import Module
+from klpfs.builder.plan.planner import ModulePlan
 
 
 def imported_from(module: Module, node: ast.ImportFrom) -> str:

@@ -3,13 +3,13 @@ import ast
 import re
 import typing
 
-from klpfs.build.caches import SIGNS, caches_of, concerned
-from klpfs.build.modules import Pair, Pairs, module_name, parse, read
-from klpfs.build.order import imported_from
-from klpfs.build.plan import ModulePlan, Planner
-from klpfs.build.prints import Definition, definitions
-from klpfs.build.same import FUNCTIONS
-from klpfs.build.scope import bound_by
+from klpfs.builder.plan.caches import caches_of, concerned, SIGNS
+from klpfs.builder.read.modules import module_name, Pair, Pairs, parse, read
+from klpfs.builder.plan.order import imported_from
+from klpfs.builder.plan.planner import ModulePlan, Planner
+from klpfs.builder.read.old_definitions import Definition, definitions
+from klpfs.builder.compare.equivalence import FUNCTIONS
+from klpfs.builder.compare.statements import bound_by
 
 
 class Program:

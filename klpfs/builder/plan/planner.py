@@ -5,16 +5,17 @@ import typing
 
 from attrs import define, field
 
-from klpfs.build.caches import Cache, computed_by
-from klpfs.build.changes import FunctionChange, ScopeChange, compare_modules, default_nodes, function_differences
-from klpfs.build.fields import described
-from klpfs.build.heads import Head, head_of, renamed
-from klpfs.build.modules import Module, Pair
-from klpfs.build.nested import changed_pairs, escapes, only_inner, prelude
-from klpfs.build.prints import Definition, free_variables, made_function
-from klpfs.build.same import FUNCTIONS, dump, flavour
-from klpfs.build.scope import Leaf, depends, first_line, parse_scope, reads_of
-from klpfs.build.uses import acted_on, attributes_read, built_in_steps, derived, rebound
+from klpfs.builder.plan.caches import Cache, computed_by
+from klpfs.builder.compare.changes import (compare_modules, default_nodes, function_differences, FunctionChange,
+                                           ScopeChange)
+from klpfs.builder.plan.object_layout import described
+from klpfs.builder.plan.class_statement import Head, head_of, renamed
+from klpfs.builder.read.modules import Module, Pair
+from klpfs.builder.plan.closures import changed_pairs, escapes, only_inner, prelude
+from klpfs.builder.read.old_definitions import Definition, free_variables, made_function
+from klpfs.builder.compare.equivalence import dump, flavour, FUNCTIONS
+from klpfs.builder.compare.statements import depends, first_line, Leaf, parse_scope, reads_of
+from klpfs.builder.plan.dependents import acted_on, attributes_read, built_in_steps, derived, rebound
 
 # What a version says of itself: the program goes on being the version that was started, with a fix.
 OF_RELEASE = frozenset("""__version__ __version_info__ version version_info VERSION __date__ __build__ __copyright__ __author__ __license__

@@ -6,10 +6,10 @@ import typing
 
 from attrs import define, field
 
-from klpfs.build.compiled import same_code
-from klpfs.build.error import BuildError
-from klpfs.build.sources import Release
-from klpfs.build.text import Source
+from klpfs.builder.read.elf import same_code
+from klpfs.builder.error import BuildError
+from klpfs.builder.read.sources import Release
+from klpfs.builder.read.source_text import Source
 
 EXTENSIONS = (".so", ".pyd", ".dylib")
 COMPILED_FROM = (".pyx", ".pxd", ".c", ".cc", ".cpp", ".h", ".rs")

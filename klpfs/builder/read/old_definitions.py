@@ -11,17 +11,17 @@ import typing
 from attrs import define
 
 import klpfs
-from klpfs.build.error import BuildError
-from klpfs.build.modules import Module
-from klpfs.target.python.codes import tree
-from klpfs.target.python.fingerprint import fingerprint
+from klpfs.builder.error import BuildError
+from klpfs.builder.read.modules import Module
+from klpfs.cpython.resolve.codes import tree
+from klpfs.cpython.resolve.fingerprint import fingerprint
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(klpfs.__file__)))
 _CHILD = """
 import json, sys
 sys.path.insert(0, %r)
-from klpfs.target.python.codes import tree
-from klpfs.target.python.fingerprint import fingerprint
+from klpfs.cpython.resolve.codes import tree
+from klpfs.cpython.resolve.fingerprint import fingerprint
 found = {}
 for module, path in json.loads(sys.stdin.read()).items():
     with open(path, "rb") as file:

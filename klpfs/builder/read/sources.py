@@ -11,7 +11,7 @@ import zipfile
 
 from attrs import define, field
 
-from klpfs.build.error import BuildError
+from klpfs.builder.error import BuildError
 
 _LEFT_OUT = re.compile(r"(^|/)(__pycache__|[^/]*\.dist-info|[^/]*\.egg-info|\.git|tests?)(/|$)|\.pyc$|(^|/)conftest\.py$"
                        r"|(^|/)\.ok$|^bin/")

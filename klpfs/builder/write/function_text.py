@@ -4,11 +4,11 @@ import copy
 import re
 import typing
 
-from klpfs.build.changes import default_nodes
-from klpfs.build.heads import renamed
-from klpfs.build.plan import FuncPlan
-from klpfs.build.same import without_doc
-from klpfs.build.text import Edit, Source, replace, unparsed
+from klpfs.builder.compare.changes import default_nodes
+from klpfs.builder.plan.class_statement import renamed
+from klpfs.builder.plan.planner import FuncPlan
+from klpfs.builder.compare.equivalence import without_doc
+from klpfs.builder.read.source_text import Edit, replace, Source, unparsed
 
 
 def function_text(source: Source, func: FuncPlan, name: str, indent: int) -> str:

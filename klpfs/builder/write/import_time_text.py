@@ -3,13 +3,13 @@ import ast
 import textwrap
 import typing
 
-from klpfs.build.changes import ScopeChange
-from klpfs.build.function import form_edits, with_forms
-from klpfs.build.modules import Module
-from klpfs.build.plan import ModulePlan
-from klpfs.build.same import FUNCTIONS
-from klpfs.build.scope import Leaf, first_line, parse_scope
-from klpfs.build.text import Edit, replace, unparsed
+from klpfs.builder.compare.changes import ScopeChange
+from klpfs.builder.write.function_text import form_edits, with_forms
+from klpfs.builder.read.modules import Module
+from klpfs.builder.plan.planner import ModulePlan
+from klpfs.builder.compare.equivalence import FUNCTIONS
+from klpfs.builder.compare.statements import first_line, Leaf, parse_scope
+from klpfs.builder.read.source_text import Edit, replace, unparsed
 
 _PARAMETER = "klp"
 

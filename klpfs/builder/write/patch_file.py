@@ -5,12 +5,12 @@ import typing
 
 from attrs import define, field
 
-from klpfs.build.caches import Cache
-from klpfs.build.function import function_text
-from klpfs.build.importing import import_time_text, module_text
-from klpfs.build.modules import Module
-from klpfs.build.plan import FuncPlan, ModulePlan
-from klpfs.target.python.names import mangle
+from klpfs.builder.plan.caches import Cache
+from klpfs.builder.write.function_text import function_text
+from klpfs.builder.write.import_time_text import import_time_text, module_text
+from klpfs.builder.read.modules import Module
+from klpfs.builder.plan.planner import FuncPlan, ModulePlan
+from klpfs.cpython.load.name_rewriter import mangle
 
 _WIDTH = 120
 

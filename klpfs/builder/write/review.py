@@ -11,9 +11,9 @@ import typing
 
 from attrs import define, field
 
-from klpfs.build.error import BuildError
-from klpfs.build.modules import Module, pair
-from klpfs.build.sources import Release
+from klpfs.builder.error import BuildError
+from klpfs.builder.read.modules import Module, pair
+from klpfs.builder.read.sources import Release
 
 _TITLE = re.compile(r"(?P<old>.+?) -> (?P<new>.+), by klpfs build\.?$")
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)

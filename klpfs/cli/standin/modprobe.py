@@ -164,7 +164,7 @@ def needs(path: str) -> "list[str]":
 def fields(path: str) -> "list[tuple[str, str]]":
     """What a file says of itself; nothing when it can't be read or does not parse: the service will say so."""
     from klpfs.engine.error import KlpError
-    from klpfs.target.python.modinfo import modinfo
+    from klpfs.cpython.load.modinfo import modinfo
     try:
         with open(path, "rb") as file:
             return list(modinfo(path, file.read()))

@@ -5,9 +5,9 @@ of the code around it, for those to come. So a change of it changes what is arou
 """
 import weakref
 
-from klpfs.target.python.codes import inner, is_definition
-from klpfs.target.python.defs import empty_function
-from klpfs.target.python.image import ATTRIBUTES, Image, capture, put
+from klpfs.cpython.resolve.codes import inner, is_definition
+from klpfs.cpython.resolve.definitions import empty_function
+from klpfs.cpython.images.image import ATTRIBUTES, capture, Image, put
 
 _LAZY = "__annotate__" in ATTRIBUTES
 

@@ -13,7 +13,7 @@ import gc
 import sys
 from types import FunctionType, ModuleType
 
-from klpfs.target.python.part import owner_of
+from klpfs.cpython.import_time.class_block import owner_of
 
 _DICT = type.__dict__["__dict__"].__get__
 

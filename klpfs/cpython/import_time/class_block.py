@@ -3,9 +3,9 @@
 The block runs as it would in the whole class: its names see the attributes that the class has, private names are mangled,
 super() and __class__ mean the class that is there. The result is that class.
 """
-from klpfs.target.python.fields import Default, FirstUse, Slot
-from klpfs.target.python.enums import add_member, is_member_name
-from klpfs.target.python.layers import Attribute, known
+from klpfs.cpython.import_time.attributes import Default, FirstUse, Slot
+from klpfs.cpython.import_time.enum_members import add_member, is_member_name
+from klpfs.cpython.import_time.overlays import Attribute, known
 
 _DICT = type.__dict__["__dict__"].__get__
 _MRO = type.__dict__["__mro__"].__get__

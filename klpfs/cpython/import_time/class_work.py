@@ -13,11 +13,11 @@
 """
 from types import FunctionType, GetSetDescriptorType, MemberDescriptorType
 
-from klpfs.target.python import layers
-from klpfs.target.python.fields import Default, FirstUse, Form, Slot
-from klpfs.target.python.image import MARK
-from klpfs.target.python.layers import ABSENT, Attribute, Field
-from klpfs.target.python.part import owner_of
+from klpfs.cpython.import_time import overlays
+from klpfs.cpython.import_time.attributes import Default, FirstUse, Form, Slot
+from klpfs.cpython.images.image import MARK
+from klpfs.cpython.import_time.overlays import ABSENT, Attribute, Field
+from klpfs.cpython.import_time.class_block import owner_of
 
 _DICT = type.__dict__["__dict__"].__get__
 _OF_THE_STATEMENT = frozenset(("__module__", "__qualname__", "__doc__", "__dict__", "__weakref__", "__slots__", "__firstlineno__",
@@ -37,7 +37,7 @@ class ClassWork:
 
     def bases(self, cls, *bases):
         """The class gets these bases in the place of those that it has. TypeError: CPython can't give them to it."""
-        layers.put(self.owner, Field(cls, "__bases__"), (NoBase,) if bases == (object,) else bases)
+        overlays.put(self.owner, Field(cls, "__bases__"), (NoBase,) if bases == (object,) else bases)
 
     def decorated(self, cls, decorator):
         """A class gets one decorator more. TypeError: that makes another class of it."""
@@ -77,6 +77,6 @@ def _file(value):
 
 def free_slots(owner):
     """What objects hold of the slots that an owner has put there is forgotten."""
-    for _, _, value in layers.pairs(owner):
+    for _, _, value in overlays.pairs(owner):
         if type(value) is Slot:
             value.free()

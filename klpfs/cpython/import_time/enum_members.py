@@ -2,7 +2,7 @@
 import sys
 from enum import Enum, Flag
 
-from klpfs.target.python.layers import Attribute, Contents, Item, put
+from klpfs.cpython.import_time.overlays import Attribute, Contents, Item, put
 
 _DICT = type.__dict__["__dict__"].__get__
 

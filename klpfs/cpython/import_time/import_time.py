@@ -12,7 +12,7 @@
 The function runs in the patched module's globals when its object is about to be patched (pre_patch), before any new
 code can run; so old code sees it from then on, too. It is taken back when the last old code has taken over again
 (post_unpatch). What is only taken away in the new version goes last and comes back first (post_patch, pre_unpatch).
-When another patch replaces this one, what the other has put over it stays (layers.py).
+When another patch replaces this one, what the other has put over it stays (overlays.py).
 """
 import sys
 from types import FunctionType, ModuleType
@@ -20,17 +20,17 @@ from types import FunctionType, ModuleType
 from klpfs.engine import shadow
 from klpfs.engine.data import LIVE, Callbacks
 from klpfs.engine.log import pr_info
-from klpfs.target.python import caches, layers
-from klpfs.target.python.classes import ClassWork, free_slots
-from klpfs.target.python.codes import stores
-from klpfs.target.python.enums import forget_combinations
-from klpfs.target.python.holders import copies_of
-from klpfs.target.python.layers import ABSENT, Attribute, Item
-from klpfs.target.python.merge import is_data, merged
-from klpfs.target.python.newmodules import public_names
-from klpfs.target.python.part import Part, owner_of
-from klpfs.target.python.watch import Watch
-from klpfs.target.python.survivors import needed
+from klpfs.cpython.import_time import caches, overlays
+from klpfs.cpython.import_time.class_work import ClassWork, free_slots
+from klpfs.cpython.resolve.codes import stores
+from klpfs.cpython.import_time.enum_members import forget_combinations
+from klpfs.cpython.import_time.name_copies import copies_of
+from klpfs.cpython.import_time.overlays import ABSENT, Attribute, Item
+from klpfs.cpython.import_time.tables import is_data, merged
+from klpfs.cpython.import_time.new_modules import public_names
+from klpfs.cpython.import_time.class_block import owner_of, Part
+from klpfs.cpython.import_time.side_effects import Watch
+from klpfs.cpython.import_time.still_in_use import needed
 
 
 class ImportTime(Callbacks):
@@ -76,8 +76,8 @@ class ImportTime(Callbacks):
 
     def replaced(self, obj):
         """Another patch has taken the place of this one; its own values stay."""
-        layers.take(self._owner(obj))
-        layers.take(self._owner(obj, "removed"))
+        overlays.take(self._owner(obj))
+        overlays.take(self._owner(obj, "removed"))
         self._withdraw()
 
     # -- the four callbacks
@@ -98,7 +98,7 @@ class ImportTime(Callbacks):
                 return self.before(obj)
             self._empty(obj)
         except BaseException:
-            layers.take(owner)
+            overlays.take(owner)
             self._withdraw()
             raise
 
@@ -126,13 +126,13 @@ class ImportTime(Callbacks):
             else:
                 continue
             if place.get() is not ABSENT:
-                layers.put(owner, place, ABSENT)
+                overlays.put(owner, place, ABSENT)
         if self.then is not None:
             Run(self, owner, namespace, True).go(self.then)
         self._empty(obj)
 
     def _restore(self, obj):
-        layers.take(self._owner(obj, "removed"))
+        overlays.take(self._owner(obj, "removed"))
 
     def _undo(self, obj):
         try:
@@ -143,21 +143,21 @@ class ImportTime(Callbacks):
             self._exchange_back(obj, owner)
             free_slots(owner)
             self._leave(obj, owner)
-            layers.take(owner)
+            overlays.take(owner)
             forget_combinations(owner)
             self._withdraw()
             self._empty(obj)
 
     def _leave(self, obj, owner):
         """What was added and closures or objects made meanwhile go on using stays, until nobody knows when."""
-        added = [(place, new) for place, old, new in layers.pairs(owner) if old is ABSENT and type(place) in (Item, Attribute)
+        added = [(place, new) for place, old, new in overlays.pairs(owner) if old is ABSENT and type(place) in (Item, Attribute)
                  and type(place.key) is str]
         if self.run is None or not added:
             return
         stays = needed(self.run, self.space, {place.key: new for place, new in added})
         for place, _ in added:
             if place.key in stays:
-                layers.leave(owner, place)
+                overlays.leave(owner, place)
         if stays:
             pr_info(shadow.log, "'%s': %s of '%s' stay%s: what was made while patched may use %s" % (
                 obj.patch.name, ", ".join("'%s'" % each for each in sorted(stays)), obj.name,
@@ -168,11 +168,11 @@ class ImportTime(Callbacks):
 
     def _exchange_back(self, obj, owner):
         """Modules that came meanwhile have imported new values by name; they get the old ones."""
-        for place, old, new in layers.pairs(owner):
+        for place, old, new in overlays.pairs(owner):
             name = place.key if type(place) is Item else "%s.%s" % (place.holder.__qualname__, place.key) if type(place) is Attribute else None
             if type(name) is str and name in self.everywhere:
                 for copy in copies_of(new, name, obj.name or "__main__"):
-                    if copy.identity != place.identity and not layers.known(copy):
+                    if copy.identity != place.identity and not overlays.known(copy):
                         copy.set(old)
 
 
@@ -201,7 +201,7 @@ class Run(ClassWork):
             place = Item(self.namespace, key)
             old = place.get()
             if old is not value:
-                layers.put(self.owner, place, value)
+                overlays.put(self.owner, place, value)
 
     def go(self, run):
         code = run.__code__
@@ -224,20 +224,20 @@ class Run(ClassWork):
         new = place.get()
         if new is old or new is ABSENT:
             return
-        if old is not ABSENT and not layers.known(place):
+        if old is not ABSENT and not overlays.known(place):
             changes = merged(old, new, self.gone.get(name))
             if changes is not None:  # the same table, with other contents
                 place.set(old)
                 for each, value in changes:
-                    layers.put(self.owner, each, value)
+                    overlays.put(self.owner, each, value)
                 return
         if self.data_only and not is_data(new):
             place.set(old)
             return
-        layers.note(self.owner, place, old)
+        overlays.note(self.owner, place, old)
         if old is not ABSENT and name in self.import_time.everywhere:
             for copy in copies_of(old, name, self.namespace.get("__name__")):
-                layers.put(self.owner, copy, new)
+                overlays.put(self.owner, copy, new)
 
 
 class Names:
@@ -258,11 +258,11 @@ class Names:
         for key, module in list(sys.modules.items()):
             before = self.modules.get(key, ABSENT)
             if before is not module and (before is not ABSENT or getattr(getattr(module, "__spec__", None), "name", key) != key):
-                layers.note(owner, Item(sys.modules, key), before)
+                overlays.note(owner, Item(sys.modules, key), before)
         for key in self.modules.keys() - sys.modules.keys():
-            layers.note(owner, Item(sys.modules, key), self.modules[key])
+            overlays.note(owner, Item(sys.modules, key), self.modules[key])
         if self.attribute is not None and self.attribute.get() is not self.was:
-            layers.note(owner, self.attribute, self.was)
+            overlays.note(owner, self.attribute, self.was)
 
 
 def _namespace(obj):

@@ -4,8 +4,8 @@ import gc
 import sys
 from types import FunctionType, ModuleType
 
-from klpfs.target.python.layers import Attribute, Item
-from klpfs.target.python.parse import parse
+from klpfs.cpython.import_time.overlays import Attribute, Item
+from klpfs.cpython.load.parse import parse
 
 _DICT = type.__dict__["__dict__"].__get__
 _MODULE_DICT = ModuleType.__dict__["__dict__"].__get__

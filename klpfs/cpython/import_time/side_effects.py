@@ -7,8 +7,8 @@ into one of them in that moment is taken for its work, too.
 import sys
 from types import CodeType, FunctionType, ModuleType
 
-from klpfs.target.python import layers
-from klpfs.target.python.layers import ABSENT, Item
+from klpfs.cpython.import_time import overlays
+from klpfs.cpython.import_time.overlays import ABSENT, Item
 
 _CLASS_DICT = type.__dict__["__dict__"].__get__
 _MODULE_DICT = ModuleType.__dict__["__dict__"].__get__
@@ -49,15 +49,15 @@ class Watch:
             if isinstance(holder, dict):
                 for key in list(holder):
                     if key not in was or was[key] is not holder[key]:
-                        layers.note(owner, Item(holder, key), was.get(key, ABSENT))
+                        overlays.note(owner, Item(holder, key), was.get(key, ABSENT))
                 for key in was:
                     if key not in holder:
-                        layers.note(owner, Item(holder, key), was[key])
+                        overlays.note(owner, Item(holder, key), was[key])
             elif isinstance(holder, set):
                 for key in holder ^ was:
-                    layers.note(owner, layers.Member(holder, key), True if key in was else ABSENT)
+                    overlays.note(owner, overlays.Member(holder, key), True if key in was else ABSENT)
             elif len(holder) != len(was) or any(a is not b for a, b in zip(holder, was)):
-                layers.note(owner, layers.Contents(holder), tuple(was))
+                overlays.note(owner, overlays.Contents(holder), tuple(was))
 
 
 def _spaces(namespace, code, names):

@@ -6,10 +6,10 @@ added to the module stays there for them.
 import gc
 from types import CodeType, FunctionType
 
-from klpfs.target.python import look
-from klpfs.target.python.codes import GENLIKE, inner
-from klpfs.target.python.image import MARK
-from klpfs.target.python.live import functions_of
+from klpfs.cpython.looks import look
+from klpfs.cpython.resolve.codes import GENLIKE, inner
+from klpfs.cpython.images.image import MARK
+from klpfs.cpython.resolve.live_functions import functions_of
 
 _DICT = type.__dict__["__dict__"].__get__
 

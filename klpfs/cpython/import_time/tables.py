@@ -1,7 +1,7 @@
 """Tables changed in place: others hold them, and the program may have put entries of its own into them."""
 from collections import OrderedDict, defaultdict
 
-from klpfs.target.python.layers import ABSENT, Contents, Item, Member, known
+from klpfs.cpython.import_time.overlays import ABSENT, Contents, Item, known, Member
 
 _DICTS = (dict, OrderedDict, defaultdict)
 _VALUES = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis))

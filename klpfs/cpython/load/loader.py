@@ -9,9 +9,9 @@ from types import FunctionType, ModuleType
 
 from klpfs.engine.data import Patch
 from klpfs.engine.error import KlpError
-from klpfs.target.python import file as files
-from klpfs.target.python.codes import globals_of
-from klpfs.target.python.params import Declared, declaring
+from klpfs.cpython.load import source_file as files
+from klpfs.cpython.resolve.codes import globals_of
+from klpfs.cpython.load.parameters import Declared, declaring
 
 NOT_OWN = frozenset(("patch", "init", "exit"))  # and what a module says of itself: __version__ and the like
 

@@ -4,8 +4,8 @@ import os
 from errno import ENOEXEC
 
 from klpfs.engine.error import KlpError
-from klpfs.target.python import file as files
-from klpfs.target.python.load import stem
+from klpfs.cpython.load import source_file as files
+from klpfs.cpython.load.loader import stem
 
 _FIELDS = (("__version__", "version"), ("__author__", "author"), ("__license__", "license"))
 

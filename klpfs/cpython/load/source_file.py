@@ -1,6 +1,6 @@
 """A livepatch file as text: its statements, the names that they bind and use, the node of each function in it.
 
-Nothing here runs the file; load.py does.
+Nothing here runs the file; loader.py does.
 """
 import __future__
 import ast
@@ -8,8 +8,8 @@ import re
 import sys
 from types import CodeType
 
-from klpfs.target.python.names import Nonlocals, arguments, bindings, copied, references
-from klpfs.target.python.parse import parse
+from klpfs.cpython.load.name_rewriter import arguments, bindings, copied, Nonlocals, references
+from klpfs.cpython.load.parse import parse
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 ANNOTATIONS = __future__.annotations.compiler_flag

@@ -4,10 +4,10 @@ Nothing is put into force. Each function is found and compiled as for a load (so
 the same ones), given back at once, and it is told who is inside it.
 """
 from klpfs.engine.error import KlpError
-from klpfs.engine.init import check_names
+from klpfs.engine.init_patch import check_names
 from klpfs.engine.log import WARNING, Log
-from klpfs.target.python import look, report
-from klpfs.target.python.codes import GENLIKE
+from klpfs.cpython.looks import look, names_for_people
+from klpfs.cpython.resolve.codes import GENLIKE
 
 SLICE = 50      # threads whose stacks are taken in one call
 
@@ -84,7 +84,7 @@ def _inside(definitions):
         for code in list(definition.originals.values()) + list(definition.made.values()):
             rows[id(code)] = row
             codes.append(code)
-    names, idents = report.thread_names(), look.idents()
+    names, idents = names_for_people.thread_names(), look.idents()
     for at in range(0, len(idents), SLICE):
         for ident, pairs in look.lines(tuple(idents[at:at + SLICE])):
             seen = []
@@ -93,15 +93,15 @@ def _inside(definitions):
                 if row is not None and not any(row is each for each in seen):
                     seen.append(row)
                     native, name = names.get(ident, (None, None))
-                    row["inside"].append(["thread", native or ident, name or "thread %d" % ident, [report.frame(code, line)]])
+                    row["inside"].append(["thread", native or ident, name or "thread %d" % ident, [names_for_people.frame(code, line)]])
     for row in definitions.values():
         mine = [code for code in codes if rows[id(code)] is row and code.co_flags & GENLIKE]
         if not mine:
             continue
         references = [each for each in look.suspended(mine)[1] if look.has_frame(each)]
-        owners = report.owners(references)
+        owners = names_for_people.owners(references)
         for each in references:
-            blocker = report.suspended(each, owners.get(id(each)))
+            blocker = names_for_people.suspended(each, owners.get(id(each)))
             if blocker.frames:
                 row["inside"].append([blocker.kind, blocker.task, blocker.name, list(blocker.frames)])
 

@@ -19,7 +19,7 @@ from operator import attrgetter, contains, is_not, itemgetter, truth
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from weakref import ref
 
-from .rules import BREAK
+from ..switch.rules import BREAK
 
 _frames, _objects, _referrers = sys._current_frames, gc.get_objects, gc.get_referrers
 _list, _tuple, _map, _zip, _id, _type, _dict_items, _dict_get = list, tuple, map, zip, id, type, dict.items, dict.get

@@ -6,8 +6,8 @@ it has got to (`passed`). What is wanted is told by the first part of a qualifie
 """
 import ast
 
-from klpfs.target.python import look
-from klpfs.target.python.codes import tree
+from klpfs.cpython.looks import look
+from klpfs.cpython.resolve.codes import tree
 
 _CALL = "\0klpfs:call"
 _SCOPES = {ast.Lambda: "<lambda>", ast.ListComp: "<listcomp>", ast.SetComp: "<setcomp>", ast.DictComp: "<dictcomp>",

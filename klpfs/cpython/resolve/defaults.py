@@ -8,7 +8,7 @@ from types import FunctionType
 
 from klpfs.engine.error import KlpError
 from klpfs.engine.log import pr_err
-from klpfs.target.python.defs import class_of
+from klpfs.cpython.resolve.definitions import class_of
 
 
 class Unchanged:

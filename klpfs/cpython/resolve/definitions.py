@@ -10,11 +10,11 @@ from types import FunctionType, ModuleType
 
 from klpfs.engine.error import KlpError
 from klpfs.engine.log import pr_err
-from klpfs.target.python.codes import nested
-from klpfs.target.python.fingerprint import fingerprint
-from klpfs.target.python.image import MARK
-from klpfs.target.python.live import functions_of
-from klpfs.target.python.source import SourceTree
+from klpfs.cpython.resolve.codes import nested
+from klpfs.cpython.resolve.fingerprint import fingerprint
+from klpfs.cpython.images.image import MARK
+from klpfs.cpython.resolve.live_functions import functions_of
+from klpfs.cpython.resolve.original_source import SourceTree
 
 
 class Definition:

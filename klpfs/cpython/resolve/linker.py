@@ -11,11 +11,12 @@ from types import FunctionType
 
 from klpfs.engine.error import KlpError
 from klpfs.engine.log import pr_err
-from klpfs.target.python.codes import inner, mentions, stores
-from klpfs.target.python.file import code_pairs
-from klpfs.target.python.image import put_code
-from klpfs.target.python.live import functions_of
-from klpfs.target.python.names import HELPERS, OBJECT, OWN, SETTER, SUPER, Rewriter, Unrewritable, copied, exchange, set_global
+from klpfs.cpython.resolve.codes import inner, mentions, stores
+from klpfs.cpython.load.source_file import code_pairs
+from klpfs.cpython.images.image import put_code
+from klpfs.cpython.resolve.live_functions import functions_of
+from klpfs.cpython.load.name_rewriter import (copied, exchange, HELPERS, OBJECT, OWN, Rewriter, set_global, SETTER,
+                                              SUPER, Unrewritable)
 
 
 class View:
@@ -215,7 +216,7 @@ def builtins_of(namespace):
 
 def stored_names(namespace):
     """Names that code of a module stores as globals: all of its live functions', and its source's if that is there."""
-    from klpfs.target.python.source import SourceTree
+    from klpfs.cpython.resolve.original_source import SourceTree
     codes = {id(fn.__code__): fn.__code__ for fn in functions_of([namespace])}
     found = set()
     for code in codes.values():

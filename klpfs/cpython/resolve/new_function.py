@@ -10,9 +10,10 @@ from types import CodeType
 
 from klpfs.engine.error import KlpError
 from klpfs.engine.log import pr_err, pr_warn
-from klpfs.target.python.codes import CO_ITERABLE_COROUTINE, CO_NESTED, GENLIKE, flavour, globals_of, inner, is_definition
-from klpfs.target.python.names import CLASS, OWN, Rewriter, Unrewritable, arguments, copied, exchange, nonlocals
-from klpfs.target.python.parse import parse
+from klpfs.cpython.resolve.codes import (CO_ITERABLE_COROUTINE, CO_NESTED, flavour, GENLIKE, globals_of, inner,
+                                         is_definition)
+from klpfs.cpython.load.name_rewriter import arguments, CLASS, copied, exchange, nonlocals, OWN, Rewriter, Unrewritable
+from klpfs.cpython.load.parse import parse
 
 _OUTER = "klpfs_outer"
 

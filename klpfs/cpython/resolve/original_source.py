@@ -5,9 +5,9 @@ from the file must be found in it with the same code. Else the tree is empty and
 """
 from types import CodeType
 
-from klpfs.target.python.codes import positions, tree
-from klpfs.target.python.fingerprint import fingerprint
-from klpfs.target.python.parse import parse
+from klpfs.cpython.resolve.codes import positions, tree
+from klpfs.cpython.resolve.fingerprint import fingerprint
+from klpfs.cpython.load.parse import parse
 
 
 class SourceTree:

@@ -16,7 +16,7 @@ import _thread
 import sys
 from types import CoroutineType, GeneratorType
 
-from .native import original
+from ..c_originals import original
 from .rules import BREAK
 
 get_ident = original(_thread, "get_ident")

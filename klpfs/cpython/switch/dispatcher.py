@@ -11,8 +11,8 @@ import types
 
 from klpfs.engine.error import KlpError
 
-from . import image as images
-from .choose import choose, get_ident
+from ..images import image as images
+from .choice import choose, get_ident
 
 _Method = types.MethodType
 _compile, _exec, _set, _zip, _tuple, _len = compile, exec, set, zip, tuple, len

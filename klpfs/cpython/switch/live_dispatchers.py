@@ -7,8 +7,8 @@ references to the dispatcher's code says whether anybody can still run it.
 import sys
 from weakref import ref
 
-from . import look
-from .choose import OVER
+from ..looks import look
+from .choice import OVER
 
 _refcount, _list, _id, _enumerate = sys.getrefcount, list, id, enumerate
 _registry = {}          # id(function) -> Record

@@ -2,7 +2,7 @@
 
     Transition(entries)   checks; nothing is changed
     install()             PREPARE: dispatchers stand in for the functions, all answer version 0
-    start(goal)           RUN: one store sets all of them going; the stack is the state (choose.py)
+    start(goal)           RUN: one store sets all of them going; the stack is the state (choice.py)
     look()                who is not clean yet (look.py); nobody: CLEAN, all dispatchers answer the goal
     finish()              OVER: the functions hold the goal's images
     reverse()             from RUN or CLEAN to RUN with the other goal, one store
@@ -22,9 +22,11 @@ import time
 from klpfs.engine.error import KlpError
 from klpfs.engine.target import Blocker
 
-from . import dispatch, image as images, look, record as records, report
-from .choose import CLEAN, OVER, PREPARE, RUN, greenlets
-from .native import original
+from ..images import image as images
+from ..looks import look, names_for_people
+from . import dispatcher, live_dispatchers as records
+from .choice import CLEAN, greenlets, OVER, PREPARE, RUN
+from ..c_originals import original
 from .rules import BREAK
 
 _id, _len, _tuple, _set, _max, _min, _type, _int = id, len, tuple, set, max, min, type, int
@@ -87,7 +89,7 @@ class Transition:
         images.check_interpreter()
         self.clock, self.breathe = clock or monotonic_us, breathe
         self.switches, self.foreign, self.forced = [], [], False
-        self.marks, self.codes = {}, {}     # see choose.py; id -> code object of every version
+        self.marks, self.codes = {}, {}     # see choice.py; id -> code object of every version
         self.bad = {0: _set(), 1: _set()}   # goal -> ids of the codes of the other version
         self.standing = _set()              # ids of dispatchers' codes; one large set would take long to grow
         self.sel = {}
@@ -129,13 +131,13 @@ class Transition:
         made, marks, codes, functions = [], {}, {}, _set(_id(s.function) for s in self.switches)
         for n, entry in enumerate(entries):
             function = entry.fn
-            dispatch.check(function, entry.before, entry.after)
+            dispatcher.check(function, entry.before, entry.after)
             record = records.make(function)
             if _id(function) in functions or \
                     record.switch is not None and record.switch.t.state.mode != OVER:
                 raise KlpError(errno.EBUSY, "%s: in transition already" % function.__qualname__)
             functions.add(_id(function))
-            switch = dispatch.Switch(function, record, self, entry.before, entry.after, images.capture(function))
+            switch = dispatcher.Switch(function, record, self, entry.before, entry.after, images.capture(function))
             switch.bodies = self._versions(switch, entry.older, marks, codes)
             made.append(switch)
             if n % FUNCTIONS == FUNCTIONS - 1:
@@ -210,7 +212,7 @@ class Transition:
                 switch.watch, switch.pick = True, None
                 self.foreign.append(switch.function)
                 continue
-            code = dispatch.make(switch)
+            code = dispatcher.make(switch)
             record.dispatchers[_id(code)] = code
             own = switch.own | _frozenset((_id(code),)) if "own" in BREAK else switch.own
             self._mark_dispatcher(_id(code), own)
@@ -415,7 +417,7 @@ class Transition:
             size = _max(1, _min(4 * size, FRAMES * _len(part) // _max(frames, 1)))
             if at < _len(todo) and self.breathe is not None:
                 self.breathe()
-        return [self._name("thread", ident, report.thread) for ident in dirty]
+        return [self._name("thread", ident, names_for_people.thread) for ident in dirty]
 
     def _at_a_glance(self, state):
         """With greenlets about: blockers that are seen without a search of the heap; one is worth it only without them."""
@@ -433,7 +435,7 @@ class Transition:
         for key, stack in stacks:
             if not self._is_clean(stack, goal):
                 if key in threads:
-                    blockers.append(self._name("thread", key, report.thread))
+                    blockers.append(self._name("thread", key, names_for_people.thread))
                 else:
                     lets.append(key)
         blockers += self._greenlets(kind, lets)
@@ -450,8 +452,8 @@ class Transition:
         """Blockers for dirty greenlets; to name each by a search of its own would take far longer than the look."""
         first = keys[:NAMED]
         new = [key for key in first if not self._fresh("greenlet", key)]
-        found = report.greenlets(kind, new) if new else {}
-        blockers = [self._name("greenlet", key, lambda key: found.get(key) or report.greenlets(kind, [key])[key]) for key in first]
+        found = names_for_people.greenlets(kind, new) if new else {}
+        blockers = [self._name("greenlet", key, lambda key: found.get(key) or names_for_people.greenlets(kind, [key])[key]) for key in first]
         if _len(keys) > NAMED:
             blockers.append(Blocker("greenlet", 0, "%d more" % (_len(keys) - NAMED)))
         return blockers
@@ -497,9 +499,9 @@ class Transition:
         """Blockers for suspended objects, under the names of the asyncio tasks that wait in them."""
         first, now = waiting[:NAMED], self.clock()
         if [r for r in first if _id(r) not in self._owners[1]] or now - self._owners[0] > AGAIN:
-            self._owners = now, report.owners(first, self.breathe)
+            self._owners = now, names_for_people.owners(first, self.breathe)
         owners = self._owners[1]
-        found = [self._name("suspended", r, lambda r: report.suspended(r, owners.get(_id(r)))) for r in first]
+        found = [self._name("suspended", r, lambda r: names_for_people.suspended(r, owners.get(_id(r)))) for r in first]
         if _len(waiting) > NAMED:
             found.append(Blocker("generator", 0, "%d more" % (_len(waiting) - NAMED)))
         return found

@@ -3,7 +3,7 @@ import ast
 
 import pytest
 
-from klpfs.build.same import same
+from klpfs.builder.compare.equivalence import same
 
 
 def equal(one, other, fields=False):

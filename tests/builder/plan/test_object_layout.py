@@ -4,7 +4,7 @@ import textwrap
 
 import pytest
 
-from klpfs.build.fields import compare, constructed
+from klpfs.builder.plan.object_layout import compare, constructed
 
 
 def classdef(text):

@@ -6,7 +6,7 @@ import sysconfig
 
 import pytest
 
-from klpfs.build.compiled import loaded_sections, same_code
+from klpfs.builder.read.elf import loaded_sections, same_code
 
 COMPILER = shutil.which((sysconfig.get_config_var("CC") or "cc").split()[0])
 SOURCE = "int answer(void) { return %d; }\nconst char *text = \"%s\";\n"

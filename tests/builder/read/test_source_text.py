@@ -1,7 +1,7 @@
 """Source text is moved, not rewritten."""
 import ast
 
-from klpfs.build.text import Source, replace
+from klpfs.builder.read.source_text import replace, Source
 
 TEXT = '''\
 class A:

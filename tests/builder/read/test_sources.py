@@ -7,8 +7,8 @@ import zipfile
 
 import pytest
 
-from klpfs.build import sources
-from klpfs.build.error import BuildError
+from klpfs.builder.read import sources
+from klpfs.builder.error import BuildError
 
 
 def lay(folder, *paths):

@@ -1,9 +1,9 @@
 """A built livepatch beside the upstream change."""
 import pytest
 
-from klpfs.build.error import BuildError
-from klpfs.build.review import Patch, review
-from klpfs.build.sources import of_folder
+from klpfs.builder.error import BuildError
+from klpfs.builder.write.review import Patch, review
+from klpfs.builder.read.sources import of_folder
 
 OLD = """
     import functools

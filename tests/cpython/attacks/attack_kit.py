@@ -8,11 +8,11 @@ import os
 import subprocess
 import sys
 
-from klpfs.target.python import rules
+from klpfs.cpython.switch import rules
 
 ATTACKS = []        # (function, rules)
 NAMES = set()       # the rules that the running attack goes without
-PARTS = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+PARTS = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
 
 def attack(*needed):

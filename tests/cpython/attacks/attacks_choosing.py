@@ -6,10 +6,10 @@ import types
 
 import pytest
 
-from klpfs.target.python.choose import PREPARE
-from klpfs.target.python.transition import Transition
-from target.attack_kit import attack, no_greenlets, wait
-from target.programs import back, done, entry, functions, make, switch, transition, try_clean, window
+from klpfs.cpython.switch.choice import PREPARE
+from klpfs.cpython.switch.switching import Transition
+from tests.cpython.attacks.attack_kit import attack, no_greenlets, wait
+from tests.cpython.programs import back, done, entry, functions, make, switch, transition, try_clean, window
 
 
 # -------------------------------------------------------------------------------------------- choosing and remembering

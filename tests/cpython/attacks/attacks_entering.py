@@ -7,11 +7,11 @@ import signal
 import threading
 import types
 
-from klpfs.target.python import image
-from klpfs.target.python.choose import PREPARE
-from klpfs.target.python.transition import Entry, Transition
-from target.attack_kit import attack
-from target.programs import done, entry, functions, make, transition, try_clean
+from klpfs.cpython.images import image
+from klpfs.cpython.switch.choice import PREPARE
+from klpfs.cpython.switch.switching import Entry, Transition
+from tests.cpython.attacks.attack_kit import attack
+from tests.cpython.programs import done, entry, functions, make, transition, try_clean
 
 
 @attack()

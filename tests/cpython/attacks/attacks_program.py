@@ -5,10 +5,11 @@ import sys
 import threading
 import types
 
-from klpfs.target.python import image, look
-from klpfs.target.python.transition import Entry, Transition
-from target.attack_kit import attack, no_greenlets, outside, wait
-from target.programs import back, done, entry, make, transition, try_clean
+from klpfs.cpython.images import image
+from klpfs.cpython.looks import look
+from klpfs.cpython.switch.switching import Entry, Transition
+from tests.cpython.attacks.attack_kit import attack, no_greenlets, outside, wait
+from tests.cpython.programs import back, done, entry, make, transition, try_clean
 
 
 # ------------------------------------------------------------------------------------------------- entries come and go
@@ -191,7 +192,7 @@ def exception_out_of_the_choice():
         left = [point]
 
         def tracer(frame, event, arg):
-            if frame.f_code.co_filename.endswith("choose.py"):
+            if frame.f_code.co_filename.endswith("choice.py"):
                 left[0] -= event == "line"
                 if left[0] == 0 and event == "line":
                     raise KeyError

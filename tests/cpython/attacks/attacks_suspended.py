@@ -6,9 +6,10 @@ import threading
 
 import pytest
 
-from klpfs.target.python import look, rules
-from target.attack_kit import NAMES, attack, outside, wait
-from target.programs import done, make, transition, try_clean, without
+from klpfs.cpython.looks import look
+from klpfs.cpython.switch import rules
+from tests.cpython.attacks.attack_kit import attack, NAMES, outside, wait
+from tests.cpython.programs import done, make, transition, try_clean, without
 
 
 # --------------------------------------------------------------------------------------------------- suspended objects
@@ -176,9 +177,9 @@ def frozen_heap_is_a_named_blocker():
 def audit_hook_calls_a_patched_function():
     return outside(r'''
 import sys
-from klpfs.target.python import rules
+from klpfs.cpython.switch import rules
 rules.BREAK.update(%r)
-from target.programs import *
+from tests.cpython.programs import *
 d = make("def log(): return {v}\ndef A(): return ({v}, B())\ndef B(): return {v}")
 on = [0]
 def hook(event, args):
@@ -200,7 +201,8 @@ def audit_hook_tears_the_look():
     """A hook that lets other threads run when a code is read can't make a stack that never was."""
     return outside(r'''
 import sys, threading, time
-from klpfs.target.python import look, rules
+from klpfs.cpython.looks import look
+from klpfs.cpython.switch import rules
 rules.BREAK.update(%r)
 stop = []
 def c(n): return n + 1
@@ -277,10 +279,11 @@ def greenlet_born_in_the_middle_of_a_look():
     pytest.importorskip("greenlet")
     return outside(r'''
 import sys
-from klpfs.target.python import look, rules
+from klpfs.cpython.looks import look
+from klpfs.cpython.switch import rules
 rules.BREAK.update(%r)
 import greenlet
-from target.programs import make, transition
+from tests.cpython.programs import make, transition
 out, main, todo = [], greenlet.getcurrent(), []
 def spawn(function):
     greenlet.greenlet(function).switch(main.switch)

@@ -4,9 +4,9 @@ The attacks are in attacks_*.py; rules.py says what the rules are.
 """
 import pytest
 
-from target import attacks_choosing, attacks_entering, attacks_program, attacks_suspended  # noqa: F401
-from target.attack_kit import ATTACKS, NAMES
-from target.programs import version, without
+from tests.cpython.attacks import attacks_choosing, attacks_entering, attacks_program, attacks_suspended  # noqa: F401
+from tests.cpython.attacks.attack_kit import ATTACKS, NAMES
+from tests.cpython.programs import version, without
 
 
 def ids(pairs):

@@ -8,9 +8,9 @@ import types
 import pytest
 
 from klpfs.engine.error import KlpError
-from klpfs.target.python import image
-from klpfs.target.python.transition import Entry, Transition
-from target.programs import back, done, entry, make
+from klpfs.cpython.images import image
+from klpfs.cpython.switch.switching import Entry, Transition
+from tests.cpython.programs import back, done, entry, make
 
 ATTRIBUTES = ("__code__", "__defaults__", "__kwdefaults__", "__annotations__", "__doc__", "__closure__", "__globals__",
               "__name__", "__qualname__", "__module__")
@@ -170,9 +170,9 @@ def test_what_the_program_changed_gets_a_number_of_its_own(pair):
 def test_polymorphic_call_sites_with_defaults_survive():
     """Trap T0: one site, many functions whose code was switched often and fresh ones; without the repair it crashes."""
     program = r'''
-from klpfs.target.python import image
-from target.programs import *
-from klpfs.target.python.transition import Entry, Transition
+from klpfs.cpython.images import image
+from tests.cpython.programs import *
+from klpfs.cpython.switch.switching import Entry, Transition
 d = make("\n".join("def f%d(a, b=1, c=2): return {v}" % i for i in range(30)))
 fs = [d[0]["f%d" % i] for i in range(30)]
 images = [[image.capture(f) for f in fs], [image.new_version(d[1]["f%d" % i]) for i in range(30)]]
@@ -189,7 +189,7 @@ for turn in range(60):
 print("survived")
 '''
     import os
-    parts = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    parts = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
     run = subprocess.run([sys.executable, "-c", program], stdout=-1, stderr=-2, timeout=60,
                          env=dict(os.environ, PYTHONPATH=os.pathsep.join((parts, os.path.join(parts, "tests")))))
     assert run.stdout.decode().strip() == "survived"

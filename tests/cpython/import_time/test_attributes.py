@@ -5,7 +5,7 @@ import weakref
 import pytest
 
 from klpfs.engine import shadow
-from klpfs.target.python.fields import FirstUse, Form, Slot
+from klpfs.cpython.import_time.attributes import FirstUse, Form, Slot
 
 
 def put(cls, name, attribute):

@@ -11,8 +11,8 @@ import pytest
 from programs import Program
 
 from klpfs.engine.error import KlpError
-from klpfs.target.python import load as loading
-from klpfs.target.python.modinfo import modinfo
+from klpfs.cpython.load import loader as loading
+from klpfs.cpython.load.modinfo import modinfo
 
 
 @pytest.fixture

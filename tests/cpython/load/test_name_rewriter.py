@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from programs import Program
 
-from klpfs.target.python.names import bindings, mangle
-from target.names_kit import patch, refused
+from klpfs.cpython.load.name_rewriter import bindings, mangle
+from tests.cpython.names_kit import patch, refused
 
 
 @pytest.fixture
@@ -292,7 +292,7 @@ def test_what_is_global_is_what_the_compiler_says(body, declared):
     import ast
     import dis
     from types import CodeType
-    from klpfs.target.python.names import references
+    from klpfs.cpython.load.name_rewriter import references
     text = "def f():\n" + ("    global %s\n" % declared if declared else "") + "".join("    %s\n" % each for each in body)
     try:
         code = compile(text, "x", "exec").co_consts[0]

@@ -5,8 +5,8 @@ import pytest
 from programs import Program
 
 from klpfs.engine.error import KlpError
-from klpfs.target.python import load as loading
-from klpfs.target.python.params import module_param, parse, show
+from klpfs.cpython.load import loader as loading
+from klpfs.cpython.load.parameters import module_param, parse, show
 
 
 @pytest.fixture

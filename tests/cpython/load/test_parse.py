@@ -4,7 +4,7 @@ import gc
 
 import pytest
 
-from klpfs.target.python import parse as parsing
+from klpfs.cpython.load import parse as parsing
 
 
 def test_as_ast_parse_does():

@@ -6,8 +6,8 @@ import os
 import pytest
 from programs import Program
 
-from klpfs.target.python import file as files
-from klpfs.target.python.file import File, _parsed, _slices
+from klpfs.cpython.load import source_file as files
+from klpfs.cpython.load.source_file import _parsed, _slices, File
 
 NASTY = '''"""Doc of the module."""
 from __future__ import annotations

@@ -6,8 +6,8 @@ import pytest
 
 from klpfs.engine.core import Engine
 from klpfs.engine.error import KlpError
-from klpfs.target.python import load as loading
-from klpfs.target.python.survey import survey
+from klpfs.cpython.load import loader as loading
+from klpfs.cpython.looks.dry_run import survey
 from programs import HEAD, Program, same, snapshot
 
 PROGRAM = '''

@@ -5,9 +5,9 @@ import threading
 
 import pytest
 
-from klpfs.target.python import look
-from target import attack_kit
-from target.programs import without
+from klpfs.cpython.looks import look
+from tests.cpython.attacks import attack_kit
+from tests.cpython.programs import without
 
 
 @pytest.fixture
@@ -269,7 +269,7 @@ def test_an_audit_hook_cannot_hide_a_greenlet():
     pytest.importorskip("greenlet")
     program = r"""
 import sys, threading, greenlet
-from klpfs.target.python import look
+from klpfs.cpython.looks import look
 moves, moved, at, seen = threading.Semaphore(0), threading.Semaphore(0), [-1], []
 def held():
     while 1:

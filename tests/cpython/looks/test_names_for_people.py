@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
-from klpfs.target.python import report
-from target.programs import done, make, transition, try_clean
+from klpfs.cpython.looks import names_for_people
+from tests.cpython.programs import done, make, transition, try_clean
 
 
 def started(d):
@@ -55,7 +55,7 @@ def test_a_thread_is_named_with_its_frames(stopped):
 def test_a_thread_that_threading_does_not_know_is_named_by_its_ident(stopped):
     """Its ident stands for what nobody told."""
     ident = 12345
-    assert report.thread(ident).name == "thread 12345"
+    assert names_for_people.thread(ident).name == "thread 12345"
 
 
 def test_an_asyncio_task_is_named_when_it_waits_in_old_code():
@@ -130,7 +130,7 @@ def test_stacks_of_all_threads(stopped):
     """For proc/<pid>/task/<tid>/stack: innermost first, by ident."""
     d = make("def A():\n stop()", stop=stopped.stop)
     thread = stopped(d[0]["A"])
-    stacks = report.stacks()
+    stacks = names_for_people.stacks()
     assert "app0.py:2 A" in stacks[thread.ident]
     assert stacks[threading.get_ident()][-1].count(":") >= 1
 
@@ -141,23 +141,23 @@ def test_task_states_are_the_versions_that_threads_are_bound_to(stopped):
     thread, me = stopped(d[0]["A"]), threading.get_ident()
     t = transition(d[0], d[1])
     t.install()
-    assert set(report.task_states(t).values()) == {0}
+    assert set(names_for_people.task_states(t).values()) == {0}
     t.start()
     assert not try_clean(t)
-    states = report.task_states(t)
+    states = names_for_people.task_states(t)
     assert states[thread.ident] == 0
     if len(t.state.seen):       # with greenlets about nobody is put down as seen
         assert states[me] == 1
     t.force()
-    assert set(report.task_states(t).values()) == {1}
+    assert set(names_for_people.task_states(t).values()) == {1}
     t.finish()
-    assert report.task_states(t) == {}
+    assert names_for_people.task_states(t) == {}
 
 
 def test_many_dirty_greenlets_are_named_by_one_search(monkeypatch):
     """Each with its frames; a search for each would keep the program waiting far longer than the look."""
     greenlet = pytest.importorskip("greenlet")
-    from klpfs.target.python import look
+    from klpfs.cpython.looks import look
     searches, real = [], look.greenlet_lines
     monkeypatch.setattr(look, "greenlet_lines", lambda kind, keys: searches.append(len(keys)) or real(kind, keys))
     d = make("def A(sw):\n sw()\n return {v}")
@@ -182,7 +182,7 @@ def test_the_functions_that_gevent_replaced(monkeypatch):
     import _thread
     import types
 
-    from klpfs.target.python.native import original
+    from klpfs.cpython.c_originals import original
     assert original(_thread, "get_ident") is _thread.get_ident
     monkey = types.ModuleType("gevent.monkey")
     monkey.saved = {"_thread": {"get_ident": int}}

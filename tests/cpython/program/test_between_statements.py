@@ -4,7 +4,7 @@ import types
 
 import pytest
 
-from klpfs.target.python.statements import compiled, firsts, passed
+from klpfs.cpython.program.between_statements import compiled, firsts, passed
 
 
 def called(text, *names):

@@ -9,14 +9,14 @@ import traceback
 import pytest
 from programs import Program
 
-from klpfs.target.python import coming
+from klpfs.cpython.program import import_hooks
 
 
 @pytest.fixture
 def program(tmp_path):
     made = Program(tmp_path)
     yield made
-    coming.uninstall()
+    import_hooks.uninstall()
     made.close()
 
 
@@ -28,7 +28,7 @@ def seen(program):
     def callback(name):
         if name.startswith(("prog", "pack")):
             found.append((name, program.target.loaded(name) is not None, getattr(sys.modules.get(name), "done", None)))
-    coming.install(callback, program.target)
+    import_hooks.install(callback, program.target)
     return found
 
 
@@ -47,7 +47,7 @@ def test_half_imported_is_not_loaded(program, seen):
     program.write("import sys\nTARGET = None\nhalf = sys.modules[%r]" % name, other)
     program.imported += [name, other]
     found = []
-    coming.install(lambda each: found.append((each, program.target.loaded(name) is not None)), program.target)
+    import_hooks.install(lambda each: found.append((each, program.target.loaded(name) is not None)), program.target)
     importlib.import_module(name)
     assert found == [(other, False), (name, True)]
     assert program.target.loaded(name).state == "LIVE"
@@ -180,7 +180,7 @@ def test_another_thread_that_imports_it_waits_for_the_callback(program):
             inside.set()
             go.wait(30)
             order.append("patched")
-    coming.install(callback, program.target)
+    import_hooks.install(callback, program.target)
     first = threading.Thread(target=importlib.import_module, args=(name,))
     first.start()
     assert inside.wait(30)
@@ -201,7 +201,7 @@ def test_another_thread_that_imports_it_waits_for_the_callback(program):
 def test_what_the_callback_raises_does_not_break_the_import(program):
     def callback(name):
         raise ValueError(name)
-    coming.install(callback, program.target)
+    import_hooks.install(callback, program.target)
     assert program.module("done = True").done
 
 
@@ -213,7 +213,7 @@ def test_tracebacks_of_failing_imports_show_nothing_of_klpfs(program, seen):
     shown = "".join(traceback.format_exception(caught.type, caught.value, caught.tb))
     assert "python/coming.py" not in shown
     before = [frame.name for frame in traceback.extract_tb(caught.tb)]
-    coming.uninstall()
+    import_hooks.uninstall()
     with pytest.raises(ZeroDivisionError) as caught:
         importlib.import_module(outer)
     after = [frame.name for frame in traceback.extract_tb(caught.tb)]
@@ -225,9 +225,9 @@ def test_uninstall_leaves_the_import_system_as_it_was():
     import _frozen_importlib_external as external
     names = ("_verbose_message", "_load_unlocked", "_exec", "_load_backward_compatible")
     before = [getattr(bootstrap, name, None) for name in names] + [external._LoaderBasics.exec_module]
-    coming.install(lambda name: None, None)
+    import_hooks.install(lambda name: None, None)
     changed = [getattr(bootstrap, name, None) for name in names] + [external._LoaderBasics.exec_module]
-    coming.uninstall()
+    import_hooks.uninstall()
     after = [getattr(bootstrap, name, None) for name in names] + [external._LoaderBasics.exec_module]
     assert changed != before and after == before
 
@@ -272,7 +272,7 @@ def test_a_patched_module_is_patched_before_its_importer_calls_it(program):
     engine.start()
     assert engine.look() == []
     engine.finish()
-    coming.install(lambda each: engine.coming(each, refuse=False), program.target)
+    import_hooks.install(lambda each: engine.coming(each, refuse=False), program.target)
     program.write("def f(): return 'old'", name)
     program.imported.append(name)
     importer = program.module("from %s import f\nresult = f()" % name)
@@ -291,7 +291,7 @@ def test_what_a_second_load_makes_is_patched_too_and_the_first_stays(program, ag
     engine.start()
     assert engine.look() == []
     engine.finish()
-    coming.install(lambda each: engine.coming(each, refuse=False), program.target)
+    import_hooks.install(lambda each: engine.coming(each, refuse=False), program.target)
     if again == "anew":
         del sys.modules[name]
         module = importlib.import_module(name)
@@ -315,7 +315,7 @@ def test_a_module_loaded_again_with_other_code_stays_unpatched_and_the_log_says_
     engine.start()
     assert engine.look() == []
     engine.finish()
-    coming.install(lambda each: engine.coming(each, refuse=False), program.target)
+    import_hooks.install(lambda each: engine.coming(each, refuse=False), program.target)
     del sys.modules[name]
     (program.folder / (name + ".py")).write_text(textwrap.dedent("def f(): return 'other code'"))
     module = importlib.import_module(name)

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from programs import Program
 
 from klpfs.engine.error import KlpError
-from klpfs.target.python.defs import Index, Registry, class_of
+from klpfs.cpython.resolve.definitions import class_of, Index, Registry
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import sys
 import pytest
 from hypothesis import given, strategies as st
 
-from klpfs.target.python.fingerprint import fingerprint
+from klpfs.cpython.resolve.fingerprint import fingerprint
 
 
 def code(text, filename="a.py"):
@@ -51,9 +51,9 @@ def test_running_a_function_does_not_change_it():
 
 def test_the_same_in_every_run():
     """Sets of strings have another order in each run."""
-    text = ("from klpfs.target.python.fingerprint import fingerprint as f\n"
+    text = ("from klpfs.cpython.resolve.fingerprint import fingerprint as f\n"
             "print(f(compile('def g(x): return x in {\"a\", \"b\", \"c\", 1, (2, \"d\")}', 'x', 'exec').co_consts[0]))")
-    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
     found = {subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True, timeout=60,
                             env=dict(os.environ, PYTHONHASHSEED=seed, PYTHONPATH=root)).stdout for seed in "123"}
     assert len(found) == 1 and len(found.pop()) == 65

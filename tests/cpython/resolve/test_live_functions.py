@@ -9,7 +9,8 @@ import types
 
 import pytest
 
-from klpfs.target.python import live, look
+from klpfs.cpython.looks import look
+from klpfs.cpython.resolve import live_functions
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def generator():
 
 MANY = [generator.__code__] + [compile("1", f"code {n}", "eval") for n in range(look.FEW)]
 SEARCHES = {
-    "functions": lambda: live.functions_of([globals()]),
+    "functions": lambda: live_functions.functions_of([globals()]),
     "suspended, few codes": lambda: look.suspended(MANY[:1]),
     "suspended, many codes": lambda: look.suspended(MANY),
 }
@@ -66,10 +67,10 @@ def test_a_search_does_not_disturb_a_tuple_in_the_making(no_collection, search):
 
 
 def test_many_modules_are_searched_for_a_few_at_a_time(monkeypatch):
-    modules = [types.ModuleType("m%d" % n) for n in range(2 * live.FEW + 1)]
+    modules = [types.ModuleType("m%d" % n) for n in range(2 * live_functions.FEW + 1)]
     for module in modules:
         exec("def f(): pass\nclass C:\n    @property\n    def g(self): return lambda: 0\nkept = C().g", module.__dict__)
-    found = live.functions_of([module.__dict__ for module in modules])
+    found = live_functions.functions_of([module.__dict__ for module in modules])
     assert len(found) == len(set(map(id, found))) == 3 * len(modules)
     assert {id(fn.__globals__) for fn in found} == {id(module.__dict__) for module in modules}
 
@@ -82,21 +83,21 @@ import gc, types
 module = types.ModuleType("m")
 exec("def f(): pass\\ndef g(): pass", module.__dict__)
 %s
-from klpfs.target.python import live
+from klpfs.cpython.resolve import live_functions as live
 %s
 live._reachable = lambda namespace, real=live._reachable: asked.append(1) or real(namespace)
 asked = []
 exec("def h(): pass", module.__dict__)
 print(sorted(fn.__name__ for fn in live.functions_of([module.__dict__])), bool(asked))
 """ % ("gc.freeze()" * (when == "before klpfs came"), "gc.freeze()" * (when == "later"))
-    said = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, cwd=pathlib.Path(live.__file__).parents[3])
+    said = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, cwd=pathlib.Path(live_functions.__file__).parents[3])
     assert said.stdout == "['f', 'g', 'h'] %s\n" % (when != "never"), said.stderr
 
 
 def test_the_body_of_a_module_that_runs_is_no_function_of_it():
     """Since CPython 3.11 a module's code runs in a function object of its own."""
     module = types.ModuleType("m")
-    module.functions = lambda: live.functions_of([module.__dict__])
+    module.functions = lambda: live_functions.functions_of([module.__dict__])
     exec("def f(): pass\nclass C:\n    def g(self): pass\n    found = functions()\nfound = functions()", module.__dict__)
     assert {fn.__name__ for fn in module.found} == {"f", "g"}
     assert {fn.__name__ for fn in module.C.found} == {"f", "g"}

@@ -9,9 +9,10 @@ from programs import Program
 
 from klpfs.engine.core import Engine
 from klpfs.engine.error import KlpError
-from klpfs.target.python import live, newcode, transition
-from klpfs.target.python.codes import globals_of, inner
-from klpfs.target.python.transition import Entry
+from klpfs.cpython.resolve import live_functions, new_function
+from klpfs.cpython.switch import switching
+from klpfs.cpython.resolve.codes import globals_of, inner
+from klpfs.cpython.switch.switching import Entry
 
 ENDING = "\npatch = Patch([Object(%r, [%s])])"
 
@@ -56,13 +57,13 @@ def g(a, b): pass
 @pytest.mark.parametrize("name", TEXTS)
 def test_code_taken_over_from_the_file_is_what_compiling_it_alone_gives(program, monkeypatch, name):
     """Compiled twice: as it is, and never taken over."""
-    text, codes, real, taken = TEXTS[name], [], newcode.as_in_file, []
+    text, codes, real, taken = TEXTS[name], [], new_function.as_in_file, []
 
     def take(*args):
         taken.append(real(*args))
         return taken[-1]
     for how in (take, lambda *args: None):
-        monkeypatch.setattr("klpfs.target.python.target.as_in_file", how)
+        monkeypatch.setattr("klpfs.cpython.target.as_in_file", how)
         module = program.module(MODULE)
         loaded = program.load(livepatch(module, text, name))
         obj = loaded.patch.objects[0]
@@ -82,8 +83,8 @@ def test_code_taken_over_from_the_file_is_what_compiling_it_alone_gives(program,
     ("def help(): pass\nclass C:\n    def m(self): return help()", "C.m"),
 ])
 def test_code_with_names_of_its_own_is_compiled_alone(program, monkeypatch, text, name):
-    taken, real = [], newcode.as_in_file
-    monkeypatch.setattr("klpfs.target.python.target.as_in_file", lambda *args: taken.append(real(*args)) or taken[-1])
+    taken, real = [], new_function.as_in_file
+    monkeypatch.setattr("klpfs.cpython.target.as_in_file", lambda *args: taken.append(real(*args)) or taken[-1])
     module = program.module("super = 1\ndef f(a): pass\nclass C:\n    def m(self): return __class__\nf2 = 1")
     if "lambda" in text:
         module = program.module("f = lambda a: 1")
@@ -121,9 +122,9 @@ def resolved(program, obj):
 
 
 def test_the_heap_is_searched_as_often_for_many_functions_as_for_few(program, monkeypatch):
-    searches, real = [], live.functions_of
-    for place in ("defs", "link"):
-        monkeypatch.setattr("klpfs.target.python.%s.functions_of" % place, lambda spaces: searches.append(1) or real(spaces))
+    searches, real = [], live_functions.functions_of
+    for place in ("definitions", "linker"):
+        monkeypatch.setattr("klpfs.cpython.resolve.%s.functions_of" % place, lambda spaces: searches.append(1) or real(spaces))
     counts = []
     for size in (2, 40):
         resolved(program, many(program, size)[1].objects[0])
@@ -164,7 +165,7 @@ patch = Patch([Object(%r, [Func('f', f)]), Object(%r, [Func('C.m', C.m)])])""" %
         resolved(program, obj)
         program.target.begin([]).cancel()
     version = loaded.patch.objects[1].funcs[0].version
-    assert version.annotations == {"a": int} and transition and version.code.co_name == "m"
+    assert version.annotations == {"a": int} and switching and version.code.co_name == "m"
 
 
 def test_new_code_is_nested_only_where_the_original_is(program):
@@ -173,14 +174,14 @@ def test_new_code_is_nested_only_where_the_original_is(program):
     loaded = program.load(livepatch(module, "def help(): return 1\ndef f(): return help()", "f"))
     resolved(program, loaded.patch.objects[0])
     version = loaded.patch.objects[0].funcs[0].version
-    assert not version.code.co_flags & newcode.CO_NESTED
-    t = transition.Transition([Entry(module.f, program.target.images.image(module.f, version.definition, {}),
+    assert not version.code.co_flags & new_function.CO_NESTED
+    t = switching.Transition([Entry(module.f, program.target.images.image(module.f, version.definition, {}),
                                      program.target.images.image(module.f, version.definition, {version.definition: loaded.patch.objects[0].funcs[0]}))])
     assert not t.strict
     inner_one = program.load("def inner(): return 2\npatch = Patch([Object(%r, [Func('make.<locals>.inner', inner)])])"
                              % module.__name__)
     resolved(program, inner_one.patch.objects[0])
-    assert inner_one.patch.objects[0].funcs[0].version.code.co_flags & newcode.CO_NESTED
+    assert inner_one.patch.objects[0].funcs[0].version.code.co_flags & new_function.CO_NESTED
 
 
 def test_a_flavour_change_is_refused_for_code_of_the_file_too(program):

@@ -5,9 +5,9 @@ import threading
 
 import pytest
 
-from klpfs.target.python import choose
-from klpfs.target.python.choose import RUN
-from target.programs import done, make, transition
+from klpfs.cpython.switch import choice
+from klpfs.cpython.switch.choice import RUN
+from tests.cpython.programs import done, make, transition
 
 SOURCE = "def A(f):\n return ({v}, f(), B())\ndef B(): return {v}"
 
@@ -157,9 +157,9 @@ def test_imports_nothing_and_takes_half_imported_modules_for_none(d, monkeypatch
     """asyncio and greenlet are looked for in sys.modules; a module without its parts yet is as good as none."""
     import types
     monkeypatch.setitem(sys.modules, "greenlet", types.ModuleType("greenlet"))
-    assert choose.greenlets() is None
+    assert choice.greenlets() is None
     monkeypatch.setitem(sys.modules, "_asyncio", types.ModuleType("_asyncio"))
-    monkeypatch.setattr(choose, "_loops", [None, None])
-    assert choose._asyncio() is None
+    monkeypatch.setattr(choice, "_loops", [None, None])
+    assert choice._asyncio() is None
     t = run(d)
     assert t.mode == RUN and d[0]["B"]() == 1

@@ -6,8 +6,8 @@ import types
 import pytest
 
 from klpfs.engine.error import KlpError
-from klpfs.target.python.transition import Transition
-from target.programs import done, entry, make
+from klpfs.cpython.switch.switching import Transition
+from tests.cpython.programs import done, entry, make
 
 SOURCE = '''
 import types
@@ -213,8 +213,8 @@ def test_free_variables_that_the_closure_lacks_are_refused():
 
 
 def test_what_is_not_a_python_function_is_refused():
-    from klpfs.target.python import image
-    from klpfs.target.python.transition import Entry
+    from klpfs.cpython.images import image
+    from klpfs.cpython.switch.switching import Entry
     version = image.new_version(lambda: 1)
     with pytest.raises(KlpError, match="builtin_function_or_method is not a Python function"):
         Transition([Entry(len, version, version)])

@@ -6,10 +6,12 @@ import weakref
 import pytest
 
 from klpfs.engine.error import KlpError
-from klpfs.target.python import image, look, record, transition as module
-from klpfs.target.python.choose import CLEAN, OVER, PREPARE, RUN
-from klpfs.target.python.transition import Entry, Transition
-from target.programs import back, done, entry, functions, make, switch, transition, try_clean
+from klpfs.cpython.images import image
+from klpfs.cpython.looks import look
+from klpfs.cpython.switch import live_dispatchers, switching as module
+from klpfs.cpython.switch.choice import CLEAN, OVER, PREPARE, RUN
+from klpfs.cpython.switch.switching import Entry, Transition
+from tests.cpython.programs import back, done, entry, functions, make, switch, transition, try_clean
 
 SOURCE = "def A(x=1):\n return ({v}, B(), x)\ndef B(): return {v}\ndef G():\n yield {v}\n yield B()"
 
@@ -174,7 +176,7 @@ def test_older_code_is_only_watched(stopped):
     t.force()
     t.finish()
     now = image.capture(f)
-    record._registry.clear()            # as if the force had been long ago, in other hands: the entry alone says it
+    live_dispatchers._registry.clear()            # as if the force had been long ago, in other hands: the entry alone says it
     t2 = Transition([Entry(f, now, now, (old,))])
     t2.install()
     assert f.__code__ is now.code
@@ -264,7 +266,7 @@ def test_functions_that_go_end_at_the_goal(d):
 
 def test_many_threads_are_looked_at_in_slices(monkeypatch):
     """Not more than about FRAMES frames in one C call, with a breath between; each thread once since the last flip."""
-    from target.test_choose import sys
+    from tests.cpython.switch.test_choice import sys
     for name in ("greenlet", "greenlet._greenlet"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     d = make("def B(): return {v}")
@@ -319,7 +321,7 @@ def test_what_is_over_is_let_go(d):
     t.start()
     d[0]["A"]()
     assert done(t)
-    assert [r for r in record._registry.values() if r.dispatchers and r.switch.t is t] == []
+    assert [r for r in live_dispatchers._registry.values() if r.dispatchers and r.switch.t is t] == []
     gone = weakref.ref(switch(t, "A").after.code), weakref.ref(t.switches[0].version(1))
     t2 = back(t)
     t2.install()
@@ -339,11 +341,11 @@ def test_a_dispatcher_that_can_still_run_is_kept():
     t.start()
     made = d[0]["f"]()
     assert done(t)
-    mine = record.make(d[0]["f"])
+    mine = live_dispatchers.make(d[0]["f"])
     assert len(mine.dispatchers) == 1 and mine.switch is t.switches[0]
     made.close()
     del made
-    record.prune()
+    live_dispatchers.prune()
     assert not mine.dispatchers and mine.switch is None
 
 

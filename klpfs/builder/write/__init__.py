@@ -1,0 +1,1 @@
+"""The livepatch file, written out of a plan, and its review."""

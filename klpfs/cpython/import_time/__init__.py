@@ -1,0 +1,1 @@
+"""What importing a new version of a module would do otherwise, done to the live module and taken back."""

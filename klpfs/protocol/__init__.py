@@ -1,0 +1,1 @@
+"""What an agent and whoever coordinates the agents must agree on, written once: wire, journal text, decisions, names, folder layout."""
