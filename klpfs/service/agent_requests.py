@@ -4,16 +4,12 @@ from typing import Any, Callable, Dict, List, Tuple
 
 from attrs import define, field
 
-from klpfs.service.check_text import ANSWER
-from klpfs.service.peers import BLOCKER, each, is_, maybe, row
+from klpfs.protocol.shapes import ANSWERS, CHECKED
 
 ASK = 0.1                  # seconds for a question
 ORDER = 2.0                # seconds for a parameter
 CHECK = 10.0               # seconds for a dry run of a load
 KMSG = 0.5                 # seconds until a line for the log comes back
-DATA = {"tasks": each(row(is_(int), is_(str))), "patch_state": maybe(is_(int)), "stack": maybe(each(is_(str))),
-        "blockers": each(BLOCKER), "status": is_(dict)}
-
 SECONDS = {"ask": ASK, "check": CHECK}
 
 Done = Callable[[Any], None]
@@ -60,7 +56,7 @@ class Asking:
         order = found[0]
         if message["t"] == "done":
             self._end(key, message["errno"])
-        elif order["t"] == "ask" and DATA[order["what"]](message["data"]) or order["t"] == "check" and ANSWER(message["data"]):
+        elif order["t"] == "ask" and ANSWERS[order["what"]](message["data"]) or order["t"] == "check" and CHECKED(message["data"]):
             self._end(key, message)
         else:
             peer.drop("bad answer")

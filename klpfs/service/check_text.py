@@ -5,20 +5,12 @@ says 'would be loaded' or 'would be refused: ...'.
 """
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from klpfs.service.peers import each, has, is_, maybe, row
-
-string, number, flag = is_(str), is_(int), is_(bool, int)
-FUNC = has(name=string, refused=string, warnings=each(string), where=string, count=number, fingerprint=string,
-           inside=each(row(string, maybe(number), string, each(string))))
-SURVEY = has(livepatch=flag, replace=flag, refused=string, objects=each(has(name=string, loaded=flag, funcs=each(FUNC))))
-ANSWER = has(errno=number, text=string, found=maybe(SURVEY))
-
 Told = Tuple[int, str, Optional[Dict[str, Any]]]       # process id, its command, what it has answered (None: nothing)
 
 
 def check_text(name: str, replaces: Sequence[str], why_not: str, told: Sequence[Told]) -> bytes:
     """name: the module's. replaces: the patches in force. why_not: why the service would refuse it whatever is in it, or ''.
-    told: what the processes have answered (ANSWER)."""
+    told: what the processes have answered (shapes.CHECKED)."""
     surveys = [answer["found"] for _, _, answer in told if answer is not None and answer["found"]]
     lines = [f"livepatch {name}"]
     if surveys and surveys[0]["replace"]:

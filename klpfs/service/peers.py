@@ -14,6 +14,7 @@ from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 from attrs import define, field
 
 from klpfs.protocol.folder_layout import address, SUFFIX
+from klpfs.protocol.shapes import FROM_AGENT, fits
 from klpfs.protocol.wire import encode, MESSAGE_SECONDS, Reader, WireError
 from klpfs.service.loop import AGENTS, IN, OUT
 
@@ -23,47 +24,6 @@ MAX_QUEUED = 64 << 20      # bytes that wait for a peer that doesn't read
 MOST = 256                 # sockets that a user who does not own the service may have in it: each costs a descriptor here
 
 Message = Dict[str, Any]
-
-
-def is_(*kinds: type) -> Callable[[Any], bool]:
-    return lambda value: type(value) in kinds
-
-
-def each(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    return lambda value: type(value) in (list, tuple) and all(map(check, value))
-
-
-def maybe(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    return lambda value: value is None or check(value)
-
-
-def row(*checks: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    return lambda value: type(value) in (list, tuple) and len(value) == len(checks) and all(c(v) for c, v in zip(checks, value))
-
-
-def has(**checks: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    return lambda value: type(value) is dict and all(key in value and check(value[key]) for key, check in checks.items())
-
-
-number, string, flag = is_(int), is_(str), is_(bool, int)
-BLOCKER = has(kind=string, task=maybe(number), name=maybe(string), frames=each(string), since=maybe(number))
-PATCH = has(name=string, replace=flag, objects=each(has(name=maybe(string), patched=flag, loaded=flag, funcs=string)))
-MODULE = has(name=string, size=number, refcnt=number, params=each(row(string, string, string, number)))
-PROCESS = has(pid=number, comm=string, cmdline=each(string))
-SHAPES = {
-    "hello": has(version=number, pid=number, comm=string, cmdline=each(string), keep=flag, started=number),
-    "ack": has(seq=number),
-    "report": has(seen=number, n=number, phase=string, dir=number, turn=number, clean=flag, over=number, not_applied=each(number),
-                  refused=maybe(has(n=number, errno=number, text=maybe(string))), blockers=each(BLOCKER),
-                  working=maybe(has(what=string, since=number)),
-                  prepared=maybe(has(n=number, livepatch=flag, replace=flag, uses=each(string), fingerprints=string))),
-    "want": has(sha256=string),
-    "answer": has(id=number, data=lambda value: True),
-    "done": has(id=number, errno=number),
-    "event": lambda m: all(key not in m or check(m[key]) for key, check in {
-        "patches": each(PATCH), "names": each(string), "modules": each(MODULE), "process": PROCESS,
-        "log": each(row(number, number, number, string, string))}.items()),
-}
 
 
 def address_space(pid: int) -> Tuple[str, ...]:
@@ -274,8 +234,7 @@ class Peer:
 
     def _received(self, message: Message) -> None:
         kind = message["t"]
-        check = SHAPES.get(kind)
-        if check is None or not check(message) or self.hello is None and kind != "hello":
+        if not fits(FROM_AGENT, message) or self.hello is None and kind != "hello":
             return self.drop(f"bad message {kind[:20]!r}")
         self.heard = self.peers.loop.now()
         if kind == "hello":
