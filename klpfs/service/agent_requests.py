@@ -5,12 +5,7 @@ from typing import Any, Callable, Dict, List, Tuple
 from attrs import define, field
 
 from klpfs.protocol.shapes import ANSWERS, CHECKED
-
-ASK = 0.1                  # seconds for a question
-ORDER = 2.0                # seconds for a parameter
-CHECK = 10.0               # seconds for a dry run of a load
-KMSG = 0.5                 # seconds until a line for the log comes back
-SECONDS = {"ask": ASK, "check": CHECK}
+from klpfs.service.limits import LIMITS
 
 Done = Callable[[Any], None]
 
@@ -29,8 +24,12 @@ class Asking:
         key = (peer.key, next(self._ids))
         if not peer.send({**message, "id": key[1]}):
             return done(None)
-        timer = self.loop.call_later(SECONDS.get(message["t"], ORDER), lambda: self._end(key, None))
+        timer = self.loop.call_later(self._seconds(message["t"]), lambda: self._end(key, None))
         self._open[key] = (message, done, timer)
+
+    @staticmethod
+    def _seconds(kind: str) -> float:
+        return {"ask": LIMITS.question, "check": LIMITS.dry_run}.get(kind, LIMITS.order)
 
     def ask_each(self, peers: List[Any], message: Dict[str, Any], done: Callable[[List[Any]], None]) -> None:
         """done([answer or None of each]) when all have answered, or time is over."""
@@ -81,7 +80,7 @@ class Asking:
         for peer in self.peers.known():
             if peer.report is not None and peer.send({"t": "kmsg", "text": text, "priority": priority}):
                 line: List[Any] = [peer, text.split("\n")[-1], done, here, None]
-                line[4] = self.loop.call_later(KMSG, lambda: self._give_up(line))
+                line[4] = self.loop.call_later(LIMITS.kmsg, lambda: self._give_up(line))
                 self._lines.append(line)
                 return
         here()

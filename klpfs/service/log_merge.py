@@ -9,7 +9,7 @@ from typing import Any, Callable, Dict, Iterable, List, Optional, Set, Tuple
 
 from attrs import define, field
 
-from klpfs.service.snapshots import Late, LogView
+from klpfs.service.log_ring import Late, LogView
 
 TOGETHER = 2_000_000       # usec: lines of earlier operations are one event when no further apart (a daemon started again)
 REMEMBERED = 64            # occurrences of one text (a process that says a line again later makes a new one); agents that have gone

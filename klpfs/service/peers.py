@@ -71,7 +71,6 @@ class Peer:
     _out: bytearray = field(factory=bytearray)
     _timer: Any = None
     _slow: Any = None
-    _pinged: float = -1.0
     _sender: int = -1                          # the user who has sent what comes, as the kernel says; -1: no hello yet
 
     @property
@@ -176,11 +175,10 @@ class Peer:
         if self.hello is not None and self.send({"t": "record", "r": record}):
             self.told = record["seq"]
 
-    def ping(self, since: float) -> None:
-        """Ask it for a sign of life, once for each `since`: an agent's server thread answers at once, whatever else its
-        process does."""
-        if self._pinged < since and self.send({"t": "ask", "id": 0, "what": "status", "tid": None}):
-            self._pinged = since
+    def ping(self) -> bool:
+        """Ask it for a sign of life: an agent's server thread answers at once, whatever else its process does. False: there is
+        no connection."""
+        return self.send({"t": "ask", "id": 0, "what": "status", "tid": None})
 
     def _flush(self) -> None:
         sock = self._sock
@@ -273,6 +271,7 @@ class Peer:
         self.hello, self.comm = message, message["comm"]
         self.report = None
         self.acked = -1
+        self.peers.restarted(self)
 
     def _died(self) -> None:
         self._leave()
@@ -295,6 +294,16 @@ class Peers:
     _dead: Dict[str, bool] = field(init=False, factory=dict)     # names of their sockets: whether one has tried to unlink it
     _foreign: Dict[str, int] = field(init=False, factory=dict)   # sockets of users who don't own the service: whose
     _told_many: Set[int] = field(init=False, factory=set)
+    _restarted: Dict[str, Peer] = field(init=False, factory=dict)
+
+    def restarted(self, peer: Peer) -> None:
+        """A peer has begun a connection, or was seen for the first time: it was told nothing yet."""
+        self._restarted[peer.key] = peer
+
+    def take_restarted(self) -> "List[Peer]":
+        """Those that have `restarted` since the last call, and are not gone."""
+        taken, self._restarted = self._restarted, {}
+        return [peer for key, peer in taken.items() if self._peers.get(key) is peer]
 
     def known(self) -> List[Peer]:
         """Those that are not gone, as far as is known."""
@@ -311,6 +320,7 @@ class Peers:
         for name in sorted(there):
             if name not in self._peers and name not in self._dead and self._may_be(name):
                 peer = self._peers[name] = Peer(name, self, self.loop.now())
+                self.restarted(peer)
                 peer.connect()
         for peer in self.known():              # unlinked: it ended well, or bound a new socket
             if peer.key not in there and not peer.connected:

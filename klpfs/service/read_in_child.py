@@ -2,7 +2,7 @@
 
 The path may lie on a mount of this very daemon (opening it here would wait for itself, for ever), on a dead network file
 system, or behind a fifo's lock. The child closes everything that it inherited, the journal's lock and the FUSE device
-among it, opens and reads the file as source.read does, and writes the result into a pipe.
+among it, opens and reads the file as open_as_writer.read does, and writes the result into a pipe.
 """
 import errno
 import os
@@ -12,7 +12,7 @@ from typing import Any, Callable, List, Optional
 
 from attrs import define, field
 
-from klpfs.service import insmod_text
+from klpfs.service import open_as_writer
 from klpfs.service.snapshots import Caller
 
 SECONDS = 10.0
@@ -115,7 +115,7 @@ def _child(writer: int, path: str, caller: Caller, owner: int) -> None:
                 except OSError:                # the listing's own
                     pass
         try:
-            data = _HEAD.pack(0) + insmod_text.read(path, caller, owner)
+            data = _HEAD.pack(0) + open_as_writer.read(path, caller, owner)
         except OSError as error:
             code = error.errno or errno.EIO
             data = _HEAD.pack(code) + os.fsencode(error.strerror or os.strerror(code))

@@ -8,7 +8,7 @@ from attrs import define, field
 
 from klpfs.protocol.folder_layout import KEEP
 from klpfs.protocol import decisions as records
-from klpfs.service import insmod_text
+from klpfs.service import insmod_text, open_as_writer
 from klpfs.service.agent_requests import Asking
 from klpfs.service.check_text import check_text
 from klpfs.service.coordinator import Coordinator
@@ -19,8 +19,9 @@ from klpfs.service.log_merge import FACILITIES, LogMerge
 from klpfs.service.loop import Loop
 from klpfs.service.mirror import Mirror
 from klpfs.service.peers import Peer, Peers
-from klpfs.service.snapshots import (Answer, BlockerView, Caller, LogRecord, LogView, ModuleView, ObjectView,
-                                     ParamView, PatchView, ProcessView)
+from klpfs.service.answer import Answer
+from klpfs.service.log_ring import LogRecord, LogView
+from klpfs.service.snapshots import BlockerView, Caller, ModuleView, ObjectView, ParamView, PatchView, ProcessView
 
 __all__ = ["Answer", "BlockerView", "Caller", "LogRecord", "LogView", "ModuleView", "ObjectView", "ParamView", "PatchView",
            "ProcessView", "Service"]
@@ -210,7 +211,7 @@ class Service:
             what = f"{command} {path}"
             name = insmod_text.module_name(path)
             owner = os.stat(self.folder).st_uid
-            at_once = insmod_text.read_at_once(path, caller, owner)
+            at_once = open_as_writer.read_at_once(path, caller, owner)
         except OSError as error:
             return self._failed(what, answer, error)
         if at_once is not None:
@@ -395,5 +396,5 @@ class Service:
                                          row["since"] or 0, patch))
             if data is None and (peer.key in waiting or self.coordinator.load is not None):
                 views.append(BlockerView(peer.pid, "process", None, "does not answer", (),
-                                         self.coordinator.told_us(peer), patch))
+                                         self.coordinator.silence.sent_us(peer), patch))
         return views

@@ -11,7 +11,7 @@ import os
 
 from klpfs.protocol import record_text as text
 from klpfs.service.coordinator import Coordinator
-from klpfs.service.snapshots import Answer
+from klpfs.service.answer import Answer
 
 
 class Broken(AssertionError):
@@ -275,12 +275,17 @@ class Peer:
         self.mail, self.back = [], [agent.report()] if agent.alive and not agent.silent else []
 
     @property
+    def gone(self):
+        return not self.agent.alive
+
+    @property
     def heard(self):
         """Who is not silent answers every ping at once."""
         return self.last if self.agent.silent else self.peers.world.clock.now()
 
-    def ping(self, since):
+    def ping(self):
         self.pings += 1
+        return True
 
     def tell(self, record):
         self.told = record["seq"]
@@ -289,7 +294,11 @@ class Peer:
 
 class Peers:
     def __init__(self, world):
-        self.world, self.there = world, {}
+        self.world, self.there, self.restarted = world, {}, []
+
+    def take_restarted(self):
+        taken, self.restarted = self.restarted, []
+        return [peer for peer in taken if peer.agent.alive]
 
     def known(self):
         self.there = {k: p for k, p in self.there.items() if p.agent.alive}
@@ -299,6 +308,7 @@ class Peers:
         for agent in self.world.agents:
             if agent.alive and agent.key not in self.there:
                 self.there[agent.key] = Peer(agent, self)
+                self.restarted.append(self.there[agent.key])
         return self.known()
 
     @property
@@ -313,6 +323,7 @@ class Peers:
         for peer in self.known():
             peer.mail.clear()
             peer.told = -1
+            self.restarted.append(peer)
             if peer.agent.alive and not peer.agent.silent:
                 peer.agent.lost()
 

@@ -7,7 +7,8 @@ import time
 import pytest
 
 from klpfs.protocol.record_text import idle
-from klpfs.service import agent_requests, insmod_text as source_module, read_in_child, service as service_module
+from klpfs.service import open_as_writer, read_in_child, service as service_module
+from klpfs.service.limits import LIMITS
 from klpfs.service.service import Service
 from klpfs.service.snapshots import Caller, PatchView
 
@@ -167,7 +168,7 @@ def test_parameters(bench, service, result, source):
 
 def test_a_silent_process_sets_the_parameter_later(bench, service, result, monkeypatch, source):
     """It has it in its socket; the log names it, and the others have the value."""
-    monkeypatch.setattr("klpfs.service.agent_requests.ORDER", 0.05)
+    monkeypatch.setattr(LIMITS, "order", 0.05)
     event = {"modules": [{"name": "lp_1", "size": 1, "refcnt": 0, "livepatch": True, "state": "Live", "holders": [],
                           "params": [("x", "int", "0", 0o644)], "forced": False}]}
     agents = [bench.agent("a", events=[event]), bench.agent("b", events=[event])]
@@ -180,7 +181,7 @@ def test_a_silent_process_sets_the_parameter_later(bench, service, result, monke
 
 
 def test_nobody_sets_the_parameter(bench, service, result, monkeypatch, source):
-    monkeypatch.setattr(agent_requests, "ORDER", 0.05)
+    monkeypatch.setattr(LIMITS, "order", 0.05)
     event = {"modules": [{"name": "lp_1", "size": 1, "refcnt": 0, "params": [("x", "int", "0", 0o644)]}]}
     agent = bench.agent(events=[event])
     ready(bench, service, agent)
@@ -270,15 +271,15 @@ def test_a_file_that_can_not_be_read(bench, service, result, monkeypatch, source
     def children():
         return set(open(f"/proc/self/task/{os.getpid()}/children").read().split())
     before = children()
-    monkeypatch.setattr(source_module, "read_at_once", lambda *a: None)
-    monkeypatch.setattr(source_module, "read", lambda *a: time.sleep(30))
+    monkeypatch.setattr(open_as_writer, "read_at_once", lambda *a: None)
+    monkeypatch.setattr(open_as_writer, "read", lambda *a: time.sleep(30))
     answer = service.insmod(source, ME)
     bench.rest()
     assert not answer.done() and answer.cancel() and result(answer) == errno.EINTR
     monkeypatch.setattr(read_in_child, "SECONDS", 0.1)
     assert result(service.insmod(source, ME)) == errno.ETIMEDOUT
     monkeypatch.setattr(read_in_child, "SECONDS", 60)       # a dead child is noticed by its end, however late
-    monkeypatch.setattr(source_module, "read", lambda *a: os._exit(1))
+    monkeypatch.setattr(open_as_writer, "read", lambda *a: os._exit(1))
     assert result(service.insmod(source, ME)) == errno.EIO
     monkeypatch.setattr(os, "fork", lambda: (_ for _ in ()).throw(OSError(errno.EAGAIN, "no processes left")))
     assert result(service.insmod(source, ME)) == errno.EAGAIN
@@ -290,8 +291,8 @@ def test_a_file_that_can_not_be_read(bench, service, result, monkeypatch, source
 def test_the_child_has_nothing_of_the_daemons(bench, service, result, monkeypatch, source):
     """Not the journal's lock, not the agents' connections."""
     ready(bench, service, bench.agent())
-    monkeypatch.setattr(source_module, "read_at_once", lambda *a: None)
-    monkeypatch.setattr(source_module, "read", lambda *a: repr(sorted(map(int, os.listdir("/proc/self/fd")))).encode())
+    monkeypatch.setattr(open_as_writer, "read_at_once", lambda *a: None)
+    monkeypatch.setattr(open_as_writer, "read", lambda *a: repr(sorted(map(int, os.listdir("/proc/self/fd")))).encode())
     result(service.insmod(source, ME))
     name = service.journal.read()["modules"][0]["sha256"]
     assert service.journal.get(name) == b"[0, 1, 2, 3, 4]"
