@@ -8,6 +8,8 @@ parent's lock, which somebody may hold who waits for us, so these notices are wr
 Answers to READ and WRITE (which hold no directory's lock) wait until the notices before them are out: who has read that a patch
 is gone finds no trace of its directory.
 """
+from __future__ import annotations
+
 import errno
 import os
 import queue
@@ -17,7 +19,7 @@ import sys
 import threading
 import time
 from concurrent.futures import CancelledError, Future
-from typing import Any, Callable, Dict, List, Optional, Tuple, Union
+from typing import Any, Callable, Union
 
 from attrs import define, field
 
@@ -57,7 +59,7 @@ _QUIET = _ENDING | frozenset((_OPEN, 27, _INTERRUPT))                  # say not
 _GETATTR_FH = 1
 _NOTIFY_POLL, _NOTIFY_INODE, _NOTIFY_ENTRY = 1, 2, 3
 
-Header = Tuple[int, ...]
+Header = tuple[int, ...]
 Reply = Union[bytes, Later, None]
 
 
@@ -91,14 +93,14 @@ class Session(Watcher):
     on_end: Callable[[], None] = lambda: None
     on_ready: Callable[[], None] = lambda: None
     log: Callable[[str], None] = lambda text: print(text, file=sys.stderr, flush=True)
-    _opened: Dict[int, Open] = field(init=False, factory=dict)
+    _opened: dict[int, Open] = field(init=False, factory=dict)
     _last: int = field(init=False, default=0)
     _inside: bool = field(init=False, default=False)
-    _waiting: "Dict[int, Tuple[int, Future[Any]]]" = field(init=False, factory=dict)
-    _granted: List[Node] = field(init=False, factory=list)       # lookups that the answer being sent gives to the kernel
-    _notices: "Notices" = field(init=False)
-    _held: List[Tuple[int, bytes]] = field(init=False, factory=list)
-    _limit: Optional[Timer] = field(init=False, default=None)
+    _waiting: dict[int, tuple[int, Future[Any]]] = field(init=False, factory=dict)
+    _granted: list[Node] = field(init=False, factory=list)       # lookups that the answer being sent gives to the kernel
+    _notices: Notices = field(init=False)
+    _held: list[tuple[int, bytes]] = field(init=False, factory=list)
+    _limit: Timer | None = field(init=False, default=None)
     _closed: bool = field(init=False, default=False)
 
     def __attrs_post_init__(self) -> None:
@@ -396,8 +398,8 @@ class Session(Watcher):
 
     def _list(self, node: Dir, offset: int, size: int, plus: bool) -> bytes:
         """Entries from place `offset` on: `.` is at 0, `..` at 1; what is listed also counts as looked up with `plus`."""
-        parts: List[bytes] = []
-        granted: List[Node] = []
+        parts: list[bytes] = []
+        granted: list[Node] = []
         self._granted = granted
         used, head = 0, 152 if plus else 24
         if node.removed or (offset >= 2 and not node.children):
@@ -506,7 +508,7 @@ def _refuse(number: int) -> Callable[[Session, Header, bytes], Reply]:
     return refuse
 
 
-_OPERATIONS: Dict[int, Callable[[Session, Header, bytes], Any]] = {
+_OPERATIONS: dict[int, Callable[[Session, Header, bytes], Any]] = {
     1: Session._lookup, 2: Session._forget, 3: Session._getattr, 4: Session._setattr, 5: Session._readlink,
     6: _refuse(errno.EPERM), 8: Session._mknod, 9: _refuse(errno.EPERM), 10: _refuse(errno.EPERM),
     11: _refuse(errno.EPERM), 12: _refuse(errno.EPERM), 13: _refuse(errno.EPERM), 14: Session._open,
@@ -532,8 +534,8 @@ class Notices:
     told: int = field(init=False, default=0)
     wake_fd: int = field(init=False)
     _wake: int = field(init=False)
-    _queue: "queue.SimpleQueue[Optional[bytes]]" = field(init=False, factory=queue.SimpleQueue)
-    _thread: Optional[threading.Thread] = field(init=False, default=None)
+    _queue: queue.SimpleQueue[bytes | None] = field(init=False, factory=queue.SimpleQueue)
+    _thread: threading.Thread | None = field(init=False, default=None)
 
     def __attrs_post_init__(self) -> None:
         self.wake_fd, self._wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)

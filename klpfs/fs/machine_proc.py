@@ -4,9 +4,11 @@ A file system of ours can't pass the machine's /proc through (/proc/self, /proc/
 text of a link), nor can files be added to the real one. So the real one is mounted a second time, on the directory PLACE of
 the root here, and each name that the service has nothing for is a symbolic link into that.
 """
+from __future__ import annotations
+
 import os
+from collections.abc import Iterator
 from errno import ENOENT
-from typing import Iterator, Tuple
 
 from attrs import define
 
@@ -50,12 +52,12 @@ class Passing(Dir):
             found.remove()
         raise fail(ENOENT)
 
-    def listing(self, start: int) -> Iterator[Tuple[int, Node]]:
+    def listing(self, start: int) -> Iterator[tuple[int, Node]]:
         if start == 0 and self.whole and not self.removed:
             self._look()
         return super().listing(start)
 
-    def below(self, name: str, **more: object) -> "Passing":
+    def below(self, name: str, **more: object) -> Passing:
         """A directory of the service's own in this one."""
         self.make_room(name)
         return Passing(self.table, self, name, 0o555, place=f"{self.place}/{name}".lstrip("/"), **more)  # type: ignore[arg-type]

@@ -2,6 +2,8 @@
 
 What is mounted where is read from /proc/self/mountinfo: looking at a mount itself may hang, or hit the kernel's cache.
 """
+from __future__ import annotations
+
 import ctypes
 import errno
 import os
@@ -12,7 +14,7 @@ import stat
 import subprocess
 import tempfile
 import time
-from typing import Any, Callable, List, Optional, Tuple
+from typing import Any, Callable
 
 from attrs import define, field, frozen
 
@@ -35,7 +37,7 @@ class Entry:
     root: str = "/"
 
 
-def mounts() -> List[Entry]:
+def mounts() -> list[Entry]:
     """All mounts that this process sees, oldest first."""
     found = []
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
@@ -46,17 +48,17 @@ def mounts() -> List[Entry]:
     return found
 
 
-def mounted(point: str) -> Optional[Entry]:
+def mounted(point: str) -> Entry | None:
     """What is mounted on this path, topmost; None: nothing."""
     return next((entry for entry in reversed(mounts()) if entry.point == point), None)
 
 
-def all_mounts() -> List[str]:
+def all_mounts() -> list[str]:
     """The mount points of klpfs; not what `klpfs exec` has mounted of it, here and there."""
     return [entry.point for entry in mounts() if entry.type == TYPE and entry.root == "/"]
 
 
-def answers(point: str) -> Optional[int]:
+def answers(point: str) -> int | None:
     """Ask a mount for something that the kernel never caches: 0, an errno, or None when it does not answer in time."""
     pid = os.fork()
     if pid == 0:
@@ -87,7 +89,7 @@ class Mount:
     point: str
     fd: int
     how: str                                   # 'libfuse', 'mount(2)', 'fusermount3'
-    device: Optional[str]
+    device: str | None
     _close: Callable[[], None]
     _open: bool = field(init=False, default=True)
 
@@ -121,7 +123,7 @@ def mount(point: str) -> Mount:
         raise OSError(errno.ENODEV, "no /dev/fuse: load the kernel's fuse module (modprobe fuse)")
     root = os.geteuid() == 0
     ways = [_by_libfuse, _by_mount, _by_fusermount] if root else [_by_libfuse, _by_fusermount]
-    failed: List[OSError] = []
+    failed: list[OSError] = []
     for way in ways:
         try:
             fd, how, close = way(point, OPTIONS + (ROOT_OPTIONS if root else ""))
@@ -160,9 +162,9 @@ class _Args(ctypes.Structure):
     _fields_ = [("argc", ctypes.c_int), ("argv", ctypes.POINTER(ctypes.c_char_p)), ("allocated", ctypes.c_int)]
 
 
-def _by_libfuse(point: str, options: str) -> Tuple[int, str, Callable[[], None]]:
+def _by_libfuse(point: str, options: str) -> tuple[int, str, Callable[[], None]]:
     try:
-        from fuse import _libfuse as lib      # fusepy; looks for libfuse 2
+        from fuse import _libfuse as lib  # fusepy; looks for libfuse 2
         mount, descriptor, unmount = lib.fuse_mount, lib.fuse_chan_fd, lib.fuse_unmount
     except (ImportError, OSError, AttributeError) as e:
         raise OSError(errno.ENOSYS, f"no libfuse 2 for fusepy ({e})") from None
@@ -177,7 +179,7 @@ def _by_libfuse(point: str, options: str) -> Tuple[int, str, Callable[[], None]]
     return descriptor(channel), "libfuse", lambda: unmount(os.fsencode(point), channel)
 
 
-def _quietly(call: Callable[[], Any]) -> Tuple[Any, str]:
+def _quietly(call: Callable[[], Any]) -> tuple[Any, str]:
     """The call's result, and what it wrote to the standard error (libfuse says there why it failed)."""
     try:
         kept = os.dup(2)
@@ -194,7 +196,7 @@ def _quietly(call: Callable[[], Any]) -> Tuple[Any, str]:
         return result, " ".join(file.read().decode(errors="replace").split())
 
 
-def _by_mount(point: str, options: str) -> Tuple[int, str, Callable[[], None]]:
+def _by_mount(point: str, options: str) -> tuple[int, str, Callable[[], None]]:
     libc = ctypes.CDLL(None, use_errno=True)
     fd = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
     data = f"fd={fd},rootmode=40000,user_id={os.geteuid()},group_id={os.getegid()},allow_other,default_permissions"
@@ -212,11 +214,11 @@ def _umount2(point: str, flags: int) -> None:
         raise OSError(number, f"can't unmount {point}: {os.strerror(number)}")
 
 
-def _helper() -> Optional[str]:
+def _helper() -> str | None:
     return shutil.which("fusermount3") or shutil.which("fusermount")
 
 
-def _by_fusermount(point: str, options: str) -> Tuple[int, str, Callable[[], None]]:
+def _by_fusermount(point: str, options: str) -> tuple[int, str, Callable[[], None]]:
     helper = _helper()
     if helper is None:
         raise OSError(errno.ENOSYS, "no fusermount3 here (install fuse3)")

@@ -3,17 +3,20 @@
 Only what has changed is built again: a node stays the same node (for who holds it) as long as the thing that it shows is
 there. Names come from processes and so from strangers: one that can't be a file's name is not shown.
 """
+from __future__ import annotations
+
 import errno
 import os
+from collections.abc import Iterable
 from concurrent.futures import Future
-from typing import Any, Callable, Dict, Iterable, List, Optional, Set, Tuple
+from typing import Any, Callable
 
 from attrs import define, field
 
-from klpfs.fs.kstr import intvec, kstrtobool
-from klpfs.fs.nodes import Attr, Dir, Later, Link, Node, Query, Table, fail
-from klpfs.fs.machine_proc import Pass, Passing, PLACE
 from klpfs.fs.kmsg import Kmsg
+from klpfs.fs.kstr import intvec, kstrtobool
+from klpfs.fs.machine_proc import PLACE, Pass, Passing
+from klpfs.fs.nodes import Attr, Dir, Later, Link, Node, Query, Table, fail
 
 FRESH = 0.1                                    # seconds that a list of tasks is good for
 KERNELS = {"replace": (6, 11), "stack_order": (6, 14)}     # the Linux that had a patch's attribute first
@@ -50,11 +53,11 @@ def _escaped(text: str) -> bool:
         return False
 
 
-def after(future: "Future[Any]", make: Callable[[Any], Any]) -> "Future[Any]":
+def after(future: Future[Any], make: Callable[[Any], Any]) -> Future[Any]:
     """A Future of `make(result)`. Cancelling it cancels `future`."""
-    made: "Future[Any]" = _After(future)
+    made: Future[Any] = _After(future)
 
-    def done(future: "Future[Any]") -> None:
+    def done(future: Future[Any]) -> None:
         if made.done():
             return
         try:
@@ -66,7 +69,7 @@ def after(future: "Future[Any]", make: Callable[[Any], Any]) -> "Future[Any]":
 
 
 class _After(Future):                          # type: ignore[type-arg]
-    def __init__(self, future: "Future[Any]") -> None:
+    def __init__(self, future: Future[Any]) -> None:
         super().__init__()
         self.of = future
 
@@ -81,9 +84,9 @@ class PatchDir:
     service: Any
     node: Dir
     view: Any
-    kernel: Tuple[int, int] = NEWEST
-    _attrs: Dict[str, Attr] = field(init=False, factory=dict)
-    _objects: Dict[str, "ObjectDir"] = field(init=False, factory=dict)
+    kernel: tuple[int, int] = NEWEST
+    _attrs: dict[str, Attr] = field(init=False, factory=dict)
+    _objects: dict[str, ObjectDir] = field(init=False, factory=dict)
 
     def __attrs_post_init__(self) -> None:
         def attr(name: str, mode: int, show: Any, store: Any = None) -> None:
@@ -144,7 +147,7 @@ class ObjectDir:
         if view.funcs is not old.funcs and view.funcs != old.funcs:
             self._set_funcs(old.funcs, view.funcs)
 
-    def _set_funcs(self, old: Iterable[Tuple[str, int]], new: Iterable[Tuple[str, int]]) -> None:
+    def _set_funcs(self, old: Iterable[tuple[str, int]], new: Iterable[tuple[str, int]]) -> None:
         before, now = _names(old), _names(new)
         for name in before - now:
             found = self.node.get(name)
@@ -155,7 +158,7 @@ class ObjectDir:
                 Dir(self.node.table, self.node, name, 0o755)
 
 
-def _names(funcs: Iterable[Tuple[str, int]]) -> Set[str]:
+def _names(funcs: Iterable[tuple[str, int]]) -> set[str]:
     return {f"{name},{position}" for name, position in funcs}
 
 
@@ -171,7 +174,7 @@ class ModuleDir:
     _refcnt: Attr = field(init=False)
     _state: Attr = field(init=False)
     _holders: Dir = field(init=False)
-    _parameters: Optional[Dir] = field(init=False, default=None)
+    _parameters: Dir | None = field(init=False, default=None)
 
     def __attrs_post_init__(self) -> None:
         table = self.node.table
@@ -240,7 +243,7 @@ class ProcessDir:
     service: Any
     node: Dir
     view: Any
-    _tasks: Dict[int, str] = field(init=False, factory=dict)
+    _tasks: dict[int, str] = field(init=False, factory=dict)
     _seen: float = field(init=False, default=-FRESH)
     _task: Dir = field(init=False)
 
@@ -258,18 +261,18 @@ class ProcessDir:
     def _file(self, parent: Dir, name: str, mode: int, show: Any) -> None:
         Attr(self.node.table, parent, name, mode, show, proc=True)
 
-    def _ask(self, what: str, tid: Optional[int] = None) -> Any:
+    def _ask(self, what: str, tid: int | None = None) -> Any:
         return self.service.ask(what, self.view.pid, tid)
 
     def update(self, view: Any) -> None:
         self.view = view
 
-    def _refresh(self) -> Optional[Later]:
+    def _refresh(self) -> Later | None:
         if self.service.loop.now() - self._seen < FRESH:
             return None
         return Later(self._ask("tasks"), self._set_tasks)
 
-    def _set_tasks(self, tasks: List[Tuple[int, str]]) -> None:
+    def _set_tasks(self, tasks: list[tuple[int, str]]) -> None:
         self._seen = self.service.loop.now()
         self._tasks = dict(tasks)
         _sync(self._task, map(str, self._tasks), self._make_task)
@@ -321,8 +324,8 @@ class ProcTree:
     service: Any
     node: Dir
     _modules: Attr = field(init=False)
-    _ftrace: Optional[Attr] = field(init=False, default=None)
-    _processes: Dict[Any, Any] = field(init=False, factory=dict)
+    _ftrace: Attr | None = field(init=False, default=None)
+    _processes: dict[Any, Any] = field(init=False, factory=dict)
 
     def __attrs_post_init__(self) -> None:
         service, node, table = self.service, self.node, self.node.table
@@ -351,7 +354,7 @@ class ProcTree:
             gone.remove()
 
 
-def _own(parent: Dir, name: str) -> Optional[Node]:
+def _own(parent: Dir, name: str) -> Node | None:
     """The child of this name, unless it is but a link to the machine's."""
     found = parent.get(name)
     return None if isinstance(found, Pass) else found
@@ -363,14 +366,14 @@ class ServiceTree:
 
     service: Any
     node: Dir
-    kernel: Tuple[int, int] = NEWEST
+    kernel: tuple[int, int] = NEWEST
     _kmsg: Kmsg = field(init=False)
     _livepatch: Dir = field(init=False)
     _module: Dir = field(init=False)
-    _patches: Dict[str, Any] = field(init=False, factory=dict)
-    _modules: Dict[str, Any] = field(init=False, factory=dict)
+    _patches: dict[str, Any] = field(init=False, factory=dict)
+    _modules: dict[str, Any] = field(init=False, factory=dict)
     _proc: ProcTree = field(init=False)
-    _over: Optional[ProcTree] = field(init=False, default=None)      # the same over the machine's
+    _over: ProcTree | None = field(init=False, default=None)      # the same over the machine's
 
     def __attrs_post_init__(self) -> None:
         service, table, node = self.service, self.node.table, self.node
@@ -408,7 +411,7 @@ class ServiceTree:
             for proc in self._procs():
                 proc.process(key)
 
-    def _procs(self) -> List[ProcTree]:
+    def _procs(self) -> list[ProcTree]:
         return [self._proc] if self._over is None else [self._proc, self._over]
 
     def over(self, machine: Passing) -> None:
@@ -422,7 +425,7 @@ class ServiceTree:
         self.node.remove()
 
 
-def _update(shown: Dict[Any, Any], there: Dict[Any, Any], key: Any, free: Callable[[str], bool],
+def _update(shown: dict[Any, Any], there: dict[Any, Any], key: Any, free: Callable[[str], bool],
             make: Callable[[str, Any], Any]) -> None:
     """Let `shown` have what is `there`, all of it or what `key` names; `free(name)`: the name is not taken."""
     keys = [key] if key is not None else list(dict.fromkeys([*shown, *there]))
@@ -467,8 +470,8 @@ class Tree:
 
     table: Table
     manager: Any
-    kernel: Tuple[int, int] = NEWEST
-    _services: Dict[str, ServiceTree] = field(init=False, factory=dict)
+    kernel: tuple[int, int] = NEWEST
+    _services: dict[str, ServiceTree] = field(init=False, factory=dict)
     _machines: Machines = field(init=False)
 
     def __attrs_post_init__(self) -> None:

@@ -1,6 +1,8 @@
 """Questions to agents and their answers, with a time limit: nothing that an agent does or doesn't holds up the tree."""
+from __future__ import annotations
+
 import itertools
-from typing import Any, Callable, Dict, List, Tuple
+from typing import Any, Callable
 
 from attrs import define, field
 
@@ -16,11 +18,11 @@ class Asking:
 
     loop: Any
     peers: Any
-    _ids: "itertools.count[int]" = field(init=False, factory=lambda: itertools.count(1))
-    _open: Dict[Tuple[str, int], Any] = field(init=False, factory=dict)
-    _lines: List[Any] = field(init=False, factory=list)
+    _ids: itertools.count[int] = field(init=False, factory=lambda: itertools.count(1))
+    _open: dict[tuple[str, int], Any] = field(init=False, factory=dict)
+    _lines: list[Any] = field(init=False, factory=list)
 
-    def ask(self, peer: Any, message: Dict[str, Any], done: Done) -> None:
+    def ask(self, peer: Any, message: dict[str, Any], done: Done) -> None:
         key = (peer.key, next(self._ids))
         if not peer.send({**message, "id": key[1]}):
             return done(None)
@@ -31,9 +33,9 @@ class Asking:
     def _seconds(kind: str) -> float:
         return {"ask": LIMITS.question, "check": LIMITS.dry_run}.get(kind, LIMITS.order)
 
-    def ask_each(self, peers: List[Any], message: Dict[str, Any], done: Callable[[List[Any]], None]) -> None:
+    def ask_each(self, peers: list[Any], message: dict[str, Any], done: Callable[[list[Any]], None]) -> None:
         """done([answer or None of each]) when all have answered, or time is over."""
-        found: List[Any] = [None] * len(peers)
+        found: list[Any] = [None] * len(peers)
         left = [len(peers)]
         if not peers:
             return done(found)
@@ -46,7 +48,7 @@ class Asking:
         for at, peer in enumerate(peers):
             self.ask(peer, message, lambda data, at=at: one(at, data))       # type: ignore[misc]
 
-    def answered(self, peer: Any, message: Dict[str, Any]) -> None:
+    def answered(self, peer: Any, message: dict[str, Any]) -> None:
         """An `answer` or `done` has come."""
         key = (peer.key, message["id"])
         found = self._open.get(key)
@@ -67,7 +69,7 @@ class Asking:
         for line in [line for line in self._lines if line[0] is peer]:
             self._give_up(line)
 
-    def _end(self, key: Tuple[str, int], data: Any) -> None:
+    def _end(self, key: tuple[str, int], data: Any) -> None:
         found = self._open.pop(key, None)
         if found is not None:
             found[2].cancel()
@@ -79,13 +81,13 @@ class Asking:
         """Give a line to a process of the service: done() when it has come back. here(): none takes it."""
         for peer in self.peers.known():
             if peer.report is not None and peer.send({"t": "kmsg", "text": text, "priority": priority}):
-                line: List[Any] = [peer, text.split("\n")[-1], done, here, None]
+                line: list[Any] = [peer, text.split("\n")[-1], done, here, None]
                 line[4] = self.loop.call_later(LIMITS.kmsg, lambda: self._give_up(line))
                 self._lines.append(line)
                 return
         here()
 
-    def heard(self, peer: Any, event: Dict[str, Any]) -> None:
+    def heard(self, peer: Any, event: dict[str, Any]) -> None:
         """An event has come: perhaps with a line that was written."""
         if not self._lines or "log" not in event:
             return
@@ -97,7 +99,7 @@ class Asking:
                     line[4].cancel()
                     line[2]()
 
-    def _give_up(self, line: List[Any]) -> None:
+    def _give_up(self, line: list[Any]) -> None:
         if line in self._lines:
             self._lines.remove(line)
             line[4].cancel()

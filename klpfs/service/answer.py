@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
-from typing import Any, Callable
+from typing import Callable
 
 
 class Answer(Future):                          # type: ignore[type-arg]

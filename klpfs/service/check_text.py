@@ -3,9 +3,12 @@
 Lines, each deeper by a blank: a process, an object, a function, what is to be said of it, the frames of who is inside. The last line
 says 'would be loaded' or 'would be refused: ...'.
 """
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from __future__ import annotations
 
-Told = Tuple[int, str, Optional[Dict[str, Any]]]       # process id, its command, what it has answered (None: nothing)
+from collections.abc import Sequence
+from typing import Any, Optional
+
+Told = tuple[int, str, Optional[dict[str, Any]]]       # process id, its command, what it has answered (None: nothing)
 
 
 def check_text(name: str, replaces: Sequence[str], why_not: str, told: Sequence[Told]) -> bytes:
@@ -16,7 +19,7 @@ def check_text(name: str, replaces: Sequence[str], why_not: str, told: Sequence[
     if surveys and surveys[0]["replace"]:
         lines[0] += f" replaces {' '.join(replaces)}" if replaces else " (replace; nothing is there)"
     refused = why_not
-    shown: Dict[str, int] = {}
+    shown: dict[str, int] = {}
     for pid, command, answer in told:
         head = f"process {pid} {command}".rstrip()
         if answer is None:
@@ -42,7 +45,7 @@ def check_text(name: str, replaces: Sequence[str], why_not: str, told: Sequence[
     return "".join(f"{_printable(line)}\n" for line in lines).encode("utf-8", "surrogateescape")
 
 
-def _survey(found: Dict[str, Any]) -> List[str]:
+def _survey(found: dict[str, Any]) -> list[str]:
     lines = []
     if found["refused"]:
         lines.append(f" refused: {found['refused']}")
@@ -56,7 +59,7 @@ def _survey(found: Dict[str, Any]) -> List[str]:
     return lines
 
 
-def _func(func: Dict[str, Any]) -> List[str]:
+def _func(func: dict[str, Any]) -> list[str]:
     if func["refused"]:
         return [f"  {func['name']}: refused: {func['refused']}"]
     if func["fingerprint"] == "not there":

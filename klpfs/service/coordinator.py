@@ -24,7 +24,7 @@ from __future__ import annotations
 import errno
 import os
 from collections import deque
-from typing import TYPE_CHECKING, Any, Callable, Deque
+from typing import TYPE_CHECKING, Any, Callable
 
 from attrs import define, field
 
@@ -95,7 +95,7 @@ class Coordinator:
     load: Load | None = field(init=False, default=None)
     silence: Silence = field(init=False)
     waiting_answers: WaitingAnswers = field(init=False)
-    _requests: Deque[Request] = field(init=False, factory=deque)
+    _requests: deque[Request] = field(init=False, factory=deque)
     _sent_seq: int = field(init=False, default=-2)               # of the record that all known processes were sent
     _awaited: Awaited = field(init=False, factory=lambda: Awaited([]))      # processes that hold up the transition's next step
     _timer: Timer | None = field(init=False, default=None)

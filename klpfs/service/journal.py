@@ -2,20 +2,23 @@
 
 The text is klpfs.protocol.record_text's, the fields are those of PROTOCOL.md section 2. Nothing here decides anything.
 """
+from __future__ import annotations
+
 import errno
 import fcntl
 import hashlib
 import os
 import re
 import time
-from typing import Any, Dict, Iterable, Optional, Tuple
+from collections.abc import Iterable
+from typing import Any
 
 from attrs import define, field
 
 from klpfs.protocol import record_text as text
-from klpfs.protocol.folder_layout import file_mode, JOURNAL, KEEP, LOCK, SUFFIX
+from klpfs.protocol.folder_layout import JOURNAL, KEEP, LOCK, SUFFIX, file_mode
 
-Record = Dict[str, Any]
+Record = dict[str, Any]
 SAFE = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK      # in a folder where others may make links and fifos
 DRAFT = 60.0               # seconds: a socket that still has its first name (klpfs.agent.server.bind) is of one who died there
 _HASH = re.compile("[0-9a-f]{64}")
@@ -44,7 +47,7 @@ class Journal:
     folder: str
     _lock: int = field(init=False, default=-1)
     _held: int = field(init=False, default=-1)
-    _inode: Optional[Tuple[int, int]] = field(init=False, default=None)
+    _inode: tuple[int, int] | None = field(init=False, default=None)
     _record: Record = field(init=False, factory=text.idle)
 
     @property
@@ -155,7 +158,7 @@ class Journal:
             os.close(self._replace(path, data))
         return name
 
-    def get(self, sha256: str) -> Optional[bytes]:
+    def get(self, sha256: str) -> bytes | None:
         """The content of this hash; None when it is not there, or is not what its name says."""
         if not _HASH.fullmatch(sha256):
             return None
@@ -188,7 +191,7 @@ class Journal:
             return False
         try:
             with open(self.path, "rb") as file:
-                data: Optional[bytes] = file.read()
+                data: bytes | None = file.read()
         except FileNotFoundError:
             data = None
         self._unlink(JOURNAL)

@@ -3,6 +3,8 @@
     from klpfs.service.limits import LIMITS
     until = loop.now() + LIMITS.lock_wait
 """
+from __future__ import annotations
+
 from attrs import define
 
 

@@ -4,8 +4,11 @@ An engine line stands for the service: the first process that says it is shown, 
 the same operation is the same event; the earliest, of those that arrive together, or it would come behind what that process said next. 'patching complete' is what the service says itself, once, with the journal's write
 that ends the transition (PROTOCOL.md section 7): an agent's own line means its process only.
 """
+from __future__ import annotations
+
 import re
-from typing import Any, Callable, Dict, Iterable, List, Optional, Set, Tuple
+from collections.abc import Iterable
+from typing import Any, Callable
 
 from attrs import define, field
 
@@ -17,7 +20,7 @@ _COMPLETE = re.compile(r"livepatch: '(.*)': (patching|unpatching) complete", re.
 
 FACILITIES = 0x3f8         # the bits of a priority that say who wrote a line
 
-Row = Tuple[int, int, int, str, str]
+Row = tuple[int, int, int, str, str]
 
 
 @define(eq=False)
@@ -25,7 +28,7 @@ class Shown:
     """An engine line that is in the log, and who has said it."""
 
     epoch: int
-    agents: Set[str]
+    agents: set[str]
     line: Late
 
 
@@ -35,11 +38,11 @@ class LogMerge:
 
     view: LogView
     clock: Callable[[], int]
-    _next: Dict[str, int] = field(init=False, factory=dict)      # by agent: the number that its next record has
-    _past: Dict[str, int] = field(init=False, factory=dict)      # the same of agents that have gone, the latest ones
-    _shown: Dict[str, List[Shown]] = field(init=False, factory=dict)
+    _next: dict[str, int] = field(init=False, factory=dict)      # by agent: the number that its next record has
+    _past: dict[str, int] = field(init=False, factory=dict)      # the same of agents that have gone, the latest ones
+    _shown: dict[str, list[Shown]] = field(init=False, factory=dict)
     _epoch: int = field(init=False, default=0)
-    _transition: Optional[Dict[str, Any]] = field(init=False, default=None)
+    _transition: dict[str, Any] | None = field(init=False, default=None)
     _started: int = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -50,7 +53,7 @@ class LogMerge:
         for line in text.split("\n"):
             self.view.add(self.clock(), priority, line)
 
-    def take(self, agent: str, rows: Iterable[Row], record: Dict[str, Any], name: str = "") -> None:
+    def take(self, agent: str, rows: Iterable[Row], record: dict[str, Any], name: str = "") -> None:
         """New records of an agent: (its own number, usec, priority, kind, text). Those that came before are skipped. What the agent
         itself says is about its process: `name` is put before it."""
         if agent in self._past:
@@ -65,7 +68,7 @@ class LogMerge:
             elif not self._ends(text, record):
                 self._engine(agent, usec, priority, text)
 
-    def take_record(self, record: Dict[str, Any]) -> None:
+    def take_record(self, record: dict[str, Any]) -> None:
         """The journal's new record: an operation begins or ends. With its end: complete."""
         before, now = self._transition, record["transition"]
         change = record["change"]
@@ -88,7 +91,7 @@ class LogMerge:
             while len(self._past) > REMEMBERED:
                 del self._past[next(iter(self._past))]
 
-    def _ends(self, text: str, record: Dict[str, Any]) -> bool:
+    def _ends(self, text: str, record: dict[str, Any]) -> bool:
         """It is the end of the service's transition, in one process."""
         found = _COMPLETE.fullmatch(text)
         transition = record["transition"]

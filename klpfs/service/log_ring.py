@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Callable, Deque
+from typing import Callable
 
 from attrs import define, field, frozen
 
@@ -33,9 +33,9 @@ class LogView:
 
     size: int = 8192
     next_seq: int = 0
-    _ring: Deque[LogRecord] = field(init=False, factory=deque)
-    _late: List[Late] = field(init=False, factory=list)
-    on_added: Optional[Callable[[], None]] = None
+    _ring: deque[LogRecord] = field(init=False, factory=deque)
+    _late: list[Late] = field(init=False, factory=list)
+    on_added: Callable[[], None] | None = None
 
     @property
     def first_seq(self) -> int:
@@ -43,12 +43,12 @@ class LogView:
         return self.next_seq - len(self._ring)
 
     @property
-    def records(self) -> Deque[LogRecord]:
+    def records(self) -> deque[LogRecord]:
         """Oldest first. Numbers are consecutive: record n is records[n - first_seq]."""
         self._merge()
         return self._ring
 
-    def get(self, seq: int) -> Optional[LogRecord]:
+    def get(self, seq: int) -> LogRecord | None:
         """The record of this number; None when there is none yet; IndexError when it has been overrun."""
         self._merge()
         at = seq - (self.next_seq - len(self._ring))

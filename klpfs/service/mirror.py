@@ -5,15 +5,18 @@ they can't contradict each other or a write that has returned. From the agents: 
 parameters. An event is a whole section of one agent: it is compared patch by patch with the one before, and only what
 differs is made anew.
 """
-from typing import Any, Callable, Dict, Iterator, List, Tuple
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Callable
 
 from attrs import define, evolve, field
 
 from klpfs.protocol import decisions as records
 from klpfs.service.log_merge import LogMerge
-from klpfs.service.snapshots import ModuleView, ObjectView, ParamView, PatchView, ProcessView, VMLINUX
+from klpfs.service.snapshots import VMLINUX, ModuleView, ObjectView, ParamView, PatchView, ProcessView
 
-Raw = Dict[str, Any]
+Raw = dict[str, Any]
 
 
 def showable(name: str) -> bool:
@@ -25,9 +28,9 @@ def showable(name: str) -> bool:
 class Told:
     """What one agent has told: its sections, by name."""
 
-    patches: Dict[str, Raw] = field(factory=dict)
-    modules: Dict[str, Raw] = field(factory=dict)
-    not_applied: Tuple[int, ...] = ()
+    patches: dict[str, Raw] = field(factory=dict)
+    modules: dict[str, Raw] = field(factory=dict)
+    not_applied: tuple[int, ...] = ()
 
 
 @define(eq=False)
@@ -36,12 +39,12 @@ class Mirror:
 
     changed: Callable[[str, object], None]
     log: LogMerge
-    patches: Dict[str, PatchView] = field(init=False, factory=dict)
-    modules: Dict[str, ModuleView] = field(init=False, factory=dict)
-    processes: Dict[int, ProcessView] = field(init=False, factory=dict)
+    patches: dict[str, PatchView] = field(init=False, factory=dict)
+    modules: dict[str, ModuleView] = field(init=False, factory=dict)
+    processes: dict[int, ProcessView] = field(init=False, factory=dict)
     ftrace_enabled: bool = field(init=False, default=True)
     _record: Raw = field(init=False, factory=records.none)
-    _peers: Dict[str, Any] = field(init=False, factory=dict)     # those that have told something, by key
+    _peers: dict[str, Any] = field(init=False, factory=dict)     # those that have told something, by key
 
     # -- from the journal
 
@@ -133,13 +136,13 @@ class Mirror:
             self._refresh(told.patches, {}, self.patches, "patch", self._patch)
             self._refresh(told.modules, {}, self.modules, "module", self._module)
 
-    def _refresh(self, before: Dict[str, Raw], after: Dict[str, Raw], views: Dict[str, Any], kind: str,
+    def _refresh(self, before: dict[str, Raw], after: dict[str, Raw], views: dict[str, Any], kind: str,
                  make: Callable[[str], Any]) -> None:
         for name in list(views):
             if before.get(name) != after.get(name):
                 self._set(kind, views, name, make(name))
 
-    def _set(self, kind: str, views: Dict[Any, Any], key: Any, view: Any, new: bool = False) -> None:
+    def _set(self, kind: str, views: dict[Any, Any], key: Any, view: Any, new: bool = False) -> None:
         if new or views.get(key) != view:
             views[key] = view
             self.changed(kind, key)
@@ -167,7 +170,7 @@ class Mirror:
             refcnt = len(holders) + bool(records.find(self._record["patches"], name) or entry["forced"])
         else:
             refcnt = max(len(holders), sum(t["refcnt"] for t in told))
-        params: Dict[str, ParamView] = {}
+        params: dict[str, ParamView] = {}
         for each in told:
             for param, kind, text, mode in each["params"]:
                 if param not in params and showable(param):
@@ -176,9 +179,9 @@ class Mirror:
                           bool(entry["forced"]), holders, params)
 
 
-def _objects(told: List[List[Raw]], out: bool, before: Tuple[ObjectView, ...]) -> Tuple[ObjectView, ...]:
+def _objects(told: list[list[Raw]], out: bool, before: tuple[ObjectView, ...]) -> tuple[ObjectView, ...]:
     """The objects of a patch as several processes have them. out: a process goes without the patch."""
-    names: Dict[str, List[Raw]] = {}
+    names: dict[str, list[Raw]] = {}
     for each in told:
         for obj in each:
             name = obj["name"] or VMLINUX
@@ -197,7 +200,7 @@ def _objects(told: List[List[Raw]], out: bool, before: Tuple[ObjectView, ...]) -
     return tuple(views)
 
 
-def _funcs(text: str) -> Iterator[Tuple[str, int]]:
+def _funcs(text: str) -> Iterator[tuple[str, int]]:
     """Name and position of each function of an object, from the lines that an agent tells."""
     for line in text.split("\n"):
         name, _, position = line.rpartition(",")

@@ -10,7 +10,7 @@ import errno
 import os
 import stat
 import struct
-from typing import Iterator
+from collections.abc import Iterator
 
 from klpfs.service.snapshots import Caller
 

@@ -4,18 +4,21 @@ A peer is gone when its process is dead (pidfd, taken when it says who it is), w
 answered on it, when the process has become another program (exec), or has bound a new socket. A closed connection alone is
 no death: connect again. All that an agent says is checked here for its shape, before anybody looks at it.
 """
+from __future__ import annotations
+
+import builtins
 import errno
 import os
 import socket
 import stat
 import struct
-from typing import Any, Callable, Dict, List, Optional, Set, Tuple
+from typing import Any, Callable
 
 from attrs import define, field
 
-from klpfs.protocol.folder_layout import address, SUFFIX
+from klpfs.protocol.folder_layout import SUFFIX, address
 from klpfs.protocol.shapes import FROM_AGENT, fits
-from klpfs.protocol.wire import encode, MESSAGE_SECONDS, Reader, WireError
+from klpfs.protocol.wire import MESSAGE_SECONDS, Reader, WireError, encode
 from klpfs.service.loop import AGENTS, IN, OUT
 
 RETRY = 0.2                # seconds until a peer that closed its connection is connected to again
@@ -23,10 +26,10 @@ NOBODY = (errno.ECONNREFUSED, errno.ENOENT, errno.ENOTSOCK)    # what connect() 
 MAX_QUEUED = 64 << 20      # bytes that wait for a peer that doesn't read
 MOST = 256                 # sockets that a user who does not own the service may have in it: each costs a descriptor here
 
-Message = Dict[str, Any]
+Message = dict[str, Any]
 
 
-def address_space(pid: int) -> Tuple[str, ...]:
+def address_space(pid: int) -> tuple[str, ...]:
     """What tells a process from the program that it becomes by exec: where its code and its stack begin; (): it is dead.
     OSError: it can't be seen just now."""
     try:
@@ -56,17 +59,17 @@ class Peer:
     since: float                               # when its socket was first seen
     pid: int = 0
     comm: str = ""
-    hello: Optional[Message] = None
-    report: Optional[Message] = None
+    hello: Message | None = None
+    report: Message | None = None
     acked: int = -1
     told: int = -1
     heard: float = 0.0                         # when it last said anything, by the loop's clock
     gone: bool = False
     connected: bool = False                    # a connection is there; perhaps nobody has accepted it
     state: Any = None                          # the mirror's
-    _sock: Optional[socket.socket] = None
+    _sock: socket.socket | None = None
     _pidfd: int = -1
-    _space: Tuple[str, ...] = ()
+    _space: tuple[str, ...] = ()
     _reader: Reader = field(factory=Reader)
     _out: bytearray = field(factory=bytearray)
     _timer: Any = None
@@ -290,26 +293,26 @@ class Peers:
     dropped: Callable[[Peer], None]
     changed: Callable[[], None]
     log: Callable[[str, int], None]
-    _peers: Dict[str, Peer] = field(init=False, factory=dict)
-    _dead: Dict[str, bool] = field(init=False, factory=dict)     # names of their sockets: whether one has tried to unlink it
-    _foreign: Dict[str, int] = field(init=False, factory=dict)   # sockets of users who don't own the service: whose
-    _told_many: Set[int] = field(init=False, factory=set)
-    _restarted: Dict[str, Peer] = field(init=False, factory=dict)
+    _peers: dict[str, Peer] = field(init=False, factory=dict)
+    _dead: dict[str, bool] = field(init=False, factory=dict)     # names of their sockets: whether one has tried to unlink it
+    _foreign: dict[str, int] = field(init=False, factory=dict)   # sockets of users who don't own the service: whose
+    _told_many: set[int] = field(init=False, factory=set)
+    _restarted: dict[str, Peer] = field(init=False, factory=dict)
 
     def restarted(self, peer: Peer) -> None:
         """A peer has begun a connection, or was seen for the first time: it was told nothing yet."""
         self._restarted[peer.key] = peer
 
-    def take_restarted(self) -> "List[Peer]":
+    def take_restarted(self) -> builtins.list[Peer]:
         """Those that have `restarted` since the last call, and are not gone."""
         taken, self._restarted = self._restarted, {}
         return [peer for key, peer in taken.items() if self._peers.get(key) is peer]
 
-    def known(self) -> List[Peer]:
+    def known(self) -> builtins.list[Peer]:
         """Those that are not gone, as far as is known."""
         return list(self._peers.values())
 
-    def list(self) -> "List[Peer]":
+    def list(self) -> builtins.list[Peer]:
         """Look in the folder anew: connects to who is new. OSError: it can't be looked into just now."""
         try:
             names = os.listdir(self.folder)
@@ -354,7 +357,7 @@ class Peers:
         self.on_left(peer)
 
     @property
-    def dead(self) -> "List[str]":
+    def dead(self) -> builtins.list[str]:
         """Names of sockets of the dead, that are perhaps still there."""
         return list(self._dead)
 

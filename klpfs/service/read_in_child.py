@@ -4,11 +4,13 @@ The path may lie on a mount of this very daemon (opening it here would wait for 
 system, or behind a fifo's lock. The child closes everything that it inherited, the journal's lock and the FUSE device
 among it, opens and reads the file as open_as_writer.read does, and writes the result into a pipe.
 """
+from __future__ import annotations
+
 import errno
 import os
 import signal
 import struct
-from typing import Any, Callable, List, Optional
+from typing import Any, Callable, Optional
 
 from attrs import define, field
 
@@ -27,10 +29,10 @@ class Fetch:
     """One file. done(data, None) or done(None, error), once; not after `cancel()`."""
 
     loop: Any
-    done: Optional[Done]
+    done: Done | None
     _pid: int = -1
     _fd: int = -1
-    _parts: List[bytes] = field(factory=list)
+    _parts: list[bytes] = field(factory=list)
     _timer: Any = None
 
     def start(self, path: str, caller: Caller, owner: int) -> None:
@@ -75,7 +77,7 @@ class Fetch:
             return self._finish(None, OSError(code, os.fsdecode(data[_HEAD.size:])))
         self._finish(data[_HEAD.size:], None)
 
-    def _finish(self, data: Optional[bytes], error: Optional[OSError]) -> None:
+    def _finish(self, data: bytes | None, error: OSError | None) -> None:
         done, self.done = self.done, None
         self._end()
         if done is not None:

@@ -1,27 +1,29 @@
 """One service: its journal, the coordinator, the mirror and the connections, and the operations of the tree."""
+from __future__ import annotations
+
 import errno
 import os
 import time
-from typing import Any, Callable, Dict, List, Optional, Set
+from typing import Any, Callable
 
 from attrs import define, field
 
-from klpfs.protocol.folder_layout import KEEP
 from klpfs.protocol import decisions as records
+from klpfs.protocol.folder_layout import KEEP
 from klpfs.service import insmod_text, open_as_writer
 from klpfs.service.agent_requests import Asking
+from klpfs.service.answer import Answer
 from klpfs.service.check_text import check_text
 from klpfs.service.coordinator import Coordinator
-from klpfs.service.read_in_child import Fetch
-from klpfs.service.vote_by_text import foresee
 from klpfs.service.journal import Journal
 from klpfs.service.log_merge import FACILITIES, LogMerge
+from klpfs.service.log_ring import LogRecord, LogView
 from klpfs.service.loop import Loop
 from klpfs.service.mirror import Mirror
 from klpfs.service.peers import Peer, Peers
-from klpfs.service.answer import Answer
-from klpfs.service.log_ring import LogRecord, LogView
+from klpfs.service.read_in_child import Fetch
 from klpfs.service.snapshots import BlockerView, Caller, ModuleView, ObjectView, ParamView, PatchView, ProcessView
+from klpfs.service.vote_by_text import foresee
 
 __all__ = ["Answer", "BlockerView", "Caller", "LogRecord", "LogView", "ModuleView", "ObjectView", "ParamView", "PatchView",
            "ProcessView", "Service"]
@@ -47,7 +49,7 @@ class Service:
     name: str
     loop: Loop
     folder: str
-    on_gone: Optional[Callable[[], None]] = None       # called when a process has gone
+    on_gone: Callable[[], None] | None = None       # called when a process has gone
     log: LogView = field(init=False, factory=LogView)
     journal: Journal = field(init=False)
     peers: Peers = field(init=False)
@@ -55,8 +57,8 @@ class Service:
     mirror: Mirror = field(init=False)
     _merge: LogMerge = field(init=False)
     _asking: Asking = field(init=False)
-    _listeners: List[Callable[[str, object], None]] = field(init=False, factory=list)
-    _fetches: Set[Fetch] = field(init=False, factory=set)
+    _listeners: list[Callable[[str, object], None]] = field(init=False, factory=list)
+    _fetches: set[Fetch] = field(init=False, factory=set)
     _soon: bool = field(init=False, default=False)
     _closed: bool = field(init=False, default=False)
 
@@ -73,15 +75,15 @@ class Service:
     # -- what the tree shows
 
     @property
-    def patches(self) -> Dict[str, PatchView]:
+    def patches(self) -> dict[str, PatchView]:
         return self.mirror.patches
 
     @property
-    def modules(self) -> Dict[str, ModuleView]:
+    def modules(self) -> dict[str, ModuleView]:
         return self.mirror.modules
 
     @property
-    def processes(self) -> Dict[int, ProcessView]:
+    def processes(self) -> dict[int, ProcessView]:
         return self.mirror.processes
 
     @property
@@ -155,11 +157,11 @@ class Service:
         except OSError:
             return False
 
-    def _on_record(self, record: Dict[str, Any]) -> None:
+    def _on_record(self, record: dict[str, Any]) -> None:
         self._merge.take_record(record)
         self.mirror.take_record(record)
 
-    def _received(self, peer: Peer, kind: str, message: Dict[str, Any]) -> None:
+    def _received(self, peer: Peer, kind: str, message: dict[str, Any]) -> None:
         if kind == "event":
             self.mirror.take_event(peer, message)
             self._asking.heard(peer, message)
@@ -218,7 +220,7 @@ class Service:
             use(what, name, at_once, params, path, answer)
             return answer
 
-        def fetched(data: Optional[bytes], error: Optional[OSError]) -> None:
+        def fetched(data: bytes | None, error: OSError | None) -> None:
             self._fetches.discard(fetch)
             if error is not None or data is None:
                 self._failed(what, answer, error or OSError(errno.EIO, os.strerror(errno.EIO)))
@@ -239,7 +241,7 @@ class Service:
         return answer
 
     def _load(self, what: str, name: str, data: bytes, params: records.Params, path: str, answer: Answer) -> None:
-        def decide(record: Dict[str, Any]) -> Dict[str, Any]:
+        def decide(record: dict[str, Any]) -> dict[str, Any]:
             records.insmod(record, name, "", params, 0, "")      # before anything is stored
             return records.insmod(record, name, self.journal.put(data), params, os.getpid(), path)
         self.coordinator.submit(what, decide, answer, lambda: foresee(data))
@@ -255,7 +257,7 @@ class Service:
         peers = [peer for peer in self.peers.known() if peer.pid]
         commands = {pid: " ".join(view.cmdline) or view.comm for pid, view in self.processes.items()}
 
-        def done(found: List[Any]) -> None:
+        def done(found: list[Any]) -> None:
             told = [(peer.pid, commands.get(peer.pid, ""), None if one is None else one["data"]) for peer, one in zip(peers, found)]
             answer.succeed(check_text(name, [p["name"] for p in record["patches"]], why_not, sorted(told, key=lambda each: each[0])))
         self._asking.ask_each(peers, {"t": "check", "name": name, "path": path, "data": data, "params": params}, done)
@@ -268,7 +270,7 @@ class Service:
         except OSError as error:
             return self._failed("rmmod", answer, error)
 
-        def decide(record: Dict[str, Any]) -> Dict[str, Any]:
+        def decide(record: dict[str, Any]) -> dict[str, Any]:
             view = self.modules.get(name)
             if view is not None and not view.livepatch and view.refcnt:
                 raise OSError(errno.EBUSY, f"module {name} is in use")
@@ -300,7 +302,7 @@ class Service:
         order = {"t": "set", "module": module, "param": param, "text": value}
         back = {**order, "text": self.modules[module].params[param].text}
 
-        def done(found: List[Any]) -> None:
+        def done(found: list[Any]) -> None:
             bad = [code for code in found if code] or ([] if 0 in found else [errno.ETIMEDOUT])
             if bad:
                 have = [peer for peer, code in zip(peers, found) if not code]      # who is silent gets both, in this order
@@ -348,7 +350,7 @@ class Service:
 
     # -- questions
 
-    def ask(self, what: str, pid: Optional[int] = None, tid: Optional[int] = None) -> Answer:
+    def ask(self, what: str, pid: int | None = None, tid: int | None = None) -> Answer:
         """'tasks' (list of (tid, comm)), 'patch_state' (int), 'stack' (list of text), of a process; 'blockers' (list
         of BlockerView) of all. Answered within 100 ms; ESRCH: no such process or task; ETIMEDOUT: it does not answer."""
         if what == "blockers" and pid is None:
@@ -376,12 +378,12 @@ class Service:
         answer = Answer()
         peers = [p for p in self.peers.known() if p.pid]
 
-        def done(found: List[Any]) -> None:
+        def done(found: list[Any]) -> None:
             answer.succeed(self._blocker_views(peers, found))
         self._asking.ask_each(peers, {"t": "ask", "what": "blockers", "tid": None}, done)
         return answer
 
-    def _blocker_views(self, peers: List[Peer], found: List[Any]) -> List[BlockerView]:
+    def _blocker_views(self, peers: list[Peer], found: list[Any]) -> list[BlockerView]:
         record, views = self.coordinator.record, []
         patch = record["transition"]["patch"] if record["transition"] else ""
         told = {peer.key: data for peer, data in zip(peers, found)}

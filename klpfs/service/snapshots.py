@@ -21,7 +21,7 @@ class ObjectView:
 
     name: str
     patched: bool
-    funcs: Tuple[Tuple[str, int], ...]         # name and position (1 for position 0), in the patch's order
+    funcs: tuple[tuple[str, int], ...]         # name and position (1 for position 0), in the patch's order
 
 
 @frozen
@@ -33,7 +33,7 @@ class PatchView:
     transition: bool
     replace: bool
     stack_order: int                           # 1: the oldest
-    objects: Tuple[ObjectView, ...] = ()
+    objects: tuple[ObjectView, ...] = ()
 
 
 @frozen
@@ -55,8 +55,8 @@ class ModuleView:
     state: str = "Live"
     livepatch: bool = False
     forced: bool = False
-    holders: Tuple[str, ...] = ()
-    params: Dict[str, ParamView] = field(factory=dict)
+    holders: tuple[str, ...] = ()
+    params: dict[str, ParamView] = field(factory=dict)
 
 
 @frozen
@@ -65,7 +65,7 @@ class ProcessView:
 
     pid: int
     comm: str
-    cmdline: Tuple[str, ...]
+    cmdline: tuple[str, ...]
 
 
 @frozen
@@ -76,8 +76,8 @@ class BlockerView:
 
     pid: int
     kind: str
-    task: Optional[int]
+    task: int | None
     name: str
-    frames: Tuple[str, ...] = ()
+    frames: tuple[str, ...] = ()
     since: int = 0
     patch: str = ""

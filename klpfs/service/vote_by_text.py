@@ -3,15 +3,17 @@
 Such an insmod is pending, not refused (DESIGN.md section 7): the transition starts, and each process loads the file when it
 answers. Who starts it must know whether the file is a livepatch and whether it replaces, which the processes' votes say else.
 """
+from __future__ import annotations
+
 import ast
-from typing import Any, Dict, Optional
+from typing import Any
 
 from klpfs.cpython.load import source_file as files
 
 LARGEST = 1 << 20          # bytes: a longer file is not looked into here
 
 
-def foresee(data: bytes) -> Optional[Dict[str, Any]]:
+def foresee(data: bytes) -> dict[str, Any] | None:
     """The `prepared` (wire.py) that the processes will report of the file `data`. None: it is no livepatch (then there is nothing
     that could be pending), or its text does not tell."""
     if len(data) > LARGEST:
