@@ -71,10 +71,10 @@ def _in_background(point: str, folder: str, kernel: tuple[int, int]) -> int:
     with os.fdopen(ours, "rb") as pipe:
         said = pipe.read()                     # until the daemon closes it: it is ready, has failed, or died
     if said == b"ready":
-        code = mounting.answers(point)
-        if code == 0:
+        answer = mounting.answers(point)
+        if answer == 0:
             return 0
-        raise OSError(code or errno.ETIMEDOUT, f"mounted on {point}, but it does not answer")
+        raise OSError(answer or errno.ETIMEDOUT, f"mounted on {point}, but it does not answer")
     number, _, text = said.decode(errors="replace").partition(" ")
     raise OSError(int(number) if number.isdigit() else errno.EIO, text or "the daemon died before the mount was there")
 

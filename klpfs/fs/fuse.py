@@ -146,7 +146,7 @@ class Session(Watcher):
                 if reply.__class__ is bytes:
                     self._reply(header, reply)
                 elif reply is not None:
-                    self._later(header, reply)
+                    self._later(header, reply)       # type: ignore[arg-type]
             if operation not in _ENDING or more == 16:
                 return
             more += 1

@@ -67,7 +67,7 @@ def answers(point: str) -> int | None:
             os.statvfs(point)
             code = 0
         except OSError as e:
-            code = e.errno
+            code = e.errno or errno.EIO
         finally:
             os._exit(code)
     end = time.monotonic() + ANSWERS

@@ -491,7 +491,7 @@ class OpenAttr(Open):
         self.event = node.event
         data = node.show()                     # type: ignore[misc]
         if data.__class__ is not bytes:
-            return Later(data, lambda data: self._fill(data, size, offset))
+            return Later(data, lambda data: self._fill(data, size, offset))     # type: ignore[arg-type]
         return self._fill(data, size, offset)
 
     def _fill(self, data: bytes, size: int, offset: int) -> bytes:

@@ -29,7 +29,8 @@ def _is_draft(name: str) -> bool:
 
 
 def _read(fd: int) -> bytes:
-    parts, size = [], 0
+    parts: list[bytes] = []
+    size = 0
     while True:
         part = os.read(fd, 1 << 20)
         if not part:

@@ -93,7 +93,7 @@ class Manager:
 
     def _notified(self, events: int) -> None:
         assert self._inotify is not None
-        names = set()
+        names: set[str] = set()
         for event in self._inotify.read(timeout=0):
             if event.mask & flags.Q_OVERFLOW:
                 self._look()

@@ -19,7 +19,7 @@ from attrs import define, field
 from klpfs.protocol.folder_layout import SUFFIX, address
 from klpfs.protocol.shapes import FROM_AGENT, fits
 from klpfs.protocol.wire import MESSAGE_SECONDS, Reader, WireError, encode
-from klpfs.service.loop import AGENTS, IN, OUT
+from klpfs.service.loop import AGENTS, IN, OUT, Loop, Timer
 
 RETRY = 0.2                # seconds until a peer that closed its connection is connected to again
 NOBODY = (errno.ECONNREFUSED, errno.ENOENT, errno.ENOTSOCK)    # what connect() says where nobody listens
@@ -55,7 +55,7 @@ class Peer:
     acked, told: seq of records, -1 none (told: over this connection)."""
 
     key: str
-    peers: Any
+    peers: Peers
     since: float                               # when its socket was first seen
     pid: int = 0
     comm: str = ""
@@ -66,14 +66,13 @@ class Peer:
     heard: float = 0.0                         # when it last said anything, by the loop's clock
     gone: bool = False
     connected: bool = False                    # a connection is there; perhaps nobody has accepted it
-    state: Any = None                          # the mirror's
     _sock: socket.socket | None = None
     _pidfd: int = -1
     _space: tuple[str, ...] = ()
     _reader: Reader = field(factory=Reader)
     _out: bytearray = field(factory=bytearray)
-    _timer: Any = None
-    _slow: Any = None
+    _timer: Timer | None = None
+    _slow: Timer | None = None
     _sender: int = -1                          # the user who has sent what comes, as the kernel says; -1: no hello yet
 
     @property
@@ -287,7 +286,7 @@ class Peers:
     closed), changed() (after any of these: the coordinator's step), log(text, priority)."""
 
     folder: str
-    loop: Any
+    loop: Loop
     received: Callable[[Peer, str, Message], None]
     on_left: Callable[[Peer], None]
     dropped: Callable[[Peer], None]

@@ -15,6 +15,7 @@ from typing import Any, Callable, Optional
 from attrs import define, field
 
 from klpfs.service import open_as_writer
+from klpfs.service.loop import Loop, Timer
 from klpfs.service.snapshots import Caller
 
 SECONDS = 10.0
@@ -28,12 +29,12 @@ Done = Callable[[Optional[bytes], Optional[OSError]], None]
 class Fetch:
     """One file. done(data, None) or done(None, error), once; not after `cancel()`."""
 
-    loop: Any
+    loop: Loop
     done: Done | None
     _pid: int = -1
     _fd: int = -1
     _parts: list[bytes] = field(factory=list)
-    _timer: Any = None
+    _timer: Timer | None = None
 
     def start(self, path: str, caller: Caller, owner: int) -> None:
         """Fork. OSError: no processes or descriptors left."""

@@ -11,7 +11,7 @@ from attrs import define, field
 from klpfs.protocol import decisions as records
 from klpfs.protocol.folder_layout import KEEP
 from klpfs.service import insmod_text, open_as_writer
-from klpfs.service.agent_requests import Asking
+from klpfs.service.agent_requests import AgentRequests
 from klpfs.service.answer import Answer
 from klpfs.service.check_text import check_text
 from klpfs.service.coordinator import Coordinator
@@ -56,7 +56,7 @@ class Service:
     coordinator: Coordinator = field(init=False)
     mirror: Mirror = field(init=False)
     _merge: LogMerge = field(init=False)
-    _asking: Asking = field(init=False)
+    _requests: AgentRequests = field(init=False)
     _listeners: list[Callable[[str, object], None]] = field(init=False, factory=list)
     _fetches: set[Fetch] = field(init=False, factory=set)
     _soon: bool = field(init=False, default=False)
@@ -70,7 +70,7 @@ class Service:
         self.journal = Journal(self.folder)
         self.peers = Peers(self.folder, self.loop, self._received, self._left, self._dropped, self.poke, self.say)
         self.coordinator = Coordinator(self.journal, self.peers, self.loop, self.say, self._on_record)
-        self._asking = Asking(self.loop, self.peers)
+        self._requests = AgentRequests(self.loop, self.peers)
 
     # -- what the tree shows
 
@@ -138,7 +138,7 @@ class Service:
             fetch.cancel()
         self._fetches.clear()
         self.coordinator.close()
-        self._asking.close()
+        self._requests.close()
         self.peers.close()
         self.journal.close()
 
@@ -164,7 +164,7 @@ class Service:
     def _received(self, peer: Peer, kind: str, message: dict[str, Any]) -> None:
         if kind == "event":
             self.mirror.take_event(peer, message)
-            self._asking.heard(peer, message)
+            self._requests.take_event(peer, message)
         elif kind == "report":
             self.mirror.take_report(peer)
         elif kind == "hello":
@@ -174,7 +174,7 @@ class Service:
         elif kind == "want":
             peer.send({"t": "content", "sha256": message["sha256"], "data": self.journal.get(message["sha256"]) or b""})
         elif kind in ("answer", "done"):
-            self._asking.answered(peer, message)
+            self._requests.answered(peer, message)
 
     def _keep(self) -> None:
         try:
@@ -183,10 +183,10 @@ class Service:
             self.say(f"klpfs: the journal can't be kept: {error.strerror}", 3)
 
     def _dropped(self, peer: Peer) -> None:
-        self._asking.lost(peer)
+        self._requests.lost(peer)
 
     def _left(self, peer: Peer) -> None:
-        self._asking.lost(peer)
+        self._requests.lost(peer)
         self.mirror.left(peer)
         if self.on_gone is not None:
             self.on_gone()
@@ -260,7 +260,7 @@ class Service:
         def done(found: list[Any]) -> None:
             told = [(peer.pid, commands.get(peer.pid, ""), None if one is None else one["data"]) for peer, one in zip(peers, found)]
             answer.succeed(check_text(name, [p["name"] for p in record["patches"]], why_not, sorted(told, key=lambda each: each[0])))
-        self._asking.ask_each(peers, {"t": "check", "name": name, "path": path, "data": data, "params": params}, done)
+        self._requests.ask_each(peers, {"t": "check", "name": name, "path": path, "data": data, "params": params}, done)
 
     def rmmod(self, text: bytes, caller: Caller) -> Answer:
         """Unload the module named by `text`: ENOENT not loaded, EBUSY in use."""
@@ -306,15 +306,15 @@ class Service:
             bad = [code for code in found if code] or ([] if 0 in found else [errno.ETIMEDOUT])
             if bad:
                 have = [peer for peer, code in zip(peers, found) if not code]      # who is silent gets both, in this order
-                self._asking.ask_each(have, back, lambda _: self._failed(what, answer, OSError(bad[0], os.strerror(bad[0]))))
-                return
+                error = OSError(bad[0], os.strerror(bad[0]))
+                return self._requests.ask_each(have, back, lambda answers: self._fail(what, answer, error))
             for peer in [peer for peer, code in zip(peers, found) if code is None and not peer.gone]:
                 self.say(f"klpfs: {what}: {peer.name} does not answer", 4)
             self.coordinator.submit(what, lambda record: records.set_param(record, module, param, value), stored)
 
         stored = Answer()
         stored.add_done_callback(lambda _: answer.succeed())     # it is set; a failure to note it down has been logged
-        self._asking.ask_each(peers, order, done)
+        self._requests.ask_each(peers, order, done)
         return answer
 
     def kmsg(self, text: bytes) -> Answer:
@@ -332,7 +332,7 @@ class Service:
         def here() -> None:
             self._merge.say(line, priority)
             answer.succeed()
-        self._asking.write_kmsg(line, priority, answer.succeed, here)
+        self._requests.write_kmsg(line, priority, answer.succeed, here)
         return answer
 
     def set_ftrace(self, value: bool) -> Answer:
@@ -342,11 +342,14 @@ class Service:
         return answer
 
     def _failed(self, what: str, answer: Answer, error: OSError) -> Answer:
+        self._fail(what, answer, error)
+        return answer
+
+    def _fail(self, what: str, answer: Answer, error: OSError) -> None:
         code = error.errno or errno.EIO
         text = error.strerror or os.strerror(code)
         self.say(f"klpfs: {what}: {text}", 3)
         answer.fail(code, text)
-        return answer
 
     # -- questions
 
@@ -371,7 +374,7 @@ class Service:
                 answer.fail(errno.ESRCH, "no such task")
             else:
                 answer.succeed(found["data"])
-        self._asking.ask(peer, {"t": "ask", "what": what, "tid": tid}, done)
+        self._requests.ask(peer, {"t": "ask", "what": what, "tid": tid}, done)
         return answer
 
     def _blockers(self) -> Answer:
@@ -380,7 +383,7 @@ class Service:
 
         def done(found: list[Any]) -> None:
             answer.succeed(self._blocker_views(peers, found))
-        self._asking.ask_each(peers, {"t": "ask", "what": "blockers", "tid": None}, done)
+        self._requests.ask_each(peers, {"t": "ask", "what": "blockers", "tid": None}, done)
         return answer
 
     def _blocker_views(self, peers: list[Peer], found: list[Any]) -> list[BlockerView]:
