@@ -73,7 +73,7 @@ def _signed(value: int) -> int:
 
 @define(eq=False)
 class Session(Watcher):
-    """One mount: serves `table` on `fd` (non-blocking), in `loop`. `on_end()` is called when the mount is gone;
+    """A mount: serves `table` on `fd` (non-blocking), in `loop`. `on_end()` is called when the mount is gone;
     `on_ready()` once the kernel has shaken hands; `log(text)` takes a line for whoever runs the daemon."""
 
     fd: int
@@ -443,7 +443,7 @@ class Session(Watcher):
         return b""
 
     def _sized(self, message: bytes, value: bytes) -> bytes:
-        """What getxattr and listxattr answer: the size when asked with none, else the value, or ERANGE."""
+        """The answer of getxattr and listxattr: the size when asked with none, else the value, or ERANGE."""
         size = TWO.unpack_from(message, HEAD)[0]
         if size == 0:
             return TWO.pack(len(value), 0)

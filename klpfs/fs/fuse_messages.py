@@ -53,7 +53,7 @@ class Op(enum.IntEnum):
 
 
 class Notify(enum.IntEnum):
-    """What the kernel is told without being asked (enum fuse_notify_code)."""
+    """The kind of a message that the kernel did not ask for (enum fuse_notify_code)."""
 
     POLL = 1
     INVAL_INODE = 2
@@ -61,7 +61,7 @@ class Notify(enum.IntEnum):
 
 
 class Init(enum.IntFlag):
-    """What both sides can do (FUSE_INIT's flags)."""
+    """An ability that both sides must have (FUSE_INIT's flags)."""
 
     ATOMIC_O_TRUNC = 1 << 3
     EXPORT_SUPPORT = 1 << 4

@@ -36,7 +36,7 @@ class Kmsg(File):
     cleared: int = field(init=False, default=0)
 
     def clear(self) -> None:
-        """Who seeks to the data (dmesg) finds only what comes from now on, as after syslog(2)'s SYSLOG_ACTION_CLEAR; who
+        """Hide what is there: a reader that seeks to the data (dmesg) finds only what comes from now on, as after syslog(2)'s SYSLOG_ACTION_CLEAR; who
         opens the file still finds all."""
         self.log.first_seq                     # a LogView puts in order what has arrived when this is asked for
         self.cleared = self.log.next_seq
@@ -48,7 +48,7 @@ class Kmsg(File):
         return file
 
     def wake(self) -> None:
-        """There are new records: answer who waits in a read or a poll."""
+        """Answer those that wait in a read or a poll: new records have come."""
         for file in tuple(self.opened):
             file.wake()                        # type: ignore[attr-defined]
         self.notify()

@@ -49,7 +49,7 @@ def mounts() -> list[Entry]:
 
 
 def mounted(point: str) -> Entry | None:
-    """What is mounted on this path, topmost; None: nothing."""
+    """The topmost mount on this path; None: there is no mount."""
     return next((entry for entry in reversed(mounts()) if entry.point == point), None)
 
 

@@ -39,13 +39,13 @@ class Later:
 
 
 class Watcher:
-    """What whoever serves the nodes wants to know: three calls, all ignored here."""
+    """The server of the nodes, as they see it: three calls, all ignored here."""
 
     def removed(self, parent: Dir, node: Node) -> None:
         """`node`, with all below it, has left `parent`."""
 
     def altered(self, node: Node) -> None:
-        """What stat() says of `node` has changed."""
+        """Note that stat() would answer otherwise for `node` now."""
 
     def woken(self, file: Open) -> None:
         """poll() of this open file may answer otherwise now."""
@@ -79,7 +79,7 @@ class Table:
 
 @define(eq=False)
 class Changed:
-    """What somebody has set on a node, in place of what it has by itself (struct kernfs_iattrs)."""
+    """Attributes that a user has set on a node, in place of its own (struct kernfs_iattrs)."""
 
     uid: int
     gid: int
@@ -357,7 +357,7 @@ class File(Node):
 
 @define(eq=False)
 class Open:
-    """One open file description. An answer may be a Later."""
+    """An open file description. An answer may be a Later."""
 
     node: File
     kh: int = field(init=False, default=0)     # the kernel's handle of who polls; 0: nobody

@@ -15,7 +15,7 @@ from attrs import define, field
 
 from klpfs.fs.kmsg import Kmsg
 from klpfs.fs.kstr import intvec, kstrtobool
-from klpfs.fs.machine_proc import PLACE, Pass, Passing
+from klpfs.fs.machine_proc import PLACE, MachineLink, MachineDir
 from klpfs.fs.nodes import Attr, Dir, Later, Link, Node, Query, Table, fail
 
 FRESH = 0.1                                    # seconds that a list of tasks is good for
@@ -237,7 +237,7 @@ def _sync(parent: Dir, names: Iterable[str], make: Callable[[str], Node]) -> Non
 
 @define(eq=False)
 class ProcessDir:
-    """proc/<pid>: what the process said of itself, and its tasks, which are asked for. In a Passing directory what the
+    """proc/<pid>: what the process said of itself, and its tasks, which are asked for. In a MachineDir directory what the
     machine's /proc tells better (comm, cmdline) is left to it."""
 
     service: Any
@@ -249,9 +249,9 @@ class ProcessDir:
 
     def __attrs_post_init__(self) -> None:
         self._file(self.node, "patch_state", 0o400, lambda: after(self._ask("patch_state"), number))
-        if isinstance(self.node, Passing):
+        if isinstance(self.node, MachineDir):
             self._file(self.node, "stack", 0o400, lambda: after(self._ask("stack", self.view.pid), _stack))
-            self._task = self.node.below("task", by_number=True, volatile=True, refresh=self._refresh, whole=False)
+            self._task = self.node.below("task", by_number=True, volatile=True, refresh=self._refresh, lists_machine=False)
             return
         self._file(self.node, "comm", 0o444, lambda: line(self.view.comm))
         self._file(self.node, "cmdline", 0o444,
@@ -288,7 +288,7 @@ class ProcessDir:
 
 def _folder(parent: Dir, name: str, **more: Any) -> Dir:
     """A directory of /proc's kind, passing on what the machine has if its parent does."""
-    return parent.below(name, **more) if isinstance(parent, Passing) else Dir(parent.table, parent, name, 0o555, **more)
+    return parent.below(name, **more) if isinstance(parent, MachineDir) else Dir(parent.table, parent, name, 0o555, **more)
 
 
 def _stack(frames: Iterable[str]) -> bytes:
@@ -329,7 +329,7 @@ class ProcTree:
 
     def __attrs_post_init__(self) -> None:
         service, node, table = self.service, self.node, self.node.table
-        if isinstance(node, Passing):
+        if isinstance(node, MachineDir):
             node.make_room("modules")
         else:                                  # over the machine's, `klpfs exec` mounts this one's
             settings = Dir(table, Dir(table, node, "sys", 0o555), "kernel", 0o555)
@@ -339,7 +339,7 @@ class ProcTree:
         self.process(None)
 
     def process(self, key: Any) -> None:
-        """This process of the service, or any (None), is different."""
+        """Show a process of the service, or all (None), as they are now."""
         def make(name: str, view: Any) -> ProcessDir:
             return ProcessDir(self.service, _folder(self.node, name, by_number=True), view)
         _update(self._processes, self.service.processes, key, lambda name: _own(self.node, name) is None, make)
@@ -357,7 +357,7 @@ class ProcTree:
 def _own(parent: Dir, name: str) -> Node | None:
     """The child of this name, unless it is but a link to the machine's."""
     found = parent.get(name)
-    return None if isinstance(found, Pass) else found
+    return None if isinstance(found, MachineLink) else found
 
 
 @define(eq=False)
@@ -385,9 +385,9 @@ class ServiceTree:
         self._kmsg = Kmsg(table, dev, "kmsg", 0o644, service.log, service.kmsg)
         Attr(table, dev, ".clear", 0o200, None, lambda data, caller: self._kmsg.clear())
         Attr(table, node, "blockers", 0o444, lambda: after(service.ask("blockers"), blockers_text), proc=True)
-        Attr(table, node, "insmod", 0o200, None, service.insmod, limit=COMMAND_LIMIT, whole=True)
+        Attr(table, node, "insmod", 0o200, None, service.insmod, limit=COMMAND_LIMIT, lists_machine=True)
         Query(table, node, "check", 0o600, service.check, COMMAND_LIMIT)
-        Attr(table, node, "rmmod", 0o200, None, service.rmmod, limit=COMMAND_LIMIT, whole=True)
+        Attr(table, node, "rmmod", 0o200, None, service.rmmod, limit=COMMAND_LIMIT, lists_machine=True)
         for kind in ("patch", "module"):
             self.changed(kind, None)
         service.on_change(self.changed)
@@ -414,7 +414,7 @@ class ServiceTree:
     def _procs(self) -> list[ProcTree]:
         return [self._proc] if self._over is None else [self._proc, self._over]
 
-    def over(self, machine: Passing) -> None:
+    def over(self, machine: MachineDir) -> None:
         """Show the service's part of /proc in this directory too."""
         self._over = ProcTree(self.service, machine)
 
@@ -429,17 +429,17 @@ def _update(shown: dict[Any, Any], there: dict[Any, Any], key: Any, free: Callab
             make: Callable[[str, Any], Any]) -> None:
     """Let `shown` have what is `there`, all of it or what `key` names; `free(name)`: the name is not taken."""
     keys = [key] if key is not None else list(dict.fromkeys([*shown, *there]))
-    for each in keys:
-        view, name = there.get(each), str(each)
+    for one_key in keys:
+        view, name = there.get(one_key), str(one_key)
         if view is None:
-            gone = shown.pop(each, None)
+            gone = shown.pop(one_key, None)
             if gone is not None:
                 gone.node.remove()
-        elif each in shown:
-            if shown[each].view is not view:
-                shown[each].update(view)
+        elif one_key in shown:
+            if shown[one_key].view is not view:
+                shown[one_key].update(view)
         elif showable(name) and free(name):
-            shown[each] = make(name, view)
+            shown[one_key] = make(name, view)
 
 
 @define(eq=False)
@@ -457,7 +457,7 @@ class Machines(Dir):
             if tree is None:
                 raise fail(errno.ENOENT)
             found = Dir(self.table, self, name, 0o755)
-            proc = Passing(self.table, found, "proc", 0o555, by_number=True)
+            proc = MachineDir(self.table, found, "proc", 0o555, by_number=True)
             for place in (PLACE, "sys"):       # `klpfs exec` mounts something on these
                 Dir(self.table, proc, place, 0o555)
             tree.over(proc)

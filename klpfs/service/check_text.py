@@ -1,6 +1,7 @@
-"""What `check` answers: what a livepatch would do to a service if it were loaded now, as text for people.
+"""The text of `check`: what a livepatch would do to a service if it were loaded now, for people.
 
-Lines, each deeper by a blank: a process, an object, a function, what is to be said of it, the frames of who is inside. The last line
+Lines, each indented by one more blank: a process, an object, a function, what is to be said of the function, frames of tasks that
+are inside. The last line
 says 'would be loaded' or 'would be refused: ...'.
 """
 from __future__ import annotations
@@ -8,19 +9,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Optional
 
-Told = tuple[int, str, Optional[dict[str, Any]]]       # process id, its command, what it has answered (None: nothing)
+Found = tuple[int, str, Optional[dict[str, Any]]]      # process id, its command, its answer (None: it gave none)
 
 
-def check_text(name: str, replaces: Sequence[str], why_not: str, told: Sequence[Told]) -> bytes:
+def check_text(name: str, replaces: Sequence[str], why_not: str, answers: Sequence[Found]) -> bytes:
     """name: the module's. replaces: the patches in force. why_not: why the service would refuse it whatever is in it, or ''.
-    told: what the processes have answered (shapes.CHECKED)."""
-    surveys = [answer["found"] for _, _, answer in told if answer is not None and answer["found"]]
+    answers: of the processes (shapes.CHECKED)."""
+    surveys = [answer["found"] for _, _, answer in answers if answer is not None and answer["found"]]
     lines = [f"livepatch {name}"]
     if surveys and surveys[0]["replace"]:
         lines[0] += f" replaces {' '.join(replaces)}" if replaces else " (replace; nothing is there)"
     refused = why_not
     shown: dict[str, int] = {}
-    for pid, command, answer in told:
+    for pid, command, answer in answers:
         head = f"process {pid} {command}".rstrip()
         if answer is None:
             lines.append(f"{head}: does not answer; it would be patched when it does")
@@ -39,7 +40,7 @@ def check_text(name: str, replaces: Sequence[str], why_not: str, told: Sequence[
             lines += [head, *body]
         refused = refused or found["refused"] or next(
             (func["refused"] for obj in found["objects"] for func in obj["funcs"] if func["refused"]), "")
-    if not told:
+    if not answers:
         lines.append("no process")
     lines.append(f"would be refused: {refused}" if refused else "would be loaded")
     return "".join(f"{_printable(line)}\n" for line in lines).encode("utf-8", "surrogateescape")

@@ -9,7 +9,7 @@ successor knows as much from the journal. It sees the agents through Peers:
     peers.take_restarted() -> list      those that have begun a connection since the last call: they were told nothing yet
     peers.unlink_gone()                 with the lock: removes the sockets of the dead
     peers.litter                        there are some that nobody has tried to remove
-    peers.cut(n)                        closes connections, so that who has prepared n reads the journal
+    peers.cut(n)                        closes connections, so that processes which have prepared n read the journal
     peer.key .name .report .acked .told         name for people; report: the last one (dict) or None; seq numbers, -1: none
     peer.tell(record)                   sends it (or drops it: it is told again once the peer is connected)
     peer.heard                          when it last said anything (the loop's time)
@@ -80,7 +80,7 @@ class Load:
 
 @define(eq=False)
 class Coordinator:
-    """One service's coordinator. log(text, priority) writes to the service's log; on_record(record) is called with each
+    """The coordinator of a service. log(text, priority) writes to the service's log; on_record(record) is called with each
     new record of the journal, before anybody is told."""
 
     journal: Journal
@@ -247,7 +247,7 @@ class Coordinator:
             self._wake = when
 
     def _may(self) -> May:
-        """What a process must have reported before the transition's next step is decided."""
+        """The condition that a process's report must meet before the transition's next step is decided."""
         return decisions.may_finish if self.record["transition"]["step"] == "start" else decisions.may_rest
 
     # -- requests
@@ -394,7 +394,7 @@ class Coordinator:
         return True
 
     def _votes(self, load: Load, peers: list[Peer]) -> list[dict[str, Any]]:
-        """What the processes say that the file is; where all are silent, so all are pending, what its text says."""
+        """The processes' words on what the file is; where all are silent, so all are pending, the word of its text."""
         votes = [peer.report["prepared"] for peer in peers                              # type: ignore[index]
                  if decisions.prepared(peer.report, load.n)]
         if not votes and peers:

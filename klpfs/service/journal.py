@@ -236,7 +236,7 @@ class Journal:
         return fd
 
     def _give(self, fd: int) -> None:
-        """What root makes in another user's service belongs to that user, whose agents must be able to read it. Only what
+        """Give what root makes in another user's service to that user, whose agents must be able to read it. Only what
         was made just now: a name in the folder may be a link to anything."""
         if os.geteuid() == 0:
             folder, file = os.stat(self.folder), os.fstat(fd)
@@ -244,7 +244,7 @@ class Journal:
                 os.fchown(fd, folder.st_uid, folder.st_gid)
 
     def _check_owner(self, fd: int, what: str) -> None:
-        """Others may have put it into a folder that a group shares; what it says would be obeyed by all."""
+        """Refuse a journal that another user may have put into a folder which a group shares: all would obey it."""
         owner = os.fstat(fd).st_uid
         if owner not in (0, os.stat(self.folder).st_uid):
             raise OSError(errno.EIO, f"{what} is not the service's, but user {owner}'s")

@@ -1,8 +1,9 @@
 """The service's log out of its agents' rings: engine lines once a service, the others once a process, by time.
 
-An engine line stands for the service: the first process that says it is shown, and the same line of each other process of
-the same operation is the same event; the earliest, of those that arrive together, or it would come behind what that process said next. 'patching complete' is what the service says itself, once, with the journal's write
-that ends the transition (PROTOCOL.md section 7): an agent's own line means its process only.
+An engine line stands for the service. The first process's line is shown; the same line from other processes of the operation is
+the same event. Of copies that arrive in one round the earliest time is kept, so that the line stays before that process's next
+one. 'patching complete' is what the service says itself, once, with the journal's write that ends the transition (PROTOCOL.md
+section 7): an agent's own line means its process only.
 """
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ Row = tuple[int, int, int, str, str]
 
 @define(eq=False)
 class Shown:
-    """An engine line that is in the log, and who has said it."""
+    """An engine line that is in the log, and the agents that have said it."""
 
     epoch: int
     agents: set[str]
@@ -92,7 +93,7 @@ class LogMerge:
                 del self._past[next(iter(self._past))]
 
     def _ends(self, text: str, record: dict[str, Any]) -> bool:
-        """It is the end of the service's transition, in one process."""
+        """Whether the line says that the service's transition has ended in one process."""
         found = _COMPLETE.fullmatch(text)
         transition = record["transition"]
         return bool(found and transition and transition["patch"] == found[1])
@@ -100,10 +101,11 @@ class LogMerge:
     def _engine(self, agent: str, usec: int, priority: int, text: str) -> None:
         shown = self._shown.setdefault(text, [])
         old = usec < self._started             # of a ring, from before this daemon
-        for each in shown:
-            if agent not in each.agents and (abs(usec - each.line.usec) < TOGETHER if old else each.epoch == self._epoch):
-                each.agents.add(agent)
-                each.line.usec = min(each.line.usec, usec)
+        for known in shown:
+            together = abs(usec - known.line.usec) < TOGETHER if old else known.epoch == self._epoch
+            if agent not in known.agents and together:
+                known.agents.add(agent)
+                known.line.usec = min(known.line.usec, usec)
                 return
         shown.append(Shown(self._epoch, {agent}, self.view.add(usec, priority, text)))
         del shown[:-REMEMBERED]

@@ -1,4 +1,4 @@
-"""One epoll for the whole daemon: descriptors, timers, and work for the end of the round; no threads.
+"""An epoll loop for the whole daemon: descriptors, timers, and work for the end of the round; no threads.
 
 All that has arrived is taken in before a request is answered (PROTOCOL.md section 7): a round runs the callbacks
 of what is ready in the order given to `add`: FIRST (inotify: the journal), AGENTS, then LAST (the FUSE descriptor,
@@ -80,7 +80,7 @@ class Loop:
         self._soon.append(call)
 
     def run_once(self, timeout: float | None = None) -> None:
-        """One round: wait at most `timeout` seconds (None: for ever), then call back all that is ready."""
+        """Run a round: wait at most `timeout` seconds (None: for ever), then call back all that is ready."""
         if not self._ready:
             self._sort(self._epoll.poll(self._wait(timeout), 4096))
         self._run_soon()

@@ -29,7 +29,7 @@ def showable(name: str) -> bool:
 
 @define(eq=False)
 class Sections:
-    """What one agent has told of itself, by name."""
+    """The sections of an agent's events, each by name."""
 
     patches: dict[str, Raw] = field(factory=dict)
     modules: dict[str, Raw] = field(factory=dict)
@@ -134,7 +134,7 @@ class Mirror:
             self._refresh(sections.modules, {}, self.modules, "module", self._module)
 
     def _sections(self, peer: Peer) -> Sections:
-        """What this agent has told; nothing at first."""
+        """The sections of this agent; empty at first."""
         self._peers[peer.key] = peer
         return self._told.setdefault(peer.key, Sections())
 

@@ -30,7 +30,7 @@ Message = dict[str, Any]
 
 
 def address_space(pid: int) -> tuple[str, ...]:
-    """What tells a process from the program that it becomes by exec: where its code and its stack begin; (): it is dead.
+    """A mark by which a process differs from the program that it becomes by exec: where its code and its stack begin; (): it is dead.
     OSError: it can't be seen just now."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
@@ -51,7 +51,7 @@ def user_of(pid: int) -> int:
 
 @define(eq=False)
 class Peer:
-    """One agent. `key`: its socket's name; `pid`: 0 until it has said who it is; `report`: its last one, or None;
+    """An agent. `key`: its socket's name; `pid`: 0 until it has said who it is; `report`: its last one, or None;
     acked, told: seq of records, -1 none (told: over this connection)."""
 
     key: str
@@ -81,7 +81,7 @@ class Peer:
 
     @property
     def agent(self) -> str:
-        """What tells one agent from all others, whatever socket it is on."""
+        """A name by which the agent differs from all others, whatever its socket."""
         return f"{self.pid} {self.hello['started']}" if self.hello else self.key
 
     # -- connecting
@@ -119,14 +119,14 @@ class Peer:
         self.peers.changed()
 
     def _ended(self) -> bool:
-        """Nobody will answer on this socket: nobody ever did, or the process is another program now, or is dead."""
+        """Whether the socket will never be answered: no process ever did, or the process is another program now, or dead."""
         try:
             return not self.pid or address_space(self.pid) != self._space
         except OSError:
             return False
 
     def _leave(self) -> None:
-        """It is gone."""
+        """Note that the process is gone."""
         if self.gone:
             return
         self.gone = True
@@ -247,9 +247,9 @@ class Peer:
             self.peers.received(self, kind, message)
 
     def _first(self, sock: socket.socket) -> bytes:
-        """What comes first, and who sends it: a listening socket only tells who made it, which may be its parent."""
-        data, told, _, _ = sock.recvmsg(1 << 18, socket.CMSG_SPACE(12))
-        for level, kind, credentials in told:
+        """Take the first bytes, and the user who sends them: a listening socket only tells who made it, which may be a parent."""
+        data, ancillary, _, _ = sock.recvmsg(1 << 18, socket.CMSG_SPACE(12))
+        for level, kind, credentials in ancillary:
             if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS):
                 self._sender = struct.unpack("3i", credentials[:12])[1]
         return data
@@ -303,12 +303,12 @@ class Peers:
         self._restarted[peer.key] = peer
 
     def take_restarted(self) -> builtins.list[Peer]:
-        """Those that have `restarted` since the last call, and are not gone."""
+        """The peers that have `restarted` since the last call, and are not gone."""
         taken, self._restarted = self._restarted, {}
         return [peer for key, peer in taken.items() if self._peers.get(key) is peer]
 
     def known(self) -> builtins.list[Peer]:
-        """Those that are not gone, as far as is known."""
+        """The peers that are not gone, as far as is known."""
         return list(self._peers.values())
 
     def list(self) -> builtins.list[Peer]:
@@ -320,7 +320,7 @@ class Peers:
         there = {name for name in names if name.endswith(SUFFIX) and not name.startswith(".")}
         self._dead = {name: tried for name, tried in self._dead.items() if name in there}
         for name in sorted(there):
-            if name not in self._peers and name not in self._dead and self._may_be(name):
+            if name not in self._peers and name not in self._dead and self._is_peer(name):
                 peer = self._peers[name] = Peer(name, self, self.loop.now())
                 self.restarted(peer)
                 peer.connect()
@@ -329,8 +329,8 @@ class Peers:
                 peer._leave()
         return self.known()
 
-    def _may_be(self, name: str) -> bool:
-        """It is a socket, and not one of very many that another user has put there."""
+    def _is_peer(self, name: str) -> bool:
+        """Whether the name is a socket's, and not of a user who has put very many into the folder."""
         try:
             found = os.lstat(os.path.join(self.folder, name))
             ours = found.st_uid in (0, os.stat(self.folder).st_uid)
@@ -362,11 +362,11 @@ class Peers:
 
     @property
     def litter(self) -> bool:
-        """Somebody has died whose socket nobody has tried to remove."""
+        """Whether a process has died whose socket was not tried to be removed."""
         return not all(self._dead.values())
 
     def unlink_gone(self) -> None:
-        """With the journal's lock: remove the sockets of the dead."""
+        """Remove the sockets of the dead. The journal's lock must be taken."""
         for name in self._dead:
             self._dead[name] = True
             try:

@@ -27,7 +27,7 @@ Done = Callable[[Optional[bytes], Optional[OSError]], None]
 
 @define(eq=False)
 class Fetch:
-    """One file. done(data, None) or done(None, error), once; not after `cancel()`."""
+    """The reading of a file. done(data, None) or done(None, error), once; not after `cancel()`."""
 
     loop: Loop
     done: Done | None
@@ -54,7 +54,7 @@ class Fetch:
         self._timer = self.loop.call_later(SECONDS, self._too_long)
 
     def cancel(self) -> None:
-        """Nobody waits for it any more."""
+        """End it; done() will not be called."""
         self.done = None
         self._end()
 

@@ -1,4 +1,4 @@
-"""One service: its journal, the coordinator, the mirror and the connections, and the operations of the tree."""
+"""A service: its journal, the coordinator, the mirror and the connections, and the operations of the tree."""
 from __future__ import annotations
 
 import errno
@@ -64,7 +64,7 @@ class Service:
 
     def __attrs_post_init__(self) -> None:
         self._merge = LogMerge(self.log, clock_us)
-        # told once all that has arrived is in, so that a reader who waits gets the lines of several processes by time
+        # readers are woken once all that has arrived is in, so that they get the lines of several processes by time
         self.log.on_added = lambda: self.loop.call_soon(lambda: self.changed("log", None))
         self.mirror = Mirror(self.changed, self._merge)
         self.journal = Journal(self.folder)
@@ -201,7 +201,7 @@ class Service:
         return self._of_file("insmod", text, caller, self._load)
 
     def check(self, text: bytes, caller: Caller) -> Answer:
-        """What insmod of `text` would do, in every process: the Answer's data is text (check.py). The file's top level runs there, as in a
+        """Say what insmod of `text` would do, in every process: the Answer's data is text (check.py). The file's top level runs there, as in a
         load; init() and callbacks don't, and nothing is put into force. Errors: as insmod's for the file and the text."""
         return self._of_file("check", text, caller, self._check)
 
@@ -257,9 +257,10 @@ class Service:
         peers = [peer for peer in self.peers.known() if peer.pid]
         commands = {pid: " ".join(view.cmdline) or view.comm for pid, view in self.processes.items()}
 
-        def done(found: list[Any]) -> None:
-            told = [(peer.pid, commands.get(peer.pid, ""), None if one is None else one["data"]) for peer, one in zip(peers, found)]
-            answer.succeed(check_text(name, [p["name"] for p in record["patches"]], why_not, sorted(told, key=lambda each: each[0])))
+        def done(replies: list[Any]) -> None:
+            rows = sorted(((peer.pid, commands.get(peer.pid, ""), None if reply is None else reply["data"])
+                           for peer, reply in zip(peers, replies)), key=lambda row: row[0])
+            answer.succeed(check_text(name, [patch["name"] for patch in record["patches"]], why_not, rows))
         self._requests.ask_each(peers, {"t": "check", "name": name, "path": path, "data": data, "params": params}, done)
 
     def rmmod(self, text: bytes, caller: Caller) -> Answer:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @define(eq=False)
 class Sent:
-    """What is known of one process since it was sent a record."""
+    """The state of a process since it was sent a record."""
 
     seq: int                        # the record's
     at: float                       # loop time; of an earlier record, where the process was passed over under that already

@@ -1,4 +1,4 @@
-"""What the tree shows of a service: plain snapshots, replaced as a whole when something changed, never altered."""
+"""Snapshots of a service, as the tree shows it: replaced as a whole when something changed, never altered."""
 from __future__ import annotations
 
 from attrs import field, frozen
@@ -8,7 +8,7 @@ VMLINUX = "vmlinux"                            # the name that the tree shows fo
 
 @frozen
 class Caller:
-    """Who writes: process (or thread) id as this daemon sees it, 0 when it can't; user and group."""
+    """The writer: process (or thread) id as this daemon sees it, 0 when it can't; user and group."""
 
     pid: int
     uid: int
@@ -70,7 +70,7 @@ class ProcessView:
 
 @frozen
 class BlockerView:
-    """Who keeps something pending. kind: 'thread' 'task' 'greenlet' 'generator' 'collection' 'frozen heap' 'working', of
+    """A reason why something is pending. kind: 'thread' 'task' 'greenlet' 'generator' 'collection' 'frozen heap' 'working', of
     process `pid`; 'process': it does not answer; 'journal' (pid 0): it can't be written. task: thread or other id, or None;
     frames: 'file:line function', innermost first; since: CLOCK_MONOTONIC microseconds; patch: the one in transition."""
 
