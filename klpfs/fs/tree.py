@@ -385,9 +385,9 @@ class ServiceTree:
         self._kmsg = Kmsg(table, dev, "kmsg", 0o644, service.log, service.kmsg)
         Attr(table, dev, ".clear", 0o200, None, lambda data, caller: self._kmsg.clear())
         Attr(table, node, "blockers", 0o444, lambda: after(service.ask("blockers"), blockers_text), proc=True)
-        Attr(table, node, "insmod", 0o200, None, service.insmod, limit=COMMAND_LIMIT, lists_machine=True)
+        Attr(table, node, "insmod", 0o200, None, service.insmod, limit=COMMAND_LIMIT, whole=True)
         Query(table, node, "check", 0o600, service.check, COMMAND_LIMIT)
-        Attr(table, node, "rmmod", 0o200, None, service.rmmod, limit=COMMAND_LIMIT, lists_machine=True)
+        Attr(table, node, "rmmod", 0o200, None, service.rmmod, limit=COMMAND_LIMIT, whole=True)
         for kind in ("patch", "module"):
             self.changed(kind, None)
         service.on_change(self.changed)
