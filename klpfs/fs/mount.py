@@ -5,7 +5,6 @@ What is mounted where is read from /proc/self/mountinfo: looking at a mount itse
 import ctypes
 import errno
 import os
-import re
 import shutil
 import socket
 import stat
@@ -14,9 +13,10 @@ import tempfile
 import time
 from typing import Any, Callable, List, Optional, Tuple
 
-from attrs import define, field, frozen
+from attrs import define, field
 
-TYPE = "fuse.klpfs"
+from klpfs.service import mountinfo
+
 OPTIONS = "default_permissions,fsname=klpfs,subtype=klpfs"
 ROOT_OPTIONS = ",allow_other,nosuid,nodev,noexec"
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 2, 4, 8
@@ -24,36 +24,9 @@ _MNT_DETACH = 2
 ANSWERS = 2.0                                  # seconds after which a mount that does not answer counts as hung
 
 
-@frozen
-class Entry:
-    """A line of mountinfo: where, what, the device number, which no other mount has at the same time, and which of its
-    folders is mounted there."""
-
-    point: str
-    type: str
-    device: str
-    root: str = "/"
-
-
-def mounts() -> List[Entry]:
-    """All mounts that this process sees, oldest first."""
-    found = []
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
-        for text in file:
-            before, _, behind = text.partition(" - ")
-            fields = before.split()
-            found.append(Entry(re.sub(r"\\([0-7]{3})", lambda m: chr(int(m[1], 8)), fields[4]), behind.split()[0], fields[2], fields[3]))
-    return found
-
-
-def mounted(point: str) -> Optional[Entry]:
-    """What is mounted on this path, topmost; None: nothing."""
-    return next((entry for entry in reversed(mounts()) if entry.point == point), None)
-
-
-def all_mounts() -> List[str]:
-    """The mount points of klpfs; not what `klpfs exec` has mounted of it, here and there."""
-    return [entry.point for entry in mounts() if entry.type == TYPE and entry.root == "/"]
+def mounted(point: str) -> Optional[mountinfo.Mount]:
+    """The topmost mount on this path, or None."""
+    return next((entry for entry in reversed(mountinfo.mounts()) if entry.point == point), None)
 
 
 def answers(point: str) -> Optional[int]:
@@ -143,7 +116,7 @@ def mount(point: str) -> Mount:
 def _clear(point: str) -> None:
     while True:
         there = mounted(point)
-        if there is None or there.type != TYPE:
+        if there is None or there.type != mountinfo.KLPFS:
             return
         code = answers(point)
         if code == 0:
@@ -198,7 +171,7 @@ def _by_mount(point: str, options: str) -> Tuple[int, str, Callable[[], None]]:
     libc = ctypes.CDLL(None, use_errno=True)
     fd = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
     data = f"fd={fd},rootmode=40000,user_id={os.geteuid()},group_id={os.getegid()},allow_other,default_permissions"
-    if libc.mount(b"klpfs", os.fsencode(point), TYPE.encode(), _MS_NOSUID | _MS_NODEV | _MS_NOEXEC, data.encode()):
+    if libc.mount(b"klpfs", os.fsencode(point), mountinfo.KLPFS.encode(), _MS_NOSUID | _MS_NODEV | _MS_NOEXEC, data.encode()):
         number = ctypes.get_errno()
         os.close(fd)
         raise OSError(number, f"mount(2): {os.strerror(number)}")
@@ -239,7 +212,7 @@ def umount(point: str, lazy: bool = False) -> None:
     """Unmount a klpfs. `lazy`: also when it is in use or dead. OSError: EINVAL (no klpfs is mounted there), EBUSY, EPERM."""
     point = _absolute(point)
     there = mounted(point)
-    if there is None or there.type != TYPE:
+    if there is None or there.type != mountinfo.KLPFS:
         raise OSError(errno.EINVAL, f"no klpfs is mounted on {point}")
     if os.geteuid() == 0:
         _umount2(point, _MNT_DETACH if lazy else 0)
