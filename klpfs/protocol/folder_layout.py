@@ -39,15 +39,6 @@ def absolute(path):
     return path if path[:1] == "/" else getcwd() + "/" + path
 
 
-def check_service(name):
-    """Return `name` when it can be a service's name, else raise OSError(EINVAL): no '/', control characters, leading
-    dot, more than 255 bytes (DESIGN section 3)."""
-    if type(name) is not str or not name or name[0] == "." or "/" in name or len(name.encode("utf-8", "surrogateescape")) > 255 \
-            or any(ord(c) < 32 or ord(c) == 127 for c in name):
-        raise OSError(EINVAL, "not a name for a service: %r" % (name,))
-    return name
-
-
 def group_number(group):
     """The number of a group given by name or number. OSError(EINVAL): there is none."""
     if group in (None, ""):

@@ -11,13 +11,15 @@ import struct
 from typing import Iterator, List, Optional, Tuple
 
 from klpfs.protocol.decisions import Params
+from klpfs.protocol.names import check_module, module_name
+from klpfs.service import mountinfo
 from klpfs.service.snapshots import Caller
 
 LARGEST = 16 << 20         # bytes of a module's file
 _OPENAT2, _RESOLVE_NO_MAGICLINKS, _RESOLVE_IN_ROOT, _RESOLVE_CACHED = 437, 0x02, 0x10, 0x20
 _PATH = os.O_PATH | os.O_CLOEXEC
 _ACL, _ACL_USER, _ACL_GROUP_OBJ, _ACL_GROUP = "system.posix_acl_access", 2, 4, 8
-_LOCAL = {b"ext2", b"ext3", b"ext4", b"xfs", b"btrfs", b"tmpfs", b"ramfs", b"f2fs", b"zfs", b"bcachefs", b"overlay"}
+_LOCAL = {"ext2", "ext3", "ext4", "xfs", "btrfs", "tmpfs", "ramfs", "f2fs", "zfs", "bcachefs", "overlay"}
 _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 
 
@@ -64,21 +66,12 @@ def insmod_text(text: bytes) -> Tuple[str, Params]:
     return path, params
 
 
-def module_name(path: str) -> str:
-    """A file's module name, as kmod's path_to_modname(): the base name up to its first dot, '-' as '_'. EINVAL: none, a
-    control character, over 255 bytes."""
-    name = path.rpartition("/")[2].partition(".")[0].replace("-", "_")
-    if not name or any(ord(c) < 32 or ord(c) == 127 for c in name) or len(os.fsencode(name)) > 255:
-        raise OSError(errno.EINVAL, f"no name for a module: {name!r}")
-    return name
-
-
 def rmmod_text(text: bytes) -> str:
-    """NAME, or a path as rmmod(8) takes it."""
+    """NAME, or a path as rmmod(8) takes it. EINVAL: several words, or no name for a module."""
     found = words(text)
     if len(found) != 1:
         raise OSError(errno.EINVAL, "one name is expected")
-    return module_name(found[0])
+    return check_module(module_name(found[0]))
 
 
 def read(path: str, caller: Caller, owner: int) -> bytes:
@@ -161,12 +154,8 @@ def _is_local(fd: int) -> bool:
     """Whether an O_PATH descriptor is on a file system that answers by itself. Only /proc is asked."""
     try:
         with open(f"/proc/self/fdinfo/{fd}", "rb") as file:
-            wanted = next(line.split()[1] for line in file if line.startswith(b"mnt_id:"))
-        with open("/proc/self/mountinfo", "rb") as file:
-            for line in file:
-                words = line.split()
-                if words[0] == wanted:
-                    return words[words.index(b"-") + 1] in _LOCAL
+            wanted = next(int(line.split()[1]) for line in file if line.startswith(b"mnt_id:"))
+        return any(mount.id == wanted and mount.type in _LOCAL for mount in mountinfo.mounts())
     except (OSError, StopIteration):
         pass
     return False

@@ -6,8 +6,9 @@ from typing import Any, Callable, Dict, List, Optional, Set
 
 from attrs import define, field
 
-from klpfs.protocol.folder_layout import KEEP
 from klpfs.protocol import decisions as records
+from klpfs.protocol.folder_layout import KEEP
+from klpfs.protocol.names import check_module, module_name
 from klpfs.service import insmod_text
 from klpfs.service.agent_requests import Asking
 from klpfs.service.check_text import check_text
@@ -208,7 +209,7 @@ class Service:
         try:
             path, params = insmod_text.insmod_text(text)
             what = f"{command} {path}"
-            name = insmod_text.module_name(path)
+            name = check_module(module_name(path))
             owner = os.stat(self.folder).st_uid
             at_once = insmod_text.read_at_once(path, caller, owner)
         except OSError as error:
