@@ -5,6 +5,8 @@ This is what a livepatch module imports. In the patched process nothing but the 
 from klpfs.engine.data import COMING, GOING, LIVE, Callbacks, Func, Mod, Object, Patch, State
 from klpfs.engine.error import KlpError
 
+__version__ = "0.1.0"      # the only place that says it; setup.cfg reads it here
+
 __all__ = ["COMING", "GOING", "LIVE", "Callbacks", "Func", "ImportTime", "KlpError", "Mod", "NewModule", "Object", "Patch",
            "State", "enable_patch", "fields", "get_prev_state", "get_state", "later", "module_param", "pr_info", "shadow", "unchanged"]
 

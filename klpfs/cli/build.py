@@ -3,16 +3,16 @@
 Exit codes: 0 written; 1 refused, or a source can't be read: nothing was written; 2 the command line was wrong; 3 no Python
 code differs.
 """
+from __future__ import annotations
+
 import argparse
 import os
 import sys
 
-from klpfs.builder.build import build_specs
-from klpfs.builder.error import BuildError, NothingToDo
 from klpfs.cli.tree import CommandError
 
 
-def add(commands, common: argparse.ArgumentParser) -> None:
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
     p = commands.add_parser("build", help="a livepatch out of two versions of a package")
     p.add_argument("old", metavar="OLD", help="a folder, a file, an sdist, a wheel, or a requirement such as jinja2==3.1.5")
     p.add_argument("new", metavar="NEW", help="likewise")
@@ -26,7 +26,10 @@ def add(commands, common: argparse.ArgumentParser) -> None:
     p.set_defaults(do=build)
 
 
-def build(arguments) -> int:
+def build(arguments: argparse.Namespace) -> int:
+    from klpfs.builder.build import build_specs
+    from klpfs.builder.error import BuildError, NothingToDo
+
     pythons = arguments.python or [sys.executable]
     try:
         result = build_specs(arguments.old, arguments.new, pythons, arguments.installed,

@@ -1,18 +1,18 @@
 """dmesg: a service's log, from dev/kmsg, in dmesg's form."""
+from __future__ import annotations
+
 import argparse
 import contextlib
-import json
 import os
 import re
-
-from attrs import asdict, frozen
+from typing import NamedTuple
 
 from klpfs.cli.tree import CommandError, find
 
 RECORD = 8192  # the kernel's longest record, and what dmesg reads with
 
 
-def add(commands, common: argparse.ArgumentParser) -> None:
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
     p = commands.add_parser("dmesg", parents=[common], help="print a service's log")
     p.add_argument("-w", "--follow", action="store_true", help="go on and wait for new lines")
     p.add_argument("-C", "--clear", action="store_true", help="print nothing; from now on only later lines are printed, here and by dmesg")
@@ -20,8 +20,7 @@ def add(commands, common: argparse.ArgumentParser) -> None:
     p.set_defaults(do=dmesg)
 
 
-@frozen
-class Record:
+class Record(NamedTuple):
     """A record of dev/kmsg: `<priority>,<sequence>,<microseconds>,-;<text>`."""
 
     priority: int
@@ -30,7 +29,7 @@ class Record:
     text: str
 
     @classmethod
-    def parse(cls, data: bytes) -> "Record":
+    def parse(cls, data: bytes) -> Record:
         line = data.partition(b"\n")[0]  # what follows is the record's dictionary
         raw = re.sub(rb"\\x([0-9a-fA-F]{2})", lambda m: bytes.fromhex(m[1].decode()), line)
         head, _, text = raw.decode("utf-8", "replace").partition(";")
@@ -41,12 +40,12 @@ class Record:
         return f"[{self.usec // 1000000:5}.{self.usec % 1000000:06}] {self.text}"
 
 
-def dmesg(arguments) -> int:
+def dmesg(arguments: argparse.Namespace) -> int:
     tree = find(arguments.service, arguments.mount)
     if arguments.clear:
         tree.write("1", "dev/.clear")
         return 0
-    path = tree.path / "dev/kmsg"
+    path = f"{tree.path}/dev/kmsg"
     fd = os.open(path, os.O_RDONLY | (0 if arguments.follow else os.O_NONBLOCK))
     with contextlib.suppress(OSError):  # what an older tree has not
         os.lseek(fd, 0, os.SEEK_DATA)   # after the last clear
@@ -64,7 +63,9 @@ def dmesg(arguments) -> int:
                 return 0
             record = Record.parse(data)
             if arguments.json:
-                print(json.dumps(asdict(record)), flush=arguments.follow)
+                import json
+
+                print(json.dumps(record._asdict()), flush=arguments.follow)
             else:
                 print(record, flush=arguments.follow)
     finally:

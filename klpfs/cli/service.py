@@ -1,11 +1,14 @@
 """run, mount, umount: what makes a service and its tree."""
+from __future__ import annotations
+
 import argparse
 import errno
 
 from klpfs.cli.tree import CommandError
+from klpfs.service.mountinfo import klpfs_mounts
 
 
-def add(commands, common: argparse.ArgumentParser) -> None:
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
     p = commands.add_parser("run", help="start a program that can be patched",
                             usage="klpfs run [-s SERVICE] [--keep] [--group GROUP] -- COMMAND [ARGUMENT ...]")
     p.add_argument("-s", "--service", help="the service's name (default: the base name of the script or command)")
@@ -24,7 +27,7 @@ def add(commands, common: argparse.ArgumentParser) -> None:
     p.set_defaults(do=umount)
 
 
-def run(arguments) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Become the command, with an agent in it and in all Python processes that it starts. Returns only with an error."""
     from klpfs.agent.run_command import exec_program  # each of these loads what it needs, and no other command does
 
@@ -44,17 +47,17 @@ def release(text: str) -> "tuple[int, int]":
     return int(major), int(minor)
 
 
-def mount(arguments) -> int:
+def mount(arguments: argparse.Namespace) -> int:
     from klpfs.fs import daemon
 
     chosen = {"kernel": arguments.kernel} if arguments.kernel else {}
     return daemon.mount(arguments.mountpoint, foreground=arguments.foreground, **chosen)
 
 
-def umount(arguments) -> int:
+def umount(arguments: argparse.Namespace) -> int:
     from klpfs.fs import mount as mounting
 
-    places = [arguments.mountpoint] if arguments.mountpoint else mounting.all_mounts()
+    places = [arguments.mountpoint] if arguments.mountpoint else klpfs_mounts()
     if not places:
         raise CommandError("no klpfs is mounted")
     if len(places) > 1:

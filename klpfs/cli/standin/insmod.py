@@ -1,6 +1,7 @@
 """insmod(8): loads a file."""
 import os
 
+from klpfs.cli.kmod import MEANING
 from klpfs.cli.standin import module, options, say
 
 USAGE = """Usage:
@@ -32,6 +33,6 @@ def run(words: "list[str]", folders: "list[str]") -> int:
     try:
         module.insert(path, rest[1:])
     except OSError as e:
-        say(f"insmod: ERROR: could not insert module {rest[0]}: {module.MEANING.get(e.errno or 0, e.strerror)}")
+        say(f"insmod: ERROR: could not insert module {rest[0]}: {MEANING.get(e.errno or 0, e.strerror)}")
         return 1
     return 0

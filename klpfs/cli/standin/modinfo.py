@@ -4,6 +4,7 @@ import typing
 
 from klpfs.cli.standin import TREE, module, options, say
 from klpfs.cli.standin.modprobe import fields
+from klpfs.protocol.names import module_name
 
 USAGE = """Usage:
 \tmodinfo [options] <modulename|filename> [args]
@@ -63,7 +64,7 @@ def of(what: str, folders: "list[str]", by_name: bool) -> "typing.Optional[list[
     if by_name or not os.path.isfile(path or ""):
         path = None if "/" in what else module.look_for(what, folders)
     if path is None:
-        name = module.name_of(what)
+        name = module_name(what)
         if "/" in what or name not in module.loaded():
             say(f"modinfo: ERROR: Module {what} not found.")
             return None
@@ -71,21 +72,15 @@ def of(what: str, folders: "list[str]", by_name: bool) -> "typing.Optional[list[
     told = fields(os.path.abspath(path))
     if not told:
         reason = "Invalid argument" if os.access(path, os.R_OK) else "Permission denied"
-        say(f"modinfo: ERROR: could not get modinfo from '{module.name_of(path)}': {reason}")
+        say(f"modinfo: ERROR: could not get modinfo from '{module_name(path)}': {reason}")
         return None
     return told
 
 
 def of_loaded(name: str) -> "list[tuple[str, str]]":
     """What the service shows of a loaded module whose file is not in the search path."""
-    told = [("name", name)]
-    if os.path.isdir(f"{TREE}/sys/kernel/livepatch/{name}") or livepatch(name):
+    told, shown = [("name", name)], module.loaded().get(name)
+    if shown is not None and shown.livepatch:
         told.append(("livepatch", "Y"))
     folder = f"{TREE}/sys/module/{name}/parameters"
     return told + [("parm", each) for each in (sorted(os.listdir(folder)) if os.path.isdir(folder) else [])]
-
-
-def livepatch(name: str) -> bool:
-    """The taint of a loaded livepatch is on its line of proc/modules."""
-    with open(f"{TREE}/proc/modules") as lines:
-        return any(words[0] == name and "K" in words[-1] for words in map(str.split, lines))

@@ -6,7 +6,9 @@ import errno
 import os
 import typing
 
+from klpfs.cli.kmod import MEANING
 from klpfs.cli.standin import Failed, module, options, say
+from klpfs.protocol.names import module_name
 
 USAGE = """Usage:
 \tmodprobe [options] [-i] [-b] modulename
@@ -83,11 +85,11 @@ class Modprobe:
         return order
 
     def insert(self, name: str, parameters: "list[str]") -> None:
-        if not os.path.isfile(module.file_of(name)) and not self.depends and module.name_of(name) in module.loaded():
+        if not os.path.isfile(module.file_of(name)) and not self.depends and module_name(name) in module.loaded():
             path = ""                          # loaded from elsewhere
         else:
             path = self.find(name)
-        own = module.name_of(path or name)
+        own = module_name(path or name)
         if self.resolve:
             print(own)
             return
@@ -103,7 +105,7 @@ class Modprobe:
             return
         for each in self.with_needed(path):
             words = parameters if each == path else []
-            if module.name_of(each) in there:
+            if module_name(each) in there:
                 continue
             if self.verbose:
                 print(f"insmod {each} {' '.join(words)}", flush=True)
@@ -111,7 +113,7 @@ class Modprobe:
                 self.load(each, words)
 
     def load(self, path: str, parameters: "list[str]") -> None:
-        name = module.name_of(path)
+        name = module_name(path)
         try:
             module.insert(path, parameters)
         except OSError as e:
@@ -120,15 +122,15 @@ class Modprobe:
                 if not self.first_time and name in module.loaded():     # somebody was faster
                     return
             else:
-                said = module.MEANING[errno.ENOENT] if e.errno == errno.ENOENT else e.strerror or ""
+                said = MEANING[errno.ENOENT] if e.errno == errno.ENOENT else e.strerror or ""
             say(f"modprobe: ERROR: could not insert '{name}': {said}")
             raise Failed from None
 
     def take_out(self, name: str) -> None:
-        own = module.name_of(name)
+        own = module_name(name)
         there = module.loaded()
         if own not in there:
-            own = module.name_of(self.find(name))
+            own = module_name(self.find(name))
             if self.first_time:
                 self.say(f"Module {own} is not in kernel.")
                 raise Failed
@@ -139,7 +141,7 @@ class Modprobe:
         path = module.look_for(own, self.folders)
         self.unload(own)
         for each in reversed(self.with_needed(path)[:-1] if path else []):     # what is in nobody's use now
-            needed = module.loaded().get(module.name_of(each))
+            needed = module.loaded().get(module_name(each))
             if needed and not needed.refcnt and not needed.holders:
                 self.unload(needed.name)
 
@@ -163,12 +165,11 @@ def needs(path: str) -> "list[str]":
 
 def fields(path: str) -> "list[tuple[str, str]]":
     """What a file says of itself; nothing when it can't be read or does not parse: the service will say so."""
-    from klpfs.engine.error import KlpError
     from klpfs.cpython.load.modinfo import modinfo
     try:
         with open(path, "rb") as file:
             return list(modinfo(path, file.read()))
-    except (OSError, KlpError):
+    except OSError:                            # a KlpError, too
         return []
 
 

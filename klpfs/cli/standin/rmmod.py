@@ -3,6 +3,7 @@ import errno
 import os
 
 from klpfs.cli.standin import module, options, say
+from klpfs.protocol.names import module_name
 
 USAGE = """Usage:
 \trmmod [options] modulename ...
@@ -27,7 +28,7 @@ def run(words: "list[str]", folders: "list[str]") -> int:
         return 1
     failed = 0
     for each in rest:
-        name = module.name_of(each)
+        name = module_name(each)
         if "force" not in given and why_not(name):
             say(f"rmmod: ERROR: {why_not(name)}")
             failed = 1
