@@ -6,7 +6,6 @@ import shutil
 import pytest
 from hypothesis import example, given
 
-from fs.fake import FakeManager
 from klpfs import Func, Object, Patch
 from klpfs.agent import run_command
 from klpfs.cli.standin import module as standin
@@ -18,8 +17,9 @@ from klpfs.service import insmod_text
 from klpfs.service.loop import Loop
 from klpfs.service.manager import Manager
 from klpfs.service.snapshots import ObjectView, ParamView
-from service import test_mirror
 from tests.engine.kit import Kit, new_code
+from tests.fs.fake import FakeManager
+from tests.service import test_mirror
 from tests.strategies import any_names
 
 
