@@ -6,9 +6,9 @@ code differs.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 
+from klpfs.cli.output import write_file
 from klpfs.cli.tree import CommandError
 
 
@@ -44,10 +44,7 @@ def build(arguments: argparse.Namespace) -> int:
         print(f"klpfs build: note: {each}", file=sys.stderr)
     if not result.text:
         raise CommandError(f"{len(result.refused)} change(s) refused, nothing written (--allow takes the rest)")
-    temporary = f"{arguments.output}.{os.getpid()}"
-    with open(temporary, "w", encoding="utf-8") as file:
-        file.write(result.text)
-    os.replace(temporary, arguments.output)
+    printed = write_file(arguments.output, result.text)
     functions = sum(len(plan.funcs) for plan in result.plans)
-    print(f"{arguments.output}: {functions} functions in {len(result.plans)} modules")
+    print(f"{arguments.output}: {functions} functions in {len(result.plans)} modules", file=sys.stderr if printed else sys.stdout)
     return 0
