@@ -9,7 +9,8 @@ REFUSED = "would be refused: "
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
-    p = commands.add_parser("check", parents=[common], help="what a livepatch would do to a service, before it is loaded")
+    p = commands.add_parser("check", parents=[common],
+                            help="what a livepatch would do to a service, before it is loaded")
     p.add_argument("file")
     p.add_argument("parameters", nargs="*", metavar="NAME[=VALUE]")
     p.set_defaults(do=check)

@@ -22,15 +22,17 @@ def diff(arguments: argparse.Namespace) -> int:
     """Exit code 0, whatever differs; 1 when something can't be read."""
     import tempfile
 
-    from klpfs.builder.read import sources
     from klpfs.builder.error import BuildError
+    from klpfs.builder.read import sources
     from klpfs.builder.write.review import Patch, review
 
     try:
         patch = Patch.read(arguments.file)
         old, new = arguments.old or patch.old, arguments.new or patch.new
         if not old or not new:
-            raise CommandError(f"{arguments.file} does not say what it was built of; give both: klpfs diff {arguments.file} OLD NEW")
+            raise CommandError(
+                f"{arguments.file} does not say what it was built of; give both: klpfs diff {arguments.file} OLD NEW"
+            )
         with tempfile.TemporaryDirectory(prefix="klpfs-diff-") as scratch:
             found = []
             for at, spec in enumerate((old, new)):

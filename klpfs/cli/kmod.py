@@ -1,4 +1,4 @@
-"""What kmod's library has, for the commands and for the stand-ins of `klpfs exec`: the list of modules, and the words for an errno."""
+"""What kmod's library has, for the commands and the stand-ins of `klpfs exec`: the module list, words for an errno."""
 from __future__ import annotations
 
 import errno
@@ -30,8 +30,9 @@ class Module(NamedTuple):
         words = head.split(" ")
         at = next(at for at in range(1, len(words)) if words[at].isdigit() and words[at + 1].isdigit())
         holders = " ".join(words[at + 2:-2]).split(",")
-        return cls(" ".join(words[:at]), int(words[at]), int(words[at + 1]), tuple(holder for holder in holders if holder not in ("", "-")),
-                   words[-2], taints.rstrip(")").replace(" ", ""))
+        return cls(" ".join(words[:at]), int(words[at]), int(words[at + 1]),
+                   tuple(holder for holder in holders if holder not in ("", "-")), words[-2],
+                   taints.rstrip(")").replace(" ", ""))
 
     @property
     def livepatch(self) -> bool:

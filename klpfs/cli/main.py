@@ -16,9 +16,9 @@ import klpfs
 from klpfs.cli.tree import CommandError
 
 MODULES = {  # command -> the module klpfs.cli.NAME that has it, in the order of --help
-    "build": "build", "run": "service", "mount": "service", "umount": "service", "exec": "exec", "insmod": "modules", "rmmod": "modules",
-    "lsmod": "modules", "check": "check", "diff": "diff", "modinfo": "modinfo", "dmesg": "log", "status": "status", "blockers": "status",
-    "wait": "wait",
+    "build": "build", "run": "service", "mount": "service", "umount": "service", "exec": "exec", "insmod": "modules",
+    "rmmod": "modules", "lsmod": "modules", "check": "check", "diff": "diff", "modinfo": "modinfo", "dmesg": "log",
+    "status": "status", "blockers": "status", "wait": "wait",
 }
 
 
@@ -27,7 +27,8 @@ def parser(command: str = "") -> argparse.ArgumentParser:
 
     Each command sets `do`: a function that takes the parsed arguments and returns the exit code.
     """
-    top = argparse.ArgumentParser(prog="klpfs", description="Live patching of running Python programs, through a file system.")
+    top = argparse.ArgumentParser(prog="klpfs",
+                                  description="Live patching of running Python programs, through a file system.")
     top.add_argument("--version", action="version", version=f"klpfs {klpfs.__version__}")
     commands = top.add_subparsers(metavar="COMMAND", required=True, dest="command")
     common = argparse.ArgumentParser(add_help=False)
@@ -48,7 +49,8 @@ def main(argv: list[str] | None = None) -> int:
         sys.stdout.flush()
         return code or 0
     except CommandError as e:
-        print(str(e) if str(e).startswith(f"{arguments.command}: ") else f"klpfs {arguments.command}: {e}", file=sys.stderr)
+        print(str(e) if str(e).startswith(f"{arguments.command}: ") else f"klpfs {arguments.command}: {e}",
+              file=sys.stderr)
         return e.code
     except BrokenPipeError:  # the reader of a pipe has seen enough: no more writes, not at exit either
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

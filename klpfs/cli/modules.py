@@ -12,7 +12,8 @@ from klpfs.protocol.names import module_name
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
-    p = commands.add_parser("insmod", parents=[common], help="load a module into a service; a livepatch starts its transition")
+    p = commands.add_parser("insmod", parents=[common],
+                            help="load a module into a service; a livepatch starts its transition")
     p.add_argument("file")
     p.add_argument("parameters", nargs="*", metavar="NAME[=VALUE]")
     p.set_defaults(do=insmod)
@@ -35,7 +36,9 @@ def insmod(arguments: argparse.Namespace) -> int:
     try:
         tree.write(" ".join(map(shlex.quote, [arguments.file, *arguments.parameters])), "insmod")
     except OSError as e:
-        raise CommandError(f"insmod: ERROR: could not insert module {arguments.file}: {MEANING.get(e.errno or 0, e.strerror)}") from None
+        raise CommandError(
+            f"insmod: ERROR: could not insert module {arguments.file}: {MEANING.get(e.errno or 0, e.strerror)}"
+        ) from None
     return 0
 
 

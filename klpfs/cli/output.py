@@ -1,4 +1,4 @@
-"""The file that a command writes, named by its user: replaced in one step, or written through when it is none to replace."""
+"""The file that a command writes: a regular file is replaced in one step, anything else is written through."""
 from __future__ import annotations
 
 import os
@@ -11,11 +11,11 @@ from klpfs.cli.tree import CommandError
 def write_file(path: str, text: str) -> bool:
     """Write `text` as the whole of the file `path`; True when that is where this process's own output goes.
 
-    A regular file is replaced when all is written: who reads it sees the old text or the new one. It keeps its mode, and links that
-    lead to it stay. What is no regular file (a device, a fifo) is written as `> path` in a shell does it: it may wait for a reader.
-    Text for the place where standard output or error go (/dev/stdout) is written there.
-    OSError, with `path` as its file: nothing has changed but what a device has taken, and nothing is left behind. CommandError:
-    who read a fifo has left.
+    A regular file is replaced when all is written: who reads it sees the old text or the new one. It keeps its mode,
+    and links that lead to it stay. What is no regular file (a device, a fifo) is written as `> path` in a shell does
+    it: it may wait for a reader. Text for the place where standard output or error go (/dev/stdout) is written there.
+    OSError, with `path` as its file: nothing has changed but what a device has taken, and nothing is left behind.
+    CommandError: who read a fifo has left.
     """
     data = text.encode("utf-8", "surrogateescape")
     own = None
@@ -39,13 +39,13 @@ def write_file(path: str, text: str) -> bool:
                 os.close(fd)
         return own is not None
     except OSError as e:
-        if isinstance(e, BrokenPipeError) and own is None:     # main takes others for a pipe's reader that has seen enough
+        if isinstance(e, BrokenPipeError) and own is None:  # main takes others for a pipe's reader that has seen enough
             raise CommandError(f"{path}: {e.strerror}") from None
         raise OSError(e.errno, e.strerror, path) from None
 
 
 def _own_output(found: os.stat_result) -> int | None:
-    """The descriptor among standard output and error that is open on the file with this stat result; not on a device like /dev/null."""
+    """The descriptor, of standard output and error, that is open on this file; None too for a device like /dev/null."""
     for fd in (1, 2):
         try:
             if os.path.samestat(found, os.fstat(fd)) and (os.isatty(fd) or not stat.S_ISCHR(found.st_mode)):

@@ -12,7 +12,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: a
     p = commands.add_parser("run", help="start a program that can be patched",
                             usage="klpfs run [-s SERVICE] [--keep] [--group GROUP] -- COMMAND [ARGUMENT ...]")
     p.add_argument("-s", "--service", help="the service's name (default: the base name of the script or command)")
-    p.add_argument("--keep", action="store_true", help="the patches outlive the service, and are applied at its next start")
+    p.add_argument("--keep", action="store_true",
+                   help="the patches outlive the service, and are applied at its next start")
     p.add_argument("--group", help="its processes may change to other users that are in this group (a name or number)")
     p.add_argument("argv", nargs=argparse.REMAINDER, metavar="COMMAND")
     p.set_defaults(do=run)
@@ -28,7 +29,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: a
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Become the command, with an agent in it and in all Python processes that it starts. Returns only with an error."""
+    """Become the command, with an agent in it and in the Pythons that it starts. Returns only with an error."""
     from klpfs.agent.run_command import exec_program  # each of these loads what it needs, and no other command does
 
     argv = arguments.argv[1:] if arguments.argv[:1] == ["--"] else arguments.argv
@@ -37,11 +38,11 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         exec_program(argv, arguments.service, arguments.keep, arguments.group)
     except OSError as e:  # as a shell says it: 127 not found, 126 can't be run
-        raise CommandError(e.strerror, {errno.ENOENT: 127, errno.EACCES: 126}.get(e.errno, 1)) from None
+        raise CommandError(str(e.strerror), {errno.ENOENT: 127, errno.EACCES: 126}.get(e.errno or 0, 1)) from None
     raise AssertionError("exec returned")
 
 
-def release(text: str) -> "tuple[int, int]":
+def release(text: str) -> tuple[int, int]:
     """A kernel's release as (major, minor)."""
     major, _, minor = text.partition(".")
     return int(major), int(minor)

@@ -31,8 +31,8 @@ def status(arguments: argparse.Namespace) -> int:
         print(json.dumps({
             "service": tree.name,
             "processes": [{"pid": pid, "cmdline": command} for pid, command in processes],
-            "patches": [{"name": p.name, "state": state(p), "enabled": p.enabled, "transition": p.transition, "replace": p.replace,
-                         "objects": [{"name": name, "patched": patched, "functions": functions}
+            "patches": [{"name": p.name, "state": state(p), "enabled": p.enabled, "transition": p.transition,
+                         "replace": p.replace, "objects": [{"name": name, "patched": patched, "functions": functions}
                                      for name, (patched, functions) in p.objects.items()]} for p in patches],
             "blockers": waiting,
         }))

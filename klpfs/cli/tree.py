@@ -30,12 +30,17 @@ def services(mount: str) -> list[str]:
     try:
         return sorted(os.listdir(mount))
     except OSError as e:
-        hint = "only the user who mounted it sees it" if isinstance(e, PermissionError) else f"is its daemon gone? Mount it again: klpfs mount {mount}"
+        hint = (
+            "only the user who mounted it sees it"
+            if isinstance(e, PermissionError)
+            else f"is its daemon gone? Mount it again: klpfs mount {mount}"
+        )
         raise CommandError(f"{mount}: {e.strerror}; {hint}") from None
 
 
 def find(service: str | None = None, mount: str | os.PathLike[str] | None = None) -> Tree:
-    """The tree of `service` (None: of the only service that runs). CommandError says what to do when there is none, or several."""
+    """The tree of `service` (None: of the only service that runs). CommandError says what to do when there is none, or
+    several."""
     places = [os.fspath(mount).rstrip("/") or "/"] if mount else mounts()
     if not places:
         raise CommandError("no klpfs is mounted; do it with: klpfs mount MOUNTPOINT")
@@ -56,9 +61,13 @@ def find(service: str | None = None, mount: str | os.PathLike[str] | None = None
             raise CommandError(f"several services are running, choose one with -s: {', '.join(sorted(found))}")
         service = next(iter(found))
     elif service not in found:
-        raise CommandError(f"no service {service} in {' or '.join(places)}; running: {', '.join(sorted(found)) or 'none'}")
+        raise CommandError(
+            f"no service {service} in {' or '.join(places)}; running: {', '.join(sorted(found)) or 'none'}"
+        )
     if len(found[service]) > 1:
-        raise CommandError(f"there is a service {service} in several mounts, choose one with -m: {' '.join(found[service])}")
+        raise CommandError(
+            f"there is a service {service} in several mounts, choose one with -m: {' '.join(found[service])}"
+        )
     return Tree(os.path.join(found[service][0], service))
 
 
@@ -100,7 +109,8 @@ class Tree:
             os.close(fd)
 
     def ask(self, question: str, *parts: str) -> str:
-        """The answer of a file that is asked by writing to it: one write(2), then reads of the same open file. OSError as it comes."""
+        """The answer of a file that is asked by writing to it: one write(2), then reads of the same open file. OSError
+        as it comes."""
         fd = os.open(os.path.join(self.path, *parts), os.O_RDWR)
         try:
             os.write(fd, os.fsencode(question))
@@ -156,8 +166,8 @@ class Tree:
         for name in self.names("proc"):
             if name.isdigit():
                 with contextlib.suppress(OSError):
-                    command = self.read("proc", name, "cmdline").replace("\0", " ").strip() or self.read("proc", name, "comm")
-                    found.append((int(name), command))
+                    command = self.read("proc", name, "cmdline").replace("\0", " ").strip()
+                    found.append((int(name), command or self.read("proc", name, "comm")))
         return sorted(found)
 
     def blockers(self) -> list[str]:

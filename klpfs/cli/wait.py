@@ -1,6 +1,7 @@
 """wait: until no transition is pending, naming who blocks; `--or-reverse` takes back what does not complete in time.
 
-Exit codes: 0 complete (or nothing was pending); 3 still pending when the time was over; 4 reversed, and that is complete.
+Exit codes: 0 complete (or nothing was pending); 3 still pending when the time was over; 4 reversed, and that is
+complete.
 """
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: a
     p = commands.add_parser("wait", parents=[common], help="wait until a transition is complete")
     p.add_argument("patch", nargs="?", help="this patch's (default: any)")
     p.add_argument("-t", "--timeout", type=float, metavar="SECONDS", help="wait no longer")
-    p.add_argument("--or-reverse", action="store_true", help="when it is not complete in time (or at Ctrl-C), reverse it")
+    p.add_argument("--or-reverse", action="store_true",
+                   help="when it is not complete in time (or at Ctrl-C), reverse it")
     p.set_defaults(do=wait)
 
 
@@ -90,9 +92,10 @@ class Waiter:
         filled = 20 * done // total if total else 0
         with contextlib.suppress(OSError):
             way = "patching" if self.tree.read(TREE, self.seen, "enabled") == "1" else "unpatching"
-            self.progress.say(f"[{'#' * filled}{'.' * (20 - filled)}] {done}/{total}", f"{self.seen}: {way}, {self.who()}")
+            self.progress.say(f"[{'#' * filled}{'.' * (20 - filled)}] {done}/{total}",
+                              f"{self.seen}: {way}, {self.who()}")
 
-    def tasks(self) -> "tuple[int, int]":
+    def tasks(self) -> tuple[int, int]:
         """(switched, all) tasks of all processes."""
         with contextlib.suppress(OSError):
             goal = self.tree.read(TREE, self.seen, "enabled")
@@ -144,8 +147,8 @@ def wait(arguments: argparse.Namespace) -> int:
             who, top = waiter.who(), f"{tree.path}/{TREE}/{waiter.seen}"
             opposite = "0" if tree.read(TREE, waiter.seen, "enabled") == "1" else "1"
             progress.end()
-            print(f"klpfs wait: {waiter.seen} is still pending, {who}; wait on, reverse it (echo {opposite} > {top}/enabled), "
-                  f"or force it (echo 1 > {top}/force)", file=sys.stderr)
+            print(f"klpfs wait: {waiter.seen} is still pending, {who}; wait on, "
+                  f"reverse it (echo {opposite} > {top}/enabled), or force it (echo 1 > {top}/force)", file=sys.stderr)
             return PENDING
         waiter.reverse()
         waiter.until(None)

@@ -1,4 +1,7 @@
-"""Names that the tree can show: the rule for every patch, object, function, module, parameter and service (DESIGN section 3)."""
+"""The rule for names that the tree can show: of patches, objects, functions, modules, parameters and services.
+
+Source: DESIGN section 3.
+"""
 from __future__ import annotations
 
 MAX_NAME_BYTES = 255        # of a name in a directory (NAME_MAX)
@@ -7,8 +10,8 @@ MAX_NAME_BYTES = 255        # of a name in a directory (NAME_MAX)
 def why_unshowable(name: str, attributes: tuple[str, ...] = ()) -> str:
     """Why the tree can't show `name`, in words for the log; "" when it can.
 
-    attributes: names that the folder has already. A name with bytes that are no UTF-8 (surrogates, as os.fsdecode makes them)
-    can be shown; other surrogates can't be a file's name.
+    attributes: names that the folder has already. A name with bytes that are no UTF-8 (surrogates, as os.fsdecode makes
+    them) can be shown; other surrogates can't be a file's name.
     """
     if name in attributes:
         return "is the name of an attribute"

@@ -1,4 +1,4 @@
-"""Names of modules and of services, and which names the tree can show: the rules of agent, service, tree and commands."""
+"""Names of modules and services, and which names the tree can show: one rule for agent, service, tree and commands."""
 from __future__ import annotations
 
 from errno import EINVAL
@@ -27,7 +27,10 @@ def check_module(name: str) -> str:
 
 
 def is_service(name: str) -> bool:
-    """Whether `name` can be a service's: a name that the tree can show, without a dot at its start (the tree's own are so)."""
+    """Whether `name` can be a service's: a name that the tree can show, without a dot at its start.
+
+    Names with a dot at their start are the tree's own (.exec).
+    """
     return name[:1] != "." and showable(name)
 
 

@@ -1,7 +1,8 @@
 """/proc/self/mountinfo: which mounts this process sees.
 
-The table is read, the mounts themselves are not touched: looking at a mount may hang, or hit the kernel's cache. The commands
-read it at their start, so nothing but the standard library is imported, and little of that. Source: proc_pid_mountinfo(5).
+The table is read, the mounts themselves are not touched: looking at a mount may hang, or hit the kernel's cache. The
+commands read it at their start, so nothing but the standard library is imported, and little of that. Source:
+proc_pid_mountinfo(5).
 """
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ class Mount(NamedTuple):
     """A line of mountinfo."""
 
     id: int
-    device: str                 # major:minor; no other mount has it at the same time, unless it shows the same file system
+    device: str  # major:minor; no other mount has it at the same time, unless it shows the same file system
     root: str                   # the folder of the file system that is mounted; "/": all of it
     point: str
     type: str

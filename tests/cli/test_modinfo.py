@@ -34,8 +34,11 @@ def file(tmp_path):
 def test_of_a_file(klpfs, file):
     code, out, err = klpfs("modinfo", file)
     assert (code, err) == (0, "")
-    assert out == (f"filename:       {file}\nversion:        1.2\nauthor:         N. N.\nlicense:        MIT\ndescription:    CVE-1: a hole. More.\n"
-                   "depends:        base\nname:           lp1\nlivepatch:      Y\nparm:           pre_ret:int\nparm:           late:bool\n")
+    assert out == (
+        f"filename:       {file}\nversion:        1.2\nauthor:         N. N.\nlicense:        MIT\n"
+        "description:    CVE-1: a hole. More.\ndepends:        base\nname:           lp1\nlivepatch:      Y\n"
+        "parm:           pre_ret:int\nparm:           late:bool\n"
+    )
 
 
 def test_of_a_file_as_the_stand_in_says_it(klpfs, file, capfd):
@@ -65,11 +68,13 @@ def test_of_a_file_that_does_not_parse(klpfs, tmp_path, text, says):
     path = tmp_path / "bad.py"
     path.write_text(text)
     code, out, err = klpfs("modinfo", path)
-    assert code == 1 and out == "" and err.startswith(f"modinfo: ERROR: could not get modinfo from '{path}': ") and says in err
+    assert (code, out) == (1, "") and says in err
+    assert err.startswith(f"modinfo: ERROR: could not get modinfo from '{path}': ")
 
 
 def test_of_no_file(klpfs):
-    assert klpfs("modinfo", "/nope.py") == (1, "", "modinfo: ERROR: could not get modinfo from '/nope.py': No such file or directory\n")
+    said = "modinfo: ERROR: could not get modinfo from '/nope.py': No such file or directory\n"
+    assert klpfs("modinfo", "/nope.py") == (1, "", said)
 
 
 def test_of_a_loaded_module(made, klpfs):

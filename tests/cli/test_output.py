@@ -1,4 +1,5 @@
-"""The file that `klpfs build -o` writes: replaced whole, or written through; links stay, and what fails leaves nothing."""
+"""The file that `klpfs build -o` writes: replaced whole, or written through; links stay, and what fails leaves
+nothing."""
 import errno
 import os
 import resource
@@ -55,7 +56,9 @@ def test_a_file_is_replaced_whole_and_keeps_its_mode(tmp_path):
     with open(path) as reader:
         write_file(str(path), TEXT)
         assert reader.read() == "old\n"
-    assert path.read_text() == TEXT and stat.S_IMODE(path.stat().st_mode) == 0o604 and os.listdir(tmp_path) == ["fix.py"]
+    assert (
+        path.read_text() == TEXT and stat.S_IMODE(path.stat().st_mode) == 0o604 and os.listdir(tmp_path) == ["fix.py"]
+    )
 
 
 @pytest.mark.parametrize("there", [True, False])
@@ -66,7 +69,10 @@ def test_a_link_stays_and_leads_to_the_new_text(tmp_path, there):
     (tmp_path / "second").symlink_to("real/fix.py")
     (tmp_path / "first").symlink_to(tmp_path / "second")
     write_file(str(tmp_path / "first"), TEXT)
-    assert os.readlink(tmp_path / "first") == str(tmp_path / "second") and os.readlink(tmp_path / "second") == "real/fix.py"
+    assert (
+        os.readlink(tmp_path / "first") == str(tmp_path / "second")
+        and os.readlink(tmp_path / "second") == "real/fix.py"
+    )
     assert (tmp_path / "real/fix.py").read_text() == TEXT and os.listdir(tmp_path / "real") == ["fix.py"]
 
 
@@ -108,7 +114,8 @@ def test_a_fifo_whose_reader_leaves_is_a_failure(tmp_path):
 
 
 @pytest.mark.parametrize("make, code", [
-    (lambda path: path.mkdir(), "EISDIR"), (lambda path: path.symlink_to(path.name), "ELOOP"), (lambda path: path.symlink_to("no/where"), "ENOENT"),
+    (lambda path: path.mkdir(), "EISDIR"), (lambda path: path.symlink_to(path.name), "ELOOP"),
+    (lambda path: path.symlink_to("no/where"), "ENOENT"),
 ])
 def test_what_can_not_be_written(tmp_path, make, code):
     path = tmp_path / "fix.py"
@@ -123,7 +130,8 @@ def limit():
 
 def build(*options, **popen):
     """klpfs build of two small releases; the finished process."""
-    return subprocess.run([sys.executable, "-m", "klpfs", "build", *map(str, options)], stderr=subprocess.PIPE, text=True, **popen)
+    return subprocess.run([sys.executable, "-m", "klpfs", "build", *map(str, options)], stderr=subprocess.PIPE,
+                          text=True, **popen)
 
 
 @pytest.fixture
@@ -139,7 +147,8 @@ def test_a_full_disk_leaves_the_old_file_and_no_other(tmp_path, releases):
     (tmp_path / "out").mkdir()
     path = tmp_path / "out" / "fix.py"
     done = build(*releases, "-o", path, preexec_fn=limit, stdout=subprocess.DEVNULL)
-    assert (done.returncode, done.stderr) == (1, f"klpfs build: {path}: File too large\n") and os.listdir(path.parent) == []
+    assert (done.returncode, done.stderr) == (1, f"klpfs build: {path}: File too large\n")
+    assert os.listdir(path.parent) == []
     path.write_text("old\n")
     assert build(*releases, "-o", path, preexec_fn=limit, stdout=subprocess.DEVNULL).returncode == 1
     assert path.read_text() == "old\n" and os.listdir(path.parent) == ["fix.py"]

@@ -22,17 +22,20 @@ def test_the_version_comes_from_one_place():
     """klpfs.__version__, a literal, so that it can be read without an import."""
     assert METADATA["Version"] == klpfs.__version__ and SETUP["metadata"]["version"] == "attr: klpfs.__version__"
     tree = ast.parse((ROOT / "klpfs/__init__.py").read_text())
-    assert [node.value.value for node in tree.body if isinstance(node, ast.Assign) and node.targets[0].id == "__version__"] == [klpfs.__version__]
+    assert [node.value.value for node in tree.body if isinstance(node, ast.Assign)
+            and node.targets[0].id == "__version__"] == [klpfs.__version__]
 
 
 def test_every_supported_python_is_named():
-    named = {each.rpartition(" ")[2] for each in METADATA.get_all("Classifier") if re.search(r"Python :: 3\.\d+$", each)}
+    named = {each.rpartition(" ")[2] for each in METADATA.get_all("Classifier")
+             if re.search(r"Python :: 3\.\d+$", each)}
     assert named == {"3.9", "3.10", "3.11", "3.12", "3.13"} and METADATA["Requires-Python"] == ">=3.9"
 
 
 def test_the_types_are_for_those_who_use_it():
     assert "Typing :: Typed" in METADATA.get_all("Classifier")
-    assert (pathlib.Path(klpfs.__file__).parent / "py.typed").is_file() and "py.typed" in SETUP["options.package_data"]["klpfs"]
+    assert (pathlib.Path(klpfs.__file__).parent / "py.typed").is_file()
+    assert "py.typed" in SETUP["options.package_data"]["klpfs"]
 
 
 def test_no_folder_of_tests_is_passed_over():
@@ -44,7 +47,9 @@ def test_no_folder_of_tests_is_passed_over():
 
 @pytest.mark.slow
 def test_a_bare_pytest_collects_every_file_of_tests():
-    done = subprocess.run([sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider"], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider"], cwd=ROOT,
+                          capture_output=True, text=True)
     collected = {line.partition("::")[0] for line in done.stdout.splitlines() if "::" in line}
-    files = {str(path.relative_to(ROOT)) for path in (ROOT / "tests").rglob("test_*.py") if "def test_" in path.read_text()}
+    files = {str(path.relative_to(ROOT)) for path in (ROOT / "tests").rglob("test_*.py")
+             if "def test_" in path.read_text()}
     assert collected == files

@@ -75,7 +75,8 @@ def in_tree(name):
         shop.module("m", params={"ok": ParamView("int", "1", 0o644), name: ParamView("int", "1", 0o644)})
         shop.module(name)
         shown = {name in shown_in(table.root, "shop", *path) for path in (
-            ("sys", "kernel", "livepatch"), ("sys", "kernel", "livepatch", "ok"), ("sys", "module"), ("sys", "module", "m", "parameters"))}
+            ("sys", "kernel", "livepatch"), ("sys", "kernel", "livepatch", "ok"), ("sys", "module"),
+            ("sys", "module", "m", "parameters"))}
         assert len(shown) == 1
         return shown.pop()
     finally:
@@ -157,8 +158,8 @@ def test_a_service_s_name_is_the_same_at_every_border(tmp_path_factory, name):
 # -- a module's name, of its file's
 
 @pytest.mark.parametrize("path, name", [
-    ("/x/a-b.py", "a_b"), ("a.b.py", "a"), ("a", "a"), ("./CVE-2025-27516.py", "CVE_2025_27516"), ("/a/b/fix-1.py", "fix_1"), ("/a/fix", "fix"),
-    ("us_er.ko.xz", "us_er"), ("x/lp-1.py", "lp_1"),
+    ("/x/a-b.py", "a_b"), ("a.b.py", "a"), ("a", "a"), ("./CVE-2025-27516.py", "CVE_2025_27516"),
+    ("/a/b/fix-1.py", "fix_1"), ("/a/fix", "fix"), ("us_er.ko.xz", "us_er"), ("x/lp-1.py", "lp_1"),
 ])
 def test_the_name_of_a_module(path, name):
     """As kmod makes it of a file's name."""

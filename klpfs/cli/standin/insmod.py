@@ -1,4 +1,6 @@
 """insmod(8): loads a file."""
+from __future__ import annotations
+
 import os
 
 from klpfs.cli.kmod import MEANING
@@ -14,9 +16,10 @@ Options:
 \t-h, --help        show this help"""
 
 
-def run(words: "list[str]", folders: "list[str]") -> int:
+def run(words: list[str], folders: list[str]) -> int:
     found, rest = options.parse(words, dict.fromkeys(["force", "syslog", "verbose", "version", "help"], options.NONE),
-                                {"f": "force", "s": "syslog", "v": "verbose", "V": "version", "h": "help"}, in_order=True)
+                                {"f": "force", "s": "syslog", "v": "verbose", "V": "version", "h": "help"},
+                                in_order=True)
     for name, _ in found:
         if name in ("help", "version"):
             print(USAGE if name == "help" else "klpfs, for kmod version 30")

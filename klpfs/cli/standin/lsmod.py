@@ -1,9 +1,11 @@
 """lsmod(8): the service's modules."""
+from __future__ import annotations
+
 from klpfs.cli.kmod import HEADER
 from klpfs.cli.standin import module, say
 
 
-def run(words: "list[str]", folders: "list[str]") -> int:
+def run(words: list[str], folders: list[str]) -> int:
     if words:
         say("Usage: lsmod")
         return 1

@@ -1,4 +1,6 @@
 """rmmod(8): takes modules out."""
+from __future__ import annotations
+
 import errno
 import os
 
@@ -15,8 +17,9 @@ Options:
 \t-h, --help        show this help"""
 
 
-def run(words: "list[str]", folders: "list[str]") -> int:
-    found, rest = options.parse(words, dict.fromkeys(["force", "wait", "syslog", "verbose", "version", "help"], options.NONE),
+def run(words: list[str], folders: list[str]) -> int:
+    found, rest = options.parse(words, dict.fromkeys(["force", "wait", "syslog", "verbose", "version", "help"],
+                                                     options.NONE),
                                 {"f": "force", "w": "wait", "s": "syslog", "v": "verbose", "V": "version", "h": "help"})
     given = [name for name, _ in found]
     for name in given:
