@@ -1,5 +1,6 @@
 # make run    a real service of several processes, under load, patched with real fixes through files (KEEP=1 leaves it running)
 # make test   everything that must hold, in a few minutes
+# make lint   ruff and mypy, which it installs in .venv
 # make kernel the scenarios that a real Linux kernel answered, step by step (PROCESSES=n: by a service of n processes)
 # make faults  processes and daemons killed, stopped, out of descriptors, a full disk, at every step of every operation (CASES="text": some)
 # make processes how processes join a service and live in it: every case
@@ -24,7 +25,7 @@ SUITES ?=
 
 PY = .venv/bin/python
 
-.PHONY: run test kernel faults processes scripts stress servers corpus bench clean
+.PHONY: run test lint kernel faults processes scripts stress servers corpus bench clean
 .DEFAULT_GOAL := test
 
 run: .venv/ready
@@ -32,6 +33,10 @@ run: .venv/ready
 
 test: .venv/ready
 	scripts/test $(PYTEST_ARGS)
+
+lint: .venv/lint
+	$(PY) -m ruff check .
+	$(PY) -m mypy
 
 kernel: .venv/ready
 	PROCESSES=$(PROCESSES) $(PY) tests/kernel/scenarios.py tests/kernel/world.py > .venv/kernel.jsonl; $(PY) tests/kernel/compare.py .venv/kernel.jsonl
@@ -60,6 +65,10 @@ bench: .venv/ready
 clean:
 	rm -rf .venv .venvs build dist bench.json *.egg-info .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/lint: .venv/ready
+	$(PY) -m pip install -q --disable-pip-version-check -e '.[lint]'
+	touch $@
 
 .venv/ready: setup.cfg pyproject.toml scripts/setup
 	PYTHON="$(PYTHON)" scripts/setup

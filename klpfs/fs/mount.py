@@ -7,7 +7,6 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import re
 import shutil
 import socket
 import stat
@@ -16,9 +15,10 @@ import tempfile
 import time
 from typing import Any, Callable
 
-from attrs import define, field, frozen
+from attrs import define, field
 
-TYPE = "fuse.klpfs"
+from klpfs.service import mountinfo
+
 OPTIONS = "default_permissions,fsname=klpfs,subtype=klpfs"
 ROOT_OPTIONS = ",allow_other,nosuid,nodev,noexec"
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 2, 4, 8
@@ -26,36 +26,9 @@ _MNT_DETACH = 2
 ANSWERS = 2.0                                  # seconds after which a mount that does not answer counts as hung
 
 
-@frozen
-class Entry:
-    """A line of mountinfo: where, what, the device number, which no other mount has at the same time, and which of its
-    folders is mounted there."""
-
-    point: str
-    type: str
-    device: str
-    root: str = "/"
-
-
-def mounts() -> list[Entry]:
-    """All mounts that this process sees, oldest first."""
-    found = []
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
-        for text in file:
-            before, _, behind = text.partition(" - ")
-            fields = before.split()
-            found.append(Entry(re.sub(r"\\([0-7]{3})", lambda m: chr(int(m[1], 8)), fields[4]), behind.split()[0], fields[2], fields[3]))
-    return found
-
-
-def mounted(point: str) -> Entry | None:
+def mounted(point: str) -> mountinfo.Mount | None:
     """The topmost mount on this path; None: there is no mount."""
-    return next((entry for entry in reversed(mounts()) if entry.point == point), None)
-
-
-def all_mounts() -> list[str]:
-    """The mount points of klpfs; not what `klpfs exec` has mounted of it, here and there."""
-    return [entry.point for entry in mounts() if entry.type == TYPE and entry.root == "/"]
+    return next((entry for entry in reversed(mountinfo.mounts()) if entry.point == point), None)
 
 
 def answers(point: str) -> int | None:
@@ -145,7 +118,7 @@ def mount(point: str) -> Mount:
 def _clear(point: str) -> None:
     while True:
         there = mounted(point)
-        if there is None or there.type != TYPE:
+        if there is None or there.type != mountinfo.KLPFS:
             return
         code = answers(point)
         if code == 0:
@@ -200,7 +173,7 @@ def _by_mount(point: str, options: str) -> tuple[int, str, Callable[[], None]]:
     libc = ctypes.CDLL(None, use_errno=True)
     fd = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
     data = f"fd={fd},rootmode=40000,user_id={os.geteuid()},group_id={os.getegid()},allow_other,default_permissions"
-    if libc.mount(b"klpfs", os.fsencode(point), TYPE.encode(), _MS_NOSUID | _MS_NODEV | _MS_NOEXEC, data.encode()):
+    if libc.mount(b"klpfs", os.fsencode(point), mountinfo.KLPFS.encode(), _MS_NOSUID | _MS_NODEV | _MS_NOEXEC, data.encode()):
         number = ctypes.get_errno()
         os.close(fd)
         raise OSError(number, f"mount(2): {os.strerror(number)}")
@@ -241,7 +214,7 @@ def umount(point: str, lazy: bool = False) -> None:
     """Unmount a klpfs. `lazy`: also when it is in use or dead. OSError: EINVAL (no klpfs is mounted there), EBUSY, EPERM."""
     point = _absolute(point)
     there = mounted(point)
-    if there is None or there.type != TYPE:
+    if there is None or there.type != mountinfo.KLPFS:
         raise OSError(errno.EINVAL, f"no klpfs is mounted on {point}")
     if os.geteuid() == 0:
         _umount2(point, _MNT_DETACH if lazy else 0)

@@ -15,22 +15,14 @@ from attrs import define, field
 
 from klpfs.fs.kmsg import Kmsg
 from klpfs.fs.kstr import intvec, kstrtobool
-from klpfs.fs.machine_proc import PLACE, MachineLink, MachineDir
+from klpfs.fs.machine_proc import PLACE, MachineDir, MachineLink
 from klpfs.fs.nodes import Attr, Dir, Later, Link, Node, Query, Table, fail
+from klpfs.protocol.names import is_service, showable
 
 FRESH = 0.1                                    # seconds that a list of tasks is good for
 KERNELS = {"replace": (6, 11), "stack_order": (6, 14)}     # the Linux that had a patch's attribute first
 NEWEST = max(KERNELS.values())
 COMMAND_LIMIT = 8192                           # bytes of a line written to insmod; less than one FUSE write can bring
-
-
-def showable(name: str) -> bool:
-    """Can this be the name of a file?"""
-    try:
-        raw = os.fsencode(name)
-    except UnicodeEncodeError:
-        return False
-    return 0 < len(raw) <= 255 and raw not in (b".", b"..") and b"/" not in raw and b"\0" not in raw
 
 
 def number(value: int) -> bytes:
@@ -482,7 +474,7 @@ class Tree:
         self.manager.on_removed(self.removed)
 
     def added(self, service: Any) -> None:
-        if showable(service.name) and self.table.root.get(service.name) is None:
+        if is_service(service.name) and self.table.root.get(service.name) is None:
             made = ServiceTree(service, Dir(self.table, self.table.root, service.name, 0o755), self.kernel)
             self._services[service.name] = made
             machine: Any = self._machines.get(service.name)

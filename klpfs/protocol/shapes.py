@@ -1,7 +1,8 @@
 """Shapes of messages: what each message between an agent and a coordinator must hold. Both sides check with this code.
 
-The keys and their meaning are written down in wire.py. A shape is a function that says whether a value fits. A message may have
-keys that its shape does not name: a newer sender may say more. Nothing is imported here but what the patched process may use.
+The keys and their meaning are written down in wire.py. A shape is a function that says whether a value fits. A message
+may have keys that its shape does not name: a newer sender may say more. Nothing is imported here but what the patched
+process may use.
 """
 from __future__ import annotations
 
@@ -23,7 +24,9 @@ def list_of(shape: Shape) -> Shape:
 
 def table_of(shape: Shape) -> Shape:
     """A dict from strings to values that fit."""
-    return lambda value: type(value) is dict and all(type(key) is str and shape(member) for key, member in value.items())
+    return lambda value: (
+        type(value) is dict and all(type(key) is str and shape(member) for key, member in value.items())
+    )
 
 
 def maybe(shape: Shape) -> Shape:
@@ -39,12 +42,16 @@ def row(*shapes: Shape) -> Shape:
 
 def has(**shapes: Shape) -> Shape:
     """A dict that has all these keys."""
-    return lambda value: type(value) is dict and all(key in value and shape(value[key]) for key, shape in shapes.items())
+    return lambda value: (
+        type(value) is dict and all(key in value and shape(value[key]) for key, shape in shapes.items())
+    )
 
 
 def may_have(**shapes: Shape) -> Shape:
     """A dict that has any of these keys."""
-    return lambda value: type(value) is dict and all(key not in value or shape(value[key]) for key, shape in shapes.items())
+    return lambda value: (
+        type(value) is dict and all(key not in value or shape(value[key]) for key, shape in shapes.items())
+    )
 
 
 def one_of(*values: object) -> Shape:
@@ -64,8 +71,8 @@ RECORD = has(
                         forced=flag)),
     change=maybe(has(n=number, name=string, sha256=string, params=params, livepatch=flag, replace=flag, pid=number,
                      path=string)),
-    transition=maybe(has(n=number, patch=string, dir=one_of(0, 1), turn=number, step=one_of("start", "finish"), replace=flag,
-                         forced=flag)))
+    transition=maybe(has(n=number, patch=string, dir=one_of(0, 1), turn=number, step=one_of("start", "finish"),
+                         replace=flag, forced=flag)))
 
 # ---- to the agent
 
@@ -113,8 +120,8 @@ ANSWERS = {
     "blockers": list_of(BLOCKER),
     "status": is_(dict),
 }
-SURVEYED_FUNC = has(name=string, refused=string, warnings=list_of(string), where=string, count=number, fingerprint=string,
-                    inside=list_of(row(string, maybe(number), string, list_of(string))))
+SURVEYED_FUNC = has(name=string, refused=string, warnings=list_of(string), where=string, count=number,
+                    fingerprint=string, inside=list_of(row(string, maybe(number), string, list_of(string))))
 SURVEY = has(livepatch=flag, replace=flag, refused=string,
              objects=list_of(has(name=string, loaded=flag, funcs=list_of(SURVEYED_FUNC))))
 CHECKED = has(errno=number, text=string, found=maybe(SURVEY))

@@ -8,6 +8,7 @@ import errno
 import os
 
 from klpfs.protocol.decisions import Params
+from klpfs.protocol.names import check_module, module_name
 
 
 def words(text: bytes) -> list[str]:
@@ -53,18 +54,9 @@ def insmod_text(text: bytes) -> tuple[str, Params]:
     return path, params
 
 
-def module_name(path: str) -> str:
-    """A file's module name, as kmod's path_to_modname(): the base name up to its first dot, '-' as '_'. EINVAL: none, a
-    control character, over 255 bytes."""
-    name = path.rpartition("/")[2].partition(".")[0].replace("-", "_")
-    if not name or any(ord(c) < 32 or ord(c) == 127 for c in name) or len(os.fsencode(name)) > 255:
-        raise OSError(errno.EINVAL, f"no name for a module: {name!r}")
-    return name
-
-
 def rmmod_text(text: bytes) -> str:
-    """NAME, or a path as rmmod(8) takes it."""
+    """NAME, or a path as rmmod(8) takes it. EINVAL: several words, or no name for a module."""
     found = words(text)
     if len(found) != 1:
         raise OSError(errno.EINVAL, "one name is expected")
-    return module_name(found[0])
+    return check_module(module_name(found[0]))

@@ -14,6 +14,7 @@ from typing import Callable
 from attrs import define, field
 from inotify_simple import INotify, flags
 
+from klpfs.protocol.names import is_service
 from klpfs.service.loop import FIRST, Loop
 from klpfs.service.service import Service
 
@@ -123,7 +124,7 @@ class Manager:
     def _entry(self, name: str, ended: bool = False) -> None:
         """A folder is there, or is gone. ended: its service has just been ended here; what is left of it stays."""
         path = os.path.join(self.runtime_dir, name)
-        if name.startswith("."):
+        if not is_service(name):
             return
         try:
             found = os.stat(path, follow_symlinks=False)

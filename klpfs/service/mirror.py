@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Callable
 from attrs import define, evolve, field
 
 from klpfs.protocol import decisions as records
+from klpfs.protocol.names import showable
 from klpfs.service.log_merge import LogMerge
 from klpfs.service.snapshots import VMLINUX, ModuleView, ObjectView, ParamView, PatchView, ProcessView
 
@@ -20,11 +21,6 @@ if TYPE_CHECKING:
     from klpfs.service.peers import Peer
 
 Raw = dict[str, Any]
-
-
-def showable(name: str) -> bool:
-    """An agent's data is not trusted: a name must be one that a directory can have."""
-    return bool(name) and name not in (".", "..") and "/" not in name and not any(ord(c) < 32 or ord(c) == 127 for c in name)
 
 
 @define(eq=False)
@@ -207,5 +203,5 @@ def _funcs(text: str) -> Iterator[tuple[str, int]]:
     """Name and position of each function of an object, from the lines that an agent tells."""
     for line in text.split("\n"):
         name, _, position = line.rpartition(",")
-        if showable(name) and position.isascii() and position.isdecimal() and len(position) < 10:
+        if name and showable(line) and position.isascii() and position.isdecimal() and len(position) < 10:
             yield name, int(position)

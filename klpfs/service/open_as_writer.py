@@ -12,13 +12,14 @@ import stat
 import struct
 from collections.abc import Iterator
 
+from klpfs.service import mountinfo
 from klpfs.service.snapshots import Caller
 
 MAX_MODULE_BYTES = 16 << 20
 _OPENAT2, _RESOLVE_NO_MAGICLINKS, _RESOLVE_IN_ROOT, _RESOLVE_CACHED = 437, 0x02, 0x10, 0x20
 _PATH = os.O_PATH | os.O_CLOEXEC
 _ACL, _ACL_USER, _ACL_GROUP_OBJ, _ACL_GROUP = "system.posix_acl_access", 2, 4, 8
-_LOCAL = {b"ext2", b"ext3", b"ext4", b"xfs", b"btrfs", b"tmpfs", b"ramfs", b"f2fs", b"zfs", b"bcachefs", b"overlay"}
+_LOCAL = {"ext2", "ext3", "ext4", "xfs", "btrfs", "tmpfs", "ramfs", "f2fs", "zfs", "bcachefs", "overlay"}
 _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 
 
@@ -102,15 +103,10 @@ def _is_local(fd: int) -> bool:
     """Whether an O_PATH descriptor is on a file system that answers by itself. Only /proc is asked."""
     try:
         with open(f"/proc/self/fdinfo/{fd}", "rb") as file:
-            wanted = next(line.split()[1] for line in file if line.startswith(b"mnt_id:"))
-        with open("/proc/self/mountinfo", "rb") as file:
-            for line in file:
-                words = line.split()
-                if words[0] == wanted:
-                    return words[words.index(b"-") + 1] in _LOCAL
+            wanted = next(int(line.split()[1]) for line in file if line.startswith(b"mnt_id:"))
+        return any(mount.id == wanted and mount.type in _LOCAL for mount in mountinfo.mounts())
     except (OSError, StopIteration):
-        pass
-    return False
+        return False
 
 
 def _open(path: str, caller: Caller, cached: int) -> int:

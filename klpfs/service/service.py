@@ -10,6 +10,7 @@ from attrs import define, field
 
 from klpfs.protocol import decisions as records
 from klpfs.protocol.folder_layout import KEEP
+from klpfs.protocol.names import check_module, module_name
 from klpfs.service import insmod_text, open_as_writer
 from klpfs.service.agent_requests import AgentRequests
 from klpfs.service.answer import Answer
@@ -211,7 +212,7 @@ class Service:
         try:
             path, params = insmod_text.insmod_text(text)
             what = f"{command} {path}"
-            name = insmod_text.module_name(path)
+            name = check_module(module_name(path))
             owner = os.stat(self.folder).st_uid
             at_once = open_as_writer.read_at_once(path, caller, owner)
         except OSError as error:

@@ -24,7 +24,8 @@ class Made:
     def patch(self, top, name, enabled="1", transition="0", replace="0", order="1", objects=None):
         folder = top / "sys/kernel/livepatch" / name
         folder.mkdir()
-        for attribute, value in (("enabled", enabled), ("transition", transition), ("force", ""), ("replace", replace), ("stack_order", order)):
+        for attribute, value in (("enabled", enabled), ("transition", transition), ("force", ""), ("replace", replace),
+                                 ("stack_order", order)):
             (folder / attribute).write_text(value + "\n")
         for each, (patched, functions) in (objects or {"vmlinux": ("1", ["one,1"])}).items():
             (folder / each).mkdir()

@@ -19,6 +19,7 @@ import pytest
 from fs import fake
 from harness import read, until, write
 from klpfs.fs import mount as mounting
+from klpfs.service import mountinfo
 
 pytestmark = pytest.mark.fuse
 
@@ -145,7 +146,7 @@ def test_reads_as_on_the_kernel(lp):
                                                  ("force", os.O_RDONLY, "EACCES"), ("force", os.O_WRONLY, "EACCES"), ("vmlinux/patched", os.O_RDONLY, "ok")])
 def test_a_stranger_may_what_the_bits_say(lp, path, flags, result):
     for folder in lp.parents:                  # pytest's own are private
-        if not str(folder).startswith(str(mounting.all_mounts()[-1])) and len(folder.parts) > 2:
+        if not str(folder).startswith(str(mountinfo.klpfs_mounts()[-1])) and len(folder.parts) > 2:
             os.chmod(folder, 0o755)
     assert as_user(NOBODY, lambda: os.close(os.open(lp / "lp1" / path, flags)) or "ok") == result
 
@@ -364,7 +365,7 @@ def test_a_dead_mount_is_mounted_over(daemon, lp, point):
         assert code(os.read, fd, 9) == "ENOTCONN" and mounting.answers(str(point)) == errno.ENOTCONN
         daemon.start()
         assert daemon.first == "ready\n" and read(lp / "lp1/enabled") == "1\n"
-        assert len([entry for entry in mounting.mounts() if entry.point == str(point)]) == 1
+        assert len([entry for entry in mountinfo.mounts() if entry.point == str(point)]) == 1
 
 
 def test_a_living_mount_is_not_mounted_over(daemon, point):
@@ -403,7 +404,7 @@ def test_a_place_with_odd_characters(tmp_path):
     odd = tmp_path / "a b\\c\né"
     odd.mkdir()
     made = Daemon(odd)
-    assert made.first == "ready\n" and mounting.mounted(str(odd)).type == "fuse.klpfs" and str(odd) in mounting.all_mounts()
+    assert made.first == "ready\n" and mounting.mounted(str(odd)).type == "fuse.klpfs" and str(odd) in mountinfo.klpfs_mounts()
     assert made.end() == (0, "") and mounting.mounted(str(odd)) is None
 
 

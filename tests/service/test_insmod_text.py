@@ -48,17 +48,6 @@ def test_parameters():
     fails(errno.EINVAL, insmod_text.insmod_text, b"a.py =1")
 
 
-@pytest.mark.parametrize("path, name", [("/x/a-b.py", "a_b"), ("a.b.py", "a"), ("a", "a"), ("./CVE-2025-27516.py", "CVE_2025_27516")])
-def test_module_name(path, name):
-    """As kmod makes it of a file's name."""
-    assert insmod_text.module_name(path) == name
-
-
-@pytest.mark.parametrize("path", ["", "/", ".py", "a/", "a\nb.py", "x" * 256])
-def test_no_module_name(path):
-    fails(errno.EINVAL, insmod_text.module_name, path)
-
-
 def test_rmmod_text():
     assert insmod_text.rmmod_text(b"a-b\n") == "a_b"
     fails(errno.EINVAL, insmod_text.rmmod_text, b"a b")

@@ -33,11 +33,6 @@ def fails(program, text, **more):
     return errno.errorcode[caught.value.errno], lines[0]
 
 
-@pytest.mark.parametrize("path, name", [("/a/b/fix-1.py", "fix_1"), ("fix.py", "fix"), ("/a/fix", "fix"), ("a.b.py", "a.b")])
-def test_names_as_kmod_makes_them(path, name):
-    assert loading.stem(path) == name
-
-
 def test_a_livepatch(program):
     found = program.load('''
 """CVE-1: a fix."""
