@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-import harness
+from tests import harness
 
 BAD = 4  # log lines of this priority (warning) and worse must have been expected
 

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from agent.client import Coordinator, running_agent
+from tests.agent.client import Coordinator, running_agent
 from klpfs.protocol import record_text, wire
 
 

@@ -16,8 +16,8 @@ import time
 
 import pytest
 
-from fs import fake
-from harness import read, until, write
+from tests.fs import fake
+from tests.harness import read, until, write
 from klpfs.fs import mount as mounting
 
 pytestmark = pytest.mark.fuse

@@ -6,9 +6,9 @@ import threading
 
 import pytest
 
-import conftest
-import harness
-from harness import fails, read, until
+from tests import conftest
+from tests import harness
+from tests.harness import fails, read, until
 
 pytestmark = pytest.mark.fuse
 OLD = ("one original", "two original")

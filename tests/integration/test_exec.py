@@ -10,8 +10,8 @@ import sys
 
 import pytest
 
-from harness import until
-from integration.rooms import NOBODY, TOP, room
+from tests.harness import until
+from tests.integration.rooms import NOBODY, TOP, room
 
 pytestmark = pytest.mark.fuse
 root = pytest.mark.skipif(os.geteuid() != 0, reason="root only")

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from harness import livepatch, read
+from tests.harness import livepatch, read
 
 pytestmark = [pytest.mark.fuse, pytest.mark.skipif(os.geteuid() != 0, reason="takes root: writers of other users")]
 USER, GROUP, OTHER = 54321, 54322, 54323

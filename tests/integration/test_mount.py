@@ -10,8 +10,8 @@ import time
 
 import pytest
 
-import harness
-from harness import fails, read, until
+from tests import harness
+from tests.harness import fails, read, until
 
 pytestmark = pytest.mark.fuse
 

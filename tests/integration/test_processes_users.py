@@ -12,9 +12,9 @@ import time
 
 import pytest
 
-import harness
-from harness import HERE, read, until
-from integration.services import NEW, OLD, Shop
+from tests import harness
+from tests.harness import HERE, read, until
+from tests.integration.services import NEW, OLD, Shop
 
 ROOT = HERE.parent
 OTHER = pwd.getpwnam("nobody")

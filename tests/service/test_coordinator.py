@@ -1,7 +1,7 @@
 """The coordinator's decisions, PROTOCOL.md section 3, with puppet agents and a clock by hand."""
 import errno
 
-from service.puppets import World, errno_of, loaded, steps
+from tests.service.puppets import World, errno_of, loaded, steps
 
 
 def test_insmod_is_change_start_finish_idle():

@@ -7,7 +7,7 @@ import threading
 import traceback
 
 import pytest
-from programs import Program
+from tests.programs import Program
 
 from klpfs.cpython.program import import_hooks
 
