@@ -6,8 +6,7 @@ import threading
 
 import pytest
 
-from tests import conftest
-from tests import harness
+from tests import conftest, harness
 from tests.harness import fails, read, until
 
 pytestmark = pytest.mark.fuse
