@@ -201,7 +201,7 @@ def test_a_fork_waits_for_the_workers_imports(tmp_path):
         begun, ended = threading.Event(), []
         def slow():
             begun.set()
-            time.sleep(1)
+            time.sleep(0.3)
             ended.append(1)
         agent.bridge.prepare = slow
         agent.prepared = False
