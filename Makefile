@@ -42,7 +42,7 @@ kernel: .venv/ready
 	PROCESSES=$(PROCESSES) $(PY) tests/kernel/scenarios.py tests/kernel/world.py > .venv/kernel.jsonl; $(PY) tests/kernel/compare.py .venv/kernel.jsonl
 
 faults: .venv/ready
-	$(PY) tests/faults/faults.py --only $(if $(CASES),"$(CASES)")
+	$(PY) -m tests.faults --only $(if $(CASES),"$(CASES)")
 
 processes: .venv/ready
 	$(PY) -m pytest tests/integration/test_processes*.py $(PYTEST_ARGS)
@@ -54,10 +54,10 @@ stress: .venv/ready
 	scripts/stress $(SECONDS)
 
 corpus: .venv/ready
-	PYTHONPATH=tests $(PY) -m corpus $(ENTRIES) $(if $(SUITES),--suites)
+	$(PY) -m tests.corpus $(ENTRIES) $(if $(SUITES),--suites)
 
 servers: .venv/ready
-	$(PY) tests/servers -c $(CYCLES) $(NAMES)
+	$(PY) -m tests.servers -c $(CYCLES) $(NAMES)
 
 bench: .venv/ready
 	$(PY) -m bench

@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from agent.client import Coordinator, running_agent
+from tests import harness
+from tests.agent.client import Coordinator, running_agent
 from klpfs.protocol import record_text, wire
 
 
@@ -98,6 +99,7 @@ def test_a_raising_exit_is_logged_and_the_module_goes(agent, c):
     assert not agent.modules.all()
 
 
+@pytest.mark.timing
 def test_questions_are_answered_while_init_hangs_and_it_is_stopped_when_dropped(agent, c):
     """A loop in init(): named, questions answered at once; the record drops the change: it is stopped, EINTR, unloaded."""
     c.change("lp", "patch = lp\ndef init():\n  while True: pass")
@@ -129,7 +131,7 @@ def test_init_that_hangs_in_c_stays_a_named_blocker(agent, c):
     c.change("lp", "patch = lp\ndef init():\n  shared['lock'].acquire()")
     c.until(lambda c: c.report.get("working"))
     c.write(change=None)
-    time.sleep(1.2)
+    c.until(lambda c: agent.worker._asked, "the request to stop")
     assert c.ask("blockers")[0]["kind"] == "working" and c.ask("status")["seen"] < c.record["seq"]
     lock.release()
     c.until_report(seen=c.record["seq"])
@@ -266,10 +268,7 @@ def test_closed_descriptors_are_bound_anew(agent):
     os.set_blocking(read, False)
     for fd in fds:
         os.dup2(write, fd)      # closed, and somebody else's at once
-    end = time.monotonic() + 20
-    while agent.server.name == old:
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    harness.until(lambda: agent.server.name != old, "a new socket")
     again = Coordinator(agent.folder, agent.server.name)
     again.insmod("lp")
     assert not os.path.exists(os.path.join(agent.folder, old))

@@ -3,7 +3,7 @@ import errno
 
 import pytest
 
-from agent.puppet import Host, change, insmod, module, patch, transition
+from tests.agent.puppet import Host, change, insmod, module, patch, transition
 
 
 @pytest.fixture

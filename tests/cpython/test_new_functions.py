@@ -7,7 +7,7 @@ import sys
 import traceback
 
 import pytest
-from programs import Program, same, snapshot
+from tests.programs import Program, same, snapshot
 
 from tests.cpython.names_kit import ending, patch, refused
 

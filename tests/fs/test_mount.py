@@ -16,8 +16,8 @@ import time
 
 import pytest
 
-from fs import fake
-from harness import read, until, write
+from tests.fs import fake
+from tests.harness import read, until, write
 from klpfs.fs import mount as mounting
 from klpfs.service import mountinfo
 
@@ -256,6 +256,12 @@ def child(call):
     return pid
 
 
+def until_it_waits(pid):
+    """Wait until a child of ours waits for the daemon's answer."""
+    until(lambda: any(text in pathlib.Path(f"/proc/{pid}/wchan").read_text() for text in (" fuse", "request_wait_answer")), "the child to wait")
+
+
+@pytest.mark.timing
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 @pytest.mark.parametrize("what", ["a write", "a read of the log"])
 def test_who_waits_can_be_killed_at_once(shop, number, what):
@@ -266,17 +272,18 @@ def test_who_waits_can_be_killed_at_once(shop, number, what):
         while True:
             os.read(fd, 8192)
     pid = child(wait)
-    until(lambda: " fuse" in pathlib.Path(f"/proc/{pid}/wchan").read_text() or "request_wait_answer" in pathlib.Path(f"/proc/{pid}/wchan").read_text(), "the child to wait")
+    until_it_waits(pid)
     begun = time.monotonic()
     os.kill(pid, number)
     assert os.WTERMSIG(os.waitpid(pid, 0)[1]) == number and time.monotonic() - begun < 5
     assert read(shop / "sys/kernel/livepatch/lp1/enabled") == "1\n"
 
 
+@pytest.mark.timing
 def test_others_go_on_while_a_write_waits(shop, lp):
     pid = child(lambda: do(shop, "slow"))
     try:
-        time.sleep(0.1)
+        until_it_waits(pid)
         begun = time.monotonic()
         assert read(lp / "lp2/enabled") == "1\n"
         with opened(shop / "insmod", os.O_WRONLY) as fd:

@@ -6,7 +6,7 @@ import weakref
 
 import pytest
 
-from fs.fake import Blocked, FakeManager
+from tests.fs.fake import Blocked, FakeManager
 from klpfs.fs.nodes import Dir, File, Later, Link, Table, Watcher
 from klpfs.fs.tree import NEWEST, Tree, blockers_text, modules_text
 from klpfs.service.loop import Loop

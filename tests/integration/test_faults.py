@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from harness import fails, in_background, read, until
+from tests.harness import fails, in_background, read, until
 
 pytestmark = pytest.mark.fuse
 

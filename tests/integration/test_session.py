@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from harness import fails, read, until, write
+from tests.harness import fails, read, until, write
 
 pytestmark = pytest.mark.fuse
 

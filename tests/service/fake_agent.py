@@ -7,7 +7,7 @@ import time
 
 from klpfs.protocol.wire import encode, Reader
 from klpfs.service.loop import Loop
-from service import puppets
+from tests.service import puppets
 
 
 def sleeper():

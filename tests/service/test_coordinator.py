@@ -2,7 +2,7 @@
 import errno
 
 from klpfs.service.silence import Silence
-from service.puppets import World, errno_of, loaded, steps
+from tests.service.puppets import World, errno_of, loaded, steps
 
 
 def test_insmod_is_change_start_finish_idle():

@@ -4,7 +4,7 @@ import os
 
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from service.puppets import World, need
+from tests.service.puppets import World, need
 
 
 MAX = int(os.environ.get("KLPFS_TEST_EXAMPLES", "100"))

@@ -3,7 +3,7 @@ journal, no descriptors."""
 import errno
 
 from klpfs.protocol import decisions as records
-from service.puppets import World, errno_of, loaded, raises, steps
+from tests.service.puppets import World, errno_of, loaded, raises, steps
 
 
 def test_another_operation_waits_two_seconds_for_the_lock():

@@ -3,13 +3,13 @@ import errno
 import os
 import subprocess
 import sys
-import time
 
 import pytest
 
 from klpfs.protocol.wire import encode
 from klpfs.service import peers as peers_module
 from klpfs.service.peers import Peers
+from tests import harness
 
 
 class Watch:
@@ -128,18 +128,17 @@ def test_a_program_that_closed_its_descriptors(bench, watch):
 
 def test_exec_is_a_death(bench, watch, tmp_path):
     """The process became another program: its agent is gone, though its number lives."""
-    process = subprocess.Popen([sys.executable, "-c", "input(); import os; os.execv('/bin/sleep', ['sleep', '60'])"],
-                               stdin=subprocess.PIPE)
+    process = subprocess.Popen([sys.executable, "-c", "print(flush=True); input(); import os; os.execv('/bin/sleep', ['sleep', '60'])"],
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     bench.processes.append(process)
-    time.sleep(0.1)
+    with process.stdout:
+        process.stdout.readline()
     agent = bench.agent(pid=process.pid)
     watch.peers.list()
     bench.until(lambda: watch.peers.known()[0].report)
     process.stdin.write(b"\n")
     process.stdin.close()
-    end = time.monotonic() + 5
-    while b"sleep" not in open(f"/proc/{process.pid}/comm", "rb").read():
-        assert time.monotonic() < end
+    harness.until(lambda: "sleep" in harness.read(f"/proc/{process.pid}/comm"), "the exec")
     agent.close()
     bench.until(lambda: watch.gone == ["a.sock"])
 
@@ -214,15 +213,17 @@ def test_someone_elses_number(bench, watch):
 OTHER = """
 import os, socket, sys
 path, pid = sys.argv[1:]
+draft = os.path.join(os.path.dirname(path), '.x.sock')      # as agents do: who finds a socket finds somebody who listens
 hello = sys.stdin.buffer.read()
 s = socket.socket(socket.AF_UNIX)
 if pid == 'as root':
-    s.bind(path)
+    s.bind(draft)
     s.listen(8)
 os.setuid(54321)
 if pid != 'as root':
-    s.bind(path)
+    s.bind(draft)
     s.listen(8)
+os.rename(draft, path)
 while True:
     c = s.accept()[0]
     c.sendall(hello)

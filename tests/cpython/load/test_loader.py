@@ -8,7 +8,7 @@ import threading
 import traceback
 
 import pytest
-from programs import Program
+from tests.programs import Program
 
 from klpfs.engine.error import KlpError
 from klpfs.cpython.load import loader as loading

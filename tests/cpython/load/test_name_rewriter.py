@@ -6,7 +6,7 @@ import sys
 
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
-from programs import Program
+from tests.programs import Program
 
 from klpfs.cpython.load.name_rewriter import bindings, mangle
 from tests.cpython.names_kit import patch, refused

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
-from programs import Program
+from tests.programs import Program
 
 from klpfs.engine.error import KlpError
 from klpfs.cpython.resolve.definitions import class_of, Index, Registry
