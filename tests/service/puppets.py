@@ -10,6 +10,7 @@ import itertools
 import os
 
 from klpfs.protocol import record_text as text
+from klpfs.protocol.wire import VERSION
 from klpfs.service.coordinator import Coordinator
 from klpfs.service.answer import Answer
 
@@ -270,7 +271,7 @@ class Peer:
     def __init__(self, agent, peers):
         self.agent, self.peers, self.key, self.name, self.pid = agent, peers, agent.key, f"process {agent.key}", 1
         self.told = self.acked = -1
-        self.last, self.pings = 0.0, 0
+        self.last, self.pings, self.version = 0.0, 0, VERSION
         self.report = None
         self.mail, self.back = [], [agent.report()] if agent.alive and not agent.silent else []
 
