@@ -1,4 +1,4 @@
-"""The coordinator: decides from the journal and the agents' reports, writes, tells. PROTOCOL.md sections 3 and 8.
+"""The coordinator: decides from the journal and the agents' reports, writes, tells. docs/PROTOCOL.md#3 and #8.
 
 Event driven: `step()` is called after anything that happened (a report, a process that came or went, another's write, a
 timer, a request) and does all that can be done now. It blocks nowhere, has no thread, and no state worth saving: a

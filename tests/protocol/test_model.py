@@ -59,7 +59,7 @@ def test_without_one_of_its_rules_an_invariant_breaks(rule):
 
 
 def test_the_rules_are_those_that_the_document_names():
-    """PROTOCOL.md has each in [], and no others."""
+    """docs/PROTOCOL.md has each in [], and no others."""
     text = (Path(__file__).parents[2] / "docs/PROTOCOL.md").read_text()
     named = {word.strip() for found in re.findall(r"\[([a-z, ]+)\](?!\()", text) for word in found.split(",")}
     assert named == set(RULES)

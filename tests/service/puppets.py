@@ -1,4 +1,4 @@
-"""Puppets for the coordinator's tests: a clock and timers by hand, a disk, and agents that follow PROTOCOL.md section 5.
+"""Puppets for the coordinator's tests: a clock and timers by hand, a disk, and agents that follow docs/PROTOCOL.md#5.
 
 Nothing moves by itself: `World.run()` delivers all that is on its way and lets every agent that is not held take its steps;
 `World.events()` lists what could happen next, for a test that chooses.
@@ -16,7 +16,7 @@ from klpfs.service.answer import Answer
 
 
 class Broken(AssertionError):
-    """An invariant of PROTOCOL.md does not hold."""
+    """An invariant of docs/PROTOCOL.md does not hold."""
 
 
 def need(condition, words):

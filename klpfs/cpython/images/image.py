@@ -3,7 +3,7 @@
 CPython 3.12 and later tell function objects apart by a version number, which specialised call sites check. Setting
 `__code__` clears it. 3.12 then draws a new one from another counter than the one that functions are made with, and the
 two collide: a call site takes one function for another and crashes; 3.13 and 3.14 give none at all, and the call sites
-stay slow for ever. So the number is put right after each change (see _find_numbers and FACTS-python.md, trap T0).
+stay slow for ever. So the number is put right after each change (see _find_numbers and docs/FACTS-python.md#traps, T0).
 """
 import errno
 import sys

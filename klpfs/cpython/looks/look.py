@@ -286,7 +286,7 @@ def exchange_code(function, code):
 
 NEEDS_QUIET = sys.version_info < (3, 12)
 """Up to 3.11 a collection can run in the middle of a call, after the function's code was read and before its frame can be
-seen (FACTS-python.md, trap T1). When no collection is under way, no call is there."""
+seen (docs/FACTS-python.md#traps, T1). When no collection is under way, no call is there."""
 
 
 # ------------------------------------------------------------------------------------------------------ suspended objects

@@ -1,6 +1,6 @@
 """Names in new code: the file's own, then the patched module's, then builtins; helpers; unresolved symbols.
 
-Counterparts of p4_globals.py and of DESIGN section 4.
+Counterparts of docs/FACTS-python.md#4 and of docs/DESIGN.md#4.
 """
 import sys
 
