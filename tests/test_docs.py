@@ -98,6 +98,24 @@ def test_what_comments_name_is_there(folder):
     assert bad == []
 
 
+def test_the_files_of_the_drawings_are_there():
+    """HACKING.md's code blocks name files below klpfs/, in full or, indented under one of them, by their last part."""
+    blocks = "".join(re.findall(r"^```$(.*?)^```$", (ROOT / "docs/HACKING.md").read_text(), re.M | re.S))
+    named = set(re.findall(r"(?<![\w/])(?:\w+/)*\w+\.py\b", blocks))
+    assert len(named) > 30
+    assert sorted(name for name in named if not (ROOT / "klpfs" / name).is_file() and name not in BASENAMES) == []
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page != "CHANGELOG.md"])
+def test_what_a_page_says_to_be_in_a_file_is_in_it(page):
+    """`klpfs/protocol/decisions.py`: force, _other."""
+    missing = []
+    for name, words in re.findall(r"`((?:klpfs|tests)/[\w/]+\.py)`: ((?:`?\w+`?(?:, (?=`?[\w]+`?(?:[,;.)|]| \|)))?)+)", (ROOT / page).read_text()):
+        text = (ROOT / name).read_text() if (ROOT / name).is_file() else ""
+        missing += [f"{name}: {word}" for word in re.findall(r"\w+", words) if not re.search(rf"^\s*(def|class|async def) {word}\b|^\s*{word}\b.*=", text, re.M)]
+    assert missing == []
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_the_targets_of_make_that_a_page_names_are_there(page):
     """In code spans and blocks."""
