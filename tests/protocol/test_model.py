@@ -1,8 +1,9 @@
 """docs/PROTOCOL.md holds in every order of steps of small services, and each of its rules is needed.
 
-KLPFS_EXPLORE: how many states of each scenario are visited (0: all, some 300,000, in a quarter of a minute). The product itself is tested
-against the same document in tests/agent, tests/service and tests/faults.
+KLPFS_EXPLORE: how many states of each scenario are visited (0: all, some 300,000, in a quarter of a minute). The
+product itself is tested against the same document in tests/agent, tests/service and tests/faults.
 """
+
 import os
 import re
 from pathlib import Path
@@ -55,7 +56,7 @@ def test_without_one_of_its_rules_an_invariant_breaks(rule):
     with pytest.raises(Failed, match=rf"=> {invariant} ") as failed:
         explore(name, 40000, without=rule)
     assert failed.value.path
-    assert explore(name, 1000).states             # and the rule is in force again
+    assert explore(name, 1000).states  # and the rule is in force again
 
 
 def test_the_rules_are_those_that_the_document_names():
@@ -76,11 +77,15 @@ def test_callbacks_out_of_their_order_are_a_violation():
 def test_a_joiner_takes_no_outcome_while_the_transition_can_be_reversed():
     """At start it begins late, at finish it takes what came out."""
     world = first_world(1, [])
-    pending = world.journal._replace(seq=3, patches=("A",), modules=frozenset("A"), transition=Transition(2, "A", 1, 1, "start", False, False))
+    pending = world.journal._replace(
+        seq=3, patches=("A",), modules=frozenset("A"), transition=Transition(2, "A", 1, 1, "start", False, False)
+    )
     joiner = Process(ALIVE, socket=True)
     world = world._replace(processes=put(world.processes, 0, joiner))
     [(begins, _)] = agent.steps(world, 0, joiner, pending)
-    [(applies, _)] = agent.steps(world, 0, joiner, pending._replace(transition=pending.transition._replace(step="finish")))
+    [(applies, _)] = agent.steps(
+        world, 0, joiner, pending._replace(transition=pending.transition._replace(step="finish"))
+    )
     assert (begins, applies) == ("begins late", "applies A")
 
 

@@ -1,14 +1,28 @@
 """The agent of the model: the table of docs/PROTOCOL.md#5, one small step towards the record at a time.
 
-Each function below is some lines of the table; `steps` does the first that fits. A step looks at what is there, so it can be
-done again after anything.
+Each function below is some lines of the table; `steps` does the first that fits. A step looks at what is there, so it
+can be done again after anything.
 """
-from typing import List, Optional, Tuple
+
+from typing import Optional
 
 from tests.protocol.model.invariants import may_finish
-from tests.protocol.model.state import (FINISH, FINISHING, LOADING, PREPARED, RULES_OFF, START, STARTED, Journal, Op, Process, World, need)
+from tests.protocol.model.state import (
+    FINISH,
+    FINISHING,
+    LOADING,
+    PREPARED,
+    RULES_OFF,
+    START,
+    STARTED,
+    Journal,
+    Op,
+    Process,
+    World,
+    need,
+)
 
-Steps = List[Tuple[str, Process]]          # (what it is called, the process after it); more than one: any of them may happen
+Steps = list[tuple[str, Process]]  # (what it is called, the process after it); more than one: any of them may happen
 IN_STEP = "in step"
 
 
@@ -37,12 +51,20 @@ def _end_load(world: World, index: int, process: Process, record: Journal) -> Op
     op = process.op
     if not op or op.phase != LOADING:
         return None
-    prepared = process.after("pre_patch", op.patch)._replace(op=op._replace(phase=PREPARED), modules=process.modules | {op.patch})
+    prepared = process.after("pre_patch", op.patch)._replace(
+        op=op._replace(phase=PREPARED), modules=process.modules | {op.patch}
+    )
     found = [("prepared", prepared)]
     if world.may("refuse"):
         without = process._replace(op=None)
-        found.append(("refuses", without._replace(left_out=process.left_out | {op.patch}) if record.transition else
-                      without._replace(refused=op.n)))
+        found.append(
+            (
+                "refuses",
+                without._replace(left_out=process.left_out | {op.patch})
+                if record.transition
+                else without._replace(refused=op.n),
+            )
+        )
     return found
 
 
@@ -53,10 +75,14 @@ def _takes_outcome(process: Process, record: Journal) -> bool:
         return False
     if "joinfinish" in RULES_OFF and not process.runs:
         return True
-    return transition.step == FINISH and not process.op and (transition.patch not in process.patches or process.over == transition.n)
+    return (
+        transition.step == FINISH
+        and not process.op
+        and (transition.patch not in process.patches or process.over == transition.n)
+    )
 
 
-def _placed(process: Process, record: Journal, patch: str) -> Tuple[str, ...]:
+def _placed(process: Process, record: Journal, patch: str) -> tuple[str, ...]:
     """`patch` among the process's patches, where the journal has it, not on top."""
     if "joinorder" in RULES_OFF:
         kept = tuple(other for other in process.patches if other != patch or process.runs)
@@ -72,8 +98,11 @@ def _join(world: World, index: int, process: Process, record: Journal) -> Option
         if patch in process.patches or patch in process.left_out or mine and (not outcome or process.op):
             continue
         joined = process.after("pre_patch", patch).after("post_patch", patch)
-        joined = joined._replace(patches=_placed(process, record, patch), modules=process.modules | {patch},
-                                 over=transition.n if mine else process.over)
+        joined = joined._replace(
+            patches=_placed(process, record, patch),
+            modules=process.modules | {patch},
+            over=transition.n if mine else process.over,
+        )
         found = [(f"applies {patch}", joined)]
         if world.may("refuse"):
             found.append((f"refuses {patch}", process._replace(left_out=process.left_out | {patch})))
@@ -84,7 +113,11 @@ def _join(world: World, index: int, process: Process, record: Journal) -> Option
 def _take_part(world: World, index: int, process: Process, record: Journal) -> Optional[Steps]:
     """The record's transition: begin late, start, reverse, finish, or take its outcome."""
     transition, op, outcome = record.transition, process.op, _takes_outcome(process, record)
-    if not transition or process.over == transition.n and not (outcome and set(process.patches) - set(record.outcome())):
+    if (
+        not transition
+        or process.over == transition.n
+        and not (outcome and set(process.patches) - set(record.outcome()))
+    ):
         return None
     patch = transition.patch
     if outcome or patch in process.left_out:
@@ -97,10 +130,15 @@ def _take_part(world: World, index: int, process: Process, record: Journal) -> O
     if not op or op.phase == PREPARED:
         return [("starts", _started(world, index, process, record))]
     if op.phase == STARTED and op.turn != transition.turn:
-        return [("reverses", process._replace(op=op._replace(dir=transition.dir, turn=transition.turn, clean=process.fresh)))]
+        return [
+            (
+                "reverses",
+                process._replace(op=op._replace(dir=transition.dir, turn=transition.turn, clean=process.fresh)),
+            )
+        ]
     if op.phase == STARTED and (transition.step == FINISH or "perproc" in RULES_OFF and op.clean):
         may_finish(world, index, process, transition)
-        marked = process.after("post_patch" if op.dir else "post_unpatch", patch)          # marked first, called after
+        marked = process.after("post_patch" if op.dir else "post_unpatch", patch)  # marked first, called after
         return [("finishing", marked._replace(op=op._replace(phase=FINISHING)))]
     if op.phase == FINISHING:
         kept = tuple(other for other in process.patches if other in record.outcome())

@@ -1,13 +1,16 @@
-"""Explores the model of docs/PROTOCOL.md: every order of steps, breadth first, so that a violation comes with the shortest way to it.
+"""Explores the model of docs/PROTOCOL.md: every order of steps, breadth first, so that a violation comes with the
+shortest way to it.
 
-    python -m tests.protocol.model.explore                all scenarios, to their ends: states explored, quiet ones among them
-    python -m tests.protocol.model.explore --break NAME   one rule left out (`--break list`: their names): the way to a violation
-    python -m tests.protocol.model.explore --only TEXT    scenarios whose name contains TEXT
+    python -m tests.protocol.model.explore      all scenarios, to their ends: states explored, quiet ones among them
+        --break NAME                            one rule left out (`list`: their names): the way to a violation
+        --only TEXT                             scenarios whose name contains TEXT
+        --limit N                               so many states of each
 """
+
 import argparse
 import sys
 import time
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, NamedTuple, Optional
 
 from tests.protocol.model import world as worlds
 from tests.protocol.model.invariants import check, check_quiet
@@ -18,7 +21,7 @@ from tests.protocol.model.state import RULES_OFF, Violation, World, first_world
 class Failed(AssertionError):
     """An invariant does not hold. path: the labels of the steps that lead there, the fewest that there are."""
 
-    def __init__(self, scenario: str, path: List[str], why: Violation) -> None:
+    def __init__(self, scenario: str, path: list[str], why: Violation) -> None:
         steps = "".join(f"\n  {at:2} {label}" for at, label in enumerate(path, 1))
         super().__init__(f"{scenario}:{steps}\n  => {why}")
         self.path = path
@@ -42,11 +45,11 @@ def explore(name: str, limit: Optional[int] = None, without: str = "") -> Found:
 
 
 def _explore(name: str, first: World, limit: Optional[int]) -> Found:
-    numbers: Dict[World, int] = {first: 0}
-    came_from: List[Tuple[int, str]] = [(-1, "")]
-    before: List[List[int]] = [[]]                 # by number: those from which a step that is no fault leads there
-    todo: List[Any] = [first]
-    quiet: List[int] = []
+    numbers: dict[World, int] = {first: 0}
+    came_from: list[tuple[int, str]] = [(-1, "")]
+    before: list[list[int]] = [[]]  # by number: those from which a step that is no fault leads there
+    todo: list[Any] = [first]
+    quiet: list[int] = []
     me = 0
     try:
         while me < len(todo) and (limit is None or me < limit):
@@ -82,7 +85,7 @@ def _explore(name: str, first: World, limit: Optional[int]) -> Found:
         raise Failed(name, [label for label in reversed(path) if label], why) from None
 
 
-def _stuck(quiet: List[int], before: List[List[int]]) -> int:
+def _stuck(quiet: list[int], before: list[list[int]]) -> int:
     """The first state from which, with no more faults, no quiet one can be reached (I8); -1: there is none."""
     reached, stack = set(quiet), list(quiet)
     while stack:
@@ -109,8 +112,11 @@ def main() -> int:
         except Failed as failed:
             print(failed)
             return 1
-        print(f"{found.states:9} states {found.quiet:5} quiet {time.monotonic() - began:6.1f} s  {name}"
-              f"{'' if found.complete else '  (not all)'}", flush=True)
+        print(
+            f"{found.states:9} states {found.quiet:5} quiet {time.monotonic() - began:6.1f} s  {name}"
+            f"{'' if found.complete else '  (not all)'}",
+            flush=True,
+        )
     return 0
 
 

@@ -1,4 +1,5 @@
-"""What the model is asked: small services, what users write, and what fails meanwhile; and the rules, each of which is needed."""
+"""What the model is asked: small services, what users write, and what fails meanwhile; and the rules, each of which is
+needed."""
 
 A, REPLACE, REVERSE, FORCE = ("insmod", "A"), ("insmod", "B", "replace"), ("reverse",), ("force",)
 DISABLE, RMMOD = ("disable", "A"), ("rmmod", "A")
@@ -25,13 +26,21 @@ SCENARIOS = {
     "replace, reverse, a joiner": dict(processes=1, requests=[REPLACE, REVERSE], patches="A", join=1),
     "replace, reverse, the coordinator dies": dict(processes=2, requests=[REPLACE, REVERSE], patches="A", crash=1),
     "disable the lower of two, a joiner": dict(processes=1, requests=[DISABLE, REVERSE], patches="AB", join=1),
-    "disable, rmmod, a fork, the coordinator dies": dict(processes=1, requests=[DISABLE, RMMOD], patches="A", fork=1, crash=1),
-    "disable, reverse, a death, the coordinator dies": dict(processes=2, requests=[DISABLE, REVERSE], patches="A", kill=1, crash=1),
-    "disable, rmmod, insmod again, a joiner, a refusal": dict(processes=1, requests=[DISABLE, RMMOD, A], patches="A", join=1, refuse=1),
+    "disable, rmmod, a fork, the coordinator dies": dict(
+        processes=1, requests=[DISABLE, RMMOD], patches="A", fork=1, crash=1
+    ),
+    "disable, reverse, a death, the coordinator dies": dict(
+        processes=2, requests=[DISABLE, REVERSE], patches="A", kill=1, crash=1
+    ),
+    "disable, rmmod, insmod again, a joiner, a refusal": dict(
+        processes=1, requests=[DISABLE, RMMOD, A], patches="A", join=1, refuse=1
+    ),
     "insmod, reverse, a stall, the coordinator dies": dict(processes=2, requests=[A, REVERSE], stall=1, crash=1),
     "insmod, force, a fork, a stall": dict(processes=1, requests=[A, FORCE], fork=1, stall=1),
     "replace, force, two coordinators": dict(processes=2, requests=[REPLACE, FORCE], patches="A", compete=True),
-    "disable, reverse, a joiner, two coordinators": dict(processes=1, requests=[DISABLE, REVERSE], patches="AB", join=1, compete=True),
+    "disable, reverse, a joiner, two coordinators": dict(
+        processes=1, requests=[DISABLE, REVERSE], patches="AB", join=1, compete=True
+    ),
     "three processes, insmod, a death, the coordinator dies": dict(processes=3, requests=[A], kill=1, crash=1),
     "disable, rmmod, insmod again, a stall": dict(processes=2, requests=[DISABLE, RMMOD, A], patches="A", stall=1),
 }
