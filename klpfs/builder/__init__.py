@@ -7,5 +7,6 @@ Four steps, a folder each; a step imports from those before it alone:
     plan      how a difference is carried: by a Func, by what runs when the patch goes in, or not at all: a Refusal
     write     the text of the livepatch; the text beside upstream's change, for a reviewer
 
-OLD and NEW are the two versions. A statement is what runs when a module's or a class's body runs; a scope is such a body.
+OLD and NEW are the two versions. A statement is what runs when the body of a module or a class runs; a scope is such a
+body.
 """

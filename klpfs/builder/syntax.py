@@ -16,7 +16,8 @@ IMPORTS = (ast.Import, ast.ImportFrom)
 
 def first_line(node: ast.stmt | ast.expr) -> int:
     """The line that a statement begins on, its decorators counted: co_firstlineno of a function's code."""
-    return min([node.lineno] + [decorator.lineno for decorator in getattr(node, "decorator_list", ())])
+    decorators: list[ast.expr] = getattr(node, "decorator_list", [])
+    return min([node.lineno] + [decorator.lineno for decorator in decorators])
 
 
 def end_line(node: ast.stmt | ast.expr) -> int:

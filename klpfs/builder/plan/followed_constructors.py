@@ -124,7 +124,8 @@ class _Run:
             self.forget(target)
 
     def mangled(self, name: str) -> str:
-        return mangle(name, self.owner)
+        found: str = mangle(name, self.owner)
+        return found
 
     def value(self, node: ast.expr) -> ast.expr | None:
         """An expression with the locals put in; None: it depends on what is unknown."""

@@ -165,9 +165,10 @@ class _Comparison:
             if known is not None and not is_immutable(known) and ast.dump(known) == ast.dump(value):
                 return self.held_value(name)   # the same, under another name
         try:
-            return ast.fix_missing_locations(_OfOld(self).visit(copy.deepcopy(value)))
+            found: ast.expr = _OfOld(self).visit(copy.deepcopy(value))
         except Unknown:
             return None
+        return ast.fix_missing_locations(found)
 
     def held_value(self, name: str) -> ast.expr:
         """The expression of what old objects hold under a name. Where NEW's class gives the name another meaning, it is
