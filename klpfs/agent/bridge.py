@@ -225,7 +225,7 @@ class Bridge:
 
     def patch_state(self, tid, transition):
         """-1 outside a transition; else 0 unpatched, 1 patched; of the main thread for tid None."""
-        core = getattr(getattr(transition, "target", None), "core", None)
+        core = getattr(getattr(transition, "in_target", None), "core", None)
         if core is None:
             return -1
         from klpfs.cpython.looks import names_for_people

@@ -20,6 +20,7 @@ from errno import EBUSY, EDEADLK, EINTR, EINVAL, EIO
 
 from klpfs.agent.c_functions import allocate_lock
 from klpfs.protocol.record_text import outcome, parse_fingerprints
+from klpfs.engine.core import ARRIVAL_ABANDONED, ARRIVAL_FINISHED, CANCELED, FINISHED
 from klpfs.engine.error import KlpError
 
 LOADING, PREPARED, STARTED, FINISHING = "loading", "prepared", "started", "finishing"
@@ -195,23 +196,16 @@ class Follower:
 
     def _go_on(self):
         self.cut = False
-        arrival = self.engine.arrival
-        if arrival is not None and arrival.step == "preparing":
-            self.engine.abandon_arrival()
-            self.main = THERE
-        elif arrival is not None and arrival.step == "finishing":
-            self._arrived()
-        op, self.load, t = self.op, None, self.engine.transition
-        if t is not None and t.step in ("preparing", "prepared") and t.kind:
-            self.op = op = None
-            self.engine.cancel()
-        elif t is not None and t.step == "preparing":
-            self.engine.disable(t.patch, op.dir)
-        elif t is not None and t.step == "finishing" and t.dir == 0 and op is None:
-            self.engine.cancel()
-        elif t is not None and t.step == "finishing":
-            self.engine.finish(t.dir)
-            self.op, self.over = None, op.n
+        self.load = None
+        for done in iter(self.engine.resume_after_fork, None):
+            if done == ARRIVAL_ABANDONED:
+                self.main = THERE
+            elif done == ARRIVAL_FINISHED:
+                self._arrived()
+            elif done == CANCELED:
+                self.op = None
+            elif done == FINISHED:
+                self.op, self.over = None, self.op.n
         if self.op is not None:
             self.op.clean = False       # it has its parent's frames, so it is clean only when seen clean
         for module in self.modules.all():

@@ -103,5 +103,5 @@ class Forks:
         bound, self.bound, self.depth = self.bound, None, 0
         self.gate = RLock()
         self.made, self.most = [], SWEEP
-        inside = agent.engine.foreign if not self.locked else 0
+        inside = agent.engine.callbacks_running if not self.locked else 0
         agent.child(bound, inside, not self.locked)

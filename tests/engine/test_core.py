@@ -126,7 +126,6 @@ def test_one_transition_at_a_time(kit):
         refused(errno.EBUSY, kit.engine.disable, first)
         refused(errno.EBUSY, kit.engine.join_apply, kit.patch("c"), "c", 0)
         refused(errno.EBUSY, kit.engine.drop, first)
-        refused(errno.EBUSY, kit.engine.take_outcome, first, 0)
         assert kit.lines() == []
         if kit.engine.transition.step == "prepared":
             kit.engine.start()
@@ -272,10 +271,10 @@ def test_busy_while_a_callback_runs(kit):
     seen = []
 
     def callback(obj):
-        assert kit.engine.busy and kit.engine.describe()[0]["name"] == "p"
+        assert kit.engine.callbacks_running and kit.engine.describe()[0]["name"] == "p"
         for attempt in (kit.engine.start, kit.engine.cancel, kit.engine.reverse, kit.engine.force, kit.engine.finish,
                         lambda: kit.engine.enable(kit.patch("q"), "q"), lambda: kit.engine.disable(obj.patch),
-                        lambda: kit.engine.drop(obj.patch), lambda: kit.engine.take_outcome(obj.patch, 0),
+                        lambda: kit.engine.drop(obj.patch), kit.engine.resume_after_fork,
                         lambda: kit.engine.join_apply(kit.patch("q"), "q", 0),
                         lambda: setattr(kit.engine, "ftrace_enabled", False)):
             refused(errno.EBUSY, attempt)
@@ -285,7 +284,7 @@ def test_busy_while_a_callback_runs(kit):
     for kind in ("pre_patch", "post_patch", "pre_unpatch", "post_unpatch"):
         kit.do["p", kind, "vmlinux"] = callback
     kit.unload(kit.load("p", vmlinux=["f"]))
-    assert seen == [None, "post_patch", "pre_unpatch", None] and not kit.engine.busy
+    assert seen == [None, "post_patch", "pre_unpatch", None] and not kit.engine.callbacks_running
 
 
 def test_describe(kit):

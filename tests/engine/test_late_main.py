@@ -4,6 +4,7 @@ import errno
 import pytest
 
 from klpfs import KlpError
+from klpfs.engine.core import ARRIVAL_ABANDONED, ARRIVAL_FINISHED
 from tests.engine.kit import MAIN, Kit
 
 
@@ -119,7 +120,7 @@ def test_a_fork_in_a_callback_before_it_starts(kit):
     kit.engine.after_fork()
     del kit.do["b", "pre_patch", "vmlinux"]
     kit.lines()
-    kit.engine.abandon_arrival()
+    assert kit.engine.resume_after_fork() == ARRIVAL_ABANDONED
     assert kit.lines() == ["a: post_unpatch vmlinux"] and kit.engine.arrival is None
     kit.engine.arrive()
     assert kit.engine.look_arrival() == []
@@ -138,5 +139,5 @@ def test_a_fork_in_a_callback_at_its_end(kit):
         kit.engine.finish_arrival()
     kit.engine.after_fork()
     kit.lines()
-    kit.engine.finish_arrival()
+    assert kit.engine.resume_after_fork() == ARRIVAL_FINISHED
     assert kit.lines() == ["b: post_patch vmlinux"] and kit.engine.arrival is None

@@ -4,7 +4,7 @@ import errno
 import pytest
 
 from klpfs import KlpError
-from tests.engine.kit import Kit
+from tests.engine.kit import Kit, take_outcome
 
 
 @pytest.fixture
@@ -67,9 +67,9 @@ def test_outcome_of_an_enable(kit):
     task = kit.target.spawn("old")
     kit.target.call_function(task, "f")
     patch = kit.patch("p", vmlinux=["f"])
-    kit.engine.take_outcome(patch, 1, "p")
+    take_outcome(kit.engine, patch, 1, "p")
     assert kit.target.value("f") == "f by p"
-    kit.engine.take_outcome(patch, 1, "p")  # once is enough
+    take_outcome(kit.engine, patch, 1, "p")  # once is enough
     kit.engine.enable(kit.patch("q", vmlinux=["f"]), "q")
     kit.engine.start()
     assert [b.name for b in kit.engine.look()] == ["old"]
@@ -79,7 +79,7 @@ def test_outcome_of_a_replace(kit):
     """The others are gone, without callbacks; no nop is left."""
     kit.load("a", vmlinux=["f"], m=["h"])
     kit.lines()
-    kit.engine.take_outcome(kit.patch("r", replace=True, vmlinux=["g"]), 1, "r")
+    take_outcome(kit.engine, kit.patch("r", replace=True, vmlinux=["g"]), 1, "r")
     assert kit.lines() == ["r: pre_patch vmlinux", "r: post_patch vmlinux"]
     assert kit.tree() == {"r": {"vmlinux": ["g,1"]}}
     assert [kit.target.value(*f) for f in (("f",), ("g",), ("h", "m"))] == ["f original", "g by r", "h original"]
@@ -90,7 +90,7 @@ def test_outcome_of_a_replace_that_cannot_be_applied_here(kit):
     kit.load("a", vmlinux=["f"])
     kit.do["r", "pre_patch", "vmlinux"] = lambda obj: -errno.EXDEV
     with pytest.raises(KlpError):
-        kit.engine.take_outcome(kit.patch("r", replace=True, vmlinux=["g"]), 1, "r")
+        take_outcome(kit.engine, kit.patch("r", replace=True, vmlinux=["g"]), 1, "r")
     assert kit.engine.patches == [] and kit.target.value("f") == "f original"
 
 
@@ -108,10 +108,10 @@ def test_outcome_of_a_disable(kit):
     task = kit.target.spawn()
     patch = kit.load("p", vmlinux=["f"])
     kit.target.call_function(task, "f")
-    kit.engine.take_outcome(patch, 0)
+    take_outcome(kit.engine, patch, 0)
     assert kit.engine.patches == [] and kit.target.value("f") == "f original"
     assert kit.target.live == [patch.objects[0].funcs[0]]
-    kit.engine.take_outcome(patch, 0)  # gone already
+    take_outcome(kit.engine, patch, 0)  # gone already
 
 
 def test_drop_of_what_is_not_there(kit):
