@@ -1,8 +1,8 @@
 """The steps of a transition and every move from one step to the next, as tables; Machine checks each move by them.
 
 Three machines walk through the same steps: patching (an enable), unpatching (a disable), arrival (the functions of a
-late main program, see late_main.py). docs/STATES.md is written from these tables (klpfs/protocol/states.py), and the
-walks of tests/engine prove that the engine makes each move and no other.
+late main program, see late_main.py). docs/STATES.md is written from these tables (scripts/states), and
+tests/engine/test_steps.py proves that the engine makes each of these moves and no other.
 """
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def _read(fd: int) -> bytes:
             return b"".join(parts)
         parts.append(part)
         size += len(part)
-        if size > text.LARGEST:
+        if size > text.MAX_JOURNAL_BYTES:
             raise OSError(errno.EIO, "the journal is damaged: too large")
 
 
@@ -144,7 +144,7 @@ class Journal:
         if record["seq"] <= self.read()["seq"]:
             raise ValueError(f"seq {record['seq']} after {self.read()['seq']}")
         data = text.dump(record)
-        if len(data) > text.LARGEST:                     # nobody would read it
+        if len(data) > text.MAX_JOURNAL_BYTES:                     # nobody would read it
             raise OSError(errno.EFBIG, "the journal would be too large")
         fd = self._replace(self.path, data, not record["change"] and not record["transition"])
         self._forget()                                   # not read again: what is written is decided, whatever fails now
