@@ -170,7 +170,7 @@ def test_damaged(journal, tmp_path):
 
 def test_a_journal_that_nobody_would_read_is_not_written(journal, monkeypatch):
     write(journal)
-    monkeypatch.setattr(text, "LARGEST", 100)
+    monkeypatch.setattr(text, "MAX_JOURNAL_BYTES", 100)
     with pytest.raises(OSError) as caught:
         write(journal, change={"n": 2, "name": "n" * 100, "sha256": "", "params": {}, "livepatch": False, "replace": False,
                                       "pid": 1, "path": ""})
