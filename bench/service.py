@@ -99,7 +99,7 @@ def large(folder, functions=1000, patches=4):
         yield f"echo 0 to gone, {functions} functions of {shown}", back, "ms", None
 
 
-READY = "from klpfs.agent.bridge import Bridge; Bridge.prepare(None); "     # as when a daemon has come
+READY = "from klpfs.agent.lazy_target import CPython; CPython.prepare(); "     # as when a daemon has come
 
 
 def memory(environ, first=""):

@@ -59,6 +59,10 @@ class Log:
                 sink(record)
         return record
 
+    def after_fork(self) -> None:
+        """In a child, which begins an empty log: its parent's lines are its parent's."""
+        self.records.clear()
+
     def texts(self) -> list[str]:
         """The texts now in the ring, oldest first."""
         return [record.text for record in list(self.records)]
