@@ -5,6 +5,9 @@ The command gets a mount namespace of its own (as a plain user: a user namespace
 (klpfs/fs/machine_proc.py), and insmod, rmmod, modprobe, lsmod, modinfo, dmesg are stand-ins (klpfs/cli/standin). sysctl needs none:
 kernel.ftrace_enabled is a file under /proc. Nothing outside the namespace changes. Then it is exec'ed: environment, working
 directory, open files and signals are the caller's.
+
+The stand-ins lie outside the service's tree: when its daemon has died nothing in the tree can be run, /proc included, and a
+stand-in that a shell can't reach would make way for the machine's own command.
 """
 import argparse
 import contextlib
@@ -22,7 +25,8 @@ from klpfs.cli.tree import CommandError, find
 from klpfs.cli.standin import ELSEWHERE, NAMES, OWN
 
 PLACE = pathlib.Path("/proc/.klpfs")           # a folder that the tree's /proc keeps for us
-BIN, REAL, TREE = PLACE / "bin", PLACE / "real", PLACE / "tree"
+REAL, TREE = PLACE / "real", PLACE / "tree"
+BIN = pathlib.Path("/sys/kernel/.klpfs")       # not in the tree, and nobody but a kernel makes files beside it
 DEFAULTS = ("/usr/local/lib/klpfs/modules", "/usr/lib/klpfs/modules")
 SBIN = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 
@@ -135,18 +139,29 @@ def arrange(tree: pathlib.Path, proc: pathlib.Path, first: "list[str]", last: "l
 
 def bind(source: pathlib.Path, target: pathlib.Path) -> None:
     """Mount `source` on `target`; where there is no such file or folder, in a copy of the folder that should have it."""
-    if not os.path.lexists(target):
-        if not str(target).startswith(f"{PLACE}/"):
-            copy(target.parent)
-        if source.is_dir():
-            target.mkdir()
-        else:
-            target.touch()
+    provide(target, folder=source.is_dir())
     mount(str(source), target, flags=BIND)
+
+
+_copies = {PLACE}                              # folders where files can be made: they are this session's alone
+
+
+def provide(target: pathlib.Path, folder: bool) -> None:
+    """Make the file or folder `target` where there is none."""
+    if os.path.lexists(target):
+        return
+    copy(target.parent)
+    if folder:
+        target.mkdir()
+    else:
+        target.touch()
 
 
 def copy(folder: pathlib.Path) -> None:
     """Cover a folder with one that has the same in it, and can have more."""
+    if folder in _copies:
+        return
+    _copies.add(folder)
     if not folder.exists():
         copy(folder.parent)
         folder.mkdir()
@@ -180,20 +195,21 @@ def again(name: str, new: pathlib.Path) -> None:
 
 def stand_in(first: "list[str]", last: "list[str]") -> None:
     """Make the stand-ins, first in the PATH, and put them over the machine's own, which scripts may call by their path."""
-    BIN.mkdir()
+    provide(BIN, folder=True)
+    mount("klpfs", BIN, "tmpfs", NOSUID | NODEV, "mode=755,size=1m")     # an own one, in a session within a session as well
     REAL.mkdir()
     top = pathlib.Path(__file__).resolve().parents[2]
     code = f"import sys; sys.path.append({str(top)!r}); from klpfs.cli.standin import main; main({first!r}, {last!r})"
     script = f"#!/bin/sh\nexec {shlex.quote(sys.executable)} -I -S -c {shlex.quote(code)} \"$0\" \"$@\"\n"
     for name in NAMES:
-        if name in ELSEWHERE and shutil.which(name):
+        if name in ELSEWHERE and pathlib.Path(shutil.which(name) or BIN / name).parent != BIN:
             continue
         path = BIN / name
         path.write_text(script)
         path.chmod(0o755)
         for folder in SBIN:
             real = pathlib.Path(os.path.realpath(f"{folder}/{name}"))
-            if real.is_file() and real.name in (name, *OWN) and not str(real).startswith(f"{PLACE}/"):
+            if real.is_file() and real.name in (name, *OWN) and BIN not in real.parents:
                 kept = REAL / real.name
                 if not kept.exists():          # covered already
                     kept.touch()
