@@ -6,7 +6,8 @@
 # make processes how processes join a service and live in it: every case
 # make scripts the shell scripts of tests/scripts through `klpfs exec`, as for a kernel (SCRIPTS='load busy': these)
 # make stress many threads, tasks and generators against patches that come and go, on every CPython here (SECONDS=n each)
-# make corpus real security releases, built into livepatches, loaded into running programs and taken out (ENTRIES="a b": some; SUITES=1: their tests)
+# make corpus real security releases, built into livepatches, loaded into running programs and taken out (ENTRIES="a b": some; SUITES=1: their tests);
+#             takes ../shared/corpus, the list of them, beside the project
 # make servers real servers under load, patched and reverted: no request fails, nothing grows (CYCLES=n, NAMES="sync gevent")
 # make bench  the figures of README.md, each beside its goal; writes bench.json
 # make clean  takes back what these made
@@ -39,7 +40,7 @@ lint: .venv/lint
 	$(PY) -m mypy
 
 kernel: .venv/ready
-	PROCESSES=$(PROCESSES) $(PY) tests/kernel/scenarios.py tests/kernel/world.py > .venv/kernel.jsonl; $(PY) tests/kernel/compare.py .venv/kernel.jsonl
+	PROCESSES=$(PROCESSES) $(PY) tests/kernel/scenarios.py tests/kernel/world.py > .venv/kernel.jsonl && $(PY) tests/kernel/compare.py .venv/kernel.jsonl
 
 faults: .venv/ready
 	$(PY) -m tests.faults --only $(if $(CASES),"$(CASES)")
@@ -70,6 +71,6 @@ clean:
 	$(PY) -m pip install -q --disable-pip-version-check -e '.[lint]'
 	touch $@
 
-.venv/ready: setup.cfg pyproject.toml scripts/setup
+.venv/ready: setup.cfg pyproject.toml scripts/setup scripts/system
 	PYTHON="$(PYTHON)" scripts/setup
 	touch $@
