@@ -9,6 +9,8 @@
 # make corpus real security releases, built into livepatches, loaded into running programs and taken out (ENTRIES="a b": some; SUITES=1: their tests);
 #             takes ../shared/corpus, the list of them, beside the project
 # make servers real servers under load, patched and reverted: no request fails, nothing grows (CYCLES=n, NAMES="sync gevent")
+# make bare   make run and make test on bare Debian machines, made in .bare; takes root (RELEASES="bookworm", ACCOUNTS="root user", TARGETS="servers bench",
+#             MAKE_ARGS="CYCLES=1": others)
 # make bench  the figures of README.md, each beside its goal; writes bench.json
 # make clean  takes back what these made
 
@@ -23,10 +25,14 @@ PYTEST_ARGS ?=
 SCRIPTS ?=
 ENTRIES ?=
 SUITES ?=
+RELEASES ?=
+ACCOUNTS ?=
+TARGETS ?=
+MAKE_ARGS ?=
 
 PY = .venv/bin/python
 
-.PHONY: run test lint kernel faults processes scripts stress servers corpus bench clean
+.PHONY: run test lint kernel faults processes scripts stress servers corpus bare bench clean
 .DEFAULT_GOAL := test
 
 run: .venv/ready
@@ -60,11 +66,14 @@ corpus: .venv/ready
 servers: .venv/ready
 	$(PY) -m tests.servers -c $(CYCLES) $(NAMES)
 
+bare:
+	RELEASES="$(RELEASES)" ACCOUNTS="$(ACCOUNTS)" TARGETS="$(TARGETS)" MAKE_ARGS="$(MAKE_ARGS)" KEEP="$(KEEP)" scripts/bare
+
 bench: .venv/ready
 	$(PY) -m bench
 
 clean:
-	rm -rf .venv .venvs build dist bench.json *.egg-info .pytest_cache .hypothesis
+	rm -rf .venv .venvs .bare build dist bench.json *.egg-info .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/lint: .venv/ready
