@@ -6,8 +6,11 @@
 # make processes how processes join a service and live in it: every case
 # make scripts the shell scripts of tests/scripts through `klpfs exec`, as for a kernel (SCRIPTS='load busy': these)
 # make stress many threads, tasks and generators against patches that come and go, on every CPython here (SECONDS=n each)
-# make corpus real security releases, built into livepatches, loaded into running programs and taken out (ENTRIES="a b": some; SUITES=1: their tests)
+# make corpus real security releases, built into livepatches, loaded into running programs and taken out (ENTRIES="a b": some; SUITES=1: their tests);
+#             takes ../shared/corpus, the list of them, beside the project
 # make servers real servers under load, patched and reverted: no request fails, nothing grows (CYCLES=n, NAMES="sync gevent")
+# make bare   make run and make test on bare Debian machines, made in .bare; takes root (RELEASES="bookworm", ACCOUNTS="root user", TARGETS="servers bench",
+#             MAKE_ARGS="CYCLES=1": others)
 # make bench  the figures of README.md, each beside its goal; writes bench.json
 # make clean  takes back what these made
 
@@ -22,10 +25,14 @@ PYTEST_ARGS ?=
 SCRIPTS ?=
 ENTRIES ?=
 SUITES ?=
+RELEASES ?=
+ACCOUNTS ?=
+TARGETS ?=
+MAKE_ARGS ?=
 
 PY = .venv/bin/python
 
-.PHONY: run test lint kernel faults processes scripts stress servers corpus bench clean
+.PHONY: run test lint kernel faults processes scripts stress servers corpus bare bench clean
 .DEFAULT_GOAL := test
 
 run: .venv/ready
@@ -39,7 +46,7 @@ lint: .venv/lint
 	$(PY) -m mypy
 
 kernel: .venv/ready
-	PROCESSES=$(PROCESSES) $(PY) tests/kernel/scenarios.py tests/kernel/world.py > .venv/kernel.jsonl; $(PY) tests/kernel/compare.py .venv/kernel.jsonl
+	PROCESSES=$(PROCESSES) $(PY) tests/kernel/scenarios.py tests/kernel/world.py > .venv/kernel.jsonl && $(PY) tests/kernel/compare.py .venv/kernel.jsonl
 
 faults: .venv/ready
 	$(PY) -m tests.faults --only $(if $(CASES),"$(CASES)")
@@ -59,17 +66,20 @@ corpus: .venv/ready
 servers: .venv/ready
 	$(PY) -m tests.servers -c $(CYCLES) $(NAMES)
 
+bare:
+	RELEASES="$(RELEASES)" ACCOUNTS="$(ACCOUNTS)" TARGETS="$(TARGETS)" MAKE_ARGS="$(MAKE_ARGS)" KEEP="$(KEEP)" scripts/bare
+
 bench: .venv/ready
 	$(PY) -m bench
 
 clean:
-	rm -rf .venv .venvs build dist bench.json *.egg-info .pytest_cache .hypothesis
+	rm -rf .venv .venvs .bare build dist bench.json *.egg-info .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/lint: .venv/ready
 	$(PY) -m pip install -q --disable-pip-version-check -e '.[lint]'
 	touch $@
 
-.venv/ready: setup.cfg pyproject.toml scripts/setup
+.venv/ready: setup.cfg pyproject.toml scripts/setup scripts/system
 	PYTHON="$(PYTHON)" scripts/setup
 	touch $@

@@ -13,6 +13,8 @@ import sys
 import tempfile
 import time
 
+from bench import NotMeasured
+
 HERE = pathlib.Path(__file__).resolve().parent
 CPU = 0
 TURNS = 9
@@ -33,9 +35,9 @@ sys.exit(daemon.serve(sys.argv[1], "", lambda: print("ready", flush=True), daemo
 
 
 def compiled(folder):
-    """The two C programs' paths; RuntimeError says what is missing."""
-    if not shutil.which("gcc"):
-        raise RuntimeError("no gcc here")
+    """The two C programs' paths. NotMeasured: what they take is not on this machine."""
+    if subprocess.run([HERE.parent / "scripts" / "system", "cc", "libfuse-dev"]).returncode:
+        raise NotMeasured("a C compiler and libfuse 3's headers are needed")
     flags = ["-I/usr/include/fuse3", "-lfuse3", "-lpthread"]
     if shutil.which("pkg-config"):
         asked = subprocess.run(["pkg-config", "--cflags", "--libs", "fuse3"], capture_output=True, text=True)
@@ -43,7 +45,7 @@ def compiled(folder):
     for name, more in (("fs_client", []), ("fs_server", flags)):
         done = subprocess.run(["gcc", "-O2", "-o", str(folder / name), str(HERE / f"{name}.c"), *more], capture_output=True, text=True)
         if done.returncode:
-            raise RuntimeError(f"no libfuse 3 to compile against (libfuse3-dev): {done.stderr.strip().splitlines()[0]}")
+            raise NotMeasured(f"no libfuse 3 to compile against: {done.stderr.strip().splitlines()[0]}")
     return folder / "fs_client", folder / "fs_server"
 
 
@@ -59,7 +61,7 @@ def served(*command):
     try:
         while not os.path.ismount(point):
             if process.poll() is not None:
-                raise RuntimeError(f"{command[0]} could not mount: status {process.returncode}")
+                raise NotMeasured(f"{command[0]} could not mount: status {process.returncode}")
             time.sleep(0.01)
         yield process
     finally:
@@ -100,11 +102,7 @@ def measure():
     folder = pathlib.Path(tempfile.mkdtemp(prefix="klpfs-bench-", dir="/tmp"))
     ours, limit = folder / "klpfs", folder / "c"
     try:
-        try:
-            client, server = compiled(folder)
-        except RuntimeError as e:
-            print(f"file system: not measured: {e}")
-            return
+        client, server = compiled(folder)
         ours.mkdir()
         limit.mkdir()
         python = (sys.executable, "-c", SERVE)

@@ -145,7 +145,7 @@ def test_a_damaged_journal(three, lp):
 
 
 def put(path, data):
-    draft = path.with_name("draft.tmp")
+    draft = path.with_name("draft")            # not *.tmp, which a daemon may sweep away at any time
     draft.write_bytes(data)
     os.rename(draft, path)
 

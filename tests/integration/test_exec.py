@@ -113,22 +113,45 @@ def test_a_session_outlives_its_service(live):
     shell.wait(30)
 
 
-def test_when_the_daemon_dies_the_commands_say_so_and_don_t_turn_to_the_machine(live):
-    """Killed and started again, it serves a new mount; a session has the old one."""
+COMMANDS = ("insmod /etc/hostname", "rmmod x", "modprobe x", "modprobe -r x", "lsmod", "modinfo x", "dmesg", "dmesg -C", "kmod list", "sysctl kernel.ftrace_enabled")
+
+
+@pytest.mark.parametrize("machine", [(), ("insmod", "rmmod", "modprobe", "lsmod", "modinfo", "dmesg", "kmod")], ids=["has_none_of_them", "has_kmod"])
+def test_when_the_daemon_dies_the_commands_say_so_and_don_t_turn_to_the_machine(live, tmp_path, machine):
+    """Killed and started again, it serves a new mount; a session has the old one. A machine without kmod has nothing to cover."""
+    path = tmp_path / "bin"
+    path.mkdir()
+    for name in ("sh", "bash", "env"):
+        (path / name).symlink_to(shutil.which(name))
+    for name in machine:
+        (path / name).write_text("#!/bin/sh\necho the machine\n")
+        (path / name).chmod(0o755)
     shell = subprocess.Popen([*KLPFS, "exec", "-m", str(live.mount.root), live.program.name, "--", "bash", "-c",
-                              "echo ready; read go; for c in 'insmod /etc/hostname' 'rmmod x' 'modprobe x' lsmod dmesg 'dmesg -C'; do $c; echo $?; done 2>&1"],
-                             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+                              "echo ready; read go; exec 2>&1; for c in " + " ".join(f"'{c}'" for c in COMMANDS) + "; do echo \"# $c\"; $c; echo = $?; done"],
+                             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "PATH": str(path), "PYTHONPATH": str(TOP)})
     assert shell.stdout.readline() == "ready\n"
     live.mount.kill()
-    told = shell.communicate("go\n", timeout=60)[0]
+    answers = shell.communicate("go\n", timeout=60)[0].split("# ")[1:]
     live.mount.start()
-    assert told.count("Transport endpoint is not connected") == 6 and told.count("\n1\n") == 6 and "Traceback" not in told, told
+    assert [answer.partition("\n")[0] for answer in answers] == [*COMMANDS]
+    for answer in answers:
+        assert "Transport endpoint is not connected" in answer and answer.endswith("\n= 1\n") and "Traceback" not in answer, answer
+        assert "the machine" not in answer, answer
 
 
 def test_one_in_the_other(live, lp):
     live.tree.insmod(lp("lp1"))
     here = " ".join(map(str, [*KLPFS, "exec", "-m", live.mount.root, live.program.name, "--"]))
     assert sh(live, f"{here} sh -c 'cat /proc/self/comm; ls /sys/kernel/livepatch; lsmod'").split()[:2] == ["cat", "lp1"]
+
+
+def test_one_in_the_other_has_every_command(live, tmp_path):
+    """A machine without sysctl: the inner session must not take the outer one's for the machine's."""
+    for name in ("sh", "env"):
+        (tmp_path / name).symlink_to(shutil.which(name))
+    argv = [*KLPFS, "exec", "-m", live.mount.root, live.program.name, "--"]
+    done = inside(live, *argv, "sysctl", "-n", "kernel.ftrace_enabled", env={**os.environ, "PATH": str(tmp_path), "PYTHONPATH": str(TOP)})
+    assert (done.stdout, done.stderr) == ("1\n", "")
 
 
 def test_klpfs_s_own_commands_work_inside(live, lp):
