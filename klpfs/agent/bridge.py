@@ -151,7 +151,7 @@ class Bridge:
 
     def interpreters(self):
         """How many sub-interpreters run in this process."""
-        from klpfs.cpython.looks import look
+        from klpfs.cpython.looks import suspended as look
         return look.interpreters()
 
     def load(self, name, data, path, params):

@@ -11,7 +11,7 @@ import types
 from time import sleep as _sleep
 
 from klpfs.engine.error import KlpError
-from klpfs.cpython.looks.look import exchange_code
+from klpfs.cpython.looks.suspended import exchange_code
 
 _setattr, _getattr, _id, _tuple, _len = setattr, getattr, id, tuple, len
 _Function, _Code = types.FunctionType, types.CodeType

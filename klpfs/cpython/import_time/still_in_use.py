@@ -6,7 +6,7 @@ added to the module stays there for them.
 import gc
 from types import CodeType, FunctionType
 
-from klpfs.cpython.looks import look
+from klpfs.cpython.looks import suspended as look
 from klpfs.cpython.resolve.codes import GENLIKE, inner
 from klpfs.cpython.images.image import MARK
 from klpfs.cpython.resolve.live_functions import functions_of

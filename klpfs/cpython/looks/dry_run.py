@@ -6,7 +6,7 @@ the same ones), given back at once, and it is told who is inside it.
 from klpfs.engine.error import KlpError
 from klpfs.engine.init_patch import check_names
 from klpfs.engine.log import WARNING, Log
-from klpfs.cpython.looks import look, names_for_people
+from klpfs.cpython.looks import names_for_people, suspended as look
 from klpfs.cpython.resolve.codes import GENLIKE
 
 SLICE = 50      # threads whose stacks are taken in one call

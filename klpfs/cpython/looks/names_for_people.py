@@ -5,7 +5,7 @@ all that leaves a C call.
 """
 from klpfs.engine.target import Blocker
 
-from . import look
+from . import suspended as look
 from ..switch.choice import CLEAN, module_value, OVER, PREPARE
 
 _type, _len, _tuple, _id, _list, _getattr = type, len, tuple, id, list, getattr

@@ -6,7 +6,7 @@ it has got to (`passed`). What is wanted is told by the first part of a qualifie
 """
 import ast
 
-from klpfs.cpython.looks import look
+from klpfs.cpython.looks import suspended as look
 from klpfs.cpython.resolve.codes import tree
 
 _CALL = "\0klpfs:call"

@@ -12,7 +12,7 @@ from itertools import chain, compress, repeat, starmap, tee
 from operator import attrgetter, is_
 from types import FunctionType, ModuleType
 
-from klpfs.cpython.looks.look import _silent, _still
+from klpfs.cpython.looks.suspended import _silent, _still
 
 CO_OPTIMIZED = 1  # not set for bodies of modules and classes, which are function objects while they run (3.11)
 FEW = 8           # dicts asked for in one search: each reference of each object is compared with each of them

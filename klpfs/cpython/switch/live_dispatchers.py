@@ -7,7 +7,7 @@ references to the dispatcher's code says whether anybody can still run it.
 import sys
 from weakref import ref
 
-from ..looks import look
+from ..looks import suspended as look
 from .choice import OVER
 
 _refcount, _list, _id, _enumerate = sys.getrefcount, list, id, enumerate

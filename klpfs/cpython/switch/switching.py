@@ -23,7 +23,7 @@ from klpfs.engine.error import KlpError
 from klpfs.engine.target import Blocker
 
 from ..images import image as images
-from ..looks import look, names_for_people
+from ..looks import names_for_people, suspended as look
 from . import dispatcher, live_dispatchers as records
 from .choice import CLEAN, greenlets, OVER, PREPARE, RUN
 from ..c_originals import original

@@ -6,7 +6,7 @@ import threading
 import types
 
 from klpfs.cpython.images import image
-from klpfs.cpython.looks import look
+from klpfs.cpython.looks import suspended as look
 from klpfs.cpython.switch.switching import Entry, Transition
 from tests.cpython.attacks.attack_kit import attack, no_greenlets, outside, wait
 from tests.cpython.programs import back, done, entry, make, transition, try_clean

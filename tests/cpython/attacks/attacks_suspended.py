@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from klpfs.cpython.looks import look
+from klpfs.cpython.looks import suspended as look
 from klpfs.cpython.switch import rules
 from tests.cpython.attacks.attack_kit import attack, NAMES, outside, wait
 from tests.cpython.programs import done, make, transition, try_clean, without
@@ -201,7 +201,7 @@ def audit_hook_tears_the_look():
     """A hook that lets other threads run when a code is read can't make a stack that never was."""
     return outside(r'''
 import sys, threading, time
-from klpfs.cpython.looks import look
+from klpfs.cpython.looks import suspended as look
 from klpfs.cpython.switch import rules
 rules.BREAK.update(%r)
 stop = []
@@ -279,7 +279,7 @@ def greenlet_born_in_the_middle_of_a_look():
     pytest.importorskip("greenlet")
     return outside(r'''
 import sys
-from klpfs.cpython.looks import look
+from klpfs.cpython.looks import suspended as look
 from klpfs.cpython.switch import rules
 rules.BREAK.update(%r)
 import greenlet

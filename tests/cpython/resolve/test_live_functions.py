@@ -9,7 +9,7 @@ import types
 
 import pytest
 
-from klpfs.cpython.looks import look
+from klpfs.cpython.looks import suspended as look
 from klpfs.cpython.resolve import live_functions
 
 

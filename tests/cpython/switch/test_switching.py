@@ -7,7 +7,7 @@ import pytest
 
 from klpfs.engine.error import KlpError
 from klpfs.cpython.images import image
-from klpfs.cpython.looks import look
+from klpfs.cpython.looks import suspended as look
 from klpfs.cpython.switch import live_dispatchers, switching as module
 from klpfs.cpython.switch.choice import CLEAN, OVER, PREPARE, RUN
 from klpfs.cpython.switch.switching import Entry, Transition

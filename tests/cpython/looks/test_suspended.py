@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from klpfs.cpython.looks import look
+from klpfs.cpython.looks import suspended as look
 from tests.cpython.attacks import attack_kit
 from tests.cpython.programs import without
 
@@ -269,7 +269,7 @@ def test_an_audit_hook_cannot_hide_a_greenlet():
     pytest.importorskip("greenlet")
     program = r"""
 import sys, threading, greenlet
-from klpfs.cpython.looks import look
+from klpfs.cpython.looks import suspended as look
 moves, moved, at, seen = threading.Semaphore(0), threading.Semaphore(0), [-1], []
 def held():
     while 1:
