@@ -13,7 +13,6 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from klpfs.cpython.images import image
-from klpfs.cpython.looks import suspended as look
 from klpfs.cpython.switch import switching  # noqa: E402
 from klpfs.cpython.switch.switching import Entry, Transition  # noqa: E402
 

@@ -11,7 +11,7 @@ import types
 from time import sleep as _sleep
 
 from klpfs.engine.error import KlpError
-from klpfs.cpython.looks.suspended import exchange_code
+from klpfs.cpython.looks.collection import exchange_code
 
 _setattr, _getattr, _id, _tuple, _len = setattr, getattr, id, tuple, len
 _Function, _Code = types.FunctionType, types.CodeType
@@ -170,7 +170,7 @@ def _room(code):
 
 
 def _set_code(function, code):
-    """3.10: never in the middle of a call that has made its frame for less (look.exchange_code). Waits for a collection that
+    """3.10: never in the middle of a call that has made its frame for less (collection.exchange_code). Waits for a collection that
     is under way; one that has not ended after WAITS ms does not: its thread hangs in a finalizer."""
     if READS_TWICE and _room(code) > _room(function.__code__):
         for _ in range(WAITS):

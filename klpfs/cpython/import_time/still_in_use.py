@@ -6,7 +6,7 @@ added to the module stays there for them.
 import gc
 from types import CodeType, FunctionType
 
-from klpfs.cpython.looks import suspended as look
+from klpfs.cpython.looks import suspended, threads
 from klpfs.cpython.resolve.codes import GENLIKE, inner
 from klpfs.cpython.images.image import MARK
 from klpfs.cpython.resolve.live_functions import functions_of
@@ -52,11 +52,11 @@ def _codes(run, namespace, path):
 
 def _running(run, path):
     """Code of the file that a thread is in, or that is suspended."""
-    found = [code for _, stack in look.lines(tuple(look.idents())) for code, _ in stack if code.co_filename == path]
+    found = [code for _, stack in threads.lines(tuple(threads.idents())) for code, _ in stack if code.co_filename == path]
     suspendable = [code for code in _all(run.__code__) if code.co_flags & GENLIKE]
     if suspendable:
-        _, references, _ = look.suspended(suspendable)
-        if any(look.has_frame(each) for each in references):
+        _, references, _ = suspended.find(suspendable)
+        if any(suspended.has_frame(each) for each in references):
             found += suspendable
     return found
 

@@ -7,7 +7,7 @@ references to the dispatcher's code says whether anybody can still run it.
 import sys
 from weakref import ref
 
-from ..looks import suspended as look
+from ..looks import collection
 from .choice import OVER
 
 _refcount, _list, _id, _enumerate = sys.getrefcount, list, id, enumerate
@@ -66,7 +66,7 @@ _ALONE = _measure()
 
 def prune(breathe=None):
     """Forgets dispatchers that nobody can run any more, and what was kept for them."""
-    if not _COUNTS or look.NEEDS_QUIET and not look.quiet():
+    if not _COUNTS or collection.NEEDS_QUIET and not collection.quiet():
         return              # up to 3.11 a call can hold a code without a reference, but only while a collection is under way
     for n, record in _enumerate(_list(_registry.values())):
         if n % 200 == 199 and breathe is not None:

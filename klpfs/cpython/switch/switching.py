@@ -23,7 +23,7 @@ from klpfs.engine.error import KlpError
 from klpfs.engine.target import Blocker
 
 from ..images import image as images
-from ..looks import names_for_people, suspended as look
+from ..looks import collection, greenlets as greenlet_looks, interpreters, names_for_people, suspended, threads
 from . import dispatcher, live_dispatchers as records
 from .choice import CLEAN, greenlets, OVER, PREPARE, RUN
 from ..c_originals import original
@@ -95,7 +95,7 @@ class Transition:
         self.sel = {}
         self.suspends = False               # a version can be suspended: suspended objects are looked for
         self.strict = False                 # nothing is remembered, see _enter
-        self._quiet = not look.NEEDS_QUIET or "quiet" in BREAK
+        self._quiet = not collection.NEEDS_QUIET or "quiet" in BREAK
         self._known = {}                    # (kind, key) -> Blocker of the last look
         self.state = State(PREPARE, 1, True)
         self._owners = 0, {}                # when looked up, id(weak reference) -> asyncio task's (name, id)
@@ -258,7 +258,7 @@ class Transition:
     def quiet(self):
         """Whether no call is left that read a function's code before install() and has no frame yet. Asking is optional:
         start() may come before that, and look() asks by itself (kind 'collection')."""
-        if not self._quiet and look.quiet():
+        if not self._quiet and collection.quiet():
             self._quiet = True
         return self._quiet
 
@@ -342,7 +342,7 @@ class Transition:
         self._sliced(self._enter, entries)
         state = self.state
         if state.mode == RUN:
-            self._quiet = not look.NEEDS_QUIET or "quiet" in BREAK
+            self._quiet = not collection.NEEDS_QUIET or "quiet" in BREAK
             self._flip(RUN, state.goal)     # before the first of them can be called: maybe nothing may be remembered now
         self._sliced(self._install, self.switches[before:])
         if state.mode == RUN:
@@ -365,12 +365,12 @@ class Transition:
         return blockers
 
     def _look(self):
-        apart = look.apart()
+        apart = interpreters.apart()
         if apart:
             return [Blocker("interpreter", 0, "%d sub-interpreters with a lock of their own" % apart)]
         if not self._quiet:
             if not self.quiet():
-                return [Blocker(look.COLLECTING, 0, "garbage collection under way")]
+                return [Blocker(collection.COLLECTING, 0, "garbage collection under way")]
             self._flip(RUN, self.state.goal)
         state, lets = self.state, greenlets()
         if "greenlets" in BREAK:
@@ -380,7 +380,7 @@ class Transition:
             return self._at_a_glance(state) or self._look_at_all(state, lets[0], suspends)
         blockers = self._threads(state, state.seen)
         if greenlets() is not None and "greenlets" not in BREAK:
-            return [Blocker("greenlet", 0, look.COME)]
+            return [Blocker("greenlet", 0, greenlet_looks.BORN)]
         if blockers or not suspends:
             return blockers
         return self._suspended(state)
@@ -404,10 +404,10 @@ class Transition:
     def _threads(self, state, seen):
         """Looks at the threads not in `seen`, in slices: each needs only its own stack from one moment. Clean ones are added."""
         goal, dirty = state.goal, []
-        todo, at, size = [i for i in look.idents() if i not in seen], 0, 4
+        todo, at, size = [i for i in threads.idents() if i not in seen], 0, 4
         while at < _len(todo):
             part, frames = _tuple(todo[at:at + size]), 0
-            for ident, stack in look.stacks(part):
+            for ident, stack in threads.stacks(part):
                 frames += _len(stack)
                 if self._is_clean(stack, goal):
                     seen.add(ident)         # once clean, never dirty again without something suspended
@@ -421,26 +421,26 @@ class Transition:
 
     def _at_a_glance(self, state):
         """With greenlets about: blockers that are seen without a search of the heap; one is worth it only without them."""
-        state.waiting = [r for r in state.waiting if look.has_frame(r)]
+        state.waiting = [r for r in state.waiting if suspended.has_frame(r)]
         return self._threads(state, _set()) + (self._suspects(state.waiting) if state.waiting else [])
 
     def _look_at_all(self, state, kind, suspends):
         """With greenlets about: all threads, suspended greenlets and suspended objects at one moment, nothing kept."""
         goal, why, found = state.goal, None, ()
         if suspends:
-            why, found, stacks = look.suspended(self._old(goal), kind)
+            why, found, stacks = suspended.find(self._old(goal), kind)
         else:
-            why, stacks = look.stacks_and_greenlets(kind)
-        threads, blockers, lets = _frozenset(look.idents()), [], []
+            why, stacks = greenlet_looks.stacks_and_greenlets(kind)
+        idents, blockers, lets = _frozenset(threads.idents()), [], []
         for key, stack in stacks:
             if not self._is_clean(stack, goal):
-                if key in threads:
+                if key in idents:
                     blockers.append(self._name("thread", key, names_for_people.thread))
                 else:
                     lets.append(key)
         blockers += self._greenlets(kind, lets)
         if why is not None:
-            blockers.append(Blocker(why if why is not look.COME else "greenlet", 0, why))
+            blockers.append(Blocker(why if why is not greenlet_looks.BORN else "greenlet", 0, why))
         waiting, unsure = self._judge(state, found)
         state.waiting = waiting
         blockers += self._suspects(waiting)
@@ -472,7 +472,7 @@ class Transition:
         for r in found:
             if _id(r) in state.finished:
                 continue
-            if look.has_frame(r):
+            if suspended.has_frame(r):
                 waiting.append(r)
             else:
                 state.finished[_id(r)] = r
@@ -480,11 +480,11 @@ class Transition:
         return waiting, unsure
 
     def _suspended(self, state):
-        waiting = [r for r in state.waiting if look.has_frame(r)]       # no need to search before these are gone
+        waiting = [r for r in state.waiting if suspended.has_frame(r)]       # no need to search before these are gone
         for turn in range(3):
             if waiting:
                 break
-            why, found, none = look.suspended(self._old(state.goal))
+            why, found, none = suspended.find(self._old(state.goal))
             if why is not None:
                 return [Blocker(why, 0, why)]
             waiting, unsure = self._judge(state, found)

@@ -6,7 +6,7 @@ import threading
 import types
 
 from klpfs.cpython.images import image
-from klpfs.cpython.looks import suspended as look
+from klpfs.cpython.looks import collection, suspended, threads as thread_looks
 from klpfs.cpython.switch.switching import Entry, Transition
 from tests.cpython.attacks.attack_kit import attack, no_greenlets, outside, wait
 from tests.cpython.programs import back, done, entry, make, transition, try_clean
@@ -213,7 +213,7 @@ def exception_out_of_the_choice():
 def collection_inside_a_call():
     """Up to 3.11 a collection can run after a function's code was read and before its frame is there: what a finalizer
     does then must not be remembered for the thread."""
-    if not look.NEEDS_QUIET:
+    if not collection.NEEDS_QUIET:
         return None
     at, t, entered, reached = [], [None], [], False
     d = make("def A(*a, **k):\n return ({v}, B())\ndef B(): return {v}")
@@ -340,11 +340,11 @@ def finalizers_stay_in_their_threads():
         thread.start()
     try:
         for i in range(400):
-            idents = tuple(look.idents())
-            look.stacks(idents)
-            look.lines(idents)
+            idents = tuple(thread_looks.idents())
+            thread_looks.stacks(idents)
+            thread_looks.lines(idents)
             if i % 50 == 0:
-                look.suspended([f.__code__])
+                suspended.find([f.__code__])
     finally:
         stop.append(1)
         for thread in threads:

@@ -157,9 +157,9 @@ def test_task_states_are_the_versions_that_threads_are_bound_to(stopped):
 def test_many_dirty_greenlets_are_named_by_one_search(monkeypatch):
     """Each with its frames; a search for each would keep the program waiting far longer than the look."""
     greenlet = pytest.importorskip("greenlet")
-    from klpfs.cpython.looks import suspended as look
-    searches, real = [], look.greenlet_lines
-    monkeypatch.setattr(look, "greenlet_lines", lambda kind, keys: searches.append(len(keys)) or real(kind, keys))
+    from klpfs.cpython.looks import greenlets
+    searches, real = [], greenlets.greenlet_lines
+    monkeypatch.setattr(greenlets, "greenlet_lines", lambda kind, keys: searches.append(len(keys)) or real(kind, keys))
     d = make("def A(sw):\n sw()\n return {v}")
     lets = [greenlet.greenlet(lambda: d[0]["A"](greenlet.getcurrent().parent.switch)) for _ in range(7)]
     for each in lets:

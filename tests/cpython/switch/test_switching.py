@@ -7,7 +7,7 @@ import pytest
 
 from klpfs.engine.error import KlpError
 from klpfs.cpython.images import image
-from klpfs.cpython.looks import suspended as look
+from klpfs.cpython.looks import collection, greenlets, suspended, threads as thread_looks
 from klpfs.cpython.switch import live_dispatchers, switching as module
 from klpfs.cpython.switch.choice import CLEAN, OVER, PREPARE, RUN
 from klpfs.cpython.switch.switching import Entry, Transition
@@ -282,13 +282,13 @@ def test_many_threads_are_looked_at_in_slices(monkeypatch):
         thread.start()
     for thread in threads:
         ready.acquire()
-    calls, breaths, real = [], [], look.stacks
+    calls, breaths, real = [], [], thread_looks.stacks
 
     def stacks(wanted):
         taken = real(wanted)
         calls.append((len(wanted), sum(len(s) for i, s in taken)))
         return taken
-    monkeypatch.setattr(look, "stacks", stacks)
+    monkeypatch.setattr(thread_looks, "stacks", stacks)
     t = Transition([entry(d[0]["B"], d[1]["B"])], breathe=lambda: breaths.append(1))
     t.install()
     t.start()
@@ -366,9 +366,9 @@ def test_images_put_from_outside_are_what_stale_dispatchers_call():
 def test_a_collection_under_way_is_a_blocker_where_it_matters(d, monkeypatch):
     """Up to 3.11 in any case; from 3.12 on when something can be suspended."""
     t = transition(d[0], d[1])
-    monkeypatch.setattr(look, "quiet", lambda: False)
-    monkeypatch.setattr(look, "suspended", lambda codes, kind=None: (
-        look.COLLECTING, [], look.stacks_and_greenlets(kind)[1] if kind else []))
+    monkeypatch.setattr(collection, "quiet", lambda: False)
+    monkeypatch.setattr(suspended, "find", lambda codes, kind=None: (
+        collection.COLLECTING, [], greenlets.stacks_and_greenlets(kind)[1] if kind else []))
     t.install()
     t.start()
     assert [b.kind for b in t.look()] == ["collection"] and not t.clean
@@ -385,7 +385,7 @@ def test_greenlets_that_come_during_a_look_make_another_necessary(monkeypatch):
     t = transition(d[0], d[1])
     t.install()
     t.start()
-    real = look.idents
+    real = thread_looks.idents
 
     def idents():
         found = real()
@@ -393,7 +393,7 @@ def test_greenlets_that_come_during_a_look_make_another_necessary(monkeypatch):
         stand_in.greenlet, stand_in.getcurrent = type("greenlet", (), {}), lambda: None
         monkeypatch.setitem(sys.modules, "greenlet", stand_in)
         return found
-    monkeypatch.setattr(look, "idents", idents)
+    monkeypatch.setattr(thread_looks, "idents", idents)
     assert [b.kind for b in t.look()] == ["greenlet"] and not t.clean
     monkeypatch.undo()
     assert done(t)
@@ -402,8 +402,8 @@ def test_greenlets_that_come_during_a_look_make_another_necessary(monkeypatch):
 def test_with_greenlets_about_the_heap_is_searched_only_when_nothing_else_is_in_the_way(d, stopped, monkeypatch):
     """A search keeps the program from running: as long as a thread, or what an earlier one found, is dirty, none is made."""
     pytest.importorskip("greenlet")
-    searches, real = [], look.suspended
-    monkeypatch.setattr(look, "suspended", lambda *args: searches.append(1) or real(*args))
+    searches, real = [], suspended.find
+    monkeypatch.setattr(suspended, "find", lambda *args: searches.append(1) or real(*args))
     d = make(SOURCE + "\ndef S():\n stop()\n return {v}", stop=stopped.stop)
     stopped(d[0]["S"])
     waiting = d[0]["G"]()
