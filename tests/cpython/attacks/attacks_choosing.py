@@ -6,7 +6,6 @@ import types
 
 import pytest
 
-from klpfs.cpython.switch.choice import PREPARE
 from klpfs.cpython.switch.switching import Transition
 from tests.cpython.attacks.attack_kit import attack, no_greenlets, wait
 from tests.cpython.programs import back, done, entry, functions, make, switch, transition, try_clean, window

@@ -8,8 +8,8 @@ import types
 from klpfs.cpython.images import image
 from klpfs.cpython.looks import collection, suspended, threads as thread_looks
 from klpfs.cpython.switch.switching import Entry, Transition
-from tests.cpython.attacks.attack_kit import attack, no_greenlets, outside, wait
-from tests.cpython.programs import back, done, entry, make, transition, try_clean
+from tests.cpython.attacks.attack_kit import attack, no_greenlets, wait
+from tests.cpython.programs import back, done, entry, make, own_code, transition, try_clean
 
 
 # ------------------------------------------------------------------------------------------------- entries come and go
@@ -121,7 +121,7 @@ def functions_share_one_code_object():
     d = make("def make():\n out = []\n for i in range(3):\n  def f(i=i):\n   return ({v}, i, B())\n  out.append(f)\n return out\ndef B(): return {v}")
     old, new = d[0]["make"](), d[1]["make"]()[0]
     was = [(f.__code__, f.__defaults__, f.__closure__) for f in old]
-    code = image.own_code(new.__code__)
+    code = own_code(new.__code__)
     before = [image.capture(f) for f in old]
     after = [image.Image(code, b.values) for b in before]
     entries = [Entry(f, b, a) for f, b, a in zip(old, before, after)] + [entry(d[0]["B"], d[1]["B"])]

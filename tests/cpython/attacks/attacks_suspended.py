@@ -1,7 +1,6 @@
 """Attacks with what is on no stack: suspended objects, greenlets, tasks; and with audit hooks."""
 import asyncio
 import gc
-import sys
 import threading
 
 import pytest

@@ -6,12 +6,12 @@ import weakref
 import pytest
 
 from klpfs.engine.error import KlpError
-from klpfs.cpython.images import image
+from klpfs.cpython.images import image, version_numbers
 from klpfs.cpython.looks import collection, greenlets, suspended, threads as thread_looks
 from klpfs.cpython.switch import live_dispatchers, switching as module
 from klpfs.cpython.switch.choice import CLEAN, OVER, PREPARE, RUN
 from klpfs.cpython.switch.switching import Entry, Transition
-from tests.cpython.programs import back, done, entry, functions, make, switch, transition, try_clean
+from tests.cpython.programs import back, done, entry, functions, make, new_image, switch, transition, try_clean
 
 SOURCE = "def A(x=1):\n return ({v}, B(), x)\ndef B(): return {v}\ndef G():\n yield {v}\n yield B()"
 
@@ -46,7 +46,7 @@ def stopped():
 
 
 def held(d):
-    return [(f, f.__code__, f.__defaults__, image.number(f)) for f in functions(d[0]).values()]
+    return [(f, f.__code__, f.__defaults__, version_numbers.number_of(f)) for f in functions(d[0]).values()]
 
 
 def test_the_steps(d):
@@ -357,7 +357,7 @@ def test_images_put_from_outside_are_what_stale_dispatchers_call():
     t.start()
     made = d[0]["f"]()
     assert done(t)
-    image.put(d[0]["f"], image.new_version(d[2]["f"]))
+    image.put(d[0]["f"], new_image(d[2]["f"]))
     with pytest.raises(StopIteration) as end:
         made.send(None)
     assert end.value.value == 2
