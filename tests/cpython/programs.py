@@ -66,14 +66,14 @@ def switch(t, name):
 
 def window(s, what):
     """Runs what() once, between the choice of a Switch's dispatcher and the entry into the version."""
-    real = s.pick
+    real = s.choose
 
-    def pick():
+    def choose():
         version = real()
-        s.pick = real
+        s.choose = real
         what()
         return version
-    s.pick = pick
+    s.choose = choose
 
 
 def try_clean(t):

@@ -27,11 +27,13 @@ NESTED = 0x10       # defined in another function
 FLAVOUR = GENERATOR | COROUTINE | ITERABLE_COROUTINE | ASYNC_GENERATOR
 SUSPENDS = GENERATOR | COROUTINE | ASYNC_GENERATOR
 MARK = "__klpfs__"     # attribute of function objects that are klpfs's own
-READS_TWICE = sys.version_info[:2] == (3, 10)      # a call reads the function's code before and after it allocates its frame
+# a call reads the function's code before and after it allocates its frame
+READS_TWICE = sys.version_info[:2] == (3, 10)
 COLLECTION_MS = 1000    # a collection that has not ended after this time does not: its thread hangs in a finalizer
 INNER = ("<genexpr>", "<listcomp>", "<setcomp>", "<dictcomp>")
 
-# 3.14 evaluates __annotations__ when they are read, which is foreign code: there the function that does it is what counts
+# 3.14 evaluates __annotations__ when they are read, which is foreign code: there the function that does it is what
+# counts
 _LAZY = hasattr(FunctionType, "__annotate__")
 ATTRIBUTES = ("__defaults__", "__kwdefaults__", "__doc__") + \
     (("__annotate__",) if _LAZY else ("__annotations__",)) + \
@@ -94,8 +96,8 @@ def _frame_size(code: CodeType) -> int:
 
 
 def _set_code(function: FunctionType, code: CodeType) -> None:
-    """3.10: never in the middle of a call that has made its frame for less (collection.exchange_code). Waits for a collection
-    that is under way, COLLECTION_MS at most."""
+    """3.10: never in the middle of a call that has made its frame for less (collection.exchange_code). Waits for a
+    collection that is under way, COLLECTION_MS at most."""
     if READS_TWICE and _frame_size(code) > _frame_size(function.__code__):
         for _ in _range(COLLECTION_MS):
             if exchange_code(function, code):
@@ -107,8 +109,8 @@ def _set_code(function: FunctionType, code: CodeType) -> None:
 def put(function: FunctionType, image: Image, before: Image | None = None) -> None:
     """Makes the function object what the image says. Counterpart: capture.
 
-    before: the Image that was there; an attribute that is neither its nor the image's was set by the program meanwhile, and
-    stays.
+    before: the Image that was there; an attribute that is neither its nor the image's was set by the program meanwhile,
+    and stays.
     """
     exact = True
     for place, name in _PLACES:
@@ -135,8 +137,8 @@ def put_code(function: FunctionType, code: CodeType) -> None:
 
 
 def clone(function: FunctionType, image: Image) -> FunctionType:
-    """A function object of its own with the image, in function's globals, closure and names. Calling it runs that image's
-    code, whatever `function` holds."""
+    """A function object of its own with the image, in function's globals, closure and names. Calling it runs that
+    image's code, whatever `function` holds."""
     made = FunctionType(image.code, function.__globals__, function.__name__, image.values[0], function.__closure__)
     made.__kwdefaults__, made.__qualname__ = image.values[1], function.__qualname__
     made.__module__, made.__doc__ = function.__module__, image.values[2]
@@ -144,5 +146,6 @@ def clone(function: FunctionType, image: Image) -> FunctionType:
     if image.version_number is None or image.version_number == version_numbers.number_of_code(image.code):
         version_numbers.set_number(made, None)
     else:
-        version_numbers.renumber(made)                          # the program changed its defaults: the code's number won't do
+        # the program changed its defaults: the code's number won't do
+        version_numbers.renumber(made)
     return made

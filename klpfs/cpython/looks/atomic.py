@@ -37,8 +37,8 @@ def still(work: Iterable[Any]) -> Iterator[Any]:
 
 
 def restoring(function: Function) -> Function:
-    """Decorates functions that return list(still(...)): garbage collection is as it was also when that raises, as it does
-    when the program's audit hook refuses."""
+    """Decorates functions that return list(still(...)): garbage collection is as it was also when that raises, as it
+    does when the program's audit hook refuses."""
     def looked(*args: Any) -> Any:
         was = _gc_is_on()
         try:
@@ -52,9 +52,11 @@ def restoring(function: Function) -> Function:
 
 
 def everything() -> tuple[Iterator[Any], Iterator[Any]]:
-    """Two iterators over all objects that the collector knows, of one moment; the first must be run ahead of the second, and
-    to its end. Not a tee of one iterator: the list would hold the tee's own buffer, a cycle that keeps what it had buffered
-    until the next collection, and a half-made tuple of another thread that somebody holds is a SystemError there (gh-59313)."""
+    """Two iterators over all objects that the collector knows, of one moment; the first must be run ahead of the
+    second, and to its end. Not a tee of one iterator: the list would hold the tee's own buffer, a cycle that keeps what
+    it had buffered until the next collection, and a half-made tuple of another thread that somebody holds is a
+    SystemError there (gh-59313)."""
     box: list[list[Any]] = []
-    return (chain(silent(_map(box.append, starmap(_objects, ((),)))), chain.from_iterable(box), silent(_map(_list.clear, box))),
+    return (chain(silent(_map(box.append, starmap(_objects, ((),)))), chain.from_iterable(box),
+                  silent(_map(_list.clear, box))),
             chain.from_iterable(box))

@@ -1,4 +1,5 @@
-"""What waits in what: asyncio's tasks and the objects that they await, read for people's eyes through weak references."""
+"""What waits in what: asyncio's tasks and the objects that they await, read for people's eyes through weak
+references."""
 from __future__ import annotations
 
 import gc
@@ -29,8 +30,8 @@ def references(objects: Iterable[Any]) -> list[ref[Any]]:
 
 
 def called(reference: ref[Any], method: Callable[[Any], Any]) -> ref[Any] | None:
-    """Weak reference to what the C method returns for the weakly referenced object; None: the object is gone, or what is
-    returned takes no weak reference."""
+    """Weak reference to what the C method returns for the weakly referenced object; None: the object is gone, or what
+    is returned takes no weak reference."""
     try:
         return _list(_map(ref, _map(method, starmap(reference, ((),)))))[0]
     except TypeError:
@@ -47,7 +48,8 @@ def task_name(reference: ref[Any], kind: Any) -> tuple[str, int]:
 
 
 def _waited_for(reference: ref[Any], await_of: Callable[[Any], Any]) -> Iterator[ref[Any]]:
-    """The generator-like objects to which what the object awaits refers: an asynchronous generator's asend() and the like."""
+    """The generator-like objects to which what the object awaits refers: an asynchronous generator's asend() and the
+    like."""
     box: list[Any] = []
     return chain(silent(_map(box.append, starmap(_referents, _zip(_map(await_of, starmap(reference, ((),))))))),
                  _map(ref, compress(chain.from_iterable(box), _map(KIND_IDS.__contains__, _map(_id, _map(_type,
@@ -55,8 +57,8 @@ def _waited_for(reference: ref[Any], await_of: Callable[[Any], Any]) -> Iterator
 
 
 def awaited(reference: ref[Any]) -> ref[Any] | None:
-    """Weak reference to the generator-like object that a weakly referenced object waits for; None: it waits for nothing, or
-    for something else."""
+    """Weak reference to the generator-like object that a weakly referenced object waits for; None: it waits for
+    nothing, or for something else."""
     for await_of in _AWAITS:
         try:
             kind = _list(_map(_id, _map(_type, _map(await_of, starmap(reference, ((),))))))[0]

@@ -1,4 +1,5 @@
-"""Garbage collection as far as looks depend on it: whether one is under way, and whether the program has frozen the heap.
+"""Garbage collection as far as looks depend on it: whether one is under way, and whether the program has frozen the
+heap.
 
 What a collection has found unreachable is in no list of the collector, and neither is what gc.freeze has set apart.
 """
@@ -24,13 +25,13 @@ _sys, _modules = sys, sys.modules
 
 FROZEN, COLLECTING = "frozen heap", "collection"        # why a look can say nothing
 NEEDS_QUIET = sys.version_info < (3, 12)
-"""Up to 3.11 a collection can run in the middle of a call, after the function's code was read and before its frame can be
-seen (trap T1 of the facts on CPython). While no collection is under way, no call is in that place."""
+"""Up to 3.11 a collection can run in the middle of a call, after the function's code was read and before its frame can
+be seen (trap T1 of the facts on CPython). While no collection is under way, no call is in that place."""
 
 
 def _frozen_before_import() -> bool:
-    """Whether the heap was frozen before klpfs was loaded, told by sys.modules, an object older than klpfs: the canaries of
-    looks were made later, so they can't tell. Costs a scan of the heap."""
+    """Whether the heap was frozen before klpfs was loaded, told by sys.modules, an object older than klpfs: the
+    canaries of looks were made later, so they can't tell. Costs a scan of the heap."""
     return _bool(_freeze_count()) and \
         _id(_modules) not in _list(_map(_id, chain.from_iterable(starmap(_referrers, ((_sys,),)))))
 
@@ -48,10 +49,10 @@ def frozen_before_import() -> bool:
 def probe(seen: dict[str, Any], hide: Sequence[bool]) -> Iterator[Any]:
     """Iterator that puts something into the dict `seen` if no collection is under way in any thread.
 
-    gc.collect does nothing, not even its callbacks, when one is. hide: a sequence of one bool, read when the iterator runs:
-    the heap is frozen meanwhile, so that nothing of the program's is collected (False where the program has frozen the heap
-    itself: putting it back would undo that). The program's callbacks are not called. Counting collections by a callback of
-    klpfs's is not sound.
+    gc.collect does nothing, not even its callbacks, when one is. hide: a sequence of one bool, read when the iterator
+    runs: the heap is frozen meanwhile, so that nothing of the program's is collected (False where the program has
+    frozen the heap itself: putting it back would undo that). The program's callbacks are not called. Counting
+    collections by a callback of klpfs's is not sound.
     """
     saved: list[Any] = []
     return chain(call(saved.extend, _callbacks),
@@ -67,8 +68,8 @@ def _quiet(seen: dict[str, Any]) -> list[Any]:
 
 
 def quiet() -> bool:
-    """True if there was a moment in this call at which no thread was collecting garbage. Asks up to 3.11 alone, where the
-    count of frozen objects tells whether the program froze them; True without asking from 3.12 on."""
+    """True if there was a moment in this call at which no thread was collecting garbage. Asks up to 3.11 alone, where
+    the count of frozen objects tells whether the program froze them; True without asking from 3.12 on."""
     seen: dict[str, Any] = {}
     if not NEEDS_QUIET:
         return True
@@ -78,15 +79,17 @@ def quiet() -> bool:
 
 @restoring
 def _exchange(function: FunctionType, code: CodeType, seen: dict[str, Any]) -> list[Any]:
+    exchange = partial(_setattr, function, "__code__", code)
     return _list(still(chain(silent(probe(seen, [not _freeze_count()])),
-                             silent(_map(CALL, compress((partial(_setattr, function, "__code__", code),), _map(truth, (seen,))))))))
+                             silent(_map(CALL, compress((exchange,), _map(truth, (seen,))))))))
 
 
 def exchange_code(function: FunctionType, code: CodeType) -> bool:
     """Gives the function its code if no thread is collecting garbage, in the same C call. Whether it did.
 
     For 3.10, where a call's frame is made for the code that the function has at first, and then runs the code that the
-    function has after the collection that making it may set off: code that needs more room would write behind the frame.
+    function has after the collection that making it may set off: code that needs more room would write behind the
+    frame.
     """
     seen: dict[str, Any] = {}
     _exchange(function, code, seen)

@@ -1,4 +1,5 @@
-"""A dry run of a load, for `klpfs check`: what the engine's checks would find in this process if a livepatch were loaded now.
+"""A dry run of a load, for `klpfs check`: what the engine's checks would find in this process if a livepatch were
+loaded now.
 
 Nothing is put into force. Each function is found and compiled as for a load (so the lines that a refusal would log are
 the same lines), given back at once, and what is inside it is told. Runs in the agent's thread, when there is time.
@@ -30,9 +31,9 @@ def survey(target: PythonTarget, loaded: LoadedModule) -> dict[str, Any]:
 
     OBJECT {'name', 'loaded': bool, 'funcs': [FUNC]}; FUNC {'name': 'old_name,position', 'refused': the line that a load
     would log or '', 'warnings': [text], 'where': 'file:line' of the original, 'count': how many function objects are
-    alive, 'fingerprint': 'matches' (given, and it does), 'not given' or 'not there' (optional, and the program has no such
-    function), 'inside': [[kind, task, name, [frame]]]}.
-    target: the PythonTarget, which logs elsewhere meanwhile: to be called under the lock that guards it.
+    alive, 'fingerprint': 'matches' (given, and it does), 'not given' or 'not there' (optional, and the program has no
+    such function), 'inside': [[kind, task, name, [frame]]]}. target: the PythonTarget, which logs elsewhere meanwhile:
+    to be called under the lock that guards it.
     """
     patch = loaded.patch
     result: dict[str, Any] = {"livepatch": loaded.livepatch, "replace": bool(patch is not None and patch.replace),
@@ -60,8 +61,8 @@ def _object(target: PythonTarget, obj: Object, log: Log) -> dict[str, Any]:
     try:
         for func in obj.funcs:
             func.obj = obj
-            row: Row = {"name": f"{func.old_name},{func.old_sympos or 1}", "refused": "", "warnings": [], "where": "", "count": 0,
-                        "fingerprint": "not given" if func.fingerprint is None else "matches", "inside": []}
+            row: Row = {"name": f"{func.old_name},{func.old_sympos or 1}", "refused": "", "warnings": [], "where": "",
+                        "count": 0, "fingerprint": "not given" if func.fingerprint is None else "matches", "inside": []}
             rows.append(row)
             if not is_loaded:
                 continue

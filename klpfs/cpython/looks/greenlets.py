@@ -30,18 +30,19 @@ _canary_ref = ref(_canary)
 
 
 def _greenlets(kinds: Any) -> Iterator[ref[Any]]:
-    """Weak references to all greenlets, made when the iterator is run. kinds: the greenlet type, or a tuple of types."""
+    """Weak references to all greenlets, made when the iterator is run. kinds: the greenlet type, or a tuple of
+    types."""
     c, d = everything()
     return _map(ref, compress(c, _map(_issubclass, _map(_type, d), repeat(kinds))))
 
 
 def all_stacks(kind: Any, before: list[ref[Any]], after: list[ref[Any]]) -> Iterator[tuple[int, Stack]]:
-    """Keys and stacks of all threads and all suspended greenlets, (key, ids of codes), of one moment; to the lists before and
-    after go references to all greenlets (and the canary) that there were before and after that.
+    """Keys and stacks of all threads and all suspended greenlets, (key, ids of codes), of one moment; to the lists
+    before and after go references to all greenlets (and the canary) that there were before and after that.
 
-    Asking for all objects is an audit event, in which a Python hook lets other threads run; so is asking for the threads'
-    frames. From then on none comes until all frames are gathered: what runs and what is suspended are of one moment, but
-    for greenlets that were born behind the first search, and those the second search shows.
+    Asking for all objects is an audit event, in which a Python hook lets other threads run; so is asking for the
+    threads' frames. From then on none comes until all frames are gathered: what runs and what is suspended are of one
+    moment, but for greenlets that were born behind the first search, and those the second search shows.
     """
     a, b = tee(chain.from_iterable(_map(_dict_items, starmap(threads.FRAMES, ((),)))))
     c, d = tee(_map(_deref, chain.from_iterable((before,))))
@@ -67,8 +68,8 @@ def _all_stacks(kind: Any, before: list[ref[Any]], after: list[ref[Any]]) -> lis
 
 
 def stacks_and_greenlets(kind: Any) -> tuple[str | None, list[tuple[int, Stack]]]:
-    """(why nothing can be said: FROZEN, BORN or None, [(thread ident or id of greenlet, (id of code, ...))] of all threads and
-    suspended greenlets at one moment). BORN: greenlets were born meanwhile; nobody knows what they do."""
+    """(why nothing can be said: FROZEN, BORN or None, [(thread ident or id of greenlet, (id of code, ...))] of all
+    threads and suspended greenlets at one moment). BORN: greenlets were born meanwhile; nobody knows what they do."""
     before: list[ref[Any]] = []
     after: list[ref[Any]] = []
     stacks = _all_stacks(kind, before, after)

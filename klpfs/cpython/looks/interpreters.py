@@ -27,11 +27,11 @@ def interpreters() -> int:
 
 
 def apart() -> int:
-    """How many sub-interpreters have an interpreter lock of their own (3.12): with one, nothing that looks at frames is one
-    moment, and asking for frames is not even safe. Where CPython does not tell, all are counted."""
+    """How many sub-interpreters have an interpreter lock of their own (3.12): with one, nothing that looks at frames is
+    one moment, and asking for frames is not even safe. Where CPython does not tell, all are counted."""
     if not _MAY_RUN_APART or not interpreters():
         return 0
-    others = [interpreter for interpreter in _list_all() if interpreter != _current()]
+    others = [interpreter for interpreter in _list_all() if interpreter != _current()]       # type: ignore[misc]
     return _len(others if _config is None else [1 for interpreter in others if _has_own_lock(_config, interpreter)])
 
 

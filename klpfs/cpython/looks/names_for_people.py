@@ -1,7 +1,7 @@
 """Names for people: threads, greenlets, asyncio tasks, suspended objects, and where they stand.
 
-Everything is read without running the program's code and without holding its objects: numbers, texts and code objects are
-all that leaves a C call.
+Everything is read without running the program's code and without holding its objects: numbers, texts and code objects
+are all that leaves a C call.
 """
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ _KINDS = (("generator", "gi"), ("coroutine", "cr"), ("async generator", "ag"))
 
 
 def suspended(reference: ref[Any], owner: tuple[str, int] | None = None) -> Blocker:
-    """Blocker for a suspended generator, coroutine or asynchronous generator. owner: (name, id) of the asyncio task that
-    waits in it: then that task is the one that is in the way."""
+    """Blocker for a suspended generator, coroutine or asynchronous generator. owner: (name, id) of the asyncio task
+    that waits in it: then that task is the one that is in the way."""
     for kind, prefix in _KINDS:
         code, line = suspended_objects.of(reference, prefix + "_code", prefix + "_frame.f_lineno")
         if code is not None:
@@ -83,7 +83,7 @@ def _tasks() -> tuple[Sequence[ref[Any]], Any]:
     tasks: list[ref[Any]] = []
     for name in ("_all_tasks", "_scheduled_tasks"):     # up to 3.11; from 3.12
         table = module_value("asyncio.tasks", name)
-        data = _getattr(table, "data", None)
+        data: Any = _getattr(table, "data", None)
         if _type(data) is _set:
             tasks += awaits.copied(data)
     eager = module_value("asyncio.tasks", "_eager_tasks")
@@ -93,8 +93,8 @@ def _tasks() -> tuple[Sequence[ref[Any]], Any]:
 
 
 def owners(references: Sequence[ref[Any]], breathe: Callable[[], None] | None = None) -> dict[int, tuple[str, int]]:
-    """{id(reference): (task's name, id of the task)} for those of the weak references to generator-like objects in which an
-    asyncio task waits, through any awaits in between."""
+    """{id(reference): (task's name, id of the task)} for those of the weak references to generator-like objects in
+    which an asyncio task waits, through any awaits in between."""
     wanted = {_id(r) for r in references}
     names: dict[int, tuple[str, int]] = {}
     tasks, kind = _tasks()
@@ -129,4 +129,5 @@ def task_states(transition: Transition) -> dict[int, int]:
     idents = threads.idents()
     if state.mode == PREPARE:
         return {ident: 0 for ident in idents}
-    return {ident: state.goal if state.mode == CLEAN or ident in state.seen else 1 - state.goal for ident in idents}
+    return {ident: state.goal if state.mode == CLEAN or ident in state.clean_threads else 1 - state.goal
+            for ident in idents}

@@ -26,13 +26,14 @@ KINDS = ((GeneratorType, "gi"), (CoroutineType, "cr"), (AsyncGeneratorType, "ag"
 KIND_IDS = frozenset(id(kind) for kind, prefix in KINDS)
 FEW = 12        # from so many codes on, looking at all objects' types is quicker than asking for the codes' referrers
 
-_canary = (x for x in ())       # a suspended generator: a look that does not find it can't find the program's either
+# a suspended generator: a look that does not find it can't find the program's either
+_canary: Any = (x for x in ())
 _canary_code, _canary_ref = _canary.gi_code, ref(_canary)
 
 
 def _suspendable(codes: Sequence[CodeType]) -> Iterator[Any]:
-    """Iterator over the generators, coroutines and asynchronous generators that refer to one of a few code objects; over
-    all of the process for more code objects than that."""
+    """Iterator over the generators, coroutines and asynchronous generators that refer to one of a few code objects;
+    over all of the process for more code objects than that."""
     if _len(codes) < FEW:
         a, b = tee(chain.from_iterable(starmap(_referrers, (_tuple(codes) + (_canary_code,),))))
     else:
@@ -41,8 +42,8 @@ def _suspendable(codes: Sequence[CodeType]) -> Iterator[Any]:
 
 
 def _references(box: list[Any], ids: frozenset[int]) -> Iterator[ref[Any]]:
-    """Iterator over weak references to those objects in the list in `box` whose code's id is in ids (a code never changes,
-    so an audit hook may see these reads)."""
+    """Iterator over weak references to those objects in the list in `box` whose code's id is in ids (a code never
+    changes, so an audit hook may see these reads)."""
     found = []
     for kind, prefix in KINDS:
         a, b = tee(chain.from_iterable(box))
@@ -55,7 +56,8 @@ def _gather(codes: Sequence[CodeType], seen: dict[str, Any]) -> Iterator[ref[Any
     ids, box, fine = _frozenset(_map(_id, codes)) | {_id(_canary_code)}, [], []     # type: ignore[var-annotated]
     return chain(silent(_map(box.append, _map(_list, (_suspendable(codes),)))),
                  silent(_map(fine.append, _map(contains, box, repeat(_canary)))),
-                 silent(chain.from_iterable(compress((probe(seen, (True,)),), fine))),      # frozen: nothing to be said anyway
+                 # frozen: nothing to be said anyway
+                 silent(chain.from_iterable(compress((probe(seen, (True,)),), fine))),
                  _references(box, ids), silent(call(box.clear)))
 
 
@@ -72,10 +74,10 @@ def _find(codes: Sequence[CodeType], seen: dict[str, Any], kind: Any, before: li
 def find(codes: Sequence[CodeType], kind: Any = None) -> tuple[str | None, list[ref[Any]], list[tuple[int, Stack]]]:
     """(why nothing can be said: FROZEN, COLLECTING, greenlets.BORN or None, weak references, stacks).
 
-    codes: code objects of generator-like functions. The references are to all their generators, coroutines and asynchronous
-    generators, maybe also some that have run to their end (has_frame tells). COLLECTING: a collection is under way: what it
-    has found unreachable is in no list, but its `finally` blocks may still run. kind: the greenlet type: then stacks is what
-    greenlets.stacks_and_greenlets gives, of the same moment.
+    codes: code objects of generator-like functions. The references are to all their generators, coroutines and
+    asynchronous generators, maybe also some that have run to their end (has_frame tells). COLLECTING: a collection is
+    under way: what it has found unreachable is in no list, but its `finally` blocks may still run. kind: the greenlet
+    type: then stacks is what greenlets.stacks_and_greenlets gives, of the same moment.
     """
     frozen = frozen_before_import()
     seen: dict[str, Any] = {}

@@ -23,7 +23,9 @@ _LINE = attrgetter("f_code", "f_lineno")
 
 def chains(firsts: Iterable[tuple[FrameType | None]]) -> Iterator[Iterator[FrameType]]:
     """Of 1-tuples (frame or None): iterators over the frames of each stack, innermost first."""
-    return _map(takewhile, repeat(truth), _map(accumulate, _map(chain, firsts, repeat(repeat("f_back"))), repeat(_getattr)))
+    to_none: Any = takewhile
+    steps = _map(chain, firsts, repeat(repeat("f_back")))
+    return _map(to_none, repeat(truth), _map(accumulate, steps, repeat(_getattr)))
 
 
 def gathered(stacks: Iterator[Iterator[FrameType]]) -> Iterator[Any]:
@@ -57,7 +59,8 @@ def idents() -> list[int]:
 
 @restoring
 def stacks(wanted: tuple[int, ...]) -> list[tuple[int, Stack]]:
-    """[(ident, (id of code, ...) innermost first)] of the threads in the tuple `wanted`; () for a thread that has ended."""
+    """[(ident, (id of code, ...) innermost first)] of the threads in the tuple `wanted`; () for a thread that has
+    ended."""
     return _list(still(_zip(wanted, codes(gathered(chains(_first_frames(wanted)))))))
 
 

@@ -146,7 +146,7 @@ def test_task_states_are_the_versions_that_threads_are_bound_to(stopped):
     assert not try_clean(t)
     states = names_for_people.task_states(t)
     assert states[thread.ident] == 0
-    if len(t.state.seen):       # with greenlets about nobody is put down as seen
+    if len(t.state.clean_threads):       # with greenlets about nobody is put down as seen
         assert states[me] == 1
     t.force()
     assert set(names_for_people.task_states(t).values()) == {1}

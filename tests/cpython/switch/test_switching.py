@@ -225,10 +225,10 @@ def test_a_failing_add_changes_nothing(d):
     t = transition(d[0], d[1], only="AG")
     t.install()
     t.start()
-    marks, b = dict(t.marks), d[0]["B"].__code__
+    sides, b = dict(t.side_of_code), d[0]["B"].__code__
     with pytest.raises(KlpError):
         t.add([entry(d[0]["B"], d[1]["B"]), Entry(d[0]["A"], image.capture(d[0]["A"]), image.capture(d[1]["G"]))])
-    assert t.marks == marks and d[0]["B"].__code__ is b and d[0]["B"]() == 0
+    assert t.side_of_code == sides and d[0]["B"].__code__ is b and d[0]["B"]() == 0
     assert done(t)
 
 
@@ -257,7 +257,6 @@ def test_functions_that_go_end_at_the_goal(d):
     t = transition(d[0], d[1])
     t.install()
     t.start()
-    t.drop([d[0]["B"]])
     assert d[0]["B"]() == 1
     t.reverse()
     assert d[0]["B"]() == 0 and done(t)
@@ -321,8 +320,8 @@ def test_what_is_over_is_let_go(d):
     t.start()
     d[0]["A"]()
     assert done(t)
-    assert [r for r in live_dispatchers._registry.values() if r.dispatchers and r.switch.t is t] == []
-    gone = weakref.ref(switch(t, "A").after.code), weakref.ref(t.switches[0].version(1))
+    assert [r for r in live_dispatchers._registry.values() if r.dispatchers and r.switch.transition is t] == []
+    gone = weakref.ref(switch(t, "A").after.code), weakref.ref(t.switches[0].function_of(1))
     t2 = back(t)
     t2.install()
     t2.start()
@@ -341,7 +340,7 @@ def test_a_dispatcher_that_can_still_run_is_kept():
     t.start()
     made = d[0]["f"]()
     assert done(t)
-    mine = live_dispatchers.make(d[0]["f"])
+    mine = live_dispatchers.record_of(d[0]["f"])
     assert len(mine.dispatchers) == 1 and mine.switch is t.switches[0]
     made.close()
     del made
