@@ -34,16 +34,33 @@ def add_member(owner: object, cls: Any, name: str, value: Any) -> Any:
     same = next((member for member in cls._member_map_.values() if member._value_ == value), None)
     member = same if same is not None else _new_member(cls, name, value)
     if same is None:
-        put(owner, Contents(cls._member_names_), list(cls._member_names_) + [name])
+        if _is_canonical(cls, value):
+            put(owner, Contents(cls._member_names_), list(cls._member_names_) + [name])
         try:
             put(owner, Item(cls._value2member_map_, value), member)
         except TypeError:
-            pass  # unhashable: found by comparing
+            _note_unhashable(owner, cls, name, value)
     put(owner, Item(cls._member_map_, name), member)
     put(owner, Attribute(cls, name), member)
     if same is None and issubclass(cls, Flag):
         _widen_masks(owner, cls, value)
     return member
+
+
+def _is_canonical(cls: Any, value: Any) -> bool:
+    """Whether a member with a new value is one of those that iterating gives: from 3.11 on not a combination of flags."""
+    if sys.version_info < (3, 11) or not issubclass(cls, Flag):
+        return True
+    return isinstance(value, int) and value > 0 and not value & value - 1
+
+
+def _note_unhashable(owner: object, cls: Any, name: str, value: Any) -> None:
+    """Such a value is found by comparing: with the members', from 3.11 on with those of a list, from 3.13 on of a table."""
+    values, by_name = getattr(cls, "_unhashable_values_", None), getattr(cls, "_unhashable_values_map_", None)
+    if values is not None:
+        put(owner, Contents(values), [*values, value])
+    if by_name is not None:
+        put(owner, Item(by_name, name), [*by_name.get(name, ()), value])
 
 
 def _new_member(cls: Any, name: str, value: Any) -> Any:
@@ -75,8 +92,10 @@ def forget_combinations(owner: object) -> None:
 
 
 def _purge(cls: Any) -> None:
+    """Combinations are made anew, and so are complements, which members keep (3.11: `_inverted_`)."""
     members = set(map(id, cls._member_map_.values()))
     for value, member in list(cls._value2member_map_.items()):
+        object.__getattribute__(member, "__dict__").pop("_inverted_", None)
         if id(member) not in members:
             del cls._value2member_map_[value]
 
@@ -84,7 +103,6 @@ def _purge(cls: Any) -> None:
 def _widen_masks(owner: object, cls: Any, value: int) -> None:
     """What the enum module (3.11) keeps of all bits of a Flag class gets the new member's bits."""
     _flags.setdefault(id(owner), []).append(cls)
-    _purge(cls)
     own = _CLASS_DICT(cls)
     if "_flag_mask_" in own:
         mask = own["_flag_mask_"] | value
@@ -92,3 +110,4 @@ def _widen_masks(owner: object, cls: Any, value: int) -> None:
         if value and not value & value - 1:
             put(owner, Attribute(cls, "_singles_mask_"), own["_singles_mask_"] | value)
         put(owner, Attribute(cls, "_all_bits_"), 2 ** mask.bit_length() - 1)
+    _purge(cls)
