@@ -1,7 +1,6 @@
 """The steps of a transition, what each leaves behind, and that nothing is half done."""
 import gc
 import threading
-import weakref
 
 import pytest
 
@@ -11,7 +10,7 @@ from klpfs.cpython.looks import collection, greenlets, suspended, threads as thr
 from klpfs.cpython.switch import live_dispatchers, switching as module
 from klpfs.cpython.switch.choice import CLEAN, OVER, PREPARE, RUN
 from klpfs.cpython.switch.switching import Entry, Transition
-from tests.cpython.programs import back, done, entry, functions, make, new_image, switch, transition, try_clean
+from tests.cpython.programs import done, entry, functions, make, switch, transition, try_clean
 
 SOURCE = "def A(x=1):\n return ({v}, B(), x)\ndef B(): return {v}\ndef G():\n yield {v}\n yield B()"
 
@@ -311,55 +310,6 @@ def test_collection_waits_while_dispatchers_come_and_go(d):
     t.install()
     t.start()
     assert done(t) and gc.isenabled()
-
-
-def test_what_is_over_is_let_go(d):
-    """When no dispatcher can run any more nothing is kept: no transition, no image, no code."""
-    t = transition(d[0], d[1])
-    t.install()
-    t.start()
-    d[0]["A"]()
-    assert done(t)
-    assert [r for r in live_dispatchers._registry.values() if r.dispatchers and r.switch.transition is t] == []
-    gone = weakref.ref(switch(t, "A").after.code), weakref.ref(t.switches[0].function_of(1))
-    t2 = back(t)
-    t2.install()
-    t2.start()
-    assert done(t2)
-    del t, t2
-    d[1].clear()
-    gc.collect()
-    assert gone[0]() is None and gone[1]() is None
-
-
-def test_a_dispatcher_that_can_still_run_is_kept():
-    """A coroutine made in a transition and never awaited keeps its function's record, until it is gone."""
-    d = make("async def f(): return {v}")
-    t = transition(d[0], d[1])
-    t.install()
-    t.start()
-    made = d[0]["f"]()
-    assert done(t)
-    mine = live_dispatchers.record_of(d[0]["f"])
-    assert len(mine.dispatchers) == 1 and mine.switch is t.switches[0]
-    made.close()
-    del made
-    live_dispatchers.prune()
-    assert not mine.dispatchers and mine.switch is None
-
-
-def test_images_put_from_outside_are_what_stale_dispatchers_call():
-    """Outside transitions functions get other images (modules come and go): a dispatcher left over calls those."""
-    d = make("async def f(): return {v}")
-    t = transition(d[0], d[1])
-    t.install()
-    t.start()
-    made = d[0]["f"]()
-    assert done(t)
-    image.put(d[0]["f"], new_image(d[2]["f"]))
-    with pytest.raises(StopIteration) as end:
-        made.send(None)
-    assert end.value.value == 2
 
 
 def test_a_collection_under_way_is_a_blocker_where_it_matters(d, monkeypatch):
