@@ -1,5 +1,6 @@
 # make run    a real service of several processes, under load, patched with real fixes through files (KEEP=1 leaves it running)
 # make test   everything that must hold, in a few minutes
+# make lint   ruff and mypy, which it installs in .venv
 # make kernel the scenarios that a real Linux kernel answered, step by step (PROCESSES=n: by a service of n processes)
 # make faults  processes and daemons killed, stopped, out of descriptors, a full disk, at every step of every operation (CASES="text": some)
 # make processes how processes join a service and live in it: every case
@@ -24,7 +25,7 @@ SUITES ?=
 
 PY = .venv/bin/python
 
-.PHONY: run test kernel faults processes scripts stress servers corpus bench clean
+.PHONY: run test lint kernel faults processes scripts stress servers corpus bench clean
 .DEFAULT_GOAL := test
 
 run: .venv/ready
@@ -33,11 +34,15 @@ run: .venv/ready
 test: .venv/ready
 	scripts/test $(PYTEST_ARGS)
 
+lint: .venv/lint
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+
 kernel: .venv/ready
 	PROCESSES=$(PROCESSES) $(PY) tests/kernel/scenarios.py tests/kernel/world.py > .venv/kernel.jsonl; $(PY) tests/kernel/compare.py .venv/kernel.jsonl
 
 faults: .venv/ready
-	$(PY) tests/faults/faults.py --only $(if $(CASES),"$(CASES)")
+	$(PY) -m tests.faults --only $(if $(CASES),"$(CASES)")
 
 processes: .venv/ready
 	$(PY) -m pytest tests/integration/test_processes*.py $(PYTEST_ARGS)
@@ -49,10 +54,10 @@ stress: .venv/ready
 	scripts/stress $(SECONDS)
 
 corpus: .venv/ready
-	PYTHONPATH=tests $(PY) -m corpus $(ENTRIES) $(if $(SUITES),--suites)
+	$(PY) -m tests.corpus $(ENTRIES) $(if $(SUITES),--suites)
 
 servers: .venv/ready
-	$(PY) tests/servers -c $(CYCLES) $(NAMES)
+	$(PY) -m tests.servers -c $(CYCLES) $(NAMES)
 
 bench: .venv/ready
 	$(PY) -m bench
@@ -60,6 +65,10 @@ bench: .venv/ready
 clean:
 	rm -rf .venv .venvs build dist bench.json *.egg-info .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/lint: .venv/ready
+	$(PY) -m pip install -q --disable-pip-version-check -e '.[lint]'
+	touch $@
 
 .venv/ready: setup.cfg pyproject.toml scripts/setup
 	PYTHON="$(PYTHON)" scripts/setup

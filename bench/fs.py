@@ -19,7 +19,7 @@ TURNS = 9
 TOP = "shop/sys/kernel/livepatch"
 SERVE = """
 import sys
-from fs.fake import FakeManager
+from tests.fs.fake import FakeManager
 from klpfs.fs import daemon
 class Manager(FakeManager):
     def start(self):
@@ -55,7 +55,7 @@ def pinned(*command):
 def served(*command):
     """A daemon that mounts; ended with the block."""
     point = command[-3]
-    process = subprocess.Popen(pinned(*command), stdout=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": f"{HERE.parent}:{HERE.parent}/tests"})
+    process = subprocess.Popen(pinned(*command), stdout=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": str(HERE.parent)})
     try:
         while not os.path.ismount(point):
             if process.poll() is not None:

@@ -11,11 +11,9 @@ import sys
 import tempfile
 import time
 
+from tests import harness
+
 PROJECT = pathlib.Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(PROJECT / "tests"))
-
-import harness  # noqa: E402
-
 ROUNDS = 20
 BUSY = """
 import threading, time

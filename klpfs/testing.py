@@ -1,6 +1,6 @@
 """For tests, of klpfs and of patches: a target whose tasks a test moves by hand, a manual clock, a sequencer.
 
-PuppetTarget implements klpfs/engine/target.py by DESIGN's section 6 on a make-believe program: modules are names of
+PuppetTarget implements klpfs/engine/target.py by docs/DESIGN.md#6 on a make-believe program: modules are names of
 functions, a task is a list of frames, a call is one atomic step. Nothing happens unless the test says so.
 
 >>> target = PuppetTarget({None: ["f", "g"]})
@@ -91,8 +91,8 @@ class PuppetTarget(Target):
     """modules: {name (None: the main program): function names}; one name twice in a list: two positions of it.
 
     A definition is (module, incarnation of the module, function, position). image: what each function object holds
-    now; live: Funcs that were resolved and not released. waiting: names of modules that are there and count as not loaded (a
-    main program whose definitions have not come). faults: {method name: errno}: the next call of `resolve`,
+    now; live: Funcs that were resolved and not released. waiting: names of modules that are there and count as not
+    loaded (a main program whose definitions have not come). faults: {method name: errno}: the next call of `resolve`,
     `begin`, `add` or `apply` fails with it.
     """
 
@@ -155,7 +155,7 @@ class PuppetTarget(Target):
         raise KeyError(function)
 
     def choose(self, task, definition):
-        """The code that a call of `definition` by task runs (DESIGN section 6, Choice)."""
+        """The code that a call of `definition` by task runs (docs/DESIGN.md#6, Choice)."""
         transition = self.transition
         change = transition.changes.get(definition) if transition is not None else None
         if change is None or change.before is change.after:
@@ -323,7 +323,8 @@ class PuppetTransition(TargetTransition):
         for task in self.target.tasks:
             frames = [frame for frame in task.frames if self._dirty(frame)]
             if frames and "look" not in self.target.rules:
-                names = ["%s:%d %s" % (f.definition[0], f.definition[3], f.definition[2]) for f in reversed(task.frames)]
+                names = ["%s:%d %s" % (f.definition[0], f.definition[3], f.definition[2])
+                         for f in reversed(task.frames)]
                 blockers.append(Blocker("thread", task.id, task.name, names))
         for frame in self.target.suspended:
             if self._dirty(frame) and "suspended" not in self.target.rules:

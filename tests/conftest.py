@@ -1,19 +1,86 @@
-"""Fixtures of the whole: a runtime folder, programs under `klpfs run`, a mounted tree. Unexpected output fails a test."""
+"""Fixtures of the whole: a runtime folder, programs under `klpfs run`, a mounted tree. Unexpected output fails a test.
+
+And how the tests are run: in which order, by which process, and which of them may be run once more.
+"""
+import os
+import pathlib
 import shutil
 import sys
+import time
 
 import pytest
+from _pytest.runner import runtestprotocol
 
-import harness
+from tests import harness
 
 BAD = 4  # log lines of this priority (warning) and worse must have been expected
 
 
+# The target's tests look at the whole heap and at all threads of their process, so they come first in it. Then what waits longest:
+# when the processes of `pytest -n` run out of files, no long one is left.
+FIRST = ("cpython", "integration", "faults", "agent", "kernel", "service", "fs", "scripts", "stress", "engine")
+RETRIES = pathlib.Path(__file__).resolve().parents[1] / ".test-retries"
+
+
+def layer(nodeid):
+    """The name of the folder in tests/ that a test is in."""
+    return nodeid.split("/")[1]
+
+
 def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: FIRST.index(layer(item.nodeid)) if layer(item.nodeid) in FIRST else len(FIRST))
     why = harness.why_no_fuse()
     for item in items:
         if why and item.get_closest_marker("fuse"):
             item.add_marker(pytest.mark.skip(reason=f"no FUSE mount: {why}"))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers():
+    """`-n auto`: two processes for each processor, since most of the tests wait."""
+    return 2 * len(os.sched_getaffinity(0))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """A test file is run by one process; all files of the target by the same one, which has run nothing else before."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            return "cpython" if layer(nodeid) == "cpython" else nodeid.partition("::")[0]
+
+    config.option.loadscopereorder = False
+    return ByFile(config, log)
+
+
+def pytest_runtest_protocol(item, nextitem):
+    """RETRY=1: a test that measures time on the wall's clock is run once more when it fails. No other test ever is."""
+    if not os.environ.get("RETRY") or not item.get_closest_marker("timing"):
+        return None
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    reports = runtestprotocol(item, log=False, nextitem=nextitem)
+    failed = [report for report in reports if report.failed]
+    if failed:
+        failed[0].outcome = "retried"
+        item.ihook.pytest_runtest_logreport(report=failed[0])
+        reports = runtestprotocol(item, log=False, nextitem=nextitem)
+    for report in reports:
+        item.ihook.pytest_runtest_logreport(report=report)
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    return True
+
+
+def pytest_report_teststatus(report):
+    return ("retried", "R", "RETRIED") if report.outcome == "retried" else None
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Each retry is said, and kept in a file."""
+    for report in terminalreporter.stats.get("retried", ()):
+        terminalreporter.write_line(f"RETRIED {report.nodeid} (kept in {RETRIES.name})")
+        with open(RETRIES, "a") as file:
+            print(f"{time.strftime('%F %T')} {report.nodeid}\n{report.longreprtext}\n", file=file)
 
 
 @pytest.fixture
@@ -23,6 +90,16 @@ def runtime(monkeypatch):
     monkeypatch.setenv("KLPFS_RUNTIME_DIR", str(path))
     yield path
     shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture
+def open_path(tmp_path, tmp_path_factory):
+    """tmp_path, which other users can reach."""
+    base = tmp_path_factory.getbasetemp()
+    for folder in tmp_path, base, *base.parents:
+        if folder.stat().st_uid == os.geteuid() and not folder.stat().st_mode & 0o001:
+            folder.chmod(0o755)
+    return tmp_path
 
 
 @pytest.fixture

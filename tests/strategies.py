@@ -36,3 +36,11 @@ def scenarios(draw, modules=MODULES):
 def choices(size=60):
     """Numbers that choose, one after another, among the steps that are possible."""
     return st.lists(st.integers(0, 10_000), max_size=size)
+
+
+def any_names():
+    """Names, good and bad: what one rule refuses is all there, at the limits of lengths above all."""
+    edges = st.sampled_from(["", ".", "..", "/", "\0", "\n", "\x1f", " ", "\x7e", "\x7f", "\x80", "\x85", "\x9f",
+                             "\xa0", "\u2028", "\udc80", "\ud800", "enabled", "patched", "patched,1", "-", "a", ".a",
+                             "\xe9", "x" * 253, "x" * 255, "x" * 256])
+    return st.lists(st.one_of(edges, st.text(st.characters(), max_size=4)), max_size=3).map("".join)

@@ -31,7 +31,7 @@ class Agent:
 
     __slots__ = ("service", "folder", "keep", "started", "pid", "main_ident", "log", "target", "engine", "modules", "follower", "worker",
                  "server", "bridge", "blockers", "contents", "_out", "_pending", "_sections", "_report", "_slow", "_told", "_waiter",
-                 "_server_ident", "_main_waiter", "ours", "prepared", "_left")
+                 "_server_ident", "_main_waiter", "ours", "prepared", "_left", "_hangs")
 
     def __init__(self, service, folder, keep, make_bridge, group=None):
         self.service, self.folder, self.keep = service, folder, keep
@@ -66,6 +66,7 @@ class Agent:
         self._main_waiter.acquire()
         self.prepared = None        # False: what a load needs was asked for; True: it is there
         self.ours = set()           # native ids of klpfs's threads
+        self._hangs = None          # the worker's `working` that an import has waited for in vain
         self._left = set()          # (patch, object) that were said not to be patched here
 
     # -- start
@@ -115,7 +116,10 @@ class Agent:
         last = None
         while True:
             g = self.journal()
-            if g is None or g["seq"] == last and self.follower.seen >= last:
+            if g is None:
+                self.say("the service's journal can't be read: the program goes on without the service's patches", 3)
+                break
+            if g["seq"] == last and self.follower.seen >= last:
                 break
             last = g["seq"]
             self.follower.set_goal(g)
@@ -362,14 +366,16 @@ class Agent:
         on. Done by the worker; when that can't be had in time, the module goes on as it is, with a log line."""
         if getpid() != self.pid:
             self.child(None, 0)     # C forked behind our back: this process registers now
-        names = ([name] if self._interesting(name) else []) + self._put_by_hand(name)
-        if not names:
-            return
+        wanted = self._interesting(name)
+        names = ([name] if wanted else []) + self._put_by_hand(name)
+        if not names or not wanted and (get_ident() == self._server_ident or self._hangs is not None and self._hangs is self.worker.working):
+            return      # what was put by hand has waited in vain for this already, and the server waits for nobody: it is to stop what hangs
         if get_ident() == self.worker.ident:
             if self.worker.inside:
                 return self.worker.own(self._all_came, names)
             return self._all_came(names)    # imported by klpfs itself, in a step
         if not self._by_worker(lambda: self._all_came(names)):
+            self._hangs = self.worker.working
             self.say("module '%s' was imported while '%s' runs; it goes on unpatched"
                      % (name, (self.worker.working or {"what": "a step"})["what"]), 4)
 

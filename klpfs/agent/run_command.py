@@ -9,7 +9,8 @@ import shutil
 import subprocess
 from errno import EACCES, EINVAL, ENOENT, ENOSYS
 
-from klpfs.protocol.folder_layout import check_service, group_number, make_folder, runtime_dir
+from klpfs.protocol.folder_layout import group_number, make_folder, runtime_dir
+from klpfs.protocol.names import check_service
 
 BOOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "boot")
 PYTHON = re.compile(r"(python|pypy)[0-9.]*t?(-dbg|d)?$")

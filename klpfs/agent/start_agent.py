@@ -8,7 +8,8 @@ from posix import getpid, register_at_fork
 
 from klpfs.agent import api
 from klpfs.agent.fork import Forks
-from klpfs.protocol.folder_layout import absolute, check_service, group_number, make_folder, runtime_dir
+from klpfs.protocol.folder_layout import absolute, group_number, make_folder, runtime_dir
+from klpfs.protocol.names import check_service
 
 _hooked = False
 _one = RLock()           # starts in several threads at once

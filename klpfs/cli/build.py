@@ -1,32 +1,38 @@
 """build: a livepatch out of two versions of a package.
 
-Exit codes: 0 written; 1 refused, or a source can't be read: nothing was written; 2 the command line was wrong; 3 no Python
-code differs.
+Exit codes: 0 written; 1 refused, or a source can't be read: nothing was written; 2 the command line was wrong; 3 no
+Python code differs.
 """
+from __future__ import annotations
+
 import argparse
-import os
 import sys
 
-from klpfs.builder.build import build_specs
-from klpfs.builder.error import BuildError, NothingToDo
+from klpfs.cli.output import write_file
 from klpfs.cli.tree import CommandError
 
 
-def add(commands, common: argparse.ArgumentParser) -> None:
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
     p = commands.add_parser("build", help="a livepatch out of two versions of a package")
-    p.add_argument("old", metavar="OLD", help="a folder, a file, an sdist, a wheel, or a requirement such as jinja2==3.1.5")
+    p.add_argument("old", metavar="OLD",
+                   help="a folder, a file, an sdist, a wheel, or a requirement such as jinja2==3.1.5")
     p.add_argument("new", metavar="NEW", help="likewise")
     p.add_argument("-o", "--output", metavar="FIX.py", required=True, help="the livepatch to write")
-    p.add_argument("--installed", action="store_true", help="OLD is the name of a distribution: what --python has installed")
+    p.add_argument("--installed", action="store_true",
+                   help="OLD is the name of a distribution: what --python has installed")
     p.add_argument("--python", metavar="PYTHON", action="append", default=[],
                    help="an interpreter that the patch is to fit (default: this one); may be given more than once")
     p.add_argument("--no-replace", action="store_true", help="the patch does not take the place of earlier ones")
     p.add_argument("--main", metavar="MODULE", help="this module is the service's main program (a script's stem)")
-    p.add_argument("--allow", action="store_true", help="leave out what is refused, with a stub to be filled in by hand")
+    p.add_argument("--allow", action="store_true",
+                   help="leave out what is refused, with a stub to be filled in by hand")
     p.set_defaults(do=build)
 
 
-def build(arguments) -> int:
+def build(arguments: argparse.Namespace) -> int:
+    from klpfs.builder.build import build_specs
+    from klpfs.builder.error import BuildError, NothingToDo
+
     pythons = arguments.python or [sys.executable]
     try:
         result = build_specs(arguments.old, arguments.new, pythons, arguments.installed,
@@ -35,16 +41,14 @@ def build(arguments) -> int:
         raise CommandError(str(e), 3) from None
     except BuildError as e:
         raise CommandError(str(e)) from None
-    for each in result.refused:
-        print(f"klpfs build: {each.place}: {each.what}: {each.why}", file=sys.stderr)
-    for each in result.warned:
-        print(f"klpfs build: note: {each}", file=sys.stderr)
+    for refusal in result.refused:
+        print(f"klpfs build: {refusal.place}: {refusal.what}: {refusal.why}", file=sys.stderr)
+    for note in result.warned:
+        print(f"klpfs build: note: {note}", file=sys.stderr)
     if not result.text:
         raise CommandError(f"{len(result.refused)} change(s) refused, nothing written (--allow takes the rest)")
-    temporary = f"{arguments.output}.{os.getpid()}"
-    with open(temporary, "w", encoding="utf-8") as file:
-        file.write(result.text)
-    os.replace(temporary, arguments.output)
+    printed = write_file(arguments.output, result.text)
     functions = sum(len(plan.funcs) for plan in result.plans)
-    print(f"{arguments.output}: {functions} functions in {len(result.plans)} modules")
+    print(f"{arguments.output}: {functions} functions in {len(result.plans)} modules",
+          file=sys.stderr if printed else sys.stdout)
     return 0

@@ -1,21 +1,25 @@
 """check: what a livepatch would do to a service, before it is loaded."""
+from __future__ import annotations
+
 import argparse
-import shlex
 
 from klpfs.cli.tree import CommandError, find
 
 REFUSED = "would be refused: "
 
 
-def add(commands, common: argparse.ArgumentParser) -> None:
-    p = commands.add_parser("check", parents=[common], help="what a livepatch would do to a service, before it is loaded")
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
+    p = commands.add_parser("check", parents=[common],
+                            help="what a livepatch would do to a service, before it is loaded")
     p.add_argument("file")
     p.add_argument("parameters", nargs="*", metavar="NAME[=VALUE]")
     p.set_defaults(do=check)
 
 
-def check(arguments) -> int:
+def check(arguments: argparse.Namespace) -> int:
     """Print what the tree's file `check` says of the livepatch. Exit code 1 when it would be refused."""
+    import shlex
+
     tree = find(arguments.service, arguments.mount)
     question = " ".join(map(shlex.quote, [arguments.file, *arguments.parameters]))
     try:

@@ -1,18 +1,16 @@
 """diff: a livepatch made by `klpfs build`, beside the upstream change."""
+from __future__ import annotations
+
 import argparse
 import os
 import sys
-import tempfile
 
-from klpfs.builder.read import sources
-from klpfs.builder.error import BuildError
-from klpfs.builder.write.review import Patch, review
 from klpfs.cli.tree import CommandError
 
 COLOURS = {"+": "\033[32m", "-": "\033[31m", "@": "\033[36m", "=": "\033[1m"}
 
 
-def add(commands, common: argparse.ArgumentParser) -> None:
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
     p = commands.add_parser("diff", help="a built livepatch beside the upstream change")
     p.add_argument("file", metavar="FIX.py")
     p.add_argument("old", nargs="?", metavar="OLD", help="as for build; default: what the file says it was built of")
@@ -20,13 +18,21 @@ def add(commands, common: argparse.ArgumentParser) -> None:
     p.set_defaults(do=diff)
 
 
-def diff(arguments) -> int:
+def diff(arguments: argparse.Namespace) -> int:
     """Exit code 0, whatever differs; 1 when something can't be read."""
+    import tempfile
+
+    from klpfs.builder.error import BuildError
+    from klpfs.builder.read import sources
+    from klpfs.builder.write.review import Patch, review
+
     try:
         patch = Patch.read(arguments.file)
         old, new = arguments.old or patch.old, arguments.new or patch.new
         if not old or not new:
-            raise CommandError(f"{arguments.file} does not say what it was built of; give both: klpfs diff {arguments.file} OLD NEW")
+            raise CommandError(
+                f"{arguments.file} does not say what it was built of; give both: klpfs diff {arguments.file} OLD NEW"
+            )
         with tempfile.TemporaryDirectory(prefix="klpfs-diff-") as scratch:
             found = []
             for at, spec in enumerate((old, new)):

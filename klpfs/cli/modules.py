@@ -1,26 +1,19 @@
 """insmod, rmmod, lsmod: kmod's commands, words and exit codes, on a service."""
+from __future__ import annotations
+
 import argparse
 import errno
-import json
 import os
-import shlex
 import sys
 
-from attrs import asdict
-
-from klpfs.cli.tree import CommandError, find
-
-# kmod's mod_strerror(): what init_module's errno means for a module
-MEANING = {
-    errno.ENOEXEC: "Invalid module format",
-    errno.ENOENT: "Unknown symbol in module, or unknown parameter (see dmesg)",
-    errno.ESRCH: "Module has wrong symbol version",
-    errno.EINVAL: "Invalid parameters",
-}
+from klpfs.cli.kmod import HEADER, MEANING
+from klpfs.cli.tree import CommandError, Tree, find
+from klpfs.protocol.names import module_name
 
 
-def add(commands, common: argparse.ArgumentParser) -> None:
-    p = commands.add_parser("insmod", parents=[common], help="load a module into a service; a livepatch starts its transition")
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
+    p = commands.add_parser("insmod", parents=[common],
+                            help="load a module into a service; a livepatch starts its transition")
     p.add_argument("file")
     p.add_argument("parameters", nargs="*", metavar="NAME[=VALUE]")
     p.set_defaults(do=insmod)
@@ -32,7 +25,9 @@ def add(commands, common: argparse.ArgumentParser) -> None:
     p.set_defaults(do=lsmod)
 
 
-def insmod(arguments) -> int:
+def insmod(arguments: argparse.Namespace) -> int:
+    import shlex
+
     tree = find(arguments.service, arguments.mount)
     try:
         os.close(os.open(arguments.file, os.O_RDONLY))
@@ -41,29 +36,24 @@ def insmod(arguments) -> int:
     try:
         tree.write(" ".join(map(shlex.quote, [arguments.file, *arguments.parameters])), "insmod")
     except OSError as e:
-        raise CommandError(f"insmod: ERROR: could not insert module {arguments.file}: {MEANING.get(e.errno, e.strerror)}") from None
+        raise CommandError(
+            f"insmod: ERROR: could not insert module {arguments.file}: {MEANING.get(e.errno or 0, e.strerror)}"
+        ) from None
     return 0
 
 
-def rmmod(arguments) -> int:
+def rmmod(arguments: argparse.Namespace) -> int:
     tree, code = find(arguments.service, arguments.mount), 0
-    for name in arguments.modules:
-        stem = module_name(name)
+    for name in map(module_name, arguments.modules):       # a file's name will do, as kmod's rmmod takes it
         try:
-            tree.write(stem, "rmmod")
+            tree.write(name, "rmmod")
         except OSError as e:
-            print(refusal(tree, stem, e), file=sys.stderr)
+            print(refusal(tree, name, e), file=sys.stderr)
             code = 1
     return code
 
 
-def module_name(text: str) -> str:
-    """rmmod takes a file's name as well, as kmod's does."""
-    name = text.rpartition("/")[2]
-    return (name[:-3] if name.endswith(".py") else name).replace("-", "_")
-
-
-def refusal(tree, name: str, e: OSError) -> str:
+def refusal(tree: Tree, name: str, e: OSError) -> str:
     """What kmod's rmmod says, from what the module list shows."""
     if e.errno == errno.ENOENT:
         return f"rmmod: ERROR: Module {name} is not currently loaded"
@@ -73,12 +63,12 @@ def refusal(tree, name: str, e: OSError) -> str:
     return f"rmmod: ERROR: could not remove module {name}: {e.strerror}"
 
 
-def lsmod(arguments) -> int:
+def lsmod(arguments: argparse.Namespace) -> int:
     found = find(arguments.service, arguments.mount).modules()
     if arguments.json:
-        print(json.dumps([asdict(module) for module in found]))
+        import json
+
+        print(json.dumps([module._asdict() for module in found]))
         return 0
-    print("Module                  Size  Used by")
-    for m in found:
-        print(f"{m.name:<19} {m.size:>8}  {m.refcnt}" + (f" {','.join(m.holders)}" if m.holders else ""))
+    print(HEADER, *found, sep="\n")
     return 0

@@ -1,15 +1,19 @@
 """run, mount, umount: what makes a service and its tree."""
+from __future__ import annotations
+
 import argparse
 import errno
 
 from klpfs.cli.tree import CommandError
+from klpfs.service.mountinfo import klpfs_mounts
 
 
-def add(commands, common: argparse.ArgumentParser) -> None:
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
     p = commands.add_parser("run", help="start a program that can be patched",
                             usage="klpfs run [-s SERVICE] [--keep] [--group GROUP] -- COMMAND [ARGUMENT ...]")
     p.add_argument("-s", "--service", help="the service's name (default: the base name of the script or command)")
-    p.add_argument("--keep", action="store_true", help="the patches outlive the service, and are applied at its next start")
+    p.add_argument("--keep", action="store_true",
+                   help="the patches outlive the service, and are applied at its next start")
     p.add_argument("--group", help="its processes may change to other users that are in this group (a name or number)")
     p.add_argument("argv", nargs=argparse.REMAINDER, metavar="COMMAND")
     p.set_defaults(do=run)
@@ -24,8 +28,8 @@ def add(commands, common: argparse.ArgumentParser) -> None:
     p.set_defaults(do=umount)
 
 
-def run(arguments) -> int:
-    """Become the command, with an agent in it and in all Python processes that it starts. Returns only with an error."""
+def run(arguments: argparse.Namespace) -> int:
+    """Become the command, with an agent in it and in the Pythons that it starts. Returns only with an error."""
     from klpfs.agent.run_command import exec_program  # each of these loads what it needs, and no other command does
 
     argv = arguments.argv[1:] if arguments.argv[:1] == ["--"] else arguments.argv
@@ -34,27 +38,27 @@ def run(arguments) -> int:
     try:
         exec_program(argv, arguments.service, arguments.keep, arguments.group)
     except OSError as e:  # as a shell says it: 127 not found, 126 can't be run
-        raise CommandError(e.strerror, {errno.ENOENT: 127, errno.EACCES: 126}.get(e.errno, 1)) from None
+        raise CommandError(str(e.strerror), {errno.ENOENT: 127, errno.EACCES: 126}.get(e.errno or 0, 1)) from None
     raise AssertionError("exec returned")
 
 
-def release(text: str) -> "tuple[int, int]":
+def release(text: str) -> tuple[int, int]:
     """A kernel's release as (major, minor)."""
     major, _, minor = text.partition(".")
     return int(major), int(minor)
 
 
-def mount(arguments) -> int:
+def mount(arguments: argparse.Namespace) -> int:
     from klpfs.fs import daemon
 
     chosen = {"kernel": arguments.kernel} if arguments.kernel else {}
     return daemon.mount(arguments.mountpoint, foreground=arguments.foreground, **chosen)
 
 
-def umount(arguments) -> int:
+def umount(arguments: argparse.Namespace) -> int:
     from klpfs.fs import mount as mounting
 
-    places = [arguments.mountpoint] if arguments.mountpoint else mounting.all_mounts()
+    places = [arguments.mountpoint] if arguments.mountpoint else klpfs_mounts()
     if not places:
         raise CommandError("no klpfs is mounted")
     if len(places) > 1:

@@ -1,11 +1,12 @@
 """status and blockers: what a service runs with, and who keeps its transition from completing."""
+from __future__ import annotations
+
 import argparse
-import json
 
-from klpfs.cli.tree import Tree, find
+from klpfs.cli.tree import Patch, find
 
 
-def add(commands, common: argparse.ArgumentParser) -> None:
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
     for name, do, text in (("status", status, "processes and patches of a service"),
                            ("blockers", blockers, "who keeps a transition pending")):
         p = commands.add_parser(name, parents=[common], help=text)
@@ -13,23 +14,25 @@ def add(commands, common: argparse.ArgumentParser) -> None:
         p.set_defaults(do=do)
 
 
-def state(patch) -> str:
+def state(patch: Patch) -> str:
     """A patch's state in a word."""
     if patch.transition:
         return "patching" if patch.enabled else "unpatching"
     return "enabled" if patch.enabled else "disabled"
 
 
-def status(arguments) -> int:
+def status(arguments: argparse.Namespace) -> int:
     tree = find(arguments.service, arguments.mount)
     patches, processes = tree.patches(), tree.processes()
     waiting = tree.blockers() if any(patch.transition for patch in patches) else []
     if arguments.json:
+        import json
+
         print(json.dumps({
             "service": tree.name,
             "processes": [{"pid": pid, "cmdline": command} for pid, command in processes],
-            "patches": [{"name": p.name, "state": state(p), "enabled": p.enabled, "transition": p.transition, "replace": p.replace,
-                         "objects": [{"name": name, "patched": patched, "functions": functions}
+            "patches": [{"name": p.name, "state": state(p), "enabled": p.enabled, "transition": p.transition,
+                         "replace": p.replace, "objects": [{"name": name, "patched": patched, "functions": functions}
                                      for name, (patched, functions) in p.objects.items()]} for p in patches],
             "blockers": waiting,
         }))
@@ -46,10 +49,12 @@ def status(arguments) -> int:
     return 0
 
 
-def blockers(arguments) -> int:
-    tree: Tree = find(arguments.service, arguments.mount)
+def blockers(arguments: argparse.Namespace) -> int:
+    tree = find(arguments.service, arguments.mount)
     lines = tree.blockers()
     if arguments.json:
+        import json
+
         print(json.dumps(lines))
         return 0
     for line in lines:

@@ -2,51 +2,50 @@
 
 Nothing else of klpfs is used by the commands that ask about a service: what they can do, cat and echo can.
 """
+from __future__ import annotations
+
 import contextlib
 import os
-import pathlib
-import re
-import typing
+from typing import NamedTuple
 
-from attrs import define, frozen
-
-FSTYPE = "fuse.klpfs"
+from klpfs.cli.kmod import Module, parse_modules
+from klpfs.service.mountinfo import klpfs_mounts
 
 
 class CommandError(Exception):
     """A message for the user, complete, and the command's exit code."""
 
-    def __init__(self, text: str, code: int = 1):
+    def __init__(self, text: str, code: int = 1) -> None:
         super().__init__(text)
         self.code = code
 
 
-def mounts(table: str = "/proc/self/mountinfo") -> "list[pathlib.Path]":
-    """All mount points of klpfs, the newest first. Not what `klpfs exec` has mounted of it, here and there."""
-    found = []
-    with open(table) as lines:
-        for line in lines:
-            fields = line.split(" ")
-            if fields[3] == "/" and fields[fields.index("-") + 1] == FSTYPE:
-                found.append(pathlib.Path(re.sub(r"\\([0-7]{3})", lambda m: chr(int(m[1], 8)), fields[4])))
-    return found[::-1]
+def mounts() -> list[str]:
+    """The mount points of klpfs, the newest first."""
+    return klpfs_mounts()[::-1]
 
 
-def services(mount: pathlib.Path) -> "list[str]":
+def services(mount: str) -> list[str]:
     """The names of the services in a mount. CommandError when its daemon is gone."""
     try:
-        return sorted(name for name in os.listdir(mount))
+        return sorted(os.listdir(mount))
     except OSError as e:
-        hint = "only the user who mounted it sees it" if isinstance(e, PermissionError) else f"is its daemon gone? Mount it again: klpfs mount {mount}"
+        hint = (
+            "only the user who mounted it sees it"
+            if isinstance(e, PermissionError)
+            else f"is its daemon gone? Mount it again: klpfs mount {mount}"
+        )
         raise CommandError(f"{mount}: {e.strerror}; {hint}") from None
 
 
-def find(service: "str | None" = None, mount: "str | None" = None) -> "Tree":
-    """The tree of `service` (None: of the only one there is). CommandError says what to do when there is none, or several."""
-    places = [pathlib.Path(mount)] if mount else mounts()
+def find(service: str | None = None, mount: str | os.PathLike[str] | None = None) -> Tree:
+    """The tree of `service` (None: of the only service that runs). CommandError says what to do when there is none, or
+    several."""
+    places = [os.fspath(mount).rstrip("/") or "/"] if mount else mounts()
     if not places:
         raise CommandError("no klpfs is mounted; do it with: klpfs mount MOUNTPOINT")
-    found, dead = {}, None
+    found: dict[str, list[str]] = {}               # service -> the mounts that show it
+    dead = None
     for place in places:
         try:
             for name in services(place):
@@ -62,10 +61,14 @@ def find(service: "str | None" = None, mount: "str | None" = None) -> "Tree":
             raise CommandError(f"several services are running, choose one with -s: {', '.join(sorted(found))}")
         service = next(iter(found))
     elif service not in found:
-        raise CommandError(f"no service {service} in {' or '.join(map(str, places))}; running: {', '.join(sorted(found)) or 'none'}")
+        raise CommandError(
+            f"no service {service} in {' or '.join(places)}; running: {', '.join(sorted(found)) or 'none'}"
+        )
     if len(found[service]) > 1:
-        raise CommandError(f"there is a service {service} in several mounts, choose one with -m: {' '.join(map(str, found[service]))}")
-    return Tree(found[service][0] / service)
+        raise CommandError(
+            f"there is a service {service} in several mounts, choose one with -m: {' '.join(found[service])}"
+        )
+    return Tree(os.path.join(found[service][0], service))
 
 
 def rest(fd: int) -> str:
@@ -78,56 +81,37 @@ def rest(fd: int) -> str:
             return data.decode("utf-8", "replace").rstrip("\n")
 
 
-@frozen
-class Module:
-    """A line of proc/modules."""
-
-    name: str
-    size: int
-    refcnt: int
-    holders: "tuple[str, ...]"
-    state: str
-    taints: str
-
-    @classmethod
-    def parse(cls, line: str) -> "Module":
-        fields = line.split()
-        return cls(fields[0], int(fields[1]), int(fields[2]), tuple(h for h in fields[3].split(",") if h not in ("", "-")), fields[4],
-                   fields[6].strip("()") if len(fields) > 6 else "")
-
-
-@frozen
-class Patch:
+class Patch(NamedTuple):
     """A folder of sys/kernel/livepatch, as its attributes read just now."""
 
     name: str
     enabled: bool
     transition: bool
     replace: bool
-    objects: "dict[str, tuple[bool, list[str]]]"  # name -> (patched, ['function,position'])
+    objects: dict[str, tuple[bool, list[str]]]  # name -> (patched, ['function,position'])
 
 
-@define
 class Tree:
-    """The files of one service. `path`: its folder in the mount."""
+    """The files of one service. `path`: its folder in the mount, `name`: the service's."""
 
-    path: pathlib.Path
+    __slots__ = ("path", "name")
 
-    @property
-    def name(self) -> str:
-        return self.path.name
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = os.fspath(path)
+        self.name = os.path.basename(self.path)
 
     def read(self, *parts: str) -> str:
         """One file's text, without the newline at its end. OSError as it comes."""
-        fd = os.open(self.path.joinpath(*parts), os.O_RDONLY)
+        fd = os.open(os.path.join(self.path, *parts), os.O_RDONLY)
         try:
             return rest(fd)
         finally:
             os.close(fd)
 
     def ask(self, question: str, *parts: str) -> str:
-        """The answer of a file that is asked by writing to it: one write(2), then reads of the same open file. OSError as it comes."""
-        fd = os.open(self.path.joinpath(*parts), os.O_RDWR)
+        """The answer of a file that is asked by writing to it: one write(2), then reads of the same open file. OSError
+        as it comes."""
+        fd = os.open(os.path.join(self.path, *parts), os.O_RDWR)
         try:
             os.write(fd, os.fsencode(question))
             return rest(fd)
@@ -136,25 +120,26 @@ class Tree:
 
     def write(self, text: str, *parts: str) -> None:
         """One write(2), as echo does it. OSError as it comes."""
-        fd = os.open(self.path.joinpath(*parts), os.O_WRONLY)
+        fd = os.open(os.path.join(self.path, *parts), os.O_WRONLY)
         try:
             os.write(fd, os.fsencode(text))
         finally:
             os.close(fd)
 
-    def list(self, *parts: str) -> "list[str]":
+    def names(self, *parts: str) -> list[str]:
         """A folder's names in its own order; none when it is gone."""
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            return os.listdir(self.path.joinpath(*parts))
+            return os.listdir(os.path.join(self.path, *parts))
         return []
 
-    def modules(self) -> "list[Module]":
-        return [Module.parse(line) for line in self.read("proc", "modules").splitlines()]
+    def modules(self) -> list[Module]:
+        """The service's modules, the newest first. OSError as it comes."""
+        return parse_modules(self.read("proc", "modules"))
 
-    def patches(self) -> "list[Patch]":
+    def patches(self) -> list[Patch]:
         """All patches, oldest first as far as the tree tells it; one that goes meanwhile is left out."""
         found = []
-        for name in self.list("sys/kernel/livepatch"):
+        for name in self.names("sys/kernel/livepatch"):
             with contextlib.suppress(FileNotFoundError, OSError):
                 found.append((int(self.optional(name, "stack_order") or 0), self.patch(name)))
         return [patch for _, patch in sorted(found, key=lambda each: (each[0], each[1].name))]
@@ -167,33 +152,38 @@ class Tree:
 
     def patch(self, name: str) -> Patch:
         """OSError(ENOENT) when there is no such patch."""
-        top = self.path / "sys/kernel/livepatch" / name
+        top = os.path.join(self.path, "sys/kernel/livepatch", name)
         objects = {}
-        for each in sorted(entry.name for entry in os.scandir(top) if entry.is_dir()):
-            functions = sorted(entry.name for entry in os.scandir(top / each) if entry.is_dir())
-            objects[each] = (self.read(str(top), each, "patched") == "1", functions)
-        return Patch(name, self.read(str(top), "enabled") == "1", self.read(str(top), "transition") == "1",
+        for shown in _folders(top):
+            functions = _folders(os.path.join(top, shown))
+            objects[shown] = (self.read(top, shown, "patched") == "1", functions)
+        return Patch(name, self.read(top, "enabled") == "1", self.read(top, "transition") == "1",
                      self.optional(name, "replace") == "1", objects)
 
-    def processes(self) -> "list[tuple[int, str]]":
+    def processes(self) -> list[tuple[int, str]]:
         """(pid, command line) of each process of the service."""
         found = []
-        for name in self.list("proc"):
+        for name in self.names("proc"):
             if name.isdigit():
                 with contextlib.suppress(OSError):
-                    command = self.read("proc", name, "cmdline").replace("\0", " ").strip() or self.read("proc", name, "comm")
-                    found.append((int(name), command))
+                    command = self.read("proc", name, "cmdline").replace("\0", " ").strip()
+                    found.append((int(name), command or self.read("proc", name, "comm")))
         return sorted(found)
 
-    def blockers(self) -> "list[str]":
+    def blockers(self) -> list[str]:
         """The lines of blockers: who keeps a transition pending."""
         text = self.read("blockers")
         return text.splitlines()
 
 
-def pending(tree: Tree) -> "typing.Optional[str]":
+def _folders(path: str) -> list[str]:
+    """The names of the folders in a folder, sorted."""
+    return sorted(entry.name for entry in os.scandir(path) if entry.is_dir())
+
+
+def pending(tree: Tree) -> str | None:
     """The name of the patch in transition, or None."""
-    for name in tree.list("sys/kernel/livepatch"):
+    for name in tree.names("sys/kernel/livepatch"):
         with contextlib.suppress(FileNotFoundError, OSError):
             if tree.read("sys/kernel/livepatch", name, "transition") == "1":
                 return name

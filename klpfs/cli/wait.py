@@ -1,16 +1,16 @@
 """wait: until no transition is pending, naming who blocks; `--or-reverse` takes back what does not complete in time.
 
-Exit codes: 0 complete (or nothing was pending); 3 still pending when the time was over; 4 reversed, and that is complete.
+Exit codes: 0 complete (or nothing was pending); 3 still pending when the time was over; 4 reversed, and that is
+complete.
 """
+from __future__ import annotations
+
 import argparse
 import contextlib
 import os
-import shutil
 import sys
 import time
-import typing
-
-from attrs import define, field
+from typing import TextIO
 
 from klpfs.cli.tree import CommandError, Tree, find, pending
 
@@ -20,26 +20,27 @@ LINE = 5  # seconds between two lines in a pipe that would say the same
 TREE = "sys/kernel/livepatch"
 
 
-def add(commands, common: argparse.ArgumentParser) -> None:
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
     p = commands.add_parser("wait", parents=[common], help="wait until a transition is complete")
     p.add_argument("patch", nargs="?", help="this patch's (default: any)")
     p.add_argument("-t", "--timeout", type=float, metavar="SECONDS", help="wait no longer")
-    p.add_argument("--or-reverse", action="store_true", help="when it is not complete in time (or at Ctrl-C), reverse it")
+    p.add_argument("--or-reverse", action="store_true",
+                   help="when it is not complete in time (or at Ctrl-C), reverse it")
     p.set_defaults(do=wait)
 
 
-@define
 class Progress:
     """What the user sees meanwhile: one line that is written over on a terminal, a line for each change in a pipe."""
 
-    out: typing.TextIO
-    terminal: bool
-    said: str = ""
-    when: float = 0.0
+    def __init__(self, out: TextIO, terminal: bool) -> None:
+        self.out, self.terminal = out, terminal
+        self.said, self.when = "", 0.0             # the last line, and its time.monotonic()
 
     def say(self, bar: str, text: str) -> None:
         now = time.monotonic()
         if self.terminal:
+            import shutil
+
             width = shutil.get_terminal_size().columns - 1
             self.out.write(f"\r\x1b[K{f'{bar} {text}'[:width]}")
             self.out.flush()
@@ -54,15 +55,12 @@ class Progress:
             self.out.flush()
 
 
-@define
 class Waiter:
     """One transition watched to its end."""
 
-    tree: Tree
-    patch: "str | None"
-    progress: Progress
-    pause: float = SHORT
-    seen: str = field(default="", init=False)  # the patch whose transition was last seen pending
+    def __init__(self, tree: Tree, patch: str | None, progress: Progress) -> None:
+        self.tree, self.patch, self.progress = tree, patch, progress
+        self.seen = ""                             # the patch whose transition was last seen pending
 
     def pending(self) -> bool:
         """True while the transition waited for is pending."""
@@ -76,9 +74,9 @@ class Waiter:
         self.seen = name or self.seen
         return name is not None
 
-    def until(self, end: "float | None") -> bool:
+    def until(self, end: float | None) -> bool:
         """True when complete; False when `end` (time.monotonic) came first."""
-        pause, begun = self.pause, time.monotonic()
+        pause, begun = SHORT, time.monotonic()
         while self.pending():
             now = time.monotonic()
             if end is not None and now >= end:
@@ -94,15 +92,16 @@ class Waiter:
         filled = 20 * done // total if total else 0
         with contextlib.suppress(OSError):
             way = "patching" if self.tree.read(TREE, self.seen, "enabled") == "1" else "unpatching"
-            self.progress.say(f"[{'#' * filled}{'.' * (20 - filled)}] {done}/{total}", f"{self.seen}: {way}, {self.who()}")
+            self.progress.say(f"[{'#' * filled}{'.' * (20 - filled)}] {done}/{total}",
+                              f"{self.seen}: {way}, {self.who()}")
 
-    def tasks(self) -> "tuple[int, int]":
+    def tasks(self) -> tuple[int, int]:
         """(switched, all) tasks of all processes."""
         with contextlib.suppress(OSError):
             goal = self.tree.read(TREE, self.seen, "enabled")
             states = []
             for pid, _ in self.tree.processes():
-                for tid in self.tree.list("proc", str(pid), "task"):
+                for tid in self.tree.names("proc", str(pid), "task"):
                     with contextlib.suppress(OSError):
                         states.append(self.tree.read("proc", str(pid), "task", tid, "patch_state"))
             return states.count(goal), len(states)
@@ -127,10 +126,10 @@ class Waiter:
                 raise CommandError(f"{self.seen} could not be reversed: {e.strerror}; see: klpfs dmesg") from None
 
 
-def wait(arguments) -> int:
+def wait(arguments: argparse.Namespace) -> int:
     tree = find(arguments.service, arguments.mount)
-    if arguments.patch and arguments.patch not in tree.list(TREE):
-        raise CommandError(f"no patch {arguments.patch}; in this service: {', '.join(tree.list(TREE)) or 'none'}")
+    if arguments.patch and arguments.patch not in tree.names(TREE):
+        raise CommandError(f"no patch {arguments.patch}; in this service: {', '.join(tree.names(TREE)) or 'none'}")
     if arguments.or_reverse and arguments.timeout is None and not sys.stdin.isatty():
         raise CommandError("--or-reverse needs --timeout SECONDS here", 2)
     progress = Progress(sys.stderr, os.isatty(2))
@@ -145,11 +144,11 @@ def wait(arguments) -> int:
         if complete:
             return 0
         if not arguments.or_reverse:
-            who, top = waiter.who(), tree.path / TREE / waiter.seen
+            who, top = waiter.who(), f"{tree.path}/{TREE}/{waiter.seen}"
             opposite = "0" if tree.read(TREE, waiter.seen, "enabled") == "1" else "1"
             progress.end()
-            print(f"klpfs wait: {waiter.seen} is still pending, {who}; wait on, reverse it (echo {opposite} > {top}/enabled), "
-                  f"or force it (echo 1 > {top}/force)", file=sys.stderr)
+            print(f"klpfs wait: {waiter.seen} is still pending, {who}; wait on, "
+                  f"reverse it (echo {opposite} > {top}/enabled), or force it (echo 1 > {top}/force)", file=sys.stderr)
             return PENDING
         waiter.reverse()
         waiter.until(None)

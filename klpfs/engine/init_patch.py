@@ -7,9 +7,9 @@ from errno import EEXIST, EINVAL
 from klpfs.engine.data import LIVE, Mod
 from klpfs.engine.error import KlpError
 from klpfs.engine.log import pr_err
+from klpfs.engine.names import why_unshowable
 from klpfs.engine.replace import add_nops, likes_of, position, replaced_by
 
-LONGEST = 255  # bytes of a name in a directory
 OF_PATCH = ("enabled", "transition", "force", "replace", "stack_order")
 OF_OBJECT = ("patched",)
 
@@ -33,16 +33,10 @@ def check_names(log, patch, name):
             funcs.add(shown)
 
 
-def _check_name(log, name, what, taken):
-    if not name or "/" in name or name in (".", "..") or name in taken:
-        reason = "is the name of an attribute" if name in taken else "cannot be a file name"
-    elif len(name.encode("utf-8", "surrogateescape")) > LONGEST:
-        reason = "is longer than %d bytes" % LONGEST
-    elif any(character < " " or "\x7f" <= character < "\xa0" for character in name):
-        reason = "has control characters"
-    else:
-        return
-    raise KlpError(EINVAL, pr_err(log, "%s name %r %s" % (what, name[:80], reason)))
+def _check_name(log, name, what, attributes):
+    reason = why_unshowable(name, attributes)
+    if reason:
+        raise KlpError(EINVAL, pr_err(log, "%s name %r %s" % (what, name[:80], reason)))
 
 
 def init_patch(engine, patch, name, place, resolve=True):

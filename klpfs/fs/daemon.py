@@ -2,6 +2,8 @@
 
 It may be killed and started again at any moment: programs run on, and it finds them.
 """
+from __future__ import annotations
+
 import errno
 import gc
 import os
@@ -9,13 +11,13 @@ import signal
 import socket
 import sys
 import syslog
-from typing import Any, Callable, Optional, Tuple
+from typing import Any, Callable
 
-from klpfs.protocol.folder_layout import runtime_dir as default_runtime_dir
 from klpfs.fs import mount as mounting
 from klpfs.fs.fuse import Session
 from klpfs.fs.nodes import Table
 from klpfs.fs.tree import NEWEST, Tree
+from klpfs.protocol.folder_layout import runtime_dir as default_runtime_dir
 from klpfs.service.loop import FIRST, Loop
 from klpfs.service.manager import Manager
 
@@ -33,8 +35,8 @@ def to_syslog(text: str) -> None:
     syslog.syslog(syslog.LOG_DAEMON | syslog.LOG_WARNING, text)
 
 
-def mount(mountpoint: str, foreground: bool = False, runtime_dir: Optional[str] = None,
-          kernel: Tuple[int, int] = NEWEST) -> int:
+def mount(mountpoint: str, foreground: bool = False, runtime_dir: str | None = None,
+          kernel: tuple[int, int] = NEWEST) -> int:
     """Mount the tree of all services of `runtime_dir` (default: as for agents) on the directory `mountpoint`.
 
     kernel: (major, minor) of the Linux whose attributes patches have: those that came later are left out.
@@ -49,7 +51,7 @@ def mount(mountpoint: str, foreground: bool = False, runtime_dir: Optional[str] 
     return _in_background(point, folder, kernel)
 
 
-def _in_background(point: str, folder: str, kernel: Tuple[int, int]) -> int:
+def _in_background(point: str, folder: str, kernel: tuple[int, int]) -> int:
     sys.stdout.flush()
     sys.stderr.flush()
     ours, its = os.pipe()
@@ -69,15 +71,15 @@ def _in_background(point: str, folder: str, kernel: Tuple[int, int]) -> int:
     with os.fdopen(ours, "rb") as pipe:
         said = pipe.read()                     # until the daemon closes it: it is ready, has failed, or died
     if said == b"ready":
-        code = mounting.answers(point)
-        if code == 0:
+        answer = mounting.answers(point)
+        if answer == 0:
             return 0
-        raise OSError(code or errno.ETIMEDOUT, f"mounted on {point}, but it does not answer")
+        raise OSError(answer or errno.ETIMEDOUT, f"mounted on {point}, but it does not answer")
     number, _, text = said.decode(errors="replace").partition(" ")
     raise OSError(int(number) if number.isdigit() else errno.EIO, text or "the daemon died before the mount was there")
 
 
-def _detached(point: str, folder: str, pipe: int, kernel: Tuple[int, int]) -> int:
+def _detached(point: str, folder: str, pipe: int, kernel: tuple[int, int]) -> int:
     """The daemon's process: says on `pipe` how it went, then serves."""
     def ready() -> None:
         nothing = os.open(os.devnull, os.O_RDWR)
@@ -99,12 +101,12 @@ def _detached(point: str, folder: str, pipe: int, kernel: Tuple[int, int]) -> in
 
 
 def serve(point: str, folder: str, ready: Callable[[], None], log: Log, make_manager: Any = Manager,
-          kernel: Tuple[int, int] = NEWEST) -> int:
+          kernel: tuple[int, int] = NEWEST) -> int:
     """Serve a mount until a signal or an unmount; 0. `ready()` is called when it answers. OSError as mounting.mount()."""
     loop = Loop()
     manager = make_manager(loop, folder)
     stopped = _Stop(loop)
-    session: Optional[Session] = None
+    session: Session | None = None
     try:
         manager.start()
         table = Table(os.geteuid(), os.getegid())

@@ -8,6 +8,8 @@ parent's lock, which somebody may hold who waits for us, so these notices are wr
 Answers to READ and WRITE (which hold no directory's lock) wait until the notices before them are out: who has read that a patch
 is gone finds no trace of its directory.
 """
+from __future__ import annotations
+
 import errno
 import os
 import queue
@@ -17,10 +19,14 @@ import sys
 import threading
 import time
 from concurrent.futures import CancelledError, Future
-from typing import Any, Callable, Dict, List, Optional, Tuple, Union
+from typing import Any, Callable, Union
 
 from attrs import define, field
 
+from klpfs.fs.fuse_messages import (
+    ATTR, ATTR_OUT, DIRENT, ENTRY, GETATTR_FH, HEAD, IN, INIT_OUT, LONG, LSEEK, OPEN_OUT, OUT, POLL, RW, SETATTR,
+    STATFS, TWO, Init, Notify, Op, Opened,
+)
 from klpfs.fs.nodes import Dir, Later, Link, Node, Open, Table, Watcher, fail
 from klpfs.service.loop import LAST, Loop, Timer
 from klpfs.service.snapshots import Caller
@@ -29,35 +35,20 @@ MAX_WRITE = 16384
 NOTICE_LIMIT = 30.0                            # seconds that an answer waits for notices at most: on a busy machine they take long
 ENDING_LIMIT = 2.0                             # the same at the end
 
-_IN = struct.Struct("=IIQQIII")                # len opcode unique nodeid uid gid pid
-_OUT = struct.Struct("=IiQ")                   # len error unique
-_ATTR = struct.Struct("=QQQQQQIIIIIIIIII")     # ino size blocks atime mtime ctime nsec*3 mode nlink uid gid rdev blksize flags
-_ATTR_OUT = struct.Struct("=QII")              # valid valid_nsec dummy
-_ENTRY = struct.Struct("=QQQQII")              # nodeid generation entry_valid attr_valid and their nsec
-_DIRENT = struct.Struct("=QQII")               # ino off namelen type
-_RW = struct.Struct("=QQIIQI")                 # fh offset size read/write_flags lock_owner flags
-_SETATTR = struct.Struct("=IIQQQQQQIIIIIIII")  # valid pad fh size lock_owner *time(3) *nsec(3) mode unused uid gid
-_OPEN_OUT = struct.Struct("=QIi")
-_POLL = struct.Struct("=QQII")                 # fh kh flags events
-_LSEEK = struct.Struct("=QQI")                 # fh offset whence
-_INIT_OUT = struct.Struct("=IIIIHHIIHHI28x")
-_STATFS = struct.Struct("=QQQQQIIII24x")
-_TWO, _LONG = struct.Struct("=II"), struct.Struct("=Q")
-_unpack_two, _unpack_long, _pack_open = _TWO.unpack_from, _LONG.unpack_from, _OPEN_OUT.pack
-_unpack_in, _unpack_rw, _pack_out, _read, _write = _IN.unpack_from, _RW.unpack_from, _OUT.pack, os.read, os.write
-_HEAD = 40                                     # bytes of a request before its own part
+_unpack_two, _unpack_long, _pack_open = TWO.unpack_from, LONG.unpack_from, OPEN_OUT.pack
+_unpack_in, _unpack_rw, _pack_out, _read, _write = IN.unpack_from, RW.unpack_from, OUT.pack, os.read, os.write
 
-_OPEN_FLAGS = 1 | 32 | 64                      # DIRECT_IO (a cached read shrinks the size), NOFLUSH, PARALLEL_DIRECT_WRITES
-_INIT_FLAGS = 1 << 3 | 1 << 4 | 1 << 5 | 1 << 13 | 1 << 18 | 1 << 23
-# ATOMIC_O_TRUNC, EXPORT_SUPPORT, BIG_WRITES, DO_READDIRPLUS, PARALLEL_DIROPS, CACHE_SYMLINKS. Not READDIRPLUS_AUTO: with it the kernel asks
-# for the later parts of a long listing without attributes, and then for each name in them alone.
-_LOOKUP, _FORGET, _OPEN, _READ, _WRITE, _INTERRUPT, _BATCH_FORGET, _READDIRPLUS = 1, 2, 14, 15, 16, 36, 42, 44
-_ENDING = frozenset((_FORGET, _BATCH_FORGET, 18, 29))                  # nobody waits for these: 18 release, 29 releasedir
-_QUIET = _ENDING | frozenset((_OPEN, 27, _INTERRUPT))                  # say nothing of a service: 27 opendir
-_GETATTR_FH = 1
-_NOTIFY_POLL, _NOTIFY_INODE, _NOTIFY_ENTRY = 1, 2, 3
+# a cached read would shrink the size, so DIRECT_IO
+_OPEN_FLAGS = int(Opened.DIRECT_IO | Opened.NOFLUSH | Opened.PARALLEL_DIRECT_WRITES)
+# Not READDIRPLUS_AUTO: with it the kernel asks for the later parts of a long listing without attributes, and then for each name in
+# them alone.
+_INIT_FLAGS = int(Init.ATOMIC_O_TRUNC | Init.EXPORT_SUPPORT | Init.BIG_WRITES | Init.DO_READDIRPLUS | Init.PARALLEL_DIROPS
+                  | Init.CACHE_SYMLINKS)
+# plain numbers, for every request is looked up in these
+_ENDING = frozenset(map(int, (Op.FORGET, Op.BATCH_FORGET, Op.RELEASE, Op.RELEASEDIR)))      # nobody waits for their answers
+_QUIET = _ENDING | frozenset(map(int, (Op.OPEN, Op.OPENDIR, Op.INTERRUPT)))                 # say nothing of a service
 
-Header = Tuple[int, ...]
+Header = tuple[int, ...]
 Reply = Union[bytes, Later, None]
 
 
@@ -66,10 +57,10 @@ def attributes(node: Node) -> bytes:
     own = node.changed
     if own is None:
         seconds, rest = divmod(node.born, 10 ** 9)
-        return _ATTR.pack(node.ino, node.size, 0, seconds, seconds, seconds, rest, rest, rest, node.mode, node.nlink,
+        return ATTR.pack(node.ino, node.size, 0, seconds, seconds, seconds, rest, rest, rest, node.mode, node.nlink,
                           node.table.uid, node.table.gid, 0, 4096, 0)
     (a, a_rest), (m, m_rest), (c, c_rest) = (divmod(t, 10 ** 9) for t in (own.atime, own.mtime, own.ctime))
-    return _ATTR.pack(node.ino, node.size, 0, a & _U64, m & _U64, c & _U64, a_rest, m_rest, c_rest, node.mode,
+    return ATTR.pack(node.ino, node.size, 0, a & _U64, m & _U64, c & _U64, a_rest, m_rest, c_rest, node.mode,
                       node.nlink, own.uid, own.gid, 0, 4096, 0)
 
 
@@ -82,7 +73,7 @@ def _signed(value: int) -> int:
 
 @define(eq=False)
 class Session(Watcher):
-    """One mount: serves `table` on `fd` (non-blocking), in `loop`. `on_end()` is called when the mount is gone;
+    """A mount: serves `table` on `fd` (non-blocking), in `loop`. `on_end()` is called when the mount is gone;
     `on_ready()` once the kernel has shaken hands; `log(text)` takes a line for whoever runs the daemon."""
 
     fd: int
@@ -91,14 +82,14 @@ class Session(Watcher):
     on_end: Callable[[], None] = lambda: None
     on_ready: Callable[[], None] = lambda: None
     log: Callable[[str], None] = lambda text: print(text, file=sys.stderr, flush=True)
-    _opened: Dict[int, Open] = field(init=False, factory=dict)
+    _opened: dict[int, Open] = field(init=False, factory=dict)
     _last: int = field(init=False, default=0)
     _inside: bool = field(init=False, default=False)
-    _waiting: "Dict[int, Tuple[int, Future[Any]]]" = field(init=False, factory=dict)
-    _granted: List[Node] = field(init=False, factory=list)       # lookups that the answer being sent gives to the kernel
-    _notices: "Notices" = field(init=False)
-    _held: List[Tuple[int, bytes]] = field(init=False, factory=list)
-    _limit: Optional[Timer] = field(init=False, default=None)
+    _waiting: dict[int, tuple[int, Future[Any]]] = field(init=False, factory=dict)
+    _granted: list[Node] = field(init=False, factory=list)       # lookups that the answer being sent gives to the kernel
+    _notices: Notices = field(init=False)
+    _held: list[tuple[int, bytes]] = field(init=False, factory=list)
+    _limit: Timer | None = field(init=False, default=None)
     _closed: bool = field(init=False, default=False)
 
     def __attrs_post_init__(self) -> None:
@@ -155,7 +146,7 @@ class Session(Watcher):
                 if reply.__class__ is bytes:
                     self._reply(header, reply)
                 elif reply is not None:
-                    self._later(header, reply)
+                    self._later(header, reply)       # type: ignore[arg-type]
             if operation not in _ENDING or more == 16:
                 return
             more += 1
@@ -217,16 +208,16 @@ class Session(Watcher):
 
     def _interrupt(self, header: Header, message: bytes) -> None:
         """The caller of a request was interrupted. A write is asked to end, and answers; others are answered at once."""
-        unique = _LONG.unpack_from(message, _HEAD)[0]
+        unique = LONG.unpack_from(message, HEAD)[0]
         operation, future = self._waiting.get(unique, (0, None))
-        if future is None or future.cancel() or operation == _WRITE:
+        if future is None or future.cancel() or operation == Op.WRITE:
             return
         del self._waiting[unique]
         self._send((0, operation, unique, 0), errno.EINTR)
 
     def _send(self, header: Header, error: int, body: bytes = b"") -> None:
-        reply = _OUT.pack(16 + len(body), -error, header[2]) + body
-        if self._notices.pending and header[1] in (_READ, _WRITE):
+        reply = OUT.pack(16 + len(body), -error, header[2]) + body
+        if self._notices.pending and header[1] in (Op.READ, Op.WRITE):
             if not self._held:
                 self._limit = self.loop.call_later(NOTICE_LIMIT, self._release_held)
             self._held.append((self._notices.asked, reply))
@@ -245,9 +236,9 @@ class Session(Watcher):
 
     def _not_taken(self, header: Header, body: bytes) -> None:
         """The kernel has not got this answer, so it will not give back what was in it."""
-        if header[1] == _OPEN:
-            self._opened.pop(_LONG.unpack_from(body)[0]).close()
-        elif header[1] in (_LOOKUP, _READDIRPLUS):
+        if header[1] == Op.OPEN:
+            self._opened.pop(LONG.unpack_from(body)[0]).close()
+        elif header[1] in (Op.LOOKUP, Op.READDIRPLUS):
             for node in self._granted:
                 self.table.forget(node.ino, 1)
 
@@ -276,15 +267,15 @@ class Session(Watcher):
 
     def removed(self, parent: Dir, node: Node) -> None:
         if node.lookups:                       # else the kernel knows nothing of it; without a notice it would keep it for long
-            self._notices.post(_NOTIFY_ENTRY, struct.pack("=QII", parent.ino, len(node.raw), 0) + node.raw + b"\0")
+            self._notices.post(Notify.INVAL_ENTRY, struct.pack("=QII", parent.ino, len(node.raw), 0) + node.raw + b"\0")
 
     def altered(self, node: Node) -> None:
         if node.lookups:
-            self._notices.post(_NOTIFY_INODE, struct.pack("=Qqq", node.ino, -1, 0))
+            self._notices.post(Notify.INVAL_INODE, struct.pack("=Qqq", node.ino, -1, 0))
 
     def woken(self, file: Open) -> None:
         if file.kh:                            # takes no lock that a caller could hold
-            self._write(_OUT.pack(24, _NOTIFY_POLL, 0) + _LONG.pack(file.kh))
+            self._write(OUT.pack(24, Notify.POLL, 0) + LONG.pack(file.kh))
 
     # -- operations: each returns the body of its answer, a Later of it, or raises OSError
 
@@ -304,10 +295,10 @@ class Session(Watcher):
         node.lookups += 1
         self._granted = [node]
         valid = 0 if isinstance(parent, Dir) and parent.volatile and not node.lasting else 3600
-        return _ENTRY.pack(node.ino, 0, valid, node.attr_valid, 0, 0) + attributes(node)
+        return ENTRY.pack(node.ino, 0, valid, node.attr_valid, 0, 0) + attributes(node)
 
     def _lookup(self, header: Header, message: bytes) -> Reply:
-        node, name = self._node(header[3]), message[_HEAD:-1]
+        node, name = self._node(header[3]), message[HEAD:-1]
         if name in (b".", b".."):              # by number, for an exported mount
             if node.removed:
                 raise fail(errno.ESTALE)
@@ -321,22 +312,22 @@ class Session(Watcher):
         return self._entry(node.lookup(name), node)
 
     def _getattr(self, header: Header, message: bytes) -> Reply:
-        flags, _, handle = struct.unpack_from("=IIQ", message, _HEAD)
+        flags, _, handle = struct.unpack_from("=IIQ", message, HEAD)
         node = self._node(header[3])
-        if flags & _GETATTR_FH and handle in self._opened:
+        if flags & GETATTR_FH and handle in self._opened:
             self._opened[handle].seek_end()    # only lseek(fd, 0, SEEK_END) asks so; fstat() gives no handle
-        return _ATTR_OUT.pack(0 if node.removed else node.attr_valid, 0, 0) + attributes(node)
+        return ATTR_OUT.pack(0 if node.removed else node.attr_valid, 0, 0) + attributes(node)
 
     def _setattr(self, header: Header, message: bytes) -> Reply:
         node = self._node(header[3])
         (valid, _, _, _, _, atime, mtime, ctime, a_rest, m_rest, c_rest, mode, _, uid, gid, _
-         ) = _SETATTR.unpack_from(message, _HEAD)
+         ) = SETATTR.unpack_from(message, HEAD)
         now = time.time_ns()
         node.set(mode=mode if valid & 1 else None, uid=uid if valid & 2 else None, gid=gid if valid & 4 else None,
                  atime=now if valid & 128 else _signed(atime) * 10 ** 9 + a_rest if valid & 16 else None,
                  mtime=now if valid & 256 else _signed(mtime) * 10 ** 9 + m_rest if valid & 32 else None,
                  ctime=_signed(ctime) * 10 ** 9 + c_rest if valid & 1024 else now)
-        return _ATTR_OUT.pack(node.attr_valid, 0, 0) + attributes(node)
+        return ATTR_OUT.pack(node.attr_valid, 0, 0) + attributes(node)
 
     def _readlink(self, header: Header, message: bytes) -> Reply:
         node = self._node(header[3])
@@ -351,31 +342,31 @@ class Session(Watcher):
         if node.removed and self._notices.pending:
             raise fail(errno.ESTALE)           # by a stale name: the kernel looks it up again, and finds what is there now
         self._last = handle = self._last + 1
-        self._opened[handle] = node.open(_unpack_two(message, _HEAD)[0])     # type: ignore[attr-defined]
+        self._opened[handle] = node.open(_unpack_two(message, HEAD)[0])     # type: ignore[attr-defined]
         return _pack_open(handle, _OPEN_FLAGS, 0)
 
     def _read(self, header: Header, message: bytes) -> Reply:
-        handle, offset, size, _, _, flags = _unpack_rw(message, _HEAD)
+        handle, offset, size, _, _, flags = _unpack_rw(message, HEAD)
         file = self._opened.get(handle)
         return (file or self._open_file(handle)).read(size, offset, flags)
 
     def _write_op(self, header: Header, message: bytes) -> Reply:
-        handle, _, size, _, _, _ = _RW.unpack_from(message, _HEAD)
-        written = self._open_file(handle).write(message[_HEAD + 40:_HEAD + 40 + size],
+        handle, _, size, _, _, _ = RW.unpack_from(message, HEAD)
+        written = self._open_file(handle).write(message[HEAD + 40:HEAD + 40 + size],
                                                 Caller(header[6], header[4], header[5]))
         if isinstance(written, Later):
             finish = written.finish
-            return Later(written.future, lambda result: _TWO.pack(finish(result), 0))
-        return _TWO.pack(written, 0)
+            return Later(written.future, lambda result: TWO.pack(finish(result), 0))
+        return TWO.pack(written, 0)
 
     def _release(self, header: Header, message: bytes) -> Reply:
-        file = self._opened.pop(_unpack_long(message, _HEAD)[0], None)
+        file = self._opened.pop(_unpack_long(message, HEAD)[0], None)
         if file is not None:
             file.close()
         return b""
 
     def _opendir(self, header: Header, message: bytes) -> Reply:
-        return _OPEN_OUT.pack(0, 0, 0)         # a place in a listing needs no handle
+        return OPEN_OUT.pack(0, 0, 0)         # a place in a listing needs no handle
 
     def _readdir(self, header: Header, message: bytes) -> Reply:
         return self._listed(header, message, False)
@@ -385,7 +376,7 @@ class Session(Watcher):
 
     def _listed(self, header: Header, message: bytes, plus: bool) -> Reply:
         node = self._node(header[3])
-        _, offset, size, _, _, _ = _RW.unpack_from(message, _HEAD)
+        _, offset, size, _, _, _ = RW.unpack_from(message, HEAD)
         if not isinstance(node, Dir):
             raise fail(errno.ENOTDIR)
         if node.refresh is not None and not node.removed and offset == 0:
@@ -396,8 +387,8 @@ class Session(Watcher):
 
     def _list(self, node: Dir, offset: int, size: int, plus: bool) -> bytes:
         """Entries from place `offset` on: `.` is at 0, `..` at 1; what is listed also counts as looked up with `plus`."""
-        parts: List[bytes] = []
-        granted: List[Node] = []
+        parts: list[bytes] = []
+        granted: list[Node] = []
         self._granted = granted
         used, head = 0, 152 if plus else 24
         if node.removed or (offset >= 2 and not node.children):
@@ -405,7 +396,7 @@ class Session(Watcher):
         dots = ((b".", node), (b"..", node.parent or node))
         for place in range(offset, 2):
             name, dot = dots[place]
-            entry = bytes(head - 24) + _DIRENT.pack(dot.ino, place + 1, len(name), dot.mode >> 12) + name.ljust(8, b"\0")
+            entry = bytes(head - 24) + DIRENT.pack(dot.ino, place + 1, len(name), dot.mode >> 12) + name.ljust(8, b"\0")
             used += len(entry)
             if used > size:
                 return b"".join(parts)
@@ -420,74 +411,74 @@ class Session(Watcher):
             if plus:
                 child.lookups += 1
                 granted.append(child)
-                parts.append(_ENTRY.pack(child.ino, 0, entry_valid, child.attr_valid, 0, 0))
+                parts.append(ENTRY.pack(child.ino, 0, entry_valid, child.attr_valid, 0, 0))
                 parts.append(attributes(child))
-            parts.append(_DIRENT.pack(child.ino, place + 1, length, child.mode >> 12))
+            parts.append(DIRENT.pack(child.ino, place + 1, length, child.mode >> 12))
             parts.append(raw + _PADDING[length & 7])
         return b"".join(parts)
 
     def _poll(self, header: Header, message: bytes) -> Reply:
-        handle, kh, flags, _ = _POLL.unpack_from(message, _HEAD)
+        handle, kh, flags, _ = POLL.unpack_from(message, HEAD)
         file = self._open_file(handle)
         if flags & 1:                          # SCHEDULE_NOTIFY
             file.kh = kh
-        return _TWO.pack(file.poll(), 0)
+        return TWO.pack(file.poll(), 0)
 
     def _lseek(self, header: Header, message: bytes) -> Reply:
-        handle, offset, whence = _LSEEK.unpack_from(message, _HEAD)
+        handle, offset, whence = LSEEK.unpack_from(message, HEAD)
         if handle not in self._opened:         # a directory's
             raise fail(errno.EINVAL)
-        return _LONG.pack(self._opened[handle].seek(_signed(offset), whence))
+        return LONG.pack(self._opened[handle].seek(_signed(offset), whence))
 
     def _statfs(self, header: Header, message: bytes) -> Reply:
-        return _STATFS.pack(0, 0, 0, 0, 0, 4096, 255, 4096, 0)
+        return STATFS.pack(0, 0, 0, 0, 0, 4096, 255, 4096, 0)
 
     def _mknod(self, header: Header, message: bytes) -> Reply:
-        raise fail(errno.EACCES if stat.S_ISREG(_TWO.unpack_from(message, _HEAD)[0]) else errno.EPERM)
+        raise fail(errno.EACCES if stat.S_ISREG(TWO.unpack_from(message, HEAD)[0]) else errno.EPERM)
 
     def _setxattr(self, header: Header, message: bytes) -> Reply:
-        size, flags = _TWO.unpack_from(message, _HEAD)
-        name, _, value = message[_HEAD + 8:].partition(b"\0")
+        size, flags = TWO.unpack_from(message, HEAD)
+        name, _, value = message[HEAD + 8:].partition(b"\0")
         self._node(header[3]).setxattr(name, value[:size], flags)
         return b""
 
     def _sized(self, message: bytes, value: bytes) -> bytes:
-        """What getxattr and listxattr answer: the size when asked with none, else the value, or ERANGE."""
-        size = _TWO.unpack_from(message, _HEAD)[0]
+        """The answer of getxattr and listxattr: the size when asked with none, else the value, or ERANGE."""
+        size = TWO.unpack_from(message, HEAD)[0]
         if size == 0:
-            return _TWO.pack(len(value), 0)
+            return TWO.pack(len(value), 0)
         if len(value) > size:
             raise fail(errno.ERANGE)
         return value
 
     def _getxattr(self, header: Header, message: bytes) -> Reply:
-        return self._sized(message, self._node(header[3]).getxattr(message[_HEAD + 8:-1]))
+        return self._sized(message, self._node(header[3]).getxattr(message[HEAD + 8:-1]))
 
     def _listxattr(self, header: Header, message: bytes) -> Reply:
         return self._sized(message, self._node(header[3]).listxattr(header[4]))
 
     def _removexattr(self, header: Header, message: bytes) -> Reply:
-        self._node(header[3]).removexattr(message[_HEAD:-1])
+        self._node(header[3]).removexattr(message[HEAD:-1])
         return b""
 
     def _forget(self, header: Header, message: bytes) -> Reply:
-        self.table.forget(header[3], _LONG.unpack_from(message, _HEAD)[0])
+        self.table.forget(header[3], LONG.unpack_from(message, HEAD)[0])
         return None
 
     def _batch_forget(self, header: Header, message: bytes) -> Reply:
-        count = _TWO.unpack_from(message, _HEAD)[0]
+        count = TWO.unpack_from(message, HEAD)[0]
         for i in range(count):
-            number, lookups = struct.unpack_from("=QQ", message, _HEAD + 8 + 16 * i)
+            number, lookups = struct.unpack_from("=QQ", message, HEAD + 8 + 16 * i)
             self.table.forget(number, lookups)
         return None
 
     def _init(self, header: Header, message: bytes) -> Reply:
-        major, minor, _, flags = struct.unpack_from("=IIII", message, _HEAD)
+        major, minor, _, flags = struct.unpack_from("=IIII", message, HEAD)
         if major != 7 or minor < 23:
             self.log(f"klpfs: this kernel speaks FUSE {major}.{minor}; 7.23 or later is needed")
             raise fail(errno.EPROTO)
         self.loop.call_soon(self.on_ready)
-        return _INIT_OUT.pack(7, min(minor, 38), 0, flags & _INIT_FLAGS, 16, 12, MAX_WRITE, 1, 4, 0, 0)
+        return INIT_OUT.pack(7, min(minor, 38), 0, flags & _INIT_FLAGS, 16, 12, MAX_WRITE, 1, 4, 0, 0)
 
     def _ok(self, header: Header, message: bytes) -> Reply:
         return b""
@@ -506,18 +497,19 @@ def _refuse(number: int) -> Callable[[Session, Header, bytes], Reply]:
     return refuse
 
 
-_OPERATIONS: Dict[int, Callable[[Session, Header, bytes], Any]] = {
-    1: Session._lookup, 2: Session._forget, 3: Session._getattr, 4: Session._setattr, 5: Session._readlink,
-    6: _refuse(errno.EPERM), 8: Session._mknod, 9: _refuse(errno.EPERM), 10: _refuse(errno.EPERM),
-    11: _refuse(errno.EPERM), 12: _refuse(errno.EPERM), 13: _refuse(errno.EPERM), 14: Session._open,
-    15: Session._read, 16: Session._write_op, 17: Session._statfs, 18: Session._release, 20: Session._ok,
-    21: Session._setxattr, 22: Session._getxattr, 23: Session._listxattr, 24: Session._removexattr, 26: Session._init,
-    27: Session._opendir, 28: Session._readdir, 29: Session._ok, 30: _refuse(errno.EINVAL), 35: _refuse(errno.EACCES),
-    36: Session._interrupt, 38: Session._ok, 39: _refuse(errno.ENOTTY), 40: Session._poll,
-    42: Session._batch_forget, 43: _refuse(errno.EOPNOTSUPP), 44: Session._readdirplus, 45: _refuse(errno.EPERM),
-    46: Session._lseek, 47: _refuse(errno.EXDEV)}
-# 6 symlink, 9 mkdir, 10 unlink, 11 rmdir, 12 rename, 13 link, 20 fsync, 30 fsyncdir, 35 create, 38 destroy, 39 ioctl,
-# 43 fallocate, 45 rename2, 47 copy_file_range; unknown: 25 flush, 31 to 33 locks, 34 access, 37 bmap, 51 tmpfile, 52 statx
+_OPERATIONS: dict[int, Callable[[Session, Header, bytes], Reply]] = {int(op): answer for op, answer in {
+    Op.LOOKUP: Session._lookup, Op.FORGET: Session._forget, Op.GETATTR: Session._getattr, Op.SETATTR: Session._setattr,
+    Op.READLINK: Session._readlink, Op.SYMLINK: _refuse(errno.EPERM), Op.MKNOD: Session._mknod,
+    Op.MKDIR: _refuse(errno.EPERM), Op.UNLINK: _refuse(errno.EPERM), Op.RMDIR: _refuse(errno.EPERM),
+    Op.RENAME: _refuse(errno.EPERM), Op.LINK: _refuse(errno.EPERM), Op.OPEN: Session._open, Op.READ: Session._read,
+    Op.WRITE: Session._write_op, Op.STATFS: Session._statfs, Op.RELEASE: Session._release, Op.FSYNC: Session._ok,
+    Op.SETXATTR: Session._setxattr, Op.GETXATTR: Session._getxattr, Op.LISTXATTR: Session._listxattr,
+    Op.REMOVEXATTR: Session._removexattr, Op.INIT: Session._init, Op.OPENDIR: Session._opendir,
+    Op.READDIR: Session._readdir, Op.RELEASEDIR: Session._ok, Op.FSYNCDIR: _refuse(errno.EINVAL),
+    Op.CREATE: _refuse(errno.EACCES), Op.INTERRUPT: Session._interrupt, Op.DESTROY: Session._ok,
+    Op.IOCTL: _refuse(errno.ENOTTY), Op.POLL: Session._poll, Op.BATCH_FORGET: Session._batch_forget,
+    Op.FALLOCATE: _refuse(errno.EOPNOTSUPP), Op.READDIRPLUS: Session._readdirplus, Op.RENAME2: _refuse(errno.EPERM),
+    Op.LSEEK: Session._lseek, Op.COPY_FILE_RANGE: _refuse(errno.EXDEV)}.items()}
 
 
 @define(eq=False)
@@ -532,8 +524,8 @@ class Notices:
     told: int = field(init=False, default=0)
     wake_fd: int = field(init=False)
     _wake: int = field(init=False)
-    _queue: "queue.SimpleQueue[Optional[bytes]]" = field(init=False, factory=queue.SimpleQueue)
-    _thread: Optional[threading.Thread] = field(init=False, default=None)
+    _queue: queue.SimpleQueue[bytes | None] = field(init=False, factory=queue.SimpleQueue)
+    _thread: threading.Thread | None = field(init=False, default=None)
 
     def __attrs_post_init__(self) -> None:
         self.wake_fd, self._wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -547,7 +539,7 @@ class Notices:
             self._thread = threading.Thread(target=self._run, name="klpfs-notices", daemon=True)
             self._thread.start()
         self.asked += 1
-        self._queue.put(_OUT.pack(16 + len(body), code, 0) + body)
+        self._queue.put(OUT.pack(16 + len(body), code, 0) + body)
 
     def _run(self) -> None:
         while True:

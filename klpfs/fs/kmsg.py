@@ -3,10 +3,12 @@
 It is a regular file here (a character device would open the kernel's). What a seek did is seen by what follows it:
 SEEK_END asks for the size with the file's handle; after SEEK_SET the next read is at 0. (Lost: SEEK_SET right after SEEK_END.)
 """
+from __future__ import annotations
+
 import errno
 import os
 from concurrent.futures import Future
-from typing import Any, Callable, List, Optional, Union
+from typing import Any, Callable
 
 from attrs import define, field
 
@@ -30,23 +32,23 @@ class Kmsg(File):
 
     attr_valid = 0                             # so that SEEK_END is asked for
     log: Any = None
-    write: Optional[Callable[[bytes], Optional["Future[Any]"]]] = None
+    write: Callable[[bytes], Future[Any] | None] | None = None
     cleared: int = field(init=False, default=0)
 
     def clear(self) -> None:
-        """Who seeks to the data (dmesg) finds only what comes from now on, as after syslog(2)'s SYSLOG_ACTION_CLEAR; who
+        """Hide what is there: a reader that seeks to the data (dmesg) finds only what comes from now on, as after syslog(2)'s SYSLOG_ACTION_CLEAR; who
         opens the file still finds all."""
         self.log.first_seq                     # a LogView puts in order what has arrived when this is asked for
         self.cleared = self.log.next_seq
 
-    def open(self, flags: int) -> "OpenKmsg":
+    def open(self, flags: int) -> OpenKmsg:
         self.check(flags, True, self.write is not None)
         file = OpenKmsg(self)
         self.add(file)
         return file
 
     def wake(self) -> None:
-        """There are new records: answer who waits in a read or a poll."""
+        """Answer those that wait in a read or a poll: new records have come."""
         for file in tuple(self.opened):
             file.wake()                        # type: ignore[attr-defined]
         self.notify()
@@ -64,12 +66,12 @@ class OpenKmsg(Open):
     node: Kmsg
     seq: int = field(init=False)
     at: int = field(init=False, default=0)     # where the kernel's file position is, unless somebody moved it
-    waiting: List["Future[None]"] = field(init=False, factory=list)
+    waiting: list[Future[None]] = field(init=False, factory=list)
 
     def __attrs_post_init__(self) -> None:
         self.seq = self.node.log.first_seq
 
-    def read(self, size: int, offset: int, flags: int = 0) -> Union[bytes, Later]:
+    def read(self, size: int, offset: int, flags: int = 0) -> bytes | Later:
         """The next record. EPIPE: it was overrun (the next read goes on with the oldest); EAGAIN: none yet, and
         O_NONBLOCK; EINVAL: `size` is too small (the record counts as read); ENODEV: the service has gone."""
         if offset == 0 and self.at:
@@ -77,7 +79,7 @@ class OpenKmsg(Open):
         self.at = offset
         return self._next(size, offset, bool(flags & os.O_NONBLOCK))
 
-    def _next(self, size: int, offset: int, nonblock: bool) -> Union[bytes, Later]:
+    def _next(self, size: int, offset: int, nonblock: bool) -> bytes | Later:
         self.alive()
         try:
             record = self.node.log.get(self.seq)
@@ -87,7 +89,7 @@ class OpenKmsg(Open):
         if record is None:
             if nonblock:
                 raise fail(errno.EAGAIN)
-            future: "Future[None]" = Future()
+            future: Future[None] = Future()
             self.waiting.append(future)
             return Later(future, lambda _: self._next(size, offset, False))
         self.seq += 1
@@ -107,7 +109,7 @@ class OpenKmsg(Open):
         Open.close(self)
         self.wake()
 
-    def write(self, data: bytes, caller: Any) -> Union[int, Later]:
+    def write(self, data: bytes, caller: Any) -> int | Later:
         """Add a record. EINVAL: longer than 1,024 bytes."""
         self.alive()
         if len(data) > LONGEST:

@@ -1,4 +1,6 @@
 """Text that is written to an attribute, read as the kernel reads it (lib/kstrtox.c, kernel/sysctl.c)."""
+from __future__ import annotations
+
 from errno import EINVAL
 
 _TRUE, _FALSE = b"yYtT1", b"nNfF0"

@@ -2,11 +2,13 @@
 
 A file system of ours can't pass the machine's /proc through (/proc/self, /proc/PID/fd/N, /proc/PID/ns/* are more than the
 text of a link), nor can files be added to the real one. So the real one is mounted a second time, on the directory PLACE of
-the root here, and each name that the service has nothing for is a symbolic link into that.
+the root here, and a name that the service has nothing for is a symbolic link into that mount.
 """
+from __future__ import annotations
+
 import os
+from collections.abc import Iterator
 from errno import ENOENT
-from typing import Iterator, Tuple
 
 from attrs import define
 
@@ -16,15 +18,15 @@ PLACE = ".klpfs"           # in the root: where `klpfs exec` mounts a folder tha
 MACHINE = "/proc"
 
 
-class Pass(Link):
-    """A link to the machine's own. That there is one of a process may change unseen, others last."""
+class MachineLink(Link):
+    """A link to the machine's own entry. The entry of a process may come and go unseen, others last."""
 
     @property
     def lasting(self) -> bool:                     # type: ignore[override]
         return not self.raw.isdigit()
 
     def maybe_free(self) -> None:
-        """Those of processes go when the kernel has forgotten them: a service sees many in its time."""
+        """Links of processes go when the kernel has forgotten them: a service sees many in its time."""
         if not self.removed and not self.lasting and self.lookups <= 0:
             self.remove()
         else:
@@ -32,65 +34,65 @@ class Pass(Link):
 
 
 @define(eq=False)
-class Passing(Dir):
-    """`place`: which directory of /proc this is, as `12/task`; '' is /proc itself. `whole`: list the machine's names too,
-    not only the service's (they can be looked up all the same)."""
+class MachineDir(Dir):
+    """A directory of /proc: the service's own entries, and links to the machine's. `proc_path`: below /proc, as `12/task`; '' is
+    /proc itself. `lists_machine`: list the machine's names too, not only the service's (all can be looked up all the same)."""
 
     volatile: bool = True
-    place: str = ""
-    whole: bool = True
+    proc_path: str = ""
+    lists_machine: bool = True
 
     def lookup(self, raw: bytes) -> Node:
         found = self.children.get(raw)
-        if found is not None and found.__class__ is not Pass:
+        if found is not None and found.__class__ is not MachineLink:
             return found
-        if not self.removed and os.path.lexists(os.path.join(os.fsencode(f"{MACHINE}/{self.place}"), raw)):
-            return self._pass(os.fsdecode(raw))
+        if not self.removed and os.path.lexists(os.path.join(os.fsencode(f"{MACHINE}/{self.proc_path}"), raw)):
+            return self._link(os.fsdecode(raw))
         if found is not None:
             found.remove()
         raise fail(ENOENT)
 
-    def listing(self, start: int) -> Iterator[Tuple[int, Node]]:
-        if start == 0 and self.whole and not self.removed:
+    def listing(self, start: int) -> Iterator[tuple[int, Node]]:
+        if start == 0 and self.lists_machine and not self.removed:
             self._look()
         return super().listing(start)
 
-    def below(self, name: str, **more: object) -> "Passing":
+    def below(self, name: str, **more: object) -> MachineDir:
         """A directory of the service's own in this one."""
         self.make_room(name)
-        return Passing(self.table, self, name, 0o555, place=f"{self.place}/{name}".lstrip("/"), **more)  # type: ignore[arg-type]
+        return MachineDir(self.table, self, name, 0o555, proc_path=f"{self.proc_path}/{name}".lstrip("/"), **more)  # type: ignore[arg-type]
 
     def make_room(self, name: str) -> None:
         """The service has something of this name: no link."""
         found = self.get(name)
-        if found is not None and found.__class__ is Pass:
+        if found is not None and found.__class__ is MachineLink:
             found.remove()
 
     def _look(self) -> None:
         try:
-            there = set(os.listdir(f"{MACHINE}/{self.place}"))
+            there = set(os.listdir(f"{MACHINE}/{self.proc_path}"))
         except OSError:                            # the process has ended
             there = set()
         for child in list(self.children.values()):
-            if child.__class__ is Pass and child.name not in there:
+            if child.__class__ is MachineLink and child.name not in there:
                 child.remove()
         for name in there:
             if self.get(name) is None:
-                self._pass(name)
+                self._link(name)
 
-    def _pass(self, name: str) -> Link:
+    def _link(self, name: str) -> Link:
         target, found = self._target(name), self.get(name)
         if isinstance(found, Link):
             if found.target == target:
                 return found
             found.remove()                         # a number is used again
-        return Pass(self.table, self, name, 0o777, target)
+        return MachineLink(self.table, self, name, 0o777, target)
 
     def _target(self, name: str) -> str:
-        if self.place:
-            return "../" * (self.place.count("/") + 1) + f"{PLACE}/proc/{self.place}/{name}"
+        if self.proc_path:
+            return "../" * (self.proc_path.count("/") + 1) + f"{PLACE}/proc/{self.proc_path}/{name}"
         if name.isdigit():                         # /proc/TID of a thread of the service's; it is not listed
             for child in self.children.values():
-                if child.__class__ is Passing and os.path.lexists(f"{MACHINE}/{child.name}/task/{name}"):
+                if child.__class__ is MachineDir and os.path.lexists(f"{MACHINE}/{child.name}/task/{name}"):
                     return f"{child.name}/task/{name}"
         return f"{PLACE}/proc/{name}"

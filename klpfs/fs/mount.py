@@ -2,21 +2,23 @@
 
 What is mounted where is read from /proc/self/mountinfo: looking at a mount itself may hang, or hit the kernel's cache.
 """
+from __future__ import annotations
+
 import ctypes
 import errno
 import os
-import re
 import shutil
 import socket
 import stat
 import subprocess
 import tempfile
 import time
-from typing import Any, Callable, List, Optional, Tuple
+from typing import Any, Callable
 
-from attrs import define, field, frozen
+from attrs import define, field
 
-TYPE = "fuse.klpfs"
+from klpfs.service import mountinfo
+
 OPTIONS = "default_permissions,fsname=klpfs,subtype=klpfs"
 ROOT_OPTIONS = ",allow_other,nosuid,nodev,noexec"
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 2, 4, 8
@@ -24,39 +26,12 @@ _MNT_DETACH = 2
 ANSWERS = 2.0                                  # seconds after which a mount that does not answer counts as hung
 
 
-@frozen
-class Entry:
-    """A line of mountinfo: where, what, the device number, which no other mount has at the same time, and which of its
-    folders is mounted there."""
-
-    point: str
-    type: str
-    device: str
-    root: str = "/"
+def mounted(point: str) -> mountinfo.Mount | None:
+    """The topmost mount on this path; None: there is no mount."""
+    return next((entry for entry in reversed(mountinfo.mounts()) if entry.point == point), None)
 
 
-def mounts() -> List[Entry]:
-    """All mounts that this process sees, oldest first."""
-    found = []
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
-        for text in file:
-            before, _, behind = text.partition(" - ")
-            fields = before.split()
-            found.append(Entry(re.sub(r"\\([0-7]{3})", lambda m: chr(int(m[1], 8)), fields[4]), behind.split()[0], fields[2], fields[3]))
-    return found
-
-
-def mounted(point: str) -> Optional[Entry]:
-    """What is mounted on this path, topmost; None: nothing."""
-    return next((entry for entry in reversed(mounts()) if entry.point == point), None)
-
-
-def all_mounts() -> List[str]:
-    """The mount points of klpfs; not what `klpfs exec` has mounted of it, here and there."""
-    return [entry.point for entry in mounts() if entry.type == TYPE and entry.root == "/"]
-
-
-def answers(point: str) -> Optional[int]:
+def answers(point: str) -> int | None:
     """Ask a mount for something that the kernel never caches: 0, an errno, or None when it does not answer in time."""
     pid = os.fork()
     if pid == 0:
@@ -65,7 +40,7 @@ def answers(point: str) -> Optional[int]:
             os.statvfs(point)
             code = 0
         except OSError as e:
-            code = e.errno
+            code = e.errno or errno.EIO
         finally:
             os._exit(code)
     end = time.monotonic() + ANSWERS
@@ -87,7 +62,7 @@ class Mount:
     point: str
     fd: int
     how: str                                   # 'libfuse', 'mount(2)', 'fusermount3'
-    device: Optional[str]
+    device: str | None
     _close: Callable[[], None]
     _open: bool = field(init=False, default=True)
 
@@ -121,7 +96,7 @@ def mount(point: str) -> Mount:
         raise OSError(errno.ENODEV, "no /dev/fuse: load the kernel's fuse module (modprobe fuse)")
     root = os.geteuid() == 0
     ways = [_by_libfuse, _by_mount, _by_fusermount] if root else [_by_libfuse, _by_fusermount]
-    failed: List[OSError] = []
+    failed: list[OSError] = []
     for way in ways:
         try:
             fd, how, close = way(point, OPTIONS + (ROOT_OPTIONS if root else ""))
@@ -143,7 +118,7 @@ def mount(point: str) -> Mount:
 def _clear(point: str) -> None:
     while True:
         there = mounted(point)
-        if there is None or there.type != TYPE:
+        if there is None or there.type != mountinfo.KLPFS:
             return
         code = answers(point)
         if code == 0:
@@ -160,9 +135,9 @@ class _Args(ctypes.Structure):
     _fields_ = [("argc", ctypes.c_int), ("argv", ctypes.POINTER(ctypes.c_char_p)), ("allocated", ctypes.c_int)]
 
 
-def _by_libfuse(point: str, options: str) -> Tuple[int, str, Callable[[], None]]:
+def _by_libfuse(point: str, options: str) -> tuple[int, str, Callable[[], None]]:
     try:
-        from fuse import _libfuse as lib      # fusepy; looks for libfuse 2
+        from fuse import _libfuse as lib  # fusepy; looks for libfuse 2
         mount, descriptor, unmount = lib.fuse_mount, lib.fuse_chan_fd, lib.fuse_unmount
     except (ImportError, OSError, AttributeError) as e:
         raise OSError(errno.ENOSYS, f"no libfuse 2 for fusepy ({e})") from None
@@ -177,7 +152,7 @@ def _by_libfuse(point: str, options: str) -> Tuple[int, str, Callable[[], None]]
     return descriptor(channel), "libfuse", lambda: unmount(os.fsencode(point), channel)
 
 
-def _quietly(call: Callable[[], Any]) -> Tuple[Any, str]:
+def _quietly(call: Callable[[], Any]) -> tuple[Any, str]:
     """The call's result, and what it wrote to the standard error (libfuse says there why it failed)."""
     try:
         kept = os.dup(2)
@@ -194,11 +169,11 @@ def _quietly(call: Callable[[], Any]) -> Tuple[Any, str]:
         return result, " ".join(file.read().decode(errors="replace").split())
 
 
-def _by_mount(point: str, options: str) -> Tuple[int, str, Callable[[], None]]:
+def _by_mount(point: str, options: str) -> tuple[int, str, Callable[[], None]]:
     libc = ctypes.CDLL(None, use_errno=True)
     fd = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
     data = f"fd={fd},rootmode=40000,user_id={os.geteuid()},group_id={os.getegid()},allow_other,default_permissions"
-    if libc.mount(b"klpfs", os.fsencode(point), TYPE.encode(), _MS_NOSUID | _MS_NODEV | _MS_NOEXEC, data.encode()):
+    if libc.mount(b"klpfs", os.fsencode(point), mountinfo.KLPFS.encode(), _MS_NOSUID | _MS_NODEV | _MS_NOEXEC, data.encode()):
         number = ctypes.get_errno()
         os.close(fd)
         raise OSError(number, f"mount(2): {os.strerror(number)}")
@@ -212,11 +187,11 @@ def _umount2(point: str, flags: int) -> None:
         raise OSError(number, f"can't unmount {point}: {os.strerror(number)}")
 
 
-def _helper() -> Optional[str]:
+def _helper() -> str | None:
     return shutil.which("fusermount3") or shutil.which("fusermount")
 
 
-def _by_fusermount(point: str, options: str) -> Tuple[int, str, Callable[[], None]]:
+def _by_fusermount(point: str, options: str) -> tuple[int, str, Callable[[], None]]:
     helper = _helper()
     if helper is None:
         raise OSError(errno.ENOSYS, "no fusermount3 here (install fuse3)")
@@ -239,7 +214,7 @@ def umount(point: str, lazy: bool = False) -> None:
     """Unmount a klpfs. `lazy`: also when it is in use or dead. OSError: EINVAL (no klpfs is mounted there), EBUSY, EPERM."""
     point = _absolute(point)
     there = mounted(point)
-    if there is None or there.type != TYPE:
+    if there is None or there.type != mountinfo.KLPFS:
         raise OSError(errno.EINVAL, f"no klpfs is mounted on {point}")
     if os.geteuid() == 0:
         _umount2(point, _MNT_DETACH if lazy else 0)

@@ -2,16 +2,19 @@
 
 A node that was removed stays what it is for who still holds it: a held file answers ENODEV for ever, a held directory
 is empty. Numbers are never used again. A node goes from the table when it is removed and the kernel has forgotten it.
-Source: fs/kernfs/{dir,file,inode}.c, fs/sysfs/file.c, fs/seq_file.c; KERNEL.md section 8.
+Source: fs/kernfs/{dir,file,inode}.c, fs/sysfs/file.c, fs/seq_file.c; docs/KERNEL.md#8.
 """
+from __future__ import annotations
+
 import errno
 import itertools
 import os
 import stat
 import time
 from bisect import bisect_left
+from collections.abc import Iterator
 from concurrent.futures import Future
-from typing import Any, Callable, Dict, FrozenSet, Iterator, List, Optional, Set, Tuple, Union
+from typing import Any, Callable, Optional, Union
 
 from attrs import define, field, frozen
 
@@ -31,20 +34,20 @@ def fail(number: int) -> OSError:
 class Later:
     """An answer that takes time: `finish(future's result)` is the answer, once the future is done."""
 
-    future: "Future[Any]"
+    future: Future[Any]
     finish: Callable[[Any], Any]
 
 
 class Watcher:
-    """What whoever serves the nodes wants to know: three calls, all ignored here."""
+    """The server of the nodes, as they see it: three calls, all ignored here."""
 
-    def removed(self, parent: "Dir", node: "Node") -> None:
+    def removed(self, parent: Dir, node: Node) -> None:
         """`node`, with all below it, has left `parent`."""
 
-    def altered(self, node: "Node") -> None:
-        """What stat() says of `node` has changed."""
+    def altered(self, node: Node) -> None:
+        """Note that stat() would answer otherwise for `node` now."""
 
-    def woken(self, file: "Open") -> None:
+    def woken(self, file: Open) -> None:
         """poll() of this open file may answer otherwise now."""
 
 
@@ -55,8 +58,8 @@ class Table:
     uid: int = 0
     gid: int = 0
     watcher: Watcher = field(factory=Watcher)
-    by_id: Dict[int, "Node"] = field(init=False, factory=dict)
-    root: "Dir" = field(init=False)
+    by_id: dict[int, Node] = field(init=False, factory=dict)
+    root: Dir = field(init=False)
     _numbers: Iterator[int] = field(init=False, factory=lambda: itertools.count(1))
 
     def __attrs_post_init__(self) -> None:
@@ -76,14 +79,14 @@ class Table:
 
 @define(eq=False)
 class Changed:
-    """What somebody has set on a node, in place of what it has by itself (struct kernfs_iattrs)."""
+    """Attributes that a user has set on a node, in place of its own (struct kernfs_iattrs)."""
 
     uid: int
     gid: int
     atime: int                                 # nanoseconds since the epoch
     mtime: int
     ctime: int
-    xattrs: Dict[bytes, bytes] = field(factory=dict)
+    xattrs: dict[bytes, bytes] = field(factory=dict)
 
 
 @define(eq=False)
@@ -96,7 +99,7 @@ class Node:
     lasting = False                            # its name may be cached even in a volatile directory
 
     table: Table
-    parent: Optional["Dir"]
+    parent: Dir | None
     name: str
     mode: int
     ino: int = field(init=False)
@@ -104,7 +107,7 @@ class Node:
     born: int = field(init=False)              # nanoseconds since the epoch
     removed: bool = field(init=False, default=False)
     lookups: int = field(init=False, default=0)      # the kernel's references
-    changed: Optional[Changed] = field(init=False, default=None)
+    changed: Changed | None = field(init=False, default=None)
 
     def __attrs_post_init__(self) -> None:
         self.ino = self.table.number()
@@ -130,8 +133,8 @@ class Node:
             self.changed = Changed(self.table.uid, self.table.gid, self.born, self.born, self.born)
         return self.changed
 
-    def set(self, mode: Optional[int] = None, uid: Optional[int] = None, gid: Optional[int] = None,
-            atime: Optional[int] = None, mtime: Optional[int] = None, ctime: Optional[int] = None) -> None:
+    def set(self, mode: int | None = None, uid: int | None = None, gid: int | None = None,
+            atime: int | None = None, mtime: int | None = None, ctime: int | None = None) -> None:
         """chmod, chown, utime: they stick. A size is not among them: truncate succeeds and changes nothing."""
         own = self.own()
         if mode is not None:
@@ -211,7 +214,7 @@ def name_hash(raw: bytes) -> int:
     return value + 2 if value < 2 else min(value, 0x7FFFFFFE)
 
 
-_NO_CHILDREN: Dict[bytes, Node] = {}          # of all that have none (nearly all: a function's folder); never changed
+_NO_CHILDREN: dict[bytes, Node] = {}          # of all that have none (nearly all: a function's folder); never changed
 
 
 @define(eq=False)
@@ -225,11 +228,11 @@ class Dir(Node):
     KIND = stat.S_IFDIR
     by_number: bool = False
     volatile: bool = False
-    refresh: Optional[Callable[[], Optional[Later]]] = None
-    children: Dict[bytes, Node] = field(init=False, default=_NO_CHILDREN)
+    refresh: Callable[[], Later | None] | None = None
+    children: dict[bytes, Node] = field(init=False, default=_NO_CHILDREN)
     _subdirs: int = field(init=False, default=0)
-    _order: Optional[List[Tuple[int, Node]]] = field(init=False, default=None)
-    _places: List[int] = field(init=False, factory=list)
+    _order: list[tuple[int, Node]] | None = field(init=False, default=None)
+    _places: list[int] = field(init=False, factory=list)
 
     @property
     def nlink(self) -> int:
@@ -255,7 +258,7 @@ class Dir(Node):
             if self.lookups:
                 self.table.watcher.altered(self)
 
-    def get(self, name: str) -> Optional[Node]:
+    def get(self, name: str) -> Node | None:
         return self.children.get(os.fsencode(name))
 
     def lookup(self, raw: bytes) -> Node:
@@ -265,7 +268,7 @@ class Dir(Node):
             raise fail(errno.ENOENT)
         return found
 
-    def listing(self, start: int) -> Iterator[Tuple[int, Node]]:
+    def listing(self, start: int) -> Iterator[tuple[int, Node]]:
         """The children whose place is `start` or later (2 is the first that there can be): (place, node), in order."""
         if not self.children:
             return iter(())
@@ -276,13 +279,13 @@ class Dir(Node):
             return iter(self._order)
         return itertools.islice(self._order, bisect_left(self._places, start), None)
 
-    def _placed(self) -> List[Tuple[int, Node]]:
+    def _placed(self) -> list[tuple[int, Node]]:
         if self.by_number:
             places = [(0x1000000 + int(raw) if raw.isdigit() else node.ino & 0xFFFFFF, raw, node)
                       for raw, node in self.children.items()]
         else:
             places = [(name_hash(raw), raw, node) for raw, node in self.children.items()]
-        order: List[Tuple[int, Node]] = []
+        order: list[tuple[int, Node]] = []
         last = 1
         for place, raw, node in sorted(places, key=lambda entry: entry[:2]):
             if raw[:1] == b".":
@@ -315,9 +318,9 @@ class File(Node):
     """A regular file; what opening it gives is an Open."""
 
     KIND = stat.S_IFREG
-    opened: Union[Set["Open"], FrozenSet["Open"]] = field(init=False, default=frozenset())
+    opened: set[Open] | frozenset[Open] = field(init=False, default=frozenset())
 
-    def open(self, flags: int) -> "Open":
+    def open(self, flags: int) -> Open:
         raise NotImplementedError
 
     def check(self, flags: int, readable: bool, writable: bool) -> None:
@@ -333,7 +336,7 @@ class File(Node):
         if flags & _DIRECT:
             raise fail(errno.EINVAL)
 
-    def add(self, file: "Open") -> None:
+    def add(self, file: Open) -> None:
         """`file` is open now, until its close()."""
         if not self.opened:
             self.opened = set()
@@ -354,7 +357,7 @@ class File(Node):
 
 @define(eq=False)
 class Open:
-    """One open file description. An answer may be a Later."""
+    """An open file description. An answer may be a Later."""
 
     node: File
     kh: int = field(init=False, default=0)     # the kernel's handle of who polls; 0: nobody
@@ -377,10 +380,10 @@ class Open:
         """SEEK_END; the size is the new place."""
         self.alive()
 
-    def read(self, size: int, offset: int, flags: int) -> Union[bytes, Later]:
+    def read(self, size: int, offset: int, flags: int) -> bytes | Later:
         raise NotImplementedError
 
-    def write(self, data: bytes, caller: Any) -> Union[int, Later]:
+    def write(self, data: bytes, caller: Any) -> int | Later:
         raise NotImplementedError
 
     def poll(self) -> int:
@@ -396,8 +399,8 @@ class Attr(File):
     (the write is short), or with `whole`, refused: E2BIG.
     """
 
-    show: Optional[Show] = None
-    store: Optional[Store] = None
+    show: Show | None = None
+    store: Store | None = None
     proc: bool = False
     limit: int = PAGE
     whole: bool = False
@@ -407,7 +410,7 @@ class Attr(File):
     def size(self) -> int:                     # type: ignore[override]
         return 0 if self.proc else PAGE
 
-    def open(self, flags: int) -> "OpenAttr":
+    def open(self, flags: int) -> OpenAttr:
         self.check(flags, self.show is not None, self.store is not None)
         file = OpenAttr(self)
         self.add(file)
@@ -435,7 +438,7 @@ class Query(File):
     ask: Any = None
     limit: int = PAGE
 
-    def open(self, flags: int) -> "OpenQuery":
+    def open(self, flags: int) -> OpenQuery:
         self.check(flags, True, True)
         file = OpenQuery(self)
         self.add(file)
@@ -458,7 +461,7 @@ class OpenQuery(Open):
         part, self.rest = self.rest[:size], self.rest[size:]
         return part
 
-    def write(self, data: bytes, caller: Any) -> Union[int, Later]:
+    def write(self, data: bytes, caller: Any) -> int | Later:
         self.alive()
         if len(data) > self.node.limit:
             raise fail(errno.E2BIG)
@@ -479,7 +482,7 @@ class OpenAttr(Open):
     data: bytes = field(init=False, default=b"")
     at: int = field(init=False, default=0)
 
-    def read(self, size: int, offset: int, flags: int = 0) -> Union[bytes, Later]:
+    def read(self, size: int, offset: int, flags: int = 0) -> bytes | Later:
         node = self.node
         if node.removed:
             raise fail(errno.ENODEV)
@@ -488,7 +491,7 @@ class OpenAttr(Open):
         self.event = node.event
         data = node.show()                     # type: ignore[misc]
         if data.__class__ is not bytes:
-            return Later(data, lambda data: self._fill(data, size, offset))
+            return Later(data, lambda data: self._fill(data, size, offset))     # type: ignore[arg-type]
         return self._fill(data, size, offset)
 
     def _fill(self, data: bytes, size: int, offset: int) -> bytes:
@@ -503,7 +506,7 @@ class OpenAttr(Open):
         self.at = offset + len(part)
         return part
 
-    def write(self, data: bytes, caller: Any) -> Union[int, Later]:
+    def write(self, data: bytes, caller: Any) -> int | Later:
         node = self.node
         if node.removed:
             raise fail(errno.ENODEV)

@@ -1,33 +1,28 @@
-"""The tree of DESIGN.md section 3: what a Manager's services are, as nodes; what is written, as their operations.
+"""The tree of docs/DESIGN.md#3: what a Manager's services are, as nodes; what is written, as their operations.
 
 Only what has changed is built again: a node stays the same node (for who holds it) as long as the thing that it shows is
 there. Names come from processes and so from strangers: one that can't be a file's name is not shown.
 """
+from __future__ import annotations
+
 import errno
 import os
+from collections.abc import Iterable
 from concurrent.futures import Future
-from typing import Any, Callable, Dict, Iterable, List, Optional, Set, Tuple
+from typing import Any, Callable
 
 from attrs import define, field
 
-from klpfs.fs.kstr import intvec, kstrtobool
-from klpfs.fs.nodes import Attr, Dir, Later, Link, Node, Query, Table, fail
-from klpfs.fs.machine_proc import Pass, Passing, PLACE
 from klpfs.fs.kmsg import Kmsg
+from klpfs.fs.kstr import intvec, kstrtobool
+from klpfs.fs.machine_proc import PLACE, MachineDir, MachineLink
+from klpfs.fs.nodes import Attr, Dir, Later, Link, Node, Query, Table, fail
+from klpfs.protocol.names import is_service, showable
 
 FRESH = 0.1                                    # seconds that a list of tasks is good for
 KERNELS = {"replace": (6, 11), "stack_order": (6, 14)}     # the Linux that had a patch's attribute first
 NEWEST = max(KERNELS.values())
 COMMAND_LIMIT = 8192                           # bytes of a line written to insmod; less than one FUSE write can bring
-
-
-def showable(name: str) -> bool:
-    """Can this be the name of a file?"""
-    try:
-        raw = os.fsencode(name)
-    except UnicodeEncodeError:
-        return False
-    return 0 < len(raw) <= 255 and raw not in (b".", b"..") and b"/" not in raw and b"\0" not in raw
 
 
 def number(value: int) -> bytes:
@@ -50,11 +45,11 @@ def _escaped(text: str) -> bool:
         return False
 
 
-def after(future: "Future[Any]", make: Callable[[Any], Any]) -> "Future[Any]":
+def after(future: Future[Any], make: Callable[[Any], Any]) -> Future[Any]:
     """A Future of `make(result)`. Cancelling it cancels `future`."""
-    made: "Future[Any]" = _After(future)
+    made: Future[Any] = _After(future)
 
-    def done(future: "Future[Any]") -> None:
+    def done(future: Future[Any]) -> None:
         if made.done():
             return
         try:
@@ -66,7 +61,7 @@ def after(future: "Future[Any]", make: Callable[[Any], Any]) -> "Future[Any]":
 
 
 class _After(Future):                          # type: ignore[type-arg]
-    def __init__(self, future: "Future[Any]") -> None:
+    def __init__(self, future: Future[Any]) -> None:
         super().__init__()
         self.of = future
 
@@ -81,9 +76,9 @@ class PatchDir:
     service: Any
     node: Dir
     view: Any
-    kernel: Tuple[int, int] = NEWEST
-    _attrs: Dict[str, Attr] = field(init=False, factory=dict)
-    _objects: Dict[str, "ObjectDir"] = field(init=False, factory=dict)
+    kernel: tuple[int, int] = NEWEST
+    _attrs: dict[str, Attr] = field(init=False, factory=dict)
+    _objects: dict[str, ObjectDir] = field(init=False, factory=dict)
 
     def __attrs_post_init__(self) -> None:
         def attr(name: str, mode: int, show: Any, store: Any = None) -> None:
@@ -144,7 +139,7 @@ class ObjectDir:
         if view.funcs is not old.funcs and view.funcs != old.funcs:
             self._set_funcs(old.funcs, view.funcs)
 
-    def _set_funcs(self, old: Iterable[Tuple[str, int]], new: Iterable[Tuple[str, int]]) -> None:
+    def _set_funcs(self, old: Iterable[tuple[str, int]], new: Iterable[tuple[str, int]]) -> None:
         before, now = _names(old), _names(new)
         for name in before - now:
             found = self.node.get(name)
@@ -155,7 +150,7 @@ class ObjectDir:
                 Dir(self.node.table, self.node, name, 0o755)
 
 
-def _names(funcs: Iterable[Tuple[str, int]]) -> Set[str]:
+def _names(funcs: Iterable[tuple[str, int]]) -> set[str]:
     return {f"{name},{position}" for name, position in funcs}
 
 
@@ -171,7 +166,7 @@ class ModuleDir:
     _refcnt: Attr = field(init=False)
     _state: Attr = field(init=False)
     _holders: Dir = field(init=False)
-    _parameters: Optional[Dir] = field(init=False, default=None)
+    _parameters: Dir | None = field(init=False, default=None)
 
     def __attrs_post_init__(self) -> None:
         table = self.node.table
@@ -234,21 +229,21 @@ def _sync(parent: Dir, names: Iterable[str], make: Callable[[str], Node]) -> Non
 
 @define(eq=False)
 class ProcessDir:
-    """proc/<pid>: what the process said of itself, and its tasks, which are asked for. In a Passing directory what the
+    """proc/<pid>: what the process said of itself, and its tasks, which are asked for. In a MachineDir directory what the
     machine's /proc tells better (comm, cmdline) is left to it."""
 
     service: Any
     node: Dir
     view: Any
-    _tasks: Dict[int, str] = field(init=False, factory=dict)
+    _tasks: dict[int, str] = field(init=False, factory=dict)
     _seen: float = field(init=False, default=-FRESH)
     _task: Dir = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self._file(self.node, "patch_state", 0o400, lambda: after(self._ask("patch_state"), number))
-        if isinstance(self.node, Passing):
+        if isinstance(self.node, MachineDir):
             self._file(self.node, "stack", 0o400, lambda: after(self._ask("stack", self.view.pid), _stack))
-            self._task = self.node.below("task", by_number=True, volatile=True, refresh=self._refresh, whole=False)
+            self._task = self.node.below("task", by_number=True, volatile=True, refresh=self._refresh, lists_machine=False)
             return
         self._file(self.node, "comm", 0o444, lambda: line(self.view.comm))
         self._file(self.node, "cmdline", 0o444,
@@ -258,18 +253,18 @@ class ProcessDir:
     def _file(self, parent: Dir, name: str, mode: int, show: Any) -> None:
         Attr(self.node.table, parent, name, mode, show, proc=True)
 
-    def _ask(self, what: str, tid: Optional[int] = None) -> Any:
+    def _ask(self, what: str, tid: int | None = None) -> Any:
         return self.service.ask(what, self.view.pid, tid)
 
     def update(self, view: Any) -> None:
         self.view = view
 
-    def _refresh(self) -> Optional[Later]:
+    def _refresh(self) -> Later | None:
         if self.service.loop.now() - self._seen < FRESH:
             return None
         return Later(self._ask("tasks"), self._set_tasks)
 
-    def _set_tasks(self, tasks: List[Tuple[int, str]]) -> None:
+    def _set_tasks(self, tasks: list[tuple[int, str]]) -> None:
         self._seen = self.service.loop.now()
         self._tasks = dict(tasks)
         _sync(self._task, map(str, self._tasks), self._make_task)
@@ -285,7 +280,7 @@ class ProcessDir:
 
 def _folder(parent: Dir, name: str, **more: Any) -> Dir:
     """A directory of /proc's kind, passing on what the machine has if its parent does."""
-    return parent.below(name, **more) if isinstance(parent, Passing) else Dir(parent.table, parent, name, 0o555, **more)
+    return parent.below(name, **more) if isinstance(parent, MachineDir) else Dir(parent.table, parent, name, 0o555, **more)
 
 
 def _stack(frames: Iterable[str]) -> bytes:
@@ -321,12 +316,12 @@ class ProcTree:
     service: Any
     node: Dir
     _modules: Attr = field(init=False)
-    _ftrace: Optional[Attr] = field(init=False, default=None)
-    _processes: Dict[Any, Any] = field(init=False, factory=dict)
+    _ftrace: Attr | None = field(init=False, default=None)
+    _processes: dict[Any, Any] = field(init=False, factory=dict)
 
     def __attrs_post_init__(self) -> None:
         service, node, table = self.service, self.node, self.node.table
-        if isinstance(node, Passing):
+        if isinstance(node, MachineDir):
             node.make_room("modules")
         else:                                  # over the machine's, `klpfs exec` mounts this one's
             settings = Dir(table, Dir(table, node, "sys", 0o555), "kernel", 0o555)
@@ -336,7 +331,7 @@ class ProcTree:
         self.process(None)
 
     def process(self, key: Any) -> None:
-        """This process of the service, or any (None), is different."""
+        """Show a process of the service, or all (None), as they are now."""
         def make(name: str, view: Any) -> ProcessDir:
             return ProcessDir(self.service, _folder(self.node, name, by_number=True), view)
         _update(self._processes, self.service.processes, key, lambda name: _own(self.node, name) is None, make)
@@ -351,10 +346,10 @@ class ProcTree:
             gone.remove()
 
 
-def _own(parent: Dir, name: str) -> Optional[Node]:
+def _own(parent: Dir, name: str) -> Node | None:
     """The child of this name, unless it is but a link to the machine's."""
     found = parent.get(name)
-    return None if isinstance(found, Pass) else found
+    return None if isinstance(found, MachineLink) else found
 
 
 @define(eq=False)
@@ -363,14 +358,14 @@ class ServiceTree:
 
     service: Any
     node: Dir
-    kernel: Tuple[int, int] = NEWEST
+    kernel: tuple[int, int] = NEWEST
     _kmsg: Kmsg = field(init=False)
     _livepatch: Dir = field(init=False)
     _module: Dir = field(init=False)
-    _patches: Dict[str, Any] = field(init=False, factory=dict)
-    _modules: Dict[str, Any] = field(init=False, factory=dict)
+    _patches: dict[str, Any] = field(init=False, factory=dict)
+    _modules: dict[str, Any] = field(init=False, factory=dict)
     _proc: ProcTree = field(init=False)
-    _over: Optional[ProcTree] = field(init=False, default=None)      # the same over the machine's
+    _over: ProcTree | None = field(init=False, default=None)      # the same over the machine's
 
     def __attrs_post_init__(self) -> None:
         service, table, node = self.service, self.node.table, self.node
@@ -408,10 +403,10 @@ class ServiceTree:
             for proc in self._procs():
                 proc.process(key)
 
-    def _procs(self) -> List[ProcTree]:
+    def _procs(self) -> list[ProcTree]:
         return [self._proc] if self._over is None else [self._proc, self._over]
 
-    def over(self, machine: Passing) -> None:
+    def over(self, machine: MachineDir) -> None:
         """Show the service's part of /proc in this directory too."""
         self._over = ProcTree(self.service, machine)
 
@@ -422,21 +417,21 @@ class ServiceTree:
         self.node.remove()
 
 
-def _update(shown: Dict[Any, Any], there: Dict[Any, Any], key: Any, free: Callable[[str], bool],
+def _update(shown: dict[Any, Any], there: dict[Any, Any], key: Any, free: Callable[[str], bool],
             make: Callable[[str, Any], Any]) -> None:
     """Let `shown` have what is `there`, all of it or what `key` names; `free(name)`: the name is not taken."""
     keys = [key] if key is not None else list(dict.fromkeys([*shown, *there]))
-    for each in keys:
-        view, name = there.get(each), str(each)
+    for one_key in keys:
+        view, name = there.get(one_key), str(one_key)
         if view is None:
-            gone = shown.pop(each, None)
+            gone = shown.pop(one_key, None)
             if gone is not None:
                 gone.node.remove()
-        elif each in shown:
-            if shown[each].view is not view:
-                shown[each].update(view)
+        elif one_key in shown:
+            if shown[one_key].view is not view:
+                shown[one_key].update(view)
         elif showable(name) and free(name):
-            shown[each] = make(name, view)
+            shown[one_key] = make(name, view)
 
 
 @define(eq=False)
@@ -454,7 +449,7 @@ class Machines(Dir):
             if tree is None:
                 raise fail(errno.ENOENT)
             found = Dir(self.table, self, name, 0o755)
-            proc = Passing(self.table, found, "proc", 0o555, by_number=True)
+            proc = MachineDir(self.table, found, "proc", 0o555, by_number=True)
             for place in (PLACE, "sys"):       # `klpfs exec` mounts something on these
                 Dir(self.table, proc, place, 0o555)
             tree.over(proc)
@@ -467,8 +462,8 @@ class Tree:
 
     table: Table
     manager: Any
-    kernel: Tuple[int, int] = NEWEST
-    _services: Dict[str, ServiceTree] = field(init=False, factory=dict)
+    kernel: tuple[int, int] = NEWEST
+    _services: dict[str, ServiceTree] = field(init=False, factory=dict)
     _machines: Machines = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -479,7 +474,7 @@ class Tree:
         self.manager.on_removed(self.removed)
 
     def added(self, service: Any) -> None:
-        if showable(service.name) and self.table.root.get(service.name) is None:
+        if is_service(service.name) and self.table.root.get(service.name) is None:
             made = ServiceTree(service, Dir(self.table, self.table.root, service.name, 0o755), self.kernel)
             self._services[service.name] = made
             machine: Any = self._machines.get(service.name)

@@ -1,1 +1,6 @@
-"""What an agent and whoever coordinates the agents must agree on, written once: wire, journal text, decisions, names, folder layout."""
+"""What an agent and whoever coordinates the agents must agree on, written once.
+
+The wire, the shapes of messages, the journal's text, the decisions, names, and the layout of a service's folder.
+
+The standard library alone: half of those who import it are patched programs.
+"""

@@ -1,16 +1,20 @@
 """The journal's records as values: the next one from the present one, and what a report says about one.
 
-Pure functions (PROTOCOL.md sections 2 and 3). A record is never altered: each function makes a new one, `seq` one higher.
+Pure functions (docs/PROTOCOL.md#2 and #3). A record is never altered: each function makes a new one, `seq` one
+higher.
 """
+from __future__ import annotations
+
 import errno
 import itertools
-from typing import Any, Callable, Dict, List, Optional
+from collections.abc import Callable
+from typing import Any, Optional
 
 from klpfs.protocol import record_text as text
 
-Record = Dict[str, Any]
-Report = Optional[Dict[str, Any]]
-Params = Dict[str, Optional[str]]          # None: without `=value`
+Record = dict[str, Any]
+Report = Optional[dict[str, Any]]
+Params = dict[str, Optional[str]]          # None: without `=value`
 
 
 def none() -> Record:
@@ -23,7 +27,7 @@ def following(record: Record, **changes: Any) -> Record:
     return {**record, **changes, "seq": record["seq"] + 1}
 
 
-def find(entries: List[Dict[str, Any]], name: str) -> Optional[Dict[str, Any]]:
+def find(entries: list[dict[str, Any]], name: str) -> dict[str, Any] | None:
     """The entry of this name."""
     for entry in entries:
         if entry["name"] == name:
@@ -31,7 +35,7 @@ def find(entries: List[Dict[str, Any]], name: str) -> Optional[Dict[str, Any]]:
     return None
 
 
-def used(record: Record, name: str) -> List[str]:
+def used(record: Record, name: str) -> list[str]:
     """The modules that use this one."""
     return [m["name"] for m in record["modules"] if name in m["uses"]]
 
@@ -45,8 +49,8 @@ def insmod(record: Record, name: str, sha256: str, params: Params, pid: int, pat
         raise OSError(errno.EEXIST, f"module {name} is already loaded")
     if record["transition"] and record["transition"]["step"] == "finish":
         raise OSError(errno.EBUSY, f"the transition of '{record['transition']['patch']}' is finishing")
-    return following(record, change={"n": record["seq"] + 1, "name": name, "sha256": sha256, "params": params, "livepatch": False,
-                                     "replace": False, "pid": pid, "path": path})
+    return following(record, change={"n": record["seq"] + 1, "name": name, "sha256": sha256, "params": params,
+                                     "livepatch": False, "replace": False, "pid": pid, "path": path})
 
 
 def rmmod(record: Record, name: str) -> Record:
@@ -83,7 +87,8 @@ def set_enabled(record: Record, patch: str, value: bool) -> Record:
     if transition and transition["patch"] == patch:
         if transition["step"] == "finish":
             raise OSError(errno.EBUSY, f"the transition of '{patch}' is finishing")
-        return following(record, transition={**transition, "dir": 1 - transition["dir"], "turn": transition["turn"] + 1})
+        return following(record, transition={**transition, "dir": 1 - transition["dir"],
+                                             "turn": transition["turn"] + 1})
     if transition:
         raise OSError(errno.EBUSY, f"the transition of '{transition['patch']}' is pending")
     return following(record, transition={"n": record["seq"] + 1, "patch": patch, "dir": 0, "turn": 1, "step": "start",
@@ -115,7 +120,7 @@ def set_param(record: Record, module: str, param: str, value: str) -> Record:
     if find(record["modules"], module) is None:
         raise OSError(errno.ENODEV, f"there is no module {module}")
 
-    def changed(entries: List[Dict[str, Any]]) -> List[Dict[str, Any]]:
+    def changed(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
         return [{**e, "params": {**e["params"], param: value}} if e["name"] == module else e for e in entries]
     return following(record, patches=changed(record["patches"]), modules=changed(record["modules"]))
 
@@ -134,8 +139,10 @@ def given_up(record: Record) -> Record:
     return following(record, change=None)
 
 
-def started(record: Record, votes: List[Dict[str, Any]], warn: Callable[[str], None], put: Callable[[bytes], str]) -> Record:
-    """The change is decided: a livepatch's transition starts; another module is loaded. votes: `prepared` of the agents.
+def started(record: Record, votes: list[dict[str, Any]], warn: Callable[[str], None],
+            put: Callable[[bytes], str]) -> Record:
+    """The change is decided: a livepatch's transition starts; another module is loaded. votes: `prepared` of the
+    agents.
 
     EBUSY: a livepatch beside a transition. EINVAL: the processes don't agree what it is. warn(text): they have loaded
     different code (of two releases, or of two CPythons); one that joins must have the code of one of them. put(content)
@@ -160,11 +167,12 @@ def started(record: Record, votes: List[Dict[str, Any]], warn: Callable[[str], N
                                  "replace": vote["replace"], "forced": False})
 
 
-def _together(texts: List[str], differ: Callable[[str, str], None]) -> str:
-    """The fingerprints of several processes; differ(object, function) where they are not the same. EINVAL: one is not to be read."""
+def _together(texts: list[str], differ: Callable[[str, str], None]) -> str:
+    """The fingerprints of several processes; differ(object, function) where they are not the same. EINVAL: one is not
+    to be read."""
     if len(set(texts)) == 1:
         return texts[0]
-    prints: Dict[Any, List[str]] = {}
+    prints: dict[Any, list[str]] = {}
     try:
         for obj, func, position, code in itertools.chain.from_iterable(map(text.parse_fingerprints, texts)):
             known = prints.setdefault((obj, func, position), [])
@@ -203,7 +211,7 @@ def holds(report: Report, n: int) -> bool:
     return bool(report and (prepared(report, n) or report["n"] == n and report["phase"] in ("loading", "prepared")))
 
 
-def over(record: Record, report: Dict[str, Any]) -> bool:
+def over(record: Record, report: dict[str, Any]) -> bool:
     """It has finished the transition, or goes without its patch."""
     transition = record["transition"]
     patch = find(record["patches"], transition["patch"])
@@ -215,10 +223,11 @@ def may_finish(record: Record, report: Report) -> bool:
     if not report:
         return False
     t = record["transition"]
-    return over(record, report) or (report["n"] == t["n"] and report["phase"] == "started" and report["turn"] == t["turn"]
+    return over(record, report) or (report["n"] == t["n"] and report["phase"] == "started"
+                                    and report["turn"] == t["turn"]
                                     and report["dir"] == t["dir"] and report["clean"])
 
 
 def may_rest(record: Record, report: Report) -> bool:
     """For `idle`: over, and the record followed to its end."""
-    return bool(report) and over(record, report) and seen(report) >= record["seq"]
+    return bool(report and over(record, report) and seen(report) >= record["seq"])

@@ -1,7 +1,8 @@
 """The journal's text: from and to the record that wire.py describes. No I/O here but `load`.
 
-Lines `key words...`; a word has its blanks, control characters, non-ASCII bytes and '%' as %XX, the empty word is '%'. param, uses and
-fingerprints lines belong to the patch, module or change above them. The last line says that the file is whole.
+Lines `key words...`; a word has its blanks, control characters, non-ASCII bytes and '%' as %XX, the empty word is '%'.
+param, uses and fingerprints lines belong to the patch, module or change above them. The last line says that the file is
+whole.
 
 A patch's fingerprints, thousands maybe, are a content of their own beside the journal, so that the record, which is
 written and told at each step, stays small: lines `OBJECT FUNCTION POSITION HASH`.
@@ -18,46 +19,64 @@ written and told at each step, stays small: lines `OBJECT FUNCTION POSITION HASH
     transition N DIR TURN STEP REPLACE FORCED PATCH
     end
 """
-from errno import EIO, ENOENT
-from posix import O_CLOEXEC, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, close, fstat, open as _open, read, stat
+from __future__ import annotations
 
+from errno import EIO, ENOENT
+from posix import O_CLOEXEC, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, close, fstat, read, stat
+from posix import open as _open
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+    Record = dict[str, Any]
+    Row = list[Any]         # of a fingerprint: object, function, position, hash
+
+VERSION = 1                 # of the text; the first line names it in every version
 LARGEST = 16 << 20          # bytes of a journal
 
 _PLAIN = frozenset(range(0x21, 0x7F)) - {0x25}
 _HEX = "0123456789ABCDEFabcdef"
 
 
-def idle(seq=0):
+class OtherVersion(OSError):
+    """The journal's text is of another version: EIO. It is left as it is, as a damaged one; nothing is guessed."""
+
+
+def idle(seq: int = 0) -> Record:
     """The record of a service without patches, modules and operations."""
     return {"seq": seq, "patches": [], "modules": [], "ftrace": True, "change": None, "transition": None}
 
 
-def outcome(record):
+def outcome(record: Record) -> list[Record]:
     """The entries of `patches` that stand once the record's transition is over."""
-    t = record["transition"]
+    t, patches = record["transition"], list(record["patches"])
     if not t:
-        return record["patches"]
+        return patches
     if not t["dir"]:
-        return [p for p in record["patches"] if p["name"] != t["patch"]]
-    return [p for p in record["patches"] if p["name"] == t["patch"] or not t["replace"]]
+        return [p for p in patches if p["name"] != t["patch"]]
+    return [p for p in patches if p["name"] == t["patch"] or not t["replace"]]
 
 
-def ended(record):
-    """What stands when nobody is left who runs any code: what was prepared is not there, what was started is finished,
-    disabled patches are not loaded, and nothing is held by a force any more."""
+def ended(record: Record) -> Record:
+    """The record once no process of the service is left: nothing is prepared, what was started is finished.
+
+    Disabled patches are not loaded, and no module stays because of a force any more.
+    """
     patches = outcome(record)
     names = [p["name"] for p in patches]
     return dict(record, patches=patches, change=None, transition=None,
                 modules=[dict(m, forced=False) for m in record["modules"] if not m["livepatch"] or m["name"] in names])
 
 
-def dump_fingerprints(rows):
+def dump_fingerprints(rows: Iterable[Iterable[Any]]) -> str:
     """The content's text for [[object, function, position, hash], ...]; '' for none."""
-    return "".join(["%s %s %d %s\n" % (_word(obj), _word(func), position, _word(fp)) for obj, func, position, fp in rows])
+    return "".join([f"{_word(obj)} {_word(func)} {position:d} {_word(fp)}\n" for obj, func, position, fp in rows])
 
 
-def parse_fingerprints(text):
-    """The rows in a content's text. ValueError: it is none."""
+def parse_fingerprints(text: str) -> list[Row]:
+    """The rows in a content's text. ValueError: the text has another form."""
     if text and text[-1] != "\n":
         raise ValueError("not whole")
     rows = []
@@ -67,14 +86,14 @@ def parse_fingerprints(text):
     return rows
 
 
-def _word(text):
+def _word(text: str) -> str:
     if text.isascii() and text.replace("_", "a").replace(".", "a").isalnum():       # nearly all are
         return text
     data = text.encode("utf-8", "surrogateescape")
-    return "".join([chr(b) if b in _PLAIN else "%%%02X" % b for b in data]) or "%"
+    return "".join([chr(b) if b in _PLAIN else f"%{b:02X}" for b in data]) or "%"
 
 
-def _unword(word):
+def _unword(word: str) -> str:
     if word == "%":
         return ""
     if "%" not in word:
@@ -88,56 +107,63 @@ def _unword(word):
     return b"".join(data).decode("utf-8", "surrogateescape")
 
 
-def dump(record):
+def dump(record: Record) -> bytes:
     """The journal's bytes for `record`."""
-    out = ["klpfs 1", "seq %d" % record["seq"]]
+    out = [f"klpfs {VERSION}", f"seq {record['seq']:d}"]
 
-    def params(entry):
+    def params(entry: Record) -> None:
         for name, value in entry["params"].items():
-            out.append("param %s" % _word(name) if value is None else "param %s %s" % (_word(name), _word(value)))
+            out.append(f"param {_word(name)}" if value is None else f"param {_word(name)} {_word(value)}")
+
     for p in record["patches"]:
-        out.append("patch %d %s %s" % (p["n"], _word(p["sha256"]), _word(p["name"])))
+        out.append(f"patch {p['n']:d} {_word(p['sha256'])} {_word(p['name'])}")
         if p["fingerprints"]:
-            out.append("fingerprints %s" % _word(p["fingerprints"]))
+            out.append(f"fingerprints {_word(p['fingerprints'])}")
         params(p)
     for m in record["modules"]:
-        out.append("module %s %d %d %s %s" % (_word(m["sha256"]), m["livepatch"], m["forced"], _word(m["name"]), _word(m["path"])))
+        out.append(
+            f"module {_word(m['sha256'])} {m['livepatch']:d} {m['forced']:d} {_word(m['name'])} {_word(m['path'])}"
+        )
         params(m)
         for name in m["uses"]:
-            out.append("uses %s" % _word(name))
+            out.append(f"uses {_word(name)}")
     if not record["ftrace"]:
         out.append("ftrace 0")
     c = record["change"]
     if c:
-        out.append("change %d %s %d %d %d %s %s" % (c["n"], _word(c["sha256"]), c["livepatch"], c["replace"], c["pid"],
-                                                    _word(c["name"]), _word(c["path"])))
+        out.append(f"change {c['n']:d} {_word(c['sha256'])} {c['livepatch']:d} {c['replace']:d} {c['pid']:d} "
+                   f"{_word(c['name'])} {_word(c['path'])}")
         params(c)
     t = record["transition"]
     if t:
-        out.append("transition %d %d %d %s %d %d %s" % (t["n"], t["dir"], t["turn"], t["step"], t["replace"], t["forced"],
-                                                        _word(t["patch"])))
+        out.append(f"transition {t['n']:d} {t['dir']:d} {t['turn']:d} {t['step']} {t['replace']:d} {t['forced']:d} "
+                   f"{_word(t['patch'])}")
     out.append("end\n")
     return "\n".join(out).encode("ascii")
 
 
-def parse(data):
-    """The record in the journal's bytes. OSError(EIO): damaged; nothing is guessed."""
+def parse(data: bytes) -> Record:
+    """The record in the journal's bytes. OSError(EIO): damaged, or OtherVersion; nothing is guessed."""
+    word, _, version = data.partition(b"\n")[0].partition(b" ")
+    if word == b"klpfs" and version.isdigit() and version != b"%d" % VERSION:
+        text = f"the journal is of version {version.decode('ascii')}, this klpfs reads version {VERSION}"
+        raise OtherVersion(EIO, text)
     try:
         return _parse(data)
     except (ValueError, KeyError, IndexError, TypeError) as e:
-        raise OSError(EIO, "the journal is damaged: %s" % e) from None
+        raise OSError(EIO, f"the journal is damaged: {e}") from None
 
 
-def _flag(word):
+def _flag(word: str) -> bool:
     return {"0": False, "1": True}[word]
 
 
-def _parse(data):
+def _parse(data: bytes) -> Record:
     lines = data.decode("ascii").split("\n")
-    if lines[0] != "klpfs 1" or lines[-2:] != ["end", ""]:
+    if lines[0] != f"klpfs {VERSION}" or lines[-2:] != ["end", ""]:
         raise ValueError("not whole")
     record = idle(-1)
-    last = None
+    last: Any = None        # the patch, module or change that the next lines belong to
     for line in lines[1:-2]:
         key, *words = line.split(" ")
         if key == "seq" and last is None and record["seq"] < 0:
@@ -162,25 +188,25 @@ def _parse(data):
             record["ftrace"] = False
         elif key == "change" and record["change"] is None:
             n, sha, livepatch, replace, pid, name, path = words
-            last = {"n": int(n), "name": _unword(name), "sha256": _unword(sha), "params": {}, "livepatch": _flag(livepatch),
-                    "replace": _flag(replace), "pid": int(pid), "path": _unword(path)}
+            last = {"n": int(n), "name": _unword(name), "sha256": _unword(sha), "params": {},
+                    "livepatch": _flag(livepatch), "replace": _flag(replace), "pid": int(pid), "path": _unword(path)}
             record["change"] = last
         elif key == "transition" and record["transition"] is None:
             n, dir, turn, step, replace, forced, patch = words
             if step not in ("start", "finish"):
-                raise ValueError("step %r" % step)
-            record["transition"] = {"n": int(n), "patch": _unword(patch), "dir": int(_flag(dir)), "turn": int(turn), "step": step,
-                                    "replace": _flag(replace), "forced": _flag(forced)}
+                raise ValueError(f"step {step!r}")
+            record["transition"] = {"n": int(n), "patch": _unword(patch), "dir": int(_flag(dir)), "turn": int(turn),
+                                    "step": step, "replace": _flag(replace), "forced": _flag(forced)}
         else:
-            raise ValueError("line %r" % line)
+            raise ValueError(f"line {line!r}")
     if record["seq"] < 0:
         raise ValueError("no seq")
     return record
 
 
-def load(path):
-    """The record in the file `path`; idle (seq 0) when there is none in its folder. OSError: EIO damaged, or not written
-    by the folder's owner or root; or what open and read say."""
+def load(path: str) -> Record:
+    """The record in the file `path`; idle (seq 0) when there is none in its folder. OSError: EIO damaged, or not
+    written by the folder's owner or root; or what open and read say."""
     owner = stat(path.rpartition("/")[0]).st_uid
     try:
         fd = _open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
@@ -191,8 +217,9 @@ def load(path):
     try:
         writer = fstat(fd).st_uid
         if writer not in (0, owner):
-            raise OSError(EIO, "the journal is not the service's, but user %d's" % writer)
-        parts, size = [], 0
+            raise OSError(EIO, f"the journal is not the service's, but user {writer}'s")
+        parts: list[bytes] = []
+        size = 0
         while True:
             part = read(fd, 1 << 20)
             if not part:

@@ -1,40 +1,42 @@
-"""What an agent and a coordinator say to each other: frames on a Unix stream socket, and the exact keys of every message.
+"""What an agent and a coordinator say to each other: frames on a Unix stream socket, and the exact keys of every
+message.
 
-A frame is a length (4 bytes, little endian) and that many bytes of marshal data, format 2: a dict with the key 't', made of
-plain types only (None bool int float str bytes list tuple dict). Both sides distrust each other's bytes: a frame is checked
-before it is unmarshalled (`check`), since marshal itself must not be given hostile data. `encode` and `Reader` do no I/O.
+A frame is a length (4 bytes, little endian) and that many bytes of marshal data, format 2: a dict with the key 't',
+made of plain types only (None bool int float str bytes list tuple dict). Both sides distrust each other's bytes: a
+frame is checked before it is unmarshalled (`check`), since marshal itself must not be given hostile data. `encode` and
+`Reader` do no I/O.
 
-All agents of a service listen in <runtime>/<service>/ (folder_layout.py), on <random>.sock. A coordinator connects, any number may.
-The agent's first three messages on a connection are `hello`, a full `event`, a `report`.
+All agents of a service listen in <runtime>/<service>/ (folder_layout.py), on <random>.sock. A coordinator connects, any
+number may. The agent's first three messages on a connection are `hello`, a full `event`, a `report`.
 
 To the agent
-    {'t': 'record', 'r': RECORD}                 the journal's present fields (below); lower `seq` than known: ignored
+    {'t': 'record', 'r': RECORD}        the journal's present fields (below); lower `seq` than known: ignored
     {'t': 'content', 'sha256': str, 'data': bytes}          answer to `want`; data b'' : not to be had
     {'t': 'ask', 'id': int, 'what': str, 'tid': int|None}   what: 'stack' (tid) 'patch_state' (tid; None: the process)
-                                                 'tasks' 'blockers' 'status'
+                                        'tasks' 'blockers' 'status'
     {'t': 'set', 'id': int, 'module': str, 'param': str, 'text': str}
-    {'t': 'check', 'id': int, 'name': str, 'path': str, 'data': bytes, 'params': {str: str|None}}     a dry run of a load
+    {'t': 'check', 'id': int, 'name': str, 'path': str, 'data': bytes, 'params': {str: str|None}}   a dry run of a load
     {'t': 'kmsg', 'text': str, 'priority': int}  a line that a user wrote (no answer)
 
 From the agent
     {'t': 'hello', 'version': 1, 'pid': int, 'comm': str, 'cmdline': [str], 'keep': bool, 'service': str, 'python': str,
-        'started': int}                          started: usec of CLOCK_MONOTONIC, when the agent began
-    {'t': 'ack', 'seq': int}                     on arrival of a record, before any foreign code runs for it
-    {'t': 'report', 'seen': int,                 the highest seq that is followed to its end (-1: none yet)
-        'n': int, 'phase': str,                  the operation: phase '' (none; n 0) 'loading' 'prepared' 'started' 'finishing'
+        'started': int}                 started: usec of CLOCK_MONOTONIC, when the agent began
+    {'t': 'ack', 'seq': int}            on arrival of a record, before any foreign code runs for it
+    {'t': 'report', 'seen': int,        the highest seq that is followed to its end (-1: none yet)
+        'n': int, 'phase': str,         the operation: phase '' (none; n 0) 'loading' 'prepared' 'started' 'finishing'
         'dir': int, 'turn': int, 'clean': bool,
-        'over': int,                             n of the last operation finished (0: none)
+        'over': int,                    n of the last operation finished (0: none)
         'refused': None | {'n': int, 'errno': int, 'text': str},      of a change; stays until the next load
-        'not_applied': [int],                    load numbers of patches this process goes without
+        'not_applied': [int],           load numbers of patches this process goes without
         'prepared': None | {'n': int, 'livepatch': bool, 'replace': bool, 'size': int, 'uses': [str],
-                            'fingerprints': str},             journal.py's text of them
-                                                 the change n is prepared: its init() waits in enable_patch (livepatch True), or
-                                                 an ordinary module is loaded (False; also beside a started transition, which
-                                                 n, phase.. then describe). The coordinator decides by `prepared.n` == change.n
-                                                 and writes the rest into the journal (the agents of a service should agree).
-                                                 None again when the change is decided
-        'working': None | {'what': str, 'since': int},     foreign code is running: 'init of X', 'pre_patch of X', 'exit of X' ..
-        'blockers': [BLOCKER]}                   as of the last look
+                            'fingerprints': str},             record_text.py's text of them
+                                        the change n is prepared: its init() waits in enable_patch (livepatch True), or
+                                        an ordinary module is loaded (False; also beside a started transition, which
+                                        n, phase.. then describe). The coordinator decides by `prepared.n` == change.n
+                                        and writes the rest into the journal (the agents of a service should agree).
+                                        None again when the change is decided
+        'working': None | {'what': str, 'since': int},   foreign code is running: 'init of X', 'exit of X' ..
+        'blockers': [BLOCKER]}          as of the last look
     {'t': 'want', 'sha256': str}
     {'t': 'answer', 'id': int, 'data': ANSWER}   within 100 ms. Unknown tid: None
         'stack'        [str] lines 'file:line function', innermost first
@@ -42,40 +44,52 @@ From the agent
         'tasks'        [(tid, comm)], main thread first
         'blockers'     [BLOCKER]
         'status'       the same dict as a report
-        of 'check'     {'errno': int, 'text': str: why it could not be looked at, 'found': None or SURVEY (cpython/looks/dry_run.py)};
+        of 'check'     {'errno': int, 'text': str: why it could not be looked at,
+                        'found': None or SURVEY (cpython/looks/dry_run.py)};
                        it runs the file's top level, and takes as long as that takes, 5 s at most
-    {'t': 'done', 'id': int, 'errno': int}       0: done. Answer to `set`
-    {'t': 'event', ...}                          whole sections, each replaces the receiver's copy, any subset of:
+    {'t': 'done', 'id': int, 'errno': int}   0: done. Answer to `set`
+    {'t': 'event', ...}                 whole sections, each replaces the receiver's copy, any subset of:
         'patches': [{'name', 'enabled': bool, 'transition': bool, 'replace': bool, 'forced': bool,
-                     'objects': [{'name': 'vmlinux' for the main program, 'patched': bool, 'loaded': bool, 'dynamic': bool,
-                                  'funcs': 'name,position' of each, in lines}]}]       as Engine.describe(): one text, since
-                                                 a large patch has thousands and each object costs the receiver a check
-        'names': [str]                           with 'patches': those are only what differs from the last event, and these are
-                                                 the names of all; without 'names' (the first event of a connection) it is all
+                     'objects': [{'name': 'vmlinux' for the main program, 'patched': bool, 'loaded': bool,
+                                  'dynamic': bool, 'funcs': 'name,position' of each, in lines}]}]
+                                        as Engine.describe(): one text, since
+                                        a large patch has thousands and each object costs the receiver a check
+        'names': [str]                  with 'patches': those are only what differs from the last event, and these are
+                                        the names of all; without 'names' (the first event of a connection) it is all
         'modules': [{'name', 'size': int, 'refcnt': int, 'livepatch': bool, 'state': 'Live'|'Loading'|'Unloading',
                      'holders': [str], 'params': [(name, type, text, mode)], 'forced': bool}]     text without a newline
         'process': {'pid', 'comm', 'cmdline'}
-        'log': [(seq, usec, priority, kind, text)]      new records (on connection: all in the ring; one may come twice, take
-                                                 each seq once). seq is the agent's own, rising; kind 'engine' 'module' 'user'
-                                                 'agent' (once a process, as 'module')
+        'log': [(seq, usec, priority, kind, text)] new records (on connection: all in the ring; one may come twice, take
+                                        each seq once). seq is the agent's own, rising; kind 'engine' 'module' 'user'
+                                        'agent' (once a process, as 'module')
     Events of a step are sent before its effect can be seen and before the report of the step.
 
 BLOCKER  {'kind': str, 'task': int, 'name': str, 'frames': ['file:line function'], 'since': usec}
          kind: 'thread' 'task' 'greenlet' 'generator' 'collection' 'frozen heap' 'working' ..
 
-RECORD (the journal's fields, journal.py)
+RECORD (the journal's fields, record_text.py)
     {'seq': int,
      'patches': [{'name', 'n': int, 'sha256', 'params': {str: str}, 'fingerprints': str}],
-                                                 sha256 of the content that has them, '' without any
+                                        sha256 of the content that has them, '' without any
      'modules': [{'name', 'sha256', 'params': {}, 'livepatch': bool, 'path': str, 'uses': [str], 'forced': bool}],
-     'ftrace': bool,                             kernel.ftrace_enabled
-     'change': None | {'n': int, 'name', 'sha256', 'params': {}, 'livepatch': bool, 'replace': bool, 'pid': int, 'path': str},
+     'ftrace': bool,                    kernel.ftrace_enabled
+     'change': None | {'n': int, 'name', 'sha256', 'params': {}, 'livepatch': bool, 'replace': bool, 'pid': int,
+                       'path': str},
      'transition': None | {'n': int, 'patch': str, 'dir': 0|1, 'turn': int, 'step': 'start'|'finish', 'replace': bool,
                            'forced': bool}}
     Until an agent has reported 'prepared', `livepatch` and `replace` of the change may be False: only the load knows.
 """
+from __future__ import annotations
+
 from errno import EMSGSIZE, EPROTO
-from marshal import dumps as _dumps, loads as _loads
+from marshal import dumps as _dumps
+from marshal import loads as _loads
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    Message = dict[str, Any]
 
 VERSION = 1
 MAX_MESSAGE = 32 << 20      # bytes: the largest frame that is accepted or made
@@ -91,17 +105,18 @@ class WireError(OSError):
     """Bytes that are no message: EPROTO, or EMSGSIZE for one over the limit. The connection is of no more use."""
 
 
-def encode(message):
-    """The frame of `message` (a dict of plain types). WireError(EMSGSIZE) when over the limit; ValueError: not plain."""
+def encode(message: Message) -> bytes:
+    """The frame of `message` (a dict of plain types). WireError(EMSGSIZE) when over the limit; ValueError: not
+    plain."""
     body = _dumps(message, 2)
     if len(body) > MAX_MESSAGE:
-        raise WireError(EMSGSIZE, "message of %d bytes" % len(body))
+        raise WireError(EMSGSIZE, f"message of {len(body)} bytes")
     return len(body).to_bytes(4, "little") + body
 
 
-def check(body):
+def check(body: bytes) -> None:
     """Raise WireError unless `body` is exactly one object of plain types, whose lengths fit in its bytes."""
-    left = []                # objects still to come in each open container; -1: a dict, ended by NULL
+    left: list[int] = []     # objects still to come in each open container; -1: a dict, ended by NULL
     at, end = 0, len(body)
     while True:
         if at >= end:
@@ -133,7 +148,7 @@ def check(body):
         elif kind == _NULL and left and left[-1] < 0 and left[-1] % 2:
             left.pop()       # a dict ends where a key would begin: after an even number of objects
         else:
-            raise WireError(EPROTO, "type %#x in a message" % kind)
+            raise WireError(EPROTO, f"type {kind:#x} in a message")
         if at > end:
             raise WireError(EPROTO, "message ends early")
         while left:          # an object is complete: it may complete those around it
@@ -144,16 +159,16 @@ def check(body):
         else:
             break
     if at != end:
-        raise WireError(EPROTO, "%d bytes after a message" % (end - at))
+        raise WireError(EPROTO, f"{end - at} bytes after a message")
 
 
-def decode(body):
+def decode(body: bytes) -> Message:
     """The message in a frame's body. WireError(EPROTO) unless it is a dict of plain types with a str 't'."""
     check(body)
     try:
         message = _loads(body)
     except (ValueError, EOFError, TypeError) as e:
-        raise WireError(EPROTO, "bad message: %s" % e) from None
+        raise WireError(EPROTO, f"bad message: {e}") from None
     if type(message) is not dict or type(message.get("t")) is not str:
         raise WireError(EPROTO, "a message without a type")
     return message
@@ -164,22 +179,22 @@ class Reader:
 
     __slots__ = ("_parts", "_have", "_need", "limit")
 
-    def __init__(self, limit=MAX_MESSAGE):
-        self._parts = []
+    def __init__(self, limit: int = MAX_MESSAGE) -> None:
+        self._parts: list[bytes] = []
         self._have = 0
         self._need = 4
         self.limit = limit
 
     @property
-    def pending(self):
+    def pending(self) -> bool:
         """True while a frame has begun and not ended: the owner measures MESSAGE_SECONDS from there."""
         return self._have > 0
 
-    def feed(self, data):
-        """The messages that `data` (bytes, as received) completes, oldest first. WireError: close the connection."""
+    def feed(self, data: bytes) -> list[Message]:
+        """The messages that `data`, as received, completes, oldest first. WireError: close the connection."""
         self._parts.append(data)
         self._have += len(data)
-        out = []
+        out: list[Message] = []
         if self._have < self._need:
             return out
         buffer = b"".join(self._parts)
@@ -190,7 +205,7 @@ class Reader:
                 break
             size = int.from_bytes(buffer[at:at + 4], "little")
             if size > self.limit:
-                raise WireError(EMSGSIZE, "a message of %d bytes is announced" % size)
+                raise WireError(EMSGSIZE, f"a message of {size} bytes is announced")
             if len(buffer) - at < 4 + size:
                 self._need = 4 + size
                 break

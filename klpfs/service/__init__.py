@@ -1,1 +1,1 @@
-"""One service: its journal, the coordinator of its processes, the mirror of their state."""
+"""A service: its journal, the coordinator of its processes, the mirror of their state."""

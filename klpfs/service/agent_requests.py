@@ -1,116 +1,139 @@
-"""Questions to agents and their answers, with a time limit: nothing that an agent does or doesn't holds up the tree."""
+"""Requests to agents and their answers, with a time limit: nothing that an agent does or doesn't do holds up the tree."""
+from __future__ import annotations
+
 import itertools
-from typing import Any, Callable, Dict, List, Tuple
+from typing import TYPE_CHECKING, Any, Callable
 
 from attrs import define, field
 
-from klpfs.service.check_text import ANSWER
-from klpfs.service.peers import BLOCKER, each, is_, maybe, row
+from klpfs.protocol.shapes import ANSWERS, CHECKED
+from klpfs.service.limits import LIMITS
 
-ASK = 0.1                  # seconds for a question
-ORDER = 2.0                # seconds for a parameter
-CHECK = 10.0               # seconds for a dry run of a load
-KMSG = 0.5                 # seconds until a line for the log comes back
-DATA = {"tasks": each(row(is_(int), is_(str))), "patch_state": maybe(is_(int)), "stack": maybe(each(is_(str))),
-        "blockers": each(BLOCKER), "status": is_(dict)}
-
-SECONDS = {"ask": ASK, "check": CHECK}
+if TYPE_CHECKING:
+    from klpfs.service.loop import Loop, Timer
+    from klpfs.service.peers import Message, Peer, Peers
 
 Done = Callable[[Any], None]
 
 
 @define(eq=False)
-class Asking:
-    """`ask(peer, message, done)`: done(answer message), for orders done(errno), or done(None) when none came in time."""
+class Request:
+    """A question or an order that an agent has not answered yet."""
 
-    loop: Any
-    peers: Any
-    _ids: "itertools.count[int]" = field(init=False, factory=lambda: itertools.count(1))
-    _open: Dict[Tuple[str, int], Any] = field(init=False, factory=dict)
-    _lines: List[Any] = field(init=False, factory=list)
+    message: Message
+    done: Done
+    timer: Timer
 
-    def ask(self, peer: Any, message: Dict[str, Any], done: Done) -> None:
+    def is_answered_by(self, answer: Message) -> bool:
+        """Whether the answer has the shape that this request asks for."""
+        if self.message["t"] == "ask":
+            return ANSWERS[self.message["what"]](answer["data"])
+        return self.message["t"] == "check" and CHECKED(answer["data"])
+
+
+@define(eq=False)
+class Line:
+    """A line that was given to an agent for its log. done(): it has come back; undone(): it has not, in time."""
+
+    peer: Peer
+    text: str
+    done: Callable[[], None]
+    undone: Callable[[], None]
+    timer: Timer | None = None
+
+
+@define(eq=False)
+class AgentRequests:
+    """The requests and lines of one service that are under way."""
+
+    loop: Loop
+    peers: Peers
+    _ids: itertools.count[int] = field(init=False, factory=lambda: itertools.count(1))
+    _requests: dict[tuple[str, int], Request] = field(init=False, factory=dict)      # by the process's key and the request's id
+    _lines: list[Line] = field(init=False, factory=list)
+
+    def ask(self, peer: Peer, message: Message, done: Done) -> None:
+        """Send a question or an order. done(answer message), for orders done(errno), or done(None) when none came in time."""
         key = (peer.key, next(self._ids))
         if not peer.send({**message, "id": key[1]}):
             return done(None)
-        timer = self.loop.call_later(SECONDS.get(message["t"], ORDER), lambda: self._end(key, None))
-        self._open[key] = (message, done, timer)
+        limit = {"ask": LIMITS.question, "check": LIMITS.dry_run}.get(message["t"], LIMITS.order)
+        self._requests[key] = Request(message, done, self.loop.call_later(limit, lambda: self._end(key, None)))
 
-    def ask_each(self, peers: List[Any], message: Dict[str, Any], done: Callable[[List[Any]], None]) -> None:
-        """done([answer or None of each]) when all have answered, or time is over."""
-        found: List[Any] = [None] * len(peers)
-        left = [len(peers)]
+    def ask_each(self, peers: list[Peer], message: Message, done: Callable[[list[Any]], None]) -> None:
+        """Send it to several. done([answer of each process, or None]) when all have answered, or time is over."""
+        answers: list[Any] = [None] * len(peers)
+        open_ = set(range(len(peers)))
         if not peers:
-            return done(found)
+            return done(answers)
 
-        def one(at: int, data: Any) -> None:
-            found[at] = data
-            left[0] -= 1
-            if not left[0]:
-                done(found)
-        for at, peer in enumerate(peers):
-            self.ask(peer, message, lambda data, at=at: one(at, data))       # type: ignore[misc]
+        def keeper(place: int) -> Done:
+            def keep(answer: Any) -> None:
+                answers[place] = answer
+                open_.discard(place)
+                if not open_:
+                    done(answers)
+            return keep
+        for place, peer in enumerate(peers):
+            self.ask(peer, message, keeper(place))
 
-    def answered(self, peer: Any, message: Dict[str, Any]) -> None:
+    def answered(self, peer: Peer, answer: Message) -> None:
         """An `answer` or `done` has come."""
-        key = (peer.key, message["id"])
-        found = self._open.get(key)
-        if found is None:                      # too late
+        key = (peer.key, answer["id"])
+        request = self._requests.get(key)
+        if request is None:                    # too late
             return
-        order = found[0]
-        if message["t"] == "done":
-            self._end(key, message["errno"])
-        elif order["t"] == "ask" and DATA[order["what"]](message["data"]) or order["t"] == "check" and ANSWER(message["data"]):
-            self._end(key, message)
+        if answer["t"] == "done":
+            self._end(key, answer["errno"])
+        elif request.is_answered_by(answer):
+            self._end(key, answer)
         else:
             peer.drop("bad answer")
 
-    def lost(self, peer: Any) -> None:
-        """Its connection is closed: no answers will come."""
-        for key in [key for key in self._open if key[0] == peer.key]:
+    def lost(self, peer: Peer) -> None:
+        """A process's connection is closed: no answers will come."""
+        for key in [key for key in self._requests if key[0] == peer.key]:
             self._end(key, None)
-        for line in [line for line in self._lines if line[0] is peer]:
-            self._give_up(line)
+        for line in [line for line in self._lines if line.peer is peer]:
+            self._end_line(line, line.undone)
 
-    def _end(self, key: Tuple[str, int], data: Any) -> None:
-        found = self._open.pop(key, None)
-        if found is not None:
-            found[2].cancel()
-            found[1](data)
+    def _end(self, key: tuple[str, int], answer: Any) -> None:
+        request = self._requests.pop(key, None)
+        if request is not None:
+            request.timer.cancel()
+            request.done(answer)
 
     # -- lines for the log
 
-    def write_kmsg(self, text: str, priority: int, done: Callable[[], None], here: Callable[[], None]) -> None:
-        """Give a line to a process of the service: done() when it has come back. here(): none takes it."""
+    def write_kmsg(self, text: str, priority: int, done: Callable[[], None], undone: Callable[[], None]) -> None:
+        """Give a line to a process of the service: done() when it has come back. undone(): no process takes it."""
         for peer in self.peers.known():
             if peer.report is not None and peer.send({"t": "kmsg", "text": text, "priority": priority}):
-                line: List[Any] = [peer, text.split("\n")[-1], done, here, None]
-                line[4] = self.loop.call_later(KMSG, lambda: self._give_up(line))
+                line = Line(peer, text.split("\n")[-1], done, undone)
+                line.timer = self.loop.call_later(LIMITS.kmsg, lambda: self._end_line(line, undone))
                 self._lines.append(line)
                 return
-        here()
+        undone()
 
-    def heard(self, peer: Any, event: Dict[str, Any]) -> None:
-        """An event has come: perhaps with a line that was written."""
+    def take_event(self, peer: Peer, event: Message) -> None:
+        """An event has come: perhaps with a line that was given to this process."""
         if not self._lines or "log" not in event:
             return
         for _, _, _, kind, text in event["log"]:
-            if kind == "user":
-                line = next((line for line in self._lines if line[0] is peer and line[1] == text), None)
-                if line is not None:
-                    self._lines.remove(line)
-                    line[4].cancel()
-                    line[2]()
+            line = next((line for line in self._lines if line.peer is peer and line.text == text), None)
+            if kind == "user" and line is not None:
+                self._end_line(line, line.done)
 
-    def _give_up(self, line: List[Any]) -> None:
+    def _end_line(self, line: Line, call: Callable[[], None]) -> None:
         if line in self._lines:
             self._lines.remove(line)
-            line[4].cancel()
-            line[3]()
+            if line.timer is not None:
+                line.timer.cancel()
+            call()
 
     def close(self) -> None:
         """End all that is open."""
-        for key in list(self._open):
+        for key in list(self._requests):
             self._end(key, None)
         for line in list(self._lines):
-            self._give_up(line)
+            self._end_line(line, line.undone)

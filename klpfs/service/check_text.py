@@ -1,31 +1,27 @@
-"""What `check` answers: what a livepatch would do to a service if it were loaded now, as text for people.
+"""The text of `check`: what a livepatch would do to a service if it were loaded now, for people.
 
-Lines, each deeper by a blank: a process, an object, a function, what is to be said of it, the frames of who is inside. The last line
+Lines, each indented by one more blank: a process, an object, a function, what is to be said of the function, frames of tasks that
+are inside. The last line
 says 'would be loaded' or 'would be refused: ...'.
 """
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from __future__ import annotations
 
-from klpfs.service.peers import each, has, is_, maybe, row
+from collections.abc import Sequence
+from typing import Any, Optional
 
-string, number, flag = is_(str), is_(int), is_(bool, int)
-FUNC = has(name=string, refused=string, warnings=each(string), where=string, count=number, fingerprint=string,
-           inside=each(row(string, maybe(number), string, each(string))))
-SURVEY = has(livepatch=flag, replace=flag, refused=string, objects=each(has(name=string, loaded=flag, funcs=each(FUNC))))
-ANSWER = has(errno=number, text=string, found=maybe(SURVEY))
-
-Told = Tuple[int, str, Optional[Dict[str, Any]]]       # process id, its command, what it has answered (None: nothing)
+Found = tuple[int, str, Optional[dict[str, Any]]]      # process id, its command, its answer (None: it gave none)
 
 
-def check_text(name: str, replaces: Sequence[str], why_not: str, told: Sequence[Told]) -> bytes:
+def check_text(name: str, replaces: Sequence[str], why_not: str, answers: Sequence[Found]) -> bytes:
     """name: the module's. replaces: the patches in force. why_not: why the service would refuse it whatever is in it, or ''.
-    told: what the processes have answered (ANSWER)."""
-    surveys = [answer["found"] for _, _, answer in told if answer is not None and answer["found"]]
+    answers: of the processes (shapes.CHECKED)."""
+    surveys = [answer["found"] for _, _, answer in answers if answer is not None and answer["found"]]
     lines = [f"livepatch {name}"]
     if surveys and surveys[0]["replace"]:
         lines[0] += f" replaces {' '.join(replaces)}" if replaces else " (replace; nothing is there)"
     refused = why_not
-    shown: Dict[str, int] = {}
-    for pid, command, answer in told:
+    shown: dict[str, int] = {}
+    for pid, command, answer in answers:
         head = f"process {pid} {command}".rstrip()
         if answer is None:
             lines.append(f"{head}: does not answer; it would be patched when it does")
@@ -44,13 +40,13 @@ def check_text(name: str, replaces: Sequence[str], why_not: str, told: Sequence[
             lines += [head, *body]
         refused = refused or found["refused"] or next(
             (func["refused"] for obj in found["objects"] for func in obj["funcs"] if func["refused"]), "")
-    if not told:
+    if not answers:
         lines.append("no process")
     lines.append(f"would be refused: {refused}" if refused else "would be loaded")
     return "".join(f"{_printable(line)}\n" for line in lines).encode("utf-8", "surrogateescape")
 
 
-def _survey(found: Dict[str, Any]) -> List[str]:
+def _survey(found: dict[str, Any]) -> list[str]:
     lines = []
     if found["refused"]:
         lines.append(f" refused: {found['refused']}")
@@ -64,7 +60,7 @@ def _survey(found: Dict[str, Any]) -> List[str]:
     return lines
 
 
-def _func(func: Dict[str, Any]) -> List[str]:
+def _func(func: dict[str, Any]) -> list[str]:
     if func["refused"]:
         return [f"  {func['name']}: refused: {func['refused']}"]
     if func["fingerprint"] == "not there":

@@ -1,48 +1,60 @@
-"""The coordinator: decides from the journal and the agents' reports, writes, tells. PROTOCOL.md sections 3 and 8.
+"""The coordinator: decides from the journal and the agents' reports, writes, tells. docs/PROTOCOL.md#3 and #8.
 
 Event driven: `step()` is called after anything that happened (a report, a process that came or went, another's write, a
 timer, a request) and does all that can be done now. It blocks nowhere, has no thread, and no state worth saving: a
 successor knows as much from the journal. It sees the agents through Peers:
 
-    peers.list() -> list of peers       looks in the folder anew: registered and not known to be gone
+    peers.known() -> list of peers      those that are not known to be gone
+    peers.list() -> list of peers       the same, after a new look into the folder
+    peers.take_restarted() -> list      those that have begun a connection since the last call: they were told nothing yet
     peers.unlink_gone()                 with the lock: removes the sockets of the dead
     peers.litter                        there are some that nobody has tried to remove
-    peers.cut(n)                        closes connections, so that who has prepared n reads the journal
+    peers.cut(n)                        closes connections, so that processes which have prepared n read the journal
+    peer.version                        of the wire, as the agent says; 0: it has not said
     peer.key .name .report .acked .told         name for people; report: the last one (dict) or None; seq numbers, -1: none
     peer.tell(record)                   sends it (or drops it: it is told again once the peer is connected)
     peer.heard                          when it last said anything (the loop's time)
-    peer.ping(since)                    asks it for a sign of life, once for each `since`
+    peer.ping() -> bool                 asks it for a sign of life; False: there is no connection
+
+Which processes are silent, and so passed over, is silence.py's; the answers that wait for processes are waiting_answers.py's.
 
 One rule orders everything: written first, told after.
 """
+from __future__ import annotations
+
 import errno
 import os
 from collections import deque
-from typing import Any, Callable, Deque, Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable
 
 from attrs import define, field
 
-from klpfs.protocol import decisions as records
-from klpfs.service.journal import Journal, Record
-from klpfs.service.snapshots import Answer
+from klpfs.protocol import decisions
+from klpfs.protocol.decisions import Record, Report
+from klpfs.protocol.record_text import OtherVersion
+from klpfs.protocol.wire import VERSION
+from klpfs.service.answer import Answer
+from klpfs.service.awaited import Awaited
+from klpfs.service.journal import Journal
+from klpfs.service.limits import LIMITS
+from klpfs.service.silence import Silence
+from klpfs.service.waiting_answers import WaitingAnswer, WaitingAnswers
 
-SILENT = 2.0               # seconds after which who has not acknowledged is passed over
-ASK_AFTER = 1.0            # seconds without a word after which who has acknowledged is asked for a sign of life
-LOCK_WAIT = 2.0            # seconds that a write waits for the lock
-LOAD = 60.0                # seconds that a load may take
-GRACE = 0.02               # seconds for what has arrived while we were stopped ourselves, before somebody counts as silent
+if TYPE_CHECKING:
+    from klpfs.service.loop import Loop, Timer
+    from klpfs.service.peers import Peer, Peers
+
 TICK = 1e-6                # seconds that a timer comes later than asked for: never, by rounding, a little too early
-RETRY_LOCK = 0.01
-RETRY_WRITE = 1.0
-LOST = 0.25                # how often a change of somebody else is checked for a dead coordinator
+NOT_JUST_NOW = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)      # the journal can't be read just now; it is not damaged
 
 Decide = Callable[[Record], Record]
-Foresee = Callable[[], Optional[Dict[str, Any]]]               # vote_by_text.py
+Foresee = Callable[[], "dict[str, Any] | None"]                # vote_by_text.py
+May = Callable[[Record, Report], bool]
 
 
 @define(eq=False)
 class Request:
-    """A write that waits for the lock. `decide` makes the next record of the present one, or raises OSError."""
+    """A write that waits for the lock until `until` (loop time). decide(record) makes the next record, or raises OSError."""
 
     what: str
     decide: Decide
@@ -53,7 +65,7 @@ class Request:
 
 @define(eq=False)
 class Load:
-    """The change that this coordinator prepares; it holds the lock until `start` or the failure."""
+    """The change n that this coordinator prepares; it holds the lock until `start` or the failure."""
 
     what: str
     n: int
@@ -61,47 +73,36 @@ class Load:
     begun: float
     foresee: Foresee
     interrupted: bool = False
-    named: Dict[str, bool] = field(factory=dict)
+    named: set[str] = field(factory=set)                       # keys of the processes that the log has named
+    awaited: Awaited = field(factory=lambda: Awaited([]))      # processes that have not prepared it yet
 
     @property
     def until(self) -> float:
-        return self.begun + LOAD
-
-
-@define(eq=False)
-class Taking:
-    """An answer that waits until every agent has followed `seq`, or until `until`. `n`: the operation. `tries`: it also
-    waits for the first try to complete the transition, which the kernel makes before insmod or the write returns."""
-
-    seq: int
-    n: int
-    answer: Answer
-    until: float
-    error: Optional[Tuple[int, str]] = None
-    tries: bool = False
+        return self.begun + LIMITS.load
 
 
 @define(eq=False)
 class Coordinator:
-    """One service's coordinator. log(text, priority) writes to the service's log; on_record(record) is called with each
-    new record of the journal, before anybody is told; on_damage(error or None) when the journal can't be read."""
+    """The coordinator of a service. log(text, priority) writes to the service's log; on_record(record) is called with each
+    new record of the journal, before anybody is told."""
 
     journal: Journal
-    peers: Any
-    loop: Any
+    peers: Peers
+    loop: Loop
     log: Callable[[str, int], None]
     on_record: Callable[[Record], None]
-    record: Record = field(init=False)
-    damaged: Optional[OSError] = field(init=False, default=None)
-    trouble: Optional[str] = field(init=False, default=None)     # why the journal can't be written, or read just now
-    _blind: bool = field(init=False, default=False)              # it is the latter
-    load: Optional[Load] = field(init=False, default=None)
-    _requests: Deque[Request] = field(init=False, factory=deque)
-    _takings: List[Taking] = field(init=False, factory=list)
-    _since: Dict[str, Tuple[int, float]] = field(init=False, factory=dict)
-    _late: Dict[str, Tuple[float, float]] = field(init=False, factory=dict)      # silent since; when that was found too long
-    _timer: Any = field(init=False, default=None)
-    _wake: Optional[float] = field(init=False, default=None)
+    record: Record = field(init=False, factory=decisions.none)
+    damaged: OSError | None = field(init=False, default=None)
+    trouble: str | None = field(init=False, default=None)        # why the journal can't be written, or read just now
+    _cannot_read: bool = field(init=False, default=False)        # it is the latter
+    load: Load | None = field(init=False, default=None)
+    silence: Silence = field(init=False)
+    waiting_answers: WaitingAnswers = field(init=False)
+    _requests: deque[Request] = field(init=False, factory=deque)
+    _sent_seq: int = field(init=False, default=-2)               # of the record that all known processes were sent
+    _awaited: Awaited = field(init=False, factory=lambda: Awaited([]))      # processes that hold up the transition's next step
+    _timer: Timer | None = field(init=False, default=None)
+    _wake: float | None = field(init=False, default=None)
     _busy: bool = field(init=False, default=False)
     _again: bool = field(init=False, default=False)
     _retry: float = field(init=False, default=0.0)               # no write before this time: the last one failed
@@ -110,14 +111,15 @@ class Coordinator:
     _undone: int = field(init=False, default=0)                  # n of the last load whose failure could not be written
 
     def __attrs_post_init__(self) -> None:
-        self.record = records.none()
+        self.silence = Silence(self.loop.now, self._wake_at)
+        self.waiting_answers = WaitingAnswers(self.silence, self.loop.now, self._wake_at, self.step)
 
     # -- for the service
 
     def submit(self, what: str, decide: Decide, answer: Answer, foresee: Foresee = lambda: None) -> None:
         """Ask for a write: `decide(record)`, under the lock. A record with a new change makes this a load; foresee(): what it
         will turn out to be, asked when no process says so; None: can't be told."""
-        request = Request(what, decide, answer, self.loop.now() + LOCK_WAIT, foresee)
+        request = Request(what, decide, answer, self.loop.now() + LIMITS.lock_wait, foresee)
         answer.interrupt = lambda: self._interrupt_request(request)
         self._requests.append(request)
         self.step()
@@ -135,11 +137,11 @@ class Coordinator:
                 try:
                     self._round()
                 except OSError as error:       # no descriptors to read the journal or the folder: nothing is decided without
-                    self._blind = True
+                    self._cannot_read = True
                     self._write_failed(error)
                 else:
-                    if self._blind:
-                        self._blind, self.trouble = False, None
+                    if self._cannot_read:
+                        self._cannot_read, self.trouble = False, None
         finally:
             self._busy = False
         if self._timer is not None:
@@ -153,39 +155,41 @@ class Coordinator:
         if self._timer is not None:
             self._timer.cancel()
         self.journal.unlock()
-        for waiting in [r.answer for r in self._requests] + [t.answer for t in self._takings]:
-            waiting.fail(errno.ENODEV, "the service's daemon ends")
+        for request in self._requests:
+            request.answer.fail(errno.ENODEV, "the service's daemon ends")
+        self.waiting_answers.fail_all(errno.ENODEV, "the service's daemon ends")
         if self.load is not None:
             self.load.answer.fail(errno.EINTR, "the service's daemon ends")
         self._requests.clear()
-        self._takings.clear()
         self.load = None
 
-    def waiting_for(self) -> List[Tuple[Any, str]]:
-        """Who keeps the transition pending: (peer, why); why 'silent' or 'pending'. Empty without a transition."""
+    def open_answers(self) -> list[Answer]:
+        """All answers that have not been given yet."""
+        return ([request.answer for request in self._requests] + self.waiting_answers.answers()
+                + ([self.load.answer] if self.load else []))
+
+    def waiting_for(self) -> list[tuple[Peer, str]]:
+        """The processes that keep the transition pending, each with a reason, 'silent' or 'pending'. Empty without a transition."""
         record = self.record
         if not record["transition"]:
             return []
-        out = []
-        for peer in self.peers.known():
-            if not (records.may_finish if record["transition"]["step"] == "start" else records.may_rest)(record, peer.report):
-                since = self._since.get(peer.key)
-                silent = peer.acked < record["seq"] and since is not None and self.loop.now() - since[1] >= SILENT
-                out.append((peer, "silent" if silent or peer.report is None else "pending"))
-        return out
+        may = self._may()
+        return [(peer, "silent" if self.silence.is_named_silent(peer, record["seq"]) else "pending")
+                for peer in self.peers.known() if not may(record, peer.report)]
 
-    def told_us(self, peer: Any) -> int:
-        """Since when the peer has been asked to follow the record: CLOCK_MONOTONIC microseconds, 0 unknown."""
-        since = self._since.get(peer.key)
-        return int(since[1] * 1e6) if since else 0
+    def other_versions(self) -> str:
+        """Which processes run a klpfs that this daemon can't talk to, and why; '': none. If any: EPROTONOSUPPORT."""
+        return "; ".join(f"{peer.name} speaks version {peer.version} of the wire, this daemon version {VERSION}"
+                         for peer in self.peers.known() if peer.version not in (0, VERSION))
 
     # -- one round
 
     def _round(self) -> None:
         if not self._read():
             return
-        self._tell(self.peers.known())
-        self._answer()
+        self._tell()
+        if self.waiting_answers:
+            self.waiting_answers.settle(self.record, self.peers.known(), self._list)
         if self.load is not None:
             self._prepare(self.load)
         elif self._requests:
@@ -200,25 +204,28 @@ class Coordinator:
         try:
             record = self.journal.read()
         except OSError as error:
-            if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):      # it can't be read just now
+            if error.errno in NOT_JUST_NOW:
                 self._expire(error)
                 raise
             if self.damaged is None:
                 self.log(f"klpfs: journal: {error.strerror}", 3)
             self.damaged = error
-            if self.load is not None:
-                load, self.load = self.load, None
-                self.journal.unlock()
-                load.answer.fail(errno.EIO, "the journal is damaged")
-            while self._requests:
-                request = self._requests.popleft()
-                self._refuse(request.what, request.answer, OSError(errno.EIO, "the journal is damaged"))
-            while self._takings:
-                self._takings.pop().answer.fail(errno.EIO, "the journal is damaged")
+            self._fail_all(str(error.strerror) if isinstance(error, OtherVersion) else "the journal is damaged")
             return False
         self.damaged = None
         self._take(record)
         return True
+
+    def _fail_all(self, why: str) -> None:
+        """Answer all writes with EIO: the journal can't be obeyed."""
+        if self.load is not None:
+            load, self.load = self.load, None
+            self.journal.unlock()
+            load.answer.fail(errno.EIO, why)
+        while self._requests:
+            request = self._requests.popleft()
+            self._refuse(request.what, request.answer, OSError(errno.EIO, why))
+        self.waiting_answers.fail_all(errno.EIO, why)
 
     def _take(self, record: Record) -> None:
         if record is not self.record:
@@ -226,101 +233,38 @@ class Coordinator:
             self._look_lost = 0.0
             self.on_record(record)
 
-    def _tell(self, peers: List[Any]) -> None:
-        """Send the record to each whose `seen` is lower, once a connection."""
-        record, now = self.record, self.loop.now()
-        seq = record["seq"]
-        for peer in peers:
-            since = self._since.get(peer.key)
-            if since is None or since[0] != seq:
-                silent = since is not None and self._silent_since(peer, since)
-                self._since[peer.key] = (seq, silent if silent and now >= silent + SILENT else now)
-            if records.seen(peer.report) < seq and peer.told < seq:
-                peer.tell(record)
-                if self._since[peer.key] == (seq, now):
-                    self._since[peer.key] = (seq, self.loop.now())
-        if len(self._since) > len(peers):
-            there = {peer.key for peer in peers}
-            for key in [key for key in self._since if key not in there]:
-                del self._since[key]
-                self._late.pop(key, None)
+    def _tell(self) -> None:
+        """Send the record to the processes that were not sent it yet: to all when it is new, else to those that have connected."""
+        record, seq = self.record, self.record["seq"]
+        restarted = self.peers.take_restarted()
+        if seq != self._sent_seq:
+            self._sent_seq = seq
+            restarted = self.peers.known()
+        for peer in restarted:
+            self.silence.send(peer, record, seq)
+        self.silence.keep_only(self.peers.known())
 
-    def _list(self) -> List[Any]:
-        """The folder's sockets now; who is new is asked at once."""
+    def _list(self) -> list[Peer]:
+        """The processes of the folder's sockets now; a new one is sent the record at once."""
         peers = self.peers.list()
-        self._tell(peers)
+        self._tell()
         return peers
 
-    def _at(self, when: float) -> None:
-        """Look again then, at the latest."""
+    def _wake_at(self, when: float) -> None:
+        """Go round at that time, at the latest."""
         if self._wake is None or when < self._wake:
             self._wake = when
 
-    def _silent_since(self, peer: Any, since: Tuple[int, float]) -> float:
-        """Since when a peer that was told (a seq, at a time) has said nothing; 0.0: it has followed that."""
-        seq, told = since
-        if records.seen(peer.report) >= seq:
-            return 0.0
-        return max(told, peer.heard) if peer.acked >= seq else told
+    def _may(self) -> May:
+        """The condition that a process's report must meet before the transition's next step is decided."""
+        return decisions.may_finish if self.record["transition"]["step"] == "start" else decisions.may_rest
 
-    def _passed_over(self, peer: Any) -> bool:
-        """It is silent: it has not acknowledged within 2 s of being told (or of the first try to); or it has, but says nothing
-        for 2 s and does not answer a question either, as an agent does at once, also while foreign code hangs: stopped. Who was
-        silent under the last record already is not waited for again."""
-        now = self.loop.now()
-        since = self._silent_since(peer, self._since[peer.key])
-        if not since:
-            return False
-        if peer.acked >= self.record["seq"]:
-            if now >= since + ASK_AFTER:
-                peer.ping(since)
-            else:
-                self._at(since + ASK_AFTER)
-        if now < since + SILENT:
-            self._at(since + SILENT)
-            return False
-        if self._late.get(peer.key, (0.0, 0.0))[0] != since:
-            self._late[peer.key] = (since, now)
-        if now < self._late[peer.key][1] + GRACE:
-            self._at(self._late[peer.key][1] + GRACE)
-            return False
-        return True
-
-    # -- answers
-
-    def _answer(self) -> None:
-        """Answer the writes that every agent has taken, or that have waited long enough."""
-        if not self._takings:
-            return
-        now, left = self.loop.now(), []
-        peers = self._list()
-        for taking in self._takings:
-            waits = [p for p in peers if records.seen(p.report) < taking.seq and not self._passed_over(p)]
-            if taking.error is not None and taking.seq < 0:      # the failure could not be written
-                waits = [p for p in peers if records.holds(p.report, taking.n)]
-            elif not waits and taking.tries and self._may_complete(taking.n, peers):
-                waits = peers
-            if waits and now < taking.until:
-                self._at(taking.until)
-                left.append(taking)
-            elif taking.error is not None:
-                taking.answer.fail(*taking.error)
-            else:
-                taking.answer.succeed()
-        self._takings = left
-
-    def _may_complete(self, n: int, peers: List[Any]) -> bool:
-        """Whether transition n is pending, and nobody has been seen in its way so far."""
-        transition = self.record["transition"]
-        return bool(transition and transition["n"] == n and not any(
-            self._passed_over(p) or p.report["blockers"] or p.report["working"] for p in peers))
+    # -- requests
 
     def _refuse(self, what: str, answer: Answer, error: OSError) -> None:
         code = error.errno or errno.EIO
         self.log(f"klpfs: {what}: {error.strerror or os.strerror(code)}", 3)
         answer.fail(code, error.strerror or os.strerror(code))
-
-    # -- requests
 
     def _interrupt_request(self, request: Request) -> None:
         if request in self._requests:
@@ -330,19 +274,20 @@ class Coordinator:
     def _expire(self, error: OSError = OSError(errno.EBUSY, "another operation holds the journal's lock")) -> None:
         """Refuse the requests that have waited long enough."""
         now = self.loop.now()
-        for request in [r for r in self._requests if now >= r.until]:
+        for request in [request for request in self._requests if now >= request.until]:
             self._requests.remove(request)
             self._refuse(request.what, request.answer, error)
         for request in self._requests:
-            self._at(request.until)
+            self._wake_at(request.until)
 
     def _next_request(self) -> None:
+        """Take the lock and write what the first request decides."""
         request = self._requests[0]
         try:
             if not self.journal.try_lock():
                 self._expire()
                 if self._requests:
-                    self._at(self.loop.now() + RETRY_LOCK)
+                    self._wake_at(self.loop.now() + LIMITS.retry_lock)
                 self._drive()
                 return
         except OSError as error:
@@ -353,13 +298,7 @@ class Coordinator:
         self._requests.popleft()
         self._again = True
         try:
-            record = self.journal.read()
-            if any(records.seen(peer.report) > record["seq"] for peer in self.peers.known()):
-                raise OSError(errno.EIO, "the journal was removed while the service runs")
-            if record["change"]:                                 # the lock was free: its coordinator is dead
-                record = self._write(records.given_up(record))
-                self.log("klpfs: coordinator lost: the load is undone", 4)
-            following = request.decide(record)
+            following = request.decide(self._read_locked())
             self._write(following)
         except OSError as error:
             self._litter = True                                  # its content, perhaps
@@ -369,30 +308,36 @@ class Coordinator:
         except BaseException:
             self.journal.unlock()
             raise
-        if following["change"]:
+        if following["change"]:                                  # the lock is kept
             self.load = load = Load(request.what, following["change"]["n"], request.answer, self.loop.now(), request.foresee)
             request.answer.interrupt = lambda: self._interrupt_load(load)
         else:
-            self._let_go()
-            self._wait_tried(request.answer, following)
+            self._unlock_after_write()
+            self._answer_after_first_look(request.answer, following)
 
-    def _wait_tried(self, answer: Answer, following: Record) -> None:
+    def _read_locked(self) -> Record:
+        """The journal's record, read with the lock. A change in it has lost its coordinator, since the lock was free: it is undone.
+        EIO: processes have followed a newer one, so somebody has removed the journal. EPROTONOSUPPORT: other_versions()."""
+        record = self.journal.read()
+        if any(decisions.seen(peer.report) > record["seq"] for peer in self.peers.known()):
+            raise OSError(errno.EIO, "the journal was removed while the service runs")
+        others = self.other_versions()
+        if others:                                               # never told of it: half of a service would be patched
+            raise OSError(errno.EPROTONOSUPPORT, others)
+        if record["change"]:
+            record = self._write(decisions.given_up(record))
+            self.log("klpfs: coordinator lost: the load is undone", 4)
+        return record
+
+    def _answer_after_first_look(self, answer: Answer, following: Record) -> None:
+        """Answer with success once every process has followed, and has tried once to complete the transition."""
         transition = following["transition"]
-        self._wait_taken(answer, following["seq"], n=transition["n"] if transition else 0).tries = bool(transition)
+        self._answer_when_followed(WaitingAnswer(answer, following["seq"], transition["n"] if transition else 0,
+                                                 self.loop.now() + LIMITS.silent, waits_for_first_look=bool(transition)))
 
-    def _wait_taken(self, answer: Answer, seq: int, error: Optional[Tuple[int, str]] = None, until: Optional[float] = None,
-                    n: int = 0) -> Taking:
-        taking = Taking(seq, n, answer, self.loop.now() + SILENT if until is None else until, error)
-        answer.interrupt = lambda: self._interrupt_taking(taking)
-        self._takings.append(taking)
+    def _answer_when_followed(self, waiting: WaitingAnswer) -> None:
+        self.waiting_answers.add(waiting)
         self._again = True
-        return taking
-
-    def _interrupt_taking(self, taking: Taking) -> None:
-        """Too late to undo: what was decided is decided; a failure is not waited for any longer than 2 s."""
-        now = self.loop.now()
-        taking.until = min(taking.until, now + SILENT if taking.error else now)
-        self.step()
 
     def _write(self, record: Record) -> Record:
         """Write; with the lock. Then nothing has been told yet: on_record comes first."""
@@ -403,8 +348,8 @@ class Coordinator:
         self._take(record)
         return record
 
-    def _let_go(self) -> None:
-        """Unlock after a write: what the dead left is removed."""
+    def _unlock_after_write(self) -> None:
+        """Unlock; the sockets that the dead left are removed before."""
         self.peers.unlink_gone()
         self.journal.unlock()
         self._again = True
@@ -416,49 +361,81 @@ class Coordinator:
         self.step()
 
     def _prepare(self, load: Load) -> None:
-        now, peers = self.loop.now(), self._list()
+        """Start the load, undo it, or wait on. The folder is looked into again before either is decided for want of a vote."""
+        peers = self.peers.known() or self._list()
+        failure = self._refusal(load, peers)
+        if failure is not None:
+            return self._undo(load, *failure)
+        if self._is_waited_for(load, peers):
+            return
+        votes = self._votes(load, peers)
+        if not votes:
+            if self.loop.now() < load.until and any(peer.acked >= self.record["seq"] for peer in peers):
+                self._name_slow(load, peers)                     # nobody knows what would be started: wait on
+                return self._wake_at(load.until)
+            return self._undo(load, errno.ETIMEDOUT if peers else errno.ESRCH, "no process answers", log=True)
+        if {peer.key for peer in self._list()} - {peer.key for peer in peers}:
+            self._again = True                                   # somebody new: ask it too, go on waiting
+            return
+        self._start(load, votes)
+
+    def _refusal(self, load: Load, peers: list[Peer]) -> tuple[int, str, bool] | None:
+        """(errno, text, whether the log says it) of a load that can't go on: a process has refused it, the writer was
+        interrupted, or a process can't be told."""
         for peer in peers:
             refused = peer.report and peer.report["refused"]
             if refused and refused["n"] == load.n:
-                return self._undo(load, refused["errno"], refused["text"])
+                return refused["errno"], refused["text"], False
         if load.interrupted:
-            return self._undo(load, errno.EINTR, "interrupted", log=True)
-        waits = [p for p in peers if not records.prepared(p.report, load.n) and not self._passed_over(p)]
-        if waits:
-            if now >= load.until:
-                return self._undo(load, errno.ETIMEDOUT, f"no end after {LOAD:.0f} s: {', '.join(p.name for p in waits)}", log=True)
-            self._name(load, waits)
-            self._at(load.until)
-            return
-        votes = [p.report["prepared"] for p in peers if records.prepared(p.report, load.n)]
-        if not votes and peers:                                  # all are silent, so all are pending
+            return errno.EINTR, "interrupted", True
+        others = self.other_versions()                           # one has joined, or has only now said so
+        return (errno.EPROTONOSUPPORT, others, True) if others else None
+
+    def _is_waited_for(self, load: Load, peers: list[Peer]) -> bool:
+        """Whether a process still prepares the load. When the load's time is over it is undone, which counts as waited for."""
+        def is_ready(peer: Peer) -> bool:
+            return decisions.prepared(peer.report, load.n) or self.silence.passes_over(peer)
+        if load.awaited.is_empty(is_ready):
+            load.awaited = Awaited([peer for peer in peers if not is_ready(peer)])
+            if not load.awaited.peers:
+                return False
+        unprepared = load.awaited.peers
+        if self.loop.now() >= load.until:
+            names = ", ".join(peer.name for peer in unprepared)
+            self._undo(load, errno.ETIMEDOUT, f"no end after {LIMITS.load:.0f} s: {names}", log=True)
+        else:
+            self._name_slow(load, unprepared)
+            self._wake_at(load.until)
+        return True
+
+    def _votes(self, load: Load, peers: list[Peer]) -> list[dict[str, Any]]:
+        """The processes' words on what the file is; where all are silent, so all are pending, the word of its text."""
+        votes = [peer.report["prepared"] for peer in peers                              # type: ignore[index]
+                 if decisions.prepared(peer.report, load.n)]
+        if not votes and peers:
             foreseen = load.foresee()
             votes = [foreseen] if foreseen else []
-        if not votes and now < load.until and any(p.acked >= self.record["seq"] for p in peers):
-            self._name(load, peers)                              # nobody knows what would be started: wait on
-            return self._at(load.until)
-        if not votes:
-            return self._undo(load, errno.ETIMEDOUT if peers else errno.ESRCH, "no process answers", log=True)
-        if {p.key for p in self._list()} - {p.key for p in peers}:
-            self._again = True                                   # somebody new: ask it too, go on waiting
-            return
+        return votes
+
+    def _start(self, load: Load, votes: list[dict[str, Any]]) -> None:
+        """Write `start`: from here on only a user's reversal takes the operation back."""
         try:
-            following = records.started(self.record, votes, lambda text: self.log(text, 4), self.journal.put)
+            following = decisions.started(self.record, votes, lambda text: self.log(text, 4), self.journal.put)
             self._write(following)
         except OSError as error:
             return self._undo(load, error.errno or errno.EIO, error.strerror or "", log=True)
         self.load = None
-        self._let_go()
-        self._wait_tried(load.answer, following)
+        self._unlock_after_write()
+        self._answer_after_first_look(load.answer, following)
 
-    def _name(self, load: Load, waits: List[Any]) -> None:
-        """A process that works (init, pre_patch) is named in the log after 2 s, once a load; one that has not even acknowledged is
-        silent, and about to be passed over."""
-        if self.loop.now() < load.begun + SILENT:
-            return self._at(load.begun + SILENT)
-        for peer in waits:
-            if peer.acked >= self.record["seq"] and not load.named.get(peer.key):
-                load.named[peer.key] = True
+    def _name_slow(self, load: Load, peers: list[Peer]) -> None:
+        """Name a process that works (init, pre_patch) in the log after LIMITS.silent seconds, once a load. A process that has not
+        even acknowledged is silent, and about to be passed over."""
+        if self.loop.now() < load.begun + LIMITS.silent:
+            return self._wake_at(load.begun + LIMITS.silent)
+        for peer in peers:
+            if peer.acked >= self.record["seq"] and peer.key not in load.named:
+                load.named.add(peer.key)
                 working = (peer.report or {}).get("working")
                 self.log(f"klpfs: {load.what}: waiting for {peer.name}" + (f": {working['what']}" if working else ""), 4)
 
@@ -469,9 +446,9 @@ class Coordinator:
             self.log(f"klpfs: {load.what}: {text}", 3)
         refused = code not in (errno.EINTR, errno.ETIMEDOUT)
         self.load = None
-        seq, until = -1, self.loop.now() + SILENT
+        seq, until = -1, self.loop.now() + LIMITS.silent
         try:
-            following = records.given_up(self.record)
+            following = decisions.given_up(self.record)
             self._write(following)
             seq = following["seq"]
             if refused:                                          # another process may still be in its init
@@ -480,8 +457,8 @@ class Coordinator:
             self._undone = load.n
             self._write_failed(error)
             self.peers.cut(load.n)
-        self._let_go()
-        self._wait_taken(load.answer, seq, (code, text), until, load.n)
+        self._unlock_after_write()
+        self._answer_when_followed(WaitingAnswer(load.answer, seq, load.n, until, (code, text)))
 
     # -- drive: recover what is left, start -> finish -> idle
 
@@ -490,15 +467,16 @@ class Coordinator:
         if record["change"]:
             self._recover()
         elif record["transition"]:
-            self._decide(records.may_finish if record["transition"]["step"] == "start" else records.may_rest)
-        elif (self._litter or self.peers.litter) and all(records.seen(peer.report) >= record["seq"] for peer in self.peers.known()):
+            self._decide(self._may())
+        elif (self._litter or self.peers.litter) and all(
+                decisions.seen(peer.report) >= record["seq"] for peer in self.peers.known()):
             self._clean_up()
 
     def _clean_up(self) -> None:
         """Contents that nobody needs any more and the sockets of the dead are removed; with the lock, since who holds it may
         be about to need a content, and so that nobody else does the same."""
         if self.loop.now() < self._retry:
-            return self._at(self._retry)
+            return self._wake_at(self._retry)
         try:
             if not self.journal.try_lock():
                 return
@@ -510,36 +488,41 @@ class Coordinator:
             finally:
                 self.journal.unlock()
         except OSError:                                          # no descriptors, for now
-            self._retry = self.loop.now() + RETRY_WRITE
+            self._retry = self.loop.now() + LIMITS.retry_write
 
     def _recover(self) -> None:
-        """A change that is not ours: a free lock means that its coordinator is dead."""
+        """Undo a change that is not ours: a free lock means that its coordinator is dead."""
         now = self.loop.now()
         if now < max(self._look_lost, self._retry):
-            self._at(max(self._look_lost, self._retry))
+            self._wake_at(max(self._look_lost, self._retry))
             return
-        self._look_lost = now + LOST
-        self._at(self._look_lost)
+        self._look_lost = now + LIMITS.lost
+        self._wake_at(self._look_lost)
         ours = self.record["change"]["n"] == self._undone        # and said so, when it could not be written
-        self._commit(lambda record: records.given_up(record) if record["change"] else None,
+        self._commit(lambda record: decisions.given_up(record) if record["change"] else None,
                      "" if ours else "klpfs: coordinator lost: the load is undone")
 
-    def _decide(self, may: Callable[[Record, Optional[Dict[str, Any]]], bool]) -> None:
+    def _decide(self, may: May) -> None:
+        """Write the transition's next step when every process has reported what it needs."""
         record = self.record
-        if not all(may(record, peer.report) for peer in self.peers.known()):
+        if not self._awaited.is_empty(lambda peer: may(record, peer.report)):
             return
-        peers = self._list()                                     # list AGAIN: a child forked before its parent was clean
-        if not all(may(record, peer.report) for peer in peers):
+        self._awaited = Awaited([peer for peer in self.peers.known() if not may(record, peer.report)])
+        if self._awaited.peers:
+            return
+        known = {peer.key for peer in self.peers.known()}
+        newcomers = [peer for peer in self._list() if peer.key not in known]    # list AGAIN: a child forked before its parent
+        if not all(may(record, peer.report) for peer in newcomers):             # was clean
             return
         if self.loop.now() < self._retry:
-            return self._at(self._retry)
-        self._commit(lambda now: records.decided(now) if now["seq"] == record["seq"] else None)
+            return self._wake_at(self._retry)
+        self._commit(lambda now: decisions.decided(now) if now["seq"] == record["seq"] else None)
 
-    def _commit(self, decide: Callable[[Record], Optional[Record]], log: str = "") -> None:
+    def _commit(self, decide: Callable[[Record], Record | None], log: str = "") -> None:
         """Lock, read again, write what `decide` makes of it (None: it is not what it was; start over), unlock."""
         try:
             if not self.journal.try_lock():
-                self._at(self.loop.now() + RETRY_LOCK if not log else self._look_lost)
+                self._wake_at(self.loop.now() + LIMITS.retry_lock if not log else self._look_lost)
                 return
             try:
                 following = decide(self.journal.read())
@@ -548,7 +531,7 @@ class Coordinator:
                     if log:
                         self.log(log, 4)
             finally:
-                self._let_go()
+                self._unlock_after_write()
         except OSError as error:
             self._write_failed(error)
 
@@ -558,5 +541,5 @@ class Coordinator:
         if self.trouble != text:
             self.trouble = text
             self.log(f"klpfs: {text}", 3)
-        self._retry = self.loop.now() + RETRY_WRITE
-        self._at(self._retry)
+        self._retry = self.loop.now() + LIMITS.retry_write
+        self._wake_at(self._retry)

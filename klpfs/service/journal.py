@@ -1,21 +1,24 @@
 """The journal on disk: read, written by replacement under a lock, and the contents that lie beside it.
 
-The text is klpfs.protocol.record_text's, the fields are those of PROTOCOL.md section 2. Nothing here decides anything.
+The text is klpfs.protocol.record_text's, the fields are those of docs/PROTOCOL.md#2. Nothing here decides anything.
 """
+from __future__ import annotations
+
 import errno
 import fcntl
 import hashlib
 import os
 import re
 import time
-from typing import Any, Dict, Iterable, Optional, Tuple
+from collections.abc import Iterable
+from typing import Any
 
 from attrs import define, field
 
 from klpfs.protocol import record_text as text
-from klpfs.protocol.folder_layout import file_mode, JOURNAL, KEEP, LOCK, SUFFIX
+from klpfs.protocol.folder_layout import JOURNAL, KEEP, LOCK, SUFFIX, file_mode
 
-Record = Dict[str, Any]
+Record = dict[str, Any]
 SAFE = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK      # in a folder where others may make links and fifos
 DRAFT = 60.0               # seconds: a socket that still has its first name (klpfs.agent.server.bind) is of one who died there
 _HASH = re.compile("[0-9a-f]{64}")
@@ -26,7 +29,8 @@ def _is_draft(name: str) -> bool:
 
 
 def _read(fd: int) -> bytes:
-    parts, size = [], 0
+    parts: list[bytes] = []
+    size = 0
     while True:
         part = os.read(fd, 1 << 20)
         if not part:
@@ -44,7 +48,7 @@ class Journal:
     folder: str
     _lock: int = field(init=False, default=-1)
     _held: int = field(init=False, default=-1)
-    _inode: Optional[Tuple[int, int]] = field(init=False, default=None)
+    _inode: tuple[int, int] | None = field(init=False, default=None)
     _record: Record = field(init=False, factory=text.idle)
 
     @property
@@ -155,7 +159,7 @@ class Journal:
             os.close(self._replace(path, data))
         return name
 
-    def get(self, sha256: str) -> Optional[bytes]:
+    def get(self, sha256: str) -> bytes | None:
         """The content of this hash; None when it is not there, or is not what its name says."""
         if not _HASH.fullmatch(sha256):
             return None
@@ -188,7 +192,7 @@ class Journal:
             return False
         try:
             with open(self.path, "rb") as file:
-                data: Optional[bytes] = file.read()
+                data: bytes | None = file.read()
         except FileNotFoundError:
             data = None
         self._unlink(JOURNAL)
@@ -232,7 +236,7 @@ class Journal:
         return fd
 
     def _give(self, fd: int) -> None:
-        """What root makes in another user's service belongs to that user, whose agents must be able to read it. Only what
+        """Give what root makes in another user's service to that user, whose agents must be able to read it. Only what
         was made just now: a name in the folder may be a link to anything."""
         if os.geteuid() == 0:
             folder, file = os.stat(self.folder), os.fstat(fd)
@@ -240,7 +244,7 @@ class Journal:
                 os.fchown(fd, folder.st_uid, folder.st_gid)
 
     def _check_owner(self, fd: int, what: str) -> None:
-        """Others may have put it into a folder that a group shares; what it says would be obeyed by all."""
+        """Refuse a journal that another user may have put into a folder which a group shares: all would obey it."""
         owner = os.fstat(fd).st_uid
         if owner not in (0, os.stat(self.folder).st_uid):
             raise OSError(errno.EIO, f"{what} is not the service's, but user {owner}'s")

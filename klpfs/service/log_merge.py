@@ -1,15 +1,19 @@
 """The service's log out of its agents' rings: engine lines once a service, the others once a process, by time.
 
-An engine line stands for the service: the first process that says it is shown, and the same line of each other process of
-the same operation is the same event; the earliest, of those that arrive together, or it would come behind what that process said next. 'patching complete' is what the service says itself, once, with the journal's write
-that ends the transition (PROTOCOL.md section 7): an agent's own line means its process only.
+An engine line stands for the service. The first process's line is shown; the same line from other processes of the operation is
+the same event. Of copies that arrive in one round the earliest time is kept, so that the line stays before that process's next
+one. 'patching complete' is what the service says itself, once, with the journal's write that ends the transition
+(docs/PROTOCOL.md#7): an agent's own line means its process only.
 """
+from __future__ import annotations
+
 import re
-from typing import Any, Callable, Dict, Iterable, List, Optional, Set, Tuple
+from collections.abc import Iterable
+from typing import Any, Callable
 
 from attrs import define, field
 
-from klpfs.service.snapshots import Late, LogView
+from klpfs.service.log_ring import Late, LogView
 
 TOGETHER = 2_000_000       # usec: lines of earlier operations are one event when no further apart (a daemon started again)
 REMEMBERED = 64            # occurrences of one text (a process that says a line again later makes a new one); agents that have gone
@@ -17,15 +21,15 @@ _COMPLETE = re.compile(r"livepatch: '(.*)': (patching|unpatching) complete", re.
 
 FACILITIES = 0x3f8         # the bits of a priority that say who wrote a line
 
-Row = Tuple[int, int, int, str, str]
+Row = tuple[int, int, int, str, str]
 
 
 @define(eq=False)
 class Shown:
-    """An engine line that is in the log, and who has said it."""
+    """An engine line that is in the log, and the agents that have said it."""
 
     epoch: int
-    agents: Set[str]
+    agents: set[str]
     line: Late
 
 
@@ -35,11 +39,11 @@ class LogMerge:
 
     view: LogView
     clock: Callable[[], int]
-    _next: Dict[str, int] = field(init=False, factory=dict)      # by agent: the number that its next record has
-    _past: Dict[str, int] = field(init=False, factory=dict)      # the same of agents that have gone, the latest ones
-    _shown: Dict[str, List[Shown]] = field(init=False, factory=dict)
+    _next: dict[str, int] = field(init=False, factory=dict)      # by agent: the number that its next record has
+    _past: dict[str, int] = field(init=False, factory=dict)      # the same of agents that have gone, the latest ones
+    _shown: dict[str, list[Shown]] = field(init=False, factory=dict)
     _epoch: int = field(init=False, default=0)
-    _transition: Optional[Dict[str, Any]] = field(init=False, default=None)
+    _transition: dict[str, Any] | None = field(init=False, default=None)
     _started: int = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -50,7 +54,7 @@ class LogMerge:
         for line in text.split("\n"):
             self.view.add(self.clock(), priority, line)
 
-    def take(self, agent: str, rows: Iterable[Row], record: Dict[str, Any], name: str = "") -> None:
+    def take(self, agent: str, rows: Iterable[Row], record: dict[str, Any], name: str = "") -> None:
         """New records of an agent: (its own number, usec, priority, kind, text). Those that came before are skipped. What the agent
         itself says is about its process: `name` is put before it."""
         if agent in self._past:
@@ -65,7 +69,7 @@ class LogMerge:
             elif not self._ends(text, record):
                 self._engine(agent, usec, priority, text)
 
-    def take_record(self, record: Dict[str, Any]) -> None:
+    def take_record(self, record: dict[str, Any]) -> None:
         """The journal's new record: an operation begins or ends. With its end: complete."""
         before, now = self._transition, record["transition"]
         change = record["change"]
@@ -88,8 +92,8 @@ class LogMerge:
             while len(self._past) > REMEMBERED:
                 del self._past[next(iter(self._past))]
 
-    def _ends(self, text: str, record: Dict[str, Any]) -> bool:
-        """It is the end of the service's transition, in one process."""
+    def _ends(self, text: str, record: dict[str, Any]) -> bool:
+        """Whether the line says that the service's transition has ended in one process."""
         found = _COMPLETE.fullmatch(text)
         transition = record["transition"]
         return bool(found and transition and transition["patch"] == found[1])
@@ -97,10 +101,11 @@ class LogMerge:
     def _engine(self, agent: str, usec: int, priority: int, text: str) -> None:
         shown = self._shown.setdefault(text, [])
         old = usec < self._started             # of a ring, from before this daemon
-        for each in shown:
-            if agent not in each.agents and (abs(usec - each.line.usec) < TOGETHER if old else each.epoch == self._epoch):
-                each.agents.add(agent)
-                each.line.usec = min(each.line.usec, usec)
+        for known in shown:
+            together = abs(usec - known.line.usec) < TOGETHER if old else known.epoch == self._epoch
+            if agent not in known.agents and together:
+                known.agents.add(agent)
+                known.line.usec = min(known.line.usec, usec)
                 return
         shown.append(Shown(self._epoch, {agent}, self.view.add(usec, priority, text)))
         del shown[:-REMEMBERED]

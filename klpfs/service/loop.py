@@ -1,15 +1,17 @@
-"""One epoll for the whole daemon: descriptors, timers, and work for the end of the round; no threads.
+"""An epoll loop for the whole daemon: descriptors, timers, and work for the end of the round; no threads.
 
-All that has arrived is taken in before a request is answered (PROTOCOL.md section 7): a round runs the callbacks
+All that has arrived is taken in before a request is answered (docs/PROTOCOL.md#7): a round runs the callbacks
 of what is ready in the order given to `add`: FIRST (inotify: the journal), AGENTS, then LAST (the FUSE descriptor,
 which must take one request a call). What is appended by `call_soon` runs before the next order begins.
 """
+from __future__ import annotations
+
 import heapq
 import itertools
 import select
 import time
 from collections import deque
-from typing import Callable, Deque, Dict, List, Optional, Tuple
+from typing import Callable
 
 from attrs import define, field
 
@@ -22,7 +24,7 @@ class Timer:
     """A call that is due at `when` (the loop's seconds); `cancel()` takes it back, any number of times."""
 
     when: float
-    call: Optional[Callable[[], None]]
+    call: Callable[[], None] | None
 
     def cancel(self) -> None:
         self.call = None
@@ -37,11 +39,11 @@ class Loop:
 
     clock: Callable[[], float] = time.monotonic
     _epoll: select.epoll = field(init=False, factory=lambda: select.epoll(flags=select.EPOLL_CLOEXEC))
-    _fds: Dict[int, Tuple[int, Callable[[int], None]]] = field(init=False, factory=dict)
-    _timers: List[Tuple[float, int, Timer]] = field(init=False, factory=list)
-    _count: "itertools.count[int]" = field(init=False, factory=itertools.count)
-    _soon: Deque[Callable[[], None]] = field(init=False, factory=deque)
-    _ready: Deque[Tuple[int, int, Callable[[int], None], int]] = field(init=False, factory=deque)
+    _fds: dict[int, tuple[int, Callable[[int], None]]] = field(init=False, factory=dict)
+    _timers: list[tuple[float, int, Timer]] = field(init=False, factory=list)
+    _count: itertools.count[int] = field(init=False, factory=itertools.count)
+    _soon: deque[Callable[[], None]] = field(init=False, factory=deque)
+    _ready: deque[tuple[int, int, Callable[[int], None], int]] = field(init=False, factory=deque)
     _running: bool = field(init=False, default=False)
 
     def add(self, fd: int, callback: Callable[[int], None], order: int = AGENTS, events: int = IN) -> None:
@@ -77,8 +79,8 @@ class Loop:
         """Call `call()` in this round, before callbacks of a later order; outside a round: in the next one."""
         self._soon.append(call)
 
-    def run_once(self, timeout: Optional[float] = None) -> None:
-        """One round: wait at most `timeout` seconds (None: for ever), then call back all that is ready."""
+    def run_once(self, timeout: float | None = None) -> None:
+        """Run a round: wait at most `timeout` seconds (None: for ever), then call back all that is ready."""
         if not self._ready:
             self._sort(self._epoll.poll(self._wait(timeout), 4096))
         self._run_soon()
@@ -129,11 +131,11 @@ class Loop:
         self._fds.clear()
         self._epoll.close()
 
-    def _sort(self, found: List[Tuple[int, int]]) -> None:
+    def _sort(self, found: list[tuple[int, int]]) -> None:
         ready = [(*self._fds[fd], fd, events) for fd, events in found]
         self._ready = deque((order, fd, callback, events) for order, callback, fd, events in sorted(ready, key=lambda r: r[0]))
 
-    def _wait(self, timeout: Optional[float]) -> float:
+    def _wait(self, timeout: float | None) -> float:
         if self._soon:
             return 0
         while self._timers and self._timers[0][2].call is None:

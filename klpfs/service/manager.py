@@ -3,15 +3,18 @@
 One inotify descriptor (inotify-simple) watches the runtime folder and each service's: a new socket, a journal renamed into
 its place. A service is shown from when a process of it has said who it is (or is there and silent) to when the last has gone.
 """
+from __future__ import annotations
+
 import errno
 import os
 import stat
 import time
-from typing import Callable, Dict, List, Optional, Tuple
+from typing import Callable
 
 from attrs import define, field
 from inotify_simple import INotify, flags
 
+from klpfs.protocol.names import is_service
 from klpfs.service.loop import FIRST, Loop
 from klpfs.service.service import Service
 
@@ -26,7 +29,7 @@ class Place:
 
     service: Service
     watch: int
-    inode: Tuple[int, int]
+    inode: tuple[int, int]
     shown: bool = False
     lived: bool = False
 
@@ -37,13 +40,13 @@ class Manager:
 
     loop: Loop
     runtime_dir: str
-    services: Dict[str, Service] = field(init=False, factory=dict)
-    _added: List[Callable[[Service], None]] = field(init=False, factory=list)
-    _removed: List[Callable[[Service], None]] = field(init=False, factory=list)
-    _inotify: Optional[INotify] = field(init=False, default=None)
+    services: dict[str, Service] = field(init=False, factory=dict)
+    _added: list[Callable[[Service], None]] = field(init=False, factory=list)
+    _removed: list[Callable[[Service], None]] = field(init=False, factory=list)
+    _inotify: INotify | None = field(init=False, default=None)
     _root: int = field(init=False, default=-1)
-    _places: Dict[str, Place] = field(init=False, factory=dict)
-    _by_watch: Dict[int, str] = field(init=False, factory=dict)
+    _places: dict[str, Place] = field(init=False, factory=dict)
+    _by_watch: dict[int, str] = field(init=False, factory=dict)
 
     def on_added(self, callback: Callable[[Service], None]) -> None:
         """Call `callback(service)` for each service that comes."""
@@ -91,7 +94,7 @@ class Manager:
 
     def _notified(self, events: int) -> None:
         assert self._inotify is not None
-        names = set()
+        names: set[str] = set()
         for event in self._inotify.read(timeout=0):
             if event.mask & flags.Q_OVERFLOW:
                 self._look()
@@ -121,7 +124,7 @@ class Manager:
     def _entry(self, name: str, ended: bool = False) -> None:
         """A folder is there, or is gone. ended: its service has just been ended here; what is left of it stays."""
         path = os.path.join(self.runtime_dir, name)
-        if name.startswith("."):
+        if not is_service(name):
             return
         try:
             found = os.stat(path, follow_symlinks=False)

@@ -1,33 +1,35 @@
-"""The mirror: what the journal and the agents' events amount to, as the tree shows it (PROTOCOL.md section 7).
+"""The mirror: what the journal and the agents' events amount to, as the tree shows it (docs/PROTOCOL.md#7).
 
 From the journal: which patches and modules there are, their order, `enabled`, `transition`, a patch's use count; one file, so
 they can't contradict each other or a write that has returned. From the agents: objects, functions, `patched`, sizes,
 parameters. An event is a whole section of one agent: it is compared patch by patch with the one before, and only what
 differs is made anew.
 """
-from typing import Any, Callable, Dict, Iterator, List, Tuple
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Callable
 
 from attrs import define, evolve, field
 
 from klpfs.protocol import decisions as records
+from klpfs.protocol.names import showable
 from klpfs.service.log_merge import LogMerge
-from klpfs.service.snapshots import ModuleView, ObjectView, ParamView, PatchView, ProcessView, VMLINUX
+from klpfs.service.snapshots import VMLINUX, ModuleView, ObjectView, ParamView, PatchView, ProcessView
 
-Raw = Dict[str, Any]
+if TYPE_CHECKING:
+    from klpfs.service.peers import Peer
 
-
-def showable(name: str) -> bool:
-    """An agent's data is not trusted: a name must be one that a directory can have."""
-    return bool(name) and name not in (".", "..") and "/" not in name and not any(ord(c) < 32 or ord(c) == 127 for c in name)
+Raw = dict[str, Any]
 
 
 @define(eq=False)
-class Told:
-    """What one agent has told: its sections, by name."""
+class Sections:
+    """The sections of an agent's events, each by name."""
 
-    patches: Dict[str, Raw] = field(factory=dict)
-    modules: Dict[str, Raw] = field(factory=dict)
-    not_applied: Tuple[int, ...] = ()
+    patches: dict[str, Raw] = field(factory=dict)
+    modules: dict[str, Raw] = field(factory=dict)
+    not_applied: tuple[int, ...] = ()
 
 
 @define(eq=False)
@@ -36,12 +38,13 @@ class Mirror:
 
     changed: Callable[[str, object], None]
     log: LogMerge
-    patches: Dict[str, PatchView] = field(init=False, factory=dict)
-    modules: Dict[str, ModuleView] = field(init=False, factory=dict)
-    processes: Dict[int, ProcessView] = field(init=False, factory=dict)
+    patches: dict[str, PatchView] = field(init=False, factory=dict)
+    modules: dict[str, ModuleView] = field(init=False, factory=dict)
+    processes: dict[int, ProcessView] = field(init=False, factory=dict)
     ftrace_enabled: bool = field(init=False, default=True)
     _record: Raw = field(init=False, factory=records.none)
-    _peers: Dict[str, Any] = field(init=False, factory=dict)     # those that have told something, by key
+    _peers: dict[str, Peer] = field(init=False, factory=dict)    # the agents that have told something, by key
+    _told: dict[str, Sections] = field(init=False, factory=dict)
 
     # -- from the journal
 
@@ -83,44 +86,37 @@ class Mirror:
 
     # -- from the agents
 
-    def take_event(self, peer: Any, event: Raw) -> None:
+    def take_event(self, peer: Peer, event: Raw) -> None:
         """An agent's event; its shape has been checked."""
-        told = peer.state
-        if told is None:
-            told = peer.state = Told()
-        self._peers[peer.key] = peer
+        sections = self._sections(peer)
         if "process" in event:
             self.take_process(peer.pid, event["process"])
         if "log" in event:
             self.log.take(peer.agent, event["log"], self._record, peer.name)
         if "patches" in event:
-            before, told.patches = told.patches, {p["name"]: p for p in event["patches"]}
+            before, sections.patches = sections.patches, {p["name"]: p for p in event["patches"]}
             if "names" in event:               # only what differs
-                now = {**before, **told.patches}
-                told.patches = {name: now[name] for name in event["names"] if name in now}
-            self._refresh(before, told.patches, self.patches, "patch", self._patch)
+                now = {**before, **sections.patches}
+                sections.patches = {name: now[name] for name in event["names"] if name in now}
+            self._refresh(before, sections.patches, self.patches, "patch", self._patch)
         if "modules" in event:
-            before, told.modules = told.modules, {m["name"]: m for m in event["modules"]}
-            self._refresh(before, told.modules, self.modules, "module", self._module)
+            before, sections.modules = sections.modules, {m["name"]: m for m in event["modules"]}
+            self._refresh(before, sections.modules, self.modules, "module", self._module)
 
-    def take_process(self, pid: int, told: Raw) -> None:
-        """Who an agent's process is. Its number is the one that its connection was checked for."""
-        view = ProcessView(pid, told["comm"], tuple(told["cmdline"]))
+    def take_process(self, pid: int, process: Raw) -> None:
+        """An agent has said what its process is. Its number is the one that its connection was checked for."""
+        view = ProcessView(pid, process["comm"], tuple(process["cmdline"]))
         self._set("process", self.processes, pid, view)
 
-    def take_report(self, peer: Any) -> None:
+    def take_report(self, peer: Peer) -> None:
         """A report has come: patches that it goes without count as not patched."""
-        told = peer.state
-        if told is None:
-            told = peer.state = Told()
-        self._peers[peer.key] = peer
-        out = tuple(peer.report["not_applied"])
-        if told.not_applied != out:
-            told.not_applied = out
+        sections, left_out = self._sections(peer), tuple((peer.report or {})["not_applied"])
+        if sections.not_applied != left_out:
+            sections.not_applied = left_out
             for name in self.patches:
                 self._set("patch", self.patches, name, self._patch(name))
 
-    def left(self, peer: Any) -> None:
+    def left(self, peer: Peer) -> None:
         """A process is gone."""
         self._peers.pop(peer.key, None)
         if not any(p.agent == peer.agent for p in self._peers.values()):       # else it has a new socket already
@@ -128,18 +124,23 @@ class Mirror:
         if peer.pid in self.processes and not any(p.pid == peer.pid for p in self._peers.values()):
             del self.processes[peer.pid]
             self.changed("process", peer.pid)
-        told, peer.state = peer.state, None
-        if told is not None:
-            self._refresh(told.patches, {}, self.patches, "patch", self._patch)
-            self._refresh(told.modules, {}, self.modules, "module", self._module)
+        sections = self._told.pop(peer.key, None)
+        if sections is not None:
+            self._refresh(sections.patches, {}, self.patches, "patch", self._patch)
+            self._refresh(sections.modules, {}, self.modules, "module", self._module)
 
-    def _refresh(self, before: Dict[str, Raw], after: Dict[str, Raw], views: Dict[str, Any], kind: str,
+    def _sections(self, peer: Peer) -> Sections:
+        """The sections of this agent; empty at first."""
+        self._peers[peer.key] = peer
+        return self._told.setdefault(peer.key, Sections())
+
+    def _refresh(self, before: dict[str, Raw], after: dict[str, Raw], views: dict[str, Any], kind: str,
                  make: Callable[[str], Any]) -> None:
         for name in list(views):
             if before.get(name) != after.get(name):
                 self._set(kind, views, name, make(name))
 
-    def _set(self, kind: str, views: Dict[Any, Any], key: Any, view: Any, new: bool = False) -> None:
+    def _set(self, kind: str, views: dict[Any, Any], key: Any, view: Any, new: bool = False) -> None:
         if new or views.get(key) != view:
             views[key] = view
             self.changed(kind, key)
@@ -150,45 +151,46 @@ class Mirror:
         view = self.patches[name]
         entry = records.find(self._record["patches"], name)
         n = entry["n"] if entry else 0
-        told = [p.state.patches[name] for p in self._peers.values() if name in p.state.patches]
-        out = any(n in p.state.not_applied for p in self._peers.values())
-        if not told:
+        patches = [sections.patches[name] for sections in self._told.values() if name in sections.patches]
+        left_out = any(n in sections.not_applied for sections in self._told.values())
+        if not patches:
             return evolve(view, objects=())
         transition = self._record["transition"]
         mine = transition and transition["patch"] == name
-        return evolve(view, objects=_objects([t["objects"] for t in told], out, view.objects),
-                      replace=view.replace if mine and view.replace else any(bool(t["replace"]) for t in told))
+        return evolve(view, objects=_objects([patch["objects"] for patch in patches], left_out, view.objects),
+                      replace=view.replace if mine and view.replace else any(bool(patch["replace"]) for patch in patches))
 
     def _module(self, name: str) -> ModuleView:
         entry = records.find(self._record["modules"], name) or {"livepatch": False, "forced": False}
-        told = [p.state.modules[name] for p in self._peers.values() if name in p.state.modules]
+        modules = [sections.modules[name] for sections in self._told.values() if name in sections.modules]
         holders = tuple(records.used(self._record, name))
         if entry["livepatch"]:                 # from the journal alone, as rmmod decides
             refcnt = len(holders) + bool(records.find(self._record["patches"], name) or entry["forced"])
         else:
-            refcnt = max(len(holders), sum(t["refcnt"] for t in told))
-        params: Dict[str, ParamView] = {}
-        for each in told:
-            for param, kind, text, mode in each["params"]:
+            refcnt = max(len(holders), sum(module["refcnt"] for module in modules))
+        params: dict[str, ParamView] = {}
+        for module in modules:
+            for param, kind, text, mode in module["params"]:
                 if param not in params and showable(param):
                     params[param] = ParamView(kind, text, mode & 0o777)
-        return ModuleView(name, max([t["size"] for t in told], default=0), refcnt, "Live", bool(entry["livepatch"]),
+        return ModuleView(name, max([module["size"] for module in modules], default=0), refcnt, "Live", bool(entry["livepatch"]),
                           bool(entry["forced"]), holders, params)
 
 
-def _objects(told: List[List[Raw]], out: bool, before: Tuple[ObjectView, ...]) -> Tuple[ObjectView, ...]:
-    """The objects of a patch as several processes have them. out: a process goes without the patch."""
-    names: Dict[str, List[Raw]] = {}
-    for each in told:
-        for obj in each:
+def _objects(by_process: list[list[Raw]], left_out: bool, before: tuple[ObjectView, ...]) -> tuple[ObjectView, ...]:
+    """The objects of a patch as several processes have them. left_out: a process goes without the patch."""
+    names: dict[str, list[Raw]] = {}
+    for objects in by_process:
+        for obj in objects:
             name = obj["name"] or VMLINUX
             if showable(name):
                 names.setdefault(name, []).append(obj)
     old = {view.name: view for view in before}
     views = []
-    for name, found in names.items():
-        patched = not out and any(o["patched"] for o in found) and not any(o["loaded"] and not o["patched"] for o in found)
-        texts = dict.fromkeys(o["funcs"] for o in found)     # nearly always one
+    for name, objects in names.items():
+        unpatched = any(obj["loaded"] and not obj["patched"] for obj in objects)
+        patched = not left_out and not unpatched and any(obj["patched"] for obj in objects)
+        texts = dict.fromkeys(obj["funcs"] for obj in objects)     # nearly always one
         funcs = tuple(dict.fromkeys(func for text in texts for func in _funcs(text)))
         view = old.get(name)
         if view is None or view.patched != patched or view.funcs != funcs:
@@ -197,9 +199,9 @@ def _objects(told: List[List[Raw]], out: bool, before: Tuple[ObjectView, ...]) -
     return tuple(views)
 
 
-def _funcs(text: str) -> Iterator[Tuple[str, int]]:
+def _funcs(text: str) -> Iterator[tuple[str, int]]:
     """Name and position of each function of an object, from the lines that an agent tells."""
     for line in text.split("\n"):
         name, _, position = line.rpartition(",")
-        if showable(name) and position.isascii() and position.isdecimal() and len(position) < 10:
+        if name and showable(line) and position.isascii() and position.isdecimal() and len(position) < 10:
             yield name, int(position)

@@ -4,70 +4,33 @@ A peer is gone when its process is dead (pidfd, taken when it says who it is), w
 answered on it, when the process has become another program (exec), or has bound a new socket. A closed connection alone is
 no death: connect again. All that an agent says is checked here for its shape, before anybody looks at it.
 """
+from __future__ import annotations
+
+import builtins
 import errno
 import os
 import socket
 import stat
 import struct
-from typing import Any, Callable, Dict, List, Optional, Set, Tuple
+from typing import Any, Callable
 
 from attrs import define, field
 
-from klpfs.protocol.folder_layout import address, SUFFIX
-from klpfs.protocol.wire import encode, MESSAGE_SECONDS, Reader, WireError
-from klpfs.service.loop import AGENTS, IN, OUT
+from klpfs.protocol.folder_layout import SUFFIX, address
+from klpfs.protocol.shapes import FROM_AGENT, fits
+from klpfs.protocol.wire import MESSAGE_SECONDS, VERSION, Reader, WireError, encode
+from klpfs.service.loop import AGENTS, IN, OUT, Loop, Timer
 
 RETRY = 0.2                # seconds until a peer that closed its connection is connected to again
 NOBODY = (errno.ECONNREFUSED, errno.ENOENT, errno.ENOTSOCK)    # what connect() says where nobody listens
 MAX_QUEUED = 64 << 20      # bytes that wait for a peer that doesn't read
 MOST = 256                 # sockets that a user who does not own the service may have in it: each costs a descriptor here
 
-Message = Dict[str, Any]
+Message = dict[str, Any]
 
 
-def is_(*kinds: type) -> Callable[[Any], bool]:
-    return lambda value: type(value) in kinds
-
-
-def each(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    return lambda value: type(value) in (list, tuple) and all(map(check, value))
-
-
-def maybe(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    return lambda value: value is None or check(value)
-
-
-def row(*checks: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    return lambda value: type(value) in (list, tuple) and len(value) == len(checks) and all(c(v) for c, v in zip(checks, value))
-
-
-def has(**checks: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    return lambda value: type(value) is dict and all(key in value and check(value[key]) for key, check in checks.items())
-
-
-number, string, flag = is_(int), is_(str), is_(bool, int)
-BLOCKER = has(kind=string, task=maybe(number), name=maybe(string), frames=each(string), since=maybe(number))
-PATCH = has(name=string, replace=flag, objects=each(has(name=maybe(string), patched=flag, loaded=flag, funcs=string)))
-MODULE = has(name=string, size=number, refcnt=number, params=each(row(string, string, string, number)))
-PROCESS = has(pid=number, comm=string, cmdline=each(string))
-SHAPES = {
-    "hello": has(version=number, pid=number, comm=string, cmdline=each(string), keep=flag, started=number),
-    "ack": has(seq=number),
-    "report": has(seen=number, n=number, phase=string, dir=number, turn=number, clean=flag, over=number, not_applied=each(number),
-                  refused=maybe(has(n=number, errno=number, text=maybe(string))), blockers=each(BLOCKER),
-                  working=maybe(has(what=string, since=number)),
-                  prepared=maybe(has(n=number, livepatch=flag, replace=flag, uses=each(string), fingerprints=string))),
-    "want": has(sha256=string),
-    "answer": has(id=number, data=lambda value: True),
-    "done": has(id=number, errno=number),
-    "event": lambda m: all(key not in m or check(m[key]) for key, check in {
-        "patches": each(PATCH), "names": each(string), "modules": each(MODULE), "process": PROCESS,
-        "log": each(row(number, number, number, string, string))}.items()),
-}
-
-
-def address_space(pid: int) -> Tuple[str, ...]:
-    """What tells a process from the program that it becomes by exec: where its code and its stack begin; (): it is dead.
+def address_space(pid: int) -> tuple[str, ...]:
+    """A mark by which a process differs from the program that it becomes by exec: where its code and its stack begin; (): it is dead.
     OSError: it can't be seen just now."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
@@ -88,30 +51,29 @@ def user_of(pid: int) -> int:
 
 @define(eq=False)
 class Peer:
-    """One agent. `key`: its socket's name; `pid`: 0 until it has said who it is; `report`: its last one, or None;
+    """An agent. `key`: its socket's name; `pid`: 0 until it has said who it is; `report`: its last one, or None;
     acked, told: seq of records, -1 none (told: over this connection)."""
 
     key: str
-    peers: Any
+    peers: Peers
     since: float                               # when its socket was first seen
     pid: int = 0
     comm: str = ""
-    hello: Optional[Message] = None
-    report: Optional[Message] = None
+    version: int = 0                           # of the wire, as it says; 0: not yet. Of others nothing else is read
+    hello: Message | None = None
+    report: Message | None = None
     acked: int = -1
     told: int = -1
     heard: float = 0.0                         # when it last said anything, by the loop's clock
     gone: bool = False
     connected: bool = False                    # a connection is there; perhaps nobody has accepted it
-    state: Any = None                          # the mirror's
-    _sock: Optional[socket.socket] = None
+    _sock: socket.socket | None = None
     _pidfd: int = -1
-    _space: Tuple[str, ...] = ()
+    _space: tuple[str, ...] = ()
     _reader: Reader = field(factory=Reader)
     _out: bytearray = field(factory=bytearray)
-    _timer: Any = None
-    _slow: Any = None
-    _pinged: float = -1.0
+    _timer: Timer | None = None
+    _slow: Timer | None = None
     _sender: int = -1                          # the user who has sent what comes, as the kernel says; -1: no hello yet
 
     @property
@@ -120,7 +82,7 @@ class Peer:
 
     @property
     def agent(self) -> str:
-        """What tells one agent from all others, whatever socket it is on."""
+        """A name by which the agent differs from all others, whatever its socket."""
         return f"{self.pid} {self.hello['started']}" if self.hello else self.key
 
     # -- connecting
@@ -144,7 +106,7 @@ class Peer:
             if fd >= 0:
                 os.close(fd)
         self._sock, self.connected = sock, True
-        self._reader, self.told, self._sender = Reader(), -1, -1
+        self._reader, self.told, self._sender, self.version = Reader(), -1, -1, 0
         self._out.clear()
         self.peers.loop.add(sock.fileno(), self._ready, AGENTS)
 
@@ -158,14 +120,14 @@ class Peer:
         self.peers.changed()
 
     def _ended(self) -> bool:
-        """Nobody will answer on this socket: nobody ever did, or the process is another program now, or is dead."""
+        """Whether the socket will never be answered: no process ever did, or the process is another program now, or dead."""
         try:
             return not self.pid or address_space(self.pid) != self._space
         except OSError:
             return False
 
     def _leave(self) -> None:
-        """It is gone."""
+        """Note that the process is gone."""
         if self.gone:
             return
         self.gone = True
@@ -201,8 +163,8 @@ class Peer:
     # -- sending
 
     def send(self, message: Message) -> bool:
-        """Send, or queue. False: there is no connection."""
-        if self._sock is None:
+        """Send, or queue. False: there is no connection, or it would not be understood."""
+        if self._sock is None or self.version not in (0, VERSION):
             return False
         self._out += encode(message)
         if len(self._out) > MAX_QUEUED:
@@ -216,11 +178,10 @@ class Peer:
         if self.hello is not None and self.send({"t": "record", "r": record}):
             self.told = record["seq"]
 
-    def ping(self, since: float) -> None:
-        """Ask it for a sign of life, once for each `since`: an agent's server thread answers at once, whatever else its
-        process does."""
-        if self._pinged < since and self.send({"t": "ask", "id": 0, "what": "status", "tid": None}):
-            self._pinged = since
+    def ping(self) -> bool:
+        """Ask it for a sign of life: an agent's server thread answers at once, whatever else its process does. False: there is
+        no connection."""
+        return self.send({"t": "ask", "id": 0, "what": "status", "tid": None})
 
     def _flush(self) -> None:
         sock = self._sock
@@ -274,8 +235,9 @@ class Peer:
 
     def _received(self, message: Message) -> None:
         kind = message["t"]
-        check = SHAPES.get(kind)
-        if check is None or not check(message) or self.hello is None and kind != "hello":
+        if self.version not in (0, VERSION) or kind == "hello" and self._speaks_other_version(message):
+            return None
+        if not fits(FROM_AGENT, message) or self.hello is None and kind != "hello":
             return self.drop(f"bad message {kind[:20]!r}")
         self.heard = self.peers.loop.now()
         if kind == "hello":
@@ -288,32 +250,55 @@ class Peer:
             self.peers.received(self, kind, message)
 
     def _first(self, sock: socket.socket) -> bytes:
-        """What comes first, and who sends it: a listening socket only tells who made it, which may be its parent."""
-        data, told, _, _ = sock.recvmsg(1 << 18, socket.CMSG_SPACE(12))
-        for level, kind, credentials in told:
+        """Take the first bytes, and the user who sends them: a listening socket only tells who made it, which may be a parent."""
+        data, ancillary, _, _ = sock.recvmsg(1 << 18, socket.CMSG_SPACE(12))
+        for level, kind, credentials in ancillary:
             if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS):
                 self._sender = struct.unpack("3i", credentials[:12])[1]
         return data
 
+    def _speaks_other_version(self, message: Message) -> bool:
+        """An agent of another klpfs: `t`, `version`, `pid` and `comm` of its hello are as in all versions, the rest is
+        not looked at. It is told nothing and counts as silent; the coordinator refuses all writes while it lives."""
+        version, pid, comm = message.get("version"), message.get("pid"), message.get("comm")
+        if type(version) is not int or version in (0, VERSION):
+            return False
+        if type(pid) is not int or type(comm) is not str or not self._identify(pid):
+            self.drop(f"speaks version {version} of the wire, and does not say who it is")
+            return True
+        self.hello, self.report, self.comm, self.version = None, None, comm, version
+        self.peers.log(f"klpfs: {self.name} speaks version {version} of the wire, this daemon version {VERSION}: "
+                       "nothing can be written while it runs", 3)
+        return True
+
     def _who(self, message: Message) -> None:
-        pid = message["pid"]
+        if self._identify(message["pid"]):
+            self.hello, self.comm, self.version = message, message["comm"], VERSION
+            self.report = None
+            self.acked = -1
+            self.peers.restarted(self)
+
+    def _identify(self, pid: int) -> bool:
+        """Whether it is the process that it says it is, and can be watched. False: the connection is closed."""
         if pid <= 0 or self.pid not in (0, pid):
-            return self.drop(f"says that it is process {pid}")
+            self.drop(f"says that it is process {pid}")
+            return False
         try:
             if self._sender not in (0, user_of(pid)):
-                return self.drop(f"says that it is process {pid}, of another user")
+                self.drop(f"says that it is process {pid}, of another user")
+                return False
             if not self.pid:
                 space, self._pidfd = address_space(pid), os.pidfd_open(pid)
         except OSError as error:
             if error.errno in (errno.ENOENT, errno.ESRCH):
-                return self._leave()
-            return self.drop(f"can't be watched: {error.strerror}")
+                self._leave()
+            else:
+                self.drop(f"can't be watched: {error.strerror}")
+            return False
         if not self.pid:
             self.pid, self._space = pid, space
             self.peers.loop.add(self._pidfd, lambda events: self._died(), AGENTS)
-        self.hello, self.comm = message, message["comm"]
-        self.report = None
-        self.acked = -1
+        return True
 
     def _died(self) -> None:
         self._leave()
@@ -326,22 +311,32 @@ class Peers:
     closed), changed() (after any of these: the coordinator's step), log(text, priority)."""
 
     folder: str
-    loop: Any
+    loop: Loop
     received: Callable[[Peer, str, Message], None]
     on_left: Callable[[Peer], None]
     dropped: Callable[[Peer], None]
     changed: Callable[[], None]
     log: Callable[[str, int], None]
-    _peers: Dict[str, Peer] = field(init=False, factory=dict)
-    _dead: Dict[str, bool] = field(init=False, factory=dict)     # names of their sockets: whether one has tried to unlink it
-    _foreign: Dict[str, int] = field(init=False, factory=dict)   # sockets of users who don't own the service: whose
-    _told_many: Set[int] = field(init=False, factory=set)
+    _peers: dict[str, Peer] = field(init=False, factory=dict)
+    _dead: dict[str, bool] = field(init=False, factory=dict)     # names of their sockets: whether one has tried to unlink it
+    _foreign: dict[str, int] = field(init=False, factory=dict)   # sockets of users who don't own the service: whose
+    _told_many: set[int] = field(init=False, factory=set)
+    _restarted: dict[str, Peer] = field(init=False, factory=dict)
 
-    def known(self) -> List[Peer]:
-        """Those that are not gone, as far as is known."""
+    def restarted(self, peer: Peer) -> None:
+        """A peer has begun a connection, or was seen for the first time: it was told nothing yet."""
+        self._restarted[peer.key] = peer
+
+    def take_restarted(self) -> builtins.list[Peer]:
+        """The peers that have `restarted` since the last call, and are not gone."""
+        taken, self._restarted = self._restarted, {}
+        return [peer for key, peer in taken.items() if self._peers.get(key) is peer]
+
+    def known(self) -> builtins.list[Peer]:
+        """The peers that are not gone, as far as is known."""
         return list(self._peers.values())
 
-    def list(self) -> "List[Peer]":
+    def list(self) -> builtins.list[Peer]:
         """Look in the folder anew: connects to who is new. OSError: it can't be looked into just now."""
         try:
             names = os.listdir(self.folder)
@@ -350,16 +345,17 @@ class Peers:
         there = {name for name in names if name.endswith(SUFFIX) and not name.startswith(".")}
         self._dead = {name: tried for name, tried in self._dead.items() if name in there}
         for name in sorted(there):
-            if name not in self._peers and name not in self._dead and self._may_be(name):
+            if name not in self._peers and name not in self._dead and self._is_peer(name):
                 peer = self._peers[name] = Peer(name, self, self.loop.now())
+                self.restarted(peer)
                 peer.connect()
         for peer in self.known():              # unlinked: it ended well, or bound a new socket
             if peer.key not in there and not peer.connected:
                 peer._leave()
         return self.known()
 
-    def _may_be(self, name: str) -> bool:
-        """It is a socket, and not one of very many that another user has put there."""
+    def _is_peer(self, name: str) -> bool:
+        """Whether the name is a socket's, and not of a user who has put very many into the folder."""
         try:
             found = os.lstat(os.path.join(self.folder, name))
             ours = found.st_uid in (0, os.stat(self.folder).st_uid)
@@ -385,17 +381,17 @@ class Peers:
         self.on_left(peer)
 
     @property
-    def dead(self) -> "List[str]":
+    def dead(self) -> builtins.list[str]:
         """Names of sockets of the dead, that are perhaps still there."""
         return list(self._dead)
 
     @property
     def litter(self) -> bool:
-        """Somebody has died whose socket nobody has tried to remove."""
+        """Whether a process has died whose socket was not tried to be removed."""
         return not all(self._dead.values())
 
     def unlink_gone(self) -> None:
-        """With the journal's lock: remove the sockets of the dead."""
+        """Remove the sockets of the dead. The journal's lock must be taken."""
         for name in self._dead:
             self._dead[name] = True
             try:

@@ -2,17 +2,20 @@
 
 The path may lie on a mount of this very daemon (opening it here would wait for itself, for ever), on a dead network file
 system, or behind a fifo's lock. The child closes everything that it inherited, the journal's lock and the FUSE device
-among it, opens and reads the file as source.read does, and writes the result into a pipe.
+among it, opens and reads the file as open_as_writer.read does, and writes the result into a pipe.
 """
+from __future__ import annotations
+
 import errno
 import os
 import signal
 import struct
-from typing import Any, Callable, List, Optional
+from typing import Any, Callable, Optional
 
 from attrs import define, field
 
-from klpfs.service import insmod_text
+from klpfs.service import open_as_writer
+from klpfs.service.loop import Loop, Timer
 from klpfs.service.snapshots import Caller
 
 SECONDS = 10.0
@@ -24,14 +27,14 @@ Done = Callable[[Optional[bytes], Optional[OSError]], None]
 
 @define(eq=False)
 class Fetch:
-    """One file. done(data, None) or done(None, error), once; not after `cancel()`."""
+    """The reading of a file. done(data, None) or done(None, error), once; not after `cancel()`."""
 
-    loop: Any
-    done: Optional[Done]
+    loop: Loop
+    done: Done | None
     _pid: int = -1
     _fd: int = -1
-    _parts: List[bytes] = field(factory=list)
-    _timer: Any = None
+    _parts: list[bytes] = field(factory=list)
+    _timer: Timer | None = None
 
     def start(self, path: str, caller: Caller, owner: int) -> None:
         """Fork. OSError: no processes or descriptors left."""
@@ -51,7 +54,7 @@ class Fetch:
         self._timer = self.loop.call_later(SECONDS, self._too_long)
 
     def cancel(self) -> None:
-        """Nobody waits for it any more."""
+        """End it; done() will not be called."""
         self.done = None
         self._end()
 
@@ -75,7 +78,7 @@ class Fetch:
             return self._finish(None, OSError(code, os.fsdecode(data[_HEAD.size:])))
         self._finish(data[_HEAD.size:], None)
 
-    def _finish(self, data: Optional[bytes], error: Optional[OSError]) -> None:
+    def _finish(self, data: bytes | None, error: OSError | None) -> None:
         done, self.done = self.done, None
         self._end()
         if done is not None:
@@ -115,7 +118,7 @@ def _child(writer: int, path: str, caller: Caller, owner: int) -> None:
                 except OSError:                # the listing's own
                     pass
         try:
-            data = _HEAD.pack(0) + insmod_text.read(path, caller, owner)
+            data = _HEAD.pack(0) + open_as_writer.read(path, caller, owner)
         except OSError as error:
             code = error.errno or errno.EIO
             data = _HEAD.pack(code) + os.fsencode(error.strerror or os.strerror(code))

@@ -1,26 +1,30 @@
-"""One service: its journal, the coordinator, the mirror and the connections, and the operations of the tree."""
+"""A service: its journal, the coordinator, the mirror and the connections, and the operations of the tree."""
+from __future__ import annotations
+
 import errno
 import os
 import time
-from typing import Any, Callable, Dict, List, Optional, Set
+from typing import Any, Callable
 
 from attrs import define, field
 
-from klpfs.protocol.folder_layout import KEEP
 from klpfs.protocol import decisions as records
-from klpfs.service import insmod_text
-from klpfs.service.agent_requests import Asking
+from klpfs.protocol.folder_layout import KEEP
+from klpfs.protocol.names import check_module, module_name
+from klpfs.service import insmod_text, open_as_writer
+from klpfs.service.agent_requests import AgentRequests
+from klpfs.service.answer import Answer
 from klpfs.service.check_text import check_text
 from klpfs.service.coordinator import Coordinator
-from klpfs.service.read_in_child import Fetch
-from klpfs.service.vote_by_text import foresee
 from klpfs.service.journal import Journal
 from klpfs.service.log_merge import FACILITIES, LogMerge
+from klpfs.service.log_ring import LogRecord, LogView
 from klpfs.service.loop import Loop
 from klpfs.service.mirror import Mirror
 from klpfs.service.peers import Peer, Peers
-from klpfs.service.snapshots import (Answer, BlockerView, Caller, LogRecord, LogView, ModuleView, ObjectView,
-                                     ParamView, PatchView, ProcessView)
+from klpfs.service.read_in_child import Fetch
+from klpfs.service.snapshots import BlockerView, Caller, ModuleView, ObjectView, ParamView, PatchView, ProcessView
+from klpfs.service.vote_by_text import foresee
 
 __all__ = ["Answer", "BlockerView", "Caller", "LogRecord", "LogView", "ModuleView", "ObjectView", "ParamView", "PatchView",
            "ProcessView", "Service"]
@@ -46,41 +50,41 @@ class Service:
     name: str
     loop: Loop
     folder: str
-    on_gone: Optional[Callable[[], None]] = None       # called when a process has gone
+    on_gone: Callable[[], None] | None = None       # called when a process has gone
     log: LogView = field(init=False, factory=LogView)
     journal: Journal = field(init=False)
     peers: Peers = field(init=False)
     coordinator: Coordinator = field(init=False)
     mirror: Mirror = field(init=False)
     _merge: LogMerge = field(init=False)
-    _asking: Asking = field(init=False)
-    _listeners: List[Callable[[str, object], None]] = field(init=False, factory=list)
-    _fetches: Set[Fetch] = field(init=False, factory=set)
+    _requests: AgentRequests = field(init=False)
+    _listeners: list[Callable[[str, object], None]] = field(init=False, factory=list)
+    _fetches: set[Fetch] = field(init=False, factory=set)
     _soon: bool = field(init=False, default=False)
     _closed: bool = field(init=False, default=False)
 
     def __attrs_post_init__(self) -> None:
         self._merge = LogMerge(self.log, clock_us)
-        # told once all that has arrived is in, so that a reader who waits gets the lines of several processes by time
+        # readers are woken once all that has arrived is in, so that they get the lines of several processes by time
         self.log.on_added = lambda: self.loop.call_soon(lambda: self.changed("log", None))
         self.mirror = Mirror(self.changed, self._merge)
         self.journal = Journal(self.folder)
         self.peers = Peers(self.folder, self.loop, self._received, self._left, self._dropped, self.poke, self.say)
         self.coordinator = Coordinator(self.journal, self.peers, self.loop, self.say, self._on_record)
-        self._asking = Asking(self.loop, self.peers)
+        self._requests = AgentRequests(self.loop, self.peers)
 
     # -- what the tree shows
 
     @property
-    def patches(self) -> Dict[str, PatchView]:
+    def patches(self) -> dict[str, PatchView]:
         return self.mirror.patches
 
     @property
-    def modules(self) -> Dict[str, ModuleView]:
+    def modules(self) -> dict[str, ModuleView]:
         return self.mirror.modules
 
     @property
-    def processes(self) -> Dict[int, ProcessView]:
+    def processes(self) -> dict[int, ProcessView]:
         return self.mirror.processes
 
     @property
@@ -135,7 +139,7 @@ class Service:
             fetch.cancel()
         self._fetches.clear()
         self.coordinator.close()
-        self._asking.close()
+        self._requests.close()
         self.peers.close()
         self.journal.close()
 
@@ -154,14 +158,14 @@ class Service:
         except OSError:
             return False
 
-    def _on_record(self, record: Dict[str, Any]) -> None:
+    def _on_record(self, record: dict[str, Any]) -> None:
         self._merge.take_record(record)
         self.mirror.take_record(record)
 
-    def _received(self, peer: Peer, kind: str, message: Dict[str, Any]) -> None:
+    def _received(self, peer: Peer, kind: str, message: dict[str, Any]) -> None:
         if kind == "event":
             self.mirror.take_event(peer, message)
-            self._asking.heard(peer, message)
+            self._requests.take_event(peer, message)
         elif kind == "report":
             self.mirror.take_report(peer)
         elif kind == "hello":
@@ -171,7 +175,7 @@ class Service:
         elif kind == "want":
             peer.send({"t": "content", "sha256": message["sha256"], "data": self.journal.get(message["sha256"]) or b""})
         elif kind in ("answer", "done"):
-            self._asking.answered(peer, message)
+            self._requests.answered(peer, message)
 
     def _keep(self) -> None:
         try:
@@ -180,10 +184,10 @@ class Service:
             self.say(f"klpfs: the journal can't be kept: {error.strerror}", 3)
 
     def _dropped(self, peer: Peer) -> None:
-        self._asking.lost(peer)
+        self._requests.lost(peer)
 
     def _left(self, peer: Peer) -> None:
-        self._asking.lost(peer)
+        self._requests.lost(peer)
         self.mirror.left(peer)
         if self.on_gone is not None:
             self.on_gone()
@@ -198,7 +202,7 @@ class Service:
         return self._of_file("insmod", text, caller, self._load)
 
     def check(self, text: bytes, caller: Caller) -> Answer:
-        """What insmod of `text` would do, in every process: the Answer's data is text (check.py). The file's top level runs there, as in a
+        """Say what insmod of `text` would do, in every process: the Answer's data is text (check.py). The file's top level runs there, as in a
         load; init() and callbacks don't, and nothing is put into force. Errors: as insmod's for the file and the text."""
         return self._of_file("check", text, caller, self._check)
 
@@ -208,16 +212,16 @@ class Service:
         try:
             path, params = insmod_text.insmod_text(text)
             what = f"{command} {path}"
-            name = insmod_text.module_name(path)
+            name = check_module(module_name(path))
             owner = os.stat(self.folder).st_uid
-            at_once = insmod_text.read_at_once(path, caller, owner)
+            at_once = open_as_writer.read_at_once(path, caller, owner)
         except OSError as error:
             return self._failed(what, answer, error)
         if at_once is not None:
             use(what, name, at_once, params, path, answer)
             return answer
 
-        def fetched(data: Optional[bytes], error: Optional[OSError]) -> None:
+        def fetched(data: bytes | None, error: OSError | None) -> None:
             self._fetches.discard(fetch)
             if error is not None or data is None:
                 self._failed(what, answer, error or OSError(errno.EIO, os.strerror(errno.EIO)))
@@ -238,7 +242,7 @@ class Service:
         return answer
 
     def _load(self, what: str, name: str, data: bytes, params: records.Params, path: str, answer: Answer) -> None:
-        def decide(record: Dict[str, Any]) -> Dict[str, Any]:
+        def decide(record: dict[str, Any]) -> dict[str, Any]:
             records.insmod(record, name, "", params, 0, "")      # before anything is stored
             return records.insmod(record, name, self.journal.put(data), params, os.getpid(), path)
         self.coordinator.submit(what, decide, answer, lambda: foresee(data))
@@ -249,15 +253,17 @@ class Service:
             records.insmod(record, name, "", params, 0, "")
         except OSError as error:
             why_not = error.strerror or os.strerror(error.errno or errno.EIO)
+        why_not = why_not or self.coordinator.other_versions()
         if not self.ftrace_enabled:
             why_not = why_not or "kernel.ftrace_enabled is 0"
         peers = [peer for peer in self.peers.known() if peer.pid]
         commands = {pid: " ".join(view.cmdline) or view.comm for pid, view in self.processes.items()}
 
-        def done(found: List[Any]) -> None:
-            told = [(peer.pid, commands.get(peer.pid, ""), None if one is None else one["data"]) for peer, one in zip(peers, found)]
-            answer.succeed(check_text(name, [p["name"] for p in record["patches"]], why_not, sorted(told, key=lambda each: each[0])))
-        self._asking.ask_each(peers, {"t": "check", "name": name, "path": path, "data": data, "params": params}, done)
+        def done(replies: list[Any]) -> None:
+            rows = sorted(((peer.pid, commands.get(peer.pid, ""), None if reply is None else reply["data"])
+                           for peer, reply in zip(peers, replies)), key=lambda row: row[0])
+            answer.succeed(check_text(name, [patch["name"] for patch in record["patches"]], why_not, rows))
+        self._requests.ask_each(peers, {"t": "check", "name": name, "path": path, "data": data, "params": params}, done)
 
     def rmmod(self, text: bytes, caller: Caller) -> Answer:
         """Unload the module named by `text`: ENOENT not loaded, EBUSY in use."""
@@ -267,7 +273,7 @@ class Service:
         except OSError as error:
             return self._failed("rmmod", answer, error)
 
-        def decide(record: Dict[str, Any]) -> Dict[str, Any]:
+        def decide(record: dict[str, Any]) -> dict[str, Any]:
             view = self.modules.get(name)
             if view is not None and not view.livepatch and view.refcnt:
                 raise OSError(errno.EBUSY, f"module {name} is in use")
@@ -294,24 +300,27 @@ class Service:
         answer, what = Answer(), f"{module}/parameters/{param}"
         if module not in self.modules or param not in self.modules[module].params:
             return self._failed(what, answer, OSError(errno.ENODEV, "no such parameter"))
+        others = self.coordinator.other_versions()
+        if others:
+            return self._failed(what, answer, OSError(errno.EPROTONOSUPPORT, others))
         value = os.fsdecode(text[:-1] if text.endswith(b"\n") else text)
         peers = [peer for peer in self.peers.known() if peer.pid]
         order = {"t": "set", "module": module, "param": param, "text": value}
         back = {**order, "text": self.modules[module].params[param].text}
 
-        def done(found: List[Any]) -> None:
+        def done(found: list[Any]) -> None:
             bad = [code for code in found if code] or ([] if 0 in found else [errno.ETIMEDOUT])
             if bad:
                 have = [peer for peer, code in zip(peers, found) if not code]      # who is silent gets both, in this order
-                self._asking.ask_each(have, back, lambda _: self._failed(what, answer, OSError(bad[0], os.strerror(bad[0]))))
-                return
+                error = OSError(bad[0], os.strerror(bad[0]))
+                return self._requests.ask_each(have, back, lambda answers: self._fail(what, answer, error))
             for peer in [peer for peer, code in zip(peers, found) if code is None and not peer.gone]:
                 self.say(f"klpfs: {what}: {peer.name} does not answer", 4)
             self.coordinator.submit(what, lambda record: records.set_param(record, module, param, value), stored)
 
         stored = Answer()
         stored.add_done_callback(lambda _: answer.succeed())     # it is set; a failure to note it down has been logged
-        self._asking.ask_each(peers, order, done)
+        self._requests.ask_each(peers, order, done)
         return answer
 
     def kmsg(self, text: bytes) -> Answer:
@@ -329,7 +338,7 @@ class Service:
         def here() -> None:
             self._merge.say(line, priority)
             answer.succeed()
-        self._asking.write_kmsg(line, priority, answer.succeed, here)
+        self._requests.write_kmsg(line, priority, answer.succeed, here)
         return answer
 
     def set_ftrace(self, value: bool) -> Answer:
@@ -339,15 +348,18 @@ class Service:
         return answer
 
     def _failed(self, what: str, answer: Answer, error: OSError) -> Answer:
+        self._fail(what, answer, error)
+        return answer
+
+    def _fail(self, what: str, answer: Answer, error: OSError) -> None:
         code = error.errno or errno.EIO
         text = error.strerror or os.strerror(code)
         self.say(f"klpfs: {what}: {text}", 3)
         answer.fail(code, text)
-        return answer
 
     # -- questions
 
-    def ask(self, what: str, pid: Optional[int] = None, tid: Optional[int] = None) -> Answer:
+    def ask(self, what: str, pid: int | None = None, tid: int | None = None) -> Answer:
         """'tasks' (list of (tid, comm)), 'patch_state' (int), 'stack' (list of text), of a process; 'blockers' (list
         of BlockerView) of all. Answered within 100 ms; ESRCH: no such process or task; ETIMEDOUT: it does not answer."""
         if what == "blockers" and pid is None:
@@ -368,19 +380,19 @@ class Service:
                 answer.fail(errno.ESRCH, "no such task")
             else:
                 answer.succeed(found["data"])
-        self._asking.ask(peer, {"t": "ask", "what": what, "tid": tid}, done)
+        self._requests.ask(peer, {"t": "ask", "what": what, "tid": tid}, done)
         return answer
 
     def _blockers(self) -> Answer:
         answer = Answer()
         peers = [p for p in self.peers.known() if p.pid]
 
-        def done(found: List[Any]) -> None:
+        def done(found: list[Any]) -> None:
             answer.succeed(self._blocker_views(peers, found))
-        self._asking.ask_each(peers, {"t": "ask", "what": "blockers", "tid": None}, done)
+        self._requests.ask_each(peers, {"t": "ask", "what": "blockers", "tid": None}, done)
         return answer
 
-    def _blocker_views(self, peers: List[Peer], found: List[Any]) -> List[BlockerView]:
+    def _blocker_views(self, peers: list[Peer], found: list[Any]) -> list[BlockerView]:
         record, views = self.coordinator.record, []
         patch = record["transition"]["patch"] if record["transition"] else ""
         told = {peer.key: data for peer, data in zip(peers, found)}
@@ -395,5 +407,5 @@ class Service:
                                          row["since"] or 0, patch))
             if data is None and (peer.key in waiting or self.coordinator.load is not None):
                 views.append(BlockerView(peer.pid, "process", None, "does not answer", (),
-                                         self.coordinator.told_us(peer), patch))
+                                         self.coordinator.silence.sent_us(peer), patch))
         return views

@@ -8,8 +8,9 @@ import time
 
 import pytest
 
-from agent.client import Coordinator, running_agent
-from klpfs.protocol import record_text, wire
+from tests import harness
+from tests.agent.client import Coordinator, running_agent
+from klpfs.protocol import folder_layout, record_text, wire
 
 
 @pytest.fixture
@@ -98,6 +99,7 @@ def test_a_raising_exit_is_logged_and_the_module_goes(agent, c):
     assert not agent.modules.all()
 
 
+@pytest.mark.timing
 def test_questions_are_answered_while_init_hangs_and_it_is_stopped_when_dropped(agent, c):
     """A loop in init(): named, questions answered at once; the record drops the change: it is stopped, EINTR, unloaded."""
     c.change("lp", "patch = lp\ndef init():\n  while True: pass")
@@ -129,7 +131,7 @@ def test_init_that_hangs_in_c_stays_a_named_blocker(agent, c):
     c.change("lp", "patch = lp\ndef init():\n  shared['lock'].acquire()")
     c.until(lambda c: c.report.get("working"))
     c.write(change=None)
-    time.sleep(1.2)
+    c.until(lambda c: agent.worker._asked, "the request to stop")
     assert c.ask("blockers")[0]["kind"] == "working" and c.ask("status")["seen"] < c.record["seq"]
     lock.release()
     c.until_report(seen=c.record["seq"])
@@ -266,10 +268,7 @@ def test_closed_descriptors_are_bound_anew(agent):
     os.set_blocking(read, False)
     for fd in fds:
         os.dup2(write, fd)      # closed, and somebody else's at once
-    end = time.monotonic() + 20
-    while agent.server.name == old:
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    harness.until(lambda: agent.server.name != old, "a new socket")
     again = Coordinator(agent.folder, agent.server.name)
     again.insmod("lp")
     assert not os.path.exists(os.path.join(agent.folder, old))
@@ -309,6 +308,18 @@ def test_a_journal_of_living_others_is_followed(tmp_path):
         with running_agent(tmp_path) as second:
             assert second.target.value("f") == "f by lp"
         c.close()
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_a_journal_of_another_version_is_named_and_left_alone(tmp_path, keep):
+    """Nothing of it is guessed: the process goes without the service's patches, and says so."""
+    folder_layout.make_folder(str(tmp_path / "svc"))
+    (tmp_path / "svc" / "journal").write_bytes(b"klpfs 2\nas a later version has it\n")
+    with running_agent(tmp_path, keep=keep) as agent:
+        lines = [record.text for record in agent.log.records]
+        assert "version 2, this klpfs reads version 1" in lines[0] and "goes on without the service's patches" in lines[1]
+        assert agent.follower.seen == -1
+    assert (tmp_path / "svc" / "journal").read_bytes() == b"klpfs 2\nas a later version has it\n"
 
 
 def test_dead_sockets_are_swept_by_who_starts(tmp_path):

@@ -1,7 +1,7 @@
 """The main program of a joiner in the follower: its arrival between the service's operations, over forces and forks."""
 import pytest
 
-from agent.puppet import Host, change, insmod, module, patch, transition
+from tests.agent.puppet import Host, change, insmod, module, patch, transition
 
 
 @pytest.fixture

@@ -7,12 +7,12 @@ import textwrap
 
 import pytest
 
-HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 PROLOGUE = """
 import json, os, sys, threading, time
-sys.path[:0] = [%r, %r]
-from agent.client import Coordinator, running_agent
+sys.path.insert(0, %r)
+from tests.agent.client import Coordinator, running_agent
 from klpfs.agent.fork import Forks
 forks = Forks()
 os.register_at_fork(before=forks.before, after_in_parent=forks.in_parent, after_in_child=forks.in_child)
@@ -44,7 +44,7 @@ def state():
     return {"phase": f.report()["phase"], "clean": f.report()["clean"], "seen": f.seen, "over": f.over, "value": agent.target.value("f"),
             "running": agent.worker.running.locked() and agent.server.running.locked(), "modules": [m.name for m in agent.modules.all()],
             "calls": agent.bridge.shared.get("calls")}
-""" % (HERE, os.path.dirname(HERE))
+""" % ROOT
 
 LP = """
 from klpfs import Callbacks
@@ -201,7 +201,7 @@ def test_a_fork_waits_for_the_workers_imports(tmp_path):
         begun, ended = threading.Event(), []
         def slow():
             begun.set()
-            time.sleep(1)
+            time.sleep(0.3)
             ended.append(1)
         agent.bridge.prepare = slow
         agent.prepared = False

@@ -8,7 +8,7 @@ import zipfile
 
 import pytest
 
-from agent.client import Coordinator
+from tests.agent.client import Coordinator
 from klpfs.agent import run_command
 
 PYTHONS = [p for p in os.environ.get("KLPFS_TEST_PYTHONS", "").split(":") if p] or [sys.executable]

@@ -1,4 +1,4 @@
-"""A hand-made tree of plain files, shaped as DESIGN section 3 has it: the commands can't tell."""
+"""A hand-made tree of plain files, shaped as docs/DESIGN.md#3 has it: the commands can't tell."""
 import pytest
 
 from klpfs.cli import main as front
@@ -24,7 +24,8 @@ class Made:
     def patch(self, top, name, enabled="1", transition="0", replace="0", order="1", objects=None):
         folder = top / "sys/kernel/livepatch" / name
         folder.mkdir()
-        for attribute, value in (("enabled", enabled), ("transition", transition), ("force", ""), ("replace", replace), ("stack_order", order)):
+        for attribute, value in (("enabled", enabled), ("transition", transition), ("force", ""), ("replace", replace),
+                                 ("stack_order", order)):
             (folder / attribute).write_text(value + "\n")
         for each, (patched, functions) in (objects or {"vmlinux": ("1", ["one,1"])}).items():
             (folder / each).mkdir()

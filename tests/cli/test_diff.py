@@ -18,17 +18,25 @@ def test_it_finds_what_the_file_was_built_of(releases, tmp_path, capfd):
     assert front.main(["build", *releases, "-o", fix]) == 0
     capfd.readouterr()
     assert front.main(["diff", fix]) == 0
-    assert capfd.readouterr().out.splitlines() == ["=== m", "--- function f", "@@ -1,2 +1,2 @@", " def f():", "-    return 1", "+    return 2"]
+    assert capfd.readouterr().out.splitlines() == ["=== m", "--- function f", "@@ -1,2 +1,2 @@", " def f():",
+                                                   "-    return 1", "+    return 2"]
 
 
 def test_a_file_that_does_not_say(releases, tmp_path, capfd):
     fix = tmp_path / "fix.py"
     fix.write_text("from klpfs import Patch\npatch = Patch([])\n")
     assert front.main(["diff", str(fix)]) == 1
-    assert capfd.readouterr().err == f"klpfs diff: {fix} does not say what it was built of; give both: klpfs diff {fix} OLD NEW\n"
+    assert (
+        capfd.readouterr().err
+        == f"klpfs diff: {fix} does not say what it was built of; give both: klpfs diff {fix} OLD NEW\n"
+    )
     assert front.main(["diff", str(fix), *releases]) == 0
     assert "not in the patch" in capfd.readouterr().out
 
 
 def test_colours_are_for_terminals():
-    assert coloured("+x") == "\033[32m+x\033[0m" and coloured(" x") == " x" and coloured("--- function f").startswith("\033[1m")
+    assert (
+        coloured("+x") == "\033[32m+x\033[0m"
+        and coloured(" x") == " x"
+        and coloured("--- function f").startswith("\033[1m")
+    )

@@ -3,18 +3,6 @@ import json
 import os
 import threading
 
-from klpfs.cli.log import Record
-
-
-def test_a_record_prints_as_dmesg_does():
-    assert str(Record.parse(b"5,12,5123402117,-;livepatch: 'x': patching complete\n")) == "[ 5123.402117] livepatch: 'x': patching complete"
-    assert str(Record.parse(b"5,12,7,-;a\n KEY=value\n")) == "[    0.000007] a"
-
-
-def test_escapes_of_the_kernel_are_undone():
-    assert Record.parse(b"12,0,1,-;tab\\x09end\n").text == "tab\tend"
-    assert Record.parse(b"12,0,1,-;x\n").priority == 4
-
 
 def records(top, *lines):
     """dev/kmsg of one record a read: a pipe in packet mode."""

@@ -3,6 +3,9 @@ import json
 
 import pytest
 
+from klpfs.cli import standin
+from klpfs.protocol import names
+
 FILE = '''"""CVE-1: a hole.
 
 More."""
@@ -12,6 +15,9 @@ __license__ = "MIT"
 __author__ = "N. N."
 raise SystemExit("modinfo must not run a module")
 pre_ret = module_param("pre_ret", int, 0)
+import base
+if True:
+    late = module_param("late", type=bool)
 def one(): ...
 patch = Patch(objects=[Object(None, funcs=[Func("one", one)])])
 '''
@@ -21,14 +27,31 @@ patch = Patch(objects=[Object(None, funcs=[Func("one", one)])])
 def file(tmp_path):
     path = tmp_path / "lp1.py"
     path.write_text(FILE)
+    (tmp_path / "base.py").write_text("")
     return path
 
 
 def test_of_a_file(klpfs, file):
     code, out, err = klpfs("modinfo", file)
     assert (code, err) == (0, "")
-    assert out == (f"filename:       {file}\nversion:        1.2\nlicense:        MIT\nauthor:         N. N.\ndescription:    CVE-1: a hole.  More.\n"
-                   "depends:        \nname:           lp1\nlivepatch:      Y\nparm:           pre_ret:default 0 (int)\n")
+    assert out == (
+        f"filename:       {file}\nversion:        1.2\nauthor:         N. N.\nlicense:        MIT\n"
+        "description:    CVE-1: a hole. More.\ndepends:        base\nname:           lp1\nlivepatch:      Y\n"
+        "parm:           pre_ret:int\nparm:           late:bool\n"
+    )
+
+
+def test_of_a_file_as_the_stand_in_says_it(klpfs, file, capfd):
+    """One answer for one file, in the session of `klpfs exec` and outside."""
+    outside = klpfs("modinfo", file)
+    assert standin.run("modinfo", [str(file)], [], []) == 0
+    assert capfd.readouterr().out == outside[1]
+
+
+@pytest.mark.parametrize("path", ["a.b.py", "fix-1.py", "CVE-2025-1.v2.py"])
+def test_the_name_is_what_insmod_will_call_it(klpfs, tmp_path, path):
+    (tmp_path / path).write_text("")
+    assert klpfs("modinfo", "-F", "name", tmp_path / path)[1] == names.module_name(path) + "\n"
 
 
 def test_one_field_alone(klpfs, file):
@@ -45,11 +68,13 @@ def test_of_a_file_that_does_not_parse(klpfs, tmp_path, text, says):
     path = tmp_path / "bad.py"
     path.write_text(text)
     code, out, err = klpfs("modinfo", path)
-    assert code == 1 and out == "" and err.startswith(f"modinfo: ERROR: could not get modinfo from '{path}': ") and says in err
+    assert (code, out) == (1, "") and says in err
+    assert err.startswith(f"modinfo: ERROR: could not get modinfo from '{path}': ")
 
 
 def test_of_no_file(klpfs):
-    assert klpfs("modinfo", "/nope.py") == (1, "", "modinfo: ERROR: could not get modinfo from '/nope.py': No such file or directory\n")
+    said = "modinfo: ERROR: could not get modinfo from '/nope.py': No such file or directory\n"
+    assert klpfs("modinfo", "/nope.py") == (1, "", said)
 
 
 def test_of_a_loaded_module(made, klpfs):

@@ -40,7 +40,8 @@ def test_insmod_says_what_kmod_says(made, klpfs, tmp_path, monkeypatch, number, 
 
 def test_insmod_of_no_file(made, klpfs):
     made.service("shop")
-    assert klpfs("insmod", "/nope.py") == (1, "", "insmod: ERROR: could not load module /nope.py: No such file or directory\n")
+    assert klpfs("insmod", "/nope.py") == (1, "",
+                                           "insmod: ERROR: could not load module /nope.py: No such file or directory\n")
 
 
 def test_rmmod_takes_names_and_file_names(made, klpfs):
@@ -68,7 +69,11 @@ def test_rmmod_names_the_holders(made, klpfs, monkeypatch):
 
 def test_lsmod_prints_as_kmod(made, klpfs):
     made.service("shop", "lp1 16384 1 - Live 0x0000000000000000 (OE K)\ntgt 12 0 a,b, Live 0x0000000000000000\n")
-    assert klpfs("lsmod") == (0, "Module                  Size  Used by\nlp1                    16384  1\ntgt                       12  0 a,b\n", "")
+    assert klpfs("lsmod") == (
+        0,
+        "Module                  Size  Used by\nlp1                    16384  1\ntgt                       12  0 a,b\n",
+        "",
+    )
 
 
 def test_lsmod_json(made, klpfs):

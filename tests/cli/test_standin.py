@@ -1,4 +1,5 @@
-"""The module commands of `klpfs exec`, on a tree of plain files: kmod's words and exit codes. (Beside the real kmod: integration/test_exec.py.)"""
+"""The module commands of `klpfs exec`, on a tree of plain files: kmod's words and exit codes. (Beside the real kmod:
+integration/test_exec.py.)"""
 import errno
 import os
 
@@ -12,13 +13,15 @@ from klpfs.service import insmod_text
 @pytest.fixture
 def tree(made, monkeypatch, tmp_path):
     """A service's tree with these modules: base, used by user; lp1, a livepatch in force."""
-    top = made.service("shop", "user 4096 0 - Live 0x0000000000000000 (OE)\nbase 4096 1 user, Live 0x0000000000000000 (OE)\n"
+    top = made.service("shop",
+                       "user 4096 0 - Live 0x0000000000000000 (OE)\nbase 4096 1 user, Live 0x0000000000000000 (OE)\n"
                                "lp1 4096 1 - Live 0x0000000000000000 (OE K)\n")
     for each in (module, modinfo, dmesg):
         monkeypatch.setattr(each, "TREE", str(top))
     monkeypatch.delenv("KLPFS_MODULE_PATH", raising=False)
     (tmp_path / "modules").mkdir()
-    for name, text in (("base", "x = 1\n"), ("us-er", "import base\n"), ("lp-two", "'''A fix.'''\nfrom klpfs import Patch\npatch = Patch(objects=[])\n"),
+    for name, text in (("base", "x = 1\n"), ("us-er", "import base\n"),
+                       ("lp-two", "'''A fix.'''\nfrom klpfs import Patch\npatch = Patch(objects=[])\n"),
                        ("broken", "def\n"), ("other", "import lp_two\n")):
         (tmp_path / "modules" / f"{name}.py").write_text(text)
     return top
@@ -61,8 +64,9 @@ def test_options_end_at_the_first_other_word_where_that_is_asked_for(monkeypatch
 
 
 @pytest.mark.parametrize("words, text", [
-    (["-x"], "invalid option -- 'x'"), (["--xyz=1"], "unrecognized option '--xyz'"), (["-F"], "option requires an argument -- 'F'"),
-    (["--field"], "option '--field' requires an argument"), (["--all=1"], "option '--all' doesn't allow an argument"),
+    (["-x"], "invalid option -- 'x'"), (["--xyz=1"], "unrecognized option '--xyz'"),
+    (["-F"], "option requires an argument -- 'F'"), (["--field"], "option '--field' requires an argument"),
+    (["--all=1"], "option '--all' doesn't allow an argument"),
     (["--al"], "option '--al' is ambiguous; possibilities: '--all' '--alias'"),
 ])
 def test_what_getopt_says_of_a_wrong_one(words, text):
@@ -83,7 +87,7 @@ def test_hyphen_and_underscore_are_one(tree, tmp_path):
     folders = [str(tmp_path / "nowhere"), str(tmp_path / "modules")]
     for name in ("us-er", "us_er"):
         assert module.look_for(name, folders) == str(tmp_path / "modules/us-er.py")
-    assert module.name_of("./x/us-er.py") == module.name_of("us_er.ko.xz") == "us_er"
+    assert module.look_for("us_er.ko.xz", folders) == str(tmp_path / "modules/us-er.py")
     assert module.look_for("nope", folders) is None
 
 
@@ -108,7 +112,9 @@ def test_insmod_writes_path_and_parameters(tree, command, tmp_path, monkeypatch)
     assert (tree / "insmod").read_text() == f"{tmp_path}/modules/base.py x=1"
 
 
-@pytest.mark.parametrize("number, said", [(errno.EEXIST, "File exists"), (errno.EINVAL, "Invalid parameters"), (errno.ENOEXEC, "Invalid module format"),
+@pytest.mark.parametrize("number, said",
+                         [(errno.EEXIST, "File exists"), (errno.EINVAL, "Invalid parameters"),
+                          (errno.ENOEXEC, "Invalid module format"),
                                           (errno.EBUSY, "Device or resource busy"),
                                           (errno.ENOENT, "Unknown symbol in module, or unknown parameter (see dmesg)")])
 def test_insmod_says_why_in_kmod_s_words(command, monkeypatch, tmp_path, number, said):
@@ -151,7 +157,11 @@ def test_modprobe_loads_what_is_needed_first(command, tmp_path):
 
 def test_modprobe_of_what_is_loaded(command):
     assert command("modprobe base") == (0, "", "")
-    assert command("modprobe --first-time base") == (1, "", "modprobe: ERROR: could not insert 'base': Module already in kernel\n")
+    assert command("modprobe --first-time base") == (
+        1,
+        "",
+        "modprobe: ERROR: could not insert 'base': Module already in kernel\n",
+    )
 
 
 def test_modprobe_of_nothing(command, tmp_path):
@@ -181,24 +191,38 @@ def test_modprobe_r(tree, command):
 
 def test_rmmod(tree, command, monkeypatch):
     assert command("rmmod ./us-er.py")[2] == "rmmod: ERROR: Module us_er is not currently loaded\n"
-    assert command("rmmod lp1 base nope") == (1, "", "rmmod: ERROR: Module lp1 is in use\nrmmod: ERROR: Module base is in use by: user\n"
-                                                     "rmmod: ERROR: Module nope is not currently loaded\n")
+    assert command("rmmod lp1 base nope") == (
+        1,
+        "",
+        "rmmod: ERROR: Module lp1 is in use\nrmmod: ERROR: Module base is in use by: user\n"
+        "rmmod: ERROR: Module nope is not currently loaded\n",
+    )
     assert command("rmmod user") == (0, "", "") and (tree / "rmmod").read_text() == "user"
-    monkeypatch.setattr(module, "remove", lambda name: (_ for _ in ()).throw(OSError(errno.EBUSY, "Device or resource busy")))
-    assert command("rmmod -f lp1") == (1, "", "rmmod: ERROR: could not remove module lp1: Resource temporarily unavailable\n")
+    monkeypatch.setattr(module, "remove",
+                        lambda name: (_ for _ in ()).throw(OSError(errno.EBUSY, "Device or resource busy")))
+    assert command("rmmod -f lp1") == (1, "",
+                                       "rmmod: ERROR: could not remove module lp1: Resource temporarily unavailable\n")
     assert rmmod.why_not("user") == ""
 
 
 def test_lsmod(command):
-    assert command("lsmod") == (0, "Module                  Size  Used by\nuser                    4096  0\nbase                    4096  1 user\n"
-                                   "lp1                     4096  1\n", "")
+    assert command("lsmod") == (
+        0,
+        "Module                  Size  Used by\nuser                    4096  0\nbase                    4096  1 user\n"
+        "lp1                     4096  1\n",
+        "",
+    )
 
 
 def test_modinfo_by_name_and_path(command, tmp_path):
     path = tmp_path / "modules/lp-two.py"
     for what in ("lp_two", "lp-two", path):
-        assert command(f"modinfo {what}") == (0, f"filename:       {path}\ndescription:    A fix.\ndepends:        \nname:           lp_two\n"
-                                                 "livepatch:      Y\n", "")
+        assert command(f"modinfo {what}") == (
+            0,
+            f"filename:       {path}\ndescription:    A fix.\ndepends:        \nname:           lp_two\n"
+            "livepatch:      Y\n",
+            "",
+        )
     assert command("modinfo -F livepatch lp_two") == (0, "Y\n", "") and command("modinfo -n lp_two")[1] == f"{path}\n"
     assert command("modinfo -0 -d lp_two")[1] == "A fix.\0"
 
@@ -210,7 +234,8 @@ def test_modinfo_of_what_is_only_loaded(command):
 
 def test_modinfo_of_nothing(command):
     assert command("modinfo nope base") == (1, command("modinfo base")[1], "modinfo: ERROR: Module nope not found.\n")
-    assert command("modinfo broken") == (1, "", "modinfo: ERROR: could not get modinfo from 'broken': Invalid argument\n")
+    assert command("modinfo broken") == (1, "",
+                                         "modinfo: ERROR: could not get modinfo from 'broken': Invalid argument\n")
     assert modprobe.needs("/nowhere/x.py") == []
 
 
@@ -229,9 +254,13 @@ def test_sysctl_where_there_is_none(command, monkeypatch, tmp_path):
     monkeypatch.setattr(sysctl, "TOP", str(tmp_path))
     assert command("sysctl kernel.ftrace_enabled") == (0, "kernel.ftrace_enabled = 1\n", "")
     assert command("sysctl -n kernel/ftrace_enabled") == (0, "1\n", "")
-    assert command("sysctl -w kernel.ftrace_enabled=0") == (0, "kernel.ftrace_enabled = 0\n", "") and key.read_text() == "0\n"
+    assert (
+        command("sysctl -w kernel.ftrace_enabled=0") == (0, "kernel.ftrace_enabled = 0\n", "")
+        and key.read_text() == "0\n"
+    )
     assert command("sysctl -q kernel.ftrace_enabled=1") == (0, "", "")
-    assert command("sysctl kernel.nope") == (1, "", f"sysctl: cannot stat {tmp_path}/kernel/nope: No such file or directory\n")
+    assert command("sysctl kernel.nope") == (1, "",
+                                             f"sysctl: cannot stat {tmp_path}/kernel/nope: No such file or directory\n")
     assert command("sysctl -e kernel.nope") == (0, "", "")
     assert command("sysctl -w kernel.ftrace_enabled")[0] == 1
 

@@ -8,8 +8,13 @@ def test_status_shows_processes_patches_and_who_blocks(made, klpfs):
     made.patch(top, "old", order="1")
     made.patch(top, "new", order="2", transition="1", replace="1", objects={"m": ("0", ["f,1"]), "vmlinux": ("1", [])})
     (top / "blockers").write_text("12 thread worker-1 [   12.000001] new worker-1\n app.py:10 f\n")
-    assert klpfs("status") == (0, "service shop\nprocess 12 python3 app.py\npatch old enabled\n  vmlinux patched: one,1\npatch new patching replace\n"
-                               "  m not patched: f,1\n  vmlinux patched: callbacks only\nblocked by 12 thread worker-1 [   12.000001] new worker-1\n  app.py:10 f\n", "")
+    assert klpfs("status") == (
+        0,
+        "service shop\nprocess 12 python3 app.py\npatch old enabled\n  vmlinux patched: one,1\n"
+        "patch new patching replace\n  m not patched: f,1\n  vmlinux patched: callbacks only\n"
+        "blocked by 12 thread worker-1 [   12.000001] new worker-1\n  app.py:10 f\n",
+        "",
+    )
 
 
 def test_status_of_the_way_back(made, klpfs):

@@ -41,7 +41,11 @@ def test_a_timeout_names_who_blocks_and_what_to_do(klpfs, pending):
 
 def test_a_pipe_gets_plain_lines(klpfs, pending):
     _, _, err = klpfs("wait", "-t", "0.5")
-    assert err.startswith("lp1: patching, waiting for 12 thread worker-1 app.py:10 f and 1 more\n") and "\r" not in err and "\x1b" not in err
+    assert (
+        err.startswith("lp1: patching, waiting for 12 thread worker-1 app.py:10 f and 1 more\n")
+        and "\r" not in err
+        and "\x1b" not in err
+    )
 
 
 def test_or_reverse_writes_the_opposite_and_waits_for_it(klpfs, pending, monkeypatch):

@@ -1,6 +1,6 @@
 """make corpus: real security releases, built, loaded into running programs, judged, taken out. A table, and a JSON file.
 
-    python -m corpus [ENTRY ...] [--more] [--suites] [--all-modules] [--patch FILE] [--json FILE] [--jobs N]
+    python -m tests.corpus [ENTRY ...] [--more] [--suites] [--all-modules] [--patch FILE] [--json FILE] [--jobs N]
 
 --more: the releases of more.json instead, which have no witness; all modules are imported.
 --all-modules: the program has imported every module of the package. --patch: a livepatch file instead of a built one, for
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from attrs import asdict
 
-from corpus import layout, report, session
+from tests.corpus import layout, report, session
 
 
 def one(entry, patch, everything):
@@ -55,7 +55,7 @@ def main(argv: list) -> int:
             results.append(result)
             print(report.row(result), flush=True)
     if wanted.suites:
-        from corpus import suite
+        from tests.corpus import suite
         by_id = {entry.id: entry for entry in chosen}
         print(report.SUITE_HEADER, flush=True)
         for result in results:

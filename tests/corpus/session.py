@@ -14,9 +14,9 @@ from pathlib import Path
 
 from attrs import define, field
 
-import harness
-from corpus.layout import ROOT, SHARED, Entry
-from corpus.shape import compare
+from tests import harness
+from tests.corpus.layout import ROOT, SHARED, Entry
+from tests.corpus.shape import compare
 
 HERE = Path(__file__).resolve().parent
 SECONDS = 120           # how long a step may take before it counts as never

@@ -14,8 +14,8 @@ import tarfile
 import zipfile
 from pathlib import Path
 
-from corpus import session
-from corpus.layout import SHARED, Entry, NotThere, call
+from tests.corpus import session
+from tests.corpus.layout import SHARED, Entry, NotThere, call
 
 SECONDS = 900
 _OPTIONS = ["-q", "-p", "no:cacheprovider", "-p", "corpus_report", "-o", "addopts=", "-o", "filterwarnings=default", "-o", "xfail_strict=false"]

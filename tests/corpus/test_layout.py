@@ -3,7 +3,7 @@ import pathlib
 
 import pytest
 
-from corpus import layout
+from tests.corpus import layout
 
 HERE = {(3, 8): "py38", (3, 9): "py39", (3, 11): "py311", (3, 13): "py313"}
 

@@ -1,6 +1,6 @@
 """The table's totals: what counts for the goal, and what counts apart."""
-from corpus import report
-from corpus.session import Result
+from tests.corpus import report
+from tests.corpus.session import Result
 
 
 def results(*given):

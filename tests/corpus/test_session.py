@@ -3,9 +3,9 @@ import sys
 
 import pytest
 
-import harness
-from corpus import session
-from corpus.layout import Entry
+from tests import harness
+from tests.corpus import session
+from tests.corpus.layout import Entry
 
 OLD = '''
 class Counter:

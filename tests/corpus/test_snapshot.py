@@ -4,7 +4,7 @@ import types
 
 import pytest
 
-from corpus.snapshot import Snapshot
+from tests.corpus.snapshot import Snapshot
 
 SOURCE = '''
 import functools

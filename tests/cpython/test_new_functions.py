@@ -1,13 +1,13 @@
 """What new functions may be: in class blocks and closures, behind decorators, of every flavour; what goes with their code.
 
-DESIGN section 4.
+docs/DESIGN.md#4.
 """
 import inspect
 import sys
 import traceback
 
 import pytest
-from programs import Program, same, snapshot
+from tests.programs import Program, same, snapshot
 
 from tests.cpython.names_kit import ending, patch, refused
 

@@ -10,7 +10,7 @@ import weakref
 
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
-from programs import Program, same, snapshot
+from tests.programs import Program, same, snapshot
 
 from klpfs.engine.core import Engine
 from klpfs.engine.data import GOING

@@ -90,7 +90,7 @@ def test_positions_choose_among_functions_of_one_name(kit):
 
 def test_names(kit):
     """What the tree cannot show is refused, with one line; what it would show twice too."""
-    for name in ("a/b", "", ".", "..", "new\nline", "x" * 256, "\x7f", "\x85"):
+    for name in ("a/b", "", ".", "..", "new\nline", "x" * 256, "\x7f", "\x85", "\ud800"):
         refused(errno.EINVAL, kit.engine.enable, kit.patch("p"), name)
         assert len(kit.lines()) == 1
     for name in ("enabled", "transition", "force", "replace", "stack_order", "a/b", "x" * 256, "\u20ac" * 86):

@@ -2,7 +2,7 @@
 import random
 import time
 
-from world import OLD, PROCESSES, SILENT, Descriptors, FullDisk, Kill, Stop, Writer, until
+from tests.faults.world import OLD, PROCESSES, SILENT, Descriptors, FullDisk, Kill, Stop, Writer, until
 
 NEW = {name: (f"one by {name}", f"two by {name}") for name in ("lp0", "lp1", "lp2")}
 WRITES = {  # what is written to the journal, in order
@@ -154,3 +154,8 @@ def readable(world):
     with open(world.tree.path / "blockers") as file:
         file.read()
     assert time.monotonic() - begun < 5, "a stopped process holds up readers"
+
+
+def line(case):
+    """A case as text."""
+    return "%s; %s; %s; %s" % case

@@ -9,7 +9,8 @@ import sys
 import time
 
 from klpfs.cli.main import main
-from klpfs.service import coordinator, journal, peers
+from klpfs.service import journal, peers
+from klpfs.service.limits import LIMITS
 
 GATES = sys.argv[1]
 
@@ -45,6 +46,6 @@ def tell(self, record, real=peers.Peer.tell, told={}):
 
 
 journal.Journal.write, peers.Peer.tell = write, tell
-coordinator.SILENT = float(sys.argv[2])
-coordinator.ASK_AFTER = coordinator.SILENT / 2
+LIMITS.silent = float(sys.argv[2])
+LIMITS.ask_after = LIMITS.silent / 2
 sys.exit(main(sys.argv[3:]))

@@ -5,9 +5,9 @@ import sys
 import threading
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "integration"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
-from program import main  # noqa: E402
+from tests.integration.program import main  # noqa: E402
 
 GATES = os.environ["GATES"]
 calls = []  # (patch, callback), in their order

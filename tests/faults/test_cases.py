@@ -1,16 +1,11 @@
-"""A few of the cases of faults.py, each operation, victim and fault among them (`make faults`: all)."""
+"""A few of the cases of cases.py, each operation, victim and fault among them (`make faults`: all)."""
 import os
-import pathlib
-import sys
 
 import pytest
 
-sys.path.insert(0, str(pathlib.Path(__file__).parent))
-
-from cases import a_few, run  # noqa: E402
-from faults import line  # noqa: E402
-import world as world_module  # noqa: E402
-from world import World  # noqa: E402
+from tests.faults import world as world_module
+from tests.faults.cases import a_few, line, run
+from tests.faults.world import World
 
 pytestmark = [pytest.mark.fuse, pytest.mark.skipif(os.geteuid() != 0, reason="a small disk of its own takes root")]
 

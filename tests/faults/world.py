@@ -10,18 +10,14 @@ import resource
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 import time
 
+from klpfs.protocol import record_text
+from tests import harness
+from tests.harness import until
+
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
-
-import harness  # noqa: E402
-from harness import until  # noqa: E402
-
-from klpfs.protocol import record_text  # noqa: E402
-
 PROCESSES = 3
 SILENT = 0.4  # seconds for the daemons of this test, instead of 2: who is silent so long is pending
 DISK = "400k"

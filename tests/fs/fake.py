@@ -12,7 +12,9 @@ from concurrent.futures import Future
 
 from attrs import evolve
 
-from klpfs.service.snapshots import Answer, LogView, ModuleView, ObjectView, ParamView, PatchView, ProcessView
+from klpfs.service.answer import Answer
+from klpfs.service.log_ring import LogView
+from klpfs.service.snapshots import ModuleView, ObjectView, ParamView, PatchView, ProcessView
 
 
 class Blocked:

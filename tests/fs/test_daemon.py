@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from fs.fake import FakeManager
-from harness import read, until
+from tests.fs.fake import FakeManager
+from tests.harness import read, until
 from klpfs.fs import daemon
 from klpfs.fs import mount as mounting
 from klpfs.fs.nodes import Table

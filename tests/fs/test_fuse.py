@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from fs.fake import FakeManager
+from tests.fs.fake import FakeManager
 from klpfs.fs import fuse
 from klpfs.fs.fuse import MAX_WRITE, Session
 from klpfs.fs.nodes import Attr, Dir, Table

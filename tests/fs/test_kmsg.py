@@ -6,7 +6,7 @@ import pytest
 
 from klpfs.fs.nodes import Later, Table
 from klpfs.fs.kmsg import Kmsg, record_line
-from klpfs.service.snapshots import LogRecord, LogView
+from klpfs.service.log_ring import LogRecord, LogView
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 
 from klpfs.fs import machine_proc
 from klpfs.fs.nodes import Attr, Dir, Table
-from klpfs.fs.machine_proc import Pass, Passing
+from klpfs.fs.machine_proc import MachineLink, MachineDir
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def machine(tmp_path, monkeypatch):
 
 @pytest.fixture
 def proc(machine):
-    return Passing(Table(), None, "", 0o555, by_number=True)
+    return MachineDir(Table(), None, "", 0o555, by_number=True)
 
 
 def names(node):
@@ -38,38 +38,38 @@ def gone(node, name):
 def test_what_only_the_machine_has_is_a_link_into_its_own(proc):
     for name in ("uptime", "7"):
         link = proc.lookup(os.fsencode(name))
-        assert link.__class__ is Pass and link.target == f".klpfs/proc/{name}"
+        assert link.__class__ is MachineLink and link.target == f".klpfs/proc/{name}"
     assert gone(proc, b"8") and gone(proc, b"nope")
 
 
 def test_links_lead_up_from_deeper_directories(proc):
     """Relative, so that one view can be mounted below another."""
-    task = proc.below("7").below("task", whole=False)
+    task = proc.below("7").below("task", lists_machine=False)
     assert proc.lookup(b"7").lookup(b"status").target == "../.klpfs/proc/7/status"
     assert task.lookup(b"7").target == "../../.klpfs/proc/7/task/7"
     assert task.below("7").get("stat") is None and gone(task.lookup(b"7"), b"stat")
 
 
 def test_what_the_service_has_comes_first(proc):
-    assert proc.lookup(b"modules").__class__ is Pass
+    assert proc.lookup(b"modules").__class__ is MachineLink
     proc.make_room("modules")
     own = Attr(proc.table, proc, "modules", 0o444, lambda: b"lp1\n")
     assert proc.lookup(b"modules") is own and names(proc).count("modules") == 1
     own.remove()
-    assert proc.lookup(b"modules").__class__ is Pass
+    assert proc.lookup(b"modules").__class__ is MachineLink
 
 
 def test_a_listing_has_both_the_service_s_and_the_machine_s(proc):
     proc.below("7")
     assert sorted(names(proc)) == ["1", "7", "modules", "uptime"]
-    assert proc.lookup(b"7").__class__ is Passing
+    assert proc.lookup(b"7").__class__ is MachineDir
 
 
 def test_only_the_service_s_tasks_are_listed_but_all_are_found(proc, machine):
-    task = proc.below("7").below("task", whole=False)
+    task = proc.below("7").below("task", lists_machine=False)
     (machine / "7/task/9").mkdir()
     task.below("7")
-    assert names(task) == ["7"] and task.lookup(b"9").__class__ is Pass
+    assert names(task) == ["7"] and task.lookup(b"9").__class__ is MachineLink
 
 
 def test_a_thread_of_the_service_s_is_found_by_its_number_alone(proc, machine):
@@ -110,7 +110,7 @@ def test_a_removed_directory_passes_nothing_on(proc):
     own = proc.below("7")
     own.remove()
     assert gone(own, b"status") and names(own) == []
-    assert proc.lookup(b"7").__class__ is Pass
+    assert proc.lookup(b"7").__class__ is MachineLink
 
 
 def test_a_name_with_a_dot_is_found_but_neither_listed_nor_counted(proc):

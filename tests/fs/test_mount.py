@@ -16,15 +16,16 @@ import time
 
 import pytest
 
-from fs import fake
-from harness import read, until, write
+from tests.fs import fake
+from tests.harness import read, until, write
 from klpfs.fs import mount as mounting
+from klpfs.service import mountinfo
 
 pytestmark = pytest.mark.fuse
 
 HERE = pathlib.Path(__file__).resolve().parent
 NOBODY = 65534                                  # a user with a name: the helper wants one
-KERNEL_LIMITS = {"mmap private"}                # FACTS-fuse.md section 3: not reproducible by any FUSE file system
+KERNEL_LIMITS = {"mmap private"}                # docs/FACTS-fuse.md#3: not reproducible by any FUSE file system
 
 
 class Daemon:
@@ -145,7 +146,7 @@ def test_reads_as_on_the_kernel(lp):
                                                  ("force", os.O_RDONLY, "EACCES"), ("force", os.O_WRONLY, "EACCES"), ("vmlinux/patched", os.O_RDONLY, "ok")])
 def test_a_stranger_may_what_the_bits_say(lp, path, flags, result):
     for folder in lp.parents:                  # pytest's own are private
-        if not str(folder).startswith(str(mounting.all_mounts()[-1])) and len(folder.parts) > 2:
+        if not str(folder).startswith(str(mountinfo.klpfs_mounts()[-1])) and len(folder.parts) > 2:
             os.chmod(folder, 0o755)
     assert as_user(NOBODY, lambda: os.close(os.open(lp / "lp1" / path, flags)) or "ok") == result
 
@@ -255,6 +256,12 @@ def child(call):
     return pid
 
 
+def until_it_waits(pid):
+    """Wait until a child of ours waits for the daemon's answer."""
+    until(lambda: any(text in pathlib.Path(f"/proc/{pid}/wchan").read_text() for text in (" fuse", "request_wait_answer")), "the child to wait")
+
+
+@pytest.mark.timing
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 @pytest.mark.parametrize("what", ["a write", "a read of the log"])
 def test_who_waits_can_be_killed_at_once(shop, number, what):
@@ -265,17 +272,18 @@ def test_who_waits_can_be_killed_at_once(shop, number, what):
         while True:
             os.read(fd, 8192)
     pid = child(wait)
-    until(lambda: " fuse" in pathlib.Path(f"/proc/{pid}/wchan").read_text() or "request_wait_answer" in pathlib.Path(f"/proc/{pid}/wchan").read_text(), "the child to wait")
+    until_it_waits(pid)
     begun = time.monotonic()
     os.kill(pid, number)
     assert os.WTERMSIG(os.waitpid(pid, 0)[1]) == number and time.monotonic() - begun < 5
     assert read(shop / "sys/kernel/livepatch/lp1/enabled") == "1\n"
 
 
+@pytest.mark.timing
 def test_others_go_on_while_a_write_waits(shop, lp):
     pid = child(lambda: do(shop, "slow"))
     try:
-        time.sleep(0.1)
+        until_it_waits(pid)
         begun = time.monotonic()
         assert read(lp / "lp2/enabled") == "1\n"
         with opened(shop / "insmod", os.O_WRONLY) as fd:
@@ -364,7 +372,7 @@ def test_a_dead_mount_is_mounted_over(daemon, lp, point):
         assert code(os.read, fd, 9) == "ENOTCONN" and mounting.answers(str(point)) == errno.ENOTCONN
         daemon.start()
         assert daemon.first == "ready\n" and read(lp / "lp1/enabled") == "1\n"
-        assert len([entry for entry in mounting.mounts() if entry.point == str(point)]) == 1
+        assert len([entry for entry in mountinfo.mounts() if entry.point == str(point)]) == 1
 
 
 def test_a_living_mount_is_not_mounted_over(daemon, point):
@@ -403,7 +411,7 @@ def test_a_place_with_odd_characters(tmp_path):
     odd = tmp_path / "a b\\c\né"
     odd.mkdir()
     made = Daemon(odd)
-    assert made.first == "ready\n" and mounting.mounted(str(odd)).type == "fuse.klpfs" and str(odd) in mounting.all_mounts()
+    assert made.first == "ready\n" and mounting.mounted(str(odd)).type == "fuse.klpfs" and str(odd) in mountinfo.klpfs_mounts()
     assert made.end() == (0, "") and mounting.mounted(str(odd)) is None
 
 

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-import harness
+from tests import harness
 
 HERE = pathlib.Path(__file__).resolve().parent
 WAYS = ("os.fork", "double fork", "subprocess", "subprocess with descriptors", "preexec_fn", "posix_spawn", "spawnv", "shell",

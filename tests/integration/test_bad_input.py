@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from harness import fails, in_background, read, until, write
+from tests.harness import fails, in_background, read, until, write
 
 pytestmark = pytest.mark.fuse
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from harness import HERE
+from tests.harness import HERE
 
 pytestmark = pytest.mark.fuse
 

@@ -6,9 +6,8 @@ import threading
 
 import pytest
 
-import conftest
-import harness
-from harness import fails, read, until
+from tests import conftest, harness
+from tests.harness import fails, read, until
 
 pytestmark = pytest.mark.fuse
 OLD = ("one original", "two original")

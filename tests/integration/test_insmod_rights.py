@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from harness import livepatch, read
+from tests.harness import livepatch, read
 
 pytestmark = [pytest.mark.fuse, pytest.mark.skipif(os.geteuid() != 0, reason="takes root: writers of other users")]
 USER, GROUP, OTHER = 54321, 54322, 54323
@@ -33,13 +33,11 @@ def writes(tree, text, user=USER, groups=(), cwd=None, root=None):
 
 
 @pytest.fixture
-def folder(live, tmp_path):
+def folder(live, open_path):
     """A folder that everybody can reach, and a file of the user's in it."""
     os.chmod(live.tree.path / "insmod", 0o222)
     live.expect("klpfs: insmod")
-    for each in [tmp_path, *tmp_path.parents][:3]:
-        each.chmod(0o755)
-    made = tmp_path / "modules"
+    made = open_path / "modules"
     made.mkdir()
     file = made / "lp1.py"
     file.write_text(livepatch("lp1"))

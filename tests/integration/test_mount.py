@@ -10,8 +10,8 @@ import time
 
 import pytest
 
-import harness
-from harness import fails, read, until
+from tests import harness
+from tests.harness import fails, read, until
 
 pytestmark = pytest.mark.fuse
 
@@ -90,6 +90,7 @@ def hang(live, lp):
     return lp("lp1", extra="def init():\n    import time\n    while True: time.sleep(0.01)\n")
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_blocked_writer_dies_of_its_signal_and_others_go_on(live, lp, number):
     path = hang(live, lp)

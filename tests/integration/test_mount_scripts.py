@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from integration import rooms
+from tests.integration import rooms
 
 pytestmark = pytest.mark.fuse
 SCRIPTS = pathlib.Path(__file__).resolve().parents[2] / "mount_scripts"

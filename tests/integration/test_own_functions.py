@@ -1,7 +1,7 @@
 """A patch that breaks what klpfs might use itself: everything still works, and the patch can be taken back."""
 import pytest
 
-from harness import read, until
+from tests.harness import read, until
 
 pytestmark = pytest.mark.fuse
 

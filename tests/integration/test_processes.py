@@ -3,10 +3,10 @@ import os
 
 import pytest
 
-import harness
-from harness import read, until
-from integration.services import NEW, OLD, WAYS, Shop, wide
-from integration.test_pythons import MINORS, find
+from tests import harness
+from tests.harness import read, until
+from tests.integration.services import NEW, OLD, WAYS, Shop, wide
+from tests.integration.test_pythons import MINORS, find
 
 pytestmark = pytest.mark.fuse
 

@@ -5,8 +5,8 @@ import signal
 
 import pytest
 
-from harness import fails, read, until
-from integration.services import HERE, NEW, OLD, inside, wide, write_ware
+from tests.harness import fails, read, until
+from tests.integration.services import HERE, NEW, OLD, inside, wide, write_ware
 
 pytestmark = pytest.mark.fuse
 

@@ -4,16 +4,16 @@ import zipfile
 
 import pytest
 
-from harness import until
-from integration.services import HERE, inside, wide
+from tests.harness import until
+from tests.integration.services import HERE, inside, wide
 
 pytestmark = pytest.mark.fuse
 
 MAIN = '''import os
 import sys
 import time
-sys.path.append({tests!r})
-import integration.program as rest
+sys.path.append({root!r})
+from tests.integration import program as rest
 
 
 def price():
@@ -49,7 +49,7 @@ OLD, NEW = ("an old price", ("an old price!", "an old price")), ("price by lp1",
 
 def write_main(folder, price="an old price"):
     """The program as a script, a folder, an archive and a package; what each is started with."""
-    text = MAIN.format(price=price, tests=str(HERE.parent))
+    text = MAIN.format(price=price, root=str(HERE.parents[1]))
     (folder / "app").mkdir(exist_ok=True)
     for name in "script.py", "app/__main__.py", "app/__init__.py":
         (folder / name).write_text(text if "init" not in name else "")

@@ -9,9 +9,9 @@ import threading
 
 import pytest
 
-import harness
-from harness import HERE, fails, read, until
-from integration.services import NEW, OLD, Shop, inside, wide, write_ware
+from tests import harness
+from tests.harness import HERE, fails, read, until
+from tests.integration.services import NEW, OLD, Shop, inside, wide, write_ware
 
 pytestmark = pytest.mark.fuse
 
@@ -210,11 +210,11 @@ def read_or_nothing(path):
 
 START = """
 import os, sys, threading, time
-sys.path[:0] = [{lib!r}, {tests!r}, {root!r}]
+sys.path[:0] = [{lib!r}, {root!r}]
 import ware
 import klpfs.agent
-from integration import program
-from integration.program import *
+from tests.integration import program
+from tests.integration.program import *
 print("ready", flush=True)
 program.serve(sys.stdin, sys.stdout, globals())
 """
@@ -226,7 +226,7 @@ def plain(runtime, tmp_path):
     lib, started = write_ware(tmp_path / "lib"), []
 
     def start():
-        (tmp_path / "plain.py").write_text(START.format(lib=str(lib), tests=str(HERE), root=str(HERE.parent)))
+        (tmp_path / "plain.py").write_text(START.format(lib=str(lib), root=str(HERE.parent)))
         process = subprocess.Popen([sys.executable, str(tmp_path / "plain.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
         started.append(process)
         made = harness.Process("plain", process.stdin.fileno(), process.stdout.fileno())

@@ -12,9 +12,9 @@ import time
 
 import pytest
 
-import harness
-from harness import HERE, read, until
-from integration.services import NEW, OLD, Shop
+from tests import harness
+from tests.harness import HERE, read, until
+from tests.integration.services import NEW, OLD, Shop
 
 ROOT = HERE.parent
 OTHER = pwd.getpwnam("nobody")
@@ -149,18 +149,27 @@ def hostile(worker, code):
     """Run statements in a worker (klpfs's wire module is `wire`)."""
     said = worker.do("exec(%r, globals())" % ("import os, socket, threading\nfrom klpfs.protocol import wire\n" + code))
     assert said is None, said
+    until(lambda: worker.do("met()"), "the daemon to meet what the worker does")
 
 
 LISTEN = """
+expected, came = [], []
+
+def met():
+    return set(expected) <= set(came)
+
 def listen(name, sends, times=1000000):
+    expected.append(name)
     s = socket.socket(socket.AF_UNIX)
-    s.bind(FOLDER + '/' + name)
+    s.bind(FOLDER + '/.' + name)
     s.listen(64)
+    os.rename(FOLDER + '/.' + name, FOLDER + '/' + name)     # found before it listens, it would be left alone as a dead process's
     def serve():
         held = []
         for _ in range(times):
             c = s.accept()[0]
             held.append(c)
+            came.append(name)
             try:
                 for data in sends:
                     c.sendall(data)
@@ -220,7 +229,6 @@ def test_hostile_workers(shop, lp, mount, runtime):
     for attack, code in ATTACKS.items():
         evil = dropped(there)
         hostile(evil, f"FOLDER, SHA, HELLO, kept = {str(runtime / 'shop')!r}, {sha!r}, {HELLO!r}, []\n{LISTEN}{code}")
-        time.sleep(0.1)
         begun = time.monotonic()
         there.tree.insmod(path)                     # within 2 s, whoever is silent
         until(lambda: good.do("ware.price()") == there.program.do("ware.price()") == NEW, f"the others to be patched, with {attack}")

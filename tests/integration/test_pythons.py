@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from harness import until
+from tests.harness import until
 
 pytestmark = pytest.mark.fuse
 

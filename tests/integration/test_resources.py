@@ -6,8 +6,8 @@ import subprocess
 
 import pytest
 
-import harness
-from harness import fails, until
+from tests import harness
+from tests.harness import fails, until
 
 pytestmark = pytest.mark.fuse
 

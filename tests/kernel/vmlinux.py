@@ -2,9 +2,9 @@
 import pathlib
 import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "integration"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
-from program import main
+from tests.integration.program import main
 
 
 def cmdline_proc_show():

@@ -13,9 +13,9 @@ import shutil
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
+sys.path.insert(0, str(HERE.parents[1]))
 
-import harness  # noqa: E402
+from tests import harness  # noqa: E402
 
 # what insmod says where it is not strerror's text (kmod's mod_strerror)
 SAYS = {errno.EINVAL: "Invalid parameters", errno.ENOEXEC: "Invalid module format",

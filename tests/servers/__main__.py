@@ -1,6 +1,6 @@
 """make servers: real servers under load, patched, replaced, reversed and reverted. No request may fail, nothing may grow.
 
-    python -m servers [-c CYCLES] [NAME ...]        rows whose name contains one of NAME; exit code 1 when a row fails
+    python -m tests.servers [-c CYCLES] [NAME ...]        rows whose name contains one of NAME; exit code 1 when a row fails
 
 What is patched are functions of the server or framework together with those of the application, as they are installed:
 each new function checks that no other version is on its stack, each answer names the version that gave it.
@@ -12,16 +12,13 @@ import subprocess
 import sys
 import tempfile
 
-HERE = pathlib.Path(__file__).resolve().parent
-PROJECT = HERE.parents[1]
+from tests import harness
+from tests.servers import rows, trial
+
+PROJECT = pathlib.Path(__file__).resolve().parents[2]
 ENVIRONMENT = PROJECT / ".venvs" / "servers"
 NEEDED = ("gunicorn", "gevent", "aiohttp", "uvicorn", "uvloop", "waitress", "django", "celery", "redis")
 BROKER = "redis-server"
-sys.path[:0] = [str(HERE), str(HERE.parent)]
-
-import harness  # noqa: E402
-import rows  # noqa: E402
-import trial  # noqa: E402
 
 
 def environment():

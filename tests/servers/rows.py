@@ -5,7 +5,7 @@ handles a connection); then one that never ends, which blocks: it must be named,
 """
 import dataclasses
 
-from trial import Row
+from tests.servers.trial import Row
 
 VIEWS = ["view", "stream"]
 SYNC = {"gunicorn.workers.sync": ["SyncWorker.wait", "SyncWorker.accept", "SyncWorker.handle", "SyncWorker.handle_request"],

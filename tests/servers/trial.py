@@ -18,8 +18,8 @@ import subprocess
 import sys
 import time
 
-import harness
-import livepatches
+from tests import harness
+from tests.servers import livepatches
 
 PROGRAMS = pathlib.Path(__file__).resolve().parent / "programs"
 ALONE = 3.0             # seconds of load without patches that are compared

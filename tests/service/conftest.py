@@ -4,7 +4,7 @@ import tempfile
 
 import pytest
 
-from service.fake_agent import Bench
+from tests.service.fake_agent import Bench
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Puppets for the coordinator's tests: a clock and timers by hand, a disk, and agents that follow PROTOCOL.md section 5.
+"""Puppets for the coordinator's tests: a clock and timers by hand, a disk, and agents that follow docs/PROTOCOL.md#5.
 
 Nothing moves by itself: `World.run()` delivers all that is on its way and lets every agent that is not held take its steps;
 `World.events()` lists what could happen next, for a test that chooses.
@@ -10,12 +10,13 @@ import itertools
 import os
 
 from klpfs.protocol import record_text as text
+from klpfs.protocol.wire import VERSION
 from klpfs.service.coordinator import Coordinator
-from klpfs.service.snapshots import Answer
+from klpfs.service.answer import Answer
 
 
 class Broken(AssertionError):
-    """An invariant of PROTOCOL.md does not hold."""
+    """An invariant of docs/PROTOCOL.md does not hold."""
 
 
 def need(condition, words):
@@ -270,17 +271,22 @@ class Peer:
     def __init__(self, agent, peers):
         self.agent, self.peers, self.key, self.name, self.pid = agent, peers, agent.key, f"process {agent.key}", 1
         self.told = self.acked = -1
-        self.last, self.pings = 0.0, 0
+        self.last, self.pings, self.version = 0.0, 0, VERSION
         self.report = None
         self.mail, self.back = [], [agent.report()] if agent.alive and not agent.silent else []
+
+    @property
+    def gone(self):
+        return not self.agent.alive
 
     @property
     def heard(self):
         """Who is not silent answers every ping at once."""
         return self.last if self.agent.silent else self.peers.world.clock.now()
 
-    def ping(self, since):
+    def ping(self):
         self.pings += 1
+        return True
 
     def tell(self, record):
         self.told = record["seq"]
@@ -289,7 +295,11 @@ class Peer:
 
 class Peers:
     def __init__(self, world):
-        self.world, self.there = world, {}
+        self.world, self.there, self.restarted = world, {}, []
+
+    def take_restarted(self):
+        taken, self.restarted = self.restarted, []
+        return [peer for peer in taken if peer.agent.alive]
 
     def known(self):
         self.there = {k: p for k, p in self.there.items() if p.agent.alive}
@@ -299,6 +309,7 @@ class Peers:
         for agent in self.world.agents:
             if agent.alive and agent.key not in self.there:
                 self.there[agent.key] = Peer(agent, self)
+                self.restarted.append(self.there[agent.key])
         return self.known()
 
     @property
@@ -313,6 +324,7 @@ class Peers:
         for peer in self.known():
             peer.mail.clear()
             peer.told = -1
+            self.restarted.append(peer)
             if peer.agent.alive and not peer.agent.silent:
                 peer.agent.lost()
 

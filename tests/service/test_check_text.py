@@ -1,5 +1,6 @@
 """What `check` answers, from what the processes say."""
-from klpfs.service.check_text import ANSWER, check_text
+from klpfs.protocol.shapes import CHECKED
+from klpfs.service.check_text import check_text
 
 
 def func(name="f,1", **more):
@@ -12,7 +13,7 @@ def answer(*funcs, replace=False, loaded=True, **more):
 
 
 def text(*told, replaces=(), why_not=""):
-    assert all(one is None or ANSWER(one) for _, _, one in told)
+    assert all(one is None or CHECKED(one) for _, _, one in told)
     return check_text("fix", replaces, why_not, told).decode().splitlines()
 
 

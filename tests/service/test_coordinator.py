@@ -1,7 +1,8 @@
-"""The coordinator's decisions, PROTOCOL.md section 3, with puppet agents and a clock by hand."""
+"""The coordinator's decisions, docs/PROTOCOL.md#3, with puppet agents and a clock by hand."""
 import errno
 
-from service.puppets import World, errno_of, loaded, steps
+from klpfs.service.silence import Silence
+from tests.service.puppets import World, errno_of, loaded, steps
 
 
 def test_insmod_is_change_start_finish_idle():
@@ -267,3 +268,20 @@ def test_a_write_returns_after_the_first_try_to_complete():
         answer.add_done_callback(lambda answer: seen.append(steps(world)[-1]))
         world.run()
         assert errno_of(answer) == 0 and seen == ["idle"]
+
+
+def test_a_disable_looks_at_each_process_a_few_times_however_many_there_are(monkeypatch):
+    """A round takes one report in; what it costs does not grow with the processes whose reports came before."""
+    looks = []
+    real = Silence.passes_over
+    monkeypatch.setattr(Silence, "passes_over", lambda self, peer: looks.append(peer.key) or real(self, peer))
+    counts = {}
+    for processes in (2, 24):
+        world = World(processes)
+        loaded(world)
+        del looks[:]
+        world.ask("disable")
+        world.run()
+        world.check_quiet()
+        counts[processes] = len(looks) / processes
+    assert max(counts.values()) <= 4

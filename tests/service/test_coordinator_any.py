@@ -4,7 +4,7 @@ import os
 
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from service.puppets import World, need
+from tests.service.puppets import World, need
 
 
 MAX = int(os.environ.get("KLPFS_TEST_EXAMPLES", "100"))
@@ -63,10 +63,8 @@ def happen(world, data):
         joiner.goal = world.disk.record
     elif fault == "crash":
         c = data.draw(st.sampled_from(world.coordinators))
-        for request in list(c._requests):
-            request.answer.fail(errno.EINTR)
-        for waiting in [t.answer for t in c._takings] + ([c.load.answer] if c.load else []):
-            waiting.fail(errno.EINTR)
+        for answer in c.open_answers():
+            answer.fail(errno.EINTR)
         world.crash(c)
         if not world.coordinators:
             world.coordinator = world.coordinate()

@@ -1,9 +1,9 @@
-"""PROTOCOL.md section 8 and what the coordinator can't read, write or be alone with: dead and other coordinators, a full disk, a damaged
+"""docs/PROTOCOL.md#8 and what the coordinator can't read, write or be alone with: dead and other coordinators, a full disk, a damaged
 journal, no descriptors."""
 import errno
 
 from klpfs.protocol import decisions as records
-from service.puppets import World, errno_of, loaded, raises, steps
+from tests.service.puppets import World, errno_of, loaded, raises, steps
 
 
 def test_another_operation_waits_two_seconds_for_the_lock():

@@ -1,7 +1,7 @@
-"""Processes that are silent or die, PROTOCOL.md sections 3 and 6: the coordinator passes over them, waits for them, or forgets them."""
+"""Processes that are silent or die, docs/PROTOCOL.md#3 and #6: the coordinator passes over them, waits for them, or forgets them."""
 import errno
 
-from service.puppets import World, errno_of, loaded, steps
+from tests.service.puppets import World, errno_of, loaded, steps
 
 
 def test_silent_process_is_passed_over_after_two_seconds():

@@ -3,7 +3,7 @@ import pytest
 
 from klpfs.protocol import record_text as text
 from klpfs.service.log_merge import LogMerge
-from klpfs.service.snapshots import LogView
+from klpfs.service.log_ring import LogView
 
 IDLE = text.idle()
 

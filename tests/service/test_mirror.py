@@ -4,7 +4,8 @@ import time
 from klpfs.protocol import record_text as text
 from klpfs.service.log_merge import LogMerge
 from klpfs.service.mirror import Mirror
-from klpfs.service.snapshots import LogView, ObjectView, ParamView
+from klpfs.service.log_ring import LogView
+from klpfs.service.snapshots import ObjectView, ParamView
 
 
 class Peer:

@@ -3,13 +3,13 @@ import errno
 import os
 import subprocess
 import sys
-import time
 
 import pytest
 
 from klpfs.protocol.wire import encode
 from klpfs.service import peers as peers_module
 from klpfs.service.peers import Peers
+from tests import harness
 
 
 class Watch:
@@ -39,6 +39,35 @@ def test_hello_event_report(bench, watch):
     bench.until(lambda: len(watch.heard) == 3)
     assert [kind for _, kind in watch.heard] == ["hello", "event", "report"]
     assert watch.peers.known()[0].pid and watch.peers.known()[0].report["seen"] == -1
+
+
+def test_an_agent_of_another_version_is_named_and_told_nothing(bench, watch):
+    """One line; it is there and silent; nothing else that it says is read; when it dies it is gone."""
+    agent = bench.agent(version=2, events=[{"what a later version": "says"}])
+    watch.peers.list()
+    bench.until(lambda: watch.lines)
+    [peer] = watch.peers.known()
+    assert peer.version == 2 and peer.pid == agent.pid and peer.hello is None and peer.report is None
+    assert watch.lines == [f"klpfs: process {agent.pid} (prog) speaks version 2 of the wire, this daemon version 1: "
+                           "nothing can be written while it runs"]
+    peer.tell({"seq": 1})
+    peer.ping()
+    agent.send({"t": "something new"})
+    bench.rest()
+    assert not agent.got and not watch.heard and len(watch.lines) == 1
+    bench.processes[0].kill()
+    bench.until(lambda: watch.gone == ["a.sock"])
+
+
+@pytest.mark.parametrize("hello", [{"version": 2}, {"version": 2, "pid": 0, "comm": 1}, {"version": 2, "pid": -1, "comm": "x"}, {"version": None}])
+def test_who_says_another_version_must_still_be_who_it_says(bench, watch, hello):
+    """Else anybody could keep a service from being written to in the name of others."""
+    agent = bench.agent(mute=True)
+    watch.peers.list()
+    bench.until(lambda: agent.links)
+    agent.send({"t": "hello", **hello})
+    bench.until(lambda: watch.lines)
+    assert watch.peers.known()[0].version == 0 and "this daemon version" not in "".join(watch.lines)
 
 
 def test_drafts_and_other_files_are_no_agents(bench, watch):
@@ -128,18 +157,17 @@ def test_a_program_that_closed_its_descriptors(bench, watch):
 
 def test_exec_is_a_death(bench, watch, tmp_path):
     """The process became another program: its agent is gone, though its number lives."""
-    process = subprocess.Popen([sys.executable, "-c", "input(); import os; os.execv('/bin/sleep', ['sleep', '60'])"],
-                               stdin=subprocess.PIPE)
+    process = subprocess.Popen([sys.executable, "-c", "print(flush=True); input(); import os; os.execv('/bin/sleep', ['sleep', '60'])"],
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     bench.processes.append(process)
-    time.sleep(0.1)
+    with process.stdout:
+        process.stdout.readline()
     agent = bench.agent(pid=process.pid)
     watch.peers.list()
     bench.until(lambda: watch.peers.known()[0].report)
     process.stdin.write(b"\n")
     process.stdin.close()
-    end = time.monotonic() + 5
-    while b"sleep" not in open(f"/proc/{process.pid}/comm", "rb").read():
-        assert time.monotonic() < end
+    harness.until(lambda: "sleep" in harness.read(f"/proc/{process.pid}/comm"), "the exec")
     agent.close()
     bench.until(lambda: watch.gone == ["a.sock"])
 
@@ -214,15 +242,17 @@ def test_someone_elses_number(bench, watch):
 OTHER = """
 import os, socket, sys
 path, pid = sys.argv[1:]
+draft = os.path.join(os.path.dirname(path), '.x.sock')      # as agents do: who finds a socket finds somebody who listens
 hello = sys.stdin.buffer.read()
 s = socket.socket(socket.AF_UNIX)
 if pid == 'as root':
-    s.bind(path)
+    s.bind(draft)
     s.listen(8)
 os.setuid(54321)
 if pid != 'as root':
-    s.bind(path)
+    s.bind(draft)
     s.listen(8)
+os.rename(draft, path)
 while True:
     c = s.accept()[0]
     c.sendall(hello)

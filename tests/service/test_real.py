@@ -257,6 +257,7 @@ def test_a_folder_removed_between():
     os.rmdir(folder)
 
 
+@pytest.mark.timing
 def test_how_long(real, capsys):
     """insmod to complete in one idle process: printed (the goal, 10 ms, is `make bench`'s); far away from slow here."""
     real.start()

@@ -7,7 +7,8 @@ import time
 import pytest
 
 from klpfs.protocol.record_text import idle
-from klpfs.service import agent_requests, insmod_text as source_module, read_in_child, service as service_module
+from klpfs.service import open_as_writer, read_in_child, service as service_module
+from klpfs.service.limits import LIMITS
 from klpfs.service.service import Service
 from klpfs.service.snapshots import Caller, PatchView
 
@@ -146,6 +147,46 @@ def test_damaged_journal(bench, service, result, source):
     assert result(service.rmmod(b"x", ME)) == errno.EIO
 
 
+def test_a_journal_of_another_version(bench, service, result, source):
+    """EIO on every write, by name; it is not touched."""
+    ready(bench, service, bench.agent())
+    other = b"klpfs 2\nwhatever a later version writes\n"
+    with open(os.path.join(bench.folder, "other"), "wb") as file:
+        file.write(other)
+    os.rename(os.path.join(bench.folder, "other"), service.journal.path)
+    assert result(service.insmod(source, ME)) == result(service.rmmod(b"x", ME)) == errno.EIO
+    assert any("the journal is of version 2, this klpfs reads version 1" in line for line in lines(service))
+    with open(service.journal.path, "rb") as file:
+        assert file.read() == other
+
+
+def test_a_process_that_speaks_another_version(bench, service, result, source):
+    """Nothing is written while it lives: the service would be patched by half. Then all is as before."""
+    ready(bench, service, bench.agent())
+    bench.agent("b", version=2)
+    service.look()
+    bench.until(lambda: service.coordinator.other_versions())
+    assert result(service.insmod(source, ME)) == result(service.rmmod(b"x", ME)) == errno.EPROTONOSUPPORT
+    assert any("(prog) speaks version 2 of the wire, this daemon version 1" in line for line in lines(service))
+    assert service.journal.read()["seq"] == 0
+    bench.processes[1].kill()
+    bench.until(lambda: not service.coordinator.other_versions())
+    assert result(service.insmod(source, ME)) == 0
+
+
+def test_a_process_of_another_version_that_joins_a_load(bench, service, result, source):
+    """It can't be told of it: the load is undone."""
+    agent = bench.agent()
+    ready(bench, service, agent)
+    agent.follow = False
+    answer = service.insmod(source, ME)
+    bench.until(lambda: service.coordinator.load)
+    bench.agent("b", version=2)
+    service.look()
+    assert result(answer) == errno.EPROTONOSUPPORT and not service.patches
+    assert service.journal.read()["change"] is None
+
+
 def test_parameters(bench, service, result, source):
     """Written in all processes and noted for those that come; the first refusal is the answer."""
     event = {"modules": [{"name": "lp_1", "size": 1, "refcnt": 0, "livepatch": True, "state": "Live", "holders": [],
@@ -167,7 +208,7 @@ def test_parameters(bench, service, result, source):
 
 def test_a_silent_process_sets_the_parameter_later(bench, service, result, monkeypatch, source):
     """It has it in its socket; the log names it, and the others have the value."""
-    monkeypatch.setattr("klpfs.service.agent_requests.ORDER", 0.05)
+    monkeypatch.setattr(LIMITS, "order", 0.05)
     event = {"modules": [{"name": "lp_1", "size": 1, "refcnt": 0, "livepatch": True, "state": "Live", "holders": [],
                           "params": [("x", "int", "0", 0o644)], "forced": False}]}
     agents = [bench.agent("a", events=[event]), bench.agent("b", events=[event])]
@@ -180,7 +221,7 @@ def test_a_silent_process_sets_the_parameter_later(bench, service, result, monke
 
 
 def test_nobody_sets_the_parameter(bench, service, result, monkeypatch, source):
-    monkeypatch.setattr(agent_requests, "ORDER", 0.05)
+    monkeypatch.setattr(LIMITS, "order", 0.05)
     event = {"modules": [{"name": "lp_1", "size": 1, "refcnt": 0, "params": [("x", "int", "0", 0o644)]}]}
     agent = bench.agent(events=[event])
     ready(bench, service, agent)
@@ -270,15 +311,15 @@ def test_a_file_that_can_not_be_read(bench, service, result, monkeypatch, source
     def children():
         return set(open(f"/proc/self/task/{os.getpid()}/children").read().split())
     before = children()
-    monkeypatch.setattr(source_module, "read_at_once", lambda *a: None)
-    monkeypatch.setattr(source_module, "read", lambda *a: time.sleep(30))
+    monkeypatch.setattr(open_as_writer, "read_at_once", lambda *a: None)
+    monkeypatch.setattr(open_as_writer, "read", lambda *a: time.sleep(30))
     answer = service.insmod(source, ME)
     bench.rest()
     assert not answer.done() and answer.cancel() and result(answer) == errno.EINTR
     monkeypatch.setattr(read_in_child, "SECONDS", 0.1)
     assert result(service.insmod(source, ME)) == errno.ETIMEDOUT
     monkeypatch.setattr(read_in_child, "SECONDS", 60)       # a dead child is noticed by its end, however late
-    monkeypatch.setattr(source_module, "read", lambda *a: os._exit(1))
+    monkeypatch.setattr(open_as_writer, "read", lambda *a: os._exit(1))
     assert result(service.insmod(source, ME)) == errno.EIO
     monkeypatch.setattr(os, "fork", lambda: (_ for _ in ()).throw(OSError(errno.EAGAIN, "no processes left")))
     assert result(service.insmod(source, ME)) == errno.EAGAIN
@@ -290,8 +331,8 @@ def test_a_file_that_can_not_be_read(bench, service, result, monkeypatch, source
 def test_the_child_has_nothing_of_the_daemons(bench, service, result, monkeypatch, source):
     """Not the journal's lock, not the agents' connections."""
     ready(bench, service, bench.agent())
-    monkeypatch.setattr(source_module, "read_at_once", lambda *a: None)
-    monkeypatch.setattr(source_module, "read", lambda *a: repr(sorted(map(int, os.listdir("/proc/self/fd")))).encode())
+    monkeypatch.setattr(open_as_writer, "read_at_once", lambda *a: None)
+    monkeypatch.setattr(open_as_writer, "read", lambda *a: repr(sorted(map(int, os.listdir("/proc/self/fd")))).encode())
     result(service.insmod(source, ME))
     name = service.journal.read()["modules"][0]["sha256"]
     assert service.journal.get(name) == b"[0, 1, 2, 3, 4]"

@@ -1,7 +1,7 @@
 """What a file's text says when no process can be asked."""
 import pytest
 
-from klpfs.service.vote_by_text import foresee, LARGEST
+from klpfs.service.vote_by_text import foresee, MAX_TEXT_BYTES
 
 HEAD = b"import helpers\nfrom klpfs import Func, Object, Patch\n"
 
@@ -28,7 +28,7 @@ def test_a_livepatch(text, replace):
     b"patch = Patch([]",
     b"patch = Patch([])\0",
     b"(" * 5000,
-    b"patch = Patch([])" + b"#" * LARGEST,
+    b"patch = Patch([])" + b"#" * MAX_TEXT_BYTES,
 ], ids=str)
 def test_what_can_not_be_told(text):
     """No livepatch, or one of which only its run tells whether it replaces: None, never a guess."""

@@ -3,10 +3,11 @@
 Each runs in a process of its own, many times in a script: the standard library alone, and nothing imported but what one
 command needs. Source: kmod 30, util-linux 2.38.
 """
+from __future__ import annotations
+
 import errno
 import os
 import sys
-import typing
 
 PLACE = "/proc/.klpfs"     # as exec.py arranges it: the service's tree, the machine's own commands
 TREE, REAL = PLACE + "/tree", PLACE + "/real"
@@ -19,13 +20,14 @@ BY_KMOD = {"list": "lsmod", "insert": "modprobe", "remove": "rmmod"}
 class Failed(Exception):
     """The command ends with this exit code; what there is to say has been said."""
 
-    def __init__(self, code: int = 1):
+    def __init__(self, code: int = 1) -> None:
         super().__init__(code)
         self.code = code
 
 
-def main(first: "list[str]", last: "list[str]") -> None:
-    """Be the command that sys.argv names. first, last: where modules are looked for, before and after $KLPFS_MODULE_PATH."""
+def main(first: list[str], last: list[str]) -> None:
+    """Be the command that sys.argv names. first, last: where modules are looked for, before and after
+    $KLPFS_MODULE_PATH."""
     argv = sys.argv[1:]
     name = argv[0].rpartition("/")[2]
     if name == "kmod":
@@ -34,7 +36,7 @@ def main(first: "list[str]", last: "list[str]") -> None:
     sys.exit(run(name, argv[1:], first, last))
 
 
-def run(name: str, words: "list[str]", first: "list[str]", last: "list[str]") -> int:
+def run(name: str, words: list[str], first: list[str], last: list[str]) -> int:
     """Run one command; its exit code."""
     from importlib import import_module
 
@@ -42,7 +44,7 @@ def run(name: str, words: "list[str]", first: "list[str]", last: "list[str]") ->
     if name not in NAMES or name == "kmod":
         say(f"kmod: ERROR: no command {name} here: {', '.join(each for each in NAMES if each != 'kmod')}")
         return 1
-    command: typing.Any = import_module(f"klpfs.cli.standin.{name}")
+    command = import_module(f"klpfs.cli.standin.{name}")
     try:
         code = command.run(words, search_path(first, last))
         sys.stdout.flush()
@@ -66,7 +68,7 @@ def run(name: str, words: "list[str]", first: "list[str]", last: "list[str]") ->
         return 130
 
 
-def search_path(first: "list[str]", last: "list[str]") -> "list[str]":
+def search_path(first: list[str], last: list[str]) -> list[str]:
     """The folders where modprobe looks, with those of $KLPFS_MODULE_PATH in their place."""
     given = [os.path.abspath(each) for each in os.environ.get("KLPFS_MODULE_PATH", "").split(":") if each]
     return list(dict.fromkeys([*first, *given, *last]))

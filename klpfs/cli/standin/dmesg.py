@@ -1,25 +1,28 @@
 """dmesg(1): the service's log, from /dev/kmsg.
 
-Printing is left to the machine's own dmesg where it is util-linux's: it reads /dev/kmsg too. What it does to the kernel by
-syslog(2) is done to the service here: -C and -c clear (for all readers, as the kernel's); -n, -D and -E accept, for want of a
-console; -S and -s are dropped. Without util-linux its commoner options are printed here.
+Printing is left to the machine's own dmesg where it is util-linux's: it reads /dev/kmsg too. What it does to the kernel
+by syslog(2) is done to the service here: -C and -c clear (for all readers, as the kernel's); -n, -D and -E accept, for
+want of a console; -S and -s are dropped. Without util-linux its commoner options are printed here.
 """
-import os
-import re
-import time
-import typing
+from __future__ import annotations
 
+import os
+import time
+
+from klpfs.cli.kmsg import Ended, Record, records
 from klpfs.cli.standin import REAL, TREE, options, say
 
 NONE, ONE, MAYBE = options.NONE, options.ONE, options.MAYBE
-OPTIONS = {**dict.fromkeys(["clear", "read-clear", "console-off", "show-delta", "reltime", "console-on", "human", "json", "kernel", "nopager",
-                            "force-prefix", "raw", "noescape", "syslog", "userspace", "follow", "follow-new", "decode", "ctime", "notime",
-                            "help", "version"], NONE),
-           **dict.fromkeys(["file", "facility", "level", "console-level", "buffer-size", "time-format", "since", "until"], ONE), "color": MAYBE}
-SHORT = {"C": "clear", "c": "read-clear", "D": "console-off", "d": "show-delta", "e": "reltime", "E": "console-on", "F": "file",
-         "f": "facility", "H": "human", "J": "json", "k": "kernel", "L": "color", "l": "level", "n": "console-level", "P": "nopager",
-         "p": "force-prefix", "r": "raw", "S": "syslog", "s": "buffer-size", "u": "userspace", "w": "follow", "W": "follow-new",
-         "x": "decode", "T": "ctime", "t": "notime", "h": "help", "V": "version"}
+OPTIONS = {**dict.fromkeys(["clear", "read-clear", "console-off", "show-delta", "reltime", "console-on", "human",
+                            "json", "kernel", "nopager", "force-prefix", "raw", "noescape", "syslog", "userspace",
+                            "follow", "follow-new", "decode", "ctime", "notime", "help", "version"], NONE),
+           **dict.fromkeys(["file", "facility", "level", "console-level", "buffer-size", "time-format", "since",
+                            "until"], ONE), "color": MAYBE}
+SHORT = {"C": "clear", "c": "read-clear", "D": "console-off", "d": "show-delta", "e": "reltime", "E": "console-on",
+         "F": "file", "f": "facility", "H": "human", "J": "json", "k": "kernel", "L": "color", "l": "level",
+         "n": "console-level", "P": "nopager", "p": "force-prefix", "r": "raw", "S": "syslog", "s": "buffer-size",
+         "u": "userspace", "w": "follow", "W": "follow-new", "x": "decode", "T": "ctime", "t": "notime", "h": "help",
+         "V": "version"}
 LEVELS = ("emerg", "alert", "crit", "err", "warn", "notice", "info", "debug")
 FACILITIES = ("kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp")
 NOT_TOGETHER = ("clear", "read-clear", "console-off", "console-on", "console-level", "raw")
@@ -46,7 +49,7 @@ Display or control the service's log.
  -V, --version               display version"""
 
 
-def run(words: "list[str]", folders: "list[str]") -> int:
+def run(words: list[str], folders: list[str]) -> int:
     found, rest = options.parse(words, OPTIONS, SHORT)
     given = dict(found)
     if "help" in given:
@@ -55,7 +58,9 @@ def run(words: "list[str]", folders: "list[str]") -> int:
     if rest:
         raise options.Wrong("bad usage")
     if len(set(given) & set(NOT_TOGETHER)) > 1:
-        say("dmesg: mutually exclusive arguments: --clear --console-off --console-on --read-clear --console-level --raw")
+        say(
+            "dmesg: mutually exclusive arguments: --clear --console-off --console-on --read-clear --console-level --raw"
+        )
         return 1
     if "clear" in given:
         return clear()
@@ -66,13 +71,16 @@ def run(words: "list[str]", folders: "list[str]") -> int:
     real = f"{REAL}/dmesg"
     if os.access(real, os.X_OK):
         if not set(given) & {"follow", "follow-new", "file"} and nothing():
-            return print('{\n   "dmesg": [\n   ]\n}') if "json" in given else 0   # util-linux would go and read the kernel's own log
+            if "json" in given:                # util-linux would go and read the kernel's own log
+                print('{\n   "dmesg": [\n   ]\n}')
+            return 0
         return by_real(real, found, "read-clear" in given)
     code = printed(given)
     return code or (clear() if "read-clear" in given else 0)
 
 
 def clear() -> int:
+    """Clear the log for all readers; the exit code."""
     try:
         fd = os.open(f"{TREE}/dev/.clear", os.O_WRONLY)
         try:
@@ -89,7 +97,7 @@ def clear() -> int:
 
 
 def nothing() -> bool:
-    """There is no record since the last clear."""
+    """Whether the log has no record since the last clear."""
     try:
         fd = os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK)
     except OSError:                            # whoever reads it will say so
@@ -107,7 +115,7 @@ def nothing() -> bool:
 
 
 def level_of(name: str) -> int:
-    """Is this a level for the console? There is no console, so that is all."""
+    """Exit code 0 for a level of the console's; nothing else is done, for there is no console."""
     if name.isdigit() and 1 <= int(name) <= 8 or name in LEVELS:
         return 0
     say(f"dmesg: unknown level '{name}'")
@@ -115,6 +123,7 @@ def level_of(name: str) -> int:
 
 
 def by_real(real: str, found: options.Found, then_clear: bool) -> int:
+    """Let the machine's own dmesg print. Returns only when the log is to be cleared afterwards; the exit code."""
     argv = ["dmesg"]
     for name, value in found:
         if name not in ("read-clear", "syslog", "buffer-size"):
@@ -130,42 +139,30 @@ def by_real(real: str, found: options.Found, then_clear: bool) -> int:
 
 # -- where there is no util-linux
 
-class Record(typing.NamedTuple):
-    facility: int
-    level: int
-    usec: int
-    text: str
-
-
-def record(data: bytes) -> Record:
-    head, _, text = data.partition(b"\n")[0].partition(b";")
-    priority, _, usec = head.decode("ascii").split(",")[:3]
-    text = re.sub(rb"\\x([0-9a-fA-F]{2})", lambda m: bytes.fromhex(m[1].decode()), text)
-    return Record(int(priority) >> 3, int(priority) & 7, int(usec), text.decode("utf-8", "replace"))
-
-
-def chosen(text: "typing.Optional[str]", names: "tuple[str, ...]", what: str) -> "typing.Optional[set[int]]":
-    """The numbers of a list as -l and -f take it, None for all. Wrong: a name that there is not."""
+def chosen(text: str | None, names: tuple[str, ...], what: str) -> set[int] | None:
+    """The numbers of a list as -l and -f take it, None for all. Empty: a name is unknown, which has been said."""
     if text is None:
         return None
-    found = set()
-    for each in text.split(","):
-        below, above = each.endswith("+"), each.startswith("+")        # 'err+': and all more urgent; '+err': and all less
-        name = each.strip("+")
+    found: set[int] = set()
+    for word in text.split(","):
+        below, above = word.endswith("+"), word.startswith("+")  # 'err+': and all more urgent; '+err': and all less
+        name = word.strip("+")
         if name not in names:
-            say(f"dmesg: unknown {what} '{each}'")
+            say(f"dmesg: unknown {what} '{word}'")
             return set()
         at = names.index(name)
         found |= set(range(at + 1)) if below else set(range(at, len(names))) if above else {at}
     return found
 
 
-def printed(given: "dict[str, typing.Optional[str]]") -> int:
+def printed(given: dict[str, str | None]) -> int:
+    """Print the log as far as its options can be done here; the exit code."""
     for name in NEEDS:
         if name in given:
             say(f"dmesg: --{name} needs util-linux's dmesg, which this machine has not")
             return 1
-    levels, facilities = chosen(given.get("level"), LEVELS, "level"), chosen(given.get("facility"), FACILITIES, "facility")
+    levels = chosen(given.get("level"), LEVELS, "level")
+    facilities = chosen(given.get("facility"), FACILITIES, "facility")
     if levels == set() or facilities == set():
         return 1
     if "kernel" in given or "userspace" in given:
@@ -178,31 +175,26 @@ def printed(given: "dict[str, typing.Optional[str]]") -> int:
         return 1
     os.lseek(fd, 0, os.SEEK_END if "follow-new" in given else os.SEEK_DATA)
     booted = time.time() - time.clock_gettime(time.CLOCK_MONOTONIC)
-    while True:
-        try:
-            data = os.read(fd, 8192)
-        except BlockingIOError:
-            return 0
-        except BrokenPipeError:  # records were dropped before they were read
-            continue
-        except OSError as e:
-            say(f"dmesg: read kernel buffer failed: {e.strerror}")
-            return 1
-        each = record(data)
-        if (levels is None or each.level in levels) and (facilities is None or each.facility in facilities):
-            print(line(each, given, booted), flush=follow)
+    try:
+        for record in records(fd):
+            if (levels is None or record.level in levels) and (facilities is None or record.facility in facilities):
+                print(line(record, given, booted), flush=follow)
+    except Ended as e:
+        say(f"dmesg: read kernel buffer failed: {e.strerror}")
+        return 1
+    return 0
 
 
-def line(each: Record, given: "dict[str, typing.Optional[str]]", booted: float) -> str:
+def line(record: Record, given: dict[str, str | None], booted: float) -> str:
     """A record as it is printed."""
     if "notime" in given:
         when = ""
     elif "ctime" in given or "human" in given:
-        when = time.strftime("[%a %b %e %H:%M:%S %Y] ", time.localtime(booted + each.usec / 1e6))
+        when = time.strftime("[%a %b %e %H:%M:%S %Y] ", time.localtime(booted + record.usec / 1e6))
     else:
-        when = f"[{each.usec // 1000000:5}.{each.usec % 1000000:06}] "
+        when = f"{record.stamp} "
     if "raw" in given:
-        return f"<{each.facility << 3 | each.level}>[{each.usec // 1000000:5}.{each.usec % 1000000:06}] {each.text}"
-    kind = FACILITIES[each.facility] if each.facility < len(FACILITIES) else str(each.facility)
-    before = f"{kind:<6}:{LEVELS[each.level]:<6}: " if "decode" in given else ""
-    return f"{before}{when}{each.text}"
+        return f"<{record.facility << 3 | record.level}>{record}"
+    kind = FACILITIES[record.facility] if record.facility < len(FACILITIES) else str(record.facility)
+    before = f"{kind:<6}:{LEVELS[record.level]:<6}: " if "decode" in given else ""
+    return f"{before}{when}{record.text}"

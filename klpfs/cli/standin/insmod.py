@@ -1,6 +1,9 @@
 """insmod(8): loads a file."""
+from __future__ import annotations
+
 import os
 
+from klpfs.cli.kmod import MEANING
 from klpfs.cli.standin import module, options, say
 
 USAGE = """Usage:
@@ -13,9 +16,10 @@ Options:
 \t-h, --help        show this help"""
 
 
-def run(words: "list[str]", folders: "list[str]") -> int:
+def run(words: list[str], folders: list[str]) -> int:
     found, rest = options.parse(words, dict.fromkeys(["force", "syslog", "verbose", "version", "help"], options.NONE),
-                                {"f": "force", "s": "syslog", "v": "verbose", "V": "version", "h": "help"}, in_order=True)
+                                {"f": "force", "s": "syslog", "v": "verbose", "V": "version", "h": "help"},
+                                in_order=True)
     for name, _ in found:
         if name in ("help", "version"):
             print(USAGE if name == "help" else "klpfs, for kmod version 30")
@@ -32,6 +36,6 @@ def run(words: "list[str]", folders: "list[str]") -> int:
     try:
         module.insert(path, rest[1:])
     except OSError as e:
-        say(f"insmod: ERROR: could not insert module {rest[0]}: {module.MEANING.get(e.errno or 0, e.strerror)}")
+        say(f"insmod: ERROR: could not insert module {rest[0]}: {MEANING.get(e.errno or 0, e.strerror)}")
         return 1
     return 0

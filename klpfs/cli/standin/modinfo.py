@@ -1,9 +1,12 @@
-"""modinfo(8): what a module's file says of itself; by its path, by its name in the search path, or of a loaded module what the service shows."""
+"""modinfo(8): what a module's file says of itself; by its path, by its name in the search path, or of a loaded module
+what the service shows."""
+from __future__ import annotations
+
 import os
-import typing
 
 from klpfs.cli.standin import TREE, module, options, say
 from klpfs.cli.standin.modprobe import fields
+from klpfs.protocol.names import module_name
 
 USAGE = """Usage:
 \tmodinfo [options] <modulename|filename> [args]
@@ -21,14 +24,16 @@ Options:
 \t-V, --version               Show version
 \t-h, --help                  Show this help"""
 NONE, ONE = options.NONE, options.ONE
-OPTIONS = {**dict.fromkeys(["author", "description", "license", "parameters", "filename", "null", "modname", "version", "help"], NONE),
+OPTIONS = {**dict.fromkeys(["author", "description", "license", "parameters", "filename", "null", "modname", "version",
+                            "help"], NONE),
            **dict.fromkeys(["field", "set-version", "basedir"], ONE)}
-SHORT = {"a": "author", "d": "description", "l": "license", "p": "parameters", "n": "filename", "0": "null", "m": "modname", "V": "version",
-         "h": "help", "F": "field", "k": "set-version", "b": "basedir"}
-ONLY = {"author": "author", "description": "description", "license": "license", "parameters": "parm", "filename": "filename"}
+SHORT = {"a": "author", "d": "description", "l": "license", "p": "parameters", "n": "filename", "0": "null",
+         "m": "modname", "V": "version", "h": "help", "F": "field", "k": "set-version", "b": "basedir"}
+ONLY = {"author": "author", "description": "description", "license": "license", "parameters": "parm",
+        "filename": "filename"}
 
 
-def run(words: "list[str]", folders: "list[str]") -> int:
+def run(words: list[str], folders: list[str]) -> int:
     found, rest = options.parse(words, OPTIONS, SHORT)
     field, end, by_name = "", "\n", False
     for name, value in found:
@@ -44,12 +49,12 @@ def run(words: "list[str]", folders: "list[str]") -> int:
         say("modinfo: ERROR: missing module or filename.")
         return 1
     code = 0
-    for each in rest:
-        told = of(each, folders, by_name)
-        if told is None:
+    for module_or_file in rest:
+        shown = of(module_or_file, folders, by_name)
+        if shown is None:
             code = 1
             continue
-        for name, value in told:
+        for name, value in shown:
             if not field:
                 print(f"{name + ':':<16}{value}", end=end)
             elif name == field:
@@ -57,35 +62,29 @@ def run(words: "list[str]", folders: "list[str]") -> int:
     return code
 
 
-def of(what: str, folders: "list[str]", by_name: bool) -> "typing.Optional[list[tuple[str, str]]]":
+def of(what: str, folders: list[str], by_name: bool) -> list[tuple[str, str]] | None:
     """The fields of a file or name; None when there are none, which has been said."""
-    path: typing.Optional[str] = module.file_of(what)
+    path: str | None = module.file_of(what)
     if by_name or not os.path.isfile(path or ""):
         path = None if "/" in what else module.look_for(what, folders)
     if path is None:
-        name = module.name_of(what)
+        name = module_name(what)
         if "/" in what or name not in module.loaded():
             say(f"modinfo: ERROR: Module {what} not found.")
             return None
         return of_loaded(name)
-    told = fields(os.path.abspath(path))
-    if not told:
+    shown = fields(os.path.abspath(path))
+    if not shown:
         reason = "Invalid argument" if os.access(path, os.R_OK) else "Permission denied"
-        say(f"modinfo: ERROR: could not get modinfo from '{module.name_of(path)}': {reason}")
+        say(f"modinfo: ERROR: could not get modinfo from '{module_name(path)}': {reason}")
         return None
-    return told
+    return shown
 
 
-def of_loaded(name: str) -> "list[tuple[str, str]]":
+def of_loaded(name: str) -> list[tuple[str, str]]:
     """What the service shows of a loaded module whose file is not in the search path."""
-    told = [("name", name)]
-    if os.path.isdir(f"{TREE}/sys/kernel/livepatch/{name}") or livepatch(name):
-        told.append(("livepatch", "Y"))
+    shown, loaded = [("name", name)], module.loaded().get(name)
+    if loaded is not None and loaded.livepatch:
+        shown.append(("livepatch", "Y"))
     folder = f"{TREE}/sys/module/{name}/parameters"
-    return told + [("parm", each) for each in (sorted(os.listdir(folder)) if os.path.isdir(folder) else [])]
-
-
-def livepatch(name: str) -> bool:
-    """The taint of a loaded livepatch is on its line of proc/modules."""
-    with open(f"{TREE}/proc/modules") as lines:
-        return any(words[0] == name and "K" in words[-1] for words in map(str.split, lines))
+    return shown + [("parm", each) for each in (sorted(os.listdir(folder)) if os.path.isdir(folder) else [])]

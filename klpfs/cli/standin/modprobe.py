@@ -1,12 +1,16 @@
 """modprobe(8): finds a module by its name, loads it with what it depends on, or takes it out.
 
-Options that are about indexes, aliases and configuration files are accepted where they change nothing here (there are none).
+Options that are about indexes, aliases and configuration files are accepted where they change nothing here (there are
+none).
 """
+from __future__ import annotations
+
 import errno
 import os
-import typing
 
+from klpfs.cli.kmod import MEANING
 from klpfs.cli.standin import Failed, module, options, say
+from klpfs.protocol.names import module_name
 
 USAGE = """Usage:
 \tmodprobe [options] [-i] [-b] modulename
@@ -30,20 +34,25 @@ General Options:
 Modules are files NAME.py. They are looked for in:"""
 
 NONE, ONE = options.NONE, options.ONE
-OPTIONS = {**dict.fromkeys(["all", "remove", "remove-dependencies", "resolve-alias", "first-time", "ignore-install", "ignore-remove",
-                            "use-blacklist", "force", "force-modversion", "force-vermagic", "show-depends", "dry-run", "show", "syslog",
-                            "quiet", "verbose", "version", "help"], NONE), **dict.fromkeys(["dirname", "config", "set-version", "wait"], ONE)}
-SHORT = {"a": "all", "r": "remove", "R": "resolve-alias", "i": "ignore-install", "b": "use-blacklist", "f": "force", "D": "show-depends",
-         "n": "dry-run", "C": "config", "d": "dirname", "S": "set-version", "s": "syslog", "q": "quiet", "v": "verbose", "V": "version",
-         "h": "help", "w": "wait"}
+OPTIONS = {**dict.fromkeys(["all", "remove", "remove-dependencies", "resolve-alias", "first-time", "ignore-install",
+                            "ignore-remove", "use-blacklist", "force", "force-modversion", "force-vermagic",
+                            "show-depends", "dry-run", "show", "syslog", "quiet", "verbose", "version", "help"], NONE),
+           **dict.fromkeys(["dirname", "config", "set-version", "wait"], ONE)}
+SHORT = {"a": "all", "r": "remove", "R": "resolve-alias", "i": "ignore-install", "b": "use-blacklist", "f": "force",
+         "D": "show-depends", "n": "dry-run", "C": "config", "d": "dirname", "S": "set-version", "s": "syslog",
+         "q": "quiet", "v": "verbose", "V": "version", "h": "help", "w": "wait"}
 
 
 class Modprobe:
     """One run: its options, and what is loaded."""
 
-    def __init__(self, found: options.Found, folders: "list[str]"):
+    def __init__(self, found: options.Found, folders: list[str]) -> None:
         given = {name for name, _ in found}
-        self.all, self.remove, self.first_time = "all" in given, bool(given & {"remove", "remove-dependencies"}), "first-time" in given
+        self.all, self.remove, self.first_time = (
+            "all" in given,
+            bool(given & {"remove", "remove-dependencies"}),
+            "first-time" in given,
+        )
         self.dry, self.verbose, self.quiet = bool(given & {"dry-run", "show"}), "verbose" in given, "quiet" in given
         self.depends, self.resolve = "show-depends" in given, "resolve-alias" in given
         self.folders = folders
@@ -68,11 +77,11 @@ class Modprobe:
             raise Failed
         return found
 
-    def with_needed(self, path: str) -> "list[str]":
+    def with_needed(self, path: str) -> list[str]:
         """What must be loaded for this file, in order; itself last."""
-        order: typing.List[str] = []
+        order: list[str] = []
 
-        def add(path: str, above: "tuple[str, ...]") -> None:
+        def add(path: str, above: tuple[str, ...]) -> None:
             for name in needs(path):
                 found = module.look_for(name, [os.path.dirname(path)])
                 if found and found not in order and found not in above:
@@ -82,12 +91,12 @@ class Modprobe:
         add(path, (path,))
         return order
 
-    def insert(self, name: str, parameters: "list[str]") -> None:
-        if not os.path.isfile(module.file_of(name)) and not self.depends and module.name_of(name) in module.loaded():
+    def insert(self, name: str, parameters: list[str]) -> None:
+        if not os.path.isfile(module.file_of(name)) and not self.depends and module_name(name) in module.loaded():
             path = ""                          # loaded from elsewhere
         else:
             path = self.find(name)
-        own = module.name_of(path or name)
+        own = module_name(path or name)
         if self.resolve:
             print(own)
             return
@@ -103,15 +112,15 @@ class Modprobe:
             return
         for each in self.with_needed(path):
             words = parameters if each == path else []
-            if module.name_of(each) in there:
+            if module_name(each) in there:
                 continue
             if self.verbose:
                 print(f"insmod {each} {' '.join(words)}", flush=True)
             if not self.dry:
                 self.load(each, words)
 
-    def load(self, path: str, parameters: "list[str]") -> None:
-        name = module.name_of(path)
+    def load(self, path: str, parameters: list[str]) -> None:
+        name = module_name(path)
         try:
             module.insert(path, parameters)
         except OSError as e:
@@ -120,15 +129,15 @@ class Modprobe:
                 if not self.first_time and name in module.loaded():     # somebody was faster
                     return
             else:
-                said = module.MEANING[errno.ENOENT] if e.errno == errno.ENOENT else e.strerror or ""
+                said = MEANING[errno.ENOENT] if e.errno == errno.ENOENT else e.strerror or ""
             say(f"modprobe: ERROR: could not insert '{name}': {said}")
             raise Failed from None
 
     def take_out(self, name: str) -> None:
-        own = module.name_of(name)
+        own = module_name(name)
         there = module.loaded()
         if own not in there:
-            own = module.name_of(self.find(name))
+            own = module_name(self.find(name))
             if self.first_time:
                 self.say(f"Module {own} is not in kernel.")
                 raise Failed
@@ -139,7 +148,7 @@ class Modprobe:
         path = module.look_for(own, self.folders)
         self.unload(own)
         for each in reversed(self.with_needed(path)[:-1] if path else []):     # what is in nobody's use now
-            needed = module.loaded().get(module.name_of(each))
+            needed = module.loaded().get(module_name(each))
             if needed and not needed.refcnt and not needed.holders:
                 self.unload(needed.name)
 
@@ -156,23 +165,22 @@ class Modprobe:
             raise Failed from None
 
 
-def needs(path: str) -> "list[str]":
+def needs(path: str) -> list[str]:
     """The names of the modules beside a file that it imports."""
     return next((value.split(",") for name, value in fields(path) if name == "depends" and value), [])
 
 
-def fields(path: str) -> "list[tuple[str, str]]":
+def fields(path: str) -> list[tuple[str, str]]:
     """What a file says of itself; nothing when it can't be read or does not parse: the service will say so."""
-    from klpfs.engine.error import KlpError
     from klpfs.cpython.load.modinfo import modinfo
     try:
         with open(path, "rb") as file:
             return list(modinfo(path, file.read()))
-    except (OSError, KlpError):
+    except OSError:                            # a KlpError, too
         return []
 
 
-def run(words: "list[str]", folders: "list[str]") -> int:
+def run(words: list[str], folders: list[str]) -> int:
     found, rest = options.parse(words, OPTIONS, SHORT)
     for name, _ in found:
         if name in ("help", "version"):

@@ -1,41 +1,18 @@
 """Modules: what a service has loaded, where their files are, and loading and unloading them, for the commands here."""
+from __future__ import annotations
+
 import errno
 import os
-import typing
 
+from klpfs.cli.kmod import Module, parse_modules
 from klpfs.cli.standin import TREE
-
-MEANING = {  # kmod's mod_strerror(), for insmod
-    errno.ENOEXEC: "Invalid module format",
-    errno.ENOENT: "Unknown symbol in module, or unknown parameter (see dmesg)",
-    errno.ESRCH: "Module has wrong symbol version",
-    errno.EINVAL: "Invalid parameters",
-}
+from klpfs.protocol.names import module_name
 
 
-class Loaded(typing.NamedTuple):
-    """A line of proc/modules."""
-
-    name: str
-    size: int
-    refcnt: int
-    holders: "list[str]"
-    state: str
-
-
-def loaded() -> "dict[str, Loaded]":
+def loaded() -> dict[str, Module]:
     """The service's modules by name, the newest first. OSError as it comes."""
-    found = {}
-    with open(f"{TREE}/proc/modules") as lines:
-        for line in lines:
-            name, size, refcnt, holders, state = line.split()[:5]
-            found[name] = Loaded(name, int(size), int(refcnt), [each for each in holders.split(",") if each not in ("", "-")], state)
-    return found
-
-
-def name_of(path: str) -> str:
-    """A file's module name, or a name as the kernel has it."""
-    return path.rpartition("/")[2].partition(".")[0].replace("-", "_")
+    with open(f"{TREE}/proc/modules", encoding="utf-8", errors="surrogateescape", newline="\n") as file:
+        return {module.name: module for module in parse_modules(file.read())}
 
 
 def file_of(path: str) -> str:
@@ -45,18 +22,17 @@ def file_of(path: str) -> str:
     return path
 
 
-def look_for(name: str, folders: "list[str]") -> typing.Optional[str]:
-    """The path of the module `name` ('-' and '_' are one), or None."""
-    wanted = name.replace("-", "_")
+def look_for(name: str, folders: list[str]) -> str | None:
+    """The path of the first file in `folders` whose module has the name `name` ('-' and '_' are the same), or None."""
+    wanted = module_name(name)
     for folder in folders:
         try:
-            there = sorted(os.listdir(folder))
+            names = sorted(os.listdir(folder))
         except OSError:
             continue
-        for each in there:
-            stem, _, kind = each.rpartition(".")
-            if kind == "py" and stem.replace("-", "_") == wanted:
-                return os.path.join(folder, each)
+        for file in names:
+            if file.endswith(".py") and module_name(file) == wanted:
+                return os.path.join(folder, file)
     return None
 
 
@@ -81,7 +57,7 @@ def write(name: str, text: str) -> None:
         os.close(fd)
 
 
-def insert(path: str, parameters: "list[str]") -> None:
+def insert(path: str, parameters: list[str]) -> None:
     """Load a file, as finit_module(2). OSError."""
     write("insmod", " ".join(map(quoted, [os.path.abspath(path), *parameters])))
 

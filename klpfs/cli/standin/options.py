@@ -1,8 +1,10 @@
 """A command line as glibc's getopt_long() takes it, with its words."""
-import os
-import typing
+from __future__ import annotations
 
-Found = typing.List[typing.Tuple[str, typing.Optional[str]]]
+import os
+from typing import Optional
+
+Found = list[tuple[str, Optional[str]]]          # (long name, argument)
 NONE, ONE, MAYBE = 0, 1, 2                     # how many arguments an option takes
 
 
@@ -10,13 +12,15 @@ class Wrong(Exception):
     """The command line is wrong; the text is getopt's, without the program's name."""
 
 
-def parse(words: "list[str]", options: "dict[str, int]", short: "dict[str, str]", in_order: bool = False) -> "tuple[Found, list[str]]":
-    """([(long name, argument or None)], other words). options: how many arguments each long name takes; short: a letter's long name.
+def parse(words: list[str], options: dict[str, int], short: dict[str, str],
+          in_order: bool = False) -> tuple[Found, list[str]]:
+    """([(long name, argument or None)], other words). options: how many arguments each long name takes; short: a
+    letter's long name.
 
     in_order (or POSIXLY_CORRECT set): the first word that is no option ends them. Wrong: an unknown one and the like.
     """
     found: Found = []
-    rest: typing.List[str] = []
+    rest: list[str] = []
     queue = list(words)
     while queue:
         word = queue.pop(0)
@@ -33,7 +37,7 @@ def parse(words: "list[str]", options: "dict[str, int]", short: "dict[str, str]"
     return found, rest
 
 
-def _long(word: str, options: "dict[str, int]", queue: "list[str]") -> "tuple[str, typing.Optional[str]]":
+def _long(word: str, options: dict[str, int], queue: list[str]) -> tuple[str, str | None]:
     given, equals, value = word[2:].partition("=")
     fits = [given] if given in options else [name for name in options if name.startswith(given)]
     if not fits:
@@ -52,7 +56,7 @@ def _long(word: str, options: "dict[str, int]", queue: "list[str]") -> "tuple[st
     return name, None
 
 
-def _short(letters: str, options: "dict[str, int]", short: "dict[str, str]", queue: "list[str]", found: Found) -> None:
+def _short(letters: str, options: dict[str, int], short: dict[str, str], queue: list[str], found: Found) -> None:
     while letters:
         letter, letters = letters[0], letters[1:]
         name = short.get(letter)

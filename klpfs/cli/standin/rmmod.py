@@ -1,8 +1,11 @@
 """rmmod(8): takes modules out."""
+from __future__ import annotations
+
 import errno
 import os
 
 from klpfs.cli.standin import module, options, say
+from klpfs.protocol.names import module_name
 
 USAGE = """Usage:
 \trmmod [options] modulename ...
@@ -14,8 +17,9 @@ Options:
 \t-h, --help        show this help"""
 
 
-def run(words: "list[str]", folders: "list[str]") -> int:
-    found, rest = options.parse(words, dict.fromkeys(["force", "wait", "syslog", "verbose", "version", "help"], options.NONE),
+def run(words: list[str], folders: list[str]) -> int:
+    found, rest = options.parse(words, dict.fromkeys(["force", "wait", "syslog", "verbose", "version", "help"],
+                                                     options.NONE),
                                 {"f": "force", "w": "wait", "s": "syslog", "v": "verbose", "V": "version", "h": "help"})
     given = [name for name, _ in found]
     for name in given:
@@ -27,7 +31,7 @@ def run(words: "list[str]", folders: "list[str]") -> int:
         return 1
     failed = 0
     for each in rest:
-        name = module.name_of(each)
+        name = module_name(each)
         if "force" not in given and why_not(name):
             say(f"rmmod: ERROR: {why_not(name)}")
             failed = 1

@@ -1,4 +1,6 @@
 """sysctl(8), for machines that have none: kernel.ftrace_enabled and whatever else is a file under /proc/sys."""
+from __future__ import annotations
+
 import os
 
 from klpfs.cli.standin import options, say
@@ -6,10 +8,11 @@ from klpfs.cli.standin import options, say
 TOP = "/proc/sys"
 
 
-def run(words: "list[str]", folders: "list[str]") -> int:
+def run(words: list[str], folders: list[str]) -> int:
     names = ["values", "names", "write", "ignore", "quiet", "help"]
     found, rest = options.parse(words, dict.fromkeys(names, options.NONE),
-                                {"n": "values", "N": "names", "w": "write", "e": "ignore", "q": "quiet", "b": "values", "h": "help"})
+                                {"n": "values", "N": "names", "w": "write", "e": "ignore", "q": "quiet", "b": "values",
+                                 "h": "help"})
     given = {name for name, _ in found}
     if not rest or "help" in given:
         say("\nUsage:\n sysctl [options] [variable[=value] ...]\n")
@@ -17,7 +20,7 @@ def run(words: "list[str]", folders: "list[str]") -> int:
     return max(one(each, given) for each in rest)
 
 
-def one(word: str, given: "set[str]") -> int:
+def one(word: str, given: set[str]) -> int:
     """Show or set one variable; its exit code."""
     key, equals, value = word.partition("=")
     key = key.strip().replace("/", ".")

@@ -87,12 +87,6 @@ def all_loaded():
     return list(_loaded.values())
 
 
-def stem(path):
-    """The module's name as kmod makes it: the file's stem, '-' as '_'."""
-    base = path.rpartition("/")[2]
-    return (base[:-3] if base.endswith(".py") else base).replace("-", "_")
-
-
 def prepare():
     """Imports all that loading a module will need: later there may be no descriptors left, and no time."""
     import importlib.machinery  # noqa: F401
@@ -103,7 +97,7 @@ def prepare():
 def load(name, source, path, params=None, env=None, probing=False):
     """Loads a module: parses and runs the file, checks parameters. Returns a LoadedModule; init() is the caller's to call.
 
-    name: as stem(path) gives it. source: bytes. path: where it came from, for tracebacks. params: {name: text or None}.
+    name: as protocol.names.module_name(path) gives it. source: bytes. path: where it came from, for tracebacks. params: {name: text or None}.
     env: .log (engine.log.Log) for the one line that each failure logs; .enable_patch(patch) for the default init; .breathe, if it
     has that, is called between slices of long work.
     KlpError, and nothing is left behind: EEXIST: loaded already, or an ordinary module's name is taken. ENOEXEC: the

@@ -3,9 +3,9 @@ import ast
 import os
 from errno import ENOEXEC
 
-from klpfs.engine.error import KlpError
 from klpfs.cpython.load import source_file as files
-from klpfs.cpython.load.loader import stem
+from klpfs.engine.error import KlpError
+from klpfs.protocol.names import module_name
 
 _FIELDS = (("__version__", "version"), ("__author__", "author"), ("__license__", "license"))
 
@@ -26,7 +26,7 @@ def modinfo(path, source):
         fields.append(("description", " ".join(ast.get_docstring(tree).split())))
     folder = os.path.dirname(path)
     fields.append(("depends", ",".join(name for name in files.imported(tree) if _beside(folder, name))))
-    fields.append(("name", stem(path)))
+    fields.append(("name", module_name(path)))
     if files.is_livepatch(tree):
         fields.append(("livepatch", "Y"))
     for node in tree.body:

@@ -2,7 +2,7 @@
 
 New code runs in the patched module's globals. A name of the livepatch file becomes an attribute of a constant in the
 code, `CONSTANT.name`, where the constant is the livepatch module: always its live value, no new free variables, nothing
-put into the patched module (p4_globals.py). The compiler takes only plain constants, so a marker string goes in and is
+put into the patched module (docs/FACTS-python.md#4). The compiler takes only plain constants, so a marker string goes in and is
 exchanged in the finished code object.
 """
 import ast

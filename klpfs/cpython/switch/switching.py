@@ -1,4 +1,4 @@
-"""A transition of function objects from one image to another, with code on stacks that never mixes them (DESIGN 6).
+"""A transition of function objects from one image to another; code on stacks never mixes them (docs/DESIGN.md#6).
 
     Transition(entries)   checks; nothing is changed
     install()             PREPARE: dispatchers stand in for the functions, all answer side 0

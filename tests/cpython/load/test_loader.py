@@ -8,7 +8,7 @@ import threading
 import traceback
 
 import pytest
-from programs import Program
+from tests.programs import Program
 
 from klpfs.engine.error import KlpError
 from klpfs.cpython.load import loader as loading
@@ -31,11 +31,6 @@ def fails(program, text, **more):
     assert len(lines) == 1, lines
     assert {name for name in set(sys.modules) ^ set(modules) if name.startswith(("lp_", "prog_"))} == set()
     return errno.errorcode[caught.value.errno], lines[0]
-
-
-@pytest.mark.parametrize("path, name", [("/a/b/fix-1.py", "fix_1"), ("fix.py", "fix"), ("/a/fix", "fix"), ("a.b.py", "a.b")])
-def test_names_as_kmod_makes_them(path, name):
-    assert loading.stem(path) == name
 
 
 def test_a_livepatch(program):

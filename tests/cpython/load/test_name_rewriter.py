@@ -1,12 +1,12 @@
 """Names in new code: the file's own, then the patched module's, then builtins; helpers; unresolved symbols.
 
-Counterparts of p4_globals.py and of DESIGN section 4.
+Counterparts of docs/FACTS-python.md#4 and of docs/DESIGN.md#4.
 """
 import sys
 
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
-from programs import Program
+from tests.programs import Program
 
 from klpfs.cpython.load.name_rewriter import bindings, mangle
 from tests.cpython.names_kit import patch, refused

@@ -2,7 +2,7 @@
 import errno
 
 import pytest
-from programs import Program
+from tests.programs import Program
 
 from klpfs.engine.error import KlpError
 from klpfs.cpython.load import loader as loading

@@ -4,7 +4,7 @@ import glob
 import os
 
 import pytest
-from programs import Program
+from tests.programs import Program
 
 from klpfs.cpython.load import source_file as files
 from klpfs.cpython.load.source_file import _parsed, _slices, File

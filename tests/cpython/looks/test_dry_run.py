@@ -8,7 +8,7 @@ from klpfs.engine.core import Engine
 from klpfs.engine.error import KlpError
 from klpfs.cpython.load import loader as loading
 from klpfs.cpython.looks.dry_run import survey
-from programs import HEAD, Program, same, snapshot
+from tests.programs import HEAD, Program, same, snapshot
 
 PROGRAM = '''
 import threading

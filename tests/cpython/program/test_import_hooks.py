@@ -7,7 +7,7 @@ import threading
 import traceback
 
 import pytest
-from programs import Program
+from tests.programs import Program
 
 from klpfs.cpython.program import import_hooks
 
@@ -35,7 +35,7 @@ def seen(program):
 def test_an_import_is_noticed_when_the_body_has_ended_and_before_the_importer_goes_on(program, seen):
     name = program.write("done = True")
     program.imported.append(name)
-    importer = program.module("import %s\nfrom programs import Program\nAFTER = True" % name)
+    importer = program.module("import %s\nfrom tests.programs import Program\nAFTER = True" % name)
     assert seen[0] == (name, True, True)
     assert seen[1][0] == importer.__name__ and seen[1][1]
 
@@ -254,7 +254,7 @@ def test_the_main_program(program, monkeypatch):
     path = str(program.folder / (name + ".py"))
     target.main = path
     assert target.loaded(None) is None
-    monkeypatch.setattr(sys.modules["__main__"], "__file__", path)
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", path, raising=False)
     assert target.loaded(None) is not None
     target.main = "some.package"
     assert target.loaded(None) is None

@@ -1,6 +1,6 @@
 """Definitions: every way in which a program keeps a function alive, and what old_name and old_sympos mean.
 
-Counterparts of FACTS-python.md section 8 and of p8_cover.py.
+Counterparts of docs/FACTS-python.md#8.
 """
 import ast
 import errno
@@ -10,7 +10,7 @@ import sys
 
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
-from programs import Program
+from tests.programs import Program
 
 from klpfs.engine.error import KlpError
 from klpfs.cpython.resolve.definitions import class_of, Index, Registry

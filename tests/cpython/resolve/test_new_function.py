@@ -5,7 +5,7 @@ import gc
 import os
 
 import pytest
-from programs import Program
+from tests.programs import Program
 
 from klpfs.engine.core import Engine
 from klpfs.engine.error import KlpError

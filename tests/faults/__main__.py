@@ -1,4 +1,4 @@
-"""Faults at every step of every operation: faults.py [--only TEXT ...] [--jobs N] [--list]
+"""Faults at every step of every operation: python -m tests.faults [--only TEXT ...] [--jobs N] [--list]
 
     operations  insmod of a livepatch, of one that replaces, of an ordinary module; disable, reverse, force; rmmod
     steps       before and after each write of the journal, when one process of three has been told; while code of the livepatch
@@ -15,8 +15,8 @@ import multiprocessing
 import sys
 import traceback
 
-from cases import all_cases, run
-from world import World
+from tests.faults.cases import all_cases, line, run
+from tests.faults.world import World
 
 
 def one_world(daemons, cases, results):
@@ -82,10 +82,6 @@ def main():
         print(f"{operation:8} {good[operation]:4} of {sum(case[0] == operation for case in cases)} cases")
     print(f"{len(cases) - len(bad)} of {len(cases)} cases: all old or all new, the tree is right, the next operation works")
     return bool(bad)
-
-
-def line(case):
-    return "%s; %s; %s; %s" % case
 
 
 if __name__ == "__main__":

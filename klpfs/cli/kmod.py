@@ -1,0 +1,49 @@
+"""What kmod's library has, for the commands and the stand-ins of `klpfs exec`: the module list, words for an errno."""
+from __future__ import annotations
+
+import errno
+from typing import NamedTuple
+
+MEANING = {  # kmod's mod_strerror(): what init_module's errno means for a module
+    errno.ENOEXEC: "Invalid module format",
+    errno.ENOENT: "Unknown symbol in module, or unknown parameter (see dmesg)",
+    errno.ESRCH: "Module has wrong symbol version",
+    errno.EINVAL: "Invalid parameters",
+}
+HEADER = "Module                  Size  Used by"
+
+
+class Module(NamedTuple):
+    """A line of proc/modules."""
+
+    name: str
+    size: int                   # bytes
+    refcnt: int
+    holders: tuple[str, ...]    # the modules that use it
+    state: str
+    taints: str                 # letters, as in `(OEK)`; K: it is a livepatch
+
+    @classmethod
+    def parse(cls, line: str) -> Module:
+        """A module of its line: `lp1 16384 1 a,b, Live 0x0000000000000000 (OE K)`. A name may have blanks."""
+        head, _, taints = line.rpartition(" (") if line.endswith(")") else (line, "", "")
+        words = head.split(" ")
+        at = next(at for at in range(1, len(words)) if words[at].isdigit() and words[at + 1].isdigit())
+        holders = " ".join(words[at + 2:-2]).split(",")
+        return cls(" ".join(words[:at]), int(words[at]), int(words[at + 1]),
+                   tuple(holder for holder in holders if holder not in ("", "-")), words[-2],
+                   taints.rstrip(")").replace(" ", ""))
+
+    @property
+    def livepatch(self) -> bool:
+        """Whether the module is a livepatch."""
+        return "K" in self.taints
+
+    def __str__(self) -> str:
+        """The module's line as lsmod prints it."""
+        return f"{self.name:<19} {self.size:>8}  {self.refcnt}" + (f" {','.join(self.holders)}" if self.holders else "")
+
+
+def parse_modules(text: str) -> list[Module]:
+    """The modules of proc/modules's text, in its order."""
+    return [Module.parse(line) for line in text.split("\n") if line]
