@@ -26,7 +26,7 @@ _sys, _modules = sys, sys.modules
 FROZEN, COLLECTING = "frozen heap", "collection"        # why a look can say nothing
 NEEDS_QUIET = sys.version_info < (3, 12)
 """Up to 3.11 a collection can run in the middle of a call, after the function's code was read and before its frame can
-be seen (trap T1 of the facts on CPython). While no collection is under way, no call is in that place."""
+be seen (docs/FACTS-python.md#traps, T1). While no collection is under way, no call is in that place."""
 
 
 def _frozen_before_import() -> bool:
