@@ -106,8 +106,8 @@ class CPython:
     @staticmethod
     def interpreters() -> int:
         """How many sub-interpreters run in this process."""
-        from klpfs.cpython.looks import look
-        return look.interpreters()
+        from klpfs.cpython.looks.interpreters import interpreters
+        return interpreters()
 
     @staticmethod
     def prepare() -> None:

@@ -1,7 +1,7 @@
 """The Python target: CPython's functions and modules behind the engine's seam (engine/target.py).
 
 It knows which Func is in force for each definition, and what follows for each function object: which code, which
-attributes. Dispatchers, choices and looks are transition.py's.
+attributes. Dispatchers, choices and looks are those of switch/ and looks/.
 """
 import gc
 import sys
@@ -362,7 +362,6 @@ class PythonTransition(seam.TargetTransition):
     def drop(self, definitions):
         gone = [entry for entry in list(self.entries.values())
                 if self.images.registry.holders.get(id(entry.fn)) in definitions]
-        self.core.drop([entry.fn for entry in gone])
         state = self.after if self.core.started and self.core.goal else self.before
         for definition in definitions:
             self.images.put_state(definition, state.get(definition))

@@ -6,7 +6,7 @@ it has got to (`passed`). What is wanted is told by the first part of a qualifie
 """
 import ast
 
-from klpfs.cpython.looks import look
+from klpfs.cpython.looks import threads
 from klpfs.cpython.resolve.codes import tree
 
 _CALL = "\0klpfs:call"
@@ -100,7 +100,7 @@ def passed(names, ident, namespace):
     own) what they lie in must be bound.
     """
     wanted = firsts(names)
-    for code, line in reversed(look.lines((ident,))[0][1]):
+    for code, line in reversed(threads.lines((ident,))[0][1]):
         if code.co_name == "<module>":
             last = max([each.co_firstlineno for each, name, outer in tree(code) if name.partition(".")[0] in wanted], default=0)
             if last:

@@ -12,7 +12,7 @@ from itertools import chain, compress, repeat, starmap, tee
 from operator import attrgetter, is_
 from types import FunctionType, ModuleType
 
-from klpfs.cpython.looks.look import _silent, _still
+from klpfs.cpython.looks.atomic import silent, still
 
 CO_OPTIMIZED = 1  # not set for bodies of modules and classes, which are function objects while they run (3.11)
 FEW = 8           # dicts asked for in one search: each reference of each object is compared with each of them
@@ -31,7 +31,7 @@ def functions_of(namespaces):
 
 def _functions_of(namespaces):
     referrers = set()
-    found = list(_still(_of(namespaces + (_own, sys), frozenset(map(id, namespaces + (_own,))), referrers)))
+    found = list(still(_of(namespaces + (_own, sys), frozenset(map(id, namespaces + (_own,))), referrers)))
     here = [fn for fn in found if fn is not _canary]
     # Frozen by gc.freeze: what was alive then is in no list. The count alone says nothing (3.12 puts things there); our
     # canary tells of a freeze since klpfs came, sys.modules, which refers to sys and is older than all, of one before.
@@ -60,9 +60,9 @@ def _of(objects, wanted, referrers):
     refers to the objects go to the set `referrers`. Asking for referrers takes less than a quarter of looking at each
     object's type."""
     box = []
-    every = chain(_silent(map(box.append, starmap(gc.get_referrers, (objects,)))),
-                  _silent(map(referrers.update, map(map, repeat(id), box))),
-                  chain.from_iterable(box), _silent(map(list.clear, box)))
+    every = chain(silent(map(box.append, starmap(gc.get_referrers, (objects,)))),
+                  silent(map(referrers.update, map(map, repeat(id), box))),
+                  chain.from_iterable(box), silent(map(list.clear, box)))
     a, b = tee(compress(every, map(is_, map(type, chain.from_iterable(box)), repeat(FunctionType))))
     return compress(a, map(wanted.__contains__, map(id, map(_GLOBALS, b))))
 

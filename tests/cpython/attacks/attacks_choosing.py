@@ -6,7 +6,6 @@ import types
 
 import pytest
 
-from klpfs.cpython.switch.choice import PREPARE
 from klpfs.cpython.switch.switching import Transition
 from tests.cpython.attacks.attack_kit import attack, no_greenlets, wait
 from tests.cpython.programs import back, done, entry, functions, make, switch, transition, try_clean, window
@@ -61,15 +60,15 @@ def function_is_its_own_handler():
     t.install()
     b, code = d[0]["B"], d[0]["B"].__code__
     s = switch(t, "B")
-    real = s.pick
+    real = s.choose
 
-    def pick():
+    def choose():
         version = real()
         if not picked and sys._getframe(2).f_code is run.__code__:
             picked.append(1)
             t.start()
         return version
-    s.pick = pick
+    s.choose = choose
 
     def tracer(frame, event, arg):
         if frame.f_code is code and not picked:
@@ -88,7 +87,7 @@ def function_is_its_own_handler():
         go.set()
         thread.join()
         return None
-    s.pick = real
+    s.choose = real
     first = try_clean(t)
     go.set()
     thread.join()
@@ -208,7 +207,7 @@ def stale_dispatcher_of_a_function_that_is_gone():
     stale = made()
     assert done(t1)
     functions_now = [f for f in gc.get_objects() if type(f) is types.FunctionType and f.__code__ is made.__code__
-                     and f is not t1.switches[0].v[1]]
+                     and f is not t1.switches[0].functions[1]]
     assert functions_now == [made]
     t2 = back(t1)
     del made, t1, functions_now

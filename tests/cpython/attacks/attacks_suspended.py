@@ -1,12 +1,11 @@
 """Attacks with what is on no stack: suspended objects, greenlets, tasks; and with audit hooks."""
 import asyncio
 import gc
-import sys
 import threading
 
 import pytest
 
-from klpfs.cpython.looks import look
+from klpfs.cpython.looks import suspended
 from klpfs.cpython.switch import rules
 from tests.cpython.attacks.attack_kit import attack, NAMES, outside, wait
 from tests.cpython.programs import done, make, transition, try_clean, without
@@ -138,18 +137,18 @@ def one_ends_and_makes_another_behind_the_look():
     t = transition(d[0], d[1])
     t.install()
     t.start()
-    real, turned = look.has_frame, []
+    real, turned = suspended.has_frame, []
 
     def has_frame(reference):           # between the look's one moment and what is made of it the program goes on
         if not turned and reference() is first:
             turned.append(1)
             list(first)
         return real(reference)
-    look.has_frame = has_frame
+    suspended.has_frame = has_frame
     try:
         clean = done(t, 1)
     finally:
-        look.has_frame = real
+        suspended.has_frame = real
     return not clean and list(d[0]["keep"][0]) == [(0, 0)] and done(t)
 
 
@@ -201,7 +200,7 @@ def audit_hook_tears_the_look():
     """A hook that lets other threads run when a code is read can't make a stack that never was."""
     return outside(r'''
 import sys, threading, time
-from klpfs.cpython.looks import look
+from klpfs.cpython.looks import threads as thread_looks
 from klpfs.cpython.switch import rules
 rules.BREAK.update(%r)
 stop = []
@@ -225,7 +224,7 @@ names = {id(f.__code__): f.__name__ for f in (a, b, c, work)}
 bad = 0
 end = time.time() + 2
 while time.time() < end and not bad:
-    for i, stack in look.stacks(ids):
+    for i, stack in thread_looks.stacks(ids):
         if stack: bad += "work" not in [names.get(x) for x in stack]
 stop.append(1)
 print("torn" if bad else "whole")
@@ -279,7 +278,6 @@ def greenlet_born_in_the_middle_of_a_look():
     pytest.importorskip("greenlet")
     return outside(r'''
 import sys
-from klpfs.cpython.looks import look
 from klpfs.cpython.switch import rules
 rules.BREAK.update(%r)
 import greenlet
