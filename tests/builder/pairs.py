@@ -1,10 +1,9 @@
-"""Random pairs of modules: an older and a newer version of one program, for the tests of `klpfs build`.
+"""Pairs of modules: an older and a newer version of one program, for the tests of `klpfs build`. tests/strategies.py draws them.
 
 A pair knows what may be asked of each version (`probes`), and of objects that were made while the old one ran (`held`): what a
 patched old module has to answer as the new one does, and as the old one does when the patch is out again.
 """
-from attrs import define, evolve, frozen
-from hypothesis import strategies as st
+from attrs import define, frozen
 
 
 @frozen
@@ -160,81 +159,3 @@ class Pair:
         the object."""
         new = {item.name: item for item in self.new if hasattr(item, "held")}
         return [(*item.held(), new[item.name].held()[1]) for item in self.old if hasattr(item, "held") and type(new.get(item.name)) is type(item)]
-
-
-numbers = st.integers(0, 30)
-KINDS = ("number", "text", "tuple", "list", "table", "pattern")
-
-
-@st.composite
-def _methods(draw, constants):
-    names = draw(st.lists(st.sampled_from(("m", "n", "o", "__p")), unique=True, max_size=3))
-    return tuple(Method(name, draw(numbers), draw(st.sampled_from(("", "", "property", "staticmethod", "classmethod"))),
-                        draw(_some(constants))) for name in names if not name.startswith("__"))
-
-
-def _some(names):
-    return st.lists(st.sampled_from(sorted(names)), unique=True, max_size=2).map(tuple) if names else st.just(())
-
-
-@st.composite
-def _items(draw, at, before):
-    """An item called after its place, that may use those before it."""
-    constants = [item.name for item in before if isinstance(item, Constant)]
-    functions = [item.name for item in before if isinstance(item, Function)]
-    kind = draw(st.sampled_from(("constant", "function", "function", "class", "factory")))
-    if kind == "constant":
-        return Constant(f"CONSTANT_{at}", draw(st.sampled_from(KINDS)), draw(numbers))
-    if kind == "function":
-        return Function(f"function_{at}", draw(numbers), draw(_some(constants)), draw(_some(functions)), draw(st.none() | numbers),
-                        draw(st.booleans()))
-    if kind == "factory":
-        return Factory(f"factory_{at}", draw(numbers), draw(_some(constants)))
-    bases = [item.name for item in before if isinstance(item, Class)]
-    attributes = tuple((name, draw(numbers)) for name in draw(st.lists(st.sampled_from(("a", "b")), unique=True)))
-    return Class(f"Class_{at}", attributes, draw(_methods(constants)), draw(st.sampled_from([""] + bases)))
-
-
-@st.composite
-def _changed(draw, item, before):
-    """The item in a new version; before: the new version's items so far."""
-    there = {each.name for each in before}
-    constants = [each.name for each in before if isinstance(each, Constant)]
-    functions = [each.name for each in before if isinstance(each, Function)]
-    if isinstance(item, Constant):
-        return evolve(item, number=draw(numbers))
-    if isinstance(item, Function):
-        return evolve(item, number=draw(numbers), uses=draw(_some(constants)), called=draw(_some(functions)), doc=draw(st.sampled_from(("", "said"))),
-                      default=draw(st.none() | numbers))
-    if isinstance(item, Factory):
-        return evolve(item, number=draw(numbers), uses=draw(_some(constants)))
-    kinds = {m.name: m.kind for m in item.methods}      # a method keeps its kind
-    methods = tuple(evolve(m, kind=kinds.get(m.name, m.kind)) for m in draw(_methods(constants)))
-    attributes = tuple((name, draw(numbers)) for name in draw(st.lists(st.sampled_from(("a", "b", "c")), unique=True)))
-    return evolve(item, attributes=attributes, methods=methods, base=item.base if item.base in there else "")
-
-
-def _fits(item, there):
-    """Whether all that the item uses is there."""
-    used = set(getattr(item, "uses", ())) | set(getattr(item, "called", ())) | {getattr(item, "base", "")} - {""}
-    for method in getattr(item, "methods", ()):
-        used |= set(method.uses)
-    return used <= there
-
-
-@st.composite
-def pairs(draw, most=5):
-    """A Pair of up to `most` items, some changed, removed or added."""
-    old = []
-    for at in range(draw(st.integers(1, most))):
-        old.append(draw(_items(at, old)))
-    new = []
-    for item in old:
-        fate = draw(st.sampled_from(("keep", "change", "change", "remove")))
-        if fate == "keep" and _fits(item, {each.name for each in new}):
-            new.append(item)
-        elif fate != "remove":
-            new.append(draw(_changed(item, new)))
-    for at in range(draw(st.integers(0, 2))):
-        new.append(draw(_items(100 + at, new)))
-    return Pair(tuple(old), tuple(new))

@@ -5,9 +5,9 @@ import tempfile
 
 from hypothesis import HealthCheck, given, settings
 
-from tests.builder.kit import Upgrade
-from tests.builder.pairs import pairs
 from klpfs.builder.error import NothingToDo
+from tests import strategies
+from tests.builder.kit import Upgrade
 
 GONE = object()
 
@@ -29,7 +29,7 @@ def names(module):
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
-@given(pairs())
+@given(strategies.pairs())
 def test_a_patched_old_module_behaves_as_the_new_one(pair):
     """Probes of all functions, classes, constants and closures, also of objects made before the patch, before, with and after it."""
     folder = pathlib.Path(tempfile.mkdtemp(prefix="klp"))
