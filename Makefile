@@ -46,7 +46,7 @@ faults: .venv/ready
 	$(PY) -m tests.faults --only $(if $(CASES),"$(CASES)")
 
 processes: .venv/ready
-	$(PY) -m pytest tests/integration/test_processes*.py $(PYTEST_ARGS)
+	$(PY) -m pytest -n auto tests/integration/test_processes*.py $(PYTEST_ARGS)
 
 scripts: .venv/ready
 	tests/scripts/run $(SCRIPTS)
