@@ -1,5 +1,6 @@
 # make run    a real service of several processes, under load, patched with real fixes through files (KEEP=1 leaves it running)
-# make test   everything that must hold, in a few minutes
+# make test   everything that must hold, in a few minutes (RETRY=1: a failed measurement of time is taken once more, named and written
+#             to test-retries.log; nothing else is ever run again)
 # make lint   ruff and mypy, which it installs in .venv
 # make kernel the scenarios that a real Linux kernel answered, step by step (PROCESSES=n: by a service of n processes)
 # make faults  processes and daemons killed, stopped, out of descriptors, a full disk, at every step of every operation (CASES="text": some)
@@ -52,7 +53,7 @@ faults: .venv/ready
 	$(PY) -m tests.faults --only $(if $(CASES),"$(CASES)")
 
 processes: .venv/ready
-	$(PY) -m pytest tests/integration/test_processes*.py $(PYTEST_ARGS)
+	$(PY) -m pytest -n auto tests/integration/test_processes*.py $(PYTEST_ARGS)
 
 scripts: .venv/ready
 	tests/scripts/run $(SCRIPTS)
@@ -73,7 +74,7 @@ bench: .venv/ready
 	$(PY) -m bench
 
 clean:
-	rm -rf .venv .venvs .bare build dist bench.json *.egg-info .pytest_cache .hypothesis
+	rm -rf .venv .venvs .bare build dist bench.json test-retries.log *.egg-info .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/lint: .venv/ready

@@ -48,6 +48,20 @@ def any_names():
     return st.lists(st.one_of(edges, st.text(st.characters(), max_size=4)), max_size=3).map("".join)
 
 
+# -- the coordinator (tests/service)
+
+def requests():
+    """What users ask of a coordinator: an operation and its patch; `interrupt` gives up all that was asked."""
+    return st.sampled_from(["insmod A", "insmod B", "disable A", "enable A", "disable B", "force A", "force B", "rmmod A",
+                            "rmmod B", "interrupt"])
+
+
+def faults():
+    """What happens to the processes of a service, its coordinators, their time and their disk, and the end of it."""
+    return st.sampled_from(["kill", "stall", "wake", "join", "refuse", "crash", "compete", "dirty", "clean", "time", "full",
+                            "space", "busy", "work"])
+
+
 # ------------------------------------------------------------------------- pairs of module versions, for the builder
 
 numbers = st.integers(0, 30)
