@@ -19,8 +19,15 @@ def main(parts):
         try:
             for name, value, unit, goal in importlib.import_module(part).measure():
                 rows.append({"name": name, "value": round(value, 4), "unit": unit, "goal": goal})
-                verdict = "" if goal is None else "ok" if value <= goal else f"MISSED by {(value / goal - 1) * 100 if goal else value:.0f}%"
-                print(f"{name:<72} {value:>12.4g} {unit:<8} goal {goal if goal is not None else '-':<8} {verdict}", flush=True)
+                verdict = (
+                    ""
+                    if goal is None
+                    else "ok"
+                    if value <= goal
+                    else f"MISSED by {(value / goal - 1) * 100 if goal else value:.0f}%"
+                )
+                print(f"{name:<72} {value:>12.4g} {unit:<8} goal {goal if goal is not None else '-':<8} {verdict}",
+                      flush=True)
         except Exception:  # one part that can't be measured here must not hide the others
             failed = True
             traceback.print_exc()

@@ -71,8 +71,10 @@ class Checks:
             for attempt in (engine.look_arrival, engine.force_arrival, engine.finish_arrival, engine.abandon_arrival):
                 self.refused(attempt, errno.EINVAL)
             return
-        for attempt in [engine.arrive, lambda: engine.enable(Patch([]), "other"), lambda: engine.join_apply(Patch([]), "other", 0)] + [
-                lambda: engine.disable(patch) for patch in engine.patches[:1]] + [lambda: engine.drop(patch) for patch in engine.patches[:1]]:
+        for attempt in [engine.arrive, lambda: engine.enable(Patch([]), "other"),
+                        lambda: engine.join_apply(Patch([]), "other", 0)] + [
+                lambda: engine.disable(patch)
+                for patch in engine.patches[:1]] + [lambda: engine.drop(patch) for patch in engine.patches[:1]]:
             self.refused(attempt, errno.EBUSY)
         self.refused(engine.abandon_arrival, errno.EINVAL)
         if not engine.arrival.clean:
@@ -88,7 +90,8 @@ class Checks:
             enabled = self.pending["started"] and bool(self.pending["dir"]) if own else True
             need(d["enabled"] == enabled, "enabled of %s is %r", name, d["enabled"])
             need(d["forced"] == (name in self.forced), "forced of %s is %r", name, d["forced"])
-            need([o["name"] for o in d["objects"]] == [self.shown(o) for o in self.objects_of(name)], "objects of %s", name)
+            need([o["name"] for o in d["objects"]] == [self.shown(o) for o in self.objects_of(name)], "objects of %s",
+                 name)
             for o, real in zip(d["objects"], self.objects_of(name)):
                 need(o["loaded"] == self.loaded(real), "loaded of %s in %s is %r", real, name, o["loaded"])
                 patched = self.loaded(real) and (name, real) not in self.left_out
@@ -123,8 +126,12 @@ class Checks:
             need(frame.code is None or frame.code in self.target.live, "%r runs and was released", frame.code)
             stack = self.engine.stacks.get(frame.definition)
             if frame.code is not None or stack is not None and stack.top is not None:
-                known = stack is not None and (frame.code in stack.leftover or frame.code in stack.funcs
-                                               or frame.code is None and (self.engine.transition is not None or self.arriving))
+                known = stack is not None and (
+                    frame.code in stack.leftover
+                    or frame.code in stack.funcs
+                    or frame.code is None
+                    and (self.engine.transition is not None or self.arriving)
+                )
                 need(known, "a frame of %r is not accounted for", frame.code)
         for task in self.target.tasks:
             segment = []
@@ -208,4 +215,15 @@ class Checks:
         suspended = tuple(sorted(map(frame, target.suspended), key=repr))
         live = tuple(sorted(map(code, target.live), key=repr))
         arrival = engine.arrival and (engine.arrival.step, engine.arrival.forced, engine.arrival.target.phase)
-        return patches, pending, arrival, tuple(target.waiting), stacks, images, tasks, suspended, live, tuple(sorted(map(str, target.mods)))
+        return (
+            patches,
+            pending,
+            arrival,
+            tuple(target.waiting),
+            stacks,
+            images,
+            tasks,
+            suspended,
+            live,
+            tuple(sorted(map(str, target.mods))),
+        )

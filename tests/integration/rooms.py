@@ -1,4 +1,7 @@
-"""A mount namespace in which a plain user can reach this Python and /dev/fuse, for the tests that need one. As root only."""
+"""A mount namespace in which a plain user can reach this Python and /dev/fuse, for the tests that need one.
+
+As root only.
+"""
 import os
 import pathlib
 import subprocess
@@ -22,5 +25,6 @@ set +e
 
 def room(folder, script, *arguments, **environ):
     """What the shell script says there; its $1 is `folder`, $3 and so on the arguments."""
-    return subprocess.run(["unshare", "-m", "sh", "-c", REACHABLE + script, "sh", folder, sys.base_prefix, *arguments], capture_output=True, text=True,
-                          timeout=120, env={**os.environ, "PYTHONPATH": str(TOP), **environ})
+    return subprocess.run(["unshare", "-m", "sh", "-c", REACHABLE + script, "sh", folder, sys.base_prefix, *arguments],
+                          capture_output=True, text=True, timeout=120,
+                          env={**os.environ, "PYTHONPATH": str(TOP), **environ})

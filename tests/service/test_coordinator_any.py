@@ -2,16 +2,16 @@
 import errno
 import os
 
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.service.puppets import World, need
 
-
 MAX = int(os.environ.get("KLPFS_TEST_EXAMPLES", "100"))
-OPS = st.sampled_from(["insmod A", "insmod B", "disable A", "enable A", "disable B", "force A", "force B", "rmmod A", "rmmod B",
-                       "interrupt"])
-FAULTS = st.sampled_from(["kill", "stall", "wake", "join", "refuse", "crash", "compete", "dirty", "clean", "time", "full", "space",
-                          "busy", "work"])
+OPS = st.sampled_from(["insmod A", "insmod B", "disable A", "enable A", "disable B", "force A", "force B", "rmmod A",
+                       "rmmod B", "interrupt"])
+FAULTS = st.sampled_from(["kill", "stall", "wake", "join", "refuse", "crash", "compete", "dirty", "clean", "time",
+                          "full", "space", "busy", "work"])
 
 
 @settings(max_examples=MAX, deadline=None, suppress_health_check=list(HealthCheck))
