@@ -125,7 +125,10 @@ def mount(runtime, tmp_path):
 
 @pytest.fixture
 def live(program, mount):
-    """A service of one program and its tree: live.program, live.tree, live.mount. Warnings in its log must be expected."""
+    """A service of one program and its tree: live.program, live.tree, live.mount.
+
+    Warnings in its log must be expected.
+    """
     yield from watched(program("prog"), mount)
 
 
@@ -143,7 +146,8 @@ def watched(program, mount):
     found = Live(program, mount)
     yield found
     if program.process.poll() is None and mount.process.poll() is None:
-        bad = [text for priority, _, _, text in found.tree.records() if priority <= BAD and not any(e in text for e in found.expected)]
+        bad = [text for priority, _, _, text in found.tree.records() if priority <= BAD
+               and not any(e in text for e in found.expected)]
         assert not bad, f"unexpected log lines: {bad}"
 
 

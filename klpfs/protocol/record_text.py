@@ -34,12 +34,16 @@ if TYPE_CHECKING:
     Record = dict[str, Any]             # wire.py, RECORD
     Fingerprint = Any                   # [object, function, position, hash]
 
-VERSION = 1                 # of the text
+VERSION = 1                 # of the text; the first line names it in every version
 FIRST_LINE, LAST_LINE = f"klpfs {VERSION}", "end"
 MAX_JOURNAL_BYTES = 16 << 20
 
 _PLAIN = frozenset(range(0x21, 0x7F)) - {0x25}
 _HEX = "0123456789ABCDEFabcdef"
+
+
+class OtherVersion(OSError):
+    """The journal's text is of another version: EIO. It is left as it is, as a damaged one; nothing is guessed."""
 
 
 def idle(seq: int = 0) -> Record:
@@ -184,7 +188,11 @@ def dump(record: Record) -> bytes:
 
 
 def parse(data: bytes) -> Record:
-    """The record in the journal's bytes. OSError(EIO): damaged; nothing is guessed. Its reverse is dump."""
+    """The record in the journal's bytes. OSError(EIO): damaged, or OtherVersion; nothing is guessed. Its reverse is dump."""
+    word, _, version = data.partition(b"\n")[0].partition(b" ")
+    if word == b"klpfs" and version.isdigit() and version != b"%d" % VERSION:
+        text = f"the journal is of version {version.decode('ascii')}, this klpfs reads version {VERSION}"
+        raise OtherVersion(EIO, text)
     try:
         lines = data.decode("ascii").split("\n")
         if lines[0] != FIRST_LINE or lines[-2:] != [LAST_LINE, ""]:

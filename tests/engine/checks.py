@@ -72,8 +72,10 @@ class Checks:
                 self.refused(attempt, errno.EINVAL)
             need(engine.resume_after_fork() is None, "resumed, and nothing is cut off")
             return
-        for attempt in [engine.arrive, lambda: engine.enable(Patch([]), "other"), lambda: engine.join_apply(Patch([]), "other", 0)] + [
-                lambda: engine.disable(patch) for patch in engine.patches[:1]] + [lambda: engine.drop(patch) for patch in engine.patches[:1]]:
+        for attempt in [engine.arrive, lambda: engine.enable(Patch([]), "other"),
+                        lambda: engine.join_apply(Patch([]), "other", 0)] + [
+                lambda: engine.disable(patch)
+                for patch in engine.patches[:1]] + [lambda: engine.drop(patch) for patch in engine.patches[:1]]:
             self.refused(attempt, errno.EBUSY)
         need(engine.resume_after_fork() is None, "an arrival that is started is not cut off")
         if not engine.arrival.clean:
@@ -89,7 +91,8 @@ class Checks:
             enabled = self.pending["started"] and bool(self.pending["dir"]) if own else True
             need(d["enabled"] == enabled, "enabled of %s is %r", name, d["enabled"])
             need(d["forced"] == (name in self.forced), "forced of %s is %r", name, d["forced"])
-            need([o["name"] for o in d["objects"]] == [self.shown(o) for o in self.objects_of(name)], "objects of %s", name)
+            need([o["name"] for o in d["objects"]] == [self.shown(o) for o in self.objects_of(name)], "objects of %s",
+                 name)
             for o, real in zip(d["objects"], self.objects_of(name)):
                 need(o["loaded"] == self.loaded(real), "loaded of %s in %s is %r", real, name, o["loaded"])
                 patched = self.loaded(real) and (name, real) not in self.left_out
@@ -124,8 +127,12 @@ class Checks:
             need(frame.code is None or frame.code in self.target.live, "%r runs and was released", frame.code)
             stack = self.engine.stacks.get(frame.definition)
             if frame.code is not None or stack is not None and stack.top is not None:
-                known = stack is not None and (frame.code in stack.leftover or frame.code in stack.funcs
-                                               or frame.code is None and (self.engine.transition is not None or self.arriving))
+                known = stack is not None and (
+                    frame.code in stack.leftover
+                    or frame.code in stack.funcs
+                    or frame.code is None
+                    and (self.engine.transition is not None or self.arriving)
+                )
                 need(known, "a frame of %r is not accounted for", frame.code)
         for task in self.target.tasks:
             segment = []

@@ -32,7 +32,8 @@ class Kit:
 
     def __init__(self, **modules):
         """modules: functions of each; `vmlinux` is the main program."""
-        self.target = PuppetTarget({MAIN if name == "vmlinux" else name: functions for name, functions in modules.items()})
+        self.target = PuppetTarget({MAIN if name == "vmlinux" else name: functions
+                                    for name, functions in modules.items()})
         self.log = Log(ManualClock())
         self.engine = Engine(self.target, self.log)
         self.do = {}  # (patch, kind, object) -> what a callback does: called with the Object, its result is returned

@@ -1,4 +1,5 @@
-"""enable, disable, cancel, force: what succeeds, what is refused with which errno, and that a failure leaves nothing."""
+"""enable, disable, cancel, force: what succeeds, what is refused with which errno, and that a failure leaves
+nothing."""
 import errno
 
 import pytest
@@ -224,7 +225,10 @@ def test_cancel(kit):
 
 
 def test_force(kit):
-    """Tasks are not looked at; the patch whose code may still run can never be unloaded. EINVAL with nothing pending."""
+    """Tasks are not looked at; the patch whose code may still run can never be unloaded.
+
+    EINVAL with nothing pending.
+    """
     refused(errno.EINVAL, kit.engine.force)
     task = kit.target.spawn()
     kit.target.call_function(task, "f")
@@ -300,8 +304,11 @@ def test_callback_sees_its_module(kit):
     """obj.mod is None for the main program; else the module, with its state."""
     seen = {}
     for obj in ("vmlinux", "m", "n"):
-        kit.do["p", "pre_patch", obj] = lambda obj: seen.update({obj.shown: obj.mod and (obj.mod.name, obj.mod.state)}) or 0
-        kit.do["p", "post_unpatch", obj] = lambda obj: seen.update({obj.shown: obj.mod and (obj.mod.name, obj.mod.state)})
+        kit.do["p", "pre_patch", obj] = lambda obj: (
+            seen.update({obj.shown: obj.mod and (obj.mod.name, obj.mod.state)}) or 0
+        )
+        kit.do["p", "post_unpatch",
+               obj] = lambda obj: seen.update({obj.shown: obj.mod and (obj.mod.name, obj.mod.state)})
     kit.target.sources["n"] = ["x"]
     kit.load("p", vmlinux=["f"], m=["h"], n=["x"])
     assert seen == {"vmlinux": None, "m": ("m", "LIVE")}

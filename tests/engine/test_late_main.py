@@ -65,8 +65,8 @@ def test_nothing_to_do(kit):
 def test_one_at_a_time(kit):
     """EBUSY for other operations meanwhile, and for an arrival in a transition. Modules come and go."""
     kit.engine.arrive()
-    for attempt in (kit.engine.arrive, lambda: kit.engine.enable(kit.patch("c"), "c"), lambda: kit.engine.disable(kit.engine.patches[0]),
-                    lambda: kit.engine.drop(kit.engine.patches[0])):
+    for attempt in (kit.engine.arrive, lambda: kit.engine.enable(kit.patch("c"), "c"),
+                    lambda: kit.engine.disable(kit.engine.patches[0]), lambda: kit.engine.drop(kit.engine.patches[0])):
         with pytest.raises(KlpError) as caught:
             attempt()
         assert caught.value.errno == errno.EBUSY
@@ -81,7 +81,8 @@ def test_one_at_a_time(kit):
     assert caught.value.errno == errno.EBUSY
 
 
-@pytest.mark.parametrize("fault, left", [("resolve", [(False, True), (True, True)]), ("pre_patch", [(False, True), (True, True)]),
+@pytest.mark.parametrize("fault, left", [("resolve", [(False, True), (True, True)]),
+                                         ("pre_patch", [(False, True), (True, True)]),
                                          ("begin", [(False, True), (False, True)])])
 def test_what_a_patch_cannot_do(kit, fault, left):
     """The object stays unpatched by it, which the tree and a line tell; the other patches go on."""
@@ -94,7 +95,9 @@ def test_what_a_patch_cannot_do(kit, fault, left):
         kit.engine.finish_arrival()
     assert "patch 'a' failed for module 'vmlinux', module 'vmlinux' stays unpatched by it" in kit.lines()
     assert objects(kit) == left
-    assert kit.target.value("g") == "g original" and kit.target.value("f") == ("f original" if fault == "begin" else "f by b")
+    assert kit.target.value("g") == "g original" and kit.target.value("f") == (
+        "f original" if fault == "begin" else "f by b"
+    )
 
 
 def test_force(kit):

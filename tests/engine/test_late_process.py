@@ -39,7 +39,8 @@ def test_modules_that_come_later(kit):
     assert kit.target.value("h", "m") == "h by p"
 
 
-@pytest.mark.parametrize("fault, code", [("resolve", errno.EINVAL), ("pre_patch", errno.EXDEV), ("apply", errno.EAGAIN)])
+@pytest.mark.parametrize("fault, code", [("resolve", errno.EINVAL), ("pre_patch", errno.EXDEV),
+                                         ("apply", errno.EAGAIN)])
 def test_failure_takes_the_whole_patch_back(kit, fault, code):
     """KlpError, one line of the engine that says so, everything as it was."""
     if fault == "pre_patch":

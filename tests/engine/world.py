@@ -465,7 +465,8 @@ class World(Checks):
     def do_finish_arrival(self):
         self.engine.finish_arrival()
         self.arriving = False
-        return [line for patch in self.order if None in self.specs[patch].objects for line in self.lines(patch, "post_patch", [None])]
+        return [line for patch in self.order if None in self.specs[patch].objects
+                for line in self.lines(patch, "post_patch", [None])]
 
     def do_nested(self, inner, op):
         """op, and `inner` done by the first callback that it calls."""

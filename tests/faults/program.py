@@ -1,4 +1,5 @@
-"""The program that the faults happen to: what is patched, gates that hold a livepatch's code, and what this process has."""
+"""The program that the faults happen to: what is patched, gates that hold a livepatch's code, and what this process
+has."""
 import os
 import pathlib
 import sys

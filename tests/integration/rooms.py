@@ -1,4 +1,7 @@
-"""A mount namespace in which a plain user can reach this Python and /dev/fuse, for the tests that need one. As root only."""
+"""A mount namespace in which a plain user can reach this Python and /dev/fuse, for the tests that need one.
+
+As root only.
+"""
 import os
 import pathlib
 import subprocess

@@ -1,4 +1,5 @@
-"""make servers: real servers under load, patched, replaced, reversed and reverted. No request may fail, nothing may grow.
+"""make servers: real servers under load, patched, replaced, reversed and reverted. No request may fail, nothing may
+grow.
 
     python -m tests.servers [-c CYCLES] [NAME ...]        rows whose name contains one of NAME; exit code 1 when a row fails
 
@@ -55,8 +56,10 @@ def one(row, cycles, mount, python):
             line(row.name, result.processes, result.requests, result.failed, "", "", "")
             print(f"    {result.what}")
         else:
-            line(row.name, result.processes, result.requests, result.failed, f"{trial.median(result.finish):.0f} / {max(result.finish):.0f}",
-                 f"{result.patching:.0f} / {result.alone:.0f} = {result.patching / result.alone:.1f}", "{0:+d} KiB {3:+d} {1:+d} {2:+d}".format(*result.growth))
+            line(row.name, result.processes, result.requests, result.failed,
+                 f"{trial.median(result.finish):.0f} / {max(result.finish):.0f}",
+                 f"{result.patching:.0f} / {result.alone:.0f} = {result.patching / result.alone:.1f}",
+                 "{0:+d} KiB {3:+d} {1:+d} {2:+d}".format(*result.growth))
         for error in result.errors:
             print(f"    {error}")
         return not result.failed and not result.errors
@@ -91,7 +94,8 @@ def main():
     finally:
         mount.close()
         shutil.rmtree(folder, ignore_errors=True)
-    print(f"{len(chosen) - len(failed)} of {len(chosen)} rows as they should be" + (f"; not: {', '.join(failed)}" if failed else ""))
+    print(f"{len(chosen) - len(failed)} of {len(chosen)} rows as they should be"
+          + (f"; not: {', '.join(failed)}" if failed else ""))
     return bool(failed)
 
 
