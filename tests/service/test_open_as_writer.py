@@ -120,9 +120,9 @@ def test_what_is_not_the_writers(tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root: a daemon that acts for another user")
-def test_with_the_writers_rights(tmp_path):
+def test_with_the_writers_rights(open_path):
     """What the writer may not read, root's daemon does not read for it; and it is root again afterwards."""
-    path = tmp_path / "secret.py"
+    path = open_path / "secret.py"
     path.write_bytes(b"secret")
     path.chmod(0o600)
     for folder in [tmp_path, *tmp_path.parents][:3]:
@@ -134,7 +134,7 @@ def test_with_the_writers_rights(tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root: chroot")
-def test_in_the_writers_root(tmp_path):
+def test_in_the_writers_root(open_path):
     """A path means what it means for the writer; symbolic links stay inside its root."""
     (tmp_path / "a.py").write_bytes(b"inside")
     (tmp_path / "b.py").symlink_to("/a.py")
