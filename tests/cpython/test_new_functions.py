@@ -387,7 +387,7 @@ def test_methods_that_dataclasses_make(program):
 def test_lambdas_of_a_loop_keep_their_defaults(program):
     module = program.module("fs = [lambda i=i: i for i in range(3)]\ndef g(x=1): return x")
     name = "<listcomp>.<lambda>"
-    names = {unit.name for unit in __import__("klpfs.cpython.resolve.definitions", fromlist=["Index"]).Index(
+    names = {unit.name for unit in __import__("klpfs.cpython.resolve.index", fromlist=["Index"]).Index(
         program.target.registry, module.__name__, module.__dict__).units.values()}
     name = next(each for each in names if each.endswith("<lambda>"))
     program.patch("def new(i=None): return ['new', i]\ndef g(x=2): return x\n"

@@ -12,6 +12,7 @@ from time import sleep as _sleep
 
 from klpfs.engine.error import KlpError
 from klpfs.cpython.looks.look import exchange_code
+from klpfs.cpython.raw import MARK
 
 _setattr, _getattr, _id, _tuple, _len = setattr, getattr, id, tuple, len
 _Function, _Code = types.FunctionType, types.CodeType
@@ -20,7 +21,6 @@ GENERATOR, COROUTINE, ITERABLE_COROUTINE, ASYNC_GENERATOR = 0x20, 0x80, 0x100, 0
 NESTED = 0x10       # defined in another function
 FLAVOUR = GENERATOR | COROUTINE | ITERABLE_COROUTINE | ASYNC_GENERATOR
 SUSPENDS = GENERATOR | COROUTINE | ASYNC_GENERATOR
-MARK = "__klpfs__"     # attribute of function objects that are klpfs's own
 READS_TWICE = sys.version_info[:2] == (3, 10)      # a call reads the function's code before and after it allocates its frame
 WAITS = 1000
 INNER = ("<genexpr>", "<listcomp>", "<setcomp>", "<dictcomp>")

@@ -4,10 +4,10 @@ A definition that lies in another function lives in two places: in the function 
 of the code around it, for those to come. So a change of it changes what is around it as well, up to the outermost.
 """
 import weakref
+from types import CellType, FunctionType
 
-from klpfs.cpython.resolve.codes import inner, is_definition
-from klpfs.cpython.resolve.definitions import empty_function
 from klpfs.cpython.images.image import ATTRIBUTES, capture, Image, put
+from klpfs.cpython.raw import inner, is_definition, MARK
 
 _LAZY = "__annotate__" in ATTRIBUTES
 
@@ -243,3 +243,12 @@ def _with(code, changed):
             return each
         return _with(each, changed)
     return code.replace(co_consts=tuple(one(each) for each in code.co_consts))
+
+
+def empty_function(definition):
+    """A function object of a nested definition, with empty cells: stands for those that will be made later."""
+    closure = tuple(CellType() for _ in definition.code.co_freevars) or None
+    fn = FunctionType(definition.code, definition.namespaces[-1], definition.code.co_name, None, closure)
+    fn.__qualname__ = definition.name
+    setattr(fn, MARK, True)
+    return fn

@@ -22,7 +22,7 @@ from klpfs.engine.data import LIVE, Callbacks
 from klpfs.engine.log import pr_info
 from klpfs.cpython.import_time import caches, overlays
 from klpfs.cpython.import_time.class_work import ClassWork, free_slots
-from klpfs.cpython.resolve.codes import stores
+from klpfs.cpython.code_names import stores
 from klpfs.cpython.import_time.enum_members import forget_combinations
 from klpfs.cpython.import_time.name_copies import copies_of
 from klpfs.cpython.import_time.overlays import ABSENT, Attribute, Item

@@ -7,7 +7,7 @@ import gc
 from types import CodeType, FunctionType
 
 from klpfs.cpython.looks import look
-from klpfs.cpython.resolve.codes import GENLIKE, inner
+from klpfs.cpython.raw import inner, SUSPENDS
 from klpfs.cpython.images.image import MARK
 from klpfs.cpython.resolve.live_functions import functions_of
 
@@ -53,7 +53,7 @@ def _codes(run, namespace, path):
 def _running(run, path):
     """Code of the file that a thread is in, or that is suspended."""
     found = [code for _, stack in look.lines(tuple(look.idents())) for code, _ in stack if code.co_filename == path]
-    suspendable = [code for code in _all(run.__code__) if code.co_flags & GENLIKE]
+    suspendable = [code for code in _all(run.__code__) if code.co_flags & SUSPENDS]
     if suspendable:
         _, references, _ = look.suspended(suspendable)
         if any(look.has_frame(each) for each in references):

@@ -7,7 +7,7 @@ from klpfs.engine.error import KlpError
 from klpfs.engine.init_patch import check_names
 from klpfs.engine.log import WARNING, Log
 from klpfs.cpython.looks import look, names_for_people
-from klpfs.cpython.resolve.codes import GENLIKE
+from klpfs.cpython.raw import SUSPENDS
 
 SLICE = 50      # threads whose stacks are taken in one call
 
@@ -95,7 +95,7 @@ def _inside(definitions):
                     native, name = names.get(ident, (None, None))
                     row["inside"].append(["thread", native or ident, name or "thread %d" % ident, [names_for_people.frame(code, line)]])
     for row in definitions.values():
-        mine = [code for code in codes if rows[id(code)] is row and code.co_flags & GENLIKE]
+        mine = [code for code in codes if rows[id(code)] is row and code.co_flags & SUSPENDS]
         if not mine:
             continue
         references = [each for each in look.suspended(mine)[1] if look.has_frame(each)]

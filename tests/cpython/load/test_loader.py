@@ -43,14 +43,13 @@ patch = Patch([Object("x", [Func("f", f)])])
 def exit(): return None
 ''', head="from klpfs import *\n")
     assert found.livepatch and found.patch.objects[0].name == "x"
-    assert (found.version, found.author, found.license, found.docs) == ("2", "A", "GPL", None)
     assert found.name not in sys.modules
     assert found.init() is None and program.enabled is found.patch
     assert found.exit is found.namespace["exit"]
 
 
-def test_the_docstring_is_its_description(program):
-    assert program.load('"""What it does."""\n', head="").docs == "What it does."
+def test_the_docstring_is_its_description():
+    assert ("description", "What it does.") in modinfo("/a/fix.py", b'"""What it does."""\n')
 
 
 def test_an_own_init_is_called_instead(program):
@@ -128,7 +127,7 @@ def test_it_runs_in_the_calling_thread(program):
 def test_other_encodings_and_line_ends(program):
     name = program.name("lp")
     source = "# -*- coding: latin-1 -*-\r\nx = 'é'\r\ndef f():\r\n    return 1 / 0\r\n"
-    found = loading.load(name, source.encode("latin-1"), "/nowhere/%s.py" % name, {}, program)
+    found = loading.load(name, source.encode("latin-1"), "/nowhere/%s.py" % name, {}, log=program.log)
     program.loaded.append(found)
     assert found.namespace["x"] == "é"
     assert inspect.getsource(found.namespace["f"]).splitlines() == ["def f():", "    return 1 / 0"]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from tests.programs import Program
 
-from klpfs.cpython.load.name_rewriter import bindings, mangle
+from klpfs.cpython.load.scopes import bindings, mangle
 from tests.cpython.names_kit import patch, refused
 
 

@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from tests.programs import Program
 
 from klpfs.engine.error import KlpError
-from klpfs.cpython.resolve.definitions import class_of, Index, Registry
+from klpfs.cpython.resolve.definitions import class_of, Registry
+from klpfs.cpython.resolve.index import Index
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from klpfs.engine.core import Engine
 from klpfs.engine.error import KlpError
 from klpfs.cpython.resolve import live_functions, new_function
 from klpfs.cpython.switch import switching
-from klpfs.cpython.resolve.codes import globals_of, inner
+from klpfs.cpython.code_names import globals_of
+from klpfs.cpython.raw import inner, NESTED
 from klpfs.cpython.switch.switching import Entry
 
 ENDING = "\npatch = Patch([Object(%r, [%s])])"
@@ -123,7 +124,7 @@ def resolved(program, obj):
 
 def test_the_heap_is_searched_as_often_for_many_functions_as_for_few(program, monkeypatch):
     searches, real = [], live_functions.functions_of
-    for place in ("definitions", "linker"):
+    for place in ("definitions", "index", "linker"):
         monkeypatch.setattr("klpfs.cpython.resolve.%s.functions_of" % place, lambda spaces: searches.append(1) or real(spaces))
     counts = []
     for size in (2, 40):
@@ -174,14 +175,14 @@ def test_new_code_is_nested_only_where_the_original_is(program):
     loaded = program.load(livepatch(module, "def help(): return 1\ndef f(): return help()", "f"))
     resolved(program, loaded.patch.objects[0])
     version = loaded.patch.objects[0].funcs[0].version
-    assert not version.code.co_flags & new_function.CO_NESTED
+    assert not version.code.co_flags & NESTED
     t = switching.Transition([Entry(module.f, program.target.images.image(module.f, version.definition, {}),
                                      program.target.images.image(module.f, version.definition, {version.definition: loaded.patch.objects[0].funcs[0]}))])
     assert not t.strict
     inner_one = program.load("def inner(): return 2\npatch = Patch([Object(%r, [Func('make.<locals>.inner', inner)])])"
                              % module.__name__)
     resolved(program, inner_one.patch.objects[0])
-    assert inner_one.patch.objects[0].funcs[0].version.code.co_flags & new_function.CO_NESTED
+    assert inner_one.patch.objects[0].funcs[0].version.code.co_flags & NESTED
 
 
 def test_a_flavour_change_is_refused_for_code_of_the_file_too(program):
