@@ -1,20 +1,22 @@
 """Global names that code objects use: read from their instructions.
 
-`dis` would say the same in a hundred times the time. Imports nothing of klpfs but raw.py, so that every room may use it.
-"""
+`dis` would say the same in a hundred times the time. Imports nothing of klpfs but raw.py, so that every room may use
+it. """
 from __future__ import annotations
 
 import sys
 from opcode import EXTENDED_ARG, opmap
 from types import CodeType
 
-from klpfs.cpython.raw import inner, OPTIMIZED
+from klpfs.cpython.raw import OPTIMIZED, inner
 
-_LOAD_GLOBAL_SHIFT = int(sys.version_info >= (3, 11))     # the lowest bit of its argument says whether a NULL is pushed as well
+# From 3.11 on the lowest bit of its argument says whether a NULL is pushed as well.
+_LOAD_GLOBAL_SHIFT = int(sys.version_info >= (3, 11))
 
 
 def _operations(*names: str) -> dict[int, int]:
-    """Opcodes of these instructions -> the number of bits by which their arguments are shifted before they count names."""
+    """Opcodes of these instructions -> the number of bits by which their arguments are shifted before they count
+    names."""
     return {opmap[name]: _LOAD_GLOBAL_SHIFT if name == "LOAD_GLOBAL" else 0 for name in names if name in opmap}
 
 
@@ -70,4 +72,5 @@ def globals_of(code: CodeType) -> set[str]:
 
 def mentions(code: CodeType, name: str) -> bool:
     """Whether a code object, or code nested in it, uses `name` as a global."""
-    return name in code.co_names and name in _names_of(code, _GLOBALS) or any(mentions(nested, name) for nested in inner(code))
+    return (name in code.co_names and name in _names_of(code, _GLOBALS)
+            or any(mentions(nested, name) for nested in inner(code)))

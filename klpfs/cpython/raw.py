@@ -1,31 +1,38 @@
 """Types, modules, code objects and syntax nodes by their plain fields: nothing of the program's own is asked.
 
-A class may have a `__dict__`, `__name__` or `__class__` of its own making; the getters here read what CPython keeps. Imports
-nothing of klpfs, so that every room may use it.
-"""
+A class may have a `__dict__`, `__name__` or `__class__` of its own making; the getters here read what CPython keeps.
+Imports nothing of klpfs, so that every room may use it. """
 from __future__ import annotations
 
-from types import (BuiltinFunctionType, CodeType, GetSetDescriptorType, MethodDescriptorType, ModuleType,
-                   WrapperDescriptorType)
+from types import (
+    BuiltinFunctionType,
+    CodeType,
+    GetSetDescriptorType,
+    MethodDescriptorType,
+    ModuleType,
+    WrapperDescriptorType,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from typing import Any
 
 MARK = "__klpfs__"      # attribute of function objects that are klpfs's own
 
-type_dict = type.__dict__["__dict__"].__get__
-type_name = type.__dict__["__name__"].__get__
-type_qualname = type.__dict__["__qualname__"].__get__
-type_module = type.__dict__["__module__"].__get__
-type_mro = type.__dict__["__mro__"].__get__
-module_dict = vars(ModuleType)["__dict__"].__get__
+type_dict: Callable[[type], Mapping[str, Any]] = type.__dict__["__dict__"].__get__
+type_name: Callable[[type], str] = type.__dict__["__name__"].__get__
+type_qualname: Callable[[type], str] = type.__dict__["__qualname__"].__get__
+type_module: Callable[[type], str] = type.__dict__["__module__"].__get__
+type_mro: Callable[[type], tuple[type, ...]] = type.__dict__["__mro__"].__get__
+module_dict: Callable[[ModuleType], dict[str, Any]] = vars(ModuleType)["__dict__"].__get__
 
 # co_flags (Include/cpython/code.h)
 OPTIMIZED = 0x1         # functions have it, class bodies and modules have not
 VARARGS, VARKEYWORDS = 0x4, 0x8
 NESTED = 0x10           # defined in another function
-GENERATOR, COROUTINE, ITERABLE_COROUTINE, ASYNC_GENERATOR = 0x20, 0x80, 0x100, 0x200    # ITERABLE_: types.coroutine's work
+GENERATOR, COROUTINE, ASYNC_GENERATOR = 0x20, 0x80, 0x200
+ITERABLE_COROUTINE = 0x100      # types.coroutine has set it
 SUSPENDS = GENERATOR | COROUTINE | ASYNC_GENERATOR      # what the code's calls return can be suspended
 
 _COMPILED = (BuiltinFunctionType, MethodDescriptorType, WrapperDescriptorType, GetSetDescriptorType)
@@ -65,7 +72,8 @@ def inner(code: CodeType) -> list[CodeType]:
 
 
 def is_definition(code: CodeType) -> bool:
-    """Whether a code object is a function's or a lambda's; not a class body's, a comprehension's, a scope of type parameters."""
+    """Whether a code object is a function's or a lambda's; not a class body's, a comprehension's, a scope of type
+    parameters."""
     return bool(code.co_flags & OPTIMIZED) and (code.co_name[:1] != "<" or code.co_name == "<lambda>")
 
 

@@ -11,31 +11,32 @@ from errno import EINVAL, ENOEXEC
 from posix import stat
 from types import FunctionType, ModuleType
 
-from klpfs.engine import target as seam
-from klpfs.engine.data import LIVE, Mod
-from klpfs.engine.error import first_line_of, KlpError, place_of
-from klpfs.engine.log import pr_err
 from klpfs.cpython.images.image_table import Images
 from klpfs.cpython.load.loader import all_loaded, invoke, loaded_of
 from klpfs.cpython.raw import module_dict, type_module, type_name
 from klpfs.cpython.resolve.defaults import has_open_defaults, settled, unchanged
-from klpfs.cpython.resolve.definitions import class_of, Definition, not_replaceable, Registry
+from klpfs.cpython.resolve.definitions import Definition, Registry, class_of, not_replaceable
 from klpfs.cpython.resolve.index import Index
 from klpfs.cpython.resolve.linker import Link
 from klpfs.cpython.resolve.live_functions import running
-from klpfs.cpython.resolve.new_function import annotations_of, as_in_file, compile_function, NewCode, warn_signature
+from klpfs.cpython.resolve.new_function import NewCode, annotations_of, as_in_file, compile_function, warn_signature
 from klpfs.cpython.resolve.original_source import defaults_of
 from klpfs.cpython.transition import PythonTransition
+from klpfs.engine import target as seam
+from klpfs.engine.data import LIVE, Mod
+from klpfs.engine.error import KlpError, first_line_of, place_of
+from klpfs.engine.log import pr_err
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import CodeType
     from typing import Any
-    from klpfs.engine.data import Func, Object
-    from klpfs.engine.log import Log
+
     from klpfs.cpython.images.image import Image
     from klpfs.cpython.load.loader import LoadedModule
+    from klpfs.engine.data import Func, Object
+    from klpfs.engine.log import Log
 
 SLICE = 4       # functions found and made between two breaths: each takes a tenth to half a millisecond
 _CONSTANTS = (bool, int, float, str, bytes, type(None))     # types whose values are compared by what they are
@@ -45,13 +46,13 @@ class PythonTarget(seam.Target):
     """The target of this process.
 
     main: which program is the service's main one: the path of its script, or the name given to -m; None: whatever this
-    process runs. main_waits: the definitions of the main program are not there yet, so it counts as not loaded. breathe: called
-    between slices of long work, so that the program gets on; None: never. ripe: name -> module whose body has just ended,
-    though the import system still holds it (import_hooks fills it). transition: the PythonTransition that is not over.
-    """
+    process runs. main_waits: the definitions of the main program are not there yet, so it counts as not loaded.
+    breathe: called between slices of long work, so that the program gets on; None: never. ripe: name -> module whose
+    body has just ended, though the import system still holds it (import_hooks fills it). transition: the
+    PythonTransition that is not over. """
 
-    __slots__ = ("log", "main", "main_waits", "breathe", "registry", "images", "ripe", "transition", "_index", "_main", "_mods",
-                 "_resolved")
+    __slots__ = ("log", "main", "main_waits", "breathe", "registry", "images", "ripe", "transition", "_index", "_main",
+                 "_mods", "_resolved")
 
     def __init__(self, log: Log, main: str | None = None) -> None:
         self.log, self.main = log, main
@@ -62,7 +63,7 @@ class PythonTarget(seam.Target):
         self.ripe: dict[str, ModuleType] = {}
         self.transition: PythonTransition | None = None
         self._index: Index | None = None        # the last one; it holds function objects, so it is let go soon
-        self._main: tuple[dict[str, Any], dict[str, Any]] | None = None     # (the main module's dict, the dict its code runs in)
+        self._main: tuple[dict[str, Any], dict[str, Any]] | None = None     # the main module's dict, its code's globals
         self._mods: dict[str | None, tuple[dict[str, Any], Mod]] = {}
         self._resolved = 0                      # functions, for the breath between slices
 
@@ -134,16 +135,18 @@ class PythonTarget(seam.Target):
         loaded = loaded_of(new)
         place = loaded.node_of(new) if loaded is not None else None
         if loaded is None or place is None or getattr(place[0], "decorator_list", None):
-            raise KlpError(EINVAL, pr_err(self.log, "new function '%s' for '%s' in object '%s' is not a plain function of its "
-                                          "livepatch's file" % (new.__qualname__, func.old_name, obj.shown)), func)
+            raise KlpError(EINVAL, pr_err(
+                self.log, f"new function '{new.__qualname__}' for '{func.old_name}' in object '{obj.shown}' is not a "
+                          "plain function of its livepatch's file"), func)
         index = self._index_of(obj)
         if func.optional and not index.has(func.old_name, func.old_sympos):
             return
         definition = self._find(index, func)
         if self._expected(func, loaded, obj) not in (None, definition.fingerprint) or (
                 func.fits and definition.fingerprint not in func.fits):
-            raise KlpError(ENOEXEC, pr_err(self.log, "%s: disagrees about version of symbol '%s' in object '%s'"
-                                           % (loaded.name, func.old_name, obj.shown)), func)
+            raise KlpError(ENOEXEC, pr_err(
+                self.log, f"{loaded.name}: disagrees about version of symbol '{func.old_name}' in object "
+                          f"'{obj.shown}'"), func)
         link = self._link(loaded, obj, index)
         code = self._compile(loaded, new, place, definition, link, index)
         keeps_defaults = self._keeps_defaults(index, definition, new)
@@ -154,7 +157,8 @@ class PythonTarget(seam.Target):
         if not keeps_defaults and has_open_defaults(new):
             new_code.settle = lambda original: settled(
                 new, original, definition.code, index.namespace, definition, self.log)
-        new_code.annotations = annotations_of(new, definition, loaded, link.constants, index.namespace, link.annotations)
+        new_code.annotations = annotations_of(new, definition, loaded, link.constants, index.namespace,
+                                              link.annotations)
         new_code.type_params = getattr(new, "__type_params__", ())
         self.registry.made(definition, code)
         self.registry.use(definition)
@@ -166,14 +170,15 @@ class PythonTarget(seam.Target):
         if func.fingerprint is None or ":" not in func.fingerprint:
             return func.fingerprint
         by_version = dict(part.partition(":")[::2] for part in func.fingerprint.split())
-        version = "%d.%d" % sys.version_info[:2]
+        version = f"{sys.version_info[0]}.{sys.version_info[1]}"
         if version not in by_version:
-            raise KlpError(ENOEXEC, pr_err(self.log, "%s: made for Python %s, this is %s: symbol '%s' in object '%s'" % (
-                loaded.name, ", ".join(sorted(by_version)), version, func.old_name, obj.shown)), func)
+            raise KlpError(ENOEXEC, pr_err(
+                self.log, f"{loaded.name}: made for Python {', '.join(sorted(by_version))}, this is {version}: symbol "
+                          f"'{func.old_name}' in object '{obj.shown}'"), func)
         return by_version[version]
 
-    def _compile(self, loaded: LoadedModule, new: FunctionType, place: tuple[Any, tuple[str, ...]], definition: Definition,
-                 link: Link, index: Index) -> CodeType:
+    def _compile(self, loaded: LoadedModule, new: FunctionType, place: tuple[Any, tuple[str, ...]],
+                 definition: Definition, link: Link, index: Index) -> CodeType:
         """The code of a new function. place: its node, and the names of the class blocks around it."""
         node, blocks = place
         class_name = _class_name(definition, blocks)
@@ -181,8 +186,8 @@ class PythonTarget(seam.Target):
         if (getattr(node, "name", None), node.lineno) not in loaded.file.nonlocals:
             code = as_in_file(new.__code__, node, blocks, class_name, definition, link.plain(definition), self.log)
         return code or compile_function(
-            node, class_name, definition, link.choose(definition), link.constants, loaded.path, loaded.file.flags, self.log,
-            lambda: class_of(index.namespace, definition.name))
+            node, class_name, definition, link.choose(definition), link.constants, loaded.path, loaded.file.flags,
+            self.log, lambda: class_of(index.namespace, definition.name))
 
     def _find(self, index: Index, func: Func) -> Definition:
         try:
@@ -210,9 +215,9 @@ class PythonTarget(seam.Target):
     def _index_of(self, obj: Object) -> Index:
         namespace = self.namespace(obj.name)
         if namespace is None:
-            raise KlpError(EINVAL, pr_err(self.log, "object '%s' is not loaded" % obj.shown))
+            raise KlpError(EINVAL, pr_err(self.log, f"object '{obj.shown}' is not loaded"))
         if obj.name is not None and obj.name.partition(".")[0] == "klpfs":
-            raise KlpError(EINVAL, pr_err(self.log, "object '%s' is klpfs's own, it cannot be patched" % obj.shown))
+            raise KlpError(EINVAL, pr_err(self.log, f"object '{obj.shown}' is klpfs's own, it cannot be patched"))
         if self._index is None or self._index.namespace is not namespace or self._index.object != obj.name:
             self._index = Index(self.registry, obj.name, namespace)
         return self._index
@@ -228,10 +233,11 @@ class PythonTarget(seam.Target):
         return link
 
     def _keeps_defaults(self, index: Index, definition: Definition, new: FunctionType) -> bool:
-        """Whether each function object keeps its own defaults: those of nested functions are evaluated by the code around
-        them, so they cannot change; so it is where one definition has function objects with different ones."""
+        """Whether each function object keeps its own defaults: those of nested functions are evaluated by the code
+        around them, so they cannot change; so it is where one definition has function objects with different ones."""
         originals = [self.images.original(fn, definition) for fn in index.functions(definition)]
-        if definition.outer is None and all(_same_defaults(originals[0], other, exactly=True) for other in originals[1:]):
+        if definition.outer is None and all(
+                _same_defaults(originals[0], other, exactly=True) for other in originals[1:]):
             return False
         if all(_same_defaults(original, new) for original in originals) and (
                 originals or self._as_in_source(index, definition, new)):
@@ -240,8 +246,8 @@ class PythonTarget(seam.Target):
                               "the defaults of its parameters are evaluated around it, they cannot change")
 
     def _as_in_source(self, index: Index, definition: Definition, new: FunctionType) -> bool:
-        """Whether a function that nobody has made yet will have defaults for the parameters that the new one has them for:
-        its source says so."""
+        """Whether a function that nobody has made yet will have defaults for the parameters that the new one has them
+        for: its source says so."""
         code = definition.code
         if not code.co_argcount + code.co_kwonlyargcount and not new.__defaults__ and not new.__kwdefaults__:
             return True
@@ -269,9 +275,9 @@ class PythonTarget(seam.Target):
         self.images.switch(changes, [change.before for change in changes])
 
     def refresh(self, name: str) -> None:
-        """A module was loaded again (reload, or anew after it was taken out of sys.modules): functions that it made join
-        their definitions and get what is in force. A function whose code is not what the patch was made for is left alone,
-        with a log line."""
+        """A module was loaded again (reload, or anew after it was taken out of sys.modules): functions that it made
+        join their definitions and get what is in force. A function whose code is not what the patch was made for is
+        left alone, with a log line."""
         known = [definition for definition in self.images.concerned() if definition.object == name]
         namespace = self.namespace(name)
         if not known or namespace is None:
@@ -280,8 +286,7 @@ class PythonTarget(seam.Target):
         for definition in known:
             alive = index.all(definition.name)
             if alive and definition not in alive:
-                pr_err(self.log, "function '%s' in object '%s' was loaded again with other code, it stays unpatched"
-                       % (definition.name, definition.shown))
+                pr_err(self.log, f"{definition.title} was loaded again with other code, it stays unpatched")
         for loaded in all_loaded():
             if name in loaded.links and loaded.links[name].namespace is not None:
                 loaded.links[name].view.__dict__ = namespace
@@ -294,10 +299,9 @@ class PythonTarget(seam.Target):
         try:
             return invoke(callback, obj)
         except Exception as error:
-            place = place_of(error)
-            self.log.add("callback %s of object '%s' failed%s: %s: %s" % (
-                getattr(callback, "__name__", "?"), obj.shown, place and " at " + place, type(error).__name__,
-                first_line_of(error)), 3, "module")
+            name, place = getattr(callback, "__name__", "?"), place_of(error)
+            self.log.add(f"callback {name} of object '{obj.shown}' failed{place and ' at ' + place}: "
+                         f"{type(error).__name__}: {first_line_of(error)}", 3, "module")
             errno = getattr(error, "errno", None) if isinstance(error, OSError) else None
             return -errno if type(errno) is int and errno > 0 else -EINVAL
 
@@ -324,8 +328,8 @@ def _class_name(definition: Definition, blocks: tuple[str, ...]) -> str | None:
 
 
 def _same_defaults(original: Image, other: Image | FunctionType, exactly: bool = False) -> bool:
-    """Whether the same parameters have defaults, and constants are equal, as far as can be seen. A None of `other` stands for
-    any value, unless exactly."""
+    """Whether the same parameters have defaults, and constants are equal, as far as can be seen. A None of `other`
+    stands for any value, unless exactly."""
     defaults, others = original.defaults or (), _get(other, "defaults") or ()
     by_key, others_by_key = original.kwdefaults or {}, _get(other, "kwdefaults") or {}
     return len(defaults) == len(others) and by_key.keys() == others_by_key.keys() and all(
@@ -334,7 +338,7 @@ def _same_defaults(original: Image, other: Image | FunctionType, exactly: bool =
 
 
 def _get(holder: Image | FunctionType, name: str) -> Any:
-    return getattr(holder, "__%s__" % name) if type(holder) is FunctionType else getattr(holder, name)
+    return getattr(holder, f"__{name}__") if type(holder) is FunctionType else getattr(holder, name)
 
 
 def _same(value: Any, other: Any, exactly: bool) -> bool:

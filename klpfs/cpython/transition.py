@@ -4,24 +4,24 @@ switch/switching.py leads function objects from one image to another; here is wh
 """
 from __future__ import annotations
 
+from klpfs.cpython.switch.switching import Entry, Transition
 from klpfs.engine import target as seam
 from klpfs.engine.error import KlpError
 from klpfs.engine.log import pr_err, pr_warn
-from klpfs.cpython.switch.switching import Entry, Transition
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
     from typing import Any
+
     from klpfs.cpython.target import PythonTarget
 
 
 class PythonTransition(seam.TargetTransition):
     """A transition of definitions. Driven by the engine, as TargetTransition says.
 
-    owner: the PythonTarget. switching: the Transition of function objects. before, after: {Definition: Func} in force before
-    and after. watched: definitions that the engine named, switched or not. entries: id(function) -> Entry.
-    """
+    owner: the PythonTarget. switching: the Transition of function objects. before, after: {Definition: Func} in force
+    before and after. watched: definitions that the engine named, switched or not. entries: id(function) -> Entry. """
 
     __slots__ = ("owner", "images", "switching", "before", "after", "watched", "entries", "_named")
 
@@ -91,12 +91,13 @@ class PythonTransition(seam.TargetTransition):
         self._name_foreign()
 
     def _name_foreign(self) -> None:
-        """Names, in the log, functions to which the program itself has given other code meanwhile: they are left alone."""
+        """Names, in the log, functions to which the program itself has given other code meanwhile: they are left
+        alone."""
         for fn in self.switching.foreign[self._named:]:
             definition = self.images.registry.holders.get(id(fn))
             if definition is not None:
-                pr_warn(self.owner.log, "function '%s' in object '%s' was given other code by the program meanwhile, it is left alone"
-                        % (definition.name, definition.shown))
+                pr_warn(self.owner.log,
+                        f"{definition.title} was given other code by the program meanwhile, it is left alone")
         self._named = len(self.switching.foreign)
 
     def drop(self, definitions: Collection[Any]) -> None:

@@ -1,8 +1,7 @@
 """Dependencies: which names the code of a livepatch file uses, and which of its statements new functions need.
 
-A helper is a statement of the file's top level (a function, a class, an assignment) that new functions use by name, or that
-another helper uses. Found by the text; nothing here runs the file.
-"""
+A helper is a statement of the file's top level (a function, a class, an assignment) that new functions use by name, or
+that another helper uses. Found by the text; nothing here runs the file. """
 from __future__ import annotations
 
 from klpfs.cpython.code_names import globals_of
@@ -13,15 +12,16 @@ from klpfs.cpython.load.source_file import ANNOTATIONS
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ast
+
     from klpfs.cpython.load.loader import LoadedModule
 
 
 class Statement:
     """One statement of the top level. bound: the names that it binds.
 
-    used: {global name that its functions use: node of the first use}. stored: names of their global statements. evaluated:
-    names that the statement itself uses when it runs. These are found when they are asked for: most statements never are.
-    """
+    used: {global name that its functions use: node of the first use}. stored: names of their global statements.
+    evaluated: names that the statement itself uses when it runs. These are found when they are asked for: most
+    statements never are. """
 
     __slots__ = ("node", "bound", "_future", "_references")
 
@@ -82,11 +82,12 @@ class Dependencies:
         return self._binders.get(name, [])
 
     def stored(self, but: set[str]) -> set[str]:
-        """Names that global statements in functions of the file name. but: names of functions to be left out, whose globals
-        are other modules'."""
+        """Names that global statements in functions of the file name. but: names of functions to be left out, whose
+        globals are other modules'."""
         if "global" not in self._loaded.file.text:
             return set()
-        return set().union(*(statement.stored for statement in self.statements if not (statement.bound and statement.bound <= but)))
+        statements = [statement for statement in self.statements if not (statement.bound and statement.bound <= but)]
+        return set().union(*(statement.stored for statement in statements))
 
     def helpers(self, object: str | None) -> list[Statement]:
         """The helpers that new functions of an object need."""

@@ -9,20 +9,20 @@ import sys
 from errno import EEXIST, EINVAL, ENOENT, ENOEXEC
 from types import FunctionType, ModuleType
 
-from klpfs.engine.data import Patch
-from klpfs.engine.error import first_line_of, KlpError, place_of
 from klpfs.cpython.load import source_file as files
 from klpfs.cpython.load.dependencies import Dependencies
 from klpfs.cpython.load.parameters import Declared, declaring
+from klpfs.engine.data import Patch
+from klpfs.engine.error import KlpError, first_line_of, place_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
     from typing import Any, Optional
-    from klpfs.engine.log import Log
+
     from klpfs.cpython.load.parameters import Param
     from klpfs.cpython.resolve.linker import Link
+    from klpfs.engine.log import Log
 
     Say = Callable[[str], str]
     Breathe = Optional[Callable[[], None]]
@@ -36,13 +36,13 @@ class LoadedModule:
 
     name; path: as given; livepatch: bool; patch: its Patch, or None; module: the module object; namespace: its dict.
     init, exit: functions without arguments, or None (a livepatch without init has the default one, which enables its
-    patch). params: {name: Param}. depends: names of insmod's modules that it imports. file: source_file.File. dependencies:
-    which statements of the file its new functions need. own: names that new code finds in the file; fallback: those only if
-    the program has none. objects: names of the objects of its patch. links: {object name: linker.Link}, target.py's.
-    """
+    patch). params: {name: Param}. depends: names of insmod's modules that it imports. file: source_file.File.
+    dependencies: which statements of the file its new functions need. own: names that new code finds in the file;
+    fallback: those only if the program has none. objects: names of the objects of its patch. links: {object name:
+    linker.Link}, target.py's. """
 
-    __slots__ = ("name", "path", "livepatch", "patch", "module", "namespace", "init", "exit", "params", "depends", "file",
-                 "dependencies", "own", "fallback", "objects", "links")
+    __slots__ = ("name", "path", "livepatch", "patch", "module", "namespace", "init", "exit", "params", "depends",
+                 "file", "dependencies", "own", "fallback", "objects", "links")
 
     def __init__(self, name: str, file: files.File, module: ModuleType, params: dict[str, Param]) -> None:
         self.name, self.path, self.file = name, file.path, file
@@ -101,28 +101,30 @@ def prepare() -> None:
 
 def load(name: str, source: bytes, path: str, params: dict[str, str | None] | None = None, *, log: Log | None = None,
          breathe: Breathe = None, enable_patch: EnablePatch = None, probing: bool = False) -> LoadedModule:
-    """Loads a module: parses and runs the file, checks parameters. Returns a LoadedModule; init() is the caller's to call.
+    """Loads a module: parses and runs the file, checks parameters. Returns a LoadedModule; init() is the caller's to
+    call.
 
-    name: as protocol.names.module_name(path) gives it. path: where it came from, for tracebacks. params: {name: text or None}. log: gets the one
-    line that each failure logs. breathe: called between slices of long work. enable_patch: what the default init calls;
-    None: klpfs.enable_patch. probing: as probe() wants it. Counterpart: unload.
+    name: as protocol.names.module_name(path) gives it. path: where it came from, for tracebacks. params: {name: text or
+    None}. log: gets the one line that each failure logs. breathe: called between slices of long work. enable_patch:
+    what the default init calls; None: klpfs.enable_patch. probing: as probe() wants it. Counterpart: unload.
     KlpError, and nothing is left behind: EEXIST: loaded already, or an ordinary module's name is taken. ENOEXEC: the
     file does not parse. ENOENT: unknown parameter, or it imports what is not there. EINVAL: a parameter's value, a
     `patch` that is no Patch, or the file raised (an OSError: its errno).
     """
     say = _sayer(log)
     if name in _loaded and not probing:
-        raise KlpError(EEXIST, say("module '%s' is already loaded" % name))
+        raise KlpError(EEXIST, say(f"module '{name}' is already loaded"))
     try:
         file = files.File(source, path, breathe)
     except (SyntaxError, ValueError) as error:
-        place = "%s:%s" % (path, getattr(error, "lineno", None) or 1)
-        raise KlpError(ENOEXEC, say("%s: %s: %s" % (name, place, getattr(error, "msg", None) or error))) from None
+        line, words = getattr(error, "lineno", None) or 1, getattr(error, "msg", None) or error
+        raise KlpError(ENOEXEC, say(f"{name}: {path}:{line}: {words}")) from None
     livepatch = files.is_livepatch(file.tree)
     if not livepatch and name in sys.modules:
-        raise KlpError(EEXIST, say("%s: the program has a module of that name" % name))
+        raise KlpError(EEXIST, say(f"{name}: the program has a module of that name"))
     module = _new_module(name, path)
-    declared = Declared(name, params or {}, module.__dict__, lambda parameter: files.variable_of(file.tree, parameter), say)
+    declared = Declared(name, params or {}, module.__dict__,
+                        lambda parameter: files.variable_of(file.tree, parameter), say)
     try:
         with _visible(module, file, listed=not livepatch, lines=not probing):
             before = set(module.__dict__)
@@ -164,7 +166,8 @@ def end_probe() -> None:
 
 
 def unload(loaded: LoadedModule) -> None:
-    """A module is gone: exit() ran, livepatches saw it go. Its name is free again. What it left in the program stays."""
+    """A module is gone: exit() ran, livepatches saw it go. Its name is free again. What it left in the program
+    stays."""
     if _loaded.get(loaded.name) is loaded:
         del _loaded[loaded.name]
     if not loaded.livepatch and sys.modules.get(loaded.name) is loaded.module:
@@ -197,9 +200,8 @@ def _new_module(name: str, path: str) -> ModuleType:
 class _visible:
     """With statement: what the program sees of a module while its top level runs, taken back if that fails.
 
-    listed: the module is in sys.modules, half imported until the end, for the program's threads and for us. lines: tracebacks
-    and inspect.getsource show the file as it was given, whatever becomes of it on disk.
-    """
+    listed: the module is in sys.modules, half imported until the end, for the program's threads and for us. lines:
+    tracebacks and inspect.getsource show the file as it was given, whatever becomes of it on disk. """
 
     __slots__ = ("module", "file", "listed", "lines")
 
@@ -215,7 +217,7 @@ class _visible:
             self.module.__spec__._initializing = True  # type: ignore[union-attr]
             sys.modules[self.module.__name__] = self.module
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None:
             if self.listed and sys.modules.get(self.module.__name__) is self.module:
                 del sys.modules[self.module.__name__]
@@ -230,7 +232,7 @@ def _take_patch(loaded: LoadedModule, enable_patch: EnablePatch, say: Say) -> No
     """Takes a livepatch's Patch from its namespace. init: the default one, which enables it."""
     patch = loaded.namespace.get("patch")
     if not isinstance(patch, Patch):
-        raise KlpError(EINVAL, say("%s: 'patch' is no Patch" % loaded.name))
+        raise KlpError(EINVAL, say(f"{loaded.name}: 'patch' is no Patch"))
     loaded.livepatch, loaded.patch = True, patch
     loaded.objects = [obj.name for obj in patch.objects]
 
@@ -243,24 +245,26 @@ def _take_patch(loaded: LoadedModule, enable_patch: EnablePatch, say: Say) -> No
 
 
 def _take_functions(loaded: LoadedModule, say: Say) -> None:
-    """Takes init and exit: only what the file itself defines as a function; a builtin `exit` is not in the namespace."""
+    """Takes init and exit: only what the file itself defines as a function; a builtin `exit` is not in the
+    namespace."""
     for name in ("init", "exit"):
         value = loaded.namespace.get(name)
         if type(value) is FunctionType:
             setattr(loaded, name, value)
         elif value is not None and loaded.livepatch:
-            raise KlpError(EINVAL, say("%s: '%s' is no function" % (loaded.name, name)))
+            raise KlpError(EINVAL, say(f"{loaded.name}: '{name}' is no function"))
 
 
 def _decide_names(loaded: LoadedModule, bound: set[str], say: Say) -> None:
-    """Decides which names of the file new code sees, and checks the new functions. bound: what the file's top level bound."""
+    """Decides which names of the file new code sees, and checks the new functions. bound: what the file's top level
+    bound."""
     objects = loaded.patch.objects if loaded.patch is not None else []
     new = [func.new_func for obj in objects for func in obj.funcs]
     from_klpfs = files.from_klpfs(loaded.file.tree) & bound
     nodes = {node[0] for node in map(loaded.node_of, new) if node is not None}
     for function, line in loaded.file.nonlocals - {(getattr(node, "name", None), node.lineno) for node in nodes}:
-        raise KlpError(ENOEXEC, say("%s: %s:%d: no binding for what '%s' declares nonlocal" % (
-            loaded.name, loaded.path, line, function)))
+        raise KlpError(ENOEXEC, say(
+            f"{loaded.name}: {loaded.path}:{line}: no binding for what '{function}' declares nonlocal"))
     not_own = set(NOT_OWN) | {name for name in bound if name[:2] == name[-2:] == "__"} | from_klpfs
     not_own |= files.class_blocks(loaded.file.tree, nodes)
     new_ids = set(map(id, new))
@@ -278,8 +282,8 @@ def _failed(name: str, file: files.File, error: BaseException, say: Say) -> Base
         return error  # logged already
     if not isinstance(error, Exception) and type(error).__module__.startswith("klpfs."):
         return error  # the agent stops us
-    text = say("%s: %s: %s: %s" % (name, place_of(error, lambda path: path == file.path) or file.path,
-                                   type(error).__name__, first_line_of(error)))
+    place = place_of(error, lambda path: path == file.path) or file.path
+    text = say(f"{name}: {place}: {type(error).__name__}: {first_line_of(error)}")
     if isinstance(error, ImportError):
         return KlpError(ENOENT, text)
     if isinstance(error, OSError) and type(error.errno) is int and error.errno > 0:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import ast
 from types import CodeType
 
-from klpfs.cpython.load.scopes import arguments, bindings, imported_name, mangle, name_of, Scope, Scopes
+from klpfs.cpython.load.scopes import Scope, Scopes, arguments, bindings, imported_name, mangle, name_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any, Callable, Optional
+
     from klpfs.cpython.load.scopes import Comprehension, Function
 
     Choose = Callable[[str, ast.AST], Optional[str]]
@@ -169,7 +170,8 @@ class Rewriter(ast.NodeTransformer):
 
     def _without_cell(self, name: str) -> bool:
         """Whether `super` or `__class__` here means the class of the new functions, for which there is no cell."""
-        return bool(not self.cell and self.scopes.inside and self.scopes.is_global(name) and not self.scopes.in_own_class())
+        scopes = self.scopes
+        return bool(not self.cell and scopes.inside and scopes.is_global(name) and not scopes.in_own_class())
 
     def visit_Name(self, node: ast.Name) -> Any:
         if node.id in ("__class__", "super") and isinstance(node.ctx, ast.Load) and self._without_cell(node.id):
@@ -197,13 +199,14 @@ class Rewriter(ast.NodeTransformer):
         if marker is None:
             node.value = self.visit(node.value)
             return node
-        args = [_constant(marker, node), _constant(mangle(name, self.scopes.class_name()), node), self.visit(node.value)]
+        name = mangle(name, self.scopes.class_name())
+        args = [_constant(marker, node), _constant(name, node), self.visit(node.value)]
         return ast.copy_location(ast.Call(_object(SETTER, node), args, []), node)
 
     def _bound_here(self, node: ast.AST, name: str) -> None:
         """Refuses a statement that binds a name in a way that cannot bind an attribute."""
         if self._marker(name, node) is not None:
-            raise Unrewritable(node, "'global %s' is bound by a statement other than an assignment" % name)
+            raise Unrewritable(node, f"'global {name}' is bound by a statement other than an assignment")
 
     def _import(self, node: ast.Import | ast.ImportFrom) -> Any:
         for alias in node.names:
@@ -224,9 +227,8 @@ class Rewriter(ast.NodeTransformer):
 class Nonlocals(ast.NodeTransformer):
     """Makes names global that a new function declares nonlocal for variables of the closures that it is for.
 
-    Such a declaration in a flat function is no Python for a file as a whole. functions: the outermost functions in which one
-    was.
-    """
+    Such a declaration in a flat function is no Python for a file as a whole. functions: the outermost functions in
+    which one was. """
 
     def __init__(self) -> None:
         self.functions: list[Any] = []
@@ -286,9 +288,9 @@ def references(node: ast.AST, future: bool = False) -> tuple[dict[str, ast.AST],
 
 def exchange(code: CodeType, constants: dict[str, Any]) -> CodeType:
     """`code`, and all code in it, with markers exchanged for their objects; a code object of its own in any case."""
-    consts = tuple(exchange(const, constants) if type(const) is CodeType
-                   else constants[const] if type(const) is str and const in constants else const for const in code.co_consts)
-    return code.replace(co_consts=consts)
+    return code.replace(co_consts=tuple(
+        exchange(const, constants) if type(const) is CodeType
+        else constants[const] if type(const) is str and const in constants else const for const in code.co_consts))
 
 
 def set_global(holder: Any, name: str, value: Any) -> Any:

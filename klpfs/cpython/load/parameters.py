@@ -26,7 +26,8 @@ class Param:
 
     __slots__ = ("name", "type", "mode", "namespace", "variable", "_value")
 
-    def __init__(self, name: str, type: type[Any], value: Any, mode: int, namespace: dict[str, Any], variable: str) -> None:
+    def __init__(self, name: str, type: type[Any], value: Any, mode: int, namespace: dict[str, Any],
+                 variable: str) -> None:
         self.name, self.type, self.mode = name, type, mode
         self.namespace, self.variable = namespace, variable
         self._value = value
@@ -87,7 +88,8 @@ def _bool(text: str) -> bool:
 
 
 def _int(text: str) -> int:
-    """The value of an int's text, as kstrtol with base 0 takes it: a sign, then 0x, 0 or decimal digits, nothing else."""
+    """The value of an int's text, as kstrtol with base 0 takes it: a sign, then 0x, 0 or decimal digits, nothing
+    else."""
     digits = text[1:] if text[:1] in ("-", "+") else text
     if not digits.isalnum() or not digits.isascii():
         raise ValueError(text)
@@ -99,8 +101,8 @@ def _int(text: str) -> int:
 class Declared:
     """The parameters of one module while its top level runs.
 
-    given: {name: text}, from insmod. variable_of(parameter): the variable that it is assigned to, or None. say(text): logs.
-    """
+    given: {name: text}, from insmod. variable_of(parameter): the variable that it is assigned to, or None. say(text):
+    logs. """
 
     __slots__ = ("module", "given", "params", "namespace", "variable_of", "say")
 
@@ -111,9 +113,10 @@ class Declared:
         self.params: dict[str, Param] = {}
 
     def declare(self, name: str, type: type[Any], default: Any, mode: int) -> Any:
-        """Declares a parameter and returns its value. KlpError EEXIST: declared twice; EINVAL: insmod's text is no value."""
+        """Declares a parameter and returns its value. KlpError EEXIST: declared twice; EINVAL: insmod's text is no
+        value."""
         if name in self.params:
-            raise KlpError(EEXIST, self.say("%s: parameter '%s' is declared twice" % (self.module, name)))
+            raise KlpError(EEXIST, self.say(f"{self.module}: parameter '{name}' is declared twice"))
         value = default
         if name in self.given:
             text = self.given[name]
@@ -121,7 +124,7 @@ class Declared:
                 value = parse(type, text)
             except KlpError:
                 shown = "" if text is None else text
-                raise KlpError(EINVAL, self.say("%s: `%s' invalid for parameter `%s'" % (self.module, shown, name))) from None
+                raise KlpError(EINVAL, self.say(f"{self.module}: `{shown}' invalid for parameter `{name}'")) from None
         self.params[name] = Param(name, type, value, mode, self.namespace, self.variable_of(name) or name)
         return value
 
@@ -129,7 +132,7 @@ class Declared:
         """KlpError ENOENT: insmod named a parameter that the module does not have."""
         for name in self.given:
             if name not in self.params:
-                raise KlpError(ENOENT, self.say("%s: Unknown parameter `%s'" % (self.module, name)))
+                raise KlpError(ENOENT, self.say(f"{self.module}: Unknown parameter `{name}'"))
 
 
 _running: dict[int, Declared] = {}  # thread id -> Declared of the module whose top level it runs
@@ -165,23 +168,23 @@ def module_param(name: str, type: type[Value] = str, default: Value | None = Non
 
         limit = module_param("limit", int, 100)     # `insmod fix.py limit=7`, parameters/limit
 
-    type: bool, int, float or str. default: None means 0, '' or False. mode: of the file under parameters/, 0 for no file.
-    The variable that it is assigned to is the parameter from then on: writing the file sets it.
-    RuntimeError outside a module's top level. TypeError, ValueError: wrong arguments. KlpError EINVAL: insmod's value.
-    Source: include/linux/moduleparam.h.
-    """
+    type: bool, int, float or str. default: None means 0, '' or False. mode: of the file under parameters/, 0 for no
+    file. The variable that it is assigned to is the parameter from then on: writing the file sets it. RuntimeError
+    outside a module's top level. TypeError, ValueError: wrong arguments. KlpError EINVAL: insmod's value. Source:
+    include/linux/moduleparam.h. """
     declared = running()
     if declared is None:
-        raise RuntimeError("module_param(%r): only the top level of a module that insmod loads declares parameters" % (name,))
+        raise RuntimeError(f"module_param({name!r}): only the top level of a module that insmod loads declares "
+                           "parameters")
     if not isinstance(name, str) or not name.isidentifier():
-        raise ValueError("module_param: %r is no name" % (name,))
+        raise ValueError(f"module_param: {name!r} is no name")
     if type not in (bool, int, float, str):
-        raise TypeError("module_param(%r): the type is bool, int, float or str, not %r" % (name, type))
+        raise TypeError(f"module_param({name!r}): the type is bool, int, float or str, not {type!r}")
     value: Any = default
     if value is None:
         value = type()
     elif type is float and isinstance(value, int):
         value = float(value)
     if not isinstance(value, type) or type is int and isinstance(value, bool):
-        raise TypeError("module_param(%r): the default %r is no %s" % (name, value, type.__name__))
+        raise TypeError(f"module_param({name!r}): the default {value!r} is no {type.__name__}")
     return declared.declare(name, type, value, mode)  # type: ignore[no-any-return]

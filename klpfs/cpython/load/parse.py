@@ -1,8 +1,7 @@
 """ast.parse in a program whose threads may parse as well.
 
-Up to 3.11.7 and 3.12.1 the depth that the tree is converted at is kept once an interpreter: a conversion that another thread's
-comes into the middle of, which takes a garbage collection inside of it, ends with SystemError (gh-106905).
-"""
+Up to 3.11.7 and 3.12.1 the depth that the tree is converted at is kept once an interpreter: a conversion that another
+thread's comes into the middle of, which takes a garbage collection inside of it, ends with SystemError (gh-106905). """
 from __future__ import annotations
 
 import ast
@@ -16,7 +15,8 @@ TRIES = 10
 
 
 def parse(text: str | bytes, path: str = "<unknown>", mode: str = "exec") -> Any:
-    """The tree that ast.parse gives: ast.Module, or ast.Expression for mode "eval". SyntaxError, ValueError and so on as it does.
+    """The tree that ast.parse gives: ast.Module, or ast.Expression for mode "eval". SyntaxError, ValueError and so on
+    as it does.
 
     No collection begins in our conversion, so that nobody's conversion comes into its middle; if ours came into another
     thread's, it is done again.

@@ -18,7 +18,7 @@ def mangle(name: str, class_name: str | None) -> str:
     if class_name is None or not name.startswith("__") or name.endswith("__") or "." in name:
         return name
     bare = class_name.lstrip("_")
-    return "_%s%s" % (bare, name) if bare else name
+    return f"_{bare}{name}" if bare else name
 
 
 class _Bindings(ast.NodeVisitor):
@@ -119,9 +119,8 @@ def nonlocals(function: Function) -> set[str]:
 class Scope:
     """One scope: kind is 'function' (also that of type parameters), 'class' or 'comprehension'.
 
-    bound, globals: names that it binds, and those of its global statements. first: a function's first parameter, or None.
-    name: a class's. runs: its code is a function's: the names in it are looked up when that is called.
-    """
+    bound, globals: names that it binds, and those of its global statements. first: a function's first parameter, or
+    None. name: a class's. runs: its code is a function's: the names in it are looked up when that is called. """
 
     __slots__ = ("kind", "bound", "globals", "first", "name", "runs")
 
@@ -160,7 +159,8 @@ class Scopes:
         self.own = len(self.stack)
 
     def in_own_class(self) -> bool:
-        """Whether the place lies in a class that is made where the code runs: super() and __class__ are that class's."""
+        """Whether the place lies in a class that is made where the code runs: super() and __class__ are that
+        class's."""
         return any(scope.kind == "class" for scope in self.stack[self.own:])
 
     def is_global(self, name: str) -> bool:

@@ -3,14 +3,14 @@
 Nothing here runs the file; loader.py does.
 """
 from __future__ import annotations
-
 import __future__ as future
+
 import ast
 import re
 import sys
 from types import CodeType
 
-from klpfs.cpython.load.name_rewriter import copied, Nonlocals
+from klpfs.cpython.load.name_rewriter import Nonlocals, copied
 from klpfs.cpython.load.parse import parse
 from klpfs.cpython.load.scopes import arguments
 from klpfs.cpython.raw import first_line, inner
@@ -30,13 +30,12 @@ _LAZY = sys.version_info >= (3, 14)
 class File:
     """A parsed file. SyntaxError or ValueError when it does not parse.
 
-    codes: its code objects, to be run once, one after the other: a large file is parsed and compiled in slices, so that the
-    program gets on in between (breathe: a function that lets it, or None). flags: of its future statements. tree: as parsed,
-    but that annotations of undecorated functions are their text: nothing of the patched module is evaluated when the file is
-    run. nonlocals: (name, line) of the functions that are for closures only, as Nonlocals found them.
+    codes: its code objects, to be run once, one after the other: a large file is parsed and compiled in slices, so that
+    the program gets on in between (breathe: a function that lets it, or None). flags: of its future statements. tree:
+    as parsed, but that annotations of undecorated functions are their text: nothing of the patched module is evaluated
+    when the file is run. nonlocals: (name, line) of the functions that are for closures only, as Nonlocals found them.
     The tree and what is made of it are let go by `forget` and made anew when they are needed: the tree of a large file
-    is the larger part of what a patch costs the program's memory, and each of its garbage collections.
-    """
+    is the larger part of what a patch costs the program's memory, and each of its garbage collections. """
 
     __slots__ = ("path", "text", "flags", "codes", "nonlocals", "_breathe", "_tree", "_nodes")
 
@@ -84,7 +83,8 @@ class File:
         return codes
 
     def recompiled(self, body: list[ast.stmt]) -> Iterator[tuple[CodeType, CodeType]]:
-        """Compiles statements that take the places of the file's own. Yields (code as the file has it, its new code)."""
+        """Compiles statements that take the places of the file's own. Yields (code as the file has it, its new
+        code)."""
         for old, new in zip(self.codes, self._compile(body)):
             yield from code_pairs(old, new)
 
@@ -107,8 +107,8 @@ _BEGINS = re.compile(r"(?<=\n)(?:[ \t]+[^\n]*\n\n*)(?=def |class |async def )")
 
 
 def _parsed(text: str, path: str, breathe: Breathe) -> ast.Module:
-    """As ast.parse, in slices. A text is cut where a definition begins behind an indented line: inside of a string, brackets or
-    a statement that is continued, the slice before it would not parse."""
+    """As ast.parse, in slices. A text is cut where a definition begins behind an indented line: inside of a string,
+    brackets or a statement that is continued, the slice before it would not parse."""
     size, at, line = max(_LONG, len(text) // _MOST), 0, 0
     body: list[ast.stmt] = []
     try:
@@ -126,15 +126,21 @@ def _parsed(text: str, path: str, breathe: Breathe) -> ast.Module:
 
 
 def _slices(body: list[ast.stmt]) -> list[list[ast.stmt]]:
-    """The statements in parts that may be compiled one by one: none begins with a text, which would become the docstring."""
+    """The statements in parts that may be compiled one by one: none begins with a text, which would become the
+    docstring."""
     if _LAZY and any(isinstance(node, ast.AnnAssign) for top in body for node in _same_scope(top)):
         return [body]                       # one function evaluates the annotations of a module
     slices: list[list[ast.stmt]] = [[]]
     for node in body:
-        if len(slices[-1]) >= _MANY and not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
+        if len(slices[-1]) >= _MANY and not _is_text(node):
             slices.append([])
         slices[-1].append(node)
     return slices
+
+
+def _is_text(node: ast.AST) -> bool:
+    """Whether a statement is a constant, such as a docstring."""
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
 def assignments(node: ast.AST) -> list[tuple[str, ast.expr]]:
@@ -152,9 +158,10 @@ def is_livepatch(tree: ast.Module) -> bool:
 
 
 def replaces(tree: ast.Module) -> bool | None:
-    """Whether the livepatch replaces all earlier ones, as far as its text says so: the `replace` of the one Patch(...) that is
-    assigned to `patch`; None: it takes the file's run to know."""
-    values = [value for top in tree.body for node in _same_scope(top) for name, value in assignments(node) if name == "patch"]
+    """Whether the livepatch replaces all earlier ones, as far as its text says so: the `replace` of the one Patch(...)
+    that is assigned to `patch`; None: it takes the file's run to know."""
+    values = [value for top in tree.body for node in _same_scope(top) for name, value in assignments(node)
+              if name == "patch"]
     if len(values) != 1 or called(values[0]) != "Patch":
         return None
     call = values[0]
@@ -167,7 +174,8 @@ def replaces(tree: ast.Module) -> bool | None:
 
 
 def called(node: ast.AST) -> str:
-    """The plain name of what a call calls: 'module_param' for module_param(...) and klpfs.module_param(...); '' if it has none."""
+    """The plain name of what a call calls: 'module_param' for module_param(...) and klpfs.module_param(...); '' if it
+    has none."""
     if not isinstance(node, ast.Call):
         return ""
     return node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
@@ -224,7 +232,7 @@ def _only(block: ast.ClassDef, new: set[ast.AST]) -> bool:
         elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             if node not in new:
                 return False
-        elif not isinstance(node, ast.Pass) and not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
+        elif not isinstance(node, ast.Pass) and not _is_text(node):
             return False
     return any(node in new for node in ast.walk(block))
 
@@ -251,7 +259,8 @@ def _functions(tree: ast.Module) -> Iterator[Any]:
 
 def _collect(nodes: Iterable[ast.AST], classes: tuple[str, ...],
              found: dict[tuple[str, int], list[tuple[Any, tuple[str, ...]]]]) -> None:
-    """Fills found, {(name, first line): [(node, names of the class blocks around it)]}, with the functions among nodes."""
+    """Fills found, {(name, first line): [(node, names of the class blocks around it)]}, with the functions among
+    nodes."""
     for node in nodes:
         if isinstance(node, _FUNCTIONS):
             name = "<lambda>" if isinstance(node, ast.Lambda) else node.name
@@ -285,7 +294,7 @@ def code_pairs(old: CodeType, new: CodeType) -> list[tuple[CodeType, CodeType]]:
     pairs = [(old, new)]
     olds, news = inner(old), inner(new)
     if [code.co_name for code in olds] != [code.co_name for code in news]:
-        raise AssertionError("code of '%s' is not compiled the same way twice" % old.co_name)
+        raise AssertionError(f"code of '{old.co_name}' is not compiled the same way twice")
     for pair in zip(olds, news):
         pairs += code_pairs(*pair)
     return pairs

@@ -1,9 +1,8 @@
 """Between the statements of a main program: where the definitions of wanted functions are made.
 
 The body of a main program never ends, so that cannot be waited for. Of a program that is yet to be compiled we know the
-last statement that makes a wanted function (`compiled` puts a call behind it); of a program that runs already we see which
-line it has got to (`passed`). A function is wanted by the first part of its qualified name: what it lies in.
-"""
+last statement that makes a wanted function (`compiled` puts a call behind it); of a program that runs already we see
+which line it has got to (`passed`). A function is wanted by the first part of its qualified name: what it lies in. """
 from __future__ import annotations
 
 import ast
@@ -31,11 +30,11 @@ def firsts(names: Iterable[str]) -> set[str]:
 
 
 def compiled(source: str | bytes, path: str, names: Iterable[str], call: Callable[[], Any]) -> CodeType | None:
-    """The code object of a module's source, which calls call() behind the last of its statements that makes a function of
-    these names; the call may come more than once. Else the code is as compile() makes it.
+    """The code object of a module's source, which calls call() behind the last of its statements that makes a function
+    of these names; the call may come more than once. Else the code is as compile() makes it.
 
-    None: no statement makes such a function, or the program does not compile. What call() raises passes through the program.
-    """
+    None: no statement makes such a function, or the program does not compile. What call() raises passes through the
+    program. """
     try:
         module = ast.parse(source, path)
     except (SyntaxError, ValueError):
@@ -49,14 +48,16 @@ def compiled(source: str | bytes, path: str, names: Iterable[str], call: Callabl
         code = compile(ast.fix_missing_locations(module), path, "exec", dont_inherit=True)
     except (SyntaxError, ValueError):
         return None
-    return code.replace(co_consts=tuple(call if type(const) is str and const == _CALL else const for const in code.co_consts))
+    return code.replace(co_consts=tuple(
+        call if type(const) is str and const == _CALL else const for const in code.co_consts))
 
 
 def _marker(statement: Any) -> ast.stmt:
     """`CALL()` at the statement's last line."""
     at = ast.Constant(None, lineno=statement.end_lineno, col_offset=statement.col_offset,
                       end_lineno=statement.end_lineno, end_col_offset=statement.end_col_offset)
-    call = ast.IfExp(ast.Constant(True), ast.Constant(_CALL), ast.Constant(None))  # the compiler warns of a plain text there
+    # The compiler would warn of a plain text that is called.
+    call = ast.IfExp(ast.Constant(True), ast.Constant(_CALL), ast.Constant(None))
     return ast.copy_location(ast.Expr(ast.copy_location(ast.Call(ast.copy_location(call, at), [], []), at)), at)
 
 
@@ -103,12 +104,12 @@ def _makes(statement: ast.stmt, wanted: set[str]) -> bool:
 
 
 def passed(names: Iterable[str], ident: int, namespace: dict[str, Any]) -> bool:
-    """Whether a main program that runs already has made the functions of these names. ident: its thread; namespace: its dict.
+    """Whether a main program that runs already has made the functions of these names. ident: its thread; namespace: its
+    dict.
 
-    Where the thread runs a module's body that makes them, it must have got behind the last line that does; judged by the
-    code that runs, so no source is needed. Else (the body is over, or has not begun, or each statement is a body of its
-    own) what they lie in must be bound.
-    """
+    Where the thread runs a module's body that makes them, it must have got behind the last line that does; judged by
+    the code that runs, so no source is needed. Else (the body is over, or has not begun, or each statement is a body of
+    its own) what they lie in must be bound. """
     wanted = firsts(names)
     for code, line in reversed(look.lines((ident,))[0][1]):
         if code.co_name == "<module>":

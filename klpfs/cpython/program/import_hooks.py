@@ -3,8 +3,8 @@ MODULE_STATE_COMING).
 
 What is hooked is not sys.meta_path, which is the program's to change, but functions of the import system itself
 (importlib._bootstrap) that every import of a found module goes through, in the middle of it: the module still counts as
-being initialised, so other threads that import it wait as well. Loaders called by hand and importlib.reload have hooks of
-their own. The hooks' frames are named as the import system's, so that tracebacks of failing imports leave them out.
+being initialised, so other threads that import it wait as well. Loaders called by hand and importlib.reload have hooks
+of their own. The hooks' frames are named as the import system's, so that tracebacks of failing imports leave them out.
 
 A module that a program puts into sys.modules by hand, after running its code by exec(), is not noticed here: the agent
 looks for such modules with the next import or load.
@@ -33,8 +33,8 @@ _target: Target | None = None
 
 
 def install(callback: Callable[[str], Any], target: Target) -> None:
-    """Hooks the import system. callback(name) is called in the importing thread when a module's body has ended; what it raises
-    (Exceptions) is dropped. target: PythonTarget, which takes the module for loaded from then on.
+    """Hooks the import system. callback(name) is called in the importing thread when a module's body has ended; what it
+    raises (Exceptions) is dropped. target: PythonTarget, which takes the module for loaded from then on.
 
     Once a process; a second call replaces callback and target. Counterpart: uninstall.
     """

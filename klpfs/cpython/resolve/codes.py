@@ -9,7 +9,7 @@ import sys
 from opcode import EXTENDED_ARG, opmap
 from types import CodeType
 
-from klpfs.cpython.raw import ASYNC_GENERATOR, COROUTINE, GENERATOR, inner, is_definition, SUSPENDS
+from klpfs.cpython.raw import ASYNC_GENERATOR, COROUTINE, GENERATOR, SUSPENDS, inner, is_definition
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ def nested(code: CodeType) -> list[tuple[CodeType, str]]:
 
 
 def _qualnames(code: CodeType) -> dict[int, str]:
-    """Qualified names before 3.11, where they are the constants that are loaded just behind the codes: id(code) -> name."""
+    """Qualified names before 3.11, where they are the constants that are loaded just behind the codes: id(code) ->
+    name."""
     names: dict[int, str] = {}
     last: Any = None
     argument, raw = 0, code.co_code

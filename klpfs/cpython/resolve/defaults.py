@@ -1,7 +1,7 @@
 """Defaults of a new function that its file cannot evaluate: `timeout=unchanged`, `flags=later(lambda: DEFAULT_FLAGS)`.
 
-unchanged: the default that the function object which is replaced has for the parameter of that name. later: a default that
-is evaluated in the patched module's namespace, after the pre_patch callbacks, so that it may use what those add.
+unchanged: the default that the function object which is replaced has for the parameter of that name. later: a default
+that is evaluated in the patched module's namespace, after the pre_patch callbacks, so that it may use what those add.
 """
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from klpfs.cpython.resolve.definitions import class_of, not_replaceable
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
-    from klpfs.engine.log import Log
+
     from klpfs.cpython.images.image import Image
     from klpfs.cpython.resolve.definitions import Definition
+    from klpfs.engine.log import Log
 
 
 class Unchanged:
@@ -40,9 +41,8 @@ class Later:
 
         def connect(host, flags=later(lambda: DEFAULT_FLAGS)): ...      # DEFAULT_FLAGS is the patched module's
 
-    function: takes no arguments and has no free variables, else TypeError; its names are the patched module's, and those of
-    the class block that the replaced function stands in. What it raises refuses the patch with EINVAL.
-    """
+    function: takes no arguments and has no free variables, else TypeError; its names are the patched module's, and
+    those of the class block that the replaced function stands in. What it raises refuses the patch with EINVAL. """
 
     __slots__ = ("function",)
 
@@ -86,13 +86,15 @@ def settled(new: FunctionType, original: Image, code: CodeType, namespace: dict[
     def value_of(name: str, value: Any) -> Any:
         if value is unchanged:
             if name not in old_defaults:
-                raise not_replaceable(log, definition, "its parameter '%s' had no default that could stay unchanged" % name)
+                raise not_replaceable(log, definition,
+                                      f"its parameter '{name}' had no default that could stay unchanged")
             return old_defaults[name]
         if type(value) is Later:
             try:
                 return FunctionType(value.function.__code__, _around(definition, value.function.__code__, namespace))()
             except Exception as error:
-                raise not_replaceable(log, definition, "the default of '%s': %s: %s" % (name, type(error).__name__, error)) from None
+                why = f"the default of '{name}': {type(error).__name__}: {error}"
+                raise not_replaceable(log, definition, why) from None
         return value
     names = new.__code__.co_varnames[:new.__code__.co_argcount]
     values = new.__defaults__ or ()

@@ -9,16 +9,17 @@ from __future__ import annotations
 from errno import EINVAL
 from types import CodeType, FunctionType
 
-from klpfs.engine.error import KlpError
-from klpfs.engine.log import pr_err
-from klpfs.cpython.raw import class_at, MARK
+from klpfs.cpython.raw import MARK, class_at
 from klpfs.cpython.resolve.fingerprint import fingerprint
 from klpfs.cpython.resolve.live_functions import functions_of
+from klpfs.engine.error import KlpError
+from klpfs.engine.log import pr_err
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
+
     from klpfs.engine.log import Log
 
 
@@ -26,15 +27,15 @@ class Definition:
     """One function of the program, as a Func's `definition`. Equal only to itself; Registry makes one for each.
 
     object: name of its module, None for the main program. name: qualified. line: its first. code: the original's.
-    originals: the original's code objects, more than one after a reload (id -> code). outer: the Definition of the function
-    that it lies in, or None. inners: Definitions that lie in it, as far as known. made: code that klpfs made for it
-    (id -> code). namespaces: dicts of the modules that it is alive in. key, users: the Registry's.
-    """
+    originals: the original's code objects, more than one after a reload (id -> code). outer: the Definition of the
+    function that it lies in, or None. inners: Definitions that lie in it, as far as known. made: code that klpfs made
+    for it (id -> code). namespaces: dicts of the modules that it is alive in. key, users: the Registry's. """
 
     __slots__ = ("object", "name", "line", "code", "originals", "outer", "inners", "made", "namespaces", "key",
                  "users", "_fingerprint", "__weakref__")
 
-    def __init__(self, object: str | None, name: str, code: CodeType, outer: Definition | None, namespace: dict[str, Any]) -> None:
+    def __init__(self, object: str | None, name: str, code: CodeType, outer: Definition | None,
+                 namespace: dict[str, Any]) -> None:
         self.object, self.name, self.code, self.outer = object, name, code, outer
         self.line = code.co_firstlineno
         self.originals = {id(code): code}
@@ -64,14 +65,21 @@ class Definition:
 
     @property
     def shown(self) -> str:
+        """Its object's name in the log: 'vmlinux' for the main program."""
         return "vmlinux" if self.object is None else self.object
 
+    @property
+    def title(self) -> str:
+        """What the log calls it."""
+        return f"function '{self.name}' in object '{self.shown}'"
+
     def __repr__(self) -> str:
-        return "<%s of %s, line %d>" % (self.name, self.shown, self.line)
+        return f"<{self.name} of {self.shown}, line {self.line}>"
 
 
 class Unit:
-    """A candidate for a definition: one code object that is alive in a module, and the function objects that have it."""
+    """A candidate for a definition: one code object that is alive in a module, and the function objects that have
+    it."""
 
     __slots__ = ("code", "name", "outer", "functions")
 
@@ -122,7 +130,8 @@ class Registry:
         definition.users += 1
 
     def unuse(self, definition: Definition) -> None:
-        """A Func of a definition is over. A definition that has none left is forgotten: found again, it is a new one."""
+        """A Func of a definition is over. A definition that has none left is forgotten: found again, it is a new
+        one."""
         definition.users -= 1
         unused: Definition | None = definition
         while unused is not None and unused.users <= 0 and not unused.inners and (
@@ -161,18 +170,18 @@ class Registry:
 
 
 def class_of(namespace: dict[str, Any], name: str) -> type | None:
-    """The class that the definition of a qualified name lies in, or None: its name leads there, and not to a function."""
+    """The class that the definition of a qualified name lies in, or None: its name leads there, and not to a
+    function."""
     path = name.rpartition(".")[0]
     return class_at(namespace, path) if path and "<locals>" not in path else None
 
 
 def is_ours(fn: FunctionType) -> bool:
-    """Whether klpfs made a function object, which then is no part of the program: sides' functions, stand-ins for functions
-    that nobody has made yet."""
+    """Whether klpfs made a function object, which then is no part of the program: sides' functions, stand-ins for
+    functions that nobody has made yet."""
     return hasattr(fn, MARK)
 
 
 def not_replaceable(log: Log, definition: Definition, why: str) -> KlpError:
     """The error, already logged, for a definition that a new function cannot replace."""
-    return KlpError(EINVAL, pr_err(log, "function '%s' in object '%s' cannot be replaced: %s"
-                                   % (definition.name, definition.shown, why)))
+    return KlpError(EINVAL, pr_err(log, f"{definition.title} cannot be replaced: {why}"))

@@ -38,7 +38,8 @@ def _code(code: CodeType) -> bytes:
 
 
 def _constant(value: object) -> bytes:
-    """Bytes that two constants share only when they are the same constant: 1, 1.0 and True differ, so do 0.0 and -0.0."""
+    """Bytes that two constants share only when they are the same constant: 1, 1.0 and True differ, so do 0.0 and
+    -0.0."""
     kind = type(value)
     if type(value) is str:
         return _join(b"str", [value.encode("utf-8", "surrogatepass")])
@@ -60,7 +61,7 @@ def _constant(value: object) -> bytes:
         return _join(b"slice", [_constant(part) for part in (value.start, value.stop, value.step)])
     if type(value) is CodeType:
         return _code(value)
-    raise TypeError("a constant of type %s has no fingerprint" % kind.__name__)
+    raise TypeError(f"a constant of type {kind.__name__} has no fingerprint")
 
 
 def _join(kind: bytes, parts: list[bytes]) -> bytes:

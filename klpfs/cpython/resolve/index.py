@@ -1,36 +1,35 @@
 """The index of a loaded module's definitions: what a Func's old_name and old_sympos mean in it.
 
-Found by what is alive, without running any of the program's code; the source, where it is that of what is running, gives
-definitions their order.
-"""
+Found by what is alive, without running any of the program's code; the source, where it is that of what is running,
+gives definitions their order. """
 from __future__ import annotations
 
 import sys
 from errno import EINVAL
 from types import CodeType, FunctionType, ModuleType
 
-from klpfs.engine.error import KlpError
-from klpfs.engine.log import pr_err
 from klpfs.cpython.raw import is_compiled, isinstance_of, type_dict, type_qualname, value_at
 from klpfs.cpython.resolve.codes import nested
-from klpfs.cpython.resolve.definitions import Definition, is_ours, Registry, Unit
+from klpfs.cpython.resolve.definitions import Definition, Registry, Unit, is_ours
 from klpfs.cpython.resolve.fingerprint import fingerprint
 from klpfs.cpython.resolve.live_functions import functions_of
 from klpfs.cpython.resolve.original_source import SourceTree
+from klpfs.engine.error import KlpError
+from klpfs.engine.log import pr_err
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
+
     from klpfs.engine.log import Log
 
 
 class Index:
     """The definitions of one loaded module, as they were alive when the Index was made.
 
-    object: the module's name, None for the main program. namespace: its dict. units: id(original code) -> Unit. by_name:
-    qualified name -> [Unit].
-    """
+    object: the module's name, None for the main program. namespace: its dict. units: id(original code) -> Unit.
+    by_name: qualified name -> [Unit]. """
 
     __slots__ = ("object", "shown", "namespace", "registry", "units", "by_name", "_tree")
 
@@ -74,7 +73,8 @@ class Index:
                 # What is nested in it is added by its own turn.
 
     def _name(self, unit: Unit) -> str:
-        """The qualified name of a unit around which nothing alive lies. The function's own attribute may be a decorator's work."""
+        """The qualified name of a unit around which nothing alive lies. The function's own attribute may be a
+        decorator's work."""
         code = unit.code
         made = code.co_filename[:1] == "<"  # by exec, as dataclasses do: the code's name tells of its making
         if hasattr(code, "co_qualname") and not (made and "<locals>" in code.co_qualname):
@@ -90,7 +90,7 @@ class Index:
         name = fn.__code__.co_name
         for value in list(self.namespace.values()):
             if isinstance_of(value, (type,)) and type_dict(value).get(name) is fn:
-                return "%s.%s" % (type_qualname(value), name)
+                return f"{type_qualname(value)}.{name}"
         return None
 
     def _drop_stubs(self) -> None:
@@ -142,17 +142,18 @@ class Index:
         groups = self._groups(units)
         if position == 0:
             if len(groups) > 1:
-                raise KlpError(EINVAL, pr_err(log, "unresolvable ambiguity for symbol '%s' in object '%s'" % (name, self.shown)))
+                raise KlpError(EINVAL, pr_err(
+                    log, f"unresolvable ambiguity for symbol '{name}' in object '{self.shown}'"))
             return self._adopt(groups[0], groups)
         ordered = self._ordered(name, groups)
         if ordered is None:
-            raise KlpError(EINVAL, pr_err(log, "unresolvable ambiguity for symbol '%s' in object '%s': the source of its "
-                                               "definitions, all of line %d, is not to be had"
-                                               % (name, self.shown, units[0].code.co_firstlineno)))
+            raise KlpError(EINVAL, pr_err(
+                log, f"unresolvable ambiguity for symbol '{name}' in object '{self.shown}': the source of its "
+                     f"definitions, all of line {units[0].code.co_firstlineno}, is not to be had"))
         group = ordered[position - 1] if position <= len(ordered) else None
         if group is None:
-            raise KlpError(EINVAL, pr_err(log, "symbol position %d for symbol '%s' in object '%s' not found"
-                                          % (position, name, self.shown)))
+            raise KlpError(EINVAL, pr_err(
+                log, f"symbol position {position} for symbol '{name}' in object '{self.shown}' not found"))
         return self._adopt(group, groups)
 
     def _adopt(self, group: list[Unit], groups: list[list[Unit]]) -> Definition:
@@ -184,7 +185,8 @@ class Index:
         return groups
 
     def _ordered(self, name: str, groups: list[list[Unit]]) -> Sequence[list[Unit] | None] | None:
-        """The groups in source order, None in the place of a definition that is not alive; None if that cannot be told."""
+        """The groups in source order, None in the place of a definition that is not alive; None if that cannot be
+        told."""
         if self.tree:
             by_place = {self.tree.place(group[0].code): group for group in groups}
             if None not in by_place and len(by_place) == len(groups):
@@ -196,12 +198,13 @@ class Index:
 
     def _why_not(self, name: str) -> str:
         value = value_at(self.namespace, name)
-        if "." in name and type(value) is FunctionType and value.__globals__ is not self.namespace and _is_generated(value.__code__):
-            return "function '%s' in object '%s' has globals of its own (%s), it cannot be patched" % (
-                name, self.shown, value.__code__.co_filename)
+        if ("." in name and type(value) is FunctionType and value.__globals__ is not self.namespace
+                and _is_generated(value.__code__)):
+            return (f"function '{name}' in object '{self.shown}' has globals of its own "
+                    f"({value.__code__.co_filename}), it cannot be patched")
         if value is not None and not isinstance_of(value, (type, ModuleType, FunctionType)) and is_compiled(value):
-            return "symbol '%s' in object '%s' is compiled, it cannot be patched" % (name, self.shown)
-        return "symbol '%s' not found in symbol table" % name
+            return f"symbol '{name}' in object '{self.shown}' is compiled, it cannot be patched"
+        return f"symbol '{name}' not found in symbol table"
 
 
 def _is_generated(code: CodeType) -> bool:

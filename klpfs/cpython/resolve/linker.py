@@ -1,34 +1,44 @@
 """A livepatch file linked to one object: where each name of its new functions and their helpers leads.
 
 As relocations to symbols of another object are for the kernel: done when the object is loaded, refused when a symbol is
-nowhere. Names of new code are looked up in the file, then in the patched module, then in builtins. Names of helpers that
-the file does not know lead to the object whose new functions use them; a helper that several objects use has a copy for
-each object, if it uses names of theirs.
-"""
+nowhere. Names of new code are looked up in the file, then in the patched module, then in builtins. Names of helpers
+that the file does not know lead to the object whose new functions use them; a helper that several objects use has a
+copy for each object, if it uses names of theirs. """
 from __future__ import annotations
 
 import ast
 from errno import EINVAL, ENOENT
 from types import CodeType, FunctionType
 
-from klpfs.engine.error import KlpError
-from klpfs.engine.log import pr_err
 from klpfs.cpython.code_names import mentions, stores
 from klpfs.cpython.images.image import put_code
-from klpfs.cpython.load.name_rewriter import (copied, exchange, HELPERS, OBJECT, OWN, Rewriter, set_global, SETTER,
-                                              SUPER, Unrewritable)
+from klpfs.cpython.load.name_rewriter import (
+    HELPERS,
+    OBJECT,
+    OWN,
+    SETTER,
+    SUPER,
+    Rewriter,
+    Unrewritable,
+    copied,
+    exchange,
+    set_global,
+)
 from klpfs.cpython.raw import inner
 from klpfs.cpython.resolve.live_functions import functions_of
 from klpfs.cpython.resolve.original_source import SourceTree
+from klpfs.engine.error import KlpError
+from klpfs.engine.log import pr_err
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any
-    from klpfs.engine.log import Log
+
     from klpfs.cpython.load.dependencies import Statement
     from klpfs.cpython.load.loader import LoadedModule
     from klpfs.cpython.resolve.definitions import Definition
+    from klpfs.engine.log import Log
 
 
 class View:
@@ -43,13 +53,12 @@ class View:
 class Link:
     """The link of one loaded livepatch to one object.
 
-    loaded: the LoadedModule. name: the object's. namespace: the dict of the object's module, None before attach(). view: its
-    names, for helpers; copies: the copies of shared helpers by name. constants: marker -> object, what new code holds.
-    codes: id(code of a helper as the file has it) -> its code now. annotations: compiled annotations by their text, see
-    new_function.annotations_of. adds: names that the object's callbacks will put into the module.
+    loaded: the LoadedModule. name: the object's. namespace: the dict of the object's module, None before attach().
+    view: its names, for helpers; copies: the copies of shared helpers by name. constants: marker -> object, what new
+    code holds. codes: id(code of a helper as the file has it) -> its code now. annotations: compiled annotations by
+    their text, see new_function.annotations_of. adds: names that the object's callbacks will put into the module.
     attach() is called with the module's dict each time that the module comes; choose() and constants are for
-    new_function.compile_function then.
-    """
+    new_function.compile_function then. """
 
     __slots__ = ("loaded", "name", "log", "namespace", "view", "copies", "constants", "codes", "annotations", "adds",
                  "_stored", "_copied", "_originals")
@@ -79,16 +88,19 @@ class Link:
                 return None
             if name in self.loaded.fallback:
                 return OWN
-            raise self._unresolved(name, node, "function '%s'" % definition.name)
+            raise self._unresolved(name, node, f"function '{definition.name}'")
         return choose
 
     def plain(self, definition: Definition) -> Callable[[str], bool]:
         """The function that says whether choose(definition) would leave a name alone."""
-        return lambda name: name not in self._copied and name not in self.loaded.own and self._known(name, definition.code)
+        return lambda name: (name not in self._copied and name not in self.loaded.own
+                             and self._known(name, definition.code))
 
     def _known(self, name: str, original: CodeType | None = None) -> bool:
-        """Whether the program knows a global name: its module (now, or by a store anywhere in its code), builtins, the original."""
-        return name in builtins_of(self.namespace) or self._of_object(name) or original is not None and mentions(original, name)
+        """Whether the program knows a global name: its module (now, or by a store anywhere in its code), builtins, the
+        original."""
+        return (name in builtins_of(self.namespace) or self._of_object(name)
+                or original is not None and mentions(original, name))
 
     def _of_object(self, name: str) -> bool:
         """Whether a global name is the object's."""
@@ -99,15 +111,15 @@ class Link:
         return name in self._stored
 
     def _unresolved(self, name: str, node: Any, where: str) -> KlpError:
-        text = "%s: Unknown symbol '%s' in %s at %s:%d (err %d)" % (
-            self.loaded.name, name, where, self.loaded.path, node.lineno, -ENOENT)
-        return KlpError(ENOENT, pr_err(self.log, text))
+        return KlpError(ENOENT, pr_err(
+            self.log, f"{self.loaded.name}: Unknown symbol '{name}' in {where} at {self.loaded.path}:{node.lineno} "
+                      f"(err {-ENOENT})"))
 
     # -- helpers
 
     def attach(self, namespace: dict[str, Any], originals: list[CodeType]) -> None:
-        """The module has come: its helpers' names are looked up in it from now on. originals: code objects that new functions
-        replace. KlpError ENOENT, EINVAL; then nothing was changed."""
+        """The module has come: its helpers' names are looked up in it from now on. originals: code objects that new
+        functions replace. KlpError ENOENT, EINVAL; then nothing was changed."""
         before = self.namespace, self._stored
         self.namespace, self._stored, self._originals = namespace, None, originals
         try:
@@ -124,7 +136,8 @@ class Link:
         self._make_copies(copies)
 
     def _helpers(self) -> tuple[list[Statement], list[Statement]]:
-        """The helpers that this object's new functions need: those that no other object needs, and those that are shared."""
+        """The helpers that this object's new functions need: those that no other object needs, and those that are
+        shared."""
         dependencies = self.loaded.dependencies
         helpers = dependencies.helpers(self.name)
         others: set[int] = set()
@@ -141,7 +154,8 @@ class Link:
                 and not (name in self.loaded.fallback and not self._of_object(name))}
 
     def _to_copy(self, shared: list[Statement]) -> set[str]:
-        """Names of shared helpers that need a copy for this object: they, or helpers that they use, have foreign names."""
+        """Names of shared helpers that need a copy for this object: they, or helpers that they use, have foreign
+        names."""
         names: set[str] = set()
         while True:
             more = {name for helper in shared for name in helper.bound
@@ -151,16 +165,17 @@ class Link:
             names |= more
         for helper in shared:
             if names.intersection(helper.bound) and not _is_plain(helper.node):
-                raise KlpError(EINVAL, pr_err(self.log, "%s: '%s' at %s:%d is used by new functions of several objects and "
-                                              "uses names of theirs: only a plain function may" % (
-                                                  self.loaded.name, min(helper.bound), self.loaded.path, helper.node.lineno)))
+                place = f"{self.loaded.path}:{helper.node.lineno}"
+                raise KlpError(EINVAL, pr_err(
+                    self.log, f"{self.loaded.name}: '{min(helper.bound)}' at {place} is used by new functions of "
+                              "several objects and uses names of theirs: only a plain function may"))
         return names
 
     def _check(self, helpers: Iterable[Statement]) -> None:
         for helper in helpers:
             for name, node in self._foreign(helper).items():
                 if not self._known(name) and not any(mentions(code, name) for code in self._originals):
-                    raise self._unresolved(name, node, "helper '%s'" % min(helper.bound))
+                    raise self._unresolved(name, node, f"helper '{min(helper.bound)}'")
 
     def _choose_in_helper(self, name: str, node: ast.AST) -> str | None:
         if name in self._copied:
@@ -171,7 +186,8 @@ class Link:
 
     def _compiled(self, helpers: list[Statement]) -> dict[int, CodeType]:
         """{id(code of a function in the file): new code} of the helpers' functions that have to change."""
-        changing = {id(helper.node) for helper in helpers if self._copied.intersection(helper.used) or self._foreign(helper)}
+        changing = {id(helper.node) for helper in helpers
+                    if self._copied.intersection(helper.used) or self._foreign(helper)}
         if not changing:
             return {}
         file = self.loaded.file
@@ -183,8 +199,8 @@ class Link:
                 try:
                     node = rewriter.visit(node)
                 except Unrewritable as error:
-                    raise KlpError(EINVAL, pr_err(self.log, "%s: %s at %s:%d" % (
-                        self.loaded.name, error.text, file.path, error.node.lineno))) from None
+                    raise KlpError(EINVAL, pr_err(
+                        self.log, f"{self.loaded.name}: {error.text} at {file.path}:{error.node.lineno}")) from None
             body.append(node)
         top_levels = set(map(id, file.codes))       # they do not run again
         return {id(old): exchange(new, self.constants) for old, new in file.recompiled(body)
@@ -206,8 +222,8 @@ class Link:
             fn = self.loaded.namespace.get(name)
             if type(fn) is not FunctionType:
                 continue
-            copy = FunctionType(codes.get(id(fn.__code__), fn.__code__), self.loaded.namespace, fn.__name__, fn.__defaults__,
-                                fn.__closure__)
+            code = codes.get(id(fn.__code__), fn.__code__)
+            copy = FunctionType(code, self.loaded.namespace, fn.__name__, fn.__defaults__, fn.__closure__)
             copy.__kwdefaults__, copy.__qualname__, copy.__doc__ = fn.__kwdefaults__, fn.__qualname__, fn.__doc__
             copy.__annotations__ = fn.__annotations__
             copies[name] = copy
@@ -219,7 +235,8 @@ def _is_plain(node: ast.AST) -> bool:
 
 
 def _has_marker(code: CodeType) -> bool:
-    return any(type(const) is str and const in (OBJECT, HELPERS) for const in code.co_consts) or any(map(_has_marker, inner(code)))
+    return (any(type(const) is str and const in (OBJECT, HELPERS) for const in code.co_consts)
+            or any(map(_has_marker, inner(code))))
 
 
 def builtins_of(namespace: dict[str, Any]) -> dict[str, Any]:

@@ -3,9 +3,8 @@
 No code of the program runs here: objects are judged by exact type and identity, in C calls. Lists of the program's
 objects exist only inside one such call; what comes out are functions.
 
-Functions on a frozen heap (gc.freeze, as prefork servers do) are in no list of the collector; those are found by walking
-from the module's dict through what usually holds functions.
-"""
+Functions on a frozen heap (gc.freeze, as prefork servers do) are in no list of the collector; those are found by
+walking from the module's dict through what usually holds functions. """
 from __future__ import annotations
 
 import gc
@@ -56,8 +55,9 @@ def _functions_of(namespaces: tuple[dict[str, Any], ...]) -> list[FunctionType]:
 
 
 def running(namespace: dict[str, Any]) -> dict[str, Any]:
-    """The dict in which a main program's code runs, given its module's dict. They are two where multiprocessing spawned the
-    process (also by a forkserver): the program runs in runpy's dict, and the module gets the same items in its own."""
+    """The dict in which a main program's code runs, given its module's dict. They are two where multiprocessing spawned
+    the process (also by a forkserver): the program runs in runpy's dict, and the module gets the same items in its
+    own."""
     if namespace.get("__name__") == "__mp_main__":
         candidate: dict[str, Any]
         for candidate in map(_GLOBALS, _reachable(namespace)):
@@ -69,9 +69,9 @@ def running(namespace: dict[str, Any]) -> dict[str, Any]:
 def _search(objects: tuple[Any, ...], wanted: frozenset[int], referrers: set[int]) -> Iterator[FunctionType]:
     """An iterator over the functions among what refers to the objects, those whose globals have an id of `wanted`.
 
-    To be run to its end in one C call; it has no name anywhere, so it keeps nothing alive. The ids of all that refers to the
-    objects go to the set `referrers`. Asking for referrers takes less than a quarter of looking at each object's type.
-    """
+    To be run to its end in one C call; it has no name anywhere, so it keeps nothing alive. The ids of all that refers
+    to the objects go to the set `referrers`. Asking for referrers takes less than a quarter of looking at each object's
+    type. """
     box: list[Any] = []
     every = chain(_silent(map(box.append, starmap(gc.get_referrers, (objects,)))),
                   _silent(map(referrers.update, map(map, repeat(id), box))),

@@ -4,31 +4,32 @@ Each is compiled alone, so that its free variables are exactly the original's (t
 private names are mangled as the real class does, and its lines are the livepatch file's.
 """
 from __future__ import annotations
-
 import __future__ as future
+
 import ast
 import sys
 from types import CodeType, FunctionType
 
-from klpfs.engine.log import pr_warn
 from klpfs.cpython.code_names import globals_of
-from klpfs.cpython.load.name_rewriter import CLASS, copied, exchange, OWN, Rewriter, Unrewritable
+from klpfs.cpython.load.name_rewriter import CLASS, OWN, Rewriter, Unrewritable, copied, exchange
 from klpfs.cpython.load.parse import parse
 from klpfs.cpython.load.scopes import arguments, nonlocals
-from klpfs.cpython.raw import inner, is_definition, ITERABLE_COROUTINE, NESTED, SUSPENDS, VARARGS, VARKEYWORDS
+from klpfs.cpython.raw import ITERABLE_COROUTINE, NESTED, SUSPENDS, VARARGS, VARKEYWORDS, inner, is_definition
 from klpfs.cpython.resolve.codes import flavour
 from klpfs.cpython.resolve.definitions import not_replaceable
+from klpfs.engine.log import pr_warn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from typing import Any, Optional
-    from klpfs.engine.error import KlpError
-    from klpfs.engine.log import Log
+
     from klpfs.cpython.images.image import Image
     from klpfs.cpython.load.loader import LoadedModule
     from klpfs.cpython.load.scopes import Function
     from klpfs.cpython.resolve.definitions import Definition
+    from klpfs.engine.error import KlpError
+    from klpfs.engine.log import Log
 
     Settle = Callable[[Image], tuple[Optional[tuple[Any, ...]], Optional[dict[str, Any]]]]
 
@@ -60,8 +61,8 @@ class NewCode:
 
 def as_in_file(code: CodeType, node: Function, blocks: tuple[str, ...], class_name: str | None, definition: Definition,
                plain: Callable[[str], bool], log: Log) -> CodeType | None:
-    """The code object of a new function, made of what it has in its file, `code`, where compiling it alone would give the
-    same; None: it has to be compiled alone (which takes ten times as long).
+    """The code object of a new function, made of what it has in its file, `code`, where compiling it alone would give
+    the same; None: it has to be compiled alone (which takes ten times as long).
 
     blocks: names of the class blocks around the function. plain(name): whether a global name is the patched module's.
     """
@@ -74,14 +75,13 @@ def as_in_file(code: CodeType, node: Function, blocks: tuple[str, ...], class_na
 
 
 def compile_function(node: Function, class_name: str | None, definition: Definition,
-                     choose: Callable[[str, ast.AST], str | None], constants: dict[str, Any], path: str, flags: int, log: Log,
-                     owner: Callable[[], type | None] | None = None) -> CodeType:
+                     choose: Callable[[str, ast.AST], str | None], constants: dict[str, Any], path: str, flags: int,
+                     log: Log, owner: Callable[[], type | None] | None = None) -> CodeType:
     """The code object of a new function for `definition`.
 
-    node: not changed. class_name: the real class when it was written in a class block, else None. choose: as Rewriter's.
-    constants: marker -> object. flags: of the file's future statements. owner: function that gives the real class, called
-    when the new code needs it and no cell has it. KlpError EINVAL.
-    """
+    node: not changed. class_name: the real class when it was written in a class block, else None. choose: as
+    Rewriter's. constants: marker -> object. flags: of the file's future statements. owner: function that gives the real
+    class, called when the new code needs it and no cell has it. KlpError EINVAL. """
     free = definition.code.co_freevars
 
     def refused(why: str) -> KlpError:
@@ -90,21 +90,21 @@ def compile_function(node: Function, class_name: str | None, definition: Definit
     strip(new)
     for name in free:
         if not name.isidentifier():
-            raise refused("it has the free variable '%s'" % name)
+            raise refused(f"it has the free variable '{name}'")
     rebound = nonlocals(new)
     for name in sorted(rebound - set(free)):
-        raise refused("its closures have no variable '%s', which it declares nonlocal" % name)
+        raise refused(f"its closures have no variable '{name}', which it declares nonlocal")
     rewriter = Rewriter(choose, bool(flags & _ANNOTATIONS), "__class__" in free or class_name is None, free)
     if class_name is not None:
         rewriter.scopes.push_block(class_name)
     try:
         new = rewriter.function(new)
     except Unrewritable as error:
-        raise refused("%s:%d: %s" % (path, error.node.lineno, error.text)) from None
+        raise refused(f"{path}:{error.node.lineno}: {error.text}") from None
     _force(new, [name for name in free if name not in rebound])
     code = _find(compile(_wrapped(new, class_name, free), path, "exec", flags=flags, dont_inherit=True), new)
     for name in sorted(set(code.co_freevars) - set(free)):
-        raise refused("its closures have no variable '%s'" % name)
+        raise refused(f"its closures have no variable '{name}'")
     if code.co_freevars != free:
         raise refused("its free variables are not the original's")
     if _has(code, CLASS):
@@ -119,7 +119,7 @@ def _finished(code: CodeType, own: str, definition: Definition, log: Log) -> Cod
     """`code`, compiled under the qualified name `own`, with the original's names and flags."""
     original = definition.code
     if (code.co_flags ^ original.co_flags) & SUSPENDS:
-        raise not_replaceable(log, definition, "it is a %s, what replaces it a %s" % (flavour(original), flavour(code)))
+        raise not_replaceable(log, definition, f"it is a {flavour(original)}, what replaces it a {flavour(code)}")
     taken = ITERABLE_COROUTINE | NESTED     # types.coroutine marks the code itself; we may have compiled it nested
     flags = code.co_flags & ~taken | original.co_flags & taken
     return renamed(code, own, original, definition.name, flags)
@@ -177,8 +177,8 @@ def _wrapped(node: Any, class_name: str | None, free: tuple[str, ...]) -> ast.Mo
     body = [inside]
     if name is not None and name not in cells:
         body.insert(0, ast.Global([name]))
-    args = ast.arguments(posonlyargs=[], args=[ast.arg(cell) for cell in cells], vararg=None, kwonlyargs=[], kw_defaults=[],
-                         kwarg=None, defaults=[])
+    args = ast.arguments(posonlyargs=[], args=[ast.arg(cell) for cell in cells], vararg=None, kwonlyargs=[],
+                         kw_defaults=[], kwarg=None, defaults=[])
     outer = ast.FunctionDef(name=_OUTER, args=args, body=body, decorator_list=[], returns=None)
     outer.type_params = []  # type: ignore[attr-defined, unused-ignore]
     for part in (outer, inside, *body, *args.args):
@@ -197,7 +197,7 @@ def _find(code: CodeType, node: Any) -> CodeType:
         if is_definition(candidate) and candidate.co_name == name:
             return candidate
         todo[:0] = inner(candidate)
-    raise AssertionError("no code of '%s'" % name)
+    raise AssertionError(f"no code of '{name}'")
 
 
 def _has(code: CodeType, marker: str) -> bool:
@@ -206,7 +206,8 @@ def _has(code: CodeType, marker: str) -> bool:
 
 
 def renamed(code: CodeType, own: str, original: CodeType, name: str, flags: int) -> CodeType:
-    """`code`, compiled under the qualified name `own`, with the original's names, and what is nested in it accordingly."""
+    """`code`, compiled under the qualified name `own`, with the original's names, and what is nested in it
+    accordingly."""
     if own != name:
         if sys.version_info >= (3, 11):
             code = _prefixed(code, own, name)
@@ -221,8 +222,8 @@ def _own_name(node: Any, class_name: str | None, free: tuple[str, ...]) -> str:
     """The qualified name that the wrapped function is compiled with."""
     name = "<lambda>" if isinstance(node, ast.Lambda) else node.name
     first = class_name or name
-    whole = name if class_name is None else "%s.%s" % (class_name, name)
-    return whole if first != "<lambda>" and first not in free else "%s.<locals>.%s" % (_OUTER, whole)
+    whole = name if class_name is None else f"{class_name}.{name}"
+    return whole if first != "<lambda>" and first not in free else f"{_OUTER}.<locals>.{whole}"
 
 
 def _prefixed(code: Any, old: str, new: str) -> CodeType:
@@ -247,8 +248,7 @@ def _prefixed_constants(code: CodeType, old: str, new: str) -> CodeType:
 def warn_signature(definition: Definition, code: CodeType, log: Log) -> None:
     """Logs a line when callers of the original may not fit the new function's parameters."""
     if _parameters(definition.code) != _parameters(code):
-        pr_warn(log, "function '%s' in object '%s' takes other parameters than what it replaces"
-                % (definition.name, definition.shown))
+        pr_warn(log, f"{definition.title} takes other parameters than what it replaces")
 
 
 def _parameters(code: CodeType) -> tuple[Any, ...]:

@@ -76,11 +76,11 @@ class SourceTree:
 
 
 def defaults_of(namespace: dict[str, Any], code: CodeType) -> tuple[int, set[str]] | None:
-    """(number of positional defaults, names of keyword-only parameters with a default) of a function's code, by its source.
+    """(number of positional defaults, names of keyword-only parameters with a default) of a function's code, by its
+    source.
 
-    None: the source is not to be had, or the function not to be told apart from another of its line. Only for a tree that is
-    believed.
-    """
+    None: the source is not to be had, or the function not to be told apart from another of its line. Only for a tree
+    that is believed. """
     import ast
     path: Any = dict.get(namespace, "__file__")
     try:
