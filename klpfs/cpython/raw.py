@@ -52,7 +52,7 @@ def is_compiled(value: object) -> bool:
 def value_at(namespace: dict[str, Any], path: str) -> Any:
     """The value that a dotted name leads to, through a module's dict and class dicts; None if it leads nowhere."""
     first, *rest = path.split(".")
-    value = namespace.get(first)
+    value: Any = namespace.get(first)
     for name in rest:
         if not isinstance_of(value, (type,)):
             return None
