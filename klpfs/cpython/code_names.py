@@ -1,7 +1,8 @@
 """Global names that code objects use: read from their instructions.
 
 `dis` would say the same in a hundred times the time. Imports nothing of klpfs but raw.py, so that every room may use
-it. """
+it.
+"""
 from __future__ import annotations
 
 import sys

@@ -1,7 +1,8 @@
 """Types, modules, code objects and syntax nodes by their plain fields: nothing of the program's own is asked.
 
 A class may have a `__dict__`, `__name__` or `__class__` of its own making; the getters here read what CPython keeps.
-Imports nothing of klpfs, so that every room may use it. """
+Imports nothing of klpfs, so that every room may use it.
+"""
 from __future__ import annotations
 
 from types import (

@@ -49,7 +49,8 @@ class PythonTarget(seam.Target):
     process runs. main_waits: the definitions of the main program are not there yet, so it counts as not loaded.
     breathe: called between slices of long work, so that the program gets on; None: never. ripe: name -> module whose
     body has just ended, though the import system still holds it (import_hooks fills it). transition: the
-    PythonTransition that is not over. """
+    PythonTransition that is not over.
+    """
 
     __slots__ = ("log", "main", "main_waits", "breathe", "registry", "images", "ripe", "transition", "_index", "_main",
                  "_mods", "_resolved")

@@ -21,7 +21,8 @@ class PythonTransition(seam.TargetTransition):
     """A transition of definitions. Driven by the engine, as TargetTransition says.
 
     owner: the PythonTarget. switching: the Transition of function objects. before, after: {Definition: Func} in force
-    before and after. watched: definitions that the engine named, switched or not. entries: id(function) -> Entry. """
+    before and after. watched: definitions that the engine named, switched or not. entries: id(function) -> Entry.
+    """
 
     __slots__ = ("owner", "images", "switching", "before", "after", "watched", "entries", "_named")
 

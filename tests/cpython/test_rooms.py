@@ -31,7 +31,7 @@ class Room:
 
 ROOMS = {
     "load": Room(
-        BELOW + ("klpfs.cpython.load",),
+        BELOW + ("klpfs.cpython.load", "klpfs.protocol.names"),
         library="__future__ _thread ast errno gc os re sys types",      # os: modinfo.py, which is for commands
         late="importlib.machinery io klpfs linecache tokenize",
     ),

@@ -1,7 +1,8 @@
 """Dependencies: which names the code of a livepatch file uses, and which of its statements new functions need.
 
 A helper is a statement of the file's top level (a function, a class, an assignment) that new functions use by name, or
-that another helper uses. Found by the text; nothing here runs the file. """
+that another helper uses. Found by the text; nothing here runs the file.
+"""
 from __future__ import annotations
 
 from klpfs.cpython.code_names import globals_of
@@ -21,7 +22,8 @@ class Statement:
 
     used: {global name that its functions use: node of the first use}. stored: names of their global statements.
     evaluated: names that the statement itself uses when it runs. These are found when they are asked for: most
-    statements never are. """
+    statements never are.
+    """
 
     __slots__ = ("node", "bound", "_future", "_references")
 

@@ -39,7 +39,8 @@ class LoadedModule:
     patch). params: {name: Param}. depends: names of insmod's modules that it imports. file: source_file.File.
     dependencies: which statements of the file its new functions need. own: names that new code finds in the file;
     fallback: those only if the program has none. objects: names of the objects of its patch. links: {object name:
-    linker.Link}, target.py's. """
+    linker.Link}, target.py's.
+    """
 
     __slots__ = ("name", "path", "livepatch", "patch", "module", "namespace", "init", "exit", "params", "depends",
                  "file", "dependencies", "own", "fallback", "objects", "links")
@@ -201,7 +202,8 @@ class _visible:
     """With statement: what the program sees of a module while its top level runs, taken back if that fails.
 
     listed: the module is in sys.modules, half imported until the end, for the program's threads and for us. lines:
-    tracebacks and inspect.getsource show the file as it was given, whatever becomes of it on disk. """
+    tracebacks and inspect.getsource show the file as it was given, whatever becomes of it on disk.
+    """
 
     __slots__ = ("module", "file", "listed", "lines")
 

@@ -228,7 +228,8 @@ class Nonlocals(ast.NodeTransformer):
     """Makes names global that a new function declares nonlocal for variables of the closures that it is for.
 
     Such a declaration in a flat function is no Python for a file as a whole. functions: the outermost functions in
-    which one was. """
+    which one was.
+    """
 
     def __init__(self) -> None:
         self.functions: list[Any] = []

@@ -102,7 +102,8 @@ class Declared:
     """The parameters of one module while its top level runs.
 
     given: {name: text}, from insmod. variable_of(parameter): the variable that it is assigned to, or None. say(text):
-    logs. """
+    logs.
+    """
 
     __slots__ = ("module", "given", "params", "namespace", "variable_of", "say")
 
@@ -171,7 +172,8 @@ def module_param(name: str, type: type[Value] = str, default: Value | None = Non
     type: bool, int, float or str. default: None means 0, '' or False. mode: of the file under parameters/, 0 for no
     file. The variable that it is assigned to is the parameter from then on: writing the file sets it. RuntimeError
     outside a module's top level. TypeError, ValueError: wrong arguments. KlpError EINVAL: insmod's value. Source:
-    include/linux/moduleparam.h. """
+    include/linux/moduleparam.h.
+    """
     declared = running()
     if declared is None:
         raise RuntimeError(f"module_param({name!r}): only the top level of a module that insmod loads declares "

@@ -1,7 +1,8 @@
 """ast.parse in a program whose threads may parse as well.
 
 Up to 3.11.7 and 3.12.1 the depth that the tree is converted at is kept once an interpreter: a conversion that another
-thread's comes into the middle of, which takes a garbage collection inside of it, ends with SystemError (gh-106905). """
+thread's comes into the middle of, which takes a garbage collection inside of it, ends with SystemError (gh-106905).
+"""
 from __future__ import annotations
 
 import ast

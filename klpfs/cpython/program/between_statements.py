@@ -2,7 +2,8 @@
 
 The body of a main program never ends, so that cannot be waited for. Of a program that is yet to be compiled we know the
 last statement that makes a wanted function (`compiled` puts a call behind it); of a program that runs already we see
-which line it has got to (`passed`). A function is wanted by the first part of its qualified name: what it lies in. """
+which line it has got to (`passed`). A function is wanted by the first part of its qualified name: what it lies in.
+"""
 from __future__ import annotations
 
 import ast
@@ -34,7 +35,8 @@ def compiled(source: str | bytes, path: str, names: Iterable[str], call: Callabl
     of these names; the call may come more than once. Else the code is as compile() makes it.
 
     None: no statement makes such a function, or the program does not compile. What call() raises passes through the
-    program. """
+    program.
+    """
     try:
         module = ast.parse(source, path)
     except (SyntaxError, ValueError):
@@ -109,7 +111,8 @@ def passed(names: Iterable[str], ident: int, namespace: dict[str, Any]) -> bool:
 
     Where the thread runs a module's body that makes them, it must have got behind the last line that does; judged by
     the code that runs, so no source is needed. Else (the body is over, or has not begun, or each statement is a body of
-    its own) what they lie in must be bound. """
+    its own) what they lie in must be bound.
+    """
     wanted = firsts(names)
     for code, line in reversed(look.lines((ident,))[0][1]):
         if code.co_name == "<module>":

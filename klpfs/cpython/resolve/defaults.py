@@ -42,7 +42,8 @@ class Later:
         def connect(host, flags=later(lambda: DEFAULT_FLAGS)): ...      # DEFAULT_FLAGS is the patched module's
 
     function: takes no arguments and has no free variables, else TypeError; its names are the patched module's, and
-    those of the class block that the replaced function stands in. What it raises refuses the patch with EINVAL. """
+    those of the class block that the replaced function stands in. What it raises refuses the patch with EINVAL.
+    """
 
     __slots__ = ("function",)
 

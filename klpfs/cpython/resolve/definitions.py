@@ -29,7 +29,8 @@ class Definition:
     object: name of its module, None for the main program. name: qualified. line: its first. code: the original's.
     originals: the original's code objects, more than one after a reload (id -> code). outer: the Definition of the
     function that it lies in, or None. inners: Definitions that lie in it, as far as known. made: code that klpfs made
-    for it (id -> code). namespaces: dicts of the modules that it is alive in. key, users: the Registry's. """
+    for it (id -> code). namespaces: dicts of the modules that it is alive in. key, users: the Registry's.
+    """
 
     __slots__ = ("object", "name", "line", "code", "originals", "outer", "inners", "made", "namespaces", "key",
                  "users", "_fingerprint", "__weakref__")

@@ -1,7 +1,8 @@
 """The index of a loaded module's definitions: what a Func's old_name and old_sympos mean in it.
 
 Found by what is alive, without running any of the program's code; the source, where it is that of what is running,
-gives definitions their order. """
+gives definitions their order.
+"""
 from __future__ import annotations
 
 import sys
@@ -29,7 +30,8 @@ class Index:
     """The definitions of one loaded module, as they were alive when the Index was made.
 
     object: the module's name, None for the main program. namespace: its dict. units: id(original code) -> Unit.
-    by_name: qualified name -> [Unit]. """
+    by_name: qualified name -> [Unit].
+    """
 
     __slots__ = ("object", "shown", "namespace", "registry", "units", "by_name", "_tree")
 

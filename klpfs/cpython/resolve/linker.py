@@ -3,7 +3,8 @@
 As relocations to symbols of another object are for the kernel: done when the object is loaded, refused when a symbol is
 nowhere. Names of new code are looked up in the file, then in the patched module, then in builtins. Names of helpers
 that the file does not know lead to the object whose new functions use them; a helper that several objects use has a
-copy for each object, if it uses names of theirs. """
+copy for each object, if it uses names of theirs.
+"""
 from __future__ import annotations
 
 import ast
@@ -58,7 +59,8 @@ class Link:
     code holds. codes: id(code of a helper as the file has it) -> its code now. annotations: compiled annotations by
     their text, see new_function.annotations_of. adds: names that the object's callbacks will put into the module.
     attach() is called with the module's dict each time that the module comes; choose() and constants are for
-    new_function.compile_function then. """
+    new_function.compile_function then.
+    """
 
     __slots__ = ("loaded", "name", "log", "namespace", "view", "copies", "constants", "codes", "annotations", "adds",
                  "_stored", "_copied", "_originals")

@@ -4,7 +4,8 @@ No code of the program runs here: objects are judged by exact type and identity,
 objects exist only inside one such call; what comes out are functions.
 
 Functions on a frozen heap (gc.freeze, as prefork servers do) are in no list of the collector; those are found by
-walking from the module's dict through what usually holds functions. """
+walking from the module's dict through what usually holds functions.
+"""
 from __future__ import annotations
 
 import gc
@@ -71,7 +72,8 @@ def _search(objects: tuple[Any, ...], wanted: frozenset[int], referrers: set[int
 
     To be run to its end in one C call; it has no name anywhere, so it keeps nothing alive. The ids of all that refers
     to the objects go to the set `referrers`. Asking for referrers takes less than a quarter of looking at each object's
-    type. """
+    type.
+    """
     box: list[Any] = []
     every = chain(_silent(map(box.append, starmap(gc.get_referrers, (objects,)))),
                   _silent(map(referrers.update, map(map, repeat(id), box))),

@@ -81,7 +81,8 @@ def compile_function(node: Function, class_name: str | None, definition: Definit
 
     node: not changed. class_name: the real class when it was written in a class block, else None. choose: as
     Rewriter's. constants: marker -> object. flags: of the file's future statements. owner: function that gives the real
-    class, called when the new code needs it and no cell has it. KlpError EINVAL. """
+    class, called when the new code needs it and no cell has it. KlpError EINVAL.
+    """
     free = definition.code.co_freevars
 
     def refused(why: str) -> KlpError:

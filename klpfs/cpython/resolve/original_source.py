@@ -80,7 +80,8 @@ def defaults_of(namespace: dict[str, Any], code: CodeType) -> tuple[int, set[str
     source.
 
     None: the source is not to be had, or the function not to be told apart from another of its line. Only for a tree
-    that is believed. """
+    that is believed.
+    """
     import ast
     path: Any = dict.get(namespace, "__file__")
     try:
