@@ -8,18 +8,11 @@ import threading
 import traceback
 
 import pytest
-from tests.programs import Program
 
-from klpfs.engine.error import KlpError
 from klpfs.cpython.load import loader as loading
 from klpfs.cpython.load.modinfo import modinfo
-
-
-@pytest.fixture
-def program(tmp_path):
-    made = Program(tmp_path)
-    yield made
-    made.close()
+from klpfs.engine.error import KlpError
+from tests.cpython.names_kit import patch
 
 
 def fails(program, text, **more):
@@ -187,3 +180,33 @@ def test_modinfo_of_what_is_no_module():
     with pytest.raises(KlpError) as caught:
         modinfo("x.py", b"(")
     assert caught.value.errno == errno.ENOEXEC
+
+
+def test_names_that_are_not_looked_up_in_the_file(program):
+    """The functions named in a Func, class blocks for them, names imported from klpfs, patch, init, exit, __version__."""
+    module = program.module("""
+        Patch = Object = State = 'module'
+        patch, init, __version__ = 'p', 'i', 'v'
+        class C:
+            tag = 'module'
+            def m(self): return 'old m'
+        def g(): return 'old g'
+        def f(): pass
+    """)
+    patch(program, module, """
+from klpfs import State
+__version__ = "9"
+class C:
+    def m(self): return 'new m', C.tag
+def g(): return 'new g'
+def f(): return Patch, Object, State, patch, __version__, C.tag, C().m(), g(), f.__module__, __name__, init, exit
+def init(): pass
+""", "f", "g", "C.m")
+    assert module.f() == ("module", "module", "module", "p", "v", "module", ("new m", "module"), "new g", module.__name__,
+                          module.__name__, "i", exit)
+
+
+def test_what_is_imported_from_klpfs_is_there_when_the_program_has_no_such_name(program):
+    module = program.module("class Thing: pass\nthing = Thing()\ndef f(): pass")
+    patch(program, module, "def f(): return shadow.get_or_alloc(thing, 1, None, 42)", "f")
+    assert module.f() == 42

@@ -1,45 +1,22 @@
-"""Definitions: every way in which a program keeps a function alive, and what old_name and old_sympos mean.
+"""The index of a module: every way in which a program keeps a function alive, and what old_name and old_sympos mean.
 
-Counterparts of FACTS-python.md section 8 and of p8_cover.py.
+Counterparts of FACTS-python.md section 8.
 """
 import ast
-import errno
 import gc
-import importlib
 import sys
 
 import pytest
-from hypothesis import HealthCheck, given, settings, strategies as st
-from tests.programs import Program
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from klpfs.engine.error import KlpError
-from klpfs.cpython.resolve.definitions import class_of, Registry
+from klpfs.cpython.resolve import live_functions
+from klpfs.cpython.resolve.definitions import Registry, class_of
 from klpfs.cpython.resolve.index import Index
-
-
-@pytest.fixture
-def program(tmp_path):
-    made = Program(tmp_path)
-    yield made
-    made.close()
-
-
-def index(program, module):
-    return Index(program.target.registry, module.__name__, module.__dict__)
-
-
-def functions(program, module, name, position=0):
-    """The function objects of a definition."""
-    definition = index(program, module).find(name, position, program.log)
-    return program.target.registry.functions([definition])[definition]
-
-
-def failure(program, module, name, position=0):
-    with pytest.raises(KlpError) as caught:
-        index(program, module).find(name, position, program.log)
-    assert caught.value.errno == errno.EINVAL
-    return program.log.texts()[-1]
-
+from klpfs.engine.error import KlpError
+from tests.cpython.names_kit import many, patch, resolved
+from tests.cpython.resolve.index_kit import failure, functions, index
+from tests.programs import Program
 
 PLACES = """
     import functools, abc
@@ -158,29 +135,6 @@ def test_overload_stubs_are_no_definitions(program):
     assert functions(program, module, "f") == [module.f]
 
 
-def test_without_the_source_first_lines_decide(program):
-    module = program.module("def f(): return 1\nfirst = f\ndef f(): return 2")
-    (program.folder / (module.__name__ + ".py")).unlink()
-    assert functions(program, module, "f", 1) == [module.first]
-    assert functions(program, module, "f", 2) == [module.f]
-
-
-def test_what_types_coroutine_does_to_code_does_not_hide_the_source(program):
-    """It gives the function a copy of its code, with a flag more."""
-    module = program.module("import types\n@types.coroutine\ndef c(): yield\ntwo = (lambda: 1), (lambda: 2)")
-    assert functions(program, module, "<lambda>", 2) == [module.two[1]]
-    assert functions(program, module, "c") == [module.c]
-
-
-def test_a_file_that_was_replaced_is_not_believed(program):
-    """An upgrade on disk, the very reason for a livepatch, must not shift positions."""
-    module = program.module("def f(): return 1\nfirst = f\ndef f(): return 2\ndef g(): pass")
-    (program.folder / (module.__name__ + ".py")).write_text("def f(): pass\n" * 3 + "def f(): return 2\n")
-    assert functions(program, module, "f", 1) == [module.first]
-    assert functions(program, module, "f", 2) == [module.f]
-    assert "position 3" in failure(program, module, "f", 3)
-
-
 def test_lambdas_of_one_line(program):
     module = program.module("two = (lambda: 1), (lambda: 2)")
     assert functions(program, module, "<lambda>", 1) == [module.two[0]]
@@ -191,24 +145,6 @@ def test_lambdas_of_one_line_without_source_cannot_be_told_apart(program):
     module = program.module("two = (lambda: 1), (lambda: 2)")
     (program.folder / (module.__name__ + ".py")).unlink()
     assert "unresolvable ambiguity" in failure(program, module, "<lambda>", 1)
-
-
-def test_a_reload_adds_function_objects_to_the_definition(program):
-    module = program.module("def f(): return 1")
-    old = module.f
-    importlib.reload(module)
-    assert module.f is not old
-    assert sorted(map(id, functions(program, module, "f"))) == sorted(map(id, (old, module.f)))
-
-
-def test_one_definition_is_one_object(program):
-    """Hashable, and equal for all Funcs that mean it, by whatever position and in whatever order it was found."""
-    module = program.module("def f(): pass\ndef make():\n  def h(): pass\n  return h")
-    one = index(program, module).find("f", 0, program.log)
-    assert index(program, module).find("f", 1, program.log) is one
-    inner = index(program, module).find("make.<locals>.h", 0, program.log)
-    assert inner.outer is index(program, module).find("make", 0, program.log)
-    assert len({one, inner, inner.outer}) == 3
 
 
 def test_compiled_functions_are_refused_by_name(program):
@@ -351,3 +287,29 @@ def test_methods_that_are_made_with_globals_of_their_own(program):
     assert failure(program, module, "C.__init__") == (
         "livepatch: function 'C.__init__' in object '%s' has globals of its own (<attrs generated init C>), it cannot be patched" % name)
     assert failure(program, module, "join") == "livepatch: symbol 'join' not found in symbol table"
+
+
+def test_the_heap_is_searched_as_often_for_many_functions_as_for_few(program, monkeypatch):
+    searches, real = [], live_functions.functions_of
+    for place in ("definitions", "index", "linker"):
+        monkeypatch.setattr("klpfs.cpython.resolve.%s.functions_of" % place, lambda spaces: searches.append(1) or real(spaces))
+    counts = []
+    for size in (2, 40):
+        resolved(program, many(program, size)[1].objects[0])
+        counts.append(len(searches))
+        del searches[:]
+    assert counts[0] == counts[1] > 0
+
+
+def test_function_objects_with_other_defaults_are_found_in_that_one_search(program):
+    """As when each function was searched for alone: one definition whose function objects differ keeps their defaults."""
+    module = program.module("def make(n):\n    def inner(a=n): return a\n    return inner\none, two = make(1), make(2)")
+    program.patch("def inner(a=None): return -a\npatch = Patch([Object(%r, [Func('make.<locals>.inner', inner)])])"
+                  % module.__name__)
+    assert (module.one(), module.two()) == (-1, -2)
+
+
+def test_methods_that_dataclasses_make(program):
+    module = program.module("import dataclasses\n@dataclasses.dataclass\nclass P:\n  x: int\n  y: int = 2")
+    patch(program, module, "class P:\n  def __init__(self, x, y=3):\n    self.x, self.y = -x, y", "P.__init__")
+    assert module.P(1) == module.P(1, 3) and (module.P(1).x, module.P(1).y) == (-1, 3)

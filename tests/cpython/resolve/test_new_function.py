@@ -7,17 +7,13 @@ import sys
 import traceback
 
 import pytest
-from tests.programs import Program, same, snapshot
 
-from tests.cpython.names_kit import ending, patch, refused
-
-
-@pytest.fixture
-def program(tmp_path):
-    made = Program(tmp_path)
-    yield made
-    made.close()
-
+from klpfs.cpython.raw import NESTED, inner
+from klpfs.cpython.resolve import new_function
+from klpfs.cpython.switch.switching import Entry, Transition
+from klpfs.engine.error import KlpError
+from tests.cpython.names_kit import livepatch, patch, refused, resolved
+from tests.programs import same, snapshot
 
 # -- class blocks
 
@@ -209,26 +205,11 @@ def test_a_binding_of_an_own_global_that_cannot_be_rewritten_is_refused(program)
     assert errno == "EINVAL" and "global X" in line
 
 
-def test_klpfs_is_not_patched(program):
-    errno, line = program.refused("def f(): pass\npatch = Patch([Object('klpfs.engine.log', [Func('pr_err', f)])])")
-    assert errno == "EINVAL" and "klpfs's own" in line
-
-
 def test_another_signature_is_a_warning(program):
     module = program.module("def f(x): return x")
     patch(program, module, "def f(x, y=2): return x, y", "f")
     assert module.f(1) == (1, 2)
     assert "other parameters" in program.log.texts()[-1] and program.log.records[-1].priority == 4
-
-
-def test_a_fingerprint_that_disagrees(program):
-    module = program.module("def f(x): return x")
-    text = "def f(x): return -x\npatch = Patch([Object(%r, [Func('f', f, fingerprint=%r)])])"
-    errno, line = program.refused(text % (module.__name__, "0" * 64))
-    assert errno == "ENOEXEC" and "disagrees about version of symbol 'f'" in line
-    from klpfs.cpython.resolve.fingerprint import fingerprint
-    program.patch(text % (module.__name__, fingerprint(module.f.__code__)))
-    assert module.f(1) == -1
 
 
 # -- attributes, source lines
@@ -255,12 +236,6 @@ def test_annotations_stay_text_where_the_module_has_them_so(program):
     module = program.module("from __future__ import annotations\ndef f(x: Foo): pass")
     patch(program, module, "def f(x: Bar[int]): pass", "f")
     assert module.f.__annotations__ == {"x": "Bar[int]"}
-
-
-def test_annotations_are_not_evaluated_when_the_file_is_loaded(program):
-    module = program.module("ran = []\ndef note(): ran.append(1)\ndef f(x): pass")
-    found = program.load("def f(x: note()): pass\n" + ending(module, "f"))
-    assert found.namespace["f"].__annotations__ == {"x": "note()"} and module.ran == []
 
 
 def test_source_and_tracebacks_show_the_livepatch_file(program):
@@ -373,23 +348,93 @@ def test_nonlocal_without_closures_is_refused(program):
     assert errno == "ENOEXEC" and "'helper'" in line
 
 
-def test_an_attribute_of_the_originals_is_no_global(program):
-    module = program.module("def f(x): return x.nowhere")
-    assert refused(program, module, "def f(x): return nowhere", "f")[0] == "ENOENT"
+# -- code taken over from the file is what compiling it alone gives
+
+def whole(code):
+    """All that a code object is."""
+    lines = list(code.co_lines()) if hasattr(code, "co_lines") else code.co_lnotab
+    return [code.co_code, code.co_names, code.co_varnames, code.co_cellvars, code.co_freevars, code.co_flags, code.co_name,
+            getattr(code, "co_qualname", ""), code.co_firstlineno, lines, code.co_argcount, code.co_kwonlyargcount,
+            [each for each in code.co_consts if type(each) is not type(code)], list(map(whole, inner(code)))]
 
 
-def test_methods_that_dataclasses_make(program):
-    module = program.module("import dataclasses\n@dataclasses.dataclass\nclass P:\n  x: int\n  y: int = 2")
-    patch(program, module, "class P:\n  def __init__(self, x, y=3):\n    self.x, self.y = -x, y", "P.__init__")
-    assert module.P(1) == module.P(1, 3) and (module.P(1).x, module.P(1).y) == (-1, 3)
+TEXTS = {
+    "f": "def f(a, b=None, *c, d: int = 2, **e) -> str:\n    '''Doc.'''\n    global X\n    X = a\n    return [n for n in range(a)], lambda y: g(y, X)",
+    "C.m": "class C:\n    def m(self, __x=1):\n        self.__y = __x\n        def inner(z):\n            return z, __x, self.__p()\n        return inner",
+    "gen": "def gen(n):\n    class Local:\n        X = 1\n        Y = X\n    for i in range(n):\n        yield Local, (each for each in g(i, i))",
+    "co": "async def co(x):\n    async with x as y:\n        return await g(y, None)",
+    "g": "def g(a, b):\n    import os.path as g2\n    try:\n        return g2\n    except (KeyError, TypeError) as e:\n        del a\n        raise e",
+}
+MODULE = """
+X = int = str = 1
+def f(a, b=X, *c, d: int = 2, **e) -> str: pass
+class C:
+    def m(self, __x=1): pass
+def gen(n): yield
+async def co(x): pass
+def g(a, b): pass
+"""
 
 
-def test_lambdas_of_a_loop_keep_their_defaults(program):
-    module = program.module("fs = [lambda i=i: i for i in range(3)]\ndef g(x=1): return x")
-    name = "<listcomp>.<lambda>"
-    names = {unit.name for unit in __import__("klpfs.cpython.resolve.index", fromlist=["Index"]).Index(
-        program.target.registry, module.__name__, module.__dict__).units.values()}
-    name = next(each for each in names if each.endswith("<lambda>"))
-    program.patch("def new(i=None): return ['new', i]\ndef g(x=2): return x\n"
-                  "patch = Patch([Object(%r, [Func(%r, new), Func('g', g)])])" % (module.__name__, name))
-    assert [f() for f in module.fs] == [["new", 0], ["new", 1], ["new", 2]] and module.g() == 2
+@pytest.mark.parametrize("name", TEXTS)
+def test_code_taken_over_from_the_file_is_what_compiling_it_alone_gives(program, monkeypatch, name):
+    """Compiled twice: as it is, and never taken over."""
+    text, codes, real, taken = TEXTS[name], [], new_function.as_in_file, []
+
+    def take(*args):
+        taken.append(real(*args))
+        return taken[-1]
+    for how in (take, lambda *args: None):
+        monkeypatch.setattr("klpfs.cpython.target.as_in_file", how)
+        module = program.module(MODULE)
+        loaded = program.load(livepatch(module, text, name))
+        obj = loaded.patch.objects[0]
+        func = obj.funcs[0]
+        func.obj = obj
+        program.target.resolve(obj, func)
+        codes.append(func.version.code)
+    assert taken[0] is not None and codes[0] is not codes[1]
+    assert whole(codes[0]) == whole(codes[1])
+    shared = {id(each) for each in inner(func.new_func.__code__)} | {id(func.new_func.__code__)}
+    assert not shared & {id(each) for code in codes for each in [code] + inner(code)}     # versions are told apart by identity
+
+
+@pytest.mark.parametrize("text, name", [
+    ("HELP = 1\ndef f(a): return HELP", "f"), ("def f(a): return super", "f"), ("f = lambda a: a", "f"),
+    ("class D:\n    def m(self): return self.__x", "C.m=D.m"), ("class C:\n    def m(self): return __class__", "C.m"),
+    ("def help(): pass\nclass C:\n    def m(self): return help()", "C.m"),
+])
+def test_code_with_names_of_its_own_is_compiled_alone(program, monkeypatch, text, name):
+    taken, real = [], new_function.as_in_file
+    monkeypatch.setattr("klpfs.cpython.target.as_in_file", lambda *args: taken.append(real(*args)) or taken[-1])
+    module = program.module("super = 1\ndef f(a): pass\nclass C:\n    def m(self): return __class__\nf2 = 1")
+    if "lambda" in text:
+        module = program.module("f = lambda a: 1")
+    old, _, new = name.partition("=")
+    old = "<lambda>" if "lambda" in text else old
+    program.patch(text + "\npatch = Patch([Object(%r, [Func(%r, %s)])])" % (module.__name__, old, new or name))
+    assert taken == [None] or "super" in text
+
+
+def test_new_code_is_nested_only_where_the_original_is(program):
+    """Else nothing would be remembered in any transition (transition.py), each call a walk over its stack."""
+    module = program.module("def f(): pass\ndef make():\n    def inner(): pass\n    return inner\nkept = make()")
+    loaded = program.load(livepatch(module, "def help(): return 1\ndef f(): return help()", "f"))
+    resolved(program, loaded.patch.objects[0])
+    version = loaded.patch.objects[0].funcs[0].version
+    assert not version.code.co_flags & NESTED
+    t = Transition([Entry(module.f, program.target.images.image(module.f, version.definition, {}),
+                                     program.target.images.image(module.f, version.definition, {version.definition: loaded.patch.objects[0].funcs[0]}))])
+    assert not t.strict
+    inner_one = program.load("def inner(): return 2\npatch = Patch([Object(%r, [Func('make.<locals>.inner', inner)])])"
+                             % module.__name__)
+    resolved(program, inner_one.patch.objects[0])
+    assert inner_one.patch.objects[0].funcs[0].version.code.co_flags & NESTED
+
+
+def test_a_flavour_change_is_refused_for_code_of_the_file_too(program):
+    module = program.module("def f(): pass")
+    loaded = program.load(livepatch(module, "def f(): yield", "f"))
+    with pytest.raises(KlpError):
+        resolved(program, loaded.patch.objects[0])
+    assert "it is a function, what replaces it a generator" in program.log.texts()[-1]
