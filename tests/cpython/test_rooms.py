@@ -22,8 +22,8 @@ ORDER = (
 
 
 class Room:
-    """What the files of a room may import: parts of klpfs, modules of the standard library, and such modules that are imported
-    when they are needed (late), since a program that is never patched does not need them."""
+    """What the files of a room may import: parts of klpfs, modules of the standard library, and such modules that are
+    imported when they are needed (late), since a program that is never patched does not need them."""
 
     def __init__(self, parts, library, late=""):
         self.parts, self.library, self.late = parts, frozenset(library.split()), frozenset(late.split())
@@ -36,7 +36,8 @@ ROOMS = {
         late="importlib.machinery io klpfs linecache tokenize",
     ),
     "resolve": Room(
-        BELOW + ("klpfs.cpython.resolve", "klpfs.cpython.load", "klpfs.cpython.looks.look", "klpfs.cpython.images.image"),
+        BELOW + ("klpfs.cpython.resolve", "klpfs.cpython.load", "klpfs.cpython.looks.look",
+                 "klpfs.cpython.images.image"),
         library="__future__ _sha2 _sha256 ast errno gc hashlib itertools opcode operator sys types",
         late="ast builtins marshal zipimport",
     ),
@@ -49,7 +50,8 @@ FILES = sorted(path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*.p
 
 
 def imports(text, package):
-    """[(module, whether it is imported when the file is, whether the import is relative)] of a file's run-time imports."""
+    """[(module, whether it is imported when the file is, whether the import is relative)] of what a file imports when it
+    runs."""
     found = []
 
     def walk(node, at_import):
@@ -61,7 +63,8 @@ def imports(text, package):
             elif isinstance(child, ast.ImportFrom):
                 base = ".".join(package.split(".")[:len(package.split(".")) - child.level + 1]) if child.level else ""
                 module = ".".join(part for part in (base, child.module) if part)
-                in_package = (FOLDER.parent.parent / module.replace(".", "/")).is_dir()     # then files are what is imported
+                # Out of a package files are imported.
+                in_package = (FOLDER.parent.parent / module.replace(".", "/")).is_dir()
                 found.extend((f"{module}.{alias.name}" if in_package else module, at_import, bool(child.level))
                              for alias in child.names)
             walk(child, at_import and not isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)))

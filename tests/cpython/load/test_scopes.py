@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from klpfs.cpython.load.name_rewriter import references
-from klpfs.cpython.load.scopes import bindings, mangle
+from klpfs.cpython.load.scopes import Scope, Scopes, arguments, bindings, mangle, nonlocals
 
 
 def test_mangle():
@@ -69,3 +69,40 @@ def test_what_is_global_is_what_the_compiler_says(body, declared):
         assert wanted - hidden <= set(used)
     else:
         assert set(used) - hidden == wanted - hidden
+
+
+def test_names_that_a_function_itself_declares_nonlocal():
+    """Not those of functions in it."""
+    node = ast.parse("def f():\n  nonlocal a\n  if a:\n    nonlocal b\n  def g():\n    nonlocal c").body[0]
+    assert nonlocals(node) == {"a", "b"} and nonlocals(ast.parse("lambda: 0", mode="eval").body) == set()
+
+
+def test_parameters_in_order():
+    node = ast.parse("def f(a, /, b, *c, d, **e): pass").body[0]
+    assert [argument.arg for argument in arguments(node)] == ["a", "b", "c", "d", "e"]
+
+
+def test_which_scope_a_name_belongs_to():
+    """A class's names are seen by its own block alone; a global statement leads past all."""
+    scopes = Scopes(["free"])
+    assert not scopes.is_global("free") and scopes.is_global("other") and scopes.inside == 0
+    scopes.push(Scope("class", {"own"}, {"declared"}, name="C", runs=False))
+    assert not scopes.is_global("own") and scopes.is_global("declared") and scopes.inside == 0
+    scopes.push(Scope("function", {"x"}, {"free"}, "self"))
+    assert scopes.is_global("own") and not scopes.is_global("x") and scopes.is_global("free") and scopes.inside == 1
+    assert scopes.class_name() == "C" and scopes.first_parameter() == "self"
+    scopes.push(Scope("comprehension", {"y"}))
+    assert not scopes.is_global("x") and scopes.first_parameter() == "self" and scopes.inside == 2
+    for _ in range(3):
+        scopes.pop()
+    assert scopes.class_name() is None and scopes.inside == 0
+
+
+def test_a_class_around_the_text_is_none_of_its_own():
+    """So __class__ is that class's cell there, a global name, and a variable of a class that the text itself makes."""
+    scopes = Scopes()
+    scopes.push_block("C")
+    scopes.push(Scope("function", set()))
+    assert scopes.class_name() == "C" and not scopes.in_own_class() and scopes.is_global("__class__")
+    scopes.push(Scope("class", set(), name="D", runs=False))
+    assert scopes.in_own_class() and not scopes.is_global("__class__")

@@ -175,16 +175,3 @@ def test_many_dirty_greenlets_are_named_by_one_search(monkeypatch):
     for each in lets:
         each.switch()
     assert t.look() == []
-
-
-def test_the_functions_that_gevent_replaced(monkeypatch):
-    """Its originals, and only of the module that is asked for."""
-    import _thread
-    import types
-
-    from klpfs.cpython.c_originals import original
-    assert original(_thread, "get_ident") is _thread.get_ident
-    monkey = types.ModuleType("gevent.monkey")
-    monkey.saved = {"_thread": {"get_ident": int}}
-    monkeypatch.setitem(sys.modules, "gevent.monkey", monkey)
-    assert original(_thread, "get_ident") is int and original(_thread, "allocate_lock") is _thread.allocate_lock
