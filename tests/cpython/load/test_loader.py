@@ -10,7 +10,6 @@ import traceback
 import pytest
 
 from klpfs.cpython.load import loader as loading
-from klpfs.cpython.load.modinfo import modinfo
 from klpfs.engine.error import KlpError
 from tests.cpython.names_kit import patch
 
@@ -39,10 +38,6 @@ def exit(): return None
     assert found.name not in sys.modules
     assert found.init() is None and program.enabled is found.patch
     assert found.exit is found.namespace["exit"]
-
-
-def test_the_docstring_is_its_description():
-    assert ("description", "What it does.") in modinfo("/a/fix.py", b'"""What it does."""\n')
 
 
 def test_an_own_init_is_called_instead(program):
@@ -154,32 +149,6 @@ class N(typing.NamedTuple):
 p, n = P(1), N()
 """)
     assert found.namespace["p"].y == [] and found.namespace["n"].a == 1
-
-
-def test_modinfo_reads_and_never_runs(program):
-    source = b'''"""A fix.
-
-More."""
-from klpfs import Patch, module_param
-import beside, json
-__version__ = "1.2"
-__license__ = "MIT"
-ran = open("/nowhere")
-limit = module_param("limit", int, 3)
-on = module_param("on", type=bool)
-patch = Patch([])
-'''
-    (program.folder / "beside.py").write_text("")
-    assert modinfo(str(program.folder / "fix-1.py"), source) == [
-        ("filename", str(program.folder / "fix-1.py")), ("version", "1.2"), ("license", "MIT"),
-        ("description", "A fix. More."), ("depends", "beside"), ("name", "fix_1"), ("livepatch", "Y"), ("parm", "limit:int"),
-        ("parm", "on:bool")]
-
-
-def test_modinfo_of_what_is_no_module():
-    with pytest.raises(KlpError) as caught:
-        modinfo("x.py", b"(")
-    assert caught.value.errno == errno.ENOEXEC
 
 
 def test_names_that_are_not_looked_up_in_the_file(program):
