@@ -83,15 +83,6 @@ class AgentTarget(Target):
             return -(e.errno or EINVAL)
 
 
-class Probe:
-    """The env of a livepatch that is only looked at (loader.py)."""
-
-    __slots__ = ("log",)
-
-    def __init__(self, log):
-        self.log = log
-
-
 class Bridge:
     """agent: agent.py's Agent; its log is there already."""
 
@@ -130,19 +121,6 @@ class Bridge:
 
     # -- modules
 
-    @property
-    def log(self):
-        """Where loading says what is wrong with a file (loader.py's env)."""
-        return self.agent.log
-
-    @property
-    def breathe(self):
-        """Lets the program in between slices of long work."""
-        return self.target.real.breathe
-
-    def enable_patch(self, patch):
-        return self.agent.enable_patch(patch)
-
     def prepare(self):
         """Import what a load needs. Foreign code, as it may run the program's import hooks."""
         from klpfs.cpython.load import loader as loading
@@ -156,7 +134,8 @@ class Bridge:
 
     def load(self, name, data, path, params):
         from klpfs.cpython.load import loader as loading
-        return loading.load(name, data, path, params, self)
+        return loading.load(name, data, path, params, log=self.agent.log, breathe=self.target.real.breathe,
+                            enable_patch=self.agent.enable_patch)
 
     def unload(self, loaded):
         from klpfs.cpython.load import loader as loading
@@ -165,7 +144,7 @@ class Bridge:
     def probe(self, name, data, path, params, log):
         """Run a livepatch's top level only to look at it; None: it is no livepatch. Ended by end_probe()."""
         from klpfs.cpython.load import loader as loading
-        return loading.probe(name, data, path, params, Probe(log))
+        return loading.probe(name, data, path, params, log)
 
     def survey(self, probed):
         """What a load of it would find here (cpython/looks/dry_run.py)."""
@@ -225,7 +204,7 @@ class Bridge:
 
     def patch_state(self, tid, transition):
         """-1 outside a transition; else 0 unpatched, 1 patched; of the main thread for tid None."""
-        core = getattr(getattr(transition, "target", None), "core", None)
+        core = getattr(getattr(transition, "target", None), "switching", None)
         if core is None:
             return -1
         from klpfs.cpython.looks import names_for_people

@@ -91,6 +91,10 @@ class Callbacks:
 
     __slots__ = ("pre_patch", "post_patch", "pre_unpatch", "post_unpatch")
 
+    adds = frozenset()  # names that the callbacks will put into the module: new code may use them
+    runs = ()           # functions of the livepatch's file that the callbacks run in the module
+    replaced = None     # called with the Object when another patch takes the place of this one
+
     def __init__(self, pre_patch=None, post_patch=None, pre_unpatch=None, post_unpatch=None):
         for name, value in (("pre_patch", pre_patch), ("post_patch", post_patch),
                             ("pre_unpatch", pre_unpatch), ("post_unpatch", post_unpatch)):

@@ -62,7 +62,6 @@ class Upgrade:
             sys.modules.update(kept)
             importlib.invalidate_caches()
 
-    # env of load()
     def enable_patch(self, patch):
         self.engine.enable(patch, self.loaded[-1].name)
 
@@ -70,7 +69,7 @@ class Upgrade:
         """Loads a livepatch, by default what build() gives, and waits until it is in force. Returns the LoadedModule."""
         text = self.build().text if text is None else text
         name = "fix_%d" % next(_numbers)
-        found = loading.load(name, text.encode(), str(self.folder / (name + ".py")), {}, self)
+        found = loading.load(name, text.encode(), str(self.folder / (name + ".py")), {}, log=self.log, enable_patch=self.enable_patch)
         self.loaded.append(found)
         try:
             self.engine.enable(found.patch, name)

@@ -13,6 +13,7 @@ from klpfs.engine.error import KlpError
 
 from ..c_originals import original
 from ..looks.collection import exchange_code
+from ..raw import ITERABLE_COROUTINE, MARK, SUSPENDS
 from . import version_numbers
 
 TYPE_CHECKING = False
@@ -22,12 +23,7 @@ if TYPE_CHECKING:
 _setattr, _getattr, _tuple, _len, _type, _range = setattr, getattr, tuple, len, type, range
 _sleep = original(time, "sleep")
 
-GENERATOR, COROUTINE, ITERABLE_COROUTINE, ASYNC_GENERATOR = 0x20, 0x80, 0x100, 0x200   # Include/cpython/code.h
-NESTED = 0x10       # defined in another function
-FLAVOUR = GENERATOR | COROUTINE | ITERABLE_COROUTINE | ASYNC_GENERATOR
-SUSPENDS = GENERATOR | COROUTINE | ASYNC_GENERATOR
-MARK = "__klpfs__"     # attribute of function objects that are klpfs's own
-# a call reads the function's code before and after it allocates its frame
+FLAVOUR = SUSPENDS | ITERABLE_COROUTINE
 READS_TWICE = sys.version_info[:2] == (3, 10)
 COLLECTION_MS = 1000    # a collection that has not ended after this time does not: its thread hangs in a finalizer
 INNER = ("<genexpr>", "<listcomp>", "<setcomp>", "<dictcomp>")
@@ -73,11 +69,13 @@ class Image:
         self.annotations: dict[str, Any] | None = None
 
     @property
-    def defaults(self) -> tuple[Any, ...] | None:
+    def defaults(self) -> Any:
+        """A tuple, or None."""
         return self.values[0]
 
     @property
-    def kwdefaults(self) -> dict[str, Any] | None:
+    def kwdefaults(self) -> Any:
+        """A dict, or None."""
         return self.values[1]
 
 

@@ -12,7 +12,8 @@ from klpfs.engine import shadow
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Iterable
+    from collections.abc import Iterable
+    from typing import Any, Callable
 
 
 class Default:

@@ -6,12 +6,12 @@ import sys
 from enum import Enum, Flag
 
 from klpfs.cpython.import_time.overlays import Attribute, Contents, Item, put
+from klpfs.cpython.raw import type_dict
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_CLASS_DICT = type.__dict__["__dict__"].__get__
 
 
 def is_member_name(cls: type, name: str, value: Any) -> bool:
@@ -48,14 +48,16 @@ def add_member(owner: object, cls: Any, name: str, value: Any) -> Any:
 
 
 def _is_canonical(cls: Any, value: Any) -> bool:
-    """Whether a member with a new value is one of those that iterating gives: from 3.11 on not a combination of flags."""
+    """Whether a member with a new value is one of those that iterating gives: from 3.11 on not a combination of
+    flags."""
     if sys.version_info < (3, 11) or not issubclass(cls, Flag):
         return True
     return isinstance(value, int) and value > 0 and not value & value - 1
 
 
 def _note_unhashable(owner: object, cls: Any, name: str, value: Any) -> None:
-    """Such a value is found by comparing: with the members', from 3.11 on with those of a list, from 3.13 on of a table."""
+    """Such a value is found by comparing: with the members', from 3.11 on with those of a list, from 3.13 on of a
+    table."""
     values, by_name = getattr(cls, "_unhashable_values_", None), getattr(cls, "_unhashable_values_map_", None)
     if values is not None:
         put(owner, Contents(values), [*values, value])
@@ -103,7 +105,7 @@ def _purge(cls: Any) -> None:
 def _widen_masks(owner: object, cls: Any, value: int) -> None:
     """What the enum module (3.11) keeps of all bits of a Flag class gets the new member's bits."""
     _flags.setdefault(id(owner), []).append(cls)
-    own = _CLASS_DICT(cls)
+    own = type_dict(cls)
     if "_flag_mask_" in own:
         mask = own["_flag_mask_"] | value
         put(owner, Attribute(cls, "_flag_mask_"), mask)

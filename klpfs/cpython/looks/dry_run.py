@@ -6,16 +6,17 @@ the same lines), given back at once, and what is inside it is told. Runs in the 
 """
 from __future__ import annotations
 
-from klpfs.cpython.resolve.codes import GENLIKE
+from klpfs.cpython.raw import SUSPENDS
 from klpfs.engine.error import KlpError
 from klpfs.engine.init_patch import check_names
-from klpfs.engine.log import Log, WARNING
+from klpfs.engine.log import WARNING, Log
 
 from . import names_for_people, suspended, threads
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
     from klpfs.cpython.load.loader import LoadedModule
     from klpfs.cpython.resolve.definitions import Definition
     from klpfs.cpython.target import PythonTarget
@@ -112,7 +113,7 @@ def _inside(definitions: dict[Definition, Row]) -> None:
                     row_of_code["inside"].append(
                         ["thread", native or ident, name or f"thread {ident}", [names_for_people.frame(code, line)]])
     for row in definitions.values():
-        suspendable = [code for code in codes if rows[id(code)] is row and code.co_flags & GENLIKE]
+        suspendable = [code for code in codes if rows[id(code)] is row and code.co_flags & SUSPENDS]
         if not suspendable:
             continue
         references = [r for r in suspended.find(suspendable)[1] if suspended.has_frame(r)]

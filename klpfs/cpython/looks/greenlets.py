@@ -11,7 +11,9 @@ from .atomic import everything, restoring, silent, still
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Iterator
+    from collections.abc import Iterator
+    from typing import Any
+
     from .threads import Lines, Stack
 
 _list, _map, _zip, _id, _type, _dict_items = list, map, zip, id, type, dict.items

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 from klpfs.engine.target import Blocker
 
-from ..switch.choice import CLEAN, module_value, OVER, PREPARE
-from . import awaits, greenlets as greenlet_looks, interpreters, suspended as suspended_objects, threads
+from ..switch.choice import CLEAN, OVER, PREPARE, module_value
+from . import awaits, interpreters, threads
+from . import greenlets as greenlet_looks
+from . import suspended as suspended_objects
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
     from types import CodeType
-    from typing import Any, Callable, Iterable, Sequence
+    from typing import Any, Callable
     from weakref import ref
+
     from ..switch.switching import Transition
 
 _type, _len, _tuple, _id, _list, _getattr, _dict, _frozenset = type, len, tuple, id, list, getattr, dict, frozenset

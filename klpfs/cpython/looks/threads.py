@@ -10,8 +10,9 @@ from .atomic import restoring, still
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from types import CodeType, FrameType
-    from typing import Any, Iterable, Iterator
+    from typing import Any
     Stack = tuple[int, ...]                             # ids of codes, innermost first
     Lines = tuple[tuple[CodeType, int], ...]            # codes and line numbers, innermost first
 

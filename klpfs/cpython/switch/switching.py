@@ -26,16 +26,20 @@ from klpfs.engine.target import Blocker
 
 from ..c_originals import original
 from ..images import image as images
-from ..looks import collection, greenlets as greenlet_looks, interpreters, names_for_people, suspended, threads
+from ..looks import collection, interpreters, names_for_people, suspended, threads
+from ..looks import greenlets as greenlet_looks
+from ..raw import NESTED, SUSPENDS
 from . import dispatcher, live_dispatchers
-from .choice import CLEAN, greenlet_api, OVER, PREPARE, RUN
+from .choice import CLEAN, OVER, PREPARE, RUN, greenlet_api
 from .rules import BREAK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
     from types import CodeType, FunctionType
-    from typing import Any, Callable, Iterable, Sequence
+    from typing import Any, Callable
     from weakref import ref
+
     from ..looks.threads import Stack
     Codes = dict[int, CodeType]
 
@@ -177,9 +181,9 @@ class Transition:
             self.side_of_code[code_id] = side
             self.blocking_ids[1 - side].add(code_id)
             flags = codes[code_id].co_flags
-            if flags & images.SUSPENDS:
+            if flags & SUSPENDS:
                 self.suspends = self.strict = True      # a clean thread becomes dirty by resuming an old frame
-            if flags & images.NESTED and codes[code_id].co_name not in images.INNER and "nested" not in BREAK:
+            if flags & NESTED and codes[code_id].co_name not in images.INNER and "nested" not in BREAK:
                 # or by calling an inner function that an old frame has just made
                 self.strict = True
             if n % 250 == 249:
@@ -492,7 +496,7 @@ class Transition:
     def _codes_of_other_side(self, goal: int) -> list[CodeType]:
         """Codes that can be suspended, of the side that is not the goal."""
         return [code for key, code in self.codes.items()
-                if code.co_flags & images.SUSPENDS and self.side_of_code.get(key, goal) != goal]
+                if code.co_flags & SUSPENDS and self.side_of_code.get(key, goal) != goal]
 
     def _still_suspended(self, state: State, references: Iterable[ref[Any]]) -> tuple[list[ref[Any]], bool]:
         """(those of a look's references whose object has a frame, whether an object ended in the middle of the look).

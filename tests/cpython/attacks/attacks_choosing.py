@@ -15,8 +15,8 @@ from tests.cpython.programs import back, done, entry, functions, make, switch, t
 
 @attack("skip")
 def handler_in_the_window_of_a_seen_thread():
-    """A handler between choice and entry, in a thread already seen clean, calls g: g must not run as version 0, for nobody
-    looks at this thread again."""
+    """A handler between choice and entry, in a thread already seen clean, calls g: g must not run as version 0, for
+    nobody looks at this thread again."""
     got = []
     d = make("def g():\n t = clean()\n return ({v}, h(), t)\ndef h(): return {v}\ndef B(): return {v}", clean=lambda: t.look() == [])
     t = transition(d[0], d[1])
@@ -34,8 +34,8 @@ def handler_in_the_window_of_a_seen_thread():
 
 @attack("loose")
 def remembered_above_an_undecided_dispatcher():
-    """0 is chosen in PREPARE, the transition starts in the window, a handler there decides for 1: that is no decision for
-    the thread, which goes on into version 0."""
+    """0 is chosen in PREPARE, the transition starts in the window, a handler there decides for 1: that is no decision
+    for the thread, which goes on into version 0."""
     d = make("def g(): return {v}\ndef h(): return {v}\ndef B(): return ({v}, h())")
     t = transition(d[0], d[1])
     t.install()
@@ -48,7 +48,8 @@ def remembered_above_an_undecided_dispatcher():
 
 @attack("own", "ambig")
 def function_is_its_own_handler():
-    """B is called, and is a trace function as well: B's dispatcher directly above B's undecided dispatcher decides nothing."""
+    """B is called, and is a trace function as well: B's dispatcher directly above B's undecided dispatcher decides
+    nothing."""
     at, go, picked, got = threading.Event(), threading.Event(), [], []
 
     def hook(event):

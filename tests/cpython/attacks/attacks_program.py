@@ -26,7 +26,8 @@ def functions_come_in_a_started_transition():
     thread = threading.Thread(target=lambda: out.append(d[0]["A"]()))
     thread.start()
     wait(at)
-    t.look if t.clean else t._look()            # the thread is seen clean: nothing that it runs is in the transition yet
+    # the thread is seen clean: nothing that it runs is in the transition yet
+    t.look if t.clean else t._look()
     t.add([entry(d[0][k], d[1][k]) for k in "AB"])
     first = try_clean(t)
     here = d[0]["B"]()

@@ -5,6 +5,7 @@ import types
 
 import pytest
 
+from klpfs.cpython import raw
 from klpfs.engine.error import KlpError
 from klpfs.cpython.images import image, version_numbers
 from klpfs.cpython.switch.switching import Entry, Transition
@@ -74,7 +75,7 @@ def test_an_awaitable_generator_stays_one():
 
     def new():
         yield
-    assert new_image(new, old.__code__).code.co_flags & image.ITERABLE_COROUTINE
+    assert new_image(new, old.__code__).code.co_flags & raw.ITERABLE_COROUTINE
     switched(old, new)
 
     async def user():

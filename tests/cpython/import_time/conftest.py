@@ -16,8 +16,8 @@ _numbers = itertools.count()
 
 
 class Patch:
-    """A livepatch of one module that has ImportTime's callbacks alone. text: its file, which defines `run` and what else the
-    options name: they are texts that are evaluated in the file's namespace."""
+    """A livepatch of one module that has ImportTime's callbacks alone. text: its file, which defines `run` and what
+    else the options name: they are texts that are evaluated in the file's namespace."""
 
     def __init__(self, module, text="", **options):
         space = {"__name__": f"lp_{next(_numbers)}"}

@@ -2,18 +2,10 @@
 import errno
 
 import pytest
-from tests.programs import Program
 
-from klpfs.engine.error import KlpError
 from klpfs.cpython.load import loader as loading
 from klpfs.cpython.load.parameters import module_param, parse, show
-
-
-@pytest.fixture
-def program(tmp_path):
-    made = Program(tmp_path)
-    yield made
-    made.close()
+from klpfs.engine.error import KlpError
 
 
 @pytest.mark.parametrize("type, text, value", [

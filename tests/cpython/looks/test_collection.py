@@ -1,4 +1,5 @@
-"""Garbage collection: whether one is under way and whether the heap is frozen, found without running anything of the program's."""
+"""Garbage collection: whether one is under way and whether the heap is frozen, found without running anything of the
+program's."""
 import gc
 import sys
 import threading

@@ -38,7 +38,7 @@ def program(tmp_path):
 
 def look(program, text, name="lp_survey"):
     source = HEAD.replace("\n", "; ") + "\n" + text.replace("PROG", program.prog.__name__)
-    probed = loading.probe(name, source.encode(), "/x/%s.py" % name, {}, program)
+    probed = loading.probe(name, source.encode(), "/x/%s.py" % name, {}, program.log)
     try:
         return survey(program.target, probed)
     finally:
@@ -130,7 +130,7 @@ def test_a_file_that_can_not_be_loaded(program):
     with pytest.raises(KlpError) as caught:
         look(program, "patch = Patch(")
     assert caught.value.errno == errno.ENOEXEC
-    assert loading.probe("plain", b"raise SystemExit", "/x/plain.py", {}, program) is None
+    assert loading.probe("plain", b"raise SystemExit", "/x/plain.py", {}, program.log) is None
     assert loading.loaded_of(look) is None
 
 

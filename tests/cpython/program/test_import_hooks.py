@@ -7,9 +7,9 @@ import threading
 import traceback
 
 import pytest
-from tests.programs import Program
 
 from klpfs.cpython.program import import_hooks
+from tests.programs import Program
 
 
 @pytest.fixture

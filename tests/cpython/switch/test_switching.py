@@ -22,7 +22,8 @@ def d():
 
 @pytest.fixture
 def stopped():
-    """stopped(function): runs it in a thread until it calls stopped.stop; stopped.go() lets it on, and waits for its end."""
+    """stopped(function): runs it in a thread until it calls stopped.stop; stopped.go() lets it on, and waits for its
+    end."""
     at, go, threads, results = threading.Event(), threading.Event(), [], []
 
     def stop():
@@ -175,7 +176,8 @@ def test_older_code_is_only_watched(stopped):
     t.force()
     t.finish()
     now = image.capture(f)
-    live_dispatchers._registry.clear()            # as if the force had been long ago, in other hands: the entry alone says it
+    # as if the force had been long ago, in other hands: the entry alone says it
+    live_dispatchers._registry.clear()
     t2 = Transition([Entry(f, now, now, (old,))])
     t2.install()
     assert f.__code__ is now.code
@@ -349,7 +351,8 @@ def test_greenlets_that_come_during_a_look_make_another_necessary(monkeypatch):
 
 
 def test_with_greenlets_about_the_heap_is_searched_only_when_nothing_else_is_in_the_way(d, stopped, monkeypatch):
-    """A search keeps the program from running: as long as a thread, or what an earlier one found, is dirty, none is made."""
+    """A search keeps the program from running: as long as a thread, or what an earlier one found, is dirty, none is
+    made."""
     pytest.importorskip("greenlet")
     searches, real = [], suspended.find
     monkeypatch.setattr(suspended, "find", lambda *args: searches.append(1) or real(*args))
