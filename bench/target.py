@@ -12,10 +12,10 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from klpfs.cpython.images import image
-from klpfs.cpython.looks import look
+from klpfs.cpython.images import image  # noqa: E402
 from klpfs.cpython.switch import switching  # noqa: E402
 from klpfs.cpython.switch.switching import Entry, Transition  # noqa: E402
+from tests.cpython.programs import new_image  # noqa: E402
 
 _now = time.thread_time_ns     # the processor time of the measuring thread: the machine is not ours alone
 
@@ -37,7 +37,7 @@ def functions(source, n=1):
 
 
 def entries(pairs):
-    return [Entry(f, image.capture(f), image.new_version(g)) for f, g in pairs]
+    return [Entry(f, image.capture(f), new_image(g)) for f, g in pairs]
 
 
 def per_call(f, n=100000):

@@ -1,6 +1,6 @@
 """For tests, of klpfs and of patches: a target whose tasks a test moves by hand, a manual clock, a sequencer.
 
-PuppetTarget implements klpfs/engine/target.py by DESIGN's section 6 on a make-believe program: modules are names of
+PuppetTarget implements klpfs/engine/target.py by docs/DESIGN.md#6 on a make-believe program: modules are names of
 functions, a task is a list of frames, a call is one atomic step. Nothing happens unless the test says so.
 
 >>> target = PuppetTarget({None: ["f", "g"]})
@@ -155,7 +155,7 @@ class PuppetTarget(Target):
         raise KeyError(function)
 
     def choose(self, task, definition):
-        """The code that a call of `definition` by task runs (DESIGN section 6, Choice)."""
+        """The code that a call of `definition` by task runs (docs/DESIGN.md#6, Choice)."""
         transition = self.transition
         change = transition.changes.get(definition) if transition is not None else None
         if change is None or change.before is change.after:

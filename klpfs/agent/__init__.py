@@ -1,4 +1,4 @@
-"""Puts the engine and its target into a process and serves them on a Unix socket (DESIGN section 7)."""
+"""Puts the engine and its target into a process and serves them on a Unix socket (docs/DESIGN.md#7)."""
 
 
 def start(service=None, keep=False, group=None):
@@ -9,7 +9,7 @@ def start(service=None, keep=False, group=None):
     another one raises OSError(EBUSY). Children made by fork have the agent from then on, others need `klpfs run` or a
     start of their own. OSError: EINVAL, not a name for a service, or no such group; EPERM, not a group of this user;
     EACCES, the runtime folder is not private; ENOSYS, this Python can't be patched; or what making folder and socket says.
-    Source: DESIGN section 7.
+    Source: docs/DESIGN.md#7.
     """
     from klpfs.agent.start_agent import start as launch
     return launch(service, keep, group=group, running=True)

@@ -116,7 +116,10 @@ class Agent:
         last = None
         while True:
             g = self.journal()
-            if g is None or g["seq"] == last and self.follower.seen >= last:
+            if g is None:
+                self.say("the service's journal can't be read: the program goes on without the service's patches", 3)
+                break
+            if g["seq"] == last and self.follower.seen >= last:
                 break
             last = g["seq"]
             self.follower.set_goal(g)

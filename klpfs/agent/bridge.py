@@ -129,8 +129,8 @@ class Bridge:
 
     def interpreters(self):
         """How many sub-interpreters run in this process."""
-        from klpfs.cpython.looks import look
-        return look.interpreters()
+        from klpfs.cpython.looks.interpreters import interpreters
+        return interpreters()
 
     def load(self, name, data, path, params):
         from klpfs.cpython.load import loader as loading

@@ -1,4 +1,4 @@
-"""Follow the record: the table of PROTOCOL section 5, one small step at a time.
+"""Follow the record: the table of docs/PROTOCOL.md#5, one small step at a time.
 
 `Follower.step` does the first line of the table that fits; whoever drives it (agent_thread.py) calls it until it returns
 False: then the process is where the record says, and `seen` is its seq. Nothing here waits, but for enable_patch(),
@@ -53,7 +53,7 @@ class Load:
 
 def fit(patch, known):
     """Tell the Funcs of `patch` which code the service's processes had when it was loaded: what has other code here
-    (a package was upgraded meanwhile) was not looked at by anybody, and stays as it is (DESIGN section 4).
+    (a package was upgraded meanwhile) was not looked at by anybody, and stays as it is (docs/DESIGN.md#4).
     known: Follower.fingerprints()'s; None: they can't be had, so nothing fits."""
     for obj in patch.objects if known != {} else ():
         for func in obj.funcs:
@@ -135,7 +135,7 @@ class Follower:
             self.host.report()
         return found
 
-    # -- the main program of a joiner (DESIGN section 6, Coming)
+    # -- the main program of a joiner (docs/DESIGN.md#6, Coming)
 
     def wait_for_main(self):
         """The program has not run yet: its functions are patched when their definitions are there. Whether patches wait."""
@@ -181,7 +181,7 @@ class Follower:
 
     def forked(self, by_load=False):
         """In a child, whole steps apart from foreign code that the parent's worker was in: what was only prepared is
-        dropped, what was started goes on from its marks (PROTOCOL section 6). The callbacks owed run at the next step.
+        dropped, what was started goes on from its marks (docs/PROTOCOL.md#6). The callbacks owed run at the next step.
         by_load: the module being loaded has forked; the child does without it, or it would fork for ever."""
         load = self.load
         self._goal_lock = allocate_lock()

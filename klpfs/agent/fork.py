@@ -1,5 +1,5 @@
 """A fork: whole steps, no thread of ours while it happens, threads on both sides afterwards, and a child that is known
-before its parent can report clean (PROTOCOL section 6).
+before its parent can report clean (docs/PROTOCOL.md#6).
 
 A worker inside foreign code can't stop; then the fork goes on beside it, and the child drops or goes on with what was
 being done, from its marks.

@@ -1,4 +1,4 @@
-"""Runs the main program of a joiner so that the agent is called between its statements (DESIGN section 6, Coming).
+"""Runs the main program of a joiner so that the agent is called between its statements (docs/DESIGN.md#6, Coming).
 
 CPython compiles and runs a script in C, out of reach. But if an importer of sys.path_hooks takes the script's path, as
 zipimport does with an archive, CPython asks the module `runpy` to run it: so for that once we are its importer and its

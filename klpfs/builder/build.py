@@ -1,51 +1,50 @@
 """OLD and NEW to the text of a livepatch: what `klpfs build` does, without its command line."""
+from __future__ import annotations
+
 import os
 import tempfile
-import typing
+from collections.abc import Sequence
+from typing import Any
 
 from attrs import define, field
 
-from klpfs.builder.read import modules, sources
-from klpfs.builder.write.patch_file import emit, Heading
 from klpfs.builder.error import BuildError, NothingToDo
 from klpfs.builder.plan.order import ordered
-from klpfs.builder.plan.planner import ModulePlan, Refusal
-from klpfs.builder.plan.package_plan import Program
+from klpfs.builder.plan.package_plan import PackagePlanner
+from klpfs.builder.plan.plans import ModulePlan, Refusal
+from klpfs.builder.read import modules, sources
 from klpfs.builder.read.sources import Release, version_of
+from klpfs.builder.write.patch_file import Heading, emit
 
 
 @define
 class Result:
-    """text: the livepatch, '' when something was refused and not allowed. plans: one a module. refused: what is not carried.
-    notes: what is left as it is. warned: those of them that may matter."""
+    """A build. text: the livepatch, '' when something was refused and not allowed. plans: of all modules in the patch.
+
+    refused: changes that are not carried. notes: what is left as it is. warned: those notes that may matter.
+    """
 
     text: str
-    plans: "list[ModulePlan]"
-    refused: "list[Refusal]" = field(factory=list)
-    notes: "list[str]" = field(factory=list)
-    warned: "list[str]" = field(factory=list)
+    plans: list[ModulePlan]
+    refused: list[Refusal] = field(factory=list)
+    notes: list[str] = field(factory=list)
+    warned: list[str] = field(factory=list)
 
 
-def build(old: Release, new: Release, pythons: "typing.Sequence[str]", replace: bool = True, allow: bool = False,
-          main: typing.Optional[str] = None) -> Result:
+def build(old: Release, new: Release, pythons: Sequence[str], replace: bool = True, allow: bool = False,
+          main: str | None = None) -> Result:
     """The livepatch that makes a program with OLD behave as with NEW.
 
-    pythons: the interpreters that it is to fit. allow: what is refused is left out. main: the module
-    that is the service's main program. BuildError: a source can't be read.
-    NothingToDo: no Python code differs.
-    """
+    pythons: the interpreters that the patch is to fit. replace: the patch takes the place of earlier ones. allow: the
+    rest is written when changes are refused. main: the module that is the service's main program. BuildError: a source
+    can't be read. NothingToDo: no Python code differs. """
     pairs = modules.pair(old, new)
-    refused = [Refusal(path, f"{path} is compiled", "compiled code is not patched") for path in pairs.compiled]
-    warned = [f"compiled {path} is another in NEW: it is not patched and stays as it is loaded" for path in pairs.rebuilt]
-    plans = Program(pairs, pythons).plans()
-    for plan in plans:
-        refused += plan.refused
-    notes = warned + [f"data file {path}: not carried" for path in pairs.data]
-    notes += [f"module {each.name} is no more: it stays where it is loaded" for each in pairs.changed if each.new is None]
-    tests = [path for path, where in new.tests.items() if path not in old.tests or modules.read(where) != modules.read(old.tests[path])]
-    if tests:
-        notes.append(f"{len(tests)} files in test folders differ: not carried ({tests[0]} ...)")
-    notes += [note for plan in plans for note in plan.notes]
+    plans = PackagePlanner(pairs, pythons).plans()
+    refused = [Refusal(f"{path} is compiled", "compiled code is not patched", path=path) for path in pairs.compiled]
+    refused += [refusal for plan in plans for refusal in plan.refused]
+    warned = [f"compiled {path} is another in NEW: it is not patched and stays as it is loaded"
+              for path in pairs.rebuilt]
+    notes = warned + _notes(pairs) + [note for plan in plans for note in plan.notes]
     if not plans and not refused:
         raise NothingToDo(f"{old.label} and {new.label}: no Python code differs" + (
             f" ({len(pairs.data + pairs.rebuilt)} other files do)" if pairs.data or pairs.rebuilt else ""))
@@ -56,20 +55,51 @@ def build(old: Release, new: Release, pythons: "typing.Sequence[str]", replace: 
     return Result(emit(heading, plans), plans, refused, notes, warned)
 
 
-def build_specs(old: str, new: str, pythons: "typing.Sequence[str]", installed: bool = False, **more) -> Result:
-    """build() of what the command line names."""
+def _notes(pairs: modules.Pairs) -> list[str]:
+    """What is left as it is of files that no plan speaks of."""
+    notes = [f"data file {path}: not carried" for path in pairs.data]
+    notes += [f"module {pair.name} is no more: it stays where it is loaded"
+              for pair in pairs.changed if pair.new is None]
+    old_tests, new_tests = pairs.old.tests, pairs.new.tests
+    tests = [path for path, where in new_tests.items()
+             if path not in old_tests or modules.read(where) != modules.read(old_tests[path])]
+    if tests:
+        notes.append(f"{len(tests)} files in test folders differ: not carried ({tests[0]} ...)")
+    return notes
+
+
+def build_specs(old: str, new: str, pythons: Sequence[str], installed: bool = False, **options: Any) -> Result:
+    """The livepatch between two releases, named as on the command line: folders, files, wheels, sdists or requirements.
+
+    pythons: paths of the interpreters that the patch is to fit; pip fetches for the first of them.
+    installed: OLD is the distribution that this Python has installed. options, errors: as for build().
+
+    >>> import os, sys, tempfile
+    >>> folder = tempfile.mkdtemp()
+    >>> for version, pi in (("old", "3"), ("new", "3.14")):
+    ...     os.mkdir(os.path.join(folder, version))
+    ...     with open(os.path.join(folder, version, "shapes.py"), "w") as file:
+    ...         size = file.write(f"def area(r): return {pi} * r * r")
+    >>> result = build_specs(os.path.join(folder, "old"), os.path.join(folder, "new"), [sys.executable])
+    >>> result.refused
+    []
+    >>> print("\\n".join(line for line in result.text.split("\\n") if line.startswith(("def", "# line", "from"))))
+    from klpfs import Func, Object, Patch
+    # line 1: body
+    def area(r): return 3.14 * r * r
+    """
     with tempfile.TemporaryDirectory(prefix="klpfs-build-") as scratch:
-        folders = [os.path.join(scratch, each) for each in ("old", "new")]
-        for each in folders:
-            os.mkdir(each)
+        folders = [os.path.join(scratch, version) for version in ("old", "new")]
+        for folder in folders:
+            os.mkdir(folder)
         if installed:
-            was = sources.installed(sources.distribution_of(old), pythons[0])
+            old_release = sources.installed(sources.distribution_of(old), pythons[0])
         else:
-            was = sources.find(old, folders[0], pythons[0])
-        now = sources.find(new, folders[1], pythons[0])
+            old_release = sources.find(old, folders[0], pythons[0])
+        new_release = sources.find(new, folders[1], pythons[0])
         if os.path.isfile(old) and os.path.isfile(new) and old.endswith(".py") and new.endswith(".py"):
-            now.files = {os.path.basename(old): new}  # one module, whatever its files are called
-        return build(was, now, pythons, **more)
+            new_release.files = {os.path.basename(old): new}  # one module, whatever its files are called
+        return build(old_release, new_release, pythons, **options)
 
 
 __all__ = ["BuildError", "NothingToDo", "Result", "build", "build_specs"]

@@ -1,9 +1,9 @@
-"""What building can fail with."""
+"""What a build can fail with. A change that is not carried is no error but a plan.plans.Refusal."""
 
 
 class BuildError(Exception):
-    """The text says what and where, and what to do next."""
+    """A source, a file or an interpreter that can't be used. The text says what and where, and what to do next."""
 
 
 class NothingToDo(BuildError):
-    """The two versions differ in nothing that a livepatch could carry."""
+    """Two versions that differ in nothing that a livepatch could carry."""

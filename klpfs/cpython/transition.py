@@ -104,7 +104,6 @@ class PythonTransition(seam.TargetTransition):
     def drop(self, definitions: Collection[Any]) -> None:
         leaving = [entry for entry in list(self.entries.values())
                    if self.images.registry.holders.get(id(entry.fn)) in definitions]
-        self.switching.drop([entry.fn for entry in leaving])
         state = self.after if self.switching.started and self.switching.goal else self.before
         for definition in definitions:
             self.images.put_state(definition, state.get(definition))

@@ -8,7 +8,7 @@ and modules may come and go; every other change is refused with EBUSY then.
     disable -> look ... -> finish             reverse and force in between
     arrive -> look_arrival ... -> finish_arrival    a late main program's functions; see late_main.py
 
-The log lines, their words and their order are the kernel's (KERNEL.md section 9 and the recorded traces).
+The log lines, their words and their order are the kernel's (docs/KERNEL.md#9 and the recorded traces).
 """
 from errno import EBUSY, EEXIST, EINVAL
 
@@ -232,7 +232,7 @@ class Engine:
         self.arrival = None
 
     def join_apply(self, patch, name, place, running=False):
-        """A joiner applies a patch in force at its place in the order, without a transition (PROTOCOL section 5).
+        """A joiner applies a patch in force at its place in the order, without a transition (docs/PROTOCOL.md#5).
 
         running: the program's code may run already. EBUSY in a transition; else as join.join_apply.
         """
@@ -248,7 +248,7 @@ class Engine:
         late_process.drop(self, patch, running)
 
     def take_outcome(self, patch, dir, name=None, running=True):
-        """A process that had no part in a transition takes what came out of it (PROTOCOL section 5).
+        """A process that had no part in a transition takes what came out of it (docs/PROTOCOL.md#5).
 
         dir PATCHED: `patch` is applied, on top, if it is not there yet, and if it replaces, the others are dropped.
         dir UNPATCHED: it is dropped if it is there. A failure to apply it raises KlpError; what it replaces is dropped

@@ -1,4 +1,4 @@
-"""The main program of a process that joined before it had made its functions (DESIGN section 6, Coming).
+"""The main program of a process that joined before it had made its functions (docs/DESIGN.md#6, Coming).
 
 Not in the kernel, whose vmlinux is always there. When the definitions have come, their code may run already: a program's
 body never ends, and earlier lines of it may have started threads. So they are patched by a transition of this process

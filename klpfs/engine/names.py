@@ -1,6 +1,6 @@
 """The rule for names that the tree can show: of patches, objects, functions, modules, parameters and services.
 
-Source: DESIGN section 3.
+Source: docs/DESIGN.md#3.
 """
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 A node that was removed stays what it is for who still holds it: a held file answers ENODEV for ever, a held directory
 is empty. Numbers are never used again. A node goes from the table when it is removed and the kernel has forgotten it.
-Source: fs/kernfs/{dir,file,inode}.c, fs/sysfs/file.c, fs/seq_file.c; KERNEL.md section 8.
+Source: fs/kernfs/{dir,file,inode}.c, fs/sysfs/file.c, fs/seq_file.c; docs/KERNEL.md#8.
 """
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tree of DESIGN.md section 3: what a Manager's services are, as nodes; what is written, as their operations.
+"""The tree of docs/DESIGN.md#3: what a Manager's services are, as nodes; what is written, as their operations.
 
 Only what has changed is built again: a node stays the same node (for who holds it) as long as the thing that it shows is
 there. Names come from processes and so from strangers: one that can't be a file's name is not shown.

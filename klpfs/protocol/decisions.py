@@ -1,6 +1,6 @@
 """The journal's records as values: the next one from the present one, and what a report says about one.
 
-Pure functions (PROTOCOL.md sections 2 and 3). A record is never altered: each function makes a new one, `seq` one
+Pure functions (docs/PROTOCOL.md#2 and #3). A record is never altered: each function makes a new one, `seq` one
 higher.
 """
 from __future__ import annotations

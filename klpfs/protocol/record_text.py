@@ -33,10 +33,15 @@ if TYPE_CHECKING:
     Record = dict[str, Any]
     Row = list[Any]         # of a fingerprint: object, function, position, hash
 
+VERSION = 1                 # of the text; the first line names it in every version
 LARGEST = 16 << 20          # bytes of a journal
 
 _PLAIN = frozenset(range(0x21, 0x7F)) - {0x25}
 _HEX = "0123456789ABCDEFabcdef"
+
+
+class OtherVersion(OSError):
+    """The journal's text is of another version: EIO. It is left as it is, as a damaged one; nothing is guessed."""
 
 
 def idle(seq: int = 0) -> Record:
@@ -104,7 +109,7 @@ def _unword(word: str) -> str:
 
 def dump(record: Record) -> bytes:
     """The journal's bytes for `record`."""
-    out = ["klpfs 1", f"seq {record['seq']:d}"]
+    out = [f"klpfs {VERSION}", f"seq {record['seq']:d}"]
 
     def params(entry: Record) -> None:
         for name, value in entry["params"].items():
@@ -138,7 +143,11 @@ def dump(record: Record) -> bytes:
 
 
 def parse(data: bytes) -> Record:
-    """The record in the journal's bytes. OSError(EIO): damaged; nothing is guessed."""
+    """The record in the journal's bytes. OSError(EIO): damaged, or OtherVersion; nothing is guessed."""
+    word, _, version = data.partition(b"\n")[0].partition(b" ")
+    if word == b"klpfs" and version.isdigit() and version != b"%d" % VERSION:
+        text = f"the journal is of version {version.decode('ascii')}, this klpfs reads version {VERSION}"
+        raise OtherVersion(EIO, text)
     try:
         return _parse(data)
     except (ValueError, KeyError, IndexError, TypeError) as e:
@@ -151,7 +160,7 @@ def _flag(word: str) -> bool:
 
 def _parse(data: bytes) -> Record:
     lines = data.decode("ascii").split("\n")
-    if lines[0] != "klpfs 1" or lines[-2:] != ["end", ""]:
+    if lines[0] != f"klpfs {VERSION}" or lines[-2:] != ["end", ""]:
         raise ValueError("not whole")
     record = idle(-1)
     last: Any = None        # the patch, module or change that the next lines belong to

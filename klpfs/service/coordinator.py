@@ -1,4 +1,4 @@
-"""The coordinator: decides from the journal and the agents' reports, writes, tells. PROTOCOL.md sections 3 and 8.
+"""The coordinator: decides from the journal and the agents' reports, writes, tells. docs/PROTOCOL.md#3 and #8.
 
 Event driven: `step()` is called after anything that happened (a report, a process that came or went, another's write, a
 timer, a request) and does all that can be done now. It blocks nowhere, has no thread, and no state worth saving: a
@@ -10,6 +10,7 @@ successor knows as much from the journal. It sees the agents through Peers:
     peers.unlink_gone()                 with the lock: removes the sockets of the dead
     peers.litter                        there are some that nobody has tried to remove
     peers.cut(n)                        closes connections, so that processes which have prepared n read the journal
+    peer.version                        of the wire, as the agent says; 0: it has not said
     peer.key .name .report .acked .told         name for people; report: the last one (dict) or None; seq numbers, -1: none
     peer.tell(record)                   sends it (or drops it: it is told again once the peer is connected)
     peer.heard                          when it last said anything (the loop's time)
@@ -30,6 +31,8 @@ from attrs import define, field
 
 from klpfs.protocol import decisions
 from klpfs.protocol.decisions import Record, Report
+from klpfs.protocol.record_text import OtherVersion
+from klpfs.protocol.wire import VERSION
 from klpfs.service.answer import Answer
 from klpfs.service.awaited import Awaited
 from klpfs.service.journal import Journal
@@ -174,6 +177,11 @@ class Coordinator:
         return [(peer, "silent" if self.silence.is_named_silent(peer, record["seq"]) else "pending")
                 for peer in self.peers.known() if not may(record, peer.report)]
 
+    def other_versions(self) -> str:
+        """Which processes run a klpfs that this daemon can't talk to, and why; '': none. If any: EPROTONOSUPPORT."""
+        return "; ".join(f"{peer.name} speaks version {peer.version} of the wire, this daemon version {VERSION}"
+                         for peer in self.peers.known() if peer.version not in (0, VERSION))
+
     # -- one round
 
     def _round(self) -> None:
@@ -202,21 +210,22 @@ class Coordinator:
             if self.damaged is None:
                 self.log(f"klpfs: journal: {error.strerror}", 3)
             self.damaged = error
-            self._fail_all_as_damaged()
+            self._fail_all(str(error.strerror) if isinstance(error, OtherVersion) else "the journal is damaged")
             return False
         self.damaged = None
         self._take(record)
         return True
 
-    def _fail_all_as_damaged(self) -> None:
+    def _fail_all(self, why: str) -> None:
+        """Answer all writes with EIO: the journal can't be obeyed."""
         if self.load is not None:
             load, self.load = self.load, None
             self.journal.unlock()
-            load.answer.fail(errno.EIO, "the journal is damaged")
+            load.answer.fail(errno.EIO, why)
         while self._requests:
             request = self._requests.popleft()
-            self._refuse(request.what, request.answer, OSError(errno.EIO, "the journal is damaged"))
-        self.waiting_answers.fail_all(errno.EIO, "the journal is damaged")
+            self._refuse(request.what, request.answer, OSError(errno.EIO, why))
+        self.waiting_answers.fail_all(errno.EIO, why)
 
     def _take(self, record: Record) -> None:
         if record is not self.record:
@@ -308,10 +317,13 @@ class Coordinator:
 
     def _read_locked(self) -> Record:
         """The journal's record, read with the lock. A change in it has lost its coordinator, since the lock was free: it is undone.
-        EIO: processes have followed a newer one, so somebody has removed the journal."""
+        EIO: processes have followed a newer one, so somebody has removed the journal. EPROTONOSUPPORT: other_versions()."""
         record = self.journal.read()
         if any(decisions.seen(peer.report) > record["seq"] for peer in self.peers.known()):
             raise OSError(errno.EIO, "the journal was removed while the service runs")
+        others = self.other_versions()
+        if others:                                               # never told of it: half of a service would be patched
+            raise OSError(errno.EPROTONOSUPPORT, others)
         if record["change"]:
             record = self._write(decisions.given_up(record))
             self.log("klpfs: coordinator lost: the load is undone", 4)
@@ -368,13 +380,16 @@ class Coordinator:
         self._start(load, votes)
 
     def _refusal(self, load: Load, peers: list[Peer]) -> tuple[int, str, bool] | None:
-        """(errno, text, whether the log says it) of a load that can't go on: a process has refused it, or the writer was
-        interrupted."""
+        """(errno, text, whether the log says it) of a load that can't go on: a process has refused it, the writer was
+        interrupted, or a process can't be told."""
         for peer in peers:
             refused = peer.report and peer.report["refused"]
             if refused and refused["n"] == load.n:
                 return refused["errno"], refused["text"], False
-        return (errno.EINTR, "interrupted", True) if load.interrupted else None
+        if load.interrupted:
+            return errno.EINTR, "interrupted", True
+        others = self.other_versions()                           # one has joined, or has only now said so
+        return (errno.EPROTONOSUPPORT, others, True) if others else None
 
     def _is_waited_for(self, load: Load, peers: list[Peer]) -> bool:
         """Whether a process still prepares the load. When the load's time is over it is undone, which counts as waited for."""

@@ -1,6 +1,6 @@
 """The journal on disk: read, written by replacement under a lock, and the contents that lie beside it.
 
-The text is klpfs.protocol.record_text's, the fields are those of PROTOCOL.md section 2. Nothing here decides anything.
+The text is klpfs.protocol.record_text's, the fields are those of docs/PROTOCOL.md#2. Nothing here decides anything.
 """
 from __future__ import annotations
 

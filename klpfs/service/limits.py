@@ -10,7 +10,7 @@ from attrs import define
 
 @define
 class Limits:
-    """Seconds. Source: PROTOCOL.md sections 3 and 8, DESIGN.md section 7."""
+    """Seconds. Source: docs/PROTOCOL.md#3 and #8, docs/DESIGN.md#7."""
 
     silent: float = 2.0             # after which a process that has not acknowledged is passed over
     ask_after: float = 1.0          # without a word after which a process that has acknowledged is asked for a sign of life

@@ -2,8 +2,8 @@
 
 An engine line stands for the service. The first process's line is shown; the same line from other processes of the operation is
 the same event. Of copies that arrive in one round the earliest time is kept, so that the line stays before that process's next
-one. 'patching complete' is what the service says itself, once, with the journal's write that ends the transition (PROTOCOL.md
-section 7): an agent's own line means its process only.
+one. 'patching complete' is what the service says itself, once, with the journal's write that ends the transition
+(docs/PROTOCOL.md#7): an agent's own line means its process only.
 """
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """An epoll loop for the whole daemon: descriptors, timers, and work for the end of the round; no threads.
 
-All that has arrived is taken in before a request is answered (PROTOCOL.md section 7): a round runs the callbacks
+All that has arrived is taken in before a request is answered (docs/PROTOCOL.md#7): a round runs the callbacks
 of what is ready in the order given to `add`: FIRST (inotify: the journal), AGENTS, then LAST (the FUSE descriptor,
 which must take one request a call). What is appended by `call_soon` runs before the next order begins.
 """

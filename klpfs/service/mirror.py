@@ -1,4 +1,4 @@
-"""The mirror: what the journal and the agents' events amount to, as the tree shows it (PROTOCOL.md section 7).
+"""The mirror: what the journal and the agents' events amount to, as the tree shows it (docs/PROTOCOL.md#7).
 
 From the journal: which patches and modules there are, their order, `enabled`, `transition`, a patch's use count; one file, so
 they can't contradict each other or a write that has returned. From the agents: objects, functions, `patched`, sizes,

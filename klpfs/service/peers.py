@@ -18,7 +18,7 @@ from attrs import define, field
 
 from klpfs.protocol.folder_layout import SUFFIX, address
 from klpfs.protocol.shapes import FROM_AGENT, fits
-from klpfs.protocol.wire import MESSAGE_SECONDS, Reader, WireError, encode
+from klpfs.protocol.wire import MESSAGE_SECONDS, VERSION, Reader, WireError, encode
 from klpfs.service.loop import AGENTS, IN, OUT, Loop, Timer
 
 RETRY = 0.2                # seconds until a peer that closed its connection is connected to again
@@ -59,6 +59,7 @@ class Peer:
     since: float                               # when its socket was first seen
     pid: int = 0
     comm: str = ""
+    version: int = 0                           # of the wire, as it says; 0: not yet. Of others nothing else is read
     hello: Message | None = None
     report: Message | None = None
     acked: int = -1
@@ -105,7 +106,7 @@ class Peer:
             if fd >= 0:
                 os.close(fd)
         self._sock, self.connected = sock, True
-        self._reader, self.told, self._sender = Reader(), -1, -1
+        self._reader, self.told, self._sender, self.version = Reader(), -1, -1, 0
         self._out.clear()
         self.peers.loop.add(sock.fileno(), self._ready, AGENTS)
 
@@ -162,8 +163,8 @@ class Peer:
     # -- sending
 
     def send(self, message: Message) -> bool:
-        """Send, or queue. False: there is no connection."""
-        if self._sock is None:
+        """Send, or queue. False: there is no connection, or it would not be understood."""
+        if self._sock is None or self.version not in (0, VERSION):
             return False
         self._out += encode(message)
         if len(self._out) > MAX_QUEUED:
@@ -234,6 +235,8 @@ class Peer:
 
     def _received(self, message: Message) -> None:
         kind = message["t"]
+        if self.version not in (0, VERSION) or kind == "hello" and self._speaks_other_version(message):
+            return None
         if not fits(FROM_AGENT, message) or self.hello is None and kind != "hello":
             return self.drop(f"bad message {kind[:20]!r}")
         self.heard = self.peers.loop.now()
@@ -254,26 +257,48 @@ class Peer:
                 self._sender = struct.unpack("3i", credentials[:12])[1]
         return data
 
+    def _speaks_other_version(self, message: Message) -> bool:
+        """An agent of another klpfs: `t`, `version`, `pid` and `comm` of its hello are as in all versions, the rest is
+        not looked at. It is told nothing and counts as silent; the coordinator refuses all writes while it lives."""
+        version, pid, comm = message.get("version"), message.get("pid"), message.get("comm")
+        if type(version) is not int or version in (0, VERSION):
+            return False
+        if type(pid) is not int or type(comm) is not str or not self._identify(pid):
+            self.drop(f"speaks version {version} of the wire, and does not say who it is")
+            return True
+        self.hello, self.report, self.comm, self.version = None, None, comm, version
+        self.peers.log(f"klpfs: {self.name} speaks version {version} of the wire, this daemon version {VERSION}: "
+                       "nothing can be written while it runs", 3)
+        return True
+
     def _who(self, message: Message) -> None:
-        pid = message["pid"]
+        if self._identify(message["pid"]):
+            self.hello, self.comm, self.version = message, message["comm"], VERSION
+            self.report = None
+            self.acked = -1
+            self.peers.restarted(self)
+
+    def _identify(self, pid: int) -> bool:
+        """Whether it is the process that it says it is, and can be watched. False: the connection is closed."""
         if pid <= 0 or self.pid not in (0, pid):
-            return self.drop(f"says that it is process {pid}")
+            self.drop(f"says that it is process {pid}")
+            return False
         try:
             if self._sender not in (0, user_of(pid)):
-                return self.drop(f"says that it is process {pid}, of another user")
+                self.drop(f"says that it is process {pid}, of another user")
+                return False
             if not self.pid:
                 space, self._pidfd = address_space(pid), os.pidfd_open(pid)
         except OSError as error:
             if error.errno in (errno.ENOENT, errno.ESRCH):
-                return self._leave()
-            return self.drop(f"can't be watched: {error.strerror}")
+                self._leave()
+            else:
+                self.drop(f"can't be watched: {error.strerror}")
+            return False
         if not self.pid:
             self.pid, self._space = pid, space
             self.peers.loop.add(self._pidfd, lambda events: self._died(), AGENTS)
-        self.hello, self.comm = message, message["comm"]
-        self.report = None
-        self.acked = -1
-        self.peers.restarted(self)
+        return True
 
     def _died(self) -> None:
         self._leave()

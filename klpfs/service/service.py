@@ -253,6 +253,7 @@ class Service:
             records.insmod(record, name, "", params, 0, "")
         except OSError as error:
             why_not = error.strerror or os.strerror(error.errno or errno.EIO)
+        why_not = why_not or self.coordinator.other_versions()
         if not self.ftrace_enabled:
             why_not = why_not or "kernel.ftrace_enabled is 0"
         peers = [peer for peer in self.peers.known() if peer.pid]
@@ -299,6 +300,9 @@ class Service:
         answer, what = Answer(), f"{module}/parameters/{param}"
         if module not in self.modules or param not in self.modules[module].params:
             return self._failed(what, answer, OSError(errno.ENODEV, "no such parameter"))
+        others = self.coordinator.other_versions()
+        if others:
+            return self._failed(what, answer, OSError(errno.EPROTONOSUPPORT, others))
         value = os.fsdecode(text[:-1] if text.endswith(b"\n") else text)
         peers = [peer for peer in self.peers.known() if peer.pid]
         order = {"t": "set", "module": module, "param": param, "text": value}

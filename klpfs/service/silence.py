@@ -1,4 +1,4 @@
-"""Silence: which processes say nothing, since when, and which of them the coordinator passes over. PROTOCOL.md section 6.
+"""Silence: which processes say nothing, since when, and which of them the coordinator passes over. docs/PROTOCOL.md#6.
 
 A process is silent when it has not acknowledged the record that it was sent, or when it has, but says nothing any more and does
 not answer a question either, as an agent does at once, also while foreign code hangs: it is stopped. After LIMITS.silent seconds

@@ -10,7 +10,7 @@ import pytest
 
 from tests import harness
 from tests.agent.client import Coordinator, running_agent
-from klpfs.protocol import record_text, wire
+from klpfs.protocol import folder_layout, record_text, wire
 
 
 @pytest.fixture
@@ -308,6 +308,18 @@ def test_a_journal_of_living_others_is_followed(tmp_path):
         with running_agent(tmp_path) as second:
             assert second.target.value("f") == "f by lp"
         c.close()
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_a_journal_of_another_version_is_named_and_left_alone(tmp_path, keep):
+    """Nothing of it is guessed: the process goes without the service's patches, and says so."""
+    folder_layout.make_folder(str(tmp_path / "svc"))
+    (tmp_path / "svc" / "journal").write_bytes(b"klpfs 2\nas a later version has it\n")
+    with running_agent(tmp_path, keep=keep) as agent:
+        lines = [record.text for record in agent.log.records]
+        assert "version 2, this klpfs reads version 1" in lines[0] and "goes on without the service's patches" in lines[1]
+        assert agent.follower.seen == -1
+    assert (tmp_path / "svc" / "journal").read_bytes() == b"klpfs 2\nas a later version has it\n"
 
 
 def test_dead_sockets_are_swept_by_who_starts(tmp_path):

@@ -1,4 +1,4 @@
-"""The agent's table of PROTOCOL section 5, line by line."""
+"""The agent's table of docs/PROTOCOL.md#5, line by line."""
 import errno
 
 import pytest
@@ -526,7 +526,7 @@ def test_lower_records_are_ignored(host):
 
 
 class TestForked:
-    """A child, at each phase of an operation (PROTOCOL section 6)."""
+    """A child, at each phase of an operation (docs/PROTOCOL.md#6)."""
 
     def fork(self, host):
         host.engine.after_fork()

@@ -1,4 +1,4 @@
-"""A hand-made tree of plain files, shaped as DESIGN section 3 has it: the commands can't tell."""
+"""A hand-made tree of plain files, shaped as docs/DESIGN.md#3 has it: the commands can't tell."""
 import pytest
 
 from klpfs.cli import main as front

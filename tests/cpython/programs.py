@@ -8,6 +8,7 @@ import contextlib
 import sys
 import types
 
+from klpfs.cpython import raw
 from klpfs.cpython.images import image
 from klpfs.cpython.switch import rules
 from klpfs.cpython.switch.switching import Entry, Transition
@@ -27,9 +28,26 @@ def functions(space):
     return {name: f for name, f in space.items() if type(f) is types.FunctionType and f.__code__.co_filename.startswith("app")}
 
 
+def own_code(code, flags=0):
+    """A code object equal to `code` that nobody else has, its comprehensions' too: sides are told apart by identity."""
+    consts = tuple(own_code(c) if type(c) is types.CodeType and c.co_name in image.INNER else c for c in code.co_consts)
+    return code.replace(co_consts=consts, co_flags=code.co_flags | flags)
+
+
+def new_image(function, like=None):
+    """The Image that a livepatch's `function` defines, for function objects whose code is `like` (None: any): its code object
+    is its own. A generator function made awaitable by types.coroutine carries that as a flag of its code, which the new code,
+    written without the decorator, gets as well."""
+    flags = like.co_flags & raw.ITERABLE_COROUTINE if like is not None and function.__code__.co_flags & raw.GENERATOR else 0
+    captured = image.capture(function)
+    made = image.Image(own_code(function.__code__, flags), captured.values)
+    made.annotations = captured.annotations
+    return made
+
+
 def entry(function, new, older=()):
     """An Entry from what the function holds to the new function's code."""
-    return Entry(function, image.capture(function), image.new_version(new, function.__code__), older)
+    return Entry(function, image.capture(function), new_image(new, function.__code__), older)
 
 
 def transition(old, new, only=None):
@@ -49,14 +67,14 @@ def switch(t, name):
 
 def window(s, what):
     """Runs what() once, between the choice of a Switch's dispatcher and the entry into the version."""
-    real = s.pick
+    real = s.choose
 
-    def pick():
+    def choose():
         version = real()
-        s.pick = real
+        s.choose = real
         what()
         return version
-    s.pick = pick
+    s.choose = choose
 
 
 def try_clean(t):
@@ -70,6 +88,15 @@ def done(t, rounds=1000):
             t.finish()
             return True
     return False
+
+
+def switched(function, new):
+    """The Transition, over, that has given the function the new function's image."""
+    t = Transition([entry(function, new)])
+    t.install()
+    t.start()
+    assert done(t)
+    return t
 
 
 @contextlib.contextmanager

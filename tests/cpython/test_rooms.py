@@ -36,7 +36,7 @@ ROOMS = {
         late="importlib.machinery io klpfs linecache tokenize",
     ),
     "resolve": Room(
-        BELOW + ("klpfs.cpython.resolve", "klpfs.cpython.load", "klpfs.cpython.looks.look",
+        BELOW + ("klpfs.cpython.resolve", "klpfs.cpython.load", "klpfs.cpython.looks.atomic",
                  "klpfs.cpython.images.image"),
         library="__future__ _sha2 _sha256 ast errno gc hashlib itertools opcode operator sys types",
         late="ast builtins marshal zipimport",

@@ -109,7 +109,7 @@ def b(): return 'b1'
     for each in (meanwhile, after, module.make(3, 5)):
         assert values(each) == (("h0", 3, "b0"), ("deep0", 3, 5, "b0"), ("m0", 3))
     assert same(before, snapshot(module.make, module.made[0][0], module.made[0][1], module.made[0][2].m, old_deep))
-    assert not machine.target.images.held and not machine.target.images.empty
+    assert not machine.target.images.changed and not machine.target.images.stand_ins
 
 
 def test_a_nested_function_and_what_is_around_it_by_turns(machine):
@@ -313,7 +313,7 @@ def test_any_order_of_patches(tmp_path_factory, steps):
         while enabled:
             machine.disable(enabled.pop()[0])
         assert same(before, snapshot(*watched))
-        assert machine.target.images.state == {} and not machine.target.images.held
+        assert machine.target.images.state == {} and not machine.target.images.changed
     finally:
         machine.close()
 

@@ -1,4 +1,4 @@
-"""klpfs.testing: the puppet target answers as DESIGN section 6 says, the sequencer keeps the order."""
+"""klpfs.testing: the puppet target answers as docs/DESIGN.md#6 says, the sequencer keeps the order."""
 import doctest
 import threading
 

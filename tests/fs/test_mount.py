@@ -25,7 +25,7 @@ pytestmark = pytest.mark.fuse
 
 HERE = pathlib.Path(__file__).resolve().parent
 NOBODY = 65534                                  # a user with a name: the helper wants one
-KERNEL_LIMITS = {"mmap private"}                # FACTS-fuse.md section 3: not reproducible by any FUSE file system
+KERNEL_LIMITS = {"mmap private"}                # docs/FACTS-fuse.md#3: not reproducible by any FUSE file system
 
 
 class Daemon:

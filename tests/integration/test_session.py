@@ -27,7 +27,7 @@ def test_insmod_patches_and_writing_0_takes_it_back(live, lp):
 
 
 def test_a_shell_is_enough(live, lp):
-    """echo, cat and find, as DESIGN section 10 shows them."""
+    """echo, cat and find, as docs/DESIGN.md#10 shows them."""
     live.tree.insmod(lp("lp1"))
     live.tree.settle()
     script = f"cd {live.tree.livepatch} && cat lp1/enabled lp1/transition && find . -name 'one,1' -type d && echo 0 > lp1/enabled"

@@ -93,7 +93,7 @@ ATTRIBUTES = ("enabled", "transition", "force", "replace", "stack_order", "patch
 @example("x" * 256)
 @example("\ud800")
 def test_what_the_tree_can_show_is_the_same_at_every_border(name):
-    """DESIGN section 3; C3 of the review: five rules, unequal at control characters, NUL and lengths."""
+    """docs/DESIGN.md#3; C3 of the review: five rules, unequal at control characters, NUL and lengths."""
     can = names.showable(name)
     assert in_engine(Patch([]), name) == can
     if name not in ATTRIBUTES:

@@ -1,4 +1,4 @@
-"""Puppets for the coordinator's tests: a clock and timers by hand, a disk, and agents that follow PROTOCOL.md section 5.
+"""Puppets for the coordinator's tests: a clock and timers by hand, a disk, and agents that follow docs/PROTOCOL.md#5.
 
 Nothing moves by itself: `World.run()` delivers all that is on its way and lets every agent that is not held take its steps;
 `World.events()` lists what could happen next, for a test that chooses.
@@ -10,12 +10,13 @@ import itertools
 import os
 
 from klpfs.protocol import record_text as text
+from klpfs.protocol.wire import VERSION
 from klpfs.service.coordinator import Coordinator
 from klpfs.service.answer import Answer
 
 
 class Broken(AssertionError):
-    """An invariant of PROTOCOL.md does not hold."""
+    """An invariant of docs/PROTOCOL.md does not hold."""
 
 
 def need(condition, words):
@@ -270,7 +271,7 @@ class Peer:
     def __init__(self, agent, peers):
         self.agent, self.peers, self.key, self.name, self.pid = agent, peers, agent.key, f"process {agent.key}", 1
         self.told = self.acked = -1
-        self.last, self.pings = 0.0, 0
+        self.last, self.pings, self.version = 0.0, 0, VERSION
         self.report = None
         self.mail, self.back = [], [agent.report()] if agent.alive and not agent.silent else []
 

@@ -1,4 +1,4 @@
-"""The coordinator's decisions, PROTOCOL.md section 3, with puppet agents and a clock by hand."""
+"""The coordinator's decisions, docs/PROTOCOL.md#3, with puppet agents and a clock by hand."""
 import errno
 
 from klpfs.service.silence import Silence

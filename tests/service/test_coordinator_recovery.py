@@ -1,4 +1,4 @@
-"""PROTOCOL.md section 8 and what the coordinator can't read, write or be alone with: dead and other coordinators, a full disk, a damaged
+"""docs/PROTOCOL.md#8 and what the coordinator can't read, write or be alone with: dead and other coordinators, a full disk, a damaged
 journal, no descriptors."""
 import errno
 

@@ -41,6 +41,35 @@ def test_hello_event_report(bench, watch):
     assert watch.peers.known()[0].pid and watch.peers.known()[0].report["seen"] == -1
 
 
+def test_an_agent_of_another_version_is_named_and_told_nothing(bench, watch):
+    """One line; it is there and silent; nothing else that it says is read; when it dies it is gone."""
+    agent = bench.agent(version=2, events=[{"what a later version": "says"}])
+    watch.peers.list()
+    bench.until(lambda: watch.lines)
+    [peer] = watch.peers.known()
+    assert peer.version == 2 and peer.pid == agent.pid and peer.hello is None and peer.report is None
+    assert watch.lines == [f"klpfs: process {agent.pid} (prog) speaks version 2 of the wire, this daemon version 1: "
+                           "nothing can be written while it runs"]
+    peer.tell({"seq": 1})
+    peer.ping()
+    agent.send({"t": "something new"})
+    bench.rest()
+    assert not agent.got and not watch.heard and len(watch.lines) == 1
+    bench.processes[0].kill()
+    bench.until(lambda: watch.gone == ["a.sock"])
+
+
+@pytest.mark.parametrize("hello", [{"version": 2}, {"version": 2, "pid": 0, "comm": 1}, {"version": 2, "pid": -1, "comm": "x"}, {"version": None}])
+def test_who_says_another_version_must_still_be_who_it_says(bench, watch, hello):
+    """Else anybody could keep a service from being written to in the name of others."""
+    agent = bench.agent(mute=True)
+    watch.peers.list()
+    bench.until(lambda: agent.links)
+    agent.send({"t": "hello", **hello})
+    bench.until(lambda: watch.lines)
+    assert watch.peers.known()[0].version == 0 and "this daemon version" not in "".join(watch.lines)
+
+
 def test_drafts_and_other_files_are_no_agents(bench, watch):
     for name in (".x.sock", "journal", "lock"):
         open(os.path.join(bench.folder, name), "w").close()

@@ -147,6 +147,46 @@ def test_damaged_journal(bench, service, result, source):
     assert result(service.rmmod(b"x", ME)) == errno.EIO
 
 
+def test_a_journal_of_another_version(bench, service, result, source):
+    """EIO on every write, by name; it is not touched."""
+    ready(bench, service, bench.agent())
+    other = b"klpfs 2\nwhatever a later version writes\n"
+    with open(os.path.join(bench.folder, "other"), "wb") as file:
+        file.write(other)
+    os.rename(os.path.join(bench.folder, "other"), service.journal.path)
+    assert result(service.insmod(source, ME)) == result(service.rmmod(b"x", ME)) == errno.EIO
+    assert any("the journal is of version 2, this klpfs reads version 1" in line for line in lines(service))
+    with open(service.journal.path, "rb") as file:
+        assert file.read() == other
+
+
+def test_a_process_that_speaks_another_version(bench, service, result, source):
+    """Nothing is written while it lives: the service would be patched by half. Then all is as before."""
+    ready(bench, service, bench.agent())
+    bench.agent("b", version=2)
+    service.look()
+    bench.until(lambda: service.coordinator.other_versions())
+    assert result(service.insmod(source, ME)) == result(service.rmmod(b"x", ME)) == errno.EPROTONOSUPPORT
+    assert any("(prog) speaks version 2 of the wire, this daemon version 1" in line for line in lines(service))
+    assert service.journal.read()["seq"] == 0
+    bench.processes[1].kill()
+    bench.until(lambda: not service.coordinator.other_versions())
+    assert result(service.insmod(source, ME)) == 0
+
+
+def test_a_process_of_another_version_that_joins_a_load(bench, service, result, source):
+    """It can't be told of it: the load is undone."""
+    agent = bench.agent()
+    ready(bench, service, agent)
+    agent.follow = False
+    answer = service.insmod(source, ME)
+    bench.until(lambda: service.coordinator.load)
+    bench.agent("b", version=2)
+    service.look()
+    assert result(answer) == errno.EPROTONOSUPPORT and not service.patches
+    assert service.journal.read()["change"] is None
+
+
 def test_parameters(bench, service, result, source):
     """Written in all processes and noted for those that come; the first refusal is the answer."""
     event = {"modules": [{"name": "lp_1", "size": 1, "refcnt": 0, "livepatch": True, "state": "Live", "holders": [],

@@ -23,6 +23,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(HERE)))
 from klpfs.cpython.images import image                              # noqa: E402
 from klpfs.cpython.switch import rules                              # noqa: E402
 from klpfs.cpython.switch.switching import Entry, Transition        # noqa: E402
+from tests.cpython.programs import new_image                        # noqa: E402
 from tests.stress import program                                    # noqa: E402
 
 ENOUGH = 100        # violations, then it stops
@@ -94,7 +95,7 @@ class Family:
         self.app = self.spaces[0]
         self.functions = functions(self.app)
         self.images = [[image.capture(f) for f in self.functions]]
-        self.images += [[image.new_version(f) for f in functions(space)] for space in self.spaces[1:]]
+        self.images += [[new_image(f) for f in functions(space)] for space in self.spaces[1:]]
         self.version = 0
 
     def entries(self, version):

@@ -1,1 +1,1 @@
-"""Two versions of a module, compared: statements, syntax, functions."""
+"""Two versions of a module, compared: statements, syntax, functions, classes. Nothing is judged yet."""

@@ -1,102 +1,129 @@
-"""What differs between two versions of a module, scope by scope: typed, not yet judged."""
+"""The differences between two versions of a module, scope by scope: typed, not yet judged."""
+from __future__ import annotations
+
 import ast
-import typing
+from collections.abc import Iterator
 
 from attrs import define, field
 
-from klpfs.builder.compare.equivalence import decorator_name, dump, flavour, same, without_doc
-from klpfs.builder.compare.statements import Leaf, parse_scope, Scope
+from klpfs.builder.compare.equivalence import dump, same
+from klpfs.builder.compare.statements import ClassStatement, FunctionStatement, Scope, Statement, parse_scope
+from klpfs.builder.syntax import FunctionNode, body_without_doc, decorator_name, default_nodes, flavour
 
-FIELDS = ("dataclass", "attrs", "attr.s", "define", "frozen", "mutable", "attributes", "NamedTuple", "TypedDict", "BaseModel", "Struct")
+FIELD_MAKERS = ("dataclass", "attrs", "attr.s", "define", "frozen", "mutable", "attributes", "NamedTuple", "TypedDict",
+                "BaseModel", "Struct")
 
 
 @define(eq=False)
 class FunctionChange:
-    """A function that both versions have. what: body, signature, defaults, decorators, flavour.
-
-    name: qualified. own_name: as the pairing has it ('x.setter'). old, new: Leaf.
-    """
+    """A function that both versions have. name: qualified. what: body, signature, defaults, decorators, flavour."""
 
     name: str
-    old: Leaf
-    new: Leaf
-    what: "set[str]"
+    old: FunctionStatement
+    new: FunctionStatement
+    what: set[str]
 
 
 @define(eq=False)
 class ScopeChange:
-    """A module's or a class's body. name: '' for the module, else qualified. old, new: its node.
+    """What differs in the body of a module or of a class. name: '' for the module, else qualified.
 
-    functions: changed ones. run: leaves of NEW that are new or other (statements, imports, functions, classes). gone:
-    leaves of OLD that NEW has not. removed: names that NEW does not bind any more. classes: those with changes in them.
-    head: what of a class's statement itself differs: bases, keywords, decorators, fields.
-    """
+    functions: changed functions. to_run: statements of NEW that OLD has not (assignments, imports, functions, classes).
+    gone: statements of OLD that NEW has not. removed_names: names that NEW binds no more. classes: those with changes
+    in them. """
 
     name: str
-    old: ast.AST
-    new: ast.AST
     old_scope: Scope
     new_scope: Scope
-    functions: "list[FunctionChange]" = field(factory=list)
-    run: "list[Leaf]" = field(factory=list)
-    gone: "list[Leaf]" = field(factory=list)
-    removed: "list[str]" = field(factory=list)
-    classes: "list[ScopeChange]" = field(factory=list)
-    head: "set[str]" = field(factory=set)
-    leaf: typing.Optional[Leaf] = None
+    functions: list[FunctionChange] = field(factory=list)
+    to_run: list[Statement] = field(factory=list)
+    gone: list[Statement] = field(factory=list)
+    removed_names: list[str] = field(factory=list)
+    classes: list[ClassChange] = field(factory=list)
 
-    def __bool__(self):
-        return bool(self.functions or self.run or self.gone or self.removed or self.classes or self.head)
+    def __bool__(self) -> bool:
+        return bool(self.functions or self.to_run or self.gone or self.removed_names or self.classes)
 
     def qualified(self, name: str) -> str:
+        """The qualified name of what the scope binds to a name."""
         return f"{self.name}.{name}" if self.name else name
 
-    def walk(self):
-        """It and all changes of classes in it."""
+    def walk(self) -> Iterator[ScopeChange]:
+        """The change itself, and all changes of classes in it."""
         yield self
-        for each in self.classes:
-            yield from each.walk()
+        for change in self.classes:
+            yield from change.walk()
+
+
+@define(eq=False)
+class ClassChange(ScopeChange):
+    """What differs in a class. parts: of the class statement itself: bases, keywords, decorators."""
+
+    old: ast.ClassDef = field(kw_only=True)
+    new: ast.ClassDef = field(kw_only=True)
+    statement: ClassStatement = field(kw_only=True)
+    parts: set[str] = field(factory=set, kw_only=True)
+
+    def __bool__(self) -> bool:
+        return ScopeChange.__bool__(self) or bool(self.parts)
 
 
 def compare_modules(old: ast.Module, new: ast.Module) -> ScopeChange:
-    return _compare("", old, new)
-
-
-def _compare(name: str, old, new, leaf: typing.Optional[Leaf] = None) -> ScopeChange:
-    fields = isinstance(new, ast.ClassDef) and (has_fields(old) or has_fields(new))
-    change = ScopeChange(name, old, new, parse_scope(old.body, fields), parse_scope(new.body, fields), leaf=leaf)
-    if isinstance(new, ast.ClassDef):
-        change.head = _heads(old, new)
-    was, now = change.old_scope, change.new_scope
-    _pair_functions(change)
-    for key, each in now.classes.items():
-        if key not in was.classes:
-            change.run.append(each)
-        elif each.key != was.classes[key].key:
-            inner = _compare(change.qualified(each.node.name), was.classes[key].node, each.node, each)
-            if inner:
-                change.classes.append(inner)
-    change.gone += [each for key, each in was.classes.items() if key not in now.classes]
-    _pair_statements(change)
-    bound = now.bound
-    for each in was.leaves:
-        change.removed += [one for one in sorted(each.binds) if one not in bound and one not in change.removed]
-    change.run.sort(key=now.leaves.index)
+    """All that differs between two versions of a module."""
+    change = ScopeChange("", parse_scope(old.body), parse_scope(new.body))
+    _compare_scopes(change)
     return change
 
 
-def has_fields(node) -> bool:
-    """A class whose annotated names become fields."""
-    names = [decorator_name(each) for each in node.decorator_list]
-    names += [ast.unparse(each).partition("[")[0] for each in node.bases]
-    return any(each in FIELDS or each.rpartition(".")[2] in FIELDS for each in names)
+def compare_classes(name: str, old: ast.ClassDef, statement: ClassStatement) -> ClassChange:
+    """All that differs between two versions of a class. name: qualified. statement: NEW's."""
+    new = statement.node
+    fields = has_fields(old) or has_fields(new)
+    change = ClassChange(name, parse_scope(old.body, fields), parse_scope(new.body, fields), old=old, new=new,
+                         statement=statement, parts=_changed_parts(old, new))
+    _compare_scopes(change)
+    return change
 
 
-def _heads(old, new) -> "set[str]":
+def same_class(name: str, old: ast.ClassDef, statement: ClassStatement) -> ClassChange:
+    """A class that does not differ, as a change in which nothing is."""
+    new = statement.node
+    return ClassChange(name, parse_scope(old.body), parse_scope(new.body), old=old, new=new, statement=statement)
+
+
+def _compare_scopes(change: ScopeChange) -> None:
+    """Fills in what differs between the two scopes of a change."""
+    old_scope, new_scope = change.old_scope, change.new_scope
+    _pair_functions(change)
+    for key, statement in new_scope.classes.items():
+        if key not in old_scope.classes:
+            change.to_run.append(statement)
+        elif statement.key != old_scope.classes[key].key:
+            inner = compare_classes(change.qualified(statement.node.name), old_scope.classes[key].node, statement)
+            if inner:
+                change.classes.append(inner)
+    change.gone += [statement for key, statement in old_scope.classes.items() if key not in new_scope.classes]
+    _pair_statements(change)
+    bound = new_scope.bound
+    for old_statement in old_scope.statements:
+        change.removed_names += [name for name in sorted(old_statement.binds)
+                                 if name not in bound and name not in change.removed_names]
+    change.to_run.sort(key=new_scope.statements.index)
+
+
+def has_fields(node: ast.ClassDef) -> bool:
+    """Whether a class's annotated names become fields."""
+    names = [decorator_name(decorator) for decorator in node.decorator_list]
+    names += [ast.unparse(base).partition("[")[0] for base in node.bases]
+    return any(name in FIELD_MAKERS or name.rpartition(".")[2] in FIELD_MAKERS for name in names)
+
+
+def _changed_parts(old: ast.ClassDef, new: ast.ClassDef) -> set[str]:
     found = set()
-    if not same(*([each for each in node.bases if not (isinstance(each, ast.Name) and each.id == "object")] for node in (old, new))):
+    old_bases, new_bases = ([base for base in node.bases if getattr(base, "id", "") != "object"] for node in (old, new))
+    if not same(old_bases, new_bases):
         found.add("bases")
-    if not same([each.value for each in old.keywords], [each.value for each in new.keywords]):
+    if not same([keyword.value for keyword in old.keywords], [keyword.value for keyword in new.keywords]):
         found.add("keywords")
     if not same(old.decorator_list, new.decorator_list):
         found.add("decorators")
@@ -104,22 +131,23 @@ def _heads(old, new) -> "set[str]":
 
 
 def _pair_functions(change: ScopeChange) -> None:
-    was, now = change.old_scope, change.new_scope
-    for key, each in now.functions.items():
-        old = was.functions.get(key)
+    """Finds changed, new and removed functions of a scope."""
+    old_functions, new_functions = change.old_scope.functions, change.new_scope.functions
+    for key, statement in new_functions.items():
+        old = old_functions.get(key)
         if old is None:
-            change.run.append(each)
+            change.to_run.append(statement)
             continue
-        what = function_differences(old.node, each.node)
+        what = function_differences(old.node, statement.node)
         if what:
-            change.functions.append(FunctionChange(change.qualified(each.node.name), old, each, what))
-    change.gone += [each for key, each in was.functions.items() if key not in now.functions]
+            change.functions.append(FunctionChange(change.qualified(statement.node.name), old, statement, what))
+    change.gone += [statement for key, statement in old_functions.items() if key not in new_functions]
 
 
-def function_differences(old, new) -> "set[str]":
-    """body, signature, defaults, decorators, flavour."""
+def function_differences(old: FunctionNode, new: FunctionNode) -> set[str]:
+    """What differs of two functions: body, signature, defaults, decorators, flavour."""
     what = set()
-    if dump(without_doc(old.body)) != dump(without_doc(new.body)):
+    if dump(body_without_doc(old.body)) != dump(body_without_doc(new.body)):
         what.add("body")
     if signature(old.args) != signature(new.args):
         what.add("signature")
@@ -132,33 +160,28 @@ def function_differences(old, new) -> "set[str]":
     return what
 
 
-def signature(args: ast.arguments) -> tuple:
-    return ([each.arg for each in args.posonlyargs], [each.arg for each in args.args], args.vararg and args.vararg.arg,
-            [each.arg for each in args.kwonlyargs], args.kwarg and args.kwarg.arg)
+def signature(args: ast.arguments) -> tuple[object, ...]:
+    """The names of all parameters, by kind."""
+    return ([arg.arg for arg in args.posonlyargs], [arg.arg for arg in args.args], args.vararg and args.vararg.arg,
+            [arg.arg for arg in args.kwonlyargs], args.kwarg and args.kwarg.arg)
 
 
-def defaults(args: ast.arguments) -> "dict[str, ast.expr]":
+def defaults(args: ast.arguments) -> dict[str, str]:
     """{parameter: text of its default}."""
     return {name: dump(node) for name, node in default_nodes(args).items()}
 
 
-def default_nodes(args: ast.arguments) -> "dict[str, ast.expr]":
-    names = [each.arg for each in args.posonlyargs + args.args]
-    found = dict(zip(names[len(names) - len(args.defaults):], args.defaults))
-    found.update((each.arg, value) for each, value in zip(args.kwonlyargs, args.kw_defaults) if value is not None)
-    return found
-
-
 def _pair_statements(change: ScopeChange) -> None:
-    left: "dict[str, list[Leaf]]" = {}
-    for each in change.old_scope.leaves:
-        if each.kind not in ("function", "class"):
-            left.setdefault(each.key, []).append(each)
-    for each in change.new_scope.leaves:
-        if each.kind in ("function", "class"):
+    """Finds the statements of one scope that the other has not. Definitions are paired by their names."""
+    unpaired: dict[str, list[Statement]] = {}
+    for old in change.old_scope.statements:
+        if old.kind not in ("function", "class"):
+            unpaired.setdefault(old.key, []).append(old)
+    for new in change.new_scope.statements:
+        if new.kind in ("function", "class"):
             continue
-        if left.get(each.key):
-            left[each.key].pop(0)
+        if unpaired.get(new.key):
+            unpaired[new.key].pop(0)
         else:
-            change.run.append(each)
-    change.gone += [each for leaves in left.values() for each in leaves]
+            change.to_run.append(new)
+    change.gone += [old for statements in unpaired.values() for old in statements]

@@ -1,131 +1,123 @@
-"""Whether two pieces of syntax mean the same: comments, formatting, docstrings and annotations don't count."""
-import ast
-import typing
+"""Equivalence of two pieces of syntax: they mean the same, whatever their comments, formatting, docstrings and
+annotations."""
+from __future__ import annotations
 
-FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+import ast
+from typing import Any, Callable
+
+from klpfs.builder.syntax import DEFINITIONS, body_without_doc, last_name
 
 
 def field_kind(annotation: ast.expr) -> str:
-    """What of a field's annotation decides how it is made: that it is none, or only a parameter."""
+    """The word of a field's annotation that decides how the field is made: that it is none, or only a parameter."""
     text = ast.unparse(annotation)
-    return next((each for each in ("ClassVar", "InitVar", "KW_ONLY") if each in text), "")
-
-
-def without_doc(body: list) -> list:
-    """The statements, without a docstring."""
-    first = body[0] if body else None
-    is_doc = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
-    return body[1:] if is_doc else body
+    return next((word for word in ("ClassVar", "InitVar", "KW_ONLY") if word in text), "")
 
 
 def for_checkers(node: ast.stmt) -> bool:
-    """`if TYPE_CHECKING:`, or a bare annotation."""
+    """A statement that type checkers alone look at: `if TYPE_CHECKING:`, or a bare annotation."""
     if isinstance(node, ast.If):
-        name = getattr(node.test, "id", getattr(node.test, "attr", None))
-        return name == "TYPE_CHECKING"
+        return last_name(node.test) == "TYPE_CHECKING"
     return isinstance(node, ast.AnnAssign) and node.value is None
 
 
-def dump(node: typing.Union[ast.AST, list, None], fields: bool = False) -> str:
+def dump(node: ast.AST | list[Any] | None, fields: bool = False) -> str:
     """Text that is equal for pieces of syntax that mean the same. fields: annotations of class attributes count."""
-    parts: "list[str]" = []
+    dumper = _Dumper(fields)
     if isinstance(node, list):
-        _dump_body(node, fields, parts)
+        dumper.body(node)
     else:
-        _dump(node, fields, parts)
-    return "".join(parts)
+        dumper.node(node)
+    return "".join(dumper.parts)
 
 
-def _dump_body(nodes: list, fields: bool, parts: "list[str]") -> None:
-    parts.append("[")
-    for each in nodes:
-        if isinstance(each, ast.AnnAssign) and each.value is None and not fields:
-            continue
-        if isinstance(each, ast.If) and for_checkers(each):
-            for one in each.orelse:
-                _dump(one, fields, parts)
-            continue
-        if isinstance(each, ast.Pass):
-            continue
-        _dump(each, fields, parts)
-        parts.append(";")
-    parts.append("]")
+def same(one: ast.AST | list[Any] | None, other: ast.AST | list[Any] | None, fields: bool = False) -> bool:
+    """Whether two pieces of syntax mean the same. fields: as for dump()."""
+    return dump(one, fields) == dump(other, fields)
 
 
 _SKIPPED = frozenset(("type_comment", "returns", "ctx", "kind", "type_ignores", "annotation"))
 _BODIES = frozenset(("body", "orelse", "finalbody"))
 
 
-def _dump(node, fields: bool, parts: "list[str]") -> None:
-    """Appends to parts. What only type checkers and readers look at is left out: docstrings, annotations, casts."""
-    kind = type(node)
-    if kind is ast.Constant:
-        parts.append(f"{type(node.value).__name__}:{node.value!r}")
-        return
-    if kind is ast.Name:
-        parts.append(f"n:{node.id}")
-        return
-    if kind is ast.Call and not node.keywords and len(node.args) == 2 and (
-            getattr(node.func, "id", getattr(node.func, "attr", None)) == "cast"):
-        _dump(node.args[1], fields, parts)
-        return
-    if kind is ast.AnnAssign and node.value is not None and not fields:
-        _dump(ast.Assign([node.target], node.value), fields, parts)
-        return
-    if kind is ast.AnnAssign:
-        parts.append(field_kind(node.annotation))
-    parts.append(kind.__name__ if isinstance(node, ast.AST) else repr(node))
-    if not isinstance(node, ast.AST):
-        return
-    parts.append("(")
-    documented = isinstance(node, FUNCTIONS + (ast.ClassDef,))
-    for name in node._fields:
-        value = getattr(node, name, None)
-        if name in _SKIPPED:
-            continue
-        if value is None:
-            parts.append("-")
-            continue
-        if isinstance(value, list):
-            if name in _BODIES:
-                _dump_body(without_doc(value) if documented and name == "body" else value, fields, parts)
-            else:
-                parts.append("[")
-                for each in value:
-                    _dump(each, fields, parts)
-                    parts.append(",")
-                parts.append("]")
-        elif isinstance(value, ast.AST):
-            _dump(value, fields, parts)
+class _Dumper:
+    """Text of syntax, in parts. What only type checkers and readers look at is left out: docstrings, annotations,
+    casts."""
+
+    def __init__(self, fields: bool) -> None:
+        self.fields = fields
+        self.parts: list[str] = []
+
+    def node(self, node: Any) -> None:
+        _BY_KIND.get(type(node), _Dumper.plain)(self, node)
+
+    def body(self, nodes: list[Any]) -> None:
+        self.parts.append("[")
+        for node in nodes:
+            if isinstance(node, ast.AnnAssign) and node.value is None and not self.fields or isinstance(node, ast.Pass):
+                continue
+            if isinstance(node, ast.If) and for_checkers(node):
+                for statement in node.orelse:
+                    self.node(statement)
+                continue
+            self.node(node)
+            self.parts.append(";")
+        self.parts.append("]")
+
+    def constant(self, node: ast.Constant) -> None:
+        self.parts.append(f"{type(node.value).__name__}:{node.value!r}")
+
+    def name(self, node: ast.Name) -> None:
+        self.parts.append(f"n:{node.id}")
+
+    def call(self, node: ast.Call) -> None:
+        if not node.keywords and len(node.args) == 2 and last_name(node.func) == "cast":
+            self.node(node.args[1])
         else:
-            parts.append(repr(value))
-        parts.append(",")
-    parts.append(")")
+            self.plain(node)
+
+    def annotated(self, node: ast.AnnAssign) -> None:
+        if node.value is not None and not self.fields:
+            self.node(ast.Assign([node.target], node.value))
+        else:
+            self.parts.append(field_kind(node.annotation))
+            self.plain(node)
+
+    def definition(self, node: Any) -> None:
+        self.plain(node, documented=True)
+
+    def plain(self, node: Any, documented: bool = False) -> None:
+        """Any node: its kind and all that is in it. documented: its body may begin with a docstring."""
+        if not isinstance(node, ast.AST):
+            self.parts.append(repr(node))
+            return
+        self.parts += (type(node).__name__, "(")
+        for name in node._fields:
+            if name not in _SKIPPED:
+                value = getattr(node, name, None)
+                if name in _BODIES and isinstance(value, list):
+                    self.body(body_without_doc(value) if documented and name == "body" else value)
+                else:
+                    self.value(value)
+                self.parts.append("," if value is not None else "")
+        self.parts.append(")")
+
+    def value(self, value: Any) -> None:
+        """What a node has under a name that is no body."""
+        if value is None:
+            self.parts.append("-")
+        elif isinstance(value, list):
+            self.parts.append("[")
+            for node in value:
+                self.node(node)
+                self.parts.append(",")
+            self.parts.append("]")
+        elif isinstance(value, ast.AST):
+            self.node(value)
+        else:
+            self.parts.append(repr(value))
 
 
-def same(one, other, fields: bool = False) -> bool:
-    return dump(one, fields) == dump(other, fields)
-
-
-def decorator_name(node: ast.expr) -> str:
-    """'property' of @property, 'app.route' of @app.route(...)."""
-    return ast.unparse(node.func if isinstance(node, ast.Call) else node)
-
-
-def is_generator(node) -> bool:
-    """A function with a yield of its own."""
-    todo = list(node.body)
-    while todo:
-        each = todo.pop()
-        if isinstance(each, (ast.Yield, ast.YieldFrom)):
-            return True
-        if not isinstance(each, FUNCTIONS + (ast.Lambda, ast.ClassDef)):
-            todo += ast.iter_child_nodes(each)
-    return False
-
-
-def flavour(node) -> str:
-    """What calling it makes: function, generator, coroutine, async generator."""
-    if isinstance(node, ast.AsyncFunctionDef):
-        return "async generator" if is_generator(node) else "coroutine"
-    return "generator" if is_generator(node) else "function"
+_BY_KIND: dict[type, Callable[[_Dumper, Any], None]] = {
+    ast.Constant: _Dumper.constant, ast.Name: _Dumper.name, ast.Call: _Dumper.call, ast.AnnAssign: _Dumper.annotated,
+    **dict.fromkeys(DEFINITIONS, _Dumper.definition)}

@@ -1,258 +1,207 @@
-"""The statements of a module's or a class's body one by one: conditions around them looked through, each with its names."""
+"""The statements of a module's or a class's body, one by one: conditions around them looked through, with the names of
+each."""
+from __future__ import annotations
+
 import ast
-import re
-import typing
+from typing import Any, Callable, Union
 
 from attrs import define, field
 
-from klpfs.builder.compare.equivalence import decorator_name, dump, for_checkers, FUNCTIONS, without_doc
-
-Guard = typing.Tuple[ast.stmt, str]  # a compound statement, and which of its blocks
+from klpfs.builder.compare.equivalence import dump, for_checkers
+from klpfs.builder.compare.names_in_code import ANY, names_bound, names_changed_in_place, names_read
+from klpfs.builder.syntax import (
+    DEFINITIONS,
+    DefinitionNode,
+    FunctionNode,
+    ImportNode,
+    body_without_doc,
+    decorator_name,
+    first_line,
+)
 
 ACCESSORS = ("setter", "deleter", "getter")
+Compound = Union[ast.If, ast.Try, ast.With]
 
 
 @define(eq=False)
-class Leaf:
-    """One statement that runs when the body runs; of an import, one name of it.
+class Statement:
+    """One statement that runs when a body runs; of an import, one name of it.
 
-    kind: function, class, import, statement. key: equal for leaves of two versions that mean the same. guards: the
-    conditions around it, outermost first. binds: names that it gives a value. reads: names that it uses while it runs.
-    alias: of an import.
+    kind: function, class, import, statement. key: equal for statements of two versions that mean the same, under the
+    same conditions. binds: names that it gives a value. reads: names that it uses while it runs. alias: of an import.
     """
 
     node: ast.stmt
     kind: str
-    guards: typing.Tuple[Guard, ...]
     key: str
-    binds: typing.FrozenSet[str]
-    reads: typing.FrozenSet[str]
-    alias: typing.Optional[ast.alias] = None
+    binds: frozenset[str]
+    reads: frozenset[str] = frozenset()
+    alias: ast.alias | None = None
 
     @property
     def line(self) -> int:
+        """The line that the statement begins on, decorators counted."""
         return first_line(self.node)
+
+    @property
+    def assigns(self) -> bool:
+        """The statement is an assignment, annotated or not."""
+        return self.kind == "statement" and isinstance(self.node, (ast.Assign, ast.AnnAssign))
+
+    def used_any(self, names: set[str]) -> bool:
+        """Whether the statement used any of these names when it ran."""
+        return bool(self.reads & names or names and ANY in self.reads)
+
+    def changes_in_place(self) -> set[str]:
+        """Plain names whose objects the statement changes; none for imports and definitions."""
+        return names_changed_in_place(self.node) if self.kind == "statement" else set()
+
+
+class FunctionStatement(Statement):
+    """A `def` statement."""
+
+    __slots__ = ()
+    node: FunctionNode
+
+
+class ClassStatement(Statement):
+    """A `class` statement."""
+
+    __slots__ = ()
+    node: ast.ClassDef
 
 
 @define(eq=False)
 class Scope:
-    """A body. functions, classes: {pairing key: Leaf}, in order; a function's key is its name, with '.setter' and the
-    like, and with a number where a name is defined more than once."""
+    """The body of a module or a class. functions, classes: {pairing key: statement}, in order; a function's key is its
+    name, with '.setter' and the like, and with a number where a name is defined more than once."""
 
-    leaves: "list[Leaf]" = field(factory=list)
-    functions: "dict[str, Leaf]" = field(factory=dict)
-    classes: "dict[str, Leaf]" = field(factory=dict)
+    statements: list[Statement] = field(factory=list)
+    functions: dict[str, FunctionStatement] = field(factory=dict)
+    classes: dict[str, ClassStatement] = field(factory=dict)
 
     @property
-    def bound(self) -> "set[str]":
-        return {name for each in self.leaves for name in each.binds}
+    def bound(self) -> set[str]:
+        """All names that the body binds."""
+        return {name for statement in self.statements for name in statement.binds}
 
 
-def parse_scope(body: list, fields: bool = False) -> Scope:
-    """fields: annotated names of this body mean something when it runs (a dataclass, a NamedTuple)."""
+def parse_scope(body: list[ast.stmt], fields: bool = False) -> Scope:
+    """The statements of a body. fields: annotated names of this body mean something when it runs (a dataclass, a
+    NamedTuple)."""
     scope = Scope()
-    _flatten(without_doc(body), (), scope, fields)
-    for leaf in scope.leaves:
-        if leaf.kind in ("function", "class"):
-            table = scope.functions if leaf.kind == "function" else scope.classes
-            name = key = _name(leaf.node)
-            number = 1
-            while key in table:
-                number += 1
-                key = f"{name}#{number}"
-            table[key] = leaf
+    _Flattener(scope, fields).block(body_without_doc(body), "")
+    for statement in scope.statements:
+        if isinstance(statement, FunctionStatement):
+            scope.functions[_free_key(scope.functions, pairing_name(statement.node))] = statement
+        elif isinstance(statement, ClassStatement):
+            scope.classes[_free_key(scope.classes, pairing_name(statement.node))] = statement
     return scope
 
 
-def first_line(node) -> int:
-    return min([node.lineno] + [each.lineno for each in getattr(node, "decorator_list", ())])
+def _free_key(table: dict[str, FunctionStatement] | dict[str, ClassStatement], name: str) -> str:
+    key, number = name, 1
+    while key in table:
+        number += 1
+        key = f"{name}#{number}"
+    return key
 
 
-def _name(node) -> str:
-    for each in getattr(node, "decorator_list", ()):
-        if isinstance(each, ast.Attribute) and each.attr in ACCESSORS:
-            return f"{node.name}.{each.attr}"
+def pairing_name(node: DefinitionNode) -> str:
+    """'x.setter' of a property's setter, else the name of a definition."""
+    for decorator in node.decorator_list:
+        if isinstance(decorator, ast.Attribute) and decorator.attr in ACCESSORS:
+            return f"{node.name}.{decorator.attr}"
     return node.name
 
 
-def _flatten(body: list, guards: "tuple[Guard, ...]", scope: Scope, fields: bool) -> None:
-    around = "".join(_guard_key(*each) for each in guards)
-    for node in body:
-        if isinstance(node, ast.If) and for_checkers(node):
-            _flatten(node.orelse, guards, scope, fields)
-        elif isinstance(node, ast.If) and _is_script(node):
-            continue
-        elif isinstance(node, (ast.Pass, ast.Global)) or for_checkers(node) and not fields:
-            continue
-        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
-            continue
-        elif isinstance(node, FUNCTIONS):
-            if any(decorator_name(each).rpartition(".")[2] == "overload" for each in node.decorator_list):
-                continue
-            scope.leaves.append(Leaf(node, "function", guards, around + dump(node), frozenset((node.name,)), _evaluated(node)))
-        elif isinstance(node, ast.ClassDef):
-            scope.leaves.append(Leaf(node, "class", guards, around + dump(node, True), frozenset((node.name,)), _evaluated(node)))
-        elif isinstance(node, (ast.Import, ast.ImportFrom)):
-            _imports(node, guards, around, scope)
-        elif isinstance(node, (ast.If, ast.Try, ast.With)) and _has_definitions(node):
-            for name in ("body", "handlers", "orelse", "finalbody"):
-                for each in getattr(node, name, ()):
-                    inner, block = ([each], name)
-                    if isinstance(each, ast.ExceptHandler):
-                        inner, block = each.body, f"{name}:{ast.dump(each.type) if each.type else ''}"
-                    _flatten(inner, guards + ((node, block),), scope, fields)
-        else:
-            scope.leaves.append(Leaf(node, "statement", guards, around + dump(node, fields), frozenset(bound_by(node)),
-                                     frozenset(reads_of(node))))
+class _Flattener:
+    """Puts the statements of a body into a scope, by a method for every kind of node."""
+
+    def __init__(self, scope: Scope, fields: bool) -> None:
+        self.scope, self.fields = scope, fields
+
+    def block(self, body: list[ast.stmt], conditions: str) -> None:
+        """conditions: text of what stands around the statements, outermost first."""
+        for node in body:
+            _BY_KIND.get(type(node), _Flattener.plain)(self, node, conditions)
+
+    def plain(self, node: ast.stmt, conditions: str) -> None:
+        self.scope.statements.append(Statement(node, "statement", conditions + dump(node, self.fields),
+                                               frozenset(names_bound(node)), frozenset(names_read(node))))
+
+    def nothing(self, node: ast.stmt, conditions: str) -> None:
+        """A statement that leaves nothing behind."""
+
+    def annotated(self, node: ast.AnnAssign, conditions: str) -> None:
+        if node.value is not None or self.fields:
+            self.plain(node, conditions)
+
+    def expression(self, node: ast.Expr, conditions: str) -> None:
+        if not isinstance(node.value, ast.Constant):
+            self.plain(node, conditions)
+
+    def function(self, node: FunctionNode, conditions: str) -> None:
+        if not any(decorator_name(each).rpartition(".")[2] == "overload" for each in node.decorator_list):
+            self.scope.statements.append(FunctionStatement(node, "function", conditions + dump(node),
+                                                           frozenset((node.name,)), frozenset(names_read(node))))
+
+    def class_(self, node: ast.ClassDef, conditions: str) -> None:
+        self.scope.statements.append(ClassStatement(node, "class", conditions + dump(node, True),
+                                                    frozenset((node.name,)), frozenset(names_read(node))))
+
+    def import_(self, node: ImportNode, conditions: str) -> None:
+        if isinstance(node, ast.ImportFrom) and node.module == "__future__":
+            return
+        source = "." * node.level + (node.module or "") if isinstance(node, ast.ImportFrom) else None
+        for alias in node.names:
+            name = alias.asname or (alias.name if source is not None else alias.name.partition(".")[0])
+            key = f"{conditions}import {source} {alias.name} {alias.asname}"
+            self.scope.statements.append(Statement(node, "import", key, frozenset((name,)), alias=alias))
+
+    def if_(self, node: ast.If, conditions: str) -> None:
+        if for_checkers(node):
+            self.block(node.orelse, conditions)
+        elif not _is_script(node):
+            self.compound(node, conditions)
+
+    def compound(self, node: Compound, conditions: str) -> None:
+        if not _has_definitions(node):
+            self.plain(node, conditions)
+            return
+        self.block(node.body, conditions + _condition(node, "body"))
+        for handler in getattr(node, "handlers", ()):
+            kind = ast.dump(handler.type) if handler.type else ""
+            self.block(handler.body, conditions + _condition(node, f"handlers:{kind}"))
+        for name in ("orelse", "finalbody"):
+            self.block(getattr(node, name, []), conditions + _condition(node, name))
+
+
+_BY_KIND: dict[type, Callable[[_Flattener, Any, str], None]] = {
+    ast.Pass: _Flattener.nothing, ast.Global: _Flattener.nothing,
+    ast.AnnAssign: _Flattener.annotated, ast.Expr: _Flattener.expression,
+    ast.FunctionDef: _Flattener.function, ast.AsyncFunctionDef: _Flattener.function, ast.ClassDef: _Flattener.class_,
+    ast.Import: _Flattener.import_, ast.ImportFrom: _Flattener.import_,
+    ast.If: _Flattener.if_, ast.Try: _Flattener.compound, ast.With: _Flattener.compound,
+}
 
 
 def _is_script(node: ast.If) -> bool:
-    """if __name__ == "__main__": what runs there is no part of the module as others import it."""
+    """`if __name__ == "__main__":` what runs there is no part of the module that the program imports."""
     test = node.test
     return isinstance(test, ast.Compare) and getattr(test.left, "id", None) == "__name__" and (
         isinstance(test.comparators[0], ast.Constant) and test.comparators[0].value == "__main__")
 
 
-def _imports(node, guards, around, scope) -> None:
-    if isinstance(node, ast.ImportFrom) and node.module == "__future__":
-        return
-    source = "." * node.level + (node.module or "") if isinstance(node, ast.ImportFrom) else None
-    for alias in node.names:
-        name = alias.asname or (alias.name if source is not None else alias.name.partition(".")[0])
-        key = f"{around}import {source} {alias.name} {alias.asname}"
-        scope.leaves.append(Leaf(node, "import", guards, key, frozenset((name,)), frozenset(), alias))
-
-
-def _guard_key(node, block: str) -> str:
+def _condition(node: Compound, block: str) -> str:
+    """Text of a compound statement and of one of its blocks."""
     if isinstance(node, ast.If):
         return f"if {ast.dump(node.test)} {block}: "
     if isinstance(node, ast.With):
-        return f"with {dump([each.context_expr for each in node.items])}: "
+        return f"with {dump([item.context_expr for item in node.items])}: "
     return f"try {block}: "
 
 
-def _has_definitions(node) -> bool:
-    return any(isinstance(each, FUNCTIONS + (ast.ClassDef,)) for each in _same_scope(node))
-
-
-def _same_scope(node):
-    """A statement and the statements in it, not those in functions and classes."""
-    yield node
-    if not isinstance(node, FUNCTIONS + (ast.ClassDef,)):
-        for each in ast.iter_child_nodes(node):
-            if isinstance(each, (ast.stmt, ast.excepthandler)):
-                yield from _same_scope(each)
-
-
-class _Names(ast.NodeVisitor):
-    """Names that code of one scope binds and reads while it runs; bodies of functions are not run."""
-
-    def __init__(self):
-        self.bound, self.read = set(), set()
-        self.locals: "list[set]" = []
-
-    def visit_Name(self, node):
-        if isinstance(node.ctx, ast.Load):
-            if not any(node.id in each for each in self.locals):
-                self.read.add(node.id)
-        elif not self.locals:
-            self.bound.add(node.id)
-        else:
-            self.locals[-1].add(node.id)
-
-    def visit_NamedExpr(self, node):
-        self.bound.add(node.target.id)
-        self.visit(node.value)
-
-    def visit_FunctionDef(self, node):
-        if not self.locals:
-            self.bound.add(node.name)
-        for each in node.decorator_list + node.args.defaults + [one for one in node.args.kw_defaults if one]:
-            self.visit(each)
-
-    visit_AsyncFunctionDef = visit_FunctionDef
-
-    def visit_Lambda(self, node):
-        for each in node.args.defaults + [one for one in node.args.kw_defaults if one]:
-            self.visit(each)
-
-    def visit_ClassDef(self, node):
-        if not self.locals:
-            self.bound.add(node.name)
-        for each in node.decorator_list + node.bases + [one.value for one in node.keywords]:
-            self.visit(each)
-        self.locals.append(set())
-        for each in node.body:
-            self.visit(each)
-        self.locals.pop()
-
-    def _comprehension(self, node):
-        self.locals.append(set())
-        for each in node.generators:
-            self.visit(each.iter)
-            self.visit(each.target)
-            for one in each.ifs:
-                self.visit(one)
-        for name in ("elt", "key", "value"):
-            if hasattr(node, name):
-                self.visit(getattr(node, name))
-        self.locals.pop()
-
-    visit_ListComp = visit_SetComp = visit_DictComp = visit_GeneratorExp = _comprehension
-
-    def visit_Import(self, node):
-        if not self.locals:
-            self.bound.update(alias.asname or alias.name.partition(".")[0] for alias in node.names)
-
-    visit_ImportFrom = visit_Import
-
-    def visit_ExceptHandler(self, node):
-        if node.name and not self.locals:
-            self.bound.add(node.name)
-        self.generic_visit(node)
-
-    def visit_AnnAssign(self, node):
-        if node.value is not None:
-            self.visit(node.target)
-            self.visit(node.value)
-
-    def visit_AugAssign(self, node):
-        self.generic_visit(node)
-        if isinstance(node.target, ast.Name):
-            self.read.add(node.target.id)
-
-
-def bound_by(node) -> "set[str]":
-    """Names that a statement binds in the scope it is in."""
-    names = _Names()
-    names.visit(node)
-    return names.bound
-
-
-def reads_of(node) -> "set[str]":
-    """Names that a statement uses when it runs: of a function or class, its decorators, defaults, bases, body."""
-    names = _Names()
-    names.visit(node)
-    return names.read | _by_text(node) if names.read & NAMESPACES else names.read
-
-
-NAMESPACES = frozenset(("locals", "globals", "vars"))
-_IN_TEXT = re.compile(r"%\((\w+)\)|\{(\w+)")
-
-
-def _by_text(node) -> "set[str]":
-    """Names that a statement looks up in its namespace by their text: '%(port)s' % locals(). {'*'}: any."""
-    if not any(isinstance(each, ast.Call) and not each.args and getattr(each.func, "id", "") in NAMESPACES for each in ast.walk(node)):
-        return set()
-    found = {one or other for each in ast.walk(node) if isinstance(each, ast.Constant) and isinstance(each.value, str)
-             for one, other in _IN_TEXT.findall(each.value)}
-    return found or {"*"}
-
-
-def depends(leaf: Leaf, names: "set[str]") -> bool:
-    """Whether a statement used any of these names when it ran."""
-    return bool(leaf.reads & names or names and "*" in leaf.reads)
-
-
-def _evaluated(node) -> "frozenset[str]":
-    return frozenset(reads_of(node))
+def _has_definitions(node: ast.AST) -> bool:
+    inside = (inner for inner in ast.iter_child_nodes(node) if isinstance(inner, (ast.stmt, ast.excepthandler)))
+    return isinstance(node, DEFINITIONS) or any(map(_has_definitions, inside))

@@ -1,1 +1,2 @@
-"""The plan of a livepatch: which functions, which work at import time, or which refusal."""
+"""The plan of a livepatch: how every difference is carried: by a Func, by work at import time, or not at all, with a
+Refusal."""

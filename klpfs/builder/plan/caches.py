@@ -1,228 +1,276 @@
-"""Where a package keeps what it has computed from values that a release changes.
+"""Caches of a package: where it keeps what it has computed from values that a release changes.
 
-Found by how a cache is written: an attribute that a function makes when it is not there yet, a table that a function looks
-into and puts its result into, functools.lru_cache. What goes into one is what its function reads, itself or in methods and
-functions of its module that it calls.
-"""
+Found by how a cache is written: an attribute that a function makes when it is missing, a table that a function looks
+into and puts its result into, functools.lru_cache. The content of a cache is made of what its function reads, itself or
+in methods and functions of its module that it calls. """
+from __future__ import annotations
+
 import ast
-import typing
+from collections.abc import Iterable, Iterator
+from typing import Any, Callable
 
 from attrs import define, field
 
-from klpfs.builder.compare.equivalence import decorator_name, FUNCTIONS
+from klpfs.builder.plan.plans import Cache
+from klpfs.builder.read.modules import Module
+from klpfs.builder.syntax import FUNCTIONS, FunctionNode, decorator_name, last_name, parameter_names
 
-SIGNS = (b"lru_cache", b"functools.cache", b"__dict__", b"hasattr", b"is None", b"AttributeError", b".get(", b"KeyError")
 _LRU = ("lru_cache", "cache", "functools.lru_cache", "functools.cache")
+_SIGNS = (b"lru_cache", b"functools.cache", b"__dict__", b"hasattr", b"is None", b"AttributeError", b".get(",
+          b"KeyError")
 
 
-@define
-class Cache:
-    """text: as cpython/import_time/caches.py names it. reads: names of globals and attributes that it may be made of; any: any
-    attribute of its class. making, me: the statements that make it, and the name that they have for its holder, where a
-    constructor does it: nobody would make it again for objects that are there."""
-
-    text: str
-    reads: "set[str]"
-    any: bool = False
-    making: list = field(factory=list)
-    me: str = ""
+def may_have_caches(text: bytes) -> bool:
+    """Whether a module's text has anything of what a cache is written with."""
+    return any(sign in text for sign in _SIGNS)
 
 
 @define
 class _Reads:
-    names: "set[str]" = field(factory=set)
-    calls: "set[str]" = field(factory=set)
+    """What a function reads. names: of globals and attributes. calls: names of functions and methods. any: it reads
+    attributes by names that are not in its text."""
+
+    names: set[str] = field(factory=set)
+    calls: set[str] = field(factory=set)
     any: bool = False
 
 
-def caches_of(name: str, tree: ast.Module) -> "list[Cache]":
-    """All caches of a module. name: dotted."""
-    functions: "dict[str, list[_Reads]]" = {}
-    places = []
-    for owner, node in _functions(tree.body, ""):
-        functions.setdefault(node.name, []).append(_reads(node))
-        places.append((owner, node))
+_ByName = dict[str, list[_Reads]]       # what the functions of a name read
+
+
+def caches_of(module: Module) -> list[Cache]:
+    """All caches of a module."""
+    functions = list(_functions(module.tree.body, ""))
+    reads = _reads_by_name(functions)
     found = []
-    for owner, node in places:
+    for owner, node in functions:
         for text in _caches_in(owner, node):
-            names, anything = _reach(node.name, functions)
-            found.append(Cache(f"{name}:{text}", names, anything, *_making(node, text)))
+            names, reads_any = _reach(node.name, reads)
+            found.append(Cache(f"{module.name}:{text}", module, names, reads_any, *_making(node, text)))
     return found
 
 
-def _making(node, text: str) -> "tuple[list, str]":
-    if node.name not in ("__call__", "__new__") or text.endswith(")"):
-        return [], ""
-    me, name = (node.args.posonlyargs + node.args.args)[0].arg, text.rpartition(".")[2].partition("=")[0]
-    for each in ast.walk(node):
-        if isinstance(each, ast.If) and any(_test(one, me, name) is not None for one in ast.walk(each.test)):
-            return each.body, me
-    return [], ""
+def concerned(caches: Iterable[Cache], data: set[str], functions: set[str], attributes: bool) -> list[Cache]:
+    """The caches that hold what was made of changed values, or by changed functions.
 
-
-def _functions(body: list, owner: str) -> "typing.Iterator[tuple[str, ast.AST]]":
-    for each in body:
-        if isinstance(each, FUNCTIONS):
-            yield owner, each
-        elif isinstance(each, ast.ClassDef):
-            yield from _functions(each.body, f"{owner}.{each.name}" if owner else each.name)
-        elif isinstance(each, (ast.If, ast.Try, ast.With)):
-            for name in ("body", "orelse", "finalbody"):
-                yield from _functions(getattr(each, name, []), owner)
-
-
-def _reads(node) -> _Reads:
-    found = _Reads()
-    for each in ast.walk(node):
-        if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Load):
-            found.names.add(each.id)
-        elif isinstance(each, ast.Attribute):
-            found.names.add(each.attr)
-        elif isinstance(each, ast.Constant) and isinstance(each.value, str) and each.value.isidentifier():
-            found.names.add(each.value)
-        if isinstance(each, ast.Call):
-            name = getattr(each.func, "attr", getattr(each.func, "id", None))
-            if name == "getattr" and len(each.args) > 1 and not isinstance(each.args[1], ast.Constant):
-                found.any = True
-            elif name:
-                found.calls.add(name)
-    return found
-
-
-def _reach(name: str, functions: "dict[str, list[_Reads]]") -> "tuple[set[str], bool]":
-    names, anything, seen, todo = set(), False, set(), [name]
-    while todo:
-        each = todo.pop()
-        if each in seen:
-            continue
-        seen.add(each)
-        for one in functions.get(each, ()):
-            names |= one.names
-            anything = anything or one.any
-            todo += one.calls
-    return names, anything
-
-
-def _caches_in(owner: str, node) -> "typing.Iterator[str]":
-    whole = f"{owner}.{node.name}" if owner else node.name
-    if any(decorator_name(each) in _LRU for each in node.decorator_list):
-        yield f"{whole}()"
-    me = (node.args.posonlyargs + node.args.args)[:1]
-    if owner and me and node.name not in ("__init__", "__new__"):
-        yield from _lazy(owner, node, me[0].arg)
-    yield from _memos(owner, node, me[0].arg if owner and me else None)
-
-
-def _lazy(owner: str, node, me: str) -> "typing.Iterator[str]":
-    stored = {each.attr for each in ast.walk(node) if isinstance(each, ast.Attribute) and isinstance(each.ctx, ast.Store)
-              and _is(each.value, me)}
-    for name in sorted(stored):
-        for each in ast.walk(node):
-            how = _test(each, me, name)
-            if how is not None:
-                yield f"{owner}.{name}{how}"
-                break
-
-
-def _test(node, me: str, name: str) -> typing.Optional[str]:
-    """How a function finds that the attribute was not made yet: '' by its absence, '=None'."""
-    if isinstance(node, ast.Compare) and len(node.ops) == 1:
-        if isinstance(node.ops[0], (ast.In, ast.NotIn)) and _text(node.left) == name and (
-                getattr(node.comparators[0], "attr", None) == "__dict__" or getattr(getattr(node.comparators[0], "func", None), "id", "") == "vars"):
-            return ""
-        if isinstance(node.ops[0], (ast.Is, ast.IsNot)) and _attribute(node.left, me) == name and (
-                isinstance(node.comparators[0], ast.Constant) and node.comparators[0].value is None):
-            return "=None"
-    if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "hasattr" and len(node.args) == 2 and (
-            _is(node.args[0], me) and _text(node.args[1]) == name):
-        return ""
-    if isinstance(node, ast.Try) and any(getattr(each.type, "id", "") == "AttributeError" for each in node.handlers):
-        if any(_attribute(each, me) == name and isinstance(each.ctx, ast.Load) for one in node.body for each in ast.walk(one)
-               if isinstance(each, ast.Attribute)):
-            return ""
-    return None
-
-
-def _memos(owner: str, node, me: typing.Optional[str]) -> "typing.Iterator[str]":
-    given = {each.arg for each in ast.walk(node.args) if isinstance(each, ast.arg)}
-    for each in ast.walk(node):
-        if not isinstance(each, ast.Assign) or (isinstance(each.value, ast.Name) and each.value.id in given):
-            continue
-        if isinstance(each.value, ast.Constant):
-            continue
-        for target in each.targets:
-            if not isinstance(target, ast.Subscript):
-                continue
-            table = target.value
-            if _looked_into(node, table) and _gives_back(node, each):
-                name = _attribute(table, me) if me else None
-                if name:
-                    yield f"{owner}.{name}{{}}"
-                elif isinstance(table, ast.Name) and table.id not in given and not _local(node, table.id):
-                    yield f"{table.id}{{}}"
-
-
-def _looked_into(node, table) -> bool:
-    text = ast.dump(table)
-    for each in ast.walk(node):
-        if isinstance(each, ast.Call) and getattr(each.func, "attr", "") == "get" and _same(each.func.value, text):
-            return True
-        if isinstance(each, ast.Subscript) and isinstance(each.ctx, ast.Load) and _same(each.value, text):
-            return True
-    return False
-
-
-def _same(node, text: str) -> bool:
-    return ast.dump(node) == text
-
-
-def _gives_back(node, store: ast.Assign) -> bool:
-    """What the function puts into the table is what it returns."""
-    values = {ast.dump(store.value).replace("Store()", "Load()")}
-    values |= {ast.dump(each).replace("Store()", "Load()") for each in store.targets}
-    return any(isinstance(each, ast.Return) and each.value is not None and ast.dump(each.value) in values for each in ast.walk(node))
-
-
-def _local(node, name: str) -> bool:
-    declared = any(isinstance(each, ast.Global) and name in each.names for each in ast.walk(node))
-    return not declared and any(isinstance(each, ast.Name) and each.id == name and isinstance(each.ctx, ast.Store) for each in ast.walk(node))
-
-
-def _is(node, name: str) -> bool:
-    return isinstance(node, ast.Name) and node.id == name
-
-
-def _attribute(node, me: typing.Optional[str]) -> typing.Optional[str]:
-    return node.attr if isinstance(node, ast.Attribute) and me is not None and _is(node.value, me) else None
-
-
-def _text(node) -> typing.Optional[str]:
-    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
-
-
-def concerned(caches: "list[Cache]", data: "set[str]", functions: "set[str]", attributes: bool) -> "list[Cache]":
-    """The caches that hold what was made of changed values, or by changed functions (lru_cache alone: there it is
-    said that calling again does no harm). attributes: class attributes are among what changed."""
-    found: "dict[str, Cache]" = {}
-    for each in caches:
-        by_function = each.text.endswith("()") and each.reads & functions
-        if each.reads & data or each.any and attributes or by_function:
-            found.setdefault(each.text, each)
+    Functions count for lru_cache alone: its user has said that calling again does no harm. attributes: class attributes
+    are among what changed. """
+    found: dict[str, Cache] = {}
+    for cache in caches:
+        by_function = cache.text.endswith("()") and cache.reads & functions
+        if cache.reads & data or cache.reads_any and attributes or by_function:
+            found.setdefault(cache.text, cache)
     return list(found.values())
 
 
-def computed_by(tree: ast.Module, node: ast.AST, functions: "set[str]") -> bool:
-    """Whether a statement of a module's top level calls one of these functions, itself or through others of the module."""
-    table: "dict[str, list[_Reads]]" = {}
-    for owner, each in _functions(tree.body, ""):
-        if not owner:
-            table.setdefault(each.name, []).append(_reads(each))
-    todo, seen = [each.func.id for each in ast.walk(node) if isinstance(each, ast.Call) and isinstance(each.func, ast.Name)], set()
+def computed_by(tree: ast.Module, node: ast.AST, functions: set[str]) -> bool:
+    """Whether a statement of a module's top level calls a function of this set, itself or through others of the
+    module."""
+    table = _reads_by_name((owner, function) for owner, function in _functions(tree.body, "") if not owner)
+    todo = [call.func.id for call in ast.walk(node) if isinstance(call, ast.Call) and isinstance(call.func, ast.Name)]
+    seen = set()
     while todo:
         name = todo.pop()
         if name in functions:
             return True
         if name not in seen:
             seen.add(name)
-            todo += [one for each in table.get(name, ()) for one in each.calls if one in table or one in functions]
+            calls = {called for reads in table.get(name, ()) for called in reads.calls}
+            todo += [called for called in calls if called in table or called in functions]
     return False
+
+
+# -------------------------------------------------------------------------------------------- what functions read
+
+def _functions(body: list[ast.stmt], owner: str) -> Iterator[tuple[str, FunctionNode]]:
+    """(dotted name of its class or '', function) of all functions and methods that a body defines."""
+    for node in body:
+        if isinstance(node, FUNCTIONS):
+            yield owner, node
+        elif isinstance(node, ast.ClassDef):
+            yield from _functions(node.body, f"{owner}.{node.name}" if owner else node.name)
+        elif isinstance(node, (ast.If, ast.Try, ast.With)):
+            for block in ("body", "orelse", "finalbody"):
+                yield from _functions(getattr(node, block, []), owner)
+
+
+def _reads_by_name(functions: Iterable[tuple[str, FunctionNode]]) -> _ByName:
+    table: _ByName = {}
+    for _, node in functions:
+        table.setdefault(node.name, []).append(_reads(node))
+    return table
+
+
+def _reads(function: FunctionNode) -> _Reads:
+    found = _Reads()
+    for node in ast.walk(function):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+            found.names.add(node.id)
+        elif isinstance(node, ast.Attribute):
+            found.names.add(node.attr)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.isidentifier():
+            found.names.add(node.value)
+        elif isinstance(node, ast.Call):
+            name = last_name(node.func)
+            if name == "getattr" and len(node.args) > 1 and not isinstance(node.args[1], ast.Constant):
+                found.any = True
+            elif name:
+                found.calls.add(name)
+    return found
+
+
+def _reach(name: str, functions: _ByName) -> tuple[set[str], bool]:
+    """(names that the functions of a name read, whether they read any attribute), with all that they call."""
+    names: set[str] = set()
+    reads_any, seen, todo = False, set(), [name]
+    while todo:
+        called = todo.pop()
+        if called in seen:
+            continue
+        seen.add(called)
+        for reads in functions.get(called, ()):
+            names |= reads.names
+            reads_any = reads_any or reads.any
+            todo += reads.calls
+    return names, reads_any
+
+
+# ----------------------------------------------------------------------------------------- how caches are written
+
+def _caches_in(owner: str, node: FunctionNode) -> Iterator[str]:
+    """The caches that a function keeps, as cpython/import_time/caches.py names them."""
+    if any(decorator_name(decorator) in _LRU for decorator in node.decorator_list):
+        yield f"{owner}.{node.name}()" if owner else f"{node.name}()"
+    holder = _first_parameter(node) if owner else ""
+    if holder and node.name not in ("__init__", "__new__"):
+        yield from _lazy_attributes(owner, node, holder)
+    yield from _tables(owner, node, holder)
+
+
+def _first_parameter(node: FunctionNode) -> str:
+    parameters = node.args.posonlyargs + node.args.args
+    return parameters[0].arg if parameters else ""
+
+
+def _lazy_attributes(owner: str, function: FunctionNode, holder: str) -> Iterator[str]:
+    """Attributes that a method makes when its object has none of them."""
+    stored = {node.attr for node in ast.walk(function) if isinstance(node, ast.Attribute)
+              and isinstance(node.ctx, ast.Store) and _is_name(node.value, holder)}
+    for attribute in sorted(stored):
+        for node in ast.walk(function):
+            absence = _absence_test(node, holder, attribute)
+            if absence is not None:
+                yield f"{owner}.{attribute}{absence}"
+                break
+
+
+def _making(function: FunctionNode, text: str) -> tuple[list[ast.stmt], str]:
+    """(statements that fill a cache, their name for its holder), where the function is a constructor; else ([], '')."""
+    if function.name not in ("__call__", "__new__") or text.endswith(")"):
+        return [], ""
+    holder, attribute = _first_parameter(function), text.rpartition(".")[2].partition("=")[0]
+    for node in ast.walk(function):
+        if isinstance(node, ast.If) and any(_absence_test(test, holder, attribute) is not None
+                                            for test in ast.walk(node.test)):
+            return node.body, holder
+    return [], ""
+
+
+def _absence_test(node: ast.AST, holder: str, attribute: str) -> str | None:
+    """How a piece of syntax tells that an attribute was not made yet: '' by its absence, '=None'; None: it is no such
+    test."""
+    test = _ABSENCE_TESTS.get(type(node))
+    return None if test is None else test(node, holder, attribute)
+
+
+def _compares(node: ast.Compare, holder: str, attribute: str) -> str | None:
+    """'attribute' in holder.__dict__, 'attribute' in vars(holder), holder.attribute is None."""
+    if len(node.ops) != 1:
+        return None
+    right = node.comparators[0]
+    if isinstance(node.ops[0], (ast.In, ast.NotIn)) and _text(node.left) == attribute:
+        if getattr(right, "attr", None) == "__dict__" or getattr(getattr(right, "func", None), "id", "") == "vars":
+            return ""
+    if isinstance(node.ops[0], (ast.Is, ast.IsNot)) and _attribute(node.left, holder) == attribute:
+        if isinstance(right, ast.Constant) and right.value is None:
+            return "=None"
+    return None
+
+
+def _calls_hasattr(node: ast.Call, holder: str, attribute: str) -> str | None:
+    """hasattr(holder, 'attribute')"""
+    if getattr(node.func, "id", "") == "hasattr" and len(node.args) == 2 and (
+            _is_name(node.args[0], holder) and _text(node.args[1]) == attribute):
+        return ""
+    return None
+
+
+def _catches(node: ast.Try, holder: str, attribute: str) -> str | None:
+    """try: holder.attribute except AttributeError"""
+    if any(getattr(handler.type, "id", "") == "AttributeError" for handler in node.handlers):
+        if any(_attribute(inner, holder) == attribute and isinstance(inner.ctx, ast.Load)
+               for statement in node.body for inner in ast.walk(statement) if isinstance(inner, ast.Attribute)):
+            return ""
+    return None
+
+
+_ABSENCE_TESTS: dict[type, Callable[[Any, str, str], str | None]] = {
+    ast.Compare: _compares, ast.Call: _calls_hasattr, ast.Try: _catches}
+
+
+def _tables(owner: str, function: FunctionNode, holder: str) -> Iterator[str]:
+    """Tables that a function looks into and puts its results into."""
+    parameters = parameter_names(function.args)
+    for node in ast.walk(function):
+        if not isinstance(node, ast.Assign) or (isinstance(node.value, ast.Name) and node.value.id in parameters):
+            continue
+        if isinstance(node.value, ast.Constant):
+            continue
+        for target in node.targets:
+            if not isinstance(target, ast.Subscript):
+                continue
+            table = target.value
+            if _looks_into(function, table) and _returns_stored(function, node):
+                attribute = _attribute(table, holder)
+                if attribute:
+                    yield f"{owner}.{attribute}{{}}"
+                elif isinstance(table, ast.Name) and table.id not in parameters and not _is_local(function, table.id):
+                    yield f"{table.id}{{}}"
+
+
+def _looks_into(function: FunctionNode, table: ast.expr) -> bool:
+    """The function reads TABLE.get(...) or TABLE[...]."""
+    text = ast.dump(table)
+    for node in ast.walk(function):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "get" and (
+                ast.dump(node.func.value) == text):
+            return True
+        if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load) and ast.dump(node.value) == text:
+            return True
+    return False
+
+
+def _returns_stored(function: FunctionNode, store: ast.Assign) -> bool:
+    """The function returns what it puts into the table."""
+    values = {ast.dump(node).replace("Store()", "Load()") for node in (store.value, *store.targets)}
+    return any(isinstance(node, ast.Return) and node.value is not None and ast.dump(node.value) in values
+               for node in ast.walk(function))
+
+
+def _is_local(function: FunctionNode, name: str) -> bool:
+    declared = any(isinstance(node, ast.Global) and name in node.names for node in ast.walk(function))
+    return not declared and any(_is_name(node, name) and isinstance(getattr(node, "ctx", None), ast.Store)
+                                for node in ast.walk(function))
+
+
+def _is_name(node: ast.AST, name: str) -> bool:
+    return isinstance(node, ast.Name) and node.id == name
+
+
+def _attribute(node: ast.AST, holder: str) -> str | None:
+    """'a' of holder.a"""
+    return node.attr if isinstance(node, ast.Attribute) and holder and _is_name(node.value, holder) else None
+
+
+def _text(node: ast.AST) -> str | None:
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None

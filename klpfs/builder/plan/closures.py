@@ -1,79 +1,88 @@
 """Functions in functions: which closures may be alive when the patch goes in, and what they need to run NEW's code.
 
-A closure keeps the variables that it was made with. NEW's code for it may use them, and what can be computed from them by
-the statements that stand before it in the function around it.
-"""
+A closure keeps the variables that it was made with. NEW's code for it may use them, and what can be computed from them
+by the statements that stand before it in the function around it. """
+from __future__ import annotations
+
 import ast
 import copy
-import typing
+from collections.abc import Sequence
 
 from attrs import define
 
 from klpfs.builder.compare.changes import function_differences
-from klpfs.builder.compare.equivalence import dump, flavour, FUNCTIONS
-from klpfs.builder.compare.statements import bound_by
+from klpfs.builder.compare.equivalence import dump
+from klpfs.builder.compare.names_in_code import names_bound
+from klpfs.builder.syntax import DEFINITIONS, FUNCTIONS, FunctionNode, flavour, parameter_names
+
+_NOT_REPEATED = (ast.Await, ast.Yield, ast.YieldFrom, ast.Return) + DEFINITIONS     # in statements of a prelude
 
 
 @define(eq=False)
-class Inner:
+class InnerFunction:
     """A function in a function. name: qualified. outer: the function that it lies in directly."""
 
     name: str
-    node: ast.AST
-    outer: ast.AST
+    node: FunctionNode
+    outer: FunctionNode
 
 
-def inner_functions(node: ast.AST, name: str) -> "list[Inner]":
+def inner_functions(node: FunctionNode, name: str) -> list[InnerFunction]:
     """All functions in a function at any depth, in source order; lambdas left out."""
-    found: "list[Inner]" = []
+    found: list[InnerFunction] = []
     _collect(node.body, f"{name}.<locals>", node, found)
     return found
 
 
-def _collect(body: list, path: str, outer: ast.AST, found: "list[Inner]") -> None:
-    for each in body:
-        if isinstance(each, FUNCTIONS):
-            name = f"{path}.{each.name}"
-            found.append(Inner(name, each, outer))
-            _collect(each.body, f"{name}.<locals>", each, found)
-        elif isinstance(each, ast.ClassDef):
-            _collect(each.body, f"{path}.{each.name}", outer, found)
-        elif isinstance(each, ast.stmt):
-            for name in ("body", "orelse", "finalbody"):
-                _collect(getattr(each, name, []), path, outer, found)
-            for handler in getattr(each, "handlers", []) + getattr(each, "cases", []):
+def _collect(body: Sequence[ast.stmt], path: str, outer: FunctionNode, found: list[InnerFunction]) -> None:
+    for node in body:
+        if isinstance(node, FUNCTIONS):
+            name = f"{path}.{node.name}"
+            found.append(InnerFunction(name, node, outer))
+            _collect(node.body, f"{name}.<locals>", node, found)
+        elif isinstance(node, ast.ClassDef):
+            _collect(node.body, f"{path}.{node.name}", outer, found)
+        else:
+            for block in ("body", "orelse", "finalbody"):
+                _collect(getattr(node, block, []), path, outer, found)
+            for handler in getattr(node, "handlers", []) + getattr(node, "cases", []):
                 _collect(handler.body, path, outer, found)
 
 
-def pairs(old: ast.AST, new: ast.AST, name: str) -> "list[tuple[Inner, Inner]]":
-    """Inner functions of both versions that are each other's: the n-th of a name, or all of OLD where NEW has one."""
-    was: "dict[str, list[Inner]]" = {}
-    now: "dict[str, list[Inner]]" = {}
-    for table, node in ((was, old), (now, new)):
-        for each in inner_functions(node, name):
-            table.setdefault(each.name, []).append(each)
-    found = []
-    for key, before in was.items():
-        after = now.get(key, [])
+def pairs(old: FunctionNode, new: FunctionNode, name: str) -> list[tuple[InnerFunction, InnerFunction]]:
+    """Inner functions of two versions, paired: the n-th of a name with the n-th, or all of OLD's with NEW's only
+    one."""
+    old_by_name, new_by_name = _by_name(inner_functions(old, name)), _by_name(inner_functions(new, name))
+    found: list[tuple[InnerFunction, InnerFunction]] = []
+    for key, before in old_by_name.items():
+        after = new_by_name.get(key, [])
         if len(after) == 1:
-            found += [(each, after[0]) for each in before]
+            found += [(inner, after[0]) for inner in before]
         elif len(after) == len(before):
             found += list(zip(before, after))
-        else:
-            kept = {dump(each.node) for each in after}
-            found += [(each, after[-1]) for each in before if dump(each.node) not in kept and after]
+        elif after:
+            kept = {dump(inner.node) for inner in after}
+            found += [(inner, after[-1]) for inner in before if dump(inner.node) not in kept]
     return found
 
 
-def changed_pairs(old: ast.AST, new: ast.AST, name: str) -> "list[tuple[Inner, Inner]]":
-    """Those whose own code differs; decorators are the outer function's doing."""
-    return [(one, other) for one, other in pairs(old, new, name) if function_differences(one.node, other.node) - {"decorators"}]
+def _by_name(functions: list[InnerFunction]) -> dict[str, list[InnerFunction]]:
+    table: dict[str, list[InnerFunction]] = {}
+    for inner in functions:
+        table.setdefault(inner.name, []).append(inner)
+    return table
 
 
-def only_inner(old: ast.AST, new: ast.AST, name: str) -> bool:
-    """The functions differ in the bodies of inner functions alone, each of which has its counterpart."""
+def changed_pairs(old: FunctionNode, new: FunctionNode, name: str) -> list[tuple[InnerFunction, InnerFunction]]:
+    """Pairs whose own code differs. Decorators don't count: the outer function calls them."""
+    return [(before, after) for before, after in pairs(old, new, name)
+            if function_differences(before.node, after.node) - {"decorators"}]
+
+
+def only_inner(old: FunctionNode, new: FunctionNode, name: str) -> bool:
+    """Whether two functions differ in the bodies of inner functions alone, all of which are paired."""
     before, after = inner_functions(old, name), inner_functions(new, name)
-    if [each.name for each in before] != [each.name for each in after]:
+    if [inner.name for inner in before] != [inner.name for inner in after]:
         return False
     if any(flavour(one.node) != flavour(other.node) for one, other in zip(before, after)):
         return False
@@ -81,44 +90,47 @@ def only_inner(old: ast.AST, new: ast.AST, name: str) -> bool:
 
 
 class _Hollow(ast.NodeTransformer):
-    def visit_FunctionDef(self, node):
+    def visit_FunctionDef(self, node: FunctionNode) -> ast.AST:
         node.body = [ast.Pass()]
         return node
 
     visit_AsyncFunctionDef = visit_FunctionDef
 
 
-def _hollow(node: ast.AST) -> ast.AST:
+def _hollow(node: FunctionNode) -> FunctionNode:
+    """A copy of a function, in which inner functions have no bodies."""
     node = copy.deepcopy(node)
-    node.body = [_Hollow().visit(each) for each in node.body]
+    node.body = [_Hollow().visit(statement) for statement in node.body]
     return node
 
 
-def escapes(inner: Inner) -> bool:
-    """Whether a function object of it can outlive the call that made it, as far as one can see."""
+def may_outlive_its_call(inner: InnerFunction) -> bool:
+    """Whether a function object of an inner function can outlive the call that made it, as far as one can see: a
+    decorator has it, it is a method, or the outer function does more with its name than call it."""
     if inner.node.decorator_list or "." in inner.name.rpartition(".<locals>.")[2]:
         return True
-    calls = set()
     own = set(ast.walk(inner.node))
-    for each in ast.walk(inner.outer):
-        if isinstance(each, ast.Call) and isinstance(each.func, ast.Name):
-            calls.add(id(each.func))
-    others = [each for each in ast.walk(inner.outer) if isinstance(each, FUNCTIONS + (ast.Lambda,)) and each is not inner.outer]
-    inside = {id(one) for each in others if each is not inner.node for one in ast.walk(each)}
-    for each in ast.walk(inner.outer):
-        if isinstance(each, ast.Name) and each.id == inner.node.name and isinstance(each.ctx, ast.Load) and each not in own:
-            if id(each) not in calls or id(each) in inside:
-                return True
-    return False
+    every = list(ast.walk(inner.outer))
+    called = {node.func for node in every if isinstance(node, ast.Call)}
+    neighbours = [node for node in every if isinstance(node, FUNCTIONS + (ast.Lambda,))
+                  and node is not inner.outer and node is not inner.node]
+    inside_neighbours = {node for neighbour in neighbours for node in ast.walk(neighbour)}
+    uses = [node for node in every if isinstance(node, ast.Name) and node.id == inner.node.name
+            and isinstance(node.ctx, ast.Load) and node not in own]
+    return any(use not in called or use in inside_neighbours for use in uses)
 
 
-def statements_before(body: list, node: ast.AST) -> typing.Optional[list]:
-    """What has run, when a statement of a function is reached, in order; None: it may have been reached in other ways."""
-    for at, each in enumerate(body):
-        if each is node:
+def statements_before(body: list[ast.stmt], node: ast.AST) -> list[ast.stmt] | None:
+    """What has run, in order, when a statement of a function is reached; None: it may be reached in several ways."""
+    for at, statement in enumerate(body):
+        if statement is node:
             return body[:at]
-        if any(one is node for one in ast.walk(each)):
-            blocks = [each.body, each.orelse] if isinstance(each, ast.If) else [each.body] if isinstance(each, ast.With) else []
+        if any(inner is node for inner in ast.walk(statement)):
+            blocks = []
+            if isinstance(statement, ast.If):
+                blocks = [statement.body, statement.orelse]
+            elif isinstance(statement, ast.With):
+                blocks = [statement.body]
             for block in blocks:
                 found = statements_before(block, node)
                 if found is not None:
@@ -127,7 +139,7 @@ def statements_before(body: list, node: ast.AST) -> typing.Optional[list]:
     return None
 
 
-def prelude(inner: Inner, missing: "set[str]", held: "set[str]") -> typing.Optional[list]:
+def prelude(inner: InnerFunction, missing: set[str], held: set[str]) -> list[ast.stmt] | None:
     """The statements of NEW's outer function that compute variables which live closures lack from those that they hold.
 
     None: they cannot be computed so.
@@ -136,18 +148,19 @@ def prelude(inner: Inner, missing: "set[str]", held: "set[str]") -> typing.Optio
     before = statements_before(outer.body, inner.node)
     if before is None:
         return None
-    local = {each.arg for each in ast.walk(outer.args) if isinstance(each, ast.arg)}
-    for each in outer.body:
-        local |= bound_by(each)
-    needed, chosen = set(missing), []
-    for each in reversed(before):
-        binds = bound_by(each) & needed
-        if not binds:
+    local = parameter_names(outer.args)
+    for statement in outer.body:
+        local |= names_bound(statement)
+    needed = set(missing)
+    chosen: list[ast.stmt] = []
+    for statement in reversed(before):
+        binds = names_bound(statement)
+        if not binds & needed:
             continue
-        if any(isinstance(one, (ast.Await, ast.Yield, ast.YieldFrom, ast.Return) + FUNCTIONS + (ast.ClassDef,)) for one in ast.walk(each)):
+        if any(isinstance(node, _NOT_REPEATED) for node in ast.walk(statement)):
             return None
-        chosen.insert(0, each)
+        chosen.insert(0, statement)
         needed -= binds
-        needed |= {one.id for one in ast.walk(each) if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Load) and one.id in local
-                   and one.id not in bound_by(each)}
+        needed |= {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)
+                   and isinstance(node.ctx, ast.Load) and node.id in local and node.id not in binds}
     return chosen if needed & local <= held and not needed - local else None

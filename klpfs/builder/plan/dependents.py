@@ -1,100 +1,68 @@
-"""Which statements have to run again because of others: those that used, when they ran, a name that is another now."""
+"""Statements that have to run again because of others: when they ran, they used a name that NEW gives another value."""
+from __future__ import annotations
+
 import ast
-import typing
+from collections.abc import Iterable
 
 from klpfs.builder.compare.changes import ScopeChange
-from klpfs.builder.compare.equivalence import FUNCTIONS
-from klpfs.builder.compare.statements import depends, Leaf, reads_of, Scope
+from klpfs.builder.compare.names_in_code import names_read
+from klpfs.builder.compare.statements import FunctionStatement, Scope, Statement
 
 
-def derived(scope: Scope, run: "typing.Iterable[Leaf]", changed: "set[str]") -> "tuple[list[Leaf], list[Leaf]]":
-    """(leaves to run again, functions whose defaults alone are others) of a scope, because of names that are others now.
+def dependent_statements(scope: Scope, to_run: Iterable[Statement],
+                         changed: set[str]) -> tuple[list[Statement], list[FunctionStatement]]:
+    """Statements that used a changed name when they ran, so they run again; and functions that only need new default
+    values.
 
-    changed: grows by the names that the leaves to be run bind. Classes are the caller's: their bodies are scopes too.
-    """
-    chosen, todo = set(map(id, run)), True
-    again, defaults = [], []
-    while todo:
-        todo = False
-        for leaf in scope.leaves:
-            if id(leaf) in chosen or leaf.kind == "class" or not depends(leaf, changed):
+    to_run: statements that run anyway. changed: grows by the names that the dependent statements bind. Classes are left
+    to the caller: their bodies are scopes, too. """
+    chosen = set(to_run)
+    again: list[Statement] = []
+    new_defaults: list[FunctionStatement] = []
+    found_more = True
+    while found_more:
+        found_more = False
+        for statement in scope.statements:
+            if statement in chosen or statement.kind == "class" or not statement.used_any(changed):
                 continue
-            if leaf.kind == "function":
-                decorators = set()
-                for each in leaf.node.decorator_list:
-                    decorators |= reads_of(each)
-                if not decorators & changed:
-                    if leaf not in defaults:
-                        defaults.append(leaf)
-                    continue
-            chosen.add(id(leaf))
-            again.append(leaf)
-            changed |= leaf.binds
-            todo = True
-    return again, [each for each in defaults if id(each) not in chosen]
+            if isinstance(statement, FunctionStatement) and not _decorators_use(statement, changed):
+                if statement not in new_defaults:
+                    new_defaults.append(statement)
+                continue
+            chosen.add(statement)
+            again.append(statement)
+            changed |= statement.binds
+            found_more = True
+    return again, [statement for statement in new_defaults if statement not in chosen]
 
 
-def rebound(change: ScopeChange) -> "set[str]":
-    """Names of a scope that mean something else in NEW: bound by statements that run, where OLD bound them too."""
+def _decorators_use(statement: FunctionStatement, names: set[str]) -> bool:
+    return any(names_read(decorator) & names for decorator in statement.node.decorator_list)
+
+
+def rebound_names(change: ScopeChange) -> set[str]:
+    """Names of a scope that have another value in NEW: bound by statements that run, where OLD bound them, too."""
     before = change.old_scope.bound
-    return {name for leaf in change.run for name in leaf.binds if name in before}
+    return {name for statement in change.to_run for name in statement.binds if name in before}
 
 
-def attributes_read(node: ast.AST) -> "set[tuple[str, str]]":
-    """(name, attribute) of the attributes of plain names that a statement uses while it runs."""
-    found = set()
-    todo = [node]
-    while todo:
-        each = todo.pop()
-        if isinstance(each, ast.Attribute) and isinstance(each.value, ast.Name):
-            found.add((each.value.id, each.attr))
-        if not isinstance(each, FUNCTIONS + (ast.Lambda,)):
-            todo += ast.iter_child_nodes(each)
-    return found
-
-
-def acted_on(leaf: Leaf) -> "set[str]":
-    """Plain names whose objects a statement changes: NAME.append(...), NAME[key] = ..., NAME.attribute = ..., NAME += ..."""
-    found = set()
-    todo = [leaf.node] if leaf.kind == "statement" else []
-    while todo:
-        each = todo.pop()
-        if isinstance(each, ast.Expr) and isinstance(each.value, ast.Call) and isinstance(each.value.func, ast.Attribute):
-            found |= _root(each.value.func.value)
-        elif isinstance(each, ast.AugAssign):
-            found |= _root(each.target)
-        elif isinstance(each, (ast.Assign, ast.Delete)):
-            for target in each.targets:
-                if isinstance(target, (ast.Subscript, ast.Attribute)):
-                    found |= _root(target.value)
-        if not isinstance(each, FUNCTIONS + (ast.Lambda, ast.ClassDef)):
-            todo += ast.iter_child_nodes(each)
-    return found
-
-
-def _root(node: ast.AST) -> "set[str]":
-    while isinstance(node, (ast.Attribute, ast.Subscript)):
-        node = node.value
-    return {node.id} if isinstance(node, ast.Name) else set()
-
-
-def built_in_steps(change: ScopeChange) -> "tuple[set[str], list[Leaf]]":
+def built_in_steps(change: ScopeChange) -> tuple[set[str], list[Statement]]:
     """Values that several statements make, one of which differs: (their names, all statements of NEW that make them).
 
-    Made anew as a whole, they need nothing to be taken back. Tables that the program may have put entries into are left out:
-    dicts, and what a call has made.
-    """
-    touched = set()
-    for leaf in change.run + change.gone:
-        touched |= acted_on(leaf)
-    names = set()
-    for name in touched:
-        made = [[leaf for leaf in scope.leaves if name in leaf.binds and leaf.kind == "statement" and isinstance(
-            leaf.node, (ast.Assign, ast.AnnAssign))] for scope in (change.old_scope, change.new_scope)]
-        if all(len(each) == 1 and _in_plain_sight(each[0].node.value) for each in made):
-            names.add(name)
-    return names, [leaf for leaf in change.new_scope.leaves if leaf.kind == "statement" and (acted_on(leaf) | leaf.binds) & names]
+    Made anew as a whole, they need nothing to be taken back. Tables that the program may have put entries into are left
+    out: dicts, and what a call has made. """
+    touched: set[str] = set()
+    for statement in change.to_run + change.gone:
+        touched |= statement.changes_in_place()
+    names = {name for name in touched
+             if _made_in_plain_sight(change.old_scope, name) and _made_in_plain_sight(change.new_scope, name)}
+    return names, [statement for statement in change.new_scope.statements
+                   if statement.kind == "statement" and (statement.changes_in_place() | statement.binds) & names]
 
 
-def _in_plain_sight(node: typing.Optional[ast.expr]) -> bool:
-    return isinstance(node, (ast.List, ast.Set, ast.Tuple, ast.ListComp, ast.SetComp, ast.BinOp, ast.Constant, ast.JoinedStr))
+def _made_in_plain_sight(scope: Scope, name: str) -> bool:
+    """Whether exactly one assignment makes a name's first value, of a kind that the program puts nothing into by
+    itself."""
+    made = [statement.node for statement in scope.statements if name in statement.binds and statement.assigns]
+    return len(made) == 1 and isinstance(getattr(made[0], "value", None), (
+        ast.List, ast.Set, ast.Tuple, ast.ListComp, ast.SetComp, ast.BinOp, ast.Constant, ast.JoinedStr))

@@ -1,184 +1,220 @@
 """All modules of a release together: what changes in one concerns those that import it."""
+from __future__ import annotations
+
 import ast
 import re
-import typing
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 
-from klpfs.builder.plan.caches import caches_of, concerned, SIGNS
-from klpfs.builder.read.modules import module_name, Pair, Pairs, parse, read
+from attrs import define, frozen
+
+from klpfs.builder.compare.names_in_code import names_bound
+from klpfs.builder.plan.caches import caches_of, concerned, may_have_caches
 from klpfs.builder.plan.order import imported_from
-from klpfs.builder.plan.planner import ModulePlan, Planner
+from klpfs.builder.plan.planner import ChangedImports, Planner
+from klpfs.builder.plan.plans import ModulePlan
+from klpfs.builder.read.modules import CommonPair, Module, Pairs, module_name, parse, read
 from klpfs.builder.read.old_definitions import Definition, definitions
-from klpfs.builder.compare.equivalence import FUNCTIONS
-from klpfs.builder.compare.statements import bound_by
+from klpfs.builder.syntax import DEFINITIONS, IMPORTS
 
 
-class Program:
-    """pairs: of both versions. pythons: as prints.definitions has them."""
+@frozen
+class ImportedName:
+    """What an import at a module's top level takes. source: the module of a from-import, None of a plain import. name:
+    what is imported. bound: the name that it gets."""
 
-    def __init__(self, pairs: Pairs, pythons: "typing.Sequence[str]"):
+    source: str | None
+    name: str
+    bound: str
+
+    def is_module(self, module: str) -> bool:
+        """Whether the bound name is that module itself, by whose attributes its names are used."""
+        if self.source is not None:
+            return f"{self.source}.{self.name}" == module
+        return self.name == module and (self.bound != self.name.partition(".")[0] or "." not in module)
+
+
+@define
+class _Changes:
+    """What changes in a package. data: names of globals and class attributes, words: those that are worth a search.
+    functions: their own names. attributes: class attributes are among the data. near: modules that the changed modules
+    import from."""
+
+    data: set[str]
+    words: list[bytes]
+    functions: set[str]
+    attributes: bool
+    near: set[str | None]
+
+    @classmethod
+    def of(cls, plans: list[ModulePlan], imports: Iterable[ImportedName]) -> _Changes:
+        data = {name for plan in plans for name in plan.rebound_names | plan.rebound_attributes}
+        return cls(data, [name.encode() for name in data if len(name) > 1],
+                   {func.node.name for plan in plans for func in plan.funcs},
+                   any(plan.rebound_attributes for plan in plans), {each.source for each in imports})
+
+    def may_concern(self, module: str, text: bytes) -> bool:
+        """Whether a module's text mentions what changes, or caches of functions, or, near by, attributes by whatever
+        name."""
+        return b"lru_cache" in text or b"functools.cache" in text or any(word in text for word in self.words) or (
+            self.attributes and module in self.near and b"getattr" in text)
+
+
+class PackagePlanner:
+    """Plans all modules of a release. pythons: interpreters that the patch is to fit.
+
+    pairs_by_name: modules that both versions have, as far as they are parsed: those that differ, and those that import
+    them. """
+
+    def __init__(self, pairs: Pairs, pythons: Sequence[str]) -> None:
         self.pairs, self.pythons = pairs, pythons
-        self.by_name = {each.name: each for each in pairs.changed if each.old is not None and each.new is not None}
-        self.definitions: "dict[str, list[Definition]]" = {}
-        self._texts: "typing.Optional[dict[str, bytes]]" = None
-        self._imported: "dict[str, list]" = {}
+        self.pairs_by_name = pairs.common
+        self.definitions: dict[str, list[Definition]] = {}
+        self._imported: dict[str, list[ImportedName]] = {}
 
-    def plans(self) -> "list[ModulePlan]":
-        """One for each module in which something is to be done, until no name that one imports changes any more."""
-        found: "dict[str, ModulePlan]" = {}
-        concerned: "dict[str, tuple[set, set]]" = {name: (set(), set()) for name in self.by_name}
-        todo = list(self.by_name)
+    def plans(self) -> list[ModulePlan]:
+        """The plans of all modules in which something is to be done. A module is planned anew until no name that it
+        imports changes any more."""
+        found: dict[str, ModulePlan] = {}
+        imports = {name: ChangedImports() for name in self.pairs_by_name}
+        todo = list(self.pairs_by_name)
         self._define(todo)
         while todo:
             name = todo.pop(0)
-            was = found[name].others if name in found else set()
-            plan = found[name] = Planner(self.by_name[name], self.definitions[name], *concerned[name], self.readers).make()
-            for other, names, attributes in self._importers(name, plan.others - was):
-                known = concerned.setdefault(other, (set(), set()))
-                if names <= known[0] and attributes <= known[1]:
-                    continue
-                known[0].update(names)
-                known[1].update(attributes)
-                if other not in todo:
-                    todo.append(other)
-                self._define([other])
-        self._place_new(found)
+            before = found[name].rebound_names if name in found else set()
+            found[name] = self._plan(name, imports[name])
+            for importer, changed in self._importers(name, found[name].rebound_names - before):
+                if imports.setdefault(importer, ChangedImports()).add(changed):
+                    if importer not in todo:
+                        todo.append(importer)
+                    self._define([importer])
+        self._place_new_modules(found)
         for plan in found.values():
-            for module in [plan.new] + plan.modules:
-                for node in statements(module.tree):
-                    if isinstance(node, ast.ImportFrom) and node.names[0].name == "*":
-                        plan.stars[id(node)] = self._public(imported_from(module, node))
-        plans = [plan for plan in found.values() if not plan.empty]
+            self._find_star_names(plan)
+        plans = [plan for plan in found.values() if not plan.is_empty]
         self._find_caches(plans)
         return plans
 
-    def _find_caches(self, plans: "list[ModulePlan]") -> None:
-        """The first object's ImportTime empties what the package has computed from anything that changes."""
-        data = {name for plan in plans for name in plan.others | plan.attributes}
-        functions = {func.node.name for plan in plans for func in plan.funcs}
-        attributes = any(plan.attributes for plan in plans)
-        near = {source for plan in plans for source, _, _ in self._imports(plan.name, plan.new.file)}
-        words = [each.encode() for each in data if len(each) > 1]
+    def _plan(self, name: str, imports: ChangedImports) -> ModulePlan:
+        return Planner(self.pairs_by_name[name], self.definitions[name], imports, self.readers).make()
+
+    def _find_caches(self, plans: list[ModulePlan]) -> None:
+        """Gives to plans the caches of what the package has computed from anything that changes: a module's own to its
+        plan, those of others to the first, for ImportTime empties the caches of all objects together."""
+        changes = _Changes.of(plans, (each for plan in plans for each in self._imports(plan.name, plan.new.file)))
         for path, text in self.texts.items():
             name = module_name(path)
-            if b"lru_cache" not in text and b"functools.cache" not in text and not any(word in text for word in words) and not (
-                    attributes and name in near and b"getattr" in text):
+            if not (changes.may_concern(name, text) and may_have_caches(text)):
                 continue
-            if not any(sign in text for sign in SIGNS):
-                continue
-            module = self.by_name[name].new if name in self.by_name else parse(self.pairs.new, path)
-            for each in concerned(caches_of(name, module.tree), data, functions, attributes and name in near):
-                owner = next((plan for plan in plans if plan.name == name), plans[0])
-                owner.caches.append((each, module))
+            module = self.pairs_by_name[name].new if name in self.pairs_by_name else parse(self.pairs.new, path)
+            owner = next((plan for plan in plans if plan.name == name), plans[0])
+            owner.caches += concerned(caches_of(module), changes.data, changes.functions,
+                                      changes.attributes and name in changes.near)
 
-    def _place_new(self, found: "dict[str, ModulePlan]") -> None:
-        """A module that only NEW has comes with the package it lies in: that is loaded before it can be imported."""
-        new = {each.name: each.new for each in self.pairs.changed if each.old is None}
+    def _place_new_modules(self, found: dict[str, ModulePlan]) -> None:
+        """A module that only NEW has comes with the package it lies in: that is loaded before the module can be
+        imported."""
+        new = {pair.name: pair.new for pair in self.pairs.changed if pair.old is None and pair.new is not None}
         for name, module in new.items():
             parent = name.rpartition(".")[0]
             while parent in new:
                 parent = parent.rpartition(".")[0]
             if not parent:  # a new package of its own: it comes with whoever may import it
                 parent = next(iter(found), "")
-            path = next((each for each in self.texts if module_name(each) == parent), None)
+            path = next((path for path in self.texts if module_name(path) == parent), None)
             if parent not in found and path is not None:
                 self._pair(parent, path)
                 self._define([parent])
-                found[parent] = Planner(self.by_name[parent], self.definitions[parent], readers=self.readers).make()
+                found[parent] = self._plan(parent, ChangedImports())
             if parent in found:
-                found[parent].modules.append(module)
+                found[parent].new_modules.append(module)
 
-    def _public(self, name: str) -> "list[str]":
+    def _find_star_names(self, plan: ModulePlan) -> None:
+        for module in [plan.new] + plan.new_modules:
+            for node in top_level(module.tree):
+                if isinstance(node, ast.ImportFrom) and node.names[0].name == "*":
+                    plan.at_import.star_names[node] = self._public_names(imported_from(module, node))
+
+    def _public_names(self, name: str) -> list[str]:
         """The names that `from name import *` takes of a module of NEW; [] where its source does not say."""
-        path = next((each for each in self.pairs.new.files if each.endswith(".py") and module_name(each) == name), None)
+        path = next((path for path in self.pairs.new.files if path.endswith(".py") and module_name(path) == name), None)
         if path is None:
             return []
         module = parse(self.pairs.new, path)
-        names: "set[str]" = set()
-        for node in statements(module.tree):
+        names: set[str] = set()
+        for node in top_level(module.tree):
             if isinstance(node, ast.ImportFrom) and node.names[0].name == "*":
-                names.update(self._public(imported_from(module, node)))
-            elif isinstance(node, ast.Assign) and any(getattr(each, "id", None) == "__all__" for each in node.targets):
+                names.update(self._public_names(imported_from(module, node)))
+            elif isinstance(node, ast.Assign) and "__all__" in [getattr(target, "id", "") for target in node.targets]:
                 try:
                     return sorted(ast.literal_eval(node.value))
                 except ValueError:
                     return []
             elif not isinstance(node, (ast.If, ast.Try, ast.With, ast.For, ast.While, ast.ExceptHandler)):
-                names |= bound_by(node)
-        return sorted(each for each in names if not each.startswith("_"))
+                names |= names_bound(node)
+        return sorted(name for name in names if not name.startswith("_"))
 
-    def readers(self, attribute: str) -> "list[ast.Module]":
-        """NEW's modules, of those that both versions have, that mention an attribute."""
-        found = []
-        for path, text in self.texts.items():
-            if re.search(rb"\.%s\b" % attribute.encode(), text):
-                found.append(parse(self.pairs.new, path, text).tree)
-        return found
+    def readers(self, attribute: str) -> list[ast.Module]:
+        """The modules of NEW, of those that both versions have, that mention an attribute."""
+        mention = re.compile(rb"\.%s\b" % attribute.encode())
+        return [parse(self.pairs.new, path, text).tree for path, text in self.texts.items() if mention.search(text)]
 
-    def _define(self, names: "typing.Iterable[str]") -> None:
-        new = {name: self.pairs.old.files[self._path(name)] for name in names if name not in self.definitions}
-        if new:
-            self.definitions.update(definitions(new, self.pythons))
+    def _define(self, names: Iterable[str]) -> None:
+        """Reads OLD's definitions of modules, if that is not done yet."""
+        files = {name: self.pairs.old.files[self.pairs_by_name[name].old.file]
+                 for name in names if name not in self.definitions}
+        if files:
+            self.definitions.update(definitions(files, self.pythons))
 
-    def _path(self, name: str) -> str:
-        pair = self.by_name[name]
-        return pair.old.file
-
-    def _importers(self, name: str, others: "set[str]") -> "list[tuple[str, set, set]]":
-        """(module, names that it imports from `name`, (name of the module, attribute) that it may use) of who does."""
-        if not others:
-            return []
-        words, module = [each.encode() for each in others], name.rpartition(".")[2].encode()
-        found = []
-        for path, text in self.texts.items():
-            if module not in text and b"from ." not in text or not any(word in text for word in words):
+    def _importers(self, name: str, changed: set[str]) -> Iterator[tuple[str, ChangedImports]]:
+        """The modules that import from a module some of its changed names, or the module itself."""
+        words, last_name = [word.encode() for word in changed], name.rpartition(".")[2].encode()
+        for path, text in self.texts.items() if changed else ():
+            importer = module_name(path)
+            if importer == name or last_name not in text and b"from ." not in text or not any(
+                    word in text for word in words):
                 continue
-            other = module_name(path)
-            if other == name:
-                continue
-            imported, attributes = set(), set()
-            for source, alias, bound in self._imports(other, path):
-                if source == name and alias in others:
-                    imported.add(bound)
-                elif f"{source}.{alias}" == name or source is None and alias == name and bound != alias.partition(".")[0]:
-                    attributes.update((bound, each) for each in others)
-                elif source is None and alias == name and "." not in name:
-                    attributes.update((bound, each) for each in others)
-            if imported or attributes:
-                found.append((other, imported, attributes))
-        return found
+            found = ChangedImports()
+            for imported in self._imports(importer, path):
+                if imported.source == name and imported.name in changed:
+                    found.names.add(imported.bound)
+                elif imported.is_module(name):
+                    found.attributes.update((imported.bound, attribute) for attribute in changed)
+            if found.names or found.attributes:
+                yield importer, found
 
-    def _imports(self, name: str, path: str) -> "list[tuple[typing.Optional[str], str, str]]":
-        """(module that names are taken from or None, what is imported, name that it is bound to) at a module's top level."""
+    def _imports(self, name: str, path: str) -> list[ImportedName]:
+        """What a module imports at its top level."""
         if name not in self._imported:
-            pair = self._pair(name, path)
-            found = self._imported[name] = []
-            for node in statements(pair.new.tree):
-                if isinstance(node, (ast.Import, ast.ImportFrom)):
-                    source = imported_from(pair.new, node) if isinstance(node, ast.ImportFrom) else None
-                    for alias in node.names:
-                        bound = alias.asname or (alias.name if source is not None else alias.name.partition(".")[0])
-                        found.append((source, alias.name, bound))
+            module = self._pair(name, path).new
+            self._imported[name] = [imported for node in top_level(module.tree) if isinstance(node, IMPORTS)
+                                    for imported in _names_of(module, node)]
         return self._imported[name]
 
-    @property
-    def texts(self) -> "dict[str, bytes]":
+    @cached_property
+    def texts(self) -> dict[str, bytes]:
         """The Python files that both versions have, as NEW has them."""
-        if self._texts is None:
-            self._texts = {path: read(where) for path, where in self.pairs.new.files.items()
-                           if path.endswith(".py") and path in self.pairs.old.files}
-        return self._texts
+        return {path: read(where) for path, where in self.pairs.new.files.items()
+                if path.endswith(".py") and path in self.pairs.old.files}
 
-    def _pair(self, name: str, path: str) -> typing.Optional[Pair]:
-        if name not in self.by_name:
-            self.by_name[name] = Pair(name, parse(self.pairs.old, path), parse(self.pairs.new, path))
-        return self.by_name[name]
+    def _pair(self, name: str, path: str) -> CommonPair:
+        if name not in self.pairs_by_name:
+            self.pairs_by_name[name] = CommonPair(name, parse(self.pairs.old, path), parse(self.pairs.new, path))
+        return self.pairs_by_name[name]
 
 
-def statements(tree: ast.Module) -> "typing.Iterator[ast.stmt]":
-    """All statements of the top level, conditions looked through."""
-    todo = list(reversed(tree.body))
+def _names_of(module: Module, node: ast.Import | ast.ImportFrom) -> Iterator[ImportedName]:
+    source = imported_from(module, node) if isinstance(node, ast.ImportFrom) else None
+    for alias in node.names:
+        bound = alias.asname or (alias.name if source is not None else alias.name.partition(".")[0])
+        yield ImportedName(source, alias.name, bound)
+
+
+def top_level(tree: ast.Module) -> Iterator[ast.stmt | ast.excepthandler]:
+    """All statements of a module's top level, conditions looked through."""
+    todo: list[ast.stmt | ast.excepthandler] = list(reversed(tree.body))
     while todo:
         node = todo.pop()
         yield node
-        if not isinstance(node, FUNCTIONS + (ast.ClassDef,)):
-            todo += [each for each in ast.iter_child_nodes(node) if isinstance(each, (ast.stmt, ast.excepthandler))]
+        if not isinstance(node, DEFINITIONS):
+            todo += [inner for inner in ast.iter_child_nodes(node) if isinstance(inner, (ast.stmt, ast.excepthandler))]

@@ -1,24 +1,26 @@
 """The files of two versions, paired: Python modules by their dotted names, and what is no Python."""
+from __future__ import annotations
+
 import ast
+import io
 import os
 import re
-import typing
+import tokenize
 
 from attrs import define, field
 
-from klpfs.builder.read.elf import same_code
 from klpfs.builder.error import BuildError
-from klpfs.builder.read.sources import Release
+from klpfs.builder.read.elf import same_code
 from klpfs.builder.read.source_text import Source
+from klpfs.builder.read.sources import Release
 
 EXTENSIONS = (".so", ".pyd", ".dylib")
-COMPILED_FROM = (".pyx", ".pxd", ".c", ".cc", ".cpp", ".h", ".rs")
-_MARK = re.compile(r"(\.cpython-[^./]*|\.abi3|\.cp\d+-[^./]*)?\.(so|pyd|dylib)$")
+_EXTENSION_SUFFIX = re.compile(r"(\.cpython-[^./]*|\.abi3|\.cp\d+-[^./]*)?\.(so|pyd|dylib)$")
 
 
 @define(eq=False)
 class Module:
-    """A parsed module of one version. path: for messages."""
+    """A parsed module of one version. path: for messages, 'LABEL: FILE'."""
 
     name: str
     path: str
@@ -28,7 +30,7 @@ class Module:
 
     @property
     def file(self) -> str:
-        """Its path in the release."""
+        """The module's path in its release."""
         return self.path.rpartition(": ")[2]
 
 
@@ -37,52 +39,72 @@ class Pair:
     """A module of both versions, of OLD alone or of NEW alone."""
 
     name: str
-    old: typing.Optional[Module]
-    new: typing.Optional[Module]
+    old: Module | None
+    new: Module | None
+
+
+@define(eq=False)
+class CommonPair:
+    """A module that both versions have."""
+
+    name: str
+    old: Module
+    new: Module
 
 
 @define
 class Pairs:
-    """changed: Pairs whose files differ. data: files that are no Python and differ. compiled: Python modules that differ, and
-    which nobody runs since they are compiled as well. rebuilt: compiled modules that differ. new, old: the releases."""
+    """All that differs between two releases.
+
+    changed: modules whose files differ, or that one release alone has. data: files that are no Python. compiled: Python
+    files that nobody runs, since a compiled module of the same name hides them. rebuilt: compiled modules. """
 
     old: Release
     new: Release
-    changed: "list[Pair]" = field(factory=list)
-    data: "list[str]" = field(factory=list)
-    compiled: "list[str]" = field(factory=list)
-    rebuilt: "list[str]" = field(factory=list)
+    changed: list[Pair] = field(factory=list)
+    data: list[str] = field(factory=list)
+    compiled: list[str] = field(factory=list)
+    rebuilt: list[str] = field(factory=list)
+
+    @property
+    def common(self) -> dict[str, CommonPair]:
+        """{name: pair} of the changed modules that both versions have."""
+        return {each.name: CommonPair(each.name, each.old, each.new) for each in self.changed if each.old and each.new}
 
 
 def pair(old: Release, new: Release) -> Pairs:
-    """BuildError: a file that does not parse; no file in common."""
+    """Compares the files of two releases. BuildError: a file does not parse; there is no Python file in common."""
     found = Pairs(old, new)
     if not any(path.endswith(".py") for path in old.files.keys() & new.files.keys()):
-        raise BuildError(f"{old.label} and {new.label} have no Python file in common: are they versions of one package?")
-    hidden = {_MARK.sub("", path) for release in (old, new) for path in release.files if path.endswith(EXTENSIONS)}
+        raise BuildError(f"{old.label} and {new.label} have no Python file in common: "
+                         "are they versions of one package?")
+    hidden = {_EXTENSION_SUFFIX.sub("", path) for release in (old, new)
+              for path in release.files if path.endswith(EXTENSIONS)}
     for path in sorted(old.files.keys() | new.files.keys()):
-        one, other = (read(release.files[path]) if path in release.files else None for release in (old, new))
-        if one == other:
+        before, after = (read(release.files[path]) if path in release.files else None for release in (old, new))
+        if before == after:
             continue
         if path.endswith(EXTENSIONS):
-            if one is None or other is None or not same_code(one, other):
+            if before is None or after is None or not same_code(before, after):
                 found.rebuilt.append(path)
         elif not path.endswith(".py"):
-            found.data.append(path + (" (added)" if one is None else " (removed)" if other is None else ""))
+            found.data.append(path + (" (added)" if before is None else " (removed)" if after is None else ""))
         elif path[:-3] in hidden:
             found.compiled.append(path)
         else:
-            name = module_name(path)
-            found.changed.append(Pair(name, parse(old, path, one), parse(new, path, other)))
+            found.changed.append(Pair(module_name(path), None if before is None else parse(old, path, before),
+                                      None if after is None else parse(new, path, after)))
     return found
 
 
 def module_name(path: str) -> str:
+    """The dotted name of a Python file on the import path."""
     name = path[:-3].replace(os.sep, ".")
     return name[:-len(".__init__")] if name.endswith(".__init__") else name
 
 
 def read(path: str) -> bytes:
+    """A file's content. BuildError: it can't be read."""
     try:
         with open(path, "rb") as file:
             return file.read()
@@ -90,23 +112,20 @@ def read(path: str) -> bytes:
         raise BuildError(f"{path}: {e.strerror}") from None
 
 
-def parse(release: Release, path: str, content: typing.Optional[bytes] = None) -> typing.Optional[Module]:
-    """One module of a release; None if it has none of that path. BuildError: it does not parse."""
-    if path not in release.files:
-        return None
+def parse(release: Release, path: str, content: bytes | None = None) -> Module:
+    """A module of a release, parsed. content: of its file, read already. BuildError: it does not parse."""
     content = read(release.files[path]) if content is None else content
     shown = f"{release.label}: {path}"
     try:
-        text = ast_text(content)
+        text = decoded(content)
         tree = ast.parse(content, path)
     except (SyntaxError, ValueError) as e:
-        raise BuildError(f"{shown}:{getattr(e, 'lineno', None) or 1}: {getattr(e, 'msg', None) or e}: this Python can't "
-                         "read it (--python takes that of the service)") from None
+        raise BuildError(f"{shown}:{getattr(e, 'lineno', None) or 1}: {getattr(e, 'msg', None) or e}: "
+                         "this Python can't read it (--python takes that of the service)") from None
     return Module(module_name(path), shown, Source(text), tree, path.endswith("__init__.py"))
 
 
-def ast_text(content: bytes) -> str:
-    import io
-    import tokenize
+def decoded(content: bytes) -> str:
+    """A Python file's text, by the encoding that the file declares, with line ends as ast counts them."""
     encoding, _ = tokenize.detect_encoding(io.BytesIO(content).readline)
     return io.TextIOWrapper(io.BytesIO(content), encoding, newline=None).read()

@@ -2,94 +2,91 @@
 
 A fingerprint is one of bytecode, so each version of Python has its own: a patch fits the Pythons that it was built for.
 """
+from __future__ import annotations
+
 import json
 import os
 import subprocess
 import sys
-import typing
+from collections.abc import Sequence
+from typing import Any
 
 from attrs import define
 
 import klpfs
 from klpfs.builder.error import BuildError
 from klpfs.builder.read.modules import Module
+from klpfs.builder.read.source_listing import listing, python_version
 from klpfs.cpython.resolve.codes import tree
-from klpfs.cpython.resolve.fingerprint import fingerprint
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(klpfs.__file__)))
-_CHILD = """
+_CHILD = f"""
 import json, sys
-sys.path.insert(0, %r)
-from klpfs.cpython.resolve.codes import tree
-from klpfs.cpython.resolve.fingerprint import fingerprint
-found = {}
-for module, path in json.loads(sys.stdin.read()).items():
-    with open(path, "rb") as file:
-        code = compile(file.read(), path, "exec", dont_inherit=True)
-    found[module] = [[name, each.co_firstlineno, list(each.co_freevars), fingerprint(each)] for each, name, _ in tree(code)]
-print(json.dumps(["%%d.%%d" %% sys.version_info[:2], found]))
+sys.path.insert(0, {_ROOT!r})
+from klpfs.builder.read.source_listing import listing, python_version
+print(json.dumps([python_version(), listing(json.loads(sys.stdin.read()))]))
 """
 
 
 @define(frozen=True)
 class Definition:
-    """One function of OLD's code. name: qualified. sympos: its position among those of that name, from 1; count: of them.
+    """A function of OLD's code. name: qualified. sympos: its position among the `count` functions of that name, from 1.
     prints: {version of Python: fingerprint}. free: its free variables."""
 
     name: str
     line: int
     sympos: int
     count: int
-    free: "tuple[str, ...]"
-    prints: "dict[str, str]"
+    free: tuple[str, ...]
+    prints: dict[str, str]
 
     @property
     def fingerprint(self) -> str:
+        """All fingerprints, as Func has them: '3.9:... 3.11:...'."""
         return " ".join(f"{version}:{code}" for version, code in self.prints.items())
 
 
 def made_function(name: str, line: int) -> Definition:
-    """A function that no source has: a decorator made it when the module was imported."""
+    """The definition of a function that no source has: a decorator made it when the module was imported."""
     return Definition(name, line, 1, 1, (), {})
 
 
-def listing(paths: "dict[str, str]") -> "dict[str, list]":
-    """{name: [[qualified name, first line, free variables, fingerprint]]} of source files, in source order."""
-    found = {}
-    for name, path in paths.items():
-        with open(path, "rb") as file:
-            code = compile(file.read(), path, "exec", dont_inherit=True)
-        found[name] = [[name, each.co_firstlineno, list(each.co_freevars), fingerprint(each)] for each, name, _ in tree(code)]
-    return found
+def definitions(paths: dict[str, str], pythons: Sequence[str]) -> dict[str, list[Definition]]:
+    """{module: its functions, in source order} as all the pythons see them. paths: {module: file}.
 
-
-def definitions(paths: "dict[str, str]", pythons: "typing.Sequence[str]") -> "dict[str, list[Definition]]":
-    """Of each source file, as all the pythons see it. paths: {module: file}. BuildError: one can't read it, or is no CPython
-    from 3.9 on."""
-    by_version = {}
+    BuildError: an interpreter can't read a file, or is no CPython from 3.9 on, or sees other functions than the rest.
+    """
+    listings: dict[str, dict[str, Any]] = {}
     for python in pythons:
-        version, found = _asked(python, paths) if python != sys.executable else ("%d.%d" % sys.version_info[:2], listing(paths))
-        by_version[version] = found
-    result = {}
-    for module in paths:
-        lists = {version: found[module] for version, found in by_version.items()}
-        first = next(iter(lists.values()))
-        names = [each[0] for each in first]
-        for each in lists.values():
-            if [one[0] for one in each] != names:
-                raise BuildError(f"{module}: the Pythons {', '.join(lists)} do not see the same functions in it")
-        seen: "dict[str, int]" = {}
-        result[module] = []
-        for at, (name, line, free, _) in enumerate(first):
-            seen[name] = seen.get(name, 0) + 1
-            result[module].append(Definition(name, line, seen[name], names.count(name), tuple(free),
-                                             {version: each[at][3] for version, each in lists.items()}))
+        if python == sys.executable:
+            listings[python_version()] = listing(paths)
+        else:
+            version, found = _listing_of(python, paths)
+            listings[version] = found
+    return {module: _definitions(module, {version: found[module] for version, found in listings.items()})
+            for module in paths}
+
+
+def _definitions(module: str, listings: dict[str, list[Any]]) -> list[Definition]:
+    """A module's functions. listings: {version of Python: source_listing.listing of the module}."""
+    first = next(iter(listings.values()))
+    names = [name for name, _, _, _ in first]
+    for functions in listings.values():
+        if [name for name, _, _, _ in functions] != names:
+            raise BuildError(f"{module}: the Pythons {', '.join(listings)} do not see the same functions in it")
+    seen: dict[str, int] = {}
+    result = []
+    for at, (name, line, free, _) in enumerate(first):
+        seen[name] = seen.get(name, 0) + 1
+        prints = {version: functions[at][3] for version, functions in listings.items()}
+        result.append(Definition(name, line, seen[name], names.count(name), tuple(free), prints))
     return result
 
 
-def _asked(python: str, paths: "dict[str, str]") -> "tuple[str, dict]":
+def _listing_of(python: str, paths: dict[str, str]) -> tuple[str, dict[str, Any]]:
+    """(version, listing) of another interpreter."""
     try:
-        done = subprocess.run([python, "-c", _CHILD % _ROOT], input=json.dumps(paths), capture_output=True, text=True)
+        done = subprocess.run([python, "-c", _CHILD], input=json.dumps(paths), capture_output=True, text=True)
     except OSError as e:
         raise BuildError(f"--python {python}: {e.strerror}") from None
     if done.returncode:
@@ -98,10 +95,9 @@ def _asked(python: str, paths: "dict[str, str]") -> "tuple[str, dict]":
     return version, found
 
 
-
-def free_variables(module: Module) -> "dict[tuple[int, str], set[str]]":
+def free_variables(module: Module) -> dict[tuple[int, str], set[str]]:
     """{(first line, name): free variables} of all functions of a module."""
-    found: "dict[tuple[int, str], set[str]]" = {}
+    found: dict[tuple[int, str], set[str]] = {}
     for code, _, _ in tree(compile(module.tree, module.path, "exec", dont_inherit=True)):
         found.setdefault((code.co_firstlineno, code.co_name), set()).update(code.co_freevars)
     return found

@@ -1,81 +1,94 @@
 """Upstream's source text, moved but not rewritten: a reviewer who knows the diff shall recognise it."""
+from __future__ import annotations
+
 import ast
 import io
 import textwrap
 import tokenize
-import typing
+from collections.abc import Sequence
+
+from klpfs.builder.syntax import end_column, end_line
+
+Position = tuple[int, int]      # line from 1, column in bytes: as syntax nodes have them
 
 
 class Source:
     """A file's text. lines: as in the file, with their ends."""
 
-    def __init__(self, text: str):
+    def __init__(self, text: str) -> None:
         self.text = text
         self.lines = io.StringIO(text).readlines()
         if self.lines and not self.lines[-1].endswith("\n"):
             self.lines[-1] += "\n"
-        self._inside: typing.Optional[set] = None
+        self._inside: set[int] | None = None
 
     @property
-    def inside(self) -> set:
-        """Numbers of lines that begin inside of a string: they must not be indented otherwise."""
+    def inside_strings(self) -> set[int]:
+        """Numbers of lines that begin inside of a string: another indentation would change the string."""
         if self._inside is None:
             self._inside = set()
-            start = None
+            f_strings: list[int] = []
             for token in tokenize.generate_tokens(io.StringIO("".join(self.lines)).readline):
                 if token.type == tokenize.STRING:
                     self._inside.update(range(token.start[0] + 1, token.end[0] + 1))
-                elif token.type == getattr(tokenize, "FSTRING_START", -1):
-                    start = start or []
-                    start.append(token.start[0])
+                elif token.type == getattr(tokenize, "FSTRING_START", -1):      # 3.12
+                    f_strings.append(token.start[0])
                 elif token.type == getattr(tokenize, "FSTRING_END", -1):
-                    self._inside.update(range(start.pop() + 1, token.end[0] + 1))
+                    self._inside.update(range(f_strings.pop() + 1, token.end[0] + 1))
         return self._inside
 
-    def alone(self, node: ast.stmt) -> bool:
-        """No other statement shares its lines."""
+    def has_own_lines(self, node: ast.stmt) -> bool:
+        """No other statement shares the lines of this one."""
         before = self.lines[node.lineno - 1].encode()[:node.col_offset].strip()
-        after = self.lines[node.end_lineno - 1].encode()[node.end_col_offset:].strip()
+        after = self.lines[end_line(node) - 1].encode()[end_column(node):].strip()
         return not before and (not after or after.startswith(b"#"))
 
-    def block(self, first: int, last: int, indent: int, edits: "typing.Sequence[Edit]" = ()) -> str:
-        """Lines first to last, numbered from 1, with the first at column `indent` and the others moved with it."""
-        lines = list(self.lines[first - 1:last])
+    def block(self, first: int, last: int, indent: int, edits: Sequence[Edit] = ()) -> str:
+        """Lines first to last, numbered from 1, edited; the first goes to column `indent`, the rest move as far as it
+        does."""
+        lines: list[str | None] = list(self.lines[first - 1:last])
         for edit in sorted(edits, key=lambda each: each.start, reverse=True):
             edit.apply(lines, first)
-        was = len(self.lines[first - 1]) - len(self.lines[first - 1].lstrip())
+        old_indent = len(self.lines[first - 1]) - len(self.lines[first - 1].lstrip())
         found = []
         for number, line in enumerate(lines, first):
             if line is None:
                 continue
-            if number not in self.inside or number == first:
-                line = _moved(line, indent - was)
+            if number not in self.inside_strings or number == first:
+                line = _moved(line, indent - old_indent)
             found.append(line)
         return "".join(found)
 
+    def statement(self, node: ast.stmt, indent: int) -> str:
+        """The lines of a statement, without its decorators, moved to a column."""
+        return self.block(node.lineno, end_line(node), indent)
 
-def unparsed(node: ast.stmt, indent: int) -> str:
-    """A statement that has no lines of its own."""
+
+def unparsed(node: ast.AST, indent: int) -> str:
+    """The text of a statement that has no lines of its own."""
     return textwrap.indent(ast.unparse(node), " " * indent) + "\n"
 
 
 class Edit:
-    """Text to be put in the place of a part of the file. start, end: (line, column in bytes), as nodes have them."""
+    """A text that takes the place of a part of the file, from start to end."""
 
-    def __init__(self, start, end, text: str):
+    def __init__(self, start: Position, end: Position, text: str) -> None:
         self.start, self.end, self.text = start, end, text
 
-    def apply(self, lines: list, first: int) -> None:
+    def apply(self, lines: list[str | None], first: int) -> None:
+        """Changes lines, the first of which is number `first` of the file. Lines that have become part of another are
+        None."""
         top, bottom = self.start[0] - first, self.end[0] - first
-        before = lines[top].encode()[:self.start[1]].decode()
-        after = lines[bottom].encode()[self.end[1]:].decode()
-        lines[top] = before + self.text + after
+        before, after = lines[top], lines[bottom]
+        assert before is not None and after is not None
+        lines[top] = before.encode()[:self.start[1]].decode() + self.text + after.encode()[self.end[1]:].decode()
         for at in range(top + 1, bottom + 1):
             lines[at] = None
 
 
-def replace(node: ast.AST, text: str) -> Edit:
-    return Edit((node.lineno, node.col_offset), (node.end_lineno, node.end_col_offset), text)
+def replace(node: ast.expr, text: str) -> Edit:
+    """The edit that puts a text in the place of an expression."""
+    return Edit((node.lineno, node.col_offset), (end_line(node), end_column(node)), text)
 
 
 def _moved(line: str, by: int) -> str:

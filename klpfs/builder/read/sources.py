@@ -1,37 +1,42 @@
-"""Where a version's source comes from: a folder, a file, an sdist, a wheel, a requirement that pip fetches, or what a
-Python has installed. All become a Release: paths as they lie on the import path, and where to read them."""
+"""The places that a version's source comes from: a folder, a file, an sdist, a wheel, a requirement that pip fetches,
+or what a Python has installed. All become a Release: paths as they lie on the import path, and where to read them."""
+from __future__ import annotations
+
 import json
 import os
 import re
 import subprocess
 import sys
 import tarfile
-import typing
 import zipfile
 
 from attrs import define, field
 
 from klpfs.builder.error import BuildError
 
-_LEFT_OUT = re.compile(r"(^|/)(__pycache__|[^/]*\.dist-info|[^/]*\.egg-info|\.git|tests?)(/|$)|\.pyc$|(^|/)conftest\.py$"
-                       r"|(^|/)\.ok$|^bin/")
-_NOT_IMPORTED = re.compile(r"^(test|docs?|examples?|bench(marks?)?|scripts|tools|build|dist|[^/]*\.data)(/|$)|^(setup|noxfile|conftest|tasks)\.py$")
+_LEFT_OUT = re.compile(r"(^|/)(__pycache__|[^/]*\.dist-info|[^/]*\.egg-info|\.git|tests?)(/|$)|\.pyc$"
+                       r"|(^|/)conftest\.py$|(^|/)\.ok$|^bin/")
+_NOT_IMPORTED = re.compile(r"^(test|docs?|examples?|bench(marks?)?|scripts|tools|build|dist|[^/]*\.data)(/|$)"
+                           r"|^(setup|noxfile|conftest|tasks)\.py$")
 _TESTS = re.compile(r"/tests?/")
 _REQUIREMENT = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*(\[[^]]*\])?\s*(==|===|~=|>=|<=|!=|<|>)?[^/]*$")
 
 
 @define
 class Release:
-    """One version. label: for people (jinja2==3.1.5, a path). files: {path as on the import path: path on disk}.
-    tests: likewise, Python files in test folders, which are no part of what a service runs."""
+    """A version of a package. label: for people (jinja2==3.1.5, a path). files: {path as on the import path: path on
+    disk}. tests: likewise, Python files in test folders, which are no part of what a service runs."""
 
     label: str
-    files: "dict[str, str]"
-    tests: "dict[str, str]" = field(factory=dict)
+    files: dict[str, str]
+    tests: dict[str, str] = field(factory=dict)
 
 
 def find(spec: str, scratch: str, python: str = sys.executable) -> Release:
-    """spec: as on the command line. scratch: an empty folder for what has to be unpacked. BuildError: there is no such."""
+    """The release that a word of the command line names. scratch: an empty folder, for what has to be unpacked.
+
+    BuildError: the word names no folder, file or requirement, or pip does not find the requirement.
+    """
     if os.path.isdir(spec):
         return of_folder(spec, spec)
     if os.path.isfile(spec):
@@ -44,14 +49,19 @@ def find(spec: str, scratch: str, python: str = sys.executable) -> Release:
 
 
 def of_folder(folder: str, label: str) -> Release:
-    """A folder on the import path, a package's own folder, or a source tree (its src folder, if there is one)."""
+    """The release in a folder on the import path, a package's own folder, or a source tree (in its src folder, if it
+    has any).
+
+    BuildError: the folder holds no files of a package.
+    """
     folder_given, folder = folder, os.path.abspath(folder)
     top, within = folder, ""
     if os.path.exists(os.path.join(folder, "__init__.py")):
         top, within = os.path.split(folder)
     elif _is_source_tree(folder) and os.path.isdir(os.path.join(folder, "src")):
         top = os.path.join(folder, "src")
-    files, tests = {}, {}
+    files: dict[str, str] = {}
+    tests: dict[str, str] = {}
     for path, folders, names in os.walk(os.path.join(top, within)):
         folders.sort()
         for name in sorted(names):
@@ -62,18 +72,18 @@ def of_folder(folder: str, label: str) -> Release:
                 tests[relative] = os.path.join(path, name)
     if not files:
         raise BuildError(f"{label}: holds no files of a package")
-    named = [each for each in sorted(os.listdir(top)) if each.endswith(".dist-info")]
-    if len(named) == 1 and label == folder_given:  # pip install --target
-        label = "==".join(named[0][:-len(".dist-info")].split("-", 1))
+    infos = [name for name in sorted(os.listdir(top)) if name.endswith(".dist-info")]
+    if len(infos) == 1 and label == folder_given:  # pip install --target
+        label = "==".join(infos[0][:-len(".dist-info")].split("-", 1))
     return Release(label, files, tests)
 
 
 def _is_source_tree(folder: str) -> bool:
-    return any(os.path.exists(os.path.join(folder, each)) for each in ("setup.py", "setup.cfg", "pyproject.toml"))
+    return any(os.path.exists(os.path.join(folder, name)) for name in ("setup.py", "setup.cfg", "pyproject.toml"))
 
 
 def of_archive(path: str, scratch: str) -> Release:
-    """A wheel or an sdist."""
+    """The release in a wheel or an sdist. BuildError: the file is no such archive, or a member leads out of it."""
     try:
         if path.endswith((".whl", ".zip")):
             with zipfile.ZipFile(path) as archive:
@@ -92,22 +102,23 @@ def of_archive(path: str, scratch: str) -> Release:
     return of_folder(top, os.path.basename(path))
 
 
-def _check_members(archive, path: str) -> None:
-    for each in archive.getmembers():
-        if each.name.startswith("/") or ".." in each.name.split("/") or not (each.isfile() or each.isdir()):
-            raise BuildError(f"{path}: '{each.name}' is no plain file in the archive")
+def _check_members(archive: tarfile.TarFile, path: str) -> None:
+    """The check of tarfile's data_filter, for Pythons that have none (3.9.16, 3.11.3 and older)."""
+    for member in archive.getmembers():
+        if member.name.startswith("/") or ".." in member.name.split("/") or not (member.isfile() or member.isdir()):
+            raise BuildError(f"{path}: '{member.name}' is no plain file in the archive")
 
 
 def fetched(requirement: str, scratch: str, python: str) -> Release:
-    """What pip installs for a requirement, without its dependencies."""
+    """The release that pip installs for a requirement, without its dependencies. BuildError: pip fails."""
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q"]
     if python != sys.executable:
         command += ["--python", python]
     command += ["install", "--no-deps", "--no-compile", "--target", scratch, requirement]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        words = [line for line in done.stderr.splitlines() if line.strip()] or ["pip failed"]
-        raise BuildError(f"{requirement}: {next((each for each in words if 'ERROR' in each), words[-1])}")
+        lines = [line for line in done.stderr.splitlines() if line.strip()] or ["pip failed"]
+        raise BuildError(f"{requirement}: {next((line for line in lines if 'ERROR' in line), lines[-1])}")
     return of_folder(scratch, requirement)
 
 
@@ -119,7 +130,8 @@ print(json.dumps([found.version, [[str(each), str(each.locate())] for each in fo
 
 
 def installed(name: str, python: str) -> Release:
-    """The distribution that a Python has installed."""
+    """The distribution that a Python has installed. BuildError: the Python has none of that name, or no list of its
+    files."""
     done = subprocess.run([python, "-c", _LIST_FILES, name], capture_output=True, text=True)
     if done.returncode:
         raise BuildError(f"{name}: {python} has no such distribution installed")
@@ -133,10 +145,12 @@ def installed(name: str, python: str) -> Release:
 
 def distribution_of(requirement: str) -> str:
     """'jinja2' of 'jinja2==3.1.6' or 'jinja2[i18n]>=3'."""
-    return re.match(r"[A-Za-z0-9._-]+", requirement)[0]
+    found = re.match(r"[A-Za-z0-9._-]+", requirement)
+    return found[0] if found else requirement
 
 
-def version_of(label: str) -> typing.Optional[str]:
-    """The version that a label names, if it does."""
-    found = re.search(r"==\s*([^\s;(]+)", label) or re.search(r"-(\d[^-/]*?)(?:-[^/]*\.whl|\.tar\.gz|\.zip|\.tgz)$", label)
-    return found and found[1]
+def version_of(label: str) -> str | None:
+    """The version that a release's label names, if it does."""
+    found = re.search(r"==\s*([^\s;(]+)", label)
+    found = found or re.search(r"-(\d[^-/]*?)(?:-[^/]*\.whl|\.tar\.gz|\.zip|\.tgz)$", label)
+    return found[1] if found else None

@@ -1,91 +1,99 @@
 """The text of one new function: NEW's, without decorators, with defaults that the file can evaluate."""
+from __future__ import annotations
+
 import ast
 import copy
 import re
-import typing
+from typing import TypeVar
 
-from klpfs.builder.compare.changes import default_nodes
-from klpfs.builder.plan.class_statement import renamed
-from klpfs.builder.plan.planner import FuncPlan
-from klpfs.builder.compare.equivalence import without_doc
-from klpfs.builder.read.source_text import Edit, replace, Source, unparsed
+from klpfs.builder.plan.class_statement import uses_of
+from klpfs.builder.plan.plans import FuncPlan, ModulePlan
+from klpfs.builder.read.source_text import Edit, Source, replace, unparsed
+from klpfs.builder.syntax import FunctionNode, body_without_doc, default_nodes, end_column, end_line
 
-
-def function_text(source: Source, func: FuncPlan, name: str, indent: int) -> str:
-    """func's definition as `def name`, at a column, with a line that says where it comes from."""
-    line = f"line {func.node.lineno}: " if hasattr(func.node, "lineno") else ""
-    return f"{' ' * indent}# {line}{func.why}\n" + _definition(source, func, name, indent)
+Node = TypeVar("Node", bound=ast.AST)
 
 
-def _definition(source: Source, func: FuncPlan, name: str, indent: int) -> str:
-    node = func.node
-    forms = form_edits(source, node, func.forms)
-    if func.written or forms is None or not source.alone(node):
-        return unparsed(_rewritten(func, name), indent)
-    edits = _default_edits(source, func) + forms
+def function_text(plan: ModulePlan, func: FuncPlan, name: str, indent: int) -> str:
+    """The definition of a function of a module's plan as `def name`, at a column, below a line that says where it comes
+    from."""
+    return f"{' ' * indent}# line {func.node.lineno}: {func.reason}\n" + _definition(plan, func, name, indent)
+
+
+def _definition(plan: ModulePlan, func: FuncPlan, name: str, indent: int) -> str:
+    node, source, renamed = func.node, plan.new.source, plan.at_import.renamed_attributes
+    renames = None if func.generated or not source.has_own_lines(node) else rename_edits(source, node, renamed)
+    if renames is None:
+        return unparsed(_rewritten(func, name, renamed), indent)
+    edits = _default_edits(func) + renames
     if name != node.name:
         edits.append(_name_edit(source, node, name))
-    text = source.block(node.lineno, node.end_lineno, indent, edits)
+    text = source.block(node.lineno, end_line(node), indent, edits)
     return _with_prelude(source, func, text, indent) if func.prelude else text
 
 
 def _with_prelude(source: Source, func: FuncPlan, text: str, indent: int) -> str:
-    """Statements of the function around it, before its own."""
-    body = without_doc(func.node.body)
-    rest = func.node.end_lineno - body[0].lineno + 1
+    """The function's text with statements of the function around it before its own."""
+    body = body_without_doc(func.node.body)
+    rest = end_line(func.node) - body[0].lineno + 1
     lines = text.splitlines(keepends=True)
-    space = " " * (indent + body[0].col_offset - func.node.col_offset)
-    first = [f"{space}# what functions made before lack, from what they hold\n"]
-    for each in func.prelude:
-        first.append(source.block(each.lineno, each.end_lineno, len(space)))
+    column = indent + body[0].col_offset - func.node.col_offset
+    first = [f"{' ' * column}# what functions made before lack, from what they hold\n"]
+    first += [source.statement(statement, column) for statement in func.prelude]
     return "".join(lines[:-rest] + first + lines[-rest:])
 
 
-def _default_edits(source: Source, func: FuncPlan) -> "list[Edit]":
+def _default_text(func: FuncPlan, parameter: str, node: ast.expr) -> str | None:
+    """What the file has for a default; None: the default as it stands."""
+    if parameter in func.kept_defaults:
+        return "unchanged"
+    return f"later(lambda: {ast.unparse(node)})" if parameter in func.later_defaults else None
+
+
+def _default_edits(func: FuncPlan) -> list[Edit]:
     found = []
     for parameter, node in default_nodes(func.node.args).items():
-        if parameter in func.kept:
-            found.append(replace(node, "unchanged"))
-        elif parameter in func.later:
-            found.append(replace(node, f"later(lambda: {ast.unparse(node)})"))
+        text = _default_text(func, parameter, node)
+        if text is not None:
+            found.append(replace(node, text))
     return found
 
 
-def form_edits(source: Source, node: ast.AST, forms: "dict[str, str]") -> "typing.Optional[list[Edit]]":
-    """Other names for attributes; None: one stands where its text can't be told (in an f-string, before 3.12)."""
+def rename_edits(source: Source, node: ast.stmt, renamed: dict[str, str]) -> list[Edit] | None:
+    """Edits that give attributes in a statement their new names; None: the place of one can't be told (in an f-string,
+    before 3.12)."""
     found = []
-    for each in renamed(node, forms):
-        end = each.end_col_offset
-        start = end - len(each.attr.encode())
-        lines = source.lines
-        if not node.lineno <= each.end_lineno <= node.end_lineno or lines[each.end_lineno - 1].encode()[start:end] != each.attr.encode():
+    for attribute in uses_of(renamed, node):
+        line, end, name = end_line(attribute), end_column(attribute), attribute.attr.encode()
+        if not node.lineno <= line <= end_line(node) or source.lines[line - 1].encode()[end - len(name):end] != name:
             return None
-        found.append(Edit((each.end_lineno, start), (each.end_lineno, end), forms[each.attr]))
+        found.append(Edit((line, end - len(name)), (line, end), renamed[attribute.attr]))
     return found
 
 
-def with_forms(node: ast.AST, forms: "dict[str, str]") -> ast.AST:
-    """A copy that uses attributes by their other names."""
+def with_renamed(node: Node, renamed: dict[str, str]) -> Node:
+    """A copy of syntax in which attributes have their new names."""
     node = copy.deepcopy(node)
-    for each in renamed(node, forms):
-        each.attr = forms[each.attr]
+    for attribute in uses_of(renamed, node):
+        attribute.attr = renamed[attribute.attr]
     return node
 
 
-def _name_edit(source: Source, node, name: str) -> Edit:
+def _name_edit(source: Source, node: FunctionNode, name: str) -> Edit:
     line = source.lines[node.lineno - 1].encode()
     found = re.compile(rb"(async\s+)?def\s+").match(line, node.col_offset)
+    assert found is not None
     start = found.end()
     return Edit((node.lineno, start), (node.lineno, start + len(node.name.encode())), name)
 
 
-def _rewritten(func: FuncPlan, name: str):
-    node = copy.deepcopy(func.node)
+def _rewritten(func: FuncPlan, name: str, renamed: dict[str, str]) -> FunctionNode:
+    """The function's definition as syntax, for text that its source has not."""
+    node = with_renamed(func.node, renamed)
     node.name, node.decorator_list = name, []
-    node = with_forms(node, func.forms)
     for parameter, default in default_nodes(node.args).items():
-        if parameter in func.kept | func.later:
-            text = "unchanged" if parameter in func.kept else f"later(lambda: {ast.unparse(default)})"
+        text = _default_text(func, parameter, default)
+        if text is not None:
             new = ast.parse(text, mode="eval").body
             default.__class__, default.__dict__ = new.__class__, new.__dict__
     return node

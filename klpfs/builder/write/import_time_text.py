@@ -1,171 +1,187 @@
 """The text of what importing NEW does differently: a function for ImportTime, of NEW's own statements."""
+from __future__ import annotations
+
 import ast
 import textwrap
-import typing
+from typing import Any, Callable
 
-from klpfs.builder.compare.changes import ScopeChange
-from klpfs.builder.write.function_text import form_edits, with_forms
+from klpfs.builder.compare.statements import Compound, Statement, parse_scope
+from klpfs.builder.plan.plans import ImportWork, ModulePlan
 from klpfs.builder.read.modules import Module
-from klpfs.builder.plan.planner import ModulePlan
-from klpfs.builder.compare.equivalence import FUNCTIONS
-from klpfs.builder.compare.statements import first_line, Leaf, parse_scope
 from klpfs.builder.read.source_text import Edit, replace, unparsed
+from klpfs.builder.syntax import DEFINITIONS, IMPORTS, ImportNode, end_column, end_line, first_line
+from klpfs.builder.write.function_text import rename_edits, with_renamed
 
 _PARAMETER = "klp"
 
 
-def import_time_text(plan: ModulePlan, name: str, whole: bool = False,
-                     when: str = "what importing it does otherwise; old code sees it, too, from the moment the patch goes in") -> str:
-    """`def name(klp):` with everything of the plan that is to run. whole: of a module that is new. when: for the comment."""
-    text = _Writer(plan).body(plan.new.tree.body, 4, None)
-    names = sorted(_bound(plan) | ({"__doc__"} if whole and ast.get_docstring(plan.new.tree) else set()))
-    lines = [f"def {name}({_PARAMETER}):\n"]
-    if not whole:
-        lines.append(f"    # {plan.new.file}: {when}\n")
-    if names:
-        lines.append(textwrap.fill("global " + ", ".join(names), 116, initial_indent="    ",
-                                   subsequent_indent="    ").replace(",\n    ", "\n    global ") + "\n\n")
-    for each, keys in sorted(plan.removes.items()):
-        lines.append(f"    {_PARAMETER}.removes({', '.join(map(repr, [each, *keys]))})\n")
-    if not text:
-        text = "    pass\n"
-    return "".join(lines) + text
+def at_import_text(plan: ModulePlan, name: str) -> str:
+    """`def name(klp):` with everything that runs when the patch goes in."""
+    return _function_text(plan.new, plan.at_import, name,
+                          "what importing it does otherwise; old code sees it, too, from the moment the patch goes in")
 
 
-def _bound(plan: ModulePlan) -> "set[str]":
-    """Names of the module that are bound by what runs."""
-    found = set()
-    for leaf in plan.run:
-        if leaf in plan.change.new_scope.leaves:
-            found |= leaf.binds - {"*"} | set(plan.stars.get(id(leaf.node), ()))
-    for change in plan.parts.values():
-        found.add(change.name.partition(".")[0])
-    return found
+def when_complete_text(plan: ModulePlan, name: str) -> str:
+    """`def name(klp):` with everything that runs when the transition is complete."""
+    return _function_text(plan.new, plan.when_complete, name,
+                          "values that changed functions compute, made anew when the transition is complete")
 
 
-def module_text(module: Module, name: str, stars: "dict[int, list[str]]") -> str:
+def new_module_text(module: Module, name: str, star_names: dict[ast.stmt, list[str]]) -> str:
     """`def name(klp):` with the whole of a module that only NEW has."""
     scope = parse_scope(module.tree.body)
-    plan = ModulePlan(module.name, module, module, ScopeChange("", module.tree, module.tree, scope, scope))
-    plan.run, plan.stars = list(scope.leaves), stars
-    doc = ast.get_docstring(module.tree, clean=False)
-    text = import_time_text(plan, name, whole=True)
-    return text if doc is None else text.replace("\n\n", f"\n    __doc__ = {doc!r}\n\n", 1)
+    work = ImportWork(scope, dict.fromkeys(scope.statements, ""), star_names=star_names)
+    return _function_text(module, work, name, doc=ast.get_docstring(module.tree, clean=False))
+
+
+def _function_text(module: Module, work: ImportWork, name: str, comment: str = "", doc: str | None = None) -> str:
+    lines = [f"def {name}({_PARAMETER}):\n"]
+    if comment:
+        lines.append(f"    # {module.file}: {comment}\n")
+    names = sorted(work.bound_names | ({"__doc__"} if doc else set()))
+    if names:
+        lines.append(textwrap.fill("global " + ", ".join(names), 116, initial_indent="    ",
+                                   subsequent_indent="    ").replace(",\n    ", "\n    global ") + "\n")
+        if doc is not None:
+            lines.append(f"    __doc__ = {doc!r}\n")
+        lines.append("\n")
+    for table, keys in sorted(work.removed_keys.items()):
+        lines.append(f"    {_PARAMETER}.removes({', '.join(map(repr, [table, *keys]))})\n")
+    return "".join(lines) + (_Writer(module, work).body(module.tree.body, 4) or "    pass\n")
 
 
 class _Writer:
-    def __init__(self, plan: ModulePlan):
-        self.plan, self.source = plan, plan.new.source
-        self.chosen: "dict[int, list[Leaf]]" = {}
-        for leaf in plan.run:
-            self.chosen.setdefault(id(leaf.node), []).append(leaf)
+    """Writes the statements that a function for ImportTime runs. chosen: {syntax: the statements of it that run}."""
+
+    def __init__(self, module: Module, work: ImportWork) -> None:
+        self.work, self.source = work, module.source
+        self.chosen: dict[ast.stmt, list[Statement]] = {}
+        for statement in work.statements_to_run:
+            self.chosen.setdefault(statement.node, []).append(statement)
 
     def wants(self, node: ast.AST) -> bool:
-        """Something in a statement runs."""
-        return any(id(each) in self.chosen or id(each) in self.plan.parts for each in ast.walk(node))
+        """Something in a piece of syntax runs."""
+        return any(inner in self.chosen or inner in self.work.classes_to_amend for inner in ast.walk(node))
 
-    def body(self, nodes: list, indent: int, change: typing.Optional[ScopeChange], always: bool = False) -> str:
-        text, spaced = "", False
+    def amends(self, node: ast.ClassDef) -> bool:
+        """A class, or a class in it, is to be amended."""
+        return any(inner in self.work.classes_to_amend for inner in ast.walk(node))
+
+    def body(self, nodes: list[ast.stmt], indent: int, in_class: bool = False, in_try: bool = False) -> str:
+        """in_try: imports are repeated, for they may raise what the handlers are for."""
+        text, after_definition = "", False
         for node in nodes:
-            one = self.statement(node, indent, change, always)
-            if one:
-                one = self.comment(node, indent) + one
-                definition = isinstance(node, FUNCTIONS + (ast.ClassDef,))
-                text += "\n" * bool(text and (definition or spaced)) + one
-                spaced = definition
+            written = self.statement(node, indent, in_class, in_try)
+            if written:
+                is_definition = isinstance(node, DEFINITIONS)
+                text += "\n" * bool(text and (is_definition or after_definition)) + self.comment(node, indent) + written
+                after_definition = is_definition
         return text
 
     def comment(self, node: ast.stmt, indent: int) -> str:
-        """Where a statement comes from, and why it is here."""
-        reasons = {self.plan.reasons.get(id(leaf)) for leaf in self.chosen.get(id(node), ())} - {None}
-        if not reasons:
-            return ""
-        return f"{' ' * indent}# line {first_line(node)}: {', '.join(sorted(reasons))}\n"
+        """The line that says where a statement comes from, and why it runs."""
+        reasons = {self.work.statements_to_run[statement] for statement in self.chosen.get(node, ())} - {""}
+        return f"{' ' * indent}# line {first_line(node)}: {', '.join(sorted(reasons))}\n" if reasons else ""
 
-    def statement(self, node: ast.stmt, indent: int, change, always: bool) -> str:
-        if id(node) in self.chosen:
-            return self.whole(node, indent, change)
+    def statement(self, node: ast.stmt, indent: int, in_class: bool, in_try: bool) -> str:
+        if node in self.chosen:
+            return self.whole(node, indent, in_class)
         if isinstance(node, ast.ClassDef):
-            inner = self._part(node)
-            return "" if inner is None else self.part(node, inner, indent)
-        if always and isinstance(node, (ast.Import, ast.ImportFrom)):
+            return self.class_block(node, indent) if self.amends(node) else ""
+        if in_try and isinstance(node, IMPORTS):
             return unparsed(node, indent)
-        if isinstance(node, FUNCTIONS) or not isinstance(node, (ast.If, ast.Try, ast.With)) or not self.wants(node):
-            return ""
-        return self.compound(node, indent, change)
+        if isinstance(node, (ast.If, ast.Try, ast.With)) and self.wants(node):
+            return self.compound(node, indent, in_class)
+        return ""
 
-    def _part(self, node) -> typing.Optional[ScopeChange]:
-        if id(node) in self.plan.parts:
-            return self.plan.parts[id(node)]
-        for each in self.plan.parts.values():  # a class in it
-            if any(one is each.new for one in ast.walk(node)):
-                return each
-        return None
+    def whole(self, node: ast.stmt, indent: int, in_class: bool) -> str:
+        """A statement that runs."""
+        if isinstance(node, IMPORTS):
+            kept = self.import_of(node)
+            if kept is None:
+                return self.star_import(node, indent)
+            if kept is not node:
+                return unparsed(kept, indent)
+        edits: list[Edit] = []
+        if not in_class:
+            edits = [] if isinstance(node, DEFINITIONS) else _namespaces(node)
+            if isinstance(node, ast.AnnAssign):
+                if node.value is None:
+                    return ""
+                edits.append(Edit((end_line(node.target), end_column(node.target)),
+                                  (node.value.lineno, node.value.col_offset), " = "))
+        if not self.source.has_own_lines(node):
+            if isinstance(node, ast.AnnAssign) and not in_class and node.value is not None:
+                return unparsed(ast.copy_location(ast.Assign([node.target], node.value), node), indent)
+            return unparsed(node, indent)
+        renames = rename_edits(self.source, node, self.work.renamed_attributes)
+        if renames is None:
+            return unparsed(with_renamed(node, self.work.renamed_attributes), indent)
+        return self.source.block(first_line(node), end_line(node), indent, edits + renames)
 
-    def whole(self, node: ast.stmt, indent: int, change) -> str:
-        leaves = self.chosen[id(node)]
+    def import_of(self, node: ImportNode) -> ImportNode | None:
+        """An import with those of its names that run; None: it is one of '*' whose names are not known."""
         if isinstance(node, ast.ImportFrom) and node.names[0].name == "*":
-            names = self.plan.stars.get(id(node))
-            if names:
-                return unparsed(_with_names(node, [ast.alias(each) for each in names]), indent)
-            return f"{' ' * indent}{_PARAMETER}.star({'.' * node.level + (node.module or '')!r})\n"
-        if isinstance(node, (ast.Import, ast.ImportFrom)):
-            aliases = [leaf.alias for leaf in leaves]
-            if len(aliases) < len(node.names):
-                kept = [each for each in node.names if each in aliases]
-                return unparsed(_with_names(node, kept), indent)
-        edits = [] if change is not None or isinstance(node, FUNCTIONS + (ast.ClassDef,)) else _namespaces(node)
-        if isinstance(node, ast.AnnAssign) and change is None:
-            if node.value is None:
-                return ""
-            edits.append(Edit((node.target.end_lineno, node.target.end_col_offset), (node.value.lineno, node.value.col_offset), " = "))
-        if not self.source.alone(node):
-            if isinstance(node, ast.AnnAssign) and change is None:
-                node = ast.copy_location(ast.Assign([node.target], node.value), node)
-            return unparsed(node, indent)
-        forms = form_edits(self.source, node, self.plan.forms)
-        if forms is None:
-            return unparsed(with_forms(node, self.plan.forms), indent)
-        return self.source.block(first_line(node), node.end_lineno, indent, edits + forms)
+            names = self.work.star_names.get(node)
+            return _with_names(node, [ast.alias(name) for name in names]) if names else None
+        chosen = [statement.alias for statement in self.chosen[node]]
+        if len(chosen) == len(node.names):
+            return node
+        return _with_names(node, [alias for alias in node.names if alias in chosen])
 
-    def part(self, node: ast.ClassDef, change: ScopeChange, indent: int) -> str:
-        body, after = self.body(node.body, indent + 4, change), ""
-        head = self.plan.heads.get(id(node))
-        if head is not None:
-            body = "".join(f"{' ' * (indent + 4)}{line}\n" for line in head.inside) + body
-            after = "".join(textwrap.indent(each, " " * indent) for each in head.after)
+    def star_import(self, node: ImportNode, indent: int) -> str:
+        assert isinstance(node, ast.ImportFrom)
+        return f"{' ' * indent}{_PARAMETER}.star({'.' * node.level + (node.module or '')!r})\n"
+
+    def class_block(self, node: ast.ClassDef, indent: int) -> str:
+        """What is new in a class that is loaded."""
+        body, after = self.body(node.body, indent + 4, in_class=True), ""
+        plan = self.work.classes_to_amend.get(node)
+        if plan is not None:
+            body = "".join(f"{' ' * (indent + 4)}{line}\n" for line in plan.lines_inside) + body
+            after = "".join(textwrap.indent(block, " " * indent) for block in plan.blocks_after)
         return (f"{' ' * indent}class {node.name}(metaclass={_PARAMETER}.part):\n{body}" if body else "") + after
 
-    def compound(self, node, indent: int, change) -> str:
+    def compound(self, node: Compound, indent: int, in_class: bool) -> str:
+        """A compound statement with what runs in its blocks."""
+        return _COMPOUND[type(node)](self, node, indent, in_class)
+
+    def if_(self, node: ast.If, indent: int, in_class: bool) -> str:
         space = " " * indent
-        if isinstance(node, ast.If):
-            text = f"{space}if {ast.unparse(node.test)}:\n" + self._block(node.body, indent, change)
-            return text + (f"{space}else:\n" + self._block(node.orelse, indent, change) if node.orelse else "")
-        if isinstance(node, ast.With):
-            heads = ", ".join(ast.unparse(each) for each in node.items)
-            return f"{space}with {heads}:\n" + self._block(node.body, indent, change)
-        text = f"{space}try:\n" + self._block(node.body, indent, change, True)
-        for each in node.handlers:
-            kind = f" {ast.unparse(each.type)}" if each.type else ""
-            text += f"{space}except{kind}{' as ' + each.name if each.name else ''}:\n" + self._block(each.body, indent, change)
+        text = f"{space}if {ast.unparse(node.test)}:\n" + self.block(node.body, indent, in_class)
+        return text + (f"{space}else:\n" + self.block(node.orelse, indent, in_class) if node.orelse else "")
+
+    def with_(self, node: ast.With, indent: int, in_class: bool) -> str:
+        items = ", ".join(ast.unparse(item) for item in node.items)
+        return f"{' ' * indent}with {items}:\n" + self.block(node.body, indent, in_class)
+
+    def try_(self, node: ast.Try, indent: int, in_class: bool) -> str:
+        space = " " * indent
+        text = f"{space}try:\n" + self.block(node.body, indent, in_class, in_try=True)
+        for handler in node.handlers:
+            kind = f" {ast.unparse(handler.type)}" if handler.type else ""
+            name = f" as {handler.name}" if handler.name else ""
+            text += f"{space}except{kind}{name}:\n" + self.block(handler.body, indent, in_class)
         for word, block in (("else", node.orelse), ("finally", node.finalbody)):
             if block:
-                text += f"{space}{word}:\n" + self._block(block, indent, change)
+                text += f"{space}{word}:\n" + self.block(block, indent, in_class)
         return text
 
-    def _block(self, nodes: list, indent: int, change, always: bool = False) -> str:
-        return self.body(nodes, indent + 4, change, always) or f"{' ' * indent}    pass\n"
+    def block(self, nodes: list[ast.stmt], indent: int, in_class: bool, in_try: bool = False) -> str:
+        return self.body(nodes, indent + 4, in_class, in_try) or f"{' ' * indent}    pass\n"
 
 
-def _namespaces(node) -> "list[Edit]":
+_COMPOUND: dict[type, Callable[[_Writer, Any, int, bool], str]] = {
+    ast.If: _Writer.if_, ast.With: _Writer.with_, ast.Try: _Writer.try_}
+
+
+def _namespaces(node: ast.AST) -> list[Edit]:
     """At a module's top level locals() is what globals() is in the function here."""
-    return [replace(each, "globals()") for each in ast.walk(node) if isinstance(each, ast.Call) and not each.args
-            and getattr(each.func, "id", "") in ("locals", "vars")]
+    return [replace(call, "globals()") for call in ast.walk(node) if isinstance(call, ast.Call) and not call.args
+            and getattr(call.func, "id", "") in ("locals", "vars")]
 
 
-def _with_names(node, names):
+def _with_names(node: ImportNode, names: list[ast.alias]) -> ImportNode:
     if isinstance(node, ast.Import):
         return ast.Import(names)
     return ast.ImportFrom(node.module, names, node.level)
-
-

@@ -1,46 +1,49 @@
 """The livepatch's text: plain Python, upstream's own lines wherever they can stay."""
+from __future__ import annotations
+
 import ast
 import textwrap
-import typing
+from collections.abc import Iterable
 
 from attrs import define, field
 
-from klpfs.builder.plan.caches import Cache
-from klpfs.builder.write.function_text import function_text
-from klpfs.builder.write.import_time_text import import_time_text, module_text
+from klpfs.builder.plan.plans import Cache, FuncPlan, ModulePlan
 from klpfs.builder.read.modules import Module
-from klpfs.builder.plan.planner import FuncPlan, ModulePlan
-from klpfs.cpython.load.name_rewriter import mangle
+from klpfs.builder.write.function_text import function_text
+from klpfs.builder.write.import_time_text import at_import_text, new_module_text, when_complete_text
+from klpfs.cpython.load.scopes import mangle
 
 _WIDTH = 120
 
 
 @define
 class Heading:
-    """What the file says of itself. title: its first line. version: NEW's, or None. replace: cumulative. notes: lines. main: as
-    build() has it."""
+    """What the file says of itself. title: its first line. version: NEW's, or None. replace: the patch is cumulative.
+    notes: lines. main: the module that is the service's main program, or None."""
 
     title: str
-    version: typing.Optional[str]
+    version: str | None
     replace: bool
-    notes: "list[str]" = field(factory=list)
-    main: typing.Optional[str] = None
+    notes: list[str] = field(factory=list)
+    main: str | None = None
 
 
-_HOW = """Functions change together, each task at a moment when it runs none of them (atomic). What the of_... functions do is done when
-the patch goes in, before any new code runs: old code sees it, too (at once). What `removed` names goes when the transition is
-complete. All of it is taken back when the patch is disabled. Lines are those of the new version's files.
-
-"""
+_HOW = (
+    "Functions change together, each task at a moment when it runs none of them (atomic). "
+    "What the of_... functions do is done when\n"
+    "the patch goes in, before any new code runs: old code sees it, too (at once). "
+    "What `removed` names goes when the transition is\n"
+    "complete. All of it is taken back when the patch is disabled. Lines are those of the new version's files.\n\n")
 
 
 class Names:
-    """Names of the file's top level: each given once."""
+    """Names of the file's top level, each given once."""
 
-    def __init__(self, taken: "typing.Iterable[str]" = ()):
+    def __init__(self, taken: Iterable[str] = ()) -> None:
         self.taken = set(taken)
 
     def new(self, wanted: str) -> str:
+        """The wanted name, or that name with a number."""
         name, number = wanted, 1
         while name in self.taken:
             number += 1
@@ -49,145 +52,166 @@ class Names:
         return name
 
 
-def emit(heading: Heading, plans: "list[ModulePlan]") -> str:
+def emit(heading: Heading, plans: list[ModulePlan]) -> str:
     """The whole file."""
     names = Names(("patch", "init", "exit", "Func", "ImportTime", "Object", "Patch", "later", "unchanged"))
     sections = [_Section(plan, names) for plan in plans]
-    imports = ["Object", "Patch"]
-    if any(plan.funcs for plan in plans):
-        imports.append("Func")
-    if any(each.callbacks for each in sections):
-        imports.append("ImportTime")
-    if any(plan.modules for plan in plans):
-        imports.append("NewModule")
-    if any(func.later for plan in plans for func in plan.funcs):
-        imports.append("later")
-    if any(func.kept for plan in plans for func in plan.funcs):
-        imports.append("unchanged")
     head = [f'"""{heading.title}\n\n{_HOW}']
     for note in heading.notes:
         head.append(textwrap.fill(note, _WIDTH - 2, initial_indent="- ", subsequent_indent="  ", break_long_words=False,
                                   break_on_hyphens=False) + "\n")
     head.append('"""\n')
-    if any(_future(plan) for plan in plans):
+    if any(_postpones_annotations(plan) for plan in plans):
         head.append("from __future__ import annotations\n\n")
-    head.append(f"from klpfs import {', '.join(sorted(imports))}\n")
+    head.append(f"from klpfs import {', '.join(sorted(_imports(plans, sections)))}\n")
     if heading.version:
         head.append(f"\n__version__ = {heading.version!r}\n")
-    body = "".join(each.text for each in sections)
-    return "".join(head) + body + _patch(heading, sections)
+    return "".join(head) + "".join(section.text for section in sections) + _patch(heading, sections)
 
 
-def _future(plan: ModulePlan) -> bool:
+def _imports(plans: list[ModulePlan], sections: list[_Section]) -> set[str]:
+    """The names of klpfs that the file uses."""
+    funcs = [func for plan in plans for func in plan.funcs]
+    used = {"Func": funcs, "ImportTime": [section for section in sections if section.callbacks],
+            "NewModule": [plan for plan in plans if plan.new_modules],
+            "later": [func for func in funcs if func.later_defaults],
+            "unchanged": [func for func in funcs if func.kept_defaults]}
+    return {"Object", "Patch"} | {name for name, uses in used.items() if uses}
+
+
+def _postpones_annotations(plan: ModulePlan) -> bool:
     return any(isinstance(node, ast.ImportFrom) and node.module == "__future__"
                and any(alias.name == "annotations" for alias in node.names) for node in plan.new.tree.body)
 
 
 class _Section:
-    """One module's part of the file: its new functions, what runs when it goes in, and its Object."""
+    """The part of the file that a module has: its new functions, what runs when it goes in, and its Object.
 
-    def __init__(self, plan: ModulePlan, names: Names):
+    text: all of it but the Object. references: (function, its dotted name in the file). callbacks: text of the
+    ImportTime, or ''. """
+
+    def __init__(self, plan: ModulePlan, names: Names) -> None:
         self.plan, self.names = plan, names
-        self.references: "list[tuple[FuncPlan, str]]" = []
-        rule = f"# {'-' * 20} {plan.name} ({plan.new.file}) "
-        parts = [f"\n\n{rule:-<{_WIDTH}}\n"]
-        parts += self._functions()
-        self.callbacks = self._callbacks(parts)
-        self.text = "".join(parts)
+        self.references: list[tuple[FuncPlan, str]] = []
+        title = f"# {'-' * 20} {plan.name} ({plan.new.file}) "
+        self._parts = [f"\n\n{title:-<{_WIDTH}}\n"]
+        self._functions()
+        arguments = self._arguments()
+        self.callbacks = f"ImportTime({', '.join(arguments)})" if arguments else ""
+        self.text = "".join(self._parts)
 
-    def _functions(self) -> "list[str]":
-        blocks: "dict[tuple[str, ...], list[FuncPlan]]" = {}
-        for each in sorted(self.plan.funcs, key=lambda each: (each.node.lineno, each.definition.line)):
-            blocks.setdefault(_classes(each), []).append(each)
-        texts = []
+    def _functions(self) -> None:
+        """Writes the new functions, methods of one class in one block."""
+        blocks: dict[tuple[str, ...], list[FuncPlan]] = {}
+        for func in sorted(self.plan.funcs, key=lambda each: (each.node.lineno, each.definition.line)):
+            blocks.setdefault(_classes(func), []).append(func)
         for classes, funcs in blocks.items():
-            own = [self.names.new(classes[0])] + list(classes[1:]) if classes else []
-            inside = Names()
-            text = "\n" if own else ""
-            for depth, name in enumerate(own):
-                text += f"\n{'    ' * depth}class {name}:\n"
-            for each in funcs:
-                name = (inside if own else self.names).new(_wanted(each))
-                text += "\n" if own and each is not funcs[0] else "\n\n" if not own else ""
-                text += function_text(self.plan.new.source, each, name, 4 * len(own))
-                self.references.append((each, ".".join(own + [mangle(name, own[-1] if own else None)])))
-            texts.append(text)
-        return texts
+            if classes:
+                self._class_block(classes, funcs)
+            for func in funcs if not classes else ():
+                name = self.names.new(_wanted_name(func))
+                self._parts.append("\n\n" + function_text(self.plan, func, name, 0))
+                self.references.append((func, name))
 
-    def _callbacks(self, parts: "list[str]") -> str:
-        plan = self.plan
-        arguments, new = [], []
-        for module in plan.modules:
-            name = self.names.new("klp_new_" + module.name.replace(".", "_"))
-            parts.append(f"\n\n# {module.name} is new: its top level, which runs when somebody imports it\n\n\n" + module_text(module, name, plan.stars))
-            new.append(f"NewModule({module.name!r}, {name}{', package=True' if module.is_package else ''})")
-        if plan.run or plan.parts:
-            name = self.names.new("of_" + plan.name.replace(".", "_"))
-            parts.append("\n\n" + import_time_text(plan, name))
+    def _class_block(self, classes: tuple[str, ...], funcs: list[FuncPlan]) -> None:
+        path = [self.names.new(classes[0]), *classes[1:]]
+        inside = Names()
+        text = "\n" + "".join(f"\n{'    ' * depth}class {name}:\n" for depth, name in enumerate(path))
+        for func in funcs:
+            name = inside.new(_wanted_name(func))
+            text += ("\n" if func is not funcs[0] else "") + function_text(self.plan, func, name, 4 * len(path))
+            self.references.append((func, ".".join([*path, mangle(name, path[-1])])))
+        self._parts.append(text)
+
+    def _arguments(self) -> list[str]:
+        """Writes what runs when the patch goes in. Returns the arguments of the ImportTime that calls it."""
+        plan, parts = self.plan, self._parts
+        new_modules = [self._new_module(module) for module in plan.new_modules]
+        arguments = []
+        if plan.at_import:
+            name = self._name("of_", plan.name)
+            parts.append("\n\n" + at_import_text(plan, name))
             arguments.append(name)
-        if plan.then:
-            name = self.names.new("then_of_" + plan.name.replace(".", "_"))
-            then = ModulePlan(plan.name, plan.old, plan.new, plan.change, run=plan.then, reasons=plan.reasons)
-            parts.append("\n\n" + import_time_text(then, name, when="values that changed functions compute, made anew when the transition is complete"))
+        if plan.when_complete:
+            name = self._name("then_of_", plan.name)
+            parts.append("\n\n" + when_complete_text(plan, name))
             arguments.append(f"then={name}")
-        caches = [self._cache(each, module, parts) for each, module in plan.caches]
-        if caches:
-            arguments.append(f"caches=[{', '.join(caches)}]")
-        for keyword in ("everywhere", "removed", "watch"):
-            values = getattr(plan, keyword)
-            if values and (keyword == "removed" or plan.run or plan.parts):
-                arguments.append(f"{keyword}=[{', '.join(repr(each) for each in values)}]")
+        arguments += _keyword("caches", [self._cache(cache) for cache in plan.caches])
+        if plan.at_import:
+            arguments += _keyword("everywhere", map(repr, plan.rebind_copies_of))
+        arguments += _keyword("removed", map(repr, plan.removed_names))
+        if plan.at_import:
+            arguments += _keyword("watch", map(repr, plan.watched_names))
         if plan.refused:
-            arguments += self._by_hand(parts)
-        if new:
-            arguments.append(f"modules=[{', '.join(new)}]")
-        if not arguments:
-            return ""
-        return f"ImportTime({', '.join(arguments)})"
+            arguments += self._by_hand()
+        return arguments + _keyword("modules", new_modules)
 
-    def _by_hand(self, parts: "list[str]") -> "list[str]":
-        """Stubs for what is not carried."""
-        names = [self.names.new(each + self.plan.name.replace(".", "_")) for each in ("by_hand_", "back_by_hand_")]
-        words = "".join(f"    # {each.place}: {each.what}: {each.why}\n" for each in self.plan.refused)
-        parts.append(f"\n\ndef {names[0]}(obj):\n    # TO BE WRITTEN BY HAND: runs after of_..., before any new code\n{words}    pass\n")
-        parts.append(f"\n\ndef {names[1]}(obj):\n    # TO BE WRITTEN BY HAND: takes it back\n    pass\n")
+    def _name(self, prefix: str, module: str) -> str:
+        return self.names.new(prefix + module.replace(".", "_"))
+
+    def _new_module(self, module: Module) -> str:
+        """Writes a module that only NEW has. Returns its NewModule."""
+        name = self._name("klp_new_", module.name)
+        self._parts.append(f"\n\n# {module.name} is new: its top level, which runs when somebody imports it\n\n\n"
+                           + new_module_text(module, name, self.plan.at_import.star_names))
+        return f"NewModule({module.name!r}, {name}{', package=True' if module.is_package else ''})"
+
+    def _by_hand(self) -> list[str]:
+        """Writes stubs for what is not carried. Returns the arguments that call them."""
+        names = [self.names.new(prefix + self.plan.name.replace(".", "_")) for prefix in ("by_hand_", "back_by_hand_")]
+        words = "".join(f"    # {refusal.place}: {refusal.what}: {refusal.why}\n" for refusal in self.plan.refused)
+        self._parts.append(f"\n\ndef {names[0]}(obj):\n"
+                           f"    # TO BE WRITTEN BY HAND: runs after of_..., before any new code\n{words}    pass\n")
+        self._parts.append(f"\n\ndef {names[1]}(obj):\n    # TO BE WRITTEN BY HAND: takes it back\n    pass\n")
         return [f"before={names[0]}", f"after={names[1]}"]
 
-    def _cache(self, cache: Cache, module: Module, parts: "list[str]") -> str:
+    def _cache(self, cache: Cache) -> str:
+        """Writes the function that fills a cache, if it needs any. Returns the cache as ImportTime has it."""
         if not cache.making:
             return repr(cache.text)
         name = self.names.new("klp_make_" + cache.text.rpartition(".")[2].partition("=")[0].strip("_"))
-        parts.append(f"\n\ndef {name}({cache.me}):\n    # how {module.name} makes it\n")
-        parts += [module.source.block(each.lineno, each.end_lineno, 4) for each in cache.making]
+        self._parts.append(f"\n\ndef {name}({cache.holder}):\n    # how {cache.module.name} makes it\n")
+        self._parts += [cache.module.source.statement(statement, 4) for statement in cache.making]
         return f"({cache.text!r}, {name})"
 
-    def object(self, main: typing.Optional[str]) -> str:
+    def object_text(self, main: str | None) -> str:
+        """The Object, in the Patch's list. main: as Heading has it."""
         name = "None" if self.plan.name == main else f'"{self.plan.name}"'
         lines = [f"        Object({name}"]
         if self.references:
             lines[-1] += ", funcs=["
-            for func, reference in self.references:
-                definition = func.definition
-                position = f", {definition.sympos}" if definition.count > 1 else ""
-                prints = definition.fingerprint.split()
-                optional = ", optional=True" if func.optional else ""
-                if not prints:
-                    lines.append(f'            Func("{func.name}", {reference}{position}{optional}),')
-                    continue
-                shown = f"fingerprint={' '.join(prints)!r}" if len(prints) == 1 else \
-                    "fingerprint=\n                 " + "\n                 ".join(
-                        repr(each + " ") for each in prints[:-1]) + "\n                 " + repr(prints[-1])
-                lines.append(f'            Func("{func.name}", {reference}{position},\n                 {shown}{optional}),')
+            lines += [_func_text(func, reference) for func, reference in self.references]
             lines.append("        ]")
         if self.callbacks:
-            shown = textwrap.fill(f"callbacks={self.callbacks}", _WIDTH, initial_indent=" " * 8, subsequent_indent=" " * 12,
-                                  break_long_words=False, break_on_hyphens=False)
+            shown = textwrap.fill(f"callbacks={self.callbacks}", _WIDTH, initial_indent=" " * 8,
+                                  subsequent_indent=" " * 12, break_long_words=False, break_on_hyphens=False)
             lines[-1] += ", " + shown.lstrip() if not self.references and "\n" not in shown else ",\n" + shown
         lines[-1] += "),"
         return "\n".join(lines) + "\n"
 
 
-def _classes(func: FuncPlan) -> "tuple[str, ...]":
+def _keyword(name: str, values: Iterable[str]) -> list[str]:
+    """The keyword argument with a list of values, as a list; [] without any value."""
+    shown = ", ".join(values)
+    return [f"{name}=[{shown}]"] if shown else []
+
+
+def _func_text(func: FuncPlan, reference: str) -> str:
+    """A Func, in the Object's list."""
+    definition = func.definition
+    position = f", {definition.sympos}" if definition.count > 1 else ""
+    optional = ", optional=True" if func.optional else ""
+    prints = definition.fingerprint.split()
+    if not prints:
+        return f'            Func("{func.name}", {reference}{position}{optional}),'
+    shown = [repr(each + " ") for each in prints[:-1]] + [repr(prints[-1])]
+    if len(shown) > 1:
+        shown.insert(0, "")
+    fingerprint = "fingerprint=" + "\n                 ".join(shown)
+    return f'            Func("{func.name}", {reference}{position},\n                 {fingerprint}{optional}),'
+
+
+def _classes(func: FuncPlan) -> tuple[str, ...]:
     """The class blocks that a function is written in."""
     path = func.name.split(".")[:-1]
     if "<locals>" in path:
@@ -195,14 +219,15 @@ def _classes(func: FuncPlan) -> "tuple[str, ...]":
     return tuple(path)
 
 
-def _wanted(func: FuncPlan) -> str:
+def _wanted_name(func: FuncPlan) -> str:
+    """A function's name in the file, if it is free: its own, with what its decorator makes of it."""
     name = func.name.rpartition(".")[2]
-    for each in func.node.decorator_list:
-        if isinstance(each, ast.Attribute) and each.attr in ("setter", "deleter"):
-            return f"{name}_{each.attr}"
+    for decorator in func.node.decorator_list:
+        if isinstance(decorator, ast.Attribute) and decorator.attr in ("setter", "deleter"):
+            return f"{name}_{decorator.attr}"
     return name
 
 
-def _patch(heading: Heading, sections: "list[_Section]") -> str:
-    objects = "".join(each.object(heading.main) for each in sections)
+def _patch(heading: Heading, sections: list[_Section]) -> str:
+    objects = "".join(section.object_text(heading.main) for section in sections)
     return f"\n\npatch = Patch(\n    objects=[\n{objects}    ],\n    replace={heading.replace},\n)\n"

@@ -1,27 +1,31 @@
-"""A built livepatch beside the upstream change that it carries, function by function, for who reviews it.
+"""A built livepatch beside the upstream change that it carries, function by function, for a reviewer.
 
-Of each module that differs: its functions in the patch, with upstream's change of each and what the patch has otherwise than NEW;
-then the rest of upstream's change, and the part of the patch that runs when it goes in.
-"""
+Of every module that differs: its functions in the patch, with upstream's change of each and what the patch has
+otherwise than NEW; then the rest of upstream's change, and the part of the patch that runs when it goes in. """
+from __future__ import annotations
+
 import ast
 import difflib
 import re
 import textwrap
-import typing
+from collections.abc import Iterable, Iterator
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from klpfs.builder.error import BuildError
-from klpfs.builder.read.modules import Module, pair
+from klpfs.builder.read.modules import Module, Pair, pair
 from klpfs.builder.read.sources import Release
+from klpfs.builder.syntax import DEFINITIONS, DefinitionNode, end_line, first_line
 
 _TITLE = re.compile(r"(?P<old>.+?) -> (?P<new>.+), by klpfs build\.?$")
-_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_DEFINED_NAME = re.compile(r"^((?:async )?def )\w+")
+_PRIVATE_PREFIX = re.compile(r"\._[A-Za-z0-9]\w*?__")      # the class's own private name
 
 
-@define
+@frozen
 class PatchedFunction:
-    """A Func of the file. reference: the dotted name of its new function there."""
+    """A Func of the file. position: among functions of its name. reference: the dotted name of its new function
+    there."""
 
     name: str
     position: int
@@ -33,7 +37,7 @@ class PatchedObject:
     """An Object of the file. at_import: the name of what runs when it goes in, or ''."""
 
     name: str
-    functions: "list[PatchedFunction]" = field(factory=list)
+    functions: list[PatchedFunction] = field(factory=list)
     at_import: str = ""
 
 
@@ -43,13 +47,13 @@ class Patch:
 
     text: str
     tree: ast.Module
-    objects: "list[PatchedObject]"
+    objects: list[PatchedObject]
     old: str
     new: str
 
     @classmethod
-    def read(cls, path: str) -> "Patch":
-        """BuildError: it can't be read, or does not parse."""
+    def read(cls, path: str) -> Patch:
+        """Reads a file. BuildError: it can't be read, or does not parse."""
         try:
             with open(path, encoding="utf-8") as file:
                 text = file.read()
@@ -58,84 +62,124 @@ class Patch:
             raise BuildError(f"{path}: {e.strerror}") from None
         except (SyntaxError, ValueError) as e:
             raise BuildError(f"{path}:{getattr(e, 'lineno', None) or 1}: {getattr(e, 'msg', None) or e}") from None
-        found = _TITLE.match((ast.get_docstring(tree) or "").split("\n")[0])
-        return cls(text, tree, [_object(each) for each in _calls(tree, "Object")], found["old"] if found else "", found["new"] if found else "")
+        title = _TITLE.match((ast.get_docstring(tree) or "").split("\n")[0])
+        return cls(text, tree, [_object(call) for call in _calls(tree, "Object")], title["old"] if title else "",
+                   title["new"] if title else "")
+
+    def lines_of(self, reference: str) -> list[str]:
+        """The lines of the definition that a dotted name of the file means."""
+        wanted = _PRIVATE_PREFIX.sub(".__", reference)
+        for name, node in _definitions(self.tree.body):
+            if name in (reference, wanted):
+                return _dedented(self.text.split("\n"), node)
+        return []
 
 
-def _calls(tree: ast.AST, name: str) -> "list[ast.Call]":
-    return [each for each in ast.walk(tree) if isinstance(each, ast.Call) and isinstance(each.func, ast.Name) and each.func.id == name]
+def _calls(tree: ast.AST, name: str) -> list[ast.Call]:
+    return [call for call in ast.walk(tree) if isinstance(call, ast.Call) and getattr(call.func, "id", "") == name]
 
 
 def _object(call: ast.Call) -> PatchedObject:
-    given = {each.arg: each.value for each in call.keywords}
+    given = {keyword.arg: keyword.value for keyword in call.keywords}
     name = call.args[0] if call.args else given.get("name")
     found = PatchedObject(str(getattr(name, "value", None)))
-    for each in _calls(call, "Func"):
-        position = [value.value for value in each.args[2:3] if isinstance(value, ast.Constant)]
-        if len(each.args) > 1 and isinstance(each.args[0], ast.Constant):
-            found.functions.append(PatchedFunction(each.args[0].value, position[0] if position else 1, ast.unparse(each.args[1])))
-    for each in _calls(call, "ImportTime"):
-        if each.args:
-            found.at_import = ast.unparse(each.args[0])
+    for func in _calls(call, "Func"):
+        if len(func.args) > 1 and isinstance(func.args[0], ast.Constant):
+            position = func.args[2] if len(func.args) > 2 else None
+            number = position.value if isinstance(position, ast.Constant) and isinstance(position.value, int) else 1
+            found.functions.append(PatchedFunction(str(func.args[0].value), number, ast.unparse(func.args[1])))
+    for import_time in _calls(call, "ImportTime"):
+        if import_time.args:
+            found.at_import = ast.unparse(import_time.args[0])
     return found
 
 
-def review(patch: Patch, old: Release, new: Release) -> "typing.Iterator[str]":
+@frozen
+class _Version:
+    """A module of one version, or of none."""
+
+    module: Module | None
+
+    @property
+    def lines(self) -> list[str]:
+        return [line.rstrip("\n") for line in self.module.source.lines] if self.module is not None else []
+
+    def definition(self, function: PatchedFunction) -> DefinitionNode | None:
+        """The function's definition in this version."""
+        body = self.module.tree.body if self.module is not None else []
+        found = [node for name, node in _definitions(body) if name == function.name]
+        return found[function.position - 1] if len(found) >= function.position else None
+
+    def without(self, functions: Iterable[PatchedFunction]) -> list[str]:
+        """The lines, with the functions that were shown already as one line each."""
+        lines: list[str | None] = list(self.lines)
+        for function in functions:
+            node = self.definition(function)
+            if node is not None:
+                first, last = first_line(node), end_line(node)
+                lines[first - 1:last] = [f"... {function.name}"] + [None] * (last - first)
+        return [line for line in lines if line is not None]
+
+
+def review(patch: Patch, old: Release, new: Release) -> Iterator[str]:
     """The lines to be shown."""
     objects = {each.name: each for each in patch.objects}
     pairs = pair(old, new)
     for module in pairs.changed:
-        was, now, mine = module.old, module.new, objects.pop(module.name, None)
         yield f"=== {module.name}"
-        if mine is None:
-            yield "not in the patch; upstream's change:"
-            yield from _unified(_lines(was), _lines(now))
-            continue
-        covered = []
-        for function in mine.functions:
-            before, after = (_definition(each, function.name, function.position) for each in (was, now))
-            yield f"--- function {function.name}" + (f", number {function.position} of that name" if function.position > 1 else "")
-            yield from _function(patch, function, was, now, before, after) or ["as it was, for what it uses"]
-            covered.append((before, after, function.name))
-        rest = list(_unified(_without(was, [(b, n) for b, _, n in covered]), _without(now, [(a, n) for _, a, n in covered])))
-        if rest:
-            yield "--- the rest of upstream's change"
-            yield from rest
-        if mine.at_import:
-            yield "--- runs when the patch goes in"
-            yield from _source(patch, mine.at_import)
-    for name in objects:
+        yield from _module(patch, objects.pop(module.name, None), module)
+    for name, patched in objects.items():
         yield f"=== {name}"
         yield "in the patch, though its own file is as it was: it uses what has changed"
-        for function in objects[name].functions:
+        for function in patched.functions:
             yield f"--- function {function.name}"
-        if objects[name].at_import:
-            yield from _source(patch, objects[name].at_import)
+        if patched.at_import:
+            yield from patch.lines_of(patched.at_import)
     for path in pairs.data + pairs.compiled:
         yield f"=== {path}: not carried"
 
 
-def _function(patch: Patch, function: PatchedFunction, was, now, before, after) -> "list[str]":
-    one, two = _cut(was, before), _cut(now, after)
-    lines = list(_unified(one, two))
-    carried = _source(patch, function.reference)
-    wanted = two[after.lineno - _first(after):] if after is not None else []         # a new function has no decorators
-    other = list(_unified(_named(wanted), _named(carried)))
-    return lines + (["the patch has otherwise than upstream:"] + other if other else [])
+def _module(patch: Patch, patched: PatchedObject | None, module: Pair) -> Iterator[str]:
+    old, new = _Version(module.old), _Version(module.new)
+    if patched is None:
+        yield "not in the patch; upstream's change:"
+        yield from _unified(old.lines, new.lines)
+        return
+    for function in patched.functions:
+        number = f", number {function.position} of that name" if function.position > 1 else ""
+        yield f"--- function {function.name}{number}"
+        yield from _function(patch, function, old, new) or ["as it was, for what it uses"]
+    rest = list(_unified(old.without(patched.functions), new.without(patched.functions)))
+    if rest:
+        yield "--- the rest of upstream's change"
+        yield from rest
+    if patched.at_import:
+        yield "--- runs when the patch goes in"
+        yield from patch.lines_of(patched.at_import)
 
 
-def _lines(module: typing.Optional[Module]) -> "list[str]":
-    return [line.rstrip("\n") for line in module.source.lines] if module is not None else []
+def _function(patch: Patch, function: PatchedFunction, old: _Version, new: _Version) -> list[str]:
+    """Upstream's change of a function, and what the patch has otherwise."""
+    before, after = old.definition(function), new.definition(function)
+    old_lines = _dedented(old.lines, before) if before is not None else []
+    new_lines = _dedented(new.lines, after) if after is not None else []
+    # a new function has no decorators
+    wanted = new_lines[after.lineno - first_line(after):] if after is not None else []
+    otherwise = list(_unified(_unnamed(wanted), _unnamed(patch.lines_of(function.reference))))
+    if otherwise:
+        otherwise.insert(0, "the patch has otherwise than upstream:")
+    return list(_unified(old_lines, new_lines)) + otherwise
 
 
-def _unified(one: "list[str]", two: "list[str]") -> "typing.Iterator[str]":
-    return (line for at, line in enumerate(difflib.unified_diff(one, two, lineterm="", n=3)) if at > 1)
+def _unified(old: list[str], new: list[str]) -> Iterator[str]:
+    """A unified diff, without the lines that name the files."""
+    return (line for at, line in enumerate(difflib.unified_diff(old, new, lineterm="", n=3)) if at > 1)
 
 
-def _definitions(body, prefix: str = "") -> "typing.Iterator[tuple[str, ast.AST]]":
+def _definitions(body: Iterable[ast.AST], prefix: str = "") -> Iterator[tuple[str, DefinitionNode]]:
     """(qualified name, node) of all functions and classes below, in source order."""
     for node in body:
-        if isinstance(node, _SCOPES):
+        if isinstance(node, DEFINITIONS):
             name = prefix + node.name
             yield name, node
             yield from _definitions(node.body, name + (".<locals>." if not isinstance(node, ast.ClassDef) else "."))
@@ -143,41 +187,11 @@ def _definitions(body, prefix: str = "") -> "typing.Iterator[tuple[str, ast.AST]
             yield from _definitions(ast.iter_child_nodes(node), prefix)
 
 
-def _definition(module: typing.Optional[Module], name: str, position: int) -> typing.Optional[ast.AST]:
-    found = [node for each, node in _definitions(module.tree.body) if each == name] if module is not None else []
-    return found[position - 1] if len(found) >= position else None
-
-
-def _first(node: ast.AST) -> int:
-    return min([node.lineno] + [each.lineno for each in getattr(node, "decorator_list", ())])
-
-
-def _cut(module: typing.Optional[Module], node: typing.Optional[ast.AST]) -> "list[str]":
+def _dedented(lines: list[str], node: DefinitionNode) -> list[str]:
     """The lines of a definition, at column 0."""
-    if node is None:
-        return []
-    return textwrap.dedent("\n".join(_lines(module)[_first(node) - 1:node.end_lineno])).split("\n")
+    return textwrap.dedent("\n".join(lines[first_line(node) - 1:end_line(node)])).split("\n")
 
 
-def _without(module: typing.Optional[Module], covered) -> "list[str]":
-    """A module's lines with the functions that were shown already as one line each."""
-    lines: "list[str | None]" = list(_lines(module))
-    for node, name in covered:
-        if node is not None:
-            lines[_first(node) - 1:node.end_lineno] = [f"... {name}"] + [None] * (node.end_lineno - _first(node))
-    return [line for line in lines if line is not None]
-
-
-def _source(patch: Patch, reference: str) -> "list[str]":
-    """The lines of what a dotted name of the patch's file is there."""
-    lines = patch.text.split("\n")
-    wanted = re.sub(r"\._[A-Za-z0-9]\w*?__", ".__", reference)      # the class's own private name
-    for name, node in _definitions(patch.tree.body):
-        if name in (reference, wanted):
-            return textwrap.dedent("\n".join(lines[_first(node) - 1:node.end_lineno])).split("\n")
-    return []
-
-
-def _named(lines: "list[str]") -> "list[str]":
-    """Without the function's name in its first line: the patch's file may need another."""
-    return [re.sub(r"^((?:async )?def )\w+", r"\1_", line, 1) for line in lines[:1]] + lines[1:]
+def _unnamed(lines: list[str]) -> list[str]:
+    """A function's lines, without its name in the first: the patch's file may need another."""
+    return [_DEFINED_NAME.sub(r"\1_", line, count=1) for line in lines[:1]] + lines[1:]

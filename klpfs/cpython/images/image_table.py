@@ -1,251 +1,279 @@
 """What each function object is to be, for any set of Funcs in force: the images that transitions switch between.
 
-A definition that lies in another function lives in two places: in the function objects made so far, and in the constants
-of the code around it, for those to come. So a change of it changes what is around it as well, up to the outermost.
+A definition that lies in another function lives in two places: in the function objects made so far, and in the
+constants of the code around it, for those to come. So a change of it changes what is around it as well, up to the
+outermost.
 """
+from __future__ import annotations
+
 import weakref
 from types import CellType, FunctionType
 
-from klpfs.cpython.images.image import ATTRIBUTES, capture, Image, put
-from klpfs.cpython.raw import inner, is_definition, MARK
+from klpfs.cpython.images.image import ATTRIBUTES, Image, capture, put
+from klpfs.cpython.raw import MARK, OPTIMIZED, inner, is_definition
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from types import CodeType
+    from typing import Any
+
+    from klpfs.cpython.resolve.definitions import Definition, Registry
+    from klpfs.cpython.resolve.new_function import NewCode
+    from klpfs.engine.data import Func
+    Funcs = Mapping[Definition, Func | None]            # what is in force; no entry or None: the original
+    Key = tuple[CodeType | None, NewCode | None]        # see Images.key
 
 _LAZY = "__annotate__" in ATTRIBUTES
 
 
-class Held:
-    """A function object that klpfs has changed. original: its Image as the program made it; now: the one put last;
-    own: {place in ATTRIBUTES: value} of what the program has set itself since. images: {key: Image}, see Images.key."""
+class ChangedFunction:
+    """A function object that klpfs has changed. original: its Image as the program made it; newest: the Image put last;
+    program_values: {place in ATTRIBUTES: value} of what the program has set itself since. images: {key: Image}, see
+    Images.key."""
 
-    __slots__ = ("ref", "definition", "original", "now", "own", "images")
+    __slots__ = ("ref", "definition", "original", "newest", "program_values", "images")
 
-    def __init__(self, fn, definition, original, now):
-        self.ref, self.definition, self.original, self.now = weakref.ref(fn), definition, original, now
-        self.own, self.images = {}, {}
+    def __init__(self, fn: FunctionType, definition: Definition, original: Image, newest: Image) -> None:
+        self.ref, self.definition, self.original, self.newest = weakref.ref(fn), definition, original, newest
+        self.program_values: dict[int, Any] = {}
+        self.images: dict[Key, Image] = {}
 
-    def note_own(self, now):
-        for at, value in enumerate(now.values):
-            if value is not self.now.values[at]:
-                self.own[at] = value
+    def note_program_values(self, now: Image) -> None:
+        """now: what the function object holds. What is not of the image put last is the program's."""
+        for place, value in enumerate(now.values):
+            if value is not self.newest.values[place]:
+                self.program_values[place] = value
                 self.images.clear()
-                self.original = Image(self.original.code, _with_own(self.original.values, self.own))
+                self.original = Image(self.original.code, _with_values(self.original.values, self.program_values))
 
 
 class Images:
     """state: {Definition: Func} of what is in force; no entry or None: the original."""
 
-    __slots__ = ("registry", "state", "held", "composed", "empty")
+    __slots__ = ("registry", "state", "changed", "composed", "stand_ins")
 
-    def __init__(self, registry):
-        self.registry, self.state = registry, {}
-        self.held = {}      # id(function) -> Held
-        self.composed = {}  # see code(): key -> code object
-        self.empty = {}     # nested Definition -> the function object that stands for those to come
+    def __init__(self, registry: Registry) -> None:
+        self.registry = registry
+        self.state: dict[Definition, Func] = {}
+        self.changed: dict[int, ChangedFunction] = {}                   # id(function) -> ChangedFunction
+        self.composed: dict[tuple[Any, ...], CodeType] = {}             # see code()
+        # Definition that lies in another function -> the function object that stands for those to come
+        self.stand_ins: dict[Definition, FunctionType] = {}
 
     # -- which code
 
-    def code(self, definition, state):
+    def code(self, definition: Definition, state: Funcs) -> CodeType | None:
         """The code object of a definition when these Funcs are in force; None: the original."""
         func = state.get(definition)
-        base = func.version.code if func is not None else None
-        if base is not None:
-            return base  # what lies in a new function is its own
-        changed = [(each, self.code(each, state)) for each in definition.inners]
-        changed = {key: code for each, code in changed if code is not None for key in each.originals}
-        if not changed:
+        new: CodeType | None = func.version.code if func is not None else None
+        if new is not None:
+            return new          # what lies in a new function is its own
+        inner_codes = [(definition, self.code(definition, state)) for definition in definition.inners]
+        exchanged = {key: code for inner_definition, code in inner_codes if code is not None
+                     for key in inner_definition.originals}
+        if not exchanged:
             return None
-        key = (definition,) + tuple(sorted((old, id(new)) for old, new in changed.items()))
-        found = self.composed.get(key)
-        if found is None:
-            found = self.composed[key] = _with(definition.code, changed)
-            self.registry.made(definition, found)
-        return found
+        key = (definition,) + tuple(sorted((old, id(code)) for old, code in exchanged.items()))
+        code = self.composed.get(key)
+        if code is None:
+            code = self.composed[key] = _with(definition.code, exchanged)
+            self.registry.made(definition, code)
+        return code
 
-    def forget(self, definition, code):
+    def forget(self, definition: Definition | None, code: CodeType) -> None:
         """`code`, made for a Func, runs nowhere any more."""
         if definition is None:
             return
         self.registry.unmade(definition, code)
-        for key, made in list(self.composed.items()):
+        for key, composed in list(self.composed.items()):
             if any(new == id(code) for _, new in key[1:]):
                 del self.composed[key]
-                self.forget(key[0], made)
+                self.forget(key[0], composed)
 
     # -- which image
 
-    def original(self, fn, definition):
-        held = self._held_of(fn)
-        if held is not None:
-            return held.original
+    def original(self, fn: FunctionType, definition: Definition) -> Image:
+        """The Image of a function object as the program made it."""
+        changed = self._changed(fn)
+        if changed is not None:
+            return changed.original
         now = capture(fn)
-        # One that patched code has made is born with new code; its attributes were evaluated around it, as ever.
+        # A function object that patched code has made is born with new code; its attributes were evaluated around it,
+        # as ever.
         return now if id(now.code) in definition.originals else Image(definition.code, now.values)
 
-    def image(self, fn, definition, state):
-        """The Image of a function object when these Funcs are in force; for one that is held always the same."""
-        held, original = self._held_of(fn), self.original(fn, definition)
-        code, version = key = self.key(definition, state)
+    def image(self, fn: FunctionType, definition: Definition, state: Funcs) -> Image:
+        """The Image of a function object when these Funcs are in force; for a ChangedFunction's always the same
+        object."""
+        changed, original = self._changed(fn), self.original(fn, definition)
+        code, new_code = key = self.key(definition, state)
         if code is None:
             return original
-        image = held.images.get(key) if held is not None else None
+        image = changed.images.get(key) if changed is not None else None
         if image is None:
-            if version is None:
+            if new_code is None:
                 image = Image(code, original.values)
             else:
-                image = _image(code, version, original, held.own if held is not None else {})
-            if held is not None:
-                held.images[key] = image
+                image = _image(code, new_code, original, changed.program_values if changed is not None else {})
+            if changed is not None:
+                changed.images[key] = image
         return image
 
-    def key(self, definition, state):
+    def key(self, definition: Definition, state: Funcs) -> Key:
         """Two states with one key give a function object the same image."""
         func = state.get(definition)
         return self.code(definition, state), None if func is None or func.version.code is None else func.version
 
-    def older(self, definition, before, after):
+    def older(self, definition: Definition, before: Funcs, after: Funcs) -> tuple[CodeType, ...]:
         """Code of a definition, of whatever time, that is in force in neither state."""
         codes = self.code(definition, before), self.code(definition, after)
-        known = {id(code) for code in codes}
+        in_force = {id(code) for code in codes}
         if None in codes:
-            known.update(definition.originals)
-        found = list(definition.originals.values()) + list(definition.made.values())
-        return tuple(code for code in found if id(code) not in known)
+            in_force.update(definition.originals)
+        every = list(definition.originals.values()) + list(definition.made.values())
+        return tuple(code for code in every if id(code) not in in_force)
 
-    def touched(self, before, after, watched=()):
-        """[(function object, Definition)] that a change between two states concerns, those to come included."""
-        changed = {each for state in (before, after) for each in state if before.get(each) is not after.get(each)}
-        changed.update(watched)
-        found = []
-        if not changed:
+    def touched(self, before: Funcs, after: Funcs,
+                watched: Iterable[Definition] = ()) -> list[tuple[FunctionType, Definition]]:
+        """[(function object, Definition)] that a change between two states concerns, stand-ins for those to come
+        included."""
+        definitions = {definition for state in (before, after) for definition in state
+                       if before.get(definition) is not after.get(definition)}
+        definitions.update(watched)
+        found: list[tuple[FunctionType, Definition]] = []
+        if not definitions:
             return found
-        for definition, functions in self.registry.functions(changed).items():
-            if definition not in changed and self.key(definition, before) == self.key(definition, after):
+        for definition, functions in self.registry.functions(definitions).items():
+            if definition not in definitions and self.key(definition, before) == self.key(definition, after):
                 continue
             if definition.outer is not None:
-                if definition not in self.empty:
-                    self.empty[definition] = empty_function(definition)
-                found.append((self.empty[definition], definition))
+                if definition not in self.stand_ins:
+                    self.stand_ins[definition] = _stand_in(definition)
+                found.append((self.stand_ins[definition], definition))
             found += [(fn, definition) for fn in functions]
         return found
 
-    def concerned(self):
+    def concerned(self) -> set[Definition]:
         """Definitions that klpfs has changed, or changes now."""
         return set(self.state) | set(self.registry.holders.values())
 
-    def any_nested(self, state):
+    def any_nested(self, state: Funcs) -> bool:
+        """Whether a definition of the state lies in another function."""
         return any(definition.outer is not None for definition in state)
 
     # -- putting
 
-    def _held_of(self, fn):
-        held = self.held.get(id(fn))
-        return held if held is not None and held.ref() is fn else None
+    def _changed(self, fn: FunctionType) -> ChangedFunction | None:
+        changed = self.changed.get(id(fn))
+        return changed if changed is not None and changed.ref() is fn else None
 
-    def hold(self, fn, definition):
-        """Remembers what a function object is, before it is changed. What the program has set since is its own."""
-        held = self._held_of(fn)
-        if held is None:
+    def hold(self, fn: FunctionType, definition: Definition) -> None:
+        """Remembers what a function object is, before it is changed. What the program has set since is its own.
+        Counterpart: become."""
+        changed = self._changed(fn)
+        if changed is None:
             now = capture(fn)
-            self.held[id(fn)] = Held(fn, definition, self.original(fn, definition), now)
-        elif fn.__code__ is held.now.code:
-            held.note_own(capture(fn))
+            self.changed[id(fn)] = ChangedFunction(fn, definition, self.original(fn, definition), now)
+        elif fn.__code__ is changed.newest.code:
+            changed.note_program_values(capture(fn))
 
-    def switch(self, changes, funcs):
-        """Puts these Funcs in force at once, outside a transition."""
-        state = dict(self.state)
+    def switch(self, changes: Sequence[Any], funcs: Sequence[Func | None]) -> None:
+        """Puts these Funcs in force at once, outside a transition. changes: the engine's, one for each Func."""
+        state: dict[Definition, Any] = dict(self.state)
         state.update((change.definition, func) for change, func in zip(changes, funcs))
         for fn, definition in self.touched(self.state, state):
             self._put(fn, definition, state)
         self.become(state)
 
-    def _put(self, fn, definition, state):
+    def _put(self, fn: FunctionType, definition: Definition, state: Funcs) -> None:
         self.hold(fn, definition)
-        held = self._held_of(fn)
+        changed = self.changed[id(fn)]
         image = self.image(fn, definition, state)
-        put(fn, image, held.now)
-        held.now = image
+        put(fn, image, changed.newest)
+        changed.newest = image
 
-    def put_was(self, fn, image):
+    def put_was(self, fn: FunctionType, image: Image) -> None:
         """A transition has put an image."""
-        held = self._held_of(fn)
-        if held is not None:
-            held.now = image
+        changed = self._changed(fn)
+        if changed is not None:
+            changed.newest = image
 
-    def put_state(self, definition, func):
-        """One definition's function objects to what a Func makes of it, whatever they hold; what is around it too."""
-        state = dict(self.state)
+    def put_state(self, definition: Definition, func: Func | None) -> None:
+        """Gives a definition's function objects, whatever they hold, what a Func makes of it; likewise what is around
+        it."""
+        state: dict[Definition, Any] = dict(self.state)
         state[definition] = func
-        for one, functions in self.registry.functions([definition]).items():
+        for concerned, functions in self.registry.functions([definition]).items():
             for fn in functions:
-                held = self._held_of(fn)
-                if held is not None or self.code(one, state) is not None:
-                    self._put(fn, one, state)
+                if self._changed(fn) is not None or self.code(concerned, state) is not None:
+                    self._put(fn, concerned, state)
         self.become(state, scan=False)
 
-    def become(self, state, scan=True):
-        """These Funcs are in force; the function objects that klpfs knew of hold their images already."""
+    def become(self, state: Funcs, scan: bool = True) -> None:
+        """These Funcs are in force; the function objects that klpfs knew of hold their images already. scan: look for
+        function objects that appeared meanwhile."""
         self.state = {definition: func for definition, func in state.items()
                       if func is not None and func.version is not None and func.version.code is not None}
         if scan and self.any_nested(self.state):
             self.settle()
-        for key, held in list(self.held.items()):
-            fn = held.ref()
-            if fn is None or held.now is held.original:
-                del self.held[key]
+        for fn_id, changed in list(self.changed.items()):
+            if changed.ref() is None or changed.newest is changed.original:
+                del self.changed[fn_id]
             else:
-                held.images = {one: image for one, image in held.images.items() if image is held.now}
-        around = {one for each in self.state for one in [each] + each.chain}
-        for definition in list(self.empty):
+                changed.images = {key: image for key, image in changed.images.items() if image is changed.newest}
+        around = {outer for definition in self.state for outer in [definition] + definition.chain}
+        for definition in list(self.stand_ins):
             if definition not in around:
-                del self.empty[definition]
+                del self.stand_ins[definition]
 
-    def settle(self):
+    def settle(self) -> None:
         """Function objects that appeared meanwhile get what is in force: closures, and what a reload has made."""
         for definition, functions in self.registry.functions(self.state).items():
             for fn in functions:
                 code = self.code(definition, self.state)
-                held = self._held_of(fn)
-                if code is not None and (held is None or fn.__code__ is not code):
+                if code is not None and (self._changed(fn) is None or fn.__code__ is not code):
                     self._put(fn, definition, self.state)
 
 
-def _with_own(values, own):
-    return tuple(own.get(at, value) for at, value in enumerate(values))
+def _with_values(values: Sequence[Any], program_values: Mapping[int, Any]) -> tuple[Any, ...]:
+    return tuple(program_values.get(place, value) for place, value in enumerate(values))
 
 
-def _image(code, version, original, own):
-    """own: what the program has set."""
-    values = dict(zip(ATTRIBUTES, original.values))
-    values["__doc__"] = version.doc
-    if not version.keeps_defaults:
-        defaults, by_key = version.settle(original) if version.settle else (version.defaults, version.kwdefaults)
+def _image(code: CodeType, new_code: NewCode, original: Image, program_values: Mapping[int, Any]) -> Image:
+    """The Image that new code makes of a function object. program_values: what the program has set, which stays."""
+    values: dict[str, Any] = dict(zip(ATTRIBUTES, original.values))
+    values["__doc__"] = new_code.doc
+    if not new_code.keeps_defaults:
+        defaults, by_key = new_code.settle(original) if new_code.settle else (new_code.defaults, new_code.kwdefaults)
         values["__defaults__"] = defaults
         values["__kwdefaults__"] = dict(by_key) if by_key else None
     if _LAZY:
         values["__annotate__"] = None
     else:
-        values["__annotations__"] = dict(version.annotations or {})
+        values["__annotations__"] = dict(new_code.annotations or {})
     if "__type_params__" in values:
-        values["__type_params__"] = version.type_params
-    image = Image(code, _with_own([values[name] for name in ATTRIBUTES], own))
+        values["__type_params__"] = new_code.type_params
+    image = Image(code, _with_values([values[name] for name in ATTRIBUTES], program_values))
     if _LAZY:
-        image.annotations = dict(version.annotations or {})
+        image.annotations = dict(new_code.annotations or {})
     return image
 
 
-def _with(code, changed):
-    """A code object like `code`, with the nested ones of `changed` (id -> code) exchanged; its parts are its own."""
-    def one(each):
-        if not hasattr(each, "co_consts"):
-            return each
-        if id(each) in changed:
-            return changed[id(each)]
-        if is_definition(each) or not inner(each) and each.co_flags & 1 == 0:
-            return each
-        return _with(each, changed)
-    return code.replace(co_consts=tuple(one(each) for each in code.co_consts))
+def _with(code: CodeType, exchanged: Mapping[int, CodeType]) -> CodeType:
+    """A code object like `code`, with the nested ones of `exchanged` (id -> code) put in; its parts are its own."""
+    def part(const: Any) -> Any:
+        if not hasattr(const, "co_consts"):
+            return const
+        if id(const) in exchanged:
+            return exchanged[id(const)]
+        if is_definition(const) or not inner(const) and const.co_flags & OPTIMIZED == 0:
+            return const
+        return _with(const, exchanged)
+    return code.replace(co_consts=tuple(part(const) for const in code.co_consts))
 
 
-def empty_function(definition):
+def _stand_in(definition: Definition) -> FunctionType:
     """A function object of a nested definition, with empty cells: stands for those that will be made later."""
     closure = tuple(CellType() for _ in definition.code.co_freevars) or None
     fn = FunctionType(definition.code, definition.namespaces[-1], definition.code.co_name, None, closure)

@@ -4,9 +4,16 @@ Put on a class as attributes of it by a livepatch's callbacks. Old code and new 
 is under way, and after a revert old code meets objects that new code has made: so what an object holds is always of a
 form that the old code takes, or is something that it never looks at.
 """
+from __future__ import annotations
+
 from zlib import crc32
 
 from klpfs.engine import shadow
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any, Callable
 
 
 class Default:
@@ -14,12 +21,13 @@ class Default:
 
     __slots__ = ("value",)
 
-    def __init__(self, value):
+    def __init__(self, value: Any) -> None:
         self.value = value
 
 
-def _id(owner, name):
-    return crc32(("%s.%s.%s" % (owner.__module__, owner.__qualname__, name)).encode())
+def _id(owner: type, name: str) -> int:
+    """The id of an attribute's shadow variables."""
+    return crc32(f"{owner.__module__}.{owner.__qualname__}.{name}".encode())
 
 
 class FirstUse:
@@ -27,13 +35,14 @@ class FirstUse:
 
     __slots__ = ("name", "make")
 
-    def __init__(self, make):
-        self.name, self.make = None, make
+    def __init__(self, make: Callable[[Any], Any]) -> None:
+        self.make = make
+        self.name = ""
 
-    def __set_name__(self, owner, name):
+    def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
 
-    def __get__(self, obj, owner=None):
+    def __get__(self, obj: Any, owner: type | None = None) -> Any:
         if obj is None:
             raise AttributeError(self.name)     # of the class itself: as if it were not there
         return object.__getattribute__(obj, "__dict__").setdefault(self.name, self.make(obj))
@@ -42,74 +51,76 @@ class FirstUse:
 class Slot:
     """An attribute for objects that have no place for it (`__slots__`): kept in shadow variables.
 
-    make(object): its value where none was set; None: there is none then, AttributeError. A class that takes no weak reference keeps its objects alive from the first
-    time that such an attribute is set to another value than make() gives; free() lets go of all of them.
+    make(object): the attribute's value where none was set; None: there is none then, AttributeError. A class that takes
+    no weak reference keeps its objects alive from the first time that such an attribute is set to another value than
+    make() gives; free() lets go of all of them.
     """
 
     __slots__ = ("name", "id", "make")
 
-    def __init__(self, make=None):
-        self.name, self.id, self.make = None, None, make
+    def __init__(self, make: Callable[[Any], Any] | None = None) -> None:
+        self.make = make
+        self.name, self.id = "", 0
 
-    def __set_name__(self, owner, name):
+    def __set_name__(self, owner: type, name: str) -> None:
         self.name, self.id = name, _id(owner, name)
 
-    def __get__(self, obj, owner=None):
+    def __get__(self, obj: Any, owner: type | None = None) -> Any:
         if obj is None:
             return self
-        held = shadow.get(obj, self.id)
-        if held is not None:
-            return held[0]
+        box = shadow.get(obj, self.id)          # a list of the value
+        if box is not None:
+            return box[0]
         if self.make is None:
             raise AttributeError(self.name)
         return self.make(obj)
 
-    def __set__(self, obj, value):
-        held = shadow.get(obj, self.id)
-        if held is not None:
-            held[0] = value
+    def __set__(self, obj: Any, value: Any) -> None:
+        box = shadow.get(obj, self.id)
+        if box is not None:
+            box[0] = value
         elif self.make is None or not _same(value, self.make(obj)):
             shadow.get_or_alloc(obj, self.id, lambda obj, data: [value])[0] = value
 
-    def __delete__(self, obj):
+    def __delete__(self, obj: Any) -> None:
         if shadow.get(obj, self.id) is None:
             raise AttributeError(self.name)
         shadow.free(obj, self.id)
 
-    def free(self):
+    def free(self) -> None:
         """Forgets the values of all objects."""
         shadow.free_all(self.id)
 
 
-def _same(value, other):
-    return type(value) is type(other) and isinstance(value, (int, str, bytes, type(None))) and value == other
+def _same(value: Any, default: Any) -> bool:
+    return type(value) is type(default) and isinstance(value, (int, str, bytes, type(None))) and value == default
 
 
 class Form:
     """An attribute whose values the new code wants in another form: what the object holds stays as the old code has it.
 
-    name: of the attribute that holds the value. values: pairs (old, new) that stand for each
-    other. part: the old form counts what of the new one is left (its end): 2 stands for b'\\r\\n', 1 for b'\\n'. A value
-    that no rule names is the same in both forms.
+    name: of the attribute that holds the value. values: pairs (old, new) of values that stand for each other. part: the
+    old form counts what is left of the new form (its end): 2 stands for b'\\r\\n', 1 for b'\\n'. A value that no rule
+    names is the same in both forms.
     """
 
     __slots__ = ("name", "values", "part")
 
-    def __init__(self, name, values, part=False):
+    def __init__(self, name: str, values: Iterable[tuple[Any, Any]], part: bool = False) -> None:
         self.name, self.values, self.part = name, tuple(values), part
 
-    def __get__(self, obj, owner=None):
+    def __get__(self, obj: Any, owner: type | None = None) -> Any:
         if obj is None:
             return self
         return self.new(getattr(obj, self.name))
 
-    def __set__(self, obj, value):
+    def __set__(self, obj: Any, value: Any) -> None:
         setattr(obj, self.name, self.old(value))
 
-    def __delete__(self, obj):
+    def __delete__(self, obj: Any) -> None:
         delattr(obj, self.name)
 
-    def new(self, value):
+    def new(self, value: Any) -> Any:
         """The new form of what an object holds."""
         for old, new in self.values:
             if type(old) is type(value) and old == value:
@@ -120,11 +131,12 @@ class Form:
                 return ends.pop()
         return value
 
-    def old(self, value):
+    def old(self, value: Any) -> Any:
         """What the object is to hold for a value of the new form."""
         for old, new in self.values:
             if type(new) is type(value) and new == value:
                 return old
-        if self.part and any(type(new) is type(value) and new[len(new) - len(value):] == value for _, new in self.values):
+        if self.part and any(type(new) is type(value) and new[len(new) - len(value):] == value
+                             for _, new in self.values):
             return len(value)
         return value

@@ -9,18 +9,26 @@ A cache is named by text:
 
 With a function it is made anew, by that function, in the module's globals: function(object that has it).
 """
+from __future__ import annotations
+
 import gc
 import sys
 from types import FunctionType, ModuleType
 
 from klpfs.cpython.import_time.class_block import owner_of
+from klpfs.cpython.raw import module_dict, type_dict, type_mro
 
-_DICT = type.__dict__["__dict__"].__get__
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+_ACTIONS = (("{}", "clear"), ("=None", "none"), ("", "delete"))     # how a name ends -> what is done
 
 
-def empty(names):
-    """Empties caches. names: texts, or (text, function). One that is not there is none."""
-    objects = None
+def empty(names: Iterable[str | tuple[str, FunctionType]]) -> None:
+    """Empties caches. names: texts, or (text, function). A name that leads nowhere is passed over."""
+    objects: list[Any] | None = None
     for text in names:
         text, make = (text, None) if isinstance(text, str) else text
         module, _, path = text.partition(":")
@@ -30,9 +38,8 @@ def empty(names):
         if path.endswith("()"):
             _clear_function(space, path[:-2])
             continue
-        action = "clear" if path.endswith("{}") else "none" if path.endswith("=None") else "delete"
-        path = path[:-2] if action == "clear" else path[:-5] if action == "none" else path
-        owner, _, name = path.rpartition(".")
+        ending, action = next(pair for pair in _ACTIONS if path.endswith(pair[0]))
+        owner, _, name = path[:len(path) - len(ending)].rpartition(".")
         if not owner:
             _clear(space.get(name))
             continue
@@ -41,47 +48,51 @@ def empty(names):
             continue
         if objects is None:
             objects = gc.get_objects()
-        for each in objects:
-            if issubclass(type(each), cls) or issubclass(type(each), type) and cls in type.__dict__["__mro__"].__get__(each):
+        for obj in objects:
+            if issubclass(type(obj), cls) or issubclass(type(obj), type) and cls in type_mro(obj):
                 if make is None:
-                    _empty_in(each, name, action)
-                elif _has(each, name):
-                    FunctionType(make.__code__, space)(each)
+                    _empty_in(obj, name, action)
+                elif _has(obj, name):
+                    FunctionType(make.__code__, space)(obj)
     del objects
 
 
-def _namespace(name):
+def _namespace(name: str) -> dict[str, Any] | None:
     module = sys.modules.get(name)
-    return ModuleType.__dict__["__dict__"].__get__(module) if module is not None and issubclass(type(module), ModuleType) else None
+    return module_dict(module) if module is not None and issubclass(type(module), ModuleType) else None
 
 
-def _clear_function(space, path):
+def _clear_function(space: dict[str, Any], path: str) -> None:
     owner, _, name = path.rpartition(".")
-    holder = _DICT(owner_of(space, owner)) if owner and owner_of(space, owner) is not None else space if not owner else {}
-    found = holder.get(name)
-    found = found.__func__ if isinstance(found, (staticmethod, classmethod)) else found
-    clear = getattr(found, "cache_clear", None)
+    if owner:
+        cls = owner_of(space, owner)
+        function = type_dict(cls).get(name) if cls is not None else None
+    else:
+        function = space.get(name)
+    function = function.__func__ if isinstance(function, (staticmethod, classmethod)) else function
+    clear = getattr(function, "cache_clear", None)
     if clear is not None:
         clear()
 
 
-def _clear(value):
+def _clear(value: Any) -> None:
     if isinstance(value, dict):
         value.clear()
 
 
-def _has(obj, name):
+def _has(obj: Any, name: str) -> bool:
     if issubclass(type(obj), type):
-        return name in _DICT(obj)
+        return name in type_dict(obj)
     try:
         return name in object.__getattribute__(obj, "__dict__")
     except AttributeError:
         return False
 
 
-def _empty_in(obj, name, action):
+def _empty_in(obj: Any, name: str, action: str) -> None:
+    """action: 'clear', 'none' or 'delete', what is done to the attribute of that name; of a class, to its own."""
     if issubclass(type(obj), type):
-        own = _DICT(obj)
+        own = type_dict(obj)
         if name in own:
             if action == "clear":
                 _clear(own[name])

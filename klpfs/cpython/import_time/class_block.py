@@ -1,67 +1,77 @@
-"""`class C(metaclass=klp.part): ...` puts what the block holds into the class of that name that is there.
+"""`class C(metaclass=klp.part): ...` puts what the block holds into the class of that name that the module has.
 
-The block runs as it would in the whole class: its names see the attributes that the class has, private names are mangled,
-super() and __class__ mean the class that is there. The result is that class.
+The block runs as it would in the whole class: its names see the attributes that the class has, private names are
+mangled, super() and __class__ mean the class that the module has. The result of the statement is that class.
 """
+from __future__ import annotations
+
 from klpfs.cpython.import_time.attributes import Default, FirstUse, Slot
 from klpfs.cpython.import_time.enum_members import add_member, is_member_name
 from klpfs.cpython.import_time.overlays import Attribute, known
+from klpfs.cpython.raw import type_dict, type_mro
 
-_DICT = type.__dict__["__dict__"].__get__
-_MRO = type.__dict__["__mro__"].__get__
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from klpfs.cpython.import_time.import_time import Run
+
 _NOT_PUT = frozenset(("__module__", "__qualname__", "__classcell__", "__firstlineno__", "__static_attributes__",
                       "__annotations__", "__annotate__", "__annotate_func__", "__conditional_annotations__"))
 
 
 class _Block(dict):
-    """The block's names; those that it has not bound itself are the class's. namespace: the module's dict."""
+    """The block's names; names that it has not bound itself are the class's. namespace: the module's dict."""
 
     __slots__ = ("namespace",)
+    namespace: dict[str, Any]
 
-    def __missing__(self, name):
+    def __missing__(self, name: str) -> Any:
         cls = owner_of(self.namespace, dict.get(self, "__qualname__", ""))
         if cls is None or name == "__annotations__":  # what the block annotates is not put into the class
             raise KeyError(name)
-        return _DICT(cls)[name]
+        return type_dict(cls)[name]
 
 
-def owner_of(namespace, name):
+def owner_of(namespace: dict[str, Any], name: str) -> type | None:
     """The class that a dotted name leads to, or None."""
-    found = None
+    found: Any = None
     for at, part in enumerate(name.split(".")):
         if at and not isinstance(found, type):
             return None
-        found = _DICT(found).get(part) if at else namespace.get(part)
+        found = type_dict(found).get(part) if at else namespace.get(part)
     return found if isinstance(found, type) else None
 
 
 class Part:
-    """A metaclass, as far as the class statement asks one to be. run: importtime.Run."""
+    """A metaclass, as far as the class statement asks an object to be a metaclass. run: import_time.Run."""
 
     __slots__ = ("run",)
 
-    def __init__(self, run):
+    def __init__(self, run: Run) -> None:
         self.run = run
 
-    def __prepare__(self, name, bases, **keywords):
+    def __prepare__(self, name: str, bases: tuple[type, ...], **keywords: Any) -> _Block:
         block = _Block()
         block.namespace = self.run.namespace
         return block
 
-    def __call__(self, name, bases, block, **keywords):
+    def __call__(self, name: str, bases: tuple[type, ...], block: _Block, **keywords: Any) -> type:
+        """Raises LookupError: the module has no class of that name."""
         qualified = block["__qualname__"]
         cls = owner_of(self.run.namespace, qualified)
         if cls is None:
-            raise LookupError("class '%s' is not there" % qualified)
+            raise LookupError(f"class '{qualified}' is not there")
         cell = block.get("__classcell__")
         if cell is not None:
             cell.cell_contents = cls
         for key, value in dict.items(block):
             if key not in _NOT_PUT and not (key == "__doc__" and value is None):
-                self.put(cls, key, value, "%s.%s" % (qualified, key))
+                self.put(cls, key, value, f"{qualified}.{key}")
         return cls
 
-    def put(self, cls, key, value, name):
+    def put(self, cls: type, key: str, value: Any, name: str) -> None:
+        """Puts one attribute into the class. name: as ImportTime.everywhere has it."""
         if is_member_name(cls, key, value):
             add_member(self.run.owner, cls, key, value)
             return
@@ -69,7 +79,8 @@ class Part:
         old = place.get()
         if old is value:
             return
-        if type(value) in (Default, FirstUse, Slot) and not known(place) and any(key in _DICT(each) for each in _MRO(cls)):
+        if type(value) in (Default, FirstUse, Slot) and not known(place) and \
+                any(key in type_dict(base) for base in type_mro(cls)):
             return
         if type(value) is Default:
             value = value.value

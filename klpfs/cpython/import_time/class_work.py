@@ -1,4 +1,4 @@
-"""What a livepatch can do to a class that is there beside putting attributes into it: part of what ImportTime's `run` is given.
+"""What a livepatch can do to a class that the module has beside putting attributes into it: part of ImportTime's `run`.
 
     class Key(metaclass=klp.part):
         limit = klp.default(100)                    # for objects made before: unless they have one anyhow
@@ -11,17 +11,27 @@
     @dataclass
     class Part: ...
 """
+from __future__ import annotations
+
 from types import FunctionType, GetSetDescriptorType, MemberDescriptorType
 
 from klpfs.cpython.import_time import overlays
 from klpfs.cpython.import_time.attributes import Default, FirstUse, Form, Slot
-from klpfs.cpython.images.image import MARK
-from klpfs.cpython.import_time.overlays import ABSENT, Attribute, Field
 from klpfs.cpython.import_time.class_block import owner_of
+from klpfs.cpython.import_time.overlays import ABSENT, Attribute, Field
+from klpfs.cpython.raw import MARK, type_dict
 
-_DICT = type.__dict__["__dict__"].__get__
-_OF_THE_STATEMENT = frozenset(("__module__", "__qualname__", "__doc__", "__dict__", "__weakref__", "__slots__", "__firstlineno__",
-                               "__static_attributes__", "__getstate__", "__setstate__", "__classcell__"))
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable
+
+    from klpfs.cpython.import_time.class_block import Part
+    from klpfs.cpython.import_time.import_time import ImportTime
+    from klpfs.cpython.import_time.overlays import Place
+
+_OF_THE_STATEMENT = frozenset(("__module__", "__qualname__", "__doc__", "__dict__", "__weakref__", "__slots__",
+                               "__firstlineno__", "__static_attributes__", "__getstate__", "__setstate__",
+                               "__classcell__"))
 
 
 class NoBase:
@@ -29,54 +39,63 @@ class NoBase:
 
 
 class ClassWork:
-    """Methods of importtime.Run; owner and namespace are its."""
+    """Methods of import_time.Run; owner, namespace, import_time, part and bound are that class's."""
 
     __slots__ = ()
 
+    if TYPE_CHECKING:
+        owner: object
+        namespace: dict[str, Any]
+        import_time: ImportTime
+        part: Part
+
+        def bound(self, place: Place, old: Any, name: str) -> None: ...
+
     default, first_use, slot, form = Default, FirstUse, Slot, Form
 
-    def bases(self, cls, *bases):
+    def bases(self, cls: type, *bases: type) -> None:
         """The class gets these bases in the place of those that it has. TypeError: CPython can't give them to it."""
         overlays.put(self.owner, Field(cls, "__bases__"), (NoBase,) if bases == (object,) else bases)
 
-    def decorated(self, cls, decorator):
+    def decorated(self, cls: type, decorator: Callable[[type], Any]) -> None:
         """A class gets one decorator more. TypeError: that makes another class of it."""
-        before = dict(_DICT(cls))
+        before = dict(type_dict(cls))
         if decorator(cls) is not cls:
-            raise TypeError("the decorator of class '%s' does not change the class, but makes another" % cls.__qualname__)
-        for key, value in list(_DICT(cls).items()):
+            raise TypeError(f"the decorator of class '{cls.__qualname__}' does not change the class, but makes another")
+        for key, value in list(type_dict(cls).items()):
             if before.get(key, ABSENT) is not value:
-                self.bound(Attribute(cls, key), before.get(key, ABSENT), "%s.%s" % (cls.__qualname__, key))
+                self.bound(Attribute(cls, key), before.get(key, ABSENT), f"{cls.__qualname__}.{key}")
 
-    def generated(self, made=None, init=True):
+    def generated(self, made: type | None = None, init: bool = True) -> Any:
         """Decorates a class that is written down once more, with its decorators and fields: what those have made of it
-        (`__repr__`, `__dataclass_fields__` ...) goes into the class that is there, which is the result. init: its __init__ too."""
+        (`__repr__`, `__dataclass_fields__` ...) goes into the class that the module has, which is the result. init: its
+        __init__ too. LookupError: the module has no class of that name."""
         if made is None:
             return lambda made: self.generated(made, init)
         cls = owner_of(self.namespace, made.__qualname__)
         if cls is None:
-            raise LookupError("class '%s' is not there" % made.__qualname__)
-        written = self.import_time.run.__code__.co_filename
-        for key, value in list(_DICT(made).items()):
-            if type(value) is FunctionType and (_file(value) == written or key == "__init__" and not init):
-                setattr(value, MARK, True)  # nobody takes it for a method of the class that is there
+            raise LookupError(f"class '{made.__qualname__}' is not there")
+        livepatch = self.import_time.run.__code__.co_filename       # type: ignore[union-attr]
+        for key, value in list(type_dict(made).items()):
+            if type(value) is FunctionType and (_file(value) == livepatch or key == "__init__" and not init):
+                setattr(value, MARK, True)  # so that it is not taken for a method of the class that the module has
             if not (key[:2] == key[-2:] == "__") or key in _OF_THE_STATEMENT or key == "__init__" and not init:
                 continue
-            if isinstance(value, (GetSetDescriptorType, MemberDescriptorType)) or _file(value) == written:
+            if isinstance(value, (GetSetDescriptorType, MemberDescriptorType)) or _file(value) == livepatch:
                 continue
             if key == "__hash__" and value is None:
                 continue    # objects of it may be in sets and dicts
-            self.part.put(cls, key, value, "%s.%s" % (made.__qualname__, key))
+            self.part.put(cls, key, value, f"{made.__qualname__}.{key}")
         return cls
 
 
-def _file(value):
+def _file(value: Any) -> str | None:
     value = getattr(value, "__func__", value)
     return value.__code__.co_filename if type(value) is FunctionType else None
 
 
-def free_slots(owner):
-    """What objects hold of the slots that an owner has put there is forgotten."""
+def free_slots(owner: object) -> None:
+    """Forgets what objects hold of the slots that an owner has put into classes."""
     for _, _, value in overlays.pairs(owner):
         if type(value) is Slot:
             value.free()

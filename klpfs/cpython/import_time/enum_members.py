@@ -1,44 +1,71 @@
-"""Members that a new version gives to an enumeration: made as the enum module makes them, and noted so that they go again."""
+"""Members that a new version gives to an enumeration: made as the enum module makes them, and noted so that they go
+again."""
+from __future__ import annotations
+
 import sys
 from enum import Enum, Flag
 
 from klpfs.cpython.import_time.overlays import Attribute, Contents, Item, put
+from klpfs.cpython.raw import type_dict
 
-_DICT = type.__dict__["__dict__"].__get__
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
-def is_member_name(cls, name, value):
+
+def is_member_name(cls: type, name: str, value: Any) -> bool:
     """Whether `name = value` in the block of an enumeration makes a member."""
     if not issubclass(cls, Enum) or name.startswith("_") or isinstance(value, (staticmethod, classmethod, property)):
         return False
-    return not any(hasattr(type(value), each) for each in ("__get__", "__set__", "__delete__"))
+    return not any(hasattr(type(value), method) for method in ("__get__", "__set__", "__delete__"))
 
 
-def add_member(owner, cls, name, value):
-    """The member of that name and value; owner: as layers.put's. TypeError: it is there, with another value."""
+def add_member(owner: object, cls: Any, name: str, value: Any) -> Any:
+    """The member of that name and value; owner: as overlays.put's. TypeError: the enumeration has it with another
+    value."""
     now = cls._member_map_.get(name)
     if now is not None:
         if now._value_ == value:
             return now
-        raise TypeError("enum %s: the value of '%s' can't be changed while others hold the member" % (cls.__qualname__, name))
+        raise TypeError(f"enum {cls.__qualname__}: the value of '{name}' can't be changed while others hold the member")
     if isinstance(value, cls):
         value = value._value_
-    same = next((each for each in cls._member_map_.values() if each._value_ == value), None)
-    member = same if same is not None else _made(cls, name, value)
+    same = next((member for member in cls._member_map_.values() if member._value_ == value), None)
+    member = same if same is not None else _new_member(cls, name, value)
     if same is None:
-        put(owner, Contents(cls._member_names_), list(cls._member_names_) + [name])
+        if _is_canonical(cls, value):
+            put(owner, Contents(cls._member_names_), list(cls._member_names_) + [name])
         try:
             put(owner, Item(cls._value2member_map_, value), member)
         except TypeError:
-            pass  # unhashable: found by comparing
+            _note_unhashable(owner, cls, name, value)
     put(owner, Item(cls._member_map_, name), member)
     put(owner, Attribute(cls, name), member)
     if same is None and issubclass(cls, Flag):
-        _masks(owner, cls, value)
+        _widen_masks(owner, cls, value)
     return member
 
 
-def _made(cls, name, value):
+def _is_canonical(cls: Any, value: Any) -> bool:
+    """Whether a member with a new value is one of those that iterating gives: from 3.11 on not a combination of
+    flags."""
+    if sys.version_info < (3, 11) or not issubclass(cls, Flag):
+        return True
+    return isinstance(value, int) and value > 0 and not value & value - 1
+
+
+def _note_unhashable(owner: object, cls: Any, name: str, value: Any) -> None:
+    """Such a value is found by comparing: with the members', from 3.11 on with those of a list, from 3.13 on of a
+    table."""
+    values, by_name = getattr(cls, "_unhashable_values_", None), getattr(cls, "_unhashable_values_map_", None)
+    if values is not None:
+        put(owner, Contents(values), [*values, value])
+    if by_name is not None:
+        put(owner, Item(by_name, name), [*by_name.get(name, ()), value])
+
+
+def _new_member(cls: Any, name: str, value: Any) -> Any:
     args = value if isinstance(value, tuple) else (value,)
     if cls._member_type_ is tuple:
         args = (args,)
@@ -56,29 +83,33 @@ def _made(cls, name, value):
     return member
 
 
-_flags = {}  # id(owner) -> [Flag classes that it has given members]
+_flags: dict[int, list[Any]] = {}  # id(owner) -> [Flag classes that it has given members]
 
 
-def forget_combinations(owner):
-    """What the enum module has made of several members, and keeps, is named after those that were there then."""
+def forget_combinations(owner: object) -> None:
+    """Forgets what the enum module has made of several members, and keeps: it is named after the members of that
+    time."""
     for cls in _flags.pop(id(owner), ()):
         _purge(cls)
 
 
-def _purge(cls):
+def _purge(cls: Any) -> None:
+    """Combinations are made anew, and so are complements, which members keep (3.11: `_inverted_`)."""
     members = set(map(id, cls._member_map_.values()))
     for value, member in list(cls._value2member_map_.items()):
+        object.__getattribute__(member, "__dict__").pop("_inverted_", None)
         if id(member) not in members:
             del cls._value2member_map_[value]
 
 
-def _masks(owner, cls, value):
+def _widen_masks(owner: object, cls: Any, value: int) -> None:
+    """What the enum module (3.11) keeps of all bits of a Flag class gets the new member's bits."""
     _flags.setdefault(id(owner), []).append(cls)
-    _purge(cls)
-    own = _DICT(cls)
+    own = type_dict(cls)
     if "_flag_mask_" in own:
         mask = own["_flag_mask_"] | value
         put(owner, Attribute(cls, "_flag_mask_"), mask)
         if value and not value & value - 1:
             put(owner, Attribute(cls, "_singles_mask_"), own["_singles_mask_"] | value)
         put(owner, Attribute(cls, "_all_bits_"), 2 ** mask.bit_length() - 1)
+    _purge(cls)

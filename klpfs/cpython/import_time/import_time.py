@@ -4,96 +4,116 @@
         global LIMIT, helper
         LIMIT = 20
         def helper(x): ...
-        class Environment(metaclass=klp.part):      # only what is new in the class that is there
+        class Environment(metaclass=klp.part):      # only what is new in the class that the module has
             cache_size = LIMIT
 
     Object("jinja2.filters", funcs=[...], callbacks=ImportTime(of_filters))
 
 The function runs in the patched module's globals when its object is about to be patched (pre_patch), before any new
-code can run; so old code sees it from then on, too. It is taken back when the last old code has taken over again
-(post_unpatch). What is only taken away in the new version goes last and comes back first (post_patch, pre_unpatch).
-When another patch replaces this one, what the other has put over it stays (overlays.py).
+code can run; so old code sees its work from then on, too. Its work is taken back when the last old code has taken over
+again (post_unpatch). What is only taken away in the new version goes last and comes back first (post_patch,
+pre_unpatch). When a later patch replaces this patch, what the later patch has put over its values stays (overlays.py).
 """
+from __future__ import annotations
+
 import sys
 from types import FunctionType, ModuleType
 
+from klpfs.cpython.code_names import stores
+from klpfs.cpython.import_time import caches, overlays
+from klpfs.cpython.import_time.class_block import Part, owner_of
+from klpfs.cpython.import_time.class_work import ClassWork, free_slots
+from klpfs.cpython.import_time.enum_members import forget_combinations
+from klpfs.cpython.import_time.name_copies import copies_of
+from klpfs.cpython.import_time.new_modules import public_names
+from klpfs.cpython.import_time.overlays import ABSENT, Attribute, Item
+from klpfs.cpython.import_time.side_effects import Watch
+from klpfs.cpython.import_time.still_in_use import needed
+from klpfs.cpython.import_time.tables import is_data, merged
+from klpfs.cpython.raw import module_dict
 from klpfs.engine import shadow
 from klpfs.engine.data import LIVE, Callbacks
 from klpfs.engine.log import pr_info
-from klpfs.cpython.import_time import caches, overlays
-from klpfs.cpython.import_time.class_work import ClassWork, free_slots
-from klpfs.cpython.code_names import stores
-from klpfs.cpython.import_time.enum_members import forget_combinations
-from klpfs.cpython.import_time.name_copies import copies_of
-from klpfs.cpython.import_time.overlays import ABSENT, Attribute, Item
-from klpfs.cpython.import_time.tables import is_data, merged
-from klpfs.cpython.import_time.new_modules import public_names
-from klpfs.cpython.import_time.class_block import owner_of, Part
-from klpfs.cpython.import_time.side_effects import Watch
-from klpfs.cpython.import_time.still_in_use import needed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any, Callable
+
+    from klpfs.cpython.import_time.new_modules import New
+    from klpfs.cpython.import_time.overlays import Place
+    from klpfs.engine.data import Object
+
 
 
 class ImportTime(Callbacks):
-    """run: a function of one parameter, as above; None: nothing. Its parameter is this object's Run.
+    """Callbacks that do to a module what importing its new version would do differently, and take it back.
 
-    everywhere: names of `run` whose old value, where modules and classes hold it under whatever name, is exchanged for
-    the new one as well. removed: names ("LIMIT", "Environment.method") that the new version has no more. watch: names
-    whose objects the statements of `run` change without binding a name; what they hold is compared before and after.
-    before, after: functions of one parameter, the Object: what is written by hand, called after `run`, and before it is
-    taken back. modules: NewModules that can be imported from before `run` on until it was taken back.
-    caches: as caches.py names them, emptied when the patch goes in, when its transition is complete, and likewise on the way out.
+    run: a function of one parameter, as above; None: nothing. Its parameter is this object's Run. everywhere: names of
+    `run` whose old value, where modules and classes hold it under whatever name, is exchanged for the new value as
+    well. removed: names ("LIMIT", "Environment.method") that the new version has no more. watch: names whose objects
+    the statements of `run` change without binding a name; what they hold is compared before and after. before, after:
+    functions of one parameter, the Object: what is written by hand, called after `run`, and before it is taken back.
+    modules: NewModules that can be imported from before `run` on until it was taken back. caches: as caches.py names
+    them, emptied when the patch goes in, when its transition is complete, and likewise on the way out.
 
-    then: as run, for values that are computed by functions which the patch changes: it runs when the transition is complete,
-    and what it binds is taken back before the next one begins. Only data counts (numbers, text, tables, patterns): an object
-    with a life of its own stays the one that it is.
+    then: as run, for values that are computed by functions which the patch changes: it runs when the transition is
+    complete, and what it binds is taken back before the next transition begins. Only data counts (numbers, text,
+    tables, patterns): an object with a life of its own stays the object that it is.
 
     An exception in `run` or `before` refuses the patch (EINVAL, or the errno of an OSError); what it did is taken back.
+    TypeError: run or then is no plain function.
     """
 
     __slots__ = ("run", "everywhere", "removed", "watch", "before", "after", "modules", "caches", "space", "then")
 
-    def __init__(self, run=None, everywhere=(), removed=(), watch=(), before=None, after=None, modules=(), caches=(),
-                 then=None):
-        for each in (run, then):
-            if each is not None and type(each) is not FunctionType:
-                raise TypeError("ImportTime: run is a plain function, not %s" % type(each).__name__)
+    def __init__(self, run: FunctionType | None = None, everywhere: Iterable[str] = (), removed: Iterable[str] = (),
+                 watch: Iterable[str] = (), before: Callable[[Object], Any] | None = None,
+                 after: Callable[[Object], Any] | None = None, modules: Iterable[New] = (),
+                 caches: Iterable[str | tuple[str, FunctionType]] = (), then: FunctionType | None = None) -> None:
+        for function in (run, then):
+            if function is not None and type(function) is not FunctionType:
+                raise TypeError(f"ImportTime: run is a plain function, not {type(function).__name__}")
         Callbacks.__init__(self, self._apply, self._remove, self._restore, self._undo)
         self.run, self.everywhere, self.removed, self.watch = run, tuple(everywhere), tuple(removed), tuple(watch)
         self.before, self.after, self.modules, self.caches = before, after, tuple(modules), tuple(caches)
         self.then = then
-        self.space = None   # the dict of the module that it was done to, also when `run` has put a stand-in into its place
+        # the dict of the module that it was done to, also when `run` has put a stand-in into the module's place
+        self.space: dict[str, Any] = {}
 
     @property
-    def adds(self):
+    def adds(self) -> frozenset[str]:       # type: ignore[override]
         """Global names that `run` binds in the module."""
         return frozenset() if self.run is None else frozenset(stores(self.run.__code__))
 
     @property
-    def runs(self):
+    def runs(self) -> list[FunctionType]:   # type: ignore[override]
         """Functions of the livepatch's file that run in other modules' globals."""
-        making = [each[1] for each in self.caches if not isinstance(each, str)]
-        return [each for each in (self.run, self.then, *(one.run for one in self.modules), *making) if each is not None]
+        making = [cache[1] for cache in self.caches if not isinstance(cache, str)]
+        return [function for function in (self.run, self.then, *(module.run for module in self.modules), *making)
+                if function is not None]
 
-    def replaced(self, obj):
-        """Another patch has taken the place of this one; its own values stay."""
+    def replaced(self, obj: Object) -> None:    # type: ignore[override]
+        """Another patch has taken the place of this one's; its own values stay."""
         overlays.take(self._owner(obj))
         overlays.take(self._owner(obj, "removed"))
         self._withdraw()
 
     # -- the four callbacks
 
-    def _apply(self, obj):
+    def _apply(self, obj: Object) -> Any:
+        """pre_patch. Counterpart: _undo."""
         self.space = namespace = _namespace(obj)
         owner = self._owner(obj)
-        names = Names(obj.name)
+        module_names = ModuleNames(obj.name)
         try:
-            for each in self.modules:
-                each.offer()
+            for module in self.modules:
+                module.offer()
             if self.run is not None:
                 try:
                     Run(self, owner, namespace).go(self.run)
                 finally:
-                    names.note(owner)
+                    module_names.note(owner)
             if self.before is not None:
                 return self.before(obj)
             self._empty(obj)
@@ -102,23 +122,25 @@ class ImportTime(Callbacks):
             self._withdraw()
             raise
 
-    def _empty(self, obj):
+    def _empty(self, obj: Object) -> None:
         """Empties the caches of all objects of the patch, when the last of its loaded objects has changed."""
-        objects = [each for each in obj.patch.objects if isinstance(each.callbacks, ImportTime)]
+        objects = [patched for patched in obj.patch.objects if isinstance(patched.callbacks, ImportTime)]
         if obj.mod is None or obj.mod.state == LIVE:
-            if any(each.loaded for each in objects[objects.index(obj) + 1:]):
+            if any(patched.loaded for patched in objects[objects.index(obj) + 1:]):
                 return
-        caches.empty([one for each in objects for one in each.callbacks.caches])
+        caches.empty([cache for patched in objects for cache in patched.callbacks.caches])
 
-    def _withdraw(self):
-        for each in reversed(self.modules):
-            each.withdraw()
+    def _withdraw(self) -> None:
+        for module in reversed(self.modules):
+            module.withdraw()
 
-    def _remove(self, obj):
+    def _remove(self, obj: Object) -> None:
+        """post_patch. Counterpart: _restore."""
         namespace, owner = self.space, self._owner(obj, "removed")
         for name in self.removed:
             holder, _, key = name.rpartition(".")
             cls = owner_of(namespace, holder) if holder else None
+            place: Place
             if not holder:
                 place = Item(namespace, key)
             elif cls is not None:
@@ -131,10 +153,12 @@ class ImportTime(Callbacks):
             Run(self, owner, namespace, True).go(self.then)
         self._empty(obj)
 
-    def _restore(self, obj):
+    def _restore(self, obj: Object) -> None:
+        """pre_unpatch. Counterpart: _remove."""
         overlays.take(self._owner(obj, "removed"))
 
-    def _undo(self, obj):
+    def _undo(self, obj: Object) -> None:
+        """post_unpatch. Counterpart: _apply."""
         try:
             if self.after is not None:
                 self.after(obj)
@@ -148,10 +172,11 @@ class ImportTime(Callbacks):
             self._withdraw()
             self._empty(obj)
 
-    def _leave(self, obj, owner):
-        """What was added and closures or objects made meanwhile go on using stays, until nobody knows when."""
-        added = [(place, new) for place, old, new in overlays.pairs(owner) if old is ABSENT and type(place) in (Item, Attribute)
-                 and type(place.key) is str]
+    def _leave(self, obj: Object, owner: object) -> None:
+        """Leaves in the module what was added and closures or objects made meanwhile go on using: nothing tells when
+        they end."""
+        added = [(place, new) for place, old, new in overlays.pairs(owner)
+                 if old is ABSENT and type(place) in (Item, Attribute) and type(place.key) is str]
         if self.run is None or not added:
             return
         stays = needed(self.run, self.space, {place.key: new for place, new in added})
@@ -159,43 +184,50 @@ class ImportTime(Callbacks):
             if place.key in stays:
                 overlays.leave(owner, place)
         if stays:
-            pr_info(shadow.log, "'%s': %s of '%s' stay%s: what was made while patched may use %s" % (
-                obj.patch.name, ", ".join("'%s'" % each for each in sorted(stays)), obj.name,
-                "s" * (len(stays) == 1), "them" if len(stays) > 1 else "it"))
+            names, verb, them = ", ".join(f"'{name}'" for name in sorted(stays)), "stay", "them"
+            if len(stays) == 1:
+                verb, them = "stays", "it"
+            pr_info(shadow.log, f"'{obj.patch.name}': {names} of '{obj.name}' {verb}: "
+                                f"what was made while patched may use {them}")
 
-    def _owner(self, obj, what="run"):
+    def _owner(self, obj: Object, what: str = "run") -> object:
         return _owners.setdefault((id(self), what), (self, what))
 
-    def _exchange_back(self, obj, owner):
-        """Modules that came meanwhile have imported new values by name; they get the old ones."""
+    def _exchange_back(self, obj: Object, owner: object) -> None:
+        """Gives modules that came meanwhile, and have imported new values by name, the old values."""
         for place, old, new in overlays.pairs(owner):
-            name = place.key if type(place) is Item else "%s.%s" % (place.holder.__qualname__, place.key) if type(place) is Attribute else None
+            name = place.key
+            if type(place) is Attribute:
+                name = f"{place.holder.__qualname__}.{place.key}"
+            elif type(place) is not Item:
+                continue
             if type(name) is str and name in self.everywhere:
                 for copy in copies_of(new, name, obj.name or "__main__"):
                     if copy.identity != place.identity and not overlays.known(copy):
                         copy.set(old)
 
 
-_owners = {}  # (id(ImportTime), what) -> the owner of its values; the ImportTime lives as long as its patch's file
+# (id(ImportTime), what) -> the owner of its values; the ImportTime lives as long as its patch's file
+_owners: dict[tuple[int, str], object] = {}
 
 
 class Run(ClassWork):
     """What `run` is given, for one module: klp.part, klp.removes(NAME, key ...), and for classes what ClassWork has."""
 
-    __slots__ = ("import_time", "owner", "namespace", "part", "gone", "data_only")
+    __slots__ = ("import_time", "owner", "namespace", "part", "removed_keys", "data_only")
 
-    def __init__(self, import_time, owner, namespace, data_only=False):
-        self.data_only = data_only
-        self.import_time, self.owner, self.namespace = import_time, owner, namespace
+    def __init__(self, import_time: ImportTime, owner: object, namespace: dict[str, Any],
+                 data_only: bool = False) -> None:
+        self.import_time, self.owner, self.namespace, self.data_only = import_time, owner, namespace, data_only
         self.part = Part(self)
-        self.gone = {}
+        self.removed_keys: dict[str, tuple[Any, ...]] = {}      # see removes
 
-    def removes(self, name, *keys):
-        """The table that `name` is bound to is changed in place where others may hold it; of what it has now and the new
-        one has not, only these keys go: the others are the program's own entries."""
-        self.gone[name] = keys
+    def removes(self, name: str, *keys: Any) -> None:
+        """The table that `name` is bound to is changed in place where other code may hold it; of what the table has now
+        and the new table has not, only these keys go: all other keys are the program's own entries."""
+        self.removed_keys[name] = keys
 
-    def star(self, name):
+    def star(self, name: str) -> None:
         """from NAME import *"""
         for key, value in public_names(name, self.namespace).items():
             place = Item(self.namespace, key)
@@ -203,7 +235,9 @@ class Run(ClassWork):
             if old is not value:
                 overlays.put(self.owner, place, value)
 
-    def go(self, run):
+    def go(self, run: FunctionType) -> None:
+        """Runs the function in the module's globals and notes what it did; or raises what it raised, with its names
+        bound as before."""
         code = run.__code__
         names = sorted(stores(code))
         before = {name: dict.get(self.namespace, name, ABSENT) for name in names}
@@ -219,52 +253,54 @@ class Run(ClassWork):
         for name, old in before.items():
             self.bound(Item(self.namespace, name), old, name)
 
-    def bound(self, place, old, name):
-        """A name was bound by `run`: notes it, so that it can be taken back. name: as `everywhere` has it."""
+    def bound(self, place: Place, old: Any, name: str) -> None:
+        """Notes that `run` has bound a name, so that it can be taken back. name: as `everywhere` has it."""
         new = place.get()
         if new is old or new is ABSENT:
             return
         if old is not ABSENT and not overlays.known(place):
-            changes = merged(old, new, self.gone.get(name))
+            changes = merged(old, new, self.removed_keys.get(name))
             if changes is not None:  # the same table, with other contents
                 place.set(old)
-                for each, value in changes:
-                    overlays.put(self.owner, each, value)
+                for entry, value in changes:
+                    overlays.put(self.owner, entry, value)
                 return
         if self.data_only and not is_data(new):
             place.set(old)
             return
         overlays.note(self.owner, place, old)
         if old is not ABSENT and name in self.import_time.everywhere:
-            for copy in copies_of(old, name, self.namespace.get("__name__")):
+            for copy in copies_of(old, name, str(self.namespace.get("__name__"))):
                 overlays.put(self.owner, copy, new)
 
 
-class Names:
-    """What modules are found by name, to be compared later: import time may put a stand-in into the place of a module, or give
-    one more names. Modules that were imported under their own names stay."""
+class ModuleNames:
+    """The modules that are found by name, to be compared later: import time may put a stand-in into the place of a
+    module, or give a module more names. Modules that were imported under their own names stay."""
 
-    __slots__ = ("modules", "attribute", "was")
+    __slots__ = ("modules", "attribute", "before")
 
-    def __init__(self, name):
+    def __init__(self, name: str | None) -> None:
         """name: of the module that is patched; its package knows it as an attribute as well."""
-        self.modules, self.attribute = dict(sys.modules), None
+        self.modules: dict[str, Any] = dict(sys.modules)
+        self.attribute: Item | None = None
         parent, _, last = (name or "").rpartition(".")
         if issubclass(type(self.modules.get(parent)), ModuleType):  # its __class__ is not asked: some pretend
-            self.attribute = Item(ModuleType.__dict__["__dict__"].__get__(self.modules[parent]), last)
-            self.was = self.attribute.get()
+            self.attribute = Item(module_dict(self.modules[parent]), last)
+            self.before = self.attribute.get()
 
-    def note(self, owner):
+    def note(self, owner: object) -> None:
         for key, module in list(sys.modules.items()):
             before = self.modules.get(key, ABSENT)
-            if before is not module and (before is not ABSENT or getattr(getattr(module, "__spec__", None), "name", key) != key):
+            if before is not module and (
+                    before is not ABSENT or getattr(getattr(module, "__spec__", None), "name", key) != key):
                 overlays.note(owner, Item(sys.modules, key), before)
         for key in self.modules.keys() - sys.modules.keys():
             overlays.note(owner, Item(sys.modules, key), self.modules[key])
-        if self.attribute is not None and self.attribute.get() is not self.was:
-            overlays.note(owner, self.attribute, self.was)
+        if self.attribute is not None and self.attribute.get() is not self.before:
+            overlays.note(owner, self.attribute, self.before)
 
 
-def _namespace(obj):
+def _namespace(obj: Object) -> dict[str, Any]:
     module = sys.modules["__main__" if obj.name is None else obj.name]
-    return ModuleType.__dict__["__dict__"].__get__(module)
+    return module_dict(module)

@@ -1,4 +1,6 @@
-"""Who holds a value by name: modules that imported it, classes that took it as an attribute."""
+"""Where else a value is held by name: in modules that imported it, in classes that took it as an attribute."""
+from __future__ import annotations
+
 import ast
 import gc
 import sys
@@ -6,40 +8,48 @@ from types import FunctionType, ModuleType
 
 from klpfs.cpython.import_time.overlays import Attribute, Item
 from klpfs.cpython.load.parse import parse
+from klpfs.cpython.raw import module_dict, type_dict
 
-_DICT = type.__dict__["__dict__"].__get__
-_MODULE_DICT = ModuleType.__dict__["__dict__"].__get__
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from klpfs.cpython.import_time.overlays import Place
+
+_HEAP_TYPE = 1 << 9     # Py_TPFLAGS_HEAPTYPE
 _NO_IDENTITY = (type(None), bool, int, float, complex, str, bytes, type(Ellipsis), type(NotImplemented), ModuleType)
+_UNIQUE = (FunctionType, type, classmethod, staticmethod, property)
 
 
-def copies_of(value, name, owner):
-    """Places in the dicts of modules and classes where this very object is held, other than by whom it was made.
+def copies_of(value: Any, name: str, owner: str) -> list[Place]:
+    """Places in the dicts of modules and classes where this very object is held, the module's own name for it among
+    them.
 
     name: what it is called in the module `owner`. Only functions and classes are one object for one definition; other
-    values may be shared by chance (constants of a module's code, compiled patterns, what a registry hands out), so those
-    are looked for under their name alone, in modules that import it by name as far as their source can be read.
+    values may be shared by chance (constants of a module's code, compiled patterns, what a registry hands out), so
+    those are looked for under their name alone, in modules that import it by name as far as their source can be read.
     """
     if issubclass(type(value), _NO_IDENTITY):
         return []
-    unique = issubclass(type(value), (FunctionType, type, classmethod, staticmethod, property)) or hasattr(type(value), "cache_clear")
-    found = []
+    unique = issubclass(type(value), _UNIQUE) or hasattr(type(value), "cache_clear")
+    places: list[Place] = []
     for key, module in list(sys.modules.items()):
         if not issubclass(type(module), ModuleType):  # its __class__ is not asked: some pretend
             continue
-        space = _MODULE_DICT(module)
+        space = module_dict(module)
         if str(space.get("__name__")).partition(".")[0] == "klpfs":
             continue
         if unique:
-            found += [Item(space, each) for each, one in list(space.items()) if one is value]
+            places += [Item(space, name_there) for name_there, held in list(space.items()) if held is value]
         elif key != owner and "." not in name and space.get(name) is value and _imports(space, owner, name):
-            found.append(Item(space, name))
-    for cls in classes() if unique else ():
-        found += [Attribute(cls, each) for each, one in list(_DICT(cls).items()) if one is value]
-    return found
+            places.append(Item(space, name))
+    for cls in _classes() if unique else ():
+        places += [Attribute(cls, attribute) for attribute, held in list(type_dict(cls).items()) if held is value]
+    return places
 
 
-def _imports(space, owner, name):
-    """Whether a module's source takes a name from `owner`; it is believed to where it has no source."""
+def _imports(space: dict[str, Any], owner: str, name: str) -> bool:
+    """Whether a module's source takes a name from `owner`; a module that has no source is taken to do so."""
     path = space.get("__file__")
     if not isinstance(path, str) or not path.endswith(".py"):
         return path is None
@@ -57,6 +67,6 @@ def _imports(space, owner, name):
     return False
 
 
-def classes():
+def _classes() -> list[type]:
     """All classes of the program, built-in ones left out."""
-    return [each for each in gc.get_objects() if issubclass(type(each), type) and each.__flags__ & 1 << 9]  # Py_TPFLAGS_HEAPTYPE
+    return [obj for obj in gc.get_objects() if issubclass(type(obj), type) and obj.__flags__ & _HEAP_TYPE]

@@ -1,124 +1,141 @@
 """Values that patches put into the running program, each over the one before, and how they are taken back in any order.
 
-A place is one value that can be read, set and deleted: an item of a dict, an attribute of a class, a member of a set, the
-contents of a list. Over what the program has there itself lie the values of the patches, each with its owner. When a
-patch goes from the middle (it was replaced), what lies above stays; when the topmost goes, what is below is in force
-again. What the program itself has put there since is the program's, and stays.
+A place is one value that can be read, set and deleted: an item of a dict, an attribute of a class, a member of a set,
+the contents of a list. Over what the program has at a place itself lie the values of the patches, each with its owner.
+When a patch goes from the middle (it was replaced), what lies above stays; when the topmost goes, what is below is in
+force again. What the program itself has put there since is the program's, and stays.
 
 Used by one thread at a time: callbacks run one after the other.
 """
+from __future__ import annotations
 
-ABSENT = type("Absent", (), {"__repr__": lambda self: "<absent>", "__slots__": ()})()
+from klpfs.cpython.raw import type_dict
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+    from typing import Any
+
+ABSENT: Any = type("Absent", (), {"__repr__": lambda self: "<absent>", "__slots__": ()})()
 
 
-class Item:
+class Place:
+    """A value of an object that can be read (ABSENT: it has none), set and deleted. holder: the object; key: which of
+    its values."""
+
+    __slots__ = ("holder", "key")
+
+    def __init__(self, holder: Any, key: Any) -> None:
+        self.holder, self.key = holder, key
+
+    @property
+    def identity(self) -> Hashable:
+        """Equal for two Places that are the same place, as long as the holder lives."""
+        return type(self).__name__, id(self.holder), self.key
+
+    def get(self) -> Any:
+        raise NotImplementedError
+
+    def set(self, value: Any) -> None:
+        """ABSENT deletes the value."""
+        if value is ABSENT:
+            self._delete()
+        else:
+            self._set(value)
+
+    def _set(self, value: Any) -> None:
+        raise NotImplementedError
+
+    def _delete(self) -> None:
+        raise NotImplementedError
+
+
+class Item(Place):
     """An item of a dict."""
 
-    __slots__ = ("holder", "key")
-
-    def __init__(self, holder, key):
-        self.holder, self.key = holder, key
+    __slots__ = ()
 
     @property
-    def identity(self):
-        return "item", id(self.holder), _hashable(self.key)
+    def identity(self) -> Hashable:
+        return "Item", id(self.holder), type(self.key).__name__, self.key       # 1, 1.0 and True are not one place
 
-    def get(self):
-        return dict.get(self.holder, self.key, ABSENT) if isinstance(self.holder, dict) else self.holder.get(self.key, ABSENT)
+    def get(self) -> Any:
+        if isinstance(self.holder, dict):
+            return dict.get(self.holder, self.key, ABSENT)
+        return self.holder.get(self.key, ABSENT)
 
-    def set(self, value):
-        if value is ABSENT:
-            self.holder.pop(self.key, None)
-        else:
-            self.holder[self.key] = value
+    def _set(self, value: Any) -> None:
+        self.holder[self.key] = value
+
+    def _delete(self) -> None:
+        self.holder.pop(self.key, None)
 
 
-class Attribute:
+class Attribute(Place):
     """An attribute of a class's own dict. The metaclass is not asked: type's own way, which tells the caches."""
 
-    __slots__ = ("holder", "key")
+    __slots__ = ()
 
-    def __init__(self, holder, key):
-        self.holder, self.key = holder, key
+    def get(self) -> Any:
+        return type_dict(self.holder).get(self.key, ABSENT)
 
-    @property
-    def identity(self):
-        return "attribute", id(self.holder), self.key
+    def _set(self, value: Any) -> None:
+        type.__setattr__(self.holder, self.key, value)
 
-    def get(self):
-        return type.__dict__["__dict__"].__get__(self.holder).get(self.key, ABSENT)
-
-    def set(self, value):
-        if value is ABSENT:
-            type.__delattr__(self.holder, self.key)
-        else:
-            type.__setattr__(self.holder, self.key, value)
+    def _delete(self) -> None:
+        type.__delattr__(self.holder, self.key)
 
 
-class Field:
-    """An attribute of an object that is no class, through object's own way; '__bases__' and the like of a class, too."""
+class Field(Place):
+    """An attribute of an object that is no class, through object's own way; '__bases__' and the like of a class,
+    too."""
 
-    __slots__ = ("holder", "key")
-
-    def __init__(self, holder, key):
-        self.holder, self.key = holder, key
+    __slots__ = ()
 
     @property
-    def identity(self):
-        return "field", id(self.holder), self.key
+    def _kind(self) -> Any:
+        return type if isinstance(self.holder, type) else object
 
-    def get(self):
+    def get(self) -> Any:
         try:
-            return (type if isinstance(self.holder, type) else object).__getattribute__(self.holder, self.key)
+            return self._kind.__getattribute__(self.holder, self.key)
         except AttributeError:
             return ABSENT
 
-    def set(self, value):
-        kind = type if isinstance(self.holder, type) else object
-        if value is ABSENT:
-            kind.__delattr__(self.holder, self.key)
-        else:
-            kind.__setattr__(self.holder, self.key, value)
+    def _set(self, value: Any) -> None:
+        self._kind.__setattr__(self.holder, self.key, value)
+
+    def _delete(self) -> None:
+        self._kind.__delattr__(self.holder, self.key)
 
 
-class Member:
+class Member(Place):
     """Whether something is in a set: True or ABSENT."""
 
-    __slots__ = ("holder", "key")
+    __slots__ = ()
 
-    def __init__(self, holder, key):
-        self.holder, self.key = holder, key
-
-    @property
-    def identity(self):
-        return "member", id(self.holder), self.key
-
-    def get(self):
+    def get(self) -> Any:
         return True if self.key in self.holder else ABSENT
 
-    def set(self, value):
-        if value is ABSENT:
-            self.holder.discard(self.key)
-        else:
-            self.holder.add(self.key)
+    def _set(self, value: Any) -> None:
+        self.holder.add(self.key)
+
+    def _delete(self) -> None:
+        self.holder.discard(self.key)
 
 
-class Contents:
-    """All elements of a list (or what has slices like one), as a tuple."""
+class Contents(Place):
+    """All elements of a list (or what has slices like a list), as a tuple; never ABSENT."""
 
-    __slots__ = ("holder",)
+    __slots__ = ()
 
-    def __init__(self, holder):
-        self.holder = holder
+    def __init__(self, holder: Any) -> None:
+        Place.__init__(self, holder, None)
 
-    @property
-    def identity(self):
-        return "contents", id(self.holder), None
-
-    def get(self):
+    def get(self) -> Any:
         return _Elements(self.holder)
 
-    def set(self, value):
+    def _set(self, value: Any) -> None:
         self.holder[:] = value
 
 
@@ -127,30 +144,31 @@ class _Elements(tuple):
 
     __slots__ = ()
 
-    def same(self, other):
+    def same(self, other: _Elements) -> bool:
         return len(self) == len(other) and all(a is b for a, b in zip(self, other))
 
 
-def _hashable(key):
-    return type(key).__name__, key
-
-
-def _same(one, other):
-    return one is other or type(one) is _Elements and type(other) is _Elements and one.same(other)
+def _same(a: Any, b: Any) -> bool:
+    return a is b or type(a) is _Elements and type(b) is _Elements and a.same(b)
 
 
 class _Stack:
+    """The values at a place. values: [[owner, value]], the newest last; the first is the program's own, its owner
+    None."""
+
     __slots__ = ("place", "values")
 
-    def __init__(self, place):
-        self.place, self.values = place, [[None, place.get()]]
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.values: list[list[Any]] = [[None, place.get()]]
 
 
-_stacks = {}  # a place's identity -> _Stack; it holds the place, so that its id stays its own
+_stacks: dict[Hashable, _Stack] = {}    # a place's identity -> _Stack; it holds the place, so that its id stays its own
 
 
-def put(owner, place, value):
-    """Lays a value over what is in force at a place. owner: any object; once for each place, a second value of the same owner replaces the first."""
+def put(owner: object, place: Place, value: Any) -> None:
+    """Lays a value over what is in force at a place. owner: any object; a second value of an owner at a place replaces
+    its first. Counterpart: take."""
     if type(place) is Contents:
         value = _Elements(value)
     stack = _stacks.get(place.identity)
@@ -158,29 +176,30 @@ def put(owner, place, value):
         stack = _Stack(place)
     now = place.get()
     if not _same(now, stack.values[-1][1]):
-        stack.values[-1][1] = now  # the program has set it meanwhile: that is what will be there again
+        stack.values[-1][1] = now       # the program has set it meanwhile: that is what will be there again
     place.set(value)
     _stacks[place.identity] = stack
-    for each in stack.values[1:]:
-        if each[0] is owner:
-            each[1] = value
-            if each is not stack.values[-1]:
-                stack.values.remove(each)
-                stack.values.append(each)
+    for layer in stack.values[1:]:
+        if layer[0] is owner:
+            layer[1] = value
+            if layer is not stack.values[-1]:
+                stack.values.remove(layer)
+                stack.values.append(layer)
             return
     stack.values.append([owner, value])
 
 
-def note(owner, place, before):
-    """As put, for a value that is there already: `before` is what was there."""
+def note(owner: object, place: Place, before: Any) -> None:
+    """As put, for a value that is at the place already: `before` is what was there."""
     now = place.get()
     value = tuple(now) if type(place) is Contents else now
     place.set(before)
     put(owner, place, value)
 
 
-def take(owner):
-    """Takes all values of an owner away, the last put first. Returns the errors of places that could not be set."""
+def take(owner: object) -> list[Exception]:
+    """Takes all values of an owner away, the last put first. Returns the errors of places that could not be set.
+    Counterpart: put."""
     errors = []
     for identity, stack in reversed(list(_stacks.items())):
         for at, (whose, value) in enumerate(stack.values):
@@ -197,26 +216,22 @@ def take(owner):
     return errors
 
 
-def leave(owner, place):
-    """An owner's value at a place becomes what is there anyhow: nobody takes it away again."""
+def leave(owner: object, place: Place) -> None:
+    """Makes the owner's value permanent: it becomes the program's own, and take(owner) no longer removes it."""
     stack = _stacks.get(place.identity)
     if stack is not None:
         stack.values[0][1] = next((value for whose, value in stack.values[1:] if whose is owner), stack.values[0][1])
-        stack.values = [each for at, each in enumerate(stack.values) if not at or each[0] is not owner]
+        stack.values = [layer for at, layer in enumerate(stack.values) if not at or layer[0] is not owner]
         if len(stack.values) == 1:
             del _stacks[place.identity]
 
 
-def pairs(owner):
+def pairs(owner: object) -> list[tuple[Place, Any, Any]]:
     """[(place, value below, the owner's value)] of the places that hold a value of an owner."""
-    found = []
-    for stack in list(_stacks.values()):
-        for below, each in zip(stack.values, stack.values[1:]):
-            if each[0] is owner:
-                found.append((stack.place, below[1], each[1]))
-    return found
+    return [(stack.place, below, value) for stack in list(_stacks.values())
+            for (_, below), (whose, value) in zip(stack.values, stack.values[1:]) if whose is owner]
 
 
-def known(place):
+def known(place: Place) -> bool:
     """Whether a patch has put a value there."""
     return place.identity in _stacks

@@ -1,34 +1,40 @@
 """What statements change without binding a name: entries in registries, made by calls, metaclasses, decorators.
 
-The tables that such code may reach are compared before and after it has run: those of the module itself, of the modules and
-classes of its package that its names lead to, and what the objects that the livepatch names hold. What another thread puts
-into one of them in that moment is taken for its work, too.
+The tables that such code may reach are compared before and after it has run: those of the module itself, of the modules
+and classes of its package that its names lead to, and what the objects that the livepatch names hold. What another
+thread puts into a table in that moment is taken for the statements' work, too.
 """
+from __future__ import annotations
+
 import sys
 from types import CodeType, FunctionType, ModuleType
 
 from klpfs.cpython.import_time import overlays
-from klpfs.cpython.import_time.overlays import ABSENT, Item
+from klpfs.cpython.import_time.overlays import ABSENT, Contents, Item, Member
+from klpfs.cpython.raw import module_dict, type_dict, type_mro
 
-_CLASS_DICT = type.__dict__["__dict__"].__get__
-_MODULE_DICT = ModuleType.__dict__["__dict__"].__get__
-_MRO = type.__dict__["__mro__"].__get__
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from typing import Any
+
 _KINDS = (dict, list, set)
 _NEVER = frozenset(("sys", "builtins", "os", "gc", "klpfs"))
 _LARGE = 20000  # entries of a table that nobody fills by statements at import
 
 
 class Watch:
-    """namespace: of the module. code: what is going to run. names: of objects whose attributes count as well."""
+    """The tables that code may reach, as they are before it runs. namespace: of the module. code: what is going to run.
+    names: of objects whose attributes count as well."""
 
-    __slots__ = ("taken",)
+    __slots__ = ("copies",)
 
-    def __init__(self, namespace, code, names):
-        found = {}
+    def __init__(self, namespace: dict[str, Any], code: CodeType, names: Collection[str]) -> None:
+        tables: dict[int, Any] = {}
 
-        def add(value):
+        def add(value: Any) -> None:
             if issubclass(type(value), _KINDS) and value is not namespace and len(value) < _LARGE:
-                found[id(value)] = value
+                tables[id(value)] = value
         for space in _spaces(namespace, code, names):
             for name, value in list(space.items()):
                 if name[:2] != "__":
@@ -37,67 +43,69 @@ class Watch:
             value = namespace.get(name)
             add(value)
             own = _own_dict(value)
-            for each in list(own.values()):
-                add(each)
+            for attribute in list(own.values()):
+                add(attribute)
             if own and type(own) is dict:
                 add(own)
-        self.taken = [(each, _copy(each)) for each in found.values()]
+        self.copies = [(table, _copy(table)) for table in tables.values()]
 
-    def note(self, owner):
-        """Notes as an owner's what has changed."""
-        for holder, was in self.taken:
-            if isinstance(holder, dict):
-                for key in list(holder):
-                    if key not in was or was[key] is not holder[key]:
-                        overlays.note(owner, Item(holder, key), was.get(key, ABSENT))
-                for key in was:
-                    if key not in holder:
-                        overlays.note(owner, Item(holder, key), was[key])
-            elif isinstance(holder, set):
-                for key in holder ^ was:
-                    overlays.note(owner, overlays.Member(holder, key), True if key in was else ABSENT)
-            elif len(holder) != len(was) or any(a is not b for a, b in zip(holder, was)):
-                overlays.note(owner, overlays.Contents(holder), tuple(was))
+    def note(self, owner: object) -> None:
+        """Notes as an owner's what has changed since."""
+        for table, before in self.copies:
+            if isinstance(table, dict):
+                for key in list(table):
+                    if key not in before or before[key] is not table[key]:
+                        overlays.note(owner, Item(table, key), before.get(key, ABSENT))
+                for key in before:
+                    if key not in table:
+                        overlays.note(owner, Item(table, key), before[key])
+            elif isinstance(table, set):
+                for key in table ^ before:
+                    overlays.note(owner, Member(table, key), True if key in before else ABSENT)
+            elif len(table) != len(before) or any(a is not b for a, b in zip(table, before)):
+                overlays.note(owner, Contents(table), tuple(before))
 
 
-def _spaces(namespace, code, names):
+def _spaces(namespace: dict[str, Any], code: CodeType, names: Collection[str]) -> list[Any]:
     """Dicts of modules and classes in which there may be such tables."""
     package = str(namespace.get("__name__")).partition(".")[0]
-    found = {id(namespace): namespace}
+    spaces: dict[int, Any] = {id(namespace): namespace}
 
-    def module(name, everybody=False):
-        space = sys.modules.get(name)
-        if space is not None and issubclass(type(space), ModuleType) and name.partition(".")[0] not in _NEVER and (
-                everybody or name.partition(".")[0] == package):
-            found[id(_MODULE_DICT(space))] = _MODULE_DICT(space)
+    def add_module(name: str, of_any_package: bool = False) -> None:
+        module = sys.modules.get(name)
+        top = name.partition(".")[0]
+        if module is not None and issubclass(type(module), ModuleType) and top not in _NEVER and (
+                of_any_package or top == package):
+            spaces[id(module_dict(module))] = module_dict(module)
     for name in _names(code):
-        value = namespace.get(name)
+        value: Any = namespace.get(name)
         if issubclass(type(value), ModuleType):
-            module(str(_MODULE_DICT(value).get("__name__")), name in names)
+            add_module(str(module_dict(value).get("__name__")), name in names)
         elif issubclass(type(value), type):
-            for each in _MRO(value) + _MRO(type(value)):
-                if str(_CLASS_DICT(each).get("__module__")).partition(".")[0] == package:
-                    found[id(each)] = _CLASS_DICT(each)
-                    module(_CLASS_DICT(each)["__module__"])
+            for cls in type_mro(value) + type_mro(type(value)):
+                if str(type_dict(cls).get("__module__")).partition(".")[0] == package:
+                    spaces[id(cls)] = type_dict(cls)
+                    add_module(type_dict(cls)["__module__"])
         elif type(value) is FunctionType:
-            module(str(value.__module__))
-    return list(found.values())
+            add_module(str(value.__module__))
+    return list(spaces.values())
 
 
-def _names(code):
-    found = set(code.co_names)
-    for each in code.co_consts:
-        if type(each) is CodeType:
-            found |= _names(each)
-    return found
+def _names(code: CodeType) -> set[str]:
+    """Names of globals and attributes that the code, or code in it, uses."""
+    names = set(code.co_names)
+    for const in code.co_consts:
+        if type(const) is CodeType:
+            names |= _names(const)
+    return names
 
 
-def _own_dict(value):
+def _own_dict(value: Any) -> Any:
     """An object's own dict; a class's, in a proxy; {} where it has none."""
     if issubclass(type(value), ModuleType):
         return {}
     if issubclass(type(value), type):
-        return _CLASS_DICT(value)
+        return type_dict(value)
     try:
         own = object.__getattribute__(value, "__dict__")
     except AttributeError:
@@ -105,5 +113,5 @@ def _own_dict(value):
     return own if type(own) is dict else {}
 
 
-def _copy(value):
-    return dict(value) if isinstance(value, dict) else list(value) if isinstance(value, list) else set(value)
+def _copy(table: Any) -> Any:
+    return dict(table) if isinstance(table, dict) else list(table) if isinstance(table, list) else set(table)

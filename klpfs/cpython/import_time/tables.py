@@ -1,13 +1,22 @@
-"""Tables changed in place: others hold them, and the program may have put entries of its own into them."""
+"""Tables changed in place: other code holds them, and the program may have put entries of its own into them."""
+from __future__ import annotations
+
 from collections import OrderedDict, defaultdict
 
-from klpfs.cpython.import_time.overlays import ABSENT, Contents, Item, known, Member
+from klpfs.cpython.import_time.overlays import ABSENT, Contents, Item, Member, known
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+    from klpfs.cpython.import_time.overlays import Place
 
 _DICTS = (dict, OrderedDict, defaultdict)
 _VALUES = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis))
 
 
-def merged(old, new, gone=None):
+def merged(old: Any, new: Any, gone: Iterable[Any] | None = None) -> list[tuple[Place, Any]] | None:
     """[(place, value)] that make a table `old` like `new` in place. None: it is to be rebound.
 
     gone: keys that the new version has no more; None: all that `new` lacks. Values that are equal (only of types whose
@@ -16,13 +25,14 @@ def merged(old, new, gone=None):
     if type(old) is not type(new):
         return None
     if type(old) in _DICTS:
-        keys = [key for key in old if key not in new] if gone is None else [key for key in gone if key in old and key not in new]
-        changes = [(Item(old, key), ABSENT) for key in keys]
+        keys = [key for key in (old if gone is None else gone) if key in old and key not in new]
+        changes: list[tuple[Place, Any]] = [(Item(old, key), ABSENT) for key in keys]
         return changes + [(Item(old, key), value) for key, value in new.items()
                           if key not in old or not equal(old[key], value) or known(Item(old, key))]
     if type(old) is set:
-        keys = old - new if gone is None else old & set(gone) - new
-        return [(Member(old, key), ABSENT) for key in keys] + [(Member(old, key), True) for key in new - old]
+        dropped = old - new if gone is None else old & set(gone) - new
+        changes = [(Member(old, key), ABSENT) for key in dropped]
+        return changes + [(Member(old, key), True) for key in new - old]
     if type(old) is list:
         if len(old) == len(new) and all(map(equal, old, new)):
             return []
@@ -30,28 +40,32 @@ def merged(old, new, gone=None):
     return [] if equal(old, new) else None
 
 
-def equal(one, other):
-    """The same value, as far as can be told without running foreign code."""
-    if one is other:
+def equal(a: Any, b: Any) -> bool:
+    """Whether two values are the same, as far as can be told without running foreign code."""
+    if a is b:
         return True
-    kind = type(one)
-    if kind is not type(other):
+    kind = type(a)
+    if kind is not type(b):
         return False
     if kind in _VALUES:
-        return one == other and (kind is not float and kind is not complex or repr(one) == repr(other))
+        return a == b and (kind is not float and kind is not complex or repr(a) == repr(b))
     if kind in (tuple, list):
-        return len(one) == len(other) and all(map(equal, one, other))
+        return len(a) == len(b) and all(map(equal, a, b))
     if kind is dict:
-        return list(one) == list(other) and all(equal(one[key], other[key]) for key in one) if all(
-            type(key) in _VALUES for key in list(one) + list(other)) else False
+        return all(type(key) in _VALUES for key in list(a) + list(b)) and \
+            list(a) == list(b) and all(equal(a[key], b[key]) for key in a)
     if kind in (set, frozenset):
-        return all(type(key) in _VALUES for key in one) and one == other
-    if kind.__module__ == "re" and kind.__name__ == "Pattern":
-        return one.pattern == other.pattern and one.flags == other.flags and type(one.pattern) is type(other.pattern)
+        return all(type(key) in _VALUES for key in a) and a == b
+    if _is_pattern(kind):
+        return a.pattern == b.pattern and a.flags == b.flags and type(a.pattern) is type(b.pattern)
     return False
 
 
-def is_data(value):
-    """A value that says all about itself: numbers, text, tables, compiled patterns."""
+def is_data(value: Any) -> bool:
+    """Whether a value says all about itself: numbers, text, tables, compiled patterns."""
     kind = type(value)
-    return kind in _VALUES + _DICTS + (tuple, list, set, frozenset) or kind.__module__ == "re" and kind.__name__ == "Pattern"
+    return kind in _VALUES + _DICTS + (tuple, list, set, frozenset) or _is_pattern(kind)
+
+
+def _is_pattern(kind: type) -> bool:
+    return kind.__module__ == "re" and kind.__name__ == "Pattern"

@@ -38,7 +38,7 @@ def modinfo(path: str, source: bytes) -> list[tuple[str, str]]:
     for call in (node for top in tree.body for node in ast.walk(top)):
         if isinstance(call, ast.Call) and files.called(call) == "module_param" and call.args and (
                 isinstance(call.args[0], ast.Constant)):
-            fields.append(("parm", f"{call.args[0].value}:{_type_of(call)}"))
+            fields.append(("parm", f"{str(call.args[0].value)}:{_type_of(call)}"))
     return fields
 
 

@@ -1,9 +1,9 @@
 """The rewrite of global names in new code that leads some of them elsewhere than to the patched module.
 
-New code runs in the patched module's globals. A name of the livepatch file becomes an attribute of a constant in the
-code, `CONSTANT.name`, where the constant is the livepatch module: always its live value, no new free variables, nothing
-put into the patched module. The compiler takes only plain constants, so a marker string goes in and is exchanged in the
-finished code object.
+New code runs in the patched module's globals (docs/FACTS-python.md#4). A name of the livepatch file becomes an
+attribute of a constant in the code, `CONSTANT.name`, where the constant is the livepatch module: always its live value,
+no new free variables, nothing put into the patched module. The compiler takes only plain constants, so a marker string
+goes in and is exchanged in the finished code object.
 """
 from __future__ import annotations
 

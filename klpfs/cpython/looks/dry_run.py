@@ -1,71 +1,87 @@
-"""What a livepatch would find in this process if it were loaded now: a dry run of the engine's checks, for `klpfs check`.
+"""A dry run of a load, for `klpfs check`: what the engine's checks would find in this process if a livepatch were
+loaded now.
 
 Nothing is put into force. Each function is found and compiled as for a load (so the lines that a refusal would log are
-the same ones), given back at once, and it is told who is inside it.
+the same lines), given back at once, and what is inside it is told. Runs in the agent's thread, when there is time.
 """
+from __future__ import annotations
+
+from klpfs.cpython.raw import SUSPENDS
 from klpfs.engine.error import KlpError
 from klpfs.engine.init_patch import check_names
 from klpfs.engine.log import WARNING, Log
-from klpfs.cpython.looks import look, names_for_people
-from klpfs.cpython.raw import SUSPENDS
+
+from . import names_for_people, suspended, threads
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from klpfs.cpython.load.loader import LoadedModule
+    from klpfs.cpython.resolve.definitions import Definition
+    from klpfs.cpython.target import PythonTarget
+    from klpfs.engine.data import Object
+    Row = dict[str, Any]
 
 SLICE = 50      # threads whose stacks are taken in one call
 
 
-def survey(target, loaded):
+def survey(target: PythonTarget, loaded: LoadedModule) -> dict[str, Any]:
     """Plain data on a file that load.probe has run: {'livepatch': bool, 'replace': bool, 'refused': text or '',
     'objects': [OBJECT]}.
 
     OBJECT {'name', 'loaded': bool, 'funcs': [FUNC]}; FUNC {'name': 'old_name,position', 'refused': the line that a load
     would log or '', 'warnings': [text], 'where': 'file:line' of the original, 'count': how many function objects are
-    alive, 'fingerprint': 'matches' (given, and it does), 'not given' or 'not there' (optional, and the program has no such
-    function), 'inside': [[kind, task, name, [frame]]]}.
-    target: the PythonTarget, which logs elsewhere meanwhile: to be called under the lock that guards it.
+    alive, 'fingerprint': 'matches' (given, and it does), 'not given' or 'not there' (optional, and the program has no
+    such function), 'inside': [[kind, task, name, [frame]]]}. target: the PythonTarget, which logs elsewhere meanwhile:
+    to be called under the lock that guards it.
     """
     patch = loaded.patch
-    found = {"livepatch": loaded.livepatch, "replace": bool(patch is not None and patch.replace), "refused": "", "objects": []}
+    result: dict[str, Any] = {"livepatch": loaded.livepatch, "replace": bool(patch is not None and patch.replace),
+                              "refused": "", "objects": []}
     if patch is None:
-        return found
-    heard, was = Log(target.log.clock_us, 64), target.log
-    target.log = heard
+        return result
+    own_log, target_log = Log(target.log.clock_us, 64), target.log
+    target.log = own_log
     try:
         try:
-            check_names(heard, patch, loaded.name)
+            check_names(own_log, patch, loaded.name)
         except KlpError as error:
-            found["refused"] = _words(error.strerror)
+            result["refused"] = _without_prefix(error.strerror)
         for obj in patch.objects:
-            found["objects"].append(_object(target, obj, heard))
+            result["objects"].append(_object(target, obj, own_log))
     finally:
-        target.log = was
-    return found
+        target.log = target_log
+    return result
 
 
-def _object(target, obj, heard):
-    there = target.loaded(obj.name) is not None
-    funcs, definitions = [], {}
+def _object(target: PythonTarget, obj: Object, log: Log) -> dict[str, Any]:
+    is_loaded = target.loaded(obj.name) is not None
+    rows: list[Row] = []
+    definitions: dict[Definition, Row] = {}
     try:
         for func in obj.funcs:
             func.obj = obj
-            row = {"name": "%s,%d" % (func.old_name, func.old_sympos or 1), "refused": "", "warnings": [], "where": "", "count": 0,
-                   "fingerprint": "not given" if func.fingerprint is None else "matches", "inside": []}
-            funcs.append(row)
-            if not there:
+            row: Row = {"name": f"{func.old_name},{func.old_sympos or 1}", "refused": "", "warnings": [], "where": "",
+                        "count": 0, "fingerprint": "not given" if func.fingerprint is None else "matches", "inside": []}
+            rows.append(row)
+            if not is_loaded:
                 continue
-            heard.records.clear()
+            log.records.clear()
             try:
                 target.resolve(obj, func)
             except KlpError as error:
-                row["refused"] = _words(error.strerror)
+                row["refused"] = _without_prefix(error.strerror)
                 continue
             if func.definition is None:         # optional, and the program has none
                 row["fingerprint"] = "not there"
                 continue
-            row["warnings"] = [_words(each.text) for each in heard.records if each.priority == WARNING]
+            row["warnings"] = [_without_prefix(record.text) for record in log.records if record.priority == WARNING]
             if func.definition in definitions:
-                row["refused"] = "function '%s' of object '%s' is patched twice" % (func.old_name, obj.shown)
+                row["refused"] = f"function '{func.old_name}' of object '{obj.shown}' is patched twice"
                 continue
             definitions[func.definition] = row
-            row["where"] = "%s:%d" % (func.definition.code.co_filename, func.definition.code.co_firstlineno)
+            row["where"] = f"{func.definition.code.co_filename}:{func.definition.code.co_firstlineno}"
         alive = target.registry.functions(list(definitions))
         for definition, row in definitions.items():
             row["count"] = len(alive[definition])
@@ -74,39 +90,41 @@ def _object(target, obj, heard):
         for func in obj.funcs:
             if func.definition is not None:
                 target.release(func)
-    return {"name": obj.shown, "loaded": there, "funcs": funcs}
+    return {"name": obj.shown, "loaded": is_loaded, "funcs": rows}
 
 
-def _inside(definitions):
+def _inside(definitions: dict[Definition, Row]) -> None:
     """Fills the rows' 'inside': threads that have a frame of any code of the function, and what is suspended in it."""
-    rows, codes = {}, []
+    rows: dict[int, Row] = {}       # id of code -> row
+    codes = []
     for definition, row in definitions.items():
         for code in list(definition.originals.values()) + list(definition.made.values()):
             rows[id(code)] = row
             codes.append(code)
-    names, idents = names_for_people.thread_names(), look.idents()
+    names, idents = names_for_people.thread_names(), threads.idents()
     for at in range(0, len(idents), SLICE):
-        for ident, pairs in look.lines(tuple(idents[at:at + SLICE])):
-            seen = []
+        for ident, pairs in threads.lines(tuple(idents[at:at + SLICE])):
+            named: list[Row] = []
             for code, line in pairs:
-                row = rows.get(id(code))
-                if row is not None and not any(row is each for each in seen):
-                    seen.append(row)
+                row_of_code = rows.get(id(code))
+                if row_of_code is not None and not any(row_of_code is each for each in named):
+                    named.append(row_of_code)
                     native, name = names.get(ident, (None, None))
-                    row["inside"].append(["thread", native or ident, name or "thread %d" % ident, [names_for_people.frame(code, line)]])
+                    row_of_code["inside"].append(
+                        ["thread", native or ident, name or f"thread {ident}", [names_for_people.frame(code, line)]])
     for row in definitions.values():
-        mine = [code for code in codes if rows[id(code)] is row and code.co_flags & SUSPENDS]
-        if not mine:
+        suspendable = [code for code in codes if rows[id(code)] is row and code.co_flags & SUSPENDS]
+        if not suspendable:
             continue
-        references = [each for each in look.suspended(mine)[1] if look.has_frame(each)]
+        references = [r for r in suspended.find(suspendable)[1] if suspended.has_frame(r)]
         owners = names_for_people.owners(references)
-        for each in references:
-            blocker = names_for_people.suspended(each, owners.get(id(each)))
+        for reference in references:
+            blocker = names_for_people.suspended(reference, owners.get(id(reference)))
             if blocker.frames:
                 row["inside"].append([blocker.kind, blocker.task, blocker.name, list(blocker.frames)])
 
 
-def _words(text):
+def _without_prefix(line: str | None) -> str:
     """A log line without the prefix."""
-    text = text or ""
-    return text[len("livepatch: "):] if text.startswith("livepatch: ") else text
+    line = line or ""
+    return line[len("livepatch: "):] if line.startswith("livepatch: ") else line

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 
-from klpfs.cpython.looks import look
+from klpfs.cpython.looks import threads
 from klpfs.cpython.resolve.codes import tree
 
 TYPE_CHECKING = False
@@ -114,7 +114,7 @@ def passed(names: Iterable[str], ident: int, namespace: dict[str, Any]) -> bool:
     its own) what they lie in must be bound.
     """
     wanted = firsts(names)
-    for code, line in reversed(look.lines((ident,))[0][1]):
+    for code, line in reversed(threads.lines((ident,))[0][1]):
         if code.co_name == "<module>":
             last = max([definition.co_firstlineno for definition, name, _around in tree(code)
                         if name.partition(".")[0] in wanted], default=0)

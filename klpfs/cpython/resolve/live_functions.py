@@ -14,7 +14,7 @@ from itertools import chain, compress, repeat, starmap, tee
 from operator import attrgetter, is_
 from types import FunctionType, ModuleType
 
-from klpfs.cpython.looks.look import _silent, _still
+from klpfs.cpython.looks.atomic import silent, still
 from klpfs.cpython.raw import OPTIMIZED
 
 TYPE_CHECKING = False
@@ -41,7 +41,7 @@ def functions_of(namespaces: Iterable[dict[str, Any]]) -> list[FunctionType]:
 
 def _functions_of(namespaces: tuple[dict[str, Any], ...]) -> list[FunctionType]:
     referrers: set[int] = set()
-    found = list(_still(_search(namespaces + (_own, sys), frozenset(map(id, namespaces + (_own,))), referrers)))
+    found = list(still(_search(namespaces + (_own, sys), frozenset(map(id, namespaces + (_own,))), referrers)))
     functions = [fn for fn in found if fn is not _canary]
     # Frozen by gc.freeze: what was alive then is in no list. The count alone says nothing (3.12 puts things there); our
     # canary tells of a freeze since klpfs came, sys.modules, which refers to sys and is older than all, of one before.
@@ -75,9 +75,9 @@ def _search(objects: tuple[Any, ...], wanted: frozenset[int], referrers: set[int
     type.
     """
     box: list[Any] = []
-    every = chain(_silent(map(box.append, starmap(gc.get_referrers, (objects,)))),
-                  _silent(map(referrers.update, map(map, repeat(id), box))),
-                  chain.from_iterable(box), _silent(map(list.clear, box)))
+    every = chain(silent(map(box.append, starmap(gc.get_referrers, (objects,)))),
+                  silent(map(referrers.update, map(map, repeat(id), box))),
+                  chain.from_iterable(box), silent(map(list.clear, box)))
     a, b = tee(compress(every, map(is_, map(type, chain.from_iterable(box)), repeat(FunctionType))))
     return compress(a, map(wanted.__contains__, map(id, map(_GLOBALS, b))))
 

@@ -1,30 +1,44 @@
 """Dispatchers: the code that stands in for a function while a transition runs, and what it holds.
 
-A dispatcher has the flavour, name, free variables and, where both versions agree on it, the signature of the function it
+A dispatcher has the flavour, name, free variables and, where both sides agree on it, the signature of the function it
 stands in for. It reaches what it needs through constants of its code, so that nothing of the program's is in the way:
-neither its globals nor the function's closure change. A body is entered at its first step, so a coroutine or a generator
-chooses its version when it is first resumed, in the task that does so.
+neither its globals nor the function's closure change. A body is entered at its first step, so a coroutine or a
+generator chooses its side when it is first resumed, in the task that does so.
 """
-import errno
+from __future__ import annotations
+
 import sys
-import types
+from errno import EINVAL
+from types import CodeType, FunctionType, MethodType
 
 from klpfs.engine.error import KlpError
 
 from ..images import image as images
+from ..raw import ASYNC_GENERATOR, COROUTINE, GENERATOR, ITERABLE_COROUTINE, SUSPENDS, VARARGS, VARKEYWORDS
 from .choice import choose, get_ident
 
-_Method = types.MethodType
-_compile, _exec, _set, _zip, _tuple, _len = compile, exec, set, zip, tuple, len
-_QUALNAME = hasattr(types.CodeType, "co_qualname")
-_GENERATOR, _COROUTINE, _ASYNC_GENERATOR = images.GENERATOR, images.COROUTINE, images.ASYNC_GENERATOR
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable
 
-# String constants of these stand for objects. A string that is called would earn a SyntaxWarning: hence `if 1 else 0`.
+    from .live_dispatchers import Record
+    from .switching import Transition
+    Codes = dict[int, CodeType]
+
+_compile, _exec, _set, _list, _zip, _tuple, _len, _type = compile, exec, set, list, zip, tuple, len, type
+_str, _bool = str, bool
+_QUALNAME = hasattr(CodeType, "co_qualname")
+_NO_IDS: frozenset[int] = frozenset()
+_NO_CODES: tuple[Codes, Codes] = {}, {}
+
+# String constants of these stand for objects: 'S' the Switch, 'T' its Transition, 'F' the Switch's functions, 'I'
+# get_ident. A string that is called would earn a SyntaxWarning: hence `if 1 else 0`. 'T'.choices is exchanged by
+# Transition._flip.
 _BODIES = {
-    0: "return ('V'['T'.sel.get(('I' if 1 else 0)(), 2)] or 'S'.pick())({call})",
-    _GENERATOR: "return (yield from 'S'.pick()({call}))",
-    _COROUTINE: "return await 'S'.pick()({call})",
-    _ASYNC_GENERATOR: """{g} = 'S'.pick()({call})
+    0: "return ('F'['T'.choices.get(('I' if 1 else 0)(), 2)] or 'S'.choose())({call})",
+    GENERATOR: "return (yield from 'S'.choose()({call}))",
+    COROUTINE: "return await 'S'.choose()({call})",
+    ASYNC_GENERATOR: """{g} = 'S'.choose()({call})
   try:
    {v} = await {g}.__anext__()
    while True:
@@ -34,66 +48,86 @@ _BODIES = {
     else: {v} = await {g}.asend({s})
   except StopAsyncIteration: return"""}
 
-_templates = {}         # source text -> code; a large patch has few different ones
+_templates: dict[str, CodeType] = {}        # source text -> code; a large patch has few different texts
+_TEMPLATES = 1000                           # so many are kept
 
 
-# 3.10 allocates a frame for the code that a function has when a call begins, and fills it for the one that it has after a
-# collection in the middle of that (_PyFrame_New_NoTrack reads con->fc_code twice). A dispatcher that needs more stack than
-# what it replaces then writes behind the frame's end. So there its stack is kept one entry smaller, which is slower.
+# 3.10 allocates a frame for the code that a function has when a call begins, and fills it for the code that it has
+# after a collection in the middle of that (_PyFrame_New_NoTrack reads con->fc_code twice). A dispatcher that needs more
+# stack than what it replaces then writes behind the frame's end. So there its stack is kept one entry smaller, which is
+# slower.
 _SMALL = sys.version_info[:2] == (3, 10)
 if _SMALL:
-    _BODIES[0] = "return (('V' if 1 else 0)('T'.sel.get(('I' if 1 else 0)())) or 'S'.pick())({call})"
+    _BODIES[0] = "return (('F' if 1 else 0)('T'.choices.get(('I' if 1 else 0)())) or 'S'.choose())({call})"
 
 
 class Switch:
     """One function object under one transition.
 
-    function; record: the function's Record; t: the Transition; before, after: Images; held: the Image that was found;
-    v: [function object of `before`, of `after`, None], the first two there when they have been called once, see version(), the
-    last for who has no remembered choice; pick: choose for this Switch; key: id of the dispatcher's code; watch: nothing is switched here, only frames of older code are looked for; bodies: (codes of version 0, of version 1)
-    by id; own: ids of all versions that the function ever had, as far as a dispatcher may have called them.
+    function; record: the function's Record; transition; before, after: Images of the sides 0 and 1; found_image: the
+    Image that the function held. functions: indexed by the remembered choice: 0 or 1 gives that side's function object
+    (made on its first call, see function_of), 2 means "no choice remembered" and holds None, so the dispatcher calls
+    choose(). On 3.10 a dict without 2. choose: choice.choose for this Switch. dispatcher_id: id of the dispatcher's
+    code. only_watched: nothing is switched here, only frames of older code are looked for. codes_by_side: ({id: code}
+    of side 0, of side 1), their comprehensions and older code included. callable_ids: ids of the codes of all sides
+    that the function ever had, as far as a dispatcher may have called them.
     """
 
-    __slots__ = ("function", "record", "t", "before", "after", "held", "v", "pick", "watch", "bodies", "own", "key")
+    __slots__ = ("function", "record", "transition", "before", "after", "found_image", "functions", "choose",
+                 "only_watched", "codes_by_side", "callable_ids", "dispatcher_id")
 
-    def __init__(self, function, record, t, before, after, held):
-        self.function, self.record, self.t = function, record, t
-        self.before, self.after, self.held = before, after, held
-        self.watch = before.code is after.code
-        self.v = {0: None, 1: None} if _SMALL else [None, None, None]
-        self.pick = None if self.watch else _Method(choose, self)
+    def __init__(self, function: FunctionType, record: Record, transition: Transition, before: images.Image,
+                 after: images.Image, found_image: images.Image) -> None:
+        self.function, self.record, self.transition = function, record, transition
+        self.before, self.after, self.found_image = before, after, found_image
+        self.only_watched = before.code is after.code
+        self.functions: Any = {0: None, 1: None} if _SMALL else [None, None, None]
+        self.choose: Callable[[], FunctionType] | None = None if self.only_watched else MethodType(choose, self)
+        self.codes_by_side: tuple[dict[int, CodeType], dict[int, CodeType]] = {}, {}
+        self.callable_ids: frozenset[int] = _NO_IDS
+        self.dispatcher_id: int | None = None
 
-    def version(self, number):
-        """The function object of a version; most of a large patch's are never asked for."""
-        found = self.v[number]
-        if found is None:
-            found = self.v[number] = images.clone(self.function, self.after if number else self.before)
-        return found
+    def function_of(self, side: int) -> FunctionType:
+        """The function object of a side; most of a large patch's are never asked for. Called by the program's threads,
+        maybe by several at once: each makes an equal function object, and the last store stays."""
+        function: FunctionType | None = self.functions[side]
+        if function is None:
+            function = self.functions[side] = images.clone(self.function, self.after if side else self.before)
+        return function
+
+    def watch_only(self) -> None:
+        """The program gave the function code of its own: nothing is switched here."""
+        self.only_watched, self.choose = True, None
+
+    def release(self) -> None:
+        """No dispatcher calls it any more: nothing of it is left in a reference cycle."""
+        self.choose, self.callable_ids, self.codes_by_side = None, _NO_IDS, _NO_CODES
 
 
-def check(function, before, after):
+def check(function: FunctionType, before: images.Image, after: images.Image) -> None:
     """Raises KlpError(EINVAL) if `after` can't take the place of `before` in the function object."""
-    if type(function) is not types.FunctionType:
-        raise KlpError(errno.EINVAL, "%s is not a Python function" % (type(function).__name__,))
+    if _type(function) is not FunctionType:
+        raise KlpError(EINVAL, f"{_type(function).__name__} is not a Python function")
     name = function.__qualname__
     if before.code.co_freevars != after.code.co_freevars:
-        raise KlpError(errno.EINVAL, "%s: the new code's free variables differ" % name)
+        raise KlpError(EINVAL, f"{name}: the new code's free variables differ")
     if (before.code.co_flags ^ after.code.co_flags) & images.FLAVOUR:
-        raise KlpError(errno.EINVAL, "%s: a function can't become a generator or coroutine, or cease to be one" % name)
+        raise KlpError(EINVAL, f"{name}: a function can't become a generator or coroutine, or cease to be one")
 
 
-def _same(a, b):
+def _same(a: tuple[Any, ...] | None, b: tuple[Any, ...] | None) -> bool:
     """Whether two tuples (or None) hold the very same objects."""
     return a is b or a is not None and b is not None and _len(a) == _len(b) and \
         not [1 for x, y in _zip(a, b) if x is not y]
 
 
-def _signature(code):
-    n = code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & 4) + bool(code.co_flags & 8)
-    return code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags & 12, code.co_varnames[:n]
+def _signature(code: CodeType) -> tuple[Any, ...]:
+    n = code.co_argcount + code.co_kwonlyargcount + _bool(code.co_flags & VARARGS) + _bool(code.co_flags & VARKEYWORDS)
+    return (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags & (VARARGS | VARKEYWORDS),
+            code.co_varnames[:n])
 
 
-def _agree(before, after):
+def _agree(before: images.Image, after: images.Image) -> bool:
     """Whether one parameter list serves both images: same parameters, the very same defaults."""
     if _signature(before.code) != _signature(after.code) or not _same(before.defaults, after.defaults):
         return False
@@ -101,28 +135,29 @@ def _agree(before, after):
     return _tuple(a) == _tuple(b) and _same(_tuple(a.values()), _tuple(b.values()))
 
 
-def _parameters(code):
+def _parameters(code: CodeType) -> tuple[str, str]:
     """(parameter list, arguments that pass it on), two texts. The defaults lie in the function object."""
     names, positional, keyword = code.co_varnames, code.co_argcount, code.co_kwonlyargcount
-    declared, passed = list(names[:positional]), list(names[:positional])
-    only, rest = list(names[positional:positional + keyword]), list(names[positional + keyword:])
+    declared, passed = _list(names[:positional]), _list(names[:positional])
+    only, rest = _list(names[positional:positional + keyword]), _list(names[positional + keyword:])
     if code.co_posonlyargcount:
         declared.insert(code.co_posonlyargcount, "/")
-    if code.co_flags & 4:
+    if code.co_flags & VARARGS:
         star = "*" + rest.pop(0)
         declared.append(star)
         passed.append(star)
     elif only:
         declared.append("*")
     declared += only
-    passed += ["%s=%s" % (k, k) for k in only]
-    if code.co_flags & 8:
+    passed += [f"{name}={name}" for name in only]
+    if code.co_flags & VARKEYWORDS:
         declared.append("**" + rest[0])
         passed.append("**" + rest[0])
     return ", ".join(declared), ", ".join(passed)
 
 
-def _source(before, after):
+def _source(before: images.Image, after: images.Image) -> str:
+    """The text of a function that makes the dispatcher."""
     code = before.code
     declared = passed = "*a, **k"
     taken = _set("ak")
@@ -130,43 +165,47 @@ def _source(before, after):
         declared, passed = _parameters(code)
         taken = _set(code.co_varnames)
     taken.update(code.co_freevars)
-    own = {}
+    own = {}        # what the dispatcher of an asynchronous generator calls its own variables
     for letter in "gvse":
         name = letter
         while name in taken:
             name += "_"
         own[letter] = name
-    kind = code.co_flags & images.SUSPENDS
+    kind = code.co_flags & SUSPENDS
     body = _BODIES[kind].format(call=passed, **own)
     free = code.co_freevars
+    bound = f"{' = '.join(free)} = None" if free else "pass"
+    asynchronous = "async " if kind in (COROUTINE, ASYNC_GENERATOR) else ""
     # naming the free variables in dead code makes them the dispatcher's as well: the closure fits
-    return "def outer():\n %s\n %sdef dispatcher(%s):\n  %s\n  %s\n return dispatcher" % (
-        " = ".join(free) + " = None" if free else "pass", "async " if kind in (_COROUTINE, _ASYNC_GENERATOR) else "",
-        declared, "if 0: (%s,)" % ", ".join(free) if free else "pass", body)
+    unreached = f"if 0: ({', '.join(free)},)" if free else "pass"
+    return (f"def outer():\n {bound}\n {asynchronous}def dispatcher({declared}):\n  {unreached}\n  {body}\n"
+            " return dispatcher")
 
 
-def make(switch):
+def make(switch: Switch) -> CodeType:
     """The dispatcher's code for a Switch: a code object that no other function has."""
     before, after, function = switch.before, switch.after, switch.function
     source = _source(before, after)
     template = _templates.get(source)
     if template is None:
-        if _len(_templates) > 1000:
+        if _len(_templates) > _TEMPLATES:
             _templates.clear()
-        space = {}
+        space: dict[str, Any] = {}
         _exec(_compile(source, "<klpfs dispatcher>", "exec", dont_inherit=True), space)
         template = _templates[source] = space["outer"]().__code__
         space.clear()
     code = before.code
-    stands = {"S": switch, "T": switch.t, "V": switch.v.get if _SMALL else switch.v, "I": get_ident}
-    changes = {
+    objects = {"S": switch, "T": switch.transition, "I": get_ident,
+               "F": switch.functions.get if _SMALL else switch.functions}
+    changes: dict[str, Any] = {
         "co_name": code.co_name, "co_firstlineno": code.co_firstlineno,
-        "co_filename": "<klpfs dispatcher of %s>" % function.__qualname__,
-        "co_consts": _tuple([stands.get(c, c) if type(c) is str else c for c in template.co_consts]),
-        "co_flags": template.co_flags | code.co_flags & images.ITERABLE_COROUTINE}
+        "co_filename": f"<klpfs dispatcher of {function.__qualname__}>",
+        "co_consts": _tuple([objects.get(const, const) if _type(const) is _str else const
+                             for const in template.co_consts]),
+        "co_flags": template.co_flags | code.co_flags & ITERABLE_COROUTINE}
     if _QUALNAME:
         changes["co_qualname"] = code.co_qualname
     made = template.replace(**changes)
     if made.co_freevars != code.co_freevars:
-        raise KlpError(errno.EINVAL, "%s: its free variables can't be kept" % function.__qualname__)
+        raise KlpError(EINVAL, f"{function.__qualname__}: its free variables can't be kept")
     return made

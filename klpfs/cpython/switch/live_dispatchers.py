@@ -1,86 +1,105 @@
-"""What is remembered of each function object that ever was under transition: one registry for the process.
+"""The dispatchers of each function object that ever was under transition, as long as they may run: one registry a
+process.
 
-A dispatcher can outlive its transition: on a stack, or in a coroutine that was made and not yet awaited. While one can
-still run, its record stays, so that it can ask for the newest version and looks can tell what it has called. The number of
-references to the dispatcher's code says whether anybody can still run it.
+A dispatcher can outlive its transition: on a stack, or in a coroutine that was made and not yet awaited. While it can
+still run, its function's record stays, so that the dispatcher can ask for the newest side and looks can tell what it
+has called. The number of references to the dispatcher's code says whether anything can still run it.
 """
+from __future__ import annotations
+
 import sys
 from weakref import ref
 
-from ..looks import look
+from ..looks import collection
 from .choice import OVER
 
-_refcount, _list, _id, _enumerate = sys.getrefcount, list, id, enumerate
-_registry = {}          # id(function) -> Record
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import CodeType, FunctionType
+    from typing import Callable
+
+    from .dispatcher import Switch
+
+_refcount, _list, _id, _enumerate, _compile = sys.getrefcount, list, id, enumerate, compile
+_registry: dict[int, Record] = {}           # id(function) -> Record
 _COUNTS = sys.version_info < (3, 14)        # 3.14 borrows references (gh-117139): there nothing is dropped
 
 
 class _Reference(ref):
     __slots__ = ("key",)
+    key: int
 
 
-def _gone(reference):
+def _gone(reference: _Reference) -> None:
+    """Runs where the function dies: in the program's threads."""
     _registry.pop(reference.key, None)
 
 
-NONE = {}               # never filled: most records need no dict of these
+NONE: dict[int, CodeType] = {}              # never filled: most records need no dict of their own
 
 
 class Record:
-    """Of one function object.
+    """The dispatchers of one function object.
 
-    switch: its Switch in the newest transition, None when no dispatcher is left; dispatchers: {id: code} of all that may
-    still run; codes: {id: code} of the versions that those of transitions before
-    `switch` may call; left: {id: code} of what a force left running;
-    original: the Image of the program's own function, None while that is in place.
+    switch: its Switch in the newest transition, None when no dispatcher is left; dispatchers: {id: code} of all that
+    may still run; older_codes: {id: code} of the sides that dispatchers of transitions before `switch` may call;
+    forced_over: {id: code} of what a force left running.
     """
 
-    __slots__ = ("reference", "switch", "dispatchers", "codes", "left", "original")
+    __slots__ = ("reference", "switch", "dispatchers", "older_codes", "forced_over")
 
-    def __init__(self, function):
+    def __init__(self, function: FunctionType) -> None:
         self.reference = _Reference(function, _gone)
         self.reference.key = _id(function)
-        self.switch, self.dispatchers, self.codes, self.left = None, {}, NONE, NONE
+        self.switch: Switch | None = None
+        self.dispatchers: dict[int, CodeType] = {}
+        self.older_codes: Mapping[int, CodeType] = NONE
+        self.forced_over: Mapping[int, CodeType] = NONE
 
 
-def enlist(record):
+def enlist(record: Record) -> None:
+    """Puts a record into the registry. Counterpart: prune, and the function's end."""
     _registry[record.reference.key] = record
 
 
-def make(function):
-    """The function's Record; a new one is not in the registry until `enlist`."""
+def record_of(function: FunctionType) -> Record:
+    """The function's Record; a new Record is not in the registry until `enlist`."""
     return _registry.get(_id(function)) or Record(function)
 
 
-def _measure():
-    code = compile("0", "", "eval").replace(co_name="measure")
+def _measure() -> int:
+    """How many references to a code prune counts when nothing but the record's table holds it."""
+    code = _compile("0", "", "eval").replace(co_name="measure")
     table = {_id(code): code}
     del code
     for key in _list(table):
         code = table[key]
         return _refcount(code)
+    return 0
 
 
 _ALONE = _measure()
 
 
-def prune(breathe=None):
-    """Forgets dispatchers that nobody can run any more, and what was kept for them."""
-    if not _COUNTS or look.NEEDS_QUIET and not look.quiet():
-        return              # up to 3.11 a call can hold a code without a reference, but only while a collection is under way
+def prune(breathe: Callable[[], None] | None = None) -> None:
+    """Forgets dispatchers that nothing can run any more, and what was kept for them."""
+    if not _COUNTS or collection.NEEDS_QUIET and not collection.quiet():
+        # up to 3.11 a call can hold a code without a reference, but only while a collection is under way
+        return
     for n, record in _enumerate(_list(_registry.values())):
         if n % 200 == 199 and breathe is not None:
             breathe()
         switch = record.switch
-        if switch is None or switch.t.state.mode != OVER:
+        if switch is None or switch.transition.state.mode != OVER:
             continue
         table = record.dispatchers
         for key in _list(table):
-            code = table[key]
+            code: CodeType | None = table[key]
             if _refcount(code) <= _ALONE:
                 del table[key]
             code = None
         if not table:
-            record.switch, record.codes = None, NONE
-            switch.pick = switch.own = switch.bodies = None         # nobody calls it any more: not left as a cycle
+            record.switch, record.older_codes = None, NONE
+            switch.release()
         switch = None

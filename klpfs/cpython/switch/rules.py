@@ -1,15 +1,16 @@
 """Switches for tests: each names one rule of the consistency model; a rule in BREAK is not followed.
 
-An attack's test runs twice, once as it is, where it must find nothing, and once with its rule switched off, where it must
-find mixed code: so each test shows that it can fail. Nothing but tests writes here.
+An attack's test runs twice, once as it is, where it must find nothing, and once with its rule switched off, where it
+must find mixed code: so each test shows that it can fail. Nothing but tests writes here.
 
+    root       the stack of an asyncio task ends at its root coroutine
     skip       choosing passes over undecided dispatchers
     loose      a choice made above an undecided dispatcher is not remembered
-    own        only a version of its own function, directly above, makes a dispatcher decided
+    own        only a side of its own function, directly above, makes a dispatcher decided
     ambig      looking takes an undecided dispatcher for dirty
-    stale      a dispatcher of an earlier transition asks the newest one of its function
-    third      every older code of a function counts as version 0
-    comps      comprehensions and generator expressions belong to the version of the function around them
+    stale      a dispatcher of an earlier transition asks the newest Switch of its function
+    third      every older code of a function counts as side 0
+    comps      comprehensions and generator expressions belong to the side of the function around them
     gcscan     a collection under way makes a look for suspended objects void
     gens       suspended generators, coroutines and asynchronous generators are looked for
     finished   a suspended object that ran to its end during a look makes another look necessary
@@ -19,10 +20,12 @@ find mixed code: so each test shows that it can fail. Nothing but tests writes h
     torn       greenlets that were born in the middle of a look (which an audit hook makes possible) make it void
     greenlets  suspended greenlets are looked for
     quiet      up to 3.11, nothing is remembered or seen before a moment without garbage collection
-    nested     nothing is remembered when an inner function is under transition: old frames make more of it, not dispatchers
+    nested     nothing is remembered when an inner function is under transition: old frames make more function objects
+               of it, and those are no dispatchers
     nostack    choosing walks the stack at all
     noobserve  looking looks at all
     nogens     as `gens`
 """
+from __future__ import annotations
 
-BREAK = set()
+BREAK: set[str] = set()

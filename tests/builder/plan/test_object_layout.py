@@ -4,7 +4,8 @@ import textwrap
 
 import pytest
 
-from klpfs.builder.plan.object_layout import compare, constructed
+from klpfs.builder.plan.followed_constructors import constructed
+from klpfs.builder.plan.object_layout import compare
 
 
 def classdef(text):
@@ -17,8 +18,8 @@ def layout(old, new, *readers):
 
 def values(old, new, *readers):
     found = layout(old, new, *readers)
-    assert not found.refused and not found.changed
-    return {each.name: each.source for each in found.values}
+    assert not found.refused and not found.converted
+    return {each.name: each.source for each in found.lacked}
 
 
 def init(body, parameters="", name="C", before=""):
@@ -47,7 +48,7 @@ def test_an_attribute_that_old_objects_lack(body, parameters, source):
 
 
 def test_constants_are_told_from_what_each_object_needs_of_its_own():
-    found = {each.name: each.constant for each in layout(NOTHING, init("self.a = (1, 'b')\nself.b = []\nself.c = f()")).values}
+    found = {each.name: each.is_constant for each in layout(NOTHING, init("self.a = (1, 'b')\nself.b = []\nself.c = f()")).lacked}
     assert found == {"a": True, "b": False, "c": False}
 
 
@@ -77,7 +78,7 @@ def test_private_names_are_those_that_the_class_has():
 ])
 def test_what_cannot_be_told_is_refused(body, parameters):
     refused = layout(NOTHING, init(body, parameters)).refused
-    assert [each.name for each in refused] == ["x"] and refused[0].line
+    assert len(refused) == 1 and "'x'" in refused[0].why and refused[0].line
 
 
 def test_a_parameter_that_old_code_did_not_keep_is_refused():
@@ -92,7 +93,7 @@ def test_what_the_class_or_old_objects_have_is_no_change():
 
 def test_a_slot_that_is_new():
     old, new = init("pass", before="__slots__ = ('a',)"), init("self.b = -1", before="__slots__ = ('a', 'b', 'c')")
-    assert [(each.name, each.value and each.source, each.slot) for each in layout(old, new).values] == [("b", "-1", True), ("c", None, True)]
+    assert [(each.name, each.value and each.source, each.is_slot) for each in layout(old, new).lacked] == [("b", "-1", True), ("c", None, True)]
 
 
 # fields of dataclasses
@@ -133,13 +134,13 @@ class Reader:
 
 def test_a_count_that_becomes_what_is_counted():
     found = layout(READER.format("0", "-= len(data)", "2"), READER.format("b''", "= self.rest[len(data):]", "b'\\r\\n'"))
-    [changed] = found.changed
-    assert (changed.name, changed.values, changed.part) == ("rest", ((0, b""), (2, b"\r\n")), True) and not found.refused
+    [changed] = found.converted
+    assert (changed.name, changed.values, changed.counts_rest) == ("rest", ((0, b""), (2, b"\r\n")), True) and not found.refused
 
 
 def test_constants_that_become_others():
     found = layout(READER.format("0", "= 1", "2"), READER.format("'new'", "= 'open'", "'closed'"))
-    assert found.changed[0].values == ((0, "new"), (1, "open"), (2, "closed")) and not found.changed[0].part
+    assert found.converted[0].values == ((0, "new"), (1, "open"), (2, "closed")) and not found.converted[0].counts_rest
 
 
 @pytest.mark.parametrize("old, new", [
@@ -150,7 +151,7 @@ def test_constants_that_become_others():
 ])
 def test_a_form_that_cannot_be_translated_is_refused(old, new):
     found = layout(READER.format(*old), READER.format(*new))
-    assert [each.name for each in found.refused] == ["rest"] and not found.changed
+    assert len(found.refused) == 1 and "'rest'" in found.refused[0].why and not found.converted
 
 
 def test_what_branches_set_is_followed():

@@ -36,4 +36,4 @@ def test_parts_are_replaced():
 
 def test_statements_that_share_a_line():
     source = Source("x = 1; y = 2\nz = 3  # alone\n")
-    assert [source.alone(each) for each in ast.parse(source.text).body] == [False, False, True]
+    assert [source.has_own_lines(each) for each in ast.parse(source.text).body] == [False, False, True]

@@ -1,7 +1,7 @@
 """What attacks on the rules of consistency share: how they are noted, and how they get into a window.
 
-An attack is a function that returns whether everything was consistent, or None where its window can't be reached on this
-Python. The rules it is noted with are those that it gets around when they are switched off.
+An attack is a function that returns whether everything was consistent, or None where its window can't be reached on
+this Python. The rules it is noted with are those that it gets around when they are switched off.
 """
 import contextlib
 import os

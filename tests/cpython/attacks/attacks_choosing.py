@@ -6,7 +6,6 @@ import types
 
 import pytest
 
-from klpfs.cpython.switch.choice import PREPARE
 from klpfs.cpython.switch.switching import Transition
 from tests.cpython.attacks.attack_kit import attack, no_greenlets, wait
 from tests.cpython.programs import back, done, entry, functions, make, switch, transition, try_clean, window
@@ -16,8 +15,8 @@ from tests.cpython.programs import back, done, entry, functions, make, switch, t
 
 @attack("skip")
 def handler_in_the_window_of_a_seen_thread():
-    """A handler between choice and entry, in a thread already seen clean, calls g: g must not run as version 0, for nobody
-    looks at this thread again."""
+    """A handler between choice and entry, in a thread already seen clean, calls g: g must not run as version 0, for
+    nobody looks at this thread again."""
     got = []
     d = make("def g():\n t = clean()\n return ({v}, h(), t)\ndef h(): return {v}\ndef B(): return {v}", clean=lambda: t.look() == [])
     t = transition(d[0], d[1])
@@ -35,8 +34,8 @@ def handler_in_the_window_of_a_seen_thread():
 
 @attack("loose")
 def remembered_above_an_undecided_dispatcher():
-    """0 is chosen in PREPARE, the transition starts in the window, a handler there decides for 1: that is no decision for
-    the thread, which goes on into version 0."""
+    """0 is chosen in PREPARE, the transition starts in the window, a handler there decides for 1: that is no decision
+    for the thread, which goes on into version 0."""
     d = make("def g(): return {v}\ndef h(): return {v}\ndef B(): return ({v}, h())")
     t = transition(d[0], d[1])
     t.install()
@@ -49,7 +48,8 @@ def remembered_above_an_undecided_dispatcher():
 
 @attack("own", "ambig")
 def function_is_its_own_handler():
-    """B is called, and is a trace function as well: B's dispatcher directly above B's undecided dispatcher decides nothing."""
+    """B is called, and is a trace function as well: B's dispatcher directly above B's undecided dispatcher decides
+    nothing."""
     at, go, picked, got = threading.Event(), threading.Event(), [], []
 
     def hook(event):
@@ -61,15 +61,15 @@ def function_is_its_own_handler():
     t.install()
     b, code = d[0]["B"], d[0]["B"].__code__
     s = switch(t, "B")
-    real = s.pick
+    real = s.choose
 
-    def pick():
+    def choose():
         version = real()
         if not picked and sys._getframe(2).f_code is run.__code__:
             picked.append(1)
             t.start()
         return version
-    s.pick = pick
+    s.choose = choose
 
     def tracer(frame, event, arg):
         if frame.f_code is code and not picked:
@@ -88,7 +88,7 @@ def function_is_its_own_handler():
         go.set()
         thread.join()
         return None
-    s.pick = real
+    s.choose = real
     first = try_clean(t)
     go.set()
     thread.join()
@@ -208,7 +208,7 @@ def stale_dispatcher_of_a_function_that_is_gone():
     stale = made()
     assert done(t1)
     functions_now = [f for f in gc.get_objects() if type(f) is types.FunctionType and f.__code__ is made.__code__
-                     and f is not t1.switches[0].v[1]]
+                     and f is not t1.switches[0].functions[1]]
     assert functions_now == [made]
     t2 = back(t1)
     del made, t1, functions_now

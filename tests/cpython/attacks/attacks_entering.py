@@ -1,7 +1,6 @@
 """Attacks by all that enters a function: the interpreter, loops, forks, signals."""
 import asyncio
 import ctypes
-import functools
 import os
 import signal
 import threading
@@ -11,12 +10,13 @@ from klpfs.cpython.images import image
 from klpfs.cpython.switch.choice import PREPARE
 from klpfs.cpython.switch.switching import Entry, Transition
 from tests.cpython.attacks.attack_kit import attack
-from tests.cpython.programs import done, entry, functions, make, transition, try_clean
+from tests.cpython.programs import done, entry, functions, make, new_image, transition, try_clean
 
 
 @attack()
 def interpreter_calls():
-    """Methods called by the interpreter, key functions, descriptors, metaclasses, contextmanager, singledispatch, ctypes."""
+    """Methods called by the interpreter, key functions, descriptors, metaclasses, contextmanager, singledispatch,
+    ctypes."""
     bad = []
     d = make('''
 import functools, contextlib
@@ -111,7 +111,8 @@ def B(): return {v}
 
 @attack()
 def asyncio_shapes():
-    """A task whose root is a dispatcher, tasks beside an old main(), executors, call_soon, __await__ objects, eager tasks."""
+    """A task whose root is a dispatcher, tasks beside an old main(), executors, call_soon, __await__ objects, eager
+    tasks."""
     d = make('''
 async def main(mid):
     r = [{v}, B()]; x = await mid(); r.append(B()); return r, x
@@ -187,7 +188,7 @@ def signals_between_all_opcodes():
              "def H(s, f):\n r = [{v}, B(), B()]; out.append(r)", out=[])
     n, bad, turns = d[0], [], 0
     images = [[image.capture(f) for k, f in sorted(functions(n).items())],
-              [image.new_version(f) for k, f in sorted(functions(d[1]).items())]]
+              [new_image(f) for k, f in sorted(functions(d[1]).items())]]
     was = signal.signal(signal.SIGALRM, n["H"])
     signal.setitimer(signal.ITIMER_REAL, .0003, .0003)
     try:

@@ -6,10 +6,10 @@ import threading
 import types
 
 from klpfs.cpython.images import image
-from klpfs.cpython.looks import look
+from klpfs.cpython.looks import collection, suspended, threads as thread_looks
 from klpfs.cpython.switch.switching import Entry, Transition
-from tests.cpython.attacks.attack_kit import attack, no_greenlets, outside, wait
-from tests.cpython.programs import back, done, entry, make, transition, try_clean
+from tests.cpython.attacks.attack_kit import attack, no_greenlets, wait
+from tests.cpython.programs import back, done, entry, make, own_code, transition, try_clean
 
 
 # ------------------------------------------------------------------------------------------------- entries come and go
@@ -26,7 +26,8 @@ def functions_come_in_a_started_transition():
     thread = threading.Thread(target=lambda: out.append(d[0]["A"]()))
     thread.start()
     wait(at)
-    t.look if t.clean else t._look()            # the thread is seen clean: nothing that it runs is in the transition yet
+    # the thread is seen clean: nothing that it runs is in the transition yet
+    t.look if t.clean else t._look()
     t.add([entry(d[0][k], d[1][k]) for k in "AB"])
     first = try_clean(t)
     here = d[0]["B"]()
@@ -45,11 +46,11 @@ def generator_comes_when_choices_are_remembered():
     t.start()
     with no_greenlets():
         d[0]["B"]()
-    remembered = bool(t.sel)
+    remembered = bool(t.choices)
     g = d[0]["G"]()         # made of the old code, not run yet
     t.add([entry(d[0]["G"], d[1]["G"])])
     got = list(g)
-    return remembered and got == [(0, 0), (0, 0)] and not t.sel and done(t)
+    return remembered and got == [(0, 0), (0, 0)] and not t.choices and done(t)
 
 
 @attack()
@@ -62,7 +63,6 @@ def module_goes_in_mid_flight():
     def stop():
         t.install()
         t.start()
-        t.drop([d[0]["B"]])
         got.append(try_clean(t))
     old = d[0]["A"](stop)
     return old == [0, 0, 0] and got == [False] and done(t) and d[0]["B"]() == 1
@@ -121,7 +121,7 @@ def functions_share_one_code_object():
     d = make("def make():\n out = []\n for i in range(3):\n  def f(i=i):\n   return ({v}, i, B())\n  out.append(f)\n return out\ndef B(): return {v}")
     old, new = d[0]["make"](), d[1]["make"]()[0]
     was = [(f.__code__, f.__defaults__, f.__closure__) for f in old]
-    code = image.own_code(new.__code__)
+    code = own_code(new.__code__)
     before = [image.capture(f) for f in old]
     after = [image.Image(code, b.values) for b in before]
     entries = [Entry(f, b, a) for f, b, a in zip(old, before, after)] + [entry(d[0]["B"], d[1]["B"])]
@@ -213,7 +213,7 @@ def exception_out_of_the_choice():
 def collection_inside_a_call():
     """Up to 3.11 a collection can run after a function's code was read and before its frame is there: what a finalizer
     does then must not be remembered for the thread."""
-    if not look.NEEDS_QUIET:
+    if not collection.NEEDS_QUIET:
         return None
     at, t, entered, reached = [], [None], [], False
     d = make("def A(*a, **k):\n return ({v}, B())\ndef B(): return {v}")
@@ -340,11 +340,11 @@ def finalizers_stay_in_their_threads():
         thread.start()
     try:
         for i in range(400):
-            idents = tuple(look.idents())
-            look.stacks(idents)
-            look.lines(idents)
+            idents = tuple(thread_looks.idents())
+            thread_looks.stacks(idents)
+            thread_looks.lines(idents)
             if i % 50 == 0:
-                look.suspended([f.__code__])
+                suspended.find([f.__code__])
     finally:
         stop.append(1)
         for thread in threads:

@@ -1,12 +1,11 @@
 """Attacks with what is on no stack: suspended objects, greenlets, tasks; and with audit hooks."""
 import asyncio
 import gc
-import sys
 import threading
 
 import pytest
 
-from klpfs.cpython.looks import look
+from klpfs.cpython.looks import suspended
 from klpfs.cpython.switch import rules
 from tests.cpython.attacks.attack_kit import attack, NAMES, outside, wait
 from tests.cpython.programs import done, make, transition, try_clean, without
@@ -16,7 +15,8 @@ from tests.cpython.programs import done, make, transition, try_clean, without
 
 @attack("comps")
 def generator_expression_escapes():
-    """A generator expression of old code runs on when the function has returned: it belongs to that function's version."""
+    """A generator expression of old code runs on when the function has returned: it belongs to that function's
+    version."""
     d = make("def A(): return (B() for i in range(3))\ndef B(): return {v}")
     g = d[0]["A"]()
     got = [next(g)]
@@ -30,7 +30,8 @@ def generator_expression_escapes():
 
 @attack("gens")
 def suspended_everywhere():
-    """Asynchronous generators half consumed (asend, athrow, aclose), generators with finally closed, coroutines thrown into."""
+    """Asynchronous generators half consumed (asend, athrow, aclose), generators with finally closed, coroutines thrown
+    into."""
     d = make("async def AG():\n r = [{v}]\n try:\n  while True:\n   try: x = yield B()\n   except KeyError: x = None\n   r.append(B())\n"
              " finally: r.append(B()); out.append(r)\n"
              "def G():\n r = [{v}]\n try:\n  while True: yield r.append(B())\n finally: r.append(B()); out.append(r)\n"
@@ -91,7 +92,8 @@ def suspended_everywhere():
 
 @attack("gcscan")
 def old_generator_in_a_collection():
-    """Unreachable objects are in no list while their finalizers run; an old generator among them has a finally block left."""
+    """Unreachable objects are in no list while their finalizers run; an old generator among them has a finally block
+    left."""
     at, go, out = threading.Event(), threading.Event(), []
 
     class Slow:
@@ -138,18 +140,18 @@ def one_ends_and_makes_another_behind_the_look():
     t = transition(d[0], d[1])
     t.install()
     t.start()
-    real, turned = look.has_frame, []
+    real, turned = suspended.has_frame, []
 
     def has_frame(reference):           # between the look's one moment and what is made of it the program goes on
         if not turned and reference() is first:
             turned.append(1)
             list(first)
         return real(reference)
-    look.has_frame = has_frame
+    suspended.has_frame = has_frame
     try:
         clean = done(t, 1)
     finally:
-        look.has_frame = real
+        suspended.has_frame = real
     return not clean and list(d[0]["keep"][0]) == [(0, 0)] and done(t)
 
 
@@ -201,7 +203,7 @@ def audit_hook_tears_the_look():
     """A hook that lets other threads run when a code is read can't make a stack that never was."""
     return outside(r'''
 import sys, threading, time
-from klpfs.cpython.looks import look
+from klpfs.cpython.looks import threads as thread_looks
 from klpfs.cpython.switch import rules
 rules.BREAK.update(%r)
 stop = []
@@ -225,7 +227,7 @@ names = {id(f.__code__): f.__name__ for f in (a, b, c, work)}
 bad = 0
 end = time.time() + 2
 while time.time() < end and not bad:
-    for i, stack in look.stacks(ids):
+    for i, stack in thread_looks.stacks(ids):
         if stack: bad += "work" not in [names.get(x) for x in stack]
 stop.append(1)
 print("torn" if bad else "whole")
@@ -279,7 +281,6 @@ def greenlet_born_in_the_middle_of_a_look():
     pytest.importorskip("greenlet")
     return outside(r'''
 import sys
-from klpfs.cpython.looks import look
 from klpfs.cpython.switch import rules
 rules.BREAK.update(%r)
 import greenlet

@@ -59,7 +59,8 @@ def test_a_thread_that_threading_does_not_know_is_named_by_its_ident(stopped):
 
 
 def test_an_asyncio_task_is_named_when_it_waits_in_old_code():
-    """The task's name, not the coroutine's: also when the old coroutine is awaited by others, through async generators."""
+    """The task's name, not the coroutine's: also when the old coroutine is awaited by others, through async
+    generators."""
     d = make("async def A():\n await asyncio.sleep(3600)\n return {v}\nasync def AG():\n await asyncio.sleep(3600)\n yield {v}")
 
     async def through():
@@ -146,7 +147,7 @@ def test_task_states_are_the_versions_that_threads_are_bound_to(stopped):
     assert not try_clean(t)
     states = names_for_people.task_states(t)
     assert states[thread.ident] == 0
-    if len(t.state.seen):       # with greenlets about nobody is put down as seen
+    if len(t.state.clean_threads):       # with greenlets about nobody is put down as seen
         assert states[me] == 1
     t.force()
     assert set(names_for_people.task_states(t).values()) == {1}
@@ -157,9 +158,9 @@ def test_task_states_are_the_versions_that_threads_are_bound_to(stopped):
 def test_many_dirty_greenlets_are_named_by_one_search(monkeypatch):
     """Each with its frames; a search for each would keep the program waiting far longer than the look."""
     greenlet = pytest.importorskip("greenlet")
-    from klpfs.cpython.looks import look
-    searches, real = [], look.greenlet_lines
-    monkeypatch.setattr(look, "greenlet_lines", lambda kind, keys: searches.append(len(keys)) or real(kind, keys))
+    from klpfs.cpython.looks import greenlets
+    searches, real = [], greenlets.greenlet_lines
+    monkeypatch.setattr(greenlets, "greenlet_lines", lambda kind, keys: searches.append(len(keys)) or real(kind, keys))
     d = make("def A(sw):\n sw()\n return {v}")
     lets = [greenlet.greenlet(lambda: d[0]["A"](greenlet.getcurrent().parent.switch)) for _ in range(7)]
     for each in lets:

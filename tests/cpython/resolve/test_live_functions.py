@@ -9,7 +9,7 @@ import types
 
 import pytest
 
-from klpfs.cpython.looks import look
+from klpfs.cpython.looks import suspended
 from klpfs.cpython.resolve import live_functions
 
 
@@ -26,11 +26,11 @@ def generator():
     yield
 
 
-MANY = [generator.__code__] + [compile("1", f"code {n}", "eval") for n in range(look.FEW)]
+MANY = [generator.__code__] + [compile("1", f"code {n}", "eval") for n in range(suspended.FEW)]
 SEARCHES = {
     "functions": lambda: live_functions.functions_of([globals()]),
-    "suspended, few codes": lambda: look.suspended(MANY[:1]),
-    "suspended, many codes": lambda: look.suspended(MANY),
+    "suspended, few codes": lambda: suspended.find(MANY[:1]),
+    "suspended, many codes": lambda: suspended.find(MANY),
 }
 
 

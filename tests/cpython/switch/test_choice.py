@@ -33,7 +33,7 @@ def run(d, goal=1, only=None):
 
 
 def remembered(t):
-    return t.sel.get(threading.get_ident())
+    return t.choices.get(threading.get_ident())
 
 
 def test_nobody_on_the_stack_the_goal(d):
@@ -157,9 +157,9 @@ def test_imports_nothing_and_takes_half_imported_modules_for_none(d, monkeypatch
     """asyncio and greenlet are looked for in sys.modules; a module without its parts yet is as good as none."""
     import types
     monkeypatch.setitem(sys.modules, "greenlet", types.ModuleType("greenlet"))
-    assert choice.greenlets() is None
+    assert choice.greenlet_api() is None
     monkeypatch.setitem(sys.modules, "_asyncio", types.ModuleType("_asyncio"))
-    monkeypatch.setattr(choice, "_loops", [None, None])
-    assert choice._asyncio() is None
+    monkeypatch.setattr(choice, "_asyncio", [None, None])
+    assert choice.asyncio_api() is None
     t = run(d)
     assert t.mode == RUN and d[0]["B"]() == 1

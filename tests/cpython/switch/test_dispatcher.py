@@ -7,7 +7,7 @@ import pytest
 
 from klpfs.engine.error import KlpError
 from klpfs.cpython.switch.switching import Transition
-from tests.cpython.programs import done, entry, make
+from tests.cpython.programs import done, entry, make, new_image
 
 SOURCE = '''
 import types
@@ -213,9 +213,8 @@ def test_free_variables_that_the_closure_lacks_are_refused():
 
 
 def test_what_is_not_a_python_function_is_refused():
-    from klpfs.cpython.images import image
     from klpfs.cpython.switch.switching import Entry
-    version = image.new_version(lambda: 1)
+    version = new_image(lambda: 1)
     with pytest.raises(KlpError, match="builtin_function_or_method is not a Python function"):
         Transition([Entry(len, version, version)])
     assert type(test_what_is_not_a_python_function_is_refused) is types.FunctionType

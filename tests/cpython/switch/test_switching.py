@@ -1,17 +1,16 @@
 """The steps of a transition, what each leaves behind, and that nothing is half done."""
 import gc
 import threading
-import weakref
 
 import pytest
 
 from klpfs.engine.error import KlpError
-from klpfs.cpython.images import image
-from klpfs.cpython.looks import look
+from klpfs.cpython.images import image, version_numbers
+from klpfs.cpython.looks import collection, greenlets, suspended, threads as thread_looks
 from klpfs.cpython.switch import live_dispatchers, switching as module
 from klpfs.cpython.switch.choice import CLEAN, OVER, PREPARE, RUN
 from klpfs.cpython.switch.switching import Entry, Transition
-from tests.cpython.programs import back, done, entry, functions, make, switch, transition, try_clean
+from tests.cpython.programs import done, entry, functions, make, switch, transition, try_clean
 
 SOURCE = "def A(x=1):\n return ({v}, B(), x)\ndef B(): return {v}\ndef G():\n yield {v}\n yield B()"
 
@@ -23,7 +22,8 @@ def d():
 
 @pytest.fixture
 def stopped():
-    """stopped(function): runs it in a thread until it calls stopped.stop; stopped.go() lets it on, and waits for its end."""
+    """stopped(function): runs it in a thread until it calls stopped.stop; stopped.go() lets it on, and waits for its
+    end."""
     at, go, threads, results = threading.Event(), threading.Event(), [], []
 
     def stop():
@@ -46,7 +46,7 @@ def stopped():
 
 
 def held(d):
-    return [(f, f.__code__, f.__defaults__, image.number(f)) for f in functions(d[0]).values()]
+    return [(f, f.__code__, f.__defaults__, version_numbers.number_of(f)) for f in functions(d[0]).values()]
 
 
 def test_the_steps(d):
@@ -176,7 +176,8 @@ def test_older_code_is_only_watched(stopped):
     t.force()
     t.finish()
     now = image.capture(f)
-    live_dispatchers._registry.clear()            # as if the force had been long ago, in other hands: the entry alone says it
+    # as if the force had been long ago, in other hands: the entry alone says it
+    live_dispatchers._registry.clear()
     t2 = Transition([Entry(f, now, now, (old,))])
     t2.install()
     assert f.__code__ is now.code
@@ -225,10 +226,10 @@ def test_a_failing_add_changes_nothing(d):
     t = transition(d[0], d[1], only="AG")
     t.install()
     t.start()
-    marks, b = dict(t.marks), d[0]["B"].__code__
+    sides, b = dict(t.side_of_code), d[0]["B"].__code__
     with pytest.raises(KlpError):
         t.add([entry(d[0]["B"], d[1]["B"]), Entry(d[0]["A"], image.capture(d[0]["A"]), image.capture(d[1]["G"]))])
-    assert t.marks == marks and d[0]["B"].__code__ is b and d[0]["B"]() == 0
+    assert t.side_of_code == sides and d[0]["B"].__code__ is b and d[0]["B"]() == 0
     assert done(t)
 
 
@@ -257,7 +258,6 @@ def test_functions_that_go_end_at_the_goal(d):
     t = transition(d[0], d[1])
     t.install()
     t.start()
-    t.drop([d[0]["B"]])
     assert d[0]["B"]() == 1
     t.reverse()
     assert d[0]["B"]() == 0 and done(t)
@@ -282,13 +282,13 @@ def test_many_threads_are_looked_at_in_slices(monkeypatch):
         thread.start()
     for thread in threads:
         ready.acquire()
-    calls, breaths, real = [], [], look.stacks
+    calls, breaths, real = [], [], thread_looks.stacks
 
     def stacks(wanted):
         taken = real(wanted)
         calls.append((len(wanted), sum(len(s) for i, s in taken)))
         return taken
-    monkeypatch.setattr(look, "stacks", stacks)
+    monkeypatch.setattr(thread_looks, "stacks", stacks)
     t = Transition([entry(d[0]["B"], d[1]["B"])], breathe=lambda: breaths.append(1))
     t.install()
     t.start()
@@ -314,61 +314,12 @@ def test_collection_waits_while_dispatchers_come_and_go(d):
     assert done(t) and gc.isenabled()
 
 
-def test_what_is_over_is_let_go(d):
-    """When no dispatcher can run any more nothing is kept: no transition, no image, no code."""
-    t = transition(d[0], d[1])
-    t.install()
-    t.start()
-    d[0]["A"]()
-    assert done(t)
-    assert [r for r in live_dispatchers._registry.values() if r.dispatchers and r.switch.t is t] == []
-    gone = weakref.ref(switch(t, "A").after.code), weakref.ref(t.switches[0].version(1))
-    t2 = back(t)
-    t2.install()
-    t2.start()
-    assert done(t2)
-    del t, t2
-    d[1].clear()
-    gc.collect()
-    assert gone[0]() is None and gone[1]() is None
-
-
-def test_a_dispatcher_that_can_still_run_is_kept():
-    """A coroutine made in a transition and never awaited keeps its function's record, until it is gone."""
-    d = make("async def f(): return {v}")
-    t = transition(d[0], d[1])
-    t.install()
-    t.start()
-    made = d[0]["f"]()
-    assert done(t)
-    mine = live_dispatchers.make(d[0]["f"])
-    assert len(mine.dispatchers) == 1 and mine.switch is t.switches[0]
-    made.close()
-    del made
-    live_dispatchers.prune()
-    assert not mine.dispatchers and mine.switch is None
-
-
-def test_images_put_from_outside_are_what_stale_dispatchers_call():
-    """Outside transitions functions get other images (modules come and go): a dispatcher left over calls those."""
-    d = make("async def f(): return {v}")
-    t = transition(d[0], d[1])
-    t.install()
-    t.start()
-    made = d[0]["f"]()
-    assert done(t)
-    image.put(d[0]["f"], image.new_version(d[2]["f"]))
-    with pytest.raises(StopIteration) as end:
-        made.send(None)
-    assert end.value.value == 2
-
-
 def test_a_collection_under_way_is_a_blocker_where_it_matters(d, monkeypatch):
     """Up to 3.11 in any case; from 3.12 on when something can be suspended."""
     t = transition(d[0], d[1])
-    monkeypatch.setattr(look, "quiet", lambda: False)
-    monkeypatch.setattr(look, "suspended", lambda codes, kind=None: (
-        look.COLLECTING, [], look.stacks_and_greenlets(kind)[1] if kind else []))
+    monkeypatch.setattr(collection, "quiet", lambda: False)
+    monkeypatch.setattr(suspended, "find", lambda codes, kind=None: (
+        collection.COLLECTING, [], greenlets.stacks_and_greenlets(kind)[1] if kind else []))
     t.install()
     t.start()
     assert [b.kind for b in t.look()] == ["collection"] and not t.clean
@@ -385,7 +336,7 @@ def test_greenlets_that_come_during_a_look_make_another_necessary(monkeypatch):
     t = transition(d[0], d[1])
     t.install()
     t.start()
-    real = look.idents
+    real = thread_looks.idents
 
     def idents():
         found = real()
@@ -393,17 +344,18 @@ def test_greenlets_that_come_during_a_look_make_another_necessary(monkeypatch):
         stand_in.greenlet, stand_in.getcurrent = type("greenlet", (), {}), lambda: None
         monkeypatch.setitem(sys.modules, "greenlet", stand_in)
         return found
-    monkeypatch.setattr(look, "idents", idents)
+    monkeypatch.setattr(thread_looks, "idents", idents)
     assert [b.kind for b in t.look()] == ["greenlet"] and not t.clean
     monkeypatch.undo()
     assert done(t)
 
 
 def test_with_greenlets_about_the_heap_is_searched_only_when_nothing_else_is_in_the_way(d, stopped, monkeypatch):
-    """A search keeps the program from running: as long as a thread, or what an earlier one found, is dirty, none is made."""
+    """A search keeps the program from running: as long as a thread, or what an earlier one found, is dirty, none is
+    made."""
     pytest.importorskip("greenlet")
-    searches, real = [], look.suspended
-    monkeypatch.setattr(look, "suspended", lambda *args: searches.append(1) or real(*args))
+    searches, real = [], suspended.find
+    monkeypatch.setattr(suspended, "find", lambda *args: searches.append(1) or real(*args))
     d = make(SOURCE + "\ndef S():\n stop()\n return {v}", stop=stopped.stop)
     stopped(d[0]["S"])
     waiting = d[0]["G"]()

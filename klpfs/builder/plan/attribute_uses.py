@@ -1,0 +1,32 @@
+"""Uses of an attribute in the code of a package: whether code does more with it than ask if it is true."""
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+
+
+def uses(trees: Iterable[ast.AST], attribute: str) -> list[bool]:
+    """For every place that reads an attribute of this name: whether it only asks if the attribute is true."""
+    return [use for tree in trees for use in _uses(tree, attribute)]
+
+
+def _uses(tree: ast.AST, attribute: str) -> list[bool]:
+    tested: set[int] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.If, ast.IfExp, ast.While)):
+            _collect_tested(node.test, tested)
+        elif isinstance(node, ast.comprehension):
+            for test in node.ifs:
+                _collect_tested(test, tested)
+    return [id(node) in tested for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute) and node.attr == attribute and isinstance(node.ctx, ast.Load)]
+
+
+def _collect_tested(node: ast.expr, tested: set[int]) -> None:
+    """Adds the ids of expressions of which a condition asks nothing but whether they are true."""
+    tested.add(id(node))
+    if isinstance(node, ast.BoolOp):
+        for value in node.values:
+            _collect_tested(value, tested)
+    elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+        _collect_tested(node.operand, tested)

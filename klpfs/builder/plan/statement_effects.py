@@ -1,0 +1,62 @@
+"""Effects of statements: what a statement made when it ran, what it leaves behind, and what a new version of it takes
+away."""
+from __future__ import annotations
+
+import ast
+import re
+from typing import Any
+
+from klpfs.builder.compare.statements import Statement
+
+_WARNS = re.compile("warn|deprecat|^__import__$|import_module$", re.I)
+
+
+def makes_value(statement: Statement) -> bool:
+    """The statement made the value that it bound; it did not take a value that others own."""
+    if statement.kind == "import":
+        return False
+    if statement.kind in ("function", "class"):
+        return True
+    value = getattr(statement.node, "value", None)
+    return not isinstance(value, (ast.Name, ast.Attribute, ast.Constant))
+
+
+def is_harmless(node: ast.stmt) -> bool:
+    """The statement left nothing behind when it ran, or only warnings, or imported modules."""
+    if isinstance(node, (ast.Pass, ast.Assert, ast.Delete, ast.Raise, ast.Import, ast.ImportFrom)):
+        return True
+    if isinstance(node, (ast.If, ast.Try, ast.With)):
+        blocks = [getattr(node, name, []) for name in ("body", "orelse", "finalbody")]
+        blocks += [handler.body for handler in getattr(node, "handlers", [])]
+        return all(is_harmless(inner) for block in blocks for inner in block)
+    value = node.value if isinstance(node, ast.Expr) else None
+    if isinstance(value, ast.Call):
+        return bool(_WARNS.search(ast.unparse(value.func)))
+    return isinstance(value, (ast.Constant, ast.Name, ast.Attribute))
+
+
+def keys_removed(old: ast.stmt, new: ast.stmt, name: str) -> list[Any] | None:
+    """Constant keys or members that OLD's table has and NEW's has not; None: a statement is no table in plain sight."""
+    before, after = _keys(old, name), _keys(new, name)
+    return None if before is None or after is None else [key for key in before if key not in after]
+
+
+def _keys(node: ast.stmt, name: str) -> list[Any] | None:
+    if not isinstance(node, (ast.Assign, ast.AnnAssign)):
+        return None
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+    if not any(isinstance(target, ast.Name) and target.id == name for target in targets):
+        return None
+    if isinstance(node.value, ast.Dict):
+        keys: list[Any] = node.value.keys
+    elif isinstance(node.value, ast.Set):
+        keys = node.value.elts
+    else:
+        return None
+    return [key.value for key in keys] if all(isinstance(key, ast.Constant) for key in keys) else None
+
+
+def short_text(node: ast.stmt, limit: int = 60) -> str:
+    """The first line of a statement's text, cut to a length, for messages."""
+    text = ast.unparse(node).split("\n")[0]
+    return text if len(text) <= limit else text[:limit - 3] + "..."

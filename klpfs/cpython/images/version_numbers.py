@@ -1,0 +1,95 @@
+"""The version numbers by which specialised call sites know function objects (CPython 3.12 and later).
+
+Setting `__code__` clears a function's number. 3.12 then draws a new number from another counter than the one that
+functions are made with, and the two collide: a call site takes one function for another and crashes; 3.13 and 3.14 give
+none at all, and the call sites stay slow for ever. So the number is put right after each change
+(docs/FACTS-python.md#traps, T0; https://github.com/python/cpython/issues/114388).
+
+`renumber` and `set_number` run inside the program's calls as well (image.clone): C functions captured here, and no
+others.
+"""
+from __future__ import annotations
+
+import sys
+from types import CodeType, FunctionType
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable
+    Numbers = tuple[Callable[[FunctionType], int], Callable[[FunctionType, int], None], Callable[[CodeType], int]]
+
+_id = id
+
+
+def _find_numbers() -> Numbers | None:
+    """(read, write, code_number) for functions' and codes' version numbers; None where they can't be told for certain.
+
+    3.12 to 3.14 keep func_version in a function's last eight bytes and co_version somewhere in the code. Both are found
+    by what they must do: equal in fresh functions, counting up with each code, cleared when __code__ is set
+    (Objects/funcobject.c).
+    """
+    if sys.version_info < (3, 12) or sys.implementation.name != "cpython":
+        return None
+    try:
+        from _ctypes import _SimpleCData
+    except ImportError:
+        return None
+
+    class Word(_SimpleCData):
+        _type_ = "I"
+    word: Any = Word.from_address
+    last = FunctionType.__basicsize__ - 8
+    probes = [eval(f"lambda: {i}", {}) for i in range(8)]
+    offsets = [o for o in range(16, CodeType.__basicsize__ - 3, 4)
+               if all(word(_id(f.__code__) + o).value == word(_id(f) + last).value for f in probes)]
+    if len(offsets) != 1 or len({word(_id(f) + last).value for f in probes}) != len(probes):
+        return None
+    offset = offsets[0]
+    a, b = probes[0].__code__.replace(), probes[1].__code__.replace()
+    step = word(_id(b) + offset).value - word(_id(a) + offset).value
+    probes[0].__code__ = a
+    if step < 1 or word(_id(probes[0]) + last).value > 1:       # 0; 3.14: 0 or 1, "cleared"
+        return None
+
+    def read(function: FunctionType) -> int:
+        return word(_id(function) + last).value
+
+    def write(function: FunctionType, number: int) -> None:
+        word(_id(function) + last).value = number
+
+    def code_number(code: CodeType) -> int:
+        return word(_id(code) + offset).value
+    probe = probes[1]
+    write(probe, 12345)
+    if read(probe) != 12345:
+        return None
+    write(probe, code_number(probe.__code__))
+    return read, write, code_number
+
+
+_numbers = _find_numbers()
+REPAIRS = _numbers is not None      # this interpreter's numbers can be put right
+_read, _write, _code_number = _numbers or (None, None, None)
+
+
+def number_of(function: FunctionType) -> int | None:
+    """The function's version number; None where it can't be read."""
+    return _read(function) if _read else None
+
+
+def number_of_code(code: CodeType) -> int | None:
+    """The version number that a function freshly made of the code has; None where it can't be read."""
+    return _code_number(code) if _code_number else None
+
+
+def set_number(function: FunctionType, number: int | None) -> None:
+    """Gives the function object a version number; None: its code's, as if it were freshly made. Where numbers can't be
+    written it does nothing."""
+    if _write:
+        _write(function, _code_number(function.__code__) if number is None else number)     # type: ignore[misc]
+
+
+def renumber(function: FunctionType) -> None:
+    """Gives the function object a version number that no other has: a new code's."""
+    if _write:
+        _write(function, _code_number(function.__code__.replace()))     # type: ignore[misc]

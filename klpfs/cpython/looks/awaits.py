@@ -1,0 +1,74 @@
+"""What waits in what: asyncio's tasks and the objects that they await, read for people's eyes through weak
+references."""
+from __future__ import annotations
+
+import gc
+from itertools import chain, compress, starmap
+from operator import attrgetter
+from weakref import ref
+
+from .atomic import silent
+from .suspended import KIND_IDS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import Any, Callable
+
+_referents = gc.get_referents
+_list, _map, _zip, _id, _type, _str = list, map, zip, id, type, str
+_AWAITS = tuple(attrgetter(name) for name in ("cr_await", "gi_yieldfrom", "ag_await"))
+
+
+def copied(weak: set[ref[Any]]) -> list[ref[Any]]:
+    """List of the weak references in a set of them (a WeakSet's data), which other threads change."""
+    return _list(weak)
+
+
+def references(objects: Iterable[Any]) -> list[ref[Any]]:
+    """List of weak references to the objects in a set."""
+    return _list(_map(ref, objects))
+
+
+def called(reference: ref[Any], method: Callable[[Any], Any]) -> ref[Any] | None:
+    """Weak reference to what the C method returns for the weakly referenced object; None: the object is gone, or what
+    is returned takes no weak reference."""
+    try:
+        return _list(_map(ref, _map(method, starmap(reference, ((),)))))[0]
+    except TypeError:
+        return None
+
+
+def task_name(reference: ref[Any], kind: Any) -> tuple[str, int]:
+    """(name, id) of a weakly referenced asyncio task of the type `kind`; ('', 0) if it is gone."""
+    try:
+        name = _list(_map(kind.get_name, starmap(reference, ((),))))[0]
+        return (name if _type(name) is _str else "?"), _list(_map(_id, starmap(reference, ((),))))[0]
+    except TypeError:
+        return "", 0
+
+
+def _waited_for(reference: ref[Any], await_of: Callable[[Any], Any]) -> Iterator[ref[Any]]:
+    """The generator-like objects to which what the object awaits refers: an asynchronous generator's asend() and the
+    like."""
+    box: list[Any] = []
+    return chain(silent(_map(box.append, starmap(_referents, _zip(_map(await_of, starmap(reference, ((),))))))),
+                 _map(ref, compress(chain.from_iterable(box), _map(KIND_IDS.__contains__, _map(_id, _map(_type,
+                      chain.from_iterable(box)))))), silent(_map(_list.clear, box)))
+
+
+def awaited(reference: ref[Any]) -> ref[Any] | None:
+    """Weak reference to the generator-like object that a weakly referenced object waits for; None: it waits for
+    nothing, or for something else."""
+    for await_of in _AWAITS:
+        try:
+            kind = _list(_map(_id, _map(_type, _map(await_of, starmap(reference, ((),))))))[0]
+        except AttributeError:
+            continue
+        try:
+            if kind in KIND_IDS:
+                return _list(_map(ref, _map(await_of, starmap(reference, ((),)))))[0]
+            return (_list(_waited_for(reference, await_of)) + [None])[0]
+        except (TypeError, AttributeError):
+            return None
+    return None

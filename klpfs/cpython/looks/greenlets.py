@@ -1,0 +1,91 @@
+"""Looks at the stacks of suspended greenlets, of one moment with those of all threads."""
+from __future__ import annotations
+
+from itertools import chain, compress, repeat, starmap, tee
+from operator import is_not, itemgetter
+from weakref import ref
+
+from ..switch.rules import BREAK
+from . import collection, threads
+from .atomic import everything, restoring, silent, still
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from .threads import Lines, Stack
+
+_list, _map, _zip, _id, _type, _dict_items = list, map, zip, id, type, dict.items
+_issubclass, _frozenset, _slice = issubclass, frozenset, slice
+_deref = ref.__call__
+
+BORN = "greenlets have just come"       # why a look can say nothing
+
+
+class _Canary:
+    """An object that a look at all greenlets must find, unless the heap is frozen."""
+
+
+_canary = _Canary()
+_canary_ref = ref(_canary)
+
+
+def _greenlets(kinds: Any) -> Iterator[ref[Any]]:
+    """Weak references to all greenlets, made when the iterator is run. kinds: the greenlet type, or a tuple of
+    types."""
+    c, d = everything()
+    return _map(ref, compress(c, _map(_issubclass, _map(_type, d), repeat(kinds))))
+
+
+def all_stacks(kind: Any, before: list[ref[Any]], after: list[ref[Any]]) -> Iterator[tuple[int, Stack]]:
+    """Keys and stacks of all threads and all suspended greenlets, (key, ids of codes), of one moment; to the lists
+    before and after go references to all greenlets (and the canary) that there were before and after that.
+
+    Asking for all objects is an audit event, in which a Python hook lets other threads run; so is asking for the
+    threads' frames. From then on none comes until all frames are gathered: what runs and what is suspended are of one
+    moment, but for greenlets that were born behind the first search, and those the second search shows.
+    """
+    a, b = tee(chain.from_iterable(_map(_dict_items, starmap(threads.FRAMES, ((),)))))
+    c, d = tee(_map(_deref, chain.from_iterable((before,))))
+    e, f = tee(compress(c, _map(is_not, d, repeat(None))))
+    keys = chain(_map(itemgetter(0), a), _map(_id, e))
+    firsts = chain(_map(itemgetter(_slice(1, 2)), b), _zip(_map(kind.gr_frame.__get__, f)))
+    return chain(silent(_map(before.extend, _map(_list, (_greenlets(kind),)))),
+                 _zip(keys, threads.codes(threads.gathered(threads.chains(firsts)))),
+                 silent(_map(after.extend, _map(_list, (_greenlets((kind, _Canary)),)))))
+
+
+def torn(before: list[ref[Any]], after: list[ref[Any]]) -> str | None:
+    """Why all_stacks, which has filled the two lists, can say nothing: FROZEN, BORN or None."""
+    if collection.frozen_before_import() or not [r for r in after if r is _canary_ref]:
+        return collection.FROZEN
+    known = _frozenset(_map(_id, before)) | {_id(_canary_ref)}
+    return BORN if [r for r in after if _id(r) not in known] and "torn" not in BREAK else None
+
+
+@restoring
+def _all_stacks(kind: Any, before: list[ref[Any]], after: list[ref[Any]]) -> list[tuple[int, Stack]]:
+    return _list(still(all_stacks(kind, before, after)))
+
+
+def stacks_and_greenlets(kind: Any) -> tuple[str | None, list[tuple[int, Stack]]]:
+    """(why nothing can be said: FROZEN, BORN or None, [(thread ident or id of greenlet, (id of code, ...))] of all
+    threads and suspended greenlets at one moment). BORN: greenlets were born meanwhile; nobody knows what they do."""
+    before: list[ref[Any]] = []
+    after: list[ref[Any]] = []
+    stacks = _all_stacks(kind, before, after)
+    return torn(before, after), stacks
+
+
+@restoring
+def greenlet_lines(kind: Any, wanted: frozenset[int]) -> list[tuple[int, Lines]]:
+    """[(id of greenlet, ((code, line number), ...))] of the suspended greenlets whose id is in the set `wanted`."""
+    return _list(still(_greenlet_lines(kind, wanted)))
+
+
+def _greenlet_lines(kind: Any, wanted: frozenset[int]) -> Iterator[tuple[int, Lines]]:
+    c, d = everything()
+    e, f = tee(compress(c, _map(wanted.__contains__, _map(_id, d))))
+    g, h = tee(compress(e, _map(_issubclass, _map(_type, f), repeat(kind))))
+    return _zip(_map(_id, g), threads.code_lines(threads.chains(_zip(_map(kind.gr_frame.__get__, h)))))

@@ -1,0 +1,43 @@
+"""Sub-interpreters of this process: their functions are objects of their own, and their threads may run beside ours."""
+from __future__ import annotations
+
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable
+
+try:
+    import _interpreters  # type: ignore[import-not-found]
+except ImportError:
+    try:
+        import _xxsubinterpreters as _interpreters  # type: ignore[import-not-found]
+    except ImportError:
+        _interpreters = None
+
+_getattr, _len, _type, _tuple, _bool = getattr, len, type, tuple, bool
+_list_all = _getattr(_interpreters, "list_all", None)
+_current, _config = _getattr(_interpreters, "get_current", None), _getattr(_interpreters, "get_config", None)
+_MAY_RUN_APART = sys.version_info >= (3, 12)
+
+
+def interpreters() -> int:
+    """How many sub-interpreters this process has, as far as CPython tells."""
+    return _len(_list_all()) - 1 if _list_all is not None else 0
+
+
+def apart() -> int:
+    """How many sub-interpreters have an interpreter lock of their own (3.12): with one, nothing that looks at frames is
+    one moment, and asking for frames is not even safe. Where CPython does not tell, all are counted."""
+    if not _MAY_RUN_APART or not interpreters():
+        return 0
+    others = [interpreter for interpreter in _list_all() if interpreter != _current()]       # type: ignore[misc]
+    return _len(others if _config is None else [1 for interpreter in others if _has_own_lock(_config, interpreter)])
+
+
+def _has_own_lock(config: Callable[[Any], Any], interpreter: Any) -> bool:
+    try:
+        found = config(interpreter[0] if _type(interpreter) is _tuple else interpreter)
+        return _bool(found.gil != "shared")
+    except Exception:       # the interpreter is gone, or is not ours to ask
+        return True

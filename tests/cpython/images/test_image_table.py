@@ -1,0 +1,160 @@
+"""What each function object is to be when some Funcs are in force: code, attributes, and what is around a nested
+one."""
+import gc
+
+import pytest
+
+from klpfs.engine.target import Change
+
+TEXT = """
+    def f(a, b=1):
+        "of f"
+        return "old", a, b
+    def outer():
+        def inner(): return "old inner"
+        return inner
+"""
+
+
+class Case:
+    """A module with livepatches that are found for it, and not put into force."""
+
+    def __init__(self, program):
+        self.program, self.images = program, program.target.images
+        self.module = program.module(TEXT)
+
+    def func(self, name, text):
+        """A Func for a function of the module, resolved."""
+        loaded = self.program.load(text + f"\npatch = Patch([Object({self.module.__name__!r}, [Func({name!r}, new)])])")
+        func = loaded.patch.objects[0].funcs[0]
+        self.program.target.resolve(loaded.patch.objects[0], func)
+        return func
+
+    def put(self, old, new):
+        definition = (new or old).definition
+        self.images.switch([Change(definition, old, new)], [new])
+
+
+@pytest.fixture
+def case(program):
+    return Case(program)
+
+
+def test_with_nothing_in_force_it_is_the_original(case):
+    func = case.func("f", "def new(a, b=1): return 'new', a, b")
+    images, f = case.images, case.module.f
+    assert images.code(func.definition, {}) is None
+    image = images.image(f, func.definition, {})
+    assert image.code is f.__code__ and image.values[0] is f.__defaults__
+    assert images.changed == {}, "asking changes nothing"
+
+
+def test_what_a_func_makes_of_a_function_object(case):
+    func = case.func("f", 'def new(a, b=2):\n "of new"\n return "new", a, b')
+    images, f = case.images, case.module.f
+    image = images.image(f, func.definition, {func.definition: func})
+    assert image.code is func.version.code is images.code(func.definition, {func.definition: func})
+    assert image.values[:3] == ((2,), None, "of new")
+    case.put(None, func)
+    assert f(1) == ("new", 1, 2) and f.__doc__ == "of new" and images.state == {func.definition: func}
+    case.put(func, None)
+    assert f(1) == ("old", 1, 1) and f.__doc__ == "of f" and images.state == {} and images.changed == {}
+
+
+def test_two_states_with_one_key_give_one_image(case):
+    func = case.func("f", "def new(a, b=1): return 'new', a, b")
+    images, f, state = case.images, case.module.f, {func.definition: func}
+    images.hold(f, func.definition)
+    assert images.key(func.definition, state) == images.key(func.definition, dict(state))
+    assert images.image(f, func.definition, state) is images.image(f, func.definition, dict(state))
+
+
+def test_an_attribute_that_the_program_sets_is_its_own(case):
+    """In all images from then on: of what is in force, and of the original."""
+    func = case.func("f", 'def new(a, b=2):\n "of new"\n return "new", a, b')
+    f = case.module.f
+    case.put(None, func)
+    f.__doc__ = "mine"
+    case.images.hold(f, func.definition)
+    assert case.images.image(f, func.definition, {}).values[2] == "mine"
+    case.put(func, None)
+    assert f(1) == ("old", 1, 1) and f.__doc__ == "mine"
+
+
+def test_a_change_of_a_nested_function_changes_what_is_around_it(case):
+    func = case.func("outer.<locals>.inner", "def new(): return 'new inner'")
+    images, outer = case.images, case.module.outer
+    alive = outer()
+    around = func.definition.outer
+    code = images.code(around, {func.definition: func})
+    assert code is not None and func.version.code in code.co_consts and images.any_nested({func.definition: func})
+    assert images.code(around, {func.definition: func}) is code, "made once"
+    case.put(None, func)
+    assert outer.__code__ is code and outer()() == alive() == "new inner"
+    made_meanwhile = outer()
+    case.put(func, None)
+    assert outer()() == alive() == made_meanwhile() == "old inner" and images.stand_ins == {}
+
+
+def test_older_code_is_what_is_in_force_on_neither_side(case):
+    first = case.func("f", "def new(a, b=1): return 1")
+    second = case.func("f", "def new(a, b=1): return 2")
+    images, definition, old = case.images, first.definition, case.module.f.__code__
+    assert second.definition is definition
+    assert images.older(definition, {}, {definition: first}) == (second.version.code,)
+    assert set(images.older(definition, {definition: first}, {definition: second})) == {old}
+
+
+def test_touched_names_the_function_objects_that_a_change_concerns(case):
+    func = case.func("outer.<locals>.inner", "def new(): return 'new inner'")
+    images, alive = case.images, case.module.outer()
+    touched = images.touched({}, {func.definition: func})
+    functions = [fn for fn, definition in touched]
+    assert case.module.outer in functions and alive in functions
+    assert [definition for fn, definition in touched].count(func.definition) == 2, "alive, and the stand-in of those to come"
+    assert images.touched({}, {}) == []
+    watched = images.touched({}, {}, [func.definition])
+    assert {definition for fn, definition in watched} == {func.definition}
+
+
+def test_closures_that_appear_meanwhile_are_settled(case):
+    func = case.func("outer.<locals>.inner", "def new(): return 'new inner'")
+    late = case.module.outer()
+    case.images.state = {func.definition: func}
+    case.images.settle()
+    assert late() == "new inner"
+    case.put(func, None)
+    assert late() == "old inner"
+
+
+def test_code_that_was_made_for_a_func_is_forgotten_with_it(case):
+    func = case.func("outer.<locals>.inner", "def new(): return 'new inner'")
+    images = case.images
+    images.code(func.definition.outer, {func.definition: func})
+    assert len(images.composed) == 1
+    images.forget(func.definition, func.version.code)
+    assert images.composed == {} and func.version.code not in func.definition.made.values()
+    images.forget(None, func.version.code)
+
+
+def test_function_objects_may_die_while_klpfs_knows_them(case):
+    func = case.func("outer.<locals>.inner", "def new(): return 'new inner'")
+    alive = case.module.outer()
+    case.put(None, func)
+    assert len(case.images.changed) == 3        # it, outer, and the stand-in
+    del alive
+    gc.collect()
+    case.images.become(case.images.state, scan=False)
+    assert len(case.images.changed) == 2
+    case.put(func, None)
+
+
+def test_put_state_gives_what_a_func_makes_of_it_whatever_is_held(case):
+    """For an object that goes: its functions get what is in force, out of a transition's hands."""
+    func = case.func("f", "def new(a, b=1): return 'new', a, b")
+    case.images.hold(case.module.f, func.definition)
+    case.images.put_state(func.definition, func)
+    assert case.module.f(1) == ("new", 1, 1)
+    case.images.put_state(func.definition, None)
+    assert case.module.f(1) == ("old", 1, 1) and case.images.concerned() == set()
+    assert case.images.state == {}

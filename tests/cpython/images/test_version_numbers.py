@@ -1,0 +1,93 @@
+"""Version numbers: call sites that know a function object are right, and fast again, after its code was set."""
+import dis
+import os
+import subprocess
+import sys
+
+import pytest
+
+from klpfs.cpython.images import version_numbers
+from klpfs.cpython.switch.switching import Transition
+from tests.cpython.programs import back, done, entry, make, switched
+
+
+def specialised(function):
+    """Names of the instructions that calls of Python functions in it have become."""
+    return [i.opname for i in dis.get_instructions(function, adaptive=True) if i.opname.startswith("CALL") and "_PY_" in i.opname]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="call sites specialise from 3.11 on")
+@pytest.mark.skipif(sys.version_info >= (3, 12) and not version_numbers.REPAIRS, reason="this Python's version numbers can't be put right")
+def test_call_sites_are_specialised_again():
+    """After a transition, and after its revert, a call site becomes what it was: CALL_PY_EXACT_ARGS and the like."""
+    d = make("def f(a): return {v}\ndef site(n):\n for i in range(n): f(i)")
+    space, site = d[0], d[0]["site"]
+    site(2000)
+    expected = specialised(site)
+    assert expected
+    t = switched(space["f"], d[1]["f"])
+    site(20000)
+    assert specialised(site) == expected
+    t = back(t)
+    t.install()
+    t.start()
+    assert done(t)
+    site(20000)
+    assert specialised(site) == expected
+
+
+@pytest.mark.skipif(not version_numbers.REPAIRS, reason="no version numbers to put right before 3.12")
+def test_without_the_repair_call_sites_do_not_come_back_or_numbers_collide(monkeypatch):
+    """The counterpart: what CPython gives to a function whose code was set is none (3.13), or from another counter
+    (3.12)."""
+    d = make("def f(a): return {v}\ndef site(n):\n for i in range(n): f(i)")
+    monkeypatch.setattr(version_numbers, "_write", None)
+    site = d[0]["site"]
+    t = Transition([entry(d[0]["f"], d[1]["f"])])
+    t.install()
+    t.start()
+    assert done(t)
+    site(20000)
+    assert version_numbers.number_of(d[0]["f"]) != version_numbers.number_of_code(d[0]["f"].__code__)
+    if sys.version_info >= (3, 13):
+        assert not specialised(site)
+
+
+@pytest.mark.skipif(not version_numbers.REPAIRS, reason="no version numbers to put right before 3.12")
+def test_what_the_program_changed_gets_a_number_of_its_own(pair):
+    """Defaults that the program sets in mid-transition make the code's number wrong for this function."""
+    old, new = pair
+    t = Transition([entry(old, new)])
+    t.install()
+    t.start()
+    old.__defaults__ = None
+    assert done(t)
+    assert old.__defaults__ is None and version_numbers.number_of(old) not in (0, version_numbers.number_of_code(old.__code__))
+
+
+@pytest.mark.skipif(sys.version_info[:2] != (3, 12), reason="the two counters collide on 3.12 only")
+def test_polymorphic_call_sites_with_defaults_survive():
+    """Trap T0: one site, many functions whose code was switched often and fresh ones; without the repair it crashes."""
+    program = r'''
+from klpfs.cpython.images import image
+from tests.cpython.programs import *
+from klpfs.cpython.switch.switching import Entry, Transition
+d = make("\n".join("def f%d(a, b=1, c=2): return {v}" % i for i in range(30)))
+fs = [d[0]["f%d" % i] for i in range(30)]
+images = [[image.capture(f) for f in fs], [new_image(d[1]["f%d" % i]) for i in range(30)]]
+def site(f): return f(1)
+for turn in range(60):
+    old, new = turn & 1, 1 - (turn & 1)
+    t = Transition([Entry(f, images[old][i], images[new][i]) for i, f in enumerate(fs)])
+    t.install(); t.start()
+    assert done(t)
+    fresh = [eval("lambda a: %d" % i) for i in range(40)]
+    for _ in range(20):
+        for f in fs: assert site(f) == new
+        for f in fresh: site(f)
+print("survived")
+'''
+    parts = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+    run = subprocess.run([sys.executable, "-c", program], stdout=-1, stderr=-2, timeout=60,
+                         env=dict(os.environ, PYTHONPATH=os.pathsep.join((parts, os.path.join(parts, "tests")))))
+    assert run.stdout.decode().strip() == "survived"

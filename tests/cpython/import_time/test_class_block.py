@@ -1,0 +1,135 @@
+"""`class C(metaclass=klp.part)`: what the block holds goes into the class that the module has, and goes again."""
+import pytest
+
+from klpfs.cpython.import_time.class_block import owner_of
+
+BASE = """
+    class Base:
+        def name(self): return "base"
+    class C(Base):
+        limit = 10
+        __secret = 1
+        def size(self): return 1
+        class Inner:
+            n = 1
+"""
+
+
+def test_methods_and_values_go_into_the_class_and_go_again(module, livepatch):
+    live = module(BASE)
+    patch, cls, size = livepatch(live, """
+        def run(klp):
+            global C
+            class C(metaclass=klp.part):
+                limit = 20
+                def size(self): return 2
+                def more(self): return self.limit
+    """), live.C, live.C.size
+    patch.enable()
+    assert live.C is cls and (cls().size(), cls().more(), cls.limit) == (2, 20, 20)
+    patch.disable()
+    assert cls.size is size and cls.limit == 10 and not hasattr(cls, "more")
+
+
+def test_names_of_the_block_are_the_classs_and_super_and_private_names_mean_it(module, livepatch):
+    live = module(BASE)
+    patch = livepatch(live, """
+        def run(klp):
+            global C
+            class C(metaclass=klp.part):
+                double = limit * 2
+                def name(self): return super().name() + "!" + str(self.__secret), __class__
+    """)
+    patch.enable()
+    assert live.C.double == 20 and live.C().name() == ("base!1", live.C)
+    patch.disable()
+    assert live.C().name() == "base"
+
+
+def test_a_class_in_a_class_is_named_by_both(module, livepatch):
+    live = module(BASE)
+    patch = livepatch(live, """
+        def run(klp):
+            global C
+            class C(metaclass=klp.part):
+                class Inner(metaclass=klp.part):
+                    n = 2
+    """)
+    patch.enable()
+    assert live.C.Inner.n == 2
+    patch.disable()
+    assert live.C.Inner.n == 1
+
+
+def test_what_the_block_annotates_or_says_of_itself_is_not_put(module, livepatch):
+    live = module(BASE)
+    live.C.__doc__ = "of C"
+    patch = livepatch(live, """
+        def run(klp):
+            global C
+            class C(metaclass=klp.part):
+                x: int = 1
+    """)
+    patch.enable()
+    assert live.C.x == 1 and live.C.__doc__ == "of C" and live.C.__module__ == live.__name__
+    assert "x" not in getattr(live.C, "__annotations__", {})
+    patch.disable()
+
+
+def test_a_class_that_the_module_has_not_is_an_error_and_nothing_stays(module, livepatch):
+    live = module("limit = 1")
+    with pytest.raises(LookupError, match="class 'C' is not there"):
+        livepatch(live, """
+            def run(klp):
+                global C, limit
+                limit = 2
+                class C(metaclass=klp.part):
+                    x = 1
+        """).enable()
+    assert live.limit == 1
+
+
+def test_attributes_learn_their_names(module, livepatch):
+    live = module(BASE + """
+    class Named:
+        def __set_name__(self, owner, name): self.known = owner, name
+    """)
+    patch = livepatch(live, """
+        def run(klp):
+            global C
+            class C(metaclass=klp.part):
+                field = Named()
+    """)
+    patch.enable()
+    assert live.C.field.known == (live.C, "field")
+    patch.disable()
+
+
+def test_a_default_is_put_only_where_the_class_has_none(module, livepatch):
+    live = module(BASE)
+    patch = livepatch(live, """
+        def run(klp):
+            global C
+            class C(metaclass=klp.part):
+                limit = klp.default(99)
+                name = klp.default(99)
+                other = klp.default(99)
+    """)
+    patch.enable()
+    assert live.C.limit == 10 and live.C().name() == "base" and live.C.other == 99
+    patch.disable()
+    assert not hasattr(live.C, "other")
+
+
+def test_owner_of():
+    """Only through classes, by their real dicts."""
+    class Lies(type):
+        def __getattribute__(cls, name):
+            raise AssertionError("the metaclass is not asked")
+
+    class A(metaclass=Lies):
+        class B:
+            pass
+    space = {"A": A, "n": 1}
+    assert owner_of(space, "A") is A and owner_of(space, "A.B") is type.__dict__["__dict__"].__get__(A)["B"]
+    assert [owner_of(space, name) for name in ("n", "n.B", "A.x", "A.x.y", "Z")] == [None] * 5

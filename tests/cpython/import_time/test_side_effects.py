@@ -1,0 +1,95 @@
+"""What statements change without binding a name: noted as the owner's, so that it goes with it."""
+from klpfs.cpython.import_time import overlays
+from klpfs.cpython.import_time.side_effects import Watch
+
+PROGRAM = """
+    REGISTRY, ORDER, KNOWN = {"a": 1}, [1, 2], {1}
+    __hidden__ = {}
+    class Meta(type):
+        classes = []
+        def __init__(cls, *args): Meta.classes.append(cls)
+    class Plugin:
+        table = {}
+    class Registered(Plugin): pass
+    class Router:
+        def __init__(self): self.routes = []
+    router = Router()
+    def register(name): REGISTRY[name] = True
+"""
+
+
+def run(module, text, names=()):
+    """Runs statements in a module under a Watch; the owner of what they did."""
+    code, owner = compile(text, "statements", "exec"), object()
+    watch = Watch(module.__dict__, code, names)
+    exec(code, module.__dict__)
+    watch.note(owner)
+    return owner
+
+
+def test_entries_of_tables_of_the_module(module):
+    live = module(PROGRAM)
+    owner = run(live, "register('b'); REGISTRY.pop('a'); ORDER.insert(0, 0); KNOWN.add(2); KNOWN.discard(1)")
+    assert (live.REGISTRY, live.ORDER, live.KNOWN) == ({"b": True}, [0, 1, 2], {2})
+    overlays.take(owner)
+    assert (live.REGISTRY, live.ORDER, live.KNOWN) == ({"a": 1}, [1, 2], {1})
+
+
+def test_a_value_that_is_exchanged_in_a_table(module):
+    live = module(PROGRAM)
+    owner = run(live, "REGISTRY['a'] = 2")
+    overlays.take(owner)
+    assert live.REGISTRY == {"a": 1}
+
+
+def test_tables_of_classes_their_bases_and_metaclasses(module):
+    live = module(PROGRAM)
+    owner = run(live, "Registered.table['x'] = 1\nMeta.classes.append(1)")
+    assert live.Plugin.table == {"x": 1}
+    overlays.take(owner)
+    assert live.Plugin.table == {} and live.Meta.classes == []
+
+
+def test_tables_of_other_modules_of_the_package(module):
+    base = module("TABLE = {}\ndef add(key): TABLE[key] = 1", "pkg_se.base")
+    foreign = module("TABLE = {}", "foreign_se")
+    live = module("", "pkg_se.live")
+    live.add, live.base, live.foreign_se = base.add, base, foreign
+    owner = run(live, "add('x'); base.TABLE['y'] = 1; foreign_se.TABLE['z'] = 1")
+    overlays.take(owner)
+    assert base.TABLE == {} and foreign.TABLE == {"z": 1}, "of another package only what the livepatch names"
+    owner = run(live, "foreign_se.TABLE['w'] = 1", ["foreign_se"])
+    overlays.take(owner)
+    assert foreign.TABLE == {"z": 1}
+
+
+def test_what_objects_that_the_livepatch_names_hold(module):
+    live = module(PROGRAM)
+    owner = run(live, "router.routes.append(1); router.more = 2", ["router"])
+    assert live.router.routes == [1]
+    overlays.take(owner)
+    assert live.router.routes == [] and not hasattr(live.router, "more")
+    owner = run(live, "router.routes.append(1)")
+    overlays.take(owner)
+    assert live.router.routes == [1], "not named: nobody looked"
+
+
+def test_the_modules_own_names_and_hidden_tables_are_no_tables(module):
+    """Names are bound: that is noted elsewhere."""
+    live = module(PROGRAM)
+    owner = run(live, "fresh = 1; __hidden__['x'] = 1; globals()['other'] = 2")
+    assert overlays.pairs(owner) == []
+
+
+def test_large_tables_are_left_alone(module):
+    live = module("LARGE = dict.fromkeys(range(20000))")
+    owner = run(live, "LARGE['x'] = 1")
+    assert overlays.pairs(owner) == []
+
+
+def test_klpfs_and_the_interpreters_own_modules_are_never_compared(module):
+    import sys
+    live = module("import sys")
+    owner = run(live, "sys.path.append('/tmp/never')", ["sys"])
+    sys.path.remove("/tmp/never")
+    assert overlays.pairs(owner) == []

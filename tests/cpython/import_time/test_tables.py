@@ -1,0 +1,71 @@
+"""Tables changed in place: what makes an old table like a new one, and when two values are the same."""
+import re
+from collections import defaultdict, OrderedDict
+
+import pytest
+
+from klpfs.cpython.import_time import overlays
+from klpfs.cpython.import_time.tables import equal, is_data, merged
+
+
+def become(old, new, gone=None):
+    """The old table with the changes made, and taken back afterwards."""
+    before, owner = type(old)(old) if type(old) is not defaultdict else old.copy(), object()
+    for place, value in merged(old, new, gone):
+        overlays.put(owner, place, value)
+    result = old.copy()
+    overlays.take(owner)
+    assert old == before
+    return result
+
+
+@pytest.mark.parametrize("old, new", [
+    ({"a": 1, "b": 2}, {"a": 1, "c": 3}), (OrderedDict(a=1), OrderedDict(b=2)), (defaultdict(int, a=1), defaultdict(int, a=2)),
+    ({1, 2}, {2, 3}), ([1, 2], [3]), ([], [1])], ids=repr)
+def test_a_table_becomes_the_new_one_in_place(old, new):
+    assert become(old, new) == new
+
+
+def test_only_keys_that_the_new_version_dropped_go():
+    """All other keys that the new table has not are entries of the program's own."""
+    assert become({"a": 1, "b": 2, "mine": 3}, {"a": 1}, ["b", "never there"]) == {"a": 1, "mine": 3}
+    assert become({1, 2, 3}, {1}, [2, 9]) == {1, 3}
+    assert become({"a": 1, "b": 2}, {"a": 1, "b": 5}, ["b"]) == {"a": 1, "b": 5}, "it is there again, with another value"
+
+
+@pytest.mark.parametrize("old, new", [({"a": 1}, {"a": 1}), ([1], [1]), ({1}, {1}), ((1, 2), (1, 2)), (1, 1), ("x", "x")], ids=repr)
+def test_equal_values_need_no_change(old, new):
+    assert merged(old, new) == []
+
+
+@pytest.mark.parametrize("old, new", [(1, 2), ((1,), (2,)), ({"a": 1}, [1]), (1, True), (object(), object())], ids=repr)
+def test_what_is_no_table_or_another_kind_of_table_is_rebound(old, new):
+    assert merged(old, new) is None
+
+
+class Foreign:
+    def __eq__(self, other):
+        raise AssertionError("foreign code ran")
+
+    __hash__ = object.__hash__
+
+
+@pytest.mark.parametrize("a, b, same", [
+    (1, 1, True), (1, True, False), (1.0, 1, False), (0.0, -0.0, False), (float("nan"), float("nan"), False), ((1, "a"), (1, "a"), True),
+    ((1,), (1.0,), False), ([1, [2]], [1, [2]], True), ({"a": 1, "b": 2}, {"b": 2, "a": 1}, False), ({"a": [1]}, {"a": [1]}, True),
+    ({1, 2}, {2, 1}, True), (frozenset("ab"), frozenset("ba"), True), (re.compile("a"), re.compile("a"), True),
+    (re.compile("a"), re.compile("a", re.I), False), (re.compile("a"), re.compile(b"a"), False), (None, None, True)], ids=repr)
+def test_equal(a, b, same):
+    """As far as can be told without running foreign code: type, value, order of a dict's keys."""
+    assert equal(a, b) is same
+
+
+def test_objects_are_equal_to_themselves_alone_and_are_not_asked():
+    one = Foreign()
+    assert equal(one, one) and not equal(one, Foreign()) and not equal([Foreign()], [Foreign()])
+    assert not equal({one: 1}, {one: 1}), "its hash may be foreign code"
+
+
+def test_data_says_all_about_itself():
+    assert all(map(is_data, (1, "a", None, ..., (1,), [Foreign()], {}, {1}, frozenset(), re.compile("a"), OrderedDict())))
+    assert not any(map(is_data, (Foreign(), Foreign, len, object(), iter(()))))

@@ -1,0 +1,68 @@
+"""Sub-interpreters: counted, and told apart by whether they have an interpreter lock of their own."""
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from klpfs.cpython.looks import interpreters, names_for_people
+
+
+@pytest.fixture
+def others(monkeypatch):
+    """others(configs): the process has these interpreters besides; a config is what CPython says of one, or raises."""
+    def set_others(*configs):
+        def config(ident):
+            found = configs[ident - 1]
+            if isinstance(found, Exception):
+                raise found
+            return SimpleNamespace(gil=found)
+        monkeypatch.setattr(interpreters, "_list_all", lambda: list(range(len(configs) + 1)))
+        monkeypatch.setattr(interpreters, "_current", lambda: 0)
+        monkeypatch.setattr(interpreters, "_config", config)
+        monkeypatch.setattr(interpreters, "_MAY_RUN_APART", True)
+    return set_others
+
+
+def test_a_process_has_none_unless_it_makes_some():
+    assert interpreters.interpreters() == interpreters.apart() == 0
+
+
+def test_a_cpython_that_does_not_tell_has_none(monkeypatch):
+    monkeypatch.setattr(interpreters, "_list_all", None)
+    assert interpreters.interpreters() == interpreters.apart() == 0
+
+
+def test_those_with_a_lock_of_their_own_are_apart(others):
+    others("shared", "own", "shared", "own")
+    assert (interpreters.interpreters(), interpreters.apart()) == (4, 2)
+
+
+def test_what_can_not_be_told_counts(others, monkeypatch):
+    """An interpreter that is gone or is not ours to ask; and all, where CPython has no way to ask."""
+    others("shared", RuntimeError("not ours"))
+    assert interpreters.apart() == 1
+    monkeypatch.setattr(interpreters, "_config", None)
+    assert interpreters.apart() == 2
+
+
+def test_before_3_12_all_share_the_lock(others, monkeypatch):
+    others("own")
+    monkeypatch.setattr(interpreters, "_MAY_RUN_APART", False)
+    assert interpreters.apart() == 0
+
+
+def test_looks_at_frames_are_not_taken_beside_them(others):
+    others("own")
+    assert names_for_people.stacks() == {}
+
+
+@pytest.mark.skipif(interpreters._list_all is None, reason="no module to make a sub-interpreter with")
+def test_a_real_one():
+    made = interpreters._interpreters.create()
+    try:
+        assert interpreters.interpreters() == 1
+        if sys.version_info < (3, 12):
+            assert interpreters.apart() == 0
+    finally:
+        interpreters._interpreters.destroy(made)
+    assert interpreters.interpreters() == 0

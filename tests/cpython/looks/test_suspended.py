@@ -1,0 +1,76 @@
+"""Looks for suspended objects: all that have a frame, or the word that nothing can be said."""
+import gc
+
+import pytest
+
+from klpfs.cpython.looks import collection, suspended as module
+from tests.cpython.programs import without
+
+
+def suspended(code, **more):
+    """(why, number) of what is suspended with a frame."""
+    why, found, stacks = module.find([code], **more)
+    return why, len([r for r in found if module.has_frame(r)])
+
+
+@pytest.mark.parametrize("few", [0, 12], ids=["by type", "by referrers"])
+def test_suspended_objects_of_a_code_are_found(monkeypatch, few):
+    """Generators, coroutines, asynchronous generators; not started ones too; not those of another code, nor ended
+    ones."""
+    monkeypatch.setattr(module, "FEW", few)
+
+    def g():
+        yield 1
+
+    async def c():
+        pass
+
+    async def ag():
+        yield 1
+
+    def other():
+        yield 1
+    kept = [g(), g(), c(), ag(), other(), g()]
+    next(kept[0])
+    list(kept[5])
+    codes = [g.__code__, c.__code__, ag.__code__]
+    why, found, stacks = module.find(codes)
+    alive = [r() for r in found if module.has_frame(r)]
+    assert why is None and len(alive) == 4 and all(any(a is k for k in kept[:4]) for a in alive)
+    kept[2].close()
+    assert not [r for r in found if r() is kept[2] and module.has_frame(r)]
+
+
+def test_a_code_that_a_generator_only_holds_is_not_its_own():
+    """A generator with the code in a local variable refers to it, and does not run it."""
+    def g():
+        yield 1
+
+    def holder(code):
+        yield code
+    held = holder(g.__code__)
+    next(held)
+    assert suspended(g.__code__) == (None, 0)
+    del held
+
+
+def test_a_frozen_heap_is_told():
+    def g():
+        yield 1
+    x = g()
+    next(x)
+    gc.freeze()
+    try:
+        assert module.find([g.__code__])[0] == collection.FROZEN
+        assert gc.get_freeze_count(), "and it stays frozen: that is the program's business"
+    finally:
+        gc.unfreeze()
+    assert suspended(g.__code__) == (None, 1)
+
+
+def test_a_collection_under_way_makes_the_look_void(collecting):
+    assert module.find([])[0] == collection.COLLECTING
+    with without("gcscan"):
+        assert module.find([])[0] is None
+    collecting()
+    assert module.find([])[0] is None

@@ -1,0 +1,28 @@
+"""The rules of consistency: each is named, followed somewhere, and has an attack that succeeds without it."""
+import pathlib
+import re
+
+import klpfs.cpython
+from klpfs.cpython.switch import rules
+from tests.cpython.attacks import attacks_choosing, attacks_entering, attacks_program, attacks_suspended  # noqa: F401
+from tests.cpython.attacks.attack_kit import ATTACKS
+
+NAMED = set(re.findall(r"^ *(\w+)  +\S", rules.__doc__, re.M))
+BY_STRESS = {"nogens", "noobserve"}      # whole halves of the model: tests/stress fails without them
+
+
+def test_each_rule_can_be_switched_off_and_no_other():
+    """What the code asks BREAK for is what rules.py names."""
+    text = "".join(path.read_text() for path in pathlib.Path(klpfs.cpython.__file__).parent.rglob("*.py"))
+    asked = set(re.findall(r'"(\w+)" (?:not )?in BREAK', text))
+    assert asked == NAMED and len(NAMED) > 15
+
+
+def test_each_rule_has_an_attack():
+    attacked = {rule for _, needed in ATTACKS for rule in needed}
+    assert attacked | BY_STRESS >= NAMED and attacked <= NAMED
+
+
+def test_all_rules_are_followed():
+    """Nothing but a test that is under way switches one off."""
+    assert rules.BREAK == set()
