@@ -50,8 +50,8 @@ FILES = sorted(path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*.p
 
 
 def imports(text, package):
-    """[(module, whether it is imported when the file is, whether the import is relative)] of what a file imports when it
-    runs."""
+    """[(module, whether it is imported when the file is, whether the import is relative)] of what a file imports when
+    it runs."""
     found = []
 
     def walk(node, at_import):
