@@ -48,16 +48,14 @@ def add_member(owner: object, cls: Any, name: str, value: Any) -> Any:
 
 
 def _is_canonical(cls: Any, value: Any) -> bool:
-    """Whether a member with a new value is one of those that iterating gives: from 3.11 on not a combination of
-    flags."""
+    """Whether iterating gives a member with a new value: from 3.11 on no combination of flags."""
     if sys.version_info < (3, 11) or not issubclass(cls, Flag):
         return True
     return isinstance(value, int) and value > 0 and not value & value - 1
 
 
 def _note_unhashable(owner: object, cls: Any, name: str, value: Any) -> None:
-    """Such a value is found by comparing: with the members', from 3.11 on with those of a list, from 3.13 on of a
-    table."""
+    """Notes a value that can't be hashed where the enum module looks for it: in a list (3.11), in a table (3.13)."""
     values, by_name = getattr(cls, "_unhashable_values_", None), getattr(cls, "_unhashable_values_map_", None)
     if values is not None:
         put(owner, Contents(values), [*values, value])
@@ -103,7 +101,7 @@ def _purge(cls: Any) -> None:
 
 
 def _widen_masks(owner: object, cls: Any, value: int) -> None:
-    """What the enum module (3.11) keeps of all bits of a Flag class gets the new member's bits."""
+    """The masks that a Flag class keeps of its members' bits (3.11) get the new member's bits."""
     _flags.setdefault(id(owner), []).append(cls)
     own = type_dict(cls)
     if "_flag_mask_" in own:

@@ -1,4 +1,4 @@
-"""What importing the new version of a module would do differently, done to the module that is loaded, and taken back.
+"""Import time: what importing a module's new version would do differently, done to the loaded module, and taken back.
 
     def of_filters(klp):                            # as if at the module's top level: the names are the module's
         global LIMIT, helper
@@ -212,7 +212,8 @@ _owners: dict[tuple[int, str], object] = {}
 
 
 class Run(ClassWork):
-    """What `run` is given, for one module: klp.part, klp.removes(NAME, key ...), and for classes what ClassWork has."""
+    """The parameter of `run`, for one module: klp.part, klp.removes(NAME, key ...), and for classes what ClassWork
+    has."""
 
     __slots__ = ("import_time", "owner", "namespace", "part", "removed_keys", "data_only")
 

@@ -1,4 +1,4 @@
-"""Where else a value is held by name: in modules that imported it, in classes that took it as an attribute."""
+"""Copies of a value by name: in modules that imported it, in classes that took it as an attribute."""
 from __future__ import annotations
 
 import ast

@@ -9,7 +9,7 @@ thread, under its lock. The rules for all files of this room, enforced by tests/
   of a module of the standard library, no Python function of that library: the program may have put its own in their
   place, or patch it with klpfs.
 - What the program's calls read while the agent's thread writes it is exchanged by one store, or only grows
-  (switching.py says at each such store who reads it, choice.py at each such read who writes it). No lock: the program's
+  (switching.py names the reader at each such store, choice.py the writer at each such read). No lock: the program's
   call could wait for the agent, or be interrupted by a handler that calls patched functions again.
 - Files import klpfs.engine, klpfs.cpython.c_originals and raw, their own room, images and looks (which follow the same
   rules). What a file of looks imports of this room is the rules and the choice, and those import nothing of looks.
