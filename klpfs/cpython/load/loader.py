@@ -100,7 +100,7 @@ def prepare() -> None:
     import tokenize  # noqa: F401
 
 
-def load(name: str, source: bytes, path: str, params: dict[str, str | None] | None = None, *, log: Log | None = None,
+def load(name: str, source: bytes, path: str, params: dict[str, str | None] | None = None, log: Log | None = None,
          breathe: Breathe = None, enable_patch: EnablePatch = None, probing: bool = False) -> LoadedModule:
     """Loads a module: parses and runs the file, checks parameters. Returns a LoadedModule; init() is the caller's to
     call.

@@ -15,7 +15,7 @@ class C:
     def m(self): pass
     async def m(self): yield
     def gen(self): yield
-pair = (lambda: 1), (lambda: 2)
+pair = (lambda: f), (lambda: C)
 async def co(): pass
 """
 NAMES = ["f", "f.<locals>.g", "f.<locals>.K.m", "f.<locals>.K.m.<locals>.<listcomp>.<lambda>",
