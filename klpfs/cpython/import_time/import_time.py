@@ -93,7 +93,7 @@ class ImportTime(Callbacks):
         return [function for function in (self.run, self.then, *(module.run for module in self.modules), *making)
                 if function is not None]
 
-    def replaced(self, obj: Object) -> None:    # type: ignore[override]
+    def replaced(self, obj: Object) -> None:
         """Another patch has taken the place of this one's; its own values stay."""
         overlays.take(self._owner(obj))
         overlays.take(self._owner(obj, "removed"))
@@ -124,7 +124,8 @@ class ImportTime(Callbacks):
 
     def _empty(self, obj: Object) -> None:
         """Empties the caches of all objects of the patch, when the last of its loaded objects has changed."""
-        objects = [patched for patched in obj.patch.objects if isinstance(patched.callbacks, ImportTime)]
+        patch: Any = obj.patch
+        objects = [patched for patched in patch.objects if isinstance(patched.callbacks, ImportTime)]
         if obj.mod is None or obj.mod.state == LIVE:
             if any(patched.loaded for patched in objects[objects.index(obj) + 1:]):
                 return
@@ -187,7 +188,8 @@ class ImportTime(Callbacks):
             names, verb, them = ", ".join(f"'{name}'" for name in sorted(stays)), "stay", "them"
             if len(stays) == 1:
                 verb, them = "stays", "it"
-            pr_info(shadow.log, f"'{obj.patch.name}': {names} of '{obj.name}' {verb}: "
+            patch: Any = obj.patch
+            pr_info(shadow.log, f"'{patch.name}': {names} of '{obj.name}' {verb}: "     # type: ignore[arg-type]
                                 f"what was made while patched may use {them}")
 
     def _owner(self, obj: Object, what: str = "run") -> object:

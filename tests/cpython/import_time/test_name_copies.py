@@ -75,6 +75,18 @@ def test_klpfss_own_modules_are_left_alone(module):
     assert places(a.f, "f", a.__name__) == {(Item, "f", a.__name__)}
 
 
+def test_metaclasses_are_not_asked_for_what_their_classes_are(module):
+    class Meta(type):
+        def __getattribute__(cls, name):
+            raise AssertionError("it is not asked")
+
+    class Holder(metaclass=Meta):
+        pass
+    a = module("def f(): pass")
+    type.__setattr__(Holder, "method", a.f)
+    assert [place.key for place in copies_of(a.f, "f", a.__name__) if type(place) is Attribute] == ["method"]
+
+
 def test_what_only_pretends_to_be_a_module_is_not_asked(module, monkeypatch):
     class Pretender:
         @property
