@@ -3,7 +3,7 @@
 choice.py, what it calls (Switch.function_of of dispatcher.py, clone of images/image.py, the choices of a State), and
 the weak reference's callback of live_dispatchers.py run inside the program's calls: in any thread, at any moment,
 between any two of the program's bytecodes, with other threads in the same code. switching.py runs in the agent's
-thread, under its lock. The rules for all files of this room, enforced by tests/cpython/test_rooms_switch.py:
+thread, under its lock. The rule of this room (tests/cpython/test_rooms_switch.py), for all its files:
 
 - Functions call C functions that were captured at import, and klpfs's own; no builtin by its plain name, no attribute
   of a module of the standard library, no Python function of that library: the program may have put its own in their

@@ -452,7 +452,8 @@ class Transition:
             for ident, stack in threads.stacks(idents):
                 frames += _len(stack)
                 if self._is_clean(stack, goal):
-                    clean.add(ident)        # once clean, never dirty again without something suspended
+                    # once clean, never dirty again without something suspended; choice.choose reads it, too
+                    clean.add(ident)
                 else:
                     dirty.append(ident)
             at += size
