@@ -1,13 +1,17 @@
 # make run    a real service of several processes, under load, patched with real fixes through files (KEEP=1 leaves it running)
-# make test   everything that must hold, in a few minutes
+# make test   everything that must hold, in a few minutes (RETRY=1: a failed measurement of time is taken once more, named and written
+#             to test-retries.log; nothing else is ever run again)
 # make lint   ruff and mypy, which it installs in .venv
 # make kernel the scenarios that a real Linux kernel answered, step by step (PROCESSES=n: by a service of n processes)
 # make faults  processes and daemons killed, stopped, out of descriptors, a full disk, at every step of every operation (CASES="text": some)
 # make processes how processes join a service and live in it: every case
 # make scripts the shell scripts of tests/scripts through `klpfs exec`, as for a kernel (SCRIPTS='load busy': these)
 # make stress many threads, tasks and generators against patches that come and go, on every CPython here (SECONDS=n each)
-# make corpus real security releases, built into livepatches, loaded into running programs and taken out (ENTRIES="a b": some; SUITES=1: their tests)
+# make corpus real security releases, built into livepatches, loaded into running programs and taken out (ENTRIES="a b": some; SUITES=1: their tests);
+#             takes ../shared/corpus, the list of them, beside the project
 # make servers real servers under load, patched and reverted: no request fails, nothing grows (CYCLES=n, NAMES="sync gevent")
+# make bare   make run and make test on bare Debian machines, made in .bare; takes root (RELEASES="bookworm", ACCOUNTS="root user", TARGETS="servers bench",
+#             MAKE_ARGS="CYCLES=1": others)
 # make bench  the figures of README.md, each beside its goal; writes bench.json
 # make clean  takes back what these made
 
@@ -22,10 +26,14 @@ PYTEST_ARGS ?=
 SCRIPTS ?=
 ENTRIES ?=
 SUITES ?=
+RELEASES ?=
+ACCOUNTS ?=
+TARGETS ?=
+MAKE_ARGS ?=
 
 PY = .venv/bin/python
 
-.PHONY: run test lint kernel faults processes scripts stress servers corpus bench clean
+.PHONY: run test lint kernel faults processes scripts stress servers corpus bare bench clean
 .DEFAULT_GOAL := test
 
 run: .venv/ready
@@ -39,13 +47,13 @@ lint: .venv/lint
 	$(PY) -m mypy
 
 kernel: .venv/ready
-	PROCESSES=$(PROCESSES) $(PY) tests/kernel/scenarios.py tests/kernel/world.py > .venv/kernel.jsonl; $(PY) tests/kernel/compare.py .venv/kernel.jsonl
+	PROCESSES=$(PROCESSES) $(PY) tests/kernel/scenarios.py tests/kernel/world.py > .venv/kernel.jsonl && $(PY) tests/kernel/compare.py .venv/kernel.jsonl
 
 faults: .venv/ready
 	$(PY) -m tests.faults --only $(if $(CASES),"$(CASES)")
 
 processes: .venv/ready
-	$(PY) -m pytest tests/integration/test_processes*.py $(PYTEST_ARGS)
+	$(PY) -m pytest -n auto tests/integration/test_processes*.py $(PYTEST_ARGS)
 
 scripts: .venv/ready
 	tests/scripts/run $(SCRIPTS)
@@ -59,17 +67,20 @@ corpus: .venv/ready
 servers: .venv/ready
 	$(PY) -m tests.servers -c $(CYCLES) $(NAMES)
 
+bare:
+	RELEASES="$(RELEASES)" ACCOUNTS="$(ACCOUNTS)" TARGETS="$(TARGETS)" MAKE_ARGS="$(MAKE_ARGS)" KEEP="$(KEEP)" scripts/bare
+
 bench: .venv/ready
 	$(PY) -m bench
 
 clean:
-	rm -rf .venv .venvs build dist bench.json *.egg-info .pytest_cache .hypothesis
+	rm -rf .venv .venvs .bare build dist bench.json test-retries.log *.egg-info .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/lint: .venv/ready
 	$(PY) -m pip install -q --disable-pip-version-check -e '.[lint]'
 	touch $@
 
-.venv/ready: setup.cfg pyproject.toml scripts/setup
+.venv/ready: setup.cfg pyproject.toml scripts/setup scripts/system
 	PYTHON="$(PYTHON)" scripts/setup
 	touch $@

@@ -8,6 +8,8 @@ import pathlib
 import sys
 import traceback
 
+from bench import NotMeasured
+
 PARTS = ("bench.target", "bench.service", "bench.fs")
 OUT = pathlib.Path(__file__).resolve().parents[1] / "bench.json"
 
@@ -21,7 +23,10 @@ def main(parts):
                 rows.append({"name": name, "value": round(value, 4), "unit": unit, "goal": goal})
                 verdict = "" if goal is None else "ok" if value <= goal else f"MISSED by {(value / goal - 1) * 100 if goal else value:.0f}%"
                 print(f"{name:<72} {value:>12.4g} {unit:<8} goal {goal if goal is not None else '-':<8} {verdict}", flush=True)
-        except Exception:  # one part that can't be measured here must not hide the others
+        except NotMeasured as e:   # one part that can't be measured here must not hide the others
+            failed = True
+            print(f"{part}: not measured: {e}", flush=True)
+        except Exception:
             failed = True
             traceback.print_exc()
     OUT.write_text(json.dumps(rows, indent=1) + "\n")

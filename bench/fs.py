@@ -1,7 +1,8 @@
 """The file system beside libfuse's low-level API in C, client and daemon on one CPU, in turns in one run.
 
-The daemon serves a service made of views (no processes), so that what is measured is the tree and the protocol. Times are CPU
-time, of client and daemon together: what the clock shows on a CPU that has nothing else to do. Needs gcc and libfuse 3's headers.
+The daemon serves a service made of views (no processes), so that what is measured is the tree and the protocol. Times
+are CPU time, of client and daemon together: what the clock shows on a CPU that has nothing else to do. Needs gcc and
+libfuse 3's headers.
 """
 import contextlib
 import os
@@ -12,6 +13,8 @@ import subprocess
 import sys
 import tempfile
 import time
+
+from bench import NotMeasured
 
 HERE = pathlib.Path(__file__).resolve().parent
 CPU = 0
@@ -33,17 +36,18 @@ sys.exit(daemon.serve(sys.argv[1], "", lambda: print("ready", flush=True), daemo
 
 
 def compiled(folder):
-    """The two C programs' paths; RuntimeError says what is missing."""
-    if not shutil.which("gcc"):
-        raise RuntimeError("no gcc here")
+    """The two C programs' paths. NotMeasured: what they take is not on this machine."""
+    if subprocess.run([HERE.parent / "scripts" / "system", "cc", "libfuse-dev"]).returncode:
+        raise NotMeasured("a C compiler and libfuse 3's headers are needed")
     flags = ["-I/usr/include/fuse3", "-lfuse3", "-lpthread"]
     if shutil.which("pkg-config"):
         asked = subprocess.run(["pkg-config", "--cflags", "--libs", "fuse3"], capture_output=True, text=True)
         flags = asked.stdout.split() if asked.returncode == 0 else flags
     for name, more in (("fs_client", []), ("fs_server", flags)):
-        done = subprocess.run(["gcc", "-O2", "-o", str(folder / name), str(HERE / f"{name}.c"), *more], capture_output=True, text=True)
+        done = subprocess.run(["gcc", "-O2", "-o", str(folder / name), str(HERE / f"{name}.c"), *more],
+                              capture_output=True, text=True)
         if done.returncode:
-            raise RuntimeError(f"no libfuse 3 to compile against (libfuse3-dev): {done.stderr.strip().splitlines()[0]}")
+            raise NotMeasured(f"no libfuse 3 to compile against: {done.stderr.strip().splitlines()[0]}")
     return folder / "fs_client", folder / "fs_server"
 
 
@@ -55,11 +59,12 @@ def pinned(*command):
 def served(*command):
     """A daemon that mounts; ended with the block."""
     point = command[-3]
-    process = subprocess.Popen(pinned(*command), stdout=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": str(HERE.parent)})
+    process = subprocess.Popen(pinned(*command), stdout=subprocess.DEVNULL,
+                               env={**os.environ, "PYTHONPATH": str(HERE.parent)})
     try:
         while not os.path.ismount(point):
             if process.poll() is not None:
-                raise RuntimeError(f"{command[0]} could not mount: status {process.returncode}")
+                raise NotMeasured(f"{command[0]} could not mount: status {process.returncode}")
             time.sleep(0.01)
         yield process
     finally:
@@ -69,7 +74,8 @@ def served(*command):
 
 def on_cpu(pid):
     """Seconds that the threads of a process have been running."""
-    return sum(int((task / "schedstat").read_text().split()[0]) for task in pathlib.Path(f"/proc/{pid}/task").iterdir()) / 1e9
+    return sum(int((task / "schedstat").read_text().split()[0])
+               for task in pathlib.Path(f"/proc/{pid}/task").iterdir()) / 1e9
 
 
 def cost(daemon, *command):
@@ -100,24 +106,28 @@ def measure():
     folder = pathlib.Path(tempfile.mkdtemp(prefix="klpfs-bench-", dir="/tmp"))
     ours, limit = folder / "klpfs", folder / "c"
     try:
-        try:
-            client, server = compiled(folder)
-        except RuntimeError as e:
-            print(f"file system: not measured: {e}")
-            return
+        client, server = compiled(folder)
         ours.mkdir()
         limit.mkdir()
         python = (sys.executable, "-c", SERVE)
         with served(server, limit, 100, 15) as c, served(*python, ours, 100, 15) as daemon:
-            for operation, count, path, name, goal in (("r", 10000, "patch_001/vmlinux/patched", "open-read-close", 1.3), ("p", 10000, "patch_001/vmlinux/patched", "pread", None),
-                                                       ("s", 30000, "patch_001/vmlinux/patched", "stat, cached", None)):
-                pairs = [[cost(process, client, operation, count, point / TOP / path) / count * 1e6 for process, point in ((c, limit), (daemon, ours))] for _ in range(TURNS)]
+            for operation, count, path, name, goal in (
+                ("r", 10000, "patch_001/vmlinux/patched", "open-read-close", 1.3),
+                ("p", 10000, "patch_001/vmlinux/patched", "pread", None),
+                ("s", 30000, "patch_001/vmlinux/patched", "stat, cached", None),
+            ):
+                pairs = [[cost(process, client, operation, count, point / TOP / path) / count * 1e6
+                          for process, point in ((c, limit), (daemon, ours))] for _ in range(TURNS)]
                 yield from told(name, pairs, "us", goal)
             yield "memory of the daemon, 100 patches of 15 functions", rss(daemon), "MiB", None
         with served(server, limit, 100, 1000) as c, served(*python, ours, 100, 1000) as daemon:
             name = "find of 100 patches of 1,000 functions"
-            yield from told(f"{name}, first", [[cost(process, "find", point) for process, point in ((c, limit), (daemon, ours))]], "s", 1.5)
-            yield from told(f"{name}, again", [[cost(process, "find", point) for process, point in ((c, limit), (daemon, ours))] for _ in range(3)], "s", 1.5)
+            yield from told(f"{name}, first",
+                            [[cost(process, "find", point) for process, point in ((c, limit), (daemon, ours))]], "s",
+                            1.5)
+            yield from told(f"{name}, again",
+                            [[cost(process, "find", point) for process, point in ((c, limit), (daemon, ours))]
+                             for _ in range(3)], "s", 1.5)
             memory = rss(daemon)
         yield "memory of the daemon, 100 patches of 1,000 functions", memory, "MiB", None
     finally:

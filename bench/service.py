@@ -1,5 +1,5 @@
-"""The whole, through a mount: insmod to complete, in idle and in busy processes, of few and of many functions; the agent's
-start and memory."""
+"""The whole, through a mount: insmod to complete, in idle and in busy processes, of few and of many functions; the
+agent's start and memory."""
 import contextlib
 import os
 import pathlib
@@ -27,7 +27,8 @@ for _ in range(4):
 
 
 def transition(tree, path):
-    """Milliseconds from the write to insmod until transition reads 0; and the same of the way back, to the folder's end."""
+    """Milliseconds from the write to insmod until transition reads 0; and the same of the way back, to the folder's
+    end."""
     begun = time.perf_counter()
     tree.insmod(path)
     while tree.get("lp1/transition") != "0":
@@ -49,7 +50,8 @@ def service(folder, processes=1):
         program = harness.Program(folder / "run", "bench", processes=processes)
         try:
             tree = mount.service("bench")
-            harness.until(lambda: len([name for name in os.listdir(tree.path / "proc") if name.isdigit()]) == processes, "all processes")
+            harness.until(lambda: len([name for name in os.listdir(tree.path / "proc") if name.isdigit()]) == processes,
+                          "all processes")
             yield program, tree
         finally:
             program.close()
@@ -61,7 +63,8 @@ def transitions(folder, processes, goal):
     path = folder / "lp1.py"
     path.write_text(harness.livepatch("lp1", "one", "two"))
     with service(folder, processes) as (program, tree):
-        harness.until(lambda: program.do("__import__('klpfs.agent.api').agent.api._agent.prepared"), "the program to be ready")
+        harness.until(lambda: program.do("__import__('klpfs.agent.api').agent.api._agent.prepared"),
+                      "the program to be ready")
         for state, setup in (("idle", "0"), ("busy", BUSY)):
             for each in program.each:
                 each.do(setup)
@@ -79,13 +82,17 @@ def large(folder, functions=1000, patches=4):
     (folder / "large.py").write_text(text)
     for name, shown in (("large", "a module"), (None, "__main__")):
         with service(folder) as (program, tree):
-            program.do(f"sys.path.insert(0, {str(folder)!r})" if name else f"exec(compile({text!r}, __file__, 'exec'), globals())")
+            program.do(f"sys.path.insert(0, {str(folder)!r})" if name
+                       else f"exec(compile({text!r}, __file__, 'exec'), globals())")
             program.do("import large" if name else "0")
             times = []
             for n in range(patches):
                 path = folder / f"big{n}.py"
-                path.write_text("from klpfs import Func, Object, Patch\n" + text.replace("len(", f"{n}, len(")
-                                + f"patch = Patch([Object({name!r}, [Func(f'f{{n}}', globals()[f'f{{n}}']) for n in range({functions})])])\n")
+                path.write_text(
+                    "from klpfs import Func, Object, Patch\n"
+                    + text.replace("len(", f"{n}, len(")
+                    + f"patch = Patch([Object({name!r}, [Func(f'f{{n}}', globals()[f'f{{n}}']) for n in range({functions})])])\n"
+                )
                 begun = time.perf_counter()
                 tree.insmod(path)
                 harness.until(lambda: tree.get(f"big{n}/transition") == "0", "the transition")
@@ -95,16 +102,22 @@ def large(folder, functions=1000, patches=4):
             harness.until(lambda: not os.path.exists(tree.livepatch / f"big{patches - 1}"), "the way back")
             back = (time.perf_counter() - begun) * 1000
         yield f"insmod of {functions} functions of {shown} to complete, first", times[0], "ms", None
-        yield f"insmod of {functions} functions of {shown} to complete, {patches}th upon the others", times[-1], "ms", None
+        yield (
+            f"insmod of {functions} functions of {shown} to complete, {patches}th upon the others",
+            times[-1],
+            "ms",
+            None,
+        )
         yield f"echo 0 to gone, {functions} functions of {shown}", back, "ms", None
 
 
-READY = "from klpfs.agent.bridge import Bridge; Bridge.prepare(None); "     # as when a daemon has come
+READY = "from klpfs.agent.lazy_target import CPython; CPython.prepare(); "     # as when a daemon has come
 
 
 def memory(environ, first=""):
     """Private memory of a Python program in KiB, once it sleeps."""
-    process = subprocess.Popen([sys.executable, "-c", first + "import sys, threading, time; print(1, flush=True); sys.stdin.read()"],
+    process = subprocess.Popen([sys.executable, "-c",
+                                first + "import sys, threading, time; print(1, flush=True); sys.stdin.read()"],
                                stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environ, cwd=PROJECT)
     try:
         process.stdout.readline()
@@ -117,7 +130,8 @@ def memory(environ, first=""):
 def started(environ):
     """Milliseconds from exec to the first line of a Python program."""
     begun = time.perf_counter()
-    process = subprocess.Popen([sys.executable, "-c", "print(1, flush=True)"], stdout=subprocess.PIPE, env=environ, cwd="/")
+    process = subprocess.Popen([sys.executable, "-c", "print(1, flush=True)"], stdout=subprocess.PIPE, env=environ,
+                               cwd="/")
     process.stdout.readline()
     ended = time.perf_counter()
     process.wait()
@@ -131,7 +145,12 @@ def agent(folder):
     plain = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     patched = environment(["bench"], "bench-start", environ={**plain, "KLPFS_RUNTIME_DIR": str(folder / "run")})
     times = [(started(plain), started(patched)) for _ in range(ROUNDS)]
-    yield "agent: start in a program", statistics.median(b for _, b in times) - statistics.median(a for a, _ in times), "ms", 30
+    yield (
+        "agent: start in a program",
+        statistics.median(b for _, b in times) - statistics.median(a for a, _ in times),
+        "ms",
+        30,
+    )
     for what, first in (("", ""), (", ready to load", READY)):
         sizes = [memory(patched, first) - memory(plain) for _ in range(5)]
         yield f"agent: memory in a program{what}", statistics.median(sizes) / 1024, "MB", 5

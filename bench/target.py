@@ -1,7 +1,7 @@
 """The Python target alone: what a call of a patched function costs, and how long the program stands still.
 
-A pause is the longest time for which a transition keeps the interpreter lock: from one breath to the next (transition.py).
-What a spinning thread of the program sees besides is the machine's noise.
+A pause is the longest time for which a transition keeps the interpreter lock: from one breath to the next
+(transition.py). What a spinning thread of the program sees besides is the machine's noise.
 """
 import asyncio
 import gc
@@ -85,7 +85,8 @@ def calls():
         ratios.append((a - empty) / (b - empty))
     ratios.sort()
     unpatched = best(other) - empty
-    rows = [row("call of a patched function outside a transition, times the unpatched one", ratios[len(ratios) // 2], "", 1.0),
+    rows = [row("call of a patched function outside a transition, times the unpatched one", ratios[len(ratios) // 2],
+                "", 1.0),
             row("unpatched call", unpatched, "ns"),
             row("call in a transition, decided thread: more", decided - empty - unpatched, "ns", 100),
             row("call in a prepared transition: more", prepared - empty - unpatched, "ns")]
@@ -179,7 +180,8 @@ def tasks(many=10000):
     stop.append(1)
     thread.join()
     return [row("longest pause, %d asyncio tasks, plain functions" % many, plain, "ms", 1.0),
-            row("longest pause, %d asyncio tasks, a coroutine function (goal: get_objects)" % many, suspending, "ms", objects)]
+            row("longest pause, %d asyncio tasks, a coroutine function (goal: get_objects)" % many, suspending, "ms",
+                objects)]
 
 
 def whole_heap():
@@ -195,7 +197,8 @@ def whole_heap():
 
 
 def large_patch(many=10000):
-    return row("longest pause, a patch of %d functions" % many, pause(functions("def f(a, b=2): return {v}", many), 2), "ms", 1.0)
+    return row("longest pause, a patch of %d functions" % many, pause(functions("def f(a, b=2): return {v}", many), 2),
+               "ms", 1.0)
 
 
 def large_heap(many=1000000):

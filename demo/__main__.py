@@ -33,9 +33,13 @@ class Demo(Stage):
         if (self.patches / "aiohttp_3_9_2").exists():
             raise Failed("aiohttp_3_9_2 was not replaced")
 
-        self.step("A worker is killed, gunicorn replaces it; one more is added: all run the fix from their first request on")
+        self.step(
+            "A worker is killed, gunicorn replaces it; one more is added: all run the fix from their first request on"
+        )
         killed = self.workers()[0]
-        print(f"# first the load leaves worker {killed}, as a load balancer makes it: so no request can fail by the kill itself")
+        print(
+            f"# first the load leaves worker {killed}, as a load balancer makes it: so no request can fail by the kill itself"
+        )
         self.load_says(killed)
         self.signal("KILL", killed)
         self.until(lambda: killed not in self.workers(), f"worker {killed} gone from the tree")
@@ -56,14 +60,14 @@ class Demo(Stage):
     def hint(self):
         print(f"""
 All of it runs on. To try:
-    export PATH={PROJECT / '.venv/bin'}:$PATH
+    export PATH={PROJECT / ".venv/bin"}:$PATH
     klpfs status; klpfs dmesg -w
     klpfs rmmod aiohttp_3_9_2 aiohttp_3_9_4; klpfs insmod {HERE.relative_to(PROJECT)}/aiohttp_3_9_4.py
     echo 0 > {self.patches}/aiohttp_3_9_4/enabled
     find {self.tree}
     kill -TTIN {self.master}                    # one more worker; TTOU: one less
     curl --path-as-is http://127.0.0.1:{self.port}/static/../secret.txt
-To end it: klpfs umount {self.mount}; kill {' '.join(str(child.pid) for child in reversed(self.children))}; rm -r {self.folder}""")
+To end it: klpfs umount {self.mount}; kill {" ".join(str(child.pid) for child in reversed(self.children))}; rm -r {self.folder}""")
 
 
 

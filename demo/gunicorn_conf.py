@@ -5,7 +5,7 @@ worker_class = "aiohttp.GunicornWebWorker"
 workers = 2
 preload_app = True              # the master imports the application, so it has the modules as well as its workers
 keepalive = 75                  # seconds that a connection may rest
-control_socket_disable = True   # gunicorn >= 25 has one, at one place for all services of a user; older ones ignore this
+control_socket_disable = True  # gunicorn >= 25 has one, at one place for all services of a user; older ones ignore this
 
 
 def when_ready(server):

@@ -2,9 +2,9 @@
 
     load.py PORT [CONNECTIONS]      until it is killed
 
-Each line on standard input is answered with 'SERVED FAILED WORST_MS PID:SERVED ...', by worker. A line with a number first takes all connections
-away from the worker with that pid, as a load balancer drains a server that is to be stopped: they ask the others from
-then on. So whatever fails later, failed for no such reason.
+Each line on standard input is answered with 'SERVED FAILED WORST_MS PID:SERVED ...', by worker. A line with a number
+first takes all connections away from the worker with that pid, as a load balancer drains a server that is to be
+stopped: they ask the others from then on. So whatever fails later, failed for no such reason.
 """
 import asyncio
 import collections
@@ -12,7 +12,8 @@ import random
 import sys
 import time
 
-PATHS = {"/hello": b"hello\n", "/static/page.txt": b"a page\n", "/static/": None}  # what each must answer; None: anything
+# what each must answer; None: anything
+PATHS = {"/hello": b"hello\n", "/static/page.txt": b"a page\n", "/static/": None}
 PAUSE = 0.005   # seconds that a connection rests between two requests
 REQUESTS = 20   # of one connection, on average; then it is made anew, so that workers that came later get their share
 
@@ -79,7 +80,8 @@ async def main(port, connections):
             await asyncio.wait_for(load.drain(int(line)), 60)
         else:
             load.drained = None
-        print(load.served, load.failed, f"{load.worst * 1000:.1f}", *(f"{pid}:{n}" for pid, n in sorted(load.by_worker.items())), flush=True)
+        print(load.served, load.failed, f"{load.worst * 1000:.1f}",
+              *(f"{pid}:{n}" for pid, n in sorted(load.by_worker.items())), flush=True)
         load.worst = 0.0
     await asyncio.gather(*tasks)  # nobody asks any more: on, until it is killed
 

@@ -26,14 +26,18 @@ class Failed(Exception):
 
 
 def environment():
-    """The server's own environment, made once; its interpreter's path, gunicorn's version. It holds nothing of klpfs."""
+    """The server's own environment, made once; its interpreter's path, gunicorn's version.
+
+    It holds nothing of klpfs.
+    """
     python = ENVIRONMENT / "bin" / "python"
     check = [python, "-c", NEEDED]
     if not python.exists() or subprocess.run(check, capture_output=True).returncode:
         print(f"making {ENVIRONMENT.relative_to(PROJECT)} with aiohttp {AIOHTTP} and gunicorn ...", flush=True)
         subprocess.run([sys.executable, "-m", "venv", "--clear", ENVIRONMENT], check=True)
         # where there is no wheel of it (CPython 3.13 and later), its pure Python part does
-        subprocess.run([python, "-m", "pip", "install", "-q", "--disable-pip-version-check", f"aiohttp=={AIOHTTP}", "gunicorn>=20.1"], check=True,
+        subprocess.run([python, "-m", "pip", "install", "-q", "--disable-pip-version-check", f"aiohttp=={AIOHTTP}",
+                        "gunicorn>=20.1"], check=True,
                        env={**os.environ, "AIOHTTP_NO_EXTENSIONS": "1"})
     return python, subprocess.run(check, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
 
@@ -58,21 +62,25 @@ class Stage:
         (static / MARKUP).write_text("a file with a name\n")
         (self.folder / "secret.txt").write_text(SECRET)
         # -m: a script's first line would hold this folder's path, which may be too long for it, or another by now
-        server = self.child([*self.klpfs, "run", "-s", SERVICE, "--", str(self.python), "-m", "gunicorn", "-c", str(HERE / "gunicorn_conf.py"),
-                             "--chdir", str(HERE), f"server:application('{static}')"])
+        server = self.child([*self.klpfs, "run", "-s", SERVICE, "--", str(self.python), "-m", "gunicorn", "-c",
+                             str(HERE / "gunicorn_conf.py"), "--chdir", str(HERE), f"server:application('{static}')"])
         print("$ klpfs run -s shop -- gunicorn -c gunicorn_conf.py \"server:application('static')\" &")
         self.master, line = server.pid, server.stdout.readline()
         if not line:
             raise Failed("the server did not start: " + self.errors())
         self.port = int(line)
         self.load = self.child([sys.executable, str(HERE / "load.py"), str(self.port)])
-        version = subprocess.run([self.python, "-c", "import sys; print(*sys.version_info[:3], sep='.')"], capture_output=True, text=True).stdout.strip()
-        print(f"gunicorn {self.gunicorn}, aiohttp {AIOHTTP}, CPython {version}: http://127.0.0.1:{self.port}/static/, with 8 busy connections")
+        version = subprocess.run([self.python, "-c", "import sys; print(*sys.version_info[:3], sep='.')"],
+                                 capture_output=True, text=True).stdout.strip()
+        print(
+            f"gunicorn {self.gunicorn}, aiohttp {AIOHTTP}, CPython {version}: http://127.0.0.1:{self.port}/static/, with 8 busy connections"
+        )
 
     def child(self, argv):
-        with open(self.folder / "stderr", "a") as errors:  # not ours: who reads our output must see its end, also with KEEP
-            self.children.append(subprocess.Popen(argv, env=self.environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
-                                                  text=True, start_new_session=True))
+        # not ours: who reads our output must see its end, also with KEEP
+        with open(self.folder / "stderr", "a") as errors:
+            self.children.append(subprocess.Popen(argv, env=self.environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                                  stderr=errors, text=True, start_new_session=True))
         return self.children[-1]
 
     def errors(self):
@@ -98,12 +106,16 @@ class Stage:
         return [int(pid) for pid in sorted(os.listdir(self.tree / "proc")) if pid.isdigit() and int(pid) != self.master]
 
     def curl(self, path):
-        """What each worker answers to `path`: {pid: (status, body)}. Asks until each has answered, and all that one says must be alike."""
+        """What each worker answers to `path`: {pid: (status, body)}.
+
+        Asks until each has answered, and all that one says must be alike.
+        """
         url = f"http://127.0.0.1:{self.port}{path}"
         print(f"$ curl --path-as-is {url}          # until each worker has answered")
         answers, workers = {}, set(self.workers())
         for _ in range(TRIES):
-            done = subprocess.run(["curl", "-s", "-i", "--path-as-is", url], env=self.environ, stdin=subprocess.DEVNULL, capture_output=True)
+            done = subprocess.run(["curl", "-s", "-i", "--path-as-is", url], env=self.environ, stdin=subprocess.DEVNULL,
+                                  capture_output=True)
             head, _, body = done.stdout.decode().partition("\r\n\r\n")
             found = re.search(r"^HTTP/1.1 (\d+).*^X-Worker: (\d+)", head, re.M | re.S)
             if not found:
@@ -145,7 +157,9 @@ class Stage:
         except Failed as e:
             raise Failed(f"{e}; blockers: {(self.tree / 'blockers').read_text()}") from None
         ended = time.perf_counter()
-        print(f"  the write returned after {(answered - begun) * 1000:.1f} ms, the transition was complete after {(ended - begun) * 1000:.1f} ms")
+        print(
+            f"  the write returned after {(answered - begun) * 1000:.1f} ms, the transition was complete after {(ended - begun) * 1000:.1f} ms"
+        )
 
     def complete(self, name, gone):
         """True when the patch's transition is complete; `gone`: its folder goes with it."""
@@ -192,7 +206,8 @@ class Stage:
         self.load_says("")
 
     def log(self):
-        return subprocess.run([*self.klpfs, "dmesg", "-m", str(self.mount)], env=self.environ, capture_output=True, text=True).stdout
+        return subprocess.run([*self.klpfs, "dmesg", "-m", str(self.mount)], env=self.environ, capture_output=True,
+                              text=True).stdout
 
     def load_says(self, request):
         """Show the requests so far; see load.py."""
@@ -202,7 +217,9 @@ class Stage:
         if not line:
             raise Failed("the load ended: " + self.errors())
         served, failed, worst, *workers = line.split()
-        print(f"  requests so far: {served} served ({' '.join(workers)}), {failed} failed; the slowest of late took {worst} ms")
+        print(
+            f"  requests so far: {served} served ({' '.join(workers)}), {failed} failed; the slowest of late took {worst} ms"
+        )
         if failed != "0" or served == "0":
             raise Failed(f"requests failed: {failed} (served: {served})\n" + self.errors())
 

@@ -1,55 +1,75 @@
-"""For tests, of klpfs and of patches: a target whose tasks a test moves by hand, a manual clock, a sequencer.
+"""Tools for tests, of klpfs and of patches: a target whose tasks a test moves by hand, a manual clock, a sequencer.
 
-PuppetTarget implements klpfs/engine/target.py by docs/DESIGN.md#6 on a make-believe program: modules are names of
-functions, a task is a list of frames, a call is one atomic step. Nothing happens unless the test says so.
+PuppetTarget implements klpfs/engine/target.py, by section 6 of docs/DESIGN.md, on a make-believe program: modules are
+names of functions, a task is a list of frames, a call is one atomic step. Nothing happens unless the test says so.
 
 >>> target = PuppetTarget({None: ["f", "g"]})
 >>> task = target.spawn("worker")
 >>> target.call_function(task, "f")
 'f original'
 """
+from __future__ import annotations
+
 import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from errno import EINVAL
+from typing import Any
 
-from klpfs.engine.data import COMING, LIVE, Mod
+from klpfs.engine.data import COMING, LIVE, Func, Mod, Object
 from klpfs.engine.error import KlpError
-from klpfs.engine.target import Blocker, Target, TargetTransition
+from klpfs.engine.target import (
+    CLEAN,
+    OVER,
+    PREPARE,
+    RUN,
+    Blocker,
+    Change,
+    Target,
+    TargetTransition,
+)
 
-EINVAL = 22
-PREPARE, RUN, CLEAN, OVER = "PREPARE", "RUN", "CLEAN", "OVER"
+Definition = Any            # (module, its incarnation, function, position)
 
 
 class ManualClock:
-    """A clock that moves when told to. Call it for the time in microseconds."""
+    """A clock that the test moves. Call it for the time in microseconds.
 
-    def __init__(self, now=0):
+    >>> clock = ManualClock()
+    >>> clock.advance(5)
+    >>> clock()
+    5
+    """
+
+    def __init__(self, now: int = 0) -> None:
         self.now = now
 
-    def __call__(self):
+    def __call__(self) -> int:
         return self.now
 
-    def advance(self, microseconds):
+    def advance(self, microseconds: int) -> None:
         self.now += microseconds
 
 
 class Sequencer:
-    """Makes blocks of code in several threads run in a given order: `with seq(0): ...` in one, `with seq(1): ...` in
-    another. Each number once; a block whose turn does not come in `timeout` seconds raises TimeoutError."""
+    """Makes blocks of code in several threads run in a given order: `with seq(0): ...` in one thread, `with seq(1):
+    ...` in another thread. Each number once; a block whose turn does not come in `timeout` seconds raises
+    TimeoutError."""
 
-    def __init__(self, timeout=60.0):
+    def __init__(self, timeout: float = 60.0) -> None:
         self.timeout = timeout
         self._next = 0
-        self._taken = set()
+        self._taken: set[int] = set()
         self._changed = threading.Condition()
 
-    def __call__(self, number):
+    def __call__(self, number: int) -> _Turn:
         return _Turn(self, number)
 
 
 class _Turn:
-    def __init__(self, sequencer, number):
+    def __init__(self, sequencer: Sequencer, number: int) -> None:
         self.sequencer, self.number = sequencer, number
 
-    def __enter__(self):
+    def __enter__(self) -> None:
         seq = self.sequencer
         with seq._changed:
             if self.number in seq._taken:
@@ -58,19 +78,19 @@ class _Turn:
             if not seq._changed.wait_for(lambda: seq._next == self.number, seq.timeout):
                 raise TimeoutError("turn %d did not come: %d is still awaited" % (self.number, seq._next))
 
-    def __exit__(self, *exc):
+    def __exit__(self, *exc: object) -> None:
         with self.sequencer._changed:
             self.sequencer._next += 1
             self.sequencer._changed.notify_all()
 
 
 class Frame:
-    """A frame of one function: definition, code (a Func, or None for the original). bottom: it was resumed here, so
+    """A frame of a function: definition, code (a Func, or None for the original). bottom: it was resumed here, so
     its version is its own, not its caller's."""
 
     __slots__ = ("definition", "code", "bottom")
 
-    def __init__(self, definition, code, bottom=False):
+    def __init__(self, definition: Definition, code: Func | None, bottom: bool = False) -> None:
         self.definition, self.code, self.bottom = definition, code, bottom
 
 
@@ -79,36 +99,39 @@ class Task:
 
     __slots__ = ("id", "name", "frames")
 
-    def __init__(self, id, name):
-        self.id, self.name, self.frames = id, name, []
+    def __init__(self, id: int, name: str) -> None:
+        self.id, self.name = id, name
+        self.frames: list[Frame] = []
 
 
-def _code(func):
+def _code(func: Func | None) -> Func | None:
     return None if func is not None and func.nop else func
 
 
 class PuppetTarget(Target):
-    """modules: {name (None: the main program): function names}; one name twice in a list: two positions of it.
+    """modules: {name (None: the main program): function names}; a name twice in a list: two positions of it. known: the
+    same, of modules that are not loaded yet.
 
-    A definition is (module, incarnation of the module, function, position). image: what each function object holds
-    now; live: Funcs that were resolved and not released. waiting: names of modules that are there and count as not
-    loaded (a main program whose definitions have not come). faults: {method name: errno}: the next call of `resolve`,
-    `begin`, `add` or `apply` fails with it.
+    A definition is (module, incarnation of the module, function, position). image: what each function object holds now;
+    live: Funcs that were resolved and not released. waiting: names of modules that are there and count as not loaded (a
+    main program whose definitions have not come). faults: {method name: errno}: the next call of `resolve`, `begin`,
+    `add` or `apply` fails with it.
     """
 
-    def __init__(self, modules, known=()):
-        self.sources = {name: list(functions) for name, functions in {**dict(modules), **dict(known)}.items()}
-        self.mods = {}
-        self.waiting = set()
+    def __init__(self, modules: Mapping[str | None, Iterable[str]],
+                 known: Mapping[str | None, Iterable[str]] = {}) -> None:
+        self.sources = {name: list(functions) for name, functions in {**modules, **known}.items()}
+        self.mods: dict[str | None, Mod] = {}
+        self.waiting: set[str | None] = set()
         self.incarnation = 0
-        self.image = {}
-        self.live = []
-        self.transition = None
-        self.tasks = []
-        self.suspended = []
+        self.image: dict[Definition, Func | None] = {}
+        self.live: list[Func] = []
+        self.transition: PuppetTransition | None = None
+        self.tasks: list[Task] = []
+        self.suspended: list[Frame] = []
         self.next_id = 1
-        self.faults = {}
-        self.rules = set()  # names of rules switched off: 'nearest', 'look', 'suspended'
+        self.faults: dict[str, int] = {}
+        self.rules: set[str] = set()  # names of rules switched off: 'nearest', 'look', 'suspended'
         for name in modules:
             self.load(name)
             if self.mods[name] is not None:
@@ -116,7 +139,7 @@ class PuppetTarget(Target):
 
     # ---- the program, moved by the test ----
 
-    def load(self, name, functions=None):
+    def load(self, name: str | None, functions: Iterable[str] | None = None) -> None:
         """Makes a module exist, as an import does before the engine is told that it comes."""
         if functions is not None:
             self.sources[name] = list(functions)
@@ -125,13 +148,13 @@ class PuppetTarget(Target):
         for definition in self.definitions(name):
             self.image[definition] = None
 
-    def unload(self, name):
+    def unload(self, name: str | None) -> None:
         """Makes it gone, after the engine was told that it goes."""
         for definition in self.definitions(name):
             del self.image[definition]
         del self.mods[name]
 
-    def definitions(self, name):
+    def definitions(self, name: str | None) -> list[Definition]:
         found = [d for d in self.image if d[0] == name]
         if found:
             return found
@@ -139,23 +162,23 @@ class PuppetTarget(Target):
         return [(name, self.incarnation, function, functions[:n].count(function) + 1)
                 for n, function in enumerate(functions)]
 
-    def spawn(self, name="task"):
+    def spawn(self, name: str = "task") -> Task:
         task = Task(self.next_id, name)
         self.next_id += 1
         self.tasks.append(task)
         return task
 
-    def exit(self, task):
+    def exit(self, task: Task) -> None:
         self.tasks.remove(task)
 
-    def find(self, function, module=None, position=1):
+    def find(self, function: str, module: str | None = None, position: int = 1) -> Definition:
         for definition in self.image:
             if (definition[0], definition[2], definition[3]) == (module, function, position):
                 return definition
         raise KeyError(function)
 
-    def choose(self, task, definition):
-        """The code that a call of `definition` by task runs (docs/DESIGN.md#6, Choice)."""
+    def choose(self, task: Task, definition: Definition) -> Func | None:
+        """The code that a call of `definition` by task runs (docs/DESIGN.md section 6, Choice)."""
         transition = self.transition
         change = transition.changes.get(definition) if transition is not None else None
         if change is None or change.before is change.after:
@@ -171,48 +194,48 @@ class PuppetTarget(Target):
                     break
         return _code(change.after if version else change.before)
 
-    def call_function(self, task, function, module=None, position=1):
-        """task calls a function; returns what it would answer: 'f original', 'f by PATCH'."""
+    def call_function(self, task: Task, function: str, module: str | None = None, position: int = 1) -> str:
+        """task calls a function; returns the function's answer: 'f original', 'f by PATCH'."""
         definition = self.find(function, module, position)
         code = self.choose(task, definition)
         task.frames.append(Frame(definition, code))
         return self.text(definition, code)
 
-    def value(self, function, module=None, position=1):
+    def value(self, function: str, module: str | None = None, position: int = 1) -> str:
         """What a call from a new task would answer."""
         definition = self.find(function, module, position)
         return self.text(definition, self.choose(Task(0, "new"), definition))
 
     @staticmethod
-    def text(definition, code):
-        return "%s %s" % (definition[2], "original" if code is None else "by " + code.obj.patch.name)
+    def text(definition: Definition, code: Func | None) -> str:
+        return f"{definition[2]} {'original' if code is None else 'by ' + code.obj.patch.name}"
 
-    def leave(self, task):
+    def leave(self, task: Task) -> None:
         """task returns from its innermost function."""
         task.frames.pop()
 
-    def suspend(self, task):
+    def suspend(self, task: Task) -> Frame:
         """task's innermost function is a generator that yields: its frame is kept, on nobody's stack."""
         frame = task.frames.pop()
         self.suspended.append(frame)
         return frame
 
-    def resume(self, task, frame):
+    def resume(self, task: Task, frame: Frame) -> None:
         self.suspended.remove(frame)
         frame.bottom = True
         task.frames.append(frame)
 
     # ---- what the engine asks ----
 
-    def _fault(self, name, func=None):
+    def _fault(self, name: str, func: Func | None = None) -> None:
         code = self.faults.pop(name, None)
         if code is not None:
             raise KlpError(code, "fault in " + name, func)
 
-    def loaded(self, name):
+    def loaded(self, name: str | None) -> Mod | None:
         return self.mods.get(name) if name not in self.waiting else None
 
-    def resolve(self, obj, func):
+    def resolve(self, obj: Object, func: Func) -> None:
         self._fault("resolve", func)
         found = [d for d in self.image if d[0] == obj.name and d[2] == func.old_name]
         if not found:
@@ -228,41 +251,41 @@ class PuppetTarget(Target):
         assert func not in self.live, "resolved twice: %r" % func
         self.live.append(func)
 
-    def resolve_nop(self, obj, func, like):
+    def resolve_nop(self, obj: Object, func: Func, like: Func) -> None:
         self._fault("resolve_nop", func)
         assert like.definition in self.image, "a nop for a definition that is gone"
         func.definition = like.definition
         func.version = "original"
         self.live.append(func)
 
-    def release(self, func):
+    def release(self, func: Func) -> None:
         assert func in self.live, "released twice, or never resolved: %r" % func
         self.live.remove(func)
 
-    def begin(self, changes):
+    def begin(self, changes: Sequence[Change]) -> PuppetTransition:
         assert self.transition is None, "a transition within a transition"
         self._fault("begin", changes[0].after if changes else None)
         self.transition = PuppetTransition(self)
         self.transition._take(changes)
         return self.transition
 
-    def apply(self, changes):
+    def apply(self, changes: Sequence[Change]) -> None:
         self._fault("apply", changes[0].after if changes else None)
         for change in changes:
             self._check_free(change)
             assert self.image[change.definition] is _code(change.before), "apply over something else"
             self.image[change.definition] = _code(change.after)
 
-    def revert(self, changes):
+    def revert(self, changes: Sequence[Change]) -> None:
         for change in changes:
             self._check_free(change)
             self.image[change.definition] = _code(change.before)
 
-    def _check_free(self, change):
+    def _check_free(self, change: Change) -> None:
         assert self.transition is None or change.definition not in self.transition.changes, (
             "changed behind a transition's back")
 
-    def call(self, callback, obj):
+    def call(self, callback: Callable[[Object], Any], obj: Object) -> int:
         try:
             result = callback(obj)
         except OSError as error:
@@ -273,14 +296,17 @@ class PuppetTarget(Target):
 
 
 class PuppetTransition(TargetTransition):
-    def __init__(self, target):
-        self.target, self.phase, self.goal, self.changes = target, PREPARE, 1, {}
+    """phase: the mode, of klpfs.engine.target.MODES."""
+
+    def __init__(self, target: PuppetTarget) -> None:
+        self.target, self.phase, self.goal = target, PREPARE, 1
+        self.changes: dict[Any, Change] = {}
 
     @property
-    def clean(self):
+    def clean(self) -> bool:  # type: ignore[override]
         return self.phase == CLEAN
 
-    def version(self, frame):
+    def version(self, frame: Frame) -> int | None:
         """0 or 1 for a frame of a function under transition, None for any other."""
         change = self.changes.get(frame.definition)
         if change is None:
@@ -289,42 +315,42 @@ class PuppetTransition(TargetTransition):
             return 0
         if change.before is change.after or frame.code not in (_code(change.before), _code(change.after)):
             return None
-        return int(frame.code is _code(change.after) and not (
-            frame.code is _code(change.before)))  # original -> nop: the same code, and 0 as it began
+        # original -> nop: the same code, and 0 as it began
+        return int(frame.code is _code(change.after) and frame.code is not _code(change.before))
 
-    def _take(self, changes):
+    def _take(self, changes: Sequence[Change]) -> None:
         for change in changes:
             assert self.target.image[change.definition] is _code(change.before), "begins at something else"
             assert change.definition not in self.changes, "in the transition already"
         for change in changes:
             self.changes[change.definition] = change
 
-    def add(self, changes):
+    def add(self, changes: Sequence[Change]) -> None:
         assert self.phase != OVER
         self.target._fault("add", changes[0].after if changes else None)
         self._take(changes)
 
-    def drop(self, definitions):
+    def drop(self, definitions: Sequence[Any]) -> None:
         assert self.phase != OVER
         for definition in definitions:
             self._image(self.changes.pop(definition))
 
-    def start(self, goal):
+    def start(self, goal: int) -> None:
         assert self.phase == PREPARE
         self.phase, self.goal = RUN, goal
 
-    def reverse(self):
+    def reverse(self) -> None:
         assert self.phase in (RUN, CLEAN)
         self.phase, self.goal = RUN, 1 - self.goal
 
-    def look(self):
+    def look(self) -> list[Blocker]:
         assert self.phase == RUN
         blockers = []
         for task in self.target.tasks:
             frames = [frame for frame in task.frames if self._dirty(frame)]
             if frames and "look" not in self.target.rules:
-                names = ["%s:%d %s" % (f.definition[0], f.definition[3], f.definition[2])
-                         for f in reversed(task.frames)]
+                names = [f"{frame.definition[0]}:{frame.definition[3]} {frame.definition[2]}"
+                         for frame in reversed(task.frames)]
                 blockers.append(Blocker("thread", task.id, task.name, names))
         for frame in self.target.suspended:
             if self._dirty(frame) and "suspended" not in self.target.rules:
@@ -333,28 +359,28 @@ class PuppetTransition(TargetTransition):
             self.phase = CLEAN
         return blockers
 
-    def _dirty(self, frame):
+    def _dirty(self, frame: Frame) -> bool:
         version = self.version(frame)
         return version is not None and version != self.goal
 
-    def force(self):
+    def force(self) -> None:
         assert self.phase == RUN
         self.phase = CLEAN
 
-    def finish(self):
+    def finish(self) -> None:
         assert self.phase == CLEAN
         self._over()
 
-    def cancel(self):
+    def cancel(self) -> None:
         assert self.phase == PREPARE
         self._over()
 
-    def _over(self):
+    def _over(self) -> None:
         for change in self.changes.values():
             self._image(change)
         self.phase = OVER
         self.target.transition = None
 
-    def _image(self, change):
+    def _image(self, change: Change) -> None:
         goal = 0 if self.phase == PREPARE else self.goal
         self.target.image[change.definition] = _code(change.after if goal else change.before)

@@ -15,16 +15,16 @@ from tests import harness
 
 BAD = 4  # log lines of this priority (warning) and worse must have been expected
 
-
 # The target's tests look at the whole heap and at all threads of their process, so they come first in it. Then what waits longest:
 # when the processes of `pytest -n` run out of files, no long one is left.
 FIRST = ("cpython", "integration", "faults", "agent", "kernel", "service", "fs", "scripts", "stress", "engine")
-RETRIES = pathlib.Path(__file__).resolve().parents[1] / ".test-retries"
+MOST = 16           # processes of `-n auto`
+RETRIES = pathlib.Path(os.environ.get("RETRIES") or pathlib.Path(__file__).resolve().parents[1] / "test-retries.log")
 
 
 def layer(nodeid):
     """The name of the folder in tests/ that a test is in."""
-    return nodeid.split("/")[1]
+    return nodeid.split("/")[1] if nodeid.startswith("tests/") else ""
 
 
 def pytest_collection_modifyitems(items):
@@ -38,7 +38,7 @@ def pytest_collection_modifyitems(items):
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers():
     """`-n auto`: two processes for each processor, since most of the tests wait."""
-    return 2 * len(os.sched_getaffinity(0))
+    return min(2 * len(os.sched_getaffinity(0)), MOST)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -125,7 +125,10 @@ def mount(runtime, tmp_path):
 
 @pytest.fixture
 def live(program, mount):
-    """A service of one program and its tree: live.program, live.tree, live.mount. Warnings in its log must be expected."""
+    """A service of one program and its tree: live.program, live.tree, live.mount.
+
+    Warnings in its log must be expected.
+    """
     yield from watched(program("prog"), mount)
 
 
@@ -143,7 +146,8 @@ def watched(program, mount):
     found = Live(program, mount)
     yield found
     if program.process.poll() is None and mount.process.poll() is None:
-        bad = [text for priority, _, _, text in found.tree.records() if priority <= BAD and not any(e in text for e in found.expected)]
+        bad = [text for priority, _, _, text in found.tree.records() if priority <= BAD
+               and not any(e in text for e in found.expected)]
         assert not bad, f"unexpected log lines: {bad}"
 
 

@@ -38,7 +38,10 @@ def why_no_fuse():
 
 
 def until(condition, what, seconds=SECONDS):
-    """What `condition()` returns, as soon as it is true. An OSError in it counts as not yet; AssertionError after `seconds`."""
+    """What `condition()` returns, as soon as it is true.
+
+    An OSError in it counts as not yet; AssertionError after `seconds`.
+    """
     end = time.monotonic() + seconds
     while True:
         try:
@@ -98,7 +101,8 @@ class Process:
         os.write(self.asks, code.replace("\n", "\x01").encode() + b"\n")
 
     def answer(self, seconds=SECONDS):
-        """What the earliest code sent and not answered gave: a plain value; AssertionError with the program's own error."""
+        """What the earliest code sent and not answered gave: a plain value; AssertionError with the program's own
+        error."""
         kind, _, rest = self.line(seconds).partition(" ")
         rest = rest.replace("\x01", "\n")
         if kind != "=":
@@ -120,27 +124,29 @@ class Process:
     def stop(self):
         """SIGSTOP, and wait until it has stopped; kill(signal.SIGCONT) lets it go on."""
         self.kill(signal.SIGSTOP)
-        until(lambda: pathlib.Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T", "the program to stop")
+        until(lambda: pathlib.Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T",
+              "the program to stop")
 
 
 class Program(Process):
     """A Python program under `klpfs run`, which does what lines on its standard input tell it (integration/program.py).
 
-    `processes`: how many of it there are: `each` has them all, the first is itself, the others are its children, each met over a
-    socket of its own. `wrap`: a command to start it with (prlimit ...). `options`: of `klpfs run`. stderr goes to a file; what is in it at the end fails the
-    test unless expected.
+    `processes`: how many of it there are: `each` has them all, the first is itself, the others are its children, each
+    met over a socket of its own. `wrap`: a command to start it with (prlimit ...). `options`: of `klpfs run`. stderr
+    goes to a file; what is in it at the end fails the test unless expected.
     """
 
-    def __init__(self, runtime, name="prog", program=PROGRAM, arguments=(), python=sys.executable, wrap=(), environ=None, keep=False,
-                 processes=1, options=()):
+    def __init__(self, runtime, name="prog", program=PROGRAM, arguments=(), python=sys.executable, wrap=(),
+                 environ=None, keep=False, processes=1, options=()):
         self.stderr = tempfile.TemporaryFile("w+")
         self.expected = []  # patterns of lines that may be on stderr
         ends = [socket.socketpair() for _ in range(processes - 1)]
         theirs = [end.fileno() for _, end in ends]
-        command = [*wrap, sys.executable, "-m", "klpfs", "run", "-s", name, *(["--keep"] if keep else []), *options, "--", python, str(program), *arguments,
-                   *map(str, theirs)]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.stderr, pass_fds=theirs,
-                                        env={**os.environ, "KLPFS_RUNTIME_DIR": str(runtime), **(environ or {})}, bufsize=0, cwd=HERE.parent)
+        command = [*wrap, sys.executable, "-m", "klpfs", "run", "-s", name, *(["--keep"] if keep else []), *options,
+                   "--", python, str(program), *arguments, *map(str, theirs)]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.stderr,
+                                        pass_fds=theirs, env={**os.environ, "KLPFS_RUNTIME_DIR": str(runtime),
+                                                              **(environ or {})}, bufsize=0, cwd=HERE.parent)
         super().__init__(name, self.process.stdin.fileno(), self.process.stdout.fileno())
         self.pid = self.process.pid  # klpfs run becomes the command
         if self.line() != "ready":
@@ -187,7 +193,10 @@ class Program(Process):
 
 
 def gone(pid, seconds=10):
-    """Wait until a process that is not our child has ended; kill it when it does not by itself. ProcessLookupError: it has."""
+    """Wait until a process that is not our child has ended; kill it when it does not by itself.
+
+    ProcessLookupError: it has.
+    """
     fd = os.pidfd_open(pid)
     try:
         if not select.select([fd], [], [], seconds)[0]:
@@ -197,18 +206,25 @@ def gone(pid, seconds=10):
 
 
 class Mount:
-    """`klpfs mount` in the foreground, on a folder of its own. `root`: the mount point; wrap: a command that runs it; command: what
-    stands for klpfs, as python's arguments."""
+    """`klpfs mount` in the foreground, on a folder of its own. `root`: the mount point; wrap: a command that runs it;
+    command: what stands for klpfs, as python's arguments."""
 
     def __init__(self, runtime, root, wrap=(), options=(), command=("-m", "klpfs")):
-        self.runtime, self.root, self.wrap, self.options, self.command = runtime, pathlib.Path(root), wrap, options, command
+        self.runtime, self.root, self.wrap, self.options, self.command = (
+            runtime,
+            pathlib.Path(root),
+            wrap,
+            options,
+            command,
+        )
         self.expected = []
         self.root.mkdir(exist_ok=True)
         self.start()
 
     def start(self):
         self.stderr = tempfile.TemporaryFile("w+")
-        self.process = subprocess.Popen([*self.wrap, sys.executable, *self.command, "mount", "-f", *self.options, str(self.root)], stdin=subprocess.DEVNULL,
+        self.process = subprocess.Popen([*self.wrap, sys.executable, *self.command, "mount", "-f", *self.options,
+                                         str(self.root)], stdin=subprocess.DEVNULL,
                                         stdout=self.stderr, stderr=self.stderr,
                                         cwd=HERE.parent, env={**os.environ, "KLPFS_RUNTIME_DIR": str(self.runtime)})
         until(self.serves, f"mount of {self.root}")
@@ -311,7 +327,8 @@ class Tree:
 
 
 def livepatch(name, *functions, module=None, replace=False, extra="", callbacks=""):
-    """A livepatch's text. Each function of `functions` answers '<function> by <name>'; default: one() of the main program.
+    """A livepatch's text. Each function of `functions` answers '<function> by <name>'; default: one() of the main
+    program.
 
     `extra`: lines before the patch; `callbacks`: the arguments of a Callbacks.
     """

@@ -4,11 +4,11 @@ import itertools
 import sys
 import textwrap
 
+from klpfs.cpython.load import loader as loading
+from klpfs.cpython.target import PythonTarget
 from klpfs.engine.error import KlpError
 from klpfs.engine.log import Log
 from klpfs.engine.target import Change
-from klpfs.cpython.load import loader as loading
-from klpfs.cpython.target import PythonTarget
 
 _numbers = itertools.count()
 HEAD = "from klpfs import Callbacks, Func, Object, Patch, State, module_param, shadow\n"
@@ -90,8 +90,8 @@ class Program:
 
 def snapshot(*functions):
     """What a function is, to compare by identity."""
-    return [(fn, fn.__code__, fn.__defaults__, fn.__kwdefaults__, fn.__doc__, fn.__annotations__, fn.__closure__, fn.__name__,
-             fn.__qualname__) for fn in functions]
+    return [(fn, fn.__code__, fn.__defaults__, fn.__kwdefaults__, fn.__doc__, fn.__annotations__, fn.__closure__,
+             fn.__name__, fn.__qualname__) for fn in functions]
 
 
 def same(one, other):

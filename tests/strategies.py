@@ -1,6 +1,8 @@
 """Hypothesis strategies that tests of several layers share; each new feature joins them."""
+from attrs import evolve
 from hypothesis import strategies as st
 
+from tests.builder import pairs
 from tests.engine.explore import ENGINE, Scenario
 from tests.engine.world import Spec
 
@@ -44,3 +46,95 @@ def any_names():
                              "\xa0", "\u2028", "\udc80", "\ud800", "enabled", "patched", "patched,1", "-", "a", ".a",
                              "\xe9", "x" * 253, "x" * 255, "x" * 256])
     return st.lists(st.one_of(edges, st.text(st.characters(), max_size=4)), max_size=3).map("".join)
+
+
+# -- the coordinator (tests/service)
+
+def requests():
+    """What users ask of a coordinator: an operation and its patch; `interrupt` gives up all that was asked."""
+    return st.sampled_from(["insmod A", "insmod B", "disable A", "enable A", "disable B", "force A", "force B", "rmmod A",
+                            "rmmod B", "interrupt"])
+
+
+def faults():
+    """What happens to the processes of a service, its coordinators, their time and their disk, and the end of it."""
+    return st.sampled_from(["kill", "stall", "wake", "join", "refuse", "crash", "compete", "dirty", "clean", "time", "full",
+                            "space", "busy", "work"])
+
+
+# ------------------------------------------------------------------------- pairs of module versions, for the builder
+
+numbers = st.integers(0, 30)
+
+
+def some(names):
+    """Up to two of these names."""
+    return st.lists(st.sampled_from(sorted(names)), unique=True, max_size=2).map(tuple) if names else st.just(())
+
+
+def _of_kind(kind, items):
+    return [item.name for item in items if isinstance(item, kind)]
+
+
+@st.composite
+def methods(draw, constants):
+    """Methods of one class, which may use these constants."""
+    names = draw(st.lists(st.sampled_from(("m", "n", "o", "__p")), unique=True, max_size=3))
+    kinds = st.sampled_from(("", "", "property", "staticmethod", "classmethod"))
+    return tuple(pairs.Method(name, draw(numbers), draw(kinds), draw(some(constants)))
+                 for name in names if not name.startswith("__"))
+
+
+def class_attributes(names):
+    return st.lists(st.sampled_from(names), unique=True).flatmap(
+        lambda chosen: st.tuples(*(st.tuples(st.just(name), numbers) for name in chosen)))
+
+
+@st.composite
+def items(draw, at, before):
+    """An item of a module, called after its place, that may use the items before it."""
+    constants, functions = _of_kind(pairs.Constant, before), _of_kind(pairs.Function, before)
+    kind = draw(st.sampled_from(("constant", "function", "function", "class", "factory")))
+    if kind == "constant":
+        return pairs.Constant(f"CONSTANT_{at}", draw(st.sampled_from(pairs.KINDS)), draw(numbers))
+    if kind == "function":
+        return pairs.Function(f"function_{at}", draw(numbers), draw(some(constants)), draw(some(functions)),
+                              draw(st.none() | numbers), draw(st.booleans()))
+    if kind == "factory":
+        return pairs.Factory(f"factory_{at}", draw(numbers), draw(some(constants)))
+    base = draw(st.sampled_from(["", *_of_kind(pairs.Class, before)]))
+    return pairs.Class(f"Class_{at}", draw(class_attributes(("a", "b"))), draw(methods(constants)), base)
+
+
+@st.composite
+def changed_items(draw, item, before):
+    """An item in its new version. before: the new version's items so far."""
+    constants, functions = _of_kind(pairs.Constant, before), _of_kind(pairs.Function, before)
+    if isinstance(item, pairs.Constant):
+        return evolve(item, number=draw(numbers))
+    if isinstance(item, pairs.Function):
+        return evolve(item, number=draw(numbers), uses=draw(some(constants)), called=draw(some(functions)),
+                      doc=draw(st.sampled_from(("", "said"))), default=draw(st.none() | numbers))
+    if isinstance(item, pairs.Factory):
+        return evolve(item, number=draw(numbers), uses=draw(some(constants)))
+    kinds = {method.name: method.kind for method in item.methods}      # a method keeps its kind
+    new_methods = tuple(evolve(method, kind=kinds.get(method.name, method.kind)) for method in draw(methods(constants)))
+    return evolve(item, attributes=draw(class_attributes(("a", "b", "c"))), methods=new_methods,
+                  base=item.base if item.base in [each.name for each in before] else "")
+
+
+@st.composite
+def module_pairs(draw, most=5):
+    """A pairs.Pair of up to `most` items, some of them changed, removed or added."""
+    old, new = [], []
+    for at in range(draw(st.integers(1, most))):
+        old.append(draw(items(at, old)))
+    for item in old:
+        fate = draw(st.sampled_from(("keep", "change", "change", "remove")))
+        if fate == "keep" and item.used_names <= {each.name for each in new}:
+            new.append(item)
+        elif fate != "remove":
+            new.append(draw(changed_items(item, new)))
+    for at in range(draw(st.integers(0, 2))):
+        new.append(draw(items(100 + at, new)))
+    return pairs.Pair(tuple(old), tuple(new))

@@ -1,8 +1,10 @@
 """The C functions that the agent runs on, captured when it is imported, and the clock.
 
 After the start nothing else of the standard library runs in the agent's threads: a patch that breaks json, socket or
-threading must be possible to take back. Where gevent has replaced functions of _thread already, its originals are used.
+threading must be possible to take back. Where gevent has replaced functions of _thread already, the originals are used.
 """
+from __future__ import annotations
+
 import _signal
 import _socket
 import _thread
@@ -11,6 +13,10 @@ import sys
 import time as _time
 
 from klpfs.cpython.c_originals import original as _original
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 modules = sys.modules
 
@@ -27,12 +33,12 @@ thread_time = _time.thread_time
 _sigmask, _BLOCK, _SETMASK, _valid = _signal.pthread_sigmask, _signal.SIG_BLOCK, _signal.SIG_SETMASK, _signal.valid_signals
 
 
-def clock_us():
-    """CLOCK_MONOTONIC in microseconds, int: the time of log records and blockers."""
+def clock_us() -> int:
+    """CLOCK_MONOTONIC in microseconds: the time of log records and blockers."""
     return monotonic_ns() // 1000
 
 
-def start_quiet_thread(function):
+def start_quiet_thread(function: Callable[[], object]) -> int:
     """Starts a raw thread in which all signals are blocked from its first instruction: the program's handlers and
     sigwait stay the program's. Returns its ident."""
     old = _sigmask(_BLOCK, _valid())

@@ -1,137 +1,168 @@
-"""The modules that were loaded by insmod into this process: livepatches and ordinary ones, with parameters and users.
+"""The modules that were loaded by insmod into this process: livepatches and ordinary modules, with parameters and users.
 
 What loading means for Python is klpfs/cpython/load/loader.py's; here is the table, the states Loading, Live, Unloading,
 and the reference counts as the kernel shows them.
 """
+from __future__ import annotations
+
 from errno import EEXIST, ENOENT
 
-from klpfs.protocol.record_text import dump_fingerprints
 from klpfs.engine.data import COMING, GOING, LIVE, Mod
 from klpfs.engine.error import KlpError
+from klpfs.engine.log import WARNING
+from klpfs.protocol.record_text import dump_fingerprints
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from klpfs.agent.load import Load
+    from klpfs.engine.data import Func, Patch
 
 PAGE = 4096
 
 
-class Entry:
-    """One loaded module. loaded: what loader.py made; patch: the Patch that it has enabled, or None; came: the engine was
-    told that it is coming; inited: its init() ended well, so it gets an exit()."""
+class Module:
+    """A loaded module. n, sha256, path: of its load; size: bytes, in whole pages. loaded: what loader.py made. livepatch: it is
+    one. patch: the Patch that it has enabled, or None. state: as /proc/modules has it. mod: as callbacks see it. came: the engine
+    was told that it is coming. inited: its init() ended well, so it gets an exit()."""
 
     __slots__ = ("name", "n", "sha256", "path", "loaded", "livepatch", "patch", "state", "size", "mod", "came", "inited")
 
-    def __init__(self, name, n, sha256, path, size):
+    def __init__(self, name: str, n: int, sha256: str, path: str, size: int) -> None:
         self.name, self.n, self.sha256, self.path, self.size = name, n, sha256, path, size
-        self.loaded = self.patch = None
+        self.loaded: Any = None
+        self.patch: Patch | None = None
         self.livepatch = self.came = self.inited = False
         self.state = "Loading"
-        self.mod = Mod(name, COMING)        # as callbacks see it
+        self.mod = Mod(name, COMING)
 
 
 class Modules:
-    """host: the agent: .engine, .foreign(what, n, function, *args), .loader (loader.py's functions)."""
+    """agent: its engine, target, foreign code, outbox and parts are used. table: name -> Module, oldest first."""
 
-    __slots__ = ("host", "table")
+    __slots__ = ("agent", "table")
 
-    def __init__(self, host):
-        self.host = host
-        self.table = {}
+    def __init__(self, agent: Any) -> None:
+        self.agent = agent
+        self.table: dict[str, Module] = {}
 
-    def __contains__(self, name):
+    def __contains__(self, name: str) -> bool:
         return name in self.table
 
-    def all(self):
-        """All entries, oldest first."""
+    def all(self) -> list[Module]:
+        """All modules, oldest first."""
         return list(self.table.values())
 
-    def patch_of(self, name):
+    def patch_of(self, name: str) -> Patch | None:
         """The Patch of that name that is in force or in transition here, or None."""
-        for patch in self.host.engine.patches:
+        for patch in self.agent.engine.patches:
             if patch.name == name:
                 return patch
         return None
 
     # -- life of a module; load, init and exit run foreign code
 
-    def load(self, load, entry, data):
-        """Make the module of `data` (bytes) and run its top level. KlpError: EEXIST, or what loader.py says."""
+    def load(self, load: Load, entry: dict[str, Any], data: bytes) -> Module:
+        """Make the module of `data` and run its top level. KlpError: EEXIST, or as loader.load. Counterpart: unload."""
         name = load.name
         if name in self.table:
             raise KlpError(EEXIST, None)
-        made = Entry(name, load.n, entry["sha256"], entry.get("path") or name + ".py", -(-len(data) // PAGE) * PAGE)
-        load.module = made      # from here on a failure unloads it
-        self.table[name] = made
-        self.host.changed()
-        made.loaded = self.host.foreign("loading '%s'" % name, load.n, self.host.load, name, data, made.path,
-                                        dict(entry.get("params") or {}))
-        made.livepatch = bool(made.loaded.livepatch)
-        return made
+        module = Module(name, load.n, entry["sha256"], entry.get("path") or name + ".py", -(-len(data) // PAGE) * PAGE)
+        load.module = module        # from here on a failure unloads it
+        self.table[name] = module
+        self.agent.outbox.changed()
+        module.loaded = self.agent.foreign.run(f"loading '{name}'", load.n, self._load, module, data,
+                                               dict(entry.get("params") or {}))
+        module.livepatch = bool(module.loaded.livepatch)
+        return module
 
-    def init(self, made):
-        """Its init(). KlpError as Worker.foreign says; a negative result is that errno."""
-        if made.loaded.init is not None:
-            result = self.host.foreign("init of '%s'" % made.name, made.n, made.loaded.init)
+    def _load(self, module: Module, data: bytes, params: dict[str, str | None]) -> Any:
+        agent = self.agent
+        interpreters = agent.parts.interpreters()
+        if interpreters:
+            agent.outbox.say(f"{interpreters} sub-interpreters run in this process, their functions are not patched", WARNING)
+        return agent.parts.loader().load(module.name, data, module.path, params, log=agent.log, breathe=agent.target.breathe,
+                                         enable_patch=agent.enable_patch)
+
+    def init(self, module: Module) -> None:
+        """Its init(). KlpError as ForeignCode.run; a negative result is that errno. Counterpart: exit."""
+        if module.loaded.init is not None:
+            result = self.agent.foreign.run(f"init of '{module.name}'", module.n, module.loaded.init)
             if type(result) is int and result < 0:
                 raise KlpError(-result, None)
-        made.inited = True
+        module.inited = True
 
-    def live(self, made):
-        made.state, made.mod.state = "Live", LIVE
+    def live(self, module: Module) -> None:
+        """It is in."""
+        module.state, module.mod.state = "Live", LIVE
 
-    def going(self, made):
-        made.state, made.mod.state = "Unloading", GOING
+    def going(self, module: Module) -> None:
+        """It is on its way out."""
+        module.state, module.mod.state = "Unloading", GOING
 
-    def exit(self, made):
+    def exit(self, module: Module) -> None:
         """Its exit(), if init() ended well. What that raises is logged, and the module goes all the same."""
-        if made.inited and made.loaded is not None and made.loaded.exit is not None:
+        if module.inited and module.loaded is not None and module.loaded.exit is not None:
             try:
-                self.host.foreign("exit of '%s'" % made.name, made.n, made.loaded.exit)
+                self.agent.foreign.run(f"exit of '{module.name}'", module.n, module.loaded.exit)
             except KlpError:
                 pass
 
-    def unload(self, made):
+    def unload(self, module: Module) -> None:
         """Out of the table, and of the program."""
-        if self.table.get(made.name) is made:
-            del self.table[made.name]
-        if made.loaded is not None:
-            self.host.unload(made.loaded)
+        if self.table.get(module.name) is module:
+            del self.table[module.name]
+        if module.loaded is not None:
+            self.agent.parts.loader().unload(module.loaded)
 
     # -- what readers see
 
-    def users(self, name):
+    def users(self, name: str) -> list[str]:
         """Names of the modules that use `name`."""
-        return [e.name for e in self.table.values() if e.loaded is not None and name in e.loaded.depends]
+        return [module.name for module in self.table.values() if module.loaded is not None and name in module.loaded.depends]
 
-    def refcnt(self, made):
-        patch = made.patch
-        held = patch is not None and (patch.enabled or patch in self.host.engine.patches or patch.forced)
-        return len(self.users(made.name)) + int(bool(held))
+    def refcnt(self, module: Module) -> int:
+        """How many use it: modules, and its own patch while that is in force, or for good after a force."""
+        patch = module.patch
+        in_use = patch is not None and (patch.enabled or patch in self.agent.engine.patches or patch.forced)
+        return len(self.users(module.name)) + int(bool(in_use))
 
-    def describe(self):
+    def describe(self) -> list[dict[str, Any]]:
         """The 'modules' section of an event (wire.py)."""
-        return [{"name": e.name, "size": e.size, "refcnt": self.refcnt(e), "livepatch": e.livepatch, "state": e.state,
-                 "holders": self.users(e.name), "params": self._params(e),
-                 "forced": bool(e.patch is not None and e.patch.forced)} for e in self.all()]
+        return [{"name": module.name, "size": module.size, "refcnt": self.refcnt(module), "livepatch": module.livepatch,
+                 "state": module.state, "holders": self.users(module.name), "params": _params_of(module),
+                 "forced": bool(module.patch is not None and module.patch.forced)} for module in self.all()]
 
-    def _params(self, made):
-        if made.loaded is None:
-            return []
-        return [self.host.show_param(made.loaded, name) for name in made.loaded.params]
-
-    def describe_load(self, made):
+    def describe_load(self, module: Module) -> dict[str, Any]:
         """The module part of a report's 'prepared'."""
-        loaded, patch, prints = made.loaded, made.patch, []
+        patch, rows = module.patch, []
         if patch is not None:
             for obj in patch.objects:
                 for func in obj.funcs:
-                    fp = self.host.fingerprint_of(func) if not func.nop else None
-                    if fp:
-                        prints.append([obj.name or "vmlinux", func.old_name, func.old_sympos or 1, fp])
-        return {"replace": bool(patch is not None and patch.replace), "size": made.size,
-                "uses": [name for name in loaded.depends if name in self.table],
-                "fingerprints": dump_fingerprints(prints)}
+                    code = None if func.nop else _fingerprint_of(func)
+                    if code:
+                        rows.append([obj.name or "vmlinux", func.old_name, func.old_sympos or 1, code])
+        return {"replace": bool(patch is not None and patch.replace), "size": module.size,
+                "uses": [name for name in module.loaded.depends if name in self.table],
+                "fingerprints": dump_fingerprints(rows)}
 
-    def set_param(self, name, param, text):
-        """Set a parameter. KlpError: ENOENT no such module or parameter, EINVAL or EPERM as loader.py says."""
-        made = self.table.get(name)
-        if made is None or made.loaded is None or param not in made.loaded.params:
+    def set_param(self, name: str, param: str, text: str) -> None:
+        """Set a parameter. KlpError: ENOENT no such module or parameter, EINVAL or EPERM as loader.set_param."""
+        module = self.table.get(name)
+        if module is None or module.loaded is None or param not in module.loaded.params:
             raise KlpError(ENOENT, None)
-        self.host.set_param(made.loaded, param, text)
+        self.agent.parts.loader().set_param(module.loaded, param, text)
+
+
+def _params_of(module: Module) -> list[tuple[str, str, str, int]]:
+    """(name, type, text, mode) of each parameter."""
+    if module.loaded is None:
+        return []
+    return [(name, param.type.__name__, param.text, param.mode) for name, param in module.loaded.params.items()]
+
+
+def _fingerprint_of(func: Func) -> str | None:
+    """The fingerprint of the code that func replaces; None while its object is not loaded. (A text with colons is the author's,
+    of several versions of Python.)"""
+    return None if func.fingerprint is not None and ":" in func.fingerprint else func.fingerprint

@@ -1,11 +1,18 @@
-"""What /proc knows of this process: its name, command line and tasks."""
+"""This process in /proc: its name, command line and tasks."""
+from __future__ import annotations
+
 from posix import O_CLOEXEC, O_RDONLY, close, getpid, listdir, open as _open, read
 
 from klpfs.agent.c_functions import modules
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Container
+    from typing import Any
 
-def slurp(path, most=1 << 16):
-    """The bytes of a small file. OSError as open says."""
+
+def slurp(path: str, most: int = 1 << 16) -> bytes:
+    """The bytes of a small file. OSError as open."""
     fd = _open(path, O_RDONLY | O_CLOEXEC)
     try:
         parts = []
@@ -20,30 +27,30 @@ def slurp(path, most=1 << 16):
         close(fd)
 
 
-def _text(path, default=b""):
+def _text(path: str) -> str:
     try:
-        return slurp(path)
+        return slurp(path).decode("utf-8", "surrogateescape")
     except OSError:
-        return default
+        return ""
 
 
-def comm():
+def comm() -> str:
     """The process's name, as in /proc/<pid>/comm."""
-    return _text("/proc/self/comm").decode("utf-8", "surrogateescape").rstrip("\n")
+    return _text("/proc/self/comm").rstrip("\n")
 
 
-def cmdline():
+def cmdline() -> list[str]:
     """Its command line, a list of str."""
-    words = _text("/proc/self/cmdline").decode("utf-8", "surrogateescape").split("\0")
+    words = _text("/proc/self/cmdline").split("\0")
     return words[:-1]
 
 
-def describe():
+def describe() -> dict[str, Any]:
     """The 'process' section of an event (wire.py)."""
     return {"pid": getpid(), "comm": comm(), "cmdline": cmdline()}
 
 
-def thread_names():
+def thread_names() -> dict[int, str]:
     """{native thread id: name} of threads that the program has named through threading; without importing it."""
     found = {}
     threading = modules.get("threading")
@@ -54,20 +61,20 @@ def thread_names():
     return found
 
 
-def tasks(ours=()):
+def tasks(own_tids: Container[int] = ()) -> list[tuple[int, str]]:
     """[(tid, comm)], the main thread first, then by number. A thread's comm is its Python name, if it has one, else the
-    kernel's. `ours`: tids of klpfs's own threads, which are not the program's."""
+    kernel's. own_tids: those of klpfs's own threads, which are not the program's."""
     names, pid, out = thread_names(), getpid(), []
     try:
-        tids = sorted(int(d) for d in listdir("/proc/self/task"))
+        tids = sorted(int(tid) for tid in listdir("/proc/self/task"))
     except OSError:
         tids = [pid]
     for tid in tids:
-        if tid in ours:
+        if tid in own_tids:
             continue
         name = names.get(tid)
         if name is None:
-            name = _text("/proc/self/task/%d/comm" % tid).decode("utf-8", "surrogateescape").rstrip("\n")
+            name = _text(f"/proc/self/task/{tid}/comm").rstrip("\n")
         out.append((tid, name))
     out.sort(key=lambda task: (task[0] != pid, task[0]))
     return out

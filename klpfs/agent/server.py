@@ -2,32 +2,46 @@
 
 Any thread may send: what the socket does not take at once is queued and sent by this thread. Descriptors are checked to
 be still ours (device and inode) before each use, since programs close and reuse descriptors that are not theirs; a lost
-listening socket is bound anew. Peers other than this user and root are turned away.
+listening socket is bound anew. Peers other than this user and root are turned away. What messages mean is messages.py's.
 """
+from __future__ import annotations
+
 from _socket import AF_UNIX, SO_PEERCRED, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET
 from errno import EACCES, EAGAIN, ECONNABORTED, ENOENT, EPERM
-from posix import chmod, close, fstat, geteuid, pipe2, read, rename, stat, unlink, urandom, write, O_CLOEXEC, O_NONBLOCK
+from posix import O_CLOEXEC, O_NONBLOCK, chmod, close, fstat, geteuid, pipe2, read, rename, stat, unlink, urandom, write
 from select import POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT
 
-from klpfs.agent.c_functions import allocate_lock, monotonic, poll, socket, start_quiet_thread
-from klpfs.protocol.folder_layout import address, make_folder, SUFFIX
-from klpfs.protocol.wire import encode, MESSAGE_SECONDS, Reader, WireError
+from klpfs.agent.c_functions import allocate_lock, monotonic, poll, socket
+from klpfs.agent.quiet_thread import QuietThread
+from klpfs.engine.log import ERR, NOTICE, WARNING
+from klpfs.protocol.folder_layout import SUFFIX, address, make_folder
+from klpfs.protocol.wire import Reader, WireError, encode
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from klpfs.agent.agent import Agent
+    Socket = Any                    # a _socket.socket
+    Bound = tuple[Socket, str]      # that listens, and its name in the folder
+    Identity = tuple[int, int]      # device, inode
 
 BACKLOG = 64
-MAX_QUEUED = 64 << 20       # bytes waiting for one peer; a peer that reads no more is cut off
-TICK = 1000                 # ms: how soon closed descriptors, slow peers and hanging foreign code are noticed
-SHORT = 50                  # ms: the same while there are no descriptors left
+MAX_QUEUED_BYTES = 64 << 20         # waiting for one peer; a peer that reads no more is cut off
+TICK_MS = 1000                      # how soon closed descriptors, slow peers and hanging foreign code are noticed
+SHORT_MS = 50                       # the same while there are no descriptors left
+REFUSAL_S = 10                      # between two lines about peers that are turned away
 
 
-def identity(fd):
-    """What tells a descriptor from another one of the same number."""
+def identity(fd: int) -> Identity:
+    """What tells a descriptor from another descriptor of the same number."""
     found = fstat(fd)
     return found.st_dev, found.st_ino
 
 
-def bind(folder):
+def bind(folder: str) -> Bound:
     """A listening socket of a new random name in `folder`: (socket, name). OSError as bind says; ENOENT: the folder went, or
-    the draft with a dead service's folder, just now. Nothing is left behind."""
+    the draft with a dead service's folder, just now. Nothing is left behind then."""
     sock = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC)
     name = urandom(6).hex() + SUFFIX
     draft = "." + name          # renamed when it listens: a socket that refuses is dead
@@ -50,34 +64,35 @@ def bind(folder):
     return sock, name
 
 
-def _root():
+def _root() -> Identity:
     found = stat("/")
     return found.st_dev, found.st_ino
 
 
 class Connection:
-    """One coordinator. change: n of the newest change that it told; pid: the peer's."""
+    """A coordinator. change: n of the newest change that it told; pid: the peer's. since: when the frame under way began."""
 
     __slots__ = ("sock", "fd", "ident", "pid", "reader", "since", "queue", "queued", "lock", "open", "change")
 
-    def __init__(self, sock, pid):
+    def __init__(self, sock: Socket, pid: int) -> None:
         self.sock, self.pid = sock, pid
         self.fd = sock.fileno()
         self.ident = identity(self.fd)
         self.reader = Reader()
-        self.since = None           # when the frame under way began
-        self.queue, self.queued = [], 0
+        self.since: float | None = None
+        self.queue: list[bytes] = []
+        self.queued = 0             # bytes in it
         self.lock = allocate_lock()
         self.open = True
         self.change = 0
 
-    def ours(self):
+    def ours(self) -> bool:
         try:
             return identity(self.fd) == self.ident
         except OSError:
             return False
 
-    def send(self, frame):
+    def send(self, frame: bytes) -> bool:
         """Send now what the socket takes, queue the rest. True: something is queued (or the connection is to end)."""
         with self.lock:
             if not self.open:
@@ -85,12 +100,12 @@ class Connection:
             if self.queue:
                 self.queue.append(frame)
                 self.queued += len(frame)
-                if self.queued > MAX_QUEUED:
+                if self.queued > MAX_QUEUED_BYTES:
                     self.open = False
                 return True
             return self._push(frame)
 
-    def flush(self):
+    def flush(self) -> bool:
         """Send what is queued. False: the connection is to end."""
         with self.lock:
             while self.queue and self.open:
@@ -100,7 +115,7 @@ class Connection:
                     break
             return self.open
 
-    def _push(self, frame):
+    def _push(self, frame: bytes) -> bool:
         if not self.ours():
             self.open = False
             return True
@@ -117,7 +132,7 @@ class Connection:
             return True
         return False
 
-    def close(self):
+    def close(self) -> None:
         self.open = False
         if self.ours():
             self.sock.close()
@@ -125,96 +140,73 @@ class Connection:
             self.sock.detach()      # the number is somebody else's now
 
 
-class Server:
-    """agent: what is served (agent.py): greet(connection), received(connection, message), disconnected(), tick(),
-    say(text, priority), defect(error)."""
+class Server(QuietThread):
+    """agent: its messages (greet, received, disconnected, tick) and its outbox (say, defect) are called. folder: the service's;
+    group: whose users it may belong to, or None. sock, name: of the listening socket. connections: list of Connection."""
 
-    __slots__ = ("agent", "folder", "sock", "name", "ident", "connections", "stopping", "running", "_wake", "_wake_ident",
-                 "_last_refusal", "_turn", "_alive", "_root", "_trouble", "_full", "_group", "_look_at")
+    __slots__ = ("agent", "folder", "sock", "name", "connections", "_identity", "_wake", "_wake_identity", "_last_refusal",
+                 "_root", "_trouble", "_full", "_group", "_look_at")
 
-    def __init__(self, agent, folder, group=None):
+    def __init__(self, agent: Agent, folder: str, group: int | None = None) -> None:
         self.agent, self.folder, self._group = agent, folder, group
-        self.sock = self.name = self.ident = None
-        self.connections = []
-        self.stopping = False
-        self.running = allocate_lock()      # held while the thread runs
-        self._turn, self._alive = allocate_lock(), False
-        self._wake = self._wake_ident = None
+        self.sock: Socket = None
+        self.name: str | None = None
+        self.connections: list[Connection] = []
+        self._identity: Identity | None = None      # of sock
+        self._wake: tuple[int, int] | None = None   # a pipe that wakes the thread
+        self._wake_identity: tuple[Identity, ...] | None = None
         self._last_refusal = -60.0
         self._root = _root()
-        self._trouble = None        # why it does not listen, once it was said
+        self._trouble: str | None = None        # why it does not listen, once it was said
         self._look_at = 0.0         # when to look whether the socket is still in its folder
         self._full = False          # no descriptor was left for a connection
+        QuietThread.__init__(self, agent.own_tids)
 
     # -- life
 
-    def listen(self, bound=None):
-        """Listen on `bound` (socket, name), which another has made for us, or on a new socket."""
+    def listen(self, bound: Bound | None = None) -> None:
+        """Listen on `bound`, which another process has made for us (fork.py), or on a new socket."""
         try:
             self.sock, self.name = bound or bind(self.folder)
         except FileNotFoundError:       # removed just now, with the service's last process before us
             if _root() != self._root:
                 raise OSError(ENOENT, "the program has changed its root, the service's folder is out of its reach") from None
             self.sock, self.name = bind(make_folder(self.folder, self._group))
-        self.ident = identity(self.sock.fileno())
+        self._identity = identity(self.sock.fileno())
         self._trouble = None
 
-    def no_socket(self, error, what="the agent can't listen"):
+    def no_socket(self, error: OSError, what: str = "the agent can't listen") -> None:
         """Say, once, that nobody can reach this process (or its child), and what may help."""
-        text = "%s: %s" % (what, error.strerror)
+        text = f"{what}: {error.strerror}"
         if error.errno in (EACCES, EPERM):
             text += "; a service whose processes change to another user wants `klpfs run --group`"
         if text != self._trouble:
             self._trouble = text
-            self.agent.say(text, 3)
+            self.agent.outbox.say(text, ERR)
 
-    def start(self):
-        """Start the thread, the socket is listening; or, when it was told to stop and has not got to it yet, let it go on."""
-        with self._turn:
-            self.stopping = False
-            if self._alive:
-                return
-            self._alive = True
-        self.running.acquire()          # what ran before lets go in a moment
+    def _prepare_start(self) -> None:
+        """The wake-up pipe, before the thread starts."""
         self._new_wake()
-        start_quiet_thread(self._run)
 
-    def _ends(self):
-        """Whether to end; decided once, so that `start` knows which thread goes on."""
-        with self._turn:
-            if self.stopping:
-                self._alive = False
-            return not self._alive
-
-    def stop(self, timeout):
-        """End the thread, leaving socket and connections. True: it has ended."""
-        self.stopping = True
-        self.wake()
-        if self.running.acquire(True, timeout):
-            self.running.release()
-            return True
-        return False
-
-    def forget(self):
-        """In a forked child: the parent's connections and socket are not ours."""
-        for c in self.connections:
-            c.close()
+    def after_fork(self) -> None:
+        """In a forked child: the parent's connections and socket are not ours. (No thread either.)"""
+        for connection in self.connections:
+            connection.close()
         self.connections = []
         self._close_listener()
         self.name = self._trouble = None
         self._close_wake()
-        self.running = allocate_lock()
-        self._turn, self._alive = allocate_lock(), False
+        self._fresh_thread()
 
-    def remove(self):
-        """At exit: nobody can connect any more."""
+    def remove(self) -> None:
+        """At exit: nobody can connect any more. Counterpart: listen."""
         if self.name:
             try:
                 unlink(self.folder + "/" + self.name)
             except OSError:
                 pass
 
-    def _close_listener(self):
+    def _close_listener(self) -> None:
         if self.sock is not None:
             if self._listening():
                 self.sock.close()
@@ -222,64 +214,60 @@ class Server:
                 self.sock.detach()
             self.sock = None
 
-    def _close_wake(self):
+    def _close_wake(self) -> None:
         if self._wake:
-            for fd, ident in zip(self._wake, self._wake_ident):
+            for fd, known in zip(self._wake, self._wake_identity):
                 try:
-                    if identity(fd) == ident:
+                    if identity(fd) == known:
                         close(fd)
                 except OSError:
                     pass
             self._wake = None
 
-    def _new_wake(self):
+    def _new_wake(self) -> None:
         self._close_wake()
         try:
             wake = pipe2(O_CLOEXEC | O_NONBLOCK)
         except OSError:             # no descriptors left: the thread looks more often
             return
-        self._wake_ident = tuple(map(identity, wake))
+        self._wake_identity = tuple(map(identity, wake))
         self._wake = wake
 
-    def _listening(self):
+    def _listening(self) -> bool:
         try:
-            return self.sock is not None and identity(self.sock.fileno()) == self.ident
+            return self.sock is not None and identity(self.sock.fileno()) == self._identity
         except OSError:
             return False
 
-    def wake(self):
+    def poke(self) -> None:
         """Let the thread look at its queues and flags."""
         wake = self._wake
         try:
-            if wake and identity(wake[1]) == self._wake_ident[1]:
+            if wake and identity(wake[1]) == self._wake_identity[1]:
                 write(wake[1], b"x")
         except OSError:
             pass
 
     # -- sending
 
-    def post(self, message, connection=None):
+    def post(self, message: dict[str, Any], connection: Connection | None = None) -> None:
         """Send `message` to `connection`, or to all of them."""
         targets = [connection] if connection is not None else list(self.connections)
         if targets:
             frame = encode(message)
-            if any([c.send(frame) for c in targets]):
-                self.wake()
+            if any([target.send(frame) for target in targets]):
+                self.poke()
 
     # -- the thread
 
-    def _run(self):
-        try:
-            self.agent.tick()           # it learns which thread this is, before anybody asks for tasks
-            while not self._ends():
-                try:
-                    self._round()
-                except Exception as e:      # ours, so a defect: say it, go on
-                    self.agent.defect(e)
-        finally:
-            self.running.release()
+    def run(self) -> None:
+        while not self.ends():
+            try:
+                self._round()
+            except Exception as error:      # ours, so a defect: say it, go on
+                self.agent.outbox.defect(error)
 
-    def _round(self):
+    def _round(self) -> None:
         self._check_own()
         p = poll()
         wake = self._wake
@@ -288,85 +276,85 @@ class Server:
         if wake:
             p.register(wake[0], POLLIN)
         by_fd = {}
-        for c in self.connections:
-            by_fd[c.fd] = c
-            p.register(c.fd, POLLIN | POLLOUT if c.queue else POLLIN)
+        for connection in self.connections:
+            by_fd[connection.fd] = connection
+            p.register(connection.fd, POLLIN | POLLOUT if connection.queue else POLLIN)
         try:
-            ready = p.poll(TICK if wake and not self._full else SHORT)
+            ready = p.poll(TICK_MS if wake and not self._full else SHORT_MS)
         except OSError:
             return
         self._full = False
         for fd, what in ready:
-            c = by_fd.get(fd)
-            if c is not None:
-                self._serve(c, what)
+            found = by_fd.get(fd)
+            if found is not None:
+                self._serve(found, what)
             elif wake and fd == wake[0]:
                 self._drain()
             elif what & POLLIN:
                 self._accept()
         self._drop_dead()
-        self.agent.tick()
+        self.agent.messages.tick()
 
-    def _check_own(self):
+    def _check_own(self) -> None:
         """Descriptors that the program has closed are made anew."""
         try:
-            ours = self._wake is not None and tuple(map(identity, self._wake)) == self._wake_ident
+            ours = self._wake is not None and tuple(map(identity, self._wake)) == self._wake_identity
         except OSError:
             ours = False
-        if not ours:        # perhaps in the middle of a closerange: an end that is still ours may be the program's when we close it
+        if not ours:        # maybe in the middle of a closerange: an end that is ours still may be the program's when we close it
             self._wake = None
             self._new_wake()
-        for c in self.connections:
-            if not c.ours():
-                c.open = False
+        for connection in self.connections:
+            if not connection.ours():
+                connection.open = False
         self._drop_dead()
         if not self._listening() or self._removed():
             old, closed = self.name, not self._listening()
             self._close_listener()
             try:
                 self.listen()
-            except OSError as e:
-                self.no_socket(e)
+            except OSError as error:
+                self.no_socket(error)
                 return
-            self.agent.say("the agent listens now" if not old else
-                           "the program has closed the agent's socket; a new one is bound" if closed else
-                           "the agent's socket was removed; a new one is bound", 5)
+            self.agent.outbox.say("the agent listens now" if not old else
+                                  "the program has closed the agent's socket; a new one is bound" if closed else
+                                  "the agent's socket was removed; a new one is bound", NOTICE)
             if old:
-                for c in self.connections:      # who is connected to the old one comes to the new one
-                    c.open = False
+                for connection in self.connections:     # their peers connect to the new socket
+                    connection.open = False
                 try:
                     unlink(self.folder + "/" + old)
                 except OSError:
                     pass
                 self._drop_dead()
 
-    def _removed(self):
+    def _removed(self) -> bool:
         """Somebody has taken the socket's name out of the folder. Looked for once in a while; a program that has changed its
         root can't see."""
         now = monotonic()
         if now < self._look_at:
             return False
-        self._look_at = now + TICK / 1000
+        self._look_at = now + TICK_MS / 1000
         try:
             stat(self.folder + "/" + self.name)
             return False
-        except OSError as e:
-            return e.errno == ENOENT and _root() == self._root
+        except OSError as error:
+            return error.errno == ENOENT and _root() == self._root
 
-    def _drain(self):
+    def _drain(self) -> None:
         try:
-            if identity(self._wake[0]) == self._wake_ident[0]:
+            if identity(self._wake[0]) == self._wake_identity[0]:
                 read(self._wake[0], 512)
         except OSError:
             pass
 
-    def _accept(self):
+    def _accept(self) -> None:
         if not self._listening():
             return
         try:
             fd, _ = self.sock._accept()
-        except OSError as e:
-            self._full = e.errno not in (EAGAIN, ECONNABORTED)      # no descriptors, no memory: not at once again
+        except OSError as error:
+            self._full = error.errno not in (EAGAIN, ECONNABORTED)      # no descriptors, no memory: not at once again
             return
         sock = socket(AF_UNIX, SOCK_STREAM, 0, fd)
         sock.setblocking(False)
@@ -374,53 +362,53 @@ class Server:
         pid, uid = int.from_bytes(cred[:4], "little", signed=True), int.from_bytes(cred[4:8], "little")
         if uid not in (0, geteuid()):
             sock.close()
-            if monotonic() - self._last_refusal > 10:
+            if monotonic() - self._last_refusal > REFUSAL_S:
                 self._last_refusal = monotonic()
-                self.agent.say("a connection of process %d of user %d was refused" % (pid, uid), 4)
+                self.agent.outbox.say(f"a connection of process {pid} of user {uid} was refused", WARNING)
             return
-        self.agent.greet(Connection(sock, pid))     # puts it among the connections
+        self.agent.messages.greet(Connection(sock, pid))     # puts it among the connections
 
-    def _serve(self, c, what):
+    def _serve(self, connection: Connection, what: int) -> None:
         if what & POLLNVAL:
-            c.open = False
+            connection.open = False
             return
-        if what & POLLOUT and not c.flush():
+        if what & POLLOUT and not connection.flush():
             return
         if not what & (POLLIN | POLLHUP | POLLERR):
             return
-        if not c.ours():
-            c.open = False
+        if not connection.ours():
+            connection.open = False
             return
         try:
-            data = c.sock.recv(1 << 18)
+            data = connection.sock.recv(1 << 18)
         except BlockingIOError:
             return
         except OSError:
             data = b""
         if not data:
-            c.open = False
+            connection.open = False
             return
         try:
-            for message in c.reader.feed(data):
-                self.agent.received(c, message)
-        except (WireError, KeyError, TypeError, ValueError) as e:
-            self.agent.say("a bad message of process %d: %s" % (c.pid, e), 4)
-            c.open = False
+            for message in connection.reader.feed(data):
+                self.agent.messages.received(connection, message)
+        except (WireError, KeyError, TypeError, ValueError) as error:
+            self.agent.outbox.say(f"a bad message of process {connection.pid}: {error}", WARNING)
+            connection.open = False
             return
-        if not c.reader.pending:
-            c.since = None
-        elif c.since is None:
-            c.since = monotonic()
+        if not connection.reader.pending:
+            connection.since = None
+        elif connection.since is None:
+            connection.since = monotonic()
 
-    def _drop_dead(self):
+    def _drop_dead(self) -> None:
         lost = False
-        for c in list(self.connections):
-            if c.since is not None and monotonic() - c.since > MESSAGE_SECONDS:
-                self.agent.say("process %d does not end its message" % c.pid, 4)
-                c.open = False
-            if not c.open:
-                self.connections.remove(c)
-                c.close()
+        for connection in list(self.connections):
+            if connection.since is not None and monotonic() - connection.since > self.agent.limits.message:
+                self.agent.outbox.say(f"process {connection.pid} does not end its message", WARNING)
+                connection.open = False
+            if not connection.open:
+                self.connections.remove(connection)
+                connection.close()
                 lost = True
         if lost:
-            self.agent.disconnected()
+            self.agent.messages.disconnected()

@@ -1,11 +1,16 @@
 """exec: a command for which a service is the kernel: livepatch tools run in it as they are.
 
 The command gets a mount namespace of its own (as a plain user: a user namespace as well, in which it is root), where
-/sys/kernel/livepatch, /sys/module and /dev/kmsg are the service's, /proc is the machine's with the service's parts over it
-(klpfs/fs/machine_proc.py), and insmod, rmmod, modprobe, lsmod, modinfo, dmesg are stand-ins (klpfs/cli/standin). sysctl needs none:
-kernel.ftrace_enabled is a file under /proc. Nothing outside the namespace changes. Then it is exec'ed: environment, working
-directory, open files and signals are the caller's.
+/sys/kernel/livepatch, /sys/module and /dev/kmsg are the service's, /proc is the machine's with the service's parts over
+it (klpfs/fs/machine_proc.py), and insmod, rmmod, modprobe, lsmod, modinfo, dmesg are stand-ins (klpfs/cli/standin).
+sysctl needs none: kernel.ftrace_enabled is a file under /proc. Nothing outside the namespace changes. Then the command
+is exec'ed: environment, working directory, open files and signals are the caller's.
+
+The stand-ins lie outside the service's tree: when its daemon has died nothing in the tree can be run, /proc included,
+and a stand-in that a shell can't reach would make way for the machine's own command.
 """
+from __future__ import annotations
+
 import argparse
 import contextlib
 import ctypes
@@ -18,11 +23,12 @@ import signal
 import stat
 import sys
 
-from klpfs.cli.tree import CommandError, find
 from klpfs.cli.standin import ELSEWHERE, NAMES, OWN
+from klpfs.cli.tree import CommandError, find
 
 PLACE = pathlib.Path("/proc/.klpfs")           # a folder that the tree's /proc keeps for us
-BIN, REAL, TREE = PLACE / "bin", PLACE / "real", PLACE / "tree"
+REAL, TREE = PLACE / "real", PLACE / "tree"
+BIN = pathlib.Path("/sys/kernel/.klpfs")       # not in the tree, and nobody but a kernel makes files beside it
 DEFAULTS = ("/usr/local/lib/klpfs/modules", "/usr/lib/klpfs/modules")
 SBIN = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 
@@ -30,11 +36,14 @@ NEWNS, NEWUSER = 0x00020000, 0x10000000
 NOSUID, NODEV, BIND, REC, SLAVE, DETACH = 2, 4, 4096, 16384, 1 << 19, 2
 
 
-def add(commands, common: argparse.ArgumentParser) -> None:
-    p = commands.add_parser("exec", help="run a command for which a service is the kernel",
-                            usage="klpfs exec [-m MOUNTPOINT] [-M FOLDER[:FOLDER ...]] SERVICE -- COMMAND [ARGUMENT ...]",
-                            description="modprobe and modinfo look for NAME.py in the folders of -M, then in those of $KLPFS_MODULE_PATH, then "
-                                        "in the folder where this was started, beside COMMAND and files given to it, then in " + " and ".join(DEFAULTS) + ".")
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
+    """Add the command to the parser's commands."""
+    p = commands.add_parser(
+        "exec", help="run a command for which a service is the kernel",
+        usage="klpfs exec [-m MOUNTPOINT] [-M FOLDER[:FOLDER ...]] SERVICE -- COMMAND [ARGUMENT ...]",
+        description="modprobe and modinfo look for NAME.py in the folders of -M, then in those of $KLPFS_MODULE_PATH, "
+                    "then in the folder where this was started, beside COMMAND and files given to it, then in "
+                    + " and ".join(DEFAULTS) + ".")
     p.add_argument("-m", "--mount", metavar="MOUNTPOINT", help="the tree (default: any that is mounted)")
     p.add_argument("-M", "--modules", metavar="FOLDER[:FOLDER ...]", default="", help="where modprobe looks first")
     p.add_argument("service", metavar="SERVICE")
@@ -42,7 +51,7 @@ def add(commands, common: argparse.ArgumentParser) -> None:
     p.set_defaults(do=run)
 
 
-def run(arguments) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Become the command. Returns only with an error."""
     argv = arguments.argv[1:] if arguments.argv[:1] == ["--"] else arguments.argv
     if not argv:
@@ -58,9 +67,10 @@ def run(arguments) -> int:
         enter()
     except OSError as e:
         why = {errno.ENOSPC: "user namespaces are switched off (user.max_user_namespaces)",
-               errno.EACCES: "a security profile forbids to mount"}.get(e.errno, e.strerror)
-        raise CommandError(f"no mount namespace of one's own can be had here: {why}. Let the container have CAP_SYS_ADMIN or user "
-                           f"namespaces; or use what needs none: klpfs insmod -s {tree.name} and the others, and the files of {tree}") from None
+               errno.EACCES: "a security profile forbids to mount"}.get(e.errno or 0, e.strerror)
+        raise CommandError(f"no mount namespace of one's own can be had here: {why}. Let the container have "
+                           f"CAP_SYS_ADMIN or user namespaces; or use what needs none: klpfs insmod -s {tree.name} and "
+                           f"the others, and the files of {tree}") from None
     try:
         arrange(tree, proc, first, last)
     except OSError as e:
@@ -72,12 +82,14 @@ def run(arguments) -> int:
         os.execvpe(argv[0], argv, environ)
     except OSError as e:
         if e.errno == errno.ENOEXEC:           # a script without a first line that says whose: as execvp(3) does it
-            os.execve("/bin/sh", ["sh", shutil.which(argv[0], path=environ["PATH"]) or argv[0], *argv[1:]], environ)
-        raise CommandError(f"{argv[0]}: {e.strerror}", 127 if e.errno in (errno.ENOENT, errno.ENOTDIR) else 126) from None
+            script = shutil.which(argv[0], path=environ["PATH"]) or argv[0]
+            os.execve("/bin/sh", ["sh", script, *argv[1:]], environ)
+        code = 127 if e.errno in (errno.ENOENT, errno.ENOTDIR) else 126
+        raise CommandError(f"{argv[0]}: {e.strerror}", code) from None
 
 
-def beside(argv: "list[str]") -> "list[str]":
-    """Where modules may lie by what is run: the working directory, the folders of the command and of files that it is given."""
+def beside(argv: list[str]) -> list[str]:
+    """Folders where modules may lie by what is run: the working directory, those of the command and of its files."""
     try:
         here = [os.getcwd()]
     except FileNotFoundError:                  # it was removed: the command may be about something else
@@ -96,13 +108,14 @@ def _check(result: int, what: str) -> None:
         raise OSError(number, os.strerror(number), what)
 
 
-def mount(source: str, target: "str | os.PathLike[str]", kind: str = "", flags: int = 0, data: str = "") -> None:
+def mount(source: str, target: str | os.PathLike[str], kind: str = "", flags: int = 0, data: str = "") -> None:
     """mount(2). OSError with the target as its file."""
-    _check(_libc.mount(os.fsencode(source), os.fsencode(target), kind.encode(), ctypes.c_ulong(flags), data.encode()), os.fspath(target))
+    result = _libc.mount(os.fsencode(source), os.fsencode(target), kind.encode(), ctypes.c_ulong(flags), data.encode())
+    _check(result, os.fspath(target))
 
 
 def enter() -> None:
-    """Into a mount namespace of this process's own; where that takes a right which it lacks, with a user namespace, as its root.
+    """This process gets a mount namespace of its own; where it lacks the right to that, as root of a user namespace.
 
     OSError, EPERM above all: neither can be had.
     """
@@ -116,8 +129,11 @@ def enter() -> None:
     mount("none", "/", flags=REC | SLAVE)      # what is mounted here stays here
 
 
-def arrange(tree: pathlib.Path, proc: pathlib.Path, first: "list[str]", last: "list[str]") -> None:
-    """Mount the service where a kernel is. first, last: where modprobe looks before and after $KLPFS_MODULE_PATH. OSError as mount(2)."""
+def arrange(tree: pathlib.Path, proc: pathlib.Path, first: list[str], last: list[str]) -> None:
+    """Mount the service where a kernel is. OSError as of mount(2).
+
+    first, last: where modprobe looks before and after $KLPFS_MODULE_PATH.
+    """
     place = proc / PLACE.name                  # first there: once /proc is covered its own path leads nowhere
     mount("klpfs", place, "tmpfs", NOSUID | NODEV, "mode=755,size=1m")
     (place / "proc").mkdir()
@@ -134,19 +150,30 @@ def arrange(tree: pathlib.Path, proc: pathlib.Path, first: "list[str]", last: "l
 
 
 def bind(source: pathlib.Path, target: pathlib.Path) -> None:
-    """Mount `source` on `target`; where there is no such file or folder, in a copy of the folder that should have it."""
-    if not os.path.lexists(target):
-        if not str(target).startswith(f"{PLACE}/"):
-            copy(target.parent)
-        if source.is_dir():
-            target.mkdir()
-        else:
-            target.touch()
+    """Mount `source` on `target`, which is made in a copy of its folder where there is none."""
+    provide(target, folder=source.is_dir())
     mount(str(source), target, flags=BIND)
+
+
+_copies = {PLACE}                              # folders where files can be made: they are this session's alone
+
+
+def provide(target: pathlib.Path, folder: bool) -> None:
+    """Make the file or folder `target` where there is none."""
+    if os.path.lexists(target):
+        return
+    copy(target.parent)
+    if folder:
+        target.mkdir()
+    else:
+        target.touch()
 
 
 def copy(folder: pathlib.Path) -> None:
     """Cover a folder with one that has the same in it, and can have more."""
+    if folder in _copies:
+        return
+    _copies.add(folder)
     if not folder.exists():
         copy(folder.parent)
         folder.mkdir()
@@ -178,22 +205,23 @@ def again(name: str, new: pathlib.Path) -> None:
 
 # -- the module commands
 
-def stand_in(first: "list[str]", last: "list[str]") -> None:
-    """Make the stand-ins, first in the PATH, and put them over the machine's own, which scripts may call by their path."""
-    BIN.mkdir()
+def stand_in(first: list[str], last: list[str]) -> None:
+    """Make the stand-ins, first in the PATH, and put them over the machine's own, which scripts may call by path."""
+    provide(BIN, folder=True)
+    mount("klpfs", BIN, "tmpfs", NOSUID | NODEV, "mode=755,size=1m")    # its own, in a session within a session as well
     REAL.mkdir()
     top = pathlib.Path(__file__).resolve().parents[2]
     code = f"import sys; sys.path.append({str(top)!r}); from klpfs.cli.standin import main; main({first!r}, {last!r})"
-    script = f"#!/bin/sh\nexec {shlex.quote(sys.executable)} -I -S -c {shlex.quote(code)} \"$0\" \"$@\"\n"
+    script = f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -I -S -c {shlex.quote(code)} "$0" "$@"\n'
     for name in NAMES:
-        if name in ELSEWHERE and shutil.which(name):
+        if name in ELSEWHERE and pathlib.Path(shutil.which(name) or BIN / name).parent != BIN:
             continue
         path = BIN / name
         path.write_text(script)
         path.chmod(0o755)
         for folder in SBIN:
             real = pathlib.Path(os.path.realpath(f"{folder}/{name}"))
-            if real.is_file() and real.name in (name, *OWN) and not str(real).startswith(f"{PLACE}/"):
+            if real.is_file() and real.name in (name, *OWN) and BIN not in real.parents:
                 kept = REAL / real.name
                 if not kept.exists():          # covered already
                     kept.touch()

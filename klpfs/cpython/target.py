@@ -132,7 +132,7 @@ class PythonTarget(seam.Target):
             self.breathe()
 
     def _resolve(self, obj: Object, func: Func) -> None:
-        new = func.new_func
+        new: Any = func.new_func        # a function: Func sees to that
         loaded = loaded_of(new)
         place = loaded.node_of(new) if loaded is not None else None
         if loaded is None or place is None or getattr(place[0], "decorator_list", None):
@@ -199,7 +199,7 @@ class PythonTarget(seam.Target):
             raise KlpError(ENOEXEC, error.strerror, func) from None  # other processes have it: the code here is another
 
     def resolve_nop(self, obj: Object, func: Func, like: Func) -> None:
-        definition = like.definition
+        definition: Any = like.definition
         if definition is None or like.obj is None or not like.obj.loaded:
             definition = self._index_of(obj).find(like.old_name, like.old_sympos, self.log)
         self.registry.use(definition)
@@ -207,10 +207,11 @@ class PythonTarget(seam.Target):
 
     def release(self, func: Func) -> None:
         self._index = None
-        if func.definition is not None:
+        definition: Any = func.definition
+        if definition is not None:
             if func.version.code is not None:
-                self.images.forget(func.definition, func.version.code)
-            self.registry.unuse(func.definition)
+                self.images.forget(definition, func.version.code)
+            self.registry.unuse(definition)
         func.definition = func.version = None
 
     def _index_of(self, obj: Object) -> Index:

@@ -28,7 +28,8 @@ class PythonTransition(seam.TargetTransition):
 
     def __init__(self, owner: PythonTarget, changes: Iterable[seam.Change]) -> None:
         self.owner, self.images = owner, owner.images
-        self.before, self.after = dict(self.images.state), dict(self.images.state)
+        self.before: dict[Any, Any] = dict(self.images.state)
+        self.after: dict[Any, Any] = dict(self.images.state)
         self.entries: dict[int, Entry] = {}
         self.watched: set[Any] = set()
         self._named = 0     # how many of switching.foreign were named in the log
@@ -47,8 +48,9 @@ class PythonTransition(seam.TargetTransition):
 
     def _take_up(self, changes: Iterable[seam.Change]) -> None:
         for change in changes:
-            self.before[change.definition], self.after[change.definition] = change.before, change.after
-            self.watched.add(change.definition)
+            definition: Any = change.definition
+            self.before[definition], self.after[definition] = change.before, change.after
+            self.watched.add(definition)
 
     def _joining(self) -> list[Entry]:
         """Entries of the function objects that are alive and not in the transition yet. Counterpart: _leave."""

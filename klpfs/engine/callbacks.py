@@ -8,11 +8,18 @@ only pre_patch has to succeed to be marked. obj.stage is the last callback that 
                |             +--------------+  an unpatching transition was reversed
                +-> None (post_unpatch)         a patching transition failed, was reversed or canceled
 """
+from __future__ import annotations
+
 from klpfs.engine.error import KlpError
 from klpfs.engine.log import pr_warn
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from klpfs.engine.core import Engine
+    from klpfs.engine.data import Object
 
-def pre_patch(engine, obj):
+
+def pre_patch(engine: Engine, obj: Object) -> None:
     """Raises KlpError with the callback's errno when it refuses; the object then counts as never touched."""
     mod = obj.mod
     result = _call(engine, obj, "pre_patch")
@@ -26,19 +33,19 @@ def pre_patch(engine, obj):
         obj.mod = None
 
 
-def post_patch(engine, obj):
+def post_patch(engine: Engine, obj: Object) -> None:
     if obj.stage in ("pre_patch", "pre_unpatch"):
         obj.stage = "post_patch"
         _call(engine, obj, "post_patch")
 
 
-def pre_unpatch(engine, obj):
+def pre_unpatch(engine: Engine, obj: Object) -> None:
     if obj.stage == "post_patch":
         obj.stage = "pre_unpatch"
         _call(engine, obj, "pre_unpatch")
 
 
-def post_unpatch(engine, obj):
+def post_unpatch(engine: Engine, obj: Object) -> None:
     """Only where pre_patch succeeded: the kernel's post_unpatch_enabled."""
     if obj.post_unpatch_enabled:
         obj.post_unpatch_enabled = False
@@ -46,20 +53,20 @@ def post_unpatch(engine, obj):
         _call(engine, obj, "post_unpatch")
 
 
-def forget(engine, obj):
-    """The callbacks of a replaced patch never run; those that say `replaced` hear of it: what they keep is to go."""
-    if obj.post_unpatch_enabled and hasattr(obj.callbacks, "replaced"):
+def forget(engine: Engine, obj: Object) -> None:
+    """The callbacks of a replaced patch never run. `replaced` is called instead: what the callbacks keep is to go."""
+    if obj.post_unpatch_enabled:
         _call(engine, obj, "replaced")
     obj.post_unpatch_enabled = False
     obj.stage = None
 
 
-def _call(engine, obj, name):
+def _call(engine: Engine, obj: Object, name: str) -> int:
     callback = getattr(obj.callbacks, name) if obj.callbacks is not None else None
     if callback is None:
         return 0
-    engine.foreign += 1
+    engine.callbacks_running += 1
     try:
         return engine.target.call(callback, obj)
     finally:
-        engine.foreign -= 1
+        engine.callbacks_running -= 1

@@ -1,8 +1,10 @@
 """Modules that come and go (klp_module_coming, klp_module_going).
 
 Both may be called while a callback runs, by the callback's own thread or by another: they look at each object's marks,
-not at who called. A module that is known already, or not known any more, is passed over, so calls may be repeated.
+not at the caller. A module that is known already, or not known any more, is passed over, so calls may be repeated.
 """
+from __future__ import annotations
+
 from klpfs.engine import callbacks
 from klpfs.engine.data import COMING, GOING, LIVE, Mod
 from klpfs.engine.error import KlpError
@@ -10,11 +12,19 @@ from klpfs.engine.init_patch import free_object_loaded, init_object_loaded, rele
 from klpfs.engine.log import pr_notice, pr_warn
 from klpfs.engine.patch import patch_object, unpatch_object
 from klpfs.engine.replace import find_object, replaced_by
+from klpfs.engine.steps import FINISHING
 from klpfs.engine.target import Change
-from klpfs.engine.transition import FINISHING, PATCHED, UNPATCHED
+from klpfs.engine.transition import PATCHED, UNPATCHED
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from klpfs.engine.core import Engine
+    from klpfs.engine.data import Object, Patch
 
 
-def module_coming(engine, name, refuse, mod=None):
+def module_coming(engine: Engine, name: str | None, refuse: bool, mod: Mod | None = None) -> None:
     """Applies every patch in force, oldest first, to a module whose body ran but whose code nobody runs yet.
 
     refuse: the first patch that fails is taken back with those before it, KlpError. Else (a plain import) the failing
@@ -49,24 +59,24 @@ def module_coming(engine, name, refuse, mod=None):
         take_back(engine, obj)
         leave_out(engine, patch, obj)
     if made:
-        mod.state = LIVE  # else its owner says when
+        mod.state = LIVE  # a Mod that the caller gave: the caller sets LIVE, after init()
 
 
-def _refuse(engine, patch, obj, mod, limit):
+def _refuse(engine: Engine, patch: Patch, obj: Object, mod: Mod, limit: Patch | None) -> None:
     pr_warn(engine.log, "patch '%s' failed for module '%s', refusing to load module '%s'"
             % (patch.name, obj.shown, obj.shown))
     mod.state = GOING
     cleanup_module_patches_limited(engine, obj.name, limit)
 
 
-def leave_out(engine, patch, obj):
+def leave_out(engine: Engine, patch: Patch, obj: Object) -> None:
     """The object runs as it is, and counts as loaded and unpatched."""
     obj.left_out = True
     pr_warn(engine.log, "patch '%s' failed for module '%s', module '%s' stays unpatched by it"
             % (patch.name, obj.shown, obj.shown))
 
 
-def _leave_out_replaced(engine, patch, name):
+def _leave_out_replaced(engine: Engine, patch: Patch, name: str | None) -> None:
     """The nops failed with the rest, so nothing would lead consistently away from the patches that are being replaced:
     the module stays unpatched by them too."""
     for old_patch in replaced_by(engine, patch):
@@ -76,14 +86,15 @@ def _leave_out_replaced(engine, patch, name):
             leave_out(engine, old_patch, obj)
 
 
-def apply_to_module(engine, patch, obj, mod):
+def apply_to_module(engine: Engine, patch: Patch, obj: Object, mod: Mod) -> None:
     """One patch's part of a coming module. KlpError with obj as before, but for its `loaded` mark."""
     if enter_module(engine, patch, obj, mod, apply_object) and not _pending(engine, patch):
         callbacks.post_patch(engine, obj)
 
 
-def enter_module(engine, patch, obj, mod, put):
-    """Resolves obj, calls pre_patch, then put(engine, obj). False: it went while the callback ran. KlpError as above."""
+def enter_module(engine: Engine, patch: Patch, obj: Object, mod: Mod, put: Callable[[Engine, Object], None]) -> bool:
+    """Resolves obj, calls pre_patch, then put(engine, obj). False: the module went while the callback ran. KlpError as
+    apply_to_module."""
     try:
         init_object_loaded(engine, obj, mod)
     except KlpError as error:
@@ -103,8 +114,9 @@ def enter_module(engine, patch, obj, mod, put):
     return True
 
 
-def apply_object(engine, obj):
-    """obj's functions on their stacks, and in force: at once, or as the patching transition under way says."""
+def apply_object(engine: Engine, obj: Object) -> None:
+    """obj's functions on their stacks, and in force: at once, or as the patching transition under way says. Its reverse
+    is revert_object."""
     patch_object(engine, obj)
     try:
         if _pending(engine, obj.patch) and engine.transition.kind == PATCHED:
@@ -117,9 +129,9 @@ def apply_object(engine, obj):
         raise
 
 
-def _join_unpatching(engine, name):
+def _join_unpatching(engine: Engine, name: str | None) -> KlpError | None:
     """A module that came joins the unpatching transition under way, once all patches are in force in it: what the
-    transition leads away from may lie below what newer patches made of the same functions."""
+    transition leads away from may lie below what newer patches made of the same functions. The error, if it can't."""
     transition = engine.transition
     if transition is None or transition.kind != UNPATCHED or transition.step == FINISHING:
         return None
@@ -135,9 +147,9 @@ def _join_unpatching(engine, name):
     return None
 
 
-def cleanup_module_patches_limited(engine, name, limit=None):
+def cleanup_module_patches_limited(engine: Engine, name: str | None, limit: Patch | None = None) -> None:
     """Takes a module's functions out of all patches, oldest first, up to the patch `limit`."""
-    if engine.transition is not None and engine.transition.target is not None:
+    if engine.transition is not None and engine.transition.in_target is not None:
         obj = find_object(engine.transition.patch, name)
         if obj is not None:
             engine.transition.drop(obj)  # first of all: it holds versions of the older patches too
@@ -155,7 +167,7 @@ def cleanup_module_patches_limited(engine, name, limit=None):
     forget_leftovers(engine, name)
 
 
-def take_back(engine, obj, say=None):
+def take_back(engine: Engine, obj: Object, say: Callable[[], object] | None = None) -> None:
     """Takes a loaded object out of its patch; say() writes the line for that, where one is due."""
     callbacks.pre_unpatch(engine, obj)  # only where post_patch ran: not in this patch's own transition
     if obj.patched:
@@ -166,22 +178,22 @@ def take_back(engine, obj, say=None):
     free_object_loaded(engine, obj)
 
 
-def revert_object(engine, obj):
+def revert_object(engine: Engine, obj: Object) -> None:
     """The reverse of apply_object; never fails."""
     stacks = engine.stacks
     pending = _pending(engine, obj.patch)
-    was = [(func.definition, stacks.top(func.definition)) for func in obj.funcs if func.patched]
+    tops = [(func.definition, stacks.top(func.definition)) for func in obj.funcs if func.patched]
     unpatch_object(engine, obj)
-    if pending and engine.transition.target is None:
+    if pending and engine.transition.in_target is None:
         return  # nothing was put in force yet
-    changes = [Change(definition, stacks.top(definition), top) for definition, top in was]
+    changes = [Change(definition, stacks.top(definition), top) for definition, top in tops]
     # Dropped from a transition, a function has the image of its goal, whatever the stack says.
     changes = [change for change in changes if pending or change.before is not change.after]
     if changes:
         engine.target.revert(changes)
 
 
-def forget_leftovers(engine, name):
+def forget_leftovers(engine: Engine, name: str | None) -> None:
     """Code of functions that went with their module needs no account any more."""
     for stack in list(engine.stacks.table.values()):
         if stack.object == name and not stack.funcs:
@@ -190,12 +202,12 @@ def forget_leftovers(engine, name):
                     release(engine, code)
 
 
-def _pending(engine, patch):
+def _pending(engine: Engine, patch: Patch) -> bool:
     """patch is the one in transition, and the outcome is not yet everywhere in place."""
     transition = engine.transition
     return transition is not None and transition.patch is patch and transition.step != FINISHING
 
 
-def _over(engine, patch):
+def _over(engine: Engine, patch: Patch) -> bool:
     """patch is on its way out for good: its last callbacks run, or those of what replaces it."""
     return engine.transition is not None and engine.transition.step == FINISHING and not patch.enabled

@@ -1,62 +1,74 @@
 """The engine: one process's patches, enabled, disabled and followed by modules (kernel/livepatch/core.c).
 
-No clock, threads or files: whoever owns an Engine drives it step by step, one call at a time, and calls with its own
-lock held if threads are about. That lock is let go in Target.call, so while a callback runs (`busy`) others may look,
-and modules may come and go; every other change is refused with EBUSY then.
+No clock, threads or files: the owner of an Engine drives it step by step, one call at a time, and holds a lock of its
+own meanwhile if it has several threads. That lock is let go in Target.call, so while a callback runs
+(`callbacks_running`) other threads may look, and modules may come and go; every other change is refused with EBUSY
+then.
 
     enable -> start -> look ... -> finish     or  enable -> cancel
     disable -> look ... -> finish             reverse and force in between
     arrive -> look_arrival ... -> finish_arrival    a late main program's functions; see late_main.py
 
-The log lines, their words and their order are the kernel's (docs/KERNEL.md#9 and the recorded traces).
+The log lines, their words and their order are the kernel's (KERNEL.md section 9 and the recorded traces).
 """
+from __future__ import annotations
+
 from errno import EBUSY, EEXIST, EINVAL
 
 from klpfs.engine import callbacks, coming_going, late_process, shadow
-from klpfs.engine.late_main import Arrival, need
 from klpfs.engine.error import KlpError
 from klpfs.engine.init_patch import check_names, init_patch
+from klpfs.engine.late_main import Arrival
 from klpfs.engine.log import pr_err, pr_notice, pr_warn
 from klpfs.engine.patch import Stacks, patch_object
 from klpfs.engine.replace import position
 from klpfs.engine.state import is_patch_compatible
-from klpfs.engine.transition import PATCHED, FINISHING, PREPARED, PREPARING, STARTED, UNPATCHED, Transition
+from klpfs.engine.steps import FINISHING, PREPARED, PREPARING, STARTED
+from klpfs.engine.transition import PATCHED, UNPATCHED, Transition
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from klpfs.engine.data import Mod, Object, Patch
+    from klpfs.engine.log import Log
+    from klpfs.engine.target import Blocker, Target
+
+# What resume_after_fork() did.
+CANCELED, DISABLED_ON, FINISHED = "canceled", "disabled on", "finished"
+ARRIVAL_ABANDONED, ARRIVAL_FINISHED = "arrival abandoned", "arrival finished"
 
 
 class Engine:
     """patches: list of Patch in force or in transition, oldest first. transition: None or a Transition (its .patch,
-    .dir, .kind, .step, .clean are there to be read). arrival: None or an Arrival. All methods that change something raise
-    KlpError."""
+    .dir, .kind, .step, .clean may be read). arrival: None or an Arrival. callbacks_running: how many callbacks run now,
+    one within another. All methods that change something raise KlpError."""
 
-    __slots__ = ("target", "log", "patches", "transition", "arrival", "stacks", "foreign", "_ftrace_enabled")
+    __slots__ = ("target", "log", "patches", "transition", "arrival", "stacks", "callbacks_running", "_ftrace_enabled")
 
-    def __init__(self, target, log):
+    def __init__(self, target: Target, log: Log) -> None:
         self.target, self.log = target, log
-        self.patches = []
-        self.transition = self.arrival = None
+        self.patches: list[Patch] = []
+        self.transition: Transition | None = None
+        self.arrival: Arrival | None = None
         self.stacks = Stacks()
-        self.foreign = 0  # callbacks that run now, one within another
+        self.callbacks_running = 0
         self._ftrace_enabled = True
         shadow.log = log  # a process has one engine
 
     @property
-    def busy(self):
-        """Foreign code runs for the engine: changes raise EBUSY (the caller turns it into EDEADLK where that fits)."""
-        return self.foreign > 0
-
-    @property
-    def ftrace_enabled(self):
+    def ftrace_enabled(self) -> bool:
         """kernel.ftrace_enabled. Set to false: no patch can be enabled; EBUSY while one is."""
         return self._ftrace_enabled
 
     @ftrace_enabled.setter
-    def ftrace_enabled(self, value):
+    def ftrace_enabled(self, value: bool) -> None:
         self._idle()
         if not value and self.patches:
             raise KlpError(EBUSY)
         self._ftrace_enabled = bool(value)
 
-    def enable(self, patch, name):
+    def enable(self, patch: Patch, name: str) -> None:
         """Prepares a patch (klp_enable_patch up to the start): checks, nops, pre_patch callbacks, dispatchers.
 
         EBUSY: another transition is pending, or redirection is off. EINVAL: not compatible with the states of patches
@@ -70,7 +82,7 @@ class Engine:
             raise KlpError(EINVAL, pr_err(self.log, text))
         init_patch(self, patch, name, len(self.patches))
         pr_notice(self.log, "enabling patch '%s'" % name)
-        transition = Transition(self, patch, PATCHED)
+        transition = Transition(self, patch, PATCHED, PATCHED)
         try:
             for obj in list(patch.objects):
                 self._enable_object(obj)
@@ -79,9 +91,9 @@ class Engine:
             pr_warn(self.log, "failed to enable patch '%s'" % name)
             transition.cancel()
             raise
-        transition.step = PREPARED
+        transition.move("prepared")
 
-    def _enable_object(self, obj):
+    def _enable_object(self, obj: Object) -> None:
         if not obj.loaded or obj.patched:
             return
         callbacks.pre_patch(self, obj)
@@ -93,7 +105,7 @@ class Engine:
             pr_warn(self.log, "failed to patch object '%s'" % obj.shown)
             raise
 
-    def _prepare(self, transition):
+    def _prepare(self, transition: Transition) -> None:
         try:
             transition.prepare()
         except KlpError as error:
@@ -101,98 +113,96 @@ class Engine:
                 pr_warn(self.log, "failed to patch object '%s'" % error.func.obj.shown)
             raise
 
-    def start(self, dir=PATCHED):
+    def start(self, dir: int = PATCHED) -> None:
         """Starts what enable prepared. dir UNPATCHED: the service turned back before this process was ready."""
         self._idle()
-        self._need(PREPARED)
-        self.transition.start(dir)
+        self._need("start").start(dir)
 
-    def cancel(self):
+    def cancel(self) -> None:
         """Takes back what enable prepared, as the kernel does when enabling fails; also what a fork cut off in it."""
         self._idle()
-        transition = self._need(PREPARING, PREPARED, FINISHING)
-        if transition.kind != PATCHED or transition.step == FINISHING and transition.dir == PATCHED:
+        transition = self._need("cancel")
+        if transition.step == FINISHING and transition.dir == PATCHED:
             raise KlpError(EINVAL)
         if transition.step != FINISHING:
             pr_warn(self.log, "failed to enable patch '%s'" % transition.patch.name)
         transition.cancel()
 
-    def disable(self, patch, dir=UNPATCHED):
+    def disable(self, patch: Patch, dir: int = UNPATCHED) -> None:
         """Begins the way back (klp_disable_patch): pre_unpatch callbacks, then the transition is started.
 
         dir PATCHED: the service turned back to the patch before this process began. EINVAL: not enabled; EBUSY: a
-        transition is pending. Called again after a fork in the middle of its callbacks, it goes on.
+        transition is pending.
         """
         self._idle()
-        transition = self.transition
-        resumed = transition is not None and transition.patch is patch and (
-            transition.kind == UNPATCHED and transition.step == PREPARING)
-        if not resumed:
-            if patch not in self.patches or not patch.enabled:
-                raise KlpError(EINVAL)
-            self._free()
-            transition = Transition(self, patch, UNPATCHED)
-            try:
-                transition.prepare()
-            except Exception:
-                pr_warn(self.log, "failed to disable patch '%s'" % patch.name)
-                transition.abandon()
-                raise
-        for obj in list(patch.objects):
+        if patch not in self.patches or not patch.enabled:
+            raise KlpError(EINVAL)
+        self._free()
+        transition = Transition(self, patch, UNPATCHED, dir)
+        try:
+            transition.prepare()
+        except Exception:
+            pr_warn(self.log, "failed to disable patch '%s'" % patch.name)
+            transition.abandon()
+            raise
+        self._disable_prepared(transition)
+
+    def _disable_prepared(self, transition: Transition) -> None:
+        for obj in list(transition.patch.objects):
             if obj.patched:
                 callbacks.pre_unpatch(self, obj)
-        transition.start(dir)
+        transition.start(transition.first_dir)
 
-    def reverse(self):
+    def reverse(self) -> None:
         """Turns the pending transition around, also when it is clean already (klp_reverse_transition)."""
         self._idle()
-        self._need(STARTED).reverse()
+        self._need("reverse").reverse()
 
-    def look(self):
+    def look(self) -> list[Blocker]:
         """One look for tasks that are not clean: list of Blocker; []: the transition is clean (and may be finished)."""
-        transition = self._need(STARTED)
-        return [] if transition.clean else transition.target.look()
+        return self._need("look").look()
 
-    def signal(self):
+    def signal(self) -> None:
         """The line that the kernel writes when tasks are still pending after 15 s (once a turn, says the caller)."""
-        self._need(STARTED)
+        self._need("look")
         pr_notice(self.log, "signaling remaining tasks")
 
-    def force(self):
+    def force(self) -> None:
         """Switches all remaining tasks at once, giving up consistency (klp_force_transition); finish may follow."""
         self._idle()
-        transition = self._need(STARTED)
+        transition = self._need("force")
         if not transition.clean:
             transition.force()
 
-    def finish(self, dir=None):
+    def finish(self, dir: int | None = None) -> None:
         """The outcome in place: images, post_* callbacks, replaced patches dropped (klp_complete_transition).
 
         EINVAL: not clean, or not the direction that the transition has now. Called again after a fork in the middle of
         its callbacks, it goes on.
         """
         self._idle()
-        transition = self._need(STARTED, FINISHING)
+        transition = self._need("finish")
         if dir is not None and dir != transition.dir or transition.step == STARTED and not transition.clean:
             raise KlpError(EINVAL)
         transition.complete()
 
-    def coming(self, name, refuse=True, mod=None):
+    def coming(self, name: str | None, refuse: bool = True, mod: Mod | None = None) -> None:
         """A module (None: the main program) whose body ran and whose code nobody runs yet (klp_module_coming).
 
         refuse: a patch that fails refuses the module, with its errno, and the patches before it are taken back. Else,
         for a plain import, that patch leaves the object unpatched. mod: the Mod that callbacks shall see. May be called
-        while busy.
+        while a callback runs.
         """
         coming_going.module_coming(self, name, refuse, mod)
 
-    def going(self, name):
-        """A module whose exit ran, or that was refused (klp_module_going). Never fails. May be called while busy."""
+    def going(self, name: str | None) -> None:
+        """A module whose exit ran, or that was refused (klp_module_going). Never fails. May be called while a callback
+        runs."""
         coming_going.cleanup_module_patches_limited(self, name)
 
-    def arrive(self, name=None):
+    def arrive(self, name: str | None = None) -> bool:
         """The main program's definitions are there at last, in a process that joined before they were: its functions
-        begin the transition to what all patches in force make of them. Whether there is one to wait for.
+        begin the transition to what all patches in force make of them. Whether there is a transition to wait for.
 
         EBUSY: in a transition or an arrival. What a patch cannot do leaves the object unpatched by it, with a line.
         """
@@ -200,86 +210,87 @@ class Engine:
         mod = self.target.loaded(name)
         if mod is None:
             return False    # this process runs another program
-        self.arrival = arrival = Arrival(self, name)
-        if not arrival.begin(mod):
-            self.arrival = None
+        Arrival(self, name).begin(mod)
         return self.arrival is not None
 
-    def look_arrival(self):
+    def look_arrival(self) -> list[Blocker]:
         """As look(), for the arrival."""
-        arrival = need(self.arrival, STARTED)
-        return [] if arrival.clean else arrival.target.look()
+        return self._need_arrival("look").look()
 
-    def force_arrival(self):
+    def force_arrival(self) -> None:
         """As force(), for the arrival."""
         self._idle()
-        arrival = need(self.arrival, STARTED)
+        arrival = self._need_arrival("force")
         if not arrival.clean:
             arrival.force()
 
-    def finish_arrival(self):
+    def finish_arrival(self) -> None:
         """As finish(), for the arrival. EINVAL: not clean. Called again after a fork in its callbacks, it goes on."""
         self._idle()
-        arrival = need(self.arrival, STARTED, FINISHING)
+        arrival = self._need_arrival("finish")
         if arrival.step == STARTED and not arrival.clean:
             raise KlpError(EINVAL)
         arrival.complete()
 
-    def abandon_arrival(self):
-        """Takes back one that a fork cut off before it was started; arrive() may be called again."""
-        self._idle()
-        need(self.arrival, PREPARING).abandon()
-        self.arrival = None
+    def join_apply(self, patch: Patch, name: str, place: int, running: bool = False) -> None:
+        """A joiner applies a patch in force at its place in the order, without a transition (docs/PROTOCOL.md section
+        5).
 
-    def join_apply(self, patch, name, place, running=False):
-        """A joiner applies a patch in force at its place in the order, without a transition (docs/PROTOCOL.md#5).
-
-        running: the program's code may run already. EBUSY in a transition; else as join.join_apply.
+        running: the program's code may run already. EBUSY in a transition; else as late_process.join_apply.
         """
         self._free()
         self._check_new(patch, name)
         late_process.join_apply(self, patch, name, place, running)
 
-    def drop(self, patch, running=True):
-        """Takes a patch out at once, as one that is replaced: no callbacks, no lines. EINVAL: not there; EBUSY."""
+    def drop(self, patch: Patch, running: bool = True) -> None:
+        """Takes a patch out at once, as a transition does with those that it replaces: no callbacks, no lines. EINVAL:
+        it is not in force; EBUSY: in a transition."""
         self._free()
         if patch not in self.patches:
             raise KlpError(EINVAL)
         late_process.drop(self, patch, running)
 
-    def take_outcome(self, patch, dir, name=None, running=True):
-        """A process that had no part in a transition takes what came out of it (docs/PROTOCOL.md#5).
-
-        dir PATCHED: `patch` is applied, on top, if it is not there yet, and if it replaces, the others are dropped.
-        dir UNPATCHED: it is dropped if it is there. A failure to apply it raises KlpError; what it replaces is dropped
-        all the same.
-        """
-        self._free()
-        if dir == UNPATCHED:
-            if patch in self.patches:
-                self.drop(patch, running)
-            return
-        older = [other for other in self.patches if other is not patch] if patch.replace else []
-        try:
-            if patch not in self.patches:
-                self.join_apply(patch, name, len(self.patches), running)
-        finally:
-            for other in older:
-                self.drop(other, running)
-
-    def after_fork(self, inside=0):
+    def after_fork(self, inside: int = 0) -> None:
         """In a child: callbacks that other threads of the parent were in do not run here. inside: how many of them the
-        surviving thread is in itself. Steps cut off are to be called again: cancel, disable, finish, finish_arrival; or
-        taken back: abandon_arrival."""
-        self.foreign = inside
+        surviving thread is in itself. What was cut off waits for resume_after_fork()."""
+        self.callbacks_running = inside
         shadow.after_fork()
 
-    def describe(self):
+    def resume_after_fork(self) -> str | None:
+        """In a child, when no callback runs any more: goes on with what the fork has cut off, or takes it back, from
+        the marks of the objects (callbacks.py). Answers with a word for what was done; None: there is nothing, or
+        nothing more, to do.
+
+        CANCELED: an enable that was not started, or its taking back. DISABLED_ON: a disable is started now. FINISHED:
+        the outcome of a transition is in place, the rest of its callbacks has run. ARRIVAL_ABANDONED: arrive() may be
+        called again. ARRIVAL_FINISHED: as FINISHED. What was started goes on by itself: look() and finish() are called
+        as ever. It may be cut off by a fork again, and is called again then. EBUSY: a callback runs.
+        """
+        self._idle()
+        arrival, transition = self.arrival, self.transition
+        if arrival is not None and arrival.step == PREPARING:
+            arrival.abandon()
+            return ARRIVAL_ABANDONED
+        if arrival is not None and arrival.step == FINISHING:
+            arrival.complete()
+            return ARRIVAL_FINISHED
+        if transition is None or transition.step == STARTED:
+            return None
+        if transition.step in (PREPARING, PREPARED) and transition.kind == PATCHED or transition.canceled:
+            self.cancel()
+            return CANCELED
+        if transition.step == PREPARING:
+            self._disable_prepared(transition)
+            return DISABLED_ON
+        transition.complete()
+        return FINISHED
+
+    def describe(self) -> list[dict[str, Any]]:
         """What the tree shows of this process, as plain data: a list of dicts, oldest patch first.
 
         {name, enabled, transition, replace, forced, objects: [{name ('vmlinux' for the main program), patched, loaded,
-        dynamic, funcs: 'name,position' (from 1) of each, as the tree has it, in lines}]}; loaded is true also of an object
-        that could not be patched.
+        dynamic, funcs: 'name,position' (from 1) of each, as the tree has it, in lines}]}; loaded is true also of an
+        object that could not be patched.
         """
         pending = self.transition.patch if self.transition is not None else None
         return [{
@@ -291,22 +302,30 @@ class Engine:
             } for obj in patch.objects],
         } for patch in self.patches]
 
-    def _idle(self):
-        if self.foreign:
+    def _idle(self) -> None:
+        """EBUSY while a callback runs. (The caller makes EDEADLK of it where that fits.)"""
+        if self.callbacks_running:
             raise KlpError(EBUSY)
 
-    def _free(self):
-        """EBUSY while foreign code runs, in a transition, and while the main program arrives."""
-        if self.foreign or self.transition is not None or self.arrival is not None:
+    def _free(self) -> None:
+        """EBUSY while a callback runs, in a transition, and while the main program arrives."""
+        if self.callbacks_running or self.transition is not None or self.arrival is not None:
             raise KlpError(EBUSY)
 
-    def _need(self, *steps):
-        if self.transition is None or self.transition.step not in steps:
+    def _need(self, event: str) -> Transition:
+        """The transition. EINVAL unless there is one, in a step from which `event` leads on (steps.py)."""
+        if self.transition is None or not self.transition.can(event):
             raise KlpError(EINVAL)
         return self.transition
 
-    def _check_new(self, patch, name):
-        """A disabled patch cannot be enabled again while its code may still run; a name is there once."""
+    def _need_arrival(self, event: str) -> Arrival:
+        """As _need, for the arrival."""
+        if self.arrival is None or not self.arrival.can(event):
+            raise KlpError(EINVAL)
+        return self.arrival
+
+    def _check_new(self, patch: Patch, name: str) -> None:
+        """A disabled patch cannot be enabled again while its code may still run; two patches can't have one name."""
         if patch in self.patches or any(func.definition is not None for obj in patch.objects for func in obj.funcs):
             raise KlpError(EINVAL)
         if any(other.name == name for other in self.patches):
@@ -314,8 +333,9 @@ class Engine:
         check_names(self.log, patch, name)
 
 
-def _listed(obj):
-    """The lines of obj's funcs; names have no control characters (init_patch.py). Made once: all of them are told at each step."""
+def _listed(obj: Object) -> str:
+    """The lines of obj's funcs; names have no control characters (init_patch.py). Made once, since every step reports
+    all."""
     if list(obj.listed[0]) != obj.funcs:
         obj.listed = tuple(obj.funcs), "\n".join(["%s,%d" % (func.old_name, position(func)) for func in obj.funcs])
     return obj.listed[1]

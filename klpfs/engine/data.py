@@ -1,41 +1,77 @@
 """What a livepatch is made of: struct klp_patch, klp_object, klp_func, klp_callbacks and klp_state.
 
 The constructors are the border: they check types, so that the engine need not. What needs a log line (names that the
-tree cannot show, functions that are not there) is checked when the patch is enabled. Each class says which of its
+tree cannot show, functions that the program has not) is checked when the patch is enabled. Each class says which of its
 fields are the author's, which are the engine's, and which the target's.
+
+A livepatch of a main program's function `greet`, with callbacks around it, and of a method of the module `shop`:
+
+>>> def greet(name):
+...     return "Hello, " + name
+>>> def total(self):
+...     return sum(self.prices)
+>>> def pre_patch(obj):
+...     return 0
+>>> Patch([Object(None, [Func("greet", greet)], Callbacks(pre_patch=pre_patch)),
+...        Object("shop", [Func("Cart.total", total, fingerprint="3.12:5f0c")])], states=[State(1, version=2)])
+<Patch not enabled>
+
+A livepatch file gives such a Patch to enable_patch() in its init(), or binds it to the name `patch`.
 """
+from __future__ import annotations
+
 from types import FunctionType, MethodType
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterable, Sequence
+    from typing import Any, TypeVar
+    Kind = TypeVar("Kind")
+    Callback = Callable[["Object"], Any]
 
 IMPLICIT = ("__init_subclass__", "__class_getitem__")   # class methods without a decorator
 COMING, LIVE, GOING = "COMING", "LIVE", "GOING"
 
 
 class Mod:
-    """A module as callbacks see it (struct module): name, and state: COMING, LIVE or GOING."""
+    """A module as callbacks see it (struct module): name, and state: COMING, LIVE or GOING.
+
+    >>> Mod("shop")
+    Mod('shop', LIVE)
+    """
 
     __slots__ = ("name", "state", "__weakref__")
 
-    def __init__(self, name, state=LIVE):
+    def __init__(self, name: str, state: str = LIVE) -> None:
         _check("Mod", "name", name, str)
         if state not in (COMING, LIVE, GOING):
-            raise ValueError("Mod: state is COMING, LIVE or GOING, not %r" % (state,))
+            raise ValueError(f"Mod: state is COMING, LIVE or GOING, not {state!r}")
         self.name, self.state = name, state
 
-    def __repr__(self):
-        return "Mod(%r, %s)" % (self.name, self.state)
+    def __repr__(self) -> str:
+        return f"Mod({self.name!r}, {self.state})"
 
 
 class Func:
-    """One function to be replaced (struct klp_func).
+    """A function that is to be replaced (struct klp_func).
 
-    old_name: its qualified name in the object (`C.m`, `make.<locals>.h`). new_func: a plain function; of a class block also
-    what Python itself makes a class method (IMPLICIT). old_sympos: 0,
-    the name must be unique in the object; n >= 1, the n-th in source order. fingerprint: the hash of the code that it
-    replaces, str, or None to take what is found; "3.11:HASH 3.12:HASH" where it is to fit several versions of Python.
-    optional: the definition stands under a condition (a platform, a library that may be missing): where the program has none,
-    there is nothing to replace.
-    fits: whoever drives the engine sets it: None, or the fingerprints that the code may have because other processes had
-    them when the patch was loaded.
+    old_name: its qualified name in the object (`C.m`, `make.<locals>.h`). new_func: a plain function; of a class block
+    also a method that Python itself makes a class method (IMPLICIT). old_sympos: 0, the name must be unique in the
+    object; n >= 1, the n-th of that name in source order. fingerprint: the hash of the code that is replaced, str, or
+    None to take any code; "3.11:HASH 3.12:HASH" where it is to fit several versions of Python. optional: the definition
+    stands under a condition (a platform, a library that may be missing): in a program without it nothing is replaced.
+    TypeError: a field of another type, or new_func is a method, a class, a builtin ...; ValueError: old_sympos is
+    negative. An unknown name is refused (EINVAL) when the patch is enabled.
+
+    >>> def total(self): return 0
+    >>> Func("Cart.total", total, old_sympos=2)
+    <Func Cart.total,2>
+    >>> Func("total", len)                                              # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    TypeError: Func: new_func of 'total' is a plain function, written without decorators, not builtin_...
+
+    The driver's: fits (None, or the fingerprints that the code may have because other processes had them when the patch
+    was loaded).
 
     The engine's: obj, nop (stands for the original in an atomic replace), patched (it is on its function's stack),
     transition. The target's, opaque to the engine: definition (hashable, equal for all Funcs of one definition; None
@@ -45,61 +81,83 @@ class Func:
     __slots__ = ("old_name", "new_func", "old_sympos", "fingerprint", "optional", "fits",
                  "obj", "nop", "patched", "transition", "definition", "version", "__weakref__")
 
-    def __init__(self, old_name, new_func, old_sympos=0, fingerprint=None, optional=False):
+    obj: Object | None
+    patched: bool
+    definition: Hashable | None
+    version: Any
+
+    def __init__(self, old_name: str, new_func: Callable[..., Any], old_sympos: int = 0, fingerprint: str | None = None,
+                 optional: bool = False) -> None:
         _check("Func", "old_name", old_name, str)
-        if type(new_func) is MethodType and new_func.__func__.__name__ in IMPLICIT and isinstance(new_func.__self__, type):
+        if (type(new_func) is MethodType and new_func.__func__.__name__ in IMPLICIT
+                and isinstance(new_func.__self__, type)):
             new_func = new_func.__func__
         if type(new_func) is not FunctionType:
-            raise TypeError("Func: new_func of '%s' is a plain function, written without decorators, not %s"
-                            % (old_name, type(new_func).__name__))
+            raise TypeError(f"Func: new_func of '{old_name}' is a plain function, written without decorators, not "
+                            f"{type(new_func).__name__}")
         _check("Func", "old_sympos", old_sympos, int)
         if old_sympos < 0:
-            raise ValueError("Func: old_sympos of '%s' is 0 (unique) or a position from 1" % old_name)
+            raise ValueError(f"Func: old_sympos of '{old_name}' is 0 (unique) or a position from 1")
         if fingerprint is not None:
             _check("Func", "fingerprint", fingerprint, str)
         self._init(old_name, new_func, old_sympos, fingerprint, False)
         self.optional = bool(optional)
 
-    def _init(self, old_name, new_func, old_sympos, fingerprint, nop):
+    def _init(self, old_name: str, new_func: Callable[..., Any] | None, old_sympos: int, fingerprint: str | None,
+              nop: bool) -> None:
         self.old_name, self.new_func = old_name, new_func
         self.old_sympos, self.fingerprint = old_sympos, fingerprint
-        self.fits, self.optional = None, False
+        self.fits: Iterable[str] | None = None
+        self.optional = False
         self.obj = None
         self.nop = nop
         self.patched = self.transition = False
         self.definition = self.version = None
 
     @classmethod
-    def make_nop(cls, like):
+    def make_nop(cls, like: Func) -> Func:
         """A nop for the definition of Func `like`: its new code is the original (klp_alloc_func_nop)."""
         func = cls.__new__(cls)
         func._init(like.old_name, None, like.old_sympos, None, True)
         return func
 
-    def __repr__(self):
-        name = "%s,%d" % (self.old_name, self.old_sympos or 1)
+    def __repr__(self) -> str:
         patch = self.obj.patch if self.obj is not None else None
-        return "<Func %s%s%s>" % (name, " of " + patch.name if patch is not None and patch.name else "",
-                                  " nop" if self.nop else "")
+        of = f" of {patch.name}" if patch is not None and patch.name else ""
+        return f"<Func {self.old_name},{self.old_sympos or 1}{of}{' nop' if self.nop else ''}>"
 
 
 class Callbacks:
-    """What to call around an object's patching (struct klp_callbacks); each is called with the Object, or None.
+    """Functions to be called around an object's patching (struct klp_callbacks), each with the Object; None: nothing to
+    call.
 
-    pre_patch refuses by raising or by returning a negative errno; the results of the others are not looked at.
+    pre_patch refuses by raising or by returning a negative errno; the results of the other three are not looked at.
+    When each of them runs: engine/callbacks.py. TypeError: not callable.
+
+    >>> def pre_patch(obj):
+    ...     if obj.mod is not None and obj.mod.state != LIVE:
+    ...         raise OSError(16, "not while it is being imported")     # 16: EBUSY
+    >>> Callbacks(pre_patch=pre_patch).post_patch is None
+    True
+
+    A subclass may have more (ImportTime has all three): adds, names that its callbacks will put into the module, so new
+    code may use them; runs, functions of the livepatch's file that its callbacks run in the module; replaced, a
+    function to be called with the Object when a patch takes the place of this one, whose other callbacks then never
+    run.
     """
 
     __slots__ = ("pre_patch", "post_patch", "pre_unpatch", "post_unpatch")
 
-    adds = frozenset()  # names that the callbacks will put into the module: new code may use them
-    runs = ()           # functions of the livepatch's file that the callbacks run in the module
-    replaced = None     # called with the Object when another patch takes the place of this one
+    adds: frozenset[str] = frozenset()
+    runs: Sequence[Callable[..., Any]] = ()
+    replaced: Callback | None = None
 
-    def __init__(self, pre_patch=None, post_patch=None, pre_unpatch=None, post_unpatch=None):
+    def __init__(self, pre_patch: Callback | None = None, post_patch: Callback | None = None,
+                 pre_unpatch: Callback | None = None, post_unpatch: Callback | None = None) -> None:
         for name, value in (("pre_patch", pre_patch), ("post_patch", post_patch),
                             ("pre_unpatch", pre_unpatch), ("post_unpatch", post_unpatch)):
             if value is not None and not callable(value):
-                raise TypeError("Callbacks: %s must be callable, not %s" % (name, type(value).__name__))
+                raise TypeError(f"Callbacks: {name} must be callable, not {type(value).__name__}")
         self.pre_patch, self.post_patch = pre_patch, post_patch
         self.pre_unpatch, self.post_unpatch = pre_unpatch, post_unpatch
 
@@ -107,7 +165,12 @@ class Callbacks:
 class Object:
     """A module to be patched (struct klp_object), or the main program: name None, shown as vmlinux.
 
-    An object without functions may carry callbacks alone. The engine's: patch, mod (Mod while a module is loaded; None
+    An object without functions may carry callbacks alone. TypeError: a field of another type; ValueError: a Func twice.
+
+    >>> Object("shop", [Func("price", lambda: 0)]).shown, Object(None).shown
+    ('shop', 'vmlinux')
+
+    The engine's: patch, mod (Mod while a module is loaded; None
     for the main program), loaded, left_out (loaded, but it could not be patched and runs as it is), patched, dynamic
     (there for nops only), post_unpatch_enabled (pre_patch succeeded), stage (the last callback: None, 'pre_patch',
     'post_patch', 'pre_unpatch'), listed (what Engine.describe last said of funcs).
@@ -117,7 +180,16 @@ class Object:
                  "patch", "mod", "loaded", "left_out", "patched", "dynamic", "post_unpatch_enabled", "stage", "listed",
                  "__weakref__")
 
-    def __init__(self, name, funcs=(), callbacks=None):
+    patch: Patch | None
+    mod: Mod | None
+    loaded: bool
+    left_out: bool
+    patched: bool
+    dynamic: bool
+    post_unpatch_enabled: bool
+    stage: str | None
+
+    def __init__(self, name: str | None, funcs: Iterable[Func] = (), callbacks: Callbacks | None = None) -> None:
         if name is not None:
             _check("Object", "name", name, str)
         self.name = name
@@ -126,36 +198,54 @@ class Object:
             _check("Object", "callbacks", callbacks, Callbacks)
         self.callbacks = callbacks
         self.patch = None
-        self.listed = ((), "")
+        self.listed: tuple[Sequence[Func], str] = ((), "")
         self.mod = None
         self.loaded = self.left_out = self.patched = self.dynamic = self.post_unpatch_enabled = False
         self.stage = None
 
     @property
-    def shown(self):
+    def shown(self) -> str:
         """Its name in the tree and the log: 'vmlinux' for the main program."""
         return "vmlinux" if self.name is None else self.name
 
-    def __repr__(self):
-        return "<Object %s%s>" % (self.shown, " of " + self.patch.name if self.patch and self.patch.name else "")
+    def __repr__(self) -> str:
+        return f"<Object {self.shown}{' of ' + self.patch.name if self.patch and self.patch.name else ''}>"
 
 
 class State:
-    """A system state that a patch changes (struct klp_state): id and version are ints, data is the callbacks' own."""
+    """A system state that a patch changes (struct klp_state): id and version are ints, data is the callbacks' own.
+
+    A patch of a lower version of a state than one in force is refused (EINVAL), see is_patch_compatible. TypeError: no
+    ints.
+
+    >>> state = State(1, version=2)
+    >>> state.data = "what the next patch needs to know"
+    >>> state
+    State(1, version=2)
+    """
 
     __slots__ = ("id", "version", "data", "__weakref__")
 
-    def __init__(self, id, version=0, data=None):
+    def __init__(self, id: int, version: int = 0, data: Any = None) -> None:
         _check("State", "id", id, int)
         _check("State", "version", version, int)
         self.id, self.version, self.data = id, version, data
 
-    def __repr__(self):
-        return "State(%d, version=%d)" % (self.id, self.version)
+    def __repr__(self) -> str:
+        return f"State({self.id}, version={self.version})"
 
 
 class Patch:
-    """A livepatch (struct klp_patch): its objects, whether it takes the place of all earlier ones, its system states.
+    """A livepatch (struct klp_patch): its objects, whether it takes the place of all earlier patches, its system
+    states.
+
+    TypeError: a field of another type; ValueError: the same Object or State twice.
+
+    >>> Patch([Object("shop")], replace=True).replace
+    True
+    >>> Patch("shop")
+    Traceback (most recent call last):
+    TypeError: Patch: objects must be a list of Object
 
     The engine's: name (its module's; None until enabled), mod (Mod), enabled, forced (a transition was forced while
     its code could still run: its module is never unloaded).
@@ -163,7 +253,12 @@ class Patch:
 
     __slots__ = ("objects", "replace", "states", "name", "mod", "enabled", "forced", "__weakref__")
 
-    def __init__(self, objects, replace=False, states=()):
+    name: str | None
+    mod: Mod | None
+    enabled: bool
+    forced: bool
+
+    def __init__(self, objects: Iterable[Object], replace: bool = False, states: Iterable[State] = ()) -> None:
         self.objects = _list("Patch", "objects", objects, Object)
         _check("Patch", "replace", replace, (bool, int))
         self.replace = bool(replace)
@@ -171,22 +266,22 @@ class Patch:
         self.name = self.mod = None
         self.enabled = self.forced = False
 
-    def __repr__(self):
-        return "<Patch %s>" % (self.name or "not enabled")
+    def __repr__(self) -> str:
+        return f"<Patch {self.name or 'not enabled'}>"
 
 
-def _check(owner, field, value, kind):
+def _check(owner: str, field: str, value: object, kind: Any) -> None:
     if not isinstance(value, kind) or kind is int and isinstance(value, bool):
         expected = kind.__name__ if isinstance(kind, type) else kind[0].__name__
-        raise TypeError("%s: %s must be %s, not %s" % (owner, field, expected, type(value).__name__))
+        raise TypeError(f"{owner}: {field} must be {expected}, not {type(value).__name__}")
 
 
-def _list(owner, field, values, kind):
+def _list(owner: str, field: str, values: Iterable[Kind], kind: type[Kind]) -> list[Kind]:
     if isinstance(values, (str, bytes)):
-        raise TypeError("%s: %s must be a list of %s" % (owner, field, kind.__name__))
+        raise TypeError(f"{owner}: {field} must be a list of {kind.__name__}")
     found = list(values)
     for value in found:
         _check(owner, "each of " + field, value, kind)
     if len({id(value) for value in found}) < len(found):
-        raise ValueError("%s: %s has the same %s twice" % (owner, field, kind.__name__))
+        raise ValueError(f"{owner}: {field} has the same {kind.__name__} twice")
     return found

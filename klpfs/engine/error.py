@@ -1,4 +1,4 @@
-"""The one kind of error: an errno, and the log line that was already written for it."""
+"""KlpError, the only kind of error: an errno, and the log line that was already written for it."""
 from __future__ import annotations
 
 import errno as _errno
@@ -7,6 +7,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from klpfs.engine.data import Func
+
 _CODES = dict(_errno.errorcode)
 
 
@@ -14,15 +16,19 @@ class KlpError(OSError):
     """A failure with an errno, as every function of the kernel's livepatch returns one.
 
     errno: positive number. text: the log line that says what and where, None where the kernel logs nothing.
-    func: the Func at fault, where one is (Target.begin and apply set it), else None.
-    Nothing is half done when one is raised: each raiser has taken its own steps back.
+    func: the Func at fault (Target.begin and apply set it), or None.
+    Nothing is half done when it is raised: each raiser has taken its own steps back.
+
+    >>> raise KlpError(22, "symbol 'f' not found in symbol table")
+    Traceback (most recent call last):
+    klpfs.engine.error.KlpError: EINVAL: symbol 'f' not found in symbol table
     """
 
-    def __init__(self, errno, text=None, func=None):
+    def __init__(self, errno: int, text: str | None = None, func: Func | None = None) -> None:
         OSError.__init__(self, errno, text)
         self.func = func
 
-    def __str__(self):
+    def __str__(self) -> str:
         name = _CODES.get(self.errno, str(self.errno))
         return "%s: %s" % (name, self.strerror) if self.strerror else name
 

@@ -2,6 +2,8 @@
 
 Checks what the tree can show, finds loaded objects and their functions. What fails leaves nothing behind.
 """
+from __future__ import annotations
+
 from errno import EEXIST, EINVAL
 
 from klpfs.engine.data import LIVE, Mod
@@ -10,12 +12,18 @@ from klpfs.engine.log import pr_err
 from klpfs.engine.names import why_unshowable
 from klpfs.engine.replace import add_nops, likes_of, position, replaced_by
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from klpfs.engine.core import Engine
+    from klpfs.engine.data import Func, Object, Patch
+    from klpfs.engine.log import Log
+
 OF_PATCH = ("enabled", "transition", "force", "replace", "stack_order")
 OF_OBJECT = ("patched",)
 
 
-def check_names(log, patch, name):
-    """KlpError EINVAL for a name that the tree cannot show, EEXIST for one that it would show twice."""
+def check_names(log: Log, patch: Patch, name: str) -> None:
+    """KlpError EINVAL for a name that the tree cannot show, EEXIST for a name that it would show twice."""
     _check_name(log, name, "patch", ())
     seen = set()
     for obj in patch.objects:
@@ -33,13 +41,13 @@ def check_names(log, patch, name):
             funcs.add(shown)
 
 
-def _check_name(log, name, what, attributes):
+def _check_name(log: Log, name: str, what: str, attributes: tuple[str, ...]) -> None:
     reason = why_unshowable(name, attributes)
     if reason:
         raise KlpError(EINVAL, pr_err(log, "%s name %r %s" % (what, name[:80], reason)))
 
 
-def init_patch(engine, patch, name, place, resolve=True):
+def init_patch(engine: Engine, patch: Patch, name: str, place: int, resolve: bool = True) -> None:
     """klp_init_patch: patch is among engine.patches, at `place`, its loaded objects are resolved. KlpError: as before.
 
     resolve=False: all objects count as not loaded for now (a joiner goes through them one by one).
@@ -58,7 +66,7 @@ def init_patch(engine, patch, name, place, resolve=True):
         raise
 
 
-def init_object(engine, patch, obj, resolve):
+def init_object(engine: Engine, patch: Patch, obj: Object, resolve: bool) -> None:
     """klp_init_object."""
     obj.patch = patch
     obj.patched = False
@@ -70,7 +78,7 @@ def init_object(engine, patch, obj, resolve):
         init_object_loaded(engine, obj, mod)
 
 
-def init_object_loaded(engine, obj, mod):
+def init_object_loaded(engine: Engine, obj: Object, mod: Mod) -> None:
     """klp_init_object_loaded: finds obj's functions in its module. KlpError: obj counts as not loaded."""
     obj.mod = None if obj.name is None else mod
     obj.loaded = True
@@ -97,7 +105,7 @@ def init_object_loaded(engine, obj, mod):
         raise
 
 
-def free_object_loaded(engine, obj):
+def free_object_loaded(engine: Engine, obj: Object) -> None:
     """klp_free_object_loaded: obj's module is not there any more (or obj never got it)."""
     obj.mod = None
     obj.loaded = False
@@ -105,14 +113,14 @@ def free_object_loaded(engine, obj):
         release(engine, func)
 
 
-def release(engine, func):
+def release(engine: Engine, func: Func) -> None:
     """Gives back what the target made of func, once."""
     if func.definition is not None:
         engine.target.release(func)
         func.definition = func.version = None
 
 
-def free_patch(engine, patch):
+def free_patch(engine: Engine, patch: Patch) -> None:
     """klp_free_patch_start: the patch leaves the list and the tree; it could be enabled anew.
 
     Code that may still run because of a force stays the target's until it was seen not to (Stacks.settle).

@@ -1,55 +1,69 @@
 """The main program of a process that joined before it had made its functions (docs/DESIGN.md#6, Coming).
 
-Not in the kernel, whose vmlinux is always there. When the definitions have come, their code may run already: a program's
-body never ends, and earlier lines of it may have started threads. So they are patched by a transition of this process
-alone, from the originals to what all patches in force make of them:
+Not in the kernel, whose vmlinux is always there. When the definitions have come, their code may run already: a
+program's body never ends, and earlier lines of it may have started threads. So they are patched by a transition of this
+process alone, from the originals to what all patches in force make of them:
 
-    Engine.arrive -> look ... -> finish       force in between
+    Engine.arrive -> look_arrival ... -> finish_arrival       force_arrival in between
 
-It cannot be reversed: there is nothing to go back to that the service has. No other operation begins meanwhile (EBUSY).
-What one patch cannot do with the object leaves the object unpatched by it, as a plain import does.
+It cannot be reversed: the service has no older state that it could go back to. No other operation begins meanwhile
+(EBUSY). An object that a patch cannot change is left unpatched by that patch, as with a plain import. Steps and moves:
+steps.py.
 """
-from errno import EINVAL
+from __future__ import annotations
 
 from klpfs.engine import callbacks
+from klpfs.engine.coming_going import enter_module, leave_out, take_back
 from klpfs.engine.error import KlpError
 from klpfs.engine.init_patch import release
 from klpfs.engine.log import pr_warn
-from klpfs.engine.coming_going import enter_module, leave_out, take_back
 from klpfs.engine.patch import patch_object
 from klpfs.engine.replace import find_object
+from klpfs.engine.steps import FINISHING, Machine
 from klpfs.engine.target import Change
-from klpfs.engine.transition import FINISHING, PREPARING, STARTED
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+
+    from klpfs.engine.core import Engine
+    from klpfs.engine.data import Func, Mod, Object, Patch
+    from klpfs.engine.target import Blocker, TargetTransition
+    Before = dict[Hashable, Func | None]    # definition -> what was in force
 
 
-class Arrival:
-    """step: PREPARING (pre_patch callbacks run), STARTED, FINISHING (post_patch callbacks run). objects: those of the
-    patches in force that take part, oldest patch first. clean: every task was seen clean, or the rest was forced."""
+class Arrival(Machine):
+    """step: PREPARING (pre_patch callbacks run), STARTED, FINISHING (post_patch callbacks run). module: its name, None
+    for the main program. objects: those of the patches in force that take part, oldest patch first. clean: every task
+    was seen clean, or the rest was forced."""
 
-    __slots__ = ("engine", "name", "step", "objects", "target", "changes", "forced", "due")
+    __slots__ = ("module", "objects", "in_target", "changes", "forced", "due")
 
-    def __init__(self, engine, name):
-        self.engine, self.name = engine, name
-        self.step = PREPARING
-        self.objects, self.due = [], []
-        self.target = None   # a TargetTransition, while it is STARTED
-        self.changes = []
+    def __init__(self, engine: Engine, module: str | None) -> None:
+        Machine.__init__(self, engine, "arrival", "arrive")
+        self.module = module
+        self.objects: list[Object] = []
+        self.due: list[Object] = []             # objects whose post_patch callback is still to be called
+        self.in_target: TargetTransition | None = None      # while it is STARTED
+        self.changes: list[Change] = []
         self.forced = False
+        engine.arrival = self
 
     @property
-    def clean(self):
-        return self.target is not None and self.target.clean
+    def clean(self) -> bool:
+        return self.in_target is not None and self.in_target.clean
 
-    def begin(self, mod):
-        """Callbacks, functions on their stacks, and off. Whether there is anything to wait for."""
-        engine, was = self.engine, {}
+    def begin(self, mod: Mod) -> None:
+        """Callbacks, functions on their stacks, and the start; or abandoned, when nothing is to be patched."""
+        engine = self.engine
+        before: Before = {}
 
-        def put(engine, obj):
+        def put(engine: Engine, obj: Object) -> None:
             for func in obj.funcs:  # a patch that was loaded meanwhile may be in force already
-                was.setdefault(func.definition, engine.stacks.top(func.definition))
+                before.setdefault(func.definition, engine.stacks.top(func.definition))
             patch_object(engine, obj)
         for patch in list(engine.patches):
-            obj = find_object(patch, self.name)
+            obj = find_object(patch, self.module)
             if obj is None or obj.loaded:
                 continue
             self.objects.append(obj)
@@ -61,58 +75,64 @@ class Arrival:
                 take_back(engine, obj)
                 leave_out(engine, patch, obj)
         if self.objects:
-            self._start(was)
-        return bool(self.objects)
+            self._start(before)
+        else:
+            self.abandon()
 
-    def _start(self, was):
+    def _start(self, before: Before) -> None:
+        step = self.after("start at once")
         stacks, found = self.engine.stacks, {}
         for obj in self.objects:
             for func in obj.funcs:
                 if func.patched:
                     stack = stacks.get(func.definition)
-                    found[func.definition] = Change(func.definition, was[func.definition], stack.top, stack.leftover)
+                    found[func.definition] = Change(func.definition, before[func.definition], stack.top, stack.leftover)
         self.changes = list(found.values())
         try:
-            self.target = self.engine.target.begin(self.changes)
+            self.in_target = self.engine.target.begin(self.changes)
         except KlpError as error:
             for obj in self.objects:
                 pr_warn(self.engine.log, "failed to apply patch '%s' to module '%s' (%d)"
                         % (obj.patch.name, obj.shown, -error.errno))
             self.abandon(leave_out)
             return
-        self.target.start(1)
-        self.step = STARTED
+        self.in_target.start(1)
+        self.step = step
 
-    def abandon(self, then=None):
+    def look(self) -> list[Blocker]:
+        """One look, in the target, for tasks that are not clean."""
+        self.move("look")
+        return [] if self.clean else self.in_target.look()
+
+    def abandon(self, then: Callable[[Engine, Patch, Object], None] | None = None) -> None:
         """Before it was started: as if the definitions had not come; then: called with engine, patch, object."""
+        step = self.after("abandon")
         gone, self.objects, self.changes = self.objects, [], []
         for obj in gone:
             take_back(self.engine, obj)
             if then is not None:
                 then(self.engine, obj.patch, obj)
+        self.step = step
+        self.engine.arrival = None
 
-    def force(self):
-        """As klp_force_transition: who still runs the originals goes on in them."""
+    def force(self) -> None:
+        """As klp_force_transition: tasks that still run the originals go on in them."""
+        self.move("force")
         pr_warn(self.engine.log, "forcing remaining tasks to the patched state")
         self.forced = True
-        self.target.force()
+        self.in_target.force()
 
-    def complete(self):
+    def complete(self) -> None:
         """Images, then the post_patch callbacks; goes on where a fork has cut it off."""
+        step = self.after("finish")
         if self.step != FINISHING:
-            self.target.finish()
-            self.target = None
+            self.in_target.finish()
+            self.in_target = None
             for change in self.changes:
                 for func in self.engine.stacks.settle(change, 1, self.forced):
                     release(self.engine, func)
-            self.step, self.due = FINISHING, list(self.objects)
+            self.step, self.due = step, list(self.objects)
         while self.due:
             callbacks.post_patch(self.engine, self.due.pop(0))
+        self.move("end")
         self.engine.arrival = None
-
-
-def need(arrival, *steps):
-    """EINVAL unless there is an arrival in one of these steps."""
-    if arrival is None or arrival.step not in steps:
-        raise KlpError(EINVAL)
-    return arrival

@@ -1,20 +1,27 @@
-"""What a process does that joins a service late: patches in force and outcomes, taken without a transition.
+"""A process that joins a service late takes patches in force, and outcomes, without a transition.
 
-Not in the kernel, which is one system; see docs/PROTOCOL.md#5. Images are switched at once, because the joining
-program runs no line yet; or, with running=True, because all others have finished: then the code that was in force may
-still run, and is kept account of as after a force.
+Not in the kernel, which is one system; see docs/PROTOCOL.md section 5. Images are switched at once, because the joining
+program runs no line yet; or, with running=True, because all other processes have finished: then the code that was in
+force may still run, and is kept account of as after a force.
 """
+from __future__ import annotations
+
 from errno import EINVAL, ENOEXEC
 
 from klpfs.engine import callbacks
+from klpfs.engine.coming_going import apply_object, revert_object
 from klpfs.engine.error import KlpError
 from klpfs.engine.init_patch import free_patch, init_object_loaded, init_patch
 from klpfs.engine.log import pr_warn
-from klpfs.engine.coming_going import apply_object, revert_object
 from klpfs.engine.replace import discard_nops, replaced_by
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from klpfs.engine.core import Engine
+    from klpfs.engine.data import Mod, Object, Patch
 
-def join_apply(engine, patch, name, place, running):
+
+def join_apply(engine: Engine, patch: Patch, name: str, place: int, running: bool) -> None:
     """Applies a patch in force at its place in the order: pre_patch and images object by object, then post_patch.
 
     A loaded object whose code is not what the patch was made for (ENOEXEC) is left unpatched; any other failure takes
@@ -40,7 +47,7 @@ def join_apply(engine, patch, name, place, running):
             callbacks.post_patch(engine, obj)
 
 
-def _join_object(engine, patch, obj, mod, running):
+def _join_object(engine: Engine, patch: Patch, obj: Object, mod: Mod, running: bool) -> None:
     try:
         init_object_loaded(engine, obj, mod)
     except KlpError as error:
@@ -52,19 +59,19 @@ def _join_object(engine, patch, obj, mod, running):
     callbacks.pre_patch(engine, obj)
     if not obj.loaded or obj.patched:
         return  # it went while the callback ran
-    was = [(func.definition, engine.stacks.top(func.definition)) for func in obj.funcs]
+    before = [(func.definition, engine.stacks.top(func.definition)) for func in obj.funcs]
     try:
         apply_object(engine, obj)
     except KlpError:
         pr_warn(engine.log, "failed to patch object '%s'" % obj.shown)
         raise
     if running:
-        for definition, code in was:
+        for definition, code in before:
             engine.stacks.may_run(definition, code)
 
 
-def drop(engine, patch, running):
-    """Takes a patch out at once, as one that is replaced: no callbacks, no lines."""
+def drop(engine: Engine, patch: Patch, running: bool) -> None:
+    """Takes a patch out at once, as a transition does with those that it replaces: no callbacks, no lines."""
     patch.enabled = False
     for obj in patch.objects:
         callbacks.forget(engine, obj)

@@ -3,11 +3,20 @@
 Stacks is bookkeeping only: which Func is in force, what a transition changes, whose code may still run after a force.
 patch_object and unpatch_object keep it right; they touch no code, that is left to whoever calls the target.
 """
+from __future__ import annotations
+
 from errno import EBUSY
 
 from klpfs.engine.error import KlpError
 from klpfs.engine.log import pr_err
 from klpfs.engine.target import Change
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from klpfs.engine.core import Engine
+    from klpfs.engine.data import Func, Object, Patch
 
 
 class FuncStack:
@@ -16,17 +25,17 @@ class FuncStack:
 
     __slots__ = ("definition", "object", "funcs", "leftover")
 
-    def __init__(self, definition, object):
+    def __init__(self, definition: Hashable, object: str | None) -> None:
         self.definition, self.object = definition, object
-        self.funcs = []
-        self.leftover = []
+        self.funcs: list[Func] = []
+        self.leftover: list[Func | None] = []
 
     @property
-    def top(self):
+    def top(self) -> Func | None:
         return self.funcs[-1] if self.funcs else None
 
-    def without(self, func):
-        """What is in force when func is not there."""
+    def without(self, func: Func) -> Func | None:
+        """The Func that is in force when func is not on the stack."""
         for other in reversed(self.funcs):
             if other is not func:
                 return other
@@ -38,17 +47,17 @@ class Stacks:
 
     __slots__ = ("table",)
 
-    def __init__(self):
-        self.table = {}
+    def __init__(self) -> None:
+        self.table: dict[Hashable, FuncStack] = {}
 
-    def get(self, definition):
+    def get(self, definition: Hashable) -> FuncStack | None:
         return self.table.get(definition)
 
-    def top(self, definition):
+    def top(self, definition: Hashable) -> Func | None:
         stack = self.table.get(definition)
         return stack.top if stack else None
 
-    def put(self, func, patches):
+    def put(self, func: Func, patches: list[Patch]) -> None:
         """Puts func on its stack, at the place that its patch has among `patches`: on top, but for a joiner."""
         stack = self.table.get(func.definition)
         if stack is None:
@@ -58,22 +67,22 @@ class Stacks:
         stack.funcs.insert(len(below), func)
         func.patched = True
 
-    def take(self, func):
+    def take(self, func: Func) -> None:
         stack = self.table[func.definition]
         stack.funcs.remove(func)
         func.patched = False
         self.tidy(stack)
 
-    def tidy(self, stack):
+    def tidy(self, stack: FuncStack) -> None:
         if not stack.funcs and not stack.leftover:
             self.table.pop(stack.definition, None)
 
-    def forget(self, definition):
+    def forget(self, definition: Hashable) -> list[Func | None]:
         """The definition is gone, with its module; returns the leftovers, which go with it."""
         stack = self.table.pop(definition, None)
         return stack.leftover if stack else []
 
-    def change(self, func, patching):
+    def change(self, func: Func, patching: bool) -> Change:
         """What a transition of func, which is on its stack, changes: towards it (patching) or away from it."""
         stack = self.table[func.definition]
         with_it, without = stack.top, stack.without(func)
@@ -84,46 +93,47 @@ class Stacks:
         return Change(func.definition, before, after,
                       [code for code in older if code is not original(before) and code is not original(after)])
 
-    def settle(self, change, goal, forced):
-        """The transition of `change` is over; keeps account of code that may still run. Returns Funcs that no longer do.
+    def settle(self, change: Change, goal: int, forced: bool) -> list[Func]:
+        """The transition of `change` is over; keeps account of code that may still run. Returns Funcs that no longer
+        do.
 
         Seen clean with goal 1, none of the older codes runs; with goal 0, those of before the transition still may.
         """
         stack = self.table.get(change.definition)
         if stack is None:
             return []
-        was = stack.leftover
+        leftover = stack.leftover
         if forced:
-            left = [original(code) for code in (change.before, change.after)] + list(change.older) + was
+            left = [original(code) for code in (change.before, change.after)] + list(change.older) + leftover
         else:
-            left = [] if goal else was
+            left = [] if goal else leftover
         in_force = original(change.after if goal else change.before)
         stack.leftover = []
         for code in left:
             if code is not in_force and code not in stack.leftover:
                 stack.leftover.append(code)
         self.tidy(stack)
-        return [code for code in was if code is not None and code not in stack.leftover]
+        return [code for code in leftover if code is not None and code not in stack.leftover]
 
-    def may_run(self, definition, code):
+    def may_run(self, definition: Hashable, code: Func | None) -> None:
         """code (a Func, or None: the original) was taken out of force, but nobody looked whether it still runs."""
         stack = self.table.get(definition)
         code = original(code)
         if stack is not None and code is not original(stack.top) and code not in stack.leftover:
             stack.leftover.append(code)
 
-    def runs(self, func):
+    def runs(self, func: Func) -> bool:
         """Whether func's code may still run because of a force."""
         stack = self.table.get(func.definition)
         return stack is not None and func in stack.leftover
 
 
-def original(func):
+def original(func: Func | None) -> Func | None:
     """None for a nop, whose code is the original's; func else."""
     return None if func is not None and func.nop else func
 
 
-def patch_object(engine, obj):
+def patch_object(engine: Engine, obj: Object) -> None:
     """Puts all functions of the loaded obj on their stacks (klp_patch_object); KlpError when redirection is off."""
     for func in obj.funcs:
         if func.definition is None:
@@ -136,7 +146,7 @@ def patch_object(engine, obj):
     obj.patched = True
 
 
-def unpatch_object(engine, obj, nops_only=False):
+def unpatch_object(engine: Engine, obj: Object, nops_only: bool = False) -> None:
     """Takes obj's functions off their stacks (klp_unpatch_object, __klp_unpatch_object)."""
     for func in obj.funcs:
         if func.patched and (func.nop or not nops_only):

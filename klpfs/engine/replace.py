@@ -3,29 +3,38 @@
 A nop stands for a function that an older patch changed and the replacing one does not; its new code is the original.
 Nops, and the objects that exist only to hold them, are dynamic: made at enable, gone once the transition completes.
 """
+from __future__ import annotations
+
 from klpfs.engine.callbacks import forget
 from klpfs.engine.data import Func, Object
 from klpfs.engine.patch import unpatch_object
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from klpfs.engine.core import Engine
+    from klpfs.engine.data import Patch
+    Place = tuple[str, int]     # a function's name in its object, and its position
 
-def position(func):
-    """0 means that the name is unique, so it is the first; both name one function, as in the tree."""
+
+def position(func: Func) -> int:
+    """The position of func's name, from 1. old_sympos 0 says that the name is unique, so 0 and 1 mean one function, as
+    in the tree."""
     return func.old_sympos or 1
 
 
-def find_object(patch, name):
+def find_object(patch: Patch, name: str | None) -> Object | None:
     for obj in patch.objects:
         if obj.name == name:
             return obj
     return None
 
 
-def by_name(obj):
+def by_name(obj: Object) -> dict[Place, Func]:
     """obj's funcs by the function that they stand for, as klp_find_func finds them."""
     return {(func.old_name, position(func)): func for func in obj.funcs}
 
 
-def add_nops(patch, older):
+def add_nops(patch: Patch, older: list[Patch]) -> None:
     """klp_add_nops: gives `patch` a nop for each function of the `older` patches that it does not change itself."""
     for old_patch in older:
         for old_obj in old_patch.objects:
@@ -34,15 +43,15 @@ def add_nops(patch, older):
                 obj = Object(old_obj.name)
                 obj.dynamic = True
                 patch.objects.append(obj)
-            there = by_name(obj)
+            changed = by_name(obj)
             for name, old_func in by_name(old_obj).items():
-                if name not in there:
+                if name not in changed:
                     obj.funcs.append(Func.make_nop(old_func))
 
 
-def likes_of(engine, obj):
+def likes_of(engine: Engine, obj: Object) -> dict[Place, Func]:
     """For the nops of obj: the resolved funcs of older patches for the functions that they stand for, by_name."""
-    found = {}
+    found: dict[Place, Func] = {}
     for old_patch in engine.patches:
         if old_patch is obj.patch:
             break
@@ -52,12 +61,12 @@ def likes_of(engine, obj):
     return found
 
 
-def replaced_by(engine, patch):
+def replaced_by(engine: Engine, patch: Patch) -> list[Patch]:
     """The patches that `patch` takes the place of: all older ones."""
     return engine.patches[:engine.patches.index(patch)] if patch.replace else []
 
 
-def unpatch_replaced(engine, patch):
+def unpatch_replaced(engine: Engine, patch: Patch) -> None:
     """klp_unpatch_replaced_patches: off every function stack; their callbacks never run."""
     for old_patch in replaced_by(engine, patch):
         old_patch.enabled = False
@@ -66,10 +75,10 @@ def unpatch_replaced(engine, patch):
             forget(engine, obj)
 
 
-def discard_nops(engine, patch):
+def discard_nops(engine: Engine, patch: Patch) -> None:
     """klp_discard_nops; only after unpatch_replaced: a nop must be the last of its stack when it leaves.
 
-    What they made of the target is released at once: nobody can run a nop's code, it is the original's.
+    What the target made of nops is released at once: a nop has no code of its own that could still run.
     """
     for obj in list(patch.objects):
         unpatch_object(engine, obj, nops_only=True)

@@ -1,7 +1,8 @@
-"""What the engine needs of that which it patches: the only seam between them (as arch/ and ftrace are to the kernel's).
+"""The target: what the engine needs of the program that it patches. The only seam between them (the kernel's: arch/,
+ftrace).
 
 The engine knows tasks and functions through this alone. klpfs/cpython implements it for CPython, klpfs/testing.py
-for tests. All methods are called by whoever drives the engine, one at a time; only `call` runs foreign code, and while
+for tests. All methods are called by the engine's owner, one at a time; only `call` runs foreign code, and while
 it does no lock of klpfs may be held, so coming and going may be called by other threads then.
 
 Versions, goals and directions
@@ -18,6 +19,31 @@ Versions, goals and directions
 
     A Func with .nop set, and None, both mean the function's original code.
 """
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterable, Sequence
+    from typing import Any
+
+    from klpfs.engine.data import Func, Mod, Object
+
+PREPARE, RUN, CLEAN, OVER = "PREPARE", "RUN", "CLEAN", "OVER"
+
+MODES = {
+    PREPARE: "The dispatchers are in place and answer version 0.",
+    RUN: "The dispatchers answer by the task that calls; looks find the tasks that are not clean.",
+    CLEAN: "Every task was seen clean, or the rest was forced: the dispatchers answer the goal.",
+    OVER: "The functions hold their images, the dispatchers are gone.",
+}
+
+# mode -> the method of TargetTransition that is called -> the next mode
+MODE_MOVES = {
+    PREPARE: {"add": PREPARE, "drop": PREPARE, "start": RUN, "cancel": OVER},
+    RUN: {"add": RUN, "drop": RUN, "look": RUN, "look: no blocker": CLEAN, "force": CLEAN, "reverse": RUN},
+    CLEAN: {"add": CLEAN, "drop": CLEAN, "reverse": RUN, "finish": OVER},
+    OVER: {},
+}
 
 
 class Change:
@@ -29,123 +55,126 @@ class Change:
 
     __slots__ = ("definition", "before", "after", "older")
 
-    def __init__(self, definition, before, after, older=()):
+    def __init__(self, definition: Hashable, before: Func | None, after: Func | None,
+                 older: Iterable[Func | None] = ()) -> None:
         self.definition, self.before, self.after, self.older = definition, before, after, tuple(older)
 
-    def __repr__(self):
-        return "Change(%r, %r -> %r%s)" % (self.definition, self.before, self.after,
-                                           ", older %r" % (self.older,) if self.older else "")
+    def __repr__(self) -> str:
+        older = f", older {self.older!r}" if self.older else ""
+        return f"Change({self.definition!r}, {self.before!r} -> {self.after!r}{older})"
 
 
 class Blocker:
-    """Who keeps a transition pending.
+    """A task, or a state of the process, that keeps a transition pending.
 
-    kind: 'thread', 'task' (asyncio), 'greenlet', 'generator', 'collection' (garbage collection under way), 'frozen heap'
-    and so on. task: thread id or id() of the object, int. name: str. frames: list of 'file:line function', innermost
-    first. since: when it was first seen in the way, CLOCK_MONOTONIC microseconds, or None.
+    kind: 'thread', 'task' (asyncio), 'greenlet', 'generator', 'collection' (garbage collection under way), 'frozen
+    heap' and so on. task: thread id or id() of the object, int. name: str. frames: list of 'file:line function',
+    innermost first. since: when the target first saw it in the way, CLOCK_MONOTONIC microseconds, or None.
     """
 
     __slots__ = ("kind", "task", "name", "frames", "since")
 
-    def __init__(self, kind, task, name, frames=(), since=None):
+    def __init__(self, kind: str, task: int | None, name: str, frames: Iterable[str] = (),
+                 since: int | None = None) -> None:
         self.kind, self.task, self.name, self.frames, self.since = kind, task, name, list(frames), since
 
-    def __repr__(self):
-        return "<Blocker %s %s %s>" % (self.kind, self.name, self.frames[:1])
+    def __repr__(self) -> str:
+        return f"<Blocker {self.kind} {self.name} {self.frames[:1]}>"
 
 
 class TargetTransition:
-    """What Target.begin returns. PREPARE -> RUN -> CLEAN -> over; a reversal leads from CLEAN back to RUN."""
+    """A transition in the target, as Target.begin returns it. Its modes and moves are MODES and MODE_MOVES above."""
 
     goal = 1       # 0 or 1; means nothing before start
     clean = False  # every task was seen clean; all dispatchers answer the goal; still reversible
 
-    def add(self, changes):
+    def add(self, changes: Sequence[Change]) -> None:
         """A module came, whose code does not run yet: its functions, in which `before` is in force, join as
-        dispatchers at once, which answer what those of the others do.
+        dispatchers at once, which answer what the dispatchers of the transition's other functions do.
 
-        In any phase. Raises KlpError with nothing changed.
+        In any mode but OVER. Raises KlpError with nothing changed.
         """
         raise NotImplementedError
 
-    def drop(self, definitions):
-        """A module goes: its functions leave. They get their image of the goal (of `before` in PREPARE). Never fails."""
+    def drop(self, definitions: Sequence[Hashable]) -> None:
+        """A module goes: its functions leave. They get their image of the goal (of `before` in PREPARE). Never
+        fails."""
         raise NotImplementedError
 
-    def start(self, goal):
+    def start(self, goal: int) -> None:
         """PREPARE -> RUN, one store. goal is 1, or 0 for a process that begins late in a reversed transition."""
         raise NotImplementedError
 
-    def reverse(self):
+    def reverse(self) -> None:
         """RUN or CLEAN -> RUN with goal 1 - goal, one store."""
         raise NotImplementedError
 
-    def look(self):
+    def look(self) -> list[Blocker]:
         """One round of looking for tasks that are not clean, in RUN. Returns list of Blocker; []: now CLEAN."""
         raise NotImplementedError
 
-    def force(self):
+    def force(self) -> None:
         """RUN -> CLEAN without looking."""
         raise NotImplementedError
 
-    def finish(self):
-        """CLEAN -> over: the goal's images in place, one by one. Never fails."""
+    def finish(self) -> None:
+        """CLEAN -> OVER: the goal's images in place, one by one. Never fails."""
         raise NotImplementedError
 
-    def cancel(self):
-        """PREPARE -> over: everything as before. Never fails."""
+    def cancel(self) -> None:
+        """PREPARE -> OVER: everything as before. Never fails."""
         raise NotImplementedError
 
 
 class Target:
-    """What is patched. Abstract."""
+    """The program that is patched. Abstract."""
 
-    def loaded(self, name):
-        """The Mod of the module called `name`, None if it is not loaded (half imported counts as not).
+    def loaded(self, name: str | None) -> Mod | None:
+        """The Mod of the module called `name`, None if it is not loaded (a half imported module counts as not loaded).
 
-        name None: the main program; a Mod when this process's main is it.
+        name None: the main program; None if this process runs another program.
         """
         raise NotImplementedError
 
-    def resolve(self, obj, func):
-        """Finds what func replaces, in the loaded object obj: fills func.definition and func.version; not those of an optional
-        func that is not there.
+    def resolve(self, obj: Object, func: Func) -> None:
+        """Finds what func replaces, in the loaded object obj: fills func.definition and func.version; leaves them None
+        for an optional func whose name the object has not.
 
         Logs one line and raises KlpError: EINVAL (not found, ambiguous, no such position, cannot be replaced), ENOEXEC
         (the fingerprint disagrees), ENOENT (an unresolved symbol in the new code).
         """
         raise NotImplementedError
 
-    def resolve_nop(self, obj, func, like):
+    def resolve_nop(self, obj: Object, func: Func, like: Func) -> None:
         """As resolve, for the nop func, which stands for the definition of Func `like`: its code is the original."""
         raise NotImplementedError
 
-    def release(self, func):
+    def release(self, func: Func) -> None:
         """Drops what resolve made. func's code runs nowhere any more, or goes with its module."""
         raise NotImplementedError
 
-    def begin(self, changes):
+    def begin(self, changes: Sequence[Change]) -> TargetTransition:
         """PREPARE: dispatchers in place, all answer version 0. Returns a TargetTransition.
 
-        Raises KlpError with nothing changed; its `func` names the Func at fault if one is.
+        Raises KlpError with nothing changed; its `func` names the Func at fault, if a Func is.
         """
         raise NotImplementedError
 
-    def apply(self, changes):
+    def apply(self, changes: Sequence[Change]) -> None:
         """Outside a transition, a module that comes (or a process that joins): `after` images at once.
 
         Raises KlpError with nothing changed.
         """
         raise NotImplementedError
 
-    def revert(self, changes):
+    def revert(self, changes: Sequence[Change]) -> None:
         """Outside a transition, a module that goes or a patch that is dropped: `before` images at once. Never fails."""
         raise NotImplementedError
 
-    def call(self, callback, obj):
+    def call(self, callback: Callable[[Object], Any], obj: Object) -> int:
         """Calls callback(obj), foreign code; returns 0 or a negative errno.
 
-        What it raises is logged by the target's owner, and becomes -EINVAL, an OSError its own -errno. A result that is
-        not a negative int counts as 0.
+        An exception of it is logged by the target's owner, and becomes -EINVAL; an OSError, its own -errno. A result
+        that is not a negative int counts as 0.
         """
         raise NotImplementedError

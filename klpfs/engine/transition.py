@@ -1,41 +1,49 @@
 """The transition (kernel/livepatch/transition.c): a state machine without clock, threads or files, driven step by step.
 
-    preparing   pre_patch or pre_unpatch callbacks run; for a disable the dispatchers are there already
-    prepared    dispatchers answer version 0 (patching only: a disable starts at once)
-    started     tasks switch as they are seen clean; may be reversed, also when clean; may be forced
-    finishing   the goal's images are in place; post_patch or post_unpatch callbacks run
-
-Every state change of a transition is here; core.py decides whether one may happen and answers errors. A step that was
-cut off by a fork goes on in the child from the marks of callbacks.py when it is called again.
+Its steps and moves are the tables of steps.py. All that a move does is here; core.py decides whether a move may happen,
+and answers errors. A step that was cut off by a fork goes on in the child, from the marks of callbacks.py, when its
+function is called again.
 """
+from __future__ import annotations
+
 from klpfs.engine import callbacks
 from klpfs.engine.init_patch import free_patch, release
 from klpfs.engine.log import pr_debug, pr_notice, pr_warn
 from klpfs.engine.patch import unpatch_object
 from klpfs.engine.replace import discard_nops, replaced_by, unpatch_replaced
+from klpfs.engine.steps import FINISHING, STARTED, Machine
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from klpfs.engine.core import Engine
+    from klpfs.engine.data import Object, Patch
+    from klpfs.engine.target import Blocker, Change, TargetTransition
 
 UNPATCHED, PATCHED = 0, 1
 WORDS = ("unpatching", "patching")
-PREPARING, PREPARED, STARTED, FINISHING = "preparing", "prepared", "started", "finishing"
 
 
-class Transition:
+class Transition(Machine):
     """klp_transition_patch and klp_target_state of one transition.
 
-    patch: the Patch. kind: PATCHED (it began as an enable) or UNPATCHED (a disable). dir: where it leads now. step: as
-    above. clean: every task was seen clean since the last turn, or the rest was forced.
+    patch: the Patch. kind: PATCHED (it began as an enable) or UNPATCHED (a disable). dir: where it leads now.
+    first_dir: where it leads when it starts. step: as in steps.py. clean: every task was seen clean since the last
+    turn, or the rest was forced. canceled: taken back before it was started.
     """
 
-    __slots__ = ("engine", "patch", "kind", "dir", "step", "target", "changes", "forced", "due")
+    __slots__ = ("patch", "kind", "dir", "first_dir", "in_target", "changes", "forced", "canceled", "due")
 
-    def __init__(self, engine, patch, kind):
+    def __init__(self, engine: Engine, patch: Patch, kind: int, first_dir: int) -> None:
         """klp_init_transition."""
-        self.engine, self.patch, self.kind, self.dir = engine, patch, kind, kind
-        self.step = PREPARING
-        self.target = None   # a TargetTransition, from prepare to the images of finish
-        self.changes = {}    # definition -> Change
-        self.forced = False  # tasks were switched without being seen clean, in this direction
-        self.due = []        # objects whose post_* callback is still to be called
+        Machine.__init__(self, engine, WORDS[kind], "enable" if kind == PATCHED else "disable")
+        self.patch, self.kind, self.dir, self.first_dir = patch, kind, kind, first_dir
+        self.in_target: TargetTransition | None = None      # from prepare to the images of complete
+        self.changes: dict[Hashable, Change] = {}           # by definition
+        self.forced = False     # tasks were switched without being seen clean, in this direction
+        self.canceled = False
+        self.due: list[Object] = []             # objects whose post_* callback is still to be called
         engine.transition = self
         self._debug("initializing %s transition" % WORDS[kind])
         for obj in patch.objects:
@@ -43,56 +51,64 @@ class Transition:
                 func.transition = True
 
     @property
-    def clean(self):
-        return self.target is not None and self.target.clean
+    def clean(self) -> bool:
+        return self.in_target is not None and self.in_target.clean
 
-    def goal_of(self, dir):
+    def goal_of(self, dir: int) -> int:
         """The target's goal for a direction; the one place that translates between them (see target.py)."""
         return dir if self.kind == PATCHED else 1 - dir
 
-    def changes_of(self, obj):
+    def changes_of(self, obj: Object) -> list[Change]:
         return [self.engine.stacks.change(func, self.kind == PATCHED) for func in obj.funcs if func.patched]
 
-    def prepare(self):
+    def prepare(self) -> None:
         """Dispatchers in place for all that is patched; raises KlpError with nothing changed."""
         changes = [change for obj in self.patch.objects for change in self.changes_of(obj)]
-        self.target = self.engine.target.begin(changes)
+        self.in_target = self.engine.target.begin(changes)
         self.changes = {change.definition: change for change in changes}
 
-    def add(self, obj):
+    def add(self, obj: Object) -> None:
         """obj, just patched, belongs to a module that comes."""
-        if self.target is not None:  # else prepare() finds it
+        if self.in_target is not None:  # else prepare() finds it
             changes = self.changes_of(obj)
-            self.target.add(changes)
+            self.in_target.add(changes)
             self.changes.update((change.definition, change) for change in changes)
 
-    def drop(self, obj):
+    def drop(self, obj: Object) -> None:
         """obj's module goes. Its functions leave with the goal's image; the caller puts what the stack says."""
         gone = [func.definition for func in obj.funcs if func.definition in self.changes]
         if gone:
-            self.target.drop(gone)
+            self.in_target.drop(gone)
         for definition in gone:
             del self.changes[definition]
 
-    def start(self, dir):
+    def start(self, dir: int) -> None:
         """klp_start_transition: one store sets it going. dir is not the kind in a process that begins after a turn."""
+        step = self.after("start" if self.kind == PATCHED else "start at once")
         self.dir = dir
         self._notice("starting %s transition" % WORDS[dir])
-        self.target.start(self.goal_of(dir))
-        self.step = STARTED
+        self.in_target.start(self.goal_of(dir))
+        self.step = step
         self.patch.enabled = bool(dir)
 
-    def reverse(self):
+    def reverse(self) -> None:
         """klp_reverse_transition."""
+        self.move("reverse")
         self._debug("reversing transition from %s to %s" % (WORDS[self.dir], WORDS[1 - self.dir]))
         self.dir = 1 - self.dir
         self.forced = False
         self._notice("starting %s transition" % WORDS[self.dir])
-        self.target.reverse()
+        self.in_target.reverse()
         self.patch.enabled = bool(self.dir)
 
-    def force(self):
+    def look(self) -> list[Blocker]:
+        """klp_try_complete_transition without its end: one look, in the target, for tasks that are not clean."""
+        self.move("look")
+        return [] if self.clean else self.in_target.look()
+
+    def force(self) -> None:
         """klp_force_transition. The module of a patch whose code may still run is never unloaded."""
+        self.move("force")
         pr_warn(self.engine.log, "forcing remaining tasks to the patched state")
         if self.dir == UNPATCHED:
             self.patch.forced = True
@@ -100,46 +116,50 @@ class Transition:
             for old_patch in replaced_by(self.engine, self.patch):
                 old_patch.forced = True
         self.forced = True
-        self.target.force()
+        self.in_target.force()
 
-    def cancel(self):
+    def cancel(self) -> None:
         """klp_cancel_transition: takes back what was not started; post_unpatch runs where pre_patch succeeded."""
+        self.after("cancel")
         if self.step != FINISHING:
             self._debug("canceling patching transition, going to unpatch")
-            self.dir = UNPATCHED
-        self.complete()
+            self.dir, self.canceled = UNPATCHED, True
+        self.complete("cancel")
 
-    def abandon(self):
+    def abandon(self) -> None:
         """A disable that could not even be prepared: as if it had not been asked for."""
+        self.move("abandon")
         for obj in self.patch.objects:
             for func in obj.funcs:
                 func.transition = False
         self.engine.transition = None
 
-    def complete(self):
-        """klp_complete_transition, and the freeing of patches that follows it."""
+    def complete(self, event: str = "finish") -> None:
+        """klp_complete_transition, and the freeing of patches that follows it. event: "finish" or "cancel"."""
+        step = self.after(event)
         if self.step != FINISHING:
             self._debug("completing %s transition" % WORDS[self.dir])
             self._switch()
-            self.step = FINISHING
+            self.step = step
         while self.due:
             obj = self.due.pop(0)
             if obj.loaded:
                 (callbacks.post_patch if self.dir == PATCHED else callbacks.post_unpatch)(self.engine, obj)
         self._notice("%s complete" % WORDS[self.dir])
+        self.move("end")
         self.engine.transition = None
         for patch in replaced_by(self.engine, self.patch) if self.dir == PATCHED else [self.patch]:
             free_patch(self.engine, patch)
 
-    def _switch(self):
+    def _switch(self) -> None:
         """From here on the outcome is what everybody finds: images, function stacks, marks."""
         patch = self.patch
         started = self.step == STARTED
-        if self.target is not None:
+        if self.in_target is not None:
             if started:
-                self.target.finish()
+                self.in_target.finish()
             else:
-                self.target.cancel()
+                self.in_target.cancel()
         for obj in patch.objects:
             for func in obj.funcs:
                 func.transition = False
@@ -155,16 +175,16 @@ class Transition:
             for obj in patch.objects:
                 unpatch_object(self.engine, obj)
             patch.enabled = False
-        self.target = None
+        self.in_target = None
         self.changes = {}
 
-    def _settle(self, change):
+    def _settle(self, change: Change) -> None:
         for func in self.engine.stacks.settle(change, self.goal_of(self.dir), self.forced):
             if func.obj is None or func.obj.patch not in self.engine.patches:
                 release(self.engine, func)
 
-    def _notice(self, text):
+    def _notice(self, text: str) -> None:
         pr_notice(self.engine.log, "'%s': %s" % (self.patch.name, text))
 
-    def _debug(self, text):
+    def _debug(self, text: str) -> None:
         pr_debug(self.engine.log, "'%s': %s" % (self.patch.name, text))

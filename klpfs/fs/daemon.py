@@ -42,8 +42,9 @@ def mount(mountpoint: str, foreground: bool = False, runtime_dir: str | None = N
 
     kernel: (major, minor) of the Linux whose attributes patches have: those that came later are left out.
 
-    In the foreground: serves until SIGTERM, SIGINT, SIGHUP or an unmount, then returns 0. Else: a daemon of its own does,
-    this returns 0 when the mount answers. OSError with a text for the user: it can't be mounted; nothing is left behind.
+    In the foreground: serves until SIGTERM, SIGINT, SIGHUP or an unmount, then returns 0. Else: a daemon of its own
+    does, this returns 0 when the mount answers. OSError with a text for the user: it can't be mounted; nothing is left
+    behind.
     """
     folder = runtime_dir or default_runtime_dir()
     point = os.path.abspath(mountpoint)
@@ -93,7 +94,9 @@ def _detached(point: str, folder: str, pipe: int, kernel: tuple[int, int]) -> in
         os.chdir("/")
         return serve(point, folder, ready, to_syslog, kernel=kernel)
     except BaseException as e:
-        text = f"{e.errno or errno.EIO} {e.strerror}" if isinstance(e, OSError) else f"{errno.EIO} {type(e).__name__}: {e}"
+        text = (
+            f"{e.errno or errno.EIO} {e.strerror}" if isinstance(e, OSError) else f"{errno.EIO} {type(e).__name__}: {e}"
+        )
         try:
             os.write(pipe, text.encode(errors="replace"))
         except OSError:                        # it was ready before
@@ -103,7 +106,10 @@ def _detached(point: str, folder: str, pipe: int, kernel: tuple[int, int]) -> in
 
 def serve(point: str, folder: str, ready: Callable[[], None], log: Log, make_manager: Any = Manager,
           kernel: tuple[int, int] = NEWEST) -> int:
-    """Serve a mount until a signal or an unmount; 0. `ready()` is called when it answers. OSError as mounting.mount()."""
+    """Serve a mount until a signal or an unmount; 0.
+
+    `ready()` is called when it answers. OSError as mounting.mount().
+    """
     loop = Loop()
     manager = make_manager(loop, folder)
     stopped = _Stop(loop)
@@ -118,7 +124,7 @@ def serve(point: str, folder: str, ready: Callable[[], None], log: Log, make_man
             def answering() -> None:
                 _notify_ready()
                 ready()
-            gc.freeze()                        # a large tree is not looked through again and again; it makes no cycles that go
+            gc.freeze()  # a large tree is not looked through again and again; it makes no cycles that go
             session = Session(place.fd, table, loop, stopped.now, answering, log)
             while not stopped.wanted:
                 try:

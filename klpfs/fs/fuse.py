@@ -1,12 +1,13 @@
 """The kernel's FUSE protocol, spoken on the descriptor of a mount. Source: include/uapi/linux/fuse.h (7.23 to 7.38).
 
 One request is taken from the descriptor each time it is ready (so that all that has arrived elsewhere has been taken
-in) and answered by the nodes. An answer that takes time is sent when it is there; the others go on; INTERRUPT cancels it.
+in) and answered by the nodes. An answer that takes time is sent when it is there; the others go on; INTERRUPT cancels
+it.
 
 Names and attributes are cached by the kernel for an hour, so it is told of what goes: INVAL_ENTRY waits for the
-parent's lock, which somebody may hold who waits for us, so these notices are written by a thread that does nothing else.
-Answers to READ and WRITE (which hold no directory's lock) wait until the notices before them are out: who has read that a patch
-is gone finds no trace of its directory.
+parent's lock, which somebody may hold who waits for us, so these notices are written by a thread that does nothing
+else. Answers to READ and WRITE (which hold no directory's lock) wait until the notices before them are out: who has
+read that a patch is gone finds no trace of its directory.
 """
 from __future__ import annotations
 
@@ -25,15 +26,34 @@ from attrs import define, field
 
 from klpfs.engine.error import place_of
 from klpfs.fs.fuse_messages import (
-    ATTR, ATTR_OUT, DIRENT, ENTRY, GETATTR_FH, HEAD, IN, INIT_OUT, LONG, LSEEK, OPEN_OUT, OUT, POLL, RW, SETATTR,
-    STATFS, TWO, Init, Notify, Op, Opened,
+    ATTR,
+    ATTR_OUT,
+    DIRENT,
+    ENTRY,
+    GETATTR_FH,
+    HEAD,
+    IN,
+    INIT_OUT,
+    LONG,
+    LSEEK,
+    OPEN_OUT,
+    OUT,
+    POLL,
+    RW,
+    SETATTR,
+    STATFS,
+    TWO,
+    Init,
+    Notify,
+    Op,
+    Opened,
 )
 from klpfs.fs.nodes import Dir, Later, Link, Node, Open, Table, Watcher, fail
 from klpfs.service.loop import LAST, Loop, Timer
 from klpfs.service.snapshots import Caller
 
 MAX_WRITE = 16384
-NOTICE_LIMIT = 30.0                            # seconds that an answer waits for notices at most: on a busy machine they take long
+NOTICE_LIMIT = 30.0  # seconds that an answer waits for notices at most: on a busy machine they take long
 ENDING_LIMIT = 2.0                             # the same at the end
 
 _unpack_two, _unpack_long, _pack_open = TWO.unpack_from, LONG.unpack_from, OPEN_OUT.pack
@@ -41,12 +61,13 @@ _unpack_in, _unpack_rw, _pack_out, _read, _write = IN.unpack_from, RW.unpack_fro
 
 # a cached read would shrink the size, so DIRECT_IO
 _OPEN_FLAGS = int(Opened.DIRECT_IO | Opened.NOFLUSH | Opened.PARALLEL_DIRECT_WRITES)
-# Not READDIRPLUS_AUTO: with it the kernel asks for the later parts of a long listing without attributes, and then for each name in
-# them alone.
-_INIT_FLAGS = int(Init.ATOMIC_O_TRUNC | Init.EXPORT_SUPPORT | Init.BIG_WRITES | Init.DO_READDIRPLUS | Init.PARALLEL_DIROPS
+# Not READDIRPLUS_AUTO: with it the kernel asks for the later parts of a long listing without attributes, and then for
+# each name in them alone.
+_INIT_FLAGS = int(Init.ATOMIC_O_TRUNC | Init.EXPORT_SUPPORT | Init.BIG_WRITES | Init.DO_READDIRPLUS
+                  | Init.PARALLEL_DIROPS
                   | Init.CACHE_SYMLINKS)
 # plain numbers, for every request is looked up in these
-_ENDING = frozenset(map(int, (Op.FORGET, Op.BATCH_FORGET, Op.RELEASE, Op.RELEASEDIR)))      # nobody waits for their answers
+_ENDING = frozenset(map(int, (Op.FORGET, Op.BATCH_FORGET, Op.RELEASE, Op.RELEASEDIR)))  # nobody waits for their answers
 _QUIET = _ENDING | frozenset(map(int, (Op.OPEN, Op.OPENDIR, Op.INTERRUPT)))                 # say nothing of a service
 
 Header = tuple[int, ...]
@@ -87,7 +108,7 @@ class Session(Watcher):
     _last: int = field(init=False, default=0)
     _inside: bool = field(init=False, default=False)
     _waiting: dict[int, tuple[int, Future[Any]]] = field(init=False, factory=dict)
-    _granted: list[Node] = field(init=False, factory=list)       # lookups that the answer being sent gives to the kernel
+    _granted: list[Node] = field(init=False, factory=list)  # lookups that the answer being sent gives to the kernel
     _notices: Notices = field(init=False)
     _held: list[tuple[int, bytes]] = field(init=False, factory=list)
     _limit: Timer | None = field(init=False, default=None)
@@ -181,7 +202,9 @@ class Session(Watcher):
         """A mistake of ours: EIO to who asked, a line in the log, and the mount lives on."""
         kind, value, _ = sys.exc_info()
         where = value and place_of(value) or "?"
-        self.log(f"klpfs: operation {header[1]} on node {header[3]}: {kind.__name__ if kind else ''}: {value} ({where})")
+        self.log(
+            f"klpfs: operation {header[1]} on node {header[3]}: {kind.__name__ if kind else ''}: {value} ({where})"
+        )
         self._send(header, errno.EIO)
 
     def _later(self, header: Header, later: Later) -> None:
@@ -206,7 +229,10 @@ class Session(Watcher):
                 self._send(header, 0, reply)
 
     def _interrupt(self, header: Header, message: bytes) -> None:
-        """The caller of a request was interrupted. A write is asked to end, and answers; others are answered at once."""
+        """The caller of a request was interrupted.
+
+        A write is asked to end, and answers; others are answered at once.
+        """
         unique = LONG.unpack_from(message, HEAD)[0]
         operation, future = self._waiting.get(unique, (0, None))
         if future is None or future.cancel() or operation == Op.WRITE:
@@ -257,7 +283,9 @@ class Session(Watcher):
     def _release_held(self) -> None:
         """The time for answers that were held then is over."""
         if self._held and not self._closed:
-            self.log(f"klpfs: the kernel has not taken in for {NOTICE_LIMIT:.0f} s what was removed: somebody holds a folder")
+            self.log(
+                f"klpfs: the kernel has not taken in for {NOTICE_LIMIT:.0f} s what was removed: somebody holds a folder"
+            )
             held, self._held = self._held, []
             for _, reply in held:
                 self._write(reply)
@@ -265,7 +293,7 @@ class Session(Watcher):
     # -- what the nodes tell
 
     def removed(self, parent: Dir, node: Node) -> None:
-        if node.lookups:                       # else the kernel knows nothing of it; without a notice it would keep it for long
+        if node.lookups:  # else the kernel knows nothing of it; without a notice it would keep it for long
             self._notices.post(Notify.INVAL_ENTRY, struct.pack("=QII", parent.ino, len(node.raw), 0) + node.raw + b"\0")
 
     def altered(self, node: Node) -> None:
@@ -339,7 +367,7 @@ class Session(Watcher):
         if node.KIND != stat.S_IFREG:
             raise fail(errno.EISDIR)
         if node.removed and self._notices.pending:
-            raise fail(errno.ESTALE)           # by a stale name: the kernel looks it up again, and finds what is there now
+            raise fail(errno.ESTALE)  # by a stale name: the kernel looks it up again, and finds what is there now
         self._last = handle = self._last + 1
         self._opened[handle] = node.open(_unpack_two(message, HEAD)[0])     # type: ignore[attr-defined]
         return _pack_open(handle, _OPEN_FLAGS, 0)
@@ -381,11 +409,13 @@ class Session(Watcher):
         if node.refresh is not None and not node.removed and offset == 0:
             later = node.refresh()
             if later is not None:
-                return Later(later.future, lambda result: (later.finish(result), self._list(node, offset, size, plus))[1])
+                return Later(later.future,
+                             lambda result: (later.finish(result), self._list(node, offset, size, plus))[1])
         return self._list(node, offset, size, plus)
 
     def _list(self, node: Dir, offset: int, size: int, plus: bool) -> bytes:
-        """Entries from place `offset` on: `.` is at 0, `..` at 1; what is listed also counts as looked up with `plus`."""
+        """Entries from place `offset` on: `.` is at 0, `..` at 1; what is listed also counts as looked up with
+        `plus`."""
         parts: list[bytes] = []
         granted: list[Node] = []
         self._granted = granted

@@ -9,8 +9,8 @@ import struct
 
 
 class Op(enum.IntEnum):
-    """The kind of a request (enum fuse_opcode). Not answered, so that the kernel does what it does without it: FLUSH (25), locks
-    (31 to 33), ACCESS (34), BMAP (37), TMPFILE (51), STATX (52)."""
+    """The kind of a request (enum fuse_opcode). Not answered, so that the kernel does what it does without it: FLUSH
+    (25), locks (31 to 33), ACCESS (34), BMAP (37), TMPFILE (51), STATX (52)."""
 
     LOOKUP = 1
     FORGET = 2
@@ -83,7 +83,8 @@ GETATTR_FH = 1                                # a flag of GETATTR: the request s
 
 IN = struct.Struct("=IIQQIII")                # len opcode unique nodeid uid gid pid
 OUT = struct.Struct("=IiQ")                   # len error unique
-ATTR = struct.Struct("=QQQQQQIIIIIIIIII")     # ino size blocks atime mtime ctime nsec*3 mode nlink uid gid rdev blksize flags
+# ino size blocks atime mtime ctime nsec*3 mode nlink uid gid rdev blksize flags
+ATTR = struct.Struct("=QQQQQQIIIIIIIIII")
 ATTR_OUT = struct.Struct("=QII")              # valid valid_nsec dummy
 ENTRY = struct.Struct("=QQQQII")              # nodeid generation entry_valid attr_valid and their nsec
 DIRENT = struct.Struct("=QQII")               # ino off namelen type

@@ -1,7 +1,9 @@
-"""dev/kmsg: a file that gives one record of a service's log with each read. Source: kernel/printk/printk.c, devkmsg_*().
+"""dev/kmsg: a file that gives one record of a service's log with each read. Source: kernel/printk/printk.c,
+devkmsg_*().
 
 It is a regular file here (a character device would open the kernel's). What a seek did is seen by what follows it:
-SEEK_END asks for the size with the file's handle; after SEEK_SET the next read is at 0. (Lost: SEEK_SET right after SEEK_END.)
+SEEK_END asks for the size with the file's handle; after SEEK_SET the next read is at 0. (Lost: SEEK_SET right after
+SEEK_END.)
 """
 from __future__ import annotations
 
@@ -18,8 +20,9 @@ LONGEST = 1024                                 # bytes of a record written (PRIN
 
 
 def record_line(record: Any) -> bytes:
-    """A record as /dev/kmsg shows it: `<priority>,<sequence>,<microseconds>,-;<text>` and a newline. What is not printable
-    ASCII, and the backslash, is shown as \\xNN of each byte. Source: info_print_ext_header(), msg_add_ext_text()."""
+    """A record as /dev/kmsg shows it: `<priority>,<sequence>,<microseconds>,-;<text>` and a newline. What is not
+    printable ASCII, and the backslash, is shown as \\xNN of each byte. Source: info_print_ext_header(),
+    msg_add_ext_text()."""
     text = record.text if isinstance(record.text, bytes) else os.fsencode(record.text)
     if not text.isascii() or not text.decode("ascii").isprintable() or b"\\" in text:
         text = b"".join(b"%c" % c if 32 <= c < 127 and c != 0x5c else b"\\x%02x" % c for c in text)
@@ -36,9 +39,9 @@ class Kmsg(File):
     cleared: int = field(init=False, default=0)
 
     def clear(self) -> None:
-        """Hide what is there: a reader that seeks to the data (dmesg) finds only what comes from now on, as after syslog(2)'s SYSLOG_ACTION_CLEAR; who
-        opens the file still finds all."""
-        self.log.first_seq                     # a LogView puts in order what has arrived when this is asked for
+        """Hide what is there: a reader that seeks to the data (dmesg) finds only what comes from now on, as after
+        syslog(2)'s SYSLOG_ACTION_CLEAR; who opens the file still finds all."""
+        self.log.first_seq  # noqa: B018   a LogView puts in order what has arrived when this is asked for
         self.cleared = self.log.next_seq
 
     def open(self, flags: int) -> OpenKmsg:
@@ -129,7 +132,7 @@ class OpenKmsg(Open):
 
     def seek_end(self) -> None:
         self.alive()
-        self.node.log.first_seq                # a LogView puts in order what has arrived when this is asked for
+        self.node.log.first_seq  # noqa: B018   a LogView puts in order what has arrived when this is asked for
         self.seq, self.at = self.node.log.next_seq, 0
 
     def poll(self) -> int:

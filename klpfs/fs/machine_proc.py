@@ -1,8 +1,8 @@
 """Directories of /proc as `klpfs exec` shows it: what a service has there, and links to the machine's own for all else.
 
-A file system of ours can't pass the machine's /proc through (/proc/self, /proc/PID/fd/N, /proc/PID/ns/* are more than the
-text of a link), nor can files be added to the real one. So the real one is mounted a second time, on the directory PLACE of
-the root here, and a name that the service has nothing for is a symbolic link into that mount.
+A file system of ours can't pass the machine's /proc through (/proc/self, /proc/PID/fd/N, /proc/PID/ns/* are more than
+the text of a link), nor can files be added to the real one. So the real one is mounted a second time, on the directory
+PLACE of the root here, and a name that the service has nothing for is a symbolic link into that mount.
 """
 from __future__ import annotations
 
@@ -35,8 +35,9 @@ class MachineLink(Link):
 
 @define(eq=False)
 class MachineDir(Dir):
-    """A directory of /proc: the service's own entries, and links to the machine's. `proc_path`: below /proc, as `12/task`; '' is
-    /proc itself. `lists_machine`: list the machine's names too, not only the service's (all can be looked up all the same)."""
+    """A directory of /proc: the service's own entries, and links to the machine's. `proc_path`: below /proc, as
+    `12/task`; '' is /proc itself. `lists_machine`: list the machine's names too, not only the service's (all can be
+    looked up all the same)."""
 
     volatile: bool = True
     proc_path: str = ""
@@ -60,7 +61,8 @@ class MachineDir(Dir):
     def below(self, name: str, **more: object) -> MachineDir:
         """A directory of the service's own in this one."""
         self.make_room(name)
-        return MachineDir(self.table, self, name, 0o555, proc_path=f"{self.proc_path}/{name}".lstrip("/"), **more)  # type: ignore[arg-type]
+        below = f"{self.proc_path}/{name}".lstrip("/")
+        return MachineDir(self.table, self, name, 0o555, proc_path=below, **more)  # type: ignore[arg-type]
 
     def make_room(self, name: str) -> None:
         """The service has something of this name: no link."""

@@ -83,8 +83,8 @@ class Mount:
 def mount(point: str) -> Mount:
     """Mount klpfs on a directory. A dead mount of klpfs there is unmounted first.
 
-    OSError: ENOENT, ENOTDIR, EBUSY (a living klpfs is mounted there), ENODEV (no FUSE in this kernel), EPERM and others as
-    the ways to mount gave them; the text says what to do.
+    OSError: ENOENT, ENOTDIR, EBUSY (a living klpfs is mounted there), ENODEV (no FUSE in this kernel), EPERM and others
+    as the ways to mount gave them; the text says what to do.
     """
     point = _absolute(point)
     _clear(point)
@@ -110,7 +110,8 @@ def mount(point: str) -> Mount:
     telling = next((e for e in failed if e.errno not in (errno.ENOSYS, errno.EIO)), failed[0])
     hint = ""
     if telling.errno in (errno.EPERM, errno.ENOSYS, errno.EINVAL, errno.EIO):
-        hint = (". In a container: let it have CAP_SYS_ADMIN" if root else "") + ". Or where user namespaces are allowed: unshare -Urm, and mount in there"
+        hint = ". In a container: let it have CAP_SYS_ADMIN" if root else ""
+        hint += ". Or where user namespaces are allowed: unshare -Urm, and mount in there"
     said = "; ".join(dict.fromkeys(e.strerror or str(e) for e in failed))
     raise OSError(telling.errno, f"can't mount on {point}: {said}{hint}")
 
@@ -173,7 +174,8 @@ def _by_mount(point: str, options: str) -> tuple[int, str, Callable[[], None]]:
     libc = ctypes.CDLL(None, use_errno=True)
     fd = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
     data = f"fd={fd},rootmode=40000,user_id={os.geteuid()},group_id={os.getegid()},allow_other,default_permissions"
-    if libc.mount(b"klpfs", os.fsencode(point), mountinfo.KLPFS.encode(), _MS_NOSUID | _MS_NODEV | _MS_NOEXEC, data.encode()):
+    if libc.mount(b"klpfs", os.fsencode(point), mountinfo.KLPFS.encode(), _MS_NOSUID | _MS_NODEV | _MS_NOEXEC,
+                  data.encode()):
         number = ctypes.get_errno()
         os.close(fd)
         raise OSError(number, f"mount(2): {os.strerror(number)}")
@@ -198,8 +200,9 @@ def _by_fusermount(point: str, options: str) -> tuple[int, str, Callable[[], Non
     ours, its = socket.socketpair()
     with ours:
         with its:
-            done = subprocess.run([helper, "-o", options, "--", point], env={**os.environ, "_FUSE_COMMFD": str(its.fileno())},
-                                  pass_fds=[its.fileno()], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+            done = subprocess.run([helper, "-o", options, "--", point],
+                                  env={**os.environ, "_FUSE_COMMFD": str(its.fileno())}, pass_fds=[its.fileno()],
+                                  stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
         if done.returncode:
             said = " ".join(done.stderr.split())
             raise OSError(errno.EPERM if "ermi" in said else errno.EINVAL, said or f"{helper} failed")
@@ -211,7 +214,10 @@ def _by_fusermount(point: str, options: str) -> tuple[int, str, Callable[[], Non
 
 
 def umount(point: str, lazy: bool = False) -> None:
-    """Unmount a klpfs. `lazy`: also when it is in use or dead. OSError: EINVAL (no klpfs is mounted there), EBUSY, EPERM."""
+    """Unmount a klpfs.
+
+    `lazy`: also when it is in use or dead. OSError: EINVAL (no klpfs is mounted there), EBUSY, EPERM.
+    """
     point = _absolute(point)
     there = mounted(point)
     if there is None or there.type != mountinfo.KLPFS:
@@ -222,8 +228,8 @@ def umount(point: str, lazy: bool = False) -> None:
     helper = _helper()
     if helper is None:
         raise OSError(errno.ENOSYS, "no fusermount3 here (install fuse3)")
-    done = subprocess.run([helper, "-u", *(["-z"] if lazy else []), "--", point], stdin=subprocess.DEVNULL, capture_output=True,
-                          text=True, check=False)
+    done = subprocess.run([helper, "-u", *(["-z"] if lazy else []), "--", point], stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, check=False)
     if done.returncode:
         said = " ".join(done.stderr.split())
         raise OSError(errno.EBUSY if "usy" in said else errno.EPERM, said or f"{helper} failed")

@@ -19,7 +19,7 @@ from typing import Any, Callable, Optional, Union
 from attrs import define, field, frozen
 
 PAGE = 4096                                    # an attribute's size; a write is cut there
-FOREVER = 3600                                 # seconds that the kernel may believe a name or attributes; removal tells it
+FOREVER = 3600  # seconds that the kernel may believe a name or attributes; removal tells it
 POLLED = 0x1 | 0x4 | 0x40 | 0x100              # DEFAULT_POLLMASK: IN OUT RDNORM WRNORM
 _ACCMODE, _RDONLY, _WRONLY, _DIRECT = os.O_ACCMODE, os.O_RDONLY, os.O_WRONLY, os.O_DIRECT
 POLL_NEWS = 0x2 | 0x8                          # PRI ERR: changed since the last read
@@ -219,11 +219,11 @@ _NO_CHILDREN: dict[bytes, Node] = {}          # of all that have none (nearly al
 
 @define(eq=False)
 class Dir(Node):
-    """A directory. `volatile`: its children come and go unseen: `refresh()` is called before each look, no name in it is
-    cached. `by_number`: names that are numbers are listed in their order after the others, as in /proc; else names are
-    listed in the order of their hash, as in sysfs. A child's place never changes, so a listing that goes on after
-    a change repeats and skips nothing that was there all the time. A name that begins with a dot (none of a service's does)
-    can be looked up, and is neither listed nor counted."""
+    """A directory. `volatile`: its children come and go unseen: `refresh()` is called before each look, no name in it
+    is cached. `by_number`: names that are numbers are listed in their order after the others, as in /proc; else names
+    are listed in the order of their hash, as in sysfs. A child's place never changes, so a listing that goes on after
+    a change repeats and skips nothing that was there all the time. A name that begins with a dot (none of a service's
+    does) can be looked up, and is neither listed nor counted."""
 
     KIND = stat.S_IFDIR
     by_number: bool = False
@@ -395,8 +395,8 @@ class Attr(File):
     """An attribute: `show()` gives its text in bytes, `store(data, caller)` takes a whole value; either may give a
     Future of it instead, or raise OSError. None: it can't be read, or written.
 
-    `proc`: a file as those in /proc: of size 0, any length. `limit`: the most bytes that one write takes; more are cut off
-    (the write is short), or with `whole`, refused: E2BIG.
+    `proc`: a file as those in /proc: of size 0, any length. `limit`: the most bytes that one write takes; more are cut
+    off (the write is short), or with `whole`, refused: E2BIG.
     """
 
     show: Show | None = None
@@ -417,7 +417,7 @@ class Attr(File):
         return file
 
     def _settle(self) -> None:
-        self.show = self.store = None          # they hold what made this node: nothing must be left to the garbage collection
+        self.show = self.store = None  # they hold what made this node: nothing must be left to the garbage collection
         self.maybe_free()
 
     def notify(self) -> None:
@@ -431,8 +431,9 @@ class Query(File):
     """A question and its answer on one open file, as selinuxfs's and nfsd's transaction files: what is written is the
     question, what is read then its answer, from its start to its end wherever the file position is.
 
-    `ask(data, caller)` gives a Future of bytes, or raises OSError; the write returns when the answer is there. A question
-    is one write of `limit` bytes at most: E2BIG. A read before any question: nothing. Source: fs/libfs.c, simple_transaction_*().
+    `ask(data, caller)` gives a Future of bytes, or raises OSError; the write returns when the answer is there. A
+    question is one write of `limit` bytes at most: E2BIG. A read before any question: nothing. Source: fs/libfs.c,
+    simple_transaction_*().
     """
 
     ask: Any = None

@@ -1,7 +1,7 @@
 """The tree of docs/DESIGN.md#3: what a Manager's services are, as nodes; what is written, as their operations.
 
-Only what has changed is built again: a node stays the same node (for who holds it) as long as the thing that it shows is
-there. Names come from processes and so from strangers: one that can't be a file's name is not shown.
+Only what has changed is built again: a node stays the same node (for who holds it) as long as the thing that it shows
+is there. Names come from processes and so from strangers: one that can't be a file's name is not shown.
 """
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def after(future: Future[Any], make: Callable[[Any], Any]) -> Future[Any]:
     return made
 
 
-class _After(Future):                          # type: ignore[type-arg]
+class _After(Future[Any]):
     def __init__(self, future: Future[Any]) -> None:
         super().__init__()
         self.of = future
@@ -229,8 +229,8 @@ def _sync(parent: Dir, names: Iterable[str], make: Callable[[str], Node]) -> Non
 
 @define(eq=False)
 class ProcessDir:
-    """proc/<pid>: what the process said of itself, and its tasks, which are asked for. In a MachineDir directory what the
-    machine's /proc tells better (comm, cmdline) is left to it."""
+    """proc/<pid>: what the process said of itself, and its tasks, which are asked for. In a MachineDir directory what
+    the machine's /proc tells better (comm, cmdline) is left to it."""
 
     service: Any
     node: Dir
@@ -243,12 +243,14 @@ class ProcessDir:
         self._file(self.node, "patch_state", 0o400, lambda: after(self._ask("patch_state"), number))
         if isinstance(self.node, MachineDir):
             self._file(self.node, "stack", 0o400, lambda: after(self._ask("stack", self.view.pid), _stack))
-            self._task = self.node.below("task", by_number=True, volatile=True, refresh=self._refresh, lists_machine=False)
+            self._task = self.node.below("task", by_number=True, volatile=True, refresh=self._refresh,
+                                         lists_machine=False)
             return
         self._file(self.node, "comm", 0o444, lambda: line(self.view.comm))
         self._file(self.node, "cmdline", 0o444,
                    lambda: b"".join(line(argument)[:-1] + b"\0" for argument in self.view.cmdline))
-        self._task = Dir(self.node.table, self.node, "task", 0o555, by_number=True, volatile=True, refresh=self._refresh)
+        self._task = Dir(self.node.table, self.node, "task", 0o555, by_number=True, volatile=True,
+                         refresh=self._refresh)
 
     def _file(self, parent: Dir, name: str, mode: int, show: Any) -> None:
         Attr(self.node.table, parent, name, mode, show, proc=True)
@@ -280,7 +282,9 @@ class ProcessDir:
 
 def _folder(parent: Dir, name: str, **more: Any) -> Dir:
     """A directory of /proc's kind, passing on what the machine has if its parent does."""
-    return parent.below(name, **more) if isinstance(parent, MachineDir) else Dir(parent.table, parent, name, 0o555, **more)
+    if isinstance(parent, MachineDir):
+        return parent.below(name, **more)
+    return Dir(parent.table, parent, name, 0o555, **more)
 
 
 def _stack(frames: Iterable[str]) -> bytes:
@@ -298,13 +302,14 @@ def modules_text(modules: Iterable[Any]) -> bytes:
 
 
 def blockers_text(blockers: Iterable[Any]) -> bytes:
-    """The file `blockers`: for each its process, kind, task, since when, patch and name, then its frames, innermost first,
-    each on a line that begins with a blank."""
+    """The file `blockers`: for each its process, kind, task, since when, patch and name, then its frames, innermost
+    first, each on a line that begins with a blank."""
     parts = []
     for b in blockers:
         since = getattr(b, "since", None) or 0
-        parts.append(line(f"{b.pid} {b.kind} {'-' if b.task is None else b.task} [{since // 10 ** 6:5d}.{since % 10 ** 6:06d}] "
-                          f"{getattr(b, 'patch', None) or '-'} {b.name or ''}".rstrip()))
+        task, patch = "-" if b.task is None else b.task, getattr(b, "patch", None) or "-"
+        stamp = f"[{since // 10 ** 6:5d}.{since % 10 ** 6:06d}]"
+        parts.append(line(f"{b.pid} {b.kind} {task} {stamp} {patch} {b.name or ''}".rstrip()))
         parts.extend(b" " + line(frame) for frame in b.frames)
     return b"".join(parts)
 

@@ -1,7 +1,7 @@
-"""The journal's records as values: the next one from the present one, and what a report says about one.
+"""Decisions: the next record of the journal from the present record, and what a report says about a record.
 
-Pure functions (docs/PROTOCOL.md#2 and #3). A record is never altered: each function makes a new one, `seq` one
-higher.
+Pure functions (docs/PROTOCOL.md sections 2 and 3). A record is never altered: each function makes a new record, `seq`
+one higher.
 """
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, Optional
 
 from klpfs.protocol import record_text as text
+from klpfs.protocol.phases import FINISH, LOADING, PREPARED, START, STARTED
 
 Record = dict[str, Any]
 Report = Optional[dict[str, Any]]
@@ -18,7 +19,7 @@ Params = dict[str, Optional[str]]          # None: without `=value`
 
 
 def none() -> Record:
-    """The record before any was read: lower than every journal's."""
+    """A record for the time before the journal was read: its seq is lower than every journal's."""
     return text.idle(-1)
 
 
@@ -47,7 +48,7 @@ def insmod(record: Record, name: str, sha256: str, params: Params, pid: int, pat
     the load itself finds out which this is)."""
     if find(record["modules"], name):
         raise OSError(errno.EEXIST, f"module {name} is already loaded")
-    if record["transition"] and record["transition"]["step"] == "finish":
+    if record["transition"] and record["transition"]["step"] == FINISH:
         raise OSError(errno.EBUSY, f"the transition of '{record['transition']['patch']}' is finishing")
     return following(record, change={"n": record["seq"] + 1, "name": name, "sha256": sha256, "params": params,
                                      "livepatch": False, "replace": False, "pid": pid, "path": path})
@@ -85,13 +86,13 @@ def set_enabled(record: Record, patch: str, value: bool) -> Record:
         raise OSError(errno.EINVAL, f"patch '{patch}' is {'enabled' if value else 'being disabled'} already")
     transition = record["transition"]
     if transition and transition["patch"] == patch:
-        if transition["step"] == "finish":
+        if transition["step"] == FINISH:
             raise OSError(errno.EBUSY, f"the transition of '{patch}' is finishing")
         return following(record, transition={**transition, "dir": 1 - transition["dir"],
                                              "turn": transition["turn"] + 1})
     if transition:
         raise OSError(errno.EBUSY, f"the transition of '{transition['patch']}' is pending")
-    return following(record, transition={"n": record["seq"] + 1, "patch": patch, "dir": 0, "turn": 1, "step": "start",
+    return following(record, transition={"n": record["seq"] + 1, "patch": patch, "dir": 0, "turn": 1, "step": START,
                                          "replace": False, "forced": False})
 
 
@@ -103,7 +104,7 @@ def force(record: Record, patch: str) -> Record:
     transition = record["transition"]
     if not transition or transition["patch"] != patch:
         raise OSError(errno.EINVAL, f"patch '{patch}' is not in transition")
-    if transition["step"] == "finish":
+    if transition["step"] == FINISH:
         raise OSError(errno.EBUSY, f"the transition of '{patch}' is finishing")
     if not transition["dir"]:
         stay = {patch}
@@ -111,7 +112,7 @@ def force(record: Record, patch: str) -> Record:
         stay = {p["name"] for p in record["patches"]} - {patch}
     else:
         stay = set()
-    return following(record, transition={**transition, "step": "finish", "forced": True},
+    return following(record, transition={**transition, "step": FINISH, "forced": True},
                      modules=[{**m, "forced": True} if m["name"] in stay else m for m in record["modules"]])
 
 
@@ -163,7 +164,7 @@ def started(record: Record, votes: list[dict[str, Any]], warn: Callable[[str], N
         f"klpfs: {change['name']}: processes have different code of {func} in {obj}"))
     patch = {**base, "n": change["n"], "fingerprints": put(prints.encode()) if prints else ""}
     return following(record, change=None, modules=modules, patches=record["patches"] + [patch],
-                     transition={"n": change["n"], "patch": change["name"], "dir": 1, "turn": 1, "step": "start",
+                     transition={"n": change["n"], "patch": change["name"], "dir": 1, "turn": 1, "step": START,
                                  "replace": vote["replace"], "forced": False})
 
 
@@ -189,8 +190,8 @@ def _together(texts: list[str], differ: Callable[[str, str], None]) -> str:
 def decided(record: Record) -> Record:
     """start -> finish -> idle."""
     transition = record["transition"]
-    if transition["step"] == "start":
-        return following(record, transition={**transition, "step": "finish"})
+    if transition["step"] == START:
+        return following(record, transition={**transition, "step": FINISH})
     return following(record, transition=None, patches=text.outcome(record))
 
 
@@ -208,7 +209,7 @@ def prepared(report: Report, n: int) -> bool:
 
 def holds(report: Report, n: int) -> bool:
     """It still has the change n, prepared or being loaded."""
-    return bool(report and (prepared(report, n) or report["n"] == n and report["phase"] in ("loading", "prepared")))
+    return bool(report and (prepared(report, n) or report["n"] == n and report["phase"] in (LOADING, PREPARED)))
 
 
 def over(record: Record, report: dict[str, Any]) -> bool:
@@ -223,7 +224,7 @@ def may_finish(record: Record, report: Report) -> bool:
     if not report:
         return False
     t = record["transition"]
-    return over(record, report) or (report["n"] == t["n"] and report["phase"] == "started"
+    return over(record, report) or (report["n"] == t["n"] and report["phase"] == STARTED
                                     and report["turn"] == t["turn"]
                                     and report["dir"] == t["dir"] and report["clean"])
 

@@ -1,13 +1,12 @@
-"""Where things lie: the runtime folder, a service's folder in it, and the names in that.
+"""The folders of klpfs: the runtime folder, a service's folder in it, and the names in a service's folder.
 
-    <runtime>/<service>/          0700, owned by who started the service; with a group 3770: its processes may run as
-    other
-                                  users of that group, who add sockets of their own and can't touch what is another's
+    <runtime>/<service>/          0700, owned by the user that started the service; with a group 3770: its processes may
+                                  run as other users of that group, who add sockets and can't touch other users' files
         journal                   record_text.py; obeyed only when it belongs to the folder's owner, or to root
-        lock                      flock: whoever holds it may write the journal
-        keep                      is there: the journal outlives the service
+        lock                      flock: its holder may write the journal
+        keep                      when it exists, the journal outlives the service
         <sha256>                  content of a livepatch file or module, 64 hex digits
-        <random>.sock             one for each agent
+        <random>.sock             the socket of an agent
 
 <runtime> is $KLPFS_RUNTIME_DIR, else /run/klpfs for root, else $XDG_RUNTIME_DIR/klpfs, else /tmp/klpfs-UID.
 """
@@ -27,14 +26,19 @@ JOURNAL = "journal"
 LOCK = "lock"
 KEEP = "keep"
 SUFFIX = ".sock"
-LONGEST = 100               # bytes of a socket's path that connect() and bind() surely take (sun_path is 108)
+MAX_ADDRESS_BYTES = 100     # of a socket's path: connect() and bind() surely take it (sun_path is 108)
+
+
+def environment() -> dict[str, str]:
+    """The environment of this process, as text, without the module os."""
+    return {key.decode("utf-8", "surrogateescape"): value.decode("utf-8", "surrogateescape")
+            for key, value in _environ.items()}
 
 
 def runtime_dir(environ: Mapping[str, str] | None = None) -> str:
     """The runtime folder's path. environ: the environment, by default the process's own."""
     if environ is None:
-        environ = {key.decode("utf-8", "surrogateescape"): value.decode("utf-8", "surrogateescape")
-                   for key, value in _environ.items()}
+        environ = environment()
     path = environ.get("KLPFS_RUNTIME_DIR")
     if path:
         return path
@@ -112,7 +116,7 @@ def address(folder: str, name: str) -> tuple[str, int]:
     A path too long for a socket address goes by way of /proc/self/fd.
     """
     path = folder + "/" + name
-    if len(path.encode("utf-8", "surrogateescape")) <= LONGEST:
+    if len(path.encode("utf-8", "surrogateescape")) <= MAX_ADDRESS_BYTES:
         return path, -1
     fd = _open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     return f"/proc/self/fd/{fd}/{name}", fd

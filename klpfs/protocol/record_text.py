@@ -1,11 +1,11 @@
 """The journal's text: from and to the record that wire.py describes. No I/O here but `load`.
 
-Lines `key words...`; a word has its blanks, control characters, non-ASCII bytes and '%' as %XX, the empty word is '%'.
+Lines `kind words...`; a word has its blanks, control characters, non-ASCII bytes and '%' as %XX, the empty word is '%'.
 param, uses and fingerprints lines belong to the patch, module or change above them. The last line says that the file is
 whole.
 
 A patch's fingerprints, thousands maybe, are a content of their own beside the journal, so that the record, which is
-written and told at each step, stays small: lines `OBJECT FUNCTION POSITION HASH`.
+written and sent at each step, stays small: lines `OBJECT FUNCTION POSITION HASH`.
 
     klpfs 1
     seq 12
@@ -25,16 +25,18 @@ from errno import EIO, ENOENT
 from posix import O_CLOEXEC, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, close, fstat, read, stat
 from posix import open as _open
 
+from klpfs.protocol.phases import FINISH, START
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from typing import Any
-
-    Record = dict[str, Any]
-    Row = list[Any]         # of a fingerprint: object, function, position, hash
+    Record = dict[str, Any]             # wire.py, RECORD
+    Fingerprint = Any                   # [object, function, position, hash]
 
 VERSION = 1                 # of the text; the first line names it in every version
-LARGEST = 16 << 20          # bytes of a journal
+FIRST_LINE, LAST_LINE = f"klpfs {VERSION}", "end"
+MAX_JOURNAL_BYTES = 16 << 20
 
 _PLAIN = frozenset(range(0x21, 0x7F)) - {0x25}
 _HEX = "0123456789ABCDEFabcdef"
@@ -49,40 +51,38 @@ def idle(seq: int = 0) -> Record:
     return {"seq": seq, "patches": [], "modules": [], "ftrace": True, "change": None, "transition": None}
 
 
-def outcome(record: Record) -> list[Record]:
+def outcome(record: Record) -> list[dict[str, Any]]:
     """The entries of `patches` that stand once the record's transition is over."""
-    t, patches = record["transition"], list(record["patches"])
+    t = record["transition"]
     if not t:
-        return patches
+        return record["patches"]
     if not t["dir"]:
-        return [p for p in patches if p["name"] != t["patch"]]
-    return [p for p in patches if p["name"] == t["patch"] or not t["replace"]]
+        return [p for p in record["patches"] if p["name"] != t["patch"]]
+    return [p for p in record["patches"] if p["name"] == t["patch"] or not t["replace"]]
 
 
 def ended(record: Record) -> Record:
-    """The record once no process of the service is left: nothing is prepared, what was started is finished.
-
-    Disabled patches are not loaded, and no module stays because of a force any more.
-    """
+    """The record of a service none of whose processes is left: what was prepared is gone, what was started is finished,
+    disabled patches are not loaded, and no module is kept by a force any more."""
     patches = outcome(record)
     names = [p["name"] for p in patches]
     return dict(record, patches=patches, change=None, transition=None,
                 modules=[dict(m, forced=False) for m in record["modules"] if not m["livepatch"] or m["name"] in names])
 
 
-def dump_fingerprints(rows: Iterable[Iterable[Any]]) -> str:
-    """The content's text for [[object, function, position, hash], ...]; '' for none."""
-    return "".join([f"{_word(obj)} {_word(func)} {position:d} {_word(fp)}\n" for obj, func, position, fp in rows])
+def dump_fingerprints(rows: Iterable[Fingerprint]) -> str:
+    """The content's text for [[object, function, position, hash], ...]; '' without any."""
+    return "".join([f"{_word(obj)} {_word(func)} {position} {_word(code)}\n" for obj, func, position, code in rows])
 
 
-def parse_fingerprints(text: str) -> list[Row]:
-    """The rows in a content's text. ValueError: the text has another form."""
+def parse_fingerprints(text: str) -> list[Fingerprint]:
+    """The rows in a content's text. ValueError: the text is no such content."""
     if text and text[-1] != "\n":
         raise ValueError("not whole")
     rows = []
     for line in text.split("\n")[:-1]:
-        obj, func, position, fp = line.split(" ")
-        rows.append([_unword(obj), _unword(func), int(position), _unword(fp)])
+        obj, func, position, code = line.split(" ")
+        rows.append([_unword(obj), _unword(func), int(position), _unword(code)])
     return rows
 
 
@@ -90,7 +90,7 @@ def _word(text: str) -> str:
     if text.isascii() and text.replace("_", "a").replace(".", "a").isalnum():       # nearly all are
         return text
     data = text.encode("utf-8", "surrogateescape")
-    return "".join([chr(b) if b in _PLAIN else f"%{b:02X}" for b in data]) or "%"
+    return "".join([chr(b) if b in _PLAIN else "%%%02X" % b for b in data]) or "%"
 
 
 def _unword(word: str) -> str:
@@ -107,111 +107,177 @@ def _unword(word: str) -> str:
     return b"".join(data).decode("utf-8", "surrogateescape")
 
 
-def dump(record: Record) -> bytes:
-    """The journal's bytes for `record`."""
-    out = [f"klpfs {VERSION}", f"seq {record['seq']:d}"]
+class _Field:
+    """A word of a line: the entry's key that it stands for, how its value is written, and how the word is read."""
 
-    def params(entry: Record) -> None:
-        for name, value in entry["params"].items():
-            out.append(f"param {_word(name)}" if value is None else f"param {_word(name)} {_word(value)}")
+    __slots__ = ("key", "write", "read")
 
-    for p in record["patches"]:
-        out.append(f"patch {p['n']:d} {_word(p['sha256'])} {_word(p['name'])}")
-        if p["fingerprints"]:
-            out.append(f"fingerprints {_word(p['fingerprints'])}")
-        params(p)
-    for m in record["modules"]:
-        out.append(
-            f"module {_word(m['sha256'])} {m['livepatch']:d} {m['forced']:d} {_word(m['name'])} {_word(m['path'])}"
-        )
-        params(m)
-        for name in m["uses"]:
-            out.append(f"uses {_word(name)}")
-    if not record["ftrace"]:
-        out.append("ftrace 0")
-    c = record["change"]
-    if c:
-        out.append(f"change {c['n']:d} {_word(c['sha256'])} {c['livepatch']:d} {c['replace']:d} {c['pid']:d} "
-                   f"{_word(c['name'])} {_word(c['path'])}")
-        params(c)
-    t = record["transition"]
-    if t:
-        out.append(f"transition {t['n']:d} {t['dir']:d} {t['turn']:d} {t['step']} {t['replace']:d} {t['forced']:d} "
-                   f"{_word(t['patch'])}")
-    out.append("end\n")
-    return "\n".join(out).encode("ascii")
-
-
-def parse(data: bytes) -> Record:
-    """The record in the journal's bytes. OSError(EIO): damaged, or OtherVersion; nothing is guessed."""
-    word, _, version = data.partition(b"\n")[0].partition(b" ")
-    if word == b"klpfs" and version.isdigit() and version != b"%d" % VERSION:
-        text = f"the journal is of version {version.decode('ascii')}, this klpfs reads version {VERSION}"
-        raise OtherVersion(EIO, text)
-    try:
-        return _parse(data)
-    except (ValueError, KeyError, IndexError, TypeError) as e:
-        raise OSError(EIO, f"the journal is damaged: {e}") from None
+    def __init__(self, key: str, write: Callable[[Any], str], read: Callable[[str], Any]) -> None:
+        self.key, self.write, self.read = key, write, read
 
 
 def _flag(word: str) -> bool:
     return {"0": False, "1": True}[word]
 
 
-def _parse(data: bytes) -> Record:
-    lines = data.decode("ascii").split("\n")
-    if lines[0] != f"klpfs {VERSION}" or lines[-2:] != ["end", ""]:
-        raise ValueError("not whole")
-    record = idle(-1)
-    last: Any = None        # the patch, module or change that the next lines belong to
-    for line in lines[1:-2]:
-        key, *words = line.split(" ")
-        if key == "seq" and last is None and record["seq"] < 0:
-            record["seq"] = int(words[0])
-        elif key == "patch":
-            n, sha, name = words
-            last = {"name": _unword(name), "n": int(n), "sha256": _unword(sha), "params": {}, "fingerprints": ""}
-            record["patches"].append(last)
-        elif key == "fingerprints":
-            last["fingerprints"] = _unword(words[0])
-        elif key == "param":
-            name, *value = words
-            last["params"][_unword(name)] = _unword(*value) if value else None
-        elif key == "module":
-            sha, livepatch, forced, name, path = words
-            last = {"name": _unword(name), "sha256": _unword(sha), "params": {}, "livepatch": _flag(livepatch),
-                    "path": _unword(path), "uses": [], "forced": _flag(forced)}
-            record["modules"].append(last)
-        elif key == "uses":
-            last["uses"].append(_unword(words[0]))
-        elif key == "ftrace" and record["ftrace"] and words == ["0"]:
-            record["ftrace"] = False
-        elif key == "change" and record["change"] is None:
-            n, sha, livepatch, replace, pid, name, path = words
-            last = {"n": int(n), "name": _unword(name), "sha256": _unword(sha), "params": {},
-                    "livepatch": _flag(livepatch), "replace": _flag(replace), "pid": int(pid), "path": _unword(path)}
-            record["change"] = last
-        elif key == "transition" and record["transition"] is None:
-            n, dir, turn, step, replace, forced, patch = words
-            if step not in ("start", "finish"):
-                raise ValueError(f"step {step!r}")
-            record["transition"] = {"n": int(n), "patch": _unword(patch), "dir": int(_flag(dir)), "turn": int(turn),
-                                    "step": step, "replace": _flag(replace), "forced": _flag(forced)}
-        else:
-            raise ValueError(f"line {line!r}")
-    if record["seq"] < 0:
-        raise ValueError("no seq")
-    return record
+def _step(word: str) -> str:
+    if word not in (START, FINISH):
+        raise ValueError(f"step {word!r}")
+    return word
+
+
+def _text(key: str) -> _Field:
+    return _Field(key, _word, _unword)
+
+
+def _number(key: str) -> _Field:
+    return _Field(key, str, int)
+
+
+def _bit(key: str) -> _Field:
+    return _Field(key, lambda value: "1" if value else "0", _flag)
+
+
+# The words of each line that begins an entry of the record, in their order; dump and parse both go by them.
+_LINES = {
+    "patch": (_number("n"), _text("sha256"), _text("name")),
+    "module": (_text("sha256"), _bit("livepatch"), _bit("forced"), _text("name"), _text("path")),
+    "change": (_number("n"), _text("sha256"), _bit("livepatch"), _bit("replace"), _number("pid"), _text("name"),
+               _text("path")),
+    "transition": (_number("n"), _Field("dir", _bit("dir").write, lambda word: int(_flag(word))), _number("turn"),
+                   _Field("step", str, _step), _bit("replace"), _bit("forced"), _text("patch")),
+}
+
+
+def _line(kind: str, entry: dict[str, Any]) -> str:
+    return " ".join([kind] + [field.write(entry[field.key]) for field in _LINES[kind]])
+
+
+def _entry(kind: str, words: list[str], **more: Any) -> dict[str, Any]:
+    fields = _LINES[kind]
+    if len(words) != len(fields):
+        raise ValueError(f"line {' '.join([kind, *words])!r}")
+    return {**{field.key: field.read(word) for field, word in zip(fields, words)}, **more}
+
+
+def dump(record: Record) -> bytes:
+    """The journal's bytes for `record`. Its reverse is parse."""
+    out = [FIRST_LINE, f"seq {record['seq']}"]
+
+    def params(entry: dict[str, Any]) -> None:
+        for name, value in entry["params"].items():
+            out.append(f"param {_word(name)}" if value is None else f"param {_word(name)} {_word(value)}")
+    for patch in record["patches"]:
+        out.append(_line("patch", patch))
+        if patch["fingerprints"]:
+            out.append(f"fingerprints {_word(patch['fingerprints'])}")
+        params(patch)
+    for module in record["modules"]:
+        out.append(_line("module", module))
+        params(module)
+        out += [f"uses {_word(name)}" for name in module["uses"]]
+    if not record["ftrace"]:
+        out.append("ftrace 0")
+    if record["change"]:
+        out.append(_line("change", record["change"]))
+        params(record["change"])
+    if record["transition"]:
+        out.append(_line("transition", record["transition"]))
+    out.append(LAST_LINE + "\n")
+    return "\n".join(out).encode("ascii")
+
+
+def parse(data: bytes) -> Record:
+    """The record in the journal's bytes. OSError(EIO): damaged, or OtherVersion; nothing is guessed. Its reverse is dump."""
+    word, _, version = data.partition(b"\n")[0].partition(b" ")
+    if word == b"klpfs" and version.isdigit() and version != b"%d" % VERSION:
+        text = f"the journal is of version {version.decode('ascii')}, this klpfs reads version {VERSION}"
+        raise OtherVersion(EIO, text)
+    try:
+        lines = data.decode("ascii").split("\n")
+        if lines[0] != FIRST_LINE or lines[-2:] != [LAST_LINE, ""]:
+            raise ValueError("not whole")
+        reader = _Reader()
+        for line in lines[1:-2]:
+            kind, *words = line.split(" ")
+            if kind not in reader.PARSERS:
+                raise ValueError(f"line {line!r}")
+            reader.PARSERS[kind](reader, words)
+        if reader.record["seq"] < 0:
+            raise ValueError("no seq")
+        return reader.record
+    except (ValueError, KeyError, IndexError, TypeError) as error:
+        raise OSError(EIO, f"the journal is damaged: {error}") from None
+
+
+class _Reader:
+    """Makes a record of lines, each by the parser of its kind. last: the entry that param, uses and fingerprints lines
+    belong to, None before the first. ValueError, KeyError and TypeError: a line that does not belong where it
+    stands."""
+
+    __slots__ = ("record", "last")
+
+    def __init__(self) -> None:
+        self.record = idle(-1)
+        self.last: dict[str, Any] | None = None
+
+    def seq(self, words: list[str]) -> None:
+        if self.last is not None or self.record["seq"] >= 0:
+            raise ValueError("seq twice, or late")
+        (seq,) = words
+        self.record["seq"] = int(seq)
+
+    def patch(self, words: list[str]) -> None:
+        self.last = _entry("patch", words, params={}, fingerprints="")
+        self.record["patches"].append(self.last)
+
+    def fingerprints(self, words: list[str]) -> None:
+        if self.last["fingerprints"]:
+            raise ValueError("fingerprints twice")
+        (sha256,) = words
+        self.last["fingerprints"] = _unword(sha256)
+
+    def param(self, words: list[str]) -> None:
+        name, *value = words
+        self.last["params"][_unword(name)] = _unword(*value) if value else None
+
+    def module(self, words: list[str]) -> None:
+        self.last = _entry("module", words, params={}, uses=[])
+        self.record["modules"].append(self.last)
+
+    def uses(self, words: list[str]) -> None:
+        (name,) = words
+        self.last["uses"].append(_unword(name))
+
+    def ftrace(self, words: list[str]) -> None:
+        if words != ["0"] or not self.record["ftrace"]:
+            raise ValueError("ftrace twice, or not 0")
+        self.record["ftrace"] = False
+
+    def change(self, words: list[str]) -> None:
+        self._once("change")
+        self.last = self.record["change"] = _entry("change", words, params={})
+
+    def transition(self, words: list[str]) -> None:
+        self._once("transition")
+        self.record["transition"] = _entry("transition", words)
+
+    def _once(self, kind: str) -> None:
+        if self.record[kind] is not None:
+            raise ValueError(f"{kind} twice")
+
+    PARSERS = {parser.__name__: parser for parser in (
+        seq, patch, fingerprints, param, module, uses, ftrace, change, transition)}
 
 
 def load(path: str) -> Record:
-    """The record in the file `path`; idle (seq 0) when there is none in its folder. OSError: EIO damaged, or not
-    written by the folder's owner or root; or what open and read say."""
+    """The record in the file `path`; idle (seq 0) when its folder has no such file. OSError: EIO damaged, or not
+    written by the folder's owner or root; or as open and read."""
     owner = stat(path.rpartition("/")[0]).st_uid
     try:
         fd = _open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
-    except OSError as e:
-        if e.errno == ENOENT:
+    except OSError as error:
+        if error.errno == ENOENT:
             return idle()
         raise
     try:
@@ -226,7 +292,7 @@ def load(path: str) -> Record:
                 return parse(b"".join(parts))
             parts.append(part)
             size += len(part)
-            if size > LARGEST:
+            if size > MAX_JOURNAL_BYTES:
                 raise OSError(EIO, "the journal is damaged: too large")
     finally:
         close(fd)

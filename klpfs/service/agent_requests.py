@@ -1,7 +1,9 @@
-"""Requests to agents and their answers, with a time limit: nothing that an agent does or doesn't do holds up the tree."""
+"""Requests to agents and their answers, with a time limit: nothing that an agent does or doesn't do holds up the
+tree."""
 from __future__ import annotations
 
 import itertools
+from functools import partial
 from typing import TYPE_CHECKING, Any, Callable
 
 from attrs import define, field
@@ -49,11 +51,13 @@ class AgentRequests:
     loop: Loop
     peers: Peers
     _ids: itertools.count[int] = field(init=False, factory=lambda: itertools.count(1))
-    _requests: dict[tuple[str, int], Request] = field(init=False, factory=dict)      # by the process's key and the request's id
+    # by the process's key and the request's id
+    _requests: dict[tuple[str, int], Request] = field(init=False, factory=dict)
     _lines: list[Line] = field(init=False, factory=list)
 
     def ask(self, peer: Peer, message: Message, done: Done) -> None:
-        """Send a question or an order. done(answer message), for orders done(errno), or done(None) when none came in time."""
+        """Send a question or an order. done(answer message), for orders done(errno), or done(None) when none came in
+        time."""
         key = (peer.key, next(self._ids))
         if not peer.send({**message, "id": key[1]}):
             return done(None)
@@ -110,7 +114,7 @@ class AgentRequests:
         for peer in self.peers.known():
             if peer.report is not None and peer.send({"t": "kmsg", "text": text, "priority": priority}):
                 line = Line(peer, text.split("\n")[-1], done, undone)
-                line.timer = self.loop.call_later(LIMITS.kmsg, lambda: self._end_line(line, undone))
+                line.timer = self.loop.call_later(LIMITS.kmsg, partial(self._end_line, line, undone))
                 self._lines.append(line)
                 return
         undone()

@@ -1,11 +1,11 @@
-"""The answer to a write or a question that takes time: a Future whose cancel() means that the writer was interrupted."""
+"""The answer to a write or a question that takes time: a Future whose cancel() means: the writer was interrupted."""
 from __future__ import annotations
 
 from concurrent.futures import Future
-from typing import Callable
+from typing import Any, Callable
 
 
-class Answer(Future):                          # type: ignore[type-arg]
+class Answer(Future[Any]):
     """Promises the result of a write or a question.
 
     `result()` is None for a write, data for a question; `exception()` is an OSError with the kernel's errno.

@@ -1,4 +1,5 @@
-"""Awaited processes: those that a decision or an answer still waits for, so that a round looks at no process in vain."""
+"""Awaited processes: those that a decision or an answer still waits for, so that a round looks at no process in
+vain."""
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Callable
@@ -11,8 +12,9 @@ if TYPE_CHECKING:
 
 @define(eq=False)
 class Awaited:
-    """The processes that have not done yet what is awaited of them. A round looks at the last one, and goes on to the next only
-    when that one has done it. So n reports cost n looks, not n times n. What is awaited must be asked of all once more in the
+    """The processes that have not done yet what is awaited of them. A round looks at the last one, and goes on to the
+    next only when that one has done it. So n reports cost n looks, not n times n. What is awaited must be asked of all
+    once more in the
     end by whoever decides: a process that has done it may have changed its mind meanwhile."""
 
     peers: list[Peer]

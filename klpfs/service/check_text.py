@@ -1,7 +1,7 @@
 """The text of `check`: what a livepatch would do to a service if it were loaded now, for people.
 
-Lines, each indented by one more blank: a process, an object, a function, what is to be said of the function, frames of tasks that
-are inside. The last line
+Lines, each indented by one more blank: a process, an object, a function, what is to be said of the function, frames of
+tasks that are inside. The last line
 says 'would be loaded' or 'would be refused: ...'.
 """
 from __future__ import annotations
@@ -13,7 +13,8 @@ Found = tuple[int, str, Optional[dict[str, Any]]]      # process id, its command
 
 
 def check_text(name: str, replaces: Sequence[str], why_not: str, answers: Sequence[Found]) -> bytes:
-    """name: the module's. replaces: the patches in force. why_not: why the service would refuse it whatever is in it, or ''.
+    """name: the module's. replaces: the patches in force. why_not: why the service would refuse it whatever is in it,
+    or ''.
     answers: of the processes (shapes.CHECKED)."""
     surveys = [answer["found"] for _, _, answer in answers if answer is not None and answer["found"]]
     lines = [f"livepatch {name}"]

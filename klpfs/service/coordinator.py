@@ -6,7 +6,7 @@ successor knows as much from the journal. It sees the agents through Peers:
 
     peers.known() -> list of peers      those that are not known to be gone
     peers.list() -> list of peers       the same, after a new look into the folder
-    peers.take_restarted() -> list      those that have begun a connection since the last call: they were told nothing yet
+    peers.take_restarted() -> list      those that have begun a connection since the last call: told nothing yet
     peers.unlink_gone()                 with the lock: removes the sockets of the dead
     peers.litter                        there are some that nobody has tried to remove
     peers.cut(n)                        closes connections, so that processes which have prepared n read the journal
@@ -16,7 +16,8 @@ successor knows as much from the journal. It sees the agents through Peers:
     peer.heard                          when it last said anything (the loop's time)
     peer.ping() -> bool                 asks it for a sign of life; False: there is no connection
 
-Which processes are silent, and so passed over, is silence.py's; the answers that wait for processes are waiting_answers.py's.
+Which processes are silent, and so passed over, is silence.py's; the answers that wait for processes are
+waiting_answers.py's.
 
 One rule orders everything: written first, told after.
 """
@@ -54,7 +55,8 @@ May = Callable[[Record, Report], bool]
 
 @define(eq=False)
 class Request:
-    """A write that waits for the lock until `until` (loop time). decide(record) makes the next record, or raises OSError."""
+    """A write that waits for the lock until `until` (loop time). decide(record) makes the next record, or raises
+    OSError."""
 
     what: str
     decide: Decide
@@ -83,8 +85,8 @@ class Load:
 
 @define(eq=False)
 class Coordinator:
-    """The coordinator of a service. log(text, priority) writes to the service's log; on_record(record) is called with each
-    new record of the journal, before anybody is told."""
+    """The coordinator of a service. log(text, priority) writes to the service's log; on_record(record) is called with
+    each new record of the journal, before anybody is told."""
 
     journal: Journal
     peers: Peers
@@ -100,7 +102,8 @@ class Coordinator:
     waiting_answers: WaitingAnswers = field(init=False)
     _requests: deque[Request] = field(init=False, factory=deque)
     _sent_seq: int = field(init=False, default=-2)               # of the record that all known processes were sent
-    _awaited: Awaited = field(init=False, factory=lambda: Awaited([]))      # processes that hold up the transition's next step
+    # processes that hold up the transition's next step
+    _awaited: Awaited = field(init=False, factory=lambda: Awaited([]))
     _timer: Timer | None = field(init=False, default=None)
     _wake: float | None = field(init=False, default=None)
     _busy: bool = field(init=False, default=False)
@@ -117,8 +120,8 @@ class Coordinator:
     # -- for the service
 
     def submit(self, what: str, decide: Decide, answer: Answer, foresee: Foresee = lambda: None) -> None:
-        """Ask for a write: `decide(record)`, under the lock. A record with a new change makes this a load; foresee(): what it
-        will turn out to be, asked when no process says so; None: can't be told."""
+        """Ask for a write: `decide(record)`, under the lock. A record with a new change makes this a load; foresee():
+        what it will turn out to be, asked when no process says so; None: can't be told."""
         request = Request(what, decide, answer, self.loop.now() + LIMITS.lock_wait, foresee)
         answer.interrupt = lambda: self._interrupt_request(request)
         self._requests.append(request)
@@ -136,7 +139,7 @@ class Coordinator:
                 self._wake = None
                 try:
                     self._round()
-                except OSError as error:       # no descriptors to read the journal or the folder: nothing is decided without
+                except OSError as error:  # no descriptors to read the journal or the folder: nothing is decided without
                     self._cannot_read = True
                     self._write_failed(error)
                 else:
@@ -169,7 +172,10 @@ class Coordinator:
                 + ([self.load.answer] if self.load else []))
 
     def waiting_for(self) -> list[tuple[Peer, str]]:
-        """The processes that keep the transition pending, each with a reason, 'silent' or 'pending'. Empty without a transition."""
+        """The processes that keep the transition pending, each with a reason, 'silent' or 'pending'.
+
+        Empty without a transition.
+        """
         record = self.record
         if not record["transition"]:
             return []
@@ -234,7 +240,8 @@ class Coordinator:
             self.on_record(record)
 
     def _tell(self) -> None:
-        """Send the record to the processes that were not sent it yet: to all when it is new, else to those that have connected."""
+        """Send the record to the processes that were not sent it yet: to all when it is new, else to those that have
+        connected."""
         record, seq = self.record, self.record["seq"]
         restarted = self.peers.take_restarted()
         if seq != self._sent_seq:
@@ -271,8 +278,10 @@ class Coordinator:
             self._requests.remove(request)
             self._refuse(request.what, request.answer, OSError(errno.EINTR, os.strerror(errno.EINTR)))
 
-    def _expire(self, error: OSError = OSError(errno.EBUSY, "another operation holds the journal's lock")) -> None:
-        """Refuse the requests that have waited long enough."""
+    def _expire(self, error: OSError | None = None) -> None:
+        """Refuse the requests that have waited long enough. error: why, by default that the lock is held."""
+        if error is None:
+            error = OSError(errno.EBUSY, "another operation holds the journal's lock")
         now = self.loop.now()
         for request in [request for request in self._requests if now >= request.until]:
             self._requests.remove(request)
@@ -309,7 +318,8 @@ class Coordinator:
             self.journal.unlock()
             raise
         if following["change"]:                                  # the lock is kept
-            self.load = load = Load(request.what, following["change"]["n"], request.answer, self.loop.now(), request.foresee)
+            self.load = load = Load(request.what, following["change"]["n"], request.answer, self.loop.now(),
+                                    request.foresee)
             request.answer.interrupt = lambda: self._interrupt_load(load)
         else:
             self._unlock_after_write()
@@ -333,7 +343,8 @@ class Coordinator:
         """Answer with success once every process has followed, and has tried once to complete the transition."""
         transition = following["transition"]
         self._answer_when_followed(WaitingAnswer(answer, following["seq"], transition["n"] if transition else 0,
-                                                 self.loop.now() + LIMITS.silent, waits_for_first_look=bool(transition)))
+                                                 self.loop.now() + LIMITS.silent,
+                                                 waits_for_first_look=bool(transition)))
 
     def _answer_when_followed(self, waiting: WaitingAnswer) -> None:
         self.waiting_answers.add(waiting)
@@ -361,7 +372,10 @@ class Coordinator:
         self.step()
 
     def _prepare(self, load: Load) -> None:
-        """Start the load, undo it, or wait on. The folder is looked into again before either is decided for want of a vote."""
+        """Start the load, undo it, or wait on.
+
+        The folder is looked into again before either is decided for want of a vote.
+        """
         peers = self.peers.known() or self._list()
         failure = self._refusal(load, peers)
         if failure is not None:
@@ -392,7 +406,10 @@ class Coordinator:
         return (errno.EPROTONOSUPPORT, others, True) if others else None
 
     def _is_waited_for(self, load: Load, peers: list[Peer]) -> bool:
-        """Whether a process still prepares the load. When the load's time is over it is undone, which counts as waited for."""
+        """Whether a process still prepares the load.
+
+        When the load's time is over it is undone, which counts as waited for.
+        """
         def is_ready(peer: Peer) -> bool:
             return decisions.prepared(peer.report, load.n) or self.silence.passes_over(peer)
         if load.awaited.is_empty(is_ready):
@@ -429,15 +446,16 @@ class Coordinator:
         self._answer_after_first_look(load.answer, following)
 
     def _name_slow(self, load: Load, peers: list[Peer]) -> None:
-        """Name a process that works (init, pre_patch) in the log after LIMITS.silent seconds, once a load. A process that has not
-        even acknowledged is silent, and about to be passed over."""
+        """Name a process that works (init, pre_patch) in the log after LIMITS.silent seconds, once a load. A process
+        that has not even acknowledged is silent, and about to be passed over."""
         if self.loop.now() < load.begun + LIMITS.silent:
             return self._wake_at(load.begun + LIMITS.silent)
         for peer in peers:
             if peer.acked >= self.record["seq"] and peer.key not in load.named:
                 load.named.add(peer.key)
                 working = (peer.report or {}).get("working")
-                self.log(f"klpfs: {load.what}: waiting for {peer.name}" + (f": {working['what']}" if working else ""), 4)
+                self.log(f"klpfs: {load.what}: waiting for {peer.name}" + (f": {working['what']}" if working else ""),
+                         4)
 
     def _undo(self, load: Load, code: int, text: str, log: bool = False) -> None:
         """The load has failed: write so, tell all, answer once everybody that answers has taken back."""
@@ -473,8 +491,8 @@ class Coordinator:
             self._clean_up()
 
     def _clean_up(self) -> None:
-        """Contents that nobody needs any more and the sockets of the dead are removed; with the lock, since who holds it may
-        be about to need a content, and so that nobody else does the same."""
+        """Contents that nobody needs any more and the sockets of the dead are removed; with the lock, since who holds
+        it may be about to need a content, and so that nobody else does the same."""
         if self.loop.now() < self._retry:
             return self._wake_at(self._retry)
         try:
@@ -511,7 +529,8 @@ class Coordinator:
         if self._awaited.peers:
             return
         known = {peer.key for peer in self.peers.known()}
-        newcomers = [peer for peer in self._list() if peer.key not in known]    # list AGAIN: a child forked before its parent
+        # list AGAIN: a child forked before its parent
+        newcomers = [peer for peer in self._list() if peer.key not in known]
         if not all(may(record, peer.report) for peer in newcomers):             # was clean
             return
         if self.loop.now() < self._retry:

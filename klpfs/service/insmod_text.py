@@ -12,8 +12,9 @@ from klpfs.protocol.names import check_module, module_name
 
 
 def words(text: bytes) -> list[str]:
-    """The words of a written line. Blanks separate; quotes, '..' or "..", group, wherever they begin, as a shell and the
-    kernel's next_arg() have it, and are taken away; there is no other escape. EINVAL: none, a NUL, a quote left open."""
+    """The words of a written line. Blanks separate; quotes, '..' or "..", group, wherever they begin, as a shell and
+    the kernel's next_arg() have it, and are taken away; there is no other escape. EINVAL: none, a NUL, a quote left
+    open."""
     out: list[bytearray] = []
     quote, inside = 0, False
     if b"\0" in text:
@@ -42,8 +43,8 @@ def words(text: bytes) -> list[str]:
 
 
 def insmod_text(text: bytes) -> tuple[str, Params]:
-    """PATH [param=value ...]: the path, the parameters; None: one without `=value`, which a bool alone takes, as true. Source:
-    parse_one() in kernel/params.c."""
+    """PATH [param=value ...]: the path, the parameters; None: one without `=value`, which a bool alone takes, as true.
+    Source: parse_one() in kernel/params.c."""
     path, *rest = words(text)
     params: Params = {}
     for word in rest:

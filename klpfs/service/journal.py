@@ -19,8 +19,8 @@ from klpfs.protocol import record_text as text
 from klpfs.protocol.folder_layout import JOURNAL, KEEP, LOCK, SUFFIX, file_mode
 
 Record = dict[str, Any]
-SAFE = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK      # in a folder where others may make links and fifos
-DRAFT = 60.0               # seconds: a socket that still has its first name (klpfs.agent.server.bind) is of one who died there
+SAFE = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # in a folder where others may make links and fifos
+DRAFT = 60.0  # seconds: a socket that still has its first name (klpfs.agent.server.bind) is of one who died there
 _HASH = re.compile("[0-9a-f]{64}")
 
 
@@ -37,7 +37,7 @@ def _read(fd: int) -> bytes:
             return b"".join(parts)
         parts.append(part)
         size += len(part)
-        if size > text.LARGEST:
+        if size > text.MAX_JOURNAL_BYTES:
             raise OSError(errno.EIO, "the journal is damaged: too large")
 
 
@@ -97,7 +97,10 @@ class Journal:
         return self._lock >= 0
 
     def try_lock(self) -> bool:
-        """Take the lock if it is free; False when somebody else has it. OSError: the folder is gone, or no descriptors."""
+        """Take the lock if it is free; False when somebody else has it.
+
+        OSError: the folder is gone, or no descriptors.
+        """
         if self._lock >= 0:
             raise RuntimeError("the journal's lock is held already")
         path = os.path.join(self.folder, LOCK)
@@ -138,16 +141,19 @@ class Journal:
     # -- writing, with the lock
 
     def write(self, record: Record) -> None:
-        """Replace the journal. OSError: the old one stands (ENOSPC, EDQUOT, EIO, EFBIG ...). ValueError: seq did not go up."""
+        """Replace the journal.
+
+        OSError: the old one stands (ENOSPC, EDQUOT, EIO, EFBIG ...). ValueError: seq did not go up.
+        """
         if self._lock < 0:
             raise RuntimeError("the journal is written without its lock")
         if record["seq"] <= self.read()["seq"]:
             raise ValueError(f"seq {record['seq']} after {self.read()['seq']}")
         data = text.dump(record)
-        if len(data) > text.LARGEST:                     # nobody would read it
+        if len(data) > text.MAX_JOURNAL_BYTES:                     # nobody would read it
             raise OSError(errno.EFBIG, "the journal would be too large")
         fd = self._replace(self.path, data, not record["change"] and not record["transition"])
-        self._forget()                                   # not read again: what is written is decided, whatever fails now
+        self._forget()  # not read again: what is written is decided, whatever fails now
         found = os.fstat(fd)
         self._held, self._inode, self._record = fd, (found.st_dev, found.st_ino), text.parse(data)
 
@@ -177,7 +183,12 @@ class Journal:
         if record["change"]:
             wanted.add(record["change"]["sha256"])
         for name in os.listdir(self.folder):
-            if name.endswith(".tmp") or (_HASH.fullmatch(name) and name not in wanted) or _is_draft(name) and self._is_old(name):
+            if (
+                name.endswith(".tmp")
+                or (_HASH.fullmatch(name) and name not in wanted)
+                or _is_draft(name)
+                and self._is_old(name)
+            ):
                 self._unlink(name)
 
     def remove(self, sockets: Iterable[str]) -> bool:
@@ -185,7 +196,8 @@ class Journal:
         about to live in it: then all is as before. With the lock."""
         if self._lock < 0:
             raise RuntimeError("the journal is removed without its lock")
-        drafts = [name for name in os.listdir(self.folder) if _is_draft(name)]     # of who died in between, or makes another
+        # of who died in between, or makes another
+        drafts = [name for name in os.listdir(self.folder) if _is_draft(name)]
         for name in [*sockets, *drafts]:
             self._unlink(name)
         if any(name.endswith(".sock") for name in os.listdir(self.folder)):
@@ -210,8 +222,8 @@ class Journal:
         return True
 
     def _replace(self, path: str, data: bytes, sync: bool = True) -> int:
-        """Put a file of these bytes in the place of another; its descriptor. OSError: all is as before. sync: where the journal
-        outlives the service, it outlives the machine too, as far as its file system does."""
+        """Put a file of these bytes in the place of another; its descriptor. OSError: all is as before. sync: where the
+        journal outlives the service, it outlives the machine too, as far as its file system does."""
         sync = sync and os.path.exists(os.path.join(self.folder, KEEP))
         temporary = f"{path}.{os.urandom(6).hex()}.tmp"
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

@@ -13,8 +13,8 @@ class Limits:
     """Seconds. Source: docs/PROTOCOL.md#3 and #8, docs/DESIGN.md#7."""
 
     silent: float = 2.0             # after which a process that has not acknowledged is passed over
-    ask_after: float = 1.0          # without a word after which a process that has acknowledged is asked for a sign of life
-    grace: float = 0.02             # for what arrived while the daemon itself was stopped, before a process counts as silent
+    ask_after: float = 1.0  # without a word after which a process that has acknowledged is asked for a sign of life
+    grace: float = 0.02  # for what arrived while the daemon itself was stopped, before a process counts as silent
     lock_wait: float = 2.0          # that a write waits for the journal's lock
     load: float = 60.0              # that a load may take
     retry_lock: float = 0.01        # until the journal's lock is tried again

@@ -15,8 +15,9 @@ from attrs import define, field
 
 from klpfs.service.log_ring import Late, LogView
 
-TOGETHER = 2_000_000       # usec: lines of earlier operations are one event when no further apart (a daemon started again)
-REMEMBERED = 64            # occurrences of one text (a process that says a line again later makes a new one); agents that have gone
+TOGETHER = 2_000_000  # usec: lines of earlier operations are one event when no further apart (a daemon started again)
+# occurrences of one text (a process that says a line again later makes a new one); agents that have gone
+REMEMBERED = 64
 _COMPLETE = re.compile(r"livepatch: '(.*)': (patching|unpatching) complete", re.S)
 
 FACILITIES = 0x3f8         # the bits of a priority that say who wrote a line
@@ -55,8 +56,8 @@ class LogMerge:
             self.view.add(self.clock(), priority, line)
 
     def take(self, agent: str, rows: Iterable[Row], record: dict[str, Any], name: str = "") -> None:
-        """New records of an agent: (its own number, usec, priority, kind, text). Those that came before are skipped. What the agent
-        itself says is about its process: `name` is put before it."""
+        """New records of an agent: (its own number, usec, priority, kind, text). Those that came before are skipped.
+        What the agent itself says is about its process: `name` is put before it."""
         if agent in self._past:
             self._next[agent] = self._past.pop(agent)
         for seq, usec, priority, kind, text in rows:

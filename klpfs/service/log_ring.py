@@ -1,4 +1,5 @@
-"""The service's log as readers see it: a ring of records with consecutive numbers, put in order of time round by round."""
+"""The service's log as readers see it: a ring of records with consecutive numbers, put in order of time round by
+round."""
 from __future__ import annotations
 
 from collections import deque
@@ -9,7 +10,8 @@ from attrs import define, field, frozen
 
 @frozen
 class LogRecord:
-    """A line of the service's log: own number, CLOCK_MONOTONIC microseconds, kernel priority (facility and level), text."""
+    """A line of the service's log: own number, CLOCK_MONOTONIC microseconds, kernel priority (facility and level),
+    text."""
 
     seq: int
     usec: int
@@ -19,7 +21,8 @@ class LogRecord:
 
 @define(eq=False)
 class Late:
-    """A record that came in this round: `usec` may still become lower, when another process has said the same earlier."""
+    """A record that came in this round: `usec` may still become lower, when another process has said the same
+    earlier."""
 
     usec: int
     prio: int

@@ -104,7 +104,10 @@ class Loop:
             self._run_soon()
 
     def run(self) -> None:
-        """Rounds until `stop()` was called. One in which a single descriptor is ready, as in nearly all, takes a short way."""
+        """Rounds until `stop()` was called.
+
+        One in which a single descriptor is ready, as in nearly all, takes a short way.
+        """
         self._running = True
         poll, fds, timers = self._epoll.poll, self._fds, self._timers
         while self._running:
@@ -133,7 +136,8 @@ class Loop:
 
     def _sort(self, found: list[tuple[int, int]]) -> None:
         ready = [(*self._fds[fd], fd, events) for fd, events in found]
-        self._ready = deque((order, fd, callback, events) for order, callback, fd, events in sorted(ready, key=lambda r: r[0]))
+        self._ready = deque((order, fd, callback, events)
+                            for order, callback, fd, events in sorted(ready, key=lambda r: r[0]))
 
     def _wait(self, timeout: float | None) -> float:
         if self._soon:

@@ -1,7 +1,8 @@
 """The services of a runtime folder, and their processes, as they come and go.
 
-One inotify descriptor (inotify-simple) watches the runtime folder and each service's: a new socket, a journal renamed into
-its place. A service is shown from when a process of it has said who it is (or is there and silent) to when the last has gone.
+One inotify descriptor (inotify-simple) watches the runtime folder and each service's: a new socket, a journal renamed
+into its place. A service is shown from when a process of it has said who it is (or is there and silent) to when the
+last has gone.
 """
 from __future__ import annotations
 
@@ -57,8 +58,8 @@ class Manager:
         self._removed.append(callback)
 
     def start(self) -> None:
-        """Find what is there, connect to it, and watch. Makes the runtime folder (0700) when there is none. OSError: EACCES
-        when strangers can write to it; as mkdir(2) and inotify_add_watch(2)."""
+        """Find what is there, connect to it, and watch. Makes the runtime folder (0700) when there is none. OSError:
+        EACCES when strangers can write to it; as mkdir(2) and inotify_add_watch(2)."""
         os.makedirs(self.runtime_dir, 0o700, exist_ok=True)
         found = os.stat(self.runtime_dir)
         if found.st_mode & stat.S_IWOTH or os.geteuid() and found.st_uid not in (0, os.geteuid()):

@@ -1,9 +1,9 @@
 """The mirror: what the journal and the agents' events amount to, as the tree shows it (docs/PROTOCOL.md#7).
 
-From the journal: which patches and modules there are, their order, `enabled`, `transition`, a patch's use count; one file, so
-they can't contradict each other or a write that has returned. From the agents: objects, functions, `patched`, sizes,
-parameters. An event is a whole section of one agent: it is compared patch by patch with the one before, and only what
-differs is made anew.
+From the journal: which patches and modules there are, their order, `enabled`, `transition`, a patch's use count; one
+file, so they can't contradict each other or a write that has returned. From the agents: objects, functions, `patched`,
+sizes, parameters. An event is a whole section of one agent: it is compared patch by patch with the one before, and only
+what differs is made anew.
 """
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ class Sections:
 
 @define(eq=False)
 class Mirror:
-    """`patches`, `modules`, `processes`, `ftrace_enabled` are what the tree shows. changed(kind, key) after each change."""
+    """`patches`, `modules`, `processes`, `ftrace_enabled` are what the tree shows. changed(kind, key) after each
+    change."""
 
     changed: Callable[[str, object], None]
     log: LogMerge
@@ -66,7 +67,9 @@ class Mirror:
             view = self._patch(name) if fresh else self.patches[name]
             transition = record["transition"]
             mine = bool(transition and transition["patch"] == name)
-            replace = bool(transition["replace"]) if mine and transition["dir"] and transition["turn"] == 1 else view.replace
+            replace = (
+                bool(transition["replace"]) if mine and transition["dir"] and transition["turn"] == 1 else view.replace
+            )
             view = evolve(view, enabled=records.enabled(record, name), transition=mine, replace=replace, stack_order=at)
             self._set("patch", self.patches, name, view, name not in old)
         self._take_modules(record)
@@ -158,7 +161,8 @@ class Mirror:
         transition = self._record["transition"]
         mine = transition and transition["patch"] == name
         return evolve(view, objects=_objects([patch["objects"] for patch in patches], left_out, view.objects),
-                      replace=view.replace if mine and view.replace else any(bool(patch["replace"]) for patch in patches))
+                      replace=view.replace if mine and view.replace
+                      else any(bool(patch["replace"]) for patch in patches))
 
     def _module(self, name: str) -> ModuleView:
         entry = records.find(self._record["modules"], name) or {"livepatch": False, "forced": False}
@@ -173,8 +177,8 @@ class Mirror:
             for param, kind, text, mode in module["params"]:
                 if param not in params and showable(param):
                     params[param] = ParamView(kind, text, mode & 0o777)
-        return ModuleView(name, max([module["size"] for module in modules], default=0), refcnt, "Live", bool(entry["livepatch"]),
-                          bool(entry["forced"]), holders, params)
+        return ModuleView(name, max([module["size"] for module in modules], default=0), refcnt, "Live",
+                          bool(entry["livepatch"]), bool(entry["forced"]), holders, params)
 
 
 def _objects(by_process: list[list[Raw]], left_out: bool, before: tuple[ObjectView, ...]) -> tuple[ObjectView, ...]:

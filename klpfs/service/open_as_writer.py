@@ -26,10 +26,10 @@ _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 def read(path: str, caller: Caller, owner: int) -> bytes:
     """The bytes of the file `path`, opened with the caller's rights, root and working directory, and read once.
 
-    owner: the user whose service this is. ENOENT, EACCES ... as open(2); ELOOP: by way of /proc/self/fd and the like, which
-    are not the writer's here; EISDIR; EINVAL: not a regular file; EACCES: it can be written by strangers (others, or a group,
-    owner or entry of its ACL that is neither the caller, the service's user nor root), or where the writer is can't be seen
-    from here; EFBIG. It may wait, for ever perhaps: see read_in_child.py.
+    owner: the user whose service this is. ENOENT, EACCES ... as open(2); ELOOP: by way of /proc/self/fd and the like,
+    which are not the writer's here; EISDIR; EINVAL: not a regular file; EACCES: it can be written by strangers (others,
+    or a group, owner or entry of its ACL that is neither the caller, the service's user nor root), or where the writer
+    is can't be seen from here; EFBIG. It may wait, for ever perhaps: see read_in_child.py.
     """
     with _as(caller):
         fd = _open(path, caller, 0)
@@ -40,8 +40,8 @@ def read(path: str, caller: Caller, owner: int) -> bytes:
 
 
 def read_at_once(path: str, caller: Caller, owner: int) -> bytes | None:
-    """`read`, if it can be done without waiting for anybody: each part of the path is in the kernel's cache, and it ends on
-    a file system of this machine (not on a mount of our own, above all). None: it can't."""
+    """`read`, if it can be done without waiting for anybody: each part of the path is in the kernel's cache, and it
+    ends on a file system of this machine (not on a mount of our own, above all). None: it can't."""
     with _as(caller):
         try:
             fd = _open(path, caller, _RESOLVE_CACHED)
@@ -68,8 +68,8 @@ def _read(there: int, caller: Caller, owner: int) -> bytes:
 
 
 def _strangers_write(fd: int, found: os.stat_result, caller: Caller, owner: int) -> bool:
-    """Whether somebody else than root, the caller and the service's user can write to a file. Source: acl(5), and the layout of
-    include/uapi/linux/posix_acl_xattr.h."""
+    """Whether somebody else than root, the caller and the service's user can write to a file. Source: acl(5), and the
+    layout of include/uapi/linux/posix_acl_xattr.h."""
     users, groups = (0, caller.uid, owner), (0, caller.gid)
     if found.st_mode & stat.S_IWOTH or found.st_uid not in users:
         return True
@@ -110,7 +110,8 @@ def _is_local(fd: int) -> bool:
 
 
 def _open(path: str, caller: Caller, cached: int) -> int:
-    """An O_PATH descriptor of what the caller means by `path`; cached: _RESOLVE_CACHED, EAGAIN when it would have to wait."""
+    """An O_PATH descriptor of what the caller means by `path`; cached: _RESOLVE_CACHED, EAGAIN when it would have to
+    wait."""
     if not caller.pid:
         raise OSError(errno.EACCES, "where the writer is can't be seen from here")
     me, how = f"/proc/{caller.pid}", cached | _RESOLVE_NO_MAGICLINKS
@@ -145,8 +146,8 @@ def _openat2(folder: str, path: str, resolve: int) -> int:
 
 @contextlib.contextmanager
 def _as(caller: Caller) -> Iterator[None]:
-    """Open files as the caller: a daemon of root's takes the caller's file system ids (and loses root's capabilities over
-    files with them); a user's own daemon has no more rights than that user, and needs none."""
+    """Open files as the caller: a daemon of root's takes the caller's file system ids (and loses root's capabilities
+    over files with them); a user's own daemon has no more rights than that user, and needs none."""
     if os.geteuid() != 0 or caller.uid == 0:
         yield
         return

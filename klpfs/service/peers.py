@@ -1,7 +1,8 @@
 """The agents of a service: their sockets in its folder, the connections to them, and what they said.
 
 A peer is gone when its process is dead (pidfd, taken when it says who it is), when its socket refuses and nobody ever
-answered on it, when the process has become another program (exec), or has bound a new socket. A closed connection alone is
+answered on it, when the process has become another program (exec), or has bound a new socket. A closed connection alone
+is
 no death: connect again. All that an agent says is checked here for its shape, before anybody looks at it.
 """
 from __future__ import annotations
@@ -24,13 +25,14 @@ from klpfs.service.loop import AGENTS, IN, OUT, Loop, Timer
 RETRY = 0.2                # seconds until a peer that closed its connection is connected to again
 NOBODY = (errno.ECONNREFUSED, errno.ENOENT, errno.ENOTSOCK)    # what connect() says where nobody listens
 MAX_QUEUED = 64 << 20      # bytes that wait for a peer that doesn't read
-MOST = 256                 # sockets that a user who does not own the service may have in it: each costs a descriptor here
+MOST = 256  # sockets that a user who does not own the service may have in it: each costs a descriptor here
 
 Message = dict[str, Any]
 
 
 def address_space(pid: int) -> tuple[str, ...]:
-    """A mark by which a process differs from the program that it becomes by exec: where its code and its stack begin; (): it is dead.
+    """A mark by which a process differs from the program that it becomes by exec: where its code and its stack begin;
+    (): it is dead.
     OSError: it can't be seen just now."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
@@ -96,7 +98,7 @@ class Peer:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
             path, fd = address(self.peers.folder, self.key)
             sock.connect(path)
-        except OSError as error:               # EAGAIN: its queue of connections is full; EMFILE: we have no descriptors
+        except OSError as error:  # EAGAIN: its queue of connections is full; EMFILE: we have no descriptors
             if sock is not None:
                 sock.close()
             if error.errno == errno.ENOENT or error.errno in NOBODY and self._ended():    # unlinked: as in Peers.list
@@ -120,7 +122,8 @@ class Peer:
         self.peers.changed()
 
     def _ended(self) -> bool:
-        """Whether the socket will never be answered: no process ever did, or the process is another program now, or dead."""
+        """Whether the socket will never be answered: no process ever did, or the process is another program now, or
+        dead."""
         try:
             return not self.pid or address_space(self.pid) != self._space
         except OSError:
@@ -179,8 +182,8 @@ class Peer:
             self.told = record["seq"]
 
     def ping(self) -> bool:
-        """Ask it for a sign of life: an agent's server thread answers at once, whatever else its process does. False: there is
-        no connection."""
+        """Ask it for a sign of life: an agent's server thread answers at once, whatever else its process does. False:
+        there is no connection."""
         return self.send({"t": "ask", "id": 0, "what": "status", "tid": None})
 
     def _flush(self) -> None:
@@ -250,7 +253,8 @@ class Peer:
             self.peers.received(self, kind, message)
 
     def _first(self, sock: socket.socket) -> bytes:
-        """Take the first bytes, and the user who sends them: a listening socket only tells who made it, which may be a parent."""
+        """Take the first bytes, and the user who sends them: a listening socket only tells who made it, which may be a
+        parent."""
         data, ancillary, _, _ = sock.recvmsg(1 << 18, socket.CMSG_SPACE(12))
         for level, kind, credentials in ancillary:
             if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS):
@@ -307,8 +311,8 @@ class Peer:
 
 @define(eq=False)
 class Peers:
-    """The agents whose sockets are in `folder`. received(peer, kind, message), left(peer), dropped(peer) (its connection
-    closed), changed() (after any of these: the coordinator's step), log(text, priority)."""
+    """The agents whose sockets are in `folder`. received(peer, kind, message), left(peer), dropped(peer) (its
+    connection closed), changed() (after any of these: the coordinator's step), log(text, priority)."""
 
     folder: str
     loop: Loop
@@ -318,7 +322,8 @@ class Peers:
     changed: Callable[[], None]
     log: Callable[[str, int], None]
     _peers: dict[str, Peer] = field(init=False, factory=dict)
-    _dead: dict[str, bool] = field(init=False, factory=dict)     # names of their sockets: whether one has tried to unlink it
+    # names of their sockets: whether one has tried to unlink it
+    _dead: dict[str, bool] = field(init=False, factory=dict)
     _foreign: dict[str, int] = field(init=False, factory=dict)   # sockets of users who don't own the service: whose
     _told_many: set[int] = field(init=False, factory=set)
     _restarted: dict[str, Peer] = field(init=False, factory=dict)
@@ -369,7 +374,11 @@ class Peers:
         if list(self._foreign.values()).count(found.st_uid) >= MOST:
             if found.st_uid not in self._told_many:
                 self._told_many.add(found.st_uid)
-                self.log(f"klpfs: user {found.st_uid} has more than {MOST} sockets in {self.folder}, the others are left alone", 4)
+                self.log(
+                    f"klpfs: user {found.st_uid} has more than {MOST} sockets in {self.folder}, "
+                    "the others are left alone",
+                    4,
+                )
             return False
         self._foreign[name] = found.st_uid
         return True

@@ -1,8 +1,8 @@
 """Reading a module's file in a child process when the daemon might have to wait for a file system.
 
-The path may lie on a mount of this very daemon (opening it here would wait for itself, for ever), on a dead network file
-system, or behind a fifo's lock. The child closes everything that it inherited, the journal's lock and the FUSE device
-among it, opens and reads the file as open_as_writer.read does, and writes the result into a pipe.
+The path may lie on a mount of this very daemon (opening it here would wait for itself, for ever), on a dead network
+file system, or behind a fifo's lock. The child closes everything that it inherited, the journal's lock and the FUSE
+device among it, opens and reads the file as open_as_writer.read does, and writes the result into a pipe.
 """
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import errno
 import os
 import signal
 import struct
-from typing import Any, Callable, Optional
+from typing import Callable, Optional
 
 from attrs import define, field
 

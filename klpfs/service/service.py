@@ -26,8 +26,8 @@ from klpfs.service.read_in_child import Fetch
 from klpfs.service.snapshots import BlockerView, Caller, ModuleView, ObjectView, ParamView, PatchView, ProcessView
 from klpfs.service.vote_by_text import foresee
 
-__all__ = ["Answer", "BlockerView", "Caller", "LogRecord", "LogView", "ModuleView", "ObjectView", "ParamView", "PatchView",
-           "ProcessView", "Service"]
+__all__ = ["Answer", "BlockerView", "Caller", "LogRecord", "LogView", "ModuleView", "ObjectView", "ParamView",
+           "PatchView", "ProcessView", "Service"]
 
 LOOK_AGAIN = 1.0           # seconds until the folder is looked into again, when it could not be
 USER_WARNING = 12          # facility user, as printk's default for what /dev/kmsg is given
@@ -144,7 +144,10 @@ class Service:
         self.journal.close()
 
     def remove(self) -> bool:
-        """All processes are gone: remove the folder, unless the journal is to be kept. True: it is removed. After close()."""
+        """All processes are gone: remove the folder, unless the journal is to be kept.
+
+        True: it is removed. After close().
+        """
         try:
             if not self.journal.try_lock():
                 return False
@@ -179,7 +182,8 @@ class Service:
 
     def _keep(self) -> None:
         try:
-            os.close(os.open(os.path.join(self.folder, KEEP), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+            os.close(os.open(os.path.join(self.folder, KEEP), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW,
+                             0o600))
         except OSError as error:
             self.say(f"klpfs: the journal can't be kept: {error.strerror}", 3)
 
@@ -197,17 +201,19 @@ class Service:
     def insmod(self, text: bytes, caller: Caller) -> Answer:
         """Load what `text` says: PATH [param=value ...]. Answered when every process has it loaded and started.
 
-        Errors: open(2)'s and source.read's; EEXIST loaded; EBUSY a transition is pending (livepatches), or the lock is held;
-        what a process says that refuses it; ETIMEDOUT, ESRCH, EINTR; ENOSPC, EIO: the journal."""
+        Errors: open(2)'s and source.read's; EEXIST loaded; EBUSY a transition is pending (livepatches), or the lock is
+        held; what a process says that refuses it; ETIMEDOUT, ESRCH, EINTR; ENOSPC, EIO: the journal."""
         return self._of_file("insmod", text, caller, self._load)
 
     def check(self, text: bytes, caller: Caller) -> Answer:
-        """Say what insmod of `text` would do, in every process: the Answer's data is text (check.py). The file's top level runs there, as in a
-        load; init() and callbacks don't, and nothing is put into force. Errors: as insmod's for the file and the text."""
+        """Say what insmod of `text` would do, in every process: the Answer's data is text (check.py). The file's top
+        level runs there, as in a load; init() and callbacks don't, and nothing is put into force. Errors: as insmod's
+        for the file and the text."""
         return self._of_file("check", text, caller, self._check)
 
     def _of_file(self, command: str, text: bytes, caller: Caller, use: Callable[..., None]) -> Answer:
-        """Read the file that `text` names with the caller's rights, then use(what, name, data, params, path, answer)."""
+        """Read the file that `text` names with the caller's rights, then use(what, name, data, params, path,
+        answer)."""
         what, answer = command, Answer()
         try:
             path, params = insmod_text.insmod_text(text)
@@ -284,7 +290,8 @@ class Service:
     def set_enabled(self, patch: str, value: bool, caller: Caller) -> Answer:
         """EINVAL: the present value. EBUSY: another patch's transition, or this one is finishing. ENODEV: gone."""
         answer = Answer()
-        self.coordinator.submit(f"{patch}/enabled = {int(value)}", lambda record: records.set_enabled(record, patch, value), answer)
+        self.coordinator.submit(f"{patch}/enabled = {int(value)}",
+                                lambda record: records.set_enabled(record, patch, value), answer)
         return answer
 
     def force(self, patch: str) -> Answer:
@@ -294,9 +301,10 @@ class Service:
         return answer
 
     def set_param(self, module: str, param: str, text: bytes) -> Answer:
-        """Write a parameter in all processes, and for those that join later. ENODEV: gone; else what a process says that
-        refuses it: then the others have the old value again; ETIMEDOUT: none has answered within 2 s. One that is silent while
-        another answers sets it when it goes on; the log names it."""
+        """Write a parameter in all processes, and for those that join later. ENODEV: gone; else what a process says
+        that
+        refuses it: then the others have the old value again; ETIMEDOUT: none has answered within 2 s. One that is
+        silent while another answers sets it when it goes on; the log names it."""
         answer, what = Answer(), f"{module}/parameters/{param}"
         if module not in self.modules or param not in self.modules[module].params:
             return self._failed(what, answer, OSError(errno.ENODEV, "no such parameter"))
@@ -311,7 +319,7 @@ class Service:
         def done(found: list[Any]) -> None:
             bad = [code for code in found if code] or ([] if 0 in found else [errno.ETIMEDOUT])
             if bad:
-                have = [peer for peer, code in zip(peers, found) if not code]      # who is silent gets both, in this order
+                have = [peer for peer, code in zip(peers, found) if not code]  # who is silent gets both, in this order
                 error = OSError(bad[0], os.strerror(bad[0]))
                 return self._requests.ask_each(have, back, lambda answers: self._fail(what, answer, error))
             for peer in [peer for peer, code in zip(peers, found) if code is None and not peer.gone]:
@@ -361,7 +369,8 @@ class Service:
 
     def ask(self, what: str, pid: int | None = None, tid: int | None = None) -> Answer:
         """'tasks' (list of (tid, comm)), 'patch_state' (int), 'stack' (list of text), of a process; 'blockers' (list
-        of BlockerView) of all. Answered within 100 ms; ESRCH: no such process or task; ETIMEDOUT: it does not answer."""
+        of BlockerView) of all. Answered within 100 ms; ESRCH: no such process or task; ETIMEDOUT: it does not
+        answer."""
         if what == "blockers" and pid is None:
             return self._blockers()
         answer = Answer()

@@ -1,7 +1,8 @@
 """Silence: which processes say nothing, since when, and which of them the coordinator passes over. docs/PROTOCOL.md#6.
 
-A process is silent when it has not acknowledged the record that it was sent, or when it has, but says nothing any more and does
-not answer a question either, as an agent does at once, also while foreign code hangs: it is stopped. After LIMITS.silent seconds
+A process is silent when it has not acknowledged the record that it was sent, or when it has, but says nothing any more
+and does not answer a question either, as an agent does at once, also while foreign code hangs: it is stopped. After
+LIMITS.silent seconds
 of that it is passed over: pending, and named, but not waited for.
 """
 from __future__ import annotations
@@ -22,7 +23,7 @@ class Sent:
     """The state of a process since it was sent a record."""
 
     seq: int                        # the record's
-    at: float                       # loop time; of an earlier record, where the process was passed over under that already
+    at: float  # loop time; of an earlier record, where the process was passed over under that already
     silence_noticed: float = -1.0   # the beginning of the silence that was found to be too long, ...
     noticed_at: float = 0.0         # ... and when that was found first: LIMITS.grace runs from here
     asked_since: float = -1.0       # the beginning of the silence for which a sign of life was asked
@@ -66,7 +67,10 @@ class Silence:
         return max(sent.at, peer.heard) if peer.acked >= sent.seq else sent.at
 
     def passes_over(self, peer: Peer) -> bool:
-        """Whether the process is silent, so that it counts as pending and is not waited for. It is asked for a sign of life in time."""
+        """Whether the process is silent, so that it counts as pending and is not waited for.
+
+        It is asked for a sign of life in time.
+        """
         sent, now = self._sent[peer.key], self.now()
         since = self._since(peer, sent)
         if since is None:

@@ -70,8 +70,9 @@ class ProcessView:
 
 @frozen
 class BlockerView:
-    """A reason why something is pending. kind: 'thread' 'task' 'greenlet' 'generator' 'collection' 'frozen heap' 'working', of
-    process `pid`; 'process': it does not answer; 'journal' (pid 0): it can't be written. task: thread or other id, or None;
+    """A reason why something is pending. kind: 'thread' 'task' 'greenlet' 'generator' 'collection' 'frozen heap'
+    'working', of process `pid`; 'process': it does not answer; 'journal' (pid 0): it can't be written. task: thread or
+    other id, or None;
     frames: 'file:line function', innermost first; since: CLOCK_MONOTONIC microseconds; patch: the one in transition."""
 
     pid: int

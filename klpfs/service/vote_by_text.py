@@ -14,8 +14,8 @@ MAX_TEXT_BYTES = 1 << 20   # a longer file is not looked into here
 
 
 def foresee(data: bytes) -> dict[str, Any] | None:
-    """The `prepared` (wire.py) that the processes will report of the file `data`. None: it is no livepatch (then there is nothing
-    that could be pending), or its text does not tell."""
+    """The `prepared` (wire.py) that the processes will report of the file `data`. None: it is no livepatch (then there
+    is nothing that could be pending), or its text does not tell."""
     if len(data) > MAX_TEXT_BYTES:
         return None
     try:

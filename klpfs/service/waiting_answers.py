@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 class WaitingAnswer:
     """The answer to a write whose decision was written as record `seq`.
 
-    n: the operation, 0 none. until: loop time at which the answer is given in any case. error: (errno, text) of an answer that
-    says no; with seq -1 its failure could not be written, and the processes take back by themselves. waits_for_first_look: the
-    answer also waits for the first try to complete the transition, which the kernel makes before insmod or the write returns.
+    n: the operation, 0 none. until: loop time at which the answer is given in any case. error: (errno, text) of an
+    answer that says no; with seq -1 its failure could not be written, and the processes take back by themselves.
+    waits_for_first_look: the answer also waits for the first try to complete the transition, which the kernel makes
+    before insmod or the write returns.
     """
 
     answer: Answer
@@ -48,8 +49,9 @@ class WaitingAnswers:
         return len(self._waiting)
 
     def add(self, waiting: WaitingAnswer) -> None:
-        """From now on `settle` answers it. An interrupt of the writer's is too late to undo anything: what was decided is decided,
-        and is answered at once; a failure is waited for LIMITS.silent seconds, since it is being taken back."""
+        """From now on `settle` answers it. An interrupt of the writer's is too late to undo anything: what was decided
+        is decided, and is answered at once; a failure is waited for LIMITS.silent seconds, since it is being taken
+        back."""
         def interrupt() -> None:
             waiting.until = min(waiting.until, self.now() + (LIMITS.silent if waiting.error else 0.0))
             self.again()
@@ -57,8 +59,8 @@ class WaitingAnswers:
         self._waiting.append(waiting)
 
     def settle(self, record: dict[str, Any], known: list[Peer], look_again: Callable[[], list[Peer]]) -> None:
-        """Answer those that every process has followed, or that have waited long enough. look_again(): the processes that are in
-        the folder now; asked once nobody that is known has to be waited for."""
+        """Answer those that every process has followed, or that have waited long enough. look_again(): the processes
+        that are in the folder now; asked once nobody that is known has to be waited for."""
         still_waiting = []
         for waiting in self._waiting:
             waits = self._waits(waiting, record, known)

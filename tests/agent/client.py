@@ -11,13 +11,17 @@ from klpfs import Func, Object, Patch
 from klpfs.agent import api
 from klpfs.protocol import folder_layout, record_text, wire
 from klpfs.agent.agent import Agent
+from klpfs.agent.tasks import Tasks
 from klpfs.testing import PuppetTarget
 
 SECONDS = 20
 
 
 class CalledTarget(PuppetTarget):
-    """Callbacks run as the agent's foreign code, as bridge.py has it."""
+    """Callbacks run as the agent's foreign code, as in lazy_target.py."""
+
+    main = breathe = None
+    main_waits = False
 
     def __init__(self, agent, modules):
         super().__init__(modules)
@@ -26,23 +30,25 @@ class CalledTarget(PuppetTarget):
     def call(self, callback, obj):
         load = self.agent.follower.load
         try:
-            return self.agent.foreign("a callback", load.n if load else 0, PuppetTarget.call, self, callback, obj)
+            return self.agent.foreign.run("a callback", load.n if load else 0, PuppetTarget.call, self, callback, obj)
         except OSError as e:
             return -e.errno
 
 
-class PuppetBridge:
-    """The seam to the target (bridge.py), with a puppet program of functions f and g, and Python files as modules: a file
-    sees Patch, Object, Func, enable_patch, and `lp`, a patch of f."""
+class PuppetParts:
+    """What an agent takes of klpfs/cpython (lazy_target.CPython), with a puppet program of functions f and g, and Python
+    files as modules: a file sees Patch, Object, Func, enable_patch, and `lp`, a patch of f. shared: a dict that it sees, too."""
 
-    python = "puppet"
-
-    def __init__(self, agent):
-        self.agent = agent
-        self.target = CalledTarget(agent, {None: ["f", "g"]})
+    def __init__(self):
         self.shared = {}
 
-    def install(self):
+    def target(self, agent):
+        return CalledTarget(agent, {None: ["f", "g"]})
+
+    def loader(self):
+        return self
+
+    def hook_imports(self, coming, target):
         pass
 
     def prepare(self):
@@ -51,40 +57,32 @@ class PuppetBridge:
     def interpreters(self):
         return 0
 
-    def runs_main(self):
-        return True
+    # as klpfs/cpython/load/loader.py
 
-    def load(self, name, data, path, params):
+    def load(self, name, data, path, params, log, breathe, enable_patch):
         lp = Patch([Object(None, [Func("f", lambda: None)])])
-        ns = {"Patch": Patch, "Object": Object, "Func": Func, "lp": lp, "enable_patch": self.agent.enable_patch,
-              "pr_info": self.agent.pr_info, "shared": self.shared}
+        ns = {"Patch": Patch, "Object": Object, "Func": Func, "lp": lp, "enable_patch": enable_patch,
+              "pr_info": api.pr_info, "shared": self.shared}
         exec(compile(data, path, "exec"), ns)
         patch = ns.get("patch")
-        loaded = SimpleNamespace(name=name, livepatch=patch is not None, patch=patch, params={"x": 1}, depends=(),
+        x = SimpleNamespace(type=int, text="0", mode=0o644)
+        loaded = SimpleNamespace(name=name, livepatch=patch is not None, patch=patch, params={"x": x}, depends=(),
                                  exit=ns.get("exit"), init=ns.get("init"))
         if patch is not None and loaded.init is None:
-            loaded.init = lambda: self.agent.enable_patch(patch)
+            loaded.init = lambda: enable_patch(patch)
         return loaded
 
     def set_param(self, loaded, name, text):
         if text == "bad":
             raise OSError(22, "bad")
-        self.shared[name] = text
-
-    def forget_blockers(self):
-        pass
+        loaded.params[name].text = self.shared[name] = text
 
     def unload(self, loaded):
         pass
 
-    def show_param(self, loaded, name):
-        return (name, "int", self.shared.get(name, "0"), 0o644)
 
-    def fingerprint_of(self, func):
-        return None
-
-    def blocker(self, b):
-        return {"kind": b.kind, "task": b.task, "name": b.name, "frames": list(b.frames), "since": 0}
+class PuppetTasks(Tasks):
+    """Stacks and states of a program that is none."""
 
     def stack_of_ident(self, ident):
         return []
@@ -204,17 +202,18 @@ class Coordinator:
 
 @contextlib.contextmanager
 def running_agent(folder, service="svc", keep=False):
-    """An agent with a PuppetBridge, in this process."""
+    """An agent with PuppetParts, in this process."""
     path = folder_layout.make_folder(str(folder) + "/" + service)
-    agent = Agent(service, path, keep, PuppetBridge)
+    agent = Agent(service, path, keep, parts=PuppetParts())
+    agent.tasks = PuppetTasks(agent)
     before, api._agent = api._agent, agent
     try:
-        agent.register()
-        agent.start()
+        agent.joining.register()
+        agent.joining.start()
         yield agent
     finally:
         api._agent = before
         agent.server.remove()
         assert agent.server.stop(5)
-        agent.worker.stop(1)
-        agent.server.forget()
+        agent.thread.stop(1)
+        agent.server.after_fork()

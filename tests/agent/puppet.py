@@ -2,6 +2,7 @@
 from types import SimpleNamespace
 
 from klpfs.agent.follower import Follower
+from klpfs.agent.load import enable_patch
 from klpfs.protocol.record_text import idle
 from klpfs.agent.modules import Modules
 from klpfs.engine.core import Engine
@@ -17,8 +18,10 @@ class Host:
 
     def __init__(self):
         self.target = PuppetTarget({None: ["f", "g"]}, {"m": ["h"]})
+        self.target.breathe = None
         self.log = Log(ManualClock())
         self.engine = Engine(self.target, self.log)
+        self.messages = self.outbox = self.joining = self.thread = self.foreign = self.parts = self
         self.modules = Modules(self)
         self.follower = Follower(self.engine, self.modules, self)
         self.files, self.news, self.reports, self.called = {}, [], [], []
@@ -37,7 +40,13 @@ class Host:
             raise KlpError(2, "no content")
         return entry["name"].encode()
 
-    def load(self, name, data, path, params):
+    def loader(self):
+        return self
+
+    def interpreters(self):
+        return 0
+
+    def load(self, name, data, path, params, log, breathe, enable_patch):
         made = self.files[data.decode()](self)
         if made.new:
             self.target.load(name, made.new)
@@ -47,7 +56,7 @@ class Host:
         if loaded.new:
             self.target.unload(loaded.name)
 
-    def foreign(self, what, n, function, *args):
+    def run(self, what, n, function, *args):
         self.called.append(what)
         try:
             return function(*args)
@@ -56,11 +65,8 @@ class Host:
         except Exception as e:
             raise KlpError(22, str(e))
 
-    def show_param(self, loaded, name):
-        return (name, "int", "0", 0o644)
-
-    def fingerprint_of(self, func):
-        return "fp-" + func.old_name
+    def enable_patch(self, patch):
+        return enable_patch(self.follower, patch)
 
     def changed(self):
         pass
@@ -97,8 +103,8 @@ class Host:
                         raise OSError(5, "no")
                 return callback
             cbs = Callbacks(note("pre_patch"), note("post_patch"), note("pre_unpatch"), note("post_unpatch"))
-            patch = Patch([Object(obj, [Func(func, lambda: None)], cbs)], replace=replace)
-            default = lambda: self.follower.enable_patch(patch)
+            patch = Patch([Object(obj, [Func(func, lambda: None, fingerprint="fp-" + func)], cbs)], replace=replace)
+            default = lambda: self.enable_patch(patch)
             return SimpleNamespace(name=name, livepatch=True, patch=patch, params={}, depends=(), new=None, exit=exit,
                                    init=(lambda: init(patch)) if init else default)
         self.files[name] = make
@@ -119,16 +125,16 @@ class Host:
     def tell(self, record):
         self.follower.set_goal(record)
 
-    def run(self):
+    def run_steps(self):
         """Follow the goal to its end."""
         while self.follower.step():
             pass
-        self.follower.in_step()
+        self.follower.mark_followed()
         return self.reports[-1] if self.reports else None
 
     def follow(self, **fields):
         self.tell(self.write(**fields))
-        return self.run()
+        return self.run_steps()
 
     def later(self, **fields):
         """News for the time when init() waits: the next record."""

@@ -126,12 +126,12 @@ def test_init_that_catches_the_stop_is_asked_again(agent, c):
 
 def test_init_that_hangs_in_c_stays_a_named_blocker(agent, c):
     """A lock that nobody gives back can't be interrupted: named, and everything else is answered."""
-    agent.bridge.shared["lock"] = lock = threading.Lock()
+    agent.parts.shared["lock"] = lock = threading.Lock()
     lock.acquire()
     c.change("lp", "patch = lp\ndef init():\n  shared['lock'].acquire()")
     c.until(lambda c: c.report.get("working"))
     c.write(change=None)
-    c.until(lambda c: agent.worker._asked, "the request to stop")
+    c.until(lambda c: agent.foreign._asked, "the request to stop")
     assert c.ask("blockers")[0]["kind"] == "working" and c.ask("status")["seen"] < c.record["seq"]
     lock.release()
     c.until_report(seen=c.record["seq"])
@@ -225,8 +225,8 @@ def test_a_bad_message_costs_its_sender_the_connection(agent, c, data):
     assert c.ask("patch_state") == -1
 
 
-def test_a_peer_that_does_not_end_its_message_is_cut_off(agent, c, monkeypatch):
-    monkeypatch.setattr("klpfs.agent.server.MESSAGE_SECONDS", 0.1)
+def test_a_peer_that_does_not_end_its_message_is_cut_off(agent, c):
+    agent.limits.message = 0.1
     slow = socket.socket(socket.AF_UNIX)
     slow.connect(os.path.join(agent.folder, agent.server.name))
     slow.sendall(b"\x10\0\0\0{")
@@ -342,7 +342,7 @@ def test_the_agents_threads_are_no_tasks_of_the_program(agent, c):
     ready.wait()
     tasks = c.ask("tasks")
     assert tasks[0][0] == os.getpid() and (t.native_id, "klp_tgt_busy") in tasks
-    c.until(lambda c: len(agent.ours) == 2)
-    assert {tid for tid, _ in c.ask("tasks")}.isdisjoint(agent.ours)
+    c.until(lambda c: len(agent.own_tids) == 2)
+    assert {tid for tid, _ in c.ask("tasks")}.isdisjoint(agent.own_tids)
     go.set()
     t.join()

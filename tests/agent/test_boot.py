@@ -39,7 +39,9 @@ def program(tmp_path, env, text, *arguments, python=sys.executable, options=(), 
 def test_before_the_first_line(tmp_path, env):
     """The agent serves; the boot folder is not on sys.path; nothing of threading, json, socket was imported for it."""
     shown = program(tmp_path, env, """
-        shown["path"] = [p for p in sys.path if "klpfs" in p or p.endswith("/main")]
+        import klpfs
+        own = os.path.dirname(klpfs.__file__)
+        shown["path"] = [p for p in sys.path if p == os.path.dirname(own) or p.startswith(own)]
         shown["argv"] = sys.argv[1:]
         print(json.dumps(shown))
     """, "x", options=("-X", "utf8"))
@@ -60,15 +62,15 @@ def test_what_is_imported(tmp_path, env):
 
 def test_no_other_package_becomes_importable(tmp_path, env):
     """klpfs is served alone: what lies beside it is not found."""
-    shown = program(tmp_path, env, """
-        import importlib.util, klpfs
-        beside = os.path.dirname(os.path.dirname(klpfs.__file__))
-        shown["tests"] = os.path.exists(beside + "/tests") and importlib.util.find_spec("tests") is not None
-        shown["other"] = [n for n in ("fuse", "attr", "pytest") if importlib.util.find_spec(n) and
-                          "klpfs" in importlib.util.find_spec(n).origin]
+    find = """
+        import importlib.util, json
+        found = {name: importlib.util.find_spec(name) for name in ("tests", "demo", "fuse", "attr", "pytest")}
+        shown = {name: spec and spec.origin for name, spec in found.items()}
         print(json.dumps(shown))
-    """)
-    assert not shown["tests"] and not shown["other"]
+    """
+    (tmp_path / "plain.py").write_text(textwrap.dedent(find))
+    plain = subprocess.run([sys.executable, str(tmp_path / "plain.py")], env=env, capture_output=True, text=True, check=True).stdout
+    assert program(tmp_path, env, find) == json.loads(plain)
 
 
 def test_the_programs_own_sitecustomize(tmp_path, env):

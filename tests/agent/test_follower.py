@@ -3,6 +3,7 @@ import errno
 
 import pytest
 
+from klpfs.agent.load import given_up
 from tests.agent.puppet import Host, change, insmod, module, patch, transition
 
 
@@ -38,7 +39,7 @@ def test_no_finish_without_a_record_that_says_so(host):
     host.livepatch("lp")
     insmod(host, "lp", finish=False)
     host.follower.look()
-    host.run()
+    host.run_steps()
     assert "lp post_patch vmlinux" not in host.called and host.engine.transition is not None
 
 
@@ -73,7 +74,7 @@ def test_a_dropped_change_is_taken_back(host):
     seen = []
     def init(p):
         try:
-            host.follower.enable_patch(p)
+            host.enable_patch(p)
         except OSError as e:
             seen.append(e.errno)
             raise
@@ -88,7 +89,7 @@ def test_a_dropped_change_is_taken_back(host):
 def test_init_that_swallows_the_error_is_unloaded_all_the_same(host):
     def init(p):
         try:
-            host.follower.enable_patch(p)
+            host.enable_patch(p)
         except OSError:
             pass
     host.livepatch("lp", init=init)
@@ -99,7 +100,7 @@ def test_init_that_swallows_the_error_is_unloaded_all_the_same(host):
 
 def test_what_init_says_after_the_start_is_logged_not_obeyed(host):
     def init(p):
-        host.follower.enable_patch(p)
+        host.enable_patch(p)
         raise ValueError("too late")
     host.livepatch("lp", init=init)
     insmod(host, "lp")
@@ -166,7 +167,7 @@ def test_a_forced_finish_passes_over_dirty_tasks(host):
     insmod(host, "lp", finish=False)
     assert host.follower.look()
     host.follow(transition=transition(1, "lp", step="finish", forced=True))
-    assert host.follower.over == 1 and host.target.value("f") == "f by lp"
+    assert host.follower.last_finished == 1 and host.target.value("f") == "f by lp"
     assert "livepatch: forcing remaining tasks to the patched state" in host.lines()
 
 
@@ -180,8 +181,8 @@ def test_finish_while_dirty_waits_for_a_look(host):
     assert host.follower.look_key() and host.engine.transition is not None
     host.target.leave(task)
     host.follower.look()
-    host.run()
-    assert host.follower.over == 1
+    host.run_steps()
+    assert host.follower.last_finished == 1
 
 
 def test_replace_drops_the_others(host):
@@ -223,7 +224,7 @@ def test_lost_coordinator_and_an_unreadable_journal(host):
     host.gone = True
     waits = []
     def nothing():
-        waits.append(host.follower.op.phase)
+        waits.append(host.follower.phase())
     def readable():
         host.written = host.record
     host.news += [nothing, nothing, readable]
@@ -327,7 +328,7 @@ def test_a_joiners_load_is_given_up_only_when_it_is_left_out_or_not_in_force_any
     """What is in force is neither a change nor a transition; foreign code of it may take its time."""
     host.livepatch("lp")
     asked = []
-    host.files["lp"], make = (lambda h: asked.append([host.follower.given_up(1), host.follower.not_applied.add(1), host.follower.given_up(1)])
+    host.files["lp"], make = (lambda h: asked.append([given_up(host.follower, 1), host.follower.not_applied.add(1), given_up(host.follower, 1)])
                               or host.follower.not_applied.discard(1) or make(h)), host.files["lp"]
     host.follow(patches=[patch(1, "lp")], modules=[module("lp")])
     assert asked == [[False, None, True]] and host.target.value("f") == "f by lp"
@@ -462,14 +463,14 @@ def test_enable_patch_in_an_ordinary_module(host):
     """Not marked as a livepatch module: EINVAL and the kernel's line."""
     host.livepatch("lp")
     lp = host.files["lp"](host).patch
-    host.module("m", init=lambda: host.follower.enable_patch(lp))
+    host.module("m", init=lambda: host.enable_patch(lp))
     assert host.follow(change=change(1, "m"))["refused"]["errno"] == errno.EINVAL
     assert "livepatch: module m is not marked as a livepatch module" in host.lines()
 
 
 def test_enable_patch_outside_of_a_load(host):
     with pytest.raises(OSError) as e:
-        host.follower.enable_patch(None)
+        host.enable_patch(None)
     assert e.value.errno == errno.EINVAL
 
 
@@ -512,9 +513,9 @@ def test_a_record_that_comes_between_the_last_step_and_the_report_of_it(host):
     host.follower.look()
     assert not host.follower.step()
     host.tell(host.write(transition=transition(1, "lp", step="finish")))    # by the server's thread
-    host.follower.in_step()
+    host.follower.mark_followed()
     assert host.follower.seen == host.seq - 1
-    report = host.run()
+    report = host.run_steps()
     assert (report["seen"], report["over"], report["phase"]) == (host.seq, 1, "")
 
 
@@ -530,8 +531,8 @@ class TestForked:
 
     def fork(self, host):
         host.engine.after_fork()
-        host.follower.forked()
-        host.run()
+        host.follower.after_fork()
+        host.run_steps()
 
     def test_prepared_is_dropped_with_post_unpatch(self, host):
         host.livepatch("lp")
@@ -552,9 +553,9 @@ class TestForked:
         insmod(host, "lp", finish=False)
         host.follower.look()
         self.fork(host)
-        assert host.follower.op.phase == "started" and not host.follower.op.clean and host.follower.seen == -1
+        assert host.follower.phase() == "started" and not host.follower.clean() and host.follower.seen == -1
         host.tell(host.record)
-        host.run()
+        host.run_steps()
         assert host.follower.look_key() and host.follower.seen == host.seq
 
     def test_in_the_middle_of_post_patch_the_rest_is_done_once(self, host):
@@ -573,7 +574,7 @@ class TestForked:
             host.follow(transition=transition(1, "lp", step="finish"))
         self.fork(host)
         assert host.called.count("half of post_patch") == 1
-        assert host.follower.op is None and host.follower.over == 1 and host.engine.transition is None
+        assert host.follower.op is None and host.follower.last_finished == 1 and host.engine.transition is None
 
     def test_in_the_middle_of_pre_patch_it_counts_as_failed(self, host):
         host.livepatch("lp")

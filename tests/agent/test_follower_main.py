@@ -20,7 +20,7 @@ def come(host):
     """The definitions are there."""
     host.target.waiting.clear()
     host.follower.main_came()
-    host.run()
+    host.run_steps()
 
 
 def shown(host):
@@ -60,7 +60,7 @@ def test_an_operation_begins_when_it_is_over(host):
     assert host.follower.seen == 1 and host.follower.op is None and host.target.value("f") == "f by a"
     host.target.leave(task)
     assert host.follower.look() == [] and host.called[-1] == "arrived"
-    host.run()
+    host.run_steps()
     assert (host.follower.op.name, host.follower.seen) == ("b", 3)
 
 
@@ -74,7 +74,7 @@ def test_it_waits_for_an_operation_under_way(host):
     n = host.follower.op.n
     host.follower.look()
     host.follow(transition=transition(n, "m", step="finish"))
-    assert host.follower.over == n and host.target.value("f") == "f by a" and host.called[-1] == "arrived"
+    assert host.follower.last_finished == n and host.target.value("f") == "f by a" and host.called[-1] == "arrived"
 
 
 def test_force_reaches_it(host):
@@ -85,15 +85,15 @@ def test_force_reaches_it(host):
     assert host.follower.op is None
     host.follow(transition=transition(2, "a", dir=0, step="finish", forced=True))
     assert "livepatch: forcing remaining tasks to the patched state" in host.lines() and host.called.count("arrived") == 1
-    assert host.target.value("f") == "f original" and host.follower.over == 2
+    assert host.target.value("f") == "f original" and host.follower.last_finished == 2
 
 
 class TestForked:
     def fork(self, host):
         host.engine.after_fork()
-        host.follower.forked()
+        host.follower.after_fork()
         host.called.append("fork")
-        host.run()
+        host.run_steps()
 
     def test_started_goes_on(self, host):
         task = inside(host)

@@ -41,9 +41,9 @@ def in_child(f):
 
 def state():
     f = agent.follower
-    return {"phase": f.report()["phase"], "clean": f.report()["clean"], "seen": f.seen, "over": f.over, "value": agent.target.value("f"),
-            "running": agent.worker.running.locked() and agent.server.running.locked(), "modules": [m.name for m in agent.modules.all()],
-            "calls": agent.bridge.shared.get("calls")}
+    return {"phase": f.report()["phase"], "clean": f.report()["clean"], "seen": f.seen, "over": f.last_finished, "value": agent.target.value("f"),
+            "running": agent.thread.running.locked() and agent.server.running.locked(), "modules": [m.name for m in agent.modules.all()],
+            "calls": agent.parts.shared.get("calls")}
 """ % ROOT
 
 LP = """
@@ -144,11 +144,11 @@ def test_while_foreign_code_runs(tmp_path):
     shown = fork(tmp_path, """
         gate = threading.Lock()
         gate.acquire()
-        agent.bridge.shared.update(gate=gate, pid=os.getpid(), os=os)
+        agent.parts.shared.update(gate=gate, pid=os.getpid(), os=os)
         text = LP.replace("patch =", "def slow(obj):\\n    calls.append('pre')\\n    if os.getpid() == pid: shared['gate'].acquire()\\npatch =", 1)
         text = "import os\\npid = shared['pid']\\n" + text + "patch.objects[0].callbacks.pre_patch = slow\\n"
         n = c.change("lp", text)
-        c.until(lambda c: agent.bridge.shared.get("calls"))
+        c.until(lambda c: agent.parts.shared.get("calls"))
         begun = time.monotonic()
         def child():
             c2 = Coordinator(agent.folder, agent.server.name)
@@ -167,14 +167,14 @@ def test_while_foreign_code_runs(tmp_path):
 
 
 def test_a_fork_by_the_livepatch_itself(tmp_path):
-    """The worker's own thread forks, in init(). The child does not load the module again, or it would fork for ever; it
+    """The agent's own thread forks, in init(). The child does not load the module again, or it would fork for ever; it
     refuses. The parent goes on."""
     shown = fork(tmp_path, """
-        agent.bridge.shared["agent"] = agent
+        agent.parts.shared["agent"] = agent
         text = "import os\\nagent = shared['agent']\\ndef init():\\n  shared['pid'] = os.fork()\\n  if not shared['pid']: os._exit((agent.follower.refused or {}).get('errno', 1))\\n  shared['status'] = os.waitpid(shared['pid'], 0)[1]\\n"
         n = c.change("m", text)
         c.until(lambda c: (c.report.get("prepared") or {}).get("n") == n)
-        shown["status"] = agent.bridge.shared["status"] >> 8
+        shown["status"] = agent.parts.shared["status"] >> 8
         shown["parent"] = state()
     """)
     assert shown["status"] == 35 and shown["parent"]["running"] and shown["parent"]["modules"] == ["m"]
@@ -183,8 +183,7 @@ def test_a_fork_by_the_livepatch_itself(tmp_path):
 def test_threads_that_do_not_stop_in_time(tmp_path):
     """On a busy machine a thread may not get to its end before the fork: it goes on, none is lost and none is doubled."""
     shown = fork(tmp_path, """
-        import klpfs.agent.fork as module
-        module.STOP = module.GONE = 0
+        agent.limits.stop = agent.limits.gone = 0
         shown["children"] = [in_child(state)["running"] for i in range(10)]
         shown["answer"] = c.ask("patch_state")
         c.insmod("lp", LP)
@@ -195,7 +194,7 @@ def test_threads_that_do_not_stop_in_time(tmp_path):
     assert shown["parent"]["value"] == "f by lp"
 
 
-def test_a_fork_waits_for_the_workers_imports(tmp_path):
+def test_a_fork_waits_for_the_threads_imports(tmp_path):
     """A child of half an import would have the module's lock, held by nobody who could let it go."""
     shown = fork(tmp_path, """
         begun, ended = threading.Event(), []
@@ -203,10 +202,9 @@ def test_a_fork_waits_for_the_workers_imports(tmp_path):
             begun.set()
             time.sleep(0.3)
             ended.append(1)
-        agent.bridge.prepare = slow
+        agent.parts.prepare = slow
         agent.prepared = False
-        agent.worker.requests.append(agent._prepare)
-        agent.worker.poke()
+        agent.thread.request(agent.messages.prepare)
         begun.wait()
         shown["child"] = in_child(lambda: ended)
     """)

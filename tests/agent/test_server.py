@@ -9,6 +9,8 @@ from klpfs.agent.server import Server
 class Agent:
     def __init__(self):
         self.said, self.greeted = [], []
+        self.messages = self.outbox = self
+        self.own_tids = set()
 
     def say(self, text, priority):
         self.said.append(text)
@@ -42,7 +44,7 @@ def server(tmp_path):
     made.listen()
     made._new_wake()
     yield made
-    made.forget()
+    made.after_fork()
 
 
 def test_without_descriptors_it_does_not_spin(server, tmp_path):

@@ -1,14 +1,26 @@
-"""Random pairs of modules: an older and a newer version of one program, for the tests of `klpfs build`.
+"""Pairs of modules: an older and a newer version of one program, made of items, for the tests of `klpfs build`.
 
-A pair knows what may be asked of each version (`probes`), and of objects that were made while the old one ran (`held`): what a
-patched old module has to answer as the new one does, and as the old one does when the patch is out again.
+tests/strategies.py makes random pairs. A pair knows what may be asked of each version (`probes`), and of objects that
+were made while the old version ran (`held`): what a patched old module has to answer as the new one does, and as the
+old one does when the patch is out again.
 """
-from attrs import define, evolve, frozen
-from hypothesis import strategies as st
+from attrs import define, frozen
+
+KINDS = ("number", "text", "tuple", "list", "table", "pattern")     # of a Constant
+
+
+class Item:
+    """A part of a module: its text, and what may be asked of it."""
+
+    @property
+    def used_names(self):
+        """Names of the items that this one needs."""
+        used = {*getattr(self, "uses", ()), *getattr(self, "called", ()), getattr(self, "base", "")} - {""}
+        return used.union(*(method.uses for method in getattr(self, "methods", ())))
 
 
 @frozen
-class Constant:
+class Constant(Item):
     """NAME = (kind, number)."""
 
     name: str
@@ -17,16 +29,16 @@ class Constant:
 
     def source(self):
         n = self.number
-        return f"{self.name} = " + {
-            "number": f"{n}", "text": f"'text {n}'", "tuple": f"({n}, 'x')", "list": f"[{n}, {n + 1}]", "table": f"{{'a': {n}, {n}: 'b'}}",
-            "pattern": f"re.compile('[a-z]{{{n % 3 + 1}}}')"}[self.kind] + "\n"
+        values = {"number": f"{n}", "text": f"'text {n}'", "tuple": f"({n}, 'x')", "list": f"[{n}, {n + 1}]",
+                  "table": f"{{'a': {n}, {n}: 'b'}}", "pattern": f"re.compile('[a-z]{{{n % 3 + 1}}}')"}
+        return f"{self.name} = {values[self.kind]}\n"
 
     def probes(self):
         return [f"show({self.name})"]
 
 
 @frozen
-class Function:
+class Function(Item):
     """def name(x, more=default). uses: names of constants, called: names of functions, all defined before it."""
 
     name: str
@@ -42,8 +54,8 @@ class Function:
         head = "@functools.lru_cache(None)\n" if self.cached else ""
         head += f"def {self.name}(x{'' if self.default is None else f', more={self.default}'}):\n"
         head += f'    """{self.doc}"""\n' if self.doc else ""
-        parts = [str(self.number), "x"] + ([] if self.default is None else ["more"]) + [f"show({name})" for name in self.uses]
-        parts += [f"answer({name}, x)" for name in self.called]
+        parts = [str(self.number), "x"] + ([] if self.default is None else ["more"])
+        parts += [f"show({name})" for name in self.uses] + [f"answer({name}, x)" for name in self.called]
         if self.generator:
             return head + f"    for each in ({', '.join(parts)},):\n        yield each\n"
         return head + f"    return ({', '.join(parts)},)\n"
@@ -74,7 +86,7 @@ class Method:
 
 
 @frozen
-class Class:
+class Class(Item):
     """A class with attributes (name, number) and methods; each object has `made`."""
 
     name: str
@@ -86,10 +98,11 @@ class Class:
         body = "".join(f"    {name} = {number}\n" for name, number in self.attributes)
         if not self.base:
             body += "    def __init__(self):\n        self.made = 'made'\n"
-        return f"class {self.name}{f'({self.base})' if self.base else ''}:\n{body}{''.join(m.source() for m in self.methods) or '    pass'}\n"
+        body += "".join(method.source() for method in self.methods) or "    pass"
+        return f"class {self.name}{f'({self.base})' if self.base else ''}:\n{body}\n"
 
     def _of(self, thing):
-        return [f"{thing}.{name}" for name, _ in self.attributes] + [m.of(thing) for m in self.methods]
+        return [f"{thing}.{name}" for name, _ in self.attributes] + [method.of(thing) for method in self.methods]
 
     def probes(self):
         return self._of(f"{self.name}()")
@@ -99,7 +112,7 @@ class Class:
 
 
 @frozen
-class Factory:
+class Factory(Item):
     """A function that makes closures."""
 
     name: str
@@ -156,85 +169,8 @@ class Pair:
         return [probe for item in items for probe in item.probes()]
 
     def held(self):
-        """[(expression that makes an object while the old one runs, probes of it in the old, probes of it in the new)]: HELD is
-        the object."""
+        """[(expression that makes an object while the old one runs, probes of it in the old, probes of it in the new)].
+        HELD is the object."""
         new = {item.name: item for item in self.new if hasattr(item, "held")}
-        return [(*item.held(), new[item.name].held()[1]) for item in self.old if hasattr(item, "held") and type(new.get(item.name)) is type(item)]
-
-
-numbers = st.integers(0, 30)
-KINDS = ("number", "text", "tuple", "list", "table", "pattern")
-
-
-@st.composite
-def _methods(draw, constants):
-    names = draw(st.lists(st.sampled_from(("m", "n", "o", "__p")), unique=True, max_size=3))
-    return tuple(Method(name, draw(numbers), draw(st.sampled_from(("", "", "property", "staticmethod", "classmethod"))),
-                        draw(_some(constants))) for name in names if not name.startswith("__"))
-
-
-def _some(names):
-    return st.lists(st.sampled_from(sorted(names)), unique=True, max_size=2).map(tuple) if names else st.just(())
-
-
-@st.composite
-def _items(draw, at, before):
-    """An item called after its place, that may use those before it."""
-    constants = [item.name for item in before if isinstance(item, Constant)]
-    functions = [item.name for item in before if isinstance(item, Function)]
-    kind = draw(st.sampled_from(("constant", "function", "function", "class", "factory")))
-    if kind == "constant":
-        return Constant(f"CONSTANT_{at}", draw(st.sampled_from(KINDS)), draw(numbers))
-    if kind == "function":
-        return Function(f"function_{at}", draw(numbers), draw(_some(constants)), draw(_some(functions)), draw(st.none() | numbers),
-                        draw(st.booleans()))
-    if kind == "factory":
-        return Factory(f"factory_{at}", draw(numbers), draw(_some(constants)))
-    bases = [item.name for item in before if isinstance(item, Class)]
-    attributes = tuple((name, draw(numbers)) for name in draw(st.lists(st.sampled_from(("a", "b")), unique=True)))
-    return Class(f"Class_{at}", attributes, draw(_methods(constants)), draw(st.sampled_from([""] + bases)))
-
-
-@st.composite
-def _changed(draw, item, before):
-    """The item in a new version; before: the new version's items so far."""
-    there = {each.name for each in before}
-    constants = [each.name for each in before if isinstance(each, Constant)]
-    functions = [each.name for each in before if isinstance(each, Function)]
-    if isinstance(item, Constant):
-        return evolve(item, number=draw(numbers))
-    if isinstance(item, Function):
-        return evolve(item, number=draw(numbers), uses=draw(_some(constants)), called=draw(_some(functions)), doc=draw(st.sampled_from(("", "said"))),
-                      default=draw(st.none() | numbers))
-    if isinstance(item, Factory):
-        return evolve(item, number=draw(numbers), uses=draw(_some(constants)))
-    kinds = {m.name: m.kind for m in item.methods}      # a method keeps its kind
-    methods = tuple(evolve(m, kind=kinds.get(m.name, m.kind)) for m in draw(_methods(constants)))
-    attributes = tuple((name, draw(numbers)) for name in draw(st.lists(st.sampled_from(("a", "b", "c")), unique=True)))
-    return evolve(item, attributes=attributes, methods=methods, base=item.base if item.base in there else "")
-
-
-def _fits(item, there):
-    """Whether all that the item uses is there."""
-    used = set(getattr(item, "uses", ())) | set(getattr(item, "called", ())) | {getattr(item, "base", "")} - {""}
-    for method in getattr(item, "methods", ()):
-        used |= set(method.uses)
-    return used <= there
-
-
-@st.composite
-def pairs(draw, most=5):
-    """A Pair of up to `most` items, some changed, removed or added."""
-    old = []
-    for at in range(draw(st.integers(1, most))):
-        old.append(draw(_items(at, old)))
-    new = []
-    for item in old:
-        fate = draw(st.sampled_from(("keep", "change", "change", "remove")))
-        if fate == "keep" and _fits(item, {each.name for each in new}):
-            new.append(item)
-        elif fate != "remove":
-            new.append(draw(_changed(item, new)))
-    for at in range(draw(st.integers(0, 2))):
-        new.append(draw(_items(100 + at, new)))
-    return Pair(tuple(old), tuple(new))
+        return [(*item.held(), new[item.name].held()[1]) for item in self.old
+                if hasattr(item, "held") and type(new.get(item.name)) is type(item)]

@@ -1,10 +1,11 @@
-"""make corpus: real security releases, built, loaded into running programs, judged, taken out. A table, and a JSON file.
+"""make corpus: real security releases, built, loaded into running programs, judged, taken out. A table, and a JSON
+file.
 
     python -m tests.corpus [ENTRY ...] [--more] [--suites] [--all-modules] [--patch FILE] [--json FILE] [--jobs N]
 
 --more: the releases of more.json instead, which have no witness; all modules are imported.
---all-modules: the program has imported every module of the package. --patch: a livepatch file instead of a built one, for
-one ENTRY. --suites: also the tests that NEW ships, on OLD, patched and NEW. Exit code 1 when the goal is missed.
+--all-modules: the program has imported every module of the package. --patch: a livepatch file instead of a built one,
+for one ENTRY. --suites: also the tests that NEW ships, on OLD, patched and NEW. Exit code 1 when the goal is missed.
 """
 import argparse
 import json

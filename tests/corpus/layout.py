@@ -1,8 +1,8 @@
 """An entry of the corpus, laid out: LAB/ENTRY/{venv,old,new}, made once and kept.
 
-The list of entries and their witnesses lie beside the project, in ../shared/corpus (its README says what they are); LAB is
-$CORPUS_LAB, else .venvs/corpus. venv has the release's dependencies, not the release; old and new are its two versions
-(pip --target), so that a program sees one of them by PYTHONPATH alone.
+The list of entries and their witnesses lie beside the project, in ../shared/corpus (its README says what they are); LAB
+is $CORPUS_LAB, else .venvs/corpus. venv has the release's dependencies, not the release; old and new are its two
+versions (pip --target), so that a program sees one of them by PYTHONPATH alone.
 """
 import json
 import os
@@ -56,16 +56,31 @@ def entries() -> list:
     path = SHARED / "corpus.json"
     if not path.exists():
         raise NotThere(f"{path}: the corpus' list of releases lies beside the project, and is not there")
-    return [Entry(id=e["id"], package=e["package"], old=e["old"], new=e["new"], imports=e["imports"], python=e["python"],
-                  requirements=e["requirements"], env=e["env"], kind=e.get("class_of_the_fix_alone", e["class"]))
+    return [Entry(id=e["id"], package=e["package"], old=e["old"], new=e["new"], imports=e["imports"],
+                  python=e["python"], requirements=e["requirements"], env=e["env"],
+                  kind=e.get("class_of_the_fix_alone", e["class"]))
             for e in json.loads(path.read_text())["entries"]]
 
 
 def more() -> list:
-    """Other releases (more.json), without witnesses: the patch has to load, to make OLD look like NEW, and to leave nothing."""
-    return [Entry(id=f"{package.lower()}-{new}", package=package, old=old, new=new, imports=imports, python=python,
-                  requirements=requirements, env={}, kind="-")
-            for package, old, new, imports, python, requirements in json.loads((Path(__file__).parent / "more.json").read_text())]
+    """Other releases (more.json), without witnesses: the patch has to load, to make OLD look like NEW, and to leave
+    nothing."""
+    return [
+        Entry(
+            id=f"{package.lower()}-{new}",
+            package=package,
+            old=old,
+            new=new,
+            imports=imports,
+            python=python,
+            requirements=requirements,
+            env={},
+            kind="-",
+        )
+        for package, old, new, imports, python, requirements in json.loads(
+            (Path(__file__).parent / "more.json").read_text()
+        )
+    ]
 
 
 def pythons() -> dict:
@@ -98,7 +113,10 @@ class Builder:
     """Lays entries out; one at a time each, several at once are fine."""
 
     def lay_out(self, entry: Entry) -> None:
-        """Makes what is missing of LAB/ENTRY. NotThere when a release or a dependency can't be had; fetch.log has pip's words."""
+        """Makes what is missing of LAB/ENTRY.
+
+        NotThere when a release or a dependency can't be had; fetch.log has pip's words.
+        """
         folder = entry.folder
         folder.mkdir(parents=True, exist_ok=True)
         if not entry.interpreter.exists():
@@ -107,7 +125,8 @@ class Builder:
             ready = folder / f".{which}"
             if not ready.exists():
                 shutil.rmtree(folder / which, ignore_errors=True)
-                self.pip(entry, "install", "--no-deps", "--no-compile", "--target", folder / which, f"{entry.package}=={version}")
+                self.pip(entry, "install", "--no-deps", "--no-compile", "--target", folder / which,
+                         f"{entry.package}=={version}")
                 ready.touch()
         if not (folder / ".venv").exists():
             self.pip(entry, "install", "--no-compile", f"{entry.package}=={entry.new}", "pytest", *entry.requirements)

@@ -1,6 +1,8 @@
-"""The running program of one entry: the release OLD, imported and in use, and its witness. Does what standard input says.
+"""The running program of one entry: the release OLD, imported and in use, and its witness. Does what standard input
+says.
 
-python program.py WITNESS ROOT ... : WITNESS is a file or '-', ROOTs are the package's top modules. Answers as tests/harness.Program wants it: '= repr', '! traceback'.
+python program.py WITNESS ROOT ... : WITNESS is a file or '-', ROOTs are the package's top modules. Answers as
+tests/harness.Program wants it: '= repr', '! traceback'.
 """
 import importlib
 import importlib.util
@@ -33,7 +35,8 @@ def by_own_time():
     except ImportError:
         return
     _util.time = types.SimpleNamespace(perf_counter=time.process_time)
-    _util.signal = types.SimpleNamespace(signal=signal.signal, setitimer=signal.setitimer, SIGALRM=signal.SIGPROF, ITIMER_REAL=signal.ITIMER_PROF)
+    _util.signal = types.SimpleNamespace(signal=signal.signal, setitimer=signal.setitimer, SIGALRM=signal.SIGPROF,
+                                         ITIMER_REAL=signal.ITIMER_PROF)
 
 
 def born(name):

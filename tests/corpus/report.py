@@ -9,7 +9,7 @@ def row(result) -> str:
     said = "ok" if result.ok else result.reason
     if result.differs:
         said += f"; unlike NEW in {len(result.differs)} places: {result.differs[0]}"
-    return (f"{result.entry:26}{result.kind:>6}{result.functions or '-':>10}{result.callbacks or '-':>10}{result.hand:>5}  {said}")
+    return f"{result.entry:26}{result.kind:>6}{result.functions or '-':>10}{result.callbacks or '-':>10}{result.hand:>5}  {said}"
 
 
 def suite_row(result) -> str:
@@ -32,8 +32,10 @@ def totals(results) -> str:
     counted, apart = _counted(results), [each for each in results if each.kind == "d"]
     alone = [each for each in counted if each.ok and not each.hand]
     helped = [each for each in counted if each.ok and 0 < each.hand <= GOAL_LINES]
-    text = (f"{len(alone)} of {len(counted)} with no hand-written line ({100 * len(alone) / max(len(counted), 1):.0f} %, goal {GOAL_PERCENT} %), "
-            f"{len(alone) + len(helped)} with at most {GOAL_LINES} (goal {len(counted)})")
+    text = (
+        f"{len(alone)} of {len(counted)} with no hand-written line ({100 * len(alone) / max(len(counted), 1):.0f} %, goal {GOAL_PERCENT} %), "
+        f"{len(alone) + len(helped)} with at most {GOAL_LINES} (goal {len(counted)})"
+    )
     if apart:
         text += f"; without Python code, apart: {sum(each.ok for each in apart)} of {len(apart)}"
     return text

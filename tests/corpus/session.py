@@ -82,7 +82,8 @@ def build(entry: Entry, result: Result, given: Path = None) -> Path:
         hand = HAND / f"{entry.id}.py"
         command = [sys.executable, "-m", "klpfs", "build", entry.folder / "old", entry.folder / "new", "-o", path,
                    "--python", entry.interpreter, *(["--allow"] if hand.exists() else [])]
-        done = subprocess.run([*map(str, command)], cwd=ROOT, capture_output=True, text=True, timeout=1200, stdin=subprocess.DEVNULL)
+        done = subprocess.run([*map(str, command)], cwd=ROOT, capture_output=True, text=True, timeout=1200,
+                              stdin=subprocess.DEVNULL)
         (entry.folder / "build.log").write_text(done.stdout + done.stderr)
         if done.returncode or not path.exists():
             said = (done.stderr + done.stdout).strip().splitlines()
@@ -98,8 +99,8 @@ def build(entry: Entry, result: Result, given: Path = None) -> Path:
 
 def running_old(entry: Entry) -> dict:
     """The environment of a program that sees OLD and the witnesses' helpers."""
-    return {"PYTHONPATH": f"{entry.folder / 'old'}:{SHARED / 'witness'}", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0",
-            "PYTHONWARNINGS": "ignore", "PIP_CERT": "", **entry.env}
+    return {"PYTHONPATH": f"{entry.folder / 'old'}:{SHARED / 'witness'}", "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONHASHSEED": "0", "PYTHONWARNINGS": "ignore", "PIP_CERT": "", **entry.env}
 
 
 class Session:
@@ -231,7 +232,8 @@ def looks(entry: Entry, which: str) -> dict:
 
 
 def compared(session: Session, entry: Entry, path: Path) -> list:
-    """Where the package, all of it imported and patched, looks otherwise than NEW's in modules that both have loaded."""
+    """Where the package, all of it imported and patched, looks otherwise than NEW's in modules that both have
+    loaded."""
     session.insmod(path)
     mine, new = session.do("shape()"), looks(entry, "new")
     session.remove()
@@ -255,7 +257,8 @@ def run(entry: Entry, given: Path = None, everything: bool = False) -> Result:
                 if everything:
                     result.differs = compared(session, entry, path)
                 if left:
-                    raise Wrong(f"not as before after it was taken out: {left[0]}" + (f" and {len(left) - 1} more" if left[1:] else ""))
+                    raise Wrong(f"not as before after it was taken out: {left[0]}"
+                                + (f" and {len(left) - 1} more" if left[1:] else ""))
             finally:
                 with contextlib.suppress(OSError):
                     result.log = [text for _, _, _, text in session.tree.records()]

@@ -1,4 +1,5 @@
-"""What a package looks like from inside, as text that two processes can compare: names, signatures, code, constants, bases.
+"""What a package looks like from inside, as text that two processes can compare: names, signatures, code, constants,
+bases.
 
 Runs in the program, standard library alone. A patched OLD should look like NEW: compare() lists where it does not. Line
 numbers, docstrings, annotations and object identities are left out; so is what a release says of itself.
@@ -8,10 +9,14 @@ import re
 import sys
 import types
 
-OF_RELEASE = re.compile(r"version|^__date__$|^__author__$|^__copyright__$|^__license__$|^__build__$|^__cached__$|^__file__$|^__doc__$|^__all__$", re.I)
-_SKIP = {"__builtins__", "__dict__", "__weakref__", "__module__", "__spec__", "__loader__", "__path__", "__annotations__", "__qualname__",
-         "__firstlineno__", "__static_attributes__", "__warningregistry__", "__annotate_func__", "__annotations_cache__", "__annotate__",
-         "__conditional_annotations__", "__orig_bases__", "__parameters__", "__abstractmethods__", "__slots__", "_abc_impl", "__package__", "__name__"}
+OF_RELEASE = re.compile(
+    r"version|^__date__$|^__author__$|^__copyright__$|^__license__$|^__build__$|^__cached__$|^__file__$|^__doc__$|^__all__$",
+    re.I,
+)
+_SKIP = {"__builtins__", "__dict__", "__weakref__", "__module__", "__spec__", "__loader__", "__path__",
+         "__annotations__", "__qualname__", "__firstlineno__", "__static_attributes__", "__warningregistry__",
+         "__annotate_func__", "__annotations_cache__", "__annotate__", "__conditional_annotations__", "__orig_bases__",
+         "__parameters__", "__abstractmethods__", "__slots__", "_abc_impl", "__package__", "__name__"}
 _PLAIN = (int, float, complex, bool, str, bytes, type(None), type(Ellipsis))
 
 
@@ -34,7 +39,8 @@ def compare(patched, new):
         elif patched[where] != new[where]:
             one, other = patched[where], new[where]
             at = next((i for i, (a, b) in enumerate(zip(one, other)) if a != b), min(len(one), len(other)))
-            found.append("%s: ...%s instead of ...%s" % (where, one[max(at - 20, 0):at + 40], other[max(at - 20, 0):at + 40]))
+            found.append("%s: ...%s instead of ...%s"
+                         % (where, one[max(at - 20, 0):at + 40], other[max(at - 20, 0):at + 40]))
     return found
 
 
@@ -66,7 +72,8 @@ def _text(value, depth):
     if isinstance(value, (staticmethod, classmethod)):
         return "%s %s" % (type(value).__name__, _text(value.__func__, depth))
     if isinstance(value, type):
-        return "class %s(%s)" % (value.__qualname__, ", ".join(each.__module__ + "." + each.__qualname__ for each in value.__bases__))
+        return "class %s(%s)" % (value.__qualname__,
+                                 ", ".join(each.__module__ + "." + each.__qualname__ for each in value.__bases__))
     if isinstance(value, types.ModuleType):
         return "module " + value.__name__
     if isinstance(value, _PLAIN):
@@ -77,9 +84,14 @@ def _text(value, depth):
         inner = [_text(each, depth - 1) for each in list(value)]
         return "%s[%s]" % (type(value).__name__, ", ".join(sorted(inner) if type(value) in (set, frozenset) else inner))
     if depth and type(value) is dict:
-        return "{%s}" % ", ".join(sorted("%s: %s" % (_text(k, depth - 1), _text(v, depth - 1)) for k, v in list(value.items())))
+        return "{%s}" % ", ".join(sorted("%s: %s" % (_text(k, depth - 1), _text(v, depth - 1))
+                                         for k, v in list(value.items())))
     wrapped = getattr(value, "__wrapped__", None) if callable(value) else None
-    return "%s of %s" % (type(value).__name__, _text(wrapped, depth)) if isinstance(wrapped, types.FunctionType) else type(value).__name__
+    return (
+        "%s of %s" % (type(value).__name__, _text(wrapped, depth))
+        if isinstance(wrapped, types.FunctionType)
+        else type(value).__name__
+    )
 
 
 def _signature(function):
@@ -94,7 +106,8 @@ def _signature(function):
 def _code(code):
     """What a function's code names and holds: the same whether or not a name was led to the livepatch's file."""
     inner = [each for each in code.co_consts if isinstance(each, types.CodeType)]
-    plain = sorted({_text(each, 4) for each in code.co_consts if isinstance(each, _PLAIN + (tuple, frozenset)) and not _documents(code, each)
+    plain = sorted({_text(each, 4) for each in code.co_consts if isinstance(each, _PLAIN + (tuple, frozenset))
+                    and not _documents(code, each)
                     and each is not None})
     return " %s %s names %s consts %s inner [%s]" % (code.co_name, code.co_varnames, sorted(set(code.co_names)), plain,
                                                     "; ".join(_code(each) for each in inner))

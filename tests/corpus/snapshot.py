@@ -1,4 +1,5 @@
-"""Everything that a patch could leave changed in a package, taken and compared: module and class dicts, functions, tables.
+"""Everything that a patch could leave changed in a package, taken and compared: module and class dicts, functions,
+tables.
 
 Runs in the patched process, standard library alone. Values are told apart by identity and kept alive by the snapshot;
 containers also by what they hold, so that a table changed in place is seen. Nothing of the program is called.
@@ -10,7 +11,8 @@ import types
 
 _CACHED = type(functools.lru_cache(len))
 DEPTH = 4           # how deep containers within containers are followed
-_FUNCTION = ("__code__", "__defaults__", "__kwdefaults__", "__doc__", "__closure__", "__name__", "__qualname__", "__module__")
+_FUNCTION = ("__code__", "__defaults__", "__kwdefaults__", "__doc__", "__closure__", "__name__", "__qualname__",
+             "__module__")
 _class_dict = type.__dict__["__dict__"].__get__
 _class_bases = type.__dict__["__bases__"].__get__
 
@@ -24,7 +26,10 @@ class Snapshot:
         self.held = self._take()
 
     def changed(self):
-        """Sorted texts: 'module:C.name: was X' ..., of all that is not as it was. Modules that came count apart: came()."""
+        """Sorted texts: 'module:C.name: was X' ..., of all that is not as it was.
+
+        Modules that came count apart: came().
+        """
         now, found = self._take(), []
         for where in self.held.keys() | now.keys():
             was, is_ = self.held.get(where), now.get(where)
@@ -61,7 +66,8 @@ class Snapshot:
             where = "%s%s" % (prefix, key)
             if "%s.%s" % (space.get("__name__"), key) in sys.modules:
                 continue    # a submodule, once it is imported: came() tells
-            if key in ("__builtins__", "__weakref__", "__dict__", "__warningregistry__", "__annotate_func__", "__annotations_cache__"):
+            if key in ("__builtins__", "__weakref__", "__dict__", "__warningregistry__", "__annotate_func__",
+                       "__annotations_cache__"):
                 continue
             found[where] = self._token(value, DEPTH), _short(value), value
             self._inside(found, where, value, seen, modules)
@@ -103,7 +109,8 @@ class Snapshot:
         """What tells one value from another: its identity, and the same of what a plain container holds."""
         self.kept.append(value)
         if depth and type(value) in (dict, types.MappingProxyType):
-            return id(value), tuple((self._token(k, depth - 1), self._token(v, depth - 1)) for k, v in list(value.items()))
+            return id(value), tuple((self._token(k, depth - 1), self._token(v, depth - 1))
+                                    for k, v in list(value.items()))
         if depth and type(value) in (list, tuple):
             return id(value), tuple(self._token(each, depth - 1) for each in list(value))
         if depth and type(value) in (set, frozenset):

@@ -1,7 +1,8 @@
 """The tests that NEW ships, on OLD, on OLD patched, and on NEW: how many pass and fail.
 
 The files are those that the release changed, as corpus.json lists them; what they need beside the release, suite_req.py
-there. The patched process imports the package, takes the patch, and only then runs pytest (Django: its runtests.py) in itself.
+there. The patched process imports the package, takes the patch, and only then runs pytest (Django: its runtests.py) in
+itself.
 """
 import glob
 import json
@@ -18,7 +19,8 @@ from tests.corpus import session
 from tests.corpus.layout import SHARED, Entry, NotThere, call
 
 SECONDS = 900
-_OPTIONS = ["-q", "-p", "no:cacheprovider", "-p", "corpus_report", "-o", "addopts=", "-o", "filterwarnings=default", "-o", "xfail_strict=false"]
+_OPTIONS = ["-q", "-p", "no:cacheprovider", "-p", "corpus_report", "-o", "addopts=", "-o", "filterwarnings=default",
+            "-o", "xfail_strict=false"]
 _LINE = re.compile(r"^(test\w+ \([\w.]+\)).*?\.\.\. (ok|FAIL|ERROR|skipped|expected failure)", re.M | re.S)
 _FAILED = re.compile(r"^(?:FAIL|ERROR): (test\w+ \([\w.]+\))", re.M)
 
@@ -35,9 +37,11 @@ def run(entry: Entry) -> dict:
                     "patched": patched(entry, folder, files)}
     except (session.Wrong, NotThere, AssertionError, OSError, subprocess.TimeoutExpired) as e:
         return {"note": str(e)}
-    found = {which: {"passed": sum(each == "passed" for each in said.values()), "failed": sum(each == "failed" for each in said.values())}
+    found = {which: {"passed": sum(each == "passed" for each in said.values()),
+                     "failed": sum(each == "failed" for each in said.values())}
              for which, said in outcomes.items()}
-    found["lost"] = sorted(name for name, said in outcomes["new"].items() if said == "passed" and outcomes["patched"].get(name) != "passed")
+    found["lost"] = sorted(name for name, said in outcomes["new"].items() if said == "passed"
+                           and outcomes["patched"].get(name) != "passed")
     return found
 
 
@@ -49,7 +53,8 @@ def prepare(entry: Entry) -> Path:
     download = entry.folder / "sdist"
     for each in (folder, download):
         shutil.rmtree(each, ignore_errors=True)
-    call(entry, [sys.executable, "-m", "pip", "-q", "download", "--no-deps", "--no-binary", entry.package, "-d", download,
+    call(entry, [sys.executable, "-m", "pip", "-q", "download", "--no-deps", "--no-binary", entry.package, "-d",
+                 download,
                   f"{entry.package}=={entry.new}"])
     archive = glob.glob(f"{download}/*")[0]
     with (zipfile.ZipFile(archive) if archive.endswith(".zip") else tarfile.open(archive)) as opened:
@@ -63,7 +68,8 @@ def prepare(entry: Entry) -> Path:
     needs = _shared("REQ")
     wanted = needs.get(entry.id, needs.get(entry.package.lower(), []))
     if wanted:
-        call(entry, [sys.executable, "-m", "pip", "-q", "--python", entry.interpreter, "install", "--no-compile", *wanted])
+        call(entry, [sys.executable, "-m", "pip", "-q", "--python", entry.interpreter, "install", "--no-compile",
+                     *wanted])
     (entry.folder / ".suite").touch()
     return folder
 
@@ -82,13 +88,15 @@ def arguments(entry: Entry, files: list) -> list:
 
 
 def environ(entry: Entry, which: str, report: Path) -> dict:
-    return {**session.running_old(entry), "PYTHONPATH": f"{entry.folder / which}:{SHARED}", "CORPUS_REPORT": str(report)}
+    return {**session.running_old(entry), "PYTHONPATH": f"{entry.folder / which}:{SHARED}",
+            "CORPUS_REPORT": str(report)}
 
 
 def outcomes(entry: Entry, report: Path, printed: str) -> dict:
     """{test: 'passed' | 'failed' | 'skipped'}"""
     if entry.package == "Django":
-        said = {found[1]: {"ok": "passed", "FAIL": "failed", "ERROR": "failed"}.get(found[2], "skipped") for found in _LINE.finditer(printed)}
+        said = {found[1]: {"ok": "passed", "FAIL": "failed", "ERROR": "failed"}.get(found[2], "skipped")
+                for found in _LINE.finditer(printed)}
         return {**said, **{found[1]: "failed" for found in _FAILED.finditer(printed)}}
     return json.loads(report.read_text()) if report.exists() else {}
 
@@ -99,8 +107,9 @@ def plain(entry: Entry, which: str, folder: Path, files: list) -> dict:
     report.unlink(missing_ok=True)
     django = entry.package == "Django"
     done = subprocess.run([entry.interpreter, *([] if django else ["-m", "pytest"]), *arguments(entry, files)],
-                          cwd=folder / "tests" if django else folder, env={**os.environ, **environ(entry, which, report)},
-                          capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=SECONDS, errors="replace")
+                          cwd=folder / "tests" if django else folder,
+                          env={**os.environ, **environ(entry, which, report)}, capture_output=True, text=True,
+                          stdin=subprocess.DEVNULL, timeout=SECONDS, errors="replace")
     (entry.folder / f"suite-{which}.log").write_text(done.stdout + done.stderr)
     return outcomes(entry, report, done.stderr)
 

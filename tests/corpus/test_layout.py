@@ -9,7 +9,8 @@ HERE = {(3, 8): "py38", (3, 9): "py39", (3, 11): "py311", (3, 13): "py313"}
 
 
 def entry(**more):
-    return layout.Entry(**{**dict(id="x-1", package="x", old="0", new="1", imports=["x"], python="3.11", requirements=[], env={}, kind="a"), **more})
+    return layout.Entry(**{**dict(id="x-1", package="x", old="0", new="1", imports=["x"], python="3.11",
+                                  requirements=[], env={}, kind="a"), **more})
 
 
 @pytest.mark.parametrize("wanted, given", [("3.11", "py311"), ("3.9", "py39"), ("3.13", "py313")])

@@ -10,7 +10,9 @@ def results(*given):
 def test_the_goal_is_reached():
     rows = results(*[("a", 0, True)] * 19, ("c", 20, True), ("d", 0, False))
     assert report.reached(rows)
-    assert report.totals(rows).startswith("19 of 20 with no hand-written line (95 %, goal 95 %), 20 with at most 20 (goal 20)")
+    assert report.totals(rows).startswith(
+        "19 of 20 with no hand-written line (95 %, goal 95 %), 20 with at most 20 (goal 20)"
+    )
     assert "without Python code, apart: 0 of 1" in report.totals(rows)
 
 

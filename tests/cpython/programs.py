@@ -66,14 +66,14 @@ def switch(t, name):
 
 
 def window(s, what):
-    """Runs what() once, between the choice of a Switch's dispatcher and the entry into the version."""
+    """Runs what() once, between the choice of a Switch's dispatcher and the entry into the side."""
     real = s.choose
 
     def choose():
-        version = real()
+        function = real()
         s.choose = real
         what()
-        return version
+        return function
     s.choose = choose
 
 

@@ -42,7 +42,7 @@ class Checks:
     def check_attempts(self):
         """What is not possible now is refused, with the kernel's errno, and without a line."""
         engine, was = self.engine, len(self.log.lines)
-        need(not engine.busy, "busy, and no callback runs")
+        need(not engine.callbacks_running, "busy, and no callback runs")
         if self.pending is None:
             for attempt in (engine.start, engine.cancel, engine.reverse, engine.look, engine.force, engine.finish):
                 self.refused(attempt, errno.EINVAL)
@@ -68,13 +68,16 @@ class Checks:
         engine = self.engine
         need((engine.arrival is not None) == self.arriving, "arrival is %r", engine.arrival)
         if not self.arriving:
-            for attempt in (engine.look_arrival, engine.force_arrival, engine.finish_arrival, engine.abandon_arrival):
+            for attempt in (engine.look_arrival, engine.force_arrival, engine.finish_arrival):
                 self.refused(attempt, errno.EINVAL)
+            need(engine.resume_after_fork() is None, "resumed, and nothing is cut off")
             return
-        for attempt in [engine.arrive, lambda: engine.enable(Patch([]), "other"), lambda: engine.join_apply(Patch([]), "other", 0)] + [
-                lambda: engine.disable(patch) for patch in engine.patches[:1]] + [lambda: engine.drop(patch) for patch in engine.patches[:1]]:
+        for attempt in [engine.arrive, lambda: engine.enable(Patch([]), "other"),
+                        lambda: engine.join_apply(Patch([]), "other", 0)] + [
+                lambda: engine.disable(patch)
+                for patch in engine.patches[:1]] + [lambda: engine.drop(patch) for patch in engine.patches[:1]]:
             self.refused(attempt, errno.EBUSY)
-        self.refused(engine.abandon_arrival, errno.EINVAL)
+        need(engine.resume_after_fork() is None, "an arrival that is started is not cut off")
         if not engine.arrival.clean:
             self.refused(engine.finish_arrival, errno.EINVAL)
 
@@ -88,7 +91,8 @@ class Checks:
             enabled = self.pending["started"] and bool(self.pending["dir"]) if own else True
             need(d["enabled"] == enabled, "enabled of %s is %r", name, d["enabled"])
             need(d["forced"] == (name in self.forced), "forced of %s is %r", name, d["forced"])
-            need([o["name"] for o in d["objects"]] == [self.shown(o) for o in self.objects_of(name)], "objects of %s", name)
+            need([o["name"] for o in d["objects"]] == [self.shown(o) for o in self.objects_of(name)], "objects of %s",
+                 name)
             for o, real in zip(d["objects"], self.objects_of(name)):
                 need(o["loaded"] == self.loaded(real), "loaded of %s in %s is %r", real, name, o["loaded"])
                 patched = self.loaded(real) and (name, real) not in self.left_out
@@ -123,8 +127,12 @@ class Checks:
             need(frame.code is None or frame.code in self.target.live, "%r runs and was released", frame.code)
             stack = self.engine.stacks.get(frame.definition)
             if frame.code is not None or stack is not None and stack.top is not None:
-                known = stack is not None and (frame.code in stack.leftover or frame.code in stack.funcs
-                                               or frame.code is None and (self.engine.transition is not None or self.arriving))
+                known = stack is not None and (
+                    frame.code in stack.leftover
+                    or frame.code in stack.funcs
+                    or frame.code is None
+                    and (self.engine.transition is not None or self.arriving)
+                )
                 need(known, "a frame of %r is not accounted for", frame.code)
         for task in self.target.tasks:
             segment = []
@@ -196,7 +204,7 @@ class Checks:
             changes = tuple((where(d), code(c.before), code(c.after), tuple(map(code, c.older)))
                             for d, c in sorted(transition.changes.items(), key=repr))
             pending = (transition.patch.name, transition.kind, transition.dir, transition.step, transition.forced,
-                       changes, transition.target and (transition.target.phase, transition.target.goal))
+                       changes, transition.in_target and (transition.in_target.phase, transition.in_target.goal))
         stacks = tuple((where(d), tuple(map(code, s.funcs)), tuple(map(code, s.leftover)))
                        for d, s in sorted(engine.stacks.table.items(), key=repr))
         images = tuple((where(d), code(c)) for d, c in sorted(target.image.items(), key=lambda item: repr(item[0])))
@@ -207,5 +215,5 @@ class Checks:
         tasks = tuple(sorted((tuple(map(frame, task.frames)) for task in target.tasks), key=repr))
         suspended = tuple(sorted(map(frame, target.suspended), key=repr))
         live = tuple(sorted(map(code, target.live), key=repr))
-        arrival = engine.arrival and (engine.arrival.step, engine.arrival.forced, engine.arrival.target.phase)
+        arrival = engine.arrival and (engine.arrival.step, engine.arrival.forced, engine.arrival.in_target.phase)
         return patches, pending, arrival, tuple(target.waiting), stacks, images, tasks, suspended, live, tuple(sorted(map(str, target.mods)))

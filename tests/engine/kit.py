@@ -12,12 +12,28 @@ def new_code():
     """Stands for every new function: the puppet target does not look at it."""
 
 
+def take_outcome(engine, patch, dir, name=None, running=True):
+    """A process that had no part in a transition takes its outcome, as agent/follower.py does: by join_apply and drop."""
+    if not dir:
+        if patch in engine.patches:
+            engine.drop(patch, running)
+        return
+    older = [each for each in engine.patches if each is not patch] if patch.replace else []
+    try:
+        if patch not in engine.patches:
+            engine.join_apply(patch, name, len(engine.patches), running)
+    finally:
+        for each in older:
+            engine.drop(each, running)
+
+
 class Kit:
     """engine, target, log, and shortcuts over them."""
 
     def __init__(self, **modules):
         """modules: functions of each; `vmlinux` is the main program."""
-        self.target = PuppetTarget({MAIN if name == "vmlinux" else name: functions for name, functions in modules.items()})
+        self.target = PuppetTarget({MAIN if name == "vmlinux" else name: functions
+                                    for name, functions in modules.items()})
         self.log = Log(ManualClock())
         self.engine = Engine(self.target, self.log)
         self.do = {}  # (patch, kind, object) -> what a callback does: called with the Object, its result is returned

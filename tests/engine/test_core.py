@@ -1,4 +1,5 @@
-"""enable, disable, cancel, force: what succeeds, what is refused with which errno, and that a failure leaves nothing."""
+"""enable, disable, cancel, force: what succeeds, what is refused with which errno, and that a failure leaves
+nothing."""
 import errno
 
 import pytest
@@ -126,7 +127,6 @@ def test_one_transition_at_a_time(kit):
         refused(errno.EBUSY, kit.engine.disable, first)
         refused(errno.EBUSY, kit.engine.join_apply, kit.patch("c"), "c", 0)
         refused(errno.EBUSY, kit.engine.drop, first)
-        refused(errno.EBUSY, kit.engine.take_outcome, first, 0)
         assert kit.lines() == []
         if kit.engine.transition.step == "prepared":
             kit.engine.start()
@@ -225,7 +225,10 @@ def test_cancel(kit):
 
 
 def test_force(kit):
-    """Tasks are not looked at; the patch whose code may still run can never be unloaded. EINVAL with nothing pending."""
+    """Tasks are not looked at; the patch whose code may still run can never be unloaded.
+
+    EINVAL with nothing pending.
+    """
     refused(errno.EINVAL, kit.engine.force)
     task = kit.target.spawn()
     kit.target.call_function(task, "f")
@@ -272,10 +275,10 @@ def test_busy_while_a_callback_runs(kit):
     seen = []
 
     def callback(obj):
-        assert kit.engine.busy and kit.engine.describe()[0]["name"] == "p"
+        assert kit.engine.callbacks_running and kit.engine.describe()[0]["name"] == "p"
         for attempt in (kit.engine.start, kit.engine.cancel, kit.engine.reverse, kit.engine.force, kit.engine.finish,
                         lambda: kit.engine.enable(kit.patch("q"), "q"), lambda: kit.engine.disable(obj.patch),
-                        lambda: kit.engine.drop(obj.patch), lambda: kit.engine.take_outcome(obj.patch, 0),
+                        lambda: kit.engine.drop(obj.patch), kit.engine.resume_after_fork,
                         lambda: kit.engine.join_apply(kit.patch("q"), "q", 0),
                         lambda: setattr(kit.engine, "ftrace_enabled", False)):
             refused(errno.EBUSY, attempt)
@@ -285,7 +288,7 @@ def test_busy_while_a_callback_runs(kit):
     for kind in ("pre_patch", "post_patch", "pre_unpatch", "post_unpatch"):
         kit.do["p", kind, "vmlinux"] = callback
     kit.unload(kit.load("p", vmlinux=["f"]))
-    assert seen == [None, "post_patch", "pre_unpatch", None] and not kit.engine.busy
+    assert seen == [None, "post_patch", "pre_unpatch", None] and not kit.engine.callbacks_running
 
 
 def test_describe(kit):
@@ -301,8 +304,11 @@ def test_callback_sees_its_module(kit):
     """obj.mod is None for the main program; else the module, with its state."""
     seen = {}
     for obj in ("vmlinux", "m", "n"):
-        kit.do["p", "pre_patch", obj] = lambda obj: seen.update({obj.shown: obj.mod and (obj.mod.name, obj.mod.state)}) or 0
-        kit.do["p", "post_unpatch", obj] = lambda obj: seen.update({obj.shown: obj.mod and (obj.mod.name, obj.mod.state)})
+        kit.do["p", "pre_patch", obj] = lambda obj: (
+            seen.update({obj.shown: obj.mod and (obj.mod.name, obj.mod.state)}) or 0
+        )
+        kit.do["p", "post_unpatch",
+               obj] = lambda obj: seen.update({obj.shown: obj.mod and (obj.mod.name, obj.mod.state)})
     kit.target.sources["n"] = ["x"]
     kit.load("p", vmlinux=["f"], m=["h"], n=["x"])
     assert seen == {"vmlinux": None, "m": ("m", "LIVE")}

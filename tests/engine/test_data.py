@@ -36,8 +36,9 @@ def test_new_func_is_a_plain_function(wrong):
     lambda: Func("f", new_code, True), lambda: Func("f", new_code, 0, b"hash"), lambda: Object(5),
     lambda: Object("m", new_code),
     lambda: Object("m", [new_code]), lambda: Object("m", "fg"), lambda: Object("m", [], new_code), lambda: Callbacks(5),
-    lambda: Callbacks(post_unpatch="f"), lambda: Patch(None), lambda: Patch([Func("f", new_code)]), lambda: Patch([], "yes"),
-    lambda: Patch([], False, [1]), lambda: State("1"), lambda: State(1, 1.5), lambda: Mod(None),
+    lambda: Callbacks(post_unpatch="f"), lambda: Patch(None), lambda: Patch([Func("f", new_code)]),
+    lambda: Patch([], "yes"), lambda: Patch([], False, [1]), lambda: State("1"), lambda: State(1, 1.5),
+    lambda: Mod(None),
 ])
 def test_wrong_types(make):
     """TypeError, which names class and field."""

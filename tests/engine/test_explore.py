@@ -14,7 +14,8 @@ BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
 
 @pytest.mark.parametrize("name", list(BY_NAME))
 def test_every_order_of_steps_keeps_the_rules(name):
-    """Callbacks are paired, stacks and images right, no task mixes versions, failures leave nothing, lines are exact."""
+    """Callbacks are paired, stacks and images right, no task mixes versions, failures leave nothing, lines are
+    exact."""
     states, steps, complete = explore(BY_NAME[name], STATES)
     assert complete or states >= STATES
     assert steps > states
@@ -89,7 +90,8 @@ def test_a_broken_engine_is_noticed(monkeypatch, what, scenario, owner, name, in
     """Each rule of the engine, switched off, makes the explorer fail, with the shortest sequence that shows it."""
     was = getattr(owner, name)
     monkeypatch.setattr(owner, name, instead)
-    for user in (callbacks, init_patch, late_process, coming_going, patch, replace, transition):  # those that imported it by name
+    # those that imported it by name
+    for user in (callbacks, init_patch, late_process, coming_going, patch, replace, transition):
         if user is not owner and getattr(user, name, None) is was:
             monkeypatch.setattr(user, name, instead)
     with pytest.raises(Failed):

@@ -4,6 +4,7 @@ import errno
 import pytest
 
 from klpfs import KlpError
+from klpfs.engine.core import ARRIVAL_ABANDONED, ARRIVAL_FINISHED
 from tests.engine.kit import MAIN, Kit
 
 
@@ -64,8 +65,8 @@ def test_nothing_to_do(kit):
 def test_one_at_a_time(kit):
     """EBUSY for other operations meanwhile, and for an arrival in a transition. Modules come and go."""
     kit.engine.arrive()
-    for attempt in (kit.engine.arrive, lambda: kit.engine.enable(kit.patch("c"), "c"), lambda: kit.engine.disable(kit.engine.patches[0]),
-                    lambda: kit.engine.drop(kit.engine.patches[0])):
+    for attempt in (kit.engine.arrive, lambda: kit.engine.enable(kit.patch("c"), "c"),
+                    lambda: kit.engine.disable(kit.engine.patches[0]), lambda: kit.engine.drop(kit.engine.patches[0])):
         with pytest.raises(KlpError) as caught:
             attempt()
         assert caught.value.errno == errno.EBUSY
@@ -80,7 +81,8 @@ def test_one_at_a_time(kit):
     assert caught.value.errno == errno.EBUSY
 
 
-@pytest.mark.parametrize("fault, left", [("resolve", [(False, True), (True, True)]), ("pre_patch", [(False, True), (True, True)]),
+@pytest.mark.parametrize("fault, left", [("resolve", [(False, True), (True, True)]),
+                                         ("pre_patch", [(False, True), (True, True)]),
                                          ("begin", [(False, True), (False, True)])])
 def test_what_a_patch_cannot_do(kit, fault, left):
     """The object stays unpatched by it, which the tree and a line tell; the other patches go on."""
@@ -93,7 +95,9 @@ def test_what_a_patch_cannot_do(kit, fault, left):
         kit.engine.finish_arrival()
     assert "patch 'a' failed for module 'vmlinux', module 'vmlinux' stays unpatched by it" in kit.lines()
     assert objects(kit) == left
-    assert kit.target.value("g") == "g original" and kit.target.value("f") == ("f original" if fault == "begin" else "f by b")
+    assert kit.target.value("g") == "g original" and kit.target.value("f") == (
+        "f original" if fault == "begin" else "f by b"
+    )
 
 
 def test_force(kit):
@@ -119,7 +123,7 @@ def test_a_fork_in_a_callback_before_it_starts(kit):
     kit.engine.after_fork()
     del kit.do["b", "pre_patch", "vmlinux"]
     kit.lines()
-    kit.engine.abandon_arrival()
+    assert kit.engine.resume_after_fork() == ARRIVAL_ABANDONED
     assert kit.lines() == ["a: post_unpatch vmlinux"] and kit.engine.arrival is None
     kit.engine.arrive()
     assert kit.engine.look_arrival() == []
@@ -138,5 +142,5 @@ def test_a_fork_in_a_callback_at_its_end(kit):
         kit.engine.finish_arrival()
     kit.engine.after_fork()
     kit.lines()
-    kit.engine.finish_arrival()
+    assert kit.engine.resume_after_fork() == ARRIVAL_FINISHED
     assert kit.lines() == ["b: post_patch vmlinux"] and kit.engine.arrival is None

@@ -4,7 +4,7 @@ import errno
 import pytest
 
 from klpfs import KlpError
-from tests.engine.kit import Kit
+from tests.engine.kit import Kit, take_outcome
 
 
 @pytest.fixture
@@ -39,7 +39,8 @@ def test_modules_that_come_later(kit):
     assert kit.target.value("h", "m") == "h by p"
 
 
-@pytest.mark.parametrize("fault, code", [("resolve", errno.EINVAL), ("pre_patch", errno.EXDEV), ("apply", errno.EAGAIN)])
+@pytest.mark.parametrize("fault, code", [("resolve", errno.EINVAL), ("pre_patch", errno.EXDEV),
+                                         ("apply", errno.EAGAIN)])
 def test_failure_takes_the_whole_patch_back(kit, fault, code):
     """KlpError, one line of the engine that says so, everything as it was."""
     if fault == "pre_patch":
@@ -67,9 +68,9 @@ def test_outcome_of_an_enable(kit):
     task = kit.target.spawn("old")
     kit.target.call_function(task, "f")
     patch = kit.patch("p", vmlinux=["f"])
-    kit.engine.take_outcome(patch, 1, "p")
+    take_outcome(kit.engine, patch, 1, "p")
     assert kit.target.value("f") == "f by p"
-    kit.engine.take_outcome(patch, 1, "p")  # once is enough
+    take_outcome(kit.engine, patch, 1, "p")  # once is enough
     kit.engine.enable(kit.patch("q", vmlinux=["f"]), "q")
     kit.engine.start()
     assert [b.name for b in kit.engine.look()] == ["old"]
@@ -79,7 +80,7 @@ def test_outcome_of_a_replace(kit):
     """The others are gone, without callbacks; no nop is left."""
     kit.load("a", vmlinux=["f"], m=["h"])
     kit.lines()
-    kit.engine.take_outcome(kit.patch("r", replace=True, vmlinux=["g"]), 1, "r")
+    take_outcome(kit.engine, kit.patch("r", replace=True, vmlinux=["g"]), 1, "r")
     assert kit.lines() == ["r: pre_patch vmlinux", "r: post_patch vmlinux"]
     assert kit.tree() == {"r": {"vmlinux": ["g,1"]}}
     assert [kit.target.value(*f) for f in (("f",), ("g",), ("h", "m"))] == ["f original", "g by r", "h original"]
@@ -90,7 +91,7 @@ def test_outcome_of_a_replace_that_cannot_be_applied_here(kit):
     kit.load("a", vmlinux=["f"])
     kit.do["r", "pre_patch", "vmlinux"] = lambda obj: -errno.EXDEV
     with pytest.raises(KlpError):
-        kit.engine.take_outcome(kit.patch("r", replace=True, vmlinux=["g"]), 1, "r")
+        take_outcome(kit.engine, kit.patch("r", replace=True, vmlinux=["g"]), 1, "r")
     assert kit.engine.patches == [] and kit.target.value("f") == "f original"
 
 
@@ -108,10 +109,10 @@ def test_outcome_of_a_disable(kit):
     task = kit.target.spawn()
     patch = kit.load("p", vmlinux=["f"])
     kit.target.call_function(task, "f")
-    kit.engine.take_outcome(patch, 0)
+    take_outcome(kit.engine, patch, 0)
     assert kit.engine.patches == [] and kit.target.value("f") == "f original"
     assert kit.target.live == [patch.objects[0].funcs[0]]
-    kit.engine.take_outcome(patch, 0)  # gone already
+    take_outcome(kit.engine, patch, 0)  # gone already
 
 
 def test_drop_of_what_is_not_there(kit):

@@ -5,7 +5,8 @@ from tests.engine.kit import Kit
 
 
 def test_ten_thousand_functions():
-    """Enable, replace by as many nops, disable: some 0.3 s of processor time here; what is quadratic takes 20 times that."""
+    """Enable, replace by as many nops, disable: some 0.3 s of processor time here; what is quadratic takes 20 times
+    that."""
     names = ["f%d" % number for number in range(10_000)]
     kit = Kit(vmlinux=names)
     definitions = {(d[0], d[2]): d for d in kit.target.image}

@@ -140,7 +140,8 @@ def as_engine(op, result):
     if op == "dmesg":
         return [line for line in result if not any(word in line for word in LOADER)]
     if op == "tree":
-        return {path: None if path.endswith("/force") else node.get("data") for path, node in result.items() if path != "."}
+        return {path: None if path.endswith("/force") else node.get("data")
+                for path, node in result.items() if path != "."}
     return result
 
 

@@ -4,6 +4,7 @@ import errno
 import pytest
 
 from klpfs import KlpError
+from klpfs.engine.core import CANCELED, DISABLED_ON, FINISHED
 from tests.engine.kit import Kit
 
 
@@ -135,8 +136,50 @@ def cut(kit, kind, obj, attempt):
         attempt()
     del kit.do["p", kind, obj]
     kit.engine.after_fork()
-    assert not kit.engine.busy
+    assert not kit.engine.callbacks_running
     kit.lines()
+
+
+def resumed(kit, word):
+    """What the child says that it has done, once."""
+    assert kit.engine.resume_after_fork() == word and kit.engine.resume_after_fork() is None
+
+
+def test_fork_with_nothing_cut_off(kit):
+    """No transition, or one that is started, which goes on by itself."""
+    kit.engine.after_fork()
+    assert kit.engine.resume_after_fork() is None
+    kit.engine.enable(kit.patch("p", vmlinux=["f"]), "p")
+    kit.engine.start()
+    kit.engine.after_fork()
+    assert kit.engine.resume_after_fork() is None and kit.engine.transition.step == "started"
+    kit.finish()
+
+
+def test_fork_when_prepared(kit):
+    """The thread that would have started it stayed in the parent."""
+    kit.engine.enable(kit.patch("p", vmlinux=["f"]), "p")
+    kit.engine.after_fork()
+    kit.lines()
+    resumed(kit, CANCELED)
+    assert kit.lines() == ["failed to enable patch 'p'", "'p': canceling patching transition, going to unpatch",
+                           "'p': completing unpatching transition", "p: post_unpatch vmlinux", "'p': unpatching complete"]
+
+
+def test_fork_in_a_disable_that_had_turned_back(kit):
+    """It goes on in the direction that it was begun with."""
+    patch = kit.load("p", vmlinux=["f"])
+    cut(kit, "pre_unpatch", "vmlinux", lambda: kit.engine.disable(patch, 1))
+    resumed(kit, DISABLED_ON)
+    assert kit.engine.transition.dir == 1 and patch.enabled
+
+
+def test_resuming_is_refused_while_a_callback_runs(kit):
+    """EBUSY, in the process that is no child, and in a child that was forked by the callback."""
+    kit.do["p", "pre_patch", "vmlinux"] = lambda obj: kit.engine.resume_after_fork()
+    with pytest.raises(KlpError) as caught:
+        kit.engine.enable(kit.patch("p", vmlinux=["f"]), "p")
+    assert caught.value.errno == errno.EBUSY
 
 
 def test_fork_in_pre_patch(kit):
@@ -144,7 +187,7 @@ def test_fork_in_pre_patch(kit):
     patch = kit.patch("p", vmlinux=["f"], m=["h"])
     cut(kit, "pre_patch", "m", lambda: kit.engine.enable(patch, "p"))
     assert kit.engine.transition.step == "preparing"
-    kit.engine.cancel()
+    resumed(kit, CANCELED)
     assert [line for line in kit.lines() if line[:2] == "p:"] == ["p: post_unpatch vmlinux"]
     assert kit.engine.patches == [] and kit.target.live == []
 
@@ -153,7 +196,7 @@ def test_fork_in_post_unpatch_of_a_cancel(kit):
     """cancel goes on after the callback that was half run."""
     kit.engine.enable(kit.patch("p", vmlinux=["f"], m=["h"]), "p")
     cut(kit, "post_unpatch", "vmlinux", kit.engine.cancel)
-    kit.engine.cancel()
+    resumed(kit, CANCELED)
     assert kit.lines() == ["p: post_unpatch m", "'p': unpatching complete"]
     assert kit.engine.transition is None and kit.target.live == []
 
@@ -162,7 +205,8 @@ def test_fork_in_pre_unpatch(kit):
     """disable goes on; the half run callback is not run twice."""
     patch = kit.load("p", vmlinux=["f"], m=["h"])
     cut(kit, "pre_unpatch", "vmlinux", lambda: kit.engine.disable(patch))
-    kit.engine.disable(patch)
+    resumed(kit, DISABLED_ON)
+    assert kit.engine.transition.step == "started" and not patch.enabled
     kit.finish()
     assert [line for line in kit.lines() if line[:2] == "p:"] == [
         "p: pre_unpatch m", "p: post_unpatch vmlinux", "p: post_unpatch m"]
@@ -185,6 +229,6 @@ def test_fork_in_a_finish(kit, dir):
     if dir:
         with pytest.raises(KlpError):
             kit.engine.cancel()
-    kit.engine.finish(dir)
+    resumed(kit, FINISHED)
     assert kit.lines() == ["p: %s m" % kind, "'p': %spatching complete" % ("" if dir else "un")]
     assert len(kit.engine.patches) == dir and kit.engine.transition is None

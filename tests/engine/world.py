@@ -10,6 +10,7 @@ from klpfs.engine.data import Callbacks, Func, Object, Patch
 from klpfs.engine.error import KlpError
 from klpfs.testing import PuppetTarget
 from tests.engine.checks import Checks, Violation, need
+from tests.engine.kit import take_outcome
 
 KINDS = ("pre_patch", "post_patch", "pre_unpatch", "post_unpatch")
 MAY_FOLLOW = {"pre_patch": (None, "post_unpatch"), "post_patch": ("pre_patch", "pre_unpatch"),
@@ -155,7 +156,7 @@ class World(Checks):
         if transition is not None and transition.step == "finishing" and transition.dir and transition.patch.replace:
             newer = self.engine.patches[self.engine.patches.index(transition.patch):]
             need(obj.patch in newer, "%s of %r, which is replaced", kind, obj)
-        need(self.engine.busy, "a callback runs and the engine is not busy")
+        need(self.engine.callbacks_running > 0, "a callback runs and the engine is not busy")
         for attempt in (lambda: self.engine.start(), lambda: self.engine.finish(), lambda: self.engine.reverse(),
                         lambda: self.engine.disable(obj.patch), lambda: self.engine.enable(Patch([]), "other"),
                         lambda: self.engine.arrive(), lambda: self.engine.finish_arrival()):
@@ -401,7 +402,7 @@ class World(Checks):
     def do_outcome(self, name, dir):
         there = name in self.order
         patch = self.patch(name) if there else self.specs[name].patch(self)
-        self.engine.take_outcome(patch, dir, name)
+        take_outcome(self.engine, patch, dir, name)
         if not dir:
             self.gone([name])
             return []
@@ -464,7 +465,8 @@ class World(Checks):
     def do_finish_arrival(self):
         self.engine.finish_arrival()
         self.arriving = False
-        return [line for patch in self.order if None in self.specs[patch].objects for line in self.lines(patch, "post_patch", [None])]
+        return [line for patch in self.order if None in self.specs[patch].objects
+                for line in self.lines(patch, "post_patch", [None])]
 
     def do_nested(self, inner, op):
         """op, and `inner` done by the first callback that it calls."""

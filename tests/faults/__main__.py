@@ -6,8 +6,9 @@
     victims     the first, some and the last process of the service; the daemon, alone or with another beside it; the disk
     faults      SIGKILL; SIGSTOP and later SIGCONT; not one descriptor more (RLIMIT_NOFILE); no space left
 
-Afterwards all processes run all old or all new code, the tree says which, no file, dispatcher or operation is half done, the
-callbacks are paired, the log has no unexpected line, and the next operation works. Prints each case that fails, and the count.
+Afterwards all processes run all old or all new code, the tree says which, no file, dispatcher or operation is half
+done, the callbacks are paired, the log has no unexpected line, and the next operation works. Prints each case that
+fails, and the count.
 """
 import argparse
 import collections
@@ -42,7 +43,9 @@ def one_world(daemons, cases, results):
 def run_all(cases, jobs):
     """Yields (case, error text) as they end. Cases of one service are in one World, as long as none fails."""
     results = multiprocessing.Queue()
-    parts = [part for daemons in (1, 2) for part in split([case for case in cases if (case[2] == "daemon of two") == (daemons == 2)], daemons, jobs)]
+    parts = [part for daemons in (1, 2)
+             for part in split([case for case in cases if (case[2] == "daemon of two") == (daemons == 2)], daemons,
+                               jobs)]
     running = 0
     while parts or running:
         while parts and running < jobs:
@@ -80,7 +83,9 @@ def main():
             print(f"FAILED: {line(case)}\n    {error}", flush=True)
     for operation in dict.fromkeys(case[0] for case in cases):
         print(f"{operation:8} {good[operation]:4} of {sum(case[0] == operation for case in cases)} cases")
-    print(f"{len(cases) - len(bad)} of {len(cases)} cases: all old or all new, the tree is right, the next operation works")
+    print(
+        f"{len(cases) - len(bad)} of {len(cases)} cases: all old or all new, the tree is right, the next operation works"
+    )
     return bool(bad)
 
 

@@ -23,13 +23,16 @@ FOREIGN = {  # where code of the livepatch or the program runs
     "force": ("post_patch",),
     "rmmod": ("exit",),
 }
-BEFORE = {"insmod": OLD, "replace": NEW["lp0"], "module": OLD, "disable": NEW["lp1"], "reverse": NEW["lp1"], "force": NEW["lp1"], "rmmod": OLD}
-AFTER = {"insmod": NEW["lp1"], "replace": NEW["lp2"], "module": OLD, "disable": OLD, "reverse": OLD, "force": NEW["lp1"], "rmmod": OLD}
+BEFORE = {"insmod": OLD, "replace": NEW["lp0"], "module": OLD, "disable": NEW["lp1"], "reverse": NEW["lp1"],
+          "force": NEW["lp1"], "rmmod": OLD}
+AFTER = {"insmod": NEW["lp1"], "replace": NEW["lp2"], "module": OLD, "disable": OLD, "reverse": OLD,
+         "force": NEW["lp1"], "rmmod": OLD}
 FAULTS = {"killed": Kill, "stopped": Stop, "without descriptors": Descriptors}
 VICTIMS = ["first", "some", "last"]
 FORCED = (r"livepatch: forcing remaining tasks",)
 SLOW = "waiting for process"  # a load that takes longer than SILENT
-UNDONE = r"livepatch: failed to enable patch '", r"(load|init|pre_patch)\S* (of )?'.*' was stopped"  # what the log says of a load that was taken back
+# what the log says of a load that was taken back
+UNDONE = r"livepatch: failed to enable patch '", r"(load|init|pre_patch)\S* (of )?'.*' was stopped"
 OF_DAEMON = r"coordinator lost: the load is undone", *UNDONE
 OF_DISK = r"No space left on device", *UNDONE
 OF_NOFILE = r"Too many open files", *UNDONE
@@ -37,11 +40,13 @@ OF_NOFILE = r"Too many open files", *UNDONE
 
 def steps(operation):
     """All steps of an operation: of the daemon, and of one process."""
-    return [f"{when} {what}" for what in WRITES[operation] for when in ("before", "written", "told one")] + list(FOREIGN[operation]) + ["done"]
+    return [f"{when} {what}" for what in WRITES[operation]
+            for when in ("before", "written", "told one")] + list(FOREIGN[operation]) + ["done"]
 
 
 def all_cases():
-    """[(operation, step, victim, fault)]; victim: a process, 'daemon', 'daemon of two' (another mount is there), 'disk'."""
+    """[(operation, step, victim, fault)]; victim: a process, 'daemon', 'daemon of two' (another mount is there),
+    'disk'."""
     found = []
     for operation in WRITES:
         for step in steps(operation):
@@ -86,9 +91,10 @@ def prepared(world, operation):
         world.insmod("lp1")
         assert world.tree.get("lp1/transition") == "1"
     tree = world.tree
-    return {"insmod": lambda: world.insmod("lp1"), "replace": lambda: world.insmod("lp2"), "module": lambda: world.insmod("mod1"),
-            "disable": lambda: tree.set("lp1/enabled", "0"), "reverse": lambda: tree.set("lp1/enabled", "0"),
-            "force": lambda: tree.set("lp1/force", "1"), "rmmod": lambda: tree.rmmod("lp1")}[operation]
+    return {"insmod": lambda: world.insmod("lp1"), "replace": lambda: world.insmod("lp2"),
+            "module": lambda: world.insmod("mod1"), "disable": lambda: tree.set("lp1/enabled", "0"),
+            "reverse": lambda: tree.set("lp1/enabled", "0"), "force": lambda: tree.set("lp1/force", "1"),
+            "rmmod": lambda: tree.rmmod("lp1")}[operation]
 
 
 def run(world, operation, step, victim, fault):
@@ -111,7 +117,11 @@ def run(world, operation, step, victim, fault):
         if step == "done":
             until(world.settled, "the end")
     at = world.record()
-    pid = (holder if gated and gate.startswith("daemon") else world.mounts[0].process.pid) if daemon else world.program.each[number].pid
+    pid = (
+        (holder if gated and gate.startswith("daemon") else world.mounts[0].process.pid)
+        if daemon
+        else world.program.each[number].pid
+    )
     happens = FullDisk() if victim == "disk" else FAULTS[fault]()
     happens.begin(world, pid)
     if gated and not (fault == "killed" and holder == pid):
@@ -140,7 +150,8 @@ def run(world, operation, step, victim, fault):
     elif at["transition"] and operation in ("insmod", "replace", "disable"):
         assert code == AFTER[operation], f"it was started, and {code} runs"
     world.check_log((OF_DAEMON if daemon and fault == "killed" else ()) + (OF_DISK if victim == "disk" else ())
-                    + (OF_NOFILE if fault == "without descriptors" else ()) + (SLOW,) + (FORCED if operation == "force" else ()))
+                    + (OF_NOFILE if fault == "without descriptors" else ()) + (SLOW,)
+                    + (FORCED if operation == "force" else ()))
     world.next_operation()
     world.check_log((SLOW,))
     if len(world.alive) < PROCESSES or operation == "force":

@@ -1,8 +1,9 @@
 """`klpfs mount` whose coordinator can be held at each step of an operation: daemon.py GATES SILENT [mount's arguments].
 
-Held means: a file `GATES/daemon STEP` is there when it comes to STEP; it makes `daemon STEP.at` of its process id (the first
-daemon that comes there does) and goes on once the file is gone. A STEP is 'before X', 'written X' (nobody has been told) or 'told one
-X' (one agent of several has), X being what is written to the journal: change, start, finish, idle.
+Held means: a file `GATES/daemon STEP` is there when it comes to STEP; it makes `daemon STEP.at` of its process id (the
+first daemon that comes there does) and goes on once the file is gone. A STEP is 'before X', 'written X' (nobody has
+been told) or 'told one X' (one agent of several has), X being what is written to the journal: change, start, finish,
+idle.
 """
 import os
 import sys

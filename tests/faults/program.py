@@ -1,4 +1,5 @@
-"""The program that the faults happen to: what is patched, gates that hold a livepatch's code, and what this process has."""
+"""The program that the faults happen to: what is patched, gates that hold a livepatch's code, and what this process
+has."""
 import os
 import pathlib
 import sys
@@ -72,7 +73,7 @@ def state():
         "files": sorted({pathlib.Path(f.__code__.co_filename).stem for f in (one, two, hold)}),
         "patches": [patch.name for patch in agent.engine.patches],
         "modules": sorted(agent.modules.table),
-        "under way": [repr(each) for each in (agent.engine.transition, follower.op, follower.load, agent.worker.working) if each],
+        "under way": [repr(each) for each in (agent.engine.transition, follower.op, follower.load, agent.foreign.working) if each],
         "left out": sorted(follower.not_applied),
         "seen": follower.seen,
         "calls": calls,

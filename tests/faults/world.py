@@ -1,4 +1,5 @@
-"""A service of three processes and its daemons, on a small disk of their own, for faults to happen to; and what must hold afterwards.
+"""A service of three processes and its daemons, on a small disk of their own, for faults to happen to; and what must
+hold afterwards.
 
 Everything is started through the harness, as users start it; each process is asked over its own channel what it runs.
 """
@@ -103,12 +104,14 @@ class World:
         self.gates, self.runtime = self.folder / "gates", self.folder / "run"
         self.gates.mkdir()
         self.runtime.mkdir(0o700)
-        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK},mode=0700", "klpfs-faults", str(self.runtime)], check=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK},mode=0700", "klpfs-faults", str(self.runtime)],
+                       check=True)
         self.program, self.count, self.mounts = None, 0, []
         for number in range(daemons):
             self.mounts.append(harness.Mount(self.runtime, self.folder / f"mnt{number}",
                                              command=(str(HERE / "daemon.py"), str(self.gates), str(SILENT))))
-        for name, text in (("lp0", LIVEPATCH.format(name="lp0", replace=False)), ("lp1", LIVEPATCH.format(name="lp1", replace=False)),
+        for name, text in (("lp0", LIVEPATCH.format(name="lp0", replace=False)),
+                           ("lp1", LIVEPATCH.format(name="lp1", replace=False)),
                            ("lp2", LIVEPATCH.format(name="lp2", replace=True)), ("mod1", MODULE)):
             (self.folder / f"{name}.py").write_text(text)
 
@@ -128,10 +131,11 @@ class World:
         if self.program is None:
             self.count += 1
             self.name = f"svc{self.count}"
-            self.program = harness.Program(self.runtime, self.name, program=HERE / "program.py", environ={"GATES": str(self.gates)},
-                                           processes=PROCESSES)
+            self.program = harness.Program(self.runtime, self.name, program=HERE / "program.py",
+                                           environ={"GATES": str(self.gates)}, processes=PROCESSES)
             until(lambda: len(list((self.runtime / self.name).glob("*.sock"))) == PROCESSES, "all processes' sockets")
-            until(lambda: len(list((self.mounts[0].root / self.name / "proc").glob("[0-9]*"))) == PROCESSES, "all processes in the tree")
+            until(lambda: len(list((self.mounts[0].root / self.name / "proc").glob("[0-9]*"))) == PROCESSES,
+                  "all processes in the tree")
         for process in self.alive:
             process.do("calls.clear()")  # a replaced patch has no callbacks on its way out, and may come again
         self.look_again()
@@ -193,7 +197,8 @@ class World:
         names = [patch["name"] for patch in record["patches"]]
         code = tuple(f"{f} by {names[-1]}" for f in ("one", "two")) if names else OLD
         wanted = {"code": code, "files": [names[-1] if names else "program"], "patches": names,
-                  "modules": sorted(module["name"] for module in record["modules"]), "under way": [], "left out": [], "seen": record["seq"]}
+                  "modules": sorted(module["name"] for module in record["modules"]), "under way": [], "left out": [],
+                  "seen": record["seq"]}
         for process in self.alive:
             def same():
                 found = process.do("state()")
@@ -206,7 +211,9 @@ class World:
                 raise AssertionError(f"{process.name} has, and should have: {self.differs}") from None
             paired(self.calls, names)
         assert self.tree.patches() == sorted(names), f"the tree has {self.tree.patches()}, the journal {names}"
-        assert self.tree.modules() == sorted(wanted["modules"]), f"the tree has {self.tree.modules()}, the journal {wanted['modules']}"
+        assert self.tree.modules() == sorted(wanted["modules"]), (
+            f"the tree has {self.tree.modules()}, the journal {wanted['modules']}"
+        )
         for name in names:
             values = [self.tree.get(f"{name}/{each}") for each in ("enabled", "transition", "vmlinux/patched")]
             assert values == ["1", "0", "1"], f"{name}: enabled, transition, patched {values}"
@@ -218,7 +225,8 @@ class World:
 
     def check_folder(self, record):
         """Nothing lies about in the service's folder that nobody needs."""
-        contents = {each["sha256"] for each in record["patches"] + record["modules"]} | {each["fingerprints"] for each in record["patches"]}
+        contents = {each["sha256"] for each in record["patches"]
+                    + record["modules"]} | {each["fingerprints"] for each in record["patches"]}
 
         def left():
             there = set(os.listdir(self.runtime / self.name)) - {"lock", "journal"} - contents
@@ -227,7 +235,8 @@ class World:
         until(lambda: not left(), f"in the folder: {left()}", PATIENCE)
 
     def check_log(self, expected):
-        """The lines since fresh() or the last look that are warnings or worse and match none of `expected`: an AssertionError."""
+        """The lines since fresh() or the last look that are warnings or worse and match none of `expected`: an
+        AssertionError."""
         bad = [text for priority, _, when, text in self.tree.records()
                if priority <= WORST and when >= self.begun and not any(re.search(each, text) for each in expected)]
         assert not bad, f"unexpected log lines: {bad}"
@@ -289,7 +298,8 @@ class Stop:
     def begin(self, world, pid):
         self.pid = pid
         os.kill(pid, signal.SIGSTOP)
-        until(lambda: pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T", "the process to stop")
+        until(lambda: pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T",
+              "the process to stop")
 
     def end(self):
         os.kill(self.pid, signal.SIGCONT)

@@ -1,4 +1,5 @@
-"""A Manager with services made of views alone, steered by what is written to a service's insmod; `python fake.py MNT` mounts it.
+"""A Manager with services made of views alone, steered by what is written to a service's insmod; `python fake.py MNT`
+mounts it.
 
     add NAME [FUNCS]     a patch of vmlinux and two modules, FUNCS functions each      del NAME    it vanishes
     begin NAME, end NAME its transition                                                slow        never answers, until interrupted
@@ -187,7 +188,7 @@ class FakeManager:
 
 
 def main(point, *options):
-    from klpfs.fs import daemon, mount          # not for the tests without a mount: needs more than they do
+    from klpfs.fs import daemon, mount  # not for the tests without a mount: needs more than they do
     for option in options:                     # ways to mount that there are not
         setattr(mount, option, lambda point, options: (_ for _ in ()).throw(OSError(errno.ENOSYS, "not this way")))
     return daemon.serve(point, "", lambda: print("ready", flush=True), daemon.to_stderr, FakeManager)

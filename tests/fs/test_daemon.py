@@ -1,4 +1,5 @@
-"""The daemon: goes to the background when the mount answers, says why when it can't, tells systemd, survives mistakes."""
+"""The daemon: goes to the background when the mount answers, says why when it can't, tells systemd, survives
+mistakes."""
 import os
 import pathlib
 import signal
@@ -8,13 +9,13 @@ import sys
 
 import pytest
 
-from tests.fs.fake import FakeManager
-from tests.harness import read, until
 from klpfs.fs import daemon
 from klpfs.fs import mount as mounting
 from klpfs.fs.nodes import Table
 from klpfs.fs.tree import Tree
 from klpfs.service.loop import Loop
+from tests.fs.fake import FakeManager
+from tests.harness import read, until
 
 pytestmark = pytest.mark.fuse
 
@@ -34,8 +35,8 @@ def point(tmp_path):
 @pytest.fixture
 def mount(runtime, point):
     def run(place=point, *more, **options):
-        return subprocess.run([sys.executable, "-c", MOUNT, str(place), str(runtime), *more], capture_output=True, text=True, timeout=30, cwd=PROJECT,
-                              env={**os.environ, **options})
+        return subprocess.run([sys.executable, "-c", MOUNT, str(place), str(runtime), *more], capture_output=True,
+                              text=True, timeout=30, cwd=PROJECT, env={**os.environ, **options})
     return run
 
 

@@ -9,16 +9,60 @@ import threading
 
 import pytest
 
-from tests.fs.fake import FakeManager
 from klpfs.fs import fuse
 from klpfs.fs.fuse import MAX_WRITE, Session
 from klpfs.fs.nodes import Attr, Dir, Table
 from klpfs.fs.tree import Tree
 from klpfs.service.loop import Loop
+from tests.fs.fake import FakeManager
 
-LOOKUP, FORGET, GETATTR, SETATTR, READLINK, SYMLINK, MKNOD, MKDIR, UNLINK, RMDIR, RENAME, LINK, OPEN, READ, WRITE, STATFS, RELEASE = 1, 2, 3, 4, 5, 6, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18
-FSYNC, SETXATTR, GETXATTR, LISTXATTR, REMOVEXATTR, FLUSH, INIT, OPENDIR, READDIR, RELEASEDIR, FSYNCDIR, CREATE, INTERRUPT = 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 35, 36
-DESTROY, IOCTL, POLL, BATCH_FORGET, FALLOCATE, READDIRPLUS, RENAME2, LSEEK, COPY_FILE_RANGE, TMPFILE, STATX = 38, 39, 40, 42, 43, 44, 45, 46, 47, 51, 52
+(
+    LOOKUP,
+    FORGET,
+    GETATTR,
+    SETATTR,
+    READLINK,
+    SYMLINK,
+    MKNOD,
+    MKDIR,
+    UNLINK,
+    RMDIR,
+    RENAME,
+    LINK,
+    OPEN,
+    READ,
+    WRITE,
+    STATFS,
+    RELEASE,
+) = 1, 2, 3, 4, 5, 6, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18
+(
+    FSYNC,
+    SETXATTR,
+    GETXATTR,
+    LISTXATTR,
+    REMOVEXATTR,
+    FLUSH,
+    INIT,
+    OPENDIR,
+    READDIR,
+    RELEASEDIR,
+    FSYNCDIR,
+    CREATE,
+    INTERRUPT,
+) = 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 35, 36
+DESTROY, IOCTL, POLL, BATCH_FORGET, FALLOCATE, READDIRPLUS, RENAME2, LSEEK, COPY_FILE_RANGE, TMPFILE, STATX = (
+    38,
+    39,
+    40,
+    42,
+    43,
+    44,
+    45,
+    46,
+    47,
+    51,
+    52,
+)
 
 
 class Kernel:
@@ -37,7 +81,8 @@ class Kernel:
         os.set_blocking(self.fd, False)
         self.said, self.ended, self.ready, self.notices, self.unique = [], [], [], [], 0
         self.replies = {}
-        self.session = Session(self.fd, self.table, self.loop, lambda: self.ended.append(1), lambda: self.ready.append(1), self.said.append)
+        self.session = Session(self.fd, self.table, self.loop, lambda: self.ended.append(1),
+                               lambda: self.ready.append(1), self.said.append)
 
     def send(self, op, node=1, body=b"", uid=0, gid=0, pid=7):
         self.unique += 2
@@ -177,7 +222,11 @@ def test_nodes_are_found_by_number_for_an_exported_mount(kernel):
 
 def test_open_read_close(kernel):
     node, handle = kernel.open(ENABLED)
-    assert kernel.read(handle, node) == (0, b"1\n") and kernel.read(handle, node, 1, 9) == (0, b"\n") and kernel.read(handle, node, 2) == (0, b"")
+    assert (
+        kernel.read(handle, node) == (0, b"1\n")
+        and kernel.read(handle, node, 1, 9) == (0, b"\n")
+        and kernel.read(handle, node, 2) == (0, b"")
+    )
     assert kernel.call(RELEASE, node, struct.pack("=QIIQ", handle, 0, 0, 0)) == (0, b"")
     assert kernel.read(handle, node)[0] == errno.EBADF
 
@@ -189,9 +238,12 @@ def test_open_asks_for_no_cache_and_no_flush(kernel):
     assert kernel.errno(FLUSH, node, bytes(24)) == errno.ENOSYS
 
 
-@pytest.mark.parametrize("name, flags, number", [("transition", os.O_WRONLY, errno.EACCES), ("force", os.O_RDONLY, errno.EACCES), ("enabled", os.O_DIRECT, errno.EINVAL)])
+@pytest.mark.parametrize("name, flags, number",
+                         [("transition", os.O_WRONLY, errno.EACCES), ("force", os.O_RDONLY, errno.EACCES),
+                          ("enabled", os.O_DIRECT, errno.EINVAL)])
 def test_open_checks_the_bits_itself(kernel, name, flags, number):
-    assert kernel.errno(OPEN, kernel.lookup(f"shop/sys/kernel/livepatch/lp1/{name}"), struct.pack("=II", flags, 0)) == number
+    assert kernel.errno(OPEN, kernel.lookup(f"shop/sys/kernel/livepatch/lp1/{name}"),
+                        struct.pack("=II", flags, 0)) == number
 
 
 def test_a_folder_is_not_opened_as_a_file(kernel):
@@ -200,7 +252,8 @@ def test_a_folder_is_not_opened_as_a_file(kernel):
 
 def test_a_write_is_counted_and_its_caller_known(kernel):
     node, handle = kernel.open("shop/insmod", os.O_WRONLY)
-    assert kernel.call(WRITE, node, kernel.write_body(handle, b"who\n"), uid=5, gid=6, pid=77) == (0, struct.pack("=II", 4, 0))
+    assert kernel.call(WRITE, node, kernel.write_body(handle, b"who\n"), uid=5, gid=6,
+                       pid=77) == (0, struct.pack("=II", 4, 0))
     assert kernel.shop.log.records[-1].text == "5,6,77"
 
 
@@ -294,8 +347,9 @@ def test_lseek(kernel):
 
 
 @pytest.mark.parametrize("op, number", [
-    (SYMLINK, errno.EPERM), (MKDIR, errno.EPERM), (UNLINK, errno.EPERM), (RMDIR, errno.EPERM), (RENAME, errno.EPERM), (RENAME2, errno.EPERM), (LINK, errno.EPERM),
-    (CREATE, errno.EACCES), (IOCTL, errno.ENOTTY), (FALLOCATE, errno.EOPNOTSUPP), (COPY_FILE_RANGE, errno.EXDEV), (FSYNCDIR, errno.EINVAL), (FSYNC, 0),
+    (SYMLINK, errno.EPERM), (MKDIR, errno.EPERM), (UNLINK, errno.EPERM), (RMDIR, errno.EPERM), (RENAME, errno.EPERM),
+    (RENAME2, errno.EPERM), (LINK, errno.EPERM), (CREATE, errno.EACCES), (IOCTL, errno.ENOTTY),
+    (FALLOCATE, errno.EOPNOTSUPP), (COPY_FILE_RANGE, errno.EXDEV), (FSYNCDIR, errno.EINVAL), (FSYNC, 0),
     (TMPFILE, errno.ENOSYS), (STATX, errno.ENOSYS), (200, errno.ENOSYS), (DESTROY, 0)])
 def test_what_sysfs_does_not_do_is_refused_as_it_does(kernel, op, number):
     assert kernel.errno(op, kernel.lookup("shop"), bytes(64)) == number
@@ -312,7 +366,8 @@ def test_statfs(kernel):
 
 
 def setattr_body(valid, size=0, atime=0, mtime=0, mode=0, uid=0, gid=0):
-    return struct.pack("=IIQQQQQQIIIIIIII", valid, 0, 0, size, 0, atime & (1 << 64) - 1, mtime & (1 << 64) - 1, 0, 0, 0, 0, mode, 0, uid, gid, 0)
+    return struct.pack("=IIQQQQQQIIIIIIII", valid, 0, 0, size, 0, atime & (1 << 64) - 1, mtime & (1 << 64) - 1, 0, 0, 0,
+                       0, mode, 0, uid, gid, 0)
 
 
 def test_chmod_chown_utime_stick_and_truncate_changes_nothing(kernel):
@@ -335,7 +390,10 @@ def test_extended_attributes(kernel):
     assert kernel.errno(GETXATTR, node, struct.pack("=II", 2, 0) + b"user.a\0") == errno.ENODATA
     assert kernel.call(LISTXATTR, node, struct.pack("=II", 99, 0)) == (0, b"trusted.a\0")
     assert kernel.call(LISTXATTR, node, struct.pack("=II", 99, 0), uid=1000) == (0, b"")
-    assert kernel.errno(REMOVEXATTR, node, b"trusted.a\0") == 0 and kernel.errno(REMOVEXATTR, node, b"user.a\0") == errno.ENOTSUP
+    assert (
+        kernel.errno(REMOVEXATTR, node, b"trusted.a\0") == 0
+        and kernel.errno(REMOVEXATTR, node, b"user.a\0") == errno.ENOTSUP
+    )
 
 
 def test_a_link_is_read(kernel):
@@ -349,7 +407,10 @@ def test_a_folder_is_listed_with_numbers_and_types_however_small_the_place(kerne
     node = kernel.lookup("shop/sys/kernel/livepatch/lp1")
     listed = kernel.names(node, op, size)
     assert [name for name, _, _ in listed[:2]] == [".", ".."] and listed[0][1] == node
-    assert {name: kind for name, _, kind in listed[2:]} == {**dict.fromkeys(("enabled", "transition", "force", "replace", "stack_order"), 8), **dict.fromkeys(("vmlinux", "mod1", "mod2"), 4)}
+    assert {name: kind for name, _, kind in listed[2:]} == {
+        **dict.fromkeys(("enabled", "transition", "force", "replace", "stack_order"), 8),
+        **dict.fromkeys(("vmlinux", "mod1", "mod2"), 4),
+    }
     assert all(ino == kernel.lookup(f"shop/sys/kernel/livepatch/lp1/{name}") for name, ino, _ in listed[2:])
 
 
@@ -358,9 +419,14 @@ def test_what_readdirplus_gave_is_freed_only_when_it_was_forgotten(kernel):
     names = {name: ino for name, ino, _ in kernel.names(top, READDIRPLUS)}
     kernel.shop.delete("lp1")
     assert names["enabled"] in kernel.table.by_id
-    kernel.end.send(struct.pack("=IIQQIIIHH", 40 + 8 + 32, BATCH_FORGET, 0, 0, 0, 0, 0, 0, 0) + struct.pack("=IIQQQQ", 2, 0, names["enabled"], 1, names["force"], 1))
+    kernel.end.send(struct.pack("=IIQQIIIHH", 40 + 8 + 32, BATCH_FORGET, 0, 0, 0, 0, 0, 0, 0)
+                    + struct.pack("=IIQQQQ", 2, 0, names["enabled"], 1, names["force"], 1))
     kernel.run()
-    assert names["enabled"] not in kernel.table.by_id and names["force"] not in kernel.table.by_id and names["vmlinux"] in kernel.table.by_id
+    assert (
+        names["enabled"] not in kernel.table.by_id
+        and names["force"] not in kernel.table.by_id
+        and names["vmlinux"] in kernel.table.by_id
+    )
     kernel.send(FORGET, top, struct.pack("=Q", 1))
     kernel.run()
     assert top not in kernel.table.by_id and kernel.replies == {}, "FORGET has no answer"
@@ -447,10 +513,19 @@ def test_held_nodes_after_removal(kernel):
     node, handle = kernel.open(ENABLED, os.O_RDWR)
     kernel.shop.delete("lp1")
     kernel.wait_for(lambda: not kernel.session._notices.pending)
-    assert kernel.read(handle, node)[0] == errno.ENODEV and kernel.call(WRITE, node, kernel.write_body(handle, b"1"))[0] == errno.ENODEV
-    assert kernel.errno(GETATTR, node, struct.pack("=IIQ", 0, 0, 0)) == 0 and kernel.errno(GETATTR, top, struct.pack("=IIQ", 0, 0, 0)) == 0
+    assert (
+        kernel.read(handle, node)[0] == errno.ENODEV
+        and kernel.call(WRITE, node, kernel.write_body(handle, b"1"))[0] == errno.ENODEV
+    )
+    assert (
+        kernel.errno(GETATTR, node, struct.pack("=IIQ", 0, 0, 0)) == 0
+        and kernel.errno(GETATTR, top, struct.pack("=IIQ", 0, 0, 0)) == 0
+    )
     assert kernel.errno(GETATTR, node, struct.pack("=IIQ", 1, 0, handle)) == errno.ENODEV, "SEEK_END"
-    assert kernel.call(READDIR, top, kernel.read_body(0)) == (0, b"") and kernel.errno(LOOKUP, top, b"enabled\0") == errno.ENOENT
+    assert (
+        kernel.call(READDIR, top, kernel.read_body(0)) == (0, b"")
+        and kernel.errno(LOOKUP, top, b"enabled\0") == errno.ENOENT
+    )
 
 
 def test_poll_and_its_notice(kernel):

@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from klpfs.fs.nodes import Later, Table
 from klpfs.fs.kmsg import Kmsg, record_line
+from klpfs.fs.nodes import Later, Table
 from klpfs.service.log_ring import LogRecord, LogView
 
 
@@ -38,7 +38,8 @@ def test_one_record_a_read(kmsg):
     assert [read(f) for _ in range(3)] == [b"6,0,1000,-;line 0\n", b"6,1,1001,-;line 1\n", b"6,2,1002,-;line 2\n"]
 
 
-@pytest.mark.parametrize("text, shown", [("a\\b", rb"a\x5cb"), ("a\nb", rb"a\x0ab"), ("\xe9", rb"\xc3\xa9"), ("\x7f", rb"\x7f")])
+@pytest.mark.parametrize("text, shown", [("a\\b", rb"a\x5cb"), ("a\nb", rb"a\x0ab"), ("\xe9", rb"\xc3\xa9"),
+                                         ("\x7f", rb"\x7f")])
 def test_what_is_not_plain_is_shown_by_its_bytes(text, shown):
     assert record_line(LogRecord(1, 2, 3, text)) == b"3,1,2,-;" + shown + b"\n"
 

@@ -5,8 +5,8 @@ import os
 import pytest
 
 from klpfs.fs import machine_proc
+from klpfs.fs.machine_proc import MachineDir, MachineLink
 from klpfs.fs.nodes import Attr, Dir, Table
-from klpfs.fs.machine_proc import MachineLink, MachineDir
 
 
 @pytest.fixture

@@ -47,8 +47,8 @@ def test_sizes_and_links_are_those_of_sysfs(table):
 
 
 @pytest.mark.parametrize("mode, flags, number", [
-    (0o444, os.O_WRONLY, errno.EACCES), (0o444, os.O_RDWR, errno.EACCES), (0o200, os.O_RDONLY, errno.EACCES), (0o200, os.O_RDWR, errno.EACCES),
-    (0o644, os.O_RDONLY | os.O_DIRECT, errno.EINVAL)])
+    (0o444, os.O_WRONLY, errno.EACCES), (0o444, os.O_RDWR, errno.EACCES), (0o200, os.O_RDONLY, errno.EACCES),
+    (0o200, os.O_RDWR, errno.EACCES), (0o644, os.O_RDONLY | os.O_DIRECT, errno.EINVAL)])
 def test_an_open_that_the_bits_forbid_is_refused_whoever_asks(table, mode, flags, number):
     refused(number, attr(table, mode=mode).open, flags)
 
@@ -125,7 +125,8 @@ def test_what_is_held_answers_enodev_for_ever(table):
     top.remove()
     again = Dir(table, table.root, "lp1", 0o755)
     attr(table, parent=again)
-    for call in (lambda: f.read(9, 0), lambda: f.read(9, 1), lambda: f.write(b"1", None), lambda: a.open(0), f.seek_end, lambda: f.seek(0, os.SEEK_DATA)):
+    for call in (lambda: f.read(9, 0), lambda: f.read(9, 1), lambda: f.write(b"1", None), lambda: a.open(0), f.seek_end,
+                 lambda: f.seek(0, os.SEEK_DATA)):
         refused(errno.ENODEV, call)
     assert list(top.listing(2)) == [] and top.nlink == 2
     refused(errno.ENOENT, top.lookup, b"a")
@@ -193,7 +194,8 @@ def test_names_are_listed_in_the_order_of_sysfs(table):
 
 
 def test_the_hash_of_a_name_is_the_kernels():
-    assert [name_hash(n) for n in (b"enabled", b"transition", b"force")] == sorted(name_hash(n) for n in (b"enabled", b"transition", b"force"))
+    assert [name_hash(n) for n in (b"enabled", b"transition",
+                                   b"force")] == sorted(name_hash(n) for n in (b"enabled", b"transition", b"force"))
     assert all(2 <= name_hash(b"%d" % i) < 0x7FFFFFFF for i in range(1000))
 
 
@@ -293,7 +295,8 @@ def test_fail_has_the_errno_and_its_words():
 
 
 def test_a_query_answers_on_the_open_file_that_asked(table):
-    """The write returns when the answer is there; reads take it up, wherever the file position is; others see nothing of it."""
+    """The write returns when the answer is there; reads take it up, wherever the file position is; others see nothing
+    of it."""
     def ask(data, caller):
         future = Future()
         future.set_result(b"answer to " + data)

@@ -6,11 +6,11 @@ import weakref
 
 import pytest
 
-from tests.fs.fake import Blocked, FakeManager
 from klpfs.fs.nodes import Dir, File, Later, Link, Table, Watcher
 from klpfs.fs.tree import NEWEST, Tree, blockers_text, modules_text
 from klpfs.service.loop import Loop
 from klpfs.service.snapshots import Caller, ModuleView, ObjectView, ParamView, ProcessView
+from tests.fs.fake import Blocked, FakeManager
 
 ME = Caller(1, 0, 0)
 
@@ -82,8 +82,9 @@ def test_a_service_looks_like_a_machine(world):
 
 
 @pytest.mark.parametrize("path, mode, size", [
-    ("enabled", 0o100644, 4096), ("transition", 0o100444, 4096), ("force", 0o100200, 4096), ("replace", 0o100444, 4096), ("stack_order", 0o100444, 4096),
-    ("vmlinux", 0o40755, 0), ("vmlinux/patched", 0o100444, 4096), ("vmlinux/func_0,1", 0o40755, 0)])
+    ("enabled", 0o100644, 4096), ("transition", 0o100444, 4096), ("force", 0o100200, 4096), ("replace", 0o100444, 4096),
+    ("stack_order", 0o100444, 4096), ("vmlinux", 0o40755, 0), ("vmlinux/patched", 0o100444, 4096),
+    ("vmlinux/func_0,1", 0o40755, 0)])
 def test_modes_and_sizes_of_a_patch(world, path, mode, size):
     world.shop.add("lp1")
     node = world.node(f"{LP}/lp1/{path}")
@@ -92,23 +93,27 @@ def test_modes_and_sizes_of_a_patch(world, path, mode, size):
 
 def test_a_patch_is_listed_in_the_kernels_order(world):
     world.shop.add("lp3", objects=("vmlinux",))
-    assert [n for n in world.names(f"{LP}/lp3") if n not in ("replace", "stack_order")] == ["enabled", "vmlinux", "transition", "force"]
+    assert [n for n in world.names(f"{LP}/lp3")
+            if n not in ("replace", "stack_order")] == ["enabled", "vmlinux", "transition", "force"]
     assert world.node(f"{LP}/lp3").nlink == 3 and world.node(f"{LP}/lp3/vmlinux").nlink == 7
 
 
 def test_values_are_the_services_present_ones(world):
     world.shop.add("lp1", enabled=True, transition=True, replace=True)
-    assert [world.read(f"{LP}/lp1/{a}") for a in ("enabled", "transition", "replace", "stack_order", "vmlinux/patched")] == ["1\n"] * 5
+    assert [world.read(f"{LP}/lp1/{a}") for a in ("enabled", "transition", "replace", "stack_order",
+                                                  "vmlinux/patched")] == ["1\n"] * 5
     world.shop.change("lp1", enabled=False, transition=False, replace=False, stack_order=3,
                       objects=tuple(ObjectView(o.name, False, o.funcs) for o in world.shop.patches["lp1"].objects))
-    assert [world.read(f"{LP}/lp1/{a}") for a in ("enabled", "transition", "replace", "stack_order", "vmlinux/patched")] == ["0\n", "0\n", "0\n", "3\n", "0\n"]
+    assert [world.read(f"{LP}/lp1/{a}") for a in ("enabled", "transition", "replace", "stack_order",
+                                                  "vmlinux/patched")] == ["0\n", "0\n", "0\n", "3\n", "0\n"]
 
 
 def test_what_stays_stays_the_same_node(world):
     world.shop.add("lp1")
     before = {p: world.node(f"{LP}/lp1/{p}") for p in ("", "enabled", "mod1", "mod1/patched", "mod1/func_0,1") if p}
     objects = world.shop.patches["lp1"].objects
-    world.shop.change("lp1", transition=True, objects=(objects[1], ObjectView("vmlinux", False, (("func_0", 1), ("new", 2)))))
+    world.shop.change("lp1", transition=True,
+                      objects=(objects[1], ObjectView("vmlinux", False, (("func_0", 1), ("new", 2)))))
     assert all(world.node(f"{LP}/lp1/{p}") is node for p, node in before.items())
     assert set(world.names(f"{LP}/lp1/vmlinux")) == {"patched", "func_0,1", "new,2"}
     assert world.there(f"{LP}/lp1/mod2") is None
@@ -161,10 +166,12 @@ def test_names_are_shown_as_they_are(world):
     assert world.there(f"{LP}/lp-1.é/a.b c/{name},2")
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a\0b", "x" * 256, "é" * 128, "\ud800", "a\nb", "a\x7fb", "a\x85b"])
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a\0b", "x" * 256, "é" * 128, "\ud800", "a\nb", "a\x7fb",
+                                  "a\x85b"])
 def test_a_name_that_no_file_can_have_is_not_shown(world, name):
     world.shop.add("lp1")
-    world.shop.change("lp1", objects=(ObjectView(name, True, ((name + "/", 1),)), ObjectView("ok", True, ((name + "/", 1),))))
+    world.shop.change("lp1", objects=(ObjectView(name, True, ((name + "/", 1),)),
+                                      ObjectView("ok", True, ((name + "/", 1),))))
     world.shop.module(name)
     world.shop.add(name)
     assert [n for n in world.names(f"{LP}/lp1") if n == name] == [] and world.names(f"{LP}/lp1/ok") == ["patched"]
@@ -177,7 +184,9 @@ def test_an_object_named_like_an_attribute_does_not_break_the_patch(world):
 
 
 def test_a_module(world):
-    world.shop.module("m", refcnt=2, holders=("a", "b"), params={"x": ParamView("int", "7", 0o644), "s": ParamView("str", "q", 0o444), "hidden": ParamView("int", "1", 0)})
+    world.shop.module("m", refcnt=2, holders=("a", "b"),
+                      params={"x": ParamView("int", "7", 0o644), "s": ParamView("str", "q", 0o444),
+                              "hidden": ParamView("int", "1", 0)})
     m = "shop/sys/module/m"
     assert set(world.names(m)) == {"refcnt", "initstate", "holders", "parameters"}
     assert world.read(f"{m}/refcnt") == "2\n" and world.read(f"{m}/initstate") == "live\n"
@@ -206,16 +215,22 @@ def test_a_module_without_parameters_has_no_folder_for_them(world):
 
 
 def test_proc_modules():
-    m = [ModuleView("old", 16384, 0, "Live"), ModuleView("lp1", 16384, 1, "Live", livepatch=True), ModuleView("dep", 4096, 2, "Loading", holders=("a", "b"))]
+    m = [ModuleView("old", 16384, 0, "Live"), ModuleView("lp1", 16384, 1, "Live", livepatch=True),
+         ModuleView("dep", 4096, 2, "Loading", holders=("a", "b"))]
     assert modules_text(m).decode().splitlines() == [
-        "dep 4096 2 a,b, Loading 0x0000000000000000 (OE+)", "lp1 16384 1 - Live 0x0000000000000000 (OE K)", "old 16384 0 - Live 0x0000000000000000 (OE)"]
+        "dep 4096 2 a,b, Loading 0x0000000000000000 (OE+)", "lp1 16384 1 - Live 0x0000000000000000 (OE K)",
+        "old 16384 0 - Live 0x0000000000000000 (OE)"]
 
 
 def test_a_process_and_its_tasks(world):
     world.shop.processes[42] = ProcessView(42, "python", ("python", "a b.py"))
     world.shop.tell("process", 42)
     p = "shop/proc/42"
-    assert world.read(f"{p}/comm") == "python\n" and world.read(f"{p}/cmdline") == "python\0a b.py\0" and world.read(f"{p}/patch_state") == "-1\n"
+    assert (
+        world.read(f"{p}/comm") == "python\n"
+        and world.read(f"{p}/cmdline") == "python\0a b.py\0"
+        and world.read(f"{p}/patch_state") == "-1\n"
+    )
     assert world.names(p) and world.node(f"{p}/comm").size == 0 and oct(world.node(p).mode) == "0o40555"
     assert world.read(f"{p}/task/101/comm") == "worker\n" and world.read(f"{p}/task/101/patch_state") == "-1\n"
     assert world.read(f"{p}/task/101/stack") == "[<0>] shop.py:12 serve\n[<0>] shop.py:90 main\n"
@@ -255,15 +270,21 @@ def test_insmod_and_rmmod_are_for_writing_only(world):
             world.node(f"shop/{name}").open(os.O_RDONLY)
         assert e.value.errno == errno.EACCES
     assert world.write("shop/insmod", b"add lp9\n") == 8 and world.there(f"{LP}/lp9")
-    assert world.write_fails("shop/insmod", b"/nowhere") == errno.ENOENT and world.write_fails("shop/rmmod", b"nothing") == errno.ENOENT
+    assert (
+        world.write_fails("shop/insmod", b"/nowhere") == errno.ENOENT
+        and world.write_fails("shop/rmmod", b"nothing") == errno.ENOENT
+    )
     assert world.write_fails("shop/insmod", b"x" * 8193) == errno.E2BIG
 
 
 def test_blockers_are_named_with_their_frames(world):
-    world.shop.blockers = [Blocked(pid=42, kind="thread", task=101, name="worker", frames=("shop.py:12 serve", "shop.py:90 main"), since=12_000_345, patch="lp1"),
-                           Blocked(pid=0, kind="journal", task=None, name="No space left on device", frames=(), since=0, patch="")]
+    world.shop.blockers = [Blocked(pid=42, kind="thread", task=101, name="worker",
+                                   frames=("shop.py:12 serve", "shop.py:90 main"), since=12_000_345, patch="lp1"),
+                           Blocked(pid=0, kind="journal", task=None, name="No space left on device", frames=(), since=0,
+                                   patch="")]
     assert world.read("shop/blockers").splitlines() == [
-        "42 thread 101 [   12.000345] lp1 worker", " shop.py:12 serve", " shop.py:90 main", "0 journal - [    0.000000] - No space left on device"]
+        "42 thread 101 [   12.000345] lp1 worker", " shop.py:12 serve", " shop.py:90 main",
+        "0 journal - [    0.000000] - No space left on device"]
     assert blockers_text([]) == b""
 
 
@@ -302,8 +323,10 @@ def test_what_has_gone_needs_no_garbage_collection(world):
         world.shop.processes[42] = ProcessView(42, "python", ())
         world.shop.tell("process", 42)
         world.node("shop/proc/42/task/100/stack")
-        nodes = [weakref.ref(world.node(p)) for p in (f"{LP}/lp1", f"{LP}/lp1/enabled", f"{LP}/lp1/vmlinux/func_0,1", "shop/sys/module/m/refcnt", "shop/sys/module/m/parameters/x",
-                                                      "shop/proc/42", "shop/proc/42/task", "shop/proc/42/task/100/stack")]
+        nodes = [weakref.ref(world.node(p)) for p in (f"{LP}/lp1", f"{LP}/lp1/enabled", f"{LP}/lp1/vmlinux/func_0,1",
+                                                      "shop/sys/module/m/refcnt", "shop/sys/module/m/parameters/x",
+                                                      "shop/proc/42", "shop/proc/42/task",
+                                                      "shop/proc/42/task/100/stack")]
         world.shop.delete("lp1")
         del world.shop.modules["m"], world.shop.processes[42]
         world.shop.tell("module", "m")
@@ -313,7 +336,8 @@ def test_what_has_gone_needs_no_garbage_collection(world):
         gc.enable()
 
 
-@pytest.mark.parametrize("kernel, newer", [((6, 1), set()), ((6, 12), {"replace"}), ((6, 14), {"replace", "stack_order"})])
+@pytest.mark.parametrize("kernel, newer",
+                         [((6, 1), set()), ((6, 12), {"replace"}), ((6, 14), {"replace", "stack_order"})])
 def test_a_tree_of_an_older_kernel_has_its_attributes_only(kernel, newer):
     """`replace` came with Linux 6.11, `stack_order` with 6.14; what is left out is not told of, either."""
     world = World(kernel)

@@ -1,8 +1,9 @@
-"""The program that the integration tests patch: runs each line of its standard input in the main thread, prints the value.
+"""The program that the integration tests patch: runs each line of its standard input in the main thread, prints the
+value.
 
 '\\x01' stands for a newline. Answers '= repr', or '! traceback'. Between lines none of its functions is on any stack.
-`program.py FD ...`: it forks once for each FD, a socket on which that child is asked and answers; before, it says who it is.
-`number` is 0 in the first process, 1, 2, ... in its children.
+`program.py FD ...`: it forks once for each FD, a socket on which that child is asked and answers; before, it says who
+it is. `number` is 0 in the first process, 1, 2, ... in its children.
 """
 import os
 import signal

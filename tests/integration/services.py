@@ -11,15 +11,17 @@ import pytest
 from tests import harness
 
 HERE = pathlib.Path(__file__).resolve().parent
-WAYS = ("os.fork", "double fork", "subprocess", "subprocess with descriptors", "preexec_fn", "posix_spawn", "spawnv", "shell",
-        "mp fork", "mp spawn", "mp forkserver", "pool executor")  # as workers.py knows them
+WAYS = ("os.fork", "double fork", "subprocess", "subprocess with descriptors", "preexec_fn", "posix_spawn", "spawnv",
+        "shell", "mp fork", "mp spawn", "mp forkserver", "pool executor")  # as workers.py knows them
 OLD, NEW = "an old price", "price by lp1"
 
 
 def inside(name):
     """Code that waits until a thread of the program is inside a function of this name."""
-    return (f"import sys, time\nwhile not any(frame.f_code.co_name == {name!r} for frame in sys._current_frames().values()):\n"
-            "    time.sleep(0.001)")
+    return (
+        f"import sys, time\nwhile not any(frame.f_code.co_name == {name!r} for frame in sys._current_frames().values()):\n"
+        "    time.sleep(0.001)"
+    )
 
 
 def wide(*values):
@@ -30,8 +32,10 @@ def wide(*values):
 def write_ware(folder, text=OLD):
     """The module that the tests patch: price(), and hold(held), which is there until a file `held` is."""
     folder.mkdir(exist_ok=True)
-    (folder / "ware.py").write_text(f"import os\nimport time\n\n\ndef price():\n    return {text!r}\n\n\n"
-                                    "def hold(held):\n    while not os.path.exists(held):\n        time.sleep(0.01)\n    return price()\n")
+    (folder / "ware.py").write_text(
+        f"import os\nimport time\n\n\ndef price():\n    return {text!r}\n\n\n"
+        "def hold(held):\n    while not os.path.exists(held):\n        time.sleep(0.01)\n    return price()\n"
+    )
     now = time.time() + len(os.listdir(folder))  # another moment than any compiled file's
     os.utime(folder / "ware.py", (now, now))
     return folder
@@ -55,7 +59,8 @@ class Worker:
         """Wait until it is there."""
         if self.pid is not None:
             return self
-        self.fd = harness.until(lambda: os.open(self.folder / "in", os.O_WRONLY | os.O_NONBLOCK), f"the worker of {self.folder}")
+        self.fd = harness.until(lambda: os.open(self.folder / "in", os.O_WRONLY | os.O_NONBLOCK),
+                                f"the worker of {self.folder}")
         self.pid, self.first = self.answer()
         return self
 

@@ -1,4 +1,5 @@
-"""Bad input: each failing write has the kernel's errno and one line in the log that says what and where, and leaves nothing."""
+"""Bad input: each failing write has the kernel's errno and one line in the log that says what and where, and leaves
+nothing."""
 import errno
 import os
 import signal
@@ -13,7 +14,8 @@ pytestmark = pytest.mark.fuse
 
 @pytest.fixture
 def untouched(live):
-    """Checks at the end that the program runs its original code, with no patch and no module left, and takes a good patch."""
+    """Checks at the end that the program runs its original code, with no patch and no module left, and takes a good
+    patch."""
     yield live
     assert (live.tree.patches(), live.tree.modules()) == ([], [])
     assert live.program.do("pair()") == ("one original", "two original")
@@ -45,7 +47,8 @@ def test_a_file_that_raises(untouched, lp):
 
 
 def test_a_file_that_raises_an_oserror_gives_its_errno(untouched, lp):
-    refused(untouched, errno.ENOSPC, lp("bad", text="import errno\nraise OSError(errno.ENOSPC, 'no room')\n"), "bad.py:2")
+    refused(untouched, errno.ENOSPC, lp("bad", text="import errno\nraise OSError(errno.ENOSPC, 'no room')\n"),
+            "bad.py:2")
 
 
 def test_a_file_that_exits(untouched, lp):
@@ -96,9 +99,12 @@ def test_an_unknown_parameter_and_a_bad_value(untouched, lp):
 
 def test_callbacks_that_raise(untouched, lp):
     """pre_patch refuses the load, with an OSError's errno; what follows it only logs."""
-    refused(untouched, errno.EINVAL, lp("bad", extra="def pre(obj): 1/0\n", callbacks="pre_patch=pre"), "ZeroDivisionError")
-    refused(untouched, errno.EPERM, lp("bad", extra="def pre(obj): return -1\n", callbacks="pre_patch=pre"), "pre-patch callback failed for object 'vmlinux'")
-    refused(untouched, errno.EPERM, lp("bad", extra="def pre(obj): raise PermissionError(1, 'no')\n", callbacks="pre_patch=pre"), "PermissionError")
+    refused(untouched, errno.EINVAL, lp("bad", extra="def pre(obj): 1/0\n", callbacks="pre_patch=pre"),
+            "ZeroDivisionError")
+    refused(untouched, errno.EPERM, lp("bad", extra="def pre(obj): return -1\n", callbacks="pre_patch=pre"),
+            "pre-patch callback failed for object 'vmlinux'")
+    refused(untouched, errno.EPERM, lp("bad", extra="def pre(obj): raise PermissionError(1, 'no')\n",
+                                       callbacks="pre_patch=pre"), "PermissionError")
 
 
 def test_other_callbacks_that_raise_change_nothing(live, lp):
@@ -113,12 +119,18 @@ def test_other_callbacks_that_raise_change_nothing(live, lp):
     assert len([line for line in live.tree.lines() if "from a callback" in line]) == 3
 
 
-@pytest.mark.parametrize("text", [
-    pytest.param("def init():\n    while True: pass\n", id="init"),
-    pytest.param("while True: pass\n", id="top level"),
-    pytest.param("from klpfs import *\nimport time\ndef one(): pass\ndef pre(obj):\n    while True: time.sleep(.01)\n"
-                 "patch = Patch(objects=[Object(None, funcs=[Func('one', one)], callbacks=Callbacks(pre_patch=pre))])\n", id="pre_patch"),
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("def init():\n    while True: pass\n", id="init"),
+        pytest.param("while True: pass\n", id="top level"),
+        pytest.param(
+            "from klpfs import *\nimport time\ndef one(): pass\ndef pre(obj):\n    while True: time.sleep(.01)\n"
+            "patch = Patch(objects=[Object(None, funcs=[Func('one', one)], callbacks=Callbacks(pre_patch=pre))])\n",
+            id="pre_patch",
+        ),
+    ],
+)
 def test_a_load_that_loops_can_be_interrupted(untouched, lp, text):
     """The writer waits, everything else answers; a signal gives the load up, and nothing of it is left."""
     live = untouched

@@ -18,7 +18,8 @@ patch = Patch([Object(None, [Func("one", one), Func("gone", gone)])])
 
 
 def check(live, path):
-    done = subprocess.run([sys.executable, "-m", "klpfs", "check", "-m", str(live.mount.root), str(path)], capture_output=True, text=True, cwd=HERE.parent)
+    done = subprocess.run([sys.executable, "-m", "klpfs", "check", "-m", str(live.mount.root), str(path)],
+                          capture_output=True, text=True, cwd=HERE.parent)
     return done.returncode, done.stdout.splitlines(), done.stderr
 
 

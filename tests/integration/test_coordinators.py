@@ -1,4 +1,5 @@
-"""A service of three processes and who coordinates it: two daemons at once, one after another, and a journal that is damaged."""
+"""A service of three processes and who coordinates it: two daemons at once, one after another, and a journal that is
+damaged."""
 import contextlib
 import errno
 import os
@@ -53,7 +54,8 @@ def test_two_daemons_show_and_do_the_same(three, second, lp):
 
 def test_two_writers_at_two_daemons(three, second, lp):
     """Of two loads at once one waits for the other or is refused with EBUSY; nothing is mixed, all processes agree."""
-    three.expect("another operation", "is pending", "is finishing", "was stopped")      # in those that were loading what one has refused
+    # in those that were loading what one has refused
+    three.expect("another operation", "is pending", "is finishing", "was stopped")
     paths = [lp(name, "one", "two") for name in ("lp1", "lp2")]
     for _ in range(5):
         codes = {}
@@ -64,7 +66,8 @@ def test_two_writers_at_two_daemons(three, second, lp):
                 codes[name] = 0
             except OSError as e:
                 codes[name] = e.errno
-        writers = [threading.Thread(target=write, args=each) for each in zip((three.tree, second), ("lp1", "lp2"), paths)]
+        writers = [threading.Thread(target=write, args=each)
+                   for each in zip((three.tree, second), ("lp1", "lp2"), paths)]
         for each in writers:
             each.start()
         for each in writers:
@@ -84,11 +87,13 @@ def test_two_writers_at_two_daemons(three, second, lp):
 
 def test_reversed_at_two_daemons_at_once(three, second, lp):
     """Each write is one of the journal: of two that want the same, one gets EINVAL; it comes to rest either way."""
-    three.expect("is being disabled already", "is enabled already", "is pending", "is finishing", "there is no patch", "another operation", "being disabled")
+    three.expect("is being disabled already", "is enabled already", "is pending", "is finishing", "there is no patch",
+                 "another operation", "being disabled")
     three.program.each[1].do("held = Held()")
     three.tree.insmod(lp("lp1", "one", "two", "hold"))
     for _ in range(10):
-        writers = [threading.Thread(target=quiet, args=(tree.set, "lp1/enabled", value)) for tree, value in ((three.tree, "0"), (second, "1"), (second, "0"))]
+        writers = [threading.Thread(target=quiet, args=(tree.set, "lp1/enabled", value))
+                   for tree, value in ((three.tree, "0"), (second, "1"), (second, "0"))]
         for each in writers:
             each.start()
         for each in writers:
@@ -118,7 +123,8 @@ def test_the_other_daemon_goes_on(three, second, lp):
 
 
 def test_a_damaged_journal(three, lp):
-    """Nobody guesses: EIO on every write, nothing is touched, all run on and are shown; with the journal back all goes on."""
+    """Nobody guesses: EIO on every write, nothing is touched, all run on and are shown; with the journal back all goes
+    on."""
     three.tree.insmod(lp("lp1", "one", "two"))
     three.tree.settle()
     path = three.mount.runtime / "prog" / "journal"
@@ -126,7 +132,8 @@ def test_a_damaged_journal(three, lp):
     three.expect("the journal is damaged", "klpfs: journal")
     for damage in (whole[:-5], b"", b"\0" * 100, whole.replace(b"seq", b"sex")):
         put(path, damage)
-        for write in (lambda: three.tree.insmod(lp("lp2", "one")), lambda: three.tree.set("lp1/enabled", "0"), lambda: three.tree.rmmod("lp1")):
+        for write in (lambda: three.tree.insmod(lp("lp2", "one")), lambda: three.tree.set("lp1/enabled", "0"),
+                      lambda: three.tree.rmmod("lp1")):
             assert fails(errno.EIO, write)
         assert path.read_bytes() == damage and code(three) == by("lp1")
         assert three.tree.patches() == ["lp1"] and three.tree.get("lp1/vmlinux/patched") == "1"
@@ -145,7 +152,7 @@ def test_a_damaged_journal(three, lp):
 
 
 def put(path, data):
-    draft = path.with_name("draft.tmp")
+    draft = path.with_name("draft")            # not *.tmp, which a daemon may sweep away at any time
     draft.write_bytes(data)
     os.rename(draft, path)
 
@@ -167,13 +174,20 @@ def test_an_ordinary_module_beside_a_transition(three, second, lp):
 
 
 def test_values_of_several_processes(three, lp):
-    """refcnt is summed, a parameter is written in all, `patched` is what all have, a module's line comes once a process."""
-    three.tree.insmod(lp("lp1", "one", extra="speed = module_param('speed', int, 1)\ndef exit():\n    pr_info('lp1: exit')\n"))
+    """refcnt is summed, a parameter is written in all, `patched` is what all have, a module's line comes once a
+    process."""
+    three.tree.insmod(lp("lp1", "one",
+                         extra="speed = module_param('speed', int, 1)\ndef exit():\n    pr_info('lp1: exit')\n"))
     three.tree.settle()
     parameter = three.tree.path / "sys/module/lp1/parameters/speed"
     harness.write(parameter, "5")
     assert read(parameter) == "5\n"
-    values = [process.do("[m.loaded.namespace['speed'] for m in __import__('klpfs.agent.api').agent.api._agent.modules.all()]") for process in three.program.each]
+    values = [
+        process.do(
+            "[m.loaded.namespace['speed'] for m in __import__('klpfs.agent.api').agent.api._agent.modules.all()]"
+        )
+        for process in three.program.each
+    ]
     assert values == [[5], [5], [5]]
     assert read(three.tree.path / "sys/module/lp1/refcnt") == "1\n" and three.tree.get("lp1/vmlinux/patched") == "1"
     three.tree.set("lp1/enabled", "0")

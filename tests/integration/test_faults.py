@@ -16,7 +16,8 @@ from tests.harness import fails, in_background, read, until
 
 pytestmark = pytest.mark.fuse
 
-LOST = "coordinator lost", "was stopped", "failed to enable", "callback failed"  # what the log may say when a load was given up
+# what the log may say when a load was given up
+LOST = "coordinator lost", "was stopped", "failed to enable", "callback failed"
 OLD, NEW = ("one original", "two original"), ("one by lp1", "two by lp1")
 
 
@@ -43,8 +44,13 @@ class Step:
         self.live, self.name = live, name
         live.program.do("import threading; gate = threading.Event()")
         wait = "(obj=None):\n    import __main__\n    __main__.gate.wait()\n"
-        where = {"pre_patch": "pre_patch=stop", "post_patch": "post_patch=stop", "post_unpatch": "post_unpatch=stop"}.get(name, "")
-        extra = ("def stop" + wait if where else "") + ("def init():\n    import __main__, klpfs\n    __main__.gate.wait()\n    klpfs.enable_patch(patch)\n" if name == "init" else "")
+        where = {"pre_patch": "pre_patch=stop", "post_patch": "post_patch=stop",
+                 "post_unpatch": "post_unpatch=stop"}.get(name, "")
+        extra = ("def stop" + wait if where else "") + (
+            "def init():\n    import __main__, klpfs\n    __main__.gate.wait()\n    klpfs.enable_patch(patch)\n"
+            if name == "init"
+            else ""
+        )
         functions = ("one", "two") + (("hold",) if name == "pending" else ())
         path = lp("lp1", *functions, extra=extra, callbacks=where)
         if name == "pending":
@@ -88,7 +94,8 @@ def test_a_process_killed_in_a_step(live, lp, program, step):
 
 @pytest.mark.parametrize("step", Step.names)
 def test_a_process_stopped_in_a_step(live, lp, step):
-    """While it is stopped the tree is read as ever, stack and blockers answer soon; when it goes on, so does the operation."""
+    """While it is stopped the tree is read as ever, stack and blockers answer soon; when it goes on, so does the
+    operation."""
     at = Step(live, lp, step)
     live.expect("waiting for process")
     live.program.stop()
@@ -107,7 +114,8 @@ def test_a_process_stopped_in_a_step(live, lp, step):
 
 
 def test_insmod_into_a_stopped_process_is_pending(live, lp):
-    """A process that does not answer counts as pending, not as refusing: it is named, and takes the steps when it goes on."""
+    """A process that does not answer counts as pending, not as refusing: it is named, and takes the steps when it goes
+    on."""
     live.program.stop()
     live.tree.insmod(lp("lp1", "one", "two"))
     assert (live.tree.patches(), live.tree.get("lp1/enabled"), live.tree.get("lp1/transition")) == (["lp1"], "1", "1")
@@ -131,7 +139,8 @@ def test_insmod_into_a_stopped_process_that_can_not_take_it(live, lp):
     live.program.kill(signal.SIGCONT)
     live.tree.settle()
     assert not live.tree.livepatch.joinpath("lp1/vmlinux").exists(), "nobody has it"
-    assert [line for line in live.tree.lines() if line.startswith(f"process {live.program.pid} (") and "'lp1' could not be applied here" in line]
+    assert [line for line in live.tree.lines() if line.startswith(f"process {live.program.pid} (")
+            and "'lp1' could not be applied here" in line]
     live.tree.set("lp1/enabled", "0")
     until(lambda: not live.tree.patches(), "the way back")
     live.tree.rmmod("lp1")
@@ -142,7 +151,10 @@ def test_insmod_of_what_no_process_can_say(live, lp):
     """When no process answers and the file's text does not say whether it replaces, nothing can be started."""
     live.program.stop()
     live.expect("no process answers", "was stopped", "failed to enable", "can't be had")
-    path = lp("lp1", text="from klpfs import Func, Object, Patch\ndef one():\n    return 'one by lp1'\nflag = not one\npatch = Patch([Object(None, [Func('one', one)])], replace=flag)\n")
+    path = lp(
+        "lp1",
+        text="from klpfs import Func, Object, Patch\ndef one():\n    return 'one by lp1'\nflag = not one\npatch = Patch([Object(None, [Func('one', one)])], replace=flag)\n",
+    )
     assert fails(errno.ETIMEDOUT, live.tree.insmod, path)
     assert [line for line in live.tree.lines() if "no process answers" in line]
     live.program.kill(signal.SIGCONT)
@@ -266,7 +278,8 @@ def test_a_service_that_exits_while_its_files_are_held(live, lp):
     """Held files read ENODEV, held folders are empty, a reader that waits for the log is woken."""
     live.tree.insmod(lp("lp1"))
     live.tree.settle()
-    files = [os.open(live.tree.livepatch / "lp1/enabled", os.O_RDWR), os.open(live.tree.path / "proc/modules", os.O_RDONLY), os.open(live.tree.path / "insmod", os.O_WRONLY)]
+    files = [os.open(live.tree.livepatch / "lp1/enabled", os.O_RDWR),
+             os.open(live.tree.path / "proc/modules", os.O_RDONLY), os.open(live.tree.path / "insmod", os.O_WRONLY)]
     folder = os.open(live.tree.livepatch, os.O_RDONLY)
     pid, end = in_background(follow, live.tree.path / "dev/kmsg")
     live.program.process.stdin.close()

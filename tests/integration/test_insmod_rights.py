@@ -1,4 +1,5 @@
-"""insmod's PATH is opened with the writer's rights: user, groups, root and working directory; what it then is, is what is loaded."""
+"""insmod's PATH is opened with the writer's rights: user, groups, root and working directory; what it then is, is what
+is loaded."""
 import errno
 import os
 
@@ -103,8 +104,10 @@ def test_content_and_hash_are_kept(live, folder):
     live.tree.settle()
     (folder / "lp1.py").write_text("raise SystemExit('never read')")
     live.program.do("import subprocess")
-    live.program.do("child = subprocess.run([sys.executable, '-c', 'import klpfs.agent.api as a; print([m.name for m in a._agent.modules.all()])'], "
-                    "capture_output=True, text=True)")
+    live.program.do(
+        "child = subprocess.run([sys.executable, '-c', 'import klpfs.agent.api as a; print([m.name for m in a._agent.modules.all()])'], "
+        "capture_output=True, text=True)"
+    )
     assert live.program.do("child.stdout.strip()") == "['lp1']", live.program.do("child.stderr")
     record = read(live.mount.runtime / "prog" / "journal")
     content = next(line.split()[2] for line in record.splitlines() if line.startswith("patch "))

@@ -22,7 +22,8 @@ def gone(live, lp):
     live.tree.insmod(lp("lp1"))
     live.tree.settle()
     top = live.tree.livepatch / "lp1"
-    files = {"enabled": os.open(top / "enabled", os.O_RDWR), "transition": os.open(top / "transition", os.O_RDONLY), "force": os.open(top / "force", os.O_WRONLY)}
+    files = {"enabled": os.open(top / "enabled", os.O_RDWR), "transition": os.open(top / "transition", os.O_RDONLY),
+             "force": os.open(top / "force", os.O_WRONLY)}
     folder = os.open(top, os.O_RDONLY)
     live.tree.set("lp1/enabled", "0")
     until(lambda: not live.tree.patches(), "the way back")
@@ -94,8 +95,15 @@ def hang(live, lp):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_blocked_writer_dies_of_its_signal_and_others_go_on(live, lp, number):
     path = hang(live, lp)
-    writer = subprocess.Popen([sys.executable, "-c", "import os,signal,sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.write(os.open(sys.argv[1], os.O_WRONLY), sys.argv[2].encode())",
-                               str(live.tree.path / "insmod"), str(path)])
+    writer = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import os,signal,sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.write(os.open(sys.argv[1], os.O_WRONLY), sys.argv[2].encode())",
+            str(live.tree.path / "insmod"),
+            str(path),
+        ]
+    )
     until(lambda: "init" in read(live.tree.path / "blockers"), "init to be running")
     begun = time.monotonic()
     assert live.tree.patches() == [] and read(live.tree.path / "proc/modules") is not None
@@ -116,7 +124,9 @@ def test_kill_9_of_the_daemon_and_a_new_mount_over_the_dead_one(live, lp):
     live.mount.start()
     live.tree = live.mount.service("prog")
     assert (live.tree.patches(), live.tree.get("lp1/enabled"), live.tree.modules()) == (["lp1"], "1", ["lp1"])
-    assert any("patching complete" in record[3] for record in live.tree.records()), "the log is the agents', a new daemon has it"
+    assert any("patching complete" in record[3] for record in live.tree.records()), (
+        "the log is the agents', a new daemon has it"
+    )
     live.tree.set("lp1/enabled", "0")
     until(lambda: not live.tree.patches(), "the way back")
     os.close(held)
@@ -137,10 +147,12 @@ def test_a_mount_in_the_background_and_umount(runtime, tmp_path, program):
     program("prog")
     root = tmp_path / "mnt"
     root.mkdir()
-    done = subprocess.run([sys.executable, "-m", "klpfs", "mount", str(root)], capture_output=True, text=True, timeout=20)
+    done = subprocess.run([sys.executable, "-m", "klpfs", "mount", str(root)], capture_output=True, text=True,
+                          timeout=20)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert os.listdir(root) == ["prog"]
-    done = subprocess.run([sys.executable, "-m", "klpfs", "umount", str(root)], capture_output=True, text=True, timeout=20)
+    done = subprocess.run([sys.executable, "-m", "klpfs", "umount", str(root)], capture_output=True, text=True,
+                          timeout=20)
     assert (done.returncode, done.stderr) == (0, "") and not os.path.ismount(root)
 
 
@@ -153,7 +165,8 @@ def test_a_mount_that_can_not_be(runtime, tmp_path):
 
 def test_umount_of_a_mount_in_use_says_so(live):
     held = os.open(live.tree.path / "proc/modules", os.O_RDONLY)
-    done = subprocess.run([sys.executable, "-m", "klpfs", "umount", str(live.mount.root)], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-m", "klpfs", "umount", str(live.mount.root)], capture_output=True,
+                          text=True)
     os.close(held)
     assert done.returncode == 1 and "busy" in done.stderr
     assert read(live.tree.path / "proc/modules") == ""

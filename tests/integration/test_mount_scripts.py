@@ -40,8 +40,8 @@ def shell(runtime, helper, script, fstab="", **more):
     folder = runtime / "room"
     folder.mkdir(exist_ok=True)
     environ = {**os.environ, "PYTHONPATH": str(SCRIPTS.parent)}
-    return subprocess.run(["unshare", "-m", "sh", "-c", ROOM, "sh", folder, helper, fstab, "sh", "-c", script], env=environ, capture_output=True,
-                          text=True, timeout=60, **more)
+    return subprocess.run(["unshare", "-m", "sh", "-c", ROOM, "sh", folder, helper, fstab, "sh", "-c", script],
+                          env=environ, capture_output=True, text=True, timeout=60, **more)
 
 
 @root
@@ -49,7 +49,11 @@ def test_mount_and_umount_by_the_real_mount(runtime, helper, program, tmp_path):
     program("shop")
     point = tmp_path / "mnt"
     point.mkdir()
-    done = shell(runtime, helper, f"mount -t klpfs klpfs {point} && ls {point} && findmnt -n -o FSTYPE {point} && umount {point} && ls {point}")
+    done = shell(
+        runtime,
+        helper,
+        f"mount -t klpfs klpfs {point} && ls {point} && findmnt -n -o FSTYPE {point} && umount {point} && ls {point}",
+    )
     assert (done.stdout, done.stderr) == ("shop\nfuse.klpfs\n", "")
 
 
@@ -60,7 +64,8 @@ def test_fstab(runtime, helper, program, lp, tmp_path):
     point = tmp_path / "mnt"
     point.mkdir()
     line = f"klpfs {point} klpfs defaults,nofail,kernel=6.1,runtime_dir={runtime} 0 0"
-    done = shell(runtime, helper, f"unset KLPFS_RUNTIME_DIR; mount {point} && echo {lp('lp1')} > {point}/shop/insmod && "
+    done = shell(runtime, helper,
+                 f"unset KLPFS_RUNTIME_DIR; mount {point} && echo {lp('lp1')} > {point}/shop/insmod && "
                                  f"ls {point}/shop/sys/kernel/livepatch/lp1; umount {point}", line)
     assert (done.stdout, done.stderr) == ("enabled\nforce\ntransition\nvmlinux\n", "")
 
@@ -70,7 +75,11 @@ def test_read_only(runtime, helper, program, tmp_path):
     program("shop")
     point = tmp_path / "mnt"
     point.mkdir()
-    done = shell(runtime, helper, f"mount -t klpfs -o ro klpfs {point}; cat {point}/shop/proc/sys/kernel/ftrace_enabled; echo x > {point}/shop/insmod; umount {point}")
+    done = shell(
+        runtime,
+        helper,
+        f"mount -t klpfs -o ro klpfs {point}; cat {point}/shop/proc/sys/kernel/ftrace_enabled; echo x > {point}/shop/insmod; umount {point}",
+    )
     assert done.stdout == "1\n" and "Read-only file system" in done.stderr
 
 
@@ -88,7 +97,9 @@ def test_a_user_s_line_in_fstab(runtime, helper):
         {rooms.NOBODY} mount "$1/mnt" && findmnt -n -o FSTYPE,OPTIONS "$1/mnt"; {rooms.NOBODY} umount "$1/mnt" && findmnt "$1/mnt" || echo gone
     """
     done = rooms.room(runtime / "room", script, runtime / "bin/mount.klpfs")
-    assert done.stdout.startswith("fuse.klpfs ") and "user_id=65534" in done.stdout and done.stdout.endswith("gone\n"), done.stderr
+    assert (
+        done.stdout.startswith("fuse.klpfs ") and "user_id=65534" in done.stdout and done.stdout.endswith("gone\n")
+    ), done.stderr
 
 
 @root
@@ -98,7 +109,8 @@ def test_what_mount_is_told_wrong(runtime, helper, tmp_path):
     point.mkdir()
     done = shell(runtime, helper, f"mount -t klpfs -o nonsense=1 klpfs {point}")
     assert done.returncode == 1 and done.stderr.startswith("mount.klpfs: unknown option nonsense=1\n")
-    for arguments, code in (([str(point), "-o", "kernel=x"], 32), ([str(tmp_path / "no")], 32), ([], 1), ([str(point), "-f"], 0), ([str(point), "-s", "-f", "-o", "odd"], 0)):
+    for arguments, code in (([str(point), "-o", "kernel=x"], 32), ([str(tmp_path / "no")], 32), ([], 1),
+                            ([str(point), "-f"], 0), ([str(point), "-s", "-f", "-o", "odd"], 0)):
         done = subprocess.run([helper, "klpfs", *arguments], capture_output=True, text=True)
         assert done.returncode == code and bool(done.stderr) == bool(code), arguments
 
@@ -115,7 +127,8 @@ def test_a_unit_with_a_user_is_in_root_s_tree(runtime, lp, tmp_path):
         echo "$5" > "$1/mnt/web/insmod"; cat "$1/mnt/web/sys/kernel/livepatch/lp1/enabled"; stat -c %u "$1/run/web/journal"
         $klpfs umount "$1/mnt"; exec 9>&-; wait
     """
-    done = rooms.room(runtime / "room", script, sys.executable, pathlib.Path(__file__).with_name("program.py"), lp("lp1"))
+    done = rooms.room(runtime / "room", script, sys.executable, pathlib.Path(__file__).with_name("program.py"),
+                      lp("lp1"))
     assert done.stdout == "1\n65534\n", done.stderr
 
 
@@ -127,9 +140,11 @@ def test_the_units_are_sound(tmp_path):
     for name in ("klpfs.service", "web.service.d/klpfs.conf"):
         text = (SCRIPTS / ("klpfs.service" if "web" not in name else "klpfs-run.conf")).read_text()
         (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text.replace("/usr/local/bin/klpfs", str(command)).replace("COMMAND", "/bin/sleep 1"))
+        (tmp_path / name).write_text(text.replace("/usr/local/bin/klpfs",
+                                                  str(command)).replace("COMMAND", "/bin/sleep 1"))
     (tmp_path / "web.service").write_text("[Service]\nType=notify\nUser=daemon\nExecStart=/bin/sleep 1\n")
     for unit in ("klpfs.service", "web.service"):
-        done = subprocess.run(["systemd-analyze", "verify", "--man=no", tmp_path / unit], capture_output=True, text=True)
+        done = subprocess.run(["systemd-analyze", "verify", "--man=no", tmp_path / unit], capture_output=True,
+                              text=True)
         ours = [line for line in done.stderr.splitlines() if str(tmp_path) in line]
         assert done.returncode == 0 and not ours, done.stderr

@@ -28,7 +28,8 @@ FUNCTIONS = {
     "tempfile": ["mkstemp"],
     "signal": ["signal"],
 }
-LOADING = ("ast", "tokenize", "symtable", "codecs", "linecache")  # loading may use these: it fails then, taking back does not
+# loading may use these: it fails then, taking back does not
+LOADING = ("ast", "tokenize", "symtable", "codecs", "linecache")
 RAISES = "def {name}(*arguments, **named):\n    raise RuntimeError('broken on purpose')\n\n"
 
 
@@ -43,7 +44,8 @@ def broken(module, names):
 
 @pytest.mark.parametrize("module", FUNCTIONS)
 def test_a_module_that_klpfs_might_use_is_broken_and_mended(live, lp, module):
-    """Load, read everything, load another (which may fail where loading uses it), take both back, all with them broken."""
+    """Load, read everything, load another (which may fail where loading uses it), take both back, all with them
+    broken."""
     live.expect("takes other parameters")
     live.program.do(f"import {module}")
     live.tree.insmod(lp("bad", text=broken(module, FUNCTIONS[module])))
@@ -85,7 +87,12 @@ def test_all_of_them_at_once(live, lp):
             bodies += RAISES.format(name=new)
             funcs.append(f"Func({name!r}, {new})")
         objects.append(f"Object({module!r}, funcs=[{', '.join(funcs)}])")
-    live.tree.insmod(lp("bad", text=f"from klpfs import Func, Object, Patch\n\n{bodies}patch = Patch(objects=[{', '.join(objects)}])\n"))
+    live.tree.insmod(
+        lp(
+            "bad",
+            text=f"from klpfs import Func, Object, Patch\n\n{bodies}patch = Patch(objects=[{', '.join(objects)}])\n",
+        )
+    )
     live.tree.settle()
     assert live.program.do("__import__('json').loads is not None") is True
     live.tree.set("bad/enabled", "0")

@@ -1,4 +1,5 @@
-"""How processes join a service and live in it: by every way of starting one, and patched before their program's next line."""
+"""How processes join a service and live in it: by every way of starting one, and patched before their program's next
+line."""
 import os
 
 import pytest
@@ -29,8 +30,8 @@ def sockets(runtime, service="shop"):
 
 @pytest.mark.parametrize("minor", [wide(minor) if minor in (10, 12) else minor for minor in MINORS])
 def test_workers_of_every_kind(minor, program, mount, tmp_path, runtime, lp):
-    """Each is a process of the service as soon as it is there, patched with the others, and before its first line when it
-    comes later; and nothing of it is left when it has ended."""
+    """Each is a process of the service as soon as it is there, patched with the others, and before its first line when
+    it comes later; and nothing of it is left when it has ended."""
     python = find(minor)
     if python is None:
         pytest.skip(f"no CPython 3.{minor} on this machine")

@@ -42,7 +42,8 @@ def lp1(lp, **more):
 
 @pytest.mark.parametrize("text", ["price", "renamed"])
 def test_a_worker_recycled_after_an_upgrade(shop, lp, text):
-    """The package on disk is another one: nobody has looked at this code, so it stays as it is, and the tree says so."""
+    """The package on disk is another one: nobody has looked at this code, so it stays as it is, and the tree says
+    so."""
     shop.tree.insmod(lp1(lp))
     shop.tree.settle()
     write_ware(shop.path / "lib", "a new price")
@@ -65,9 +66,13 @@ def test_an_upgrade_in_a_module_that_comes_later(shop, lp):
     late = Worker(shop.path / "late")
     shop.workers.append(late)
     script = shop.path / "late.py"
-    script.write_text("import os, sys\nfolder = sys.argv[1]\nlines, out = open(folder + '/in'), open(folder + '/out', 'w')\nprint([os.getpid(), ''], file=out, flush=True)\n"
-                      "for line in lines:\n    import ware\n    print(repr(eval(line)), file=out, flush=True)\n")
-    shop.program.do(f"import subprocess, sys; workers._kept.append(subprocess.Popen([sys.executable, {str(script)!r}, {str(late.folder)!r}]))")
+    script.write_text(
+        "import os, sys\nfolder = sys.argv[1]\nlines, out = open(folder + '/in'), open(folder + '/out', 'w')\nprint([os.getpid(), ''], file=out, flush=True)\n"
+        "for line in lines:\n    import ware\n    print(repr(eval(line)), file=out, flush=True)\n"
+    )
+    shop.program.do(
+        f"import subprocess, sys; workers._kept.append(subprocess.Popen([sys.executable, {str(script)!r}, {str(late.folder)!r}]))"
+    )
     late.meet()
     until(lambda: late.pid in pids(shop.tree), "the worker in the tree")
     shop.tree.insmod(lp1(lp))
@@ -102,11 +107,19 @@ def held_in(shop, step, make, name="lp1", **more):
     functions = ["price"]
     if step in ("pending", "way back"):
         functions.append("hold")
-        shop.program.do(f"import threading; thread = threading.Thread(target=ware.hold, args=({str(gate)!r},)); thread.start()")
+        shop.program.do(
+            f"import threading; thread = threading.Thread(target=ware.hold, args=({str(gate)!r},)); thread.start()"
+        )
         shop.program.do(inside("hold"))
-    path = make(name, *functions, module="ware", extra=stop, callbacks=f"{step}=stop" if step.startswith(("pre_", "post_")) else "", **more)
+    path = make(name, *functions, module="ware", extra=stop,
+                callbacks=f"{step}=stop" if step.startswith(("pre_", "post_")) else "", **more)
     if step == "way back":          # the new hold() waits as well
-        path.write_text(path.read_text().replace("return 'hold by", "import os, time\n    while not os.path.exists(held):\n        time.sleep(0.01)\n    return 'hold by"))
+        path.write_text(
+            path.read_text().replace(
+                "return 'hold by",
+                "import os, time\n    while not os.path.exists(held):\n        time.sleep(0.01)\n    return 'hold by",
+            )
+        )
     if step in ("way back", "post_unpatch"):
         load_now(shop.tree, path, settle=step == "post_unpatch")
         write = threading.Thread(target=shop.tree.set, args=(f"{name}/enabled", "0"))
@@ -139,9 +152,10 @@ def load_now(tree, path, settle=True):
 
 
 @pytest.mark.parametrize("step, way", [
-    ("init", "os.fork"), ("pre_patch", LATE), ("pending", LATE), ("post_patch", "os.fork"), ("way back", LATE), ("post_unpatch", LATE),
-    *(wide(*case) for case in [("init", LATE), ("pre_patch", "os.fork"), ("pending", "os.fork"), ("post_patch", LATE), ("way back", "os.fork"),
-                               ("post_unpatch", "os.fork")])])
+    ("init", "os.fork"), ("pre_patch", LATE), ("pending", LATE), ("post_patch", "os.fork"), ("way back", LATE),
+    ("post_unpatch", LATE),
+    *(wide(*case) for case in [("init", LATE), ("pre_patch", "os.fork"), ("pending", "os.fork"), ("post_patch", LATE),
+                               ("way back", "os.fork"), ("post_unpatch", "os.fork")])])
 def test_a_joiner_in_each_step(shop, lp, step, way):
     """It takes part in what is going on, and nothing waits for it for ever."""
     go_on = held_in(shop, step, lp)
@@ -179,17 +193,20 @@ def test_joiners_in_the_middle_of_a_replace(shop, lp, reverse):
 
 @pytest.mark.parametrize("where, way, pending", [
     ("init", LATE, False), ("pre_patch", LATE, True), ("top level", "os.fork", True),
-    *(wide(*case) for case in [("top level", LATE, False), ("pre_patch", LATE, False), ("top level", LATE, True), ("init", LATE, True),
-                               ("init", "os.fork", True), ("pre_patch", "os.fork", True)])])
+    *(wide(*case) for case in [("top level", LATE, False), ("pre_patch", LATE, False), ("top level", LATE, True),
+                               ("init", LATE, True), ("init", "os.fork", True), ("pre_patch", "os.fork", True)])])
 def test_a_joiner_that_fails(shop, lp, where, way, pending):
     """It goes without the patch, is named, and runs; the others keep it."""
     flag = shop.path / "fails"
     fail = f"    import os\n    if os.path.exists({str(flag)!r}):\n        raise RuntimeError('not here')\n"
-    extra = {"top level": "if True:\n" + fail, "init": "def init():\n    import klpfs\n" + fail + "    klpfs.enable_patch(patch)\n",
+    extra = {"top level": "if True:\n" + fail,
+             "init": "def init():\n    import klpfs\n" + fail + "    klpfs.enable_patch(patch)\n",
              "pre_patch": "def fails(obj):\n" + fail}[where]
     callbacks = "pre_patch=fails" if where == "pre_patch" else ""
     if pending:
-        shop.program.do(f"import threading; thread = threading.Thread(target=ware.hold, args=({str(shop.path / 'gate')!r},)); thread.start()")
+        shop.program.do(
+            f"import threading; thread = threading.Thread(target=ware.hold, args=({str(shop.path / 'gate')!r},)); thread.start()"
+        )
         shop.program.do(inside("hold"))
     shop.tree.insmod(lp("lp1", "price", "hold", module="ware", extra=extra, callbacks=callbacks))
     if not pending:
@@ -211,7 +228,9 @@ def test_a_joiner_that_fails(shop, lp, where, way, pending):
     shop.tree.rmmod("lp1")
     shop.tree.insmod(lp1(lp))
     shop.tree.settle()
-    assert shop.price() == [NEW] and shop.tree.get("lp1/ware/patched") == "1", "a patch that is loaded again is tried again"
+    assert shop.price() == [NEW] and shop.tree.get("lp1/ware/patched") == "1", (
+        "a patch that is loaded again is tried again"
+    )
 
 
 def test_a_joiner_whose_load_takes_its_time(shop, lp):
@@ -238,7 +257,8 @@ def test_a_joiner_whose_load_hangs(shop, lp, where):
     late = shop.start(LATE)
     assert late.first == late.do("ware.price()") == OLD
     until(lambda: says(shop.tree, f"process {late.pid} ", "the program goes on"), "the line that says so")
-    until(lambda: says(shop.tree, f"process {late.pid} ", "'lp1' could not be applied here"), "what hangs to be stopped")
+    until(lambda: says(shop.tree, f"process {late.pid} ", "'lp1' could not be applied here"),
+          "what hangs to be stopped")
     assert shop.tree.get("lp1/ware/patched") == "0"
     flag.unlink()
     assert shop.start(LATE).first == NEW and late.do("ware.price()") == OLD
@@ -266,16 +286,18 @@ def test_other_programs(shop, lp):
 
 RUNS = {    # how a Python is started, what more Popen gets, and whether it is in the service
     "-I": ("[sys.executable, '-I', '-c', code]", "", False), "-E": ("[sys.executable, '-E', '-c', code]", "", False),
-    "-S": ("[sys.executable, '-S', '-c', code]", "", False), "no environment": ("[sys.executable, '-c', code]", ", env={}", False),
+    "-S": ("[sys.executable, '-S', '-c', code]", "", False),
+    "no environment": ("[sys.executable, '-c', code]", ", env={}", False),
     "-s": ("[sys.executable, '-s', '-c', code]", "", True), "-c": ("[sys.executable, '-c', code]", "", True),
-    "-m": ("[sys.executable, '-m', 'sleeper']", ", cwd=folder", True), "zipapp": ("[sys.executable, folder + '/app.pyz']", "", True),
+    "-m": ("[sys.executable, '-m', 'sleeper']", ", cwd=folder", True),
+    "zipapp": ("[sys.executable, folder + '/app.pyz']", "", True),
     "stdin": ("['sh', '-c', 'exec %s < %s/sleeper.py' % (sys.executable, folder)]", "", True),
     "venv": ("[folder + '/venv/bin/python', '-c', code]", "", True)}
 
 
 def test_ways_to_run_python(shop):
-    """Who starts Python isolated, or with an environment that it has made anew, is not in the service: nothing in the child
-    could tell that it should be."""
+    """Who starts Python isolated, or with an environment that it has made anew, is not in the service: nothing in the
+    child could tell that it should be."""
     code = "import sys, time; print('there', 'klpfs' in sys.modules, flush=True); time.sleep(1000)"
     (shop.path / "sleeper.py").write_text(code)
     with zipfile.ZipFile(shop.path / "app.pyz", "w") as file:
@@ -287,20 +309,23 @@ def test_ways_to_run_python(shop):
     said = shop.program.do("[child.stdout.readline() for child in children]")
     assert dict(zip(RUNS, said)) == {how: f"there {inside}\n" for how, (_, _, inside) in RUNS.items()}
     children = dict(zip(RUNS, shop.program.do("[child.pid for child in children]")))
-    until(lambda: {how for how, pid in children.items() if pid in pids(shop.tree)} == {how for how, run in RUNS.items() if run[2]}, "those in the service")
+    until(lambda: {how for how, pid in children.items() if pid in pids(shop.tree)}
+          == {how for how, run in RUNS.items() if run[2]}, "those in the service")
     shop.program.do("[child.kill() or child.wait() or child.stdout.close() for child in children]")
     until(lambda: pids(shop.tree) == {shop.program.pid}, "the children to go from the tree")
 
 
 def test_a_fork_behind_pythons_back(shop, lp):
-    """C's own fork() calls no hook: the child registers when it imports something, or starts the agent. (It can't wait for
-    the end of other threads' imports, as a child of any such fork: here they are over.)"""
+    """C's own fork() calls no hook: the child registers when it imports something, or starts the agent. (It can't wait
+    for the end of other threads' imports, as a child of any such fork: here they are over.)"""
     load_now(shop.tree, lp("lp0", "one"))
     folder = Worker(shop.path / "c")
     shop.workers.append(folder)
     shop.program.do("import ctypes; libc = ctypes.PyDLL(None)")
     (shop.path / "lib" / "new_module.py").write_text("")
-    shop.program.do(f"pid = libc.fork()\nif not pid:\n    import new_module\n    workers.serve({str(folder.folder)!r})\n    __import__('os')._exit(0)")
+    shop.program.do(
+        f"pid = libc.fork()\nif not pid:\n    import new_module\n    workers.serve({str(folder.folder)!r})\n    __import__('os')._exit(0)"
+    )
     folder.meet()
     until(lambda: folder.pid in pids(shop.tree), "the child in the tree")
     load_now(shop.tree, lp1(lp))

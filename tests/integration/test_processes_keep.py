@@ -42,7 +42,8 @@ def load(mount, path, *arguments):
     return tree
 
 
-@pytest.mark.parametrize("daemon, end", [("runs on", None), ("comes later", signal.SIGKILL), wide("runs on", signal.SIGKILL), wide("comes later", None)])
+@pytest.mark.parametrize("daemon, end", [("runs on", None), ("comes later", signal.SIGKILL),
+                                         wide("runs on", signal.SIGKILL), wide("comes later", None)])
 def test_patches_are_in_force_at_the_next_start(kept, mount, lp, daemon, end, runtime):
     """Whoever ends the service, with the daemon or without one; parameters too."""
     there = kept()
@@ -135,8 +136,13 @@ def test_killed_with_the_daemon_in_the_middle_of_an_operation(kept, mount, lp, p
     gate = tmp_path / "gate"
     hold = f"import threading, ware; threading.Thread(target=ware.hold, args=({str(gate)!r},), daemon=True).start()"
     wait = f"    import os, time\n    while not os.path.exists({str(gate)!r}):\n        time.sleep(0.01)\n"
-    path = lp("lp1", "price", "hold", module="ware", extra="def init():\n" + wait + "    enable_patch(patch)\n" if pending == "loading" else "")
-    path.write_text(path.read_text().replace("import Callbacks", "import enable_patch, Callbacks").replace("    return 'hold by", wait + "    return 'hold by"))
+    path = lp("lp1", "price", "hold", module="ware",
+              extra="def init():\n" + wait + "    enable_patch(patch)\n" if pending == "loading" else "")
+    path.write_text(
+        path.read_text()
+        .replace("import Callbacks", "import enable_patch, Callbacks")
+        .replace("    return 'hold by", wait + "    return 'hold by")
+    )
     tree = mount.service("prog")
     if pending == "unpatching":
         tree.insmod(path)

@@ -1,4 +1,7 @@
-"""The main program of a process that joins late: --keep, exec, workers of the same script. Patched between its statements."""
+"""The main program of a process that joins late: --keep, exec, workers of the same script.
+
+Patched between its statements.
+"""
 import os
 import zipfile
 
@@ -55,7 +58,8 @@ def write_main(folder, price="an old price"):
         (folder / name).write_text(text if "init" not in name else "")
     with zipfile.ZipFile(folder / "app.pyz", "w") as file:
         file.writestr("__main__.py", text)
-    return {"script": ("script.py",), "folder": ("app",), "archive": ("app.pyz",), "-m": ("-m", "app"), "-m module": ("-m", "script")}
+    return {"script": ("script.py",), "folder": ("app",), "archive": ("app.pyz",), "-m": ("-m", "app"),
+            "-m module": ("-m", "script")}
 
 
 @pytest.fixture
@@ -133,13 +137,21 @@ def test_workers_of_the_same_script_and_others(shop, mount, lp):
     there = shop("script")
     tree = load(mount, lp)
     there.do("import subprocess")
-    there.do("same = subprocess.Popen([sys.executable, sys.argv[0]], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)")
+    there.do(
+        "same = subprocess.Popen([sys.executable, sys.argv[0]], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)"
+    )
     assert there.do("same.stdout.readline()") == "ready\n"
-    assert there.do("same.stdin.write('(price(), SECOND)\\n') and same.stdout.readline()") == f"= {('price by lp1', NEW[1])!r}\n"
+    assert (
+        there.do("same.stdin.write('(price(), SECOND)\\n') and same.stdout.readline()")
+        == f"= {('price by lp1', NEW[1])!r}\n"
+    )
     other = "def price(): return 'my own'\nprint(price(), flush=True)\n__import__('sys').stdin.read()"
-    there.do(f"other = subprocess.Popen([sys.executable, '-c', {other!r}], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)")
+    there.do(
+        f"other = subprocess.Popen([sys.executable, '-c', {other!r}], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)"
+    )
     assert there.do("other.stdout.readline()") == "my own\n"
-    until(lambda: len([name for name in os.listdir(tree.path / "proc") if name.isdigit()]) == 3, "all three in the tree")
+    until(lambda: len([name for name in os.listdir(tree.path / "proc") if name.isdigit()]) == 3,
+          "all three in the tree")
     assert tree.get("lp1/vmlinux/patched") == "1"
     there.do("[each.stdin.close() or each.wait() or each.stdout.close() for each in (same, other)]")
 
@@ -148,7 +160,9 @@ def test_workers_of_the_same_script_and_others(shop, mount, lp):
 def test_a_process_that_comes_in_the_middle_of_a_transition(shop, mount, lp, tmp_path, reverse):
     """Nothing mixes, and the outcome is everybody's."""
     first, gate = shop("script"), tmp_path / "gate"
-    first.do(f"import threading; values = []; thread = threading.Thread(target=lambda: values.append(slow({str(gate)!r}))); thread.start()")
+    first.do(
+        f"import threading; values = []; thread = threading.Thread(target=lambda: values.append(slow({str(gate)!r}))); thread.start()"
+    )
     first.do(inside("slow"))
     tree = mount.service("shop")
     path = lp("lp1", "price", "total", "slow")
@@ -157,7 +171,9 @@ def test_a_process_that_comes_in_the_middle_of_a_transition(shop, mount, lp, tmp
     assert tree.get("lp1/transition") == "1"
     second = shop("script")
     assert first.do("(total(), price())") == NEW[1] and tree.get("lp1/vmlinux/patched") == "0"
-    assert second.do("(total(), price())") == second.do("SECOND") == OLD[1], "its main program waits for the outcome, as the tree says"
+    assert second.do("(total(), price())") == second.do("SECOND") == OLD[1], (
+        "its main program waits for the outcome, as the tree says"
+    )
     assert str(second.pid) in os.listdir(tree.path / "proc") and tree.get("lp1/transition") == "1"
     if reverse:
         tree.set("lp1/enabled", "0")

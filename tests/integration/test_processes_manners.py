@@ -1,4 +1,5 @@
-"""Programs that treat their process roughly: descriptors closed or used up, another root, no environment; hundreds of workers."""
+"""Programs that treat their process roughly: descriptors closed or used up, another root, no environment; hundreds of
+workers."""
 import errno
 import os
 import pathlib
@@ -72,9 +73,14 @@ def test_all_descriptors_closed(shop, lp, pending, tmp_path):
 
 
 def test_descriptors_that_are_others_now(shop, lp):
-    """The numbers that were the agent's are the program's files: nothing is read from them, written to them, or closed."""
-    shop.program.do("import os; ends = [os.pipe() for i in range(20)]; [os.close(fd) for end in ends for fd in end]; os.closerange(3, 4096)")
-    shop.program.do("files = [os.open('/dev/null', os.O_RDWR) for i in range(60)]; r, w = os.pipe(); os.set_blocking(r, False)")
+    """The numbers that were the agent's are the program's files: nothing is read from them, written to them, or
+    closed."""
+    shop.program.do(
+        "import os; ends = [os.pipe() for i in range(20)]; [os.close(fd) for end in ends for fd in end]; os.closerange(3, 4096)"
+    )
+    shop.program.do(
+        "files = [os.open('/dev/null', os.O_RDWR) for i in range(60)]; r, w = os.pipe(); os.set_blocking(r, False)"
+    )
     until(lambda: says(shop.tree, "a new one is bound"), "the new socket")
     assert in_and_out(shop, lp) == [NEW]
     assert shop.program.do("[os.fstat(fd).st_rdev for fd in files] == [os.stat('/dev/null').st_rdev] * 60")
@@ -92,7 +98,9 @@ def test_a_socket_that_somebody_removes(shop, lp, runtime):
     shop.tree.set("lp1/enabled", "0")
     until(lambda: not shop.tree.patches(), "the way back")
     assert shop.price() == [OLD]
-    assert len(says(shop.tree, "socket was removed; a new one is bound")) == 2, "each line once, whatever socket it came over"
+    assert len(says(shop.tree, "socket was removed; a new one is bound")) == 2, (
+        "each line once, whatever socket it came over"
+    )
     subprocess.run(["rm", "-r", str(runtime / "shop")])
     until(lambda: len(live_sockets(runtime)) == 2, "the folder to be made anew")
     until(lambda: pids(shop.tree) == {shop.program.pid, worker.pid}, "both in the tree")
@@ -101,13 +109,18 @@ def test_a_socket_that_somebody_removes(shop, lp, runtime):
 
 
 def test_no_descriptors_left(shop, lp):
-    """In a process and the children that it makes meanwhile: told, without turning in circles; and over when there are some."""
+    """In a process and the children that it makes meanwhile: told, without turning in circles; and over when there are
+    some."""
     shop.program.do("import os, resource; soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)")
     worker = shop.start("os.fork")
     assert in_and_out(shop, lp) == [NEW], "connections are there already"
-    shop.program.do("resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir('/proc/self/fd'))) + 5, hard)); full = []")
+    shop.program.do(
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir('/proc/self/fd'))) + 5, hard)); full = []"
+    )
     shop.program.do("try:\n    while True: full.append(os.dup(0))\nexcept OSError: pass")
-    child = shop.program.do("child = os.fork()\nif not child:\n    import time\n    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))\n    time.sleep(1000)")
+    child = shop.program.do(
+        "child = os.fork()\nif not child:\n    import time\n    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))\n    time.sleep(1000)"
+    )
     child = shop.program.do("child")
     assert in_and_out(shop, lp) == [NEW]
     shop.program.do("resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard)); [os.close(fd) for fd in full]")
@@ -137,7 +150,9 @@ def test_another_root(shop, lp, tmp_path):
     (tmp_path / "jail").mkdir()
     worker.do(f"os.chroot({str(tmp_path / 'jail')!r}) or os.chdir('/')")
     assert in_and_out(shop, lp) == [NEW] == in_and_out(shop, lp)
-    child = worker.do("child if globals().update(child=os.fork()) is None and child else os.execv('x', ['x']) if __import__('time').sleep(1) else os._exit(0)")
+    child = worker.do(
+        "child if globals().update(child=os.fork()) is None and child else os.execv('x', ['x']) if __import__('time').sleep(1) else os._exit(0)"
+    )
     assert says(shop.tree, f"process {worker.pid} ", "no socket for a child")
     assert child not in pids(shop.tree) and list((tmp_path / "jail").iterdir()) == []
     worker.do(f"os.waitpid({child}, 0)[1]")
@@ -187,10 +202,12 @@ def test_two_hundred_workers_recycled(shop, lp, mount, runtime, daemon):
         until(lambda: len(live_sockets(runtime)) == 1, "their sockets to go")
         until(lambda: size(mount.process.pid)[1] <= server[1], "the daemon's descriptors to be let go")
         assert size(mount.process.pid)[0] - server[0] < 4 << 20
-        assert {path.name for path in (runtime / "shop").iterdir() if len(path.name) < 64} <= {"journal", "lock", *live_sockets(runtime)}
+        assert {path.name for path in (runtime / "shop").iterdir()
+                if len(path.name) < 64} <= {"journal", "lock", *live_sockets(runtime)}
     else:
         assert len(live_sockets(runtime)) < 40
-    zombies = [pid for pid in os.listdir("/proc") if pid.isdigit() and f" Z {shop.program.pid} " in read_or_nothing(f"/proc/{pid}/stat")]
+    zombies = [pid for pid in os.listdir("/proc") if pid.isdigit()
+               and f" Z {shop.program.pid} " in read_or_nothing(f"/proc/{pid}/stat")]
     assert zombies == []
     if not daemon:
         mount.start()
@@ -227,7 +244,8 @@ def plain(runtime, tmp_path):
 
     def start():
         (tmp_path / "plain.py").write_text(START.format(lib=str(lib), root=str(HERE.parent)))
-        process = subprocess.Popen([sys.executable, str(tmp_path / "plain.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+        process = subprocess.Popen([sys.executable, str(tmp_path / "plain.py")], stdin=subprocess.PIPE,
+                                   stdout=subprocess.PIPE, bufsize=0)
         started.append(process)
         made = harness.Process("plain", process.stdin.fileno(), process.stdout.fileno())
         made.pid = process.pid
@@ -255,12 +273,16 @@ def test_start_in_a_prefork_master(plain, mount, lp):
     after.do(fork.format(in_child="        klpfs.agent.start('web')\n"))
     tree = mount.service("web")
     workers = before.do("pids") + after.do("pids")
-    until(lambda: pids(tree) == {before.pid, *workers}, "workers in the service, and the master that has started an agent")
+    until(lambda: pids(tree) == {before.pid, *workers},
+          "workers in the service, and the master that has started an agent")
     after.do("klpfs.agent.start('web') is klpfs.agent.start('web') is klpfs.agent.start() or 1/0")
     until(lambda: pids(tree) == {before.pid, after.pid, *workers}, "the other master too")
     load(mount, lp).settle()
     assert before.do("ware.price()") == after.do("ware.price()") == NEW
-    assert before.do("try: klpfs.agent.start('other')\nexcept OSError as e: code = e.errno") is None and before.do("code") == 16
+    assert (
+        before.do("try: klpfs.agent.start('other')\nexcept OSError as e: code = e.errno") is None
+        and before.do("code") == 16
+    )
     for each in before, after:
         each.do("[os.kill(pid, 9) or os.waitpid(pid, 0) for pid in pids] and None")
 
@@ -268,10 +290,12 @@ def test_start_in_a_prefork_master(plain, mount, lp):
 def test_start_in_threads(plain, mount, lp):
     """Whoever is first starts it; the others get the same, while the main thread runs and forks."""
     there = plain()
-    there.do("import klpfs.agent.agent, klpfs.agent.bridge, klpfs.agent.start_agent")  # a fork while another thread imports hangs any Python
+    there.do("import klpfs.agent.agent, klpfs.agent.lazy_target, klpfs.agent.start_agent")  # a fork while another thread imports hangs any Python
     there.do("found = []\ndef start():\n    found.append(klpfs.agent.start('web'))")
     there.do("threads = [threading.Thread(target=start) for i in range(5)]; [t.start() for t in threads]")
-    there.do("for i in range(5):\n    pid = os.fork()\n    if not pid: os._exit(0 if klpfs.agent.start('web').pid == os.getpid() else 1)\n    status = os.waitpid(pid, 0)[1]\n    assert not status, status")
+    there.do(
+        "for i in range(5):\n    pid = os.fork()\n    if not pid: os._exit(0 if klpfs.agent.start('web').pid == os.getpid() else 1)\n    status = os.waitpid(pid, 0)[1]\n    assert not status, status"
+    )
     there.do("[t.join() for t in threads] and None")
     assert there.do("len(found), len(set(map(id, found)))") == (5, 1)
     load(mount, lp).settle()
@@ -292,14 +316,17 @@ def test_a_start_in_the_middle_of_a_transition(plain, mount, lp, tmp_path):
     first, second = plain(), plain()
     gates = [tmp_path / "a", tmp_path / "b"]
     for there, gate in zip((first, second), gates):
-        there.do(f"values = []\nthread = threading.Thread(target=lambda: values.append(ware.hold({str(gate)!r}))); thread.start()")
+        there.do(
+            f"values = []\nthread = threading.Thread(target=lambda: values.append(ware.hold({str(gate)!r}))); thread.start()"
+        )
         there.do(inside("hold"))
     first.do("klpfs.agent.start('web') and None")
     tree = load(mount, lp, "lp1", "price", "hold")
     second.do("klpfs.agent.start('web') and None")
     gates[0].touch()
     first.do("thread.join()")
-    until(lambda: f"process {second.pid}" in read(tree.path / "blockers") or str(second.pid) in read(tree.path / "blockers"), "the newcomer to block")
+    until(lambda: f"process {second.pid}" in read(tree.path / "blockers")
+          or str(second.pid) in read(tree.path / "blockers"), "the newcomer to block")
     assert tree.get("lp1/transition") == "1" and second.do("ware.price()") == NEW
     gates[1].touch()
     second.do("thread.join()")

@@ -25,8 +25,8 @@ def common_python():
     """An interpreter that the other user can run, with the same library, and with klpfs in its reach; None."""
     for python in sys.executable, "/usr/bin/python3":
         with contextlib.suppress(OSError):
-            said = [subprocess.run([*become, python, "-c", "import ast, klpfs.agent.start_agent; print(ast.__file__)"], env={"PYTHONPATH": str(ROOT)},
-                                   cwd="/", capture_output=True, text=True).stdout
+            said = [subprocess.run([*become, python, "-c", "import ast, klpfs.agent.start_agent; print(ast.__file__)"],
+                                   env={"PYTHONPATH": str(ROOT)}, cwd="/", capture_output=True, text=True).stdout
                     for become in ([], ["setpriv", "--reuid", str(OTHER.pw_uid), "--clear-groups"])]
             if said[0] and said[0] == said[1]:
                 return python
@@ -34,7 +34,8 @@ def common_python():
 
 
 PYTHON = common_python() if os.geteuid() == 0 else None
-pytestmark = [pytest.mark.fuse, pytest.mark.skipif(not PYTHON, reason="needs root, setpriv, and a Python that other users can run")]
+pytestmark = [pytest.mark.fuse, pytest.mark.skipif(not PYTHON,
+                                                   reason="needs root, setpriv, and a Python that other users can run")]
 
 
 @pytest.fixture
@@ -109,7 +110,8 @@ def test_the_folders_rights(shop, lp, runtime):
     there = shop("--group", GROUP)
     there.tree.insmod(lp("lp1", "price", module="ware"))
     folder = runtime / "shop"
-    mode = {path.name if len(path.name) < 64 else "content": (path.stat().st_mode & 0o7777, path.stat().st_uid, path.stat().st_gid) for path in folder.iterdir()}
+    mode = {path.name if len(path.name) < 64 else "content": (path.stat().st_mode & 0o7777, path.stat().st_uid,
+                                                              path.stat().st_gid) for path in folder.iterdir()}
     assert (folder.stat().st_mode & 0o7777, folder.stat().st_gid) == (0o3770, OTHER.pw_gid)
     assert mode["journal"] == mode["content"] == (0o640, 0, OTHER.pw_gid) and mode["lock"][0] == 0o600
     worker = dropped(there)
@@ -136,13 +138,15 @@ def test_without_a_group(shop, lp):
 
 @pytest.mark.parametrize("group, code, words", [("no-such-group", 1, "no such group")])
 def test_groups_that_are_none(runtime, group, code, words):
-    done = subprocess.run([sys.executable, "-m", "klpfs", "run", "--group", group, "--", "true"], capture_output=True, text=True, cwd=ROOT)
+    done = subprocess.run([sys.executable, "-m", "klpfs", "run", "--group", group, "--", "true"], capture_output=True,
+                          text=True, cwd=ROOT)
     assert done.returncode == code and words in done.stderr
 
 
 # ---- a worker of another user against the daemon and the others
 
-HELLO = {"t": "hello", "version": 1, "pid": 1, "comm": "x", "cmdline": ["x"], "keep": False, "service": "shop", "python": "3", "started": 0}
+HELLO = {"t": "hello", "version": 1, "pid": 1, "comm": "x", "cmdline": ["x"], "keep": False, "service": "shop",
+         "python": "3", "started": 0}
 
 
 def hostile(worker, code):
@@ -221,8 +225,8 @@ for name in os.listdir(FOLDER):
 
 
 def test_hostile_workers(shop, lp, mount, runtime):
-    """One attack after the other: the service is patched as if it were not there; the tree is read, the daemon lives, and
-    nothing outside is touched."""
+    """One attack after the other: the service is patched as if it were not there; the tree is read, the daemon lives,
+    and nothing outside is touched."""
     there = shop("--group", GROUP)
     good, path = dropped(there), lp("lp1", "price", module="ware")
     sha, passwd = hashlib.sha256(path.read_bytes()).hexdigest(), pathlib.Path("/etc/passwd").read_text()
@@ -231,7 +235,8 @@ def test_hostile_workers(shop, lp, mount, runtime):
         hostile(evil, f"FOLDER, SHA, HELLO, kept = {str(runtime / 'shop')!r}, {sha!r}, {HELLO!r}, []\n{LISTEN}{code}")
         begun = time.monotonic()
         there.tree.insmod(path)                     # within 2 s, whoever is silent
-        until(lambda: good.do("ware.price()") == there.program.do("ware.price()") == NEW, f"the others to be patched, with {attack}")
+        until(lambda: good.do("ware.price()") == there.program.do("ware.price()") == NEW,
+              f"the others to be patched, with {attack}")
         assert there.tree.patches() == there.tree.modules() == ["lp1"], attack
         read(there.tree.path / "blockers"), there.tree.records()
         assert 1 not in pids(there.tree) and mount.process.poll() is None and time.monotonic() - begun < 20, attack

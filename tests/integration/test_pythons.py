@@ -16,9 +16,12 @@ MINORS = range(9, 16)
 def find(minor):
     """An interpreter of CPython 3.<minor>: on PATH, or where pyenv and uv keep theirs; None."""
     home = os.path.expanduser("~")
-    for path in [f"python3.{minor}", *glob.glob(f"{home}/.pyenv/versions/3.{minor}.*/bin/python3"), *glob.glob(f"{home}/.local/share/uv/python/cpython-3.{minor}.*/bin/python3")]:
+    for path in [f"python3.{minor}", *glob.glob(f"{home}/.pyenv/versions/3.{minor}.*/bin/python3"),
+                 *glob.glob(f"{home}/.local/share/uv/python/cpython-3.{minor}.*/bin/python3")]:
         try:
-            said = subprocess.run([path, "-c", "import sys; print(sys.executable, sys.implementation.name, sys.version_info[1])"], capture_output=True, text=True).stdout.split()
+            said = subprocess.run([path, "-c",
+                                   "import sys; print(sys.executable, sys.implementation.name, sys.version_info[1])"],
+                                  capture_output=True, text=True).stdout.split()
         except OSError:
             continue
         if said[1:] == ["cpython", str(minor)]:
@@ -38,11 +41,16 @@ def test_a_session_on_each_python(minor, program, mount, lp):
     there.do("def numbers():\n    yield one()\n    yield two()\nsuspended = numbers()\nfirst = next(suspended)")
     tree.insmod(lp("lp1", "one", "two"))
     tree.settle()
-    assert there.do("(first, next(suspended))") == ("one original", "two by lp1"), "numbers() itself is not patched: its frame decides nothing"
+    assert there.do("(first, next(suspended))") == ("one original", "two by lp1"), (
+        "numbers() itself is not patched: its frame decides nothing"
+    )
     there.do("held = Held('sitter')")
     tree.insmod(lp("lp2", "one", "two", "hold"))
     assert tree.get("lp2/transition") == "1"
-    assert there.do("pair()") == ("one by lp2", "two by lp2") and there.do("held.let_go()") == ("one by lp1", "two by lp1")
+    assert there.do("pair()") == ("one by lp2", "two by lp2") and there.do("held.let_go()") == (
+        "one by lp1",
+        "two by lp1",
+    )
     tree.settle()
     for name in ("lp1", "lp2"):
         tree.set(f"{name}/enabled", "0")

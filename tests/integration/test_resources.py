@@ -18,7 +18,8 @@ def small_disk(monkeypatch):
     if os.geteuid():
         pytest.skip("mounting a small file system needs root")
     path = harness.short_folder()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k,mode=700", "tmpfs", str(path)], stderr=subprocess.DEVNULL).returncode:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k,mode=700", "tmpfs", str(path)],
+                      stderr=subprocess.DEVNULL).returncode:
         pytest.skip("no tmpfs can be mounted here")
     yield path
     subprocess.run(["umount", "-l", str(path)])
@@ -78,7 +79,8 @@ AGAIN = "resource.setrlimit(resource.RLIMIT_NOFILE, limit)"
 
 
 def test_the_program_has_no_descriptors_left(live, lp):
-    """No operation needs one of its: what a load needs was imported when the daemon came, the file comes over the connection."""
+    """No operation needs one of its: what a load needs was imported when the daemon came, the file comes over the
+    connection."""
     until(lambda: live.program.do("__import__('klpfs.agent.api').agent.api._agent.prepared"), "the program to be ready")
     live.program.do(NO_DESCRIPTORS)
     live.tree.insmod(lp("lp1"))

@@ -1,4 +1,5 @@
-"""A session: programs patched through the tree, taken back, replaced, side by side, with plain file I/O and the shell."""
+"""A session: programs patched through the tree, taken back, replaced, side by side, with plain file I/O and the
+shell."""
 import errno
 import os
 import re
@@ -42,7 +43,9 @@ def test_a_task_inside_a_patched_function_blocks_and_is_named(live, lp):
     line = read(live.tree.path / "blockers")
     assert re.search(r"program\.py:\d+", line) and str(live.program.pid) in line and "hold" in line
     assert live.tree.get("lp1/transition") == "1"
-    assert live.program.do("held.let_go()") == ("one original", "two original"), "a dirty stack must stay old to its bottom"
+    assert live.program.do("held.let_go()") == ("one original", "two original"), (
+        "a dirty stack must stay old to its bottom"
+    )
     live.tree.settle()
     assert live.program.do("one()") == "one by lp1"
     assert read(live.tree.path / "blockers") == ""
@@ -124,7 +127,9 @@ def test_sympos_chooses_among_definitions_of_one_name(live, lp, tmp_path):
     live.tree.insmod(lp("lp1", text=text % 2))
     live.tree.settle()
     assert live.program.do("(first_name_show(), name_show())") == ("first", "by lp1")
-    assert os.listdir(live.tree.livepatch / "lp1/vmlinux") and (live.tree.livepatch / "lp1/vmlinux/name_show,2").is_dir()
+    assert (
+        os.listdir(live.tree.livepatch / "lp1/vmlinux") and (live.tree.livepatch / "lp1/vmlinux/name_show,2").is_dir()
+    )
 
 
 def test_a_module_that_comes_later_is_patched_before_its_importer_goes_on(live, lp, tmp_path):
@@ -180,7 +185,8 @@ def test_proc_shows_the_process_its_tasks_and_stacks(live):
 
 
 def test_a_parameter_without_a_value(live, lp):
-    """A bool is true by its name alone, also for a child that comes later; anything else needs a value, as parse_one() has it."""
+    """A bool is true by its name alone, also for a child that comes later; anything else needs a value, as parse_one()
+    has it."""
     path = lp("lp1", extra="quiet = module_param('quiet', bool, False)\nname = module_param('name', str, '')\n")
     live.expect("lp1: `' invalid for parameter `name'")
     assert fails(errno.EINVAL, live.tree.insmod, path, "name") and live.tree.modules() == []
@@ -188,8 +194,10 @@ def test_a_parameter_without_a_value(live, lp):
     live.tree.settle()
     parameters = live.tree.path / "sys/module/lp1/parameters"
     assert (read(parameters / "quiet"), read(parameters / "name")) == ("Y\n", "\n")
-    live.program.do("import subprocess; child = subprocess.run([sys.executable, '-c', 'import klpfs.agent.api as a; "
-                    "print([m.loaded.params[\"quiet\"].value for m in a._agent.modules.all()])'], capture_output=True, text=True)")
+    live.program.do(
+        "import subprocess; child = subprocess.run([sys.executable, '-c', 'import klpfs.agent.api as a; "
+        'print([m.loaded.params["quiet"].value for m in a._agent.modules.all()])\'], capture_output=True, text=True)'
+    )
     assert live.program.do("child.stdout") == "[True]\n", live.program.do("child.stderr")
 
 
@@ -214,7 +222,8 @@ def test_no_patches_while_ftrace_is_off(live, lp):
 
 
 def klpfs(mount, *arguments):
-    return subprocess.run([sys.executable, "-m", "klpfs", *map(str, arguments), "-m", str(mount.root)], capture_output=True, text=True)
+    return subprocess.run([sys.executable, "-m", "klpfs", *map(str, arguments), "-m", str(mount.root)],
+                          capture_output=True, text=True)
 
 
 def test_the_commands_do_what_the_files_do(live, lp):
@@ -231,13 +240,15 @@ def test_the_commands_do_what_the_files_do(live, lp):
     assert "sitter" in waited.stderr or "lp1: patching" not in waited.stderr
     status = klpfs(live.mount, "status").stdout
     assert status.startswith("service prog\nprocess ") and "patch" not in status
-    assert re.search(r"^\[ *\d+\.\d{6}\] livepatch: 'lp1': unpatching complete$", klpfs(live.mount, "dmesg").stdout, re.M)
+    assert re.search(r"^\[ *\d+\.\d{6}\] livepatch: 'lp1': unpatching complete$", klpfs(live.mount, "dmesg").stdout,
+                     re.M)
     assert klpfs(live.mount, "rmmod", "lp1").returncode == 0
     live.program.do("held.let_go()")
 
 
 def test_a_kept_service_starts_patched(program, mount, lp):
-    """klpfs run --keep: the next start's own functions are in their place before the program runs, and can be taken back."""
+    """klpfs run --keep: the next start's own functions are in their place before the program runs, and can be taken
+    back."""
     first = program("prog", keep=True)
     tree = mount.service("prog")
     tree.insmod(lp("lp1"))

@@ -1,7 +1,8 @@
-"""Workers of a service, made in every way that Python has. Imported by the patched program, or run as `workers.py FOLDER`.
+"""Workers of a service, made in every way that Python has. Imported by the patched program, or run as `workers.py
+FOLDER`.
 
-A worker opens the fifos `in` and `out` of its folder and answers each line, an expression, with the repr of its value. The
-first thing that it says is its process id and what its program saw in its first line.
+A worker opens the fifos `in` and `out` of its folder and answers each line, an expression, with the repr of its value.
+The first thing that it says is its process id and what its program saw in its first line.
 """
 import os
 import sys
@@ -41,7 +42,7 @@ def start(way, folder, python=sys.executable, user=None):
                 change_user(*user)
             serve(folder)
             os._exit(0)
-    elif way == "double fork":                  # a daemon: its parent exits, it has a session of its own and no descriptors
+    elif way == "double fork":  # a daemon: its parent exits, it has a session of its own and no descriptors
         child = os.fork()
         if not child:
             os.setsid()

@@ -1,7 +1,8 @@
 """klpfs as a World of scenarios.py: a program under `klpfs run`, a real mount, modules loaded by writing to insmod.
 
-No delay anywhere to please a scenario: what a write did, the next read shows. $PROCESSES (default 1): how many processes the
-program has. A line of a module or a callback, which each of them logs, is shown when the first has logged it.
+No delay anywhere to please a scenario: what a write did, the next read shows. $PROCESSES (default 1): how many
+processes the program has. A line of a module or a callback, which each of them logs, is shown when the first has logged
+it.
 """
 import atexit
 import contextlib
@@ -89,7 +90,8 @@ class World:
         return found[0] if all(each == found[0] for each in found) else found
 
     def task_state(self):
-        """The busy tasks' patch_state, which is that of all processes; a list where they don't agree; None: there is none."""
+        """The busy tasks' patch_state, which is that of all processes; a list where they don't agree; None: there is
+        none."""
         found = []
         for comm in self.tree.path.glob("proc/*/task/*/comm"):
             with contextlib.suppress(OSError):

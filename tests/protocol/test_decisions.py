@@ -3,8 +3,8 @@ import errno
 
 import pytest
 
-from klpfs.protocol.record_text import dump_fingerprints, idle
 from klpfs.protocol import decisions as records
+from klpfs.protocol.record_text import dump_fingerprints, idle
 
 
 def vote(*fingerprints):
@@ -15,7 +15,8 @@ def test_the_patch_has_the_code_of_all_processes():
     """Each different code once, in the order of the votes; where they differ a line says so."""
     said, stored = [], []
     change = records.insmod(idle(), "lp", "sha", {}, 1, "/lp.py")
-    record = records.started(change, [vote(("m", "f", 1, "a"), ("m", "g", 1, "x")), vote(("m", "f", 1, "b"), ("m", "g", 1, "x"))], said.append,
+    record = records.started(change, [vote(("m", "f", 1, "a"), ("m", "g", 1, "x")),
+                                      vote(("m", "f", 1, "b"), ("m", "g", 1, "x"))], said.append,
                              lambda content: stored.append(content) or "hash")
     assert record["patches"][0]["fingerprints"] == "hash" and stored == [b"m f 1 a\nm f 1 b\nm g 1 x\n"]
     assert said == ["klpfs: lp: processes have different code of f in m"]
@@ -26,7 +27,8 @@ def test_fingerprints_that_all_agree_on_are_stored_as_they_came():
     stored = []
     change = records.insmod(idle(), "lp", "sha", {}, 1, "/lp.py")
     votes = [dict(vote(), fingerprints="any text") for _ in range(2)]
-    assert records.started(change, votes, None, lambda content: stored.append(content) or "hash")["patches"][0]["fingerprints"] == "hash"
+    assert records.started(change, votes, None,
+                           lambda content: stored.append(content) or "hash")["patches"][0]["fingerprints"] == "hash"
     assert stored == [b"any text"]
     with pytest.raises(OSError) as caught:
         records.started(change, votes + [vote()], None, stored.append)

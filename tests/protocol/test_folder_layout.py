@@ -32,7 +32,8 @@ def refused(path):
 
 
 def test_folders_that_others_can_write_to_are_refused(tmp_path):
-    """What lies in the folder is obeyed: EACCES for a folder of mode 0777, a link, or one whose parent others can write."""
+    """What lies in the folder is obeyed: EACCES for a folder of mode 0777, a link, or one whose parent others can
+    write."""
     (tmp_path / "open").mkdir()
     os.chmod(tmp_path / "open", 0o777)
     assert refused(tmp_path / "open")
@@ -55,7 +56,10 @@ def test_a_long_address_goes_by_way_of_a_descriptor(tmp_path):
 
 
 def test_a_folder_for_a_group(tmp_path):
-    """3770 and the group's, whatever the umask is; its parent can be passed through. One that is there gets the same."""
+    """3770 and the group's, whatever the umask is; its parent can be passed through.
+
+    One that is there gets the same.
+    """
     group = os.getgroups()[0] if os.geteuid() else 54321
     for path in (tmp_path / "a" / "svc", tmp_path / "b" / "svc"):
         if path.parent.name == "b":
@@ -65,7 +69,8 @@ def test_a_folder_for_a_group(tmp_path):
             folder_layout.make_folder(str(path), group)
         finally:
             os.umask(before)
-        assert (path.stat().st_mode & 0o7777, path.stat().st_gid, path.parent.stat().st_mode & 0o777) == (0o3770, group, 0o711)
+        assert (path.stat().st_mode & 0o7777, path.stat().st_gid,
+                path.parent.stat().st_mode & 0o777) == (0o3770, group, 0o711)
         assert folder_layout.make_folder(str(path)) == str(path) and folder_layout.file_mode(str(path)) == 0o640
     assert folder_layout.file_mode(folder_layout.make_folder(str(tmp_path / "c"))) == 0o600
 

@@ -3,7 +3,8 @@ import errno
 import os
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from klpfs.protocol import record_text
 
@@ -12,15 +13,16 @@ number = st.integers(0, 10 ** 6)
 params = st.dictionaries(name, name, max_size=2)
 patch = st.fixed_dictionaries({"name": name, "n": number, "sha256": name, "params": params,
                                "fingerprints": name})
-module = st.fixed_dictionaries({"name": name, "sha256": name, "params": params, "livepatch": st.booleans(), "path": name,
-                                "uses": st.lists(name, max_size=2), "forced": st.booleans()})
+module = st.fixed_dictionaries({"name": name, "sha256": name, "params": params, "livepatch": st.booleans(),
+                                "path": name, "uses": st.lists(name, max_size=2), "forced": st.booleans()})
 change = st.fixed_dictionaries({"n": number, "name": name, "sha256": name, "params": params, "livepatch": st.booleans(),
                                 "replace": st.booleans(), "pid": number, "path": name})
 transition = st.fixed_dictionaries({"n": number, "patch": name, "dir": st.integers(0, 1), "turn": number,
                                     "step": st.sampled_from(["start", "finish"]), "replace": st.booleans(),
                                     "forced": st.booleans()})
-record = st.fixed_dictionaries({"seq": number, "patches": st.lists(patch, max_size=3), "modules": st.lists(module, max_size=3),
-                                "ftrace": st.booleans(), "change": st.none() | change, "transition": st.none() | transition})
+record = st.fixed_dictionaries({"seq": number, "patches": st.lists(patch, max_size=3),
+                                "modules": st.lists(module, max_size=3), "ftrace": st.booleans(),
+                                "change": st.none() | change, "transition": st.none() | transition})
 
 
 @settings(max_examples=80, deadline=None)
@@ -57,7 +59,14 @@ def test_half_a_journal_is_damaged(r, data):
 
 @pytest.mark.parametrize("text", [b"", b"klpfs x\nseq 1\nend\n", b"klpfs 1\nend\n", b"klpfs 1\nseq x\nend\n", b"klpfs 1\nseq 1\nparam a b\nend\n",
                                   b"klpfs 1\nseq 1\nwhat 1\nend\n", b"klpfs 1\nseq 1\ntransition 1 1 1 stop 0 0 p\nend\n",
-                                  b"klpfs 1\nseq 1\npatch 1 a b%4\nend\n", b"klpfs 1\nseq 1\nseq 2\nend\n", b"\xff"])
+                                  b"klpfs 1\nseq 1\npatch 1 a b%4\nend\n", b"klpfs 1\nseq 1\nseq 2\nend\n", b"\xff",
+                                  b"klpfs 1\nseq 1\npatch 1 a\nend\n", b"klpfs 1\nseq 1\npatch 1 a b c\nend\n",
+                                  b"klpfs 1\nseq 1\nuses m\nend\n", b"klpfs 1\nseq 1\npatch 1 a b\nuses m\nend\n",
+                                  b"klpfs 1\nseq 1\nmodule a 1 0 b c\nfingerprints f\nend\n", b"klpfs 1\nseq 1\nmodule a 2 0 b c\nend\n",
+                                  b"klpfs 1\nseq 1\nftrace 1\nend\n", b"klpfs 1\nseq 1\nftrace 0\nftrace 0\nend\n",
+                                  b"klpfs 1\nseq 1\nlast\nend\n", b"klpfs 1\nseq 1\n_once change\nend\n",
+                                  *[b"klpfs 1\nseq 1\n" + 2 * line + b"end\n" for line in (
+                                      b"change 2 a 1 0 7 b c\n", b"transition 2 1 1 start 0 0 p\n")]])
 def test_a_damaged_journal_is_eio(text):
     with pytest.raises(OSError) as e:
         record_text.parse(text)
@@ -103,11 +112,14 @@ def test_a_journal_that_is_not_the_services(tmp_path):
 
 
 def test_what_a_dead_service_leaves():
-    """What was prepared is not there; what was started is finished; disabled patches are not loaded, nothing is forced."""
+    """What was prepared is not there; what was started is finished; disabled patches are not loaded, nothing is
+    forced."""
     def module(name, livepatch=True):
         return {"name": name, "livepatch": livepatch, "forced": True}
-    r = dict(record_text.idle(5), patches=[{"name": "a"}, {"name": "b"}], change={"n": 5}, modules=[module("a"), module("b"), module("off"), module("m", False)])
-    for t, left in ((None, ["a", "b"]), ({"patch": "b", "dir": 1, "replace": False}, ["a", "b"]), ({"patch": "b", "dir": 1, "replace": True}, ["b"]),
+    r = dict(record_text.idle(5), patches=[{"name": "a"}, {"name": "b"}], change={"n": 5},
+             modules=[module("a"), module("b"), module("off"), module("m", False)])
+    for t, left in ((None, ["a", "b"]), ({"patch": "b", "dir": 1, "replace": False}, ["a", "b"]),
+                    ({"patch": "b", "dir": 1, "replace": True}, ["b"]),
                     ({"patch": "a", "dir": 0, "replace": False}, ["b"])):
         found = record_text.ended(dict(r, transition=t))
         assert [p["name"] for p in found["patches"]] == left and [m["name"] for m in found["modules"]] == left + ["m"]

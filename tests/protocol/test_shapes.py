@@ -1,4 +1,5 @@
-"""Shapes of messages: every message that the protocol knows fits, and no longer does when a key is missing or of another type."""
+"""Shapes of messages: every message that the protocol knows fits, and no longer does when a key is missing or of
+another type."""
 import copy
 
 import pytest
@@ -6,8 +7,10 @@ import pytest
 from klpfs.protocol import record_text, shapes
 
 PATCH = {"name": "p", "n": 3, "sha256": "ab", "params": {"x": "1", "y": None}, "fingerprints": ""}
-MODULE = {"name": "p", "sha256": "ab", "params": {}, "livepatch": True, "path": "/p.py", "uses": ["base"], "forced": False}
-CHANGE = {"n": 4, "name": "q", "sha256": "cd", "params": {}, "livepatch": False, "replace": False, "pid": 7, "path": "/q.py"}
+MODULE = {"name": "p", "sha256": "ab", "params": {}, "livepatch": True, "path": "/p.py", "uses": ["base"],
+          "forced": False}
+CHANGE = {"n": 4, "name": "q", "sha256": "cd", "params": {}, "livepatch": False, "replace": False, "pid": 7,
+          "path": "/q.py"}
 TRANSITION = {"n": 3, "patch": "p", "dir": 1, "turn": 1, "step": "start", "replace": False, "forced": False}
 RECORD = {"seq": 5, "patches": [PATCH], "modules": [MODULE], "ftrace": True, "change": CHANGE, "transition": TRANSITION}
 BLOCKER = {"kind": "thread", "task": 9, "name": "main", "frames": ["a.py:1 f"], "since": 10}
@@ -18,13 +21,15 @@ CHECKED = {"errno": 0, "text": "", "found": {"livepatch": True, "replace": False
 TO_AGENT = {
     "record": {"r": RECORD}, "content": {"sha256": "ab", "data": b"x"}, "ask": {"id": 1, "what": "stack", "tid": 9},
     "set": {"id": 1, "module": "p", "param": "x", "text": "2"},
-    "check": {"id": 1, "name": "p", "path": "/p.py", "data": b"", "params": {"x": None}}, "kmsg": {"text": "hello", "priority": 4},
+    "check": {"id": 1, "name": "p", "path": "/p.py", "data": b"", "params": {"x": None}},
+    "kmsg": {"text": "hello", "priority": 4},
 }
 FROM_AGENT = {
     "hello": {"version": 1, "pid": 7, "comm": "python3", "cmdline": ["python3"], "keep": False, "started": 1},
     "ack": {"seq": 5},
-    "report": {"seen": 5, "n": 3, "phase": "started", "dir": 1, "turn": 1, "clean": False, "over": 2, "not_applied": [1],
-               "refused": {"n": 2, "errno": 22, "text": "no"}, "blockers": [BLOCKER], "working": {"what": "init of p", "since": 1},
+    "report": {"seen": 5, "n": 3, "phase": "started", "dir": 1, "turn": 1, "clean": False, "over": 2,
+               "not_applied": [1], "refused": {"n": 2, "errno": 22, "text": "no"}, "blockers": [BLOCKER],
+               "working": {"what": "init of p", "since": 1},
                "prepared": {"n": 3, "livepatch": True, "replace": False, "uses": ["base"], "fingerprints": ""}},
     "want": {"sha256": "ab"}, "answer": {"id": 1, "data": None}, "done": {"id": 1, "errno": 0},
     "event": {"patches": [{"name": "p", "replace": False, "objects": [
@@ -109,14 +114,16 @@ def test_the_journals_record_has_the_shape_that_is_sent():
     assert record_text.parse(record_text.dump(RECORD)) == RECORD
 
 
-@pytest.mark.parametrize("path, wrong", [(("transition", "step"), "begin"), (("transition", "dir"), 2), (("transition", "dir"), True),
-                                         (("change", "pid"), True), (("seq",), "5")], ids=str)
+@pytest.mark.parametrize("path, wrong", [(("transition", "step"), "begin"), (("transition", "dir"), 2),
+                                         (("transition", "dir"), True), (("change", "pid"), True), (("seq",), "5")],
+                         ids=str)
 def test_a_record_that_no_journal_holds_does_not_fit(path, wrong):
     assert not shapes.RECORD(changed(RECORD, path, put(wrong)))
 
 
-@pytest.mark.parametrize("what, data", [("tasks", [(9, "main")]), ("patch_state", None), ("patch_state", -1), ("stack", ["a.py:1 f"]),
-                                        ("stack", None), ("blockers", [BLOCKER]), ("status", {})], ids=str)
+@pytest.mark.parametrize("what, data", [("tasks", [(9, "main")]), ("patch_state", None), ("patch_state", -1),
+                                        ("stack", ["a.py:1 f"]), ("stack", None), ("blockers", [BLOCKER]),
+                                        ("status", {})], ids=str)
 def test_the_data_of_answers(what, data):
     assert shapes.ANSWERS[what](data) and not shapes.ANSWERS[what]("text")
 

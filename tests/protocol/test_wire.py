@@ -3,13 +3,14 @@ import errno
 import marshal
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from klpfs.protocol import wire
 
-plain = st.recursive(st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(st.characters()) | st.binary(),
-                     lambda x: st.lists(x, max_size=4) | st.tuples(x, x) | st.dictionaries(st.text(max_size=4), x, max_size=4),
-                     max_leaves=12)
+plain = st.recursive(st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(st.characters())
+                     | st.binary(), lambda x: st.lists(x, max_size=4) | st.tuples(x, x)
+                     | st.dictionaries(st.text(max_size=4), x, max_size=4), max_leaves=12)
 
 
 @settings(max_examples=60, deadline=None)

@@ -1,4 +1,7 @@
-"""The program that the scripts patch. It prints its port; each connection gets one line: what its functions return now."""
+"""The program that the scripts patch.
+
+It prints its port; each connection gets one line: what its functions return now.
+"""
 import socket
 import sys
 

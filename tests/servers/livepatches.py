@@ -45,11 +45,13 @@ def checked(node):
 def of_defaults(node):
     """The names of the module that a definition's default values need: they are evaluated in the livepatch's file."""
     defaults = [*node.args.defaults, *filter(None, node.args.kw_defaults)]
-    return sorted({each.id for default in defaults for each in ast.walk(default) if isinstance(each, ast.Name)} - set(dir(builtins)))
+    return sorted({each.id for default in defaults
+                   for each in ast.walk(default) if isinstance(each, ast.Name)} - set(dir(builtins)))
 
 
 def livepatch(functions, path, main=None):
-    """The text of a livepatch of `functions`: {module: [qualified name]}; a name may end with ',SYMPOS'. main: the module that is the main program."""
+    """The text of a livepatch of `functions`: {module: [qualified name]}; a name may end with ',SYMPOS'. main: the
+    module that is the main program."""
     blocks, objects = [], []
     for module, names in functions.items():
         tree = ast.parse(source_of(module, path).read_text())

@@ -25,7 +25,8 @@ PROGRAMS = pathlib.Path(__file__).resolve().parent / "programs"
 ALONE = 3.0             # seconds of load without patches that are compared
 BETWEEN = 0.1           # seconds of load between two changes
 WAIT = 60               # seconds for what must happen
-BLOCKS = 3000, 200      # of memory that may be more in the end: by chance, and for a cycle (the log has 120 more then, up to its full size)
+# of memory that may be more in the end: by chance, and for a cycle (the log has 120 more then, up to its full size)
+BLOCKS = 3000, 200
 
 
 class Failed(Exception):
@@ -35,9 +36,11 @@ class Failed(Exception):
 @dataclasses.dataclass
 class Row:
     """name: of the row. command: with {port}, {python}. processes: so many at least are to be there.
-    functions: {module: [qualified name]} that are patched together. load: 'http', 'itself', or a program. main: as livepatches.
-    broker: it needs a redis. clients: of http_load.py, with connections kept and fresh ones. held: a function that never ends in any process but so many others; they block, by name, until the
-    patch is reversed or, with recycled, until SIGHUP to the server has replaced its workers."""
+    functions: {module: [qualified name]} that are patched together. load: 'http', 'itself', or a program. main: as
+    livepatches.
+    broker: it needs a redis. clients: of http_load.py, with connections kept and fresh ones. held: a function that
+    never ends in any process but so many others; they block, by name, until the patch is reversed or, with recycled,
+    until SIGHUP to the server has replaced its workers."""
     name: str
     command: str
     processes: int
@@ -105,7 +108,8 @@ class Load:
 def size(pid):
     """(private KiB, descriptors, threads) of a process."""
     folder = pathlib.Path(f"/proc/{pid}")
-    private = sum(int(n) for n in re.findall(r"^Private_(?:Clean|Dirty):\s+(\d+)", (folder / "smaps_rollup").read_text(), re.M))
+    private = sum(int(n) for n in re.findall(r"^Private_(?:Clean|Dirty):\s+(\d+)",
+                                             (folder / "smaps_rollup").read_text(), re.M))
     return private, len(os.listdir(folder / "fd")), len(os.listdir(folder / "task"))
 
 
@@ -133,22 +137,27 @@ class Trial:
 
     def child(self, argv, environ):
         with open(self.folder / "stderr", "a") as errors:
-            self.children.append(subprocess.Popen(argv, env=environ, cwd=PROGRAMS, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True,
+            self.children.append(subprocess.Popen(argv, env=environ, cwd=PROGRAMS, stdin=subprocess.PIPE,
+                                                  stdout=subprocess.PIPE, stderr=errors, text=True,
                                                   start_new_session=True))
         return self.children[-1]
 
     def start(self):
         row, port = self.row, free_port()
-        path = [str(PROGRAMS), *subprocess.run([self.python, "-c", "import sys; print(*sys.path, sep='\\n')"], text=True, capture_output=True, cwd="/").stdout.split()]
-        environ = {**os.environ, "PYTHONPATH": str(PROGRAMS), "PATCHED": livepatches.watched(row.functions, path), "KLPFS_RUNTIME_DIR": str(self.mount.runtime),
-                   "REDIS": str(self.folder / "redis"), "C_FORCE_ROOT": "1"}
+        path = [str(PROGRAMS), *subprocess.run([self.python, "-c", "import sys; print(*sys.path, sep='\\n')"],
+                                               text=True, capture_output=True, cwd="/").stdout.split()]
+        environ = {**os.environ, "PYTHONPATH": str(PROGRAMS), "PATCHED": livepatches.watched(row.functions, path),
+                   "KLPFS_RUNTIME_DIR": str(self.mount.runtime), "REDIS": str(self.folder / "redis"),
+                   "C_FORCE_ROOT": "1"}
         for name in ("lp_a", "lp_b"):
             (self.folder / f"{name}.py").write_text(livepatches.livepatch(row.functions, path, row.main))
         if row.broker:
-            self.child(["redis-server", "--port", "0", "--unixsocket", environ["REDIS"], "--save", "", "--loglevel", "warning"], environ)
+            self.child(["redis-server", "--port", "0", "--unixsocket", environ["REDIS"], "--save", "", "--loglevel",
+                        "warning"], environ)
             self.until(lambda: os.path.exists(environ["REDIS"]), "redis")
         command = row.command.format(port=port, python=self.python).split()
-        server = self.server = self.child([sys.executable, "-m", "klpfs", "run", "-s", self.service, "--", *command], environ)
+        server = self.server = self.child([sys.executable, "-m", "klpfs", "run", "-s", self.service, "--", *command],
+                                          environ)
         if row.load == "itself":
             if not select.select([server.stdout], [], [], WAIT)[0] or server.stdout.readline() != "ready\n":
                 raise Failed("it did not start")
@@ -230,7 +239,8 @@ class Trial:
 
     def versions(self):
         """The same changes, slowly: the answers are of the old version, then of the new, of nothing else in between."""
-        for version, change in (("lp_a", lambda: self.insmod("lp_a")), ("lp_b", lambda: self.insmod("lp_b")), ("0", self.revert)):
+        for version, change in (("lp_a", lambda: self.insmod("lp_a")), ("lp_b", lambda: self.insmod("lp_b")),
+                                ("0", self.revert)):
             change()
             self.in_flight()
             self.only(version)
@@ -263,7 +273,9 @@ class Trial:
             log += (self.mount.runtime / self.service / "journal").read_text().splitlines()
         for pid in self.pids() if self.tree else []:
             with contextlib.suppress(OSError):
-                log.append(f"{pid} patch_state {harness.read(self.tree.path / 'proc' / str(pid) / 'patch_state').strip()}")
+                log.append(
+                    f"{pid} patch_state {harness.read(self.tree.path / 'proc' / str(pid) / 'patch_state').strip()}"
+                )
         with contextlib.suppress(OSError):
             log += [text for *_, text in self.tree.records()][-15:] if self.tree else []
         return log + (self.folder / "stderr").read_text().splitlines()[-10:]
@@ -291,7 +303,8 @@ class Trial:
 
     def errors(self):
         lines = (self.folder / "stderr").read_text().splitlines()
-        return self.load.errors + [line for line in lines if re.search(r"MixedStack|Traceback|Error\b|klpfs:", line)][:5]
+        return self.load.errors + [line for line in lines
+                                   if re.search(r"MixedStack|Traceback|Error\b|klpfs:", line)][:5]
 
     def holders(self):
         """The pids of the processes that `blockers` names with the function that is held."""
@@ -304,7 +317,8 @@ class Trial:
         return found
 
     def hold(self):
-        """The patch waits for its function, named, and the server goes on; reversed, or with new workers, it is over."""
+        """The patch waits for its function, named, and the server goes on; reversed, or with new workers, it is
+        over."""
         self.start()
         workers = len(self.pids()) - self.row.others
         self.tree.insmod(self.folder / "lp_a.py")
@@ -323,11 +337,13 @@ class Trial:
         self.in_flight()
         self.only("lp_a" if self.row.recycled else "0")
         how = "new workers" if self.row.recycled else "reversed"
-        return Held(len(self.pids()), self.load.requests, self.load.failed, f"{self.row.held} named in {workers}; {how}: {took:.0f} ms", self.errors())
+        return Held(len(self.pids()), self.load.requests, self.load.failed,
+                    f"{self.row.held} named in {workers}; {how}: {took:.0f} ms", self.errors())
 
 
 def grown(before, after):
-    """What the processes that were there all the time have more now: (private KiB, descriptors, threads, blocks), each the worst."""
+    """What the processes that were there all the time have more now: (private KiB, descriptors, threads, blocks), each
+    the worst."""
     return tuple(max((after[pid][i] - before[pid][i] for pid in before if pid in after), default=0) for i in range(4))
 
 

@@ -1,4 +1,5 @@
-"""An agent on a real socket that does what the test says: it says who it is, and follows records as puppets.Agent does."""
+"""An agent on a real socket that does what the test says: it says who it is, and follows records as puppets.Agent
+does."""
 import os
 import socket
 import subprocess

@@ -1,7 +1,7 @@
 """Puppets for the coordinator's tests: a clock and timers by hand, a disk, and agents that follow docs/PROTOCOL.md#5.
 
-Nothing moves by itself: `World.run()` delivers all that is on its way and lets every agent that is not held take its steps;
-`World.events()` lists what could happen next, for a test that chooses.
+Nothing moves by itself: `World.run()` delivers all that is on its way and lets every agent that is not held take its
+steps; `World.events()` lists what could happen next, for a test that chooses.
 """
 import copy
 import errno
@@ -13,6 +13,7 @@ from klpfs.protocol import record_text as text
 from klpfs.protocol.wire import VERSION
 from klpfs.service.coordinator import Coordinator
 from klpfs.service.answer import Answer
+from klpfs.service.coordinator import Coordinator
 
 
 class Broken(AssertionError):
@@ -53,7 +54,8 @@ class Clock:
 
 
 class Disk:
-    """What is in the folder: the journal's bytes, the lock's owner, contents; `full`: an errno that writes fail with."""
+    """What is in the folder: the journal's bytes, the lock's owner, contents; `full`: an errno that writes fail
+    with."""
 
     def __init__(self, record=None):
         self.data, self.lock, self.full, self.writes, self.pruned = text.dump(record or text.idle()), None, 0, [], []
@@ -133,9 +135,10 @@ class Agent:
 
     def report(self):
         op = self.op or {"n": 0, "phase": "", "dir": 0, "turn": 0, "clean": False}
-        return {"t": "report", "seen": self.seen, **{k: op[k] for k in ("n", "phase", "dir", "turn", "clean")}, "over": self.over,
-                "refused": self.refused, "not_applied": sorted(self.not_applied), "prepared": self.prepared,
-                "working": {"what": f"init of {op['patch']}", "since": 0} if op["phase"] == "loading" else None,
+        return {"t": "report", "seen": self.seen, **{k: op[k] for k in ("n", "phase", "dir", "turn", "clean")},
+                "over": self.over, "refused": self.refused, "not_applied": sorted(self.not_applied),
+                "prepared": self.prepared, "working": {"what": f"init of {op['patch']}",
+                                                       "since": 0} if op["phase"] == "loading" else None,
                 "blockers": [{"kind": "thread", "task": 1, "name": "dirty", "frames": [], "since": 0}]
                 if self.dirty and op["phase"] == "started" and not op["clean"] else []}
 
@@ -161,8 +164,15 @@ class Agent:
         self.world.say(self, self.report())
 
     def can_step(self):
-        return self.alive and not self.silent and (self.goal is not None and not (self.op and self.op["phase"] == "loading"
-                                                                                  and self.busy) or self.can_clean())
+        return (
+            self.alive
+            and not self.silent
+            and (
+                self.goal is not None
+                and not (self.op and self.op["phase"] == "loading" and self.busy)
+                or self.can_clean()
+            )
+        )
 
     def can_clean(self):
         return bool(self.op and self.op["phase"] == "started" and not self.op["clean"] and not self.dirty)
@@ -199,8 +209,8 @@ class Agent:
             self.call(op["patch"], "pre")
             op["phase"] = "prepared"
             self.mods.add(op["patch"])
-            self.prepared = {"n": op["n"], "livepatch": True, "replace": self.world.replaces(op["patch"]), "size": 1, "uses": [],
-                             "fingerprints": ""}
+            self.prepared = {"n": op["n"], "livepatch": True, "replace": self.world.replaces(op["patch"]), "size": 1,
+                             "uses": [], "fingerprints": ""}
             self.tell()
             return True
         loads = {p["name"]: p["n"] for p in g["patches"]}
@@ -379,7 +389,8 @@ class World:
     def check_finish(self, agent, g):
         """Nobody finishes while another may be taken back."""
         t, now = g["transition"], self.disk.record["transition"]
-        need(now and now["n"] == t["n"] and now["step"] == "finish" and now["dir"] == agent.op["dir"], "finishes undecided")
+        need(now and now["n"] == t["n"] and now["step"] == "finish" and now["dir"] == agent.op["dir"],
+             "finishes undecided")
         if t["forced"]:
             return
         need(agent.op["clean"], f"{agent.key} finishes unclean")
@@ -441,7 +452,11 @@ class World:
                   "disable": lambda r: records.set_enabled(r, name, False),
                   "enable": lambda r: records.set_enabled(r, name, True),
                   "force": lambda r: records.force(r, name)}[what]
-        foreseen = {"livepatch": True, "replace": self.replaces(name), "uses": [], "fingerprints": ""} if self.foresees else None
+        foreseen = (
+            {"livepatch": True, "replace": self.replaces(name), "uses": [], "fingerprints": ""}
+            if self.foresees
+            else None
+        )
         (c or self.coordinator).submit(f"{what} {name}", decide, answer, lambda: foreseen)
         return answer
 
@@ -454,10 +469,12 @@ class World:
             if a.alive:
                 need(a.seen == j["seq"], f"{a.key} has seen {a.seen} of {j['seq']}")
                 need(a.op is None, f"{a.key} still has an operation")
-                need(a.patches == [p["name"] for p in j["patches"] if p["n"] not in a.not_applied], f"{a.key} has {a.patches}")
+                need(a.patches == [p["name"] for p in j["patches"] if p["n"] not in a.not_applied],
+                     f"{a.key} has {a.patches}")
                 need(all(v == "post" for v in a.cb.values()), f"{a.key} owes a callback")
         need(self.disk.lock is None, "the lock is held")
-        need(self.sockets == {a.key for a in self.agents if a.alive} or not self.coordinators, "sockets of the dead lie about")
+        need(self.sockets == {a.key for a in self.agents if a.alive} or not self.coordinators,
+             "sockets of the dead lie about")
 
 
 def errno_of(answer):

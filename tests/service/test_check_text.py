@@ -4,11 +4,13 @@ from klpfs.service.check_text import check_text
 
 
 def func(name="f,1", **more):
-    return dict({"name": name, "refused": "", "warnings": [], "where": "/a/m.py:3", "count": 1, "fingerprint": "matches", "inside": []}, **more)
+    return dict({"name": name, "refused": "", "warnings": [], "where": "/a/m.py:3", "count": 1,
+                 "fingerprint": "matches", "inside": []}, **more)
 
 
 def answer(*funcs, replace=False, loaded=True, **more):
-    found = {"livepatch": True, "replace": replace, "refused": "", "objects": [{"name": "m", "loaded": loaded, "funcs": list(funcs)}]}
+    found = {"livepatch": True, "replace": replace, "refused": "",
+             "objects": [{"name": "m", "loaded": loaded, "funcs": list(funcs)}]}
     return dict({"errno": 0, "text": "", "found": found}, **more)
 
 
@@ -19,24 +21,30 @@ def text(*told, replaces=(), why_not=""):
 
 def test_a_function_where_it_is_and_who_is_inside():
     inside = [["thread", 7, "worker-1", ["/a/m.py:4 f"]], ["generator", 0, "g", ["/a/m.py:9 g"]]]
-    assert text((12, "python app.py", answer(func(inside=inside), func("g,1", count=3, warnings=["takes other parameters"], fingerprint="not given")))) == [
-        "livepatch fix", "process 12 python app.py", " m", "  f,1: /a/m.py:3, fingerprint matches", "   inside: thread 7 worker-1",
-        "    /a/m.py:4 f", "   inside: generator - g", "    /a/m.py:9 g", "  g,1: /a/m.py:3, 3 function objects, fingerprint not given",
-        "   warning: takes other parameters", "would be loaded"]
+    assert text((12, "python app.py",
+                 answer(func(inside=inside), func("g,1", count=3, warnings=["takes other parameters"],
+                                                  fingerprint="not given")))) == [
+        "livepatch fix", "process 12 python app.py", " m", "  f,1: /a/m.py:3, fingerprint matches",
+        "   inside: thread 7 worker-1", "    /a/m.py:4 f", "   inside: generator - g", "    /a/m.py:9 g",
+        "  g,1: /a/m.py:3, 3 function objects, fingerprint not given", "   warning: takes other parameters",
+        "would be loaded"]
 
 
 def test_an_optional_function_that_is_not_there():
-    assert text((12, "a", answer(func(fingerprint="not there", where="", count=0))))[-2:] == ["  f,1: not there, it is left out", "would be loaded"]
+    assert text((12, "a", answer(func(fingerprint="not there", where="",
+                                      count=0))))[-2:] == ["  f,1: not there, it is left out", "would be loaded"]
 
 
 def test_processes_that_say_the_same_are_told_once():
     assert text((12, "a", answer(func())), (13, "a", answer(func()))) == [
-        "livepatch fix", "process 12 a", " m", "  f,1: /a/m.py:3, fingerprint matches", "process 13 a: as process 12", "would be loaded"]
+        "livepatch fix", "process 12 a", " m", "  f,1: /a/m.py:3, fingerprint matches", "process 13 a: as process 12",
+        "would be loaded"]
 
 
 def test_one_refusal_anywhere_is_a_refusal():
     lines = text((12, "a", answer(func())), (13, "b", answer(func(refused="symbol 'f' not found in symbol table"))))
-    assert lines[-2:] == ["  f,1: refused: symbol 'f' not found in symbol table", "would be refused: symbol 'f' not found in symbol table"]
+    assert lines[-2:] == ["  f,1: refused: symbol 'f' not found in symbol table",
+                          "would be refused: symbol 'f' not found in symbol table"]
 
 
 def test_a_file_that_no_process_can_load():
@@ -45,12 +53,14 @@ def test_a_file_that_no_process_can_load():
 
 
 def test_silence_is_said_and_is_no_refusal():
-    assert text((12, "a", None))[1:] == ["process 12 a: does not answer; it would be patched when it does", "would be loaded"]
+    assert text((12, "a", None))[1:] == ["process 12 a: does not answer; it would be patched when it does",
+                                         "would be loaded"]
 
 
 def test_what_it_replaces_and_what_is_not_there_yet():
     assert text((12, "a", answer(func(), replace=True, loaded=False)), replaces=["old", "older"]) == [
-        "livepatch fix replaces old older", "process 12 a", " m: not loaded; 1 functions would be patched when it comes", "would be loaded"]
+        "livepatch fix replaces old older", "process 12 a",
+        " m: not loaded; 1 functions would be patched when it comes", "would be loaded"]
 
 
 def test_the_service_itself_may_refuse():

@@ -259,8 +259,8 @@ def test_clean_counts_for_its_turn_only():
 
 
 def test_a_write_returns_after_the_first_try_to_complete():
-    """As klp_enable_patch and __klp_disable_patch call klp_try_complete_transition: with nobody in the way the transition is
-    complete when the writer goes on, with somebody it is not waited for."""
+    """As klp_enable_patch and __klp_disable_patch call klp_try_complete_transition: with nobody in the way the
+    transition is complete when the writer goes on, with somebody it is not waited for."""
     world = World(2)
     for what in ("insmod", "disable"):
         answer = world.ask(what)

@@ -2,16 +2,13 @@
 import errno
 import os
 
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from tests import strategies
 from tests.service.puppets import World, need
 
-
 MAX = int(os.environ.get("KLPFS_TEST_EXAMPLES", "100"))
-OPS = st.sampled_from(["insmod A", "insmod B", "disable A", "enable A", "disable B", "force A", "force B", "rmmod A", "rmmod B",
-                       "interrupt"])
-FAULTS = st.sampled_from(["kill", "stall", "wake", "join", "refuse", "crash", "compete", "dirty", "clean", "time", "full", "space",
-                          "busy", "work"])
 
 
 @settings(max_examples=MAX, deadline=None, suppress_health_check=list(HealthCheck))
@@ -29,7 +26,7 @@ def test_any_interleaving(data):
             call, *args = events[data.draw(st.integers(0, len(events) - 1))]
             call(*args)
         elif choice < 18:
-            op = data.draw(OPS)
+            op = data.draw(strategies.requests())
             c = data.draw(st.sampled_from(world.coordinators))
             if op == "interrupt":
                 for answer in answers:
@@ -55,7 +52,7 @@ def test_any_interleaving(data):
 
 def happen(world, data):
     """A fault, or its end."""
-    fault = data.draw(FAULTS)
+    fault = data.draw(strategies.faults())
     alive = [a for a in world.agents if a.alive]
     agent = data.draw(st.sampled_from(alive)) if alive else None
     if fault == "join" and len(alive) < 4:

@@ -49,7 +49,10 @@ def test_stopped_after_it_acknowledged():
 
 
 def test_the_only_process_stops_in_its_load():
-    """Then it is pending like any other: the file's text says what is started. Where it doesn't, the end of the time does."""
+    """Then it is pending like any other: the file's text says what is started.
+
+    Where it doesn't, the end of the time does.
+    """
     for foresees, code in ((True, 0), (False, errno.ETIMEDOUT)):
         world = World(1)
         world.foresees = foresees
@@ -171,8 +174,8 @@ def test_the_dead_leave_nothing_behind():
 
 
 def test_idle_waits_for_who_is_behind():
-    """earlydone: one that goes without the patch counts as finished, but must have followed the record, or it would wake
-    up two operations behind."""
+    """earlydone: one that goes without the patch counts as finished, but must have followed the record, or it would
+    wake up two operations behind."""
     world = World(2)
     late = world.agents[1]
     late.silent = True

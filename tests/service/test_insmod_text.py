@@ -2,7 +2,8 @@
 import errno
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from klpfs.service import insmod_text
 

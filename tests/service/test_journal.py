@@ -3,16 +3,18 @@ import contextlib
 import errno
 import hashlib
 import os
-import time
 import stat
+import time
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from klpfs.protocol import record_text as text
 from klpfs.service.journal import Journal
 
-NAMES = st.text(st.characters(blacklist_categories=["Cs"]), max_size=12) | st.sampled_from(["", "a b", "%41", "\n", "\udce4"])
+NAMES = st.text(st.characters(blacklist_categories=["Cs"]),
+                max_size=12) | st.sampled_from(["", "a b", "%41", "\n", "\udce4"])
 NUMBERS = st.integers(0, 2 ** 40)
 PARAMS = st.dictionaries(NAMES, st.none() | NAMES, max_size=3)
 SHA = st.text("0123456789abcdef", min_size=64, max_size=64)
@@ -25,11 +27,11 @@ RECORDS = st.fixed_dictionaries({
         "name": NAMES, "sha256": SHA, "params": PARAMS, "livepatch": st.booleans(), "path": NAMES,
         "uses": st.lists(NAMES, max_size=2), "forced": st.booleans()}), max_size=3),
     "ftrace": st.booleans(), "change": st.none() | st.fixed_dictionaries({
-        "n": NUMBERS, "name": NAMES, "sha256": SHA, "params": PARAMS, "livepatch": st.booleans(), "replace": st.booleans(),
-        "pid": NUMBERS, "path": NAMES}),
+        "n": NUMBERS, "name": NAMES, "sha256": SHA, "params": PARAMS, "livepatch": st.booleans(),
+        "replace": st.booleans(), "pid": NUMBERS, "path": NAMES}),
     "transition": st.none() | st.fixed_dictionaries({
-        "n": NUMBERS, "patch": NAMES, "dir": st.sampled_from([0, 1]), "turn": NUMBERS, "step": st.sampled_from(["start", "finish"]),
-        "replace": st.booleans(), "forced": st.booleans()})})
+        "n": NUMBERS, "patch": NAMES, "dir": st.sampled_from([0, 1]), "turn": NUMBERS,
+        "step": st.sampled_from(["start", "finish"]), "replace": st.booleans(), "forced": st.booleans()})})
 
 
 @pytest.fixture
@@ -141,7 +143,8 @@ def test_what_is_written_is_decided(journal, monkeypatch):
     """It is not read again: no descriptors, for one, must not make a failure of it."""
     write(journal)
     real = os.open
-    monkeypatch.setattr(os, "open", lambda path, flags, *mode: refuse() if path == journal.path else real(path, flags, *mode))
+    monkeypatch.setattr(os, "open",
+                        lambda path, flags, *mode: refuse() if path == journal.path else real(path, flags, *mode))
 
     def refuse():
         raise OSError(errno.EMFILE, "Too many open files")
@@ -170,9 +173,10 @@ def test_damaged(journal, tmp_path):
 
 def test_a_journal_that_nobody_would_read_is_not_written(journal, monkeypatch):
     write(journal)
-    monkeypatch.setattr(text, "LARGEST", 100)
+    monkeypatch.setattr(text, "MAX_JOURNAL_BYTES", 100)
     with pytest.raises(OSError) as caught:
-        write(journal, change={"n": 2, "name": "n" * 100, "sha256": "", "params": {}, "livepatch": False, "replace": False,
+        write(journal, change={"n": 2, "name": "n" * 100, "sha256": "", "params": {}, "livepatch": False,
+                               "replace": False,
                                       "pid": 1, "path": ""})
     assert caught.value.errno == errno.EFBIG and journal.read()["seq"] == 1
 
@@ -211,7 +215,8 @@ def test_remove(journal, tmp_path):
 
 
 def test_a_draft_of_the_dead_keeps_nothing_alive(journal, tmp_path):
-    """Somebody was killed between bind and rename: its draft goes with the folder, and in a service that lives after a while."""
+    """Somebody was killed between bind and rename: its draft goes with the folder, and in a service that lives after a
+    while."""
     write(journal)
     for name, age in ((".new.sock", 0), (".old.sock", 1000)):
         (tmp_path / name).touch()
@@ -250,8 +255,8 @@ def test_root_writes_for_the_services_user(journal, tmp_path):
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 @pytest.mark.parametrize("what", ["journal", "lock"])
 def test_files_that_are_not_the_services(journal, tmp_path, what):
-    """Put there by another user of the folder's group: nothing is read, written or held; and root gives nothing away that it
-    has not made, be it a link to anything."""
+    """Put there by another user of the folder's group: nothing is read, written or held; and root gives nothing away
+    that it has not made, be it a link to anything."""
     (tmp_path / what).write_bytes(b"klpfs 1\nseq 1\nend\n")
     os.chown(tmp_path / what, 54321, -1)
     with pytest.raises(OSError) as e:
@@ -291,7 +296,8 @@ def test_what_is_kept_is_synced_at_rest(journal, tmp_path, monkeypatch):
         journal.write({**text.idle(1)})
         assert synced == []
         (tmp_path / "keep").touch()
-        change = {"n": 2, "name": "m", "sha256": "", "params": {}, "livepatch": False, "replace": False, "pid": 1, "path": ""}
+        change = {"n": 2, "name": "m", "sha256": "", "params": {}, "livepatch": False, "replace": False, "pid": 1,
+                  "path": ""}
         journal.write({**text.idle(2), "change": change})
         assert synced == []
         journal.write({**text.idle(3)})

@@ -90,11 +90,13 @@ def test_another_operation(world):
 
 
 def test_complete_is_idle(world):
-    """'patching complete' is said once, with the journal's write, after the callbacks' lines; agents' own are not shown."""
+    """'patching complete' is said once, with the journal's write, after the callbacks' lines; agents' own are not
+    shown."""
     world.journal(transition=T, patches=[entry("p")])
     world.journal(transition={**T, "step": "finish"})
     for agent in "ab":
-        world.take(agent, (0, 2000, 5, "engine", "livepatch: 'p': patching complete"), (1, 2100, 6, "module", "post_patch"))
+        world.take(agent, (0, 2000, 5, "engine", "livepatch: 'p': patching complete"),
+                   (1, 2100, 6, "module", "post_patch"))
     assert world.lines() == ["post_patch", "post_patch"]
     world.journal(transition=None)
     assert world.lines()[-1] == "livepatch: 'p': patching complete"

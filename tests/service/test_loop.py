@@ -32,7 +32,8 @@ def test_order_of_a_round(loop, pipe):
     for name, order in (("request", LAST), ("agent", AGENTS), ("journal", FIRST)):
         reader, writer = pipe()
         os.write(writer, b"x")
-        loop.add(reader, lambda events, name=name: (called.append(name), loop.call_soon(lambda: called.append(name + " soon"))), order)
+        loop.add(reader, lambda events, name=name: (called.append(name),
+                                                    loop.call_soon(lambda: called.append(name + " soon"))), order)
     loop.call_later(0, lambda: called.append("timer"))
     loop.run_once(0)
     assert called == ["journal", "journal soon", "agent", "agent soon", "timer", "request", "request soon"]

@@ -3,8 +3,8 @@ import time
 
 from klpfs.protocol import record_text as text
 from klpfs.service.log_merge import LogMerge
-from klpfs.service.mirror import Mirror
 from klpfs.service.log_ring import LogView
+from klpfs.service.mirror import Mirror
 from klpfs.service.snapshots import ObjectView, ParamView
 
 
@@ -25,9 +25,11 @@ class World:
         names = [p for p in patches]
         self.mirror.take_record({
             **text.idle(self.seq), "transition": transition,
-            "patches": [{"name": name, "n": n + 1, "sha256": "", "params": {}, "fingerprints": ""} for n, name in enumerate(names)],
-            "modules": [{"name": name, "sha256": "", "params": {}, "livepatch": name in names or name in more.get("livepatch", ()),
-                         "path": "", "uses": more.get("uses", {}).get(name, []), "forced": name in more.get("forced", ())}
+            "patches": [{"name": name, "n": n + 1, "sha256": "", "params": {}, "fingerprints": ""}
+                        for n, name in enumerate(names)],
+            "modules": [{"name": name, "sha256": "", "params": {},
+                         "livepatch": name in names or name in more.get("livepatch", ()), "path": "",
+                         "uses": more.get("uses", {}).get(name, []), "forced": name in more.get("forced", ())}
                         for name in (*names, *modules)]})
 
     def tell(self, peer, **event):
@@ -35,11 +37,13 @@ class World:
 
 
 def obj(name="m", patched=True, loaded=True, funcs=(("f", 1),), dynamic=False):
-    return {"name": name, "patched": patched, "loaded": loaded, "dynamic": dynamic, "funcs": "\n".join(f"{func},{at}" for func, at in funcs)}
+    return {"name": name, "patched": patched, "loaded": loaded, "dynamic": dynamic,
+            "funcs": "\n".join(f"{func},{at}" for func, at in funcs)}
 
 
 def patch(name="p", *objects, replace=False):
-    return {"name": name, "enabled": True, "transition": False, "replace": replace, "forced": False, "objects": list(objects)}
+    return {"name": name, "enabled": True, "transition": False, "replace": replace, "forced": False,
+            "objects": list(objects)}
 
 
 def module(name, **more):
@@ -104,12 +108,15 @@ def test_a_joiner_that_has_nothing_yet_does_not_count():
 
 
 def test_objects_of_all_processes():
-    """Dynamic ones that only one process has are listed; the main program is vmlinux; what no directory can be called is not."""
+    """Dynamic ones that only one process has are listed; the main program is vmlinux; what no directory can be called
+    is not."""
     world, a, b = World(), Peer("a", 1), Peer("b", 2)
     world.record("p")
-    world.tell(a, patches=[patch("p", obj(None), obj("../x"), obj("n", funcs=[("g", 1), ("a/b", 1), ("", 1), ("x", -1), ("y", "1²"), ("z", "")]))])
+    world.tell(a, patches=[patch("p", obj(None), obj("../x"),
+                                 obj("n", funcs=[("g", 1), ("a/b", 1), ("", 1), ("x", -1), ("y", "1²"), ("z", "")]))])
     world.tell(b, patches=[patch("p", obj("vmlinux"), obj("n", funcs=[("h", 1)]))])
-    assert [(o.name, o.funcs) for o in world.mirror.patches["p"].objects] == [("vmlinux", (("f", 1),)), ("n", (("g", 1), ("h", 1)))]
+    assert [(o.name, o.funcs)
+            for o in world.mirror.patches["p"].objects] == [("vmlinux", (("f", 1),)), ("n", (("g", 1), ("h", 1)))]
 
 
 def test_only_what_differs_is_told():
@@ -141,7 +148,8 @@ def test_modules():
     world, a, b = World(), Peer("a", 1), Peer("b", 2)
     world.record("p", modules=["m", "u", "old"], uses={"u": ["m"]}, livepatch=["old"], forced=["old"])
     for peer in (a, b):
-        world.tell(peer, modules=[module("p", refcnt=7), module("m", refcnt=1, params=[("x", "int", "3", 0o644), ("/", "int", "", 0)])])
+        world.tell(peer, modules=[module("p", refcnt=7),
+                                  module("m", refcnt=1, params=[("x", "int", "3", 0o644), ("/", "int", "", 0)])])
     m = world.mirror.modules
     assert list(m) == ["p", "m", "u", "old"]
     assert (m["p"].refcnt, m["p"].livepatch, m["m"].refcnt, m["u"].refcnt, m["old"].refcnt) == (1, True, 2, 0, 1)
@@ -173,7 +181,8 @@ def test_a_large_service_is_cheap():
     world.record(*names)
 
     def event(last):
-        return [patch(n, *(obj(f"o{k}", funcs=[(f"f{j}", 1) for j in range(100)]) for k in range(10))) for n in names[:-1]] + [
+        return [patch(n, *(obj(f"o{k}", funcs=[(f"f{j}", 1) for j in range(100)]) for k in range(10)))
+                for n in names[:-1]] + [
             patch(names[-1], obj(patched=last))]
     events = [event(True), event(False), event(True), event(False)]
     world.tell(a, patches=events[0])

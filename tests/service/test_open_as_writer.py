@@ -1,4 +1,5 @@
-"""The file that a writer names: opened with that writer's rights, root and folder; what strangers can write to is refused."""
+"""The file that a writer names: opened with that writer's rights, root and folder; what strangers can write to is
+refused."""
 import errno
 import os
 import signal
@@ -27,20 +28,23 @@ def test_read(tmp_path):
     child = subprocess.Popen([sys.executable, "-c", "input()"], cwd=tmp_path, stdin=subprocess.PIPE)
     try:
         assert open_as_writer.read("a.py", Caller(child.pid, ME.uid, ME.gid), ME.uid) == b"x = 1\n"
-        assert open_as_writer.read("../" + tmp_path.name + "/a.py", Caller(child.pid, ME.uid, ME.gid), ME.uid) == b"x = 1\n"
+        assert open_as_writer.read("../" + tmp_path.name + "/a.py", Caller(child.pid, ME.uid, ME.gid),
+                                   ME.uid) == b"x = 1\n"
     finally:
         child.communicate(b"\n")
-    for path in ("a.py", str(tmp_path / "a.py")):      # of a process that can't be seen: what it means by a path can't be told
+    # of a process that can't be seen: what it means by a path can't be told
+    for path in ("a.py", str(tmp_path / "a.py")):
         fails(errno.EACCES, open_as_writer.read, path, Caller(0, ME.uid, ME.gid), ME.uid)
 
 
 def test_at_once(tmp_path):
-    """A file that was just written is read without waiting; what is not there, or lies on another kind of file system, is
-    left to who may wait."""
+    """A file that was just written is read without waiting; what is not there, or lies on another kind of file system,
+    is left to who may wait."""
     (tmp_path / "a.py").write_bytes(b"x = 1\n")
     (tmp_path / "b.py").symlink_to("a.py")
     assert open_as_writer.read_at_once(str(tmp_path / "a.py"), ME, ME.uid) == b"x = 1\n"
-    assert open_as_writer.read_at_once(str(tmp_path / "b.py"), ME, ME.uid) in (b"x = 1\n", None)    # a link's time of use is to be written
+    # a link's time of use is to be written
+    assert open_as_writer.read_at_once(str(tmp_path / "b.py"), ME, ME.uid) in (b"x = 1\n", None)
     assert open_as_writer.read_at_once("/proc/self/comm", ME, ME.uid) is None
     assert open_as_writer.read_at_once(str(tmp_path / "none.py"), ME, ME.uid) is None
     (tmp_path / "a.py").chmod(0o666)
@@ -85,11 +89,17 @@ def test_strangers_of_an_acl(tmp_path):
     def acl(*entries):
         rows = [(1, 6, 2 ** 32 - 1), *entries, (16, 6, 2 ** 32 - 1), (32, 4, 2 ** 32 - 1)]
         try:
-            os.setxattr(path, "system.posix_acl_access", struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *row) for row in sorted(rows)))
+            os.setxattr(path, "system.posix_acl_access",
+                        struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *row) for row in sorted(rows)))
         except OSError as e:
             pytest.skip(f"no ACLs here: {e.strerror}")
     group = (4, 4, 2 ** 32 - 1)
-    for entries, stranger in (((2, 6, 54321),), True), (((8, 6, 54321),), True), (((2, 6, ME.uid),), False), (((2, 4, 54321),), False):
+    for entries, stranger in (
+        (((2, 6, 54321),), True),
+        (((8, 6, 54321),), True),
+        (((2, 6, ME.uid),), False),
+        (((2, 4, 54321),), False),
+    ):
         acl(group, *entries)
         assert path.stat().st_mode & 0o020
         if stranger:
@@ -103,15 +113,16 @@ def test_what_is_not_the_writers(tmp_path):
     with open(tmp_path / "a.py", "wb") as file:
         file.write(b"x")
         file.flush()
-        for path in ("/proc/self/fd/%d" % file.fileno(), "/dev/fd/%d" % file.fileno(), "/proc/%d/cwd/a.py" % os.getpid()):
+        for path in ("/proc/self/fd/%d" % file.fileno(), "/dev/fd/%d" % file.fileno(),
+                     "/proc/%d/cwd/a.py" % os.getpid()):
             fails(errno.ELOOP, open_as_writer.read, path, ME, ME.uid)
             assert open_as_writer.read_at_once(path, ME, ME.uid) is None
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root: a daemon that acts for another user")
-def test_with_the_writers_rights(tmp_path):
+def test_with_the_writers_rights(open_path):
     """What the writer may not read, root's daemon does not read for it; and it is root again afterwards."""
-    path = tmp_path / "secret.py"
+    path = open_path / "secret.py"
     path.write_bytes(b"secret")
     path.chmod(0o600)
     for folder in [tmp_path, *tmp_path.parents][:3]:
@@ -123,7 +134,7 @@ def test_with_the_writers_rights(tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root: chroot")
-def test_in_the_writers_root(tmp_path):
+def test_in_the_writers_root(open_path):
     """A path means what it means for the writer; symbolic links stay inside its root."""
     (tmp_path / "a.py").write_bytes(b"inside")
     (tmp_path / "b.py").symlink_to("/a.py")

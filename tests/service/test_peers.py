@@ -157,7 +157,8 @@ def test_a_program_that_closed_its_descriptors(bench, watch):
 
 def test_exec_is_a_death(bench, watch, tmp_path):
     """The process became another program: its agent is gone, though its number lives."""
-    process = subprocess.Popen([sys.executable, "-c", "print(flush=True); input(); import os; os.execv('/bin/sleep', ['sleep', '60'])"],
+    process = subprocess.Popen([sys.executable, "-c",
+                                "print(flush=True); input(); import os; os.execv('/bin/sleep', ['sleep', '60'])"],
                                stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     bench.processes.append(process)
     with process.stdout:
@@ -174,9 +175,9 @@ def test_exec_is_a_death(bench, watch, tmp_path):
 
 @pytest.mark.parametrize("data", [
     b"\0\0\0\0", b"\xff\xff\xff\x7f", b"\x04\0\0\0abcd", encode({"t": "nonsense"}), encode({"t": "report"}),
-    encode({"t": "ack", "seq": "1"}), encode({"t": "hello", "pid": 1}), encode({"t": "event", "patches": [{"name": 1}]}),
-    encode({"t": "event", "log": [(1, 2)]}), encode({"t": "event", "modules": {}}),
-    encode({"t": "answer", "id": None, "data": 1})])
+    encode({"t": "ack", "seq": "1"}), encode({"t": "hello", "pid": 1}),
+    encode({"t": "event", "patches": [{"name": 1}]}), encode({"t": "event", "log": [(1, 2)]}),
+    encode({"t": "event", "modules": {}}), encode({"t": "answer", "id": None, "data": 1})])
 def test_garbage_ends_the_connection(bench, watch, data):
     """Not the daemon: one line in the log, and it is connected to again, later."""
     agent = bench.agent()
@@ -263,15 +264,18 @@ while True:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
-@pytest.mark.parametrize("says, bound, believed", [("itself", "as itself", True), ("itself", "as root", True), ("root's", "as itself", False),
+@pytest.mark.parametrize("says, bound, believed",
+                         [("itself", "as itself", True), ("itself", "as root", True), ("root's", "as itself", False),
                                                    ("root's", "as root", False), ("the first", "as itself", False)])
 def test_who_another_user_says_it_is(bench, watch, says, bound, believed):
     """What counts is who sends it, as the kernel says; not who made the socket, which may be a parent that is root."""
     os.chmod(bench.folder, 0o777)
-    process = subprocess.Popen([sys.executable, "-c", OTHER, os.path.join(bench.folder, "x.sock"), bound], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    process = subprocess.Popen([sys.executable, "-c", OTHER, os.path.join(bench.folder, "x.sock"), bound],
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     bench.processes.append(process)
     pid = {"itself": process.pid, "root's": os.getpid(), "the first": 1}[says]
-    process.stdin.write(encode({"t": "hello", "version": 1, "pid": pid, "comm": "x", "cmdline": [], "keep": False, "started": 0}))
+    process.stdin.write(encode({"t": "hello", "version": 1, "pid": pid, "comm": "x", "cmdline": [], "keep": False,
+                                "started": 0}))
     process.stdin.close()
     bench.until(lambda: watch.peers.list() and watch.peers.known()[0].connected)
     process.stdout.readline()
@@ -296,6 +300,7 @@ def test_very_many_sockets_of_another_user(bench, watch, monkeypatch):
 
 def test_what_is_no_socket(bench, watch):
     """Links, fifos and folders with a socket's name are left alone."""
-    for name, make in (("a.sock", os.mkfifo), ("b.sock", os.mkdir), ("c.sock", lambda path: os.symlink("/dev/zero", path))):
+    for name, make in (("a.sock", os.mkfifo), ("b.sock", os.mkdir),
+                       ("c.sock", lambda path: os.symlink("/dev/zero", path))):
         make(os.path.join(bench.folder, name))
     assert watch.peers.list() == []

@@ -1,7 +1,7 @@
 """The service with real agents: programs under `klpfs run`, Manager and Loop in the test, no mount."""
 import os
-import signal
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -273,5 +273,7 @@ def test_how_long(real, capsys):
         real.until(lambda: not real.service.patches)
         assert real.result(real.service.rmmod(b"fix", ME)) == 0
     with capsys.disabled():
-        print(f"\ninsmod to complete, one idle process: median {sorted(took)[5] * 1e3:.1f} ms, best {min(took) * 1e3:.1f} ms")
+        print(
+            f"\ninsmod to complete, one idle process: median {sorted(took)[5] * 1e3:.1f} ms, best {min(took) * 1e3:.1f} ms"
+        )
     assert min(took) < 5

@@ -7,7 +7,8 @@ import time
 import pytest
 
 from klpfs.protocol.record_text import idle
-from klpfs.service import open_as_writer, read_in_child, service as service_module
+from klpfs.service import open_as_writer, read_in_child
+from klpfs.service import service as service_module
 from klpfs.service.limits import LIMITS
 from klpfs.service.service import Service
 from klpfs.service.snapshots import Caller, PatchView
@@ -71,8 +72,8 @@ def test_a_life(bench, service, result, source):
 
 
 @pytest.mark.parametrize("text, code", [
-    (b"", errno.EINVAL), (b"'", errno.EINVAL), (b"/none/x.py", errno.ENOENT), (b"/", errno.EINVAL), (b"/tmp", errno.EISDIR),
-    (b"/dev/null", errno.EINVAL)])
+    (b"", errno.EINVAL), (b"'", errno.EINVAL), (b"/none/x.py", errno.ENOENT), (b"/", errno.EINVAL),
+    (b"/tmp", errno.EISDIR), (b"/dev/null", errno.EINVAL)])
 def test_bad_insmod(bench, service, result, text, code):
     """The errno, and one line that says what and where."""
     ready(bench, service, bench.agent())
@@ -131,7 +132,8 @@ def test_full_disk(bench, service, result, source, monkeypatch):
     """ENOSPC when nothing can be stored; nothing is left behind."""
     ready(bench, service, bench.agent())
     before = sorted(os.listdir(bench.folder))
-    monkeypatch.setattr(service_module.Journal, "_replace", lambda *a: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space")))
+    monkeypatch.setattr(service_module.Journal, "_replace",
+                        lambda *a: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space")))
     assert result(service.insmod(source, ME)) == errno.ENOSPC
     monkeypatch.undo()
     assert set(os.listdir(bench.folder)) - set(before) <= {"lock"} and len(lines(service)) == 1
@@ -201,7 +203,9 @@ def test_parameters(bench, service, result, source):
     agents[1].answers["set"] = errno.EINVAL
     assert result(service.set_param("lp_1", "x", b"a")) == errno.EINVAL
     assert service.journal.read()["modules"][0]["params"] == {"x": "5"}
-    assert [[m["text"] for m in a.got if m["t"] == "set"] for a in agents] == [["5", "a", "0"], ["5", "a"]], "as it was, where it was set"
+    assert [[m["text"] for m in a.got if m["t"] == "set"] for a in agents] == [["5", "a", "0"], ["5", "a"]], (
+        "as it was, where it was set"
+    )
     assert result(service.set_param("lp_1", "y", b"a")) == errno.ENODEV
     assert len(lines(service)) == 2
 
@@ -217,7 +221,9 @@ def test_a_silent_process_sets_the_parameter_later(bench, service, result, monke
     agents[1].answers["set"] = None
     assert result(service.set_param("lp_1", "x", b"5")) == 0
     assert service.journal.read()["modules"][0]["params"] == {"x": "5"}
-    assert lines(service)[-1].endswith("does not answer") and [m["text"] for m in agents[1].got if m["t"] == "set"] == ["5"]
+    assert lines(service)[-1].endswith("does not answer") and [m["text"] for m in agents[1].got if m["t"] == "set"] == [
+        "5"
+    ]
 
 
 def test_nobody_sets_the_parameter(bench, service, result, monkeypatch, source):
@@ -305,7 +311,8 @@ def test_interrupted_writer(bench, service, result, source):
 
 
 def test_a_file_that_can_not_be_read(bench, service, result, monkeypatch, source):
-    """The daemon goes on, since a child process waits: interrupted, too late, dead; and the child is gone afterwards."""
+    """The daemon goes on, since a child process waits: interrupted, too late, dead; and the child is gone
+    afterwards."""
     ready(bench, service, bench.agent())
 
     def children():

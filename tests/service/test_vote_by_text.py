@@ -1,7 +1,7 @@
 """What a file's text says when no process can be asked."""
 import pytest
 
-from klpfs.service.vote_by_text import foresee, MAX_TEXT_BYTES
+from klpfs.service.vote_by_text import MAX_TEXT_BYTES, foresee
 
 HEAD = b"import helpers\nfrom klpfs import Func, Object, Patch\n"
 

@@ -1,10 +1,10 @@
-"""Threads, generators, asyncio tasks and greenlets call patched functions while patches are enabled, reversed, replaced and
-disabled. Every call checks the version of who called it: code on a task's stack is all of one version.
+"""Threads, generators, asyncio tasks and greenlets call patched functions while patches are enabled, reversed, replaced
+and disabled. Every call checks the version of who called it: code on a task's stack is all of one version.
 
     python tests/stress/stress.py SECONDS [--break RULE] [--without-greenlets] [--seed N]
 
-Prints the counts; exit status 1 if one call was mixed, if anything raised, or a transition never ended. With --break a rule
-of consistency is switched off (nostack, noobserve, nogens; rules.py has more): then status 1 is what must come.
+Prints the counts; exit status 1 if one call was mixed, if anything raised, or a transition never ended. With --break a
+rule of consistency is switched off (nostack, noobserve, nogens; rules.py has more): then status 1 is what must come.
 """
 import argparse
 import asyncio
@@ -65,8 +65,9 @@ def versions(source, counts):
     """Namespaces of the three versions; the program's own is the first."""
     found = []
     for v in range(3):
-        space = dict(check=counts.check, through=through, wrapping=wrapping, lru_cache=functools.lru_cache, sleep=time.sleep,
-                     random=random.random, asleep=asyncio.sleep, gather=asyncio.gather, __name__="app")
+        space = dict(check=counts.check, through=through, wrapping=wrapping, lru_cache=functools.lru_cache,
+                     sleep=time.sleep, random=random.random, asleep=asyncio.sleep, gather=asyncio.gather,
+                     __name__="app")
         exec(compile(source.replace("{v}", str(v)), "app%d.py" % v, "exec"), space)
         found.append(space)
     return found
@@ -169,7 +170,8 @@ class Stress:
         asyncio.run(main())
 
     def greenlets(self, greenlet):
-        """Greenlets that stop in the middle of patched functions, resumed in any order; some spawned by patched code."""
+        """Greenlets that stop in the middle of patched functions, resumed in any order; some spawned by patched
+        code."""
         hub, app, alive = greenlet.getcurrent(), self.suspending.app, []
 
         def run():
@@ -190,7 +192,10 @@ class Stress:
     # -- the patches
 
     def transition(self, families):
-        """One change of version: enable, replace or disable, reversed any number of times. Its seconds, or None: stuck."""
+        """One change of version: enable, replace or disable, reversed any number of times.
+
+        Its seconds, or None: stuck.
+        """
         targets = [self.random.choice([v for v in range(3) if v != f.version]) for f in families]
         entries = [e for f, v in zip(families, targets) for e in f.entries(v)]
         t = Transition(entries, breathe=lambda: time.sleep(.0001))
@@ -252,7 +257,8 @@ class Stress:
         end, counts, status = time.monotonic() + self.options.seconds, self.counts, 0
         try:
             while time.monotonic() < end and not counts.errors and len(counts.bad) < ENOUGH:
-                families = self.random.choice(([self.plain], [self.plain], [self.suspending], [self.plain, self.suspending]))
+                families = self.random.choice(([self.plain], [self.plain], [self.suspending],
+                                               [self.plain, self.suspending]))
                 times.append(self.transition(families))
                 if times[-1] is None:
                     status = 1
@@ -265,12 +271,26 @@ class Stress:
         for thread in threads:
             thread.join(30)
         times.sort()
-        print("%d.%d.%d break=%s greenlets=%s calls=%d transitions=%d reversals=%d greenlet-runs=%d violations=%d errors=%d "
-              "median=%.0fms longest=%.0fms" % (
-                  sys.version_info[:3] + (",".join(sorted(rules.BREAK)) or "none", "yes" if greenlet else "no", counts.calls,
-                                          len(times), self.reversals, len(self.switched), len(counts.bad), len(counts.errors),
-                                          times[len(times) // 2] * 1e3 if times else 0, times[-1] * 1e3 if times else 0)),
-              flush=True)
+        print(
+            "%d.%d.%d break=%s greenlets=%s calls=%d transitions=%d reversals=%d greenlet-runs=%d violations=%d errors=%d "
+            "median=%.0fms longest=%.0fms"
+            % (
+                sys.version_info[:3]
+                + (
+                    ",".join(sorted(rules.BREAK)) or "none",
+                    "yes" if greenlet else "no",
+                    counts.calls,
+                    len(times),
+                    self.reversals,
+                    len(self.switched),
+                    len(counts.bad),
+                    len(counts.errors),
+                    times[len(times) // 2] * 1e3 if times else 0,
+                    times[-1] * 1e3 if times else 0,
+                )
+            ),
+            flush=True,
+        )
         for line in counts.bad[:4] + counts.errors[:1]:
             print(" ", line)
         return 1 if status or counts.bad or counts.errors or not times or [t for t in threads if t.is_alive()] else 0

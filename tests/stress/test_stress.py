@@ -15,7 +15,8 @@ def stress(*arguments):
 
 @pytest.mark.parametrize("arguments", [(), ("--without-greenlets",)], ids=["all", "without greenlets"])
 def test_no_call_is_mixed(arguments):
-    """Threads, generators, tasks (and greenlets) under transitions that come, turn and go: status 0, and it did something."""
+    """Threads, generators, tasks (and greenlets) under transitions that come, turn and go: status 0, and it did
+    something."""
     status, output = stress("3", *arguments)
     assert status == 0, output
     assert "violations=0 errors=0" in output and " calls=0 " not in output

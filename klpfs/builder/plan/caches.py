@@ -16,13 +16,6 @@ from klpfs.builder.read.modules import Module
 from klpfs.builder.syntax import FUNCTIONS, FunctionNode, decorator_name, last_name, parameter_names
 
 _LRU = ("lru_cache", "cache", "functools.lru_cache", "functools.cache")
-_SIGNS = (b"lru_cache", b"functools.cache", b"__dict__", b"hasattr", b"is None", b"AttributeError", b".get(",
-          b"KeyError")
-
-
-def may_have_caches(text: bytes) -> bool:
-    """Whether a module's text has anything of what a cache is written with."""
-    return any(sign in text for sign in _SIGNS)
 
 
 @define

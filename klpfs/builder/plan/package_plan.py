@@ -9,7 +9,7 @@ from functools import cached_property
 from attrs import define, frozen
 
 from klpfs.builder.compare.names_in_code import names_bound
-from klpfs.builder.plan.caches import caches_of, concerned, may_have_caches
+from klpfs.builder.plan.caches import caches_of, concerned
 from klpfs.builder.plan.order import imported_from
 from klpfs.builder.plan.planner import ChangedImports, Planner
 from klpfs.builder.plan.plans import ModulePlan
@@ -104,7 +104,7 @@ class PackagePlanner:
         changes = _Changes.of(plans, (each for plan in plans for each in self._imports(plan.name, plan.new.file)))
         for path, text in self.texts.items():
             name = module_name(path)
-            if not (changes.may_concern(name, text) and may_have_caches(text)):
+            if not changes.may_concern(name, text):
                 continue
             module = self.pairs_by_name[name].new if name in self.pairs_by_name else parse(self.pairs.new, path)
             owner = next((plan for plan in plans if plan.name == name), plans[0])

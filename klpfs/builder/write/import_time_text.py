@@ -8,7 +8,7 @@ from typing import Any, Callable
 from klpfs.builder.compare.statements import Compound, Statement, parse_scope
 from klpfs.builder.plan.plans import ImportWork, ModulePlan
 from klpfs.builder.read.modules import Module
-from klpfs.builder.read.source_text import Edit, replace, unparsed
+from klpfs.builder.read.source_text import Edit, Source, replace, unparsed
 from klpfs.builder.syntax import DEFINITIONS, IMPORTS, ImportNode, end_column, end_line, first_line
 from klpfs.builder.write.function_text import rename_edits, with_renamed
 
@@ -108,8 +108,7 @@ class _Writer:
             if isinstance(node, ast.AnnAssign):
                 if node.value is None:
                     return ""
-                edits.append(Edit((end_line(node.target), end_column(node.target)),
-                                  (node.value.lineno, node.value.col_offset), " = "))
+                edits.append(_without_annotation(self.source, node, node.value))
         if not self.source.has_own_lines(node):
             if isinstance(node, ast.AnnAssign) and not in_class and node.value is not None:
                 return unparsed(ast.copy_location(ast.Assign([node.target], node.value), node), indent)
@@ -173,6 +172,18 @@ class _Writer:
 
 _COMPOUND: dict[type, Callable[[_Writer, Any, int, bool], str]] = {
     ast.If: _Writer.if_, ast.With: _Writer.with_, ast.Try: _Writer.try_}
+
+
+def _without_annotation(source: Source, node: ast.AnnAssign, value: ast.expr) -> Edit:
+    """The edit from NAME: TYPE = VALUE to NAME = VALUE. Parentheses around the value are no part of its node."""
+    line, column = end_line(node.annotation), end_column(node.annotation)
+    while b"=" not in (text := source.lines[line - 1].encode()[column:]):
+        line, column = line + 1, 0
+    after = column + text.index(b"=") + 1
+    start = end_line(node.target), end_column(node.target)
+    if line == value.lineno and not source.lines[line - 1].encode()[after:value.col_offset].strip():
+        return Edit(start, (line, value.col_offset), " = ")
+    return Edit(start, (line, after), " =")
 
 
 def _namespaces(node: ast.AST) -> list[Edit]:

@@ -1,6 +1,7 @@
 """sysctl(8), for machines that have none: kernel.ftrace_enabled and whatever else is a file under /proc/sys."""
 from __future__ import annotations
 
+import errno
 import os
 
 from klpfs.cli.standin import options, say
@@ -28,10 +29,13 @@ def one(word: str, given: set[str]) -> int:
     if not equals and "write" in given:
         say("sysctl: command line(0): invalid syntax, continuing...")
         return 1
-    if not os.path.exists(path):
-        if "ignore" not in given:
-            say(f"sysctl: cannot stat {path}: No such file or directory")
-        return int("ignore" not in given)
+    try:
+        os.stat(path)
+    except OSError as e:
+        if "ignore" in given and e.errno == errno.ENOENT:
+            return 0
+        say(f"sysctl: cannot stat {path}: {e.strerror}")
+        return 1
     try:
         if equals:
             fd = os.open(path, os.O_WRONLY)

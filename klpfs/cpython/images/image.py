@@ -1,6 +1,7 @@
-"""What a function object is made to be: its code and the attributes that go with it, taken and put as a whole.
+"""Images: a function object's code and the attributes that go with it, taken and put as a whole.
 
-Its version number, by which specialised call sites know it, is put right after each change (version_numbers.py).
+The version number, by which specialised call sites know a function object, is put right after each change
+(version_numbers.py).
 """
 from __future__ import annotations
 
@@ -57,7 +58,8 @@ def body_codes(code: CodeType) -> list[CodeType]:
 
 
 class Image:
-    """What a function object holds: code, and a tuple of ATTRIBUTES' values. Told apart by identity, never changed.
+    """The code that a function object holds, and a tuple of ATTRIBUTES' values. Images differ by identity, and never
+    change.
 
     version_number: what to put with it; None: the code's own, as a freshly made function has it.
     """
@@ -89,7 +91,7 @@ def capture(function: FunctionType) -> Image:
 
 
 def _frame_size(code: CodeType) -> int:
-    """What a frame of the code needs, in objects."""
+    """The size of a code's frame, in objects."""
     return code.co_nlocals + _len(code.co_cellvars) + _len(code.co_freevars) + code.co_stacksize
 
 

@@ -1,8 +1,8 @@
-"""What each function object is to be, for any set of Funcs in force: the images that transitions switch between.
+"""The Image of each function object for any set of Funcs in force: what transitions switch between.
 
 A definition that lies in another function lives in two places: in the function objects made so far, and in the
-constants of the code around it, for those to come. So a change of it changes what is around it as well, up to the
-outermost.
+constants of the code around it, for function objects to come. So a change of such a definition changes the code around
+it as well, up to the outermost.
 """
 from __future__ import annotations
 
@@ -274,7 +274,8 @@ def _with(code: CodeType, exchanged: Mapping[int, CodeType]) -> CodeType:
 
 
 def _stand_in(definition: Definition) -> FunctionType:
-    """A function object of a nested definition, with empty cells: stands for those that will be made later."""
+    """A function object of a nested definition, with empty cells: stands for the function objects that will be made
+    later."""
     closure = tuple(CellType() for _ in definition.code.co_freevars) or None
     fn = FunctionType(definition.code, definition.namespaces[-1], definition.code.co_name, None, closure)
     fn.__qualname__ = definition.name

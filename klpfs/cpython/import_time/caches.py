@@ -1,4 +1,4 @@
-"""What the program has computed from values that a patch changes, and keeps: emptied, so that it is computed anew.
+"""Caches of what the program has computed from values that a patch changes: emptied, so that it is computed anew.
 
 A cache is named by text:
     "pkg.mod:function()"            what functools.lru_cache keeps for it

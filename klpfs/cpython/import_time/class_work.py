@@ -1,4 +1,4 @@
-"""What a livepatch can do to a class that the module has beside putting attributes into it: part of ImportTime's `run`.
+"""Changes of a class besides its attributes that a livepatch can make: part of what ImportTime's `run` is given.
 
     class Key(metaclass=klp.part):
         limit = klp.default(100)                    # for objects made before: unless they have one anyhow

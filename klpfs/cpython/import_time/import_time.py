@@ -1,4 +1,4 @@
-"""What importing the new version of a module would do differently, done to the module that is loaded, and taken back.
+"""Import time: what importing a module's new version would do differently, done to the loaded module, and taken back.
 
     def of_filters(klp):                            # as if at the module's top level: the names are the module's
         global LIMIT, helper
@@ -93,7 +93,7 @@ class ImportTime(Callbacks):
         return [function for function in (self.run, self.then, *(module.run for module in self.modules), *making)
                 if function is not None]
 
-    def replaced(self, obj: Object) -> None:    # type: ignore[override]
+    def replaced(self, obj: Object) -> None:
         """Another patch has taken the place of this one's; its own values stay."""
         overlays.take(self._owner(obj))
         overlays.take(self._owner(obj, "removed"))
@@ -124,7 +124,8 @@ class ImportTime(Callbacks):
 
     def _empty(self, obj: Object) -> None:
         """Empties the caches of all objects of the patch, when the last of its loaded objects has changed."""
-        objects = [patched for patched in obj.patch.objects if isinstance(patched.callbacks, ImportTime)]
+        patch: Any = obj.patch
+        objects = [patched for patched in patch.objects if isinstance(patched.callbacks, ImportTime)]
         if obj.mod is None or obj.mod.state == LIVE:
             if any(patched.loaded for patched in objects[objects.index(obj) + 1:]):
                 return
@@ -187,7 +188,8 @@ class ImportTime(Callbacks):
             names, verb, them = ", ".join(f"'{name}'" for name in sorted(stays)), "stay", "them"
             if len(stays) == 1:
                 verb, them = "stays", "it"
-            pr_info(shadow.log, f"'{obj.patch.name}': {names} of '{obj.name}' {verb}: "
+            patch: Any = obj.patch
+            pr_info(shadow.log, f"'{patch.name}': {names} of '{obj.name}' {verb}: "     # type: ignore[arg-type]
                                 f"what was made while patched may use {them}")
 
     def _owner(self, obj: Object, what: str = "run") -> object:
@@ -212,7 +214,8 @@ _owners: dict[tuple[int, str], object] = {}
 
 
 class Run(ClassWork):
-    """What `run` is given, for one module: klp.part, klp.removes(NAME, key ...), and for classes what ClassWork has."""
+    """The parameter of `run`, for one module: klp.part, klp.removes(NAME, key ...), and for classes what ClassWork
+    has."""
 
     __slots__ = ("import_time", "owner", "namespace", "part", "removed_keys", "data_only")
 

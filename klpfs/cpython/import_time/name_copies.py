@@ -1,4 +1,4 @@
-"""Where else a value is held by name: in modules that imported it, in classes that took it as an attribute."""
+"""Copies of a value by name: in modules that imported it, in classes that took it as an attribute."""
 from __future__ import annotations
 
 import ast
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from klpfs.cpython.import_time.overlays import Place
 
+_flags = vars(type)["__flags__"].__get__      # the metaclass is not asked
 _HEAP_TYPE = 1 << 9     # Py_TPFLAGS_HEAPTYPE
 _NO_IDENTITY = (type(None), bool, int, float, complex, str, bytes, type(Ellipsis), type(NotImplemented), ModuleType)
 _UNIQUE = (FunctionType, type, classmethod, staticmethod, property)
@@ -69,4 +70,4 @@ def _imports(space: dict[str, Any], owner: str, name: str) -> bool:
 
 def _classes() -> list[type]:
     """All classes of the program, built-in ones left out."""
-    return [obj for obj in gc.get_objects() if issubclass(type(obj), type) and obj.__flags__ & _HEAP_TYPE]
+    return [obj for obj in gc.get_objects() if issubclass(type(obj), type) and _flags(obj) & _HEAP_TYPE]

@@ -31,7 +31,7 @@ class New:
         self.hidden: ModuleType | None = None   # a module of that name which an older patch brought
 
     def offer(self) -> None:
-        """From now on it can be imported. Counterpart: withdraw."""
+        """The module can be imported from now on. Counterpart: withdraw."""
         self.hidden = sys.modules.pop(self.name, None)
         _detach(self.name, self.hidden)
         _table.setdefault(self.name, []).append(self)
@@ -39,7 +39,7 @@ class New:
             sys.meta_path.insert(0, Finder)
 
     def withdraw(self) -> None:
-        """It can't be imported any more, and is no module any more; a module that it hid is back. Counterpart:
+        """The module can't be imported any more, and is gone; a module that it hid is back. Counterpart:
         offer."""
         news = _table.get(self.name, [])
         newest = bool(news) and news[-1] is self
@@ -76,7 +76,7 @@ class New:
 
 
 class Top:
-    """What the top level of a new module is given: klp.star(MODULE)."""
+    """The parameter of a new module's top level: klp.star(MODULE)."""
 
     __slots__ = ("module",)
 

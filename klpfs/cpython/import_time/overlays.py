@@ -190,7 +190,7 @@ def put(owner: object, place: Place, value: Any) -> None:
 
 
 def note(owner: object, place: Place, before: Any) -> None:
-    """As put, for a value that is at the place already: `before` is what was there."""
+    """Notes a value that is at the place already as put() would have laid it there; `before` is what was there."""
     now = place.get()
     value = tuple(now) if type(place) is Contents else now
     place.set(before)

@@ -1,4 +1,4 @@
-"""What statements change without binding a name: entries in registries, made by calls, metaclasses, decorators.
+"""Changes that statements make without binding a name: entries in registries, made by calls, metaclasses, decorators.
 
 The tables that such code may reach are compared before and after it has run: those of the module itself, of the modules
 and classes of its package that its names lead to, and what the objects that the livepatch names hold. What another
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _KINDS = (dict, list, set)
 _NEVER = frozenset(("sys", "builtins", "os", "gc", "klpfs"))
-_LARGE = 20000  # entries of a table that nobody fills by statements at import
+_LARGE = 20000  # entries of a table that statements at import do not fill
 
 
 class Watch:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 
 def needed(run: FunctionType, namespace: dict[str, Any], added: dict[str, Any]) -> set[str]:
-    """Which of the names `added` code that lives on may use. run: ImportTime's function; its file is the livepatch's.
-    namespace: of the patched module. added: {name: value} of what is to be taken away."""
+    """Those of the names in `added` that code which lives on may use. run: ImportTime's function; its file is the
+    livepatch's. namespace: of the patched module. added: {name: value} of what is to be taken away."""
     path = run.__code__.co_filename
     classes = [value for value in added.values() if isinstance(value, type)]
     todo = _closures(run, namespace, path) + _running(run, path)
@@ -78,7 +78,7 @@ def _tree(code: CodeType) -> list[CodeType]:
 
 
 def _with_instances(classes: Sequence[type]) -> list[type]:
-    """Those of some classes that have instances, themselves or by a class under them."""
+    """The classes among some that have instances, themselves or by a class under them."""
     if not classes:
         return []
     family: dict[int, list[type]] = {}      # id(class under some of them) -> which of them

@@ -67,7 +67,9 @@ class LoadedModule:
     def new_functions(self, object: str | None) -> list[FunctionType]:
         """The new functions of the patch for an object."""
         objects = self.patch.objects if self.patch is not None else []
-        return [func.new_func for obj in objects if obj.name == object for func in obj.funcs if not func.nop]
+        functions: list[Any] = [func.new_func for obj in objects if obj.name == object for func in obj.funcs
+                                if not func.nop]
+        return functions
 
     def node_of(self, new_func: FunctionType) -> tuple[Any, tuple[str, ...]] | None:
         """As File.node_of, for a function that the file's top level made; None for others."""
@@ -261,7 +263,7 @@ def _decide_names(loaded: LoadedModule, bound: set[str], say: Say) -> None:
     """Decides which names of the file new code sees, and checks the new functions. bound: what the file's top level
     bound."""
     objects = loaded.patch.objects if loaded.patch is not None else []
-    new = [func.new_func for obj in objects for func in obj.funcs]
+    new: list[Any] = [func.new_func for obj in objects for func in obj.funcs]
     from_klpfs = files.from_klpfs(loaded.file.tree) & bound
     nodes = {node[0] for node in map(loaded.node_of, new) if node is not None}
     for function, line in loaded.file.nonlocals - {(getattr(node, "name", None), node.lineno) for node in nodes}:

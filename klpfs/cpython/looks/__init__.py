@@ -3,8 +3,9 @@ runs.
 
 A look is an iterator built of C iterators and run to its end by one list() (atomic.py): no bytecode of klpfs, no
 allocation that collects garbage, nothing of the program's runs in the middle, so that all that it sees is of one
-moment. This needs the interpreter lock (images.image.check_interpreter refuses a Python without). The rules, of which
-tests/cpython/test_rooms_switch.py checks the last two in each file:
+moment. This needs the interpreter lock (images.image.check_interpreter refuses a Python without).
+
+The rule of this room, of which tests/cpython/test_rooms_switch.py checks the last two parts in each file:
 
 - No iterator and no list that holds frames or objects of the program has a name when the call ends: the last reference
   to them would be klpfs's, and their finalizers would run in klpfs's thread. What comes out are ids, codes, numbers,

@@ -1,4 +1,4 @@
-"""What waits in what: asyncio's tasks and the objects that they await, read for people's eyes through weak
+"""Chains of awaits: asyncio's tasks and the objects that they await, read for people's eyes through weak
 references."""
 from __future__ import annotations
 

@@ -77,11 +77,12 @@ def _object(target: PythonTarget, obj: Object, log: Log) -> dict[str, Any]:
                 row["fingerprint"] = "not there"
                 continue
             row["warnings"] = [_without_prefix(record.text) for record in log.records if record.priority == WARNING]
-            if func.definition in definitions:
+            definition: Any = func.definition
+            if definition in definitions:
                 row["refused"] = f"function '{func.old_name}' of object '{obj.shown}' is patched twice"
                 continue
-            definitions[func.definition] = row
-            row["where"] = f"{func.definition.code.co_filename}:{func.definition.code.co_firstlineno}"
+            definitions[definition] = row
+            row["where"] = f"{definition.code.co_filename}:{definition.code.co_firstlineno}"
         alive = target.registry.functions(list(definitions))
         for definition, row in definitions.items():
             row["count"] = len(alive[definition])

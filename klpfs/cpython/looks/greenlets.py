@@ -71,7 +71,8 @@ def _all_stacks(kind: Any, before: list[ref[Any]], after: list[ref[Any]]) -> lis
 
 def stacks_and_greenlets(kind: Any) -> tuple[str | None, list[tuple[int, Stack]]]:
     """(why nothing can be said: FROZEN, BORN or None, [(thread ident or id of greenlet, (id of code, ...))] of all
-    threads and suspended greenlets at one moment). BORN: greenlets were born meanwhile; nobody knows what they do."""
+    threads and suspended greenlets at one moment). BORN: greenlets were born meanwhile, which the look could not
+    see."""
     before: list[ref[Any]] = []
     after: list[ref[Any]] = []
     stacks = _all_stacks(kind, before, after)

@@ -72,7 +72,7 @@ _KINDS = (("generator", "gi"), ("coroutine", "cr"), ("async generator", "ag"))
 
 def suspended(reference: ref[Any], owner: tuple[str, int] | None = None) -> Blocker:
     """Blocker for a suspended generator, coroutine or asynchronous generator. owner: (name, id) of the asyncio task
-    that waits in it: then that task is the one that is in the way."""
+    that waits in it: then that task is in the way."""
     for kind, prefix in _KINDS:
         code, line = suspended_objects.of(reference, prefix + "_code", prefix + "_frame.f_lineno")
         if code is not None:

@@ -30,7 +30,7 @@ def chains(firsts: Iterable[tuple[FrameType | None]]) -> Iterator[Iterator[Frame
 
 
 def gathered(stacks: Iterator[Iterator[FrameType]]) -> Iterator[Any]:
-    """The same stacks as tuples, all taken before the first is given."""
+    """Stacks as tuples, all taken before the first is given."""
     if "gather" in BREAK:
         return stacks
     return chain.from_iterable(_map(_list, (_map(_tuple, stacks),)))

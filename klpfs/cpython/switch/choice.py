@@ -118,6 +118,7 @@ def choose(switch: Switch) -> FunctionType:
     ident = get_ident()
     nested = _get(state.walks, ident, 0)
     if nested > 1 and "busy" not in BREAK:      # an audit hook calls patched functions out of a walk: no walk to be had
+        # filled by Transition._look_at_threads
         return switch.function_of(state.goal if ident in state.clean_threads else 1 - state.goal)
     state.walks[ident] = nested + 1
     try:
@@ -130,6 +131,7 @@ def _walk(transition: Transition, state: State, ident: int, frame: Any) -> int:
     """The side, 0 or 1. frame: the dispatcher's."""
     if "nostack" in BREAK:
         return state.goal
+    # filled by Transition._enter and _add_dispatcher, before a dispatcher can be met that asks for it
     side_of_code, goal = transition.side_of_code, state.goal
     asyncio = asyncio_api()
     looping, root = _root_frame(asyncio) if asyncio is not None else (False, None)

@@ -1,4 +1,4 @@
-"""Dispatchers: the code that stands in for a function while a transition runs, and what it holds.
+"""Dispatchers: code that stands in for a function while a transition runs, and a Switch, which the code reaches.
 
 A dispatcher has the flavour, name, free variables and, where both sides agree on it, the signature of the function it
 stands in for. It reaches what it needs through constants of its code, so that nothing of the program's is in the way:
@@ -62,15 +62,17 @@ if _SMALL:
 
 
 class Switch:
-    """One function object under one transition.
+    """A function object in a transition.
 
     function; record: the function's Record; transition; before, after: Images of the sides 0 and 1; found_image: the
-    Image that the function held. functions: indexed by the remembered choice: 0 or 1 gives that side's function object
-    (made on its first call, see function_of), 2 means "no choice remembered" and holds None, so the dispatcher calls
-    choose(). On 3.10 a dict without 2. choose: choice.choose for this Switch. dispatcher_id: id of the dispatcher's
-    code. only_watched: nothing is switched here, only frames of older code are looked for. codes_by_side: ({id: code}
-    of side 0, of side 1), their comprehensions and older code included. callable_ids: ids of the codes of all sides
-    that the function ever had, as far as a dispatcher may have called them.
+        Image that the function held.
+    functions: indexed by the remembered choice: 0 or 1 gives that side's function object (made on its first call, see
+        function_of), 2 means "no choice remembered" and holds None, so the dispatcher calls choose(). On 3.10 a dict
+        without 2.
+    choose: choice.choose for this Switch. dispatcher_id: id of the dispatcher's code. only_watched: nothing is switched
+        here, only frames of older code are looked for.
+    codes_by_side: ({id: code} of side 0, of side 1), their comprehensions and older code included. callable_ids: ids of
+        the codes of all sides that the function ever had, as far as a dispatcher may have called them.
     """
 
     __slots__ = ("function", "record", "transition", "before", "after", "found_image", "functions", "choose",

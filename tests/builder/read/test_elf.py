@@ -1,5 +1,4 @@
 """Two builds of one compiled module are told from two modules."""
-import pathlib
 import shutil
 import subprocess
 import sysconfig

@@ -1,7 +1,7 @@
 """Source text is moved, not rewritten."""
 import ast
 
-from klpfs.builder.read.source_text import replace, Source
+from klpfs.builder.read.source_text import Source, replace
 
 TEXT = '''\
 class A:
@@ -22,7 +22,8 @@ class A:
 def test_strings_keep_their_lines():
     node = ast.parse(TEXT).body[0].body[0]
     moved = Source(TEXT).block(node.lineno, node.end_lineno, 0)
-    assert moved.startswith("def f(self, a=1,\n      b=") and "\n    less indented\n" in moved and "\n  {a} raw\n" in moved
+    assert moved.startswith("def f(self, a=1,\n      b=")
+    assert "\n    less indented\n" in moved and "\n  {a} raw\n" in moved
     one, other = ast.parse(moved).body[0], node
     assert [ast.dump(each) for each in one.body[1:]] == [ast.dump(each) for each in other.body[1:]]
 

@@ -7,8 +7,8 @@ import zipfile
 
 import pytest
 
-from klpfs.builder.read import sources
 from klpfs.builder.error import BuildError
+from klpfs.builder.read import sources
 
 
 def lay(folder, *paths):
@@ -20,7 +20,8 @@ def lay(folder, *paths):
 
 
 def test_a_folder_on_the_import_path(tmp_path):
-    lay(tmp_path, "pkg/__init__.py", "pkg/a.py", "pkg/tests/test_a.py", "pkg/__pycache__/a.pyc", "pkg-1.dist-info/RECORD", "single.py")
+    lay(tmp_path, "pkg/__init__.py", "pkg/a.py", "pkg/tests/test_a.py", "pkg/__pycache__/a.pyc",
+        "pkg-1.dist-info/RECORD", "single.py")
     assert sorted(sources.find(str(tmp_path), "").files) == ["pkg/__init__.py", "pkg/a.py", "single.py"]
 
 
@@ -60,7 +61,8 @@ def test_what_is_installed():
         sources.installed("no-such-distribution-here", sys.executable)
 
 
-@pytest.mark.parametrize("spec, words", [("./nowhere", "no such folder or file"), ("nowhere/at/all", "no such folder or file")])
+@pytest.mark.parametrize("spec, words",
+                         [("./nowhere", "no such folder or file"), ("nowhere/at/all", "no such folder or file")])
 def test_what_is_not_there(tmp_path, spec, words):
     with pytest.raises(BuildError, match=words):
         sources.find(spec, str(tmp_path))
@@ -87,7 +89,8 @@ def test_the_command_says_what_and_writes_nothing(tmp_path):
     lay(tmp_path, "old/pkg/__init__.py", "new/pkg/__init__.py")
 
     def run(*arguments):
-        done = subprocess.run([sys.executable, "-m", "klpfs", "build", *arguments, "-o", "fix.py"], cwd=tmp_path, capture_output=True, text=True)
+        done = subprocess.run([sys.executable, "-m", "klpfs", "build", *arguments, "-o", "fix.py"], cwd=tmp_path,
+                              capture_output=True, text=True)
         return done.returncode, done.stderr
     assert run("old", "new")[0] == 3
     (tmp_path / "new/pkg/__init__.py").write_text("def (:\n")

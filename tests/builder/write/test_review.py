@@ -2,8 +2,8 @@
 import pytest
 
 from klpfs.builder.error import BuildError
-from klpfs.builder.write.review import Patch, review
 from klpfs.builder.read.sources import of_folder
+from klpfs.builder.write.review import Patch, review
 
 OLD = """
     import functools
@@ -36,7 +36,8 @@ def test_each_function_with_upstreams_change_and_nothing_of_its_own(upgrade):
     assert lines[at + 2:at + 6] == [" def f(a):", "     '''Said.'''", "-    return a + 1", "+    return a + 2"]
     assert "--- function C.m" in lines and "the patch has otherwise than upstream:" not in lines
     rest = lines[lines.index("--- the rest of upstream's change"):]
-    assert "-LIMIT = 3" in rest and "+LIMIT = 4" in rest and " ... f" in rest and not any("a + 2" in line for line in rest)
+    assert "-LIMIT = 3" in rest and "+LIMIT = 4" in rest and " ... f" in rest and not any("a + 2" in line
+                                                                                          for line in rest)
     assert any("LIMIT = 4" in line for line in rest[rest.index("--- runs when the patch goes in"):])
 
 
@@ -48,7 +49,8 @@ def test_what_the_patch_has_of_its_own_is_shown(upgrade):
 
 
 def test_modules_that_the_patch_leaves_out(upgrade):
-    upgrade.write({"__init__.py": OLD, "other.py": "x = 1\n", "data.txt": "1"}, {"__init__.py": NEW, "other.py": "x = 2\n", "data.txt": "2"})
+    upgrade.write({"__init__.py": OLD, "other.py": "x = 1\n", "data.txt": "1"},
+                  {"__init__.py": NEW, "other.py": "x = 2\n", "data.txt": "2"})
     lines = shown(upgrade, upgrade.build().text.replace(f'Object("{upgrade.name}.other"', 'Object("elsewhere"'))
     at = lines.index(f"=== {upgrade.name}.other")
     assert lines[at + 1] == "not in the patch; upstream's change:" and "+x = 2" in lines[at:]

@@ -157,7 +157,7 @@ def old_frame_makes_more_functions():
             blocked.append(not try_clean(t[0]))
     made = d[0]["outer"](3, hook)
     with no_greenlets():
-        now = [f() for f in made]       # the later ones hold old code, outside the transition: version 0, and all of it
+        now = [f() for f in made]       # the later ones hold old code, outside the transition: side 0, and all of it
     return all(blocked) and now == [(1, 1), (0, 0), (0, 0)] and done(t[0])
 
 

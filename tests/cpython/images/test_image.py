@@ -1,4 +1,4 @@
-"""What a function object holds: taken and put as a whole, the very objects; and call sites that are fast again."""
+"""Images: what a function object holds is taken and put as a whole, the very objects."""
 import gc
 import sys
 import types
@@ -26,7 +26,7 @@ def test_all_attributes_go_together(pair):
 
 
 def test_a_full_revert_gives_the_very_same_objects_back(pair):
-    """Also the version number, by which CPython's specialised call sites know the function."""
+    """The version number, by which CPython's specialised call sites know the function, comes back, too."""
     old, new = pair
 
     def site():

@@ -1,4 +1,4 @@
-"""What each function object is to be when some Funcs are in force: code, attributes, and what is around a nested
+"""The Image of each function object when some Funcs are in force: code, attributes, and what is around a nested
 one."""
 import gc
 

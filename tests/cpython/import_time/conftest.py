@@ -1,4 +1,4 @@
-"""What the tests of import time share: modules of a program, and what a livepatch does to them, without an engine."""
+"""Modules of a program, and what a livepatch does to them, without an engine."""
 import itertools
 import sys
 import textwrap

@@ -38,7 +38,7 @@ def stopped():
 
 
 def test_a_thread_is_named_with_its_frames(stopped):
-    """Its threading name, its native id, and where it stands, innermost frame first; since when."""
+    """The Blocker has its threading name, its native id, and where it stands, innermost frame first; since when."""
     d = make("def A():\n stop()\n return {v}", stop=stopped.stop)
     thread = stopped(d[0]["A"])
     t = started(d)
@@ -53,7 +53,7 @@ def test_a_thread_is_named_with_its_frames(stopped):
 
 
 def test_a_thread_that_threading_does_not_know_is_named_by_its_ident(stopped):
-    """Its ident stands for what nobody told."""
+    """The ident stands for a name."""
     ident = 12345
     assert names_for_people.thread(ident).name == "thread 12345"
 
@@ -156,7 +156,7 @@ def test_task_states_are_the_versions_that_threads_are_bound_to(stopped):
 
 
 def test_many_dirty_greenlets_are_named_by_one_search(monkeypatch):
-    """Each with its frames; a search for each would keep the program waiting far longer than the look."""
+    """The names come with frames; a search for each would keep the program waiting far longer than the look."""
     greenlet = pytest.importorskip("greenlet")
     from klpfs.cpython.looks import greenlets
     searches, real = [], greenlets.greenlet_lines

@@ -1,6 +1,6 @@
 """The index of a module: every way in which a program keeps a function alive, and what old_name and old_sympos mean.
 
-Counterparts of FACTS-python.md section 8.
+Counterparts of docs/FACTS-python.md#8.
 """
 import ast
 import gc

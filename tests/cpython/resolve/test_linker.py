@@ -1,6 +1,6 @@
 """A livepatch linked to an object: where names of new functions and helpers lead, and what is refused.
 
-DESIGN section 4.
+docs/DESIGN.md#4.
 """
 import pytest
 

@@ -1,7 +1,7 @@
 """What new functions may be: in class blocks and closures, behind decorators, of every flavour; what goes with their
 code.
 
-DESIGN section 4.
+docs/DESIGN.md#4.
 """
 import inspect
 import sys

@@ -141,12 +141,12 @@ def test_force_passes_over_who_runs_old_code(stopped):
     t2.install()
     t2.start()
     assert [b.kind for b in t2.look()] == ["thread"]
-    assert stopped.go() == [[0, 0, 1]], "it counts as version 0, which is what was in force before t2: the new B of t"
+    assert stopped.go() == [[0, 0, 1]], "it counts as side 0, which is what was in force before t2: the new B of t"
     assert done(t2) and d[0]["B"]() == 2
 
 
 def test_a_forced_reversal_remembers_the_new_code(stopped):
-    """Force on the way back: frames of version 1 are what is left."""
+    """Force on the way back: frames of side 1 are what is left."""
     d = make("def A():\n stop()\n return ({v}, B())\ndef B(): return {v}", stop=stopped.stop)
     t = transition(d[0], d[1])
     t.install()
@@ -245,8 +245,8 @@ def test_functions_that_come_answer_as_the_others_do(d, when):
     if when == "clean":
         assert try_clean(t)
     t.add([entry(e[0]["other"], e[1]["other"])])
-    version = 1 if when in ("started", "clean") else 0
-    assert e[0]["other"]() == (version, version)
+    side = 1 if when in ("started", "clean") else 0
+    assert e[0]["other"]() == (side, side)
     if when == "prepared":
         t.start()
     assert t.clean == (when == "clean")
@@ -254,7 +254,7 @@ def test_functions_that_come_answer_as_the_others_do(d, when):
 
 
 def test_functions_that_go_end_at_the_goal(d):
-    """They are dispatchers until the end, for whoever still calls them."""
+    """Functions of an object that goes are dispatchers until the end, for code that still calls them."""
     t = transition(d[0], d[1])
     t.install()
     t.start()

@@ -26,7 +26,8 @@ def greeting():
 
 
 state = State(VOLUME, 1)
-patch = Patch(objects=[Object(None, funcs=[Func("greeting", greeting)], callbacks=Callbacks(pre_patch, None, None, post_unpatch))],
+patch = Patch(objects=[Object(None, funcs=[Func("greeting", greeting)],
+                              callbacks=Callbacks(pre_patch, None, None, post_unpatch))],
               states=[state], replace=True)
 
 

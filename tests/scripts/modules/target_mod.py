@@ -1,4 +1,5 @@
-"""A module that patches are for. busy=1 starts a task that calls sit() again and again, and stays in it until release is 1."""
+"""A module that patches are for. busy=1 starts a task that calls sit() again and again, and stays in it until release
+is 1."""
 import threading
 
 from klpfs import module_param, pr_info

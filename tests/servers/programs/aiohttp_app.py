@@ -2,7 +2,6 @@
 import asyncio
 
 from aiohttp import web
-
 from stacks import version
 
 

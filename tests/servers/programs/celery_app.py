@@ -2,10 +2,10 @@
 import os
 
 from celery import Celery
-
 from stacks import version
 
-app = Celery("celery_app", broker="redis+socket://" + os.environ["REDIS"], backend="redis+socket://" + os.environ["REDIS"])
+app = Celery("celery_app", broker="redis+socket://" + os.environ["REDIS"],
+             backend="redis+socket://" + os.environ["REDIS"])
 app.conf.update(worker_hijack_root_logger=False, broker_connection_retry_on_startup=True)
 
 

@@ -1,6 +1,5 @@
 """Gives celery tasks, waits for their results; asked as counter.py says."""
 from celery_app import work
-
 from counter import Counter
 
 CLIENTS = 4

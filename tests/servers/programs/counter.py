@@ -23,7 +23,8 @@ class Counter:
         self.versions = collections.Counter()
 
     def judge(self, body, begun):
-        """Count an answer (bytes): lines that name one version, all alike. begun: time.perf_counter() when it was asked for."""
+        """Count an answer (bytes): lines that name one version, all alike. begun: time.perf_counter() when it was asked
+        for."""
         versions = set(body.split())
         if len(versions) != 1 or not versions <= {b"0", b"lp_a", b"lp_b"}:
             return self.fail(f"answer {body[:200]!r}")
@@ -73,6 +74,6 @@ class Counter:
                 if line == "pause":
                     self.lock.wait_for(lambda: not self.busy)
                 if line != "resume":
-                    print(json.dumps({"served": self.served, "failed": self.failed, "worst": self.worst * 1000, "errors": self.errors,
-                                      "versions": dict(self.versions)}), flush=True)
+                    print(json.dumps({"served": self.served, "failed": self.failed, "worst": self.worst * 1000,
+                                      "errors": self.errors, "versions": dict(self.versions)}), flush=True)
                     self._clear()

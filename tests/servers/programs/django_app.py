@@ -5,7 +5,8 @@ import time
 from django.conf import settings
 
 if not settings.configured:
-    settings.configure(ALLOWED_HOSTS=["*"], ROOT_URLCONF="django_app", SECRET_KEY="none", DEBUG=False, WSGI_APPLICATION="django_app.application",
+    settings.configure(ALLOWED_HOSTS=["*"], ROOT_URLCONF="django_app", SECRET_KEY="none", DEBUG=False,
+                       WSGI_APPLICATION="django_app.application",
                        MIDDLEWARE=["django.middleware.common.CommonMiddleware"])
 if __name__ == "__main__":  # the module that is patched is the one by name, also for the own server
     from django.core.management import execute_from_command_line
@@ -15,7 +16,6 @@ else:
     from django.core.wsgi import get_wsgi_application
     from django.http import HttpResponse, StreamingHttpResponse
     from django.urls import path
-
     from stacks import version
 
     def view(request):

@@ -1,0 +1,85 @@
+"""Imports: modules that the program imports, or puts into sys.modules by hand, are patched before the importing code goes on."""
+from __future__ import annotations
+
+from klpfs.agent.c_functions import get_ident, modules
+from klpfs.engine.data import COMING, LIVE
+from klpfs.engine.log import WARNING
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from klpfs.agent.agent import Agent
+    from klpfs.agent.foreign_code import Working
+
+
+class Imports:
+    """agent: its engine, target, thread, foreign code and outbox are used."""
+
+    __slots__ = ("agent", "_waited_for")
+
+    def __init__(self, agent: Agent) -> None:
+        self.agent = agent
+        self.after_fork()
+
+    def after_fork(self) -> None:
+        """In a child no import has waited yet (also at the start)."""
+        self._waited_for: Working | None = None     # the foreign code for whose end an import has waited in vain
+
+    def coming(self, name: str) -> None:
+        """A module's body has run in the calling thread, which imports it: its functions are to be in place before it goes on.
+        Done by the agent's thread; when that can't be had in time, the module goes on as it is, with a log line."""
+        agent = self.agent
+        agent.register_if_forked()
+        wanted = self._is_wanted(name)
+        names = ([name] if wanted else []) + self.put_by_hand(name)
+        if not names or not wanted and self._waits_in_vain():
+            return
+        if get_ident() == agent.thread.ident:
+            if agent.foreign.inside:
+                return agent.foreign.own(self.apply, names)
+            return self.apply(names)        # imported by klpfs itself, in a step
+        if not agent.thread.have_done(lambda: self.apply(names), agent.limits.import_):
+            working = self._waited_for = agent.foreign.working
+            agent.outbox.say(f"module '{name}' was imported while '{working['what'] if working else 'a step'}' runs; "
+                             "it goes on unpatched", WARNING)
+
+    def _waits_in_vain(self) -> bool:
+        """What was put by hand has waited for this foreign code already; and the server's thread waits for no foreign code, as
+        it is to stop what hangs."""
+        agent = self.agent
+        return get_ident() == agent.server.ident or self._waited_for is not None and self._waited_for is agent.foreign.working
+
+    def put_by_hand(self, but: str | None = None) -> list[str]:
+        """Modules that a program has put into sys.modules itself, after exec() of their code, and that patches wait for.
+        Nobody tells us of them, so they are looked for with each import and each load."""
+        return [obj.name for patch in list(self.agent.engine.patches) for obj in list(patch.objects)
+                if obj.name not in (None, but) and not obj.loaded and not obj.left_out and obj.name in modules]
+
+    def apply(self, names: Iterable[str]) -> None:
+        """All patches in force take these modules, if they are loaded. The agent's thread."""
+        for name in dict.fromkeys(names):
+            if self.agent.target.loaded(name) is not None:
+                self._apply(name)
+
+    def _apply(self, name: str) -> None:
+        """The module is applied to all patches; or, when they have it already, what a reload has made joins."""
+        agent = self.agent
+        known = any(obj.name == name and obj.loaded for patch in agent.engine.patches for obj in patch.objects)
+        mod = agent.target.loaded(name)
+        if known:
+            agent.target.refresh(name)
+        if mod is not None:
+            mod.state = COMING
+        try:
+            agent.engine.coming(name, False, mod)
+        finally:
+            if mod is not None:
+                mod.state = LIVE
+        agent.outbox.say_left_out()
+        agent.outbox.changed()
+
+    def _is_wanted(self, name: str) -> bool:
+        transition = self.agent.engine.transition
+        patches = list(self.agent.engine.patches) + ([transition.patch] if transition is not None else [])
+        return any(obj.name == name for patch in patches for obj in list(patch.objects))

@@ -1,0 +1,123 @@
+"""The lazy target: klpfs/cpython as an agent uses it, imported when a livepatch comes.
+
+What it imports costs as much as all the rest of an agent, and most processes are never patched.
+"""
+from __future__ import annotations
+
+from errno import EINVAL
+from posix import environ
+
+from klpfs.engine.error import KlpError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+    from typing import Any
+
+    from klpfs.agent.agent import Agent
+    from klpfs.cpython.target import PythonTarget
+    from klpfs.engine.data import Mod, Object
+
+CALLBACKS = ("pre_patch", "post_patch", "pre_unpatch", "post_unpatch")
+
+
+class LazyTarget:
+    """engine/target.py's Target: the PythonTarget, made when something of it is used first, but for `loaded` and `call`.
+
+    main: which program is the service's main one (PythonTarget.main). main_waits: its definitions are not there yet, so it
+    counts as not loaded. ripe: modules whose body has just ended (import_hooks.py), the PythonTarget's from its beginning."""
+
+    __slots__ = ("agent", "main", "main_waits", "ripe", "_real")
+
+    def __init__(self, agent: Agent, main: str | None) -> None:
+        self.agent, self.main = agent, main
+        self.main_waits = False
+        self.ripe: dict[str, ModuleType] = {}
+        self._real: PythonTarget | None = None
+
+    def real(self) -> PythonTarget:
+        """The PythonTarget itself."""
+        if self._real is None:
+            from klpfs.cpython.switch.switching import breathe
+            from klpfs.cpython.target import PythonTarget
+            real = PythonTarget(self.agent.log, self.main)
+            real.breathe = breathe      # lets the program in between slices of long work
+            real.ripe = self.ripe
+            self._real = real
+        return self._real
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.real(), name)
+
+    def loaded(self, name: str | None) -> Mod | None:
+        """As Target.loaded."""
+        return None if name is None and self.main_waits else self.real().loaded(name)
+
+    def call(self, callback: Callable[[Object], Any], obj: Object) -> int:
+        """As Target.call; callbacks run as all foreign code of an agent does. -EINTR when the callback was stopped."""
+        agent, callbacks = self.agent, obj.callbacks
+        name = next((each for each in CALLBACKS if getattr(callbacks, each, None) is callback), "callback")
+        load = agent.follower.load
+        try:
+            return agent.foreign.run(f"{name} of '{obj.patch.name if obj.patch is not None else '?'}'", load.n if load else 0,
+                                     self.real().call, callback, obj)
+        except KlpError as error:
+            return -(error.errno or EINVAL)
+
+
+class _Env:
+    def __init__(self, log: Any, breathe: Any, enable_patch: Any) -> None:
+        self.log, self.breathe, self.enable_patch = log, breathe, enable_patch
+
+
+class _Loader:
+    def __init__(self, real: Any) -> None:
+        self.unload, self.set_param, self.end_probe, self._real = real.unload, real.set_param, real.end_probe, real
+
+    def load(self, name: Any, data: Any, path: Any, params: Any, log: Any, breathe: Any, enable_patch: Any) -> Any:
+        return self._real.load(name, data, path, params, _Env(log, breathe, enable_patch))
+
+    def probe(self, name: Any, data: Any, path: Any, params: Any, log: Any) -> Any:
+        return self._real.probe(name, data, path, params, _Env(log, None, None))
+
+
+class CPython:
+    """What an agent takes of klpfs/cpython besides the engine's seam. Tests have a puppet program of the same functions."""
+
+    @staticmethod
+    def target(agent: Agent) -> LazyTarget:
+        """The target of this process."""
+        main = environ.get(b"KLPFS_MAIN")
+        return LazyTarget(agent, main.decode("utf-8", "surrogateescape") if main else None)
+
+    @staticmethod
+    def loader() -> Any:
+        """The module that loads, probes and unloads modules: klpfs/cpython/load/loader.py."""
+        from klpfs.cpython.load import loader
+        return _Loader(loader)
+
+    @staticmethod
+    def hook_imports(coming: Callable[[str], object], target: Any) -> None:
+        """See that coming(name) is called after each module's body, before the importing code goes on."""
+        from klpfs.cpython.program import import_hooks
+        import_hooks.install(coming, target)
+
+    @staticmethod
+    def interpreters() -> int:
+        """How many sub-interpreters run in this process."""
+        from klpfs.cpython.looks.interpreters import interpreters
+        return interpreters()
+
+    @staticmethod
+    def prepare() -> None:
+        """Import what a load needs. Foreign code, as it may run the program's import hooks."""
+        from klpfs.cpython import target  # noqa: F401
+        from klpfs.cpython.load import loader
+        loader.prepare()
+
+    @staticmethod
+    def survey(target: Any, probed: Any) -> Any:
+        """What a load of a probed livepatch would find here (cpython/looks/dry_run.py)."""
+        from klpfs.cpython.looks.dry_run import survey
+        return survey(target, probed)

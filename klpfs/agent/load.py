@@ -1,0 +1,280 @@
+"""A load: how a module gets into this process, by insmod or as it joins, up to what init() calls: enable_patch().
+
+Everything here runs in the agent's thread, in a step of the follower (follower.py), under its lock but for foreign code.
+
+A livepatch's init() returns from enable_patch() when its transition is started, as the kernel's insmod does. That is decided by
+further records; so enable_patch() follows them itself, by steps within the follower's step that runs the load:
+
+    Follower.step -> run_load -> init() -> enable_patch -> _follow_until_decided -> Follower.step ...
+"""
+from __future__ import annotations
+
+from errno import EBUSY, EINTR, EINVAL, EIO
+
+from klpfs.engine.error import KlpError
+from klpfs.engine.log import ERR, WARNING
+from klpfs.protocol.phases import LOADING, PREPARED
+from klpfs.protocol.record_text import parse_fingerprints
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from klpfs.agent.follower import Follower
+    from klpfs.agent.modules import Module
+    from klpfs.engine.data import Patch
+    Record = dict[str, Any]
+    Entry = dict[str, Any]                              # of a record's patches or modules, or its change
+    Fingerprints = dict[tuple[str, str, int], set[str]] # (object, function, position) -> the codes' hashes
+
+
+class Op:
+    """The transition that this process takes part in: n, its patch and the patch's name; turn, the last that was obeyed.
+
+    Where it is, the engine's transition says (Follower.phase). error: why a prepared one was taken back, a KlpError for
+    enable_patch to raise. look_again: forked since; `clean` counts when a look has said so in this process."""
+
+    __slots__ = ("n", "name", "patch", "turn", "error", "look_again")
+
+    def __init__(self, n: int, name: str, patch: Patch, turn: int = 1) -> None:
+        self.n, self.name, self.patch, self.turn = n, name, patch, turn
+        self.error: KlpError | None = None
+        self.look_again = False
+
+    def __repr__(self) -> str:
+        return f"<Op {self.n} '{self.name}'>"
+
+
+class Load:
+    """A module being loaded: n, of its change or transition (0: an ordinary module that a joiner takes).
+
+    phase: LOADING, or PREPARED when its init() is over while the change is undecided. module: its entry in the table. place:
+    when a joiner applies a patch in force, the patch's place among those in force; else None. enabled: enable_patch() was
+    called and did not fail. fingerprints: what the record has of its code, see accepted_code."""
+
+    __slots__ = ("n", "name", "phase", "module", "place", "enabled", "fingerprints")
+
+    def __init__(self, n: int, name: str, place: int | None = None) -> None:
+        self.n, self.name, self.place = n, name, place
+        self.phase = LOADING
+        self.module: Module | None = None
+        self.enabled = False
+        self.fingerprints: Fingerprints = {}
+
+    def __repr__(self) -> str:
+        return f"<Load {self.n} '{self.name}' {self.phase}>"
+
+
+def entry_of(record: Record, name: str) -> Entry:
+    """Where a module's content comes from: its `modules` entry, and the patch's own fields."""
+    found: Entry = {}
+    for entries in (record["modules"], record["patches"]):
+        for entry in entries:
+            if entry["name"] == name:
+                found.update(entry)
+    return found
+
+
+def accepted_code(follower: Follower, entry: Entry) -> Fingerprints:
+    """What a patch's entry in the record says of the code that it replaces. KlpError: it can't be had. The lock is let go for
+    a moment."""
+    found: Fingerprints = {}
+    if entry.get("fingerprints"):
+        data = follower.host.messages.content({"name": entry["name"] + ", fingerprints", "sha256": entry["fingerprints"]})
+        try:
+            rows = parse_fingerprints(data.decode("ascii"))
+        except ValueError as error:
+            raise KlpError(EIO, f"the fingerprints of '{entry['name']}': {error}") from None
+        for obj, func, position, code in rows:
+            found.setdefault((obj, func, position), set()).add(code)
+    return found
+
+
+def restrict_to_known_code(patch: Patch, known: Fingerprints | None) -> None:
+    """Tell the Funcs of `patch` which code the service's processes had when it was loaded: other code (a package was upgraded
+    meanwhile) was not looked at by anybody, and stays as it is (docs/DESIGN.md section 4). known: as accepted_code gives it;
+    {}: the record says nothing; None: it can't be had, so no code is accepted."""
+    for obj in patch.objects if known != {} else ():
+        for func in obj.funcs:
+            func.fits = known.get((obj.shown, func.old_name, func.old_sympos or 1)) if known is not None else {""}
+
+
+def run_load(follower: Follower, load: Load, entry: Entry) -> bool:
+    """Load a module to its end: prepared, in, or gone again with the reason told. Runs foreign code. Always True: a step."""
+    host = follower.host
+    follower.load = load
+    host.outbox.report()
+    error = _load_and_init(follower, load, entry)
+    error = _outcome_of_load(follower, load, error)
+    if error is not None:
+        _failed(follower, load, error)
+    elif load.enabled or load.n == 0:
+        follower.modules.live(load.module)
+        follower.load = None
+    else:
+        load.phase = PREPARED
+    host.outbox.changed()
+    host.outbox.report()
+    return True
+
+
+def _load_and_init(follower: Follower, load: Load, entry: Entry) -> OSError | None:
+    """Content, top level, init(). What they raised."""
+    modules = follower.modules
+    try:
+        data = follower.host.messages.content(entry)
+        load.fingerprints = accepted_code(follower, entry)
+        load.module = modules.load(load, entry, data)
+        if not load.module.livepatch:
+            follower.engine.coming(load.name, True, load.module.mod)
+            load.module.came = True
+        follower.host.outbox.changed()
+        modules.init(load.module)
+    except OSError as error:
+        return error
+    return None
+
+
+def _outcome_of_load(follower: Follower, load: Load, error: OSError | None) -> OSError | None:
+    """Why the load has failed, when init() is over; None: it has not. Once its patch is started or applied, what init() says
+    comes too late."""
+    op, say = follower.op, follower.host.outbox.say
+    started = load.enabled and op is not None and op.n == load.n       # it can't be prepared still
+    if started or load.enabled and load.place is not None:
+        if error is not None:
+            say(f"init of '{load.name}' failed after its patch was {'started' if started else 'applied'}: {error}", WARNING)
+        return None
+    if load.enabled:
+        return error or KlpError(EINTR, f"loading '{load.name}' was given up")
+    if error is None and load.place is not None:
+        return KlpError(EINVAL, f"'{load.name}' did not enable its patch")
+    return error
+
+
+def _failed(follower: Follower, load: Load, error: OSError) -> None:
+    if load.module is not None:
+        unload_module(follower, load.module, False)
+    follower.load = None
+    record, say = follower.goal, follower.host.outbox.say
+    transition = record["transition"]
+    if load.n == 0 or _is_in(load, record):
+        follower.left_modules.add(entry_of(record, load.name).get("sha256"))
+        say(f"'{load.name}' could not be loaded here: {error}", WARNING)
+    elif load.place is not None or transition and transition["n"] == load.n:
+        follower.not_applied.add(load.n)
+        say(f"'{load.name}' could not be applied here: {error}", WARNING)
+    else:
+        follower.refused = {"n": load.n, "errno": error.errno or EINVAL, "text": error.strerror or str(error)}
+
+
+def _is_in(load: Load, record: Record) -> bool:
+    """Whether the record has what is being loaded among its modules: an ordinary module that was decided without this process,
+    which was silent. It goes on as in a process that joins."""
+    return load.place is None and load.module is not None and any(
+        not module["livepatch"] and module["name"] == load.name and module["sha256"] == load.module.sha256
+        for module in record["modules"])
+
+
+def given_up(follower: Follower, n: int) -> bool:
+    """Whether the newest record does not know operation n any more, and n is still being loaded. Any thread."""
+    record, load = follower.goal, follower.load
+    if record is None or load is None or load.n != n:
+        return False
+    if load.place is not None:      # a joiner takes on what is in force
+        return n in follower.not_applied or all(patch["n"] != n for patch in record["patches"])
+    return not (knows(record, n) or _is_in(load, record))
+
+
+def knows(record: Record, n: int) -> bool:
+    """Whether operation n is the record's transition or change."""
+    transition, change = record["transition"], record["change"]
+    return bool(transition and transition["n"] == n or change and change["n"] == n)
+
+
+def unload_module(follower: Follower, module: Module, exit: bool) -> None:
+    """exit() if it was initialised, going, and out."""
+    modules = follower.modules
+    modules.going(module)
+    if exit:
+        follower.host.outbox.changed()
+        modules.exit(module)
+    if not module.livepatch and module.came:
+        follower.engine.going(module.name)
+    modules.unload(module)
+
+
+# ---- what init() calls
+
+def enable_patch(follower: Follower, patch: Patch) -> int:
+    """klp_enable_patch() as a livepatch's init() calls it: returns 0 once the operation is started.
+
+    KlpError: EINVAL outside of a load or in a module that is no livepatch, EBUSY while a transition is pending, EINTR when
+    the load was given up, and as Engine.enable.
+    """
+    load, host = follower.load, follower.host
+    if load is None or load.phase != LOADING or load.module is None:
+        raise KlpError(EINVAL, "enable_patch() outside of a module's init()")
+    if not load.module.livepatch:
+        text = f"module {load.name} is not marked as a livepatch module"
+        host.outbox.say("livepatch: " + text, ERR)
+        raise KlpError(EINVAL, text)
+    restrict_to_known_code(patch, load.fingerprints)
+    if load.place is not None:
+        follower.engine.join_apply(patch, load.name, load.place, follower.live)
+        _enabled(follower, load, patch)
+        return 0
+    if follower.op is not None or load.enabled:
+        raise KlpError(EBUSY, None)
+    transition = follower.goal["transition"]
+    if transition and transition["n"] == load.n and bool(patch.replace) != bool(transition["replace"]):
+        # It was started before anybody had loaded it.
+        kind = "replaces" if transition["replace"] else "does not replace"
+        raise KlpError(EINVAL, f"'{load.name}' was started as one that {kind}")
+    follower.engine.enable(patch, load.name)
+    follower.op = Op(load.n, load.name, patch)
+    _enabled(follower, load, patch)
+    host.outbox.report()
+    _follow_until_decided(follower, follower.op)
+    return 0
+
+
+def _enabled(follower: Follower, load: Load, patch: Patch) -> None:
+    load.enabled = True
+    load.module.patch = patch
+    follower.host.outbox.changed()
+
+
+def _follow_until_decided(follower: Follower, op: Op) -> None:
+    """Steps within a step: the follower's step that runs this load waits below, in run_load. Only `start` and `take back` of
+    RULES and what comes before them can fit meanwhile, since a load is under way (the rule "a load under way"). KlpError:
+    it was taken back."""
+    while op.error is None and follower.phase() == PREPARED:
+        if not follower.step():
+            follower.mark_followed()
+            if not _decide_alone(follower, op):
+                follower.host.thread.wait()     # lets go of the lock; see AgentThread.wait
+    if op.error is not None:
+        raise op.error
+
+
+def _decide_alone(follower: Follower, op: Op) -> bool:
+    """The coordinator of the prepared operation is lost: the journal says whether it was started. True: there is news."""
+    change = follower.goal["change"]
+    if not (change and change["n"] == op.n and follower.host.messages.lost(change)):
+        return False
+    record = follower.host.joining.journal()
+    if record is None:
+        return False                # unreadable: never decide without looking
+    if record["seq"] > follower.goal["seq"]:
+        return follower.set_goal(record)
+    follower.refused = {"n": op.n, "errno": EINTR, "text": "the coordinator was lost"}
+    take_back(follower)
+    return True
+
+
+def take_back(follower: Follower) -> None:
+    """The prepared operation is dropped; enable_patch() raises EINTR."""
+    op, follower.op = follower.op, None
+    op.error = KlpError(EINTR, f"loading '{op.name}' was given up")
+    follower.engine.cancel()
+    follower.host.outbox.changed()

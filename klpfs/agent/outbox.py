@@ -1,0 +1,142 @@
+"""The outbox: what this process says to the coordinators without being asked: sections of the mirror, reports, log lines.
+
+Lines wait in `_pending` until a thread of the agent sends them; a section is sent when it differs from what was sent last. All
+events of a step are sent before its report (docs/PROTOCOL.md section 7), so both go through one lock.
+"""
+from __future__ import annotations
+
+from klpfs.agent.c_functions import allocate_lock, get_ident
+from klpfs.agent.waiting import Signal
+from klpfs.engine.log import ERR, WARNING
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from klpfs.agent.agent import Agent
+    from klpfs.agent.server import Connection
+    from klpfs.engine.log import Record
+
+AGENT = "agent"         # the kind of the agent's own log lines: shown once a process
+
+
+class Outbox:
+    """agent: its engine, modules, follower and server are used. reported: set with each report."""
+
+    __slots__ = ("agent", "reported", "_lock", "_pending", "_sent_sections", "_report", "_said_left_out")
+
+    def __init__(self, agent: Agent) -> None:
+        self.agent = agent
+        self._sent_sections: dict[str, list[Any]] = {"patches": [], "modules": []}
+        self._begin()
+
+    def _begin(self) -> None:
+        self.reported = Signal()
+        self._lock = allocate_lock()    # held by threads of the agent only, and never while a thread waits
+        self._pending: list[tuple[int, int, int, str, str]] = []        # log records on their way
+        self._report: dict[str, Any] | None = None
+        self._said_left_out: set[tuple[str, str]] = set()       # (patch, object)
+
+    def after_fork(self) -> None:
+        """A child has its parent's sections, and neither its log nor its report."""
+        self._begin()
+
+    # -- sections and reports
+
+    def changed(self) -> None:
+        """Send the sections that differ from what was sent last. Any thread of the agent."""
+        with self._lock:
+            self._flush()
+            found = {"patches": self.agent.engine.describe(), "modules": self.agent.modules.describe()}
+            news: dict[str, Any] = {key: value for key, value in found.items() if value != self._sent_sections[key]}
+            if not news:
+                return
+            message = dict(news, t="event")
+            if "patches" in news:       # only those that differ: all may have 100,000 functions
+                sent = {patch["name"]: patch for patch in self._sent_sections["patches"]}
+                message["names"] = [patch["name"] for patch in news["patches"]]
+                message["patches"] = [patch for patch in news["patches"] if sent.get(patch["name"]) != patch]
+            self._sent_sections.update(news)
+            self.agent.server.post(message)
+
+    def report(self) -> None:
+        """Send a report of what the follower is at. The agent's thread."""
+        agent = self.agent
+        report = agent.follower.report()
+        self.say_left_out()
+        if agent.follower.look_key() is None:
+            agent.tasks.forget()
+        with self._lock:
+            self._flush()
+            self._report = report
+            agent.server.post(self.full_report())
+        self.reported.set()
+
+    def post_report(self, connection: Connection | None = None) -> None:
+        """Send the last report again, with the present blockers; to all, or to one coordinator. Any thread of the agent."""
+        with self._lock:
+            self.agent.server.post(self.full_report(), connection)
+
+    def full_report(self) -> dict[str, Any]:
+        """The last report, with what changes without a step."""
+        working = self.agent.foreign.working
+        return dict(self._report or self.agent.follower.report(), blockers=self.agent.tasks.blockers_now(),
+                    working={"what": working["what"], "since": working["since"]} if working else None)
+
+    def greet(self, connection: Connection, hello: dict[str, Any], process: dict[str, Any]) -> None:
+        """A coordinator has connected: from here on it gets all messages; these are the first ones."""
+        with self._lock:
+            self._flush()
+            self.agent.server.connections.append(connection)
+            log = [_row(record) for record in list(self.agent.log.records)]
+            for message in (hello, dict(self._sent_sections, t="event", process=process, log=log), self.full_report()):
+                self.agent.server.post(message, connection)
+
+    # -- the log
+
+    def say(self, text: str, priority: int) -> None:
+        """A log line of the agent; shown once a process."""
+        self.agent.log.add(text, priority, AGENT)
+
+    def defect(self, error: BaseException) -> None:
+        """An exception of klpfs's own: a line with its place, for the people who mend klpfs."""
+        tb, place = error.__traceback__, ""
+        while tb is not None:
+            place, tb = f"{tb.tb_frame.f_code.co_filename}:{tb.tb_lineno}", tb.tb_next
+        self.say(f"klpfs: defect at {place}: {type(error).__name__}: {error}", ERR)
+
+    def say_left_out(self) -> None:
+        """Objects that are loaded here and could not be patched are said once, with the process."""
+        now = {(patch.name, obj.shown) for patch in self.agent.engine.patches for obj in patch.objects if obj.left_out}
+        if now != self._said_left_out:
+            new, self._said_left_out = sorted(now - self._said_left_out), now
+            for patch, obj in new:
+                self.say(f"'{obj}' is not patched by '{patch}' here", WARNING)
+
+    def sink(self, record: Record) -> None:
+        """A new record of the log: sent at once by a thread of the agent, else by the server's soon. Any thread."""
+        agent = self.agent
+        self._pending.append(_row(record))
+        if get_ident() in (agent.server.ident, agent.thread.ident):
+            if self._lock.acquire(False):       # else its holder sends them, or the next
+                try:
+                    self._flush()
+                finally:
+                    self._lock.release()
+                return
+        agent.server.poke()
+
+    def flush(self) -> None:
+        """Send the log records that wait. The server's thread."""
+        if self._pending:
+            with self._lock:
+                self._flush()
+
+    def _flush(self) -> None:
+        if self._pending:
+            records, self._pending = self._pending, []
+            self.agent.server.post({"t": "event", "log": records})
+
+
+def _row(record: Record) -> tuple[int, int, int, str, str]:
+    return record.seq, record.usec, record.priority, record.kind, record.text

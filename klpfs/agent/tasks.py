@@ -1,0 +1,93 @@
+"""Tasks: which of them keep a transition pending, their stacks, and the side of a transition that each of them is on."""
+from __future__ import annotations
+
+from posix import getpid
+
+from klpfs.agent.c_functions import clock_us
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from klpfs.agent.agent import Agent
+    from klpfs.engine.target import Blocker
+    from klpfs.engine.transition import Transition
+    Plain = dict[str, Any]      # a blocker as wire.py has it
+
+
+class Tasks:
+    """agent: its thread, foreign code and outbox are used. blockers: those of the last look, as plain data."""
+
+    __slots__ = ("agent", "blockers", "_since")
+
+    def __init__(self, agent: Agent) -> None:
+        self.agent = agent
+        self.blockers: list[Plain] = []
+        self._since: dict[tuple[str, Any], int] = {}    # (kind, task) -> usec of the look that saw it first, over turns
+
+    def after_fork(self) -> None:
+        """A child has not looked yet."""
+        self.blockers = []
+
+    # -- who is in the way
+
+    def looked(self, blockers: list[Blocker]) -> None:
+        """The result of a look; a report, when other tasks are in the way than before."""
+        before = [(blocker["kind"], blocker["task"]) for blocker in self.blockers]
+        self.blockers = [self._plain(blocker) for blocker in blockers]
+        if self.blockers and [(blocker["kind"], blocker["task"]) for blocker in self.blockers] != before:
+            self.agent.outbox.post_report()
+
+    def _plain(self, blocker: Blocker) -> Plain:
+        since = self._since.setdefault((blocker.kind, blocker.task), blocker.since or clock_us())
+        return {"kind": blocker.kind, "task": int(blocker.task or 0), "name": str(blocker.name),
+                "frames": [str(frame) for frame in blocker.frames], "since": since}
+
+    def forget(self) -> None:
+        """Nothing is looked for any more."""
+        self.blockers = []
+        self._since.clear()
+
+    def blockers_now(self) -> list[Plain]:
+        """The blockers of the last look, and foreign code that takes long."""
+        out = list(self.blockers)
+        agent, working = self.agent, self.agent.foreign.working
+        if working and clock_us() - working["since"] > agent.limits.slow * 1e6:
+            out.append({"kind": "working", "task": agent.thread.ident, "name": "working: " + working["what"],
+                        "frames": self.stack_of_ident(agent.thread.ident), "since": working["since"]})
+        return out
+
+    # -- answers about a task; tid: a native thread id, None for the main thread
+
+    def stack_of_ident(self, ident: int) -> list[str]:
+        """Lines 'file:line function' of a thread, innermost first."""
+        from klpfs.cpython.looks import names_for_people
+        return names_for_people.stacks().get(ident, [])
+
+    def _ident(self, tid: int | None) -> int | None:
+        """The ident of a native thread id: the main thread's, ours, or of a thread that threading knows; else None."""
+        agent = self.agent
+        if tid is None or tid == getpid():
+            return agent.main_ident
+        from klpfs.cpython.looks import names_for_people
+        for ident, (native, _) in names_for_people.thread_names().items():
+            if native == tid:
+                return ident
+        return agent.thread.ident if tid == agent.thread.tid else None
+
+    def stack(self, tid: int | None) -> list[str] | None:
+        """The stack of a task, None if the task is not known."""
+        ident = self._ident(tid)
+        return None if ident is None else self.stack_of_ident(ident)
+
+    def patch_state(self, tid: int | None, transition: Transition | None) -> int:
+        """-1 outside a transition; else 0 unpatched, 1 patched."""
+        core = getattr(getattr(transition, "in_target", None), "core", None)
+        if core is None:
+            return -1
+        from klpfs.cpython.looks import names_for_people
+        states, ident = names_for_people.task_states(core), self._ident(tid)
+        if not states:
+            return -1
+        side = states.get(ident, core.goal)     # without a Python frame: nothing of it can be dirty
+        return side if transition.kind else 1 - side

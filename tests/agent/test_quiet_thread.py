@@ -1,0 +1,95 @@
+"""The agent's own threads: started once, stopped, let go on, and gone in a child."""
+import os
+import signal
+
+import pytest
+
+from klpfs.agent.quiet_thread import Orphan, QuietThread
+from klpfs.agent.waiting import Signal, pause
+
+
+class Rounds(QuietThread):
+    """Each round waits to be poked. rounds: how many there were; hold: a Signal that a round waits for, or None."""
+
+    def __init__(self):
+        self.poked, self.begun, self.rounds, self.raises = Signal(), Signal(), 0, None
+        self.signals = None
+        QuietThread.__init__(self, set())
+
+    def poke(self):
+        self.poked.set()
+
+    def run(self):
+        self.signals = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+        while not self.ends():
+            self.rounds += 1
+            self.begun.set()
+            self.poked.wait(10)
+            if self.raises:
+                raise self.raises
+
+
+@pytest.fixture
+def thread():
+    made = Rounds()
+    made.start()
+    assert made.begun.wait(10)
+    yield made
+    made.stop(10)
+
+
+def test_it_is_known_and_takes_no_signals(thread):
+    """The program's handlers run in the program's threads."""
+    assert thread._own_tids == {thread.tid} and thread.ident and signal.SIGTERM in thread.signals
+    assert thread.tid in {int(each) for each in os.listdir("/proc/self/task")}
+
+
+def test_it_is_stopped_and_started_again(thread):
+    first = thread.tid
+    assert thread.stop(10) and not thread.running.locked()
+    thread.start()
+    assert thread.begun.wait(10) and thread.running.locked() and thread.rounds == 2 and first in thread._own_tids
+
+
+def test_it_is_started_only_once(thread):
+    thread.start()
+    assert thread.rounds == 1
+
+
+def test_a_stop_that_it_has_not_got_to_is_taken_back(thread):
+    """A fork could not wait: it goes on, and no other is started."""
+    thread.stopping = True
+    thread.start()
+    thread.poke()
+    assert thread.begun.wait(10) and thread.rounds == 2 and thread.running.locked() and len(thread._own_tids) == 1
+
+
+def test_a_stop_waits_no_longer_than_it_may(thread):
+    thread.poke = lambda: None
+    assert thread.stop(0.01) is False and thread.running.locked()
+    thread.start()          # it goes on
+    del thread.poke
+
+
+def test_an_orphan_lets_go_of_nothing(thread):
+    """A thread that was the agent's in the parent ends in the child without a word; the child's own lock stays as it is."""
+    running = thread.running
+    thread.raises = Orphan()
+    thread._fresh_thread()
+    thread.running.acquire()
+    thread.poke()
+    pause(0.05)
+    assert running.locked() and thread.running.locked() and thread.generation == 2
+    thread.running.release()
+    thread.raises = None
+
+
+def test_a_signal_between_threads():
+    """Set twice is set once; cleared, it is waited for."""
+    found = Signal()
+    found.set()
+    found.set()
+    assert found.wait(0) and not found.wait(0)
+    found.set()
+    found.clear()
+    assert not found.wait(0.001)

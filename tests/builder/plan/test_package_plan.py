@@ -1,0 +1,78 @@
+"""What changes in one module concerns those that import it."""
+import ast
+import sys
+
+import pytest
+
+from klpfs.builder.plan.package_plan import ImportedName, top_level
+from tests.builder.kit import there_and_back
+
+
+def test_constants_are_seen_by_who_imported_them_by_name(upgrade):
+    files = {"a.py": "import re\nRULE = re.compile('{}')\nTABLE = {{'x': 1{}}}\nNUMBER = {}\nDERIVED = NUMBER * 2\n",
+             "b.py": "from {p}.a import RULE, TABLE, NUMBER, DERIVED\nclass C:\n    rule = RULE\n    n = NUMBER\n"}
+    old = dict(files, **{"a.py": files["a.py"].format("a+", ", 'gone': 2", 1000)})
+    new = dict(files, **{"a.py": files["a.py"].format("a*", ", 'y': 2", 2000)})
+    there_and_back(upgrade, old, new, "RULE.pattern", "sorted(TABLE)", "NUMBER", "DERIVED", "C.rule.pattern", "C.n",
+                   module="b")
+
+
+def test_new_modules_come_and_go(upgrade):
+    old = {"a.py": "def f(): return 1\n"}
+    new = {"a.py": "from .fresh import value\nfrom .sub.deep import *\ndef f(): return value(), DEEP, C.x\n",
+           "fresh.py": "'''A new one.'''\nimport os as _os\nNAME = __name__\nX: int = 3\n"
+                       "if X > 2:\n    def value(): return NAME, X, __doc__\nelse:\n    value = None\n",
+           "sub/__init__.py": "", "sub/deep.py": "from ..fresh import X\nDEEP = X + 1\nclass C:\n    x = DEEP\n"}
+    there_and_back(upgrade, old, new, "f()", module="a")
+    assert upgrade.name + ".fresh" not in sys.modules and upgrade.name + ".sub" not in sys.modules
+    assert not hasattr(upgrade.module(), "fresh")
+    with pytest.raises(ImportError):
+        upgrade.module("fresh")
+
+
+def test_who_uses_a_name_by_its_module_is_planned_too(upgrade):
+    base = "LIMIT = {}\n"
+    user = {"b.py": "from {p} import a\nDOUBLE = a.LIMIT * 2\n", "c.py": "import {p}.a as aa\nTRIPLE = aa.LIMIT * 3\n",
+            "d.py": "import {p}.a\nOTHER = 5\n"}
+    there_and_back(upgrade, {"a.py": base.format(1), **user}, {"a.py": base.format(2), **user}, "DOUBLE", module="b")
+    assert [plan.name.rpartition(".")[2] for plan in upgrade.build().plans] == ["a", "b", "c"]
+    assert "TRIPLE" in upgrade.build().text
+
+
+@pytest.mark.parametrize("source, name, bound, is_module", [
+    ("p", "a", "a", True), ("p", "b", "b", False), (None, "p.a", "x", True), (None, "p.a", "p", False),
+    ("p.a", "x", "x", False),
+])
+def test_a_name_that_is_the_module_itself(source, name, bound, is_module):
+    assert ImportedName(source, name, bound).is_module("p.a") == is_module
+
+
+def test_a_module_without_dots_is_itself():
+    assert ImportedName(None, "a", "a").is_module("a")
+
+
+def test_the_top_level_is_looked_through_conditions_not_definitions():
+    tree = ast.parse("try:\n    import a\nexcept E:\n    if b:\n        import c\ndef f():\n    import d\n")
+    assert {ast.unparse(node) for node in top_level(tree) if isinstance(node, ast.Import)} == {"import a", "import c"}
+
+
+def test_names_that_a_star_import_brings(upgrade):
+    old = {"a.py": "from .b import *\n", "b.py": "x = 1\n"}
+    new = {"a.py": "from .b import *\nfrom .c import *\n", "b.py": "x = 1\n",
+           "c.py": "__all__ = ['y', '_z']\ny = 1\n_z = 2\nw = 3\n",
+           "d.py": "from .c import *\nv = 1\nclass C: pass\ndef _hidden(): pass\n"}
+    upgrade.write(old, new)
+    [plan] = [plan for plan in upgrade.build().plans if plan.name.endswith(".a")]
+    assert list(plan.at_import.star_names.values()) == [["x"], ["_z", "y"]]
+    [package] = [plan for plan in upgrade.build().plans if plan.new_modules]
+    assert [module.name.rpartition(".")[2] for module in package.new_modules] == ["c", "d"]
+
+
+def test_caches_of_other_modules_belong_to_the_first_plan(upgrade):
+    """Also where a table is looked into by `in` alone."""
+    files = {"a.py": "RULE = {}\n",
+             "b.py": "from . import a\nT = {{}}\ndef f(key):\n    if key in T: return T[key]\n    T[key] = a.RULE\n"
+                     "    return T[key]\n"}
+    upgrade.write(*({name: text.format(number) for name, text in files.items()} for number in (1, 2)))
+    [plan] = upgrade.build().plans
+    assert [cache.text.rpartition(".")[2] for cache in plan.caches] == ["b:T{}"]

@@ -1,0 +1,44 @@
+"""Names, files and words of the module commands."""
+import errno
+import os
+
+import pytest
+
+from klpfs.cli.standin import module
+from klpfs.service import insmod_text
+
+
+@pytest.mark.parametrize("word", ["plain", "two words", "it's", 'say "so"', "both ' and \"", "", "a=b c", "\t"])
+def test_a_quoted_word_arrives_as_it_was(word):
+    path, *rest = insmod_text.words(f"path {module.quoted(word)} end".encode())
+    assert (path, rest) == ("path", [word, "end"])
+
+
+def test_hyphen_and_underscore_are_one(tree, tmp_path):
+    folders = [str(tmp_path / "nowhere"), str(tmp_path / "modules")]
+    for name in ("us-er", "us_er"):
+        assert module.look_for(name, folders) == str(tmp_path / "modules/us-er.py")
+    assert module.look_for("us_er.ko.xz", folders) == str(tmp_path / "modules/us-er.py")
+    assert module.look_for("nope", folders) is None
+
+
+def test_a_ko_is_the_py_beside_it(tmp_path):
+    (tmp_path / "one.py").write_text("")
+    assert module.file_of(str(tmp_path / "one.ko")) == str(tmp_path / "one.py")
+    (tmp_path / "one.ko").write_text("")
+    assert module.file_of(str(tmp_path / "one.ko")) == str(tmp_path / "one.ko")
+    assert module.file_of("two.ko") == "two.ko"
+
+
+def test_not_one_s_own_service_is_operation_not_permitted(monkeypatch):
+    """The file's EACCES is what a system call's EPERM is for a kernel."""
+    class Refusing:
+        O_WRONLY, strerror = os.O_WRONLY, os.strerror
+
+        @staticmethod
+        def open(path, flags):
+            raise PermissionError(errno.EACCES, "Permission denied")
+    monkeypatch.setattr(module, "os", Refusing)
+    with pytest.raises(PermissionError) as e:
+        module.write("insmod", "x")
+    assert e.value.errno == errno.EPERM

@@ -1,0 +1,53 @@
+"""build: exit codes, and what is said where. (How it is written: test_output.py; what is built: tests/builder.)"""
+import os
+
+import pytest
+
+from klpfs.cli import main as front
+
+
+@pytest.fixture
+def build(tmp_path, capfd):
+    """build(OLD's text, NEW's text, options ...): (exit code, stdout, stderr, was a file written)."""
+    def run(old, new, *options):
+        for version, text in (("old", old), ("new", new)):
+            (tmp_path / version).mkdir(exist_ok=True)
+            (tmp_path / version / "m.py").write_text(text)
+        old, new, fix = (str(tmp_path / name) for name in ("old", "new", "fix.py"))
+        code = front.main(["build", old, new, "-o", fix, *options])
+        out, err = capfd.readouterr()
+        return code, out.replace(str(tmp_path), ""), err, (tmp_path / "fix.py").exists()
+    return run
+
+
+def test_what_was_written_is_said(build):
+    done = build("def f():\n    return 1\n", "def f():\n    return 2\n")
+    assert done == (0, "/fix.py: 1 functions in 1 modules\n", "", True)
+
+
+def test_nothing_to_do_has_an_exit_code_of_its_own(build):
+    code, out, err, written = build("x = 1\n", "# a comment\nx = 1\n")
+    assert (code, out, written) == (3, "", False) and err.startswith("klpfs build: ") and err.count("\n") == 1
+
+
+MADE = "def make(n{0}):\n    def inner():\n        return n{1}\n    return inner\n\n\ndef f():\n    return {2}\n"
+REFUSED = MADE.format("", "", 1), MADE.format(", m=1", " + m", 2)
+
+
+def test_a_change_that_is_refused_is_named_and_nothing_is_written(build):
+    code, out, err, written = build(*REFUSED)
+    first, last = err.splitlines()
+    assert (code, out, written) == (1, "", False)
+    assert first.startswith("klpfs build: ") and "m.py:2: " in first and "no variable 'm'" in first
+    assert last == "klpfs build: 1 change(s) refused, nothing written (--allow takes the rest)"
+
+
+def test_allow_takes_the_rest(build):
+    code, out, err, written = build(*REFUSED, "--allow")
+    assert (code, out, written) == (0, "/fix.py: 2 functions in 1 modules\n", True)      # make, f
+    assert "no variable 'm'" in err
+
+
+def test_a_source_that_can_not_be_read(build, tmp_path, capfd):
+    assert front.main(["build", str(tmp_path / "no"), str(tmp_path / "where"), "-o", str(tmp_path / "fix.py")]) == 1
+    assert capfd.readouterr().err.startswith("klpfs build: ") and os.listdir(tmp_path) == []
