@@ -49,7 +49,6 @@ class Program:
         self.imported.append(name)
         return importlib.import_module(name)
 
-    # env of load()
     def enable_patch(self, patch):
         self.enabled = patch
 
@@ -57,7 +56,7 @@ class Program:
         """Loads a module as insmod does; its path is in the folder. head: goes before the text, in the first line."""
         name = name or self.name("lp")
         source = (head.replace("\n", "; ") if head else "") + "\n" + textwrap.dedent(text)
-        found = loading.load(name, source.encode(), str(self.folder / (name + ".py")), params, self)
+        found = loading.load(name, source.encode(), str(self.folder / (name + ".py")), params, log=self.log, enable_patch=self.enable_patch)
         self.loaded.append(found)
         return found
 

@@ -10,6 +10,7 @@ from errno import EINTR, EINVAL
 from klpfs.agent.c_functions import allocate_lock, clock_us, get_ident
 from klpfs.agent.quiet_thread import Orphan
 from klpfs.engine.error import KlpError
+from klpfs.engine.error import place_of as innermost_place
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,13 +32,7 @@ def place_of(error: BaseException) -> str:
     """'file:line' of the innermost frame of an exception that is not klpfs's own; '' if every frame is klpfs's."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}:{error.lineno}"
-    tb, found = error.__traceback__, ""
-    while tb is not None:
-        name = tb.tb_frame.f_code.co_filename
-        if not name.startswith(_OURS) and not name.startswith("<frozen importlib"):
-            found = f"{name}:{tb.tb_lineno}"
-        tb = tb.tb_next
-    return found
+    return innermost_place(error, lambda path: not path.startswith((_OURS, "<frozen importlib")))
 
 
 class ForeignCode:

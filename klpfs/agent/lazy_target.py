@@ -66,22 +66,6 @@ class LazyTarget:
             return -(error.errno or EINVAL)
 
 
-class _Env:
-    def __init__(self, log: Any, breathe: Any, enable_patch: Any) -> None:
-        self.log, self.breathe, self.enable_patch = log, breathe, enable_patch
-
-
-class _Loader:
-    def __init__(self, real: Any) -> None:
-        self.unload, self.set_param, self.end_probe, self._real = real.unload, real.set_param, real.end_probe, real
-
-    def load(self, name: Any, data: Any, path: Any, params: Any, log: Any, breathe: Any, enable_patch: Any) -> Any:
-        return self._real.load(name, data, path, params, _Env(log, breathe, enable_patch))
-
-    def probe(self, name: Any, data: Any, path: Any, params: Any, log: Any) -> Any:
-        return self._real.probe(name, data, path, params, _Env(log, None, None))
-
-
 class CPython:
     """What an agent takes of klpfs/cpython besides the engine's seam. Tests have a puppet program of the same functions."""
 
@@ -95,7 +79,7 @@ class CPython:
     def loader() -> Any:
         """The module that loads, probes and unloads modules: klpfs/cpython/load/loader.py."""
         from klpfs.cpython.load import loader
-        return _Loader(loader)
+        return loader
 
     @staticmethod
     def hook_imports(coming: Callable[[str], object], target: Any) -> None:

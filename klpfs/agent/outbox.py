@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from klpfs.agent.c_functions import allocate_lock, get_ident
 from klpfs.agent.waiting import Signal
+from klpfs.engine.error import place_of
 from klpfs.engine.log import ERR, WARNING
 
 TYPE_CHECKING = False
@@ -100,10 +101,7 @@ class Outbox:
 
     def defect(self, error: BaseException) -> None:
         """An exception of klpfs's own: a line with its place, for the people who mend klpfs."""
-        tb, place = error.__traceback__, ""
-        while tb is not None:
-            place, tb = f"{tb.tb_frame.f_code.co_filename}:{tb.tb_lineno}", tb.tb_next
-        self.say(f"klpfs: defect at {place}: {type(error).__name__}: {error}", ERR)
+        self.say(f"klpfs: defect at {place_of(error)}: {type(error).__name__}: {error}", ERR)
 
     def say_left_out(self) -> None:
         """Objects that are loaded here and could not be patched are said once, with the process."""

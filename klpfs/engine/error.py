@@ -5,6 +5,8 @@ import errno as _errno
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from klpfs.engine.data import Func
 
 _CODES = dict(_errno.errorcode)
@@ -29,3 +31,23 @@ class KlpError(OSError):
     def __str__(self) -> str:
         name = _CODES.get(self.errno, str(self.errno))
         return "%s: %s" % (name, self.strerror) if self.strerror else name
+
+
+def place_of(error: BaseException, wanted: Callable[[str], bool] | None = None) -> str:
+    """'file:line' of the innermost frame in an exception's traceback; '' if it has none. wanted(file name): frames in other
+    files do not count."""
+    place, traceback = "", error.__traceback__
+    while traceback is not None:
+        path = traceback.tb_frame.f_code.co_filename
+        if wanted is None or wanted(path):
+            place = f"{path}:{traceback.tb_lineno}"
+        traceback = traceback.tb_next
+    return place
+
+
+def first_line_of(error: BaseException) -> str:
+    """The first line of an exception's text, which is foreign code's to make."""
+    try:
+        return str(error).split("\n")[0]
+    except Exception:
+        return "(its text can't be had)"

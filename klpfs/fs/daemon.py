@@ -13,6 +13,7 @@ import sys
 import syslog
 from typing import Any, Callable
 
+from klpfs.engine.error import place_of
 from klpfs.fs import mount as mounting
 from klpfs.fs.fuse import Session
 from klpfs.fs.nodes import Table
@@ -129,7 +130,7 @@ def serve(point: str, folder: str, ready: Callable[[], None], log: Log, make_man
                 try:
                     loop.run()
                 except Exception as e:         # a mistake of ours must not end the mount
-                    log(f"klpfs: {type(e).__name__}: {e} ({_where(e)})")
+                    log(f"klpfs: {type(e).__name__}: {e} ({place_of(e) or '?'})")
             session.drain()
             return 0
         finally:
@@ -141,13 +142,6 @@ def serve(point: str, folder: str, ready: Callable[[], None], log: Log, make_man
         stopped.close()
         manager.close()
         loop.close()
-
-
-def _where(e: BaseException) -> str:
-    trace = e.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace is not None else "?"
 
 
 class _Stop:

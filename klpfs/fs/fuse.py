@@ -24,6 +24,7 @@ from typing import Any, Callable, Union
 
 from attrs import define, field
 
+from klpfs.engine.error import place_of
 from klpfs.fs.fuse_messages import (
     ATTR,
     ATTR_OUT,
@@ -199,10 +200,8 @@ class Session(Watcher):
 
     def _broken(self, header: Header) -> None:
         """A mistake of ours: EIO to who asked, a line in the log, and the mount lives on."""
-        kind, value, trace = sys.exc_info()
-        while trace is not None and trace.tb_next is not None:
-            trace = trace.tb_next
-        where = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else "?"
+        kind, value, _ = sys.exc_info()
+        where = value and place_of(value) or "?"
         self.log(
             f"klpfs: operation {header[1]} on node {header[3]}: {kind.__name__ if kind else ''}: {value} ({where})"
         )

@@ -69,14 +69,15 @@ class Upgrade:
             importlib.invalidate_caches()
 
     def enable_patch(self, patch: Any) -> None:
-        """What load() asks of its env."""
+        """What load() calls for a livepatch."""
         self.engine.enable(patch, self.loaded[-1].name)
 
     def insmod(self, text: str | None = None, settle: bool = True) -> Any:
         """Loads a livepatch, by default what build() gives, waits until it is in force. Returns the LoadedModule."""
         text = self.build().text if text is None else text
         name = f"fix_{next(_numbers)}"
-        found = loading.load(name, text.encode(), str(self.folder / (name + ".py")), {}, self)
+        found = loading.load(name, text.encode(), str(self.folder / (name + ".py")), {}, log=self.log,
+                             enable_patch=self.enable_patch)
         self.loaded.append(found)
         try:
             self.engine.enable(found.patch, name)

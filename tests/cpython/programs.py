@@ -8,6 +8,7 @@ import contextlib
 import sys
 import types
 
+from klpfs.cpython import raw
 from klpfs.cpython.images import image
 from klpfs.cpython.switch import rules
 from klpfs.cpython.switch.switching import Entry, Transition
@@ -37,7 +38,7 @@ def new_image(function, like=None):
     """The Image that a livepatch's `function` defines, for function objects whose code is `like` (None: any): its code object
     is its own. A generator function made awaitable by types.coroutine carries that as a flag of its code, which the new code,
     written without the decorator, gets as well."""
-    flags = like.co_flags & image.ITERABLE_COROUTINE if like is not None and function.__code__.co_flags & image.GENERATOR else 0
+    flags = like.co_flags & raw.ITERABLE_COROUTINE if like is not None and function.__code__.co_flags & raw.GENERATOR else 0
     captured = image.capture(function)
     made = image.Image(own_code(function.__code__, flags), captured.values)
     made.annotations = captured.annotations
@@ -65,14 +66,14 @@ def switch(t, name):
 
 
 def window(s, what):
-    """Runs what() once, between the choice of a Switch's dispatcher and the entry into the version."""
+    """Runs what() once, between the choice of a Switch's dispatcher and the entry into the side."""
     real = s.choose
 
     def choose():
-        version = real()
+        function = real()
         s.choose = real
         what()
-        return version
+        return function
     s.choose = choose
 
 

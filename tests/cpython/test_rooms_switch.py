@@ -20,25 +20,23 @@ FOLDER = pathlib.Path(klpfs.cpython.__file__).parent
 # Of functools, time, types and weakref the names that are C's: see test_no_python_function_of_the_standard_library
 IN_C = frozenset("__future__ _ctypes _interpreters _thread _xxsubinterpreters errno functools gc itertools operator "
                  "sys time types weakref".split())
-BELOW = ("klpfs.engine.", "klpfs.cpython.c_originals")
+BELOW = ("klpfs.engine.", "klpfs.cpython.c_originals", "klpfs.cpython.raw")
 
 
 class Room:
-    """imports: prefixes of what the files may import; more: {file: prefixes that it alone may import}. slow: files
-    whose functions run when there is time, so they may call builtins by name; at_import: functions that only run at
-    import."""
+    """imports: prefixes of what the files may import. slow: files whose functions run when there is time, so they may
+    call builtins by name; at_import: functions that only run at import."""
 
-    def __init__(self, imports, more=(), slow=(), at_import=()):
-        self.imports, self.more, self.slow, self.at_import = imports, dict(more), slow, at_import
+    def __init__(self, imports, slow=(), at_import=()):
+        self.imports, self.slow, self.at_import = imports, slow, at_import
 
 
 ROOMS = {
     "switch": Room(BELOW + ("klpfs.cpython.switch", "klpfs.cpython.images", "klpfs.cpython.looks")),
     "looks": Room(BELOW + ("klpfs.cpython.looks", "klpfs.cpython.switch.rules", "klpfs.cpython.switch.choice"),
-                  more={"dry_run.py": ("klpfs.cpython.resolve.codes",)}, slow=("dry_run.py",)),
-    "images": Room(BELOW + ("klpfs.cpython.images", "klpfs.cpython.looks.collection"),
-                   more={"image_table.py": ("klpfs.cpython.resolve",)}, slow=("image_table.py",),
-                   # the latter: once a transition, before its begin
+                  slow=("dry_run.py",)),
+    # check_interpreter: once a transition, before it begins
+    "images": Room(BELOW + ("klpfs.cpython.images", "klpfs.cpython.looks.collection"), slow=("image_table.py",),
                    at_import=("_find_numbers", "check_interpreter")),
 }
 FILES = [(room, path.name) for room in ROOMS for path in sorted((FOLDER / room).glob("*.py"))]
@@ -86,10 +84,8 @@ def imported(text, package):
 
 
 def wrong_imports(text, room, file):
-    rule = ROOMS[room]
-    allowed = rule.imports + tuple(rule.more.get(file, ()))
     return [name for name in imported(text, "klpfs.cpython." + room)
-            if not name.startswith(allowed) and name.partition(".")[0] not in IN_C]
+            if not name.startswith(ROOMS[room].imports) and name.partition(".")[0] not in IN_C]
 
 
 def wrong_names(text, room, file):

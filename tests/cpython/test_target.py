@@ -1,249 +1,20 @@
-"""The Python target behind the engine: what is in force for each function object, before, during and after transitions."""
+"""The Python target behind the engine: modules that come and go, what can't be patched, callbacks, the main program."""
 import errno
 import gc
-import importlib
 import runpy
 import sys
-import threading
 import types
 import weakref
 
 import pytest
-from hypothesis import HealthCheck, given, settings, strategies as st
-from tests.programs import Program, same, snapshot
 
-from klpfs.engine.core import Engine
+from klpfs.cpython.load import loader as loading
+from klpfs.cpython.resolve.fingerprint import fingerprint
+from klpfs.cpython.resolve.index import Index
 from klpfs.engine.data import GOING
 from klpfs.engine.error import KlpError
-from klpfs.cpython.load import loader as loading
-
-
-class Machine(Program):
-    """A program with an engine."""
-
-    def __init__(self, folder):
-        Program.__init__(self, folder)
-        self.engine = Engine(self.target, self.log)
-
-    def enable(self, text, name=None):
-        """insmod up to the start of the transition; returns the LoadedModule."""
-        found = self.load(text, name=name)
-        try:
-            self.engine.enable(found.patch, found.name)
-        except KlpError:
-            loading.unload(found)
-            raise
-        self.engine.start()
-        return found
-
-    def settle(self):
-        assert self.engine.look() == []
-        self.engine.finish()
-
-    def insmod(self, text, name=None):
-        found = self.enable(text, name)
-        self.settle()
-        return found
-
-    def disable(self, found):
-        self.engine.disable(found.patch)
-        self.settle()
-
-    def refuses(self, text):
-        with pytest.raises(KlpError) as caught:
-            self.enable(text)
-        return errno.errorcode[caught.value.errno]
-
-
-@pytest.fixture
-def machine(tmp_path):
-    made = Machine(tmp_path)
-    yield made
-    made.close()
-
-
-def one(module, *pairs, **more):
-    """The `patch = ...` line for functions of one module; pairs: 'old' or 'old=new'."""
-    funcs = ", ".join("Func(%r, %s)" % (each.partition("=")[0], each.partition("=")[2] or each) for each in pairs)
-    return "\npatch = Patch([Object(%r, [%s])]%s)" % (
-        module.__name__, funcs, "".join(", %s=%r" % item for item in more.items()))
-
-
-class Held:
-    """A thread inside a function of the program, until it is let go."""
-
-    def __init__(self, function, *args):
-        self.inside, self.go, self.result = threading.Event(), threading.Event(), None
-        self.thread = threading.Thread(target=self._run, args=(function, args))
-        self.thread.start()
-        assert self.inside.wait(30)
-
-    def _run(self, function, args):
-        self.result = function(self, *args)
-
-    def stop(self):
-        self.inside.set()
-        self.go.wait(30)
-
-    def let_go(self):
-        self.go.set()
-        self.thread.join(30)
-        return self.result
-
-
-PAIR = """
-    def a(): return 'a0' + b()
-    def b(): return 'b0'
-    def hold(held):
-        held.stop()
-        return a() + b()
-"""
-
-
-def test_a_transition_from_old_to_new_and_back(machine):
-    module = machine.module(PAIR)
-    before = snapshot(module.a, module.b)
-    found = machine.enable("def a(): return 'a1' + b()\ndef b(): return 'b1'" + one(module, "a", "b"))
-    assert module.a() == "a1b1"
-    machine.settle()
-    assert module.a() == "a1b1"
-    machine.disable(found)
-    assert module.a() == "a0b0" and same(before, snapshot(module.a, module.b))
-
-
-def test_a_task_inside_blocks_and_never_mixes(machine):
-    module = machine.module(PAIR)
-    held = Held(module.hold)
-    text = "def hold(held): return 'h1'\ndef a(): return 'a1' + b()\ndef b(): return 'b1'"
-    machine.enable(text + one(module, "hold", "a", "b"))
-    blockers = machine.engine.look()
-    assert [each.kind for each in blockers] == ["thread"] and module.a() == "a1b1"
-    assert held.let_go() == "a0b0b0"
-    machine.settle()
-    assert module.hold(None) == "h1"
-
-
-def test_a_reversal_leads_back(machine):
-    module = machine.module(PAIR)
-    before = snapshot(module.a, module.b, module.hold)
-    held = Held(module.hold)
-    machine.enable("def hold(held): return 'h1'\ndef b(): return 'b1'" + one(module, "hold", "b"))
-    assert machine.engine.look()
-    machine.engine.reverse()
-    machine.settle()
-    assert module.b() == "b0" and held.let_go() == "a0b0b0"
-    assert same(before, snapshot(module.a, module.b, module.hold)) and machine.target.images.state == {}
-
-
-def test_a_prepared_patch_that_is_taken_back_leaves_nothing(machine):
-    module = machine.module(PAIR)
-    before = snapshot(module.a, module.b)
-    found = machine.load("def a(): return 'a1'" + one(module, "a"))
-    machine.engine.enable(found.patch, found.name)
-    assert module.a() == "a0b0" and not same(before, snapshot(module.a, module.b))
-    machine.engine.cancel()
-    assert same(before, snapshot(module.a, module.b)) and not machine.target.registry.holders
-
-
-def test_patches_stack_and_the_newest_runs(machine):
-    module = machine.module(PAIR)
-    first = machine.insmod("def a(): return 'a1'\ndef b(): return 'b1'" + one(module, "a", "b"))
-    second = machine.insmod("def a(): return 'a2' + b()" + one(module, "a"))
-    assert module.a() == "a2b1"
-    machine.disable(first)
-    assert module.a() == "a2b0"
-    machine.disable(second)
-    assert module.a() == "a0b0"
-
-
-def test_replace_gives_the_original_back_where_it_says_nothing(machine):
-    module = machine.module(PAIR)
-    original = snapshot(module.b)
-    machine.insmod("def a(): return 'a1'\ndef b(): return 'b1'" + one(module, "a", "b"))
-    found = machine.insmod("def a(): return 'a2' + b()" + one(module, "a", replace=True))
-    assert module.a() == "a2b0" and same(original, snapshot(module.b))
-    machine.disable(found)
-    assert module.a() == "a0b0"
-
-
-NEST = """
-    def b(): return 'b0'
-    def make(n, k=1):
-        class C:
-            def m(self): return ('m0', n)
-        def mid():
-            def deep(x=k): return ('deep0', n, x, b())
-            return deep
-        def h(): return ('h0', n, b())
-        return h, mid, C
-    made = [make(1), make(2)]
-"""
-
-
-def values(made):
-    h, mid, C = made
-    return h(), mid()(), C().m()
-
-
-def test_nested_functions_alive_and_to_come(machine):
-    module = machine.module(NEST)
-    old_deep = module.made[0][1]()
-    before = snapshot(module.make, module.made[0][0], module.made[0][1], module.made[0][2].m, old_deep)
-    text = """
-def h(): return 'h1', n, b()
-def deep(x=1): return 'deep1', n, x, b()
-class C:
-    def m(self): return 'm1', n
-def b(): return 'b1'
-"""
-    found = machine.enable(text + one(module, "make.<locals>.h=h", "make.<locals>.mid.<locals>.deep=deep",
-                                      "make.<locals>.C.m=C.m", "b"))
-    new = (("h1", 3, "b1"), ("deep1", 3, 5, "b1"), ("m1", 3))
-    meanwhile = module.make(3, 5)
-    assert values(meanwhile) == new
-    machine.settle()
-    after = module.make(3, 5)
-    assert values(after) == values(meanwhile) == new
-    assert values(module.made[1]) == (("h1", 2, "b1"), ("deep1", 2, 1, "b1"), ("m1", 2))
-    assert old_deep() == ("deep1", 1, 1, "b1")
-    machine.disable(found)
-    for each in (meanwhile, after, module.make(3, 5)):
-        assert values(each) == (("h0", 3, "b0"), ("deep0", 3, 5, "b0"), ("m0", 3))
-    assert same(before, snapshot(module.make, module.made[0][0], module.made[0][1], module.made[0][2].m, old_deep))
-    assert not machine.target.images.changed and not machine.target.images.stand_ins
-
-
-def test_a_nested_function_and_what_is_around_it_by_turns(machine):
-    module = machine.module(NEST)
-    inner = machine.insmod("def h(): return 'h1', n" + one(module, "make.<locals>.h=h"))
-    outer = machine.insmod("""
-def make(n, k=1):
-    def h(): return 'new h', n
-    return h, None, None
-""" + one(module, "make"))
-    new = module.make(4)[0]
-    assert new() == ("new h", 4) and module.made[0][0]() == ("h1", 1)
-    machine.disable(inner)
-    assert module.make(4)[0]() == ("new h", 4) and module.made[0][0]() == ("h0", 1, "b0")
-    machine.disable(outer)
-    assert module.make(4)[0]() == ("h0", 4, "b0")
-
-
-def test_code_around_a_nested_function_on_a_stack_blocks(machine):
-    """It would go on making functions of the old code."""
-    module = machine.module("""
-        def make(held):
-            held.stop()
-            def h(): return 'h0'
-            return h
-    """)
-    held = Held(module.make)
-    machine.enable("def h(): return 'h1'" + one(module, "make.<locals>.h=h"))
-    assert [each.kind for each in machine.engine.look()] == ["thread"]
-    late = held.let_go()
-    assert late() == "h0"
-    machine.settle()
-    assert late() == "h1"
+from tests.cpython.machine import NEST, PAIR, insmod_module, one, rmmod_module
+from tests.programs import same, snapshot
 
 
 def test_defaults_of_nested_functions_stay_and_cannot_change(machine):
@@ -267,51 +38,7 @@ def test_defaults_of_nested_functions_that_nobody_has_made_yet(machine):
     assert machine.refuses("def h(x, y=None, *, z=2): pass" + change) == "EINVAL"
 
 
-def test_forced_over_a_running_function(machine):
-    """What a force left behind runs the old code to its end; the next transition waits for it."""
-    module = machine.module(PAIR)
-    held = Held(module.hold)
-    machine.enable("def hold(held): return 'h1'" + one(module, "hold"))
-    assert machine.engine.look()
-    machine.engine.force()
-    machine.engine.finish()
-    assert module.hold(None) == "h1"
-    second = machine.enable("def hold(held): return 'h2'" + one(module, "hold"))
-    assert machine.engine.look()
-    assert held.let_go() == "a0b0b0"
-    machine.settle()
-    assert module.hold(None) == "h2"
-    machine.disable(second)
-    assert module.hold(None) == "h1"
-
-
-def test_a_disabled_patch_in_the_middle_is_watched(machine):
-    module = machine.module(PAIR)
-    first = machine.insmod("def hold(held):\n  held.stop()\n  return 'h1'" + one(module, "hold"))
-    held = Held(module.hold)
-    machine.enable("def hold(held): return 'h2'" + one(module, "hold"))
-    assert machine.engine.look()
-    machine.engine.force()
-    machine.engine.finish()
-    machine.engine.disable(first.patch)
-    assert machine.engine.look() and module.hold(None) == "h2"
-    assert held.let_go() == "h1"
-    machine.settle()
-    assert module.hold(None) == "h2"
-
-
 # -- modules that come and go
-
-def insmod_module(machine, name):
-    """An ordinary module, as the agent loads one."""
-    found = machine.load("def t(): return 't0'\ndef u(): return 'u0'", name=name, head="")
-    machine.engine.coming(name)
-    return found
-
-
-def rmmod_module(machine, found):
-    machine.engine.going(found.name)
-    loading.unload(found)
 
 
 def test_a_module_that_comes_after_the_patch_and_goes_before_it(machine):
@@ -329,45 +56,6 @@ def test_a_module_that_comes_after_the_patch_and_goes_before_it(machine):
     assert second.module.t() == "t0"
 
 
-@pytest.mark.parametrize("back", [False, True])
-def test_a_module_that_comes_in_the_middle_of_a_transition(machine, back):
-    name = machine.name("mod")
-    module = machine.module(PAIR)
-    held = Held(module.hold)
-    machine.enable("""
-def hold(held): return 'h1'
-def t(): return 't1'
-patch = Patch([Object(%r, [Func('hold', hold)]), Object(%r, [Func('t', t)])])
-""" % (module.__name__, name))
-    assert machine.engine.look()
-    came = insmod_module(machine, name)
-    assert came.module.t() == "t1"
-    if back:
-        machine.engine.reverse()
-        assert came.module.t() == "t0"
-    held.let_go()
-    machine.settle()
-    assert came.module.t() == ("t0" if back else "t1")
-
-
-def test_a_module_that_goes_in_the_middle_of_a_transition(machine):
-    name = machine.name("mod")
-    module = machine.module(PAIR)
-    came = insmod_module(machine, name)
-    before = snapshot(came.module.t)
-    held = Held(module.hold)
-    machine.enable("""
-def hold(held): return 'h1'
-def t(): return 't1'
-patch = Patch([Object(%r, [Func('hold', hold)]), Object(%r, [Func('t', t)])])
-""" % (module.__name__, name))
-    assert machine.engine.look()
-    rmmod_module(machine, came)
-    held.let_go()
-    machine.settle()
-    assert came.module.t() == "t0" and same(before, snapshot(came.module.t)) and module.hold(None) == "h1"
-
-
 def test_a_module_with_other_code_is_refused_when_it_comes_again(machine):
     """What was found first is what the patch was made for."""
     name = machine.name("mod")
@@ -383,13 +71,15 @@ def test_a_module_with_other_code_is_refused_when_it_comes_again(machine):
 
 
 def test_code_that_no_other_process_had_is_refused(machine):
-    """Func.fits: what a joiner has must be what one of the others had; a function that is not there is other code too."""
+    """Func.fits: what a joiner has must be what one of the others had; a function that is not there is other code
+    too."""
     name = machine.name("mod")
     insmod_module(machine, name)
     machine.insmod("def t(): return 't1'\nfunc = Func('t', t)\npatch = Patch([Object(%r, [func])])" % name)
     func, = machine.engine.patches[-1].objects[0].funcs
     target, obj, mark = machine.engine.target, func.obj, func.fingerprint
-    for fits, old_name, refused in [({"x", mark}, "t", None), ({"x"}, "t", errno.ENOEXEC), ({mark}, "nowhere", errno.ENOEXEC)]:
+    cases = [({"x", mark}, "t", None), ({"x"}, "t", errno.ENOEXEC), ({mark}, "nowhere", errno.ENOEXEC)]
+    for fits, old_name, refused in cases:
         trial = type(func)(old_name, func.new_func)
         trial.obj, trial.fits = obj, fits
         if refused is None:
@@ -401,39 +91,21 @@ def test_code_that_no_other_process_had_is_refused(machine):
         assert caught.value.errno == refused
 
 
-def test_a_reload_in_the_middle_of_a_transition(machine):
-    from klpfs.cpython.program import import_hooks
-    module = machine.module(PAIR)
-    held = Held(module.hold)
-    machine.enable("def hold(held): return 'h1'\ndef b(): return 'b1'" + one(module, "hold", "b"))
-    assert machine.engine.look()
-    import_hooks.install(lambda each: machine.engine.coming(each, refuse=False), machine.target)
-    try:
-        importlib.reload(module)
-    finally:
-        import_hooks.uninstall()
-    assert module.b() == "b1"
-    machine.engine.reverse()
-    assert module.b() == "b0"
-    machine.engine.reverse()
-    assert held.let_go() == "a0b0b0"
-    machine.settle()
-    assert module.b() == "b1"
-
-
 def test_what_callbacks_see_and_return(machine):
     name = machine.name("mod")
     patch = machine.insmod("""
 seen = []
 def note(obj): seen.append((obj.name, obj.mod and obj.mod.name, obj.mod and obj.mod.state))
 def bad(obj): raise OSError(28, "full")
-patch = Patch([Object(None, callbacks=Callbacks(note, note, note, note)), Object(%r, callbacks=Callbacks(note, bad, note, note))])
+patch = Patch([Object(None, callbacks=Callbacks(note, note, note, note)),
+               Object(%r, callbacks=Callbacks(note, bad, note, note))])
 """ % name)
     seen = patch.namespace["seen"]
     assert seen == [(None, None, None)] * 2
     came = insmod_module(machine, name)
     rmmod_module(machine, came)
-    assert [each[2] for each in seen[2:]] == ["LIVE", GOING, GOING] or [each[2] for each in seen[2:]] == ["COMING", GOING, GOING]
+    states = [state for _, _, state in seen[2:]]
+    assert states in (["LIVE", GOING, GOING], ["COMING", GOING, GOING])
     assert any("bad of object" in line and "full" in line for line in machine.log.texts())
 
 
@@ -461,12 +133,14 @@ def test_the_main_program_is_vmlinux(machine, monkeypatch):
 def test_the_main_program_of_a_spawned_process(machine, monkeypatch, tmp_path):
     """multiprocessing gives the module a copy of what the program's code runs in."""
     path = tmp_path / "program.py"
-    path.write_text("count = 0\ndef step():\n    global count\n    count += 1\n    return count\ndef show(): return 'original', count")
+    path.write_text("count = 0\ndef step():\n    global count\n    count += 1\n    return count\n"
+                    "def show(): return 'original', count")
     main = types.ModuleType("__mp_main__")
     main.__dict__.update(runpy.run_path(str(path), run_name="__mp_main__"))
     monkeypatch.setitem(sys.modules, "__main__", main)
     main.step()
-    patched = machine.insmod("def s(): return 'patched', count, step()\npatch = Patch([Object(None, [Func('show', s)])])")
+    patched = machine.insmod("def s(): return 'patched', count, step()\n"
+                             "patch = Patch([Object(None, [Func('show', s)])])")
     assert main.show() == ("patched", 1, 2)
     machine.disable(patched)
     assert main.show() == ("original", 2)
@@ -543,85 +217,6 @@ def test_call_sites_of_a_patched_function_run_its_new_code(machine):
 
 # -- many patches in any order, against a plain model
 
-SHAPES = """
-    import functools
-    def f0(): return ('f0', 0)
-    class C:
-        def m(self): return ('C.m', 0)
-        @staticmethod
-        def s(): return ('C.s', 0)
-        @property
-        def p(self): return ('C.p', 0)
-    def make():
-        def h(): return ('make.<locals>.h', 0)
-        return h
-    kept = make()
-    @functools.lru_cache(None)
-    def cached(): return ('cached', 0)
-"""
-READ = {"f0": lambda m: m.f0(), "C.m": lambda m: m.C().m(), "C.s": lambda m: m.C.s(), "C.p": lambda m: m.C().p,
-        "make.<locals>.h": lambda m: m.kept(), "cached": lambda m: m.cached.__wrapped__()}
-NEW = {"C.p": "def n%d(self): return (%r, %d)", "C.m": "def n%d(self): return (%r, %d)"}
-
-steps = st.lists(st.one_of(
-    st.tuples(st.just("enable"), st.sets(st.sampled_from(sorted(READ)), min_size=1), st.booleans(), st.booleans()),
-    st.tuples(st.just("disable"), st.integers(0, 5), st.booleans(), st.booleans())), max_size=8)
-
-
-@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(steps=steps)
-def test_any_order_of_patches(tmp_path_factory, steps):
-    """After each step every function runs the newest enabled patch's version; after all, each object is what it was."""
-    machine = Machine(tmp_path_factory.mktemp("order"))
-    try:
-        module = machine.module(SHAPES)
-        watched = (module.f0, module.C.m, module.C.s, module.C.__dict__["p"].fget, module.kept, module.cached.__wrapped__,
-                   module.make)
-        before = snapshot(*watched)
-        enabled = []
-        for number, (what, arg, reverse, replace) in enumerate(steps, 1):
-            if what == "enable":
-                text = "\n".join(NEW.get(name, "def n%d(): return (%r, %d)") % (at, name, number) for at, name in enumerate(sorted(arg)))
-                pairs = ["%s=n%d" % (name, at) for at, name in enumerate(sorted(arg))]
-                found = machine.enable(text + one(module, *pairs, replace=replace))
-                after = ([] if replace else enabled) + [(found, arg, number)]
-            elif enabled:
-                found = enabled[arg % len(enabled)]
-                machine.engine.disable(found[0].patch)
-                after = [each for each in enabled if each is not found]
-            else:
-                continue
-            if reverse:
-                machine.engine.reverse()
-            else:
-                enabled = after
-            for name, read in READ.items():
-                newest = [n for _, names, n in enabled if name in names]
-                assert read(module) == (name, newest[-1] if newest else 0)
-            machine.settle()
-            for name, read in list(READ.items()) + [("make.<locals>.h", lambda m: m.make()())]:
-                newest = [n for _, names, n in enabled if name in names]
-                assert read(module) == (name, newest[-1] if newest else 0)
-        while enabled:
-            machine.disable(enabled.pop()[0])
-        assert same(before, snapshot(*watched))
-        assert machine.target.images.state == {} and not machine.target.images.changed
-    finally:
-        machine.close()
-
-
-def test_code_that_the_program_gives_in_mid_transition_stays(machine):
-    """The function is left alone, whatever is decided, and a line names it."""
-    module = machine.module(PAIR)
-    found = machine.enable("def a(): return 'a1' + b()\ndef b(): return 'b1'" + one(module, "a", "b"))
-    module.b.__code__ = (lambda: "own").__code__
-    assert module.a() == "a1own"
-    machine.settle()
-    line = "livepatch: function 'b' in object '%s' was given other code by the program meanwhile, it is left alone" % module.__name__
-    assert module.a() == "a1own" and machine.log.texts().count(line) == 1
-    machine.disable(found)
-    assert module.a() == "a0own"
-
 
 def test_class_methods_without_a_decorator(machine):
     """What Python makes of __init_subclass__ and __class_getitem__ in a class block, here as in the program."""
@@ -636,7 +231,8 @@ def test_class_methods_without_a_decorator(machine):
         cls.made = 'new'
     def __class_getitem__(cls, item): return 'new', cls.__name__, item, __class__.__name__
 """
-    found = machine.insmod(text + one(module, "Base.__init_subclass__=Base.__init_subclass__", "Base.__class_getitem__=Base.__class_getitem__"))
+    found = machine.insmod(text + one(module, "Base.__init_subclass__=Base.__init_subclass__",
+                                      "Base.__class_getitem__=Base.__class_getitem__"))
     assert type("Sub", (module.Base,), {}).made == "new" and module.Base[1] == ("new", "Base", 1, "Base")
     machine.disable(found)
     assert type("Sub", (module.Base,), {}).made == "old" and module.Base[1] == ("old", "Base", 1)
@@ -647,3 +243,26 @@ def test_a_class_method_with_its_decorator_is_refused(machine):
     module = machine.module("class C:\n    @classmethod\n    def m(cls): return 0")
     with pytest.raises((KlpError, TypeError)):
         machine.enable("class C:\n    @classmethod\n    def m(cls): return 1" + one(module, "C.m=C.m"))
+
+
+def test_klpfs_is_not_patched(program):
+    errno, line = program.refused("def f(): pass\npatch = Patch([Object('klpfs.engine.log', [Func('pr_err', f)])])")
+    assert errno == "EINVAL" and "klpfs's own" in line
+
+
+def test_a_fingerprint_that_disagrees(program):
+    module = program.module("def f(x): return x")
+    text = "def f(x): return -x\npatch = Patch([Object(%r, [Func('f', f, fingerprint=%r)])])"
+    errno, line = program.refused(text % (module.__name__, "0" * 64))
+    assert errno == "ENOEXEC" and "disagrees about version of symbol 'f'" in line
+    program.patch(text % (module.__name__, fingerprint(module.f.__code__)))
+    assert module.f(1) == -1
+
+
+def test_lambdas_of_a_loop_keep_their_defaults(program):
+    module = program.module("fs = [lambda i=i: i for i in range(3)]\ndef g(x=1): return x")
+    names = {unit.name for unit in Index(program.target.registry, module.__name__, module.__dict__).units.values()}
+    name = next(each for each in names if each.endswith("<lambda>"))
+    program.patch("def new(i=None): return ['new', i]\ndef g(x=2): return x\n"
+                  "patch = Patch([Object(%r, [Func(%r, new), Func('g', g)])])" % (module.__name__, name))
+    assert [f() for f in module.fs] == [["new", 0], ["new", 1], ["new", 2]] and module.g() == 2

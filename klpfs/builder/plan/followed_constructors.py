@@ -7,7 +7,7 @@ import copy
 from typing import Any, Callable, Optional
 
 from klpfs.builder.syntax import parameter_names
-from klpfs.cpython.load.name_rewriter import mangle
+from klpfs.cpython.load.scopes import mangle
 
 _CONSTRUCTORS = ("__init__", "__post_init__", "__attrs_post_init__")
 _MOST_NODES = 60        # of an expression, above which nobody could review it

@@ -11,7 +11,7 @@ from klpfs.builder.plan.plans import Cache, FuncPlan, ModulePlan
 from klpfs.builder.read.modules import Module
 from klpfs.builder.write.function_text import function_text
 from klpfs.builder.write.import_time_text import at_import_text, new_module_text, when_complete_text
-from klpfs.cpython.load.name_rewriter import mangle
+from klpfs.cpython.load.scopes import mangle
 
 _WIDTH = 120
 

@@ -1,6 +1,7 @@
-"""What a function object is made to be: its code and the attributes that go with it, taken and put as a whole.
+"""Images: a function object's code and the attributes that go with it, taken and put as a whole.
 
-Its version number, by which specialised call sites know it, is put right after each change (version_numbers.py).
+The version number, by which specialised call sites know a function object, is put right after each change
+(version_numbers.py).
 """
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from klpfs.engine.error import KlpError
 
 from ..c_originals import original
 from ..looks.collection import exchange_code
+from ..raw import ITERABLE_COROUTINE, MARK, SUSPENDS
 from . import version_numbers
 
 TYPE_CHECKING = False
@@ -22,12 +24,7 @@ if TYPE_CHECKING:
 _setattr, _getattr, _tuple, _len, _type, _range = setattr, getattr, tuple, len, type, range
 _sleep = original(time, "sleep")
 
-GENERATOR, COROUTINE, ITERABLE_COROUTINE, ASYNC_GENERATOR = 0x20, 0x80, 0x100, 0x200   # Include/cpython/code.h
-NESTED = 0x10       # defined in another function
-FLAVOUR = GENERATOR | COROUTINE | ITERABLE_COROUTINE | ASYNC_GENERATOR
-SUSPENDS = GENERATOR | COROUTINE | ASYNC_GENERATOR
-MARK = "__klpfs__"     # attribute of function objects that are klpfs's own
-# a call reads the function's code before and after it allocates its frame
+FLAVOUR = SUSPENDS | ITERABLE_COROUTINE
 READS_TWICE = sys.version_info[:2] == (3, 10)
 COLLECTION_MS = 1000    # a collection that has not ended after this time does not: its thread hangs in a finalizer
 INNER = ("<genexpr>", "<listcomp>", "<setcomp>", "<dictcomp>")
@@ -61,7 +58,8 @@ def body_codes(code: CodeType) -> list[CodeType]:
 
 
 class Image:
-    """What a function object holds: code, and a tuple of ATTRIBUTES' values. Told apart by identity, never changed.
+    """The code that a function object holds, and a tuple of ATTRIBUTES' values. Images differ by identity, and never
+    change.
 
     version_number: what to put with it; None: the code's own, as a freshly made function has it.
     """
@@ -73,11 +71,13 @@ class Image:
         self.annotations: dict[str, Any] | None = None
 
     @property
-    def defaults(self) -> tuple[Any, ...] | None:
+    def defaults(self) -> Any:
+        """A tuple, or None."""
         return self.values[0]
 
     @property
-    def kwdefaults(self) -> dict[str, Any] | None:
+    def kwdefaults(self) -> Any:
+        """A dict, or None."""
         return self.values[1]
 
 
@@ -91,7 +91,7 @@ def capture(function: FunctionType) -> Image:
 
 
 def _frame_size(code: CodeType) -> int:
-    """What a frame of the code needs, in objects."""
+    """The size of a code's frame, in objects."""
     return code.co_nlocals + _len(code.co_cellvars) + _len(code.co_freevars) + code.co_stacksize
 
 

@@ -1,21 +1,23 @@
-"""What each function object is to be, for any set of Funcs in force: the images that transitions switch between.
+"""The Image of each function object for any set of Funcs in force: what transitions switch between.
 
 A definition that lies in another function lives in two places: in the function objects made so far, and in the
-constants of the code around it, for those to come. So a change of it changes what is around it as well, up to the
-outermost.
+constants of the code around it, for function objects to come. So a change of such a definition changes the code around
+it as well, up to the outermost.
 """
 from __future__ import annotations
 
 import weakref
+from types import CellType, FunctionType
 
-from klpfs.cpython.images.image import ATTRIBUTES, capture, Image, put
-from klpfs.cpython.resolve.codes import inner, is_definition
-from klpfs.cpython.resolve.definitions import empty_function
+from klpfs.cpython.images.image import ATTRIBUTES, Image, capture, put
+from klpfs.cpython.raw import MARK, OPTIMIZED, inner, is_definition
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from types import CodeType, FunctionType
-    from typing import Any, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+    from types import CodeType
+    from typing import Any
+
     from klpfs.cpython.resolve.definitions import Definition, Registry
     from klpfs.cpython.resolve.new_function import NewCode
     from klpfs.engine.data import Func
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     Key = tuple[CodeType | None, NewCode | None]        # see Images.key
 
 _LAZY = "__annotate__" in ATTRIBUTES
-_CO_OPTIMIZED = 1       # functions have it, class bodies have not (Include/cpython/code.h)
 
 
 class ChangedFunction:
@@ -65,7 +66,7 @@ class Images:
     def code(self, definition: Definition, state: Funcs) -> CodeType | None:
         """The code object of a definition when these Funcs are in force; None: the original."""
         func = state.get(definition)
-        new = func.version.code if func is not None else None
+        new: CodeType | None = func.version.code if func is not None else None
         if new is not None:
             return new          # what lies in a new function is its own
         inner_codes = [(definition, self.code(definition, state)) for definition in definition.inners]
@@ -148,7 +149,7 @@ class Images:
                 continue
             if definition.outer is not None:
                 if definition not in self.stand_ins:
-                    self.stand_ins[definition] = empty_function(definition)
+                    self.stand_ins[definition] = _stand_in(definition)
                 found.append((self.stand_ins[definition], definition))
             found += [(fn, definition) for fn in functions]
         return found
@@ -266,7 +267,17 @@ def _with(code: CodeType, exchanged: Mapping[int, CodeType]) -> CodeType:
             return const
         if id(const) in exchanged:
             return exchanged[id(const)]
-        if is_definition(const) or not inner(const) and const.co_flags & _CO_OPTIMIZED == 0:
+        if is_definition(const) or not inner(const) and const.co_flags & OPTIMIZED == 0:
             return const
         return _with(const, exchanged)
     return code.replace(co_consts=tuple(part(const) for const in code.co_consts))
+
+
+def _stand_in(definition: Definition) -> FunctionType:
+    """A function object of a nested definition, with empty cells: stands for the function objects that will be made
+    later."""
+    closure = tuple(CellType() for _ in definition.code.co_freevars) or None
+    fn = FunctionType(definition.code, definition.namespaces[-1], definition.code.co_name, None, closure)
+    fn.__qualname__ = definition.name
+    setattr(fn, MARK, True)
+    return fn

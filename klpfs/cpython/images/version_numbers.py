@@ -2,8 +2,8 @@
 
 Setting `__code__` clears a function's number. 3.12 then draws a new number from another counter than the one that
 functions are made with, and the two collide: a call site takes one function for another and crashes; 3.13 and 3.14 give
-none at all, and the call sites stay slow for ever. So the number is put right after each change (docs/FACTS-python.md#traps, T0;
-https://github.com/python/cpython/issues/114388).
+none at all, and the call sites stay slow for ever. So the number is put right after each change
+(docs/FACTS-python.md#traps, T0; https://github.com/python/cpython/issues/114388).
 
 `renumber` and `set_number` run inside the program's calls as well (image.clone): C functions captured here, and no
 others.
@@ -35,7 +35,7 @@ def _find_numbers() -> Numbers | None:
     except ImportError:
         return None
 
-    class Word(_SimpleCData):       # type: ignore[misc, valid-type]
+    class Word(_SimpleCData):
         _type_ = "I"
     word: Any = Word.from_address
     last = FunctionType.__basicsize__ - 8

@@ -12,7 +12,8 @@ from klpfs.engine import shadow
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Iterable
+    from collections.abc import Iterable
+    from typing import Any, Callable
 
 
 class Default:
@@ -131,7 +132,7 @@ class Form:
         return value
 
     def old(self, value: Any) -> Any:
-        """What the object is to hold for a value of the new form."""
+        """The old form, which an object is to hold, of a value of the new form."""
         for old, new in self.values:
             if type(new) is type(value) and new == value:
                 return old

@@ -1,4 +1,4 @@
-"""What the program has computed from values that a patch changes, and keeps: emptied, so that it is computed anew.
+"""Caches of what the program has computed from values that a patch changes: emptied, so that it is computed anew.
 
 A cache is named by text:
     "pkg.mod:function()"            what functools.lru_cache keeps for it
@@ -16,14 +16,13 @@ import sys
 from types import FunctionType, ModuleType
 
 from klpfs.cpython.import_time.class_block import owner_of
+from klpfs.cpython.raw import module_dict, type_dict, type_mro
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Iterable
+    from collections.abc import Iterable
+    from typing import Any
 
-_CLASS_DICT = type.__dict__["__dict__"].__get__
-_MODULE_DICT = vars(ModuleType)["__dict__"].__get__
-_MRO = type.__dict__["__mro__"].__get__
 _ACTIONS = (("{}", "clear"), ("=None", "none"), ("", "delete"))     # how a name ends -> what is done
 
 
@@ -50,7 +49,7 @@ def empty(names: Iterable[str | tuple[str, FunctionType]]) -> None:
         if objects is None:
             objects = gc.get_objects()
         for obj in objects:
-            if issubclass(type(obj), cls) or issubclass(type(obj), type) and cls in _MRO(obj):
+            if issubclass(type(obj), cls) or issubclass(type(obj), type) and cls in type_mro(obj):
                 if make is None:
                     _empty_in(obj, name, action)
                 elif _has(obj, name):
@@ -60,14 +59,14 @@ def empty(names: Iterable[str | tuple[str, FunctionType]]) -> None:
 
 def _namespace(name: str) -> dict[str, Any] | None:
     module = sys.modules.get(name)
-    return _MODULE_DICT(module) if module is not None and issubclass(type(module), ModuleType) else None
+    return module_dict(module) if module is not None and issubclass(type(module), ModuleType) else None
 
 
 def _clear_function(space: dict[str, Any], path: str) -> None:
     owner, _, name = path.rpartition(".")
     if owner:
         cls = owner_of(space, owner)
-        function = _CLASS_DICT(cls).get(name) if cls is not None else None
+        function = type_dict(cls).get(name) if cls is not None else None
     else:
         function = space.get(name)
     function = function.__func__ if isinstance(function, (staticmethod, classmethod)) else function
@@ -83,7 +82,7 @@ def _clear(value: Any) -> None:
 
 def _has(obj: Any, name: str) -> bool:
     if issubclass(type(obj), type):
-        return name in _CLASS_DICT(obj)
+        return name in type_dict(obj)
     try:
         return name in object.__getattribute__(obj, "__dict__")
     except AttributeError:
@@ -93,7 +92,7 @@ def _has(obj: Any, name: str) -> bool:
 def _empty_in(obj: Any, name: str, action: str) -> None:
     """action: 'clear', 'none' or 'delete', what is done to the attribute of that name; of a class, to its own."""
     if issubclass(type(obj), type):
-        own = _CLASS_DICT(obj)
+        own = type_dict(obj)
         if name in own:
             if action == "clear":
                 _clear(own[name])

@@ -8,19 +8,19 @@ from __future__ import annotations
 from klpfs.cpython.import_time.attributes import Default, FirstUse, Slot
 from klpfs.cpython.import_time.enum_members import add_member, is_member_name
 from klpfs.cpython.import_time.overlays import Attribute, known
+from klpfs.cpython.raw import type_dict, type_mro
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
     from klpfs.cpython.import_time.import_time import Run
 
-_CLASS_DICT = type.__dict__["__dict__"].__get__
-_MRO = type.__dict__["__mro__"].__get__
 _NOT_PUT = frozenset(("__module__", "__qualname__", "__classcell__", "__firstlineno__", "__static_attributes__",
                       "__annotations__", "__annotate__", "__annotate_func__", "__conditional_annotations__"))
 
 
-class _Block(dict):     # type: ignore[type-arg]
+class _Block(dict):
     """The block's names; names that it has not bound itself are the class's. namespace: the module's dict."""
 
     __slots__ = ("namespace",)
@@ -30,7 +30,7 @@ class _Block(dict):     # type: ignore[type-arg]
         cls = owner_of(self.namespace, dict.get(self, "__qualname__", ""))
         if cls is None or name == "__annotations__":  # what the block annotates is not put into the class
             raise KeyError(name)
-        return _CLASS_DICT(cls)[name]
+        return type_dict(cls)[name]
 
 
 def owner_of(namespace: dict[str, Any], name: str) -> type | None:
@@ -39,7 +39,7 @@ def owner_of(namespace: dict[str, Any], name: str) -> type | None:
     for at, part in enumerate(name.split(".")):
         if at and not isinstance(found, type):
             return None
-        found = _CLASS_DICT(found).get(part) if at else namespace.get(part)
+        found = type_dict(found).get(part) if at else namespace.get(part)
     return found if isinstance(found, type) else None
 
 
@@ -80,7 +80,7 @@ class Part:
         if old is value:
             return
         if type(value) in (Default, FirstUse, Slot) and not known(place) and \
-                any(key in _CLASS_DICT(base) for base in _MRO(cls)):
+                any(key in type_dict(base) for base in type_mro(cls)):
             return
         if type(value) is Default:
             value = value.value

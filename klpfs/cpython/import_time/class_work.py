@@ -1,4 +1,4 @@
-"""What a livepatch can do to a class that the module has beside putting attributes into it: part of ImportTime's `run`.
+"""Changes of a class besides its attributes that a livepatch can make: part of what ImportTime's `run` is given.
 
     class Key(metaclass=klp.part):
         limit = klp.default(100)                    # for objects made before: unless they have one anyhow
@@ -15,20 +15,20 @@ from __future__ import annotations
 
 from types import FunctionType, GetSetDescriptorType, MemberDescriptorType
 
-from klpfs.cpython.images.image import MARK
 from klpfs.cpython.import_time import overlays
 from klpfs.cpython.import_time.attributes import Default, FirstUse, Form, Slot
 from klpfs.cpython.import_time.class_block import owner_of
 from klpfs.cpython.import_time.overlays import ABSENT, Attribute, Field
+from klpfs.cpython.raw import MARK, type_dict
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable
+
     from klpfs.cpython.import_time.class_block import Part
     from klpfs.cpython.import_time.import_time import ImportTime
     from klpfs.cpython.import_time.overlays import Place
 
-_CLASS_DICT = type.__dict__["__dict__"].__get__
 _OF_THE_STATEMENT = frozenset(("__module__", "__qualname__", "__doc__", "__dict__", "__weakref__", "__slots__",
                                "__firstlineno__", "__static_attributes__", "__getstate__", "__setstate__",
                                "__classcell__"))
@@ -59,10 +59,10 @@ class ClassWork:
 
     def decorated(self, cls: type, decorator: Callable[[type], Any]) -> None:
         """A class gets one decorator more. TypeError: that makes another class of it."""
-        before = dict(_CLASS_DICT(cls))
+        before = dict(type_dict(cls))
         if decorator(cls) is not cls:
             raise TypeError(f"the decorator of class '{cls.__qualname__}' does not change the class, but makes another")
-        for key, value in list(_CLASS_DICT(cls).items()):
+        for key, value in list(type_dict(cls).items()):
             if before.get(key, ABSENT) is not value:
                 self.bound(Attribute(cls, key), before.get(key, ABSENT), f"{cls.__qualname__}.{key}")
 
@@ -76,7 +76,7 @@ class ClassWork:
         if cls is None:
             raise LookupError(f"class '{made.__qualname__}' is not there")
         livepatch = self.import_time.run.__code__.co_filename       # type: ignore[union-attr]
-        for key, value in list(_CLASS_DICT(made).items()):
+        for key, value in list(type_dict(made).items()):
             if type(value) is FunctionType and (_file(value) == livepatch or key == "__init__" and not init):
                 setattr(value, MARK, True)  # so that it is not taken for a method of the class that the module has
             if not (key[:2] == key[-2:] == "__") or key in _OF_THE_STATEMENT or key == "__init__" and not init:

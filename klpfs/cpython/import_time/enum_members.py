@@ -11,12 +11,12 @@ import sys
 from enum import Enum, Flag
 
 from klpfs.cpython.import_time.overlays import Attribute, Item, known, put
+from klpfs.cpython.raw import type_dict
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_CLASS_DICT = type.__dict__["__dict__"].__get__
 
 
 def is_member_name(cls: type, name: str, value: object) -> bool:
@@ -99,7 +99,7 @@ def _derive(cls: Any) -> None:
     elif hasattr(cls, "_unhashable_values_"):
         cls._unhashable_values_[:] = [each._value_ for each in members.values() if not _is_hashable(each._value_)]
     if issubclass(cls, Flag):
-        if "_flag_mask_" in _CLASS_DICT(cls):  # from 3.11 on; before, combinations are compared with all members
+        if "_flag_mask_" in type_dict(cls):  # from 3.11 on; before, combinations are compared with all members
             _masks(cls, [member._value_ for member in members.values()], [members[name]._value_ for name in names])
         _name_combinations(cls)
 
@@ -109,7 +109,7 @@ def _masks(cls: Any, values: list[int], listed: list[int]) -> None:
     for value in values:
         mask |= value
         singles |= value if _is_one_bit(value) else 0
-    if "_singles_mask_" in _CLASS_DICT(cls):
+    if "_singles_mask_" in type_dict(cls):
         _set(cls, "_flag_mask_", mask)
         _set(cls, "_singles_mask_", singles)
     else:                                      # the first releases of 3.11 have one mask, of single bits
@@ -117,7 +117,7 @@ def _masks(cls: Any, values: list[int], listed: list[int]) -> None:
     _set(cls, "_all_bits_", 2 ** mask.bit_length() - 1)
     if listed != sorted(listed):
         _set(cls, "_iter_member_", cls._iter_member_by_def_)
-    elif "_iter_member_" in _CLASS_DICT(cls):
+    elif "_iter_member_" in type_dict(cls):
         type.__delattr__(cls, "_iter_member_")
 
 

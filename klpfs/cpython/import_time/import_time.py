@@ -1,4 +1,4 @@
-"""What importing the new version of a module would do differently, done to the module that is loaded, and taken back.
+"""Import time: what importing a module's new version would do differently, done to the loaded module, and taken back.
 
     def of_filters(klp):                            # as if at the module's top level: the names are the module's
         global LIMIT, helper
@@ -19,8 +19,9 @@ from __future__ import annotations
 import sys
 from types import FunctionType, ModuleType
 
+from klpfs.cpython.code_names import stores
 from klpfs.cpython.import_time import caches, overlays
-from klpfs.cpython.import_time.class_block import owner_of, Part
+from klpfs.cpython.import_time.class_block import Part, owner_of
 from klpfs.cpython.import_time.class_work import ClassWork, free_slots
 from klpfs.cpython.import_time.enum_members import forget_combinations
 from klpfs.cpython.import_time.name_copies import copies_of
@@ -29,19 +30,20 @@ from klpfs.cpython.import_time.overlays import ABSENT, Attribute, Item
 from klpfs.cpython.import_time.side_effects import Watch
 from klpfs.cpython.import_time.still_in_use import needed
 from klpfs.cpython.import_time.tables import is_data, merged
-from klpfs.cpython.resolve.codes import stores
+from klpfs.cpython.raw import module_dict
 from klpfs.engine import shadow
-from klpfs.engine.data import Callbacks, LIVE
+from klpfs.engine.data import LIVE, Callbacks
 from klpfs.engine.log import pr_info
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Iterable
+    from collections.abc import Iterable
+    from typing import Any, Callable
+
     from klpfs.cpython.import_time.new_modules import New
     from klpfs.cpython.import_time.overlays import Place
     from klpfs.engine.data import Object
 
-_MODULE_DICT = vars(ModuleType)["__dict__"].__get__
 
 
 class ImportTime(Callbacks):
@@ -80,12 +82,12 @@ class ImportTime(Callbacks):
         self.space: dict[str, Any] = {}
 
     @property
-    def adds(self) -> frozenset[str]:
+    def adds(self) -> frozenset[str]:       # type: ignore[override]
         """Global names that `run` binds in the module."""
         return frozenset() if self.run is None else frozenset(stores(self.run.__code__))
 
     @property
-    def runs(self) -> list[FunctionType]:
+    def runs(self) -> list[FunctionType]:   # type: ignore[override]
         """Functions of the livepatch's file that run in other modules' globals."""
         making = [cache[1] for cache in self.caches if not isinstance(cache, str)]
         return [function for function in (self.run, self.then, *(module.run for module in self.modules), *making)
@@ -122,7 +124,8 @@ class ImportTime(Callbacks):
 
     def _empty(self, obj: Object) -> None:
         """Empties the caches of all objects of the patch, when the last of its loaded objects has changed."""
-        objects = [patched for patched in obj.patch.objects if isinstance(patched.callbacks, ImportTime)]
+        patch: Any = obj.patch
+        objects = [patched for patched in patch.objects if isinstance(patched.callbacks, ImportTime)]
         if obj.mod is None or obj.mod.state == LIVE:
             if any(patched.loaded for patched in objects[objects.index(obj) + 1:]):
                 return
@@ -182,9 +185,12 @@ class ImportTime(Callbacks):
             if place.key in stays:
                 overlays.leave(owner, place)
         if stays:
-            pr_info(shadow.log, "'%s': %s of '%s' stay%s: what was made while patched may use %s" % (
-                obj.patch.name, ", ".join(f"'{name}'" for name in sorted(stays)), obj.name,
-                "s" * (len(stays) == 1), "them" if len(stays) > 1 else "it"))
+            names, verb, them = ", ".join(f"'{name}'" for name in sorted(stays)), "stay", "them"
+            if len(stays) == 1:
+                verb, them = "stays", "it"
+            patch: Any = obj.patch
+            pr_info(shadow.log, f"'{patch.name}': {names} of '{obj.name}' {verb}: "     # type: ignore[arg-type]
+                                f"what was made while patched may use {them}")
 
     def _owner(self, obj: Object, what: str = "run") -> object:
         return _owners.setdefault((id(self), what), (self, what))
@@ -208,7 +214,8 @@ _owners: dict[tuple[int, str], object] = {}
 
 
 class Run(ClassWork):
-    """What `run` is given, for one module: klp.part, klp.removes(NAME, key ...), and for classes what ClassWork has."""
+    """The parameter of `run`, for one module: klp.part, klp.removes(NAME, key ...), and for classes what ClassWork
+    has."""
 
     __slots__ = ("import_time", "owner", "namespace", "part", "removed_keys", "data_only")
 
@@ -282,7 +289,7 @@ class ModuleNames:
         self.attribute: Item | None = None
         parent, _, last = (name or "").rpartition(".")
         if issubclass(type(self.modules.get(parent)), ModuleType):  # its __class__ is not asked: some pretend
-            self.attribute = Item(_MODULE_DICT(self.modules[parent]), last)
+            self.attribute = Item(module_dict(self.modules[parent]), last)
             self.before = self.attribute.get()
 
     def note(self, owner: object) -> None:
@@ -299,4 +306,4 @@ class ModuleNames:
 
 def _namespace(obj: Object) -> dict[str, Any]:
     module = sys.modules["__main__" if obj.name is None else obj.name]
-    return _MODULE_DICT(module)
+    return module_dict(module)

@@ -1,4 +1,4 @@
-"""Where else a value is held by name: in modules that imported it, in classes that took it as an attribute."""
+"""Copies of a value by name: in modules that imported it, in classes that took it as an attribute."""
 from __future__ import annotations
 
 import ast
@@ -8,14 +8,15 @@ from types import FunctionType, ModuleType
 
 from klpfs.cpython.import_time.overlays import Attribute, Item
 from klpfs.cpython.load.parse import parse
+from klpfs.cpython.raw import module_dict, type_dict
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
     from klpfs.cpython.import_time.overlays import Place
 
-_CLASS_DICT = type.__dict__["__dict__"].__get__
-_MODULE_DICT = vars(ModuleType)["__dict__"].__get__
+_flags = vars(type)["__flags__"].__get__      # the metaclass is not asked
 _HEAP_TYPE = 1 << 9     # Py_TPFLAGS_HEAPTYPE
 _NO_IDENTITY = (type(None), bool, int, float, complex, str, bytes, type(Ellipsis), type(NotImplemented), ModuleType)
 _UNIQUE = (FunctionType, type, classmethod, staticmethod, property)
@@ -36,7 +37,7 @@ def copies_of(value: Any, name: str, owner: str) -> list[Place]:
     for key, module in list(sys.modules.items()):
         if not issubclass(type(module), ModuleType):  # its __class__ is not asked: some pretend
             continue
-        space = _MODULE_DICT(module)
+        space = module_dict(module)
         if str(space.get("__name__")).partition(".")[0] == "klpfs":
             continue
         if unique:
@@ -44,7 +45,7 @@ def copies_of(value: Any, name: str, owner: str) -> list[Place]:
         elif key != owner and "." not in name and space.get(name) is value and _imports(space, owner, name):
             places.append(Item(space, name))
     for cls in _classes() if unique else ():
-        places += [Attribute(cls, attribute) for attribute, held in list(_CLASS_DICT(cls).items()) if held is value]
+        places += [Attribute(cls, attribute) for attribute, held in list(type_dict(cls).items()) if held is value]
     return places
 
 
@@ -69,4 +70,4 @@ def _imports(space: dict[str, Any], owner: str, name: str) -> bool:
 
 def _classes() -> list[type]:
     """All classes of the program, built-in ones left out."""
-    return [obj for obj in gc.get_objects() if issubclass(type(obj), type) and obj.__flags__ & _HEAP_TYPE]
+    return [obj for obj in gc.get_objects() if issubclass(type(obj), type) and _flags(obj) & _HEAP_TYPE]

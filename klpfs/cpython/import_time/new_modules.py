@@ -10,11 +10,12 @@ import sys
 from importlib.machinery import ModuleSpec
 from types import FunctionType, ModuleType
 
+from klpfs.cpython.raw import module_dict
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_MODULE_DICT = vars(ModuleType)["__dict__"].__get__
 _table: dict[str, list[New]] = {}       # name -> the modules of that name that patches bring, the newest last
 
 
@@ -30,15 +31,15 @@ class New:
         self.hidden: ModuleType | None = None   # a module of that name which an older patch brought
 
     def offer(self) -> None:
-        """From now on it can be imported. Counterpart: withdraw."""
+        """The module can be imported from now on. Counterpart: withdraw."""
         self.hidden = sys.modules.pop(self.name, None)
         _detach(self.name, self.hidden)
         _table.setdefault(self.name, []).append(self)
         if not any(finder is Finder for finder in sys.meta_path):
-            sys.meta_path.insert(0, Finder)     # type: ignore[arg-type]
+            sys.meta_path.insert(0, Finder)
 
     def withdraw(self) -> None:
-        """It can't be imported any more, and is no module any more; a module that it hid is back. Counterpart:
+        """The module can't be imported any more, and is gone; a module that it hid is back. Counterpart:
         offer."""
         news = _table.get(self.name, [])
         newest = bool(news) and news[-1] is self
@@ -47,7 +48,7 @@ class New:
         if not news:
             _table.pop(self.name, None)
         if not _table and Finder in sys.meta_path:
-            sys.meta_path.remove(Finder)        # type: ignore[arg-type]
+            sys.meta_path.remove(Finder)
         if newest:
             if self.module is not None and sys.modules.get(self.name) is self.module:
                 del sys.modules[self.name]
@@ -69,13 +70,13 @@ class New:
 
     def exec_module(self, module: ModuleType) -> None:
         self.module = module
-        code, space = self.run.__code__, _MODULE_DICT(module)
+        code, space = self.run.__code__, module_dict(module)
         space.setdefault("__builtins__", builtins.__dict__)  # as exec does; before 3.10 a function has no builtins else
         FunctionType(code, space, code.co_name)(Top(module))
 
 
 class Top:
-    """What the top level of a new module is given: klp.star(MODULE)."""
+    """The parameter of a new module's top level: klp.star(MODULE)."""
 
     __slots__ = ("module",)
 

@@ -9,12 +9,14 @@ Used by one thread at a time: callbacks run one after the other.
 """
 from __future__ import annotations
 
+from klpfs.cpython.raw import type_dict
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Hashable
+    from collections.abc import Hashable
+    from typing import Any
 
 ABSENT: Any = type("Absent", (), {"__repr__": lambda self: "<absent>", "__slots__": ()})()
-_CLASS_DICT = type.__dict__["__dict__"].__get__
 
 
 class Place:
@@ -75,7 +77,7 @@ class Attribute(Place):
     __slots__ = ()
 
     def get(self) -> Any:
-        return _CLASS_DICT(self.holder).get(self.key, ABSENT)
+        return type_dict(self.holder).get(self.key, ABSENT)
 
     def _set(self, value: Any) -> None:
         type.__setattr__(self.holder, self.key, value)
@@ -137,7 +139,7 @@ class Contents(Place):
         self.holder[:] = value
 
 
-class _Elements(tuple):     # type: ignore[type-arg]
+class _Elements(tuple):
     """Compared by the identity of each element."""
 
     __slots__ = ()
@@ -188,7 +190,7 @@ def put(owner: object, place: Place, value: Any) -> None:
 
 
 def note(owner: object, place: Place, before: Any) -> None:
-    """As put, for a value that is at the place already: `before` is what was there."""
+    """Notes a value that is at the place already as put() would have laid it there; `before` is what was there."""
     now = place.get()
     value = tuple(now) if type(place) is Contents else now
     place.set(before)

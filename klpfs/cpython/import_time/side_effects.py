@@ -1,4 +1,4 @@
-"""What statements change without binding a name: entries in registries, made by calls, metaclasses, decorators.
+"""Changes that statements make without binding a name: entries in registries, made by calls, metaclasses, decorators.
 
 The tables that such code may reach are compared before and after it has run: those of the module itself, of the modules
 and classes of its package that its names lead to, and what the objects that the livepatch names hold. What another
@@ -11,17 +11,16 @@ from types import CodeType, FunctionType, ModuleType
 
 from klpfs.cpython.import_time import overlays
 from klpfs.cpython.import_time.overlays import ABSENT, Contents, Item, Member
+from klpfs.cpython.raw import module_dict, type_dict, type_mro
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Collection
+    from collections.abc import Collection
+    from typing import Any
 
-_CLASS_DICT = type.__dict__["__dict__"].__get__
-_MODULE_DICT = vars(ModuleType)["__dict__"].__get__
-_MRO = type.__dict__["__mro__"].__get__
 _KINDS = (dict, list, set)
 _NEVER = frozenset(("sys", "builtins", "os", "gc", "klpfs"))
-_LARGE = 20000  # entries of a table that nobody fills by statements at import
+_LARGE = 20000  # entries of a table that statements at import do not fill
 
 
 class Watch:
@@ -77,16 +76,16 @@ def _spaces(namespace: dict[str, Any], code: CodeType, names: Collection[str]) -
         top = name.partition(".")[0]
         if module is not None and issubclass(type(module), ModuleType) and top not in _NEVER and (
                 of_any_package or top == package):
-            spaces[id(_MODULE_DICT(module))] = _MODULE_DICT(module)
+            spaces[id(module_dict(module))] = module_dict(module)
     for name in _names(code):
-        value = namespace.get(name)
+        value: Any = namespace.get(name)
         if issubclass(type(value), ModuleType):
-            add_module(str(_MODULE_DICT(value).get("__name__")), name in names)
+            add_module(str(module_dict(value).get("__name__")), name in names)
         elif issubclass(type(value), type):
-            for cls in _MRO(value) + _MRO(type(value)):
-                if str(_CLASS_DICT(cls).get("__module__")).partition(".")[0] == package:
-                    spaces[id(cls)] = _CLASS_DICT(cls)
-                    add_module(_CLASS_DICT(cls)["__module__"])
+            for cls in type_mro(value) + type_mro(type(value)):
+                if str(type_dict(cls).get("__module__")).partition(".")[0] == package:
+                    spaces[id(cls)] = type_dict(cls)
+                    add_module(type_dict(cls)["__module__"])
         elif type(value) is FunctionType:
             add_module(str(value.__module__))
     return list(spaces.values())
@@ -106,7 +105,7 @@ def _own_dict(value: Any) -> Any:
     if issubclass(type(value), ModuleType):
         return {}
     if issubclass(type(value), type):
-        return _CLASS_DICT(value)
+        return type_dict(value)
     try:
         own = object.__getattribute__(value, "__dict__")
     except AttributeError:

@@ -9,21 +9,20 @@ from __future__ import annotations
 import gc
 from types import CodeType, FunctionType
 
-from klpfs.cpython.images.image import MARK
 from klpfs.cpython.looks import suspended, threads
-from klpfs.cpython.resolve.codes import GENLIKE, inner
+from klpfs.cpython.raw import MARK, SUSPENDS, inner, type_dict
 from klpfs.cpython.resolve.live_functions import functions_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Sequence
+    from collections.abc import Sequence
+    from typing import Any
 
-_CLASS_DICT = type.__dict__["__dict__"].__get__
 
 
 def needed(run: FunctionType, namespace: dict[str, Any], added: dict[str, Any]) -> set[str]:
-    """Which of the names `added` code that lives on may use. run: ImportTime's function; its file is the livepatch's.
-    namespace: of the patched module. added: {name: value} of what is to be taken away."""
+    """Those of the names in `added` that code which lives on may use. run: ImportTime's function; its file is the
+    livepatch's. namespace: of the patched module. added: {name: value} of what is to be taken away."""
     path = run.__code__.co_filename
     classes = [value for value in added.values() if isinstance(value, type)]
     todo = _closures(run, namespace, path) + _running(run, path)
@@ -62,7 +61,7 @@ def _running(run: FunctionType, path: str) -> list[CodeType]:
     """Codes of the file that a thread is in, or that are suspended."""
     codes = [code for _, stack in threads.lines(tuple(threads.idents())) for code, _ in stack
              if code.co_filename == path]
-    suspendable = [code for code in _tree(run.__code__) if code.co_flags & GENLIKE]
+    suspendable = [code for code in _tree(run.__code__) if code.co_flags & SUSPENDS]
     if suspendable:
         _, references, _ = suspended.find(suspendable)
         if any(suspended.has_frame(reference) for reference in references):
@@ -79,7 +78,7 @@ def _tree(code: CodeType) -> list[CodeType]:
 
 
 def _with_instances(classes: Sequence[type]) -> list[type]:
-    """Those of some classes that have instances, themselves or by a class under them."""
+    """The classes among some that have instances, themselves or by a class under them."""
     if not classes:
         return []
     family: dict[int, list[type]] = {}      # id(class under some of them) -> which of them
@@ -99,7 +98,7 @@ def _with_instances(classes: Sequence[type]) -> list[type]:
 def _methods(cls: type, path: str) -> list[CodeType]:
     """Codes of the livepatch's file that a class's own attributes run."""
     codes = []
-    for value in list(_CLASS_DICT(cls).values()):
+    for value in list(type_dict(cls).values()):
         for function in (value, *(getattr(value, name, None) for name in ("fget", "fset", "fdel"))):
             code = _code(function, path)
             if code is not None:

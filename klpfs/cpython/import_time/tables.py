@@ -1,13 +1,15 @@
 """Tables changed in place: other code holds them, and the program may have put entries of its own into them."""
 from __future__ import annotations
 
-from collections import defaultdict, OrderedDict
+from collections import OrderedDict, defaultdict
 
-from klpfs.cpython.import_time.overlays import ABSENT, Contents, Item, known, Member
+from klpfs.cpython.import_time.overlays import ABSENT, Contents, Item, Member, known
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Iterable
+    from collections.abc import Iterable
+    from typing import Any
+
     from klpfs.cpython.import_time.overlays import Place
 
 _DICTS = (dict, OrderedDict, defaultdict)

@@ -1,4 +1,6 @@
 """What a module's file says of itself, by its text alone (kmod's modinfo)."""
+from __future__ import annotations
+
 import ast
 import os
 from errno import ENOEXEC
@@ -10,7 +12,7 @@ from klpfs.protocol.names import module_name
 _FIELDS = (("__version__", "version"), ("__author__", "author"), ("__license__", "license"))
 
 
-def modinfo(path, source):
+def modinfo(path: str, source: bytes) -> list[tuple[str, str]]:
     """[(field, value)] in kmod's order, of a file's path and bytes. KlpError ENOEXEC: it does not parse.
 
     depends: the modules that it imports whose files lie beside it.
@@ -18,29 +20,34 @@ def modinfo(path, source):
     try:
         tree = ast.parse(source, path)
     except (SyntaxError, ValueError) as error:
-        raise KlpError(ENOEXEC, "%s:%s: %s" % (path, getattr(error, "lineno", None) or 1, error)) from None
+        raise KlpError(ENOEXEC, f"{path}:{getattr(error, 'lineno', None) or 1}: {error}") from None
     values = dict(pair for node in tree.body for pair in files.assignments(node))
     fields = [("filename", path)]
-    fields += [(field, str(values[name].value)) for name, field in _FIELDS if isinstance(values.get(name), ast.Constant)]
-    if ast.get_docstring(tree):
-        fields.append(("description", " ".join(ast.get_docstring(tree).split())))
+    for name, field in _FIELDS:
+        value = values.get(name)
+        if isinstance(value, ast.Constant):
+            fields.append((field, str(value.value)))
+    docstring = ast.get_docstring(tree)
+    if docstring:
+        fields.append(("description", " ".join(docstring.split())))
     folder = os.path.dirname(path)
-    fields.append(("depends", ",".join(name for name in files.imported(tree) if _beside(folder, name))))
+    fields.append(("depends", ",".join(name for name in files.imported(tree) if _lies_beside(folder, name))))
     fields.append(("name", module_name(path)))
     if files.is_livepatch(tree):
         fields.append(("livepatch", "Y"))
-    for node in tree.body:
-        for each in ast.walk(node):
-            if files.called(each) == "module_param" and each.args and isinstance(each.args[0], ast.Constant):
-                fields.append(("parm", "%s:%s" % (each.args[0].value, _kind(each))))
+    for call in (node for top in tree.body for node in ast.walk(top)):
+        if isinstance(call, ast.Call) and files.called(call) == "module_param" and call.args and (
+                isinstance(call.args[0], ast.Constant)):
+            fields.append(("parm", f"{str(call.args[0].value)}:{_type_of(call)}"))
     return fields
 
 
-def _beside(folder, name):
-    return any(os.path.exists(os.path.join(folder, each + ".py")) for each in (name, name.replace("_", "-")))
+def _lies_beside(folder: str, name: str) -> bool:
+    return any(os.path.exists(os.path.join(folder, stem + ".py")) for stem in (name, name.replace("_", "-")))
 
 
-def _kind(call):
-    given = {keyword.arg: keyword.value for keyword in call.keywords}
-    kind = call.args[1] if len(call.args) > 1 else given.get("type")
-    return ast.unparse(kind) if kind is not None else "str"
+def _type_of(call: ast.Call) -> str:
+    """The type that a call of module_param says, as text."""
+    keywords = {keyword.arg: keyword.value for keyword in call.keywords}
+    type = call.args[1] if len(call.args) > 1 else keywords.get("type")
+    return ast.unparse(type) if type is not None else "str"

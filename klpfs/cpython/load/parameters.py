@@ -3,47 +3,61 @@
 Text forms are the kernel's (kernel/params.c): a bool reads Y or N and is written as kstrtobool takes it, an int is a
 decimal, hexadecimal or octal number, a str is taken as it is.
 """
+from __future__ import annotations
+
 from _thread import get_ident
 from errno import EEXIST, EINVAL, ENOENT
 
 from klpfs.engine.error import KlpError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, TypeVar
+
+    Value = TypeVar("Value", bool, int, float, str)
+
 
 class Param:
-    """name; type: bool, int, float or str; mode: of its file under parameters/ (0: there is none).
+    """A parameter. name; type: bool, int, float or str; mode: of its file under parameters/ (0: it has no file).
 
     The value lives in the module's variable of that name (or the one that module_param was assigned to).
     """
 
     __slots__ = ("name", "type", "mode", "namespace", "variable", "_value")
 
-    def __init__(self, name, type, value, mode, namespace, variable):
+    def __init__(self, name: str, type: type[Any], value: Any, mode: int, namespace: dict[str, Any],
+                 variable: str) -> None:
         self.name, self.type, self.mode = name, type, mode
         self.namespace, self.variable = namespace, variable
         self._value = value
 
     @property
-    def value(self):
+    def value(self) -> Any:
         return self.namespace.get(self.variable, self._value)
 
     @property
-    def text(self):
-        """As the file under parameters/ reads, without its newline."""
+    def text(self) -> str:
+        """The value as the file under parameters/ reads, without its newline."""
         return show(self.type, self.value)
 
-    def set(self, text):
-        """EINVAL: the text is no such value."""
+    def set(self, text: str) -> None:
+        """Gives the module's variable the value of a text. KlpError EINVAL: the text is no such value."""
         self._value = self.namespace[self.variable] = parse(self.type, text)
 
 
-def show(type, value):
+def show(type: type[Any], value: Any) -> str:
+    """The text of a parameter's value."""
     if type is bool:
         return "Y" if value else "N"
     return repr(value) if type is float else str(value)
 
 
-def parse(type, text):
-    """The value of a parameter's text. KlpError EINVAL. text None: a name without `=value`, which a bool alone takes."""
+def parse(type: type[Any], text: str | None) -> Any:
+    """The value of a parameter's text. None: a name without `=value`, which a bool alone takes.
+
+    KlpError EINVAL: the text is no value of the type.
+    """
     if text is None:
         if type is bool:
             return True
@@ -60,8 +74,8 @@ def parse(type, text):
         raise KlpError(EINVAL) from None
 
 
-def _bool(text):
-    """kstrtobool: the first characters decide."""
+def _bool(text: str) -> bool:
+    """The value of a bool's text, as kstrtobool takes it: the first characters decide."""
     if text[:1] in ("y", "Y", "1", "t", "T"):
         return True
     if text[:1] in ("n", "N", "0", "f", "F"):
@@ -73,8 +87,9 @@ def _bool(text):
     raise KlpError(EINVAL)
 
 
-def _int(text):
-    """kstrtol with base 0: a sign, then 0x, 0 or decimal digits, nothing else."""
+def _int(text: str) -> int:
+    """The value of an int's text, as kstrtol with base 0 takes it: a sign, then 0x, 0 or decimal digits, nothing
+    else."""
     digits = text[1:] if text[:1] in ("-", "+") else text
     if not digits.isalnum() or not digits.isascii():
         raise ValueError(text)
@@ -84,17 +99,25 @@ def _int(text):
 
 
 class Declared:
-    """The parameters of one module while its top level runs. given: dict name -> text, from insmod."""
+    """The parameters of one module while its top level runs.
+
+    given: {name: text}, from insmod. variable_of(parameter): the variable that it is assigned to, or None. say(text):
+    logs.
+    """
 
     __slots__ = ("module", "given", "params", "namespace", "variable_of", "say")
 
-    def __init__(self, module, given, namespace, variable_of, say):
+    def __init__(self, module: str, given: dict[str, str | None], namespace: dict[str, Any],
+                 variable_of: Callable[[str], str | None], say: Callable[[str], str]) -> None:
         self.module, self.given, self.namespace = module, dict(given), namespace
-        self.variable_of, self.say, self.params = variable_of, say, {}
+        self.variable_of, self.say = variable_of, say
+        self.params: dict[str, Param] = {}
 
-    def declare(self, name, type, default, mode):
+    def declare(self, name: str, type: type[Any], default: Any, mode: int) -> Any:
+        """Declares a parameter and returns its value. KlpError EEXIST: declared twice; EINVAL: insmod's text is no
+        value."""
         if name in self.params:
-            raise KlpError(EEXIST, self.say("%s: parameter '%s' is declared twice" % (self.module, name)))
+            raise KlpError(EEXIST, self.say(f"{self.module}: parameter '{name}' is declared twice"))
         value = default
         if name in self.given:
             text = self.given[name]
@@ -102,21 +125,21 @@ class Declared:
                 value = parse(type, text)
             except KlpError:
                 shown = "" if text is None else text
-                raise KlpError(EINVAL, self.say("%s: `%s' invalid for parameter `%s'" % (self.module, shown, name))) from None
+                raise KlpError(EINVAL, self.say(f"{self.module}: `{shown}' invalid for parameter `{name}'")) from None
         self.params[name] = Param(name, type, value, mode, self.namespace, self.variable_of(name) or name)
         return value
 
-    def check_unknown(self):
+    def check_unknown(self) -> None:
         """KlpError ENOENT: insmod named a parameter that the module does not have."""
         for name in self.given:
             if name not in self.params:
-                raise KlpError(ENOENT, self.say("%s: Unknown parameter `%s'" % (self.module, name)))
+                raise KlpError(ENOENT, self.say(f"{self.module}: Unknown parameter `{name}'"))
 
 
-_running = {}  # thread id -> Declared of the module whose top level it runs
+_running: dict[int, Declared] = {}  # thread id -> Declared of the module whose top level it runs
 
 
-def running():
+def running() -> Declared | None:
     """The Declared of the module whose top level the calling thread runs, or None."""
     return _running.get(get_ident())
 
@@ -126,38 +149,44 @@ class declaring:
 
     __slots__ = ("declared", "was")
 
-    def __init__(self, declared):
+    def __init__(self, declared: Declared) -> None:
         self.declared = declared
 
-    def __enter__(self):
+    def __enter__(self) -> None:
         self.was = _running.get(get_ident())
         _running[get_ident()] = self.declared
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         if self.was is None:
             _running.pop(get_ident(), None)
         else:
             _running[get_ident()] = self.was
 
 
-def module_param(name, type=str, default=None, mode=0o644):
+def module_param(name: str, type: type[Value] = str, default: Value | None = None,  # type: ignore[assignment]
+                 mode: int = 0o644) -> Value:
     """Declares a parameter of the module whose file is being run; returns the value that insmod gave, else `default`.
 
-    type: bool, int, float or str. default: None means 0, '' or False. mode: of the file under parameters/, 0 for none.
-    The variable that it is assigned to is the parameter from then on: writing the file sets it.
-    RuntimeError outside a module's top level. TypeError, ValueError: wrong arguments. KlpError EINVAL: insmod's value.
+        limit = module_param("limit", int, 100)     # `insmod fix.py limit=7`, parameters/limit
+
+    type: bool, int, float or str. default: None means 0, '' or False. mode: of the file under parameters/, 0 for no
+    file. The variable that it is assigned to is the parameter from then on: writing the file sets it. RuntimeError
+    outside a module's top level. TypeError, ValueError: wrong arguments. KlpError EINVAL: insmod's value. Source:
+    include/linux/moduleparam.h.
     """
     declared = running()
     if declared is None:
-        raise RuntimeError("module_param(%r): only the top level of a module that insmod loads declares parameters" % (name,))
+        raise RuntimeError(f"module_param({name!r}): only the top level of a module that insmod loads declares "
+                           "parameters")
     if not isinstance(name, str) or not name.isidentifier():
-        raise ValueError("module_param: %r is no name" % (name,))
+        raise ValueError(f"module_param: {name!r} is no name")
     if type not in (bool, int, float, str):
-        raise TypeError("module_param(%r): the type is bool, int, float or str, not %r" % (name, type))
-    if default is None:
-        default = type()
-    elif type is float and isinstance(default, int):
-        default = float(default)
-    if not isinstance(default, type) or type is int and isinstance(default, bool):
-        raise TypeError("module_param(%r): the default %r is no %s" % (name, default, type.__name__))
-    return declared.declare(name, type, default, mode)
+        raise TypeError(f"module_param({name!r}): the type is bool, int, float or str, not {type!r}")
+    value: Any = default
+    if value is None:
+        value = type()
+    elif type is float and isinstance(value, int):
+        value = float(value)
+    if not isinstance(value, type) or type is int and isinstance(value, bool):
+        raise TypeError(f"module_param({name!r}): the default {value!r} is no {type.__name__}")
+    return declared.declare(name, type, value, mode)  # type: ignore[no-any-return]

@@ -3,8 +3,9 @@ runs.
 
 A look is an iterator built of C iterators and run to its end by one list() (atomic.py): no bytecode of klpfs, no
 allocation that collects garbage, nothing of the program's runs in the middle, so that all that it sees is of one
-moment. This needs the interpreter lock (images.image.check_interpreter refuses a Python without). The rules, of which
-tests/cpython/test_rooms.py checks the last two in each file:
+moment. This needs the interpreter lock (images.image.check_interpreter refuses a Python without).
+
+The rule of this room, of which tests/cpython/test_rooms_switch.py checks the last two parts in each file:
 
 - No iterator and no list that holds frames or objects of the program has a name when the call ends: the last reference
   to them would be klpfs's, and their finalizers would run in klpfs's thread. What comes out are ids, codes, numbers,
@@ -17,6 +18,6 @@ tests/cpython/test_rooms.py checks the last two in each file:
 - Functions call C functions that were captured at import, and klpfs's own; no builtin by its plain name, no attribute
   of a module of the standard library, no Python function of that library: the program may have put its own in their
   place, or patch it with klpfs.
-- Files import klpfs.engine, klpfs.cpython.c_originals, their own room, and of switch the rules and the choice;
-  dry_run.py, which takes no look itself, also what finds functions.
+- Files import klpfs.engine, klpfs.cpython.c_originals and raw, their own room, and of switch the rules and the choice.
+  Functions of dry_run.py, which takes no look itself, run when there is time.
 """

@@ -10,7 +10,8 @@ from itertools import chain, compress, repeat, starmap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Iterable, Iterator, TypeVar
+    from collections.abc import Iterable, Iterator
+    from typing import Any, Callable, TypeVar
     Function = TypeVar("Function", bound=Callable[..., Any])
 
 _objects = gc.get_objects

@@ -1,4 +1,4 @@
-"""What waits in what: asyncio's tasks and the objects that they await, read for people's eyes through weak
+"""Chains of awaits: asyncio's tasks and the objects that they await, read for people's eyes through weak
 references."""
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from .suspended import KIND_IDS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
+    from typing import Any, Callable
 
 _referents = gc.get_referents
 _list, _map, _zip, _id, _type, _str = list, map, zip, id, type, str

@@ -15,8 +15,9 @@ from .atomic import CALL, call, restoring, silent, still
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from types import CodeType, FunctionType
-    from typing import Any, Iterator, Sequence
+    from typing import Any
 
 _referrers, _callbacks, _collect = gc.get_referrers, gc.callbacks, gc.collect
 _freeze, _unfreeze, _freeze_count = gc.freeze, gc.unfreeze, gc.get_freeze_count

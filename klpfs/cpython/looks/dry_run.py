@@ -6,16 +6,17 @@ the same lines), given back at once, and what is inside it is told. Runs in the 
 """
 from __future__ import annotations
 
-from klpfs.cpython.resolve.codes import GENLIKE
+from klpfs.cpython.raw import SUSPENDS
 from klpfs.engine.error import KlpError
 from klpfs.engine.init_patch import check_names
-from klpfs.engine.log import Log, WARNING
+from klpfs.engine.log import WARNING, Log
 
 from . import names_for_people, suspended, threads
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
     from klpfs.cpython.load.loader import LoadedModule
     from klpfs.cpython.resolve.definitions import Definition
     from klpfs.cpython.target import PythonTarget
@@ -76,11 +77,12 @@ def _object(target: PythonTarget, obj: Object, log: Log) -> dict[str, Any]:
                 row["fingerprint"] = "not there"
                 continue
             row["warnings"] = [_without_prefix(record.text) for record in log.records if record.priority == WARNING]
-            if func.definition in definitions:
+            definition: Any = func.definition
+            if definition in definitions:
                 row["refused"] = f"function '{func.old_name}' of object '{obj.shown}' is patched twice"
                 continue
-            definitions[func.definition] = row
-            row["where"] = f"{func.definition.code.co_filename}:{func.definition.code.co_firstlineno}"
+            definitions[definition] = row
+            row["where"] = f"{definition.code.co_filename}:{definition.code.co_firstlineno}"
         alive = target.registry.functions(list(definitions))
         for definition, row in definitions.items():
             row["count"] = len(alive[definition])
@@ -112,7 +114,7 @@ def _inside(definitions: dict[Definition, Row]) -> None:
                     row_of_code["inside"].append(
                         ["thread", native or ident, name or f"thread {ident}", [names_for_people.frame(code, line)]])
     for row in definitions.values():
-        suspendable = [code for code in codes if rows[id(code)] is row and code.co_flags & GENLIKE]
+        suspendable = [code for code in codes if rows[id(code)] is row and code.co_flags & SUSPENDS]
         if not suspendable:
             continue
         references = [r for r in suspended.find(suspendable)[1] if suspended.has_frame(r)]

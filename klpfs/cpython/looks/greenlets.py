@@ -11,7 +11,9 @@ from .atomic import everything, restoring, silent, still
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Iterator
+    from collections.abc import Iterator
+    from typing import Any
+
     from .threads import Lines, Stack
 
 _list, _map, _zip, _id, _type, _dict_items = list, map, zip, id, type, dict.items
@@ -69,7 +71,8 @@ def _all_stacks(kind: Any, before: list[ref[Any]], after: list[ref[Any]]) -> lis
 
 def stacks_and_greenlets(kind: Any) -> tuple[str | None, list[tuple[int, Stack]]]:
     """(why nothing can be said: FROZEN, BORN or None, [(thread ident or id of greenlet, (id of code, ...))] of all
-    threads and suspended greenlets at one moment). BORN: greenlets were born meanwhile; nobody knows what they do."""
+    threads and suspended greenlets at one moment). BORN: greenlets were born meanwhile, which the look could not
+    see."""
     before: list[ref[Any]] = []
     after: list[ref[Any]] = []
     stacks = _all_stacks(kind, before, after)

@@ -8,14 +8,14 @@ if TYPE_CHECKING:
     from typing import Any, Callable
 
 try:
-    import _interpreters
+    import _interpreters  # type: ignore[import-not-found]
 except ImportError:
     try:
-        import _xxsubinterpreters as _interpreters
+        import _xxsubinterpreters as _interpreters  # type: ignore[import-not-found]
     except ImportError:
         _interpreters = None
 
-_getattr, _len, _type, _tuple = getattr, len, type, tuple
+_getattr, _len, _type, _tuple, _bool = getattr, len, type, tuple, bool
 _list_all = _getattr(_interpreters, "list_all", None)
 _current, _config = _getattr(_interpreters, "get_current", None), _getattr(_interpreters, "get_config", None)
 _MAY_RUN_APART = sys.version_info >= (3, 12)
@@ -37,6 +37,7 @@ def apart() -> int:
 
 def _has_own_lock(config: Callable[[Any], Any], interpreter: Any) -> bool:
     try:
-        return config(interpreter[0] if _type(interpreter) is _tuple else interpreter).gil != "shared"
+        found = config(interpreter[0] if _type(interpreter) is _tuple else interpreter)
+        return _bool(found.gil != "shared")
     except Exception:       # the interpreter is gone, or is not ours to ask
         return True

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 from klpfs.engine.target import Blocker
 
-from ..switch.choice import CLEAN, module_value, OVER, PREPARE
-from . import awaits, greenlets as greenlet_looks, interpreters, suspended as suspended_objects, threads
+from ..switch.choice import CLEAN, OVER, PREPARE, module_value
+from . import awaits, interpreters, threads
+from . import greenlets as greenlet_looks
+from . import suspended as suspended_objects
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
     from types import CodeType
-    from typing import Any, Callable, Iterable, Sequence
+    from typing import Any, Callable
     from weakref import ref
+
     from ..switch.switching import Transition
 
 _type, _len, _tuple, _id, _list, _getattr, _dict, _frozenset = type, len, tuple, id, list, getattr, dict, frozenset
@@ -68,7 +72,7 @@ _KINDS = (("generator", "gi"), ("coroutine", "cr"), ("async generator", "ag"))
 
 def suspended(reference: ref[Any], owner: tuple[str, int] | None = None) -> Blocker:
     """Blocker for a suspended generator, coroutine or asynchronous generator. owner: (name, id) of the asyncio task
-    that waits in it: then that task is the one that is in the way."""
+    that waits in it: then that task is in the way."""
     for kind, prefix in _KINDS:
         code, line = suspended_objects.of(reference, prefix + "_code", prefix + "_frame.f_lineno")
         if code is not None:

@@ -14,8 +14,10 @@ from .collection import COLLECTING, FROZEN, frozen_before_import, probe
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from types import CodeType
-    from typing import Any, Iterator, Sequence
+    from typing import Any
+
     from .threads import Stack
 
 _referrers = gc.get_referrers
@@ -27,7 +29,8 @@ KIND_IDS = frozenset(id(kind) for kind, prefix in KINDS)
 FEW = 12        # from so many codes on, looking at all objects' types is quicker than asking for the codes' referrers
 
 # a suspended generator: a look that does not find it can't find the program's either
-_canary: Any = (x for x in ())
+_nothing: tuple[int, ...] = ()
+_canary: Any = (x for x in _nothing)
 _canary_code, _canary_ref = _canary.gi_code, ref(_canary)
 
 
@@ -109,7 +112,7 @@ def of(reference: ref[Any], *names: str) -> list[Any]:
 
 def has_frame(reference: ref[Any]) -> bool:
     """Whether a generator-like object is alive and has not run to its end."""
-    for kind, prefix in KINDS:
+    for _, prefix in KINDS:
         if _list(_map(truth, _map(_getattr, starmap(reference, ((),)), (prefix + "_frame",), (None,))))[0]:
             return True
     return False

@@ -10,8 +10,9 @@ from .atomic import restoring, still
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from types import CodeType, FrameType
-    from typing import Any, Iterable, Iterator
+    from typing import Any
     Stack = tuple[int, ...]                             # ids of codes, innermost first
     Lines = tuple[tuple[CodeType, int], ...]            # codes and line numbers, innermost first
 
@@ -29,7 +30,7 @@ def chains(firsts: Iterable[tuple[FrameType | None]]) -> Iterator[Iterator[Frame
 
 
 def gathered(stacks: Iterator[Iterator[FrameType]]) -> Iterator[Any]:
-    """The same stacks as tuples, all taken before the first is given."""
+    """Stacks as tuples, all taken before the first is given."""
     if "gather" in BREAK:
         return stacks
     return chain.from_iterable(_map(_list, (_map(_tuple, stacks),)))

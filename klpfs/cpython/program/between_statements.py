@@ -1,13 +1,23 @@
-"""Where in a main program the definitions of some functions are there: between its statements.
+"""Between the statements of a main program: where the definitions of wanted functions are made.
 
 The body of a main program never ends, so that cannot be waited for. Of a program that is yet to be compiled we know the
-last statement that makes a wanted function (`compiled` puts a call behind it); of one that runs already we see which line
-it has got to (`passed`). What is wanted is told by the first part of a qualified name: what a function lies in.
+last statement that makes a wanted function (`compiled` puts a call behind it); of a program that runs already we see
+which line it has got to (`passed`). A function is wanted by the first part of its qualified name: what it lies in.
 """
+from __future__ import annotations
+
 import ast
 
 from klpfs.cpython.looks import threads
 from klpfs.cpython.resolve.codes import tree
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from types import CodeType
+    from typing import Any
+
+    Block = list[ast.stmt]
 
 _CALL = "\0klpfs:call"
 _SCOPES = {ast.Lambda: "<lambda>", ast.ListComp: "<listcomp>", ast.SetComp: "<setcomp>", ast.DictComp: "<dictcomp>",
@@ -15,16 +25,17 @@ _SCOPES = {ast.Lambda: "<lambda>", ast.ListComp: "<listcomp>", ast.SetComp: "<se
 _PARTS = ("body", "orelse", "finalbody", "handlers", "cases")
 
 
-def firsts(names):
-    """What to look for: {'C', 'make', '<lambda>'} of {'C.m', 'make.<locals>.h', '<lambda>'}."""
+def firsts(names: Iterable[str]) -> set[str]:
+    """The first parts of qualified names: {'C', 'make', '<lambda>'} of {'C.m', 'make.<locals>.h', '<lambda>'}."""
     return {name.partition(".")[0] for name in names}
 
 
-def compiled(source, path, names, call):
-    """The code object of a module's source (str or bytes), which calls call() behind the last of its statements that
-    makes a function of these names; it may come more than once. Else it is as compile() makes it.
+def compiled(source: str | bytes, path: str, names: Iterable[str], call: Callable[[], Any]) -> CodeType | None:
+    """The code object of a module's source, which calls call() behind the last of its statements that makes a function
+    of these names; the call may come more than once. Else the code is as compile() makes it.
 
-    None: no statement makes one, or the program does not compile. What call() raises passes through the program.
+    None: no statement makes such a function, or the program does not compile. What call() raises passes through the
+    program.
     """
     try:
         module = ast.parse(source, path)
@@ -39,44 +50,46 @@ def compiled(source, path, names, call):
         code = compile(ast.fix_missing_locations(module), path, "exec", dont_inherit=True)
     except (SyntaxError, ValueError):
         return None
-    return code.replace(co_consts=tuple(call if type(each) is str and each == _CALL else each for each in code.co_consts))
+    return code.replace(co_consts=tuple(
+        call if type(const) is str and const == _CALL else const for const in code.co_consts))
 
 
-def _marker(statement):
+def _marker(statement: Any) -> ast.stmt:
     """`CALL()` at the statement's last line."""
     at = ast.Constant(None, lineno=statement.end_lineno, col_offset=statement.col_offset,
                       end_lineno=statement.end_lineno, end_col_offset=statement.end_col_offset)
-    call = ast.IfExp(ast.Constant(True), ast.Constant(_CALL), ast.Constant(None))  # the compiler warns of a plain text there
+    # The compiler would warn of a plain text that is called.
+    call = ast.IfExp(ast.Constant(True), ast.Constant(_CALL), ast.Constant(None))
     return ast.copy_location(ast.Expr(ast.copy_location(ast.Call(ast.copy_location(call, at), [], []), at)), at)
 
 
-def _last(module, wanted):
-    """[(list of statements, the one of them that makes the last wanted function)], from the top level inwards."""
+def _last(module: ast.Module, wanted: set[str]) -> list[tuple[Block, ast.stmt]]:
+    """[(list of statements, the statement of it that makes the last wanted function)], from the top level inwards."""
     where, blocks = [], [module.body]
     while blocks:
-        found = [(block, each) for block in blocks for each in block if _makes(each, wanted)]
-        if not found:
+        making = [(block, statement) for block in blocks for statement in block if _makes(statement, wanted)]
+        if not making:
             break
-        where.append(found[-1])
-        blocks = _blocks(found[-1][1])
+        where.append(making[-1])
+        blocks = _blocks(making[-1][1])
     return where
 
 
-def _blocks(statement):
+def _blocks(statement: ast.stmt) -> list[Block]:
     """The lists of statements in a compound statement that are of the same scope, in source order."""
     if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
         return []
-    found = []
+    blocks: list[Block] = []
     for part in _PARTS:
-        each = getattr(statement, part, None)
-        if isinstance(each, list) and each:
-            found += [one.body for one in each] if part in ("handlers", "cases") else [each]
-    return sorted(found, key=lambda block: block[0].lineno)
+        value = getattr(statement, part, None)
+        if isinstance(value, list) and value:
+            blocks += [clause.body for clause in value] if part in ("handlers", "cases") else [value]
+    return sorted(blocks, key=lambda block: block[0].lineno)
 
 
-def _makes(statement, wanted):
-    """Whether a statement, or one in it that is of the same scope, makes a wanted function or class."""
-    todo = [statement]
+def _makes(statement: ast.stmt, wanted: set[str]) -> bool:
+    """Whether a statement, or a statement in it that is of the same scope, makes a wanted function or class."""
+    todo: list[ast.AST] = [statement]
     while todo:
         node = todo.pop()
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
@@ -92,19 +105,21 @@ def _makes(statement, wanted):
     return False
 
 
-def passed(names, ident, namespace):
-    """Whether these functions of a main program that runs already are there. ident: its thread; namespace: its dict.
+def passed(names: Iterable[str], ident: int, namespace: dict[str, Any]) -> bool:
+    """Whether a main program that runs already has made the functions of these names. ident: its thread; namespace: its
+    dict.
 
-    Where the thread runs a module's body that makes them, it must have got behind the last line that does; judged by the
-    code that runs, so no source is needed. Else (the body is over, or has not begun, or each statement is a body of its
-    own) what they lie in must be bound.
+    Where the thread runs a module's body that makes them, it must have got behind the last line that does; judged by
+    the code that runs, so no source is needed. Else (the body is over, or has not begun, or each statement is a body of
+    its own) what they lie in must be bound.
     """
     wanted = firsts(names)
     for code, line in reversed(threads.lines((ident,))[0][1]):
         if code.co_name == "<module>":
-            last = max([each.co_firstlineno for each, name, outer in tree(code) if name.partition(".")[0] in wanted], default=0)
+            last = max([definition.co_firstlineno for definition, name, _around in tree(code)
+                        if name.partition(".")[0] in wanted], default=0)
             if last:
-                return line > last
+                return bool(line > last)
             break
     begun = [name for name in list(namespace) if type(name) is str and name[:2] != "__"]
     return bool(begun) and all(name in namespace for name in wanted if name[:1] != "<")

@@ -1,30 +1,48 @@
-"""Notices modules that finish their body, before the code that imports them goes on (the kernel's MODULE_STATE_COMING).
+"""Import hooks: modules that finish their body are noticed before the code that imports them goes on (the kernel's
+MODULE_STATE_COMING).
 
 What is hooked is not sys.meta_path, which is the program's to change, but functions of the import system itself
 (importlib._bootstrap) that every import of a found module goes through, in the middle of it: the module still counts as
-being initialised, so other threads that import it wait as well. Loaders called by hand and importlib.reload have hooks of
-their own. The hooks' frames are named as the import system's, so that tracebacks of failing imports leave them out.
+being initialised, so other threads that import it wait as well. Loaders called by hand and importlib.reload have hooks
+of their own. The hooks' frames are named as the import system's, so that tracebacks of failing imports leave them out.
 
 A module that a program puts into sys.modules by hand, after running its code by exec(), is not noticed here: the agent
-looks for such with the next import or load.
+looks for such modules with the next import or load.
 """
-import sys
-from _frozen_importlib import _load_unlocked
+from __future__ import annotations
+
 import _frozen_importlib as _bootstrap
 import _frozen_importlib_external as _external
+import sys
 
-_IMPORTED = "import {!r} # {!r}"  # what _load_unlocked says at its end, while the module still is initialised
-_installed = {}                   # (owner, name) -> what was there
-_told = {}                        # 'callback' and 'target', when installed
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FunctionType, ModuleType
+    from typing import Any, Protocol
+
+    class Target(Protocol):
+        """A PythonTarget, as far as it is needed here."""
+
+        ripe: dict[str, ModuleType]
+
+_IMPORTED = "import {!r} # {!r}"    # what _load_unlocked says at its end, while the module still is initialised
+_originals: dict[tuple[Any, str], FunctionType] = {}    # (owner, name) -> the import system's own function
+_callback: Callable[[str], Any] | None = None           # both None: not installed
+_target: Target | None = None
 
 
-def install(callback, target):
-    """callback(name) is called in the importing thread when a module's body has ended; what it raises (Exceptions) is
-    dropped. target: PythonTarget, which takes the module for loaded from then on. Once a process; again: replaces."""
-    _told["callback"], _told["target"] = callback, target
-    if _installed:
+def install(callback: Callable[[str], Any], target: Target) -> None:
+    """Hooks the import system. callback(name) is called in the importing thread when a module's body has ended; what it
+    raises (Exceptions) is dropped. target: PythonTarget, which takes the module for loaded from then on.
+
+    Once a process; a second call replaces callback and target. Counterpart: uninstall.
+    """
+    global _callback, _target
+    _callback, _target = callback, target
+    if _originals:
         return
-    code = _load_unlocked.__code__
+    code = _bootstrap._load_unlocked.__code__  # type: ignore[attr-defined]
     if _IMPORTED in code.co_consts and "_verbose_message" in code.co_names:
         _hook(_bootstrap, "_verbose_message", _verbose_message)
     else:
@@ -35,62 +53,63 @@ def install(callback, target):
     _hook(_external._LoaderBasics, "exec_module", _exec_module)
 
 
-def uninstall():
-    """As before install(); for tests."""
-    for (owner, name), was in list(_installed.items()):
-        setattr(owner, name, was)
-    _installed.clear()
-    _told.clear()
+def uninstall() -> None:
+    """The import system is as before install(); for tests."""
+    global _callback, _target
+    for (owner, name), original in list(_originals.items()):
+        setattr(owner, name, original)
+    _originals.clear()
+    _callback = _target = None
 
 
-def _hook(owner, name, make):
-    was = getattr(owner, name)
-    hook = make(was)
-    hook.__name__, hook.__qualname__, hook.__module__ = was.__name__, was.__qualname__, was.__module__
-    hook.__doc__ = was.__doc__
-    hook.__code__ = hook.__code__.replace(co_filename=was.__code__.co_filename)
-    _installed[owner, name] = was
+def _hook(owner: Any, name: str, make: Callable[[Any], FunctionType]) -> None:
+    original = getattr(owner, name)
+    hook = make(original)
+    hook.__name__, hook.__qualname__, hook.__module__ = original.__name__, original.__qualname__, original.__module__
+    hook.__doc__ = original.__doc__
+    hook.__code__ = hook.__code__.replace(co_filename=original.__code__.co_filename)
+    _originals[owner, name] = original
     setattr(owner, name, hook)
 
 
-def _verbose_message(was):
-    def _verbose_message(message, *args, verbosity=1):
-        was(message, *args, verbosity=verbosity)
+def _verbose_message(original: Any) -> Any:
+    def _verbose_message(message: str, *args: Any, verbosity: int = 1) -> None:
+        original(message, *args, verbosity=verbosity)
         if message == _IMPORTED and args:
             finished(args[0])
     return _verbose_message
 
 
-def _after_spec(was):
-    def _after_spec(spec, *args):
+def _after_spec(original: Any) -> Any:
+    def _after_spec(spec: Any, *args: Any) -> Any:
         try:
-            return was(spec, *args)
+            return original(spec, *args)
         finally:  # a reload that fails half way has made functions, too
             if spec.name in sys.modules:
                 finished(spec.name)
     return _after_spec
 
 
-def _exec_module(was):
-    def exec_module(self, module):
-        was(self, module)
+def _exec_module(original: Any) -> Any:
+    def exec_module(self: Any, module: ModuleType) -> None:
+        original(self, module)
         spec = getattr(module, "__spec__", None)
         if spec is not None and not getattr(spec, "_initializing", False) and sys.modules.get(spec.name) is module:
             finished(spec.name)
     return exec_module
 
 
-def finished(name):
+def finished(name: str) -> None:
     """A module's body has ended; its importers are still held up."""
-    target, callback = _told.get("target"), _told.get("callback")
+    target, callback = _target, _callback
     module = sys.modules.get(name)
-    if callback is None or module is None:
+    if callback is None or target is None or module is None:
         return
     target.ripe[name] = module
     try:
         callback(name)
     except Exception:
-        pass  # the import is not to blame; whoever is called logs its own failures
+        pass  # the import is not to blame; the callback's owner logs its own failures
     finally:
         if target.ripe.get(name) is module:
             target.ripe.pop(name, None)

@@ -1,22 +1,45 @@
 """A livepatch file linked to one object: where each name of its new functions and their helpers leads.
 
 As relocations to symbols of another object are for the kernel: done when the object is loaded, refused when a symbol is
-nowhere. Names of new code are looked up in the file, then in the patched module, then in builtins. Names of helpers that
-the file does not know lead to the object whose new functions use them; a helper that several objects use has a copy for
-each, if it uses names of theirs.
+nowhere. Names of new code are looked up in the file, then in the patched module, then in builtins. Names of helpers
+that the file does not know lead to the object whose new functions use them; a helper that several objects use has a
+copy for each object, if it uses names of theirs.
 """
+from __future__ import annotations
+
 import ast
 from errno import EINVAL, ENOENT
-from types import FunctionType
+from types import CodeType, FunctionType
 
+from klpfs.cpython.code_names import mentions, stores
+from klpfs.cpython.images.image import put_code
+from klpfs.cpython.load.name_rewriter import (
+    HELPERS,
+    OBJECT,
+    OWN,
+    SETTER,
+    SUPER,
+    Rewriter,
+    Unrewritable,
+    copied,
+    exchange,
+    set_global,
+)
+from klpfs.cpython.raw import inner
+from klpfs.cpython.resolve.live_functions import functions_of
+from klpfs.cpython.resolve.original_source import SourceTree
 from klpfs.engine.error import KlpError
 from klpfs.engine.log import pr_err
-from klpfs.cpython.resolve.codes import inner, mentions, stores
-from klpfs.cpython.load.source_file import code_pairs
-from klpfs.cpython.images.image import put_code
-from klpfs.cpython.resolve.live_functions import functions_of
-from klpfs.cpython.load.name_rewriter import (copied, exchange, HELPERS, OBJECT, OWN, Rewriter, set_global, SETTER,
-                                              SUPER, Unrewritable)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any
+
+    from klpfs.cpython.load.dependencies import Statement
+    from klpfs.cpython.load.loader import LoadedModule
+    from klpfs.cpython.resolve.definitions import Definition
+    from klpfs.engine.log import Log
 
 
 class View:
@@ -24,189 +47,202 @@ class View:
 
     __slots__ = ("__dict__",)
 
-    def __init__(self, namespace):
+    def __init__(self, namespace: dict[str, Any]) -> None:
         self.__dict__ = namespace
 
 
 class Link:
-    """One per loaded livepatch and object.
+    """The link of one loaded livepatch to one object.
 
-    loaded: load.LoadedModule. name: the object's. attach() is called with the module's dict each time
-    that the module comes; choose() and constants are for newcode.compile_function then.
+    loaded: the LoadedModule. name: the object's. namespace: the dict of the object's module, None before attach().
+    view: its names, for helpers; copies: the copies of shared helpers by name. constants: marker -> object, what new
+    code holds. codes: id(code of a helper as the file has it) -> its code now. annotations: compiled annotations by
+    their text, see new_function.annotations_of. adds: names that the object's callbacks will put into the module.
+    attach() is called with the module's dict each time that the module comes; choose() and constants are for
+    new_function.compile_function then.
     """
 
-    __slots__ = ("loaded", "name", "namespace", "view", "copies", "constants", "codes", "annotations", "log", "adds", "_stored",
-                 "_copied", "_originals")
+    __slots__ = ("loaded", "name", "log", "namespace", "view", "copies", "constants", "codes", "annotations", "adds",
+                 "_stored", "_copied", "_originals")
 
-    def __init__(self, loaded, name, log):
-        self.loaded, self.name, self.log = loaded, name, log
-        self.namespace = None
-        self.adds = frozenset()  # names that the object's callbacks will put into the module
+    def __init__(self, loaded: LoadedModule, name: str | None, adds: frozenset[str], log: Log) -> None:
+        self.loaded, self.name, self.adds, self.log = loaded, name, adds, log
+        self.namespace: Any = None
         self.view, self.copies = View({}), View({})
-        self.constants = {OWN: loaded.module, OBJECT: self.view, HELPERS: self.copies, SUPER: super, SETTER: set_global}
-        self.codes = {}      # id(code of a helper as the file has it) -> its code now
-        self.annotations = {}       # for newcode.annotations
-        self._stored = None
-        self._copied = frozenset()
-        self._originals = []
+        self.constants: dict[str, Any] = {OWN: loaded.module, OBJECT: self.view, HELPERS: self.copies, SUPER: super,
+                                          SETTER: set_global}
+        self.codes: dict[int, CodeType] = {}
+        self.annotations: dict[str, CodeType] = {}
+        self._stored: set[str] | None = None
+        self._copied: frozenset[str] = frozenset()
+        self._originals: list[CodeType] = []
 
     # -- names
 
-    def choose(self, definition):
-        """What compile_function asks for each name of a new function for this definition. KlpError ENOENT."""
-        def chosen(name, node):
+    def choose(self, definition: Definition) -> Callable[[str, ast.AST], str | None]:
+        """The function that compile_function asks for each name of a new function for a definition. KlpError ENOENT."""
+        def choose(name: str, node: ast.AST) -> str | None:
             if name in self._copied:
                 return HELPERS
             if name in self.loaded.own:
                 return OWN
-            if self.known(name, definition.code):
+            if self._known(name, definition.code):
                 return None
             if name in self.loaded.fallback:
                 return OWN
-            raise self._unresolved(name, node, "function '%s'" % definition.name)
-        return chosen
+            raise self._unresolved(name, node, f"function '{definition.name}'")
+        return choose
 
-    def plain(self, definition):
-        """Whether choose(definition) would leave a name alone."""
-        return lambda name: name not in self._copied and name not in self.loaded.own and self.known(name, definition.code)
+    def plain(self, definition: Definition) -> Callable[[str], bool]:
+        """The function that says whether choose(definition) would leave a name alone."""
+        return lambda name: (name not in self._copied and name not in self.loaded.own
+                             and self._known(name, definition.code))
 
-    def known(self, name, original=None):
-        """The program knows a global name: its module (now, or by a store anywhere in its code), builtins, the original."""
-        return name in builtins_of(self.namespace) or self.of_object(name) or original is not None and mentions(original, name)
+    def _known(self, name: str, original: CodeType | None = None) -> bool:
+        """Whether the program knows a global name: its module (now, or by a store anywhere in its code), builtins, the
+        original."""
+        return (name in builtins_of(self.namespace) or self._of_object(name)
+                or original is not None and mentions(original, name))
 
-    def of_object(self, name):
+    def _of_object(self, name: str) -> bool:
+        """Whether a global name is the object's."""
         if name in self.namespace or name in self.adds:
             return True
         if self._stored is None:
             self._stored = stored_names(self.namespace)
         return name in self._stored
 
-    def _unresolved(self, name, node, where):
-        text = "%s: Unknown symbol '%s' in %s at %s:%d (err %d)" % (
-            self.loaded.name, name, where, self.loaded.path, node.lineno, -ENOENT)
-        return KlpError(ENOENT, pr_err(self.log, text))
+    def _unresolved(self, name: str, node: Any, where: str) -> KlpError:
+        return KlpError(ENOENT, pr_err(
+            self.log, f"{self.loaded.name}: Unknown symbol '{name}' in {where} at {self.loaded.path}:{node.lineno} "
+                      f"(err {-ENOENT})"))
 
     # -- helpers
 
-    def attach(self, namespace, originals):
-        """The module has come. Its helpers' names are looked up in it from now on. KlpError ENOENT, EINVAL; then
-        nothing was changed. originals: code objects that new functions replace."""
-        was = self.namespace, self._stored
+    def attach(self, namespace: dict[str, Any], originals: list[CodeType]) -> None:
+        """The module has come: its helpers' names are looked up in it from now on. originals: code objects that new
+        functions replace. KlpError ENOENT, EINVAL; then nothing was changed."""
+        before = self.namespace, self._stored
         self.namespace, self._stored, self._originals = namespace, None, originals
         try:
-            own, shared = self._reached()
-            self._copied = frozenset(self._to_copy(own, shared))
-            self._check(own + shared)
-            changed = self._compiled(own)
+            alone, shared = self._helpers()
+            self._copied = frozenset(self._to_copy(shared))
+            self._check(alone + shared)
+            changed = self._compiled(alone)
             copies = self._compiled(shared) if self._copied else {}
         except KlpError:
-            self.namespace, self._stored = was
+            self.namespace, self._stored = before
             raise
         self.view.__dict__ = namespace
         self._swap(changed)
         self._make_copies(copies)
 
-    def _reached(self):
-        """Statements of helpers that this object's new functions use: those that no other object uses, and the others."""
-        mine = self.loaded.reach(self.name)
-        others = set()
-        for each in self.loaded.objects:
-            if each != self.name:
-                others.update(map(id, self.loaded.reach(each)))
-        return [each for each in mine if id(each) not in others], [each for each in mine if id(each) in others]
+    def _helpers(self) -> tuple[list[Statement], list[Statement]]:
+        """The helpers that this object's new functions need: those that no other object needs, and those that are
+        shared."""
+        dependencies = self.loaded.dependencies
+        helpers = dependencies.helpers(self.name)
+        others: set[int] = set()
+        for name in self.loaded.objects:
+            if name != self.name:
+                others.update(map(id, dependencies.helpers(name)))
+        return ([helper for helper in helpers if id(helper) not in others],
+                [helper for helper in helpers if id(helper) in others])
 
-    def _foreign(self, statement):
+    def _foreign(self, helper: Statement) -> dict[str, ast.AST]:
         """{name: node} of what a helper's functions use and the file does not know, builtins left out."""
-        return {name: node for name, node in statement.used.items()
-                if name not in self.loaded.own and (self.of_object(name) or name not in builtins_of(self.namespace))
-                and not (name in self.loaded.fallback and not self.of_object(name))}
+        return {name: node for name, node in helper.used.items()
+                if name not in self.loaded.own and (self._of_object(name) or name not in builtins_of(self.namespace))
+                and not (name in self.loaded.fallback and not self._of_object(name))}
 
-    def _to_copy(self, own, shared):
-        """Names of shared helpers that need a copy for this object: they, or helpers that they use, have foreign names."""
-        copied = set()
+    def _to_copy(self, shared: list[Statement]) -> set[str]:
+        """Names of shared helpers that need a copy for this object: they, or helpers that they use, have foreign
+        names."""
+        names: set[str] = set()
         while True:
-            more = {name for each in shared for name in each.bound
-                    if self._foreign(each) or copied.intersection(each.used)} - copied
+            more = {name for helper in shared for name in helper.bound
+                    if self._foreign(helper) or names.intersection(helper.used)} - names
             if not more:
                 break
-            copied |= more
-        for each in shared:
-            if copied.intersection(each.bound) and not _plain(each.node):
-                raise KlpError(EINVAL, pr_err(self.log, "%s: '%s' at %s:%d is used by new functions of several objects and "
-                                              "uses names of theirs: only a plain function may" % (
-                                                  self.loaded.name, min(each.bound), self.loaded.path, each.node.lineno)))
-        return copied
+            names |= more
+        for helper in shared:
+            if names.intersection(helper.bound) and not _is_plain(helper.node):
+                place = f"{self.loaded.path}:{helper.node.lineno}"
+                raise KlpError(EINVAL, pr_err(
+                    self.log, f"{self.loaded.name}: '{min(helper.bound)}' at {place} is used by new functions of "
+                              "several objects and uses names of theirs: only a plain function may"))
+        return names
 
-    def _check(self, statements):
-        for each in statements:
-            for name, node in self._foreign(each).items():
-                if not self.known(name) and not any(mentions(code, name) for code in self._originals):
-                    raise self._unresolved(name, node, "helper '%s'" % min(each.bound))
+    def _check(self, helpers: Iterable[Statement]) -> None:
+        for helper in helpers:
+            for name, node in self._foreign(helper).items():
+                if not self._known(name) and not any(mentions(code, name) for code in self._originals):
+                    raise self._unresolved(name, node, f"helper '{min(helper.bound)}'")
 
-    def _chosen(self, name, node):
+    def _choose_in_helper(self, name: str, node: ast.AST) -> str | None:
         if name in self._copied:
             return HELPERS
-        if name in self.loaded.own or name in self.loaded.fallback and not self.of_object(name):
+        if name in self.loaded.own or name in self.loaded.fallback and not self._of_object(name):
             return None  # the helper's globals are the file's
-        return OBJECT if self.of_object(name) or name not in builtins_of(self.namespace) else None
+        return OBJECT if self._of_object(name) or name not in builtins_of(self.namespace) else None
 
-    def _compiled(self, statements):
-        """{id(code of a function in the file): new code} of the functions of these statements that have to change."""
-        wanted = {id(each.node) for each in statements if self._copied.intersection(each.used) or self._foreign(each)}
-        if not wanted:
+    def _compiled(self, helpers: list[Statement]) -> dict[int, CodeType]:
+        """{id(code of a function in the file): new code} of the helpers' functions that have to change."""
+        changing = {id(helper.node) for helper in helpers
+                    if self._copied.intersection(helper.used) or self._foreign(helper)}
+        if not changing:
             return {}
         file = self.loaded.file
         body = []
-        rewriter = Rewriter(self._chosen, bool(file.flags))
+        rewriter = Rewriter(self._choose_in_helper, bool(file.flags))
         for node in file.tree.body:
-            if id(node) in wanted:
+            if id(node) in changing:
                 node = copied(node)
                 try:
                     node = rewriter.visit(node)
                 except Unrewritable as error:
-                    raise KlpError(EINVAL, pr_err(self.log, "%s: %s at %s:%d" % (
-                        self.loaded.name, error.text, file.path, error.node.lineno))) from None
+                    raise KlpError(EINVAL, pr_err(
+                        self.log, f"{self.loaded.name}: {error.text} at {file.path}:{error.node.lineno}")) from None
             body.append(node)
-        found = {}
-        for one, other in zip(file.codes, file.compile(body)):
-            found.update((id(old), exchange(new, self.constants)) for old, new in code_pairs(one, other)
-                         if _has_marker(new) and old is not one)
-        return found
+        top_levels = set(map(id, file.codes))       # they do not run again
+        return {id(old): exchange(new, self.constants) for old, new in file.recompiled(body)
+                if _has_marker(new) and id(old) not in top_levels}
 
-    def _swap(self, changed):
+    def _swap(self, changed: dict[int, CodeType]) -> None:
         """Puts the new code of helpers into their functions, wherever those are."""
-        now = {id(self.codes.get(key, key)): code for key, code in changed.items() if key in self.codes}
-        now.update((key, code) for key, code in changed.items() if key not in self.codes)
+        now = {id(self.codes[key]) if key in self.codes else key: code for key, code in changed.items()}
         if now:
             for fn in functions_of([self.loaded.namespace]):
-                code = now.get(id(fn.__code__))
-                if code is not None:
-                    put_code(fn, code)
+                new = now.get(id(fn.__code__))
+                if new is not None:
+                    put_code(fn, new)
         self.codes.update(changed)
 
-    def _make_copies(self, codes):
-        made = {}
+    def _make_copies(self, codes: dict[int, CodeType]) -> None:
+        copies = {}
         for name in self._copied:
             fn = self.loaded.namespace.get(name)
             if type(fn) is not FunctionType:
                 continue
-            one = FunctionType(codes.get(id(fn.__code__), fn.__code__), self.loaded.namespace, fn.__name__, fn.__defaults__,
-                               fn.__closure__)
-            one.__kwdefaults__, one.__qualname__, one.__doc__ = fn.__kwdefaults__, fn.__qualname__, fn.__doc__
-            one.__annotations__ = fn.__annotations__
-            made[name] = one
-        self.copies.__dict__ = made
+            code = codes.get(id(fn.__code__), fn.__code__)
+            copy = FunctionType(code, self.loaded.namespace, fn.__name__, fn.__defaults__, fn.__closure__)
+            copy.__kwdefaults__, copy.__qualname__, copy.__doc__ = fn.__kwdefaults__, fn.__qualname__, fn.__doc__
+            copy.__annotations__ = fn.__annotations__
+            copies[name] = copy
+        self.copies.__dict__ = copies
 
 
-def _plain(node):
+def _is_plain(node: ast.AST) -> bool:
     return isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and not node.decorator_list
 
 
-def _has_marker(code):
-    return any(type(each) is str and each in (OBJECT, HELPERS) for each in code.co_consts) or any(map(_has_marker, inner(code)))
+def _has_marker(code: CodeType) -> bool:
+    return (any(type(const) is str and const in (OBJECT, HELPERS) for const in code.co_consts)
+            or any(map(_has_marker, inner(code))))
 
 
-def builtins_of(namespace):
+def builtins_of(namespace: dict[str, Any]) -> dict[str, Any]:
+    """The builtins that code with these globals uses."""
     found = namespace.get("__builtins__")
     if type(found) is dict:
         return found
@@ -214,12 +250,11 @@ def builtins_of(namespace):
     return builtins.__dict__
 
 
-def stored_names(namespace):
-    """Names that code of a module stores as globals: all of its live functions', and its source's if that is there."""
-    from klpfs.cpython.resolve.original_source import SourceTree
+def stored_names(namespace: dict[str, Any]) -> set[str]:
+    """Names that code of a module stores as globals: all of its live functions', and its source's if that is known."""
     codes = {id(fn.__code__): fn.__code__ for fn in functions_of([namespace])}
-    found = set()
+    names: set[str] = set()
     for code in codes.values():
-        found |= stores(code)
+        names |= stores(code)
     tree = SourceTree(namespace, list(codes.values()))
-    return found | stores(tree.code) if tree.code is not None else found
+    return names | stores(tree.code) if tree.code is not None else names

@@ -3,98 +3,110 @@
 The file may have been replaced since it was loaded, so nothing of it is believed: each function that is alive and comes
 from the file must be found in it with the same code. Else the tree is empty and first lines decide.
 """
+from __future__ import annotations
+
 from types import CodeType
 
+from klpfs.cpython.load.parse import parse
+from klpfs.cpython.raw import first_line
 from klpfs.cpython.resolve.codes import positions, tree
 from klpfs.cpython.resolve.fingerprint import fingerprint
-from klpfs.cpython.load.parse import parse
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
 
 
 class SourceTree:
-    """False when there is none. Places are numbers in source order."""
+    """The definitions of a module's source, each with a place: a number in source order. False when there are none.
 
-    __slots__ = ("entries", "by_line", "code")
+    code: the module's code object, compiled anew, or None. entries: [(code, qualified name, code around it)] by place.
+    """
 
-    def __init__(self, namespace, live):
+    __slots__ = ("code", "entries", "_by_line")
+
+    def __init__(self, namespace: dict[str, Any], live: list[CodeType]) -> None:
         """live: code objects that are alive in the module, of this file or others."""
-        self.entries, self.by_line, self.code = [], {}, None
         code = module_code(namespace)
+        self.entries = tree(code) if code is not None else []
+        self._by_line: dict[tuple[str, int], list[int]] = {}
+        self.code = code
+        for place, (definition, _name, _around) in enumerate(self.entries):
+            self._by_line.setdefault((definition.co_name, definition.co_firstlineno), []).append(place)
         if code is None:
             return
-        self.code = code
-        self.entries = tree(code)
-        for place, (each, _name, _outer) in enumerate(self.entries):
-            self.by_line.setdefault((each.co_name, each.co_firstlineno), []).append(place)
         names = _file_names(namespace)
-        for each in live:
-            if each.co_filename.rpartition("/")[2] in names and not self._candidates(each):
-                self.entries, self.by_line, self.code = [], {}, None
-                return
+        if any(alive.co_filename.rpartition("/")[2] in names and not self._candidates(alive) for alive in live):
+            self.entries, self._by_line, self.code = [], {}, None
 
-    def __bool__(self):
+    def __bool__(self) -> bool:
         return bool(self.entries)
 
-    def _candidates(self, code):
-        places = self.by_line.get((code.co_name, code.co_firstlineno), ())
+    def _candidates(self, code: CodeType) -> Sequence[int]:
+        """The places at which a code object may lie."""
+        places = self._by_line.get((code.co_name, code.co_firstlineno), ())
         if not places:
             return ()
-        mark = fingerprint(code)
-        found = [place for place in places if fingerprint(self.entries[place][0]) == mark]
-        if len(found) > 1:
+        content = fingerprint(code)
+        candidates = [place for place in places if fingerprint(self.entries[place][0]) == content]
+        if len(candidates) > 1:
             where = positions(code)
-            exact = [place for place in found if where and positions(self.entries[place][0]) == where]
-            found = exact or found
-        return found
+            exact = [place for place in candidates if where and positions(self.entries[place][0]) == where]
+            candidates = exact or candidates
+        return candidates
 
-    def several(self, code):
-        """More than one definition of the source looks like this code."""
+    def several(self, code: CodeType) -> bool:
+        """Whether more than one definition of the source looks like this code."""
         return len(self._candidates(code)) > 1
 
-    def place(self, code):
+    def place(self, code: CodeType) -> int | None:
         """The place of a code object that is alive; None if it is not in the source, or at several places."""
-        found = self._candidates(code)
-        return found[0] if len(found) == 1 else None
+        candidates = self._candidates(code)
+        return candidates[0] if len(candidates) == 1 else None
 
-    def name(self, code):
-        found = {self.entries[place][1] for place in self._candidates(code)}
-        return found.pop() if len(found) == 1 else None
+    def name(self, code: CodeType) -> str | None:
+        """The qualified name of a code object that is alive; None if the source does not tell."""
+        names = {self.entries[place][1] for place in self._candidates(code)}
+        return names.pop() if len(names) == 1 else None
 
-    def places(self, name):
-        """The places of all definitions of this qualified name, alive or not, in order."""
+    def places(self, name: str) -> list[int]:
+        """The places of all definitions of a qualified name, alive or not, in order."""
         return [place for place, entry in enumerate(self.entries) if entry[1] == name]
 
 
-def defaults_of(namespace, code):
-    """(number of positional defaults, names of keyword-only parameters with one) of a function's code, by its source.
+def defaults_of(namespace: dict[str, Any], code: CodeType) -> tuple[int, set[str]] | None:
+    """(number of positional defaults, names of keyword-only parameters with a default) of a function's code, by its
+    source.
 
-    None: not to be had, or not to be told apart from another of its line. Only for a tree that is believed.
+    None: the source is not to be had, or the function not to be told apart from another of its line. Only for a tree
+    that is believed.
     """
     import ast
-    path = dict.get(namespace, "__file__")
+    path: Any = dict.get(namespace, "__file__")
     try:
-        tree = parse(_text(namespace, path), path)
+        module = parse(_text(namespace, path), path)
     except (OSError, SyntaxError, ValueError, TypeError):
         return None
     found = []
-    for node in ast.walk(tree):
+    for node in ast.walk(module):
         name = "<lambda>" if isinstance(node, ast.Lambda) else getattr(node, "name", None)
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)) and name == code.co_name:
-            line = min([node.lineno] + [each.lineno for each in getattr(node, "decorator_list", ())])
-            if line == code.co_firstlineno:
-                args = node.args
-                only = {arg.arg for arg, value in zip(args.kwonlyargs, args.kw_defaults) if value is not None}
-                found.append((len(args.defaults), only))
+        if (isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)) and name == code.co_name
+                and first_line(node) == code.co_firstlineno):
+            args = node.args
+            found.append((len(args.defaults),
+                          {arg.arg for arg, value in zip(args.kwonlyargs, args.kw_defaults) if value is not None}))
     return found[0] if len(found) == 1 else None
 
 
-def _file_names(namespace):
-    """Base names: what a script's code calls its file may be relative."""
-    found = [dict.get(namespace, key) for key in ("__file__", "__cached__")]
-    return {each.rpartition("/")[2] for each in found if type(each) is str}
+def _file_names(namespace: dict[str, Any]) -> set[str]:
+    """Base names of a module's file: what a script's code calls its file may be relative."""
+    paths = [dict.get(namespace, key) for key in ("__file__", "__cached__")]
+    return {path.rpartition("/")[2] for path in paths if type(path) is str}
 
 
-def module_code(namespace):
-    """The code object of a module's file, compiled anew, or read from its .pyc; None if there is no such thing."""
+def module_code(namespace: dict[str, Any]) -> CodeType | None:
+    """The code object of a module's file, compiled anew, or read from its .pyc; None if the file has none."""
     path = dict.get(namespace, "__file__")
     if type(path) is not str:
         return None
@@ -109,7 +121,7 @@ def module_code(namespace):
         return None
 
 
-def _text(namespace, path):
+def _text(namespace: dict[str, Any], path: Any) -> bytes:
     import zipimport
     loader = dict.get(namespace, "__loader__")
     if type(loader) is zipimport.zipimporter:

@@ -25,6 +25,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import FrameType, FunctionType
     from typing import Any
+
     from .dispatcher import Switch
     from .switching import State, Transition
 
@@ -47,7 +48,7 @@ _greenlet: list[Any] = [None, None]         # the module that was looked into la
 _asyncio: list[Any] = [None, None]          # likewise
 
 
-def greenlet_api() -> tuple[Any, Any] | None:
+def greenlet_api() -> Any:
     """(greenlet type, getcurrent) if the program has greenlets, else None."""
     module = _get(_modules, "greenlet._greenlet") or _get(_modules, "greenlet")
     if module is None:
@@ -62,7 +63,7 @@ def greenlet_api() -> tuple[Any, Any] | None:
     return _greenlet[1]
 
 
-def asyncio_api() -> tuple[Any, Any, Any, Any] | None:
+def asyncio_api() -> Any:
     """(get_running_loop, Task, current_task or None, table of current tasks or None) of asyncio's C accelerator, which
     every loop tells what it runs; None if the program has no asyncio. Before 3.12 current_task is Python code, so the
     table that it reads is read."""
@@ -117,6 +118,7 @@ def choose(switch: Switch) -> FunctionType:
     ident = get_ident()
     nested = _get(state.walks, ident, 0)
     if nested > 1 and "busy" not in BREAK:      # an audit hook calls patched functions out of a walk: no walk to be had
+        # filled by Transition._look_at_threads
         return switch.function_of(state.goal if ident in state.clean_threads else 1 - state.goal)
     state.walks[ident] = nested + 1
     try:
@@ -129,6 +131,7 @@ def _walk(transition: Transition, state: State, ident: int, frame: Any) -> int:
     """The side, 0 or 1. frame: the dispatcher's."""
     if "nostack" in BREAK:
         return state.goal
+    # filled by Transition._enter and _add_dispatcher, before a dispatcher can be met that asks for it
     side_of_code, goal = transition.side_of_code, state.goal
     asyncio = asyncio_api()
     looping, root = _root_frame(asyncio) if asyncio is not None else (False, None)
@@ -151,10 +154,10 @@ def _walk(transition: Transition, state: State, ident: int, frame: Any) -> int:
                 break
             above = None
         code = _id(frame.f_code)
-        side = _get(side_of_code, code)
+        side: Any = _get(side_of_code, code)
         if side is not None:
             if _type(side) is _int:
-                return side
+                return side     # type: ignore[no-any-return]
             if above not in side:               # it has entered no side yet, or has left it: it belongs to none
                 undecided = True
                 if "skip" in BREAK:

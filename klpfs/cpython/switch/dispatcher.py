@@ -1,4 +1,4 @@
-"""Dispatchers: the code that stands in for a function while a transition runs, and what it holds.
+"""Dispatchers: code that stands in for a function while a transition runs, and a Switch, which the code reaches.
 
 A dispatcher has the flavour, name, free variables and, where both sides agree on it, the signature of the function it
 stands in for. It reaches what it needs through constants of its code, so that nothing of the program's is in the way:
@@ -14,31 +14,31 @@ from types import CodeType, FunctionType, MethodType
 from klpfs.engine.error import KlpError
 
 from ..images import image as images
+from ..raw import ASYNC_GENERATOR, COROUTINE, GENERATOR, ITERABLE_COROUTINE, SUSPENDS, VARARGS, VARKEYWORDS
 from .choice import choose, get_ident
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable
+
     from .live_dispatchers import Record
     from .switching import Transition
     Codes = dict[int, CodeType]
 
 _compile, _exec, _set, _list, _zip, _tuple, _len, _type = compile, exec, set, list, zip, tuple, len, type
 _str, _bool = str, bool
-VARARGS, VARKEYWORDS = 4, 8         # Include/cpython/code.h
 _QUALNAME = hasattr(CodeType, "co_qualname")
 _NO_IDS: frozenset[int] = frozenset()
 _NO_CODES: tuple[Codes, Codes] = {}, {}
-_GENERATOR, _COROUTINE, _ASYNC_GENERATOR = images.GENERATOR, images.COROUTINE, images.ASYNC_GENERATOR
 
 # String constants of these stand for objects: 'S' the Switch, 'T' its Transition, 'F' the Switch's functions, 'I'
 # get_ident. A string that is called would earn a SyntaxWarning: hence `if 1 else 0`. 'T'.choices is exchanged by
 # Transition._flip.
 _BODIES = {
     0: "return ('F'['T'.choices.get(('I' if 1 else 0)(), 2)] or 'S'.choose())({call})",
-    _GENERATOR: "return (yield from 'S'.choose()({call}))",
-    _COROUTINE: "return await 'S'.choose()({call})",
-    _ASYNC_GENERATOR: """{g} = 'S'.choose()({call})
+    GENERATOR: "return (yield from 'S'.choose()({call}))",
+    COROUTINE: "return await 'S'.choose()({call})",
+    ASYNC_GENERATOR: """{g} = 'S'.choose()({call})
   try:
    {v} = await {g}.__anext__()
    while True:
@@ -62,15 +62,17 @@ if _SMALL:
 
 
 class Switch:
-    """One function object under one transition.
+    """A function object in a transition.
 
     function; record: the function's Record; transition; before, after: Images of the sides 0 and 1; found_image: the
-    Image that the function held. functions: indexed by the remembered choice: 0 or 1 gives that side's function object
-    (made on its first call, see function_of), 2 means "no choice remembered" and holds None, so the dispatcher calls
-    choose(). On 3.10 a dict without 2. choose: choice.choose for this Switch. dispatcher_id: id of the dispatcher's
-    code. only_watched: nothing is switched here, only frames of older code are looked for. codes_by_side: ({id: code}
-    of side 0, of side 1), their comprehensions and older code included. callable_ids: ids of the codes of all sides
-    that the function ever had, as far as a dispatcher may have called them.
+        Image that the function held.
+    functions: indexed by the remembered choice: 0 or 1 gives that side's function object (made on its first call, see
+        function_of), 2 means "no choice remembered" and holds None, so the dispatcher calls choose(). On 3.10 a dict
+        without 2.
+    choose: choice.choose for this Switch. dispatcher_id: id of the dispatcher's code. only_watched: nothing is switched
+        here, only frames of older code are looked for.
+    codes_by_side: ({id: code} of side 0, of side 1), their comprehensions and older code included. callable_ids: ids of
+        the codes of all sides that the function ever had, as far as a dispatcher may have called them.
     """
 
     __slots__ = ("function", "record", "transition", "before", "after", "found_image", "functions", "choose",
@@ -90,7 +92,7 @@ class Switch:
     def function_of(self, side: int) -> FunctionType:
         """The function object of a side; most of a large patch's are never asked for. Called by the program's threads,
         maybe by several at once: each makes an equal function object, and the last store stays."""
-        function = self.functions[side]
+        function: FunctionType | None = self.functions[side]
         if function is None:
             function = self.functions[side] = images.clone(self.function, self.after if side else self.before)
         return function
@@ -171,11 +173,11 @@ def _source(before: images.Image, after: images.Image) -> str:
         while name in taken:
             name += "_"
         own[letter] = name
-    kind = code.co_flags & images.SUSPENDS
+    kind = code.co_flags & SUSPENDS
     body = _BODIES[kind].format(call=passed, **own)
     free = code.co_freevars
     bound = f"{' = '.join(free)} = None" if free else "pass"
-    asynchronous = "async " if kind in (_COROUTINE, _ASYNC_GENERATOR) else ""
+    asynchronous = "async " if kind in (COROUTINE, ASYNC_GENERATOR) else ""
     # naming the free variables in dead code makes them the dispatcher's as well: the closure fits
     unreached = f"if 0: ({', '.join(free)},)" if free else "pass"
     return (f"def outer():\n {bound}\n {asynchronous}def dispatcher({declared}):\n  {unreached}\n  {body}\n"
@@ -202,7 +204,7 @@ def make(switch: Switch) -> CodeType:
         "co_filename": f"<klpfs dispatcher of {function.__qualname__}>",
         "co_consts": _tuple([objects.get(const, const) if _type(const) is _str else const
                              for const in template.co_consts]),
-        "co_flags": template.co_flags | code.co_flags & images.ITERABLE_COROUTINE}
+        "co_flags": template.co_flags | code.co_flags & ITERABLE_COROUTINE}
     if _QUALNAME:
         changes["co_qualname"] = code.co_qualname
     made = template.replace(**changes)

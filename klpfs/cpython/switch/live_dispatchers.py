@@ -15,8 +15,10 @@ from .choice import OVER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import CodeType, FunctionType
-    from typing import Callable, Mapping
+    from typing import Callable
+
     from .dispatcher import Switch
 
 _refcount, _list, _id, _enumerate, _compile = sys.getrefcount, list, id, enumerate, compile
@@ -24,7 +26,7 @@ _registry: dict[int, Record] = {}           # id(function) -> Record
 _COUNTS = sys.version_info < (3, 14)        # 3.14 borrows references (gh-117139): there nothing is dropped
 
 
-class _Reference(ref):      # type: ignore[type-arg]
+class _Reference(ref):
     __slots__ = ("key",)
     key: int
 

@@ -26,16 +26,20 @@ from klpfs.engine.target import Blocker
 
 from ..c_originals import original
 from ..images import image as images
-from ..looks import collection, greenlets as greenlet_looks, interpreters, names_for_people, suspended, threads
+from ..looks import collection, interpreters, names_for_people, suspended, threads
+from ..looks import greenlets as greenlet_looks
+from ..raw import NESTED, SUSPENDS
 from . import dispatcher, live_dispatchers
-from .choice import CLEAN, greenlet_api, OVER, PREPARE, RUN
+from .choice import CLEAN, OVER, PREPARE, RUN, greenlet_api
 from .rules import BREAK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
     from types import CodeType, FunctionType
-    from typing import Any, Callable, Iterable, Sequence
+    from typing import Any, Callable
     from weakref import ref
+
     from ..looks.threads import Stack
     Codes = dict[int, CodeType]
 
@@ -62,7 +66,7 @@ def monotonic_us() -> int:
 
 
 class Entry:
-    """One function object under transition.
+    """A function object that a transition is made for.
 
     fn: the function object; before, after: Images, what it holds and what it gets; with the same code nothing is
     switched, only older code is looked for. older: code objects of the function's that may still run somewhere and
@@ -77,7 +81,8 @@ class Entry:
 
 
 class State:
-    """What a single store exchanges (Transition._flip), so that a choice is about one mode and one goal.
+    """The state of a transition, exchanged by a single store (Transition._flip): so a choice is about one mode and one
+    goal.
 
     mode; goal; strict: no choice is remembered; choices: thread ident -> side, remembered choices; clean_threads:
     idents of threads seen clean; walks: ident -> choices under way; suspended_objects: weak references to those that
@@ -177,9 +182,9 @@ class Transition:
             self.side_of_code[code_id] = side
             self.blocking_ids[1 - side].add(code_id)
             flags = codes[code_id].co_flags
-            if flags & images.SUSPENDS:
+            if flags & SUSPENDS:
                 self.suspends = self.strict = True      # a clean thread becomes dirty by resuming an old frame
-            if flags & images.NESTED and codes[code_id].co_name not in images.INNER and "nested" not in BREAK:
+            if flags & NESTED and codes[code_id].co_name not in images.INNER and "nested" not in BREAK:
                 # or by calling an inner function that an old frame has just made
                 self.strict = True
             if n % 250 == 249:
@@ -263,9 +268,9 @@ class Transition:
             self._hold_collection()
 
     def _hold_collection(self) -> None:
-        """What klpfs allocates must not make it collect the program's garbage, all of it in a large patch. So
-        collection is off within a slice of work; a collection that became due runs where the program allocates.
-        Counterpart: _allow_collection."""
+        """Turns collection off: what klpfs allocates must not make it collect the program's garbage, all of it in a
+        large patch. So collection is off within a slice of work; a collection that became due runs where the program
+        allocates. Counterpart: _allow_collection."""
         self._collects = _gc_is_on()
         _gc_off()
 
@@ -391,7 +396,7 @@ class Transition:
     # ----------------------------------------------------------------------------------------------------------- looks
 
     def look(self) -> list[Blocker]:
-        """One round. The tasks in the way; []: none is, and the transition is CLEAN."""
+        """The tasks in the way, as one round of looks finds them; []: no task is, and the transition is CLEAN."""
         if self.state.mode == CLEAN:
             return []
         self._expect(RUN)
@@ -447,7 +452,8 @@ class Transition:
             for ident, stack in threads.stacks(idents):
                 frames += _len(stack)
                 if self._is_clean(stack, goal):
-                    clean.add(ident)        # once clean, never dirty again without something suspended
+                    # once clean, never dirty again without something suspended; choice.choose reads it, too
+                    clean.add(ident)
                 else:
                     dirty.append(ident)
             at += size
@@ -457,14 +463,15 @@ class Transition:
         return [self._name("thread", ident, names_for_people.thread) for ident in dirty]
 
     def _look_before_search(self, state: State) -> list[Blocker]:
-        """With greenlets about: blockers that are seen without a search of the heap, which is worth it only without
+        """Blockers, with greenlets about, that are seen without a search of the heap, which is worth it only without
         them."""
         state.suspended_objects = [r for r in state.suspended_objects if suspended.has_frame(r)]
         return self._look_at_threads(state, _set()) + (
             self._name_suspended(state.suspended_objects) if state.suspended_objects else [])
 
     def _look_at_all(self, state: State, kind: Any, suspends: bool) -> list[Blocker]:
-        """With greenlets about: all threads, suspended greenlets and suspended objects at one moment, nothing kept."""
+        """Looks, with greenlets about, at all threads, suspended greenlets and suspended objects at one moment, nothing
+        kept."""
         goal = state.goal
         references: list[ref[Any]] = []
         if suspends:
@@ -492,10 +499,10 @@ class Transition:
     def _codes_of_other_side(self, goal: int) -> list[CodeType]:
         """Codes that can be suspended, of the side that is not the goal."""
         return [code for key, code in self.codes.items()
-                if code.co_flags & images.SUSPENDS and self.side_of_code.get(key, goal) != goal]
+                if code.co_flags & SUSPENDS and self.side_of_code.get(key, goal) != goal]
 
     def _still_suspended(self, state: State, references: Iterable[ref[Any]]) -> tuple[list[ref[Any]], bool]:
-        """(those of a look's references whose object has a frame, whether an object ended in the middle of the look).
+        """(the references of a look whose objects have a frame, whether an object ended in the middle of the look).
 
         An object that ran to its end after the look's one moment may have made others, which that look could not see.
         So it is put down as ended, and only a look in which all ended objects were known to be says that nothing is
@@ -575,5 +582,6 @@ class Transition:
 
 
 def _has_just_ended() -> Blocker:
-    """In the way of a look that saw a suspended object end: nobody knows what that made, so another look is needed."""
+    """The Blocker of a look that saw a suspended object end: what that object made can't be known, so another look is
+    needed."""
     return Blocker("suspended", 0, "something suspended has just ended")

@@ -1,7 +1,7 @@
-"""What attacks on the rules of consistency share: how they are noted, and how they get into a window.
+"""Attacks on the rules of consistency: how they are noted, and how they get into a window.
 
-An attack is a function that returns whether everything was consistent, or None where its window can't be reached on this
-Python. The rules it is noted with are those that it gets around when they are switched off.
+An attack is a function that returns whether everything was consistent, or None where its window can't be reached on
+this Python. The rules it is noted with are those that it gets around when they are switched off.
 """
 import contextlib
 import os
@@ -28,7 +28,7 @@ def wait(event):
 
 @contextlib.contextmanager
 def no_greenlets():
-    """As in a program that has none: with greenlets about nothing is remembered."""
+    """The program has no greenlets: with greenlets about nothing is remembered."""
     gone = {name: sys.modules.pop(name) for name in ("greenlet", "greenlet._greenlet") if name in sys.modules}
     try:
         yield

@@ -15,8 +15,8 @@ from tests.cpython.programs import back, done, entry, functions, make, switch, t
 
 @attack("skip")
 def handler_in_the_window_of_a_seen_thread():
-    """A handler between choice and entry, in a thread already seen clean, calls g: g must not run as version 0, for nobody
-    looks at this thread again."""
+    """A handler between choice and entry, in a thread already seen clean, calls g: g must not run as side 0, for
+    nobody looks at this thread again."""
     got = []
     d = make("def g():\n t = clean()\n return ({v}, h(), t)\ndef h(): return {v}\ndef B(): return {v}", clean=lambda: t.look() == [])
     t = transition(d[0], d[1])
@@ -34,8 +34,8 @@ def handler_in_the_window_of_a_seen_thread():
 
 @attack("loose")
 def remembered_above_an_undecided_dispatcher():
-    """0 is chosen in PREPARE, the transition starts in the window, a handler there decides for 1: that is no decision for
-    the thread, which goes on into version 0."""
+    """0 is chosen in PREPARE, the transition starts in the window, a handler there decides for 1: that is no decision
+    for the thread, which goes on into side 0."""
     d = make("def g(): return {v}\ndef h(): return {v}\ndef B(): return ({v}, h())")
     t = transition(d[0], d[1])
     t.install()
@@ -48,7 +48,8 @@ def remembered_above_an_undecided_dispatcher():
 
 @attack("own", "ambig")
 def function_is_its_own_handler():
-    """B is called, and is a trace function as well: B's dispatcher directly above B's undecided dispatcher decides nothing."""
+    """B is called, and is a trace function as well: B's dispatcher directly above B's undecided dispatcher decides
+    nothing."""
     at, go, picked, got = threading.Event(), threading.Event(), [], []
 
     def hook(event):
@@ -63,11 +64,11 @@ def function_is_its_own_handler():
     real = s.choose
 
     def choose():
-        version = real()
+        function = real()
         if not picked and sys._getframe(2).f_code is run.__code__:
             picked.append(1)
             t.start()
-        return version
+        return function
     s.choose = choose
 
     def tracer(frame, event, arg):
@@ -96,7 +97,7 @@ def function_is_its_own_handler():
 
 @attack("ambig")
 def chosen_and_not_entered():
-    """A thread stopped between the choice of version 0 and its frame blocks: nobody can see what it chose."""
+    """A thread stopped between the choice of side 0 and its frame blocks: nobody can see what it chose."""
     d = make("def A(): return ({v}, B())\ndef B(): return {v}")
     t = transition(d[0], d[1])
     at, go, got = threading.Event(), threading.Event(), []
@@ -132,7 +133,7 @@ def the_nearest_frame_decides():
 
 @attack("noobserve")
 def an_old_frame_blocks():
-    """A frame of version 0 keeps the transition pending until it is gone."""
+    """A frame of side 0 keeps the transition pending until it is gone."""
     d = make("def A(stop):\n r = [{v}, B()]\n stop()\n r.append(B())\n return r\ndef B(): return {v}")
     t = transition(d[0], d[1])
     pending = []
@@ -224,7 +225,8 @@ def stale_dispatcher_of_a_function_that_is_gone():
 
 @attack("third")
 def frame_left_by_a_force():
-    """What a force leaves running counts as version 0 of the next: it blocks the way there and never the way back."""
+    """What a force leaves running counts as side 0 of the next transition: it blocks the way there and never the way
+    back."""
     go, at, out = threading.Semaphore(0), threading.Semaphore(0), []
 
     def stop():

@@ -15,7 +15,8 @@ from tests.cpython.programs import done, entry, functions, make, new_image, tran
 
 @attack()
 def interpreter_calls():
-    """Methods called by the interpreter, key functions, descriptors, metaclasses, contextmanager, singledispatch, ctypes."""
+    """Methods called by the interpreter, key functions, descriptors, metaclasses, contextmanager, singledispatch,
+    ctypes."""
     bad = []
     d = make('''
 import functools, contextlib
@@ -110,7 +111,8 @@ def B(): return {v}
 
 @attack()
 def asyncio_shapes():
-    """A task whose root is a dispatcher, tasks beside an old main(), executors, call_soon, __await__ objects, eager tasks."""
+    """A task whose root is a dispatcher, tasks beside an old main(), executors, call_soon, __await__ objects, eager
+    tasks."""
     d = make('''
 async def main(mid):
     r = [{v}, B()]; x = await mid(); r.append(B()); return r, x

@@ -26,7 +26,8 @@ def functions_come_in_a_started_transition():
     thread = threading.Thread(target=lambda: out.append(d[0]["A"]()))
     thread.start()
     wait(at)
-    t.look if t.clean else t._look()            # the thread is seen clean: nothing that it runs is in the transition yet
+    # the thread is seen clean: nothing that it runs is in the transition yet
+    t.look if t.clean else t._look()
     t.add([entry(d[0][k], d[1][k]) for k in "AB"])
     first = try_clean(t)
     here = d[0]["B"]()
@@ -156,7 +157,7 @@ def old_frame_makes_more_functions():
             blocked.append(not try_clean(t[0]))
     made = d[0]["outer"](3, hook)
     with no_greenlets():
-        now = [f() for f in made]       # the later ones hold old code, outside the transition: version 0, and all of it
+        now = [f() for f in made]       # the later ones hold old code, outside the transition: side 0, and all of it
     return all(blocked) and now == [(1, 1), (0, 0), (0, 0)] and done(t[0])
 
 

@@ -15,7 +15,8 @@ from tests.cpython.programs import done, make, transition, try_clean, without
 
 @attack("comps")
 def generator_expression_escapes():
-    """A generator expression of old code runs on when the function has returned: it belongs to that function's version."""
+    """A generator expression of old code runs on when the function has returned: it belongs to that function's
+    version."""
     d = make("def A(): return (B() for i in range(3))\ndef B(): return {v}")
     g = d[0]["A"]()
     got = [next(g)]
@@ -29,7 +30,8 @@ def generator_expression_escapes():
 
 @attack("gens")
 def suspended_everywhere():
-    """Asynchronous generators half consumed (asend, athrow, aclose), generators with finally closed, coroutines thrown into."""
+    """Asynchronous generators half consumed (asend, athrow, aclose), generators with finally closed, coroutines thrown
+    into."""
     d = make("async def AG():\n r = [{v}]\n try:\n  while True:\n   try: x = yield B()\n   except KeyError: x = None\n   r.append(B())\n"
              " finally: r.append(B()); out.append(r)\n"
              "def G():\n r = [{v}]\n try:\n  while True: yield r.append(B())\n finally: r.append(B()); out.append(r)\n"
@@ -90,7 +92,8 @@ def suspended_everywhere():
 
 @attack("gcscan")
 def old_generator_in_a_collection():
-    """Unreachable objects are in no list while their finalizers run; an old generator among them has a finally block left."""
+    """Unreachable objects are in no list while their finalizers run; an old generator among them has a finally block
+    left."""
     at, go, out = threading.Event(), threading.Event(), []
 
     class Slow:

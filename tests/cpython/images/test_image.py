@@ -1,10 +1,11 @@
-"""What a function object holds: taken and put as a whole, the very objects; and call sites that are fast again."""
+"""Images: what a function object holds is taken and put as a whole, the very objects."""
 import gc
 import sys
 import types
 
 import pytest
 
+from klpfs.cpython import raw
 from klpfs.engine.error import KlpError
 from klpfs.cpython.images import image, version_numbers
 from klpfs.cpython.switch.switching import Entry, Transition
@@ -25,7 +26,7 @@ def test_all_attributes_go_together(pair):
 
 
 def test_a_full_revert_gives_the_very_same_objects_back(pair):
-    """Also the version number, by which CPython's specialised call sites know the function."""
+    """The version number, by which CPython's specialised call sites know the function, comes back, too."""
     old, new = pair
 
     def site():
@@ -74,7 +75,7 @@ def test_an_awaitable_generator_stays_one():
 
     def new():
         yield
-    assert new_image(new, old.__code__).code.co_flags & image.ITERABLE_COROUTINE
+    assert new_image(new, old.__code__).code.co_flags & raw.ITERABLE_COROUTINE
     switched(old, new)
 
     async def user():

@@ -1,8 +1,8 @@
-"""What each function object is to be when some Funcs are in force: code, attributes, and what is around a nested one."""
+"""The Image of each function object when some Funcs are in force: code, attributes, and what is around a nested
+one."""
 import gc
 
 import pytest
-from programs import Program
 
 from klpfs.engine.target import Change
 
@@ -14,13 +14,6 @@ TEXT = """
         def inner(): return "old inner"
         return inner
 """
-
-
-@pytest.fixture
-def program(tmp_path):
-    made = Program(tmp_path)
-    yield made
-    made.close()
 
 
 class Case:

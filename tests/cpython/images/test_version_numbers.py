@@ -38,7 +38,8 @@ def test_call_sites_are_specialised_again():
 
 @pytest.mark.skipif(not version_numbers.REPAIRS, reason="no version numbers to put right before 3.12")
 def test_without_the_repair_call_sites_do_not_come_back_or_numbers_collide(monkeypatch):
-    """The counterpart: what CPython gives to a function whose code was set is none (3.13), or from another counter (3.12)."""
+    """The counterpart: what CPython gives to a function whose code was set is none (3.13), or from another counter
+    (3.12)."""
     d = make("def f(a): return {v}\ndef site(n):\n for i in range(n): f(i)")
     monkeypatch.setattr(version_numbers, "_write", None)
     site = d[0]["site"]

@@ -1,4 +1,4 @@
-"""What the tests of import time share: modules of a program, and what a livepatch does to them, without an engine."""
+"""Modules of a program, and what a livepatch does to them, without an engine."""
 import itertools
 import sys
 import textwrap
@@ -16,8 +16,8 @@ _numbers = itertools.count()
 
 
 class Patch:
-    """A livepatch of one module that has ImportTime's callbacks alone. text: its file, which defines `run` and what else the
-    options name: they are texts that are evaluated in the file's namespace."""
+    """A livepatch of one module that has ImportTime's callbacks alone. text: its file, which defines `run` and what
+    else the options name: they are texts that are evaluated in the file's namespace."""
 
     def __init__(self, module, text="", **options):
         space = {"__name__": f"lp_{next(_numbers)}"}

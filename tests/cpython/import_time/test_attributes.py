@@ -1,4 +1,4 @@
-"""What stands for attributes that old objects lack or hold in another form."""
+"""Stand-ins for attributes that old objects lack or hold in another form."""
 import gc
 import weakref
 
@@ -9,7 +9,7 @@ from klpfs.cpython.import_time.attributes import FirstUse, Form, Slot
 
 
 def put(cls, name, attribute):
-    """As a class statement does it, for a class that is there."""
+    """Puts an attribute into a class as its class statement would have done."""
     setattr(cls, name, attribute)
     attribute.__set_name__(cls, name)
 

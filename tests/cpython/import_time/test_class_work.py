@@ -1,4 +1,4 @@
-"""What `run` can do to a class beside its attributes: bases, decorators, what decorators generate, slots."""
+"""Changes of a class that `run` can make besides its attributes: bases, decorators, what decorators generate, slots."""
 import gc
 from functools import total_ordering  # noqa: F401
 
@@ -106,7 +106,7 @@ def test_objects_stay_hashable_while_they_may_be_in_sets(module, livepatch):
 
 
 def test_slots_are_forgotten_when_the_patch_goes(module, livepatch):
-    """What objects hold of them is kept beside the objects, which may live on for long."""
+    """Their values are kept beside the objects, which may live on for long."""
     live = module("class Value: pass\nclass Small:\n    __slots__ = ('__weakref__',)")
     small, alive = live.Small(), live.Value()
     patch = livepatch(live, """

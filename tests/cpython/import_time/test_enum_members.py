@@ -83,7 +83,8 @@ def test_a_member_that_is_there_keeps_its_value(module, livepatch):
 
 
 def test_a_flag_takes_part_in_combinations_and_complements(module, livepatch):
-    """And is in none of them afterwards: what the enum module and members keep of them (3.11) is forgotten both times."""
+    """And is in none of them afterwards: what the enum module and members keep of them (3.11) is forgotten both
+    times."""
     live = module(ENUMS)
     both, right = live.Right.READ | live.Right.WRITE, live.Right
     assert ~right.READ == right.WRITE

@@ -1,4 +1,4 @@
-"""Where else a value is held by name: exchanged there with it, and only where it is certain to be this value."""
+"""Copies of a value by name: found where it is certain that this value is meant, and only there."""
 import functools
 import sys
 
@@ -12,7 +12,7 @@ def places(value, name, owner):
 
 
 def test_functions_and_classes_are_found_under_any_name(module):
-    """One definition makes one object: where it is held, it is meant."""
+    """A definition makes one object: all that holds this object means the definition."""
     a = module("def f(): pass\nclass C: pass")
     b = module("")
     b.other, b.K = a.f, a.C
@@ -50,7 +50,8 @@ def imported(tmp_path, monkeypatch, **files):
 
 
 def test_other_values_are_found_in_modules_that_import_them_by_name(tmp_path, monkeypatch):
-    """As their source says, under their own name; a module that happens to hold the same object does not count."""
+    """Their source says so, and their name is the same; a module that happens to hold the same object does not
+    count."""
     a, b, c, d = imported(tmp_path, monkeypatch, nc_a="TABLE = (1, [])", nc_b="from nc_a import TABLE",
                           nc_c="from nc_a import *", nc_d="import nc_a\nTABLE = nc_a.TABLE")
     assert a.TABLE is b.TABLE is c.TABLE is d.TABLE
@@ -72,6 +73,18 @@ def test_klpfss_own_modules_are_left_alone(module):
     a, own = module("def f(): pass"), module("", "klpfs.stand_in_for_a_test")
     own.f = a.f
     assert places(a.f, "f", a.__name__) == {(Item, "f", a.__name__)}
+
+
+def test_metaclasses_are_not_asked_for_what_their_classes_are(module):
+    class Meta(type):
+        def __getattribute__(cls, name):
+            raise AssertionError("it is not asked")
+
+    class Holder(metaclass=Meta):
+        pass
+    a = module("def f(): pass")
+    type.__setattr__(Holder, "method", a.f)
+    assert [place.key for place in copies_of(a.f, "f", a.__name__) if type(place) is Attribute] == ["method"]
 
 
 def test_what_only_pretends_to_be_a_module_is_not_asked(module, monkeypatch):

@@ -1,4 +1,4 @@
-"""What statements change without binding a name: noted as the owner's, so that it goes with it."""
+"""Changes that statements make without binding a name are noted as an owner's, so that they go with it."""
 from klpfs.cpython.import_time import overlays
 from klpfs.cpython.import_time.side_effects import Watch
 

@@ -1,4 +1,4 @@
-"""Which names of a livepatch code that lives on may use: closures, instances, generators, running threads."""
+"""Names of a livepatch that code which lives on may use: closures, instances, generators, running threads."""
 import threading
 
 from klpfs.cpython.import_time.still_in_use import needed

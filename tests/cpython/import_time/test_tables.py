@@ -21,7 +21,7 @@ def become(old, new, gone=None):
 
 @pytest.mark.parametrize("old, new", [
     ({"a": 1, "b": 2}, {"a": 1, "c": 3}), (OrderedDict(a=1), OrderedDict(b=2)), (defaultdict(int, a=1), defaultdict(int, a=2)),
-    ({1, 2}, {2, 3}), ([1, 2], [3]), ([], [1])], ids=repr)
+    ({1, 2}, {2, 3}), ([1, 2], [3]), ([], [1])])
 def test_a_table_becomes_the_new_one_in_place(old, new):
     assert become(old, new) == new
 
@@ -33,12 +33,12 @@ def test_only_keys_that_the_new_version_dropped_go():
     assert become({"a": 1, "b": 2}, {"a": 1, "b": 5}, ["b"]) == {"a": 1, "b": 5}, "it is there again, with another value"
 
 
-@pytest.mark.parametrize("old, new", [({"a": 1}, {"a": 1}), ([1], [1]), ({1}, {1}), ((1, 2), (1, 2)), (1, 1), ("x", "x")], ids=repr)
+@pytest.mark.parametrize("old, new", [({"a": 1}, {"a": 1}), ([1], [1]), ({1}, {1}), ((1, 2), (1, 2)), (1, 1), ("x", "x")])
 def test_equal_values_need_no_change(old, new):
     assert merged(old, new) == []
 
 
-@pytest.mark.parametrize("old, new", [(1, 2), ((1,), (2,)), ({"a": 1}, [1]), (1, True), (object(), object())], ids=repr)
+@pytest.mark.parametrize("old, new", [(1, 2), ((1,), (2,)), ({"a": 1}, [1]), (1, True), (object(), object())])
 def test_what_is_no_table_or_another_kind_of_table_is_rebound(old, new):
     assert merged(old, new) is None
 
@@ -54,7 +54,7 @@ class Foreign:
     (1, 1, True), (1, True, False), (1.0, 1, False), (0.0, -0.0, False), (float("nan"), float("nan"), False), ((1, "a"), (1, "a"), True),
     ((1,), (1.0,), False), ([1, [2]], [1, [2]], True), ({"a": 1, "b": 2}, {"b": 2, "a": 1}, False), ({"a": [1]}, {"a": [1]}, True),
     ({1, 2}, {2, 1}, True), (frozenset("ab"), frozenset("ba"), True), (re.compile("a"), re.compile("a"), True),
-    (re.compile("a"), re.compile("a", re.I), False), (re.compile("a"), re.compile(b"a"), False), (None, None, True)], ids=repr)
+    (re.compile("a"), re.compile("a", re.I), False), (re.compile("a"), re.compile(b"a"), False), (None, None, True)])
 def test_equal(a, b, same):
     """As far as can be told without running foreign code: type, value, order of a dict's keys."""
     assert equal(a, b) is same

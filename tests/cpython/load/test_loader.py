@@ -8,18 +8,10 @@ import threading
 import traceback
 
 import pytest
-from tests.programs import Program
 
-from klpfs.engine.error import KlpError
 from klpfs.cpython.load import loader as loading
-from klpfs.cpython.load.modinfo import modinfo
-
-
-@pytest.fixture
-def program(tmp_path):
-    made = Program(tmp_path)
-    yield made
-    made.close()
+from klpfs.engine.error import KlpError
+from tests.cpython.names_kit import patch
 
 
 def fails(program, text, **more):
@@ -43,14 +35,9 @@ patch = Patch([Object("x", [Func("f", f)])])
 def exit(): return None
 ''', head="from klpfs import *\n")
     assert found.livepatch and found.patch.objects[0].name == "x"
-    assert (found.version, found.author, found.license, found.docs) == ("2", "A", "GPL", None)
     assert found.name not in sys.modules
     assert found.init() is None and program.enabled is found.patch
     assert found.exit is found.namespace["exit"]
-
-
-def test_the_docstring_is_its_description(program):
-    assert program.load('"""What it does."""\n', head="").docs == "What it does."
 
 
 def test_an_own_init_is_called_instead(program):
@@ -99,7 +86,8 @@ def test_a_livepatch_may_have_the_name_of_a_module_of_the_program(program):
     ("x = (", "ENOEXEC", ":2: "), ("a\0b", "ENOEXEC", ":1: "), ("def f():\nreturn", "ENOEXEC", ":3: "),
     ("\n1 / 0", "EINVAL", ":3: ZeroDivisionError"), ("raise SystemExit(3)", "EINVAL", "SystemExit"),
     ("def g():\n  raise KeyError('k')\ng()", "EINVAL", ":3: KeyError: 'k'"),
-    ("import no_such_module_x", "ENOENT", ":2: ModuleNotFoundError"), ("from klpfs import nope", "ENOENT", "ImportError"),
+    ("import no_such_module_x", "ENOENT", ":2: ModuleNotFoundError"),
+    ("from klpfs import nope", "ENOENT", "ImportError"),
     ("open('/nowhere/x')", "ENOENT", "FileNotFoundError"), ("raise OSError(28, 'full')", "ENOSPC", "OSError"),
     ("patch = 3", "EINVAL", "'patch' is no Patch"), ("patch = Patch([])\ninit = 3", "EINVAL", "'init' is no function"),
     ("patch = Patch([Object('x', [Func('f', 1)])])", "EINVAL", "TypeError"),
@@ -128,7 +116,7 @@ def test_it_runs_in_the_calling_thread(program):
 def test_other_encodings_and_line_ends(program):
     name = program.name("lp")
     source = "# -*- coding: latin-1 -*-\r\nx = 'é'\r\ndef f():\r\n    return 1 / 0\r\n"
-    found = loading.load(name, source.encode("latin-1"), "/nowhere/%s.py" % name, {}, program)
+    found = loading.load(name, source.encode("latin-1"), "/nowhere/%s.py" % name, {}, log=program.log)
     program.loaded.append(found)
     assert found.namespace["x"] == "é"
     assert inspect.getsource(found.namespace["f"]).splitlines() == ["def f():", "    return 1 / 0"]
@@ -164,27 +152,32 @@ p, n = P(1), N()
     assert found.namespace["p"].y == [] and found.namespace["n"].a == 1
 
 
-def test_modinfo_reads_and_never_runs(program):
-    source = b'''"""A fix.
+def test_names_that_are_not_looked_up_in_the_file(program):
+    """The functions named in a Func, class blocks for them, names imported from klpfs, patch, init, exit,
+    __version__."""
+    module = program.module("""
+        Patch = Object = State = 'module'
+        patch, init, __version__ = 'p', 'i', 'v'
+        class C:
+            tag = 'module'
+            def m(self): return 'old m'
+        def g(): return 'old g'
+        def f(): pass
+    """)
+    patch(program, module, """
+from klpfs import State
+__version__ = "9"
+class C:
+    def m(self): return 'new m', C.tag
+def g(): return 'new g'
+def f(): return Patch, Object, State, patch, __version__, C.tag, C().m(), g(), f.__module__, __name__, init, exit
+def init(): pass
+""", "f", "g", "C.m")
+    assert module.f() == ("module", "module", "module", "p", "v", "module", ("new m", "module"), "new g",
+                          module.__name__, module.__name__, "i", exit)
 
-More."""
-from klpfs import Patch, module_param
-import beside, json
-__version__ = "1.2"
-__license__ = "MIT"
-ran = open("/nowhere")
-limit = module_param("limit", int, 3)
-on = module_param("on", type=bool)
-patch = Patch([])
-'''
-    (program.folder / "beside.py").write_text("")
-    assert modinfo(str(program.folder / "fix-1.py"), source) == [
-        ("filename", str(program.folder / "fix-1.py")), ("version", "1.2"), ("license", "MIT"),
-        ("description", "A fix. More."), ("depends", "beside"), ("name", "fix_1"), ("livepatch", "Y"), ("parm", "limit:int"),
-        ("parm", "on:bool")]
 
-
-def test_modinfo_of_what_is_no_module():
-    with pytest.raises(KlpError) as caught:
-        modinfo("x.py", b"(")
-    assert caught.value.errno == errno.ENOEXEC
+def test_what_is_imported_from_klpfs_is_there_when_the_program_has_no_such_name(program):
+    module = program.module("class Thing: pass\nthing = Thing()\ndef f(): pass")
+    patch(program, module, "def f(): return shadow.get_or_alloc(thing, 1, None, 42)", "f")
+    assert module.f() == 42

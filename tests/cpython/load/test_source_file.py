@@ -4,10 +4,11 @@ import glob
 import os
 
 import pytest
-from tests.programs import Program
 
 from klpfs.cpython.load import source_file as files
-from klpfs.cpython.load.source_file import _parsed, _slices, File
+from klpfs.cpython.load.source_file import File, _parsed, _slices
+from tests.cpython.names_kit import livepatch
+from tests.programs import Program
 
 NASTY = '''"""Doc of the module."""
 from __future__ import annotations
@@ -69,7 +70,8 @@ def test_a_text_in_slices_has_the_same_tree(small):
 
 
 def test_no_cut_changes_what_a_text_means(small):
-    """Strings, brackets, decorators and continued lines around what looks like the begin of a definition, cut anywhere."""
+    """Strings, brackets, decorators and continued lines around what looks like the begin of a definition, cut
+    anywhere."""
     for at in range(0, len(NASTY), 3):
         for text in (NASTY[at:], NASTY[:at]):
             try:
@@ -127,3 +129,9 @@ patch = Patch([Object(%r, [Func('f', f), Func('g', g)])])""" % module.__name__)
         assert (module.f(), module.g()) == (("module", ("module", 1)), (("module", 1), "module"))
     finally:
         program.close()
+
+
+def test_annotations_are_not_evaluated_when_the_file_is_loaded(program):
+    module = program.module("ran = []\ndef note(): ran.append(1)\ndef f(x): pass")
+    found = program.load(livepatch(module, "def f(x: note()): pass", "f"))
+    assert found.namespace["f"].__annotations__ == {"x": "note()"} and module.ran == []

@@ -1,4 +1,4 @@
-"""What the tests of looks share."""
+"""A collection under way, for the tests of looks."""
 import gc
 import threading
 

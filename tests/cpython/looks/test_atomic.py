@@ -8,7 +8,7 @@ from klpfs.cpython.looks.atomic import call, everything, restoring, silent, stil
 
 
 def test_garbage_collection_is_on_again_when_a_look_raises(monkeypatch):
-    """As when an audit hook of the program's forbids it."""
+    """An audit hook of the program's may forbid the look."""
     def forbidden():
         raise RuntimeError("forbidden")
     monkeypatch.setattr(threads, "FRAMES", forbidden)
@@ -31,7 +31,7 @@ def test_silent_runs_to_the_end_and_gives_nothing():
 
 @pytest.mark.parametrize("enabled", [True, False])
 def test_collection_is_off_inside_and_as_it_was_outside(enabled):
-    """Also when the program had it off, and never turned on for the program."""
+    """A program that had collection off finds it off."""
     (gc.enable if enabled else gc.disable)()
     try:
         assert list(still(call(gc.isenabled))) == [False] and gc.isenabled() is enabled

@@ -1,4 +1,4 @@
-"""What waits in what: through awaits, to the innermost object."""
+"""Chains of awaits, followed to the innermost object."""
 import types
 import weakref
 

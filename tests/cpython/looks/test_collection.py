@@ -1,4 +1,5 @@
-"""Garbage collection: whether one is under way and whether the heap is frozen, found without running anything of the program's."""
+"""Garbage collection: whether one is under way and whether the heap is frozen, found without running anything of the
+program's."""
 import gc
 import sys
 import threading
@@ -46,7 +47,7 @@ def test_quiet_sees_a_collection_of_another_thread(collecting):
 
 
 def test_a_heap_that_was_frozen_before_we_came_is_told(monkeypatch):
-    """Then our canary is not frozen: our oldest acquaintance, sys.modules, is."""
+    """The canary is not frozen then; sys.modules, which is older than klpfs, is."""
     monkeypatch.setattr(collection, "_before_import", [True])
     monkeypatch.setattr(collection, "_frozen_before_import", lambda: True)
     assert suspended.find([])[0] == collection.FROZEN

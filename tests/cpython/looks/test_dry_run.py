@@ -1,4 +1,4 @@
-"""What a livepatch would find if it were loaded: told, and nothing is changed."""
+"""The dry run of a load tells what the load would find, and changes nothing."""
 import errno
 import threading
 
@@ -38,7 +38,7 @@ def program(tmp_path):
 
 def look(program, text, name="lp_survey"):
     source = HEAD.replace("\n", "; ") + "\n" + text.replace("PROG", program.prog.__name__)
-    probed = loading.probe(name, source.encode(), "/x/%s.py" % name, {}, program)
+    probed = loading.probe(name, source.encode(), "/x/%s.py" % name, {}, program.log)
     try:
         return survey(program.target, probed)
     finally:
@@ -104,7 +104,7 @@ patch = Patch([Object("PROG", [Func("work", work), Func("steps", steps)])])
 
 
 def test_a_patch_in_force_is_looked_through(program):
-    """What is replaced is still the original; the file's own name may be loaded already."""
+    """The original is still what is replaced; the file's own name may be loaded already."""
     engine = Engine(program.target, program.log)
     text = '''
 def work(x): return -x
@@ -126,11 +126,11 @@ patch = Patch([Object("PROG", [Func("work", work)])])
 
 
 def test_a_file_that_can_not_be_loaded(program):
-    """As a load says it; an ordinary module is not run."""
+    """The errno is the load's; an ordinary module is not run."""
     with pytest.raises(KlpError) as caught:
         look(program, "patch = Patch(")
     assert caught.value.errno == errno.ENOEXEC
-    assert loading.probe("plain", b"raise SystemExit", "/x/plain.py", {}, program) is None
+    assert loading.probe("plain", b"raise SystemExit", "/x/plain.py", {}, program.log) is None
     assert loading.loaded_of(look) is None
 
 

@@ -27,8 +27,8 @@ def test_suspended_greenlets_have_stacks():
 
 
 def test_an_audit_hook_cannot_hide_a_greenlet():
-    """At each audit event of a look another thread enters, or leaves, a greenlet: it is seen running or suspended, or the
-    look says that nothing can be said."""
+    """At each audit event of a look another thread enters, or leaves, a greenlet: it is seen running or suspended, or
+    the look says that nothing can be said."""
     pytest.importorskip("greenlet")
     program = r"""
 import sys, threading, greenlet

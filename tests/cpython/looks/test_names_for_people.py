@@ -38,7 +38,7 @@ def stopped():
 
 
 def test_a_thread_is_named_with_its_frames(stopped):
-    """Its threading name, its native id, and where it stands, innermost frame first; since when."""
+    """The Blocker has its threading name, its native id, and where it stands, innermost frame first; since when."""
     d = make("def A():\n stop()\n return {v}", stop=stopped.stop)
     thread = stopped(d[0]["A"])
     t = started(d)
@@ -53,13 +53,14 @@ def test_a_thread_is_named_with_its_frames(stopped):
 
 
 def test_a_thread_that_threading_does_not_know_is_named_by_its_ident(stopped):
-    """Its ident stands for what nobody told."""
+    """The ident stands for a name."""
     ident = 12345
     assert names_for_people.thread(ident).name == "thread 12345"
 
 
 def test_an_asyncio_task_is_named_when_it_waits_in_old_code():
-    """The task's name, not the coroutine's: also when the old coroutine is awaited by others, through async generators."""
+    """The task's name, not the coroutine's: also when the old coroutine is awaited by others, through async
+    generators."""
     d = make("async def A():\n await asyncio.sleep(3600)\n return {v}\nasync def AG():\n await asyncio.sleep(3600)\n yield {v}")
 
     async def through():
@@ -155,7 +156,7 @@ def test_task_states_are_the_versions_that_threads_are_bound_to(stopped):
 
 
 def test_many_dirty_greenlets_are_named_by_one_search(monkeypatch):
-    """Each with its frames; a search for each would keep the program waiting far longer than the look."""
+    """The names come with frames; a search for each would keep the program waiting far longer than the look."""
     greenlet = pytest.importorskip("greenlet")
     from klpfs.cpython.looks import greenlets
     searches, real = [], greenlets.greenlet_lines
@@ -175,16 +176,3 @@ def test_many_dirty_greenlets_are_named_by_one_search(monkeypatch):
     for each in lets:
         each.switch()
     assert t.look() == []
-
-
-def test_the_functions_that_gevent_replaced(monkeypatch):
-    """Its originals, and only of the module that is asked for."""
-    import _thread
-    import types
-
-    from klpfs.cpython.c_originals import original
-    assert original(_thread, "get_ident") is _thread.get_ident
-    monkey = types.ModuleType("gevent.monkey")
-    monkey.saved = {"_thread": {"get_ident": int}}
-    monkeypatch.setitem(sys.modules, "gevent.monkey", monkey)
-    assert original(_thread, "get_ident") is int and original(_thread, "allocate_lock") is _thread.allocate_lock

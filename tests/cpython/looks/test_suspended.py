@@ -15,7 +15,8 @@ def suspended(code, **more):
 
 @pytest.mark.parametrize("few", [0, 12], ids=["by type", "by referrers"])
 def test_suspended_objects_of_a_code_are_found(monkeypatch, few):
-    """Generators, coroutines, asynchronous generators; not started ones too; not those of another code, nor ended ones."""
+    """Generators, coroutines, asynchronous generators; not started ones too; not those of another code, nor ended
+    ones."""
     monkeypatch.setattr(module, "FEW", few)
 
     def g():

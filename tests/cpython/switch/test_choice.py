@@ -1,4 +1,4 @@
-"""The choice: the nearest frame of a version decides, else the goal; and when it may be remembered."""
+"""The choice: the nearest frame of a side decides, else the goal; and when it may be remembered."""
 import asyncio
 import sys
 import threading
@@ -14,7 +14,7 @@ SOURCE = "def A(f):\n return ({v}, f(), B())\ndef B(): return {v}"
 
 @pytest.fixture(autouse=True)
 def no_greenlets(monkeypatch):
-    """As in a program that has none."""
+    """The program has no greenlets."""
     for name in ("greenlet", "greenlet._greenlet"):
         monkeypatch.delitem(sys.modules, name, raising=False)
 
@@ -117,14 +117,14 @@ def test_nothing_is_remembered_with_greenlets_about(d, monkeypatch):
 
 @pytest.mark.parametrize("more", ["def G(): yield {v}", "async def G(): return {v}", "def G(): return (x for x in ())"])
 def test_nothing_is_remembered_when_something_can_be_suspended(more):
-    """Also by a generator expression."""
+    """A generator expression counts, too."""
     d = make(SOURCE + "\n" + more)
     t = run(d)
     assert d[0]["B"]() == 1 and remembered(t) is None
 
 
 def test_work_for_another_thread_has_that_threads_version(d):
-    """As the kernel's work queues: what an old frame hands to another thread is that one's business."""
+    """Work that an old frame hands to another thread runs as that thread chooses, as with the kernel's work queues."""
     got = []
 
     def hand_over():
@@ -137,7 +137,7 @@ def test_work_for_another_thread_has_that_threads_version(d):
 
 
 def test_a_task_that_is_not_a_c_task_is_walked_to_the_threads_end(d):
-    """Its root is not known: the walk goes on below it, which is sound."""
+    """The root of such a task is not known: the walk goes on below the task, which is sound."""
     class PurePython(asyncio.tasks._PyTask):
         pass
     t, loop = [], asyncio.new_event_loop()

@@ -173,7 +173,7 @@ def test_a_body_chooses_at_its_first_step(d):
 
 
 def test_other_defaults_are_bound_by_each_version(d):
-    """With another signature or other defaults the dispatcher passes on what it gets."""
+    """The dispatcher, with another signature or other defaults, passes on what it gets."""
     space = make("def f(a, b={v}, *c, x{v}=5): return ({v}, a, b, c, x{v})")
     f = space[0]["f"]
     t = Transition([entry(f, space[1]["f"])])
@@ -214,7 +214,7 @@ def test_free_variables_that_the_closure_lacks_are_refused():
 
 def test_what_is_not_a_python_function_is_refused():
     from klpfs.cpython.switch.switching import Entry
-    version = new_image(lambda: 1)
+    made = new_image(lambda: 1)
     with pytest.raises(KlpError, match="builtin_function_or_method is not a Python function"):
-        Transition([Entry(len, version, version)])
+        Transition([Entry(len, made, made)])
     assert type(test_what_is_not_a_python_function_is_refused) is types.FunctionType

@@ -1,4 +1,4 @@
-"""What is remembered of each function object that ever was under transition, and for how long."""
+"""The record of a function object that ever was under transition: what it remembers, and for how long."""
 import gc
 import weakref
 

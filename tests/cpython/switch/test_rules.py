@@ -12,7 +12,7 @@ BY_STRESS = {"nogens", "noobserve"}      # whole halves of the model: tests/stre
 
 
 def test_each_rule_can_be_switched_off_and_no_other():
-    """What the code asks BREAK for is what rules.py names."""
+    """The names that code asks BREAK for are those that rules.py describes."""
     text = "".join(path.read_text() for path in pathlib.Path(klpfs.cpython.__file__).parent.rglob("*.py"))
     asked = set(re.findall(r'"(\w+)" (?:not )?in BREAK', text))
     assert asked == NAMED and len(NAMED) > 15

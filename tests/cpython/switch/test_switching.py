@@ -22,7 +22,8 @@ def d():
 
 @pytest.fixture
 def stopped():
-    """stopped(function): runs it in a thread until it calls stopped.stop; stopped.go() lets it on, and waits for its end."""
+    """stopped(function): runs it in a thread until it calls stopped.stop; stopped.go() lets it on, and waits for its
+    end."""
     at, go, threads, results = threading.Event(), threading.Event(), [], []
 
     def stop():
@@ -140,12 +141,12 @@ def test_force_passes_over_who_runs_old_code(stopped):
     t2.install()
     t2.start()
     assert [b.kind for b in t2.look()] == ["thread"]
-    assert stopped.go() == [[0, 0, 1]], "it counts as version 0, which is what was in force before t2: the new B of t"
+    assert stopped.go() == [[0, 0, 1]], "it counts as side 0, which is what was in force before t2: the new B of t"
     assert done(t2) and d[0]["B"]() == 2
 
 
 def test_a_forced_reversal_remembers_the_new_code(stopped):
-    """Force on the way back: frames of version 1 are what is left."""
+    """Force on the way back: frames of side 1 are what is left."""
     d = make("def A():\n stop()\n return ({v}, B())\ndef B(): return {v}", stop=stopped.stop)
     t = transition(d[0], d[1])
     t.install()
@@ -175,7 +176,8 @@ def test_older_code_is_only_watched(stopped):
     t.force()
     t.finish()
     now = image.capture(f)
-    live_dispatchers._registry.clear()            # as if the force had been long ago, in other hands: the entry alone says it
+    # as if the force had been long ago, in other hands: the entry alone says it
+    live_dispatchers._registry.clear()
     t2 = Transition([Entry(f, now, now, (old,))])
     t2.install()
     assert f.__code__ is now.code
@@ -243,8 +245,8 @@ def test_functions_that_come_answer_as_the_others_do(d, when):
     if when == "clean":
         assert try_clean(t)
     t.add([entry(e[0]["other"], e[1]["other"])])
-    version = 1 if when in ("started", "clean") else 0
-    assert e[0]["other"]() == (version, version)
+    side = 1 if when in ("started", "clean") else 0
+    assert e[0]["other"]() == (side, side)
     if when == "prepared":
         t.start()
     assert t.clean == (when == "clean")
@@ -252,7 +254,7 @@ def test_functions_that_come_answer_as_the_others_do(d, when):
 
 
 def test_functions_that_go_end_at_the_goal(d):
-    """They are dispatchers until the end, for whoever still calls them."""
+    """Functions of an object that goes are dispatchers until the end, for code that still calls them."""
     t = transition(d[0], d[1])
     t.install()
     t.start()
@@ -349,7 +351,8 @@ def test_greenlets_that_come_during_a_look_make_another_necessary(monkeypatch):
 
 
 def test_with_greenlets_about_the_heap_is_searched_only_when_nothing_else_is_in_the_way(d, stopped, monkeypatch):
-    """A search keeps the program from running: as long as a thread, or what an earlier one found, is dirty, none is made."""
+    """A search keeps the program from running: as long as a thread, or what an earlier one found, is dirty, none is
+    made."""
     pytest.importorskip("greenlet")
     searches, real = [], suspended.find
     monkeypatch.setattr(suspended, "find", lambda *args: searches.append(1) or real(*args))

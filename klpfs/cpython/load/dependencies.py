@@ -1,0 +1,116 @@
+"""Dependencies: which names the code of a livepatch file uses, and which of its statements new functions need.
+
+A helper is a statement of the file's top level (a function, a class, an assignment) that new functions use by name, or
+that another helper uses. Found by the text; nothing here runs the file.
+"""
+from __future__ import annotations
+
+from klpfs.cpython.code_names import globals_of
+from klpfs.cpython.load.name_rewriter import references
+from klpfs.cpython.load.scopes import bindings
+from klpfs.cpython.load.source_file import ANNOTATIONS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import ast
+
+    from klpfs.cpython.load.loader import LoadedModule
+
+
+class Statement:
+    """One statement of the top level. bound: the names that it binds.
+
+    used: {global name that its functions use: node of the first use}. stored: names of their global statements.
+    evaluated: names that the statement itself uses when it runs. These are found when they are asked for: most
+    statements never are.
+    """
+
+    __slots__ = ("node", "bound", "_future", "_references")
+
+    def __init__(self, node: ast.stmt, future: bool) -> None:
+        self.node = node
+        self.bound = bindings([node])[0]
+        self._future = future
+        self._references: tuple[dict[str, ast.AST], set[str], set[str]] | None = None
+
+    def _found(self) -> tuple[dict[str, ast.AST], set[str], set[str]]:
+        if self._references is None:
+            self._references = references(self.node, self._future)
+        return self._references
+
+    @property
+    def used(self) -> dict[str, ast.AST]:
+        return self._found()[0]
+
+    @property
+    def stored(self) -> set[str]:
+        return self._found()[1]
+
+    @property
+    def evaluated(self) -> set[str]:
+        return self._found()[2]
+
+
+class Dependencies:
+    """The dependencies of one loaded livepatch. They hold nodes of its file's tree until `forget`."""
+
+    __slots__ = ("_loaded", "_statements", "_binders", "_helpers")
+
+    def __init__(self, loaded: LoadedModule) -> None:
+        self._loaded = loaded
+        self.forget()
+
+    def forget(self) -> None:
+        """Lets go of all that was found; it is found again when it is asked for."""
+        self._statements: list[Statement] | None = None
+        self._binders: dict[str, list[Statement]] | None = None
+        self._helpers: dict[str | None, list[Statement]] = {}
+
+    @property
+    def statements(self) -> list[Statement]:
+        if self._statements is None:
+            file = self._loaded.file
+            future = bool(file.flags & ANNOTATIONS)
+            self._statements = [Statement(node, future) for node in file.tree.body]
+        return self._statements
+
+    def binders(self, name: str) -> list[Statement]:
+        """The statements that bind a name."""
+        if self._binders is None:
+            self._binders = {}
+            for statement in self.statements:
+                for bound in statement.bound:
+                    self._binders.setdefault(bound, []).append(statement)
+        return self._binders.get(name, [])
+
+    def stored(self, but: set[str]) -> set[str]:
+        """Names that global statements in functions of the file name. but: names of functions to be left out, whose
+        globals are other modules'."""
+        if "global" not in self._loaded.file.text:
+            return set()
+        statements = [statement for statement in self.statements if not (statement.bound and statement.bound <= but)]
+        return set().union(*(statement.stored for statement in statements))
+
+    def helpers(self, object: str | None) -> list[Statement]:
+        """The helpers that new functions of an object need."""
+        helpers = self._helpers.get(object)
+        if helpers is None:
+            helpers = self._helpers[object] = self._needed(object)
+        return helpers
+
+    def _needed(self, object: str | None) -> list[Statement]:
+        loaded = self._loaded
+        todo: set[str] = set()
+        for new in loaded.new_functions(object):
+            if loaded.node_of(new) is not None:
+                todo |= globals_of(new.__code__)
+        needed: dict[int, Statement] = {}
+        while todo:
+            name = todo.pop()
+            if name not in loaded.own:
+                continue
+            for statement in self.binders(name):
+                if id(statement) not in needed:
+                    needed[id(statement)] = statement
+                    todo |= statement.used.keys() | statement.evaluated
+        return list(needed.values())

@@ -1,0 +1,158 @@
+"""The Python target's transitions: Changes of definitions, made to the function objects that each definition has.
+
+switch/switching.py leads function objects from one image to another; here is which function objects, and which images.
+"""
+from __future__ import annotations
+
+from klpfs.cpython.switch.switching import Entry, Transition
+from klpfs.engine import target as seam
+from klpfs.engine.error import KlpError
+from klpfs.engine.log import pr_err, pr_warn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+    from typing import Any
+
+    from klpfs.cpython.target import PythonTarget
+
+
+class PythonTransition(seam.TargetTransition):
+    """A transition of definitions. Driven by the engine, as TargetTransition says.
+
+    owner: the PythonTarget. switching: the Transition of function objects. before, after: {Definition: Func} in force
+    before and after. watched: definitions that the engine named, switched or not. entries: id(function) -> Entry.
+    """
+
+    __slots__ = ("owner", "images", "switching", "before", "after", "watched", "entries", "_named")
+
+    def __init__(self, owner: PythonTarget, changes: Iterable[seam.Change]) -> None:
+        self.owner, self.images = owner, owner.images
+        self.before: dict[Any, Any] = dict(self.images.state)
+        self.after: dict[Any, Any] = dict(self.images.state)
+        self.entries: dict[int, Entry] = {}
+        self.watched: set[Any] = set()
+        self._named = 0     # how many of switching.foreign were named in the log
+        self._take_up(changes)
+        try:
+            self.switching = Transition(self._joining(), owner.log.clock_us, owner.breathe)
+            self.switching.install()
+        except BaseException as error:
+            self._leave(list(self.entries.values()))
+            self.images.become(dict(self.images.state), scan=False)
+            if isinstance(error, KlpError) and error.strerror:
+                pr_err(owner.log, error.strerror)
+            raise
+        owner.transition = self
+        self._name_foreign()
+
+    def _take_up(self, changes: Iterable[seam.Change]) -> None:
+        for change in changes:
+            definition: Any = change.definition
+            self.before[definition], self.after[definition] = change.before, change.after
+            self.watched.add(definition)
+
+    def _joining(self) -> list[Entry]:
+        """Entries of the function objects that are alive and not in the transition yet. Counterpart: _leave."""
+        entries = []
+        for fn, definition in self.images.touched(self.before, self.after, self.watched):
+            if id(fn) not in self.entries:
+                self.images.hold(fn, definition)
+                before = self.images.image(fn, definition, self.before)
+                after = before
+                if self.images.key(definition, self.before) != self.images.key(definition, self.after):
+                    after = self.images.image(fn, definition, self.after)
+                older = self.images.older(definition, self.before, self.after)
+                entry = self.entries[id(fn)] = Entry(fn, before, after, older)
+                self.images.registry.holders[id(fn)] = definition
+                entries.append(entry)
+        return entries
+
+    def _leave(self, entries: Iterable[Entry]) -> None:
+        for entry in entries:
+            self.entries.pop(id(entry.fn), None)
+            self.images.registry.holders.pop(id(entry.fn), None)
+
+    @property
+    def goal(self) -> int:  # type: ignore[override]
+        return self.switching.goal
+
+    @property
+    def clean(self) -> bool:  # type: ignore[override]
+        return self.switching.clean
+
+    def add(self, changes: Iterable[seam.Change]) -> None:
+        taken = dict(self.before), dict(self.after), set(self.watched)
+        self._take_up(changes)
+        entries = self._joining()
+        try:
+            self.switching.add(entries)
+        except KlpError:
+            self._leave(entries)
+            self.before, self.after, self.watched = taken
+            raise
+        self._name_foreign()
+
+    def _name_foreign(self) -> None:
+        """Names, in the log, functions to which the program itself has given other code meanwhile: they are left
+        alone."""
+        for fn in self.switching.foreign[self._named:]:
+            definition = self.images.registry.holders.get(id(fn))
+            if definition is not None:
+                pr_warn(self.owner.log,
+                        f"{definition.title} was given other code by the program meanwhile, it is left alone")
+        self._named = len(self.switching.foreign)
+
+    def drop(self, definitions: Collection[Any]) -> None:
+        leaving = [entry for entry in list(self.entries.values())
+                   if self.images.registry.holders.get(id(entry.fn)) in definitions]
+        state = self.after if self.switching.started and self.switching.goal else self.before
+        for definition in definitions:
+            self.images.put_state(definition, state.get(definition))
+            self.before.pop(definition, None)
+            self.after.pop(definition, None)
+            self.watched.discard(definition)
+        self._leave(leaving)
+
+    def start(self, goal: int) -> None:
+        self.switching.start(goal)
+
+    def reverse(self) -> None:
+        self.switching.reverse()
+
+    def look(self) -> list[seam.Blocker]:
+        blockers = self.switching.look()
+        if not blockers and self.images.any_nested(self.after) and self.join():
+            self.switching.reverse()  # closures made meanwhile, by code that was not clean then: look again, with them
+            self.switching.reverse()
+            return self.switching.look()
+        return blockers
+
+    def join(self) -> bool:
+        """Function objects that were made meanwhile join. Whether any did."""
+        entries = self._joining()
+        if entries:
+            self.switching.add(entries)
+            self._name_foreign()
+        return bool(entries)
+
+    def force(self) -> None:
+        self.switching.force()
+
+    def finish(self) -> None:
+        self.switching.finish()
+        self._end(self.after if self.switching.goal else self.before, self.switching.goal)
+
+    def cancel(self) -> None:
+        self.switching.cancel()
+        self._end(self.before, 0)
+
+    def _end(self, state: dict[Any, Any], goal: int) -> None:
+        """The transition is over, and `state` is in force. Counterpart: __init__."""
+        self._name_foreign()
+        for entry in self.entries.values():
+            self.images.put_was(entry.fn, entry.after if goal else entry.before)
+        self._leave(list(self.entries.values()))
+        self.switching.forget()
+        self.owner.transition = None
+        self.images.become(state)

@@ -1,0 +1,337 @@
+"""Transitions of definitions: what each function object runs before, during and after, whatever comes in between."""
+import gc
+import importlib
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from klpfs.cpython.program import import_hooks
+from klpfs.engine.core import Engine
+from tests.cpython.machine import NEST, PAIR, Held, Machine, insmod_module, one, rmmod_module
+from tests.cpython.names_kit import many
+from tests.programs import same, snapshot
+
+
+def test_a_transition_from_old_to_new_and_back(machine):
+    module = machine.module(PAIR)
+    before = snapshot(module.a, module.b)
+    found = machine.enable("def a(): return 'a1' + b()\ndef b(): return 'b1'" + one(module, "a", "b"))
+    assert module.a() == "a1b1"
+    machine.settle()
+    assert module.a() == "a1b1"
+    machine.disable(found)
+    assert module.a() == "a0b0" and same(before, snapshot(module.a, module.b))
+
+
+def test_a_task_inside_blocks_and_never_mixes(machine):
+    module = machine.module(PAIR)
+    held = Held(module.hold)
+    text = "def hold(held): return 'h1'\ndef a(): return 'a1' + b()\ndef b(): return 'b1'"
+    machine.enable(text + one(module, "hold", "a", "b"))
+    blockers = machine.engine.look()
+    assert [each.kind for each in blockers] == ["thread"] and module.a() == "a1b1"
+    assert held.let_go() == "a0b0b0"
+    machine.settle()
+    assert module.hold(None) == "h1"
+
+
+def test_a_reversal_leads_back(machine):
+    module = machine.module(PAIR)
+    before = snapshot(module.a, module.b, module.hold)
+    held = Held(module.hold)
+    machine.enable("def hold(held): return 'h1'\ndef b(): return 'b1'" + one(module, "hold", "b"))
+    assert machine.engine.look()
+    machine.engine.reverse()
+    machine.settle()
+    assert module.b() == "b0" and held.let_go() == "a0b0b0"
+    assert same(before, snapshot(module.a, module.b, module.hold)) and machine.target.images.state == {}
+
+
+def test_a_prepared_patch_that_is_taken_back_leaves_nothing(machine):
+    module = machine.module(PAIR)
+    before = snapshot(module.a, module.b)
+    found = machine.load("def a(): return 'a1'" + one(module, "a"))
+    machine.engine.enable(found.patch, found.name)
+    assert module.a() == "a0b0" and not same(before, snapshot(module.a, module.b))
+    machine.engine.cancel()
+    assert same(before, snapshot(module.a, module.b)) and not machine.target.registry.holders
+
+
+def test_patches_stack_and_the_newest_runs(machine):
+    module = machine.module(PAIR)
+    first = machine.insmod("def a(): return 'a1'\ndef b(): return 'b1'" + one(module, "a", "b"))
+    second = machine.insmod("def a(): return 'a2' + b()" + one(module, "a"))
+    assert module.a() == "a2b1"
+    machine.disable(first)
+    assert module.a() == "a2b0"
+    machine.disable(second)
+    assert module.a() == "a0b0"
+
+
+def test_replace_gives_the_original_back_where_it_says_nothing(machine):
+    module = machine.module(PAIR)
+    original = snapshot(module.b)
+    machine.insmod("def a(): return 'a1'\ndef b(): return 'b1'" + one(module, "a", "b"))
+    found = machine.insmod("def a(): return 'a2' + b()" + one(module, "a", replace=True))
+    assert module.a() == "a2b0" and same(original, snapshot(module.b))
+    machine.disable(found)
+    assert module.a() == "a0b0"
+
+
+def values(made):
+    h, mid, C = made
+    return h(), mid()(), C().m()
+
+
+def test_nested_functions_alive_and_to_come(machine):
+    module = machine.module(NEST)
+    old_deep = module.made[0][1]()
+    before = snapshot(module.make, module.made[0][0], module.made[0][1], module.made[0][2].m, old_deep)
+    text = """
+def h(): return 'h1', n, b()
+def deep(x=1): return 'deep1', n, x, b()
+class C:
+    def m(self): return 'm1', n
+def b(): return 'b1'
+"""
+    found = machine.enable(text + one(module, "make.<locals>.h=h", "make.<locals>.mid.<locals>.deep=deep",
+                                      "make.<locals>.C.m=C.m", "b"))
+    new = (("h1", 3, "b1"), ("deep1", 3, 5, "b1"), ("m1", 3))
+    meanwhile = module.make(3, 5)
+    assert values(meanwhile) == new
+    machine.settle()
+    after = module.make(3, 5)
+    assert values(after) == values(meanwhile) == new
+    assert values(module.made[1]) == (("h1", 2, "b1"), ("deep1", 2, 1, "b1"), ("m1", 2))
+    assert old_deep() == ("deep1", 1, 1, "b1")
+    machine.disable(found)
+    for each in (meanwhile, after, module.make(3, 5)):
+        assert values(each) == (("h0", 3, "b0"), ("deep0", 3, 5, "b0"), ("m0", 3))
+    assert same(before, snapshot(module.make, module.made[0][0], module.made[0][1], module.made[0][2].m, old_deep))
+    assert not machine.target.images.changed and not machine.target.images.stand_ins
+
+
+def test_a_nested_function_and_what_is_around_it_by_turns(machine):
+    module = machine.module(NEST)
+    inner = machine.insmod("def h(): return 'h1', n" + one(module, "make.<locals>.h=h"))
+    outer = machine.insmod("""
+def make(n, k=1):
+    def h(): return 'new h', n
+    return h, None, None
+""" + one(module, "make"))
+    new = module.make(4)[0]
+    assert new() == ("new h", 4) and module.made[0][0]() == ("h1", 1)
+    machine.disable(inner)
+    assert module.make(4)[0]() == ("new h", 4) and module.made[0][0]() == ("h0", 1, "b0")
+    machine.disable(outer)
+    assert module.make(4)[0]() == ("h0", 4, "b0")
+
+
+def test_code_around_a_nested_function_on_a_stack_blocks(machine):
+    """It would go on making functions of the old code."""
+    module = machine.module("""
+        def make(held):
+            held.stop()
+            def h(): return 'h0'
+            return h
+    """)
+    held = Held(module.make)
+    machine.enable("def h(): return 'h1'" + one(module, "make.<locals>.h=h"))
+    assert [each.kind for each in machine.engine.look()] == ["thread"]
+    late = held.let_go()
+    assert late() == "h0"
+    machine.settle()
+    assert late() == "h1"
+
+
+def test_forced_over_a_running_function(machine):
+    """What a force left behind runs the old code to its end; the next transition waits for it."""
+    module = machine.module(PAIR)
+    held = Held(module.hold)
+    machine.enable("def hold(held): return 'h1'" + one(module, "hold"))
+    assert machine.engine.look()
+    machine.engine.force()
+    machine.engine.finish()
+    assert module.hold(None) == "h1"
+    second = machine.enable("def hold(held): return 'h2'" + one(module, "hold"))
+    assert machine.engine.look()
+    assert held.let_go() == "a0b0b0"
+    machine.settle()
+    assert module.hold(None) == "h2"
+    machine.disable(second)
+    assert module.hold(None) == "h1"
+
+
+def test_a_disabled_patch_in_the_middle_is_watched(machine):
+    module = machine.module(PAIR)
+    first = machine.insmod("def hold(held):\n  held.stop()\n  return 'h1'" + one(module, "hold"))
+    held = Held(module.hold)
+    machine.enable("def hold(held): return 'h2'" + one(module, "hold"))
+    assert machine.engine.look()
+    machine.engine.force()
+    machine.engine.finish()
+    machine.engine.disable(first.patch)
+    assert machine.engine.look() and module.hold(None) == "h2"
+    assert held.let_go() == "h1"
+    machine.settle()
+    assert module.hold(None) == "h2"
+
+
+@pytest.mark.parametrize("back", [False, True])
+def test_a_module_that_comes_in_the_middle_of_a_transition(machine, back):
+    name = machine.name("mod")
+    module = machine.module(PAIR)
+    held = Held(module.hold)
+    machine.enable("""
+def hold(held): return 'h1'
+def t(): return 't1'
+patch = Patch([Object(%r, [Func('hold', hold)]), Object(%r, [Func('t', t)])])
+""" % (module.__name__, name))
+    assert machine.engine.look()
+    came = insmod_module(machine, name)
+    assert came.module.t() == "t1"
+    if back:
+        machine.engine.reverse()
+        assert came.module.t() == "t0"
+    held.let_go()
+    machine.settle()
+    assert came.module.t() == ("t0" if back else "t1")
+
+
+def test_a_module_that_goes_in_the_middle_of_a_transition(machine):
+    name = machine.name("mod")
+    module = machine.module(PAIR)
+    came = insmod_module(machine, name)
+    before = snapshot(came.module.t)
+    held = Held(module.hold)
+    machine.enable("""
+def hold(held): return 'h1'
+def t(): return 't1'
+patch = Patch([Object(%r, [Func('hold', hold)]), Object(%r, [Func('t', t)])])
+""" % (module.__name__, name))
+    assert machine.engine.look()
+    rmmod_module(machine, came)
+    held.let_go()
+    machine.settle()
+    assert came.module.t() == "t0" and same(before, snapshot(came.module.t)) and module.hold(None) == "h1"
+
+
+def test_a_reload_in_the_middle_of_a_transition(machine):
+    module = machine.module(PAIR)
+    held = Held(module.hold)
+    machine.enable("def hold(held): return 'h1'\ndef b(): return 'b1'" + one(module, "hold", "b"))
+    assert machine.engine.look()
+    import_hooks.install(lambda each: machine.engine.coming(each, refuse=False), machine.target)
+    try:
+        importlib.reload(module)
+    finally:
+        import_hooks.uninstall()
+    assert module.b() == "b1"
+    machine.engine.reverse()
+    assert module.b() == "b0"
+    machine.engine.reverse()
+    assert held.let_go() == "a0b0b0"
+    machine.settle()
+    assert module.b() == "b1"
+
+
+def test_code_that_the_program_gives_in_mid_transition_stays(machine):
+    """The function is left alone, whatever is decided, and a line names it."""
+    module = machine.module(PAIR)
+    found = machine.enable("def a(): return 'a1' + b()\ndef b(): return 'b1'" + one(module, "a", "b"))
+    module.b.__code__ = (lambda: "own").__code__
+    assert module.a() == "a1own"
+    machine.settle()
+    line = (f"livepatch: function 'b' in object '{module.__name__}' was given other code by the program meanwhile, "
+            "it is left alone")
+    assert module.a() == "a1own" and machine.log.texts().count(line) == 1
+    machine.disable(found)
+    assert module.a() == "a0own"
+
+
+# -- many patches in any order, against a plain model
+
+SHAPES = """
+    import functools
+    def f0(): return ('f0', 0)
+    class C:
+        def m(self): return ('C.m', 0)
+        @staticmethod
+        def s(): return ('C.s', 0)
+        @property
+        def p(self): return ('C.p', 0)
+    def make():
+        def h(): return ('make.<locals>.h', 0)
+        return h
+    kept = make()
+    @functools.lru_cache(None)
+    def cached(): return ('cached', 0)
+"""
+READ = {"f0": lambda m: m.f0(), "C.m": lambda m: m.C().m(), "C.s": lambda m: m.C.s(), "C.p": lambda m: m.C().p,
+        "make.<locals>.h": lambda m: m.kept(), "cached": lambda m: m.cached.__wrapped__()}
+NEW = {"C.p": "def n%d(self): return (%r, %d)", "C.m": "def n%d(self): return (%r, %d)"}
+
+steps = st.lists(st.one_of(
+    st.tuples(st.just("enable"), st.sets(st.sampled_from(sorted(READ)), min_size=1), st.booleans(), st.booleans()),
+    st.tuples(st.just("disable"), st.integers(0, 5), st.booleans(), st.booleans())), max_size=8)
+
+
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=steps)
+def test_any_order_of_patches(tmp_path_factory, steps):
+    """After each step every function runs the newest enabled patch's version; after all, each object is what it was."""
+    machine = Machine(tmp_path_factory.mktemp("order"))
+    try:
+        module = machine.module(SHAPES)
+        watched = (module.f0, module.C.m, module.C.s, module.C.__dict__["p"].fget, module.kept,
+                   module.cached.__wrapped__, module.make)
+        before = snapshot(*watched)
+        enabled = []
+        for number, (what, arg, reverse, replace) in enumerate(steps, 1):
+            if what == "enable":
+                text = "\n".join(NEW.get(name, "def n%d(): return (%r, %d)") % (at, name, number)
+                                 for at, name in enumerate(sorted(arg)))
+                pairs = ["%s=n%d" % (name, at) for at, name in enumerate(sorted(arg))]
+                found = machine.enable(text + one(module, *pairs, replace=replace))
+                after = ([] if replace else enabled) + [(found, arg, number)]
+            elif enabled:
+                found = enabled[arg % len(enabled)]
+                machine.engine.disable(found[0].patch)
+                after = [each for each in enabled if each is not found]
+            else:
+                continue
+            if reverse:
+                machine.engine.reverse()
+            else:
+                enabled = after
+            for name, read in READ.items():
+                newest = [n for _, names, n in enabled if name in names]
+                assert read(module) == (name, newest[-1] if newest else 0)
+            machine.settle()
+            for name, read in list(READ.items()) + [("make.<locals>.h", lambda m: m.make()())]:
+                newest = [n for _, names, n in enabled if name in names]
+                assert read(module) == (name, newest[-1] if newest else 0)
+        while enabled:
+            machine.disable(enabled.pop()[0])
+        assert same(before, snapshot(*watched))
+        assert machine.target.images.state == {} and not machine.target.images.changed
+    finally:
+        machine.close()
+
+
+def test_transitions_that_are_over_leave_nothing_in_cycles(program):
+    """It would wait there for the program's next garbage collection, megabytes of it for a large patch."""
+    engine, left = Engine(program.target, program.log), []
+    for size in (2, 40):
+        patch = many(program, size)[1]
+        gc.collect()
+        gc.disable()
+        try:
+            for step in (lambda: engine.enable(patch, "p%d" % size), engine.start, engine.look, engine.finish,
+                         lambda: engine.disable(patch), engine.look, engine.finish):
+                step()
+            left.append(gc.collect())
+        finally:
+            gc.enable()
+    assert left == [0, 0]
