@@ -73,13 +73,17 @@ def test_a_damaged_journal_is_eio(text):
     assert e.value.errno == errno.EIO
 
 
-@pytest.mark.parametrize("text", [b"klpfs 2\nseq 1\nend\n", b"klpfs 2\n", b"klpfs 17 and what it has\nseq 1\n"[:8], b"klpfs 0\nseq 1\nend\n"])
+@pytest.mark.parametrize("text", [b"klpfs 2\nseq 1\nend\n", b"klpfs 2\n", b"klpfs 17 and what it has\nseq 1\n"[:8],
+                                  b"klpfs 0\nseq 1\nend\n"])
 def test_a_journal_of_another_version_is_named(text):
     """EIO, as for a damaged one: what it says is not guessed, whatever follows its first line."""
     with pytest.raises(record_text.OtherVersion) as e:
         record_text.parse(text)
     assert e.value.errno == errno.EIO
-    assert e.value.strerror == f"the journal is of version {text[6:8].decode().strip()}, this klpfs reads version {record_text.VERSION}"
+    assert (
+        e.value.strerror
+        == f"the journal is of version {text[6:8].decode().strip()}, this klpfs reads version {record_text.VERSION}"
+    )
 
 
 def test_no_journal_is_an_idle_service(tmp_path):
