@@ -9,6 +9,7 @@
 # make corpus real security releases, built into livepatches, loaded into running programs and taken out (ENTRIES="a b": some; SUITES=1: their tests)
 # make servers real servers under load, patched and reverted: no request fails, nothing grows (CYCLES=n, NAMES="sync gevent")
 # make bench  the figures of README.md, each beside its goal; writes bench.json
+# make docs   docs/STATES.md, from the tables of the code
 # make clean  takes back what these made
 
 PYTHON ?= python3
@@ -25,7 +26,7 @@ SUITES ?=
 
 PY = .venv/bin/python
 
-.PHONY: run test lint kernel faults processes scripts stress servers corpus bench clean
+.PHONY: run test lint kernel faults processes scripts stress servers corpus bench docs clean
 .DEFAULT_GOAL := test
 
 run: .venv/ready
@@ -61,6 +62,9 @@ servers: .venv/ready
 
 bench: .venv/ready
 	$(PY) -m bench
+
+docs: .venv/ready
+	$(PY) scripts/states > .venv/STATES.md && cp .venv/STATES.md docs/STATES.md
 
 clean:
 	rm -rf .venv .venvs build dist bench.json *.egg-info .pytest_cache .hypothesis

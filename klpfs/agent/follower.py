@@ -1,4 +1,4 @@
-"""The follower works towards the journal's record: the table of docs/PROTOCOL.md section 5, in small steps.
+"""The follower works towards the journal's record: the table of docs/PROTOCOL.md#5, in small steps.
 
 `Follower.step` does the first of RULES that fits; its driver (agent_thread.py) calls it until it returns False: then the process
 is where the record says, and `seen` is its seq. Nothing here waits, but for enable_patch(), which follows further records inside
@@ -139,7 +139,7 @@ class Follower:
             self.host.outbox.report()
         return blockers
 
-    # -- the main program of a joiner (docs/DESIGN.md section 6, Coming)
+    # -- the main program of a joiner (docs/DESIGN.md#6, Coming)
 
     def wait_for_main(self) -> bool:
         """The program has not run yet: its functions are patched when their definitions are there. Whether patches wait."""
@@ -175,7 +175,7 @@ class Follower:
 
     def after_fork(self, by_load: bool = False) -> None:
         """In a child, whole steps apart from foreign code that the parent's thread was in: what was only prepared is dropped,
-        what was started goes on from its marks (docs/PROTOCOL.md section 6). The callbacks owed run at the next step.
+        what was started goes on from its marks (docs/PROTOCOL.md#6). The callbacks owed run at the next step.
         by_load: the module being loaded has forked; the child does without it, or it would fork for ever."""
         load, op = self.load, self.op
         self._goal_lock = allocate_lock()

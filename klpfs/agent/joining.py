@@ -1,6 +1,6 @@
 """Joining: how a process becomes part of its service, with the patches in force, before its program's first line runs.
 
-Register, then read (docs/PROTOCOL.md section 6): the socket is bound first, then the journal is followed until it stands still.
+Register, then read (docs/PROTOCOL.md#6): the socket is bound first, then the journal is followed until it stands still.
 The main program's functions don't exist yet then: they are patched when their definitions have come (engine/late_main.py).
 """
 from __future__ import annotations
@@ -75,7 +75,10 @@ class Joining:
         last = None
         while True:
             record = self.journal()
-            if record is None or record["seq"] == last and follower.seen >= last:
+            if record is None:
+                agent.outbox.say("the service's journal can't be read: the program goes on without the service's patches", ERR)
+                break
+            if record["seq"] == last and follower.seen >= last:
                 break
             last = record["seq"]
             follower.set_goal(record)

@@ -92,7 +92,7 @@ def accepted_code(follower: Follower, entry: Entry) -> Fingerprints:
 
 def restrict_to_known_code(patch: Patch, known: Fingerprints | None) -> None:
     """Tell the Funcs of `patch` which code the service's processes had when it was loaded: other code (a package was upgraded
-    meanwhile) was not looked at by anybody, and stays as it is (docs/DESIGN.md section 4). known: as accepted_code gives it;
+    meanwhile) was not looked at by anybody, and stays as it is (docs/DESIGN.md#4). known: as accepted_code gives it;
     {}: the record says nothing; None: it can't be had, so no code is accepted."""
     for obj in patch.objects if known != {} else ():
         for func in obj.funcs:

@@ -1,7 +1,7 @@
 """The outbox: what this process says to the coordinators without being asked: sections of the mirror, reports, log lines.
 
 Lines wait in `_pending` until a thread of the agent sends them; a section is sent when it differs from what was sent last. All
-events of a step are sent before its report (docs/PROTOCOL.md section 7), so both go through one lock.
+events of a step are sent before its report (docs/PROTOCOL.md#7), so both go through one lock.
 """
 from __future__ import annotations
 

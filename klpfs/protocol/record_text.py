@@ -34,12 +34,16 @@ if TYPE_CHECKING:
     Record = dict[str, Any]             # wire.py, RECORD
     Fingerprint = Any                   # [object, function, position, hash]
 
-VERSION = 1                 # of the text
+VERSION = 1                 # of the text; the first line names it in every version
 FIRST_LINE, LAST_LINE = f"klpfs {VERSION}", "end"
 MAX_JOURNAL_BYTES = 16 << 20
 
 _PLAIN = frozenset(range(0x21, 0x7F)) - {0x25}
 _HEX = "0123456789ABCDEFabcdef"
+
+
+class OtherVersion(OSError):
+    """The journal's text is of another version: EIO. It is left as it is, as a damaged one; nothing is guessed."""
 
 
 def idle(seq: int = 0) -> Record:
@@ -49,12 +53,12 @@ def idle(seq: int = 0) -> Record:
 
 def outcome(record: Record) -> list[dict[str, Any]]:
     """The entries of `patches` that stand once the record's transition is over."""
-    t = record["transition"]
-    if not t:
-        return record["patches"]
-    if not t["dir"]:
-        return [p for p in record["patches"] if p["name"] != t["patch"]]
-    return [p for p in record["patches"] if p["name"] == t["patch"] or not t["replace"]]
+    transition, patches = record["transition"], list(record["patches"])
+    if not transition:
+        return patches
+    if not transition["dir"]:
+        return [patch for patch in patches if patch["name"] != transition["patch"]]
+    return [patch for patch in patches if patch["name"] == transition["patch"] or not transition["replace"]]
 
 
 def ended(record: Record) -> Record:
@@ -184,7 +188,11 @@ def dump(record: Record) -> bytes:
 
 
 def parse(data: bytes) -> Record:
-    """The record in the journal's bytes. OSError(EIO): damaged; nothing is guessed. Its reverse is dump."""
+    """The record in the journal's bytes. OSError(EIO): damaged, or OtherVersion; nothing is guessed. Its reverse is dump."""
+    word, _, version = data.partition(b"\n")[0].partition(b" ")
+    if word == b"klpfs" and version.isdigit() and version != b"%d" % VERSION:
+        text = f"the journal is of version {version.decode('ascii')}, this klpfs reads version {VERSION}"
+        raise OtherVersion(EIO, text)
     try:
         lines = data.decode("ascii").split("\n")
         if lines[0] != FIRST_LINE or lines[-2:] != [LAST_LINE, ""]:
@@ -204,17 +212,17 @@ def parse(data: bytes) -> Record:
 
 class _Reader:
     """Makes a record of lines, each by the parser of its kind. last: the entry that param, uses and fingerprints lines
-    belong to, None before the first. ValueError, KeyError and TypeError: a line that does not belong where it
+    belong to, {} before the first. ValueError, KeyError and TypeError: a line that does not belong where it
     stands."""
 
     __slots__ = ("record", "last")
 
     def __init__(self) -> None:
         self.record = idle(-1)
-        self.last: dict[str, Any] | None = None
+        self.last: dict[str, Any] = {}
 
     def seq(self, words: list[str]) -> None:
-        if self.last is not None or self.record["seq"] >= 0:
+        if self.last or self.record["seq"] >= 0:
             raise ValueError("seq twice, or late")
         (seq,) = words
         self.record["seq"] = int(seq)
