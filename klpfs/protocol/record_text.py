@@ -90,7 +90,7 @@ def _word(text: str) -> str:
     if text.isascii() and text.replace("_", "a").replace(".", "a").isalnum():       # nearly all are
         return text
     data = text.encode("utf-8", "surrogateescape")
-    return "".join([chr(b) if b in _PLAIN else "%%%02X" % b for b in data]) or "%"
+    return "".join([chr(byte) if byte in _PLAIN else f"%{byte:02X}" for byte in data]) or "%"
 
 
 def _unword(word: str) -> str:
@@ -188,7 +188,8 @@ def dump(record: Record) -> bytes:
 
 
 def parse(data: bytes) -> Record:
-    """The record in the journal's bytes. OSError(EIO): damaged, or OtherVersion; nothing is guessed. Its reverse is dump."""
+    """The record in the journal's bytes. OSError(EIO): damaged, or OtherVersion; nothing is guessed. Its reverse is
+    dump."""
     word, _, version = data.partition(b"\n")[0].partition(b" ")
     if word == b"klpfs" and version.isdigit() and version != b"%d" % VERSION:
         text = f"the journal is of version {version.decode('ascii')}, this klpfs reads version {VERSION}"

@@ -5,7 +5,7 @@ from concurrent.futures import Future
 from typing import Callable
 
 
-class Answer(Future):                          # type: ignore[type-arg]
+class Answer(Future):                        
     """Promises the result of a write or a question.
 
     `result()` is None for a write, data for a question; `exception()` is an OSError with the kernel's errno.

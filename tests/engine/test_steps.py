@@ -5,7 +5,7 @@ import pytest
 
 from klpfs import KlpError
 from klpfs.engine import target
-from klpfs.engine.steps import IDLE, Machine, MEANINGS, MOVES, PREPARED, STARTED, STEPS
+from klpfs.engine.steps import IDLE, MEANINGS, MOVES, PREPARED, STARTED, STEPS, Machine
 from tests.engine.kit import Kit
 
 
