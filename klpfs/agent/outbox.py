@@ -1,7 +1,8 @@
-"""The outbox: what this process says to the coordinators without being asked: sections of the mirror, reports, log lines.
+"""The outbox: what this process says to the coordinators without being asked: sections of the mirror, reports, log
+lines.
 
-Lines wait in `_pending` until a thread of the agent sends them; a section is sent when it differs from what was sent last. All
-events of a step are sent before its report (docs/PROTOCOL.md section 7), so both go through one lock.
+Lines wait in `_pending` until a thread of the agent sends them; a section is sent when it differs from what was sent
+last. All events of a step are sent before its report (docs/PROTOCOL.md#7), so both go through one lock.
 """
 from __future__ import annotations
 
@@ -74,7 +75,8 @@ class Outbox:
         self.reported.set()
 
     def post_report(self, connection: Connection | None = None) -> None:
-        """Send the last report again, with the present blockers; to all, or to one coordinator. Any thread of the agent."""
+        """Send the last report again, with the present blockers; to all, or to one coordinator. Any thread of the
+        agent."""
         with self._lock:
             self.agent.server.post(self.full_report(), connection)
 

@@ -1,4 +1,5 @@
-"""Tasks: which of them keep a transition pending, their stacks, and the side of a transition that each of them is on."""
+"""Tasks: which of them keep a transition pending, their stacks, and the side of a transition that each of them is
+on."""
 from __future__ import annotations
 
 from posix import getpid

@@ -40,7 +40,7 @@ MODES = {
 # mode -> the method of TargetTransition that is called -> the next mode
 MODE_MOVES = {
     PREPARE: {"add": PREPARE, "drop": PREPARE, "start": RUN, "cancel": OVER},
-    RUN: {"add": RUN, "drop": RUN, "look": RUN, "look: no blocker": CLEAN, "force": CLEAN, "reverse": RUN},
+    RUN: {"add": RUN, "drop": RUN, "look": RUN, "look without a blocker": CLEAN, "force": CLEAN, "reverse": RUN},
     CLEAN: {"add": CLEAN, "drop": CLEAN, "reverse": RUN, "finish": OVER},
     OVER: {},
 }

@@ -21,7 +21,7 @@ def test_each_mode_of_the_target_can_be_reached():
     reached = {target.PREPARE} | {mode for moves in target.MODE_MOVES.values() for mode in moves.values()}
     assert reached == set(target.MODE_MOVES) == set(target.MODES)
     for moves in target.MODE_MOVES.values():
-        assert all(hasattr(target.TargetTransition, event.partition(":")[0]) for event in moves)
+        assert all(hasattr(target.TargetTransition, event.partition(" ")[0]) for event in moves)
 
 
 @pytest.mark.parametrize("name, step, event", [
