@@ -134,13 +134,13 @@ def test_with_the_writers_rights(open_path):
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root: chroot")
 def test_in_the_writers_root(tmp_path):
     """A path means what it means for the writer; symbolic links stay inside its root."""
-    (open_path / "a.py").write_bytes(b"inside")
-    (open_path / "b.py").symlink_to("/a.py")
-    (open_path / "proc").mkdir()
+    (tmp_path / "a.py").write_bytes(b"inside")
+    (tmp_path / "b.py").symlink_to("/a.py")
+    (tmp_path / "proc").mkdir()
     inside, says = os.pipe()
     pid = os.fork()
     if not pid:
-        os.chroot(open_path)
+        os.chroot(tmp_path)
         os.chdir("/")
         os.write(says, b"1")
         signal.pause()
