@@ -280,7 +280,7 @@ class PythonTarget(seam.Target):
         """A module was loaded again (reload, or anew after it was taken out of sys.modules): functions that it made
         join their definitions and get what is in force. A function whose code is not what the patch was made for is
         left alone, with a log line."""
-        known = [definition for definition in self.images.concerned() if definition.object == name]
+        known = [definition for definition in self.images.changed_definitions() if definition.object == name]
         namespace = self.namespace(name)
         if not known or namespace is None:
             return

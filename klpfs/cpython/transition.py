@@ -55,14 +55,14 @@ class PythonTransition(seam.TargetTransition):
     def _joining(self) -> list[Entry]:
         """Entries of the function objects that are alive and not in the transition yet. Counterpart: _leave."""
         entries = []
-        for fn, definition in self.images.touched(self.before, self.after, self.watched):
+        for fn, definition in self.images.concerned_functions(self.before, self.after, self.watched):
             if id(fn) not in self.entries:
                 self.images.hold(fn, definition)
                 before = self.images.image(fn, definition, self.before)
                 after = before
                 if self.images.key(definition, self.before) != self.images.key(definition, self.after):
                     after = self.images.image(fn, definition, self.after)
-                older = self.images.older(definition, self.before, self.after)
+                older = self.images.older_codes(definition, self.before, self.after)
                 entry = self.entries[id(fn)] = Entry(fn, before, after, older)
                 self.images.registry.holders[id(fn)] = definition
                 entries.append(entry)
@@ -122,7 +122,7 @@ class PythonTransition(seam.TargetTransition):
 
     def look(self) -> list[seam.Blocker]:
         blockers = self.switching.look()
-        if not blockers and self.images.any_nested(self.after) and self.join():
+        if not blockers and self.images.has_nested(self.after) and self.join():
             self.switching.reverse()  # closures made meanwhile, by code that was not clean then: look again, with them
             self.switching.reverse()
             return self.switching.look()
@@ -151,7 +151,7 @@ class PythonTransition(seam.TargetTransition):
         """The transition is over, and `state` is in force. Counterpart: __init__."""
         self._name_foreign()
         for entry in self.entries.values():
-            self.images.put_was(entry.fn, entry.after if goal else entry.before)
+            self.images.note_put(entry.fn, entry.after if goal else entry.before)
         self._leave(list(self.entries.values()))
         self.switching.forget()
         self.owner.transition = None

@@ -32,10 +32,10 @@ class ChangedFunction:
     program_values: {place in ATTRIBUTES: value} of what the program has set itself since. images: {key: Image}, see
     Images.key."""
 
-    __slots__ = ("ref", "definition", "original", "newest", "program_values", "images")
+    __slots__ = ("ref", "original", "newest", "program_values", "images")
 
-    def __init__(self, fn: FunctionType, definition: Definition, original: Image, newest: Image) -> None:
-        self.ref, self.definition, self.original, self.newest = weakref.ref(fn), definition, original, newest
+    def __init__(self, fn: FunctionType, original: Image, newest: Image) -> None:
+        self.ref, self.original, self.newest = weakref.ref(fn), original, newest
         self.program_values: dict[int, Any] = {}
         self.images: dict[Key, Image] = {}
 
@@ -125,7 +125,7 @@ class Images:
         func = state.get(definition)
         return self.code(definition, state), None if func is None or func.new_code.code is None else func.new_code
 
-    def older(self, definition: Definition, before: Funcs, after: Funcs) -> tuple[CodeType, ...]:
+    def older_codes(self, definition: Definition, before: Funcs, after: Funcs) -> tuple[CodeType, ...]:
         """Code of a definition, of whatever time, that is in force in neither state."""
         codes = self.code(definition, before), self.code(definition, after)
         in_force = {id(code) for code in codes}
@@ -134,7 +134,7 @@ class Images:
         every = list(definition.originals.values()) + list(definition.made.values())
         return tuple(code for code in every if id(code) not in in_force)
 
-    def touched(self, before: Funcs, after: Funcs,
+    def concerned_functions(self, before: Funcs, after: Funcs,
                 watched: Iterable[Definition] = ()) -> list[tuple[FunctionType, Definition]]:
         """[(function object, Definition)] that a change between two states concerns, stand-ins for those to come
         included."""
@@ -154,11 +154,11 @@ class Images:
             found += [(fn, definition) for fn in functions]
         return found
 
-    def concerned(self) -> set[Definition]:
+    def changed_definitions(self) -> set[Definition]:
         """Definitions that klpfs has changed, or changes now."""
         return set(self.state) | set(self.registry.holders.values())
 
-    def any_nested(self, state: Funcs) -> bool:
+    def has_nested(self, state: Funcs) -> bool:
         """Whether a definition of the state lies in another function."""
         return any(definition.outer is not None for definition in state)
 
@@ -174,7 +174,7 @@ class Images:
         changed = self._changed(fn)
         if changed is None:
             now = capture(fn)
-            self.changed[id(fn)] = ChangedFunction(fn, definition, self.original(fn, definition), now)
+            self.changed[id(fn)] = ChangedFunction(fn, self.original(fn, definition), now)
         elif fn.__code__ is changed.newest.code:
             changed.note_program_values(capture(fn))
 
@@ -182,7 +182,7 @@ class Images:
         """Puts these Funcs in force at once, outside a transition. changes: the engine's, one for each Func."""
         state: dict[Definition, Any] = dict(self.state)
         state.update((change.definition, func) for change, func in zip(changes, funcs))
-        for fn, definition in self.touched(self.state, state):
+        for fn, definition in self.concerned_functions(self.state, state):
             self._put(fn, definition, state)
         self.become(state)
 
@@ -193,7 +193,7 @@ class Images:
         put(fn, image, changed.newest)
         changed.newest = image
 
-    def put_was(self, fn: FunctionType, image: Image) -> None:
+    def note_put(self, fn: FunctionType, image: Image) -> None:
         """A transition has put an image."""
         changed = self._changed(fn)
         if changed is not None:
@@ -215,7 +215,7 @@ class Images:
         function objects that appeared meanwhile."""
         self.state = {definition: func for definition, func in state.items()
                       if func is not None and func.new_code is not None and func.new_code.code is not None}
-        if scan and self.any_nested(self.state):
+        if scan and self.has_nested(self.state):
             self.settle()
         for fn_id, changed in list(self.changed.items()):
             if changed.ref() is None or changed.newest is changed.original:

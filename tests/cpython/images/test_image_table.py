@@ -87,7 +87,7 @@ def test_a_change_of_a_nested_function_changes_what_is_around_it(case):
     alive = outer()
     around = func.definition.outer
     code = images.code(around, {func.definition: func})
-    assert code is not None and func.new_code.code in code.co_consts and images.any_nested({func.definition: func})
+    assert code is not None and func.new_code.code in code.co_consts and images.has_nested({func.definition: func})
     assert images.code(around, {func.definition: func}) is code, "made once"
     case.put(None, func)
     assert outer.__code__ is code and outer()() == alive() == "new inner"
@@ -101,19 +101,19 @@ def test_older_code_is_what_is_in_force_on_neither_side(case):
     second = case.func("f", "def new(a, b=1): return 2")
     images, definition, old = case.images, first.definition, case.module.f.__code__
     assert second.definition is definition
-    assert images.older(definition, {}, {definition: first}) == (second.new_code.code,)
-    assert set(images.older(definition, {definition: first}, {definition: second})) == {old}
+    assert images.older_codes(definition, {}, {definition: first}) == (second.new_code.code,)
+    assert set(images.older_codes(definition, {definition: first}, {definition: second})) == {old}
 
 
 def test_touched_names_the_function_objects_that_a_change_concerns(case):
     func = case.func("outer.<locals>.inner", "def new(): return 'new inner'")
     images, alive = case.images, case.module.outer()
-    touched = images.touched({}, {func.definition: func})
+    touched = images.concerned_functions({}, {func.definition: func})
     functions = [fn for fn, definition in touched]
     assert case.module.outer in functions and alive in functions
     assert [definition for fn, definition in touched].count(func.definition) == 2, "alive, and the stand-in of those to come"
-    assert images.touched({}, {}) == []
-    watched = images.touched({}, {}, [func.definition])
+    assert images.concerned_functions({}, {}) == []
+    watched = images.concerned_functions({}, {}, [func.definition])
     assert {definition for fn, definition in watched} == {func.definition}
 
 
@@ -156,5 +156,5 @@ def test_put_state_gives_what_a_func_makes_of_it_whatever_is_held(case):
     case.images.put_state(func.definition, func)
     assert case.module.f(1) == ("new", 1, 1)
     case.images.put_state(func.definition, None)
-    assert case.module.f(1) == ("old", 1, 1) and case.images.concerned() == set()
+    assert case.module.f(1) == ("old", 1, 1) and case.images.changed_definitions() == set()
     assert case.images.state == {}
