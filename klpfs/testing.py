@@ -247,7 +247,7 @@ class PuppetTarget(Target):
             text = "symbol position %d for symbol '%s' in object '%s' not found"
             raise KlpError(EINVAL, text % (func.old_sympos, func.old_name, obj.shown), func)
         func.definition = found[max(func.old_sympos, 1) - 1]
-        func.version = "code of " + func.old_name
+        func.new_code = "code of " + func.old_name
         assert func not in self.live, "resolved twice: %r" % func
         self.live.append(func)
 
@@ -255,7 +255,7 @@ class PuppetTarget(Target):
         self._fault("resolve_nop", func)
         assert like.definition in self.image, "a nop for a definition that is gone"
         func.definition = like.definition
-        func.version = "original"
+        func.new_code = "original"
         self.live.append(func)
 
     def release(self, func: Func) -> None:

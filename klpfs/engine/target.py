@@ -137,7 +137,7 @@ class Target:
         raise NotImplementedError
 
     def resolve(self, obj: Object, func: Func) -> None:
-        """Finds what func replaces, in the loaded object obj: fills func.definition and func.version; leaves them None
+        """Finds what func replaces, in the loaded object obj: fills func.definition and func.new_code; leaves them None
         for an optional func whose name the object has not.
 
         Logs one line and raises KlpError: EINVAL (not found, ambiguous, no such position, cannot be replaced), ENOEXEC

@@ -422,7 +422,7 @@ def test_code_taken_over_from_the_file_is_what_compiling_it_alone_gives(program,
         func = obj.funcs[0]
         func.obj = obj
         program.target.resolve(obj, func)
-        codes.append(func.version.code)
+        codes.append(func.new_code.code)
     assert taken[0] is not None and codes[0] is not codes[1]
     assert whole(codes[0]) == whole(codes[1])
     shared = {id(each) for each in inner(func.new_func.__code__)} | {id(func.new_func.__code__)}
@@ -453,14 +453,14 @@ def test_new_code_is_nested_only_where_the_original_is(program):
     loaded = program.load(livepatch(module, "def help(): return 1\ndef f(): return help()", "f"))
     resolved(program, loaded.patch.objects[0])
     func, = loaded.patch.objects[0].funcs
-    assert not func.version.code.co_flags & NESTED
+    assert not func.new_code.code.co_flags & NESTED
     before, after = (program.target.images.image(module.f, func.definition, state)
                      for state in ({}, {func.definition: func}))
     assert not Transition([Entry(module.f, before, after)]).strict
     inner_one = program.load("def inner(): return 2\npatch = Patch([Object(%r, [Func('make.<locals>.inner', inner)])])"
                              % module.__name__)
     resolved(program, inner_one.patch.objects[0])
-    assert inner_one.patch.objects[0].funcs[0].version.code.co_flags & NESTED
+    assert inner_one.patch.objects[0].funcs[0].new_code.code.co_flags & NESTED
 
 
 def test_a_flavour_change_is_refused_for_code_of_the_file_too(program):
