@@ -151,13 +151,14 @@ class Agent:
     def lost(self):
         """The connection of the change's coordinator has closed."""
         op, now = self.op, self.world.disk.record
-        if op and op["phase"] == "prepared" and not (now["transition"] and now["transition"]["n"] == op["n"]):
+        if not op or op["phase"] != "prepared":
+            return
+        if now["seq"] > (self.goal["seq"] if self.goal else self.seen):
+            self.goal = now                              # the table says what becomes of the operation
+        elif not (now["transition"] and now["transition"]["n"] == op["n"]):
             self.take_back()
             self.refused = {"n": op["n"], "errno": errno.EINTR, "text": "the coordinator was lost"}
-            self.goal = None if self.goal and self.goal["seq"] <= now["seq"] else self.goal
             self.tell()
-        elif op and op["phase"] == "prepared":
-            self.goal = now
 
     def tell(self):
         self.world.say(self, self.report())
