@@ -2,7 +2,7 @@
 import gc
 
 import pytest
-from programs import Program
+from tests.programs import Program
 
 from klpfs.engine.target import Change
 
