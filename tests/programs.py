@@ -56,7 +56,8 @@ class Program:
         """Loads a module as insmod does; its path is in the folder. head: goes before the text, in the first line."""
         name = name or self.name("lp")
         source = (head.replace("\n", "; ") if head else "") + "\n" + textwrap.dedent(text)
-        found = loading.load(name, source.encode(), str(self.folder / (name + ".py")), params, log=self.log, enable_patch=self.enable_patch)
+        found = loading.load(name, source.encode(), str(self.folder / (name + ".py")), params, log=self.log,
+                             enable_patch=self.enable_patch)
         self.loaded.append(found)
         return found
 

@@ -30,12 +30,12 @@ class KlpError(OSError):
 
     def __str__(self) -> str:
         name = _CODES.get(self.errno, str(self.errno))
-        return "%s: %s" % (name, self.strerror) if self.strerror else name
+        return f"{name}: {self.strerror}" if self.strerror else name
 
 
 def place_of(error: BaseException, wanted: Callable[[str], bool] | None = None) -> str:
-    """'file:line' of the innermost frame in an exception's traceback; '' if it has none. wanted(file name): frames in other
-    files do not count."""
+    """'file:line' of the innermost frame in an exception's traceback; '' if it has none. wanted(file name): frames in
+    other files do not count."""
     place, traceback = "", error.__traceback__
     while traceback is not None:
         path = traceback.tb_frame.f_code.co_filename
