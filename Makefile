@@ -13,6 +13,7 @@
 # make bare   make run and make test on bare Debian machines, made in .bare; takes root (RELEASES="bookworm", ACCOUNTS="root user", TARGETS="servers bench",
 #             MAKE_ARGS="CYCLES=1": others)
 # make bench  the figures of README.md, each beside its goal; writes bench.json
+# make docs   docs/STATES.md, from the tables of the code
 # make clean  takes back what these made
 
 PYTHON ?= python3
@@ -33,7 +34,7 @@ MAKE_ARGS ?=
 
 PY = .venv/bin/python
 
-.PHONY: run test lint kernel faults processes scripts stress servers corpus bare bench clean
+.PHONY: run test lint kernel faults processes scripts stress servers corpus bare bench docs clean
 .DEFAULT_GOAL := test
 
 run: .venv/ready
@@ -72,6 +73,9 @@ bare:
 
 bench: .venv/ready
 	$(PY) -m bench
+
+docs: .venv/ready
+	$(PY) scripts/states > .venv/STATES.md && cp .venv/STATES.md docs/STATES.md
 
 clean:
 	rm -rf .venv .venvs .bare build dist bench.json test-retries.log *.egg-info .pytest_cache .hypothesis

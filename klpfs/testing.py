@@ -1,6 +1,6 @@
 """Tools for tests, of klpfs and of patches: a target whose tasks a test moves by hand, a manual clock, a sequencer.
 
-PuppetTarget implements klpfs/engine/target.py, by section 6 of docs/DESIGN.md, on a make-believe program: modules are
+PuppetTarget implements klpfs/engine/target.py, by docs/DESIGN.md#6, on a make-believe program: modules are
 names of functions, a task is a list of frames, a call is one atomic step. Nothing happens unless the test says so.
 
 >>> target = PuppetTarget({None: ["f", "g"]})
@@ -178,7 +178,7 @@ class PuppetTarget(Target):
         raise KeyError(function)
 
     def choose(self, task: Task, definition: Definition) -> Func | None:
-        """The code that a call of `definition` by task runs (docs/DESIGN.md section 6, Choice)."""
+        """The code that a call of `definition` by task runs (docs/DESIGN.md#6, Choice)."""
         transition = self.transition
         change = transition.changes.get(definition) if transition is not None else None
         if change is None or change.before is change.after:
@@ -247,7 +247,7 @@ class PuppetTarget(Target):
             text = "symbol position %d for symbol '%s' in object '%s' not found"
             raise KlpError(EINVAL, text % (func.old_sympos, func.old_name, obj.shown), func)
         func.definition = found[max(func.old_sympos, 1) - 1]
-        func.version = "code of " + func.old_name
+        func.new_code = "code of " + func.old_name
         assert func not in self.live, "resolved twice: %r" % func
         self.live.append(func)
 
@@ -255,7 +255,7 @@ class PuppetTarget(Target):
         self._fault("resolve_nop", func)
         assert like.definition in self.image, "a nop for a definition that is gone"
         func.definition = like.definition
-        func.version = "original"
+        func.new_code = "original"
         self.live.append(func)
 
     def release(self, func: Func) -> None:

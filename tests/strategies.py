@@ -52,14 +52,14 @@ def any_names():
 
 def requests():
     """What users ask of a coordinator: an operation and its patch; `interrupt` gives up all that was asked."""
-    return st.sampled_from(["insmod A", "insmod B", "disable A", "enable A", "disable B", "force A", "force B", "rmmod A",
-                            "rmmod B", "interrupt"])
+    return st.sampled_from(["insmod A", "insmod B", "disable A", "enable A", "disable B", "force A", "force B",
+                            "rmmod A", "rmmod B", "interrupt"])
 
 
 def faults():
     """What happens to the processes of a service, its coordinators, their time and their disk, and the end of it."""
-    return st.sampled_from(["kill", "stall", "wake", "join", "refuse", "crash", "compete", "dirty", "clean", "time", "full",
-                            "space", "busy", "work"])
+    return st.sampled_from(["kill", "stall", "wake", "join", "refuse", "crash", "compete", "dirty", "clean", "time",
+                            "full", "space", "busy", "work"])
 
 
 # ------------------------------------------------------------------------- pairs of module versions, for the builder

@@ -29,7 +29,7 @@ from klpfs.agent.server import Server
 from klpfs.agent.tasks import Tasks
 from klpfs.engine.core import Engine
 from klpfs.engine.error import KlpError
-from klpfs.engine.log import INFO, Log, MODULE
+from klpfs.engine.log import INFO, MODULE, Log
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,14 +42,15 @@ if TYPE_CHECKING:
 class Agent:
     """Made, registered and started once in a process, by klpfs.agent.start.
 
-    service, folder: its name and its folder's path. keep: the journal outlives the service. group: the number of the group
-    whose users may live in the folder, or None. parts: what it takes of klpfs/cpython (lazy_target.CPython). started: usec,
-    CLOCK_MONOTONIC. pid: of the process that it belongs to; a C program may fork without our hooks. main_ident: the main
-    thread's. own_tids: native ids of klpfs's threads. prepared: False: what a load needs was asked for; True: it is there."""
+    service, folder: its name and its folder's path. keep: the journal outlives the service. group: the number of the
+    group whose users may live in the folder, or None. parts: what it takes of klpfs/cpython (lazy_target.CPython).
+    started: usec, CLOCK_MONOTONIC. pid: of the process that it belongs to; a C program may fork without our hooks.
+    main_ident: the main thread's. own_tids: native ids of klpfs's threads. prepared: False: what a load needs was asked
+    for; True: it is there."""
 
-    __slots__ = ("service", "folder", "keep", "parts", "limits", "started", "pid", "main_ident", "own_tids", "prepared", "log",
-                 "target", "engine", "modules", "follower", "thread", "foreign", "server", "outbox", "messages", "joining",
-                 "imports", "tasks")
+    __slots__ = ("service", "folder", "keep", "parts", "limits", "started", "pid", "main_ident", "own_tids", "prepared",
+                 "log", "target", "engine", "modules", "follower", "thread", "foreign", "server", "outbox", "messages",
+                 "joining", "imports", "tasks")
 
     def __init__(self, service: str, folder: str, keep: bool, group: int | None = None, parts: Any = CPython) -> None:
         self.service, self.folder, self.keep, self.parts = service, folder, keep, parts
@@ -68,13 +69,15 @@ class Agent:
         self.thread = AgentThread(self)
         self.foreign = ForeignCode(self.thread, self.outbox.say)
         self.server = Server(self, folder, group)
-        self.messages, self.joining, self.imports, self.tasks = Messages(self), Joining(self), Imports(self), Tasks(self)
+        self.messages, self.joining = Messages(self), Joining(self)
+        self.imports, self.tasks = Imports(self), Tasks(self)
 
     # -- forks
 
     def after_fork(self, bound: Bound | None, inside: int, by_thread: bool = False) -> None:
-        """In a forked child: a process of its own from here on. bound: the socket that its parent made for it (fork.py);
-        inside: how many callbacks of the engine the surviving thread is in; by_thread: it is the agent's thread."""
+        """In a forked child: a process of its own from here on. bound: the socket that its parent made for it
+        (fork.py); inside: how many callbacks of the engine the surviving thread is in; by_thread: it is the agent's
+        thread."""
         self.pid, self.main_ident, self.started = getpid(), get_ident(), clock_us()
         self.own_tids.clear()
         self.prepared = None
@@ -104,7 +107,8 @@ class Agent:
     # -- what livepatch files ask (api.py)
 
     def enable_patch(self, patch: Patch) -> int:
-        """klp_enable_patch(), called by a livepatch's init(). KlpError as load.enable_patch, EINVAL in any other thread."""
+        """klp_enable_patch(), called by a livepatch's init(). KlpError as load.enable_patch, EINVAL in any other
+        thread."""
         if get_ident() != self.thread.ident:
             raise KlpError(EINVAL, "enable_patch() outside of a module's init()")
         return self.foreign.own(self._enable_patch, patch)
@@ -112,7 +116,7 @@ class Agent:
     def _enable_patch(self, patch: Patch) -> int:
         self.imports.apply(self.imports.put_by_hand())
         if self.follower.main and any(obj.name is None for obj in patch.objects):
-            self.target.main_waits = False      # what others wait for may never come: this one finds what is there, or is refused
+            self.target.main_waits = False      # or it may wait for ever: it finds what has come, or is refused
         return load.enable_patch(self.follower, patch)
 
     def pr_info(self, text: str) -> None:

@@ -1,7 +1,8 @@
-"""The agent's thread: drives the follower, takes looks, and runs foreign code with no lock of klpfs held (foreign_code.py).
+"""The agent's thread: drives the follower, takes looks, and runs foreign code with no lock of klpfs held
+(foreign_code.py).
 
-One short lock covers engine, target and follower. It is held for whole steps, and never while foreign code runs or while the
-thread waits. A fork takes it too (fork.py, Forks.before), so a child has whole steps.
+One short lock covers engine, target and follower. It is held for whole steps, and never while foreign code runs or
+while the thread waits. A fork takes it too (fork.py, Forks.before), so a child has whole steps.
 """
 from __future__ import annotations
 
@@ -24,8 +25,8 @@ DEFECT_S = 1.0          # the pause after a defect, so that it does not fill the
 
 
 class AgentThread(QuietThread):
-    """agent: its .follower, .engine, .tasks, .joining and .outbox are used. lock: see above. requests: functions that other
-    threads want to be run here, under the lock."""
+    """agent: its .follower, .engine, .tasks, .joining and .outbox are used. lock: see above. requests: functions that
+    other threads want to be run here, under the lock."""
 
     __slots__ = ("agent", "lock", "requests", "_news", "_interval", "_looks", "_asks")
 
@@ -58,8 +59,8 @@ class AgentThread(QuietThread):
         self.poke()
 
     def have_done(self, function: Callable[[], object], seconds: float) -> bool:
-        """Have the thread run function(), and wait for its end, in a program's thread. False: the thread had no time for it
-        within so many seconds, and will not do it."""
+        """Have the thread run function(), and wait for its end, in a program's thread. False: the thread had no time
+        for it within so many seconds, and will not do it."""
         done = Signal()
 
         def work() -> None:
@@ -88,8 +89,9 @@ class AgentThread(QuietThread):
                 self._news.wait(timeout)
 
     def _set_interval(self) -> None:
-        """A program's thread that comes back from the system waits until ours is asked to let go, 5 ms by itself. A server
-        does that several times a request, for many at once: it would all but stand still while we load a file."""
+        """A program's thread that comes back from the system waits until ours is asked to let go, 5 ms by itself. A
+        server does that several times a request, for many at once: it would all but stand still while we load a
+        file."""
         interval = getswitchinterval()
         if interval > HANDOVER_S:
             setswitchinterval(HANDOVER_S)
@@ -102,7 +104,8 @@ class AgentThread(QuietThread):
             setswitchinterval(interval[0])
 
     def wait(self) -> None:
-        """Called with the lock, from inside enable_patch() (load.py): let others in until there is news. Requests are served."""
+        """Called with the lock, from inside enable_patch() (load.py): let others in until there is news. Requests are
+        served."""
         self._serve()
         self.lock.release()
         try:

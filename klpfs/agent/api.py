@@ -1,4 +1,5 @@
-"""Functions that a livepatch file imports from klpfs besides its data classes: enable_patch, get_state, get_prev_state, pr_info.
+"""Functions that a livepatch file imports from klpfs besides its data classes: enable_patch, get_state, get_prev_state,
+pr_info.
 
 They act on the agent of this process.
 """

@@ -30,7 +30,8 @@ socket = _socket.socket
 monotonic_ns = _time.monotonic_ns
 monotonic = _time.monotonic
 thread_time = _time.thread_time
-_sigmask, _BLOCK, _SETMASK, _valid = _signal.pthread_sigmask, _signal.SIG_BLOCK, _signal.SIG_SETMASK, _signal.valid_signals
+_sigmask, _valid = _signal.pthread_sigmask, _signal.valid_signals
+_BLOCK, _SETMASK = _signal.SIG_BLOCK, _signal.SIG_SETMASK
 
 
 def clock_us() -> int:

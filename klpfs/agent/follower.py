@@ -1,11 +1,11 @@
-"""The follower works towards the journal's record: the table of docs/PROTOCOL.md section 5, in small steps.
+"""The follower works towards the journal's record: the table of docs/PROTOCOL.md#5, in small steps.
 
-`Follower.step` does the first of RULES that fits; its driver (agent_thread.py) calls it until it returns False: then the process
-is where the record says, and `seen` is its seq. Nothing here waits, but for enable_patch(), which follows further records inside
-a livepatch's init() until its operation is decided (load.py).
+`Follower.step` does the first of RULES that fits; its driver (agent_thread.py) calls it until it returns False: then
+the process is where the record says, and `seen` is its seq. Nothing here waits, but for enable_patch(), which follows
+further records inside a livepatch's init() until its operation is decided (load.py).
 
-Threads, sockets, files and foreign code are the host's, so that a test can be the host (tests/agent/puppet.py). Of a host
-(agent.py's Agent) is used:
+Threads, sockets, files and foreign code are the host's, so that a test can be the host (tests/agent/puppet.py). Of a
+host (agent.py's Agent) is used:
     messages.content(entry) -> bytes    of a record's patch, module or change; KlpError when it can't be had
     messages.lost(change) -> bool       the connection of that change's coordinator has closed
     outbox.changed()                    tell the mirror what the engine and the modules look like now
@@ -20,8 +20,17 @@ from __future__ import annotations
 from errno import EDEADLK
 
 from klpfs.agent.c_functions import allocate_lock
-from klpfs.agent.load import (Load, Op, accepted_code, entry_of, knows, restrict_to_known_code, run_load, take_back,
-                              unload_module)
+from klpfs.agent.load import (
+    Load,
+    Op,
+    accepted_code,
+    entry_of,
+    knows,
+    restrict_to_known_code,
+    run_load,
+    take_back,
+    unload_module,
+)
 from klpfs.engine.core import ARRIVAL_ABANDONED, ARRIVAL_FINISHED, CANCELED, FINISHED
 from klpfs.engine.log import ERR
 from klpfs.protocol.phases import FINISH, NO_PHASE, PREPARED, START, STARTED, phase_of
@@ -43,15 +52,18 @@ NOT_AWAITED, AWAITED, THERE = "", "awaited", "there"
 
 
 class Follower:
-    """What this process has done of the service's operations. All calls under the lock of the agent's thread, but set_goal.
+    """What this process has done of the service's operations. All calls under the lock of the agent's thread, but
+    set_goal.
 
-    goal: the newest record. stepped_record: the record that step() has looked at last. seen: the seq followed to its end.
-    last_finished: n of the last operation finished here. refused: {'n', 'errno', 'text'} of a change. not_applied: load numbers
-    of patches that this process goes without. left_modules: sha256 of ordinary modules that it could not load. op, load: what is
-    under way. live: the program's own code may run. interrupted_by_fork: what was under way is to be resumed. main: as above."""
+    goal: the newest record. stepped_record: the record that step() has looked at last. seen: the seq followed to its
+    end. last_finished: n of the last operation finished here. refused: {'n', 'errno', 'text'} of a change. not_applied:
+    load numbers of patches that this process goes without. left_modules: sha256 of ordinary modules that it could not
+    load. op, load: what is under way. live: the program's own code may run. interrupted_by_fork: what was under way is
+    to be resumed. main: as above."""
 
-    __slots__ = ("engine", "modules", "host", "goal", "stepped_record", "seen", "last_finished", "refused", "not_applied",
-                 "left_modules", "op", "load", "live", "interrupted_by_fork", "main", "_logged", "_goal_lock")
+    __slots__ = ("engine", "modules", "host", "goal", "stepped_record", "seen", "last_finished", "refused",
+                 "not_applied", "left_modules", "op", "load", "live", "interrupted_by_fork", "main", "_logged",
+                 "_goal_lock")
 
     def __init__(self, engine: Engine, modules: Modules, host: Any) -> None:
         self.engine, self.modules, self.host = engine, modules, host
@@ -110,8 +122,8 @@ class Follower:
                 "prepared": prepared}
 
     def mark_followed(self, record: Record | None = None) -> None:
-        """No rule fits `record`, by default the record that step() has looked at last (a newer one may have come since): it is
-        followed to its end."""
+        """No rule fits `record`, by default the record that step() has looked at last (a newer one may have come
+        since): it is followed to its end."""
         record = record or self.stepped_record
         if record and self.seen < record["seq"] and self.engine.arrival is None:
             self.seen = record["seq"]
@@ -139,10 +151,11 @@ class Follower:
             self.host.outbox.report()
         return blockers
 
-    # -- the main program of a joiner (docs/DESIGN.md section 6, Coming)
+    # -- the main program of a joiner (docs/DESIGN.md#6, Coming)
 
     def wait_for_main(self) -> bool:
-        """The program has not run yet: its functions are patched when their definitions are there. Whether patches wait."""
+        """The program has not run yet: its functions are patched when their definitions are there. Whether patches
+        wait."""
         self.main = AWAITED if self.main_names() is not None else NOT_AWAITED
         return bool(self.main)
 
@@ -152,8 +165,9 @@ class Follower:
         return {func.old_name for obj in waiting for func in obj.funcs} if waiting else None
 
     def main_came(self) -> None:
-        """The definitions are there. Between two operations the functions begin their transition, which is this process's
-        own: no other process's goes on with it, and no operation begins meanwhile. In an operation, that waits."""
+        """The definitions are there. Between two operations the functions begin their transition, which is this
+        process's own: no other process's goes on with it, and no operation begins meanwhile. In an operation, that
+        waits."""
         if self.main != AWAITED:
             return
         self.main = THERE
@@ -174,8 +188,8 @@ class Follower:
     # -- a fork
 
     def after_fork(self, by_load: bool = False) -> None:
-        """In a child, whole steps apart from foreign code that the parent's thread was in: what was only prepared is dropped,
-        what was started goes on from its marks (docs/PROTOCOL.md section 6). The callbacks owed run at the next step.
+        """In a child, whole steps apart from foreign code that the parent's thread was in: what was only prepared is
+        dropped, what was started goes on from its marks (docs/PROTOCOL.md#6). The callbacks owed run at the next step.
         by_load: the module being loaded has forked; the child does without it, or it would fork for ever."""
         load, op = self.load, self.op
         self._goal_lock = allocate_lock()
@@ -197,8 +211,8 @@ class Follower:
     def step(self) -> bool:
         """Do the first of RULES that fits and can be done. False: none was.
 
-        Called again from inside itself: a rule that loads a livepatch runs its init(), in which load._follow_until_decided
-        calls step() until the operation is decided."""
+        Called again from inside itself: a rule that loads a livepatch runs its init(), in which
+        load._follow_until_decided calls step() until the operation is decided."""
         record = self.goal
         if not self.interrupted_by_fork:
             self.stepped_record = record
@@ -222,7 +236,7 @@ class Follower:
             elif done == CANCELED:
                 self.op = None
             elif done == FINISHED:
-                self.op, self.last_finished = None, self.op.n
+                self.last_finished, self.op = self.op.n, None
         for module in self.modules.all():
             if module.state == "Loading" and self.modules.patch_of(module.name) is None:
                 unload_module(self, module, False)
@@ -436,11 +450,13 @@ def _is_decided(follower: Follower, record: Record) -> Op | None:
 def _has_turned(follower: Follower, record: Record) -> Op | None:
     """op started; t has its n, and another turn"""
     transition = _its_transition(follower, record)
-    return follower.op if transition and follower.phase() == STARTED and follower.op.turn != transition["turn"] else None
+    return follower.op if transition and (
+        follower.phase() == STARTED and follower.op.turn != transition["turn"]) else None
 
 
 def _may_finish(follower: Follower, record: Record) -> Op | None:
-    """op started; t has its n, at finish; clean, or forced (else a look makes it clean: nobody else can have decided it)"""
+    """op started; t has its n, at finish; clean, or forced (else a look makes it clean: nobody else can have decided
+    it)"""
     transition = _its_transition(follower, record)
     return follower.op if transition and follower.phase() == STARTED and transition["step"] == FINISH and (
         transition["forced"] or follower.clean()) else None
@@ -497,7 +513,8 @@ def _is_late(follower: Follower, record: Record) -> Record | None:
     """no op; t at start; its patch is missing, not in `not_applied`"""
     transition = record["transition"]
     return transition if follower.op is None and transition and transition["step"] == START and (
-        follower.modules.patch_of(transition["patch"]) is None and transition["n"] not in follower.not_applied) else None
+        follower.modules.patch_of(transition["patch"]) is None
+        and transition["n"] not in follower.not_applied) else None
 
 
 def _is_disabled(follower: Follower, record: Record) -> Patch | None:
@@ -517,7 +534,9 @@ def _is_over_without_us(follower: Follower, record: Record) -> bool:
 def _is_asked_for(follower: Follower, record: Record) -> Record | None:
     """c, whose n is neither op's nor refused"""
     change, refused, op = record["change"], follower.refused, follower.op
-    return change if change and not (refused and refused["n"] == change["n"]) and not (op and op.n == change["n"]) else None
+    if not change or refused and refused["n"] == change["n"] or op and op.n == change["n"]:
+        return None
+    return change
 
 
 def _surplus_module(follower: Follower, record: Record) -> Module | None:
@@ -536,9 +555,9 @@ def _ftrace_is_off(follower: Follower, record: Record) -> bool:
 
 
 class Rule:
-    """A line of the table. fits(follower, record): what the rule is about, as its docstring says; a false value: it does not
-    fit. action(follower, record, what fits found): a step, True; False: it could not be done, the next rule is tried. No
-    action: wait, no rule below is tried."""
+    """A line of the table. fits(follower, record): what the rule is about, as its docstring says; a false value: it
+    does not fit. action(follower, record, what fits found): a step, True; False: it could not be done, the next rule is
+    tried. No action: wait, no rule below is tried."""
 
     __slots__ = ("name", "fits", "action")
 

@@ -1,7 +1,9 @@
-"""Foreign code: a livepatch's top level, init(), exit() and callbacks. How it is run, what its errors become, how it is stopped.
+"""Foreign code: a livepatch's top level, init(), exit() and callbacks. How it is run, what its errors become, how it is
+stopped.
 
-It runs in the agent's thread, with no lock of klpfs held: `run` lets go of the thread's lock, marks what runs, and turns what
-it raises into an errno and a line in the log. When it hangs and its operation was given up, `interrupt` raises Stopped in it.
+It runs in the agent's thread, with no lock of klpfs held: `run` lets go of the thread's lock, marks what runs, and
+turns what it raises into an errno and a line in the log. When it hangs and its operation was given up, `interrupt`
+raises Stopped in it.
 """
 from __future__ import annotations
 
@@ -10,6 +12,7 @@ from errno import EINTR, EINVAL
 from klpfs.agent.c_functions import allocate_lock, clock_us, get_ident
 from klpfs.agent.quiet_thread import Orphan
 from klpfs.engine.error import KlpError
+from klpfs.engine.error import place_of as innermost_place
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,18 +34,12 @@ def place_of(error: BaseException) -> str:
     """'file:line' of the innermost frame of an exception that is not klpfs's own; '' if every frame is klpfs's."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}:{error.lineno}"
-    tb, found = error.__traceback__, ""
-    while tb is not None:
-        name = tb.tb_frame.f_code.co_filename
-        if not name.startswith(_OURS) and not name.startswith("<frozen importlib"):
-            found = f"{name}:{tb.tb_lineno}"
-        tb = tb.tb_next
-    return found
+    return innermost_place(error, lambda path: not path.startswith((_OURS, "<frozen importlib")))
 
 
 class ForeignCode:
-    """thread: the agent's thread, whose lock is let go. say(text, priority): writes a line of the log. working: None, or what
-    runs now; a new dict for each run."""
+    """thread: the agent's thread, whose lock is let go. say(text, priority): writes a line of the log. working: None,
+    or what runs now; a new dict for each run."""
 
     __slots__ = ("thread", "say", "working", "_inside", "_asked", "_mark")
 
@@ -65,8 +62,9 @@ class ForeignCode:
     def run(self, what: str, n: int, function: Callable[..., Result], *args: Any) -> Result:
         """function(*args), foreign code. Called with the thread's lock, in the thread; the lock is free meanwhile.
 
-        what: its name for people; n: the operation that it belongs to. Returns its result. What it raises is logged in one
-        line, with its place, and becomes a KlpError: its own errno for an OSError, EINVAL for others, EINTR when it was stopped.
+        what: its name for people; n: the operation that it belongs to. Returns its result. What it raises is logged in
+        one line, with its place, and becomes a KlpError: its own errno for an OSError, EINVAL for others, EINTR when it
+        was stopped.
         """
         thread = self.thread
         working, inside, generation = self.working, self._inside, thread.generation
@@ -124,9 +122,9 @@ class ForeignCode:
             self._take_stop()
 
     def _take_stop(self) -> None:
-        """A stop that was asked for and has not come yet comes now, where it does no harm. It must come: taken back by a NULL
-        for PyThreadState_SetAsyncExc, it would leave the interpreter looking for it up to 3.12, which makes every call of the
-        program slower, and on 3.11 lets a traced function wait for ever."""
+        """A stop that was asked for and has not come yet comes now, where it does no harm. It must come: taken back by
+        a NULL for PyThreadState_SetAsyncExc, it would leave the interpreter looking for it up to 3.12, which makes
+        every call of the program slower, and on 3.11 lets a traced function wait for ever."""
         try:
             for _ in range(100):        # each turn lets an exception in that is due
                 pass
@@ -170,7 +168,8 @@ class ForeignCode:
                 self._inside = inside
 
     def interrupt(self, n: int) -> None:
-        """Ask the foreign code of operation n, if that is what runs, to stop: an exception in the agent's own thread."""
+        """Ask the foreign code of operation n, if that is what runs, to stop: an exception in the agent's own
+        thread."""
         working = self.working
         if working is None or working["n"] != n:
             return

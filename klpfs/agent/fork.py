@@ -1,8 +1,8 @@
 """A fork: whole steps, no thread of ours while it happens, threads on both sides afterwards, and a child that is known
 before its parent can report clean (docs/PROTOCOL.md#6).
 
-The agent's thread, inside foreign code, can't stop; then the fork goes on beside it, and the child drops or goes on with what
-was being done, from its marks (Engine.resume_after_fork).
+The agent's thread, inside foreign code, can't stop; then the fork goes on beside it, and the child drops or goes on
+with what was being done, from its marks (Engine.resume_after_fork).
 """
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from klpfs.agent.agent import Agent
     from klpfs.agent.server import Bound
 
-SWEEP = 16              # sockets made for children, beyond twice those alive, after which those of the dead are looked for
+SWEEP = 16              # sockets made for children, beyond twice those alive, before dead ones are looked for
 
 
 class Forks:
@@ -49,7 +49,8 @@ class Forks:
         by_thread = get_ident() == thread.ident
         if not by_thread:
             if agent.foreign.working is None and not agent.follower.undecided():    # else its stack holds foreign code
-                thread.stop(limits.stop_imports if agent.prepared is False else limits.stop)    # False: Messages.prepare
+                # prepared False: Messages.prepare may be importing
+                thread.stop(limits.stop_imports if agent.prepared is False else limits.stop)
             thread.lock.acquire()       # the end of the step, if a step is under way: see AgentThread.run
         self.locked = not by_thread
         try:

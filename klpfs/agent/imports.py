@@ -1,4 +1,5 @@
-"""Imports: modules that the program imports, or puts into sys.modules by hand, are patched before the importing code goes on."""
+"""Imports: modules that the program imports, or puts into sys.modules by hand, are patched before the importing code
+goes on."""
 from __future__ import annotations
 
 from klpfs.agent.c_functions import get_ident, modules
@@ -27,8 +28,9 @@ class Imports:
         self._waited_for: Working | None = None     # the foreign code for whose end an import has waited in vain
 
     def coming(self, name: str) -> None:
-        """A module's body has run in the calling thread, which imports it: its functions are to be in place before it goes on.
-        Done by the agent's thread; when that can't be had in time, the module goes on as it is, with a log line."""
+        """A module's body has run in the calling thread, which imports it: its functions are to be in place before it
+        goes on. Done by the agent's thread; when that can't be had in time, the module goes on as it is, with a log
+        line."""
         agent = self.agent
         agent.register_if_forked()
         wanted = self._is_wanted(name)
@@ -45,14 +47,16 @@ class Imports:
                              "it goes on unpatched", WARNING)
 
     def _waits_in_vain(self) -> bool:
-        """What was put by hand has waited for this foreign code already; and the server's thread waits for no foreign code, as
-        it is to stop what hangs."""
+        """What was put by hand has waited for this foreign code already; and the server's thread waits for no foreign
+        code, as it is to stop what hangs."""
         agent = self.agent
-        return get_ident() == agent.server.ident or self._waited_for is not None and self._waited_for is agent.foreign.working
+        if get_ident() == agent.server.ident:
+            return True
+        return self._waited_for is not None and self._waited_for is agent.foreign.working
 
     def put_by_hand(self, but: str | None = None) -> list[str]:
-        """Modules that a program has put into sys.modules itself, after exec() of their code, and that patches wait for.
-        Nobody tells us of them, so they are looked for with each import and each load."""
+        """Modules that a program has put into sys.modules itself, after exec() of their code, and that patches wait
+        for. Nobody tells us of them, so they are looked for with each import and each load."""
         return [obj.name for patch in list(self.agent.engine.patches) for obj in list(patch.objects)
                 if obj.name not in (None, but) and not obj.loaded and not obj.left_out and obj.name in modules]
 

@@ -1,7 +1,8 @@
 """Joining: how a process becomes part of its service, with the patches in force, before its program's first line runs.
 
-Register, then read (docs/PROTOCOL.md section 6): the socket is bound first, then the journal is followed until it stands still.
-The main program's functions don't exist yet then: they are patched when their definitions have come (engine/late_main.py).
+Register, then read (docs/PROTOCOL.md#6): the socket is bound first, then the journal is followed until it stands still.
+The main program's functions don't exist yet then: they are patched when their definitions have come
+(engine/late_main.py).
 """
 from __future__ import annotations
 
@@ -75,7 +76,11 @@ class Joining:
         last = None
         while True:
             record = self.journal()
-            if record is None or record["seq"] == last and follower.seen >= last:
+            if record is None:
+                agent.outbox.say("the service's journal can't be read: the program goes on without the service's "
+                                 "patches", ERR)
+                break
+            if record["seq"] == last and follower.seen >= last:
                 break
             last = record["seq"]
             follower.set_goal(record)
@@ -85,7 +90,8 @@ class Joining:
                 while follower.seen < last and monotonic() < end:
                     agent.outbox.reported.wait(LOOK_S)
             if monotonic() >= end:
-                agent.outbox.say(f"the journal could not be followed within {agent.limits.join:.0f} s; the program goes on", WARNING)
+                agent.outbox.say(f"the journal could not be followed within {agent.limits.join:.0f} s; "
+                                 "the program goes on", WARNING)
                 self._give_up()
                 break
 
@@ -95,14 +101,15 @@ class Joining:
             return False
         agent, follower = self.agent, self.agent.follower
         with agent.thread.lock:
-            if (follower.op or follower.load or follower.interrupted_by_fork or agent.modules.table or agent.engine.patches
-                    or not agent.engine.ftrace_enabled):
+            if (follower.op or follower.load or follower.interrupted_by_fork or agent.modules.table
+                    or agent.engine.patches or not agent.engine.ftrace_enabled):
                 return False
             follower.mark_followed(record)
         return True
 
     def _give_up(self) -> None:
-        """A joiner that has waited too long: what is not done is left out; what hangs is stopped soon (load.given_up)."""
+        """A joiner that has waited too long: what is not done is left out; what hangs is stopped soon
+        (load.given_up)."""
         agent, record = self.agent, self.agent.follower.goal
         working = agent.foreign.working
         hangs = working["n"] if working else 0
@@ -116,7 +123,8 @@ class Joining:
         """Whether this process's program is, or will be, the service's main one; multiprocessing may run it anew."""
         main = self.agent.target.main
         base = (main or "").rpartition("/")[2]
-        return not main or any(word in (main, "--multiprocessing-fork") or word.rpartition("/")[2] == base for word in cmdline())
+        return not main or any(word in (main, "--multiprocessing-fork") or word.rpartition("/")[2] == base
+                               for word in cmdline())
 
     def _wait_for_main(self, running: bool) -> None:
         """A joiner has applied patches before its main program had made any function."""
@@ -136,12 +144,14 @@ class Joining:
             agent.outbox.say("the main program's functions will be patched when their definitions are there", INFO)
 
     def _arrange_call(self, names: set[str]) -> bool:
-        """See that main_came is called by the program's thread when its functions are there. False: it can't be seen to."""
-        from klpfs.agent import run_main        # by need: most joiners have no such patch
+        """See that main_came is called by the program's thread when its functions are there. False: it can't be seen
+        to."""
+        from klpfs.agent import run_main  # by need: most joiners have no such patch
         return run_main.arrange(names, lambda: self.main_came(names))
 
     def main_is_there(self) -> bool:
-        """Whether the main program has made the functions that patches wait for. The agent's thread, which asks now and then."""
+        """Whether the main program has made the functions that patches wait for. The agent's thread, which asks now and
+        then."""
         from klpfs.cpython.program import between_statements
         agent, names = self.agent, self.agent.follower.main_names()
         if names is not None:
@@ -152,8 +162,9 @@ class Joining:
         return True
 
     def main_came(self, names: set[str]) -> None:
-        """The main program's thread, between two statements: the functions of `names` are there. It goes on when they are
-        patched; or, when somebody is in the way, with dispatchers in their place; or after a bounded time, as it is."""
+        """The main program's thread, between two statements: the functions of `names` are there. It goes on when they
+        are patched; or, when somebody is in the way, with dispatchers in their place; or after a bounded time, as it
+        is."""
         try:
             self._main_came(names)
         except Exception as error:      # the program is not to blame

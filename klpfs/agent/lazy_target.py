@@ -23,10 +23,12 @@ CALLBACKS = ("pre_patch", "post_patch", "pre_unpatch", "post_unpatch")
 
 
 class LazyTarget:
-    """engine/target.py's Target: the PythonTarget, made when something of it is used first, but for `loaded` and `call`.
+    """engine/target.py's Target: the PythonTarget, made when something of it is used first, but for `loaded` and
+    `call`.
 
-    main: which program is the service's main one (PythonTarget.main). main_waits: its definitions are not there yet, so it
-    counts as not loaded. ripe: modules whose body has just ended (import_hooks.py), the PythonTarget's from its beginning."""
+    main: which program is the service's main one (PythonTarget.main). main_waits: its definitions are not there yet, so
+    it counts as not loaded. ripe: modules whose body has just ended (import_hooks.py), the PythonTarget's from its
+    beginning."""
 
     __slots__ = ("agent", "main", "main_waits", "ripe", "_real")
 
@@ -59,31 +61,16 @@ class LazyTarget:
         agent, callbacks = self.agent, obj.callbacks
         name = next((each for each in CALLBACKS if getattr(callbacks, each, None) is callback), "callback")
         load = agent.follower.load
+        what = f"{name} of '{obj.patch.name if obj.patch is not None else '?'}'"
         try:
-            return agent.foreign.run(f"{name} of '{obj.patch.name if obj.patch is not None else '?'}'", load.n if load else 0,
-                                     self.real().call, callback, obj)
+            return agent.foreign.run(what, load.n if load else 0, self.real().call, callback, obj)
         except KlpError as error:
             return -(error.errno or EINVAL)
 
 
-class _Env:
-    def __init__(self, log: Any, breathe: Any, enable_patch: Any) -> None:
-        self.log, self.breathe, self.enable_patch = log, breathe, enable_patch
-
-
-class _Loader:
-    def __init__(self, real: Any) -> None:
-        self.unload, self.set_param, self.end_probe, self._real = real.unload, real.set_param, real.end_probe, real
-
-    def load(self, name: Any, data: Any, path: Any, params: Any, log: Any, breathe: Any, enable_patch: Any) -> Any:
-        return self._real.load(name, data, path, params, _Env(log, breathe, enable_patch))
-
-    def probe(self, name: Any, data: Any, path: Any, params: Any, log: Any) -> Any:
-        return self._real.probe(name, data, path, params, _Env(log, None, None))
-
-
 class CPython:
-    """What an agent takes of klpfs/cpython besides the engine's seam. Tests have a puppet program of the same functions."""
+    """What an agent takes of klpfs/cpython besides the engine's seam. Tests have a puppet program of the same
+    functions."""
 
     @staticmethod
     def target(agent: Agent) -> LazyTarget:
@@ -95,7 +82,7 @@ class CPython:
     def loader() -> Any:
         """The module that loads, probes and unloads modules: klpfs/cpython/load/loader.py."""
         from klpfs.cpython.load import loader
-        return _Loader(loader)
+        return loader
 
     @staticmethod
     def hook_imports(coming: Callable[[str], object], target: Any) -> None:

@@ -17,5 +17,5 @@ class Limits:
         self.slow = 1.0             # foreign code that runs longer is reported
         self.message = MESSAGE_SECONDS      # a peer, from the first byte of a message to its last
         self.stop = 0.5             # a fork, until a thread of the agent has stopped, beyond the step that it is in
-        self.stop_imports = 10.0    # the same while that thread imports: a child with half a module could never import it
+        self.stop_imports = 10.0    # the same while the thread imports: a child could never import half a module
         self.gone = 0.02            # a fork, until the system has removed a thread that has ended

@@ -1,9 +1,11 @@
 """A load: how a module gets into this process, by insmod or as it joins, up to what init() calls: enable_patch().
 
-Everything here runs in the agent's thread, in a step of the follower (follower.py), under its lock but for foreign code.
+Everything here runs in the agent's thread, in a step of the follower (follower.py), under its lock but for foreign
+code.
 
-A livepatch's init() returns from enable_patch() when its transition is started, as the kernel's insmod does. That is decided by
-further records; so enable_patch() follows them itself, by steps within the follower's step that runs the load:
+A livepatch's init() returns from enable_patch() when its transition is started, as the kernel's insmod does. That is
+decided by further records; so enable_patch() follows them itself, by steps within the follower's step that runs the
+load:
 
     Follower.step -> run_load -> init() -> enable_patch -> _follow_until_decided -> Follower.step ...
 """
@@ -29,7 +31,8 @@ if TYPE_CHECKING:
 
 
 class Op:
-    """The transition that this process takes part in: n, its patch and the patch's name; turn, the last that was obeyed.
+    """The transition that this process takes part in: n, its patch and the patch's name; turn, the last that was
+    obeyed.
 
     Where it is, the engine's transition says (Follower.phase). error: why a prepared one was taken back, a KlpError for
     enable_patch to raise. look_again: forked since; `clean` counts when a look has said so in this process."""
@@ -48,9 +51,9 @@ class Op:
 class Load:
     """A module being loaded: n, of its change or transition (0: an ordinary module that a joiner takes).
 
-    phase: LOADING, or PREPARED when its init() is over while the change is undecided. module: its entry in the table. place:
-    when a joiner applies a patch in force, the patch's place among those in force; else None. enabled: enable_patch() was
-    called and did not fail. fingerprints: what the record has of its code, see accepted_code."""
+    phase: LOADING, or PREPARED when its init() is over while the change is undecided. module: its entry in the table.
+    place: when a joiner applies a patch in force, the patch's place among those in force; else None. enabled:
+    enable_patch() was called and did not fail. fingerprints: what the record has of its code, see accepted_code."""
 
     __slots__ = ("n", "name", "phase", "module", "place", "enabled", "fingerprints")
 
@@ -76,11 +79,12 @@ def entry_of(record: Record, name: str) -> Entry:
 
 
 def accepted_code(follower: Follower, entry: Entry) -> Fingerprints:
-    """What a patch's entry in the record says of the code that it replaces. KlpError: it can't be had. The lock is let go for
-    a moment."""
+    """What a patch's entry in the record says of the code that it replaces. KlpError: it can't be had. The lock is let
+    go for a moment."""
     found: Fingerprints = {}
     if entry.get("fingerprints"):
-        data = follower.host.messages.content({"name": entry["name"] + ", fingerprints", "sha256": entry["fingerprints"]})
+        data = follower.host.messages.content({"name": entry["name"] + ", fingerprints",
+                                               "sha256": entry["fingerprints"]})
         try:
             rows = parse_fingerprints(data.decode("ascii"))
         except ValueError as error:
@@ -91,16 +95,17 @@ def accepted_code(follower: Follower, entry: Entry) -> Fingerprints:
 
 
 def restrict_to_known_code(patch: Patch, known: Fingerprints | None) -> None:
-    """Tell the Funcs of `patch` which code the service's processes had when it was loaded: other code (a package was upgraded
-    meanwhile) was not looked at by anybody, and stays as it is (docs/DESIGN.md section 4). known: as accepted_code gives it;
-    {}: the record says nothing; None: it can't be had, so no code is accepted."""
+    """Tell the Funcs of `patch` which code the service's processes had when it was loaded: other code (a package was
+    upgraded meanwhile) was not looked at by anybody, and stays as it is (docs/DESIGN.md#4). known: as accepted_code
+    gives it; {}: the record says nothing; None: it can't be had, so no code is accepted."""
     for obj in patch.objects if known != {} else ():
         for func in obj.funcs:
             func.fits = known.get((obj.shown, func.old_name, func.old_sympos or 1)) if known is not None else {""}
 
 
 def run_load(follower: Follower, load: Load, entry: Entry) -> bool:
-    """Load a module to its end: prepared, in, or gone again with the reason told. Runs foreign code. Always True: a step."""
+    """Load a module to its end: prepared, in, or gone again with the reason told. Runs foreign code. Always True: a
+    step."""
     host = follower.host
     follower.load = load
     host.outbox.report()
@@ -136,13 +141,14 @@ def _load_and_init(follower: Follower, load: Load, entry: Entry) -> OSError | No
 
 
 def _outcome_of_load(follower: Follower, load: Load, error: OSError | None) -> OSError | None:
-    """Why the load has failed, when init() is over; None: it has not. Once its patch is started or applied, what init() says
-    comes too late."""
+    """Why the load has failed, when init() is over; None: it has not. Once its patch is started or applied, what init()
+    says comes too late."""
     op, say = follower.op, follower.host.outbox.say
     started = load.enabled and op is not None and op.n == load.n       # it can't be prepared still
     if started or load.enabled and load.place is not None:
         if error is not None:
-            say(f"init of '{load.name}' failed after its patch was {'started' if started else 'applied'}: {error}", WARNING)
+            done = "started" if started else "applied"
+            say(f"init of '{load.name}' failed after its patch was {done}: {error}", WARNING)
         return None
     if load.enabled:
         return error or KlpError(EINTR, f"loading '{load.name}' was given up")
@@ -168,8 +174,8 @@ def _failed(follower: Follower, load: Load, error: OSError) -> None:
 
 
 def _is_in(load: Load, record: Record) -> bool:
-    """Whether the record has what is being loaded among its modules: an ordinary module that was decided without this process,
-    which was silent. It goes on as in a process that joins."""
+    """Whether the record has what is being loaded among its modules: an ordinary module that was decided without this
+    process, which was silent. It goes on as in a process that joins."""
     return load.place is None and load.module is not None and any(
         not module["livepatch"] and module["name"] == load.name and module["sha256"] == load.module.sha256
         for module in record["modules"])
@@ -208,8 +214,8 @@ def unload_module(follower: Follower, module: Module, exit: bool) -> None:
 def enable_patch(follower: Follower, patch: Patch) -> int:
     """klp_enable_patch() as a livepatch's init() calls it: returns 0 once the operation is started.
 
-    KlpError: EINVAL outside of a load or in a module that is no livepatch, EBUSY while a transition is pending, EINTR when
-    the load was given up, and as Engine.enable.
+    KlpError: EINVAL outside of a load or in a module that is no livepatch, EBUSY while a transition is pending, EINTR
+    when the load was given up, and as Engine.enable.
     """
     load, host = follower.load, follower.host
     if load is None or load.phase != LOADING or load.module is None:
@@ -245,9 +251,9 @@ def _enabled(follower: Follower, load: Load, patch: Patch) -> None:
 
 
 def _follow_until_decided(follower: Follower, op: Op) -> None:
-    """Steps within a step: the follower's step that runs this load waits below, in run_load. Only `start` and `take back` of
-    RULES and what comes before them can fit meanwhile, since a load is under way (the rule "a load under way"). KlpError:
-    it was taken back."""
+    """Steps within a step: the follower's step that runs this load waits below, in run_load. Only `start` and `take
+    back` of RULES and what comes before them can fit meanwhile, since a load is under way (the rule "a load under
+    way"). KlpError: it was taken back."""
     while op.error is None and follower.phase() == PREPARED:
         if not follower.step():
             follower.mark_followed()
@@ -258,7 +264,8 @@ def _follow_until_decided(follower: Follower, op: Op) -> None:
 
 
 def _decide_alone(follower: Follower, op: Op) -> bool:
-    """The coordinator of the prepared operation is lost: the journal says whether it was started. True: there is news."""
+    """The coordinator of the prepared operation is lost: the journal says whether it was started. True: there is
+    news."""
     change = follower.goal["change"]
     if not (change and change["n"] == op.n and follower.host.messages.lost(change)):
         return False

@@ -1,7 +1,7 @@
 """Pacing: when to look for tasks that are not clean, and when to ask whether the main program's definitions are there.
 
-Looks begin at once, then come at growing intervals, and soon take at most one part in SHARE of processor time. What counts is
-processor time: that is how long a look keeps the program from running, be the machine busy or not.
+Looks begin at once, then come at growing intervals, and soon take at most one part in SHARE of processor time. What
+counts is processor time: that is how long a look keeps the program from running, be the machine busy or not.
 """
 from __future__ import annotations
 
@@ -39,11 +39,13 @@ class LookPacing:
             self._key = None
             return NEVER_S
         if self._key != key:
-            self._key, self._at, self._pause, self._share, self._signals_at = key, now, FIRST_LOOK_S, FIRST_SHARE, now + SIGNALS_S
+            self._key, self._at, self._signals_at = key, now, now + SIGNALS_S
+            self._pause, self._share = FIRST_LOOK_S, FIRST_SHARE
         return self._at - now
 
     def looked(self, took: float, now: float) -> float:
-        """A look for the present key has ended, not clean. took: its processor time. The pause until the next look, in seconds."""
+        """A look for the present key has ended, not clean. took: its processor time. The pause until the next look, in
+        seconds."""
         self._pause = min(self._pause * 1.5, LONGEST_LOOK_S)
         if self._pause > BURST_S or took >= BURST_S / 4:        # a few short looks may follow at once
             self._pause = max(self._pause, self._share * took)

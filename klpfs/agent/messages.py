@@ -1,6 +1,8 @@
-"""Messages: what a coordinator says to this process, and the answers. Greetings, records, contents, questions, dry runs.
+"""Messages: what a coordinator says to this process, and the answers. Greetings, records, contents, questions, dry
+runs.
 
-All of it runs in the server's thread, at once, also while foreign code hangs; what needs the agent's thread is requested of it.
+All of it runs in the server's thread, at once, also while foreign code hangs; what needs the agent's thread is
+requested of it.
 """
 from __future__ import annotations
 
@@ -12,8 +14,8 @@ from klpfs.agent.c_functions import clock_us, monotonic
 from klpfs.agent.load import given_up
 from klpfs.agent.waiting import pause
 from klpfs.engine.error import KlpError
-from klpfs.engine.log import ERR, Log, USER, WARNING
-from klpfs.protocol.shapes import fits, TO_AGENT
+from klpfs.engine.log import ERR, USER, WARNING, Log
+from klpfs.protocol.shapes import TO_AGENT, fits
 from klpfs.protocol.wire import VERSION
 
 TYPE_CHECKING = False
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     Message = dict[str, Any]
 
 CHECK = -1              # the operation number of a dry run
-PYTHON = "%d.%d.%d" % sys.version_info[:3]
+PYTHON = "{}.{}.{}".format(*sys.version_info)
 LOOK_FOR_CONTENT_S = 0.005
 THREAD_STARTS_S = 0.05  # how long a thread that was just started takes at most to say which it is
 
@@ -53,17 +55,18 @@ class Messages:
         """A coordinator has connected."""
         agent, process = self.agent, proc.describe()
         agent.outbox.greet(connection, {
-            "t": "hello", "version": VERSION, "pid": process["pid"], "comm": process["comm"], "cmdline": process["cmdline"],
-            "keep": agent.keep, "service": agent.service, "python": PYTHON, "started": agent.started}, process)
+            "t": "hello", "version": VERSION, "pid": process["pid"], "comm": process["comm"],
+            "cmdline": process["cmdline"], "keep": agent.keep, "service": agent.service, "python": PYTHON,
+            "started": agent.started}, process)
         if agent.prepared is None:
             agent.prepared = False
             agent.thread.request(self.prepare)
 
     def prepare(self) -> None:
-        """Somebody manages this process, so a load may come: what it needs is imported now, while there is time, and while
-        there are descriptors. A program that nobody looks at does not pay for it. The agent's thread. Imports may run hooks
-        of the program's, so the lock is free; `working` is not marked: a fork waits for the end (Forks.before), or its
-        child had half a module."""
+        """Somebody manages this process, so a load may come: what it needs is imported now, while there is time, and
+        while there are descriptors. A program that nobody looks at does not pay for it. The agent's thread. Imports may
+        run hooks of the program's, so the lock is free; `working` is not marked: a fork waits for the end
+        (Forks.before), or its child had half a module."""
         agent = self.agent
         agent.thread.lock.release()
         try:
@@ -173,8 +176,8 @@ class Messages:
         else:
             loader = agent.parts.loader()
             try:
-                probed = agent.foreign.run(f"checking '{name}'", CHECK, loader.probe, name, message["data"], message["path"],
-                                           message["params"], Log(clock_us, 64))
+                probed = agent.foreign.run(f"checking '{name}'", CHECK, loader.probe, name, message["data"],
+                                           message["path"], message["params"], Log(clock_us, 64))
                 if probed is None:
                     answer.update(errno=EINVAL, text=f"module {name} is not marked as a livepatch module")
                 else:
@@ -194,16 +197,16 @@ class Messages:
     # -- the follower's questions
 
     def lost(self, change: dict[str, Any]) -> bool:
-        """Whether every connection over which this change's coordinator has told of it has closed. A coordinator that never
-        connected to us (we have joined, or were forked) is not lost: its successor will tell."""
+        """Whether every connection over which this change's coordinator has told of it has closed. A coordinator that
+        never connected to us (we have joined, or were forked) is not lost: its successor will tell."""
         if self._newest_change != change["n"]:
             return False
         return not [connection for connection in list(self.agent.server.connections)
                     if connection.open and connection.change == change["n"] and connection.pid == change["pid"]]
 
     def content(self, entry: dict[str, Any]) -> bytes:
-        """The bytes of a module, from the service's folder, else from a coordinator. KlpError(ENOENT). Called with the lock of
-        the agent's thread, which is free meanwhile."""
+        """The bytes of a module, from the service's folder, else from a coordinator. KlpError(ENOENT). Called with the
+        lock of the agent's thread, which is free meanwhile."""
         agent, sha256 = self.agent, entry.get("sha256")
         if not sha256:
             raise KlpError(ENOENT, f"the content of '{entry.get('name')}' is not known")

@@ -1,4 +1,5 @@
-"""The modules that were loaded by insmod into this process: livepatches and ordinary modules, with parameters and users.
+"""The modules that were loaded by insmod into this process: livepatches and ordinary modules, with parameters and
+users.
 
 What loading means for Python is klpfs/cpython/load/loader.py's; here is the table, the states Loading, Live, Unloading,
 and the reference counts as the kernel shows them.
@@ -23,11 +24,13 @@ PAGE = 4096
 
 
 class Module:
-    """A loaded module. n, sha256, path: of its load; size: bytes, in whole pages. loaded: what loader.py made. livepatch: it is
-    one. patch: the Patch that it has enabled, or None. state: as /proc/modules has it. mod: as callbacks see it. came: the engine
-    was told that it is coming. inited: its init() ended well, so it gets an exit()."""
+    """A loaded module. n, sha256, path: of its load; size: bytes, in whole pages. loaded: what loader.py made.
+    livepatch: it is one. patch: the Patch that it has enabled, or None. state: as /proc/modules has it. mod: as
+    callbacks see it. came: the engine was told that it is coming. inited: its init() ended well, so it gets an
+    exit()."""
 
-    __slots__ = ("name", "n", "sha256", "path", "loaded", "livepatch", "patch", "state", "size", "mod", "came", "inited")
+    __slots__ = ("name", "n", "sha256", "path", "loaded", "livepatch", "patch", "state", "size", "mod", "came",
+                 "inited")
 
     def __init__(self, name: str, n: int, sha256: str, path: str, size: int) -> None:
         self.name, self.n, self.sha256, self.path, self.size = name, n, sha256, path, size
@@ -81,9 +84,10 @@ class Modules:
         agent = self.agent
         interpreters = agent.parts.interpreters()
         if interpreters:
-            agent.outbox.say(f"{interpreters} sub-interpreters run in this process, their functions are not patched", WARNING)
-        return agent.parts.loader().load(module.name, data, module.path, params, log=agent.log, breathe=agent.target.breathe,
-                                         enable_patch=agent.enable_patch)
+            agent.outbox.say(f"{interpreters} sub-interpreters run in this process, their functions are not patched",
+                             WARNING)
+        return agent.parts.loader().load(module.name, data, module.path, params, log=agent.log,
+                                         breathe=agent.target.breathe, enable_patch=agent.enable_patch)
 
     def init(self, module: Module) -> None:
         """Its init(). KlpError as ForeignCode.run; a negative result is that errno. Counterpart: exit."""
@@ -120,7 +124,8 @@ class Modules:
 
     def users(self, name: str) -> list[str]:
         """Names of the modules that use `name`."""
-        return [module.name for module in self.table.values() if module.loaded is not None and name in module.loaded.depends]
+        return [module.name for module in self.table.values()
+                if module.loaded is not None and name in module.loaded.depends]
 
     def refcnt(self, module: Module) -> int:
         """How many use it: modules, and its own patch while that is in force, or for good after a force."""
@@ -163,6 +168,6 @@ def _params_of(module: Module) -> list[tuple[str, str, str, int]]:
 
 
 def _fingerprint_of(func: Func) -> str | None:
-    """The fingerprint of the code that func replaces; None while its object is not loaded. (A text with colons is the author's,
-    of several versions of Python.)"""
+    """The fingerprint of the code that func replaces; None while its object is not loaded. (A text with colons is the
+    author's, of several versions of Python.)"""
     return None if func.fingerprint is not None and ":" in func.fingerprint else func.fingerprint

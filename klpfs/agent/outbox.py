@@ -1,12 +1,14 @@
-"""The outbox: what this process says to the coordinators without being asked: sections of the mirror, reports, log lines.
+"""The outbox: what this process says to the coordinators without being asked: sections of the mirror, reports, log
+lines.
 
-Lines wait in `_pending` until a thread of the agent sends them; a section is sent when it differs from what was sent last. All
-events of a step are sent before its report (docs/PROTOCOL.md section 7), so both go through one lock.
+Lines wait in `_pending` until a thread of the agent sends them; a section is sent when it differs from what was sent
+last. All events of a step are sent before its report (docs/PROTOCOL.md#7), so both go through one lock.
 """
 from __future__ import annotations
 
 from klpfs.agent.c_functions import allocate_lock, get_ident
 from klpfs.agent.waiting import Signal
+from klpfs.engine.error import place_of
 from klpfs.engine.log import ERR, WARNING
 
 TYPE_CHECKING = False
@@ -73,7 +75,8 @@ class Outbox:
         self.reported.set()
 
     def post_report(self, connection: Connection | None = None) -> None:
-        """Send the last report again, with the present blockers; to all, or to one coordinator. Any thread of the agent."""
+        """Send the last report again, with the present blockers; to all, or to one coordinator. Any thread of the
+        agent."""
         with self._lock:
             self.agent.server.post(self.full_report(), connection)
 
@@ -100,10 +103,7 @@ class Outbox:
 
     def defect(self, error: BaseException) -> None:
         """An exception of klpfs's own: a line with its place, for the people who mend klpfs."""
-        tb, place = error.__traceback__, ""
-        while tb is not None:
-            place, tb = f"{tb.tb_frame.f_code.co_filename}:{tb.tb_lineno}", tb.tb_next
-        self.say(f"klpfs: defect at {place}: {type(error).__name__}: {error}", ERR)
+        self.say(f"klpfs: defect at {place_of(error)}: {type(error).__name__}: {error}", ERR)
 
     def say_left_out(self) -> None:
         """Objects that are loaded here and could not be patched are said once, with the process."""

@@ -1,7 +1,8 @@
 """This process in /proc: its name, command line and tasks."""
 from __future__ import annotations
 
-from posix import O_CLOEXEC, O_RDONLY, close, getpid, listdir, open as _open, read
+from posix import O_CLOEXEC, O_RDONLY, close, getpid, listdir, read
+from posix import open as _open
 
 from klpfs.agent.c_functions import modules
 

@@ -1,7 +1,7 @@
 """QuietThread: a thread of klpfs's own, in which no signal of the program arrives; started, stopped, and lost by forks.
 
-Of each kind (agent_thread.py, server.py) at most one thread runs at a time. A stop may come too late for a fork that can't wait:
-then the thread goes on as if it had not been asked, none is lost and none runs twice.
+Of each kind (agent_thread.py, server.py) at most one thread runs at a time. A stop may come too late for a fork that
+can't wait: then the thread goes on as if it had not been asked, none is lost and none runs twice.
 """
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ class Orphan(BaseException):
 class QuietThread:
     """A subclass has run(), which returns soon after `ends` says so, and poke(), which lets it ask.
 
-    running: a lock, held while the thread runs. stopping: it was asked to end. ident, tid: the thread's, 0 before its first
-    start. generation: how many forks this process is away from the one that made it. own_tids: where it adds its tid."""
+    running: a lock, held while the thread runs. stopping: it was asked to end. ident, tid: the thread's, 0 before its
+    first start. generation: how many forks this process is away from the one that made it. own_tids: where it adds its
+    tid."""
 
     __slots__ = ("running", "stopping", "ident", "tid", "generation", "_own_tids", "_mark", "_alive")
 
@@ -44,7 +45,8 @@ class QuietThread:
         """What is to be made before the thread starts."""
 
     def start(self) -> None:
-        """Start the thread; or, when it was asked to stop and has not got to it yet, let it go on. Counterpart: stop."""
+        """Start the thread; or, when it was asked to stop and has not got to it yet, let it go on. Counterpart:
+        stop."""
         with self._mark:
             self.stopping = False
             if self._alive:

@@ -3,6 +3,8 @@
 What can be told beforehand is told: a command that isn't there, options of Python that keep sitecustomize from running,
 an interpreter that can't be patched. A command that is no Python may start some; nothing is said about it.
 """
+from __future__ import annotations
+
 import os
 import re
 import shutil
@@ -12,6 +14,11 @@ from errno import EACCES, EINVAL, ENOENT, ENOSYS
 from klpfs.protocol.folder_layout import group_number, make_folder, runtime_dir
 from klpfs.protocol.names import check_service
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import NoReturn
+
 BOOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "boot")
 PYTHON = re.compile(r"(python|pypy)[0-9.]*t?(-dbg|d)?$")
 TAKES_VALUE = "cmWX"        # short options of python that take a value
@@ -19,10 +26,11 @@ PROBE = ("import sys; print(sys.implementation.name, sys.version_info[0], sys.ve
          "int(getattr(sys, '_is_gil_enabled', lambda: True)()))")
 
 
-def python_options(words):
+def python_options(words: Sequence[str]) -> tuple[set[str], str, str]:
     """The option letters that python is given in `words` (without the command), and what it runs: (set of str, kind,
     name); kind 'script', 'module', 'code' or 'stdin'."""
-    letters, at = set(), 0
+    letters: set[str] = set()
+    at = 0
     while at < len(words):
         word = words[at]
         if word == "--check-hash-based-pycs":
@@ -49,7 +57,7 @@ def python_options(words):
     return letters, "stdin", ""
 
 
-def shebang(path):
+def shebang(path: str) -> list[str]:
     """The words of a script's first line '#!...', [] if it has none."""
     try:
         with open(path, "rb") as f:
@@ -64,7 +72,7 @@ def shebang(path):
     return words
 
 
-def service_name(argv):
+def service_name(argv: Sequence[str]) -> str:
     """The base name of the script, of `-m`'s module, or of the command."""
     command = os.path.basename(argv[0])
     if PYTHON.match(command):
@@ -76,38 +84,40 @@ def service_name(argv):
     return command
 
 
-def check(argv, environ):
+def check(argv: Sequence[str], environ: Mapping[str, str]) -> None:
     """Raise OSError(errno, what is wrong and what to do) when `argv` surely can't be run with an agent: ENOENT, EACCES
     (no such command), EINVAL (-I, -E, -S), ENOSYS (this Python can't be patched)."""
     found = shutil.which(argv[0], path=environ.get("PATH", os.defpath))
     if not found:
-        there = os.sep in argv[0] and os.path.exists(argv[0])
-        raise OSError(EACCES if there else ENOENT, "%s: %s" % (argv[0], "can't be executed" if there else "no such command"))
+        if os.sep in argv[0] and os.path.exists(argv[0]):
+            raise OSError(EACCES, f"{argv[0]}: can't be executed")
+        raise OSError(ENOENT, f"{argv[0]}: no such command")
     words, where = list(argv), argv[0]
     if not PYTHON.match(os.path.basename(found)) and not PYTHON.match(os.path.basename(argv[0])):
         words = shebang(found)
-        where = "the first line of %s" % found
+        where = f"the first line of {found}"
         if not words or not PYTHON.match(os.path.basename(words[0])):
             return
         found = shutil.which(words[0], path=environ.get("PATH", os.defpath)) or words[0]
     letters, _, _ = python_options(words[1:])
     for letter, why in (("I", "isolated"), ("E", "ignoring PYTHON* variables"), ("S", "without site")):
         if letter in letters:
-            raise OSError(EINVAL, "-%s in %s: Python starts %s, so no agent can be started in it; leave it out, or call "
-                                  "klpfs.agent.start() in the program" % (letter, where, why))
-    clean = {k: v for k, v in environ.items() if not k.startswith("PYTHON")}
+            raise OSError(EINVAL, f"-{letter} in {where}: Python starts {why}, so no agent can be started in it; leave "
+                                  "it out, or call klpfs.agent.start() in the program")
+    clean = {key: value for key, value in environ.items() if not key.startswith("PYTHON")}
     try:
-        told = subprocess.run([found, "-I", "-S", "-c", PROBE], env=clean, capture_output=True, text=True, timeout=20)
-        name, major, minor, gil = told.stdout.split()
+        done = subprocess.run([found, "-I", "-S", "-c", PROBE], env=clean, capture_output=True, text=True, timeout=20)
+        name, major, minor, gil = done.stdout.split()
     except (OSError, ValueError, subprocess.SubprocessError):
         return                  # it will say itself what is wrong with it
     if name != "cpython" or (int(major), int(minor)) < (3, 9):
-        raise OSError(ENOSYS, "%s is %s %s.%s; klpfs needs CPython 3.9 or later" % (found, name, major, minor))
+        raise OSError(ENOSYS, f"{found} is {name} {major}.{minor}; klpfs needs CPython 3.9 or later")
     if gil == "0":
-        raise OSError(ENOSYS, "%s is a free-threaded build: a stack can't be seen as a whole there; use the ordinary build" % found)
+        raise OSError(ENOSYS, f"{found} is a free-threaded build: a stack can't be seen as a whole there; use the "
+                              "ordinary build")
 
 
-def main_program(argv, environ):
+def main_program(argv: Sequence[str], environ: Mapping[str, str]) -> str:
     """Which program is the service's main one: the path of its script, or what -m was given; '' if it can't be told."""
     found = shutil.which(argv[0], path=environ.get("PATH", os.defpath))
     if PYTHON.match(os.path.basename(argv[0])):
@@ -117,29 +127,31 @@ def main_program(argv, environ):
     return os.path.abspath(found) if words and PYTHON.match(os.path.basename(words[0])) else ""
 
 
-def environment(argv, service=None, keep=False, environ=None, group=None):
-    """The environment (dict of str) that starts the agent in `argv` and its children. group: a number. OSError(EINVAL):
+def environment(argv: Sequence[str], service: str | None = None, keep: bool = False,
+                environ: Mapping[str, str] | None = None, group: int | None = None) -> dict[str, str]:
+    """The environment that starts the agent in `argv` and its children. group: a number. OSError(EINVAL):
     service's name."""
     env = dict(os.environ if environ is None else environ)
     env["KLPFS_MAIN"] = main_program(argv, env)
     env["KLPFS_SERVICE"] = check_service(service or service_name(argv))
-    env["KLPFS_RUNTIME_DIR"] = os.path.abspath(runtime_dir(env))     # also of children that go elsewhere, or become others
+    # also of children that go to another folder, or become another user's
+    env["KLPFS_RUNTIME_DIR"] = os.path.abspath(runtime_dir(env))
     for key, value in ("KLPFS_KEEP", "1" if keep else None), ("KLPFS_GROUP", None if group is None else str(group)):
         env.pop(key, None)
         if value is not None:
             env[key] = value
-    rest = [p for p in env.get("PYTHONPATH", "").split(os.pathsep) if p and p != BOOT]
+    rest = [path for path in env.get("PYTHONPATH", "").split(os.pathsep) if path and path != BOOT]
     env["PYTHONPATH"] = os.pathsep.join([BOOT] + rest)
     return env
 
 
-def exec_program(argv, service=None, keep=False, group=None):
-    """Become `argv` (list of str), with an agent in it and in all Python processes that it starts; group (name or number):
-    they may change to other users of that group. Returns never; raises OSError as `check`, `environment` and
-    places.make_folder say."""
-    group = group_number(group)
-    env = environment(argv, service, keep, group=group)
+def exec_program(argv: Sequence[str], service: str | None = None, keep: bool = False,
+                 group: str | int | None = None) -> NoReturn:
+    """Become `argv`, with an agent in it and in all Python processes that it starts; group (name or number): they may
+    change to other users of that group. OSError as `check`, `environment` and folder_layout.make_folder."""
+    number = group_number(group)
+    env = environment(argv, service, keep, group=number)
     check(argv, env)
-    if group is not None:
-        make_folder(env["KLPFS_RUNTIME_DIR"] + "/" + env["KLPFS_SERVICE"], group)
-    os.execvpe(argv[0], argv, env)
+    if number is not None:
+        make_folder(env["KLPFS_RUNTIME_DIR"] + "/" + env["KLPFS_SERVICE"], number)
+    os.execvpe(argv[0], list(argv), env)

@@ -1,8 +1,10 @@
-"""The server thread: the agent's socket and its connections. It answers questions at once, also while foreign code hangs.
+"""The server thread: the agent's socket and its connections. It answers questions at once, also while foreign code
+hangs.
 
 Any thread may send: what the socket does not take at once is queued and sent by this thread. Descriptors are checked to
 be still ours (device and inode) before each use, since programs close and reuse descriptors that are not theirs; a lost
-listening socket is bound anew. Peers other than this user and root are turned away. What messages mean is messages.py's.
+listening socket is bound anew. Peers other than this user and root are turned away. What messages mean is
+messages.py's.
 """
 from __future__ import annotations
 
@@ -40,8 +42,8 @@ def identity(fd: int) -> Identity:
 
 
 def bind(folder: str) -> Bound:
-    """A listening socket of a new random name in `folder`: (socket, name). OSError as bind says; ENOENT: the folder went, or
-    the draft with a dead service's folder, just now. Nothing is left behind then."""
+    """A listening socket of a new random name in `folder`: (socket, name). OSError as bind says; ENOENT: the folder
+    went, or the draft with a dead service's folder, just now. Nothing is left behind then."""
     sock = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC)
     name = urandom(6).hex() + SUFFIX
     draft = "." + name          # renamed when it listens: a socket that refuses is dead
@@ -70,7 +72,8 @@ def _root() -> Identity:
 
 
 class Connection:
-    """A coordinator. change: n of the newest change that it told; pid: the peer's. since: when the frame under way began."""
+    """A coordinator. change: n of the newest change that it told; pid: the peer's. since: when the frame under way
+    began."""
 
     __slots__ = ("sock", "fd", "ident", "pid", "reader", "since", "queue", "queued", "lock", "open", "change")
 
@@ -141,11 +144,12 @@ class Connection:
 
 
 class Server(QuietThread):
-    """agent: its messages (greet, received, disconnected, tick) and its outbox (say, defect) are called. folder: the service's;
-    group: whose users it may belong to, or None. sock, name: of the listening socket. connections: list of Connection."""
+    """agent: its messages (greet, received, disconnected, tick) and its outbox (say, defect) are called. folder: the
+    service's; group: whose users it may belong to, or None. sock, name: of the listening socket. connections: list of
+    Connection."""
 
-    __slots__ = ("agent", "folder", "sock", "name", "connections", "_identity", "_wake", "_wake_identity", "_last_refusal",
-                 "_root", "_trouble", "_full", "_group", "_look_at")
+    __slots__ = ("agent", "folder", "sock", "name", "connections", "_identity", "_wake", "_wake_identity",
+                 "_last_refusal", "_root", "_trouble", "_full", "_group", "_look_at")
 
     def __init__(self, agent: Agent, folder: str, group: int | None = None) -> None:
         self.agent, self.folder, self._group = agent, folder, group
@@ -170,7 +174,8 @@ class Server(QuietThread):
             self.sock, self.name = bound or bind(self.folder)
         except FileNotFoundError:       # removed just now, with the service's last process before us
             if _root() != self._root:
-                raise OSError(ENOENT, "the program has changed its root, the service's folder is out of its reach") from None
+                text = "the program has changed its root, the service's folder is out of its reach"
+                raise OSError(ENOENT, text) from None
             self.sock, self.name = bind(make_folder(self.folder, self._group))
         self._identity = identity(self.sock.fileno())
         self._trouble = None
@@ -301,7 +306,8 @@ class Server(QuietThread):
             ours = self._wake is not None and tuple(map(identity, self._wake)) == self._wake_identity
         except OSError:
             ours = False
-        if not ours:        # maybe in the middle of a closerange: an end that is ours still may be the program's when we close it
+        if not ours:
+            # Maybe in the middle of a closerange: an end that is ours still may be the program's when we close it.
             self._wake = None
             self._new_wake()
         for connection in self.connections:
@@ -329,8 +335,8 @@ class Server(QuietThread):
                 self._drop_dead()
 
     def _removed(self) -> bool:
-        """Somebody has taken the socket's name out of the folder. Looked for once in a while; a program that has changed its
-        root can't see."""
+        """Somebody has taken the socket's name out of the folder. Looked for once in a while; a program that has
+        changed its root can't see."""
         now = monotonic()
         if now < self._look_at:
             return False

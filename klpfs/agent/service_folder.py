@@ -1,26 +1,52 @@
-"""What an agent does in its service's folder besides its socket: contents, dead sockets, and a new service's journal."""
+"""The service's folder, as an agent uses it besides its socket: contents, dead sockets, and a new service's journal."""
+from __future__ import annotations
+
 from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM
 from errno import EAGAIN
 from fcntl import LOCK_EX, LOCK_NB, flock
-from posix import (O_CLOEXEC, O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR, O_WRONLY, close, fchmod, geteuid,
-                   listdir, open as _open, read, rename, stat, unlink, write)
+from posix import (
+    O_CLOEXEC,
+    O_CREAT,
+    O_EXCL,
+    O_NOFOLLOW,
+    O_NONBLOCK,
+    O_RDONLY,
+    O_RDWR,
+    O_WRONLY,
+    close,
+    fchmod,
+    geteuid,
+    listdir,
+    read,
+    rename,
+    stat,
+    unlink,
+    write,
+)
+from posix import open as _open
 
+from klpfs.agent.c_functions import socket
+from klpfs.agent.waiting import pause
+from klpfs.cpython.resolve.fingerprint import sha256  # type: ignore[attr-defined, unused-ignore]
 from klpfs.protocol import record_text
-from klpfs.agent.c_functions import allocate_lock, socket
-from klpfs.protocol.folder_layout import address, file_mode, JOURNAL, KEEP, LOCK, SUFFIX
-from klpfs.cpython.resolve.fingerprint import sha256
+from klpfs.protocol.folder_layout import JOURNAL, KEEP, LOCK, SUFFIX, address, file_mode
 
-LARGEST = 32 << 20
-TRIES, PAUSE = 20, 0.01
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+MAX_CONTENT_BYTES = 32 << 20
+TRIES, PAUSE_S = 20, 0.01       # for the lock of the journal
 
 
-def content(folder, sha):
+def content(folder: str, sha: str) -> bytes | None:
     """The bytes that lie under their hash `sha` (64 hex digits); None when they aren't there or aren't those."""
     if len(sha) != 64 or any(c not in "0123456789abcdef" for c in sha):
         return None
-    parts, left = [], LARGEST
+    parts, left = [], MAX_CONTENT_BYTES
     try:
-        fd = _open(folder + "/" + sha, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)     # others may have made a fifo of it
+        # O_NONBLOCK: another user may have made a fifo of it
+        fd = _open(folder + "/" + sha, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
         try:
             while left > 0:
                 part = read(fd, min(left, 1 << 20))
@@ -36,7 +62,7 @@ def content(folder, sha):
     return data if sha256(data).hexdigest() == sha else None
 
 
-def answers(folder, name):
+def answers(folder: str, name: str) -> bool:
     """Whether somebody listens on a socket. It was renamed when it listened, so one that refuses is dead for good."""
     sock = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC)
     path, fd = address(folder, name)
@@ -51,10 +77,11 @@ def answers(folder, name):
             close(fd)
 
 
-def begin(folder, own, keep):
-    """A process has bound its socket `own`: dead sockets go; and when nobody else lives, what an earlier run of the service
-    left in its journal is ended (keep: what was started counts as finished, as nobody runs what is not) or put back to
-    idle. Whoever coordinates now, lives: nothing is done then; nor in a service of another user, whose processes do it."""
+def begin(folder: str, own: str, keep: bool) -> None:
+    """A process has bound its socket `own`: dead sockets go; and when nobody else lives, what an earlier run of the
+    service left in its journal is ended (keep: what was started counts as finished, as nobody runs what is not) or put
+    back to idle. Whoever coordinates now, lives: nothing is done then; nor in a service of another user, whose
+    processes do it."""
     if stat(folder).st_uid != geteuid():
         return
     try:
@@ -63,14 +90,12 @@ def begin(folder, own, keep):
         fd = _open(folder + "/" + LOCK, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
         fchmod(fd, 0o600)                   # whatever the umask is
     try:
-        waiting = allocate_lock()
-        waiting.acquire()
         for _ in range(TRIES):
             try:
                 flock(fd, LOCK_EX | LOCK_NB)
                 break
             except OSError:
-                waiting.acquire(True, PAUSE)
+                pause(PAUSE_S)
         else:
             return
         others = sweep(folder, own)
@@ -91,7 +116,7 @@ def begin(folder, own, keep):
         close(fd)
 
 
-def sweep(folder, own):
+def sweep(folder: str, own: str) -> bool:
     """Remove the sockets of the dead. True: somebody lives here besides the owner of the socket `own`."""
     others = False
     for name in listdir(folder):
@@ -103,9 +128,9 @@ def sweep(folder, own):
     return others
 
 
-def living(folder, names):
-    """Those of the sockets `names` on which somebody listens; the others are removed. (Without a daemon nobody else does it
-    for a server whose workers are killed, or end by os._exit.)"""
+def living(folder: str, names: list[str]) -> list[str]:
+    """Those of the sockets `names` on which somebody listens; the others are removed. (Without a daemon nobody else
+    does it for a server whose workers are killed, or end by os._exit.)"""
     there = set(listdir(folder))
     found = []
     for name in names:
@@ -117,7 +142,7 @@ def living(folder, names):
     return found
 
 
-def replace(folder, record):
+def replace(folder: str, record: dict[str, Any]) -> None:
     """Put `record` in the journal's place, at once. The lock is held."""
     draft = folder + "/." + JOURNAL
     _remove(draft)
@@ -132,7 +157,7 @@ def replace(folder, record):
     rename(draft, folder + "/" + JOURNAL)
 
 
-def _remove(path):
+def _remove(path: str) -> None:
     try:
         unlink(path)
     except OSError:

@@ -1,4 +1,5 @@
-"""Tasks: which of them keep a transition pending, their stacks, and the side of a transition that each of them is on."""
+"""Tasks: which of them keep a transition pending, their stacks, and the side of a transition that each of them is
+on."""
 from __future__ import annotations
 
 from posix import getpid
@@ -82,12 +83,12 @@ class Tasks:
 
     def patch_state(self, tid: int | None, transition: Transition | None) -> int:
         """-1 outside a transition; else 0 unpatched, 1 patched."""
-        core = getattr(getattr(transition, "in_target", None), "core", None)
-        if core is None:
+        switching = getattr(getattr(transition, "in_target", None), "switching", None)
+        if switching is None:
             return -1
         from klpfs.cpython.looks import names_for_people
-        states, ident = names_for_people.task_states(core), self._ident(tid)
+        states, ident = names_for_people.task_states(switching), self._ident(tid)
         if not states:
             return -1
-        side = states.get(ident, core.goal)     # without a Python frame: nothing of it can be dirty
+        side = states.get(ident, switching.goal)     # without a Python frame: nothing of it can be dirty
         return side if transition.kind else 1 - side

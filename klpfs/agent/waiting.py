@@ -1,4 +1,5 @@
-"""Waiting, by locks of _thread alone: a signal between threads, and a pause. (threading and time may be what is patched.)"""
+"""Waiting, by locks of _thread alone: a signal between threads, and a pause. (threading and time may be what is
+patched.)"""
 from __future__ import annotations
 
 from klpfs.agent.c_functions import allocate_lock

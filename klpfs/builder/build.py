@@ -56,7 +56,7 @@ def build(old: Release, new: Release, pythons: Sequence[str], replace: bool = Tr
 
 
 def _notes(pairs: modules.Pairs) -> list[str]:
-    """What is left as it is of files that no plan speaks of."""
+    """Notes on files that no plan speaks of: they are left as they are."""
     notes = [f"data file {path}: not carried" for path in pairs.data]
     notes += [f"module {pair.name} is no more: it stays where it is loaded"
               for pair in pairs.changed if pair.new is None]

@@ -1,4 +1,4 @@
-"""What a build can fail with. A change that is not carried is no error but a plan.plans.Refusal."""
+"""The errors of a build. A change that is not carried is no error but a plan.plans.Refusal."""
 
 
 class BuildError(Exception):

@@ -59,7 +59,7 @@ def is_generator(node: FunctionNode) -> bool:
 
 
 def flavour(node: FunctionNode) -> str:
-    """What a call of a function makes: function (its value), generator, coroutine, async generator."""
+    """The kind of a function by what its call makes: function (a value), generator, coroutine, async generator."""
     if isinstance(node, ast.AsyncFunctionDef):
         return "async generator" if is_generator(node) else "coroutine"
     return "generator" if is_generator(node) else "function"

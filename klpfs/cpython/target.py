@@ -163,7 +163,7 @@ class PythonTarget(seam.Target):
         new_code.type_params = getattr(new, "__type_params__", ())
         self.registry.made(definition, code)
         self.registry.use(definition)
-        func.definition, func.version = definition, new_code
+        func.definition, func.new_code = definition, new_code
         func.fingerprint = definition.fingerprint  # it stays what this patch was made to fit
 
     def _expected(self, func: Func, loaded: LoadedModule, obj: Object) -> Any:
@@ -203,16 +203,16 @@ class PythonTarget(seam.Target):
         if definition is None or like.obj is None or not like.obj.loaded:
             definition = self._index_of(obj).find(like.old_name, like.old_sympos, self.log)
         self.registry.use(definition)
-        func.definition, func.version = definition, NewCode(definition)
+        func.definition, func.new_code = definition, NewCode(definition)
 
     def release(self, func: Func) -> None:
         self._index = None
         definition: Any = func.definition
         if definition is not None:
-            if func.version.code is not None:
-                self.images.forget(definition, func.version.code)
+            if func.new_code.code is not None:
+                self.images.forget(definition, func.new_code.code)
             self.registry.unuse(definition)
-        func.definition = func.version = None
+        func.definition = func.new_code = None
 
     def _index_of(self, obj: Object) -> Index:
         namespace = self.namespace(obj.name)

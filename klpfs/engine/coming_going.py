@@ -162,17 +162,16 @@ def cleanup_module_patches_limited(engine: Engine, name: str | None, limit: Patc
         obj.left_out = False
         if obj.mod is not None:
             obj.mod.state = GOING
-        take_back(engine, obj, lambda: pr_notice(
-            engine.log, "reverting patch '%s' on unloading module '%s'" % (patch.name, obj.shown)))
+        take_back(engine, obj, "reverting patch '%s' on unloading module '%s'" % (patch.name, obj.shown))
     forget_leftovers(engine, name)
 
 
-def take_back(engine: Engine, obj: Object, say: Callable[[], object] | None = None) -> None:
-    """Takes a loaded object out of its patch; say() writes the line for that, where one is due."""
+def take_back(engine: Engine, obj: Object, line: str | None = None) -> None:
+    """Takes a loaded object out of its patch. line: for the log, if it was patched."""
     callbacks.pre_unpatch(engine, obj)  # only where post_patch ran: not in this patch's own transition
     if obj.patched:
-        if say is not None:
-            say()
+        if line is not None:
+            pr_notice(engine.log, line)
         revert_object(engine, obj)
     callbacks.post_unpatch(engine, obj)
     free_object_loaded(engine, obj)

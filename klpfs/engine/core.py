@@ -9,7 +9,7 @@ then.
     disable -> look ... -> finish             reverse and force in between
     arrive -> look_arrival ... -> finish_arrival    a late main program's functions; see late_main.py
 
-The log lines, their words and their order are the kernel's (KERNEL.md section 9 and the recorded traces).
+The log lines, their words and their order are the kernel's (docs/KERNEL.md#9 and the recorded traces).
 """
 from __future__ import annotations
 
@@ -233,8 +233,7 @@ class Engine:
         arrival.complete()
 
     def join_apply(self, patch: Patch, name: str, place: int, running: bool = False) -> None:
-        """A joiner applies a patch in force at its place in the order, without a transition (docs/PROTOCOL.md section
-        5).
+        """A joiner applies a patch in force at its place in the order, without a transition (docs/PROTOCOL.md#5).
 
         running: the program's code may run already. EBUSY in a transition; else as late_process.join_apply.
         """

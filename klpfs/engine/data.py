@@ -75,16 +75,16 @@ class Func:
 
     The engine's: obj, nop (stands for the original in an atomic replace), patched (it is on its function's stack),
     transition. The target's, opaque to the engine: definition (hashable, equal for all Funcs of one definition; None
-    while the object is not loaded), version.
+    while the object is not loaded), new_code (what the new function became for it).
     """
 
     __slots__ = ("old_name", "new_func", "old_sympos", "fingerprint", "optional", "fits",
-                 "obj", "nop", "patched", "transition", "definition", "version", "__weakref__")
+                 "obj", "nop", "patched", "transition", "definition", "new_code", "__weakref__")
 
     obj: Object | None
     patched: bool
     definition: Hashable | None
-    version: Any
+    new_code: Any
 
     def __init__(self, old_name: str, new_func: Callable[..., Any], old_sympos: int = 0, fingerprint: str | None = None,
                  optional: bool = False) -> None:
@@ -112,7 +112,7 @@ class Func:
         self.obj = None
         self.nop = nop
         self.patched = self.transition = False
-        self.definition = self.version = None
+        self.definition = self.new_code = None
 
     @classmethod
     def make_nop(cls, like: Func) -> Func:

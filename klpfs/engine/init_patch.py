@@ -117,7 +117,7 @@ def release(engine: Engine, func: Func) -> None:
     """Gives back what the target made of func, once."""
     if func.definition is not None:
         engine.target.release(func)
-        func.definition = func.version = None
+        func.definition = func.new_code = None
 
 
 def free_patch(engine: Engine, patch: Patch) -> None:

@@ -1,6 +1,6 @@
 """A process that joins a service late takes patches in force, and outcomes, without a transition.
 
-Not in the kernel, which is one system; see docs/PROTOCOL.md section 5. Images are switched at once, because the joining
+Not in the kernel, which is one system; see docs/PROTOCOL.md#5. Images are switched at once, because the joining
 program runs no line yet; or, with running=True, because all other processes have finished: then the code that was in
 force may still run, and is kept account of as after a force.
 """

@@ -1,6 +1,6 @@
 """The log: a ring of records, and the kernel's pr_* helpers that write the engine's lines into it.
 
-Texts are an interface (docs/KERNEL.md section 9): tests compare them with the lines of a real kernel. The engine has no
+Texts are an interface (docs/KERNEL.md#9): tests compare them with the lines of a real kernel. The engine has no
 clock of its own: the maker of the Log gives it a clock.
 """
 from __future__ import annotations

@@ -85,7 +85,7 @@ def discard_nops(engine: Engine, patch: Patch) -> None:
         for func in obj.funcs:
             if func.nop and func.definition is not None:
                 engine.target.release(func)
-                func.definition = func.version = None
+                func.definition = func.new_code = None
         obj.funcs = [func for func in obj.funcs if not func.nop]
         if obj.dynamic:
             patch.objects.remove(obj)

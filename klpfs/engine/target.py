@@ -40,7 +40,7 @@ MODES = {
 # mode -> the method of TargetTransition that is called -> the next mode
 MODE_MOVES = {
     PREPARE: {"add": PREPARE, "drop": PREPARE, "start": RUN, "cancel": OVER},
-    RUN: {"add": RUN, "drop": RUN, "look": RUN, "look: no blocker": CLEAN, "force": CLEAN, "reverse": RUN},
+    RUN: {"add": RUN, "drop": RUN, "look": RUN, "look without a blocker": CLEAN, "force": CLEAN, "reverse": RUN},
     CLEAN: {"add": CLEAN, "drop": CLEAN, "reverse": RUN, "finish": OVER},
     OVER: {},
 }
@@ -137,7 +137,7 @@ class Target:
         raise NotImplementedError
 
     def resolve(self, obj: Object, func: Func) -> None:
-        """Finds what func replaces, in the loaded object obj: fills func.definition and func.version; leaves them None
+        """Finds what func replaces, in the loaded object obj: fills func.definition and func.new_code; leaves them None
         for an optional func whose name the object has not.
 
         Logs one line and raises KlpError: EINVAL (not found, ambiguous, no such position, cannot be replaced), ENOEXEC

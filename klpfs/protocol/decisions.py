@@ -1,7 +1,7 @@
 """Decisions: the next record of the journal from the present record, and what a report says about a record.
 
-Pure functions (docs/PROTOCOL.md sections 2 and 3). A record is never altered: each function makes a new record, `seq`
-one higher.
+Pure functions (docs/PROTOCOL.md#2 and #3). A record is never altered: each function makes a new record,
+`seq` one higher.
 """
 from __future__ import annotations
 

@@ -55,11 +55,13 @@ TABLE = (
     Row(PATCHING, START, STARTED, engine.STARTED, target.RUN, False, "tasks switch; a reversal leads here again"),
     Row(PATCHING, START, STARTED, engine.STARTED, target.CLEAN, True, "every task of this process has switched"),
     Row(PATCHING, FINISH, FINISHING, engine.FINISHING, None, False, "images in place; post_patch (post_unpatch)"),
+    Row(PATCHING, FINISH, NO_PHASE, engine.IDLE, None, False, "over here; other processes are waited for"),
     Row(PATCHING, IDLE, NO_PHASE, engine.IDLE, None, False, "the operation is over"),
     Row(UNPATCHING, START, STARTED, engine.PREPARING, target.PREPARE, False, "pre_unpatch callbacks run"),
     Row(UNPATCHING, START, STARTED, engine.STARTED, target.RUN, False, "tasks switch; a reversal leads here again"),
     Row(UNPATCHING, START, STARTED, engine.STARTED, target.CLEAN, True, "every task of this process has switched"),
     Row(UNPATCHING, FINISH, FINISHING, engine.FINISHING, None, False, "images in place; post_unpatch (post_patch)"),
+    Row(UNPATCHING, FINISH, NO_PHASE, engine.IDLE, None, False, "over here; other processes are waited for"),
     Row(UNPATCHING, IDLE, NO_PHASE, engine.IDLE, None, False, "the operation is over"),
 )
 

@@ -53,12 +53,12 @@ def idle(seq: int = 0) -> Record:
 
 def outcome(record: Record) -> list[dict[str, Any]]:
     """The entries of `patches` that stand once the record's transition is over."""
-    t = record["transition"]
-    if not t:
-        return record["patches"]
-    if not t["dir"]:
-        return [p for p in record["patches"] if p["name"] != t["patch"]]
-    return [p for p in record["patches"] if p["name"] == t["patch"] or not t["replace"]]
+    transition, patches = record["transition"], list(record["patches"])
+    if not transition:
+        return patches
+    if not transition["dir"]:
+        return [patch for patch in patches if patch["name"] != transition["patch"]]
+    return [patch for patch in patches if patch["name"] == transition["patch"] or not transition["replace"]]
 
 
 def ended(record: Record) -> Record:
@@ -90,7 +90,7 @@ def _word(text: str) -> str:
     if text.isascii() and text.replace("_", "a").replace(".", "a").isalnum():       # nearly all are
         return text
     data = text.encode("utf-8", "surrogateescape")
-    return "".join([chr(b) if b in _PLAIN else "%%%02X" % b for b in data]) or "%"
+    return "".join([chr(byte) if byte in _PLAIN else f"%{byte:02X}" for byte in data]) or "%"
 
 
 def _unword(word: str) -> str:
@@ -188,7 +188,8 @@ def dump(record: Record) -> bytes:
 
 
 def parse(data: bytes) -> Record:
-    """The record in the journal's bytes. OSError(EIO): damaged, or OtherVersion; nothing is guessed. Its reverse is dump."""
+    """The record in the journal's bytes. OSError(EIO): damaged, or OtherVersion; nothing is guessed. Its reverse is
+    dump."""
     word, _, version = data.partition(b"\n")[0].partition(b" ")
     if word == b"klpfs" and version.isdigit() and version != b"%d" % VERSION:
         text = f"the journal is of version {version.decode('ascii')}, this klpfs reads version {VERSION}"
@@ -212,17 +213,17 @@ def parse(data: bytes) -> Record:
 
 class _Reader:
     """Makes a record of lines, each by the parser of its kind. last: the entry that param, uses and fingerprints lines
-    belong to, None before the first. ValueError, KeyError and TypeError: a line that does not belong where it
+    belong to, {} before the first. ValueError, KeyError and TypeError: a line that does not belong where it
     stands."""
 
     __slots__ = ("record", "last")
 
     def __init__(self) -> None:
         self.record = idle(-1)
-        self.last: dict[str, Any] | None = None
+        self.last: dict[str, Any] = {}
 
     def seq(self, words: list[str]) -> None:
-        if self.last is not None or self.record["seq"] >= 0:
+        if self.last or self.record["seq"] >= 0:
             raise ValueError("seq twice, or late")
         (seq,) = words
         self.record["seq"] = int(seq)

@@ -11,7 +11,7 @@ successor knows as much from the journal. It sees the agents through Peers:
     peers.litter                        there are some that nobody has tried to remove
     peers.cut(n)                        closes connections, so that processes which have prepared n read the journal
     peer.version                        of the wire, as the agent says; 0: it has not said
-    peer.key .name .report .acked .told         name for people; report: the last one (dict) or None; seq numbers, -1: none
+    peer.key .name .report .acked .told         name for people; the last report (dict) or None; seq numbers, -1: none
     peer.tell(record)                   sends it (or drops it: it is told again once the peer is connected)
     peer.heard                          when it last said anything (the loop's time)
     peer.ping() -> bool                 asks it for a sign of life; False: there is no connection
@@ -326,8 +326,10 @@ class Coordinator:
             self._answer_after_first_look(request.answer, following)
 
     def _read_locked(self) -> Record:
-        """The journal's record, read with the lock. A change in it has lost its coordinator, since the lock was free: it is undone.
-        EIO: processes have followed a newer one, so somebody has removed the journal. EPROTONOSUPPORT: other_versions()."""
+        """The journal's record, read with the lock. A change in it has lost its coordinator, since the lock was free:
+        it is undone.
+        EIO: processes have followed a newer one, so somebody has removed the journal. EPROTONOSUPPORT:
+        other_versions()."""
         record = self.journal.read()
         if any(decisions.seen(peer.report) > record["seq"] for peer in self.peers.known()):
             raise OSError(errno.EIO, "the journal was removed while the service runs")

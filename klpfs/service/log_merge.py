@@ -1,9 +1,9 @@
 """The service's log out of its agents' rings: engine lines once a service, the others once a process, by time.
 
-An engine line stands for the service. The first process's line is shown; the same line from other processes of the operation is
-the same event. Of copies that arrive in one round the earliest time is kept, so that the line stays before that process's next
-one. 'patching complete' is what the service says itself, once, with the journal's write that ends the transition
-(docs/PROTOCOL.md#7): an agent's own line means its process only.
+An engine line stands for the service. The first process's line is shown; the same line from other processes of the
+operation is the same event. Of copies that arrive in one round the earliest time is kept, so that the line stays before
+that process's next one. 'patching complete' is what the service says itself, once, with the journal's write that ends
+the transition (docs/PROTOCOL.md#7): an agent's own line means its process only.
 """
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ from typing import Callable
 from attrs import define, field
 from inotify_simple import INotify, flags
 
+from klpfs.protocol.folder_layout import SUFFIX
 from klpfs.protocol.names import is_service
 from klpfs.service.loop import FIRST, Loop
 from klpfs.service.service import Service
@@ -96,6 +97,7 @@ class Manager:
     def _notified(self, events: int) -> None:
         assert self._inotify is not None
         names: set[str] = set()
+        met: set[str] = set()                                # services in whose folder a socket came or went
         for event in self._inotify.read(timeout=0):
             if event.mask & flags.Q_OVERFLOW:
                 self._look()
@@ -112,11 +114,15 @@ class Manager:
                     self._entry(name)
                 else:
                     names.add(self._by_watch[event.wd])
+                    if event.name.endswith(SUFFIX) and not event.name.startswith("."):
+                        met.add(self._by_watch[event.wd])
         for name in names:
             place = self._places.get(name)
             if place is not None:
                 place.service.look()
                 self._check(name)
+                if name in met:                              # a process may have come and gone before we have looked
+                    self._was_met(name, place)
 
     def _look(self) -> None:
         for name in sorted(os.listdir(self.runtime_dir)):
@@ -146,11 +152,19 @@ class Manager:
         service.start()
         if not service.peers.known() and not ended:
             place.lived = bool(service.peers.dead) or time.time() - found.st_mtime > STALE
+            if not place.lived:
+                self.loop.call_later(STALE, lambda: self._was_met(name, place))
         self._check(name)
 
     def _changed(self, name: str, kind: str) -> None:
         if kind == "process" and name in self._places and not self._places[name].shown:
             self.loop.call_soon(lambda: self._check(name))
+
+    def _was_met(self, name: str, place: Place) -> None:
+        """Somebody has lived in this folder, or has had the time to: when nobody does now, it ends."""
+        if self._places.get(name) is place and not place.service.peers.known():
+            place.lived = True
+            self._check(name)
 
     def _check(self, name: str) -> None:
         """Show the service, or take it away, as its processes are."""

@@ -1,7 +1,8 @@
 """The vote of a module's text: whether it is a livepatch, for a service none of whose processes answers.
 
-Such an insmod is pending, not refused (docs/DESIGN.md#7): the transition starts, and each process loads the file when it
-answers. Who starts it must know whether the file is a livepatch and whether it replaces, which the processes' votes say else.
+Such an insmod is pending, not refused (docs/DESIGN.md#7): the transition starts, and each process loads the file when
+it answers. Who starts it must know whether the file is a livepatch and whether it replaces, which the processes' votes
+say else.
 """
 from __future__ import annotations
 

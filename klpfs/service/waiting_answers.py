@@ -1,4 +1,5 @@
-"""Answers to writes that wait: until every process has followed what was written, or the time is over. docs/PROTOCOL.md#3."""
+"""Answers to writes that wait: until every process has followed what was written, or the time is over.
+docs/PROTOCOL.md#3."""
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Callable

@@ -3,7 +3,9 @@ import errno
 
 import pytest
 
+from klpfs.agent.follower import RULES
 from klpfs.agent.load import given_up
+from klpfs.protocol.phases import TABLE
 from tests.agent.puppet import Host, change, insmod, module, patch, transition
 
 
@@ -591,3 +593,71 @@ class TestForked:
         self.fork(host)
         assert "lp post_unpatch vmlinux" not in host.called and host.engine.transition is None
         assert not host.modules.all() and not host.engine.patches
+
+
+# ---- the rules, and the table of progress
+
+def test_every_rule_says_when_it_fits_and_what_it_does():
+    assert len({rule.name for rule in RULES}) == len({rule.fits for rule in RULES}) == len(RULES)
+    assert all(rule.fits.__doc__ and (rule.action is None or rule.action.__doc__) for rule in RULES)
+
+
+def test_the_first_rule_that_fits_is_done_and_one_that_waits_ends_the_step(host):
+    """The order is the table's: a rule below one that fits is not tried, but where that could not be done."""
+    host.livepatch("lp")
+    assert host.follower.step() is False    # "no record" keeps the rules below from looking at a record
+    host.tell(host.write(change=change(1, "lp"), ftrace=False))
+    host.later(change=None)
+    assert host.follower.step()             # "load" stands above "redirection off"
+    assert host.called == ["loading 'lp'", "init of 'lp'", "lp pre_patch vmlinux", "lp post_unpatch vmlinux"]
+    assert host.follower.step() and not host.engine.ftrace_enabled and not host.follower.step()
+
+
+class Progress:
+    """Notes (machine, journal step, phase, engine step, target mode, clean) at each report and in each callback."""
+
+    def __init__(self, host, machine):
+        self.host, self.machine, self.seen = host, machine, []
+        self.report, host.report = host.report, self.noted
+        self.run, host.run = host.run, self.noted_run
+        self.call, host.target.call = host.target.call, self.noted_call
+
+    def note(self):
+        follower, transition = self.host.follower, self.host.engine.transition
+        record = follower.stepped_record or {"change": None, "transition": None}
+        journal = record["transition"]["step"] if record["transition"] else "change" if record["change"] else "idle"
+        mode = self.host.target.transition.phase if self.host.target.transition is not None else None
+        row = self.machine, journal, follower.phase(), transition.step if transition else "idle", mode, follower.clean()
+        if row not in self.seen:
+            self.seen.append(row)
+
+    def noted(self):
+        self.report()
+        self.note()
+
+    def noted_run(self, what, n, function, *args):
+        self.note()
+        return self.run(what, n, function, *args)
+
+    def noted_call(self, callback, obj):
+        self.note()
+        return self.call(callback, obj)
+
+
+def rows(machine):
+    return [(row.machine, row.journal, row.phase, row.step, row.mode, row.clean) for row in TABLE if row.machine == machine]
+
+
+def test_an_operation_goes_through_the_rows_of_the_table_of_progress(host):
+    """Each moment of a load and of a disable is a row of protocol/phases.py's TABLE, and each row comes, in its order."""
+    host.livepatch("lp")
+    progress = Progress(host, "patching")
+    insmod(host, "lp")
+    assert progress.seen == rows("patching")
+    progress.machine, progress.seen = "unpatching", []
+    n = host.seq + 1
+    host.follow(transition=transition(n, "lp", dir=0))
+    host.follower.look()
+    host.follow(transition=transition(n, "lp", dir=0, step="finish"))
+    host.follow(transition=None, patches=[])
+    assert progress.seen == rows("unpatching")

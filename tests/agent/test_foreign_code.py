@@ -78,7 +78,7 @@ def test_what_belongs_to_another_operation_is_not_stopped(w):
 def test_the_place_of_an_error_is_the_foreign_codes():
     """The innermost frame that is not klpfs's own; of a SyntaxError, where it was found."""
     try:
-        KlpError("x", func=None).nothing
+        _ = KlpError(22).nothing
     except AttributeError as error:
         assert place_of(error).startswith(__file__ + ":")
     try:

@@ -1,5 +1,6 @@
 """The whole: OLD runs, the patch is built and loaded, it behaves as NEW; taken out, as OLD again."""
 import csv
+import doctest
 import gc
 import pathlib
 import shutil
@@ -9,6 +10,7 @@ import tempfile
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+import klpfs.builder.build
 from klpfs.builder.build import build_specs
 from klpfs.builder.error import BuildError, NothingToDo
 from klpfs.cpython.load import loader as loading
@@ -117,6 +119,11 @@ def test_one_module_whatever_its_files_are_called(tmp_path):
         (tmp_path / name).write_text(text)
     result = build_specs(str(tmp_path / "old_copy.py"), str(tmp_path / "fresh.py"), [sys.executable])
     assert [plan.name for plan in result.plans] == ["old_copy"] and "return 2" in result.text
+
+
+def test_the_example_of_build_specs():
+    failed, tried = doctest.testmod(klpfs.builder.build)
+    assert tried > 3 and not failed
 
 
 def test_what_is_installed_is_the_old_version(tmp_path):

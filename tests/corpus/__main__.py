@@ -7,6 +7,8 @@ file.
 --all-modules: the program has imported every module of the package. --patch: a livepatch file instead of a built one,
 for one ENTRY. --suites: also the tests that NEW ships, on OLD, patched and NEW. Exit code 1 when the goal is missed.
 """
+from __future__ import annotations
+
 import argparse
 import json
 import sys
@@ -19,7 +21,7 @@ from attrs import asdict
 from tests.corpus import layout, report, session
 
 
-def one(entry, patch, everything):
+def one(entry: layout.Entry, patch: Path | None, everything: bool) -> session.Result:
     """An entry's Result; in a process of its own, for threads that parse Python disturb each other (gh-106905)."""
     try:
         layout.Builder().lay_out(entry)
@@ -28,7 +30,7 @@ def one(entry, patch, everything):
     return session.run(entry, patch, everything)
 
 
-def main(argv: list) -> int:
+def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="make corpus")
     parser.add_argument("entries", nargs="*", metavar="ENTRY")
     parser.add_argument("--more", action="store_true")

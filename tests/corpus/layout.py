@@ -10,7 +10,9 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Union
 
 from attrs import frozen
 
@@ -51,7 +53,7 @@ class Entry:
         return SHARED / "witness" / f"{self.id}.py"
 
 
-def entries() -> list:
+def entries() -> list[Entry]:
     """All entries of the corpus; NotThere without its files beside the project."""
     path = SHARED / "corpus.json"
     if not path.exists():
@@ -62,7 +64,7 @@ def entries() -> list:
             for e in json.loads(path.read_text())["entries"]]
 
 
-def more() -> list:
+def more() -> list[Entry]:
     """Other releases (more.json), without witnesses: the patch has to load, to make OLD look like NEW, and to leave
     nothing."""
     return [
@@ -83,7 +85,7 @@ def more() -> list:
     ]
 
 
-def pythons() -> dict:
+def pythons() -> dict[tuple[int, int], Path]:
     """The CPythons here, by (major, minor): those on PATH and of pyenv, the newest of each."""
     found = {}
     places = [*Path("~/.pyenv/versions").expanduser().glob("3.*/bin/python3")]
@@ -100,7 +102,7 @@ def pythons() -> dict:
     return found
 
 
-def python_for(entry: Entry, here: dict) -> Path:
+def python_for(entry: Entry, here: dict[tuple[int, int], Path]) -> Path:
     """The entry's Python, else the nearest later one that klpfs runs on, else the nearest."""
     want = tuple(int(n) for n in entry.python.split("."))
     usable = [v for v in here if v >= OLDEST]
@@ -110,7 +112,7 @@ def python_for(entry: Entry, here: dict) -> Path:
 
 
 class Builder:
-    """Lays entries out; one at a time each, several at once are fine."""
+    """Lays entries out. Several may be laid out at once, an entry by one process at a time."""
 
     def lay_out(self, entry: Entry) -> None:
         """Makes what is missing of LAB/ENTRY.
@@ -133,11 +135,11 @@ class Builder:
             self.pip(entry, "uninstall", "-y", entry.package)
             (folder / ".venv").touch()
 
-    def pip(self, entry: Entry, *args) -> None:
+    def pip(self, entry: Entry, *args: Union[str, Path]) -> None:
         call(entry, [sys.executable, "-m", "pip", "-q", "--python", entry.interpreter, *args])
 
 
-def call(entry: Entry, command: list) -> None:
+def call(entry: Entry, command: Sequence[Union[str, Path]]) -> None:
     """Runs a command, its words go to the entry's fetch.log; NotThere when it fails."""
     with open(entry.folder / "fetch.log", "ab") as log:
         log.write(("\n$ " + " ".join(map(str, command)) + "\n").encode())
@@ -146,7 +148,7 @@ def call(entry: Entry, command: list) -> None:
             raise NotThere(f"{entry.id} can't be laid out: see {log.name}")
 
 
-def main(names: list) -> int:
+def main(names: list[str]) -> int:
     """python -m tests.corpus.layout [ENTRY ...]: lays them out and says how it went."""
     builder, bad = Builder(), 0
     for entry in entries():

@@ -1,9 +1,10 @@
-"""The running program of one entry: the release OLD, imported and in use, and its witness. Does what standard input
-says.
+"""The running program of an entry: the release OLD, imported and in use, with its witness. Standard input commands it.
 
 python program.py WITNESS ROOT ... : WITNESS is a file or '-', ROOTs are the package's top modules. Answers as
 tests/harness.Program wants it: '= repr', '! traceback'.
 """
+from __future__ import annotations
+
 import importlib
 import importlib.util
 import os
@@ -13,13 +14,15 @@ import sys
 import time
 import traceback
 import types
+from collections.abc import Iterable
+from typing import Any, TextIO
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-witnesses = {}      # name -> a copy of the witness, with live objects of its own
-snapshots = {}
+witnesses: dict[str, Any] = {}      # name -> a copy of the witness, with live objects of its own
+snapshots: dict[str, Any] = {}
 
 
-def load(name, path):
+def load(name: str, path: str) -> types.ModuleType:
     """A file as a module of this name."""
     spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
@@ -28,7 +31,7 @@ def load(name, path):
     return module
 
 
-def by_own_time():
+def by_own_time() -> None:
     """The witnesses' limits become limits of this process's own time: a busy machine makes no hole and no fix."""
     try:
         import _util
@@ -39,20 +42,20 @@ def by_own_time():
                                          ITIMER_REAL=signal.ITIMER_PROF)
 
 
-def born(name):
+def born(name: str) -> None:
     """Makes a copy of the witness: its objects are as old as this call."""
     witnesses[name] = load("witness_" + name, WITNESS)
 
 
-def check(name):
+def check(name: str) -> tuple[bool | None, str]:
     """(fixed, detail) of the witness, twice the same."""
     first, second = witnesses[name].check(), witnesses[name].check()
     if bool(first[0]) != bool(second[0]):
-        return None, "first %r, then %r" % (first, second)
+        return None, f"first {first!r}, then {second!r}"
     return bool(second[0]), str(second[1])[:200]
 
 
-def live(name):
+def live(name: str) -> tuple[bool, str] | None:
     """(ok, detail) of the objects that this copy made; None: the witness has nothing of the kind."""
     if not hasattr(witnesses[name], "check_live"):
         return None
@@ -63,36 +66,37 @@ def live(name):
     return bool(ok), str(detail)[:200]
 
 
-def snapshot():
+def snapshot() -> None:
+    """Takes a snapshot of the package."""
     snapshots["last"] = snapshot_module.Snapshot(ROOTS)
 
 
-def changed():
+def changed() -> tuple[list[str], list[str]]:
     """(what is not as at the last snapshot(), modules that came since)"""
     return snapshots["last"].changed(), snapshots["last"].came()
 
 
-def shape():
-    """What the package looks like now."""
+def shape() -> dict[str, str]:
+    """The looks of the package now."""
     return shape_module.shape(ROOTS)
 
 
-def import_all():
+def import_all() -> list[str]:
     """Imports every module under the roots; names of those that can't be."""
-    failed = []
+    failed: list[str] = []
     for root in ROOTS:
         module = importlib.import_module(root)
-        for each in pkgutil.walk_packages(getattr(module, "__path__", ()), root + ".", onerror=failed.append):
-            if each.name.rpartition(".")[2] == "__main__" or ".test" in each.name:
+        for info in pkgutil.walk_packages(getattr(module, "__path__", ()), root + ".", onerror=failed.append):
+            if info.name.rpartition(".")[2] == "__main__" or ".test" in info.name:
                 continue
             try:
-                importlib.import_module(each.name)
+                importlib.import_module(info.name)
             except BaseException:
-                failed.append(each.name)
+                failed.append(info.name)
     return failed
 
 
-def run_tests(folder, arguments):
+def run_tests(folder: str, arguments: list[str]) -> int:
     """Runs pytest in this process, or a script that is named first; its exit code."""
     os.chdir(folder)
     sys.path.insert(0, folder)
@@ -108,7 +112,8 @@ def run_tests(folder, arguments):
     return int(pytest.main(arguments))
 
 
-def serve(lines, out):
+def serve(lines: Iterable[str], out: TextIO) -> None:
+    """Evaluates lines and writes an answer for each."""
     for line in lines:
         try:
             code = line.rstrip("\n").replace("\x01", "\n")

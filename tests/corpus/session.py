@@ -2,6 +2,8 @@
 
 Ways to end: FIXED and reverted (good), or the first thing that is not as it must be, as a Wrong with a reason.
 """
+from __future__ import annotations
+
 import ast
 import contextlib
 import os
@@ -11,6 +13,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from attrs import define, field
 
@@ -30,7 +33,7 @@ class Wrong(Exception):
 
 @define
 class Result:
-    """A line of the table. `left`: what the package did not get back at revert; `differs`:
+    """An entry's line of the table. `left`: what the package did not get back at revert; `differs`:
     where the patched package does not look like NEW's (with --all-modules); `log`: what the service logged."""
 
     entry: str
@@ -40,15 +43,15 @@ class Result:
     hand: int = 0
     ok: bool = False
     reason: str = ""
-    flagged: list = field(factory=list)
-    left: list = field(factory=list)
-    differs: list = field(factory=list)
-    log: list = field(factory=list)
+    flagged: list[str] = field(factory=list)
+    left: list[str] = field(factory=list)
+    differs: list[str] = field(factory=list)
+    log: list[str] = field(factory=list)
     suites: dict = field(factory=dict)
     seconds: float = 0.0
 
 
-def counts(text: str) -> tuple:
+def counts(text: str) -> tuple[int, int]:
     """(functions, objects with callbacks) of a livepatch file's text."""
     calls = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
     names = [getattr(node.func, "id", getattr(node.func, "attr", "")) for node in calls]
@@ -57,7 +60,7 @@ def counts(text: str) -> tuple:
 
 def hand_lines(built: str, final: str) -> int:
     """Lines of code in `final` that are not in `built`; blank lines and comments are not counted."""
-    def code(text):
+    def code(text: str) -> list[str]:
         return [line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith("#")]
     left, count = code(built), 0
     for line in code(final):
@@ -72,7 +75,7 @@ def patch_name(entry: Entry) -> str:
     return re.sub(r"\W", "_", entry.id)
 
 
-def build(entry: Entry, result: Result, given: Path = None) -> Path:
+def build(entry: Entry, result: Result, given: Path | None = None) -> Path:
     """The livepatch file of an entry: built, or as given. Wrong when the builder refuses it."""
     path = entry.folder / f"{patch_name(entry)}.py"
     if given is not None:
@@ -97,7 +100,7 @@ def build(entry: Entry, result: Result, given: Path = None) -> Path:
     return path
 
 
-def running_old(entry: Entry) -> dict:
+def running_old(entry: Entry) -> dict[str, str]:
     """The environment of a program that sees OLD and the witnesses' helpers."""
     return {"PYTHONPATH": f"{entry.folder / 'old'}:{SHARED / 'witness'}", "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONHASHSEED": "0", "PYTHONWARNINGS": "ignore", "PIP_CERT": "", **entry.env}
@@ -106,12 +109,13 @@ def running_old(entry: Entry) -> dict:
 class Session:
     """The entry's program under klpfs, and a mount of its own: a context manager."""
 
-    def __init__(self, entry: Entry, everything: bool = False, witness: bool = True, environ: dict = None):
+    def __init__(self, entry: Entry, everything: bool = False, witness: bool = True,
+                 environ: dict[str, str] | None = None) -> None:
         self.entry, self.everything, self.witness = entry, everything, witness and entry.witness.exists()
         self.environ = environ or running_old(entry)
         self.name = patch_name(entry)
 
-    def __enter__(self):
+    def __enter__(self) -> Session:
         self.stack = contextlib.ExitStack()
         folder = harness.short_folder()
         self.stack.callback(shutil.rmtree, folder, ignore_errors=True)
@@ -134,10 +138,11 @@ class Session:
             raise Wrong(f"the program does not start: {last_line(e)}") from e
         return self
 
-    def __exit__(self, *exc):
+    def __exit__(self, *exc: object) -> None:
         self.stack.close()
 
-    def do(self, code: str):
+    def do(self, code: str) -> Any:
+        """What the program's expression gives; Wrong when it raises."""
         try:
             return self.program.do(code, SECONDS)
         except AssertionError as e:
@@ -197,7 +202,7 @@ def unpatched(session: Session) -> None:
     expect_live(session, "unpatched", "live before the patch")
 
 
-def restored(session: Session, path: Path) -> list:
+def restored(session: Session, path: Path) -> list[str]:
     """What of the package is otherwise after the patch was in and out, with nobody running the program meanwhile.
 
     The first time that the patch is in: what it would leave behind was not there before.
@@ -225,13 +230,13 @@ def patched(session: Session, path: Path) -> None:
     expect_live(session, "young", "an object made while patched, taken out")
 
 
-def looks(entry: Entry, which: str) -> dict:
+def looks(entry: Entry, which: str) -> dict[str, str]:
     """shape.shape() of a program that has one of the two releases, whole."""
     with Session(entry, True, False, {**running_old(entry), "PYTHONPATH": str(entry.folder / which)}) as session:
         return session.do("shape()")
 
 
-def compared(session: Session, entry: Entry, path: Path) -> list:
+def compared(session: Session, entry: Entry, path: Path) -> list[str]:
     """Where the package, all of it imported and patched, looks otherwise than NEW's in modules that both have
     loaded."""
     session.insmod(path)
@@ -241,7 +246,7 @@ def compared(session: Session, entry: Entry, path: Path) -> list:
     return compare(mine, {where: text for where, text in new.items() if where.partition(":")[0] + ":" in loaded})
 
 
-def run(entry: Entry, given: Path = None, everything: bool = False) -> Result:
+def run(entry: Entry, given: Path | None = None, everything: bool = False) -> Result:
     """All steps of one entry."""
     result, start = Result(entry.id, entry.kind), time.monotonic()
     session = None

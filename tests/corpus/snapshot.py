@@ -1,31 +1,39 @@
-"""Everything that a patch could leave changed in a package, taken and compared: module and class dicts, functions,
-tables.
+"""A snapshot of everything that a patch could leave changed in a package: module and class dicts, functions, tables.
 
 Runs in the patched process, standard library alone. Values are told apart by identity and kept alive by the snapshot;
 containers also by what they hold, so that a table changed in place is seen. Nothing of the program is called.
 """
+from __future__ import annotations
+
 import functools
 import re
 import sys
 import types
+from collections.abc import Collection, Iterable
+from typing import Any
+
+# place ('module:C.name') -> (token, short text, value or None)
+Places = dict[str, tuple[Any, str, Any]]
 
 _CACHED = type(functools.lru_cache(len))
 DEPTH = 4           # how deep containers within containers are followed
 _FUNCTION = ("__code__", "__defaults__", "__kwdefaults__", "__doc__", "__closure__", "__name__", "__qualname__",
              "__module__")
+_PYTHONS_OWN = ("__builtins__", "__weakref__", "__dict__", "__warningregistry__", "__annotate_func__",
+                "__annotations_cache__")
 _class_dict = type.__dict__["__dict__"].__get__
 _class_bases = type.__dict__["__bases__"].__get__
 
 
 class Snapshot:
-    """What modules whose first name is in `roots` held when it was made. changed(): what is otherwise now."""
+    """The state of modules whose first name is in `roots`, at one moment. changed(): what is otherwise now."""
 
-    def __init__(self, roots):
+    def __init__(self, roots: Iterable[str]) -> None:
         self.roots = tuple(roots)
-        self.kept = []              # keeps ids unique as long as they are compared
+        self.kept: list[Any] = []   # keeps ids unique as long as they are compared
         self.held = self._take()
 
-    def changed(self):
+    def changed(self) -> list[str]:
         """Sorted texts: 'module:C.name: was X' ..., of all that is not as it was.
 
         Modules that came count apart: came().
@@ -36,57 +44,59 @@ class Snapshot:
             if where.partition(":")[0] not in self.modules:
                 continue
             if was is None:
-                found.append("%s: came" % where)
+                found.append(f"{where}: came")
             elif is_ is None:
-                found.append("%s: gone" % where)
+                found.append(f"{where}: gone")
             elif was[0] != is_[0] and not _made_anew(was[2], is_[2]):
-                found.append("%s: was %s, is %s" % (where, was[1], is_[1]))
+                found.append(f"{where}: was {was[1]}, is {is_[1]}")
         return sorted(found)
 
-    def came(self):
-        """Names of the package's modules that were not there."""
+    def came(self) -> list[str]:
+        """Names of the package's modules that were not imported yet."""
         return sorted(set(self._modules()) - set(self.modules))
 
-    def _modules(self):
+    def _modules(self) -> dict[str, types.ModuleType]:
         return {name: module for name, module in list(sys.modules.items())
                 if name.partition(".")[0] in self.roots and isinstance(module, types.ModuleType)}
 
-    def _take(self):
-        found, modules = {}, self._modules()
+    def _take(self) -> Places:
+        found: Places = {}
+        modules = self._modules()
         if not self.kept:
             self.modules = frozenset(modules)
-        seen = set()
+        seen: set[int] = set()
         for name, module in modules.items():
             if name in self.modules:
                 self._space(found, name + ":", module.__dict__, seen, set(modules))
         return found
 
-    def _space(self, found, prefix, space, seen, modules):
+    def _space(self, found: Places, prefix: str, space: Any, seen: set[int], modules: Collection[str]) -> None:
+        """Adds what the dict of a module or a class holds."""
         for key, value in sorted(space.items(), key=lambda item: str(item[0])):
-            where = "%s%s" % (prefix, key)
-            if "%s.%s" % (space.get("__name__"), key) in sys.modules:
+            where = f"{prefix}{key}"
+            if f"{space.get('__name__')}.{key}" in sys.modules:
                 continue    # a submodule, once it is imported: came() tells
-            if key in ("__builtins__", "__weakref__", "__dict__", "__warningregistry__", "__annotate_func__",
-                       "__annotations_cache__"):
+            if key in _PYTHONS_OWN:
                 continue
             found[where] = self._token(value, DEPTH), _short(value), value
             self._inside(found, where, value, seen, modules)
 
-    def _inside(self, found, where, value, seen, modules):
+    def _inside(self, found: Places, where: str, value: Any, seen: set[int], modules: Collection[str]) -> None:
+        """Adds what a function, a class of the package or a wrapper holds."""
         if id(value) in seen:
             return
         if type(value) is types.FunctionType:
             seen.add(id(value))
             for name in _FUNCTION:
                 held = getattr(value, name)
-                found["%s.%s" % (where, name)] = self._token(held, 2), _short(held), None
+                found[f"{where}.{name}"] = self._token(held, 2), _short(held), None
             for name, cell in zip(value.__code__.co_freevars, value.__closure__ or ()):
                 try:
                     held = cell.cell_contents
                 except ValueError:
                     continue        # an empty cell
-                found["%s.<%s>" % (where, name)] = self._token(held, DEPTH), _short(held), None
-                self._inside(found, "%s.<%s>" % (where, name), held, seen, modules)
+                found[f"{where}.<{name}>"] = self._token(held, DEPTH), _short(held), None
+                self._inside(found, f"{where}.<{name}>", held, seen, modules)
             self._attributes(found, where, value, seen, modules)
         elif isinstance(value, type):
             if getattr(value, "__module__", None) in modules:
@@ -96,17 +106,17 @@ class Snapshot:
         elif isinstance(value, (staticmethod, classmethod)):
             self._inside(found, where, value.__func__, seen, modules)
         elif isinstance(value, property):
-            for each in (value.fget, value.fset, value.fdel):
-                self._inside(found, where, each, seen, modules)
+            for function in (value.fget, value.fset, value.fdel):
+                self._inside(found, where, function, seen, modules)
         elif type(value) is _CACHED:
             self._attributes(found, where, value, seen, modules)
 
-    def _attributes(self, found, where, value, seen, modules):
+    def _attributes(self, found: Places, where: str, value: Any, seen: set[int], modules: Collection[str]) -> None:
         found[where + ".__dict__"] = self._token(value.__dict__, 2), "its __dict__", None
         self._inside(found, where + ".__wrapped__", value.__dict__.get("__wrapped__"), seen, modules)
 
-    def _token(self, value, depth):
-        """What tells one value from another: its identity, and the same of what a plain container holds."""
+    def _token(self, value: Any, depth: int) -> Any:
+        """What tells a value from any other: its identity, and the same of what a plain container holds."""
         self.kept.append(value)
         if depth and type(value) in (dict, types.MappingProxyType):
             return id(value), tuple((self._token(k, depth - 1), self._token(v, depth - 1))
@@ -120,12 +130,13 @@ class Snapshot:
         return id(value)
 
 
-def _made_anew(was, now):
-    """A private table that the package computes when it needs it may be another one, if it says the same."""
+def _made_anew(was: Any, now: Any) -> bool:
+    """A private table that the package computes when it needs it may be another object, if it says the same."""
     return was is not now and type(was) is type(now) is dict and bool(was) and _same(was, now)
 
 
-def _same(one, other):
+def _same(one: Any, other: Any) -> bool:
+    """Whether two values say the same."""
     if one is other:
         return True
     if type(one) is not type(other):
@@ -139,8 +150,8 @@ def _same(one, other):
     return type(one) in (str, bytes, int, re.Pattern) and one == other
 
 
-def _short(value):
+def _short(value: Any) -> str:
     try:
         return repr(value)[:80]
     except Exception:
-        return "<%s>" % type(value).__name__
+        return f"<{type(value).__name__}>"

@@ -4,6 +4,8 @@ The files are those that the release changed, as corpus.json lists them; what th
 there. The patched process imports the package, takes the patch, and only then runs pytest (Django: its runtests.py) in
 itself.
 """
+from __future__ import annotations
+
 import glob
 import json
 import os
@@ -14,6 +16,7 @@ import sys
 import tarfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 from tests.corpus import session
 from tests.corpus.layout import SHARED, Entry, NotThere, call
@@ -25,7 +28,7 @@ _LINE = re.compile(r"^(test\w+ \([\w.]+\)).*?\.\.\. (ok|FAIL|ERROR|skipped|expec
 _FAILED = re.compile(r"^(?:FAIL|ERROR): (test\w+ \([\w.]+\))", re.M)
 
 
-def run(entry: Entry) -> dict:
+def run(entry: Entry) -> dict[str, Any]:
     """{'old', 'patched', 'new': {'passed', 'failed'}, 'lost': tests that pass on NEW and not patched, 'note'}."""
     listed = {each["id"]: each for each in json.loads((SHARED / "corpus.json").read_text())["entries"]}
     files = (listed[entry.id].get("suite") or {}).get("files")
@@ -74,25 +77,25 @@ def prepare(entry: Entry) -> Path:
     return folder
 
 
-def _shared(name):
+def _shared(name: str) -> Any:
     """A table of suite_req.py."""
-    space = {}
+    space: dict[str, Any] = {}
     exec((SHARED / "suite_req.py").read_text(), space)
     return space[name]
 
 
-def arguments(entry: Entry, files: list) -> list:
+def arguments(entry: Entry, files: list[str]) -> list[str]:
     if entry.package == "Django":
         return ["runtests.py", "--parallel=1", "-v", "2", *files]
     return [*_OPTIONS, *_shared("EXTRA_ARGS").get(entry.id, []), *files]
 
 
-def environ(entry: Entry, which: str, report: Path) -> dict:
+def environ(entry: Entry, which: str, report: Path) -> dict[str, str]:
     return {**session.running_old(entry), "PYTHONPATH": f"{entry.folder / which}:{SHARED}",
             "CORPUS_REPORT": str(report)}
 
 
-def outcomes(entry: Entry, report: Path, printed: str) -> dict:
+def outcomes(entry: Entry, report: Path, printed: str) -> dict[str, str]:
     """{test: 'passed' | 'failed' | 'skipped'}"""
     if entry.package == "Django":
         said = {found[1]: {"ok": "passed", "FAIL": "failed", "ERROR": "failed"}.get(found[2], "skipped")
@@ -101,7 +104,7 @@ def outcomes(entry: Entry, report: Path, printed: str) -> dict:
     return json.loads(report.read_text()) if report.exists() else {}
 
 
-def plain(entry: Entry, which: str, folder: Path, files: list) -> dict:
+def plain(entry: Entry, which: str, folder: Path, files: list[str]) -> dict[str, str]:
     """NEW's tests on one of the two releases, without klpfs."""
     report = entry.folder / f"suite-{which}.json"
     report.unlink(missing_ok=True)
@@ -114,7 +117,7 @@ def plain(entry: Entry, which: str, folder: Path, files: list) -> dict:
     return outcomes(entry, report, done.stderr)
 
 
-def patched(entry: Entry, folder: Path, files: list) -> dict:
+def patched(entry: Entry, folder: Path, files: list[str]) -> dict[str, str]:
     """NEW's tests inside a process that runs OLD with the patch that session.build made."""
     report = entry.folder / "suite-patched.json"
     report.unlink(missing_ok=True)

@@ -26,7 +26,8 @@ def many(program, count):
     """A module of `count` functions, a livepatch that replaces them, loaded; its Patch."""
     module = program.module("".join("def f%d(a): return 0\n" % n for n in range(count)))
     names = ["f%d" % n for n in range(count)]
-    return module, program.load(livepatch(module, "".join("def f%d(a): return 1\n" % n for n in range(count)), *names)).patch
+    text = livepatch(module, "".join("def f%d(a): return 1\n" % n for n in range(count)), *names)
+    return module, program.load(text).patch
 
 
 def resolved(program, obj):

@@ -71,13 +71,15 @@ def test_a_module_with_other_code_is_refused_when_it_comes_again(machine):
 
 
 def test_code_that_no_other_process_had_is_refused(machine):
-    """Func.fits: what a joiner has must be what one of the others had; a function that is not there is other code too."""
+    """Func.fits: what a joiner has must be what one of the others had; a function that is not there is other code
+    too."""
     name = machine.name("mod")
     insmod_module(machine, name)
     machine.insmod("def t(): return 't1'\nfunc = Func('t', t)\npatch = Patch([Object(%r, [func])])" % name)
     func, = machine.engine.patches[-1].objects[0].funcs
     target, obj, mark = machine.engine.target, func.obj, func.fingerprint
-    for fits, old_name, refused in [({"x", mark}, "t", None), ({"x"}, "t", errno.ENOEXEC), ({mark}, "nowhere", errno.ENOEXEC)]:
+    cases = [({"x", mark}, "t", None), ({"x"}, "t", errno.ENOEXEC), ({mark}, "nowhere", errno.ENOEXEC)]
+    for fits, old_name, refused in cases:
         trial = type(func)(old_name, func.new_func)
         trial.obj, trial.fits = obj, fits
         if refused is None:
@@ -95,13 +97,15 @@ def test_what_callbacks_see_and_return(machine):
 seen = []
 def note(obj): seen.append((obj.name, obj.mod and obj.mod.name, obj.mod and obj.mod.state))
 def bad(obj): raise OSError(28, "full")
-patch = Patch([Object(None, callbacks=Callbacks(note, note, note, note)), Object(%r, callbacks=Callbacks(note, bad, note, note))])
+patch = Patch([Object(None, callbacks=Callbacks(note, note, note, note)),
+               Object(%r, callbacks=Callbacks(note, bad, note, note))])
 """ % name)
     seen = patch.namespace["seen"]
     assert seen == [(None, None, None)] * 2
     came = insmod_module(machine, name)
     rmmod_module(machine, came)
-    assert [each[2] for each in seen[2:]] == ["LIVE", GOING, GOING] or [each[2] for each in seen[2:]] == ["COMING", GOING, GOING]
+    states = [state for _, _, state in seen[2:]]
+    assert states in (["LIVE", GOING, GOING], ["COMING", GOING, GOING])
     assert any("bad of object" in line and "full" in line for line in machine.log.texts())
 
 
@@ -129,12 +133,14 @@ def test_the_main_program_is_vmlinux(machine, monkeypatch):
 def test_the_main_program_of_a_spawned_process(machine, monkeypatch, tmp_path):
     """multiprocessing gives the module a copy of what the program's code runs in."""
     path = tmp_path / "program.py"
-    path.write_text("count = 0\ndef step():\n    global count\n    count += 1\n    return count\ndef show(): return 'original', count")
+    path.write_text("count = 0\ndef step():\n    global count\n    count += 1\n    return count\n"
+                    "def show(): return 'original', count")
     main = types.ModuleType("__mp_main__")
     main.__dict__.update(runpy.run_path(str(path), run_name="__mp_main__"))
     monkeypatch.setitem(sys.modules, "__main__", main)
     main.step()
-    patched = machine.insmod("def s(): return 'patched', count, step()\npatch = Patch([Object(None, [Func('show', s)])])")
+    patched = machine.insmod("def s(): return 'patched', count, step()\n"
+                             "patch = Patch([Object(None, [Func('show', s)])])")
     assert main.show() == ("patched", 1, 2)
     machine.disable(patched)
     assert main.show() == ("original", 2)
@@ -225,7 +231,8 @@ def test_class_methods_without_a_decorator(machine):
         cls.made = 'new'
     def __class_getitem__(cls, item): return 'new', cls.__name__, item, __class__.__name__
 """
-    found = machine.insmod(text + one(module, "Base.__init_subclass__=Base.__init_subclass__", "Base.__class_getitem__=Base.__class_getitem__"))
+    found = machine.insmod(text + one(module, "Base.__init_subclass__=Base.__init_subclass__",
+                                      "Base.__class_getitem__=Base.__class_getitem__"))
     assert type("Sub", (module.Base,), {}).made == "new" and module.Base[1] == ("new", "Base", 1, "Base")
     machine.disable(found)
     assert type("Sub", (module.Base,), {}).made == "old" and module.Base[1] == ("old", "Base", 1)

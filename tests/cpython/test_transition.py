@@ -243,7 +243,8 @@ def test_code_that_the_program_gives_in_mid_transition_stays(machine):
     module.b.__code__ = (lambda: "own").__code__
     assert module.a() == "a1own"
     machine.settle()
-    line = "livepatch: function 'b' in object '%s' was given other code by the program meanwhile, it is left alone" % module.__name__
+    line = (f"livepatch: function 'b' in object '{module.__name__}' was given other code by the program meanwhile, "
+            "it is left alone")
     assert module.a() == "a1own" and machine.log.texts().count(line) == 1
     machine.disable(found)
     assert module.a() == "a0own"
@@ -283,13 +284,14 @@ def test_any_order_of_patches(tmp_path_factory, steps):
     machine = Machine(tmp_path_factory.mktemp("order"))
     try:
         module = machine.module(SHAPES)
-        watched = (module.f0, module.C.m, module.C.s, module.C.__dict__["p"].fget, module.kept, module.cached.__wrapped__,
-                   module.make)
+        watched = (module.f0, module.C.m, module.C.s, module.C.__dict__["p"].fget, module.kept,
+                   module.cached.__wrapped__, module.make)
         before = snapshot(*watched)
         enabled = []
         for number, (what, arg, reverse, replace) in enumerate(steps, 1):
             if what == "enable":
-                text = "\n".join(NEW.get(name, "def n%d(): return (%r, %d)") % (at, name, number) for at, name in enumerate(sorted(arg)))
+                text = "\n".join(NEW.get(name, "def n%d(): return (%r, %d)") % (at, name, number)
+                                 for at, name in enumerate(sorted(arg)))
                 pairs = ["%s=n%d" % (name, at) for at, name in enumerate(sorted(arg))]
                 found = machine.enable(text + one(module, *pairs, replace=replace))
                 after = ([] if replace else enabled) + [(found, arg, number)]

@@ -216,4 +216,15 @@ class Checks:
         suspended = tuple(sorted(map(frame, target.suspended), key=repr))
         live = tuple(sorted(map(code, target.live), key=repr))
         arrival = engine.arrival and (engine.arrival.step, engine.arrival.forced, engine.arrival.in_target.phase)
-        return patches, pending, arrival, tuple(target.waiting), stacks, images, tasks, suspended, live, tuple(sorted(map(str, target.mods)))
+        return (
+            patches,
+            pending,
+            arrival,
+            tuple(target.waiting),
+            stacks,
+            images,
+            tasks,
+            suspended,
+            live,
+            tuple(sorted(map(str, target.mods))),
+        )

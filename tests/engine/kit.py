@@ -13,7 +13,8 @@ def new_code():
 
 
 def take_outcome(engine, patch, dir, name=None, running=True):
-    """A process that had no part in a transition takes its outcome, as agent/follower.py does: by join_apply and drop."""
+    """A process that had no part in a transition takes its outcome, as agent/follower.py does: by join_apply and
+    drop."""
     if not dir:
         if patch in engine.patches:
             engine.drop(patch, running)

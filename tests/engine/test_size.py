@@ -12,7 +12,7 @@ def test_ten_thousand_functions():
     definitions = {(d[0], d[2]): d for d in kit.target.image}
 
     def resolve(obj, func):  # the puppet's own search is a linear one
-        func.definition, func.version = definitions[obj.name, func.old_name], "code"
+        func.definition, func.new_code = definitions[obj.name, func.old_name], "code"
         kit.target.live.append(func)
 
     kit.target.resolve = resolve

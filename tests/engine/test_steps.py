@@ -5,7 +5,7 @@ import pytest
 
 from klpfs import KlpError
 from klpfs.engine import target
-from klpfs.engine.steps import IDLE, Machine, MEANINGS, MOVES, PREPARED, STARTED, STEPS
+from klpfs.engine.steps import IDLE, MEANINGS, MOVES, PREPARED, STARTED, STEPS, Machine
 from tests.engine.kit import Kit
 
 
@@ -21,11 +21,12 @@ def test_each_mode_of_the_target_can_be_reached():
     reached = {target.PREPARE} | {mode for moves in target.MODE_MOVES.values() for mode in moves.values()}
     assert reached == set(target.MODE_MOVES) == set(target.MODES)
     for moves in target.MODE_MOVES.values():
-        assert all(hasattr(target.TargetTransition, event.partition(":")[0]) for event in moves)
+        assert all(hasattr(target.TargetTransition, event.partition(" ")[0]) for event in moves)
 
 
 @pytest.mark.parametrize("name, step, event", [
-    (name, step, event) for name, moves in MOVES.items() for step in moves for event in sorted(MEANINGS) if event not in moves[step]])
+    (name, step, event) for name, moves in MOVES.items() for step in moves
+    for event in sorted(MEANINGS) if event not in moves[step]])
 def test_a_move_that_is_not_in_the_table_is_a_logged_defect(name, step, event):
     """core.py refuses it before; if not, nothing is done, and a line and EINVAL tell."""
     kit = Kit()
@@ -126,4 +127,5 @@ def test_the_engine_makes_every_move_of_the_tables(monkeypatch):
     kit = Kit(vmlinux=["f"])
     all_operations(kit)
     assert not [line for line in kit.lines() if "defect" in line]
-    assert made == {(name, step, event) for name, moves in MOVES.items() for step, found in moves.items() for event in found}
+    assert made == {(name, step, event) for name, moves in MOVES.items() for step, found in moves.items()
+                    for event in found}

@@ -163,7 +163,8 @@ def test_fork_when_prepared(kit):
     kit.lines()
     resumed(kit, CANCELED)
     assert kit.lines() == ["failed to enable patch 'p'", "'p': canceling patching transition, going to unpatch",
-                           "'p': completing unpatching transition", "p: post_unpatch vmlinux", "'p': unpatching complete"]
+                           "'p': completing unpatching transition", "p: post_unpatch vmlinux",
+                           "'p': unpatching complete"]
 
 
 def test_fork_in_a_disable_that_had_turned_back(kit):

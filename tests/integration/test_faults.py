@@ -228,14 +228,16 @@ def test_the_daemon_killed_in_a_step_and_started_again(live, lp, step):
 
 @pytest.mark.parametrize("step", ["init", "pre_patch"])
 def test_the_daemon_killed_while_it_loads_and_not_started_again(live, lp, program, step):
-    """docs/PROTOCOL.md#8: each process takes the load back when its foreign code ends, by itself; the next daemon writes so."""
+    """docs/PROTOCOL.md#8: each process takes the load back when its foreign code ends, by itself; the next daemon
+    writes so."""
     at = Step(live, lp, step)
     live.expect(*LOST)
     live.mount.kill()
     at.writer.join(10)
     assert not at.writer.is_alive()                 # its write ended with the daemon: ECONNABORTED or ENOTCONN
     at.go_on()
-    until(lambda: live.program.do("__import__('klpfs.agent.api', fromlist=['_agent'])._agent.follower.op is None"), "it to be taken back")
+    until(lambda: live.program.do("__import__('klpfs.agent.api', fromlist=['_agent'])._agent.follower.op is None"),
+          "it to be taken back")
     assert live.program.do("pair()") == OLD
     live.mount.start()
     live.tree = live.mount.service("prog")

@@ -1,4 +1,5 @@
-"""How the tests are run: nothing that fails is run again, but for measurements of time, and those only where it is asked for."""
+"""How the tests are run: nothing that fails is run again, but for measurements of time, and those only where it is
+asked for."""
 import os
 import pathlib
 import subprocess
@@ -32,9 +33,14 @@ def run(tmp_path):
 
     def run(retry, *options):
         environ = {**os.environ, "RETRY": retry, "RETRIES": str(tmp_path / "retries")}
-        done = subprocess.run([sys.executable, "-m", "pytest", "-p", "tests.conftest", "-p", "no:cacheprovider", "-c", ROOT / "setup.cfg",
-                               *options, tmp_path / "test_them.py"], cwd=ROOT, env=environ, capture_output=True, text=True)
-        return done.returncode, done.stdout, (tmp_path / "retries").read_text() if (tmp_path / "retries").exists() else None
+        done = subprocess.run([sys.executable, "-m", "pytest", "-p", "tests.conftest", "-p", "no:cacheprovider", "-c",
+                               ROOT / "setup.cfg", *options, tmp_path / "test_them.py"], cwd=ROOT, env=environ,
+                              capture_output=True, text=True)
+        return (
+            done.returncode,
+            done.stdout,
+            (tmp_path / "retries").read_text() if (tmp_path / "retries").exists() else None,
+        )
     return run
 
 
@@ -42,7 +48,9 @@ def run(tmp_path):
 def test_a_measurement_of_time_is_taken_again_where_asked_for(run, options):
     status, output, kept = run("1", *options)
     assert status == 1 and "1 failed, 1 passed, 1 retried in" in output.splitlines()[-1], output
-    assert "RETRIED" in output and "::test_of_time" in kept and "assert was_there" in kept and "test_of_order" not in kept
+    assert (
+        "RETRIED" in output and "::test_of_time" in kept and "assert was_there" in kept and "test_of_order" not in kept
+    )
 
 
 def test_nothing_is_run_again_by_default(run):

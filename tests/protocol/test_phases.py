@@ -11,7 +11,8 @@ def test_every_name_of_every_layer_is_in_the_table():
     assert {row.journal for row in TABLE} == set(JOURNAL_STEPS)
     assert {row.phase for row in TABLE} == set(AGENT_PHASES)
     assert {row.step for row in TABLE} == set(steps.STEPS)
-    assert {row.mode for row in TABLE} == set(target.MODES) - {target.OVER} | {None}     # OVER: the engine has let go of it
+    # OVER: the engine has let go of it
+    assert {row.mode for row in TABLE} == set(target.MODES) - {target.OVER} | {None}
     assert {row.machine for row in TABLE} == set(steps.MOVES) - {"arrival"}              # no operation of the service
 
 
@@ -28,23 +29,29 @@ def test_the_rows_follow_the_moves_of_the_engine_and_of_the_target(machine):
         assert following.step == row.step or following.step in steps.MOVES[machine][row.step].values()
         assert following.mode == row.mode or row.mode is None or following.mode in (
             mode for mode in [*target.MODE_MOVES[row.mode].values(), None] if mode or row.mode == target.CLEAN)
-        assert list(JOURNAL_STEPS).index(row.journal) <= list(JOURNAL_STEPS).index(following.journal) or following.journal == phases.IDLE
+        assert (
+            list(JOURNAL_STEPS).index(row.journal) <= list(JOURNAL_STEPS).index(following.journal)
+            or following.journal == phases.IDLE
+        )
 
 
 def test_the_phase_of_an_engine_in_an_operation():
     assert [phases.phase_of("patching", step) for step in ("preparing", "prepared", "started", "finishing")] == [
         "loading", "prepared", "started", "finishing"]
-    assert [phases.phase_of("unpatching", step) for step in ("preparing", "started", "finishing")] == ["started", "started", "finishing"]
+    assert [phases.phase_of("unpatching", step)
+            for step in ("preparing", "started", "finishing")] == ["started", "started", "finishing"]
     with pytest.raises(KeyError):
         phases.phase_of("unpatching", "prepared")
 
 
 def record(step):
-    return dict(record_text.idle(3), transition={"n": 2, "patch": "p", "dir": 1, "turn": 1, "step": step, "replace": False, "forced": False},
+    return dict(record_text.idle(3), transition={"n": 2, "patch": "p", "dir": 1, "turn": 1, "step": step,
+                                                 "replace": False, "forced": False},
                 patches=[{"name": "p", "n": 2, "sha256": "", "params": {}, "fingerprints": ""}])
 
 
-@pytest.mark.parametrize("step, known", [("start", True), ("finish", True), ("idle", False), ("change", False), ("begin", False)])
+@pytest.mark.parametrize("step, known", [("start", True), ("finish", True), ("idle", False), ("change", False),
+                                         ("begin", False)])
 def test_journal_and_messages_know_the_same_steps(step, known):
     """`change` and `idle` are no steps of a transition: its absence is."""
     assert shapes.RECORD(record(step)) == known
@@ -63,4 +70,5 @@ def test_decisions_go_by_the_table():
     report = {"seen": 3, "n": 2, "turn": 1, "dir": 1, "clean": True, "over": 0, "not_applied": [], "prepared": None}
     for phase in AGENT_PHASES:
         assert decisions.may_finish(record("start"), dict(report, phase=phase)) == (phase in found)
-        assert decisions.holds(dict(report, phase=phase), 2) == (phase in [row.phase for row in TABLE if row.journal == phases.CHANGE])
+        assert decisions.holds(dict(report, phase=phase),
+                               2) == (phase in [row.phase for row in TABLE if row.journal == phases.CHANGE])

@@ -57,14 +57,16 @@ def test_half_a_journal_is_damaged(r, data):
     assert e.value.errno == errno.EIO
 
 
-@pytest.mark.parametrize("text", [b"", b"klpfs x\nseq 1\nend\n", b"klpfs 1\nend\n", b"klpfs 1\nseq x\nend\n", b"klpfs 1\nseq 1\nparam a b\nend\n",
-                                  b"klpfs 1\nseq 1\nwhat 1\nend\n", b"klpfs 1\nseq 1\ntransition 1 1 1 stop 0 0 p\nend\n",
+@pytest.mark.parametrize("text", [b"", b"klpfs x\nseq 1\nend\n", b"klpfs 1\nend\n", b"klpfs 1\nseq x\nend\n",
+                                  b"klpfs 1\nseq 1\nparam a b\nend\n", b"klpfs 1\nseq 1\nwhat 1\nend\n",
+                                  b"klpfs 1\nseq 1\ntransition 1 1 1 stop 0 0 p\nend\n",
                                   b"klpfs 1\nseq 1\npatch 1 a b%4\nend\n", b"klpfs 1\nseq 1\nseq 2\nend\n", b"\xff",
                                   b"klpfs 1\nseq 1\npatch 1 a\nend\n", b"klpfs 1\nseq 1\npatch 1 a b c\nend\n",
                                   b"klpfs 1\nseq 1\nuses m\nend\n", b"klpfs 1\nseq 1\npatch 1 a b\nuses m\nend\n",
-                                  b"klpfs 1\nseq 1\nmodule a 1 0 b c\nfingerprints f\nend\n", b"klpfs 1\nseq 1\nmodule a 2 0 b c\nend\n",
-                                  b"klpfs 1\nseq 1\nftrace 1\nend\n", b"klpfs 1\nseq 1\nftrace 0\nftrace 0\nend\n",
-                                  b"klpfs 1\nseq 1\nlast\nend\n", b"klpfs 1\nseq 1\n_once change\nend\n",
+                                  b"klpfs 1\nseq 1\nmodule a 1 0 b c\nfingerprints f\nend\n",
+                                  b"klpfs 1\nseq 1\nmodule a 2 0 b c\nend\n", b"klpfs 1\nseq 1\nftrace 1\nend\n",
+                                  b"klpfs 1\nseq 1\nftrace 0\nftrace 0\nend\n", b"klpfs 1\nseq 1\nlast\nend\n",
+                                  b"klpfs 1\nseq 1\n_once change\nend\n",
                                   *[b"klpfs 1\nseq 1\n" + 2 * line + b"end\n" for line in (
                                       b"change 2 a 1 0 7 b c\n", b"transition 2 1 1 start 0 0 p\n")]])
 def test_a_damaged_journal_is_eio(text):
@@ -73,13 +75,17 @@ def test_a_damaged_journal_is_eio(text):
     assert e.value.errno == errno.EIO
 
 
-@pytest.mark.parametrize("text", [b"klpfs 2\nseq 1\nend\n", b"klpfs 2\n", b"klpfs 17 and what it has\nseq 1\n"[:8], b"klpfs 0\nseq 1\nend\n"])
+@pytest.mark.parametrize("text", [b"klpfs 2\nseq 1\nend\n", b"klpfs 2\n", b"klpfs 17 and what it has\nseq 1\n"[:8],
+                                  b"klpfs 0\nseq 1\nend\n"])
 def test_a_journal_of_another_version_is_named(text):
     """EIO, as for a damaged one: what it says is not guessed, whatever follows its first line."""
     with pytest.raises(record_text.OtherVersion) as e:
         record_text.parse(text)
     assert e.value.errno == errno.EIO
-    assert e.value.strerror == f"the journal is of version {text[6:8].decode().strip()}, this klpfs reads version {record_text.VERSION}"
+    assert (
+        e.value.strerror
+        == f"the journal is of version {text[6:8].decode().strip()}, this klpfs reads version {record_text.VERSION}"
+    )
 
 
 def test_no_journal_is_an_idle_service(tmp_path):

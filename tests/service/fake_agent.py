@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 
-from klpfs.protocol.wire import encode, Reader, VERSION
+from klpfs.protocol.wire import VERSION, Reader, encode
 from klpfs.service.loop import Loop
 from tests.service import puppets
 
@@ -70,7 +70,14 @@ class FakeAgent:
     """said: what it greets with besides hello (events); mute: it accepts and says nothing; got: all messages."""
 
     def __init__(self, loop, folder, name, pid, events=(), mute=False, keep=False, follow=True, version=VERSION):
-        self.loop, self.path, self.pid, self.mute, self.keep, self.follow = loop, f"{folder}/{name}", pid, mute, keep, follow
+        self.loop, self.path, self.pid, self.mute, self.keep, self.follow = (
+            loop,
+            f"{folder}/{name}",
+            pid,
+            mute,
+            keep,
+            follow,
+        )
         self.version = version
         self.events, self.got, self.links, self.replaces = list(events), [], [], False
         self.puppet = puppets.Agent(Shim(self), name)
@@ -88,8 +95,8 @@ class FakeAgent:
         reader = Reader()
         self.loop.add(link.fileno(), lambda events: self._readable(link, reader))
         if not self.mute:
-            self.send({"t": "hello", "version": self.version, "pid": self.pid, "comm": "prog", "cmdline": ["prog", "-x"], "keep": self.keep,
-                       "service": "s", "python": "3", "started": 0}, link)
+            self.send({"t": "hello", "version": self.version, "pid": self.pid, "comm": "prog",
+                       "cmdline": ["prog", "-x"], "keep": self.keep, "service": "s", "python": "3", "started": 0}, link)
             for event in self.events:
                 self.send({"t": "event", **event}, link)
             self.send(self.puppet.report(), link)

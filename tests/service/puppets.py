@@ -11,7 +11,6 @@ import os
 
 from klpfs.protocol import record_text as text
 from klpfs.protocol.wire import VERSION
-from klpfs.service.coordinator import Coordinator
 from klpfs.service.answer import Answer
 from klpfs.service.coordinator import Coordinator
 

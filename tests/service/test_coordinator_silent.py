@@ -1,4 +1,5 @@
-"""Processes that are silent or die, docs/PROTOCOL.md#3 and #6: the coordinator passes over them, waits for them, or forgets them."""
+"""Processes that are silent or die, docs/PROTOCOL.md#3 and #6: the coordinator passes over them, waits for them, or
+forgets them."""
 import errno
 
 from tests.service.puppets import World, errno_of, loaded, steps

@@ -87,6 +87,23 @@ def test_a_kept_journal_outlives_the_service(bench, folder, manager):
     bench.until(lambda: manager.came == ["shop", "shop"])
 
 
+@pytest.mark.parametrize("ends", ["well", "killed"])
+@pytest.mark.parametrize("began", ["before its folder was seen", "later"])
+def test_a_process_that_comes_and_goes_before_the_daemon_looks(bench, folder, manager, monkeypatch, ends, began):
+    """Its folder goes all the same; on a busy machine a short program is over before its events are read."""
+    monkeypatch.setattr(manager_module, "STALE", 0.05 if began == "before its folder was seen" else 1000)
+    manager.start()
+    path = place(folder)
+    if began == "later":
+        bench.until(lambda: "shop" in manager._places)
+    agent = bench.agent(folder=path)
+    agent.close()
+    if ends == "well":
+        os.unlink(agent.path)
+    bench.until(lambda: not os.path.exists(path), 10)
+    assert manager.services == {} and manager.came == []
+
+
 def test_dead_services_vanish_at_the_start(bench, folder, manager):
     """A folder with the sockets of the dead, and an old one without; a fresh empty one is about to be used."""
     bench.agent(folder=place(folder, "killed")).close()

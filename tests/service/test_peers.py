@@ -59,7 +59,8 @@ def test_an_agent_of_another_version_is_named_and_told_nothing(bench, watch):
     bench.until(lambda: watch.gone == ["a.sock"])
 
 
-@pytest.mark.parametrize("hello", [{"version": 2}, {"version": 2, "pid": 0, "comm": 1}, {"version": 2, "pid": -1, "comm": "x"}, {"version": None}])
+@pytest.mark.parametrize("hello", [{"version": 2}, {"version": 2, "pid": 0, "comm": 1},
+                                   {"version": 2, "pid": -1, "comm": "x"}, {"version": None}])
 def test_who_says_another_version_must_still_be_who_it_says(bench, watch, hello):
     """Else anybody could keep a service from being written to in the name of others."""
     agent = bench.agent(mute=True)

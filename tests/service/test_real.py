@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -250,7 +251,7 @@ def test_a_folder_removed_between():
     from klpfs.agent.server import Server
     folder = tempfile.mkdtemp(prefix="klp", dir="/tmp")
     os.rmdir(folder)
-    server = Server(None, folder)
+    server = Server(SimpleNamespace(own_tids=set()), folder)
     server.listen()
     assert os.listdir(folder) == [server.name]
     server.remove()

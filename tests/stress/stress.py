@@ -20,11 +20,11 @@ import types
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.dirname(os.path.dirname(HERE)))
 
-from klpfs.cpython.images import image                              # noqa: E402
-from klpfs.cpython.switch import rules                              # noqa: E402
-from klpfs.cpython.switch.switching import Entry, Transition        # noqa: E402
-from tests.cpython.programs import new_image                        # noqa: E402
-from tests.stress import program                                    # noqa: E402
+from klpfs.cpython.images import image  # noqa: E402
+from klpfs.cpython.switch import rules  # noqa: E402
+from klpfs.cpython.switch.switching import Entry, Transition  # noqa: E402
+from tests.cpython.programs import new_image  # noqa: E402
+from tests.stress import program  # noqa: E402
 
 ENOUGH = 100        # violations, then it stops
 STUCK = 60          # seconds

@@ -1,8 +1,8 @@
 """Starts klpfs's agent before the program's first line; then the program's own sitecustomize runs as without klpfs.
 
-`klpfs run` puts this file's folder on PYTHONPATH. Nothing but klpfs becomes importable through it: the package is loaded
-from its place here, and the folder leaves sys.path again. What goes wrong is one line on stderr; the program runs.
-(This file must parse on any Python 3, to say that it is too old.)
+`klpfs run` puts this file's folder on PYTHONPATH. Nothing but klpfs becomes importable through it: the package is
+loaded from its place here, and the folder leaves sys.path again. What goes wrong is one line on stderr; the program
+runs. (This file must parse on any Python 3, to say that it is too old.)
 """
 import sys
 
@@ -21,7 +21,8 @@ def _load(name, folder):
 
 
 def _in_sub_interpreter():
-    """Site is imported there too. Only the main interpreter may set this, in its main thread, where site is imported."""
+    """Site is imported there too. Only the main interpreter may set this, in its main thread, where site is
+    imported."""
     from _signal import set_wakeup_fd
     try:
         was = set_wakeup_fd(-1)

@@ -26,7 +26,7 @@ class FunctionChange:
 
 @define(eq=False)
 class ScopeChange:
-    """What differs in the body of a module or of a class. name: '' for the module, else qualified.
+    """The differences in the body of a module or a class. name: '' for the module, else qualified.
 
     functions: changed functions. to_run: statements of NEW that OLD has not (assignments, imports, functions, classes).
     gone: statements of OLD that NEW has not. removed_names: names that NEW binds no more. classes: those with changes
@@ -57,7 +57,7 @@ class ScopeChange:
 
 @define(eq=False)
 class ClassChange(ScopeChange):
-    """What differs in a class. parts: of the class statement itself: bases, keywords, decorators."""
+    """The differences in a class. parts: of the class statement itself: bases, keywords, decorators."""
 
     old: ast.ClassDef = field(kw_only=True)
     new: ast.ClassDef = field(kw_only=True)
@@ -86,13 +86,13 @@ def compare_classes(name: str, old: ast.ClassDef, statement: ClassStatement) -> 
 
 
 def same_class(name: str, old: ast.ClassDef, statement: ClassStatement) -> ClassChange:
-    """A class that does not differ, as a change in which nothing is."""
+    """The change of a class that does not differ: nothing is in it."""
     new = statement.node
     return ClassChange(name, parse_scope(old.body), parse_scope(new.body), old=old, new=new, statement=statement)
 
 
 def _compare_scopes(change: ScopeChange) -> None:
-    """Fills in what differs between the two scopes of a change."""
+    """Fills in the differences between the two scopes of a change."""
     old_scope, new_scope = change.old_scope, change.new_scope
     _pair_functions(change)
     for key, statement in new_scope.classes.items():
@@ -145,7 +145,7 @@ def _pair_functions(change: ScopeChange) -> None:
 
 
 def function_differences(old: FunctionNode, new: FunctionNode) -> set[str]:
-    """What differs of two functions: body, signature, defaults, decorators, flavour."""
+    """The kinds of difference between two functions: body, signature, defaults, decorators, flavour."""
     what = set()
     if dump(body_without_doc(old.body)) != dump(body_without_doc(new.body)):
         what.add("body")
@@ -172,7 +172,7 @@ def defaults(args: ast.arguments) -> dict[str, str]:
 
 
 def _pair_statements(change: ScopeChange) -> None:
-    """Finds the statements of one scope that the other has not. Definitions are paired by their names."""
+    """Finds the statements that only one of the two scopes has. Definitions are paired by their names."""
     unpaired: dict[str, list[Statement]] = {}
     for old in change.old_scope.statements:
         if old.kind not in ("function", "class"):

@@ -87,7 +87,8 @@ class _Dumper:
         self.plain(node, documented=True)
 
     def plain(self, node: Any, documented: bool = False) -> None:
-        """Any node: its kind and all that is in it. documented: its body may begin with a docstring."""
+        """Adds the text of any node: its kind and all that is in it. documented: its body may begin with a
+        docstring."""
         if not isinstance(node, ast.AST):
             self.parts.append(repr(node))
             return
@@ -103,7 +104,7 @@ class _Dumper:
         self.parts.append(")")
 
     def value(self, value: Any) -> None:
-        """What a node has under a name that is no body."""
+        """Adds the text of a node's field that is no body."""
         if value is None:
             self.parts.append("-")
         elif isinstance(value, list):

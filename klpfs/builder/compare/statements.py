@@ -25,7 +25,7 @@ Compound = Union[ast.If, ast.Try, ast.With]
 
 @define(eq=False)
 class Statement:
-    """One statement that runs when a body runs; of an import, one name of it.
+    """A statement that runs when a body runs; of an import, one of its names.
 
     kind: function, class, import, statement. key: equal for statements of two versions that mean the same, under the
     same conditions. binds: names that it gives a value. reads: names that it uses while it runs. alias: of an import.
@@ -122,7 +122,7 @@ class _Flattener:
         self.scope, self.fields = scope, fields
 
     def block(self, body: list[ast.stmt], conditions: str) -> None:
-        """conditions: text of what stands around the statements, outermost first."""
+        """Adds the statements of a block. conditions: text of what stands around them, outermost first."""
         for node in body:
             _BY_KIND.get(type(node), _Flattener.plain)(self, node, conditions)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 
 def uses(trees: Iterable[ast.AST], attribute: str) -> list[bool]:
-    """For every place that reads an attribute of this name: whether it only asks if the attribute is true."""
+    """A flag for every place that reads an attribute of this name: the place only asks if the attribute is true."""
     return [use for tree in trees for use in _uses(tree, attribute)]
 
 

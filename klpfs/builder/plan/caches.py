@@ -20,8 +20,8 @@ _LRU = ("lru_cache", "cache", "functools.lru_cache", "functools.cache")
 
 @define
 class _Reads:
-    """What a function reads. names: of globals and attributes. calls: names of functions and methods. any: it reads
-    attributes by names that are not in its text."""
+    """The names that a function uses. names: of globals and attributes. calls: names of functions and methods. any: it
+    reads attributes by names that are not in its text."""
 
     names: set[str] = field(factory=set)
     calls: set[str] = field(factory=set)

@@ -1,4 +1,4 @@
-"""What changes of a class beside its body: bases, decorators, fields that become a constructor, the layout of its
+"""The changes of a class beside its body: bases, decorators, fields that become a constructor, the layout of its
 objects.
 
 All of it becomes lines for the function that ImportTime runs: inside the block of the class, or after it.

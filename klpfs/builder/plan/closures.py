@@ -121,7 +121,7 @@ def may_outlive_its_call(inner: InnerFunction) -> bool:
 
 
 def statements_before(body: list[ast.stmt], node: ast.AST) -> list[ast.stmt] | None:
-    """What has run, in order, when a statement of a function is reached; None: it may be reached in several ways."""
+    """The statements that have run when a statement of a function is reached; None: several ways lead to it."""
     for at, statement in enumerate(body):
         if statement is node:
             return body[:at]

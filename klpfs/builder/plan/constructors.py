@@ -68,22 +68,17 @@ def compatible(old: Parameters, new: Parameters) -> bool:
 
 def written_constructor(node: ast.ClassDef) -> ast.FunctionDef | None:
     """The constructor that a dataclass makes, as a definition; None: the dataclass is not of the plain kind."""
-    if maker_of(node) != "dataclass" or any(ast.unparse(base) != "object" for base in node.bases):
+    if not _is_plain(node):
         return None
     frozen = any(flag(decorator, "frozen") for decorator in node.decorator_list)
-    if any(flag(decorator, "kw_only") for decorator in node.decorator_list):
-        return None
     names, defaults, body = ["self"], [], []
     for name, field in annotated(node).items():
-        text = ast.unparse(field.annotation)
-        if "InitVar" in text or "KW_ONLY" in text or not isinstance(field.value, (ast.Constant, type(None))):
-            return None
         names.append(name)
         if field.value is not None:
             defaults.append(ast.unparse(field.value))
         body.append(f"    object.__setattr__(self, {name!r}, {name})" if frozen else f"    self.{name} = {name}")
-    plain = len(names) - len(defaults)
-    parameters = names[:plain] + [f"{name}={value}" for name, value in zip(names[plain:], defaults)]
+    without = len(names) - len(defaults)
+    parameters = names[:without] + [f"{name}={value}" for name, value in zip(names[without:], defaults)]
     if any(isinstance(statement, ast.FunctionDef) and statement.name == "__post_init__" for statement in node.body):
         body.append("    self.__post_init__()")
     made = ast.parse(f"def __init__({', '.join(parameters)}):\n" + "\n".join(body or ["    pass"])).body[0]
@@ -92,3 +87,14 @@ def written_constructor(node: ast.ClassDef) -> ast.FunctionDef | None:
         if isinstance(inner, (ast.stmt, ast.expr, ast.arg)):
             inner.lineno = inner.end_lineno = node.lineno
     return made
+
+
+def _is_plain(node: ast.ClassDef) -> bool:
+    """A dataclass without bases, all of whose fields are positional, and have constants for defaults if any."""
+    if maker_of(node) != "dataclass" or any(ast.unparse(base) != "object" for base in node.bases):
+        return False
+    if any(flag(decorator, "kw_only") for decorator in node.decorator_list):
+        return False
+    fields = annotated(node).values()
+    return all(isinstance(field.value, (ast.Constant, type(None))) for field in fields) and not any(
+        word in ast.unparse(field.annotation) for field in fields for word in ("InitVar", "KW_ONLY"))

@@ -44,7 +44,7 @@ def statement_text(field: ast.AnnAssign) -> str:
 
 
 def shape(field: ast.AnnAssign) -> tuple[str, str | None]:
-    """What two fields have in common that differ in their names alone."""
+    """The text of a field's statement, without the name: equal for a field that has a new name."""
     return ast.dump(field.annotation), None if field.value is None else ast.dump(field.value)
 
 
@@ -88,15 +88,15 @@ def falsy_default(field: ast.AnnAssign, name: str, readers: Callable[[str], Iter
 def keyword(node: ast.AST | None, *names: str) -> ast.expr | None:
     """The value that a call has for the first keyword of these names."""
     if isinstance(node, ast.Call):
-        for each in node.keywords:
-            if each.arg in names:
-                return each.value
+        for argument in node.keywords:
+            if argument.arg in names:
+                return argument.value
     return None
 
 
 def flag(node: ast.AST | None, name: str) -> Any:
     """The constant that a call has for a keyword; None without it."""
-    for each in getattr(node, "keywords", ()):
-        if each.arg == name and isinstance(each.value, ast.Constant):
-            return each.value.value
+    for argument in getattr(node, "keywords", ()):
+        if argument.arg == name and isinstance(argument.value, ast.Constant):
+            return argument.value.value
     return None

@@ -1,4 +1,4 @@
-"""What objects made before a patch hold, and what the new code of their class expects of them: the differences.
+"""The differences between what objects made before a patch hold and what the new code of their class expects of them.
 
 compare() follows the constructors of a class in OLD and in NEW, without running them: the value of an attribute is an
 expression of the parameters, of other attributes and of globals. From that it says how an attribute that old objects

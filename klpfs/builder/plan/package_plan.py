@@ -92,7 +92,8 @@ class PackagePlanner:
         for plan in found.values():
             self._find_star_names(plan)
         plans = [plan for plan in found.values() if not plan.is_empty]
-        self._find_caches(plans)
+        if plans:
+            self._find_caches(plans)
         return plans
 
     def _plan(self, name: str, imports: ChangedImports) -> ModulePlan:

@@ -54,7 +54,7 @@ class FuncPlan:
 
 @define(eq=False)
 class ClassPlan:
-    """How a class that is loaded is amended, beside the statements of its body that run.
+    """The amendments of a class that is loaded, beside the statements of its body that run.
 
     lines_inside: lines of the class's block. blocks_after: texts that follow the block. renamed_attributes: {attribute:
     the name that new code uses}. constructor: a definition to be put in the place of the constructor that is loaded, or
@@ -71,13 +71,13 @@ class ClassPlan:
     notes: list[str] = field(factory=list)
 
     def refuse(self, what: str, why: str) -> None:
-        """Notes that the class statement has a change which is not carried."""
+        """Adds a change of the class statement that is not carried."""
         self.refused.append(Refusal(what, why, self.change.new.lineno))
 
 
 @define(eq=False)
 class ImportWork:
-    """What one function for ImportTime does, as if at a module's top level. scope: the module's body in NEW.
+    """The work of a function for ImportTime, as if at a module's top level. scope: the module's body in NEW.
 
     statements_to_run: {statement: why it runs, or ''}. classes_to_amend: {class statement of NEW: its plan}, classes in
     whose block something runs or that change themselves. removed_keys: {table: keys that NEW's table has no more}, as
@@ -154,11 +154,11 @@ class ModulePlan:
     notes: list[str] = field(factory=list)
 
     def refuse(self, node: ast.AST, what: str, why: str) -> None:
-        """Notes that a change of NEW is not carried."""
+        """Adds a change of NEW that is not carried."""
         self.refused.append(Refusal(what, why, getattr(node, "lineno", 1), self.new.path))
 
     def refuse_old(self, node: ast.stmt, what: str, why: str) -> None:
-        """Notes that the end of a statement of OLD is not carried."""
+        """Adds a statement of OLD whose end is not carried."""
         self.refused.append(Refusal(what, why, node.lineno, self.old.path))
 
     @property

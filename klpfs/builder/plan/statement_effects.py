@@ -1,5 +1,5 @@
-"""Effects of statements: what a statement made when it ran, what it leaves behind, and what a new version of it takes
-away."""
+"""The effects of statements: what a statement made when it ran, what it leaves behind, and what a new version of it
+takes away."""
 from __future__ import annotations
 
 import ast

@@ -1,4 +1,4 @@
-"""What each CPython makes of OLD's source: definitions with their places and fingerprints.
+"""The definitions of OLD's source, as each CPython sees them: places and fingerprints.
 
 A fingerprint is one of bytecode, so each version of Python has its own: a patch fits the Pythons that it was built for.
 """

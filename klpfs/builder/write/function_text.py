@@ -44,7 +44,7 @@ def _with_prelude(source: Source, func: FuncPlan, text: str, indent: int) -> str
 
 
 def _default_text(func: FuncPlan, parameter: str, node: ast.expr) -> str | None:
-    """What the file has for a default; None: the default as it stands."""
+    """The text that the file has for a default; None: the default as it stands."""
     if parameter in func.kept_defaults:
         return "unchanged"
     return f"later(lambda: {ast.unparse(node)})" if parameter in func.later_defaults else None

@@ -68,7 +68,7 @@ class _Writer:
         return any(inner in self.work.classes_to_amend for inner in ast.walk(node))
 
     def body(self, nodes: list[ast.stmt], indent: int, in_class: bool = False, in_try: bool = False) -> str:
-        """in_try: imports are repeated, for they may raise what the handlers are for."""
+        """The text of statements. in_try: imports are repeated, for they may raise what the handlers are for."""
         text, after_definition = "", False
         for node in nodes:
             written = self.statement(node, indent, in_class, in_try)
@@ -133,7 +133,7 @@ class _Writer:
         return f"{' ' * indent}{_PARAMETER}.star({'.' * node.level + (node.module or '')!r})\n"
 
     def class_block(self, node: ast.ClassDef, indent: int) -> str:
-        """What is new in a class that is loaded."""
+        """The block with all that is new in a class that is loaded."""
         body, after = self.body(node.body, indent + 4, in_class=True), ""
         plan = self.work.classes_to_amend.get(node)
         if plan is not None:

@@ -18,8 +18,8 @@ _WIDTH = 120
 
 @define
 class Heading:
-    """What the file says of itself. title: its first line. version: NEW's, or None. replace: the patch is cumulative.
-    notes: lines. main: the module that is the service's main program, or None."""
+    """The words of the file about itself. title: its first line. version: NEW's, or None. replace: the patch is
+    cumulative. notes: lines. main: the module that is the service's main program, or None."""
 
     title: str
     version: str | None

@@ -122,7 +122,7 @@ class _Version:
 
 
 def review(patch: Patch, old: Release, new: Release) -> Iterator[str]:
-    """The lines to be shown."""
+    """The lines for the reviewer."""
     objects = {each.name: each for each in patch.objects}
     pairs = pair(old, new)
     for module in pairs.changed:

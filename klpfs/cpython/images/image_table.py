@@ -66,7 +66,7 @@ class Images:
     def code(self, definition: Definition, state: Funcs) -> CodeType | None:
         """The code object of a definition when these Funcs are in force; None: the original."""
         func = state.get(definition)
-        new: CodeType | None = func.version.code if func is not None else None
+        new: CodeType | None = func.new_code.code if func is not None else None
         if new is not None:
             return new          # what lies in a new function is its own
         inner_codes = [(definition, self.code(definition, state)) for definition in definition.inners]
@@ -123,7 +123,7 @@ class Images:
     def key(self, definition: Definition, state: Funcs) -> Key:
         """Two states with one key give a function object the same image."""
         func = state.get(definition)
-        return self.code(definition, state), None if func is None or func.version.code is None else func.version
+        return self.code(definition, state), None if func is None or func.new_code.code is None else func.new_code
 
     def older_codes(self, definition: Definition, before: Funcs, after: Funcs) -> tuple[CodeType, ...]:
         """Code of a definition, of whatever time, that is in force in neither state."""
@@ -214,7 +214,7 @@ class Images:
         """These Funcs are in force; the function objects that klpfs knew of hold their images already. scan: look for
         function objects that appeared meanwhile."""
         self.state = {definition: func for definition, func in state.items()
-                      if func is not None and func.version is not None and func.version.code is not None}
+                      if func is not None and func.new_code is not None and func.new_code.code is not None}
         if scan and self.has_nested(self.state):
             self.settle()
         for fn_id, changed in list(self.changed.items()):

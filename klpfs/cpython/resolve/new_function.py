@@ -38,7 +38,7 @@ _ANNOTATIONS = future.annotations.compiler_flag
 
 
 class NewCode:
-    """What a Func's definition becomes: a Func's `version`. The same for all its function objects, but for closures.
+    """What a Func's definition becomes: a Func's `new_code`. The same for all its function objects, but for closures.
 
     code: code object; None for a nop. keeps_defaults: each function object keeps its own. defaults, kwdefaults,
     annotations, doc, type_params: as a function has them. settle: None, or a function that gives (defaults, kwdefaults)

@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+from klpfs.builder.error import NothingToDo
 from klpfs.builder.plan.package_plan import ImportedName, top_level
 from tests.builder.kit import there_and_back
 
@@ -66,6 +67,13 @@ def test_names_that_a_star_import_brings(upgrade):
     assert list(plan.at_import.star_names.values()) == [["x"], ["_z", "y"]]
     [package] = [plan for plan in upgrade.build().plans if plan.new_modules]
     assert [module.name.rpartition(".")[2] for module in package.new_modules] == ["c", "d"]
+
+
+def test_a_package_with_caches_in_which_nothing_changes(upgrade):
+    files = {"a.py": "x = 1  # {}\n", "b.py": "import functools\n@functools.lru_cache\ndef f(): return 1\n"}
+    upgrade.write(*({name: text.format(number) for name, text in files.items()} for number in (1, 2)))
+    with pytest.raises(NothingToDo):
+        upgrade.build()
 
 
 def test_caches_of_other_modules_belong_to_the_first_plan(upgrade):

@@ -10,7 +10,6 @@ from klpfs.cpython.switch.switching import Transition
 from tests.cpython.attacks.attack_kit import attack, no_greenlets, wait
 from tests.cpython.programs import back, done, entry, functions, make, switch, transition, try_clean, window
 
-
 # -------------------------------------------------------------------------------------------- choosing and remembering
 
 @attack("skip")

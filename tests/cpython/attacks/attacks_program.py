@@ -6,11 +6,11 @@ import threading
 import types
 
 from klpfs.cpython.images import image
-from klpfs.cpython.looks import collection, suspended, threads as thread_looks
+from klpfs.cpython.looks import collection, suspended
+from klpfs.cpython.looks import threads as thread_looks
 from klpfs.cpython.switch.switching import Entry, Transition
 from tests.cpython.attacks.attack_kit import attack, no_greenlets, wait
 from tests.cpython.programs import back, done, entry, make, own_code, transition, try_clean
-
 
 # ------------------------------------------------------------------------------------------------- entries come and go
 

@@ -7,9 +7,8 @@ import pytest
 
 from klpfs.cpython.looks import suspended
 from klpfs.cpython.switch import rules
-from tests.cpython.attacks.attack_kit import attack, NAMES, outside, wait
+from tests.cpython.attacks.attack_kit import NAMES, attack, outside, wait
 from tests.cpython.programs import done, make, transition, try_clean, without
-
 
 # --------------------------------------------------------------------------------------------------- suspended objects
 

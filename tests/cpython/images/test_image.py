@@ -6,9 +6,9 @@ import types
 import pytest
 
 from klpfs.cpython import raw
-from klpfs.engine.error import KlpError
 from klpfs.cpython.images import image, version_numbers
 from klpfs.cpython.switch.switching import Entry, Transition
+from klpfs.engine.error import KlpError
 from tests.cpython.programs import back, done, new_image, switched
 
 ATTRIBUTES = ("__code__", "__defaults__", "__kwdefaults__", "__annotations__", "__doc__", "__closure__", "__globals__",

@@ -53,7 +53,7 @@ def test_what_a_func_makes_of_a_function_object(case):
     func = case.func("f", 'def new(a, b=2):\n "of new"\n return "new", a, b')
     images, f = case.images, case.module.f
     image = images.image(f, func.definition, {func.definition: func})
-    assert image.code is func.version.code is images.code(func.definition, {func.definition: func})
+    assert image.code is func.new_code.code is images.code(func.definition, {func.definition: func})
     assert image.values[:3] == ((2,), None, "of new")
     case.put(None, func)
     assert f(1) == ("new", 1, 2) and f.__doc__ == "of new" and images.state == {func.definition: func}
@@ -87,7 +87,7 @@ def test_a_change_of_a_nested_function_changes_what_is_around_it(case):
     alive = outer()
     around = func.definition.outer
     code = images.code(around, {func.definition: func})
-    assert code is not None and func.version.code in code.co_consts and images.has_nested({func.definition: func})
+    assert code is not None and func.new_code.code in code.co_consts and images.has_nested({func.definition: func})
     assert images.code(around, {func.definition: func}) is code, "made once"
     case.put(None, func)
     assert outer.__code__ is code and outer()() == alive() == "new inner"
@@ -101,7 +101,7 @@ def test_older_code_is_what_is_in_force_on_neither_side(case):
     second = case.func("f", "def new(a, b=1): return 2")
     images, definition, old = case.images, first.definition, case.module.f.__code__
     assert second.definition is definition
-    assert images.older_codes(definition, {}, {definition: first}) == (second.version.code,)
+    assert images.older_codes(definition, {}, {definition: first}) == (second.new_code.code,)
     assert set(images.older_codes(definition, {definition: first}, {definition: second})) == {old}
 
 
@@ -132,9 +132,9 @@ def test_code_that_was_made_for_a_func_is_forgotten_with_it(case):
     images = case.images
     images.code(func.definition.outer, {func.definition: func})
     assert len(images.composed) == 1
-    images.forget(func.definition, func.version.code)
-    assert images.composed == {} and func.version.code not in func.definition.made.values()
-    images.forget(None, func.version.code)
+    images.forget(func.definition, func.new_code.code)
+    assert images.composed == {} and func.new_code.code not in func.definition.made.values()
+    images.forget(None, func.new_code.code)
 
 
 def test_function_objects_may_die_while_klpfs_knows_them(case):

@@ -4,8 +4,8 @@ import weakref
 
 import pytest
 
-from klpfs.engine import shadow
 from klpfs.cpython.import_time.attributes import FirstUse, Form, Slot
+from klpfs.engine import shadow
 
 
 def put(cls, name, attribute):

@@ -1,6 +1,6 @@
 """Tables changed in place: what makes an old table like a new one, and when two values are the same."""
 import re
-from collections import defaultdict, OrderedDict
+from collections import OrderedDict, defaultdict
 
 import pytest
 

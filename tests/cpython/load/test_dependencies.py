@@ -28,8 +28,8 @@ patch = Patch([Object(%r, [Func('f', f)]), Object(%r, [Func('C.m', C.m)])])""" %
     for obj in loaded.patch.objects:
         resolved(program, obj)
         program.target.begin([]).cancel()
-    version = loaded.patch.objects[1].funcs[0].version
-    assert version.annotations == {"a": int} and version.code.co_name == "m"
+    new_code = loaded.patch.objects[1].funcs[0].new_code
+    assert new_code.annotations == {"a": int} and new_code.code.co_name == "m"
 
 
 TEXT = """

@@ -86,7 +86,8 @@ def test_a_livepatch_may_have_the_name_of_a_module_of_the_program(program):
     ("x = (", "ENOEXEC", ":2: "), ("a\0b", "ENOEXEC", ":1: "), ("def f():\nreturn", "ENOEXEC", ":3: "),
     ("\n1 / 0", "EINVAL", ":3: ZeroDivisionError"), ("raise SystemExit(3)", "EINVAL", "SystemExit"),
     ("def g():\n  raise KeyError('k')\ng()", "EINVAL", ":3: KeyError: 'k'"),
-    ("import no_such_module_x", "ENOENT", ":2: ModuleNotFoundError"), ("from klpfs import nope", "ENOENT", "ImportError"),
+    ("import no_such_module_x", "ENOENT", ":2: ModuleNotFoundError"),
+    ("from klpfs import nope", "ENOENT", "ImportError"),
     ("open('/nowhere/x')", "ENOENT", "FileNotFoundError"), ("raise OSError(28, 'full')", "ENOSPC", "OSError"),
     ("patch = 3", "EINVAL", "'patch' is no Patch"), ("patch = Patch([])\ninit = 3", "EINVAL", "'init' is no function"),
     ("patch = Patch([Object('x', [Func('f', 1)])])", "EINVAL", "TypeError"),
@@ -152,7 +153,8 @@ p, n = P(1), N()
 
 
 def test_names_that_are_not_looked_up_in_the_file(program):
-    """The functions named in a Func, class blocks for them, names imported from klpfs, patch, init, exit, __version__."""
+    """The functions named in a Func, class blocks for them, names imported from klpfs, patch, init, exit,
+    __version__."""
     module = program.module("""
         Patch = Object = State = 'module'
         patch, init, __version__ = 'p', 'i', 'v'
@@ -171,8 +173,8 @@ def g(): return 'new g'
 def f(): return Patch, Object, State, patch, __version__, C.tag, C().m(), g(), f.__module__, __name__, init, exit
 def init(): pass
 """, "f", "g", "C.m")
-    assert module.f() == ("module", "module", "module", "p", "v", "module", ("new m", "module"), "new g", module.__name__,
-                          module.__name__, "i", exit)
+    assert module.f() == ("module", "module", "module", "p", "v", "module", ("new m", "module"), "new g",
+                          module.__name__, module.__name__, "i", exit)
 
 
 def test_what_is_imported_from_klpfs_is_there_when_the_program_has_no_such_name(program):

@@ -23,8 +23,8 @@ patch = Patch([])
     (program.folder / "beside.py").write_text("")
     assert modinfo(str(program.folder / "fix-1.py"), source) == [
         ("filename", str(program.folder / "fix-1.py")), ("version", "1.2"), ("license", "MIT"),
-        ("description", "A fix. More."), ("depends", "beside"), ("name", "fix_1"), ("livepatch", "Y"), ("parm", "limit:int"),
-        ("parm", "on:bool")]
+        ("description", "A fix. More."), ("depends", "beside"), ("name", "fix_1"), ("livepatch", "Y"),
+        ("parm", "limit:int"), ("parm", "on:bool")]
 
 
 def test_modinfo_of_what_is_no_module():

@@ -7,7 +7,8 @@ from tests.cpython.names_kit import patch
 
 
 def test_own_state_is_one_and_live(program):
-    """New functions, helpers, callbacks and parameters see one value, `global` included; the module's dict stays clean."""
+    """New functions, helpers, callbacks and parameters see one value, `global` included; the module's dict stays
+    clean."""
     module = program.module("def f(): pass\ndef g(): pass")
     before = set(module.__dict__)
     found = patch(program, module, """

@@ -9,7 +9,8 @@ from klpfs.engine.error import KlpError
 
 
 @pytest.mark.parametrize("type, text, value", [
-    (bool, "y", True), (bool, "Yes", True), (bool, "1", True), (bool, "true", True), (bool, "on", True), (bool, "oN\n", True),
+    (bool, "y", True), (bool, "Yes", True), (bool, "1", True), (bool, "true", True), (bool, "on", True),
+    (bool, "oN\n", True),
     (bool, "n", False), (bool, "0 rubbish", False), (bool, "f", False), (bool, "off", False), (bool, None, True),
     (int, "5\n", 5), (int, "-5", -5), (int, "+5", 5), (int, "0x1F", 31), (int, "010", 8), (int, "0", 0),
     (str, "a b\n", "a b"), (str, "", ""), (float, "1.5", 1.5), (float, "1e3\n", 1000.0)])
@@ -18,8 +19,9 @@ def test_texts(type, text, value):
 
 
 @pytest.mark.parametrize("type, text", [
-    (bool, ""), (bool, "\n"), (bool, " 1"), (bool, "o"), (bool, "x"), (bool, "-1"), (bool, "2"), (int, ""), (int, "1 2"),
-    (int, " 1"), (int, "1.5"), (int, "1_0"), (int, "--1"), (int, "0x"), (int, "٣"), (int, "08"), (int, None), (float, "x"),
+    (bool, ""), (bool, "\n"), (bool, " 1"), (bool, "o"), (bool, "x"), (bool, "-1"), (bool, "2"),
+    (int, ""), (int, "1 2"), (int, " 1"), (int, "1.5"), (int, "1_0"), (int, "--1"), (int, "0x"), (int, "٣"),
+    (int, "08"), (int, None), (float, "x"),
     (str, None), (int, "1\n\n")])
 def test_texts_that_are_no_values(type, text):
     with pytest.raises(KlpError) as caught:
@@ -71,7 +73,8 @@ def test_a_write_that_is_no_value_changes_nothing(program):
 
 
 @pytest.mark.parametrize("params, number, line", [
-    ({"b": "1"}, errno.ENOENT, "%s: Unknown parameter `b'"), ({"a": "x"}, errno.EINVAL, "%s: `x' invalid for parameter `a'"),
+    ({"b": "1"}, errno.ENOENT, "%s: Unknown parameter `b'"),
+    ({"a": "x"}, errno.EINVAL, "%s: `x' invalid for parameter `a'"),
     ({"flag": "maybe"}, errno.EINVAL, "%s: `maybe' invalid for parameter `flag'")])
 def test_what_insmod_may_not_give(program, params, number, line):
     name = program.name("lp")

@@ -12,7 +12,8 @@ from klpfs.cpython.load.scopes import Scope, Scopes, arguments, bindings, mangle
 
 
 def test_mangle():
-    assert [mangle(each, "_C") for each in ("__x", "__x__", "_x", "x", "__a.b")] == ["_C__x", "__x__", "_x", "x", "__a.b"]
+    names = {"__x": "_C__x", "__x__": "__x__", "_x": "_x", "x": "x", "__a.b": "__a.b"}
+    assert {name: mangle(name, "_C") for name in names} == names
     assert mangle("__x", None) == mangle("__x", "__") == "__x"
 
 
@@ -26,14 +27,16 @@ def functions(draw, depth=0):
     names = st.sampled_from("abcd")
     lines = []
     for _ in range(draw(st.integers(1, 4))):
-        kind = draw(st.sampled_from(["use", "assign", "for", "comp", "walrus", "import", "def", "lambda", "class", "except",
-                                     "with", "del"]))
+        kind = draw(st.sampled_from(["use", "assign", "for", "comp", "walrus", "import", "def", "lambda", "class",
+                                     "except", "with", "del"]))
         name, other = draw(names), draw(names)
-        simple = {"use": "use(%s)" % name, "assign": "%s = %s" % (name, other), "for": "for %s in %s: pass" % (name, other),
+        simple = {"use": "use(%s)" % name, "assign": "%s = %s" % (name, other),
+                  "for": "for %s in %s: pass" % (name, other),
                   "comp": "use([%s for %s in %s if %s])" % (name, other, draw(names), draw(names)),
                   "walrus": "use([(%s := %s) for q in (1,)])" % (name, other), "import": "import %s" % name,
                   "lambda": "use(lambda %s=%s: (%s, %s))" % (name, other, name, draw(names)),
-                  "except": "try: %s\n except ValueError as %s: pass" % (other, name), "with": "with %s as %s: pass" % (other, name),
+                  "except": "try: %s\n except ValueError as %s: pass" % (other, name),
+                  "with": "with %s as %s: pass" % (other, name),
                   "del": "del %s" % name}
         if kind in simple:
             lines += simple[kind].split("\n")
@@ -47,8 +50,10 @@ def functions(draw, depth=0):
 @settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(body=functions(), declared=st.sampled_from([None, "a", "b"]))
 def test_what_is_global_is_what_the_compiler_says(body, declared):
-    """The names that a Rewriter sees as global in a function are those that its bytecode loads and stores as globals."""
-    text = "def f():\n" + ("    global %s\n" % declared if declared else "") + "".join("    %s\n" % each for each in body)
+    """The names that a Rewriter sees as global in a function are those that its bytecode loads and stores as
+    globals."""
+    lines = [f"global {declared}"] * bool(declared) + body
+    text = "def f():\n" + "".join(f"    {line}\n" for line in lines)
     try:
         code = compile(text, "x", "exec").co_consts[0]
     except SyntaxError:
@@ -64,7 +69,8 @@ def test_what_is_global_is_what_the_compiler_says(body, declared):
                 walk(each)
     walk(code)
     used, _, _ = references(ast.parse(text).body[0])
-    hidden = {"ValueError", "__name__"} | ({declared} if declared else set())  # a global statement alone leaves no bytecode
+    hidden = {"ValueError", "__name__"}
+    hidden |= {declared} if declared else set()     # a global statement alone leaves no bytecode
     if sys.version_info[:2] == (3, 12):  # 3.12.1 takes names of one inlined comprehension for another's
         assert wanted - hidden <= set(used)
     else:

@@ -70,7 +70,8 @@ def test_a_text_in_slices_has_the_same_tree(small):
 
 
 def test_no_cut_changes_what_a_text_means(small):
-    """Strings, brackets, decorators and continued lines around what looks like the begin of a definition, cut anywhere."""
+    """Strings, brackets, decorators and continued lines around what looks like the begin of a definition, cut
+    anywhere."""
     for at in range(0, len(NASTY), 3):
         for text in (NASTY[at:], NASTY[:at]):
             try:

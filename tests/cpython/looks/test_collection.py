@@ -6,7 +6,8 @@ import threading
 
 import pytest
 
-from klpfs.cpython.looks import collection, suspended, threads as thread_looks
+from klpfs.cpython.looks import collection, suspended
+from klpfs.cpython.looks import threads as thread_looks
 
 
 def test_the_probe_collects_and_calls_nothing_of_the_programs():

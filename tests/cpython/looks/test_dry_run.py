@@ -4,10 +4,10 @@ import threading
 
 import pytest
 
-from klpfs.engine.core import Engine
-from klpfs.engine.error import KlpError
 from klpfs.cpython.load import loader as loading
 from klpfs.cpython.looks.dry_run import survey
+from klpfs.engine.core import Engine
+from klpfs.engine.error import KlpError
 from tests.programs import HEAD, Program, same, snapshot
 
 PROGRAM = '''

@@ -1,6 +1,5 @@
 """Names for people: threads, asyncio tasks, greenlets, suspended objects, and where they stand."""
 import asyncio
-import sys
 import threading
 
 import pytest

@@ -3,7 +3,8 @@ import gc
 
 import pytest
 
-from klpfs.cpython.looks import collection, suspended as module
+from klpfs.cpython.looks import collection
+from klpfs.cpython.looks import suspended as module
 from tests.cpython.programs import without
 
 

@@ -38,7 +38,8 @@ def test_where_the_call_comes(text, names, seen):
 
 def test_nothing_else_is_different():
     """Docstring, future imports, lines; the functions' codes are those that Python makes."""
-    text = '"doc"\nfrom __future__ import annotations\ndef f(x: y): return 1\n\ndef g():\n  return [x for x in (1,)]\nassert f\n'
+    text = ('"doc"\nfrom __future__ import annotations\ndef f(x: y): return 1\n\n'
+            "def g():\n  return [x for x in (1,)]\nassert f\n")
     code = compiled(text, "app.py", {"f", "g"}, int)
     plain = compile(text, "app.py", "exec", dont_inherit=True)
     mine = [each for each in code.co_consts if type(each) is types.CodeType]

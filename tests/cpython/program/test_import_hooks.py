@@ -258,7 +258,8 @@ def test_the_main_program(program, monkeypatch):
     assert target.loaded(None) is not None
     target.main = "some.package"
     assert target.loaded(None) is None
-    monkeypatch.setattr(sys.modules["__main__"], "__spec__", importlib.machinery.ModuleSpec("some.package.__main__", None))
+    spec = importlib.machinery.ModuleSpec("some.package.__main__", None)
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", spec)
     assert target.loaded(None) is not None
 
 

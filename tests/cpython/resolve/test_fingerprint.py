@@ -1,4 +1,5 @@
-"""Fingerprints: equal for equal code, whatever the file, the line, the run; different for any change of what it does."""
+"""Fingerprints: equal for equal code, whatever the file, the line, the run; different for any change of what it
+does."""
 import os
 import subprocess
 import sys
@@ -22,7 +23,8 @@ def test_file_name_and_lines_do_not_count():
 @pytest.mark.parametrize("other", [
     "def f(x): return x + 2", "def f(x): return x - 1", "def f(y): return y + 1", "def f(x, /): return x + 1",
     "def f(*x): return x + 1", "def f(*, x): return x + 1", "async def f(x): return x + 1", "def f(x): yield x + 1",
-    "def f(x): return x + 1.0", "def f(x): return x + True", "def f(x):\n 'doc'\n return x + 1", "def g(x): return x + 1",
+    "def f(x): return x + 1.0", "def f(x): return x + True", "def f(x):\n 'doc'\n return x + 1",
+    "def g(x): return x + 1",
     "def f(x): return z + 1", "def f(x): return lambda: x + 1",
 ])
 def test_any_change_of_the_code_counts(other):
@@ -33,8 +35,9 @@ def test_code_nested_in_it_counts():
     assert fingerprint(code("def f():\n return lambda: 1")) != fingerprint(code("def f():\n return lambda: 2"))
 
 
-@pytest.mark.parametrize("one, other", [("1", "True"), ("0.0", "-0.0"), ("1", "1.0"), ("'a'", "b'a'"), ("(1, 2)", "(1, 2.0)"),
-                                        ("1j", "-1j"), ("None", "False"), ("('ab', 'c')", "('a', 'bc')"), ("...", "'Ellipsis'")])
+@pytest.mark.parametrize("one, other", [
+    ("1", "True"), ("0.0", "-0.0"), ("1", "1.0"), ("'a'", "b'a'"), ("(1, 2)", "(1, 2.0)"), ("1j", "-1j"),
+    ("None", "False"), ("('ab', 'c')", "('a', 'bc')"), ("...", "'Ellipsis'")])
 def test_constants_that_compare_equal_are_told_apart(one, other):
     text = "def f(): return x is %s"
     assert fingerprint(code(text % one)) != fingerprint(code(text % other))
@@ -60,7 +63,8 @@ def test_the_same_in_every_run():
     assert len(found) == 1 and len(found.pop()) == 65
 
 
-@given(st.recursive(st.one_of(st.integers(), st.floats(allow_nan=False), st.text(), st.binary(), st.booleans(), st.none(),
+@given(st.recursive(st.one_of(st.integers(), st.floats(allow_nan=False), st.text(), st.binary(), st.booleans(),
+                              st.none(),
                               st.complex_numbers(allow_nan=False)), lambda each: st.tuples(each, each), max_leaves=6))
 def test_every_constant_has_one(value):
     like = code("def f(): return 'x'")

@@ -73,7 +73,8 @@ PLACES = """
 
 @pytest.mark.parametrize("name, position, count", [
     ("plain", 0, 1), ("twice", 0, 1), ("decorated.<locals>.wrapper", 0, 2), ("cached", 0, 1), ("dispatched", 0, 1),
-    ("for_int", 0, 1), ("registered", 0, 1), ("C.method", 0, 1), ("C.static", 0, 1), ("C.klass", 0, 1), ("C.prop", 1, 1),
+    ("for_int", 0, 1), ("registered", 0, 1), ("C.method", 0, 1), ("C.static", 0, 1), ("C.klass", 0, 1),
+    ("C.prop", 1, 1),
     ("C.prop", 2, 1), ("C.prop", 3, 1), ("C.cachedp", 0, 1), ("C.sdm", 0, 1), ("C.Inner.deep", 0, 1), ("make", 0, 1),
     ("make.<locals>.h", 0, 3), ("make.<locals>.K.m", 0, 3), ("<lambda>", 1, 1)])
 def test_functions_are_found_wherever_they_are_kept(program, name, position, count):
@@ -106,7 +107,8 @@ def test_the_kernels_words(program):
     name = module.__name__
     assert failure(program, module, "g") == "livepatch: symbol 'g' not found in symbol table"
     assert failure(program, module, "f") == "livepatch: unresolvable ambiguity for symbol 'f' in object '%s'" % name
-    assert failure(program, module, "f", 3) == "livepatch: symbol position 3 for symbol 'f' in object '%s' not found" % name
+    assert failure(program, module, "f", 3) == (
+        f"livepatch: symbol position 3 for symbol 'f' in object '{name}' not found")
     assert functions(program, module, "f", 1) == [module.first]
     assert functions(program, module, "f", 2) == [module.f]
 
@@ -285,14 +287,16 @@ def test_methods_that_are_made_with_globals_of_their_own(program):
     """)
     name = module.__name__
     assert failure(program, module, "C.__init__") == (
-        "livepatch: function 'C.__init__' in object '%s' has globals of its own (<attrs generated init C>), it cannot be patched" % name)
+        f"livepatch: function 'C.__init__' in object '{name}' has globals of its own (<attrs generated init C>), it "
+        "cannot be patched")
     assert failure(program, module, "join") == "livepatch: symbol 'join' not found in symbol table"
 
 
 def test_the_heap_is_searched_as_often_for_many_functions_as_for_few(program, monkeypatch):
     searches, real = [], live_functions.functions_of
     for place in ("definitions", "index", "linker"):
-        monkeypatch.setattr("klpfs.cpython.resolve.%s.functions_of" % place, lambda spaces: searches.append(1) or real(spaces))
+        monkeypatch.setattr(f"klpfs.cpython.resolve.{place}.functions_of",
+                            lambda spaces: searches.append(1) or real(spaces))
     counts = []
     for size in (2, 40):
         resolved(program, many(program, size)[1].objects[0])
@@ -302,7 +306,8 @@ def test_the_heap_is_searched_as_often_for_many_functions_as_for_few(program, mo
 
 
 def test_function_objects_with_other_defaults_are_found_in_that_one_search(program):
-    """As when each function was searched for alone: one definition whose function objects differ keeps their defaults."""
+    """As when each function was searched for alone: one definition whose function objects differ keeps their
+    defaults."""
     module = program.module("def make(n):\n    def inner(a=n): return a\n    return inner\none, two = make(1), make(2)")
     program.patch("def inner(a=None): return -a\npatch = Patch([Object(%r, [Func('make.<locals>.inner', inner)])])"
                   % module.__name__)

@@ -90,7 +90,8 @@ asked = []
 exec("def h(): pass", module.__dict__)
 print(sorted(fn.__name__ for fn in live.functions_of([module.__dict__])), bool(asked))
 """ % ("gc.freeze()" * (when == "before klpfs came"), "gc.freeze()" * (when == "later"))
-    said = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, cwd=pathlib.Path(live_functions.__file__).parents[3])
+    said = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True,
+                          cwd=pathlib.Path(live_functions.__file__).parents[3])
     assert said.stdout == "['f', 'g', 'h'] %s\n" % (when != "never"), said.stderr
 
 
@@ -98,6 +99,7 @@ def test_the_body_of_a_module_that_runs_is_no_function_of_it():
     """Since CPython 3.11 a module's code runs in a function object of its own."""
     module = types.ModuleType("m")
     module.functions = lambda: live_functions.functions_of([module.__dict__])
-    exec("def f(): pass\nclass C:\n    def g(self): pass\n    found = functions()\nfound = functions()", module.__dict__)
+    text = "def f(): pass\nclass C:\n    def g(self): pass\n    found = functions()\nfound = functions()"
+    exec(text, module.__dict__)
     assert {fn.__name__ for fn in module.found} == {"f", "g"}
     assert {fn.__name__ for fn in module.C.found} == {"f", "g"}

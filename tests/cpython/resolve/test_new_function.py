@@ -1,4 +1,5 @@
-"""What new functions may be: in class blocks and closures, behind decorators, of every flavour; what goes with their code.
+"""What new functions may be: in class blocks and closures, behind decorators, of every flavour; what goes with their
+code.
 
 docs/DESIGN.md#4.
 """
@@ -78,8 +79,9 @@ patch = Patch([Object(%r, [Func("Account.prop", Account.getter, 1), Func("Accoun
 def test_mangling_is_the_real_classs(program):
     """Whatever the block is called."""
     module = program.module(BANK)
-    patch(program, module, "class Fixed:\n  def get(self): return self.__balance, __class__.__name__, type(super()).__name__",
-          "Account.get=Fixed.get")
+    patch(program, module, """
+class Fixed:
+    def get(self): return self.__balance, __class__.__name__, type(super()).__name__""", "Account.get=Fixed.get")
     assert module.Account().get() == (5, "Account", "super")
 
 
@@ -226,7 +228,8 @@ def f(x: Local, *, k: Optional[Local] = D, m: "Local" = 0) -> Nowhere:
 ''', "f")
     assert module.f(1) == (1, [1], 0) and module.f(1)[1] is found.namespace["D"]
     from typing import Optional
-    assert module.f.__annotations__ == {"x": module.Local, "k": Optional[module.Local], "m": "Local", "return": "Nowhere"}
+    assert module.f.__annotations__ == {
+        "x": module.Local, "k": Optional[module.Local], "m": "Local", "return": "Nowhere"}
     assert module.f.__doc__ == "new doc" and module.f.__name__ == "f"
     program.unpatch(found)
     assert same(before, snapshot(module.f))
@@ -240,7 +243,13 @@ def test_annotations_stay_text_where_the_module_has_them_so(program):
 
 def test_source_and_tracebacks_show_the_livepatch_file(program):
     module = program.module("class C:\n  def boom(self): pass")
-    found = patch(program, module, "\nclass C:\n    def boom(self):\n        'doc'\n        x = 1\n        raise KeyError(x)\n", "C.boom")
+    found = patch(program, module, """
+class C:
+    def boom(self):
+        'doc'
+        x = 1
+        raise KeyError(x)
+""", "C.boom")
     assert inspect.getsource(module.C.boom).startswith("    def boom(self):\n        'doc'")
     assert inspect.getsourcefile(module.C.boom) == found.path
     with pytest.raises(KeyError) as caught:
@@ -353,17 +362,38 @@ def test_nonlocal_without_closures_is_refused(program):
 def whole(code):
     """All that a code object is."""
     lines = list(code.co_lines()) if hasattr(code, "co_lines") else code.co_lnotab
-    return [code.co_code, code.co_names, code.co_varnames, code.co_cellvars, code.co_freevars, code.co_flags, code.co_name,
-            getattr(code, "co_qualname", ""), code.co_firstlineno, lines, code.co_argcount, code.co_kwonlyargcount,
+    return [code.co_code, code.co_names, code.co_varnames, code.co_cellvars, code.co_freevars, code.co_flags,
+            code.co_name, getattr(code, "co_qualname", ""), code.co_firstlineno, lines, code.co_argcount,
+            code.co_kwonlyargcount,
             [each for each in code.co_consts if type(each) is not type(code)], list(map(whole, inner(code)))]
 
 
 TEXTS = {
-    "f": "def f(a, b=None, *c, d: int = 2, **e) -> str:\n    '''Doc.'''\n    global X\n    X = a\n    return [n for n in range(a)], lambda y: g(y, X)",
-    "C.m": "class C:\n    def m(self, __x=1):\n        self.__y = __x\n        def inner(z):\n            return z, __x, self.__p()\n        return inner",
-    "gen": "def gen(n):\n    class Local:\n        X = 1\n        Y = X\n    for i in range(n):\n        yield Local, (each for each in g(i, i))",
+    "f": """def f(a, b=None, *c, d: int = 2, **e) -> str:
+    '''Doc.'''
+    global X
+    X = a
+    return [n for n in range(a)], lambda y: g(y, X)""",
+    "C.m": """class C:
+    def m(self, __x=1):
+        self.__y = __x
+        def inner(z):
+            return z, __x, self.__p()
+        return inner""",
+    "gen": """def gen(n):
+    class Local:
+        X = 1
+        Y = X
+    for i in range(n):
+        yield Local, (each for each in g(i, i))""",
     "co": "async def co(x):\n    async with x as y:\n        return await g(y, None)",
-    "g": "def g(a, b):\n    import os.path as g2\n    try:\n        return g2\n    except (KeyError, TypeError) as e:\n        del a\n        raise e",
+    "g": """def g(a, b):
+    import os.path as g2
+    try:
+        return g2
+    except (KeyError, TypeError) as e:
+        del a
+        raise e""",
 }
 MODULE = """
 X = int = str = 1
@@ -392,11 +422,12 @@ def test_code_taken_over_from_the_file_is_what_compiling_it_alone_gives(program,
         func = obj.funcs[0]
         func.obj = obj
         program.target.resolve(obj, func)
-        codes.append(func.version.code)
+        codes.append(func.new_code.code)
     assert taken[0] is not None and codes[0] is not codes[1]
     assert whole(codes[0]) == whole(codes[1])
     shared = {id(each) for each in inner(func.new_func.__code__)} | {id(func.new_func.__code__)}
-    assert not shared & {id(each) for code in codes for each in [code] + inner(code)}     # versions are told apart by identity
+    # Sides are told apart by the identity of their codes.
+    assert not shared & {id(each) for code in codes for each in [code] + inner(code)}
 
 
 @pytest.mark.parametrize("text, name", [
@@ -421,15 +452,15 @@ def test_new_code_is_nested_only_where_the_original_is(program):
     module = program.module("def f(): pass\ndef make():\n    def inner(): pass\n    return inner\nkept = make()")
     loaded = program.load(livepatch(module, "def help(): return 1\ndef f(): return help()", "f"))
     resolved(program, loaded.patch.objects[0])
-    version = loaded.patch.objects[0].funcs[0].version
-    assert not version.code.co_flags & NESTED
-    t = Transition([Entry(module.f, program.target.images.image(module.f, version.definition, {}),
-                                     program.target.images.image(module.f, version.definition, {version.definition: loaded.patch.objects[0].funcs[0]}))])
-    assert not t.strict
+    func, = loaded.patch.objects[0].funcs
+    assert not func.new_code.code.co_flags & NESTED
+    before, after = (program.target.images.image(module.f, func.definition, state)
+                     for state in ({}, {func.definition: func}))
+    assert not Transition([Entry(module.f, before, after)]).strict
     inner_one = program.load("def inner(): return 2\npatch = Patch([Object(%r, [Func('make.<locals>.inner', inner)])])"
                              % module.__name__)
     resolved(program, inner_one.patch.objects[0])
-    assert inner_one.patch.objects[0].funcs[0].version.code.co_flags & NESTED
+    assert inner_one.patch.objects[0].funcs[0].new_code.code.co_flags & NESTED
 
 
 def test_a_flavour_change_is_refused_for_code_of_the_file_too(program):

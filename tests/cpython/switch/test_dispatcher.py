@@ -5,8 +5,8 @@ import types
 
 import pytest
 
-from klpfs.engine.error import KlpError
 from klpfs.cpython.switch.switching import Transition
+from klpfs.engine.error import KlpError
 from tests.cpython.programs import done, entry, make, new_image
 
 SOURCE = '''

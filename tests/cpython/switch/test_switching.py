@@ -4,12 +4,14 @@ import threading
 
 import pytest
 
-from klpfs.engine.error import KlpError
 from klpfs.cpython.images import image, version_numbers
-from klpfs.cpython.looks import collection, greenlets, suspended, threads as thread_looks
-from klpfs.cpython.switch import live_dispatchers, switching as module
+from klpfs.cpython.looks import collection, greenlets, suspended
+from klpfs.cpython.looks import threads as thread_looks
+from klpfs.cpython.switch import live_dispatchers
+from klpfs.cpython.switch import switching as module
 from klpfs.cpython.switch.choice import CLEAN, OVER, PREPARE, RUN
 from klpfs.cpython.switch.switching import Entry, Transition
+from klpfs.engine.error import KlpError
 from tests.cpython.programs import done, entry, functions, make, switch, transition, try_clean
 
 SOURCE = "def A(x=1):\n return ({v}, B(), x)\ndef B(): return {v}\ndef G():\n yield {v}\n yield B()"
