@@ -125,27 +125,28 @@ def put(function: FunctionType, image: Image, before: Image | None = None) -> No
             function.__annotations__ = image.annotations
     _set_code(function, image.code)                             # last: it needs the others
     if not exact or function.__code__ is not image.code:
-        version_numbers.renumber(function)
+        version_numbers.renumber(function, function.__code__)
     else:
-        version_numbers.set_number(function, image.version_number)
+        version_numbers.set_number(function, image.code, image.version_number)
 
 
 def put_code(function: FunctionType, code: CodeType) -> None:
     """Gives the function object a code of its own, attributes as they are (a dispatcher's)."""
     _set_code(function, code)
-    version_numbers.set_number(function, None)
+    version_numbers.set_number(function, code)
 
 
 def clone(function: FunctionType, image: Image) -> FunctionType:
     """A function object of its own with the image, in function's globals, closure and names. Calling it runs that
-    image's code, whatever `function` holds."""
+    image's code, whatever `function` holds. Reads no attribute that raises an audit event, see
+    version_numbers.set_number."""
     made = FunctionType(image.code, function.__globals__, function.__name__, image.values[0], function.__closure__)
     made.__kwdefaults__, made.__qualname__ = image.values[1], function.__qualname__
     made.__module__, made.__doc__ = function.__module__, image.values[2]
     _setattr(made, MARK, True)
     if image.version_number is None or image.version_number == version_numbers.number_of_code(image.code):
-        version_numbers.set_number(made, None)
+        version_numbers.set_number(made, image.code)
     else:
         # the program changed its defaults: the code's number won't do
-        version_numbers.renumber(made)
+        version_numbers.renumber(made, image.code)
     return made

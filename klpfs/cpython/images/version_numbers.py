@@ -82,14 +82,18 @@ def number_of_code(code: CodeType) -> int | None:
     return _code_number(code) if _code_number else None
 
 
-def set_number(function: FunctionType, number: int | None) -> None:
-    """Gives the function object a version number; None: its code's, as if it were freshly made. Where numbers can't be
-    written it does nothing."""
+def set_number(function: FunctionType, code: CodeType, number: int | None = None) -> None:
+    """Gives the function object, whose code is `code`, a version number; None: its code's, as if it were freshly made.
+    Where numbers can't be written it does nothing.
+
+    The code is not read from the function: that raises an audit event, whose hook may call patched functions, for which
+    a dispatcher then makes a clone (image.clone), and so on for ever.
+    """
     if _write:
-        _write(function, _code_number(function.__code__) if number is None else number)     # type: ignore[misc]
+        _write(function, _code_number(code) if number is None else number)      # type: ignore[misc]
 
 
-def renumber(function: FunctionType) -> None:
-    """Gives the function object a version number that no other has: a new code's."""
+def renumber(function: FunctionType, code: CodeType) -> None:
+    """Gives the function object, whose code is `code`, a version number that no other has: a new code's."""
     if _write:
-        _write(function, _code_number(function.__code__.replace()))     # type: ignore[misc]
+        _write(function, _code_number(code.replace()))      # type: ignore[misc]

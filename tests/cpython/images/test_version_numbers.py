@@ -7,8 +7,10 @@ import sys
 import pytest
 
 from klpfs.cpython.images import version_numbers
+from klpfs.cpython.images.image import Image, capture, clone
 from klpfs.cpython.switch.switching import Transition
-from tests.cpython.programs import back, done, entry, make, switched
+from tests.cpython.attacks import attack_kit
+from tests.cpython.programs import back, done, entry, make, new_image, switched
 
 
 def specialised(function):
@@ -91,3 +93,34 @@ print("survived")
     run = subprocess.run([sys.executable, "-c", program], stdout=-1, stderr=-2, timeout=60,
                          env=dict(os.environ, PYTHONPATH=os.pathsep.join((parts, os.path.join(parts, "tests")))))
     assert run.stdout.decode().strip() == "survived"
+
+
+@pytest.mark.skipif(not version_numbers.REPAIRS, reason="no version numbers to put right before 3.12")
+def test_a_clone_has_its_codes_number_unless_the_program_changed_what_the_code_does_not_say(pair):
+    """As a freshly made function; with defaults that were set later a number of its own."""
+    old, new = pair
+    made = new_image(new)
+    assert version_numbers.number_of(clone(old, made)) == version_numbers.number_of_code(made.code)
+    old(1)
+    fresh = eval("lambda a=1: a")
+    same = clone(fresh, capture(fresh))
+    assert version_numbers.number_of(same) == version_numbers.number_of_code(fresh.__code__)
+    changed = Image(fresh.__code__, capture(fresh).values, 0)
+    numbers = {version_numbers.number_of(clone(fresh, changed)) for _ in range(5)}
+    assert len(numbers) == 5 and not numbers & {0, version_numbers.number_of_code(fresh.__code__)}
+
+
+def test_a_clone_is_made_without_a_read_that_an_audit_hook_sees():
+    """Its hook may call patched functions, for which a dispatcher makes clones."""
+    program = r"""
+import sys
+from klpfs.cpython.images.image import capture, clone
+def f(a, b=1, *, c=2): return a
+image, seen, on = capture(f), [], []
+sys.addaudithook(lambda event, args: on and event == "object.__getattr__" and seen.append(args[1]))
+on.append(1)
+clone(f, image)
+on.clear()
+print(seen)
+"""
+    assert attack_kit.outside(program + "#%r") == "[]"
