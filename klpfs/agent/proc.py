@@ -1,10 +1,11 @@
 """This process in /proc: its name, command line and tasks."""
 from __future__ import annotations
 
-from posix import O_CLOEXEC, O_RDONLY, close, getpid, listdir, read
+from posix import O_CLOEXEC, O_RDONLY, close, getpid, listdir
 from posix import open as _open
 
 from klpfs.agent.c_functions import modules
+from klpfs.protocol.reading import read_at_most
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,25 +13,17 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-def slurp(path: str, most: int = 1 << 16) -> bytes:
-    """The bytes of a small file. OSError as open."""
-    fd = _open(path, O_RDONLY | O_CLOEXEC)
-    try:
-        parts = []
-        while most > 0:
-            part = read(fd, most)
-            if not part:
-                break
-            parts.append(part)
-            most -= len(part)
-        return b"".join(parts)
-    finally:
-        close(fd)
+MAX_PROC_BYTES = 1 << 16        # of a file of /proc; what is longer is cut
 
 
 def _text(path: str) -> str:
+    """The text of a file of /proc; '' where it can't be read."""
     try:
-        return slurp(path).decode("utf-8", "surrogateescape")
+        fd = _open(path, O_RDONLY | O_CLOEXEC)
+        try:
+            return read_at_most(fd, MAX_PROC_BYTES).decode("utf-8", "surrogateescape")
+        finally:
+            close(fd)
     except OSError:
         return ""
 

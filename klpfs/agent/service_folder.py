@@ -17,7 +17,6 @@ from posix import (
     fchmod,
     geteuid,
     listdir,
-    read,
     rename,
     stat,
     unlink,
@@ -30,6 +29,7 @@ from klpfs.agent.waiting import pause
 from klpfs.cpython.resolve.fingerprint import sha256  # type: ignore[attr-defined, unused-ignore]
 from klpfs.protocol import record_text
 from klpfs.protocol.folder_layout import JOURNAL, KEEP, LOCK, SUFFIX, address, file_mode
+from klpfs.protocol.reading import read_at_most
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,22 +43,15 @@ def content(folder: str, sha: str) -> bytes | None:
     """The bytes that lie under their hash `sha` (64 hex digits); None when they aren't there or aren't those."""
     if len(sha) != 64 or any(c not in "0123456789abcdef" for c in sha):
         return None
-    parts, left = [], MAX_CONTENT_BYTES
     try:
         # O_NONBLOCK: another user may have made a fifo of it
         fd = _open(folder + "/" + sha, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
         try:
-            while left > 0:
-                part = read(fd, min(left, 1 << 20))
-                if not part:
-                    break
-                parts.append(part)
-                left -= len(part)
+            data = read_at_most(fd, MAX_CONTENT_BYTES)
         finally:
             close(fd)
     except OSError:
         return None
-    data = b"".join(parts)
     return data if sha256(data).hexdigest() == sha else None
 
 

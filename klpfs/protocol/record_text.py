@@ -21,11 +21,12 @@ written and sent at each step, stays small: lines `OBJECT FUNCTION POSITION HASH
 """
 from __future__ import annotations
 
-from errno import EIO, ENOENT
-from posix import O_CLOEXEC, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, close, fstat, read, stat
+from errno import EFBIG, EIO, ENOENT
+from posix import O_CLOEXEC, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, close, fstat, stat
 from posix import open as _open
 
 from klpfs.protocol.phases import FINISH, START
+from klpfs.protocol.reading import read_whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -271,6 +272,17 @@ class _Reader:
         seq, patch, fingerprints, param, module, uses, ftrace, change, transition)}
 
 
+def read_record(fd: int) -> Record:
+    """The record in an open journal. OSError as parse and read(2); EIO, too, for a file that no journal can be."""
+    try:
+        data = read_whole(fd, MAX_JOURNAL_BYTES)
+    except OSError as error:
+        if error.errno == EFBIG:
+            raise OSError(EIO, "the journal is damaged: too large") from None
+        raise
+    return parse(data)
+
+
 def load(path: str) -> Record:
     """The record in the file `path`; idle (seq 0) when its folder has no such file. OSError: EIO damaged, or not
     written by the folder's owner or root; or as open and read."""
@@ -285,15 +297,6 @@ def load(path: str) -> Record:
         writer = fstat(fd).st_uid
         if writer not in (0, owner):
             raise OSError(EIO, f"the journal is not the service's, but user {writer}'s")
-        parts: list[bytes] = []
-        size = 0
-        while True:
-            part = read(fd, 1 << 20)
-            if not part:
-                return parse(b"".join(parts))
-            parts.append(part)
-            size += len(part)
-            if size > MAX_JOURNAL_BYTES:
-                raise OSError(EIO, "the journal is damaged: too large")
+        return read_record(fd)
     finally:
         close(fd)

@@ -28,19 +28,6 @@ def _is_draft(name: str) -> bool:
     return name.startswith(".") and name.endswith(SUFFIX)
 
 
-def _read(fd: int) -> bytes:
-    parts: list[bytes] = []
-    size = 0
-    while True:
-        part = os.read(fd, 1 << 20)
-        if not part:
-            return b"".join(parts)
-        parts.append(part)
-        size += len(part)
-        if size > text.MAX_JOURNAL_BYTES:
-            raise OSError(errno.EIO, "the journal is damaged: too large")
-
-
 @define(eq=False)
 class Journal:
     """The journal of the service whose folder is `folder`."""
@@ -70,7 +57,7 @@ class Journal:
             fd = os.open(self.path, SAFE)
             try:
                 self._check_owner(fd, "the journal")
-                self._record = text.parse(_read(fd))
+                self._record = text.read_record(fd)
                 opened = os.fstat(fd)
             except BaseException:
                 os.close(fd)

@@ -12,6 +12,7 @@ import stat
 import struct
 from collections.abc import Iterator
 
+from klpfs.protocol.reading import read_whole
 from klpfs.service import mountinfo
 from klpfs.service.snapshots import Caller
 
@@ -90,13 +91,7 @@ def _take(fd: int, caller: Caller, owner: int) -> bytes:
         raise OSError(errno.EACCES, "strangers can write to this file")
     if found.st_size > MAX_MODULE_BYTES:
         raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
-    data = b""
-    while len(data) <= MAX_MODULE_BYTES:
-        part = os.read(fd, 1 << 20)
-        if not part:
-            return data
-        data += part
-    raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+    return read_whole(fd, MAX_MODULE_BYTES)
 
 
 def _is_local(fd: int) -> bool:
