@@ -284,6 +284,7 @@ def test_a_service_that_exits_while_its_files_are_held(live, lp):
              os.open(live.tree.path / "proc/modules", os.O_RDONLY), os.open(live.tree.path / "insmod", os.O_WRONLY)]
     folder = os.open(live.tree.livepatch, os.O_RDONLY)
     pid, end = in_background(follow, live.tree.path / "dev/kmsg")
+    until(lambda: os.readlink(f"/proc/{pid}/fd/3").endswith("/dev/kmsg"), "the reader")
     live.program.process.stdin.close()
     live.program.process.wait(10)
     until(lambda: not os.listdir(live.mount.root), "the service's folder to go")

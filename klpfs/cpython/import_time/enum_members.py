@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-
 def is_member_name(cls: type, name: str, value: object) -> bool:
     """Whether `name = value` in the block of an enumeration makes a member."""
     if not issubclass(cls, Enum) or name.startswith("_") or isinstance(value, (staticmethod, classmethod, property)):
