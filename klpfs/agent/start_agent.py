@@ -26,7 +26,7 @@ def unsupported() -> str | None:
     """Why this Python can't be patched, None if it can."""
     if sys.implementation.name != "cpython":
         return f"klpfs patches CPython, this is {sys.implementation.name}"
-    if sys.version_info < (3, 9):
+    if sys.version_info < (3, 9):  # noqa: UP036
         return f"klpfs needs CPython 3.9 or later, this is {sys.version_info[0]}.{sys.version_info[1]}"
     if not getattr(sys, "_is_gil_enabled", lambda: True)():
         return "klpfs does not patch free-threaded builds: a stack can't be seen as a whole there"

@@ -36,8 +36,10 @@ class CalledTarget(PuppetTarget):
 
 
 class PuppetParts:
-    """What an agent takes of klpfs/cpython (lazy_target.CPython), with a puppet program of functions f and g, and Python
-    files as modules: a file sees Patch, Object, Func, enable_patch, and `lp`, a patch of f. shared: a dict that it sees, too."""
+    """What an agent takes of klpfs/cpython (lazy_target.CPython), with a puppet program of functions f and g, and
+    Python
+    files as modules: a file sees Patch, Object, Func, enable_patch, and `lp`, a patch of f. shared: a dict that it
+    sees, too."""
 
     def __init__(self):
         self.shared = {}
@@ -182,8 +184,10 @@ class Coordinator:
         c = self.record["change"]
         entry = {"name": c["name"], "sha256": c["sha256"], "params": {}}
         self.write(change=None, patches=self.record["patches"] + [dict(entry, n=n, fingerprints="")],
-                   modules=self.record["modules"] + [dict(entry, livepatch=True, path=c["path"], uses=[], forced=False)],
-                   transition={"n": n, "patch": c["name"], "dir": 1, "turn": 1, "step": "start", "replace": False, "forced": False})
+                   modules=self.record["modules"]
+                   + [dict(entry, livepatch=True, path=c["path"], uses=[], forced=False)],
+                   transition={"n": n, "patch": c["name"], "dir": 1, "turn": 1, "step": "start", "replace": False,
+                               "forced": False})
 
     def insmod(self, name, text="patch = lp"):
         n = self.change(name, text)

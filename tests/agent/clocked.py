@@ -7,7 +7,8 @@ from klpfs.agent.foreign_code import ForeignCode
 
 
 class Clocked:
-    """thread, foreign. took: how long each look takes, in seconds, of which it ran for `ran`. looks, signals: when they came;
+    """thread, foreign. took: how long each look takes, in seconds, of which it ran for `ran`. looks, signals: when they
+    came;
     said: lines of the log."""
 
     def __init__(self, monkeypatch, took=0.0, ran=None):
@@ -19,10 +20,12 @@ class Clocked:
         self.asked, self.came = [], []
         self.follower = SimpleNamespace(look_key=lambda: (1, self.turn), look=self.look, step=lambda: False,
                                         mark_followed=lambda: None, main_came=lambda: self.came.append(self.now))
-        outbox = SimpleNamespace(say=lambda text, priority: self.said.append(text), defect=lambda error: self.said.append(repr(error)))
+        outbox = SimpleNamespace(say=lambda text, priority: self.said.append(text),
+                                 defect=lambda error: self.said.append(repr(error)))
         self.thread = AgentThread(SimpleNamespace(
             follower=self.follower, own_tids=set(), outbox=outbox, tasks=SimpleNamespace(looked=lambda blockers: None),
-            engine=SimpleNamespace(signal=lambda: self.signals.append(self.now)), joining=SimpleNamespace(main_is_there=self.ask)))
+            engine=SimpleNamespace(signal=lambda: self.signals.append(self.now)),
+            joining=SimpleNamespace(main_is_there=self.ask)))
         self.foreign = ForeignCode(self.thread, outbox.say)
 
     def look(self):

@@ -145,7 +145,8 @@ class Host:
 
 
 def change(n, name, pid=1):
-    return {"n": n, "name": name, "sha256": name, "params": {}, "livepatch": False, "replace": False, "pid": pid, "path": name + ".py"}
+    return {"n": n, "name": name, "sha256": name, "params": {}, "livepatch": False, "replace": False, "pid": pid,
+            "path": name + ".py"}
 
 
 def patch(n, name):
@@ -153,7 +154,8 @@ def patch(n, name):
 
 
 def module(name, livepatch=True, sha=None):
-    return {"name": name, "sha256": sha or name, "params": {}, "livepatch": livepatch, "path": name + ".py", "uses": [], "forced": False}
+    return {"name": name, "sha256": sha or name, "params": {}, "livepatch": livepatch, "path": name + ".py", "uses": [],
+            "forced": False}
 
 
 def transition(n, name, dir=1, turn=1, step="start", replace=False, forced=False):

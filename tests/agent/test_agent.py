@@ -67,7 +67,8 @@ def test_events_come_before_the_report_of_their_step(c):
     """After a read of `transition` 0 all events of it are there."""
     c.insmod("lp")
     over = [i for i, m in enumerate(c.messages) if m["t"] == "report" and m["over"]][0]
-    line = [i for i, m in enumerate(c.messages) if m["t"] == "event" and any("patching complete" in r[4] for r in m.get("log", ()))][0]
+    line = [i for i, m in enumerate(c.messages) if m["t"] == "event"
+            and any("patching complete" in r[4] for r in m.get("log", ()))][0]
     last = [i for i, m in enumerate(c.messages) if m["t"] == "event" and "patches" in m][-1]
     assert line < over and last < over
 
@@ -92,7 +93,8 @@ def test_errors_of_foreign_code(agent, c, text, expected, said):
 def test_a_raising_exit_is_logged_and_the_module_goes(agent, c):
     n = c.change("m", "def exit():\n  raise ValueError('no')")
     c.until(lambda c: (c.report.get("prepared") or {}).get("n") == n)
-    c.write(change=None, modules=[{"name": "m", "sha256": "x", "params": {}, "livepatch": False, "path": "", "uses": [], "forced": False}])
+    c.write(change=None, modules=[{"name": "m", "sha256": "x", "params": {}, "livepatch": False, "path": "", "uses": [],
+                                   "forced": False}])
     c.write(modules=[])
     c.until_report(seen=c.record["seq"])
     c.until_line("exit of 'm' failed at /x/m.py:2: ValueError: no")
@@ -101,7 +103,8 @@ def test_a_raising_exit_is_logged_and_the_module_goes(agent, c):
 
 @pytest.mark.timing
 def test_questions_are_answered_while_init_hangs_and_it_is_stopped_when_dropped(agent, c):
-    """A loop in init(): named, questions answered at once; the record drops the change: it is stopped, EINTR, unloaded."""
+    """A loop in init(): named, questions answered at once; the record drops the change: it is stopped, EINTR,
+    unloaded."""
     c.change("lp", "patch = lp\ndef init():\n  while True: pass")
     c.until_report(phase="loading")
     begun = time.monotonic()
@@ -117,7 +120,10 @@ def test_questions_are_answered_while_init_hangs_and_it_is_stopped_when_dropped(
 
 
 def test_init_that_catches_the_stop_is_asked_again(agent, c):
-    c.change("lp", "patch = lp\ndef init():\n  for i in range(3):\n    try:\n      while True: pass\n    except BaseException: pass")
+    c.change(
+        "lp",
+        "patch = lp\ndef init():\n  for i in range(3):\n    try:\n      while True: pass\n    except BaseException: pass",
+    )
     c.until_report(phase="loading")
     c.write(change=None)
     c.until_report(seen=c.record["seq"])
@@ -195,7 +201,8 @@ def test_parameters_and_kmsg(agent, c):
     c.until(lambda c: len(c.of("done")) == 4)
     assert {m["id"]: m["errno"] for m in c.of("done")} == {1: 0, 2: errno.EINVAL, 3: errno.ENOENT, 4: errno.ENOENT}
     c.until_line("hello")
-    before = [i for i, m in enumerate(c.messages) if m.get("modules") and [p[2] for p in m["modules"][0]["params"]] == ["7"]][0]
+    before = [i for i, m in enumerate(c.messages) if m.get("modules")
+              and [p[2] for p in m["modules"][0]["params"]] == ["7"]][0]
     assert before < [i for i, m in enumerate(c.messages) if m["t"] == "done"][0]
 
 
@@ -203,15 +210,17 @@ def test_parameters_are_set_while_exit_hangs(agent, c):
     """An exit() that waits for a parameter gets it."""
     n = c.change("m", "def exit():\n  while shared.get('x') != '1': pass")
     c.until(lambda c: (c.report.get("prepared") or {}).get("n") == n)
-    c.write(change=None, modules=[{"name": "m", "sha256": "x", "params": {}, "livepatch": False, "path": "", "uses": [], "forced": False}])
+    c.write(change=None, modules=[{"name": "m", "sha256": "x", "params": {}, "livepatch": False, "path": "", "uses": [],
+                                   "forced": False}])
     c.write(modules=[])
     c.send(t="set", id=1, module="m", param="x", text="1")
     c.until_report(seen=c.record["seq"])
     assert not agent.modules.all()
 
 
-@pytest.mark.parametrize("data", [b"\xff\xff\xff\xff", wire.encode({"t": "x"})[:4] + b"junk" * 10, wire.encode({"t": "nonsense"}),
-                                  wire.encode({"t": "record", "r": {"seq": "x"}}), wire.encode({"t": "record", "r": 5}),
+@pytest.mark.parametrize("data", [b"\xff\xff\xff\xff", wire.encode({"t": "x"})[:4] + b"junk" * 10,
+                                  wire.encode({"t": "nonsense"}), wire.encode({"t": "record", "r": {"seq": "x"}}),
+                                  wire.encode({"t": "record", "r": 5}),
                                   wire.encode({"t": "ask", "id": 1, "what": "everything"}), wire.encode({"t": "ask"})])
 def test_a_bad_message_costs_its_sender_the_connection(agent, c, data):
     """One log line; others are served on, nothing changes."""
@@ -263,7 +272,8 @@ def test_closed_descriptors_are_bound_anew(agent):
     written to whatever has the numbers now."""
     c = Coordinator(agent.folder, agent.server.name)
     c.until(lambda c: len(c.messages) >= 3)
-    old, fds = agent.server.name, [agent.server.sock.fileno(), *agent.server._wake] + [x.fd for x in agent.server.connections]
+    old, fds = agent.server.name, [agent.server.sock.fileno(),
+                                   *agent.server._wake] + [x.fd for x in agent.server.connections]
     read, write = os.pipe()
     os.set_blocking(read, False)
     for fd in fds:
@@ -317,7 +327,9 @@ def test_a_journal_of_another_version_is_named_and_left_alone(tmp_path, keep):
     (tmp_path / "svc" / "journal").write_bytes(b"klpfs 2\nas a later version has it\n")
     with running_agent(tmp_path, keep=keep) as agent:
         lines = [record.text for record in agent.log.records]
-        assert "version 2, this klpfs reads version 1" in lines[0] and "goes on without the service's patches" in lines[1]
+        assert (
+            "version 2, this klpfs reads version 1" in lines[0] and "goes on without the service's patches" in lines[1]
+        )
         assert agent.follower.seen == -1
     assert (tmp_path / "svc" / "journal").read_bytes() == b"klpfs 2\nas a later version has it\n"
 

@@ -30,7 +30,8 @@ def program(tmp_path, env, text, *arguments, python=sys.executable, options=(), 
     path = tmp_path / "app.py"
     path.write_text(SHOW + textwrap.dedent(text))
     environ = run_command.environment([python, str(path)], "svc", False, dict(env, **(extra or {})))
-    done = subprocess.run([python, *options, str(path), *arguments], env=environ, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([python, *options, str(path), *arguments], env=environ, capture_output=True, text=True,
+                          timeout=60)
     assert done.returncode == 0, done.stderr
     assert not done.stderr, done.stderr
     return json.loads(done.stdout.strip().splitlines()[-1])
@@ -52,11 +53,11 @@ def test_what_is_imported(tmp_path, env):
     """Only C modules and klpfs's own besides what Python itself starts with."""
     text = "import sys; print(*sys.modules)"
     plain = subprocess.run([sys.executable, "-c", text], env=env, capture_output=True, text=True).stdout.split()
-    with_agent = subprocess.run([sys.executable, "-c", text], env=run_command.environment(["x"], "svc", False, env), capture_output=True,
-                                text=True).stdout.split()
+    with_agent = subprocess.run([sys.executable, "-c", text], env=run_command.environment(["x"], "svc", False, env),
+                                capture_output=True, text=True).stdout.split()
     new = {m.partition(".")[0] for m in set(with_agent) - set(plain)}
-    for name in ("threading", "socket", "json", "logging", "asyncio", "ssl", "re", "enum", "dataclasses", "inspect", "traceback",
-                 "typing", "hashlib", "tempfile", "subprocess", "attr", "attrs", "ctypes"):
+    for name in ("threading", "socket", "json", "logging", "asyncio", "ssl", "re", "enum", "dataclasses", "inspect",
+                 "traceback", "typing", "hashlib", "tempfile", "subprocess", "attr", "attrs", "ctypes"):
         assert name not in new, sorted(new)
 
 
@@ -69,7 +70,8 @@ def test_no_other_package_becomes_importable(tmp_path, env):
         print(json.dumps(shown))
     """
     (tmp_path / "plain.py").write_text(textwrap.dedent(find))
-    plain = subprocess.run([sys.executable, str(tmp_path / "plain.py")], env=env, capture_output=True, text=True, check=True).stdout
+    plain = subprocess.run([sys.executable, str(tmp_path / "plain.py")], env=env, capture_output=True, text=True,
+                           check=True).stdout
     assert program(tmp_path, env, find) == json.loads(plain)
 
 
@@ -91,13 +93,17 @@ def test_an_error_in_the_programs_sitecustomize_is_its_own(tmp_path, env):
     (tmp_path / "own" / "sitecustomize.py").write_text("1/0\n")
     (tmp_path / "a.py").write_text("from klpfs.agent import api; print(api._agent.service)")
     environ = run_command.environment(["x"], "svc", False, dict(env, PYTHONPATH=str(tmp_path / "own")))
-    done = subprocess.run([sys.executable, str(tmp_path / "a.py")], env=environ, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, str(tmp_path / "a.py")], env=environ, capture_output=True, text=True,
+                          timeout=60)
     assert done.stdout == "svc\n" and "ZeroDivisionError" in done.stderr and "Error in sitecustomize" in done.stderr
 
 
 def test_children_inherit(tmp_path, env):
     """subprocess, multiprocessing by spawn and by fork: each is a process of the service."""
-    shown = program(tmp_path, env, """
+    shown = program(
+        tmp_path,
+        env,
+        """
         import subprocess, multiprocessing
         def f(q):
             from klpfs.agent import api
@@ -113,7 +119,8 @@ def test_children_inherit(tmp_path, env):
                 shown[how] = q.get(timeout=30)
                 p.join()
             print(json.dumps(shown))
-    """)
+    """,
+    )
     assert shown["sub"] == "svc\n" and shown["fork"] == shown["spawn"] == ["svc", True, True]
 
 
@@ -124,7 +131,10 @@ def test_a_failing_start_is_one_line_and_the_program_runs(tmp_path, env):
     environ = run_command.environment(["x"], "svc", False, env)
     done = subprocess.run([sys.executable, "-c", "print(1)"], env=environ, capture_output=True, text=True, timeout=60)
     assert done.stdout == "1\n"
-    assert done.stderr.startswith("klpfs: this process can't be patched: not a private folder") and done.stderr.count("\n") == 1
+    assert (
+        done.stderr.startswith("klpfs: this process can't be patched: not a private folder")
+        and done.stderr.count("\n") == 1
+    )
 
 
 def test_one_agent_a_process(tmp_path, env):
@@ -145,7 +155,8 @@ def test_start_in_code(tmp_path, env):
     """Without `klpfs run`: klpfs.agent.start("web")."""
     (tmp_path / "a.py").write_text("import klpfs.agent, sys\na = klpfs.agent.start('web')\nprint(a.service, a.folder)")
     here = os.path.dirname(os.path.dirname(os.path.dirname(run_command.BOOT)))
-    done = subprocess.run([sys.executable, str(tmp_path / "a.py")], env=dict(env, PYTHONPATH=here), capture_output=True, text=True)
+    done = subprocess.run([sys.executable, str(tmp_path / "a.py")], env=dict(env, PYTHONPATH=here), capture_output=True,
+                          text=True)
     assert done.stdout.split() == ["web", env["KLPFS_RUNTIME_DIR"] + "/web"], done.stderr
 
 

@@ -23,10 +23,12 @@ def test_insmod_prepares_waits_starts_and_finishes(host):
         assert last["prepared"] == {"n": 1, "livepatch": True, "replace": False, "size": 4096, "uses": [],
                                     "fingerprints": "vmlinux f 1 fp-f\n"}
         assert host.target.value("f") == "f original"
-        host.tell(host.write(change=None, patches=[patch(1, "lp")], modules=[module("lp")], transition=transition(1, "lp")))
+        host.tell(host.write(change=None, patches=[patch(1, "lp")], modules=[module("lp")],
+                             transition=transition(1, "lp")))
     host.news.append(decided)
     report = host.follow(change=change(1, "lp"))
-    assert (report["phase"], report["dir"], report["turn"], report["clean"], report["seen"]) == ("started", 1, 1, False, 2)
+    assert (report["phase"], report["dir"], report["turn"], report["clean"],
+            report["seen"]) == ("started", 1, 1, False, 2)
     assert report["prepared"] is None
     assert host.follower.look_key() and host.follower.look() == []
     assert host.reports[-1]["clean"] and host.target.value("f") == "f by lp"
@@ -202,7 +204,8 @@ def test_lost_coordinator_and_the_journal_has_started(host):
     host.livepatch("lp")
     def lost():
         host.gone = True
-        host.written = host.write(change=None, patches=[patch(1, "lp")], modules=[module("lp")], transition=transition(1, "lp"))
+        host.written = host.write(change=None, patches=[patch(1, "lp")], modules=[module("lp")],
+                                  transition=transition(1, "lp"))
     host.news.append(lost)
     report = host.follow(change=change(1, "lp"))
     assert report["phase"] == "started" and not report["refused"]
@@ -256,7 +259,8 @@ def test_passed_over_while_loading_goes_on_with_the_start(host):
 def test_begins_late_in_a_reversed_transition(host):
     """pre_patch, no post_patch, then post_unpatch, as with a module that comes in mid-transition."""
     host.livepatch("lp")
-    report = host.follow(patches=[patch(1, "lp")], modules=[module("lp")], transition=transition(1, "lp", dir=0, turn=2))
+    report = host.follow(patches=[patch(1, "lp")], modules=[module("lp")],
+                         transition=transition(1, "lp", dir=0, turn=2))
     assert (report["phase"], report["dir"], report["turn"]) == ("started", 0, 2)
     host.follower.look()
     host.follow(transition=transition(1, "lp", dir=0, turn=2, step="finish"))
@@ -274,7 +278,10 @@ def test_ftrace_enabled_is_followed(host):
 
 
 def test_started_as_what_it_is_not(host):
-    """When no process answered, the file's text said whether it replaces. Where its run says otherwise, it is left out."""
+    """When no process answered, the file's text said whether it replaces.
+
+    Where its run says otherwise, it is left out.
+    """
     host.livepatch("lp", replace=True)
     record = dict(patches=[patch(1, "lp")], modules=[module("lp")])
     report = host.follow(transition=transition(1, "lp"), **record)
@@ -330,7 +337,8 @@ def test_a_joiners_load_is_given_up_only_when_it_is_left_out_or_not_in_force_any
     """What is in force is neither a change nor a transition; foreign code of it may take its time."""
     host.livepatch("lp")
     asked = []
-    host.files["lp"], make = (lambda h: asked.append([given_up(host.follower, 1), host.follower.not_applied.add(1), given_up(host.follower, 1)])
+    host.files["lp"], make = (lambda h: asked.append([given_up(host.follower, 1), host.follower.not_applied.add(1),
+                                                      given_up(host.follower, 1)])
                               or host.follower.not_applied.discard(1) or make(h)), host.files["lp"]
     host.follow(patches=[patch(1, "lp")], modules=[module("lp")])
     assert asked == [[False, None, True]] and host.target.value("f") == "f by lp"
@@ -353,7 +361,11 @@ def test_a_joiner_that_cannot_have_them_goes_without_the_patch(host, content):
     if content:
         host.prints["fps"] = content
     host.follow(patches=[dict(patch(1, "lp"), fingerprints="fps")], modules=[module("lp")])
-    assert host.engine.patches == [] and host.follower.not_applied == {1} and "could not be applied here" in host.log.texts()[-1]
+    assert (
+        host.engine.patches == []
+        and host.follower.not_applied == {1}
+        and "could not be applied here" in host.log.texts()[-1]
+    )
 
 
 def test_who_takes_part_in_the_start_does_so_without_them_too(host):
@@ -363,14 +375,15 @@ def test_who_takes_part_in_the_start_does_so_without_them_too(host):
     host.later(change=None, patches=[entry], modules=[module("lp")], transition=transition(1, "lp"))
     host.follow(change=change(1, "lp"))
     func = host.engine.patches[0].objects[0].funcs[0]
-    assert host.follower.report()["phase"] == "started" and func.fits == {""}     # modules that come later are left alone
+    assert host.follower.report()["phase"] == "started" and func.fits == {""}  # modules that come later are left alone
 
 
 def test_a_joiner_in_mid_transition_starts_and_waits(host):
     """The outcome at once could not be reversed."""
     host.livepatch("a")
     host.livepatch("b")
-    host.follow(patches=[patch(1, "a"), patch(2, "b")], modules=[module("a"), module("b")], transition=transition(2, "b"))
+    host.follow(patches=[patch(1, "a"), patch(2, "b")], modules=[module("a"), module("b")],
+                transition=transition(2, "b"))
     assert host.engine.transition.patch.name == "b" and [p.name for p in host.engine.patches] == ["a", "b"]
 
 
@@ -384,7 +397,8 @@ def test_a_joiner_at_finish_takes_the_outcome(host):
 
 def test_a_joiner_at_the_finish_of_a_disable_takes_nothing(host):
     host.livepatch("a")
-    report = host.follow(patches=[patch(1, "a")], modules=[module("a")], transition=transition(2, "a", dir=0, step="finish"))
+    report = host.follow(patches=[patch(1, "a")], modules=[module("a")],
+                         transition=transition(2, "a", dir=0, step="finish"))
     assert not host.engine.patches and report["over"] == 2
 
 
@@ -407,7 +421,11 @@ def test_an_ordinary_module(host):
     report = host.follow(change=change(1, "m"))
     assert (report["phase"], report["prepared"]["n"], report["prepared"]["livepatch"]) == ("prepared", 1, False)
     report = host.follow(change=None, modules=[module("m", False)])
-    assert report["phase"] == "" and host.modules.table["m"].state == "Live" and host.target.value("h", "m") == "h original"
+    assert (
+        report["phase"] == ""
+        and host.modules.table["m"].state == "Live"
+        and host.target.value("h", "m") == "h original"
+    )
     host.follow(modules=[])
     assert host.called[-1] == "m exit ran" and "m" not in host.target.mods
 
@@ -645,11 +663,13 @@ class Progress:
 
 
 def rows(machine):
-    return [(row.machine, row.journal, row.phase, row.step, row.mode, row.clean) for row in TABLE if row.machine == machine]
+    return [(row.machine, row.journal, row.phase, row.step, row.mode, row.clean)
+            for row in TABLE if row.machine == machine]
 
 
 def test_an_operation_goes_through_the_rows_of_the_table_of_progress(host):
-    """Each moment of a load and of a disable is a row of protocol/phases.py's TABLE, and each row comes, in its order."""
+    """Each moment of a load and of a disable is a row of protocol/phases.py's TABLE, and each row comes, in its
+    order."""
     host.livepatch("lp")
     progress = Progress(host, "patching")
     insmod(host, "lp")

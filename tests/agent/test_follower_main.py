@@ -55,7 +55,8 @@ def test_an_operation_begins_when_it_is_over(host):
     task = inside(host)
     come(host)
     assert host.follower.look_key() == "arrival" and [b.name for b in host.follower.look()] == ["early"]
-    host.later(change=None, patches=[patch(1, "a"), patch(3, "b")], modules=[module("a"), module("b")], transition=transition(3, "b"))
+    host.later(change=None, patches=[patch(1, "a"), patch(3, "b")], modules=[module("a"), module("b")],
+               transition=transition(3, "b"))
     host.follow(change=change(3, "b"))
     assert host.follower.seen == 1 and host.follower.op is None and host.target.value("f") == "f by a"
     host.target.leave(task)
@@ -70,7 +71,11 @@ def test_it_waits_for_an_operation_under_way(host):
     host.target.load("m")
     insmod(host, "m", finish=False)
     come(host)
-    assert shown(host) == [(False, True), (True, True)] and host.target.value("f") == "f original" and "arrived" not in host.called
+    assert (
+        shown(host) == [(False, True), (True, True)]
+        and host.target.value("f") == "f original"
+        and "arrived" not in host.called
+    )
     n = host.follower.op.n
     host.follower.look()
     host.follow(transition=transition(n, "m", step="finish"))
@@ -84,7 +89,9 @@ def test_force_reaches_it(host):
     host.follow(transition=transition(2, "a", dir=0))
     assert host.follower.op is None
     host.follow(transition=transition(2, "a", dir=0, step="finish", forced=True))
-    assert "livepatch: forcing remaining tasks to the patched state" in host.lines() and host.called.count("arrived") == 1
+    assert (
+        "livepatch: forcing remaining tasks to the patched state" in host.lines() and host.called.count("arrived") == 1
+    )
     assert host.target.value("f") == "f original" and host.follower.last_finished == 2
 
 

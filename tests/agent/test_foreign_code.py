@@ -52,7 +52,8 @@ def test_klpfs_own_code_in_foreign_code_has_the_lock(w):
 def test_a_shielded_function_is_not_interrupted(w):
     """pr_info() within init(): without the lock. In any other thread it is just called."""
     w.thread.ident = foreign_code.get_ident()
-    assert run_foreign(w, lambda: w.foreign.shield(lambda: (w.thread.lock.locked(), w.foreign.inside))) == (False, False)
+    assert run_foreign(w, lambda: w.foreign.shield(lambda: (w.thread.lock.locked(),
+                                                            w.foreign.inside))) == (False, False)
     w.thread.ident = 0
     assert run_foreign(w, lambda: w.foreign.shield(lambda: w.foreign.inside)) is True
 
@@ -72,7 +73,10 @@ def test_a_stop_that_comes_too_late_is_taken_back(w):
 def test_what_belongs_to_another_operation_is_not_stopped(w):
     w.thread.ident = foreign_code.get_ident()
     w.foreign.interrupt(1)
-    assert run_foreign(w, lambda: (w.foreign.interrupt(2), sum(range(10 ** 5)))[1]) == sum(range(10 ** 5)) and not w.foreign._asked
+    assert (
+        run_foreign(w, lambda: (w.foreign.interrupt(2), sum(range(10**5)))[1]) == sum(range(10**5))
+        and not w.foreign._asked
+    )
 
 
 def test_the_place_of_an_error_is_the_foreign_codes():
@@ -110,7 +114,8 @@ print(traced(3))
 
 
 def test_a_stop_leaves_nothing_pending_in_the_interpreter():
-    """On CPython 3.11 a traced function would never get past its first instruction, on others calls would be slower for good."""
+    """On CPython 3.11 a traced function would never get past its first instruction, on others calls would be slower for
+    good."""
     said = subprocess.run([sys.executable, "-c", STOPPED], capture_output=True, text=True, timeout=30,
                           cwd=pathlib.Path(foreign_code.__file__).parents[2])
     assert said.stdout.split() == ["stopped", "3"], said.stderr

@@ -1,4 +1,5 @@
-"""Forks at each phase of an operation: whole steps, both sides serve on, the child is known before its parent is clean."""
+"""Forks at each phase of an operation: whole steps, both sides serve on, the child is known before its parent is
+clean."""
 import json
 import os
 import subprocess
@@ -9,7 +10,8 @@ import pytest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-PROLOGUE = """
+PROLOGUE = (
+    """
 import json, os, sys, threading, time
 sys.path.insert(0, %r)
 from tests.agent.client import Coordinator, running_agent
@@ -44,7 +46,9 @@ def state():
     return {"phase": f.report()["phase"], "clean": f.report()["clean"], "seen": f.seen, "over": f.last_finished, "value": agent.target.value("f"),
             "running": agent.thread.running.locked() and agent.server.running.locked(), "modules": [m.name for m in agent.modules.all()],
             "calls": agent.parts.shared.get("calls")}
-""" % ROOT
+"""
+    % ROOT
+)
 
 LP = """
 from klpfs import Callbacks
@@ -56,16 +60,24 @@ patch = Patch([Object(None, [Func("f", lambda: None)], Callbacks(*[(lambda what:
 
 def fork(tmp_path, body):
     (tmp_path / "lp.py").write_text(LP)
-    text = PROLOGUE + "with open(%r) as file: LP = file.read()\nwith running_agent(%r) as agent:\n    c = Coordinator(agent.folder, agent.server.name)\n" % (
-        str(tmp_path / "lp.py"), str(tmp_path)) + textwrap.indent(textwrap.dedent(body), "    ") + "\n    print(json.dumps(shown))\n"
-    done = subprocess.run([sys.executable, "-W", "error::DeprecationWarning", "-c", text], capture_output=True, text=True, timeout=25)
+    text = (
+        PROLOGUE
+        + "with open(%r) as file: LP = file.read()\nwith running_agent(%r) as agent:\n    c = Coordinator(agent.folder, agent.server.name)\n"
+        % (str(tmp_path / "lp.py"), str(tmp_path))
+        + textwrap.indent(textwrap.dedent(body), "    ")
+        + "\n    print(json.dumps(shown))\n"
+    )
+    done = subprocess.run([sys.executable, "-W", "error::DeprecationWarning", "-c", text], capture_output=True,
+                          text=True, timeout=25)
     assert done.returncode == 0 and not done.stderr, done.stderr
     return json.loads(done.stdout)
 
 
 def test_idle(tmp_path):
     """A socket of its own, connected by nobody but through the folder; the parent's connections go on."""
-    shown = fork(tmp_path, """
+    shown = fork(
+        tmp_path,
+        """
         name = agent.server.name
         def child():
             c2 = Coordinator(agent.folder, agent.server.name)
@@ -74,7 +86,8 @@ def test_idle(tmp_path):
         shown["child"] = in_child(child)
         shown["answer"] = c.ask("patch_state")
         shown["parent"] = state()
-    """)
+    """,
+    )
     assert shown["child"][:3] == [True, True, True] and shown["child"][3]["running"] and shown["child"][3]["seen"] == 0
     assert shown["answer"] == -1 and shown["parent"]["running"]
 
@@ -87,12 +100,14 @@ def test_in_force(tmp_path):
         shown["parent"] = state()
     """)
     for side in ("child", "parent"):
-        assert shown[side]["value"] == "f by lp" and shown[side]["calls"] == ["pre", "post"] and shown[side]["seen"] == 4
+        assert (
+            shown[side]["value"] == "f by lp" and shown[side]["calls"] == ["pre", "post"] and shown[side]["seen"] == 4
+        )
 
 
 def test_prepared(tmp_path):
-    """Dropped in the child, post_unpatch where pre_patch succeeded; then, as a joiner, it follows the journal and prepares
-    for itself. The parent's init() waits on."""
+    """Dropped in the child, post_unpatch where pre_patch succeeded; then, as a joiner, it follows the journal and
+    prepares for itself. The parent's init() waits on."""
     shown = fork(tmp_path, """
         n = c.change("lp", LP)
         c.until_report(phase="prepared")
@@ -113,7 +128,9 @@ def test_prepared(tmp_path):
 
 def test_started(tmp_path):
     """Goes on from the marks: in the same transition, clean when it is seen clean, finished by the record."""
-    shown = fork(tmp_path, """
+    shown = fork(
+        tmp_path,
+        """
         task = agent.target.spawn()
         agent.target.call_function(task, "f")
         n = c.change("lp", LP)
@@ -134,14 +151,23 @@ def test_started(tmp_path):
         shown["parent"] = state()
         agent.target.leave(task)
         c.until_report(clean=True)
-    """)
-    assert shown["child"][0] is False and shown["child"][1]["value"] == "f by lp" and shown["child"][1]["calls"] == ["pre", "post"]
-    assert shown["parent"]["phase"] == "started" and not shown["parent"]["clean"] and shown["parent"]["calls"] == ["pre"]
+    """,
+    )
+    assert (
+        shown["child"][0] is False
+        and shown["child"][1]["value"] == "f by lp"
+        and shown["child"][1]["calls"] == ["pre", "post"]
+    )
+    assert (
+        shown["parent"]["phase"] == "started" and not shown["parent"]["clean"] and shown["parent"]["calls"] == ["pre"]
+    )
 
 
 def test_while_foreign_code_runs(tmp_path):
     """A callback that takes its time does not hold up a fork; half run, it counts as failed in the child."""
-    shown = fork(tmp_path, """
+    shown = fork(
+        tmp_path,
+        """
         gate = threading.Lock()
         gate.acquire()
         agent.parts.shared.update(gate=gate, pid=os.getpid(), os=os)
@@ -161,7 +187,8 @@ def test_while_foreign_code_runs(tmp_path):
         c.write(change=None)
         c.until_report(seen=c.record["seq"])
         shown["parent"] = state()
-    """)
+    """,
+    )
     assert shown["child"]["calls"] == ["pre", "pre"] and shown["child"]["phase"] == "prepared"
     assert shown["parent"]["calls"] == ["pre", "postun"] and shown["parent"]["modules"] == []
 
@@ -169,19 +196,23 @@ def test_while_foreign_code_runs(tmp_path):
 def test_a_fork_by_the_livepatch_itself(tmp_path):
     """The agent's own thread forks, in init(). The child does not load the module again, or it would fork for ever; it
     refuses. The parent goes on."""
-    shown = fork(tmp_path, """
+    shown = fork(
+        tmp_path,
+        """
         agent.parts.shared["agent"] = agent
         text = "import os\\nagent = shared['agent']\\ndef init():\\n  shared['pid'] = os.fork()\\n  if not shared['pid']: os._exit((agent.follower.refused or {}).get('errno', 1))\\n  shared['status'] = os.waitpid(shared['pid'], 0)[1]\\n"
         n = c.change("m", text)
         c.until(lambda c: (c.report.get("prepared") or {}).get("n") == n)
         shown["status"] = agent.parts.shared["status"] >> 8
         shown["parent"] = state()
-    """)
+    """,
+    )
     assert shown["status"] == 35 and shown["parent"]["running"] and shown["parent"]["modules"] == ["m"]
 
 
 def test_threads_that_do_not_stop_in_time(tmp_path):
-    """On a busy machine a thread may not get to its end before the fork: it goes on, none is lost and none is doubled."""
+    """On a busy machine a thread may not get to its end before the fork: it goes on, none is lost and none is
+    doubled."""
     shown = fork(tmp_path, """
         agent.limits.stop = agent.limits.gone = 0
         shown["children"] = [in_child(state)["running"] for i in range(10)]

@@ -48,7 +48,8 @@ def test_signaling_once_a_turn_after_15_seconds(monkeypatch):
 
 
 def test_nothing_to_look_for():
-    """A long wait; and the same key is looked at at once when it comes again, as what was seen does not count any more."""
+    """A long wait; and the same key is looked at at once when it comes again, as what was seen does not count any
+    more."""
     pacing = LookPacing()
     assert pacing.wait("key", 5.0) == 0 and pacing.looked(0.0, 5.0) > 0 and pacing.wait("key", 5.0) > 0
     assert pacing.wait(None, 5.0) > 1000

@@ -1,4 +1,5 @@
-"""Real programs with the Python target, driven over the agent's socket; on every CPython that $KLPFS_TEST_PYTHONS names."""
+"""Real programs with the Python target, driven over the agent's socket; on every CPython that $KLPFS_TEST_PYTHONS
+names."""
 import os
 import subprocess
 import sys
@@ -37,13 +38,15 @@ class Program:
         self.folder = folder
         environ = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "KLPFS"))}
         environ["KLPFS_RUNTIME_DIR"] = str(folder / "run")
-        environ["PYTHONPYCACHEPREFIX"] = os.environ.get("KLPFS_TEST_PYCACHE", "/tmp/klpfs-test-pycache-%d" % os.getuid())
+        environ["PYTHONPYCACHEPREFIX"] = os.environ.get("KLPFS_TEST_PYCACHE",
+                                                        "/tmp/klpfs-test-pycache-%d" % os.getuid())
         os.makedirs(folder / "run", 0o700, exist_ok=True)
         path = folder / "app.py"
         path.write_text(PROGRAM + textwrap.dedent(text) + "\nif __name__ == '__main__': main()\n")
         argv = [python, str(path)]
-        self.process = subprocess.Popen(argv, env=run_command.environment(argv, service, Keep.keep, environ), stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1, cwd=folder)
+        self.process = subprocess.Popen(argv, env=run_command.environment(argv, service, Keep.keep, environ),
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                        text=True, bufsize=1, cwd=folder)
         self.service = str(folder / "run" / service)
         self.ask("0")
         self.c = self.coordinator()
@@ -67,7 +70,8 @@ class Program:
     def disable(self, name):
         c = self.c
         n = c.record["seq"] + 1
-        c.write(transition={"n": n, "patch": name, "dir": 0, "turn": 1, "step": "start", "replace": False, "forced": False})
+        c.write(transition={"n": n, "patch": name, "dir": 0, "turn": 1, "step": "start", "replace": False,
+                            "forced": False})
         c.until_report(clean=True, dir=0, n=n)
         c.write(transition=dict(c.record["transition"], step="finish"))
         c.until_report(over=n)
@@ -108,14 +112,20 @@ def test_a_function_of_the_main_program(start):
 
 
 BROKEN = {
-    "json": ("json.decoder", "JSONDecoder.decode", "def decode(self, s, *a): raise RuntimeError('broken')", "__import__('json').loads('1')"),
-    "socket": ("socket", "socket.__init__", "def __init__(self, *a, **k): raise RuntimeError('broken')", "__import__('socket').socket().close()"),
-    "threading": ("threading", "Thread.start", "def start(self): raise RuntimeError('broken')", "threading.Thread(target=int).start()"),
-    "lock": ("threading", "Condition.wait", "def wait(self, timeout=None): raise RuntimeError('broken')", "threading.Event().wait(0)"),
+    "json": ("json.decoder", "JSONDecoder.decode", "def decode(self, s, *a): raise RuntimeError('broken')",
+             "__import__('json').loads('1')"),
+    "socket": ("socket", "socket.__init__", "def __init__(self, *a, **k): raise RuntimeError('broken')",
+               "__import__('socket').socket().close()"),
+    "threading": ("threading", "Thread.start", "def start(self): raise RuntimeError('broken')",
+                  "threading.Thread(target=int).start()"),
+    "lock": ("threading", "Condition.wait", "def wait(self, timeout=None): raise RuntimeError('broken')",
+             "threading.Event().wait(0)"),
     "os": ("posixpath", "join", "def join(*a): raise RuntimeError('broken')", "os.path.join('a', 'b')"),
-    "ast": ("ast", "parse", "def parse(*a, **k): raise RuntimeError('broken')", "__import__('ast').parse('1').body[0].value.value"),
+    "ast": ("ast", "parse", "def parse(*a, **k): raise RuntimeError('broken')",
+            "__import__('ast').parse('1').body[0].value.value"),
     "collections": ("collections", "Counter.update",
-                    "def update(self, *a, **k): raise RuntimeError('broken')", "__import__('collections').Counter('a')"),
+                    "def update(self, *a, **k): raise RuntimeError('broken')",
+                    "__import__('collections').Counter('a')"),
 }
 
 
@@ -129,7 +139,8 @@ def test_a_patch_that_breaks_the_standard_library_can_be_taken_back(start, name)
     cls, _, method = function.rpartition(".")
     indent = "    " * bool(cls)
     block = ("class %s:\n" % cls if cls else "") + indent + text + "\n"
-    p.c.insmod("broken", "from klpfs import *\n%spatch = Patch([Object(%r, [Func(%r, %s)])])\n" % (block, module, function, function))
+    p.c.insmod("broken", "from klpfs import *\n%spatch = Patch([Object(%r, [Func(%r, %s)])])\n"
+               % (block, module, function, function))
     assert p.ask(use) == "RuntimeError broken"
     assert p.c.ask("tasks") and p.c.ask("blockers") == []
     p.disable("broken")
@@ -140,9 +151,12 @@ def test_a_module_that_is_imported_later(start, tmp_path):
     """Its functions are in place before the importing code goes on; callbacks run in the agent's thread."""
     (tmp_path / "late.py").write_text("def f(): return 'old'\n")
     p = start()
-    p.c.insmod("lp", "from klpfs import *\nimport threading\ndef f(): return 'new'\nseen = []\n"
-                     "def pre(obj): pr_info('pre %s %s %s' % (obj.name, obj.mod.state, threading.current_thread() is threading.main_thread()))\n"
-                     "patch = Patch([Object('late', [Func('f', f)], Callbacks(pre_patch=pre))])\n")
+    p.c.insmod(
+        "lp",
+        "from klpfs import *\nimport threading\ndef f(): return 'new'\nseen = []\n"
+        "def pre(obj): pr_info('pre %s %s %s' % (obj.name, obj.mod.state, threading.current_thread() is threading.main_thread()))\n"
+        "patch = Patch([Object('late', [Func('f', f)], Callbacks(pre_patch=pre))])\n",
+    )
     assert p.ask("__import__('late').f()") == "'new'"
     p.c.until_line("pre late COMING False")
     p.c.until_line("livepatch: applying patch 'lp' to loading module 'late'")
@@ -179,7 +193,9 @@ def test_an_import_while_the_agent_hangs(start, tmp_path):
     assert p.ask("[__import__('own') and sys.modules.pop('own') and 1 for _ in range(6)]") == "[1, 1, 1, 1, 1, 1]"
     p.c.write(change=None)
     p.c.until_report(seen=p.c.record["seq"])
-    assert time.monotonic() - begun < 5, "neither the program's other imports nor those of the thread that stops init wait for 'late' again"
+    assert time.monotonic() - begun < 5, (
+        "neither the program's other imports nor those of the thread that stops init wait for 'late' again"
+    )
 
 
 def test_a_livepatch_that_imports_what_others_patch(start, tmp_path):
@@ -214,7 +230,9 @@ def test_a_blocker_is_named_with_its_frames(start):
     """)
     p.ask("t.start()")
     tid = int(p.ask("t.native_id"))
-    n = p.c.change("lp", "from klpfs import *\ndef stay(): return 'new'\npatch = Patch([Object(None, [Func('stay', stay)])])\n")
+    n = p.c.change(
+        "lp", "from klpfs import *\ndef stay(): return 'new'\npatch = Patch([Object(None, [Func('stay', stay)])])\n"
+    )
     p.c.until_report(phase="prepared")
     assert p.c.ask("patch_state", tid) == 0
     p.c.start(n)
@@ -294,7 +312,8 @@ def test_a_kept_patch_is_applied_at_the_next_start(start, tmp_path, monkeypatch)
 
 
 def test_sub_interpreters(start):
-    """Have no agent, and are named; one with an interpreter lock of its own is in the way, since nobody can look then."""
+    """Have no agent, and are named; one with an interpreter lock of its own is in the way, since nobody can look
+    then."""
     p = start("""
         try:
             import _interpreters as interpreters
@@ -329,7 +348,8 @@ def test_a_module_that_was_put_into_sys_modules_by_hand(start):
             sys.modules[name] = module
     """)
     for name in ("one", "two"):
-        p.c.insmod("lp_" + name, "from klpfs import *\ndef f(): return 'new'\npatch = Patch([Object(%r, [Func('f', f)])])\n" % name)
+        p.c.insmod("lp_" + name,
+                   "from klpfs import *\ndef f(): return 'new'\npatch = Patch([Object(%r, [Func('f', f)])])\n" % name)
         p.ask("put(%r)" % name)
         assert p.ask("sys.modules[%r].f()" % name) == "'old'"
         if name == "one":

@@ -72,7 +72,8 @@ def test_a_stop_waits_no_longer_than_it_may(thread):
 
 
 def test_an_orphan_lets_go_of_nothing(thread):
-    """A thread that was the agent's in the parent ends in the child without a word; the child's own lock stays as it is."""
+    """A thread that was the agent's in the parent ends in the child without a word; the child's own lock stays as it
+    is."""
     running = thread.running
     thread.raises = Orphan()
     thread._fresh_thread()

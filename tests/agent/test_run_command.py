@@ -11,11 +11,12 @@ from klpfs.agent import run_command
 
 
 @pytest.mark.parametrize("words, letters, kind, name", [
-    (["a.py", "-I"], "", "script", "a.py"), (["-I", "a.py"], "I", "script", "a.py"), (["-sE", "a.py"], "sE", "script", "a.py"),
-    (["-m", "pkg.mod", "-S"], "", "module", "pkg.mod"), (["-bmpkg"], "b", "module", "pkg"), (["-c", "-I"], "", "code", "-I"),
+    (["a.py", "-I"], "", "script", "a.py"), (["-I", "a.py"], "I", "script", "a.py"),
+    (["-sE", "a.py"], "sE", "script", "a.py"), (["-m", "pkg.mod", "-S"], "", "module", "pkg.mod"),
+    (["-bmpkg"], "b", "module", "pkg"), (["-c", "-I"], "", "code", "-I"),
     (["-W", "error", "-Xdev", "a.py"], "", "script", "a.py"), (["-Werror", "-X", "dev", "-S"], "S", "stdin", ""),
-    ([], "", "stdin", ""), (["-", "-I"], "", "stdin", ""), (["--check-hash-based-pycs", "never", "a.py"], "", "script", "a.py"),
-    (["-u", "--", "-I"], "u", "script", "-I"),
+    ([], "", "stdin", ""), (["-", "-I"], "", "stdin", ""),
+    (["--check-hash-based-pycs", "never", "a.py"], "", "script", "a.py"), (["-u", "--", "-I"], "u", "script", "-I"),
 ])
 def test_options_of_python(words, letters, kind, name):
     """The program's own options are none of Python's."""
@@ -23,8 +24,9 @@ def test_options_of_python(words, letters, kind, name):
 
 
 @pytest.mark.parametrize("argv, name", [
-    (["gunicorn", "-w", "8"], "gunicorn"), (["/usr/bin/celery"], "celery"), (["python3", "/srv/shop.py", "x"], "shop.py"),
-    (["/opt/python3.11", "-m", "http.server"], "http.server"), (["python", "-c", "1"], "python"), (["python3", "dir/"], "dir"),
+    (["gunicorn", "-w", "8"], "gunicorn"), (["/usr/bin/celery"], "celery"),
+    (["python3", "/srv/shop.py", "x"], "shop.py"), (["/opt/python3.11", "-m", "http.server"], "http.server"),
+    (["python", "-c", "1"], "python"), (["python3", "dir/"], "dir"),
 ])
 def test_the_services_name(argv, name):
     """The base name of the script or command."""
@@ -42,9 +44,10 @@ def test_invalid_names_of_services(name):
 
 
 def test_the_environment():
-    env = run_command.environment(["python3", "a.py"], None, True, {"PYTHONPATH": "/a:" + run_command.BOOT + ":/b", "X": "1", "KLPFS_RUNTIME_DIR": "rt"})
-    assert env == {"KLPFS_MAIN": os.path.abspath("a.py"), "PYTHONPATH": run_command.BOOT + ":/a:/b", "X": "1", "KLPFS_SERVICE": "a.py", "KLPFS_KEEP": "1",
-                   "KLPFS_RUNTIME_DIR": os.path.abspath("rt")}
+    env = run_command.environment(["python3", "a.py"], None, True,
+                                  {"PYTHONPATH": "/a:" + run_command.BOOT + ":/b", "X": "1", "KLPFS_RUNTIME_DIR": "rt"})
+    assert env == {"KLPFS_MAIN": os.path.abspath("a.py"), "PYTHONPATH": run_command.BOOT + ":/a:/b", "X": "1",
+                   "KLPFS_SERVICE": "a.py", "KLPFS_KEEP": "1", "KLPFS_RUNTIME_DIR": os.path.abspath("rt")}
     assert "KLPFS_KEEP" not in run_command.environment(["x"], "s", False, {"KLPFS_KEEP": "1"})
 
 
@@ -75,7 +78,8 @@ def test_options_in_a_scripts_first_line(tmp_path):
     run_command.check([script(tmp_path / "shell", "#!/bin/sh -I\n")], dict(os.environ))
 
 
-@pytest.mark.parametrize("told, words", [("cpython 3 8 1", "3.9 or later"), ("pypy 3 10 1", "CPython"), ("cpython 3 13 0", "free-threaded")])
+@pytest.mark.parametrize("told, words", [("cpython 3 8 1", "3.9 or later"), ("pypy 3 10 1", "CPython"),
+                                         ("cpython 3 13 0", "free-threaded")])
 def test_interpreters_that_cannot_be_patched(tmp_path, told, words):
     fake = script(tmp_path / "python3.99", "#!/bin/sh\necho %s\n" % told)
     with pytest.raises(OSError) as e:

@@ -27,7 +27,8 @@ class Service:
         self.folder, self.python = folder, python
         self.environ = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "KLPFS"))}
         self.environ["KLPFS_RUNTIME_DIR"] = str(folder / "run")
-        self.environ["PYTHONPYCACHEPREFIX"] = os.environ.get("KLPFS_TEST_PYCACHE", "/tmp/klpfs-test-pycache-%d" % os.getuid())
+        self.environ["PYTHONPYCACHEPREFIX"] = os.environ.get("KLPFS_TEST_PYCACHE",
+                                                             "/tmp/klpfs-test-pycache-%d" % os.getuid())
         os.makedirs(folder / "run", 0o700, exist_ok=True)
         self.running = []
 
@@ -35,8 +36,8 @@ class Service:
         env = run_command.environment([self.python, *words], "svc", True, self.environ)
         if main is not None:
             env["KLPFS_MAIN"] = main
-        p = subprocess.Popen([self.python, *words], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                             text=True, bufsize=1, cwd=self.folder, **kw)
+        p = subprocess.Popen([self.python, *words], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                             stderr=subprocess.PIPE, text=True, bufsize=1, cwd=self.folder, **kw)
         self.running.append(p)
         return p
 
@@ -87,29 +88,39 @@ def service(request, tmp_path):
 def test_before_main_runs(service):
     """All definitions come before the last statement, which runs the program: they are in their place by then."""
     service.keep(GREET)
-    path = service.write("app.py", HEAD + "def greet(): return 'old'\nbefore = greet()\nif __name__ == '__main__': print(before, greet())\n")
+    path = service.write(
+        "app.py",
+        HEAD + "def greet(): return 'old'\nbefore = greet()\nif __name__ == '__main__': print(before, greet())\n",
+    )
     assert service.run(path) == (["new new"], "", 0)
 
 
 def test_in_the_block_that_runs_main(service):
     """The last definition may lie deeper than the top level; the call comes right behind it."""
     service.keep(PATCH % ("def greet(): return 'new'\n", "Func('greet', greet)"))
-    path = service.write("app.py", HEAD + "if __name__ == '__main__':\n  try:\n    def greet(): return 'old'\n    print(greet())\n"
-                         "  except ImportError: pass\n")
+    path = service.write(
+        "app.py",
+        HEAD + "if __name__ == '__main__':\n  try:\n    def greet(): return 'old'\n    print(greet())\n"
+        "  except ImportError: pass\n",
+    )
     assert service.run(path) == (["new"], "", 0)
 
 
 def test_a_function_defined_again(service):
     """Only the last of a name is the program's; the first, of other content, is not taken for it."""
     service.keep(GREET)
-    path = service.write("app.py", HEAD + "def greet(): return 'first'\na = greet()\ndef greet(): return 'old'\nprint(a, greet())\n")
+    path = service.write(
+        "app.py", HEAD + "def greet(): return 'first'\na = greet()\ndef greet(): return 'old'\nprint(a, greet())\n"
+    )
     assert service.run(path)[0] == ["first new"]
 
 
 def test_positions(service):
     """The second of two that live on."""
     service.keep(PATCH % ("def greet(): return 'new'\n", "Func('greet', greet, 2)"))
-    path = service.write("app.py", HEAD + "def greet(): return 'first'\na = greet\ndef greet(): return 'second'\nprint(a(), greet())\n")
+    path = service.write(
+        "app.py", HEAD + "def greet(): return 'first'\na = greet\ndef greet(): return 'second'\nprint(a(), greet())\n"
+    )
     assert service.run(path)[0] == ["first new"]
 
 
@@ -117,7 +128,9 @@ def test_methods_closures_lambdas_and_decorated_functions(service):
     """Whatever a patch can name; all of them at once, behind the last."""
     new = ("class C:\n  def m(self): return 'new m', __class__.__name__\ndef make():\n  return 0\n"
            "def inner(): return 'new inner'\ndef lam(x): return 'new lambda'\ndef deco(): return 'new deco'\n")
-    service.keep(PATCH % (new, "Func('C.m', C.m), Func('make.<locals>.inner', inner), Func('<lambda>', lam), Func('deco', deco)"))
+    service.keep(
+        PATCH % (new, "Func('C.m', C.m), Func('make.<locals>.inner', inner), Func('<lambda>', lam), Func('deco', deco)")
+    )
     path = service.write("app.py", HEAD + """import functools
 def keep(f):
     @functools.wraps(f)
@@ -153,7 +166,9 @@ def test_what_only_some_runs_define(service):
 
 def test_nothing_of_it_shows(service):
     """The same stack, names, paths and tracebacks as without us."""
-    text = HEAD + """def greet(): return 'old'
+    text = (
+        HEAD
+        + """def greet(): return 'old'
 import inspect, json
 def look():
     own = {k: str(v) for k, v in globals().items() if k[:2] == '__' and k not in ('__builtins__', '__loader__', '__cached__')}
@@ -162,10 +177,12 @@ def look():
 look()
 raise StopIteration(greet())
 """
+    )
     real = service.write("deep/er/app.py", text)
     os.symlink(real, service.folder / "link.py")
     for word in (real, "deep/er/app.py", "link.py", "./link.py"):
-        plain = subprocess.run([service.python, word, "a", "b"], cwd=service.folder, env=service.environ, capture_output=True, text=True)
+        plain = subprocess.run([service.python, word, "a", "b"], cwd=service.folder, env=service.environ,
+                               capture_output=True, text=True)
         if not service.running:
             service.keep(GREET)
         out, err, code = service.run(word, "a", "b", main=os.path.join(service.folder, word))
@@ -180,12 +197,17 @@ INTERRUPT = """def interrupt():
     os.kill(os.getpid(), signal.SIGINT)"""
 
 
-@pytest.mark.parametrize("end, code", [("sys.exit(3)", 3), ("raise SystemExit('bye')", 1), ("interrupt()", -signal.SIGINT),
-                                       ("int(greet())", 1)])
+@pytest.mark.parametrize("end, code", [("sys.exit(3)", 3), ("raise SystemExit('bye')", 1),
+                                       ("interrupt()", -signal.SIGINT), ("int(greet())", 1)])
 def test_how_it_ends(service, end, code):
     """Exit codes, and a KeyboardInterrupt that kills the process by SIGINT."""
     service.keep(GREET)
-    path = service.write("app.py", HEAD + "def greet(): return 'old'\nimport atexit\natexit.register(print, 'exit')\n%s\n%s\ntime.sleep(9)\n" % (INTERRUPT, end))
+    path = service.write(
+        "app.py",
+        HEAD
+        + "def greet(): return 'old'\nimport atexit\natexit.register(print, 'exit')\n%s\n%s\ntime.sleep(9)\n"
+        % (INTERRUPT, end),
+    )
     out, err, found = service.run(path)
     assert (out, found) == (["exit"], code)
 
@@ -227,7 +249,8 @@ def test_a_program_that_is_left_to_python(service, broken):
     """One that does not parse, one that makes no such function."""
     service.keep(GREET)
     path = service.write("app.py", HEAD + broken)
-    plain = subprocess.run([service.python, path], cwd=service.folder, env=service.environ, capture_output=True, text=True)
+    plain = subprocess.run([service.python, path], cwd=service.folder, env=service.environ, capture_output=True,
+                           text=True)
     assert service.run(path) == (plain.stdout.splitlines(), plain.stderr, plain.returncode)
 
 
@@ -239,12 +262,14 @@ def test_an_agent_started_by_the_program(service):
     defs = "def greet(): return 'old'\n"
     for text in (defs + start, start + defs + "while greet() == 'old': time.sleep(0.01)\n"):
         path = service.write("app.py", HEAD + text + "print(greet())\n")
-        p = subprocess.run([service.python, path], cwd=service.folder, env=service.environ, capture_output=True, text=True, timeout=60)
+        p = subprocess.run([service.python, path], cwd=service.folder, env=service.environ, capture_output=True,
+                           text=True, timeout=60)
         assert (p.stdout, p.stderr) == ("new\n", "")
 
 
 def test_a_thread_that_is_inside_already(service):
-    """An ordinary transition: the thread goes on in the old functions, main in the new ones; then all in the new ones."""
+    """An ordinary transition: the thread goes on in the old functions, main in the new ones; then all in the new
+    ones."""
     new = "def greet(): return 'new'\ndef outer(gate):\n  gate.wait()\n  return greet()\n"
     path = service.write("app.py", HEAD + """def greet(): return 'old'
 def outer(gate):
@@ -301,7 +326,8 @@ if __name__ == '__main__':
 def test_a_patch_that_is_loaded_while_another_waits(service):
     """The definitions of the first never come. The second is not lost with it: it finds what is there."""
     service.keep(GREET)
-    path = service.write("app.py", HEAD + "def other(): return 'old'\nfor line in sys.stdin: print(other(), flush=True)\n"
+    path = service.write("app.py",
+                         HEAD + "def other(): return 'old'\nfor line in sys.stdin: print(other(), flush=True)\n"
                          "def greet(): return 'old'\n")
     p = service.popen(path)
     p.stdin.write("x\n")

@@ -44,7 +44,8 @@ def test_the_first_of_a_service(folder, keep):
 
 def test_what_was_under_way_is_ended(folder):
     """Nobody lives who could be in its way: what was started is finished."""
-    left(folder, transition={"n": 9, "patch": "lp", "dir": 0, "turn": 1, "step": "start", "replace": False, "forced": False})
+    left(folder, transition={"n": 9, "patch": "lp", "dir": 0, "turn": 1, "step": "start", "replace": False,
+                             "forced": False})
     record = begun(folder, True)
     assert (record["patches"], record["modules"], record["transition"], record["seq"]) == ([], [], None, 8)
 
@@ -56,7 +57,11 @@ def test_beside_others(folder):
     dead, gone = bind(folder)
     dead.close()
     assert begun(folder, False)["seq"] == begun(folder, True)["seq"] == 7
-    assert os.path.exists(folder + "/keep") and os.path.exists(f"{folder}/{name}") and not os.path.exists(f"{folder}/{gone}")
+    assert (
+        os.path.exists(folder + "/keep")
+        and os.path.exists(f"{folder}/{name}")
+        and not os.path.exists(f"{folder}/{gone}")
+    )
     other.close()
 
 

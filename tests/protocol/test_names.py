@@ -4,7 +4,7 @@ import os
 import shutil
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 
 from klpfs import Func, Object, Patch
 from klpfs.agent import run_command
@@ -86,6 +86,7 @@ def in_tree(name):
 ATTRIBUTES = ("enabled", "transition", "force", "replace", "stack_order", "patched", "ok", "m")
 
 
+@settings(deadline=None)
 @given(any_names())
 @example("a\x85b")
 @example("a\nb")
@@ -104,6 +105,7 @@ def test_what_the_tree_can_show_is_the_same_at_every_border(name):
         assert refusal(names.check_module, name) == (0 if can else errno.EINVAL)
 
 
+@settings(deadline=None)
 @given(any_names())
 @example("x" * 253)
 @example("x" * 254)
@@ -126,6 +128,7 @@ def test_an_object_can_not_have_the_name_of_an_attribute(name):
 
 # -- a service's name
 
+@settings(deadline=None)
 @given(any_names())
 @example(".exec")
 @example("a\x85b")
@@ -143,8 +146,8 @@ def test_a_service_s_name_is_the_same_at_every_border(tmp_path_factory, name):
         manager.put(name)
         assert shown_in(table.root) == before + [name] * can
         if names.showable(name):               # so that there can be such a folder
-            folder = tmp_path_factory.getbasetemp() / "runtime"
-            (folder / name).mkdir(parents=True)
+            folder = tmp_path_factory.mktemp("runtime")
+            (folder / name).mkdir()
             real = Manager(loop, str(folder))
             real.start()
             real.settle()
@@ -173,6 +176,7 @@ def test_no_name_of_a_module(path):
     assert e.value.errno == errno.EINVAL
 
 
+@settings(deadline=None)
 @given(any_names())
 @example("a.b.py")
 @example("CVE-1.py")

@@ -7,7 +7,7 @@ runs. (This file must parse on any Python 3, to say that it is too old.)
 import sys
 
 
-def _load(name, folder):
+def _load(name: str, folder: str) -> None:
     from _frozen_importlib import module_from_spec
     from _frozen_importlib_external import spec_from_file_location
     spec = spec_from_file_location(name, folder + "/__init__.py", submodule_search_locations=[folder])
@@ -20,7 +20,7 @@ def _load(name, folder):
         raise
 
 
-def _in_sub_interpreter():
+def _in_sub_interpreter() -> bool:
     """Site is imported there too. Only the main interpreter may set this, in its main thread, where site is
     imported."""
     from _signal import set_wakeup_fd
@@ -33,7 +33,7 @@ def _in_sub_interpreter():
     return False
 
 
-def _boot(here):
+def _boot(here: str) -> None:
     if _in_sub_interpreter():
         return              # its functions are not patched; the main interpreter's agent says so
     try:
@@ -48,13 +48,13 @@ def _boot(here):
         sys.stderr.write("klpfs: this process can't be patched: %s\n" % text)
 
 
-def _own(here):
+def _own(here: str) -> None:
     """Run the sitecustomize that this one hides; errors are the program's own."""
     sys.path[:] = [p for p in sys.path if p != here]
     sys.path_importer_cache.pop(here, None)
     ours = sys.modules.pop("sitecustomize")
     try:
-        import sitecustomize
+        import sitecustomize  # type: ignore[import-not-found]  # noqa: F401
     except ImportError as e:
         if e.name != "sitecustomize":
             raise
