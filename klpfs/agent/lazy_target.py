@@ -107,4 +107,4 @@ class CPython:
     def survey(target: Any, probed: Any) -> Any:
         """What a load of a probed livepatch would find here (cpython/looks/dry_run.py)."""
         from klpfs.cpython.looks.dry_run import survey
-        return survey(target, probed)
+        return survey(target.real(), probed)
