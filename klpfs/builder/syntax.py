@@ -14,12 +14,6 @@ DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 IMPORTS = (ast.Import, ast.ImportFrom)
 
 
-def first_line(node: ast.stmt | ast.expr) -> int:
-    """The line that a statement begins on, its decorators counted: co_firstlineno of a function's code."""
-    decorators: list[ast.expr] = getattr(node, "decorator_list", [])
-    return min([node.lineno] + [decorator.lineno for decorator in decorators])
-
-
 def end_line(node: ast.stmt | ast.expr) -> int:
     """The last line of a piece of parsed source."""
     assert node.end_lineno is not None

@@ -10,9 +10,7 @@ def statement(text):
     return ast.parse(text).body[0]
 
 
-def test_a_definition_begins_with_its_decorators():
-    assert syntax.first_line(statement("@a\n@b\ndef f(): pass")) == 1
-    assert syntax.first_line(statement("\ndef f(): pass")) == 2
+def test_the_end_of_a_piece_of_source():
     assert syntax.end_line(statement("x = (\n1)")) == 2 and syntax.end_column(statement("é = 1")) == 6
 
 

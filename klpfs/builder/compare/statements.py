@@ -16,8 +16,8 @@ from klpfs.builder.syntax import (
     ImportNode,
     body_without_doc,
     decorator_name,
-    first_line,
 )
+from klpfs.cpython.raw import first_line
 
 ACCESSORS = ("setter", "deleter", "getter")
 Compound = Union[ast.If, ast.Try, ast.With]

@@ -124,8 +124,7 @@ class _Run:
             self.forget(target)
 
     def mangled(self, name: str) -> str:
-        found: str = mangle(name, self.owner)
-        return found
+        return mangle(name, self.owner)
 
     def value(self, node: ast.expr) -> ast.expr | None:
         """An expression with the locals put in; None: it depends on what is unknown."""

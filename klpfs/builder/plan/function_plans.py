@@ -11,7 +11,8 @@ from klpfs.builder.compare.statements import FunctionStatement
 from klpfs.builder.plan.closures import InnerFunction, changed_pairs, may_outlive_its_call, only_inner, prelude
 from klpfs.builder.plan.plans import FuncPlan, ModulePlan
 from klpfs.builder.read.old_definitions import Definition, free_variables, made_function
-from klpfs.builder.syntax import FUNCTIONS, FunctionNode, default_nodes, first_line, flavour
+from klpfs.builder.syntax import FUNCTIONS, FunctionNode, default_nodes, flavour
+from klpfs.cpython.raw import first_line
 
 
 class FunctionPlanner:

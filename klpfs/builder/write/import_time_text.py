@@ -9,8 +9,9 @@ from klpfs.builder.compare.statements import Compound, Statement, parse_scope
 from klpfs.builder.plan.plans import ImportWork, ModulePlan
 from klpfs.builder.read.modules import Module
 from klpfs.builder.read.source_text import Edit, Source, replace, unparsed
-from klpfs.builder.syntax import DEFINITIONS, IMPORTS, ImportNode, end_column, end_line, first_line
+from klpfs.builder.syntax import DEFINITIONS, IMPORTS, ImportNode, end_column, end_line
 from klpfs.builder.write.function_text import rename_edits, with_renamed
+from klpfs.cpython.raw import first_line
 
 _PARAMETER = "klp"
 

@@ -15,7 +15,8 @@ from attrs import define, field, frozen
 from klpfs.builder.error import BuildError
 from klpfs.builder.read.modules import Module, Pair, pair
 from klpfs.builder.read.sources import Release
-from klpfs.builder.syntax import DEFINITIONS, DefinitionNode, end_line, first_line
+from klpfs.builder.syntax import DEFINITIONS, DefinitionNode, end_line
+from klpfs.cpython.raw import first_line
 
 _TITLE = re.compile(r"(?P<old>.+?) -> (?P<new>.+), by klpfs build\.?$")
 _DEFINED_NAME = re.compile(r"^((?:async )?def )\w+")
