@@ -4,20 +4,17 @@ One request is taken from the descriptor each time it is ready (so that all that
 in) and answered by the nodes. An answer that takes time is sent when it is there; the others go on; INTERRUPT cancels
 it.
 
-Names and attributes are cached by the kernel for an hour, so it is told of what goes: INVAL_ENTRY waits for the
-parent's lock, which somebody may hold who waits for us, so these notices are written by a thread that does nothing
-else. Answers to READ and WRITE (which hold no directory's lock) wait until the notices before them are out: who has
-read that a patch is gone finds no trace of its directory.
+Names and attributes are cached by the kernel for an hour, so it is told of what goes, by the thread of notices.py.
+Answers to READ and WRITE (which hold no directory's lock) wait until the notices before them are out: a program that
+has read that a patch is gone finds no trace of its directory.
 """
 from __future__ import annotations
 
 import errno
 import os
-import queue
 import stat
 import struct
 import sys
-import threading
 import time
 from concurrent.futures import CancelledError, Future
 from typing import Any, Callable, Union
@@ -49,12 +46,12 @@ from klpfs.fs.fuse_messages import (
     Opened,
 )
 from klpfs.fs.nodes import Dir, Later, Link, Node, Open, Table, Watcher, fail
+from klpfs.fs.notices import ENDING_LIMIT, Notices
 from klpfs.service.loop import LAST, Loop, Timer
 from klpfs.service.snapshots import Caller
 
 MAX_WRITE = 16384
 NOTICE_LIMIT = 30.0  # seconds that an answer waits for notices at most: on a busy machine they take long
-ENDING_LIMIT = 2.0                             # the same at the end
 
 _unpack_two, _unpack_long, _pack_open = TWO.unpack_from, LONG.unpack_from, OPEN_OUT.pack
 _unpack_in, _unpack_rw, _pack_out, _read, _write = IN.unpack_from, RW.unpack_from, OUT.pack, os.read, os.write
@@ -110,7 +107,7 @@ class Session(Watcher):
     _waiting: dict[int, tuple[int, Future[Any]]] = field(init=False, factory=dict)
     _granted: list[Node] = field(init=False, factory=list)  # lookups that the answer being sent gives to the kernel
     _notices: Notices = field(init=False)
-    _held: list[tuple[int, bytes]] = field(init=False, factory=list)
+    _late: list[tuple[int, bytes]] = field(init=False, factory=list)  # answers, and after how many notices they go out
     _limit: Timer | None = field(init=False, default=None)
     _closed: bool = field(init=False, default=False)
 
@@ -186,7 +183,7 @@ class Session(Watcher):
     def _reply(self, header: Header, body: bytes) -> None:
         """The short way through _send()."""
         notices = self._notices
-        if notices.told == notices.asked:
+        if notices.writes == notices.posts:
             try:
                 _write(self.fd, _pack_out(16 + len(body), 0, header[2]) + body)
                 return
@@ -243,9 +240,9 @@ class Session(Watcher):
     def _send(self, header: Header, error: int, body: bytes = b"") -> None:
         reply = OUT.pack(16 + len(body), -error, header[2]) + body
         if self._notices.pending and header[1] in (Op.READ, Op.WRITE):
-            if not self._held:
-                self._limit = self.loop.call_later(NOTICE_LIMIT, self._release_held)
-            self._held.append((self._notices.asked, reply))
+            if not self._late:
+                self._limit = self.loop.call_later(NOTICE_LIMIT, self._release_late)
+            self._late.append((self._notices.posts, reply))
             return
         if not self._write(reply) and not error:
             self._not_taken(header, body)
@@ -269,25 +266,25 @@ class Session(Watcher):
 
     def _notices_out(self, events: int = 0) -> None:
         self._notices.acknowledge()
-        told = self._notices.told
-        held, self._held = self._held, []
-        for asked, reply in held:
-            if asked <= told:
+        writes = self._notices.writes
+        late, self._late = self._late, []
+        for posts, reply in late:
+            if posts <= writes:
                 self._write(reply)
             else:
-                self._held.append((asked, reply))
+                self._late.append((posts, reply))
         if self._limit is not None:
             self._limit.cancel()
-            self._limit = self.loop.call_later(NOTICE_LIMIT, self._release_held) if self._held else None
+            self._limit = self.loop.call_later(NOTICE_LIMIT, self._release_late) if self._late else None
 
-    def _release_held(self) -> None:
-        """The time for answers that were held then is over."""
-        if self._held and not self._closed:
+    def _release_late(self) -> None:
+        """Send the answers that wait for notices: their time is over."""
+        if self._late and not self._closed:
             self.log(
                 f"klpfs: the kernel has not taken in for {NOTICE_LIMIT:.0f} s what was removed: somebody holds a folder"
             )
-            held, self._held = self._held, []
-            for _, reply in held:
+            late, self._late = self._late, []
+            for _, reply in late:
                 self._write(reply)
 
     # -- what the nodes tell
@@ -539,65 +536,3 @@ _OPERATIONS: dict[int, Callable[[Session, Header, bytes], Reply]] = {int(op): an
     Op.IOCTL: _refuse(errno.ENOTTY), Op.POLL: Session._poll, Op.BATCH_FORGET: Session._batch_forget,
     Op.FALLOCATE: _refuse(errno.EOPNOTSUPP), Op.READDIRPLUS: Session._readdirplus, Op.RENAME2: _refuse(errno.EPERM),
     Op.LSEEK: Session._lseek, Op.COPY_FILE_RANGE: _refuse(errno.EXDEV)}.items()}
-
-
-@define(eq=False)
-class Notices:
-    """Messages that the kernel is told by a thread, in order; `asked`, `told`: how many so far.
-
-    `wake_fd` is readable when all were told. The thread is started with the first.
-    """
-
-    fd: int
-    asked: int = field(init=False, default=0)
-    told: int = field(init=False, default=0)
-    wake_fd: int = field(init=False)
-    _wake: int = field(init=False)
-    _queue: queue.SimpleQueue[bytes | None] = field(init=False, factory=queue.SimpleQueue)
-    _thread: threading.Thread | None = field(init=False, default=None)
-
-    def __attrs_post_init__(self) -> None:
-        self.wake_fd, self._wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-
-    @property
-    def pending(self) -> bool:
-        return self.told != self.asked
-
-    def post(self, code: int, body: bytes) -> None:
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="klpfs-notices", daemon=True)
-            self._thread.start()
-        self.asked += 1
-        self._queue.put(OUT.pack(16 + len(body), code, 0) + body)
-
-    def _run(self) -> None:
-        while True:
-            message = self._queue.get()
-            if message is None:
-                return
-            try:
-                os.write(self.fd, message)
-            except OSError:                    # ENOENT: the kernel has nothing of it; ENODEV: unmounted
-                pass
-            self.told += 1                     # by this thread only
-            if self._queue.empty():
-                try:
-                    os.write(self._wake, b"\0")
-                except BlockingIOError:        # wakes already
-                    pass
-
-    def acknowledge(self) -> None:
-        try:
-            os.read(self.wake_fd, 4096)
-        except BlockingIOError:
-            pass
-
-    def close(self) -> None:
-        """End the thread; one that the kernel holds up is left to end with the descriptor."""
-        if self._thread is not None:
-            self._queue.put(None)
-            self._thread.join(ENDING_LIMIT)
-            if self._thread.is_alive():
-                return                         # it still needs the pipe
-        os.close(self.wake_fd)
-        os.close(self._wake)

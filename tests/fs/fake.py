@@ -2,14 +2,14 @@
 mounts it.
 
     add NAME [FUNCS]     a patch of vmlinux and two modules, FUNCS functions each      del NAME    it vanishes
-    begin NAME, end NAME its transition                                                slow        never answers, until interrupted
-    who                  the log gets the caller's uid, gid, pid                       log TEXT    a line of the log
+    begin NAME, end NAME its transition                                                log TEXT    a line of the log
+    who                  the log gets the caller's uid, gid, pid                       slow        never answers,
+                                                                                                   until interrupted
     more N               N patches of one object with 10 functions                     die         the service goes
 """
 import errno
 import os
 import sys
-from concurrent.futures import Future
 
 from attrs import evolve
 

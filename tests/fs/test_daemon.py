@@ -20,7 +20,14 @@ from tests.harness import read, until
 pytestmark = pytest.mark.fuse
 
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
-MOUNT = "import sys; from klpfs.fs import daemon\ntry: sys.exit(daemon.mount(sys.argv[1], foreground=len(sys.argv) > 3, runtime_dir=sys.argv[2]))\nexcept OSError as e: sys.exit(f'{e.errno} {e.strerror}')"
+MOUNT = """
+import sys
+from klpfs.fs import daemon
+try:
+    sys.exit(daemon.mount(sys.argv[1], foreground=len(sys.argv) > 3, runtime_dir=sys.argv[2]))
+except OSError as e:
+    sys.exit(f"{e.errno} {e.strerror}")
+"""
 
 
 @pytest.fixture

@@ -10,163 +10,50 @@ import threading
 import pytest
 
 from klpfs.fs import fuse
-from klpfs.fs.fuse import MAX_WRITE, Session
-from klpfs.fs.nodes import Attr, Dir, Table
-from klpfs.fs.tree import Tree
-from klpfs.service.loop import Loop
-from tests.fs.fake import FakeManager
-
-(
-    LOOKUP,
-    FORGET,
-    GETATTR,
-    SETATTR,
-    READLINK,
-    SYMLINK,
-    MKNOD,
-    MKDIR,
-    UNLINK,
-    RMDIR,
-    RENAME,
-    LINK,
-    OPEN,
-    READ,
-    WRITE,
-    STATFS,
-    RELEASE,
-) = 1, 2, 3, 4, 5, 6, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18
-(
-    FSYNC,
-    SETXATTR,
-    GETXATTR,
-    LISTXATTR,
-    REMOVEXATTR,
-    FLUSH,
-    INIT,
-    OPENDIR,
-    READDIR,
-    RELEASEDIR,
-    FSYNCDIR,
+from klpfs.fs.fuse import MAX_WRITE
+from klpfs.fs.nodes import Attr, Dir
+from tests.fs.kernel import (
+    BATCH_FORGET,
+    COPY_FILE_RANGE,
     CREATE,
+    DESTROY,
+    FALLOCATE,
+    FLUSH,
+    FORGET,
+    FSYNC,
+    FSYNCDIR,
+    GETATTR,
+    GETXATTR,
+    INIT,
     INTERRUPT,
-) = 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 35, 36
-DESTROY, IOCTL, POLL, BATCH_FORGET, FALLOCATE, READDIRPLUS, RENAME2, LSEEK, COPY_FILE_RANGE, TMPFILE, STATX = (
-    38,
-    39,
-    40,
-    42,
-    43,
-    44,
-    45,
-    46,
-    47,
-    51,
-    52,
+    IOCTL,
+    LINK,
+    LISTXATTR,
+    LOOKUP,
+    LSEEK,
+    MKDIR,
+    MKNOD,
+    OPEN,
+    POLL,
+    READ,
+    READDIR,
+    READDIRPLUS,
+    READLINK,
+    RELEASE,
+    REMOVEXATTR,
+    RENAME,
+    RENAME2,
+    RMDIR,
+    SETATTR,
+    SETXATTR,
+    STATFS,
+    STATX,
+    SYMLINK,
+    TMPFILE,
+    UNLINK,
+    WRITE,
+    Kernel,
 )
-
-
-class Kernel:
-    """The other end of the descriptor. call() gives (errno, body); notices are kept apart."""
-
-    def __init__(self):
-        self.loop = Loop()
-        self.manager = FakeManager(self.loop)
-        self.table = Table()
-        Tree(self.table, self.manager)
-        self.manager.start()
-        self.shop = self.manager.services["shop"]
-        self.end, fd = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.end.setblocking(False)
-        self.fd = fd.detach()
-        os.set_blocking(self.fd, False)
-        self.said, self.ended, self.ready, self.notices, self.unique = [], [], [], [], 0
-        self.replies = {}
-        self.session = Session(self.fd, self.table, self.loop, lambda: self.ended.append(1),
-                               lambda: self.ready.append(1), self.said.append)
-
-    def send(self, op, node=1, body=b"", uid=0, gid=0, pid=7):
-        self.unique += 2
-        self.end.send(struct.pack("=IIQQIIIHH", 40 + len(body), op, self.unique, node, uid, gid, pid, 0, 0) + body)
-        return self.unique
-
-    def run(self, rounds=4):
-        for _ in range(rounds):
-            self.loop.run_once(0)
-        self.take()
-
-    def take(self):
-        while True:
-            try:
-                message = self.end.recv(65536)
-            except BlockingIOError:
-                return
-            length, error, unique = struct.unpack_from("=IiQ", message)
-            assert length == len(message)
-            if unique:
-                assert unique not in self.replies, "answered twice"
-                self.replies[unique] = (-error, message[16:])
-            else:
-                self.notices.append((error, message[16:]))
-
-    def call(self, op, node=1, body=b"", **who):
-        unique = self.send(op, node, body, **who)
-        self.run()
-        self.wait_for(lambda: unique in self.replies)
-        return self.replies.pop(unique)
-
-    def wait_for(self, condition):
-        for _ in range(500):
-            if condition():
-                return
-            self.loop.run_once(0.01)
-            self.take()
-        raise AssertionError("never")
-
-    def errno(self, op, node=1, body=b"", **who):
-        number, rest = self.call(op, node, body, **who)
-        assert rest == b"" or not number
-        return number
-
-    def lookup(self, path):
-        node = 1
-        for name in path.split("/"):
-            number, body = self.call(LOOKUP, node, os.fsencode(name) + b"\0")
-            if number:
-                raise OSError(number, path)
-            node = struct.unpack_from("=Q", body)[0]
-        return node
-
-    def open(self, path, flags=os.O_RDONLY):
-        node = self.lookup(path)
-        number, body = self.call(OPEN, node, struct.pack("=II", flags, 0))
-        if number:
-            raise OSError(number, path)
-        return node, struct.unpack_from("=Q", body)[0]
-
-    def read_body(self, handle, offset=0, size=4096, flags=0):
-        return struct.pack("=QQIIQII", handle, offset, size, 0, 0, flags, 0)
-
-    def read(self, handle, node, offset=0, size=4096, flags=0):
-        return self.call(READ, node, self.read_body(handle, offset, size, flags))
-
-    def write_body(self, handle, data, offset=0):
-        return struct.pack("=QQIIQII", handle, offset, len(data), 0, 0, 0, 0) + data
-
-    def names(self, node, op=READDIR, size=4096):
-        found, offset = [], 0
-        while True:
-            number, body = self.call(op, node, self.read_body(0, offset, size))
-            assert number == 0 and len(body) <= size
-            if not body:
-                return found
-            at = 0
-            while at < len(body):
-                if op == READDIRPLUS:
-                    at += 128
-                ino, offset, length, kind = struct.unpack_from("=QQII", body, at)
-                name = body[at + 24:at + 24 + length].decode()
-                found.append((name, ino, kind))
-                at += 24 + (length + 7 & -8)
 
 
 @pytest.fixture
@@ -454,22 +341,22 @@ def test_a_new_patch_makes_the_kernel_ask_for_the_parents_links_again(kernel):
     assert kernel.notices == [(2, struct.pack("=Qqq", parent, -1, 0))]
 
 
-class Held:
-    """Holds up the thread that writes notices, as a kernel does whose caller has the folder's lock."""
+class FolderLock:
+    """The lock of a folder, that a caller of the kernel has until `free` is set: it holds up the thread of notices."""
 
     def __init__(self, monkeypatch, kernel):
-        self.gate, self.main, write = threading.Event(), threading.get_ident(), os.write
+        self.free, self.main, write = threading.Event(), threading.get_ident(), os.write
 
-        def held(fd, data):
+        def write_with_lock(fd, data):
             if fd == kernel.fd and threading.get_ident() != self.main:
-                assert self.gate.wait(10)
+                assert self.free.wait(10)
             return write(fd, data)
-        monkeypatch.setattr("klpfs.fs.fuse.os.write", held)
+        monkeypatch.setattr("klpfs.fs.fuse.os.write", write_with_lock)
 
 
 def test_lookups_are_answered_while_a_notice_is_held_up_and_reads_wait_for_it(kernel, monkeypatch):
     """The lock's holder waits for its lookup; who reads that a patch has gone must not find its folder."""
-    held = Held(monkeypatch, kernel)
+    lock = FolderLock(monkeypatch, kernel)
     node, handle = kernel.open("shop/sys/kernel/livepatch/lp2/enabled")
     kernel.lookup("shop/sys/kernel/livepatch/lp1")
     kernel.shop.delete("lp1")
@@ -478,31 +365,31 @@ def test_lookups_are_answered_while_a_notice_is_held_up_and_reads_wait_for_it(ke
     assert read not in kernel.replies and kernel.notices == []
     assert kernel.lookup("shop/sys/kernel/livepatch/lp2")
     assert [n for n, _, _ in kernel.names(kernel.lookup("shop/sys/kernel/livepatch"))] == [".", "..", "lp2"]
-    held.gate.set()
+    lock.free.set()
     kernel.wait_for(lambda: read in kernel.replies)
     assert kernel.replies.pop(read) == (0, b"1\n") and len(kernel.notices) == 2
 
 
 def test_a_read_does_not_wait_for_a_notice_for_ever(kernel, monkeypatch):
     monkeypatch.setattr("klpfs.fs.fuse.NOTICE_LIMIT", 0.05)
-    held = Held(monkeypatch, kernel)
+    lock = FolderLock(monkeypatch, kernel)
     node, handle = kernel.open("shop/sys/kernel/livepatch/lp2/enabled")
     kernel.lookup("shop/sys/kernel/livepatch/lp1")
     kernel.shop.delete("lp1")
     read = kernel.send(READ, node, kernel.read_body(handle))
     kernel.wait_for(lambda: read in kernel.replies)
     assert kernel.replies.pop(read) == (0, b"1\n") and "holds a folder" in kernel.said.pop()
-    held.gate.set()
+    lock.free.set()
     kernel.wait_for(lambda: len(kernel.notices) == 2)
 
 
 def test_an_open_by_a_stale_name_is_estale_so_that_the_kernel_looks_again(kernel, monkeypatch):
-    held = Held(monkeypatch, kernel)
+    lock = FolderLock(monkeypatch, kernel)
     node = kernel.lookup(ENABLED)
     kernel.shop.delete("lp1")
     kernel.shop.add("lp1")
     assert kernel.errno(OPEN, node, struct.pack("=II", 0, 0)) == errno.ESTALE
-    held.gate.set()
+    lock.free.set()
     kernel.wait_for(lambda: not kernel.session._notices.pending)
     assert kernel.errno(OPEN, node, struct.pack("=II", 0, 0)) == errno.ENODEV, "by a held descriptor: as sysfs"
     assert kernel.lookup(ENABLED) != node

@@ -191,7 +191,8 @@ def test_a_removed_working_directory_is_empty(shop, lp):
         [
             sys.executable,
             "-c",
-            "import os, sys\nprint(flush=True); input()\nprint(os.listdir('.'))\ntry: open('enabled')\nexcept OSError as e: print(e.errno)",
+            "import os, sys\nprint(flush=True); input()\nprint(os.listdir('.'))\n"
+            "try: open('enabled')\nexcept OSError as e: print(e.errno)",
         ],
         cwd=lp / "lp1",
         stdin=subprocess.PIPE,

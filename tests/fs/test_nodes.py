@@ -201,9 +201,8 @@ def test_the_hash_of_a_name_is_the_kernels():
 
 def test_a_listing_goes_on_where_it_was_whatever_came_and_went(table):
     nodes = {f"n{i:03}": attr(table, f"n{i:03}") for i in range(100)}
-    seen = []
-    for i, (place, node) in enumerate(list(table.root.listing(2))[:50]):
-        seen.append(node.name)
+    first = list(table.root.listing(2))[:50]
+    seen, place = [node.name for _, node in first], first[-1][0]
     for name in seen[10:20]:
         nodes[name].remove()
     for i in range(100):

@@ -30,8 +30,12 @@ def test_n_reports_cost_two_n_looks():
     for order in (1, -1):
         some, looks = peers(50), []
         awaited = Awaited(list(some))
+
+        def has_done(peer, looks=looks):
+            looks.append(peer)
+            return peer.done
         for peer in some[::order]:
-            awaited.is_empty(lambda peer: looks.append(peer) or peer.done)
+            awaited.is_empty(has_done)
             peer.done = True
-        assert awaited.is_empty(lambda peer: looks.append(peer) or peer.done)
+        assert awaited.is_empty(has_done)
         assert len(looks) <= 100

@@ -265,7 +265,7 @@ def test_a_write_returns_after_the_first_try_to_complete():
     for what in ("insmod", "disable"):
         answer = world.ask(what)
         seen = []
-        answer.add_done_callback(lambda answer: seen.append(steps(world)[-1]))
+        answer.add_done_callback(lambda answer, seen=seen: seen.append(steps(world)[-1]))
         world.run()
         assert errno_of(answer) == 0 and seen == ["idle"]
 

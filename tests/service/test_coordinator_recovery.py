@@ -1,5 +1,5 @@
-"""docs/PROTOCOL.md#8 and what the coordinator can't read, write or be alone with: dead and other coordinators, a full disk, a damaged
-journal, no descriptors."""
+"""docs/PROTOCOL.md#8 and what the coordinator can't read, write or be alone with: dead and other coordinators, a full
+disk, a damaged journal, no descriptors."""
 import errno
 
 from klpfs.protocol import decisions as records

@@ -152,7 +152,7 @@ def test_death_at_each_step():
     for dies_at in range(count):
         world = World(3)
         world.ask("insmod")
-        for at in range(dies_at):
+        for _ in range(dies_at):
             call, *args = world.events()[0]
             call(*args)
         world.agents[1].alive = False

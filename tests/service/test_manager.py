@@ -60,7 +60,8 @@ def test_what_comes_later(bench, folder, manager):
 def test_the_last_process_dies(bench, folder, manager):
     """The service vanishes, and its folder; one that comes later under this name is a new one."""
     path = place(folder)
-    a, b = bench.agent("a", folder=path), bench.agent("b", folder=path)
+    bench.agent("a", folder=path)
+    bench.agent("b", folder=path)
     manager.start()
     manager.settle()
     service = manager.services["shop"]

@@ -113,8 +113,8 @@ def test_what_is_not_the_writers(tmp_path):
     with open(tmp_path / "a.py", "wb") as file:
         file.write(b"x")
         file.flush()
-        for path in ("/proc/self/fd/%d" % file.fileno(), "/dev/fd/%d" % file.fileno(),
-                     "/proc/%d/cwd/a.py" % os.getpid()):
+        for path in (f"/proc/self/fd/{file.fileno()}", f"/dev/fd/{file.fileno()}",
+                     f"/proc/{os.getpid()}/cwd/a.py"):
             fails(errno.ELOOP, open_as_writer.read, path, ME, ME.uid)
             assert open_as_writer.read_at_once(path, ME, ME.uid) is None
 

@@ -244,7 +244,7 @@ def test_someone_elses_number(bench, watch):
 OTHER = """
 import os, socket, sys
 path, pid = sys.argv[1:]
-draft = os.path.join(os.path.dirname(path), '.x.sock')      # as agents do: who finds a socket finds somebody who listens
+draft = os.path.join(os.path.dirname(path), '.x.sock')      # as agents do: a socket that is found has a listener
 hello = sys.stdin.buffer.read()
 s = socket.socket(socket.AF_UNIX)
 if pid == 'as root':
@@ -292,7 +292,7 @@ def test_who_another_user_says_it_is(bench, watch, says, bound, believed):
 def test_very_many_sockets_of_another_user(bench, watch, monkeypatch):
     """Each costs a descriptor here: no more than so many, and one line; the service's own are not counted."""
     monkeypatch.setattr(peers_module, "MOST", 3)
-    made = [bench.agent("y%d" % i) for i in range(6)]
+    made = [bench.agent(f"y{i}") for i in range(6)]
     for i in range(5):
         os.chown(made[i].path, 54321, -1)
     assert len(watch.peers.list()) == 4 == len(watch.peers.list())

@@ -275,6 +275,7 @@ def test_how_long(real, capsys):
         assert real.result(real.service.rmmod(b"fix", ME)) == 0
     with capsys.disabled():
         print(
-            f"\ninsmod to complete, one idle process: median {sorted(took)[5] * 1e3:.1f} ms, best {min(took) * 1e3:.1f} ms"
+            f"\ninsmod to complete, one idle process: median {sorted(took)[5] * 1e3:.1f} ms, "
+            f"best {min(took) * 1e3:.1f} ms"
         )
     assert min(took) < 5
