@@ -1,16 +1,7 @@
 """The agent over its socket: the whole life of a livepatch, and coordinators that are lost."""
 import errno
-import os
-import socket
-import sys
-import threading
-import time
 
-import pytest
-
-from tests import harness
-from tests.agent.client import Coordinator, running_agent
-from klpfs.protocol import folder_layout, record_text, wire
+from tests.agent.client import Coordinator
 
 
 def test_insmod_disable_rmmod(agent, c):

@@ -4,9 +4,8 @@ import errno
 import pytest
 
 from klpfs.agent.follower import RULES
-from klpfs.agent.load import given_up
 from klpfs.protocol.phases import TABLE
-from tests.agent.puppet import Host, change, insmod, module, patch, transition
+from tests.agent.puppet import change, insmod, module, patch, transition
 
 
 def test_insmod_prepares_waits_starts_and_finishes(host):
