@@ -100,7 +100,8 @@ def restrict_to_known_code(patch: Patch, known: Fingerprints | None) -> None:
     gives it; {}: the record says nothing; None: it can't be had, so no code is accepted."""
     for obj in patch.objects if known != {} else ():
         for func in obj.funcs:
-            func.fits = known.get((obj.shown, func.old_name, func.old_sympos or 1)) if known is not None else {""}
+            place = obj.shown, func.old_name, func.old_sympos or 1
+            func.accepted_fingerprints = known.get(place) if known is not None else {""}
 
 
 def run_load(follower: Follower, load: Load, entry: Entry) -> bool:

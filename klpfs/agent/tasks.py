@@ -40,7 +40,7 @@ class Tasks:
             self.agent.outbox.post_report()
 
     def _plain(self, blocker: Blocker) -> Plain:
-        since = self._since.setdefault((blocker.kind, blocker.task), blocker.since or clock_us())
+        since = self._since.setdefault((blocker.kind, blocker.task), clock_us())
         return {"kind": blocker.kind, "task": int(blocker.task or 0), "name": str(blocker.name),
                 "frames": [str(frame) for frame in blocker.frames], "since": since}
 

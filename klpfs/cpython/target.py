@@ -46,18 +46,16 @@ class PythonTarget(seam.Target):
     """The target of this process.
 
     main: which program is the service's main one: the path of its script, or the name given to -m; None: whatever this
-    process runs. main_waits: the definitions of the main program are not there yet, so it counts as not loaded.
-    breathe: called between slices of long work, so that the program gets on; None: never. ripe: name -> module whose
-    body has just ended, though the import system still holds it (import_hooks fills it). transition: the
+    process runs. breathe: called between slices of long work, so that the program gets on; None: never. ripe: name ->
+    module whose body has just ended, though the import system still holds it (import_hooks fills it). transition: the
     PythonTransition that is not over.
     """
 
-    __slots__ = ("log", "main", "main_waits", "breathe", "registry", "images", "ripe", "transition", "_index", "_main",
+    __slots__ = ("log", "main", "breathe", "registry", "images", "ripe", "transition", "_index", "_main",
                  "_mods", "_resolved")
 
     def __init__(self, log: Log, main: str | None = None) -> None:
         self.log, self.main = log, main
-        self.main_waits = False
         self.breathe: Callable[[], None] | None = None
         self.registry = Registry()
         self.images = Images(self.registry)
@@ -73,7 +71,7 @@ class PythonTarget(seam.Target):
     def namespace(self, name: str | None) -> dict[str, Any] | None:
         """The dict of a loaded module (None: the main program), or None."""
         if name is None:
-            return None if self.main_waits else self.main_namespace()
+            return self.main_namespace()
         module = sys.modules.get(name)
         if module is None or not issubclass(type(module), ModuleType):
             return None
@@ -144,7 +142,7 @@ class PythonTarget(seam.Target):
             return
         definition = self._find(index, func)
         if self._expected(func, loaded, obj) not in (None, definition.fingerprint) or (
-                func.fits and definition.fingerprint not in func.fits):
+                func.accepted_fingerprints and definition.fingerprint not in func.accepted_fingerprints):
             raise KlpError(ENOEXEC, pr_err(
                 self.log, f"{loaded.name}: disagrees about version of symbol '{func.old_name}' in object "
                           f"'{obj.shown}'"), func)
@@ -194,7 +192,7 @@ class PythonTarget(seam.Target):
         try:
             return index.find(func.old_name, func.old_sympos, self.log)
         except KlpError as error:
-            if not func.fits:
+            if not func.accepted_fingerprints:
                 raise
             raise KlpError(ENOEXEC, error.strerror, func) from None  # other processes have it: the code here is another
 

@@ -70,15 +70,15 @@ class Func:
     Traceback (most recent call last):
     TypeError: Func: new_func of 'total' is a plain function, written without decorators, not builtin_...
 
-    The driver's: fits (None, or the fingerprints that the code may have because other processes had them when the patch
-    was loaded).
+    The driver's: accepted_fingerprints (None, or those that the code may have because other processes had them when the
+    patch was loaded).
 
     The engine's: obj, nop (stands for the original in an atomic replace), patched (it is on its function's stack),
     transition. The target's, opaque to the engine: definition (hashable, equal for all Funcs of one definition; None
     while the object is not loaded), new_code (what the new function became for it).
     """
 
-    __slots__ = ("old_name", "new_func", "old_sympos", "fingerprint", "optional", "fits",
+    __slots__ = ("old_name", "new_func", "old_sympos", "fingerprint", "optional", "accepted_fingerprints",
                  "obj", "nop", "patched", "transition", "definition", "new_code", "__weakref__")
 
     obj: Object | None
@@ -107,7 +107,7 @@ class Func:
               nop: bool) -> None:
         self.old_name, self.new_func = old_name, new_func
         self.old_sympos, self.fingerprint = old_sympos, fingerprint
-        self.fits: Iterable[str] | None = None
+        self.accepted_fingerprints: Iterable[str] | None = None
         self.optional = False
         self.obj = None
         self.nop = nop

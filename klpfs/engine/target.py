@@ -69,14 +69,13 @@ class Blocker:
 
     kind: 'thread', 'task' (asyncio), 'greenlet', 'generator', 'collection' (garbage collection under way), 'frozen
     heap' and so on. task: thread id or id() of the object, int. name: str. frames: list of 'file:line function',
-    innermost first. since: when the target first saw it in the way, CLOCK_MONOTONIC microseconds, or None.
+    innermost first. Since when it is in the way: whoever keeps Blockers over looks knows (agent/tasks.py).
     """
 
-    __slots__ = ("kind", "task", "name", "frames", "since")
+    __slots__ = ("kind", "task", "name", "frames")
 
-    def __init__(self, kind: str, task: int | None, name: str, frames: Iterable[str] = (),
-                 since: int | None = None) -> None:
-        self.kind, self.task, self.name, self.frames, self.since = kind, task, name, list(frames), since
+    def __init__(self, kind: str, task: int | None, name: str, frames: Iterable[str] = ()) -> None:
+        self.kind, self.task, self.name, self.frames = kind, task, name, list(frames)
 
     def __repr__(self) -> str:
         return f"<Blocker {self.kind} {self.name} {self.frames[:1]}>"

@@ -9,9 +9,9 @@ from types import SimpleNamespace
 
 from klpfs import Func, Object, Patch
 from klpfs.agent import api
-from klpfs.protocol import folder_layout, record_text, wire
 from klpfs.agent.agent import Agent
 from klpfs.agent.tasks import Tasks
+from klpfs.protocol import folder_layout, record_text, wire
 from klpfs.testing import PuppetTarget
 
 SECONDS = 20

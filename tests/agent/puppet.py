@@ -3,12 +3,12 @@ from types import SimpleNamespace
 
 from klpfs.agent.follower import Follower
 from klpfs.agent.load import enable_patch
-from klpfs.protocol.record_text import idle
 from klpfs.agent.modules import Modules
 from klpfs.engine.core import Engine
 from klpfs.engine.data import Callbacks, Func, Object, Patch
 from klpfs.engine.error import KlpError
 from klpfs.engine.log import Log
+from klpfs.protocol.record_text import idle
 from klpfs.testing import ManualClock, PuppetTarget
 
 

@@ -1,7 +1,9 @@
 """What is made of foreign code: locks, errors, stops."""
+import errno
 import pathlib
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -98,6 +100,7 @@ from klpfs.agent.agent_thread import AgentThread
 from klpfs.agent.foreign_code import ForeignCode, get_ident
 from klpfs.engine.error import KlpError
 import sys
+import threading
 thread = AgentThread(SimpleNamespace(own_tids=set()))
 thread.ident = get_ident()
 foreign = ForeignCode(thread, lambda text, priority: None)
@@ -119,3 +122,54 @@ def test_a_stop_leaves_nothing_pending_in_the_interpreter():
     said = subprocess.run([sys.executable, "-c", STOPPED], capture_output=True, text=True, timeout=30,
                           cwd=pathlib.Path(foreign_code.__file__).parents[2])
     assert said.stdout.split() == ["stopped", "3"], said.stderr
+
+
+# ---- in an agent, over its socket
+
+@pytest.mark.parametrize("text, expected, said", [
+    ("1/0", errno.EINVAL, "/x/lp.py:1: ZeroDivisionError"),
+    ("def init():\n  raise OSError(28, 'full')", errno.ENOSPC, "/x/lp.py:2: "),
+    ("def init():\n  return -12", errno.ENOMEM, ""),
+    ("x = (", errno.EINVAL, "/x/lp.py:1: SyntaxError"),
+    ("import sys\nsys.exit(3)", errno.EINVAL, "/x/lp.py:2: SystemExit"),
+    ("class E(Exception):\n  def __str__(self): 1/0\nraise E", errno.EINVAL, "/x/lp.py:3: E"),
+])
+def test_errors_of_foreign_code(agent, c, text, expected, said):
+    """EINVAL or its own errno, and one log line with the place; nothing is left."""
+    n = c.change("lp", text)
+    c.until(lambda c: (c.report.get("refused") or {}).get("n") == n)
+    assert c.report["refused"]["errno"] == expected
+    assert sum("failed" in line for line in c.lines) == int(bool(said)) and any(said in line for line in c.lines + [""])
+    assert not agent.modules.all()
+
+
+def test_a_raising_exit_is_logged_and_the_module_goes(agent, c):
+    n = c.change("m", "def exit():\n  raise ValueError('no')")
+    c.until(lambda c: (c.report.get("prepared") or {}).get("n") == n)
+    c.write(change=None, modules=[{"name": "m", "sha256": "x", "params": {}, "livepatch": False, "path": "", "uses": [], "forced": False}])
+    c.write(modules=[])
+    c.until_report(seen=c.record["seq"])
+    c.until_line("exit of 'm' failed at /x/m.py:2: ValueError: no")
+    assert not agent.modules.all()
+
+
+def test_init_that_catches_the_stop_is_asked_again(agent, c):
+    c.change("lp", "patch = lp\ndef init():\n  for i in range(3):\n    try:\n      while True: pass\n    except BaseException: pass")
+    c.until_report(phase="loading")
+    c.write(change=None)
+    c.until_report(seen=c.record["seq"])
+    assert not agent.modules.all() and not agent.engine.patches
+
+
+def test_init_that_hangs_in_c_stays_a_named_blocker(agent, c):
+    """A lock that nobody gives back can't be interrupted: named, and everything else is answered."""
+    agent.parts.shared["lock"] = lock = threading.Lock()
+    lock.acquire()
+    c.change("lp", "patch = lp\ndef init():\n  shared['lock'].acquire()")
+    c.until(lambda c: c.report.get("working"))
+    c.write(change=None)
+    c.until(lambda c: agent.foreign._asked, "the request to stop")
+    assert c.ask("blockers")[0]["kind"] == "working" and c.ask("status")["seen"] < c.record["seq"]
+    lock.release()
+    c.until_report(seen=c.record["seq"])
+    assert not agent.modules.all()

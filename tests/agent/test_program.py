@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from tests.agent.client import Coordinator
 from klpfs.agent import run_command
+from tests.agent.client import Coordinator
 
 PYTHONS = [p for p in os.environ.get("KLPFS_TEST_PYTHONS", "").split(":") if p] or [sys.executable]
 PLAIN = "from klpfs import *\ndef greet(): return 'new'\npatch = Patch([Object(None, [Func('greet', greet)])])\n"

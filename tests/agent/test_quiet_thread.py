@@ -83,14 +83,3 @@ def test_an_orphan_lets_go_of_nothing(thread):
     assert running.locked() and thread.running.locked() and thread.generation == 2
     thread.running.release()
     thread.raises = None
-
-
-def test_a_signal_between_threads():
-    """Set twice is set once; cleared, it is waited for."""
-    found = Signal()
-    found.set()
-    found.set()
-    assert found.wait(0) and not found.wait(0)
-    found.set()
-    found.clear()
-    assert not found.wait(0.001)

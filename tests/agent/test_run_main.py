@@ -8,8 +8,8 @@ import zipfile
 
 import pytest
 
-from tests.agent.client import Coordinator
 from klpfs.agent import run_command
+from tests.agent.client import Coordinator
 
 PYTHONS = [p for p in os.environ.get("KLPFS_TEST_PYTHONS", "").split(":") if p] or [sys.executable]
 PATCH = "from klpfs import *\n%spatch = Patch([Object(None, [%s])])\n"

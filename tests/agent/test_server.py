@@ -1,9 +1,13 @@
-"""The agent's server thread alone: what it does when the process has no descriptors left."""
+"""The agent's server: connections, descriptors that are closed or used up, peers that are not obeyed."""
 import errno
+import os
+import socket
 
 import pytest
 
 from klpfs.agent.server import Server
+from tests import harness
+from tests.agent.client import Coordinator
 
 
 class Agent:
@@ -49,7 +53,7 @@ def server(tmp_path):
 
 def test_without_descriptors_it_does_not_spin(server, tmp_path):
     """Who connects waits; there is a pause between two tries, in which all else goes on."""
-    import socket
+
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(str(tmp_path / server.name))
         real, server.sock = server.sock, Full(server.sock)
@@ -60,3 +64,58 @@ def test_without_descriptors_it_does_not_spin(server, tmp_path):
         server.sock = real
         server._round()
         assert len(server.agent.greeted) == 1
+
+
+def test_a_peer_that_does_not_end_its_message_is_cut_off(agent, c):
+    agent.limits.message = 0.1
+    slow = socket.socket(socket.AF_UNIX)
+    slow.connect(os.path.join(agent.folder, agent.server.name))
+    slow.sendall(b"\x10\0\0\0{")
+    slow.settimeout(20)
+    while slow.recv(1 << 16):
+        pass
+    c.until_line("does not end its message")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to be somebody else")
+def test_a_foreign_peer_is_turned_away(agent, c):
+    """Peer credentials: neither this user nor root."""
+    os.chmod(agent.folder, 0o755)
+    parent = os.path.dirname(agent.folder)
+    while parent != "/":
+        os.chmod(parent, os.stat(parent).st_mode | 0o055)
+        parent = os.path.dirname(parent)
+    os.chmod(os.path.join(agent.folder, agent.server.name), 0o777)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.setuid(65534)
+            s = socket.socket(socket.AF_UNIX)
+            s.connect(os.path.join(agent.folder, agent.server.name))
+            os._exit(len(s.recv(10)))
+        except BaseException:
+            os._exit(99)
+    assert os.waitpid(pid, 0)[1] == 0
+    c.until_line("of user 65534 was refused")
+
+
+def test_closed_descriptors_are_bound_anew(agent):
+    """The program closes descriptors that are not its own: a new socket is bound, the old name is gone, and nothing is
+    written to whatever has the numbers now."""
+    c = Coordinator(agent.folder, agent.server.name)
+    c.until(lambda c: len(c.messages) >= 3)
+    old, fds = agent.server.name, [agent.server.sock.fileno(), *agent.server._wake] + [x.fd for x in agent.server.connections]
+    read, write = os.pipe()
+    os.set_blocking(read, False)
+    for fd in fds:
+        os.dup2(write, fd)      # closed, and somebody else's at once
+    harness.until(lambda: agent.server.name != old, "a new socket")
+    again = Coordinator(agent.folder, agent.server.name)
+    again.insmod("lp")
+    assert not os.path.exists(os.path.join(agent.folder, old))
+    with pytest.raises(BlockingIOError):
+        os.read(read, 1)
+    for fd in fds + [read, write]:
+        os.close(fd)
+    again.close()
+    c.close()

@@ -6,8 +6,8 @@ import os
 import pytest
 
 from klpfs.agent import service_folder
-from klpfs.protocol import record_text
 from klpfs.agent.server import bind
+from klpfs.protocol import record_text
 
 PATCH = {"name": "lp", "n": 3, "sha256": "s", "params": {}, "fingerprints": ""}
 MODULE = {"name": "lp", "sha256": "s", "params": {}, "livepatch": True, "path": "", "uses": [], "forced": False}

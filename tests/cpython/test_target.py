@@ -71,7 +71,7 @@ def test_a_module_with_other_code_is_refused_when_it_comes_again(machine):
 
 
 def test_code_that_no_other_process_had_is_refused(machine):
-    """Func.fits: what a joiner has must be what one of the others had; a function that is not there is other code
+    """Func.accepted_fingerprints: what a joiner has must be what one of the others had; a function that is not there is other code
     too."""
     name = machine.name("mod")
     insmod_module(machine, name)
@@ -81,7 +81,7 @@ def test_code_that_no_other_process_had_is_refused(machine):
     cases = [({"x", mark}, "t", None), ({"x"}, "t", errno.ENOEXEC), ({mark}, "nowhere", errno.ENOEXEC)]
     for fits, old_name, refused in cases:
         trial = type(func)(old_name, func.new_func)
-        trial.obj, trial.fits = obj, fits
+        trial.obj, trial.accepted_fingerprints = obj, fits
         if refused is None:
             target.resolve(obj, trial)
             target.release(trial)

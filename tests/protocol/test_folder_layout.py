@@ -10,7 +10,7 @@ from klpfs.protocol import folder_layout
 @pytest.mark.parametrize("env, root, user", [
     ({"KLPFS_RUNTIME_DIR": "/x", "XDG_RUNTIME_DIR": "/y"}, "/x", "/x"),
     ({"XDG_RUNTIME_DIR": "/y"}, "/run/klpfs", "/y/klpfs"),
-    ({}, "/run/klpfs", "/tmp/klpfs-%d" % 1000),
+    ({}, "/run/klpfs", "/tmp/klpfs-1000"),
 ])
 def test_the_runtime_folder(monkeypatch, env, root, user):
     monkeypatch.setattr(folder_layout, "geteuid", lambda: 0)
@@ -50,7 +50,7 @@ def test_a_long_address_goes_by_way_of_a_descriptor(tmp_path):
     folder = tmp_path / ("x" * 100)
     folder.mkdir()
     path, fd = folder_layout.address(str(folder), "a.sock")
-    assert path == "/proc/self/fd/%d/a.sock" % fd and fd >= 0
+    assert path == f"/proc/self/fd/{fd}/a.sock" and fd >= 0
     os.close(fd)
     assert folder_layout.address("/run", "a.sock") == ("/run/a.sock", -1)
 

@@ -103,7 +103,7 @@ class State:
 class Transition:
     """See the module. foreign: functions left alone because the program gave them code of its own meanwhile.
 
-    clock: callable giving CLOCK_MONOTONIC microseconds, for Blocker.since; breathe: callable, called between
+    clock: callable giving CLOCK_MONOTONIC microseconds, for names to be made anew; breathe: callable, called between
     slices of work, which lets the program's threads get on, or None.
     """
 
@@ -576,7 +576,6 @@ class Transition:
         if known is not None and now - known[1] < AGAIN_US:
             return known[0]
         blocker = describe(task)
-        blocker.since = known[0].since if known is not None else now
         self._known[key] = blocker, now
         return blocker
 

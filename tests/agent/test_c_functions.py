@@ -1,0 +1,28 @@
+"""The C functions that the agent runs on."""
+import signal
+import threading
+import time
+
+from klpfs.agent import c_functions
+
+
+def test_they_are_c():
+    """Nothing of threading, socket or time that a patch could change."""
+    for name in ("start_thread", "allocate_lock", "get_ident", "get_native_id", "poll", "monotonic", "monotonic_ns", "thread_time"):
+        assert type(getattr(c_functions, name)).__name__ == "builtin_function_or_method" or isinstance(getattr(c_functions, name), type)
+
+
+def test_the_clock_is_monotonic_in_microseconds():
+    before = time.monotonic_ns() // 1000
+    assert before <= c_functions.clock_us() <= time.monotonic_ns() // 1000
+
+
+def test_a_quiet_thread_has_all_signals_blocked_and_the_starter_keeps_its_own():
+    before, seen, done = signal.pthread_sigmask(signal.SIG_BLOCK, []), [], threading.Event()
+
+    def run():
+        seen.append(signal.pthread_sigmask(signal.SIG_BLOCK, []))
+        done.set()
+    c_functions.start_quiet_thread(run)
+    assert done.wait(10) and {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD} <= seen[0]
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == before

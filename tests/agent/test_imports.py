@@ -1,0 +1,65 @@
+"""Modules that the program imports: patched before the importing code goes on, or not held up for ever."""
+import sys
+import threading
+import time
+
+import pytest
+
+PATCH = "patch = Patch([Object('klp_late', [Func('h', lambda: None)])])"
+
+
+@pytest.fixture
+def late(agent, c):
+    """The module klp_late of the puppet program comes when this is called; a patch waits for it."""
+    agent.target.sources["klp_late"] = ["h"]
+    c.insmod("lp", PATCH)
+    return lambda: agent.target.load("klp_late")
+
+
+def test_its_functions_are_patched_when_coming_returns(agent, late):
+    """In the program's thread, by the agent's."""
+    late()
+    agent.imports.coming("klp_late")
+    assert agent.target.value("h", "klp_late") == "h by lp" and agent.target.mods["klp_late"].state == "LIVE"
+
+
+def test_a_module_that_no_patch_waits_for_holds_nobody_up(agent, late, monkeypatch):
+    """Nothing is asked of the agent's thread."""
+    monkeypatch.setattr(type(agent.thread), "have_done", lambda *args: pytest.fail("waits"))
+    agent.imports.coming("json")
+
+
+def test_what_was_put_into_sys_modules_by_hand_is_found_with_the_next_import(agent, late, monkeypatch):
+    late()
+    assert agent.imports.put_by_hand() == []
+    monkeypatch.setitem(sys.modules, "klp_late", None)
+    assert agent.imports.put_by_hand() == ["klp_late"] and agent.imports.put_by_hand("klp_late") == []
+    agent.imports.coming("json")
+    assert agent.target.value("h", "klp_late") == "h by lp" and agent.imports.put_by_hand() == []
+
+
+def test_an_import_goes_on_unpatched_while_foreign_code_hangs(agent, c, late, monkeypatch):
+    """After a bounded time, with a line; what was put by hand waits for the same foreign code only once."""
+    agent.limits.import_ = 0.05
+    agent.parts.shared["lock"] = lock = threading.Lock()
+    lock.acquire()
+    late()
+    c.change("hangs", "def init(): shared['lock'].acquire()")
+    c.until(lambda c: agent.foreign.working and agent.foreign.working["what"].startswith("init"), "init")
+    agent.imports.coming("klp_late")
+    c.until_line("module 'klp_late' was imported while 'init of 'hangs'' runs; it goes on unpatched")
+    assert agent.target.value("h", "klp_late") == "h original"
+    monkeypatch.setitem(sys.modules, "klp_late", None)
+    agent.limits.import_ = 1000
+    begun = time.monotonic()
+    agent.imports.coming("json")
+    assert time.monotonic() - begun < 100
+    lock.release()
+    c.until(lambda c: (c.report.get("prepared") or {}).get("n"), "the end of init")
+
+
+def test_klpfs_own_imports_are_applied_in_the_step(agent, late):
+    """In the agent's thread itself, which would wait for itself for ever."""
+    late()
+    assert agent.thread.have_done(lambda: agent.imports.coming("klp_late"), 10)
+    assert agent.target.value("h", "klp_late") == "h by lp"

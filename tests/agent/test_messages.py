@@ -1,0 +1,99 @@
+"""What a coordinator asks of an agent, and the answers, over its socket."""
+import errno
+import os
+import socket
+import time
+
+import pytest
+
+from klpfs.protocol import wire
+
+
+def test_greeting(c):
+    """hello, a full event, a report: in this order, before all else."""
+    c.until(lambda c: len(c.messages) >= 3)
+    hello, event, report = c.messages[:3]
+    assert (hello["t"], hello["version"], hello["pid"], hello["service"]) == ("hello", 1, os.getpid(), "svc")
+    assert event["t"] == "event" and {"patches", "modules", "process", "log"} <= set(event)
+    assert report["t"] == "report" and (report["seen"], report["phase"]) == (0, "")
+
+
+@pytest.mark.timing
+def test_questions_are_answered_while_init_hangs_and_it_is_stopped_when_dropped(agent, c):
+    """A loop in init(): named, questions answered at once; the record drops the change: it is stopped, EINTR, unloaded."""
+    c.change("lp", "patch = lp\ndef init():\n  while True: pass")
+    c.until_report(phase="loading")
+    begun = time.monotonic()
+    assert c.ask("tasks") and c.ask("patch_state") == -1 and c.ask("stack", 1) == ["x.py:1 f"]
+    assert time.monotonic() - begun < 2
+    c.until(lambda c: c.report.get("working"), "the name of what runs")
+    assert c.report["working"]["what"] == "init of 'lp'"
+    assert c.ask("blockers")[0]["name"] == "working: init of 'lp'"
+    c.write(change=None)
+    c.until_report(seen=c.record["seq"])
+    c.until_line("init of 'lp' was stopped at /x/lp.py:3")
+    assert not agent.modules.all()
+
+
+def test_content_is_asked_for_when_the_folder_has_not_got_it(agent, c):
+    """want{sha256}, content."""
+    sha = c.store("patch = lp")
+    path = os.path.join(agent.folder, sha)
+    os.rename(path, path + ".away")
+    c.change("lp", None, sha=sha)
+    c.until(lambda c: c.of("want"))
+    assert c.of("want")[0]["sha256"] == sha
+    c.send(t="content", sha256=sha, data=b"patch = lp")
+    c.until_report(phase="prepared")
+
+
+def test_content_that_is_not_its_hash_is_not_loaded(agent, c):
+    """Whoever changes the file in the folder changes nothing."""
+    sha = c.store("patch = lp")
+    with open(os.path.join(agent.folder, sha), "w") as f:
+        f.write("raise SystemExit")
+    c.change("lp", None, sha=sha)
+    c.until(lambda c: c.of("want"))
+    c.send(t="content", sha256=sha, data=b"")
+    c.until(lambda c: c.report.get("refused"))
+    assert c.report["refused"]["errno"] == errno.ENOENT
+
+
+def test_parameters_and_kmsg(agent, c):
+    c.insmod("lp")
+    c.send(t="set", id=1, module="lp", param="x", text="7")
+    c.send(t="set", id=2, module="lp", param="x", text="bad")
+    c.send(t="set", id=3, module="lp", param="y", text="7")
+    c.send(t="set", id=4, module="nope", param="y", text="7")
+    c.send(t="kmsg", text="hello", priority=3)
+    c.until(lambda c: len(c.of("done")) == 4)
+    assert {m["id"]: m["errno"] for m in c.of("done")} == {1: 0, 2: errno.EINVAL, 3: errno.ENOENT, 4: errno.ENOENT}
+    c.until_line("hello")
+    before = [i for i, m in enumerate(c.messages) if m.get("modules") and [p[2] for p in m["modules"][0]["params"]] == ["7"]][0]
+    assert before < [i for i, m in enumerate(c.messages) if m["t"] == "done"][0]
+
+
+def test_parameters_are_set_while_exit_hangs(agent, c):
+    """An exit() that waits for a parameter gets it."""
+    n = c.change("m", "def exit():\n  while shared.get('x') != '1': pass")
+    c.until(lambda c: (c.report.get("prepared") or {}).get("n") == n)
+    c.write(change=None, modules=[{"name": "m", "sha256": "x", "params": {}, "livepatch": False, "path": "", "uses": [], "forced": False}])
+    c.write(modules=[])
+    c.send(t="set", id=1, module="m", param="x", text="1")
+    c.until_report(seen=c.record["seq"])
+    assert not agent.modules.all()
+
+
+@pytest.mark.parametrize("data", [b"\xff\xff\xff\xff", wire.encode({"t": "x"})[:4] + b"junk" * 10, wire.encode({"t": "nonsense"}),
+                                  wire.encode({"t": "record", "r": {"seq": "x"}}), wire.encode({"t": "record", "r": 5}),
+                                  wire.encode({"t": "ask", "id": 1, "what": "everything"}), wire.encode({"t": "ask"})])
+def test_a_bad_message_costs_its_sender_the_connection(agent, c, data):
+    """One log line; others are served on, nothing changes."""
+    bad = socket.socket(socket.AF_UNIX)
+    bad.connect(os.path.join(agent.folder, agent.server.name))
+    bad.sendall(data)
+    bad.settimeout(20)
+    while bad.recv(1 << 16):
+        pass
+    c.until_line("a bad message of process %d" % os.getpid())
+    assert c.ask("patch_state") == -1
