@@ -25,7 +25,8 @@ def make(source, **names):
 
 
 def functions(space):
-    return {name: f for name, f in space.items() if type(f) is types.FunctionType and f.__code__.co_filename.startswith("app")}
+    return {name: f for name, f in space.items() if type(f) is types.FunctionType
+            and f.__code__.co_filename.startswith("app")}
 
 
 def own_code(code, flags=0):
@@ -35,10 +36,12 @@ def own_code(code, flags=0):
 
 
 def new_image(function, like=None):
-    """The Image that a livepatch's `function` defines, for function objects whose code is `like` (None: any): its code object
-    is its own. A generator function made awaitable by types.coroutine carries that as a flag of its code, which the new code,
-    written without the decorator, gets as well."""
-    flags = like.co_flags & raw.ITERABLE_COROUTINE if like is not None and function.__code__.co_flags & raw.GENERATOR else 0
+    """The Image that a livepatch's `function` defines, for function objects whose code is `like` (None: any): its code
+    object is its own. A generator function made awaitable by types.coroutine carries that as a flag of its code, which
+    the new code, written without the decorator, gets as well."""
+    flags = (
+        like.co_flags & raw.ITERABLE_COROUTINE if like is not None and function.__code__.co_flags & raw.GENERATOR else 0
+    )
     captured = image.capture(function)
     made = image.Image(own_code(function.__code__, flags), captured.values)
     made.annotations = captured.annotations

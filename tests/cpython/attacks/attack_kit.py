@@ -39,5 +39,6 @@ def no_greenlets():
 def outside(program):
     """Runs a program in a process of its own: an audit hook can't be taken away again."""
     env = dict(os.environ, PYTHONPATH=os.pathsep.join((PARTS, os.path.join(PARTS, "tests"))))
-    done = subprocess.run([sys.executable, "-c", program % (sorted(rules.BREAK),)], stdout=-1, stderr=-2, timeout=60, env=env)
+    done = subprocess.run([sys.executable, "-c", program % (sorted(rules.BREAK),)], stdout=-1, stderr=-2, timeout=60,
+                          env=env)
     return done.stdout.decode().strip()

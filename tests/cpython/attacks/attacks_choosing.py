@@ -17,7 +17,8 @@ def handler_in_the_window_of_a_seen_thread():
     """A handler between choice and entry, in a thread already seen clean, calls g: g must not run as side 0, for
     nobody looks at this thread again."""
     got = []
-    d = make("def g():\n t = clean()\n return ({v}, h(), t)\ndef h(): return {v}\ndef B(): return {v}", clean=lambda: t.look() == [])
+    d = make("def g():\n t = clean()\n return ({v}, h(), t)\ndef h(): return {v}\ndef B(): return {v}",
+             clean=lambda: t.look() == [])
     t = transition(d[0], d[1])
     t.install()
     t.start()
@@ -152,7 +153,9 @@ def an_old_frame_blocks():
 @attack("stale")
 def stale_dispatchers_of_two_transitions():
     """Coroutines that dispatchers of one transition made take their first steps in the next."""
-    d = make("async def f(): return {v}\ndef A(c):\n try: c.send(None)\n except StopIteration as e: return ({v}, e.value)")
+    d = make(
+        "async def f(): return {v}\ndef A(c):\n try: c.send(None)\n except StopIteration as e: return ({v}, e.value)"
+    )
     f = d[0]["f"]
     t1 = transition(d[0], d[1])
     t1.install()
@@ -231,7 +234,8 @@ def frame_left_by_a_force():
     def stop():
         at.release()
         assert go.acquire(timeout=10)
-    d = make("def A():\n r = [{v}]\n for i in range(3):\n  stop(); r.append(B())\n return r\ndef B(): return {v}", stop=stop)
+    d = make("def A():\n r = [{v}]\n for i in range(3):\n  stop(); r.append(B())\n return r\ndef B(): return {v}",
+             stop=stop)
     t1 = transition(d[0], d[1])
     thread = threading.Thread(target=lambda: out.append(d[0]["A"]()))
     thread.start()
@@ -263,7 +267,8 @@ def frame_left_by_a_force():
 @attack()
 def reverse_between_clean_and_finish():
     go, at, out = threading.Event(), threading.Event(), []
-    d = make("def A():\n r = [{v}, B()]\n at.set(); go.wait(10)\n r.append(B()); return r\ndef B(): return {v}", at=at, go=go)
+    d = make("def A():\n r = [{v}, B()]\n at.set(); go.wait(10)\n r.append(B()); return r\ndef B(): return {v}", at=at,
+             go=go)
     t = transition(d[0], d[1])
     t.install()
     t.start()
@@ -309,8 +314,11 @@ def window_survives_clean():
 def overlapping_patches():
     """Disjoint and overlapping sets one after another, with a frame of the first below."""
     go, at, out = threading.Semaphore(0), threading.Semaphore(0), []
-    d = make("def A():\n r = [({v}, B(), C())]\n stop(); r.append(({v}, B(), C())); return r\ndef B(): return {v}\ndef C(): return {v}",
-             stop=lambda: (at.release(), go.acquire(timeout=10)))
+    d = make(
+        "def A():\n r = [({v}, B(), C())]\n stop(); r.append(({v}, B(), C())); return r\n"
+        "def B(): return {v}\ndef C(): return {v}",
+        stop=lambda: (at.release(), go.acquire(timeout=10)),
+    )
     n = d[0]
     f, g, h = functions(n), functions(d[1]), functions(d[2])
     t1 = Transition([entry(f[k], g[k]) for k in "AB"])

@@ -194,7 +194,8 @@ def signals_between_all_opcodes():
     try:
         for turns in range(150):
             old, new = turns & 1, 1 - (turns & 1)
-            t = Transition([Entry(f, images[old][i], images[new][i]) for i, (k, f) in enumerate(sorted(functions(n).items()))])
+            t = Transition([Entry(f, images[old][i], images[new][i])
+                            for i, (k, f) in enumerate(sorted(functions(n).items()))])
             t.install()
             got = [n["A"]()]
             t.start()

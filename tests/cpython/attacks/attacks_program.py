@@ -18,7 +18,8 @@ from tests.cpython.programs import back, done, entry, make, own_code, transition
 def functions_come_in_a_started_transition():
     """Functions added to a started transition are dispatchers at once, and who runs them is looked at again."""
     go, at, out = threading.Event(), threading.Event(), []
-    d = make("def A():\n r = [{v}, B()]\n at.set(); go.wait(10)\n r.append(B()); return r\ndef B(): return {v}", at=at, go=go)
+    d = make("def A():\n r = [{v}, B()]\n at.set(); go.wait(10)\n r.append(B()); return r\ndef B(): return {v}", at=at,
+             go=go)
     e = make("def other(): return {v}")
     t = Transition([entry(e[0]["other"], e[1]["other"])])
     t.install()
@@ -118,7 +119,10 @@ def program_sets_attributes_meanwhile():
 @attack()
 def functions_share_one_code_object():
     """Closures made by one factory: one version's code for all of them, each with its own cells, and back."""
-    d = make("def make():\n out = []\n for i in range(3):\n  def f(i=i):\n   return ({v}, i, B())\n  out.append(f)\n return out\ndef B(): return {v}")
+    d = make(
+        "def make():\n out = []\n for i in range(3):\n  def f(i=i):\n   return ({v}, i, B())\n  out.append(f)\n"
+        " return out\ndef B(): return {v}"
+    )
     old, new = d[0]["make"](), d[1]["make"]()[0]
     was = [(f.__code__, f.__defaults__, f.__closure__) for f in old]
     code = own_code(new.__code__)
@@ -143,8 +147,11 @@ def functions_share_one_code_object():
 @attack("nested")
 def old_frame_makes_more_functions():
     """An old frame goes on making functions of its own nested code, after that code's functions were switched."""
-    d = make("def outer(n, hook):\n out = []\n for i in range(n):\n  def inner(): return ({v}, B())\n  out.append(inner); hook(i, inner)\n"
-             " return out\ndef B(): return {v}")
+    d = make(
+        "def outer(n, hook):\n out = []\n for i in range(n):\n  def inner(): return ({v}, B())\n"
+        "  out.append(inner); hook(i, inner)\n"
+        " return out\ndef B(): return {v}"
+    )
     t, blocked = [None], []
     new = d[1]["outer"](1, lambda i, f: None)[0]
 
@@ -291,8 +298,8 @@ class C:
 
     def sites():
         bound = o.m
-        return {f(1), f(1, 2), f(x=1), f(*(1,)), f(**{"x": 1}), o.m(), bound(), o.p, o[0], o.zz, o(), len(o), o + 1, C(1).v,
-                cached(1), partial(), list(map(f, (1,)))[0], next(iter(g(1))), [z for z in g(1)][0],
+        return {f(1), f(1, 2), f(x=1), f(*(1,)), f(**{"x": 1}), o.m(), bound(), o.p, o[0], o.zz, o(), len(o), o + 1,
+                C(1).v, cached(1), partial(), list(map(f, (1,)))[0], next(iter(g(1))), [z for z in g(1)][0],
                 functools.reduce(f, (1, 2)), getattr(o, "p")}
 
     def all_of(space):

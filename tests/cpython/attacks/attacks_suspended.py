@@ -31,11 +31,15 @@ def generator_expression_escapes():
 def suspended_everywhere():
     """Asynchronous generators half consumed (asend, athrow, aclose), generators with finally closed, coroutines thrown
     into."""
-    d = make("async def AG():\n r = [{v}]\n try:\n  while True:\n   try: x = yield B()\n   except KeyError: x = None\n   r.append(B())\n"
-             " finally: r.append(B()); out.append(r)\n"
-             "def G():\n r = [{v}]\n try:\n  while True: yield r.append(B())\n finally: r.append(B()); out.append(r)\n"
-             "async def C():\n r = [{v}, B()]\n try: await asyncio.sleep(3600)\n"
-             " except BaseException: r.append(B()); out.append(r); raise\ndef B(): return {v}", out=[])
+    d = make(
+        "async def AG():\n r = [{v}]\n try:\n  while True:\n   try: x = yield B()\n"
+        "   except KeyError: x = None\n   r.append(B())\n"
+        " finally: r.append(B()); out.append(r)\n"
+        "def G():\n r = [{v}]\n try:\n  while True: yield r.append(B())\n finally: r.append(B()); out.append(r)\n"
+        "async def C():\n r = [{v}, B()]\n try: await asyncio.sleep(3600)\n"
+        " except BaseException: r.append(B()); out.append(r); raise\ndef B(): return {v}",
+        out=[],
+    )
     n, blocked = d[0], []
     out = n["out"]
 
@@ -99,7 +103,8 @@ def old_generator_in_a_collection():
         def __del__(self):
             at.set()
             go.wait(10)
-    d = make("def G(me):\n r = [{v}, B()]\n try: yield\n finally: r.append(B()); out.append(r)\ndef B(): return {v}", out=out)
+    d = make("def G(me):\n r = [{v}, B()]\n try: yield\n finally: r.append(B()); out.append(r)\ndef B(): return {v}",
+             out=out)
 
     def garbage():
         s = Slow()
@@ -132,8 +137,11 @@ def old_generator_in_a_collection():
 @attack("finished")
 def one_ends_and_makes_another_behind_the_look():
     """Up to the end of an old generator during the look it makes another one, which the look has not seen."""
-    d = make("def G(more=False):\n yield {v}, B()\n if more:\n  keep.append(G())\n  next(keep[-1])\n yield {v}, B()\ndef B(): return {v}",
-             keep=[])
+    d = make(
+        "def G(more=False):\n yield {v}, B()\n if more:\n  keep.append(G())\n  next(keep[-1])\n"
+        " yield {v}, B()\ndef B(): return {v}",
+        keep=[],
+    )
     first = d[0]["G"](True)
     next(first)
     t = transition(d[0], d[1])
@@ -260,7 +268,11 @@ def greenlet_on_a_seen_thread():
         @property
         def __class__(self):
             1 / 0
-    d = make("def A(sw):\n r = [{v}, B()]\n sw(); r.append(B()); sw(); r.append(B()); out.append(r)\ndef B(): return {v}", out=out)
+
+    d = make(
+        "def A(sw):\n r = [{v}, B()]\n sw(); r.append(B()); sw(); r.append(B()); out.append(r)\ndef B(): return {v}",
+        out=out,
+    )
     g = Other(lambda: d[0]["A"](greenlet.getcurrent().parent.switch))
     g.switch()
     t = transition(d[0], d[1])
@@ -278,7 +290,8 @@ def greenlet_born_in_the_middle_of_a_look():
     """An audit hook runs between the look's search for greenlets and its look at threads: there an old greenlet starts
     another one, and ends. Nobody saw the new one, but that there is one."""
     pytest.importorskip("greenlet")
-    return outside(r'''
+    return (
+        outside(r"""
 import sys
 from klpfs.cpython.switch import rules
 rules.BREAK.update(%r)
@@ -287,7 +300,8 @@ from tests.cpython.programs import make, transition
 out, main, todo = [], greenlet.getcurrent(), []
 def spawn(function):
     greenlet.greenlet(function).switch(main.switch)
-d = make("def A(sw, spawn):\n sw(); spawn(C)\ndef B(): return {v}\ndef C(sw):\n r = [{v}]\n others.append(sw()); r.append(B()); out.append(r)", out=out, others=[])
+d = make("def A(sw, spawn):\n sw(); spawn(C)\ndef B(): return {v}\n"
+         "def C(sw):\n r = [{v}]\n others.append(sw()); r.append(B()); out.append(r)", out=out, others=[])
 g = greenlet.greenlet(lambda: d[0]["A"](main.switch, spawn))
 g.switch()
 born, last = [], []
@@ -298,7 +312,8 @@ def hook(event, args):
         todo.pop()
         g.switch()      # starts the other one, in which C waits now
         import gc
-        born.extend(x for x in gc.get_objects() if type(x) is greenlet.greenlet and x is not g and x is not main and x.gr_frame)
+        born.extend(x for x in gc.get_objects()
+                    if type(x) is greenlet.greenlet and x is not g and x is not main and x.gr_frame)
         g.switch()      # and ends
 sys.addaudithook(hook)
 t = transition(d[0], d[1])
@@ -311,4 +326,6 @@ assert g.dead and len(born) == 1
 if clean: t.finish()
 born.pop().switch()
 print("mixed" if len(set(out[0])) > 1 else "whole")
-''') == "whole"
+""")
+        == "whole"
+    )

@@ -20,6 +20,10 @@ def pair():
     found = []
     for of in (f, g):
         made = types.FunctionType(of.__code__, globals(), of.__name__, of.__defaults__)
-        made.__kwdefaults__, made.__annotations__, made.__doc__ = dict(of.__kwdefaults__), dict(of.__annotations__), of.__doc__
+        made.__kwdefaults__, made.__annotations__, made.__doc__ = (
+            dict(of.__kwdefaults__),
+            dict(of.__annotations__),
+            of.__doc__,
+        )
         found.append(made)
     return found

@@ -111,7 +111,9 @@ def test_touched_names_the_function_objects_that_a_change_concerns(case):
     touched = images.concerned_functions({}, {func.definition: func})
     functions = [fn for fn, definition in touched]
     assert case.module.outer in functions and alive in functions
-    assert [definition for fn, definition in touched].count(func.definition) == 2, "alive, and the stand-in of those to come"
+    assert [definition for fn, definition in touched].count(func.definition) == 2, (
+        "alive, and the stand-in of those to come"
+    )
     assert images.concerned_functions({}, {}) == []
     watched = images.concerned_functions({}, {}, [func.definition])
     assert {definition for fn, definition in watched} == {func.definition}

@@ -15,11 +15,13 @@ from tests.cpython.programs import back, done, entry, make, new_image, switched
 
 def specialised(function):
     """Names of the instructions that calls of Python functions in it have become."""
-    return [i.opname for i in dis.get_instructions(function, adaptive=True) if i.opname.startswith("CALL") and "_PY_" in i.opname]
+    return [i.opname for i in dis.get_instructions(function, adaptive=True) if i.opname.startswith("CALL")
+            and "_PY_" in i.opname]
 
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="call sites specialise from 3.11 on")
-@pytest.mark.skipif(sys.version_info >= (3, 12) and not version_numbers.REPAIRS, reason="this Python's version numbers can't be put right")
+@pytest.mark.skipif(sys.version_info >= (3, 12) and not version_numbers.REPAIRS,
+                    reason="this Python's version numbers can't be put right")
 def test_call_sites_are_specialised_again():
     """After a transition, and after its revert, a call site becomes what it was: CALL_PY_EXACT_ARGS and the like."""
     d = make("def f(a): return {v}\ndef site(n):\n for i in range(n): f(i)")
@@ -64,7 +66,10 @@ def test_what_the_program_changed_gets_a_number_of_its_own(pair):
     t.start()
     old.__defaults__ = None
     assert done(t)
-    assert old.__defaults__ is None and version_numbers.number_of(old) not in (0, version_numbers.number_of_code(old.__code__))
+    assert old.__defaults__ is None and version_numbers.number_of(old) not in (
+        0,
+        version_numbers.number_of_code(old.__code__),
+    )
 
 
 @pytest.mark.skipif(sys.version_info[:2] != (3, 12), reason="the two counters collide on 3.12 only")

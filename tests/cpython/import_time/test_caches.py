@@ -81,8 +81,8 @@ def test_with_a_function_it_is_made_anew(live):
     assert one.lazy == 2 and "lazy" not in vars(without)
 
 
-@pytest.mark.parametrize("text", ["nowhere:f()", "{m}:g()", "{m}:C.g()", "{m}:X.g()", "{m}:X{{}}", "{m}:X.x", "{m}:TABLE.x",
-                                  "{m}:C.plain()"])
+@pytest.mark.parametrize("text", ["nowhere:f()", "{m}:g()", "{m}:C.g()", "{m}:X.g()", "{m}:X{{}}", "{m}:X.x",
+                                  "{m}:TABLE.x", "{m}:C.plain()"])
 def test_what_is_not_there_is_passed_over(live, text):
     empty([text.format(m=live.__name__)])
 

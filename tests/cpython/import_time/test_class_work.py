@@ -83,7 +83,9 @@ def test_what_a_decorator_generates_goes_into_the_class(module, livepatch):
     assert live.Point is cls and list(cls.__dataclass_fields__) == ["x", "y", "z"] and cls.__init__ is init
     assert "__lt__" in vars(cls) and not hasattr(cls, "method") and cls.__doc__ is not None
     patch.disable()
-    assert list(cls.__dataclass_fields__) == ["x", "y"] and "__lt__" not in vars(cls) and repr(kept) == "Point(x=1, y=2)"
+    assert (
+        list(cls.__dataclass_fields__) == ["x", "y"] and "__lt__" not in vars(cls) and repr(kept) == "Point(x=1, y=2)"
+    )
     patch = livepatch(live, text % "")
     patch.enable()
     assert cls(1).z == 3

@@ -22,7 +22,9 @@ ENUMS = """
 
 
 def part(name, *lines):
-    return f"def run(klp):\n global {name}\n class {name}(metaclass=klp.part):\n" + "".join(f"  {line}\n" for line in lines)
+    return f"def run(klp):\n global {name}\n class {name}(metaclass=klp.part):\n" + "".join(
+        f"  {line}\n" for line in lines
+    )
 
 
 def test_a_member_comes_and_goes(module, livepatch):
@@ -74,7 +76,8 @@ def test_a_value_that_can_not_be_hashed(module, livepatch):
 
 def test_a_member_that_is_there_keeps_its_value(module, livepatch):
     live = module(ENUMS)
-    with pytest.raises(TypeError, match="enum Colour: the value of 'RED' can't be changed while others hold the member"):
+    with pytest.raises(TypeError,
+                       match="enum Colour: the value of 'RED' can't be changed while others hold the member"):
         livepatch(live, part("Colour", "RED = 3")).enable()
     patch = livepatch(live, part("Colour", "RED = 1"))
     patch.enable()

@@ -18,7 +18,8 @@ CASES = [       # (kind, members, new members)
         "Y = 1", "XY = 3", "Y = 4\nXY = 6", "Z = 0", "Z = 8\nT = 13", "Y = 1\nZ = 9", "XY = 6\nY = 4")),
     *((kind, "X = 4\nY = 1", "Z = 2") for kind in FLAGS),
     *((kind, "A = 1\nB = 2\nAB = 3", "Z = 4\nABZ = 7\nN = 0") for kind in FLAGS),
-    *((f"IntFlag, boundary=enum.{boundary}", "X = 2", new) for boundary in BOUNDARIES for new in ("Y = 12", "Y = 4\nZ = 1")),
+    *((f"IntFlag, boundary=enum.{boundary}", "X = 2", new) for boundary in BOUNDARIES
+      for new in ("Y = 12", "Y = 4\nZ = 1")),
 ]
 REPLACED = [    # (members of a patch, those of the patch that replaces it)
     ("Y = 2", "Y = 2"), ("Y = 2", "Y = 2\nZ = 4"), ("Y = 2\nW = 8", "Y = 2\nZ = 4"), ("Y = 2", "Z = 4"),

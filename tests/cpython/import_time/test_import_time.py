@@ -116,7 +116,9 @@ def test_everywhere_exchanges_the_value_where_it_is_held_by_name(module, livepat
 
 
 def test_watched_objects_give_back_what_statements_put_into_them(module, livepatch):
-    live = module(PROGRAM + "\n    class Router:\n        def __init__(self): self.routes = []\n    router = Router()\n")
+    live = module(
+        PROGRAM + "\n    class Router:\n        def __init__(self): self.routes = []\n    router = Router()\n"
+    )
     patch = livepatch(live, "def run(klp): router.routes.append(LIMIT)", watch="['router']")
     patch.enable()
     assert live.router.routes == [10]
@@ -207,7 +209,9 @@ def test_what_code_that_lives_on_may_use_stays_and_is_logged(module, livepatch, 
     kept = live.Added()
     patch.disable()
     assert kept.m() == 1 and not hasattr(live, "unused") and not hasattr(live, "Added")
-    assert log.texts() == [f"livepatch: 'lp': 'used' of '{live.__name__}' stays: what was made while patched may use it"]
+    assert log.texts() == [
+        f"livepatch: 'lp': 'used' of '{live.__name__}' stays: what was made while patched may use it"
+    ]
 
 
 def test_other_names_for_modules_and_stand_ins_are_taken_back(module, livepatch):

@@ -34,7 +34,9 @@ def package(module):
 def test_it_runs_when_it_is_imported_and_goes_with_the_patch(package):
     new = New("live_package.new", top)
     new.offer()
-    assert "live_package.new" not in sys.modules and not hasattr(package, "new"), "nothing runs until somebody imports it"
+    assert "live_package.new" not in sys.modules and not hasattr(package, "new"), (
+        "nothing runs until somebody imports it"
+    )
     made = importlib.import_module("live_package.new")
     assert made is package.new and made.helper() == (1, "live_package.new")
     assert made.__file__ == made.__spec__.origin == "/somewhere/live_package/new.py" and made.__loader__ is new

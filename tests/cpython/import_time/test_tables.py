@@ -20,8 +20,8 @@ def become(old, new, gone=None):
 
 
 @pytest.mark.parametrize("old, new", [
-    ({"a": 1, "b": 2}, {"a": 1, "c": 3}), (OrderedDict(a=1), OrderedDict(b=2)), (defaultdict(int, a=1), defaultdict(int, a=2)),
-    ({1, 2}, {2, 3}), ([1, 2], [3]), ([], [1])])
+    ({"a": 1, "b": 2}, {"a": 1, "c": 3}), (OrderedDict(a=1), OrderedDict(b=2)),
+    (defaultdict(int, a=1), defaultdict(int, a=2)), ({1, 2}, {2, 3}), ([1, 2], [3]), ([], [1])])
 def test_a_table_becomes_the_new_one_in_place(old, new):
     assert become(old, new) == new
 
@@ -30,10 +30,13 @@ def test_only_keys_that_the_new_version_dropped_go():
     """All other keys that the new table has not are entries of the program's own."""
     assert become({"a": 1, "b": 2, "mine": 3}, {"a": 1}, ["b", "never there"]) == {"a": 1, "mine": 3}
     assert become({1, 2, 3}, {1}, [2, 9]) == {1, 3}
-    assert become({"a": 1, "b": 2}, {"a": 1, "b": 5}, ["b"]) == {"a": 1, "b": 5}, "it is there again, with another value"
+    assert become({"a": 1, "b": 2}, {"a": 1, "b": 5}, ["b"]) == {"a": 1, "b": 5}, (
+        "it is there again, with another value"
+    )
 
 
-@pytest.mark.parametrize("old, new", [({"a": 1}, {"a": 1}), ([1], [1]), ({1}, {1}), ((1, 2), (1, 2)), (1, 1), ("x", "x")])
+@pytest.mark.parametrize("old, new", [({"a": 1}, {"a": 1}), ([1], [1]), ({1}, {1}), ((1, 2), (1, 2)), (1, 1),
+                                      ("x", "x")])
 def test_equal_values_need_no_change(old, new):
     assert merged(old, new) == []
 
@@ -51,9 +54,10 @@ class Foreign:
 
 
 @pytest.mark.parametrize("a, b, same", [
-    (1, 1, True), (1, True, False), (1.0, 1, False), (0.0, -0.0, False), (float("nan"), float("nan"), False), ((1, "a"), (1, "a"), True),
-    ((1,), (1.0,), False), ([1, [2]], [1, [2]], True), ({"a": 1, "b": 2}, {"b": 2, "a": 1}, False), ({"a": [1]}, {"a": [1]}, True),
-    ({1, 2}, {2, 1}, True), (frozenset("ab"), frozenset("ba"), True), (re.compile("a"), re.compile("a"), True),
+    (1, 1, True), (1, True, False), (1.0, 1, False), (0.0, -0.0, False), (float("nan"), float("nan"), False),
+    ((1, "a"), (1, "a"), True), ((1,), (1.0,), False), ([1, [2]], [1, [2]], True),
+    ({"a": 1, "b": 2}, {"b": 2, "a": 1}, False), ({"a": [1]}, {"a": [1]}, True), ({1, 2}, {2, 1}, True),
+    (frozenset("ab"), frozenset("ba"), True), (re.compile("a"), re.compile("a"), True),
     (re.compile("a"), re.compile("a", re.I), False), (re.compile("a"), re.compile(b"a"), False), (None, None, True)])
 def test_equal(a, b, same):
     """As far as can be told without running foreign code: type, value, order of a dict's keys."""
@@ -67,5 +71,6 @@ def test_objects_are_equal_to_themselves_alone_and_are_not_asked():
 
 
 def test_data_says_all_about_itself():
-    assert all(map(is_data, (1, "a", None, ..., (1,), [Foreign()], {}, {1}, frozenset(), re.compile("a"), OrderedDict())))
+    assert all(map(is_data, (1, "a", None, ..., (1,), [Foreign()], {}, {1}, frozenset(), re.compile("a"),
+                             OrderedDict())))
     assert not any(map(is_data, (Foreign(), Foreign, len, object(), iter(()))))

@@ -51,12 +51,16 @@ def funcs(found, at=0):
 
 def test_functions_found_with_place_count_and_changes(program):
     before = snapshot(program.prog.work, program.prog.C.m, *program.prog.made)
-    found = look(program, '''
+    found = look(
+        program,
+        """
 def work(x): return x
 def m(self, a, b=1): return a
 def nested(): return 2
-patch = Patch([Object("PROG", [Func("work", work), Func("C.m", m), Func("make.<locals>.nested", nested)]), Object("not_loaded", [Func("f", work)])], replace=True)
-''')
+patch = Patch([Object("PROG", [Func("work", work), Func("C.m", m), Func("make.<locals>.nested", nested)]),
+               Object("not_loaded", [Func("f", work)])], replace=True)
+""",
+    )
     assert found["livepatch"] and found["replace"] and found["refused"] == ""
     rows = funcs(found)
     assert rows["work,1"]["where"] == "%s:4" % program.prog.__file__
@@ -68,12 +72,16 @@ patch = Patch([Object("PROG", [Func("work", work), Func("C.m", m), Func("make.<l
 
 
 def test_all_refusals_are_told_in_the_words_of_a_load(program):
-    found = look(program, '''
+    found = look(
+        program,
+        """
 def work(x): return unknown_name
 def steps(): return 1
 def other(): return 1
-patch = Patch([Object("PROG", [Func("work", work), Func("steps", steps), Func("gone", other), Func("C.m", other, fingerprint="0" * 64)])])
-''')
+patch = Patch([Object("PROG", [Func("work", work), Func("steps", steps), Func("gone", other),
+                               Func("C.m", other, fingerprint="0" * 64)])])
+""",
+    )
     rows = funcs(found)
     assert "Unknown symbol 'unknown_name'" in rows["work,1"]["refused"]
     assert "it is a generator, what replaces it a function" in rows["steps,1"]["refused"]
@@ -98,7 +106,9 @@ patch = Patch([Object("PROG", [Func("work", work), Func("steps", steps)])])
         program.prog.go.set()
         thread.join()
     (kind, task, name, frames), = rows["work,1"]["inside"]
-    assert (kind, task, name) == ("thread", thread.native_id, "worker-1") and frames == ["%s:6 work" % program.prog.__file__]
+    assert (kind, task, name) == ("thread", thread.native_id, "worker-1") and frames == [
+        "%s:6 work" % program.prog.__file__
+    ]
     (kind, _, name, frames), = rows["steps,1"]["inside"]
     assert (kind, name) == ("generator", "steps") and frames == ["%s:9 steps" % program.prog.__file__]
 
