@@ -315,7 +315,8 @@ def overlapping_patches():
     """Disjoint and overlapping sets one after another, with a frame of the first below."""
     go, at, out = threading.Semaphore(0), threading.Semaphore(0), []
     d = make(
-        "def A():\n r = [({v}, B(), C())]\n stop(); r.append(({v}, B(), C())); return r\ndef B(): return {v}\ndef C(): return {v}",
+        "def A():\n r = [({v}, B(), C())]\n stop(); r.append(({v}, B(), C())); return r\n"
+        "def B(): return {v}\ndef C(): return {v}",
         stop=lambda: (at.release(), go.acquire(timeout=10)),
     )
     n = d[0]

@@ -120,7 +120,8 @@ def program_sets_attributes_meanwhile():
 def functions_share_one_code_object():
     """Closures made by one factory: one version's code for all of them, each with its own cells, and back."""
     d = make(
-        "def make():\n out = []\n for i in range(3):\n  def f(i=i):\n   return ({v}, i, B())\n  out.append(f)\n return out\ndef B(): return {v}"
+        "def make():\n out = []\n for i in range(3):\n  def f(i=i):\n   return ({v}, i, B())\n  out.append(f)\n"
+        " return out\ndef B(): return {v}"
     )
     old, new = d[0]["make"](), d[1]["make"]()[0]
     was = [(f.__code__, f.__defaults__, f.__closure__) for f in old]
@@ -147,7 +148,8 @@ def functions_share_one_code_object():
 def old_frame_makes_more_functions():
     """An old frame goes on making functions of its own nested code, after that code's functions were switched."""
     d = make(
-        "def outer(n, hook):\n out = []\n for i in range(n):\n  def inner(): return ({v}, B())\n  out.append(inner); hook(i, inner)\n"
+        "def outer(n, hook):\n out = []\n for i in range(n):\n  def inner(): return ({v}, B())\n"
+        "  out.append(inner); hook(i, inner)\n"
         " return out\ndef B(): return {v}"
     )
     t, blocked = [None], []

@@ -32,7 +32,8 @@ def suspended_everywhere():
     """Asynchronous generators half consumed (asend, athrow, aclose), generators with finally closed, coroutines thrown
     into."""
     d = make(
-        "async def AG():\n r = [{v}]\n try:\n  while True:\n   try: x = yield B()\n   except KeyError: x = None\n   r.append(B())\n"
+        "async def AG():\n r = [{v}]\n try:\n  while True:\n   try: x = yield B()\n"
+        "   except KeyError: x = None\n   r.append(B())\n"
         " finally: r.append(B()); out.append(r)\n"
         "def G():\n r = [{v}]\n try:\n  while True: yield r.append(B())\n finally: r.append(B()); out.append(r)\n"
         "async def C():\n r = [{v}, B()]\n try: await asyncio.sleep(3600)\n"
@@ -137,7 +138,8 @@ def old_generator_in_a_collection():
 def one_ends_and_makes_another_behind_the_look():
     """Up to the end of an old generator during the look it makes another one, which the look has not seen."""
     d = make(
-        "def G(more=False):\n yield {v}, B()\n if more:\n  keep.append(G())\n  next(keep[-1])\n yield {v}, B()\ndef B(): return {v}",
+        "def G(more=False):\n yield {v}, B()\n if more:\n  keep.append(G())\n  next(keep[-1])\n"
+        " yield {v}, B()\ndef B(): return {v}",
         keep=[],
     )
     first = d[0]["G"](True)
@@ -298,7 +300,8 @@ from tests.cpython.programs import make, transition
 out, main, todo = [], greenlet.getcurrent(), []
 def spawn(function):
     greenlet.greenlet(function).switch(main.switch)
-d = make("def A(sw, spawn):\n sw(); spawn(C)\ndef B(): return {v}\ndef C(sw):\n r = [{v}]\n others.append(sw()); r.append(B()); out.append(r)", out=out, others=[])
+d = make("def A(sw, spawn):\n sw(); spawn(C)\ndef B(): return {v}\n"
+         "def C(sw):\n r = [{v}]\n others.append(sw()); r.append(B()); out.append(r)", out=out, others=[])
 g = greenlet.greenlet(lambda: d[0]["A"](main.switch, spawn))
 g.switch()
 born, last = [], []
@@ -309,7 +312,8 @@ def hook(event, args):
         todo.pop()
         g.switch()      # starts the other one, in which C waits now
         import gc
-        born.extend(x for x in gc.get_objects() if type(x) is greenlet.greenlet and x is not g and x is not main and x.gr_frame)
+        born.extend(x for x in gc.get_objects()
+                    if type(x) is greenlet.greenlet and x is not g and x is not main and x.gr_frame)
         g.switch()      # and ends
 sys.addaudithook(hook)
 t = transition(d[0], d[1])

@@ -57,7 +57,8 @@ def test_functions_found_with_place_count_and_changes(program):
 def work(x): return x
 def m(self, a, b=1): return a
 def nested(): return 2
-patch = Patch([Object("PROG", [Func("work", work), Func("C.m", m), Func("make.<locals>.nested", nested)]), Object("not_loaded", [Func("f", work)])], replace=True)
+patch = Patch([Object("PROG", [Func("work", work), Func("C.m", m), Func("make.<locals>.nested", nested)]),
+               Object("not_loaded", [Func("f", work)])], replace=True)
 """,
     )
     assert found["livepatch"] and found["replace"] and found["refused"] == ""
@@ -77,7 +78,8 @@ def test_all_refusals_are_told_in_the_words_of_a_load(program):
 def work(x): return unknown_name
 def steps(): return 1
 def other(): return 1
-patch = Patch([Object("PROG", [Func("work", work), Func("steps", steps), Func("gone", other), Func("C.m", other, fingerprint="0" * 64)])])
+patch = Patch([Object("PROG", [Func("work", work), Func("steps", steps), Func("gone", other),
+                               Func("C.m", other, fingerprint="0" * 64)])])
 """,
     )
     rows = funcs(found)

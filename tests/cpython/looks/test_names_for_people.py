@@ -61,7 +61,8 @@ def test_an_asyncio_task_is_named_when_it_waits_in_old_code():
     """The task's name, not the coroutine's: also when the old coroutine is awaited by others, through async
     generators."""
     d = make(
-        "async def A():\n await asyncio.sleep(3600)\n return {v}\nasync def AG():\n await asyncio.sleep(3600)\n yield {v}"
+        "async def A():\n await asyncio.sleep(3600)\n return {v}\n"
+        "async def AG():\n await asyncio.sleep(3600)\n yield {v}"
     )
 
     async def through():
