@@ -167,12 +167,19 @@ def module_param(name: str, type: type[Value] = str, default: Value | None = Non
                  mode: int = 0o644) -> Value:
     """Declares a parameter of the module whose file is being run; returns the value that insmod gave, else `default`.
 
-        limit = module_param("limit", int, 100)     # `insmod fix.py limit=7`, parameters/limit
-
     type: bool, int, float or str. default: None means 0, '' or False. mode: of the file under parameters/, 0 for no
-    file. The variable that it is assigned to is the parameter from then on: writing the file sets it. RuntimeError
-    outside a module's top level. TypeError, ValueError: wrong arguments. KlpError EINVAL: insmod's value. Source:
-    include/linux/moduleparam.h.
+    file. The variable that it is assigned to is the parameter from then on: writing the file sets it.
+    RuntimeError outside a module's top level. TypeError, ValueError: wrong arguments. KlpError EINVAL: insmod's value.
+
+    >>> with declaring(Declared("fix", {"limit": "7"}, {}, lambda name: name, print)):      # insmod fix.py limit=7
+    ...     limit, rate = module_param("limit", int, 100), module_param("rate", float)
+    >>> limit, rate
+    (7, 0.0)
+    >>> module_param("late", int)
+    Traceback (most recent call last):
+    RuntimeError: module_param('late'): only the top level of a module that insmod loads declares parameters
+
+    Source: include/linux/moduleparam.h.
     """
     declared = running()
     if declared is None:

@@ -22,9 +22,11 @@ if TYPE_CHECKING:
 class Unchanged:
     """The type of the one object `unchanged`: a default of a new function that stays what it was.
 
-        def connect(host, timeout=unchanged): ...       # the patched module's default of `timeout`
-
     EINVAL, when the patch is enabled, where the parameter has no default in the program.
+
+    >>> def connect(host, timeout=unchanged): ...       # the default of `timeout` is the patched module's
+    >>> connect.__defaults__
+    (unchanged,)
     """
 
     __slots__ = ()
@@ -39,10 +41,14 @@ unchanged = Unchanged()
 class Later:
     """A default of a new function that is evaluated in the patched module: later(lambda: NAME).
 
-        def connect(host, flags=later(lambda: DEFAULT_FLAGS)): ...      # DEFAULT_FLAGS is the patched module's
-
     function: takes no arguments and has no free variables, else TypeError; its names are the patched module's, and
     those of the class block that the replaced function stands in. What it raises refuses the patch with EINVAL.
+
+    >>> later = Later       # from klpfs import later
+    >>> def connect(host, flags=later(lambda: DEFAULT_FLAGS)): ...      # DEFAULT_FLAGS is the patched module's
+    >>> later(0)
+    Traceback (most recent call last):
+    TypeError: later: a function without parameters and free variables, such as lambda: NAME
     """
 
     __slots__ = ("function",)
