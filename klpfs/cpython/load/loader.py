@@ -59,11 +59,6 @@ class LoadedModule:
         self.objects: list[str | None] = []
         self.links: dict[str | None, Link] = {}
 
-    @property
-    def size(self) -> int:
-        """Characters of its text, for proc/modules."""
-        return len(self.file.text)
-
     def new_functions(self, object: str | None) -> list[FunctionType]:
         """The new functions of the patch for an object."""
         objects = self.patch.objects if self.patch is not None else []
