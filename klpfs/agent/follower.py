@@ -21,6 +21,7 @@ from errno import EDEADLK
 
 from klpfs.agent.c_functions import allocate_lock
 from klpfs.agent.load import (
+    JOINED,
     Load,
     Op,
     accepted_code,
@@ -332,7 +333,7 @@ class Follower:
 
     def _join_module(self, record: Record, entry: Record) -> bool:
         """Load it."""
-        return run_load(self, Load(0, entry["name"]), entry)
+        return run_load(self, Load(JOINED, entry["name"]), entry)
 
     def _join_patch(self, record: Record, entry: Record) -> bool:
         """Load it, and apply it at its place in the order, without a transition."""
