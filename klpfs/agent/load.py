@@ -82,8 +82,8 @@ def entry_of(record: Record, name: str) -> Entry:
 
 
 def accepted_code(follower: Follower, entry: Entry) -> Fingerprints:
-    """What a patch's entry in the record says of the code that it replaces. KlpError: it can't be had. The lock is let
-    go for a moment."""
+    """The fingerprints that a patch's entry in the record has of the code it replaces. KlpError: they can't be had. The
+    lock is let go for a moment."""
     found: Fingerprints = {}
     if entry.get("fingerprints"):
         data = follower.host.messages.content({"name": entry["name"] + ", fingerprints",

@@ -44,7 +44,7 @@ class Outbox:
         self._begin()
 
     def begin_with(self, report: dict[str, Any]) -> None:
-        """What greetings of a child say before its first step: made while it has a single thread."""
+        """The report that a child greets with before its first step: made while the child has a single thread."""
         self._report = report
 
     # -- sections and reports
