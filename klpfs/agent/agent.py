@@ -92,6 +92,7 @@ class Agent:
         self.log.after_fork()
         self.engine.after_fork(inside)
         self.follower.after_fork(by_thread)
+        self.outbox.begin_with(self.follower.report())
         try:
             self.server.listen(bound)
         except OSError as error:

@@ -98,7 +98,7 @@ class AgentThread(QuietThread):
             self._interval = interval, getswitchinterval()
 
     def _take_back_interval(self) -> None:
-        """Unless the program has set an interval of its own meanwhile."""
+        """The program's interval again, unless the program has set another meanwhile."""
         interval, self._interval = self._interval, None
         if interval is not None and getswitchinterval() == interval[1]:
             setswitchinterval(interval[0])

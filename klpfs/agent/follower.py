@@ -21,6 +21,7 @@ from errno import EDEADLK
 
 from klpfs.agent.c_functions import allocate_lock
 from klpfs.agent.load import (
+    JOINED,
     Load,
     Op,
     accepted_code,
@@ -52,7 +53,7 @@ NOT_AWAITED, AWAITED, THERE = "", "awaited", "there"
 
 
 class Follower:
-    """What this process has done of the service's operations. All calls under the lock of the agent's thread, but
+    """The part of an agent that follows the service's records. All calls under the lock of the agent's thread, but
     set_goal.
 
     goal: the newest record. stepped_record: the record that step() has looked at last. seen: the seq followed to its
@@ -331,11 +332,11 @@ class Follower:
         return True
 
     def _join_module(self, record: Record, entry: Record) -> bool:
-        """Load it."""
-        return run_load(self, Load(0, entry["name"]), entry)
+        """Load the module."""
+        return run_load(self, Load(JOINED, entry["name"]), entry)
 
     def _join_patch(self, record: Record, entry: Record) -> bool:
-        """Load it, and apply it at its place in the order, without a transition."""
+        """Load the patch, and apply it at its place in the order, without a transition."""
         transition = record["transition"]
         if transition and entry["name"] == transition["patch"]:
             self.last_finished = transition["n"]    # with the first thing done, or the next step takes it for a disable
@@ -345,7 +346,7 @@ class Follower:
         return run_load(self, Load(entry["n"], entry["name"], place), dict(entry_of(record, entry["name"]), **entry))
 
     def _begin_late(self, record: Record, transition: Record) -> bool:
-        """Load it, and start with the record's direction and turn."""
+        """Load the patch, and start with the record's direction and turn."""
         return run_load(self, Load(transition["n"], transition["patch"]), entry_of(record, transition["patch"]))
 
     def _disable(self, record: Record, patch: Patch) -> bool:
@@ -372,7 +373,7 @@ class Follower:
         return True
 
     def _load(self, record: Record, change: Record) -> bool:
-        """Load it: prepared, or refused."""
+        """Load the module: prepared, or refused."""
         self.refused = None
         return run_load(self, Load(change["n"], change["name"]), change)
 

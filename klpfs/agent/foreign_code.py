@@ -156,7 +156,8 @@ class ForeignCode:
                     self._inside = inside
 
     def shield(self, function: Callable[..., Result], *args: Any) -> Result:
-        """As `own`, without the lock: short functions that foreign code calls and that must not be cut in half."""
+        """A short function that foreign code calls and that must not be cut in half. Without the lock, else as
+        `own`."""
         if get_ident() != self.thread.ident:
             return function(*args)
         with self._mark:

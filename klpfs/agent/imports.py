@@ -47,7 +47,7 @@ class Imports:
                              "it goes on unpatched", WARNING)
 
     def _waits_in_vain(self) -> bool:
-        """What was put by hand has waited for this foreign code already; and the server's thread waits for no foreign
+        """Modules put by hand have waited for this foreign code already; and the server's thread waits for no foreign
         code, as it is to stop what hangs."""
         agent = self.agent
         if get_ident() == agent.server.ident:

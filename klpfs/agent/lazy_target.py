@@ -53,11 +53,11 @@ class LazyTarget:
         return getattr(self.real(), name)
 
     def loaded(self, name: str | None) -> Mod | None:
-        """As Target.loaded."""
+        """The Mod of a module, as Target.loaded."""
         return None if name is None and self.main_waits else self.real().loaded(name)
 
     def call(self, callback: Callable[[Object], Any], obj: Object) -> int:
-        """As Target.call; callbacks run as all foreign code of an agent does. -EINTR when the callback was stopped."""
+        """Calls a callback, as Target.call, as all foreign code of an agent runs. -EINTR when it was stopped."""
         agent, callbacks = self.agent, obj.callbacks
         name = next((each for each in CALLBACKS if getattr(callbacks, each, None) is callback), "callback")
         load = agent.follower.load
@@ -69,7 +69,7 @@ class LazyTarget:
 
 
 class CPython:
-    """What an agent takes of klpfs/cpython besides the engine's seam. Tests have a puppet program of the same
+    """The parts of klpfs/cpython that an agent uses besides the engine's seam. Tests have a puppet program of the same
     functions."""
 
     @staticmethod
@@ -105,6 +105,6 @@ class CPython:
 
     @staticmethod
     def survey(target: Any, probed: Any) -> Any:
-        """What a load of a probed livepatch would find here (cpython/looks/dry_run.py)."""
+        """The findings that a load of a probed livepatch would have here (cpython/looks/dry_run.py)."""
         from klpfs.cpython.looks.dry_run import survey
         return survey(target.real(), probed)

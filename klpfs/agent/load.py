@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     Fingerprints = dict[tuple[str, str, int], set[str]] # (object, function, position) -> the codes' hashes
 
 
+JOINED = 0          # the number of a load that is no operation's: an ordinary module that a joiner takes
+
+
 class Op:
     """The transition that this process takes part in: n, its patch and the patch's name; turn, the last that was
     obeyed.
@@ -49,7 +52,7 @@ class Op:
 
 
 class Load:
-    """A module being loaded: n, of its change or transition (0: an ordinary module that a joiner takes).
+    """A module being loaded: n, of its change or transition, or JOINED.
 
     phase: LOADING, or PREPARED when its init() is over while the change is undecided. module: its entry in the table.
     place: when a joiner applies a patch in force, the patch's place among those in force; else None. enabled:
@@ -79,8 +82,8 @@ def entry_of(record: Record, name: str) -> Entry:
 
 
 def accepted_code(follower: Follower, entry: Entry) -> Fingerprints:
-    """What a patch's entry in the record says of the code that it replaces. KlpError: it can't be had. The lock is let
-    go for a moment."""
+    """The fingerprints that a patch's entry in the record has of the code it replaces. KlpError: they can't be had. The
+    lock is let go for a moment."""
     found: Fingerprints = {}
     if entry.get("fingerprints"):
         data = follower.host.messages.content({"name": entry["name"] + ", fingerprints",
@@ -114,7 +117,7 @@ def run_load(follower: Follower, load: Load, entry: Entry) -> bool:
     error = _outcome_of_load(follower, load, error)
     if error is not None:
         _failed(follower, load, error)
-    elif load.enabled or load.n == 0:
+    elif load.enabled or load.n == JOINED:
         follower.modules.live(load.module)
         follower.load = None
     else:
@@ -164,7 +167,7 @@ def _failed(follower: Follower, load: Load, error: OSError) -> None:
     follower.load = None
     record, say = follower.goal, follower.host.outbox.say
     transition = record["transition"]
-    if load.n == 0 or _is_in(load, record):
+    if load.n == JOINED or _is_in(load, record):
         follower.left_modules.add(entry_of(record, load.name).get("sha256"))
         say(f"'{load.name}' could not be loaded here: {error}", WARNING)
     elif load.place is not None or transition and transition["n"] == load.n:

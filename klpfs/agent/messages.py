@@ -63,9 +63,9 @@ class Messages:
             agent.thread.request(self.prepare)
 
     def prepare(self) -> None:
-        """Somebody manages this process, so a load may come: what it needs is imported now, while there is time, and
-        while there are descriptors. A program that nobody looks at does not pay for it. The agent's thread. Imports may
-        run hooks of the program's, so the lock is free; `working` is not marked: a fork waits for the end
+        """A coordinator manages this process, so a load may come: what it needs is imported now, while there is time,
+        and while there are descriptors. A program that nobody looks at does not pay for it. The agent's thread. Imports
+        may run hooks of the program's, so the lock is free; `working` is not marked: a fork waits for the end
         (Forks.before), or its child had half a module."""
         agent = self.agent
         agent.thread.lock.release()

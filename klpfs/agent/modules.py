@@ -90,7 +90,7 @@ class Modules:
                                          breathe=agent.target.breathe, enable_patch=agent.enable_patch)
 
     def init(self, module: Module) -> None:
-        """Its init(). KlpError as ForeignCode.run; a negative result is that errno. Counterpart: exit."""
+        """Run the module's init(). KlpError as ForeignCode.run; a negative result is that errno. Counterpart: exit."""
         if module.loaded.init is not None:
             result = self.agent.foreign.run(f"init of '{module.name}'", module.n, module.loaded.init)
             if type(result) is int and result < 0:
@@ -98,15 +98,16 @@ class Modules:
         module.inited = True
 
     def live(self, module: Module) -> None:
-        """It is in."""
+        """The module is in: Live."""
         module.state, module.mod.state = "Live", LIVE
 
     def going(self, module: Module) -> None:
-        """It is on its way out."""
+        """The module is on its way out: Unloading."""
         module.state, module.mod.state = "Unloading", GOING
 
     def exit(self, module: Module) -> None:
-        """Its exit(), if init() ended well. What that raises is logged, and the module goes all the same."""
+        """Run the module's exit(), if init() ended well. What that raises is logged, and the module goes all the
+        same."""
         if module.inited and module.loaded is not None and module.loaded.exit is not None:
             try:
                 self.agent.foreign.run(f"exit of '{module.name}'", module.n, module.loaded.exit)

@@ -43,6 +43,10 @@ class Outbox:
         """A child has its parent's sections, and neither its log nor its report."""
         self._begin()
 
+    def begin_with(self, report: dict[str, Any]) -> None:
+        """The report that a child greets with before its first step: made while the child has a single thread."""
+        self._report = report
+
     # -- sections and reports
 
     def changed(self) -> None:

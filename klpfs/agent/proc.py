@@ -1,4 +1,4 @@
-"""This process in /proc: its name, command line and tasks."""
+"""The agent's own process in /proc: its name, command line and tasks."""
 from __future__ import annotations
 
 from posix import O_CLOEXEC, O_RDONLY, close, getpid, listdir
@@ -34,7 +34,7 @@ def comm() -> str:
 
 
 def cmdline() -> list[str]:
-    """Its command line, a list of str."""
+    """The process's command line."""
     words = _text("/proc/self/cmdline").split("\0")
     return words[:-1]
 

@@ -42,7 +42,7 @@ class QuietThread:
         raise NotImplementedError
 
     def _prepare_start(self) -> None:
-        """What is to be made before the thread starts."""
+        """Make what the thread needs before it starts."""
 
     def start(self) -> None:
         """Start the thread; or, when it was asked to stop and has not got to it yet, let it go on. Counterpart:

@@ -1,4 +1,5 @@
-"""What `klpfs run` does: an environment in which every Python process starts its agent, then the command in our place.
+"""The work of `klpfs run`: an environment in which every Python process starts its agent, then the command in our
+place.
 
 What can be told beforehand is told: a command that isn't there, options of Python that keep sitecustomize from running,
 an interpreter that can't be patched. A command that is no Python may start some; nothing is said about it.
@@ -118,7 +119,7 @@ def check(argv: Sequence[str], environ: Mapping[str, str]) -> None:
 
 
 def main_program(argv: Sequence[str], environ: Mapping[str, str]) -> str:
-    """Which program is the service's main one: the path of its script, or what -m was given; '' if it can't be told."""
+    """The service's main program: the path of its script, or what -m was given; '' if it can't be told."""
     found = shutil.which(argv[0], path=environ.get("PATH", os.defpath))
     if PYTHON.match(os.path.basename(argv[0])):
         _, kind, name = python_options(argv[1:])

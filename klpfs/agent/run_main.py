@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def arrange(names: set[str], call: Callable[[], object]) -> bool:
-    """To be called before the main program runs, in its thread: call() will come as soon as its functions of these
+    """Called before the main program runs, in its thread: call() will come as soon as its functions of these
     qualified names are there, between its statements, maybe more than once. False: this is no program where that can be
     had. True is no promise: a program that turns out not to parse runs as ever, without a call."""
     words = getattr(sys, "argv", None) or [""]
@@ -121,7 +121,7 @@ def _is(path: str, found: stat_result) -> bool:
 
 
 class _Runpy:
-    """What CPython takes for runpy, for the one call that it makes of it."""
+    """The object that CPython takes for runpy, for the only call that it makes of runpy."""
 
     def __init__(self, path: str, code: CodeType) -> None:
         self._path, self._code = path, code

@@ -36,7 +36,7 @@ REFUSAL_S = 10                      # between two lines about peers that are tur
 
 
 def identity(fd: int) -> Identity:
-    """What tells a descriptor from another descriptor of the same number."""
+    """The device and inode of a descriptor, which tell it from another descriptor of the same number."""
     found = fstat(fd)
     return found.st_dev, found.st_ino
 
@@ -335,7 +335,7 @@ class Server(QuietThread):
                 self._drop_dead()
 
     def _removed(self) -> bool:
-        """Somebody has taken the socket's name out of the folder. Looked for once in a while; a program that has
+        """Whether the socket's name was taken out of the folder. Looked for once in a while; a program that has
         changed its root can't see."""
         now = monotonic()
         if now < self._look_at:

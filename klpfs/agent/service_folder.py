@@ -122,7 +122,7 @@ def sweep(folder: str, own: str) -> bool:
 
 
 def living(folder: str, names: list[str]) -> list[str]:
-    """Those of the sockets `names` on which somebody listens; the others are removed. (Without a daemon nobody else
+    """The sockets of `names` on which a process listens; the rest are removed. (Without a daemon nobody else
     does it for a server whose workers are killed, or end by os._exit.)"""
     there = set(listdir(folder))
     found = []

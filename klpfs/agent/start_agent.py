@@ -44,7 +44,8 @@ def default_service() -> str:
 
 def start(service: str | None = None, keep: bool = False, environ: Mapping[str, str] | None = None,
           group: str | int | None = None, running: bool = False) -> Agent:
-    """As klpfs.agent.start. Returns the Agent. running: the program's own code may be on stacks already."""
+    """Start the agent, as klpfs.agent.start does, and return it. running: the program's own code may be on stacks
+    already."""
     with _starting:
         return _start(service, keep, environ, group, running)
 

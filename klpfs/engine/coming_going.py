@@ -87,7 +87,7 @@ def _leave_out_replaced(engine: Engine, patch: Patch, name: str | None) -> None:
 
 
 def apply_to_module(engine: Engine, patch: Patch, obj: Object, mod: Mod) -> None:
-    """One patch's part of a coming module. KlpError with obj as before, but for its `loaded` mark."""
+    """Applies a patch to its part of a coming module. KlpError with obj as before, but for its `loaded` mark."""
     if enter_module(engine, patch, obj, mod, apply_object) and not _pending(engine, patch):
         callbacks.post_patch(engine, obj)
 

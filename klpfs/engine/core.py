@@ -159,7 +159,8 @@ class Engine:
         self._need("reverse").reverse()
 
     def look(self) -> list[Blocker]:
-        """One look for tasks that are not clean: list of Blocker; []: the transition is clean (and may be finished)."""
+        """Looks once for tasks that are not clean: list of Blocker; []: the transition is clean (and may be
+        finished)."""
         return self._need("look").look()
 
     def signal(self) -> None:
@@ -214,18 +215,19 @@ class Engine:
         return self.arrival is not None
 
     def look_arrival(self) -> list[Blocker]:
-        """As look(), for the arrival."""
+        """The arrival is looked at, as look() does."""
         return self._need_arrival("look").look()
 
     def force_arrival(self) -> None:
-        """As force(), for the arrival."""
+        """The arrival is forced, as force() does."""
         self._idle()
         arrival = self._need_arrival("force")
         if not arrival.clean:
             arrival.force()
 
     def finish_arrival(self) -> None:
-        """As finish(), for the arrival. EINVAL: not clean. Called again after a fork in its callbacks, it goes on."""
+        """The arrival is finished, as finish() does. EINVAL: not clean. Called again after a fork in its callbacks, it
+        goes on."""
         self._idle()
         arrival = self._need_arrival("finish")
         if arrival.step == STARTED and not arrival.clean:
@@ -285,7 +287,7 @@ class Engine:
         return FINISHED
 
     def describe(self) -> list[dict[str, Any]]:
-        """What the tree shows of this process, as plain data: a list of dicts, oldest patch first.
+        """The patches of this process as the tree shows them: plain data: a list of dicts, oldest patch first.
 
         {name, enabled, transition, replace, forced, objects: [{name ('vmlinux' for the main program), patched, loaded,
         dynamic, funcs: 'name,position' (from 1) of each, as the tree has it, in lines}]}; loaded is true also of an
@@ -318,7 +320,7 @@ class Engine:
         return self.transition
 
     def _need_arrival(self, event: str) -> Arrival:
-        """As _need, for the arrival."""
+        """The arrival. EINVAL unless there is one, in a step from which `event` leads on."""
         if self.arrival is None or not self.arrival.can(event):
             raise KlpError(EINVAL)
         return self.arrival

@@ -1,4 +1,4 @@
-"""What a livepatch is made of: struct klp_patch, klp_object, klp_func, klp_callbacks and klp_state.
+"""The parts of a livepatch: struct klp_patch, klp_object, klp_func, klp_callbacks and klp_state.
 
 The constructors are the border: they check types, so that the engine need not. What needs a log line (names that the
 tree cannot show, functions that the program has not) is checked when the patch is enabled. Each class says which of its
@@ -205,7 +205,7 @@ class Object:
 
     @property
     def shown(self) -> str:
-        """Its name in the tree and the log: 'vmlinux' for the main program."""
+        """The object's name in the tree and the log: 'vmlinux' for the main program."""
         return "vmlinux" if self.name is None else self.name
 
     def __repr__(self) -> str:

@@ -100,7 +100,7 @@ class Arrival(Machine):
         self.step = step
 
     def look(self) -> list[Blocker]:
-        """One look, in the target, for tasks that are not clean."""
+        """Looks once, in the target, for tasks that are not clean."""
         self.move("look")
         return [] if self.clean else self.in_target.look()
 
@@ -116,7 +116,7 @@ class Arrival(Machine):
         self.engine.arrival = None
 
     def force(self) -> None:
-        """As klp_force_transition: tasks that still run the originals go on in them."""
+        """Forces the arrival, as klp_force_transition does: tasks that still run the originals go on in them."""
         self.move("force")
         pr_warn(self.engine.log, "forcing remaining tasks to the patched state")
         self.forced = True

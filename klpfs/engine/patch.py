@@ -83,7 +83,8 @@ class Stacks:
         return stack.leftover if stack else []
 
     def change(self, func: Func, patching: bool) -> Change:
-        """What a transition of func, which is on its stack, changes: towards it (patching) or away from it."""
+        """The Change that a transition of func, which is on its stack, makes: towards func (patching) or away from
+        it."""
         stack = self.table[func.definition]
         with_it, without = stack.top, stack.without(func)
         before, after = (without, with_it) if patching else (with_it, without)

@@ -47,7 +47,7 @@ MODE_MOVES = {
 
 
 class Change:
-    """One function under transition.
+    """A function under transition.
 
     definition: as in Func.definition. before, after: the Func in force before and after, None for the original code.
     older: tuple of other Funcs of that function (None: the original) whose code may still run, left by a force.
@@ -109,7 +109,7 @@ class TargetTransition:
         raise NotImplementedError
 
     def look(self) -> list[Blocker]:
-        """One round of looking for tasks that are not clean, in RUN. Returns list of Blocker; []: now CLEAN."""
+        """Looks once for tasks that are not clean, in RUN. Returns list of Blocker; []: now CLEAN."""
         raise NotImplementedError
 
     def force(self) -> None:
@@ -145,7 +145,8 @@ class Target:
         raise NotImplementedError
 
     def resolve_nop(self, obj: Object, func: Func, like: Func) -> None:
-        """As resolve, for the nop func, which stands for the definition of Func `like`: its code is the original."""
+        """Does what resolve does for the nop func, which stands for the definition of Func `like`: its code is the
+        original."""
         raise NotImplementedError
 
     def release(self, func: Func) -> None:

@@ -72,14 +72,14 @@ def rmmod(record: Record, name: str) -> Record:
 
 
 def enabled(record: Record, patch: str) -> bool:
-    """What `enabled` reads."""
+    """The value that the file `enabled` reads."""
     transition = record["transition"]
     return bool(transition["dir"]) if transition and transition["patch"] == patch else True
 
 
 def set_enabled(record: Record, patch: str, value: bool) -> Record:
-    """As the kernel's enabled_store: ENODEV no such patch; EINVAL the present value; its own transition: the other way
-    (EBUSY once that is finishing); EBUSY: another's transition."""
+    """The write to `enabled`, as the kernel's enabled_store: ENODEV no such patch; EINVAL the present value; its own
+    transition: the other way (EBUSY once that is finishing); EBUSY: another's transition."""
     if find(record["patches"], patch) is None:
         raise OSError(errno.ENODEV, f"there is no patch '{patch}'")
     if enabled(record, patch) == value:
@@ -203,17 +203,17 @@ def seen(report: Report) -> int:
 
 
 def prepared(report: Report, n: int) -> bool:
-    """It has prepared the change n."""
+    """Whether the process has prepared the change n."""
     return bool(report and report["prepared"] and report["prepared"]["n"] == n)
 
 
 def holds(report: Report, n: int) -> bool:
-    """It still has the change n, prepared or being loaded."""
+    """Whether the process still has the change n, prepared or being loaded."""
     return bool(report and (prepared(report, n) or report["n"] == n and report["phase"] in (LOADING, PREPARED)))
 
 
 def over(record: Record, report: dict[str, Any]) -> bool:
-    """It has finished the transition, or goes without its patch."""
+    """Whether the process has finished the transition, or goes without its patch."""
     transition = record["transition"]
     patch = find(record["patches"], transition["patch"])
     return report["over"] == transition["n"] or bool(patch and patch["n"] in report["not_applied"])

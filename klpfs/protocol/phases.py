@@ -65,9 +65,12 @@ TABLE = (
     Row(UNPATCHING, IDLE, NO_PHASE, engine.IDLE, None, False, "the operation is over"),
 )
 
-_PHASES = {(row.machine, row.step): row.phase for row in TABLE if row.step != engine.IDLE}
+# In IDLE a transition has ended, or not begun: the process takes part in nothing, or loads, which the engine can't
+# know.
+_PHASES = {(row.machine, row.step): NO_PHASE if row.step == engine.IDLE else row.phase for row in TABLE}
 
 
 def phase_of(machine: str, step: str) -> str:
-    """The phase of an agent whose engine is in this step of this machine: what it reports of the operation."""
+    """The phase of an agent whose engine is in this step of this machine: what it reports of the operation. KeyError:
+    the machine has no such step."""
     return _PHASES[machine, step]

@@ -40,6 +40,7 @@ def test_the_phase_of_an_engine_in_an_operation():
         "loading", "prepared", "started", "finishing"]
     assert [phases.phase_of("unpatching", step)
             for step in ("preparing", "started", "finishing")] == ["started", "started", "finishing"]
+    assert phases.phase_of("patching", "idle") == phases.phase_of("unpatching", "idle") == ""
     with pytest.raises(KeyError):
         phases.phase_of("unpatching", "prepared")
 
