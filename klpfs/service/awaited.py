@@ -12,12 +12,16 @@ if TYPE_CHECKING:
 
 @define(eq=False)
 class Awaited:
-    """The processes that have not done yet what is awaited of them. A round looks at the last one, and goes on to the
-    next only when that one has done it. So n reports cost n looks, not n times n. What is awaited must be asked of all
-    once more in the
-    end by whoever decides: a process that has done it may have changed its mind meanwhile."""
+    """The processes that have not done yet what is awaited of them, in a list of its own.
+
+    A round looks at the last process, and goes on to the next only when that process has done it: so n reports cost n
+    looks, not n times n. Whoever decides must ask all processes once more in the end: a process that has done what is
+    awaited may have changed its mind meanwhile."""
 
     peers: list[Peer]
+
+    def __attrs_post_init__(self) -> None:
+        self.peers = list(self.peers)
 
     def is_empty(self, has_done: Callable[[Peer], bool]) -> bool:
         """Whether all of them have done it (or are gone)."""

@@ -39,3 +39,11 @@ def test_n_reports_cost_two_n_looks():
             peer.done = True
         assert awaited.is_empty(has_done)
         assert len(looks) <= 100
+
+
+def test_the_caller_s_list_stays_as_it_is():
+    """A round gives its list of processes to several answers, which look into it afterwards."""
+    some = peers(2)
+    for peer in some:
+        peer.done = True
+    assert Awaited(some).is_empty(lambda peer: peer.done) and len(some) == 2
