@@ -276,15 +276,15 @@ def quiet(do, *arguments):
         do(*arguments)
 
 
-def test_a_service_that_exits_while_its_files_are_held(live, lp):
+def test_a_service_that_exits_while_its_files_are_held(live, lp, tmp_path):
     """Held files read ENODEV, held folders are empty, a reader that waits for the log is woken."""
     live.tree.insmod(lp("lp1"))
     live.tree.settle()
     files = [os.open(live.tree.livepatch / "lp1/enabled", os.O_RDWR),
              os.open(live.tree.path / "proc/modules", os.O_RDONLY), os.open(live.tree.path / "insmod", os.O_WRONLY)]
     folder = os.open(live.tree.livepatch, os.O_RDONLY)
-    pid, end = in_background(follow, live.tree.path / "dev/kmsg")
-    until(lambda: os.readlink(f"/proc/{pid}/fd/3").endswith("/dev/kmsg"), "the reader")
+    _, end = in_background(follow, live.tree.path / "dev/kmsg", tmp_path / "opened")
+    until((tmp_path / "opened").exists, "the reader")
     live.program.process.stdin.close()
     live.program.process.wait(10)
     until(lambda: not os.listdir(live.mount.root), "the service's folder to go")
@@ -296,8 +296,10 @@ def test_a_service_that_exits_while_its_files_are_held(live, lp):
         os.close(fd)
 
 
-def follow(path):
+def follow(path, opened):
+    """Read what comes, once `opened` says that the file is open."""
     fd = os.open(path, os.O_RDONLY)
+    opened.touch()
     while True:
         os.read(fd, 8192)
 
