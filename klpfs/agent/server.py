@@ -204,7 +204,8 @@ class Server(QuietThread):
         self._fresh_thread()
 
     def remove(self) -> None:
-        """At exit: nobody can connect any more. Counterpart: listen."""
+        """At exit: nobody can connect any more, and the thread binds no socket anew. Counterpart: listen."""
+        self.stopping = True
         if self.name:
             try:
                 unlink(self.folder + "/" + self.name)
@@ -338,7 +339,7 @@ class Server(QuietThread):
         """Whether the socket's name was taken out of the folder. Looked for once in a while; a program that has
         changed its root can't see."""
         now = monotonic()
-        if now < self._look_at:
+        if self.stopping or now < self._look_at:        # stopping: by `remove`, maybe
             return False
         self._look_at = now + TICK_MS / 1000
         try:

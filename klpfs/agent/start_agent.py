@@ -100,5 +100,6 @@ def _end() -> None:
     if agent is not None and agent.pid == getpid():
         agent.server.remove()
         agent.server.stop(0.2)
+        agent.server.remove()       # again: the thread may just have seen that the name is lost, and bound a new socket
         if agent.foreign.working is None:
             agent.thread.stop(0.2)

@@ -51,6 +51,20 @@ def server(tmp_path):
     made.after_fork()
 
 
+def test_a_name_that_is_removed_at_exit_is_not_bound_anew(server, tmp_path):
+    """While the program runs it is; at exit a thread that has not stopped yet leaves no socket behind."""
+    os.unlink(tmp_path / server.name)
+    server._check_own()
+    assert os.listdir(tmp_path) == [server.name] and server.agent.said[-1].endswith("a new one is bound")
+    server._look_at = 0.0
+    server.remove()
+    server._check_own()
+    assert os.listdir(tmp_path) == []
+    server.listen()             # a thread that had looked just before
+    server.remove()
+    assert os.listdir(tmp_path) == []
+
+
 def test_without_descriptors_it_does_not_spin(server, tmp_path):
     """Who connects waits; there is a pause between two tries, in which all else goes on."""
 
