@@ -1,4 +1,4 @@
-"""What an agent and whoever coordinates the agents must agree on, written once.
+"""The terms that an agent and its coordinators must agree on, written once.
 
 The wire, the shapes of messages, the journal's text, the decisions, names, and the layout of a service's folder.
 

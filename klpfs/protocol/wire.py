@@ -1,4 +1,4 @@
-"""What an agent and a coordinator say to each other: frames on a Unix stream socket, and the exact keys of every
+"""The messages between an agent and a coordinator: frames on a Unix stream socket, and the exact keys of every
 message.
 
 A frame is a length (4 bytes, little endian) and that many bytes of marshal data, format 2: a dict with the key 't',
