@@ -133,28 +133,6 @@ def test_a_daemon_started_again(world):
     assert world.lines() == ["enabling", "enabling"]
 
 
-def test_overrun():
-    """A ring: what is overrun raises IndexError once asked for, what is to come is None."""
-    world = World(3)
-    for n in range(5):
-        world.merge.say(f"line {n}", 5)
-    view = world.view
-    assert (view.first_seq, view.next_seq, world.lines()) == (2, 5, ["line 2", "line 3", "line 4"])
-    with pytest.raises(IndexError):
-        view.get(1)
-    assert view.get(2).text == "line 2" and view.get(5) is None
-
-
-def test_added_is_told_once_a_round(world):
-    told = []
-    world.view.on_added = lambda: told.append(1)
-    world.merge.say("a\nb", 5)
-    assert told == [1]
-    assert len(world.view.records) == 2
-    world.merge.say("c", 5)
-    assert told == [1, 1]
-
-
 def test_priorities_of_agents_are_checked(world):
     world.take("a", (0, 1, 1000, "module", "x"))
     assert 0 <= world.view.records[0].prio <= 7
@@ -171,3 +149,9 @@ def test_an_agent_that_comes_back_on_another_socket(world):
         world.take(f"{pid} 0", ring[0])
         world.merge.forget(f"{pid} 0")
     assert len(world.merge._past) == 64
+
+
+def test_what_the_service_itself_says(world):
+    """A record for each line, at the time of saying."""
+    world.merge.say("a\nb", 5)
+    assert [(r.text, r.prio, r.usec) for r in world.view.records] == [("a", 5, 1000), ("b", 5, 1000)]

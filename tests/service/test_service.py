@@ -335,16 +335,6 @@ def test_a_file_that_can_not_be_read(bench, service, result, monkeypatch, source
     assert len(lines(service)) == 4
 
 
-def test_the_child_has_nothing_of_the_daemons(bench, service, result, monkeypatch, source):
-    """Not the journal's lock, not the agents' connections."""
-    ready(bench, service, bench.agent())
-    monkeypatch.setattr(open_as_writer, "read_at_once", lambda *a: None)
-    monkeypatch.setattr(open_as_writer, "read", lambda *a: repr(sorted(map(int, os.listdir("/proc/self/fd")))).encode())
-    result(service.insmod(source, ME))
-    name = service.journal.read()["modules"][0]["sha256"]
-    assert service.journal.get(name) == b"[0, 1, 2, 3, 4]"
-
-
 def test_keep(bench, service):
     """Said by an agent, remembered in the folder."""
     ready(bench, service, bench.agent(keep=True))
