@@ -166,8 +166,8 @@ def test_insmod_of_what_no_process_can_say(live, lp):
 def test_a_transition_of_a_process_that_stops_is_pending_with_its_name(live, lp):
     live.program.do("held = Held()")
     live.tree.insmod(lp("lp1", "one", "two", "hold"))
-    live.program.send("held.let_go()")
     live.program.stop()
+    live.program.send("held.let_go()")      # read when it goes on: the transition can't finish before
     live.tree.set("lp1/enabled", "0")
     assert live.tree.get("lp1/transition") == "1"
     until(lambda: str(live.program.pid) in read(live.tree.path / "blockers"), "the stopped process to be named")
