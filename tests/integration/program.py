@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import traceback
+import warnings
 
 
 def one():
@@ -79,6 +80,8 @@ def serve(lines, out, namespace):
 def main(namespace):
     if sys.argv[1:]:
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)       # nobody waits for children: they leave no zombies
+    # from 3.12 on Python says so of every program that forks beside a thread, the agent's too
+    warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
     namespace["number"] = 0
     for number, fd in enumerate(map(int, sys.argv[1:]), 1):
         if not os.fork():

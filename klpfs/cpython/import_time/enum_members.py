@@ -97,6 +97,11 @@ def _derive(cls: Any) -> None:
         cls._unhashable_values_[:] = [value for values in cls._unhashable_values_map_.values() for value in values]
     elif hasattr(cls, "_unhashable_values_"):
         cls._unhashable_values_[:] = [each._value_ for each in members.values() if not _is_hashable(each._value_)]
+    if hasattr(cls, "_hashable_values_"):      # later releases of 3.13: `value in cls` looks at these
+        by_value = cls._value2member_map_
+        kept = [value for value in cls._hashable_values_ if value in by_value and by_value[value]._name_ in members]
+        kept += [each._value_ for each in members.values() if _is_hashable(each._value_) and each._value_ not in kept]
+        cls._hashable_values_[:] = kept
     if issubclass(cls, Flag):
         if "_flag_mask_" in type_dict(cls):  # from 3.11 on; before, combinations are compared with all members
             _masks(cls, [member._value_ for member in members.values()], [members[name]._value_ for name in names])

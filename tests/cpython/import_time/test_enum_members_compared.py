@@ -25,7 +25,8 @@ REPLACED = [    # (members of a patch, those of the patch that replaces it)
     ("Y = 2", "Y = 2"), ("Y = 2", "Y = 2\nZ = 4"), ("Y = 2\nW = 8", "Y = 2\nZ = 4"), ("Y = 2", "Z = 4"),
     ("Y = 2", "Y = 2\nB = 2\nN = 0"), ("W = 2\nN = 0", "N = 0\nZ = 4\nXZ = 5"),
 ]
-KEPT = ("_flag_mask_", "_singles_mask_", "_all_bits_", "_unhashable_values_", "_unhashable_values_map_")
+KEPT = ("_flag_mask_", "_singles_mask_", "_all_bits_", "_unhashable_values_", "_unhashable_values_map_",
+        "_hashable_values_")
 ASKED = [
     "len(E)", "list(E)", "list(reversed(E))", "list(E.__members__)", "E._member_names_", "dir(E)", "sorted(vars(E))",
     "[repr(member) for member in E.__members__.values()]", "[vars(member)['_value_'] for member in E]",
@@ -36,6 +37,12 @@ ASKED = [
       for text in ("repr(E({}))", "E({}).name", "list(E({}))", "{} in E", "~E({})")),
 ]
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")      # of `value in E`, before 3.12
+
+
+@pytest.fixture(autouse=True)
+def nothing_left():
+    yield
+    overlays._stacks.clear()
 
 
 def enumeration(kind, *blocks):
