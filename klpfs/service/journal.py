@@ -20,7 +20,7 @@ from klpfs.protocol.folder_layout import JOURNAL, KEEP, LOCK, SUFFIX, file_mode
 
 Record = dict[str, Any]
 SAFE = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # in a folder where others may make links and fifos
-DRAFT = 60.0  # seconds: a socket that still has its first name (klpfs.agent.server.bind) is of one who died there
+DRAFT = 60.0  # seconds: a socket that still has its first name (klpfs.agent.server.bind) is of a process that died there
 _HASH = re.compile("[0-9a-f]{64}")
 
 
@@ -108,7 +108,7 @@ class Journal:
             except BlockingIOError:
                 os.close(fd)
                 return False
-            except FileNotFoundError:                    # unlinked by who removed the folder: a new one
+            except FileNotFoundError:                    # unlinked with the folder: there is a new one
                 os.close(fd)
                 continue
             except BaseException:
@@ -268,5 +268,5 @@ class Journal:
     def _unlink(self, name: str) -> None:
         try:
             os.unlink(os.path.join(self.folder, name))
-        except OSError:                                  # gone already, or left for the next who tries
+        except OSError:                                  # gone already, or left for the next try
             pass
