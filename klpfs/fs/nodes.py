@@ -1,7 +1,8 @@
 """Nodes of a file system by number, with the rules of the kernel's kernfs and sysfs; nothing of FUSE is here.
 
-A node that was removed stays what it is for programs that still hold it: a held file answers ENODEV for ever, a held directory
-is empty. Numbers are never used again. A node goes from the table when it is removed and the kernel has forgotten it.
+A node that was removed stays what it is for programs that still hold it: a held file answers ENODEV for ever, a held
+directory is empty. Numbers are never used again. A node goes from the table when it is removed and the kernel has
+forgotten it.
 Source: fs/kernfs/{dir,file,inode}.c, fs/sysfs/file.c, fs/seq_file.c; docs/KERNEL.md#8.
 """
 from __future__ import annotations
@@ -298,7 +299,7 @@ class Dir(Node):
         self.removed = True
         for child in self.children.values():
             child._die()
-            if child.lookups and child.KIND != stat.S_IFDIR:     # a program that holds the directory finds no file in it
+            if child.lookups and child.KIND != stat.S_IFDIR:     # a holder of the directory finds no file in it
                 self.table.watcher.removed(self, child)
 
     def _settle(self) -> None:

@@ -1,7 +1,7 @@
 """The tree of docs/DESIGN.md#3: what a Manager's services are, as nodes; what is written, as their operations.
 
-Only what has changed is built again: a node stays the same node (for programs that hold it) as long as the thing that it shows
-is there. Names come from processes and so from strangers: one that can't be a file's name is not shown.
+Only what has changed is built again: a node stays the same node (for programs that hold it) as long as the thing that
+it shows is there. Names come from processes and so from strangers: a name that can't be a file's is not shown.
 """
 from __future__ import annotations
 

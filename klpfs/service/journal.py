@@ -20,7 +20,8 @@ from klpfs.protocol.folder_layout import JOURNAL, KEEP, LOCK, SUFFIX, file_mode
 
 Record = dict[str, Any]
 SAFE = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # in a folder where others may make links and fifos
-DRAFT = 60.0  # seconds: a socket that still has its first name (klpfs.agent.server.bind) is of a process that died there
+# seconds after which a socket that still has its first name (klpfs.agent.server.bind) is of a process that died there
+DRAFT = 60.0
 _HASH = re.compile("[0-9a-f]{64}")
 
 
@@ -183,7 +184,7 @@ class Journal:
         about to live in it: then all is as before. With the lock."""
         if self._lock < 0:
             raise RuntimeError("the journal is removed without its lock")
-        # of who died in between, or makes another
+        # of a process that died in between, or makes another
         drafts = [name for name in os.listdir(self.folder) if _is_draft(name)]
         for name in [*sockets, *drafts]:
             self._unlink(name)
