@@ -118,7 +118,7 @@ class Session(Watcher):
         self.loop.add(self.fd, self.serve, LAST)
 
     def close(self) -> None:
-        """Leave the loop. What waits is left: whoever asked is told by the kernel when the descriptor is closed."""
+        """Leave the loop. What waits is left: the kernel tells its callers when the descriptor is closed."""
         if not self._closed:
             self._closed = True
             self.table.watcher = Watcher()
@@ -127,7 +127,7 @@ class Session(Watcher):
             self._notices.close()
 
     def drain(self, seconds: float = ENDING_LIMIT) -> None:
-        """Go on serving until all notices are out: who holds up one may wait for us."""
+        """Go on serving until all notices are out: a program that holds up a notice may wait for us."""
         end = time.monotonic() + seconds
         while self._notices.pending and not self._closed and time.monotonic() < end:
             self.loop.run_once(0.05)
@@ -196,7 +196,7 @@ class Session(Watcher):
         self.on_end()
 
     def _broken(self, header: Header) -> None:
-        """A mistake of ours: EIO to who asked, a line in the log, and the mount lives on."""
+        """Answer EIO after a mistake of ours, with a line in the log; the mount lives on."""
         kind, value, _ = sys.exc_info()
         where = value and place_of(value) or "?"
         self.log(
@@ -310,10 +310,10 @@ class Session(Watcher):
         return node
 
     def _open_file(self, number: int) -> Open:
-        found = self._opened.get(number)
-        if found is None:
+        file = self._opened.get(number)
+        if file is None:
             raise fail(errno.EBADF)
-        return found
+        return file
 
     def _entry(self, node: Node, parent: Node) -> bytes:
         node.lookups += 1
@@ -326,8 +326,8 @@ class Session(Watcher):
         if name in (b".", b".."):              # by number, for an exported mount
             if node.removed:
                 raise fail(errno.ESTALE)
-            found = node if name == b"." else node.parent or node
-            return self._entry(found, found.parent or found)
+            target = node if name == b"." else node.parent or node
+            return self._entry(target, target.parent or target)
         if not isinstance(node, Dir):
             raise fail(errno.ENOTDIR)
         later = node.refresh() if node.refresh is not None and not node.removed else None

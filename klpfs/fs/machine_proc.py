@@ -44,13 +44,13 @@ class MachineDir(Dir):
     lists_machine: bool = True
 
     def lookup(self, raw: bytes) -> Node:
-        found = self.children.get(raw)
-        if found is not None and found.__class__ is not MachineLink:
-            return found
+        child = self.children.get(raw)
+        if child is not None and child.__class__ is not MachineLink:
+            return child
         if not self.removed and os.path.lexists(os.path.join(os.fsencode(f"{MACHINE}/{self.proc_path}"), raw)):
             return self._link(os.fsdecode(raw))
-        if found is not None:
-            found.remove()
+        if child is not None:
+            child.remove()
         raise fail(ENOENT)
 
     def listing(self, start: int) -> Iterator[tuple[int, Node]]:
@@ -66,28 +66,28 @@ class MachineDir(Dir):
 
     def make_room(self, name: str) -> None:
         """The service has something of this name: no link."""
-        found = self.get(name)
-        if found is not None and found.__class__ is MachineLink:
-            found.remove()
+        child = self.get(name)
+        if child is not None and child.__class__ is MachineLink:
+            child.remove()
 
     def _look(self) -> None:
         try:
-            there = set(os.listdir(f"{MACHINE}/{self.proc_path}"))
+            names = set(os.listdir(f"{MACHINE}/{self.proc_path}"))
         except OSError:                            # the process has ended
-            there = set()
+            names = set()
         for child in list(self.children.values()):
-            if child.__class__ is MachineLink and child.name not in there:
+            if child.__class__ is MachineLink and child.name not in names:
                 child.remove()
-        for name in there:
+        for name in names:
             if self.get(name) is None:
                 self._link(name)
 
     def _link(self, name: str) -> Link:
-        target, found = self._target(name), self.get(name)
-        if isinstance(found, Link):
-            if found.target == target:
-                return found
-            found.remove()                         # a number is used again
+        target, child = self._target(name), self.get(name)
+        if isinstance(child, Link):
+            if child.target == target:
+                return child
+            child.remove()                         # a number is used again
         return MachineLink(self.table, self, name, 0o777, target)
 
     def _target(self, name: str) -> str:

@@ -118,8 +118,8 @@ def mount(point: str) -> Mount:
 
 def _clear(point: str) -> None:
     while True:
-        there = mounted(point)
-        if there is None or there.type != mountinfo.KLPFS:
+        entry = mounted(point)
+        if entry is None or entry.type != mountinfo.KLPFS:
             return
         code = answers(point)
         if code == 0:
@@ -219,8 +219,8 @@ def umount(point: str, lazy: bool = False) -> None:
     `lazy`: also when it is in use or dead. OSError: EINVAL (no klpfs is mounted there), EBUSY, EPERM.
     """
     point = _absolute(point)
-    there = mounted(point)
-    if there is None or there.type != mountinfo.KLPFS:
+    entry = mounted(point)
+    if entry is None or entry.type != mountinfo.KLPFS:
         raise OSError(errno.EINVAL, f"no klpfs is mounted on {point}")
     if os.geteuid() == 0:
         _umount2(point, _MNT_DETACH if lazy else 0)

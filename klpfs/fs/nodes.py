@@ -1,7 +1,8 @@
 """Nodes of a file system by number, with the rules of the kernel's kernfs and sysfs; nothing of FUSE is here.
 
-A node that was removed stays what it is for who still holds it: a held file answers ENODEV for ever, a held directory
-is empty. Numbers are never used again. A node goes from the table when it is removed and the kernel has forgotten it.
+A node that was removed stays what it is for programs that still hold it: a held file answers ENODEV for ever, a held
+directory is empty. Numbers are never used again. A node goes from the table when it is removed and the kernel has
+forgotten it.
 Source: fs/kernfs/{dir,file,inode}.c, fs/sysfs/file.c, fs/seq_file.c; docs/KERNEL.md#8.
 """
 from __future__ import annotations
@@ -53,7 +54,7 @@ class Watcher:
 
 @define(eq=False)
 class Table:
-    """All nodes by number, and who owns them. The root is number 1."""
+    """All nodes by number, and their owner. The root is number 1."""
 
     uid: int = 0
     gid: int = 0
@@ -263,10 +264,10 @@ class Dir(Node):
 
     def lookup(self, raw: bytes) -> Node:
         """The child of this name. ENOENT."""
-        found = self.children.get(raw)
-        if found is None:
+        child = self.children.get(raw)
+        if child is None:
             raise fail(errno.ENOENT)
-        return found
+        return child
 
     def listing(self, start: int) -> Iterator[tuple[int, Node]]:
         """The children whose place is `start` or later (2 is the first that there can be): (place, node), in order."""
@@ -298,7 +299,7 @@ class Dir(Node):
         self.removed = True
         for child in self.children.values():
             child._die()
-            if child.lookups and child.KIND != stat.S_IFDIR:     # who holds the directory finds no file in it any more
+            if child.lookups and child.KIND != stat.S_IFDIR:     # a holder of the directory finds no file in it
                 self.table.watcher.removed(self, child)
 
     def _settle(self) -> None:
@@ -343,7 +344,7 @@ class File(Node):
         self.opened.add(file)                  # type: ignore[union-attr]
 
     def notify(self) -> None:
-        """Wake who polls. Source: kernfs_notify()."""
+        """Wake the callers that poll. Source: kernfs_notify()."""
         for file in self.opened:
             self.table.watcher.woken(file)
 
@@ -360,7 +361,7 @@ class Open:
     """An open file description. An answer may be a Later."""
 
     node: File
-    kh: int = field(init=False, default=0)     # the kernel's handle of who polls; 0: nobody
+    kh: int = field(init=False, default=0)     # the kernel's handle of the caller that polls; 0: none
 
     def close(self) -> None:
         self.node.opened.discard(self)         # type: ignore[union-attr]

@@ -1,7 +1,7 @@
 """The tree of docs/DESIGN.md#3: what a Manager's services are, as nodes; what is written, as their operations.
 
-Only what has changed is built again: a node stays the same node (for who holds it) as long as the thing that it shows
-is there. Names come from processes and so from strangers: one that can't be a file's name is not shown.
+Only what has changed is built again: a node stays the same node (for programs that hold it) as long as the thing that
+it shows is there. Names come from processes and so from strangers: a name that can't be a file's is not shown.
 """
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def after(future: Future[Any], make: Callable[[Any], Any]) -> Future[Any]:
             return
         try:
             made.set_result(make(future.result()))
-        except BaseException as e:             # whatever it is belongs to who waits
+        except BaseException as e:             # of any kind: the waiting caller gets it
             made.set_exception(e)
     future.add_done_callback(done)
     return made
@@ -142,9 +142,9 @@ class ObjectDir:
     def _set_funcs(self, old: Iterable[tuple[str, int]], new: Iterable[tuple[str, int]]) -> None:
         before, now = _names(old), _names(new)
         for name in before - now:
-            found = self.node.get(name)
-            if found is not None:
-                found.remove()
+            folder = self.node.get(name)
+            if folder is not None:
+                folder.remove()
         for name in sorted(now - before):
             if showable(name):
                 Dir(self.node.table, self.node, name, 0o755)
@@ -353,8 +353,8 @@ class ProcTree:
 
 def _own(parent: Dir, name: str) -> Node | None:
     """The child of this name, unless it is but a link to the machine's."""
-    found = parent.get(name)
-    return None if isinstance(found, MachineLink) else found
+    child = parent.get(name)
+    return None if isinstance(child, MachineLink) else child
 
 
 @define(eq=False)
@@ -422,21 +422,21 @@ class ServiceTree:
         self.node.remove()
 
 
-def _update(shown: dict[Any, Any], there: dict[Any, Any], key: Any, free: Callable[[str], bool],
+def _update(shown: dict[Any, Any], views: dict[Any, Any], key: Any, free: Callable[[str], bool],
             make: Callable[[str, Any], Any]) -> None:
-    """Let `shown` have what is `there`, all of it or what `key` names; `free(name)`: the name is not taken."""
-    keys = [key] if key is not None else list(dict.fromkeys([*shown, *there]))
-    for one_key in keys:
-        view, name = there.get(one_key), str(one_key)
+    """Let `shown` follow `views`, all of them or the view that `key` names; `free(name)`: the name is not taken."""
+    keys = [key] if key is not None else list(dict.fromkeys([*shown, *views]))
+    for view_key in keys:
+        view, name = views.get(view_key), str(view_key)
         if view is None:
-            gone = shown.pop(one_key, None)
+            gone = shown.pop(view_key, None)
             if gone is not None:
                 gone.node.remove()
-        elif one_key in shown:
-            if shown[one_key].view is not view:
-                shown[one_key].update(view)
+        elif view_key in shown:
+            if shown[view_key].view is not view:
+                shown[view_key].update(view)
         elif showable(name) and free(name):
-            shown[one_key] = make(name, view)
+            shown[view_key] = make(name, view)
 
 
 @define(eq=False)
@@ -447,18 +447,18 @@ class Machines(Dir):
     find: Any = None                           # (name) -> the ServiceTree, or None
 
     def lookup(self, raw: bytes) -> Node:
-        found = self.children.get(raw)
-        if found is None:
+        folder = self.children.get(raw)
+        if folder is None:
             name = os.fsdecode(raw)
             tree = self.find(name)
             if tree is None:
                 raise fail(errno.ENOENT)
-            found = Dir(self.table, self, name, 0o755)
-            proc = MachineDir(self.table, found, "proc", 0o555, by_number=True)
+            folder = Dir(self.table, self, name, 0o755)
+            proc = MachineDir(self.table, folder, "proc", 0o555, by_number=True)
             for place in (PLACE, "sys"):       # `klpfs exec` mounts something on these
                 Dir(self.table, proc, place, 0o555)
             tree.over(proc)
-        return found
+        return folder
 
 
 @define(eq=False)
@@ -487,7 +487,7 @@ class Tree:
                 made.over(machine.get("proc"))
 
     def removed(self, service: Any) -> None:
-        found = self._services.get(service.name)
-        if found is not None and found.service is service:
+        tree = self._services.get(service.name)
+        if tree is not None and tree.service is service:
             del self._services[service.name]
-            found.leave()
+            tree.leave()

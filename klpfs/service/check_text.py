@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Optional
 
-Found = tuple[int, str, Optional[dict[str, Any]]]      # process id, its command, its answer (None: it gave none)
+Row = tuple[int, str, Optional[dict[str, Any]]]      # process id, its command, its answer (None: it gave none)
 
 
-def check_text(name: str, replaces: Sequence[str], why_not: str, answers: Sequence[Found]) -> bytes:
+def check_text(name: str, replaces: Sequence[str], why_not: str, answers: Sequence[Row]) -> bytes:
     """name: the module's. replaces: the patches in force. why_not: why the service would refuse it whatever is in it,
     or ''.
     answers: of the processes (shapes.CHECKED)."""
@@ -31,27 +31,27 @@ def check_text(name: str, replaces: Sequence[str], why_not: str, answers: Sequen
             lines.append(f"{head}: refused: {answer['text']}")
             refused = refused or answer["text"]
             continue
-        found = answer["found"]
-        body = _survey(found)
+        survey = answer["found"]
+        body = _survey(survey)
         text = "\n".join(body)
         if text in shown:
             lines.append(f"{head}: as process {shown[text]}")
         else:
             shown[text] = pid
             lines += [head, *body]
-        refused = refused or found["refused"] or next(
-            (func["refused"] for obj in found["objects"] for func in obj["funcs"] if func["refused"]), "")
+        refused = refused or survey["refused"] or next(
+            (func["refused"] for obj in survey["objects"] for func in obj["funcs"] if func["refused"]), "")
     if not answers:
         lines.append("no process")
     lines.append(f"would be refused: {refused}" if refused else "would be loaded")
     return "".join(f"{_printable(line)}\n" for line in lines).encode("utf-8", "surrogateescape")
 
 
-def _survey(found: dict[str, Any]) -> list[str]:
+def _survey(survey: dict[str, Any]) -> list[str]:
     lines = []
-    if found["refused"]:
-        lines.append(f" refused: {found['refused']}")
-    for obj in found["objects"]:
+    if survey["refused"]:
+        lines.append(f" refused: {survey['refused']}")
+    for obj in survey["objects"]:
         if not obj["loaded"]:
             lines.append(f" {obj['name']}: not loaded; {len(obj['funcs'])} functions would be patched when it comes")
             continue

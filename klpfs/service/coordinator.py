@@ -11,7 +11,7 @@ successor knows as much from the journal. It sees the agents through Peers:
     peers.litter                        there are some that nobody has tried to remove
     peers.cut(n)                        closes connections, so that processes which have prepared n read the journal
     peer.version                        of the wire, as the agent says; 0: it has not said
-    peer.key .name .report .acked .told         name for people; the last report (dict) or None; seq numbers, -1: none
+    peer.key .name .report .acked .sent_seq     name for people; the last report (dict) or None; seq numbers, -1: none
     peer.tell(record)                   sends it (or drops it: it is told again once the peer is connected)
     peer.heard                          when it last said anything (the loop's time)
     peer.ping() -> bool                 asks it for a sign of life; False: there is no connection
@@ -184,7 +184,7 @@ class Coordinator:
                 for peer in self.peers.known() if not may(record, peer.report)]
 
     def other_versions(self) -> str:
-        """Which processes run a klpfs that this daemon can't talk to, and why; '': none. If any: EPROTONOSUPPORT."""
+        """The processes whose klpfs this daemon can't talk to, and why, as text; '': none. If any: EPROTONOSUPPORT."""
         return "; ".join(f"{peer.name} speaks version {peer.version} of the wire, this daemon version {VERSION}"
                          for peer in self.peers.known() if peer.version not in (0, VERSION))
 
@@ -493,8 +493,8 @@ class Coordinator:
             self._clean_up()
 
     def _clean_up(self) -> None:
-        """Contents that nobody needs any more and the sockets of the dead are removed; with the lock, since who holds
-        it may be about to need a content, and so that nobody else does the same."""
+        """Contents that nobody needs any more and the sockets of the dead are removed; with the lock, since its
+        holder may be about to need a content, and so that no second daemon does the same."""
         if self.loop.now() < self._retry:
             return self._wake_at(self._retry)
         try:

@@ -56,8 +56,8 @@ def insmod_text(text: bytes) -> tuple[str, Params]:
 
 
 def rmmod_text(text: bytes) -> str:
-    """NAME, or a path as rmmod(8) takes it. EINVAL: several words, or no name for a module."""
-    found = words(text)
-    if len(found) != 1:
+    """NAME, or a path as rmmod(8) takes it. EINVAL: several words, or a word that is no module's name."""
+    parts = words(text)
+    if len(parts) != 1:
         raise OSError(errno.EINVAL, "one name is expected")
-    return check_module(module_name(found[0]))
+    return check_module(module_name(parts[0]))

@@ -20,7 +20,8 @@ from klpfs.protocol.folder_layout import JOURNAL, KEEP, LOCK, SUFFIX, file_mode
 
 Record = dict[str, Any]
 SAFE = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # in a folder where others may make links and fifos
-DRAFT = 60.0  # seconds: a socket that still has its first name (klpfs.agent.server.bind) is of one who died there
+# seconds after which a socket that still has its first name (klpfs.agent.server.bind) is of a process that died there
+DRAFT = 60.0
 _HASH = re.compile("[0-9a-f]{64}")
 
 
@@ -108,7 +109,7 @@ class Journal:
             except BlockingIOError:
                 os.close(fd)
                 return False
-            except FileNotFoundError:                    # unlinked by who removed the folder: a new one
+            except FileNotFoundError:                    # unlinked with the folder: there is a new one
                 os.close(fd)
                 continue
             except BaseException:
@@ -183,7 +184,7 @@ class Journal:
         about to live in it: then all is as before. With the lock."""
         if self._lock < 0:
             raise RuntimeError("the journal is removed without its lock")
-        # of who died in between, or makes another
+        # of a process that died in between, or makes another
         drafts = [name for name in os.listdir(self.folder) if _is_draft(name)]
         for name in [*sockets, *drafts]:
             self._unlink(name)
@@ -268,5 +269,5 @@ class Journal:
     def _unlink(self, name: str) -> None:
         try:
             os.unlink(os.path.join(self.folder, name))
-        except OSError:                                  # gone already, or left for the next who tries
+        except OSError:                                  # gone already, or left for the next try
             pass

@@ -76,8 +76,8 @@ class LogMerge:
         change = record["change"]
         self._transition = dict(now) if now else None
         if before and not (now and now["n"] == before["n"]):
-            there = any(p["name"] == before["patch"] for p in record["patches"])
-            text = f"livepatch: '{before['patch']}': {'patching' if there else 'unpatching'} complete"
+            loaded = any(p["name"] == before["patch"] for p in record["patches"])
+            text = f"livepatch: '{before['patch']}': {'patching' if loaded else 'unpatching'} complete"
             line = self.view.add(self.clock(), 5, text)
             self._shown.setdefault(text, []).append(Shown(self._epoch, set(), line))
         begins = change["n"] if change else now["n"] if now else 0
@@ -95,9 +95,9 @@ class LogMerge:
 
     def _ends(self, text: str, record: dict[str, Any]) -> bool:
         """Whether the line says that the service's transition has ended in one process."""
-        found = _COMPLETE.fullmatch(text)
+        match = _COMPLETE.fullmatch(text)
         transition = record["transition"]
-        return bool(found and transition and transition["patch"] == found[1])
+        return bool(match and transition and transition["patch"] == match[1])
 
     def _engine(self, agent: str, usec: int, priority: int, text: str) -> None:
         shown = self._shown.setdefault(text, [])

@@ -115,14 +115,14 @@ class Loop:
             if self._soon or self._ready or (timers and left <= 0):
                 self.run_once()
                 continue
-            found = poll(left if timers else -1, 64)         # a small array is quicker
-            if len(found) == 1:
-                fd, events = found[0]
+            pairs = poll(left if timers else -1, 64)         # a small array is quicker
+            if len(pairs) == 1:
+                fd, events = pairs[0]
                 fds[fd][1](events)
                 if self._soon:
                     self._run_soon()
             else:
-                self._sort(found if len(found) < 64 else poll(0, 4096))
+                self._sort(pairs if len(pairs) < 64 else poll(0, 4096))
 
     def stop(self) -> None:
         """`run()` returns after this round."""
@@ -134,8 +134,8 @@ class Loop:
         self._fds.clear()
         self._epoll.close()
 
-    def _sort(self, found: list[tuple[int, int]]) -> None:
-        ready = [(*self._fds[fd], fd, events) for fd, events in found]
+    def _sort(self, pairs: list[tuple[int, int]]) -> None:
+        ready = [(*self._fds[fd], fd, events) for fd, events in pairs]
         self._ready = deque((order, fd, callback, events)
                             for order, callback, fd, events in sorted(ready, key=lambda r: r[0]))
 

@@ -62,8 +62,8 @@ class Manager:
         """Find what is there, connect to it, and watch. Makes the runtime folder (0700) when there is none. OSError:
         EACCES when strangers can write to it; as mkdir(2) and inotify_add_watch(2)."""
         os.makedirs(self.runtime_dir, 0o700, exist_ok=True)
-        found = os.stat(self.runtime_dir)
-        if found.st_mode & stat.S_IWOTH or os.geteuid() and found.st_uid not in (0, os.geteuid()):
+        status = os.stat(self.runtime_dir)
+        if status.st_mode & stat.S_IWOTH or os.geteuid() and status.st_uid not in (0, os.geteuid()):
             raise OSError(errno.EACCES, "strangers can write to the runtime folder", self.runtime_dir)
         self._inotify = INotify(nonblocking=True)
         self._root = self._inotify.add_watch(self.runtime_dir, WATCH)
@@ -134,24 +134,25 @@ class Manager:
         if not is_service(name):
             return
         try:
-            found = os.stat(path, follow_symlinks=False)
+            status = os.stat(path, follow_symlinks=False)
             if name in self._places:
-                if self._places[name].inode == (found.st_dev, found.st_ino):
+                if self._places[name].inode == (status.st_dev, status.st_ino):
                     return
                 self._forget(name)                           # somebody has removed it, and its processes made it anew
-            if not stat.S_ISDIR(found.st_mode) or found.st_mode & stat.S_IWOTH or os.geteuid() not in (0, found.st_uid):
+            mode = status.st_mode
+            if not stat.S_ISDIR(mode) or mode & stat.S_IWOTH or os.geteuid() not in (0, status.st_uid):
                 return
             assert self._inotify is not None
             watch = self._inotify.add_watch(path, WATCH)
         except OSError:                                      # gone again, or not for us
             return
         service = Service(name, self.loop, path, on_gone=lambda: self.loop.call_soon(lambda: self._check(name)))
-        self._places[name] = place = Place(service, watch, (found.st_dev, found.st_ino))
+        self._places[name] = place = Place(service, watch, (status.st_dev, status.st_ino))
         self._by_watch[watch] = name
         service.on_change(lambda kind, key: self._changed(name, kind))
         service.start()
         if not service.peers.known() and not ended:
-            place.lived = bool(service.peers.dead) or time.time() - found.st_mtime > STALE
+            place.lived = bool(service.peers.dead) or time.time() - status.st_mtime > STALE
             if not place.lived:
                 self.loop.call_later(STALE, lambda: self._was_met(name, place))
         self._check(name)
@@ -161,7 +162,7 @@ class Manager:
             self.loop.call_soon(lambda: self._check(name))
 
     def _was_met(self, name: str, place: Place) -> None:
-        """Somebody has lived in this folder, or has had the time to: when nobody does now, it ends."""
+        """End a service whose folder no process lives in, after the time that a first process has to come."""
         if self._places.get(name) is place and not place.service.peers.known():
             place.lived = True
             self._check(name)

@@ -54,42 +54,42 @@ def read_at_once(path: str, caller: Caller, owner: int) -> bytes | None:
             os.close(fd)
 
 
-def _read(there: int, caller: Caller, owner: int) -> bytes:
+def _read(path_fd: int, caller: Caller, owner: int) -> bytes:
     """Read what an O_PATH descriptor stands for: a device or a fifo is not even opened."""
-    mode = os.fstat(there).st_mode
+    mode = os.fstat(path_fd).st_mode
     if stat.S_ISDIR(mode):
         raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
     if not stat.S_ISREG(mode):
         raise OSError(errno.EINVAL, "not a regular file")
-    fd = os.open(f"/proc/self/fd/{there}", _FLAGS)
+    fd = os.open(f"/proc/self/fd/{path_fd}", _FLAGS)
     try:
         return _take(fd, caller, owner)
     finally:
         os.close(fd)
 
 
-def _strangers_write(fd: int, found: os.stat_result, caller: Caller, owner: int) -> bool:
-    """Whether somebody else than root, the caller and the service's user can write to a file. Source: acl(5), and the
+def _strangers_write(fd: int, status: os.stat_result, caller: Caller, owner: int) -> bool:
+    """Whether a user but root, the caller and the service's user can write to a file. Source: acl(5), and the
     layout of include/uapi/linux/posix_acl_xattr.h."""
     users, groups = (0, caller.uid, owner), (0, caller.gid)
-    if found.st_mode & stat.S_IWOTH or found.st_uid not in users:
+    if status.st_mode & stat.S_IWOTH or status.st_uid not in users:
         return True
-    if not found.st_mode & stat.S_IWGRP:       # with an ACL these are its mask
+    if not status.st_mode & stat.S_IWGRP:       # with an ACL these are its mask
         return False
     try:
         entries = list(struct.iter_unpack("<HHI", os.getxattr(fd, _ACL)[4:]))
     except OSError:                            # it has none
-        return found.st_gid not in groups
+        return status.st_gid not in groups
     by_acl = [(tag, who) for tag, permissions, who in entries if permissions & 2]
     return (any(tag == _ACL_USER and who not in users or tag == _ACL_GROUP and who not in groups for tag, who in by_acl)
-            or found.st_gid not in groups and any(tag == _ACL_GROUP_OBJ for tag, _ in by_acl))
+            or status.st_gid not in groups and any(tag == _ACL_GROUP_OBJ for tag, _ in by_acl))
 
 
 def _take(fd: int, caller: Caller, owner: int) -> bytes:
-    found = os.fstat(fd)
-    if _strangers_write(fd, found, caller, owner):
+    status = os.fstat(fd)
+    if _strangers_write(fd, status, caller, owner):
         raise OSError(errno.EACCES, "strangers can write to this file")
-    if found.st_size > MAX_MODULE_BYTES:
+    if status.st_size > MAX_MODULE_BYTES:
         raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
     return read_whole(fd, MAX_MODULE_BYTES)
 
@@ -125,18 +125,18 @@ def _root(process: str) -> tuple[str, str]:
 
 
 def _openat2(folder: str, path: str, resolve: int) -> int:
-    there = os.open(folder, _PATH | os.O_DIRECTORY)
+    folder_fd = os.open(folder, _PATH | os.O_DIRECTORY)
     try:
         how = (ctypes.c_uint64 * 3)(_PATH, 0, resolve)
-        fd = ctypes.CDLL(None, use_errno=True).syscall(_OPENAT2, there, os.fsencode(path), how, ctypes.sizeof(how))
+        fd = ctypes.CDLL(None, use_errno=True).syscall(_OPENAT2, folder_fd, os.fsencode(path), how, ctypes.sizeof(how))
         if fd >= 0:
             return int(fd)
         code = ctypes.get_errno()
         if code == errno.ENOSYS and resolve == _RESOLVE_NO_MAGICLINKS:      # Linux before 5.6
-            return os.open(path, _PATH, dir_fd=there)
+            return os.open(path, _PATH, dir_fd=folder_fd)
         raise OSError(code, os.strerror(code))
     finally:
-        os.close(there)
+        os.close(folder_fd)
 
 
 @contextlib.contextmanager

@@ -54,7 +54,8 @@ def user_of(pid: int) -> int:
 @define(eq=False)
 class Peer:
     """An agent. `key`: its socket's name; `pid`: 0 until it has said who it is; `report`: its last one, or None;
-    acked, told: seq of records, -1 none (told: over this connection)."""
+    acked, sent_seq: numbers of the last record that it has acknowledged, and that was sent over this connection; -1
+    none."""
 
     key: str
     peers: Peers
@@ -65,7 +66,7 @@ class Peer:
     hello: Message | None = None
     report: Message | None = None
     acked: int = -1
-    told: int = -1
+    sent_seq: int = -1
     heard: float = 0.0                         # when it last said anything, by the loop's clock
     gone: bool = False
     connected: bool = False                    # a connection is there; perhaps nobody has accepted it
@@ -108,7 +109,7 @@ class Peer:
             if fd >= 0:
                 os.close(fd)
         self._sock, self.connected = sock, True
-        self._reader, self.told, self._sender, self.version = Reader(), -1, -1, 0
+        self._reader, self.sent_seq, self._sender, self.version = Reader(), -1, -1, 0
         self._out.clear()
         self.peers.loop.add(sock.fileno(), self._ready, AGENTS)
 
@@ -179,7 +180,7 @@ class Peer:
     def tell(self, record: Message) -> None:
         """Send the journal's record; when there is no connection, it is told again once there is."""
         if self.hello is not None and self.send({"t": "record", "r": record}):
-            self.told = record["seq"]
+            self.sent_seq = record["seq"]
 
     def ping(self) -> bool:
         """Ask it for a sign of life: an agent's server thread answers at once, whatever else its process does. False:
@@ -244,7 +245,7 @@ class Peer:
             return self.drop(f"bad message {kind[:20]!r}")
         self.heard = self.peers.loop.now()
         if kind == "hello":
-            self._who(message)
+            self._take_hello(message)
         elif kind == "ack":
             self.acked = max(self.acked, message["seq"])
         elif kind == "report":
@@ -275,7 +276,7 @@ class Peer:
                        "nothing can be written while it runs", 3)
         return True
 
-    def _who(self, message: Message) -> None:
+    def _take_hello(self, message: Message) -> None:
         if self._identify(message["pid"]):
             self.hello, self.comm, self.version = message, message["comm"], VERSION
             self.report = None
@@ -322,10 +323,10 @@ class Peers:
     changed: Callable[[], None]
     log: Callable[[str, int], None]
     _peers: dict[str, Peer] = field(init=False, factory=dict)
-    # names of their sockets: whether one has tried to unlink it
+    # by the name of a dead process's socket: whether it was tried to unlink it
     _dead: dict[str, bool] = field(init=False, factory=dict)
-    _foreign: dict[str, int] = field(init=False, factory=dict)   # sockets of users who don't own the service: whose
-    _told_many: set[int] = field(init=False, factory=set)
+    _foreign: dict[str, int] = field(init=False, factory=dict)   # sockets of users who don't own the service: the user
+    _named_users: set[int] = field(init=False, factory=set)    # whose many sockets the log has named
     _restarted: dict[str, Peer] = field(init=False, factory=dict)
 
     def restarted(self, peer: Peer) -> None:
@@ -342,45 +343,45 @@ class Peers:
         return list(self._peers.values())
 
     def list(self) -> builtins.list[Peer]:
-        """Look in the folder anew: connects to who is new. OSError: it can't be looked into just now."""
+        """Look in the folder anew: connect to the processes that are new. OSError: it can't be looked into just now."""
         try:
             names = os.listdir(self.folder)
         except FileNotFoundError:
             names = []
-        there = {name for name in names if name.endswith(SUFFIX) and not name.startswith(".")}
-        self._dead = {name: tried for name, tried in self._dead.items() if name in there}
-        for name in sorted(there):
+        sockets = {name for name in names if name.endswith(SUFFIX) and not name.startswith(".")}
+        self._dead = {name: tried for name, tried in self._dead.items() if name in sockets}
+        for name in sorted(sockets):
             if name not in self._peers and name not in self._dead and self._is_peer(name):
                 peer = self._peers[name] = Peer(name, self, self.loop.now())
                 self.restarted(peer)
                 peer.connect()
         for peer in self.known():              # unlinked: it ended well, or bound a new socket
-            if peer.key not in there and not peer.connected:
+            if peer.key not in sockets and not peer.connected:
                 peer._leave()
         return self.known()
 
     def _is_peer(self, name: str) -> bool:
         """Whether the name is a socket's, and not of a user who has put very many into the folder."""
         try:
-            found = os.lstat(os.path.join(self.folder, name))
-            ours = found.st_uid in (0, os.stat(self.folder).st_uid)
+            status = os.lstat(os.path.join(self.folder, name))
+            ours = status.st_uid in (0, os.stat(self.folder).st_uid)
         except OSError:
             return False
-        if not stat.S_ISSOCK(found.st_mode):
+        if not stat.S_ISSOCK(status.st_mode):
             return False
         if ours:
             return True
         self._foreign = {key: uid for key, uid in self._foreign.items() if key in self._peers}
-        if list(self._foreign.values()).count(found.st_uid) >= MOST:
-            if found.st_uid not in self._told_many:
-                self._told_many.add(found.st_uid)
+        if list(self._foreign.values()).count(status.st_uid) >= MOST:
+            if status.st_uid not in self._named_users:
+                self._named_users.add(status.st_uid)
                 self.log(
-                    f"klpfs: user {found.st_uid} has more than {MOST} sockets in {self.folder}, "
+                    f"klpfs: user {status.st_uid} has more than {MOST} sockets in {self.folder}, "
                     "the others are left alone",
                     4,
                 )
             return False
-        self._foreign[name] = found.st_uid
+        self._foreign[name] = status.st_uid
         return True
 
     def left(self, peer: Peer) -> None:
@@ -409,7 +410,7 @@ class Peers:
                 pass
 
     def cut(self, n: int) -> None:
-        """The journal can't be written: close the connections, so that who has prepared n reads it."""
+        """The journal can't be written: close the connections, so that the processes that have prepared n read it."""
         for peer in self.known():
             report = peer.report
             if report and (report["n"] == n or report["prepared"] and report["prepared"]["n"] == n):

@@ -96,7 +96,7 @@ class Service:
         self._listeners.append(callback)
 
     def changed(self, kind: str, key: object) -> None:
-        """Tell those who want to know."""
+        """Call the listeners of on_change."""
         for callback in self._listeners:
             callback(kind, key)
 
@@ -316,13 +316,13 @@ class Service:
         order = {"t": "set", "module": module, "param": param, "text": value}
         back = {**order, "text": self.modules[module].params[param].text}
 
-        def done(found: list[Any]) -> None:
-            bad = [code for code in found if code] or ([] if 0 in found else [errno.ETIMEDOUT])
+        def done(codes: list[Any]) -> None:
+            bad = [code for code in codes if code] or ([] if 0 in codes else [errno.ETIMEDOUT])
             if bad:
-                have = [peer for peer, code in zip(peers, found) if not code]  # who is silent gets both, in this order
+                have = [peer for peer, code in zip(peers, codes) if not code]  # a silent process gets both, in order
                 error = OSError(bad[0], os.strerror(bad[0]))
                 return self._requests.ask_each(have, back, lambda answers: self._fail(what, answer, error))
-            for peer in [peer for peer, code in zip(peers, found) if code is None and not peer.gone]:
+            for peer in [peer for peer, code in zip(peers, codes) if code is None and not peer.gone]:
                 self.say(f"klpfs: {what}: {peer.name} does not answer", 4)
             self.coordinator.submit(what, lambda record: records.set_param(record, module, param, value), stored)
 
@@ -382,13 +382,13 @@ class Service:
             answer.succeed(-1)
             return answer
 
-        def done(found: Any) -> None:
-            if found is None:
+        def done(reply: Any) -> None:
+            if reply is None:
                 answer.fail(errno.ETIMEDOUT, "the process does not answer")
-            elif found["data"] is None:
+            elif reply["data"] is None:
                 answer.fail(errno.ESRCH, "no such task")
             else:
-                answer.succeed(found["data"])
+                answer.succeed(reply["data"])
         self._requests.ask(peer, {"t": "ask", "what": what, "tid": tid}, done)
         return answer
 
@@ -396,20 +396,20 @@ class Service:
         answer = Answer()
         peers = [p for p in self.peers.known() if p.pid]
 
-        def done(found: list[Any]) -> None:
-            answer.succeed(self._blocker_views(peers, found))
+        def done(replies: list[Any]) -> None:
+            answer.succeed(self._blocker_views(peers, replies))
         self._requests.ask_each(peers, {"t": "ask", "what": "blockers", "tid": None}, done)
         return answer
 
-    def _blocker_views(self, peers: list[Peer], found: list[Any]) -> list[BlockerView]:
+    def _blocker_views(self, peers: list[Peer], replies: list[Any]) -> list[BlockerView]:
         record, views = self.coordinator.record, []
         patch = record["transition"]["patch"] if record["transition"] else ""
-        told = {peer.key: data for peer, data in zip(peers, found)}
+        reply_of = {peer.key: data for peer, data in zip(peers, replies)}
         waiting = dict((peer.key, (peer, why)) for peer, why in self.coordinator.waiting_for())
         if self.coordinator.trouble:
             views.append(BlockerView(0, "journal", None, self.coordinator.trouble, patch=patch))
         for peer in peers + [p for p, _ in waiting.values() if p not in peers]:
-            data = told.get(peer.key)
+            data = reply_of.get(peer.key)
             rows = data["data"] if data is not None else (peer.report or {}).get("blockers", [])
             for row in rows if type(rows) in (list, tuple) else ():
                 views.append(BlockerView(peer.pid, row["kind"], row["task"], row["name"] or "", tuple(row["frames"]),

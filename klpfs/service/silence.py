@@ -48,7 +48,7 @@ class Silence:
             since = self._since(peer, sent)
             passed_over = since is not None and now >= since + LIMITS.silent
             sent.seq, sent.at = seq, since if passed_over else now        # type: ignore[assignment]
-        if decisions.seen(peer.report) < seq and peer.told < seq:
+        if decisions.seen(peer.report) < seq and peer.sent_seq < seq:
             peer.tell(record)
             if sent.at == now:
                 sent.at = self.now()        # sending may have taken long
@@ -56,8 +56,8 @@ class Silence:
     def keep_only(self, peers: list[Peer]) -> None:
         """Forget the processes that are gone."""
         if len(self._sent) > len(peers):
-            there = {peer.key for peer in peers}
-            for key in [key for key in self._sent if key not in there]:
+            keys = {peer.key for peer in peers}
+            for key in [key for key in self._sent if key not in keys]:
                 del self._sent[key]
 
     def _since(self, peer: Peer, sent: Sent) -> float | None:

@@ -47,7 +47,8 @@ class ParamView:
 
 @frozen
 class ModuleView:
-    """A loaded module: `state` as in /proc/modules ('Live', 'Loading', 'Unloading'); holders: who uses it."""
+    """A loaded module: `state` as in /proc/modules ('Live', 'Loading', 'Unloading'); holders: the modules that
+    use it."""
 
     name: str
     size: int = 0

@@ -280,7 +280,7 @@ class Peer:
 
     def __init__(self, agent, peers):
         self.agent, self.peers, self.key, self.name, self.pid = agent, peers, agent.key, f"process {agent.key}", 1
-        self.told = self.acked = -1
+        self.sent_seq = self.acked = -1
         self.last, self.pings, self.version = 0.0, 0, VERSION
         self.report = None
         self.mail, self.back = [], [agent.report()] if agent.alive and not agent.silent else []
@@ -299,7 +299,7 @@ class Peer:
         return True
 
     def tell(self, record):
-        self.told = record["seq"]
+        self.sent_seq = record["seq"]
         self.mail.append(copy.deepcopy(record))
 
 
@@ -333,7 +333,7 @@ class Peers:
     def cut(self, n):
         for peer in self.known():
             peer.mail.clear()
-            peer.told = -1
+            peer.sent_seq = -1
             self.restarted.append(peer)
             if peer.agent.alive and not peer.agent.silent:
                 peer.agent.lost()

@@ -137,10 +137,10 @@ def test_a_closed_connection_is_no_death(bench, watch):
     watch.peers.list()
     bench.until(lambda: watch.peers.known()[0].report)
     peer, = watch.peers.known()
-    peer.told = 5
+    peer.sent_seq = 5
     agent.cut()
     bench.until(lambda: len(watch.heard) == 4)
-    assert watch.gone == [] and peer.told == -1
+    assert watch.gone == [] and peer.sent_seq == -1
 
 
 def test_a_program_that_closed_its_descriptors(bench, watch):

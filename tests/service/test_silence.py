@@ -9,11 +9,11 @@ class Peer:
     """A process as `Silence` sees it; tell and ping are counted."""
 
     def __init__(self, key="a"):
-        self.key, self.report, self.acked, self.told, self.heard = key, None, -1, -1, 0.0
+        self.key, self.report, self.acked, self.sent_seq, self.heard = key, None, -1, -1, 0.0
         self.pings, self.connected = 0, True
 
     def tell(self, record):
-        self.told = record["seq"]
+        self.sent_seq = record["seq"]
 
     def ping(self):
         self.pings += self.connected
@@ -46,7 +46,7 @@ def world():
 def test_a_process_that_does_not_acknowledge(world):
     peer = Peer()
     world.send(peer, 1)
-    assert peer.told == 1 and not world.passes_over(peer) and world.wakes[-1] == 100.0 + LIMITS.silent
+    assert peer.sent_seq == 1 and not world.passes_over(peer) and world.wakes[-1] == 100.0 + LIMITS.silent
     world.time = 100.0 + LIMITS.silent
     assert world.passes_over(peer) and not peer.pings
 
@@ -113,12 +113,12 @@ def test_a_record_is_sent_once_a_connection(world):
     """And not at all to a process that has followed it."""
     peer = Peer()
     world.send(peer, 1)
-    peer.told = 0                      # a mark: sent again it would be 1
+    peer.sent_seq = 0                      # a mark: sent again it would be 1
     peer.followed(1)
     world.send(peer, 1)
-    assert peer.told == 0
+    assert peer.sent_seq == 0
     world.send(peer, 2)
-    assert peer.told == 2
+    assert peer.sent_seq == 2
 
 
 def test_processes_that_are_gone_are_forgotten(world):
