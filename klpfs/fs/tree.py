@@ -9,15 +9,20 @@ import errno
 import os
 from collections.abc import Iterable
 from concurrent.futures import Future
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 from attrs import define, field
 
 from klpfs.fs.kmsg import Kmsg
 from klpfs.fs.kstr import intvec, kstrtobool
 from klpfs.fs.machine_proc import PLACE, MachineDir, MachineLink
-from klpfs.fs.nodes import Attr, Dir, Later, Link, Node, Query, Table, fail
+from klpfs.fs.nodes import Attr, Dir, Later, Link, Node, Query, Show, Store, Table, fail
 from klpfs.protocol.names import is_service, showable
+
+if TYPE_CHECKING:
+    from klpfs.service.manager import Manager
+    from klpfs.service.service import Service
+    from klpfs.service.snapshots import BlockerView, Caller, ModuleView, ObjectView, PatchView, ProcessView
 
 FRESH = 0.1                                    # seconds that a list of tasks is good for
 KERNELS = {"replace": (6, 11), "stack_order": (6, 14)}     # the Linux that had a patch's attribute first
@@ -73,15 +78,15 @@ class _After(Future[Any]):
 class PatchDir:
     """sys/kernel/livepatch/<patch>. kernel: (major, minor) of the Linux whose attributes it has."""
 
-    service: Any
+    service: Service
     node: Dir
-    view: Any
+    view: PatchView
     kernel: tuple[int, int] = NEWEST
     _attrs: dict[str, Attr] = field(init=False, factory=dict)
     _objects: dict[str, ObjectDir] = field(init=False, factory=dict)
 
     def __attrs_post_init__(self) -> None:
-        def attr(name: str, mode: int, show: Any, store: Any = None) -> None:
+        def attr(name: str, mode: int, show: Show | None, store: Store | None = None) -> None:
             if KERNELS.get(name, self.kernel) <= self.kernel:
                 self._attrs[name] = Attr(self.node.table, self.node, name, mode, show, store)
         attr("enabled", 0o644, lambda: flag(self.now().enabled), self._set_enabled)
@@ -91,17 +96,17 @@ class PatchDir:
         attr("stack_order", 0o444, lambda: number(self.now().stack_order))
         self._set_objects()
 
-    def now(self) -> Any:
+    def now(self) -> PatchView:
         """The newest view."""
         return self.service.patches.get(self.node.name, self.view)
 
-    def _set_enabled(self, data: bytes, caller: Any) -> Any:
+    def _set_enabled(self, data: bytes, caller: Caller) -> Future[Any] | None:
         return self.service.set_enabled(self.node.name, kstrtobool(data), caller)
 
-    def _force(self, data: bytes, caller: Any) -> Any:
+    def _force(self, data: bytes, caller: Caller) -> Future[Any] | None:
         return self.service.force(self.node.name) if kstrtobool(data) else None
 
-    def update(self, view: Any) -> None:
+    def update(self, view: PatchView) -> None:
         old, self.view = self.view, view
         for name in ("enabled", "transition", "replace", "stack_order"):
             if name in self._attrs and getattr(view, name) != getattr(old, name):
@@ -125,14 +130,14 @@ class ObjectDir:
     """sys/kernel/livepatch/<patch>/<object>: `patched`, and an empty directory for each function."""
 
     node: Dir
-    view: Any
+    view: ObjectView
     _patched: Attr = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self._patched = Attr(self.node.table, self.node, "patched", 0o444, lambda: flag(self.view.patched))
         self._set_funcs((), self.view.funcs)
 
-    def update(self, view: Any) -> None:
+    def update(self, view: ObjectView) -> None:
         old, self.view = self.view, view
         if view.patched != old.patched:
             self._patched.notify()
@@ -160,9 +165,9 @@ class ModuleDir:
 
     STATES = {"Live": "live", "Loading": "coming", "Unloading": "going"}
 
-    service: Any
+    service: Service
     node: Dir
-    view: Any
+    view: ModuleView
     _refcnt: Attr = field(init=False)
     _state: Attr = field(init=False)
     _holders: Dir = field(init=False)
@@ -176,10 +181,10 @@ class ModuleDir:
         self._holders = Dir(table, self.node, "holders", 0o755)
         self._set(None)
 
-    def now(self) -> Any:
+    def now(self) -> ModuleView:
         return self.service.modules.get(self.node.name, self.view)
 
-    def update(self, view: Any) -> None:
+    def update(self, view: ModuleView) -> None:
         old, self.view = self.view, view
         if view.refcnt != old.refcnt:
             self._refcnt.notify()
@@ -187,7 +192,7 @@ class ModuleDir:
             self._state.notify()
         self._set(old)
 
-    def _set(self, old: Any) -> None:
+    def _set(self, old: ModuleView | None) -> None:
         table, view = self.node.table, self.view
         if old is None or view.holders != old.holders:
             _sync(self._holders, [h for h in view.holders if showable(h)],
@@ -232,9 +237,9 @@ class ProcessDir:
     """proc/<pid>: what the process said of itself, and its tasks, which are asked for. In a MachineDir directory what
     the machine's /proc tells better (comm, cmdline) is left to it."""
 
-    service: Any
+    service: Service
     node: Dir
-    view: Any
+    view: ProcessView
     _tasks: dict[int, str] = field(init=False, factory=dict)
     _seen: float = field(init=False, default=-FRESH)
     _task: Dir = field(init=False)
@@ -252,13 +257,13 @@ class ProcessDir:
         self._task = Dir(self.node.table, self.node, "task", 0o555, by_number=True, volatile=True,
                          refresh=self._refresh)
 
-    def _file(self, parent: Dir, name: str, mode: int, show: Any) -> None:
+    def _file(self, parent: Dir, name: str, mode: int, show: Show) -> None:
         Attr(self.node.table, parent, name, mode, show, proc=True)
 
-    def _ask(self, what: str, tid: int | None = None) -> Any:
+    def _ask(self, what: str, tid: int | None = None) -> Future[Any]:
         return self.service.ask(what, self.view.pid, tid)
 
-    def update(self, view: Any) -> None:
+    def update(self, view: ProcessView) -> None:
         self.view = view
 
     def _refresh(self) -> Later | None:
@@ -291,7 +296,7 @@ def _stack(frames: Iterable[str]) -> bytes:
     return b"".join(b"[<0>] " + line(frame) for frame in frames)
 
 
-def modules_text(modules: Iterable[Any]) -> bytes:
+def modules_text(modules: Iterable[ModuleView]) -> bytes:
     """/proc/modules of these (oldest first; the newest is shown first). Source: m_show() in kernel/module/procfs.c."""
     text = b""
     for m in modules:
@@ -301,7 +306,7 @@ def modules_text(modules: Iterable[Any]) -> bytes:
     return text
 
 
-def blockers_text(blockers: Iterable[Any]) -> bytes:
+def blockers_text(blockers: Iterable[BlockerView]) -> bytes:
     """The file `blockers`: for each its process, kind, task, since when, patch and name, then its frames, innermost
     first, each on a line that begins with a blank."""
     parts = []
@@ -318,11 +323,11 @@ def blockers_text(blockers: Iterable[Any]) -> bytes:
 class ProcTree:
     """A service's part of /proc, in `node`: modules, kernel.ftrace_enabled, the processes."""
 
-    service: Any
+    service: Service
     node: Dir
     _modules: Attr = field(init=False)
     _ftrace: Attr | None = field(init=False, default=None)
-    _processes: dict[Any, Any] = field(init=False, factory=dict)
+    _processes: dict[int, ProcessDir] = field(init=False, factory=dict)
 
     def __attrs_post_init__(self) -> None:
         service, node, table = self.service, self.node, self.node.table
@@ -335,9 +340,9 @@ class ProcTree:
         self._modules = Attr(table, node, "modules", 0o444, lambda: modules_text(service.modules.values()), proc=True)
         self.process(None)
 
-    def process(self, key: Any) -> None:
+    def process(self, key: int | None) -> None:
         """Show a process of the service, or all (None), as they are now."""
-        def make(name: str, view: Any) -> ProcessDir:
+        def make(name: str, view: ProcessView) -> ProcessDir:
             return ProcessDir(self.service, _folder(self.node, name, by_number=True), view)
         _update(self._processes, self.service.processes, key, lambda name: _own(self.node, name) is None, make)
 
@@ -361,14 +366,14 @@ def _own(parent: Dir, name: str) -> Node | None:
 class ServiceTree:
     """<mount>/<service>."""
 
-    service: Any
+    service: Service
     node: Dir
     kernel: tuple[int, int] = NEWEST
     _kmsg: Kmsg = field(init=False)
     _livepatch: Dir = field(init=False)
     _module: Dir = field(init=False)
-    _patches: dict[str, Any] = field(init=False, factory=dict)
-    _modules: dict[str, Any] = field(init=False, factory=dict)
+    _patches: dict[str, PatchDir] = field(init=False, factory=dict)
+    _modules: dict[str, ModuleDir] = field(init=False, factory=dict)
     _proc: ProcTree = field(init=False)
     _over: ProcTree | None = field(init=False, default=None)      # the same over the machine's
 
@@ -444,7 +449,7 @@ class Machines(Dir):
     """.exec: a directory for each service that there is or was, made when it is first looked up; in it `proc`, /proc as
     `klpfs exec` shows it. It stays when the service goes: whoever has it mounted goes on with the machine's own."""
 
-    find: Any = None                           # (name) -> the ServiceTree, or None
+    find: Callable[[str], ServiceTree | None] = lambda name: None
 
     def lookup(self, raw: bytes) -> Node:
         folder = self.children.get(raw)
@@ -466,7 +471,7 @@ class Tree:
     """The mount's root: lists the services of `manager`. kernel: as PatchDir's."""
 
     table: Table
-    manager: Any
+    manager: Manager
     kernel: tuple[int, int] = NEWEST
     _services: dict[str, ServiceTree] = field(init=False, factory=dict)
     _machines: Machines = field(init=False)
@@ -478,7 +483,7 @@ class Tree:
         self.manager.on_added(self.added)
         self.manager.on_removed(self.removed)
 
-    def added(self, service: Any) -> None:
+    def added(self, service: Service) -> None:
         if is_service(service.name) and self.table.root.get(service.name) is None:
             made = ServiceTree(service, Dir(self.table, self.table.root, service.name, 0o755), self.kernel)
             self._services[service.name] = made
@@ -486,7 +491,7 @@ class Tree:
             if machine is not None:
                 made.over(machine.get("proc"))
 
-    def removed(self, service: Any) -> None:
+    def removed(self, service: Service) -> None:
         tree = self._services.get(service.name)
         if tree is not None and tree.service is service:
             del self._services[service.name]
