@@ -202,7 +202,7 @@ class PuppetTarget(Target):
         return self.text(definition, code)
 
     def value(self, function: str, module: str | None = None, position: int = 1) -> str:
-        """What a call from a new task would answer."""
+        """The text that a call from a new task would return."""
         definition = self.find(function, module, position)
         return self.text(definition, self.choose(Task(0, "new"), definition))
 

@@ -161,5 +161,6 @@ class AgentThread(QuietThread):
         return self._asks.asked(monotonic())
 
     def ask_for_main(self) -> None:
-        """From now on, until its definitions are there. In the thread, or before it was started."""
+        """The main program is asked for its definitions from now on, until they are there. In the thread, or before it
+        was started."""
         self._asks.begin(monotonic())

@@ -391,7 +391,7 @@ class Follower:
         return False
 
 
-# ---- the rules: when each fits. record: the goal; the rules from NO_RECORD on have one.
+# ---- when the rules fit. record: the goal; None only for the rules of the table down to "no record".
 
 def _is_interrupted(follower: Follower, record: Record | None) -> bool:
     """a fork has cut off what was under way"""

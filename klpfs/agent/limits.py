@@ -5,7 +5,8 @@ from klpfs.protocol.wire import MESSAGE_SECONDS
 
 
 class Limits:
-    """Seconds each. An agent has its own (Agent.limits); a changed value holds from the next wait on."""
+    """Time limits in seconds. An agent has limits of its own (Agent.limits); a changed value holds from the next wait
+    on."""
 
     __slots__ = ("join", "import_", "content", "check", "slow", "message", "stop", "stop_imports", "gone")
 

@@ -202,7 +202,7 @@ def knows(record: Record, n: int) -> bool:
 
 
 def unload_module(follower: Follower, module: Module, exit: bool) -> None:
-    """exit() if it was initialised, going, and out."""
+    """A module leaves: exit() if it was initialised, going, unload."""
     modules = follower.modules
     modules.going(module)
     if exit:

@@ -88,7 +88,7 @@ class Messages:
         self.agent.thread.poke()
 
     def tick(self) -> None:
-        """After each round of the server, at least once a second."""
+        """The work after each round of the server, at least once a second."""
         self.agent.outbox.flush()
         working, limits = self.agent.foreign.working, self.agent.limits
         if working and clock_us() - working["since"] > limits.slow * 1e6:

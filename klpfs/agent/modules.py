@@ -129,7 +129,8 @@ class Modules:
                 if module.loaded is not None and name in module.loaded.depends]
 
     def refcnt(self, module: Module) -> int:
-        """How many use it: modules, and its own patch while that is in force, or for good after a force."""
+        """The number of users of a module: modules, and its own patch while that is in force, or for good after a
+        force."""
         patch = module.patch
         in_use = patch is not None and (patch.enabled or patch in self.agent.engine.patches or patch.forced)
         return len(self.users(module.name)) + int(bool(in_use))

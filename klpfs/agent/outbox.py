@@ -66,7 +66,7 @@ class Outbox:
             self.agent.server.post(message)
 
     def report(self) -> None:
-        """Send a report of what the follower is at. The agent's thread."""
+        """Send the follower's report. The agent's thread."""
         agent = self.agent
         report = agent.follower.report()
         self.say_left_out()

@@ -13,7 +13,8 @@ class Orphan(BaseException):
 
 
 class QuietThread:
-    """A subclass has run(), which returns soon after `ends` says so, and poke(), which lets it ask.
+    """A thread of klpfs's own. A subclass has run(), which returns soon after `ends` says so, and poke(), which makes
+    run() look at `ends`.
 
     running: a lock, held while the thread runs. stopping: it was asked to end. ident, tid: the thread's, 0 before its
     first start. generation: how many forks this process is away from the one that made it. own_tids: where it adds its

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 
 class Tasks:
-    """agent: its thread, foreign code and outbox are used. blockers: those of the last look, as plain data."""
+    """Answers about this process's tasks. agent: its thread, foreign code and outbox are used. blockers: those of the
+    last look, as plain data."""
 
     __slots__ = ("agent", "blockers", "_since")
 

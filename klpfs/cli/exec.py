@@ -89,7 +89,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def beside(argv: list[str]) -> list[str]:
-    """Folders where modules may lie by what is run: the working directory, those of the command and of its files."""
+    """The folders in which the command's modules may lie: the working directory, those of the command and of its
+    files."""
     try:
         here = [os.getcwd()]
     except FileNotFoundError:                  # it was removed: the command may be about something else
@@ -170,7 +171,7 @@ def provide(target: pathlib.Path, folder: bool) -> None:
 
 
 def copy(folder: pathlib.Path) -> None:
-    """Cover a folder with one that has the same in it, and can have more."""
+    """Cover a folder with a copy of it, to which entries can be added."""
     if folder in _copies:
         return
     _copies.add(folder)
@@ -191,7 +192,7 @@ def copy(folder: pathlib.Path) -> None:
 
 
 def again(name: str, new: pathlib.Path) -> None:
-    """What is called `name` in the working directory, at `new` too."""
+    """Make a copy, at `new`, of the entry `name` of the working directory."""
     mode = os.lstat(name).st_mode
     if stat.S_ISLNK(mode):
         new.symlink_to(os.readlink(name))

@@ -45,7 +45,7 @@ def of_file(path: str) -> list[tuple[str, str]]:
 
 
 def of_service(tree: Tree, name: str) -> list[tuple[str, str]]:
-    """What the tree shows of a loaded module. CommandError: it is not loaded."""
+    """The fields that the tree shows of a loaded module. CommandError: the module is not loaded."""
     module = next((module for module in tree.modules() if module.name == name), None)
     if module is None:
         raise CommandError(f"modinfo: ERROR: Module {name} not found.")

@@ -54,7 +54,7 @@ def rmmod(arguments: argparse.Namespace) -> int:
 
 
 def refusal(tree: Tree, name: str, e: OSError) -> str:
-    """What kmod's rmmod says, from what the module list shows."""
+    """The text of a refused rmmod, as kmod says it, from what the module list shows."""
     if e.errno == errno.ENOENT:
         return f"rmmod: ERROR: Module {name} is not currently loaded"
     if e.errno == errno.EBUSY:

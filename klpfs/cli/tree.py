@@ -1,4 +1,4 @@
-"""Finding the tree: the mount in /proc/mounts, the service in the mount, and plain file I/O on what lies there.
+"""Finding the tree: the mount in /proc/self/mountinfo, the service in the mount, and plain file I/O on what lies there.
 
 Nothing else of klpfs is used by the commands that ask about a service: what they can do, cat and echo can.
 """
@@ -72,7 +72,7 @@ def find(service: str | None = None, mount: str | os.PathLike[str] | None = None
 
 
 def rest(fd: int) -> str:
-    """What is left to read, without the newline at its end."""
+    """The rest of a file, without the newline at its end."""
     data = b""
     while True:
         piece = os.read(fd, 1 << 16)

@@ -30,7 +30,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: a
 
 
 class Progress:
-    """What the user sees meanwhile: one line that is written over on a terminal, a line for each change in a pipe."""
+    """The progress that the user sees: one line that is written over on a terminal, a line for each change in a
+    pipe."""
 
     def __init__(self, out: TextIO, terminal: bool) -> None:
         self.out, self.terminal = out, terminal
@@ -108,7 +109,7 @@ class Waiter:
         return 0, 0
 
     def who(self) -> str:
-        """Who blocks, in one line."""
+        """The blockers, in one line."""
         lines = []
         with contextlib.suppress(OSError):
             lines = [line.strip() for line in self.tree.blockers() if line.strip() and not line[0].isspace()]

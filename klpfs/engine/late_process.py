@@ -83,4 +83,4 @@ def drop(engine: Engine, patch: Patch, running: bool) -> None:
     free_patch(engine, patch)
     for other in engine.patches:
         if other.replace and not replaced_by(engine, other):
-            discard_nops(engine, other)  # it joined above what it replaces; that is gone now
+            discard_nops(engine, other)  # this patch joined above what it replaces; that is gone now

@@ -152,7 +152,7 @@ class Transition(Machine):
             free_patch(self.engine, patch)
 
     def _switch(self) -> None:
-        """From here on the outcome is what everybody finds: images, function stacks, marks."""
+        """The outcome is put in place for everybody: images, function stacks, marks."""
         patch = self.patch
         started = self.step == STARTED
         if self.in_target is not None:

@@ -37,7 +37,7 @@ def find(entries: list[dict[str, Any]], name: str) -> dict[str, Any] | None:
 
 
 def used(record: Record, name: str) -> list[str]:
-    """The modules that use this one."""
+    """The modules that use the module `name`."""
     return [m["name"] for m in record["modules"] if name in m["uses"]]
 
 
@@ -198,7 +198,7 @@ def decided(record: Record) -> Record:
 # ---- what a report says
 
 def seen(report: Report) -> int:
-    """The highest seq that it has followed to its end."""
+    """The highest seq that the reporting process has followed to its end; -1 without a report."""
     return report["seen"] if report else -1
 
 

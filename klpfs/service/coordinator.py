@@ -531,9 +531,9 @@ class Coordinator:
         if self._awaited.peers:
             return
         known = {peer.key for peer in self.peers.known()}
-        # list AGAIN: a child forked before its parent
+        # List AGAIN: a child may have been forked before its parent was clean.
         newcomers = [peer for peer in self._list() if peer.key not in known]
-        if not all(may(record, peer.report) for peer in newcomers):             # was clean
+        if not all(may(record, peer.report) for peer in newcomers):
             return
         if self.loop.now() < self._retry:
             return self._wake_at(self._retry)

@@ -284,7 +284,7 @@ class Peer:
             self.peers.restarted(self)
 
     def _identify(self, pid: int) -> bool:
-        """Whether it is the process that it says it is, and can be watched. False: the connection is closed."""
+        """Whether the peer is the process that it claims to be, and can be watched. False: the connection is closed."""
         if pid <= 0 or self.pid not in (0, pid):
             self.drop(f"says that it is process {pid}")
             return False

@@ -54,7 +54,7 @@ class Fetch:
         self._timer = self.loop.call_later(SECONDS, self._too_long)
 
     def cancel(self) -> None:
-        """End it; done() will not be called."""
+        """End the read; done() will not be called."""
         self.done = None
         self._end()
 

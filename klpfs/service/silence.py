@@ -1,9 +1,9 @@
 """Silence: which processes say nothing, since when, and which of them the coordinator passes over. docs/PROTOCOL.md#6.
 
-A process is silent when it has not acknowledged the record that it was sent, or when it has, but says nothing any more
-and does not answer a question either, as an agent does at once, also while foreign code hangs: it is stopped. After
-LIMITS.silent seconds
-of that it is passed over: pending, and named, but not waited for.
+A process is silent when it has not acknowledged the record that it was sent. So is one that has acknowledged, but says
+nothing any more and does not answer a question: an agent answers at once, also while foreign code hangs, so that
+process is stopped. A process that was silent for LIMITS.silent seconds is passed over: pending, and named, but not
+waited for.
 """
 from __future__ import annotations
 

@@ -73,8 +73,8 @@ class ProcessView:
 class BlockerView:
     """A reason why something is pending. kind: 'thread' 'task' 'greenlet' 'generator' 'collection' 'frozen heap'
     'working', of process `pid`; 'process': it does not answer; 'journal' (pid 0): it can't be written. task: thread or
-    other id, or None;
-    frames: 'file:line function', innermost first; since: CLOCK_MONOTONIC microseconds; patch: the one in transition."""
+    other id, or None; frames: 'file:line function', innermost first; since: CLOCK_MONOTONIC microseconds; patch: the
+    patch in transition."""
 
     pid: int
     kind: str

@@ -22,7 +22,7 @@ class Unknown(Exception):
 
 
 def constructed(node: ast.ClassDef) -> Attributes:
-    """What a class's own constructors set on `self`."""
+    """The attributes that a class's own constructors set on `self`."""
     methods = {method.name: method for method in node.body if isinstance(method, ast.FunctionDef)}
     found: Attributes = {}
     for name in _CONSTRUCTORS:

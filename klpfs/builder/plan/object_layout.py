@@ -245,7 +245,8 @@ def slots(node: ast.ClassDef) -> tuple[str, ...] | None:
 
 
 def _first_constant(node: ast.ClassDef, name: str) -> ast.expr | None:
-    """What __init__ makes of an attribute before anything happens to the object; None: that is no constant."""
+    """The constant that __init__ gives an attribute before anything else happens to the object; None: the value is no
+    constant."""
     for method in node.body:
         if isinstance(method, ast.FunctionDef) and method.name == "__init__":
             for statement in method.body:

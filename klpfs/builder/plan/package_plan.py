@@ -20,8 +20,8 @@ from klpfs.builder.syntax import DEFINITIONS, IMPORTS
 
 @frozen
 class ImportedName:
-    """What an import at a module's top level takes. source: the module of a from-import, None of a plain import. name:
-    what is imported. bound: the name that it gets."""
+    """A name that an import at a module's top level binds. source: the module of a from-import, None of a plain import.
+    name: what is imported. bound: the name in the importing module."""
 
     source: str | None
     name: str
@@ -36,9 +36,9 @@ class ImportedName:
 
 @define
 class _Changes:
-    """What changes in a package. data: names of globals and class attributes, words: those that are worth a search.
-    functions: their own names. attributes: class attributes are among the data. near: modules that the changed modules
-    import from."""
+    """The names of a package whose values change. data: names of globals and class attributes, words: those that are
+    worth a search. functions: their own names. attributes: class attributes are among the data. near: modules that the
+    changed modules import from."""
 
     data: set[str]
     words: list[bytes]

@@ -31,14 +31,14 @@ Readers = Callable[[str], "list[ast.Module]"]       # attribute -> NEW's modules
 
 @define
 class ChangedImports:
-    """What a module takes from others in which it has another value. names: that it binds by imports. attributes: (name
-    of an imported module, attribute of that module) that it may use."""
+    """Imports of a module whose values other modules have changed. names: those that the module binds by imports.
+    attributes: (name of an imported module, attribute of that module) that the module may use."""
 
     names: set[str] = field(factory=set)
     attributes: set[tuple[str, str]] = field(factory=set)
 
     def add(self, other: ChangedImports) -> bool:
-        """Takes in more of them. Whether any was new."""
+        """Adds names and attributes of `other`. Returns whether any was new."""
         if other.names <= self.names and other.attributes <= self.attributes:
             return False
         self.names |= other.names

@@ -82,7 +82,7 @@ def of(what: str, folders: list[str], by_name: bool) -> list[tuple[str, str]] | 
 
 
 def of_loaded(name: str) -> list[tuple[str, str]]:
-    """What the service shows of a loaded module whose file is not in the search path."""
+    """The fields that the service shows of a loaded module whose file is not in the search path."""
     shown, loaded = [("name", name)], module.loaded().get(name)
     if loaded is not None and loaded.livepatch:
         shown.append(("livepatch", "Y"))

@@ -44,7 +44,7 @@ SHORT = {"a": "all", "r": "remove", "R": "resolve-alias", "i": "ignore-install",
 
 
 class Modprobe:
-    """One run: its options, and what is loaded."""
+    """A run of modprobe: its options, and the modules that are loaded."""
 
     def __init__(self, found: options.Found, folders: list[str]) -> None:
         given = {name for name, _ in found}
@@ -61,7 +61,7 @@ class Modprobe:
                 self.folders = [os.path.abspath(value), *(os.path.abspath(value) + folder for folder in folders)]
 
     def say(self, text: str) -> None:
-        """What kmod calls fatal, but a warning with -a; -q keeps it back."""
+        """An error text: fatal, with -a a warning, with -q not printed."""
         if not self.quiet:
             say(f"modprobe: {'WARNING' if self.all else 'FATAL'}: {text}")
 
@@ -78,7 +78,7 @@ class Modprobe:
         return found
 
     def with_needed(self, path: str) -> list[str]:
-        """What must be loaded for this file, in order; itself last."""
+        """The files that must be loaded for the file `path`, in order; `path` itself last."""
         order: list[str] = []
 
         def add(path: str, above: tuple[str, ...]) -> None:
@@ -101,8 +101,8 @@ class Modprobe:
             print(own)
             return
         if self.depends:
-            for each in self.with_needed(path):
-                print(f"insmod {each} {' '.join(parameters) if each == path else ''}")
+            for file in self.with_needed(path):
+                print(f"insmod {file} {' '.join(parameters) if file == path else ''}")
             return
         there = module.loaded()
         if own in there:
@@ -110,14 +110,14 @@ class Modprobe:
                 say(f"modprobe: ERROR: could not insert '{own}': Module already in kernel")
                 raise Failed
             return
-        for each in self.with_needed(path):
-            words = parameters if each == path else []
-            if module_name(each) in there:
+        for file in self.with_needed(path):
+            words = parameters if file == path else []
+            if module_name(file) in there:
                 continue
             if self.verbose:
-                print(f"insmod {each} {' '.join(words)}", flush=True)
+                print(f"insmod {file} {' '.join(words)}", flush=True)
             if not self.dry:
-                self.load(each, words)
+                self.load(file, words)
 
     def load(self, path: str, parameters: list[str]) -> None:
         name = module_name(path)
@@ -147,8 +147,8 @@ class Modprobe:
             raise Failed
         path = module.look_for(own, self.folders)
         self.unload(own)
-        for each in reversed(self.with_needed(path)[:-1] if path else []):     # what is in nobody's use now
-            needed = module.loaded().get(module_name(each))
+        for file in reversed(self.with_needed(path)[:-1] if path else []):     # what is in nobody's use now
+            needed = module.loaded().get(module_name(file))
             if needed and not needed.refcnt and not needed.holders:
                 self.unload(needed.name)
 
@@ -171,7 +171,7 @@ def needs(path: str) -> list[str]:
 
 
 def fields(path: str) -> list[tuple[str, str]]:
-    """What a file says of itself; nothing when it can't be read or does not parse: the service will say so."""
+    """The modinfo fields of a file; none when the file can't be read or does not parse: the service will say so."""
     from klpfs.cpython.load.modinfo import modinfo
     try:
         with open(path, "rb") as file:

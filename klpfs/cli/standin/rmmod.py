@@ -30,8 +30,8 @@ def run(words: list[str], folders: list[str]) -> int:
         say("rmmod: ERROR: missing module name.")
         return 1
     failed = 0
-    for each in rest:
-        name = module_name(each)
+    for word in rest:
+        name = module_name(word)
         if "force" not in given and why_not(name):
             say(f"rmmod: ERROR: {why_not(name)}")
             failed = 1
@@ -41,7 +41,7 @@ def run(words: list[str], folders: list[str]) -> int:
         except OSError as e:
             # delete_module(2) has another word for a module in use
             said = os.strerror(errno.EAGAIN) if e.errno == errno.EBUSY else e.strerror
-            say(f"rmmod: ERROR: could not remove module {each}: {said}")
+            say(f"rmmod: ERROR: could not remove module {word}: {said}")
             failed = 1
     return failed
 

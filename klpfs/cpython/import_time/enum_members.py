@@ -57,7 +57,8 @@ _given: dict[int, list[Any]] = {}  # id(owner) -> [enumerations that it has give
 
 
 def forget_combinations(owner: object) -> None:
-    """What was derived from an owner's members, combinations above all, is derived anew; after overlays.take."""
+    """Values that were derived from an owner's members, combinations above all, are derived anew; after
+    overlays.take."""
     for cls in _given.pop(id(owner), ()):
         _derive(cls)
 
@@ -87,7 +88,7 @@ def _new_member(cls: Any, name: str, value: Any) -> Any:
 
 
 def _derive(cls: Any) -> None:
-    """What the enum module has made of all members, once more."""
+    """Tables that the enum module made of all members are made again."""
     members = cls._member_map_
     names = [name for name in cls._member_names_ if name in members]
     names += [name for name, member in members.items()

@@ -89,7 +89,7 @@ class Top:
 
 
 class Finder:
-    """On sys.meta_path while a patch brings a new module."""
+    """The finder of new modules, on sys.meta_path while a patch brings any."""
 
     @staticmethod
     def find_spec(name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
@@ -124,7 +124,7 @@ def public_names(name: str, namespace: dict[str, Any]) -> dict[str, Any]:
 
 
 def _detach(name: str, module: ModuleType | None) -> None:
-    """The package of a module has it as an attribute no more."""
+    """A module is removed from the attributes of its package."""
     parent, _, child = name.rpartition(".")
     holder = sys.modules.get(parent)
     if module is not None and holder is not None and getattr(holder, child, None) is module:

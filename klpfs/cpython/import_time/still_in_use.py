@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 
 def needed(run: FunctionType, namespace: dict[str, Any], added: dict[str, Any]) -> set[str]:
-    """Those of the names in `added` that code which lives on may use. run: ImportTime's function; its file is the
-    livepatch's. namespace: of the patched module. added: {name: value} of what is to be taken away."""
+    """The names in `added` that code of the livepatch which lives on may use. run: ImportTime's function; its file is
+    the livepatch's. namespace: of the patched module. added: {name: value} of what is to be taken away."""
     path = run.__code__.co_filename
     classes = [value for value in added.values() if isinstance(value, type)]
     todo = _closures(run, namespace, path) + _running(run, path)

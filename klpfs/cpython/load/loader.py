@@ -67,7 +67,7 @@ class LoadedModule:
         return functions
 
     def node_of(self, new_func: FunctionType) -> tuple[Any, tuple[str, ...]] | None:
-        """As File.node_of, for a function that the file's top level made; None for others."""
+        """The node of a function that the file's top level made, as File.node_of; None of other functions."""
         return self.file.node_of(new_func.__code__) if new_func.__globals__ is self.namespace else None
 
     def forget_text(self) -> None:
@@ -147,7 +147,7 @@ def load(name: str, source: bytes, path: str, params: dict[str, str | None] | No
 
 def probe(name: str, source: bytes, path: str, params: dict[str, str | None] | None = None,
           log: Log | None = None) -> LoadedModule | None:
-    """As load, for a livepatch that is only to be looked at, also while one of that name is loaded.
+    """A livepatch, loaded as by load but only to be looked at, also while a module of that name is loaded.
 
     None: the file is no livepatch, and was not run. One at a time. Counterpart: end_probe.
     """

@@ -155,7 +155,7 @@ class Scopes:
         self.inside -= self.stack.pop().runs
 
     def push_block(self, class_name: str) -> None:
-        """The text was written in the block of a class, which is none of its own scopes."""
+        """The scope of the class in whose block the text was written: it is none of the text's own scopes."""
         self.stack.append(Scope("class", frozenset(), name=class_name, runs=False))
         self.own = len(self.stack)
 

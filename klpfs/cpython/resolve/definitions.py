@@ -66,12 +66,12 @@ class Definition:
 
     @property
     def shown(self) -> str:
-        """Its object's name in the log: 'vmlinux' for the main program."""
+        """The name of the definition's object in the log: 'vmlinux' for the main program."""
         return "vmlinux" if self.object is None else self.object
 
     @property
     def title(self) -> str:
-        """What the log calls it."""
+        """The definition's name in the log."""
         return f"function '{self.name}' in object '{self.shown}'"
 
     def __repr__(self) -> str:

@@ -102,7 +102,7 @@ class Switch:
         self.only_watched, self.choose = True, None
 
     def release(self) -> None:
-        """No dispatcher calls it any more: nothing of it is left in a reference cycle."""
+        """A Switch that no dispatcher calls any more lets go of all that could hold it in a reference cycle."""
         self.choose, self.callable_ids, self.codes_by_side = None, _NO_IDS, _NO_CODES
 
 
