@@ -149,7 +149,7 @@ class Modules:
                 for func in obj.funcs:
                     code = None if func.nop else _fingerprint_of(func)
                     if code:
-                        rows.append([obj.name or "vmlinux", func.old_name, func.old_sympos or 1, code])
+                        rows.append([obj.shown, func.old_name, func.old_sympos or 1, code])
         return {"replace": bool(patch is not None and patch.replace), "size": module.size,
                 "uses": [name for name in module.loaded.depends if name in self.table],
                 "fingerprints": dump_fingerprints(rows)}

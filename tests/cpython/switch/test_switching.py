@@ -7,10 +7,11 @@ import pytest
 from klpfs.cpython.images import image, version_numbers
 from klpfs.cpython.looks import collection, greenlets, suspended
 from klpfs.cpython.looks import threads as thread_looks
-from klpfs.cpython.switch import live_dispatchers
+from klpfs.cpython.switch import choice, live_dispatchers
 from klpfs.cpython.switch import switching as module
 from klpfs.cpython.switch.choice import CLEAN, OVER, PREPARE, RUN
 from klpfs.cpython.switch.switching import Entry, Transition
+from klpfs.engine import target
 from klpfs.engine.error import KlpError
 from tests.cpython.programs import done, entry, functions, make, switch, transition, try_clean
 
@@ -115,6 +116,36 @@ def test_steps_out_of_order_are_refused(d, step):
     with pytest.raises(KlpError):
         getattr(t, step)()
     assert d[0]["A"]() == (1, 1, 1)
+
+
+MOVES = {"add": lambda t: t.add(()), "start": Transition.start,
+         "look without a blocker": lambda t: any(try_clean(t) for _ in range(1000)), "force": Transition.force,
+         "reverse": Transition.reverse, "finish": Transition.finish, "cancel": Transition.cancel}
+
+
+@pytest.mark.parametrize("mode, event", [(mode, event) for mode in target.MODES for event in MOVES])
+def test_modes_move_as_the_table_of_the_seam_says(d, mode, event):
+    """MODE_MOVES, which docs/STATES.md draws: a move of the table leads where it says; any other is refused, or leaves
+    the mode."""
+    t = transition(d[0], d[1])
+    t.install()
+    for step in {"PREPARE": (), "RUN": ("start",), "CLEAN": ("start", "force"), "OVER": ("cancel",)}[mode]:
+        MOVES[step](t)
+    following = target.MODE_MOVES[mode].get(event)
+    if following is None:
+        try:
+            MOVES[event](t)
+        except KlpError:
+            pass
+        following = mode
+    else:
+        MOVES[event](t)
+    assert t.mode == getattr(choice, following)
+    if t.mode == PREPARE:
+        t.cancel()
+    elif t.mode != OVER:
+        t.force()
+        t.finish()
 
 
 def test_finish_before_clean_is_refused(d):
