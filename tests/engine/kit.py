@@ -1,4 +1,7 @@
 """What the tests of the engine share: patches written in one line, an engine over a puppet target."""
+import pytest
+
+from klpfs import KlpError
 from klpfs.engine.core import Engine
 from klpfs.engine.data import Callbacks, Func, Object, Patch
 from klpfs.engine.log import Log
@@ -26,6 +29,21 @@ def take_outcome(engine, patch, dir, name=None, running=True):
     finally:
         for each in older:
             engine.drop(each, running)
+
+
+def refused(code, attempt, *args, **kwargs):
+    """The KlpError, of this errno, that attempt(...) raises."""
+    with pytest.raises(KlpError) as caught:
+        attempt(*args, **kwargs)
+    assert caught.value.errno == code, caught.value
+    return caught.value
+
+
+def clean(kit):
+    """Nothing of any patch is there."""
+    assert kit.engine.patches == [] and kit.engine.transition is None and kit.engine.stacks.table == {}
+    assert kit.target.live == [] and not any(kit.target.image.values()) and kit.target.transition is None
+    return True
 
 
 class Kit:

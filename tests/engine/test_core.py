@@ -4,27 +4,13 @@ import errno
 
 import pytest
 
-from klpfs import KlpError, Object, Patch
-from tests.engine.kit import Kit
+from klpfs import KlpError, Patch
+from tests.engine.kit import Kit, clean, refused
 
 
 @pytest.fixture
 def kit():
     return Kit(vmlinux=["f", "g", "twice", "twice"], m=["h", "i"])
-
-
-def refused(code, attempt, *args, **kwargs):
-    with pytest.raises(KlpError) as caught:
-        attempt(*args, **kwargs)
-    assert caught.value.errno == code, caught.value
-    return caught.value
-
-
-def clean(kit):
-    """Nothing of any patch is there."""
-    assert kit.engine.patches == [] and kit.engine.transition is None and kit.engine.stacks.table == {}
-    assert kit.target.live == [] and not any(kit.target.image.values()) and kit.target.transition is None
-    return True
 
 
 def test_enable_prepares_and_start_starts(kit):
@@ -65,49 +51,6 @@ def test_object_without_functions(kit):
         "p: pre_patch m", "p: post_patch m", "p: pre_unpatch m", "p: post_unpatch m"]
 
 
-@pytest.mark.parametrize("objects, sympos, text", [
-    (dict(vmlinux=["nope"]), 0, "symbol 'nope' not found in symbol table"),
-    (dict(vmlinux=["twice"]), 0, "unresolvable ambiguity for symbol 'twice' in object 'vmlinux'"),
-    (dict(vmlinux=["twice"]), 3, "symbol position 3 for symbol 'twice' in object 'vmlinux' not found"),
-    (dict(m=["h"], vmlinux=["nope"]), 0, "symbol 'nope' not found in symbol table"),
-])
-def test_function_that_is_not_there(kit, objects, sympos, text):
-    """EINVAL, before 'enabling patch' and before any callback."""
-    patch = kit.patch("p", **objects)
-    patch.objects[-1].funcs[0].old_sympos = sympos
-    assert refused(errno.EINVAL, kit.engine.enable, patch, "p").strerror == text
-    assert clean(kit) and kit.lines() == []
-
-
-def test_positions_choose_among_functions_of_one_name(kit):
-    """The n-th of that name in source order."""
-    patch = kit.patch("p", vmlinux=["twice"])
-    patch.objects[0].funcs[0].old_sympos = 2
-    kit.load("p", patch)
-    assert kit.tree() == {"p": {"vmlinux": ["twice,2"]}}
-    assert kit.target.value("twice", position=1) == "twice original"
-    assert kit.target.value("twice", position=2) == "twice by p"
-
-
-def test_names(kit):
-    """What the tree cannot show is refused, with one line; what it would show twice too."""
-    for name in ("a/b", "", ".", "..", "new\nline", "x" * 256, "\x7f", "\x85", "\ud800"):
-        refused(errno.EINVAL, kit.engine.enable, kit.patch("p"), name)
-        assert len(kit.lines()) == 1
-    for name in ("enabled", "transition", "force", "replace", "stack_order", "a/b", "x" * 256, "\u20ac" * 86):
-        refused(errno.EINVAL, kit.engine.enable, Patch([Object(name)]), "p")
-        assert len(kit.lines()) == 1
-    for name in ("a/b", "tab\t", "x" * 254):
-        refused(errno.EINVAL, kit.engine.enable, kit.patch("p", vmlinux=[name]), "p")
-        assert len(kit.lines()) == 1
-    refused(errno.EEXIST, kit.engine.enable, Patch(kit.patch("p", m=[]).objects + kit.patch("p", m=[]).objects), "p")
-    same = kit.patch("p", vmlinux=["f", "f"])
-    same.objects[0].funcs[1].old_sympos = 1  # 0 and 1 are one name in the tree
-    refused(errno.EEXIST, kit.engine.enable, same, "p")
-    assert len(kit.lines()) == 2 and clean(kit)
-    kit.load("x" * 255)
-
-
 def test_name_is_there_once(kit):
     """EEXIST while a patch of that name is in force; afterwards it is free."""
     first = kit.load("p", vmlinux=["f"])
@@ -131,35 +74,6 @@ def test_one_transition_at_a_time(kit):
         if kit.engine.transition.step == "prepared":
             kit.engine.start()
             kit.lines()
-
-
-def test_pre_patch_refuses(kit):
-    """Its errno; post_unpatch for those whose pre_patch had succeeded, and only those."""
-    kit.do["p", "pre_patch", "m"] = lambda obj: -errno.EXDEV
-    refused(errno.EXDEV, kit.engine.enable, kit.patch("p", vmlinux=["f"], m=["h"]), "p")
-    assert kit.lines() == [
-        "enabling patch 'p'", "'p': initializing patching transition", "p: pre_patch vmlinux", "p: pre_patch m",
-        "pre-patch callback failed for object 'm'", "failed to enable patch 'p'",
-        "'p': canceling patching transition, going to unpatch", "'p': completing unpatching transition",
-        "p: post_unpatch vmlinux", "'p': unpatching complete"]
-    assert clean(kit)
-
-
-def test_pre_patch_raises(kit):
-    """An OSError gives its errno, anything else EINVAL; other callbacks' failures change nothing."""
-    def fail(error):
-        def callback(obj):
-            raise error
-        return callback
-    for error, code in ((OSError(errno.ENOSPC, "full"), errno.ENOSPC), (ValueError("x"), errno.EINVAL)):
-        kit.do["p", "pre_patch", "vmlinux"] = fail(error)
-        refused(code, kit.engine.enable, kit.patch("p", vmlinux=["f"]), "p")
-        assert clean(kit)
-    del kit.do["p", "pre_patch", "vmlinux"]
-    for kind in ("post_patch", "pre_unpatch", "post_unpatch"):
-        kit.do["p", kind, "vmlinux"] = fail(ValueError("x"))
-    kit.unload(kit.load("p", vmlinux=["f"]))
-    assert clean(kit)
 
 
 def test_redirection_is_off(kit):
@@ -270,27 +184,6 @@ def test_forced_code_is_released_when_it_was_seen_gone(kit):
     assert func not in kit.target.live
 
 
-def test_busy_while_a_callback_runs(kit):
-    """Every change is EBUSY then; looking at the tree is not."""
-    seen = []
-
-    def callback(obj):
-        assert kit.engine.callbacks_running and kit.engine.describe()[0]["name"] == "p"
-        for attempt in (kit.engine.start, kit.engine.cancel, kit.engine.reverse, kit.engine.force, kit.engine.finish,
-                        lambda: kit.engine.enable(kit.patch("q"), "q"), lambda: kit.engine.disable(obj.patch),
-                        lambda: kit.engine.drop(obj.patch), kit.engine.resume_after_fork,
-                        lambda: kit.engine.join_apply(kit.patch("q"), "q", 0),
-                        lambda: setattr(kit.engine, "ftrace_enabled", False)):
-            refused(errno.EBUSY, attempt)
-        seen.append(obj.stage)
-        return 0
-
-    for kind in ("pre_patch", "post_patch", "pre_unpatch", "post_unpatch"):
-        kit.do["p", kind, "vmlinux"] = callback
-    kit.unload(kit.load("p", vmlinux=["f"]))
-    assert seen == [None, "post_patch", "pre_unpatch", None] and not kit.engine.callbacks_running
-
-
 def test_describe(kit):
     """Plain data, as the tree shows it."""
     kit.load("p", vmlinux=["f"], n=["x"])
@@ -298,21 +191,3 @@ def test_describe(kit):
         "name": "p", "enabled": True, "transition": False, "replace": False, "forced": False, "objects": [
             {"name": "vmlinux", "patched": True, "loaded": True, "dynamic": False, "funcs": "f,1"},
             {"name": "n", "patched": False, "loaded": False, "dynamic": False, "funcs": "x,1"}]}]
-
-
-def test_callback_sees_its_module(kit):
-    """obj.mod is None for the main program; else the module, with its state."""
-    seen = {}
-    for obj in ("vmlinux", "m", "n"):
-        kit.do["p", "pre_patch", obj] = lambda obj: (
-            seen.update({obj.shown: obj.mod and (obj.mod.name, obj.mod.state)}) or 0
-        )
-        kit.do["p", "post_unpatch",
-               obj] = lambda obj: seen.update({obj.shown: obj.mod and (obj.mod.name, obj.mod.state)})
-    kit.target.sources["n"] = ["x"]
-    kit.load("p", vmlinux=["f"], m=["h"], n=["x"])
-    assert seen == {"vmlinux": None, "m": ("m", "LIVE")}
-    kit.come("n")
-    assert seen["n"] == ("n", "COMING")
-    kit.go("n")
-    assert seen["n"] == ("n", "GOING")
