@@ -320,7 +320,7 @@ class Follower:
     def _module_is_in(self, record: Record, load: Load) -> bool:
         """The module is live."""
         self.load = None
-        self.modules.live(load.module)
+        self.modules.mark_live(load.module)
         self.host.outbox.changed()
         return True
 

@@ -118,7 +118,7 @@ def run_load(follower: Follower, load: Load, entry: Entry) -> bool:
     if error is not None:
         _failed(follower, load, error)
     elif load.enabled or load.n == JOINED:
-        follower.modules.live(load.module)
+        follower.modules.mark_live(load.module)
         follower.load = None
     else:
         load.phase = PREPARED

@@ -97,7 +97,7 @@ class Modules:
                 raise KlpError(-result, None)
         module.inited = True
 
-    def live(self, module: Module) -> None:
+    def mark_live(self, module: Module) -> None:
         """The module is in: Live."""
         module.state, module.mod.state = "Live", LIVE
 

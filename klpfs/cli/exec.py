@@ -185,13 +185,13 @@ def copy(folder: pathlib.Path) -> None:
     os.fchdir(old)
     for name in inside:
         with contextlib.suppress(FileNotFoundError):     # gone meanwhile
-            again(name, folder / name)
+            copy_entry(name, folder / name)
     os.fchdir(here)
     os.close(old)
     os.close(here)
 
 
-def again(name: str, new: pathlib.Path) -> None:
+def copy_entry(name: str, new: pathlib.Path) -> None:
     """Make a copy, at `new`, of the entry `name` of the working directory."""
     mode = os.lstat(name).st_mode
     if stat.S_ISLNK(mode):

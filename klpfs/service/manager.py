@@ -122,7 +122,7 @@ class Manager:
                 place.service.look()
                 self._check(name)
                 if name in met:                              # a process may have come and gone before we have looked
-                    self._was_met(name, place)
+                    self._end_if_empty(name, place)
 
     def _look(self) -> None:
         for name in sorted(os.listdir(self.runtime_dir)):
@@ -154,14 +154,14 @@ class Manager:
         if not service.peers.known() and not ended:
             place.lived = bool(service.peers.dead) or time.time() - status.st_mtime > STALE
             if not place.lived:
-                self.loop.call_later(STALE, lambda: self._was_met(name, place))
+                self.loop.call_later(STALE, lambda: self._end_if_empty(name, place))
         self._check(name)
 
     def _changed(self, name: str, kind: str) -> None:
         if kind == "process" and name in self._places and not self._places[name].shown:
             self.loop.call_soon(lambda: self._check(name))
 
-    def _was_met(self, name: str, place: Place) -> None:
+    def _end_if_empty(self, name: str, place: Place) -> None:
         """End a service whose folder no process lives in, after the time that a first process has to come."""
         if self._places.get(name) is place and not place.service.peers.known():
             place.lived = True
