@@ -166,9 +166,9 @@ class Follower:
         return {func.old_name for obj in waiting for func in obj.funcs} if waiting else None
 
     def main_came(self) -> None:
-        """The definitions are there. Between two operations the functions begin their transition, which is this
-        process's own: no other process's goes on with it, and no operation begins meanwhile. In an operation, that
-        waits."""
+        """The main program's definitions are there. Between two operations the functions begin their transition, which
+        is this process's own: no other process's goes on with it, and no operation begins meanwhile. In an operation,
+        that waits."""
         if self.main != AWAITED:
             return
         self.main = THERE
@@ -189,7 +189,7 @@ class Follower:
     # -- a fork
 
     def after_fork(self, by_load: bool = False) -> None:
-        """In a child, whole steps apart from foreign code that the parent's thread was in: what was only prepared is
+        """A child has whole steps, apart from foreign code that the parent's thread was in: what was only prepared is
         dropped, what was started goes on from its marks (docs/PROTOCOL.md#6). The callbacks owed run at the next step.
         by_load: the module being loaded has forked; the child does without it, or it would fork for ever."""
         load, op = self.load, self.op

@@ -38,8 +38,8 @@ def place_of(error: BaseException) -> str:
 
 
 class ForeignCode:
-    """thread: the agent's thread, whose lock is let go. say(text, priority): writes a line of the log. working: None,
-    or what runs now; a new dict for each run."""
+    """The foreign code of one agent. thread: the agent's thread, whose lock is let go. say(text, priority): writes a
+    line of the log. working: None, or what runs now; a new dict for each run."""
 
     __slots__ = ("thread", "say", "working", "_inside", "_asked", "_mark")
 

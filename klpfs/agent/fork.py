@@ -101,7 +101,7 @@ class Forks:
         self.gate.release()
 
     def in_child(self) -> None:
-        """A process of its own from here on."""
+        """The child is a process of its own from here on."""
         agent = api._agent
         if agent is None or not self.depth:
             return

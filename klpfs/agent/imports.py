@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Imports:
-    """agent: its engine, target, thread, foreign code and outbox are used."""
+    """The imports of one agent's process. agent: its engine, target, thread, foreign code and outbox are used."""
 
     __slots__ = ("agent", "_waited_for")
 

@@ -25,7 +25,7 @@ LOOK_S = 0.1            # between two looks at a condition that is signalled, to
 
 
 class Joining:
-    """agent: nearly all of it is used."""
+    """The joining of one agent's process; nearly all of the agent is used."""
 
     __slots__ = ("agent", "_main_arrived")
 

@@ -22,11 +22,11 @@ class Signal:
             pass            # it is set
 
     def clear(self) -> None:
-        """Forget that it was set."""
+        """Forget that the signal was set."""
         self._lock.acquire(False)
 
     def wait(self, seconds: float) -> bool:
-        """Wait until it is set, and clear it. False: it was not, in so many seconds."""
+        """Wait until the signal is set, and clear it. False: it was not set in so many seconds."""
         return self._lock.acquire(True, seconds)
 
 

@@ -202,11 +202,11 @@ def forget_leftovers(engine: Engine, name: str | None) -> None:
 
 
 def _pending(engine: Engine, patch: Patch) -> bool:
-    """patch is the one in transition, and the outcome is not yet everywhere in place."""
+    """Whether patch is in transition, and the outcome is not yet everywhere in place."""
     transition = engine.transition
     return transition is not None and transition.patch is patch and transition.step != FINISHING
 
 
 def _over(engine: Engine, patch: Patch) -> bool:
-    """patch is on its way out for good: its last callbacks run, or those of what replaces it."""
+    """Whether patch is on its way out for good: its last callbacks run, or those of what replaces it."""
     return engine.transition is not None and engine.transition.step == FINISHING and not patch.enabled

@@ -105,7 +105,8 @@ class Arrival(Machine):
         return [] if self.clean else self.in_target.look()
 
     def abandon(self, then: Callable[[Engine, Patch, Object], None] | None = None) -> None:
-        """Before it was started: as if the definitions had not come; then: called with engine, patch, object."""
+        """Take back an arrival that was not started: as if the definitions had not come. then: called with engine,
+        patch, object."""
         step = self.after("abandon")
         gone, self.objects, self.changes = self.objects, [], []
         for obj in gone:

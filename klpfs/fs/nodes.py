@@ -157,7 +157,7 @@ class Node:
         xattrs[name] = value
 
     def getxattr(self, name: bytes) -> bytes:
-        """ENODATA when it is not set, whatever its name."""
+        """The value of an extended attribute; ENODATA when it is not set, whatever its name."""
         if self.changed is None or name not in self.changed.xattrs:
             raise fail(errno.ENODATA)
         return self.changed.xattrs[name]
@@ -325,8 +325,8 @@ class File(Node):
         raise NotImplementedError
 
     def check(self, flags: int, readable: bool, writable: bool) -> None:
-        """May it be opened so? EACCES when the bits lack the mode for everybody, for root too, or there is no show
-        or store; EINVAL: O_DIRECT; ENODEV: removed. Source: kernfs_fop_open()."""
+        """Whether the file may be opened so: EACCES when the bits lack the mode for everybody, for root too, or there
+        is no show or store; EINVAL: O_DIRECT; ENODEV: removed. Source: kernfs_fop_open()."""
         if self.removed:
             raise fail(errno.ENODEV)
         mode = flags & _ACCMODE
@@ -477,7 +477,8 @@ class OpenQuery(Open):
 
 @define(eq=False)
 class OpenAttr(Open):
-    """Filled at offset 0 and wherever a read does not go on from the one before. Source: seq_read_iter()."""
+    """An open attribute, whose text is filled at offset 0 and wherever a read does not go on from the one before.
+    Source: seq_read_iter()."""
 
     node: Attr
     event: int = field(init=False, default=0)

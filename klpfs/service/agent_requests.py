@@ -65,7 +65,8 @@ class AgentRequests:
         self._requests[key] = Request(message, done, self.loop.call_later(limit, lambda: self._end(key, None)))
 
     def ask_each(self, peers: list[Peer], message: Message, done: Callable[[list[Any]], None]) -> None:
-        """Send it to several. done([answer of each process, or None]) when all have answered, or time is over."""
+        """Send the message to several processes. done([answer of each process, or None]) when all have answered, or
+        time is over."""
         answers: list[Any] = [None] * len(peers)
         open_ = set(range(len(peers)))
         if not peers:

@@ -24,7 +24,7 @@ class Awaited:
         self.peers = list(self.peers)
 
     def is_empty(self, has_done: Callable[[Peer], bool]) -> bool:
-        """Whether all of them have done it (or are gone)."""
+        """Whether every awaited process has done it, or is gone."""
         while self.peers and (self.peers[-1].gone or has_done(self.peers[-1])):
             self.peers.pop()
         return not self.peers

@@ -183,8 +183,8 @@ class Peer:
             self.sent_seq = record["seq"]
 
     def ping(self) -> bool:
-        """Ask it for a sign of life: an agent's server thread answers at once, whatever else its process does. False:
-        there is no connection."""
+        """Ask the process for a sign of life: an agent's server thread answers at once, whatever else its process does.
+        False: there is no connection."""
         return self.send({"t": "ask", "id": 0, "what": "status", "tid": None})
 
     def _flush(self) -> None:

@@ -38,7 +38,8 @@ class WaitingAnswer:
 
 @define(eq=False)
 class WaitingAnswers:
-    """silence, now, wake_at: the coordinator's. again(): it has to go round once more."""
+    """The answers that wait. silence, now, wake_at: the coordinator's. again(): the coordinator has to go round once
+    more."""
 
     silence: Silence
     now: Callable[[], float]
@@ -50,9 +51,9 @@ class WaitingAnswers:
         return len(self._waiting)
 
     def add(self, waiting: WaitingAnswer) -> None:
-        """From now on `settle` answers it. An interrupt of the writer's is too late to undo anything: what was decided
-        is decided, and is answered at once; a failure is waited for LIMITS.silent seconds, since it is being taken
-        back."""
+        """Keep an answer: `settle` gives it. An interrupt of the writer's is too late to undo anything: what was
+        decided is decided, and is answered at once; a failure is waited for LIMITS.silent seconds, since it is being
+        taken back."""
         def interrupt() -> None:
             waiting.until = min(waiting.until, self.now() + (LIMITS.silent if waiting.error else 0.0))
             self.again()
@@ -96,7 +97,7 @@ class WaitingAnswers:
                     and not any(self._is_in_the_way(waiting, peer) for peer in peers))
 
     def _is_in_the_way(self, waiting: WaitingAnswer, peer: Peer) -> bool:
-        """Whether the process says so, or says nothing. A report is looked into once."""
+        """Whether the process says that it is in the way, or says nothing. A report is looked into once."""
         report = peer.report
         if report is None or decisions.seen(report) < waiting.seq:
             return self.silence.passes_over(peer)
@@ -108,7 +109,7 @@ class WaitingAnswers:
         return False
 
     def fail_all(self, code: int, text: str) -> None:
-        """Answer all with this errno."""
+        """Answer all writes that wait with this errno."""
         while self._waiting:
             self._waiting.pop().answer.fail(code, text)
 
