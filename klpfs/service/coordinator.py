@@ -32,6 +32,7 @@ from attrs import define, field
 
 from klpfs.protocol import decisions
 from klpfs.protocol.decisions import Record, Report
+from klpfs.protocol.phases import START
 from klpfs.protocol.record_text import OtherVersion
 from klpfs.protocol.wire import VERSION
 from klpfs.service.answer import Answer
@@ -264,7 +265,7 @@ class Coordinator:
 
     def _may(self) -> May:
         """The condition that a process's report must meet before the transition's next step is decided."""
-        return decisions.may_finish if self.record["transition"]["step"] == "start" else decisions.may_rest
+        return decisions.may_finish if self.record["transition"]["step"] == START else decisions.may_rest
 
     # -- requests
 
