@@ -4,7 +4,7 @@ from __future__ import annotations
 from posix import O_CLOEXEC, O_RDONLY, close, getpid, listdir
 from posix import open as _open
 
-from klpfs.agent.c_functions import modules
+from klpfs.cpython.looks.thread_names import thread_names
 from klpfs.protocol.reading import read_at_most
 
 TYPE_CHECKING = False
@@ -44,21 +44,11 @@ def describe() -> dict[str, Any]:
     return {"pid": getpid(), "comm": comm(), "cmdline": cmdline()}
 
 
-def thread_names() -> dict[int, str]:
-    """{native thread id: name} of threads that the program has named through threading; without importing it."""
-    found = {}
-    threading = modules.get("threading")
-    for thread in list(getattr(threading, "_active", {}).values()):
-        tid, name = getattr(thread, "_native_id", None), getattr(thread, "_name", None)
-        if type(tid) is int and type(name) is str and name != "MainThread":
-            found[tid] = name
-    return found
-
-
 def tasks(own_tids: Container[int] = ()) -> list[tuple[int, str]]:
     """[(tid, comm)], the main thread first, then by number. A thread's comm is its Python name, if it has one, else the
     kernel's. own_tids: those of klpfs's own threads, which are not the program's."""
-    names, pid, out = thread_names(), getpid(), []
+    names = {native: name for native, name in thread_names().values() if native is not None and name != "MainThread"}
+    pid, out = getpid(), []
     try:
         tids = sorted(int(tid) for tid in listdir("/proc/self/task"))
     except OSError:

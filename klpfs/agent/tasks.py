@@ -5,6 +5,7 @@ from __future__ import annotations
 from posix import getpid
 
 from klpfs.agent.c_functions import clock_us
+from klpfs.cpython.looks.thread_names import thread_names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,8 +72,7 @@ class Tasks:
         agent = self.agent
         if tid is None or tid == getpid():
             return agent.main_ident
-        from klpfs.cpython.looks import names_for_people
-        for ident, (native, _) in names_for_people.thread_names().items():
+        for ident, (native, _) in thread_names().items():
             if native == tid:
                 return ident
         return agent.thread.ident if tid == agent.thread.tid else None

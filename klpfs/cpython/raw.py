@@ -44,6 +44,17 @@ def isinstance_of(value: object, kinds: tuple[type, ...]) -> bool:
     return any(issubclass(type(value), kind) for kind in kinds)
 
 
+def object_dict(value: object) -> Mapping[str, Any]:
+    """The attributes that an object itself has, past a `__dict__` that a subclass has of its own making; {} where the
+    class gives its objects none."""
+    for kind in type_mro(type(value)):
+        getter = type_dict(kind).get("__dict__")
+        if type(getter) is GetSetDescriptorType:
+            values: Mapping[str, Any] = getter.__get__(value)
+            return values
+    return {}
+
+
 def is_compiled(value: object) -> bool:
     """Whether a value is a function that was compiled from C or Cython."""
     name = type_name(type(value))

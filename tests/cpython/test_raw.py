@@ -47,6 +47,26 @@ def test_a_module_is_read_without_its_getattr():
     assert raw.module_dict(module)["x"] == 1
 
 
+def test_an_object_s_own_attributes():
+    """Its class's `__dict__`, `__getattribute__` and properties are not asked."""
+    class Base:
+        pass
+
+    class Lies(Base):
+        x = property(lambda self: 1 / 0)
+
+        @property
+        def __dict__(self):
+            raise AssertionError
+
+        def __getattribute__(self, name):
+            raise AssertionError(name)
+    value = Lies()
+    object.__setattr__(value, "y", 2)
+    assert raw.object_dict(value) == {"y": 2}
+    assert raw.object_dict(3) == raw.object_dict("text") == {}
+
+
 @pytest.mark.parametrize("path, value", [
     ("Plain", Plain), ("Plain.Inner", Plain.Inner), ("Plain.Inner.tag", "inner"), ("Plain.Inner.tag.upper", None),
     ("Plain.nowhere", None), ("nowhere.Inner", None), ("Odd.kept", 1)])

@@ -12,6 +12,7 @@ from klpfs.engine.init_patch import check_names
 from klpfs.engine.log import WARNING, Log
 
 from . import names_for_people, suspended, threads
+from .thread_names import thread_names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def _inside(definitions: dict[Definition, Row]) -> None:
         for code in list(definition.originals.values()) + list(definition.made.values()):
             rows[id(code)] = row
             codes.append(code)
-    names, idents = names_for_people.thread_names(), threads.idents()
+    names, idents = thread_names(), threads.idents()
     for at in range(0, len(idents), SLICE):
         for ident, pairs in threads.lines(tuple(idents[at:at + SLICE])):
             named: list[Row] = []

@@ -11,6 +11,7 @@ from ..switch.choice import CLEAN, OVER, PREPARE, module_value
 from . import awaits, interpreters, threads
 from . import greenlets as greenlet_looks
 from . import suspended as suspended_objects
+from .thread_names import thread_names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,9 +22,8 @@ if TYPE_CHECKING:
 
     from ..switch.switching import Transition
 
-_type, _len, _tuple, _id, _list, _getattr, _dict, _frozenset = type, len, tuple, id, list, getattr, dict, frozenset
-_int, _str, _set, _enumerate = int, str, set, enumerate
-_attribute = object.__getattribute__
+_type, _len, _tuple, _id, _getattr, _dict, _frozenset = type, len, tuple, id, getattr, dict, frozenset
+_set, _enumerate = set, enumerate
 
 
 def function_name(code: CodeType) -> str:
@@ -38,20 +38,6 @@ def frame(code: CodeType, line: int | None) -> str:
 
 def _lines(pairs: Iterable[tuple[CodeType, int]]) -> list[str]:
     return [frame(code, line) for code, line in pairs]
-
-
-def thread_names() -> dict[int, tuple[int | None, str | None]]:
-    """{ident: (native id or None, name)} of the threads that `threading` knows."""
-    active = module_value("threading", "_active")
-    names: dict[int, tuple[int | None, str | None]] = {}
-    if _type(active) is not _dict:
-        return names
-    for ident, thread in _list(active.items()):
-        values = _attribute(thread, "__dict__")
-        name, native = values.get("_name"), values.get("_native_id")
-        names[ident] = (native if _type(native) is _int else None), name if _type(name) is _str else None
-        thread = values = None
-    return names
 
 
 def thread(ident: int) -> Blocker:
