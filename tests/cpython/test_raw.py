@@ -75,6 +75,25 @@ def test_what_a_dotted_name_leads_to(path, value):
     assert raw.class_at(globals(), path) is (value if value in (Plain, Plain.Inner) else None)
 
 
+def test_the_class_that_a_dotted_name_leads_to():
+    """Only through classes, by their real types and dicts: an object that says it is a class is none."""
+    class Lies(type):
+        def __getattribute__(cls, name):
+            raise AssertionError("the metaclass is not asked")
+
+    class A(metaclass=Lies):
+        class B:
+            pass
+
+    class SaysType:
+        __class__ = type
+    space = {"A": A, "n": 1, "says": SaysType()}
+    assert isinstance(space["says"], type)
+    assert raw.class_at(space, "A") is A and raw.class_at(space, "A.B") is raw.type_dict(A)["B"]
+    for name in ("n", "n.B", "A.x", "A.x.y", "Z", "", "says", "says.B"):
+        assert raw.class_at(space, name) is None
+
+
 @pytest.mark.parametrize("value, compiled", [
     (len, True), (str.upper, True), ([].append, True), (type.__call__, True), (int.real, True), (lambda: 0, False),
     (3, False), (Plain, False)])

@@ -15,8 +15,7 @@ import gc
 import sys
 from types import FunctionType, ModuleType
 
-from klpfs.cpython.import_time.class_block import owner_of
-from klpfs.cpython.raw import module_dict, type_dict, type_mro
+from klpfs.cpython.raw import class_at, module_dict, type_dict, type_mro
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ def empty(names: Iterable[str | tuple[str, FunctionType]]) -> None:
         if not owner:
             _clear(space.get(name))
             continue
-        cls = owner_of(space, owner)
+        cls = class_at(space, owner)
         if cls is None:
             continue
         if objects is None:
@@ -65,7 +64,7 @@ def _namespace(name: str) -> dict[str, Any] | None:
 def _clear_function(space: dict[str, Any], path: str) -> None:
     owner, _, name = path.rpartition(".")
     if owner:
-        cls = owner_of(space, owner)
+        cls = class_at(space, owner)
         function = type_dict(cls).get(name) if cls is not None else None
     else:
         function = space.get(name)

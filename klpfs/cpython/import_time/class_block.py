@@ -8,7 +8,7 @@ from __future__ import annotations
 from klpfs.cpython.import_time.attributes import Default, FirstUse, Slot
 from klpfs.cpython.import_time.enum_members import add_member, is_member_name
 from klpfs.cpython.import_time.overlays import Attribute, known
-from klpfs.cpython.raw import type_dict, type_mro
+from klpfs.cpython.raw import class_at, type_dict, type_mro
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,20 +27,10 @@ class _Block(dict):
     namespace: dict[str, Any]
 
     def __missing__(self, name: str) -> Any:
-        cls = owner_of(self.namespace, dict.get(self, "__qualname__", ""))
+        cls = class_at(self.namespace, dict.get(self, "__qualname__", ""))
         if cls is None or name == "__annotations__":  # what the block annotates is not put into the class
             raise KeyError(name)
         return type_dict(cls)[name]
-
-
-def owner_of(namespace: dict[str, Any], name: str) -> type | None:
-    """The class that a dotted name leads to, or None."""
-    found: Any = None
-    for at, part in enumerate(name.split(".")):
-        if at and not isinstance(found, type):
-            return None
-        found = type_dict(found).get(part) if at else namespace.get(part)
-    return found if isinstance(found, type) else None
 
 
 class Part:
@@ -59,7 +49,7 @@ class Part:
     def __call__(self, name: str, bases: tuple[type, ...], block: _Block, **keywords: Any) -> type:
         """Raises LookupError: the module has no class of that name."""
         qualified = block["__qualname__"]
-        cls = owner_of(self.run.namespace, qualified)
+        cls = class_at(self.run.namespace, qualified)
         if cls is None:
             raise LookupError(f"class '{qualified}' is not there")
         cell = block.get("__classcell__")

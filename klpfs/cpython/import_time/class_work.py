@@ -17,9 +17,8 @@ from types import FunctionType, GetSetDescriptorType, MemberDescriptorType
 
 from klpfs.cpython.import_time import overlays
 from klpfs.cpython.import_time.attributes import Default, FirstUse, Form, Slot
-from klpfs.cpython.import_time.class_block import owner_of
 from klpfs.cpython.import_time.overlays import ABSENT, Attribute, Field
-from klpfs.cpython.raw import MARK, type_dict
+from klpfs.cpython.raw import MARK, class_at, type_dict
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -72,7 +71,7 @@ class ClassWork:
         __init__ too. LookupError: the module has no class of that name."""
         if made is None:
             return lambda made: self.generated(made, init)
-        cls = owner_of(self.namespace, made.__qualname__)
+        cls = class_at(self.namespace, made.__qualname__)
         if cls is None:
             raise LookupError(f"class '{made.__qualname__}' is not there")
         livepatch = self.import_time.run.__code__.co_filename       # type: ignore[union-attr]

@@ -21,7 +21,7 @@ from types import FunctionType, ModuleType
 
 from klpfs.cpython.code_names import stores
 from klpfs.cpython.import_time import caches, overlays
-from klpfs.cpython.import_time.class_block import Part, owner_of
+from klpfs.cpython.import_time.class_block import Part
 from klpfs.cpython.import_time.class_work import ClassWork, free_slots
 from klpfs.cpython.import_time.enum_members import forget_combinations
 from klpfs.cpython.import_time.name_copies import copies_of
@@ -30,7 +30,7 @@ from klpfs.cpython.import_time.overlays import ABSENT, Attribute, Item
 from klpfs.cpython.import_time.side_effects import Watch
 from klpfs.cpython.import_time.still_in_use import needed
 from klpfs.cpython.import_time.tables import is_data, merged
-from klpfs.cpython.raw import module_dict
+from klpfs.cpython.raw import class_at, module_dict
 from klpfs.engine import shadow
 from klpfs.engine.data import LIVE, Callbacks
 from klpfs.engine.log import pr_info
@@ -140,7 +140,7 @@ class ImportTime(Callbacks):
         namespace, owner = self.space, self._owner(obj, "removed")
         for name in self.removed:
             holder, _, key = name.rpartition(".")
-            cls = owner_of(namespace, holder) if holder else None
+            cls = class_at(namespace, holder) if holder else None
             place: Place
             if not holder:
                 place = Item(namespace, key)

@@ -1,8 +1,6 @@
 """`class C(metaclass=klp.part)`: what the block holds goes into the class that the module has, and goes again."""
 import pytest
 
-from klpfs.cpython.import_time.class_block import owner_of
-
 BASE = """
     class Base:
         def name(self): return "base"
@@ -76,6 +74,26 @@ def test_what_the_block_annotates_or_says_of_itself_is_not_put(module, livepatch
     patch.disable()
 
 
+def test_an_object_that_only_says_that_it_is_a_class_is_none(module, livepatch):
+    """Its `__class__` is not asked."""
+    live = module("""
+        class Lies:
+            @property
+            def __class__(self): return type
+        C = Lies()
+    """)
+    for name in ("C", "C.D"):
+        with pytest.raises(LookupError, match=f"class '{name}' is not there"):
+            livepatch(live, f"""
+                def run(klp):
+                    global C
+                    class C(metaclass={"klp.part" if name == "C" else "type"}):
+                        class D(metaclass={"klp.part" if name == "C.D" else "type"}):
+                            x = 1
+            """).enable()
+    assert type(live.C) is live.Lies
+
+
 def test_a_class_that_the_module_has_not_is_an_error_and_nothing_stays(module, livepatch):
     live = module("limit = 1")
     with pytest.raises(LookupError, match="class 'C' is not there"):
@@ -119,17 +137,3 @@ def test_a_default_is_put_only_where_the_class_has_none(module, livepatch):
     assert live.C.limit == 10 and live.C().name() == "base" and live.C.other == 99
     patch.disable()
     assert not hasattr(live.C, "other")
-
-
-def test_owner_of():
-    """Only through classes, by their real dicts."""
-    class Lies(type):
-        def __getattribute__(cls, name):
-            raise AssertionError("the metaclass is not asked")
-
-    class A(metaclass=Lies):
-        class B:
-            pass
-    space = {"A": A, "n": 1}
-    assert owner_of(space, "A") is A and owner_of(space, "A.B") is type.__dict__["__dict__"].__get__(A)["B"]
-    assert [owner_of(space, name) for name in ("n", "n.B", "A.x", "A.x.y", "Z")] == [None] * 5
