@@ -63,7 +63,7 @@ def transitions(folder, processes, goal):
     path = folder / "lp1.py"
     path.write_text(harness.livepatch("lp1", "one", "two"))
     with service(folder, processes) as (program, tree):
-        harness.until(lambda: program.do("__import__('klpfs.agent.api').agent.api._agent.prepared"),
+        harness.until(lambda: program.do("__import__('klpfs.agent.api').agent.api.agent().prepared"),
                       "the program to be ready")
         for state, setup in (("idle", "0"), ("busy", BUSY)):
             for each in program.each:

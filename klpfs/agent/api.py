@@ -17,7 +17,18 @@ if TYPE_CHECKING:
     from klpfs.agent.agent import Agent
     from klpfs.engine.data import Patch, State
 
-_agent: Agent | None = None     # of this process, set by its start
+_agent: Agent | None = None     # of this process
+
+
+def agent() -> Agent | None:
+    """The agent of this process, None before klpfs.agent.start()."""
+    return _agent
+
+
+def set_agent(agent: Agent | None) -> None:
+    """Makes an agent the one of this process; None: the start was given up."""
+    global _agent
+    _agent = agent
 
 
 def enable_patch(patch: Patch) -> int:

@@ -38,7 +38,7 @@ class Forks:
 
     def before(self) -> None:
         """Both threads stop, the lock is taken, the child's socket is bound. Counterparts: in_parent, in_child."""
-        agent = api._agent
+        agent = api.agent()
         if agent is None or agent.pid != getpid():
             return
         self.gate.acquire()
@@ -78,7 +78,7 @@ class Forks:
 
     def in_parent(self) -> None:
         """Both threads start again, the lock is let go, the child's socket is the child's."""
-        agent = api._agent
+        agent = api.agent()
         if agent is None or agent.pid != getpid() or not self.depth:
             return
         if self.depth > 1:
@@ -102,7 +102,7 @@ class Forks:
 
     def in_child(self) -> None:
         """The child is a process of its own from here on."""
-        agent = api._agent
+        agent = api.agent()
         if agent is None or not self.depth:
             return
         bound, self.bound, self.depth = self.bound, None, 0

@@ -56,7 +56,7 @@ def _start(service: str | None, keep: bool, environ: Mapping[str, str] | None, g
     env = environment()
     env.update(environ or {})
     name = check_service(service or env.get("KLPFS_SERVICE") or default_service())
-    agent = api._agent
+    agent = api.agent()
     if agent is not None:
         agent.register_if_forked()
         if not service or agent.service == name:
@@ -75,11 +75,11 @@ def _start(service: str | None, keep: bool, environ: Mapping[str, str] | None, g
         register_at_fork(before=forks.before, after_in_parent=forks.in_parent, after_in_child=forks.in_child)
         atexit.register(_end)
     agent.joining.register()
-    api._agent = agent
+    api.set_agent(agent)
     try:
         agent.joining.start(running)
     except BaseException:
-        api._agent = None
+        api.set_agent(None)
         agent.server.remove()
         raise
     return agent
@@ -96,7 +96,7 @@ register_at_fork(after_in_child=_after_fork)
 
 def _end() -> None:
     """At exit: threads end, and nobody finds the socket any more."""
-    agent = api._agent
+    agent = api.agent()
     if agent is not None and agent.pid == getpid():
         agent.server.remove()
         agent.server.stop(0.2)

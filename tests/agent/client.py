@@ -210,13 +210,14 @@ def running_agent(folder, service="svc", keep=False):
     path = folder_layout.make_folder(str(folder) + "/" + service)
     agent = Agent(service, path, keep, parts=PuppetParts())
     agent.tasks = PuppetTasks(agent)
-    before, api._agent = api._agent, agent
+    before = api.agent()
+    api.set_agent(agent)
     try:
         agent.joining.register()
         agent.joining.start()
         yield agent
     finally:
-        api._agent = before
+        api.set_agent(before)
         agent.server.remove()
         assert agent.server.stop(5)
         agent.thread.stop(1)

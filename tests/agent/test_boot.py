@@ -12,7 +12,7 @@ from klpfs.agent import run_command
 SHOW = """
 import sys, os, json
 from klpfs.agent import api
-a = api._agent
+a = api.agent()
 shown = {"service": a.service, "pid": a.pid == os.getpid(), "socket": os.path.exists(a.folder + "/" + a.server.name)}
 """
 
@@ -91,7 +91,7 @@ def test_an_error_in_the_programs_sitecustomize_is_its_own(tmp_path, env):
     """Said as Python says it without klpfs; the program runs, the agent too."""
     (tmp_path / "own").mkdir()
     (tmp_path / "own" / "sitecustomize.py").write_text("1/0\n")
-    (tmp_path / "a.py").write_text("from klpfs.agent import api; print(api._agent.service)")
+    (tmp_path / "a.py").write_text("from klpfs.agent import api; print(api.agent().service)")
     environ = run_command.environment(["x"], "svc", False, dict(env, PYTHONPATH=str(tmp_path / "own")))
     done = subprocess.run([sys.executable, str(tmp_path / "a.py")], env=environ, capture_output=True, text=True,
                           timeout=60)
@@ -107,9 +107,9 @@ def test_children_inherit(tmp_path, env):
         import subprocess, multiprocessing
         def f(q):
             from klpfs.agent import api
-            q.put((api._agent.service, api._agent.pid == os.getpid(), os.path.exists(api._agent.folder + "/" + api._agent.server.name)))
+            q.put((api.agent().service, api.agent().pid == os.getpid(), os.path.exists(api.agent().folder + "/" + api.agent().server.name)))
         if __name__ == "__main__":
-            shown["sub"] = subprocess.run([sys.executable, "-c", "from klpfs.agent import api; print(api._agent.service)"],
+            shown["sub"] = subprocess.run([sys.executable, "-c", "from klpfs.agent import api; print(api.agent().service)"],
                                           capture_output=True, text=True).stdout
             for how in ("fork", "spawn"):
                 c = multiprocessing.get_context(how)

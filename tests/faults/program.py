@@ -66,7 +66,7 @@ def state():
     """What this process runs and has: all that could be left half done."""
     from klpfs.agent import api
 
-    agent = api._agent
+    agent = api.agent()
     follower = agent.follower
     return {
         "code": (one(), two()),

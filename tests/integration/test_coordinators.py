@@ -184,7 +184,7 @@ def test_values_of_several_processes(three, lp):
     assert read(parameter) == "5\n"
     values = [
         process.do(
-            "[m.loaded.namespace['speed'] for m in __import__('klpfs.agent.api').agent.api._agent.modules.all()]"
+            "[m.loaded.namespace['speed'] for m in __import__('klpfs.agent.api').agent.api.agent().modules.all()]"
         )
         for process in three.program.each
     ]

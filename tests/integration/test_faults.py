@@ -236,7 +236,7 @@ def test_the_daemon_killed_while_it_loads_and_not_started_again(live, lp, progra
     at.writer.join(10)
     assert not at.writer.is_alive()                 # its write ended with the daemon: ECONNABORTED or ENOTCONN
     at.go_on()
-    until(lambda: live.program.do("__import__('klpfs.agent.api', fromlist=['_agent'])._agent.follower.op is None"),
+    until(lambda: live.program.do("__import__('klpfs.agent.api').agent.api.agent().follower.op is None"),
           "it to be taken back")
     assert live.program.do("pair()") == OLD
     live.mount.start()

@@ -105,7 +105,7 @@ def test_content_and_hash_are_kept(live, folder):
     (folder / "lp1.py").write_text("raise SystemExit('never read')")
     live.program.do("import subprocess")
     live.program.do(
-        "child = subprocess.run([sys.executable, '-c', 'import klpfs.agent.api as a; print([m.name for m in a._agent.modules.all()])'], "
+        "child = subprocess.run([sys.executable, '-c', 'import klpfs.agent.api as a; print([m.name for m in a.agent().modules.all()])'], "
         "capture_output=True, text=True)"
     )
     assert live.program.do("child.stdout.strip()") == "['lp1']", live.program.do("child.stderr")

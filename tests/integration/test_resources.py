@@ -81,7 +81,7 @@ AGAIN = "resource.setrlimit(resource.RLIMIT_NOFILE, limit)"
 def test_the_program_has_no_descriptors_left(live, lp):
     """No operation needs one of its: what a load needs was imported when the daemon came, the file comes over the
     connection."""
-    until(lambda: live.program.do("__import__('klpfs.agent.api').agent.api._agent.prepared"), "the program to be ready")
+    until(lambda: live.program.do("__import__('klpfs.agent.api').agent.api.agent().prepared"), "the program to be ready")
     live.program.do(NO_DESCRIPTORS)
     live.tree.insmod(lp("lp1"))
     live.tree.settle()

@@ -196,7 +196,7 @@ def test_a_parameter_without_a_value(live, lp):
     assert (read(parameters / "quiet"), read(parameters / "name")) == ("Y\n", "\n")
     live.program.do(
         "import subprocess; child = subprocess.run([sys.executable, '-c', 'import klpfs.agent.api as a; "
-        'print([m.loaded.params["quiet"].value for m in a._agent.modules.all()])\'], capture_output=True, text=True)'
+        'print([m.loaded.params["quiet"].value for m in a.agent().modules.all()])\'], capture_output=True, text=True)'
     )
     assert live.program.do("child.stdout") == "[True]\n", live.program.do("child.stderr")
 
