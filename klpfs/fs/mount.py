@@ -61,7 +61,6 @@ class Mount:
 
     point: str
     fd: int
-    how: str                                   # 'libfuse', 'mount(2)', 'fusermount3'
     device: str | None
     _close: Callable[[], None]
     _open: bool = field(init=False, default=True)
@@ -99,14 +98,14 @@ def mount(point: str) -> Mount:
     failed: list[OSError] = []
     for way in ways:
         try:
-            fd, how, close = way(point, OPTIONS + (ROOT_OPTIONS if root else ""))
+            fd, close = way(point, OPTIONS + (ROOT_OPTIONS if root else ""))
         except OSError as e:
             failed.append(e)
             continue
         os.set_blocking(fd, False)
         os.set_inheritable(fd, False)
         entry = mounted(point)
-        return Mount(point, fd, how, entry.device if entry else None, close)
+        return Mount(point, fd, entry.device if entry else None, close)
     telling = next((e for e in failed if e.errno not in (errno.ENOSYS, errno.EIO)), failed[0])
     hint = ""
     if telling.errno in (errno.EPERM, errno.ENOSYS, errno.EINVAL, errno.EIO):
@@ -130,13 +129,13 @@ def _clear(point: str) -> None:
         umount(point, lazy=True)
 
 
-# -- the three ways: each gives (descriptor, its name, how to unmount), or raises OSError; ENOSYS: not here
+# -- the three ways: each gives (descriptor, how to unmount), or raises OSError; ENOSYS: not here
 
 class _Args(ctypes.Structure):
     _fields_ = [("argc", ctypes.c_int), ("argv", ctypes.POINTER(ctypes.c_char_p)), ("allocated", ctypes.c_int)]
 
 
-def _by_libfuse(point: str, options: str) -> tuple[int, str, Callable[[], None]]:
+def _by_libfuse(point: str, options: str) -> tuple[int, Callable[[], None]]:
     try:
         from fuse import _libfuse as lib  # fusepy; looks for libfuse 2
         mount, descriptor, unmount = lib.fuse_mount, lib.fuse_chan_fd, lib.fuse_unmount
@@ -150,7 +149,7 @@ def _by_libfuse(point: str, options: str) -> tuple[int, str, Callable[[], None]]
     channel, said = _quietly(lambda: mount(os.fsencode(point), ctypes.byref(arguments)))
     if not channel:
         raise OSError(errno.EPERM if "ermi" in said else errno.EIO, said or "libfuse can't mount")
-    return descriptor(channel), "libfuse", lambda: unmount(os.fsencode(point), channel)
+    return descriptor(channel), lambda: unmount(os.fsencode(point), channel)
 
 
 def _quietly(call: Callable[[], Any]) -> tuple[Any, str]:
@@ -170,7 +169,7 @@ def _quietly(call: Callable[[], Any]) -> tuple[Any, str]:
         return result, " ".join(file.read().decode(errors="replace").split())
 
 
-def _by_mount(point: str, options: str) -> tuple[int, str, Callable[[], None]]:
+def _by_mount(point: str, options: str) -> tuple[int, Callable[[], None]]:
     libc = ctypes.CDLL(None, use_errno=True)
     fd = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
     data = f"fd={fd},rootmode=40000,user_id={os.geteuid()},group_id={os.getegid()},allow_other,default_permissions"
@@ -179,7 +178,7 @@ def _by_mount(point: str, options: str) -> tuple[int, str, Callable[[], None]]:
         number = ctypes.get_errno()
         os.close(fd)
         raise OSError(number, f"mount(2): {os.strerror(number)}")
-    return fd, "mount(2)", lambda: _umount2(point, _MNT_DETACH)
+    return fd, lambda: _umount2(point, _MNT_DETACH)
 
 
 def _umount2(point: str, flags: int) -> None:
@@ -193,7 +192,7 @@ def _helper() -> str | None:
     return shutil.which("fusermount3") or shutil.which("fusermount")
 
 
-def _by_fusermount(point: str, options: str) -> tuple[int, str, Callable[[], None]]:
+def _by_fusermount(point: str, options: str) -> tuple[int, Callable[[], None]]:
     helper = _helper()
     if helper is None:
         raise OSError(errno.ENOSYS, "no fusermount3 here (install fuse3)")
@@ -210,7 +209,7 @@ def _by_fusermount(point: str, options: str) -> tuple[int, str, Callable[[], Non
     if not control:
         raise OSError(errno.EPROTO, f"{helper} sent no descriptor")
     fd = int.from_bytes(control[0][2][:4], "little" if memoryview(b"\1\0").cast("H")[0] == 1 else "big")
-    return fd, "fusermount3", lambda: umount(point, lazy=True)
+    return fd, lambda: umount(point, lazy=True)
 
 
 def umount(point: str, lazy: bool = False) -> None:

@@ -167,11 +167,6 @@ class Coordinator:
         self._requests.clear()
         self.load = None
 
-    def open_answers(self) -> list[Answer]:
-        """All answers that have not been given yet."""
-        return ([request.answer for request in self._requests] + self.waiting_answers.answers()
-                + ([self.load.answer] if self.load else []))
-
     def waiting_for(self) -> list[tuple[Peer, str]]:
         """The processes that keep the transition pending, each with a reason, 'silent' or 'pending'.
 

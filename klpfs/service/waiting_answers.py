@@ -112,7 +112,3 @@ class WaitingAnswers:
         """Answer all writes that wait with this errno."""
         while self._waiting:
             self._waiting.pop().answer.fail(code, text)
-
-    def answers(self) -> list[Answer]:
-        """The answers that are waited for."""
-        return [waiting.answer for waiting in self._waiting]

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from klpfs.cpython.program import import_hooks
 from klpfs.engine.core import Engine
+from tests.cpython import import_system
 from tests.cpython.machine import NEST, PAIR, Held, Machine, insmod_module, one, rmmod_module
 from tests.cpython.names_kit import many
 from tests.programs import same, snapshot
@@ -226,7 +227,7 @@ def test_a_reload_in_the_middle_of_a_transition(machine):
     try:
         importlib.reload(module)
     finally:
-        import_hooks.uninstall()
+        import_system.restore()
     assert module.b() == "b1"
     machine.engine.reverse()
     assert module.b() == "b0"

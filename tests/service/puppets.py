@@ -339,6 +339,17 @@ class Peers:
                 peer.agent.lost()
 
 
+def answers_of(waiting_answers):
+    """The answers that are waited for."""
+    return [waiting.answer for waiting in waiting_answers._waiting]
+
+
+def open_answers(c):
+    """All answers that a coordinator has not given yet."""
+    return ([request.answer for request in c._requests] + answers_of(c.waiting_answers)
+            + ([c.load.answer] if c.load else []))
+
+
 class World:
     """Processes, coordinators, a disk, a clock."""
 

@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests import strategies
-from tests.service.puppets import World, need
+from tests.service.puppets import World, need, open_answers
 
 MAX = int(os.environ.get("KLPFS_TEST_EXAMPLES", "100"))
 
@@ -60,7 +60,7 @@ def happen(world, data):
         joiner.goal = world.disk.record
     elif fault == "crash":
         c = data.draw(st.sampled_from(world.coordinators))
-        for answer in c.open_answers():
+        for answer in open_answers(c):
             answer.fail(errno.EINTR)
         world.crash(c)
         if not world.coordinators:

@@ -6,7 +6,7 @@ import pytest
 from klpfs.service.answer import Answer
 from klpfs.service.limits import LIMITS
 from klpfs.service.waiting_answers import WaitingAnswer, WaitingAnswers
-from tests.service.puppets import Clock, errno_of
+from tests.service.puppets import Clock, answers_of, errno_of
 
 
 class Peer:
@@ -160,7 +160,7 @@ def test_each_answer_has_its_own_record_and_time(world):
     follow(world.a, world.b)
     world.settle()
     assert (errno_of(first), errno_of(second)) == (0, None)
-    assert world.waiting_answers.answers() == [second]
+    assert answers_of(world.waiting_answers) == [second]
     world.clock.advance(5.0)
     assert world.after_settling(second) == 0
 
@@ -305,6 +305,6 @@ def test_the_first_look_does_not_outlast_the_time_limit(world, first_look):
 
 def test_the_end_fails_all(world):
     answers = [world.wait(), world.wait(error=(errno.ENOEXEC, ""))]
-    assert world.waiting_answers.answers() == answers
+    assert answers_of(world.waiting_answers) == answers
     world.waiting_answers.fail_all(errno.ENODEV, "the service's daemon ends")
     assert [errno_of(answer) for answer in answers] == [errno.ENODEV] * 2 and len(world.waiting_answers) == 0

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         ripe: dict[str, ModuleType]
 
 _IMPORTED = "import {!r} # {!r}"    # what _load_unlocked says at its end, while the module still is initialised
-_originals: dict[tuple[Any, str], FunctionType] = {}    # (owner, name) -> the import system's own function
+_hooked = False         # for good: a program's imports may be in the middle of the hooks
 _callback: Callable[[str], Any] | None = None           # both None: not installed
 _target: Target | None = None
 
@@ -36,12 +36,13 @@ def install(callback: Callable[[str], Any], target: Target) -> None:
     """Hooks the import system. callback(name) is called in the importing thread when a module's body has ended; what it
     raises (Exceptions) is dropped. target: PythonTarget, which takes the module for loaded from then on.
 
-    Once a process; a second call replaces callback and target. Counterpart: uninstall.
+    Once a process; a second call replaces callback and target.
     """
-    global _callback, _target
+    global _callback, _target, _hooked
     _callback, _target = callback, target
-    if _originals:
+    if _hooked:
         return
+    _hooked = True
     code = _bootstrap._load_unlocked.__code__  # type: ignore[attr-defined]
     if _IMPORTED in code.co_consts and "_verbose_message" in code.co_names:
         _hook(_bootstrap, "_verbose_message", _verbose_message)
@@ -53,22 +54,12 @@ def install(callback: Callable[[str], Any], target: Target) -> None:
     _hook(_external._LoaderBasics, "exec_module", _exec_module)
 
 
-def uninstall() -> None:
-    """The import system is as before install(); for tests."""
-    global _callback, _target
-    for (owner, name), original in list(_originals.items()):
-        setattr(owner, name, original)
-    _originals.clear()
-    _callback = _target = None
-
-
 def _hook(owner: Any, name: str, make: Callable[[Any], FunctionType]) -> None:
     original = getattr(owner, name)
     hook = make(original)
     hook.__name__, hook.__qualname__, hook.__module__ = original.__name__, original.__qualname__, original.__module__
     hook.__doc__ = original.__doc__
     hook.__code__ = hook.__code__.replace(co_filename=original.__code__.co_filename)
-    _originals[owner, name] = original
     setattr(owner, name, hook)
 
 

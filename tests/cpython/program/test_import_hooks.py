@@ -9,6 +9,7 @@ import traceback
 import pytest
 
 from klpfs.cpython.program import import_hooks
+from tests.cpython import import_system
 from tests.programs import Program
 
 
@@ -16,7 +17,7 @@ from tests.programs import Program
 def program(tmp_path):
     made = Program(tmp_path)
     yield made
-    import_hooks.uninstall()
+    import_system.restore()
     made.close()
 
 
@@ -213,23 +214,24 @@ def test_tracebacks_of_failing_imports_show_nothing_of_klpfs(program, seen):
     shown = "".join(traceback.format_exception(caught.type, caught.value, caught.tb))
     assert "python/coming.py" not in shown
     before = [frame.name for frame in traceback.extract_tb(caught.tb)]
-    import_hooks.uninstall()
+    import_system.restore()
     with pytest.raises(ZeroDivisionError) as caught:
         importlib.import_module(outer)
     after = [frame.name for frame in traceback.extract_tb(caught.tb)]
     assert before[-2:] == after[-2:] == ["<module>", "<module>"]
 
 
-def test_uninstall_leaves_the_import_system_as_it_was():
-    import _frozen_importlib as bootstrap
-    import _frozen_importlib_external as external
-    names = ("_verbose_message", "_load_unlocked", "_exec", "_load_backward_compatible")
-    before = [getattr(bootstrap, name, None) for name in names] + [external._LoaderBasics.exec_module]
+def test_the_functions_that_are_hooked_once():
+    """A second install() hooks nothing twice; restore() of these tests leaves nothing."""
+    assert import_system.changed() == []
     import_hooks.install(lambda name: None, None)
-    changed = [getattr(bootstrap, name, None) for name in names] + [external._LoaderBasics.exec_module]
-    import_hooks.uninstall()
-    after = [getattr(bootstrap, name, None) for name in names] + [external._LoaderBasics.exec_module]
-    assert changed != before and after == before
+    hooked, exec_module = import_system.changed(), import_system.external._LoaderBasics.exec_module
+    assert len(set(hooked) & {"_verbose_message", "_load_unlocked"}) == 1 and "exec_module" in hooked
+    assert set(hooked) <= {"_verbose_message", "_load_unlocked", "_exec", "_load_backward_compatible", "exec_module"}
+    import_hooks.install(lambda name: None, None)
+    assert import_system.external._LoaderBasics.exec_module is exec_module
+    import_system.restore()
+    assert import_system.changed() == []
 
 
 def test_a_module_taken_out_of_sys_modules_is_not_loaded(program, seen):
