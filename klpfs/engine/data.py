@@ -22,6 +22,8 @@ from __future__ import annotations
 
 from types import FunctionType, MethodType
 
+from klpfs.engine.names import VMLINUX
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Sequence
@@ -206,7 +208,7 @@ class Object:
     @property
     def shown(self) -> str:
         """The object's name in the tree and the log: 'vmlinux' for the main program."""
-        return "vmlinux" if self.name is None else self.name
+        return VMLINUX if self.name is None else self.name
 
     def __repr__(self) -> str:
         return f"<Object {self.shown}{' of ' + self.patch.name if self.patch and self.patch.name else ''}>"

@@ -1,10 +1,12 @@
-"""The rule for names that the tree can show: of patches, objects, functions, modules, parameters and services.
+"""The rule for names that the tree can show: of patches, objects, functions, modules, parameters and services; and the
+name that it shows for the main program.
 
 Source: docs/DESIGN.md#3.
 """
 from __future__ import annotations
 
 MAX_NAME_BYTES = 255        # of a name in a directory (NAME_MAX)
+VMLINUX = "vmlinux"         # the main program, an object whose name is None, in the tree and the log
 
 
 def why_unshowable(name: str, attributes: tuple[str, ...] = ()) -> str:

@@ -3,9 +3,9 @@ from __future__ import annotations
 
 from errno import EINVAL
 
-from klpfs.engine.names import showable
+from klpfs.engine.names import VMLINUX, showable
 
-__all__ = ["check_module", "check_service", "is_service", "module_name", "showable"]
+__all__ = ["VMLINUX", "check_module", "check_service", "is_service", "module_name", "showable"]
 
 
 def module_name(path: str) -> str:

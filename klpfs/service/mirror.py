@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Callable
 from attrs import define, evolve, field
 
 from klpfs.protocol import decisions as records
-from klpfs.protocol.names import showable
+from klpfs.protocol.names import VMLINUX, showable
 from klpfs.service.log_merge import LogMerge
-from klpfs.service.snapshots import VMLINUX, ModuleView, ObjectView, ParamView, PatchView, ProcessView
+from klpfs.service.snapshots import ModuleView, ObjectView, ParamView, PatchView, ProcessView
 
 if TYPE_CHECKING:
     from klpfs.service.peers import Peer

@@ -3,8 +3,6 @@ from __future__ import annotations
 
 from attrs import field, frozen
 
-VMLINUX = "vmlinux"                            # the name that the tree shows for the main program (object name None)
-
 
 @frozen
 class Caller:

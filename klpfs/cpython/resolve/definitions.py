@@ -14,6 +14,7 @@ from klpfs.cpython.resolve.fingerprint import fingerprint
 from klpfs.cpython.resolve.live_functions import functions_of
 from klpfs.engine.error import KlpError
 from klpfs.engine.log import pr_err
+from klpfs.engine.names import VMLINUX
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class Definition:
     @property
     def shown(self) -> str:
         """The name of the definition's object in the log: 'vmlinux' for the main program."""
-        return "vmlinux" if self.object is None else self.object
+        return VMLINUX if self.object is None else self.object
 
     @property
     def title(self) -> str:

@@ -17,6 +17,7 @@ from klpfs.cpython.resolve.live_functions import functions_of
 from klpfs.cpython.resolve.original_source import SourceTree
 from klpfs.engine.error import KlpError
 from klpfs.engine.log import pr_err
+from klpfs.engine.names import VMLINUX
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Index:
 
     def __init__(self, registry: Registry, object: str | None, namespace: dict[str, Any]) -> None:
         self.registry, self.object, self.namespace = registry, object, namespace
-        self.shown = "vmlinux" if object is None else object
+        self.shown = VMLINUX if object is None else object
         self._tree: SourceTree | None = None
         self.units: dict[int, Unit] = {}
         self.by_name: dict[str, list[Unit]] = {}
