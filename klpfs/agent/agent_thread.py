@@ -89,9 +89,9 @@ class AgentThread(QuietThread):
                 self._news.wait(timeout)
 
     def _set_interval(self) -> None:
-        """A program's thread that comes back from the system waits until ours is asked to let go, 5 ms by itself. A
-        server does that several times a request, for many at once: it would all but stand still while we load a
-        file."""
+        """Lower the program's switch interval while we work. A program's thread that comes back from the system waits
+        that long until ours is asked to let go, 5 ms by default; a server comes back several times a request, for many
+        requests at once: it would all but stand still while we load a file."""
         interval = getswitchinterval()
         if interval > HANDOVER_S:
             setswitchinterval(HANDOVER_S)

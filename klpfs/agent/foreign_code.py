@@ -122,9 +122,9 @@ class ForeignCode:
             self._take_stop()
 
     def _take_stop(self) -> None:
-        """A stop that was asked for and has not come yet comes now, where it does no harm. It must come: taken back by
-        a NULL for PyThreadState_SetAsyncExc, it would leave the interpreter looking for it up to 3.12, which makes
-        every call of the program slower, and on 3.11 lets a traced function wait for ever."""
+        """Take a stop that was asked for and has not arrived, here where it does no harm. A stop must arrive: taken
+        back by a NULL for PyThreadState_SetAsyncExc, it would leave the interpreter looking for it up to 3.12, which
+        makes every call of the program slower, and on 3.11 lets a traced function wait for ever."""
         try:
             for _ in range(100):        # each turn lets an exception in that is due
                 pass

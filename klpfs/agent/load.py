@@ -178,8 +178,8 @@ def _failed(follower: Follower, load: Load, error: OSError) -> None:
 
 
 def _is_in(load: Load, record: Record) -> bool:
-    """Whether the record has what is being loaded among its modules: an ordinary module that was decided without this
-    process, which was silent. It goes on as in a process that joins."""
+    """Whether the record lists the module that is being loaded: an ordinary module, decided while this process was
+    silent. Its load goes on as in a process that joins."""
     return load.place is None and load.module is not None and any(
         not module["livepatch"] and module["name"] == load.name and module["sha256"] == load.module.sha256
         for module in record["modules"])

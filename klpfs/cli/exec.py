@@ -116,7 +116,7 @@ def mount(source: str, target: str | os.PathLike[str], kind: str = "", flags: in
 
 
 def enter() -> None:
-    """This process gets a mount namespace of its own; where it lacks the right to that, as root of a user namespace.
+    """Gives this process a mount namespace of its own; where it lacks the right to that, as root of a user namespace.
 
     OSError, EPERM above all: neither can be had.
     """

@@ -1,4 +1,4 @@
-"""What kmod's library has, for the commands and the stand-ins of `klpfs exec`: the module list, words for an errno."""
+"""Parts of kmod's library, for the commands and the stand-ins of `klpfs exec`: the module list, words for an errno."""
 from __future__ import annotations
 
 import errno

@@ -101,7 +101,7 @@ class Tree:
         self.name = os.path.basename(self.path)
 
     def read(self, *parts: str) -> str:
-        """One file's text, without the newline at its end. OSError as it comes."""
+        """A file's text, without the newline at its end. OSError as it comes."""
         fd = os.open(os.path.join(self.path, *parts), os.O_RDONLY)
         try:
             return rest(fd)
@@ -119,7 +119,7 @@ class Tree:
             os.close(fd)
 
     def write(self, text: str, *parts: str) -> None:
-        """One write(2), as echo does it. OSError as it comes."""
+        """Writes a text by a single write(2), as echo does. OSError as it comes."""
         fd = os.open(os.path.join(self.path, *parts), os.O_WRONLY)
         try:
             os.write(fd, os.fsencode(text))

@@ -57,7 +57,7 @@ class Progress:
 
 
 class Waiter:
-    """One transition watched to its end."""
+    """A transition watched to its end."""
 
     def __init__(self, tree: Tree, patch: str | None, progress: Progress) -> None:
         self.tree, self.patch, self.progress = tree, patch, progress

@@ -246,8 +246,8 @@ class PythonTarget(seam.Target):
                               "the defaults of its parameters are evaluated around it, they cannot change")
 
     def _as_in_source(self, index: Index, definition: Definition, new: FunctionType) -> bool:
-        """Whether a function that nobody has made yet will have defaults for the parameters that the new one has them
-        for: its source says so."""
+        """Whether the source gives a function that is not made yet defaults for the parameters that have them in the
+        new function."""
         code = definition.code
         if not code.co_argcount + code.co_kwonlyargcount and not new.__defaults__ and not new.__kwdefaults__:
             return True

@@ -23,7 +23,7 @@ OF_OBJECT = ("patched",)
 
 
 def check_names(log: Log, patch: Patch, name: str) -> None:
-    """KlpError EINVAL for a name that the tree cannot show, EEXIST for a name that it would show twice."""
+    """Checks the names of a patch. KlpError EINVAL: the tree cannot show a name; EEXIST: it would show a name twice."""
     _check_name(log, name, "patch", ())
     seen = set()
     for obj in patch.objects:

@@ -43,7 +43,7 @@ class Watcher:
     """The server of the nodes, as they see it: three calls, all ignored here."""
 
     def removed(self, parent: Dir, node: Node) -> None:
-        """`node`, with all below it, has left `parent`."""
+        """Note that `node`, with all below it, has left `parent`."""
 
     def altered(self, node: Node) -> None:
         """Note that stat() would answer otherwise for `node` now."""

@@ -21,8 +21,8 @@ def _load(name: str, folder: str) -> None:
 
 
 def _in_sub_interpreter() -> bool:
-    """Site is imported there too. Only the main interpreter may set this, in its main thread, where site is
-    imported."""
+    """Whether this is a sub-interpreter: the site module is imported in those, too. Only the main interpreter may set a
+    wakeup descriptor, in its main thread, where site is imported."""
     from _signal import set_wakeup_fd
     try:
         was = set_wakeup_fd(-1)

@@ -187,7 +187,7 @@ _BY_KIND: dict[type, Callable[[_Flattener, Any, str], None]] = {
 
 
 def _is_script(node: ast.If) -> bool:
-    """`if __name__ == "__main__":` what runs there is no part of the module that the program imports."""
+    """Whether a condition is `__name__ == "__main__"`: its block is no part of the module that the program imports."""
     test = node.test
     return isinstance(test, ast.Compare) and getattr(test.left, "id", None) == "__name__" and (
         isinstance(test.comparators[0], ast.Constant) and test.comparators[0].value == "__main__")

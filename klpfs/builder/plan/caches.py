@@ -244,7 +244,7 @@ def _looks_into(function: FunctionNode, table: ast.expr) -> bool:
 
 
 def _returns_stored(function: FunctionNode, store: ast.Assign) -> bool:
-    """The function returns what it puts into the table."""
+    """Whether the function returns what it puts into the table."""
     values = {ast.dump(node).replace("Store()", "Load()") for node in (store.value, *store.targets)}
     return any(isinstance(node, ast.Return) and node.value is not None and ast.dump(node.value) in values
                for node in ast.walk(function))

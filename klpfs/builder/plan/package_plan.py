@@ -185,7 +185,7 @@ class PackagePlanner:
                 yield importer, found
 
     def _imports(self, name: str, path: str) -> list[ImportedName]:
-        """What a module imports at its top level."""
+        """The names that a module imports at its top level."""
         if name not in self._imported:
             module = self._pair(name, path).new
             self._imported[name] = [imported for node in top_level(module.tree) if isinstance(node, IMPORTS)

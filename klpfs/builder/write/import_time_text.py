@@ -61,11 +61,11 @@ class _Writer:
             self.chosen.setdefault(statement.node, []).append(statement)
 
     def wants(self, node: ast.AST) -> bool:
-        """Something in a piece of syntax runs."""
+        """Whether anything in a piece of syntax runs."""
         return any(inner in self.chosen or inner in self.work.classes_to_amend for inner in ast.walk(node))
 
     def amends(self, node: ast.ClassDef) -> bool:
-        """A class, or a class in it, is to be amended."""
+        """Whether a class, or a class in it, is amended."""
         return any(inner in self.work.classes_to_amend for inner in ast.walk(node))
 
     def body(self, nodes: list[ast.stmt], indent: int, in_class: bool = False, in_try: bool = False) -> str:

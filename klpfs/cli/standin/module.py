@@ -46,7 +46,8 @@ def quoted(word: str) -> str:
 
 
 def write(name: str, text: str) -> None:
-    """One write(2) to a file of the service. OSError; EPERM where the kernel's own call gives that: not the owner."""
+    """Writes to a file of the service by a single write(2). OSError; EPERM where the kernel's own call gives that: not
+    the owner."""
     try:
         fd = os.open(f"{TREE}/{name}", os.O_WRONLY)
     except PermissionError:

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 
 class Statement:
-    """One statement of the top level. bound: the names that it binds.
+    """A statement of the top level. bound: the names that it binds.
 
     used: {global name that its functions use: node of the first use}. stored: names of their global statements.
-    evaluated: names that the statement itself uses when it runs. These are found when they are asked for: most
-    statements never are.
+    evaluated: names that the statement itself uses when it runs. `used`, `stored` and `evaluated` are found when they
+    are asked for: those of most statements never are.
     """
 
     __slots__ = ("node", "bound", "_future", "_references")

@@ -196,7 +196,7 @@ def _new_module(name: str, path: str) -> ModuleType:
 
 
 class _visible:
-    """With statement: what the program sees of a module while its top level runs, taken back if that fails.
+    """Context manager: what the program sees of a module while its top level runs, taken back if that fails.
 
     listed: the module is in sys.modules, half imported until the end, for the program's threads and for us. lines:
     tracebacks and inspect.getsource show the file as it was given, whatever becomes of it on disk.

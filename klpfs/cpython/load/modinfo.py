@@ -1,4 +1,4 @@
-"""What a module's file says of itself, by its text alone (kmod's modinfo)."""
+"""Facts that a module's file states of itself, by its text alone (kmod's modinfo)."""
 from __future__ import annotations
 
 import ast

@@ -145,7 +145,7 @@ def running() -> Declared | None:
 
 
 class declaring:
-    """With statement: module_param() of this thread declares parameters of `declared`."""
+    """Context manager: module_param() of this thread declares parameters of `declared`."""
 
     __slots__ = ("declared", "was")
 

@@ -117,7 +117,7 @@ def nonlocals(function: Function) -> set[str]:
 
 
 class Scope:
-    """One scope: kind is 'function' (also that of type parameters), 'class' or 'comprehension'.
+    """A scope: kind is 'function' (also that of type parameters), 'class' or 'comprehension'.
 
     bound, globals: names that it binds, and those of its global statements. first: a function's first parameter, or
     None. name: a class's. runs: its code is a function's: the names in it are looked up when that is called.

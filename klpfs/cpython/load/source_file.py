@@ -108,8 +108,9 @@ _BEGINS = re.compile(r"(?<=\n)(?:[ \t]+[^\n]*\n\n*)(?=def |class |async def )")
 
 
 def _parsed(text: str, path: str, breathe: Breathe) -> ast.Module:
-    """As ast.parse, in slices. A text is cut where a definition begins behind an indented line: inside of a string,
-    brackets or a statement that is continued, the slice before it would not parse."""
+    """The tree of a text, as ast.parse gives it, made in slices. A text is cut where a definition begins behind an
+    indented line: inside of a string, brackets or a statement that is continued, the slice before it would not
+    parse."""
     size, at, line = max(_LONG, len(text) // _MOST), 0, 0
     body: list[ast.stmt] = []
     try:

@@ -21,7 +21,7 @@ _FLAVOURS = {0: "function", GENERATOR: "generator", COROUTINE: "coroutine", ASYN
 
 
 def flavour(code: CodeType) -> str:
-    """What a function is by its code: 'function', 'generator', 'coroutine' or 'async generator'."""
+    """The kind of a function by its code: 'function', 'generator', 'coroutine' or 'async generator'."""
     return _FLAVOURS[code.co_flags & SUSPENDS]
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Definition:
-    """One function of the program, as a Func's `definition`. Equal only to itself; Registry makes one for each.
+    """A function of the program, as a Func's `definition`. Equal only to itself; Registry makes one for each.
 
     object: name of its module, None for the main program. name: qualified. line: its first. code: the original's.
     originals: the original's code objects, more than one after a reload (id -> code). outer: the Definition of the

@@ -38,7 +38,7 @@ _ANNOTATIONS = future.annotations.compiler_flag
 
 
 class NewCode:
-    """What a Func's definition becomes: a Func's `new_code`. The same for all its function objects, but for closures.
+    """The new code of a Func's definition, its `new_code`: the same for all function objects, but for closures.
 
     code: code object; None for a nop. keeps_defaults: each function object keeps its own. defaults, kwdefaults,
     annotations, doc, type_params: as a function has them. settle: None, or a function that gives (defaults, kwdefaults)
@@ -238,7 +238,7 @@ def _prefixed(code: Any, old: str, new: str) -> CodeType:
 
 
 def _prefixed_constants(code: CodeType, old: str, new: str) -> CodeType:
-    """As _prefixed, before 3.11, where qualified names are constants."""
+    """_prefixed before 3.11, where qualified names are constants."""
     def constant(const: Any) -> Any:
         if type(const) is CodeType:
             return _prefixed_constants(const, old, new)

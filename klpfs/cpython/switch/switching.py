@@ -118,9 +118,8 @@ class Transition:
         # choices in the program's calls while it grows here; a code has its entry before the first dispatcher is put in
         self.side_of_code: dict[int, Any] = {}
         self.codes: Codes = {}                                          # id -> code object of every side
-        # goal -> ids of the codes of the other side. A frame of any code of these and of dispatcher_ids may be in the
-        # way; two sets, since dispatchers stand for either goal, and since one large set would take long to grow in one
-        # step
+        # Two sets of ids of codes whose frames may be in the way, since dispatchers stand for either goal, and since
+        # one large set would take long to grow in one step. blocking_ids: goal -> codes of the other side
         self.blocking_ids: dict[int, set[int]] = {0: _set(), 1: _set()}
         self.dispatcher_ids: set[int] = _set()
         self.choices: dict[int, int] = {}   # the state's, where dispatchers find them with one step less; see _flip
