@@ -17,6 +17,7 @@ from typing import Any
 
 from klpfs.engine.data import COMING, LIVE, Func, Mod, Object
 from klpfs.engine.error import KlpError
+from klpfs.engine.patch import patch_of
 from klpfs.engine.target import (
     CLEAN,
     OVER,
@@ -181,7 +182,7 @@ class PuppetTarget(Target):
         """The code that a call of `definition` by task runs (docs/DESIGN.md#6, Choice)."""
         transition = self.transition
         change = transition.changes.get(definition) if transition is not None else None
-        if change is None or change.before is change.after:
+        if transition is None or change is None or change.before is change.after:
             return self.image[definition]
         version = transition.goal
         if transition.phase == PREPARE:
@@ -208,7 +209,7 @@ class PuppetTarget(Target):
 
     @staticmethod
     def text(definition: Definition, code: Func | None) -> str:
-        return f"{definition[2]} {'original' if code is None else 'by ' + code.obj.patch.name}"
+        return f"{definition[2]} {'original' if code is None else f'by {patch_of(code.obj).name}'}"
 
     def leave(self, task: Task) -> None:
         """task returns from its innermost function."""

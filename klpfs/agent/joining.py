@@ -73,14 +73,14 @@ class Joining:
         """Follow the journal until `seen` is its seq, for a bounded time."""
         agent, follower = self.agent, self.agent.follower
         end = monotonic() + agent.limits.join
-        last = None
+        last: int | None = None
         while True:
             record = self.journal()
             if record is None:
                 agent.outbox.say("the service's journal can't be read: the program goes on without the service's "
                                  "patches", ERR)
                 break
-            if record["seq"] == last and follower.seen >= last:
+            if last is not None and record["seq"] == last and follower.seen >= last:
                 break
             last = record["seq"]
             follower.set_goal(record)

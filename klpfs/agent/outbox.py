@@ -111,7 +111,8 @@ class Outbox:
 
     def say_left_out(self) -> None:
         """Objects that are loaded here and could not be patched are said once, with the process."""
-        now = {(patch.name, obj.shown) for patch in self.agent.engine.patches for obj in patch.objects if obj.left_out}
+        now = {(patch.name or "", obj.shown)
+               for patch in self.agent.engine.patches for obj in patch.objects if obj.left_out}
         if now != self._said_left_out:
             new, self._said_left_out = sorted(now - self._said_left_out), now
             for patch, obj in new:

@@ -125,7 +125,7 @@ def main_program(argv: Sequence[str], environ: Mapping[str, str]) -> str:
         _, kind, name = python_options(argv[1:])
         return name if kind == "module" else os.path.abspath(name) if kind == "script" else ""
     words = shebang(found) if found else []
-    return os.path.abspath(found) if words and PYTHON.match(os.path.basename(words[0])) else ""
+    return os.path.abspath(found) if found and words and PYTHON.match(os.path.basename(words[0])) else ""
 
 
 def environment(argv: Sequence[str], service: str | None = None, keep: bool = False,

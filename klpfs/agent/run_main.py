@@ -107,7 +107,9 @@ def _as_importer(script: str, names: set[str], call: Callable[[], object]) -> bo
         if hook not in sys.path_hooks or not _is(path, found):
             raise ImportError(f"no importer for {path!r}")
         sys.path_hooks.remove(hook)
-        modules["runpy"] = _Runpy(path, compiled(source, path, names, call))
+        same = compiled(source, path, names, call)
+        assert same is not None     # as `code` is: only the path is spelt otherwise
+        modules["runpy"] = _Runpy(path, same)
         return modules["runpy"]
     sys.path_hooks.insert(0, hook)
     return True

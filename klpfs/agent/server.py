@@ -154,11 +154,11 @@ class Server(QuietThread):
     def __init__(self, agent: Agent, folder: str, group: int | None = None) -> None:
         self.agent, self.folder, self._group = agent, folder, group
         self.sock: Socket = None
-        self.name: str | None = None
+        self.name = ""              # of its socket in the folder, "" while it has none
         self.connections: list[Connection] = []
         self._identity: Identity | None = None      # of sock
         self._wake: tuple[int, int] | None = None   # a pipe that wakes the thread
-        self._wake_identity: tuple[Identity, ...] | None = None
+        self._wake_identity: tuple[Identity, ...] = ()
         self._last_refusal = -60.0
         self._root = _root()
         self._trouble: str | None = None        # why it does not listen, once it was said
@@ -199,7 +199,7 @@ class Server(QuietThread):
             connection.close()
         self.connections = []
         self._close_listener()
-        self.name = self._trouble = None
+        self.name, self._trouble = "", None
         self._close_wake()
         self._fresh_thread()
 
@@ -349,9 +349,10 @@ class Server(QuietThread):
             return error.errno == ENOENT and _root() == self._root
 
     def _drain(self) -> None:
+        wake = self._wake
         try:
-            if identity(self._wake[0]) == self._wake_identity[0]:
-                read(self._wake[0], 512)
+            if wake and identity(wake[0]) == self._wake_identity[0]:
+                read(wake[0], 512)
         except OSError:
             pass
 

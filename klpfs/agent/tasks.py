@@ -85,11 +85,13 @@ class Tasks:
     def patch_state(self, tid: int | None, transition: Transition | None) -> int:
         """-1 outside a transition; else 0 unpatched, 1 patched."""
         switching = getattr(getattr(transition, "in_target", None), "switching", None)
-        if switching is None:
+        if transition is None or switching is None:
             return -1
         from klpfs.cpython.looks import names_for_people
         states, ident = names_for_people.task_states(switching), self._ident(tid)
         if not states:
             return -1
-        side = states.get(ident, switching.goal)     # without a Python frame: nothing of it can be dirty
+        side: int = switching.goal      # without a Python frame: nothing of it can be dirty
+        if ident is not None:
+            side = states.get(ident, side)
         return side if transition.kind else 1 - side

@@ -24,6 +24,8 @@ class KlpError(OSError):
     klpfs.engine.error.KlpError: EINVAL: symbol 'f' not found in symbol table
     """
 
+    errno: int
+
     def __init__(self, errno: int, text: str | None = None, func: Func | None = None) -> None:
         OSError.__init__(self, errno, text)
         self.func = func

@@ -17,7 +17,7 @@ from klpfs.engine.coming_going import enter_module, leave_out, take_back
 from klpfs.engine.error import KlpError
 from klpfs.engine.init_patch import release
 from klpfs.engine.log import pr_warn
-from klpfs.engine.patch import patch_object
+from klpfs.engine.patch import patch_object, patch_of
 from klpfs.engine.replace import find_object
 from klpfs.engine.steps import FINISHING, Machine
 from klpfs.engine.target import Change
@@ -53,6 +53,12 @@ class Arrival(Machine):
     def clean(self) -> bool:
         return self.in_target is not None and self.in_target.clean
 
+    @property
+    def _target_transition(self) -> TargetTransition:
+        """The target's transition, for the steps that follow the start."""
+        assert self.in_target is not None       # the table of steps (steps.py) lets them follow it alone
+        return self.in_target
+
     def begin(self, mod: Mod) -> None:
         """Callbacks, functions on their stacks, and the start; or abandoned, when nothing is to be patched."""
         engine = self.engine
@@ -85,7 +91,7 @@ class Arrival(Machine):
         for obj in self.objects:
             for func in obj.funcs:
                 if func.patched:
-                    stack = stacks.get(func.definition)
+                    stack = stacks.table[func.definition]
                     found[func.definition] = Change(func.definition, before[func.definition], stack.top, stack.leftover)
         self.changes = list(found.values())
         try:
@@ -93,7 +99,7 @@ class Arrival(Machine):
         except KlpError as error:
             for obj in self.objects:
                 pr_warn(self.engine.log, "failed to apply patch '%s' to module '%s' (%d)"
-                        % (obj.patch.name, obj.shown, -error.errno))
+                        % (patch_of(obj).name, obj.shown, -error.errno))
             self.abandon(leave_out)
             return
         self.in_target.start(1)
@@ -102,7 +108,7 @@ class Arrival(Machine):
     def look(self) -> list[Blocker]:
         """Looks once, in the target, for tasks that are not clean."""
         self.move("look")
-        return [] if self.clean else self.in_target.look()
+        return [] if self.clean else self._target_transition.look()
 
     def abandon(self, then: Callable[[Engine, Patch, Object], None] | None = None) -> None:
         """Take back an arrival that was not started: as if the definitions had not come. then: called with engine,
@@ -112,7 +118,7 @@ class Arrival(Machine):
         for obj in gone:
             take_back(self.engine, obj)
             if then is not None:
-                then(self.engine, obj.patch, obj)
+                then(self.engine, patch_of(obj), obj)
         self.step = step
         self.engine.arrival = None
 
@@ -121,13 +127,13 @@ class Arrival(Machine):
         self.move("force")
         pr_warn(self.engine.log, "forcing remaining tasks to the patched state")
         self.forced = True
-        self.in_target.force()
+        self._target_transition.force()
 
     def complete(self) -> None:
         """Images, then the post_patch callbacks; goes on where a fork has cut it off."""
         step = self.after("finish")
         if self.step != FINISHING:
-            self.in_target.finish()
+            self._target_transition.finish()
             self.in_target = None
             for change in self.changes:
                 for func in self.engine.stacks.settle(change, 1, self.forced):

@@ -78,7 +78,7 @@ def drop(engine: Engine, patch: Patch, running: bool) -> None:
         if obj.patched:
             for func in obj.funcs:
                 if running and func.patched:
-                    engine.stacks.get(func.definition).leftover.append(func)  # before it leaves, so the stack stays
+                    engine.stacks.table[func.definition].leftover.append(func)  # before it leaves, so the stack stays
             revert_object(engine, obj)
     free_patch(engine, patch)
     for other in engine.patches:

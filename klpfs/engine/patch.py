@@ -60,10 +60,12 @@ class Stacks:
     def put(self, func: Func, patches: list[Patch]) -> None:
         """Puts func on its stack, at the place that its patch has among `patches`: on top, but for a joiner."""
         stack = self.table.get(func.definition)
+        obj = func.obj
+        assert obj is not None          # as in patch_of
         if stack is None:
-            stack = self.table[func.definition] = FuncStack(func.definition, func.obj.name)
-        place = patches.index(func.obj.patch)
-        below = [other for other in stack.funcs if patches.index(other.obj.patch) < place]
+            stack = self.table[func.definition] = FuncStack(func.definition, obj.name)
+        place = patches.index(patch_of(obj))
+        below = [other for other in stack.funcs if patches.index(patch_of(other.obj)) < place]
         stack.funcs.insert(len(below), func)
         func.patched = True
 
@@ -132,6 +134,12 @@ class Stacks:
 def original(func: Func | None) -> Func | None:
     """None for a nop, whose code is the original's; func else."""
     return None if func is not None and func.nop else func
+
+
+def patch_of(obj: Object | None) -> Patch:
+    """The patch of an object that the engine works on, or that a Func on a stack is of."""
+    assert obj is not None and obj.patch is not None    # set when the patch is enabled, before anything else is done
+    return obj.patch
 
 
 def patch_object(engine: Engine, obj: Object) -> None:

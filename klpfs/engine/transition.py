@@ -54,6 +54,12 @@ class Transition(Machine):
     def clean(self) -> bool:
         return self.in_target is not None and self.in_target.clean
 
+    @property
+    def _target_transition(self) -> TargetTransition:
+        """The target's transition, for the steps that follow prepare()."""
+        assert self.in_target is not None       # the table of steps (steps.py) lets them follow it alone
+        return self.in_target
+
     def goal_of(self, dir: int) -> int:
         """The target's goal for a direction; the one place that translates between them (see target.py)."""
         return dir if self.kind == PATCHED else 1 - dir
@@ -78,7 +84,7 @@ class Transition(Machine):
         """obj's module goes. Its functions leave with the goal's image; the caller puts what the stack says."""
         gone = [func.definition for func in obj.funcs if func.definition in self.changes]
         if gone:
-            self.in_target.drop(gone)
+            self._target_transition.drop(gone)
         for definition in gone:
             del self.changes[definition]
 
@@ -87,7 +93,7 @@ class Transition(Machine):
         step = self.after("start" if self.kind == PATCHED else "start at once")
         self.dir = dir
         self._notice("starting %s transition" % WORDS[dir])
-        self.in_target.start(self.goal_of(dir))
+        self._target_transition.start(self.goal_of(dir))
         self.step = step
         self.patch.enabled = bool(dir)
 
@@ -98,13 +104,13 @@ class Transition(Machine):
         self.dir = 1 - self.dir
         self.forced = False
         self._notice("starting %s transition" % WORDS[self.dir])
-        self.in_target.reverse()
+        self._target_transition.reverse()
         self.patch.enabled = bool(self.dir)
 
     def look(self) -> list[Blocker]:
         """klp_try_complete_transition without its end: one look, in the target, for tasks that are not clean."""
         self.move("look")
-        return [] if self.clean else self.in_target.look()
+        return [] if self.clean else self._target_transition.look()
 
     def force(self) -> None:
         """klp_force_transition. The module of a patch whose code may still run is never unloaded."""
@@ -116,7 +122,7 @@ class Transition(Machine):
             for old_patch in replaced_by(self.engine, self.patch):
                 old_patch.forced = True
         self.forced = True
-        self.in_target.force()
+        self._target_transition.force()
 
     def cancel(self) -> None:
         """klp_cancel_transition: takes back what was not started; post_unpatch runs where pre_patch succeeded."""
