@@ -10,7 +10,7 @@ from klpfs.engine.data import COMING, GOING, LIVE, Mod
 from klpfs.engine.error import KlpError
 from klpfs.engine.init_patch import free_object_loaded, init_object_loaded, release
 from klpfs.engine.log import pr_notice, pr_warn
-from klpfs.engine.patch import patch_object, unpatch_object
+from klpfs.engine.patch import patch_object, patch_of, unpatch_object
 from klpfs.engine.replace import find_object, replaced_by
 from klpfs.engine.steps import FINISHING
 from klpfs.engine.target import Change
@@ -30,10 +30,8 @@ def module_coming(engine: Engine, name: str | None, refuse: bool, mod: Mod | Non
     refuse: the first patch that fails is taken back with those before it, KlpError. Else (a plain import) the failing
     patch's object stays unpatched and the others go on.
     """
-    mod = mod or engine.target.loaded(name)
-    made = mod is None
-    if made:
-        mod = Mod(name or "__main__", COMING)
+    known = mod or engine.target.loaded(name)
+    mod = known or Mod(name or "__main__", COMING)
     for patch in list(engine.patches):
         obj = find_object(patch, name)
         if obj is None or obj.loaded or _over(engine, patch):
@@ -49,16 +47,16 @@ def module_coming(engine: Engine, name: str | None, refuse: bool, mod: Mod | Non
                 continue
             _refuse(engine, patch, obj, mod, patch)
             raise
-    error = _join_unpatching(engine, name)
-    if error is not None:
-        patch = engine.transition.patch
-        obj = find_object(patch, name)
+    failure = _join_unpatching(engine, name)
+    if failure is not None:
+        obj, error = failure
+        patch = patch_of(obj)
         if refuse:
             _refuse(engine, patch, obj, mod, None)
             raise error
         take_back(engine, obj)
         leave_out(engine, patch, obj)
-    if made:
+    if known is None:
         mod.state = LIVE  # a Mod that the caller gave: the caller sets LIVE, after init()
 
 
@@ -119,8 +117,9 @@ def apply_object(engine: Engine, obj: Object) -> None:
     is revert_object."""
     patch_object(engine, obj)
     try:
-        if _pending(engine, obj.patch) and engine.transition.kind == PATCHED:
-            engine.transition.add(obj)
+        transition = engine.transition
+        if transition is not None and _pending(engine, patch_of(obj)) and transition.kind == PATCHED:
+            transition.add(obj)
         else:
             changes = [engine.stacks.change(func, True) for func in obj.funcs if func.patched]
             engine.target.apply([change for change in changes if change.before is not change.after])
@@ -129,9 +128,10 @@ def apply_object(engine: Engine, obj: Object) -> None:
         raise
 
 
-def _join_unpatching(engine: Engine, name: str | None) -> KlpError | None:
+def _join_unpatching(engine: Engine, name: str | None) -> tuple[Object, KlpError] | None:
     """A module that came joins the unpatching transition under way, once all patches are in force in it: what the
-    transition leads away from may lie below what newer patches made of the same functions. The error, if it can't."""
+    transition leads away from may lie below what newer patches made of the same functions. (object, error) if it
+    can't, else None."""
     transition = engine.transition
     if transition is None or transition.kind != UNPATCHED or transition.step == FINISHING:
         return None
@@ -143,7 +143,7 @@ def _join_unpatching(engine: Engine, name: str | None) -> KlpError | None:
     except KlpError as error:
         pr_warn(engine.log, "failed to apply patch '%s' to module '%s' (%d)"
                 % (transition.patch.name, obj.shown, -error.errno))
-        return error
+        return obj, error
     return None
 
 
@@ -180,10 +180,10 @@ def take_back(engine: Engine, obj: Object, line: str | None = None) -> None:
 def revert_object(engine: Engine, obj: Object) -> None:
     """The reverse of apply_object; never fails."""
     stacks = engine.stacks
-    pending = _pending(engine, obj.patch)
+    transition, pending = engine.transition, _pending(engine, patch_of(obj))
     tops = [(func.definition, stacks.top(func.definition)) for func in obj.funcs if func.patched]
     unpatch_object(engine, obj)
-    if pending and engine.transition.in_target is None:
+    if pending and transition is not None and transition.in_target is None:
         return  # nothing was put in force yet
     changes = [Change(definition, stacks.top(definition), top) for definition, top in tops]
     # Dropped from a transition, a function has the image of its goal, whatever the stack says.
