@@ -114,9 +114,9 @@ class Follower:
         under_way = op or load
         prepared = None
         if op and load and self.undecided():
-            prepared = dict(self.modules.describe_load(load.module), n=op.n, livepatch=True)
+            prepared = dict(self.modules.describe_load(load.loaded), n=op.n, livepatch=True)
         elif load and load.phase == PREPARED:
-            prepared = dict(self.modules.describe_load(load.module), n=load.n, livepatch=False, replace=False)
+            prepared = dict(self.modules.describe_load(load.loaded), n=load.n, livepatch=False, replace=False)
         return {"t": "report", "seen": self.seen, "n": under_way.n if under_way else 0, "phase": self.phase(),
                 "dir": transition.dir if op and transition else 0, "turn": op.turn if op else 0, "clean": self.clean(),
                 "over": self.last_finished, "refused": self.refused, "not_applied": sorted(self.not_applied),
@@ -148,6 +148,7 @@ class Follower:
             return blockers
         blockers = self.engine.look()
         if not blockers:
+            assert self.op is not None      # the engine's transition is an operation's
             self.op.look_again = False
             self.host.outbox.report()
         return blockers
@@ -237,6 +238,7 @@ class Follower:
             elif done == CANCELED:
                 self.op = None
             elif done == FINISHED:
+                assert self.op is not None      # the engine's transition is an operation's
                 self.last_finished, self.op = self.op.n, None
         for module in self.modules.all():
             if module.state == "Loading" and self.modules.patch_of(module.name) is None:
@@ -296,10 +298,16 @@ class Follower:
         self.host.outbox.report()
         return True
 
+    def _dir(self) -> int:
+        """The side that the engine's transition leads to."""
+        transition = self.engine.transition
+        assert transition is not None       # the rules that come here need an operation that is started
+        return transition.dir
+
     def _turn(self, record: Record, op: Op) -> bool:
         """Reverse to the record's direction and turn; every task is looked at anew."""
         transition = record["transition"]
-        twice = self.engine.transition.dir == transition["dir"]     # slept over two turns: clean once more
+        twice = self._dir() == transition["dir"]     # slept over two turns: clean once more
         op.turn, op.look_again = transition["turn"], twice
         if not twice:
             self.engine.reverse()
@@ -311,7 +319,7 @@ class Follower:
         """Put the outcome in place: images, post_* callbacks, replaced patches dropped."""
         if record["transition"]["forced"] and not self.clean():
             self.engine.force()
-        self.engine.finish(self.engine.transition.dir)
+        self.engine.finish(self._dir())
         self.op = None
         self.last_finished = op.n
         self.host.outbox.changed()
@@ -320,13 +328,13 @@ class Follower:
     def _module_is_in(self, record: Record, load: Load) -> bool:
         """The module is live."""
         self.load = None
-        self.modules.mark_live(load.module)
+        self.modules.mark_live(load.loaded)
         self.host.outbox.changed()
         return True
 
     def _module_is_refused(self, record: Record, load: Load) -> bool:
         """exit(), going, unload."""
-        unload_module(self, load.module, True)
+        unload_module(self, load.loaded, True)
         self.load = None
         self.host.outbox.changed()
         return True
@@ -428,7 +436,8 @@ def _arrives(follower: Follower, record: Record) -> bool:
 
 def _is_given_up(follower: Follower, record: Record) -> bool:
     """op prepared; neither t nor c has its n"""
-    return follower.undecided() and not knows(record, follower.op.n)
+    op = follower.op
+    return op is not None and follower.undecided() and not knows(record, op.n)
 
 
 def _is_unknown(follower: Follower, record: Record) -> Op | None:
@@ -450,9 +459,9 @@ def _is_decided(follower: Follower, record: Record) -> Op | None:
 
 def _has_turned(follower: Follower, record: Record) -> Op | None:
     """op started; t has its n, and another turn"""
-    transition = _its_transition(follower, record)
-    return follower.op if transition and (
-        follower.phase() == STARTED and follower.op.turn != transition["turn"]) else None
+    op, transition = follower.op, _its_transition(follower, record)
+    return op if op and transition and (
+        follower.phase() == STARTED and op.turn != transition["turn"]) else None
 
 
 def _may_finish(follower: Follower, record: Record) -> Op | None:

@@ -67,8 +67,20 @@ class Load:
         self.enabled = False
         self.fingerprints: Fingerprints = {}
 
+    @property
+    def loaded(self) -> Module:
+        """The module, from before its top level on."""
+        assert self.module is not None      # Modules.load has set it; nothing that asks comes earlier
+        return self.module
+
     def __repr__(self) -> str:
         return f"<Load {self.n} '{self.name}' {self.phase}>"
+
+
+def _newest(follower: Follower) -> Record:
+    """The newest record."""
+    assert follower.goal is not None    # a load follows a record
+    return follower.goal
 
 
 def entry_of(record: Record, name: str) -> Entry:
@@ -118,7 +130,7 @@ def run_load(follower: Follower, load: Load, entry: Entry) -> bool:
     if error is not None:
         _failed(follower, load, error)
     elif load.enabled or load.n == JOINED:
-        follower.modules.mark_live(load.module)
+        follower.modules.mark_live(load.loaded)
         follower.load = None
     else:
         load.phase = PREPARED
@@ -165,7 +177,7 @@ def _failed(follower: Follower, load: Load, error: OSError) -> None:
     if load.module is not None:
         unload_module(follower, load.module, False)
     follower.load = None
-    record, say = follower.goal, follower.host.outbox.say
+    record, say = _newest(follower), follower.host.outbox.say
     transition = record["transition"]
     if load.n == JOINED or _is_in(load, record):
         follower.left_modules.add(entry_of(record, load.name).get("sha256"))
@@ -235,7 +247,7 @@ def enable_patch(follower: Follower, patch: Patch) -> int:
         return 0
     if follower.op is not None or load.enabled:
         raise KlpError(EBUSY, None)
-    transition = follower.goal["transition"]
+    transition = _newest(follower)["transition"]
     if transition and transition["n"] == load.n and bool(patch.replace) != bool(transition["replace"]):
         # It was started before anybody had loaded it.
         kind = "replaces" if transition["replace"] else "does not replace"
@@ -250,7 +262,7 @@ def enable_patch(follower: Follower, patch: Patch) -> int:
 
 def _enabled(follower: Follower, load: Load, patch: Patch) -> None:
     load.enabled = True
-    load.module.patch = patch
+    load.loaded.patch = patch
     follower.host.outbox.changed()
 
 
@@ -270,13 +282,13 @@ def _follow_until_decided(follower: Follower, op: Op) -> None:
 def _decide_alone(follower: Follower, op: Op) -> bool:
     """The coordinator of the prepared operation is lost: the journal says whether it was started. True: there is
     news."""
-    change = follower.goal["change"]
+    change = _newest(follower)["change"]
     if not (change and change["n"] == op.n and follower.host.messages.lost(change)):
         return False
     record = follower.host.joining.journal()
     if record is None:
         return False                # unreadable: never decide without looking
-    if record["seq"] > follower.goal["seq"]:
+    if record["seq"] > _newest(follower)["seq"]:
         return follower.set_goal(record)
     follower.refused = {"n": op.n, "errno": EINTR, "text": "the coordinator was lost"}
     take_back(follower)
@@ -286,6 +298,7 @@ def _decide_alone(follower: Follower, op: Op) -> bool:
 def take_back(follower: Follower) -> None:
     """The prepared operation is dropped; enable_patch() raises EINTR."""
     op, follower.op = follower.op, None
+    assert op is not None           # prepared
     op.error = KlpError(EINTR, f"loading '{op.name}' was given up")
     follower.engine.cancel()
     follower.host.outbox.changed()
