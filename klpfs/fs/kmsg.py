@@ -9,24 +9,30 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from concurrent.futures import Future
 from typing import Any, Callable
 
 from attrs import define, field
 
 from klpfs.fs.nodes import File, Later, Open, fail
+from klpfs.service.shown_text import shown_bytes
 
 LONGEST = 1024                                 # bytes of a record written (PRINTKRB_RECORD_MAX)
+MAX_LINE = 8192                                # bytes of a record read; what is longer is cut (CONSOLE_EXT_LOG_MAX)
 
 
 def record_line(record: Any) -> bytes:
     """A record as /dev/kmsg shows it: `<priority>,<sequence>,<microseconds>,-;<text>` and a newline. What is not
     printable ASCII, and the backslash, is shown as \\xNN of each byte. Source: info_print_ext_header(),
     msg_add_ext_text()."""
-    text = record.text if isinstance(record.text, bytes) else os.fsencode(record.text)
+    text = record.text if isinstance(record.text, bytes) else shown_bytes(record.text)
     if not text.isascii() or not text.decode("ascii").isprintable() or b"\\" in text:
         text = b"".join(b"%c" % c if 32 <= c < 127 and c != 0x5c else b"\\x%02x" % c for c in text)
-    return b"%d,%d,%d,-;%s\n" % (record.prio, record.seq, record.usec, text)
+    line = b"%d,%d,%d,-;%s" % (record.prio, record.seq, record.usec, text)
+    if len(line) >= MAX_LINE:
+        line = re.sub(rb"\\(x[0-9a-f]?)?$", b"", line[:MAX_LINE - 1])      # no half of an escape
+    return line + b"\n"
 
 
 @define(eq=False)

@@ -18,6 +18,7 @@ from klpfs.fs.kstr import intvec, kstrtobool
 from klpfs.fs.machine_proc import PLACE, MachineDir, MachineLink
 from klpfs.fs.nodes import Attr, Dir, Later, Link, Node, Query, Show, Store, Table, fail
 from klpfs.protocol.names import is_service, showable
+from klpfs.service.shown_text import shown_bytes
 
 if TYPE_CHECKING:
     from klpfs.service.manager import Manager
@@ -39,15 +40,7 @@ def flag(value: bool) -> bytes:
 
 
 def line(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape" if _escaped(text) else "backslashreplace") + b"\n"
-
-
-def _escaped(text: str) -> bool:
-    try:
-        os.fsencode(text)
-        return True
-    except UnicodeEncodeError:
-        return False
+    return shown_bytes(text) + b"\n"
 
 
 def after(future: Future[Any], make: Callable[[Any], Any]) -> Future[Any]:

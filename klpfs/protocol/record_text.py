@@ -192,7 +192,7 @@ def parse(data: bytes) -> Record:
     """The record in the journal's bytes. OSError(EIO): damaged, or OtherVersion; nothing is guessed. Its reverse is
     dump."""
     word, _, version = data.partition(b"\n")[0].partition(b" ")
-    if word == b"klpfs" and version.isdigit() and version != b"%d" % VERSION:
+    if word == b"klpfs" and version.isdigit() and len(version) < 10 and version != b"%d" % VERSION:
         text = f"the journal is of version {version.decode('ascii')}, this klpfs reads version {VERSION}"
         raise OtherVersion(EIO, text)
     try:

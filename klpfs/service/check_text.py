@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Optional
 
+from klpfs.service.shown_text import shown_bytes
+
 Row = tuple[int, str, Optional[dict[str, Any]]]      # process id, its command, its answer (None: it gave none)
 
 
@@ -44,7 +46,7 @@ def check_text(name: str, replaces: Sequence[str], why_not: str, answers: Sequen
     if not answers:
         lines.append("no process")
     lines.append(f"would be refused: {refused}" if refused else "would be loaded")
-    return "".join(f"{_printable(line)}\n" for line in lines).encode("utf-8", "surrogateescape")
+    return shown_bytes("".join(f"{_printable(line)}\n" for line in lines))
 
 
 def _survey(survey: dict[str, Any]) -> list[str]:

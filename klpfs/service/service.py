@@ -269,7 +269,8 @@ class Service:
             rows = sorted(((peer.pid, commands.get(peer.pid, ""), None if reply is None else reply["data"])
                            for peer, reply in zip(peers, replies)), key=lambda row: row[0])
             answer.succeed(check_text(name, [patch["name"] for patch in record["patches"]], why_not, rows))
-        self._requests.ask_each(peers, {"t": "check", "name": name, "path": path, "data": data, "params": params}, done)
+        message = {"t": "check", "name": name, "path": path, "data": data, "params": params}
+        self._requests.ask_each(peers, message, self._answering(what, answer, done))
 
     def rmmod(self, text: bytes, caller: Caller) -> Answer:
         """Unload the module named by `text`: ENOENT not loaded, EBUSY in use."""
@@ -328,7 +329,7 @@ class Service:
 
         stored = Answer()
         stored.add_done_callback(lambda _: answer.succeed())     # it is set; a failure to note it down has been logged
-        self._requests.ask_each(peers, order, done)
+        self._requests.ask_each(peers, order, self._answering(what, answer, done))
         return answer
 
     def kmsg(self, text: bytes) -> Answer:
@@ -365,6 +366,16 @@ class Service:
         self.say(f"klpfs: {what}: {text}", 3)
         answer.fail(code, text)
 
+    def _answering(self, what: str, answer: Answer, done: Callable[[Any], None]) -> Callable[[Any], None]:
+        """`done` for AgentRequests, which answers whatever happens: what it raises is a mistake of ours, EIO for the
+        writer or reader and a line in the log; without that they would wait for ever."""
+        def call(reply: Any) -> None:
+            try:
+                done(reply)
+            except Exception as error:
+                self._fail(what, answer, OSError(errno.EIO, f"{type(error).__name__}: {error}"))
+        return call
+
     # -- questions
 
     def ask(self, what: str, pid: int | None = None, tid: int | None = None) -> Answer:
@@ -389,7 +400,7 @@ class Service:
                 answer.fail(errno.ESRCH, "no such task")
             else:
                 answer.succeed(reply["data"])
-        self._requests.ask(peer, {"t": "ask", "what": what, "tid": tid}, done)
+        self._requests.ask(peer, {"t": "ask", "what": what, "tid": tid}, self._answering(what, answer, done))
         return answer
 
     def _blockers(self) -> Answer:
@@ -398,7 +409,8 @@ class Service:
 
         def done(replies: list[Any]) -> None:
             answer.succeed(self._blocker_views(peers, replies))
-        self._requests.ask_each(peers, {"t": "ask", "what": "blockers", "tid": None}, done)
+        message = {"t": "ask", "what": "blockers", "tid": None}
+        self._requests.ask_each(peers, message, self._answering("blockers", answer, done))
         return answer
 
     def _blocker_views(self, peers: list[Peer], replies: list[Any]) -> list[BlockerView]:

@@ -38,6 +38,27 @@ def test_one_record_a_read(kmsg):
     assert [read(f) for _ in range(3)] == [b"6,0,1000,-;line 0\n", b"6,1,1001,-;line 1\n", b"6,2,1002,-;line 2\n"]
 
 
+@pytest.mark.parametrize("text", ["x" * 10_000, "\xe9" * 3_000, "\\" * 3_000, "x" + "\xe9" * 3_000, "xx" + "\n" * 3_000],
+                         ids=lambda text: ascii(text[-1]) + str(len(text)))
+def test_a_long_line_is_cut(log, kmsg, text):
+    """As the kernel cuts it, and between escapes: a reader never gets EINVAL for somebody's long line."""
+    log.add(3000, 6, text)
+    log.add(4000, 6, "the next")
+    f = kmsg.open(0)
+    line, following = [read(f) for _ in range(4)][2:]
+    assert len(line) <= 8192 and len(line) > 8180 and line.endswith(b"\n")
+    body = line.rstrip(b"\n").partition(b";")[2]
+    assert not body.rpartition(b"\\x")[1] or len(body.rpartition(b"\\x")[2]) >= 2
+    assert following.endswith(b";the next\n")
+
+
+def test_a_line_that_has_no_bytes(log, kmsg):
+    """A lone surrogate, as a program's text may have one, does not end the reading."""
+    log.add(3000, 6, "a\ud800")
+    f = kmsg.open(0)
+    assert [read(f) for _ in range(4)][3].endswith(b";a\\x5cud800\n")
+
+
 @pytest.mark.parametrize("text, shown", [("a\\b", rb"a\x5cb"), ("a\nb", rb"a\x0ab"), ("\xe9", rb"\xc3\xa9"),
                                          ("\x7f", rb"\x7f")])
 def test_what_is_not_plain_is_shown_by_its_bytes(text, shown):

@@ -130,3 +130,10 @@ def test_what_a_dead_service_leaves():
         found = record_text.ended(dict(r, transition=t))
         assert [p["name"] for p in found["patches"]] == left and [m["name"] for m in found["modules"]] == left + ["m"]
         assert found["change"] is found["transition"] is None and not any(m["forced"] for m in found["modules"])
+
+
+def test_a_version_of_many_digits_is_damage():
+    """The text of a journal is not repeated in the log at any length."""
+    with pytest.raises(OSError) as error:
+        record_text.parse(b"klpfs 1" + b"0" * 300_000 + b"\nend\n")
+    assert not isinstance(error.value, record_text.OtherVersion) and len(str(error.value)) < 200

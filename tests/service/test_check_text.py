@@ -69,3 +69,9 @@ def test_the_service_itself_may_refuse():
 
 def test_control_characters_stay_out():
     assert "\x1b" not in "\n".join(text((12, "a\x1b[31m", answer(func(refused="\x1bx")))))
+
+
+def test_a_name_that_has_no_bytes():
+    """A lone surrogate in what a process says is shown; an exception would leave the reader without an answer."""
+    answer = {"errno": 22, "text": "no function t\ud800", "found": None}
+    assert check_text("lp", [], "", [(1, "prog", answer)]).endswith(b"would be refused: no function t\\ud800\n")

@@ -350,3 +350,15 @@ def test_an_agent_with_unknown_data_does_not_end_the_service(bench, service, res
     ready(bench, service, agent)
     assert service.patches == {} and service.modules == {}
     assert result(service.insmod(source, ME)) == 0
+
+
+def test_a_mistake_of_ours_in_an_answer_is_an_error_and_a_line(bench, service, result, source, monkeypatch):
+    """Whoever waits is answered, whatever is wrong with what comes: a check, a question, a parameter."""
+    def fails(*args):
+        raise LookupError("a mistake")
+    ready(bench, service, bench.agent("a"))
+    monkeypatch.setattr(service_module, "check_text", fails)
+    monkeypatch.setattr(Service, "_blocker_views", fails)
+    assert result(service.check(source, ME)) == errno.EIO
+    assert result(service.ask("blockers")) == errno.EIO
+    assert [line.partition(": ")[2].partition(": ")[2] for line in lines(service)] == ["LookupError: a mistake"] * 2
