@@ -6,7 +6,7 @@ mangled, super() and __class__ mean the class that the module has. The result of
 from __future__ import annotations
 
 from klpfs.cpython.import_time.attributes import Default, FirstUse, Slot
-from klpfs.cpython.import_time.enum_members import add_member, is_member_name
+from klpfs.cpython.import_time.enum_members import add_member, is_member_name, unwrapped
 from klpfs.cpython.import_time.overlays import Attribute, known
 from klpfs.cpython.raw import class_at, type_dict, type_mro
 
@@ -65,6 +65,7 @@ class Part:
         if is_member_name(cls, key, value):
             add_member(self.run.owner, cls, key, value)
             return
+        value = unwrapped(cls, value)
         place = Attribute(cls, key)
         old = place.get()
         if old is value:

@@ -7,6 +7,7 @@ gone.
 """
 from __future__ import annotations
 
+import enum
 import sys
 from enum import Enum, Flag
 
@@ -17,29 +18,44 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+_MEMBER, _NONMEMBER = getattr(enum, "member", ()), getattr(enum, "nonmember", ())      # classes, from 3.11 on
+
 
 def is_member_name(cls: type, name: str, value: object) -> bool:
     """Whether `name = value` in the block of an enumeration makes a member."""
     if not issubclass(cls, Enum) or name.startswith("_") or isinstance(value, (staticmethod, classmethod, property)):
         return False
+    if isinstance(value, _NONMEMBER):
+        return False
     return not any(hasattr(type(value), each) for each in ("__get__", "__set__", "__delete__"))
+
+
+def unwrapped(cls: type, value: Any) -> Any:
+    """What `name = value` in the block of an enumeration binds where it makes no member: enum.nonmember goes."""
+    return value.value if issubclass(cls, Enum) and isinstance(value, _NONMEMBER) else value
 
 
 def add_member(owner: object, cls: Any, name: str, value: Any) -> Any:
     """The member of that name and value; owner: as overlays.put's. TypeError: it is there, with another value."""
-    member = cls._member_map_.get(name)
+    if isinstance(value, _MEMBER):
+        value = value.value
+    member, bound = cls._member_map_.get(name), []
     if member is not None:
-        if member._value_ != value:
+        if not _is_value_of(cls, member, name, value):
             raise TypeError(f"enum {cls.__qualname__}: the value of '{name}' can't be changed while others hold the "
                             "member")
         if not known(Item(cls._member_map_, name)):
             return member                      # the program's own; another patch's is to stay when that patch goes
+        bound = [value for value, kept in list(cls._value2member_map_.items())
+                 if kept is member and known(Item(cls._value2member_map_, value))]
+    elif isinstance(value, cls) and _is_among(cls, value):
+        member = value
     else:
-        if isinstance(value, cls):
-            value = value._value_
-        member = next((each for each in cls._member_map_.values() if each._value_ == value), None)
+        # compared when it is made: its __new__ or its mixed-in type may make another value of what is written
+        new, bound = _new_member(cls, name, value._value_ if isinstance(value, cls) else value)
+        member = _member_of(cls, new._value_)
         if member is None:
-            member = _new_member(cls, name, value)
+            member = _in_place_of_combination(cls, new)
     put(owner, Item(cls._member_map_, name), member)
     put(owner, Attribute(cls, name), member)
     if _is_hashable(member._value_):
@@ -48,6 +64,8 @@ def add_member(owner: object, cls: Any, name: str, value: Any) -> Any:
             put(owner, place, member)
     elif hasattr(cls, "_unhashable_values_map_"):
         put(owner, Item(cls._unhashable_values_map_, name), [member._value_])
+    for value in bound:
+        put(owner, Item(cls._value2member_map_, value), member)
     _given.setdefault(id(owner), []).append(cls)
     _derive(cls)
     return member
@@ -63,7 +81,62 @@ def forget_combinations(owner: object) -> None:
         _derive(cls)
 
 
-def _new_member(cls: Any, name: str, value: Any) -> Any:
+def _is_value_of(cls: Any, member: Any, name: str, value: Any) -> bool:
+    """Whether `name = value` would make the member that has the name."""
+    if isinstance(value, cls):
+        return bool(value is member or value._value_ == member._value_)
+    if member._value_ == value:
+        return True
+    try:
+        new = _new_member(cls, name, value)[0]
+    except Exception:
+        return False
+    if new._value_ != member._value_:
+        return False
+    if member._name_ != name:                  # an alias: the enum module drops what was made for it
+        return True
+    first, second = ({key: kept for key, kept in object.__getattribute__(each, "__dict__").items()
+                      if key not in ("_sort_order_", "_inverted_")} for each in (member, new))
+    return bool(first == second)
+
+
+def _is_among(cls: Any, member: object) -> bool:
+    return any(member is each for each in cls._member_map_.values())
+
+
+def _member_of(cls: Any, value: Any) -> Any:
+    """The member that the enum module gives a second name when a block makes that value again; None: a new member."""
+    if sys.version_info < (3, 11) or not _is_hashable(value):
+        return next((each for each in cls._member_map_.values() if each._value_ == value), None)
+    member = cls._value2member_map_.get(value)
+    if not _is_among(cls, member) or _is_complement(member, value):
+        return None
+    return member
+
+
+def _is_complement(member: Any, value: Any) -> bool:
+    """Whether a Flag keeps the member for a negative value that is only the complement of others' (from 3.11 on)."""
+    return isinstance(member, Flag) and isinstance(value, int) and value < 0 and bool(member._value_ != value)
+
+
+def _new_member(cls: Any, name: str, value: Any) -> tuple[Any, list[Any]]:
+    """(a member that the enumeration doesn't know, [values that its __new__ has bound to it]: aliases of its value)."""
+    by_value, member = cls._value2member_map_, None
+    before = dict(by_value)
+    try:
+        member = _made(cls, name, value)
+    finally:
+        changed = {value: kept for value, kept in list(by_value.items()) if before.get(value) is not kept
+                   and (kept is member or not issubclass(cls, Flag))}  # combinations that a thread has made stay
+        for value in changed:
+            if value in before:
+                by_value[value] = before[value]
+            else:
+                del by_value[value]
+    return member, [value for value, kept in changed.items() if kept is member]
+
+
+def _made(cls: Any, name: str, value: Any) -> Any:
     args = value if isinstance(value, tuple) else (value,)
     if cls._member_type_ is tuple:
         args = (args,)
@@ -78,8 +151,14 @@ def _new_member(cls: Any, name: str, value: Any) -> Any:
     init = cls.__init__
     if init is not object.__init__:
         init(member, *args)
-    combination = cls._value2member_map_.get(member._value_) if issubclass(cls, Flag) else None
-    if combination is None:
+    return member
+
+
+def _in_place_of_combination(cls: Any, member: Any) -> Any:
+    if not issubclass(cls, Flag) or not _is_hashable(member._value_):
+        return member
+    combination = cls._value2member_map_.get(member._value_)
+    if combination is None or combination._value_ != member._value_ or _is_among(cls, combination):
         return member
     # the program may hold the combination, and a Flag is compared by identity
     attributes = object.__getattribute__(combination, "__dict__")
@@ -136,7 +215,7 @@ def _name_combinations(cls: Any) -> None:
     for value, member in list(made.items()):
         of_member = object.__getattribute__(member, "__dict__")
         of_member.pop("_inverted_", None)
-        if id(member) in members and value == member._value_:
+        if id(member) in members and not _is_complement(member, value):
             continue
         del made[value]
         if value != member._value_:            # it was found by a negative value, which is the complement of others

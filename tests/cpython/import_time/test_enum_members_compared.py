@@ -16,6 +16,7 @@ CASES = [       # (kind, members, new members)
     ("IntEnum", "X = 2", "Y = 1\nZ = 2"),
     *((kind, "X = 2", new) for kind in FLAGS for new in (
         "Y = 1", "XY = 3", "Y = 4\nXY = 6", "Z = 0", "Z = 8\nT = 13", "Y = 1\nZ = 9", "XY = 6\nY = 4")),
+    *(("IntFlag", old, "ALL = -1") for old in ("X = 1", "X = 1\nY = 2", "X = 4")),
     *((kind, "X = 4\nY = 1", "Z = 2") for kind in FLAGS),
     *((kind, "A = 1\nB = 2\nAB = 3", "Z = 4\nABZ = 7\nN = 0") for kind in FLAGS),
     *((f"IntFlag, boundary=enum.{boundary}", "X = 2", new) for boundary in BOUNDARIES
