@@ -41,7 +41,7 @@ def add_member(owner: object, cls: Any, name: str, value: Any) -> Any:
         value = value.value
     member, bound = cls._member_map_.get(name), []
     if member is not None:
-        if not _is_value_of(cls, member, name, value):
+        if not _is_value_of(cls, name, value):
             raise TypeError(f"enum {cls.__qualname__}: the value of '{name}' can't be changed while others hold the "
                             "member")
         if not known(Item(cls._member_map_, name)):
@@ -58,6 +58,7 @@ def add_member(owner: object, cls: Any, name: str, value: Any) -> Any:
             member = _in_place_of_combination(cls, new)
     put(owner, Item(cls._member_map_, name), member)
     put(owner, Attribute(cls, name), member)
+    put(owner, Item(_written, (cls, name)), value._value_ if isinstance(value, cls) else value)
     if _is_hashable(member._value_):
         place = Item(cls._value2member_map_, member._value_)
         if place.get() is not member or known(place):
@@ -81,23 +82,16 @@ def forget_combinations(owner: object) -> None:
         _derive(cls)
 
 
-def _is_value_of(cls: Any, member: Any, name: str, value: Any) -> bool:
-    """Whether `name = value` would make the member that has the name."""
+_written: dict[tuple[Any, str], Any] = {}      # (enumeration, name that a patch has given) -> value as written
+
+
+def _is_value_of(cls: Any, name: str, value: Any) -> bool:
+    """Whether `name = value` is what the member that has the name was made of. No __new__ of the program runs: it may
+    note its members somewhere."""
+    member = cls._member_map_[name]
     if isinstance(value, cls):
         return bool(value is member or value._value_ == member._value_)
-    if member._value_ == value:
-        return True
-    try:
-        new = _new_member(cls, name, value)[0]
-    except Exception:
-        return False
-    if new._value_ != member._value_:
-        return False
-    if member._name_ != name:                  # an alias: the enum module drops what was made for it
-        return True
-    first, second = ({key: kept for key, kept in object.__getattribute__(each, "__dict__").items()
-                      if key not in ("_sort_order_", "_inverted_")} for each in (member, new))
-    return bool(first == second)
+    return bool(_written.get((cls, name), member._value_) == value)
 
 
 def _is_among(cls: Any, member: object) -> bool:

@@ -112,6 +112,16 @@ def test_a_combination_of_flags_with_a_name_of_its_own(module, livepatch):
     assert [flag.name for flag in live.Right] == ["READ", "WRITE"] and not hasattr(live.Right, "BOTH")
 
 
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="new in 3.11")
+def test_member_and_nonmember_are_wrappers_alone(module, livepatch):
+    live = module(ENUMS + "    import enum\n")
+    patch = livepatch(live, part("Colour", "BLUE = enum.member(2)", "LIMIT = enum.nonmember(3)"))
+    patch.enable()
+    assert live.Colour.BLUE.value == 2 and live.Colour.LIMIT == 3 and list(live.Colour.__members__) == ["RED", "BLUE"]
+    patch.disable()
+    assert list(live.Colour.__members__) == ["RED"] and not hasattr(live.Colour, "LIMIT")
+
+
 def test_what_makes_a_member():
     from enum import Enum
     Colour = Enum("Colour", "RED")
