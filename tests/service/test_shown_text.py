@@ -2,7 +2,8 @@
 import doctest
 import os
 
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from klpfs.service import shown_text
 
