@@ -38,7 +38,8 @@ def test_one_record_a_read(kmsg):
     assert [read(f) for _ in range(3)] == [b"6,0,1000,-;line 0\n", b"6,1,1001,-;line 1\n", b"6,2,1002,-;line 2\n"]
 
 
-@pytest.mark.parametrize("text", ["x" * 10_000, "\xe9" * 3_000, "\\" * 3_000, "x" + "\xe9" * 3_000, "xx" + "\n" * 3_000],
+@pytest.mark.parametrize("text", ["x" * 10_000, "\xe9" * 3_000, "\\" * 3_000, "x" + "\xe9" * 3_000,
+                                  "xx" + "\n" * 3_000],
                          ids=lambda text: ascii(text[-1]) + str(len(text)))
 def test_a_long_line_is_cut(log, kmsg, text):
     """As the kernel cuts it, and between escapes: a reader never gets EINVAL for somebody's long line."""
