@@ -76,6 +76,11 @@ def test_what_can_not_be_encoded_is_escaped(monkeypatch, encoding, errors, text,
     assert out.getvalue() == data
 
 
+def test_a_file_may_say_what_no_encoding_has(shell, tmp_path):
+    (tmp_path / "lone.py").write_text('__version__ = "\\ud800"\n')
+    assert shell("", "modinfo", "-F", "version", tmp_path / "lone.py") == [(0, "\\ud800\n", "")] * 2
+
+
 def test_a_stream_that_has_its_own_way_keeps_it(monkeypatch):
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii", errors="replace"))
     streams.prepare()
