@@ -51,8 +51,8 @@ def test_modinfo_of_what_python_has_no_room_for(source):
 def test_modinfo_of_what_can_not_be_read_is_no_executable(monkeypatch, error):
     def parse(source, path):
         raise error
-    monkeypatch.setattr(ast, "parse", parse)
-    with pytest.raises(KlpError, match="x.py:1: .") as caught:
+    with monkeypatch.context() as patched, pytest.raises(KlpError, match="x.py:1: .") as caught:
+        patched.setattr(ast, "parse", parse)
         modinfo("x.py", b"")
     assert caught.value.errno == errno.ENOEXEC
 
