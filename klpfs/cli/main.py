@@ -58,7 +58,7 @@ def main(argv: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
     except OSError as e:
-        where = f"{e.filename}: " if e.filename else ""
+        where = "" if e.filename is None else f"{e.filename or repr(e.filename)}: "
         print(f"klpfs {arguments.command}: {where}{e.strerror or e}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
