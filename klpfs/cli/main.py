@@ -61,5 +61,5 @@ def main(argv: list[str] | None = None) -> int:
         where = "" if e.filename is None else f"{e.filename or repr(e.filename)}: "
         print(f"klpfs {arguments.command}: {where}{e.strerror or e}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        return 130
+    except KeyboardInterrupt as e:
+        return 128 + getattr(e, "number", 2)   # SIGINT, or the signal of ending.Ended
