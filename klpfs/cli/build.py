@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from klpfs.cli.ending import cleaned_up
 from klpfs.cli.output import write_file
 from klpfs.cli.tree import CommandError
 
@@ -29,6 +30,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: a
     p.set_defaults(do=build)
 
 
+@cleaned_up()
 def build(arguments: argparse.Namespace) -> int:
     from klpfs.builder.build import build_specs
     from klpfs.builder.error import BuildError, NothingToDo

@@ -5,6 +5,7 @@ import argparse
 import os
 import sys
 
+from klpfs.cli.ending import cleaned_up
 from klpfs.cli.tree import CommandError
 
 COLOURS = {"+": "\033[32m", "-": "\033[31m", "@": "\033[36m", "=": "\033[1m"}
@@ -18,6 +19,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: a
     p.set_defaults(do=diff)
 
 
+@cleaned_up()
 def diff(arguments: argparse.Namespace) -> int:
     """Exit code 0, whatever differs; 1 when something can't be read."""
     import tempfile

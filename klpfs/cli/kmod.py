@@ -1,4 +1,5 @@
-"""Parts of kmod's library, for the commands and the stand-ins of `klpfs exec`: the module list, words for an errno."""
+"""Parts of kmod's library, for the commands and the stand-ins of `klpfs exec`: the module list, words for an errno, and
+quotes for what is written to the tree's files."""
 from __future__ import annotations
 
 import errno
@@ -47,3 +48,12 @@ class Module(NamedTuple):
 def parse_modules(text: str) -> list[Module]:
     """The modules of proc/modules's text, in its order."""
     return [Module.parse(line) for line in text.split("\n") if line]
+
+
+def quoted(word: str) -> str:
+    """A word as the tree's files take it: quotes around what needs them."""
+    if word and not set(word) & set(" \t\r\n\v\f'\""):
+        return word
+    if '"' not in word:
+        return f'"{word}"'
+    return "\"'\"".join(f"'{part}'" for part in word.split("'"))

@@ -13,6 +13,7 @@ import sys
 from importlib import import_module
 
 import klpfs
+from klpfs.cli import streams
 from klpfs.cli.tree import CommandError
 
 MODULES = {  # command -> the module klpfs.cli.NAME that has it, in the order of --help
@@ -41,6 +42,7 @@ def parser(command: str = "") -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command (argv: its words, by default those of the process) and return the exit code."""
+    streams.prepare()
     if argv is None:
         argv = sys.argv[1:]
     arguments = parser(argv[0] if argv else "").parse_args(argv)
@@ -56,8 +58,8 @@ def main(argv: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
     except OSError as e:
-        where = f"{e.filename}: " if e.filename else ""
+        where = "" if e.filename is None else f"{e.filename or repr(e.filename)}: "
         print(f"klpfs {arguments.command}: {where}{e.strerror or e}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        return 130
+    except KeyboardInterrupt as e:
+        return 128 + getattr(e, "number", 2)   # SIGINT, or the signal of ending.Ended

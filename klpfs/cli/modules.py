@@ -6,7 +6,7 @@ import errno
 import os
 import sys
 
-from klpfs.cli.kmod import HEADER, MEANING
+from klpfs.cli.kmod import HEADER, MEANING, quoted
 from klpfs.cli.tree import CommandError, Tree, find
 from klpfs.protocol.names import module_name
 
@@ -46,7 +46,7 @@ def rmmod(arguments: argparse.Namespace) -> int:
     tree, code = find(arguments.service, arguments.mount), 0
     for name in map(module_name, arguments.modules):       # a file's name will do, as kmod's rmmod takes it
         try:
-            tree.write(name, "rmmod")
+            tree.write(quoted(name), "rmmod")
         except OSError as e:
             print(refusal(tree, name, e), file=sys.stderr)
             code = 1

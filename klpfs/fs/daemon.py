@@ -94,9 +94,10 @@ def _detached(point: str, folder: str, pipe: int, kernel: tuple[int, int]) -> in
         os.chdir("/")
         return serve(point, folder, ready, to_syslog, kernel=kernel)
     except BaseException as e:
-        text = (
-            f"{e.errno or errno.EIO} {e.strerror}" if isinstance(e, OSError) else f"{errno.EIO} {type(e).__name__}: {e}"
-        )
+        if isinstance(e, OSError):             # with its file, as the commands say it
+            text = f"{e.errno or errno.EIO} {f'{e.filename}: ' if e.filename else ''}{e.strerror}"
+        else:
+            text = f"{errno.EIO} {type(e).__name__}: {e}"
         try:
             os.write(pipe, text.encode(errors="replace"))
         except OSError:                        # it was ready before

@@ -3,8 +3,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from klpfs.cli.kmod import Module, parse_modules
+from klpfs.cli.kmod import Module, parse_modules, quoted
 from klpfs.fs.tree import modules_text
+from klpfs.service import insmod_text
 
 
 def test_a_line_of_proc_modules():
@@ -32,3 +33,9 @@ def test_what_the_tree_writes_is_read(name, livepatch):
 def test_a_line_as_lsmod_prints_it():
     assert str(Module("tgt", 12, 0, ("a", "b"), "Live", "")) == "tgt                       12  0 a,b"
     assert str(Module("lp1", 16384, 1, (), "Live", "")) == "lp1                    16384  1"
+
+
+@pytest.mark.parametrize("word", ["plain", "two words", "it's", 'say "so"', "both ' and \"", "", "a=b c", "\t"])
+def test_a_quoted_word_arrives_as_it_was(word):
+    path, *rest = insmod_text.words(f"path {quoted(word)} end".encode())
+    assert (path, rest) == ("path", [word, "end"])

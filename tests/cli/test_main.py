@@ -35,8 +35,9 @@ def test_a_reader_that_leaves_is_no_error(made):
 # -- what a command imports
 
 ROOT = str(pathlib.Path(__file__).parents[2])
-FRONT = {"klpfs", "klpfs.cli", "klpfs.cli.main", "klpfs.cli.tree", "klpfs.cli.kmod", "klpfs.service",
-         "klpfs.service.mountinfo", "klpfs.engine", "klpfs.engine.data", "klpfs.engine.error"}
+FRONT = {"klpfs", "klpfs.cli", "klpfs.cli.main", "klpfs.cli.streams", "klpfs.cli.tree", "klpfs.cli.kmod",
+         "klpfs.service", "klpfs.service.mountinfo", "klpfs.engine", "klpfs.engine.data", "klpfs.engine.error",
+         "klpfs.engine.names"}
 NAMES = {"klpfs.protocol", "klpfs.protocol.names", "klpfs.engine.names"}
 SLOW = {"ast", "asyncio", "attr", "attrs", "ctypes", "dataclasses", "importlib.metadata", "inspect", "json", "logging",
         "pathlib", "shlex", "socket", "subprocess", "tempfile", "tokenize"}

@@ -72,6 +72,16 @@ def test_of_a_file_that_does_not_parse(klpfs, tmp_path, text, says):
     assert err.startswith(f"modinfo: ERROR: could not get modinfo from '{path}': ")
 
 
+@pytest.mark.parametrize("text", ["x = " + "-" * 100000 + "1", "__version__ = 0x" + "f" * 10000])
+def test_of_a_file_that_python_has_no_room_for(klpfs, tmp_path, text, capfd):
+    path = tmp_path / "bad.py"
+    path.write_text(text)
+    code, out, err = klpfs("modinfo", path)
+    assert (code, out) == (1, "") and err.startswith(f"modinfo: ERROR: could not get modinfo from '{path}': ")
+    assert standin.run("modinfo", [str(path)], [], []) == 1
+    assert capfd.readouterr() == ("", "modinfo: ERROR: could not get modinfo from 'bad': Invalid argument\n")
+
+
 def test_of_no_file(klpfs):
     said = "modinfo: ERROR: could not get modinfo from '/nope.py': No such file or directory\n"
     assert klpfs("modinfo", "/nope.py") == (1, "", said)

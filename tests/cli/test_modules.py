@@ -6,6 +6,7 @@ import os
 import pytest
 
 from klpfs.cli.tree import Tree
+from klpfs.service import insmod_text
 
 
 def refuse(monkeypatch, number):
@@ -48,6 +49,14 @@ def test_rmmod_takes_names_and_file_names(made, klpfs):
     top = made.service("shop")
     assert klpfs("rmmod", "x/lp-1.py")[0] == 0
     assert (top / "rmmod").read_text() == "lp_1"
+
+
+@pytest.mark.parametrize("name", ["two words", "it's", 'say "so"', "both ' and \"", "wide\u2003blank"])
+def test_rmmod_names_one_module(made, klpfs, name):
+    """As insmod, whose file may have such a name."""
+    top = made.service("shop")
+    assert klpfs("rmmod", f"x/{name}.py")[0] == 0
+    assert insmod_text.rmmod_text((top / "rmmod").read_bytes()) == name
 
 
 @pytest.mark.parametrize("number, text", [

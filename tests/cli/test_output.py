@@ -124,6 +124,53 @@ def test_what_can_not_be_written(tmp_path, make, code):
     assert fails(path) == code and path.lstat() == before and os.listdir(tmp_path) == ["fix.py"]
 
 
+@pytest.mark.parametrize("path, code", [
+    ("", "ENOENT"), ("fix.py/", "EISDIR"), ("fix.py/.", "ENOENT"), ("fix.py/..", "ENOENT"), ("no/../fix.py", "ENOENT"),
+    ("no/fix.py/", "ENOENT"), ("link/", "EISDIR"), ("to-folder", "EISDIR"), ("to-nowhere", "ENOENT"),
+])
+def test_what_is_no_name_for_a_file(tmp_path, monkeypatch, path, code):
+    """As open(2) has it: realpath() makes a name of each."""
+    monkeypatch.chdir(tmp_path)
+    for name, where in (("link", "new.py"), ("to-folder", "new.py/"), ("to-nowhere", "no/../new.py")):
+        os.symlink(where, name)
+    with pytest.raises(OSError) as e:
+        open(path, "w")
+    assert errno.errorcode[e.value.errno] == code and fails(path) == code
+    assert sorted(os.listdir(".")) == ["link", "to-folder", "to-nowhere"]
+
+
+def test_a_name_may_be_as_long_as_names_are(tmp_path):
+    path = tmp_path / ("x" * 252 + ".py")
+    for text in ("old\n", TEXT):
+        write_file(str(path), text)
+        assert path.read_text() == text and os.listdir(tmp_path) == [path.name]
+
+
+@pytest.mark.parametrize("folder", ["/dev/fd", "/proc/self/fd"])
+def test_an_open_file_without_a_path_is_written_through(tmp_path, folder):
+    """Its link under /proc says `fix.py (deleted)`, which may even be the name of another file."""
+    path = tmp_path / "fix.py"
+    with open(path, "w+") as file:
+        file.write("old\n" * len(TEXT))
+        file.flush()
+        path.unlink()
+        for others in ([], ["fix.py (deleted)"]):
+            for other in others:
+                (tmp_path / other).write_text("another\n")
+            assert write_file(f"{folder}/{file.fileno()}", TEXT) is False
+            file.seek(0)
+            assert file.read() == TEXT and os.listdir(tmp_path) == others
+            assert all((tmp_path / other).read_text() == "another\n" for other in others)
+
+
+def test_a_pipe_is_written_through_by_its_number():
+    r, w = os.pipe()
+    with open(r) as reader:
+        assert write_file(f"/proc/self/fd/{w}", "text\n") is False
+        os.close(w)
+        assert reader.read() == "text\n"
+
+
 def limit():
     resource.setrlimit(resource.RLIMIT_FSIZE, (40, 40))    # bytes: what is longer fails, as on a full disk
 
@@ -195,3 +242,8 @@ def test_the_null_device_as_output_and_as_standard_output_is_quiet(releases, dev
 def test_build_says_what_it_wrote(tmp_path, releases):
     done = build(*releases, "-o", tmp_path / "fix.py", stdout=subprocess.PIPE)
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{tmp_path}/fix.py: 1 functions in 1 modules\n", "")
+
+
+def test_build_names_the_output_that_has_no_name(releases):
+    done = build(*releases, "-o", "", stdout=subprocess.PIPE)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "klpfs build: '': No such file or directory\n")

@@ -2,6 +2,8 @@
 import os
 import sys
 
+import pytest
+
 from klpfs.cli import main as front
 
 
@@ -34,6 +36,19 @@ def test_run_of_what_can_not_be_executed(capsys, tmp_path):
 def test_run_without_a_command(capsys):
     assert front.main(["run"]) == 2
     assert capsys.readouterr().err == "klpfs run: no command; as in: klpfs run -- python3 app.py\n"
+
+
+@pytest.mark.parametrize("options", [[], ["-f"]])
+@pytest.mark.parametrize("place, says", [
+    ("nothing", "nothing: No such file or directory"), ("file/x", "file/x: Not a directory"),
+    ("loop", "loop: Too many levels of symbolic links"),
+])
+def test_mount_names_what_it_can_not_mount_on(runtime, tmp_path, capfd, options, place, says):
+    """The daemon in the background says it as one in the foreground."""
+    (tmp_path / "file").write_text("")
+    (tmp_path / "loop").symlink_to("loop")
+    assert front.main(["mount", *options, str(tmp_path / place)]) == 1
+    assert capfd.readouterr() == ("", f"klpfs mount: {tmp_path}/{says}\n")
 
 
 def test_umount_of_what_is_not_mounted(tmp_path, capsys):

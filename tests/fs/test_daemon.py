@@ -57,7 +57,7 @@ def test_in_the_background_it_returns_when_the_mount_answers(mount, point):
 
 def test_a_failure_is_told_to_who_started_it(mount, tmp_path, point):
     done = mount(tmp_path / "nothing")
-    assert done.returncode == 1 and done.stderr.startswith("2 ")
+    assert done.returncode == 1 and done.stderr == f"2 {tmp_path}/nothing: No such file or directory\n"
     assert mount().returncode == 0
     done = mount()
     assert done.returncode == 1 and done.stderr == f"16 klpfs is mounted on {point} already\n"

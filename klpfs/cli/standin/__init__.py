@@ -9,6 +9,8 @@ import errno
 import os
 import sys
 
+from klpfs.cli import streams
+
 PLACE = "/proc/.klpfs"     # as exec.py arranges it: the service's tree, the machine's own commands
 TREE, REAL = PLACE + "/tree", PLACE + "/real"
 NAMES = ("insmod", "rmmod", "modprobe", "lsmod", "modinfo", "dmesg", "sysctl", "kmod")
@@ -41,6 +43,7 @@ def run(name: str, words: list[str], first: list[str], last: list[str]) -> int:
     from importlib import import_module
 
     from klpfs.cli.standin.options import Wrong
+    streams.prepare()
     if name not in NAMES or name == "kmod":
         say(f"kmod: ERROR: no command {name} here: {', '.join(each for each in NAMES if each != 'kmod')}")
         return 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 import errno
 import os
 
-from klpfs.cli.kmod import Module, parse_modules
+from klpfs.cli.kmod import Module, parse_modules, quoted
 from klpfs.cli.standin import TREE
 from klpfs.protocol.names import module_name
 
@@ -36,15 +36,6 @@ def look_for(name: str, folders: list[str]) -> str | None:
     return None
 
 
-def quoted(word: str) -> str:
-    """A word as the tree's files take it: quotes around what needs them."""
-    if word and not set(word) & set(" \t\r\n\v\f'\""):
-        return word
-    if '"' not in word:
-        return f'"{word}"'
-    return "\"'\"".join(f"'{part}'" for part in word.split("'"))
-
-
 def write(name: str, text: str) -> None:
     """Writes to a file of the service by a single write(2). OSError; EPERM where the kernel's own call gives that: not
     the owner."""
@@ -65,4 +56,4 @@ def insert(path: str, parameters: list[str]) -> None:
 
 def remove(name: str) -> None:
     """Unload a module, as delete_module(2). OSError."""
-    write("rmmod", name)
+    write("rmmod", quoted(name))

@@ -13,14 +13,19 @@ _FIELDS = (("__version__", "version"), ("__author__", "author"), ("__license__",
 
 
 def modinfo(path: str, source: bytes) -> list[tuple[str, str]]:
-    """[(field, value)] in kmod's order, of a file's path and bytes. KlpError ENOEXEC: it does not parse.
+    """[(field, value)] in kmod's order, of a file's path and bytes.
 
-    depends: the modules that it imports whose files lie beside it.
+    depends: the modules that it imports whose files lie beside it. KlpError ENOEXEC: the file does not parse, is nested
+    deeper than Python's parser or printer goes, or has a number that is longer than Python prints.
     """
     try:
-        tree = ast.parse(source, path)
-    except (SyntaxError, ValueError) as error:
-        raise KlpError(ENOEXEC, f"{path}:{getattr(error, 'lineno', None) or 1}: {error}") from None
+        return _fields(path, ast.parse(source, path))
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        said = str(error) or type(error).__name__          # a MemoryError of the parser says nothing
+        raise KlpError(ENOEXEC, f"{path}:{getattr(error, 'lineno', None) or 1}: {said}") from None
+
+
+def _fields(path: str, tree: ast.Module) -> list[tuple[str, str]]:
     values = dict(pair for node in tree.body for pair in files.assignments(node))
     fields = [("filename", path)]
     for name, field in _FIELDS:

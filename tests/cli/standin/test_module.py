@@ -8,10 +8,11 @@ from klpfs.cli.standin import module
 from klpfs.service import insmod_text
 
 
-@pytest.mark.parametrize("word", ["plain", "two words", "it's", 'say "so"', "both ' and \"", "", "a=b c", "\t"])
-def test_a_quoted_word_arrives_as_it_was(word):
-    path, *rest = insmod_text.words(f"path {module.quoted(word)} end".encode())
-    assert (path, rest) == ("path", [word, "end"])
+@pytest.mark.parametrize("name", ["lp1", "two words", "it's", 'say "so"', "both ' and \"", "wide\u2003blank"])
+def test_remove_names_one_module(tree, name):
+    """rmmod and modprobe -r."""
+    module.remove(name)
+    assert insmod_text.rmmod_text((tree / "rmmod").read_bytes()) == name
 
 
 def test_hyphen_and_underscore_are_one(tree, tmp_path):

@@ -1,4 +1,5 @@
 """What a module's file says of itself, by its text alone."""
+import ast
 import errno
 
 import pytest
@@ -30,6 +31,29 @@ patch = Patch([])
 def test_modinfo_of_what_is_no_module():
     with pytest.raises(KlpError) as caught:
         modinfo("x.py", b"(")
+    assert caught.value.errno == errno.ENOEXEC
+
+
+@pytest.mark.parametrize("source", [
+    "x = " + "-" * 100000 + "1", "x = " + "(" * 100000, "x = f" + ".f" * 100000,
+    "p = module_param('p', " + "-" * 500 + "1)", "x = 1" + " + 1" * 100000, "__version__ = 0x" + "f" * 10000,
+    "p = module_param('p', 0x" + "f" * 10000 + ")",
+], ids=lambda source: source[:14])
+def test_modinfo_of_what_python_has_no_room_for(source):
+    """The fields or ENOEXEC, as this Python has it: no other error. (How deep is too deep differs.)"""
+    try:
+        assert ("name", "x") in modinfo("x.py", source.encode())
+    except KlpError as e:
+        assert e.errno == errno.ENOEXEC and e.strerror.startswith("x.py:1: ") and len(e.strerror) > len("x.py:1: ")
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RecursionError("too deep"), ValueError("too long")])
+def test_modinfo_of_what_can_not_be_read_is_no_executable(monkeypatch, error):
+    def parse(source, path):
+        raise error
+    with monkeypatch.context() as patched, pytest.raises(KlpError, match="x.py:1: .") as caught:
+        patched.setattr(ast, "parse", parse)
+        modinfo("x.py", b"")
     assert caught.value.errno == errno.ENOEXEC
 
 
