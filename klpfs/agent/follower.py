@@ -522,9 +522,12 @@ def _missing_patch(follower: Follower, record: Record) -> Record | None:
 def _is_late(follower: Follower, record: Record) -> Record | None:
     """no op; t at start; its patch is missing, not in `not_applied`"""
     transition = record["transition"]
-    return transition if follower.op is None and transition and transition["step"] == START and (
-        follower.modules.patch_of(transition["patch"]) is None
-        and transition["n"] not in follower.not_applied) else None
+    if follower.op is not None or not transition or transition["step"] != START or (
+            follower.modules.patch_of(transition["patch"]) is not None):
+        return None
+    # a load number: of a disable the transition's own is another
+    loads = [patch["n"] for patch in record["patches"] if patch["name"] == transition["patch"]]
+    return None if follower.not_applied.intersection([transition["n"], *loads]) else transition
 
 
 def _is_disabled(follower: Follower, record: Record) -> Patch | None:

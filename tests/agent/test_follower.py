@@ -229,6 +229,26 @@ def test_left_out_of_a_replace_the_others_are_dropped(host):
     assert not host.engine.patches and host.target.value("f") == "f original"
 
 
+def test_left_out_of_a_patch_it_has_no_part_in_the_disable_either(host):
+    """Though the patch could be loaded by now: what would be loaded late nobody waits for, and nobody takes out."""
+    host.livepatch("a", "nope")
+    n = host.seq + 1
+    r = dict(patches=[patch(n, "a")], modules=[module("a")])
+    host.follow(transition=transition(n, "a"), **r)
+    host.follow(transition=transition(n, "a", step="finish"))
+    host.follow(transition=None, **r)
+    assert host.follower.not_applied == {n}
+    host.livepatch("a", "f")
+    host.called.clear()
+    later = host.seq + 1
+    report = host.follow(transition=transition(later, "a", dir=0), **r)
+    assert report["phase"] == "" and not host.called and not host.modules.all()
+    report = host.follow(transition=transition(later, "a", dir=0, step="finish"), **r)
+    assert report["over"] == later
+    host.follow(transition=None, patches=[], modules=[])
+    assert not host.called and not host.modules.all()
+
+
 def test_an_ordinary_module(host):
     """change -> its top level, coming, init: prepared; in `modules`: live; out of it: exit, going, gone."""
     host.module("m", init=lambda: host.called.append("m init ran"), exit=lambda: host.called.append("m exit ran"))
