@@ -364,9 +364,12 @@ class Server(QuietThread):
         except OSError as error:
             self._full = error.errno not in (EAGAIN, ECONNABORTED)      # no descriptors, no memory: not at once again
             return
-        sock = socket(AF_UNIX, SOCK_STREAM, 0, fd)
-        sock.setblocking(False)
-        cred = sock.getsockopt(SOL_SOCKET, SO_PEERCRED, 12)
+        try:
+            sock = socket(AF_UNIX, SOCK_STREAM, 0, fd)
+            sock.setblocking(False)
+            cred = sock.getsockopt(SOL_SOCKET, SO_PEERCRED, 12)
+        except OSError:         # the program has closed all its descriptors just now; the peer connects again
+            return
         pid, uid = int.from_bytes(cred[:4], "little", signed=True), int.from_bytes(cred[4:8], "little")
         if uid not in (0, geteuid()):
             sock.close()

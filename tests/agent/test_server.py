@@ -80,6 +80,24 @@ def test_without_descriptors_it_does_not_spin(server, tmp_path):
         assert len(server.agent.greeted) == 1
 
 
+def test_a_connection_that_the_program_closes_at_once_is_nothing(server, monkeypatch):
+    """A program that closes all its descriptors may do so between accept(2) and the first look at the connection."""
+    class Closing:
+        def _accept(self):
+            ours, theirs = socket.socketpair()
+            theirs.close()
+            fd = ours.detach()
+            os.close(fd)
+            return fd, ""
+    monkeypatch.setattr(Server, "_listening", lambda self: True)
+    real, server.sock = server.sock, Closing()
+    try:
+        server._accept()
+    finally:
+        server.sock = real
+    assert not server.agent.greeted and not server.agent.said
+
+
 def test_a_peer_that_does_not_end_its_message_is_cut_off(agent, c):
     agent.limits.message = 0.1
     slow = socket.socket(socket.AF_UNIX)
