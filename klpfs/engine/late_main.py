@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from klpfs.engine.core import Engine
     from klpfs.engine.data import Func, Mod, Object, Patch
-    from klpfs.engine.target import Blocker, TargetTransition
+    from klpfs.engine.target import Blocker
     Before = dict[Hashable, Func | None]    # definition -> what was in force
 
 
@@ -37,27 +37,16 @@ class Arrival(Machine):
     for the main program. objects: those of the patches in force that take part, oldest patch first. clean: every task
     was seen clean, or the rest was forced."""
 
-    __slots__ = ("module", "objects", "in_target", "changes", "forced", "due")
+    __slots__ = ("module", "objects", "changes", "forced", "due")
 
     def __init__(self, engine: Engine, module: str | None) -> None:
         Machine.__init__(self, engine, "arrival", "arrive")
         self.module = module
         self.objects: list[Object] = []
         self.due: list[Object] = []             # objects whose post_patch callback is still to be called
-        self.in_target: TargetTransition | None = None      # while it is STARTED
         self.changes: list[Change] = []
         self.forced = False
         engine.arrival = self
-
-    @property
-    def clean(self) -> bool:
-        return self.in_target is not None and self.in_target.clean
-
-    @property
-    def _target_transition(self) -> TargetTransition:
-        """The target's transition, for the steps that follow the start."""
-        assert self.in_target is not None       # the table of steps (steps.py) lets them follow it alone
-        return self.in_target
 
     def begin(self, mod: Mod) -> None:
         """Callbacks, functions on their stacks, and the start; or abandoned, when nothing is to be patched."""

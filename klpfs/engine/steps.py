@@ -14,6 +14,7 @@ from klpfs.engine.log import ERR, MODULE
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from klpfs.engine.core import Engine
+    from klpfs.engine.target import TargetTransition
 
 IDLE, PREPARING, PREPARED, STARTED, FINISHING = "idle", "preparing", "prepared", "started", "finishing"
 
@@ -67,13 +68,25 @@ MEANINGS = {
 
 
 class Machine:
-    """A Transition or an Arrival: its step, which changes by MOVES alone. name: which of the machines it is."""
+    """A Transition or an Arrival: its step, which changes by MOVES alone. name: which of the machines it is. in_target:
+    the target's transition; None before the dispatchers are there, and once the goal's images are."""
 
-    __slots__ = ("engine", "name", "step")
+    __slots__ = ("engine", "name", "step", "in_target")
 
     def __init__(self, engine: Engine, name: str, event: str) -> None:
         self.engine, self.name, self.step = engine, name, IDLE
+        self.in_target: TargetTransition | None = None
         self.move(event)
+
+    @property
+    def clean(self) -> bool:
+        return self.in_target is not None and self.in_target.clean
+
+    @property
+    def _target_transition(self) -> TargetTransition:
+        """The target's transition, for the steps that follow its making."""
+        assert self.in_target is not None       # MOVES lets them follow it alone
+        return self.in_target
 
     def can(self, *events: str) -> bool:
         """Whether one of these events has a place in the table now."""

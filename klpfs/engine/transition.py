@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from klpfs.engine.core import Engine
     from klpfs.engine.data import Object, Patch
-    from klpfs.engine.target import Blocker, Change, TargetTransition
+    from klpfs.engine.target import Blocker, Change
 
 UNPATCHED, PATCHED = 0, 1
 WORDS = ("unpatching", "patching")
@@ -33,13 +33,12 @@ class Transition(Machine):
     turn, or the rest was forced. canceled: taken back before it was started.
     """
 
-    __slots__ = ("patch", "kind", "dir", "first_dir", "in_target", "changes", "forced", "canceled", "due")
+    __slots__ = ("patch", "kind", "dir", "first_dir", "changes", "forced", "canceled", "due")
 
     def __init__(self, engine: Engine, patch: Patch, kind: int, first_dir: int) -> None:
         """klp_init_transition."""
         Machine.__init__(self, engine, WORDS[kind], "enable" if kind == PATCHED else "disable")
         self.patch, self.kind, self.dir, self.first_dir = patch, kind, kind, first_dir
-        self.in_target: TargetTransition | None = None      # from prepare to the images of complete
         self.changes: dict[Hashable, Change] = {}           # by definition
         self.forced = False     # tasks were switched without being seen clean, in this direction
         self.canceled = False
@@ -49,16 +48,6 @@ class Transition(Machine):
         for obj in patch.objects:
             for func in obj.funcs:
                 func.transition = True
-
-    @property
-    def clean(self) -> bool:
-        return self.in_target is not None and self.in_target.clean
-
-    @property
-    def _target_transition(self) -> TargetTransition:
-        """The target's transition, for the steps that follow prepare()."""
-        assert self.in_target is not None       # the table of steps (steps.py) lets them follow it alone
-        return self.in_target
 
     def goal_of(self, dir: int) -> int:
         """The target's goal for a direction; the one place that translates between them (see target.py)."""

@@ -24,8 +24,8 @@ MAX_LINE = 8192                                # bytes of a record read; what is
 
 def record_line(record: Any) -> bytes:
     """A record as /dev/kmsg shows it: `<priority>,<sequence>,<microseconds>,-;<text>` and a newline. What is not
-    printable ASCII, and the backslash, is shown as \\xNN of each byte. Source: info_print_ext_header(),
-    msg_add_ext_text()."""
+    printable ASCII, and the backslash, is shown as \\xNN of each byte; what is longer than MAX_LINE is cut. Source:
+    info_print_ext_header(), msg_add_ext_text()."""
     text = record.text if isinstance(record.text, bytes) else shown_bytes(record.text)
     if not text.isascii() or not text.decode("ascii").isprintable() or b"\\" in text:
         text = b"".join(b"%c" % c if 32 <= c < 127 and c != 0x5c else b"\\x%02x" % c for c in text)
