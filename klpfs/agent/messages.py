@@ -103,6 +103,9 @@ class Messages:
 
     def _record(self, connection: Connection, message: Message) -> None:
         agent, record = self.agent, message["r"]
+        if record.get("service", agent.service) != agent.service:
+            return agent.server.say_refusal(
+                f"a record of service {record['service']!r:.80} of process {connection.pid} was refused")
         change = record["change"]
         if change:
             connection.change = change["n"]

@@ -33,7 +33,7 @@ from attrs import define, field
 from klpfs.protocol import decisions
 from klpfs.protocol.decisions import Record, Report
 from klpfs.protocol.phases import START
-from klpfs.protocol.record_text import OtherVersion
+from klpfs.protocol.record_text import OtherService, OtherVersion
 from klpfs.protocol.wire import VERSION
 from klpfs.service.answer import Answer
 from klpfs.service.awaited import Awaited
@@ -212,7 +212,8 @@ class Coordinator:
             if self.damaged is None:
                 self.log(f"klpfs: journal: {error.strerror}", 3)
             self.damaged = error
-            self._fail_all(str(error.strerror) if isinstance(error, OtherVersion) else "the journal is damaged")
+            named = isinstance(error, (OtherVersion, OtherService))
+            self._fail_all(str(error.strerror) if named else "the journal is damaged")
             return False
         self.damaged = None
         self._take(record)

@@ -2,8 +2,11 @@
 
 A peer is gone when its process is dead (pidfd, taken when it says who it is), when its socket refuses and nobody ever
 answered on it, when the process has become another program (exec), or has bound a new socket. A closed connection alone
-is
-no death: connect again. All that an agent says is checked here for its shape, before anybody looks at it.
+is no death: connect again. All that an agent says is checked here for its shape, before anybody looks at it.
+
+A connection is to the very socket that was looked at (folder.py), and who sends what comes is what the kernel says. Who
+answers for another service, as another process or on another user's socket is refused: one line in the log, and the
+socket is left alone as long as it has its name.
 """
 from __future__ import annotations
 
@@ -11,13 +14,13 @@ import builtins
 import errno
 import os
 import socket
-import stat
 import struct
 from typing import Any, Callable
 
 from attrs import define, field
 
-from klpfs.protocol.folder_layout import SUFFIX, address
+from klpfs.protocol.folder import Folder, socket_address
+from klpfs.protocol.folder_layout import SUFFIX
 from klpfs.protocol.shapes import FROM_AGENT, fits
 from klpfs.protocol.wire import MESSAGE_SECONDS, VERSION, Reader, WireError, encode
 from klpfs.service.loop import AGENTS, IN, OUT, Loop, Timer
@@ -51,6 +54,12 @@ def user_of(pid: int) -> int:
     raise ProcessLookupError(errno.ESRCH, "no such process")
 
 
+def who_sends(peer: Peer, pid: int) -> tuple[int, int]:
+    """The user and the process whose messages come over a peer's connection, as the kernel says, whatever process `pid`
+    it claims to be. 0: a process that can't be seen from here."""
+    return peer._sender, peer._sender_pid
+
+
 @define(eq=False)
 class Peer:
     """An agent. `key`: its socket's name; `pid`: 0 until it has said who it is; `report`: its last one, or None;
@@ -77,7 +86,11 @@ class Peer:
     _out: bytearray = field(factory=bytearray)
     _timer: Timer | None = None
     _slow: Timer | None = None
-    _sender: int = -1                          # the user who has sent what comes, as the kernel says; -1: no hello yet
+    # the user and the process who have sent what comes, as the kernel says; -1: nothing has come yet
+    _sender: int = -1
+    _sender_pid: int = -1
+    _owner: int = 0                            # of the socket that is connected to
+    _inode: tuple[int, int] = (0, 0)           # the same socket's
 
     @property
     def name(self) -> str:
@@ -90,15 +103,21 @@ class Peer:
 
     # -- connecting
 
+    @property
+    def is_of_service(self) -> bool:
+        """Whether what it says is said by root or the service's user, not by another user of the folder's group."""
+        return self._sender >= 0 and self.peers.folder.owns(self._sender)
+
     def connect(self) -> None:
         if self.gone or self._sock is not None:
             return
-        sock, fd = None, -1
+        sock, path_fd = None, -1
         try:
+            path_fd = self.peers.folder.look_socket(self.key)
+            found = os.fstat(path_fd)
             sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-            path, fd = address(self.peers.folder, self.key)
-            sock.connect(path)
+            sock.connect(socket_address(path_fd))
         except OSError as error:  # EAGAIN: its queue of connections is full; EMFILE: we have no descriptors
             if sock is not None:
                 sock.close()
@@ -106,10 +125,11 @@ class Peer:
                 return self._leave()
             return self._again()
         finally:
-            if fd >= 0:
-                os.close(fd)
+            if path_fd >= 0:
+                os.close(path_fd)
         self._sock, self.connected = sock, True
-        self._reader, self.sent_seq, self._sender, self.version = Reader(), -1, -1, 0
+        self._owner, self._inode = found.st_uid, (found.st_dev, found.st_ino)
+        self._reader, self.sent_seq, self._sender, self._sender_pid, self.version = Reader(), -1, -1, -1, 0
         self._out.clear()
         self.peers.loop.add(sock.fileno(), self._ready, AGENTS)
 
@@ -163,6 +183,15 @@ class Peer:
         self.cut()
         self.peers.dropped(self)
         self._again()
+
+    def refuse(self, why: str) -> None:
+        """Whoever answers is no process of this service, or not the one that it claims to be: said once, and its socket
+        is left alone as long as it has its name."""
+        self.peers.log(f"klpfs: {self.name}: {why}", 4)
+        self.cut()
+        self.peers.dropped(self)
+        self.peers.refused.add(self.key)
+        self._leave()
 
     # -- sending
 
@@ -259,7 +288,7 @@ class Peer:
         data, ancillary, _, _ = sock.recvmsg(1 << 18, socket.CMSG_SPACE(12))
         for level, kind, credentials in ancillary:
             if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS):
-                self._sender = struct.unpack("3i", credentials[:12])[1]
+                self._sender_pid, self._sender = struct.unpack("3i", credentials[:12])[:2]
         return data
 
     def _speaks_other_version(self, message: Message) -> bool:
@@ -268,8 +297,10 @@ class Peer:
         version, pid, comm = message.get("version"), message.get("pid"), message.get("comm")
         if type(version) is not int or version in (0, VERSION):
             return False
-        if type(pid) is not int or type(comm) is not str or not self._identify(pid):
-            self.drop(f"speaks version {version} of the wire, and does not say who it is")
+        if type(pid) is not int or type(comm) is not str:
+            self.refuse(f"speaks version {version} of the wire, and does not say who it is")
+            return True
+        if not self._serves(message.get("service", self.peers.folder.service)) or not self._identify(pid):
             return True
         self.hello, self.report, self.comm, self.version = None, None, comm, version
         self.peers.log(f"klpfs: {self.name} speaks version {version} of the wire, this daemon version {VERSION}: "
@@ -277,20 +308,33 @@ class Peer:
         return True
 
     def _take_hello(self, message: Message) -> None:
-        if self._identify(message["pid"]):
+        if self._serves(message.get("service")) and self._identify(message["pid"]):
             self.hello, self.comm, self.version = message, message["comm"], VERSION
             self.report = None
             self.acked = -1
             self.peers.restarted(self)
+
+    def _serves(self, service: object) -> bool:
+        """Whether the peer's service is this one. False: it is refused."""
+        if service == self.peers.folder.service:
+            return True
+        self.refuse(f"says that it is of service {service!r:.80}, this is {self.peers.folder.service!r}")
+        return False
 
     def _identify(self, pid: int) -> bool:
         """Whether the peer is the process that it claims to be, and can be watched. False: the connection is closed."""
         if pid <= 0 or self.pid not in (0, pid):
             self.drop(f"says that it is process {pid}")
             return False
+        sender, sender_pid = who_sends(self, pid)
+        if sender not in (0, self._owner) and not self.peers.folder.owns(self._owner):
+            self.refuse(f"user {sender} answers on a socket of user {self._owner}")
+            return False
         try:
-            if self._sender not in (0, user_of(pid)):
-                self.drop(f"says that it is process {pid}, of another user")
+            user = user_of(pid)
+            if sender_pid != pid:
+                who = f"process {sender_pid}" if sender_pid else "of another PID namespace"
+                self.refuse(f"says that it is process {pid}{', of another user' if user != sender else ''}, but is {who}")
                 return False
             if not self.pid:
                 space, self._pidfd = address_space(pid), os.pidfd_open(pid)
@@ -315,7 +359,7 @@ class Peers:
     """The agents whose sockets are in `folder`. received(peer, kind, message), left(peer), dropped(peer) (its
     connection closed), changed() (after any of these: the coordinator's step), log(text, priority)."""
 
-    folder: str
+    folder: Folder = field(converter=lambda folder: folder if isinstance(folder, Folder) else Folder(folder))
     loop: Loop
     received: Callable[[Peer, str, Message], None]
     on_left: Callable[[Peer], None]
@@ -325,6 +369,7 @@ class Peers:
     _peers: dict[str, Peer] = field(init=False, factory=dict)
     # by the name of a dead process's socket: whether it was tried to unlink it
     _dead: dict[str, bool] = field(init=False, factory=dict)
+    refused: set[str] = field(init=False, factory=set)  # sockets of whoever is no process of this service
     _foreign: dict[str, int] = field(init=False, factory=dict)   # sockets of users who don't own the service: the user
     _named_users: set[int] = field(init=False, factory=set)    # whose many sockets the log has named
     _restarted: dict[str, Peer] = field(init=False, factory=dict)
@@ -345,13 +390,15 @@ class Peers:
     def list(self) -> builtins.list[Peer]:
         """Look in the folder anew: connect to the processes that are new. OSError: it can't be looked into just now."""
         try:
-            names = os.listdir(self.folder)
+            names = self.folder.names()
         except FileNotFoundError:
             names = []
         sockets = {name for name in names if name.endswith(SUFFIX) and not name.startswith(".")}
         self._dead = {name: tried for name, tried in self._dead.items() if name in sockets}
-        for name in sorted(sockets):
-            if name not in self._peers and name not in self._dead and self._is_peer(name):
+        self.refused &= sockets
+        known = self._peers.keys() | self._dead.keys() | self.refused
+        for name in sorted(sockets - known):
+            if self._is_peer(name):
                 peer = self._peers[name] = Peer(name, self, self.loop.now())
                 self.restarted(peer)
                 peer.connect()
@@ -363,12 +410,17 @@ class Peers:
     def _is_peer(self, name: str) -> bool:
         """Whether the name is a socket's, and not of a user who has put very many into the folder."""
         try:
-            status = os.lstat(os.path.join(self.folder, name))
-            ours = status.st_uid in (0, os.stat(self.folder).st_uid)
+            path_fd = self.folder.look_socket(name)
+            try:
+                status = os.fstat(path_fd)
+            finally:
+                os.close(path_fd)
+            ours = self.folder.owns(status.st_uid)
         except OSError:
             return False
-        if not stat.S_ISSOCK(status.st_mode):
-            return False
+        inode = status.st_dev, status.st_ino
+        if status.st_nlink > 1 and any(peer._inode == inode for peer in self.known()):
+            return False                       # another name of a socket that is connected to
         if ours:
             return True
         self._foreign = {key: uid for key, uid in self._foreign.items() if key in self._peers}
@@ -376,7 +428,7 @@ class Peers:
             if status.st_uid not in self._named_users:
                 self._named_users.add(status.st_uid)
                 self.log(
-                    f"klpfs: user {status.st_uid} has more than {MOST} sockets in {self.folder}, "
+                    f"klpfs: user {status.st_uid} has more than {MOST} sockets in {self.folder.path}, "
                     "the others are left alone",
                     4,
                 )
@@ -387,7 +439,8 @@ class Peers:
     def left(self, peer: Peer) -> None:
         """A peer is gone: its socket is of no use to anybody."""
         self._peers.pop(peer.key, None)
-        self._dead[peer.key] = False
+        if peer.key not in self.refused:
+            self._dead[peer.key] = False
         self.on_left(peer)
 
     @property
@@ -404,10 +457,7 @@ class Peers:
         """Remove the sockets of the dead. The journal's lock must be taken."""
         for name in self._dead:
             self._dead[name] = True
-            try:
-                os.unlink(os.path.join(self.folder, name))
-            except OSError:
-                pass
+            self.folder.remove(name)
 
     def cut(self, n: int) -> None:
         """The journal can't be written: close the connections, so that the processes that have prepared n read it."""

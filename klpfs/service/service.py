@@ -9,6 +9,7 @@ from typing import Any, Callable
 from attrs import define, field
 
 from klpfs.protocol import decisions as records
+from klpfs.protocol.folder import Folder
 from klpfs.protocol.folder_layout import KEEP
 from klpfs.protocol.names import check_module, module_name
 from klpfs.service import insmod_text, open_as_writer
@@ -49,7 +50,7 @@ class Service:
 
     name: str
     loop: Loop
-    folder: str
+    folder: Folder = field(converter=lambda folder: folder if isinstance(folder, Folder) else Folder(folder))
     on_gone: Callable[[], None] | None = None       # called when a process has gone
     log: LogView = field(init=False, factory=LogView)
     journal: Journal = field(init=False)
@@ -152,7 +153,7 @@ class Service:
             if not self.journal.try_lock():
                 return False
             try:
-                if os.path.exists(os.path.join(self.folder, KEEP)):
+                if self.folder.keeps:
                     self.peers.unlink_gone()
                     return False
                 return self.journal.remove(self.peers.dead)
@@ -172,7 +173,7 @@ class Service:
         elif kind == "report":
             self.mirror.take_report(peer)
         elif kind == "hello":
-            if message["keep"]:
+            if message["keep"] and peer.is_of_service:    # another user of the group does not decide what outlives it
                 self._keep()
             self.mirror.take_process(peer.pid, message)
         elif kind == "want":
@@ -182,8 +183,8 @@ class Service:
 
     def _keep(self) -> None:
         try:
-            os.close(os.open(os.path.join(self.folder, KEEP), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW,
-                             0o600))
+            if not self.folder.keeps:
+                os.close(self.folder.put(KEEP, b""))
         except OSError as error:
             self.say(f"klpfs: the journal can't be kept: {error.strerror}", 3)
 
@@ -219,7 +220,7 @@ class Service:
             path, params = insmod_text.insmod_text(text)
             what = f"{command} {path}"
             name = check_module(module_name(path))
-            owner = os.stat(self.folder).st_uid
+            owner = self.folder.status().st_uid
             at_once = open_as_writer.read_at_once(path, caller, owner)
         except OSError as error:
             return self._failed(what, answer, error)

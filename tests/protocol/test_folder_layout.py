@@ -5,6 +5,7 @@ import os
 import pytest
 
 from klpfs.protocol import folder_layout
+from klpfs.protocol.folder import Folder
 
 
 @pytest.mark.parametrize("env, root, user", [
@@ -46,15 +47,6 @@ def test_folders_that_others_can_write_to_are_refused(tmp_path):
     assert refused(tmp_path / "file")
 
 
-def test_a_long_address_goes_by_way_of_a_descriptor(tmp_path):
-    folder = tmp_path / ("x" * 100)
-    folder.mkdir()
-    path, fd = folder_layout.address(str(folder), "a.sock")
-    assert path == f"/proc/self/fd/{fd}/a.sock" and fd >= 0
-    os.close(fd)
-    assert folder_layout.address("/run", "a.sock") == ("/run/a.sock", -1)
-
-
 def test_a_folder_for_a_group(tmp_path):
     """3770 and the group's, whatever the umask is; its parent can be passed through.
 
@@ -71,8 +63,8 @@ def test_a_folder_for_a_group(tmp_path):
             os.umask(before)
         assert (path.stat().st_mode & 0o7777, path.stat().st_gid,
                 path.parent.stat().st_mode & 0o777) == (0o3770, group, 0o711)
-        assert folder_layout.make_folder(str(path)) == str(path) and folder_layout.file_mode(str(path)) == 0o640
-    assert folder_layout.file_mode(folder_layout.make_folder(str(tmp_path / "c"))) == 0o600
+        assert folder_layout.make_folder(str(path)) == str(path) and Folder(str(path)).file_mode() == 0o640
+    assert Folder(folder_layout.make_folder(str(tmp_path / "c"))).file_mode() == 0o600
 
 
 def test_a_groups_folder_in_which_all_could_exchange_files_is_refused(tmp_path):

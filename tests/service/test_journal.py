@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from klpfs.protocol import folder as folder_module
 from klpfs.protocol import record_text as text
 from klpfs.service.journal import Journal
 
@@ -77,7 +78,7 @@ def test_garbage_is_eio(data):
 
 
 def test_no_journal_is_idle(journal):
-    assert journal.read() == text.idle()
+    assert journal.read() == text.idle(0, journal.folder.service)
 
 
 def test_write_is_seen_by_others_at_once(journal, tmp_path):
@@ -119,18 +120,18 @@ def test_a_write_needs_the_lock_and_a_higher_seq(journal):
         journal.write(text.idle(1))
 
 
-@pytest.mark.parametrize("call", ["write", "rename", "open"])
+@pytest.mark.parametrize("call", ["write", "rename", "_open"])
 def test_full_disk(journal, tmp_path, monkeypatch, call):
     """The old journal stands, and nothing else is left behind."""
     write(journal)
     before = sorted(os.listdir(tmp_path))
-    real = getattr(os, call)
+    real = getattr(folder_module, call)
 
     def full(*args, **kw):
-        if call == "open" and not str(args[0]).endswith(".tmp"):
+        if call == "_open" and not str(args[0]).endswith(".tmp"):
             return real(*args, **kw)
         raise OSError(errno.ENOSPC, "No space left on device")
-    monkeypatch.setattr(os, call, full)
+    monkeypatch.setattr(folder_module, call, full)
     with pytest.raises(OSError) as caught:
         write(journal)
     monkeypatch.undo()
@@ -142,20 +143,20 @@ def test_full_disk(journal, tmp_path, monkeypatch, call):
 def test_what_is_written_is_decided(journal, monkeypatch):
     """It is not read again: no descriptors, for one, must not make a failure of it."""
     write(journal)
-    real = os.open
-    monkeypatch.setattr(os, "open",
-                        lambda path, flags, *mode: refuse() if path == journal.path else real(path, flags, *mode))
+    real = folder_module.Folder.open
 
-    def refuse():
-        raise OSError(errno.EMFILE, "Too many open files")
+    def refuse(self, name, *more):
+        if name == "journal":
+            raise OSError(errno.EMFILE, "Too many open files")
+        return real(self, name, *more)
+    monkeypatch.setattr(folder_module.Folder, "open", refuse)
     write(journal)
     assert journal.read()["seq"] == 2
 
 
 def test_short_writes(journal, monkeypatch):
     """A write that takes only a part is gone on with."""
-    real = os.write
-    monkeypatch.setattr(os, "write", lambda fd, data: real(fd, data[:7]))
+    monkeypatch.setattr(folder_module, "write", lambda fd, data: os.write(fd, data[:7]))
     write(journal)
     monkeypatch.undo()
     assert journal.read()["seq"] == 1
@@ -231,16 +232,15 @@ def test_a_draft_of_the_dead_keeps_nothing_alive(journal, tmp_path):
 def test_remove_while_somebody_comes(journal, tmp_path, monkeypatch):
     """Who has bound its socket in the last moment has read the journal perhaps: it is put back."""
     write(journal)
-    real = os.unlink
+    inode = (tmp_path / "journal").stat().st_ino
 
-    def comes(path, *args, **kw):
-        real(path, *args, **kw)
-        if str(path).endswith("journal"):
-            (tmp_path / "new.sock").write_bytes(b"")
-    monkeypatch.setattr(os, "unlink", comes)
+    def comes(path, to, **kw):
+        os.rename(path, to, **kw)
+        (tmp_path / "new.sock").touch()
+    monkeypatch.setattr(folder_module, "rename", comes)
     assert journal.try_lock()
     assert not journal.remove([])
-    assert journal.read()["seq"] == 1
+    assert journal.read()["seq"] == 1 and (tmp_path / "journal").stat().st_ino == inode     # the same file, no copy
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root: another user's service")
@@ -291,7 +291,7 @@ def test_a_fifo_in_a_contents_place(journal, tmp_path):
 def test_what_is_kept_is_synced_at_rest(journal, tmp_path, monkeypatch):
     """--keep: each idle journal, before it takes its place, and the folder after; not otherwise."""
     synced = []
-    monkeypatch.setattr(os, "fsync", lambda fd: synced.append(stat.S_ISDIR(os.fstat(fd).st_mode)))
+    monkeypatch.setattr(folder_module, "fsync", lambda fd: synced.append(stat.S_ISDIR(os.fstat(fd).st_mode)))
     with journal_locked(journal):
         journal.write({**text.idle(1)})
         assert synced == []

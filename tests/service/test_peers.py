@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from klpfs.protocol.folder import Folder
 from klpfs.protocol.wire import encode
 from klpfs.service import peers as peers_module
 from klpfs.service.peers import Peers
@@ -68,7 +69,8 @@ def test_who_says_another_version_must_still_be_who_it_says(bench, watch, hello)
     bench.until(lambda: agent.links)
     agent.send({"t": "hello", **hello})
     bench.until(lambda: watch.lines)
-    assert watch.peers.known()[0].version == 0 and "this daemon version" not in "".join(watch.lines)
+    assert all(peer.version == 0 for peer in watch.peers.known())
+    assert "this daemon version" not in "".join(watch.lines)
 
 
 def test_drafts_and_other_files_are_no_agents(bench, watch):
@@ -103,7 +105,7 @@ def test_without_descriptors_nobody_is_gone(bench, watch, monkeypatch):
     monkeypatch.undo()
     bench.until(lambda: watch.peers.known()[0].report)
     monkeypatch.setattr(peers_module, "address_space", refuse)
-    monkeypatch.setattr(peers_module, "address", refuse)
+    monkeypatch.setattr(Folder, "look_socket", refuse)
     watch.peers.known()[0].drop()
     tried.clear()
     bench.until(lambda: len(tried) == 2)
@@ -276,7 +278,7 @@ def test_who_another_user_says_it_is(bench, watch, says, bound, believed):
     bench.processes.append(process)
     pid = {"itself": process.pid, "root's": os.getpid(), "the first": 1}[says]
     process.stdin.write(encode({"t": "hello", "version": 1, "pid": pid, "comm": "x", "cmdline": [], "keep": False,
-                                "started": 0}))
+                                "service": os.path.basename(bench.folder), "started": 0}))
     process.stdin.close()
     bench.until(lambda: watch.peers.list() and watch.peers.known()[0].connected)
     process.stdout.readline()
@@ -285,13 +287,14 @@ def test_who_another_user_says_it_is(bench, watch, says, bound, believed):
     if believed:
         assert watch.peers.known()[0].pid == pid and not watch.lines
     else:
-        assert "of another user" in watch.lines[0] and watch.peers.known()[0].pid == 0
+        assert "of another user" in watch.lines[0] and watch.peers.list() == []
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 def test_very_many_sockets_of_another_user(bench, watch, monkeypatch):
     """Each costs a descriptor here: no more than so many, and one line; the service's own are not counted."""
     monkeypatch.setattr(peers_module, "MOST", 3)
+    os.chmod(bench.folder, 0o3770)
     made = [bench.agent(f"y{i}") for i in range(6)]
     for i in range(5):
         os.chown(made[i].path, 54321, -1)

@@ -79,7 +79,7 @@ def test_bad_insmod(bench, service, result, text, code):
     ready(bench, service, bench.agent())
     assert result(service.insmod(text, ME)) == code
     assert len(lines(service)) == 1 and "insmod" in lines(service)[0]
-    assert service.journal.read() == idle()
+    assert service.journal.read() == idle(0, service.folder.service)
 
 
 def test_loaded_twice(bench, service, result, source):
@@ -132,7 +132,7 @@ def test_full_disk(bench, service, result, source, monkeypatch):
     """ENOSPC when nothing can be stored; nothing is left behind."""
     ready(bench, service, bench.agent())
     before = sorted(os.listdir(bench.folder))
-    monkeypatch.setattr(service_module.Journal, "_replace",
+    monkeypatch.setattr(service_module.Journal, "_put",
                         lambda *a: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space")))
     assert result(service.insmod(source, ME)) == errno.ENOSPC
     monkeypatch.undo()
@@ -144,7 +144,7 @@ def test_damaged_journal(bench, service, result, source):
     ready(bench, service, bench.agent())
     with open(os.path.join(bench.folder, "bad"), "wb") as file:
         file.write(b"klpfs 1\n")
-    os.rename(os.path.join(bench.folder, "bad"), service.journal.path)
+    os.rename(os.path.join(bench.folder, "bad"), service.journal.folder.path + "/journal")
     assert result(service.insmod(source, ME)) == errno.EIO
     assert result(service.rmmod(b"x", ME)) == errno.EIO
 
@@ -152,13 +152,13 @@ def test_damaged_journal(bench, service, result, source):
 def test_a_journal_of_another_version(bench, service, result, source):
     """EIO on every write, by name; it is not touched."""
     ready(bench, service, bench.agent())
-    other = b"klpfs 2\nwhatever a later version writes\n"
+    other = b"klpfs 3\nwhatever a later version writes\n"
     with open(os.path.join(bench.folder, "other"), "wb") as file:
         file.write(other)
-    os.rename(os.path.join(bench.folder, "other"), service.journal.path)
+    os.rename(os.path.join(bench.folder, "other"), service.journal.folder.path + "/journal")
     assert result(service.insmod(source, ME)) == result(service.rmmod(b"x", ME)) == errno.EIO
-    assert any("the journal is of version 2, this klpfs reads version 1" in line for line in lines(service))
-    with open(service.journal.path, "rb") as file:
+    assert any("the journal is of version 3, this klpfs reads version 2" in line for line in lines(service))
+    with open(service.journal.folder.path + "/journal", "rb") as file:
         assert file.read() == other
 
 
