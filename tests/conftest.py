@@ -12,6 +12,7 @@ import pytest
 from _pytest.runner import runtestprotocol
 
 from tests import harness
+from tests.silent import Silent
 
 BAD = 4  # log lines of this priority (warning) and worse must have been expected
 
@@ -81,6 +82,17 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.write_line(f"RETRIED {report.nodeid} (kept in {RETRIES.name})")
         with open(RETRIES, "a") as file:
             print(f"{time.strftime('%F %T')} {report.nodeid}\n{report.longreprtext}\n", file=file)
+
+
+@pytest.fixture
+def silent():
+    """silent(path, mode): a FUSE file system of a stranger's, mounted on the path, that answers nothing."""
+    if os.geteuid() != 0 or not os.path.exists("/dev/fuse"):
+        pytest.skip("needs root and /dev/fuse")
+    made = []
+    yield lambda path, mode: made.append(Silent(path, mode))
+    for each in made:
+        each.close()
 
 
 @pytest.fixture

@@ -100,17 +100,20 @@ def sweep(folder: str, own: str) -> bool:
 
 def living(folder: str, names: list[str]) -> list[str]:
     """The sockets of `names` on which a process listens; the rest are removed. (Without a daemon nobody else
-    does it for a server whose workers are killed, or end by os._exit.)"""
+    does it for a server whose workers are killed, or end by os._exit.) Where they can't be looked at, all of them."""
     here = Folder(folder)
-    there = set(here.names())
-    found = []
-    for name in names:
-        if name in there:
-            if answers(folder, name):
-                found.append(name)
-            else:
-                here.remove(name)
-    return found
+    try:
+        there = set(here.names())
+        found = []
+        for name in names:
+            if name in there:
+                if answers(folder, name):
+                    found.append(name)
+                else:
+                    here.remove(name)
+        return found
+    except OSError:
+        return names
 
 
 def replace(folder: str, record: dict[str, Any]) -> None:

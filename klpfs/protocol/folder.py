@@ -1,10 +1,10 @@
 """A service's folder: all that lies in it is looked at, opened, put, moved and removed here, and nowhere else.
 
 Others may have made what lies there: the service's user where the daemon is root's, every user of the group in a folder
-that is shared. So a name is first looked at (O_PATH: nothing is opened, a link is not followed), then what was looked at
-is used, by its descriptor, whatever the name has come to mean meanwhile. A file is opened when it is a regular one of
-the folder's owner or root's, and not too large; a socket is connected to by its descriptor. Nothing here waits: not for
-the other end of a fifo, not for a lease (EWOULDBLOCK), not for a file system that a user has mounted over a name.
+that is shared. So a name is first looked at (O_PATH: nothing is opened, a link is not followed), then what was looked
+at is used, by its descriptor, whatever the name has come to mean meanwhile. A file is opened when it is a regular one
+of the folder's owner or root's, and not too large; a socket is connected to by its descriptor. Nothing here waits: not
+for the other end of a fifo, not for a lease (EWOULDBLOCK), not for a file system that a user has mounted over a name.
 
 A coordinator, which may be root in another user's folder, holds the folder open (`hold`), so that all is in the very
 folder that it has looked at. An agent comes by the path: make_folder has seen that nobody but its own user and root can
@@ -13,7 +13,7 @@ exchange what the path leads to, and a program closes descriptors that it does n
 from __future__ import annotations
 
 from _stat import S_ISREG, S_ISSOCK
-from errno import EDQUOT, EFBIG, EINVAL, EIO, EMFILE, ENFILE, ENOENT, ENOMEM, ENOSPC, ENOTSOCK, ESTALE, EXDEV
+from errno import EDQUOT, EFBIG, EINVAL, EIO, EMFILE, ENFILE, ENOMEM, ENOSPC, ENOTSOCK, ESTALE, EXDEV
 from posix import (
     O_CLOEXEC,
     O_CREAT,
@@ -121,7 +121,7 @@ class Folder:
 
     def names(self) -> list[str]:
         """All names in it. EDQUOT: more than anybody needs, so that somebody has made them to hold others up."""
-        found = []
+        found: list[str] = []
         with scandir(self._fd if self._fd >= 0 else self.path) as entries:
             for entry in entries:
                 if len(found) >= MOST_NAMES:
@@ -253,12 +253,12 @@ class Folder:
 
     def move(self, name: str, to: str) -> None:
         """rename(2) within the folder: nothing is followed, read or copied."""
-        rename(*self._paths(name, to), src_dir_fd=self._dir(), dst_dir_fd=self._dir())
+        rename(self._at(name), self._at(to), src_dir_fd=self._dir(), dst_dir_fd=self._dir())
 
     def remove(self, name: str) -> None:
         """unlink(2), if it can be done: what is gone already, or not ours to remove, is left."""
         try:
-            unlink(*self._paths(name), dir_fd=self._dir())
+            unlink(self._at(name), dir_fd=self._dir())
         except OSError:
             pass
 
@@ -288,22 +288,21 @@ class Folder:
 
     def set_mode(self, name: str, mode: int) -> None:
         """chmod(2) of what this process has just made."""
-        chmod(*self._paths(name), mode, dir_fd=self._dir())
+        chmod(self._at(name), mode, dir_fd=self._dir())
 
     # --
 
     def _dir(self) -> int | None:
         return self._fd if self._fd >= 0 else None
 
-    def _paths(self, *names: str) -> list[str]:
-        """What a system call takes for names in the folder, together with _dir()."""
-        for name in names:
-            if "/" in name or name in ("", ".", ".."):
-                raise OSError(EINVAL, f"no name in a folder: {name!r}")
-        return list(names) if self._fd >= 0 else [self.path + "/" + name for name in names]
+    def _at(self, name: str) -> str:
+        """What a system call takes for a name in the folder, together with _dir()."""
+        if "/" in name or name in ("", ".", ".."):
+            raise OSError(EINVAL, f"no name in a folder: {name!r}")
+        return name if self._fd >= 0 else self.path + "/" + name
 
     def _open_at(self, name: str, flags: int, mode: int = 0) -> int:
-        return _open(*self._paths(name), flags, mode, dir_fd=self._dir())
+        return _open(self._at(name), flags, mode, dir_fd=self._dir())
 
     def _create(self, name: str, flags: int, mode: int) -> int:
         """A descriptor of a file that is made now, the folder's owner's: what root makes in another user's service is
@@ -335,6 +334,11 @@ class Folder:
             finally:
                 close(own)
         return mount != self._mount
+
+
+def as_folder(folder: Folder | str) -> Folder:
+    """A Folder of a path, or of itself."""
+    return folder if isinstance(folder, Folder) else Folder(folder)
 
 
 def socket_address(path_fd: int) -> str:

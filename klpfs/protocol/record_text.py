@@ -54,7 +54,8 @@ class OtherService(OSError):
 
 
 def check_service(record: Record, service: str) -> Record:
-    """Return `record`, a journal's, when it is that of `service`, or of a klpfs that did not say whose. OtherService."""
+    """Return `record`, a journal's, if it is that of `service`, or of a klpfs that did not say whose. OtherService: it
+    is another's."""
     if record.get("service", service) != service:
         raise OtherService(EIO, f"the journal is of service '{record['service']}', not of '{service}'")
     return record

@@ -17,7 +17,7 @@ from typing import Any
 from attrs import define, field
 
 from klpfs.protocol import record_text as text
-from klpfs.protocol.folder import DRAFT, Folder
+from klpfs.protocol.folder import DRAFT, Folder, as_folder
 from klpfs.protocol.folder_layout import JOURNAL, MAX_CONTENT_BYTES, SUFFIX
 
 Record = dict[str, Any]
@@ -34,7 +34,7 @@ def _is_draft(name: str) -> bool:
 class Journal:
     """The journal of the service whose folder is `folder`."""
 
-    folder: Folder = field(converter=lambda folder: folder if isinstance(folder, Folder) else Folder(folder))
+    folder: Folder = field(converter=as_folder)
     _lock: int = field(init=False, default=-1)
     _held: int = field(init=False, default=-1)
     _inode: tuple[int, int] | None = field(init=False, default=None)

@@ -19,7 +19,7 @@ from typing import Any, Callable
 
 from attrs import define, field
 
-from klpfs.protocol.folder import Folder, socket_address
+from klpfs.protocol.folder import Folder, as_folder, socket_address
 from klpfs.protocol.folder_layout import SUFFIX
 from klpfs.protocol.shapes import FROM_AGENT, fits
 from klpfs.protocol.wire import MESSAGE_SECONDS, VERSION, Reader, WireError, encode
@@ -333,8 +333,9 @@ class Peer:
         try:
             user = user_of(pid)
             if sender_pid != pid:
+                whose = ", of another user" if user != sender else ""
                 who = f"process {sender_pid}" if sender_pid else "of another PID namespace"
-                self.refuse(f"says that it is process {pid}{', of another user' if user != sender else ''}, but is {who}")
+                self.refuse(f"says that it is process {pid}{whose}, but is {who}")
                 return False
             if not self.pid:
                 space, self._pidfd = address_space(pid), os.pidfd_open(pid)
@@ -359,7 +360,7 @@ class Peers:
     """The agents whose sockets are in `folder`. received(peer, kind, message), left(peer), dropped(peer) (its
     connection closed), changed() (after any of these: the coordinator's step), log(text, priority)."""
 
-    folder: Folder = field(converter=lambda folder: folder if isinstance(folder, Folder) else Folder(folder))
+    folder: Folder = field(converter=as_folder)
     loop: Loop
     received: Callable[[Peer, str, Message], None]
     on_left: Callable[[Peer], None]

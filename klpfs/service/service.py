@@ -9,7 +9,7 @@ from typing import Any, Callable
 from attrs import define, field
 
 from klpfs.protocol import decisions as records
-from klpfs.protocol.folder import Folder
+from klpfs.protocol.folder import Folder, as_folder
 from klpfs.protocol.folder_layout import KEEP
 from klpfs.protocol.names import check_module, module_name
 from klpfs.service import insmod_text, open_as_writer
@@ -50,7 +50,7 @@ class Service:
 
     name: str
     loop: Loop
-    folder: Folder = field(converter=lambda folder: folder if isinstance(folder, Folder) else Folder(folder))
+    folder: Folder = field(converter=as_folder)
     on_gone: Callable[[], None] | None = None       # called when a process has gone
     log: LogView = field(init=False, factory=LogView)
     journal: Journal = field(init=False)

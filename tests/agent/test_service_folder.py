@@ -1,4 +1,5 @@
 """What an agent does in its service's folder: dead sockets, what an earlier run left, contents."""
+import errno
 import fcntl
 import hashlib
 import os
@@ -119,3 +120,74 @@ def test_contents(folder):
         with open(path, "wb") as file:
             file.write(data)
         assert service_folder.content(folder, sha) == found
+
+
+# ---- what others have put there
+
+@pytest.mark.parametrize("kind", ["fifo", "link", "folder"])
+@pytest.mark.parametrize("name", ["lock", "journal", "keep"])
+def test_what_is_no_file(folder, tmp_path, name, kind):
+    """Nothing is waited for, followed or written to; a journal or a lock of that kind is named."""
+    folder += "/svc"
+    os.mkdir(folder)
+    (tmp_path / "target").write_text("root's")
+    {"fifo": os.mkfifo, "link": lambda path: os.symlink(tmp_path / "target", path), "folder": os.mkdir}[kind](
+        f"{folder}/{name}")
+    sock, own = bind(folder)
+    try:
+        if name == "keep" and kind != "folder":
+            service_folder.begin(folder, own, True)
+            assert os.path.isfile(folder + "/keep") and not os.path.islink(folder + "/keep")
+        else:
+            with pytest.raises(OSError) as caught:
+                service_folder.begin(folder, own, True)
+            assert caught.value.errno == (errno.EISDIR if name == "keep" else errno.EIO)
+    finally:
+        sock.close()
+    assert (tmp_path / "target").read_text() == "root's"
+
+
+def test_a_journal_of_another_service(folder):
+    """Copied here, or the folder was renamed: it is left as it is, by name."""
+    said = b"klpfs 2\nseq 7\nservice bank\nend\n"
+    with open(folder + "/journal", "wb") as file:
+        file.write(said)
+    with pytest.raises(record_text.OtherService, match="of service 'bank'"):
+        begun(folder, False)
+    with open(folder + "/journal", "rb") as file:
+        assert file.read() == said
+
+
+def test_a_link_to_a_socket_is_nobodys(folder, tmp_path):
+    """It is another service's process: nobody lives here because of it, and it is not connected to."""
+    (tmp_path / "other").mkdir()
+    other, name = bind(str(tmp_path / "other"))
+    os.symlink(f"{tmp_path}/other/{name}", folder + "/x.sock")
+    assert not service_folder.answers(folder, "x.sock")
+    with pytest.raises(BlockingIOError):
+        other._accept()
+    left(folder)
+    assert begun(folder, False)["patches"] == [] and not os.path.lexists(folder + "/x.sock")
+    assert service_folder.answers(str(tmp_path / "other"), name)
+    other.close()
+
+
+def test_without_descriptors_nobody_is_dead(folder, monkeypatch):
+    """A failure of ours says nothing of others: their sockets stay."""
+    other, name = bind(folder)
+
+    def refuse(self, name):
+        raise OSError(errno.EMFILE, "Too many open files")
+    monkeypatch.setattr(service_folder.Folder, "look_socket", refuse)
+    assert service_folder.living(folder, [name]) == [name]
+    with pytest.raises(OSError):
+        service_folder.sweep(folder, "")
+    monkeypatch.undo()
+    assert os.path.exists(f"{folder}/{name}")
+    other.close()
+
+
+def test_a_sparse_content_is_not_read(folder, monkeypatch):
+    with open(f"{folder}/{'a' * 64}", "wb") as file:
+        file.truncate(6 * 10 ** 9)
+    assert service_folder.content(folder, "a" * 64) is None

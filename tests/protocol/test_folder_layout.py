@@ -88,3 +88,38 @@ def test_groups(group, number):
     with pytest.raises(OSError) as e:
         folder_layout.group_number("no such group")
     assert e.value.errno == errno.EINVAL
+
+
+# ---- the way to a folder
+
+def way(tmp_path, *modes):
+    """Folders of these modes, each in the one before."""
+    path = tmp_path
+    for mode in modes:
+        path = path / "x"
+        path.mkdir()
+        os.chmod(path, mode)
+    return path
+
+
+@pytest.mark.parametrize("modes, good", [((0o755, 0o755, 0o700), True), ((0o1777, 0o755, 0o700), True),
+                                         ((0o775, 0o755, 0o700), True), ((0o777, 0o755, 0o755, 0o700), False),
+                                         ((0o755, 0o777, 0o755, 0o700), False)])
+def test_a_folder_that_strangers_can_exchange_further_up(tmp_path, modes, good):
+    """EACCES for a folder on the way to which all may write."""
+    path = way(tmp_path, *modes)
+    if good:
+        assert folder_layout.make_folder(str(path / "run" / "svc"))
+    else:
+        assert refused(path / "run" / "svc") and refused(path / "svc")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_a_link_that_a_stranger_has_made_where_all_may(tmp_path):
+    """As in /tmp: it leads where its owner likes. A link of this user's, or of root's, is good."""
+    (tmp_path / "real").mkdir()
+    os.chmod(way(tmp_path, 0o1777), 0o1777)
+    (tmp_path / "x" / "link").symlink_to(tmp_path / "real")
+    assert folder_layout.make_folder(str(tmp_path / "x" / "link" / "svc"))
+    os.lchown(tmp_path / "x" / "link", 54321, -1)
+    assert refused(tmp_path / "x" / "link" / "svc")

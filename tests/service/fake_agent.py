@@ -96,7 +96,8 @@ class FakeAgent:
         self.loop.add(link.fileno(), lambda events: self._readable(link, reader))
         if not self.mute:
             self.send({"t": "hello", "version": self.version, "pid": self.pid, "comm": "prog",
-                       "cmdline": ["prog", "-x"], "keep": self.keep, "service": self.service, "python": "3", "started": 0}, link)
+                       "cmdline": ["prog", "-x"], "keep": self.keep, "service": self.service, "python": "3",
+                       "started": 0}, link)
             for event in self.events:
                 self.send({"t": "event", **event}, link)
             self.send(self.puppet.report(), link)

@@ -302,3 +302,71 @@ def test_what_is_kept_is_synced_at_rest(journal, tmp_path, monkeypatch):
         assert synced == []
         journal.write({**text.idle(3)})
         assert synced == [False, True]
+
+
+# ---- what others have put there
+
+@pytest.mark.parametrize("said", [b"klpfs 2\nseq 7\nservice bank\nend\n"])
+def test_a_journal_of_another_service(journal, tmp_path, said):
+    """Copied, or the folder was renamed: EIO by name, and it stays as it is."""
+    (tmp_path / "journal").write_bytes(said)
+    with pytest.raises(text.OtherService) as e:
+        journal.read()
+    assert e.value.errno == errno.EIO and "of service 'bank'" in e.value.strerror
+    assert tmp_path.name in e.value.strerror and (tmp_path / "journal").read_bytes() == said
+
+
+def test_a_journal_of_a_klpfs_that_did_not_say_whose(journal, tmp_path):
+    """It is read; with the next write it says so."""
+    (tmp_path / "journal").write_bytes(b"klpfs 1\nseq 7\nend\n")
+    assert journal.read() == text.idle(7)
+    write(journal)
+    assert b"\nservice %s\n" % tmp_path.name.encode() in (tmp_path / "journal").read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["fifo", "link", "folder"])
+def test_a_service_is_removed_whatever_its_journal_is(tmp_path, kind, monkeypatch):
+    """Its user has put something else there: nothing is opened, and it is put back as it was where a process comes."""
+    folder, secret = tmp_path / "svc", tmp_path / "secret"
+    folder.mkdir()
+    secret.write_bytes(b"secret")
+    made = {"fifo": os.mkfifo, "link": lambda path: os.symlink(secret, path), "folder": os.mkdir}[kind]
+    made(folder / "journal")
+    journal = Journal(str(folder))
+
+    def comes(path, to, **kw):
+        os.rename(path, to, **kw)
+        (folder / "new.sock").touch()
+    monkeypatch.setattr(folder_module, "rename", comes)
+    with journal_locked(journal):
+        assert not journal.remove([])
+        monkeypatch.undo()
+        assert stat.S_IFMT((folder / "journal").lstat().st_mode) == {
+            "fifo": stat.S_IFIFO, "link": stat.S_IFLNK, "folder": stat.S_IFDIR}[kind]
+        assert b"secret" not in b"".join(each.read_bytes() for each in folder.iterdir()
+                                         if each.is_file() and not each.is_symlink())
+        assert journal.remove(["new.sock"]) == (kind != "folder")
+
+
+def test_a_folder_that_is_another_one_now(tmp_path):
+    """Where the folder is held: a link has its name when it is to be removed, and nothing of what it leads to goes."""
+    folder, other = tmp_path / "svc", tmp_path / "other"
+    folder.mkdir()
+    other.mkdir()
+    (other / "precious").touch()
+    journal = Journal(str(folder))
+    fd = os.open(folder, os.O_PATH)
+    journal.folder.hold(fd)
+    os.close(fd)
+    folder.rename(tmp_path / "away")
+    folder.symlink_to("other")
+    with journal_locked(journal):
+        assert not journal.remove([])
+    journal.folder.release()
+    assert os.listdir(other) == ["precious"] and os.listdir(tmp_path / "away") == []
+
+
+def test_a_sparse_content_is_not_read(journal, tmp_path):
+    with open(tmp_path / ("a" * 64), "wb") as file:
+        file.truncate(6 * 10 ** 9)
+    assert journal.get("a" * 64) is None

@@ -308,3 +308,95 @@ def test_what_is_no_socket(bench, watch):
                        ("c.sock", lambda path: os.symlink("/dev/zero", path))):
         make(os.path.join(bench.folder, name))
     assert watch.peers.list() == []
+
+
+# ---- whom a name leads to
+
+def speaks(bench, watch, agent, **hello):
+    """The agent says hello, once it is connected to."""
+    watch.peers.list()
+    bench.until(lambda: agent.links)
+    agent.send({"t": "hello", "version": 1, "pid": agent.pid, "comm": "x", "cmdline": [], "keep": False,
+                "service": os.path.basename(bench.folder), "python": "3", "started": 0, **hello})
+
+
+def left_alone(bench, watch):
+    """One line, nobody is there, and nobody is asked again."""
+    bench.until(lambda: watch.lines)
+    bench.rest(3 * peers_module.RETRY)
+    assert watch.peers.list() == [] and len(watch.lines) == 1 and not watch.heard
+    assert not watch.peers.dead             # it is not ours to remove
+    return watch.lines[0]
+
+
+@pytest.mark.parametrize("hello", [{"service": "bank"}, {"service": None}, {"service": "bank", "version": 2},
+                                   {"service": "x" * 10000}])
+def test_an_agent_of_another_service(bench, watch, hello):
+    """Somebody has put another service's socket here, or the folder was renamed."""
+    agent = bench.agent(mute=True)
+    speaks(bench, watch, agent, **hello)
+    line = left_alone(bench, watch)
+    assert "says that it is of service" in line and os.path.basename(bench.folder) in line and len(line) < 300
+    os.rename(agent.path, agent.path.replace("a.sock", "b.sock"))      # another name: perhaps it is ours now
+    speaks(bench, watch, agent)
+    bench.until(lambda: watch.heard)
+
+
+def test_an_agent_that_answers_as_another_process(bench, watch, monkeypatch):
+    """What counts is who sends, as the kernel says, also among processes of one user, and of root."""
+    monkeypatch.setattr(peers_module, "who_sends", lambda peer, pid: (peer._sender, peer._sender_pid))
+    bench.agent()
+    watch.peers.list()
+    line = left_alone(bench, watch)
+    assert f"says that it is process {bench.agents[0].pid}, but is process {os.getpid()}" in line
+    assert watch.gone == ["a.sock"]
+
+
+def test_a_process_that_cant_be_seen_from_here(bench, watch, monkeypatch):
+    """Its number is another process's here."""
+    monkeypatch.setattr(peers_module, "who_sends", lambda peer, pid: (peer._sender, 0))
+    bench.agent()
+    watch.peers.list()
+    assert "of another PID namespace" in left_alone(bench, watch)
+
+
+def test_a_link_in_a_sockets_place(bench, watch, tmp_path):
+    """The socket that was looked at closes the connection, and its name leads to another service's then: that is not
+    connected to."""
+    agent = bench.agent()
+    other = bench.agent("other", folder=str(tmp_path))
+    watch.peers.list()
+    bench.until(lambda: len(watch.heard) == 2)
+    os.symlink(other.path, agent.path + ".new")
+    os.rename(agent.path + ".new", agent.path)
+    agent.cut()
+    bench.rest(3 * peers_module.RETRY)
+    assert not other.links and not watch.peers.known()[0].connected
+
+
+def test_two_names_of_a_socket(bench, watch):
+    """A process is not there twice because somebody has made a link of its socket."""
+    agent = bench.agent("b")
+    watch.peers.list()
+    bench.until(lambda: len(watch.heard) == 2)
+    os.link(agent.path, agent.path.replace("b.sock", "a.sock"))
+    assert [peer.key for peer in watch.peers.list()] == ["b.sock"] and len(agent.links) == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_a_socket_of_one_user_on_which_another_answers(bench, watch, monkeypatch):
+    """A user lets a stranger in, or has others' words taken for its own."""
+    os.chmod(bench.folder, 0o3770)
+    agent = bench.agent()
+    os.chown(agent.path, 54321, -1)
+    monkeypatch.setattr(peers_module, "who_sends", lambda peer, pid: (12345, pid))
+    watch.peers.list()
+    assert "user 12345 answers on a socket of user 54321" in left_alone(bench, watch)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_a_strangers_socket_in_a_private_folder(bench, watch):
+    """Nobody but the owner and root can have put it there: it is left alone."""
+    agent = bench.agent()
+    os.chown(agent.path, 54321, -1)
+    assert watch.peers.list() == [] and not agent.links
