@@ -36,6 +36,7 @@ class Place:
     inode: tuple[int, int]
     shown: bool = False
     lived: bool = False
+    waits: bool = False                        # it is looked at again in a while: see _end
 
 
 @define(eq=False)
@@ -201,6 +202,10 @@ class Manager:
             place.lived = True
             self._check(name)
 
+    def _look_again(self, name: str, place: Place) -> None:
+        place.waits = False
+        self._end_if_empty(name, place)
+
     def _check(self, name: str) -> None:
         """Show the service, or take it away, as its processes are."""
         place = self._places.get(name)
@@ -230,7 +235,14 @@ class Manager:
 
     def _end(self, name: str, place: Place) -> None:
         """The last process is gone: the folder too, unless it is kept. Who comes later makes it anew."""
-        if place.service.peers.refused:                      # not ours to remove, and not to be asked again
+        try:
+            refused = place.service.peers.forget_refused()
+        except OSError:                                      # no descriptors to look at them
+            refused = True
+        if refused:                                          # not ours to remove, and not to be asked again
+            if not place.waits:
+                place.waits = True
+                self.loop.call_later(STALE, lambda: self._look_again(name, place))
             return self._hide(name, place)
         place.service.close()
         place.service.remove()

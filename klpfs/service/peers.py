@@ -5,8 +5,8 @@ answered on it, when the process has become another program (exec), or has bound
 is no death: connect again. All that an agent says is checked here for its shape, before anybody looks at it.
 
 A connection is to the very socket that was looked at (folder.py), and who sends what comes is what the kernel says. Who
-answers for another service, as another process or on another user's socket is refused: one line in the log, and the
-socket is left alone as long as it has its name.
+answers for another service, as another process or on another user's socket is refused: one line in the log, and that
+socket is left alone.
 """
 from __future__ import annotations
 
@@ -186,11 +186,11 @@ class Peer:
 
     def refuse(self, why: str) -> None:
         """Whoever answers is no process of this service, or not the one that it claims to be: said once, and its socket
-        is left alone as long as it has its name."""
+        is left alone."""
         self.peers.log(f"klpfs: {self.name}: {why}", 4)
         self.cut()
         self.peers.dropped(self)
-        self.peers.refused.add(self.key)
+        self.peers.refused[self.key] = self._inode
         self._leave()
 
     # -- sending
@@ -370,7 +370,8 @@ class Peers:
     _peers: dict[str, Peer] = field(init=False, factory=dict)
     # by the name of a dead process's socket: whether it was tried to unlink it
     _dead: dict[str, bool] = field(init=False, factory=dict)
-    refused: set[str] = field(init=False, factory=set)  # sockets of whoever is no process of this service
+    # sockets of whoever is no process of this service, by name: the inode
+    refused: dict[str, tuple[int, int]] = field(init=False, factory=dict)
     _foreign: dict[str, int] = field(init=False, factory=dict)   # sockets of users who don't own the service: the user
     _named_users: set[int] = field(init=False, factory=set)    # whose many sockets the log has named
     _restarted: dict[str, Peer] = field(init=False, factory=dict)
@@ -396,8 +397,9 @@ class Peers:
             names = []
         sockets = {name for name in names if name.endswith(SUFFIX) and not name.startswith(".")}
         self._dead = {name: tried for name, tried in self._dead.items() if name in sockets}
-        self.refused &= sockets
-        known = self._peers.keys() | self._dead.keys() | self.refused
+        self.refused = {name: inode for name, inode in self.refused.items()
+                        if name in sockets and self._inode(name) == inode}
+        known = self._peers.keys() | self._dead.keys() | self.refused.keys()
         for name in sorted(sockets - known):
             if self._is_peer(name):
                 peer = self._peers[name] = Peer(name, self, self.loop.now())
@@ -407,6 +409,37 @@ class Peers:
             if peer.key not in sockets and not peer.connected:
                 peer._leave()
         return self.known()
+
+    def _inode(self, name: str) -> tuple[int, int] | None:
+        """Which file the name is of; None: it can't be seen."""
+        try:
+            status = self.folder.look_status(name)
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
+
+    def _answers(self, name: str) -> bool:
+        """Whether somebody listens on a socket that was refused, or it can't be seen."""
+        path_fd = -1
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC) as sock:
+            try:
+                path_fd = self.folder.look_socket(name)
+                sock.connect(socket_address(path_fd))
+            except OSError as error:
+                return error.errno not in NOBODY
+            finally:
+                if path_fd >= 0:
+                    os.close(path_fd)
+        return True
+
+    def forget_refused(self) -> bool:
+        """Look which of the sockets that were refused are of the dead by now: those are litter as any other. True: some
+        are not."""
+        for name in list(self.refused):
+            if not self._answers(name):
+                del self.refused[name]
+                self._dead[name] = False
+        return bool(self.refused)
 
     def _is_peer(self, name: str) -> bool:
         """Whether the name is a socket's, and not of a user who has put very many into the folder."""
@@ -424,7 +457,7 @@ class Peers:
             return False                       # another name of a socket that is connected to
         if ours:
             return True
-        self._foreign = {key: uid for key, uid in self._foreign.items() if key in self._peers}
+        self._foreign = {key: uid for key, uid in self._foreign.items() if key in self._peers or key in self.refused}
         if list(self._foreign.values()).count(status.st_uid) >= MOST:
             if status.st_uid not in self._named_users:
                 self._named_users.add(status.st_uid)
@@ -456,6 +489,7 @@ class Peers:
 
     def unlink_gone(self) -> None:
         """Remove the sockets of the dead. The journal's lock must be taken."""
+        self.forget_refused()
         for name in self._dead:
             self._dead[name] = True
             self.folder.remove(name)

@@ -220,9 +220,10 @@ def shown(bench, manager, *names):
     bench.until(lambda: sorted(manager.services) == sorted(names))
 
 
-def test_a_folder_of_another_services_processes(bench, folder, manager):
+def test_a_folder_of_another_services_processes(bench, folder, manager, monkeypatch):
     """It was renamed: no service is shown, its processes are asked once and left alone, and so is the folder; one of
     its own that comes later is shown."""
+    monkeypatch.setattr(manager_module, "STALE", 1.0)
     path = place(folder)
     agent = bench.agent(folder=path)
     os.rename(path, os.path.join(folder, "moved"))
@@ -237,6 +238,8 @@ def test_a_folder_of_another_services_processes(bench, folder, manager):
     bench.until(lambda: manager.gone == ["moved"])
     bench.rest(0.5)
     assert os.path.exists(agent.path) and not agent.links and manager.came == ["moved"]
+    agent.close()                               # its process is dead: then all of it goes
+    bench.until(lambda: not os.path.exists(os.path.join(folder, "moved")))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")

@@ -337,9 +337,22 @@ def test_an_agent_of_another_service(bench, watch, hello):
     speaks(bench, watch, agent, **hello)
     line = left_alone(bench, watch)
     assert "says that it is of service" in line and os.path.basename(bench.folder) in line and len(line) < 300
-    os.rename(agent.path, agent.path.replace("a.sock", "b.sock"))      # another name: perhaps it is ours now
-    speaks(bench, watch, agent)
+    own = bench.agent()                         # another socket of that name
+    watch.peers.list()
     bench.until(lambda: watch.heard)
+    own.close()
+
+
+def test_a_socket_that_was_refused_is_litter_once_its_process_is_dead(bench, watch):
+    """With the lock it is removed then, not before."""
+    agent = bench.agent(mute=True)
+    speaks(bench, watch, agent, service="bank")
+    left_alone(bench, watch)
+    watch.peers.unlink_gone()
+    assert os.path.exists(agent.path) and watch.peers.refused
+    agent.close()
+    watch.peers.unlink_gone()
+    assert not os.path.exists(agent.path) and not watch.peers.refused
 
 
 def test_an_agent_that_answers_as_another_process(bench, watch, monkeypatch):
