@@ -120,6 +120,8 @@ class Modules:
             del self.table[module.name]
         if module.loaded is not None:
             self.agent.parts.loader().unload(module.loaded)
+        else:                   # its load failed; or was cut off by a fork, of which this is the child
+            self.agent.parts.loader().abandon(module.name)
 
     # -- what readers see
 

@@ -82,6 +82,9 @@ class PuppetParts:
     def unload(self, loaded):
         pass
 
+    def abandon(self, name):
+        self.shared.setdefault("abandoned", []).append(name)
+
 
 class PuppetTasks(Tasks):
     """Stacks and states of a program that is none."""

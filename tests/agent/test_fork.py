@@ -191,6 +191,31 @@ def test_while_foreign_code_runs(tmp_path):
     assert shown["parent"]["calls"] == ["pre", "postun"] and shown["parent"]["modules"] == []
 
 
+def test_while_a_top_level_runs(tmp_path):
+    """The child's module is not known to the agent yet: the loader is told to take it back, else its name stays taken
+    in the child, and no later insmod would be accepted by the service."""
+    shown = fork(
+        tmp_path,
+        """
+        gate = threading.Lock()
+        gate.acquire()
+        agent.parts.shared.update(gate=gate, pid=os.getpid())
+        text = "import os\\nif os.getpid() == shared['pid']:\\n  shared['inside'] = 1\\n  shared['gate'].acquire()"
+        n = c.change("m", text)
+        c.until(lambda c: agent.parts.shared.get("inside"))
+        def child():
+            c2 = Coordinator(agent.folder, agent.server.name)
+            c2.until(lambda c: (c.report.get("prepared") or {}).get("n") == n)
+            return agent.parts.shared["abandoned"]
+        shown["child"] = in_child(child)
+        gate.release()
+        c.until(lambda c: (c.report.get("prepared") or {}).get("n") == n)
+        shown["parent"] = agent.parts.shared.get("abandoned")
+    """,
+    )
+    assert shown == {"child": ["m"], "parent": None}
+
+
 def test_a_fork_by_the_livepatch_itself(tmp_path):
     """The agent's own thread forks, in init(). The child does not load the module again, or it would fork for ever; it
     refuses. The parent goes on."""

@@ -11,7 +11,7 @@ from types import FunctionType, ModuleType
 
 from klpfs.cpython.load import source_file as files
 from klpfs.cpython.load.dependencies import Dependencies
-from klpfs.cpython.load.parameters import Declared, declaring
+from klpfs.cpython.load.parameters import Declared, declaring, stop_declaring
 from klpfs.engine.data import Patch
 from klpfs.engine.error import KlpError, first_line_of, place_of
 
@@ -78,6 +78,7 @@ class LoadedModule:
 
 _loaded: dict[str, LoadedModule] = {}   # by name, in this process
 _PROBED = ""                            # the key of what probe() has loaded: no module's name
+_under_way: dict[str, _visible] = {}    # by the same keys: what runs its top level
 
 
 def loaded_of(fn: FunctionType) -> LoadedModule | None:
@@ -120,11 +121,11 @@ def load(name: str, source: bytes, path: str, params: dict[str, str | None] | No
     livepatch = files.is_livepatch(file.tree)
     if not livepatch and name in sys.modules:
         raise KlpError(EEXIST, say(f"{name}: the program has a module of that name"))
-    module = _new_module(name, path)
+    module, key = _new_module(name, path), _PROBED if probing else name
     declared = Declared(name, params or {}, module.__dict__,
                         lambda parameter: files.variable_of(file.tree, parameter), say)
     try:
-        with _visible(module, file, listed=not livepatch, lines=not probing):
+        with _visible(key, module, file, listed=not livepatch, lines=not probing) as visible:
             before = set(module.__dict__)
             with declaring(declared):
                 for code in file.codes:
@@ -137,11 +138,12 @@ def load(name: str, source: bytes, path: str, params: dict[str, str | None] | No
             loaded.depends = tuple(needed for needed in files.imported(file.tree)
                                    if needed in _loaded and not _loaded[needed].livepatch and needed != name)
             _decide_names(loaded, set(module.__dict__) - before, say)
+            if not livepatch:
+                loaded.forget_text()
+            if _under_way.get(key) is visible:      # else it has forked, and this is the child: see abandon
+                _loaded[key] = loaded
     except BaseException as error:
         raise _failed(name, file, error, say) from None
-    if not livepatch:
-        loaded.forget_text()
-    _loaded[_PROBED if probing else name] = loaded
     return loaded
 
 
@@ -170,6 +172,17 @@ def unload(loaded: LoadedModule) -> None:
         del _loaded[loaded.name]
     if not loaded.livepatch and sys.modules.get(loaded.name) is loaded.module:
         del sys.modules[loaded.name]
+
+
+def abandon(name: str) -> None:
+    """In a forked child: a load that a thread of the parent was in, or had just ended, is taken back, as its failure
+    would be. The name is free again. Nothing happens where there is none."""
+    visible, loaded = _under_way.pop(name, None), _loaded.get(name)
+    if visible is not None:
+        visible.take_back()
+    if loaded is not None:
+        unload(loaded)
+    stop_declaring(name)
 
 
 def set_param(loaded: LoadedModule, name: str, text: str) -> None:
@@ -202,12 +215,13 @@ class _visible:
     tracebacks and inspect.getsource show the file as it was given, whatever becomes of it on disk.
     """
 
-    __slots__ = ("module", "file", "listed", "lines")
+    __slots__ = ("key", "module", "file", "listed", "lines")
 
-    def __init__(self, module: ModuleType, file: files.File, listed: bool, lines: bool) -> None:
-        self.module, self.file, self.listed, self.lines = module, file, listed, lines
+    def __init__(self, key: str, module: ModuleType, file: files.File, listed: bool, lines: bool) -> None:
+        self.key, self.module, self.file, self.listed, self.lines = key, module, file, listed, lines
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> _visible:
+        _under_way[self.key] = self
         if self.lines:
             import linecache
             text, path = self.file.text, self.file.path
@@ -215,14 +229,21 @@ class _visible:
         if self.listed:
             self.module.__spec__._initializing = True  # type: ignore[union-attr]
             sys.modules[self.module.__name__] = self.module
+        return self
+
+    def take_back(self) -> None:
+        """The program sees nothing of the module any more."""
+        if self.listed and sys.modules.get(self.module.__name__) is self.module:
+            del sys.modules[self.module.__name__]
+        if self.lines:
+            import linecache
+            linecache.cache.pop(self.file.path, None)
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if _under_way.get(self.key) is self:
+            del _under_way[self.key]
         if kind is not None:
-            if self.listed and sys.modules.get(self.module.__name__) is self.module:
-                del sys.modules[self.module.__name__]
-            if self.lines:
-                import linecache
-                linecache.cache.pop(self.file.path, None)
+            self.take_back()
         if self.listed:
             self.module.__spec__._initializing = False  # type: ignore[union-attr]
 

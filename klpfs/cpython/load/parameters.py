@@ -163,6 +163,12 @@ class declaring:
             _running[get_ident()] = self.was
 
 
+def stop_declaring(module: str) -> None:
+    """In a forked child: no thread is in that module's top level any more; a thread's number may be another's soon."""
+    for ident in [ident for ident, declared in list(_running.items()) if declared.module == module]:
+        del _running[ident]
+
+
 def module_param(name: str, type: type[Value] = str, default: Value | None = None,  # type: ignore[assignment]
                  mode: int = 0o644) -> Value:
     """Declares a parameter of the module whose file is being run; returns the value that insmod gave, else `default`.
