@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from klpfs.agent.server import Bound
+    from klpfs.agent.waits import Waits
     from klpfs.engine.data import Patch
 
 
@@ -46,11 +47,11 @@ class Agent:
     group whose users may live in the folder, or None. parts: what it takes of klpfs/cpython (lazy_target.CPython).
     started: usec, CLOCK_MONOTONIC. pid: of the process that it belongs to; a C program may fork without our hooks.
     main_ident: the main thread's. own_tids: native ids of klpfs's threads. prepared: False: what a load needs was asked
-    for; True: it is there."""
+    for; True: it is there. waits: the watchdog, where one is on."""
 
     __slots__ = ("service", "folder", "keep", "parts", "limits", "started", "pid", "main_ident", "own_tids", "prepared",
                  "log", "target", "engine", "modules", "follower", "thread", "foreign", "server", "outbox", "messages",
-                 "joining", "imports", "tasks")
+                 "joining", "imports", "tasks", "waits")
 
     def __init__(self, service: str, folder: str, keep: bool, group: int | None = None, parts: Any = CPython) -> None:
         self.service, self.folder, self.keep, self.parts = service, folder, keep, parts
@@ -71,6 +72,7 @@ class Agent:
         self.server = Server(self, folder, group)
         self.messages, self.joining = Messages(self), Joining(self)
         self.imports, self.tasks = Imports(self), Tasks(self)
+        self.waits: Waits | None = None
 
     # -- forks
 
@@ -85,6 +87,8 @@ class Agent:
         self.thread.after_fork()
         self.foreign.after_fork()
         self.outbox.after_fork()
+        if self.waits is not None:
+            self.waits.after_fork()
         self.messages.after_fork()
         self.joining.after_fork()
         self.imports.after_fork()

@@ -26,9 +26,10 @@ DEFECT_S = 1.0          # the pause after a defect, so that it does not fill the
 
 class AgentThread(QuietThread):
     """agent: its .follower, .engine, .tasks, .joining and .outbox are used. lock: see above. requests: functions that
-    other threads want to be run here, under the lock."""
+    other threads want to be run here, under the lock. idle: the thread sleeps until there is news; moves: goes up with
+    each turn and each end of foreign code, so that whoever watches sees a thread that does not move (waits.py)."""
 
-    __slots__ = ("agent", "lock", "requests", "_news", "_interval", "_looks", "_asks")
+    __slots__ = ("agent", "lock", "requests", "idle", "moves", "_news", "_interval", "_looks", "_asks")
 
     def __init__(self, agent: Agent) -> None:
         self.agent = agent
@@ -42,6 +43,7 @@ class AgentThread(QuietThread):
         self.lock = allocate_lock()
         self._news = Signal()
         self._looks, self._asks = LookPacing(), AskPacing()
+        self.idle, self.moves = True, 0
         del self.requests[:]
 
     def after_fork(self) -> None:
@@ -80,13 +82,20 @@ class AgentThread(QuietThread):
 
     def run(self) -> None:
         while not self.ends():
+            self.idle, self.moves = False, self.moves + 1
             self.lock.acquire()
             self._set_interval()
             timeout = self._turn()
             self._take_back_interval()
             self.lock.release()
             if timeout and not self.stopping:
-                self._news.wait(timeout)
+                self._sleep(timeout)
+
+    def _sleep(self, seconds: float) -> None:
+        """Wait for news. Woken by `poke`, which is never lost: see Signal."""
+        self.idle = True
+        self._news.wait(seconds)
+        self.idle, self.moves = False, self.moves + 1
 
     def _set_interval(self) -> None:
         """Lower the program's switch interval while we work. A program's thread that comes back from the system waits
@@ -109,7 +118,7 @@ class AgentThread(QuietThread):
         self._serve()
         self.lock.release()
         try:
-            self._news.wait(NEWS_S)
+            self._sleep(NEWS_S)
         finally:
             self.lock.acquire()
         self._serve()
@@ -148,6 +157,10 @@ class AgentThread(QuietThread):
         if self._looks.signals(now):
             agent.engine.signal()
         return self._looks.looked(took, now)
+
+    def look_is_late(self, now: float) -> bool:
+        """Whether a look was due before `now`."""
+        return self._looks.is_due(now)
 
     def _ask_for_main(self) -> float:
         """Ask for the main program's definitions when it is time. Returns how long to wait, in seconds."""

@@ -88,6 +88,7 @@ class ForeignCode:
         finally:
             if thread.generation == generation:
                 thread.lock.acquire()
+                thread.moves += 1
                 self.working = working
         if error is None:
             return result

@@ -90,6 +90,8 @@ class Messages:
     def tick(self) -> None:
         """The work after each round of the server, at least once a second."""
         self.agent.outbox.flush()
+        if self.agent.waits is not None:
+            self.agent.waits.tick()
         working, limits = self.agent.foreign.working, self.agent.limits
         if working and clock_us() - working["since"] > limits.slow * 1e6:
             self._stop_if_given_up()

@@ -49,7 +49,7 @@ def mount(mountpoint: str, foreground: bool = False, runtime_dir: str | None = N
     folder = runtime_dir or default_runtime_dir()
     point = os.path.abspath(mountpoint)
     if foreground:
-        return serve(point, folder, lambda: None, to_stderr, kernel=kernel)
+        return serve(point, folder, lambda: None, to_stderr, kernel=kernel, watchdog=os.environ.get("KLPFS_WATCHDOG"))
     return _in_background(point, folder, kernel)
 
 
@@ -92,7 +92,7 @@ def _detached(point: str, folder: str, pipe: int, kernel: tuple[int, int]) -> in
         os.close(pipe)
     try:
         os.chdir("/")
-        return serve(point, folder, ready, to_syslog, kernel=kernel)
+        return serve(point, folder, ready, to_syslog, kernel=kernel, watchdog=os.environ.get("KLPFS_WATCHDOG"))
     except BaseException as e:
         if isinstance(e, OSError):             # with its file, as the commands say it
             text = f"{e.errno or errno.EIO} {f'{e.filename}: ' if e.filename else ''}{e.strerror}"
@@ -106,15 +106,17 @@ def _detached(point: str, folder: str, pipe: int, kernel: tuple[int, int]) -> in
 
 
 def serve(point: str, folder: str, ready: Callable[[], None], log: Log, make_manager: Any = Manager,
-          kernel: tuple[int, int] = NEWEST) -> int:
+          kernel: tuple[int, int] = NEWEST, watchdog: str | None = None) -> int:
     """Serve a mount until a signal or an unmount; 0.
 
-    `ready()` is called when it answers. OSError as mounting.mount().
+    `ready()` is called when it answers. watchdog: the folder for the stacks of what waits too long (waits.py). OSError
+    as mounting.mount().
     """
     loop = Loop()
     manager = make_manager(loop, folder)
     stopped = _Stop(loop)
     session: Session | None = None
+    watch = None
     try:
         manager.start()
         table = Table(os.geteuid(), os.getegid())
@@ -127,6 +129,11 @@ def serve(point: str, folder: str, ready: Callable[[], None], log: Log, make_man
                 ready()
             gc.freeze()  # a large tree is not looked through again and again; it makes no cycles that go
             session = Session(place.fd, table, loop, stopped.now, answering, log)
+            if watchdog:
+                from klpfs.fs.waits import Watch  # by need: for tests
+                from klpfs.protocol.long_waits import Stacks
+                watch = Watch(loop, manager, session, Stacks(watchdog))
+                watch.start()
             while not stopped.wanted:
                 try:
                     loop.run()
@@ -135,6 +142,8 @@ def serve(point: str, folder: str, ready: Callable[[], None], log: Log, make_man
             session.drain()
             return 0
         finally:
+            if watch is not None:
+                watch.close()
             if session is not None:
                 session.close()
             place.close()

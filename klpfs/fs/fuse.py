@@ -132,6 +132,10 @@ class Session(Watcher):
         while self._notices.pending and not self._closed and time.monotonic() < end:
             self.loop.run_once(0.05)
 
+    def waiting_writes(self) -> list[int]:
+        """The numbers of the WRITEs that are not answered yet."""
+        return [unique for unique, (operation, _) in self._waiting.items() if operation == Op.WRITE]
+
     # -- requests
 
     def serve(self, events: int = 0) -> None:

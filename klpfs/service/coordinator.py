@@ -179,6 +179,19 @@ class Coordinator:
         return [(peer, "silent" if self.silence.is_named_silent(peer, record["seq"]) else "pending")
                 for peer in self.peers.known() if not may(record, peer.report)]
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a write waits for something."""
+        return bool(self._requests or self.load is not None or self.waiting_answers)
+
+    def writes_under_way(self) -> list[tuple[int, str, bool]]:
+        """The writes that wait: (a number, what, whether it should have been answered by now)."""
+        now = self.loop.now()
+        late = [(id(request), request.what, now >= request.until) for request in self._requests]
+        if self.load is not None:
+            late.append((id(self.load), self.load.what, now >= self.load.until))
+        return late + [(id(waiting), f"record {waiting.seq}", now >= waiting.until) for waiting in self.waiting_answers]
+
     def other_versions(self) -> str:
         """The processes whose klpfs this daemon can't talk to, and why, as text; '': none. If any: EPROTONOSUPPORT."""
         return "; ".join(f"{peer.name} speaks version {peer.version} of the wire, this daemon version {VERSION}"

@@ -92,6 +92,16 @@ class Service:
     def ftrace_enabled(self) -> bool:
         return self.mirror.ftrace_enabled
 
+    @property
+    def is_reading_files(self) -> bool:
+        """Whether a file that a writer has named is being read."""
+        return bool(self._fetches)
+
+    @property
+    def asks_agents(self) -> bool:
+        """Whether an agent's answer is waited for."""
+        return self._requests.is_open
+
     def on_change(self, callback: Callable[[str, object], None]) -> None:
         """Call `callback(kind, key)` after any change."""
         self._listeners.append(callback)
