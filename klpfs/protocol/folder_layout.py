@@ -13,7 +13,7 @@
 from __future__ import annotations
 
 from _stat import S_IMODE, S_ISDIR, S_ISLNK
-from errno import EACCES, EEXIST, EINVAL
+from errno import EACCES, EINVAL
 from posix import chmod, chown, getcwd, geteuid, lstat, mkdir, stat
 from posix import environ as _environ
 
@@ -74,21 +74,17 @@ def make_folder(path: str, group: int | None = None) -> str:
     EPERM: not a group of this user.
     """
     parent = path.rpartition("/")[0]
-    for folder in (parent, path):
-        if folder:
-            try:
-                mkdir(folder, 0o700)
-                chmod(folder, 0o700)          # whatever the umask is
-            except OSError as e:
-                if e.errno != EEXIST:
-                    raise
-    found = lstat(path)
-    if found.st_uid not in (0, geteuid()) or not is_private(found.st_mode):
-        raise OSError(EACCES, f"not a private folder of this user: {path}")
+    if parent:
+        check_way(parent)
+        _make(parent)
     above = stat(parent or "/")
     if above.st_uid not in (0, geteuid()):
         raise OSError(EACCES, f"others can exchange what is in {parent}")
     check_way(path)
+    _make(path)
+    found = lstat(path)
+    if found.st_uid not in (0, geteuid()) or not is_private(found.st_mode):
+        raise OSError(EACCES, f"not a private folder of this user: {path}")
     if group is not None and found.st_uid == geteuid():
         if found.st_gid != group:
             chown(path, -1, group)
@@ -100,6 +96,14 @@ def make_folder(path: str, group: int | None = None) -> str:
 
 
 SHARED = 0o3770             # setgid: all that is made in it is the group's; sticky: each only removes what is its own
+
+
+def _make(folder: str) -> None:
+    try:
+        mkdir(folder, 0o700)
+        chmod(folder, 0o700)                  # whatever the umask is
+    except FileExistsError:
+        pass
 
 
 def is_private(mode: int) -> bool:
@@ -116,6 +120,10 @@ def check_way(path: str) -> None:
         mode = stat(folder).st_mode
         if not mode & 0o002:
             continue
-        there = lstat(folder.rstrip("/") + "/" + words[count])
-        if not mode & 0o1000 or S_ISLNK(there.st_mode) and there.st_uid not in (0, geteuid()):
+        try:
+            there = lstat(folder.rstrip("/") + "/" + words[count])
+            bad = S_ISLNK(there.st_mode) and there.st_uid not in (0, geteuid())
+        except FileNotFoundError:             # it is to be made
+            bad = False
+        if bad or not mode & 0o1000:
             raise OSError(EACCES, f"others can exchange what is in {folder}")

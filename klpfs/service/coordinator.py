@@ -411,7 +411,10 @@ class Coordinator:
         for peer in peers:
             refused = peer.report and peer.report["refused"]
             if refused and refused["n"] == load.n:
-                return refused["errno"], refused["text"], False
+                if peer.is_of_service:                           # its own log says why
+                    return refused["errno"], refused["text"], False
+                text = refused["text"] or os.strerror(refused["errno"])
+                return refused["errno"], f"refused by {peer.name}, of another user: {text}", True
         if load.interrupted:
             return errno.EINTR, "interrupted", True
         others = self.other_versions()                           # one has joined, or has only now said so
