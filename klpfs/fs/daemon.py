@@ -139,14 +139,11 @@ def serve(point: str, folder: str, ready: Callable[[], None], log: Log, make_man
                     loop.run()
                 except Exception as e:         # a mistake of ours must not end the mount
                     log(f"klpfs: {type(e).__name__}: {e} ({place_of(e) or '?'})")
-            session.drain()
             return 0
         finally:
             if watch is not None:
                 watch.close()
-            if session is not None:
-                session.close()
-            place.close()
+            place.close(session is not None and session.close())
     finally:
         gc.unfreeze()
         stopped.close()
