@@ -71,12 +71,16 @@ class Imports:
             if self.agent.target.loaded(name) is not None:
                 self._apply(name)
         for name in dict.fromkeys(late):
-            engine = self.agent.engine
-            if engine.transition is not None or engine.arrival is not None or engine.callbacks_running:
+            if not self._free():
                 break       # found again, with the next import or load
             if self.agent.target.loaded(name) is not None:
                 self.agent.follower.arrive(name)
                 self.agent.outbox.say_left_out()
+
+    def _free(self) -> bool:
+        """Whether a transition of this process alone can begin."""
+        engine = self.agent.engine
+        return engine.transition is None and engine.arrival is None and not engine.callbacks_running
 
     def _apply(self, name: str) -> None:
         """The module is applied to all patches; or, when they have it already, what a reload has made joins."""
@@ -88,7 +92,10 @@ class Imports:
         if mod is not None:
             mod.state = COMING
         try:
-            agent.engine.coming(name, False, mod)
+            if not known and self._free():
+                agent.follower.arrive(name)     # its body may have left threads and generators behind
+            else:
+                agent.engine.coming(name, False, mod)
         finally:
             if mod is not None:
                 mod.state = LIVE
