@@ -237,7 +237,8 @@ class Follower:
         self.interrupted_by_fork = False
         for done in iter(self.engine.resume_after_fork, None):
             if done == ARRIVAL_ABANDONED:
-                self.main = THERE
+                if self.main != AWAITED:    # of a module that came late
+                    self.main = THERE
             elif done == ARRIVAL_FINISHED:
                 self._arrived()
             elif done == CANCELED:
@@ -254,13 +255,18 @@ class Follower:
     def _arrive(self, record: Record | None, found: Any) -> bool:
         """Begin the transition of the main program's functions."""
         self.main = NOT_AWAITED
-        if self.engine.arrive():
+        self.arrive(None)
+        return True
+
+    def arrive(self, module: str | None) -> None:
+        """Begin a transition of this process alone, of the functions of a module that may run already. None: of the
+        main program's."""
+        if self.engine.arrive(module):
             self.host.outbox.changed()
             if not self.engine.look_arrival():
                 self._arrived()
         else:
             self._arrived()
-        return True
 
     def _force_arrival(self, record: Record, found: Any) -> bool:
         """Force the transition of the main program's functions, and end it."""
