@@ -56,6 +56,10 @@ def write_to(path):
     os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
 
 
+def reads(path):
+    os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
+
+
 def hello(folder, **more):
     return {"t": "hello", "version": wire.VERSION, "pid": os.getpid(), "comm": "evil", "cmdline": ["evil"],
             "keep": False, "service": os.path.basename(folder), "python": "3", "started": 1, **more}
@@ -287,10 +291,13 @@ class Machine:
 
 
 @pytest.fixture(scope="module")
-def machine(tmp_path_factory):
-    made = Machine(tmp_path_factory.mktemp("security"))
+def machine():
+    base = harness.short_folder()
+    base.chmod(0o755)                           # the mount's rights are looked at, not those of what is above it
+    made = Machine(base)
     yield made
     made.close()
+    shutil.rmtree(base)
 
 
 @pytest.fixture
@@ -338,9 +345,22 @@ def test_a_stranger_reaches_nothing_of_a_service(machine, stranger, service):
     machine.works(service)
 
 
-def test_a_stranger_reaches_nothing_of_the_tree(machine, stranger):
-    """It is the user's who has mounted it, root included, until `allow_other` says otherwise."""
-    assert stranger.code(os.listdir, machine.mount.root) == errno.EACCES
+def test_a_stranger_reads_roots_tree_and_writes_nothing(machine, stranger, user):
+    """As /sys and /proc: names, values, the log, command lines are everybody's to read, stacks are not; nothing is
+    written, by the user of a service in it neither."""
+    path = machine.patch()
+    machine.trees["web"].insmod(path)
+    machine.trees["web"].settle()
+    tree = machine.trees["web"].path
+    files = [pathlib.Path(folder, name) for folder, _, names in os.walk(tree) for name in names
+             if not pathlib.Path(folder, name).is_symlink()]
+    written = {file.name for file in files if file.stat().st_mode & 0o222}
+    assert {"insmod", "rmmod", "check", "enabled", "force", "kmsg", "ftrace_enabled"} <= written
+    for who in stranger, user:
+        assert {file.name for file in files if who.code(write_to, file) != errno.EACCES} == set()
+        hidden = {file.name for file in files if who.code(reads, file) == errno.EACCES}
+        assert hidden == {"insmod", "rmmod", "check", "force", "patch_state", "stack", ".clear"} & {f.name for f in files}
+    machine.remove("web", path.stem)
 
 
 def test_a_stranger_makes_no_service(machine, stranger):
