@@ -291,11 +291,17 @@ class Session(Watcher):
     def _entry(self, node: Node) -> bytes:
         node.lookups += 1
         self._granted = [node]
-        node.cached = node.cached or node.lasting
-        return ENTRY.pack(node.ino, 0, FOREVER if node.lasting else 0, node.attr_valid, 0, 0) + attributes(node)
+        entry = node.entry
+        if entry is None:
+            node.cached = node.cached or node.lasting
+            entry = node.entry = (ENTRY.pack(node.ino, 0, FOREVER if node.lasting else 0, node.attr_valid, 0, 0)
+                                  + attributes(node))
+        return entry
 
     def _lookup(self, header: Header, message: bytes) -> Reply:
-        node, name = self._node(header[3]), message[HEAD:-1]
+        node, name = self.table.by_id.get(header[3]) or self._node(header[3]), message[HEAD:-1]
+        if node.KIND == stat.S_IFDIR and node.refresh is None and name[:1] != b".":    # type: ignore[attr-defined]
+            return self._entry(node.lookup(name))                                      # type: ignore[attr-defined]
         if name in (b".", b".."):              # by number, for an exported mount
             if node.removed:
                 raise fail(errno.ESTALE)

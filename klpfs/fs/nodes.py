@@ -109,6 +109,7 @@ class Node:
     mode: int
     lasting: bool = field(default=False, kw_only=True)
     cached: bool = field(init=False, default=False)
+    entry: bytes | None = field(init=False, default=None)      # what a lookup is answered with; None: to be made
     ino: int = field(init=False)
     raw: bytes = field(init=False)
     born: int = field(init=False)              # nanoseconds since the epoch
@@ -144,6 +145,7 @@ class Node:
             atime: int | None = None, mtime: int | None = None, ctime: int | None = None) -> None:
         """chmod, chown, utime: they stick. A size is not among them: truncate succeeds and changes nothing."""
         own = self.own()
+        self.entry = None
         if mode is not None:
             self.mode = stat.S_IFMT(self.mode) | stat.S_IMODE(mode)
         own.uid = own.uid if uid is None else uid
@@ -260,6 +262,7 @@ class Dir(Node):
         self._order = None
         if node.KIND == stat.S_IFDIR and node.raw[:1] != b".":
             self._subdirs += 1
+            self.entry = None
             if self.lookups:
                 self.table.watcher.altered(self)
 
@@ -268,6 +271,7 @@ class Dir(Node):
         self._order = None
         if node.KIND == stat.S_IFDIR and node.raw[:1] != b".":
             self._subdirs -= 1
+            self.entry = None
             if self.lookups:
                 self.table.watcher.altered(self)
 
@@ -314,6 +318,7 @@ class Dir(Node):
 
     def _settle(self) -> None:
         children, self.children, self._order, self._subdirs = self.children, _NO_CHILDREN, None, 0
+        self.entry = None
         self.refresh = None
         for child in children.values():
             child._settle()

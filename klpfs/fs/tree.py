@@ -141,7 +141,7 @@ class ObjectDir:
     def settle(self) -> None:
         """The patch is not in transition: its functions stay. (Nops go with a transition's end.)"""
         for child in self.node.children.values():
-            child.lasting = True
+            child.lasting, child.entry = True, None
 
     def update(self, view: ObjectView) -> bool:
         """Show this view. False: a function has gone whose name the kernel may believe, so the folder must be made

@@ -338,6 +338,29 @@ def test_the_kernel_asks_each_time_for_names_that_may_go(kernel, path, seconds):
     assert struct.unpack_from("=Q", body, 16)[0] == seconds
 
 
+def test_a_lookup_gives_the_attributes_of_now(kernel):
+    """Though the answer is kept, for it is given often."""
+    parent, name = kernel.lookup("shop/sys/kernel"), b"livepatch\0"
+
+    def looked_up():
+        body = kernel.call(LOOKUP, parent, name)[1]
+        mode, links = struct.unpack_from("=II", body, 40 + 60)
+        return oct(mode), links, struct.unpack_from("=Q", body, 16)[0]
+    first = looked_up()
+    kernel.shop.add("lp3")
+    assert (first, looked_up()) == (("0o40755", 4, 3600), ("0o40755", 5, 3600))
+    kernel.shop.delete("lp3")
+    kernel.call(SETATTR, kernel.lookup("shop/sys/kernel/livepatch"), setattr_body(1, mode=0o700))
+    assert looked_up() == ("0o40700", 4, 3600)
+    kernel.shop.add("lp4", transition=True)
+    parent, name = kernel.lookup("shop/sys/kernel/livepatch/lp4/mod1"), b"func_1,1\0"
+    assert looked_up()[2] == 0
+    kernel.shop.change("lp4", transition=False)
+    assert looked_up()[2] == 3600
+    kernel.run()
+    kernel.notices.clear()
+
+
 PRUNED = 9
 
 
