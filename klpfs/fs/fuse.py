@@ -49,11 +49,11 @@ from klpfs.fs.fuse_messages import (
 )
 from klpfs.fs.nodes import FOREVER, Dir, Later, Link, Node, Open, Table, Watcher, fail
 from klpfs.fs.notices import Notices
+from klpfs.service.answer import MAX_ERRNO
 from klpfs.service.loop import LAST, Loop
 from klpfs.service.snapshots import Caller
 
 MAX_WRITE = 16384
-MAX_ERRNO = 511                                # the largest that the kernel takes in an answer (fuse_dev_do_write())
 
 _unpack_two, _unpack_long, _pack_open = TWO.unpack_from, LONG.unpack_from, OPEN_OUT.pack
 _unpack_in, _unpack_rw, _pack_out, _read, _write = IN.unpack_from, RW.unpack_from, OUT.pack, os.read, os.write
@@ -232,7 +232,14 @@ class Session(Watcher):
         """
         unique = LONG.unpack_from(message, HEAD)[0]
         operation, future = self._waiting.get(unique, (0, None))
-        if future is None or future.cancel() or operation == Op.WRITE:
+        if future is None:
+            return
+        try:
+            if future.cancel() or operation == Op.WRITE:
+                return
+        except Exception:
+            if self._waiting.pop(unique, None) is not None:
+                self._broken((0, operation, unique, header[3]))
             return
         del self._waiting[unique]
         self._send((0, operation, unique, 0), errno.EINTR)

@@ -243,7 +243,7 @@ class Service:
             if error is not None or data is None:
                 self._failed(what, answer, error or OSError(errno.EIO, os.strerror(errno.EIO)))
             else:
-                use(what, name, data, params, path, answer)
+                self._answering(what, answer, lambda data: use(what, name, data, params, path, answer))(data)
 
         def interrupt() -> None:
             self._fetches.discard(fetch)
