@@ -112,8 +112,8 @@ class Service:
             callback(kind, key)
 
     def say(self, text: str, priority: int = 6) -> None:
-        """A line of the service's own in its log."""
-        self._merge.say(text, priority)
+        """A line of the service's own in its log: one, though a path or a process's name has newlines."""
+        self._merge.say(text.replace("\n", "\\n"), priority)
 
     # -- what happens
 

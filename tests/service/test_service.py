@@ -355,6 +355,15 @@ def test_an_agent_with_unknown_data_does_not_end_the_service(bench, service, res
     assert result(service.insmod(source, ME)) == 0
 
 
+@pytest.mark.parametrize("path, said", [
+    (b"/" + b"x" * 8000, "x" * 900), (b"'/a\nlivepatch: forged'", "/a\\nlivepatch: forged"), (b"/\xff\xfe", "/\udcff\udcfe")])
+def test_a_path_of_any_kind_is_one_line_that_can_be_read(bench, service, result, path, said):
+    ready(bench, service, bench.agent())
+    assert result(service.insmod(path, ME)) in (errno.ENOENT, errno.ENAMETOOLONG, errno.EINVAL)
+    line, = service.log.records
+    assert line.text.startswith("klpfs: insmod") and said in line.text and len(os.fsencode(line.text)) <= 1024
+
+
 def ruined(monkeypatch, place, name):
     def mistake(*arguments, **more):
         raise LookupError("a mistake")
