@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import argparse
 
+from klpfs.cli.terminal import put
 from klpfs.cli.tree import CommandError, find
 
 REFUSED = "would be refused: "
@@ -26,5 +27,5 @@ def check(arguments: argparse.Namespace) -> int:
         text = tree.ask(question, "check")
     except OSError as e:
         raise CommandError(f"{arguments.file}: {e.strerror}; klpfs dmesg says more") from None
-    print(text)
+    put(text)
     return int(text.splitlines()[-1].startswith(REFUSED))
