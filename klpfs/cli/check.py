@@ -6,7 +6,7 @@ import argparse
 from klpfs.cli.terminal import put
 from klpfs.cli.tree import CommandError, find
 
-REFUSED = "would be refused: "
+LOADED = "would be loaded"
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
@@ -18,7 +18,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: a
 
 
 def check(arguments: argparse.Namespace) -> int:
-    """Print what the tree's file `check` says of the livepatch. Exit code 1 when it would be refused."""
+    """Print what the tree's file `check` says of the livepatch. Exit code 1 when it would be refused, or no process has
+    answered."""
     import shlex
 
     tree = find(arguments.service, arguments.mount)
@@ -28,4 +29,4 @@ def check(arguments: argparse.Namespace) -> int:
     except OSError as e:
         raise CommandError(f"{arguments.file}: {e.strerror}; klpfs dmesg says more") from None
     put(text)
-    return int(text.splitlines()[-1].startswith(REFUSED))
+    return int(text.rpartition("\n")[2] != LOADED)

@@ -47,6 +47,8 @@ def mount(mountpoint: str, foreground: bool = False, runtime_dir: str | None = N
     does, this returns 0 when the mount answers. OSError with a text for the user: it can't be mounted; nothing is left
     behind.
     """
+    if not mountpoint:                         # abspath() would make the working directory of it
+        raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), mountpoint)
     folder = runtime_dir or default_runtime_dir()
     point = os.path.abspath(mountpoint)
     if foreground:

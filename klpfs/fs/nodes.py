@@ -506,8 +506,10 @@ class OpenAttr(Open):
             raise fail(errno.ENODEV)
         if offset and offset == self.at:
             return self._part(size, offset)
+        if node.show is None:                  # read-ahead (posix_fadvise) asks for it; read(2) itself is EBADF
+            raise fail(errno.EBADF)
         self.event = node.event
-        data = node.show()                     # type: ignore[misc]
+        data = node.show()
         if data.__class__ is not bytes:
             return Later(data, lambda data: self._fill(data, size, offset))     # type: ignore[arg-type]
         return self._fill(data, size, offset)
@@ -535,7 +537,9 @@ class OpenAttr(Open):
         if not data:
             return 0                           # sysfs calls no store for nothing
         length = len(data)
-        future = node.store(data, caller)      # type: ignore[misc]
+        if node.store is None:
+            raise fail(errno.EBADF)
+        future = node.store(data, caller)
         return length if future is None else Later(future, lambda _: length)
 
     def poll(self) -> int:

@@ -184,3 +184,8 @@ def test_closing_ends_a_wait(kmsg):
     later = f.read(8192, 0, 0)
     f.close()
     assert later.future.done()
+
+
+def test_read_ahead_of_who_only_writes_waits_for_no_record(kmsg):
+    refused(errno.EBADF, kmsg.open(os.O_WRONLY).read, 4096, 0)
+    assert read(kmsg.open(os.O_RDWR)) == b"6,0,1000,-;line 0\n"
