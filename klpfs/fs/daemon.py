@@ -21,6 +21,7 @@ from klpfs.fs.tree import NEWEST, Tree
 from klpfs.protocol.folder_layout import runtime_dir as default_runtime_dir
 from klpfs.service.loop import FIRST, Loop
 from klpfs.service.manager import Manager
+from klpfs.service.shown_text import printable
 
 SETTLE = 2.0                                   # seconds that processes already there have to tell what they are
 ENDINGS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -29,11 +30,11 @@ Log = Callable[[str], None]
 
 
 def to_stderr(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    print(printable(text), file=sys.stderr, flush=True)
 
 
 def to_syslog(text: str) -> None:
-    syslog.syslog(syslog.LOG_DAEMON | syslog.LOG_WARNING, text)
+    syslog.syslog(syslog.LOG_DAEMON | syslog.LOG_WARNING, printable(text))
 
 
 def mount(mountpoint: str, foreground: bool = False, runtime_dir: str | None = None,
@@ -46,6 +47,8 @@ def mount(mountpoint: str, foreground: bool = False, runtime_dir: str | None = N
     does, this returns 0 when the mount answers. OSError with a text for the user: it can't be mounted; nothing is left
     behind.
     """
+    if not mountpoint:                         # abspath() would make the working directory of it
+        raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), mountpoint)
     folder = runtime_dir or default_runtime_dir()
     point = os.path.abspath(mountpoint)
     if foreground:

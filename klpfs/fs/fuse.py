@@ -49,11 +49,11 @@ from klpfs.fs.fuse_messages import (
 )
 from klpfs.fs.nodes import FOREVER, Dir, Later, Link, Node, Open, Table, Watcher, fail
 from klpfs.fs.notices import Notices
+from klpfs.service.answer import MAX_ERRNO
 from klpfs.service.loop import LAST, Loop
 from klpfs.service.snapshots import Caller
 
 MAX_WRITE = 16384
-MAX_ERRNO = 511                                # the largest that the kernel takes in an answer (fuse_dev_do_write())
 
 _unpack_two, _unpack_long, _pack_open = TWO.unpack_from, LONG.unpack_from, OPEN_OUT.pack
 _unpack_in, _unpack_rw, _pack_out, _read, _write = IN.unpack_from, RW.unpack_from, OUT.pack, os.read, os.write
@@ -232,7 +232,14 @@ class Session(Watcher):
         """
         unique = LONG.unpack_from(message, HEAD)[0]
         operation, future = self._waiting.get(unique, (0, None))
-        if future is None or future.cancel() or operation == Op.WRITE:
+        if future is None:
+            return
+        try:
+            if future.cancel() or operation == Op.WRITE:
+                return
+        except Exception:
+            if self._waiting.pop(unique, None) is not None:
+                self._broken((0, operation, unique, header[3]))
             return
         del self._waiting[unique]
         self._send((0, operation, unique, 0), errno.EINTR)
@@ -291,11 +298,17 @@ class Session(Watcher):
     def _entry(self, node: Node) -> bytes:
         node.lookups += 1
         self._granted = [node]
-        node.cached = node.cached or node.lasting
-        return ENTRY.pack(node.ino, 0, FOREVER if node.lasting else 0, node.attr_valid, 0, 0) + attributes(node)
+        entry = node.entry
+        if entry is None:
+            node.cached = node.cached or node.lasting
+            entry = node.entry = (ENTRY.pack(node.ino, 0, FOREVER if node.lasting else 0, node.attr_valid, 0, 0)
+                                  + attributes(node))
+        return entry
 
     def _lookup(self, header: Header, message: bytes) -> Reply:
-        node, name = self._node(header[3]), message[HEAD:-1]
+        node, name = self.table.by_id.get(header[3]) or self._node(header[3]), message[HEAD:-1]
+        if node.KIND == stat.S_IFDIR and node.refresh is None and name[:1] != b".":    # type: ignore[attr-defined]
+            return self._entry(node.lookup(name))                                      # type: ignore[attr-defined]
         if name in (b".", b".."):              # by number, for an exported mount
             if node.removed:
                 raise fail(errno.ESTALE)

@@ -238,6 +238,8 @@ def umount(point: str, lazy: bool = False) -> None:
 
 
 def _absolute(point: str) -> str:
-    """The path without links, not looking at the mount itself (it may be dead)."""
+    """The path without links, not looking at the mount itself (it may be dead). ENOENT: the empty path is none."""
+    if not point:
+        raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
     point = os.path.abspath(point)
     return os.path.join(os.path.realpath(os.path.dirname(point)), os.path.basename(point)) if point != "/" else point

@@ -109,6 +109,7 @@ class Node:
     mode: int
     lasting: bool = field(default=False, kw_only=True)
     cached: bool = field(init=False, default=False)
+    entry: bytes | None = field(init=False, default=None)      # what a lookup is answered with; None: to be made
     ino: int = field(init=False)
     raw: bytes = field(init=False)
     born: int = field(init=False)              # nanoseconds since the epoch
@@ -144,6 +145,7 @@ class Node:
             atime: int | None = None, mtime: int | None = None, ctime: int | None = None) -> None:
         """chmod, chown, utime: they stick. A size is not among them: truncate succeeds and changes nothing."""
         own = self.own()
+        self.entry = None
         if mode is not None:
             self.mode = stat.S_IFMT(self.mode) | stat.S_IMODE(mode)
         own.uid = own.uid if uid is None else uid
@@ -260,6 +262,7 @@ class Dir(Node):
         self._order = None
         if node.KIND == stat.S_IFDIR and node.raw[:1] != b".":
             self._subdirs += 1
+            self.entry = None
             if self.lookups:
                 self.table.watcher.altered(self)
 
@@ -268,6 +271,7 @@ class Dir(Node):
         self._order = None
         if node.KIND == stat.S_IFDIR and node.raw[:1] != b".":
             self._subdirs -= 1
+            self.entry = None
             if self.lookups:
                 self.table.watcher.altered(self)
 
@@ -314,6 +318,7 @@ class Dir(Node):
 
     def _settle(self) -> None:
         children, self.children, self._order, self._subdirs = self.children, _NO_CHILDREN, None, 0
+        self.entry = None
         self.refresh = None
         for child in children.values():
             child._settle()
@@ -501,8 +506,10 @@ class OpenAttr(Open):
             raise fail(errno.ENODEV)
         if offset and offset == self.at:
             return self._part(size, offset)
+        if node.show is None:                  # read-ahead (posix_fadvise) asks for it; read(2) itself is EBADF
+            raise fail(errno.EBADF)
         self.event = node.event
-        data = node.show()                     # type: ignore[misc]
+        data = node.show()
         if data.__class__ is not bytes:
             return Later(data, lambda data: self._fill(data, size, offset))     # type: ignore[arg-type]
         return self._fill(data, size, offset)
@@ -530,7 +537,9 @@ class OpenAttr(Open):
         if not data:
             return 0                           # sysfs calls no store for nothing
         length = len(data)
-        future = node.store(data, caller)      # type: ignore[misc]
+        if node.store is None:
+            raise fail(errno.EBADF)
+        future = node.store(data, caller)
         return length if future is None else Later(future, lambda _: length)
 
     def poll(self) -> int:

@@ -43,6 +43,11 @@ def line(text: str) -> bytes:
     return shown_bytes(text) + b"\n"
 
 
+def one_line(text: str) -> bytes:
+    r"""A line of several: a newline in it is shown as `\n`, as /proc/PID/status has it in a name."""
+    return line(text.replace("\n", "\\n"))
+
+
 def after(future: Future[Any], make: Callable[[Any], Any]) -> Future[Any]:
     """A Future of `make(result)`. Cancelling it cancels `future`."""
     made: Future[Any] = _After(future)
@@ -141,7 +146,7 @@ class ObjectDir:
     def settle(self) -> None:
         """The patch is not in transition: its functions stay. (Nops go with a transition's end.)"""
         for child in self.node.children.values():
-            child.lasting = True
+            child.lasting, child.entry = True, None
 
     def update(self, view: ObjectView) -> bool:
         """Show this view. False: a function has gone whose name the kernel may believe, so the folder must be made
@@ -303,7 +308,7 @@ def _folder(parent: Dir, name: str, **more: Any) -> Dir:
 
 
 def _stack(frames: Iterable[str]) -> bytes:
-    return b"".join(b"[<0>] " + line(frame) for frame in frames)
+    return b"".join(b"[<0>] " + one_line(frame) for frame in frames)
 
 
 def modules_text(modules: Iterable[ModuleView]) -> bytes:
@@ -312,7 +317,7 @@ def modules_text(modules: Iterable[ModuleView]) -> bytes:
     for m in modules:
         used = "".join(f"{holder}," for holder in m.holders) or "-"
         flags = "OE" + (" K" if m.livepatch else "") + {"Loading": "+", "Unloading": "-"}.get(m.state, "")
-        text = line(f"{m.name} {m.size} {m.refcnt} {used} {m.state} 0x0000000000000000 ({flags})") + text
+        text = one_line(f"{m.name} {m.size} {m.refcnt} {used} {m.state} 0x0000000000000000 ({flags})") + text
     return text
 
 
@@ -324,8 +329,8 @@ def blockers_text(blockers: Iterable[BlockerView]) -> bytes:
         since = getattr(b, "since", None) or 0
         task, patch = "-" if b.task is None else b.task, getattr(b, "patch", None) or "-"
         stamp = f"[{since // 10 ** 6:5d}.{since % 10 ** 6:06d}]"
-        parts.append(line(f"{b.pid} {b.kind} {task} {stamp} {patch} {b.name or ''}".rstrip()))
-        parts.extend(b" " + line(frame) for frame in b.frames)
+        parts.append(one_line(f"{b.pid} {b.kind} {task} {stamp} {patch} {b.name or ''}".rstrip()))
+        parts.extend(b" " + one_line(frame) for frame in b.frames)
     return b"".join(parts)
 
 

@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from attrs import define, field
 
+from klpfs.engine.error import place_of
 from klpfs.protocol import decisions
 from klpfs.protocol.decisions import Record, Report
 from klpfs.protocol.phases import START
@@ -52,6 +53,11 @@ NOT_JUST_NOW = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)      # the journal can
 Decide = Callable[[Record], Record]
 Foresee = Callable[[], "dict[str, Any] | None"]                # vote_by_text.py
 May = Callable[[Record, Report], bool]
+
+
+def of_mistake(error: Exception) -> str:
+    """The text of an error that is no OSError: ours, and where."""
+    return f"{type(error).__name__}: {error} ({place_of(error) or '?'})"
 
 
 @define(eq=False)
@@ -112,6 +118,7 @@ class Coordinator:
     _retry: float = field(init=False, default=0.0)               # no write before this time: the last one failed
     _look_lost: float = field(init=False, default=0.0)
     _litter: bool = field(init=False, default=True)              # contents may lie about that nobody needs
+    _mistake: str = field(init=False, default="")                # of ours, that was named last
     _undone: int = field(init=False, default=0)                  # n of the last load whose failure could not be written
 
     def __attrs_post_init__(self) -> None:
@@ -143,6 +150,8 @@ class Coordinator:
                 except OSError as error:  # no descriptors to read the journal or the folder: nothing is decided without
                     self._cannot_read = True
                     self._write_failed(error)
+                except Exception as error:
+                    self._give_up_all(of_mistake(error))
                 else:
                     if self._cannot_read:
                         self._cannot_read, self.trouble = False, None
@@ -153,6 +162,24 @@ class Coordinator:
             self._timer = None
         if self._wake is not None:
             self._timer = self.loop.call_later(max(0.0, self._wake - self.loop.now()) + TICK, self.step)
+
+    def _give_up_all(self, why: str) -> None:
+        """After a mistake of ours in a round: whoever waits is answered EIO, a load under way is undone."""
+        load = self.load
+        if load is not None:
+            try:
+                self._undo(load, errno.EIO, why, log=True)
+            except Exception:
+                self.load = None
+                self.journal.unlock()
+                load.answer.fail(errno.EIO, why)
+        elif self._mistake != why:             # once, though each round may make it
+            self.log(f"klpfs: {why}", 3)
+        self._mistake = why
+        while self._requests:
+            request = self._requests.popleft()
+            self._refuse(request.what, request.answer, OSError(errno.EIO, why))
+        self.waiting_answers.fail_all(errno.EIO, why)
 
     def close(self) -> None:
         """Let go: a load under way is lost (its agents see the connection close), a transition goes on pending."""
@@ -324,9 +351,10 @@ class Coordinator:
             self.journal.unlock()
             self._refuse(request.what, request.answer, error)
             return
-        except BaseException:
+        except Exception as error:                               # a mistake of ours, or no memory
             self.journal.unlock()
-            raise
+            self._refuse(request.what, request.answer, OSError(errno.EIO, of_mistake(error)))
+            return
         if following["change"]:                                  # the lock is kept
             self.load = load = Load(request.what, following["change"]["n"], request.answer, self.loop.now(),
                                     request.foresee)

@@ -112,8 +112,8 @@ class Service:
             callback(kind, key)
 
     def say(self, text: str, priority: int = 6) -> None:
-        """A line of the service's own in its log."""
-        self._merge.say(text, priority)
+        """A line of the service's own in its log: one, though a path or a process's name has newlines."""
+        self._merge.say(text.replace("\n", "\\n"), priority)
 
     # -- what happens
 
@@ -243,7 +243,7 @@ class Service:
             if error is not None or data is None:
                 self._failed(what, answer, error or OSError(errno.EIO, os.strerror(errno.EIO)))
             else:
-                use(what, name, data, params, path, answer)
+                self._answering(what, answer, lambda data: use(what, name, data, params, path, answer))(data)
 
         def interrupt() -> None:
             self._fetches.discard(fetch)

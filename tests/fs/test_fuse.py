@@ -5,13 +5,14 @@ import select
 import socket
 import stat
 import struct
-import threading
+from concurrent.futures import Future
 
 import pytest
 
 from klpfs.fs import fuse
 from klpfs.fs.fuse import MAX_WRITE
 from klpfs.fs.nodes import Attr, Dir
+from klpfs.fs.tree import after
 from tests.fs.kernel import (
     BATCH_FORGET,
     COPY_FILE_RANGE,
@@ -161,6 +162,65 @@ def test_a_mistake_of_ours_is_eio_and_a_line_and_the_mount_lives_on(kernel):
     assert kernel.read(handle, node)[0] == errno.EIO
     assert "ZeroDivisionError" in kernel.said.pop()
     assert kernel.read(*reversed(kernel.open(ENABLED)))[1] == b"1\n"
+
+
+class Odd(Exception):
+    pass
+
+
+def raises(error):
+    def call(*arguments):
+        raise error
+    return call
+
+
+NO_ERRNOS = [OSError(600, "x"), OSError(512, "x"), OSError(2 ** 40, "x"), OSError(0, "x"), OSError(-5, "x"), OSError("x"),
+             OSError("22", "x"), OSError(True, "x")]
+
+
+@pytest.mark.parametrize("error", [*NO_ERRNOS, Odd(), KeyboardInterrupt(), OverflowError()], ids=repr)
+@pytest.mark.parametrize("when", ["at once", "later", "in what is made of it"])
+def test_a_request_always_gets_an_answer(kernel, error, when):
+    """Also where what it failed with is no errno: the kernel would refuse the answer, its caller would wait for ever."""
+    if when == "at once" and isinstance(error, KeyboardInterrupt):
+        error = Odd()                          # the other would be a signal, which ends the daemon
+    parent, future = Dir(kernel.table, kernel.table.root, "odd", 0o755), Future()
+    show = {"at once": raises(error), "later": lambda: future, "in what is made of it": lambda: after(future, raises(error))}
+    Attr(kernel.table, parent, "file", 0o444, show[when])
+    node, handle = kernel.open("odd/file")
+    read = kernel.send(READ, node, kernel.read_body(handle))
+    kernel.run()
+    if when == "later":
+        future.set_exception(error)
+    elif when != "at once":
+        future.set_result(b"")
+    kernel.wait_for(lambda: read in kernel.replies)
+    assert kernel.replies.pop(read) == (errno.EIO, b"")
+    assert len(kernel.said) == (not isinstance(error, OSError))
+    kernel.said.clear()
+
+
+@pytest.mark.parametrize("made", [None, "text", 7, [b"x"]], ids=repr)
+def test_an_answer_that_is_no_answer_is_eio_and_a_line(kernel, made):
+    parent, future = Dir(kernel.table, kernel.table.root, "odd", 0o755), Future()
+    file = Attr(kernel.table, parent, "file", 0o644, lambda: future, lambda data, caller: future)
+    node, handle = kernel.open("odd/file")
+    read = kernel.send(READ, node, kernel.read_body(handle))
+    kernel.run()
+    future.set_result(made)
+    kernel.wait_for(lambda: read in kernel.replies)
+    assert kernel.replies.pop(read)[0] == errno.EIO and len(kernel.said) == 1 and file.opened
+    kernel.said.clear()
+
+
+def test_an_interrupt_that_fails_answers_who_was_interrupted(kernel):
+    node, handle = kernel.open("shop/insmod", os.O_WRONLY)
+    slow = kernel.send(WRITE, node, kernel.write_body(handle, b"slow"))
+    kernel.run()
+    kernel.shop.answers.pop().interrupt = raises(Odd("no"))
+    kernel.send(INTERRUPT, 0, struct.pack("=Q", slow))
+    kernel.run()
+    assert kernel.replies.pop(slow) == (errno.EIO, b"") and "Odd: no" in kernel.said.pop()
 
 
 def test_others_go_on_while_a_write_waits(kernel):
@@ -336,6 +396,29 @@ def test_the_kernel_asks_each_time_for_names_that_may_go(kernel, path, seconds):
     parent, _, name = path.rpartition("/")
     body = kernel.call(LOOKUP, kernel.lookup(parent) if parent else 1, os.fsencode(name) + b"\0")[1]
     assert struct.unpack_from("=Q", body, 16)[0] == seconds
+
+
+def test_a_lookup_gives_the_attributes_of_now(kernel):
+    """Though the answer is kept, for it is given often."""
+    parent, name = kernel.lookup("shop/sys/kernel"), b"livepatch\0"
+
+    def looked_up():
+        body = kernel.call(LOOKUP, parent, name)[1]
+        mode, links = struct.unpack_from("=II", body, 40 + 60)
+        return oct(mode), links, struct.unpack_from("=Q", body, 16)[0]
+    first = looked_up()
+    kernel.shop.add("lp3")
+    assert (first, looked_up()) == (("0o40755", 4, 3600), ("0o40755", 5, 3600))
+    kernel.shop.delete("lp3")
+    kernel.call(SETATTR, kernel.lookup("shop/sys/kernel/livepatch"), setattr_body(1, mode=0o700))
+    assert looked_up() == ("0o40700", 4, 3600)
+    kernel.shop.add("lp4", transition=True)
+    parent, name = kernel.lookup("shop/sys/kernel/livepatch/lp4/mod1"), b"func_1,1\0"
+    assert looked_up()[2] == 0
+    kernel.shop.change("lp4", transition=False)
+    assert looked_up()[2] == 3600
+    kernel.run()
+    kernel.notices.clear()
 
 
 PRUNED = 9

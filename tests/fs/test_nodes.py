@@ -330,3 +330,12 @@ def test_a_query_that_can_not_be_answered_leaves_no_answer(table):
     later.finish(later.future.result())
     refused(errno.EINVAL, file.write, b"bad", None)
     assert file.read(100, 0) == b""
+
+
+def test_what_can_t_be_read_or_written_is_ebadf_however_it_is_asked_for(table):
+    """Read-ahead (posix_fadvise) asks for the pages of a file that was opened for writing alone."""
+    for proc in (True, False):
+        writable = attr(table, f"w{proc}", 0o200, None, proc=proc)
+        refused(errno.EBADF, writable.open(os.O_WRONLY).read, 4096, 0)
+        readable = attr(table, f"r{proc}", 0o444, store=None, proc=proc)
+        refused(errno.EBADF, readable.open(os.O_RDONLY).write, b"1", None)
