@@ -1,8 +1,8 @@
 """The agents of a service: their sockets in its folder, the connections to them, and what they said.
 
-A peer is gone when its process is dead (pidfd, taken when it says who it is), when its socket refuses and nobody ever
-answered on it, when the process has become another program (exec), or has bound a new socket. A closed connection alone
-is no death: connect again. All that an agent says is checked here for its shape, before anybody looks at it.
+A peer is gone when its process is dead (pidfd, taken when it says who it is), when the process has become another
+program (exec), or has bound a new socket. A closed connection alone is no death: connect again. Nor is a socket that
+refuses and on which nobody ever answered, while the process that is noted beside it is not known to be dead (life.py). All that an agent says is checked here for its shape, before anybody looks at it.
 
 A connection is to the very socket that was looked at (folder.py), and who sends what comes is what the kernel says. Who
 answers for another service, as another process or on another user's socket is refused: one line in the log, and that
