@@ -16,6 +16,7 @@ from select import POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT
 from klpfs.agent.c_functions import allocate_lock, monotonic, poll, socket
 from klpfs.agent.quiet_thread import QuietThread
 from klpfs.engine.log import ERR, NOTICE, WARNING
+from klpfs.protocol import life
 from klpfs.protocol.folder import Folder
 from klpfs.protocol.folder_layout import SUFFIX, make_folder
 from klpfs.protocol.wire import Reader, WireError, encode
@@ -178,6 +179,7 @@ class Server(QuietThread):
             self.sock, self.name = bind(make_folder(self.folder, self._group))
         self._identity = identity(self.sock.fileno())
         self._trouble = None
+        life.note(Folder(self.folder), self.name)
 
     def no_socket(self, error: OSError, what: str = "the agent can't listen") -> None:
         """Say, once, that nobody can reach this process (or its child), and what may help."""
@@ -206,7 +208,7 @@ class Server(QuietThread):
         """At exit: nobody can connect any more, and the thread binds no socket anew. Counterpart: listen."""
         self.stopping = True
         if self.name:
-            Folder(self.folder).remove(self.name)
+            life.forget(Folder(self.folder), self.name)
 
     def _close_listener(self) -> None:
         if self.sock is not None:
@@ -325,7 +327,7 @@ class Server(QuietThread):
             if old:
                 for connection in self.connections:     # their peers connect to the new socket
                     connection.open = False
-                Folder(self.folder).remove(old)
+                life.forget(Folder(self.folder), old)
                 self._drop_dead()
 
     def _removed(self) -> bool:

@@ -2,14 +2,14 @@
 from __future__ import annotations
 
 from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM
-from errno import EAGAIN, EMFILE, ENFILE, ENOMEM
+from errno import ECONNREFUSED, EMFILE, ENFILE, ENOENT, ENOMEM, ENOTSOCK
 from fcntl import LOCK_EX, LOCK_NB, flock
 from posix import close, geteuid
 
 from klpfs.agent.c_functions import socket
 from klpfs.agent.waiting import pause
 from klpfs.cpython.resolve.fingerprint import sha256  # type: ignore[attr-defined, unused-ignore]
-from klpfs.protocol import record_text
+from klpfs.protocol import life, record_text
 from klpfs.protocol.folder import Folder, socket_address
 from klpfs.protocol.folder_layout import JOURNAL, KEEP, MAX_CONTENT_BYTES, SUFFIX
 
@@ -32,8 +32,9 @@ def content(folder: str, sha: str) -> bytes | None:
 
 
 def answers(folder: str, name: str) -> bool:
-    """Whether somebody listens on a socket. It was renamed when it listened, so one that refuses is dead for good. What
-    is no socket, a link to one included, is nobody's. OSError: there are no descriptors to see it with."""
+    """Whether a process lives whose socket this is: somebody listens on it, or it may not be asked (another user's), or
+    it refuses and its process is not known to be dead (life.py). It was renamed when it listened. What is no socket, a
+    link to one included, is nobody's. OSError: there are no descriptors to see it with."""
     path_fd = -1
     sock = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC)
     try:
@@ -43,7 +44,9 @@ def answers(folder: str, name: str) -> bool:
     except OSError as error:
         if error.errno in (EMFILE, ENFILE, ENOMEM):
             raise
-        return error.errno == EAGAIN        # its queue is full
+        if error.errno in (ENOENT, ENOTSOCK):
+            return False
+        return error.errno != ECONNREFUSED or life.lives(Folder(folder), name)
     finally:
         sock.close()
         if path_fd >= 0:
@@ -88,13 +91,15 @@ def begin(folder: str, own: str, keep: bool) -> None:
 
 def sweep(folder: str, own: str) -> bool:
     """Remove the sockets of the dead. True: somebody lives here besides the owner of the socket `own`."""
-    others, here = False, Folder(folder)
-    for name in here.names():
+    here = Folder(folder)
+    names = here.names()
+    others = life.anybody(here, [name for name in names if name != life.life_name(own)])    # also without a socket
+    for name in names:
         if name.endswith(SUFFIX) and name != own and name[0] != ".":
             if answers(folder, name):
                 others = True
             else:
-                here.remove(name)
+                life.forget(here, name)
     return others
 
 
@@ -110,7 +115,7 @@ def living(folder: str, names: list[str]) -> list[str]:
                 if answers(folder, name):
                     found.append(name)
                 else:
-                    here.remove(name)
+                    life.forget(here, name)
         return found
     except OSError:
         return names

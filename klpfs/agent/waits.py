@@ -53,7 +53,11 @@ class Waits:
         agent, waits = self.agent, {}
         thread, follower = agent.thread, agent.follower
         moves, idle = thread.moves, thread.idle
-        if agent.foreign.working is not None or agent.prepared is False or not thread.running.locked():
+        if not thread.running.locked():
+            if not thread.stopping:     # by a fork, or the exit
+                waits["dead", moves] = "the agent's thread has ended"
+            return waits
+        if agent.foreign.working is not None or agent.prepared is False:
             return waits
         if agent.joining.joins:
             waits["join", agent.joining.joins] = "the program waits until its service's journal is followed"

@@ -34,11 +34,13 @@ from posix import (
     fsync,
     geteuid,
     read,
+    readlink,
     rename,
     rmdir,
     scandir,
     stat,
     strerror,
+    symlink,
     unlink,
     urandom,
     write,
@@ -261,6 +263,21 @@ class Folder:
             unlink(self._at(name), dir_fd=self._dir())
         except OSError:
             pass
+
+    def put_link(self, name: str, text: str) -> None:
+        """A symbolic link that leads nowhere, and says `text`: made, or put in another's place. It takes no descriptor.
+        OSError: as symlink(2) and rename(2)."""
+        draft = f"{name}.{urandom(6).hex()}{DRAFT}"
+        symlink(text, self._at(draft), dir_fd=self._dir())
+        try:
+            self.move(draft, name)
+        except OSError:
+            self.remove(draft)
+            raise
+
+    def read_link(self, name: str) -> str:
+        """What a symbolic link says; it is not followed. OSError: as readlink(2)."""
+        return readlink(self._at(name), dir_fd=self._dir())
 
     # -- sockets
 

@@ -7,6 +7,7 @@
         keep                      when it exists, the journal outlives the service
         <sha256>                  content of a livepatch file or module, 64 hex digits
         <random>.sock             the socket of an agent
+        <random>.life             a link that leads nowhere: which process that agent is (life.py)
 
 <runtime> is $KLPFS_RUNTIME_DIR, else /run/klpfs for root, else $XDG_RUNTIME_DIR/klpfs, else /tmp/klpfs-UID.
 """

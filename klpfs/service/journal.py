@@ -16,6 +16,7 @@ from typing import Any
 
 from attrs import define, field
 
+from klpfs.protocol import life
 from klpfs.protocol import record_text as text
 from klpfs.protocol.folder import DRAFT, Folder, as_folder
 from klpfs.protocol.folder_layout import JOURNAL, MAX_CONTENT_BYTES, SUFFIX
@@ -161,15 +162,15 @@ class Journal:
                 self.folder.remove(name)
 
     def remove(self, sockets: Iterable[str]) -> bool:
-        """The service is dead: remove its folder. `sockets`: names of its dead agents' sockets. False when somebody is
-        about to live in it: then all is as before. With the lock."""
+        """The service is dead: remove its folder. `sockets`: names of its dead agents' sockets. False when somebody lives
+        in it, or is about to: then all is as before. With the lock."""
         if self._lock < 0:
             raise RuntimeError("the journal is removed without its lock")
         # of a process that died in between, or makes another
         drafts = [name for name in self.folder.names() if _is_draft(name)]
         for name in [*sockets, *drafts]:
             self.folder.remove(name)
-        if self._has_sockets():
+        if self._is_lived_in():
             return False
         aside = f"{JOURNAL}.{os.urandom(6).hex()}{DRAFT}"
         try:
@@ -178,7 +179,7 @@ class Journal:
             aside = ""
         comes = True                           # it has bound its socket, and may have read the journal
         try:
-            comes = self._has_sockets()
+            comes = self._is_lived_in()
         finally:
             if comes and aside:
                 self.folder.move(aside, JOURNAL)
@@ -193,8 +194,10 @@ class Journal:
             return False
         return True
 
-    def _has_sockets(self) -> bool:
-        return any(name.endswith(SUFFIX) for name in self.folder.names())
+    def _is_lived_in(self) -> bool:
+        """Whether there is a socket, or a process that is not known to be dead, whatever became of its socket."""
+        names = self.folder.names()
+        return any(name.endswith(SUFFIX) for name in names) or life.anybody(self.folder, names)
 
     def _put(self, name: str, data: bytes, sync: bool = True) -> int:
         """Put a file of these bytes in the place of another; its descriptor. OSError: all is as before. sync: where the

@@ -236,7 +236,7 @@ class Manager:
     def _end(self, name: str, place: Place) -> None:
         """The last process is gone: the folder too, unless it is kept. Who comes later makes it anew."""
         try:
-            refused = place.service.peers.forget_refused()
+            refused = place.service.peers.forget_refused() or place.service.peers.lives_unseen()
         except OSError:                                      # no descriptors to look at them
             refused = True
         if refused:                                          # not ours to remove, and not to be asked again

@@ -1,8 +1,8 @@
 """The agents of a service: their sockets in its folder, the connections to them, and what they said.
 
-A peer is gone when its process is dead (pidfd, taken when it says who it is), when its socket refuses and nobody ever
-answered on it, when the process has become another program (exec), or has bound a new socket. A closed connection alone
-is no death: connect again. All that an agent says is checked here for its shape, before anybody looks at it.
+A peer is gone when its process is dead (pidfd, taken when it says who it is), when the process has become another
+program (exec), or has bound a new socket. A closed connection alone is no death: connect again. Nor is a socket that
+refuses and on which nobody ever answered, while the process that is noted beside it is not known to be dead (life.py). All that an agent says is checked here for its shape, before anybody looks at it.
 
 A connection is to the very socket that was looked at (folder.py), and who sends what comes is what the kernel says. Who
 answers for another service, as another process or on another user's socket is refused: one line in the log, and that
@@ -19,6 +19,7 @@ from typing import Any, Callable
 
 from attrs import define, field
 
+from klpfs.protocol import life
 from klpfs.protocol.folder import Folder, as_folder, socket_address
 from klpfs.protocol.folder_layout import SUFFIX
 from klpfs.protocol.shapes import FROM_AGENT, fits
@@ -26,6 +27,7 @@ from klpfs.protocol.wire import MESSAGE_SECONDS, VERSION, Reader, WireError, enc
 from klpfs.service.loop import AGENTS, IN, OUT, Loop, Timer
 
 RETRY = 0.2                # seconds until a peer that closed its connection is connected to again
+RETRY_REFUSED = 1.0        # and one that lives and refuses: its agent binds another socket when it can
 NOBODY = (errno.ECONNREFUSED, errno.ENOENT, errno.ENOTSOCK)    # what connect() says where nobody listens
 MAX_QUEUED = 64 << 20      # bytes that wait for a peer that doesn't read
 MOST = 256  # sockets that a user who does not own the service may have in it: each costs a descriptor here
@@ -123,7 +125,7 @@ class Peer:
                 sock.close()
             if error.errno == errno.ENOENT or error.errno in NOBODY and self._ended():    # unlinked: as in Peers.list
                 return self._leave()
-            return self._again()
+            return self._again(RETRY if self.pid or error.errno != errno.ECONNREFUSED else RETRY_REFUSED)
         finally:
             if path_fd >= 0:
                 os.close(path_fd)
@@ -133,9 +135,9 @@ class Peer:
         self._out.clear()
         self.peers.loop.add(sock.fileno(), self._ready, AGENTS)
 
-    def _again(self) -> None:
+    def _again(self, seconds: float = RETRY) -> None:
         if self._timer is None and not self.gone:
-            self._timer = self.peers.loop.call_later(RETRY, self._retry)
+            self._timer = self.peers.loop.call_later(seconds, self._retry)
 
     def _retry(self) -> None:
         self._timer = None
@@ -143,10 +145,12 @@ class Peer:
         self.peers.changed()
 
     def _ended(self) -> bool:
-        """Whether the socket will never be answered: no process ever did, or the process is another program now, or
-        dead."""
+        """Whether the socket will never be answered: the process is another program now, or dead, as far as anybody
+        knows which it is; or it answers on another socket."""
         try:
-            return not self.pid or address_space(self.pid) != self._space
+            if self.pid:
+                return address_space(self.pid) != self._space
+            return not life.lives(self.peers.folder, self.key) or self.peers.has_said(self)
         except OSError:
             return False
 
@@ -432,6 +436,21 @@ class Peers:
                     os.close(path_fd)
         return True
 
+    def has_said(self, peer: Peer) -> bool:
+        """Whether the process that is noted beside a peer's socket has said on another socket who it is."""
+        pid = life.pid_of(self.folder, peer.key)
+        return any(other.pid == pid for other in self.known() if other is not peer and pid)
+
+    def lives_unseen(self) -> bool:
+        """Whether a process of the service lives that no socket speaks for, or it can't be seen just now. Its patches
+        are in force, and the journal is its journal."""
+        try:
+            return life.anybody(self.folder, self.folder.names())
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
+
     def forget_refused(self) -> bool:
         """Look which of the sockets that were refused are of the dead by now: those are litter as any other. True: some
         are not."""
@@ -492,7 +511,7 @@ class Peers:
         self.forget_refused()
         for name in self._dead:
             self._dead[name] = True
-            self.folder.remove(name)
+            life.forget(self.folder, name)
 
     def cut(self, n: int) -> None:
         """The journal can't be written: close the connections, so that the processes that have prepared n read it."""

@@ -8,7 +8,8 @@ import pytest
 
 from klpfs.agent import service_folder
 from klpfs.agent.server import bind
-from klpfs.protocol import record_text
+from klpfs.protocol import life, record_text
+from klpfs.protocol.folder import Folder
 
 PATCH = {"name": "lp", "n": 3, "sha256": "s", "params": {}, "fingerprints": ""}
 MODULE = {"name": "lp", "sha256": "s", "params": {}, "livepatch": True, "path": "", "uses": [], "forced": False}
@@ -49,6 +50,43 @@ def test_what_was_under_way_is_ended(folder):
                              "forced": False})
     record = begun(folder, True)
     assert (record["patches"], record["modules"], record["transition"], record["seq"]) == ([], [], None, 8)
+
+
+@pytest.mark.parametrize("socket_is", ["refuses", "removed"])
+def test_beside_a_process_that_lives_and_has_no_socket(folder, socket_is):
+    """A program that has closed its descriptors, and has none left for another: what it has in force stays decided."""
+    left(folder)
+    sock, name = bind(folder)
+    life.note(Folder(folder), name)
+    sock.close()
+    if socket_is == "removed":
+        os.unlink(f"{folder}/{name}")
+    assert begun(folder, False)["seq"] == 7 and service_folder.living(folder, [name]) == (
+        [name] if socket_is == "refuses" else [])
+    life.forget(Folder(folder), name)
+    assert begun(folder, False)["seq"] == 8
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="changes its user")
+def test_a_socket_that_may_not_be_asked_is_a_processs(tmp_path):
+    """A worker that runs as another user of the group: its socket is for itself and root."""
+    folder = str(tmp_path / "shop")
+    os.mkdir(folder)
+    left(folder)
+    os.chmod(tmp_path, 0o755)
+    os.chown(folder, 65534, 65534)
+    os.chmod(folder, 0o3770)
+    sock, name = bind(folder)
+    pid = os.fork()
+    if not pid:
+        try:
+            os.chdir(folder)
+            os.setresuid(65534, 65534, 65534)
+            os._exit(2 if service_folder.answers(".", name) else 1)
+        finally:
+            os._exit(3)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 2
+    sock.close()
 
 
 def test_beside_others(folder):

@@ -27,7 +27,7 @@ def waits(monkeypatch):
     monkeypatch.setattr(module, "Stacks", Stacks)
     follower = SimpleNamespace(goal={"seq": 7}, seen=7, look_key=lambda: None, report=lambda: {"over": 3})
     locked, free = SimpleNamespace(locked=lambda: True), SimpleNamespace(locked=lambda: False)
-    thread = SimpleNamespace(moves=1, idle=True, lock=free, running=locked, requests=[],
+    thread = SimpleNamespace(moves=1, idle=True, stopping=False, lock=free, running=locked, requests=[],
                              look_is_late=lambda now: True)
     agent = SimpleNamespace(thread=thread, follower=follower, joining=SimpleNamespace(joins=0), service="shop",
                             foreign=SimpleNamespace(working=None), prepared=True, engine=SimpleNamespace(arrival=None),
@@ -62,7 +62,7 @@ def test_steps_that_follow_each_other_are_none(waits):
 
 
 @pytest.mark.parametrize("fields", [{"foreign": SimpleNamespace(working={"what": "init of 'x'"})}, {"prepared": False},
-                                    {"thread": SimpleNamespace(moves=1, idle=False,
+                                    {"thread": SimpleNamespace(moves=1, idle=False, stopping=True,
                                                                running=SimpleNamespace(locked=lambda: False))}])
 def test_foreign_code_and_imports_may_take_long_and_a_fork_has_no_thread(waits, fields):
     waits.agent.thread.idle = False
@@ -71,6 +71,7 @@ def test_foreign_code_and_imports_may_take_long_and_a_fork_has_no_thread(waits, 
 
 
 @pytest.mark.parametrize("change, text", [
+    (lambda agent, w: setattr(agent.thread, "running", w.free), "the agent's thread has ended"),
     (lambda agent, w: setattr(agent.thread, "lock", w.locked), "the lock of the agent's thread is taken"),
     (lambda agent, w: agent.thread.requests.append(print), "sleeps over a request"),
     (lambda agent, w: setattr(agent.follower, "goal", {"seq": 8}), "sleeps over the record 8"),

@@ -11,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from klpfs.protocol import folder as folder_module
+from klpfs.protocol import life
 from klpfs.protocol import record_text as text
 from klpfs.service.journal import Journal
+from tests.service.fake_agent import sleeper
 
 NAMES = st.text(st.characters(blacklist_categories=["Cs"]),
                 max_size=12) | st.sampled_from(["", "a b", "%41", "\n", "\udce4"])
@@ -227,6 +229,21 @@ def test_a_draft_of_the_dead_keeps_nothing_alive(journal, tmp_path):
     assert sorted(each for each in os.listdir(tmp_path) if "sock" in each) == [".new.sock"]
     assert journal.remove([]) and not tmp_path.exists()
     journal.close()
+
+
+def test_a_journal_stays_while_a_process_lives_whose_socket_is_gone(journal, tmp_path):
+    """Its patches are in force: the next daemon, and who joins, must know of them. (Seen once under descriptor
+    pressure: the socket refused for a moment.)"""
+    child = sleeper()
+    try:
+        (tmp_path / "a.life").symlink_to(f"{child.pid} - {life.own_life().split()[2]} -")
+        assert journal.try_lock()
+        journal.write({**text.idle(1)})
+        assert not journal.remove(["a.sock"]) and journal.read()["seq"] == 1 and (tmp_path / "journal").exists()
+    finally:
+        child.kill()
+        child.wait()
+    assert journal.remove(["a.sock"]) and not tmp_path.exists()
 
 
 def test_remove_while_somebody_comes(journal, tmp_path, monkeypatch):

@@ -1,14 +1,17 @@
 """Services as they come and go."""
 import os
+import socket
 import stat
 import time
 
 import pytest
 
+from klpfs.protocol import life
 from klpfs.protocol import record_text as text
 from klpfs.service import manager as manager_module
 from klpfs.service.manager import Manager
 from klpfs.service.snapshots import Caller
+from tests.service.fake_agent import sleeper
 
 ME = Caller(os.getpid(), os.geteuid(), os.getegid())
 
@@ -104,6 +107,32 @@ def test_a_process_that_comes_and_goes_before_the_daemon_looks(bench, folder, ma
         os.unlink(agent.path)
     bench.until(lambda: not os.path.exists(path), 10)
     assert manager.services == {} and manager.came == []
+
+
+@pytest.mark.parametrize("socket_is", ["refuses", "removed"])
+def test_a_service_whose_process_lives_and_has_no_socket(bench, folder, manager, monkeypatch, socket_is):
+    """Its journal stays, whatever became of the socket, until the process is dead."""
+    monkeypatch.setattr(manager_module, "STALE", 0.05)
+    path, agent = place(folder), sleeper()
+    try:
+        os.symlink(f"{agent.pid} - {life.own_life().split()[2]} -", os.path.join(path, "a.life"))
+        with socket.socket(socket.AF_UNIX) as dead:
+            dead.bind(os.path.join(path, "a.sock"))
+        if socket_is == "removed":
+            os.unlink(os.path.join(path, "a.sock"))
+        open(os.path.join(path, "journal"), "wb").write(text.dump(text.idle(3, "shop")))
+        os.utime(path, (time.time() - 100,) * 2)
+        manager.start()
+        bench.rest(0.3)
+        assert os.path.exists(os.path.join(path, "journal"))
+        back = bench.agent(folder=path, pid=agent.pid, name="b")        # it can bind again
+        bench.until(lambda: manager.came == ["shop"])
+        back.close()
+        os.unlink(back.path)
+    finally:
+        agent.kill()
+        agent.wait()
+    bench.until(lambda: not os.path.exists(path), 20)
 
 
 def test_dead_services_vanish_at_the_start(bench, folder, manager):

@@ -1,16 +1,19 @@
 """Connections to agents: who is there, who is gone, and what nobody may be made to believe."""
 import errno
 import os
+import socket
 import subprocess
 import sys
 
 import pytest
 
+from klpfs.protocol import life
 from klpfs.protocol.folder import Folder
 from klpfs.protocol.wire import encode
 from klpfs.service import peers as peers_module
 from klpfs.service.peers import Peers
 from tests import harness
+from tests.service.fake_agent import sleeper
 
 
 class Watch:
@@ -86,6 +89,41 @@ def test_a_socket_that_refuses_and_never_answered_is_gone(bench, watch):
     assert watch.peers.list() == [] and watch.gone == ["a.sock"]
     watch.peers.unlink_gone()
     assert os.listdir(bench.folder) == []
+
+
+def noted(bench, name, pid):
+    """A socket that refuses, and beside it the note of a process."""
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(os.path.join(bench.folder, name + ".sock"))
+    namespace = life.own_life().split()[2]
+    os.symlink(f"{pid} - {namespace} -", os.path.join(bench.folder, name + ".life"))
+
+
+def test_a_socket_that_refuses_while_its_process_lives(bench, watch, monkeypatch):
+    """A program that has closed its descriptors, and has none left for another socket: it is not gone. Its end is."""
+    monkeypatch.setattr(peers_module, "RETRY_REFUSED", 0.01)
+    process = sleeper()
+    try:
+        noted(bench, "a", process.pid)
+        assert [peer.key for peer in watch.peers.list()] == ["a.sock"]
+        bench.rest(0.1)
+        assert not watch.gone and not watch.peers.litter and watch.peers.lives_unseen()
+    finally:
+        process.kill()
+        process.wait()
+    bench.until(lambda: watch.gone == ["a.sock"])
+    watch.peers.unlink_gone()
+    assert os.listdir(bench.folder) == [] and not watch.peers.lives_unseen()
+
+
+def test_an_old_socket_of_a_process_that_answers_on_another(bench, watch, monkeypatch):
+    """It had no right to remove the old one, as after a change of its user."""
+    monkeypatch.setattr(peers_module, "RETRY_REFUSED", 0.01)
+    agent = bench.agent("b")
+    noted(bench, "a", agent.pid)
+    assert len(watch.peers.list()) == 2
+    bench.until(lambda: watch.gone == ["a.sock"])
+    assert [peer.key for peer in watch.peers.known()] == ["b.sock"]
 
 
 def test_without_descriptors_nobody_is_gone(bench, watch, monkeypatch):
