@@ -2,7 +2,8 @@
 and disabled; and so does all that Python begins on a foreign stack (ways.py). Every call checks the version of who
 called it: code on a task's stack is all of one version.
 
-    python tests/stress/stress.py SECONDS [--break RULE] [--without-greenlets] [--seed N] [--leave-out WAY] [--every S]
+    python tests/stress/stress.py SECONDS [--break RULE] [--without-greenlets] [--audit-hook] [--seed N]
+            [--leave-out WAY] [--every S]
 
 Prints the counts as it goes, and at the end with how often each way ran; exit status 1 if one call was mixed, if
 anything raised, a transition never ended or a way never ran. With --break a rule of consistency is switched off
@@ -112,8 +113,10 @@ class Stress:
         self.plain, self.suspending = Family(program.PLAIN, self.counts), Family(program.SUSPENDING, self.counts)
         self.pool, self.lock = [], threading.Lock()
         self.switched = []          # greenlets' completed runs
-        self.ways = [way for way in ways.WAYS.values() if way.name not in options.leave_out and not (
-            options.without_greenlets and way.name.startswith("greenlet"))]
+        self.greenlet = None if options.without_greenlets else ways.greenlet
+        self.ways = [way for way in ways.WAYS.values() if way.name not in options.leave_out
+                     and (options.audit_hook or way.name != "audit_hook")
+                     and (self.greenlet or not way.name.startswith("greenlet"))]
         self.reversals, self.times, self.status = 0, [], 0
 
     # -- the program's threads
@@ -305,13 +308,11 @@ class Stress:
                                     times[len(times) // 2] * 1e3 if times else 0, times[-1] * 1e3 if times else 0))
 
     def run(self):
-        greenlet, counts = None, self.counts
-        if not self.options.without_greenlets:
-            try:
-                import greenlet
-            except ImportError:
-                pass
-        jobs = [(self.caller, i) for i in range(5)] + [(self.tasks, self.options.tasks)] * 2 + [(self.short_lived,)]
+        greenlet, counts = self.greenlet, self.counts
+        jobs: list = [(self.caller, i) for i in range(5)] + [(self.tasks, self.options.tasks)] * 2
+        if self.options.audit_hook:     # which makes choices slow: busy threads are hardly ever seen outside of one
+            jobs = [(self.caller, 0), (self.tasks, 20)]
+        jobs += [(self.short_lived,)]
         jobs += [(self.greenlets, greenlet)] if greenlet else []
         jobs += [(self.foreign, self.options.seed + i, False) for i in range(2)] + [(self.drive,)]
         threads = [threading.Thread(target=self.guarded, args=job) for job in jobs]
@@ -343,6 +344,7 @@ def main():
     parser.add_argument("--without-greenlets", action="store_true")
     parser.add_argument("--tasks", type=int, default=200, help="asyncio tasks in each of two loops")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--audit-hook", action="store_true", help="that way too, and fewer threads")
     parser.add_argument("--leave-out", action="append", default=[], metavar="WAY")
     parser.add_argument("--every", type=float, default=10, metavar="SECONDS", help="counts are printed so often")
     options = parser.parse_args()

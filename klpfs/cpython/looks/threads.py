@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 FRAMES = sys._current_frames
 _list, _tuple, _map, _zip, _id, _dict_get, _getattr, _len = list, tuple, map, zip, id, dict.get, getattr, len
-_slice, _bool, _getframe = slice, bool, sys._getframe
+_slice, _bool, _next, _getframe = slice, bool, next, sys._getframe
 _CODE = attrgetter("f_code")
 _FLAGS = attrgetter("f_code.co_flags")
 _LINE = attrgetter("f_code", "f_lineno")
@@ -37,7 +37,7 @@ def _cuts() -> bool:
     def around() -> Any:
         yield from inner()
     generator = around()
-    next(generator)
+    _next(generator)
     return _bool(generator.throw(KeyError()))
 
 
