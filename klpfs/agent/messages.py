@@ -13,9 +13,9 @@ from klpfs.agent import proc, service_folder
 from klpfs.agent.c_functions import clock_us, monotonic
 from klpfs.agent.load import given_up
 from klpfs.agent.waiting import pause
-from klpfs.engine.error import KlpError
+from klpfs.engine.error import KlpError, first_line_of
 from klpfs.engine.log import ERR, USER, WARNING, Log
-from klpfs.protocol.shapes import TO_AGENT, fits
+from klpfs.protocol.shapes import TO_AGENT, fits, plain_errno
 from klpfs.protocol.wire import VERSION
 
 TYPE_CHECKING = False
@@ -134,7 +134,7 @@ class Messages:
         try:
             self.agent.modules.set_param(message["module"], message["param"], message["text"])
         except OSError as error:
-            errno = error.errno or EINVAL
+            errno = plain_errno(error.errno)
         self.agent.outbox.changed()
         self.agent.server.post({"t": "done", "id": message["id"], "errno": errno}, connection)
 
@@ -187,8 +187,12 @@ class Messages:
                     answer.update(errno=EINVAL, text=f"module {name} is not marked as a livepatch module")
                 else:
                     answer["found"] = agent.parts.survey(agent.target, probed)
-            except OSError as error:
-                answer.update(errno=error.errno or EINVAL, text=error.strerror or str(error))
+            except OSError as error:        # foreign code's, whatever it has put into it
+                text = error.strerror if type(error.strerror) is str else None
+                answer.update(errno=plain_errno(error.errno), text=text or first_line_of(error))
+            except Exception as error:      # ours; whoever has asked gets an answer all the same
+                answer.update(errno=EINVAL, text=f"{type(error).__name__}: {first_line_of(error)}")
+                agent.outbox.defect(error)
             finally:
                 loader.end_probe()
         agent.server.post({"t": "answer", "id": message["id"], "data": answer}, connection)

@@ -10,7 +10,9 @@ successor knows as much from the journal. It sees the agents through Peers:
     peers.unlink_gone()                 with the lock: removes the sockets of the dead
     peers.litter                        there are some that nobody has tried to remove
     peers.cut(n)                        closes connections, so that processes which have prepared n read the journal
-    peer.version                        of the wire, as the agent says; 0: it has not said
+    peer.trouble                        '', or why what it says is of no use to this daemon, with its name
+    peer.is_of_service                  it may speak for the service: its user is root, this daemon's, or the folder's
+    peer.disbelieve(why)                it has said what can't be, and counts as silent
     peer.key .name .report .acked .sent_seq     name for people; the last report (dict) or None; seq numbers, -1: none
     peer.tell(record)                   sends it (or drops it: it is told again once the peer is connected)
     peer.heard                          when it last said anything (the loop's time)
@@ -35,7 +37,6 @@ from klpfs.protocol import decisions
 from klpfs.protocol.decisions import Record, Report
 from klpfs.protocol.phases import START
 from klpfs.protocol.record_text import OtherService, OtherVersion
-from klpfs.protocol.wire import VERSION
 from klpfs.service.answer import Answer
 from klpfs.service.awaited import Awaited
 from klpfs.service.journal import Journal
@@ -219,10 +220,25 @@ class Coordinator:
             late.append((id(self.load), self.load.what, now >= self.load.until))
         return late + [(id(waiting), f"record {waiting.seq}", now >= waiting.until) for waiting in self.waiting_answers]
 
-    def other_versions(self) -> str:
-        """The processes whose klpfs this daemon can't talk to, and why, as text; '': none. If any: EPROTONOSUPPORT."""
-        return "; ".join(f"{peer.name} speaks version {peer.version} of the wire, this daemon version {VERSION}"
-                         for peer in self.peers.known() if peer.version not in (0, VERSION))
+    def not_understood(self) -> str:
+        """The service's own processes whose klpfs this daemon can't talk to, and why, as text; '': none. If any:
+        EPROTONOSUPPORT. (One of another user has no veto: it is silent, so pending and named.)"""
+        return "; ".join(peer.trouble for peer in self.peers.known() if peer.trouble and peer.is_of_service)
+
+    def take_report(self, peer: Peer) -> None:
+        """Look whether a report can be true: no process has followed a record that was never written. One of the
+        service's own has seen a journal that somebody has removed since; any other is not believed."""
+        if decisions.seen(peer.report) > self.record["seq"] and not peer.is_of_service:
+            try:
+                written = self.journal.read()["seq"]             # before anybody was told of it
+            except OSError:
+                return
+            if decisions.seen(peer.report) > written:
+                self._disbelieve(peer, written)
+
+    def _disbelieve(self, peer: Peer, written: int) -> None:
+        peer.disbelieve(f"says that it has followed record {decisions.seen(peer.report)}, the journal's last one is "
+                        f"{written}")
 
     # -- one round
 
@@ -367,11 +383,14 @@ class Coordinator:
         """The journal's record, read with the lock. A change in it has lost its coordinator, since the lock was free:
         it is undone.
         EIO: processes have followed a newer one, so somebody has removed the journal. EPROTONOSUPPORT:
-        other_versions()."""
+        not_understood()."""
         record = self.journal.read()
-        if any(decisions.seen(peer.report) > record["seq"] for peer in self.peers.known()):
-            raise OSError(errno.EIO, "the journal was removed while the service runs")
-        others = self.other_versions()
+        for peer in self.peers.known():
+            if decisions.seen(peer.report) > record["seq"]:
+                if peer.is_of_service:
+                    raise OSError(errno.EIO, "the journal was removed while the service runs")
+                self._disbelieve(peer, record["seq"])
+        others = self.not_understood()
         if others:                                               # never told of it: half of a service would be patched
             raise OSError(errno.EPROTONOSUPPORT, others)
         if record["change"]:
@@ -445,7 +464,7 @@ class Coordinator:
                 return refused["errno"], f"refused by {peer.name}, of another user: {text}", True
         if load.interrupted:
             return errno.EINTR, "interrupted", True
-        others = self.other_versions()                           # one has joined, or has only now said so
+        others = self.not_understood()                           # one has joined, or has only now said so
         return (errno.EPROTONOSUPPORT, others, True) if others else None
 
     def _is_waited_for(self, load: Load, peers: list[Peer]) -> bool:
