@@ -151,6 +151,7 @@ class Coordinator:
                 except OSError as error:  # no descriptors to read the journal or the folder: nothing is decided without
                     self._cannot_read = True
                     self._write_failed(error)
+                    self._give_up_load(error)
                 except Exception as error:
                     self._give_up_all(of_mistake(error))
                 else:
@@ -181,6 +182,13 @@ class Coordinator:
             request = self._requests.popleft()
             self._refuse(request.what, request.answer, OSError(errno.EIO, why))
         self.waiting_answers.fail_all(errno.EIO, why)
+
+    def _give_up_load(self, error: OSError) -> None:
+        """The folder can't be listed, so that nobody knows who has to prepare the load: it is undone; for want of
+        descriptors only when its time is over."""
+        if self.load is not None and (error.errno not in NOT_JUST_NOW or self.loop.now() >= self.load.until):
+            code = error.errno or errno.EIO
+            self._undo(self.load, code, error.strerror or os.strerror(code), log=True)
 
     def close(self) -> None:
         """Let go: a load under way is lost (its agents see the connection close), a transition goes on pending."""
@@ -524,7 +532,7 @@ class Coordinator:
         text = text or os.strerror(code)
         if log:
             self.log(f"klpfs: {load.what}: {text}", 3)
-        refused = code not in (errno.EINTR, errno.ETIMEDOUT)
+        refused = code not in (errno.EINTR, errno.ETIMEDOUT, errno.EDQUOT)
         self.load = None
         seq, until = -1, self.loop.now() + LIMITS.silent
         try:

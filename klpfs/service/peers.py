@@ -544,16 +544,15 @@ class Peers:
 
     def _answers(self, name: str) -> bool:
         """Whether somebody listens on a socket that was refused, or it can't be seen."""
-        path_fd = -1
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC) as sock:
+        try:
+            path_fd = self.folder.look_socket(name)
             try:
-                path_fd = self.folder.look_socket(name)
-                sock.connect(socket_address(path_fd))
-            except OSError as error:
-                return error.errno not in NOBODY
+                with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as sock:
+                    sock.connect(socket_address(path_fd))
             finally:
-                if path_fd >= 0:
-                    os.close(path_fd)
+                os.close(path_fd)
+        except OSError as error:
+            return error.errno not in NOBODY
         return True
 
     def has_said(self, peer: Peer) -> bool:
