@@ -416,7 +416,8 @@ def test_an_agent_with_unknown_data_does_not_end_the_service(bench, service, res
 
 
 @pytest.mark.parametrize("path, said", [
-    (b"/" + b"x" * 8000, "x" * 900), (b"'/a\nlivepatch: forged'", "/a\\nlivepatch: forged"), (b"/\xff\xfe", "/\udcff\udcfe")])
+    (b"/" + b"x" * 8000, "x" * 900), (b"'/a\nlivepatch: forged'", "/a\\nlivepatch: forged"),
+    (b"/\xff\xfe", "/\udcff\udcfe")])
 def test_a_path_of_any_kind_is_one_line_that_can_be_read(bench, service, result, path, said):
     ready(bench, service, bench.agent())
     assert result(service.insmod(path, ME)) in (errno.ENOENT, errno.ENAMETOOLONG, errno.EINVAL)
@@ -438,7 +439,8 @@ MISTAKES = {
     "insmod, counted": (lambda s, file: s.insmod(file, ME), (Coordinator, "_votes")),
     "insmod, started": (lambda s, file: s.insmod(file, ME), (coordinator.decisions, "started")),
     "insmod, looked after": (lambda s, file: s.insmod(file, ME), (Coordinator, "_prepare")),
-    "insmod, undone": (lambda s, file: s.insmod(file, ME), (Coordinator, "_start"), (coordinator.decisions, "given_up")),
+    "insmod, undone": (lambda s, file: s.insmod(file, ME), (Coordinator, "_start"),
+                       (coordinator.decisions, "given_up")),
     "insmod, waited for": (lambda s, file: s.insmod(file, ME), (WaitingAnswers, "settle")),
     "insmod, fetched": (lambda s, file: s.insmod(file, ME), (Service, "_load"), (open_as_writer, "read_at_once", None)),
     "check, fetched": (lambda s, file: s.check(file, ME), (Service, "_check"), (open_as_writer, "read_at_once", None)),
