@@ -68,7 +68,7 @@ ESCAPES = "\\x1b]0;owned\\x07\\x1b[2J\\x9b31m\\r\\x08\\x00"
 def escapes(world):
     """no command writes a control character of a program, a patch or a log to the terminal"""
     world.ask("shop", f"held = Held('t{ESCAPES}')")
-    world.ask("shop", f"__import__('ctypes').CDLL(None).prctl(15, b'x\\x1b[2J\\x07', 0, 0, 0)")
+    world.ask("shop", "__import__('ctypes').CDLL(None).prctl(15, b'x\\x1b[2J\\x07', 0, 0, 0)")
     path = world.patch("lp1", "one", "hold", text=(
         f"'''Text {ESCAPES.replace(chr(92) + 'x00', '')}'''\nfrom klpfs import *\n__version__ = '1 {ESCAPES}'\n"
         f"x = module_param('x', str, '{ESCAPES}', description='{ESCAPES}')\n"

@@ -3,10 +3,13 @@ stranger's pages (B3, C1)."""
 import contextlib
 import errno
 import os
+import random
 import subprocess
 
 from tests import harness
+from tests.attacks.fuzz_tree import OPERATIONS
 from tests.attacks.table import attack
+from tests.attacks.timing import BOUND, PATIENCE
 from tests.attacks.world import NOBODY, kill_tree
 from tests.harness import until, write
 
@@ -197,33 +200,23 @@ def fadvise(world):
 
 
 @attack("C1")
-def odd_operations(world):
-    """operations that a file of sysfs does not have are answered with an errno, and leave no line in the daemon's log"""
-    import fcntl
-    import mmap
-    tree = world.tree()
+def every_operation(world):
+    """each operation of the fuzzer's, on each file of the tree, is answered in time and is never EIO"""
+    tree, rng = world.tree(), random.Random(1)
     world.insmod(world.patch("lp1"))
     tree.settle()
-    names = [tree.path / "insmod", tree.path / "dev/kmsg", tree.path / "proc/modules", tree.livepatch / "lp1/enabled",
+    paths = [tree.path / "insmod", tree.path / "dev/kmsg", tree.path / "proc/modules", tree.livepatch / "lp1/enabled",
              tree.livepatch / "lp1", tree.path / "check", tree.path / "blockers"]
-    for path in names:
-        for flags in (os.O_RDONLY, os.O_WRONLY, os.O_RDWR, os.O_RDWR | os.O_TRUNC, os.O_WRONLY | os.O_APPEND,
-                      os.O_RDONLY | os.O_DIRECT, os.O_PATH):
+
+    def all_of(path):
+        for name, do in OPERATIONS.items():
             try:
-                fd = os.open(path, flags | os.O_NONBLOCK)
-            except OSError:
-                continue
-            for do in (lambda: os.lseek(fd, -1, os.SEEK_END), lambda: os.lseek(fd, 1 << 62, 0), lambda: os.pread(fd, 10, 1 << 62),
-                       lambda: os.pread(fd, 0, 0), lambda: os.ftruncate(fd, 5), lambda: os.fsync(fd), lambda: os.fdatasync(fd),
-                       lambda: fcntl.ioctl(fd, 0x5401, b"\0" * 64), lambda: fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB),
-                       lambda: fcntl.lockf(fd, fcntl.LOCK_SH | fcntl.LOCK_NB), lambda: mmap.mmap(fd, 4096),
-                       lambda: os.posix_fallocate(fd, 0, 10), lambda: os.sendfile(fd, fd, 0, 10), lambda: os.getxattr(fd, "user.x"),
-                       lambda: os.setxattr(fd, "user.x", b"x"), lambda: os.listxattr(fd), lambda: os.fchmod(fd, 0o777),
-                       lambda: os.fchown(fd, 1, 1), lambda: os.utime(fd), lambda: os.fstatvfs(fd), lambda: os.write(fd, b""),
-                       lambda: os.copy_file_range(fd, fd, 10, 0, 20), lambda: os.readv(fd, [bytearray(5)] * 20)):
-                try:
-                    do()
-                except (OSError, ValueError) as e:
-                    world.expect(getattr(e, "errno", 0) != errno.EIO, f"{path.name}: EIO")
-            os.close(fd)
+                do(rng, str(path), str(paths[0]))
+            except (OSError, ValueError, BufferError) as e:
+                if getattr(e, "errno", 0) == errno.EIO:
+                    return f"{name}: EIO"
+        return ""
+    for path in paths:
+        found = world.timed(f"all operations on {path.name}", all_of, path, bound=BOUND + 3 * PATIENCE)
+        world.expect(found == "ok ''", f"{path.name}: {found}")
     world.others()

@@ -7,10 +7,10 @@ import time
 
 import pytest
 
+from tests.attacks.__main__ import FUZZERS, chosen
 from tests.attacks.table import Failed, all_attacks
 from tests.attacks.timing import Control, Operation
 from tests.attacks.world import World
-from tests.attacks.__main__ import FUZZERS, chosen
 
 needs_root = [pytest.mark.fuse, pytest.mark.skipif(os.geteuid() != 0, reason="root attacks as nobody")]
 COUNTS = {"messages": 3, "files": 2, "tree": 3, "interrupts": 6}
