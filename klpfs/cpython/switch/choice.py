@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import _thread
 import sys
+from types import CoroutineType
 
 from .. import c_api
 from ..c_originals import original
@@ -32,7 +33,7 @@ from .rules import BREAK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from types import CodeType, FunctionType
+    from types import CodeType, FrameType, FunctionType
     from typing import Any
 
     from .dispatcher import Switch
@@ -71,6 +72,20 @@ def greenlet_api() -> Any:
         return None             # not fully imported: there are no greenlets yet
     _greenlet[:] = module, (kind, current)
     return _greenlet[1]
+
+
+def _is_stepped(frame: FrameType) -> bool:
+    """Whether the frame is the root of the task that the loop of this thread steps. For 3.9, which has no eager tasks,
+    and where a loop that throws into a task is on no stack (looks/threads.py: CUTS)."""
+    running, kind = module_value("_asyncio", "_get_running_loop"), module_value("_asyncio", "Task")
+    tasks = module_value("_asyncio", "_current_tasks")
+    if running is None or kind is None or tasks is None:
+        return False
+    task = _get(tasks, running())
+    if task is None or not _issubclass(_type(task), kind):
+        return False
+    coroutine = kind.get_coro(task)
+    return _type(coroutine) is CoroutineType and coroutine.cr_frame is frame
 
 
 def choose(switch: Switch) -> FunctionType:
@@ -122,6 +137,8 @@ def _walk(transition: Transition, state: State, ident: int, frame: Any, inner: b
         if frame is None and CUTS and before is not None and above is not None and "thrown" not in BREAK \
                 and before.co_flags & SUSPENDS and above.co_flags & SUSPENDS:
             frame = thrown.around(last)
+            if frame is None and _is_stepped(last):
+                return goal
             if frame is None:                   # who called throw() can't be told
                 # filled by Transition._look_at_threads
                 return goal if ident in state.clean_threads else 1 - goal
