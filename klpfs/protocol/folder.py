@@ -279,6 +279,10 @@ class Folder:
         """What a symbolic link says; it is not followed. OSError: as readlink(2)."""
         return readlink(self._at(name), dir_fd=self._dir())
 
+    def link_owner(self, name: str) -> int:
+        """The user to whom a symbolic link belongs. OSError: as lstat(2)."""
+        return stat(self._at(name), dir_fd=self._dir(), follow_symlinks=False).st_uid
+
     # -- sockets
 
     def look_socket(self, name: str) -> int:

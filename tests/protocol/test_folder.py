@@ -381,6 +381,7 @@ ELSEWHERE = {
     "klpfs/service/peers.py:address_space": "/proc/PID/stat",
     "klpfs/service/peers.py:user_of": "/proc/PID/status",
     "klpfs/protocol/life.py:_stat_of": "/proc/PID/stat",
+    "klpfs/protocol/life.py:_user_of": "/proc/PID/status",
     "klpfs/protocol/life.py:_namespace": "/proc/self/ns",
     "klpfs/protocol/long_waits.py": "the watchdog's own folder; /proc/PID/status",
     "klpfs/service/waits.py:is_stopped": "/proc/PID/stat",
