@@ -109,6 +109,7 @@ class World:
     def user_folder(self, name):
         """The folder of a service whose user is not root (User= in a unit)."""
         folder = self.runtime / name
+        shutil.rmtree(folder, ignore_errors=True)       # of an attack before: the daemon removes it in its time
         folder.mkdir(0o700)
         os.chown(folder, NOBODY.pw_uid, NOBODY.pw_gid)
         return folder
@@ -289,8 +290,8 @@ class Hostile(harness.Process):
 
     def end(self):
         """It is killed, with what it has started, and what it has left in the folder is cleared away by root."""
-        if self.process.returncode is None:
-            with contextlib.suppress(OSError):
+        if self.process.poll() is None:
+            with contextlib.suppress(OSError, AssertionError):
                 self.do("end()", 5)
         self.process.kill()
         self.process.wait()
