@@ -3,10 +3,12 @@ input, as tests/integration/program.py does. What it can say is in this module's
 
 It plays an agent of the service in FOLDER that obeys the protocol except where it is told not to.
 """
-import hashlib  # noqa: F401  for the lines that it is sent
+import hashlib  # noqa: F401  for the lines that it is sent: later it can't import
 import os
 import pathlib
 import random
+import re  # noqa: F401
+import resource  # noqa: F401
 import socket
 import struct
 import sys
@@ -55,7 +57,7 @@ def serving(behave, name="evil.sock"):
         try:
             behave(c)
         except (OSError, ValueError):
-            pass
+            greeted.set()               # it is sent away in the middle: it was met all the same
 
     def accept():
         while True:
