@@ -8,7 +8,7 @@ import re
 
 from tests import harness
 from tests.attacks.table import Failed
-from tests.attacks.timing import BOUND, PATIENCE, Operation
+from tests.attacks.timing import BOUND, PATIENCE, Operation, allowed
 
 
 def run(world, seed, count):
@@ -55,7 +55,7 @@ def one(world, seed, said):
 def held(world, what, do, *arguments):
     """A write that a worker may refuse or hold up, and a signal ends."""
     operation = Operation(do, *arguments)
-    if not operation.wait((BOUND + PATIENCE) * world.slowness(operation.begun)):
+    if not operation.wait(allowed(BOUND + PATIENCE, world.slowness(operation.begun))):
         operation.kill(10)
         operation.begun += PATIENCE + BOUND
         found = world.over(f"{what}, interrupted", operation, (BOUND + PATIENCE))
