@@ -4,8 +4,8 @@ A peer is gone when its process is dead (pidfd, taken when it says who it is), w
 program (exec), or has bound a new socket. A closed connection alone is no death: connect again, after pauses that grow.
 Nor is a socket that refuses and on which nobody ever answered, while the process that is noted beside it is not known
 to be dead (life.py). All that an agent says is checked here for its shape, before anybody looks at it, and a peer whose
-words have no shape that this daemon knows is named (`trouble`). What peers of foreign users cost is paid from budget.py's
-budgets.
+words have no shape that this daemon knows is named (`trouble`). What peers of foreign users cost is paid from
+budget.py's budgets.
 
 A connection is to the very socket that was looked at (folder.py), and who sends what comes is what the kernel says. Who
 answers for another service, as another process or on another user's socket is refused: one line in the log, and that
