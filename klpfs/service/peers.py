@@ -274,17 +274,19 @@ class Peer:
         self.drop(why)
 
     def disbelieve(self, why: str) -> None:
-        """Drop a peer that says what can't be: it counts as silent, so that it can hold up a transition, and is named,
-        but no other write."""
-        self.report = None
-        self.drop(why)
+        """Note that the peer's report says that it has followed what can't be: it counts as one that has followed
+        nothing, so that it can hold up a transition, and is named, but no other write."""
+        if self.report is not None:
+            self.report["seen"] = -1
+        self._say(": " + why, 4)
 
     def keep(self, kind: str, size: int) -> None:
         """Note how much of what it said last is remembered; a foreign user who makes this too much is cut off."""
         self._kept[kind] = size
         if self.is_foreign and size > 1 << 16 and self.peers.kept_of(self.user) > MAX_KEPT:
             self._kept[kind] = 0
-            self.disbelieve(f"user {self.user} says more than {MAX_KEPT >> 20} MB that would have to be remembered")
+            self.report = None
+            self.drop(f"user {self.user} says more than {MAX_KEPT >> 20} MB that would have to be remembered")
 
     # -- sending
 
