@@ -933,6 +933,18 @@ def async_generator_hooks(callback):
     sys.set_asyncgen_hooks(*was)
 
 
+@way(where=hasattr(asyncio, "eager_task_factory"))
+def eager_step(callback):
+    async def first():
+        callback()
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        driven(first())
+    else:
+        asyncio.Task(first(), loop=loop, eager_start=True)
+
+
 @way(where=greenlet is not None)
 def greenlet_switch(callback):
     greenlet.greenlet(lambda: callback()).switch()
