@@ -376,7 +376,7 @@ class Transition:
         functions needs, megabytes, until the program's next garbage collection."""
         self._expect(OVER)
         self.switches, self.side_of_code, self.codes, self.dispatcher_ids, self._known = [], {}, {}, _set(), {}
-        self.stepping_codes = {}
+        self.stepping_codes, self.holders = {}, _tuple
         self.blocking_ids = {0: _set(), 1: _set()}
 
     def add(self, entries: Iterable[Entry]) -> None:
