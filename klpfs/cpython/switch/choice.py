@@ -125,16 +125,17 @@ def _walk(transition: Transition, state: State, ident: int, frame: Any, inner: b
     stepping = transition.stepping_codes        # exchanged by Transition._look, in one store
     greenlet = greenlet_api()
     current, undecided = None, False            # undecided: a dispatcher without a side is on the stack
-    # the codes of the two frames that were passed last, and the id of the last one's
+    above: CodeType | None = _frame_code(frame) if inner else frame.f_code     # of the frame that was passed last
+    # where stacks are cut: the code of the frame before that, the same a frame ago, the frame that was passed last
     before: CodeType | None = None
-    above: CodeType | None = _frame_code(frame) if inner else frame.f_code
-    above_id = _address(above) if inner else _id(above)
-    last: Any = None                            # where stacks are cut: the frame that was passed last
+    previous: CodeType | None = None
+    last: Any = None
+    cuts = CUTS
     while True:
-        if CUTS:
-            last = frame
+        if cuts:
+            before, previous, last = previous, above, frame
         frame = frame.f_back
-        if frame is None and CUTS and before is not None and above is not None and "thrown" not in BREAK \
+        if frame is None and before is not None and above is not None and "thrown" not in BREAK \
                 and before.co_flags & SUSPENDS and above.co_flags & SUSPENDS:
             frame = thrown.around(last)
             if frame is None and _is_stepped(last):
@@ -154,7 +155,7 @@ def _walk(transition: Transition, state: State, ident: int, frame: Any, inner: b
                 frame = greenlet[0].gr_frame.__get__(current)
             if frame is None:
                 break
-            above, above_id = None, 0
+            above = None
         if inner:
             code = _frame_code(frame)
             code_id = _address(code)
@@ -167,11 +168,11 @@ def _walk(transition: Transition, state: State, ident: int, frame: Any, inner: b
                 return goal                     # a task's root above the loop: what is below is the loop's caller's
         elif _type(side) is _int:
             return side         # type: ignore[no-any-return]
-        elif above_id not in side:              # it has entered no side yet, or has left it: it belongs to none
-            undecided = True
+        elif (_address(above) if inner else _id(above)) not in side:
+            undecided = True                    # it has entered no side yet, or has left it: it belongs to none
             if "skip" in BREAK:
                 return 1 - goal
-        before, above, above_id = above, code, code_id
+        above = code
     if greenlet is None and not state.strict and (not undecided or "loose" in BREAK):
         state.choices[ident] = goal
     return goal
