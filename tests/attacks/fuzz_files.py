@@ -60,8 +60,9 @@ def one(world, seed, secret):
     evil.end()
     world.evils.remove(evil)
     for each in list(folder.iterdir()) if folder.exists() else ():
-        if each.lstat().st_uid == NOBODY.pw_uid:
-            shutil.rmtree(each) if each.is_dir() and not each.is_symlink() else each.unlink()
+        with contextlib.suppress(FileNotFoundError):        # the daemon clears it, too
+            if each.lstat().st_uid == NOBODY.pw_uid:
+                shutil.rmtree(each) if each.is_dir() and not each.is_symlink() else each.unlink()
     world.clear()
     world.cycle_in_process()
 

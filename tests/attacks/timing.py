@@ -78,17 +78,19 @@ class Operation:
     """
 
     def __init__(self, do, *arguments):
-        self.begun = time.monotonic()
         self.read, write = os.pipe()
         self.pid = os.fork()
         if not self.pid:
             try:
                 signal.signal(signal.SIGUSR1, interrupted)
                 signal.signal(signal.SIGTERM, signal.SIG_DFL)
+                os.write(write, b"!")           # a signal interrupts it from now on
                 os.write(write, said(do, arguments).encode(errors="replace")[:4000])
             finally:
                 os._exit(0)
         os.close(write)
+        os.read(self.read, 1)
+        self.begun = time.monotonic()
 
     def wait(self, seconds):
         """Whether it is over, `seconds` after its beginning at the latest."""

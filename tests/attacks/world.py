@@ -28,6 +28,7 @@ LONG = 15           # seconds until a condition that does not come is given up
 MORE = 1            # seconds beyond its bound until an operation that does not come back is given up
 GROWS = 24          # MB: more than that, over one world's attacks, is growth
 SETTLES = 10        # seconds for descriptors and memory to go back
+FILES = {"insmod": 0o200, "rmmod": 0o200, "proc/sys/kernel/ftrace_enabled": 0o644}       # what clear() writes to
 DEFECT = re.compile(r"\bdefect\b|Traceback|exception calling|the kernel refused an answer|"
                     r"klpfs: \w*(Error|Exception|Interrupt)\b")
 
@@ -258,11 +259,11 @@ class World:
         """Take out of `shop` and `bank` what an attack has left in force."""
         for name in "shop", "bank":
             tree = self.tree(name)
+            for file, mode in FILES.items():                self.timed(f"chmod of {file}", os.chmod, tree.path / file, mode)
             found = self.timed(f"ftrace_enabled of {name}", harness.write, tree.path / "proc/sys/kernel/ftrace_enabled", "1")
             self.expect(found.startswith("ok"), f"ftrace_enabled of {name}: {found}")
             self.timed(f"ls of {name}", tree.patches)       # the mount is read in this process only where it answers
             for patch in tree.patches():
-                # as in sysfs, not even root opens what no bit lets anybody write
                 self.timed(f"chmod of {patch}", os.chmod, tree.livepatch / patch / "enabled", 0o644)
                 with contextlib.suppress(OSError):
                     self.timed(f"enabled 0 of {patch}", tree.set, f"{patch}/enabled", "0")
