@@ -18,6 +18,7 @@ import errno
 import os
 import socket
 import struct
+from collections import Counter
 from typing import Any, Callable
 
 from attrs import define, field
@@ -493,6 +494,7 @@ class Peers:
     # sockets of whoever is no process of this service, by name: the inode
     refused: dict[str, tuple[int, int]] = field(init=False, factory=dict)
     _foreign: dict[str, int] = field(init=False, factory=dict)   # sockets of users who don't own the service: the user
+    _left_alone: dict[str, int] = field(init=False, factory=dict)       # the same, of those that are too many
     _named_users: set[int] = field(init=False, factory=set)    # whose many sockets the log has named
     _restarted: dict[str, Peer] = field(init=False, factory=dict)
     users: ForeignUsers = field(init=False)
@@ -527,7 +529,11 @@ class Peers:
         self._dead = {name: tried for name, tried in self._dead.items() if name in sockets}
         self.refused = {name: inode for name, inode in self.refused.items()
                         if name in sockets and self._inode(name) == inode}
-        known = self._peers.keys() | self._dead.keys() | self.refused.keys()
+        self._foreign = {key: uid for key, uid in self._foreign.items() if key in self._peers or key in self.refused}
+        counts = Counter(self._foreign.values())
+        self._left_alone = {name: uid for name, uid in self._left_alone.items()
+                            if name in sockets and counts[uid] >= MOST}
+        known = self._peers.keys() | self._dead.keys() | self.refused.keys() | self._left_alone.keys()
         for name in sorted(sockets - known):
             if self._is_peer(name):
                 peer = self._peers[name] = Peer(name, self, self.loop.now())
@@ -599,7 +605,6 @@ class Peers:
             return False                       # another name of a socket that is connected to
         if ours:
             return True
-        self._foreign = {key: uid for key, uid in self._foreign.items() if key in self._peers or key in self.refused}
         if list(self._foreign.values()).count(status.st_uid) >= MOST:
             if status.st_uid not in self._named_users:
                 self._named_users.add(status.st_uid)
@@ -608,6 +613,7 @@ class Peers:
                     "the others are left alone",
                     4,
                 )
+            self._left_alone[name] = status.st_uid
             return False
         self._foreign[name] = status.st_uid
         return True

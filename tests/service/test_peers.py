@@ -340,6 +340,13 @@ def test_very_many_sockets_of_another_user(bench, watch, monkeypatch):
         os.chown(made[i].path, 54321, -1)
     assert len(watch.peers.list()) == 4 == len(watch.peers.list())
     assert len(watch.lines) == 1 and "user 54321 has more than 3 sockets" in watch.lines[0]
+    monkeypatch.setattr(watch.peers.folder.__class__, "look_socket", lambda self, name: pytest.fail("looked at again"))
+    assert len(watch.peers.list()) == 4
+    monkeypatch.undo()
+    os.unlink(made[0].path)                     # there is room for another
+    watch.peers.known()[0].drop()
+    watch.peers.list()
+    assert "y3.sock" in [peer.key for peer in watch.peers.list()]
 
 
 def test_what_is_no_socket(bench, watch):

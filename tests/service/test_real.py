@@ -249,11 +249,12 @@ def test_the_program_ends(real):
 def test_a_folder_removed_between():
     """A service's last process has died and its folder goes while the next one is about to bind in it."""
     from klpfs.agent.server import Server
+    from klpfs.protocol.life import life_name
     folder = tempfile.mkdtemp(prefix="klp", dir="/tmp")
     os.rmdir(folder)
     server = Server(SimpleNamespace(own_tids=set()), folder)
     server.listen()
-    assert os.listdir(folder) == [server.name]
+    assert sorted(os.listdir(folder)) == sorted([server.name, life_name(server.name)])
     server.remove()
     os.rmdir(folder)
 
