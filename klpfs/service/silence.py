@@ -85,7 +85,7 @@ class Silence:
             self.wake_at(since + LIMITS.silent)
             return False
         if sent.silence_noticed != since:
-            if since + LIMITS.silent > self._noticed_at:
+            if since + LIMITS.silent > self._noticed_at or now > self._noticed_at + 10 * LIMITS.grace:
                 self._noticed_at = now
             # Who was too long silent when another's silence was noticed has had the same grace: n processes, one grace.
             sent.silence_noticed, sent.noticed_at = since, self._noticed_at

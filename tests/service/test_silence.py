@@ -156,3 +156,14 @@ def test_many_silent_processes_have_one_grace(world):
     assert not world.silence.passes_over(late)
     world.time += LIMITS.grace
     assert world.silence.passes_over(late)
+
+
+def test_what_arrived_in_a_stop_after_another_was_noticed_is_taken_in_first(world):
+    """The notice of another process is good for a moment only."""
+    other, peer = Peer("other"), Peer()
+    for each in (other, peer):
+        world.send(each, 1)
+    world.time = 100.0 + LIMITS.silent
+    assert not world.silence.passes_over(other)
+    world.time = 1000.0
+    assert not world.silence.passes_over(peer)
