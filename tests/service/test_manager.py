@@ -349,13 +349,9 @@ def test_who_has_a_journal_kept(bench, folder, manager, tmp_path, monkeypatch, k
         os.chown(keep, 54321, -1)
     from klpfs.service import peers
     monkeypatch.setattr(peers, "who_sends", lambda peer, pid: (peer._sender, pid))
-    real = peers.Peer._first
-
-    def first(self, sock):
-        data = real(self, sock)
-        self._sender = 54321 if self.key == "a.sock" else 0
-        return data
-    monkeypatch.setattr(peers.Peer, "_first", first)
+    real = peers.Peer._is_heard_from
+    monkeypatch.setattr(peers.Peer, "_is_heard_from",
+                        lambda peer, pid, user: real(peer, pid, 54321 if peer.key == "a.sock" else 0))
     manager.start()
     bench.until(lambda: agent.links)
     agent.mute = False
