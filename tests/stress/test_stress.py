@@ -13,7 +13,8 @@ def stress(*arguments):
     return done.returncode, done.stdout.decode()
 
 
-@pytest.mark.parametrize("arguments", [(), ("--without-greenlets",)], ids=["all", "without greenlets"])
+@pytest.mark.parametrize("arguments", [(), ("--without-greenlets",), ("--without-greenlets", "--audit-hook")],
+                         ids=["all", "without greenlets", "audit hook"])
 def test_no_call_is_mixed(arguments):
     """Threads, generators, tasks (and greenlets) under transitions that come, turn and go: status 0, and it did
     something."""
