@@ -6,10 +6,7 @@ can't wait: then the thread goes on as if it had not been asked, none is lost an
 from __future__ import annotations
 
 from klpfs.agent.c_functions import allocate_lock, get_ident, get_native_id, start_quiet_thread
-
-
-class Orphan(BaseException):
-    """Ends a thread that was the agent's in the parent of this process."""
+from klpfs.engine.error import Orphan
 
 
 class QuietThread:

@@ -4,6 +4,7 @@ switch/switching.py leads function objects from one image to another; here is wh
 """
 from __future__ import annotations
 
+from klpfs.cpython.switch.choice import CLEAN, OVER
 from klpfs.cpython.switch.switching import Entry, Transition
 from klpfs.engine import target as seam
 from klpfs.engine.error import KlpError
@@ -28,23 +29,31 @@ class PythonTransition(seam.TargetTransition):
 
     def __init__(self, owner: PythonTarget, changes: Iterable[seam.Change]) -> None:
         self.owner, self.images = owner, owner.images
+        self.switching: Any = None
+        owner.transition = self     # first: the target's recover() goes by it
         self.before: dict[Any, Any] = dict(self.images.state)
         self.after: dict[Any, Any] = dict(self.images.state)
         self.entries: dict[int, Entry] = {}
         self.watched: set[Any] = set()
         self._named = 0     # how many of switching.foreign were named in the log
-        self._take_up(changes)
         try:
+            self._take_up(changes)
             self.switching = Transition(self._joining(), owner.log.clock_us, owner.breathe)
             self.switching.install()
         except BaseException as error:
-            self._leave(list(self.entries.values()))
-            self.images.become(dict(self.images.state), scan=False)
+            self.undo()
             if isinstance(error, KlpError) and error.strerror:
                 pr_err(owner.log, error.strerror)
             raise
-        owner.transition = self
         self._name_foreign()
+
+    def undo(self) -> None:
+        """What was not begun to its end is taken back. It goes on where an exception has cut it off."""
+        if self.switching is not None and self.switching.mode != OVER:
+            self.switching.cancel()
+        self._leave(list(self.entries.values()))
+        self.images.become(dict(self.images.state), scan=False)
+        self.owner.transition = None
 
     def _take_up(self, changes: Iterable[seam.Change]) -> None:
         for change in changes:
@@ -79,15 +88,16 @@ class PythonTransition(seam.TargetTransition):
 
     @property
     def clean(self) -> bool:  # type: ignore[override]
-        return self.switching.clean
+        return self.switching.mode in (CLEAN, OVER)     # OVER: an exception has cut `finish` off
 
     def add(self, changes: Iterable[seam.Change]) -> None:
         taken = dict(self.before), dict(self.after), set(self.watched)
         self._take_up(changes)
-        entries = self._joining()
+        entries: list[Entry] = []
         try:
+            entries = self._joining()
             self.switching.add(entries)
-        except KlpError:
+        except BaseException:
             self._leave(entries)
             self.before, self.after, self.watched = taken
             raise
@@ -140,11 +150,13 @@ class PythonTransition(seam.TargetTransition):
         self.switching.force()
 
     def finish(self) -> None:
-        self.switching.finish()
+        if self.switching.mode != OVER:
+            self.switching.finish()
         self._end(self.after if self.switching.goal else self.before, self.switching.goal)
 
     def cancel(self) -> None:
-        self.switching.cancel()
+        if self.switching.mode != OVER:
+            self.switching.cancel()
         self._end(self.before, 0)
 
     def _end(self, state: dict[Any, Any], goal: int) -> None:

@@ -171,6 +171,10 @@ class Target:
         """Outside a transition, a module that goes or a patch that is dropped: `before` images at once. Never fails."""
         raise NotImplementedError
 
+    def recover(self, known: TargetTransition | None) -> None:
+        """Takes back what `begin` was doing when an exception that is no KlpError has cut it, or its taking back, off;
+        also what was begun, and is not the engine's. known: the engine's."""
+
     def call(self, callback: Callable[[Object], Any], obj: Object) -> int:
         """Calls callback(obj), foreign code; returns 0 or a negative errno.
 
