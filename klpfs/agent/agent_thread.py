@@ -3,15 +3,19 @@
 
 One short lock covers engine, target and follower. It is held for whole steps, and never while foreign code runs or
 while the thread waits. A fork takes it too (fork.py, Forks.before), so a child has whole steps.
+
+No exception ends the thread or leaves the lock: what a turn raises is kept as its mishap, and the next turn begins with
+taking back what was cut off (Follower.recover), again and again until that has come to its end.
 """
 from __future__ import annotations
 
 from sys import getswitchinterval, setswitchinterval
 
-from klpfs.agent.c_functions import allocate_lock, monotonic, thread_time
+from klpfs.agent.c_functions import monotonic, thread_time
 from klpfs.agent.look_pacing import AskPacing, LookPacing
 from klpfs.agent.quiet_thread import QuietThread
-from klpfs.agent.waiting import Signal
+from klpfs.agent.waiting import OwnedLock, Signal
+from klpfs.engine.error import Orphan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +32,7 @@ class AgentThread(QuietThread):
     """agent: its .follower, .engine, .tasks, .joining and .outbox are used. lock: see above. requests: functions that
     other threads want to be run here, under the lock."""
 
-    __slots__ = ("agent", "lock", "requests", "_news", "_interval", "_looks", "_asks")
+    __slots__ = ("agent", "lock", "requests", "_news", "_interval", "_looks", "_asks", "_mishap")
 
     def __init__(self, agent: Agent) -> None:
         self.agent = agent
@@ -39,7 +43,8 @@ class AgentThread(QuietThread):
 
     def _fresh(self) -> None:
         self._take_back_interval()
-        self.lock = allocate_lock()
+        self.lock = OwnedLock()
+        self._mishap: BaseException | None = None       # what a turn has raised, until all is as before it
         self._news = Signal()
         self._looks, self._asks = LookPacing(), AskPacing()
         del self.requests[:]
@@ -79,14 +84,25 @@ class AgentThread(QuietThread):
         return False
 
     def run(self) -> None:
-        while not self.ends():
-            self.lock.acquire()
-            self._set_interval()
-            timeout = self._turn()
-            self._take_back_interval()
-            self.lock.release()
-            if timeout and not self.stopping:
-                self._news.wait(timeout)
+        generation, timeout = self.generation, 0.0
+        while True:
+            try:
+                self.lock.release()
+                if timeout and not self.stopping:
+                    self._news.wait(timeout)
+                if self.ends():
+                    return
+                timeout = DEFECT_S      # as long as a mishap lasts
+                self.lock.acquire()
+                self._set_interval()
+                timeout = self._turn()
+                self._take_back_interval()
+            except Orphan:
+                raise
+            except BaseException as error:      # around the turn
+                if self.generation != generation:
+                    raise Orphan from None      # the child goes on by itself
+                self._mishap = self._mishap or error
 
     def _set_interval(self) -> None:
         """Lower the program's switch interval while we work. A program's thread that comes back from the system waits
@@ -116,16 +132,33 @@ class AgentThread(QuietThread):
 
     def _turn(self) -> float:
         """A small step, or a look. Returns how long to wait for news, in seconds (0: go on at once)."""
+        generation, mishap = self.generation, self._mishap
         try:
-            self._serve()
-            if self.agent.follower.step():
-                self._looks.forget()
-                return 0
-            self.agent.follower.mark_followed()
-            return min(self._look(), self._ask_for_main())
-        except Exception as error:      # ours, so a defect: say it, and do not spin
-            self.agent.outbox.defect(error)
-            return DEFECT_S
+            return self._work() if mishap is None else self._recover(mishap)
+        except Orphan:
+            raise
+        except BaseException as error:      # ours, so a defect; or there is no memory
+            if self.generation != generation:
+                raise Orphan from None      # the child goes on by itself
+            self._mishap = mishap or error
+            return 0 if mishap is None else DEFECT_S
+
+    def _recover(self, mishap: BaseException) -> float:
+        """All as it was before a turn that an exception has cut off. Returns how long to wait: it must not spin."""
+        said = self.agent.follower.recover(mishap)
+        self._mishap = None
+        if said:
+            return 0
+        self.agent.outbox.defect(mishap)
+        return DEFECT_S
+
+    def _work(self) -> float:
+        self._serve()
+        if self.agent.follower.step():
+            self._looks.forget()
+            return 0
+        self.agent.follower.mark_followed()
+        return min(self._look(), self._ask_for_main())
 
     def _serve(self) -> None:
         while self.requests:

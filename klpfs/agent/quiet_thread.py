@@ -43,16 +43,21 @@ class QuietThread:
         """Make what the thread needs before it starts."""
 
     def start(self) -> None:
-        """Start the thread; or, when it was asked to stop and has not got to it yet, let it go on. Counterpart:
-        stop."""
+        """Start the thread; or, when it was asked to stop and has not got to it yet, let it go on. RuntimeError: the
+        system has no thread left. Counterpart: stop."""
         with self._mark:
             self.stopping = False
             if self._alive:
                 return
             self._alive = True
         self.running.acquire()          # the thread before it lets go in a moment
-        self._prepare_start()
-        self.ident = start_quiet_thread(self._main)
+        try:
+            self._prepare_start()
+            self.ident = start_quiet_thread(self._main)
+        except BaseException:           # the system has no thread left: the next start tries again
+            self._alive = False
+            self.running.release()
+            raise
 
     def stop(self, timeout: float) -> bool:
         """Ask the thread to end, and wait so many seconds. True: it has ended. Counterpart: start."""

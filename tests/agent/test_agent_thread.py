@@ -50,7 +50,7 @@ def test_a_defect_is_said_and_does_not_spin(monkeypatch):
     """An exception of klpfs's own: a line, then a pause."""
     w = Clocked(monkeypatch)
     w.follower.step = lambda: 1 / 0
-    assert w.thread._turn() >= 1 and w.said == ["ZeroDivisionError('division by zero')"]
+    assert w.thread._turn() == 0 and w.thread._turn() >= 1 and w.said == ["ZeroDivisionError('division by zero')"]
 
 
 def test_a_request_is_done_in_the_thread(monkeypatch):
