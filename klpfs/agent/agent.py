@@ -5,6 +5,7 @@
     thread, foreign             do the follower's steps; run livepatches' code
     server, messages, outbox    speak with the coordinators
     joining, imports, tasks     the process's start; modules that come; who is in the way
+    alone                       the end of a forked child
 
 Each component is given the agent, and reaches the others by their names here.
 """
@@ -15,6 +16,7 @@ from posix import getpid
 
 from klpfs.agent import load
 from klpfs.agent.agent_thread import AgentThread
+from klpfs.agent.alone import Alone
 from klpfs.agent.c_functions import clock_us, get_ident, modules
 from klpfs.agent.follower import Follower
 from klpfs.agent.foreign_code import ForeignCode
@@ -50,7 +52,7 @@ class Agent:
 
     __slots__ = ("service", "folder", "keep", "parts", "limits", "started", "pid", "main_ident", "own_tids", "prepared",
                  "log", "target", "engine", "modules", "follower", "thread", "foreign", "server", "outbox", "messages",
-                 "joining", "imports", "tasks")
+                 "joining", "imports", "tasks", "alone")
 
     def __init__(self, service: str, folder: str, keep: bool, group: int | None = None, parts: Any = CPython) -> None:
         self.service, self.folder, self.keep, self.parts = service, folder, keep, parts
@@ -70,7 +72,7 @@ class Agent:
         self.foreign = ForeignCode(self.thread, self.outbox.say)
         self.server = Server(self, folder, group)
         self.messages, self.joining = Messages(self), Joining(self)
-        self.imports, self.tasks = Imports(self), Tasks(self)
+        self.imports, self.tasks, self.alone = Imports(self), Tasks(self), Alone(self)
 
     # -- forks
 
@@ -78,6 +80,7 @@ class Agent:
         """In a forked child: a process of its own from here on. bound: the socket that its parent made for it
         (fork.py); inside: how many callbacks of the engine the surviving thread is in; by_thread: it is the agent's
         thread."""
+        self.alone.after_fork(get_ident() == self.main_ident)
         self.pid, self.main_ident, self.started = getpid(), get_ident(), clock_us()
         self.own_tids.clear()
         self.prepared = None
@@ -98,7 +101,12 @@ class Agent:
         except OSError as error:
             self.server.no_socket(error)
         self.joining.run()
-        self.joining.join()
+        if not inside:
+            self.joining.join()
+            return
+        record = self.joining.journal()     # followed when the callback is over, which waits for us here
+        if record is not None:
+            self.follower.set_goal(record)
 
     def register_if_forked(self) -> None:
         """C has forked behind our back: this process registers now."""

@@ -65,7 +65,7 @@ class AgentThread(QuietThread):
 
     def have_done(self, function: Callable[[], object], seconds: float) -> bool:
         """Have the thread run function(), and wait for its end, in a program's thread. False: the thread had no time
-        for it within so many seconds, and will not do it."""
+        for it within so many seconds, and will not do it; or it has begun, and was not at its end in as many more."""
         done = Signal()
 
         def work() -> None:
@@ -79,8 +79,7 @@ class AgentThread(QuietThread):
         try:
             self.requests.remove(work)
         except ValueError:
-            done.wait(seconds)      # it has just begun
-            return True
+            return done.wait(seconds)       # it has just begun
         return False
 
     def run(self) -> None:

@@ -24,6 +24,7 @@ STACK_BYTES = 8 << 20       # of klpfs's threads where the program has set a siz
 
 start_thread = _original(_thread, "start_new_thread")
 allocate_lock = _original(_thread, "allocate_lock")
+local = _original(_thread, "_local")
 RLock = _original(_thread, "RLock")
 _stack_size = _original(_thread, "stack_size")
 get_ident = _original(_thread, "get_ident")

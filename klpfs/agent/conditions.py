@@ -23,6 +23,19 @@ if TYPE_CHECKING:
 NOT_AWAITED, AWAITED, THERE = "", "awaited", "there"
 
 
+def is_in_forked_callback(follower: Follower, record: Record | None) -> bool:
+    """a callback that has forked this process still runs"""
+    return follower.interrupted_by_fork and follower.engine.callbacks_running > 0
+
+
+def is_asked_in_forked_callback(follower: Follower, record: Record | None) -> Record | None:
+    """a callback that has forked this process still runs; c, whose n is not refused"""
+    if record is None or not is_in_forked_callback(follower, record):
+        return None
+    change, refused = record["change"], follower.refused
+    return None if not change or refused and refused["n"] == change["n"] else change
+
+
 def is_interrupted(follower: Follower, record: Record | None) -> bool:
     """a fork has cut off what was under way"""
     return follower.interrupted_by_fork

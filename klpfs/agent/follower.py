@@ -17,7 +17,7 @@ host (agent.py's Agent) is used:
 """
 from __future__ import annotations
 
-from errno import EDEADLK
+from errno import EBUSY, EDEADLK
 
 from klpfs.agent import conditions
 from klpfs.agent.c_functions import allocate_lock
@@ -247,6 +247,12 @@ class Follower:
         self.host.outbox.report()
         return loading
 
+    def _refuse_in_callback(self, record: Record, change: Record) -> bool:
+        """Refuse the change: what the callback belongs to comes first."""
+        self.refused = {"n": change["n"], "errno": EBUSY, "text": "a callback that has forked the process still runs"}
+        self.host.outbox.report()
+        return True
+
     def _resume_after_fork(self, record: Record | None, found: Any) -> bool:
         """Let the engine go on with, or take back, what the fork has cut off; modules that were being loaded go."""
         self._resume()
@@ -436,6 +442,8 @@ class Rule:
 
 
 RULES = [
+    Rule("asked in a callback that forks", conditions.is_asked_in_forked_callback, Follower._refuse_in_callback),
+    Rule("in a callback that forks", conditions.is_in_forked_callback, None),
     Rule("after a fork", conditions.is_interrupted, Follower._resume_after_fork),
     Rule("the main program arrives", conditions.main_may_arrive, Follower._arrive),
     Rule("no record", conditions.no_record, None),

@@ -12,6 +12,7 @@ takes the mark, and so does to shut; a shutting that is itself cut off is done a
 from __future__ import annotations
 
 from errno import EINTR
+from posix import getpid
 
 from klpfs.agent.c_functions import allocate_lock, clock_us, get_ident
 from klpfs.engine.error import KlpError, Orphan, errno_of, name_of, words_of
@@ -86,7 +87,7 @@ class ForeignCode:
         """
         thread = self.thread
         working, inside, generation, late = self.working, self._inside, thread.generation, self._late
-        ended = _Ended()
+        ended, pid = _Ended(), getpid()
         try:
             self.working, self._late = {"what": what, "since": clock_us(), "n": n}, False
             thread.lock.release()
@@ -95,8 +96,8 @@ class ForeignCode:
             if thread.generation == generation:
                 thread.lock.acquire()
                 self._inside, self.working, self._late = inside, working, late
-        if thread.generation != generation:
-            raise Orphan            # it has forked, and this is the child, which has a thread of its own
+        if thread.generation != generation or getpid() != pid:
+            raise Orphan            # it has forked, maybe in C, and this is the child: nobody's agent, or one with threads
         if ended.error is None:
             return ended.result  # type: ignore[no-any-return]
         if ended.line:

@@ -82,6 +82,7 @@ class QuietThread:
         try:
             self.run()
         except Orphan:
+            self.poke()             # the child's thread may go on with what this one was in
             return
         finally:
             if self.generation == generation:

@@ -13,8 +13,14 @@ from tests.agent.client import Coordinator
 class Agent:
     def __init__(self):
         self.said, self.greeted = [], []
-        self.messages = self.outbox = self
+        self.messages = self.outbox = self.alone = self
         self.own_tids = set()
+
+    def soon(self):
+        return False
+
+    def is_alone(self):
+        return False
 
     def say(self, text, priority):
         self.said.append(text)
