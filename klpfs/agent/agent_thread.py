@@ -101,6 +101,7 @@ class AgentThread(QuietThread):
             except BaseException as error:      # around the turn
                 if self.generation != generation:
                     raise Orphan from None      # the child goes on by itself
+                timeout = 0.0 if self._mishap is None else DEFECT_S     # else a signal that it has taken were lost
                 self._mishap = self._mishap or error
 
     def _set_interval(self) -> None:

@@ -237,10 +237,13 @@ class Follower:
             load.failed(error, self.host.outbox)
         self.engine.recover()
         self._resume()
-        if self.op is not None and self.engine.transition is None:
-            if not (loading and load is not None and load.n == self.op.n):
-                self.last_finished = self.op.n      # cut off behind `finish`
-            self.op = None
+        op = self.op
+        if op is not None and self.engine.transition is None:       # else it goes on
+            transition = self.goal["transition"] if self.goal is not None else None
+            if transition and transition["n"] == op.n and transition["step"] == FINISH and (
+                    bool(transition["dir"]) == any(patch is op.patch for patch in self.engine.patches)):
+                self.last_finished = op.n       # the engine had finished
+            self.op = None                      # else the rule that began it fits again
         if load is not None and loading:
             end_load(self, load)
         self.host.outbox.changed()

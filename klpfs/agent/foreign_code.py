@@ -15,7 +15,7 @@ from errno import EINTR
 from posix import getpid
 
 from klpfs.agent.c_functions import allocate_lock, clock_us, get_ident
-from klpfs.engine.error import KlpError, Orphan, errno_of, name_of, words_of
+from klpfs.engine.error import OURS, KlpError, Orphan, errno_of, is_ours, name_of, words_of
 from klpfs.engine.error import place_of as innermost_place
 from klpfs.engine.plain import plain_text
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     Working = dict[str, Any]        # what: str, since: usec, n: the operation's number
 
 ASK_AGAIN_US = 800_000      # not sooner: two stops in a row could not be taken
-_OURS = __file__.rpartition("/")[0].rpartition("/")[0] + "/"     # the folder of klpfs itself
 
 
 class Stopped(BaseException):
@@ -40,7 +39,7 @@ def place_of(error: BaseException) -> str:
     """'file:line' of the innermost frame of an exception that is not klpfs's own; '' if every frame is klpfs's."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{plain_text(error.filename)}:{plain_text(error.lineno)}"
-    return innermost_place(error, lambda path: not path.startswith((_OURS, "<frozen importlib")))
+    return innermost_place(error, lambda path: not path.startswith((OURS, "<frozen importlib")))
 
 
 class _Ended:
@@ -125,10 +124,10 @@ class ForeignCode:
 
     def _note(self, ended: _Ended, what: str, error: BaseException) -> None:
         """What foreign code has raised, as a KlpError, and the line for it."""
-        if isinstance(error, KlpError):
+        if isinstance(error, KlpError) and is_ours(error):
             words = error.strerror
             if words:
-                ended.error = KlpError(errno_of(error), plain_text(words))      # logged by the code that raised it
+                ended.error = KlpError(errno_of(error), words)      # logged by the code that raised it
                 return
         place = place_of(error)
         at = " at " + place if place else ""
@@ -137,7 +136,7 @@ class ForeignCode:
         else:
             words = words_of(error)
             text, errno = f"{what} failed{at}: {name_of(error)}{words and ': ' + words}", errno_of(error)
-        ended.line = "" if isinstance(error, KlpError) else text.split("\n")[0]
+        ended.line = "" if isinstance(error, KlpError) and is_ours(error) else text.split("\n")[0]
         ended.error = KlpError(errno, text)
 
     def _shut(self, inside: int) -> bool:

@@ -58,9 +58,9 @@ class Load:
     phase: LOADING, or PREPARED when its init() is over while the change is undecided. module: its entry in the table.
     place: when a joiner applies a patch in force, the patch's place among those in force; else None. enabled:
     enable_patch() was called and did not fail. fingerprints: what the record has of its code, see accepted_code. error:
-    why the load has failed."""
+    why the load has failed. cut_off: the exception, no KlpError, that has cut enable_patch() off."""
 
-    __slots__ = ("n", "name", "phase", "module", "place", "enabled", "fingerprints", "error")
+    __slots__ = ("n", "name", "phase", "module", "place", "enabled", "fingerprints", "error", "cut_off")
 
     def __init__(self, n: int, name: str, place: int | None = None) -> None:
         self.n, self.name, self.place = n, name, place
@@ -69,6 +69,7 @@ class Load:
         self.enabled = False
         self.fingerprints: Fingerprints = {}
         self.error: OSError | None = None
+        self.cut_off: BaseException | None = None
 
     def failed(self, error: BaseException, outbox: Any) -> None:
         """The load has failed by an exception that is no KlpError: no memory, an interrupt, a mistake of ours. One line
@@ -137,7 +138,9 @@ def run_load(follower: Follower, load: Load, entry: Entry) -> bool:
     follower.load = load
     follower.host.outbox.report()
     error = _load_and_init(follower, load, entry)
-    load.error = load.error or error
+    if load.cut_off is not None:
+        raise load.cut_off              # whatever init() has made of it: Follower.recover takes all back
+    load.error = error
     end_load(follower, load)
     follower.host.outbox.changed()
     follower.host.outbox.report()
@@ -258,7 +261,8 @@ def enable_patch(follower: Follower, patch: Patch) -> int:
         return _enable_patch(follower, load, patch)
     except (KlpError, Orphan):
         raise
-    except BaseException as error:      # whatever init() makes of it, the load has failed
+    except BaseException as error:
+        load.cut_off = error
         load.failed(error, follower.host.outbox)
         raise load.error or error from None
 

@@ -120,6 +120,8 @@ class Modules:
             del self.table[module.name]
         if module.loaded is not None:
             self.agent.parts.loader().unload(module.loaded)
+        else:
+            self.agent.parts.loader().forget(module.name)
 
     # -- what readers see
 

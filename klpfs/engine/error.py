@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from klpfs.engine.data import Func
 
+OURS = __file__.rpartition("/")[0].rpartition("/")[0] + "/"      # the folder of klpfs itself
 _CODES = dict(_errno.errorcode)
 MAX_ERRNO = 511         # the largest that a FUSE file system may answer; a larger one leaves the writer without an answer
 _OS_ERRNO = OSError.errno           # the descriptor: a subclass may have an `errno` of its own making
@@ -79,6 +80,14 @@ def name_of(error: BaseException) -> str:
 
 
 _NAME = type.__dict__["__name__"]
+
+
+def is_ours(error: BaseException) -> bool:
+    """Whether code of klpfs's own has raised an exception: it has logged it, too, if it is a KlpError."""
+    traceback, path = error.__traceback__, ""
+    while traceback is not None:
+        path, traceback = plain_text(traceback.tb_frame.f_code.co_filename), traceback.tb_next
+    return path.startswith(OURS)
 
 
 def place_of(error: BaseException, wanted: Callable[[str], bool] | None = None) -> str:

@@ -82,6 +82,9 @@ class PuppetParts:
     def unload(self, loaded):
         pass
 
+    def forget(self, name):
+        pass
+
 
 class PuppetTasks(Tasks):
     """Stacks and states of a program that is none."""

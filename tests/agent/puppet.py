@@ -56,6 +56,9 @@ class Host:
         if loaded.new:
             self.target.unload(loaded.name)
 
+    def forget(self, name):
+        pass
+
     def run(self, what, n, function, *args):
         self.called.append(what)
         try:

@@ -11,9 +11,10 @@ from types import FunctionType, ModuleType
 
 from klpfs.cpython.load import source_file as files
 from klpfs.cpython.load.dependencies import Dependencies
-from klpfs.cpython.load.parameters import Declared, declaring
+from klpfs.cpython.load.parameters import Declared, declaring, forget_declared
 from klpfs.engine.data import Patch
-from klpfs.engine.error import KlpError, first_line_of, place_of
+from klpfs.engine.error import KlpError, errno_from, errno_of, first_line_of, is_ours, name_of, place_of
+from klpfs.engine.plain import plain_int
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class LoadedModule:
 
 
 _loaded: dict[str, LoadedModule] = {}   # by name, in this process
+_half: dict[str, _visible] = {}         # by name: modules whose top level runs
 _PROBED = ""                            # the key of what probe() has loaded: no module's name
 
 
@@ -106,10 +108,12 @@ def load(name: str, source: bytes, path: str, params: dict[str, str | None] | No
     None}. log: gets the one line that each failure logs. breathe: called between slices of long work. enable_patch:
     what the default init calls; None: klpfs.enable_patch. probing: as probe() wants it. Counterpart: unload.
     KlpError, and nothing is left behind: EEXIST: loaded already, or an ordinary module's name is taken. ENOEXEC: the
-    file does not parse. ENOENT: unknown parameter, or it imports what is not there. EINVAL: a parameter's value, a
-    `patch` that is no Patch, or the file raised (an OSError: its errno).
+    file does not parse. ENOENT: unknown parameter, or it imports what is not there. EINVAL: the file is empty, a
+    parameter's value, a `patch` that is no Patch, or the file raised (an OSError: its errno).
     """
     say = _sayer(log)
+    if not source:      # as finit_module(2)
+        raise KlpError(EINVAL, say(f"{name}: {path} is empty"))
     if name in _loaded and not probing:
         raise KlpError(EEXIST, say(f"module '{name}' is already loaded"))
     try:
@@ -172,6 +176,17 @@ def unload(loaded: LoadedModule) -> None:
         del sys.modules[loaded.name]
 
 
+def forget(name: str) -> None:
+    """What is left of a load of that name which an exception has cut off, at whatever instruction, is taken back."""
+    half = _half.pop(name, None)
+    if half is not None:
+        half.undo()
+    forget_declared()
+    loaded = _loaded.get(name)
+    if loaded is not None:
+        unload(loaded)
+
+
 def set_param(loaded: LoadedModule, name: str, text: str) -> None:
     """A write to parameters/<name>. KlpError ENOENT: no such parameter; EINVAL: no such value."""
     param = loaded.params.get(name)
@@ -183,7 +198,10 @@ def set_param(loaded: LoadedModule, name: str, text: str) -> None:
 def invoke(function: Callable[..., Any], *arguments: Any) -> int:
     """Calls init() and the like: 0 or a negative errno, as the kernel's functions return; exceptions pass through."""
     result = function(*arguments)
-    return result if isinstance(result, int) and not isinstance(result, bool) and result < 0 else 0
+    if not issubclass(type(result), int):
+        return 0
+    number = plain_int(result)
+    return 0 if number >= 0 else -errno_from(-number)
 
 
 def _new_module(name: str, path: str) -> ModuleType:
@@ -202,29 +220,36 @@ class _visible:
     tracebacks and inspect.getsource show the file as it was given, whatever becomes of it on disk.
     """
 
-    __slots__ = ("module", "file", "listed", "lines")
+    __slots__ = ("module", "name", "spec", "file", "listed", "lines")
 
     def __init__(self, module: ModuleType, file: files.File, listed: bool, lines: bool) -> None:
         self.module, self.file, self.listed, self.lines = module, file, listed, lines
+        self.name, self.spec = module.__name__, module.__spec__     # the module's own: it may give itself others
 
     def __enter__(self) -> None:
+        _half[self.name] = self
         if self.lines:
             import linecache
             text, path = self.file.text, self.file.path
             linecache.cache[path] = (len(text), None, text.splitlines(True), path)
         if self.listed:
-            self.module.__spec__._initializing = True  # type: ignore[union-attr]
-            sys.modules[self.module.__name__] = self.module
+            self.spec._initializing = True  # type: ignore[union-attr]
+            sys.modules[self.name] = self.module
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None:
-            if self.listed and sys.modules.get(self.module.__name__) is self.module:
-                del sys.modules[self.module.__name__]
-            if self.lines:
-                import linecache
-                linecache.cache.pop(self.file.path, None)
+            self.undo()
         if self.listed:
-            self.module.__spec__._initializing = False  # type: ignore[union-attr]
+            self.spec._initializing = False  # type: ignore[union-attr]
+        _half.pop(self.name, None)
+
+    def undo(self) -> None:
+        """The program sees nothing of the module any more."""
+        if self.listed and sys.modules.get(self.name) is self.module:
+            del sys.modules[self.name]
+        if self.lines:
+            import linecache
+            linecache.cache.pop(self.file.path, None)
 
 
 def _take_patch(loaded: LoadedModule, enable_patch: EnablePatch, say: Say) -> None:
@@ -277,17 +302,13 @@ def _decide_names(loaded: LoadedModule, bound: set[str], say: Say) -> None:
 
 def _failed(name: str, file: files.File, error: BaseException, say: Say) -> BaseException:
     """The KlpError for what the file's top level has raised, and its one line."""
-    if isinstance(error, KlpError) and error.strerror:
+    if isinstance(error, KlpError) and error.strerror and is_ours(error):
         return error  # logged already
     if not isinstance(error, Exception) and type(error).__module__.startswith("klpfs."):
         return error  # the agent stops us
     place = place_of(error, lambda path: path == file.path) or file.path
-    text = say(f"{name}: {place}: {type(error).__name__}: {first_line_of(error)}")
-    if isinstance(error, ImportError):
-        return KlpError(ENOENT, text)
-    if isinstance(error, OSError) and type(error.errno) is int and error.errno > 0:
-        return KlpError(error.errno, text)
-    return KlpError(EINVAL, text)
+    text = say(f"{name}: {place}: {name_of(error)}: {first_line_of(error)}")
+    return KlpError(ENOENT if isinstance(error, ImportError) else errno_of(error), text)
 
 
 def _sayer(log: Log | None) -> Say:
