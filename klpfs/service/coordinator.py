@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from attrs import define, field
 
+from klpfs.engine.error import name_of, place_of, words_of
 from klpfs.protocol import decisions
 from klpfs.protocol.decisions import Record, Report
 from klpfs.protocol.phases import START
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from klpfs.service.peers import Peer, Peers
 
 TICK = 1e-6                # seconds that a timer comes later than asked for: never, by rounding, a little too early
+REMOVED = "the journal was removed while the service runs"
 NOT_JUST_NOW = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)      # the journal can't be read just now; it is not damaged
 
 Decide = Callable[[Record], Record]
@@ -112,6 +114,8 @@ class Coordinator:
     _retry: float = field(init=False, default=0.0)               # no write before this time: the last one failed
     _look_lost: float = field(init=False, default=0.0)
     _litter: bool = field(init=False, default=True)              # contents may lie about that nobody needs
+    _unanswered: Answer | None = field(init=False, default=None)     # of the write that the round works at
+    _last_mishap: str = field(init=False, default="")
     _undone: int = field(init=False, default=0)                  # n of the last load whose failure could not be written
 
     def __attrs_post_init__(self) -> None:
@@ -139,10 +143,13 @@ class Coordinator:
                 self._again = False
                 self._wake = None
                 try:
+                    self._unanswered = None
                     self._round()
                 except OSError as error:  # no descriptors to read the journal or the folder: nothing is decided without
                     self._cannot_read = True
                     self._write_failed(error)
+                except Exception as error:
+                    self._mishap(error)
                 else:
                     if self._cannot_read:
                         self._cannot_read, self.trouble = False, None
@@ -200,6 +207,24 @@ class Coordinator:
             self._drive()
         if self.load is not None and self._requests:
             self._expire()
+
+    def _mishap(self, error: Exception) -> None:
+        """A round that raised: a mistake of ours, or there is no memory. Nobody waits for what nobody does: every write
+        is answered with EIO, the load is lost (its agents see the connection close), the lock is free. Tried again in a
+        second."""
+        load, text = self.load, f"a defect at {place_of(error)}: {name_of(error)}: {words_of(error)}"
+        self._undone = load.n if load is not None else self._undone
+        self._fail_all(text)
+        if self._unanswered is not None:
+            self._unanswered.fail(errno.EIO, text)
+        self.journal.unlock()
+        if load is not None:
+            self.peers.cut(load.n)
+        self._retry = self.loop.now() + LIMITS.retry_write
+        self._wake_at(self._retry)
+        if self._last_mishap != text:
+            self._last_mishap = text
+            self.log(f"klpfs: {text}", 3)
 
     def _read(self) -> bool:
         """Read the journal. Damaged: touch nothing, EIO on every write."""
@@ -302,6 +327,7 @@ class Coordinator:
             return
         self._requests.popleft()
         self._again = True
+        self._unanswered = request.answer
         try:
             following = request.decide(self._read_locked())
             self._write(following)
@@ -310,9 +336,6 @@ class Coordinator:
             self.journal.unlock()
             self._refuse(request.what, request.answer, error)
             return
-        except BaseException:
-            self.journal.unlock()
-            raise
         if following["change"]:                                  # the lock is kept
             self.load = load = Load(request.what, following["change"]["n"], request.answer, self.loop.now(),
                                     request.foresee)
@@ -328,7 +351,7 @@ class Coordinator:
         other_versions()."""
         record = self.journal.read()
         if any(decisions.seen(peer.report) > record["seq"] for peer in self.peers.known()):
-            raise OSError(errno.EIO, "the journal was removed while the service runs")
+            raise OSError(errno.EIO, REMOVED)
         others = self.other_versions()
         if others:                                               # never told of it: half of a service would be patched
             raise OSError(errno.EPROTONOSUPPORT, others)
@@ -374,6 +397,9 @@ class Coordinator:
 
         The folder is looked into again before either is decided for want of a vote.
         """
+        self._unanswered = load.answer
+        if (self.record["change"] or {"n": 0})["n"] != load.n:
+            return self._undo(load, errno.EIO, REMOVED, log=True, write=False)
         peers = self.peers.known() or self._list()
         failure = self._refusal(load, peers)
         if failure is not None:
@@ -455,14 +481,20 @@ class Coordinator:
                 self.log(f"klpfs: {load.what}: waiting for {peer.name}" + (f": {working['what']}" if working else ""),
                          4)
 
-    def _undo(self, load: Load, code: int, text: str, log: bool = False) -> None:
-        """The load has failed: write so, tell all, answer once everybody that answers has taken back."""
+    def _undo(self, load: Load, code: int, text: str, log: bool = False, write: bool = True) -> None:
+        """The load has failed: write so, tell all, answer once everybody that answers has taken back. write: False:
+        the journal knows nothing of it."""
         text = text or os.strerror(code)
         if log:
             self.log(f"klpfs: {load.what}: {text}", 3)
         refused = code not in (errno.EINTR, errno.ETIMEDOUT)
         self.load = None
         seq, until = -1, self.loop.now() + LIMITS.silent
+        if not write:
+            self._undone = load.n
+            self.peers.cut(load.n)
+            self._unlock_after_write()
+            return self._answer_when_followed(WaitingAnswer(load.answer, seq, load.n, until, (code, text)))
         try:
             following = decisions.given_up(self.record)
             self._write(following)
