@@ -32,6 +32,7 @@ from klpfs.agent.tasks import Tasks
 from klpfs.engine.core import Engine
 from klpfs.engine.error import KlpError
 from klpfs.engine.log import INFO, MODULE, Log
+from klpfs.engine.plain import plain_str
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -130,4 +131,4 @@ class Agent:
 
     def pr_info(self, text: str) -> None:
         """A line in the service's log, of a livepatch."""
-        self.foreign.shield(self.log.add, text, INFO, MODULE)
+        self.foreign.shield(self.log.add, plain_str(text), INFO, MODULE)

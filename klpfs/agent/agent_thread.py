@@ -37,7 +37,7 @@ class AgentThread(QuietThread):
     def __init__(self, agent: Agent) -> None:
         self.agent = agent
         self.requests: list[Callable[[], object]] = []
-        self._interval: tuple[float, float] | None = None   # (the program's switch interval, ours) while ours is set
+        self._interval: float | None = None     # the program's switch interval, while ours is set
         QuietThread.__init__(self, agent.own_tids)
         self._fresh()
 
@@ -110,14 +110,15 @@ class AgentThread(QuietThread):
         requests at once: it would all but stand still while we load a file."""
         interval = getswitchinterval()
         if interval > HANDOVER_S:
+            self._interval = interval
             setswitchinterval(HANDOVER_S)
-            self._interval = interval, getswitchinterval()
 
     def _take_back_interval(self) -> None:
         """The program's interval again, unless the program has set another meanwhile."""
-        interval, self._interval = self._interval, None
-        if interval is not None and getswitchinterval() == interval[1]:
-            setswitchinterval(interval[0])
+        interval = self._interval
+        if interval is not None and abs(getswitchinterval() - HANDOVER_S) < 1e-6:       # kept in whole microseconds
+            setswitchinterval(interval)
+        self._interval = None
 
     def wait(self) -> None:
         """Called with the lock, from inside enable_patch() (load.py): let others in until there is news. Requests are

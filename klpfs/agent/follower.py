@@ -341,10 +341,10 @@ class Follower:
         """Reverse to the record's direction and turn; every task is looked at anew."""
         transition = record["transition"]
         twice = self._dir() == transition["dir"]     # slept over two turns: clean once more
-        op.turn, op.look_again = transition["turn"], twice
         if not twice:
             self.engine.reverse()
-            self.host.outbox.changed()
+        op.turn, op.look_again = transition["turn"], twice
+        self.host.outbox.changed()
         self.host.outbox.report()
         return True
 

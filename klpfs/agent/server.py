@@ -277,10 +277,10 @@ class Server(QuietThread):
                     self.remove()
                     self.agent.thread.stop(0)
                     return
-            except Exception as error:      # ours, so a defect: say it, go on
+            except BaseException as error:      # ours, so a defect: say it, go on
                 self._defect(error)
 
-    def _defect(self, error: Exception) -> None:
+    def _defect(self, error: BaseException) -> None:
         """Say it, and do not spin. Where even that fails, for want of memory maybe, later rounds do."""
         try:
             self.agent.outbox.defect(error)

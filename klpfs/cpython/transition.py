@@ -4,7 +4,7 @@ switch/switching.py leads function objects from one image to another; here is wh
 """
 from __future__ import annotations
 
-from klpfs.cpython.switch.choice import CLEAN, OVER
+from klpfs.cpython.switch.choice import CLEAN, OVER, RUN
 from klpfs.cpython.switch.switching import Entry, Transition
 from klpfs.engine import target as seam
 from klpfs.engine.error import KlpError
@@ -85,6 +85,10 @@ class PythonTransition(seam.TargetTransition):
     @property
     def goal(self) -> int:  # type: ignore[override]
         return self.switching.goal
+
+    @property
+    def running(self) -> bool:  # type: ignore[override]
+        return bool(self.switching.mode == RUN)
 
     @property
     def clean(self) -> bool:  # type: ignore[override]

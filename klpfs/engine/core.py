@@ -105,6 +105,12 @@ class Engine:
             self.transition = transition = None
         if arrival is not None and arrival.step == IDLE:
             self.arrival = None
+        if mine is not None and mine.step in (PREPARING, PREPARED) and mine.in_target is not None and (
+                mine.in_target.running):
+            mine.started()
+        if transition is not None and transition.step == STARTED and transition.in_target is not None and (
+                transition.in_target.running):
+            transition.follow_target()
         if transition is not None and transition.step == PREPARING and (
                 transition.kind == UNPATCHED and transition.in_target is None):
             transition.abandon()

@@ -85,6 +85,7 @@ class TargetTransition:
     """A transition in the target, as Target.begin returns it. Its modes and moves are MODES and MODE_MOVES above."""
 
     goal = 1       # 0 or 1; means nothing before start
+    running = False     # in RUN: start() has done its one store, whether or not its caller knows
     clean = False  # every task was seen clean; all dispatchers answer the goal; still reversible
 
     def add(self, changes: Sequence[Change]) -> None:

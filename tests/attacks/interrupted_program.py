@@ -32,6 +32,12 @@ patch = Patch([Object("victim", [Func("one", one), Func("two", two)], Callbacks(
 def init():
     return enable_patch(patch)
 """
+MODULE = """
+from klpfs import module_param, pr_info
+size = module_param("size", int, 3)
+def init(): pr_info("in")
+def exit(): pr_info("out")
+"""
 VICTIM = "def one(): return 0\ndef two(a=3): return [a]\n"
 
 
@@ -51,7 +57,9 @@ class Fault:
         sys.settrace(self.call)
 
     def enter(self, frame):
-        if frame.f_code.co_filename.startswith(OURS):
+        code = frame.f_code
+        if code.co_filename.startswith((OURS, "/lp.py")) and (
+                self.point is None or self.point[1] == code.co_firstlineno and self.point[2] == code.co_name):
             frame.f_trace, frame.f_trace_opcodes, frame.f_trace_lines = self.opcode, True, False
 
     def call(self, frame, event, arg):
@@ -61,7 +69,7 @@ class Fault:
     def opcode(self, frame, event, arg):
         if event == "opcode":
             code = frame.f_code
-            point = code.co_filename[len(OURS):], code.co_firstlineno, code.co_name, frame.f_lasti
+            point = code.co_filename.replace(OURS, ""), code.co_firstlineno, code.co_name, frame.f_lasti
             if self.point is None:
                 self.points.setdefault(point, len(self.points))
             elif point == self.point and not self.raised:
@@ -86,10 +94,13 @@ class Service:
         self.agent = start("svc", environ={"KLPFS_RUNTIME_DIR": folder + "/run"}, running=True)
         self.folder = self.agent.folder
         self.record = record_text.load(self.folder + "/journal")
-        data = TEXT.encode()
-        self.sha = hashlib.sha256(data).hexdigest()
-        with open(f"{self.folder}/{self.sha}", "wb") as file:
+        self.sha = {name: self.put(text.encode()) for name, text in (("lp", TEXT), ("mod", MODULE))}
+
+    def put(self, data):
+        sha = hashlib.sha256(data).hexdigest()
+        with open(f"{self.folder}/{sha}", "wb") as file:
             file.write(data)
+        return sha
 
     def write(self, **fields):
         self.record = dict(self.record, **fields, seq=self.record["seq"] + 1)
@@ -117,11 +128,11 @@ class Service:
         refused, prepared = report["refused"], report["prepared"]
         return refused and refused["n"] == n or prepared and prepared["n"] == n
 
-    def load(self):
+    def load(self, name):
         """A load. Its number, and what refused it or None."""
         n = self.record["seq"] + 1
-        self.write(change={"n": n, "name": "lp", "sha256": self.sha, "params": {}, "livepatch": False, "replace": False,
-                           "pid": 0, "path": "/lp.py"})
+        self.write(change={"n": n, "name": name, "sha256": self.sha[name], "params": {}, "livepatch": False,
+                           "replace": False, "pid": 0, "path": "/lp.py"})
         self.until("the load's end", lambda: self.ended(n))
         report = self.report()
         refused = report["refused"]
@@ -130,12 +141,13 @@ class Service:
     def followed(self, what):
         self.until(what, lambda: self.agent.follower.seen >= self.record["seq"])
 
-    def finish(self, n):
+    def finish(self, n, turn=1):
         """The transition n to its end; or without this process's part."""
         def over():
             report = self.report()
             return report["over"] == n or n in report["not_applied"]
-        self.until("clean", lambda: over() or self.report()["n"] == n and self.report()["clean"])
+        self.until("clean", lambda: over() or self.report()["n"] == n and (
+            self.report()["turn"], self.report()["clean"]) == (turn, True))
         self.write(transition=dict(self.record["transition"], step="finish"))
         self.until("over", over)
         record = dict(self.record)
@@ -143,12 +155,15 @@ class Service:
         self.followed("the outcome")
 
     def begin(self, n):
-        entry = {"name": "lp", "sha256": self.sha, "params": {}}
+        self.start(n)
+        self.finish(n)
+
+    def start(self, n):
+        entry = {"name": "lp", "sha256": self.sha["lp"], "params": {}}
         self.write(change=None, patches=[dict(entry, n=n, fingerprints="")],
                    modules=[dict(entry, livepatch=True, path="/lp.py", uses=[], forced=False)],
                    transition={"n": n, "patch": "lp", "dir": 1, "turn": 1, "step": "start", "replace": False,
                                "forced": False})
-        self.finish(n)
 
     def take_out(self):
         n = self.record["seq"] + 1
@@ -162,12 +177,41 @@ class Service:
         self.followed("the module's end")
 
     def cycle(self):
-        """A load, in or refused, and out again. What refused it, or None."""
-        n, refused = self.load()
+        """A load of a livepatch and a load of a module, in or refused, and out again. What refused each, or None."""
+        return [self.cycle_of("lp"), self.cycle_of("mod"), self.reversal()]
+
+    def reversal(self):
+        """A load that is turned around before it is over. What refused it, or None."""
+        n, refused = self.load("lp")
         if refused is not None:
             self.write(change=None)
             self.followed("the refusal")
             return refused
+        self.start(n)
+        self.until("started", lambda: self.report()["phase"] == "started" or n in self.report()["not_applied"])
+        self.write(transition=dict(self.record["transition"], dir=0, turn=2))
+        self.finish(n, 2)
+        self.write(modules=[])
+        self.followed("the module's end")
+        assert self.victim.one() == 0, "turned around, and patched"
+        return None
+
+    def cycle_of(self, name):
+        n, refused = self.load(name)
+        if refused is not None:
+            self.write(change=None)
+            self.followed("the refusal")
+            return refused
+        if name == "mod":
+            entry = {"name": "mod", "sha256": self.sha["mod"], "params": {}, "livepatch": False, "path": "/lp.py",
+                     "uses": [], "forced": False}
+            self.write(change=None, modules=[entry])
+            self.followed("the module's coming")
+            assert sys.modules["mod"].size == 3
+            self.write(modules=[])
+            self.followed("the module's going")
+            assert "mod" not in sys.modules
+            return None
         self.begin(n)
         works = self.victim.one() == 6 and self.victim.two() == [3, 3]
         assert works or n in self.report()["not_applied"], "prepared, started, and not patched"
@@ -220,10 +264,10 @@ def main():
     service = Service(folder)
     agent = service.agent
     for _ in range(3):
-        assert service.cycle() is None
+        assert service.cycle() == [None] * 3
     watch = Fault(agent)
     service.request(watch.arm)
-    assert service.cycle() is None
+    assert service.cycle() == [None] * 3
     service.request(lambda: sys.settrace(None))
     service.cycle()
     points = sorted(watch.points)
@@ -237,19 +281,22 @@ def main():
         service.request(fault.arm)
         said = ""
         try:
-            refused = service.cycle()
+            both = service.cycle()
             service.request(lambda: sys.settrace(None))
-            if refused is not None:
+            for refused in filter(None, both):
                 refusals[refused["errno"]] = refusals.get(refused["errno"], 0) + 1
             agent.follower.not_applied.clear()
+            agent.follower.left_modules.clear()
             second = service.cycle()
-            assert second is None, f"the next load is refused: {second}"
+            assert second == [None] * 3, f"the next load is refused: {second}"
             service.forks()
             different = settled(service, before)
             said = f"different: {different}" if different else ""
         except (AssertionError, SystemExit) as error:
             said = str(error) or repr(error)
         raised += fault.raised
+        if os.environ.get("SHOW") and not fault.raised:
+            print("not reached", kind, point)
         if said:
             found += 1
             print(f"{kind} at {point}: {said}", *list(agent.log.texts())[-8:], sep="\n    ", flush=True)
