@@ -30,13 +30,13 @@ class PythonTransition(seam.TargetTransition):
     def __init__(self, owner: PythonTarget, changes: Iterable[seam.Change]) -> None:
         self.owner, self.images = owner, owner.images
         self.switching: Any = None
-        owner.transition = self     # first: the target's recover() goes by it
         self.before: dict[Any, Any] = dict(self.images.state)
         self.after: dict[Any, Any] = dict(self.images.state)
         self.entries: dict[int, Entry] = {}
         self.watched: set[Any] = set()
         self._named = 0     # how many of switching.foreign were named in the log
         try:
+            owner.transition = self     # first: the target's recover() goes by it
             self._take_up(changes)
             self.switching = Transition(self._joining(), owner.log.clock_us, owner.breathe)
             self.switching.install()

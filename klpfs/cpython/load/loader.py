@@ -9,6 +9,7 @@ import sys
 from errno import EEXIST, EINVAL, ENOENT, ENOEXEC
 from types import FunctionType, ModuleType
 
+from klpfs.cpython import no_collection
 from klpfs.cpython.load import source_file as files
 from klpfs.cpython.load.dependencies import Dependencies
 from klpfs.cpython.load.parameters import Declared, declaring, forget_declared
@@ -178,6 +179,7 @@ def unload(loaded: LoadedModule) -> None:
 
 def forget(name: str) -> None:
     """What is left of a load of that name which an exception has cut off, at whatever instruction, is taken back."""
+    no_collection.restore()
     half = _half.pop(name, None)
     if half is not None:
         half.undo()
