@@ -146,6 +146,7 @@ class AgentThread(QuietThread):
 
     def _recover(self, mishap: BaseException) -> float:
         """All as it was before a turn that an exception has cut off. Returns how long to wait: it must not spin."""
+        self.agent.foreign.recover()
         said = self.agent.follower.recover(mishap)
         self._mishap = None
         if said:

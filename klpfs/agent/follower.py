@@ -20,7 +20,6 @@ from __future__ import annotations
 from errno import EBUSY, EDEADLK
 
 from klpfs.agent import conditions
-from klpfs.agent.c_functions import allocate_lock
 from klpfs.agent.conditions import AWAITED, NOT_AWAITED, THERE
 from klpfs.agent.load import (
     JOINED,
@@ -35,6 +34,7 @@ from klpfs.agent.load import (
     take_back,
     unload_module,
 )
+from klpfs.agent.waiting import OwnedLock
 from klpfs.engine.core import ARRIVAL_ABANDONED, ARRIVAL_FINISHED, CANCELED, FINISHED
 from klpfs.engine.log import ERR
 from klpfs.protocol.phases import FINISH, LOADING, NO_PHASE, PREPARED, START, STARTED, phase_of
@@ -80,7 +80,7 @@ class Follower:
         self.live = self.interrupted_by_fork = False
         self.main = NOT_AWAITED
         self._logged: str | None = None         # the impossible that was logged last
-        self._goal_lock = allocate_lock()
+        self._goal_lock = OwnedLock()
 
     # -- records and reports
 
@@ -194,7 +194,7 @@ class Follower:
         dropped, what was started goes on from its marks (docs/PROTOCOL.md#6). The callbacks owed run at the next step.
         by_load: the module being loaded has forked; the child does without it, or it would fork for ever."""
         load, op = self.load, self.op
-        self._goal_lock = allocate_lock()
+        self._goal_lock = OwnedLock()
         self.seen = -1
         self.goal = self.stepped_record = None
         self.refused = None

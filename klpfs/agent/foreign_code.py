@@ -72,6 +72,14 @@ class ForeignCode:
         self._asked = False         # it was, and the exception has not come yet
         self._late = False          # it is to be, when the door opens again
 
+    def recover(self) -> None:
+        """Nothing runs, whatever an exception has cut off. The agent's thread, outside of foreign code."""
+        self._inside, self._late, self.working = 0, False, None
+        self._mark.acquire(True, 1)         # who asks for a stop has it for a moment; else it was never let go
+        self._mark.release()
+        if self._asked:
+            self._take_stop()
+
     @property
     def inside(self) -> bool:
         """Whether the thread runs foreign code just now."""

@@ -148,4 +148,7 @@ class Forks:
         bound, self.bound, self.depth, self.door = self.bound, None, 0, None
         self.gate = RLock()
         self.made, self.most = [], SWEEP
-        agent.after_fork(bound, agent.engine.callbacks_running if by_thread else 0, by_thread)
+        try:
+            agent.after_fork(bound, agent.engine.callbacks_running if by_thread else 0, by_thread)
+        except Exception as error:      # no thread, no memory: a process that nobody reaches
+            self._say(agent, error)

@@ -6,6 +6,7 @@ can't wait: then the thread goes on as if it had not been asked, none is lost an
 from __future__ import annotations
 
 from klpfs.agent.c_functions import allocate_lock, get_ident, get_native_id, start_quiet_thread
+from klpfs.agent.waiting import OwnedLock
 from klpfs.engine.error import Orphan
 
 
@@ -27,7 +28,7 @@ class QuietThread:
     def _fresh_thread(self) -> None:
         """Locks and marks as before the first start; also in a forked child, which has no such thread."""
         self.generation += 1
-        self.running, self._mark = allocate_lock(), allocate_lock()
+        self.running, self._mark = allocate_lock(), OwnedLock()
         self.stopping = self._alive = False
         self.ident = self.tid = 0
 

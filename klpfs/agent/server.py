@@ -13,9 +13,9 @@ from errno import EACCES, EAGAIN, ECONNABORTED, ENOENT, EPERM
 from posix import O_CLOEXEC, O_NONBLOCK, chmod, close, fstat, geteuid, pipe2, read, rename, stat, unlink, urandom, write
 from select import POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT
 
-from klpfs.agent.c_functions import allocate_lock, monotonic, poll, socket
+from klpfs.agent.c_functions import monotonic, poll, socket
 from klpfs.agent.quiet_thread import QuietThread
-from klpfs.agent.waiting import pause
+from klpfs.agent.waiting import OwnedLock, pause
 from klpfs.engine.log import ERR, NOTICE, WARNING
 from klpfs.protocol.folder_layout import SUFFIX, address, make_folder
 from klpfs.protocol.wire import Reader, WireError, encode
@@ -86,7 +86,7 @@ class Connection:
         self.since: float | None = None
         self.queue: list[bytes] = []
         self.queued = 0             # bytes in it
-        self.lock = allocate_lock()
+        self.lock = OwnedLock()
         self.open = True
         self.change = 0
 

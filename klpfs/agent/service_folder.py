@@ -43,15 +43,16 @@ def content(folder: str, sha: str) -> bytes | None:
     """The bytes that lie under their hash `sha` (64 hex digits); None when they aren't there or aren't those."""
     if len(sha) != 64 or any(c not in "0123456789abcdef" for c in sha):
         return None
+    fd = -1
     try:
         # O_NONBLOCK: another user may have made a fifo of it
         fd = _open(folder + "/" + sha, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
-        try:
-            data = read_at_most(fd, MAX_CONTENT_BYTES)
-        finally:
-            close(fd)
+        data = read_at_most(fd, MAX_CONTENT_BYTES)
     except OSError:
         return None
+    finally:
+        if fd >= 0:
+            close(fd)
     return data if sha256(data).hexdigest() == sha else None
 
 

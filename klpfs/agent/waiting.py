@@ -38,6 +38,10 @@ class OwnedLock(RLock):  # type: ignore[misc, valid-type]
         """Have the lock. Counterpart: release."""
         return bool(self._is_owned() or RLock.acquire(self))
 
+    def acquire_free(self) -> bool:
+        """Have the lock if nobody has it, not even this thread."""
+        return bool(not self._is_owned() and RLock.acquire(self, False))
+
     def release(self) -> None:
         """Have it no more."""
         if self._is_owned():

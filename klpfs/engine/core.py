@@ -108,8 +108,7 @@ class Engine:
         if mine is not None and mine.step in (PREPARING, PREPARED) and mine.in_target is not None and (
                 mine.in_target.running):
             mine.started()
-        if transition is not None and transition.step == STARTED and transition.in_target is not None and (
-                transition.in_target.running):
+        if transition is not None and transition.step == STARTED and transition.in_target is not None:
             transition.follow_target()
         if transition is not None and transition.step == PREPARING and (
                 transition.kind == UNPATCHED and transition.in_target is None):

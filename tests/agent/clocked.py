@@ -26,7 +26,7 @@ class Clocked:
             follower=self.follower, own_tids=set(), outbox=outbox, tasks=SimpleNamespace(looked=lambda blockers: None),
             engine=SimpleNamespace(signal=lambda: self.signals.append(self.now)),
             joining=SimpleNamespace(main_is_there=self.ask)))
-        self.foreign = ForeignCode(self.thread, outbox.say)
+        self.foreign = self.thread.agent.foreign = ForeignCode(self.thread, outbox.say)
 
     def look(self):
         self.looks.append(self.now)

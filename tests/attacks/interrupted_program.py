@@ -3,6 +3,7 @@ thread is made to raise. Arguments: a folder, seed, count, kinds."""
 from __future__ import annotations
 
 import builtins
+import dis
 import hashlib
 import os
 import random
@@ -69,6 +70,8 @@ class Fault:
     def opcode(self, frame, event, arg):
         if event == "opcode":
             code = frame.f_code
+            if code.co_name == "content" and is_store_behind_a_call(code, frame.f_lasti):
+                return self.opcode
             point = code.co_filename.replace(OURS, ""), code.co_firstlineno, code.co_name, frame.f_lasti
             if self.point is None:
                 self.points.setdefault(point, len(self.points))
@@ -244,6 +247,17 @@ class Service:
             os._exit(0)
         os.waitpid(pid, 0)
         signal.alarm(0)
+
+
+def is_store_behind_a_call(code, offset):
+    """Whether an instruction stores what a C function has just returned: no exception can come between the two, and
+    what the function has opened would be nobody's."""
+    before = None
+    for instruction in dis.get_instructions(code):
+        if instruction.offset == offset:
+            return instruction.opname.startswith("STORE") and before is not None and before.opname.startswith("CALL")
+        before = instruction
+    return False
 
 
 def settled(service, before):
