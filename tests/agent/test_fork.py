@@ -305,9 +305,9 @@ def test_a_module_that_forks_again_and_again_while_it_loads(tmp_path):
         c.until(lambda c: (c.report.get("refused") or c.report.get("prepared") or {}).get("n") == n)
         stopped.set()
         shown["refused"] = c.report["refused"]
-        shown["child"] = in_child(lambda: 5)
         c.write(change=None)
         c.until_report(seen=c.record["seq"])
+        shown["child"] = in_child(lambda: 5)
         c.insmod("lp", LP)
         shown["parent"] = state()
         shown["defects"] = [line for line in c.lines if "defect" in line]
