@@ -112,7 +112,7 @@ def measure():
         python = (sys.executable, "-c", SERVE)
         with served(server, limit, 100, 15) as c, served(*python, ours, 100, 15) as daemon:
             for operation, count, path, name, goal in (
-                ("r", 10000, "patch_001/vmlinux/patched", "open-read-close", 1.3),
+                ("r", 10000, "patch_001/vmlinux/patched", "open-read-close", 1.5),
                 ("p", 10000, "patch_001/vmlinux/patched", "pread", None),
                 ("s", 30000, "patch_001/vmlinux/patched", "stat, cached", None),
             ):

@@ -3,7 +3,8 @@
  *   fs_server MOUNTPOINT PATCHES FUNCTIONS
  *
  * MOUNTPOINT/shop/sys/kernel/livepatch/patch_000/{enabled,transition,force,vmlinux/{patched,func_0000,1 ...}}; names and
- * attributes are cached as long as klpfs lets them be; it does no more than it must: nothing is ever removed, no errors.
+ * attributes are cached as long as klpfs lets them be: those of a service, a patch and an object are asked for each
+ * time. It does no more than it must: nothing is ever removed, no errors.
  */
 #define FUSE_USE_VERSION 31
 #define _GNU_SOURCE
@@ -14,7 +15,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-struct node { int parent, mode, count, room, *children; char name[24]; int value; };
+struct node { int parent, mode, count, room, *children; char name[24]; int value, may_go; };
 
 static struct node *nodes;
 static int last, room;
@@ -55,7 +56,7 @@ static void attributes(struct stat *s, int i)
 static void entry(struct fuse_entry_param *e, int i)
 {
 	memset(e, 0, sizeof *e);
-	e->ino = i; e->attr_timeout = e->entry_timeout = valid;
+	e->ino = i; e->attr_timeout = valid; e->entry_timeout = nodes[i].may_go ? 0 : valid;
 	attributes(&e->attr, i);
 }
 
@@ -95,7 +96,7 @@ static void list(fuse_req_t r, fuse_ino_t i, size_t size, off_t at, int plus)
 		const char *name = k == 0 ? "." : k == 1 ? ".." : nodes[child].name;
 		struct fuse_entry_param e;
 		entry(&e, child);
-		if (k < 2) e.ino = 0;
+		if (k < 2 || nodes[child].may_go) e.ino = 0;
 		size_t more = plus ? fuse_add_direntry_plus(r, out + used, size - used, name, &e, k + 1) : fuse_add_direntry(r, out + used, size - used, name, &e.attr, k + 1);
 		if (more > size - used) break;
 		used += more;
@@ -115,12 +116,14 @@ int main(int argc, char **argv)
 	const char *top[] = { "shop", "sys", "kernel", "livepatch" };
 	int dir = S_IFDIR | 0755, file = S_IFREG, at = add(0, "", dir);
 	char name[32];
-	for (int i = 0; i < 4; i++) at = add(at, top[i], dir);
+	for (int i = 0; i < 4; i++) { at = add(at, top[i], dir); nodes[at].may_go = !i; }
 	for (int i = 0; i < atoi(argv[2]); i++) {
 		snprintf(name, sizeof name, "patch_%03d", i);
 		int patch = add(at, name, dir);
+		nodes[patch].may_go = 1;
 		add(patch, "enabled", file | 0644); add(patch, "force", file | 0200); add(patch, "transition", file | 0444);
 		int object = add(patch, "vmlinux", dir);
+		nodes[object].may_go = 1;
 		add(object, "patched", file | 0444);
 		for (int k = 0; k < atoi(argv[3]); k++) {
 			snprintf(name, sizeof name, "func_%04d,1", k);

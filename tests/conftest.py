@@ -11,7 +11,9 @@ import time
 import pytest
 from _pytest.runner import runtestprotocol
 
+from klpfs.protocol import long_waits
 from tests import harness
+from tests.silent import Silent
 
 BAD = 4  # log lines of this priority (warning) and worse must have been expected
 
@@ -81,6 +83,33 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.write_line(f"RETRIED {report.nodeid} (kept in {RETRIES.name})")
         with open(RETRIES, "a") as file:
             print(f"{time.strftime('%F %T')} {report.nodeid}\n{report.longreprtext}\n", file=file)
+
+
+@pytest.fixture(autouse=True)
+def watchdog(request, monkeypatch):
+    """What of klpfs's own waits longer than 5 s, in a program or daemon that a test has started, fails the test, with
+    all stacks (klpfs/protocol/long_waits.py). A test that wants it has the marker `waits`, with what the lines may
+    say."""
+    folder = harness.short_folder()
+    folder.chmod(0o1777)                # for programs that change their user
+    monkeypatch.setenv(long_waits.ENVIRON, str(folder))
+    yield folder
+    expected = [text for marker in request.node.iter_markers("waits") for text in marker.args]
+    said = harness.long_waits(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+    bad = [line for line in said[0] if not any(text in line for text in expected)]
+    assert not bad, "\n".join([*bad, *said[1]])
+
+
+@pytest.fixture
+def silent():
+    """silent(path, mode): a FUSE file system of a stranger's, mounted on the path, that answers nothing."""
+    if os.geteuid() != 0 or not os.path.exists("/dev/fuse"):
+        pytest.skip("needs root and /dev/fuse")
+    made = []
+    yield lambda path, mode: made.append(Silent(path, mode))
+    for each in made:
+        each.close()
 
 
 @pytest.fixture

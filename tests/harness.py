@@ -368,6 +368,14 @@ def in_background(do, *arguments):
     return pid, lambda: os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
+def long_waits(folder):
+    """What a watchdog has written to a folder (klpfs/protocol/long_waits.py): (lines of what waited, all stacks)."""
+    stacks = [f"== {path.name}\n{path.read_text()}" for path in sorted(folder.iterdir()) if path.stat().st_size]
+    lines = [line for text in stacks for line in text.splitlines()
+             if line.startswith("klpfs waits: ") or re.match(r"Timeout \(\d:\d\d", line)]
+    return lines, stacks
+
+
 def short_folder():
     """A folder with a short path (a socket's address has 108 bytes)."""
     return pathlib.Path(tempfile.mkdtemp(prefix="klp", dir="/tmp"))

@@ -174,6 +174,17 @@ def test_the_targets_of_make_that_a_page_names_are_there(page):
     assert sorted(name for name in named if not re.search(rf"^{name}:", makefile, re.M)) == []
 
 
+def test_who_can_do_what_to_whom_is_tested():
+    """Each line of the table in docs/SECURITY.md names a test, and each of these tests has its line."""
+    table = (ROOT / "docs/SECURITY.md").read_text().partition("## <a id=\"3\"></a>")[2].partition("\n## ")[0]
+    lines = [line for line in table.splitlines() if line.startswith("| ")][1:]
+    named = [re.findall(r"`(test_\w+)`", line) for line in lines]
+    tree = ast.parse((ROOT / "tests/integration/test_security.py").read_text())
+    tests = [node.name for node in tree.body if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")]
+    assert len(lines) > 15 and all(named)
+    assert sorted(sum(named, [])) == sorted(tests)
+
+
 def test_every_page_is_reached_from_the_readme():
     """Nobody has to know of a page to find it."""
     seen, todo = set(), ["README.md"]

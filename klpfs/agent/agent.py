@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from klpfs.agent.server import Bound
+    from klpfs.agent.waits import Waits
     from klpfs.engine.data import Patch
 
 
@@ -49,11 +50,11 @@ class Agent:
     group whose users may live in the folder, or None. parts: what it takes of klpfs/cpython (lazy_target.CPython).
     started: usec, CLOCK_MONOTONIC. pid: of the process that it belongs to; a C program may fork without our hooks.
     main_ident: the main thread's. own_tids: native ids of klpfs's threads. prepared: False: what a load needs was asked
-    for; True: it is there."""
+    for; True: it is there. waits: the watchdog, where one is on."""
 
     __slots__ = ("service", "folder", "keep", "parts", "limits", "started", "pid", "main_ident", "own_tids", "prepared",
                  "log", "target", "engine", "modules", "follower", "thread", "foreign", "server", "outbox", "messages",
-                 "joining", "imports", "tasks", "alone")
+                 "joining", "imports", "tasks", "alone", "waits")
 
     def __init__(self, service: str, folder: str, keep: bool, group: int | None = None, parts: Any = CPython) -> None:
         self.service, self.folder, self.keep, self.parts = service, folder, keep, parts
@@ -74,6 +75,7 @@ class Agent:
         self.server = Server(self, folder, group)
         self.messages, self.joining = Messages(self), Joining(self)
         self.imports, self.tasks, self.alone = Imports(self), Tasks(self), Alone(self)
+        self.waits: Waits | None = None
 
     # -- forks
 
@@ -89,6 +91,8 @@ class Agent:
         self.thread.after_fork()
         self.foreign.after_fork()
         self.outbox.after_fork()
+        if self.waits is not None:
+            self.waits.after_fork()
         self.messages.after_fork()
         self.joining.after_fork()
         self.imports.after_fork()
@@ -124,7 +128,7 @@ class Agent:
         return self.foreign.own(self._enable_patch, patch)
 
     def _enable_patch(self, patch: Patch) -> int:
-        self.imports.apply(self.imports.put_by_hand())
+        self.imports.apply((), self.imports.put_by_hand())
         if self.follower.main and any(obj.name is None for obj in patch.objects):
             self.target.main_waits = False      # or it may wait for ever: it finds what has come, or is refused
         return load.enable_patch(self.follower, patch)

@@ -30,9 +30,10 @@ DEFECT_S = 1.0          # the pause after a defect, so that it does not fill the
 
 class AgentThread(QuietThread):
     """agent: its .follower, .engine, .tasks, .joining and .outbox are used. lock: see above. requests: functions that
-    other threads want to be run here, under the lock."""
+    other threads want to be run here, under the lock. idle: the thread sleeps until there is news; moves: goes up with
+    each turn and each end of foreign code, so that whoever watches sees a thread that does not move (waits.py)."""
 
-    __slots__ = ("agent", "lock", "requests", "_news", "_interval", "_looks", "_asks", "_mishap")
+    __slots__ = ("agent", "lock", "requests", "idle", "moves", "_news", "_interval", "_looks", "_asks", "_mishap")
 
     def __init__(self, agent: Agent) -> None:
         self.agent = agent
@@ -47,6 +48,7 @@ class AgentThread(QuietThread):
         self._mishap: BaseException | None = None       # what a turn has raised, until all is as before it
         self._news = Signal()
         self._looks, self._asks = LookPacing(), AskPacing()
+        self.idle, self.moves = True, 0
         del self.requests[:]
 
     def after_fork(self) -> None:
@@ -88,9 +90,10 @@ class AgentThread(QuietThread):
             try:
                 self.lock.release()
                 if timeout and not self.stopping:
-                    self._news.wait(timeout)
+                    self._sleep(timeout)
                 if self.ends():
                     return
+                self.idle, self.moves = False, self.moves + 1
                 timeout = DEFECT_S      # as long as a mishap lasts
                 self.lock.acquire()
                 self._set_interval()
@@ -103,6 +106,12 @@ class AgentThread(QuietThread):
                     raise Orphan from None      # the child goes on by itself
                 timeout = 0.0 if self._mishap is None else DEFECT_S     # else a signal that it has taken were lost
                 self._mishap = self._mishap or error
+
+    def _sleep(self, seconds: float) -> None:
+        """Wait for news. Woken by `poke`, which is never lost: see Signal."""
+        self.idle = True
+        self._news.wait(seconds)
+        self.idle, self.moves = False, self.moves + 1
 
     def _set_interval(self) -> None:
         """Lower the program's switch interval while we work. A program's thread that comes back from the system waits
@@ -126,7 +135,7 @@ class AgentThread(QuietThread):
         self._serve()
         self.lock.release()
         try:
-            self._news.wait(NEWS_S)
+            self._sleep(NEWS_S)
         finally:
             self.lock.acquire()
         self._serve()
@@ -183,6 +192,10 @@ class AgentThread(QuietThread):
         if self._looks.signals(now):
             agent.engine.signal()
         return self._looks.looked(took, now)
+
+    def look_is_late(self, now: float) -> bool:
+        """Whether a look was due before `now`."""
+        return self._looks.is_due(now)
 
     def _ask_for_main(self) -> float:
         """Ask for the main program's definitions when it is time. Returns how long to wait, in seconds."""

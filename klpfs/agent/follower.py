@@ -64,7 +64,7 @@ class Follower:
 
     __slots__ = ("engine", "modules", "host", "goal", "stepped_record", "seen", "last_finished", "refused",
                  "not_applied", "left_modules", "op", "load", "live", "interrupted_by_fork", "main", "_logged",
-                 "_goal_lock")
+                 "_unreported", "_goal_lock")
 
     def __init__(self, engine: Engine, modules: Modules, host: Any) -> None:
         self.engine, self.modules, self.host = engine, modules, host
@@ -80,6 +80,7 @@ class Follower:
         self.live = self.interrupted_by_fork = False
         self.main = NOT_AWAITED
         self._logged: str | None = None         # the impossible that was logged last
+        self._unreported = False                # a step was done since the process was where the record says
         self._goal_lock = OwnedLock()
 
     # -- records and reports
@@ -124,10 +125,13 @@ class Follower:
 
     def mark_followed(self, record: Record | None = None) -> None:
         """No rule fits `record`, by default the record that step() has looked at last (a newer one may have come
-        since): it is followed to its end."""
+        since): it is followed to its end.
+
+        A record may be followed to its end twice: a process may come to that of `finish` before its first look (a
+        child, one that began late). What is done once it is clean is reported as well: the coordinator waits for it."""
         record = record or self.stepped_record
-        if record and self.seen < record["seq"] and self.engine.arrival is None:
-            self.seen = record["seq"]
+        if record and (self.seen < record["seq"] or self._unreported) and self.engine.arrival is None:
+            self.seen, self._unreported = max(self.seen, record["seq"]), False
             self.host.outbox.report()
 
     # -- looks
@@ -224,6 +228,7 @@ class Follower:
                 if rule.action is None:
                     return False
                 if rule.action(self, record, found):
+                    self._unreported = True
                     return True
         return False
 
@@ -270,7 +275,8 @@ class Follower:
         """The engine goes on with, or takes back, what was cut off."""
         for done in iter(self.engine.resume_after_fork, None):
             if done == ARRIVAL_ABANDONED:
-                self.main = THERE
+                if self.main != AWAITED:    # of a module that came late
+                    self.main = THERE
             elif done == ARRIVAL_FINISHED:
                 self._arrived()
             elif done == CANCELED:
@@ -282,13 +288,18 @@ class Follower:
     def _arrive(self, record: Record | None, found: Any) -> bool:
         """Begin the transition of the main program's functions."""
         self.main = NOT_AWAITED
-        if self.engine.arrive():
+        self.arrive(None)
+        return True
+
+    def arrive(self, module: str | None) -> None:
+        """Begin a transition of this process alone, of the functions of a module that may run already. None: of the
+        main program's."""
+        if self.engine.arrive(module):
             self.host.outbox.changed()
             if not self.engine.look_arrival():
                 self._arrived()
         else:
             self._arrived()
-        return True
 
     def _force_arrival(self, record: Record, found: Any) -> bool:
         """Force the transition of the main program's functions, and end it."""

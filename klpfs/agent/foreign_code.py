@@ -102,6 +102,7 @@ class ForeignCode:
         finally:
             if thread.generation == generation:
                 thread.lock.acquire()
+                thread.moves += 1
                 self._inside, self.working, self._late = inside, working, late
         if thread.generation != generation or getpid() != pid:
             raise Orphan            # it has forked, maybe in C, and this is the child: nobody's agent, or one with threads

@@ -1,5 +1,8 @@
-"""Imports: modules that the program imports, or puts into sys.modules by hand, are patched before the importing code
-goes on."""
+"""Imports: modules that the program imports are patched before the importing code goes on.
+
+A module that was found later (the program has put it into sys.modules by hand, or its import could not wait) may run
+already: it is patched by a transition of this process alone, as a late main program is (engine/late_main.py).
+"""
 from __future__ import annotations
 
 from klpfs.agent.c_functions import get_ident, modules
@@ -33,15 +36,15 @@ class Imports:
         line."""
         agent = self.agent
         agent.register_if_forked()
-        wanted = self._is_wanted(name)
-        names = ([name] if wanted else []) + self.put_by_hand(name)
-        if not names or not wanted and self._waits_in_vain():
+        names = [name] if self._is_wanted(name) else []
+        late = self.put_by_hand(name)
+        if not names and (not late or self._waits_in_vain()):
             return
         if get_ident() == agent.thread.ident:
             if agent.foreign.inside:
-                return agent.foreign.own(self.apply, names)
-            return self.apply(names)        # imported by klpfs itself, in a step
-        if not agent.thread.have_done(lambda: self.apply(names), agent.limits.import_):
+                return agent.foreign.own(self.apply, names, late)
+            return self.apply(names, late)      # imported by klpfs itself, in a step
+        if not agent.thread.have_done(lambda: self.apply(names, late), agent.limits.import_):
             working = self._waited_for = agent.foreign.working
             agent.outbox.say(f"module '{name}' was imported while '{working['what'] if working else 'a step'}' runs; "
                              "it goes on unpatched", WARNING)
@@ -55,16 +58,29 @@ class Imports:
         return self._waited_for is not None and self._waited_for is agent.foreign.working
 
     def put_by_hand(self, but: str | None = None) -> list[str]:
-        """Modules that a program has put into sys.modules itself, after exec() of their code, and that patches wait
-        for. Nobody tells us of them, so they are looked for with each import and each load."""
+        """Modules that a program has put into sys.modules itself, after exec() of their code, and those that went on
+        unpatched, as far as patches wait for them. Nobody tells us of them, so they are looked for with each import and
+        each load."""
         return [obj.name for patch in list(self.agent.engine.patches) for obj in list(patch.objects)
                 if obj.name not in (None, but) and not obj.loaded and not obj.left_out and obj.name in modules]
 
-    def apply(self, names: Iterable[str]) -> None:
-        """All patches in force take these modules, if they are loaded. The agent's thread."""
+    def apply(self, names: Iterable[str], late: Iterable[str] = ()) -> None:
+        """All patches in force take these modules, if they are loaded. late: those whose code may run already. The
+        agent's thread."""
         for name in dict.fromkeys(names):
             if self.agent.target.loaded(name) is not None:
                 self._apply(name)
+        for name in dict.fromkeys(late):
+            if not self._free():
+                break       # found again, with the next import or load
+            if self.agent.target.loaded(name) is not None:
+                self.agent.follower.arrive(name)
+                self.agent.outbox.say_left_out()
+
+    def _free(self) -> bool:
+        """Whether a transition of this process alone can begin."""
+        engine = self.agent.engine
+        return engine.transition is None and engine.arrival is None and not engine.callbacks_running
 
     def _apply(self, name: str) -> None:
         """The module is applied to all patches; or, when they have it already, what a reload has made joins."""
@@ -76,7 +92,10 @@ class Imports:
         if mod is not None:
             mod.state = COMING
         try:
-            agent.engine.coming(name, False, mod)
+            if not known and self._free():
+                agent.follower.arrive(name)     # its body may have left threads and generators behind
+            else:
+                agent.engine.coming(name, False, mod)
         finally:
             if mod is not None:
                 mod.state = LIVE

@@ -27,14 +27,16 @@ LOOK_S = 0.1            # between two looks at a condition that is signalled, to
 class Joining:
     """The joining of one agent's process; nearly all of the agent is used."""
 
-    __slots__ = ("agent", "_main_arrived")
+    __slots__ = ("agent", "joins", "_main_arrived")
 
     def __init__(self, agent: Agent) -> None:
         self.agent = agent
         self.after_fork()
 
     def after_fork(self) -> None:
-        """A child waits for nothing yet (also at the start)."""
+        """A child waits for nothing yet (also at the start). joins: the number of the journal's reading while the
+        process joins, else 0."""
+        self.joins = 0
         self._main_arrived = Signal()       # the main program's functions are patched, or will not be
 
     def register(self) -> None:
@@ -75,6 +77,7 @@ class Joining:
         end = monotonic() + agent.limits.join
         last: int | None = None
         while True:
+            self.joins += 1
             record = self.journal()
             if record is None:
                 agent.outbox.say("the service's journal can't be read: the program goes on without the service's "
@@ -94,6 +97,7 @@ class Joining:
                                  "the program goes on", WARNING)
                 self._give_up()
                 break
+        self.joins = 0
 
     def _at_rest(self, record: dict[str, Any]) -> bool:
         """Nothing is loaded and nothing is asked for: followed without waiting for the agent's thread."""

@@ -43,6 +43,10 @@ class LookPacing:
             self._pause, self._share = FIRST_LOOK_S, FIRST_SHARE
         return self._at - now
 
+    def is_due(self, now: float) -> bool:
+        """Whether the next look's time has come."""
+        return self._at <= now
+
     def looked(self, took: float, now: float) -> float:
         """A look for the present key has ended, not clean. took: its processor time. The pause until the next look, in
         seconds."""

@@ -105,6 +105,8 @@ class Messages:
     def tick(self) -> None:
         """The work after each round of the server, at least once a second."""
         self.agent.outbox.flush()
+        if self.agent.waits is not None:
+            self.agent.waits.tick()
         working, limits = self.agent.foreign.working, self.agent.limits
         if working and clock_us() - working["since"] > limits.slow * 1e6:
             self._stop_if_given_up()
@@ -118,6 +120,9 @@ class Messages:
 
     def _record(self, connection: Connection, message: Message) -> None:
         agent, record = self.agent, message["r"]
+        if record.get("service", agent.service) != agent.service:
+            return agent.server.say_refusal(
+                f"a record of service {record['service']!r:.80} of process {connection.pid} was refused")
         change = record["change"]
         if change:
             connection.change = change["n"]

@@ -118,8 +118,8 @@ class Modules:
         """Out of the program, and of the table: last, since what is in it is unloaded again when it was cut off."""
         if module.loaded is not None:
             self.agent.parts.loader().unload(module.loaded)
-        else:
-            self.agent.parts.loader().forget(module.name)
+        else:                   # its load failed; or was cut off by a fork, of which this is the child
+            self.agent.parts.loader().abandon(module.name)
         if self.table.get(module.name) is module:
             del self.table[module.name]
 

@@ -90,6 +90,10 @@ class Outbox:
         return dict(self._report or self.agent.follower.report(), blockers=self.agent.tasks.blockers_now(),
                     working={"what": working["what"], "since": working["since"]} if working else None)
 
+    def has_said(self, report: dict[str, Any]) -> bool:
+        """Whether this is the last report that was sent, or none was."""
+        return self._report is None or self._report == report
+
     def greet(self, connection: Connection, hello: dict[str, Any], process: dict[str, Any]) -> None:
         """A coordinator has connected: from here on it gets all messages; these are the first ones."""
         with self._lock:

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 from _socket import AF_UNIX, SO_PEERCRED, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET
 from errno import EACCES, EAGAIN, ECONNABORTED, ENOENT, EPERM
-from posix import O_CLOEXEC, O_NONBLOCK, chmod, close, fstat, geteuid, pipe2, read, rename, stat, unlink, urandom, write
+from posix import O_CLOEXEC, O_NONBLOCK, close, fstat, geteuid, pipe2, read, stat, urandom, write
 from select import POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT
 
 from klpfs.agent.c_functions import monotonic, poll, socket
 from klpfs.agent.quiet_thread import QuietThread
 from klpfs.agent.waiting import OwnedLock, pause
 from klpfs.engine.log import ERR, NOTICE, WARNING
-from klpfs.protocol.folder_layout import SUFFIX, address, make_folder
+from klpfs.protocol import life
+from klpfs.protocol.folder import Folder
+from klpfs.protocol.folder_layout import SUFFIX, make_folder
 from klpfs.protocol.wire import Reader, WireError, encode
 
 TYPE_CHECKING = False
@@ -48,18 +50,16 @@ def bind(folder: str) -> Bound:
     sock = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC)
     name = urandom(6).hex() + SUFFIX
     draft = "." + name          # renamed when it listens: a socket that refuses is dead
-    path, fd = address(folder, draft)
+    here, fd = Folder(folder), -1
     try:
+        path, fd = here.bind_address(draft)
         sock.bind(path)
-        chmod(path, 0o600)      # whatever the umask is; root and its own user connect, nobody else
+        here.set_mode(draft, 0o600)     # whatever the umask is; root and its own user connect, nobody else
         sock.listen(BACKLOG)
-        rename(folder + "/" + draft, folder + "/" + name)
+        here.move(draft, name)
     except OSError:
         sock.close()
-        try:
-            unlink(folder + "/" + draft)
-        except OSError:
-            pass
+        here.remove(draft)
         raise
     finally:
         if fd >= 0:
@@ -181,6 +181,7 @@ class Server(QuietThread):
             self.sock, self.name = bind(make_folder(self.folder, self._group))
         self._identity = identity(self.sock.fileno())
         self._trouble = None
+        life.note(Folder(self.folder), self.name)
 
     def no_socket(self, error: OSError, what: str = "the agent can't listen") -> None:
         """Say, once, that nobody can reach this process (or its child), and what may help."""
@@ -209,10 +210,7 @@ class Server(QuietThread):
         """At exit: nobody can connect any more, and the thread binds no socket anew. Counterpart: listen."""
         self.stopping = True
         if self.name:
-            try:
-                unlink(self.folder + "/" + self.name)
-            except OSError:
-                pass
+            life.forget(Folder(self.folder), self.name)
 
     def _close_listener(self) -> None:
         if self.sock is not None:
@@ -347,10 +345,7 @@ class Server(QuietThread):
             if old:
                 for connection in self.connections:     # their peers connect to the new socket
                     connection.open = False
-                try:
-                    unlink(self.folder + "/" + old)
-                except OSError:
-                    pass
+                life.forget(Folder(self.folder), old)
                 self._drop_dead()
 
     def _removed(self) -> bool:
@@ -361,7 +356,7 @@ class Server(QuietThread):
             return False
         self._look_at = now + TICK_MS / 1000
         try:
-            stat(self.folder + "/" + self.name)
+            Folder(self.folder).look_status(self.name)
             return False
         except OSError as error:
             return error.errno == ENOENT and _root() == self._root
@@ -391,11 +386,14 @@ class Server(QuietThread):
         pid, uid = int.from_bytes(cred[:4], "little", signed=True), int.from_bytes(cred[4:8], "little")
         if uid not in (0, geteuid()):
             sock.close()
-            if monotonic() - self._last_refusal > REFUSAL_S:
-                self._last_refusal = monotonic()
-                self.agent.outbox.say(f"a connection of process {pid} of user {uid} was refused", WARNING)
-            return
+            return self.say_refusal(f"a connection of process {pid} of user {uid} was refused")
         self.agent.messages.greet(Connection(sock, pid))     # puts it among the connections
+
+    def say_refusal(self, text: str) -> None:
+        """Say whom this process has turned away, not too often."""
+        if monotonic() - self._last_refusal > REFUSAL_S:
+            self._last_refusal = monotonic()
+            self.agent.outbox.say(text, WARNING)
 
     def _serve(self, connection: Connection, what: int) -> None:
         if what & POLLNVAL:

@@ -2,40 +2,21 @@
 from __future__ import annotations
 
 from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM
-from errno import EAGAIN
+from errno import ECONNREFUSED, EMFILE, ENFILE, ENOENT, ENOMEM, ENOTSOCK
 from fcntl import LOCK_EX, LOCK_NB, flock
-from posix import (
-    O_CLOEXEC,
-    O_CREAT,
-    O_EXCL,
-    O_NOFOLLOW,
-    O_NONBLOCK,
-    O_RDONLY,
-    O_RDWR,
-    O_WRONLY,
-    close,
-    fchmod,
-    geteuid,
-    listdir,
-    rename,
-    stat,
-    unlink,
-    write,
-)
-from posix import open as _open
+from posix import close, geteuid
 
 from klpfs.agent.c_functions import socket
 from klpfs.agent.waiting import pause
 from klpfs.cpython.resolve.fingerprint import sha256  # type: ignore[attr-defined, unused-ignore]
-from klpfs.protocol import record_text
-from klpfs.protocol.folder_layout import JOURNAL, KEEP, LOCK, SUFFIX, address, file_mode
-from klpfs.protocol.reading import read_at_most
+from klpfs.protocol import life, record_text
+from klpfs.protocol.folder import Folder, socket_address
+from klpfs.protocol.folder_layout import JOURNAL, KEEP, MAX_CONTENT_BYTES, SUFFIX
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-MAX_CONTENT_BYTES = 32 << 20
 TRIES, PAUSE_S = 20, 0.01       # for the lock of the journal
 
 
@@ -43,32 +24,33 @@ def content(folder: str, sha: str) -> bytes | None:
     """The bytes that lie under their hash `sha` (64 hex digits); None when they aren't there or aren't those."""
     if len(sha) != 64 or any(c not in "0123456789abcdef" for c in sha):
         return None
-    fd = -1
     try:
-        # O_NONBLOCK: another user may have made a fifo of it
-        fd = _open(folder + "/" + sha, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
-        data = read_at_most(fd, MAX_CONTENT_BYTES)
+        data = Folder(folder).read(sha, MAX_CONTENT_BYTES)
     except OSError:
         return None
-    finally:
-        if fd >= 0:
-            close(fd)
     return data if sha256(data).hexdigest() == sha else None
 
 
 def answers(folder: str, name: str) -> bool:
-    """Whether somebody listens on a socket. It was renamed when it listened, so one that refuses is dead for good."""
+    """Whether a process lives whose socket this is: somebody listens on it, or it may not be asked (another user's), or
+    it refuses and its process is not known to be dead (life.py). It was renamed when it listened. What is no socket, a
+    link to one included, is nobody's. OSError: there are no descriptors to see it with."""
+    path_fd = -1
     sock = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC)
-    path, fd = address(folder, name)
     try:
-        sock.connect(path)
+        path_fd = Folder(folder).look_socket(name)
+        sock.connect(socket_address(path_fd))
         return True
-    except OSError as e:
-        return e.errno == EAGAIN        # its queue is full
+    except OSError as error:
+        if error.errno in (EMFILE, ENFILE, ENOMEM):
+            raise
+        if error.errno in (ENOENT, ENOTSOCK):
+            return False
+        return error.errno != ECONNREFUSED or life.lives(Folder(folder), name)
     finally:
         sock.close()
-        if fd >= 0:
-            close(fd)
+        if path_fd >= 0:
+            close(path_fd)
 
 
 def begin(folder: str, own: str, keep: bool) -> None:
@@ -76,13 +58,10 @@ def begin(folder: str, own: str, keep: bool) -> None:
     service left in its journal is ended (keep: what was started counts as finished, as nobody runs what is not) or put
     back to idle. Whoever coordinates now, lives: nothing is done then; nor in a service of another user, whose
     processes do it."""
-    if stat(folder).st_uid != geteuid():
+    here = Folder(folder)
+    if here.status().st_uid != geteuid():
         return
-    try:
-        fd = _open(folder + "/" + LOCK, O_RDWR | O_CLOEXEC | O_NOFOLLOW)
-    except FileNotFoundError:
-        fd = _open(folder + "/" + LOCK, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
-        fchmod(fd, 0o600)                   # whatever the umask is
+    fd = here.open_lock()
     try:
         for _ in range(TRIES):
             try:
@@ -93,18 +72,18 @@ def begin(folder: str, own: str, keep: bool) -> None:
         else:
             return
         others = sweep(folder, own)
-        if keep:
-            close(_open(folder + "/" + KEEP, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600))
+        if keep and not here.keeps:
+            close(here.put(KEEP, b""))
         if others:
             return
         if not keep:
-            _remove(folder + "/" + KEEP)
+            here.remove(KEEP)
         record = record_text.load(folder + "/" + JOURNAL)
         left = record_text.ended(record) if keep else record_text.idle(record["seq"])
-        if any(record[key] != left[key] for key in left if key != "seq"):
+        if any(record[key] != left[key] for key in left if key not in ("seq", "service")):
             left["seq"] += 1
             replace(folder, left)
-        elif not record["seq"] and stat(folder).st_mode & 0o020:
+        elif not record["seq"] and here.status().st_mode & 0o020:
             replace(folder, left)           # ours from the beginning, or another user could put one there
     finally:
         close(fd)
@@ -112,47 +91,37 @@ def begin(folder: str, own: str, keep: bool) -> None:
 
 def sweep(folder: str, own: str) -> bool:
     """Remove the sockets of the dead. True: somebody lives here besides the owner of the socket `own`."""
-    others = False
-    for name in listdir(folder):
+    here = Folder(folder)
+    names = here.names()
+    others = life.anybody(here, [name for name in names if name != life.life_name(own)])    # also without a socket
+    for name in names:
         if name.endswith(SUFFIX) and name != own and name[0] != ".":
             if answers(folder, name):
                 others = True
             else:
-                _remove(folder + "/" + name)
+                life.forget(here, name)
     return others
 
 
 def living(folder: str, names: list[str]) -> list[str]:
     """The sockets of `names` on which a process listens; the rest are removed. (Without a daemon nobody else
-    does it for a server whose workers are killed, or end by os._exit.)"""
-    there = set(listdir(folder))
-    found = []
-    for name in names:
-        if name in there:
-            if answers(folder, name):
-                found.append(name)
-            else:
-                _remove(folder + "/" + name)
-    return found
+    does it for a server whose workers are killed, or end by os._exit.) Where they can't be looked at, all of them."""
+    here = Folder(folder)
+    try:
+        there = set(here.names())
+        found = []
+        for name in names:
+            if name in there:
+                if answers(folder, name):
+                    found.append(name)
+                else:
+                    life.forget(here, name)
+        return found
+    except OSError:
+        return names
 
 
 def replace(folder: str, record: dict[str, Any]) -> None:
     """Put `record` in the journal's place, at once. The lock is held."""
-    draft = folder + "/." + JOURNAL
-    _remove(draft)
-    fd = _open(draft, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
-    try:
-        fchmod(fd, file_mode(folder))
-        data = record_text.dump(record)
-        while data:
-            data = data[write(fd, data):]
-    finally:
-        close(fd)
-    rename(draft, folder + "/" + JOURNAL)
-
-
-def _remove(path: str) -> None:
-    try:
-        unlink(path)
-    except OSError:
-        pass
+    here = Folder(folder)
+    close(here.put(JOURNAL, record_text.dump({**record, "service": here.service})))

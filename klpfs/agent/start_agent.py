@@ -69,6 +69,9 @@ def _start(service: str | None, keep: bool, environ: Mapping[str, str] | None, g
     number = group_number(env.get("KLPFS_GROUP") if group is None else group)
     folder = make_folder(absolute(runtime_dir(env)) + "/" + name, number)
     agent = Agent(name, folder, bool(keep or env.get("KLPFS_KEEP")), number)
+    if env.get("KLPFS_WATCHDOG"):
+        from klpfs.agent.waits import Waits  # by need: for tests
+        agent.waits = Waits(agent, env["KLPFS_WATCHDOG"])
     if not _hooked:
         _hooked = True
         forks = Forks()

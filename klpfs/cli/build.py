@@ -10,6 +10,7 @@ import sys
 
 from klpfs.cli.ending import cleaned_up
 from klpfs.cli.output import write_file
+from klpfs.cli.terminal import printable, put
 from klpfs.cli.tree import CommandError
 
 
@@ -44,13 +45,13 @@ def build(arguments: argparse.Namespace) -> int:
     except BuildError as e:
         raise CommandError(str(e)) from None
     for refusal in result.refused:
-        print(f"klpfs build: {refusal.place}: {refusal.what}: {refusal.why}", file=sys.stderr)
+        put(printable(f"klpfs build: {refusal.place}: {refusal.what}: {refusal.why}"), file=sys.stderr)
     for note in result.warned:
-        print(f"klpfs build: note: {note}", file=sys.stderr)
+        put(printable(f"klpfs build: note: {note}"), file=sys.stderr)
     if not result.text:
         raise CommandError(f"{len(result.refused)} change(s) refused, nothing written (--allow takes the rest)")
     printed = write_file(arguments.output, result.text)
     functions = sum(len(plan.funcs) for plan in result.plans)
-    print(f"{arguments.output}: {functions} functions in {len(result.plans)} modules",
+    put(f"{arguments.output}: {functions} functions in {len(result.plans)} modules",
           file=sys.stderr if printed else sys.stdout)
     return 0

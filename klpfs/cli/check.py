@@ -3,9 +3,10 @@ from __future__ import annotations
 
 import argparse
 
+from klpfs.cli.terminal import put
 from klpfs.cli.tree import CommandError, find
 
-REFUSED = "would be refused: "
+LOADED = "would be loaded"
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
@@ -17,7 +18,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: a
 
 
 def check(arguments: argparse.Namespace) -> int:
-    """Print what the tree's file `check` says of the livepatch. Exit code 1 when it would be refused."""
+    """Print what the tree's file `check` says of the livepatch. Exit code 1 when it would be refused, or no process has
+    answered."""
     import shlex
 
     tree = find(arguments.service, arguments.mount)
@@ -26,5 +28,5 @@ def check(arguments: argparse.Namespace) -> int:
         text = tree.ask(question, "check")
     except OSError as e:
         raise CommandError(f"{arguments.file}: {e.strerror}; klpfs dmesg says more") from None
-    print(text)
-    return int(text.splitlines()[-1].startswith(REFUSED))
+    put(text)
+    return int(text.rpartition("\n")[2] != LOADED)

@@ -6,6 +6,7 @@ import os
 import sys
 
 from klpfs.cli.ending import cleaned_up
+from klpfs.cli.terminal import printable
 from klpfs.cli.tree import CommandError
 
 COLOURS = {"+": "\033[32m", "-": "\033[31m", "@": "\033[36m", "=": "\033[1m"}
@@ -42,7 +43,7 @@ def diff(arguments: argparse.Namespace) -> int:
                 os.mkdir(folder)
                 found.append(sources.find(spec.replace(" (installed)", ""), folder))
             for line in review(patch, *found):
-                print(coloured(line) if sys.stdout.isatty() else line)
+                print(coloured(printable(line)) if sys.stdout.isatty() else printable(line))
     except BuildError as e:
         raise CommandError(str(e)) from None
     return 0

@@ -6,6 +6,7 @@ import contextlib
 import os
 
 from klpfs.cli.kmsg import Ended, records
+from klpfs.cli.terminal import printable, put
 from klpfs.cli.tree import CommandError, find
 
 
@@ -32,10 +33,10 @@ def dmesg(arguments: argparse.Namespace) -> int:
             if arguments.json:
                 import json
 
-                print(json.dumps({"priority": record.level, "sequence": record.sequence, "usec": record.usec,
+                put(json.dumps({"priority": record.level, "sequence": record.sequence, "usec": record.usec,
                                   "text": record.text}), flush=arguments.follow)
             else:
-                print(record, flush=arguments.follow)
+                put(printable(str(record)), flush=arguments.follow)
     except Ended as e:
         raise CommandError(f"{path}: {e.strerror}; the service, or its mount, has ended") from None
     finally:

@@ -14,6 +14,7 @@ from importlib import import_module
 
 import klpfs
 from klpfs.cli import streams
+from klpfs.cli.terminal import printable, put
 from klpfs.cli.tree import CommandError
 
 MODULES = {  # command -> the module klpfs.cli.NAME that has it, in the order of --help
@@ -51,15 +52,15 @@ def main(argv: list[str] | None = None) -> int:
         sys.stdout.flush()
         return code or 0
     except CommandError as e:
-        print(str(e) if str(e).startswith(f"{arguments.command}: ") else f"klpfs {arguments.command}: {e}",
-              file=sys.stderr)
+        put(printable(str(e) if str(e).startswith(f"{arguments.command}: ") else f"klpfs {arguments.command}: {e}"),
+            file=sys.stderr)
         return e.code
     except BrokenPipeError:  # the reader of a pipe has seen enough: no more writes, not at exit either
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
     except OSError as e:
         where = "" if e.filename is None else f"{e.filename or repr(e.filename)}: "
-        print(f"klpfs {arguments.command}: {where}{e.strerror or e}", file=sys.stderr)
+        put(printable(f"klpfs {arguments.command}: {where}{e.strerror or e}"), file=sys.stderr)
         return 1
     except KeyboardInterrupt as e:
         return 128 + getattr(e, "number", 2)   # SIGINT, or the signal of ending.Ended

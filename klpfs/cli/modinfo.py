@@ -4,6 +4,7 @@ from __future__ import annotations
 import argparse
 import os
 
+from klpfs.cli.terminal import printable, put
 from klpfs.cli.tree import CommandError, Tree, find
 
 
@@ -25,11 +26,11 @@ def modinfo(arguments: argparse.Namespace) -> int:
     if arguments.json:
         import json
 
-        print(json.dumps([[{"field": name, "value": value} for name, value in fields] for fields in found]))
+        put(json.dumps([[{"field": name, "value": value} for name, value in fields] for fields in found]))
         return 0
     for fields in found:
         for name, value in fields:
-            print(value if arguments.field else f"{name + ':':<16}{value}")
+            put(printable(value if arguments.field else f"{name + ':':<16}{value}"))
     return 0
 
 

@@ -7,6 +7,7 @@ import os
 import sys
 
 from klpfs.cli.kmod import HEADER, MEANING, quoted
+from klpfs.cli.terminal import printable, put
 from klpfs.cli.tree import CommandError, Tree, find
 from klpfs.protocol.names import module_name
 
@@ -48,7 +49,7 @@ def rmmod(arguments: argparse.Namespace) -> int:
         try:
             tree.write(quoted(name), "rmmod")
         except OSError as e:
-            print(refusal(tree, name, e), file=sys.stderr)
+            put(printable(refusal(tree, name, e)), file=sys.stderr)
             code = 1
     return code
 
@@ -68,7 +69,7 @@ def lsmod(arguments: argparse.Namespace) -> int:
     if arguments.json:
         import json
 
-        print(json.dumps([module._asdict() for module in found]))
+        put(json.dumps([module._asdict() for module in found]))
         return 0
-    print(HEADER, *found, sep="\n")
+    put(HEADER, *[printable(str(module)) for module in found], sep="\n")
     return 0

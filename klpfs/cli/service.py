@@ -58,7 +58,7 @@ def mount(arguments: argparse.Namespace) -> int:
 def umount(arguments: argparse.Namespace) -> int:
     from klpfs.fs import mount as mounting
 
-    places = [arguments.mountpoint] if arguments.mountpoint else klpfs_mounts()
+    places = klpfs_mounts() if arguments.mountpoint is None else [arguments.mountpoint]
     if not places:
         raise CommandError("no klpfs is mounted")
     if len(places) > 1:

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import argparse
 
+from klpfs.cli.terminal import printable, put
 from klpfs.cli.tree import Patch, find
 
 
@@ -28,7 +29,7 @@ def status(arguments: argparse.Namespace) -> int:
     if arguments.json:
         import json
 
-        print(json.dumps({
+        put(json.dumps({
             "service": tree.name,
             "processes": [{"pid": pid, "cmdline": command} for pid, command in processes],
             "patches": [{"name": p.name, "state": state(p), "enabled": p.enabled, "transition": p.transition,
@@ -37,15 +38,16 @@ def status(arguments: argparse.Namespace) -> int:
             "blockers": waiting,
         }))
         return 0
-    print(f"service {tree.name}")
+    put(f"service {tree.name}")
     for pid, command in processes:
-        print(f"process {pid} {command}")
+        put(f"process {pid} {printable(command)}")
     for patch in patches:
-        print(f"patch {patch.name} {state(patch)}{' replace' if patch.replace else ''}")
+        put(f"patch {printable(patch.name)} {state(patch)}{' replace' if patch.replace else ''}")
         for name, (patched, functions) in patch.objects.items():
-            print(f"  {name} {'patched' if patched else 'not patched'}: {' '.join(functions) or 'callbacks only'}")
+            shown = printable(" ".join(functions)) or "callbacks only"
+            put(f"  {printable(name)} {'patched' if patched else 'not patched'}: {shown}")
     for line in waiting:
-        print(f"  {line.strip()}" if line[:1].isspace() else f"blocked by {line}")  # its frames are below it
+        put(f"  {line.strip()}" if line[:1].isspace() else f"blocked by {line}")  # its frames are below it
     return 0
 
 
@@ -55,8 +57,8 @@ def blockers(arguments: argparse.Namespace) -> int:
     if arguments.json:
         import json
 
-        print(json.dumps(lines))
+        put(json.dumps(lines))
         return 0
     for line in lines:
-        print(line)
+        put(line)
     return 0

@@ -41,7 +41,7 @@ def services(mount: str) -> list[str]:
 def find(service: str | None = None, mount: str | os.PathLike[str] | None = None) -> Tree:
     """The tree of `service` (None: of the only service that runs). CommandError says what to do when there is none, or
     several."""
-    places = [os.fspath(mount).rstrip("/") or "/"] if mount else mounts()
+    places = mounts() if mount is None else [os.fspath(mount).rstrip("/") or os.fspath(mount)[:1]]
     if not places:
         raise CommandError("no klpfs is mounted; do it with: klpfs mount MOUNTPOINT")
     found: dict[str, list[str]] = {}               # service -> the mounts that show it

@@ -12,6 +12,7 @@ import sys
 import time
 from typing import TextIO
 
+from klpfs.cli.terminal import printable, put
 from klpfs.cli.tree import CommandError, Tree, find, pending
 
 PENDING, REVERSED = 3, 4
@@ -38,7 +39,7 @@ class Progress:
         self.said, self.when = "", 0.0             # the last line, and its time.monotonic()
 
     def say(self, bar: str, text: str) -> None:
-        now = time.monotonic()
+        text, now = printable(text), time.monotonic()
         if self.terminal:
             import shutil
 
@@ -46,7 +47,7 @@ class Progress:
             self.out.write(f"\r\x1b[K{f'{bar} {text}'[:width]}")
             self.out.flush()
         elif text != self.said or now - self.when >= LINE:
-            print(text, file=self.out, flush=True)
+            put(text, file=self.out, flush=True)
             self.when = now
         self.said = text
 
@@ -148,13 +149,13 @@ def wait(arguments: argparse.Namespace) -> int:
             who, top = waiter.who(), f"{tree.path}/{TREE}/{waiter.seen}"
             opposite = "0" if tree.read(TREE, waiter.seen, "enabled") == "1" else "1"
             progress.end()
-            print(f"klpfs wait: {waiter.seen} is still pending, {who}; wait on, "
+            put(f"klpfs wait: {waiter.seen} is still pending, {who}; wait on, "
                   f"reverse it (echo {opposite} > {top}/enabled), or force it (echo 1 > {top}/force)", file=sys.stderr)
             return PENDING
         waiter.reverse()
         waiter.until(None)
         progress.end()
-        print(f"klpfs wait: {waiter.seen} was reversed", file=sys.stderr)
+        put(f"klpfs wait: {waiter.seen} was reversed", file=sys.stderr)
         return REVERSED
     finally:
         progress.end()

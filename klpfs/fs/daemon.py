@@ -21,6 +21,7 @@ from klpfs.fs.tree import NEWEST, Tree
 from klpfs.protocol.folder_layout import runtime_dir as default_runtime_dir
 from klpfs.service.loop import FIRST, Loop
 from klpfs.service.manager import Manager
+from klpfs.service.shown_text import printable
 
 SETTLE = 2.0                                   # seconds that processes already there have to tell what they are
 ENDINGS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -29,11 +30,11 @@ Log = Callable[[str], None]
 
 
 def to_stderr(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    print(printable(text), file=sys.stderr, flush=True)
 
 
 def to_syslog(text: str) -> None:
-    syslog.syslog(syslog.LOG_DAEMON | syslog.LOG_WARNING, text)
+    syslog.syslog(syslog.LOG_DAEMON | syslog.LOG_WARNING, printable(text))
 
 
 def mount(mountpoint: str, foreground: bool = False, runtime_dir: str | None = None,
@@ -46,10 +47,12 @@ def mount(mountpoint: str, foreground: bool = False, runtime_dir: str | None = N
     does, this returns 0 when the mount answers. OSError with a text for the user: it can't be mounted; nothing is left
     behind.
     """
+    if not mountpoint:                         # abspath() would make the working directory of it
+        raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), mountpoint)
     folder = runtime_dir or default_runtime_dir()
     point = os.path.abspath(mountpoint)
     if foreground:
-        return serve(point, folder, lambda: None, to_stderr, kernel=kernel)
+        return serve(point, folder, lambda: None, to_stderr, kernel=kernel, watchdog=os.environ.get("KLPFS_WATCHDOG"))
     return _in_background(point, folder, kernel)
 
 
@@ -92,7 +95,7 @@ def _detached(point: str, folder: str, pipe: int, kernel: tuple[int, int]) -> in
         os.close(pipe)
     try:
         os.chdir("/")
-        return serve(point, folder, ready, to_syslog, kernel=kernel)
+        return serve(point, folder, ready, to_syslog, kernel=kernel, watchdog=os.environ.get("KLPFS_WATCHDOG"))
     except BaseException as e:
         if isinstance(e, OSError):             # with its file, as the commands say it
             text = f"{e.errno or errno.EIO} {f'{e.filename}: ' if e.filename else ''}{e.strerror}"
@@ -106,15 +109,17 @@ def _detached(point: str, folder: str, pipe: int, kernel: tuple[int, int]) -> in
 
 
 def serve(point: str, folder: str, ready: Callable[[], None], log: Log, make_manager: Any = Manager,
-          kernel: tuple[int, int] = NEWEST) -> int:
+          kernel: tuple[int, int] = NEWEST, watchdog: str | None = None) -> int:
     """Serve a mount until a signal or an unmount; 0.
 
-    `ready()` is called when it answers. OSError as mounting.mount().
+    `ready()` is called when it answers. watchdog: the folder for the stacks of what waits too long (waits.py). OSError
+    as mounting.mount().
     """
     loop = Loop()
     manager = make_manager(loop, folder)
     stopped = _Stop(loop)
     session: Session | None = None
+    watch = None
     try:
         manager.start()
         table = Table(os.geteuid(), os.getegid())
@@ -127,17 +132,21 @@ def serve(point: str, folder: str, ready: Callable[[], None], log: Log, make_man
                 ready()
             gc.freeze()  # a large tree is not looked through again and again; it makes no cycles that go
             session = Session(place.fd, table, loop, stopped.now, answering, log)
+            if watchdog:
+                from klpfs.fs.waits import Watch  # by need: for tests
+                from klpfs.protocol.long_waits import Stacks
+                watch = Watch(loop, manager, session, Stacks(watchdog))
+                watch.start()
             while not stopped.wanted:
                 try:
                     loop.run()
                 except Exception as e:         # a mistake of ours must not end the mount
                     log(f"klpfs: {type(e).__name__}: {e} ({place_of(e) or '?'})")
-            session.drain()
             return 0
         finally:
-            if session is not None:
-                session.close()
-            place.close()
+            if watch is not None:
+                watch.close()
+            place.close(session is not None and session.close())
     finally:
         gc.unfreeze()
         stopped.close()

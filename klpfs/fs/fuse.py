@@ -1,12 +1,13 @@
-"""The kernel's FUSE protocol, spoken on the descriptor of a mount. Source: include/uapi/linux/fuse.h (7.23 to 7.38).
+"""The kernel's FUSE protocol, spoken on the descriptor of a mount. Source: include/uapi/linux/fuse.h (7.23 to 7.45).
 
 One request is taken from the descriptor each time it is ready (so that all that has arrived elsewhere has been taken
 in) and answered by the nodes. An answer that takes time is sent when it is there; the others go on; INTERRUPT cancels
 it.
 
-Names and attributes are cached by the kernel for an hour, so it is told of what goes, by the thread of notices.py.
-Answers to READ and WRITE (which hold no directory's lock) wait until the notices before them are out: a program that
-has read that a patch is gone finds no trace of its directory.
+No answer waits for the kernel to take in what it is told. It caches attributes, and the names that stay as long as
+their directory does; it asks for other names each time, so that a program that has read that a patch is gone finds no
+trace of its directory (docs/FACTS-fuse.md#6). Messages that it did not ask for are such that no program can hold them
+up (INVAL_INODE, POLL), or the business of notices.py.
 """
 from __future__ import annotations
 
@@ -31,6 +32,7 @@ from klpfs.fs.fuse_messages import (
     HEAD,
     IN,
     INIT_OUT,
+    INVAL_INODE,
     LONG,
     LSEEK,
     OPEN_OUT,
@@ -45,13 +47,13 @@ from klpfs.fs.fuse_messages import (
     Op,
     Opened,
 )
-from klpfs.fs.nodes import Dir, Later, Link, Node, Open, Table, Watcher, fail
-from klpfs.fs.notices import ENDING_LIMIT, Notices
-from klpfs.service.loop import LAST, Loop, Timer
+from klpfs.fs.nodes import FOREVER, Dir, Later, Link, Node, Open, Table, Watcher, fail
+from klpfs.fs.notices import Notices
+from klpfs.service.answer import MAX_ERRNO
+from klpfs.service.loop import LAST, Loop
 from klpfs.service.snapshots import Caller
 
 MAX_WRITE = 16384
-NOTICE_LIMIT = 30.0  # seconds that an answer waits for notices at most: on a busy machine they take long
 
 _unpack_two, _unpack_long, _pack_open = TWO.unpack_from, LONG.unpack_from, OPEN_OUT.pack
 _unpack_in, _unpack_rw, _pack_out, _read, _write = IN.unpack_from, RW.unpack_from, OUT.pack, os.read, os.write
@@ -107,30 +109,27 @@ class Session(Watcher):
     _waiting: dict[int, tuple[int, Future[Any]]] = field(init=False, factory=dict)
     _granted: list[Node] = field(init=False, factory=list)  # lookups that the answer being sent gives to the kernel
     _notices: Notices = field(init=False)
-    _late: list[tuple[int, bytes]] = field(init=False, factory=list)  # answers, and after how many notices they go out
-    _limit: Timer | None = field(init=False, default=None)
+    _stale: dict[int, int] = field(init=False, factory=dict)  # by task: the removed file that it was sent back for
     _closed: bool = field(init=False, default=False)
 
     def __attrs_post_init__(self) -> None:
-        self._notices = Notices(self.fd)
+        self._notices = Notices(self.fd, self.table, self.loop)
         self.table.watcher = self
-        self.loop.add(self._notices.wake_fd, self._notices_out)
         self.loop.add(self.fd, self.serve, LAST)
 
-    def close(self) -> None:
-        """Leave the loop. What waits is left: the kernel tells its callers when the descriptor is closed."""
-        if not self._closed:
-            self._closed = True
-            self.table.watcher = Watcher()
-            self.loop.remove(self.fd)
-            self.loop.remove(self._notices.wake_fd)
-            self._notices.close()
+    def close(self) -> bool:
+        """Leave the loop. What waits is left: the kernel tells its callers when the descriptor is closed. True: a
+        process that only the kernel can let go of has the descriptor too."""
+        if self._closed:
+            return False
+        self._closed = True
+        self.table.watcher = Watcher()
+        self.loop.remove(self.fd)
+        return self._notices.close()
 
-    def drain(self, seconds: float = ENDING_LIMIT) -> None:
-        """Go on serving until all notices are out: a program that holds up a notice may wait for us."""
-        end = time.monotonic() + seconds
-        while self._notices.pending and not self._closed and time.monotonic() < end:
-            self.loop.run_once(0.05)
+    def waiting_writes(self) -> list[int]:
+        """The numbers of the WRITEs that are not answered yet."""
+        return [unique for unique, (operation, _) in self._waiting.items() if operation == Op.WRITE]
 
     # -- requests
 
@@ -157,15 +156,14 @@ class Session(Watcher):
                 self._take_in()
             try:
                 reply = _OPERATIONS.get(operation, _unknown)(self, header, message)
-            except OSError as e:
-                self._send(header, e.errno or errno.EIO)
-            except Exception:
-                self._broken(header)
-            else:
                 if reply.__class__ is bytes:
                     self._reply(header, reply)
                 elif reply is not None:
                     self._later(header, reply)       # type: ignore[arg-type]
+            except OSError as e:
+                self._refused(header, e)
+            except Exception:
+                self._broken(header)
             if operation not in _ENDING or more == 16:
                 return
             more += 1
@@ -182,14 +180,11 @@ class Session(Watcher):
 
     def _reply(self, header: Header, body: bytes) -> None:
         """The short way through _send()."""
-        notices = self._notices
-        if notices.writes == notices.posts:
-            try:
-                _write(self.fd, _pack_out(16 + len(body), 0, header[2]) + body)
-                return
-            except OSError:                    # again, to be told what to do about it
-                pass
-        self._send(header, 0, body)
+        reply = _pack_out(16 + len(body), 0, header[2]) + body
+        try:
+            _write(self.fd, reply)
+        except OSError:                        # again, to be told what to do about it
+            self._send(header, 0, body)
 
     def _end(self) -> None:
         self.close()
@@ -213,17 +208,22 @@ class Session(Watcher):
             return                             # interrupted, or unmounted
         try:
             reply = later.finish(later.future.result())
-        except OSError as e:
-            self._send(header, e.errno or errno.EIO)
-        except CancelledError:
-            self._send(header, errno.EINTR)
-        except Exception:
-            self._broken(header)
-        else:
             if isinstance(reply, Later):
                 self._later(header, reply)
             else:
                 self._send(header, 0, reply)
+        except OSError as e:
+            self._refused(header, e)
+        except CancelledError:
+            self._send(header, errno.EINTR)
+        except BaseException:                  # whatever it is: a future that it reaches only prints it
+            self._broken(header)
+
+    def _refused(self, header: Header, error: OSError) -> None:
+        """Answer with an error's errno. What the kernel would not take for an errno becomes EIO: it would refuse the
+        answer, and the caller would wait for ever."""
+        number = error.errno
+        self._send(header, number if type(number) is int and 0 < number <= MAX_ERRNO else errno.EIO)
 
     def _interrupt(self, header: Header, message: bytes) -> None:
         """The caller of a request was interrupted.
@@ -232,18 +232,20 @@ class Session(Watcher):
         """
         unique = LONG.unpack_from(message, HEAD)[0]
         operation, future = self._waiting.get(unique, (0, None))
-        if future is None or future.cancel() or operation == Op.WRITE:
+        if future is None:
+            return
+        try:
+            if future.cancel() or operation == Op.WRITE:
+                return
+        except Exception:
+            if self._waiting.pop(unique, None) is not None:
+                self._broken((0, operation, unique, header[3]))
             return
         del self._waiting[unique]
         self._send((0, operation, unique, 0), errno.EINTR)
 
     def _send(self, header: Header, error: int, body: bytes = b"") -> None:
         reply = OUT.pack(16 + len(body), -error, header[2]) + body
-        if self._notices.pending and header[1] in (Op.READ, Op.WRITE):
-            if not self._late:
-                self._limit = self.loop.call_later(NOTICE_LIMIT, self._release_late)
-            self._late.append((self._notices.posts, reply))
-            return
         if not self._write(reply) and not error:
             self._not_taken(header, body)
 
@@ -260,42 +262,20 @@ class Session(Watcher):
         """The kernel has not got this answer, so it will not give back what was in it."""
         if header[1] == Op.OPEN:
             self._opened.pop(LONG.unpack_from(body)[0]).close()
+        elif header[1] == Op.OPENDIR:
+            self._listed_by(header, -1)
         elif header[1] in (Op.LOOKUP, Op.READDIRPLUS):
             for node in self._granted:
                 self.table.forget(node.ino, 1)
 
-    def _notices_out(self, events: int = 0) -> None:
-        self._notices.acknowledge()
-        writes = self._notices.writes
-        late, self._late = self._late, []
-        for posts, reply in late:
-            if posts <= writes:
-                self._write(reply)
-            else:
-                self._late.append((posts, reply))
-        if self._limit is not None:
-            self._limit.cancel()
-            self._limit = self.loop.call_later(NOTICE_LIMIT, self._release_late) if self._late else None
-
-    def _release_late(self) -> None:
-        """Send the answers that wait for notices: their time is over."""
-        if self._late and not self._closed:
-            self.log(
-                f"klpfs: the kernel has not taken in for {NOTICE_LIMIT:.0f} s what was removed: somebody holds a folder"
-            )
-            late, self._late = self._late, []
-            for _, reply in late:
-                self._write(reply)
-
     # -- what the nodes tell
 
-    def removed(self, parent: Dir, node: Node) -> None:
-        if node.lookups:  # else the kernel knows nothing of it; without a notice it would keep it for long
-            self._notices.post(Notify.INVAL_ENTRY, struct.pack("=QII", parent.ino, len(node.raw), 0) + node.raw + b"\0")
+    def removed(self, node: Node) -> None:
+        self._notices.removed(node)
 
     def altered(self, node: Node) -> None:
-        if node.lookups:
-            self._notices.post(Notify.INVAL_INODE, struct.pack("=Qqq", node.ino, -1, 0))
+        if node.lookups:                       # takes no lock that a caller could hold
+            self._write(OUT.pack(40, Notify.INVAL_INODE, 0) + INVAL_INODE.pack(node.ino, -1, 0))
 
     def woken(self, file: Open) -> None:
         if file.kh:                            # takes no lock that a caller could hold
@@ -315,25 +295,30 @@ class Session(Watcher):
             raise fail(errno.EBADF)
         return file
 
-    def _entry(self, node: Node, parent: Node) -> bytes:
+    def _entry(self, node: Node) -> bytes:
         node.lookups += 1
         self._granted = [node]
-        valid = 0 if isinstance(parent, Dir) and parent.volatile and not node.lasting else 3600
-        return ENTRY.pack(node.ino, 0, valid, node.attr_valid, 0, 0) + attributes(node)
+        entry = node.entry
+        if entry is None:
+            node.cached = node.cached or node.lasting
+            entry = node.entry = (ENTRY.pack(node.ino, 0, FOREVER if node.lasting else 0, node.attr_valid, 0, 0)
+                                  + attributes(node))
+        return entry
 
     def _lookup(self, header: Header, message: bytes) -> Reply:
-        node, name = self._node(header[3]), message[HEAD:-1]
+        node, name = self.table.by_id.get(header[3]) or self._node(header[3]), message[HEAD:-1]
+        if node.KIND == stat.S_IFDIR and node.refresh is None and name[:1] != b".":    # type: ignore[attr-defined]
+            return self._entry(node.lookup(name))                                      # type: ignore[attr-defined]
         if name in (b".", b".."):              # by number, for an exported mount
             if node.removed:
                 raise fail(errno.ESTALE)
-            target = node if name == b"." else node.parent or node
-            return self._entry(target, target.parent or target)
+            return self._entry(node if name == b"." else node.parent or node)
         if not isinstance(node, Dir):
             raise fail(errno.ENOTDIR)
         later = node.refresh() if node.refresh is not None and not node.removed else None
         if later is not None:
-            return Later(later.future, lambda result: (later.finish(result), self._entry(node.lookup(name), node))[1])
-        return self._entry(node.lookup(name), node)
+            return Later(later.future, lambda result: (later.finish(result), self._entry(node.lookup(name)))[1])
+        return self._entry(node.lookup(name))
 
     def _getattr(self, header: Header, message: bytes) -> Reply:
         flags, _, handle = struct.unpack_from("=IIQ", message, HEAD)
@@ -363,11 +348,23 @@ class Session(Watcher):
         node = self.table.by_id.get(header[3]) or self._node(header[3])
         if node.KIND != stat.S_IFREG:
             raise fail(errno.EISDIR)
-        if node.removed and self._notices.pending:
-            raise fail(errno.ESTALE)  # by a stale name: the kernel looks it up again, and finds what is there now
+        if node.removed and self._by_stale_name(header):
+            raise fail(errno.ESTALE)
         self._last = handle = self._last + 1
         self._opened[handle] = node.open(_unpack_two(message, HEAD)[0])     # type: ignore[attr-defined]
         return _pack_open(handle, _OPEN_FLAGS, 0)
+
+    def _by_stale_name(self, header: Header) -> bool:
+        """Whether a removed file may be opened by its name in a folder that has gone with it and is still held. After
+        an ESTALE the kernel looks for the name again, and is told that there is none; what comes again without a
+        lookup comes by a held descriptor (/proc/self/fd/N), and gets what sysfs says."""
+        task, number = header[6], header[3]
+        if self._stale.pop(task, 0) == number:
+            return False
+        if len(self._stale) >= 64:
+            self._stale.clear()
+        self._stale[task] = number
+        return True
 
     def _read(self, header: Header, message: bytes) -> Reply:
         handle, offset, size, _, _, flags = _unpack_rw(message, HEAD)
@@ -387,10 +384,24 @@ class Session(Watcher):
         file = self._opened.pop(_unpack_long(message, HEAD)[0], None)
         if file is not None:
             file.close()
+            if file.node.removed:
+                self._notices.again()
         return b""
 
     def _opendir(self, header: Header, message: bytes) -> Reply:
+        self._listed_by(header, 1)
         return OPEN_OUT.pack(0, 0, 0)         # a place in a listing needs no handle
+
+    def _releasedir(self, header: Header, message: bytes) -> Reply:
+        self._listed_by(header, -1)
+        return b""
+
+    def _listed_by(self, header: Header, more: int) -> None:
+        node = self.table.by_id.get(header[3])
+        if isinstance(node, Dir):
+            node.listers += more
+            if more < 0 and node.removed:
+                self._notices.again()
 
     def _readdir(self, header: Header, message: bytes) -> Reply:
         return self._listed(header, message, False)
@@ -427,18 +438,20 @@ class Session(Watcher):
             if used > size:
                 return b"".join(parts)
             parts.append(entry)
-        entry_valid = 0 if node.volatile else 3600
         for place, child in node.listing(offset):
             raw = child.raw
             length = len(raw)
             used += head + (length + 7 & -8)
             if used > size:
                 break
-            if plus:
+            if plus and child.lasting:
                 child.lookups += 1
+                child.cached = True
                 granted.append(child)
-                parts.append(ENTRY.pack(child.ino, 0, entry_valid, child.attr_valid, 0, 0))
+                parts.append(ENTRY.pack(child.ino, 0, FOREVER, child.attr_valid, 0, 0))
                 parts.append(attributes(child))
+            elif plus:                         # it will be looked up in any case
+                parts.append(_NO_ENTRY)
             parts.append(DIRENT.pack(child.ino, place + 1, length, child.mode >> 12))
             parts.append(raw + _PADDING[length & 7])
         return b"".join(parts)
@@ -510,6 +523,7 @@ class Session(Watcher):
         return b""
 
 
+_NO_ENTRY = bytes(ENTRY.size + ATTR.size)
 _PADDING = [b"\0" * (-n & 7) for n in range(8)]
 
 
@@ -531,7 +545,7 @@ _OPERATIONS: dict[int, Callable[[Session, Header, bytes], Reply]] = {int(op): an
     Op.WRITE: Session._write_op, Op.STATFS: Session._statfs, Op.RELEASE: Session._release, Op.FSYNC: Session._ok,
     Op.SETXATTR: Session._setxattr, Op.GETXATTR: Session._getxattr, Op.LISTXATTR: Session._listxattr,
     Op.REMOVEXATTR: Session._removexattr, Op.INIT: Session._init, Op.OPENDIR: Session._opendir,
-    Op.READDIR: Session._readdir, Op.RELEASEDIR: Session._ok, Op.FSYNCDIR: _refuse(errno.EINVAL),
+    Op.READDIR: Session._readdir, Op.RELEASEDIR: Session._releasedir, Op.FSYNCDIR: _refuse(errno.EINVAL),
     Op.CREATE: _refuse(errno.EACCES), Op.INTERRUPT: Session._interrupt, Op.DESTROY: Session._ok,
     Op.IOCTL: _refuse(errno.ENOTTY), Op.POLL: Session._poll, Op.BATCH_FORGET: Session._batch_forget,
     Op.FALLOCATE: _refuse(errno.EOPNOTSUPP), Op.READDIRPLUS: Session._readdirplus, Op.RENAME2: _refuse(errno.EPERM),

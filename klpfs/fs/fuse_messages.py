@@ -1,4 +1,4 @@
-"""The kernel's FUSE messages as numbers and layouts. Source: include/uapi/linux/fuse.h (7.23 to 7.38).
+"""The kernel's FUSE messages as numbers and layouts. Source: include/uapi/linux/fuse.h (7.23 to 7.45).
 
 fuse.py speaks with them; nothing here does anything.
 """
@@ -58,6 +58,7 @@ class Notify(enum.IntEnum):
     POLL = 1
     INVAL_INODE = 2
     INVAL_ENTRY = 3
+    PRUNE = 9                                  # 7.45
 
 
 class Init(enum.IntFlag):
@@ -94,6 +95,8 @@ OPEN_OUT = struct.Struct("=QIi")
 POLL = struct.Struct("=QQII")                 # fh kh flags events
 LSEEK = struct.Struct("=QQI")                 # fh offset whence
 INIT_OUT = struct.Struct("=IIIIHHIIHHI28x")
+INVAL_INODE = struct.Struct("=Qqq")           # nodeid, the data's place (-1: none) and length
+PRUNE = struct.Struct("=IIQ")                 # count padding spare; then so many numbers of nodes
 STATFS = struct.Struct("=QQQQQIIII24x")
 TWO, LONG = struct.Struct("=II"), struct.Struct("=Q")
 HEAD = IN.size + 4                            # bytes of a request before its own part; 4 are padding

@@ -52,7 +52,7 @@ class Kmsg(File):
 
     def open(self, flags: int) -> OpenKmsg:
         self.check(flags, True, self.write is not None)
-        file = OpenKmsg(self)
+        file = OpenKmsg(self, flags & os.O_ACCMODE != os.O_WRONLY)
         self.add(file)
         return file
 
@@ -70,9 +70,10 @@ class Kmsg(File):
 
 @define(eq=False)
 class OpenKmsg(Open):
-    """A reader: `seq`, the record that it gets next."""
+    """A reader: `seq`, the record that it gets next. readable: it was not opened for writing alone."""
 
     node: Kmsg
+    readable: bool = True
     seq: int = field(init=False)
     at: int = field(init=False, default=0)     # where the kernel's file position is, unless somebody moved it
     waiting: list[Future[None]] = field(init=False, factory=list)
@@ -83,6 +84,8 @@ class OpenKmsg(Open):
     def read(self, size: int, offset: int, flags: int = 0) -> bytes | Later:
         """The next record. EPIPE: it was overrun (the next read goes on with the oldest); EAGAIN: none yet, and
         O_NONBLOCK; EINVAL: `size` is too small (the record counts as read); ENODEV: the service has gone."""
+        if not self.readable:                  # read-ahead (posix_fadvise) asks for it, and would wait
+            raise fail(errno.EBADF)
         if offset == 0 and self.at:
             self.seq = self.node.log.first_seq
         self.at = offset

@@ -14,20 +14,18 @@ from attrs import define
 
 from klpfs.fs.nodes import Dir, Link, Node, fail
 
+OWN = ("modules",)         # names that a service has of its own while it is there, beside its processes' numbers
 PLACE = ".klpfs"           # in the root: where `klpfs exec` mounts a folder that has the machine's /proc as "proc"
 MACHINE = "/proc"
 
 
 class MachineLink(Link):
-    """A link to the machine's own entry. The entry of a process may come and go unseen, others last."""
-
-    @property
-    def lasting(self) -> bool:                     # type: ignore[override]
-        return not self.raw.isdigit()
+    """A link to the machine's own entry. The entry of a process may come and go unseen, and a service may have an
+    entry of its own in its place; others last."""
 
     def maybe_free(self) -> None:
         """Links of processes go when the kernel has forgotten them: a service sees many in its time."""
-        if not self.removed and not self.lasting and self.lookups <= 0:
+        if not self.removed and self.raw.isdigit() and self.lookups <= 0:
             self.remove()
         else:
             super().maybe_free()
@@ -39,7 +37,6 @@ class MachineDir(Dir):
     `12/task`; '' is /proc itself. `lists_machine`: list the machine's names too, not only the service's (all can be
     looked up all the same)."""
 
-    volatile: bool = True
     proc_path: str = ""
     lists_machine: bool = True
 
@@ -88,7 +85,7 @@ class MachineDir(Dir):
             if child.target == target:
                 return child
             child.remove()                         # a number is used again
-        return MachineLink(self.table, self, name, 0o777, target)
+        return MachineLink(self.table, self, name, 0o777, target, lasting=not name.isdigit() and name not in OWN)
 
     def _target(self, name: str) -> str:
         if self.proc_path:

@@ -22,7 +22,7 @@ from klpfs.service import mountinfo
 OPTIONS = "default_permissions,fsname=klpfs,subtype=klpfs"
 ROOT_OPTIONS = ",allow_other,nosuid,nodev,noexec"
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 2, 4, 8
-_MNT_DETACH = 2
+_MNT_FORCE, _MNT_DETACH = 1, 2
 ANSWERS = 2.0                                  # seconds after which a mount that does not answer counts as hung
 
 
@@ -65,13 +65,16 @@ class Mount:
     _close: Callable[[], None]
     _open: bool = field(init=False, default=True)
 
-    def close(self) -> None:
-        """Unmount, and close the descriptor. A second time changes nothing."""
+    def close(self, is_shared: bool = False) -> None:
+        """Unmount, and close the descriptor. A second time changes nothing. is_shared: another process has the
+        descriptor, so that closing it here would not end the connection: it is ended by force, as far as root can."""
         if not self._open:
             return
         self._open = False
         now = mounted(self.point)
         if now is not None and now.device == self.device:
+            if is_shared and os.geteuid() == 0:
+                _umount2(self.point, _MNT_FORCE | _MNT_DETACH)
             self._close()
         try:
             os.close(self.fd)                  # what is still held open gets ENOTCONN
@@ -235,6 +238,8 @@ def umount(point: str, lazy: bool = False) -> None:
 
 
 def _absolute(point: str) -> str:
-    """The path without links, not looking at the mount itself (it may be dead)."""
+    """The path without links, not looking at the mount itself (it may be dead). ENOENT: the empty path is none."""
+    if not point:
+        raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
     point = os.path.abspath(point)
     return os.path.join(os.path.realpath(os.path.dirname(point)), os.path.basename(point)) if point != "/" else point

@@ -42,8 +42,8 @@ class Later:
 class Watcher:
     """The server of the nodes, as they see it: three calls, all ignored here."""
 
-    def removed(self, parent: Dir, node: Node) -> None:
-        """Note that `node`, with all below it, has left `parent`."""
+    def removed(self, node: Node) -> None:
+        """Note that `node` is out of the tree and is kept for the kernel alone, which still has references to it."""
 
     def altered(self, node: Node) -> None:
         """Note that stat() would answer otherwise for `node` now."""
@@ -92,17 +92,24 @@ class Changed:
 
 @define(eq=False)
 class Node:
-    """A directory, attribute or link. `mode`: type and permission bits; `raw`: the name in bytes."""
+    """A directory, attribute or link. `mode`: type and permission bits; `raw`: the name in bytes.
+
+    lasting: the name stays as long as its directory does, so the kernel may believe it (`cached`: it does). Other names
+    are asked for each time: nothing that a program can hold up has to be told to the kernel when they go
+    (docs/FACTS-fuse.md#6).
+    """
 
     KIND = 0
     size = 0
     attr_valid = FOREVER
-    lasting = False                            # its name may be cached even in a volatile directory
 
     table: Table
     parent: Dir | None
     name: str
     mode: int
+    lasting: bool = field(default=False, kw_only=True)
+    cached: bool = field(init=False, default=False)
+    entry: bytes | None = field(init=False, default=None)      # what a lookup is answered with; None: to be made
     ino: int = field(init=False)
     raw: bytes = field(init=False)
     born: int = field(init=False)              # nanoseconds since the epoch
@@ -138,6 +145,7 @@ class Node:
             atime: int | None = None, mtime: int | None = None, ctime: int | None = None) -> None:
         """chmod, chown, utime: they stick. A size is not among them: truncate succeeds and changes nothing."""
         own = self.own()
+        self.entry = None
         if mode is not None:
             self.mode = stat.S_IFMT(self.mode) | stat.S_IMODE(mode)
         own.uid = own.uid if uid is None else uid
@@ -183,19 +191,24 @@ class Node:
             return
         self.parent.drop(self)
         self._die()
-        self.table.watcher.removed(self.parent, self)
         self._settle()
 
     def _die(self) -> None:
         self.removed = True
 
     def _settle(self) -> None:
-        self.maybe_free()
+        self._left()
 
     def maybe_free(self) -> None:
         """Leave the table when nobody can ask for this node any more."""
         if self.removed and self.lookups <= 0:
             self.table.by_id.pop(self.ino, None)
+
+    def _left(self) -> None:
+        """The node is out of the tree: gone, or the kernel's."""
+        self.maybe_free()
+        if self.lookups > 0:
+            self.table.watcher.removed(self)
 
 
 @define(eq=False)
@@ -220,17 +233,18 @@ _NO_CHILDREN: dict[bytes, Node] = {}          # of all that have none (nearly al
 
 @define(eq=False)
 class Dir(Node):
-    """A directory. `volatile`: its children come and go unseen: `refresh()` is called before each look, no name in it
-    is cached. `by_number`: names that are numbers are listed in their order after the others, as in /proc; else names
+    """A directory. `refresh()`, where there is one, is called before each look: its children come and go unseen.
+    listers: how many have it open and may hold its lock as long as they like (getdents(2) into pages that never come).
+    `by_number`: names that are numbers are listed in their order after the others, as in /proc; else names
     are listed in the order of their hash, as in sysfs. A child's place never changes, so a listing that goes on after
     a change repeats and skips nothing that was there all the time. A name that begins with a dot (none of a service's
     does) can be looked up, and is neither listed nor counted."""
 
     KIND = stat.S_IFDIR
     by_number: bool = False
-    volatile: bool = False
     refresh: Callable[[], Later | None] | None = None
     children: dict[bytes, Node] = field(init=False, default=_NO_CHILDREN)
+    listers: int = field(init=False, default=0)
     _subdirs: int = field(init=False, default=0)
     _order: list[tuple[int, Node]] | None = field(init=False, default=None)
     _places: list[int] = field(init=False, factory=list)
@@ -248,6 +262,7 @@ class Dir(Node):
         self._order = None
         if node.KIND == stat.S_IFDIR and node.raw[:1] != b".":
             self._subdirs += 1
+            self.entry = None
             if self.lookups:
                 self.table.watcher.altered(self)
 
@@ -256,6 +271,7 @@ class Dir(Node):
         self._order = None
         if node.KIND == stat.S_IFDIR and node.raw[:1] != b".":
             self._subdirs -= 1
+            self.entry = None
             if self.lookups:
                 self.table.watcher.altered(self)
 
@@ -299,15 +315,14 @@ class Dir(Node):
         self.removed = True
         for child in self.children.values():
             child._die()
-            if child.lookups and child.KIND != stat.S_IFDIR:     # a holder of the directory finds no file in it
-                self.table.watcher.removed(self, child)
 
     def _settle(self) -> None:
         children, self.children, self._order, self._subdirs = self.children, _NO_CHILDREN, None, 0
+        self.entry = None
         self.refresh = None
         for child in children.values():
             child._settle()
-        self.maybe_free()
+        self._left()
 
 
 Show = Callable[[], Union[bytes, "Future[Any]"]]
@@ -419,7 +434,7 @@ class Attr(File):
 
     def _settle(self) -> None:
         self.show = self.store = None  # they hold what made this node: nothing must be left to the garbage collection
-        self.maybe_free()
+        self._left()
 
     def notify(self) -> None:
         self.event += 1
@@ -448,7 +463,7 @@ class Query(File):
 
     def _settle(self) -> None:
         self.ask = None                        # as Attr's
-        self.maybe_free()
+        self._left()
 
 
 @define(eq=False)
@@ -491,8 +506,10 @@ class OpenAttr(Open):
             raise fail(errno.ENODEV)
         if offset and offset == self.at:
             return self._part(size, offset)
+        if node.show is None:                  # read-ahead (posix_fadvise) asks for it; read(2) itself is EBADF
+            raise fail(errno.EBADF)
         self.event = node.event
-        data = node.show()                     # type: ignore[misc]
+        data = node.show()
         if data.__class__ is not bytes:
             return Later(data, lambda data: self._fill(data, size, offset))     # type: ignore[arg-type]
         return self._fill(data, size, offset)
@@ -520,7 +537,9 @@ class OpenAttr(Open):
         if not data:
             return 0                           # sysfs calls no store for nothing
         length = len(data)
-        future = node.store(data, caller)      # type: ignore[misc]
+        if node.store is None:
+            raise fail(errno.EBADF)
+        future = node.store(data, caller)
         return length if future is None else Later(future, lambda _: length)
 
     def poll(self) -> int:

@@ -1,84 +1,136 @@
-"""Notices: what the kernel is told without having asked, written to the mount's descriptor by a thread.
+"""Notices: the kernel is asked to forget what has gone; no answer waits for that, and nothing is wrong without it.
 
-INVAL_ENTRY waits for the lock of the parent directory, which a program may hold that waits for an answer of this
-daemon: so a thread that does nothing else writes these messages, and the loop goes on.
+The kernel asks anew for each name that may go (nodes.py: lasting), so a name that has gone is not found, whatever the
+kernel still keeps of it. What it keeps is memory, here and there, for as long as it likes: it is asked to let go.
+NOTIFY_PRUNE (Linux 6.18) takes no lock that a program could hold. Before that only INVAL_ENTRY is there, which waits
+for the lock of a directory, and while it waits all others wait behind it: so it is sent late, when MANY nodes have
+gathered, by a child process, and never where a program has the directory open. Source: fs/fuse/{dev,dir,inode}.c.
 """
 from __future__ import annotations
 
+import errno
+import itertools
 import os
-import queue
-import threading
+import signal
+import struct
 
 from attrs import define, field
 
-from klpfs.fs.fuse_messages import OUT
+from klpfs.fs.fuse_messages import OUT, PRUNE, Notify
+from klpfs.fs.nodes import Node, Table
+from klpfs.service.loop import Loop, Timer
 
-ENDING_LIMIT = 2.0                             # seconds that the end of a mount waits for notices at most
+SOON = 0.05                                    # seconds from a removal to the notice: what goes together goes in one
+BATCH = 4096                                   # nodes in one look at most
+MANY = 2000                                    # nodes that may gather in a kernel without NOTIFY_PRUNE
+AGAIN = 1.0                                    # seconds between two looks whether a child process has ended
 
 
 @define(eq=False)
 class Notices:
-    """The messages for the kernel, written in order. `posts`, `writes`: how many were posted, and written, so far.
-
-    `wake_fd` is readable when all were written. The thread is started with the first message.
-    Order: the thread counts a message in `writes` after the kernel has taken it in, and wakes the loop after that;
-    the loop reads the wake away (`acknowledge`) before it reads `writes`. The other way round the last wake could be
-    lost.
-    """
+    """The nodes that are out of the tree and that the kernel still knows, and the messages by which it is asked to
+    forget them, on the mount's descriptor `fd`."""
 
     fd: int
-    posts: int = field(init=False, default=0)
-    writes: int = field(init=False, default=0)
-    wake_fd: int = field(init=False)
-    _wake: int = field(init=False)
-    _queue: queue.SimpleQueue[bytes | None] = field(init=False, factory=queue.SimpleQueue)
-    _thread: threading.Thread | None = field(init=False, default=None)
+    table: Table
+    loop: Loop
+    _dead: dict[int, None] = field(init=False, factory=dict)      # their numbers, in the order in which they are asked for
+    _prunes: bool = field(init=False, default=True)               # until the kernel says that it has no NOTIFY_PRUNE
+    _timer: Timer | None = field(init=False, default=None)
+    _child: int = field(init=False, default=0)                    # the process that writes; 0: none
 
-    def __attrs_post_init__(self) -> None:
-        self.wake_fd, self._wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    def removed(self, node: Node) -> None:
+        """Have the kernel asked to forget a node, soon."""
+        self._dead[node.ino] = None
+        self.again(SOON)
 
-    @property
-    def pending(self) -> bool:
-        """Whether a message was posted that is not written yet."""
-        return self.writes != self.posts
+    def again(self, seconds: float = SOON) -> None:
+        """Have it asked again: a program may have let go of a node that is out of the tree."""
+        if self._timer is None and self._dead:
+            self._timer = self.loop.call_later(seconds, self._look)
 
-    def post(self, code: int, body: bytes) -> None:
-        """Have the thread write a message; returns at once."""
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="klpfs-notices", daemon=True)
-            self._thread.start()
-        self.posts += 1
-        self._queue.put(OUT.pack(16 + len(body), code, 0) + body)
+    def close(self) -> bool:
+        """Ask nothing more. True: a child process is left, which has the descriptor until the kernel lets it go."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if not self._is_writing():
+            return False
+        os.kill(self._child, signal.SIGKILL)   # ours and not yet waited for, so the number is still its own
+        return self._is_writing()
 
-    def _run(self) -> None:
-        while True:
-            message = self._queue.get()
-            if message is None:
-                return
-            try:
-                os.write(self.fd, message)
-            except OSError:                    # ENOENT: the kernel has nothing of it; ENODEV: unmounted
-                pass
-            self.writes += 1                   # by this thread only, and before the wake: see the class
-            if self._queue.empty():
-                try:
-                    os.write(self._wake, b"\0")
-                except BlockingIOError:        # wakes already
-                    pass
+    def _look(self) -> None:
+        self._timer = None
+        for number in [number for number in self._dead if number not in self.table.by_id]:
+            del self._dead[number]
+        batch = list(itertools.islice(self._dead, BATCH))
+        for number in batch:                   # those that stay (a program holds them) come last the next time
+            del self._dead[number]
+            self._dead[number] = None
+        if batch and self._prunes and not self._prune(sorted(batch, reverse=True)):
+            self._prunes = False
+        if batch and not self._prunes:
+            self._by_names(batch)
+        if len(self._dead) > len(batch):
+            self.again()
 
-    def acknowledge(self) -> None:
-        """Make `wake_fd` unreadable until the next wake; before `writes` is read: see the class."""
+    def _prune(self, numbers: list[int]) -> bool:
+        """Children first: an entry goes only when nothing is below it. False: the kernel has no NOTIFY_PRUNE."""
         try:
-            os.read(self.wake_fd, 4096)
-        except BlockingIOError:
-            pass
+            body = PRUNE.pack(len(numbers), 0, 0) + struct.pack(f"={len(numbers)}Q", *numbers)
+            os.write(self.fd, OUT.pack(16 + len(body), Notify.PRUNE, 0) + body)
+        except OSError as e:
+            return e.errno != errno.EINVAL     # ENODEV: unmounted
+        return True
 
-    def close(self) -> None:
-        """End the thread; when the kernel holds it up, it is left to end with the descriptor."""
-        if self._thread is not None:
-            self._queue.put(None)
-            self._thread.join(ENDING_LIMIT)
-            if self._thread.is_alive():
-                return                         # it still needs the pipe
-        os.close(self.wake_fd)
-        os.close(self._wake)
+    def _by_names(self, batch: list[int]) -> None:
+        if len(self._dead) < MANY:
+            return
+        if self._is_writing():
+            self.again(AGAIN)
+            return
+        messages = []
+        for node in map(self.table.by_id.__getitem__, batch):
+            parent = node.parent
+            if parent is not None and not parent.listers and parent.ino in self.table.by_id \
+                    and node.raw not in parent.children:
+                body = struct.pack("=QII", parent.ino, len(node.raw), 0) + node.raw + b"\0"
+                messages.append(OUT.pack(16 + len(body), Notify.INVAL_ENTRY, 0) + body)
+        if messages:
+            try:
+                self._child = os.fork()
+            except OSError:                    # no processes left: another time
+                self.again(AGAIN)
+                return
+            if not self._child:
+                _write_all(self.fd, messages)
+
+    def _is_writing(self) -> bool:
+        """Whether the child process still lives."""
+        if self._child:
+            try:
+                if os.waitpid(self._child, os.WNOHANG)[0]:
+                    self._child = 0
+            except ChildProcessError:
+                self._child = 0
+        return bool(self._child)
+
+
+def _write_all(fd: int, messages: list[bytes]) -> None:
+    """The child process: never returns. It keeps nothing of the daemon's but the mount's descriptor: not its journals'
+    locks, nor its connections."""
+    try:
+        for other in map(int, os.listdir("/proc/self/fd")):
+            if other != fd:
+                try:
+                    os.close(other)
+                except OSError:                # the listing's own
+                    pass
+        for message in messages:
+            try:
+                os.write(fd, message)
+            except OSError:                    # ENOENT: the kernel has nothing of it
+                pass
+    except BaseException:                      # nothing of the daemon's may run here
+        pass
+    finally:
+        os._exit(0)

@@ -43,6 +43,11 @@ def line(text: str) -> bytes:
     return shown_bytes(text) + b"\n"
 
 
+def one_line(text: str) -> bytes:
+    r"""A line of several: a newline in it is shown as `\n`, as /proc/PID/status has it in a name."""
+    return line(text.replace("\n", "\\n"))
+
+
 def after(future: Future[Any], make: Callable[[Any], Any]) -> Future[Any]:
     """A Future of `make(result)`. Cancelling it cancels `future`."""
     made: Future[Any] = _After(future)
@@ -81,7 +86,7 @@ class PatchDir:
     def __attrs_post_init__(self) -> None:
         def attr(name: str, mode: int, show: Show | None, store: Store | None = None) -> None:
             if KERNELS.get(name, self.kernel) <= self.kernel:
-                self._attrs[name] = Attr(self.node.table, self.node, name, mode, show, store)
+                self._attrs[name] = Attr(self.node.table, self.node, name, mode, show, store, lasting=True)
         attr("enabled", 0o644, lambda: flag(self.now().enabled), self._set_enabled)
         attr("transition", 0o444, lambda: flag(self.now().transition))
         attr("force", 0o200, None, self._force)
@@ -106,16 +111,23 @@ class PatchDir:
                 self._attrs[name].notify()
         if view.objects is not old.objects and view.objects != old.objects:
             self._set_objects()
+        if old.transition and not view.transition:
+            for obj in self._objects.values():
+                obj.settle()
 
     def _set_objects(self) -> None:
         wanted = {o.name: o for o in self.view.objects if showable(o.name) and o.name not in self._attrs}
         for name in [name for name in self._objects if name not in wanted]:
             self._objects.pop(name).node.remove()
         for name, view in wanted.items():
-            if name in self._objects:
-                self._objects[name].update(view)
-            else:
+            known = self._objects.get(name)
+            if known is not None and not known.update(view):
+                known.node.remove()            # the kernel believes in a function that has gone: it meets a new folder
+                known = None
+            if known is None:
                 self._objects[name] = ObjectDir(Dir(self.node.table, self.node, name, 0o755), view)
+                if not self.view.transition:
+                    self._objects[name].settle()
 
 
 @define(eq=False)
@@ -127,25 +139,35 @@ class ObjectDir:
     _patched: Attr = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._patched = Attr(self.node.table, self.node, "patched", 0o444, lambda: flag(self.view.patched))
+        self._patched = Attr(self.node.table, self.node, "patched", 0o444, lambda: flag(self.view.patched),
+                             lasting=True)
         self._set_funcs((), self.view.funcs)
 
-    def update(self, view: ObjectView) -> None:
+    def settle(self) -> None:
+        """The patch is not in transition: its functions stay. (Nops go with a transition's end.)"""
+        for child in self.node.children.values():
+            child.lasting, child.entry = True, None
+
+    def update(self, view: ObjectView) -> bool:
+        """Show this view. False: a function has gone whose name the kernel may believe, so the folder must be made
+        anew."""
         old, self.view = self.view, view
         if view.patched != old.patched:
             self._patched.notify()
-        if view.funcs is not old.funcs and view.funcs != old.funcs:
-            self._set_funcs(old.funcs, view.funcs)
+        return view.funcs is old.funcs or view.funcs == old.funcs or self._set_funcs(old.funcs, view.funcs)
 
-    def _set_funcs(self, old: Iterable[tuple[str, int]], new: Iterable[tuple[str, int]]) -> None:
+    def _set_funcs(self, old: Iterable[tuple[str, int]], new: Iterable[tuple[str, int]]) -> bool:
         before, now = _names(old), _names(new)
+        clean = True
         for name in before - now:
             folder = self.node.get(name)
             if folder is not None:
+                clean = clean and not folder.cached
                 folder.remove()
         for name in sorted(now - before):
             if showable(name):
                 Dir(self.node.table, self.node, name, 0o755)
+        return clean
 
 
 def _names(funcs: Iterable[tuple[str, int]]) -> set[str]:
@@ -168,10 +190,10 @@ class ModuleDir:
 
     def __attrs_post_init__(self) -> None:
         table = self.node.table
-        self._refcnt = Attr(table, self.node, "refcnt", 0o444, lambda: number(self.now().refcnt))
+        self._refcnt = Attr(table, self.node, "refcnt", 0o444, lambda: number(self.now().refcnt), lasting=True)
         self._state = Attr(table, self.node, "initstate", 0o444,
-                           lambda: line(self.STATES.get(self.now().state, self.now().state)))
-        self._holders = Dir(table, self.node, "holders", 0o755)
+                           lambda: line(self.STATES.get(self.now().state, self.now().state)), lasting=True)
+        self._holders = Dir(table, self.node, "holders", 0o755, lasting=True)
         self._set(None)
 
     def now(self) -> ModuleView:
@@ -241,17 +263,17 @@ class ProcessDir:
         self._file(self.node, "patch_state", 0o400, lambda: after(self._ask("patch_state"), number))
         if isinstance(self.node, MachineDir):
             self._file(self.node, "stack", 0o400, lambda: after(self._ask("stack", self.view.pid), _stack))
-            self._task = self.node.below("task", by_number=True, volatile=True, refresh=self._refresh,
-                                         lists_machine=False)
+            self._task = self.node.below("task", by_number=True, refresh=self._refresh, lists_machine=False,
+                                         lasting=True)
             return
         self._file(self.node, "comm", 0o444, lambda: line(self.view.comm))
         self._file(self.node, "cmdline", 0o444,
                    lambda: b"".join(line(argument)[:-1] + b"\0" for argument in self.view.cmdline))
-        self._task = Dir(self.node.table, self.node, "task", 0o555, by_number=True, volatile=True,
-                         refresh=self._refresh)
+        self._task = Dir(self.node.table, self.node, "task", 0o555, by_number=True, refresh=self._refresh,
+                         lasting=True)
 
     def _file(self, parent: Dir, name: str, mode: int, show: Show) -> None:
-        Attr(self.node.table, parent, name, mode, show, proc=True)
+        Attr(self.node.table, parent, name, mode, show, proc=True, lasting=True)
 
     def _ask(self, what: str, tid: int | None = None) -> Future[Any]:
         return self.service.ask(what, self.view.pid, tid)
@@ -286,7 +308,7 @@ def _folder(parent: Dir, name: str, **more: Any) -> Dir:
 
 
 def _stack(frames: Iterable[str]) -> bytes:
-    return b"".join(b"[<0>] " + line(frame) for frame in frames)
+    return b"".join(b"[<0>] " + one_line(frame) for frame in frames)
 
 
 def modules_text(modules: Iterable[ModuleView]) -> bytes:
@@ -295,7 +317,7 @@ def modules_text(modules: Iterable[ModuleView]) -> bytes:
     for m in modules:
         used = "".join(f"{holder}," for holder in m.holders) or "-"
         flags = "OE" + (" K" if m.livepatch else "") + {"Loading": "+", "Unloading": "-"}.get(m.state, "")
-        text = line(f"{m.name} {m.size} {m.refcnt} {used} {m.state} 0x0000000000000000 ({flags})") + text
+        text = one_line(f"{m.name} {m.size} {m.refcnt} {used} {m.state} 0x0000000000000000 ({flags})") + text
     return text
 
 
@@ -307,8 +329,8 @@ def blockers_text(blockers: Iterable[BlockerView]) -> bytes:
         since = getattr(b, "since", None) or 0
         task, patch = "-" if b.task is None else b.task, getattr(b, "patch", None) or "-"
         stamp = f"[{since // 10 ** 6:5d}.{since % 10 ** 6:06d}]"
-        parts.append(line(f"{b.pid} {b.kind} {task} {stamp} {patch} {b.name or ''}".rstrip()))
-        parts.extend(b" " + line(frame) for frame in b.frames)
+        parts.append(one_line(f"{b.pid} {b.kind} {task} {stamp} {patch} {b.name or ''}".rstrip()))
+        parts.extend(b" " + one_line(frame) for frame in b.frames)
     return b"".join(parts)
 
 
@@ -327,10 +349,11 @@ class ProcTree:
         if isinstance(node, MachineDir):
             node.make_room("modules")
         else:                                  # over the machine's, `klpfs exec` mounts this one's
-            settings = Dir(table, Dir(table, node, "sys", 0o555), "kernel", 0o555)
+            settings = Dir(table, Dir(table, node, "sys", 0o555, lasting=True), "kernel", 0o555, lasting=True)
             self._ftrace = Attr(table, settings, "ftrace_enabled", 0o644, lambda: flag(service.ftrace_enabled),
-                                lambda data, caller: service.set_ftrace(bool(intvec(data))), proc=True)
-        self._modules = Attr(table, node, "modules", 0o444, lambda: modules_text(service.modules.values()), proc=True)
+                                lambda data, caller: service.set_ftrace(bool(intvec(data))), proc=True, lasting=True)
+        self._modules = Attr(table, node, "modules", 0o444, lambda: modules_text(service.modules.values()), proc=True,
+                             lasting=not isinstance(node, MachineDir))
         self.process(None)
 
     def process(self, key: int | None) -> None:
@@ -372,17 +395,20 @@ class ServiceTree:
 
     def __attrs_post_init__(self) -> None:
         service, table, node = self.service, self.node.table, self.node
-        sys = Dir(table, node, "sys", 0o755)
-        self._livepatch = Dir(table, Dir(table, sys, "kernel", 0o755), "livepatch", 0o755)
-        self._module = Dir(table, sys, "module", 0o755)
-        self._proc = ProcTree(service, Dir(table, node, "proc", 0o555, by_number=True))
-        dev = Dir(table, node, "dev", 0o755)
-        self._kmsg = Kmsg(table, dev, "kmsg", 0o644, service.log, service.kmsg)
-        Attr(table, dev, ".clear", 0o200, None, lambda data, caller: self._kmsg.clear())
-        Attr(table, node, "blockers", 0o444, lambda: after(service.ask("blockers"), blockers_text), proc=True)
-        Attr(table, node, "insmod", 0o200, None, service.insmod, limit=COMMAND_LIMIT, whole=True)
-        Query(table, node, "check", 0o600, service.check, COMMAND_LIMIT)
-        Attr(table, node, "rmmod", 0o200, None, service.rmmod, limit=COMMAND_LIMIT, whole=True)
+        def folder(parent: Dir, name: str, mode: int = 0o755, **more: Any) -> Dir:
+            return Dir(table, parent, name, mode, lasting=True, **more)
+        sys = folder(node, "sys")
+        self._livepatch = folder(folder(sys, "kernel"), "livepatch")
+        self._module = folder(sys, "module")
+        self._proc = ProcTree(service, folder(node, "proc", 0o555, by_number=True))
+        dev = folder(node, "dev")
+        self._kmsg = Kmsg(table, dev, "kmsg", 0o644, service.log, service.kmsg, lasting=True)
+        Attr(table, dev, ".clear", 0o200, None, lambda data, caller: self._kmsg.clear(), lasting=True)
+        Attr(table, node, "blockers", 0o444, lambda: after(service.ask("blockers"), blockers_text), proc=True,
+             lasting=True)
+        Attr(table, node, "insmod", 0o200, None, service.insmod, limit=COMMAND_LIMIT, whole=True, lasting=True)
+        Query(table, node, "check", 0o600, service.check, COMMAND_LIMIT, lasting=True)
+        Attr(table, node, "rmmod", 0o200, None, service.rmmod, limit=COMMAND_LIMIT, whole=True, lasting=True)
         for kind in ("patch", "module"):
             self.changed(kind, None)
         service.on_change(self.changed)
@@ -451,10 +477,10 @@ class Machines(Dir):
             tree = self.find(name)
             if tree is None:
                 raise fail(errno.ENOENT)
-            folder = Dir(self.table, self, name, 0o755)
-            proc = MachineDir(self.table, folder, "proc", 0o555, by_number=True)
+            folder = Dir(self.table, self, name, 0o755, lasting=True)
+            proc = MachineDir(self.table, folder, "proc", 0o555, by_number=True, lasting=True)
             for place in (PLACE, "sys"):       # `klpfs exec` mounts something on these
-                Dir(self.table, proc, place, 0o555)
+                Dir(self.table, proc, place, 0o555, lasting=True)
             tree.over(proc)
         return folder
 
@@ -470,7 +496,7 @@ class Tree:
     _machines: Machines = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._machines = Machines(self.table, self.table.root, ".exec", 0o755, find=self._services.get)
+        self._machines = Machines(self.table, self.table.root, ".exec", 0o755, find=self._services.get, lasting=True)
         for service in list(self.manager.services.values()):
             self.added(service)
         self.manager.on_added(self.added)

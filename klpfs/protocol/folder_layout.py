@@ -7,16 +7,16 @@
         keep                      when it exists, the journal outlives the service
         <sha256>                  content of a livepatch file or module, 64 hex digits
         <random>.sock             the socket of an agent
+        <random>.life             a link that leads nowhere: which process that agent is (life.py)
 
 <runtime> is $KLPFS_RUNTIME_DIR, else /run/klpfs for root, else $XDG_RUNTIME_DIR/klpfs, else /tmp/klpfs-UID.
 """
 from __future__ import annotations
 
-from _stat import S_IMODE, S_ISDIR
-from errno import EACCES, EEXIST, EINVAL
-from posix import O_CLOEXEC, O_DIRECTORY, O_RDONLY, chmod, chown, getcwd, geteuid, lstat, mkdir, stat
+from _stat import S_IMODE, S_ISDIR, S_ISLNK
+from errno import EACCES, EINVAL
+from posix import chmod, chown, getcwd, geteuid, lstat, mkdir, stat
 from posix import environ as _environ
-from posix import open as _open
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ JOURNAL = "journal"
 LOCK = "lock"
 KEEP = "keep"
 SUFFIX = ".sock"
+MAX_CONTENT_BYTES = 32 << 20
 MAX_ADDRESS_BYTES = 100     # of a socket's path: connect() and bind() surely take it (sun_path is 108)
 
 
@@ -74,20 +75,17 @@ def make_folder(path: str, group: int | None = None) -> str:
     EPERM: not a group of this user.
     """
     parent = path.rpartition("/")[0]
-    for folder in (parent, path):
-        if folder:
-            try:
-                mkdir(folder, 0o700)
-                chmod(folder, 0o700)          # whatever the umask is
-            except OSError as e:
-                if e.errno != EEXIST:
-                    raise
-    found = lstat(path)
-    if not S_ISDIR(found.st_mode) or found.st_uid not in (0, geteuid()) or not _private(found.st_mode):
-        raise OSError(EACCES, f"not a private folder of this user: {path}")
+    if parent:
+        check_way(parent)
+        _make(parent)
     above = stat(parent or "/")
-    if above.st_uid not in (0, geteuid()) or S_IMODE(above.st_mode) & 0o1002 == 0o002:
+    if above.st_uid not in (0, geteuid()):
         raise OSError(EACCES, f"others can exchange what is in {parent}")
+    check_way(path)
+    _make(path)
+    found = lstat(path)
+    if found.st_uid not in (0, geteuid()) or not is_private(found.st_mode):
+        raise OSError(EACCES, f"not a private folder of this user: {path}")
     if group is not None and found.st_uid == geteuid():
         if found.st_gid != group:
             chown(path, -1, group)
@@ -101,22 +99,32 @@ def make_folder(path: str, group: int | None = None) -> str:
 SHARED = 0o3770             # setgid: all that is made in it is the group's; sticky: each only removes what is its own
 
 
-def _private(mode: int) -> bool:
-    return not mode & 0o002 and (not mode & 0o020 or bool(mode & 0o1000))
+def _make(folder: str) -> None:
+    try:
+        mkdir(folder, 0o700)
+        chmod(folder, 0o700)                  # whatever the umask is
+    except FileExistsError:
+        pass
 
 
-def file_mode(folder: str) -> int:
-    """The mode of journal and contents in `folder`: for its owner, and to be read by its group if it has one."""
-    return 0o640 if stat(folder).st_mode & 0o040 else 0o600
+def is_private(mode: int) -> bool:
+    """Whether `mode` is of a folder, and such that nobody but its owner and root can exchange what is in it."""
+    return S_ISDIR(mode) and not mode & 0o002 and (not mode & 0o020 or bool(mode & 0o1000))
 
 
-def address(folder: str, name: str) -> tuple[str, int]:
-    """A path for bind() and connect() to the socket `name` in `folder`; and the descriptor to close afterwards, or -1.
-
-    A path too long for a socket address goes by way of /proc/self/fd.
-    """
-    path = folder + "/" + name
-    if len(path.encode("utf-8", "surrogateescape")) <= MAX_ADDRESS_BYTES:
-        return path, -1
-    fd = _open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-    return f"/proc/self/fd/{fd}/{name}", fd
+def check_way(path: str) -> None:
+    """Look at each folder on the way to the absolute path `path`. OSError(EACCES): strangers can exchange what is in
+    one: all may write to it, or it has a link of another user's where all may make some."""
+    words = path.split("/")[1:]
+    for count in range(len(words)):
+        folder = "/" + "/".join(words[:count])
+        mode = stat(folder).st_mode
+        if not mode & 0o002:
+            continue
+        try:
+            there = lstat(folder.rstrip("/") + "/" + words[count])
+            bad = S_ISLNK(there.st_mode) and there.st_uid not in (0, geteuid())
+        except FileNotFoundError:             # it is to be made
+            bad = False
+        if bad or not mode & 0o1000:
+            raise OSError(EACCES, f"others can exchange what is in {folder}")

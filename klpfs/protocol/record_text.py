@@ -7,8 +7,9 @@ whole.
 A patch's fingerprints, thousands maybe, are a content of their own beside the journal, so that the record, which is
 written and sent at each step, stays small: lines `OBJECT FUNCTION POSITION HASH`.
 
-    klpfs 1
+    klpfs 2
     seq 12
+    service NAME                            (version 1 has no such line)
     patch N SHA256 NAME
     fingerprints SHA256
     param NAME [TEXT]                       (none: it was given without `=value`)
@@ -21,10 +22,10 @@ written and sent at each step, stays small: lines `OBJECT FUNCTION POSITION HASH
 """
 from __future__ import annotations
 
-from errno import EFBIG, EIO, ENOENT
-from posix import O_CLOEXEC, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, close, fstat, stat
-from posix import open as _open
+from errno import EFBIG, EIO
+from posix import close
 
+from klpfs.protocol.folder import Folder
 from klpfs.protocol.phases import FINISH, START
 from klpfs.protocol.reading import read_whole
 
@@ -35,8 +36,9 @@ if TYPE_CHECKING:
     Record = dict[str, Any]             # wire.py, RECORD
     Fingerprint = Any                   # [object, function, position, hash]
 
-VERSION = 1                 # of the text; the first line names it in every version
+VERSION = 2                 # of the text; the first line names it in every version
 FIRST_LINE, LAST_LINE = f"klpfs {VERSION}", "end"
+READ = ("klpfs 1", FIRST_LINE)      # first lines of what is read: version 1 does not say whose journal it is
 MAX_JOURNAL_BYTES = 16 << 20
 
 _PLAIN = frozenset(range(0x21, 0x7F)) - {0x25}
@@ -47,9 +49,22 @@ class OtherVersion(OSError):
     """The journal's text is of another version: EIO. It is left as it is, as a damaged one; nothing is guessed."""
 
 
-def idle(seq: int = 0) -> Record:
-    """The record of a service without patches, modules and operations."""
-    return {"seq": seq, "patches": [], "modules": [], "ftrace": True, "change": None, "transition": None}
+class OtherService(OSError):
+    """The journal, or a record, is another service's: EIO. Nobody obeys it."""
+
+
+def check_service(record: Record, service: str) -> Record:
+    """Return `record`, a journal's, if it is that of `service`, or of a klpfs that did not say whose. OtherService: it
+    is another's."""
+    if record.get("service", service) != service:
+        raise OtherService(EIO, f"the journal is of service '{record['service']}', not of '{service}'")
+    return record
+
+
+def idle(seq: int = 0, service: str | None = None) -> Record:
+    """The record of a service without patches, modules and operations; None: it does not say of which."""
+    record: Record = {"seq": seq, "patches": [], "modules": [], "ftrace": True, "change": None, "transition": None}
+    return record if service is None else {**record, "service": service}
 
 
 def outcome(record: Record) -> list[dict[str, Any]]:
@@ -164,6 +179,8 @@ def _entry(kind: str, words: list[str], **more: Any) -> dict[str, Any]:
 def dump(record: Record) -> bytes:
     """The journal's bytes for `record`. Its reverse is parse."""
     out = [FIRST_LINE, f"seq {record['seq']}"]
+    if "service" in record:
+        out.append(f"service {_word(record['service'])}")
 
     def params(entry: dict[str, Any]) -> None:
         for name, value in entry["params"].items():
@@ -192,12 +209,13 @@ def parse(data: bytes) -> Record:
     """The record in the journal's bytes. OSError(EIO): damaged, or OtherVersion; nothing is guessed. Its reverse is
     dump."""
     word, _, version = data.partition(b"\n")[0].partition(b" ")
-    if word == b"klpfs" and version.isdigit() and len(version) < 10 and version != b"%d" % VERSION:
+    if (word == b"klpfs" and version.isdigit() and len(version) < 10
+            and data.partition(b"\n")[0].decode("ascii") not in READ):
         text = f"the journal is of version {version.decode('ascii')}, this klpfs reads version {VERSION}"
         raise OtherVersion(EIO, text)
     try:
         lines = data.decode("ascii").split("\n")
-        if lines[0] != FIRST_LINE or lines[-2:] != [LAST_LINE, ""]:
+        if lines[0] not in READ or lines[-2:] != [LAST_LINE, ""]:
             raise ValueError("not whole")
         reader = _Reader()
         for line in lines[1:-2]:
@@ -228,6 +246,12 @@ class _Reader:
             raise ValueError("seq twice, or late")
         (seq,) = words
         self.record["seq"] = int(seq)
+
+    def service(self, words: list[str]) -> None:
+        if self.last or self.record["seq"] < 0 or "service" in self.record:
+            raise ValueError("service twice, or late")
+        (name,) = words
+        self.record["service"] = _unword(name)
 
     def patch(self, words: list[str]) -> None:
         self.last = _entry("patch", words, params={}, fingerprints="")
@@ -269,7 +293,7 @@ class _Reader:
             raise ValueError(f"{kind} twice")
 
     PARSERS = {parser.__name__: parser for parser in (
-        seq, patch, fingerprints, param, module, uses, ftrace, change, transition)}
+        seq, service, patch, fingerprints, param, module, uses, ftrace, change, transition)}
 
 
 def read_record(fd: int) -> Record:
@@ -284,19 +308,16 @@ def read_record(fd: int) -> Record:
 
 
 def load(path: str) -> Record:
-    """The record in the file `path`; idle (seq 0) when its folder has no such file. OSError: EIO damaged, or not
-    written by the folder's owner or root; or as open and read."""
-    owner = stat(path.rpartition("/")[0]).st_uid
+    """The record in the journal `path` of a service's folder; idle (seq 0) when the folder has none. OSError: EIO
+    damaged, or not written by the folder's owner or root, or no regular file; OtherVersion, OtherService; or as open
+    and read."""
+    place, _, name = path.rpartition("/")
+    folder = Folder(place)
     try:
-        fd = _open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
-    except OSError as error:
-        if error.errno == ENOENT:
-            return idle()
-        raise
+        fd = folder.open(name, None)            # what is too large is damaged: read_record
+    except FileNotFoundError:
+        return idle()
     try:
-        writer = fstat(fd).st_uid
-        if writer not in (0, owner):
-            raise OSError(EIO, f"the journal is not the service's, but user {writer}'s")
-        return read_record(fd)
+        return check_service(read_record(fd), folder.service)
     finally:
         close(fd)

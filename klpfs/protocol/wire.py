@@ -68,7 +68,9 @@ BLOCKER  {'kind': str, 'task': int, 'name': str, 'frames': ['file:line function'
          kind: 'thread' 'task' 'greenlet' 'generator' 'collection' 'frozen heap' 'working' ..
 
 RECORD (the journal's fields, record_text.py)
-    {'seq': int,
+    {'service': str,                   whose it is: an agent of another one does not obey. A klpfs 0.1.0 that was made
+                                        before the journal's version 2 does not say it
+     'seq': int,
      'patches': [{'name', 'n': int, 'sha256', 'params': {str: str}, 'fingerprints': str}],
                                         sha256 of the content that has them, '' without any
      'modules': [{'name', 'sha256', 'params': {}, 'livepatch': bool, 'path': str, 'uses': [str], 'forced': bool}],

@@ -55,6 +55,11 @@ class AgentRequests:
     _requests: dict[tuple[str, int], Request] = field(init=False, factory=dict)
     _lines: list[Line] = field(init=False, factory=list)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether an answer, or a line that comes back, is waited for."""
+        return bool(self._requests or self._lines)
+
     def ask(self, peer: Peer, message: Message, done: Done) -> None:
         """Send a question or an order. done(answer message), for orders done(errno), or done(None) when none came in
         time."""

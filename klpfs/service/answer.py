@@ -2,7 +2,10 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
+from errno import EINVAL
 from typing import Any, Callable
+
+MAX_ERRNO = 511            # the largest that a caller of the kernel can be given by a file system
 
 
 class Answer(Future[Any]):
@@ -30,7 +33,7 @@ class Answer(Future[Any]):
             self.set_result(data)
 
     def fail(self, errno: int, text: str = "") -> None:
-        """Answer with OSError(errno, text), unless it has been answered."""
+        """Answer with OSError(errno, text), unless it has been answered. EINVAL: what is no errno (modules make them)."""
         if not self.done():
             self.interrupt = None
-            self.set_exception(OSError(errno, text))
+            self.set_exception(OSError(errno if type(errno) is int and 0 < errno <= MAX_ERRNO else EINVAL, text))

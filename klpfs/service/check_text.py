@@ -2,7 +2,7 @@
 
 Lines, each indented by one more blank: a process, an object, a function, what is to be said of the function, frames of
 tasks that are inside. The last line
-says 'would be loaded' or 'would be refused: ...'.
+says 'would be loaded', 'would be loaded unseen: ...' when no process has answered, or 'would be refused: ...'.
 """
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from typing import Any, Optional
 
 from klpfs.service.shown_text import shown_bytes
+
+LOADED = "would be loaded"
 
 Row = tuple[int, str, Optional[dict[str, Any]]]      # process id, its command, its answer (None: it gave none)
 
@@ -45,7 +47,10 @@ def check_text(name: str, replaces: Sequence[str], why_not: str, answers: Sequen
             (func["refused"] for obj in survey["objects"] for func in obj["funcs"] if func["refused"]), "")
     if not answers:
         lines.append("no process")
-    lines.append(f"would be refused: {refused}" if refused else "would be loaded")
+    if refused:
+        lines.append(f"would be refused: {refused}")
+    else:
+        lines.append(LOADED if surveys else f"{LOADED} unseen: no process has looked at it")
     return shown_bytes("".join(f"{_printable(line)}\n" for line in lines))
 
 
@@ -79,4 +84,4 @@ def _func(func: dict[str, Any]) -> list[str]:
 
 
 def _printable(line: str) -> str:
-    return "".join(c if c >= " " and not "\x7f" <= c < "\xa0" else "?" for c in line)
+    return "".join(c if c.isprintable() or "\ud800" <= c <= "\udfff" else "?" for c in line)

@@ -30,11 +30,10 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from attrs import define, field
 
-from klpfs.engine.error import name_of, place_of, words_of
 from klpfs.protocol import decisions
 from klpfs.protocol.decisions import Record, Report
 from klpfs.protocol.phases import START
-from klpfs.protocol.record_text import OtherVersion
+from klpfs.protocol.record_text import OtherService, OtherVersion
 from klpfs.protocol.wire import VERSION
 from klpfs.service.answer import Answer
 from klpfs.service.awaited import Awaited
@@ -42,6 +41,7 @@ from klpfs.service.journal import Journal
 from klpfs.service.limits import LIMITS
 from klpfs.service.silence import Silence
 from klpfs.service.waiting_answers import WaitingAnswer, WaitingAnswers
+from klpfs.service.writes import Decide, Foresee, Load, Request, of_mistake
 
 if TYPE_CHECKING:
     from klpfs.service.loop import Loop, Timer
@@ -51,39 +51,7 @@ TICK = 1e-6                # seconds that a timer comes later than asked for: ne
 REMOVED = "the journal was removed while the service runs"
 NOT_JUST_NOW = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)      # the journal can't be read just now; it is not damaged
 
-Decide = Callable[[Record], Record]
-Foresee = Callable[[], "dict[str, Any] | None"]                # vote_by_text.py
 May = Callable[[Record, Report], bool]
-
-
-@define(eq=False)
-class Request:
-    """A write that waits for the lock until `until` (loop time). decide(record) makes the next record, or raises
-    OSError."""
-
-    what: str
-    decide: Decide
-    answer: Answer
-    until: float
-    foresee: Foresee
-
-
-@define(eq=False)
-class Load:
-    """The change n that this coordinator prepares; it holds the lock until `start` or the failure."""
-
-    what: str
-    n: int
-    answer: Answer
-    begun: float
-    foresee: Foresee
-    interrupted: bool = False
-    named: set[str] = field(factory=set)                       # keys of the processes that the log has named
-    awaited: Awaited = field(factory=lambda: Awaited([]))      # processes that have not prepared it yet
-
-    @property
-    def until(self) -> float:
-        return self.begun + LIMITS.load
 
 
 @define(eq=False)
@@ -115,7 +83,7 @@ class Coordinator:
     _look_lost: float = field(init=False, default=0.0)
     _litter: bool = field(init=False, default=True)              # contents may lie about that nobody needs
     _unanswered: Answer | None = field(init=False, default=None)     # of the write that the round works at
-    _last_mishap: str = field(init=False, default="")
+    _mistake: str = field(init=False, default="")                # of ours, that was named last
     _undone: int = field(init=False, default=0)                  # n of the last load whose failure could not be written
 
     def __attrs_post_init__(self) -> None:
@@ -142,14 +110,14 @@ class Coordinator:
             while self._again:
                 self._again = False
                 self._wake = None
+                self._unanswered = None
                 try:
-                    self._unanswered = None
                     self._round()
                 except OSError as error:  # no descriptors to read the journal or the folder: nothing is decided without
                     self._cannot_read = True
                     self._write_failed(error)
                 except Exception as error:
-                    self._mishap(error)
+                    self._give_up_all(of_mistake(error))
                 else:
                     if self._cannot_read:
                         self._cannot_read, self.trouble = False, None
@@ -160,6 +128,30 @@ class Coordinator:
             self._timer = None
         if self._wake is not None:
             self._timer = self.loop.call_later(max(0.0, self._wake - self.loop.now()) + TICK, self.step)
+
+    def _give_up_all(self, why: str) -> None:
+        """After a mistake of ours in a round: whoever waits is answered EIO, a load under way is undone, the lock is
+        free. Tried again in a second."""
+        load, unanswered = self.load, self._unanswered
+        if load is not None:
+            try:
+                self._undo(load, errno.EIO, why, log=True)
+            except Exception:           # its agents see the connection close
+                self.load, self._undone = None, load.n
+                self.peers.cut(load.n)
+                load.answer.fail(errno.EIO, why)
+        elif self._mistake != why:             # once, though each round may make it
+            self.log(f"klpfs: {why}", 3)
+        self._mistake = why
+        while self._requests:
+            request = self._requests.popleft()
+            self._refuse(request.what, request.answer, OSError(errno.EIO, why))
+        self.waiting_answers.fail_all(errno.EIO, why)
+        if unanswered is not None:
+            unanswered.fail(errno.EIO, why)
+        self.journal.unlock()
+        self._retry = self.loop.now() + LIMITS.retry_write
+        self._wake_at(self._retry)
 
     def close(self) -> None:
         """Let go: a load under way is lost (its agents see the connection close), a transition goes on pending."""
@@ -186,6 +178,19 @@ class Coordinator:
         return [(peer, "silent" if self.silence.is_named_silent(peer, record["seq"]) else "pending")
                 for peer in self.peers.known() if not may(record, peer.report)]
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a write waits for something."""
+        return bool(self._requests or self.load is not None or self.waiting_answers)
+
+    def writes_under_way(self) -> list[tuple[int, str, bool]]:
+        """The writes that wait: (a number, what, whether it should have been answered by now)."""
+        now = self.loop.now()
+        late = [(id(request), request.what, now >= request.until) for request in self._requests]
+        if self.load is not None:
+            late.append((id(self.load), self.load.what, now >= self.load.until))
+        return late + [(id(waiting), f"record {waiting.seq}", now >= waiting.until) for waiting in self.waiting_answers]
+
     def other_versions(self) -> str:
         """The processes whose klpfs this daemon can't talk to, and why, as text; '': none. If any: EPROTONOSUPPORT."""
         return "; ".join(f"{peer.name} speaks version {peer.version} of the wire, this daemon version {VERSION}"
@@ -208,24 +213,6 @@ class Coordinator:
         if self.load is not None and self._requests:
             self._expire()
 
-    def _mishap(self, error: Exception) -> None:
-        """A round that raised: a mistake of ours, or there is no memory. Nobody waits for what nobody does: every write
-        is answered with EIO, the load is lost (its agents see the connection close), the lock is free. Tried again in a
-        second."""
-        load, text = self.load, f"a defect at {place_of(error)}: {name_of(error)}: {words_of(error)}"
-        self._undone = load.n if load is not None else self._undone
-        self._fail_all(text)
-        if self._unanswered is not None:
-            self._unanswered.fail(errno.EIO, text)
-        self.journal.unlock()
-        if load is not None:
-            self.peers.cut(load.n)
-        self._retry = self.loop.now() + LIMITS.retry_write
-        self._wake_at(self._retry)
-        if self._last_mishap != text:
-            self._last_mishap = text
-            self.log(f"klpfs: {text}", 3)
-
     def _read(self) -> bool:
         """Read the journal. Damaged: touch nothing, EIO on every write."""
         try:
@@ -237,7 +224,8 @@ class Coordinator:
             if self.damaged is None:
                 self.log(f"klpfs: journal: {error.strerror}", 3)
             self.damaged = error
-            self._fail_all(str(error.strerror) if isinstance(error, OtherVersion) else "the journal is damaged")
+            named = isinstance(error, (OtherVersion, OtherService))
+            self._fail_all(str(error.strerror) if named else "the journal is damaged")
             return False
         self.damaged = None
         self._take(record)
@@ -336,6 +324,10 @@ class Coordinator:
             self.journal.unlock()
             self._refuse(request.what, request.answer, error)
             return
+        except Exception as error:                               # a mistake of ours, or no memory
+            self.journal.unlock()
+            self._refuse(request.what, request.answer, OSError(errno.EIO, of_mistake(error)))
+            return
         if following["change"]:                                  # the lock is kept
             self.load = load = Load(request.what, following["change"]["n"], request.answer, self.loop.now(),
                                     request.foresee)
@@ -423,7 +415,10 @@ class Coordinator:
         for peer in peers:
             refused = peer.report and peer.report["refused"]
             if refused and refused["n"] == load.n:
-                return refused["errno"], refused["text"], False
+                if peer.is_of_service:                           # its own log says why
+                    return refused["errno"], refused["text"], False
+                text = refused["text"] or os.strerror(refused["errno"])
+                return refused["errno"], f"refused by {peer.name}, of another user: {text}", True
         if load.interrupted:
             return errno.EINTR, "interrupted", True
         others = self.other_versions()                           # one has joined, or has only now said so

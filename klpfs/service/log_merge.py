@@ -13,6 +13,7 @@ from typing import Any, Callable
 
 from attrs import define, field
 
+from klpfs.engine.log import line_of
 from klpfs.service.log_ring import Late, LogView
 
 TOGETHER = 2_000_000  # usec: lines of earlier operations are one event when no further apart (a daemon started again)
@@ -63,6 +64,7 @@ class LogMerge:
         for seq, usec, priority, kind, text in rows:
             if seq < self._next.get(agent, 0):
                 continue
+            text = line_of(text)
             self._next[agent] = seq + 1
             priority &= FACILITIES | 7 if kind == "user" else 7
             if kind != "engine":

@@ -1,11 +1,17 @@
 """The service's log as readers see it: a ring of records with consecutive numbers, put in order of time round by
-round."""
+round. Its lines are cut, and their bytes counted, as in the rings of processes (klpfs/engine/log.py), whatever a
+process sends."""
 from __future__ import annotations
 
 from collections import deque
 from typing import Callable
 
 from attrs import define, field, frozen
+
+from klpfs.engine.log import RECORD_BYTES, line_of
+
+ROUND = 4096               # records that a round has at most, if nobody reads
+SIZE_BYTES = 4 << 20       # of a service's log, with RECORD_BYTES for each record
 
 
 @frozen
@@ -31,11 +37,13 @@ class Late:
 
 @define(eq=False)
 class LogView:
-    """A ring of the last `size` records. What lies before `first_seq` has been overrun: a reader that wants it
+    """A ring of the last `size` records, and of `size_bytes` at most. What lies before `first_seq` has been overrun: a reader that wants it
     gets EPIPE once and goes on at `first_seq`. `next_seq` is the number that the next record will get."""
 
     size: int = 8192
     next_seq: int = 0
+    size_bytes: int = SIZE_BYTES
+    _bytes: int = field(init=False, default=0)
     _ring: deque[LogRecord] = field(init=False, factory=deque)
     _late: list[Late] = field(init=False, factory=list)
     on_added: Callable[[], None] | None = None
@@ -61,7 +69,9 @@ class LogView:
 
     def add(self, usec: int, prio: int, text: str) -> Late:
         """Take in a record. What came in the same round, from several agents, is put in order of time."""
-        late = Late(usec, prio, text)
+        late = Late(usec, prio, line_of(text))
+        if len(self._late) >= ROUND:
+            self._merge()
         self._late.append(late)
         if len(self._late) == 1 and self.on_added is not None:
             self.on_added()
@@ -75,5 +85,6 @@ class LogView:
         for record in late:
             self._ring.append(LogRecord(self.next_seq, record.usec, record.prio, record.text))
             self.next_seq += 1
-        while len(self._ring) > self.size:
-            self._ring.popleft()
+            self._bytes += RECORD_BYTES + len(record.text)
+        while len(self._ring) > self.size or self._bytes > self.size_bytes:
+            self._bytes -= RECORD_BYTES + len(self._ring.popleft().text)

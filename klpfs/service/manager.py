@@ -15,9 +15,11 @@ from typing import Callable
 from attrs import define, field
 from inotify_simple import INotify, flags
 
-from klpfs.protocol.folder_layout import SUFFIX
+from klpfs.protocol.folder import Folder, mount_of
+from klpfs.protocol.folder_layout import SUFFIX, check_way, is_private
 from klpfs.protocol.names import is_service
 from klpfs.service.loop import FIRST, Loop
+from klpfs.service.mountinfo import is_local
 from klpfs.service.service import Service
 
 WATCH = flags.CREATE | flags.MOVED_TO | flags.DELETE | flags.MOVED_FROM | flags.ONLYDIR
@@ -34,6 +36,7 @@ class Place:
     inode: tuple[int, int]
     shown: bool = False
     lived: bool = False
+    waits: bool = False                        # it is looked at again in a while: see _end
 
 
 @define(eq=False)
@@ -47,6 +50,7 @@ class Manager:
     _removed: list[Callable[[Service], None]] = field(init=False, factory=list)
     _inotify: INotify | None = field(init=False, default=None)
     _root: int = field(init=False, default=-1)
+    _mount: int | None = field(init=False, default=None)       # that the runtime folder is on
     _places: dict[str, Place] = field(init=False, factory=dict)
     _by_watch: dict[int, str] = field(init=False, factory=dict)
 
@@ -60,11 +64,12 @@ class Manager:
 
     def start(self) -> None:
         """Find what is there, connect to it, and watch. Makes the runtime folder (0700) when there is none. OSError:
-        EACCES when strangers can write to it; as mkdir(2) and inotify_add_watch(2)."""
+        EACCES when strangers can write to it, or exchange it; as mkdir(2) and inotify_add_watch(2)."""
         os.makedirs(self.runtime_dir, 0o700, exist_ok=True)
         status = os.stat(self.runtime_dir)
         if status.st_mode & stat.S_IWOTH or os.geteuid() and status.st_uid not in (0, os.geteuid()):
             raise OSError(errno.EACCES, "strangers can write to the runtime folder", self.runtime_dir)
+        check_way(os.path.abspath(self.runtime_dir))
         self._inotify = INotify(nonblocking=True)
         self._root = self._inotify.add_watch(self.runtime_dir, WATCH)
         self.loop.add(self._inotify.fileno(), self._notified, FIRST)
@@ -85,6 +90,7 @@ class Manager:
         """Let go of all: nothing is told to the processes, they run on."""
         for place in self._places.values():
             place.service.close()
+            place.service.folder.release()
         self._places.clear()
         self.services.clear()
         if self._inotify is not None:
@@ -134,19 +140,19 @@ class Manager:
         if not is_service(name):
             return
         try:
-            status = os.stat(path, follow_symlinks=False)
-            if name in self._places:
-                if self._places[name].inode == (status.st_dev, status.st_ino):
-                    return
-                self._forget(name)                           # somebody has removed it, and its processes made it anew
-            mode = status.st_mode
-            if not stat.S_ISDIR(mode) or mode & stat.S_IWOTH or os.geteuid() not in (0, status.st_uid):
-                return
-            assert self._inotify is not None
-            watch = self._inotify.add_watch(path, WATCH)
-        except OSError:                                      # gone again, or not for us
+            path_fd = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:                                      # gone again, or no descriptors
             return
-        service = Service(name, self.loop, path, on_gone=lambda: self.loop.call_soon(lambda: self._check(name)))
+        try:
+            found = self._come(name, path, path_fd)
+        except OSError:                                      # not for us
+            return
+        finally:
+            os.close(path_fd)
+        if found is None:
+            return
+        watch, status, folder = found
+        service = Service(name, self.loop, folder, on_gone=lambda: self.loop.call_soon(lambda: self._check(name)))
         self._places[name] = place = Place(service, watch, (status.st_dev, status.st_ino))
         self._by_watch[watch] = name
         service.on_change(lambda kind, key: self._changed(name, kind))
@@ -157,6 +163,35 @@ class Manager:
                 self.loop.call_later(STALE, lambda: self._end_if_empty(name, place))
         self._check(name)
 
+    def _come(self, name: str, path: str, path_fd: int) -> tuple[int, os.stat_result, Folder] | None:
+        """The watch, the status and the folder, held open, of a service's folder that was looked at; None: it is known,
+        or not such that what lies in it is obeyed. What a user has mounted there is not asked anything: that user may
+        never answer."""
+        if self._mount is None:
+            runtime = os.open(self.runtime_dir, os.O_PATH | os.O_CLOEXEC)
+            try:
+                self._mount = mount_of(runtime)
+            finally:
+                os.close(runtime)
+        mount = mount_of(path_fd)
+        if mount != self._mount and not is_local(mount):
+            return None
+        status = os.fstat(path_fd)
+        if name in self._places:
+            if self._places[name].inode == (status.st_dev, status.st_ino):
+                return None
+            self._forget(name)                               # somebody has removed it, and its processes made it anew
+        if not is_private(status.st_mode) or os.geteuid() not in (0, status.st_uid):
+            return None
+        folder = Folder(path)
+        folder.hold(path_fd)
+        try:
+            assert self._inotify is not None
+            return self._inotify.add_watch(f"/proc/self/fd/{path_fd}", WATCH), status, folder
+        except BaseException:
+            folder.release()
+            raise
+
     def _changed(self, name: str, kind: str) -> None:
         if kind == "process" and name in self._places and not self._places[name].shown:
             self.loop.call_soon(lambda: self._check(name))
@@ -166,6 +201,10 @@ class Manager:
         if self._places.get(name) is place and not place.service.peers.known():
             place.lived = True
             self._check(name)
+
+    def _look_again(self, name: str, place: Place) -> None:
+        place.waits = False
+        self._end_if_empty(name, place)
 
     def _check(self, name: str) -> None:
         """Show the service, or take it away, as its processes are."""
@@ -196,6 +235,15 @@ class Manager:
 
     def _end(self, name: str, place: Place) -> None:
         """The last process is gone: the folder too, unless it is kept. Who comes later makes it anew."""
+        try:
+            refused = place.service.peers.forget_refused() or place.service.peers.lives_unseen()
+        except OSError:                                      # no descriptors to look at them
+            refused = True
+        if refused:                                          # not ours to remove, and not to be asked again
+            if not place.waits:
+                place.waits = True
+                self.loop.call_later(STALE, lambda: self._look_again(name, place))
+            return self._hide(name, place)
         place.service.close()
         place.service.remove()
         self._forget(name)
@@ -212,7 +260,13 @@ class Manager:
         except OSError:
             pass
         place.service.close()
+        place.service.folder.release()
+        self._hide(name, place)
+
+    def _hide(self, name: str, place: Place) -> None:
+        """Show the service no more. Counterpart: _show."""
         if place.shown:
+            place.shown = False
             del self.services[name]
             for callback in self._removed:
                 callback(place.service)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 KLPFS = "fuse.klpfs"        # the type of klpfs's own mounts
+# types of file systems of this machine, which answer by themselves
+LOCAL = {"ext2", "ext3", "ext4", "xfs", "btrfs", "tmpfs", "ramfs", "f2fs", "zfs", "bcachefs", "overlay"}
 
 
 class Mount(NamedTuple):
@@ -32,6 +34,15 @@ def mounts(table: str = "/proc/self/mountinfo") -> list[Mount]:
     """All mounts, oldest first. Names that are not UTF-8 have surrogates, as os.fsdecode gives them."""
     with open(table, encoding="utf-8", errors="surrogateescape", newline="\n") as file:
         return [Mount.parse(line) for line in file]
+
+
+def is_local(number: int | None) -> bool:
+    """Whether the mount of this number (None: not known) is of a file system of this machine, which answers by itself.
+    Only /proc is asked."""
+    try:
+        return any(mount.id == number and mount.type in LOCAL for mount in mounts())
+    except OSError:
+        return False
 
 
 def klpfs_mounts(table: str = "/proc/self/mountinfo") -> list[str]:

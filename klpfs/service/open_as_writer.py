@@ -12,6 +12,7 @@ import stat
 import struct
 from collections.abc import Iterator
 
+from klpfs.protocol.folder import mount_of
 from klpfs.protocol.reading import read_whole
 from klpfs.service import mountinfo
 from klpfs.service.snapshots import Caller
@@ -20,7 +21,6 @@ MAX_MODULE_BYTES = 16 << 20
 _OPENAT2, _RESOLVE_NO_MAGICLINKS, _RESOLVE_IN_ROOT, _RESOLVE_CACHED = 437, 0x02, 0x10, 0x20
 _PATH = os.O_PATH | os.O_CLOEXEC
 _ACL, _ACL_USER, _ACL_GROUP_OBJ, _ACL_GROUP = "system.posix_acl_access", 2, 4, 8
-_LOCAL = {"ext2", "ext3", "ext4", "xfs", "btrfs", "tmpfs", "ramfs", "f2fs", "zfs", "bcachefs", "overlay"}
 _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 
 
@@ -95,13 +95,8 @@ def _take(fd: int, caller: Caller, owner: int) -> bytes:
 
 
 def _is_local(fd: int) -> bool:
-    """Whether an O_PATH descriptor is on a file system that answers by itself. Only /proc is asked."""
-    try:
-        with open(f"/proc/self/fdinfo/{fd}", "rb") as file:
-            wanted = next(int(line.split()[1]) for line in file if line.startswith(b"mnt_id:"))
-        return any(mount.id == wanted and mount.type in _LOCAL for mount in mountinfo.mounts())
-    except (OSError, StopIteration):
-        return False
+    """Whether an O_PATH descriptor is on a file system that answers by itself."""
+    return mountinfo.is_local(mount_of(fd))
 
 
 def _open(path: str, caller: Caller, cached: int) -> int:

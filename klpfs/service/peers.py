@@ -1,9 +1,12 @@
 """The agents of a service: their sockets in its folder, the connections to them, and what they said.
 
-A peer is gone when its process is dead (pidfd, taken when it says who it is), when its socket refuses and nobody ever
-answered on it, when the process has become another program (exec), or has bound a new socket. A closed connection alone
-is
-no death: connect again. All that an agent says is checked here for its shape, before anybody looks at it.
+A peer is gone when its process is dead (pidfd, taken when it says who it is), when the process has become another
+program (exec), or has bound a new socket. A closed connection alone is no death: connect again. Nor is a socket that
+refuses and on which nobody ever answered, while the process that is noted beside it is not known to be dead (life.py). All that an agent says is checked here for its shape, before anybody looks at it.
+
+A connection is to the very socket that was looked at (folder.py), and who sends what comes is what the kernel says. Who
+answers for another service, as another process or on another user's socket is refused: one line in the log, and that
+socket is left alone.
 """
 from __future__ import annotations
 
@@ -11,18 +14,20 @@ import builtins
 import errno
 import os
 import socket
-import stat
 import struct
 from typing import Any, Callable
 
 from attrs import define, field
 
-from klpfs.protocol.folder_layout import SUFFIX, address
+from klpfs.protocol import life
+from klpfs.protocol.folder import Folder, as_folder, socket_address
+from klpfs.protocol.folder_layout import SUFFIX
 from klpfs.protocol.shapes import FROM_AGENT, fits
 from klpfs.protocol.wire import MESSAGE_SECONDS, VERSION, Reader, WireError, encode
 from klpfs.service.loop import AGENTS, IN, OUT, Loop, Timer
 
 RETRY = 0.2                # seconds until a peer that closed its connection is connected to again
+RETRY_REFUSED = 1.0        # and one that lives and refuses: its agent binds another socket when it can
 NOBODY = (errno.ECONNREFUSED, errno.ENOENT, errno.ENOTSOCK)    # what connect() says where nobody listens
 MAX_QUEUED = 64 << 20      # bytes that wait for a peer that doesn't read
 MOST = 256  # sockets that a user who does not own the service may have in it: each costs a descriptor here
@@ -51,6 +56,12 @@ def user_of(pid: int) -> int:
     raise ProcessLookupError(errno.ESRCH, "no such process")
 
 
+def who_sends(peer: Peer, pid: int) -> tuple[int, int]:
+    """The user and the process whose messages come over a peer's connection, as the kernel says, whatever process `pid`
+    it claims to be. 0: a process that can't be seen from here."""
+    return peer._sender, peer._sender_pid
+
+
 @define(eq=False)
 class Peer:
     """An agent. `key`: its socket's name; `pid`: 0 until it has said who it is; `report`: its last one, or None;
@@ -77,7 +88,11 @@ class Peer:
     _out: bytearray = field(factory=bytearray)
     _timer: Timer | None = None
     _slow: Timer | None = None
-    _sender: int = -1                          # the user who has sent what comes, as the kernel says; -1: no hello yet
+    # the user and the process who have sent what comes, as the kernel says; -1: nothing has come yet
+    _sender: int = -1
+    _sender_pid: int = -1
+    _owner: int = 0                            # of the socket that is connected to
+    _inode: tuple[int, int] = (0, 0)           # the same socket's
 
     @property
     def name(self) -> str:
@@ -90,32 +105,39 @@ class Peer:
 
     # -- connecting
 
+    @property
+    def is_of_service(self) -> bool:
+        """Whether what it says is said by root or the service's user, not by another user of the folder's group."""
+        return self._sender >= 0 and self.peers.folder.owns(self._sender)
+
     def connect(self) -> None:
         if self.gone or self._sock is not None:
             return
-        sock, fd = None, -1
+        sock, path_fd = None, -1
         try:
+            path_fd = self.peers.folder.look_socket(self.key)
+            found = os.fstat(path_fd)
             sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-            path, fd = address(self.peers.folder, self.key)
-            sock.connect(path)
+            sock.connect(socket_address(path_fd))
         except OSError as error:  # EAGAIN: its queue of connections is full; EMFILE: we have no descriptors
             if sock is not None:
                 sock.close()
             if error.errno == errno.ENOENT or error.errno in NOBODY and self._ended():    # unlinked: as in Peers.list
                 return self._leave()
-            return self._again()
+            return self._again(RETRY if self.pid or error.errno != errno.ECONNREFUSED else RETRY_REFUSED)
         finally:
-            if fd >= 0:
-                os.close(fd)
+            if path_fd >= 0:
+                os.close(path_fd)
         self._sock, self.connected = sock, True
-        self._reader, self.sent_seq, self._sender, self.version = Reader(), -1, -1, 0
+        self._owner, self._inode = found.st_uid, (found.st_dev, found.st_ino)
+        self._reader, self.sent_seq, self._sender, self._sender_pid, self.version = Reader(), -1, -1, -1, 0
         self._out.clear()
         self.peers.loop.add(sock.fileno(), self._ready, AGENTS)
 
-    def _again(self) -> None:
+    def _again(self, seconds: float = RETRY) -> None:
         if self._timer is None and not self.gone:
-            self._timer = self.peers.loop.call_later(RETRY, self._retry)
+            self._timer = self.peers.loop.call_later(seconds, self._retry)
 
     def _retry(self) -> None:
         self._timer = None
@@ -123,10 +145,12 @@ class Peer:
         self.peers.changed()
 
     def _ended(self) -> bool:
-        """Whether the socket will never be answered: no process ever did, or the process is another program now, or
-        dead."""
+        """Whether the socket will never be answered: the process is another program now, or dead, as far as anybody
+        knows which it is; or it answers on another socket."""
         try:
-            return not self.pid or address_space(self.pid) != self._space
+            if self.pid:
+                return address_space(self.pid) != self._space
+            return not life.lives(self.peers.folder, self.key) or self.peers.has_said(self)
         except OSError:
             return False
 
@@ -163,6 +187,15 @@ class Peer:
         self.cut()
         self.peers.dropped(self)
         self._again()
+
+    def refuse(self, why: str) -> None:
+        """Whoever answers is no process of this service, or not the one that it claims to be: said once, and its socket
+        is left alone."""
+        self.peers.log(f"klpfs: {self.name}: {why}", 4)
+        self.cut()
+        self.peers.dropped(self)
+        self.peers.refused[self.key] = self._inode
+        self._leave()
 
     # -- sending
 
@@ -259,7 +292,7 @@ class Peer:
         data, ancillary, _, _ = sock.recvmsg(1 << 18, socket.CMSG_SPACE(12))
         for level, kind, credentials in ancillary:
             if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS):
-                self._sender = struct.unpack("3i", credentials[:12])[1]
+                self._sender_pid, self._sender = struct.unpack("3i", credentials[:12])[:2]
         return data
 
     def _speaks_other_version(self, message: Message) -> bool:
@@ -268,8 +301,10 @@ class Peer:
         version, pid, comm = message.get("version"), message.get("pid"), message.get("comm")
         if type(version) is not int or version in (0, VERSION):
             return False
-        if type(pid) is not int or type(comm) is not str or not self._identify(pid):
-            self.drop(f"speaks version {version} of the wire, and does not say who it is")
+        if type(pid) is not int or type(comm) is not str:
+            self.refuse(f"speaks version {version} of the wire, and does not say who it is")
+            return True
+        if not self._serves(message.get("service", self.peers.folder.service)) or not self._identify(pid):
             return True
         self.hello, self.report, self.comm, self.version = None, None, comm, version
         self.peers.log(f"klpfs: {self.name} speaks version {version} of the wire, this daemon version {VERSION}: "
@@ -277,20 +312,34 @@ class Peer:
         return True
 
     def _take_hello(self, message: Message) -> None:
-        if self._identify(message["pid"]):
+        if self._serves(message.get("service")) and self._identify(message["pid"]):
             self.hello, self.comm, self.version = message, message["comm"], VERSION
             self.report = None
             self.acked = -1
             self.peers.restarted(self)
+
+    def _serves(self, service: object) -> bool:
+        """Whether the peer's service is this one. False: it is refused."""
+        if service == self.peers.folder.service:
+            return True
+        self.refuse(f"says that it is of service {service!r:.80}, this is {self.peers.folder.service!r}")
+        return False
 
     def _identify(self, pid: int) -> bool:
         """Whether the peer is the process that it claims to be, and can be watched. False: the connection is closed."""
         if pid <= 0 or self.pid not in (0, pid):
             self.drop(f"says that it is process {pid}")
             return False
+        sender, sender_pid = who_sends(self, pid)
+        if sender not in (0, self._owner) and not self.peers.folder.owns(self._owner):
+            self.refuse(f"user {sender} answers on a socket of user {self._owner}")
+            return False
         try:
-            if self._sender not in (0, user_of(pid)):
-                self.drop(f"says that it is process {pid}, of another user")
+            user = user_of(pid)
+            if sender_pid != pid:
+                whose = ", of another user" if user != sender else ""
+                who = f"process {sender_pid}" if sender_pid else "of another PID namespace"
+                self.refuse(f"says that it is process {pid}{whose}, but is {who}")
                 return False
             if not self.pid:
                 space, self._pidfd = address_space(pid), os.pidfd_open(pid)
@@ -315,7 +364,7 @@ class Peers:
     """The agents whose sockets are in `folder`. received(peer, kind, message), left(peer), dropped(peer) (its
     connection closed), changed() (after any of these: the coordinator's step), log(text, priority)."""
 
-    folder: str
+    folder: Folder = field(converter=as_folder)
     loop: Loop
     received: Callable[[Peer, str, Message], None]
     on_left: Callable[[Peer], None]
@@ -325,6 +374,8 @@ class Peers:
     _peers: dict[str, Peer] = field(init=False, factory=dict)
     # by the name of a dead process's socket: whether it was tried to unlink it
     _dead: dict[str, bool] = field(init=False, factory=dict)
+    # sockets of whoever is no process of this service, by name: the inode
+    refused: dict[str, tuple[int, int]] = field(init=False, factory=dict)
     _foreign: dict[str, int] = field(init=False, factory=dict)   # sockets of users who don't own the service: the user
     _named_users: set[int] = field(init=False, factory=set)    # whose many sockets the log has named
     _restarted: dict[str, Peer] = field(init=False, factory=dict)
@@ -345,13 +396,16 @@ class Peers:
     def list(self) -> builtins.list[Peer]:
         """Look in the folder anew: connect to the processes that are new. OSError: it can't be looked into just now."""
         try:
-            names = os.listdir(self.folder)
+            names = self.folder.names()
         except FileNotFoundError:
             names = []
         sockets = {name for name in names if name.endswith(SUFFIX) and not name.startswith(".")}
         self._dead = {name: tried for name, tried in self._dead.items() if name in sockets}
-        for name in sorted(sockets):
-            if name not in self._peers and name not in self._dead and self._is_peer(name):
+        self.refused = {name: inode for name, inode in self.refused.items()
+                        if name in sockets and self._inode(name) == inode}
+        known = self._peers.keys() | self._dead.keys() | self.refused.keys()
+        for name in sorted(sockets - known):
+            if self._is_peer(name):
                 peer = self._peers[name] = Peer(name, self, self.loop.now())
                 self.restarted(peer)
                 peer.connect()
@@ -360,23 +414,74 @@ class Peers:
                 peer._leave()
         return self.known()
 
+    def _inode(self, name: str) -> tuple[int, int] | None:
+        """Which file the name is of; None: it can't be seen."""
+        try:
+            status = self.folder.look_status(name)
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
+
+    def _answers(self, name: str) -> bool:
+        """Whether somebody listens on a socket that was refused, or it can't be seen."""
+        path_fd = -1
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC) as sock:
+            try:
+                path_fd = self.folder.look_socket(name)
+                sock.connect(socket_address(path_fd))
+            except OSError as error:
+                return error.errno not in NOBODY
+            finally:
+                if path_fd >= 0:
+                    os.close(path_fd)
+        return True
+
+    def has_said(self, peer: Peer) -> bool:
+        """Whether the process that is noted beside a peer's socket has said on another socket who it is."""
+        pid = life.pid_of(self.folder, peer.key)
+        return any(other.pid == pid for other in self.known() if other is not peer and pid)
+
+    def lives_unseen(self) -> bool:
+        """Whether a process of the service lives that no socket speaks for, or it can't be seen just now. Its patches
+        are in force, and the journal is its journal."""
+        try:
+            return life.anybody(self.folder, self.folder.names())
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
+
+    def forget_refused(self) -> bool:
+        """Look which of the sockets that were refused are of the dead by now: those are litter as any other. True: some
+        are not."""
+        for name in list(self.refused):
+            if not self._answers(name):
+                del self.refused[name]
+                self._dead[name] = False
+        return bool(self.refused)
+
     def _is_peer(self, name: str) -> bool:
         """Whether the name is a socket's, and not of a user who has put very many into the folder."""
         try:
-            status = os.lstat(os.path.join(self.folder, name))
-            ours = status.st_uid in (0, os.stat(self.folder).st_uid)
+            path_fd = self.folder.look_socket(name)
+            try:
+                status = os.fstat(path_fd)
+            finally:
+                os.close(path_fd)
+            ours = self.folder.owns(status.st_uid)
         except OSError:
             return False
-        if not stat.S_ISSOCK(status.st_mode):
-            return False
+        inode = status.st_dev, status.st_ino
+        if status.st_nlink > 1 and any(peer._inode == inode for peer in self.known()):
+            return False                       # another name of a socket that is connected to
         if ours:
             return True
-        self._foreign = {key: uid for key, uid in self._foreign.items() if key in self._peers}
+        self._foreign = {key: uid for key, uid in self._foreign.items() if key in self._peers or key in self.refused}
         if list(self._foreign.values()).count(status.st_uid) >= MOST:
             if status.st_uid not in self._named_users:
                 self._named_users.add(status.st_uid)
                 self.log(
-                    f"klpfs: user {status.st_uid} has more than {MOST} sockets in {self.folder}, "
+                    f"klpfs: user {status.st_uid} has more than {MOST} sockets in {self.folder.path}, "
                     "the others are left alone",
                     4,
                 )
@@ -387,7 +492,8 @@ class Peers:
     def left(self, peer: Peer) -> None:
         """A peer is gone: its socket is of no use to anybody."""
         self._peers.pop(peer.key, None)
-        self._dead[peer.key] = False
+        if peer.key not in self.refused:
+            self._dead[peer.key] = False
         self.on_left(peer)
 
     @property
@@ -402,12 +508,10 @@ class Peers:
 
     def unlink_gone(self) -> None:
         """Remove the sockets of the dead. The journal's lock must be taken."""
+        self.forget_refused()
         for name in self._dead:
             self._dead[name] = True
-            try:
-                os.unlink(os.path.join(self.folder, name))
-            except OSError:
-                pass
+            life.forget(self.folder, name)
 
     def cut(self, n: int) -> None:
         """The journal can't be written: close the connections, so that the processes that have prepared n read it."""

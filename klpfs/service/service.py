@@ -9,6 +9,7 @@ from typing import Any, Callable
 from attrs import define, field
 
 from klpfs.protocol import decisions as records
+from klpfs.protocol.folder import Folder, as_folder
 from klpfs.protocol.folder_layout import KEEP
 from klpfs.protocol.names import check_module, module_name
 from klpfs.service import insmod_text, open_as_writer
@@ -49,7 +50,7 @@ class Service:
 
     name: str
     loop: Loop
-    folder: str
+    folder: Folder = field(converter=as_folder)
     on_gone: Callable[[], None] | None = None       # called when a process has gone
     log: LogView = field(init=False, factory=LogView)
     journal: Journal = field(init=False)
@@ -91,6 +92,16 @@ class Service:
     def ftrace_enabled(self) -> bool:
         return self.mirror.ftrace_enabled
 
+    @property
+    def is_reading_files(self) -> bool:
+        """Whether a file that a writer has named is being read."""
+        return bool(self._fetches)
+
+    @property
+    def asks_agents(self) -> bool:
+        """Whether an agent's answer is waited for."""
+        return self._requests.is_open
+
     def on_change(self, callback: Callable[[str, object], None]) -> None:
         """Call `callback(kind, key)` after any change."""
         self._listeners.append(callback)
@@ -101,8 +112,8 @@ class Service:
             callback(kind, key)
 
     def say(self, text: str, priority: int = 6) -> None:
-        """A line of the service's own in its log."""
-        self._merge.say(text, priority)
+        """A line of the service's own in its log: one, though a path or a process's name has newlines."""
+        self._merge.say(text.replace("\n", "\\n"), priority)
 
     # -- what happens
 
@@ -152,7 +163,7 @@ class Service:
             if not self.journal.try_lock():
                 return False
             try:
-                if os.path.exists(os.path.join(self.folder, KEEP)):
+                if self.folder.keeps:
                     self.peers.unlink_gone()
                     return False
                 return self.journal.remove(self.peers.dead)
@@ -172,7 +183,7 @@ class Service:
         elif kind == "report":
             self.mirror.take_report(peer)
         elif kind == "hello":
-            if message["keep"]:
+            if message["keep"] and peer.is_of_service:    # another user of the group does not decide what outlives it
                 self._keep()
             self.mirror.take_process(peer.pid, message)
         elif kind == "want":
@@ -182,8 +193,8 @@ class Service:
 
     def _keep(self) -> None:
         try:
-            os.close(os.open(os.path.join(self.folder, KEEP), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW,
-                             0o600))
+            if not self.folder.keeps:
+                os.close(self.folder.put(KEEP, b""))
         except OSError as error:
             self.say(f"klpfs: the journal can't be kept: {error.strerror}", 3)
 
@@ -219,7 +230,7 @@ class Service:
             path, params = insmod_text.insmod_text(text)
             what = f"{command} {path}"
             name = check_module(module_name(path))
-            owner = os.stat(self.folder).st_uid
+            owner = self.folder.status().st_uid
             at_once = open_as_writer.read_at_once(path, caller, owner)
         except OSError as error:
             return self._failed(what, answer, error)
@@ -232,7 +243,7 @@ class Service:
             if error is not None or data is None:
                 self._failed(what, answer, error or OSError(errno.EIO, os.strerror(errno.EIO)))
             else:
-                use(what, name, data, params, path, answer)
+                self._answering(what, answer, lambda data: use(what, name, data, params, path, answer))(data)
 
         def interrupt() -> None:
             self._fetches.discard(fetch)

@@ -2,6 +2,7 @@
 docs/PROTOCOL.md#3."""
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Callable
 
 from attrs import define, field
@@ -49,6 +50,9 @@ class WaitingAnswers:
 
     def __len__(self) -> int:
         return len(self._waiting)
+
+    def __iter__(self) -> Iterator[WaitingAnswer]:
+        return iter(list(self._waiting))
 
     def add(self, waiting: WaitingAnswer) -> None:
         """Keep an answer: `settle` gives it. An interrupt of the writer's is too late to undo anything: what was

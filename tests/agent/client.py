@@ -82,8 +82,8 @@ class PuppetParts:
     def unload(self, loaded):
         pass
 
-    def forget(self, name):
-        pass
+    def abandon(self, name):
+        self.shared.setdefault("abandoned", []).append(name)
 
 
 class PuppetTasks(Tasks):

@@ -56,7 +56,7 @@ class Host:
         if loaded.new:
             self.target.unload(loaded.name)
 
-    def forget(self, name):
+    def abandon(self, name):
         pass
 
     def run(self, what, n, function, *args):

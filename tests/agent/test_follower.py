@@ -134,6 +134,10 @@ def test_finish_while_dirty_waits_for_a_look(host):
     host.follower.look()
     host.run_steps()
     assert host.follower.last_finished == 1
+    assert host.reports[-1]["over"] == 1 and host.reports[-1]["phase"] == ""      # else no coordinator decides idle
+    said = len(host.reports)
+    host.run_steps()
+    assert len(host.reports) == said            # and nothing is said twice
 
 
 def test_replace_drops_the_others(host):
@@ -363,6 +367,19 @@ class TestForked:
         host.tell(host.record)
         host.run_steps()
         assert host.follower.look_key() and host.follower.seen == host.seq
+
+    def test_forked_just_before_its_parent_heard_of_finish(self, host):
+        """It comes to the end of the record before its first look, and finishes after it: the coordinator, who waits
+        for it, is told so."""
+        host.livepatch("lp")
+        insmod(host, "lp", finish=False)
+        host.follower.look()
+        host.write(transition=transition(1, "lp", step="finish"))
+        self.fork(host)
+        host.tell(host.record)
+        assert host.run_steps()["seen"] == host.seq and host.reports[-1]["over"] == 0
+        assert host.follower.look() == []
+        assert host.run_steps()["over"] == 1
 
     def test_in_the_middle_of_post_patch_the_rest_is_done_once(self, host):
         """The mark is set before the callback is called: at most once, also in a child."""

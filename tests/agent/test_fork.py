@@ -161,6 +161,34 @@ def test_started(tmp_path):
     )
 
 
+def test_between_its_parents_last_look_and_the_finish(tmp_path):
+    """The child comes to the end of the record of `finish` before its own first look, and finishes after it. Its
+    coordinator hears of that: it waited for ever, once (gunicorn's workers, forked anew in the middle of a
+    transition)."""
+    shown = fork(
+        tmp_path,
+        """
+        n = c.change("lp", LP)
+        c.until_report(phase="prepared", n=n)
+        c.start(n)
+        c.until_report(clean=True)
+        send, c.send = c.send, lambda **message: None       # the parent does not hear of it yet
+        c.write(transition=dict(c.record["transition"], step="finish"))
+        from klpfs.agent.agent_thread import AgentThread
+        look = AgentThread._look        # not before the record is followed to its end, as it may be
+        AgentThread._look = lambda self: look(self) if agent.follower.seen == c.record["seq"] else 0.001
+        def child():
+            c2 = Coordinator(agent.folder, agent.server.name)
+            c2.until_report(over=n, seen=c.record["seq"])
+            return state()
+        shown["child"] = in_child(child)
+        send(t="record", r=c.record)
+        c.until_report(over=n, seen=c.record["seq"])
+    """,
+    )
+    assert shown["child"]["over"] and shown["child"]["phase"] == "" and shown["child"]["calls"] == ["pre", "post"]
+
+
 def test_while_foreign_code_runs(tmp_path):
     """A callback that takes its time does not hold up a fork; half run, it counts as failed in the child."""
     shown = fork(
@@ -189,6 +217,31 @@ def test_while_foreign_code_runs(tmp_path):
     )
     assert shown["child"]["calls"] == ["pre", "pre"] and shown["child"]["phase"] == "prepared"
     assert shown["parent"]["calls"] == ["pre", "postun"] and shown["parent"]["modules"] == []
+
+
+def test_while_a_top_level_runs(tmp_path):
+    """The child's module is not known to the agent yet: the loader is told to take it back, else its name stays taken
+    in the child, and no later insmod would be accepted by the service."""
+    shown = fork(
+        tmp_path,
+        """
+        gate = threading.Lock()
+        gate.acquire()
+        agent.parts.shared.update(gate=gate, pid=os.getpid())
+        text = "import os\\nif os.getpid() == shared['pid']:\\n  shared['inside'] = 1\\n  shared['gate'].acquire()"
+        n = c.change("m", text)
+        c.until(lambda c: agent.parts.shared.get("inside"))
+        def child():
+            c2 = Coordinator(agent.folder, agent.server.name)
+            c2.until(lambda c: (c.report.get("prepared") or {}).get("n") == n)
+            return agent.parts.shared["abandoned"]
+        shown["child"] = in_child(child)
+        gate.release()
+        c.until(lambda c: (c.report.get("prepared") or {}).get("n") == n)
+        shown["parent"] = agent.parts.shared.get("abandoned")
+    """,
+    )
+    assert shown == {"child": ["m"], "parent": None}
 
 
 def test_a_fork_by_the_livepatch_itself(tmp_path):

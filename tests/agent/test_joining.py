@@ -26,7 +26,7 @@ def test_a_journal_that_an_earlier_run_left_is_put_back(tmp_path):
         c.close()
     with running_agent(tmp_path) as agent:
         assert agent.target.value("f") == "f original"
-        assert record_text.load(agent.folder + "/journal") == record_text.idle(5) and agent.follower.seen == 5
+        assert record_text.load(agent.folder + "/journal") == record_text.idle(5, "svc") and agent.follower.seen == 5
 
 
 def test_a_journal_of_living_others_is_followed(tmp_path):
@@ -42,12 +42,12 @@ def test_a_journal_of_living_others_is_followed(tmp_path):
 def test_a_journal_of_another_version_is_named_and_left_alone(tmp_path, keep):
     """Nothing of it is guessed: the process goes without the service's patches, and says so."""
     folder_layout.make_folder(str(tmp_path / "svc"))
-    (tmp_path / "svc" / "journal").write_bytes(b"klpfs 2\nas a later version has it\n")
+    (tmp_path / "svc" / "journal").write_bytes(b"klpfs 3\nas a later version has it\n")
     with running_agent(tmp_path, keep=keep) as agent:
         lines = [record.text for record in agent.log.records]
-        assert "version 2, this klpfs reads version 1" in lines[0] and "goes on without the service's patches" in lines[1]
+        assert "version 3, this klpfs reads version 2" in lines[0] and "goes on without the service's patches" in lines[1]
         assert agent.follower.seen == -1
-    assert (tmp_path / "svc" / "journal").read_bytes() == b"klpfs 2\nas a later version has it\n"
+    assert (tmp_path / "svc" / "journal").read_bytes() == b"klpfs 3\nas a later version has it\n"
 
 
 def test_dead_sockets_are_swept_by_who_starts(tmp_path):

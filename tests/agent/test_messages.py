@@ -97,3 +97,17 @@ def test_a_bad_message_costs_its_sender_the_connection(agent, c, data):
         pass
     c.until_line("a bad message of process %d" % os.getpid())
     assert c.ask("patch_state") == -1
+
+
+def test_a_record_of_another_service_is_not_obeyed(agent, c):
+    """Its sender takes this process for one of another service: a line, and all stays; the connection, too, so that
+    nobody connects again and again."""
+    c.until_report(seen=0)
+    c.record["service"] = "bank"
+    n = len(c.of("ack"))
+    c.change("lp", "patch = lp")
+    c.until_line(f"a record of service 'bank' of process {os.getpid()} was refused")
+    assert c.ask("status")["seen"] == 0 and len(c.of("ack")) == n and agent.follower.load is None
+    c.record["service"] = agent.service
+    c.write(change=None)
+    c.until_report(seen=c.record["seq"])

@@ -1,4 +1,5 @@
 """What an agent does in its service's folder: dead sockets, what an earlier run left, contents."""
+import errno
 import fcntl
 import hashlib
 import os
@@ -7,7 +8,8 @@ import pytest
 
 from klpfs.agent import service_folder
 from klpfs.agent.server import bind
-from klpfs.protocol import record_text
+from klpfs.protocol import life, record_text
+from klpfs.protocol.folder import Folder
 
 PATCH = {"name": "lp", "n": 3, "sha256": "s", "params": {}, "fingerprints": ""}
 MODULE = {"name": "lp", "sha256": "s", "params": {}, "livepatch": True, "path": "", "uses": [], "forced": False}
@@ -48,6 +50,43 @@ def test_what_was_under_way_is_ended(folder):
                              "forced": False})
     record = begun(folder, True)
     assert (record["patches"], record["modules"], record["transition"], record["seq"]) == ([], [], None, 8)
+
+
+@pytest.mark.parametrize("socket_is", ["refuses", "removed"])
+def test_beside_a_process_that_lives_and_has_no_socket(folder, socket_is):
+    """A program that has closed its descriptors, and has none left for another: what it has in force stays decided."""
+    left(folder)
+    sock, name = bind(folder)
+    life.note(Folder(folder), name)
+    sock.close()
+    if socket_is == "removed":
+        os.unlink(f"{folder}/{name}")
+    assert begun(folder, False)["seq"] == 7 and service_folder.living(folder, [name]) == (
+        [name] if socket_is == "refuses" else [])
+    life.forget(Folder(folder), name)
+    assert begun(folder, False)["seq"] == 8
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="changes its user")
+def test_a_socket_that_may_not_be_asked_is_a_processs(tmp_path):
+    """A worker that runs as another user of the group: its socket is for itself and root."""
+    folder = str(tmp_path / "shop")
+    os.mkdir(folder)
+    left(folder)
+    os.chmod(tmp_path, 0o755)
+    os.chown(folder, 65534, 65534)
+    os.chmod(folder, 0o3770)
+    sock, name = bind(folder)
+    pid = os.fork()
+    if not pid:
+        try:
+            os.chdir(folder)
+            os.setresuid(65534, 65534, 65534)
+            os._exit(2 if service_folder.answers(".", name) else 1)
+        finally:
+            os._exit(3)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 2
+    sock.close()
 
 
 def test_beside_others(folder):
@@ -119,3 +158,74 @@ def test_contents(folder):
         with open(path, "wb") as file:
             file.write(data)
         assert service_folder.content(folder, sha) == found
+
+
+# ---- what others have put there
+
+@pytest.mark.parametrize("kind", ["fifo", "link", "folder"])
+@pytest.mark.parametrize("name", ["lock", "journal", "keep"])
+def test_what_is_no_file(folder, tmp_path, name, kind):
+    """Nothing is waited for, followed or written to; a journal or a lock of that kind is named."""
+    folder += "/svc"
+    os.mkdir(folder)
+    (tmp_path / "target").write_text("root's")
+    {"fifo": os.mkfifo, "link": lambda path: os.symlink(tmp_path / "target", path), "folder": os.mkdir}[kind](
+        f"{folder}/{name}")
+    sock, own = bind(folder)
+    try:
+        if name == "keep" and kind != "folder":
+            service_folder.begin(folder, own, True)
+            assert os.path.isfile(folder + "/keep") and not os.path.islink(folder + "/keep")
+        else:
+            with pytest.raises(OSError) as caught:
+                service_folder.begin(folder, own, True)
+            assert caught.value.errno == (errno.EISDIR if name == "keep" else errno.EIO)
+    finally:
+        sock.close()
+    assert (tmp_path / "target").read_text() == "root's"
+
+
+def test_a_journal_of_another_service(folder):
+    """Copied here, or the folder was renamed: it is left as it is, by name."""
+    said = b"klpfs 2\nseq 7\nservice bank\nend\n"
+    with open(folder + "/journal", "wb") as file:
+        file.write(said)
+    with pytest.raises(record_text.OtherService, match="of service 'bank'"):
+        begun(folder, False)
+    with open(folder + "/journal", "rb") as file:
+        assert file.read() == said
+
+
+def test_a_link_to_a_socket_is_nobodys(folder, tmp_path):
+    """It is another service's process: nobody lives here because of it, and it is not connected to."""
+    (tmp_path / "other").mkdir()
+    other, name = bind(str(tmp_path / "other"))
+    os.symlink(f"{tmp_path}/other/{name}", folder + "/x.sock")
+    assert not service_folder.answers(folder, "x.sock")
+    with pytest.raises(BlockingIOError):
+        other._accept()
+    left(folder)
+    assert begun(folder, False)["patches"] == [] and not os.path.lexists(folder + "/x.sock")
+    assert service_folder.answers(str(tmp_path / "other"), name)
+    other.close()
+
+
+def test_without_descriptors_nobody_is_dead(folder, monkeypatch):
+    """A failure of ours says nothing of others: their sockets stay."""
+    other, name = bind(folder)
+
+    def refuse(self, name):
+        raise OSError(errno.EMFILE, "Too many open files")
+    monkeypatch.setattr(service_folder.Folder, "look_socket", refuse)
+    assert service_folder.living(folder, [name]) == [name]
+    with pytest.raises(OSError):
+        service_folder.sweep(folder, "")
+    monkeypatch.undo()
+    assert os.path.exists(f"{folder}/{name}")
+    other.close()
+
+
+def test_a_sparse_content_is_not_read(folder, monkeypatch):
+    with open(f"{folder}/{'a' * 64}", "wb") as file:
+        file.truncate(6 * 10 ** 9)
+    assert service_folder.content(folder, "a" * 64) is None

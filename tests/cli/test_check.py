@@ -26,6 +26,8 @@ def test_the_answer_and_its_verdict(made, klpfs, answers):
     assert answers.asked == [("'a b.py' x=1", "check")]
     answers.text = "livepatch fix\nwould be refused: symbol 'f' not found in symbol table"
     assert klpfs("check", "fix.py")[0] == 1
+    answers.text = "livepatch fix\nno process\nwould be loaded unseen: no process has looked at it"
+    assert klpfs("check", "fix.py")[0] == 1
 
 
 def test_a_file_that_can_not_be_read(made, klpfs, monkeypatch):

@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from klpfs.cli import main as front
+from klpfs.cli import service
 
 
 def test_run_becomes_the_command(monkeypatch):
@@ -54,3 +55,13 @@ def test_mount_names_what_it_can_not_mount_on(runtime, tmp_path, capfd, options,
 def test_umount_of_what_is_not_mounted(tmp_path, capsys):
     assert front.main(["umount", str(tmp_path)]) == 1
     assert "no klpfs is mounted on" in capsys.readouterr().err
+
+
+def test_the_empty_path_is_no_place(runtime, tmp_path, capfd, monkeypatch):
+    """Neither the working directory to mount on, nor the only mount to take away, nor any mount to look in."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(service, "klpfs_mounts", lambda: [str(tmp_path)])
+    for words in (["mount", ""], ["mount", "-f", ""], ["umount", ""], ["lsmod", "-m", ""]):
+        assert front.main(words) == 1
+        assert "No such file or directory" in capfd.readouterr()[1]
+    assert not os.path.ismount(tmp_path)

@@ -5,13 +5,14 @@ import select
 import socket
 import stat
 import struct
-import threading
+from concurrent.futures import Future
 
 import pytest
 
 from klpfs.fs import fuse
 from klpfs.fs.fuse import MAX_WRITE
 from klpfs.fs.nodes import Attr, Dir
+from klpfs.fs.tree import after
 from tests.fs.kernel import (
     BATCH_FORGET,
     COPY_FILE_RANGE,
@@ -163,6 +164,65 @@ def test_a_mistake_of_ours_is_eio_and_a_line_and_the_mount_lives_on(kernel):
     assert kernel.read(*reversed(kernel.open(ENABLED)))[1] == b"1\n"
 
 
+class Odd(Exception):
+    pass
+
+
+def raises(error):
+    def call(*arguments):
+        raise error
+    return call
+
+
+NO_ERRNOS = [OSError(600, "x"), OSError(512, "x"), OSError(2 ** 40, "x"), OSError(0, "x"), OSError(-5, "x"), OSError("x"),
+             OSError("22", "x"), OSError(True, "x")]
+
+
+@pytest.mark.parametrize("error", [*NO_ERRNOS, Odd(), KeyboardInterrupt(), OverflowError()], ids=repr)
+@pytest.mark.parametrize("when", ["at once", "later", "in what is made of it"])
+def test_a_request_always_gets_an_answer(kernel, error, when):
+    """Also where what it failed with is no errno: the kernel would refuse the answer, its caller would wait for ever."""
+    if when == "at once" and isinstance(error, KeyboardInterrupt):
+        error = Odd()                          # the other would be a signal, which ends the daemon
+    parent, future = Dir(kernel.table, kernel.table.root, "odd", 0o755), Future()
+    show = {"at once": raises(error), "later": lambda: future, "in what is made of it": lambda: after(future, raises(error))}
+    Attr(kernel.table, parent, "file", 0o444, show[when])
+    node, handle = kernel.open("odd/file")
+    read = kernel.send(READ, node, kernel.read_body(handle))
+    kernel.run()
+    if when == "later":
+        future.set_exception(error)
+    elif when != "at once":
+        future.set_result(b"")
+    kernel.wait_for(lambda: read in kernel.replies)
+    assert kernel.replies.pop(read) == (errno.EIO, b"")
+    assert len(kernel.said) == (not isinstance(error, OSError))
+    kernel.said.clear()
+
+
+@pytest.mark.parametrize("made", [None, "text", 7, [b"x"]], ids=repr)
+def test_an_answer_that_is_no_answer_is_eio_and_a_line(kernel, made):
+    parent, future = Dir(kernel.table, kernel.table.root, "odd", 0o755), Future()
+    file = Attr(kernel.table, parent, "file", 0o644, lambda: future, lambda data, caller: future)
+    node, handle = kernel.open("odd/file")
+    read = kernel.send(READ, node, kernel.read_body(handle))
+    kernel.run()
+    future.set_result(made)
+    kernel.wait_for(lambda: read in kernel.replies)
+    assert kernel.replies.pop(read)[0] == errno.EIO and len(kernel.said) == 1 and file.opened
+    kernel.said.clear()
+
+
+def test_an_interrupt_that_fails_answers_who_was_interrupted(kernel):
+    node, handle = kernel.open("shop/insmod", os.O_WRONLY)
+    slow = kernel.send(WRITE, node, kernel.write_body(handle, b"slow"))
+    kernel.run()
+    kernel.shop.answers.pop().interrupt = raises(Odd("no"))
+    kernel.send(INTERRUPT, 0, struct.pack("=Q", slow))
+    kernel.run()
+    assert kernel.replies.pop(slow) == (errno.EIO, b"") and "Odd: no" in kernel.said.pop()
+
+
 def test_others_go_on_while_a_write_waits(kernel):
     node, handle = kernel.open("shop/insmod", os.O_WRONLY)
     slow = kernel.send(WRITE, node, kernel.write_body(handle, b"slow"))
@@ -312,20 +372,74 @@ def test_what_readdirplus_gave_is_freed_only_when_it_was_forgotten(kernel):
     assert (
         names["enabled"] not in kernel.table.by_id
         and names["force"] not in kernel.table.by_id
-        and names["vmlinux"] in kernel.table.by_id
+        and names["transition"] in kernel.table.by_id
     )
     kernel.send(FORGET, top, struct.pack("=Q", 1))
     kernel.run()
     assert top not in kernel.table.by_id and kernel.replies == {}, "FORGET has no answer"
 
 
-def test_a_removed_folder_is_told_to_the_kernel_by_name(kernel):
-    parent = kernel.lookup("shop/sys/kernel/livepatch")
-    kernel.lookup("shop/sys/kernel/livepatch/lp1/mod1")
+def test_readdirplus_gives_no_entry_for_a_name_that_is_asked_for_anyway(kernel):
+    """Node 0: the kernel takes the name and the number, and keeps nothing."""
+    top = kernel.lookup("shop/sys/kernel/livepatch/lp1")
+    inner = kernel.table.by_id[top].children[b"vmlinux"]
+    body = kernel.call(READDIRPLUS, top, kernel.read_body(0))[1]
+    assert inner.lookups == 0 and b"vmlinux" in body and struct.pack("=Q", inner.ino) in body
+
+
+@pytest.mark.parametrize("path, seconds", [
+    ("shop", 0), ("shop/sys/kernel/livepatch", 3600), ("shop/sys/kernel/livepatch/lp1", 0), (ENABLED, 3600),
+    ("shop/sys/kernel/livepatch/lp1/mod1", 0), ("shop/sys/kernel/livepatch/lp1/mod1/patched", 3600),
+    ("shop/sys/module/m", 0), ("shop/sys/module/m/parameters/x", 0), ("shop/sys/module/m/refcnt", 3600),
+    ("shop/proc/4711", 0), ("shop/proc/4711/cmdline", 3600), ("shop/proc/4711/task/100", 0), ("shop/insmod", 3600)])
+def test_the_kernel_asks_each_time_for_names_that_may_go(kernel, path, seconds):
+    parent, _, name = path.rpartition("/")
+    body = kernel.call(LOOKUP, kernel.lookup(parent) if parent else 1, os.fsencode(name) + b"\0")[1]
+    assert struct.unpack_from("=Q", body, 16)[0] == seconds
+
+
+def test_a_lookup_gives_the_attributes_of_now(kernel):
+    """Though the answer is kept, for it is given often."""
+    parent, name = kernel.lookup("shop/sys/kernel"), b"livepatch\0"
+
+    def looked_up():
+        body = kernel.call(LOOKUP, parent, name)[1]
+        mode, links = struct.unpack_from("=II", body, 40 + 60)
+        return oct(mode), links, struct.unpack_from("=Q", body, 16)[0]
+    first = looked_up()
+    kernel.shop.add("lp3")
+    assert (first, looked_up()) == (("0o40755", 4, 3600), ("0o40755", 5, 3600))
+    kernel.shop.delete("lp3")
+    kernel.call(SETATTR, kernel.lookup("shop/sys/kernel/livepatch"), setattr_body(1, mode=0o700))
+    assert looked_up() == ("0o40700", 4, 3600)
+    kernel.shop.add("lp4", transition=True)
+    parent, name = kernel.lookup("shop/sys/kernel/livepatch/lp4/mod1"), b"func_1,1\0"
+    assert looked_up()[2] == 0
+    kernel.shop.change("lp4", transition=False)
+    assert looked_up()[2] == 3600
+    kernel.run()
+    kernel.notices.clear()
+
+
+PRUNED = 9
+
+
+def pruned(kernel):
+    """The numbers of the nodes that the kernel was asked to forget."""
+    kernel.wait_for(lambda: any(code == PRUNED for code, _ in kernel.notices))
+    found = [body for code, body in kernel.notices if code == PRUNED]
+    kernel.notices[:] = [notice for notice in kernel.notices if notice[0] != PRUNED]
+    return [number for body in found for number in struct.unpack_from(f"={(len(body) - 16) // 8}Q", body, 16)]
+
+
+def test_what_has_gone_the_kernel_is_asked_to_forget(kernel):
+    """Children first; and its parent's link count has changed, which is said before any answer."""
+    parent, top = kernel.lookup("shop/sys/kernel/livepatch"), kernel.lookup("shop/sys/kernel/livepatch/lp1")
+    inner = kernel.lookup("shop/sys/kernel/livepatch/lp1/mod1")
     kernel.shop.delete("lp1")
-    kernel.wait_for(lambda: len(kernel.notices) >= 2)
-    assert (2, struct.pack("=Qqq", parent, -1, 0)) in kernel.notices, "its parent's link count"
-    assert (3, struct.pack("=QII", parent, 3, 0) + b"lp1\0") in kernel.notices and len(kernel.notices) == 2
+    kernel.take()
+    assert kernel.notices.pop() == (2, struct.pack("=Qqq", parent, -1, 0))
+    assert pruned(kernel) == sorted([top, inner], reverse=True)
 
 
 def test_what_the_kernel_never_saw_is_not_told(kernel):
@@ -341,65 +455,36 @@ def test_a_new_patch_makes_the_kernel_ask_for_the_parents_links_again(kernel):
     assert kernel.notices == [(2, struct.pack("=Qqq", parent, -1, 0))]
 
 
-class FolderLock:
-    """The lock of a folder, that a caller of the kernel has until `free` is set: it holds up the thread of notices."""
-
-    def __init__(self, monkeypatch, kernel):
-        self.free, self.main, write = threading.Event(), threading.get_ident(), os.write
-
-        def write_with_lock(fd, data):
-            if fd == kernel.fd and threading.get_ident() != self.main:
-                assert self.free.wait(10)
-            return write(fd, data)
-        monkeypatch.setattr("klpfs.fs.fuse.os.write", write_with_lock)
-
-
-def test_lookups_are_answered_while_a_notice_is_held_up_and_reads_wait_for_it(kernel, monkeypatch):
-    """The lock's holder waits for its lookup; who reads that a patch has gone must not find its folder."""
-    lock = FolderLock(monkeypatch, kernel)
+def test_no_answer_waits_for_the_kernel_to_forget(kernel):
+    """Whoever holds a folder: who reads that a patch has gone finds no folder, and neither waits."""
     node, handle = kernel.open("shop/sys/kernel/livepatch/lp2/enabled")
     kernel.lookup("shop/sys/kernel/livepatch/lp1")
     kernel.shop.delete("lp1")
     read = kernel.send(READ, node, kernel.read_body(handle))
-    kernel.run()
-    assert read not in kernel.replies and kernel.notices == []
-    assert kernel.lookup("shop/sys/kernel/livepatch/lp2")
-    assert [n for n, _, _ in kernel.names(kernel.lookup("shop/sys/kernel/livepatch"))] == [".", "..", "lp2"]
-    lock.free.set()
-    kernel.wait_for(lambda: read in kernel.replies)
-    assert kernel.replies.pop(read) == (0, b"1\n") and len(kernel.notices) == 2
+    kernel.run(1)
+    assert kernel.replies.pop(read) == (0, b"1\n")
+    parent = kernel.lookup("shop/sys/kernel/livepatch")
+    assert kernel.errno(LOOKUP, parent, b"lp1\0") == errno.ENOENT
+    assert [n for n, _, _ in kernel.names(parent)] == [".", "..", "lp2"]
 
 
-def test_a_read_does_not_wait_for_a_notice_for_ever(kernel, monkeypatch):
-    monkeypatch.setattr("klpfs.fs.fuse.NOTICE_LIMIT", 0.05)
-    lock = FolderLock(monkeypatch, kernel)
-    node, handle = kernel.open("shop/sys/kernel/livepatch/lp2/enabled")
-    kernel.lookup("shop/sys/kernel/livepatch/lp1")
+def test_a_file_of_a_removed_folder_that_is_held_is_not_found_by_its_name(kernel):
+    """The kernel may believe the name: it is sent back to look again. What is opened by a descriptor is not looked up:
+    ENODEV, as sysfs has it."""
+    top, node = kernel.lookup("shop/sys/kernel/livepatch/lp1"), kernel.lookup(ENABLED)
     kernel.shop.delete("lp1")
-    read = kernel.send(READ, node, kernel.read_body(handle))
-    kernel.wait_for(lambda: read in kernel.replies)
-    assert kernel.replies.pop(read) == (0, b"1\n") and "holds a folder" in kernel.said.pop()
-    lock.free.set()
-    kernel.wait_for(lambda: len(kernel.notices) == 2)
-
-
-def test_an_open_by_a_stale_name_is_estale_so_that_the_kernel_looks_again(kernel, monkeypatch):
-    lock = FolderLock(monkeypatch, kernel)
-    node = kernel.lookup(ENABLED)
-    kernel.shop.delete("lp1")
-    kernel.shop.add("lp1")
-    assert kernel.errno(OPEN, node, struct.pack("=II", 0, 0)) == errno.ESTALE
-    lock.free.set()
-    kernel.wait_for(lambda: not kernel.session._notices.pending)
-    assert kernel.errno(OPEN, node, struct.pack("=II", 0, 0)) == errno.ENODEV, "by a held descriptor: as sysfs"
-    assert kernel.lookup(ENABLED) != node
+    for task in (7, 8):
+        number, _ = kernel.call(OPEN, node, struct.pack("=II", 0, 0), pid=task)
+        assert number == errno.ESTALE
+    assert kernel.errno(LOOKUP, top, b"enabled\0") == errno.ENOENT
+    number, _ = kernel.call(OPEN, node, struct.pack("=II", 0, 0), pid=7)
+    assert number == errno.ENODEV, "again, without a lookup: by a held descriptor"
 
 
 def test_held_nodes_after_removal(kernel):
     top = kernel.lookup("shop/sys/kernel/livepatch/lp1")
     node, handle = kernel.open(ENABLED, os.O_RDWR)
     kernel.shop.delete("lp1")
-    kernel.wait_for(lambda: not kernel.session._notices.pending)
     assert (
         kernel.read(handle, node)[0] == errno.ENODEV
         and kernel.call(WRITE, node, kernel.write_body(handle, b"1"))[0] == errno.ENODEV
@@ -495,7 +580,7 @@ def test_the_kernel_is_told_to_drop_a_task_that_has_ended(kernel, monkeypatch):
     parent, task = kernel.lookup("shop/proc/4711/task"), kernel.lookup("shop/proc/4711/task/101")
     kernel.shop.tasks.remove((101, "worker"))
     assert kernel.errno(LOOKUP, parent, b"101\0") == errno.ENOENT
-    kernel.wait_for(lambda: (3, struct.pack("=QII", parent, 3, 0) + b"101\0") in kernel.notices)
+    assert task in pruned(kernel)
     kernel.send(FORGET, task, struct.pack("=Q", 1))
     kernel.run()
     assert task not in kernel.table.by_id

@@ -41,15 +41,25 @@ def test_one_record_a_read(kmsg):
 @pytest.mark.parametrize("text", ["x" * 10_000, "\xe9" * 3_000, "\\" * 3_000, "x" + "\xe9" * 3_000,
                                   "xx" + "\n" * 3_000],
                          ids=lambda text: ascii(text[-1]) + str(len(text)))
-def test_a_long_line_is_cut(log, kmsg, text):
-    """As the kernel cuts it, and between escapes: a reader never gets EINVAL for somebody's long line."""
+def test_a_long_line_is_cut(text):
+    """As the kernel cuts it, and between escapes, if a line is longer than a log's are."""
+    line = record_line(LogRecord(2, 3000, 6, text))
+    assert len(line) <= 8192 and len(line) > 8180 and line.endswith(b"\n")
+    body = line.rstrip(b"\n").partition(b";")[2]
+    assert not body.rpartition(b"\\x")[1] or len(body.rpartition(b"\\x")[2]) >= 2
+
+
+@pytest.mark.parametrize("text, shown", [
+    ("x" * 10_000, b"x" * 1024), ("x" + "\xe9" * 3_000, b"x" + b"\\xc3\\xa9" * 511), ("\\" * 3_000, b"\\x5c" * 1024),
+    ("\udcff" * 3_000, b"\\xff" * 1024), ("\n" * 3_000, b"\\x0a" * 1024), ("\x9b" * 3_000, b"\\xc2\\x9b" * 512)],
+    ids=lambda text: ascii(text[-1:]))
+def test_a_reader_never_gets_einval_for_somebody_s_long_line(log, kmsg, text, shown):
+    """1,024 bytes of it, and between two characters; the next line is there."""
     log.add(3000, 6, text)
     log.add(4000, 6, "the next")
     f = kmsg.open(0)
     line, following = [read(f) for _ in range(4)][2:]
-    assert len(line) <= 8192 and len(line) > 8180 and line.endswith(b"\n")
-    body = line.rstrip(b"\n").partition(b";")[2]
-    assert not body.rpartition(b"\\x")[1] or len(body.rpartition(b"\\x")[2]) >= 2
+    assert line == b"6,3,3000,-;" + shown + b"\n" and len(line) <= 8192
     assert following.endswith(b";the next\n")
 
 
@@ -174,3 +184,8 @@ def test_closing_ends_a_wait(kmsg):
     later = f.read(8192, 0, 0)
     f.close()
     assert later.future.done()
+
+
+def test_read_ahead_of_who_only_writes_waits_for_no_record(kmsg):
+    refused(errno.EBADF, kmsg.open(os.O_WRONLY).read, 4096, 0)
+    assert read(kmsg.open(os.O_RDWR)) == b"6,0,1000,-;line 0\n"

@@ -92,8 +92,10 @@ def test_what_the_machine_has_no_longer_is_gone(proc, machine):
 
 
 def test_names_of_processes_are_not_cached_those_of_the_kernel_s_files_are(proc):
-    """A process comes and goes unseen; the rest of /proc stays."""
-    assert proc.volatile and not proc.lookup(b"7").lasting and proc.lookup(b"uptime").lasting
+    """A process comes and goes unseen, and a service has modules of its own; the rest of /proc stays."""
+    assert not proc.lookup(b"7").lasting and proc.lookup(b"uptime").lasting
+    assert MachineLink(proc.table, proc, "modules", 0o777, "x").lasting is False
+    assert proc._link("modules").lasting is False
 
 
 def test_a_link_to_a_process_goes_when_the_kernel_forgets_it(proc):

@@ -225,6 +225,14 @@ def test_epoll_is_woken_each_time(shop, lp):
             assert e.poll(5) and polled(fd) == [11]
 
 
+def test_read_ahead_of_what_can_only_be_written_is_no_mistake_of_ours(shop, daemon):
+    """posix_fadvise(WILLNEED) sends a READ for a file that was opened for writing."""
+    for name in ("insmod", "rmmod", "sys/kernel/livepatch/lp1/force", "dev/.clear", "check", "dev/kmsg"):
+        with opened(shop / name, os.O_WRONLY) as fd:
+            code(os.posix_fadvise, fd, 0, 4096, os.POSIX_FADV_WILLNEED)
+    assert daemon.end() == (0, "")
+
+
 def test_the_writer_is_known(shop):
     do(shop, "who")
     assert read_log(shop)[-1] == f"{os.getuid()},{os.getgid()},{os.getpid()}"

@@ -12,8 +12,8 @@ class Told(Watcher):
     def __init__(self):
         self.removals, self.alterations, self.wakes = [], [], []
 
-    def removed(self, parent, node):
-        self.removals.append((parent.name, node.name))
+    def removed(self, node):
+        self.removals.append(node.name)
 
     def altered(self, node):
         self.alterations.append(node.name)
@@ -168,13 +168,16 @@ def test_a_node_that_is_there_outlives_a_forget(table):
     table.forget(12345, 1)
 
 
-def test_removal_is_told_once_for_the_top_and_nothing_leaks(table):
+def test_removal_is_told_once_of_what_the_kernel_knows_and_nothing_leaks(table):
+    """What is below comes first, as the kernel lets go of it."""
     top = Dir(table, table.root, "lp1", 0o755)
     for i in range(10):
         Dir(table, top, f"f{i}", 0o755)
+    seen = attr(table, "seen", parent=top)
+    top.lookups = seen.lookups = 1
     top.remove()
     top.remove()
-    assert table.watcher.removals == [("", "lp1")] and set(table.by_id) == {1}
+    assert table.watcher.removals == ["seen", "lp1"] and set(table.by_id) == {1, top.ino, seen.ino}
 
 
 def test_the_parent_of_a_folder_that_comes_or_goes_has_changed(table):
@@ -327,3 +330,12 @@ def test_a_query_that_can_not_be_answered_leaves_no_answer(table):
     later.finish(later.future.result())
     refused(errno.EINVAL, file.write, b"bad", None)
     assert file.read(100, 0) == b""
+
+
+def test_what_can_t_be_read_or_written_is_ebadf_however_it_is_asked_for(table):
+    """Read-ahead (posix_fadvise) asks for the pages of a file that was opened for writing alone."""
+    for proc in (True, False):
+        writable = attr(table, f"w{proc}", 0o200, None, proc=proc)
+        refused(errno.EBADF, writable.open(os.O_WRONLY).read, 4096, 0)
+        readable = attr(table, f"r{proc}", 0o444, store=None, proc=proc)
+        refused(errno.EBADF, readable.open(os.O_RDONLY).write, b"1", None)

@@ -1,31 +1,59 @@
-"""Notices: a thread writes them, in order, so that a kernel that holds up a message holds up nothing else."""
+"""Notices: the kernel is asked to forget what has gone, where nobody can hold that up."""
+import errno
 import os
-import select
 import socket
 import struct
-import threading
 
 import pytest
 
 from klpfs.fs import notices as notices_module
+from klpfs.fs.nodes import Attr, Dir, Table
 from klpfs.fs.notices import Notices
+from klpfs.service.loop import Loop
+from tests.harness import until
+
+INVAL_ENTRY, PRUNE = 3, 9
 
 
 class Mount:
-    """Notices on one end of a socket; `kernel` is its other end, where each message is taken in by `take`."""
+    """Notices on one end of a socket; `kernel` is its other end. The clock goes on when a test says so."""
 
     def __init__(self):
+        self.now = 0.0
+        self.loop, self.table = Loop(lambda: self.now), Table()
         self.kernel, self.ours = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.kernel.settimeout(10)
-        self.notices = Notices(self.ours.fileno())
+        self.notices = Notices(self.ours.fileno(), self.table, self.loop)
+        self.table.watcher.removed = self.notices.removed
+        self.folder = Dir(self.table, self.table.root, "folder", 0o755)
+
+    def node(self, name, parent=None):
+        node = Dir(self.table, parent or self.folder, name, 0o755)
+        node.lookups = 1
+        return node
+
+    def later(self, seconds=10.0):
+        self.now += seconds
+        self.loop.run_once(0)
 
     def take(self):
-        length, code, unique = struct.unpack_from("=IiQ", message := self.kernel.recv(65536))
+        """The next message: its code, and the numbers or the parent and name in it."""
+        length, code, unique = struct.unpack_from("=IiQ", message := self.kernel.recv(1 << 20))
         assert (length, unique) == (len(message), 0)
-        return code, message[16:]
+        if code == PRUNE:
+            count, _, _ = struct.unpack_from("=IIQ", message, 16)
+            return code, list(struct.unpack_from(f"={count}Q", message, 32))
+        parent, size, _ = struct.unpack_from("=QII", message, 16)
+        return code, (parent, message[32:32 + size])
 
-    def wakes(self, seconds=10):
-        return bool(select.select([self.notices.wake_fd], [], [], seconds)[0])
+    def silent(self):
+        self.kernel.setblocking(False)
+        try:
+            return not self.kernel.recv(1 << 20)
+        except BlockingIOError:
+            return True
+        finally:
+            self.kernel.settimeout(10)
 
 
 @pytest.fixture
@@ -35,93 +63,139 @@ def mount():
     made.notices.close()
     made.kernel.close()
     made.ours.close()
+    made.loop.close()
 
 
 @pytest.fixture
-def lock(mount, monkeypatch):
-    """An event: until it is set the mount's notices are held up, as by a kernel whose caller has a folder's lock."""
-    free, write = threading.Event(), os.write
+def old(mount, monkeypatch):
+    """A mount of a kernel that has no NOTIFY_PRUNE."""
+    write = os.write
 
-    def write_with_lock(fd, data):
-        if fd == mount.ours.fileno():
-            assert free.wait(10)
+    def of_old_kernel(fd, data):
+        if fd == mount.ours.fileno() and struct.unpack_from("=Ii", data)[1] == PRUNE:
+            raise OSError(errno.EINVAL, "no such notice")
         return write(fd, data)
-    monkeypatch.setattr(notices_module.os, "write", write_with_lock)
-    yield free
-    free.set()
+    monkeypatch.setattr(notices_module.os, "write", of_old_kernel)
+    monkeypatch.setattr(notices_module, "MANY", 2)
+    return mount
 
 
-def test_notices_are_written_in_order_and_counted(mount):
-    for n in range(3):
-        mount.notices.post(n, b"%d" % n)
-    assert [mount.take() for n in range(3)] == [(0, b"0"), (1, b"1"), (2, b"2")]
-    assert mount.wakes()
-    mount.notices.acknowledge()
-    while mount.notices.pending:               # a first wake may have been for the first messages alone
-        assert mount.wakes()
-        mount.notices.acknowledge()
-    assert mount.notices.posts == mount.notices.writes == 3
+def test_what_goes_together_is_told_in_one_message_children_first(mount):
+    top = mount.node("top")
+    inner = mount.node("inner", top)
+    top.remove()
+    assert mount.silent(), "not at once"
+    mount.later()
+    assert mount.take() == (PRUNE, [inner.ino, top.ino]) and mount.silent()
 
 
-def test_a_mount_without_notices_has_no_thread(mount):
-    before = threading.active_count()
-    assert not mount.notices.pending and not mount.wakes(0)
-    mount.notices.post(1, b"")
-    assert threading.active_count() == before + 1
+def test_what_the_kernel_has_forgotten_meanwhile_is_not_told(mount):
+    gone, kept = mount.node("gone"), mount.node("kept")
+    gone.remove(), kept.remove()
+    mount.table.forget(gone.ino, 1)
+    mount.later()
+    assert mount.take() == (PRUNE, [kept.ino])
 
 
-def test_a_poster_does_not_wait_for_the_kernel(mount, lock):
-    """And is woken only once the kernel has taken in all."""
-    mount.notices.post(1, b"a")
-    mount.notices.post(1, b"b")
-    assert mount.notices.pending and mount.notices.writes == 0 and not mount.wakes(0)
-    lock.set()
-    assert mount.wakes() and [mount.take()[1], mount.take()[1]] == [b"a", b"b"]
+def test_nothing_is_told_when_nothing_went(mount):
+    mount.notices.again()
+    mount.later()
+    assert mount.silent()
 
 
-def test_a_wake_is_read_away_by_acknowledge(mount):
-    mount.notices.post(1, b"a")
-    assert mount.wakes()
-    mount.notices.acknowledge()
-    assert not mount.wakes(0) and not mount.notices.pending
-    mount.notices.acknowledge()                # with nothing to read: no error, no wait
+def test_what_a_program_holds_is_told_again_with_the_next(mount):
+    held = mount.node("held")
+    held.remove()
+    mount.later()
+    assert mount.take() == (PRUNE, [held.ino])
+    mount.later()
+    assert mount.silent()
+    mount.notices.again()                      # a file of it was closed
+    mount.later()
+    assert mount.take() == (PRUNE, [held.ino])
 
 
-def test_a_message_that_the_kernel_refuses_is_counted(mount):
-    """ENOENT, it has nothing of it; ENODEV, unmounted: answers that wait for the notice are not to wait for ever."""
-    mount.kernel.close()
-    mount.notices.post(1, b"a")
-    assert mount.wakes() and not mount.notices.pending
+def test_many_are_told_in_pieces_those_that_stay_last(mount, monkeypatch):
+    monkeypatch.setattr(notices_module, "BATCH", 2)
+    nodes = [mount.node(str(n)) for n in range(3)]
+    for node in nodes:
+        node.remove()
+    mount.later()
+    mount.later()
+    assert mount.take()[1] == [nodes[1].ino, nodes[0].ino] and mount.take()[1] == [nodes[2].ino, nodes[0].ino]
 
 
-def test_wakes_that_nobody_reads_hold_up_no_notice(mount):
-    """The pipe is full: it wakes already."""
-    with pytest.raises(BlockingIOError):
-        while True:
-            os.write(mount.notices._wake, bytes(4096))
-    for n in range(3):
-        mount.notices.post(1, b"%d" % n)
-        assert mount.take() == (1, b"%d" % n)
+def test_nothing_of_a_freed_node_is_kept(mount):
+    for n in range(1000):
+        node = mount.node(str(n))
+        node.remove()
+        mount.table.forget(node.ino, 1)
+    mount.later()
+    assert not mount.notices._dead
 
 
-def test_the_end_takes_thread_and_pipe_away(mount):
-    mount.notices.post(1, b"a")
-    thread, ends = mount.notices._thread, (mount.notices.wake_fd, mount.notices._wake)
-    mount.notices.close()
-    assert not thread.is_alive() and mount.take() == (1, b"a")
-    for fd in ends:
-        with pytest.raises(OSError):
-            os.fstat(fd)
-    mount.notices = Notices(mount.ours.fileno())           # for the fixture to close
+def test_an_older_kernel_is_told_by_names_once_many_have_gathered(old):
+    first, second = old.node("first"), old.node("second")
+    first.remove()
+    old.later()
+    assert old.silent(), "few do no harm"
+    second.remove()
+    old.later()
+    assert [old.take(), old.take()] == [(INVAL_ENTRY, (old.folder.ino, b"first")),
+                                        (INVAL_ENTRY, (old.folder.ino, b"second"))]
 
 
-def test_the_end_does_not_wait_for_the_kernel_for_ever(mount, lock, monkeypatch):
-    """The thread needs the pipe, which is left open."""
-    monkeypatch.setattr(notices_module, "ENDING_LIMIT", 0.01)
-    mount.notices.post(1, b"a")
-    thread = mount.notices._thread
-    mount.notices.close()
-    assert thread.is_alive() and os.fstat(mount.notices.wake_fd)
-    lock.set()
-    thread.join(10)
-    assert not thread.is_alive() and mount.notices.writes == 1
+def test_never_where_a_program_has_the_folder_open(old):
+    """It may hold the folder's lock, and behind our message all others would wait for it."""
+    nodes = [old.node("first"), old.node("second")]
+    for node in nodes:
+        node.remove()
+    old.folder.listers = 1
+    old.later()
+    assert old.silent() and not old.notices._child
+    old.folder.listers = 0
+    old.notices.again()
+    old.later()
+    assert old.take()[0] == INVAL_ENTRY
+
+
+def test_a_name_that_is_there_again_is_left_alone(old):
+    for name in ("first", "second"):
+        old.node(name).remove()
+    again = Attr(old.table, old.folder, "first", 0o444)
+    old.later()
+    assert again.parent is old.folder and old.take() == (INVAL_ENTRY, (old.folder.ino, b"second"))
+
+
+def test_a_child_that_the_kernel_holds_up_is_neither_waited_for_nor_joined_by_others(old, monkeypatch):
+    started = []
+
+    def held_up():
+        started.append(1)
+        return pid
+    pid = os.fork()
+    if not pid:
+        import signal
+        signal.pause()
+        os._exit(0)
+    monkeypatch.setattr(notices_module.os, "fork", held_up)
+    for name in "abcd":
+        old.node(name).remove()
+        old.later()
+    assert started == [1]
+    old.notices.close()
+    until(lambda: not old.notices._is_writing(), "the child to end by SIGKILL")
+
+
+def test_the_child_has_nothing_of_ours_but_the_mount(old):
+    """A lock or a connection that a held-up child kept would outlive the daemon."""
+    ours, other = socket.socketpair()
+    for name in "ab":
+        old.node(name).remove()
+    old.later()
+    old.take(), old.take()
+    other.close()
+    ours.settimeout(10)
+    assert ours.recv(1) == b"", "no copy of `other` is left"
+    ours.close()
+    until(lambda: not old.notices._is_writing(), "the child to end")

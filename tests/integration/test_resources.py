@@ -109,3 +109,28 @@ def test_the_daemon_restarted_while_the_program_has_no_descriptors(live, lp):
     live.tree.set("lp1/enabled", "0")
     until(lambda: not live.tree.patches(), "the way back")
     assert live.program.do("one()") == "one original"
+
+
+def test_the_daemon_restarted_while_the_program_has_no_socket(live, lp, runtime, program):
+    """It has closed all descriptors, the agent's among them, and has none left for a new socket: for a new daemon and
+    for a process that joins, its socket refuses. It is not dead: the journal stays, and the patch is in force in who
+    joins. Nothing is lost when it can be reached again."""
+    live.expect("the program has closed the agent's socket", "the agent can't listen: Too many open files")
+    live.tree.insmod(lp("lp1"))
+    live.tree.settle()
+    live.program.do(NO_DESCRIPTORS + "\nimport os; os.closerange(3, 4096)")
+    live.mount.kill()
+    folder = runtime / "prog"
+    journal = (folder / "journal").read_bytes()
+    live.mount.start()
+    joined = program("prog")
+    assert (folder / "journal").read_bytes() == journal and joined.do("one()") == "one by lp1"
+    live.mount.kill()
+    live.mount.start()
+    assert (folder / "journal").read_bytes() == journal and live.program.do("one()") == "one by lp1"
+    live.program.do(AGAIN)
+    live.tree = live.mount.service("prog")
+    until(lambda: live.tree.patches() == ["lp1"], "the patch in the tree")
+    live.tree.set("lp1/enabled", "0")
+    until(lambda: not live.tree.patches(), "the way back")
+    assert live.program.do("one()") == "one original"

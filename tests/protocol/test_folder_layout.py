@@ -5,6 +5,7 @@ import os
 import pytest
 
 from klpfs.protocol import folder_layout
+from klpfs.protocol.folder import Folder
 
 
 @pytest.mark.parametrize("env, root, user", [
@@ -46,15 +47,6 @@ def test_folders_that_others_can_write_to_are_refused(tmp_path):
     assert refused(tmp_path / "file")
 
 
-def test_a_long_address_goes_by_way_of_a_descriptor(tmp_path):
-    folder = tmp_path / ("x" * 100)
-    folder.mkdir()
-    path, fd = folder_layout.address(str(folder), "a.sock")
-    assert path == f"/proc/self/fd/{fd}/a.sock" and fd >= 0
-    os.close(fd)
-    assert folder_layout.address("/run", "a.sock") == ("/run/a.sock", -1)
-
-
 def test_a_folder_for_a_group(tmp_path):
     """3770 and the group's, whatever the umask is; its parent can be passed through.
 
@@ -71,8 +63,8 @@ def test_a_folder_for_a_group(tmp_path):
             os.umask(before)
         assert (path.stat().st_mode & 0o7777, path.stat().st_gid,
                 path.parent.stat().st_mode & 0o777) == (0o3770, group, 0o711)
-        assert folder_layout.make_folder(str(path)) == str(path) and folder_layout.file_mode(str(path)) == 0o640
-    assert folder_layout.file_mode(folder_layout.make_folder(str(tmp_path / "c"))) == 0o600
+        assert folder_layout.make_folder(str(path)) == str(path) and Folder(str(path)).file_mode() == 0o640
+    assert Folder(folder_layout.make_folder(str(tmp_path / "c"))).file_mode() == 0o600
 
 
 def test_a_groups_folder_in_which_all_could_exchange_files_is_refused(tmp_path):
@@ -96,3 +88,38 @@ def test_groups(group, number):
     with pytest.raises(OSError) as e:
         folder_layout.group_number("no such group")
     assert e.value.errno == errno.EINVAL
+
+
+# ---- the way to a folder
+
+def way(tmp_path, *modes):
+    """Folders of these modes, each in the one before."""
+    path = tmp_path
+    for mode in modes:
+        path = path / "x"
+        path.mkdir()
+        os.chmod(path, mode)
+    return path
+
+
+@pytest.mark.parametrize("modes, good", [((0o755, 0o755, 0o700), True), ((0o1777, 0o755, 0o700), True),
+                                         ((0o775, 0o755, 0o700), True), ((0o777, 0o755, 0o755, 0o700), False),
+                                         ((0o755, 0o777, 0o755, 0o700), False)])
+def test_a_folder_that_strangers_can_exchange_further_up(tmp_path, modes, good):
+    """EACCES for a folder on the way to which all may write."""
+    path = way(tmp_path, *modes)
+    if good:
+        assert folder_layout.make_folder(str(path / "run" / "svc"))
+    else:
+        assert refused(path / "run" / "svc") and refused(path / "svc")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_a_link_that_a_stranger_has_made_where_all_may(tmp_path):
+    """As in /tmp: it leads where its owner likes. A link of this user's, or of root's, is good."""
+    (tmp_path / "real").mkdir()
+    os.chmod(way(tmp_path, 0o1777), 0o1777)
+    (tmp_path / "x" / "link").symlink_to(tmp_path / "real")
+    assert folder_layout.make_folder(str(tmp_path / "x" / "link" / "svc"))
+    os.lchown(tmp_path / "x" / "link", 54321, -1)
+    assert refused(tmp_path / "x" / "link" / "svc")

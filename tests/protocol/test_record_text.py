@@ -75,7 +75,7 @@ def test_a_damaged_journal_is_eio(text):
     assert e.value.errno == errno.EIO
 
 
-@pytest.mark.parametrize("text", [b"klpfs 2\nseq 1\nend\n", b"klpfs 2\n", b"klpfs 17 and what it has\nseq 1\n"[:8],
+@pytest.mark.parametrize("text", [b"klpfs 3\nseq 1\nend\n", b"klpfs 3\n", b"klpfs 17 and what it has\nseq 1\n"[:8],
                                   b"klpfs 0\nseq 1\nend\n"])
 def test_a_journal_of_another_version_is_named(text):
     """EIO, as for a damaged one: what it says is not guessed, whatever follows its first line."""

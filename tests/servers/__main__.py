@@ -7,12 +7,14 @@ What is patched are functions of the server or framework together with those of 
 each new function checks that no other version is on its stack, each answer names the version that gave it.
 """
 import argparse
+import os
 import pathlib
 import shutil
 import subprocess
 import sys
 import tempfile
 
+from klpfs.protocol import long_waits
 from tests import harness
 from tests.servers import rows, trial
 
@@ -41,8 +43,18 @@ def line(*cells):
     print("{:<34}{:>6}{:>9}{:>7}{:>16}{:>18}{:>26}".format(*cells), flush=True)
 
 
-def one(row, cycles, mount, python):
-    """Run a row, print its line; True when it is as it should be."""
+def one(row, cycles, mount, python, waits):
+    """Run a row, print its line; True when it is as it should be. waits: the folder of the watchdog."""
+    before = harness.long_waits(waits)[0]
+    good = run(row, cycles, mount, python)
+    long, stacks = harness.long_waits(waits)
+    if long == before:
+        return good
+    print("    " + "\n    ".join([*long[len(before):], *stacks]))
+    return False
+
+
+def run(row, cycles, mount, python):
     folder = pathlib.Path(tempfile.mkdtemp(prefix="klps", dir="/tmp"))
     try:
         with trial.Trial(row, folder, mount, python) as it:
@@ -79,6 +91,9 @@ def main():
     python = environment()
     chosen = [row for row in rows.ROWS if not options.names or any(name in row.name for name in options.names)]
     folder, failed = harness.short_folder(), []
+    waits = folder / "waits"
+    waits.mkdir()
+    os.environ[long_waits.ENVIRON] = str(waits)
     if any(row.broker for row in chosen):
         subprocess.run([PROJECT / "scripts" / "system", "redis"])          # says what is missing, and the row fails
     mount = harness.Mount(folder / "run", folder / "mnt")
@@ -89,7 +104,7 @@ def main():
             if row.broker and not shutil.which(BROKER):
                 failed.append(row.name)
                 print(f"{row.name}: not run, it needs {BROKER}")
-            elif not one(row, options.cycles, mount, python):
+            elif not one(row, options.cycles, mount, python, waits):
                 failed.append(row.name)
     finally:
         mount.close()

@@ -78,7 +78,7 @@ class FakeAgent:
             keep,
             follow,
         )
-        self.version = version
+        self.version, self.service = version, os.path.basename(folder)
         self.events, self.got, self.links, self.replaces = list(events), [], [], False
         self.puppet = puppets.Agent(Shim(self), name)
         self.answers = {}
@@ -96,7 +96,8 @@ class FakeAgent:
         self.loop.add(link.fileno(), lambda events: self._readable(link, reader))
         if not self.mute:
             self.send({"t": "hello", "version": self.version, "pid": self.pid, "comm": "prog",
-                       "cmdline": ["prog", "-x"], "keep": self.keep, "service": "s", "python": "3", "started": 0}, link)
+                       "cmdline": ["prog", "-x"], "keep": self.keep, "service": self.service, "python": "3",
+                       "started": 0}, link)
             for event in self.events:
                 self.send({"t": "event", **event}, link)
             self.send(self.puppet.report(), link)

@@ -285,6 +285,8 @@ class Peer:
         self.report = None
         self.mail, self.back = [], [agent.report()] if agent.alive and not agent.silent else []
 
+    is_of_service = True
+
     @property
     def gone(self):
         return not self.agent.alive

@@ -1,6 +1,8 @@
 """The answer to a write: given once; an interrupt asks for its end, and does not end it."""
 import errno
 
+import pytest
+
 from klpfs.service.answer import Answer
 
 
@@ -50,3 +52,18 @@ def test_nothing_can_be_interrupted_after_the_answer_or_where_no_writer_waits():
     answer.interrupt = lambda: interrupts.append(1)
     answer.succeed()
     assert not answer.cancel() and not interrupts and answer.interrupt is None
+
+
+@pytest.mark.parametrize("code", [0, -1, 512, 600, 2 ** 40, None, "5", True, 1.0], ids=repr)
+def test_what_is_no_errno_is_einval(code):
+    """Modules make them; the kernel would refuse an answer with it, and the writer would wait for ever."""
+    answer = Answer()
+    answer.fail(code, "text")
+    assert answer.exception().args == (errno.EINVAL, "text")
+
+
+def test_what_is_an_errno_stays():
+    for code in (1, 511):
+        answer = Answer()
+        answer.fail(code)
+        assert answer.exception().errno == code

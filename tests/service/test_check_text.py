@@ -53,8 +53,10 @@ def test_a_file_that_no_process_can_load():
 
 
 def test_silence_is_said_and_is_no_refusal():
-    assert text((12, "a", None))[1:] == ["process 12 a: does not answer; it would be patched when it does",
-                                         "would be loaded"]
+    silent = "process 12 a: does not answer; it would be patched when it does"
+    assert text((12, "a", None))[1:] == [silent, "would be loaded unseen: no process has looked at it"]
+    assert text((12, "a", None), (13, "b", answer(func())))[-1] == "would be loaded"
+    assert text()[-1] == "would be loaded unseen: no process has looked at it"
 
 
 def test_what_it_replaces_and_what_is_not_there_yet():

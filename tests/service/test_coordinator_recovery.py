@@ -228,7 +228,7 @@ class RaisingAt:
     after such an exception is spared, and what calls it."""
 
     FILES = ("coordinator.py", "waiting_answers.py", "silence.py", "awaited.py", "decisions.py")
-    SPARED = ("step", "submit", "_mishap", "_fail_all", "fail_all")
+    SPARED = ("step", "submit", "_give_up_all", "_fail_all", "fail_all", "is_busy")
 
     def __init__(self, n=None):
         self.n, self.lines = n, 0
@@ -269,9 +269,9 @@ def test_a_mistake_of_ours_in_a_round_answers_every_write():
         given = [errno_of(answer) for answer in answers]
         assert None not in given, (n, given, world.logged)
         assert world.disk.lock is None and world.coordinator.load is None, n
-        mishaps = [line for line in world.logged if line.startswith("klpfs: a defect at")]
+        mishaps = [line for line in world.logged if "MemoryError" in line]
         raised += bool(mishaps)
-        assert len(mishaps) <= 1, mishaps
+        assert len(mishaps) <= 2, mishaps               # of the write, and of the round
         if not world.disk.record["modules"]:
             again = world.ask("insmod")
             world.run()

@@ -10,8 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from klpfs.protocol import folder as folder_module
+from klpfs.protocol import life
 from klpfs.protocol import record_text as text
 from klpfs.service.journal import Journal
+from tests.service.fake_agent import sleeper
 
 NAMES = st.text(st.characters(blacklist_categories=["Cs"]),
                 max_size=12) | st.sampled_from(["", "a b", "%41", "\n", "\udce4"])
@@ -77,7 +80,7 @@ def test_garbage_is_eio(data):
 
 
 def test_no_journal_is_idle(journal):
-    assert journal.read() == text.idle()
+    assert journal.read() == text.idle(0, journal.folder.service)
 
 
 def test_write_is_seen_by_others_at_once(journal, tmp_path):
@@ -119,18 +122,18 @@ def test_a_write_needs_the_lock_and_a_higher_seq(journal):
         journal.write(text.idle(1))
 
 
-@pytest.mark.parametrize("call", ["write", "rename", "open"])
+@pytest.mark.parametrize("call", ["write", "rename", "_open"])
 def test_full_disk(journal, tmp_path, monkeypatch, call):
     """The old journal stands, and nothing else is left behind."""
     write(journal)
     before = sorted(os.listdir(tmp_path))
-    real = getattr(os, call)
+    real = getattr(folder_module, call)
 
     def full(*args, **kw):
-        if call == "open" and not str(args[0]).endswith(".tmp"):
+        if call == "_open" and not str(args[0]).endswith(".tmp"):
             return real(*args, **kw)
         raise OSError(errno.ENOSPC, "No space left on device")
-    monkeypatch.setattr(os, call, full)
+    monkeypatch.setattr(folder_module, call, full)
     with pytest.raises(OSError) as caught:
         write(journal)
     monkeypatch.undo()
@@ -142,20 +145,20 @@ def test_full_disk(journal, tmp_path, monkeypatch, call):
 def test_what_is_written_is_decided(journal, monkeypatch):
     """It is not read again: no descriptors, for one, must not make a failure of it."""
     write(journal)
-    real = os.open
-    monkeypatch.setattr(os, "open",
-                        lambda path, flags, *mode: refuse() if path == journal.path else real(path, flags, *mode))
+    real = folder_module.Folder.open
 
-    def refuse():
-        raise OSError(errno.EMFILE, "Too many open files")
+    def refuse(self, name, *more):
+        if name == "journal":
+            raise OSError(errno.EMFILE, "Too many open files")
+        return real(self, name, *more)
+    monkeypatch.setattr(folder_module.Folder, "open", refuse)
     write(journal)
     assert journal.read()["seq"] == 2
 
 
 def test_short_writes(journal, monkeypatch):
     """A write that takes only a part is gone on with."""
-    real = os.write
-    monkeypatch.setattr(os, "write", lambda fd, data: real(fd, data[:7]))
+    monkeypatch.setattr(folder_module, "write", lambda fd, data: os.write(fd, data[:7]))
     write(journal)
     monkeypatch.undo()
     assert journal.read()["seq"] == 1
@@ -228,19 +231,33 @@ def test_a_draft_of_the_dead_keeps_nothing_alive(journal, tmp_path):
     journal.close()
 
 
+def test_a_journal_stays_while_a_process_lives_whose_socket_is_gone(journal, tmp_path):
+    """Its patches are in force: the next daemon, and who joins, must know of them. (Seen once under descriptor
+    pressure: the socket refused for a moment.)"""
+    child = sleeper()
+    try:
+        (tmp_path / "a.life").symlink_to(f"{child.pid} - {life.own_life().split()[2]} -")
+        assert journal.try_lock()
+        journal.write({**text.idle(1)})
+        assert not journal.remove(["a.sock"]) and journal.read()["seq"] == 1 and (tmp_path / "journal").exists()
+    finally:
+        child.kill()
+        child.wait()
+    assert journal.remove(["a.sock"]) and not tmp_path.exists()
+
+
 def test_remove_while_somebody_comes(journal, tmp_path, monkeypatch):
     """Who has bound its socket in the last moment has read the journal perhaps: it is put back."""
     write(journal)
-    real = os.unlink
+    inode = (tmp_path / "journal").stat().st_ino
 
-    def comes(path, *args, **kw):
-        real(path, *args, **kw)
-        if str(path).endswith("journal"):
-            (tmp_path / "new.sock").write_bytes(b"")
-    monkeypatch.setattr(os, "unlink", comes)
+    def comes(path, to, **kw):
+        os.rename(path, to, **kw)
+        (tmp_path / "new.sock").touch()
+    monkeypatch.setattr(folder_module, "rename", comes)
     assert journal.try_lock()
     assert not journal.remove([])
-    assert journal.read()["seq"] == 1
+    assert journal.read()["seq"] == 1 and (tmp_path / "journal").stat().st_ino == inode     # the same file, no copy
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root: another user's service")
@@ -291,7 +308,7 @@ def test_a_fifo_in_a_contents_place(journal, tmp_path):
 def test_what_is_kept_is_synced_at_rest(journal, tmp_path, monkeypatch):
     """--keep: each idle journal, before it takes its place, and the folder after; not otherwise."""
     synced = []
-    monkeypatch.setattr(os, "fsync", lambda fd: synced.append(stat.S_ISDIR(os.fstat(fd).st_mode)))
+    monkeypatch.setattr(folder_module, "fsync", lambda fd: synced.append(stat.S_ISDIR(os.fstat(fd).st_mode)))
     with journal_locked(journal):
         journal.write({**text.idle(1)})
         assert synced == []
@@ -302,3 +319,71 @@ def test_what_is_kept_is_synced_at_rest(journal, tmp_path, monkeypatch):
         assert synced == []
         journal.write({**text.idle(3)})
         assert synced == [False, True]
+
+
+# ---- what others have put there
+
+@pytest.mark.parametrize("said", [b"klpfs 2\nseq 7\nservice bank\nend\n"])
+def test_a_journal_of_another_service(journal, tmp_path, said):
+    """Copied, or the folder was renamed: EIO by name, and it stays as it is."""
+    (tmp_path / "journal").write_bytes(said)
+    with pytest.raises(text.OtherService) as e:
+        journal.read()
+    assert e.value.errno == errno.EIO and "of service 'bank'" in e.value.strerror
+    assert tmp_path.name in e.value.strerror and (tmp_path / "journal").read_bytes() == said
+
+
+def test_a_journal_of_a_klpfs_that_did_not_say_whose(journal, tmp_path):
+    """It is read; with the next write it says so."""
+    (tmp_path / "journal").write_bytes(b"klpfs 1\nseq 7\nend\n")
+    assert journal.read() == text.idle(7)
+    write(journal)
+    assert b"\nservice %s\n" % tmp_path.name.encode() in (tmp_path / "journal").read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["fifo", "link", "folder"])
+def test_a_service_is_removed_whatever_its_journal_is(tmp_path, kind, monkeypatch):
+    """Its user has put something else there: nothing is opened, and it is put back as it was where a process comes."""
+    folder, secret = tmp_path / "svc", tmp_path / "secret"
+    folder.mkdir()
+    secret.write_bytes(b"secret")
+    made = {"fifo": os.mkfifo, "link": lambda path: os.symlink(secret, path), "folder": os.mkdir}[kind]
+    made(folder / "journal")
+    journal = Journal(str(folder))
+
+    def comes(path, to, **kw):
+        os.rename(path, to, **kw)
+        (folder / "new.sock").touch()
+    monkeypatch.setattr(folder_module, "rename", comes)
+    with journal_locked(journal):
+        assert not journal.remove([])
+        monkeypatch.undo()
+        assert stat.S_IFMT((folder / "journal").lstat().st_mode) == {
+            "fifo": stat.S_IFIFO, "link": stat.S_IFLNK, "folder": stat.S_IFDIR}[kind]
+        assert b"secret" not in b"".join(each.read_bytes() for each in folder.iterdir()
+                                         if each.is_file() and not each.is_symlink())
+        assert journal.remove(["new.sock"]) == (kind != "folder")
+
+
+def test_a_folder_that_is_another_one_now(tmp_path):
+    """Where the folder is held: a link has its name when it is to be removed, and nothing of what it leads to goes."""
+    folder, other = tmp_path / "svc", tmp_path / "other"
+    folder.mkdir()
+    other.mkdir()
+    (other / "precious").touch()
+    journal = Journal(str(folder))
+    fd = os.open(folder, os.O_PATH)
+    journal.folder.hold(fd)
+    os.close(fd)
+    folder.rename(tmp_path / "away")
+    folder.symlink_to("other")
+    with journal_locked(journal):
+        assert not journal.remove([])
+    journal.folder.release()
+    assert os.listdir(other) == ["precious"] and os.listdir(tmp_path / "away") == []
+
+
+def test_a_sparse_content_is_not_read(journal, tmp_path):
+    with open(tmp_path / ("a" * 64), "wb") as file:
+        file.truncate(6 * 10 ** 9)
+    assert journal.get("a" * 64) is None

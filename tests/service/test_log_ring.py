@@ -1,6 +1,7 @@
 """The log's ring: numbers of its own, in order of time round by round; what is overrun is said."""
 import pytest
 
+from klpfs.service import log_ring
 from klpfs.service.log_ring import LogRecord, LogView
 
 
@@ -90,3 +91,29 @@ def test_added_is_told_once_a_round():
     assert len(view.records) == 2
     view.add(1, 5, "c")
     assert calls == [1, 1]
+
+
+def test_lines_are_cut_whoever_says_them():
+    """A process need not have cut them."""
+    view = LogView()
+    view.add(1, 6, "x" * 9000)
+    view.add(2, 6, "\u00e9" * 9000 + "\ud800")
+    assert [len(text.encode()) for text in texts(view)] == [1024, 1024]
+
+
+def test_the_ring_has_a_size_in_bytes():
+    view = LogView(size_bytes=10 * (64 + 36))
+    for n in range(25):
+        view.add(n, 6, f"{n:36}")
+    assert [int(text) for text in texts(view)] == list(range(15, 25)) and view.first_seq == 15
+    view.add(25, 6, "x" * 500)
+    assert view.first_seq == 21 and view.get(25).text == "x" * 500
+
+
+def test_a_log_that_nobody_reads_does_not_grow(monkeypatch):
+    monkeypatch.setattr(log_ring, "ROUND", 8)
+    view = LogView(size=8)
+    for n in range(100):
+        view.add(n, 6, str(n))
+        assert len(view._late) <= 8
+    assert texts(view)[-1] == "99" and view.next_seq == 100

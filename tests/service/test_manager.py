@@ -1,13 +1,17 @@
 """Services as they come and go."""
 import os
+import socket
+import stat
 import time
 
 import pytest
 
+from klpfs.protocol import life
 from klpfs.protocol import record_text as text
 from klpfs.service import manager as manager_module
 from klpfs.service.manager import Manager
 from klpfs.service.snapshots import Caller
+from tests.service.fake_agent import sleeper
 
 ME = Caller(os.getpid(), os.geteuid(), os.getegid())
 
@@ -103,6 +107,32 @@ def test_a_process_that_comes_and_goes_before_the_daemon_looks(bench, folder, ma
         os.unlink(agent.path)
     bench.until(lambda: not os.path.exists(path), 10)
     assert manager.services == {} and manager.came == []
+
+
+@pytest.mark.parametrize("socket_is", ["refuses", "removed"])
+def test_a_service_whose_process_lives_and_has_no_socket(bench, folder, manager, monkeypatch, socket_is):
+    """Its journal stays, whatever became of the socket, until the process is dead."""
+    monkeypatch.setattr(manager_module, "STALE", 0.05)
+    path, agent = place(folder), sleeper()
+    try:
+        os.symlink(f"{agent.pid} - {life.own_life().split()[2]} -", os.path.join(path, "a.life"))
+        with socket.socket(socket.AF_UNIX) as dead:
+            dead.bind(os.path.join(path, "a.sock"))
+        if socket_is == "removed":
+            os.unlink(os.path.join(path, "a.sock"))
+        open(os.path.join(path, "journal"), "wb").write(text.dump(text.idle(3, "shop")))
+        os.utime(path, (time.time() - 100,) * 2)
+        manager.start()
+        bench.rest(0.3)
+        assert os.path.exists(os.path.join(path, "journal"))
+        back = bench.agent(folder=path, pid=agent.pid, name="b")        # it can bind again
+        bench.until(lambda: manager.came == ["shop"])
+        back.close()
+        os.unlink(back.path)
+    finally:
+        agent.kill()
+        agent.wait()
+    bench.until(lambda: not os.path.exists(path), 20)
 
 
 def test_dead_services_vanish_at_the_start(bench, folder, manager):
@@ -211,3 +241,136 @@ def test_no_descriptor_is_left(bench, folder):
     manager.close()
     bench.rest()
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+# ---- what users put there
+
+def shown(bench, manager, *names):
+    bench.until(lambda: sorted(manager.services) == sorted(names))
+
+
+def test_a_folder_of_another_services_processes(bench, folder, manager, monkeypatch):
+    """It was renamed: no service is shown, its processes are asked once and left alone, and so is the folder; one of
+    its own that comes later is shown."""
+    monkeypatch.setattr(manager_module, "STALE", 1.0)
+    path = place(folder)
+    agent = bench.agent(folder=path)
+    os.rename(path, os.path.join(folder, "moved"))
+    agent.path = os.path.join(folder, "moved", "a.sock")
+    manager.start()
+    bench.until(lambda: agent.links)
+    bench.rest(1.0)
+    assert manager.services == {} == dict.fromkeys(manager.came) and not agent.links and os.path.exists(agent.path)
+    bench.agent("b", folder=os.path.join(folder, "moved"))
+    shown(bench, manager, "moved")
+    bench.processes[-1].kill()
+    bench.until(lambda: manager.gone == ["moved"])
+    bench.rest(0.5)
+    assert os.path.exists(agent.path) and not agent.links and manager.came == ["moved"]
+    agent.close()                               # its process is dead: then all of it goes
+    bench.until(lambda: not os.path.exists(os.path.join(folder, "moved")))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+@pytest.mark.parametrize("kind", ["fifo", "link"])
+def test_a_user_puts_something_else_in_the_journals_place(bench, folder, manager, tmp_path, kind):
+    """A service of a user's (User= of a unit), root's daemon: it does not wait, and hands out nothing of root's."""
+    secret = tmp_path / "secret"
+    secret.write_text("of root")
+    path = place(folder)
+    os.chown(path, 54321, 54321)
+    bench.agent(folder=path)
+    manager.start()
+    manager.settle()
+    journal = os.path.join(path, "journal")
+    os.mkfifo(journal) if kind == "fifo" else os.symlink(secret, journal)
+    bench.rest()
+    with open(os.path.join(folder, "m.py"), "w"):
+        pass
+    answer = manager.services["shop"].insmod(os.path.join(folder, "m.py").encode(), ME)
+    bench.until(answer.done)
+    assert answer.exception().errno == 5
+    bench.processes[0].kill()
+    bench.until(lambda: manager.gone == ["shop"])
+    assert secret.read_text() == "of root" and not os.path.exists(path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_a_user_puts_a_link_in_the_folders_place(bench, folder, manager, tmp_path):
+    """In a runtime folder of that user's: what the link leads to is not looked into, and nothing of it is removed."""
+    os.chown(folder, 54321, 54321)
+    other = tmp_path / "other"
+    other.mkdir(0o700)
+    for name in ("precious", "precious.tmp", "journal"):
+        (other / name).touch()
+    path = place(folder)
+    os.chown(path, 54321, 54321)
+    bench.agent(folder=path)
+    manager.start()
+    manager.settle()
+    os.rename(path, os.path.join(folder, ".away"))
+    os.symlink(other, path)
+    bench.processes[0].kill()
+    bench.until(lambda: manager.services == {})
+    bench.rest(0.3)
+    assert sorted(os.listdir(other)) == ["journal", "precious", "precious.tmp"] and os.path.islink(path)
+
+
+def test_a_file_system_that_a_user_has_mounted_there(bench, folder, manager, silent):
+    """On a service's folder, or on what lies in it: the daemon asks it nothing, and serves all others."""
+    for name in ("before", "other"):
+        bench.agent(folder=place(folder, name))
+    silent(place(folder, "whole"), 0o40755)
+    os.mkdir(os.path.join(folder, "before", "x.sock"))
+    silent(os.path.join(folder, "before", "x.sock"), 0o40755)
+    manager.start()
+    silent(place(folder, "late"), 0o40755)
+    os.mkdir(os.path.join(folder, "other", "journal"))
+    silent(os.path.join(folder, "other", "journal"), 0o40755)
+    shown(bench, manager, "before", "other")
+    bench.rest(0.3)
+    assert len(manager.services["before"].processes) == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+@pytest.mark.parametrize("kind", ["nothing", "fifo", "link", "file of its own"])
+def test_who_has_a_journal_kept(bench, folder, manager, tmp_path, monkeypatch, kind):
+    """The service's user and root say so; what a worker says, or puts there, is nothing."""
+    path = place(folder, mode=0o3770)
+    keep = os.path.join(path, "keep")
+    agent = bench.agent(folder=path, keep=True, mute=True)
+    os.chown(agent.path, 54321, -1)
+    if kind == "fifo":
+        os.mkfifo(keep)
+    elif kind == "link":
+        os.symlink(tmp_path / "made", keep)
+    elif kind == "file of its own":
+        open(keep, "w").close()
+        os.chown(keep, 54321, -1)
+    from klpfs.service import peers
+    monkeypatch.setattr(peers, "who_sends", lambda peer, pid: (peer._sender, pid))
+    real = peers.Peer._first
+
+    def first(self, sock):
+        data = real(self, sock)
+        self._sender = 54321 if self.key == "a.sock" else 0
+        return data
+    monkeypatch.setattr(peers.Peer, "_first", first)
+    manager.start()
+    bench.until(lambda: agent.links)
+    agent.mute = False
+    agent.send({"t": "hello", "version": 1, "pid": agent.pid, "comm": "x", "cmdline": [], "keep": True,
+                "service": "shop", "python": "3", "started": 0})
+    shown(bench, manager, "shop")
+    assert not manager.services["shop"].folder.keeps and not (tmp_path / "made").exists()
+    bench.agent("b", folder=path, keep=True)
+    bench.until(lambda: manager.services["shop"].folder.keeps)
+    assert stat.S_ISREG(os.lstat(keep).st_mode) and os.lstat(keep).st_uid == 0 and not (tmp_path / "made").exists()
+
+
+def test_a_runtime_folder_that_strangers_can_exchange(bench, folder):
+    """All may write to a folder above it: EACCES, by name."""
+    above = place(folder, "above", 0o777)
+    manager = Watched(bench.loop, place(above, "run"))
+    with pytest.raises(PermissionError, match="above"):
+        manager.start()

@@ -1,15 +1,19 @@
 """Connections to agents: who is there, who is gone, and what nobody may be made to believe."""
 import errno
 import os
+import socket
 import subprocess
 import sys
 
 import pytest
 
+from klpfs.protocol import life
+from klpfs.protocol.folder import Folder
 from klpfs.protocol.wire import encode
 from klpfs.service import peers as peers_module
 from klpfs.service.peers import Peers
 from tests import harness
+from tests.service.fake_agent import sleeper
 
 
 class Watch:
@@ -68,7 +72,8 @@ def test_who_says_another_version_must_still_be_who_it_says(bench, watch, hello)
     bench.until(lambda: agent.links)
     agent.send({"t": "hello", **hello})
     bench.until(lambda: watch.lines)
-    assert watch.peers.known()[0].version == 0 and "this daemon version" not in "".join(watch.lines)
+    assert all(peer.version == 0 for peer in watch.peers.known())
+    assert "this daemon version" not in "".join(watch.lines)
 
 
 def test_drafts_and_other_files_are_no_agents(bench, watch):
@@ -84,6 +89,41 @@ def test_a_socket_that_refuses_and_never_answered_is_gone(bench, watch):
     assert watch.peers.list() == [] and watch.gone == ["a.sock"]
     watch.peers.unlink_gone()
     assert os.listdir(bench.folder) == []
+
+
+def noted(bench, name, pid):
+    """A socket that refuses, and beside it the note of a process."""
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(os.path.join(bench.folder, name + ".sock"))
+    namespace = life.own_life().split()[2]
+    os.symlink(f"{pid} - {namespace} -", os.path.join(bench.folder, name + ".life"))
+
+
+def test_a_socket_that_refuses_while_its_process_lives(bench, watch, monkeypatch):
+    """A program that has closed its descriptors, and has none left for another socket: it is not gone. Its end is."""
+    monkeypatch.setattr(peers_module, "RETRY_REFUSED", 0.01)
+    process = sleeper()
+    try:
+        noted(bench, "a", process.pid)
+        assert [peer.key for peer in watch.peers.list()] == ["a.sock"]
+        bench.rest(0.1)
+        assert not watch.gone and not watch.peers.litter and watch.peers.lives_unseen()
+    finally:
+        process.kill()
+        process.wait()
+    bench.until(lambda: watch.gone == ["a.sock"])
+    watch.peers.unlink_gone()
+    assert os.listdir(bench.folder) == [] and not watch.peers.lives_unseen()
+
+
+def test_an_old_socket_of_a_process_that_answers_on_another(bench, watch, monkeypatch):
+    """It had no right to remove the old one, as after a change of its user."""
+    monkeypatch.setattr(peers_module, "RETRY_REFUSED", 0.01)
+    agent = bench.agent("b")
+    noted(bench, "a", agent.pid)
+    assert len(watch.peers.list()) == 2
+    bench.until(lambda: watch.gone == ["a.sock"])
+    assert [peer.key for peer in watch.peers.known()] == ["b.sock"]
 
 
 def test_without_descriptors_nobody_is_gone(bench, watch, monkeypatch):
@@ -103,7 +143,7 @@ def test_without_descriptors_nobody_is_gone(bench, watch, monkeypatch):
     monkeypatch.undo()
     bench.until(lambda: watch.peers.known()[0].report)
     monkeypatch.setattr(peers_module, "address_space", refuse)
-    monkeypatch.setattr(peers_module, "address", refuse)
+    monkeypatch.setattr(Folder, "look_socket", refuse)
     watch.peers.known()[0].drop()
     tried.clear()
     bench.until(lambda: len(tried) == 2)
@@ -276,7 +316,7 @@ def test_who_another_user_says_it_is(bench, watch, says, bound, believed):
     bench.processes.append(process)
     pid = {"itself": process.pid, "root's": os.getpid(), "the first": 1}[says]
     process.stdin.write(encode({"t": "hello", "version": 1, "pid": pid, "comm": "x", "cmdline": [], "keep": False,
-                                "started": 0}))
+                                "service": os.path.basename(bench.folder), "started": 0}))
     process.stdin.close()
     bench.until(lambda: watch.peers.list() and watch.peers.known()[0].connected)
     process.stdout.readline()
@@ -285,13 +325,14 @@ def test_who_another_user_says_it_is(bench, watch, says, bound, believed):
     if believed:
         assert watch.peers.known()[0].pid == pid and not watch.lines
     else:
-        assert "of another user" in watch.lines[0] and watch.peers.known()[0].pid == 0
+        assert "of another user" in watch.lines[0] and watch.peers.list() == []
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 def test_very_many_sockets_of_another_user(bench, watch, monkeypatch):
     """Each costs a descriptor here: no more than so many, and one line; the service's own are not counted."""
     monkeypatch.setattr(peers_module, "MOST", 3)
+    os.chmod(bench.folder, 0o3770)
     made = [bench.agent(f"y{i}") for i in range(6)]
     for i in range(5):
         os.chown(made[i].path, 54321, -1)
@@ -305,3 +346,108 @@ def test_what_is_no_socket(bench, watch):
                        ("c.sock", lambda path: os.symlink("/dev/zero", path))):
         make(os.path.join(bench.folder, name))
     assert watch.peers.list() == []
+
+
+# ---- whom a name leads to
+
+def speaks(bench, watch, agent, **hello):
+    """The agent says hello, once it is connected to."""
+    watch.peers.list()
+    bench.until(lambda: agent.links)
+    agent.send({"t": "hello", "version": 1, "pid": agent.pid, "comm": "x", "cmdline": [], "keep": False,
+                "service": os.path.basename(bench.folder), "python": "3", "started": 0, **hello})
+
+
+def left_alone(bench, watch):
+    """One line, nobody is there, and nobody is asked again."""
+    bench.until(lambda: watch.lines)
+    bench.rest(3 * peers_module.RETRY)
+    assert watch.peers.list() == [] and len(watch.lines) == 1 and not watch.heard
+    assert not watch.peers.dead             # it is not ours to remove
+    return watch.lines[0]
+
+
+@pytest.mark.parametrize("hello", [{"service": "bank"}, {"service": None}, {"service": "bank", "version": 2},
+                                   {"service": "x" * 10000}])
+def test_an_agent_of_another_service(bench, watch, hello):
+    """Somebody has put another service's socket here, or the folder was renamed."""
+    agent = bench.agent(mute=True)
+    speaks(bench, watch, agent, **hello)
+    line = left_alone(bench, watch)
+    assert "says that it is of service" in line and os.path.basename(bench.folder) in line and len(line) < 300
+    own = bench.agent()                         # another socket of that name
+    watch.peers.list()
+    bench.until(lambda: watch.heard)
+    own.close()
+
+
+def test_a_socket_that_was_refused_is_litter_once_its_process_is_dead(bench, watch):
+    """With the lock it is removed then, not before."""
+    agent = bench.agent(mute=True)
+    speaks(bench, watch, agent, service="bank")
+    left_alone(bench, watch)
+    watch.peers.unlink_gone()
+    assert os.path.exists(agent.path) and watch.peers.refused
+    agent.close()
+    watch.peers.unlink_gone()
+    assert not os.path.exists(agent.path) and not watch.peers.refused
+
+
+def test_an_agent_that_answers_as_another_process(bench, watch, monkeypatch):
+    """What counts is who sends, as the kernel says, also among processes of one user, and of root."""
+    monkeypatch.setattr(peers_module, "who_sends", lambda peer, pid: (peer._sender, peer._sender_pid))
+    bench.agent()
+    watch.peers.list()
+    line = left_alone(bench, watch)
+    assert f"says that it is process {bench.agents[0].pid}, but is process {os.getpid()}" in line
+    assert watch.gone == ["a.sock"]
+
+
+def test_a_process_that_cant_be_seen_from_here(bench, watch, monkeypatch):
+    """Its number is another process's here."""
+    monkeypatch.setattr(peers_module, "who_sends", lambda peer, pid: (peer._sender, 0))
+    bench.agent()
+    watch.peers.list()
+    assert "of another PID namespace" in left_alone(bench, watch)
+
+
+def test_a_link_in_a_sockets_place(bench, watch, tmp_path):
+    """The socket that was looked at closes the connection, and its name leads to another service's then: that is not
+    connected to."""
+    agent = bench.agent()
+    other = bench.agent("other", folder=str(tmp_path))
+    watch.peers.list()
+    bench.until(lambda: len(watch.heard) == 2)
+    os.symlink(other.path, agent.path + ".new")
+    os.rename(agent.path + ".new", agent.path)
+    agent.cut()
+    bench.rest(3 * peers_module.RETRY)
+    assert not other.links and not watch.peers.known()[0].connected
+
+
+def test_two_names_of_a_socket(bench, watch):
+    """A process is not there twice because somebody has made a link of its socket."""
+    agent = bench.agent("b")
+    watch.peers.list()
+    bench.until(lambda: len(watch.heard) == 2)
+    os.link(agent.path, agent.path.replace("b.sock", "a.sock"))
+    assert [peer.key for peer in watch.peers.list()] == ["b.sock"] and len(agent.links) == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_a_socket_of_one_user_on_which_another_answers(bench, watch, monkeypatch):
+    """A user lets a stranger in, or has others' words taken for its own."""
+    os.chmod(bench.folder, 0o3770)
+    agent = bench.agent()
+    os.chown(agent.path, 54321, -1)
+    monkeypatch.setattr(peers_module, "who_sends", lambda peer, pid: (12345, pid))
+    watch.peers.list()
+    assert "user 12345 answers on a socket of user 54321" in left_alone(bench, watch)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_a_strangers_socket_in_a_private_folder(bench, watch):
+    """Nobody but the owner and root can have put it there: it is left alone."""
+    agent = bench.agent()
+    os.chown(agent.path, 54321, -1)
+    assert watch.peers.list() == [] and not agent.links

@@ -7,11 +7,14 @@ import time
 import pytest
 
 from klpfs.protocol.record_text import idle
-from klpfs.service import open_as_writer, read_in_child
+from klpfs.service import coordinator, open_as_writer, read_in_child
 from klpfs.service import service as service_module
+from klpfs.service.coordinator import Coordinator
+from klpfs.service.journal import Journal
 from klpfs.service.limits import LIMITS
 from klpfs.service.service import Service
 from klpfs.service.snapshots import Caller, PatchView
+from klpfs.service.waiting_answers import WaitingAnswers
 
 ME = Caller(os.getpid(), os.geteuid(), os.getegid())
 
@@ -79,7 +82,7 @@ def test_bad_insmod(bench, service, result, text, code):
     ready(bench, service, bench.agent())
     assert result(service.insmod(text, ME)) == code
     assert len(lines(service)) == 1 and "insmod" in lines(service)[0]
-    assert service.journal.read() == idle()
+    assert service.journal.read() == idle(0, service.folder.service)
 
 
 def test_loaded_twice(bench, service, result, source):
@@ -132,7 +135,7 @@ def test_full_disk(bench, service, result, source, monkeypatch):
     """ENOSPC when nothing can be stored; nothing is left behind."""
     ready(bench, service, bench.agent())
     before = sorted(os.listdir(bench.folder))
-    monkeypatch.setattr(service_module.Journal, "_replace",
+    monkeypatch.setattr(service_module.Journal, "_put",
                         lambda *a: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space")))
     assert result(service.insmod(source, ME)) == errno.ENOSPC
     monkeypatch.undo()
@@ -144,7 +147,7 @@ def test_damaged_journal(bench, service, result, source):
     ready(bench, service, bench.agent())
     with open(os.path.join(bench.folder, "bad"), "wb") as file:
         file.write(b"klpfs 1\n")
-    os.rename(os.path.join(bench.folder, "bad"), service.journal.path)
+    os.rename(os.path.join(bench.folder, "bad"), service.journal.folder.path + "/journal")
     assert result(service.insmod(source, ME)) == errno.EIO
     assert result(service.rmmod(b"x", ME)) == errno.EIO
 
@@ -152,13 +155,13 @@ def test_damaged_journal(bench, service, result, source):
 def test_a_journal_of_another_version(bench, service, result, source):
     """EIO on every write, by name; it is not touched."""
     ready(bench, service, bench.agent())
-    other = b"klpfs 2\nwhatever a later version writes\n"
+    other = b"klpfs 3\nwhatever a later version writes\n"
     with open(os.path.join(bench.folder, "other"), "wb") as file:
         file.write(other)
-    os.rename(os.path.join(bench.folder, "other"), service.journal.path)
+    os.rename(os.path.join(bench.folder, "other"), service.journal.folder.path + "/journal")
     assert result(service.insmod(source, ME)) == result(service.rmmod(b"x", ME)) == errno.EIO
-    assert any("the journal is of version 2, this klpfs reads version 1" in line for line in lines(service))
-    with open(service.journal.path, "rb") as file:
+    assert any("the journal is of version 3, this klpfs reads version 2" in line for line in lines(service))
+    with open(service.journal.folder.path + "/journal", "rb") as file:
         assert file.read() == other
 
 
@@ -350,6 +353,71 @@ def test_an_agent_with_unknown_data_does_not_end_the_service(bench, service, res
     ready(bench, service, agent)
     assert service.patches == {} and service.modules == {}
     assert result(service.insmod(source, ME)) == 0
+
+
+@pytest.mark.parametrize("path, said", [
+    (b"/" + b"x" * 8000, "x" * 900), (b"'/a\nlivepatch: forged'", "/a\\nlivepatch: forged"), (b"/\xff\xfe", "/\udcff\udcfe")])
+def test_a_path_of_any_kind_is_one_line_that_can_be_read(bench, service, result, path, said):
+    ready(bench, service, bench.agent())
+    assert result(service.insmod(path, ME)) in (errno.ENOENT, errno.ENAMETOOLONG, errno.EINVAL)
+    line, = service.log.records
+    assert line.text.startswith("klpfs: insmod") and said in line.text and len(os.fsencode(line.text)) <= 1024
+
+
+def ruined(monkeypatch, place, name):
+    def mistake(*arguments, **more):
+        raise LookupError("a mistake")
+    monkeypatch.setattr(place, name, mistake)
+
+
+# all that runs between a request and its answer: what is called, what makes a mistake, and whether a line says so
+MISTAKES = {
+    "insmod, decided": (lambda s, file: s.insmod(file, ME), (service_module.records, "insmod")),
+    "insmod, stored": (lambda s, file: s.insmod(file, ME), (Journal, "put")),
+    "insmod, written": (lambda s, file: s.insmod(file, ME), (Journal, "write")),
+    "insmod, counted": (lambda s, file: s.insmod(file, ME), (Coordinator, "_votes")),
+    "insmod, started": (lambda s, file: s.insmod(file, ME), (coordinator.decisions, "started")),
+    "insmod, looked after": (lambda s, file: s.insmod(file, ME), (Coordinator, "_prepare")),
+    "insmod, undone": (lambda s, file: s.insmod(file, ME), (Coordinator, "_start"), (coordinator.decisions, "given_up")),
+    "insmod, waited for": (lambda s, file: s.insmod(file, ME), (WaitingAnswers, "settle")),
+    "insmod, fetched": (lambda s, file: s.insmod(file, ME), (Service, "_load"), (open_as_writer, "read_at_once", None)),
+    "check, fetched": (lambda s, file: s.check(file, ME), (Service, "_check"), (open_as_writer, "read_at_once", None)),
+    "check": (lambda s, file: s.check(file, ME), (service_module, "check_text")),
+    "rmmod": (lambda s, file: s.rmmod(b"lp_1", ME), (service_module.records, "rmmod")),
+    "enabled": (lambda s, file: s.set_enabled("lp_1", False, ME), (service_module.records, "set_enabled")),
+    "force": (lambda s, file: s.force("lp_1"), (service_module.records, "force")),
+    "ftrace": (lambda s, file: s.set_ftrace(False), (service_module.records, "set_ftrace")),
+    "blockers": (lambda s, file: s.ask("blockers"), (Service, "_blocker_views")),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_of_ours_is_an_answer_and_a_line_and_the_service_goes_on(bench, service, result, source, monkeypatch,
+                                                                         name):
+    """EIO, wherever it is made: nobody waits for ever, no lock is kept, and the next load works."""
+    ready(bench, service, bench.agent())
+    call, *ruins = MISTAKES[name]
+    with monkeypatch.context() as patch:
+        for place, what, *instead in ruins:
+            if instead:
+                patch.setattr(place, what, lambda *arguments: None)
+            else:
+                ruined(patch, place, what)
+        try:
+            found = result(call(service, source))
+        except LookupError:
+            found = errno.EIO                  # at once: the file system answers so (tests/fs/test_fuse.py)
+        else:
+            assert any("LookupError: a mistake" in line for line in lines(service))
+        assert found == errno.EIO
+    service.poke()
+    bench.until(lambda: not service.coordinator.record["change"])
+    bench.until(lambda: not service.coordinator.load and not service.coordinator.waiting_answers)
+    other = source.replace(b"lp-1", b"lp-2")
+    with open(other, "wb") as file:
+        file.write(b"patch = 1\n")
+    bench.until(lambda: all(not patch.transition for patch in service.patches.values()))
+    assert result(service.insmod(other, ME)) == 0
 
 
 def test_a_mistake_of_ours_in_an_answer_is_an_error_and_a_line(bench, service, result, source, monkeypatch):

@@ -41,6 +41,14 @@ def X(exp):
     check(exp, {v}, "X")
     raise KeyError({v})
 
+def W(way, more, exp=None):
+    check(exp, {v}, "W")
+    way(lambda *args: check({v}, leaf(), way.name))
+    check({v}, leaf({v}), "W>leaf")
+    if more:
+        way(lambda *args: more(lambda *args: check({v}, through(B, {v}), (way.name, more.name))))
+    return {v}
+
 def S(exp=None):
     check({v}, leaf({v}), "S>leaf")
     sleep(random() * .01)
@@ -140,6 +148,29 @@ async def AXX(exp):
     check(exp, {v}, "AXX")
     await asleep(0)
     raise LookupError({v})
+
+def YG(way, exp=None):
+    check(exp, {v}, "YG")
+    way(lambda *args: check({v}, L(), way.name))
+    yield {v}
+    way(lambda *args: check({v}, L(), way.name))
+
+def Y(way):
+    for x in YG(way, {v}):
+        check({v}, x, "YG")
+    return {v}
+
+async def YA(way, exp=None):
+    check(exp, {v}, "YA")
+    way(lambda *args: check({v}, L(), way.name))
+    await asleep(0)
+    way(lambda *args: check({v}, L(), way.name))
+    check({v}, await BB({v}), "YA>BB")
+    return {v}
+
+async def YC(library):
+    check(None, await library(lambda: check({v}, L(), "cancelled")), "YC")
+    return {v}
 
 def W(switch, exp=None):
     check(exp, {v}, "W")

@@ -1,10 +1,13 @@
 """Threads, generators, asyncio tasks and greenlets call patched functions while patches are enabled, reversed, replaced
-and disabled. Every call checks the version of who called it: code on a task's stack is all of one version.
+and disabled; and so does all that Python begins on a foreign stack (ways.py). Every call checks the version of who
+called it: code on a task's stack is all of one version.
 
-    python tests/stress/stress.py SECONDS [--break RULE] [--without-greenlets] [--seed N]
+    python tests/stress/stress.py SECONDS [--break RULE] [--without-greenlets] [--audit-hook] [--seed N]
+            [--leave-out WAY] [--every S]
 
-Prints the counts; exit status 1 if one call was mixed, if anything raised, or a transition never ended. With --break a
-rule of consistency is switched off (nostack, noobserve, nogens; rules.py has more): then status 1 is what must come.
+Prints the counts as it goes, and at the end with how often each way ran; exit status 1 if one call was mixed, if
+anything raised, a transition never ended or a way never ran. With --break a rule of consistency is switched off
+(nostack, noobserve, nogens; rules.py has more): then status 1 is what must come.
 """
 import argparse
 import asyncio
@@ -24,7 +27,7 @@ from klpfs.cpython.images import image  # noqa: E402
 from klpfs.cpython.switch import rules  # noqa: E402
 from klpfs.cpython.switch.switching import Entry, Transition  # noqa: E402
 from tests.cpython.programs import new_image  # noqa: E402
-from tests.stress import program  # noqa: E402
+from tests.stress import program, ways  # noqa: E402
 
 ENOUGH = 100        # violations, then it stops
 STUCK = 60          # seconds
@@ -34,7 +37,7 @@ class Counts:
     """Checked calls, one counter a thread (no lock, nothing lost), and what went wrong."""
 
     def __init__(self):
-        self.local, self.counters, self.bad, self.errors = threading.local(), [], [], []
+        self.local, self.counters, self.bad, self.errors = threading.local(), [], ways.FAULTS, []
 
     def check(self, expected, got, where, times=1):
         try:
@@ -110,6 +113,11 @@ class Stress:
         self.plain, self.suspending = Family(program.PLAIN, self.counts), Family(program.SUSPENDING, self.counts)
         self.pool, self.lock = [], threading.Lock()
         self.switched = []          # greenlets' completed runs
+        self.greenlet = None if options.without_greenlets else ways.greenlet
+        self.ways = [way for way in ways.WAYS.values() if way.name not in options.leave_out
+                     and (options.audit_hook or way.name != "audit_hook")
+                     and (self.greenlet or not way.name.startswith("greenlet"))]
+        self.reversals, self.times, self.status = 0, [], 0
 
     # -- the program's threads
 
@@ -153,12 +161,47 @@ class Stress:
             thread.start()
             thread.join()
 
+    def foreign(self, seed, main):
+        """Patched functions of both families reach others in all ways, each first once, then at random. main: also in
+        those ways that only the main thread has."""
+        r, plain, suspending = random.Random(seed), self.plain.app, self.suspending.app
+        mine = [way for way in self.ways if main or not way.main]
+        often = [way for way in mine if not way.rare]
+        todo = list(mine)
+        r.shuffle(todo)
+        while not self.stop:
+            way = todo.pop() if todo else r.choice(mine if r.random() < .05 else often)
+            plain["W"](way, r.choice(often) if r.random() < .2 else None)
+            if r.random() < .3:
+                suspending["Y"](way)
+            if r.random() < .02:
+                ways.elsewhere(plain["A"])
+                ways.in_tasks(plain["A"])
+            if main:
+                time.sleep(0)
+
     def tasks(self, many):
         app = self.suspending.app
+        often = [way for way in self.ways if not way.rare and not way.main]
+
+        async def waits(callback):
+            try:
+                await asyncio.sleep(.001)
+            except asyncio.CancelledError:
+                callback()
+
+        async def library(callback):
+            return await waits(callback)
 
         async def one(i):
             while not self.stop:
                 await app[random.choice(("AA", "AW", "AX", "BB"))]()
+                if i % 10 == 0:
+                    await app["YA"](random.choice(often))
+                    task = asyncio.ensure_future(app["YC"](library))
+                    await asyncio.sleep(0)
+                    task.cancel()
+                    await asyncio.wait([task])
                 if i % 50 == 0:
                     task = asyncio.ensure_future(app["AA"]())
                     await asyncio.sleep(.002)
@@ -240,60 +283,58 @@ class Stress:
             self.counts.bad.append(("outcome", got))
         return time.monotonic() - began
 
+    def drive(self):
+        """Transitions, one after the other, until the time is over or something is wrong."""
+        end, counts = time.monotonic() + self.options.seconds, self.counts
+        told = time.monotonic()
+        while time.monotonic() < end and not counts.errors and len(counts.bad) < ENOUGH:
+            families = self.random.choice(([self.plain], [self.plain], [self.suspending], [self.plain, self.suspending]))
+            took = self.transition(families)
+            if took is None:
+                self.status = 1
+                break
+            self.times.append(took)
+            time.sleep(.002)
+            if time.monotonic() - told > self.options.every:
+                told = time.monotonic()
+                print("  ", self.text(), flush=True)
+        self.stop = True
+
+    def text(self):
+        times, counts = sorted(self.times), self.counts
+        return ("calls=%d transitions=%d reversals=%d greenlet-runs=%d ways=%d violations=%d errors=%d median=%.0fms "
+                "longest=%.0fms" % (counts.calls, len(times), self.reversals, len(self.switched),
+                                    sum(way.times for way in self.ways), len(counts.bad), len(counts.errors),
+                                    times[len(times) // 2] * 1e3 if times else 0, times[-1] * 1e3 if times else 0))
+
     def run(self):
-        greenlet = None
-        if not self.options.without_greenlets:
-            try:
-                import greenlet
-            except ImportError:
-                pass
-        jobs = [(self.caller, i) for i in range(5)] + [(self.tasks, self.options.tasks)] * 2 + [(self.short_lived,)]
+        greenlet, counts = self.greenlet, self.counts
+        jobs: list = [(self.caller, i) for i in range(5)] + [(self.tasks, self.options.tasks)] * 2
+        if self.options.audit_hook:     # which makes choices slow: busy threads are hardly ever seen outside of one
+            jobs = [(self.caller, 0), (self.tasks, 20)]
+        jobs += [(self.short_lived,)]
         jobs += [(self.greenlets, greenlet)] if greenlet else []
+        jobs += [(self.foreign, self.options.seed + i, False) for i in range(2)] + [(self.drive,)]
         threads = [threading.Thread(target=self.guarded, args=job) for job in jobs]
         sys.setswitchinterval(2e-5)
         for thread in threads:
             thread.start()
-        self.reversals, times = 0, []
-        end, counts, status = time.monotonic() + self.options.seconds, self.counts, 0
-        try:
-            while time.monotonic() < end and not counts.errors and len(counts.bad) < ENOUGH:
-                families = self.random.choice(([self.plain], [self.plain], [self.suspending],
-                                               [self.plain, self.suspending]))
-                times.append(self.transition(families))
-                if times[-1] is None:
-                    status = 1
-                    times.pop()
-                    break
-                time.sleep(.002)
-        except BaseException:
-            counts.errors.append(traceback.format_exc())
+        self.guarded(self.foreign, self.options.seed, True)
         self.stop = True
         for thread in threads:
             thread.join(30)
-        times.sort()
-        print(
-            "%d.%d.%d break=%s greenlets=%s calls=%d transitions=%d reversals=%d greenlet-runs=%d violations=%d errors=%d "
-            "median=%.0fms longest=%.0fms"
-            % (
-                sys.version_info[:3]
-                + (
-                    ",".join(sorted(rules.BREAK)) or "none",
-                    "yes" if greenlet else "no",
-                    counts.calls,
-                    len(times),
-                    self.reversals,
-                    len(self.switched),
-                    len(counts.bad),
-                    len(counts.errors),
-                    times[len(times) // 2] * 1e3 if times else 0,
-                    times[-1] * 1e3 if times else 0,
-                )
-            ),
-            flush=True,
-        )
+        print("%d.%d.%d break=%s greenlets=%s seed=%d" % (sys.version_info[:3] + (
+            ",".join(sorted(rules.BREAK)) or "none", "yes" if greenlet else "no", self.options.seed)), self.text())
+        never = [way.name for way in self.ways if not way.times]
+        print("  ways:", *("%s=%d" % (way.name, way.times) for way in self.ways))
+        if never:
+            print("  NEVER RAN:", *never)
         for line in counts.bad[:4] + counts.errors[:1]:
             print(" ", line)
-        return 1 if status or counts.bad or counts.errors or not times or [t for t in threads if t.is_alive()] else 0
+        alive = [thread.name for thread in threads if thread.is_alive()]
+        if alive:
+            print("  do not end:", *alive)
+        return 1 if self.status or counts.bad or counts.errors or not self.times or alive or never else 0
 
 
 def main():
@@ -303,8 +344,12 @@ def main():
     parser.add_argument("--without-greenlets", action="store_true")
     parser.add_argument("--tasks", type=int, default=200, help="asyncio tasks in each of two loops")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--audit-hook", action="store_true", help="that way too, and fewer threads")
+    parser.add_argument("--leave-out", action="append", default=[], metavar="WAY")
+    parser.add_argument("--every", type=float, default=10, metavar="SECONDS", help="counts are printed so often")
     options = parser.parse_args()
     rules.BREAK.update(options.broken)
+    random.seed(options.seed)
     status = Stress(options).run()
     sys.stdout.flush()
     os._exit(status)        # with a rule broken, a thread may hang

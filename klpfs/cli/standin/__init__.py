@@ -10,6 +10,7 @@ import os
 import sys
 
 from klpfs.cli import streams
+from klpfs.cli.terminal import printable, put
 
 PLACE = "/proc/.klpfs"     # as exec.py arranges it: the service's tree, the machine's own commands
 TREE, REAL = PLACE + "/tree", PLACE + "/real"
@@ -80,4 +81,4 @@ def search_path(first: list[str], last: list[str]) -> list[str]:
 def say(text: str) -> None:
     """A line on the standard error."""
     sys.stdout.flush()
-    print(text, file=sys.stderr, flush=True)
+    put(printable(text), file=sys.stderr, flush=True)

@@ -11,6 +11,7 @@ import time
 
 from klpfs.cli.kmsg import Ended, Record, records
 from klpfs.cli.standin import REAL, TREE, options, say
+from klpfs.cli.terminal import printable, put
 
 NONE, ONE, MAYBE = options.NONE, options.ONE, options.MAYBE
 OPTIONS = {**dict.fromkeys(["clear", "read-clear", "console-off", "show-delta", "reltime", "console-on", "human",
@@ -53,7 +54,7 @@ def run(words: list[str], folders: list[str]) -> int:
     found, rest = options.parse(words, OPTIONS, SHORT)
     given = dict(found)
     if "help" in given:
-        print(USAGE)
+        put(USAGE)
         return 0
     if rest:
         raise options.Wrong("bad usage")
@@ -72,7 +73,7 @@ def run(words: list[str], folders: list[str]) -> int:
     if os.access(real, os.X_OK):
         if not set(given) & {"follow", "follow-new", "file"} and nothing():
             if "json" in given:                # util-linux would go and read the kernel's own log
-                print('{\n   "dmesg": [\n   ]\n}')
+                put('{\n   "dmesg": [\n   ]\n}')
             return 0
         return by_real(real, found, "read-clear" in given)
     code = printed(given)
@@ -178,7 +179,11 @@ def printed(given: dict[str, str | None]) -> int:
     try:
         for record in records(fd):
             if (levels is None or record.level in levels) and (facilities is None or record.facility in facilities):
-                print(line(record, given, booted), flush=follow)
+                text = line(record, given, booted)
+                if "noescape" in given:
+                    print(text, flush=follow)
+                else:
+                    put(printable(text), flush=follow)
     except Ended as e:
         say(f"dmesg: read kernel buffer failed: {e.strerror}")
         return 1

@@ -5,6 +5,7 @@ import os
 
 from klpfs.cli.kmod import MEANING
 from klpfs.cli.standin import module, options, say
+from klpfs.cli.terminal import put
 
 USAGE = """Usage:
 \tinsmod [options] filename [args]
@@ -22,7 +23,7 @@ def run(words: list[str], folders: list[str]) -> int:
                                 in_order=True)
     for name, _ in found:
         if name in ("help", "version"):
-            print(USAGE if name == "help" else "klpfs, for kmod version 30")
+            put(USAGE if name == "help" else "klpfs, for kmod version 30")
             return 0
     if not rest:
         say("insmod: ERROR: missing filename.")

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from klpfs.cli.kmod import HEADER
 from klpfs.cli.standin import module, say
+from klpfs.cli.terminal import printable, put
 
 
 def run(words: list[str], folders: list[str]) -> int:
@@ -14,5 +15,5 @@ def run(words: list[str], folders: list[str]) -> int:
     except OSError as e:
         say(f"Error: could not get list of modules: {e.strerror}")
         return 1
-    print(HEADER, *found.values(), sep="\n")
+    put(HEADER, *[printable(str(each)) for each in found.values()], sep="\n")
     return 0

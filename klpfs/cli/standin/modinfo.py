@@ -6,6 +6,7 @@ import os
 
 from klpfs.cli.standin import TREE, module, options, say
 from klpfs.cli.standin.modprobe import fields
+from klpfs.cli.terminal import printable, put
 from klpfs.protocol.names import module_name
 
 USAGE = """Usage:
@@ -38,7 +39,7 @@ def run(words: list[str], folders: list[str]) -> int:
     field, end, by_name = "", "\n", False
     for name, value in found:
         if name in ("help", "version"):
-            print(USAGE if name == "help" else "klpfs, for kmod version 30")
+            put(USAGE if name == "help" else "klpfs, for kmod version 30")
             return 0
         if name == "basedir" and value:
             folders = [os.path.abspath(value), *(os.path.abspath(value) + folder for folder in folders)]
@@ -56,9 +57,9 @@ def run(words: list[str], folders: list[str]) -> int:
             continue
         for name, value in shown:
             if not field:
-                print(f"{name + ':':<16}{value}", end=end)
+                put(printable(f"{name + ':':<16}{value}"), end=end)
             elif name == field:
-                print(value, end=end)
+                put(printable(value), end=end)
     return code
 
 

@@ -10,6 +10,7 @@ import os
 
 from klpfs.cli.kmod import MEANING
 from klpfs.cli.standin import Failed, module, options, say
+from klpfs.cli.terminal import put
 from klpfs.protocol.names import module_name
 
 USAGE = """Usage:
@@ -98,11 +99,11 @@ class Modprobe:
             path = self.find(name)
         own = module_name(path or name)
         if self.resolve:
-            print(own)
+            put(own)
             return
         if self.depends:
             for file in self.with_needed(path):
-                print(f"insmod {file} {' '.join(parameters) if file == path else ''}")
+                put(f"insmod {file} {' '.join(parameters) if file == path else ''}")
             return
         there = module.loaded()
         if own in there:
@@ -115,7 +116,7 @@ class Modprobe:
             if module_name(file) in there:
                 continue
             if self.verbose:
-                print(f"insmod {file} {' '.join(words)}", flush=True)
+                put(f"insmod {file} {' '.join(words)}", flush=True)
             if not self.dry:
                 self.load(file, words)
 
@@ -154,7 +155,7 @@ class Modprobe:
 
     def unload(self, name: str) -> None:
         if self.verbose:
-            print(f"rmmod {name}", flush=True)
+            put(f"rmmod {name}", flush=True)
         if self.dry:
             return
         try:
@@ -184,7 +185,7 @@ def run(words: list[str], folders: list[str]) -> int:
     found, rest = options.parse(words, OPTIONS, SHORT)
     for name, _ in found:
         if name in ("help", "version"):
-            print(f"{USAGE} {':'.join(folders)}" if name == "help" else "klpfs, for kmod version 30")
+            put(f"{USAGE} {':'.join(folders)}" if name == "help" else "klpfs, for kmod version 30")
             return 0
     if not rest:
         say("modprobe: ERROR: missing parameters. See -h.")

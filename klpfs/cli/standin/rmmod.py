@@ -5,6 +5,7 @@ import errno
 import os
 
 from klpfs.cli.standin import module, options, say
+from klpfs.cli.terminal import put
 from klpfs.protocol.names import module_name
 
 USAGE = """Usage:
@@ -24,7 +25,7 @@ def run(words: list[str], folders: list[str]) -> int:
     given = [name for name, _ in found]
     for name in given:
         if name in ("help", "version"):
-            print(USAGE if name == "help" else "klpfs, for kmod version 30")
+            put(USAGE if name == "help" else "klpfs, for kmod version 30")
             return 0
     if not rest:
         say("rmmod: ERROR: missing module name.")

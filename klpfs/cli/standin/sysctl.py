@@ -3,8 +3,10 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 
 from klpfs.cli.standin import options, say
+from klpfs.cli.terminal import put
 
 TOP = "/proc/sys"
 
@@ -16,7 +18,7 @@ def run(words: list[str], folders: list[str]) -> int:
                                  "h": "help"})
     given = {name for name, _ in found}
     if not rest or "help" in given:
-        say("\nUsage:\n sysctl [options] [variable[=value] ...]\n")
+        put("\nUsage:\n sysctl [options] [variable[=value] ...]\n", file=sys.stderr)
         return int("help" not in given)
     return max(one(each, given) for each in rest)
 
@@ -54,5 +56,5 @@ def one(word: str, given: set[str]) -> int:
         say(f'sysctl: {"permission denied on" if isinstance(e, PermissionError) else "reading"} key \'{key}\'')
         return 1
     if not (equals and "quiet" in given):
-        print(key if "names" in given else text if "values" in given else f"{key} = {text}")
+        put(key if "names" in given else text if "values" in given else f"{key} = {text}")
     return 0

@@ -12,7 +12,7 @@ from types import FunctionType, ModuleType
 from klpfs.cpython import no_collection
 from klpfs.cpython.load import source_file as files
 from klpfs.cpython.load.dependencies import Dependencies
-from klpfs.cpython.load.parameters import Declared, declaring, forget_declared
+from klpfs.cpython.load.parameters import Declared, declaring, stop_declaring
 from klpfs.engine.data import Patch
 from klpfs.engine.error import KlpError, errno_from, errno_of, first_line_of, is_ours, name_of, place_of
 from klpfs.engine.plain import plain_int
@@ -79,8 +79,8 @@ class LoadedModule:
 
 
 _loaded: dict[str, LoadedModule] = {}   # by name, in this process
-_half: dict[str, _visible] = {}         # by name: modules whose top level runs
 _PROBED = ""                            # the key of what probe() has loaded: no module's name
+_under_way: dict[str, _visible] = {}    # by the same keys: what runs its top level
 
 
 def loaded_of(fn: FunctionType) -> LoadedModule | None:
@@ -125,11 +125,11 @@ def load(name: str, source: bytes, path: str, params: dict[str, str | None] | No
     livepatch = files.is_livepatch(file.tree)
     if not livepatch and name in sys.modules:
         raise KlpError(EEXIST, say(f"{name}: the program has a module of that name"))
-    module = _new_module(name, path)
+    module, key = _new_module(name, path), _PROBED if probing else name
     declared = Declared(name, params or {}, module.__dict__,
                         lambda parameter: files.variable_of(file.tree, parameter), say)
     try:
-        with _visible(module, file, listed=not livepatch, lines=not probing):
+        with _visible(key, module, file, listed=not livepatch, lines=not probing) as visible:
             before = set(module.__dict__)
             with declaring(declared):
                 for code in file.codes:
@@ -142,11 +142,12 @@ def load(name: str, source: bytes, path: str, params: dict[str, str | None] | No
             loaded.depends = tuple(needed for needed in files.imported(file.tree)
                                    if needed in _loaded and not _loaded[needed].livepatch and needed != name)
             _decide_names(loaded, set(module.__dict__) - before, say)
+            if not livepatch:
+                loaded.forget_text()
+            if _under_way.get(key) is visible:      # else it has forked, and this is the child: see abandon
+                _loaded[key] = loaded
     except BaseException as error:
         raise _failed(name, file, error, say) from None
-    if not livepatch:
-        loaded.forget_text()
-    _loaded[_PROBED if probing else name] = loaded
     return loaded
 
 
@@ -177,16 +178,17 @@ def unload(loaded: LoadedModule) -> None:
         del sys.modules[loaded.name]
 
 
-def forget(name: str) -> None:
-    """What is left of a load of that name which an exception has cut off, at whatever instruction, is taken back."""
+def abandon(name: str) -> None:
+    """A load that was cut off is taken back, as its failure would be: in a forked child, by a thread of the parent that
+    was in it, or had just ended it; or by an exception at whatever instruction. The name is free again. Nothing happens
+    where there is none."""
     no_collection.restore()
-    half = _half.pop(name, None)
-    if half is not None:
-        half.undo()
-    forget_declared()
-    loaded = _loaded.get(name)
+    visible, loaded = _under_way.pop(name, None), _loaded.get(name)
+    if visible is not None:
+        visible.take_back()
     if loaded is not None:
         unload(loaded)
+    stop_declaring(name)
 
 
 def set_param(loaded: LoadedModule, name: str, text: str) -> None:
@@ -222,14 +224,14 @@ class _visible:
     tracebacks and inspect.getsource show the file as it was given, whatever becomes of it on disk.
     """
 
-    __slots__ = ("module", "name", "spec", "file", "listed", "lines")
+    __slots__ = ("key", "module", "name", "spec", "file", "listed", "lines")
 
-    def __init__(self, module: ModuleType, file: files.File, listed: bool, lines: bool) -> None:
-        self.module, self.file, self.listed, self.lines = module, file, listed, lines
+    def __init__(self, key: str, module: ModuleType, file: files.File, listed: bool, lines: bool) -> None:
+        self.key, self.module, self.file, self.listed, self.lines = key, module, file, listed, lines
         self.name, self.spec = module.__name__, module.__spec__     # the module's own: it may give itself others
 
-    def __enter__(self) -> None:
-        _half[self.name] = self
+    def __enter__(self) -> _visible:
+        _under_way[self.key] = self
         if self.lines:
             import linecache
             text, path = self.file.text, self.file.path
@@ -237,21 +239,23 @@ class _visible:
         if self.listed:
             self.spec._initializing = True  # type: ignore[union-attr]
             sys.modules[self.name] = self.module
+        return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is not None:
-            self.undo()
-        if self.listed:
-            self.spec._initializing = False  # type: ignore[union-attr]
-        _half.pop(self.name, None)
-
-    def undo(self) -> None:
+    def take_back(self) -> None:
         """The program sees nothing of the module any more."""
         if self.listed and sys.modules.get(self.name) is self.module:
             del sys.modules[self.name]
         if self.lines:
             import linecache
             linecache.cache.pop(self.file.path, None)
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            self.take_back()
+        if self.listed:
+            self.spec._initializing = False  # type: ignore[union-attr]
+        if _under_way.get(self.key) is self:
+            del _under_way[self.key]
 
 
 def _take_patch(loaded: LoadedModule, enable_patch: EnablePatch, say: Say) -> None:

@@ -157,11 +157,6 @@ def running() -> Declared | None:
     return _running.get(get_ident())
 
 
-def forget_declared() -> None:
-    """The calling thread runs no module's top level, whatever was cut off."""
-    _running.pop(get_ident(), None)
-
-
 class declaring:
     """Context manager: module_param() of this thread declares parameters of `declared`."""
 
@@ -179,6 +174,13 @@ class declaring:
             _running.pop(get_ident(), None)
         else:
             _running[get_ident()] = self.was
+
+
+def stop_declaring(module: str) -> None:
+    """No thread is in that module's top level any more: in a forked child, where a thread's number may be another's
+    soon, or after an exception at whatever instruction."""
+    for ident in [ident for ident, declared in list(_running.items()) if declared.module == module]:
+        del _running[ident]
 
 
 def module_param(name: str, type: type[Value] = str, default: Value | None = None,  # type: ignore[assignment]

@@ -2,9 +2,10 @@
 from __future__ import annotations
 
 import sys
-from itertools import accumulate, chain, repeat, starmap, takewhile
-from operator import attrgetter, truth
+from itertools import accumulate, chain, repeat, starmap, takewhile, tee
+from operator import and_, attrgetter, itemgetter, truth
 
+from ..raw import SUSPENDS
 from ..switch.rules import BREAK
 from .atomic import restoring, still
 
@@ -13,13 +14,43 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from types import CodeType, FrameType
     from typing import Any
-    Stack = tuple[int, ...]                             # ids of codes, innermost first
+    Stack = tuple[int, ...]                             # ids of codes, innermost first; then marks, see CUTS
     Lines = tuple[tuple[CodeType, int], ...]            # codes and line numbers, innermost first
 
 FRAMES = sys._current_frames
 _list, _tuple, _map, _zip, _id, _dict_get, _getattr, _len = list, tuple, map, zip, id, dict.get, getattr, len
+_slice, _bool, _next, _getframe = slice, bool, next, sys._getframe
 _CODE = attrgetter("f_code")
+_FLAGS = attrgetter("f_code.co_flags")
 _LINE = attrgetter("f_code", "f_lineno")
+
+
+def _cuts() -> bool:
+    """Whether this CPython cuts a stack where a generator is thrown into through another generator: the frame of the
+    one around it then has no f_back."""
+    def inner() -> Any:
+        try:
+            yield
+        except KeyError:
+            yield _getframe(0).f_back.f_back is None        # type: ignore[union-attr]
+
+    def around() -> Any:
+        yield from inner()
+    generator = around()
+    _next(generator)
+    return _bool(generator.throw(KeyError()))
+
+
+CUTS = _cuts()
+"""3.9: throw() of a generator or coroutine that waits for another makes its own frame the thread's innermost frame
+without a frame below (bpo-29590): who called throw(), and all that is further out, is on no stack that can be seen
+until throw() comes back. Here each Stack ends in two marks, which say of the two frames at its end, the outermost last,
+whether they are generator-like (not 0)."""
+
+
+def is_cut(stack: Stack) -> bool:
+    """Whether a Stack may lack what is below its outermost frame: a generator-like frame that called another."""
+    return CUTS and _len(stack) > 3 and _bool(stack[-1]) and _bool(stack[-2])
 
 
 def chains(firsts: Iterable[tuple[FrameType | None]]) -> Iterator[Iterator[FrameType]]:
@@ -37,8 +68,13 @@ def gathered(stacks: Iterator[Iterator[FrameType]]) -> Iterator[Any]:
 
 
 def codes(stacks: Iterator[Any]) -> Iterator[Stack]:
-    """For each stack of frames the ids of its codes."""
-    return _map(_tuple, _map(_map, repeat(_id), _map(_map, repeat(_CODE), stacks)))
+    """For each stack of frames the ids of its codes; with marks, see CUTS."""
+    if not CUTS:
+        return _map(_tuple, _map(_map, repeat(_id), _map(_map, repeat(_CODE), stacks)))
+    a, b = tee(_map(_tuple, stacks))
+    ids = _map(_map, repeat(_id), _map(_map, repeat(_CODE), a))
+    flags = _map(_map, repeat(_FLAGS), _map(itemgetter(_slice(-2, None)), b))
+    return _map(_tuple, _map(chain, ids, _map(_map, repeat(and_), flags, repeat(repeat(SUSPENDS)))))
 
 
 def code_lines(stacks: Iterator[Any]) -> Iterator[Lines]:

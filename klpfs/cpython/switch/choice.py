@@ -19,6 +19,9 @@ import sys
 from types import CoroutineType, GeneratorType
 
 from ..c_originals import original
+from ..looks.threads import CUTS
+from ..raw import SUSPENDS
+from . import thrown
 from .rules import BREAK
 
 TYPE_CHECKING = False
@@ -138,8 +141,17 @@ def _walk(transition: Transition, state: State, ident: int, frame: Any) -> int:
     greenlet = greenlet_api()
     current, undecided = None, False            # undecided: a dispatcher without a side is on the stack
     above: int | None = _id(frame.f_code)       # id of the code of the frame that was passed last
+    inner = last = None                         # where stacks are cut: the frames that were passed last
     while frame is not root:                    # a task whose root is a dispatcher: nothing to walk
+        if CUTS:
+            inner, last = last, frame
         frame = frame.f_back
+        if frame is None and inner is not None and "thrown" not in BREAK \
+                and inner.f_code.co_flags & SUSPENDS and last.f_code.co_flags & SUSPENDS:
+            frame = thrown.around(last)
+            if frame is None:                   # who called throw() can't be told
+                # filled by Transition._look_at_threads
+                return goal if ident in state.clean_threads else 1 - goal
         if frame is None:
             if greenlet is None or "parent" in BREAK:
                 break

@@ -22,6 +22,8 @@ must find mixed code: so each test shows that it can fail. Nothing but tests wri
     quiet      up to 3.11, nothing is remembered or seen before a moment without garbage collection
     nested     nothing is remembered when an inner function is under transition: old frames make more function objects
                of it, and those are no dispatchers
+    cut        3.9: looking takes a stack that a generator's throw() has cut for dirty
+    thrown     3.9: choosing goes on, where a generator's throw() has cut the stack, in the generators around it
     nostack    choosing walks the stack at all
     noobserve  looking looks at all
     nogens     as `gens`

@@ -425,7 +425,9 @@ class Transition:
         return self._look_at_suspended(state)
 
     def _is_clean(self, stack: Stack, goal: int) -> bool:
-        """Whether a stack, ids of codes, has no frame of the other side and no undecided dispatcher."""
+        """Whether a stack, ids of codes, has no frame of the other side and no undecided dispatcher, and is whole."""
+        if threads.is_cut(stack) and "cut" not in BREAK:
+            return False
         if self.blocking_ids[goal].isdisjoint(stack) and self.dispatcher_ids.isdisjoint(stack):
             return True
         above, side_of_code = None, self.side_of_code

@@ -4,7 +4,13 @@ The attacks are in attacks_*.py; rules.py says what the rules are.
 """
 import pytest
 
-from tests.cpython.attacks import attacks_choosing, attacks_entering, attacks_program, attacks_suspended  # noqa: F401
+from tests.cpython.attacks import (  # noqa: F401
+    attacks_choosing,
+    attacks_entering,
+    attacks_hidden,
+    attacks_program,
+    attacks_suspended,
+)
 from tests.cpython.attacks.attack_kit import ATTACKS, NAMES
 from tests.cpython.programs import version, without
 
@@ -17,7 +23,10 @@ HOLDS = [(f, None) for f, needed in ATTACKS]
 FAILS = [(f, rule) for f, needed in ATTACKS for rule in needed]
 
 UNREACHED = "the attack's window can't be reached on %s: %s"
-WHY = {"function_is_its_own_handler": "no trace function is called between the choice and the entry",
+UNCUT = "throw() does not cut the stack, from 3.10 on"
+WHY = {"thrown_through_generators_by_an_old_frame": UNCUT, "thrown_through_an_old_generator": UNCUT,
+       "task_of_an_old_main_is_cancelled": UNCUT,
+       "function_is_its_own_handler": "no trace function is called between the choice and the entry",
        "collection_inside_a_call": "garbage collection runs between bytecodes only, from 3.12 on"}
 
 

@@ -108,6 +108,40 @@ def test_an_ordinary_module_that_raises_is_not_left_in_sys_modules(program):
     program.load("x = 1", name=name)
 
 
+@pytest.mark.parametrize("text", ["os.pid = os.fork()", "os.pid = os.fork()\nfrom klpfs import Patch\npatch = Patch([])"])
+def test_a_child_of_a_load_has_its_name_free_again(program, text):
+    """A thread loads, another forks: in the child the load goes, and what the thread has still to do there, if it is
+    the one that has forked, makes nothing of it."""
+    name, text = program.name("lp" if "patch" in text else "mod"), "import os\n" + text
+    pid = os.getpid()
+    text += "\nif not os.pid: os.in_child()"
+    os.in_child = lambda: loading.abandon(name)
+    try:
+        program.load(text, name=name)
+        if os.pid:
+            assert name in loading._loaded and not loading._under_way
+            assert os.waitstatus_to_exitcode(os.waitpid(os.pid, 0)[1]) == 0
+            return
+        left = [name in loading._loaded, name in sys.modules, bool(loading._under_way),
+                str(program.folder / (name + ".py")) in linecache.cache]
+        program.load("x = 1", name=name)
+        os._exit(any(left))
+    finally:
+        if os.getpid() != pid:
+            os._exit(9)
+        del os.in_child, os.pid
+
+
+def test_abandon_a_load_that_has_just_ended(program):
+    """The thread had not said yet what it has loaded."""
+    name = program.name("mod")
+    program.load("x = 1", name=name)
+    loading.abandon(name)
+    loading.abandon(name)
+    assert name not in sys.modules
+    program.load("x = 2", name=name)
+
+
 def test_it_runs_in_the_calling_thread(program):
     found = program.load("import threading\nident = threading.get_ident()")
     assert found.namespace["ident"] == threading.get_ident()

@@ -1,0 +1,45 @@
+"""The stack of a generator that is thrown into through others, on 3.9, which cuts it (looks/threads.py: CUTS).
+
+There the frame of the innermost generator-like object around has no f_back. The objects further out wait for each
+other; so the heap tells which they are. Who called throw() can't be told.
+
+All this runs inside the program's calls, for which it holds the program's objects a while: nothing but C functions
+captured here and klpfs's own code.
+"""
+from __future__ import annotations
+
+import gc
+from types import AsyncGeneratorType, CoroutineType, FrameType, GeneratorType
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_referrers = gc.get_referrers
+_type, _getattr = type, getattr
+
+# type -> names of its attributes: its frame, what it waits for
+_NAMES = {GeneratorType: ("gi_frame", "gi_yieldfrom"), CoroutineType: ("cr_frame", "cr_await"),
+          AsyncGeneratorType: ("ag_frame", "ag_await")}
+
+
+def _object_of(frame: FrameType) -> Any:
+    """The generator-like object whose frame this is, or None."""
+    for found in _referrers(frame):
+        for kind in _NAMES:
+            if _type(found) is kind and _getattr(found, _NAMES[kind][0]) is frame:
+                return found
+    return None
+
+
+def around(frame: FrameType) -> FrameType | None:
+    """The frame of the generator-like object that waits for the object of this frame; None: nothing of the kind."""
+    inner = _object_of(frame)
+    if inner is None:
+        return None
+    for found in _referrers(inner):
+        if _type(found) is FrameType and found is not frame:
+            outer = _object_of(found)
+            if outer is not None and _getattr(outer, _NAMES[_type(outer)][1]) is inner:
+                return found
+    return None

@@ -1,0 +1,119 @@
+"""The life of a process, noted beside its socket: by it others see that the process lives, when its socket says nothing.
+
+A socket that refuses is no death: a program closes descriptors that it does not know, and where none are left the agent
+can bind no other. So an agent notes which process it is in a symbolic link named after its socket (`<random>.life`; it
+leads nowhere, is never followed, and takes no descriptor to make or to read). A process counts as dead when there is no
+process of that number, another one that began at another time, or another program in it (exec).
+
+The number means something in its own PID namespace only. In another one a process is not known to be dead, and so
+nothing of it is removed: that is left to those who can see it.
+"""
+from __future__ import annotations
+
+from posix import O_CLOEXEC, O_RDONLY, close, getpid, kill, read, stat
+from posix import open as _open
+
+from klpfs.protocol.folder_layout import SUFFIX
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from klpfs.protocol.folder import Folder
+
+LIFE = ".life"
+
+
+def life_name(socket_name: str) -> str:
+    """The name of the note of the process whose socket has that name."""
+    return socket_name[:-len(SUFFIX)] + LIFE
+
+
+def own_life() -> str:
+    """What notes this process: its number, its beginning, its PID namespace, its address space. What can't be had, as
+    where no descriptors are left, is '-'."""
+    pid = getpid()
+    found = _stat_of(pid)
+    return " ".join([str(pid), found[1] if found else "-", _namespace(), found[2] if found else "-"])
+
+
+def note(folder: Folder, socket_name: str) -> None:
+    """Note this process beside its socket. Where it can't be done, its socket alone speaks for it. Counterpart:
+    forget."""
+    try:
+        folder.put_link(life_name(socket_name), own_life())
+    except OSError:
+        pass
+
+
+def forget(folder: Folder, socket_name: str) -> None:
+    """Remove a socket, and the note of its process."""
+    folder.remove(socket_name)
+    folder.remove(life_name(socket_name))
+
+
+def pid_of(folder: Folder, socket_name: str) -> int:
+    """The process that is noted beside a socket; 0: none is, or it can't be seen from here."""
+    words = _noted(folder, life_name(socket_name))
+    return int(words[0]) if words and words[2] == _namespace() else 0
+
+
+def lives(folder: Folder, socket_name: str) -> bool:
+    """Whether the process that is noted beside a socket is not known to be dead. False: it is, or none is noted."""
+    return _lives(_noted(folder, life_name(socket_name)))
+
+
+def anybody(folder: Folder, names: list[str]) -> bool:
+    """Whether one of the processes that are noted in a folder of these names is not known to be dead."""
+    return any(_lives(_noted(folder, name)) for name in names if name.endswith(LIFE))
+
+
+def _noted(folder: Folder, name: str) -> list[str]:
+    """The four words of a note; none: there is no such note."""
+    try:
+        words = folder.read_link(name).split(" ")
+    except OSError:
+        return []
+    return words if len(words) == 4 and words[0].isdigit() and len(words[0]) < 10 and int(words[0]) else []
+
+
+def _lives(words: list[str]) -> bool:
+    if not words:
+        return False
+    pid, began, namespace, space = words
+    if namespace != _namespace():
+        return True
+    try:
+        kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass                    # another user's
+    found = _stat_of(int(pid))
+    if found is None:
+        return True             # it is there, and can't be looked at
+    return (found[0] != "dead" and began in ("-", found[1])
+            and (space == "-" or found[2] == "-" or space == found[2]))
+
+
+def _stat_of(pid: int) -> tuple[str, str, str] | None:
+    """'dead' or '', beginning and address space of a process; the last is '-' for who must not see it. None: it can't
+    be looked at."""
+    try:
+        fd = _open(f"/proc/{pid}/stat", O_RDONLY | O_CLOEXEC)
+        try:
+            words = read(fd, 4096).rpartition(b")")[2].decode("ascii").split()
+        finally:
+            close(fd)
+    except OSError:
+        return None
+    # the fields are those of proc(5), of which the first two are before the bracket
+    dead = words[0] in ("Z", "X") and words[20 - 3] in ("0", "1")        # else other threads of it run on
+    space = words[26 - 3:29 - 3]
+    return "dead" if dead else "", words[22 - 3], "-" if "0" in space or "1" in space else "/".join(space)
+
+
+def _namespace() -> str:
+    """The number of this process's PID namespace; '-': /proc does not say."""
+    try:
+        return str(stat("/proc/self/ns/pid").st_ino)
+    except OSError:
+        return "-"

@@ -1,0 +1,103 @@
+"""Long waits: what of klpfs's own has waited for LONG_S, and the stacks of all its processes at that moment.
+
+On where $KLPFS_WATCHDOG names a folder, as in all tests; else nothing of this is imported. Each process that takes part
+(agents, daemons) has a file in the folder, named by its process id. Whoever finds a long wait writes a line that begins
+with BEGINS and its stacks to its own file, and sends the signal DUMP to the rest, whose stacks come into theirs.
+What waits, and what may: docs/DESIGN.md#11.
+"""
+from __future__ import annotations
+
+import _signal
+import faulthandler
+from posix import O_APPEND, O_CLOEXEC, O_CREAT, O_NOFOLLOW, O_RDONLY, O_WRONLY, close, getpid, kill, listdir, read, write
+from posix import open as _open
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+ENVIRON = "KLPFS_WATCHDOG"
+BEGINS = "klpfs waits: "
+LONG_S = 5.0
+LOOK_S = 1.0            # between two looks, about
+GAP_S = 3.0             # a longer pause between two looks: this process was stopped, and so its waits say nothing
+DUMP = _signal.SIGRTMAX - 2
+
+
+class LongWaits:
+    """The waits of one process, since when they have been seen. Nothing but `look` reads the clock."""
+
+    __slots__ = ("_since", "_looked")
+
+    def __init__(self) -> None:
+        self._since: dict[Hashable, float] = {}     # by key; infinity: it was said
+        self._looked: float | None = None
+
+    def look(self, waits: dict[Hashable, str], now: float) -> list[str]:
+        """What has waited for LONG_S, each once. waits: the text of all that waits now, by a key that is another one as
+        soon as something has moved. now: seconds."""
+        stopped = self._looked is not None and now - self._looked > GAP_S
+        self._looked = now
+        was, self._since, long = self._since, {}, []
+        for key, text in waits.items():
+            since = was.get(key, now)
+            if stopped and since <= now:
+                since = now
+            elif now - since >= LONG_S:
+                long.append(text)
+                since = float("inf")
+            self._since[key] = since
+        return long
+
+
+class Stacks:
+    """The file of this process in `folder`: its stacks, on DUMP and on `say`. A forked child makes one of its own."""
+
+    __slots__ = ("folder", "_fd")
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+        self._fd = -1
+        self.begin()
+
+    def begin(self) -> None:
+        """Make the file, and take DUMP. OSError: as open(2). Counterpart: end."""
+        self._fd = _open(f"{self.folder}/{getpid()}", O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o644)
+        faulthandler.register(DUMP, file=self._fd, all_threads=True)
+
+    def end(self) -> None:
+        """Take DUMP no more. Also in a child, of what was its parent's."""
+        faulthandler.unregister(DUMP)
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            close(fd)
+
+    def say(self, texts: list[str], name: str) -> None:
+        """Write what waits, with the stacks of all processes that take part. name: this process's, for people."""
+        for text in texts:
+            write(self._fd, f"{BEGINS}process {getpid()} ({name}): {text}\n".encode("utf-8", "backslashreplace"))
+        faulthandler.dump_traceback(file=self._fd, all_threads=True)
+        for pid in listdir(self.folder):
+            if pid.isdigit() and int(pid) != getpid() and takes_dump(int(pid)):
+                try:
+                    kill(int(pid), DUMP)
+                except OSError:         # ended, or another user's
+                    pass
+
+    def say_later(self, seconds: float) -> None:
+        """Write the stacks of this process unless this is called again within so many seconds."""
+        faulthandler.dump_traceback_later(seconds, file=self._fd)
+
+
+def takes_dump(pid: int) -> bool:
+    """Whether that process catches DUMP, which would end it otherwise: it may have become another program."""
+    try:
+        fd = _open(f"/proc/{pid}/status", O_RDONLY | O_CLOEXEC)
+        try:
+            status = read(fd, 1 << 14)
+        finally:
+            close(fd)
+    except OSError:
+        return False
+    caught = int(status.partition(b"SigCgt:")[2].split()[0], 16)
+    return bool(caught >> (DUMP - 1) & 1)

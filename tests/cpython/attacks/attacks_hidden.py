@@ -1,0 +1,116 @@
+"""Attacks out of places that no walk and no look sees: a stack that CPython cuts, objects that die."""
+import asyncio
+
+from klpfs.cpython.looks.threads import CUTS
+from tests.cpython.attacks.attack_kit import NAMES, attack
+from tests.cpython.programs import done, make, transition, try_clean
+
+# --------------------------------------------------------------------------------- 3.9: a stack that throw() has cut
+
+HELPERS = '''
+def inner(B, stop):
+    try:
+        yield
+    except KeyError:
+        stop()
+        yield B()
+def around(B, stop):
+    yield from inner(B, stop)
+'''
+
+
+def helpers():
+    """Generators of the program that no patch knows."""
+    space = {}
+    exec(HELPERS, space)
+    return space["around"]
+
+
+def reached(whole):
+    """What an attack on 3.9 found; None: its rule is off, and nothing depends on it here."""
+    return None if whole and NAMES and not CUTS else whole
+
+
+@attack("cut")
+def thrown_through_generators_by_an_old_frame():
+    """An old frame calls throw() of a generator that waits for another: while the inner one handles that, the old frame
+    is below, and its thread is not clean."""
+    d = make("def A(g):\n next(g)\n return [{v}, B(), g.throw(KeyError()), B()]\ndef B(): return {v}")
+    t, seen = transition(d[0], d[1]), []
+
+    def stop():
+        t.install()
+        t.start()
+        seen.append(try_clean(t))
+        if seen[0]:
+            t.finish()
+    got = d[0]["A"](helpers()(d[0]["B"], stop))
+    return reached(got == [0, 0, 0, 0] and not seen[0] and done(t))
+
+
+@attack("thrown")
+def thrown_through_an_old_generator():
+    """An old coroutine waits for others, which no patch knows; the innermost handles what is thrown into the old one:
+    what it calls is old."""
+    d = make("async def A(more):\n r = [{v}, B()]\n r.append(await more(B))\n r.append(B())\n return r\n"
+             "def B(): return {v}")
+
+    class Pause:
+        def __await__(self):
+            yield
+
+    async def inner(B):
+        try:
+            await Pause()
+        except KeyError:
+            return B()
+
+    async def middle(B):
+        return await inner(B)
+    c = d[0]["A"](middle)
+    c.send(None)
+    t = transition(d[0], d[1])
+    t.install()
+    t.start()
+    first = try_clean(t)
+    try:
+        c.throw(KeyError())
+    except StopIteration as e:
+        got = e.value
+    return reached(got == [0, 0, 0, 0] and not first and done(t))
+
+
+@attack("thrown")
+def task_of_an_old_main_is_cancelled():
+    """The same by a cancelled task, deep in library code, of a patched handler; below is an old main()."""
+    d = make("""
+def main(loop, mid): return [{v}, loop.run_until_complete(mid()), B()]
+async def handler(library): r = [{v}, B()]; r.append(await library(B)); r.append(B()); return r
+def B(): return {v}
+""")
+    t, loop, seen = transition(d[0], d[1]), asyncio.new_event_loop(), []
+
+    async def waits(B):
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            seen.append(try_clean(t))
+            if seen[0]:
+                t.finish()
+            return B()
+
+    async def library(B):
+        return await waits(B)
+
+    async def mid():
+        task = asyncio.ensure_future(d[0]["handler"](library))
+        await asyncio.sleep(0)
+        t.install()
+        t.start()
+        task.cancel()
+        return await task
+    try:
+        main, handler, last = d[0]["main"](loop, mid)
+    finally:
+        loop.close()
+    return reached(main == last == 0 and handler == [0, 0, 0, 0] and not seen[0] and done(t))
