@@ -28,7 +28,6 @@ from klpfs.agent.load import (
     accepted_code,
     end_load,
     entry_of,
-    knows,
     restrict_to_known_code,
     run_load,
     take_back,
@@ -37,7 +36,7 @@ from klpfs.agent.load import (
 from klpfs.agent.waiting import OwnedLock
 from klpfs.engine.core import ARRIVAL_ABANDONED, ARRIVAL_FINISHED, CANCELED, FINISHED
 from klpfs.engine.log import ERR
-from klpfs.protocol.phases import FINISH, LOADING, NO_PHASE, PREPARED, START, STARTED, phase_of
+from klpfs.protocol.phases import FINISH, LOADING, NO_PHASE, PREPARED, STARTED, phase_of
 from klpfs.protocol.record_text import outcome
 
 TYPE_CHECKING = False

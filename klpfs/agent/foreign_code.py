@@ -105,9 +105,9 @@ class ForeignCode:
                 thread.moves += 1
                 self._inside, self.working, self._late = inside, working, late
         if thread.generation != generation or getpid() != pid:
-            raise Orphan            # it has forked, maybe in C, and this is the child: nobody's agent, or one with threads
+            raise Orphan            # it has forked, maybe in C, and this is the child
         if ended.error is None:
-            return ended.result  # type: ignore[no-any-return]
+            return ended.result
         if ended.line:
             self.say(ended.line, 3)
         raise ended.error

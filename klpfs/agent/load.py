@@ -206,7 +206,8 @@ def _failed(follower: Follower, load: Load, error: OSError) -> None:
         follower.not_applied.add(load.n)
         say(f"'{load.name}' could not be applied here: {error}", WARNING)
     else:
-        follower.refused = {"n": load.n, "errno": errno_of(error), "text": plain_text(error.strerror or words_of(error))}
+        text = plain_text(error.strerror or words_of(error))
+        follower.refused = {"n": load.n, "errno": errno_of(error), "text": text}
     follower.load = None
 
 

@@ -1,5 +1,5 @@
-"""Waiting, by locks of _thread alone: a signal between threads, a lock that knows its owner, and a pause. (threading and
-time may be what is patched.)"""
+"""Waiting, by locks of _thread alone: a signal between threads, a lock that knows its owner, and a pause. (threading
+and time may be what is patched.)"""
 from __future__ import annotations
 
 from klpfs.agent.c_functions import RLock, allocate_lock
@@ -30,7 +30,7 @@ class Signal:
         return self._lock.acquire(True, seconds)
 
 
-class OwnedLock(RLock):  # type: ignore[misc, valid-type]
+class OwnedLock(RLock):  # type: ignore[misc]
     """A lock that a thread has or has not: to take it twice is to take it once, to let go of what one has not does
     nothing. So whoever is cut off between the two puts it right by saying again what is to be."""
 

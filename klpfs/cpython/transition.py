@@ -84,7 +84,7 @@ class PythonTransition(seam.TargetTransition):
 
     @property
     def goal(self) -> int:  # type: ignore[override]
-        return self.switching.goal
+        return int(self.switching.goal)
 
     @property
     def running(self) -> bool:  # type: ignore[override]
@@ -135,11 +135,11 @@ class PythonTransition(seam.TargetTransition):
         self.switching.reverse()
 
     def look(self) -> list[seam.Blocker]:
-        blockers = self.switching.look()
+        blockers: list[seam.Blocker] = self.switching.look()
         if not blockers and self.images.has_nested(self.after) and self.join():
             self.switching.reverse()  # closures made meanwhile, by code that was not clean then: look again, with them
             self.switching.reverse()
-            return self.switching.look()
+            blockers = self.switching.look()
         return blockers
 
     def join(self) -> bool:

@@ -106,7 +106,8 @@ def enter_module(engine: Engine, patch: Patch, obj: Object, mod: Mod, put: Calla
     try:
         put(engine, obj)
     except Exception as error:
-        pr_warn(engine.log, "failed to apply patch '%s' to module '%s' (%d)" % (patch.name, obj.shown, -errno_of(error)))
+        pr_warn(engine.log, "failed to apply patch '%s' to module '%s' (%d)"
+                % (patch.name, obj.shown, -errno_of(error)))
         callbacks.post_unpatch(engine, obj)
         raise
     return True

@@ -9,13 +9,14 @@ from klpfs.engine.plain import plain_text
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from klpfs.engine.data import Func
 
 OURS = __file__.rpartition("/")[0].rpartition("/")[0] + "/"      # the folder of klpfs itself
 _CODES = dict(_errno.errorcode)
-MAX_ERRNO = 511         # the largest that a FUSE file system may answer; a larger one leaves the writer without an answer
-_OS_ERRNO = OSError.errno           # the descriptor: a subclass may have an `errno` of its own making
+MAX_ERRNO = 511         # the largest that a FUSE file system may answer; with a larger one its writer is never answered
+_OS_ERRNO: Any = OSError.errno      # the descriptor: a subclass may have an `errno` of its own making
 
 
 class Orphan(BaseException):
@@ -60,7 +61,7 @@ def errno_of(error: BaseException) -> int:
     (17, 22, 12, 22)
     """
     if isinstance(error, OSError):
-        return errno_from(_OS_ERRNO.__get__(error))  # type: ignore[attr-defined]
+        return errno_from(_OS_ERRNO.__get__(error))
     if isinstance(error, MemoryError):
         return _errno.ENOMEM
     return _errno.EINTR if isinstance(error, KeyboardInterrupt) else _errno.EINVAL

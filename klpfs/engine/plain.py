@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 MAX_TEXT = 4095             # characters of a text that is shown: a page, without its newline
-MAX_INT_BITS = 13_600       # an int of more bits has more than MAX_TEXT digits (and Python does not print it, from 4,300)
+MAX_INT_BITS = 13_600       # an int of more bits has more than MAX_TEXT digits (from 4,300 Python does not print it)
 
 _type_name = type.__dict__["__name__"].__get__
 

@@ -9,7 +9,6 @@ import os
 import random
 import signal
 import sys
-import threading
 import time
 
 import klpfs
@@ -43,8 +42,8 @@ VICTIM = "def one(): return 0\ndef two(a=3): return [a]\n"
 
 
 class Fault:
-    """Raises `make()` in the agent's thread at the instruction `point`, when it is reached first; without a point, notes
-    all instructions of klpfs in `points`, in their order."""
+    """Raises `make()` in the agent's thread at the instruction `point`, when it is reached first; without a point,
+    notes all instructions of klpfs in `points`."""
 
     def __init__(self, agent, point=None, make=None):
         self.agent, self.point, self.make = agent, point, make
@@ -293,7 +292,6 @@ def main():
         kind = kinds[number % len(kinds)]
         make = {"Stopped": Stopped, "Orphan": Orphan}.get(kind) or getattr(builtins, kind)
         fault = Fault(agent, point, make)
-        lines = len(agent.log.records)
         service.request(fault.arm)
         said = ""
         try:
