@@ -4,6 +4,8 @@
 # make lint   ruff and mypy, which it installs in .venv
 # make kernel the scenarios that a real Linux kernel answered, step by step (PROCESSES=n: by a service of n processes)
 # make faults  processes and daemons killed, stopped, out of descriptors, a full disk, at every step of every operation (CASES="text": some)
+# make attacks every known attack on service, daemon and mount, and random ones, on every CPython here: nothing hangs, grows or is disturbed
+#             (ATTACKS="name item kind": these, SEED=n, COUNT=n random ones of each kind, PYTHONS="3.9 3.13"); takes root
 # make processes how processes join a service and live in it: every case
 # make scripts the shell scripts of tests/scripts through `klpfs exec`, as for a kernel (SCRIPTS='load busy': these)
 # make stress many threads, tasks and generators against patches that come and go, on every CPython here (SECONDS=n each)
@@ -23,6 +25,10 @@ NAMES ?=
 KEEP ?=
 PROCESSES ?= 1
 CASES ?=
+ATTACKS ?=
+SEED ?= 1
+COUNT ?= 100
+PYTHONS ?=
 PYTEST_ARGS ?=
 SCRIPTS ?=
 ENTRIES ?=
@@ -34,7 +40,7 @@ MAKE_ARGS ?=
 
 PY = .venv/bin/python
 
-.PHONY: run test lint kernel faults processes scripts stress servers corpus bare bench docs clean
+.PHONY: run test lint kernel faults attacks processes scripts stress servers corpus bare bench docs clean
 .DEFAULT_GOAL := test
 
 run: .venv/ready
@@ -52,6 +58,9 @@ kernel: .venv/ready
 
 faults: .venv/ready
 	$(PY) -m tests.faults --only $(if $(CASES),"$(CASES)")
+
+attacks: .venv/ready
+	$(PY) -m tests.attacks --seed $(SEED) --count $(COUNT) $(if $(ATTACKS),--attacks $(ATTACKS)) $(if $(PYTHONS),--pythons $(PYTHONS))
 
 processes: .venv/ready
 	$(PY) -m pytest -n auto tests/integration/test_processes*.py $(PYTEST_ARGS)

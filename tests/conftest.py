@@ -6,7 +6,9 @@ import os
 import pathlib
 import shutil
 import sys
+import threading
 import time
+import traceback
 
 import pytest
 from _pytest.runner import runtestprotocol
@@ -15,6 +17,7 @@ from klpfs.protocol import long_waits
 from tests import harness
 from tests.silent import Silent
 
+STAYS = 5       # seconds that a thread may take to end after its test
 BAD = 4  # log lines of this priority (warning) and worse must have been expected
 
 # The target's tests look at the whole heap and at all threads of their process, so they come first in it. Then what waits longest:
@@ -83,6 +86,40 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.write_line(f"RETRIED {report.nodeid} (kept in {RETRIES.name})")
         with open(RETRIES, "a") as file:
             print(f"{time.strftime('%F %T')} {report.nodeid}\n{report.longreprtext}\n", file=file)
+
+
+def lasting_threads():
+    """Threads that keep this process from ending: it would wait for them for ever, after all has been said."""
+    return [thread for thread in threading.enumerate()
+            if not thread.daemon and thread is not threading.main_thread() and thread.is_alive()]
+
+
+@pytest.fixture(autouse=True)
+def no_thread_stays():
+    """A thread that a test has left behind fails it, with its stack: most often a failure came before its end."""
+    before = lasting_threads()
+    yield
+    for thread in lasting_threads():
+        if thread not in before:
+            thread.join(STAYS)
+            frame = sys._current_frames().get(thread.ident)
+            if thread.is_alive() and frame is not None:
+                pytest.fail(f"{thread.name} goes on:\n{''.join(traceback.format_stack(frame))}", pytrace=False)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session, exitstatus):
+    session.config.ended_with = int(exitstatus)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config):
+    """Such a thread does not keep the tests from ending either."""
+    if lasting_threads():
+        print(f"these threads go on: {', '.join(thread.name for thread in lasting_threads())}", file=sys.stderr)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(getattr(config, "ended_with", 1) or 1)
 
 
 @pytest.fixture(autouse=True)

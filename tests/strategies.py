@@ -1,4 +1,7 @@
 """Hypothesis strategies that tests of several layers share; each new feature joins them."""
+import functools
+import marshal
+
 from attrs import evolve
 from hypothesis import strategies as st
 
@@ -33,6 +36,67 @@ def scenarios(draw, modules=MODULES):
                     ENGINE + " turned start_turned coming going fault nested call leave suspend resume spawn exit "
                     "join join_fails drop outcome",
                     tasks=draw(st.integers(0, 3)), depth=3, suspended=2, forces=3)
+
+
+# -- the wire (tests/protocol, tests/service, tests/agent)
+
+def int64():
+    """Whole numbers that a message may hold."""
+    return st.integers(-2 ** 63, 2 ** 63 - 1)
+
+
+def plain_values():
+    """Values of the plain types that a message is made of."""
+    leaves = st.one_of(st.none(), st.booleans(), int64(), st.floats(allow_nan=False), st.text(st.characters()),
+                       st.binary())
+    return st.recursive(leaves, lambda inner: st.one_of(
+        st.lists(inner, max_size=4), st.tuples(inner, inner),
+        st.dictionaries(st.text(max_size=4), inner, max_size=4)), max_leaves=12)
+
+
+@functools.cache
+def marshal_values():
+    """Values that marshal can write, whether a message may hold them or not: code, sets, keys of every kind."""
+    keys = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(st.characters()),
+                     st.complex_numbers(allow_nan=False), st.binary(), st.tuples(st.integers(), st.text()),
+                     st.integers(1, 99).map(lambda factor: factor * (2 ** 61 - 1)))
+    leaves = st.one_of(keys, st.just(...), st.just(compile("1", "f", "eval")))
+    return st.recursive(leaves, lambda inner: st.one_of(
+        st.lists(inner, max_size=4), st.tuples(inner, inner), st.dictionaries(keys, inner, max_size=4),
+        st.sets(keys, max_size=3), st.frozensets(keys, max_size=3)), max_leaves=16)
+
+
+def wire_bodies(messages=()):
+    """Bodies of frames as a hostile sender may make them: marshal data of any version, a message of `messages` with any
+    value anywhere in it, or either with some bytes changed."""
+    return _wire_bodies(lambda: messages)
+
+
+@st.composite
+def _wire_bodies(draw, of):
+    messages = of()                            # by a call: a strategy is shown with its arguments
+    if messages and draw(st.booleans()):
+        message = _with_any_value(draw, messages[draw(st.integers(0, len(messages) - 1))])
+    else:
+        message = draw(marshal_values())
+        if draw(st.booleans()):
+            message = {"t": draw(st.sampled_from(("event", "report", "hello", "record", "x"))), "x": message}
+    body = bytearray(marshal.dumps(message, draw(st.integers(0, 4))))
+    for at, byte in draw(st.lists(st.tuples(st.integers(0, 999), st.integers(0, 255)), max_size=2)):
+        at %= len(body)                        # which is not always the same: marshal looks at reference counts
+        body[at:at + 1] = bytes([byte])
+    return bytes(body)
+
+
+def _with_any_value(draw, value):
+    """A copy of a message's value in which one place, drawn, holds any value that marshal can write."""
+    if isinstance(value, dict) and value and draw(st.integers(0, 3)):
+        key = draw(st.sampled_from(sorted(value)))
+        return {**value, key: _with_any_value(draw, value[key])}
+    if isinstance(value, (list, tuple)) and value and draw(st.integers(0, 3)):
+        at = draw(st.integers(0, len(value) - 1))
+        return [_with_any_value(draw, member) if place == at else member for place, member in enumerate(value)]
+    return draw(marshal_values())
 
 
 def choices(size=60):

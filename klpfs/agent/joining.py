@@ -90,8 +90,10 @@ class Joining:
             if not self._at_rest(record):
                 agent.outbox.reported.clear()
                 agent.thread.poke()
-                while follower.seen < last and monotonic() < end:
+                while follower.seen < last and monotonic() < end and not self._arrives():
                     agent.outbox.reported.wait(LOOK_S)
+            if self._arrives():
+                break
             if monotonic() >= end:
                 agent.outbox.say(f"the journal could not be followed within {agent.limits.join:.0f} s; "
                                  "the program goes on", WARNING)
@@ -110,6 +112,13 @@ class Joining:
                 return False
             follower.mark_followed(record)
         return True
+
+    def _arrives(self) -> bool:
+        """Whether the main program's functions are in their transition here, which a child has of its parent. Nothing
+        else begins before it is over, and whoever waits here may be in its way: a thread that has forked in one of
+        these functions."""
+        follower = self.agent.follower
+        return self.agent.engine.arrival is not None and not follower.interrupted_by_fork and follower.main != THERE
 
     def _give_up(self) -> None:
         """A joiner that has waited too long: what is not done is left out; what hangs is stopped soon

@@ -202,9 +202,11 @@ class Messages:
                     answer.update(errno=EINVAL, text=f"module {name} is not marked as a livepatch module")
                 else:
                     answer["found"] = agent.parts.survey(agent.target, probed)
-            except Exception as error:      # whatever it is: somebody waits for an answer
+            except Exception as error:      # foreign code's, or ours: whoever has asked gets an answer
                 text = error.strerror if isinstance(error, OSError) and error.strerror else words_of(error)
                 answer.update(errno=errno_of(error), text=plain_text(text or name_of(error)), found=None)
+                if not isinstance(error, OSError):
+                    agent.outbox.defect(error)
             finally:
                 loader.end_probe()
         agent.server.post({"t": "answer", "id": message["id"], "data": answer}, connection)

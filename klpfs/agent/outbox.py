@@ -13,13 +13,18 @@ from klpfs.engine.log import ERR, WARNING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from klpfs.agent.agent import Agent
     from klpfs.agent.server import Connection
     from klpfs.engine.log import Record
+    Row = tuple[int, int, int, str, str]
 
 AGENT = "agent"         # the kind of the agent's own log lines: shown once a process
+PIECE = 1 << 18         # characters, 1 MB at most, of an event's log or patches: a daemon takes 4 MB of another user's
+MAX_LINE = 1 << 14      # characters of a log line that are sent; a reader of dev/kmsg gets fewer
+MEMBER_SIZE = 64        # of a line, a patch or an object, beside its text
 
 
 class Outbox:
@@ -99,8 +104,16 @@ class Outbox:
         with self._lock:
             self._flush()
             self.agent.server.connections.append(connection)
-            log = [_row(record) for record in list(self.agent.log.records)]
-            for message in (hello, dict(self._sent_sections, t="event", process=process, log=log), self.full_report()):
+            log = _pieces([_row(record) for record in list(self.agent.log.records)], _size_of_row)
+            patches = _pieces(self._sent_sections["patches"], _size_of_patch)
+            state = {"t": "event", "patches": patches[0], "modules": self._sent_sections["modules"], "process": process,
+                     "log": log[0]}
+            names: list[str] = []
+            rest: list[dict[str, Any]] = [{"t": "event", "log": rows} for rows in log[1:]]
+            for before, piece in zip(patches, patches[1:]):
+                names += [patch["name"] for patch in before]
+                rest.append({"t": "event", "patches": piece, "names": names + [patch["name"] for patch in piece]})
+            for message in (hello, state, *rest, self.full_report()):
                 self.agent.server.post(message, connection)
 
     # -- the log
@@ -144,8 +157,30 @@ class Outbox:
     def _flush(self) -> None:
         if self._pending:
             records, self._pending = self._pending, []
-            self.agent.server.post({"t": "event", "log": records})
+            for rows in _pieces(records, _size_of_row):
+                self.agent.server.post({"t": "event", "log": rows})
 
 
-def _row(record: Record) -> tuple[int, int, int, str, str]:
-    return record.seq, record.usec, record.priority, record.kind, record.text
+def _row(record: Record) -> Row:
+    return record.seq, record.usec, record.priority, record.kind, record.text[:MAX_LINE]
+
+
+def _size_of_row(row: Row) -> int:
+    return len(row[4]) + MEMBER_SIZE
+
+
+def _size_of_patch(patch: dict[str, Any]) -> int:
+    return sum([len(obj["funcs"]) + MEMBER_SIZE for obj in patch["objects"]]) + MEMBER_SIZE
+
+
+def _pieces(members: list[Any], size_of: Callable[[Any], int]) -> list[list[Any]]:
+    """The list in pieces that fit a message each, in their order; one piece at least."""
+    pieces: list[list[Any]] = [[]]
+    size = 0
+    for member in members:
+        size += size_of(member)
+        if size > PIECE and pieces[-1]:
+            pieces.append([])
+            size = size_of(member)
+        pieces[-1].append(member)
+    return pieces

@@ -150,7 +150,7 @@ class Server(QuietThread):
     Connection."""
 
     __slots__ = ("agent", "folder", "sock", "name", "connections", "_identity", "_wake", "_wake_identity",
-                 "_last_refusal", "_root", "_trouble", "_full", "_group", "_look_at", "_fresh")
+                 "_last_refusal", "_bad_message", "_root", "_trouble", "_full", "_group", "_look_at", "_fresh")
 
     def __init__(self, agent: Agent, folder: str, group: int | None = None) -> None:
         self.agent, self.folder, self._group = agent, folder, group
@@ -161,6 +161,7 @@ class Server(QuietThread):
         self._wake: tuple[int, int] | None = None   # a pipe that wakes the thread
         self._wake_identity: tuple[Identity, ...] = ()
         self._last_refusal = -60.0
+        self._bad_message: tuple[int, str] | None = None        # whose, and why, as it was said last
         self._root = _root()
         self._trouble: str | None = None        # why it does not listen, once it was said
         self._look_at = 0.0         # when to look whether the socket is still in its folder
@@ -419,8 +420,11 @@ class Server(QuietThread):
             for message in connection.reader.feed(data):
                 self.agent.messages.received(connection, message)
         except (WireError, KeyError, TypeError, ValueError) as error:
-            self.agent.outbox.say(f"a bad message of process {connection.pid}: {error}", WARNING)
             connection.open = False
+            if (connection.pid, str(error)) != self._bad_message:      # else the same daemon has only connected again
+                self._bad_message = connection.pid, str(error)
+                self.agent.outbox.say(f"a bad message of process {connection.pid}: {error}; its klpfs may be another",
+                                      WARNING)
             return
         if not connection.reader.pending:
             connection.since = None

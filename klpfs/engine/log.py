@@ -61,7 +61,8 @@ class Record:
 
 
 class Log:
-    """A ring of the last `size` records, and of RING_BYTES at most. clock_us() gives the time of a record, in microseconds.
+    """A ring of the last `size` records, and of RING_BYTES at most. clock_us() gives the time of a record, in
+    microseconds.
 
     sink: called with each new record at once, or None. Any thread may add: one C call takes the number, a second C call
     appends, so records are unique and none is lost; two records that are added at one moment may stand in either order,
@@ -86,7 +87,7 @@ class Log:
             record = Record(next(self._next), self.clock_us(), priority, kind, line, end)
             self.records.append(record)
             try:
-                while end - self.records[0].end > RING_BYTES - RECORD_BYTES - LINE_BYTES:      # the first has bytes, too
+                while end - self.records[0].end > RING_BYTES - RECORD_BYTES - LINE_BYTES:    # the first has bytes, too
                     self.records.popleft()
             except IndexError:                 # other threads have taken them
                 pass

@@ -34,7 +34,7 @@ class Notices:
     fd: int
     table: Table
     loop: Loop
-    _dead: dict[int, None] = field(init=False, factory=dict)      # their numbers, in the order in which they are asked for
+    _dead: dict[int, None] = field(init=False, factory=dict)      # their numbers, in the order of asking
     _prunes: bool = field(init=False, default=True)               # until the kernel says that it has no NOTIFY_PRUNE
     _timer: Timer | None = field(init=False, default=None)
     _child: int = field(init=False, default=0)                    # the process that writes; 0: none

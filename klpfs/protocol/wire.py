@@ -2,9 +2,10 @@
 message.
 
 A frame is a length (4 bytes, little endian) and that many bytes of marshal data, format 2: a dict with the key 't',
-made of plain types only (None bool int float str bytes list tuple dict). Both sides distrust each other's bytes: a
-frame is checked before it is unmarshalled (`check`), since marshal itself must not be given hostile data. `encode` and
-`Reader` do no I/O.
+made of plain types only (None bool int float str bytes list tuple dict; a dict's keys are str). Both sides distrust
+each other's bytes: a frame is checked before it is unmarshalled (`check`), since marshal itself must not be given
+hostile data: its cost is linear only if no key is an int, whose hash a sender can choose. `encode` and `Reader` do no
+I/O.
 
 All agents of a service listen in <runtime>/<service>/ (folder_layout.py), on <random>.sock. A coordinator connects, any
 number may. The agent's first three messages on a connection are `hello`, a full `event`, a `report`.
@@ -97,10 +98,16 @@ VERSION = 1
 MAX_MESSAGE = 32 << 20      # bytes: the largest frame that is accepted or made
 MESSAGE_SECONDS = 10        # from a frame's first byte to its last; slower peers are cut off (by who owns the socket)
 MAX_DEPTH = 16
+MAX_OBJECTS = 1 << 20       # in a message, keys and containers counted: what a message costs goes by them
+MAX_KEYS = 4096             # of a dict; with PYTHONHASHSEED set a sender could choose even the hashes of str
+FOREIGN_MESSAGE = 4 << 20   # the same limits for a sender who is neither root nor the receiver's own user
+FOREIGN_OBJECTS = 1 << 18
 
 _FIXED = {0x4E: 0, 0x54: 0, 0x46: 0, 0x69: 4, 0x67: 8}      # None True False int32 float
 _BYTES, _STR, _LONG = 0x73, 0x75, 0x6C
+_MOST_DIGITS = 5            # of 15 bits: an int of a message fits 64 bits (shapes.py has the exact bounds)
 _TUPLE, _LIST, _DICT, _NULL = 0x28, 0x5B, 0x7B, 0x30
+_FULL = -1 - 2 * MAX_KEYS   # of `check`: a dict that has all the keys that it may have
 
 
 class WireError(OSError):
@@ -116,57 +123,65 @@ def encode(message: Message) -> bytes:
     return len(body).to_bytes(4, "little") + body
 
 
-def check(body: bytes) -> None:
-    """Raise WireError unless `body` is exactly one object of plain types, whose lengths fit in its bytes."""
-    left: list[int] = []     # objects still to come in each open container; -1: a dict, ended by NULL
+def check(body: bytes, objects: int = MAX_OBJECTS) -> None:
+    """Raise WireError unless `body` is exactly one object of plain types, at most `objects` in all, whose lengths fit
+    in its bytes. The cost is linear: each object is looked at once, and nothing is copied, hashed or compared."""
+    left: list[int] = []     # of each container around the present one: `rest`
+    rest = 1                 # objects still to come in the present container; below 0: a dict, ended by NULL
     at, end = 0, len(body)
-    while True:
+    for _ in range(objects):
         if at >= end:
             raise WireError(EPROTO, "message ends early")
         kind = body[at]
         at += 1
-        size = _FIXED.get(kind)
-        if size is not None:
-            at += size
-        elif kind == _STR or kind == _BYTES:
+        if kind == _STR:
+            at += 4 + int.from_bytes(body[at:at + 4], "little")
+        elif rest < 0 and rest & 1:      # where a key would begin
+            if kind != _NULL:
+                raise WireError(EPROTO, f"key of type {kind:#x} in a message")
+            rest = left.pop()
+        elif kind in _FIXED:
+            at += _FIXED[kind]
+        elif kind == _BYTES:
             at += 4 + int.from_bytes(body[at:at + 4], "little")
         elif kind == _LONG:
-            at += 4 + 2 * abs(int.from_bytes(body[at:at + 4], "little", signed=True))
-        elif kind == _TUPLE or kind == _LIST:
-            count = int.from_bytes(body[at:at + 4], "little")
-            at += 4
-            if count > end - at:
-                raise WireError(EPROTO, "list longer than its message")
+            digits = abs(int.from_bytes(body[at:at + 4], "little", signed=True))
+            if digits > _MOST_DIGITS:
+                raise WireError(EPROTO, "a number of more than 64 bits in a message")
+            at += 4 + 2 * digits
+        elif kind == _TUPLE or kind == _LIST or kind == _DICT:
+            count = -1
+            if kind != _DICT:
+                count = int.from_bytes(body[at:at + 4], "little")
+                at += 4
+                if count > end - at:
+                    raise WireError(EPROTO, "list longer than its message")
             if count:
-                left.append(count)
-                if len(left) > MAX_DEPTH:
+                if len(left) >= MAX_DEPTH:
                     raise WireError(EPROTO, "message nested too deeply")
+                left.append(rest)
+                rest = count
                 continue
-        elif kind == _DICT:
-            left.append(-1)
-            if len(left) > MAX_DEPTH:
-                raise WireError(EPROTO, "message nested too deeply")
-            continue
-        elif kind == _NULL and left and left[-1] < 0 and left[-1] % 2:
-            left.pop()       # a dict ends where a key would begin: after an even number of objects
         else:
             raise WireError(EPROTO, f"type {kind:#x} in a message")
         if at > end:
             raise WireError(EPROTO, "message ends early")
-        while left:          # an object is complete: it may complete those around it
-            left[-1] -= 1
-            if left[-1]:
-                break
-            left.pop()
-        else:
-            break
-    if at != end:
-        raise WireError(EPROTO, f"{end - at} bytes after a message")
+        rest -= 1
+        while not rest:          # an object is complete: it may complete those around it
+            if not left:
+                if at != end:
+                    raise WireError(EPROTO, f"{end - at} bytes after a message")
+                return
+            rest = left.pop() - 1
+        if rest < _FULL:
+            raise WireError(EPROTO, f"a dict of more than {MAX_KEYS} keys in a message")
+    raise WireError(EMSGSIZE, f"a message of more than {objects} objects")
 
 
-def decode(body: bytes) -> Message:
-    """The message in a frame's body. WireError(EPROTO) unless it is a dict of plain types with a str 't'."""
-    check(body)
+def decode(body: bytes, objects: int = MAX_OBJECTS) -> Message:
+    """The message in a frame's body. WireError(EPROTO) unless it is a dict of plain types with a str 't'; EMSGSIZE: of
+    more than `objects`."""
+    check(body, objects)
     try:
         message = _loads(body)
     except (ValueError, EOFError, TypeError) as e:
@@ -177,15 +192,16 @@ def decode(body: bytes) -> Message:
 
 
 class Reader:
-    """Cuts a byte stream into messages. One for each connection and direction."""
+    """Cuts a byte stream into messages. One for each connection and direction. limit: bytes of a message; objects: in
+    a message."""
 
-    __slots__ = ("_parts", "_have", "_need", "limit")
+    __slots__ = ("_parts", "_have", "_need", "limit", "objects")
 
-    def __init__(self, limit: int = MAX_MESSAGE) -> None:
+    def __init__(self, limit: int = MAX_MESSAGE, objects: int = MAX_OBJECTS) -> None:
         self._parts: list[bytes] = []
         self._have = 0
         self._need = 4
-        self.limit = limit
+        self.limit, self.objects = limit, objects
 
     @property
     def pending(self) -> bool:
@@ -194,9 +210,13 @@ class Reader:
 
     def feed(self, data: bytes) -> list[Message]:
         """The messages that `data`, as received, completes, oldest first. WireError: close the connection."""
+        return [decode(body, self.objects) for body in self.bodies(data)]
+
+    def bodies(self, data: bytes) -> list[bytes]:
+        """The same messages before `decode`, for a receiver that says when it pays for each. WireError(EMSGSIZE)."""
         self._parts.append(data)
         self._have += len(data)
-        out: list[Message] = []
+        out: list[bytes] = []
         if self._have < self._need:
             return out
         buffer = b"".join(self._parts)
@@ -211,7 +231,7 @@ class Reader:
             if len(buffer) - at < 4 + size:
                 self._need = 4 + size
                 break
-            out.append(decode(buffer[at + 4:at + 4 + size]))
+            out.append(buffer[at + 4:at + 4 + size])
             at += 4 + size
         rest = buffer[at:]
         self._parts = [rest] if rest else []

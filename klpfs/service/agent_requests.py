@@ -116,9 +116,11 @@ class AgentRequests:
     # -- lines for the log
 
     def write_kmsg(self, text: str, priority: int, done: Callable[[], None], undone: Callable[[], None]) -> None:
-        """Give a line to a process of the service: done() when it has come back. undone(): no process takes it."""
+        """Give a line to a process of the service: done() when it has come back. undone(): no process takes it. One of
+        another user's is not asked: the line would come back as that process's own."""
         for peer in self.peers.known():
-            if peer.report is not None and peer.send({"t": "kmsg", "text": text, "priority": priority}):
+            message = {"t": "kmsg", "text": text, "priority": priority}
+            if peer.report is not None and peer.is_of_service and peer.send(message):
                 line = Line(peer, text.split("\n")[-1], done, undone)
                 line.timer = self.loop.call_later(LIMITS.kmsg, partial(self._end_line, line, undone))
                 self._lines.append(line)

@@ -33,7 +33,7 @@ class Answer(Future[Any]):
             self.set_result(data)
 
     def fail(self, errno: int, text: str = "") -> None:
-        """Answer with OSError(errno, text), unless it has been answered. EINVAL: what is no errno (modules make them)."""
+        """Answer with OSError(errno, text), unless it has been answered. EINVAL: what is no errno (modules do that)."""
         if not self.done():
             self.interrupt = None
             self.set_exception(OSError(errno if type(errno) is int and 0 < errno <= MAX_ERRNO else EINVAL, text))

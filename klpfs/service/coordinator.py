@@ -10,7 +10,9 @@ successor knows as much from the journal. It sees the agents through Peers:
     peers.unlink_gone()                 with the lock: removes the sockets of the dead
     peers.litter                        there are some that nobody has tried to remove
     peers.cut(n)                        closes connections, so that processes which have prepared n read the journal
-    peer.version                        of the wire, as the agent says; 0: it has not said
+    peer.trouble                        '', or why what it says is of no use to this daemon, with its name
+    peer.is_of_service                  it may speak for the service: its user is root, this daemon's, or the folder's
+    peer.disbelieve(why)                it has said what can't be, and counts as silent
     peer.key .name .report .acked .sent_seq     name for people; the last report (dict) or None; seq numbers, -1: none
     peer.tell(record)                   sends it (or drops it: it is told again once the peer is connected)
     peer.heard                          when it last said anything (the loop's time)
@@ -34,7 +36,6 @@ from klpfs.protocol import decisions
 from klpfs.protocol.decisions import Record, Report
 from klpfs.protocol.phases import START
 from klpfs.protocol.record_text import OtherService, OtherVersion
-from klpfs.protocol.wire import VERSION
 from klpfs.service.answer import Answer
 from klpfs.service.awaited import Awaited
 from klpfs.service.journal import Journal
@@ -116,6 +117,7 @@ class Coordinator:
                 except OSError as error:  # no descriptors to read the journal or the folder: nothing is decided without
                     self._cannot_read = True
                     self._write_failed(error)
+                    self._give_up_load(error)
                 except Exception as error:
                     self._give_up_all(of_mistake(error))
                 else:
@@ -152,6 +154,13 @@ class Coordinator:
         self.journal.unlock()
         self._retry = self.loop.now() + LIMITS.retry_write
         self._wake_at(self._retry)
+
+    def _give_up_load(self, error: OSError) -> None:
+        """The folder can't be listed, so that nobody knows who has to prepare the load: it is undone; for want of
+        descriptors only when its time is over."""
+        if self.load is not None and (error.errno not in NOT_JUST_NOW or self.loop.now() >= self.load.until):
+            code = error.errno or errno.EIO
+            self._undo(self.load, code, error.strerror or os.strerror(code), log=True)
 
     def close(self) -> None:
         """Let go: a load under way is lost (its agents see the connection close), a transition goes on pending."""
@@ -191,10 +200,25 @@ class Coordinator:
             late.append((id(self.load), self.load.what, now >= self.load.until))
         return late + [(id(waiting), f"record {waiting.seq}", now >= waiting.until) for waiting in self.waiting_answers]
 
-    def other_versions(self) -> str:
-        """The processes whose klpfs this daemon can't talk to, and why, as text; '': none. If any: EPROTONOSUPPORT."""
-        return "; ".join(f"{peer.name} speaks version {peer.version} of the wire, this daemon version {VERSION}"
-                         for peer in self.peers.known() if peer.version not in (0, VERSION))
+    def not_understood(self) -> str:
+        """The service's own processes whose klpfs this daemon can't talk to, and why, as text; '': none. If any:
+        EPROTONOSUPPORT. (One of another user has no veto: it is silent, so pending and named.)"""
+        return "; ".join(peer.trouble for peer in self.peers.known() if peer.trouble and peer.is_of_service)
+
+    def take_report(self, peer: Peer) -> None:
+        """Look whether a report can be true: no process has followed a record that was never written. One of the
+        service's own has seen a journal that somebody has removed since; any other is not believed."""
+        if decisions.seen(peer.report) > self.record["seq"] and not peer.is_of_service:
+            try:
+                written = self.journal.read()["seq"]             # before anybody was told of it
+            except OSError:
+                return
+            if decisions.seen(peer.report) > written:
+                self._disbelieve(peer, written)
+
+    def _disbelieve(self, peer: Peer, written: int) -> None:
+        peer.disbelieve(f"says that it has followed record {decisions.seen(peer.report)}, the journal's last one is "
+                        f"{written}")
 
     # -- one round
 
@@ -340,11 +364,14 @@ class Coordinator:
         """The journal's record, read with the lock. A change in it has lost its coordinator, since the lock was free:
         it is undone.
         EIO: processes have followed a newer one, so somebody has removed the journal. EPROTONOSUPPORT:
-        other_versions()."""
+        not_understood()."""
         record = self.journal.read()
-        if any(decisions.seen(peer.report) > record["seq"] for peer in self.peers.known()):
-            raise OSError(errno.EIO, REMOVED)
-        others = self.other_versions()
+        for peer in self.peers.known():
+            if decisions.seen(peer.report) > record["seq"]:
+                if peer.is_of_service:
+                    raise OSError(errno.EIO, REMOVED)
+                self._disbelieve(peer, record["seq"])
+        others = self.not_understood()
         if others:                                               # never told of it: half of a service would be patched
             raise OSError(errno.EPROTONOSUPPORT, others)
         if record["change"]:
@@ -421,7 +448,7 @@ class Coordinator:
                 return refused["errno"], f"refused by {peer.name}, of another user: {text}", True
         if load.interrupted:
             return errno.EINTR, "interrupted", True
-        others = self.other_versions()                           # one has joined, or has only now said so
+        others = self.not_understood()                           # one has joined, or has only now said so
         return (errno.EPROTONOSUPPORT, others, True) if others else None
 
     def _is_waited_for(self, load: Load, peers: list[Peer]) -> bool:
@@ -482,7 +509,7 @@ class Coordinator:
         text = text or os.strerror(code)
         if log:
             self.log(f"klpfs: {load.what}: {text}", 3)
-        refused = code not in (errno.EINTR, errno.ETIMEDOUT)
+        refused = code not in (errno.EINTR, errno.ETIMEDOUT, errno.EDQUOT)
         self.load = None
         seq, until = -1, self.loop.now() + LIMITS.silent
         if not write:

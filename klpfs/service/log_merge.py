@@ -3,7 +3,8 @@
 An engine line stands for the service. The first process's line is shown; the same line from other processes of the
 operation is the same event. Of copies that arrive in one round the earliest time is kept, so that the line stays before
 that process's next one. 'patching complete' is what the service says itself, once, with the journal's write that ends
-the transition (docs/PROTOCOL.md#7): an agent's own line means its process only.
+the transition (docs/PROTOCOL.md#7): an agent's own line means its process only. Lines of foreign users' processes are
+foreign_lines.py's.
 """
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ from typing import Any, Callable
 from attrs import define, field
 
 from klpfs.engine.log import line_of
+from klpfs.service.foreign_lines import ForeignLines, Stranger
 from klpfs.service.log_ring import Late, LogView
 
 TOGETHER = 2_000_000  # usec: lines of earlier operations are one event when no further apart (a daemon started again)
@@ -41,6 +43,7 @@ class LogMerge:
 
     view: LogView
     clock: Callable[[], int]
+    foreign: ForeignLines = field(init=False)
     _next: dict[str, int] = field(init=False, factory=dict)      # by agent: the number that its next record has
     _past: dict[str, int] = field(init=False, factory=dict)      # the same of agents that have gone, the latest ones
     _shown: dict[str, list[Shown]] = field(init=False, factory=dict)
@@ -50,15 +53,18 @@ class LogMerge:
 
     def __attrs_post_init__(self) -> None:
         self._started = self.clock()
+        self.foreign = ForeignLines(self.view, self.clock)
 
     def say(self, text: str, priority: int = 6) -> None:
         """A line of the service's own."""
         for line in text.split("\n"):
             self.view.add(self.clock(), priority, line)
 
-    def take(self, agent: str, rows: Iterable[Row], record: dict[str, Any], name: str = "") -> None:
+    def take(self, agent: str, rows: Iterable[Row], record: dict[str, Any], name: str = "",
+             stranger: Stranger | None = None) -> None:
         """New records of an agent: (its own number, usec, priority, kind, text). Those that came before are skipped.
-        What the agent itself says is about its process: `name` is put before it."""
+        What the agent itself says is about its process: `name` is put before it. stranger: the process, if it is of a
+        foreign user: the name stands before all that it says."""
         if agent in self._past:
             self._next[agent] = self._past.pop(agent)
         for seq, usec, priority, kind, text in rows:
@@ -66,11 +72,21 @@ class LogMerge:
                 continue
             text = line_of(text)
             self._next[agent] = seq + 1
+            if stranger is not None:
+                self._take_foreign(agent, stranger, (seq, usec, priority, kind, text), record)
+                continue
             priority &= FACILITIES | 7 if kind == "user" else 7
-            if kind != "engine":
-                self.view.add(usec, priority, f"{name}: {text}" if kind == "agent" and name else text)
+            if kind != "engine":       # a kind that this klpfs does not know is one of the agent's own
+                self.view.add(usec, priority, f"{name}: {text}" if kind not in ("module", "user") and name else text)
             elif not self._ends(text, record):
                 self._engine(agent, usec, priority, text)
+
+    def _take_foreign(self, agent: str, stranger: Stranger, row: Row, record: dict[str, Any]) -> None:
+        _, usec, priority, kind, text = row
+        if kind != "engine":
+            self.foreign.add(stranger, usec, priority, text)
+        elif not self._ends(text, record) and self._same(agent, usec, text) is None:
+            self.foreign.add_engine(agent, stranger, usec, priority, text)
 
     def take_record(self, record: dict[str, Any]) -> None:
         """The journal's new record: an operation begins or ends. With its end: complete."""
@@ -84,6 +100,7 @@ class LogMerge:
             self._shown.setdefault(text, []).append(Shown(self._epoch, set(), line))
         begins = change["n"] if change else now["n"] if now else 0
         if begins > self._epoch:
+            self.foreign.begin_operation()
             self._epoch = begins
             self._shown.clear()
 
@@ -102,13 +119,21 @@ class LogMerge:
         return bool(match and transition and transition["patch"] == match[1])
 
     def _engine(self, agent: str, usec: int, priority: int, text: str) -> None:
+        known = self._same(agent, usec, text)
+        if known is not None:
+            known.line.usec = min(known.line.usec, usec)
+            return
         shown = self._shown.setdefault(text, [])
+        agents = {agent} | self.foreign.service_says(text)
+        shown.append(Shown(self._epoch, agents, self.view.add(usec, priority, text)))
+        del shown[:-REMEMBERED]
+
+    def _same(self, agent: str, usec: int, text: str) -> Shown | None:
+        """The engine line of the log that is the same event in another process, which this agent has now said, too."""
         old = usec < self._started             # of a ring, from before this daemon
-        for known in shown:
+        for known in self._shown.get(text, ()):
             together = abs(usec - known.line.usec) < TOGETHER if old else known.epoch == self._epoch
             if agent not in known.agents and together:
                 known.agents.add(agent)
-                known.line.usec = min(known.line.usec, usec)
-                return
-        shown.append(Shown(self._epoch, {agent}, self.view.add(usec, priority, text)))
-        del shown[:-REMEMBERED]
+                return known
+        return None

@@ -37,8 +37,9 @@ class Late:
 
 @define(eq=False)
 class LogView:
-    """A ring of the last `size` records, and of `size_bytes` at most. What lies before `first_seq` has been overrun: a reader that wants it
-    gets EPIPE once and goes on at `first_seq`. `next_seq` is the number that the next record will get."""
+    """A ring of the last `size` records, and of `size_bytes` at most. What lies before `first_seq` has been
+    overrun: a reader that wants it gets EPIPE once and goes on at `first_seq`. `next_seq` is the number that the next
+    record will get."""
 
     size: int = 8192
     next_seq: int = 0

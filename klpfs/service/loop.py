@@ -32,12 +32,14 @@ class Timer:
 
 @define(eq=False)
 class Loop:
-    """`run_once()` waits for what is ready and calls it back; `run()` until `stop()`.
+    """`run_once()` waits for what is ready and calls it back; `run()` until `stop()`. rounds: how many there were; in
+    each of them a request is answered, if one waits.
 
     A callback that raises ends `run_once` with its exception: the rest of the round is kept for the next one.
     """
 
     clock: Callable[[], float] = time.monotonic
+    rounds: int = field(init=False, default=0)
     _epoll: select.epoll = field(init=False, factory=lambda: select.epoll(flags=select.EPOLL_CLOEXEC))
     _fds: dict[int, tuple[int, Callable[[int], None]]] = field(init=False, factory=dict)
     _timers: list[tuple[float, int, Timer]] = field(init=False, factory=list)
@@ -83,6 +85,7 @@ class Loop:
         """Run a round: wait at most `timeout` seconds (None: for ever), then call back all that is ready."""
         if not self._ready:
             self._sort(self._epoll.poll(self._wait(timeout), 4096))
+        self.rounds += 1
         self._run_soon()
         order = FIRST
         while self._ready:
@@ -117,6 +120,7 @@ class Loop:
                 continue
             pairs = poll(left if timers else -1, 64)         # a small array is quicker
             if len(pairs) == 1:
+                self.rounds += 1
                 fd, events = pairs[0]
                 fds[fd][1](events)
                 if self._soon:

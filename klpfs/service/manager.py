@@ -16,7 +16,7 @@ from attrs import define, field
 from inotify_simple import INotify, flags
 
 from klpfs.protocol.folder import Folder, mount_of
-from klpfs.protocol.folder_layout import SUFFIX, check_way, is_private
+from klpfs.protocol.folder_layout import JOURNAL, SUFFIX, check_way, is_private
 from klpfs.protocol.names import is_service
 from klpfs.service.loop import FIRST, Loop
 from klpfs.service.mountinfo import is_local
@@ -118,10 +118,11 @@ class Manager:
                     name = self._by_watch[event.wd]
                     self._forget(name)
                     self._entry(name)
-                else:
+                elif event.name.endswith(SUFFIX) and not event.name.startswith("."):
+                    met.add(self._by_watch[event.wd])
+                elif event.name == JOURNAL:                  # other files tell nothing, and anybody may make very many
                     names.add(self._by_watch[event.wd])
-                    if event.name.endswith(SUFFIX) and not event.name.startswith("."):
-                        met.add(self._by_watch[event.wd])
+        names |= met
         for name in names:
             place = self._places.get(name)
             if place is not None:

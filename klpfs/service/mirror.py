@@ -7,6 +7,7 @@ what differs is made anew.
 """
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Callable
 
@@ -14,6 +15,7 @@ from attrs import define, evolve, field
 
 from klpfs.protocol import decisions as records
 from klpfs.protocol.names import VMLINUX, showable
+from klpfs.service.foreign_lines import Stranger
 from klpfs.service.log_merge import LogMerge
 from klpfs.service.snapshots import ModuleView, ObjectView, ParamView, PatchView, ProcessView
 
@@ -21,12 +23,15 @@ if TYPE_CHECKING:
     from klpfs.service.peers import Peer
 
 Raw = dict[str, Any]
+MAX_FUNCS = 1 << 17        # of an object, as all processes together say them; each is a folder of the tree
+MEMBER_BYTES = 256         # that a patch or an object is counted with, beside its functions
 
 
 @define(eq=False)
 class Sections:
-    """The sections of an agent's events, each by name."""
+    """The sections of an agent's events, each by name. is_of_service: the agent may speak for the service."""
 
+    is_of_service: bool = True
     patches: dict[str, Raw] = field(factory=dict)
     modules: dict[str, Raw] = field(factory=dict)
     not_applied: tuple[int, ...] = ()
@@ -95,13 +100,16 @@ class Mirror:
         if "process" in event:
             self.take_process(peer.pid, event["process"])
         if "log" in event:
-            self.log.take(peer.agent, event["log"], self._record, peer.name)
+            self.log.take(peer.agent, event["log"], self._record, peer.name, None if peer.is_of_service else
+                          Stranger(peer.name, peer.user, peer.hello["started"] if peer.hello else 0))
         if "patches" in event:
             before, sections.patches = sections.patches, {p["name"]: p for p in event["patches"]}
             if "names" in event:               # only what differs
                 now = {**before, **sections.patches}
                 sections.patches = {name: now[name] for name in event["names"] if name in now}
             self._refresh(before, sections.patches, self.patches, "patch", self._patch)
+            if peer.is_foreign:
+                peer.keep("patches", _size(sections.patches))
         if "modules" in event:
             before, sections.modules = sections.modules, {m["name"]: m for m in event["modules"]}
             self._refresh(before, sections.modules, self.modules, "module", self._module)
@@ -135,7 +143,17 @@ class Mirror:
     def _sections(self, peer: Peer) -> Sections:
         """The sections of this agent; empty at first."""
         self._peers[peer.key] = peer
-        return self._told.setdefault(peer.key, Sections())
+        sections = self._told.setdefault(peer.key, Sections())
+        sections.is_of_service = peer.is_of_service
+        return sections
+
+    def has_processes_of_service(self) -> bool:
+        """Whether an agent that may speak for the service has said anything."""
+        return any(sections.is_of_service for sections in self._told.values())
+
+    def _speaking(self, sections: list[Sections]) -> list[Sections]:
+        """Those who say what a patch or module has: processes of the service; foreign ones if these say nothing."""
+        return [section for section in sections if section.is_of_service] or sections
 
     def _refresh(self, before: dict[str, Raw], after: dict[str, Raw], views: dict[str, Any], kind: str,
                  make: Callable[[str], Any]) -> None:
@@ -154,48 +172,69 @@ class Mirror:
         view = self.patches[name]
         entry = records.find(self._record["patches"], name)
         n = entry["n"] if entry else 0
-        patches = [sections.patches[name] for sections in self._told.values() if name in sections.patches]
+        told = [sections for sections in self._told.values() if name in sections.patches]
+        patches = [sections.patches[name] for sections in told]
+        speaking = self._speaking(told)
+        said = patches if len(speaking) == len(told) else [sections.patches[name] for sections in speaking]
         left_out = any(n in sections.not_applied for sections in self._told.values())
         if not patches:
             return evolve(view, objects=())
         transition = self._record["transition"]
         mine = transition and transition["patch"] == name
-        return evolve(view, objects=_objects([patch["objects"] for patch in patches], left_out, view.objects),
+        names = _by_name(patches)
+        return evolve(view, objects=_objects(names, names if said is patches else _by_name(said), left_out,
+                                             view.objects),
                       replace=view.replace if mine and view.replace
-                      else any(bool(patch["replace"]) for patch in patches))
+                      else any(bool(patch["replace"]) for patch in said))
 
     def _module(self, name: str) -> ModuleView:
         entry = records.find(self._record["modules"], name) or {"livepatch": False, "forced": False}
-        modules = [sections.modules[name] for sections in self._told.values() if name in sections.modules]
+        told = [sections for sections in self._told.values() if name in sections.modules]
+        modules = [sections.modules[name] for sections in told]
+        speaking = [sections.modules[name] for sections in self._speaking(told)]
         holders = tuple(records.used(self._record, name))
         if entry["livepatch"]:                 # from the journal alone, as rmmod decides
             refcnt = len(holders) + bool(records.find(self._record["patches"], name) or entry["forced"])
         else:
             refcnt = max(len(holders), sum(module["refcnt"] for module in modules))
         params: dict[str, ParamView] = {}
-        for module in modules:
+        for module in speaking:
             for param, kind, text, mode in module["params"]:
                 if param not in params and showable(param):
                     params[param] = ParamView(kind, text, mode & 0o777)
-        return ModuleView(name, max([module["size"] for module in modules], default=0), refcnt, "Live",
+        return ModuleView(name, max([module["size"] for module in speaking], default=0), refcnt, "Live",
                           bool(entry["livepatch"]), bool(entry["forced"]), holders, params)
 
 
-def _objects(by_process: list[list[Raw]], left_out: bool, before: tuple[ObjectView, ...]) -> tuple[ObjectView, ...]:
-    """The objects of a patch as several processes have them. left_out: a process goes without the patch."""
+def _size(patches: dict[str, Raw]) -> int:
+    """About how many bytes are remembered with these patches of an agent."""
+    objects = itertools.chain.from_iterable(patch["objects"] for patch in patches.values())
+    return MEMBER_BYTES * len(patches) + sum([len(obj["funcs"]) + MEMBER_BYTES for obj in objects])
+
+
+def _by_name(patches: list[Raw]) -> dict[str, list[Raw]]:
+    """The objects of a patch as several processes have it, by their names."""
     names: dict[str, list[Raw]] = {}
-    for objects in by_process:
-        for obj in objects:
-            name = obj["name"] or VMLINUX
-            if showable(name):
-                names.setdefault(name, []).append(obj)
+    for obj in itertools.chain.from_iterable(patch["objects"] for patch in patches):
+        name = obj["name"] or VMLINUX
+        if showable(name):
+            names.setdefault(name, []).append(obj)
+    return names
+
+
+def _objects(names: dict[str, list[Raw]], said: dict[str, list[Raw]], left_out: bool,
+             before: tuple[ObjectView, ...]) -> tuple[ObjectView, ...]:
+    """The objects of a patch as several processes have them, by their names. said: as those processes have them that
+    say which objects and functions there are. left_out: a process goes without the patch."""
     old = {view.name: view for view in before}
     views = []
-    for name, objects in names.items():
+    for name, speaking in said.items():
+        objects = names[name]
         unpatched = any(obj["loaded"] and not obj["patched"] for obj in objects)
         patched = not left_out and not unpatched and any(obj["patched"] for obj in objects)
-        texts = dict.fromkeys(obj["funcs"] for obj in objects)     # nearly always one
-        funcs = tuple(dict.fromkeys(func for text in texts for func in _funcs(text)))
+        texts = dict.fromkeys(obj["funcs"] for obj in speaking)    # nearly always one
+        lines = itertools.islice((func for text in texts for func in _funcs(text)), MAX_FUNCS)
+        funcs = tuple(dict.fromkeys(lines))
         view = old.get(name)
         if view is None or view.patched != patched or view.funcs != funcs:
             view = ObjectView(name, patched, funcs)

@@ -1,8 +1,11 @@
 """The agents of a service: their sockets in its folder, the connections to them, and what they said.
 
 A peer is gone when its process is dead (pidfd, taken when it says who it is), when the process has become another
-program (exec), or has bound a new socket. A closed connection alone is no death: connect again. Nor is a socket that
-refuses and on which nobody ever answered, while the process that is noted beside it is not known to be dead (life.py). All that an agent says is checked here for its shape, before anybody looks at it.
+program (exec), or has bound a new socket. A closed connection alone is no death: connect again, after pauses that grow.
+Nor is a socket that refuses and on which nobody ever answered, while the process that is noted beside it is not known
+to be dead (life.py). All that an agent says is checked here for its shape, before anybody looks at it, and a peer whose
+words have no shape that this daemon knows is named (`trouble`). What peers of foreign users cost is paid from budget.py's
+budgets.
 
 A connection is to the very socket that was looked at (folder.py), and who sends what comes is what the kernel says. Who
 answers for another service, as another process or on another user's socket is refused: one line in the log, and that
@@ -22,14 +25,31 @@ from attrs import define, field
 from klpfs.protocol import life
 from klpfs.protocol.folder import Folder, as_folder, socket_address
 from klpfs.protocol.folder_layout import SUFFIX
-from klpfs.protocol.shapes import FROM_AGENT, fits
-from klpfs.protocol.wire import MESSAGE_SECONDS, VERSION, Reader, WireError, encode
+from klpfs.protocol.shapes import FROM_AGENT, MAX_COMM, MOST_BYTES, fits, natural, settled
+from klpfs.protocol.wire import (
+    FOREIGN_MESSAGE,
+    FOREIGN_OBJECTS,
+    MAX_MESSAGE,
+    MESSAGE_SECONDS,
+    VERSION,
+    WireError,
+    decode,
+    encode,
+)
+from klpfs.service.budget import Budget
+from klpfs.service.foreign_users import ForeignUsers
+from klpfs.service.intake import READ_BYTES, Intake
 from klpfs.service.loop import AGENTS, IN, OUT, Loop, Timer
+from klpfs.service.shown_text import printable
 
-RETRY = 0.2                # seconds until a peer that closed its connection is connected to again
-RETRY_REFUSED = 1.0        # and one that lives and refuses: its agent binds another socket when it can
+RETRY = 0.2                # seconds until a peer whose connection has ended is connected to again; then twice as long
+RETRY_MOST = 30.0          # the longest of these pauses
+RETRY_REFUSED = 1.0        # until one that lives and refuses is: its agent binds another socket when it can
+STEADY = 10.0              # seconds: after a connection that lasted so long the pauses begin anew
+MOST_SAID = 8              # lines about one peer
 NOBODY = (errno.ECONNREFUSED, errno.ENOENT, errno.ENOTSOCK)    # what connect() says where nobody listens
-MAX_QUEUED = 64 << 20      # bytes that wait for a peer that doesn't read
+MAX_QUEUED = 64 << 20      # bytes that wait for a peer that doesn't read; for all peers of a foreign user together
+MAX_KEPT = 128 << 20       # bytes that a foreign user's peers have said and that are remembered
 MOST = 256  # sockets that a user who does not own the service may have in it: each costs a descriptor here
 
 Message = dict[str, Any]
@@ -80,13 +100,18 @@ class Peer:
     sent_seq: int = -1
     heard: float = 0.0                         # when it last said anything, by the loop's clock
     gone: bool = False
+    trouble: str = ""                          # why what it says is of no use, while that is so; names the process
     connected: bool = False                    # a connection is there; perhaps nobody has accepted it
-    _sock: socket.socket | None = None
+    sock: socket.socket | None = None
     _pidfd: int = -1
     _space: tuple[str, ...] = ()
-    _reader: Reader = field(factory=Reader)
+    intake: Intake = field(init=False)
     _out: bytearray = field(factory=bytearray)
-    _timer: Timer | None = None
+    _timer: Timer | None = None                # connects again
+    _connected_at: float = 0.0
+    _failures: int = 0                         # connections that ended soon, one after another
+    _kept: dict[str, int] = field(factory=dict)        # bytes of what it said last, by kind
+    _said: set[str] = field(factory=set)       # what the log says of it already
     _slow: Timer | None = None
     # the user and the process who have sent what comes, as the kernel says; -1: nothing has come yet
     _sender: int = -1
@@ -97,6 +122,29 @@ class Peer:
     @property
     def name(self) -> str:
         return f"process {self.pid} ({self.comm})" if self.pid else f"an unknown process ({self.key})"
+
+    @property
+    def user(self) -> int:
+        """The user who speaks; before the first word the user who made the socket."""
+        return self._sender if self._sender >= 0 else self._owner
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether it belongs to a user whom this daemon has no reason to trust: neither root nor its own."""
+        return self.user not in (0, os.geteuid())
+
+    @property
+    def budget(self) -> Budget:
+        """What the processes of its user may cost; of a foreign one."""
+        return self.peers.users.budget_of(self.user)
+
+    @property
+    def has_queued(self) -> bool:
+        """Whether something waits to be sent."""
+        return bool(self._out)
+
+    def __attrs_post_init__(self) -> None:
+        self.intake = Intake(self)
 
     @property
     def agent(self) -> str:
@@ -111,7 +159,7 @@ class Peer:
         return self._sender >= 0 and self.peers.folder.owns(self._sender)
 
     def connect(self) -> None:
-        if self.gone or self._sock is not None:
+        if self.gone or self.sock is not None:
             return
         sock, path_fd = None, -1
         try:
@@ -129,15 +177,22 @@ class Peer:
         finally:
             if path_fd >= 0:
                 os.close(path_fd)
-        self._sock, self.connected = sock, True
+        self.sock, self.connected = sock, True
         self._owner, self._inode = found.st_uid, (found.st_dev, found.st_ino)
-        self._reader, self.sent_seq, self._sender, self._sender_pid, self.version = Reader(), -1, -1, -1, 0
+        self.intake, self.sent_seq, self._sender, self._sender_pid, self.version = Intake(self), -1, -1, -1, 0
+        self._connected_at = self.peers.loop.now()
         self._out.clear()
-        self.peers.loop.add(sock.fileno(), self._ready, AGENTS)
+        self.peers.loop.add(sock.fileno(), self.ready, AGENTS)
 
     def _again(self, seconds: float = RETRY) -> None:
         if self._timer is None and not self.gone:
-            self._timer = self.peers.loop.call_later(seconds, self._retry)
+            pause = min(RETRY_MOST, seconds * 2 ** min(max(0, self._failures - 1), 16))
+            self._timer = self.peers.loop.call_later(pause, self._retry)
+
+    def _failed(self) -> None:
+        """Count a connection that has ended: in a row of short ones each pause is longer than the one before."""
+        lasted = self.peers.loop.now() - self._connected_at
+        self._failures = 1 if lasted >= STEADY else self._failures + 1
 
     def _retry(self) -> None:
         self._timer = None
@@ -170,20 +225,22 @@ class Peer:
 
     def cut(self) -> None:
         """Close the connection."""
-        sock, self._sock, self.connected = self._sock, None, False
+        sock, self.sock, self.connected = self.sock, None, False
         if sock is not None:
             self.peers.loop.remove(sock.fileno())
             sock.close()
+        self.intake.end()
         if self._slow is not None:
             self._slow.cancel()
             self._slow = None
 
     def drop(self, why: str = "") -> None:
-        """The connection is of no more use; connect again, later."""
-        if self._sock is None:
+        """The connection is of no more use; connect again, later. The log says each `why` of a peer once."""
+        if self.sock is None:
             return
         if why:
-            self.peers.log(f"klpfs: {self.name}: {why}", 4)
+            self._say(": " + why, 4)
+        self._failed()
         self.cut()
         self.peers.dropped(self)
         self._again()
@@ -191,24 +248,64 @@ class Peer:
     def refuse(self, why: str) -> None:
         """Whoever answers is no process of this service, or not the one that it claims to be: said once, and its socket
         is left alone."""
-        self.peers.log(f"klpfs: {self.name}: {why}", 4)
+        self._say(": " + why, 4)
         self.cut()
         self.peers.dropped(self)
         self.peers.refused[self.key] = self._inode
         self._leave()
 
+    def _say(self, text: str, priority: int) -> None:
+        """A line about this peer, once; about those of a foreign user, of whom there may be many, some."""
+        line = f"klpfs: {self.name}{text}"
+        if line in self._said or len(self._said) >= MOST_SAID:
+            return
+        self._said.add(line)
+        if not self.is_foreign or self.peers.users.may_be_named(self.user):
+            self.peers.log(line, priority)
+
+    def misunderstood(self, why: str) -> None:
+        """Drop a peer that speaks another language than this daemon: its klpfs is another, or it is hostile. It is
+        named from now on, until what it says is good."""
+        if self.pid:
+            self.trouble = (f"{self.name} says what this daemon does not understand ({why}): its klpfs may be another; "
+                            "end it, or mount with its klpfs")
+        self.report = None
+        self.drop(why)
+
+    def disbelieve(self, why: str) -> None:
+        """Drop a peer that says what can't be: it counts as silent, so that it can hold up a transition, and is named,
+        but no other write."""
+        self.report = None
+        self.drop(why)
+
+    def keep(self, kind: str, size: int) -> None:
+        """Note how much of what it said last is remembered; a foreign user who makes this too much is cut off."""
+        self._kept[kind] = size
+        if self.is_foreign and size > 1 << 16 and self.peers.kept_of(self.user) > MAX_KEPT:
+            self._kept[kind] = 0
+            self.disbelieve(f"user {self.user} says more than {MAX_KEPT >> 20} MB that would have to be remembered")
+
     # -- sending
 
     def send(self, message: Message) -> bool:
         """Send, or queue. False: there is no connection, or it would not be understood."""
-        if self._sock is None or self.version not in (0, VERSION):
+        if self.sock is None or self.version not in (0, VERSION):
             return False
+        before = len(self._out)
         self._out += encode(message)
-        if len(self._out) > MAX_QUEUED:
+        if self.is_foreign:
+            self.budget.pay(len(self._out) - before)
+        if self._queued() > MAX_QUEUED:
             self.drop("does not read what it is sent")
             return False
         self._flush()
         return True
+
+    def _queued(self) -> int:
+        """Bytes that wait for this peer; of a foreign user's, for all of them."""
+        if not self.is_foreign:
+            return len(self._out)
+        return sum(len(peer._out) for peer in self.peers.known() if peer.user == self.user)
 
     def tell(self, record: Message) -> None:
         """Send the journal's record; when there is no connection, it is told again once there is."""
@@ -221,48 +318,30 @@ class Peer:
         return self.send({"t": "ask", "id": 0, "what": "status", "tid": None})
 
     def _flush(self) -> None:
-        sock = self._sock
+        sock = self.sock
         if sock is None:
             return
         try:
             while self._out:
                 del self._out[:sock.send(self._out)]
         except BlockingIOError:
-            self.peers.loop.modify(sock.fileno(), IN | OUT)
+            self._wait_for(IN | OUT)
             return
         except OSError:                        # the read that follows tells
             return
-        self.peers.loop.modify(sock.fileno(), IN)
+        self._wait_for(IN)
+
+    def _wait_for(self, events: int) -> None:
+        if self.sock is not None and not self.intake.is_paused:
+            self.peers.loop.modify(self.sock.fileno(), events)
 
     # -- receiving
 
-    def _ready(self, events: int) -> None:
+    def ready(self, events: int) -> None:
         if events & OUT:
             self._flush()
-        sock = self._sock
-        while sock is not None and sock is self._sock:
-            try:
-                data = sock.recv(1 << 18) if self._sender >= 0 else self._first(sock)
-            except BlockingIOError:
-                break
-            except OSError:
-                data = b""
-            if not data:
-                self.cut()
-                self.peers.dropped(self)
-                self.connect()                 # at once: a refusal tells whether it is gone
-                break
-            try:
-                for message in self._reader.feed(data):
-                    self._received(message)
-                    if self._sock is not sock:
-                        break
-            except WireError as error:
-                self.drop(str(error.strerror))
-                break
-            if len(data) < 1 << 18:
-                break
-        if self._reader.pending and self._sock is not None:
+        self.intake.take()
+        if self.intake.reader.pending and self.sock is not None and not self.intake.is_paused:
             if self._slow is None:
                 self._slow = self.peers.loop.call_later(MESSAGE_SECONDS, lambda: self.drop("does not end its message"))
         elif self._slow is not None:
@@ -270,50 +349,83 @@ class Peer:
             self._slow = None
         self.peers.changed()
 
-    def _received(self, message: Message) -> None:
+    def closed(self) -> None:
+        """The other side has closed the connection."""
+        self._failed()
+        self.cut()
+        self.peers.dropped(self)
+        if self._failures > 1:
+            return self._again()
+        self.connect()                         # at once: a refusal tells whether it is gone
+
+    def understand(self, body: bytes) -> None:
+        """Look at a message. It is answered for in linear time whatever it is (wire.check, shapes)."""
+        try:
+            message = decode(body, self.intake.reader.objects)
+        except WireError as error:
+            return self.misunderstood(str(error.strerror))
         kind = message["t"]
         if self.version not in (0, VERSION) or kind == "hello" and self._speaks_other_version(message):
             return None
-        if not fits(FROM_AGENT, message) or self.hello is None and kind != "hello":
-            return self.drop(f"bad message {kind[:20]!r}")
+        if (len(body) > MOST_BYTES.get(kind, MAX_MESSAGE) or not fits(FROM_AGENT, message)
+                or self.hello is None and kind != "hello"):
+            return self.misunderstood(f"bad message {kind[:20]!r}")
+        self._received(kind, settled(message))
+        if kind in ("hello", "report"):
+            self.keep(kind, len(body))
+
+    def _received(self, kind: str, message: Message) -> None:
         self.heard = self.peers.loop.now()
         if kind == "hello":
             self._take_hello(message)
         elif kind == "ack":
             self.acked = max(self.acked, message["seq"])
         elif kind == "report":
-            self.report = message
+            self.report, self.trouble = message, ""
         if not self.gone:
             self.peers.received(self, kind, message)
+
+    def receive(self, size: int) -> bytes:
+        """Bytes that have come, b'' at the connection's end. OSError as recv(2) says."""
+        assert self.sock is not None
+        return self.sock.recv(size) if self._sender >= 0 else self._first(self.sock)
 
     def _first(self, sock: socket.socket) -> bytes:
         """Take the first bytes, and the user who sends them: a listening socket only tells who made it, which may be a
         parent."""
-        data, ancillary, _, _ = sock.recvmsg(1 << 18, socket.CMSG_SPACE(12))
+        data, ancillary, _, _ = sock.recvmsg(READ_BYTES, socket.CMSG_SPACE(12))
         for level, kind, credentials in ancillary:
             if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS):
-                self._sender_pid, self._sender = struct.unpack("3i", credentials[:12])[:2]
+                self._is_heard_from(*struct.unpack("3i", credentials[:12])[:2])
         return data
+
+    def _is_heard_from(self, pid: int, user: int) -> None:
+        self._sender_pid, self._sender = pid, user
+        if self.is_foreign:
+            self.intake.reader.limit, self.intake.reader.objects = FOREIGN_MESSAGE, FOREIGN_OBJECTS
 
     def _speaks_other_version(self, message: Message) -> bool:
         """An agent of another klpfs: `t`, `version`, `pid` and `comm` of its hello are as in all versions, the rest is
         not looked at. It is told nothing and counts as silent; the coordinator refuses all writes while it lives."""
-        version, pid, comm = message.get("version"), message.get("pid"), message.get("comm")
-        if type(version) is not int or version in (0, VERSION):
+        version: Any = message.get("version")
+        pid: Any = message.get("pid")
+        comm: Any = message.get("comm")
+        if not natural(version) or version in (0, VERSION):
             return False
-        if type(pid) is not int or type(comm) is not str:
+        if not natural(pid) or type(comm) is not str:
             self.refuse(f"speaks version {version} of the wire, and does not say who it is")
             return True
         if not self._serves(message.get("service", self.peers.folder.service)) or not self._identify(pid):
             return True
-        self.hello, self.report, self.comm, self.version = None, None, comm, version
-        self.peers.log(f"klpfs: {self.name} speaks version {version} of the wire, this daemon version {VERSION}: "
-                       "nothing can be written while it runs", 3)
+        self.hello, self.report, self.comm, self.version = None, None, printable(comm[:MAX_COMM]), version
+        text = f" speaks version {version} of the wire, this daemon version {VERSION}"
+        self.trouble = self.name + text + "; end it, or mount with its klpfs"
+        self._say(text + ": nothing can be written while it runs", 3)
         return True
 
     def _take_hello(self, message: Message) -> None:
         if self._serves(message.get("service")) and self._identify(message["pid"]):
-            self.hello, self.comm, self.version = message, message["comm"], VERSION
+            self.hello, self.comm, self.version = message, printable(message["comm"]), VERSION
             self.report = None
             self.acked = -1
             self.peers.restarted(self)
@@ -379,6 +491,14 @@ class Peers:
     _foreign: dict[str, int] = field(init=False, factory=dict)   # sockets of users who don't own the service: the user
     _named_users: set[int] = field(init=False, factory=set)    # whose many sockets the log has named
     _restarted: dict[str, Peer] = field(init=False, factory=dict)
+    users: ForeignUsers = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.users = ForeignUsers(self.loop.now, self.log)
+
+    def kept_of(self, user: int) -> int:
+        """Bytes that the peers of a user have said and that are remembered."""
+        return sum(sum(peer._kept.values()) for peer in self.known() if peer.user == user)
 
     def restarted(self, peer: Peer) -> None:
         """A peer has begun a connection, or was seen for the first time: it was told nothing yet."""
@@ -424,16 +544,15 @@ class Peers:
 
     def _answers(self, name: str) -> bool:
         """Whether somebody listens on a socket that was refused, or it can't be seen."""
-        path_fd = -1
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC) as sock:
+        try:
+            path_fd = self.folder.look_socket(name)
             try:
-                path_fd = self.folder.look_socket(name)
-                sock.connect(socket_address(path_fd))
-            except OSError as error:
-                return error.errno not in NOBODY
+                with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as sock:
+                    sock.connect(socket_address(path_fd))
             finally:
-                if path_fd >= 0:
-                    os.close(path_fd)
+                os.close(path_fd)
+        except OSError as error:
+            return error.errno not in NOBODY
         return True
 
     def has_said(self, peer: Peer) -> bool:

@@ -69,6 +69,8 @@ class Service:
         # readers are woken once all that has arrived is in, so that they get the lines of several processes by time
         self.log.on_added = lambda: self.loop.call_soon(lambda: self.changed("log", None))
         self.mirror = Mirror(self.changed, self._merge)
+        self._merge.foreign.later, self._merge.foreign.waits = (self.loop.call_later,
+                                                                self.mirror.has_processes_of_service)
         self.journal = Journal(self.folder)
         self.peers = Peers(self.folder, self.loop, self._received, self._left, self._dropped, self.poke, self.say)
         self.coordinator = Coordinator(self.journal, self.peers, self.loop, self.say, self._on_record)
@@ -182,6 +184,7 @@ class Service:
             self._requests.take_event(peer, message)
         elif kind == "report":
             self.mirror.take_report(peer)
+            self.coordinator.take_report(peer)
         elif kind == "hello":
             if message["keep"] and peer.is_of_service:    # another user of the group does not decide what outlives it
                 self._keep()
@@ -270,7 +273,7 @@ class Service:
             records.insmod(record, name, "", params, 0, "")
         except OSError as error:
             why_not = error.strerror or os.strerror(error.errno or errno.EIO)
-        why_not = why_not or self.coordinator.other_versions()
+        why_not = why_not or self.coordinator.not_understood()
         if not self.ftrace_enabled:
             why_not = why_not or "kernel.ftrace_enabled is 0"
         peers = [peer for peer in self.peers.known() if peer.pid]
@@ -320,7 +323,7 @@ class Service:
         answer, what = Answer(), f"{module}/parameters/{param}"
         if module not in self.modules or param not in self.modules[module].params:
             return self._failed(what, answer, OSError(errno.ENODEV, "no such parameter"))
-        others = self.coordinator.other_versions()
+        others = self.coordinator.not_understood()
         if others:
             return self._failed(what, answer, OSError(errno.EPROTONOSUPPORT, others))
         value = os.fsdecode(text[:-1] if text.endswith(b"\n") else text)
@@ -429,6 +432,9 @@ class Service:
         patch = record["transition"]["patch"] if record["transition"] else ""
         reply_of = {peer.key: data for peer, data in zip(peers, replies)}
         waiting = dict((peer.key, (peer, why)) for peer, why in self.coordinator.waiting_for())
+        for peer in self.peers.known():
+            if peer.trouble:
+                views.append(BlockerView(peer.pid, "process", None, peer.trouble, patch=patch))
         if self.coordinator.trouble:
             views.append(BlockerView(0, "journal", None, self.coordinator.trouble, patch=patch))
         for peer in peers + [p for p, _ in waiting.values() if p not in peers]:

@@ -39,4 +39,6 @@ def printable(text: str) -> str:
 
 def _escaped(character: str) -> str:
     data = character.encode("utf-8", "surrogateescape" if "\udc80" <= character <= "\udcff" else "backslashreplace")
-    return data.decode("ascii") if character >= "\ud800" and data.isascii() else "".join([f"\\x{byte:02x}" for byte in data])
+    if character >= "\ud800" and data.isascii():
+        return data.decode("ascii")
+    return "".join([f"\\x{byte:02x}" for byte in data])

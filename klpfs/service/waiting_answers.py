@@ -72,7 +72,10 @@ class WaitingAnswers:
             waits = self._waits(waiting, record, known)
             if not waits:
                 waiting.awaited = None
-                waits = self._waits(waiting, record, look_again())
+                try:
+                    waits = self._waits(waiting, record, look_again())
+                except OSError:                # the folder can't be listed: there may be others
+                    waits = True
             if waits and self.now() < waiting.until:
                 self.wake_at(waiting.until)
                 still_waiting.append(waiting)

@@ -189,6 +189,30 @@ def test_between_its_parents_last_look_and_the_finish(tmp_path):
     assert shown["child"]["over"] and shown["child"]["phase"] == "" and shown["child"]["calls"] == ["pre", "post"]
 
 
+def test_in_a_function_whose_transition_keeps_the_child_from_following(tmp_path):
+    """The main program's functions have come late, and a thread that is in one of them forks: nothing begins in the
+    child before it has left, so the fork does not wait for it, as it did for 10 s."""
+    shown = fork(
+        tmp_path,
+        """
+        agent.target.waiting.add(None)
+        c.insmod("lp", LP)
+        def came():
+            agent.follower.wait_for_main()
+            agent.target.call_function(agent.target.spawn("early"), "f")
+            agent.target.waiting.clear()
+            agent.follower.main_came()
+        assert agent.thread.have_done(came, 5) and agent.engine.arrival is not None
+        agent.limits.join = 1000
+        def child():
+            return [agent.engine.arrival is not None, agent.follower.seen, agent.joining.joins, agent.follower.goal["seq"]]
+        shown["child"] = in_child(child)
+        shown["seq"] = c.record["seq"]
+    """,
+    )
+    assert shown["child"] == [True, -1, 0, shown["seq"]]
+
+
 def test_while_foreign_code_runs(tmp_path):
     """A callback that takes its time does not hold up a fork; half run, it counts as failed in the child."""
     shown = fork(

@@ -111,3 +111,54 @@ def test_a_record_of_another_service_is_not_obeyed(agent, c):
     c.record["service"] = agent.service
     c.write(change=None)
     c.until_report(seen=c.record["seq"])
+
+
+class Text(str):
+    """A text that is no plain one: the wire does not take it."""
+
+
+@pytest.mark.parametrize("raised", [OSError(600, "no"), OSError(-5, "no"), OSError("x", "no"), OSError(),
+                                    OSError(2 ** 40, Text("no")), OSError(600, ["no"]), ValueError("no")], ids=repr)
+def test_an_errno_of_a_dry_run_is_one_of_the_kernels(agent, c, monkeypatch, raised):
+    """Whatever is raised: there is an answer, with words that are a text."""
+    class Loader:
+        def probe(self, *arguments):
+            raise raised
+
+        def end_probe(self):
+            pass
+    monkeypatch.setattr(type(agent.parts), "loader", lambda parts: Loader())
+    c.send(t="check", id=71, name="lp", path="/x/lp.py", data=b"", params={})
+    c.until(lambda c: [m for m in c.of("answer") if m["id"] == 71])
+    [answer] = [m for m in c.of("answer") if m["id"] == 71]
+    assert answer["data"]["errno"] == errno.EINVAL and type(answer["data"]["text"]) is str
+
+
+@pytest.mark.parametrize("code", [600, -5, "x", None, 2 ** 40])
+def test_an_errno_of_a_parameter_is_one_of_the_kernels(agent, c, monkeypatch, code):
+    def refuse(*arguments):
+        raise OSError(code, "no")
+    monkeypatch.setattr(type(agent.modules), "set_param", refuse)
+    c.send(t="set", id=72, module="lp", param="x", text="1")
+    c.until(lambda c: c.of("done"))
+    assert c.of("done")[-1]["errno"] == errno.EINVAL
+
+
+def test_a_daemon_that_is_not_understood_is_named_once(agent, c):
+    """It connects again and again: one line, with what it may be; another mistake is another line."""
+    for _ in range(3):
+        for message in ({"t": "of a later version"}, {"t": "ask", "id": 1, "what": "weather", "tid": None}):
+            with socket.socket(socket.AF_UNIX) as link:
+                link.connect(os.path.join(agent.folder, agent.server.name))
+                link.sendall(wire.encode(message))
+                while link.recv(1 << 16):
+                    pass
+    lines = [line for line in agent.log.texts() if "a bad message of process" in line]
+    assert len(lines) == 6 and all("its klpfs may be another" in line for line in lines)      # they alternate
+    for _ in range(3):
+        with socket.socket(socket.AF_UNIX) as link:
+            link.connect(os.path.join(agent.folder, agent.server.name))
+            link.sendall(wire.encode({"t": "of a later version"}))
+            while link.recv(1 << 16):
+                pass
+    assert len([line for line in agent.log.texts() if "a bad message of process" in line]) == 7

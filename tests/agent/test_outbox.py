@@ -1,4 +1,8 @@
 """What an agent says without being asked: in which order."""
+import pytest
+
+from klpfs.agent import outbox
+from klpfs.protocol import wire
 
 
 def test_events_come_before_the_report_of_their_step(c):
@@ -44,3 +48,38 @@ def test_a_line_of_any_thread_is_sent_soon(agent, c):
     c.until_line("ValueError: two")
     rows = [row for m in c.of("event") for row in m.get("log", ())]
     assert [(row[3], row[2]) for row in rows if row[4] in ("one",)] == [("agent", 4)] and [row[0] for row in rows] == list(range(len(rows)))
+
+
+def test_pieces():
+    """In their order, each of a size that a message may have; one piece at least."""
+    assert outbox._pieces([], len) == [[]]
+    assert outbox._pieces(["a", "b"], len) == [["a", "b"]]
+    large = "x" * (outbox.PIECE - 1)
+    assert outbox._pieces(["a", large, "b", "c", large * 3], len) == [["a", large], ["b", "c"], [large * 3]]
+
+
+def test_a_greeting_of_much_comes_in_pieces(agent, c):
+    """A full ring of long lines, large patches: a daemon of another user takes 4 MB at once. Together they say all."""
+    for number in range(100):
+        agent.outbox.say(f"{number} " + "x" * 30_000, 4)
+    patches = [{"name": f"p{i}", "replace": False, "objects": [
+        {"name": None, "patched": True, "loaded": True, "funcs": "f,1\n" * 50_000}]} for i in range(4)]
+    agent.outbox._sent_sections["patches"] = patches
+    sent = []
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(type(agent.server), "post", lambda server, message, connection=None: sent.append(message))
+        patched.setattr(agent.server, "connections", [])
+        agent.outbox.greet(None, {"t": "hello"}, {"pid": 1})
+    agent.outbox._sent_sections["patches"] = []
+    assert [sent[0]["t"], sent[-1]["t"]] == ["hello", "report"] and all(m["t"] == "event" for m in sent[1:-1])
+    assert max(len(wire.encode(m)) for m in sent) < 1 << 20
+    rows = [row for m in sent for row in m.get("log", ())]
+    assert [row[0] for row in rows] == list(range(len(rows))) and max(len(row[4]) for row in rows) == outbox.MAX_LINE
+    told, names = {}, None
+    for message in sent[1:-1]:                 # as the mirror takes them
+        if "patches" in message:
+            assert names is None or "names" in message
+            told.update({patch["name"]: patch for patch in message["patches"]})
+            names = message.get("names", list(told))
+            told = {name: told[name] for name in names}
+    assert list(told.values()) == patches

@@ -20,7 +20,7 @@ FOLDER = pathlib.Path(klpfs.cpython.__file__).parent
 # Of functools, time, types and weakref the names that are C's: see test_no_python_function_of_the_standard_library
 IN_C = frozenset("__future__ _ctypes _interpreters _thread _xxsubinterpreters errno functools gc itertools operator "
                  "sys time types weakref".split())
-BELOW = ("klpfs.engine.", "klpfs.cpython.c_originals", "klpfs.cpython.raw")
+BELOW = ("klpfs.engine.", "klpfs.cpython.c_api", "klpfs.cpython.c_originals", "klpfs.cpython.raw")
 
 
 class Room:
@@ -151,7 +151,7 @@ MUTANTS = [
      ["klpfs.cpython.load.loader"]),
     (wrong_imports, "images", "image.py", "from ..looks.collection", "from ..switch.switching",
      ["klpfs.cpython.switch.switching.exchange_code"]),
-    (wrong_names, "switch", "choice.py", "_id(frame.f_code)", "id(frame.f_code)", ["id"]),
+    (wrong_names, "switch", "choice.py", "code_id = _id(code)", "code_id = id(code)", ["id"]),
     (wrong_names, "looks", "threads.py", "_map(_dict_get, every", "map(_dict_get, every", ["map"]),
     (wrong_names, "looks", "threads.py", "every = chain.from", "every = sys.modules.from", ["sys.modules"]),
     (wrong_names, "looks", "collection.py", "_bool(seen)", "bool(seen)", ["bool"]),

@@ -23,7 +23,7 @@ def _serve(fd, asked):
             return
         _, op, unique, node = struct.unpack_from("=IIQQ", message)
 
-        def reply(body=b"", error=0):
+        def reply(body=b"", error=0, unique=unique):
             os.write(fd, struct.pack("=IiQ", 16 + len(body), -error, unique) + body)
         if op == INIT:
             reply(struct.pack("=IIIIHHIIHHI28x", 7, 31, 0, 0, 16, 12, 131072, 1, 0, 0, 0))

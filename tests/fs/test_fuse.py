@@ -174,18 +174,20 @@ def raises(error):
     return call
 
 
-NO_ERRNOS = [OSError(600, "x"), OSError(512, "x"), OSError(2 ** 40, "x"), OSError(0, "x"), OSError(-5, "x"), OSError("x"),
+NO_ERRNOS = [OSError(600, "x"), OSError(512, "x"), OSError(2 ** 40, "x"), OSError(0, "x"), OSError(-5, "x"),
+             OSError("x"),
              OSError("22", "x"), OSError(True, "x")]
 
 
 @pytest.mark.parametrize("error", [*NO_ERRNOS, Odd(), KeyboardInterrupt(), OverflowError()], ids=repr)
 @pytest.mark.parametrize("when", ["at once", "later", "in what is made of it"])
 def test_a_request_always_gets_an_answer(kernel, error, when):
-    """Also where what it failed with is no errno: the kernel would refuse the answer, its caller would wait for ever."""
+    """Also where what it failed with is no errno: the kernel would refuse it, the caller wait for ever."""
     if when == "at once" and isinstance(error, KeyboardInterrupt):
         error = Odd()                          # the other would be a signal, which ends the daemon
     parent, future = Dir(kernel.table, kernel.table.root, "odd", 0o755), Future()
-    show = {"at once": raises(error), "later": lambda: future, "in what is made of it": lambda: after(future, raises(error))}
+    show = {"at once": raises(error), "later": lambda: future,
+            "in what is made of it": lambda: after(future, raises(error))}
     Attr(kernel.table, parent, "file", 0o444, show[when])
     node, handle = kernel.open("odd/file")
     read = kernel.send(READ, node, kernel.read_body(handle))

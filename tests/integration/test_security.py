@@ -21,6 +21,7 @@ import time
 import pytest
 
 from klpfs.protocol import folder_layout, wire
+from klpfs.protocol.folder import MOST_NAMES
 from klpfs.service.loop import Loop
 from klpfs.service.manager import Manager
 from tests import harness
@@ -154,6 +155,15 @@ def puts(folder, name, kind, target=None):
             file.truncate(6 * 10 ** 9)
 
 
+def fills(folder, count):
+    """Make so many files, or remove what was made."""
+    for number in range(count):
+        os.close(os.open(f"{folder}/f{number}", os.O_CREAT | os.O_WRONLY))
+    for name in () if count else os.listdir(folder):
+        if name[0] == "f" and name[1:].isdigit():
+            os.unlink(f"{folder}/{name}")
+
+
 def manages(runtime):
     """The services that a daemon of this user has, with how many processes."""
     manager = Manager(Loop(), runtime)
@@ -195,9 +205,9 @@ class Someone:
         theirs.close()
         self.pid = self.process.pid
 
-    def do(self, function, *arguments):
+    def do(self, function, *arguments, seconds=30):
         self.pipe.send((function, arguments))
-        if not self.pipe.poll(30):
+        if not self.pipe.poll(seconds):
             raise AssertionError(f"{function.__name__} does not end")
         value, error = self.pipe.recv()
         if error is not None:
@@ -480,6 +490,19 @@ def test_a_worker_holds_up_no_daemon(machine, worker, name, kind, tmp_path):
     machine.works("bank")
     left = os.lstat(f"{folder}/keep").st_mode if os.path.lexists(f"{folder}/keep") else 0
     assert not stat.S_ISREG(left) and secret.read_text() == "of root"
+
+
+@pytest.mark.slow
+def test_a_worker_can_fill_its_folder(machine, worker):
+    """Then nothing is decided for its service, by name, until the files are removed. Other services do not wait."""
+    folder, tree, path = machine.folder("shop"), machine.trees["shop"], machine.patch()
+    worker.do(fills, folder, MOST_NAMES + 1, seconds=120)
+    begun = time.monotonic()
+    assert fails(errno.EDQUOT, tree.insmod, path) and time.monotonic() - begun < 10
+    assert machine.lines("shop", f"insmod {path}", f"there are more than {MOST_NAMES} files in")
+    machine.works("bank")
+    worker.do(fills, folder, 0)
+    machine.works("shop")
 
 
 def test_a_worker_can_refuse_a_patch(machine, worker):

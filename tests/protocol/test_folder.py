@@ -369,6 +369,7 @@ CALLS = {"open", "_open", "openat", "stat", "lstat", "access", "listdir", "scand
 ELSEWHERE = {
     "klpfs/protocol/folder.py": "the helper itself",
     "klpfs/protocol/folder_layout.py:make_folder": "the folder, made and looked at by its path",
+    "klpfs/protocol/folder_layout.py:_make": "the same, and the runtime folder",
     "klpfs/protocol/folder_layout.py:check_way": "the folders above",
     "klpfs/service/manager.py:start": "the runtime folder",
     "klpfs/service/manager.py:_look": "the runtime folder",

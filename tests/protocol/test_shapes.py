@@ -3,8 +3,10 @@ another type."""
 import copy
 
 import pytest
+from hypothesis import given, settings
 
-from klpfs.protocol import record_text, shapes
+from klpfs.protocol import record_text, shapes, wire
+from tests.strategies import wire_bodies
 
 PATCH = {"name": "p", "n": 3, "sha256": "ab", "params": {"x": "1", "y": None}, "fingerprints": ""}
 MODULE = {"name": "p", "sha256": "ab", "params": {}, "livepatch": True, "path": "/p.py", "uses": ["base"],
@@ -132,3 +134,100 @@ def test_what_a_dry_run_answers():
     assert shapes.CHECKED(CHECKED)
     for path in places(CHECKED):
         assert not shapes.CHECKED(changed(CHECKED, path, put(1.5))), path
+
+
+# ---- bounds
+
+@pytest.mark.parametrize("table, message", KNOWN, ids=[message["t"] for _, message in KNOWN])
+def test_a_number_that_64_bits_do_not_hold_does_not_fit(table, message):
+    for path in places(message):
+        if not is_free(message, path):
+            for wrong in (2 ** 63, -2 ** 63 - 1, 10 ** 5000):
+                assert not shapes.fits(table, changed(message, path, put(wrong))), (path, wrong)
+
+
+NAMES = [("record", ("r", "patches", 0, "name")), ("record", ("r", "modules", 0, "path")), ("set", ("param",)),
+         ("check", ("path",)), ("event", ("patches", 0, "name")), ("event", ("patches", 0, "objects", 0, "name")),
+         ("event", ("modules", 0, "name")), ("event", ("modules", 0, "params", 0, 0)), ("event", ("names", 0)),
+         ("report", ("prepared", "uses", 0))]
+
+
+@pytest.mark.parametrize("kind, path", NAMES, ids=str)
+def test_a_name_can_be_bytes(kind, path):
+    """A surrogate that stands for a byte is good, another can't be shown: it raised in the tree, long after it came."""
+    table, message = next((table, message) for table, message in KNOWN if message["t"] == kind)
+    for good in ("é", "\udc80", "x" * shapes.MAX_NAME):
+        assert shapes.fits(table, changed(message, path, put(good)))
+    for wrong in ("\ud800", "a\udfff", "x" * (shapes.MAX_NAME + 1)):
+        assert not shapes.fits(table, changed(message, path, put(wrong)))
+
+
+@pytest.mark.parametrize("kind, path, wrong", [
+    ("hello", ("comm",), "x" * 65), ("hello", ("pid",), 0), ("hello", ("pid",), 2 ** 31), ("hello", ("version",), -1),
+    ("report", ("phase",), "unheard of"), ("report", ("dir",), 2), ("report", ("seen",), -2), ("report", ("over",), -1),
+    ("report", ("clean",), 2), ("ack", ("seq",), -1), ("want", ("sha256",), "a" * 65),
+    ("event", ("log", 0, 0), -1), ("event", ("log", 0, 3), "x" * 65), ("event", ("modules", 0, "size"), 2 ** 62)],
+    ids=str)
+def test_values_that_nothing_means(kind, path, wrong):
+    message = dict(FROM_AGENT[kind], t=kind)
+    assert shapes.fits(shapes.FROM_AGENT, message)
+    assert not shapes.fits(shapes.FROM_AGENT, changed(message, path, put(wrong)))
+
+
+@pytest.mark.parametrize("kind, path", [("set", ("text",)), ("record", ("r", "change", "params", "x")),
+                                        ("hello", ("cmdline", 0)), ("report", ("prepared", "fingerprints"))], ids=str)
+def test_a_text_that_is_written_down_can_be_bytes(kind, path):
+    """It raised where the journal was written, with the lock in hand."""
+    table, message = next((table, message) for table, message in KNOWN if message["t"] == kind)
+    message = changed(message, path[:-1], put({"x": "1"})) if path[-1] == "x" else message
+    assert shapes.fits(table, changed(message, path, put("good")))
+    assert not shapes.fits(table, changed(message, path, put("\ud800")))
+
+
+def test_lists_have_an_end():
+    assert shapes.list_of(shapes.flag, 3)([True] * 3) and not shapes.list_of(shapes.flag, 3)([True] * 4)
+    assert not shapes.fits(shapes.FROM_AGENT, {"t": "event", "names": ["x"] * 4097})
+    assert not shapes.fits(shapes.FROM_AGENT, {"t": "event", "log": [(1, 1, 1, "", "")] * (shapes.MAX_LIST + 1)})
+
+
+def test_what_was_looked_at_is_there():
+    """errno 0 has its SURVEY; `klpfs check` had no answer."""
+    assert shapes.CHECKED({"errno": 22, "text": "no", "found": None})
+    assert not shapes.CHECKED({**CHECKED, "found": None})
+    assert not shapes.CHECKED({**CHECKED, "errno": 22})
+
+
+@pytest.mark.parametrize("code, plain", [(1, 1), (511, 511), (0, 22), (512, 22), (-5, 22), (2 ** 40, 22), (True, 22),
+                                         ("5", 22), (None, 22)])
+def test_an_errno_is_made_one_that_the_kernel_takes(code, plain):
+    assert shapes.plain_errno(code) == plain
+
+
+def test_settled():
+    """Each errno of a message, and 0 where it means success."""
+    def settled(kind, **more):
+        return shapes.settled({**copy.deepcopy(FROM_AGENT[kind]), "t": kind, **more})
+    assert settled("done", errno=600)["errno"] == 22 and settled("done", errno=0)["errno"] == 0
+    assert settled("report", refused={"n": 1, "errno": 0, "text": None})["refused"]["errno"] == 22
+    assert settled("report", refused=None)["refused"] is None
+    assert settled("answer", data={"errno": "x", "text": "", "found": None})["data"]["errno"] == 22
+    for data in ({"errno": 0}, None, [1], {}):
+        assert settled("answer", data=data)["data"] == data
+
+
+@settings(max_examples=300, deadline=None)
+@given(wire_bodies([message for _, message in KNOWN]))
+def test_any_message_fits_or_does_not(body):
+    """No value that the wire lets through makes a shape raise, and what fits can be sent, shown and stored."""
+    try:
+        message = wire.decode(body)
+    except wire.WireError:
+        return
+    for table in (shapes.TO_AGENT, shapes.FROM_AGENT):
+        if shapes.fits(table, message):
+            assert wire.decode(wire.encode(shapes.settled(message))[4:]) == message
+            repr(message)
+            if message["t"] == "record":
+                record_text.dump(message["r"])
+    for shape in (*shapes.ANSWERS.values(), shapes.CHECKED):
+        assert shape(message.get("data")) in (True, False)

@@ -10,7 +10,6 @@ import itertools
 import os
 
 from klpfs.protocol import record_text as text
-from klpfs.protocol.wire import VERSION
 from klpfs.service.answer import Answer
 from klpfs.service.coordinator import Coordinator
 
@@ -281,7 +280,7 @@ class Peer:
     def __init__(self, agent, peers):
         self.agent, self.peers, self.key, self.name, self.pid = agent, peers, agent.key, f"process {agent.key}", 1
         self.sent_seq = self.acked = -1
-        self.last, self.pings, self.version = 0.0, 0, VERSION
+        self.last, self.pings, self.trouble, self.is_of_service = 0.0, 0, "", True
         self.report = None
         self.mail, self.back = [], [agent.report()] if agent.alive and not agent.silent else []
 

@@ -15,6 +15,7 @@ class Peer:
 
     def __init__(self, key="a", connected=True, report=True):
         self.key, self.connected, self.report = key, connected, {} if report else None
+        self.is_of_service = True
         self.sent, self.drops = [], []
 
     def send(self, message):

@@ -374,3 +374,20 @@ def test_a_runtime_folder_that_strangers_can_exchange(bench, folder):
     manager = Watched(bench.loop, place(above, "run"))
     with pytest.raises(PermissionError, match="above"):
         manager.start()
+
+
+def test_files_that_tell_nothing_are_not_looked_at(bench, folder, manager, monkeypatch):
+    """A worker makes and removes them as fast as it can: the daemon does not list the folder because of it."""
+    path = place(folder)
+    bench.agent(folder=path)
+    manager.start()
+    manager.settle()
+    bench.rest()
+    looked = []
+    monkeypatch.setattr(type(manager.services["shop"]), "look", lambda self: looked.append(1))
+    for i in range(100):
+        open(os.path.join(path, f"f{i}"), "w").close()
+        bench.rest(0.001)
+    assert not looked
+    bench.agent("b", folder=path)
+    bench.until(lambda: looked)

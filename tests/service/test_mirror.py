@@ -9,6 +9,8 @@ from klpfs.service.snapshots import ObjectView, ParamView
 
 
 class Peer:
+    name, hello, user, is_of_service, is_foreign = "process 7 (python3)", {"started": 0}, 0, True, False
+
     def __init__(self, key, pid):
         self.key = self.agent = key
         self.pid, self.state, self.report = pid, None, {"not_applied": []}
@@ -192,3 +194,44 @@ def test_a_large_service_is_cheap():
         world.tell(a, patches=each)
     assert world.changes == [("patch", "p99")] * 3
     assert time.process_time() - begin < 0.6             # about 0.02
+
+
+def foreign_peer(key, pid):
+    """An agent of a user who is not the service's; what it was cut off for is in `dropped`."""
+    peer = Peer(key, pid)
+    peer.is_of_service, peer.is_foreign, peer.user, peer.kept = False, True, 65534, []
+    peer.keep = lambda kind, size: peer.kept.append((kind, size))
+    return peer
+
+
+def test_what_a_patch_has_is_said_by_processes_of_the_service():
+    """A foreign worker says whether it is patched itself, and nothing about names, parameters and sizes."""
+    world, own, other = World(), Peer("a", 1), foreign_peer("f", 2)
+    world.record("p", modules=["n"])
+    world.tell(other, patches=[patch("p", obj(funcs=[("g", 1)]), obj("evil"), replace=True)],
+               modules=[module("p", size=10 ** 9, params=[("y", "int", "1", 0o644)])])
+    assert [view.name for view in world.mirror.patches["p"].objects] == ["m", "evil"]       # nobody says otherwise
+    world.tell(own, patches=[patch("p", obj())], modules=[module("p", params=[("x", "int", "1", 0o644)])])
+    view = world.mirror.patches["p"]
+    assert view.objects == (ObjectView("m", True, (("f", 1),)),) and not view.replace
+    assert list(world.mirror.modules["p"].params) == ["x"] and world.mirror.modules["p"].size == 100
+    world.tell(other, patches=[patch("p", obj(patched=False))])
+    assert not world.mirror.patches["p"].objects[0].patched
+
+
+def test_how_much_a_foreign_process_has_said_is_counted():
+    """Also by events that each add a little."""
+    world, other = World(), foreign_peer("f", 2)
+    world.tell(other, patches=[patch("p", obj(funcs=[("f" * 1000, 1)]))])
+    world.tell(other, patches=[patch("q", obj(funcs=[("f" * 1000, 1)]))], names=["p", "q"])
+    (first, one), (second, two) = other.kept
+    assert first == second == "patches" and 1000 < one < 2000 < two < 4000
+
+
+def test_functions_of_an_object_are_so_many(monkeypatch):
+    from klpfs.service import mirror
+    monkeypatch.setattr(mirror, "MAX_FUNCS", 10)
+    world, a = World(), Peer("a", 1)
+    world.record("p")
+    world.tell(a, patches=[patch("p", obj(funcs=[(f"f{i}", 1) for i in range(50)]))])
+    assert len(world.mirror.patches["p"].objects[0].funcs) == 10

@@ -7,12 +7,14 @@ import sys
 
 import pytest
 
-from klpfs.protocol import life
+from klpfs.protocol import life, wire
 from klpfs.protocol.folder import Folder
 from klpfs.protocol.wire import encode
 from klpfs.service import peers as peers_module
+from klpfs.service.foreign_users import MOST_LINES
 from klpfs.service.peers import Peers
 from tests import harness
+from tests.service import foreign
 from tests.service.fake_agent import sleeper
 
 
@@ -451,3 +453,182 @@ def test_a_strangers_socket_in_a_private_folder(bench, watch):
     agent = bench.agent()
     os.chown(agent.path, 54321, -1)
     assert watch.peers.list() == [] and not agent.links
+
+
+# ---- what is not understood, and connections that end again and again
+
+def good(bench, watch, **more):
+    agent = bench.agent(**more)
+    watch.peers.list()
+    bench.until(lambda: watch.peers.known()[0].report)
+    return agent, watch.peers.known()[0]
+
+
+class Time:
+    """The loop's clock, by hand."""
+
+    def __init__(self, bench):
+        self.bench, self.now = bench, 1000.0
+        bench.loop.clock = lambda: self.now
+
+    def advance(self, seconds, step=0.05):
+        end = self.now + seconds
+        while self.now < end:
+            self.now += step
+            self.bench.loop.run_once(0)
+        self.bench.rest(0)
+        for _ in range(5):
+            self.bench.loop.run_once(0)
+
+
+def test_connections_that_end_soon_are_made_again_after_growing_pauses(bench, watch):
+    """Five a second for ever, and a line each, it was. One that lasts begins anew."""
+    clock = Time(bench)
+    agent, accepted = bench.agent(mute=True), []
+    accept = agent._accept
+    bench.loop.remove(agent.sock.fileno())
+
+    def accept_and_say_nonsense(events):
+        accepted.append(clock.now)
+        accept(events)
+        agent.raw(b"\0\0\0\0")
+    bench.loop.add(agent.sock.fileno(), accept_and_say_nonsense)
+    watch.peers.list()
+    clock.advance(100)
+    pauses = [after - before for before, after in zip(accepted, accepted[1:])]
+    assert len(watch.lines) == 1 and len(accepted) < 12
+    assert all(after >= before for before, after in zip(pauses[1:7], pauses[2:7])) and max(pauses) >= 20
+
+
+def test_a_connection_that_lasted_is_made_again_at_once(bench, watch):
+    clock = Time(bench)
+    agent = bench.agent()
+    watch.peers.list()
+    clock.advance(0.2)
+    peer, = watch.peers.known()
+    for _ in range(6):
+        agent.cut()
+        clock.advance(peers_module.STEADY + 40)
+        assert peer.connected
+    assert peer._failures == 1
+    agent.cut()
+    clock.advance(0.1)
+    assert peer.connected and peer.report
+
+
+BROKEN = {"a kind that is not known": {"t": "nonsense"}, "a kind of the daemon's": {"t": "record", "r": {}},
+          "a number that is a text": {"t": "ack", "seq": "1"},
+          "a number that is too large": {"t": "ack", "seq": 2 ** 63},
+          "a section of another shape": {"t": "event", "modules": {}}}
+
+
+@pytest.mark.parametrize("message", BROKEN.values(), ids=BROKEN)
+def test_a_process_that_is_not_understood_is_named(bench, watch, message):
+    """Its klpfs may be another: what to do is said, until what it says is good, or it ends."""
+    agent, peer = good(bench, watch)
+    agent.send(message)
+    bench.until(lambda: peer.trouble)
+    assert peer.report is None and len(watch.lines) == 1
+    assert peer.trouble == (f"process {agent.pid} (prog) says what this daemon does not understand (bad message "
+                            f"{message['t']!r}): its klpfs may be another; end it, or mount with its klpfs")
+    bench.until(lambda: peer.report)
+    assert not peer.trouble
+
+
+def test_a_report_without_a_field_is_named_as_often_as_it_comes_once(bench, watch):
+    """As of an older klpfs: it connects and reports, again and again; one line."""
+    clock = Time(bench)
+    agent = bench.agent()
+    report = agent.puppet.report
+    agent.puppet.report = lambda: {key: value for key, value in report().items() if key != "over"}
+    watch.peers.list()
+    clock.advance(60)
+    peer, = watch.peers.known()
+    assert "bad message 'report'" in peer.trouble and peer.report is None
+    assert len(watch.lines) == 1 and peer._failures > 3
+
+
+def test_more_fields_are_no_trouble(bench, watch):
+    """As of a newer klpfs of the same version of the wire."""
+    agent = bench.agent()
+    report = agent.puppet.report
+    agent.puppet.report = lambda: {**report(), "newer": {"a": [1]}}
+    watch.peers.list()
+    bench.until(lambda: watch.peers.known()[0].report)
+    assert not watch.peers.known()[0].trouble and not watch.lines
+
+
+@pytest.mark.parametrize("errno_, shown", [(1, 1), (511, 511), (512, 22), (600, 22), (-5, 22), (0, 22), (2 ** 40, 22)])
+def test_an_errno_is_one_of_the_kernels(bench, watch, errno_, shown):
+    """An answer with another one the kernel does not take: the writer would wait for ever."""
+    agent, peer = good(bench, watch)
+    agent.send({**agent.puppet.report(), "refused": {"n": 1, "errno": errno_, "text": "no"}})
+    bench.until(lambda: peer.report["refused"])
+    assert peer.report["refused"]["errno"] == shown
+
+
+def test_a_name_in_a_line_has_no_line_of_its_own(bench, watch):
+    agent = bench.agent(mute=True)
+    speaks(bench, watch, agent, comm="a\nlivepatch: b\x1b[2J")
+    bench.until(lambda: watch.heard)
+    assert watch.peers.known()[0].name == f"process {agent.pid} (a\\x0alivepatch: b\\x1b[2J)"
+
+
+# ---- processes of another user
+
+@pytest.fixture
+def foreign_users(monkeypatch):
+    foreign.pretend(monkeypatch)
+
+
+def test_whose_processes_are_foreign(bench, watch, foreign_users):
+    """Neither root's nor this daemon's user's; they don't speak for the service unless the folder is theirs."""
+    bench.agent("a"), bench.agent("f")
+    watch.peers.list()
+    bench.until(lambda: len([peer for peer in watch.peers.known() if peer.report]) == 2)
+    own, other = watch.peers.known()
+    assert (own.is_foreign, own.is_of_service) == (False, True)
+    assert (other.is_foreign, other.is_of_service, other.user) == (True, False, foreign.USER)
+
+
+def test_a_foreign_message_is_smaller(bench, watch, foreign_users):
+    agent, peer = good(bench, watch, name="f")
+    agent.raw((wire.FOREIGN_MESSAGE + 1).to_bytes(4, "little"))
+    bench.until(lambda: watch.lines)
+    assert "is announced" in watch.lines[0] and peer.trouble
+
+
+def test_lines_about_foreign_processes_are_few(bench, watch, foreign_users):
+    """However many sockets a user makes and whatever is wrong with each."""
+    agents = [bench.agent(f"f{i}", mute=True) for i in range(40)]
+    watch.peers.list()
+    bench.until(lambda: all(agent.links for agent in agents))
+    for agent in agents:
+        agent.raw(encode({"t": "report"}))
+    bench.until(lambda: all(peer._failures for peer in watch.peers.known()))
+    assert len(watch.lines) == MOST_LINES + 1
+    assert watch.lines[-1] == f"klpfs: further lines about processes of user {foreign.USER} are left out for a minute"
+
+
+def test_what_is_remembered_of_a_foreign_user_is_bounded(bench, watch, foreign_users, monkeypatch):
+    monkeypatch.setattr(peers_module, "MAX_KEPT", 80_000)
+    agent, peer = good(bench, watch, name="f")
+    agent.send({**agent.puppet.report(), "blockers": [
+        {"kind": "thread", "task": 1, "name": "x" * 100_000, "frames": [], "since": 1}]})
+    bench.until(lambda: watch.lines)
+    assert "would have to be remembered" in watch.lines[0] and peer.report is None and not peer.trouble
+
+
+def test_contents_for_a_foreign_user_do_not_heap_up(bench, watch, foreign_users, monkeypatch):
+    """What waits for all processes of the user together is what counts."""
+    monkeypatch.setattr(peers_module, "MAX_QUEUED", 3 << 20)
+    agents = [bench.agent(f"f{i}") for i in range(4)]
+    watch.peers.list()
+    bench.until(lambda: len([peer for peer in watch.peers.known() if peer.report]) == 4)
+    for agent in agents:
+        bench.loop.remove(agent.links[0].fileno())
+    sent = [peer.send({"t": "content", "sha256": "", "data": b"x" * (1 << 20)}) for peer in watch.peers.known()]
+    assert sent == [True, True, True, False] and "does not read" in watch.lines[0]
+    for agent in agents:
+        if agent.links:
+            bench.loop.add(agent.links[0].fileno(), lambda events: None)

@@ -15,6 +15,7 @@ from klpfs.service.limits import LIMITS
 from klpfs.service.service import Service
 from klpfs.service.snapshots import Caller, PatchView
 from klpfs.service.waiting_answers import WaitingAnswers
+from tests.service import foreign
 
 ME = Caller(os.getpid(), os.geteuid(), os.getegid())
 
@@ -170,13 +171,72 @@ def test_a_process_that_speaks_another_version(bench, service, result, source):
     ready(bench, service, bench.agent())
     bench.agent("b", version=2)
     service.look()
-    bench.until(lambda: service.coordinator.other_versions())
+    bench.until(lambda: service.coordinator.not_understood())
     assert result(service.insmod(source, ME)) == result(service.rmmod(b"x", ME)) == errno.EPROTONOSUPPORT
     assert any("(prog) speaks version 2 of the wire, this daemon version 1" in line for line in lines(service))
     assert service.journal.read()["seq"] == 0
     bench.processes[1].kill()
-    bench.until(lambda: not service.coordinator.other_versions())
+    bench.until(lambda: not service.coordinator.not_understood())
     assert result(service.insmod(source, ME)) == 0
+
+
+def broken_report(agent):
+    report = agent.puppet.report
+    agent.puppet.report = lambda: {key: value for key, value in report().items() if key != "over"}
+
+
+def test_a_process_whose_report_lacks_a_field(bench, service, result, source):
+    """An older klpfs in a process that lives long: no write answers 0 and does nothing. It is named, in the answer's
+    line and in blockers, with what to do; once it has ended all is as before."""
+    old = bench.agent("b")
+    broken_report(old)
+    bench.agent()
+    service.look()
+    bench.until(lambda: service.coordinator.not_understood())
+    assert result(service.insmod(source, ME)) == result(service.rmmod(b"x", ME)) == errno.EPROTONOSUPPORT
+    assert any(f"process {old.pid} (prog) says what this daemon does not understand" in line
+               and "end it, or mount with its klpfs" in line for line in lines(service))
+    answer = service.ask("blockers")
+    bench.until(answer.done)
+    assert [(view.pid, view.kind) for view in answer.result() if "does not understand" in view.name] == [
+        (old.pid, "process")]
+    assert not service.patches
+    bench.processes[0].kill()
+    bench.until(lambda: not service.coordinator.not_understood())
+    assert result(service.insmod(source, ME)) == 0
+
+
+def test_a_foreign_process_has_no_veto(bench, service, result, source, monkeypatch):
+    """One of another user that speaks another version, or says what can't be, keeps a transition pending, by its name;
+    other processes follow, and every write can be made."""
+    foreign.pretend(monkeypatch)
+    monkeypatch.setattr(LIMITS, "silent", 0.2)
+    bench.agent("f", version=2)
+    liar = bench.agent("f2")
+    liar.puppet.seen, liar.follow = 2 ** 62, False
+    bench.agent("a")
+    service.look()
+    bench.until(lambda: len([peer for peer in service.peers.known() if peer.hello]) == 2)
+    bench.until(lambda: any(peer.trouble for peer in service.peers.known()))
+    assert result(service.insmod(source, ME)) == 0 and service.patches["lp_1"].transition
+    answer = service.ask("blockers")
+    bench.until(answer.done)
+    said = [view.name for view in answer.result()]
+    assert any("speaks version 2" in name for name in said)
+    lie = f"says that it has followed record {2 ** 62}, the journal's last one is "
+    assert any(lie in line for line in lines(service))
+    assert result(service.set_enabled("lp_1", False, ME)) == 0
+    assert result(service.force("lp_1")) == 0
+
+
+@pytest.mark.parametrize("code", [600, -5, 2 ** 40])
+def test_an_errno_that_no_system_call_returns(bench, service, result, source, code):
+    """From init() of a livepatch, in whatever klpfs the process has: EINVAL, at once."""
+    agent = bench.agent()
+    ready(bench, service, agent)
+    report = agent.puppet.report
+    agent.puppet.report = lambda: {**report(), "refused": {"n": 1, "errno": code, "text": "no"}}
+    assert result(service.insmod(source, ME)) == errno.EINVAL
 
 
 def test_a_process_of_another_version_that_joins_a_load(bench, service, result, source):
@@ -356,7 +416,8 @@ def test_an_agent_with_unknown_data_does_not_end_the_service(bench, service, res
 
 
 @pytest.mark.parametrize("path, said", [
-    (b"/" + b"x" * 8000, "x" * 900), (b"'/a\nlivepatch: forged'", "/a\\nlivepatch: forged"), (b"/\xff\xfe", "/\udcff\udcfe")])
+    (b"/" + b"x" * 8000, "x" * 900), (b"'/a\nlivepatch: forged'", "/a\\nlivepatch: forged"),
+    (b"/\xff\xfe", "/\udcff\udcfe")])
 def test_a_path_of_any_kind_is_one_line_that_can_be_read(bench, service, result, path, said):
     ready(bench, service, bench.agent())
     assert result(service.insmod(path, ME)) in (errno.ENOENT, errno.ENAMETOOLONG, errno.EINVAL)
@@ -378,7 +439,8 @@ MISTAKES = {
     "insmod, counted": (lambda s, file: s.insmod(file, ME), (Coordinator, "_votes")),
     "insmod, started": (lambda s, file: s.insmod(file, ME), (coordinator.decisions, "started")),
     "insmod, looked after": (lambda s, file: s.insmod(file, ME), (Coordinator, "_prepare")),
-    "insmod, undone": (lambda s, file: s.insmod(file, ME), (Coordinator, "_start"), (coordinator.decisions, "given_up")),
+    "insmod, undone": (lambda s, file: s.insmod(file, ME), (Coordinator, "_start"),
+                       (coordinator.decisions, "given_up")),
     "insmod, waited for": (lambda s, file: s.insmod(file, ME), (WaitingAnswers, "settle")),
     "insmod, fetched": (lambda s, file: s.insmod(file, ME), (Service, "_load"), (open_as_writer, "read_at_once", None)),
     "check, fetched": (lambda s, file: s.check(file, ME), (Service, "_check"), (open_as_writer, "read_at_once", None)),

@@ -21,7 +21,7 @@ def test_bytes_come_back_as_they_were(data):
 
 @given(st.text(st.characters(exclude_categories=())))
 def test_what_is_printed_does_nothing_to_a_terminal(text):
-    """No control character, no mark that turns the direction of writing, no separator of lines; and it can be encoded."""
+    """No control character, no mark that turns the direction of writing, no separator of lines; and it has bytes."""
     shown = shown_text.printable(text)
     assert all(c.isprintable() or c == "\t" or "\udca0" <= c <= "\udcff" for c in shown)
     data = os.fsencode(shown)

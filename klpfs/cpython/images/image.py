@@ -12,6 +12,7 @@ from types import CodeType, FunctionType
 
 from klpfs.engine.error import KlpError
 
+from ..c_api import new_function
 from ..c_originals import original
 from ..looks.collection import exchange_code
 from ..raw import ITERABLE_COROUTINE, MARK, SUSPENDS
@@ -125,7 +126,7 @@ def put(function: FunctionType, image: Image, before: Image | None = None) -> No
             function.__annotations__ = image.annotations
     _set_code(function, image.code)                             # last: it needs the others
     if not exact or function.__code__ is not image.code:
-        version_numbers.renumber(function, function.__code__)
+        version_numbers.renumber(function)
     else:
         version_numbers.set_number(function, image.code, image.version_number)
 
@@ -138,15 +139,16 @@ def put_code(function: FunctionType, code: CodeType) -> None:
 
 def clone(function: FunctionType, image: Image) -> FunctionType:
     """A function object of its own with the image, in function's globals, closure and names. Calling it runs that
-    image's code, whatever `function` holds. Reads no attribute that raises an audit event, see
-    version_numbers.set_number."""
-    made = FunctionType(image.code, function.__globals__, function.__name__, image.values[0], function.__closure__)
-    made.__kwdefaults__, made.__qualname__ = image.values[1], function.__qualname__
+    image's code, whatever `function` holds. Raises no audit event (c_api.py): its hook may call patched functions, for
+    which a dispatcher then makes a clone, and so on for ever."""
+    made = new_function(image.code, function.__globals__, function.__name__, image.values[0], image.values[1],
+                        function.__closure__)
+    made.__qualname__ = function.__qualname__
     made.__module__, made.__doc__ = function.__module__, image.values[2]
     _setattr(made, MARK, True)
     if image.version_number is None or image.version_number == version_numbers.number_of_code(image.code):
         version_numbers.set_number(made, image.code)
     else:
         # the program changed its defaults: the code's number won't do
-        version_numbers.renumber(made, image.code)
+        version_numbers.renumber(made)
     return made

@@ -6,19 +6,21 @@ none at all, and the call sites stay slow for ever. So the number is put right a
 (docs/FACTS-python.md#traps, T0; https://github.com/python/cpython/issues/114388).
 
 `renumber` and `set_number` run inside the program's calls as well (image.clone): C functions captured here, and no
-others.
+others; and none that raises an audit event (c_api.py).
 """
 from __future__ import annotations
 
 import sys
 from types import CodeType, FunctionType
 
+from .. import c_api
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable
+    from typing import Callable
     Numbers = tuple[Callable[[FunctionType], int], Callable[[FunctionType, int], None], Callable[[CodeType], int]]
 
-_id = id
+_address, _peek, _poke, _new_code = c_api.address, c_api.peek, c_api.poke, c_api.new_code
 
 
 def _find_numbers() -> Numbers | None:
@@ -28,37 +30,29 @@ def _find_numbers() -> Numbers | None:
     by what they must do: equal in fresh functions, counting up with each code, cleared when __code__ is set
     (Objects/funcobject.c).
     """
-    if sys.version_info < (3, 12) or sys.implementation.name != "cpython":
+    if sys.version_info < (3, 12) or sys.implementation.name != "cpython" or not c_api.AVAILABLE:
         return None
-    try:
-        from _ctypes import _SimpleCData
-    except ImportError:
-        return None
-
-    class Word(_SimpleCData):
-        _type_ = "I"
-    word: Any = Word.from_address
     last = FunctionType.__basicsize__ - 8
     probes = [eval(f"lambda: {i}", {}) for i in range(8)]
     offsets = [o for o in range(16, CodeType.__basicsize__ - 3, 4)
-               if all(word(_id(f.__code__) + o).value == word(_id(f) + last).value for f in probes)]
-    if len(offsets) != 1 or len({word(_id(f) + last).value for f in probes}) != len(probes):
+               if all(_peek(_address(f.__code__) + o) == _peek(_address(f) + last) for f in probes)]
+    if len(offsets) != 1 or len({_peek(_address(f) + last) for f in probes}) != len(probes):
         return None
     offset = offsets[0]
     a, b = probes[0].__code__.replace(), probes[1].__code__.replace()
-    step = word(_id(b) + offset).value - word(_id(a) + offset).value
+    step = _peek(_address(b) + offset) - _peek(_address(a) + offset)
     probes[0].__code__ = a
-    if step < 1 or word(_id(probes[0]) + last).value > 1:       # 0; 3.14: 0 or 1, "cleared"
+    if step < 1 or _peek(_address(probes[0]) + last) > 1:       # 0; 3.14: 0 or 1, "cleared"
         return None
 
     def read(function: FunctionType) -> int:
-        return word(_id(function) + last).value
+        return _peek(_address(function) + last)
 
     def write(function: FunctionType, number: int) -> None:
-        word(_id(function) + last).value = number
+        _poke(_address(function) + last, number)
 
     def code_number(code: CodeType) -> int:
-        return word(_id(code) + offset).value
+        return _peek(_address(code) + offset)
     probe = probes[1]
     write(probe, 12345)
     if read(probe) != 12345:
@@ -93,7 +87,7 @@ def set_number(function: FunctionType, code: CodeType, number: int | None = None
         _write(function, _code_number(code) if number is None else number)      # type: ignore[misc]
 
 
-def renumber(function: FunctionType, code: CodeType) -> None:
-    """Gives the function object, whose code is `code`, a version number that no other has: a new code's."""
+def renumber(function: FunctionType) -> None:
+    """Gives the function object a version number that no other has: a new code's."""
     if _write:
-        _write(function, _code_number(code.replace()))      # type: ignore[misc]
+        _write(function, _code_number(_new_code()))      # type: ignore[misc]

@@ -2,13 +2,19 @@
 
 On the caller's own stack the nearest frame of a side of a function under transition decides: that side. No such frame:
 the transition's goal. So a frame and all that it calls on its stack agree, without a lock. A dispatcher's frame decides
-nothing. The stack of an asyncio task ends at its root coroutine's frame; after a greenlet's bottom it goes on in its
-nearest ancestor that has a frame.
+nothing. The stack of an asyncio task ends at the loop's own frame (event_loops.py); after a greenlet's bottom it goes
+on in its nearest ancestor that has a frame.
 
 A choice is remembered for a thread (State.choices, which the dispatcher reads first) only if it was taken at the bottom
-of the thread, above no undecided dispatcher, with no event loop and no greenlets about and no function under transition
-that can be suspended or lies in another function: a clean task can become dirty again by resuming a suspended frame,
-and by calling an inner function that an old frame has made meanwhile.
+of the thread, above no undecided dispatcher, with no greenlets about and no function under transition that can be
+suspended or lies in another function: a clean task can become dirty again by resuming a suspended frame, and by calling
+an inner function that an old frame has made meanwhile.
+
+Whatever interrupts a choice and calls patched functions, to any depth, gets a choice of its own: a signal handler, a
+finalizer, a callback of the collector or of a weak reference, a trace function. The frames of the choices under way are
+klpfs's, and the undecided dispatchers below them decide nothing, so the inner choice finds what the outer one will. An
+audit hook interrupts the very reads of which a choice is made: so an inner choice reads what raises no event
+(c_api.py), and calls no hook.
 
 All this runs inside the program's calls: nothing but C functions captured here and klpfs's own code.
 """
@@ -16,17 +22,17 @@ from __future__ import annotations
 
 import _thread
 import sys
-from types import CoroutineType, GeneratorType
 
+from .. import c_api
 from ..c_originals import original
 from ..looks.threads import CUTS
-from ..raw import SUSPENDS
+from ..raw import COROUTINE, ITERABLE_COROUTINE, SUSPENDS
 from . import thrown
 from .rules import BREAK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from types import FrameType, FunctionType
+    from types import CodeType, FunctionType
     from typing import Any
 
     from .dispatcher import Switch
@@ -35,9 +41,11 @@ if TYPE_CHECKING:
 get_ident = original(_thread, "get_ident")
 _getframe, _modules, _get, _vars = sys._getframe, sys.modules, dict.get, vars
 _id, _type, _issubclass, _int = id, type, issubclass, int
+_callers_frame, _frame_code, _address = c_api.callers_frame, c_api.frame_code, c_api.address
 _Module = type(sys)
 
 PREPARE, RUN, CLEAN, OVER = range(4)        # modes of a Transition
+_STEPPED = COROUTINE | ITERABLE_COROUTINE   # flags of the code of a task's root
 
 
 def module_value(module: str, name: str) -> Any:
@@ -48,7 +56,6 @@ def module_value(module: str, name: str) -> Any:
 
 
 _greenlet: list[Any] = [None, None]         # the module that was looked into last, and what it has
-_asyncio: list[Any] = [None, None]          # likewise
 
 
 def greenlet_api() -> Any:
@@ -66,44 +73,6 @@ def greenlet_api() -> Any:
     return _greenlet[1]
 
 
-def asyncio_api() -> Any:
-    """(get_running_loop, Task, current_task or None, table of current tasks or None) of asyncio's C accelerator, which
-    every loop tells what it runs; None if the program has no asyncio. Before 3.12 current_task is Python code, so the
-    table that it reads is read."""
-    module = _get(_modules, "_asyncio")
-    if module is None:
-        return None
-    if module is not _asyncio[0]:
-        running, kind = module_value("_asyncio", "_get_running_loop"), module_value("_asyncio", "Task")
-        if running is None or kind is None:
-            return None
-        current, table = module_value("_asyncio", "current_task"), module_value("_asyncio", "_current_tasks")
-        _asyncio[:] = module, (running, kind, current, table)
-    return _asyncio[1]
-
-
-def _root_frame(api: tuple[Any, Any, Any, Any]) -> tuple[bool, FrameType | None]:
-    """(whether an event loop runs in this thread, frame of its current task's root coroutine or None). api:
-    asyncio_api().
-
-    A task that is not a C task has no root that klpfs knows: the walk goes to the thread's end, which is sound, only
-    wide.
-    """
-    running, kind, current, table = api
-    loop = running()
-    if loop is None:
-        return False, None
-    if "root" in BREAK:
-        return True, None
-    task = current(loop) if current is not None else _get(table, loop) if table is not None else None
-    if task is None or not _issubclass(_type(task), kind):
-        return True, None
-    coroutine = kind.get_coro(task)
-    if _type(coroutine) is CoroutineType:
-        return True, coroutine.cr_frame
-    return True, coroutine.gi_frame if _type(coroutine) is GeneratorType else None
-
-
 def choose(switch: Switch) -> FunctionType:
     """The function object to call for the dispatcher of `switch`, whose frame is this function's caller."""
     if "stale" not in BREAK:
@@ -118,36 +87,40 @@ def choose(switch: Switch) -> FunctionType:
     if state.mode == OVER:                      # whatever the function holds by now, but not another dispatcher
         function = switch.function
         return switch.function_of(state.goal) if _id(function.__code__) in switch.record.dispatchers else function
-    ident = get_ident()
-    nested = _get(state.walks, ident, 0)
-    if nested > 1 and "busy" not in BREAK:      # an audit hook calls patched functions out of a walk: no walk to be had
-        # filled by Transition._look_at_threads
-        return switch.function_of(state.goal if ident in state.clean_threads else 1 - state.goal)
-    state.walks[ident] = nested + 1
+    ident, walks = get_ident(), state.walks
+    under_way = _get(walks, ident, 0)
+    if under_way > 1 and "deep" in BREAK:
+        return switch.function_of(1 - state.goal)
+    # An exception of a signal handler's may leave the count too high: then later walks are inner ones, and as right
+    walks[ident] = under_way + 1
     try:
-        return switch.function_of(_walk(transition, state, ident, _getframe(1)))
+        if under_way and "busy" not in BREAK:
+            return switch.function_of(_walk(transition, state, ident, _callers_frame(), True))
+        return switch.function_of(_walk(transition, state, ident, _getframe(1), False))
     finally:
-        state.walks[ident] = nested
+        walks[ident] = under_way
 
 
-def _walk(transition: Transition, state: State, ident: int, frame: Any) -> int:
-    """The side, 0 or 1. frame: the dispatcher's."""
+def _walk(transition: Transition, state: State, ident: int, frame: Any, inner: bool) -> int:
+    """The side, 0 or 1. frame: the dispatcher's. inner: inside another choice, whose audit event this may be."""
     if "nostack" in BREAK:
         return state.goal
     # filled by Transition._enter and _add_dispatcher, before a dispatcher can be met that asks for it
     side_of_code, goal = transition.side_of_code, state.goal
-    asyncio = asyncio_api()
-    looping, root = _root_frame(asyncio) if asyncio is not None else (False, None)
+    stepping = transition.stepping_codes        # exchanged by Transition._look, in one store
     greenlet = greenlet_api()
     current, undecided = None, False            # undecided: a dispatcher without a side is on the stack
-    above: int | None = _id(frame.f_code)       # id of the code of the frame that was passed last
-    inner = last = None                         # where stacks are cut: the frames that were passed last
-    while frame is not root:                    # a task whose root is a dispatcher: nothing to walk
+    # the codes of the two frames that were passed last, and the id of the last one's
+    before: CodeType | None = None
+    above: CodeType | None = _frame_code(frame) if inner else frame.f_code
+    above_id = _address(above) if inner else _id(above)
+    last: Any = None                            # where stacks are cut: the frame that was passed last
+    while True:
         if CUTS:
-            inner, last = last, frame
+            last = frame
         frame = frame.f_back
-        if frame is None and inner is not None and "thrown" not in BREAK \
-                and inner.f_code.co_flags & SUSPENDS and last.f_code.co_flags & SUSPENDS:
+        if frame is None and CUTS and before is not None and above is not None and "thrown" not in BREAK \
+                and before.co_flags & SUSPENDS and above.co_flags & SUSPENDS:
             frame = thrown.around(last)
             if frame is None:                   # who called throw() can't be told
                 # filled by Transition._look_at_threads
@@ -164,17 +137,24 @@ def _walk(transition: Transition, state: State, ident: int, frame: Any) -> int:
                 frame = greenlet[0].gr_frame.__get__(current)
             if frame is None:
                 break
-            above = None
-        code = _id(frame.f_code)
-        side: Any = _get(side_of_code, code)
-        if side is not None:
-            if _type(side) is _int:
-                return side     # type: ignore[no-any-return]
-            if above not in side:               # it has entered no side yet, or has left it: it belongs to none
-                undecided = True
-                if "skip" in BREAK:
-                    return 1 - goal
-        above = code
-    if root is None and not looping and greenlet is None and not state.strict and (not undecided or "loose" in BREAK):
+            above, above_id = None, 0
+        if inner:
+            code = _frame_code(frame)
+            code_id = _address(code)
+        else:
+            code = frame.f_code
+            code_id = _id(code)
+        side: Any = _get(side_of_code, code_id)
+        if side is None:
+            if code_id in stepping and above is not None and above.co_flags & _STEPPED:
+                return goal                     # a task's root above the loop: what is below is the loop's caller's
+        elif _type(side) is _int:
+            return side         # type: ignore[no-any-return]
+        elif above_id not in side:              # it has entered no side yet, or has left it: it belongs to none
+            undecided = True
+            if "skip" in BREAK:
+                return 1 - goal
+        before, above, above_id = above, code, code_id
+    if greenlet is None and not state.strict and (not undecided or "loose" in BREAK):
         state.choices[ident] = goal
     return goal

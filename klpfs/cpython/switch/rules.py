@@ -3,7 +3,8 @@
 An attack's test runs twice, once as it is, where it must find nothing, and once with its rule switched off, where it
 must find mixed code: so each test shows that it can fail. Nothing but tests writes here.
 
-    root       the stack of an asyncio task ends at its root coroutine
+    root       the stack of an asyncio task that a loop steps ends at the loop's frame, not at the thread's end
+    eager      it does not end at the root coroutine where anything but a loop is below that
     skip       choosing passes over undecided dispatchers
     loose      a choice made above an undecided dispatcher is not remembered
     own        only a side of its own function, directly above, makes a dispatcher decided
@@ -15,6 +16,7 @@ must find mixed code: so each test shows that it can fail. Nothing but tests wri
     gens       suspended generators, coroutines and asynchronous generators are looked for
     finished   a suspended object that ran to its end during a look makes another look necessary
     busy       an audit hook that calls patched functions out of a walk does not recurse for ever
+    deep       a walk that interrupts a walk that interrupts a walk looks at the stack as well
     gather     a look takes all frames before it reads the first code (which an audit hook can see)
     parent     a greenlet's stack goes on in its nearest ancestor that has a frame
     torn       greenlets that were born in the middle of a look (which an audit hook makes possible) make it void

@@ -29,7 +29,7 @@ from ..images import image as images
 from ..looks import collection, interpreters, names_for_people, suspended, threads
 from ..looks import greenlets as greenlet_looks
 from ..raw import NESTED, SUSPENDS
-from . import dispatcher, live_dispatchers
+from . import dispatcher, event_loops, live_dispatchers
 from .choice import CLEAN, OVER, PREPARE, RUN, greenlet_api
 from .rules import BREAK
 
@@ -121,6 +121,8 @@ class Transition:
         # one large set would take long to grow in one step. blocking_ids: goal -> codes of the other side
         self.blocking_ids: dict[int, set[int]] = {0: _set(), 1: _set()}
         self.dispatcher_ids: set[int] = _set()
+        # {id: code} of functions below which a task's stack ends; choice._walk reads it
+        self.stepping_codes: dict[int, CodeType] = event_loops.stepping_codes(())
         self.choices: dict[int, int] = {}   # the state's, where dispatchers find them with one step less; see _flip
         self.suspends = False               # a side can be suspended: suspended objects are looked for
         self.strict = False                 # nothing is remembered, see _enter
@@ -371,6 +373,7 @@ class Transition:
         functions needs, megabytes, until the program's next garbage collection."""
         self._expect(OVER)
         self.switches, self.side_of_code, self.codes, self.dispatcher_ids, self._known = [], {}, {}, _set(), {}
+        self.stepping_codes = {}
         self.blocking_ids = {0: _set(), 1: _set()}
 
     def add(self, entries: Iterable[Entry]) -> None:
@@ -411,6 +414,7 @@ class Transition:
             if not self.quiet():
                 return [Blocker(collection.COLLECTING, 0, "garbage collection under way")]
             self._flip(RUN, self.state.goal)
+        self.stepping_codes = event_loops.stepping_codes(self.dispatcher_ids)   # asyncio may have come meanwhile
         state, greenlet = self.state, greenlet_api()
         if "greenlets" in BREAK:
             greenlet = None
@@ -452,7 +456,7 @@ class Transition:
             for ident, stack in threads.stacks(idents):
                 frames += _len(stack)
                 if self._is_clean(stack, goal):
-                    # once clean, never dirty again without something suspended; choice.choose reads it, too
+                    # once clean, never dirty again without something suspended; choice._walk reads it, too
                     clean.add(ident)
                 else:
                     dirty.append(ident)

@@ -3,10 +3,12 @@ import asyncio
 import ctypes
 import os
 import signal
+import sys
 import threading
 import types
 
 from klpfs.cpython.images import image
+from klpfs.cpython.switch import choice
 from klpfs.cpython.switch.choice import PREPARE
 from klpfs.cpython.switch.switching import Entry, Transition
 from tests.cpython.attacks.attack_kit import attack
@@ -109,6 +111,28 @@ def B(): return {v}
     return (main, root, here, last) == (0, [1, 1, 1], 1, 0) and blockers == ["thread"] and done(t)
 
 
+@attack("eager")
+def eager_task_of_an_old_coroutine():
+    """Its first step is on its maker's stack, which is old."""
+    if sys.version_info < (3, 12):
+        return None
+    d = make("async def A(gate, eager): await gate; return ({v}, await begin(B, eager), C())\n"
+             "async def B(): r = [{v}, C()]; await asyncio.sleep(0); r.append(C()); return r\ndef C(): return {v}",
+             begin=lambda function, eager: asyncio.Task(function(), eager_start=eager,
+                                                        loop=asyncio.get_running_loop()))
+    t = transition(d[0], d[1])
+
+    async def main():
+        gate = asyncio.get_running_loop().create_future()
+        tasks = [asyncio.ensure_future(d[0]["A"](gate, eager)) for eager in (True, False)]
+        await asyncio.sleep(0)
+        t.install()
+        t.start()
+        gate.set_result(None)
+        return [await task for task in tasks]
+    return asyncio.run(main()) == [(0, [0, 0, 0], 0), (0, [1, 1, 1], 0)] and done(t)
+
+
 @attack()
 def asyncio_shapes():
     """A task whose root is a dispatcher, tasks beside an old main(), executors, call_soon, __await__ objects, eager
@@ -149,7 +173,7 @@ def B(): return {v}
     main, (got, soon, beside, inner, awaited, other, eager, clean) = loop.run_until_complete(n["main"](mid))
     loop.close()
     ok = set(main) == {0} and inner == awaited == 0 and set(other) == {0} and got == [[1] * 4] * 2 and beside == 1
-    return ok and eager in (0, [1] * 4) and not clean and done(t)
+    return ok and eager in (0, [0] * 4) and not clean and done(t)      # it begins on the stack of the old main()
 
 
 @attack()
@@ -179,6 +203,32 @@ def fork_at_every_step():
     t.reverse()
     child()
     return done(t) and not any(results) and d[0]["A"]() == (1, 1)
+
+
+@attack("deep")
+def signals_that_come_close_together():
+    """A handler interrupts the choice for a function that a handler calls that has interrupted a choice. All are on a
+    stack of the goal, in a thread that nobody has looked at."""
+    d = make("def A(stop): stop(); return [{v}, B()]\ndef B(): return {v}\n"
+             "def H(*a): r = [{v}, B()]; found.append(r)\ndef G(): yield", found=[])
+    n, t, depth, real = d[0], transition(d[0], d[1]), [], choice.greenlet_api
+
+    def interrupted():          # the walk calls it: a place as good as any for a signal to come, up to three walks deep
+        if len(depth) < 3:
+            depth.append(1)
+            n["H"]()
+            depth.pop()
+        return real()
+
+    def stop():
+        choice.greenlet_api = interrupted
+    t.install()
+    t.start()
+    try:
+        found = n["A"](stop)
+    finally:
+        choice.greenlet_api = real
+    return found == [1, 1] and len(n["found"]) > 3 and {tuple(each) for each in n["found"]} == {(1, 1)} and done(t)
 
 
 @attack()

@@ -205,6 +205,43 @@ print(r[0] == r[1] and done(t))
 ''') == "True"
 
 
+@attack("busy")
+def audit_hook_that_calls_at_every_event():
+    """All of klpfs's own events among them, in every step of a transition, above old code and beside it."""
+    return outside(r'''
+import sys
+from klpfs.cpython.switch import rules
+rules.BREAK.update(%r)
+from tests.cpython.programs import *
+d = make("""def log(): return {v}, B()
+def more(x=1, *, y=2): return {v}
+def A(stop): now.append({v}); stop(); r = [now.pop(), B(), B()]; return r
+def B(): return {v}
+def G(): yield""", now=[])
+on, calls, mixed = [0], [0], []
+def hook(event, args):
+    if on[0]:
+        calls[0] += 1
+        now = d[0]["now"][-1:]
+        found = {*now, *d[0]["log"](), d[0]["more"](x=3, y=4)}
+        if len(found) > 1 and now: mixed.append((event, now))
+sys.addaudithook(hook)
+t = transition(d[0], d[1])
+on[0] = 1
+try:
+    def stop():
+        t.install()
+        d[0]["B"]()
+        t.start()
+    r = [d[0]["A"](stop), d[0]["A"](lambda: t.reverse()), d[0]["A"](lambda: t.reverse())]
+    fine = done(t)
+    r.append(d[0]["A"](lambda: None))
+except RecursionError: print("RecursionError"); on[0] = 0; sys.exit()
+on[0] = 0
+print(r == [[0] * 3, [1] * 3, [0] * 3, [1] * 3] and fine and calls[0] > 100 and not mixed)
+''') == "True"
+
+
 @attack("gather")
 def audit_hook_tears_the_look():
     """A hook that lets other threads run when a code is read can't make a stack that never was."""

@@ -27,6 +27,7 @@ UNCUT = "throw() does not cut the stack, from 3.10 on"
 WHY = {"thrown_through_generators_by_an_old_frame": UNCUT, "thrown_through_an_old_generator": UNCUT,
        "task_of_an_old_main_is_cancelled": UNCUT,
        "function_is_its_own_handler": "no trace function is called between the choice and the entry",
+       "eager_task_of_an_old_coroutine": "no eager tasks before 3.12",
        "collection_inside_a_call": "garbage collection runs between bytecodes only, from 3.12 on"}
 
 

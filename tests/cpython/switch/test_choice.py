@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from klpfs.cpython.switch import choice
+from klpfs.cpython.switch import choice, event_loops
 from klpfs.cpython.switch.choice import RUN
 from tests.cpython.programs import done, make, transition
 
@@ -158,8 +158,8 @@ def test_imports_nothing_and_takes_half_imported_modules_for_none(d, monkeypatch
     import types
     monkeypatch.setitem(sys.modules, "greenlet", types.ModuleType("greenlet"))
     assert choice.greenlet_api() is None
-    monkeypatch.setitem(sys.modules, "_asyncio", types.ModuleType("_asyncio"))
-    monkeypatch.setattr(choice, "_asyncio", [None, None])
-    assert choice.asyncio_api() is None
+    for name in ("asyncio.events", "asyncio.runners"):
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    assert event_loops.stepping_codes(()) == {}
     t = run(d)
     assert t.mode == RUN and d[0]["B"]() == 1

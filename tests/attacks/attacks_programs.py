@@ -1,0 +1,278 @@
+"""Attacks by what a program does while it is patched: signals, forks, threads, limits, what it does to modules (A7, B5,
+C2, C3, C5, C6, C7)."""
+import resource
+import time
+
+from tests.attacks.attacks_messages import processor
+from tests.attacks.table import attack
+from tests.attacks.timing import BOUND, PATIENCE
+from tests.harness import until
+
+MIXED = '''
+import os, signal, sys, time
+import __main__ as program
+
+bad, calls, stack = [], [0], [None]
+
+
+def got(have, want, where):
+    calls[0] += 1
+    if want is not None and have != want:
+        bad.append((where, "runs", have, "on the stack", want))
+
+
+def through(n):
+    return through(n - 1) if n > 0 else outer(0)
+'''
+VERSION = '''
+def leaf():
+    return {v}
+
+
+def outer(n):
+    if n:
+        return through(n - 1)
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end:
+        got(leaf(), {v}, "leaf below outer")
+    return {v}
+
+
+def handler(s, f):
+    got({v}, stack[0], "handler on outer's stack")
+    for _ in range(3):
+        leaf()
+
+
+def sit():
+    program.inside.set()
+    program.go.wait()
+    return leaf()
+'''
+DRIVE = '''
+import threading, mixed
+inside, go = threading.Event(), threading.Event()
+sitter = threading.Thread(target=mixed.sit, daemon=True)
+sitter.start()
+inside.wait()
+'''
+RUN = '''
+import mixed, os, signal, sys, time
+before = [signal.signal(number, mixed.handler) for number in (signal.SIGALRM, signal.SIGUSR1)]
+mixed.stack[0] = 1
+me = os.getpid()
+# another process, so that both signals come close together: a child of a program's own fork would be patched, too
+import subprocess
+child = subprocess.Popen([sys.executable, "-S", "-E", "-c",
+    "import os, sys, time\\nwhile os.getppid() == int(sys.argv[1]): os.kill(int(sys.argv[1]), 10); time.sleep(1e-4)", str(me)])
+sys.setrecursionlimit(10000)
+signal.setitimer(signal.ITIMER_REAL, 5e-4, 2e-4)
+try:
+    mixed.outer(2000)
+finally:
+    child.kill()
+    child.wait()
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    time.sleep(.01)
+    signal.signal(signal.SIGALRM, signal.SIG_IGN), signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    mixed.stack[0] = None
+'''
+
+
+@attack("A7")
+def signals(world):
+    """handlers of signals that come close together run the version of the stack that they interrupt"""
+    folder = world.folder / "modules"
+    folder.mkdir(exist_ok=True)
+    text = MIXED.replace("def through", "SECONDS = 3\n\n\ndef through") + VERSION.format(v=0)
+    (folder / "mixed.py").write_text(text)
+    funcs = ", ".join(f"Func({name!r}, {name})" for name in ("leaf", "outer", "handler", "sit"))
+    path = world.patch("lp1", text="from klpfs import *\n" + VERSION.format(v=1)
+                       + f"patch = Patch(objects=[Object('mixed', funcs=[{funcs}])])\n")
+    world.ask("shop", f"sys.path.insert(0, {str(folder)!r})\n{DRIVE}")
+    found = world.insmod(path)
+    world.expect(found == "ok None", f"insmod: {found}")
+    world.expect(world.tree().get("lp1/transition") == "1", "no transition is pending")
+    world.programs["shop"].do(RUN, 120)
+    bad, calls = world.ask("shop", "(mixed.bad[:3], mixed.calls[0])")
+    world.expect(not bad, f"{len(bad)} or more mixed of {calls} calls: {bad[0] if bad else ''}")
+    world.expect(calls > 1000, f"{calls} calls only")
+    world.ask("shop", "go.set(); sitter.join()")
+    world.tree().settle()
+
+
+EAGER = '''
+import asyncio
+
+seen = []
+
+
+def which():
+    return 0
+
+
+async def root():
+    before = which(), leaf()
+    await asyncio.sleep(0)
+    seen.append((*before, leaf()))
+
+
+def leaf():
+    return 0
+
+
+async def make():
+    asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
+    mine = leaf()
+    task = asyncio.get_running_loop().create_task(root())
+    mine = mine, leaf()
+    await task
+    return mine
+
+
+def sit():
+    inside.set()
+    go.wait()
+    return leaf()
+'''
+
+
+@attack("A7", since=12)
+def eager_tasks(world):
+    """an eager task's first step runs the version of the stack that it runs on (issue 11, 1)"""
+    folder = world.folder / "modules"
+    folder.mkdir(exist_ok=True)
+    (folder / "eager.py").write_text("import threading\ninside, go = threading.Event(), threading.Event()\n" + EAGER)
+    new = EAGER.replace("return 0", "return 1").replace("import asyncio\n\nseen = []\n", "")
+    names = "which", "root", "leaf", "make", "sit"
+    funcs = ", ".join(f"Func({name!r}, {name})" for name in names)
+    path = world.patch("lp1", text=f"from klpfs import *\n{new}\npatch = Patch(objects=[Object('eager', funcs=[{funcs}])])\n")
+    world.ask("shop", f"sys.path.insert(0, {str(folder)!r})\nimport eager, threading, asyncio\n"
+              "sitter = threading.Thread(target=eager.sit, daemon=True)\nsitter.start()\neager.inside.wait()\n")
+    found = world.insmod(path)
+    world.expect(found == "ok None", f"insmod: {found}")
+    world.expect(world.tree().get("lp1/transition") == "1", "no transition is pending")
+    for _ in range(20):
+        mine = world.ask("shop", "asyncio.run(eager.make())")
+        world.expect(mine[0] == mine[1], f"the maker is mixed: {mine}")
+    seen = world.ask("shop", "eager.seen")
+    world.expect(all(len(set(each)) == 1 for each in seen), f"an eager task is mixed: {[each for each in seen if len(set(each)) > 1][:1]}")
+    world.ask("shop", "eager.go.set(); sitter.join()")
+    world.tree().settle()
+
+
+# ---- forks and threads
+
+@attack("B5", quick=True)
+def forkthread(world):
+    """a child that a thread forks, and whose thread returns, ends"""
+    thread_forks(world)
+
+
+def thread_forks(world):
+    code = ("import os, threading, select\nr, w = os.pipe()\npid = []\n"
+            "def f():\n    p = os.fork()\n    if p:\n        pid.append(p)\n"
+            "t = threading.Thread(target=f)\nt.start()\nt.join()\nos.close(w)\n"
+            "ended = bool(select.select([r], [], [], 8)[0])\n"     # the child has the other end for as long as it lives
+            "os.close(r)\nended or os.kill(pid[0], 9)\nos.waitpid(pid[0], 0)\nstop = ended")
+    world.ask("shop", code)
+    world.expect(world.ask("shop", "stop"), "the child was there 8 s later")
+
+
+@attack("B5")
+def forkthread_while_pending(world):
+    """the same while a transition is pending: the child ends, and the transition then completes"""
+    world.ask("shop", "held = Held('sitter')")
+    world.insmod(world.patch("lp1", "one", "hold"))
+    world.expect(world.tree().get("lp1/transition") == "1", "no transition is pending")
+    thread_forks(world)
+    world.ask("shop", "held.let_go()")
+    until(world.tree().settled, "the transition's end")
+
+
+@attack("C5")
+def stack_size(world):
+    """threads of klpfs's have a stack that is enough, whatever threading.stack_size() is"""
+    program = world.start("small")
+    try:
+        program.do("import threading, os\nthreading.stack_size(32768)")
+        program.do("os.waitpid(os.fork() or os._exit(0), 0)")
+        deep = "".join(" " * (each + 1) + f"for i{each} in a:\n" for each in range(18)) + " " * 20 + "pass\n"
+        path = world.patch("lp1", extra=(
+            "import html, urllib.parse, json, http.client\ndef g(a, b, c, d, e):\n    return [[[[[[[[[[a for a in b] for b in c] "
+            "for c in d] for d in e] for e in a]]]]]], (((((((((((((a+1)*2)+3)*4)+5)*6)+7)*8)+9)*10)+11)*12)+13)\n"
+            f"def deep(a):\n{deep}"))
+        found = world.timed("insmod into small", world.tree("small").insmod, path, bound=BOUND + PATIENCE)
+        world.expect(found == "ok None", f"insmod: {found}")
+        until(lambda: program.do("one()") == "one by lp1", "the patch")
+        world.expect(program.process.poll() is None, "the program has ended")
+        world.expect(program.do("threading.stack_size()") == 32768, "the program's own stack size was changed")
+    finally:
+        world.end("small")
+
+
+@attack("C6")
+def no_descriptors(world):
+    """an idle program without any descriptor costs no processor time, and takes patches when it has some again"""
+    until(lambda: world.ask("shop", "__import__('klpfs.agent.api').agent.api.agent().prepared"), "the program")
+    before = resource.prlimit(world.shop.pid, resource.RLIMIT_NOFILE)
+    for limit in 0, 1:
+        resource.prlimit(world.shop.pid, resource.RLIMIT_NOFILE, (limit, before[1]))
+        try:
+            used, end = processor(world.shop.pid), time.monotonic() + 3
+            until(lambda: time.monotonic() > end, "three seconds")
+            used = processor(world.shop.pid) - used
+        finally:
+            resource.prlimit(world.shop.pid, resource.RLIMIT_NOFILE, before)
+        world.expect(used < 0.15, f"RLIMIT_NOFILE {limit}: {used:.2f} s of processor time in 3 s")
+        world.cycle()
+
+
+@attack("C7")
+def module_replaced_by_itself(world):
+    """a module that puts a subclass of ModuleType in its place: its functions are patched, or refused by name"""
+    folder = world.folder / "modules"
+    folder.mkdir(exist_ok=True)
+    (folder / "other.py").write_text(
+        "import sys, types\n\n\ndef f():\n    return 'f original'\n\n\nclass M(types.ModuleType):\n    pass\n\n\n"
+        "m = M(__name__)\nm.__dict__.update(globals())\nsys.modules[__name__] = m\n")
+    world.ask("shop", f"sys.path.insert(0, {str(folder)!r})\nimport other")
+    found = world.insmod(world.patch("lp1", "f", module="other"))
+    if found == "ok None":
+        world.tree().settle()
+        world.expect(world.ask("shop", "other.f()") == "f by lp1", f"insmod said ok, f() is {world.ask('shop', 'other.f()')}")
+    else:
+        world.expect(found == "EINVAL", found)
+        world.expect(any("other" in text or "'f'" in text for _, _, _, text in world.log()), "no line says why")
+
+
+@attack("C2")
+def cycles(world):
+    """200 good cycles leave no descriptor and no growth of memory that goes on"""
+    sizes = []
+    for number in range(200):
+        world.cycle_in_process()
+        if number % 50 == 49:
+            sizes.append(world.usage())
+    first, last = sizes[1], sizes[-1]
+    for who in first:
+        world.expect(last[who][0] <= first[who][0], f"{who}: descriptors {first[who][0]} to {last[who][0]}")
+        world.expect(last[who][1] <= first[who][1] + 8, f"{who}: {first[who][1]} to {last[who][1]} MB in 100 cycles")
+    world.before = world.usage()
+
+
+@attack("C3")
+def stacked(world):
+    """the insmod of the 60th patch does not cost more than some times the first's"""
+    times = []
+    for number in range(60):
+        begun = time.monotonic()
+        found = world.insmod(world.patch(f"lp{number}", ("one", "two")[number % 2]))
+        world.expect(found == "ok None", f"insmod {number}: {found}")
+        world.tree().settle()
+        times.append((time.monotonic() - begun) / world.slowness(begun))
+    first, last = sorted(times[:10])[5], sorted(times[-10:])[5]
+    world.expect(last < 6 * first + 0.1, f"{first * 1000:.0f} ms at the first, {last * 1000:.0f} ms at the 60th")
+    for number in reversed(range(60)):
+        world.tree().set(f"lp{number}/enabled", "0")
+        world.tree().settle()
