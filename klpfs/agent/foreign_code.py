@@ -90,7 +90,7 @@ class ForeignCode:
 
         what: its name for people; n: the operation that it belongs to. Returns its result. What it raises is logged in
         one line, with its place, and becomes a KlpError: its own errno for an OSError, ENOMEM for a MemoryError, EINTR
-        when it was stopped or raised KeyboardInterrupt, EINVAL for others.
+        when it was stopped, EINVAL for others.
         """
         thread = self.thread
         working, inside, generation, late = self.working, self._inside, thread.generation, self._late

@@ -24,7 +24,7 @@ from __future__ import annotations
 from types import FunctionType, MethodType
 
 from klpfs.engine.names import VMLINUX
-from klpfs.engine.plain import plain_int, plain_str
+from klpfs.engine.plain import plain_int, plain_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -296,7 +296,7 @@ def check(patch: Patch) -> None:
 
 def _str(owner: str, field: str, value: str) -> str:
     _check(owner, field, value, str)
-    return plain_str(value)
+    return plain_name(value)
 
 
 def _int(owner: str, field: str, value: int) -> int:

@@ -54,17 +54,15 @@ def errno_from(value: object) -> int:
 
 
 def errno_of(error: BaseException) -> int:
-    """The errno that an exception is answered with: an OSError's own, ENOMEM for a MemoryError, EINTR for a
-    KeyboardInterrupt, else EINVAL.
+    """The errno that an exception is answered with: an OSError's own, ENOMEM for a MemoryError, else EINVAL. (Also for
+    a KeyboardInterrupt: a writer in Python takes EINTR for a signal of its own and writes again, for ever.)
 
     >>> errno_of(OSError(17, "there")), errno_of(OSError(600, "none")), errno_of(MemoryError()), errno_of(ValueError())
     (17, 22, 12, 22)
     """
     if isinstance(error, OSError):
         return errno_from(_OS_ERRNO.__get__(error))
-    if isinstance(error, MemoryError):
-        return _errno.ENOMEM
-    return _errno.EINTR if isinstance(error, KeyboardInterrupt) else _errno.EINVAL
+    return _errno.ENOMEM if isinstance(error, MemoryError) else _errno.EINVAL
 
 
 def words_of(error: BaseException) -> str:

@@ -31,6 +31,11 @@ def plain_str(value: str) -> str:
         return str.encode(text, "utf-8", "backslashreplace").decode("utf-8")
 
 
+def plain_name(value: str) -> str:
+    """A name's characters as a str itself, all as they are: a name that can't be shown is refused, not changed."""
+    return str.__str__(value)
+
+
 def plain_int(value: int) -> int:
     """An int's number as an int itself."""
     return int.__int__(value)

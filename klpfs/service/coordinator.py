@@ -83,6 +83,7 @@ class Coordinator:
     _retry: float = field(init=False, default=0.0)               # no write before this time: the last one failed
     _look_lost: float = field(init=False, default=0.0)
     _litter: bool = field(init=False, default=True)              # contents may lie about that nobody needs
+    _newest: Record = field(init=False, factory=decisions.none)      # of all that were read
     _unanswered: Answer | None = field(init=False, default=None)     # of the write that the round works at
     _mistake: str = field(init=False, default="")                # of ours, that was named last
     _undone: int = field(init=False, default=0)                  # n of the last load whose failure could not be written
@@ -269,6 +270,8 @@ class Coordinator:
     def _take(self, record: Record) -> None:
         if record is not self.record:
             self.record = record
+            if record["seq"] >= self._newest["seq"]:
+                self._newest = record
             self._look_lost = 0.0
             self.on_record(record)
 
@@ -369,14 +372,24 @@ class Coordinator:
         for peer in self.peers.known():
             if decisions.seen(peer.report) > record["seq"]:
                 if peer.is_of_service:
-                    raise OSError(errno.EIO, REMOVED)
-                self._disbelieve(peer, record["seq"])
+                    record = self._write_again(decisions.seen(peer.report))
+                else:
+                    self._disbelieve(peer, record["seq"])
         others = self.not_understood()
         if others:                                               # never told of it: half of a service would be patched
             raise OSError(errno.EPROTONOSUPPORT, others)
         if record["change"]:
             record = self._write(decisions.given_up(record))
             self.log("klpfs: coordinator lost: the load is undone", 4)
+        return record
+
+    def _write_again(self, seen: int) -> Record:
+        """The journal was removed while the service runs: what was decided last is written once more, if nobody has
+        followed a newer record (`seen`) than this daemon has read; else EIO."""
+        if self._newest["seq"] < seen:
+            raise OSError(errno.EIO, REMOVED)
+        record = self._write({**self._newest, "seq": self._newest["seq"] + 1, "change": None})
+        self.log(f"klpfs: {REMOVED}: it is written again", 3)
         return record
 
     def _answer_after_first_look(self, answer: Answer, following: Record) -> None:

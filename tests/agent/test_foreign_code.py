@@ -252,7 +252,7 @@ def test_the_words_of_an_exception_are_foreign_code_too(here):
 
 @pytest.mark.parametrize("error, code", [
     (OSError(600, "x"), errno.EINVAL), (OSError(2 ** 40, "x"), errno.EINVAL), (OSError(-5, "x"), errno.EINVAL),
-    (OSError(5, "x"), errno.EIO), (MemoryError(), errno.ENOMEM), (KeyboardInterrupt(), errno.EINTR),
+    (OSError(5, "x"), errno.EIO), (MemoryError(), errno.ENOMEM), (KeyboardInterrupt(), errno.EINVAL),
     (SystemExit(), errno.EINVAL), (RecursionError(), errno.EINVAL), (KlpError(22, 5), errno.EINVAL)])
 def test_the_errno_of_what_foreign_code_raises_is_one_that_can_be_answered(w, error, code):
     """With one line."""

@@ -241,7 +241,7 @@ def cut_off(host, error):
 
 
 @pytest.mark.parametrize("error, code", [(MemoryError(), errno.ENOMEM), (TypeError("x"), errno.EINVAL),
-                                         (KeyboardInterrupt(), errno.EINTR), (SystemExit(), errno.EINVAL)])
+                                         (KeyboardInterrupt(), errno.EINVAL), (SystemExit(), errno.EINVAL)])
 @pytest.mark.parametrize("where", ["resolve", "begin", "describe_load", "content"])
 def test_an_exception_of_ours_undoes_the_load_and_refuses_it(host, monkeypatch, where, error, code):
     """With one line; callbacks that succeeded are undone, and the next load works."""

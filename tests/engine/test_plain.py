@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from klpfs.engine.plain import MAX_TEXT, plain_int, plain_str, plain_text
+from klpfs.engine.plain import MAX_TEXT, plain_int, plain_name, plain_str, plain_text
 
 
 class Bad(Exception):
@@ -39,6 +39,11 @@ def cases(*cases):
 @cases((Text("a"), "a"), (Colour.RED, "red"), ("\udc80 is a byte", "\udc80 is a byte"), ("\ud800", "\\ud800"), ("", ""))
 def test_a_text_is_its_characters(value, text):
     assert type(plain_str(value)) is str and plain_str(value) == text
+
+
+def test_a_name_is_not_changed():
+    """A character that no file's name can have is refused later, by name."""
+    assert type(plain_name(Text("a"))) is str and plain_name(Text("\ud800a")) == "\ud800a"
 
 
 def test_a_number_is_its_value():
