@@ -11,7 +11,8 @@
 # make stress many threads, tasks and generators against patches that come and go, on every CPython here (SECONDS=n each)
 # make corpus real security releases, built into livepatches, loaded into running programs and taken out (ENTRIES="a b": some; SUITES=1: their tests);
 #             takes ../shared/corpus, the list of them, beside the project
-# make servers real servers under load, patched and reverted: no request fails, nothing grows (CYCLES=n, NAMES="sync gevent")
+# make servers real servers under load, patched and reverted: no request fails, nothing grows (CYCLES=n, NAMES="sync gevent",
+#             SERVERS_PYTHON=python3.13: what runs them)
 # make bare   make run and make test on bare Debian machines, made in .bare; takes root (RELEASES="bookworm", ACCOUNTS="root user", TARGETS="servers bench",
 #             MAKE_ARGS="CYCLES=1": others)
 # make bench  the figures of README.md, each beside its goal; writes bench.json
@@ -22,6 +23,7 @@ PYTHON ?= python3
 SECONDS ?= 60
 CYCLES ?= 8
 NAMES ?=
+SERVERS_PYTHON ?= $(PY)
 KEEP ?=
 PROCESSES ?= 1
 CASES ?=
@@ -75,7 +77,7 @@ corpus: .venv/ready
 	$(PY) -m tests.corpus $(ENTRIES) $(if $(SUITES),--suites)
 
 servers: .venv/ready
-	$(PY) -m tests.servers -c $(CYCLES) $(NAMES)
+	$(PY) -m tests.servers -c $(CYCLES) -p $(SERVERS_PYTHON) $(NAMES)
 
 bare:
 	RELEASES="$(RELEASES)" ACCOUNTS="$(ACCOUNTS)" TARGETS="$(TARGETS)" MAKE_ARGS="$(MAKE_ARGS)" KEEP="$(KEEP)" scripts/bare

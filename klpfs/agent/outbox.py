@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 AGENT = "agent"         # the kind of the agent's own log lines: shown once a process
 PIECE = 1 << 18         # characters, 1 MB at most, of an event's log or patches: a daemon takes 4 MB of another user's
-MAX_LINE = 1 << 14      # characters of a log line that are sent; a reader of dev/kmsg gets fewer
 MEMBER_SIZE = 64        # of a line, a patch or an object, beside its text
 
 
@@ -162,7 +161,7 @@ class Outbox:
 
 
 def _row(record: Record) -> Row:
-    return record.seq, record.usec, record.priority, record.kind, record.text[:MAX_LINE]
+    return record.seq, record.usec, record.priority, record.kind, record.text
 
 
 def _size_of_row(row: Row) -> int:

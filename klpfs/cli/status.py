@@ -25,7 +25,7 @@ def state(patch: Patch) -> str:
 def status(arguments: argparse.Namespace) -> int:
     tree = find(arguments.service, arguments.mount)
     patches, processes = tree.patches(), tree.processes()
-    waiting = tree.blockers() if any(patch.transition for patch in patches) else []
+    waiting = tree.blockers()      # also without a transition: who refuses writes, why the journal can't be written
     if arguments.json:
         import json
 

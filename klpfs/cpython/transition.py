@@ -4,6 +4,7 @@ switch/switching.py leads function objects from one image to another; here is wh
 """
 from __future__ import annotations
 
+from klpfs.cpython.looks import hidden
 from klpfs.cpython.switch.choice import CLEAN, OVER, RUN
 from klpfs.cpython.switch.switching import Entry, Transition
 from klpfs.engine import target as seam
@@ -39,6 +40,7 @@ class PythonTransition(seam.TargetTransition):
             owner.transition = self     # first: the target's recover() goes by it
             self._take_up(changes)
             self.switching = Transition(self._joining(), owner.log.clock_us, owner.breathe)
+            self.switching.holders = self._holders
             self.switching.install()
         except BaseException as error:
             self.undo()
@@ -76,6 +78,17 @@ class PythonTransition(seam.TargetTransition):
                 self.images.registry.holders[id(fn)] = definition
                 entries.append(entry)
         return entries
+
+    def _holders(self) -> list[Any]:
+        """What holds codes here: dicts with such values, tuples. The constants of code around a nested function are
+        such."""
+        found: list[Any] = [entry.older for entry in self.entries.values()]
+        definitions = {id(inner): inner for inner in self.images.registry.holders.values()}
+        for definition in definitions.values():
+            found += [definition.originals, definition.made]
+            for outer in definition.chain:
+                found += hidden.constants_of([outer.code, *outer.originals.values(), *outer.made.values()])
+        return found
 
     def _leave(self, entries: Iterable[Entry]) -> None:
         for entry in entries:

@@ -37,6 +37,7 @@ class Notices:
     _dead: dict[int, None] = field(init=False, factory=dict)      # their numbers, in the order of asking
     _prunes: bool = field(init=False, default=True)               # until the kernel says that it has no NOTIFY_PRUNE
     _timer: Timer | None = field(init=False, default=None)
+    _reaper: Timer | None = field(init=False, default=None)
     _child: int = field(init=False, default=0)                    # the process that writes; 0: none
 
     def removed(self, node: Node) -> None:
@@ -51,8 +52,9 @@ class Notices:
 
     def close(self) -> bool:
         """Ask nothing more. True: a child process is left, which has the descriptor until the kernel lets it go."""
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._reaper):
+            if timer is not None:
+                timer.cancel()
         if not self._is_writing():
             return False
         os.kill(self._child, signal.SIGKILL)   # ours and not yet waited for, so the number is still its own
@@ -103,6 +105,11 @@ class Notices:
                 return
             if not self._child:
                 _write_all(self.fd, messages)
+            self._reaper = self.loop.call_later(AGAIN, self._reap)
+
+    def _reap(self) -> None:
+        if self._is_writing():
+            self._reaper = self.loop.call_later(AGAIN, self._reap)
 
     def _is_writing(self) -> bool:
         """Whether the child process still lives."""

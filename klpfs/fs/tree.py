@@ -479,8 +479,8 @@ class Machines(Dir):
                 raise fail(errno.ENOENT)
             folder = Dir(self.table, self, name, 0o755, lasting=True)
             proc = MachineDir(self.table, folder, "proc", 0o555, by_number=True, lasting=True)
-            for place in (PLACE, "sys"):       # `klpfs exec` mounts something on these
-                Dir(self.table, proc, place, 0o555, lasting=True)
+            for place in (PLACE, "sys"):       # `klpfs exec` mounts something on these. Not lasting: that is to be had
+                Dir(self.table, proc, place, 0o555)        # as long as the daemon lives to be asked
             tree.over(proc)
         return folder
 

@@ -177,8 +177,8 @@ class Folder:
 
     def open(self, name: str, most: int | None, flags: int = O_RDONLY) -> int:
         """A descriptor of the regular file `name`, of the folder's owner or root, with `most` bytes at most (None: any
-        number). EIO: it is another user's, or no regular file; EFBIG; EWOULDBLOCK: somebody has a lease on it; or as
-        look and open(2)."""
+        number). EIO: it is another user's, a hard link to root's in a user's folder, or no regular file; EFBIG;
+        EWOULDBLOCK: somebody has a lease on it; or as look and open(2)."""
         path_fd = self.look(name)
         try:
             found, what = fstat(path_fd), _WORDS.get(name, name)
@@ -186,6 +186,8 @@ class Folder:
                 raise OSError(EIO, f"{what} is not a regular file")
             if not self.owns(found.st_uid):
                 raise OSError(EIO, f"{what} is not the service's, but user {found.st_uid}'s")
+            if found.st_nlink > 1 and found.st_uid != self.status().st_uid:
+                raise OSError(EIO, f"{what} is another name of a file of root's")       # fs.protected_hardlinks=0
             if most is not None and found.st_size > most:
                 raise OSError(EFBIG, strerror(EFBIG))
             try:
@@ -278,6 +280,10 @@ class Folder:
     def read_link(self, name: str) -> str:
         """What a symbolic link says; it is not followed. OSError: as readlink(2)."""
         return readlink(self._at(name), dir_fd=self._dir())
+
+    def link_owner(self, name: str) -> int:
+        """The user to whom a symbolic link belongs. OSError: as lstat(2)."""
+        return stat(self._at(name), dir_fd=self._dir(), follow_symlinks=False).st_uid
 
     # -- sockets
 

@@ -5,6 +5,9 @@ can bind no other. So an agent notes which process it is in a symbolic link name
 leads nowhere, is never followed, and takes no descriptor to make or to read). A process counts as dead when there is no
 process of that number, another one that began at another time, or another program in it (exec).
 
+In a folder that is shared by a group, a note of another user than the service's is believed of that user's processes
+alone: who lives in the folder can say so by a socket, too, and nobody can speak for the kernel's first process.
+
 The number means something in its own PID namespace only. In another one a process is not known to be dead, and so
 nothing of it is removed: that is left to those who can see it.
 """
@@ -67,12 +70,16 @@ def anybody(folder: Folder, names: list[str]) -> bool:
 
 
 def _noted(folder: Folder, name: str) -> list[str]:
-    """The four words of a note; none: there is no such note."""
+    """The four words of a note; none: there is no such note, or it is not believed."""
     try:
         words = folder.read_link(name).split(" ")
+        if len(words) != 4 or not (words[0].isascii() and words[0].isdigit()) or len(words[0]) > 9 or not int(words[0]):
+            return []
+        owner = folder.link_owner(name)
+        believed = folder.owns(owner) or words[2] == _namespace() and _user_of(int(words[0])) == owner
     except OSError:
         return []
-    return words if len(words) == 4 and words[0].isdigit() and len(words[0]) < 10 and int(words[0]) else []
+    return words if believed else []
 
 
 def _lives(words: list[str]) -> bool:
@@ -109,6 +116,15 @@ def _stat_of(pid: int) -> tuple[str, str, str] | None:
     dead = words[0] in ("Z", "X") and words[20 - 3] in ("0", "1")        # else other threads of it run on
     space = words[26 - 3:29 - 3]
     return "dead" if dead else "", words[22 - 3], "-" if "0" in space or "1" in space else "/".join(space)
+
+
+def _user_of(pid: int) -> int:
+    """The user whose rights a process has. OSError: it can't be seen."""
+    fd = _open(f"/proc/{pid}/status", O_RDONLY | O_CLOEXEC)
+    try:
+        return int(read(fd, 4096).partition(b"\nUid:")[2].split()[1])
+    finally:
+        close(fd)
 
 
 def _namespace() -> str:

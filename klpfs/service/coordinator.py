@@ -12,7 +12,7 @@ successor knows as much from the journal. It sees the agents through Peers:
     peers.cut(n)                        closes connections, so that processes which have prepared n read the journal
     peer.trouble                        '', or why what it says is of no use to this daemon, with its name
     peer.is_of_service                  it may speak for the service: its user is root, this daemon's, or the folder's
-    peer.disbelieve(why)                it has said what can't be, and counts as silent
+    peer.disbelieve(why)                its report can't be true: it counts as one that has followed nothing
     peer.key .name .report .acked .sent_seq     name for people; the last report (dict) or None; seq numbers, -1: none
     peer.tell(record)                   sends it (or drops it: it is told again once the peer is connected)
     peer.heard                          when it last said anything (the loop's time)

@@ -162,8 +162,8 @@ class Journal:
                 self.folder.remove(name)
 
     def remove(self, sockets: Iterable[str]) -> bool:
-        """The service is dead: remove its folder. `sockets`: names of its dead agents' sockets. False when somebody lives
-        in it, or is about to: then all is as before. With the lock."""
+        """The service is dead: remove its folder. `sockets`: names of its dead agents' sockets. False when somebody
+        lives in it, or is about to: then all is as before. With the lock."""
         if self._lock < 0:
             raise RuntimeError("the journal is removed without its lock")
         # of a process that died in between, or makes another

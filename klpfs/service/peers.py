@@ -4,8 +4,8 @@ A peer is gone when its process is dead (pidfd, taken when it says who it is), w
 program (exec), or has bound a new socket. A closed connection alone is no death: connect again, after pauses that grow.
 Nor is a socket that refuses and on which nobody ever answered, while the process that is noted beside it is not known
 to be dead (life.py). All that an agent says is checked here for its shape, before anybody looks at it, and a peer whose
-words have no shape that this daemon knows is named (`trouble`). What peers of foreign users cost is paid from budget.py's
-budgets.
+words have no shape that this daemon knows is named (`trouble`). What peers of foreign users cost is paid from their
+budgets (budget.py).
 
 A connection is to the very socket that was looked at (folder.py), and who sends what comes is what the kernel says. Who
 answers for another service, as another process or on another user's socket is refused: one line in the log, and that
@@ -116,6 +116,7 @@ class Peer:
     # the user and the process who have sent what comes, as the kernel says; -1: nothing has come yet
     _sender: int = -1
     _sender_pid: int = -1
+    _speaker: int = -1                         # the same user, also while a next connection has not brought a word
     _owner: int = 0                            # of the socket that is connected to
     _inode: tuple[int, int] = (0, 0)           # the same socket's
 
@@ -126,7 +127,7 @@ class Peer:
     @property
     def user(self) -> int:
         """The user who speaks; before the first word the user who made the socket."""
-        return self._sender if self._sender >= 0 else self._owner
+        return self._speaker if self._speaker >= 0 else self._owner
 
     @property
     def is_foreign(self) -> bool:
@@ -156,7 +157,7 @@ class Peer:
     @property
     def is_of_service(self) -> bool:
         """Whether what it says is said by root or the service's user, not by another user of the folder's group."""
-        return self._sender >= 0 and self.peers.folder.owns(self._sender)
+        return self._speaker >= 0 and self.peers.folder.owns(self._speaker)
 
     def connect(self) -> None:
         if self.gone or self.sock is not None:
@@ -273,17 +274,19 @@ class Peer:
         self.drop(why)
 
     def disbelieve(self, why: str) -> None:
-        """Drop a peer that says what can't be: it counts as silent, so that it can hold up a transition, and is named,
-        but no other write."""
-        self.report = None
-        self.drop(why)
+        """Note that the peer's report says that it has followed what can't be: it counts as one that has followed
+        nothing, so that it can hold up a transition, and is named, but no other write."""
+        if self.report is not None:
+            self.report["seen"] = -1
+        self._say(": " + why, 4)
 
     def keep(self, kind: str, size: int) -> None:
         """Note how much of what it said last is remembered; a foreign user who makes this too much is cut off."""
         self._kept[kind] = size
         if self.is_foreign and size > 1 << 16 and self.peers.kept_of(self.user) > MAX_KEPT:
             self._kept[kind] = 0
-            self.disbelieve(f"user {self.user} says more than {MAX_KEPT >> 20} MB that would have to be remembered")
+            self.report = None
+            self.drop(f"user {self.user} says more than {MAX_KEPT >> 20} MB that would have to be remembered")
 
     # -- sending
 
@@ -401,6 +404,7 @@ class Peer:
 
     def _is_heard_from(self, pid: int, user: int) -> None:
         self._sender_pid, self._sender = pid, user
+        self._speaker = user
         if self.is_foreign:
             self.intake.reader.limit, self.intake.reader.objects = FOREIGN_MESSAGE, FOREIGN_OBJECTS
 

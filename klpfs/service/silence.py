@@ -36,6 +36,7 @@ class Silence:
     now: Callable[[], float]
     wake_at: Callable[[float], None]
     _sent: dict[str, Sent] = field(init=False, factory=dict)
+    _noticed_at: float = field(init=False, default=float("-inf"))      # when a silence was found to be too long, last
 
     def send(self, peer: Peer, record: dict[str, object], seq: int) -> None:
         """Send the record to a process whose `seen` is lower, once a connection; its time to answer begins.
@@ -84,7 +85,10 @@ class Silence:
             self.wake_at(since + LIMITS.silent)
             return False
         if sent.silence_noticed != since:
-            sent.silence_noticed, sent.noticed_at = since, now
+            if since + LIMITS.silent > self._noticed_at:
+                self._noticed_at = now
+            # Who was too long silent when another's silence was noticed has had the same grace: n processes, one grace.
+            sent.silence_noticed, sent.noticed_at = since, self._noticed_at
         if now < sent.noticed_at + LIMITS.grace:
             self.wake_at(sent.noticed_at + LIMITS.grace)
             return False

@@ -87,7 +87,8 @@ def escapes(world):
                         ("modinfo", path), ("exec", *where[:2], "shop", "--", "dmesg"),
                         ("exec", *where[:2], "shop", "--", "modinfo", path)):
             code, said = world.command(*command, bound=BOUND + 5)
-            raw = RAW.findall(said)
+            own = command[0] == "exec" and command[-1] == "dmesg"   # the machine's util-linux prints: what isspace(3) is, stays
+            raw = [each for each in RAW.findall(said) if not own or each not in (b"\r", b"\v", b"\f")]
             world.expect(not raw, f"klpfs {command[0]} prints {raw[:5]}: {said[:200]!r}")
     finally:
         world.ask("shop", "held.let_go()")

@@ -1,5 +1,6 @@
 """Attacks by what a hostile worker of the service's group says to root's daemon (A1, A2, A6, B1, B7)."""
 import contextlib
+import errno
 import os
 import re
 import time
@@ -26,19 +27,19 @@ def message(name, item, holds, code, then=None, bound=BOUND, **more):
 
 
 def views(world):
-    """Every view of the service can be read, in time."""
+    """Every view of the service can be read, in time; but the hostile worker's own folder, which asks it."""
     tree = world.tree()
+    own = [f"/proc/{evil.pid}" for evil in world.evils]
+
+    def fail(error):
+        if error.errno != errno.ENOENT and not any(each in error.filename for each in own):
+            raise error
     for path in "proc/modules", "blockers":
         found = world.timed(f"cat {path}", lambda: len(harness.read(tree.path / path)))
         world.expect(found.startswith("ok"), f"cat {path}: {found}")
     world.log()
     found = world.timed("find", lambda: len(list(os.walk(tree.path, onerror=fail))))
     world.expect(found.startswith("ok"), f"find: {found}")
-
-
-def fail(error):
-    if error.errno != 2:
-        raise error
 
 
 # ---- an errno that is none
@@ -167,11 +168,12 @@ message("blockers_without_end", "A6", "very many blockers of a worker's hold up 
 
 @attack("A6")
 def files_200000(world):
-    """200,000 files in the service's folder do not make an operation slow"""
+    """200,000 files in the service's folder do not make an operation slow; a write of that service may be refused"""
     evil = world.evil()
     evil.do("for i in range(200000): os.close(os.open(FOLDER + '/x%d' % i, os.O_CREAT | os.O_WRONLY))", 120)
     try:
-        world.cycle("shop")
+        found = world.insmod(world.patch("lp1"))
+        world.expect(found == "ok None" or ERRNO.fullmatch(found), f"insmod: {found}")
         world.others()
     finally:
         folder = world.runtime / "shop"
@@ -208,27 +210,19 @@ message("check_of_huge_count", "B1", "a huge number in an answer to check does n
 
 
 def still_written(world):
-    """What is in force can be taken out."""
+    """What is in force can be turned back, while the worker lives. It may hold up the end of that (README.md)."""
     tree = world.tree()
-    if "lp1" in tree.patches():
-        tree.settle()
-        found = world.timed("enabled 0", tree.set, "lp1/enabled", "0", bound=BOUND + PATIENCE)
-        world.expect(found == "ok None", f"enabled 0: {found}")
-        until(lambda: "lp1" not in tree.patches(), "the way back")
-        found = world.timed("rmmod", tree.rmmod, "lp1", bound=BOUND + PATIENCE)
-        world.expect(found == "ok None", f"rmmod: {found}")
-
-
-def follows_then_written(world):
     found = world.insmod(world.patch("lp2", "two"), bound=BOUND + PATIENCE)
-    world.expect(found == "ok None", f"insmod of a second patch: {found}")
-    still_written(world)
+    world.expect(found in ("ok None", "EBUSY"), f"insmod of a second patch: {found}")
+    for patch in reversed(tree.patches()):
+        found = world.timed(f"enabled 0 of {patch}", tree.set, f"{patch}/enabled", "0", bound=BOUND + PATIENCE)
+        world.expect(found in ("ok None", "EBUSY"), f"enabled 0 of {patch}: {found}")
 
 
 message("seen_two_to_62", "B1", "a worker that has seen what is not decided yet stops no write but while it lives",
-        "agent(report={'seen': 2 ** 62})", then=follows_then_written, bound=BOUND + PATIENCE, quick=True)
+        "agent(report={'seen': 2 ** 62})", then=still_written, bound=BOUND + PATIENCE, quick=True)
 message("over_two_to_62", "B1", "a worker that has finished what is not decided yet stops no write",
-        "agent(report={'over': 2 ** 62})", then=follows_then_written, bound=BOUND + PATIENCE)
+        "agent(report={'over': 2 ** 62})", then=still_written, bound=BOUND + PATIENCE)
 for name, where in (("log", "'log': [(1, HUGE, 6, 'module', 'x'), (HUGE, 1, 6, 'module', 'x'), (2, 1, HUGE, 'module', 'x')]"),
                     ("module_size", "'modules': [{'name': 'lp1', 'size': HUGE, 'refcnt': 1, 'params': []}]"),
                     ("refcnt", "'modules': [{'name': 'lp1', 'size': 1, 'refcnt': -HUGE, 'params': []}]"),

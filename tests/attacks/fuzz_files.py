@@ -5,6 +5,7 @@ import hashlib
 import os
 import random
 import re
+import shutil
 import stat
 import time
 
@@ -48,7 +49,7 @@ def one(world, seed, secret):
         found = world.insmod(path, bound=BOUND + PATIENCE)
         world.expect(re.fullmatch("ok None|E[A-Z0-9]+", found), f"insmod: {found}")
         if name in os.listdir(world.mount.root):
-            found = world.timed("cat proc/modules", harness.read, world.tree(name).path / "proc/modules")
+            world.timed("cat proc/modules", harness.read, world.tree(name).path / "proc/modules")
             world.log()
         found = world.timed("the way back", harness.write, world.tree().livepatch / "lp1/enabled", "0", bound=BOUND + PATIENCE)
         world.expect(re.fullmatch("ok .|E[A-Z0-9]+", found), f"the way back: {found}")
@@ -59,10 +60,9 @@ def one(world, seed, secret):
     evil.end()
     world.evils.remove(evil)
     for each in list(folder.iterdir()) if folder.exists() else ():
-        if not each.is_dir() and each.lstat().st_uid == NOBODY.pw_uid or each.name in ("dev.sock", "c" * 64, "d.tmp"):
-            each.unlink()
-        elif each.is_dir():
-            each.rmdir()
+        with contextlib.suppress(FileNotFoundError):        # the daemon clears it, too
+            if each.lstat().st_uid == NOBODY.pw_uid:
+                shutil.rmtree(each) if each.is_dir() and not each.is_symlink() else each.unlink()
     world.clear()
     world.cycle_in_process()
 

@@ -5,10 +5,12 @@ interrupted. Nothing else is disturbed by it, and without it all is as before.
 """
 import random
 import re
+import signal
+import time
 
 from tests import harness
 from tests.attacks.table import Failed
-from tests.attacks.timing import BOUND, PATIENCE, Operation
+from tests.attacks.timing import BOUND, PATIENCE, Operation, allowed
 
 
 def run(world, seed, count):
@@ -55,10 +57,10 @@ def one(world, seed, said):
 def held(world, what, do, *arguments):
     """A write that a worker may refuse or hold up, and a signal ends."""
     operation = Operation(do, *arguments)
-    if not operation.wait((BOUND + PATIENCE) * world.slowness(operation.begun)):
-        operation.kill(10)
-        operation.begun += PATIENCE + BOUND
-        found = world.over(f"{what}, interrupted", operation, (BOUND + PATIENCE))
+    if not operation.wait(allowed(BOUND + PATIENCE, world.slowness(operation.begun))):
+        operation.kill(signal.SIGUSR1)
+        operation.begun = time.monotonic()
+        found = world.over(f"{what}, interrupted", operation, BOUND + PATIENCE)     # so long all may take back
     else:
         found = operation.end()
     world.expect(found.startswith("ok") or re.fullmatch("E[A-Z0-9]+", found), f"{what}: {found}")

@@ -16,7 +16,7 @@ import struct
 import time
 
 from tests.attacks.table import Failed
-from tests.attacks.timing import BOUND, PATIENCE
+from tests.attacks.timing import BOUND, PATIENCE, allowed
 from tests.attacks.world import LONG, NOBODY
 from tests.harness import until
 
@@ -226,6 +226,6 @@ def looked(world, seed, shared, names, begun):
         bad = struct.unpack_from("Q", shared, number * 64 + NOW.size)[0]
         if bad:
             raise Failed(f"SEED={seed}: {names[bad - 1]} by {'nobody' if number % 2 else 'root'}: EIO")
-        if since and max(longest, time.monotonic() - since - PATIENCE) > BOUND * slowness:
+        if since and max(longest, time.monotonic() - since - PATIENCE) > allowed(BOUND, slowness):
             raise Failed(f"SEED={seed}: {names[which]} by {'nobody' if number % 2 else 'root'}: {longest:.1f} s "
                          f"(operation {count}; machine {slowness:.1f} times slower than calm)")

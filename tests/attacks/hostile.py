@@ -3,10 +3,12 @@ input, as tests/integration/program.py does. What it can say is in this module's
 
 It plays an agent of the service in FOLDER that obeys the protocol except where it is told not to.
 """
-import hashlib  # noqa: F401  for the lines that it is sent
+import hashlib  # noqa: F401  for the lines that it is sent: later it can't import
 import os
 import pathlib
 import random
+import re  # noqa: F401
+import resource  # noqa: F401
 import socket
 import struct
 import sys
@@ -55,7 +57,7 @@ def serving(behave, name="evil.sock"):
         try:
             behave(c)
         except (OSError, ValueError):
-            pass
+            greeted.set()               # it is sent away in the middle: it was met all the same
 
     def accept():
         while True:
@@ -95,7 +97,7 @@ def greet(c, hello=(), event=(), report=()):
     greeted.set()
 
 
-def agent(hello=(), event=(), report=(), then=None, refuse=None, **answers):
+def agent(hello=(), event=(), report=(), then=None, refuse=None, name="evil.sock", **answers):
     """Play an agent. hello, event, report: keys that differ in its first messages. then(c): runs after them. refuse:
     what `refused` says of each change, but for its number. answers: {kind of message: function(message) to the messages
     that answer it}."""
@@ -116,7 +118,7 @@ def agent(hello=(), event=(), report=(), then=None, refuse=None, **answers):
                 if refuse is not None and r["change"]:
                     found["refused"] = dict({"n": r["change"]["n"], "text": "no"}, **refuse)
                 send(c, found)
-    serving(behave)
+    serving(behave, name)
 
 
 def says(*bodies, times=1):
@@ -259,6 +261,21 @@ def number(value):
 def event_of(value):
     """The body of an event whose key x is `value`, which is marshalled already."""
     return b"{u\1\0\0\0tu\5\0\0\0eventu\1\0\0\0x" + value + b"0"
+
+
+def leave():
+    """All sockets of this worker's are gone, as if it had ended."""
+    while kept:
+        s = kept.pop()
+        try:
+            s.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        s.close()
+    for name in os.listdir(FOLDER):
+        if name.endswith(".sock"):
+            os.unlink(f"{FOLDER}/{name}")
+    greeted.clear()
 
 
 def fill(name, size):

@@ -17,6 +17,13 @@ def test_status_shows_processes_patches_and_who_blocks(made, klpfs):
     )
 
 
+def test_status_names_who_keeps_all_writes_from_the_service(made, klpfs):
+    """Without a transition, too."""
+    top = made.service("shop")
+    (top / "blockers").write_text("12 process - - - speaks version 2 of the wire\n")
+    assert klpfs("status") == (0, "service shop\nblocked by 12 process - - - speaks version 2 of the wire\n", "")
+
+
 def test_status_of_the_way_back(made, klpfs):
     made.patch(made.service("shop"), "p", enabled="0", transition="1")
     assert "patch p unpatching\n" in klpfs("status")[1]

@@ -188,9 +188,14 @@ class FakeManager:
 
 
 def main(point, *options):
-    from klpfs.fs import daemon, mount  # not for the tests without a mount: needs more than they do
-    for option in options:                     # ways to mount that there are not
-        setattr(mount, option, lambda point, options: (_ for _ in ()).throw(OSError(errno.ENOSYS, "not this way")))
+    from klpfs.fs import daemon, fuse, mount, notices  # not for the tests without a mount: needs more than they do
+    for option in options:
+        if option == "old_kernel":             # without NOTIFY_PRUNE, and few nodes are many
+            notices.Notices._prune, notices.MANY = lambda self, numbers: False, 1
+        elif option == "blind":                # to who has a folder open
+            fuse.Session._listed_by = lambda self, header, more: None
+        else:                                  # a way to mount that there is not
+            setattr(mount, option, lambda point, options: (_ for _ in ()).throw(OSError(errno.ENOSYS, "not this way")))
     return daemon.serve(point, "", lambda: print("ready", flush=True), daemon.to_stderr, FakeManager)
 
 

@@ -3,6 +3,7 @@ rename that waits for a file) stops no answer of ours. docs/FACTS-fuse.md#6."""
 import contextlib
 import errno
 import os
+import pathlib
 import select
 import signal
 import threading
@@ -10,9 +11,10 @@ import time
 
 import pytest
 
+from klpfs.fs import mount as mounting
 from tests.fs import slow_pages
-from tests.fs.test_mount import code, daemon, do, lp, point, shop  # noqa: F401   (fixtures)
-from tests.harness import read, write
+from tests.fs.test_mount import Daemon, code, daemon, do, lp, opened, point, shop  # noqa: F401   (fixtures)
+from tests.harness import read, until, write
 
 pytestmark = [pytest.mark.fuse, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
@@ -143,3 +145,28 @@ def test_a_rename_waits_for_a_write_that_waits_and_for_nothing_else(shop, lp):  
     os.waitpid(mover, 0)
     os.close(reader)
     os.close(writer)
+
+
+@pytest.mark.parametrize("options", [["old_kernel"], ["old_kernel", "blind"]], ids=lambda options: options[-1])
+def test_a_kernel_that_can_only_be_told_by_names(point, tmp_path, options):  # noqa: F811
+    """Before Linux 6.18. Where a program has the folder open nothing is told; blind to that, the message is held up: in
+    a process that nothing waits for, not even the end of the daemon."""
+    slow = tmp_path / "slow"
+    slow.mkdir()
+    made, lp = Daemon(point, *options), point / "shop/sys/kernel/livepatch"  # noqa: F811
+    assert made.first == "ready\n", made.ended()
+    children = pathlib.Path(f"/proc/{made.process.pid}/task/{made.process.pid}/children")
+    for name in ("lp1", "lp2"):
+        read(lp / name / "mod1/patched")
+    with opened(lp / "lp2/enabled") as fd, slow_pages.held(lp, slow):
+        in_time(lambda: do(point / "shop", "del lp1"), "the end of a patch")
+        if "blind" in options:
+            until(lambda: children.read_text() != "", "the process that tells the kernel")
+        assert in_time(lambda: read(lp / "lp2/enabled"), "a read") == repr("1\n")
+        assert in_time(lambda: write(lp / "lp2/enabled", "0"), "a write") == "1"
+        if "blind" not in options:             # else these wait behind the message
+            assert in_time(lambda: os.stat(lp / "lp1"), "a look") == "'ENOENT'"
+            assert in_time(lambda: os.listdir(lp), "a listing") == "['lp2']"
+            until(lambda: children.read_text() == "", "the end of who tells it of what is in lp1 only")
+        assert made.end() == (0, "") and mounting.mounted(str(point)) is None
+        assert code(os.read, fd, 9) in ("ENOTCONN", "ECONNABORTED")

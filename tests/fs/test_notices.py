@@ -199,3 +199,16 @@ def test_the_child_has_nothing_of_ours_but_the_mount(old):
     assert ours.recv(1) == b"", "no copy of `other` is left"
     ours.close()
     until(lambda: not old.notices._is_writing(), "the child to end")
+
+
+def test_the_child_is_waited_for_once_it_has_ended(old):
+    for name in "ab":
+        old.node(name).remove()
+    old.later()
+    assert old.notices._child
+    old.take(), old.take()
+
+    def reaped():
+        old.later()
+        return not old.notices._child
+    until(reaped, "no dead process to be left")

@@ -69,7 +69,8 @@ def hello(folder, **more):
 class Evil:
     """A listening socket in a folder, and the connection that a daemon has made to it."""
 
-    def __init__(self, folder, name="evil.sock"):
+    def __init__(self, folder):
+        name = os.urandom(6).hex() + ".sock"    # as agents have: the name of one that is dead is not looked at again
         self.folder, self.path = folder, f"{folder}/{name}"
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.bind(f"{folder}/.{name}")

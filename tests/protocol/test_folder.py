@@ -111,6 +111,18 @@ def test_a_file_of_another_user(folder):
     os.close(folder.open_lock())
 
 
+@needs_root
+def test_another_name_of_a_file_of_roots(folder, tmp_path):
+    """Where fs.protected_hardlinks is 0 a user may make one in its own folder: EIO, it is neither read nor locked."""
+    (tmp_path / "secret").write_bytes(b"of root")
+    os.chown(folder.path, STRANGER, -1)
+    for name in ("file", "lock"):
+        os.link(tmp_path / "secret", place(folder, name))
+    assert refused(folder.read, "file", 100) == errno.EIO and refused(folder.open_lock) == errno.EIO
+    os.chown(folder.path, 0, -1)                # in a folder of root's nobody else can have made it
+    assert folder.read("file", 100) == b"of root"
+
+
 def test_a_sparse_file_is_not_read(folder, monkeypatch):
     """Its size is looked at first."""
     with open(place(folder), "wb") as file:
@@ -381,6 +393,7 @@ ELSEWHERE = {
     "klpfs/service/peers.py:address_space": "/proc/PID/stat",
     "klpfs/service/peers.py:user_of": "/proc/PID/status",
     "klpfs/protocol/life.py:_stat_of": "/proc/PID/stat",
+    "klpfs/protocol/life.py:_user_of": "/proc/PID/status",
     "klpfs/protocol/life.py:_namespace": "/proc/self/ns",
     "klpfs/protocol/long_waits.py": "the watchdog's own folder; /proc/PID/status",
     "klpfs/service/waits.py:is_stopped": "/proc/PID/stat",

@@ -118,6 +118,26 @@ def test_what_is_no_note_says_nothing(folder, text):
     assert not lives(folder, SOCKET) and not anybody(folder, folder.names()) and pid_of(folder, SOCKET) == 0
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: other users")
+def test_in_a_shared_folder_nobody_is_believed_about_another_users_process(folder):
+    """Else a worker could keep a dead service's journal in force for ever, by a note about process 1."""
+    def note_of(user, **words):
+        noted(folder, **words)
+        os.chown(folder.path + "/0123abcd.life", user, user, follow_symlinks=False)
+    child = subprocess.Popen(["sleep", "60"], user=12345)
+    try:
+        for words, lives_still in (({"pid": str(child.pid), "began": "-", "space": "-"}, True),
+                                   ({"pid": "1", "began": "-", "space": "-"}, False), ({}, False),
+                                   ({"namespace": "1"}, False)):
+            note_of(12345, **words)
+            assert lives(folder, SOCKET) == lives_still, words
+            note_of(0, **words)
+            assert lives(folder, SOCKET)
+    finally:
+        child.kill()
+        child.wait()
+
+
 def test_no_descriptor_is_needed(folder):
     """Where a program has none left, its agent can bind no socket; but it can say that it lives, and be believed."""
     code = (f"import resource, sys\nfrom klpfs.protocol import life\nfrom klpfs.protocol.folder import Folder\n"

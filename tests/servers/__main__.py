@@ -1,10 +1,12 @@
 """make servers: real servers under load, patched, replaced, reversed and reverted. No request may fail, nothing may
 grow.
 
-    python -m tests.servers [-c CYCLES] [NAME ...]        rows whose name contains one of NAME; exit code 1 when a row fails
+    python -m tests.servers [-c CYCLES] [-p PYTHON] [NAME ...]        rows whose name contains one of NAME; exit code 1
+                                                                      when a row fails
 
 What is patched are functions of the server or framework together with those of the application, as they are installed:
-each new function checks that no other version is on its stack, each answer names the version that gave it.
+each new function checks that no other version is on its stack, each answer names the version that gave it. PYTHON runs
+the servers, which have an environment for each of its versions; klpfs's own by default.
 """
 import argparse
 import os
@@ -19,7 +21,6 @@ from tests import harness
 from tests.servers import rows, trial
 
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
-ENVIRONMENT = PROJECT / ".venvs" / "servers"
 # packaging: gunicorn's gevent worker and kombu import it, and not every release of theirs asks for it
 PACKAGES = ("gunicorn", "gevent", "aiohttp", "uvicorn", "uvloop", "waitress", "django", "celery", "redis", "packaging")
 MODULES = ("gunicorn.workers.sync", "gunicorn.workers.gthread", "gunicorn.workers.ggevent", "aiohttp.worker", "uvicorn.protocols.http.h11_impl", "uvloop",
@@ -27,13 +28,16 @@ MODULES = ("gunicorn.workers.sync", "gunicorn.workers.gthread", "gunicorn.worker
 BROKER = "redis-server"
 
 
-def environment():
-    """The servers' own environment, made once; its interpreter's path."""
-    python = ENVIRONMENT / "bin" / "python"
+def environment(base):
+    """The servers' own environment of the interpreter `base`, made once; its interpreter's path."""
+    version = subprocess.run([base, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"], capture_output=True,
+                             text=True, check=True).stdout.strip()
+    folder = PROJECT / ".venvs" / f"servers-{version}"
+    python = folder / "bin" / "python"
     check = [python, "-c", "import " + ", ".join(MODULES)]
     if not python.exists() or subprocess.run(check, capture_output=True).returncode:
-        print(f"making {ENVIRONMENT.relative_to(PROJECT)} with {', '.join(PACKAGES)} ...", flush=True)
-        subprocess.run([sys.executable, "-m", "venv", "--clear", ENVIRONMENT], check=True)
+        print(f"making {folder.relative_to(PROJECT)} with {', '.join(PACKAGES)} ...", flush=True)
+        subprocess.run([base, "-m", "venv", "--clear", folder], check=True)
         subprocess.run([python, "-m", "pip", "install", "-q", "--disable-pip-version-check", *PACKAGES], check=True)
         subprocess.run(check, check=True)
     return python
@@ -82,13 +86,14 @@ def run(row, cycles, mount, python):
 def main():
     parser = argparse.ArgumentParser(prog="make servers", description=__doc__.split("\n\n")[0])
     parser.add_argument("-c", "--cycles", type=int, default=8)
+    parser.add_argument("-p", "--python", default=sys.executable)
     parser.add_argument("names", nargs="*")
     options = parser.parse_args()
     why = harness.why_no_fuse()
     if why:
         print(f"servers: no FUSE mount here: {why}", file=sys.stderr)
         return 2
-    python = environment()
+    python = environment(options.python)
     chosen = [row for row in rows.ROWS if not options.names or any(name in row.name for name in options.names)]
     folder, failed = harness.short_folder(), []
     waits = folder / "waits"

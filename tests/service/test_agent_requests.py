@@ -121,8 +121,9 @@ def test_an_answer_ends_the_time_limit(world):
     assert world.clock.next() is None and len(world.outcomes) == 1
 
 
-@pytest.mark.parametrize("message, data", [(ASK, "nonsense"), (ORDER, None), (CHECK, {"errno": "x"})],
-                         ids=["question", "order", "dry_run"])
+@pytest.mark.parametrize("message, data", [(ASK, "nonsense"), (ORDER, None), (CHECK, {"errno": "x"}),
+                                           (CHECK, {"errno": 0, "text": "", "found": None})],
+                         ids=["question", "order", "dry_run", "a dry run that found nothing"])
 def test_an_answer_of_a_wrong_shape_closes_the_connection(world, message, data):
     """It is no answer: the request ends with the connection, or by its time."""
     world.ask(message)
@@ -132,7 +133,8 @@ def test_an_answer_of_a_wrong_shape_closes_the_connection(world, message, data):
 
 def test_a_dry_run_is_answered(world):
     world.ask(CHECK)
-    answer = world.answer({"errno": 0, "text": "", "found": None})
+    answer = world.answer({"errno": 0, "text": "", "found": {"livepatch": True, "replace": False, "refused": "",
+                                                             "objects": []}})
     assert world.outcomes == [answer] and not world.a.drops
 
 

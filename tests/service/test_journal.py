@@ -283,6 +283,11 @@ def test_files_that_are_not_the_services(journal, tmp_path, what):
     (tmp_path / "root's").touch()
     os.link(tmp_path / "root's", tmp_path / "lock") if what == "lock" else None
     os.chown(tmp_path, 54321, 54321)
+    if what == "lock":
+        with pytest.raises(OSError) as e:
+            journal.try_lock()
+        assert e.value.errno == errno.EIO and not journal.locked
+        (tmp_path / "lock").unlink()
     with journal_locked(journal):
         journal.put(b"text")
     assert (tmp_path / "root's").stat().st_uid == 0

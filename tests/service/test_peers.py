@@ -528,7 +528,12 @@ def test_a_process_that_is_not_understood_is_named(bench, watch, message):
     agent, peer = good(bench, watch)
     agent.send(message)
     bench.until(lambda: peer.trouble)
-    assert peer.report is None and len(watch.lines) == 1
+    assert peer.report is None and len(watch.lines) == 1 and peer.is_of_service
+    agent.mute = True                           # connected to again, and not a word: it is what it was
+    bench.until(lambda: peer.connected)
+    assert peer.trouble and peer.is_of_service
+    agent.mute = False
+    agent.cut()
     assert peer.trouble == (f"process {agent.pid} (prog) says what this daemon does not understand (bad message "
                             f"{message['t']!r}): its klpfs may be another; end it, or mount with its klpfs")
     bench.until(lambda: peer.report)

@@ -139,3 +139,20 @@ def test_what_people_are_told(world):
     assert world.silence.is_named_silent(peer, 1)
     peer.acked = 1
     assert not world.silence.is_named_silent(peer, 1)
+
+
+def test_many_silent_processes_have_one_grace(world):
+    """Looked at one after another, as a round does: 256 sockets of nobody held an insmod for five seconds more."""
+    peers = [Peer(str(number)) for number in range(256)]
+    for peer in peers:
+        world.send(peer, 1)
+    world.time = 100.0 + LIMITS.silent
+    assert not world.silence.passes_over(peers[0])
+    world.time += LIMITS.grace
+    assert all(world.silence.passes_over(peer) for peer in peers)
+    late = Peer("late")                        # its silence is younger: a grace of its own
+    world.send(late, 1)
+    world.time += LIMITS.silent
+    assert not world.silence.passes_over(late)
+    world.time += LIMITS.grace
+    assert world.silence.passes_over(late)

@@ -14,6 +14,7 @@ import asyncio
 import functools
 import os
 import random
+import signal
 import sys
 import threading
 import time
@@ -31,6 +32,7 @@ from tests.stress import program, ways  # noqa: E402
 
 ENOUGH = 100        # violations, then it stops
 STUCK = 60          # seconds
+PLAIN_NAMES = {"leaf", "A", "B", "W"}   # frames of these in the main thread are of the plain family
 
 
 class Counts:
@@ -169,7 +171,10 @@ class Stress:
         often = [way for way in mine if not way.rare]
         todo = list(mine)
         r.shuffle(todo)
-        while not self.stop:
+        if main:
+            signal.signal(signal.SIGALRM, self.alarm)
+            signal.setitimer(signal.ITIMER_REAL, .002, .002)
+        while not self.stop or todo and not self.counts.errors:
             way = todo.pop() if todo else r.choice(mine if r.random() < .05 else often)
             plain["W"](way, r.choice(often) if r.random() < .2 else None)
             if r.random() < .3:
@@ -177,8 +182,16 @@ class Stress:
             if r.random() < .02:
                 ways.elsewhere(plain["A"])
                 ways.in_tasks(plain["A"])
-            if main:
-                time.sleep(0)
+        if main:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+    def alarm(self, number, frame):
+        """A signal handler, called between any two instructions: the nearest frame of a plain function decides."""
+        while frame is not None:
+            if frame.f_code.co_name in PLAIN_NAMES and frame.f_code.co_filename[:3] == "app":
+                return self.counts.check(int(frame.f_code.co_filename[3]), self.plain.app["leaf"](), "alarm")
+            frame = frame.f_back
+        self.plain.app["A"]()
 
     def tasks(self, many):
         app = self.suspending.app

@@ -10,7 +10,7 @@ from tests.stress import ways
 DESIGN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "docs", "DESIGN.md")
 HERE_ONLY = {"monitoring", "cffi_callback", "greenlet_switch", "greenlet_thrown_into", "greenlet_trace", "frame_cleared",
              "trace_opcodes", "sub_interpreter", "generator_thrown_into_through_others", "coroutine_driven_by_hand",
-             "elsewhere", "in_tasks"}
+             "eager_step", "elsewhere", "in_tasks"}
 
 
 @pytest.mark.parametrize("name", sorted(set(ways.WAYS) - {"at_exit", "fork", "at_fork"}))

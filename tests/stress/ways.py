@@ -933,6 +933,18 @@ def async_generator_hooks(callback):
     sys.set_asyncgen_hooks(*was)
 
 
+@way(where=hasattr(asyncio, "eager_task_factory"))
+def eager_step(callback):
+    async def first():
+        callback()
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        driven(first())
+    else:
+        asyncio.Task(first(), loop=loop, eager_start=True)
+
+
 @way(where=greenlet is not None)
 def greenlet_switch(callback):
     greenlet.greenlet(lambda: callback()).switch()
@@ -988,7 +1000,7 @@ def elsewhere(work):
 
 
 def in_tasks(work, eager=False):
-    """An event loop of its own in this thread, with tasks, callbacks, executors, asynchronous generators left over."""
+    """An event loop of its own in this thread, with tasks, callbacks, asynchronous generators left over."""
     async def task():
         work()
         await asyncio.sleep(0)
@@ -999,7 +1011,7 @@ def in_tasks(work, eager=False):
         if eager:
             loop.set_task_factory(asyncio.eager_task_factory)
         loop.call_soon(work)
-        await asyncio.gather(task(), task(), loop.run_in_executor(None, work))
+        await asyncio.gather(task(), task())
         async for x in asynchronous(work):
             break
     asyncio.run(main())

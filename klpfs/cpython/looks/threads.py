@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 FRAMES = sys._current_frames
 _list, _tuple, _map, _zip, _id, _dict_get, _getattr, _len = list, tuple, map, zip, id, dict.get, getattr, len
-_slice, _bool, _next, _getframe = slice, bool, next, sys._getframe
+_slice, _bool, _next, _filter, _getframe = slice, bool, next, filter, sys._getframe
 _CODE = attrgetter("f_code")
 _FLAGS = attrgetter("f_code.co_flags")
 _LINE = attrgetter("f_code", "f_lineno")
@@ -44,13 +44,13 @@ def _cuts() -> bool:
 CUTS = _cuts()
 """3.9: throw() of a generator or coroutine that waits for another makes its own frame the thread's innermost frame
 without a frame below (bpo-29590): who called throw(), and all that is further out, is on no stack that can be seen
-until throw() comes back. Here each Stack ends in two marks, which say of the two frames at its end, the outermost last,
-whether they are generator-like (not 0)."""
+until throw() comes back. Here each Stack ends in a mark for each of its two outermost frames that is generator-like:
+its flag of SUSPENDS, no address."""
 
 
 def is_cut(stack: Stack) -> bool:
     """Whether a Stack may lack what is below its outermost frame: a generator-like frame that called another."""
-    return CUTS and _len(stack) > 3 and _bool(stack[-1]) and _bool(stack[-2])
+    return CUTS and _len(stack) > 3 and stack[-1] <= SUSPENDS and stack[-2] <= SUSPENDS
 
 
 def chains(firsts: Iterable[tuple[FrameType | None]]) -> Iterator[Iterator[FrameType]]:
@@ -74,7 +74,8 @@ def codes(stacks: Iterator[Any]) -> Iterator[Stack]:
     a, b = tee(_map(_tuple, stacks))
     ids = _map(_map, repeat(_id), _map(_map, repeat(_CODE), a))
     flags = _map(_map, repeat(_FLAGS), _map(itemgetter(_slice(-2, None)), b))
-    return _map(_tuple, _map(chain, ids, _map(_map, repeat(and_), flags, repeat(repeat(SUSPENDS)))))
+    marks = _map(_filter, repeat(None), _map(_map, repeat(and_), flags, repeat(repeat(SUSPENDS))))
+    return _map(_tuple, _map(chain, ids, marks))
 
 
 def code_lines(stacks: Iterator[Any]) -> Iterator[Lines]:

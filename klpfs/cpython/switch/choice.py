@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import _thread
 import sys
+from types import CoroutineType
 
 from .. import c_api
 from ..c_originals import original
@@ -32,7 +33,7 @@ from .rules import BREAK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from types import CodeType, FunctionType
+    from types import CodeType, FrameType, FunctionType
     from typing import Any
 
     from .dispatcher import Switch
@@ -73,6 +74,20 @@ def greenlet_api() -> Any:
     return _greenlet[1]
 
 
+def _is_stepped(frame: FrameType) -> bool:
+    """Whether the frame is the root of the task that the loop of this thread steps. For 3.9, which has no eager tasks,
+    and where a loop that throws into a task is on no stack (looks/threads.py: CUTS)."""
+    running, kind = module_value("_asyncio", "_get_running_loop"), module_value("_asyncio", "Task")
+    tasks = module_value("_asyncio", "_current_tasks")
+    if running is None or kind is None or tasks is None:
+        return False
+    task = _get(tasks, running())
+    if task is None or not _issubclass(_type(task), kind):
+        return False
+    coroutine = kind.get_coro(task)
+    return _type(coroutine) is CoroutineType and coroutine.cr_frame is frame
+
+
 def choose(switch: Switch) -> FunctionType:
     """The function object to call for the dispatcher of `switch`, whose frame is this function's caller."""
     if "stale" not in BREAK:
@@ -110,18 +125,21 @@ def _walk(transition: Transition, state: State, ident: int, frame: Any, inner: b
     stepping = transition.stepping_codes        # exchanged by Transition._look, in one store
     greenlet = greenlet_api()
     current, undecided = None, False            # undecided: a dispatcher without a side is on the stack
-    # the codes of the two frames that were passed last, and the id of the last one's
+    above: CodeType | None = _frame_code(frame) if inner else frame.f_code     # of the frame that was passed last
+    # where stacks are cut: the code of the frame before that, the same a frame ago, the frame that was passed last
     before: CodeType | None = None
-    above: CodeType | None = _frame_code(frame) if inner else frame.f_code
-    above_id = _address(above) if inner else _id(above)
-    last: Any = None                            # where stacks are cut: the frame that was passed last
+    previous: CodeType | None = None
+    last: Any = None
+    cuts = CUTS
     while True:
-        if CUTS:
-            last = frame
+        if cuts:
+            before, previous, last = previous, above, frame
         frame = frame.f_back
-        if frame is None and CUTS and before is not None and above is not None and "thrown" not in BREAK \
+        if frame is None and before is not None and above is not None and "thrown" not in BREAK \
                 and before.co_flags & SUSPENDS and above.co_flags & SUSPENDS:
             frame = thrown.around(last)
+            if frame is None and _is_stepped(last):
+                return goal
             if frame is None:                   # who called throw() can't be told
                 # filled by Transition._look_at_threads
                 return goal if ident in state.clean_threads else 1 - goal
@@ -137,7 +155,7 @@ def _walk(transition: Transition, state: State, ident: int, frame: Any, inner: b
                 frame = greenlet[0].gr_frame.__get__(current)
             if frame is None:
                 break
-            above, above_id = None, 0
+            above = None
         if inner:
             code = _frame_code(frame)
             code_id = _address(code)
@@ -150,11 +168,11 @@ def _walk(transition: Transition, state: State, ident: int, frame: Any, inner: b
                 return goal                     # a task's root above the loop: what is below is the loop's caller's
         elif _type(side) is _int:
             return side         # type: ignore[no-any-return]
-        elif above_id not in side:              # it has entered no side yet, or has left it: it belongs to none
-            undecided = True
+        elif (_address(above) if inner else _id(above)) not in side:
+            undecided = True                    # it has entered no side yet, or has left it: it belongs to none
             if "skip" in BREAK:
                 return 1 - goal
-        before, above, above_id = above, code, code_id
+        above = code
     if greenlet is None and not state.strict and (not undecided or "loose" in BREAK):
         state.choices[ident] = goal
     return goal

@@ -26,7 +26,7 @@ from klpfs.engine.target import Blocker
 from .. import no_collection
 from ..c_originals import original
 from ..images import image as images
-from ..looks import collection, interpreters, names_for_people, suspended, threads
+from ..looks import collection, hidden, interpreters, names_for_people, suspended, threads
 from ..looks import greenlets as greenlet_looks
 from ..raw import NESTED, SUSPENDS
 from . import dispatcher, event_loops, live_dispatchers
@@ -131,6 +131,8 @@ class Transition:
         self.state = State(PREPARE, 1, True)
         self._owners: tuple[int, dict[int, tuple[str, int]]] = (0, {})  # when looked up; see names_for_people.owners
         self._collects = False
+        # gives what else of klpfs's holds codes: dicts with such values, tuples
+        self.holders: Callable[[], Iterable[Any]] = _tuple
         self._sliced(self._enter, entries)
 
     # ------------------------------------------------------------------------------------------------------ what it is
@@ -373,7 +375,7 @@ class Transition:
         functions needs, megabytes, until the program's next garbage collection."""
         self._expect(OVER)
         self.switches, self.side_of_code, self.codes, self.dispatcher_ids, self._known = [], {}, {}, _set(), {}
-        self.stepping_codes = {}
+        self.stepping_codes, self.holders = {}, _tuple
         self.blocking_ids = {0: _set(), 1: _set()}
 
     def add(self, entries: Iterable[Entry]) -> None:
@@ -478,8 +480,9 @@ class Transition:
         kept."""
         goal = state.goal
         references: list[ref[Any]] = []
+        codes, counted = self._codes_of_other_side(goal) if suspends else [], suspended.References()
         if suspends:
-            why, references, stacks = suspended.find(self._codes_of_other_side(goal), kind)
+            why, references, stacks = suspended.find(codes, kind, counted)
         else:
             why, stacks = greenlet_looks.stacks_and_greenlets(kind)
         idents = _frozenset(threads.idents())
@@ -498,6 +501,32 @@ class Transition:
         blockers += self._name_suspended(state.suspended_objects)
         if unsure and not blockers:
             return [_has_just_ended()]
+        return blockers or self._out_of_sight(codes, counted)
+
+    def _out_of_sight(self, codes: list[CodeType], counted: suspended.References) -> list[Blocker]:
+        """Blockers for what may run a few codes and is in no list (looks/hidden.py). counted: their references, at the
+        moment of the look that has found nothing else."""
+        if not counted.counts or not hidden.COUNTS or "hidden" in BREAK:
+            return []
+        ids = [_id(code) for code in codes]
+        del codes
+        holders: list[Any] = [self.codes, *self.holders()]
+        for switch in self.switches:
+            holders += [*switch.codes_by_side, switch.record.older_codes, switch.record.forced_over]
+            for stale in _switches_of(switch.record):
+                holders += [*stale.codes_by_side, stale.transition.codes]
+        held = {_id(holder): holder for holder in holders}
+        left = hidden.not_accounted_for(counted, ids, held.values())
+        if left:
+            held.update((_id(constants), constants) for constants in hidden.constants_on_stacks())
+            left = hidden.not_accounted_for(counted, left and ids, held.values())
+        blockers = []
+        for key in left:
+            functions = [function for switch in self.switches if key in switch.codes_by_side[0]
+                         or key in switch.codes_by_side[1] for function in (switch.function, *_sides(switch))]
+            if hidden.may_run(counted, functions):
+                name = names_for_people.function_name(self.codes[key])
+                blockers.append(Blocker("suspended", 0, f"{name}: something that is in no list may run it"))
         return blockers
 
     def _codes_of_other_side(self, goal: int) -> list[CodeType]:
@@ -530,12 +559,13 @@ class Transition:
         for _ in _range(3):
             if waiting:
                 break
-            why, references, no_stacks = suspended.find(self._codes_of_other_side(state.goal))
+            codes, counted = self._codes_of_other_side(state.goal), suspended.References()
+            why, references, no_stacks = suspended.find(codes, None, counted)
             if why is not None:
                 return [Blocker(why, 0, why)]
             waiting, unsure = self._still_suspended(state, references)
             if not waiting and not unsure:
-                return []
+                return self._out_of_sight(codes, counted)
         state.suspended_objects = waiting
         return self._name_suspended(waiting) if waiting else [_has_just_ended()]
 
@@ -582,6 +612,18 @@ class Transition:
         blocker = describe(task)
         self._known[key] = blocker, now
         return blocker
+
+
+def _sides(switch: dispatcher.Switch) -> list[FunctionType]:
+    """The function objects that were made of the sides so far."""
+    made = switch.functions.values() if _type(switch.functions) is _dict else switch.functions
+    return [function for function in made if function is not None]
+
+
+def _switches_of(record: live_dispatchers.Record) -> list[dispatcher.Switch]:
+    """The Switches of all dispatchers that may still run: constants of their code."""
+    return [const for code in record.dispatchers.values() for const in code.co_consts
+            if _type(const) is dispatcher.Switch]
 
 
 def _has_just_ended() -> Blocker:

@@ -41,5 +41,5 @@ def around(frame: FrameType) -> FrameType | None:
         if _type(found) is FrameType and found is not frame:
             outer = _object_of(found)
             if outer is not None and _getattr(outer, _NAMES[_type(outer)][1]) is inner:
-                return found
+                return found         # type: ignore[no-any-return]
     return None

@@ -1,8 +1,10 @@
 """Attacks out of places that no walk and no look sees: a stack that CPython cuts, objects that die."""
 import asyncio
+import threading
+import weakref
 
 from klpfs.cpython.looks.threads import CUTS
-from tests.cpython.attacks.attack_kit import NAMES, attack
+from tests.cpython.attacks.attack_kit import NAMES, attack, wait
 from tests.cpython.programs import done, make, transition, try_clean
 
 # --------------------------------------------------------------------------------- 3.9: a stack that throw() has cut
@@ -114,3 +116,46 @@ def B(): return {v}
     finally:
         loop.close()
     return reached(main == last == 0 and handler == [0, 0, 0, 0] and not seen[0] and done(t))
+
+
+# ------------------------------------------------------------------------------------------- out of the collector's sight
+
+@attack("hidden")
+def generator_that_dies():
+    """An old generator is in no list while the callback of its weak reference runs; its `finally` block comes after."""
+    at, go, out = threading.Event(), threading.Event(), []
+    d = make("def G():\n r = [{v}, B()]\n try: yield\n finally: r.append(B()); out.append(r)\ndef B(): return {v}",
+             out=out)
+
+    def work():
+        g = d[0]["G"]()
+        next(g)
+        kept = weakref.ref(g, lambda reference: (at.set(), go.wait(10)))
+        del g
+        assert kept() is None
+    thread = threading.Thread(target=work)
+    thread.start()
+    wait(at)
+    t = transition(d[0], d[1])
+    t.install()
+    t.start()
+    blockers = t.look()
+    if not blockers:
+        t.finish()
+    go.set()
+    thread.join()
+    return [b.kind for b in blockers] == ["suspended"] and out == [[0, 0, 0]] and done(t)
+
+
+@attack()
+def references_that_run_nothing():
+    """A variable that holds an old generator function, a table of its code, constants of the code around: they are in
+    nobody's way."""
+    d = make("def G(): yield {v}, B()\ndef H(): yield {v}, B()\n"
+             "def outer():\n def N(): yield {v}, B()\n return N\ndef B(): return {v}")
+    function, table = d[0]["G"], {"code": d[0]["H"].__code__}
+    d[0]["N"], d[1]["N"] = d[0]["outer"](), d[1]["outer"]()
+    t = transition(d[0], d[1])
+    t.install()
+    t.start()
+    return len(table) == 1 and done(t, 3) and list(function()) == [(1, 1)]

@@ -140,6 +140,28 @@ def test_tasks_above_an_old_main_switch(program):
     assert n["main"](lambda: looping(n["B"]), stop) == (0, (1, 1, 1, 1), 0)
 
 
+def test_a_cancelled_task_above_an_old_main_switches(program):
+    """What is thrown into a coroutine that waits for others comes from the loop, also on 3.9, which shows no stack
+    below the root then."""
+    n, t, stop = program
+
+    async def inner():
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            return n["C"]()
+
+    async def middle():
+        return await inner()
+
+    async def work():
+        task = asyncio.ensure_future(middle())
+        await asyncio.sleep(0)
+        task.cancel()
+        return await task
+    assert n["main"](lambda: looping(work), stop) == (0, 1, 0)
+
+
 @eager
 def test_an_eager_task_of_a_new_task_above_an_old_main(program):
     n, t, stop = program

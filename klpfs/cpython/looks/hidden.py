@@ -1,0 +1,106 @@
+"""Activations of code that are in no list, told by the references to their code that nobody accounts for.
+
+A generator that dies is in no list of the collector while the callbacks of its weak references run; its `finally`
+blocks come after that. A call whose arguments are being matched (a keyword's name may have an `__eq__` of Python) has a
+frame that is on no stack yet. Both hold references to their code, and from 3.11 on to their function; up to 3.10 the
+frame of the dying generator is still known. So code to which all references are accounted for runs nowhere.
+
+References may also be in a constant of code (of the function or module around), or in what only C knows, as a
+profiler's. So code counts as running out of sight if both it and its function have references that are not accounted
+for.
+"""
+from __future__ import annotations
+
+import gc
+import sys
+from itertools import chain, islice, repeat, starmap
+from operator import countOf
+from types import CodeType, FrameType
+
+from . import suspended, threads
+from .atomic import restoring, silent, still
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from typing import Any
+
+    from .suspended import References
+
+_referrers, _referents, _refcount, _is_tracked = gc.get_referrers, gc.get_referents, sys.getrefcount, gc.is_tracked
+_list, _map, _zip, _id, _type, _sum, _len, _range, _tuple = list, map, zip, id, type, sum, len, range, tuple
+_dict, _values, _compile = dict, dict.values, compile
+COUNTS = sys.version_info < (3, 14)             # 3.14 borrows references (gh-117139)
+_HOLDS_FUNCTION = sys.version_info >= (3, 11)
+
+
+def _of(objects: list[Any], n: int) -> Iterator[int]:
+    """Iterator over the reference count of objects[n], then over how many references to it each object has that the
+    collector knows."""
+    box: list[Any] = []
+    return chain(_map(_refcount, islice(objects, n, n + 1)),
+                 silent(_map(box.append, starmap(_referrers, _zip(islice(objects, n, n + 1))))),
+                 _map(countOf, _map(_map, repeat(_id), starmap(_referents, _zip(chain.from_iterable(box)))),
+                      repeat(_id(objects[n]))),
+                 silent(_map(_list.clear, box)))
+
+
+@restoring
+def _counts(objects: list[Any], n: int) -> list[int]:
+    return _list(still(_of(objects, n)))
+
+
+def _outside(objects: list[Any], n: int) -> int:
+    count, *known = _counts(objects, n)
+    return count - _sum(known)
+
+
+_control = [_compile("0", "", "eval").replace(co_name="control")]
+_OWN = _outside(_control, 0)                    # the look's own
+
+
+def outside(objects: list[Any], n: int) -> int:
+    """How many references to objects[n] are in nothing that the collector knows. No name of the caller's may hold that
+    object."""
+    return _outside(objects, n) - _OWN
+
+
+def not_accounted_for(found: References, ids: Sequence[int], holders: Iterable[Any]) -> list[int]:
+    """Those of the ids of the codes that `found` was counted for to which there are references in nothing that the
+    collector knows, nor in a holder. holders: tuples, and dicts with such values."""
+    known: dict[int, int] = {}
+    for key in found.known:
+        known[key] = known.get(key, 0) + 1
+    for holder in holders:
+        if not _is_tracked(holder):
+            for key in _map(_id, _values(holder) if _type(holder) is _dict else holder):
+                known[key] = known.get(key, 0) + 1
+    own = found.counts[_len(ids)] - known.get(_id(suspended.control), 0)
+    return [key for n, key in _zip(found.counts, ids) if n - known.get(key, 0) > own]
+
+
+def may_run(found: References, functions: list[Any]) -> bool:
+    """Whether something may run the code of these functions, to which there are references that are not accounted for.
+    functions: no name of the caller's holds a function."""
+    if not _HOLDS_FUNCTION:
+        return countOf(found.kinds, _id(FrameType)) > 1         # one is the canary's
+    for n in _range(_len(functions)):
+        if outside(functions, n) > 0:
+            return True
+    return False
+
+
+def constants_of(codes: Iterable[CodeType]) -> list[tuple[Any, ...]]:
+    """The constants of codes, and of the code among them, at any depth."""
+    todo, found = _list(codes), {}      # type: ignore[var-annotated]
+    while todo:
+        constants = todo.pop().co_consts
+        if _id(constants) not in found:
+            found[_id(constants)] = constants
+            todo += [const for const in constants if _type(const) is CodeType]
+    return _list(found.values())
+
+
+def constants_on_stacks() -> list[tuple[Any, ...]]:
+    """Those of all code that runs in threads: a main program's holds the code of its functions."""
+    return constants_of([code for _, lines in threads.lines(_tuple(threads.idents())) for code, _ in lines])
