@@ -5,6 +5,7 @@
     thread, foreign             do the follower's steps; run livepatches' code
     server, messages, outbox    speak with the coordinators
     joining, imports, tasks     the process's start; modules that come; who is in the way
+    alone                       the end of a forked child
 
 Each component is given the agent, and reaches the others by their names here.
 """
@@ -15,6 +16,7 @@ from posix import getpid
 
 from klpfs.agent import load
 from klpfs.agent.agent_thread import AgentThread
+from klpfs.agent.alone import Alone
 from klpfs.agent.c_functions import clock_us, get_ident, modules
 from klpfs.agent.follower import Follower
 from klpfs.agent.foreign_code import ForeignCode
@@ -30,6 +32,7 @@ from klpfs.agent.tasks import Tasks
 from klpfs.engine.core import Engine
 from klpfs.engine.error import KlpError
 from klpfs.engine.log import INFO, MODULE, Log
+from klpfs.engine.plain import plain_str
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,7 +54,7 @@ class Agent:
 
     __slots__ = ("service", "folder", "keep", "parts", "limits", "started", "pid", "main_ident", "own_tids", "prepared",
                  "log", "target", "engine", "modules", "follower", "thread", "foreign", "server", "outbox", "messages",
-                 "joining", "imports", "tasks", "waits")
+                 "joining", "imports", "tasks", "alone", "waits")
 
     def __init__(self, service: str, folder: str, keep: bool, group: int | None = None, parts: Any = CPython) -> None:
         self.service, self.folder, self.keep, self.parts = service, folder, keep, parts
@@ -71,7 +74,7 @@ class Agent:
         self.foreign = ForeignCode(self.thread, self.outbox.say)
         self.server = Server(self, folder, group)
         self.messages, self.joining = Messages(self), Joining(self)
-        self.imports, self.tasks = Imports(self), Tasks(self)
+        self.imports, self.tasks, self.alone = Imports(self), Tasks(self), Alone(self)
         self.waits: Waits | None = None
 
     # -- forks
@@ -80,6 +83,7 @@ class Agent:
         """In a forked child: a process of its own from here on. bound: the socket that its parent made for it
         (fork.py); inside: how many callbacks of the engine the surviving thread is in; by_thread: it is the agent's
         thread."""
+        self.alone.after_fork(get_ident() == self.main_ident)
         self.pid, self.main_ident, self.started = getpid(), get_ident(), clock_us()
         self.own_tids.clear()
         self.prepared = None
@@ -102,7 +106,12 @@ class Agent:
         except OSError as error:
             self.server.no_socket(error)
         self.joining.run()
-        self.joining.join()
+        if not inside:
+            self.joining.join()
+            return
+        record = self.joining.journal()     # followed when the callback is over, which waits for us here
+        if record is not None:
+            self.follower.set_goal(record)
 
     def register_if_forked(self) -> None:
         """C has forked behind our back: this process registers now."""
@@ -126,4 +135,4 @@ class Agent:
 
     def pr_info(self, text: str) -> None:
         """A line in the service's log, of a livepatch."""
-        self.foreign.shield(self.log.add, text, INFO, MODULE)
+        self.foreign.shield(self.log.add, plain_str(text), INFO, MODULE)

@@ -3,15 +3,19 @@
 
 One short lock covers engine, target and follower. It is held for whole steps, and never while foreign code runs or
 while the thread waits. A fork takes it too (fork.py, Forks.before), so a child has whole steps.
+
+No exception ends the thread or leaves the lock: what a turn raises is kept as its mishap, and the next turn begins with
+taking back what was cut off (Follower.recover), again and again until that has come to its end.
 """
 from __future__ import annotations
 
 from sys import getswitchinterval, setswitchinterval
 
-from klpfs.agent.c_functions import allocate_lock, monotonic, thread_time
+from klpfs.agent.c_functions import monotonic, thread_time
 from klpfs.agent.look_pacing import AskPacing, LookPacing
 from klpfs.agent.quiet_thread import QuietThread
-from klpfs.agent.waiting import Signal
+from klpfs.agent.waiting import OwnedLock, Signal
+from klpfs.engine.error import Orphan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,18 +33,19 @@ class AgentThread(QuietThread):
     other threads want to be run here, under the lock. idle: the thread sleeps until there is news; moves: goes up with
     each turn and each end of foreign code, so that whoever watches sees a thread that does not move (waits.py)."""
 
-    __slots__ = ("agent", "lock", "requests", "idle", "moves", "_news", "_interval", "_looks", "_asks")
+    __slots__ = ("agent", "lock", "requests", "idle", "moves", "_news", "_interval", "_looks", "_asks", "_mishap")
 
     def __init__(self, agent: Agent) -> None:
         self.agent = agent
         self.requests: list[Callable[[], object]] = []
-        self._interval: tuple[float, float] | None = None   # (the program's switch interval, ours) while ours is set
+        self._interval: float | None = None     # the program's switch interval, while ours is set
         QuietThread.__init__(self, agent.own_tids)
         self._fresh()
 
     def _fresh(self) -> None:
         self._take_back_interval()
-        self.lock = allocate_lock()
+        self.lock = OwnedLock()
+        self._mishap: BaseException | None = None       # what a turn has raised, until all is as before it
         self._news = Signal()
         self._looks, self._asks = LookPacing(), AskPacing()
         self.idle, self.moves = True, 0
@@ -62,7 +67,7 @@ class AgentThread(QuietThread):
 
     def have_done(self, function: Callable[[], object], seconds: float) -> bool:
         """Have the thread run function(), and wait for its end, in a program's thread. False: the thread had no time
-        for it within so many seconds, and will not do it."""
+        for it within so many seconds, and will not do it; or it has begun, and was not at its end in as many more."""
         done = Signal()
 
         def work() -> None:
@@ -76,20 +81,31 @@ class AgentThread(QuietThread):
         try:
             self.requests.remove(work)
         except ValueError:
-            done.wait(seconds)      # it has just begun
-            return True
+            return done.wait(seconds)       # it has just begun
         return False
 
     def run(self) -> None:
-        while not self.ends():
-            self.idle, self.moves = False, self.moves + 1
-            self.lock.acquire()
-            self._set_interval()
-            timeout = self._turn()
-            self._take_back_interval()
-            self.lock.release()
-            if timeout and not self.stopping:
-                self._sleep(timeout)
+        generation, timeout = self.generation, 0.0
+        while True:
+            try:
+                self.lock.release()
+                if timeout and not self.stopping:
+                    self._sleep(timeout)
+                if self.ends():
+                    return
+                self.idle, self.moves = False, self.moves + 1
+                timeout = DEFECT_S      # as long as a mishap lasts
+                self.lock.acquire()
+                self._set_interval()
+                timeout = self._turn()
+                self._take_back_interval()
+            except Orphan:
+                raise
+            except BaseException as error:      # around the turn
+                if self.generation != generation:
+                    raise Orphan from None      # the child goes on by itself
+                timeout = 0.0 if self._mishap is None else DEFECT_S     # else a signal that it has taken were lost
+                self._mishap = self._mishap or error
 
     def _sleep(self, seconds: float) -> None:
         """Wait for news. Woken by `poke`, which is never lost: see Signal."""
@@ -103,14 +119,15 @@ class AgentThread(QuietThread):
         requests at once: it would all but stand still while we load a file."""
         interval = getswitchinterval()
         if interval > HANDOVER_S:
+            self._interval = interval
             setswitchinterval(HANDOVER_S)
-            self._interval = interval, getswitchinterval()
 
     def _take_back_interval(self) -> None:
         """The program's interval again, unless the program has set another meanwhile."""
-        interval, self._interval = self._interval, None
-        if interval is not None and getswitchinterval() == interval[1]:
-            setswitchinterval(interval[0])
+        interval = self._interval
+        if interval is not None and abs(getswitchinterval() - HANDOVER_S) < 1e-6:       # kept in whole microseconds
+            setswitchinterval(interval)
+        self._interval = None
 
     def wait(self) -> None:
         """Called with the lock, from inside enable_patch() (load.py): let others in until there is news. Requests are
@@ -125,16 +142,34 @@ class AgentThread(QuietThread):
 
     def _turn(self) -> float:
         """A small step, or a look. Returns how long to wait for news, in seconds (0: go on at once)."""
+        generation, mishap = self.generation, self._mishap
         try:
-            self._serve()
-            if self.agent.follower.step():
-                self._looks.forget()
-                return 0
-            self.agent.follower.mark_followed()
-            return min(self._look(), self._ask_for_main())
-        except Exception as error:      # ours, so a defect: say it, and do not spin
-            self.agent.outbox.defect(error)
-            return DEFECT_S
+            return self._work() if mishap is None else self._recover(mishap)
+        except Orphan:
+            raise
+        except BaseException as error:      # ours, so a defect; or there is no memory
+            if self.generation != generation:
+                raise Orphan from None      # the child goes on by itself
+            self._mishap = mishap or error
+            return 0 if mishap is None else DEFECT_S
+
+    def _recover(self, mishap: BaseException) -> float:
+        """All as it was before a turn that an exception has cut off. Returns how long to wait: it must not spin."""
+        self.agent.foreign.recover()
+        said = self.agent.follower.recover(mishap)
+        self._mishap = None
+        if said:
+            return 0
+        self.agent.outbox.defect(mishap)
+        return DEFECT_S
+
+    def _work(self) -> float:
+        self._serve()
+        if self.agent.follower.step():
+            self._looks.forget()
+            return 0
+        self.agent.follower.mark_followed()
+        return min(self._look(), self._ask_for_main())
 
     def _serve(self) -> None:
         while self.requests:

@@ -20,9 +20,13 @@ if TYPE_CHECKING:
 
 modules = sys.modules
 
+STACK_BYTES = 8 << 20       # of klpfs's threads where the program has set a size: Python compiles a file in less
 
 start_thread = _original(_thread, "start_new_thread")
 allocate_lock = _original(_thread, "allocate_lock")
+local = _original(_thread, "_local")
+RLock = _original(_thread, "RLock")
+_stack_size = _original(_thread, "stack_size")
 get_ident = _original(_thread, "get_ident")
 get_native_id = getattr(_thread, "get_native_id", get_ident)
 poll = _original(_select, "poll")
@@ -41,9 +45,19 @@ def clock_us() -> int:
 
 def start_quiet_thread(function: Callable[[], object]) -> int:
     """Starts a raw thread in which all signals are blocked from its first instruction: the program's handlers and
-    sigwait stay the program's. Returns its ident."""
+    sigwait stay the program's. Its stack has a size of its own (STACK_BYTES), whatever the program has set for its
+    threads. Returns its ident. RuntimeError: the system has no thread, or no memory for its stack, left."""
     old = _sigmask(_BLOCK, _valid())
     try:
-        return start_thread(function, ())
+        size = _stack_size(0)       # reading is setting: a thread that the program starts just now gets the default
+        try:
+            if size:
+                _stack_size(STACK_BYTES)
+            return start_thread(function, ())
+        finally:
+            if size:
+                now = _stack_size(size)
+                if now not in (0, STACK_BYTES):     # the program has set it meanwhile
+                    _stack_size(now)
     finally:
         _sigmask(_SETMASK, old)

@@ -17,24 +17,26 @@ host (agent.py's Agent) is used:
 """
 from __future__ import annotations
 
-from errno import EDEADLK
+from errno import EBUSY, EDEADLK
 
-from klpfs.agent.c_functions import allocate_lock
+from klpfs.agent import conditions
+from klpfs.agent.conditions import AWAITED, NOT_AWAITED, THERE
 from klpfs.agent.load import (
     JOINED,
     Load,
     Op,
     accepted_code,
+    end_load,
     entry_of,
-    knows,
     restrict_to_known_code,
     run_load,
     take_back,
     unload_module,
 )
+from klpfs.agent.waiting import OwnedLock
 from klpfs.engine.core import ARRIVAL_ABANDONED, ARRIVAL_FINISHED, CANCELED, FINISHED
 from klpfs.engine.log import ERR
-from klpfs.protocol.phases import FINISH, NO_PHASE, PREPARED, START, STARTED, phase_of
+from klpfs.protocol.phases import FINISH, LOADING, NO_PHASE, PREPARED, STARTED, phase_of
 from klpfs.protocol.record_text import outcome
 
 TYPE_CHECKING = False
@@ -47,9 +49,6 @@ if TYPE_CHECKING:
     from klpfs.engine.data import Patch
     from klpfs.engine.target import Blocker
     Record = dict[str, Any]
-
-# Where the main program of a joiner is: no patch waits for its definitions, patches wait, or the definitions have come.
-NOT_AWAITED, AWAITED, THERE = "", "awaited", "there"
 
 
 class Follower:
@@ -81,7 +80,7 @@ class Follower:
         self.main = NOT_AWAITED
         self._logged: str | None = None         # the impossible that was logged last
         self._unreported = False                # a step was done since the process was where the record says
-        self._goal_lock = allocate_lock()
+        self._goal_lock = OwnedLock()
 
     # -- records and reports
 
@@ -177,7 +176,7 @@ class Follower:
         if self.main != AWAITED:
             return
         self.main = THERE
-        if _main_may_arrive(self, None):
+        if conditions.main_may_arrive(self, None):
             self._arrive(None, True)
             return
         for patch in self.engine.patches:       # loaded, and as long as it waits, not patched
@@ -198,7 +197,7 @@ class Follower:
         dropped, what was started goes on from its marks (docs/PROTOCOL.md#6). The callbacks owed run at the next step.
         by_load: the module being loaded has forked; the child does without it, or it would fork for ever."""
         load, op = self.load, self.op
-        self._goal_lock = allocate_lock()
+        self._goal_lock = OwnedLock()
         self.seen = -1
         self.goal = self.stepped_record = None
         self.refused = None
@@ -232,9 +231,47 @@ class Follower:
                     return True
         return False
 
+    def recover(self, error: BaseException) -> bool:
+        """Take back what an exception that is no KlpError has cut off, at whatever instruction: a load is refused with
+        the exception's errno; what was started goes on. Whether it was said in the log. No step may be under way. It
+        may be cut off itself, and is called again then."""
+        load = self.load
+        loading = load is not None and load.phase == LOADING
+        if load is not None and loading:
+            load.failed(error, self.host.outbox)
+        self.engine.recover()
+        self._resume()
+        op = self.op
+        if op is not None and self.engine.transition is None:       # else it goes on
+            transition = self.goal["transition"] if self.goal is not None else None
+            if transition and transition["n"] == op.n and transition["step"] == FINISH and (
+                    bool(transition["dir"]) == any(patch is op.patch for patch in self.engine.patches)):
+                self.last_finished = op.n       # the engine had finished
+            self.op = None                      # else the rule that began it fits again
+        if load is not None and loading:
+            end_load(self, load)
+        self.host.outbox.changed()
+        self.host.outbox.report()
+        return loading
+
+    def _refuse_in_callback(self, record: Record, change: Record) -> bool:
+        """Refuse the change: what the callback belongs to comes first."""
+        self.refused = {"n": change["n"], "errno": EBUSY, "text": "a callback that has forked the process still runs"}
+        self.host.outbox.report()
+        return True
+
     def _resume_after_fork(self, record: Record | None, found: Any) -> bool:
         """Let the engine go on with, or take back, what the fork has cut off; modules that were being loaded go."""
+        self._resume()
         self.interrupted_by_fork = False
+        for module in self.modules.all():
+            if module.state == "Loading" and self.modules.patch_of(module.name) is None:
+                unload_module(self, module, False)
+        self.host.outbox.changed()
+        return True
+
+    def _resume(self) -> None:
+        """The engine goes on with, or takes back, what was cut off."""
         for done in iter(self.engine.resume_after_fork, None):
             if done == ARRIVAL_ABANDONED:
                 if self.main != AWAITED:    # of a module that came late
@@ -246,11 +283,6 @@ class Follower:
             elif done == FINISHED:
                 assert self.op is not None      # the engine's transition is an operation's
                 self.last_finished, self.op = self.op.n, None
-        for module in self.modules.all():
-            if module.state == "Loading" and self.modules.patch_of(module.name) is None:
-                unload_module(self, module, False)
-        self.host.outbox.changed()
-        return True
 
     def _arrive(self, record: Record | None, found: Any) -> bool:
         """Begin the transition of the main program's functions."""
@@ -319,10 +351,10 @@ class Follower:
         """Reverse to the record's direction and turn; every task is looked at anew."""
         transition = record["transition"]
         twice = self._dir() == transition["dir"]     # slept over two turns: clean once more
-        op.turn, op.look_again = transition["turn"], twice
         if not twice:
             self.engine.reverse()
-            self.host.outbox.changed()
+        op.turn, op.look_again = transition["turn"], twice
+        self.host.outbox.changed()
         self.host.outbox.report()
         return True
 
@@ -410,174 +442,6 @@ class Follower:
         return False
 
 
-# ---- when the rules fit. record: the goal; None only for the rules of the table down to "no record".
-
-def _is_interrupted(follower: Follower, record: Record | None) -> bool:
-    """a fork has cut off what was under way"""
-    return follower.interrupted_by_fork
-
-
-def _main_may_arrive(follower: Follower, record: Record | None) -> bool:
-    """the main program's definitions have come, nothing is under way"""
-    return (follower.main == THERE and follower.op is None and follower.load is None
-            and follower.engine.transition is None)
-
-
-def _no_record(follower: Follower, record: Record | None) -> bool:
-    """no record is known yet"""
-    return record is None
-
-
-def _ftrace_is_on(follower: Follower, record: Record) -> bool:
-    """`ftrace`, and this process takes no patches"""
-    return record["ftrace"] and not follower.engine.ftrace_enabled
-
-
-def _arrival_is_forced(follower: Follower, record: Record) -> bool:
-    """the main program arrives; t at finish, forced"""
-    transition = record["transition"]
-    return follower.engine.arrival is not None and bool(transition) and (
-        transition["step"] == FINISH and transition["forced"])
-
-
-def _arrives(follower: Follower, record: Record) -> bool:
-    """the main program arrives"""
-    return follower.engine.arrival is not None
-
-
-def _is_given_up(follower: Follower, record: Record) -> bool:
-    """op prepared; neither t nor c has its n"""
-    op = follower.op
-    return op is not None and follower.undecided() and not knows(record, op.n)
-
-
-def _is_unknown(follower: Follower, record: Record) -> Op | None:
-    """op started or finishing; neither t nor c has its n"""
-    op = follower.op
-    return op if op and not follower.undecided() and not knows(record, op.n) else None
-
-
-def _its_transition(follower: Follower, record: Record) -> Record | None:
-    """The record's transition if it is what is under way here."""
-    transition = record["transition"]
-    return transition if follower.op and transition and transition["n"] == follower.op.n else None
-
-
-def _is_decided(follower: Follower, record: Record) -> Op | None:
-    """op prepared; t has its n"""
-    return follower.op if _its_transition(follower, record) and follower.undecided() else None
-
-
-def _has_turned(follower: Follower, record: Record) -> Op | None:
-    """op started; t has its n, and another turn"""
-    op, transition = follower.op, _its_transition(follower, record)
-    return op if op and transition and (
-        follower.phase() == STARTED and op.turn != transition["turn"]) else None
-
-
-def _may_finish(follower: Follower, record: Record) -> Op | None:
-    """op started; t has its n, at finish; clean, or forced (else a look makes it clean: nobody else can have decided
-    it)"""
-    transition = _its_transition(follower, record)
-    return follower.op if transition and follower.phase() == STARTED and transition["step"] == FINISH and (
-        transition["forced"] or follower.clean()) else None
-
-
-def _decided_load(follower: Follower, record: Record) -> Load | None:
-    """An ordinary module that is prepared, and whose change is over."""
-    load, change = follower.load, record["change"]
-    return load if load and load.phase == PREPARED and not (change and change["n"] == load.n) else None
-
-
-def _is_among_modules(follower: Follower, record: Record) -> Load | None:
-    """an ordinary module is prepared; c has not its n, `modules` has it"""
-    load = _decided_load(follower, record)
-    return load if load and any(module["name"] == load.name for module in record["modules"]) else None
-
-
-def _is_not_among_modules(follower: Follower, record: Record) -> Load | None:
-    """an ordinary module is prepared; c has not its n, nor has `modules`"""
-    return _decided_load(follower, record)
-
-
-def _is_loading(follower: Follower, record: Record) -> bool:
-    """a load is under way"""
-    return follower.load is not None
-
-
-def _missing_module(follower: Follower, record: Record) -> Record | None:
-    """no op; an ordinary module of `modules` is missing"""
-    if follower.op is None:
-        for module in record["modules"]:
-            if (not module["livepatch"] and module["name"] not in follower.modules
-                    and module["sha256"] not in follower.left_modules):
-                return module
-    return None
-
-
-def _missing_patch(follower: Follower, record: Record) -> Record | None:
-    """no op; a patch of `patches` (t at finish: of the outcome) is missing, not t's at start, not in `not_applied`"""
-    if follower.op is None:
-        transition = record["transition"]
-        finishing = transition and transition["step"] == FINISH
-        for patch in outcome(record) if finishing else record["patches"]:
-            if patch["n"] in follower.not_applied or follower.modules.patch_of(patch["name"]) is not None:
-                continue
-            if transition and patch["name"] == transition["patch"] and (
-                    not finishing or follower.last_finished >= transition["n"]):
-                continue
-            return patch
-    return None
-
-
-def _is_late(follower: Follower, record: Record) -> Record | None:
-    """no op; t at start; its patch is missing, not in `not_applied`"""
-    transition = record["transition"]
-    if follower.op is not None or not transition or transition["step"] != START or (
-            follower.modules.patch_of(transition["patch"]) is not None):
-        return None
-    # a load number: of a disable the transition's own is another
-    loads = [patch["n"] for patch in record["patches"] if patch["name"] == transition["patch"]]
-    return None if follower.not_applied.intersection([transition["n"], *loads]) else transition
-
-
-def _is_disabled(follower: Follower, record: Record) -> Patch | None:
-    """no op; t's patch is here, over < t.n (dir 0, or reversed since)"""
-    transition = record["transition"]
-    return follower.modules.patch_of(transition["patch"]) if follower.op is None and transition and (
-        follower.last_finished < transition["n"]) else None
-
-
-def _is_over_without_us(follower: Follower, record: Record) -> bool:
-    """no op; t at finish; its patch is missing or in `not_applied`, over < t.n"""
-    transition = record["transition"]
-    return follower.op is None and bool(transition) and transition["step"] == FINISH and (
-        follower.last_finished < transition["n"] and follower.modules.patch_of(transition["patch"]) is None)
-
-
-def _is_asked_for(follower: Follower, record: Record) -> Record | None:
-    """c, whose n is neither op's nor refused"""
-    change, refused, op = record["change"], follower.refused, follower.op
-    if not change or refused and refused["n"] == change["n"] or op and op.n == change["n"]:
-        return None
-    return change
-
-
-def _surplus_module(follower: Follower, record: Record) -> Module | None:
-    """no op, or op started; a module is here that is not in `modules`"""
-    if follower.op is None or follower.phase() == STARTED:
-        names = [module["name"] for module in record["modules"]]
-        for module in follower.modules.all():
-            if module.name not in names and follower.modules.patch_of(module.name) is None:
-                return module
-    return None
-
-
-def _ftrace_is_off(follower: Follower, record: Record) -> bool:
-    """no op; not `ftrace`, and this process takes patches"""
-    return follower.op is None and not record["ftrace"] and follower.engine.ftrace_enabled
-
-
 class Rule:
     """A line of the table. fits(follower, record): what the rule is about, as its docstring says; a false value: it
     does not fit. action(follower, record, what fits found): a step, True; False: it could not be done, the next rule is
@@ -591,26 +455,28 @@ class Rule:
 
 
 RULES = [
-    Rule("after a fork", _is_interrupted, Follower._resume_after_fork),
-    Rule("the main program arrives", _main_may_arrive, Follower._arrive),
-    Rule("no record", _no_record, None),
-    Rule("redirection on", _ftrace_is_on, Follower._ftrace_on),
-    Rule("a forced arrival", _arrival_is_forced, Follower._force_arrival),
-    Rule("an arrival under way", _arrives, None),
-    Rule("take back", _is_given_up, Follower._take_back),
-    Rule("cannot happen", _is_unknown, Follower._log_lost_operation),
-    Rule("start", _is_decided, Follower._start),
-    Rule("reverse", _has_turned, Follower._turn),
-    Rule("finish", _may_finish, Follower._finish),
-    Rule("an ordinary module is in", _is_among_modules, Follower._module_is_in),
-    Rule("an ordinary module is refused", _is_not_among_modules, Follower._module_is_refused),
-    Rule("a load under way", _is_loading, None),
-    Rule("a joiner's module", _missing_module, Follower._join_module),
-    Rule("a joiner's patch", _missing_patch, Follower._join_patch),
-    Rule("begin late", _is_late, Follower._begin_late),
-    Rule("disable", _is_disabled, Follower._disable),
-    Rule("take the outcome", _is_over_without_us, Follower._take_outcome),
-    Rule("load", _is_asked_for, Follower._load),
-    Rule("remove", _surplus_module, Follower._remove),
-    Rule("redirection off", _ftrace_is_off, Follower._ftrace_off),
+    Rule("asked in a callback that forks", conditions.is_asked_in_forked_callback, Follower._refuse_in_callback),
+    Rule("in a callback that forks", conditions.is_in_forked_callback, None),
+    Rule("after a fork", conditions.is_interrupted, Follower._resume_after_fork),
+    Rule("the main program arrives", conditions.main_may_arrive, Follower._arrive),
+    Rule("no record", conditions.no_record, None),
+    Rule("redirection on", conditions.ftrace_is_on, Follower._ftrace_on),
+    Rule("a forced arrival", conditions.arrival_is_forced, Follower._force_arrival),
+    Rule("an arrival under way", conditions.arrives, None),
+    Rule("take back", conditions.is_given_up, Follower._take_back),
+    Rule("cannot happen", conditions.is_unknown, Follower._log_lost_operation),
+    Rule("start", conditions.is_decided, Follower._start),
+    Rule("reverse", conditions.has_turned, Follower._turn),
+    Rule("finish", conditions.may_finish, Follower._finish),
+    Rule("an ordinary module is in", conditions.is_among_modules, Follower._module_is_in),
+    Rule("an ordinary module is refused", conditions.is_not_among_modules, Follower._module_is_refused),
+    Rule("a load under way", conditions.is_loading, None),
+    Rule("a joiner's module", conditions.missing_module, Follower._join_module),
+    Rule("a joiner's patch", conditions.missing_patch, Follower._join_patch),
+    Rule("begin late", conditions.is_late, Follower._begin_late),
+    Rule("disable", conditions.is_disabled, Follower._disable),
+    Rule("take the outcome", conditions.is_over_without_us, Follower._take_outcome),
+    Rule("load", conditions.is_asked_for, Follower._load),
+    Rule("remove", conditions.surplus_module, Follower._remove),
+    Rule("redirection off", conditions.ftrace_is_off, Follower._ftrace_off),
 ]

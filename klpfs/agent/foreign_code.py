@@ -4,15 +4,20 @@ stopped.
 It runs in the agent's thread, with no lock of klpfs held: `run` lets go of the thread's lock, marks what runs, and
 turns what it raises into an errno and a line in the log. When it hangs and its operation was given up, `interrupt`
 raises Stopped in it.
+
+Stopped comes between any two instructions, so klpfs's own code that foreign code reaches shuts the door first (`own`,
+`shield`, `shut`): a stop that is asked for meanwhile is raised when the door opens again. The door is `_inside`. To ask
+takes the mark, and so does to shut; a shutting that is itself cut off is done again (`_shut`).
 """
 from __future__ import annotations
 
-from errno import EINTR, EINVAL
+from errno import EINTR
+from posix import getpid
 
 from klpfs.agent.c_functions import allocate_lock, clock_us, get_ident
-from klpfs.agent.quiet_thread import Orphan
-from klpfs.engine.error import KlpError
+from klpfs.engine.error import OURS, KlpError, Orphan, errno_of, is_ours, name_of, words_of
 from klpfs.engine.error import place_of as innermost_place
+from klpfs.engine.plain import plain_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +28,7 @@ if TYPE_CHECKING:
     Result = TypeVar("Result")
     Working = dict[str, Any]        # what: str, since: usec, n: the operation's number
 
-_OURS = __file__.rpartition("/")[0].rpartition("/")[0] + "/"     # the folder of klpfs itself
+ASK_AGAIN_US = 800_000      # not sooner: two stops in a row could not be taken
 
 
 class Stopped(BaseException):
@@ -33,15 +38,27 @@ class Stopped(BaseException):
 def place_of(error: BaseException) -> str:
     """'file:line' of the innermost frame of an exception that is not klpfs's own; '' if every frame is klpfs's."""
     if isinstance(error, SyntaxError) and error.filename:
-        return f"{error.filename}:{error.lineno}"
-    return innermost_place(error, lambda path: not path.startswith((_OURS, "<frozen importlib")))
+        return f"{plain_text(error.filename)}:{plain_text(error.lineno)}"
+    return innermost_place(error, lambda path: not path.startswith((OURS, "<frozen importlib")))
+
+
+class _Ended:
+    """How foreign code has ended: with its result, or with a KlpError and the line that is still to be written for it
+    ("": none)."""
+
+    __slots__ = ("result", "error", "line")
+
+    def __init__(self) -> None:
+        self.result: Any = None
+        self.error: KlpError | None = None
+        self.line = ""
 
 
 class ForeignCode:
     """The foreign code of one agent. thread: the agent's thread, whose lock is let go. say(text, priority): writes a
     line of the log. working: None, or what runs now; a new dict for each run."""
 
-    __slots__ = ("thread", "say", "working", "_inside", "_asked", "_mark")
+    __slots__ = ("thread", "say", "working", "_inside", "_asked", "_late", "_mark")
 
     def __init__(self, thread: AgentThread, say: Callable[[str, int], object]) -> None:
         self.thread, self.say = thread, say
@@ -53,6 +70,15 @@ class ForeignCode:
         self._mark = allocate_lock()
         self._inside = 0            # > 0: the thread runs foreign code, so it may be interrupted
         self._asked = False         # it was, and the exception has not come yet
+        self._late = False          # it is to be, when the door opens again
+
+    def recover(self) -> None:
+        """Nothing runs, whatever an exception has cut off. The agent's thread, outside of foreign code."""
+        self._inside, self._late, self.working = 0, False, None
+        self._mark.acquire(True, 1)         # who asks for a stop has it for a moment; else it was never let go
+        self._mark.release()
+        if self._asked:
+            self._take_stop()
 
     @property
     def inside(self) -> bool:
@@ -63,89 +89,109 @@ class ForeignCode:
         """function(*args), foreign code. Called with the thread's lock, in the thread; the lock is free meanwhile.
 
         what: its name for people; n: the operation that it belongs to. Returns its result. What it raises is logged in
-        one line, with its place, and becomes a KlpError: its own errno for an OSError, EINVAL for others, EINTR when it
-        was stopped.
+        one line, with its place, and becomes a KlpError: its own errno for an OSError, ENOMEM for a MemoryError, EINTR
+        when it was stopped, EINVAL for others.
         """
         thread = self.thread
-        working, inside, generation = self.working, self._inside, thread.generation
-        self.working = {"what": what, "since": clock_us(), "n": n}
-        result: Any = None
-        error: BaseException | None = None
-        thread.lock.release()
+        working, inside, generation, late = self.working, self._inside, thread.generation, self._late
+        ended, pid = _Ended(), getpid()
         try:
-            try:
-                with self._mark:
-                    self._inside = inside + 1
-                result = function(*args)
-            except BaseException as raised:
-                error = raised
-            if thread.generation != generation:
-                raise Orphan            # it has forked, and this is the child, which has a thread of its own
-            self._leave(inside)
-        except Stopped as stopped:      # it came just behind the foreign code
-            error = error or (stopped if result is None else None)  # what has been made is not lost: it is to be unmade
-            self._leave(inside)
+            self.working, self._late = {"what": what, "since": clock_us(), "n": n}, False
+            thread.lock.release()
+            self._let_in(ended, what, inside, function, args)
         finally:
             if thread.generation == generation:
                 thread.lock.acquire()
                 thread.moves += 1
-                self.working = working
-        if error is None:
-            return result
-        raise self._logged(what, error)
+                self._inside, self.working, self._late = inside, working, late
+        if thread.generation != generation or getpid() != pid:
+            raise Orphan            # it has forked, maybe in C, and this is the child
+        if ended.error is None:
+            return ended.result
+        if ended.line:
+            self.say(ended.line, 3)
+        raise ended.error
 
-    def _logged(self, what: str, error: BaseException) -> KlpError:
-        """The KlpError for what foreign code has raised, after its line in the log."""
-        if isinstance(error, KlpError) and error.strerror:
-            return KlpError(error.errno, error.strerror)        # logged by the code that raised it
+    def _let_in(self, ended: _Ended, what: str, inside: int, function: Callable[..., Any], args: Any) -> None:
+        """Open the door, call foreign code, and shut the door again."""
+        generation, over = self.thread.generation, False
+        try:
+            try:
+                self._inside = inside + 1
+                ended.result = function(*args)
+                over = True
+            except BaseException as error:
+                self._note(ended, what, error)      # its text and its type's name are foreign code, too
+            if self.thread.generation == generation:
+                self._shut(inside)
+        except BaseException as error:              # stopped just behind the foreign code, or while it was asked for
+            if self.thread.generation != generation:        # its words
+                return
+            self._shut(inside)
+            if ended.error is None and not (over and ended.result is not None):
+                self._note(ended, what, error)      # what has been made is not lost: it is to be unmade
+
+    def _note(self, ended: _Ended, what: str, error: BaseException) -> None:
+        """What foreign code has raised, as a KlpError, and the line for it."""
+        if isinstance(error, KlpError) and is_ours(error):
+            words = error.strerror
+            if words:
+                ended.error = KlpError(errno_of(error), words)      # logged by the code that raised it
+                return
         place = place_of(error)
         at = " at " + place if place else ""
         if isinstance(error, Stopped):
-            text = f"{what} was stopped{at}"
-            self.say(text, 3)
-            return KlpError(EINTR, text)
+            text, errno = f"{what} was stopped{at}", EINTR
+        else:
+            words = words_of(error)
+            text, errno = f"{what} failed{at}: {name_of(error)}{words and ': ' + words}", errno_of(error)
+        ended.line = "" if isinstance(error, KlpError) and is_ours(error) else text.split("\n")[0]
+        ended.error = KlpError(errno, text)
+
+    def _shut(self, inside: int) -> bool:
+        """Shut the door: from its end on no stop comes. Whether a stop was asked for, and has not been raised before.
+
+        A stop that comes in the middle of it is taken, and the shutting is done again: `interrupt` does not ask twice
+        within a second, so a second exception can't come as well."""
+        stopped = False
         try:
-            words = str(error)
-        except Exception:
-            words = "(its text can't be had)"
-        text = f"{what} failed{at}: {type(error).__name__}: {words}"
-        errno = error.errno if isinstance(error, OSError) and type(error.errno) is int and error.errno > 0 else EINVAL
-        if not (isinstance(error, KlpError) and not error.strerror):
-            self.say(text.split("\n")[0], 3)
-        return KlpError(errno, text)
-
-    def _leave(self, inside: int) -> None:
-        """The foreign code has ended. May itself be cut off by a stop that comes late, and is called again then."""
-        with self._mark:
             self._inside = inside
-            asked = self._asked
-        if asked:
-            self._take_stop()
+            with self._mark:        # whoever asks, has asked
+                pass
+        except Stopped:
+            stopped = True
+            self._inside = inside
+            with self._mark:
+                pass
+        if self._asked:
+            stopped = self._take_stop() or stopped
+        return stopped
 
-    def _take_stop(self) -> None:
-        """Take a stop that was asked for and has not arrived, here where it does no harm. A stop must arrive: taken
-        back by a NULL for PyThreadState_SetAsyncExc, it would leave the interpreter looking for it up to 3.12, which
-        makes every call of the program slower, and on 3.11 lets a traced function wait for ever."""
+    def _take_stop(self) -> bool:
+        """Take a stop that was asked for and has not arrived, here where it does no harm; whether it came. A stop must
+        arrive: taken back by a NULL for PyThreadState_SetAsyncExc, it would leave the interpreter looking for it up to
+        3.12, which makes every call of the program slower, and on 3.11 lets a traced function wait for ever."""
+        came = False
         try:
             for _ in range(100):        # each turn lets an exception in that is due
                 pass
         except Stopped:
-            pass
+            came = True
         self._asked = False
+        return came
 
     def own(self, function: Callable[..., Result], *args: Any) -> Result:
-        """A function of klpfs called by foreign code in the agent's thread: it has the lock, and is not interrupted."""
-        thread, generation = self.thread, self.thread.generation
-        with self._mark:
-            inside, self._inside = self._inside, 0
-            asked, self._asked = self._asked, False
+        """A function of klpfs called by foreign code in the agent's thread: it has the lock, and is not interrupted.
+        KlpError(EINTR), and it is not called: a stop was asked for."""
+        thread, generation, inside = self.thread, self.thread.generation, self._inside
+        working = self.working
+        stopped = self._shut(0)
         try:
-            if asked:
-                self._take_stop()
+            if stopped or self._late:
                 raise KlpError(EINTR, None)
-            working, self.working = self.working, None
-            thread.lock.acquire()
             try:
+                thread.lock.acquire()
+                self.working = None
                 return function(*args)
             finally:
                 if thread.generation == generation:
@@ -153,30 +199,52 @@ class ForeignCode:
                     self.working = working
         finally:
             if thread.generation == generation:
-                with self._mark:
-                    self._inside = inside
+                self._late = False
+                self._inside = inside
 
     def shield(self, function: Callable[..., Result], *args: Any) -> Result:
-        """A short function that foreign code calls and that must not be cut in half. Without the lock, else as
-        `own`."""
+        """A short function that foreign code calls and that must not be cut in half. Without the lock, else as `own`,
+        but that it is called in any case, and that a stop which was asked for is raised behind it."""
         if get_ident() != self.thread.ident:
             return function(*args)
-        with self._mark:
-            inside, self._inside = self._inside, 0
+        inside = self._inside
+        stopped = self._shut(0)
         try:
-            return function(*args)
+            result = function(*args)
         finally:
-            with self._mark:
-                self._inside = inside
+            late = self.open(inside)
+        if inside and (stopped or late):
+            raise Stopped
+        return result
+
+    def shut(self) -> int:
+        """Shut the door, in the agent's thread, for a while that ends in another function (fork.py). What `open` is to
+        be given. A stop that was asked for is asked for again."""
+        inside = self._inside
+        if self._shut(0) and inside:
+            self._late = True
+        return inside
+
+    def open(self, inside: int) -> bool:
+        """Open the door again. Whether a stop was asked for meanwhile: it is the caller's to raise; or the next tick of
+        the server asks again (messages.py). Counterpart: shut."""
+        with self._mark:
+            late, self._late = self._late, False
+            self._inside = inside
+        return late
 
     def interrupt(self, n: int) -> None:
         """Ask the foreign code of operation n, if that is what runs, to stop: an exception in the agent's own
-        thread."""
+        thread. Asked anew each second as long as it does not stop."""
         working = self.working
         if working is None or working["n"] != n:
             return
+        now = clock_us()
         with self._mark:
-            if self._inside:
+            if not self._inside:
+                self._late = True
+            elif not self._asked or now - working.get("asked", 0) > ASK_AGAIN_US:
+                working["asked"] = now
                 self._asked = True
                 _set_async(self.thread.ident, Stopped)
 

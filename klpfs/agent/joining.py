@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from klpfs.agent import service_folder
 from klpfs.agent.c_functions import monotonic
-from klpfs.agent.follower import THERE
+from klpfs.agent.conditions import THERE
 from klpfs.agent.proc import cmdline
 from klpfs.agent.waiting import Signal
 from klpfs.engine.log import ERR, INFO, NOTICE, WARNING

@@ -13,8 +13,10 @@ from __future__ import annotations
 
 from errno import EBUSY, EINTR, EINVAL, EIO
 
-from klpfs.engine.error import KlpError
+from klpfs.engine.data import Patch
+from klpfs.engine.error import KlpError, Orphan, errno_of, name_of, place_of, words_of
 from klpfs.engine.log import ERR, WARNING
+from klpfs.engine.plain import plain_text
 from klpfs.protocol.phases import LOADING, PREPARED
 from klpfs.protocol.record_text import parse_fingerprints
 
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
 
     from klpfs.agent.follower import Follower
     from klpfs.agent.modules import Module
-    from klpfs.engine.data import Patch
     Record = dict[str, Any]
     Entry = dict[str, Any]                              # of a record's patches or modules, or its change
     Fingerprints = dict[tuple[str, str, int], set[str]] # (object, function, position) -> the codes' hashes
@@ -56,9 +57,10 @@ class Load:
 
     phase: LOADING, or PREPARED when its init() is over while the change is undecided. module: its entry in the table.
     place: when a joiner applies a patch in force, the patch's place among those in force; else None. enabled:
-    enable_patch() was called and did not fail. fingerprints: what the record has of its code, see accepted_code."""
+    enable_patch() was called and did not fail. fingerprints: what the record has of its code, see accepted_code. error:
+    why the load has failed. cut_off: the exception, no KlpError, that has cut enable_patch() off."""
 
-    __slots__ = ("n", "name", "phase", "module", "place", "enabled", "fingerprints")
+    __slots__ = ("n", "name", "phase", "module", "place", "enabled", "fingerprints", "error", "cut_off")
 
     def __init__(self, n: int, name: str, place: int | None = None) -> None:
         self.n, self.name, self.place = n, name, place
@@ -66,6 +68,17 @@ class Load:
         self.module: Module | None = None
         self.enabled = False
         self.fingerprints: Fingerprints = {}
+        self.error: OSError | None = None
+        self.cut_off: BaseException | None = None
+
+    def failed(self, error: BaseException, outbox: Any) -> None:
+        """The load has failed by an exception that is no KlpError: no memory, an interrupt, a mistake of ours. One line
+        in the log, once."""
+        if self.error is None:
+            place, words = place_of(error), words_of(error)
+            text = f"loading '{self.name}' failed{place and ' at ' + place}: {name_of(error)}{words and ': ' + words}"
+            self.error = KlpError(errno_of(error), text.split("\n")[0])
+            outbox.say(text.split("\n")[0], ERR)
 
     @property
     def loaded(self) -> Module:
@@ -122,11 +135,22 @@ def restrict_to_known_code(patch: Patch, known: Fingerprints | None) -> None:
 def run_load(follower: Follower, load: Load, entry: Entry) -> bool:
     """Load a module to its end: prepared, in, or gone again with the reason told. Runs foreign code. Always True: a
     step."""
-    host = follower.host
     follower.load = load
-    host.outbox.report()
+    follower.host.outbox.report()
     error = _load_and_init(follower, load, entry)
-    error = _outcome_of_load(follower, load, error)
+    if load.cut_off is not None:
+        raise load.cut_off              # whatever init() has made of it: Follower.recover takes all back
+    load.error = error
+    end_load(follower, load)
+    follower.host.outbox.changed()
+    follower.host.outbox.report()
+    return True
+
+
+def end_load(follower: Follower, load: Load) -> None:
+    """init() is over, or the load was cut off: the module is in, prepared, or gone. It goes on where an exception has
+    cut it off."""
+    error = _outcome_of_load(follower, load, load.error)
     if error is not None:
         _failed(follower, load, error)
     elif load.enabled or load.n == JOINED:
@@ -134,9 +158,6 @@ def run_load(follower: Follower, load: Load, entry: Entry) -> bool:
         follower.load = None
     else:
         load.phase = PREPARED
-    host.outbox.changed()
-    host.outbox.report()
-    return True
 
 
 def _load_and_init(follower: Follower, load: Load, entry: Entry) -> OSError | None:
@@ -176,7 +197,6 @@ def _outcome_of_load(follower: Follower, load: Load, error: OSError | None) -> O
 def _failed(follower: Follower, load: Load, error: OSError) -> None:
     if load.module is not None:
         unload_module(follower, load.module, False)
-    follower.load = None
     record, say = _newest(follower), follower.host.outbox.say
     transition = record["transition"]
     if load.n == JOINED or _is_in(load, record):
@@ -186,7 +206,9 @@ def _failed(follower: Follower, load: Load, error: OSError) -> None:
         follower.not_applied.add(load.n)
         say(f"'{load.name}' could not be applied here: {error}", WARNING)
     else:
-        follower.refused = {"n": load.n, "errno": error.errno or EINVAL, "text": error.strerror or str(error)}
+        text = plain_text(error.strerror or words_of(error))
+        follower.refused = {"n": load.n, "errno": errno_of(error), "text": text}
+    follower.load = None
 
 
 def _is_in(load: Load, record: Record) -> bool:
@@ -233,12 +255,28 @@ def enable_patch(follower: Follower, patch: Patch) -> int:
     KlpError: EINVAL outside of a load or in a module that is no livepatch, EBUSY while a transition is pending, EINTR
     when the load was given up, and as Engine.enable.
     """
-    load, host = follower.load, follower.host
+    load = follower.load
     if load is None or load.phase != LOADING or load.module is None:
         raise KlpError(EINVAL, "enable_patch() outside of a module's init()")
-    if not load.module.livepatch:
+    try:
+        return _enable_patch(follower, load, patch)
+    except (KlpError, Orphan):
+        raise
+    except BaseException as error:
+        load.cut_off = error
+        load.failed(error, follower.host.outbox)
+        raise load.error or error from None
+
+
+def _enable_patch(follower: Follower, load: Load, patch: Patch) -> int:
+    host = follower.host
+    if not load.loaded.livepatch:
         text = f"module {load.name} is not marked as a livepatch module"
         host.outbox.say("livepatch: " + text, ERR)
+        raise KlpError(EINVAL, text)
+    if not issubclass(type(patch), Patch):
+        text = f"{load.name}: enable_patch() was given no Patch, but {plain_text(type(patch).__name__)}"
+        host.outbox.say(text, ERR)
         raise KlpError(EINVAL, text)
     restrict_to_known_code(patch, load.fingerprints)
     if load.place is not None:

@@ -7,15 +7,16 @@ requested of it.
 from __future__ import annotations
 
 import sys
-from errno import EBUSY, EINVAL, ENOENT
+from errno import EBUSY, EINVAL, EIO, ENOENT
 
 from klpfs.agent import proc, service_folder
 from klpfs.agent.c_functions import clock_us, monotonic
 from klpfs.agent.load import given_up
 from klpfs.agent.waiting import pause
-from klpfs.engine.error import KlpError, first_line_of
+from klpfs.engine.error import KlpError, errno_of, name_of, words_of
 from klpfs.engine.log import ERR, USER, WARNING, Log
-from klpfs.protocol.shapes import TO_AGENT, fits, plain_errno
+from klpfs.engine.plain import plain_text
+from klpfs.protocol.shapes import TO_AGENT, fits
 from klpfs.protocol.wire import VERSION
 
 TYPE_CHECKING = False
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
     from klpfs.agent.server import Connection
     Message = dict[str, Any]
 
+EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"      # the hash of no bytes
+# What is answered where klpfs has made a mistake.
+CHECK_FAILED = {"errno": EIO, "text": "a defect of klpfs, see the log", "found": None}
+NOTHING: dict[str, Any] = {"tasks": [], "blockers": [], "status": {}, "stack": None, "patch_state": None}
 CHECK = -1              # the operation number of a dry run
 PYTHON = "{}.{}.{}".format(*sys.version_info)
 LOOK_FOR_CONTENT_S = 0.005
@@ -81,7 +86,17 @@ class Messages:
         """A message of a coordinator. ValueError: it is none that an agent knows."""
         if not fits(TO_AGENT, message):
             raise ValueError(f"message {message['t']!r}")
-        self.HANDLERS[message["t"]](self, connection, message)
+        try:
+            self.HANDLERS[message["t"]](self, connection, message)
+        except ValueError:
+            raise
+        except Exception as error:      # ours: who asked is answered all the same
+            self.agent.outbox.defect(error)
+            if message["t"] == "set":
+                self.agent.server.post({"t": "done", "id": message["id"], "errno": EIO}, connection)
+            elif message["t"] in ("ask", "check"):
+                data = CHECK_FAILED if message["t"] == "check" else NOTHING.get(message["what"])
+                self.agent.server.post({"t": "answer", "id": message["id"], "data": data}, connection)
 
     def disconnected(self) -> None:
         """A coordinator is lost: an undecided operation may have to be decided alone."""
@@ -133,8 +148,8 @@ class Messages:
         errno = 0
         try:
             self.agent.modules.set_param(message["module"], message["param"], message["text"])
-        except OSError as error:
-            errno = plain_errno(error.errno)
+        except (OSError, MemoryError) as error:
+            errno = errno_of(error)
         self.agent.outbox.changed()
         self.agent.server.post({"t": "done", "id": message["id"], "errno": errno}, connection)
 
@@ -187,12 +202,11 @@ class Messages:
                     answer.update(errno=EINVAL, text=f"module {name} is not marked as a livepatch module")
                 else:
                     answer["found"] = agent.parts.survey(agent.target, probed)
-            except OSError as error:        # foreign code's, whatever it has put into it
-                text = error.strerror if type(error.strerror) is str else None
-                answer.update(errno=plain_errno(error.errno), text=text or first_line_of(error))
-            except Exception as error:      # ours; whoever has asked gets an answer all the same
-                answer.update(errno=EINVAL, text=f"{type(error).__name__}: {first_line_of(error)}")
-                agent.outbox.defect(error)
+            except Exception as error:      # foreign code's, or ours: whoever has asked gets an answer
+                text = error.strerror if isinstance(error, OSError) and error.strerror else words_of(error)
+                answer.update(errno=errno_of(error), text=plain_text(text or name_of(error)), found=None)
+                if not isinstance(error, OSError):
+                    agent.outbox.defect(error)
             finally:
                 loader.end_probe()
         agent.server.post({"t": "answer", "id": message["id"], "data": answer}, connection)
@@ -230,8 +244,8 @@ class Messages:
                 data = self.contents.pop(sha256, None)
         finally:
             agent.thread.lock.acquire()
-        if not data:
+        if not data and sha256 != EMPTY:        # b"" in answer to `want`: not to be had
             text = f"the content of '{entry.get('name')}' can't be had"
             agent.outbox.say(text, ERR)
             raise KlpError(ENOENT, text)
-        return data
+        return data or b""

@@ -115,13 +115,13 @@ class Modules:
                 pass
 
     def unload(self, module: Module) -> None:
-        """Out of the table, and of the program."""
-        if self.table.get(module.name) is module:
-            del self.table[module.name]
+        """Out of the program, and of the table: last, since what is in it is unloaded again when it was cut off."""
         if module.loaded is not None:
             self.agent.parts.loader().unload(module.loaded)
         else:                   # its load failed; or was cut off by a fork, of which this is the child
             self.agent.parts.loader().abandon(module.name)
+        if self.table.get(module.name) is module:
+            del self.table[module.name]
 
     # -- what readers see
 

@@ -6,8 +6,8 @@ last. All events of a step are sent before its report (docs/PROTOCOL.md#7), so b
 """
 from __future__ import annotations
 
-from klpfs.agent.c_functions import allocate_lock, get_ident
-from klpfs.agent.waiting import Signal
+from klpfs.agent.c_functions import get_ident
+from klpfs.agent.waiting import OwnedLock, Signal
 from klpfs.engine.error import place_of
 from klpfs.engine.log import ERR, WARNING
 
@@ -38,7 +38,7 @@ class Outbox:
 
     def _begin(self) -> None:
         self.reported = Signal()
-        self._lock = allocate_lock()    # held by threads of the agent only, and never while a thread waits
+        self._lock = OwnedLock()        # held by threads of the agent only, and never while a thread waits
         self._pending: list[tuple[int, int, int, str, str]] = []        # log records on their way
         self._report: dict[str, Any] | None = None
         self._said_left_out: set[tuple[str, str]] = set()       # (patch, object)
@@ -139,7 +139,7 @@ class Outbox:
         agent = self.agent
         self._pending.append(_row(record))
         if get_ident() in (agent.server.ident, agent.thread.ident):
-            if self._lock.acquire(False):       # else its holder sends them, or the next
+            if self._lock.acquire_free():       # else its holder sends them, or the next
                 try:
                     self._flush()
                 finally:

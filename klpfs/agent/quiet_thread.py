@@ -6,10 +6,8 @@ can't wait: then the thread goes on as if it had not been asked, none is lost an
 from __future__ import annotations
 
 from klpfs.agent.c_functions import allocate_lock, get_ident, get_native_id, start_quiet_thread
-
-
-class Orphan(BaseException):
-    """Ends a thread that was the agent's in the parent of this process."""
+from klpfs.agent.waiting import OwnedLock
+from klpfs.engine.error import Orphan
 
 
 class QuietThread:
@@ -30,7 +28,7 @@ class QuietThread:
     def _fresh_thread(self) -> None:
         """Locks and marks as before the first start; also in a forked child, which has no such thread."""
         self.generation += 1
-        self.running, self._mark = allocate_lock(), allocate_lock()
+        self.running, self._mark = allocate_lock(), OwnedLock()
         self.stopping = self._alive = False
         self.ident = self.tid = 0
 
@@ -46,16 +44,21 @@ class QuietThread:
         """Make what the thread needs before it starts."""
 
     def start(self) -> None:
-        """Start the thread; or, when it was asked to stop and has not got to it yet, let it go on. Counterpart:
-        stop."""
+        """Start the thread; or, when it was asked to stop and has not got to it yet, let it go on. RuntimeError: the
+        system has no thread left. Counterpart: stop."""
         with self._mark:
             self.stopping = False
             if self._alive:
                 return
             self._alive = True
         self.running.acquire()          # the thread before it lets go in a moment
-        self._prepare_start()
-        self.ident = start_quiet_thread(self._main)
+        try:
+            self._prepare_start()
+            self.ident = start_quiet_thread(self._main)
+        except BaseException:           # the system has no thread left: the next start tries again
+            self._alive = False
+            self.running.release()
+            raise
 
     def stop(self, timeout: float) -> bool:
         """Ask the thread to end, and wait so many seconds. True: it has ended. Counterpart: start."""
@@ -80,6 +83,7 @@ class QuietThread:
         try:
             self.run()
         except Orphan:
+            self.poke()             # the child's thread may go on with what this one was in
             return
         finally:
             if self.generation == generation:

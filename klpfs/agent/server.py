@@ -13,8 +13,9 @@ from errno import EACCES, EAGAIN, ECONNABORTED, ENOENT, EPERM
 from posix import O_CLOEXEC, O_NONBLOCK, close, fstat, geteuid, pipe2, read, stat, urandom, write
 from select import POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT
 
-from klpfs.agent.c_functions import allocate_lock, monotonic, poll, socket
+from klpfs.agent.c_functions import monotonic, poll, socket
 from klpfs.agent.quiet_thread import QuietThread
+from klpfs.agent.waiting import OwnedLock, pause
 from klpfs.engine.log import ERR, NOTICE, WARNING
 from klpfs.protocol import life
 from klpfs.protocol.folder import Folder
@@ -85,7 +86,7 @@ class Connection:
         self.since: float | None = None
         self.queue: list[bytes] = []
         self.queued = 0             # bytes in it
-        self.lock = allocate_lock()
+        self.lock = OwnedLock()
         self.open = True
         self.change = 0
 
@@ -149,7 +150,7 @@ class Server(QuietThread):
     Connection."""
 
     __slots__ = ("agent", "folder", "sock", "name", "connections", "_identity", "_wake", "_wake_identity",
-                 "_last_refusal", "_bad_message", "_root", "_trouble", "_full", "_group", "_look_at")
+                 "_last_refusal", "_bad_message", "_root", "_trouble", "_full", "_group", "_look_at", "_fresh")
 
     def __init__(self, agent: Agent, folder: str, group: int | None = None) -> None:
         self.agent, self.folder, self._group = agent, folder, group
@@ -165,6 +166,7 @@ class Server(QuietThread):
         self._trouble: str | None = None        # why it does not listen, once it was said
         self._look_at = 0.0         # when to look whether the socket is still in its folder
         self._full = False          # no descriptor was left for a connection
+        self._fresh = False         # the thread has just started: its first round does not wait
         QuietThread.__init__(self, agent.own_tids)
 
     # -- life
@@ -266,11 +268,24 @@ class Server(QuietThread):
     # -- the thread
 
     def run(self) -> None:
+        self._fresh = True
         while not self.ends():
             try:
                 self._round()
-            except Exception as error:      # ours, so a defect: say it, go on
-                self.agent.outbox.defect(error)
+                if self.agent.alone.is_alone():
+                    self.remove()
+                    self.agent.thread.stop(0)
+                    return
+            except BaseException as error:      # ours, so a defect: say it, go on
+                self._defect(error)
+
+    def _defect(self, error: BaseException) -> None:
+        """Say it, and do not spin. Where even that fails, for want of memory maybe, later rounds do."""
+        try:
+            self.agent.outbox.defect(error)
+        except Exception:
+            pass
+        pause(SHORT_MS / 1000)
 
     def _round(self) -> None:
         self._check_own()
@@ -284,11 +299,14 @@ class Server(QuietThread):
         for connection in self.connections:
             by_fd[connection.fd] = connection
             p.register(connection.fd, POLLIN | POLLOUT if connection.queue else POLLIN)
+        often = not wake or self._full or self.agent.alone.soon()
         try:
-            ready = p.poll(TICK_MS if wake and not self._full else SHORT_MS)
-        except OSError:
-            return
-        self._full = False
+            ready = p.poll(0 if self._fresh else SHORT_MS if often else TICK_MS)
+        except OSError:             # EINVAL: a program that allows itself fewer descriptors than we have to look at
+            pause(SHORT_MS / 1000)
+            ready = [(fd, POLLIN | POLLOUT) for fd in by_fd]
+        # a program that forks again and again would let no other round come to its end
+        self._full = self._fresh = False
         for fd, what in ready:
             found = by_fd.get(fd)
             if found is not None:

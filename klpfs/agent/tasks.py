@@ -6,6 +6,7 @@ from posix import getpid
 
 from klpfs.agent.c_functions import clock_us
 from klpfs.cpython.looks.thread_names import thread_names
+from klpfs.engine.plain import plain_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,8 +44,8 @@ class Tasks:
 
     def _plain(self, blocker: Blocker) -> Plain:
         since = self._since.setdefault((blocker.kind, blocker.task), clock_us())
-        return {"kind": blocker.kind, "task": int(blocker.task or 0), "name": str(blocker.name),
-                "frames": [str(frame) for frame in blocker.frames], "since": since}
+        return {"kind": blocker.kind, "task": int(blocker.task or 0), "name": plain_text(blocker.name),
+                "frames": [plain_text(frame) for frame in blocker.frames], "since": since}
 
     def forget(self) -> None:
         """Nothing is looked for any more."""

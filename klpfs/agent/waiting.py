@@ -1,8 +1,8 @@
-"""Waiting, by locks of _thread alone: a signal between threads, and a pause. (threading and time may be what is
-patched.)"""
+"""Waiting, by locks of _thread alone: a signal between threads, a lock that knows its owner, and a pause. (threading
+and time may be what is patched.)"""
 from __future__ import annotations
 
-from klpfs.agent.c_functions import allocate_lock
+from klpfs.agent.c_functions import RLock, allocate_lock
 
 
 class Signal:
@@ -28,6 +28,39 @@ class Signal:
     def wait(self, seconds: float) -> bool:
         """Wait until the signal is set, and clear it. False: it was not set in so many seconds."""
         return self._lock.acquire(True, seconds)
+
+
+class OwnedLock(RLock):  # type: ignore[misc]
+    """A lock that a thread has or has not: to take it twice is to take it once, to let go of what one has not does
+    nothing. So whoever is cut off between the two puts it right by saying again what is to be."""
+
+    def acquire(self) -> bool:
+        """Have the lock. Counterpart: release."""
+        return bool(self._is_owned() or RLock.acquire(self))
+
+    def acquire_free(self) -> bool:
+        """Have the lock if nobody has it, not even this thread."""
+        return bool(not self._is_owned() and RLock.acquire(self, False))
+
+    def release(self) -> None:
+        """Have it no more."""
+        if self._is_owned():
+            RLock.release(self)
+
+    def locked(self) -> bool:
+        """Whether any thread has the lock."""
+        if self._is_owned():
+            return True
+        if not RLock.acquire(self, False):
+            return True
+        RLock.release(self)
+        return False
+
+    def __enter__(self) -> bool:
+        return self.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
 
 
 def pause(seconds: float) -> None:

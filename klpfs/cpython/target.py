@@ -5,12 +5,12 @@ attributes. Dispatchers, choices and looks are transition.py's.
 """
 from __future__ import annotations
 
-import gc
 import sys
 from errno import EINVAL, ENOEXEC
 from posix import stat
 from types import FunctionType, ModuleType
 
+from klpfs.cpython import no_collection
 from klpfs.cpython.images.image_table import Images
 from klpfs.cpython.load.loader import all_loaded, invoke, loaded_of
 from klpfs.cpython.raw import module_dict, type_module, type_name
@@ -24,8 +24,9 @@ from klpfs.cpython.resolve.original_source import defaults_of
 from klpfs.cpython.transition import PythonTransition
 from klpfs.engine import target as seam
 from klpfs.engine.data import LIVE, Mod
-from klpfs.engine.error import KlpError, first_line_of, place_of
+from klpfs.engine.error import KlpError, errno_of, first_line_of, name_of, place_of
 from klpfs.engine.log import pr_err
+from klpfs.engine.plain import plain_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -118,13 +119,13 @@ class PythonTarget(seam.Target):
     # -- finding and making
 
     def resolve(self, obj: Object, func: Func) -> None:
-        collects = gc.isenabled()
-        gc.disable()            # what is allocated here must not make us collect the program's garbage
+        held = False
         try:
+            held = no_collection.hold()
             self._resolve(obj, func)
         finally:
-            if collects:
-                gc.enable()
+            if held:
+                no_collection.let_go()
         self._resolved += 1
         if self._resolved % SLICE == 0 and self.breathe is not None:
             self.breathe()
@@ -206,11 +207,12 @@ class PythonTarget(seam.Target):
     def release(self, func: Func) -> None:
         self._index = None
         definition: Any = func.definition
+        new_code = func.new_code
+        func.definition = func.new_code = None      # first: what is cut off here is not done twice
         if definition is not None:
-            if func.new_code.code is not None:
-                self.images.forget(definition, func.new_code.code)
+            if new_code.code is not None:
+                self.images.forget(definition, new_code.code)
             self.registry.unuse(definition)
-        func.definition = func.new_code = None
 
     def _index_of(self, obj: Object) -> Index:
         namespace = self.namespace(obj.name)
@@ -266,6 +268,12 @@ class PythonTarget(seam.Target):
         self._forget_texts()
         return PythonTransition(self, changes)
 
+    def recover(self, known: seam.TargetTransition | None) -> None:
+        no_collection.restore()
+        self._index = None
+        if self.transition is not None and self.transition is not known:
+            self.transition.undo()
+
     def apply(self, changes: Sequence[seam.Change]) -> None:
         self._forget_texts()
         self.images.switch(changes, [change.after for change in changes])
@@ -299,11 +307,10 @@ class PythonTarget(seam.Target):
         try:
             return invoke(callback, obj)
         except Exception as error:
-            name, place = getattr(callback, "__name__", "?"), place_of(error)
+            name, place = plain_text(getattr(callback, "__name__", "?")), place_of(error)
             self.log.add(f"callback {name} of object '{obj.shown}' failed{place and ' at ' + place}: "
-                         f"{type(error).__name__}: {first_line_of(error)}", 3, "module")
-            errno = getattr(error, "errno", None) if isinstance(error, OSError) else None
-            return -errno if type(errno) is int and errno > 0 else -EINVAL
+                         f"{name_of(error)}: {first_line_of(error)}", 3, "module")
+            return -errno_of(error)
 
 
 def _is_lazy(module: ModuleType) -> bool:

@@ -5,6 +5,7 @@ switch/switching.py leads function objects from one image to another; here is wh
 from __future__ import annotations
 
 from klpfs.cpython.looks import hidden
+from klpfs.cpython.switch.choice import CLEAN, OVER, RUN
 from klpfs.cpython.switch.switching import Entry, Transition
 from klpfs.engine import target as seam
 from klpfs.engine.error import KlpError
@@ -29,24 +30,32 @@ class PythonTransition(seam.TargetTransition):
 
     def __init__(self, owner: PythonTarget, changes: Iterable[seam.Change]) -> None:
         self.owner, self.images = owner, owner.images
+        self.switching: Any = None
         self.before: dict[Any, Any] = dict(self.images.state)
         self.after: dict[Any, Any] = dict(self.images.state)
         self.entries: dict[int, Entry] = {}
         self.watched: set[Any] = set()
         self._named = 0     # how many of switching.foreign were named in the log
-        self._take_up(changes)
         try:
+            owner.transition = self     # first: the target's recover() goes by it
+            self._take_up(changes)
             self.switching = Transition(self._joining(), owner.log.clock_us, owner.breathe)
             self.switching.holders = self._holders
             self.switching.install()
         except BaseException as error:
-            self._leave(list(self.entries.values()))
-            self.images.become(dict(self.images.state), scan=False)
+            self.undo()
             if isinstance(error, KlpError) and error.strerror:
                 pr_err(owner.log, error.strerror)
             raise
-        owner.transition = self
         self._name_foreign()
+
+    def undo(self) -> None:
+        """What was not begun to its end is taken back. It goes on where an exception has cut it off."""
+        if self.switching is not None and self.switching.mode != OVER:
+            self.switching.cancel()
+        self._leave(list(self.entries.values()))
+        self.images.become(dict(self.images.state), scan=False)
+        self.owner.transition = None
 
     def _take_up(self, changes: Iterable[seam.Change]) -> None:
         for change in changes:
@@ -88,19 +97,24 @@ class PythonTransition(seam.TargetTransition):
 
     @property
     def goal(self) -> int:  # type: ignore[override]
-        return self.switching.goal
+        return int(self.switching.goal)
+
+    @property
+    def running(self) -> bool:  # type: ignore[override]
+        return bool(self.switching.mode == RUN)
 
     @property
     def clean(self) -> bool:  # type: ignore[override]
-        return self.switching.clean
+        return self.switching.mode in (CLEAN, OVER)     # OVER: an exception has cut `finish` off
 
     def add(self, changes: Iterable[seam.Change]) -> None:
         taken = dict(self.before), dict(self.after), set(self.watched)
         self._take_up(changes)
-        entries = self._joining()
+        entries: list[Entry] = []
         try:
+            entries = self._joining()
             self.switching.add(entries)
-        except KlpError:
+        except BaseException:
             self._leave(entries)
             self.before, self.after, self.watched = taken
             raise
@@ -134,11 +148,11 @@ class PythonTransition(seam.TargetTransition):
         self.switching.reverse()
 
     def look(self) -> list[seam.Blocker]:
-        blockers = self.switching.look()
+        blockers: list[seam.Blocker] = self.switching.look()
         if not blockers and self.images.has_nested(self.after) and self.join():
             self.switching.reverse()  # closures made meanwhile, by code that was not clean then: look again, with them
             self.switching.reverse()
-            return self.switching.look()
+            blockers = self.switching.look()
         return blockers
 
     def join(self) -> bool:
@@ -153,11 +167,13 @@ class PythonTransition(seam.TargetTransition):
         self.switching.force()
 
     def finish(self) -> None:
-        self.switching.finish()
+        if self.switching.mode != OVER:
+            self.switching.finish()
         self._end(self.after if self.switching.goal else self.before, self.switching.goal)
 
     def cancel(self) -> None:
-        self.switching.cancel()
+        if self.switching.mode != OVER:
+            self.switching.cancel()
         self._end(self.before, 0)
 
     def _end(self, state: dict[Any, Any], goal: int) -> None:

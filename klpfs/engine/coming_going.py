@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from klpfs.engine import callbacks
 from klpfs.engine.data import COMING, GOING, LIVE, Mod
-from klpfs.engine.error import KlpError
+from klpfs.engine.error import errno_of
 from klpfs.engine.init_patch import free_object_loaded, init_object_loaded, release
 from klpfs.engine.log import pr_notice, pr_warn
 from klpfs.engine.patch import patch_object, patch_of, unpatch_object
@@ -38,7 +38,7 @@ def module_coming(engine: Engine, name: str | None, refuse: bool, mod: Mod | Non
             continue
         try:
             apply_to_module(engine, patch, obj, mod)
-        except KlpError:
+        except Exception:
             free_object_loaded(engine, obj)
             if not refuse:
                 leave_out(engine, patch, obj)
@@ -95,9 +95,9 @@ def enter_module(engine: Engine, patch: Patch, obj: Object, mod: Mod, put: Calla
     apply_to_module."""
     try:
         init_object_loaded(engine, obj, mod)
-    except KlpError as error:
+    except Exception as error:
         pr_warn(engine.log, "failed to initialize patch '%s' for module '%s' (%d)"
-                % (patch.name, obj.shown, -error.errno))
+                % (patch.name, obj.shown, -errno_of(error)))
         raise
     pr_notice(engine.log, "applying patch '%s' to loading module '%s'" % (patch.name, obj.shown))
     callbacks.pre_patch(engine, obj)
@@ -105,8 +105,9 @@ def enter_module(engine: Engine, patch: Patch, obj: Object, mod: Mod, put: Calla
         return False
     try:
         put(engine, obj)
-    except KlpError as error:
-        pr_warn(engine.log, "failed to apply patch '%s' to module '%s' (%d)" % (patch.name, obj.shown, -error.errno))
+    except Exception as error:
+        pr_warn(engine.log, "failed to apply patch '%s' to module '%s' (%d)"
+                % (patch.name, obj.shown, -errno_of(error)))
         callbacks.post_unpatch(engine, obj)
         raise
     return True
@@ -123,12 +124,12 @@ def apply_object(engine: Engine, obj: Object) -> None:
         else:
             changes = [engine.stacks.change(func, True) for func in obj.funcs if func.patched]
             engine.target.apply([change for change in changes if change.before is not change.after])
-    except KlpError:
+    except Exception:
         unpatch_object(engine, obj)
         raise
 
 
-def _join_unpatching(engine: Engine, name: str | None) -> tuple[Object, KlpError] | None:
+def _join_unpatching(engine: Engine, name: str | None) -> tuple[Object, Exception] | None:
     """A module that came joins the unpatching transition under way, once all patches are in force in it: what the
     transition leads away from may lie below what newer patches made of the same functions. (object, error) if it
     can't, else None."""
@@ -140,9 +141,9 @@ def _join_unpatching(engine: Engine, name: str | None) -> tuple[Object, KlpError
         return None
     try:
         transition.add(obj)
-    except KlpError as error:
+    except Exception as error:
         pr_warn(engine.log, "failed to apply patch '%s' to module '%s' (%d)"
-                % (transition.patch.name, obj.shown, -error.errno))
+                % (transition.patch.name, obj.shown, -errno_of(error)))
         return obj, error
     return None
 

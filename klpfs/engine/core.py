@@ -17,13 +17,13 @@ from errno import EBUSY, EEXIST, EINVAL
 
 from klpfs.engine import callbacks, coming_going, late_process, shadow
 from klpfs.engine.error import KlpError
-from klpfs.engine.init_patch import check_names, init_patch
+from klpfs.engine.init_patch import check_fields, check_names, init_patch
 from klpfs.engine.late_main import Arrival
 from klpfs.engine.log import pr_err, pr_notice, pr_warn
 from klpfs.engine.patch import Stacks, patch_object
 from klpfs.engine.replace import position
 from klpfs.engine.state import is_patch_compatible
-from klpfs.engine.steps import FINISHING, PREPARED, PREPARING, STARTED
+from klpfs.engine.steps import FINISHING, IDLE, PREPARED, PREPARING, STARTED
 from klpfs.engine.transition import PATCHED, UNPATCHED, Transition
 
 TYPE_CHECKING = False
@@ -92,6 +92,31 @@ class Engine:
             transition.cancel()
             raise
         transition.move("prepared")
+
+    def recover(self) -> None:
+        """Makes ready for resume() after an exception that is no KlpError (no memory, an interrupt, a defect) has cut
+        off whatever was under way, at whatever instruction. No call of the engine may be under way. It may be cut off
+        itself, and is called again then."""
+        self.callbacks_running = 0
+        transition, arrival = self.transition, self.arrival
+        mine = (transition or arrival)
+        self.target.recover(mine.in_target if mine is not None else None)
+        if transition is not None and transition.step == IDLE:
+            self.transition = transition = None
+        if arrival is not None and arrival.step == IDLE:
+            self.arrival = None
+        if mine is not None and mine.step in (PREPARING, PREPARED) and mine.in_target is not None and (
+                mine.in_target.running):
+            mine.started()
+        if transition is not None and transition.step == STARTED and transition.in_target is not None:
+            transition.follow_target()
+        if transition is not None and transition.step == PREPARING and (
+                transition.kind == UNPATCHED and transition.in_target is None):
+            transition.abandon()
+        if transition is None or transition.step != FINISHING:
+            for patch in list(self.patches):    # one that was being made ready, joined or freed
+                if not patch.enabled and (transition is None or patch is not transition.patch):
+                    late_process.take_back(self, patch)
 
     def _enable_object(self, obj: Object) -> None:
         if not obj.loaded or obj.patched:
@@ -327,7 +352,9 @@ class Engine:
 
     def _check_new(self, patch: Patch, name: str) -> None:
         """A disabled patch cannot be enabled again while its code may still run; two patches can't have one name."""
-        if patch in self.patches or any(func.definition is not None for obj in patch.objects for func in obj.funcs):
+        check_fields(self.log, patch, name)
+        if any(other is patch for other in self.patches) or any(
+                func.definition is not None for obj in patch.objects for func in obj.funcs):
             raise KlpError(EINVAL)
         if any(other.name == name for other in self.patches):
             raise KlpError(EEXIST)

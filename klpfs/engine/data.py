@@ -1,7 +1,8 @@
 """The parts of a livepatch: struct klp_patch, klp_object, klp_func, klp_callbacks and klp_state.
 
-The constructors are the border: they check types, so that the engine need not. What needs a log line (names that the
-tree cannot show, functions that the program has not) is checked when the patch is enabled. Each class says which of its
+The constructors are the border: they check types and make values plain (plain.py), so that the engine need not; what a
+livepatch sets afterwards is checked once more when the patch is enabled (`check`). What needs a log line (names that
+the tree cannot show, functions that the program has not) is checked then, too. Each class says which of its
 fields are the author's, which are the engine's, and which the target's.
 
 A livepatch of a main program's function `greet`, with callbacks around it, and of a method of the module `shop`:
@@ -23,6 +24,7 @@ from __future__ import annotations
 from types import FunctionType, MethodType
 
 from klpfs.engine.names import VMLINUX
+from klpfs.engine.plain import plain_int, plain_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,7 +47,7 @@ class Mod:
     __slots__ = ("name", "state", "__weakref__")
 
     def __init__(self, name: str, state: str = LIVE) -> None:
-        _check("Mod", "name", name, str)
+        name = _str("Mod", "name", name)
         if state not in (COMING, LIVE, GOING):
             raise ValueError(f"Mod: state is COMING, LIVE or GOING, not {state!r}")
         self.name, self.state = name, state
@@ -90,18 +92,18 @@ class Func:
 
     def __init__(self, old_name: str, new_func: Callable[..., Any], old_sympos: int = 0, fingerprint: str | None = None,
                  optional: bool = False) -> None:
-        _check("Func", "old_name", old_name, str)
+        old_name = _str("Func", "old_name", old_name)
         if (type(new_func) is MethodType and new_func.__func__.__name__ in IMPLICIT
                 and isinstance(new_func.__self__, type)):
             new_func = new_func.__func__
         if type(new_func) is not FunctionType:
             raise TypeError(f"Func: new_func of '{old_name}' is a plain function, written without decorators, not "
                             f"{type(new_func).__name__}")
-        _check("Func", "old_sympos", old_sympos, int)
+        old_sympos = _int("Func", "old_sympos", old_sympos)
         if old_sympos < 0:
             raise ValueError(f"Func: old_sympos of '{old_name}' is 0 (unique) or a position from 1")
         if fingerprint is not None:
-            _check("Func", "fingerprint", fingerprint, str)
+            fingerprint = _str("Func", "fingerprint", fingerprint)
         self._init(old_name, new_func, old_sympos, fingerprint, False)
         self.optional = bool(optional)
 
@@ -193,7 +195,7 @@ class Object:
 
     def __init__(self, name: str | None, funcs: Iterable[Func] = (), callbacks: Callbacks | None = None) -> None:
         if name is not None:
-            _check("Object", "name", name, str)
+            name = _str("Object", "name", name)
         self.name = name
         self.funcs = _list("Object", "funcs", funcs, Func)
         if callbacks is not None:
@@ -229,9 +231,7 @@ class State:
     __slots__ = ("id", "version", "data", "__weakref__")
 
     def __init__(self, id: int, version: int = 0, data: Any = None) -> None:
-        _check("State", "id", id, int)
-        _check("State", "version", version, int)
-        self.id, self.version, self.data = id, version, data
+        self.id, self.version, self.data = _int("State", "id", id), _int("State", "version", version), data
 
     def __repr__(self) -> str:
         return f"State({self.id}, version={self.version})"
@@ -272,8 +272,40 @@ class Patch:
         return f"<Patch {self.name or 'not enabled'}>"
 
 
+def check(patch: Patch) -> None:
+    """Checks the author's fields of a patch again, and makes them plain: they could be set to anything. TypeError,
+    ValueError: as the constructors."""
+    patch.objects = _list("Patch", "objects", patch.objects, Object)
+    patch.replace = patch.replace is True
+    patch.states = tuple(_list("Patch", "states", patch.states, State))
+    for state in patch.states:
+        state.id, state.version = _int("State", "id", state.id), _int("State", "version", state.version)
+    for obj in patch.objects:
+        obj.name = None if obj.name is None else _str("Object", "name", obj.name)
+        obj.funcs = _list("Object", "funcs", obj.funcs, Func)
+        if obj.callbacks is not None:
+            _check("Object", "callbacks", obj.callbacks, Callbacks)
+        for func in obj.funcs:
+            func.old_name = _str("Func", "old_name", func.old_name)
+            func.old_sympos = _int("Func", "old_sympos", func.old_sympos)
+            if func.fingerprint is not None:
+                func.fingerprint = _str("Func", "fingerprint", func.fingerprint)
+            if not func.nop and type(func.new_func) is not FunctionType:
+                raise TypeError(f"Func: new_func of '{func.old_name}' is a plain function")
+
+
+def _str(owner: str, field: str, value: str) -> str:
+    _check(owner, field, value, str)
+    return plain_name(value)
+
+
+def _int(owner: str, field: str, value: int) -> int:
+    _check(owner, field, value, int)
+    return plain_int(value)
+
+
 def _check(owner: str, field: str, value: object, kind: Any) -> None:
-    if not isinstance(value, kind) or kind is int and isinstance(value, bool):
+    if not issubclass(type(value), kind) or kind is int and type(value) is bool:
         expected = kind.__name__ if isinstance(kind, type) else kind[0].__name__
         raise TypeError(f"{owner}: {field} must be {expected}, not {type(value).__name__}")
 

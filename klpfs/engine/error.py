@@ -1,22 +1,35 @@
-"""KlpError, the only kind of error: an errno, and the log line that was already written for it."""
+"""KlpError, the only kind of error: an errno, and the log line that was already written for it; and what any exception
+becomes at klpfs's border: an errno that a system call can return, and plain words."""
 from __future__ import annotations
 
 import errno as _errno
 
+from klpfs.engine.plain import plain_text
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from klpfs.engine.data import Func
 
+OURS = __file__.rpartition("/")[0].rpartition("/")[0] + "/"      # the folder of klpfs itself
 _CODES = dict(_errno.errorcode)
+MAX_ERRNO = 511         # the largest that a FUSE file system may answer; with a larger one its writer is never answered
+_OS_ERRNO: Any = OSError.errno      # the descriptor: a subclass may have an `errno` of its own making
+
+
+class Orphan(BaseException):
+    """Ends a thread that was the agent's in the parent of this process. Nobody undoes anything for it: the child's own
+    threads go on with what the engine's marks say."""
 
 
 class KlpError(OSError):
     """A failure with an errno, as every function of the kernel's livepatch returns one.
 
-    errno: positive number. text: the log line that says what and where, None where the kernel logs nothing.
-    func: the Func at fault (Target.begin and apply set it), or None.
+    errno: a number from 1 to 511, which others become EINVAL. text: the log line that says what and where, None where
+    the kernel logs nothing; what is no text is shown as text. func: the Func at fault (Target.begin and apply set it),
+    or None.
     Nothing is half done when it is raised: each raiser has taken its own steps back.
 
     >>> raise KlpError(22, "symbol 'f' not found in symbol table")
@@ -27,7 +40,7 @@ class KlpError(OSError):
     errno: int
 
     def __init__(self, errno: int, text: str | None = None, func: Func | None = None) -> None:
-        OSError.__init__(self, errno, text)
+        OSError.__init__(self, errno_from(errno), None if text is None else plain_text(text))
         self.func = func
 
     def __str__(self) -> str:
@@ -35,21 +48,60 @@ class KlpError(OSError):
         return f"{name}: {self.strerror}" if self.strerror else name
 
 
+def errno_from(value: object) -> int:
+    """A number that somebody says is an errno, as a system call may return it: 1 to 511, else EINVAL."""
+    return value if type(value) is int and 0 < value <= MAX_ERRNO else _errno.EINVAL
+
+
+def errno_of(error: BaseException) -> int:
+    """The errno that an exception is answered with: an OSError's own, ENOMEM for a MemoryError, else EINVAL. (Also for
+    a KeyboardInterrupt: a writer in Python takes EINTR for a signal of its own and writes again, for ever.)
+
+    >>> errno_of(OSError(17, "there")), errno_of(OSError(600, "none")), errno_of(MemoryError()), errno_of(ValueError())
+    (17, 22, 12, 22)
+    """
+    if isinstance(error, OSError):
+        return errno_from(_OS_ERRNO.__get__(error))
+    return _errno.ENOMEM if isinstance(error, MemoryError) else _errno.EINVAL
+
+
+def words_of(error: BaseException) -> str:
+    """The words of an exception, which are foreign code's to make: plain, of bounded length."""
+    try:
+        return plain_text(str(error))
+    except Exception:
+        return "(its text can't be had)"
+
+
+def name_of(error: BaseException) -> str:
+    """The name of an exception's type, whatever its metaclass says."""
+    return plain_text(_NAME.__get__(type(error)))
+
+
+_NAME = type.__dict__["__name__"]
+
+
+def is_ours(error: BaseException) -> bool:
+    """Whether code of klpfs's own has raised an exception: it has logged it, too, if it is a KlpError."""
+    traceback, path = error.__traceback__, ""
+    while traceback is not None:
+        path, traceback = plain_text(traceback.tb_frame.f_code.co_filename), traceback.tb_next
+    return path.startswith(OURS)
+
+
 def place_of(error: BaseException, wanted: Callable[[str], bool] | None = None) -> str:
     """'file:line' of the innermost frame in an exception's traceback; '' if it has none. wanted(file name): frames in
-    other files do not count."""
+    other files do not count. An instruction without a line of its own counts to its function's first line."""
     place, traceback = "", error.__traceback__
     while traceback is not None:
-        path = traceback.tb_frame.f_code.co_filename
+        code = traceback.tb_frame.f_code
+        path = plain_text(code.co_filename)
         if wanted is None or wanted(path):
-            place = f"{path}:{traceback.tb_lineno}"
+            place = f"{path}:{traceback.tb_lineno or code.co_firstlineno}"
         traceback = traceback.tb_next
     return place
 
 
 def first_line_of(error: BaseException) -> str:
-    """The first line of an exception's text, which is foreign code's to make."""
-    try:
-        return str(error).split("\n")[0]
-    except Exception:
-        return "(its text can't be had)"
+    """The first line of an exception's words."""
+    return words_of(error).split("\n")[0]

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from errno import EEXIST, EINVAL
 
-from klpfs.engine.data import LIVE, Mod
-from klpfs.engine.error import KlpError
+from klpfs.engine.data import LIVE, Mod, check
+from klpfs.engine.error import KlpError, Orphan, first_line_of
 from klpfs.engine.log import pr_err
 from klpfs.engine.names import why_unshowable
 from klpfs.engine.replace import add_nops, likes_of, position, replaced_by
@@ -20,6 +20,16 @@ if TYPE_CHECKING:
 
 OF_PATCH = ("enabled", "transition", "force", "replace", "stack_order")
 OF_OBJECT = ("patched",)
+
+
+def check_fields(log: Log, patch: Patch, name: str) -> None:
+    """Checks that the fields of a patch, which its livepatch may have set to anything, are what they are said to be.
+    KlpError EINVAL."""
+    try:
+        check(patch)
+    except (AttributeError, TypeError, ValueError) as error:
+        text = "the patch of '%s' can't be used: %s" % (name, first_line_of(error))
+        raise KlpError(EINVAL, pr_err(log, text)) from None
 
 
 def check_names(log: Log, patch: Patch, name: str) -> None:
@@ -56,12 +66,14 @@ def init_patch(engine: Engine, patch: Patch, name: str, place: int, resolve: boo
     if patch.mod is None:
         patch.mod = Mod(name, LIVE)
     patch.enabled = patch.forced = False
-    engine.patches.insert(place, patch)
     try:
+        engine.patches.insert(place, patch)
         add_nops(patch, replaced_by(engine, patch))
         for obj in patch.objects:
             init_object(engine, patch, obj, resolve)
-    except Exception:
+    except Orphan:
+        raise
+    except BaseException:
         free_patch(engine, patch)
         raise
 
@@ -100,7 +112,9 @@ def init_object_loaded(engine: Engine, obj: Object, mod: Mod) -> None:
                 text = "function '%s' of object '%s' is patched twice" % (func.old_name, obj.shown)
                 raise KlpError(EEXIST, pr_err(engine.log, text), func)
             found.add(func.definition)
-    except Exception:
+    except Orphan:
+        raise
+    except BaseException:
         free_object_loaded(engine, obj)
         raise
 

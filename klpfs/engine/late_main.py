@@ -19,7 +19,7 @@ from klpfs.engine.init_patch import release
 from klpfs.engine.log import pr_warn
 from klpfs.engine.patch import patch_object, patch_of
 from klpfs.engine.replace import find_object
-from klpfs.engine.steps import FINISHING, Machine
+from klpfs.engine.steps import FINISHING, STARTED, Machine
 from klpfs.engine.target import Change
 
 TYPE_CHECKING = False
@@ -75,7 +75,7 @@ class Arrival(Machine):
             self.abandon()
 
     def _start(self, before: Before) -> None:
-        step = self.after("start at once")
+        self.after("start at once")
         stacks, found = self.engine.stacks, {}
         for obj in self.objects:
             for func in obj.funcs:
@@ -92,7 +92,11 @@ class Arrival(Machine):
             self.abandon(leave_out)
             return
         self.in_target.start(1)
-        self.step = step
+        self.started()
+
+    def started(self) -> None:
+        """The store was done."""
+        self.step = STARTED
 
     def look(self) -> list[Blocker]:
         """Looks once, in the target, for tasks that are not clean."""

@@ -6,11 +6,11 @@ force may still run, and is kept account of as after a force.
 """
 from __future__ import annotations
 
-from errno import EINVAL, ENOEXEC
+from errno import ENOEXEC
 
 from klpfs.engine import callbacks
 from klpfs.engine.coming_going import apply_object, revert_object
-from klpfs.engine.error import KlpError
+from klpfs.engine.error import KlpError, errno_of
 from klpfs.engine.init_patch import free_patch, init_object_loaded, init_patch
 from klpfs.engine.log import pr_warn
 from klpfs.engine.replace import discard_nops, replaced_by
@@ -34,17 +34,22 @@ def join_apply(engine: Engine, patch: Patch, name: str, place: int, running: boo
             if mod is not None and not obj.loaded:
                 _join_object(engine, patch, obj, mod, running)
     except Exception as error:
-        pr_warn(engine.log, "failed to apply patch '%s' (%d)" % (name, -(getattr(error, "errno", None) or EINVAL)))
-        for obj in patch.objects:
-            if obj.patched:
-                revert_object(engine, obj)
-            callbacks.post_unpatch(engine, obj)
-        free_patch(engine, patch)
+        pr_warn(engine.log, "failed to apply patch '%s' (%d)" % (name, -errno_of(error)))
+        take_back(engine, patch)
         raise
     patch.enabled = True
     for obj in list(patch.objects):
         if obj.loaded:
             callbacks.post_patch(engine, obj)
+
+
+def take_back(engine: Engine, patch: Patch) -> None:
+    """A patch that was not applied to its end is taken out. It may be called again when it was cut off."""
+    for obj in patch.objects:
+        if obj.patched:
+            revert_object(engine, obj)
+        callbacks.post_unpatch(engine, obj)
+    free_patch(engine, patch)
 
 
 def _join_object(engine: Engine, patch: Patch, obj: Object, mod: Mod, running: bool) -> None:
@@ -62,7 +67,7 @@ def _join_object(engine: Engine, patch: Patch, obj: Object, mod: Mod, running: b
     before = [(func.definition, engine.stacks.top(func.definition)) for func in obj.funcs]
     try:
         apply_object(engine, obj)
-    except KlpError:
+    except Exception:
         pr_warn(engine.log, "failed to patch object '%s'" % obj.shown)
         raise
     if running:

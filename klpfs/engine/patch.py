@@ -59,6 +59,7 @@ class Stacks:
 
     def put(self, func: Func, patches: list[Patch]) -> None:
         """Puts func on its stack, at the place that its patch has among `patches`: on top, but for a joiner."""
+        func.patched = True     # first: whatever is cut off here, `take` takes back
         stack = self.table.get(func.definition)
         obj = func.obj
         assert obj is not None          # as in patch_of
@@ -67,13 +68,13 @@ class Stacks:
         place = patches.index(patch_of(obj))
         below = [other for other in stack.funcs if patches.index(patch_of(other.obj)) < place]
         stack.funcs.insert(len(below), func)
-        func.patched = True
 
     def take(self, func: Func) -> None:
-        stack = self.table[func.definition]
-        stack.funcs.remove(func)
+        stack = self.table.get(func.definition)
+        if stack is not None:
+            stack.funcs[:] = [other for other in stack.funcs if other is not func]
+            self.tidy(stack)
         func.patched = False
-        self.tidy(stack)
 
     def tidy(self, stack: FuncStack) -> None:
         if not stack.funcs and not stack.leftover:
@@ -144,6 +145,7 @@ def patch_of(obj: Object | None) -> Patch:
 
 def patch_object(engine: Engine, obj: Object) -> None:
     """Puts all functions of the loaded obj on their stacks (klp_patch_object); KlpError when redirection is off."""
+    obj.patched = True
     for func in obj.funcs:
         if func.definition is None:
             continue  # optional and not there, or a nop for a function that its older patch could not find either
@@ -152,7 +154,6 @@ def patch_object(engine: Engine, obj: Object) -> None:
             text = "failed to register ftrace handler for function '%s' (%d)" % (func.old_name, -EBUSY)
             raise KlpError(EBUSY, pr_err(engine.log, text), func)
         engine.stacks.put(func, engine.patches)
-    obj.patched = True
 
 
 def unpatch_object(engine: Engine, obj: Object, nops_only: bool = False) -> None:

@@ -85,6 +85,7 @@ class TargetTransition:
     """A transition in the target, as Target.begin returns it. Its modes and moves are MODES and MODE_MOVES above."""
 
     goal = 1       # 0 or 1; means nothing before start
+    running = False     # in RUN: start() has done its one store, whether or not its caller knows
     clean = False  # every task was seen clean; all dispatchers answer the goal; still reversible
 
     def add(self, changes: Sequence[Change]) -> None:
@@ -170,6 +171,10 @@ class Target:
     def revert(self, changes: Sequence[Change]) -> None:
         """Outside a transition, a module that goes or a patch that is dropped: `before` images at once. Never fails."""
         raise NotImplementedError
+
+    def recover(self, known: TargetTransition | None) -> None:
+        """Takes back what `begin` was doing when an exception that is no KlpError has cut it, or its taking back, off;
+        also what was begun, and is not the engine's. known: the engine's."""
 
     def call(self, callback: Callable[[Object], Any], obj: Object) -> int:
         """Calls callback(obj), foreign code; returns 0 or a negative errno.

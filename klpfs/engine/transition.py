@@ -79,12 +79,16 @@ class Transition(Machine):
 
     def start(self, dir: int) -> None:
         """klp_start_transition: one store sets it going. dir is not the kind in a process that begins after a turn."""
-        step = self.after("start" if self.kind == PATCHED else "start at once")
+        self.after("start" if self.kind == PATCHED else "start at once")
         self.dir = dir
         self._notice("starting %s transition" % WORDS[dir])
         self._target_transition.start(self.goal_of(dir))
-        self.step = step
-        self.patch.enabled = bool(dir)
+        self.started()
+
+    def started(self) -> None:
+        """The store was done: what follows from it; also for a start that an exception has cut off behind the store."""
+        self.patch.enabled = bool(self.dir)
+        self.step = STARTED
 
     def reverse(self) -> None:
         """klp_reverse_transition."""
@@ -94,6 +98,12 @@ class Transition(Machine):
         self.forced = False
         self._notice("starting %s transition" % WORDS[self.dir])
         self._target_transition.reverse()
+        self.patch.enabled = bool(self.dir)
+
+    def follow_target(self) -> None:
+        """The direction is what the target's goal says: an exception may have cut off a reversal on either side of its
+        store."""
+        self.dir = self.goal_of(self._target_transition.goal)
         self.patch.enabled = bool(self.dir)
 
     def look(self) -> list[Blocker]:

@@ -9,7 +9,21 @@ from __future__ import annotations
 
 import _signal
 import faulthandler
-from posix import O_APPEND, O_CLOEXEC, O_CREAT, O_NOFOLLOW, O_RDONLY, O_WRONLY, close, getpid, kill, listdir, read, write
+from posix import (
+    O_APPEND,
+    O_CLOEXEC,
+    O_CREAT,
+    O_NOFOLLOW,
+    O_RDONLY,
+    O_WRONLY,
+    close,
+    fstat,
+    getpid,
+    kill,
+    listdir,
+    read,
+    write,
+)
 from posix import open as _open
 
 TYPE_CHECKING = False
@@ -50,27 +64,36 @@ class LongWaits:
         return long
 
 
+def _identity(fd: int) -> tuple[int, int]:
+    found = fstat(fd)
+    return found.st_dev, found.st_ino
+
+
 class Stacks:
     """The file of this process in `folder`: its stacks, on DUMP and on `say`. A forked child makes one of its own."""
 
-    __slots__ = ("folder", "_fd")
+    __slots__ = ("folder", "_fd", "_is")
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
-        self._fd = -1
+        self._fd, self._is = -1, (0, 0)         # _is: the file's device and inode
         self.begin()
 
     def begin(self) -> None:
         """Make the file, and take DUMP. OSError: as open(2). Counterpart: end."""
         self._fd = _open(f"{self.folder}/{getpid()}", O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o644)
+        self._is = _identity(self._fd)
         faulthandler.register(DUMP, file=self._fd, all_threads=True)
 
     def end(self) -> None:
         """Take DUMP no more. Also in a child, of what was its parent's."""
         faulthandler.unregister(DUMP)
         fd, self._fd = self._fd, -1
-        if fd >= 0:
-            close(fd)
+        try:
+            if fd >= 0 and _identity(fd) == self._is:       # else the program has closed it, and maybe opened another
+                close(fd)
+        except OSError:
+            pass
 
     def say(self, texts: list[str], name: str) -> None:
         """Write what waits, with the stacks of all processes that take part. name: this process's, for people."""

@@ -32,7 +32,6 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from attrs import define, field
 
-from klpfs.engine.error import place_of
 from klpfs.protocol import decisions
 from klpfs.protocol.decisions import Record, Report
 from klpfs.protocol.phases import START
@@ -43,52 +42,17 @@ from klpfs.service.journal import Journal
 from klpfs.service.limits import LIMITS
 from klpfs.service.silence import Silence
 from klpfs.service.waiting_answers import WaitingAnswer, WaitingAnswers
+from klpfs.service.writes import Decide, Foresee, Load, Request, of_mistake
 
 if TYPE_CHECKING:
     from klpfs.service.loop import Loop, Timer
     from klpfs.service.peers import Peer, Peers
 
 TICK = 1e-6                # seconds that a timer comes later than asked for: never, by rounding, a little too early
+REMOVED = "the journal was removed while the service runs"
 NOT_JUST_NOW = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)      # the journal can't be read just now; it is not damaged
 
-Decide = Callable[[Record], Record]
-Foresee = Callable[[], "dict[str, Any] | None"]                # vote_by_text.py
 May = Callable[[Record, Report], bool]
-
-
-def of_mistake(error: Exception) -> str:
-    """The text of an error that is no OSError: ours, and where."""
-    return f"{type(error).__name__}: {error} ({place_of(error) or '?'})"
-
-
-@define(eq=False)
-class Request:
-    """A write that waits for the lock until `until` (loop time). decide(record) makes the next record, or raises
-    OSError."""
-
-    what: str
-    decide: Decide
-    answer: Answer
-    until: float
-    foresee: Foresee
-
-
-@define(eq=False)
-class Load:
-    """The change n that this coordinator prepares; it holds the lock until `start` or the failure."""
-
-    what: str
-    n: int
-    answer: Answer
-    begun: float
-    foresee: Foresee
-    interrupted: bool = False
-    named: set[str] = field(factory=set)                       # keys of the processes that the log has named
-    awaited: Awaited = field(factory=lambda: Awaited([]))      # processes that have not prepared it yet
-
-    @property
-    def until(self) -> float:
-        return self.begun + LIMITS.load
 
 
 @define(eq=False)
@@ -119,6 +83,8 @@ class Coordinator:
     _retry: float = field(init=False, default=0.0)               # no write before this time: the last one failed
     _look_lost: float = field(init=False, default=0.0)
     _litter: bool = field(init=False, default=True)              # contents may lie about that nobody needs
+    _newest: Record = field(init=False, factory=decisions.none)      # of all that were read
+    _unanswered: Answer | None = field(init=False, default=None)     # of the write that the round works at
     _mistake: str = field(init=False, default="")                # of ours, that was named last
     _undone: int = field(init=False, default=0)                  # n of the last load whose failure could not be written
 
@@ -146,6 +112,7 @@ class Coordinator:
             while self._again:
                 self._again = False
                 self._wake = None
+                self._unanswered = None
                 try:
                     self._round()
                 except OSError as error:  # no descriptors to read the journal or the folder: nothing is decided without
@@ -166,14 +133,15 @@ class Coordinator:
             self._timer = self.loop.call_later(max(0.0, self._wake - self.loop.now()) + TICK, self.step)
 
     def _give_up_all(self, why: str) -> None:
-        """After a mistake of ours in a round: whoever waits is answered EIO, a load under way is undone."""
-        load = self.load
+        """After a mistake of ours in a round: whoever waits is answered EIO, a load under way is undone, the lock is
+        free. Tried again in a second."""
+        load, unanswered = self.load, self._unanswered
         if load is not None:
             try:
                 self._undo(load, errno.EIO, why, log=True)
-            except Exception:
-                self.load = None
-                self.journal.unlock()
+            except Exception:           # its agents see the connection close
+                self.load, self._undone = None, load.n
+                self.peers.cut(load.n)
                 load.answer.fail(errno.EIO, why)
         elif self._mistake != why:             # once, though each round may make it
             self.log(f"klpfs: {why}", 3)
@@ -182,6 +150,11 @@ class Coordinator:
             request = self._requests.popleft()
             self._refuse(request.what, request.answer, OSError(errno.EIO, why))
         self.waiting_answers.fail_all(errno.EIO, why)
+        if unanswered is not None:
+            unanswered.fail(errno.EIO, why)
+        self.journal.unlock()
+        self._retry = self.loop.now() + LIMITS.retry_write
+        self._wake_at(self._retry)
 
     def _give_up_load(self, error: OSError) -> None:
         """The folder can't be listed, so that nobody knows who has to prepare the load: it is undone; for want of
@@ -297,6 +270,8 @@ class Coordinator:
     def _take(self, record: Record) -> None:
         if record is not self.record:
             self.record = record
+            if record["seq"] >= self._newest["seq"]:
+                self._newest = record
             self._look_lost = 0.0
             self.on_record(record)
 
@@ -367,6 +342,7 @@ class Coordinator:
             return
         self._requests.popleft()
         self._again = True
+        self._unanswered = request.answer
         try:
             following = request.decide(self._read_locked())
             self._write(following)
@@ -396,14 +372,24 @@ class Coordinator:
         for peer in self.peers.known():
             if decisions.seen(peer.report) > record["seq"]:
                 if peer.is_of_service:
-                    raise OSError(errno.EIO, "the journal was removed while the service runs")
-                self._disbelieve(peer, record["seq"])
+                    record = self._write_again(decisions.seen(peer.report))
+                else:
+                    self._disbelieve(peer, record["seq"])
         others = self.not_understood()
         if others:                                               # never told of it: half of a service would be patched
             raise OSError(errno.EPROTONOSUPPORT, others)
         if record["change"]:
             record = self._write(decisions.given_up(record))
             self.log("klpfs: coordinator lost: the load is undone", 4)
+        return record
+
+    def _write_again(self, seen: int) -> Record:
+        """The journal was removed while the service runs: what was decided last is written once more, if nobody has
+        followed a newer record (`seen`) than this daemon has read; else EIO."""
+        if self._newest["seq"] < seen:
+            raise OSError(errno.EIO, REMOVED)
+        record = self._write({**self._newest, "seq": self._newest["seq"] + 1, "change": None})
+        self.log(f"klpfs: {REMOVED}: it is written again", 3)
         return record
 
     def _answer_after_first_look(self, answer: Answer, following: Record) -> None:
@@ -443,6 +429,9 @@ class Coordinator:
 
         The folder is looked into again before either is decided for want of a vote.
         """
+        self._unanswered = load.answer
+        if (self.record["change"] or {"n": 0})["n"] != load.n:
+            return self._undo(load, errno.EIO, REMOVED, log=True, write=False)
         peers = self.peers.known() or self._list()
         failure = self._refusal(load, peers)
         if failure is not None:
@@ -527,14 +516,20 @@ class Coordinator:
                 self.log(f"klpfs: {load.what}: waiting for {peer.name}" + (f": {working['what']}" if working else ""),
                          4)
 
-    def _undo(self, load: Load, code: int, text: str, log: bool = False) -> None:
-        """The load has failed: write so, tell all, answer once everybody that answers has taken back."""
+    def _undo(self, load: Load, code: int, text: str, log: bool = False, write: bool = True) -> None:
+        """The load has failed: write so, tell all, answer once everybody that answers has taken back. write: False:
+        the journal knows nothing of it."""
         text = text or os.strerror(code)
         if log:
             self.log(f"klpfs: {load.what}: {text}", 3)
         refused = code not in (errno.EINTR, errno.ETIMEDOUT, errno.EDQUOT)
         self.load = None
         seq, until = -1, self.loop.now() + LIMITS.silent
+        if not write:
+            self._undone = load.n
+            self.peers.cut(load.n)
+            self._unlock_after_write()
+            return self._answer_when_followed(WaitingAnswer(load.answer, seq, load.n, until, (code, text)))
         try:
             following = decisions.given_up(self.record)
             self._write(following)

@@ -18,7 +18,7 @@ class Clocked:
         monkeypatch.setattr(agent_thread, "thread_time", lambda: self.own)
         self.turn, self.main_is_there = 1, False
         self.asked, self.came = [], []
-        self.follower = SimpleNamespace(look_key=lambda: (1, self.turn), look=self.look, step=lambda: False,
+        self.follower = SimpleNamespace(look_key=lambda: (1, self.turn), look=self.look, step=lambda: False, recover=lambda error: False,
                                         mark_followed=lambda: None, main_came=lambda: self.came.append(self.now))
         outbox = SimpleNamespace(say=lambda text, priority: self.said.append(text),
                                  defect=lambda error: self.said.append(repr(error)))
@@ -26,7 +26,7 @@ class Clocked:
             follower=self.follower, own_tids=set(), outbox=outbox, tasks=SimpleNamespace(looked=lambda blockers: None),
             engine=SimpleNamespace(signal=lambda: self.signals.append(self.now)),
             joining=SimpleNamespace(main_is_there=self.ask)))
-        self.foreign = ForeignCode(self.thread, outbox.say)
+        self.foreign = self.thread.agent.foreign = ForeignCode(self.thread, outbox.say)
 
     def look(self):
         self.looks.append(self.now)

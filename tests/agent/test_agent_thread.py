@@ -4,6 +4,7 @@ import sys
 import pytest
 
 from klpfs.agent import agent_thread as module
+from klpfs.agent.agent_thread import AgentThread
 from tests.agent.clocked import Clocked
 
 
@@ -50,7 +51,7 @@ def test_a_defect_is_said_and_does_not_spin(monkeypatch):
     """An exception of klpfs's own: a line, then a pause."""
     w = Clocked(monkeypatch)
     w.follower.step = lambda: 1 / 0
-    assert w.thread._turn() >= 1 and w.said == ["ZeroDivisionError('division by zero')"]
+    assert w.thread._turn() == 0 and w.thread._turn() >= 1 and w.said == ["ZeroDivisionError('division by zero')"]
 
 
 def test_a_request_is_done_in_the_thread(monkeypatch):
@@ -66,3 +67,33 @@ def test_a_request_for_which_there_is_no_time_is_not_done_later(monkeypatch):
     """The thread does not run: whoever asked goes on as if it had not."""
     w = Clocked(monkeypatch)
     assert w.thread.have_done(lambda: 1 / 0, 0.01) is False and w.thread.requests == []
+
+
+def test_a_request_that_has_begun_and_takes_too_long_is_not_said_to_be_done(monkeypatch):
+    """An import waits twice its time, and then goes on; that its module is patched, nobody says."""
+    w = Clocked(monkeypatch)
+    poked = [lambda: w.thread.requests.clear(), lambda: w.thread.requests.pop()(), lambda: None]
+    monkeypatch.setattr(AgentThread, "poke", lambda thread: poked.pop(0)())
+    assert w.thread.have_done(lambda: None, 0.01) is False      # it has begun
+    assert w.thread.have_done(lambda: None, 0.01) is True
+    assert w.thread.have_done(lambda: None, 0.01) is False and not w.thread.requests
+
+
+def test_nothing_that_a_turn_raises_ends_the_thread_or_keeps_its_lock(monkeypatch):
+    """Also where it is no Exception, and where the taking back raises: it is tried again."""
+    w = Clocked(monkeypatch)
+    raised = [SystemExit(), MemoryError()]
+    def step():
+        if raised:
+            raise raised[0]
+        return False
+    def recover(error):
+        if len(raised) > 1:
+            raise raised.pop()
+        raised.clear()
+        return True
+    w.follower.step, w.follower.recover = step, recover
+    assert w.thread._turn() == 0                    # at once
+    assert w.thread._turn() >= 1                    # the taking back was cut off
+    assert w.thread._turn() == 0 and not raised
+    assert w.thread._turn() > 0 and not w.said

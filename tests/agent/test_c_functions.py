@@ -26,3 +26,19 @@ def test_a_quiet_thread_has_all_signals_blocked_and_the_starter_keeps_its_own():
     c_functions.start_quiet_thread(run)
     assert done.wait(10) and {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD} <= seen[0]
     assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == before
+
+
+def test_a_quiet_thread_has_a_stack_of_its_own_size():
+    """Whatever the program has set, which stays set: with the least that is allowed, compiling a file ends the
+    program."""
+    done, deep = threading.Event(), "(" * 60 + "1" + ")" * 60
+    before = threading.stack_size(32768)
+    try:
+        def run():
+            compile(deep, "deep", "eval")
+            done.set()
+        c_functions.start_quiet_thread(run)
+        assert done.wait(10)
+        assert threading.stack_size(32768) == 32768
+    finally:
+        threading.stack_size(before)

@@ -4,6 +4,7 @@ import errno
 import pytest
 
 from klpfs.agent.follower import RULES
+from klpfs.engine.error import Orphan
 from klpfs.protocol.phases import TABLE
 from tests.agent.puppet import change, insmod, module, patch, transition
 
@@ -385,7 +386,7 @@ class TestForked:
         host.livepatch("lp")
         insmod(host, "lp", finish=False)
         host.follower.look()
-        class Forked(BaseException):
+        class Forked(Orphan):
             pass
         def callback(obj):
             host.called.append("half of post_patch")
@@ -400,7 +401,7 @@ class TestForked:
 
     def test_in_the_middle_of_pre_patch_it_counts_as_failed(self, host):
         host.livepatch("lp")
-        class Forked(BaseException):
+        class Forked(Orphan):
             pass
         def callback(obj):
             raise Forked

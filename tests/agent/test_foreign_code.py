@@ -1,5 +1,6 @@
 """What is made of foreign code: locks, errors, stops."""
 import errno
+import functools
 import pathlib
 import subprocess
 import sys
@@ -18,6 +19,11 @@ def w(monkeypatch):
     return Clocked(monkeypatch)
 
 
+def code_of_klpfs(text):
+    """A function as if it were klpfs's own."""
+    return functools.partial(exec, compile(text, foreign_code.__file__, "exec"), {"KlpError": KlpError})
+
+
 def run_foreign(w, function):
     w.thread.lock.acquire()
     try:
@@ -33,8 +39,7 @@ def test_no_lock_is_held_while_foreign_code_runs(w):
 
 
 def test_an_error_that_was_logged_is_not_logged_again(w):
-    def told():
-        raise KlpError(17, "said already")
+    told = code_of_klpfs("raise KlpError(17, 'said already')")
     with pytest.raises(KlpError) as e:
         run_foreign(w, told)
     assert e.value.errno == 17 and not w.said
@@ -173,3 +178,117 @@ def test_init_that_hangs_in_c_stays_a_named_blocker(agent, c):
     lock.release()
     c.until_report(seen=c.record["seq"])
     assert not agent.modules.all()
+
+
+@pytest.fixture
+def here(w):
+    """The test's thread is the agent's, so a stop that is asked for comes in the test."""
+    w.thread.ident = foreign_code.get_ident()
+    return w
+
+
+def test_a_stop_that_is_asked_for_while_klpfs_works_comes_behind_it(here):
+    """pr_info() in a loop is nearly always in klpfs's code: the line is written, and then the loop ends."""
+    done = []
+    def hangs():
+        while True:
+            here.foreign.shield(lambda: (here.foreign.interrupt(1), done.append(1)))
+    with pytest.raises(KlpError) as caught:
+        run_foreign(here, hangs)
+    assert caught.value.errno == errno.EINTR and done == [1]
+
+
+def test_enable_patch_of_a_load_that_is_to_stop_is_not_begun(here):
+    def calls():
+        here.foreign.shield(lambda: None)
+        inside = here.foreign.shut()
+        here.foreign.interrupt(1)           # as while a fork's hooks run
+        assert not here.foreign.inside
+        here.foreign._inside = inside
+        here.foreign.own(pytest.fail)
+    with pytest.raises(KlpError) as caught:
+        run_foreign(here, calls)
+    assert caught.value.errno == errno.EINTR
+
+
+def test_the_door_is_shut_while_a_fork_happens(here):
+    """And a stop that was asked for meanwhile is known when it opens."""
+    def forks():
+        inside = here.foreign.shut()
+        here.foreign.interrupt(1)
+        sum(range(10 ** 5))
+        return inside, here.foreign.open(inside), here.foreign.inside
+    assert run_foreign(here, forks) == (1, True, True)
+
+
+def test_a_stop_is_not_asked_for_twice_at_once(here, monkeypatch):
+    """Two in a row could not be taken; after a second it is asked for again: the first may have been caught."""
+    asked, now = [], [10 ** 9]
+    monkeypatch.setattr(foreign_code, "_set_async", lambda ident, exception: asked.append(now[0]))
+    monkeypatch.setattr(foreign_code, "clock_us", lambda: now[0])
+    def hangs():
+        for _ in range(11):
+            here.foreign.interrupt(1)
+            now[0] += 100_000
+    run_foreign(here, hangs)
+    assert len(asked) == 2 and asked[1] - asked[0] >= 800_000
+
+
+def test_the_words_of_an_exception_are_foreign_code_too(here):
+    """They may hang, and are stopped then; no lock is held."""
+    locked = []
+    class Slow(Exception):
+        def __str__(self):
+            locked.append(here.thread.lock.locked())
+            here.foreign.interrupt(1)
+            while True:
+                pass
+    def raises():
+        raise Slow
+    with pytest.raises(KlpError) as caught:
+        run_foreign(here, raises)
+    assert caught.value.errno == errno.EINTR and locked == [False] and not here.foreign.inside
+
+
+@pytest.mark.parametrize("error, code", [
+    (OSError(600, "x"), errno.EINVAL), (OSError(2 ** 40, "x"), errno.EINVAL), (OSError(-5, "x"), errno.EINVAL),
+    (OSError(5, "x"), errno.EIO), (MemoryError(), errno.ENOMEM), (KeyboardInterrupt(), errno.EINVAL),
+    (SystemExit(), errno.EINVAL), (RecursionError(), errno.EINVAL), (KlpError(22, 5), errno.EINVAL)])
+def test_the_errno_of_what_foreign_code_raises_is_one_that_can_be_answered(w, error, code):
+    """With one line."""
+    def raises():
+        raise error
+    with pytest.raises(KlpError) as caught:
+        run_foreign(w, raises)
+    assert caught.value.errno == code and len(w.said) == 1
+
+
+def test_what_a_load_was_in_is_forgotten_when_it_was_cut_off(w):
+    w.foreign.working, w.foreign._inside = {"what": "f", "since": 0, "n": 1}, 1
+    w.foreign._mark.acquire()
+    w.foreign.recover()
+    assert w.foreign.working is None and not w.foreign.inside and not w.foreign._mark.locked()
+
+
+FORKS_IN_C = """
+import ctypes, os, sys, threading
+from types import SimpleNamespace
+from klpfs.agent.agent_thread import AgentThread
+from klpfs.agent.foreign_code import ForeignCode
+from klpfs.engine.error import Orphan
+thread = AgentThread(SimpleNamespace(own_tids=set()))
+foreign = ForeignCode(thread, lambda text, priority: None)
+thread.lock.acquire()
+try:
+    pid = foreign.run("f", 1, ctypes.CDLL(None).fork)
+except Orphan:
+    os._exit(3)
+print(os.waitpid(pid, 0)[1] >> 8)
+"""
+
+
+def test_a_fork_in_c_leaves_no_second_agent():
+    """No hook runs. The child's thread, which takes itself for the agent's, ends."""
+    done = subprocess.run([sys.executable, "-c", FORKS_IN_C], cwd=pathlib.Path(__file__).parents[2], text=True,
+                          capture_output=True, timeout=30)
+    assert done.stdout == "3\n", done.stderr

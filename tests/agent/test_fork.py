@@ -362,3 +362,87 @@ def test_many_threads_fork_at_once(tmp_path):
         shown["answer"] = c.ask("patch_state")
     """)
     assert shown["bad"] == [0] * 15 and shown["parent"]["value"] == "f by lp" and shown["answer"] == -1
+
+
+FORKS = "import os, time\\nfor i in range(%d):\\n  pid = os.fork()\\n  if not pid: os._exit(0)\\n  os.waitpid(pid, 0)\\n"
+
+
+def test_a_module_that_forks_again_and_again_while_it_loads(tmp_path):
+    """Every hook runs to its end, whoever asks the load to stop meanwhile: the agent lives, the program forks."""
+    shown = fork(tmp_path, """
+        agent.limits.slow = 0
+        n = c.change("m", "%s")
+        c.until(lambda c: agent.foreign.working)
+        stopped = threading.Event()
+        def stop():
+            while not stopped.is_set():
+                agent.foreign.interrupt(n)
+                time.sleep(0.0005)
+        threading.Thread(target=stop).start()
+        c.until(lambda c: (c.report.get("refused") or c.report.get("prepared") or {}).get("n") == n)
+        stopped.set()
+        shown["refused"] = c.report["refused"]
+        c.write(change=None)
+        c.until_report(seen=c.record["seq"])
+        shown["child"] = in_child(lambda: 5)
+        c.insmod("lp", LP)
+        shown["parent"] = state()
+        shown["defects"] = [line for line in c.lines if "defect" in line]
+    """ % (FORKS % 100000))
+    assert shown["refused"]["errno"] == 4 and shown["child"] == 5 and not shown["defects"]
+    assert shown["parent"]["value"] == "f by lp" and shown["parent"]["running"]
+
+
+def test_a_stop_is_asked_for_again_when_the_fork_is_over(tmp_path):
+    """By the server's thread, whose first round does not wait; the forks in between do not keep it from that."""
+    shown = fork(tmp_path, """
+        agent.limits.slow = 0
+        n = c.change("m", "%s")
+        c.until(lambda c: agent.foreign.working)
+        c.write(change=None)
+        c.until_report(seen=c.record["seq"], phase="")
+        shown["parent"] = state()
+    """ % (FORKS % 100000))
+    assert shown["parent"]["modules"] == [] and shown["parent"]["running"]
+
+
+def test_a_fork_behind_the_back_of_before(tmp_path):
+    """`before` was cut off by a stop: the child is a process of its own all the same."""
+    shown = fork(tmp_path, """
+        Forks._before = lambda self: None
+        shown["child"] = in_child(state)
+        shown["answer"] = c.ask("patch_state")
+    """)
+    assert shown["child"]["running"] and shown["answer"] == -1
+
+
+def test_without_a_thread_left_the_program_forks_all_the_same(tmp_path):
+    """The system starts no thread for us: said in the log, and no lock is left."""
+    shown = fork(tmp_path, """
+        import klpfs.agent.quiet_thread as module
+        was = module.start_quiet_thread
+        module.start_quiet_thread = lambda function: 1 / 0
+        shown["child"] = in_child(lambda: 5)
+        module.start_quiet_thread = was
+        shown["second"] = in_child(lambda: 6)
+        shown["answer"] = c.ask("patch_state")
+        shown["defects"] = len([line for line in c.lines if "defect" in line])
+        shown["parent"] = state()
+    """)
+    assert (shown["child"], shown["second"], shown["answer"]) == ("ZeroDivisionError('division by zero')", 6, -1) or (
+        shown["child"], shown["second"], shown["answer"]) == (5, 6, -1)
+    assert shown["parent"]["running"]
+
+
+def test_a_callback_that_forks_and_returns_in_the_child(tmp_path):
+    """The child ends with the thread that forked, as without klpfs. As long as the callback runs there, a load is
+    refused by name."""
+    shown = fork(tmp_path, """
+        agent.parts.shared["os"] = os
+        text = "from klpfs import Callbacks\\npatch = Patch([Object(None, [Func('f', lambda: None)], Callbacks(pre_patch=lambda obj: shared.setdefault('pids', []).append(shared['os'].fork()) and None))])"
+        c.insmod("lp", text)
+        pid = agent.parts.shared["pids"][0]
+        shown["status"] = os.waitpid(pid, 0)[1]
+        shown["parent"] = state()
+    """)
+    assert shown["status"] == 0 and shown["parent"]["value"] == "f by lp" and shown["parent"]["running"]

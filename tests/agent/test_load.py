@@ -4,6 +4,7 @@ import errno
 import pytest
 
 from klpfs.agent.load import given_up
+from klpfs.agent.modules import Modules
 from tests.agent.puppet import change, insmod, module, patch, transition
 
 
@@ -225,3 +226,79 @@ def test_a_joiner_goes_without_a_module_that_fails(host):
     assert report["seen"] == 1 and "m" not in host.modules
     host.follow(modules=[module("m", False)])
     assert host.called.count("init of 'm'") == 1
+
+
+def cut_off(host, error):
+    """What the agent's thread does: the exception goes through all of a step, then all is taken back."""
+    try:
+        while host.follower.step():
+            pass
+    except type(error) as raised:
+        host.follower.recover(raised)
+        host.run_steps()
+        return host.reports[-1]
+    raise AssertionError("nothing was raised")
+
+
+@pytest.mark.parametrize("error, code", [(MemoryError(), errno.ENOMEM), (TypeError("x"), errno.EINVAL),
+                                         (KeyboardInterrupt(), errno.EINVAL), (SystemExit(), errno.EINVAL)])
+@pytest.mark.parametrize("where", ["resolve", "begin", "describe_load", "content"])
+def test_an_exception_of_ours_undoes_the_load_and_refuses_it(host, monkeypatch, where, error, code):
+    """With one line; callbacks that succeeded are undone, and the next load works."""
+    host.livepatch("lp")
+    owner = {"resolve": host.target, "begin": host.target, "describe_load": Modules, "content": host}[where]
+    def raises(*args):
+        raise error
+    with monkeypatch.context() as patched:
+        patched.setattr(owner, where, raises)
+        host.tell(host.write(change=change(1, "lp")))
+        report = cut_off(host, error)
+    assert report["refused"]["n"] == 1 and report["refused"]["errno"] == code and report["phase"] == ""
+    assert len([line for line in host.lines() if line.startswith("loading 'lp' failed at ")]) == 1
+    assert not host.modules.all() and not host.engine.patches and host.engine.transition is None
+    assert host.follower.load is None and host.follower.op is None
+    assert "lp pre_patch vmlinux" not in host.called or "lp post_unpatch vmlinux" in host.called
+    host.follow(change=None)
+    insmod(host, "lp")
+    assert host.target.value("f") == "f by lp"
+
+
+def test_what_init_makes_of_an_exception_of_ours_does_not_matter(host, monkeypatch):
+    """It may swallow it: the load has failed."""
+    def init(patch):
+        try:
+            host.enable_patch(patch)
+        except BaseException:
+            pass
+    host.livepatch("lp", init=init)
+    def raises(*args):
+        raise MemoryError
+    with monkeypatch.context() as patched:
+        patched.setattr(host.target, "begin", raises)
+        host.tell(host.write(change=change(1, "lp")))
+        report = cut_off(host, MemoryError())
+    assert report["refused"]["errno"] == errno.ENOMEM and not host.engine.patches
+
+
+def test_a_started_operation_goes_on_whatever_is_raised_behind_the_start(host, monkeypatch):
+    host.livepatch("lp")
+    host.later(change=None, patches=[patch(1, "lp")], modules=[module("lp")], transition=transition(1, "lp"))
+    def raises():
+        if host.engine.transition is not None and host.engine.transition.step == "started":
+            raise MemoryError
+    monkeypatch.setattr(host.outbox, "changed", raises, raising=True)
+    host.tell(host.write(change=change(1, "lp")))
+    try:
+        host.run_steps()
+    except MemoryError as error:
+        monkeypatch.undo()
+        host.follower.recover(error)
+    assert host.follower.report()["phase"] == "started" and host.follower.look() == []
+    host.follow(transition=transition(1, "lp", step="finish"))
+    assert host.target.value("f") == "f by lp" and host.follower.last_finished == 1
+
+
+def test_enable_patch_takes_a_patch_alone(host):
+    host.livepatch("lp", init=lambda patch: host.enable_patch(5))
+    assert host.follow(change=change(1, "lp"))["refused"]["errno"] == errno.EINVAL
+    assert any("was given no Patch, but int" in line for line in host.lines())

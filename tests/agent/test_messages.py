@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from klpfs.agent.messages import Messages
 from klpfs.protocol import wire
 
 
@@ -162,3 +163,33 @@ def test_a_daemon_that_is_not_understood_is_named_once(agent, c):
             while link.recv(1 << 16):
                 pass
     assert len([line for line in agent.log.texts() if "a bad message of process" in line]) == 7
+
+
+@pytest.mark.parametrize("what, answer", [("tasks", []), ("blockers", []), ("stack", None), ("patch_state", None),
+                                          ("status", {})])
+def test_a_question_is_answered_whatever_klpfs_makes_wrong(agent, c, monkeypatch, what, answer):
+    """With what is no news; and a line. Whoever asks has a reader waiting."""
+    monkeypatch.setitem(Messages.ANSWERS, what, lambda messages, tid: {}["nothing"])
+    assert c.ask(what) == answer
+    c.until_line("klpfs: defect at ")
+    assert not c.closed
+
+
+@pytest.mark.parametrize("error, code", [(TypeError(), errno.EIO), (OSError(600, "x"), errno.EINVAL),
+                                         (MemoryError(), errno.ENOMEM)])
+def test_a_parameter_is_set_or_refused_whatever_is_raised(agent, c, monkeypatch, error, code):
+    def raises(*args):
+        raise error
+    monkeypatch.setattr(type(agent.modules), "set_param", raises)
+    c.send(t="set", id=7, module="m", param="x", text="1")
+    assert c.until(lambda c: c.of("done"), "done")[-1] == {"t": "done", "id": 7, "errno": code}
+
+
+def test_a_file_without_bytes_is_a_content(agent, c):
+    """What is not to be had is answered by no bytes, too, under another hash."""
+    sha = c.store("")
+    agent.thread.lock.acquire()
+    try:
+        assert agent.messages.content({"name": "empty", "sha256": sha}) == b""
+    finally:
+        agent.thread.lock.release()

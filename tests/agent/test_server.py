@@ -1,4 +1,7 @@
 """The agent's server: connections, descriptors that are closed or used up, peers that are not obeyed."""
+import pathlib
+import sys
+import subprocess
 import errno
 import os
 import socket
@@ -13,8 +16,14 @@ from tests.agent.client import Coordinator
 class Agent:
     def __init__(self):
         self.said, self.greeted = [], []
-        self.messages = self.outbox = self
+        self.messages = self.outbox = self.alone = self
         self.own_tids = set()
+
+    def soon(self):
+        return False
+
+    def is_alone(self):
+        return False
 
     def say(self, text, priority):
         self.said.append(text)
@@ -151,3 +160,23 @@ def test_closed_descriptors_are_bound_anew(agent):
         os.close(fd)
     again.close()
     c.close()
+
+
+BUSY = """
+import os, resource, sys, time
+from klpfs.agent.start_agent import start
+agent = start("svc", environ={"KLPFS_RUNTIME_DIR": sys.argv[1]}, running=True)
+resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
+time.sleep(0.3)
+begun, spent = time.monotonic(), time.process_time()
+time.sleep(1)
+print((time.process_time() - spent) / (time.monotonic() - begun))
+os._exit(0)
+"""
+
+
+def test_a_program_that_allows_itself_no_descriptors_costs_nothing(tmp_path):
+    """poll(2) is EINVAL there, at once; the thread sleeps instead."""
+    done = subprocess.run([sys.executable, "-c", BUSY, str(tmp_path / "run")], cwd=pathlib.Path(__file__).parents[2],
+                          capture_output=True, text=True, timeout=60)
+    assert float(done.stdout) < 0.2, done.stderr

@@ -4,6 +4,10 @@ import functools
 import pytest
 
 from klpfs import COMING, LIVE, Callbacks, Func, KlpError, Mod, Object, Patch, State
+from klpfs.engine.core import Engine
+from klpfs.engine.data import check
+from klpfs.engine.log import Log
+from klpfs.testing import ManualClock, PuppetTarget
 from tests.engine.kit import new_code
 
 
@@ -84,3 +88,51 @@ def test_public_names():
     assert klpfs.shadow.get(Mod("m"), 1) is None
     with pytest.raises(AttributeError, match="no_such"):
         klpfs.no_such
+
+
+class Odd(str):
+    """A text whose every use is foreign code."""
+
+    def raises(self, *_):
+        raise ZeroDivisionError
+
+    __str__ = __repr__ = __format__ = __hash__ = __eq__ = raises
+
+
+def test_names_are_plain_from_the_beginning():
+    """A subclass of str could run code wherever klpfs compares or sends a name, and can't be sent at all."""
+    func, obj, state = Func(Odd("f"), new_code, fingerprint=Odd("x")), Object(Odd("m")), State(True + 1, version=2)
+    assert [type(value) for value in (func.old_name, func.fingerprint, obj.name, Mod(Odd("m")).name)] == [str] * 4
+    assert (func.old_name, obj.name, state.id) == ("f", "m", 2)
+
+
+def test_an_object_that_only_says_that_it_is_a_text_is_none():
+    class Liar:
+        __class__ = str
+    with pytest.raises(TypeError):
+        Object(Liar())
+
+
+@pytest.mark.parametrize("change", [
+    lambda patch: setattr(patch, "objects", 5), lambda patch: setattr(patch.objects[0], "name", b"m"),
+    lambda patch: setattr(patch.objects[0], "funcs", [1]), lambda patch: setattr(patch.objects[0], "callbacks", 1),
+    lambda patch: setattr(patch.objects[0].funcs[0], "old_name", None), lambda patch: patch.objects.append(None),
+    lambda patch: setattr(patch.objects[0].funcs[0], "new_func", len), lambda patch: delattr(patch, "states"),
+    lambda patch: setattr(patch.objects[0].funcs[0], "old_sympos", 1.0)])
+def test_what_is_set_later_is_checked_again(change):
+    """When the patch is enabled: refused with one line, and nothing is left."""
+    log = Log(ManualClock())
+    engine = Engine(PuppetTarget({"m": ["f"]}), log)
+    patch = Patch([Object("m", [Func("f", new_code)])])
+    change(patch)
+    with pytest.raises(KlpError) as caught:
+        engine.enable(patch, "lp")
+    assert caught.value.errno == 22 and len(log.texts()) == 1 and "the patch of 'lp' can't be used" in log.texts()[0]
+    assert not engine.patches and engine.transition is None
+
+
+def test_what_is_set_later_is_made_plain():
+    patch = Patch([Object("m", [Func("f", new_code)])])
+    patch.objects[0].name = Odd("m")
+    check(patch)
+    assert type(patch.objects[0].name) is str

@@ -1,8 +1,10 @@
 """docs/PROTOCOL.md#8 and what the coordinator can't read, write or be alone with: dead and other coordinators, a full
 disk, a damaged journal, no descriptors."""
 import errno
+import sys
 
 from klpfs.protocol import decisions as records
+from klpfs.protocol import record_text as text
 from tests.service.puppets import World, errno_of, loaded, raises, steps
 
 
@@ -210,3 +212,85 @@ def test_written_only_if_the_journal_is_still_the_one():
     assert done and steps(world)[-1] == "start dir 0 turn 2"
     world.run()
     world.check_quiet()
+
+
+def insmod_and_disable(world):
+    """The answers to an insmod and a disable, both to their end."""
+    answers = [world.ask("insmod")]
+    world.run()
+    answers.append(world.ask("disable"))
+    world.run()
+    return answers
+
+
+class RaisingAt:
+    """A context in which the n-th line of the coordinator's code raises; n None: `lines` counts them. What answers all
+    after such an exception is spared, and what calls it."""
+
+    FILES = ("coordinator.py", "waiting_answers.py", "silence.py", "awaited.py", "decisions.py")
+    SPARED = ("step", "submit", "_give_up_all", "_fail_all", "fail_all", "is_busy")
+
+    def __init__(self, n=None):
+        self.n, self.lines = n, 0
+
+    def __enter__(self):
+        sys.settrace(self.call)
+        return self
+
+    def __exit__(self, *_):
+        sys.settrace(None)
+
+    def call(self, frame, event, arg):
+        code = frame.f_code
+        wanted = code.co_filename.endswith(self.FILES) and "/klpfs/" in code.co_filename
+        return self.line if wanted and code.co_name not in self.SPARED else None
+
+    def line(self, frame, event, arg):
+        if event == "line":
+            self.lines += 1
+            if self.lines - 1 == self.n:
+                raise MemoryError("at line %d" % frame.f_lineno)
+        return self.line
+
+
+def test_a_mistake_of_ours_in_a_round_answers_every_write():
+    """Whatever line of a round raises: each write is answered, with success or EIO; the lock is free; the next load
+    goes in, after what was begun is over."""
+    with RaisingAt() as counted:
+        assert [errno_of(answer) for answer in insmod_and_disable(World(2))] == [0, 0]
+    raised = 0
+    for n in range(0, counted.lines, 7):
+        world = World(2)
+        with RaisingAt(n):
+            answers = insmod_and_disable(world)
+        for _ in range(4):
+            world.clock.advance(2)
+            world.run()
+        given = [errno_of(answer) for answer in answers]
+        assert None not in given, (n, given, world.logged)
+        assert world.disk.lock is None and world.coordinator.load is None, n
+        mishaps = [line for line in world.logged if "MemoryError" in line]
+        raised += bool(mishaps)
+        assert len(mishaps) <= 2, mishaps               # of the write, and of the round
+        if not world.disk.record["modules"]:
+            again = world.ask("insmod")
+            world.run()
+            assert errno_of(again) == 0, n
+    assert raised > counted.lines / 7 / 2
+
+
+def test_a_journal_that_is_removed_while_a_load_is_prepared():
+    """The writer is answered, the lock is free, the agents take back; from then on every write is EIO."""
+    world = World(1)
+    world.agents[0].busy = True
+    answer = world.ask("insmod")
+    world.run()
+    world.disk.data = text.dump(text.idle())
+    world.disk.record = text.parse(world.disk.data)
+    world.coordinator.step()
+    world.agents[0].busy = False
+    world.run()
+    world.clock.advance(3)
+    world.run()
+    assert errno_of(answer) == errno.EIO and world.disk.lock is None and world.coordinator.load is None
+    assert any("journal was removed" in line for line in world.logged)

@@ -182,8 +182,15 @@ class Images:
         """Puts these Funcs in force at once, outside a transition. changes: the engine's, one for each Func."""
         state: dict[Definition, Any] = dict(self.state)
         state.update((change.definition, func) for change, func in zip(changes, funcs))
-        for fn, definition in self.concerned_functions(self.state, state):
-            self._put(fn, definition, state)
+        concerned = self.concerned_functions(self.state, state)
+        try:
+            for fn, definition in concerned:
+                self._put(fn, definition, state)
+        except BaseException:           # no memory, an interrupt: none of them, not some
+            for fn, definition in concerned:
+                if self._changed(fn) is not None:
+                    self._put(fn, definition, self.state)
+            raise
         self.become(state)
 
     def _put(self, fn: FunctionType, definition: Definition, state: Funcs) -> None:

@@ -55,7 +55,7 @@ def equal(a: Any, b: Any) -> bool:
         return all(type(key) in _VALUES for key in list(a) + list(b)) and \
             list(a) == list(b) and all(equal(a[key], b[key]) for key in a)
     if kind in (set, frozenset):
-        return all(type(key) in _VALUES for key in a) and a == b
+        return all(type(key) in _VALUES for keys in (a, b) for key in keys) and bool(a == b)
     if _is_pattern(kind):
         return a.pattern == b.pattern and a.flags == b.flags and type(a.pattern) is type(b.pattern)
     return False

@@ -9,11 +9,13 @@ import sys
 from errno import EEXIST, EINVAL, ENOENT, ENOEXEC
 from types import FunctionType, ModuleType
 
+from klpfs.cpython import no_collection
 from klpfs.cpython.load import source_file as files
 from klpfs.cpython.load.dependencies import Dependencies
 from klpfs.cpython.load.parameters import Declared, declaring, stop_declaring
 from klpfs.engine.data import Patch
-from klpfs.engine.error import KlpError, first_line_of, place_of
+from klpfs.engine.error import KlpError, errno_from, errno_of, first_line_of, is_ours, name_of, place_of
+from klpfs.engine.plain import plain_int
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -107,10 +109,12 @@ def load(name: str, source: bytes, path: str, params: dict[str, str | None] | No
     None}. log: gets the one line that each failure logs. breathe: called between slices of long work. enable_patch:
     what the default init calls; None: klpfs.enable_patch. probing: as probe() wants it. Counterpart: unload.
     KlpError, and nothing is left behind: EEXIST: loaded already, or an ordinary module's name is taken. ENOEXEC: the
-    file does not parse. ENOENT: unknown parameter, or it imports what is not there. EINVAL: a parameter's value, a
-    `patch` that is no Patch, or the file raised (an OSError: its errno).
+    file does not parse. ENOENT: unknown parameter, or it imports what is not there. EINVAL: the file is empty, a
+    parameter's value, a `patch` that is no Patch, or the file raised (an OSError: its errno).
     """
     say = _sayer(log)
+    if not source:      # as finit_module(2)
+        raise KlpError(EINVAL, say(f"{name}: {path} is empty"))
     if name in _loaded and not probing:
         raise KlpError(EEXIST, say(f"module '{name}' is already loaded"))
     try:
@@ -175,8 +179,10 @@ def unload(loaded: LoadedModule) -> None:
 
 
 def abandon(name: str) -> None:
-    """In a forked child: a load that a thread of the parent was in, or had just ended, is taken back, as its failure
-    would be. The name is free again. Nothing happens where there is none."""
+    """A load that was cut off is taken back, as its failure would be: in a forked child, by a thread of the parent that
+    was in it, or had just ended it; or by an exception at whatever instruction. The name is free again. Nothing happens
+    where there is none."""
+    no_collection.restore()
     visible, loaded = _under_way.pop(name, None), _loaded.get(name)
     if visible is not None:
         visible.take_back()
@@ -196,7 +202,10 @@ def set_param(loaded: LoadedModule, name: str, text: str) -> None:
 def invoke(function: Callable[..., Any], *arguments: Any) -> int:
     """Calls init() and the like: 0 or a negative errno, as the kernel's functions return; exceptions pass through."""
     result = function(*arguments)
-    return result if isinstance(result, int) and not isinstance(result, bool) and result < 0 else 0
+    if not issubclass(type(result), int):
+        return 0
+    number = plain_int(result)
+    return 0 if number >= 0 else -errno_from(-number)
 
 
 def _new_module(name: str, path: str) -> ModuleType:
@@ -215,10 +224,11 @@ class _visible:
     tracebacks and inspect.getsource show the file as it was given, whatever becomes of it on disk.
     """
 
-    __slots__ = ("key", "module", "file", "listed", "lines")
+    __slots__ = ("key", "module", "name", "spec", "file", "listed", "lines")
 
     def __init__(self, key: str, module: ModuleType, file: files.File, listed: bool, lines: bool) -> None:
         self.key, self.module, self.file, self.listed, self.lines = key, module, file, listed, lines
+        self.name, self.spec = module.__name__, module.__spec__     # the module's own: it may give itself others
 
     def __enter__(self) -> _visible:
         _under_way[self.key] = self
@@ -227,25 +237,25 @@ class _visible:
             text, path = self.file.text, self.file.path
             linecache.cache[path] = (len(text), None, text.splitlines(True), path)
         if self.listed:
-            self.module.__spec__._initializing = True  # type: ignore[union-attr]
-            sys.modules[self.module.__name__] = self.module
+            self.spec._initializing = True  # type: ignore[union-attr]
+            sys.modules[self.name] = self.module
         return self
 
     def take_back(self) -> None:
         """The program sees nothing of the module any more."""
-        if self.listed and sys.modules.get(self.module.__name__) is self.module:
-            del sys.modules[self.module.__name__]
+        if self.listed and sys.modules.get(self.name) is self.module:
+            del sys.modules[self.name]
         if self.lines:
             import linecache
             linecache.cache.pop(self.file.path, None)
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if _under_way.get(self.key) is self:
-            del _under_way[self.key]
         if kind is not None:
             self.take_back()
         if self.listed:
-            self.module.__spec__._initializing = False  # type: ignore[union-attr]
+            self.spec._initializing = False  # type: ignore[union-attr]
+        if _under_way.get(self.key) is self:
+            del _under_way[self.key]
 
 
 def _take_patch(loaded: LoadedModule, enable_patch: EnablePatch, say: Say) -> None:
@@ -298,17 +308,13 @@ def _decide_names(loaded: LoadedModule, bound: set[str], say: Say) -> None:
 
 def _failed(name: str, file: files.File, error: BaseException, say: Say) -> BaseException:
     """The KlpError for what the file's top level has raised, and its one line."""
-    if isinstance(error, KlpError) and error.strerror:
+    if isinstance(error, KlpError) and error.strerror and is_ours(error):
         return error  # logged already
     if not isinstance(error, Exception) and type(error).__module__.startswith("klpfs."):
         return error  # the agent stops us
     place = place_of(error, lambda path: path == file.path) or file.path
-    text = say(f"{name}: {place}: {type(error).__name__}: {first_line_of(error)}")
-    if isinstance(error, ImportError):
-        return KlpError(ENOENT, text)
-    if isinstance(error, OSError) and type(error.errno) is int and error.errno > 0:
-        return KlpError(error.errno, text)
-    return KlpError(EINVAL, text)
+    text = say(f"{name}: {place}: {name_of(error)}: {first_line_of(error)}")
+    return KlpError(ENOENT if isinstance(error, ImportError) else errno_of(error), text)
 
 
 def _sayer(log: Log | None) -> Say:

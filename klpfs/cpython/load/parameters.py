@@ -1,7 +1,10 @@
 """Module parameters: module_param() in a module's file, values from insmod, reading and writing under parameters/.
 
 Text forms are the kernel's (kernel/params.c): a bool reads Y or N and is written as kstrtobool takes it, an int is a
-decimal, hexadecimal or octal number, a str is taken as it is.
+decimal, hexadecimal or octal number, a str is taken as it is. A text is at most a page, as in the kernel.
+
+What a module gives (names, defaults, modes) is made plain where it is given; the value of its variable may be anything
+when it is read, and is shown without running any code of it (plain.py).
 """
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from _thread import get_ident
 from errno import EEXIST, EINVAL, ENOENT
 
 from klpfs.engine.error import KlpError
+from klpfs.engine.plain import MAX_INT_BITS, plain_int, plain_str, plain_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,6 +20,9 @@ if TYPE_CHECKING:
     from typing import Any, TypeVar
 
     Value = TypeVar("Value", bool, int, float, str)
+
+MAX_MODE = 0o777        # of a file under parameters/
+type_of = type          # where a parameter is called `type`
 
 
 class Param:
@@ -47,10 +54,13 @@ class Param:
 
 
 def show(type: type[Any], value: Any) -> str:
-    """The text of a parameter's value."""
-    if type is bool:
+    """The text of a parameter's value. Of what the module has put in its place that is none of the plain types, the
+    type's name, as <name>."""
+    if type is bool and (value is True or value is False or type_of(value) in (int, float, str)):
         return "Y" if value else "N"
-    return repr(value) if type is float else str(value)
+    if type is float and issubclass(type_of(value), int) and value is not True and value is not False:
+        return plain_text(plain_int(value))
+    return plain_text(value)
 
 
 def parse(type: type[Any], text: str | None) -> Any:
@@ -69,9 +79,12 @@ def parse(type: type[Any], text: str | None) -> Any:
     if type is str:
         return text
     try:
-        return _int(text) if type is int else float(text)
+        value = _int(text) if type is int else float(text)
     except ValueError:
         raise KlpError(EINVAL) from None
+    if type is int and int.bit_length(value) > MAX_INT_BITS:        # type: ignore[arg-type]
+        raise KlpError(EINVAL)          # its file could not show it
+    return value
 
 
 def _bool(text: str) -> bool:
@@ -164,7 +177,8 @@ class declaring:
 
 
 def stop_declaring(module: str) -> None:
-    """In a forked child: no thread is in that module's top level any more; a thread's number may be another's soon."""
+    """No thread is in that module's top level any more: in a forked child, where a thread's number may be another's
+    soon, or after an exception at whatever instruction."""
     for ident in [ident for ident, declared in list(_running.items()) if declared.module == module]:
         del _running[ident]
 
@@ -191,15 +205,29 @@ def module_param(name: str, type: type[Value] = str, default: Value | None = Non
     if declared is None:
         raise RuntimeError(f"module_param({name!r}): only the top level of a module that insmod loads declares "
                            "parameters")
-    if not isinstance(name, str) or not name.isidentifier():
+    if not issubclass(type_of(name), str) or not str.isidentifier(name):
         raise ValueError(f"module_param: {name!r} is no name")
-    if type not in (bool, int, float, str):
+    name = plain_str(name)
+    if not any([type is known for known in (bool, int, float, str)]):
         raise TypeError(f"module_param({name!r}): the type is bool, int, float or str, not {type!r}")
+    if not issubclass(type_of(mode), int) or mode is True or mode is False:
+        raise TypeError(f"module_param({name!r}): the mode is an int, as 0o644, not {mode!r}")
+    mode = plain_int(mode)
+    if not 0 <= mode <= MAX_MODE:
+        raise ValueError(f"module_param({name!r}): no mode: {oct(mode)}")
     value: Any = default
     if value is None:
         value = type()
-    elif type is float and isinstance(value, int):
-        value = float(value)
-    if not isinstance(value, type) or type is int and isinstance(value, bool):
+    elif type is float and issubclass(type_of(value), int):
+        value = float(plain_int(value))
+    if not issubclass(type_of(value), type) or type is int and (value is True or value is False):
         raise TypeError(f"module_param({name!r}): the default {value!r} is no {type.__name__}")
+    if type is str:
+        value = plain_str(value)
+    elif type is int:
+        value = plain_int(value)
+        if int.bit_length(value) > MAX_INT_BITS:
+            raise ValueError(f"module_param({name!r}): the default has too many digits to be shown")
+    elif type is float:
+        value = float.__float__(value)
     return declared.declare(name, type, value, mode)  # type: ignore[no-any-return]

@@ -6,7 +6,8 @@ thread's comes into the middle of, which takes a garbage collection inside of it
 from __future__ import annotations
 
 import ast
-import gc
+
+from klpfs.cpython import no_collection
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,13 +24,13 @@ def parse(text: str | bytes, path: str = "<unknown>", mode: str = "exec") -> Any
     thread's, it is done again.
     """
     for left in range(TRIES, 0, -1):
-        collects = gc.isenabled()
-        gc.disable()
+        held = False
         try:
+            held = no_collection.hold()
             return ast.parse(text, path, mode)
         except SystemError:
             if left == 1:
                 raise
         finally:
-            if collects:
-                gc.enable()
+            if held:
+                no_collection.let_go()

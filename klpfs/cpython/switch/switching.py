@@ -17,13 +17,13 @@ look. Work is done in slices of well under a millisecond, with `breathe` between
 """
 from __future__ import annotations
 
-import gc
 import time
 from errno import EBUSY, EINVAL
 
 from klpfs.engine.error import KlpError
 from klpfs.engine.target import Blocker
 
+from .. import no_collection
 from ..c_originals import original
 from ..images import image as images
 from ..looks import collection, hidden, interpreters, names_for_people, suspended, threads
@@ -51,7 +51,6 @@ FUNCTIONS = 20      # switched between two breaths
 NAMED = 100         # so many suspended objects, and greenlets, are named singly
 AGAIN_US = 500000   # they are named anew so often
 
-_gc_on, _gc_off, _gc_is_on = gc.enable, gc.disable, gc.isenabled
 _sleep, _monotonic_ns = original(time, "sleep"), time.monotonic_ns
 
 
@@ -274,17 +273,16 @@ class Transition:
         """Turns collection off: what klpfs allocates must not make it collect the program's garbage, all of it in a
         large patch. So collection is off within a slice of work; a collection that became due runs where the program
         allocates. Counterpart: _allow_collection."""
-        self._collects = _gc_is_on()
-        _gc_off()
+        self._collects = no_collection.hold()
 
     def _allow_collection(self) -> None:
         if self._collects:
-            _gc_on()
+            no_collection.let_go()
         self._collects = False
 
     def _sliced(self, work: Callable[..., None], *args: Any) -> None:
-        self._hold_collection()
         try:
+            self._hold_collection()
             work(*args)
         finally:
             self._allow_collection()
@@ -339,9 +337,10 @@ class Transition:
         self._sliced(self._end)
 
     def cancel(self) -> None:
-        """PREPARE -> OVER: the functions hold what they held."""
-        self._expect(PREPARE)
-        self._flip(CLEAN, 0)
+        """PREPARE -> OVER: the functions hold what they held. It goes on where an exception has cut it off."""
+        if self.state.mode != CLEAN or self.state.goal:
+            self._expect(PREPARE)
+            self._flip(CLEAN, 0)
         self._sliced(self._end)
 
     def _end(self) -> None:

@@ -74,3 +74,12 @@ def test_data_says_all_about_itself():
     assert all(map(is_data, (1, "a", None, ..., (1,), [Foreign()], {}, {1}, frozenset(), re.compile("a"),
                              OrderedDict())))
     assert not any(map(is_data, (Foreign(), Foreign, len, object(), iter(()))))
+
+
+def test_sets_are_not_compared_where_a_member_of_either_could_run_code():
+    class Odd:
+        def __hash__(self):
+            return hash("a")
+        def __eq__(self, other):
+            raise ZeroDivisionError
+    assert equal({"a"}, {"a"}) and not equal({"a"}, {Odd()}) and not equal({Odd()}, {"a"})

@@ -1,14 +1,17 @@
 """Loading modules from bytes: what becomes of a file, what is refused, and that nothing is left of a refused one."""
 import errno
+import gc
 import inspect
 import linecache
 import os
 import sys
 import threading
 import traceback
+from types import SimpleNamespace
 
 import pytest
 
+from klpfs.cpython import no_collection
 from klpfs.cpython.load import loader as loading
 from klpfs.engine.error import KlpError
 from tests.cpython.names_kit import patch
@@ -215,3 +218,27 @@ def test_what_is_imported_from_klpfs_is_there_when_the_program_has_no_such_name(
     module = program.module("class Thing: pass\nthing = Thing()\ndef f(): pass")
     patch(program, module, "def f(): return shadow.get_or_alloc(thing, 1, None, 42)", "f")
     assert module.f() == 42
+
+
+def test_an_empty_file_is_refused(program):
+    """EINVAL, as finit_module(2) says; a comment alone is a module."""
+    with pytest.raises(KlpError) as caught:
+        loading.load("nothing", b"", "/x/nothing.py", log=program.log)
+    assert caught.value.errno == errno.EINVAL and len(program.log.texts()) == 1 and "is empty" in program.log.texts()[0]
+    loading.unload(loading.load("nothing", b"# nothing but this", "/x/nothing.py", log=program.log))
+
+
+@pytest.mark.parametrize("result, code", [(-5, -5), (0, 0), (7, 0), (None, 0), (True, 0), (-600, -errno.EINVAL),
+                                          (-2 ** 40, -errno.EINVAL), ("x", 0), (-1.5, 0)])
+def test_what_a_callback_returns_is_an_errno_or_nothing(result, code):
+    assert loading.invoke(lambda: result) == code
+
+
+def test_a_load_that_is_cut_off_is_taken_back(program):
+    """Whatever instruction it was: the name is free, the program does not see the module, collection is on."""
+    file = SimpleNamespace(text="", path="/x/cut.py")
+    visible = loading._visible("cut", loading._new_module("cut", "/x/cut.py"), file, True, True)
+    visible.__enter__()
+    no_collection.hold()
+    loading.abandon("cut")
+    assert "cut" not in sys.modules and gc.isenabled() and "cut" not in loading._under_way

@@ -22,7 +22,7 @@ def test_texts(type, text, value):
     (bool, ""), (bool, "\n"), (bool, " 1"), (bool, "o"), (bool, "x"), (bool, "-1"), (bool, "2"),
     (int, ""), (int, "1 2"), (int, " 1"), (int, "1.5"), (int, "1_0"), (int, "--1"), (int, "0x"), (int, "٣"),
     (int, "08"), (int, None), (float, "x"),
-    (str, None), (int, "1\n\n")])
+    (str, None), (int, "1\n\n"), (int, "0x" + "f" * 4000), (int, "9" * 5000)])
 def test_texts_that_are_no_values(type, text):
     with pytest.raises(KlpError) as caught:
         parse(type, text)
@@ -86,6 +86,9 @@ def test_what_insmod_may_not_give(program, params, number, line):
 
 @pytest.mark.parametrize("call", ["module_param(1, int)", "module_param('a b', int)", "module_param('a', list)",
                                   "module_param('a', int, 'x')", "module_param('a', int, True)",
+                                  "module_param('a', int, mode='0644')", "module_param('a', int, mode=True)",
+                                  "module_param('a', int, mode=0o1000)", "module_param('a', int, mode=10**30)",
+                                  "module_param('a', int, 10**5000)",
                                   "(module_param('a', int), module_param('a', int))"])
 def test_wrong_declarations_refuse_the_module(program, call):
     with pytest.raises(KlpError):
@@ -99,3 +102,38 @@ def test_only_a_modules_top_level_declares(program):
     found = program.load("def late(): return module_param('x', int, 1)")
     with pytest.raises(RuntimeError):
         found.namespace["late"]()
+
+
+class Thing:
+    """A value whose every use is foreign code."""
+
+    def raises(self, *_):
+        raise ZeroDivisionError
+
+    __str__ = __repr__ = __bool__ = __eq__ = __hash__ = raises
+
+
+@pytest.mark.parametrize("type, value, text", [
+    (int, Thing(), "<Thing>"), (bool, Thing(), "<Thing>"), (str, Thing(), "<Thing>"), (float, Thing(), "<Thing>"),
+    (int, 10 ** 5000, "<int>"), (int, True, "True"), (str, "\ud800", "\\ud800"), (str, "x" * 10 ** 6, "x" * 4095),
+    (float, float("nan"), "nan"), (bool, 0, "N"), (bool, "y", "Y"), (float, 3, "3"), (int, b"\xff", "b'\\xff'")],
+    ids=range(13))
+def test_whatever_the_variable_holds_it_is_shown_without_running_its_code(type, value, text):
+    """A module may put anything there, and its file is read with locks held."""
+    assert show(type, value) == text
+
+
+def test_names_defaults_and_modes_are_plain(program):
+    found = program.load("""
+import enum
+class S(str):
+    def __str__(self): raise ZeroDivisionError
+class I(int):
+    def __index__(self): raise ZeroDivisionError
+a = module_param(S("a"), int, I(5), I(0o444))
+b = module_param("b", str, S("x"))
+def kinds(): return type(a), type(b)
+""")
+    assert list(found.params) == ["a", "b"] and [type(name) for name in found.params] == [str, str]
+    assert (found.params["a"].mode, found.params["a"].text, found.params["b"].text) == (0o444, "5", "x")
+    assert found.namespace["kinds"]() == (int, str)

@@ -1,0 +1,34 @@
+"""Collection held off: while klpfs allocates much, it must not make Python collect the program's garbage.
+
+`hold` and `let_go` are a pair around a slice of work of the agent's thread. What an exception has cut off in between,
+even in the pair itself, `restore` puts right.
+"""
+from __future__ import annotations
+
+import gc
+
+_on, _off, _is_on = gc.enable, gc.disable, gc.isenabled
+_held = False           # collection is on as far as the program is concerned, and we hold it off
+
+
+def hold() -> bool:
+    """Turns collection off. Whether it was on: then the caller lets go. Counterpart: let_go."""
+    global _held
+    if not _is_on():
+        return False
+    _held = True        # first: `restore` goes by it
+    _off()
+    return True
+
+
+def let_go() -> None:
+    """Turns collection on again."""
+    global _held
+    _on()
+    _held = False
+
+
+def restore() -> None:
+    """Turns collection on again if a hold was never let go."""
+    if _held:
+        let_go()
