@@ -39,13 +39,17 @@ class Waits:
         if now < self._next:
             return
         self._next = now + LOOK_S
+        self.stacks.begin()         # again, where the program has closed its file
         try:
             waits = self.now_waiting()
         except Exception:           # what is read has just changed under our eyes: so it moves
             waits = {}
         long = self._long.look(waits, now)
         if long:
-            self.stacks.say(long, "agent of " + self.agent.service)
+            try:
+                self.stacks.say(long, "agent of " + self.agent.service)
+            except OSError:         # no folder any more, or no descriptors
+                pass
 
     def now_waiting(self) -> dict[Hashable, str]:
         """What waits now, by keys for LongWaits.look. Reads only, with no lock: what changes meanwhile is another key

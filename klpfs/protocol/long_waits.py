@@ -64,42 +64,53 @@ class LongWaits:
         return long
 
 
-def _identity(fd: int) -> tuple[int, int]:
-    found = fstat(fd)
-    return found.st_dev, found.st_ino
-
-
 class Stacks:
-    """The file of this process in `folder`: its stacks, on DUMP and on `say`. A forked child makes one of its own."""
+    """The file of this process in `folder`: its stacks, on DUMP and on `say`. A forked child makes one of its own. A
+    program closes descriptors that it does not know: so it is looked whether this one is still the file's."""
 
-    __slots__ = ("folder", "_fd", "_is")
+    __slots__ = ("folder", "_fd", "_identity")
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
-        self._fd, self._is = -1, (0, 0)         # _is: the file's device and inode
+        self._fd = -1
+        self._identity = (0, 0)
         self.begin()
 
-    def begin(self) -> None:
-        """Make the file, and take DUMP. OSError: as open(2). Counterpart: end."""
-        self._fd = _open(f"{self.folder}/{getpid()}", O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o644)
-        self._is = _identity(self._fd)
-        faulthandler.register(DUMP, file=self._fd, all_threads=True)
+    def begin(self) -> bool:
+        """Make the file, and take DUMP, if it is not so already. False: it can't be done just now. Counterpart:
+        end."""
+        if self._is_ours():
+            return True
+        self.end()
+        try:
+            fd = _open(f"{self.folder}/{getpid()}", O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o644)
+            found = fstat(fd)
+            self._fd, self._identity = fd, (found.st_dev, found.st_ino)
+            faulthandler.register(DUMP, file=fd, all_threads=True)
+        except (OSError, RuntimeError):
+            return False
+        return True
 
     def end(self) -> None:
         """Take DUMP no more. Also in a child, of what was its parent's."""
         faulthandler.unregister(DUMP)
-        fd, self._fd = self._fd, -1
+        ours, fd, self._fd = self._is_ours(), self._fd, -1
+        if ours:
+            close(fd)
+
+    def _is_ours(self) -> bool:
         try:
-            if fd >= 0 and _identity(fd) == self._is:       # else the program has closed it, and maybe opened another
-                close(fd)
+            found = fstat(self._fd)
         except OSError:
-            pass
+            return False
+        return (found.st_dev, found.st_ino) == self._identity
 
     def say(self, texts: list[str], name: str) -> None:
         """Write what waits, with the stacks of all processes that take part. name: this process's, for people."""
-        for text in texts:
-            write(self._fd, f"{BEGINS}process {getpid()} ({name}): {text}\n".encode("utf-8", "backslashreplace"))
-        faulthandler.dump_traceback(file=self._fd, all_threads=True)
+        if self.begin():
+            for text in texts:
+                write(self._fd, f"{BEGINS}process {getpid()} ({name}): {text}\n".encode("utf-8", "backslashreplace"))
+            faulthandler.dump_traceback(file=self._fd, all_threads=True)
         for pid in listdir(self.folder):
             if pid.isdigit() and int(pid) != getpid() and takes_dump(int(pid)):
                 try:
@@ -109,7 +120,8 @@ class Stacks:
 
     def say_later(self, seconds: float) -> None:
         """Write the stacks of this process unless this is called again within so many seconds."""
-        faulthandler.dump_traceback_later(seconds, file=self._fd)
+        if self.begin():
+            faulthandler.dump_traceback_later(seconds, file=self._fd)
 
 
 def takes_dump(pid: int) -> bool:

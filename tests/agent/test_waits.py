@@ -108,4 +108,4 @@ def test_a_child_has_a_file_and_a_time_of_its_own(waits):
     waits.agent.thread.idle = False
     waits.run(4)
     waits.made.after_fork()
-    assert waits.made.stacks.calls == ["end", "begin"] and waits.run(4) == []
+    assert waits.made.stacks.calls[-2:] == ["end", "begin"] and waits.run(4) == []

@@ -92,3 +92,13 @@ def test_the_file_is_closed_in_the_end(watchdog):
     assert takes_dump(os.getpid())
     stacks.end()
     assert not takes_dump(os.getpid()) and os.listdir("/proc/self/fd") == before
+
+
+def test_a_program_that_closes_its_descriptors(watchdog, tmp_path):
+    """What has the number now is neither written to nor closed; the file is opened again."""
+    code = (f"import os\nfrom klpfs.protocol.long_waits import Stacks\nstacks = Stacks({str(watchdog)!r})\n"
+            f"os.close(stacks._fd)\nother = os.open({str(tmp_path / 'other')!r}, os.O_WRONLY | os.O_CREAT)\n"
+            "assert other == stacks._fd and stacks.begin() and stacks._fd != other\nos.close(stacks._fd)\n"
+            "stacks.end()\nos.fstat(other)\nos.close(other)\nstacks.end()\nassert stacks.begin()\nstacks.end()")
+    done = subprocess.run([sys.executable, "-c", code], cwd=harness.HERE.parent, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "") and (tmp_path / "other").read_text() == ""
