@@ -100,6 +100,7 @@ def sweep(folder: str, own: str) -> bool:
                 others = True
             else:
                 life.forget(here, name)
+    life.forget_dead(here, names)
     return others
 
 

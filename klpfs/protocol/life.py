@@ -64,6 +64,14 @@ def lives(folder: Folder, socket_name: str) -> bool:
     return _lives(_noted(folder, life_name(socket_name)))
 
 
+def forget_dead(folder: Folder, names: list[str]) -> None:
+    """Remove the notes of the dead whose socket is gone. names: of what is in the folder."""
+    there = set(names)
+    for name in names:
+        if name.endswith(LIFE) and name[:-len(LIFE)] + SUFFIX not in there and not _lives(_noted(folder, name)):
+            folder.remove(name)
+
+
 def anybody(folder: Folder, names: list[str]) -> bool:
     """Whether one of the processes that are noted in a folder of these names is not known to be dead."""
     return any(_lives(_noted(folder, name)) for name in names if name.endswith(LIFE))

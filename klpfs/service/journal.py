@@ -152,7 +152,9 @@ class Journal:
         wanted.update(patch["fingerprints"] for patch in record["patches"])
         if record["change"]:
             wanted.add(record["change"]["sha256"])
-        for name in self.folder.names():
+        names = self.folder.names()
+        life.forget_dead(self.folder, names)
+        for name in names:
             if (
                 name.endswith(DRAFT)
                 or (_HASH.fullmatch(name) and name not in wanted)

@@ -203,7 +203,8 @@ def test_two_hundred_workers_recycled(shop, lp, mount, runtime, daemon):
         until(lambda: size(mount.process.pid)[1] <= server[1], "the daemon's descriptors to be let go")
         assert size(mount.process.pid)[0] - server[0] < 4 << 20
         assert {path.name for path in (runtime / "shop").iterdir()
-                if len(path.name) < 64} <= {"journal", "lock", *live_sockets(runtime)}
+                if len(path.name) < 64} <= {"journal", "lock", *live_sockets(runtime),
+                                            *(name.replace(".sock", ".life") for name in live_sockets(runtime))}
     else:
         assert len(live_sockets(runtime)) < 40
     zombies = [pid for pid in os.listdir("/proc") if pid.isdigit()

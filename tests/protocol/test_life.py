@@ -91,6 +91,17 @@ def test_what_could_not_be_noted_is_not_compared(folder, words):
     assert lives(folder, SOCKET)
 
 
+def test_notes_of_the_dead_go_once_their_sockets_are_gone(folder, other):
+    """Of whoever has removed a socket and not the note."""
+    note(folder, "a.sock")
+    folder.put_link("b.life", "1 1 1 1")
+    folder.put_link("c.life", os.readlink(folder.path + "/a.life").replace(str(os.getpid()), "999999999"))
+    folder.put_link("d.life", os.readlink(folder.path + "/c.life"))
+    open(folder.path + "/d.sock", "w").close()
+    life.forget_dead(folder, folder.names())
+    assert sorted(folder.names()) == ["0123abcd.life", "a.life", "b.life", "d.life", "d.sock"]
+
+
 def test_another_pid_namespace_is_not_judged(folder):
     """Process 1 of a container is not process 1 here: nobody is known to be dead, so nothing is removed."""
     noted(folder, namespace="1", pid="999999999", began="1")
