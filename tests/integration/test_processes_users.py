@@ -121,6 +121,9 @@ def test_the_folders_rights(shop, lp, runtime):
             if act.startswith("open") and name.endswith(".life"):
                 continue                        # it leads nowhere
             assert worker.do(act.format(str(folder / name))).startswith("PermissionError"), (act, name)
+    for name in (each.name for each in folder.glob("*.life")):
+        for act in "os.unlink({0!r})", "os.rename({0!r}, {0!r} + 'x')":
+            assert worker.do(act.format(str(folder / name))).startswith("PermissionError"), (act, name)
 
 
 def test_without_a_group(shop, lp):
