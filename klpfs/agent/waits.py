@@ -54,7 +54,8 @@ class Waits:
     def now_waiting(self) -> dict[Hashable, str]:
         """What waits now, by keys for LongWaits.look. Reads only, with no lock: what changes meanwhile is another key
         the next time."""
-        agent, waits = self.agent, {}
+        agent = self.agent
+        waits: dict[Hashable, str] = {}
         thread, follower = agent.thread, agent.follower
         moves, idle = thread.moves, thread.idle
         if not thread.running.locked():

@@ -1,4 +1,4 @@
-"""The life of a process, noted beside its socket: by it others see that the process lives, when its socket says nothing.
+"""The life of a process, noted beside its socket: by it others see that it lives, when its socket says nothing.
 
 A socket that refuses is no death: a program closes descriptors that it does not know, and where none are left the agent
 can bind no other. So an agent notes which process it is in a symbolic link named after its socket (`<random>.life`; it
