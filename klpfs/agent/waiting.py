@@ -30,7 +30,7 @@ class Signal:
         return self._lock.acquire(True, seconds)
 
 
-class OwnedLock(RLock):  # type: ignore[misc]
+class OwnedLock(RLock):
     """A lock that a thread has or has not: to take it twice is to take it once, to let go of what one has not does
     nothing. So whoever is cut off between the two puts it right by saying again what is to be."""
 
