@@ -398,6 +398,7 @@ ELSEWHERE = {
     "klpfs/protocol/long_waits.py": "the watchdog's own folder; /proc/PID/status",
     "klpfs/service/waits.py:is_stopped": "/proc/PID/stat",
     "klpfs/agent/fork.py:_wait_until_gone": "/proc/self/task",
+    "klpfs/agent/alone.py": "/proc/self/task",
     "klpfs/agent/proc.py": "/proc/self",
     "klpfs/agent/server.py:_root": "the program's root",
     "klpfs/agent/run_command.py": "the command that is to be run",

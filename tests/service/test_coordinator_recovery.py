@@ -249,7 +249,7 @@ class RaisingAt:
         if event == "line":
             self.lines += 1
             if self.lines - 1 == self.n:
-                raise MemoryError("at line %d" % frame.f_lineno)
+                raise MemoryError(f"at line {frame.f_lineno}")
         return self.line
 
 
