@@ -4,7 +4,13 @@ import re
 
 import klpfs.cpython
 from klpfs.cpython.switch import rules
-from tests.cpython.attacks import attacks_choosing, attacks_entering, attacks_program, attacks_suspended  # noqa: F401
+from tests.cpython.attacks import (  # noqa: F401
+    attacks_choosing,
+    attacks_entering,
+    attacks_hidden,
+    attacks_program,
+    attacks_suspended,
+)
 from tests.cpython.attacks.attack_kit import ATTACKS
 
 NAMED = set(re.findall(r"^ *(\w+)  +\S", rules.__doc__, re.M))
