@@ -249,7 +249,7 @@ class World:
         lines += [f"daemon: {text}" for text in self.mount.errors().splitlines()]
         lines += [f"{name}: {text}" for name in ("shop", "bank") for text in self.programs[name].errors().splitlines()]
         lines = [text for text in lines if not any(re.search(each, text) for each in self.allowed)]
-        self.expect(not lines, f"written: {lines[0][:300] if lines else ''}" + (f" (and {len(lines) - 1} more)" * (len(lines) > 1)))
+        self.expect(not lines, f"written ({len(lines)} lines): {' | '.join(lines[:5])[:600]}")
         with contextlib.suppress(AssertionError):
             until(lambda: not self.growth(), "", SETTLES)
         self.expect(not self.growth(), f"grown: {self.growth()}")
