@@ -61,6 +61,8 @@ class World:
     def start(self, name, *options, **more):
         self.programs[name] = harness.Program(self.runtime, name, python=self.python, options=options, **more)
         self.mount.service(name)
+        self.programs[name].do("import faulthandler, signal\n"
+                               f"faulthandler.register(signal.SIGUSR2, open({str(self.folder / name)!r} + '.stacks', 'w'))")
         return self.programs[name]
 
     def end(self, name):
@@ -210,7 +212,15 @@ class World:
         self.expect(took < allowed(BOUND, slowness), f"a good cycle of {name}: {took:.1f} s (machine {slowness:.1f} times slower)")
 
     def ask(self, name, code):
-        return self.programs[name].do(code, LONG)
+        """What the program answers; AssertionError with all its stacks when it does not."""
+        try:
+            return self.programs[name].do(code, LONG)
+        except AssertionError as e:
+            if "did not answer" in str(e):
+                self.programs[name].kill(signal.SIGUSR2)
+                time.sleep(0.5)
+                e.args = f"{e}: {(self.folder / f'{name}.stacks').read_text()}",
+            raise
 
     # -- what must hold after every attack
 
