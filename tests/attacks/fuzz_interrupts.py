@@ -78,6 +78,9 @@ def one(world, seed, paths, said):
         world.clear()
     world.clear()
     world.expect(world.ask("shop", "pair()") == ("one original", "two original"), "the program runs new code")
+    until(lambda: not world.ask("shop", "__import__('_imp').lock_held()"), "the program's import lock to be free", 5)
+    found = world.timed("the program forks", world.ask, "shop", "os.fork() and 5 or os._exit(0)")
+    world.expect(found == "ok 5", f"the program's fork: {found}")
     world.cycle_in_process()
 
 

@@ -61,6 +61,8 @@ class World:
     def start(self, name, *options, **more):
         self.programs[name] = harness.Program(self.runtime, name, python=self.python, options=options, **more)
         self.mount.service(name)
+        self.programs[name].do("import faulthandler, signal\n"
+                               f"faulthandler.register(signal.SIGUSR2, open({str(self.folder / name)!r} + '.stacks', 'w'))")
         return self.programs[name]
 
     def end(self, name):
@@ -210,7 +212,15 @@ class World:
         self.expect(took < allowed(BOUND, slowness), f"a good cycle of {name}: {took:.1f} s (machine {slowness:.1f} times slower)")
 
     def ask(self, name, code):
-        return self.programs[name].do(code, LONG)
+        """What the program answers; AssertionError with all its stacks when it does not."""
+        try:
+            return self.programs[name].do(code, LONG)
+        except AssertionError as e:
+            if "did not answer" in str(e):
+                self.programs[name].kill(signal.SIGUSR2)
+                time.sleep(0.5)
+                e.args = f"{e}: {(self.folder / f'{name}.stacks').read_text()}",
+            raise
 
     # -- what must hold after every attack
 
@@ -249,7 +259,7 @@ class World:
         lines += [f"daemon: {text}" for text in self.mount.errors().splitlines()]
         lines += [f"{name}: {text}" for name in ("shop", "bank") for text in self.programs[name].errors().splitlines()]
         lines = [text for text in lines if not any(re.search(each, text) for each in self.allowed)]
-        self.expect(not lines, f"written: {lines[0][:300] if lines else ''}" + (f" (and {len(lines) - 1} more)" * (len(lines) > 1)))
+        self.expect(not lines, f"written ({len(lines)} lines): {' | '.join(lines[:5])[:600]}")
         with contextlib.suppress(AssertionError):
             until(lambda: not self.growth(), "", SETTLES)
         self.expect(not self.growth(), f"grown: {self.growth()}")
