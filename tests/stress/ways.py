@@ -74,10 +74,15 @@ class Way:
         self.times = 0
 
     def __call__(self, callback):
-        """Counted without a lock: roughly. A way in a way is the last: hooks that are in place would find themselves."""
+        """Counted without a lock: roughly. A way in a way is the last: hooks that are in place would find themselves.
+        Another thread's stack is not the caller's: with a Python audit hook about, a look can hold a dying object for a
+        moment, whose finalizer then runs in the look's thread."""
+        ident = get_ident()
+
         def counting(*args, **more):
-            self.times += 1
-            callback()
+            if get_ident() == ident:
+                self.times += 1
+                callback()
         depth = getattr(_depth, "n", 0)
         if depth > 1:
             return callback()
