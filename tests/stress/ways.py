@@ -478,8 +478,7 @@ def attributes(callback):
         def __setattr__(self, name, value):
             callback()
     thing = Attributes()
-    thing.own
-    getattr(thing, "other")
+    assert thing.own is None and thing.other
     operator.attrgetter("more")(thing)
     thing.x = 1
 
@@ -527,8 +526,7 @@ def type_creation(callback):
 
     class Made(Entries()):
         pass
-    Made().named
-    Base[1]
+    assert Made().named is Base[1] is None
     isinstance(1, Base)
 
 
@@ -539,6 +537,10 @@ def abstract_subclass_hook(callback):
         def __subclasshook__(cls, other):
             callback()
             return True
+
+        @abc.abstractmethod
+        def method(self):
+            pass
     issubclass(Calls, Hook)
 
 
@@ -693,7 +695,7 @@ def import_hooks(callback):
 def module_getattr(callback):
     module = types.ModuleType("m")
     module.__getattr__ = lambda name: callback()
-    module.x
+    assert module.x is None
 
 
 # ----------------------------------------------------------------------------------------------------- hooks of a kind
@@ -734,7 +736,7 @@ def warning_shown(callback):
     with ONE_AT_A_TIME, warnings.catch_warnings():
         warnings.simplefilter("always")
         warnings.showwarning = in_this_thread(callback)
-        warnings.warn("klpfs")
+        warnings.warn("klpfs", stacklevel=1)
 
 
 @way()
@@ -929,12 +931,12 @@ def async_generator_hooks(callback):
         driven(generator.aclose())
     was = sys.get_asyncgen_hooks()
     sys.set_asyncgen_hooks(firstiter=lambda generator: callback(), finalizer=finalizer)
-    made = asynchronous(callback)
+    made = [asynchronous(callback)]
 
     async def first():
-        return await made.__anext__()
+        return await made[0].__anext__()
     driven(first())
-    del made
+    made.clear()
     sys.set_asyncgen_hooks(*was)
 
 
