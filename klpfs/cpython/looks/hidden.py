@@ -92,7 +92,8 @@ def may_run(found: References, functions: list[Any]) -> bool:
 
 def constants_of(codes: Iterable[CodeType]) -> list[tuple[Any, ...]]:
     """The constants of codes, and of the code among them, at any depth."""
-    todo, found = _list(codes), {}
+    todo: list[CodeType] = _list(codes)
+    found: dict[int, tuple[Any, ...]] = {}
     while todo:
         constants = todo.pop().co_consts
         if _id(constants) not in found:

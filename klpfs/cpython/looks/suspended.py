@@ -35,13 +35,15 @@ _canary: Any = (x for x in _nothing)
 _canary_code, _canary_ref = _canary.gi_code, ref(_canary)
 
 
-control = _compile("0", "", "eval").replace(co_name="control")        # a code with the references that all of them have
+control = _compile("0", "", "eval").replace(co_name="control")     # a code with the references that all of them have
 
 
 class References:
-    """The references to a few codes, at a look's moment. counts: how many each code has, in the order of the codes, then
-    the control; known: the ids of all that those objects refer to which the collector knows and which refer to one of
-    the codes; kinds: the ids of their types."""
+    """The references to a few codes, at a look's moment.
+
+    counts: how many each code has, in the order of the codes, then the control. known: the ids of the codes, one for
+    each reference in an object that the collector knows. kinds: the ids of those objects' types.
+    """
 
     __slots__ = ("counts", "known", "kinds")
 
