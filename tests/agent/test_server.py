@@ -1,10 +1,10 @@
 """The agent's server: connections, descriptors that are closed or used up, peers that are not obeyed."""
-import pathlib
-import sys
-import subprocess
 import errno
 import os
+import pathlib
 import socket
+import subprocess
+import sys
 
 import pytest
 
