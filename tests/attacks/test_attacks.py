@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from klpfs.protocol import long_waits
 from tests.attacks.__main__ import FUZZERS, chosen
 from tests.attacks.table import Failed, all_attacks
 from tests.attacks.timing import Control, Operation
@@ -39,6 +40,8 @@ def worlds(control):
 
 
 def attacked(worlds, do):
+    # a world lives longer than a test, and so than the folder of the test's watchdog
+    os.environ.pop(long_waits.ENVIRON, None)
     world = worlds()
     world.spoilt = True
     try:

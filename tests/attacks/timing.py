@@ -128,6 +128,7 @@ def allowed(bound, slowness):
 
 
 def interrupted(number, frame):
+    signal.signal(number, signal.SIG_IGN)       # while it answers
     raise InterruptedError(errno.EINTR, "a signal")
 
 
