@@ -269,7 +269,8 @@ class World:
         """Take out of `shop` and `bank` what an attack has left in force."""
         for name in "shop", "bank":
             tree = self.tree(name)
-            for file, mode in FILES.items():                self.timed(f"chmod of {file}", os.chmod, tree.path / file, mode)
+            for file, mode in FILES.items():     # as in sysfs, not even root opens what no bit lets anybody write
+                self.timed(f"chmod of {file}", os.chmod, tree.path / file, mode)
             found = self.timed(f"ftrace_enabled of {name}", harness.write, tree.path / "proc/sys/kernel/ftrace_enabled", "1")
             self.expect(found.startswith("ok"), f"ftrace_enabled of {name}: {found}")
             self.timed(f"ls of {name}", tree.patches)       # the mount is read in this process only where it answers
