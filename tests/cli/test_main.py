@@ -37,8 +37,7 @@ def test_a_reader_that_leaves_is_no_error(made):
 ROOT = str(pathlib.Path(__file__).parents[2])
 FRONT = {"klpfs", "klpfs.cli", "klpfs.cli.main", "klpfs.cli.streams", "klpfs.cli.tree", "klpfs.cli.kmod",
          "klpfs.cli.terminal", "klpfs.service", "klpfs.service.mountinfo", "klpfs.service.shown_text",
-         "klpfs.engine", "klpfs.engine.data", "klpfs.engine.error",
-         "klpfs.engine.names"}
+         "klpfs.engine", "klpfs.engine.data", "klpfs.engine.error", "klpfs.engine.names", "klpfs.engine.plain"}
 NAMES = {"klpfs.protocol", "klpfs.protocol.names", "klpfs.engine.names"}
 SLOW = {"ast", "asyncio", "attr", "attrs", "ctypes", "dataclasses", "importlib.metadata", "inspect", "json", "logging",
         "pathlib", "shlex", "socket", "subprocess", "tempfile", "tokenize"}

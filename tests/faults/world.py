@@ -15,6 +15,7 @@ import threading
 import time
 
 from klpfs.protocol import record_text
+from klpfs.protocol.life import life_name
 from tests import harness
 from tests.harness import until
 
@@ -231,7 +232,8 @@ class World:
         def left():
             there = set(os.listdir(self.runtime / self.name)) - {"lock", "journal"} - contents
             sockets = {each for each in there if each.endswith(".sock") and not each.startswith(".")}
-            return sorted(there - sockets) + (sorted(sockets) if len(sockets) != len(self.alive) else [])
+            notes = {life_name(each) for each in sockets}
+            return sorted(there - sockets - notes) + (sorted(sockets) if len(sockets) != len(self.alive) else [])
         until(lambda: not left(), f"in the folder: {left()}", PATIENCE)
 
     def check_log(self, expected):

@@ -353,7 +353,7 @@ def test_a_plain_user_with_fusermount3(runtime, lp, tmp_path):
     folder.mkdir()
     runtime.chmod(0o755)
     shutil.copy(lp("lp1"), folder)
-    done = room(folder, f'chmod 777 "$1"; exec {NOBODY} sh -c "$3" sh "$1" "$4" "$5"', AS_USER, sys.executable,
+    done = room(folder, f'chmod 1777 "$1"; exec {NOBODY} sh -c "$3" sh "$1" "$4" "$5"', AS_USER, sys.executable,
                 pathlib.Path(__file__).with_name("program.py"))
     assert done.stdout.splitlines() == ["0", "1", "lp1", "livepatch: 'lp1': patching complete", "-1", "1", "cat"], (
         done.stderr
