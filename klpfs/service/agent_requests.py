@@ -13,7 +13,8 @@ from klpfs.service.limits import LIMITS
 
 if TYPE_CHECKING:
     from klpfs.service.loop import Loop, Timer
-    from klpfs.service.peers import Message, Peer, Peers
+    from klpfs.service.peer import Message, Peer
+    from klpfs.service.peers import Peers
 
 Done = Callable[[Any], None]
 

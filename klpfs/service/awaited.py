@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Callable
 from attrs import define
 
 if TYPE_CHECKING:
-    from klpfs.service.peers import Peer
+    from klpfs.service.peer import Peer
 
 
 @define(eq=False)

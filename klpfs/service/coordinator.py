@@ -46,7 +46,8 @@ from klpfs.service.writes import Decide, Foresee, Load, Request, of_mistake
 
 if TYPE_CHECKING:
     from klpfs.service.loop import Loop, Timer
-    from klpfs.service.peers import Peer, Peers
+    from klpfs.service.peer import Peer
+    from klpfs.service.peers import Peers
 
 TICK = 1e-6                # seconds that a timer comes later than asked for: never, by rounding, a little too early
 REMOVED = "the journal was removed while the service runs"

@@ -16,7 +16,7 @@ from klpfs.service.budget import WAKE_BYTES, WAKE_SECONDS, Budget
 from klpfs.service.loop import AGENTS, IN, OUT, Timer
 
 if TYPE_CHECKING:
-    from klpfs.service.peers import Peer
+    from klpfs.service.peer import Peer
 
 READ_BYTES = 1 << 18        # that are taken from a socket at once
 MESSAGE_BYTES = 256         # what a message of a foreign user costs beside its bytes

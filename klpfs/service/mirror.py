@@ -20,7 +20,7 @@ from klpfs.service.log_merge import LogMerge
 from klpfs.service.snapshots import ModuleView, ObjectView, ParamView, PatchView, ProcessView
 
 if TYPE_CHECKING:
-    from klpfs.service.peers import Peer
+    from klpfs.service.peer import Peer
 
 Raw = dict[str, Any]
 MAX_FUNCS = 1 << 17        # of an object, as all processes together say them; each is a folder of the tree

@@ -1,4 +1,4 @@
-"""The agents of a service: their sockets in its folder, the connections to them, and what they said.
+"""A peer: an agent as the daemon sees it, by its socket: the connection to it, and what it said.
 
 A peer is gone when its process is dead (pidfd, taken when it says who it is), when the process has become another
 program (exec), or has bound a new socket. A closed connection alone is no death: connect again, after pauses that grow.
@@ -7,25 +7,22 @@ to be dead (life.py). All that an agent says is checked here for its shape, befo
 words have no shape that this daemon knows is named (`trouble`). What peers of foreign users cost is paid from their
 budgets (budget.py).
 
-A connection is to the very socket that was looked at (folder.py), and who sends what comes is what the kernel says. Who
-answers for another service, as another process or on another user's socket is refused: one line in the log, and that
-socket is left alone.
+A connection is to the very socket that was looked at (folder.py), and who sends what comes is what the kernel says. A
+process that answers for another service, as another process or on another user's socket is refused: one line in the
+log, and that socket is left alone.
 """
 from __future__ import annotations
 
-import builtins
 import errno
 import os
 import socket
 import struct
-from collections import Counter
-from typing import Any, Callable
+from typing import Any, Callable, Protocol
 
 from attrs import define, field
 
 from klpfs.protocol import life
-from klpfs.protocol.folder import Folder, as_folder, socket_address
-from klpfs.protocol.folder_layout import SUFFIX
+from klpfs.protocol.folder import Folder, socket_address
 from klpfs.protocol.shapes import FROM_AGENT, MAX_COMM, MOST_BYTES, fits, natural, settled
 from klpfs.protocol.wire import (
     FOREIGN_MESSAGE,
@@ -41,6 +38,7 @@ from klpfs.service.budget import Budget
 from klpfs.service.foreign_users import ForeignUsers
 from klpfs.service.intake import READ_BYTES, Intake
 from klpfs.service.loop import AGENTS, IN, OUT, Loop, Timer
+from klpfs.service.process_identity import address_space, user_of
 from klpfs.service.shown_text import printable
 
 RETRY = 0.2                # seconds until a peer whose connection has ended is connected to again; then twice as long
@@ -51,36 +49,34 @@ MOST_SAID = 8              # lines about one peer
 NOBODY = (errno.ECONNREFUSED, errno.ENOENT, errno.ENOTSOCK)    # what connect() says where nobody listens
 MAX_QUEUED = 64 << 20      # bytes that wait for a peer that doesn't read; for all peers of a foreign user together
 MAX_KEPT = 128 << 20       # bytes that a foreign user's peers have said and that are remembered
-MOST = 256  # sockets that a user who does not own the service may have in it: each costs a descriptor here
 
 Message = dict[str, Any]
-
-
-def address_space(pid: int) -> tuple[str, ...]:
-    """A mark by which a process differs from the program that it becomes by exec: where its code and its stack begin;
-    (): it is dead.
-    OSError: it can't be seen just now."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return tuple(file.read().rpartition(b")")[2].decode().split()[23:26])
-    except (FileNotFoundError, ProcessLookupError):
-        return ()
-
-
-def user_of(pid: int) -> int:
-    """The user whose rights a process has. FileNotFoundError or ProcessLookupError: there is no such process.
-    (The owner of /proc/PID is root for a process that can't be dumped, as one that has changed its user.)"""
-    with open(f"/proc/{pid}/status", "rb") as file:
-        for line in file:
-            if line.startswith(b"Uid:"):
-                return int(line.split()[2])
-    raise ProcessLookupError(errno.ESRCH, "no such process")
 
 
 def who_sends(peer: Peer, pid: int) -> tuple[int, int]:
     """The user and the process whose messages come over a peer's connection, as the kernel says, whatever process `pid`
     it claims to be. 0: a process that can't be seen from here."""
     return peer._sender, peer._sender_pid
+
+
+class PeerSet(Protocol):
+    """The set that a peer belongs to (peers.py), as its peers see it. received(peer, kind, message): a message that was
+    understood. dropped(peer): its connection is closed. left(peer): it is gone. changed(): after any of these.
+    refuse(peer, inode): the socket of this inode is left alone. log(text, priority): the service's log."""
+
+    folder: Folder
+    loop: Loop
+    users: ForeignUsers
+    received: Callable[[Peer, str, Message], None]
+    dropped: Callable[[Peer], None]
+    changed: Callable[[], None]
+    log: Callable[[str, int], None]
+
+    def known(self) -> list[Peer]: ...
+    def restarted(self, peer: Peer) -> None: ...
+    def has_said(self, peer: Peer) -> bool: ...
+    def left(self, peer: Peer) -> None: ...
+    def refuse(self, peer: Peer, inode: tuple[int, int]) -> None: ...
 
 
 @define(eq=False)
@@ -90,7 +86,7 @@ class Peer:
     none."""
 
     key: str
-    peers: Peers
+    peers: PeerSet
     since: float                               # when its socket was first seen
     pid: int = 0
     comm: str = ""
@@ -119,7 +115,7 @@ class Peer:
     _sender_pid: int = -1
     _speaker: int = -1                         # the same user, also while a next connection has not brought a word
     _owner: int = 0                            # of the socket that is connected to
-    _inode: tuple[int, int] = (0, 0)           # the same socket's
+    inode: tuple[int, int] = (0, 0)            # the same socket's
 
     @property
     def name(self) -> str:
@@ -174,13 +170,13 @@ class Peer:
             if sock is not None:
                 sock.close()
             if error.errno == errno.ENOENT or error.errno in NOBODY and self._ended():    # unlinked: as in Peers.list
-                return self._leave()
+                return self.leave()
             return self._again(RETRY if self.pid or error.errno != errno.ECONNREFUSED else RETRY_REFUSED)
         finally:
             if path_fd >= 0:
                 os.close(path_fd)
         self.sock, self.connected = sock, True
-        self._owner, self._inode = found.st_uid, (found.st_dev, found.st_ino)
+        self._owner, self.inode = found.st_uid, (found.st_dev, found.st_ino)
         self.intake, self.sent_seq, self._sender, self._sender_pid, self.version = Intake(self), -1, -1, -1, 0
         self._connected_at = self.peers.loop.now()
         self._out.clear()
@@ -211,10 +207,14 @@ class Peer:
         except OSError:
             return False
 
-    def _leave(self) -> None:
+    def leave(self) -> None:
         """Note that the process is gone."""
-        if self.gone:
-            return
+        if not self.gone:
+            self.release()
+            self.peers.left(self)
+
+    def release(self) -> None:
+        """Let go of the process, which is told nothing: no connection, no timer, no pidfd."""
         self.gone = True
         self.cut()
         if self._timer is not None:
@@ -223,7 +223,6 @@ class Peer:
             self.peers.loop.remove(self._pidfd)
             os.close(self._pidfd)
             self._pidfd = -1
-        self.peers.left(self)
 
     def cut(self) -> None:
         """Close the connection."""
@@ -253,8 +252,8 @@ class Peer:
         self._say(": " + why, 4)
         self.cut()
         self.peers.dropped(self)
-        self.peers.refused[self.key] = self._inode
-        self._leave()
+        self.peers.refuse(self, self.inode)
+        self.leave()
 
     def _say(self, text: str, priority: int) -> None:
         """A line about this peer, once; about those of a foreign user, of whom there may be many, some."""
@@ -284,10 +283,14 @@ class Peer:
     def keep(self, kind: str, size: int) -> None:
         """Note how much of what it said last is remembered; a foreign user who makes this too much is cut off."""
         self._kept[kind] = size
-        if self.is_foreign and size > 1 << 16 and self.peers.kept_of(self.user) > MAX_KEPT:
+        if self.is_foreign and size > 1 << 16 and self._kept_of_user() > MAX_KEPT:
             self._kept[kind] = 0
             self.report = None
             self.drop(f"user {self.user} says more than {MAX_KEPT >> 20} MB that would have to be remembered")
+
+    def _kept_of_user(self) -> int:
+        """Bytes that all peers of its user have said last and that are remembered."""
+        return sum(sum(peer._kept.values()) for peer in self.peers.known() if peer.user == self.user)
 
     # -- sending
 
@@ -462,7 +465,7 @@ class Peer:
                 space, self._pidfd = address_space(pid), os.pidfd_open(pid)
         except OSError as error:
             if error.errno in (errno.ENOENT, errno.ESRCH):
-                self._leave()
+                self.leave()
             else:
                 self.drop(f"can't be watched: {error.strerror}")
             return False
@@ -472,191 +475,5 @@ class Peer:
         return True
 
     def _died(self) -> None:
-        self._leave()
+        self.leave()
         self.peers.changed()
-
-
-@define(eq=False)
-class Peers:
-    """The agents whose sockets are in `folder`. received(peer, kind, message), left(peer), dropped(peer) (its
-    connection closed), changed() (after any of these: the coordinator's step), log(text, priority)."""
-
-    folder: Folder = field(converter=as_folder)
-    loop: Loop
-    received: Callable[[Peer, str, Message], None]
-    on_left: Callable[[Peer], None]
-    dropped: Callable[[Peer], None]
-    changed: Callable[[], None]
-    log: Callable[[str, int], None]
-    _peers: dict[str, Peer] = field(init=False, factory=dict)
-    # by the name of a dead process's socket: whether it was tried to unlink it
-    _dead: dict[str, bool] = field(init=False, factory=dict)
-    # sockets of whoever is no process of this service, by name: the inode
-    refused: dict[str, tuple[int, int]] = field(init=False, factory=dict)
-    _foreign: dict[str, int] = field(init=False, factory=dict)   # sockets of users who don't own the service: the user
-    _left_alone: dict[str, int] = field(init=False, factory=dict)       # the same, of those that are too many
-    _named_users: set[int] = field(init=False, factory=set)    # whose many sockets the log has named
-    _restarted: dict[str, Peer] = field(init=False, factory=dict)
-    users: ForeignUsers = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self.users = ForeignUsers(self.loop.now, self.log)
-
-    def kept_of(self, user: int) -> int:
-        """Bytes that the peers of a user have said and that are remembered."""
-        return sum(sum(peer._kept.values()) for peer in self.known() if peer.user == user)
-
-    def restarted(self, peer: Peer) -> None:
-        """A peer has begun a connection, or was seen for the first time: it was told nothing yet."""
-        self._restarted[peer.key] = peer
-
-    def take_restarted(self) -> builtins.list[Peer]:
-        """The peers that have `restarted` since the last call, and are not gone."""
-        taken, self._restarted = self._restarted, {}
-        return [peer for key, peer in taken.items() if self._peers.get(key) is peer]
-
-    def known(self) -> builtins.list[Peer]:
-        """The peers that are not gone, as far as is known."""
-        return list(self._peers.values())
-
-    def list(self) -> builtins.list[Peer]:
-        """Look in the folder anew: connect to the processes that are new. OSError: it can't be looked into just now."""
-        try:
-            names = self.folder.names()
-        except FileNotFoundError:
-            names = []
-        sockets = {name for name in names if name.endswith(SUFFIX) and not name.startswith(".")}
-        self._dead = {name: tried for name, tried in self._dead.items() if name in sockets}
-        self.refused = {name: inode for name, inode in self.refused.items()
-                        if name in sockets and self._inode(name) == inode}
-        self._foreign = {key: uid for key, uid in self._foreign.items() if key in self._peers or key in self.refused}
-        counts = Counter(self._foreign.values())
-        self._left_alone = {name: uid for name, uid in self._left_alone.items()
-                            if name in sockets and counts[uid] >= MOST}
-        known = self._peers.keys() | self._dead.keys() | self.refused.keys() | self._left_alone.keys()
-        for name in sorted(sockets - known):
-            if self._is_peer(name):
-                peer = self._peers[name] = Peer(name, self, self.loop.now())
-                self.restarted(peer)
-                peer.connect()
-        for peer in self.known():              # unlinked: it ended well, or bound a new socket
-            if peer.key not in sockets and not peer.connected:
-                peer._leave()
-        return self.known()
-
-    def _inode(self, name: str) -> tuple[int, int] | None:
-        """Which file the name is of; None: it can't be seen."""
-        try:
-            status = self.folder.look_status(name)
-        except OSError:
-            return None
-        return status.st_dev, status.st_ino
-
-    def _answers(self, name: str) -> bool:
-        """Whether somebody listens on a socket that was refused, or it can't be seen."""
-        try:
-            path_fd = self.folder.look_socket(name)
-            try:
-                with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as sock:
-                    sock.connect(socket_address(path_fd))
-            finally:
-                os.close(path_fd)
-        except OSError as error:
-            return error.errno not in NOBODY
-        return True
-
-    def has_said(self, peer: Peer) -> bool:
-        """Whether the process that is noted beside a peer's socket has said on another socket who it is."""
-        pid = life.pid_of(self.folder, peer.key)
-        return any(other.pid == pid for other in self.known() if other is not peer and pid)
-
-    def lives_unseen(self) -> bool:
-        """Whether a process of the service lives that no socket speaks for, or it can't be seen just now. Its patches
-        are in force, and the journal is its journal."""
-        try:
-            return life.anybody(self.folder, self.folder.names())
-        except FileNotFoundError:
-            return False
-        except OSError:
-            return True
-
-    def forget_refused(self) -> bool:
-        """Look which of the sockets that were refused are of the dead by now: those are litter as any other. True: some
-        are not."""
-        for name in list(self.refused):
-            if not self._answers(name):
-                del self.refused[name]
-                self._dead[name] = False
-        return bool(self.refused)
-
-    def _is_peer(self, name: str) -> bool:
-        """Whether the name is a socket's, and not of a user who has put very many into the folder."""
-        try:
-            path_fd = self.folder.look_socket(name)
-            try:
-                status = os.fstat(path_fd)
-            finally:
-                os.close(path_fd)
-            ours = self.folder.owns(status.st_uid)
-        except OSError:
-            return False
-        inode = status.st_dev, status.st_ino
-        if status.st_nlink > 1 and any(peer._inode == inode for peer in self.known()):
-            return False                       # another name of a socket that is connected to
-        if ours:
-            return True
-        if list(self._foreign.values()).count(status.st_uid) >= MOST:
-            if status.st_uid not in self._named_users:
-                self._named_users.add(status.st_uid)
-                self.log(
-                    f"klpfs: user {status.st_uid} has more than {MOST} sockets in {self.folder.path}, "
-                    "the others are left alone",
-                    4,
-                )
-            self._left_alone[name] = status.st_uid
-            return False
-        self._foreign[name] = status.st_uid
-        return True
-
-    def left(self, peer: Peer) -> None:
-        """A peer is gone: its socket is of no use to anybody."""
-        self._peers.pop(peer.key, None)
-        if peer.key not in self.refused:
-            self._dead[peer.key] = False
-        self.on_left(peer)
-
-    @property
-    def dead(self) -> builtins.list[str]:
-        """Names of sockets of the dead, that are perhaps still there."""
-        return list(self._dead)
-
-    @property
-    def litter(self) -> bool:
-        """Whether a process has died whose socket was not tried to be removed."""
-        return not all(self._dead.values())
-
-    def unlink_gone(self) -> None:
-        """Remove the sockets of the dead. The journal's lock must be taken."""
-        self.forget_refused()
-        for name in self._dead:
-            self._dead[name] = True
-            life.forget(self.folder, name)
-
-    def cut(self, n: int) -> None:
-        """The journal can't be written: close the connections, so that the processes that have prepared n read it."""
-        for peer in self.known():
-            report = peer.report
-            if report and (report["n"] == n or report["prepared"] and report["prepared"]["n"] == n):
-                peer.drop()
-
-    def close(self) -> None:
-        """Close all connections; nobody is told anything."""
-        for peer in self.known():
-            peer.gone = True
-            peer.cut()
-            if peer._timer is not None:
-                peer._timer.cancel()
-            if peer._pidfd >= 0:
-                self.loop.remove(peer._pidfd)
-                os.close(peer._pidfd)
-        self._peers.clear()

@@ -22,7 +22,8 @@ from klpfs.service.log_merge import FACILITIES, LogMerge
 from klpfs.service.log_ring import LogRecord, LogView
 from klpfs.service.loop import Loop
 from klpfs.service.mirror import Mirror
-from klpfs.service.peers import Peer, Peers
+from klpfs.service.peer import Peer
+from klpfs.service.peers import Peers
 from klpfs.service.read_in_child import Fetch
 from klpfs.service.snapshots import BlockerView, Caller, ModuleView, ObjectView, ParamView, PatchView, ProcessView
 from klpfs.service.vote_by_text import foresee

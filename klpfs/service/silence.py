@@ -15,7 +15,7 @@ from klpfs.protocol import decisions
 from klpfs.service.limits import LIMITS
 
 if TYPE_CHECKING:
-    from klpfs.service.peers import Peer
+    from klpfs.service.peer import Peer
 
 
 @define(eq=False)

@@ -13,7 +13,7 @@ from klpfs.service.limits import LIMITS
 
 if TYPE_CHECKING:
     from klpfs.service.answer import Answer
-    from klpfs.service.peers import Peer
+    from klpfs.service.peer import Peer
     from klpfs.service.silence import Silence
 
 

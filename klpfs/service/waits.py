@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
-from klpfs.service.peers import Peer
+from klpfs.service.peer import Peer
 from klpfs.service.service import Service
 
 

@@ -5,20 +5,21 @@ import tempfile
 
 import pytest
 
-from klpfs.service import peers
+from klpfs.service import peer
 from tests.service.fake_agent import Bench
+from tests.service.watch import Watch
 
 
 @pytest.fixture(autouse=True)
 def fake_agents_are_processes():
     """What this process says as an agent, the process says that it claims to be: fake agents live in the test."""
-    real = peers.who_sends
+    real = peer.who_sends
 
-    def who_sends(peer, pid):
-        sender, sender_pid = real(peer, pid)
+    def who_sends(who, pid):
+        sender, sender_pid = real(who, pid)
         return sender, pid if sender_pid == os.getpid() else sender_pid
     with pytest.MonkeyPatch.context() as patch:     # of its own: a test may undo its patches
-        patch.setattr(peers, "who_sends", who_sends)
+        patch.setattr(peer, "who_sends", who_sends)
         yield
 
 
@@ -35,3 +36,10 @@ def bench(folder):
     made = Bench(folder)
     yield made
     made.close()
+
+
+@pytest.fixture
+def watch(bench):
+    made = Watch(bench)
+    yield made
+    made.peers.close()

@@ -1,5 +1,5 @@
 """Foreign agents: fake agents whose messages come from another user, as the kernel would say."""
-from klpfs.service.peers import Peer
+from klpfs.service.peer import Peer
 
 USER = 54321
 

@@ -9,7 +9,7 @@ import pytest
 
 from klpfs.protocol.wire import FOREIGN_MESSAGE, encode
 from klpfs.service import budget as budget_module
-from klpfs.service import peers as peers_module
+from klpfs.service import peer as peer_module
 from klpfs.service.budget import Budget
 from klpfs.service.intake import READ_BYTES
 from klpfs.service.loop import LAST
@@ -181,7 +181,7 @@ def test_connections_that_end_at_once(world):
         world.round()
     assert world.operations() <= quiet + 10
     seconds = world.loop.clock()
-    assert len(accepted) <= FLOODERS * (5 + (int(seconds / peers_module.RETRY)).bit_length())
+    assert len(accepted) <= FLOODERS * (5 + (int(seconds / peer_module.RETRY)).bit_length())
 
 
 def test_sockets_that_come_and_go(world):

@@ -347,10 +347,10 @@ def test_who_has_a_journal_kept(bench, folder, manager, tmp_path, monkeypatch, k
     elif kind == "file of its own":
         open(keep, "w").close()
         os.chown(keep, 54321, -1)
-    from klpfs.service import peers
-    monkeypatch.setattr(peers, "who_sends", lambda peer, pid: (peer._sender, pid))
-    real = peers.Peer._is_heard_from
-    monkeypatch.setattr(peers.Peer, "_is_heard_from",
+    from klpfs.service import peer as peer_module
+    monkeypatch.setattr(peer_module, "who_sends", lambda peer, pid: (peer._sender, pid))
+    real = peer_module.Peer._is_heard_from
+    monkeypatch.setattr(peer_module.Peer, "_is_heard_from",
                         lambda peer, pid, user: real(peer, pid, 54321 if peer.key == "a.sock" else 0))
     manager.start()
     bench.until(lambda: agent.links)

@@ -1,4 +1,4 @@
-"""Connections to agents: who is there, who is gone, and what nobody may be made to believe."""
+"""A connection to an agent: whether its process is there or gone, and what nobody may be made to believe."""
 import errno
 import os
 import socket
@@ -7,35 +7,14 @@ import sys
 
 import pytest
 
-from klpfs.protocol import life, wire
+from klpfs.protocol import wire
 from klpfs.protocol.folder import Folder
 from klpfs.protocol.wire import encode
-from klpfs.service import peers as peers_module
+from klpfs.service import peer as peer_module
 from klpfs.service.foreign_users import MOST_LINES
-from klpfs.service.peers import Peers
 from tests import harness
 from tests.service import foreign
-from tests.service.fake_agent import sleeper
-
-
-class Watch:
-    """Peers, and what they told."""
-
-    def __init__(self, bench):
-        self.bench, self.heard, self.gone, self.lines, self.steps = bench, [], [], [], 0
-        self.peers = Peers(bench.folder, bench.loop, lambda peer, kind, message: self.heard.append((peer.key, kind)),
-                           lambda peer: self.gone.append(peer.key), lambda peer: None, self.step,
-                           lambda text, priority: self.lines.append(text))
-
-    def step(self):
-        self.steps += 1
-
-
-@pytest.fixture
-def watch(bench):
-    made = Watch(bench)
-    yield made
-    made.peers.close()
+from tests.service.watch import left_alone, speaks
 
 
 def test_hello_event_report(bench, watch):
@@ -78,56 +57,6 @@ def test_who_says_another_version_must_still_be_who_it_says(bench, watch, hello)
     assert "this daemon version" not in "".join(watch.lines)
 
 
-def test_drafts_and_other_files_are_no_agents(bench, watch):
-    for name in (".x.sock", "journal", "lock"):
-        open(os.path.join(bench.folder, name), "w").close()
-    assert watch.peers.list() == []
-
-
-def test_a_socket_that_refuses_and_never_answered_is_gone(bench, watch):
-    """Its process died before this daemon came; with the lock its socket is removed."""
-    agent = bench.agent()
-    agent.close()
-    assert watch.peers.list() == [] and watch.gone == ["a.sock"]
-    watch.peers.unlink_gone()
-    assert os.listdir(bench.folder) == []
-
-
-def noted(bench, name, pid):
-    """A socket that refuses, and beside it the note of a process."""
-    with socket.socket(socket.AF_UNIX) as dead:
-        dead.bind(os.path.join(bench.folder, name + ".sock"))
-    namespace = life.own_life().split()[2]
-    os.symlink(f"{pid} - {namespace} -", os.path.join(bench.folder, name + ".life"))
-
-
-def test_a_socket_that_refuses_while_its_process_lives(bench, watch, monkeypatch):
-    """A program that has closed its descriptors, and has none left for another socket: it is not gone. Its end is."""
-    monkeypatch.setattr(peers_module, "RETRY_REFUSED", 0.01)
-    process = sleeper()
-    try:
-        noted(bench, "a", process.pid)
-        assert [peer.key for peer in watch.peers.list()] == ["a.sock"]
-        bench.rest(0.1)
-        assert not watch.gone and not watch.peers.litter and watch.peers.lives_unseen()
-    finally:
-        process.kill()
-        process.wait()
-    bench.until(lambda: watch.gone == ["a.sock"])
-    watch.peers.unlink_gone()
-    assert os.listdir(bench.folder) == [] and not watch.peers.lives_unseen()
-
-
-def test_an_old_socket_of_a_process_that_answers_on_another(bench, watch, monkeypatch):
-    """It had no right to remove the old one, as after a change of its user."""
-    monkeypatch.setattr(peers_module, "RETRY_REFUSED", 0.01)
-    agent = bench.agent("b")
-    noted(bench, "a", agent.pid)
-    assert len(watch.peers.list()) == 2
-    bench.until(lambda: watch.gone == ["a.sock"])
-    assert [peer.key for peer in watch.peers.known()] == ["b.sock"]
-
-
 def test_without_descriptors_nobody_is_gone(bench, watch, monkeypatch):
     """A failure of ours says nothing of them: it is tried again."""
     tried = []
@@ -136,7 +65,7 @@ def test_without_descriptors_nobody_is_gone(bench, watch, monkeypatch):
         tried.append(arguments)
         raise OSError(errno.EMFILE, "Too many open files")
     bench.agent("a")
-    monkeypatch.setattr(peers_module.socket, "socket", refuse)
+    monkeypatch.setattr(peer_module.socket, "socket", refuse)
     assert len(watch.peers.list()) == 1 and not watch.gone
     monkeypatch.undo()
     monkeypatch.setattr(os, "pidfd_open", refuse)
@@ -144,7 +73,7 @@ def test_without_descriptors_nobody_is_gone(bench, watch, monkeypatch):
     assert not watch.gone and "can't be watched" in watch.lines[0]
     monkeypatch.undo()
     bench.until(lambda: watch.peers.known()[0].report)
-    monkeypatch.setattr(peers_module, "address_space", refuse)
+    monkeypatch.setattr(peer_module, "address_space", refuse)
     monkeypatch.setattr(Folder, "look_socket", refuse)
     watch.peers.known()[0].drop()
     tried.clear()
@@ -243,7 +172,7 @@ def test_messages_before_hello(bench, watch):
 
 
 def test_a_message_that_never_ends(bench, watch, monkeypatch):
-    monkeypatch.setattr(peers_module, "MESSAGE_SECONDS", 0.05)
+    monkeypatch.setattr(peer_module, "MESSAGE_SECONDS", 0.05)
     agent = bench.agent()
     watch.peers.list()
     bench.until(lambda: watch.peers.known()[0].report)
@@ -253,7 +182,7 @@ def test_a_message_that_never_ends(bench, watch, monkeypatch):
 
 
 def test_who_does_not_read_is_cut_off(bench, watch, monkeypatch):
-    monkeypatch.setattr(peers_module, "MAX_QUEUED", 1 << 20)
+    monkeypatch.setattr(peer_module, "MAX_QUEUED", 1 << 20)
     agent = bench.agent()
     watch.peers.list()
     bench.until(lambda: watch.peers.known()[0].report)
@@ -330,51 +259,7 @@ def test_who_another_user_says_it_is(bench, watch, says, bound, believed):
         assert "of another user" in watch.lines[0] and watch.peers.list() == []
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
-def test_very_many_sockets_of_another_user(bench, watch, monkeypatch):
-    """Each costs a descriptor here: no more than so many, and one line; the service's own are not counted."""
-    monkeypatch.setattr(peers_module, "MOST", 3)
-    os.chmod(bench.folder, 0o3770)
-    made = [bench.agent(f"y{i}") for i in range(6)]
-    for i in range(5):
-        os.chown(made[i].path, 54321, -1)
-    assert len(watch.peers.list()) == 4 == len(watch.peers.list())
-    assert len(watch.lines) == 1 and "user 54321 has more than 3 sockets" in watch.lines[0]
-    monkeypatch.setattr(watch.peers.folder.__class__, "look_socket", lambda self, name: pytest.fail("looked at again"))
-    assert len(watch.peers.list()) == 4
-    monkeypatch.undo()
-    os.unlink(made[0].path)                     # there is room for another
-    watch.peers.known()[0].drop()
-    watch.peers.list()
-    assert "y3.sock" in [peer.key for peer in watch.peers.list()]
-
-
-def test_what_is_no_socket(bench, watch):
-    """Links, fifos and folders with a socket's name are left alone."""
-    for name, make in (("a.sock", os.mkfifo), ("b.sock", os.mkdir),
-                       ("c.sock", lambda path: os.symlink("/dev/zero", path))):
-        make(os.path.join(bench.folder, name))
-    assert watch.peers.list() == []
-
-
 # ---- whom a name leads to
-
-def speaks(bench, watch, agent, **hello):
-    """The agent says hello, once it is connected to."""
-    watch.peers.list()
-    bench.until(lambda: agent.links)
-    agent.send({"t": "hello", "version": 1, "pid": agent.pid, "comm": "x", "cmdline": [], "keep": False,
-                "service": os.path.basename(bench.folder), "python": "3", "started": 0, **hello})
-
-
-def left_alone(bench, watch):
-    """One line, nobody is there, and nobody is asked again."""
-    bench.until(lambda: watch.lines)
-    bench.rest(3 * peers_module.RETRY)
-    assert watch.peers.list() == [] and len(watch.lines) == 1 and not watch.heard
-    assert not watch.peers.dead             # it is not ours to remove
-    return watch.lines[0]
-
 
 @pytest.mark.parametrize("hello", [{"service": "bank"}, {"service": None}, {"service": "bank", "version": 2},
                                    {"service": "x" * 10000}])
@@ -390,21 +275,9 @@ def test_an_agent_of_another_service(bench, watch, hello):
     own.close()
 
 
-def test_a_socket_that_was_refused_is_litter_once_its_process_is_dead(bench, watch):
-    """With the lock it is removed then, not before."""
-    agent = bench.agent(mute=True)
-    speaks(bench, watch, agent, service="bank")
-    left_alone(bench, watch)
-    watch.peers.unlink_gone()
-    assert os.path.exists(agent.path) and watch.peers.refused
-    agent.close()
-    watch.peers.unlink_gone()
-    assert not os.path.exists(agent.path) and not watch.peers.refused
-
-
 def test_an_agent_that_answers_as_another_process(bench, watch, monkeypatch):
     """What counts is who sends, as the kernel says, also among processes of one user, and of root."""
-    monkeypatch.setattr(peers_module, "who_sends", lambda peer, pid: (peer._sender, peer._sender_pid))
+    monkeypatch.setattr(peer_module, "who_sends", lambda peer, pid: (peer._sender, peer._sender_pid))
     bench.agent()
     watch.peers.list()
     line = left_alone(bench, watch)
@@ -414,7 +287,7 @@ def test_an_agent_that_answers_as_another_process(bench, watch, monkeypatch):
 
 def test_a_process_that_cant_be_seen_from_here(bench, watch, monkeypatch):
     """Its number is another process's here."""
-    monkeypatch.setattr(peers_module, "who_sends", lambda peer, pid: (peer._sender, 0))
+    monkeypatch.setattr(peer_module, "who_sends", lambda peer, pid: (peer._sender, 0))
     bench.agent()
     watch.peers.list()
     assert "of another PID namespace" in left_alone(bench, watch)
@@ -430,17 +303,8 @@ def test_a_link_in_a_sockets_place(bench, watch, tmp_path):
     os.symlink(other.path, agent.path + ".new")
     os.rename(agent.path + ".new", agent.path)
     agent.cut()
-    bench.rest(3 * peers_module.RETRY)
+    bench.rest(3 * peer_module.RETRY)
     assert not other.links and not watch.peers.known()[0].connected
-
-
-def test_two_names_of_a_socket(bench, watch):
-    """A process is not there twice because somebody has made a link of its socket."""
-    agent = bench.agent("b")
-    watch.peers.list()
-    bench.until(lambda: len(watch.heard) == 2)
-    os.link(agent.path, agent.path.replace("b.sock", "a.sock"))
-    assert [peer.key for peer in watch.peers.list()] == ["b.sock"] and len(agent.links) == 1
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
@@ -449,17 +313,9 @@ def test_a_socket_of_one_user_on_which_another_answers(bench, watch, monkeypatch
     os.chmod(bench.folder, 0o3770)
     agent = bench.agent()
     os.chown(agent.path, 54321, -1)
-    monkeypatch.setattr(peers_module, "who_sends", lambda peer, pid: (12345, pid))
+    monkeypatch.setattr(peer_module, "who_sends", lambda peer, pid: (12345, pid))
     watch.peers.list()
     assert "user 12345 answers on a socket of user 54321" in left_alone(bench, watch)
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
-def test_a_strangers_socket_in_a_private_folder(bench, watch):
-    """Nobody but the owner and root can have put it there: it is left alone."""
-    agent = bench.agent()
-    os.chown(agent.path, 54321, -1)
-    assert watch.peers.list() == [] and not agent.links
 
 
 # ---- what is not understood, and connections that end again and again
@@ -515,7 +371,7 @@ def test_a_connection_that_lasted_is_made_again_at_once(bench, watch):
     peer, = watch.peers.known()
     for _ in range(6):
         agent.cut()
-        clock.advance(peers_module.STEADY + 40)
+        clock.advance(peer_module.STEADY + 40)
         assert peer.connected
     assert peer._failures == 1
     agent.cut()
@@ -623,7 +479,7 @@ def test_lines_about_foreign_processes_are_few(bench, watch, foreign_users):
 
 
 def test_what_is_remembered_of_a_foreign_user_is_bounded(bench, watch, foreign_users, monkeypatch):
-    monkeypatch.setattr(peers_module, "MAX_KEPT", 80_000)
+    monkeypatch.setattr(peer_module, "MAX_KEPT", 80_000)
     agent, peer = good(bench, watch, name="f")
     agent.send({**agent.puppet.report(), "blockers": [
         {"kind": "thread", "task": 1, "name": "x" * 100_000, "frames": [], "since": 1}]})
@@ -633,7 +489,7 @@ def test_what_is_remembered_of_a_foreign_user_is_bounded(bench, watch, foreign_u
 
 def test_contents_for_a_foreign_user_do_not_heap_up(bench, watch, foreign_users, monkeypatch):
     """What waits for all processes of the user together is what counts."""
-    monkeypatch.setattr(peers_module, "MAX_QUEUED", 3 << 20)
+    monkeypatch.setattr(peer_module, "MAX_QUEUED", 3 << 20)
     agents = [bench.agent(f"f{i}") for i in range(4)]
     watch.peers.list()
     bench.until(lambda: len([peer for peer in watch.peers.known() if peer.report]) == 4)
