@@ -20,7 +20,7 @@ from klpfs.service.foreign_users import ForeignUsers
 from klpfs.service.loop import Loop
 from klpfs.service.peer import NOBODY, Message, Peer
 
-MOST = 256                 # sockets that a user who does not own the service may have in it: each costs a descriptor here
+MOST = 256                 # sockets of a user who does not own the service: each costs a descriptor here
 
 
 @define(eq=False)

@@ -64,6 +64,13 @@ class WaitingAnswers:
         waiting.answer.interrupt = interrupt
         self._waiting.append(waiting)
 
+    def add_success(self, answer: Answer, following: dict[str, Any]) -> None:
+        """Keep the answer to a write whose record `following` was written: success, once every process has followed and
+        has tried once to complete the transition."""
+        transition = following["transition"]
+        self.add(WaitingAnswer(answer, following["seq"], transition["n"] if transition else 0,
+                               self.now() + LIMITS.silent, waits_for_first_look=bool(transition)))
+
     def settle(self, record: dict[str, Any], known: list[Peer], look_again: Callable[[], list[Peer]]) -> None:
         """Answer those that every process has followed, or that have waited long enough. look_again(): the processes
         that are in the folder now; asked once nobody that is known has to be waited for."""

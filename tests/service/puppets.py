@@ -385,8 +385,7 @@ class World:
     def crash(self, c):
         """The coordinator's process dies: its lock and its connections go with it."""
         self.coordinators.remove(c)
-        if c._timer:
-            c._timer.cancel()
+        c.rounds.close()
         c.journal.unlock()
         for peer in c.peers.known():
             if not peer.agent.silent:

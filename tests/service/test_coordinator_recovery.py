@@ -225,13 +225,15 @@ def insmod_and_disable(world):
 
 class RaisingAt:
     """A context in which the n-th line of the coordinator's code raises; n None: `lines` counts them. What answers all
-    after such an exception is spared, and what calls it."""
+    after such an exception is spared, and what calls it. only: the function whose lines are meant."""
 
-    FILES = ("coordinator.py", "waiting_answers.py", "silence.py", "awaited.py", "decisions.py")
-    SPARED = ("step", "submit", "_give_up_all", "_fail_all", "fail_all", "is_busy")
+    FILES = ("coordinator.py", "rounds.py", "current_record.py", "loading.py", "waiting_answers.py", "silence.py",
+             "awaited.py", "decisions.py")
+    SPARED = ("step", "_guarded_round", "submit", "_give_up_all", "_fail_all", "fail_all", "is_busy",
+              "close")
 
-    def __init__(self, n=None):
-        self.n, self.lines = n, 0
+    def __init__(self, n=None, only=None):
+        self.n, self.lines, self.only = n, 0, only
 
     def __enter__(self):
         sys.settrace(self.call)
@@ -243,7 +245,7 @@ class RaisingAt:
     def call(self, frame, event, arg):
         code = frame.f_code
         wanted = code.co_filename.endswith(self.FILES) and "/klpfs/" in code.co_filename
-        return self.line if wanted and code.co_name not in self.SPARED else None
+        return self.line if wanted and code.co_name not in self.SPARED and self.only in (None, code.co_name) else None
 
     def line(self, frame, event, arg):
         if event == "line":
@@ -277,6 +279,19 @@ def test_a_mistake_of_ours_in_a_round_answers_every_write():
             world.run()
             assert errno_of(again) == 0, n
     assert raised > counted.lines / 7 / 2
+
+
+def test_a_mistake_of_ours_while_a_write_is_taken_up():
+    """Whatever line it is: the write is in the list of requests, or known as the one that the round works at."""
+    with RaisingAt(only="_next_request") as counted:
+        assert [errno_of(answer) for answer in insmod_and_disable(World(1))] == [0, 0]
+    for n in range(counted.lines):
+        world = World(1)
+        with RaisingAt(n, "_next_request"):
+            answers = insmod_and_disable(world)
+        world.clock.advance(8)
+        world.run()
+        assert None not in map(errno_of, answers), (n, world.logged)
 
 
 def test_a_journal_that_is_removed_while_a_load_is_prepared():

@@ -1,7 +1,6 @@
 """A connection to an agent: whether its process is there or gone, and what nobody may be made to believe."""
 import errno
 import os
-import socket
 import subprocess
 import sys
 

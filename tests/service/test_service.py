@@ -9,9 +9,9 @@ import pytest
 from klpfs.protocol.record_text import idle
 from klpfs.service import coordinator, open_as_writer, read_in_child
 from klpfs.service import service as service_module
-from klpfs.service.coordinator import Coordinator
 from klpfs.service.journal import Journal
 from klpfs.service.limits import LIMITS
+from klpfs.service.loading import Loading
 from klpfs.service.service import Service
 from klpfs.service.snapshots import Caller, PatchView
 from klpfs.service.waiting_answers import WaitingAnswers
@@ -436,10 +436,10 @@ MISTAKES = {
     "insmod, decided": (lambda s, file: s.insmod(file, ME), (service_module.records, "insmod")),
     "insmod, stored": (lambda s, file: s.insmod(file, ME), (Journal, "put")),
     "insmod, written": (lambda s, file: s.insmod(file, ME), (Journal, "write")),
-    "insmod, counted": (lambda s, file: s.insmod(file, ME), (Coordinator, "_votes")),
+    "insmod, counted": (lambda s, file: s.insmod(file, ME), (Loading, "_votes")),
     "insmod, started": (lambda s, file: s.insmod(file, ME), (coordinator.decisions, "started")),
-    "insmod, looked after": (lambda s, file: s.insmod(file, ME), (Coordinator, "_prepare")),
-    "insmod, undone": (lambda s, file: s.insmod(file, ME), (Coordinator, "_start"),
+    "insmod, looked after": (lambda s, file: s.insmod(file, ME), (Loading, "prepare")),
+    "insmod, undone": (lambda s, file: s.insmod(file, ME), (Loading, "_start"),
                        (coordinator.decisions, "given_up")),
     "insmod, waited for": (lambda s, file: s.insmod(file, ME), (WaitingAnswers, "settle")),
     "insmod, fetched": (lambda s, file: s.insmod(file, ME), (Service, "_load"), (open_as_writer, "read_at_once", None)),

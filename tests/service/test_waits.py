@@ -64,9 +64,9 @@ def test_a_transition_that_a_process_holds_up_without_a_word(world):
     peer.report = {**peer.report, "blockers": []}
     [text] = world.waits()
     assert "'A' at start" in text and f"{peer.name} says neither that it is done nor why not" in text
-    world.coordinator.trouble = "journal: No space left on device"
+    world.coordinator.current.trouble = "journal: No space left on device"
     assert world.waits() == []
-    world.coordinator.trouble = None
+    world.coordinator.current.trouble = None
     peer.report = {**peer.report, "working": {"what": "pre_unpatch", "since": 1}}
     assert world.waits() == []
 
@@ -74,7 +74,7 @@ def test_a_transition_that_a_process_holds_up_without_a_word(world):
 def test_a_decision_that_is_not_made(world):
     """All have done their part: a round that is missing would be said."""
     loaded(world)
-    world.coordinator._retry = world.clock.now() + 3600
+    world.coordinator.current.retry = world.clock.now() + 3600
     world.ask("disable")
     world.run()
     assert [text for text in world.waits() if "every process has done its part" in text]
