@@ -10,31 +10,22 @@ import os
 import signal
 import socket
 import sys
-import syslog
 from typing import Any, Callable
 
 from klpfs.engine.error import place_of
 from klpfs.fs import mount as mounting
 from klpfs.fs.fuse import Session
+from klpfs.fs.log_lines import to_stderr, to_syslog
 from klpfs.fs.nodes import Table
 from klpfs.fs.tree import NEWEST, Tree
 from klpfs.protocol.folder_layout import runtime_dir as default_runtime_dir
 from klpfs.service.loop import FIRST, Loop
 from klpfs.service.manager import Manager
-from klpfs.service.shown_text import printable
 
 SETTLE = 2.0                                   # seconds that processes already there have to tell what they are
 ENDINGS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 Log = Callable[[str], None]
-
-
-def to_stderr(text: str) -> None:
-    print(printable(text), file=sys.stderr, flush=True)
-
-
-def to_syslog(text: str) -> None:
-    syslog.syslog(syslog.LOG_DAEMON | syslog.LOG_WARNING, printable(text))
 
 
 def mount(mountpoint: str, foreground: bool = False, runtime_dir: str | None = None,

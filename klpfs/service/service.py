@@ -441,6 +441,9 @@ class Service:
         for peer in peers + [p for p, _ in waiting.values() if p not in peers]:
             data = reply_of.get(peer.key)
             rows = data["data"] if data is not None else (peer.report or {}).get("blockers", [])
+            if data is not None and not rows and peer.key in waiting:      # it has not looked yet, say
+                views.append(BlockerView(peer.pid, "process", None, "is not done, and has not said what is in its way",
+                                         (), self.coordinator.silence.sent_us(peer), patch))
             for row in rows if type(rows) in (list, tuple) else ():
                 views.append(BlockerView(peer.pid, row["kind"], row["task"], row["name"] or "", tuple(row["frames"]),
                                          row["since"] or 0, patch))

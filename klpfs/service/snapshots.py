@@ -70,9 +70,9 @@ class ProcessView:
 @frozen
 class BlockerView:
     """A reason why something is pending. kind: 'thread' 'task' 'greenlet' 'generator' 'collection' 'frozen heap'
-    'working', of process `pid`; 'process': it does not answer; 'journal' (pid 0): it can't be written. task: thread or
-    other id, or None; frames: 'file:line function', innermost first; since: CLOCK_MONOTONIC microseconds; patch: the
-    patch in transition."""
+    'working', of process `pid`; 'process': it does not answer, or not what is in its way; 'journal' (pid 0): it
+    can't be written. task: thread or other id, or None; frames: 'file:line function', innermost first; since:
+    CLOCK_MONOTONIC microseconds; patch: the patch in transition."""
 
     pid: int
     kind: str

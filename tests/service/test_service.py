@@ -359,6 +359,25 @@ def test_blockers(bench, service, result, source):
     assert result(service.ask("blockers")) == 0
 
 
+def test_a_process_that_is_pending_and_names_nobody_is_a_blocker_itself(bench, service, result, source):
+    """It has not looked yet, say: `blockers` is never empty while somebody keeps the transition pending."""
+    agent = bench.agent()
+    ready(bench, service, agent)
+    agent.answers["blockers"] = []
+    agent.puppet.dirty = True
+    result(service.insmod(source, ME))
+    answer = service.ask("blockers")
+    assert result(answer) == 0
+    [view] = answer.result()
+    assert (view.pid, view.kind, view.patch) == (agent.pid, "process", "lp_1") and view.since
+    assert view.name == "is not done, and has not said what is in its way"
+    agent.puppet.dirty = False
+    agent.puppet.step()
+    bench.until(lambda: not service.coordinator.record["transition"])
+    answer = service.ask("blockers")
+    assert result(answer) == 0 and answer.result() == []
+
+
 def test_interrupted_writer(bench, service, result, source):
     """EINTR, once everything is as it was."""
     agent = bench.agent()
