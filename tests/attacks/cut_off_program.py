@@ -224,7 +224,7 @@ def main():
             if said:
                 found += 1
                 print(f"{case.name}: Stopped at {point}: {said}", flush=True)
-    print(f"{sys.version.split()[0]}: imports and records cut off: {tried} tried, {found} found, "
+    print(f"{sys.version.split()[0]}: of imports and records {tried} instructions cut off, {found} found, "
           f"{time.monotonic() - begun:.0f} s, seed {seed}", flush=True)
     os._exit(bool(found))
 
