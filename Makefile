@@ -4,8 +4,9 @@
 # make lint   ruff and mypy, which it installs in .venv
 # make kernel the scenarios that a real Linux kernel answered, step by step (PROCESSES=n: by a service of n processes)
 # make faults  processes and daemons killed, stopped, out of descriptors, a full disk, at every step of every operation (CASES="text": some)
-# make attacks every known attack on service, daemon and mount, and random ones, on every CPython here: nothing hangs, grows or is disturbed
-#             (ATTACKS="name item kind": these, SEED=n, COUNT=n random ones of each kind, PYTHONS="3.9 3.13"); takes root
+# make attacks every known attack on service, daemon and mount, random ones, and loads and imports cut off at an instruction, on every CPython
+#             here: nothing hangs, grows or is disturbed (ATTACKS="name item kind": these, SEED=n, COUNT=n random ones of each kind, 0: every
+#             instruction, PYTHONS="3.9 3.13"); takes root
 # make processes how processes join a service and live in it: every case
 # make scripts the shell scripts of tests/scripts through `klpfs exec`, as for a kernel (SCRIPTS='load busy': these)
 # make stress many threads, tasks and generators against patches that come and go, on every CPython here (SECONDS=n each)

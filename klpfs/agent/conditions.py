@@ -44,7 +44,7 @@ def is_interrupted(follower: Follower, record: Record | None) -> bool:
 def main_may_arrive(follower: Follower, record: Record | None) -> bool:
     """the main program's definitions have come, nothing is under way"""
     return (follower.main == THERE and follower.op is None and follower.load is None
-            and follower.engine.transition is None)
+            and follower.engine.transition is None and not follower.interrupted_by_fork)
 
 
 def no_record(follower: Follower, record: Record | None) -> bool:

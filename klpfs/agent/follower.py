@@ -137,6 +137,8 @@ class Follower:
 
     def look_key(self) -> Hashable:
         """For what a look for dirty tasks is due, now or soon: a new key, a new hurry. None: for nothing."""
+        if self.interrupted_by_fork:    # the engine may be in the middle of callbacks: it is to be resumed first
+            return None
         if self.engine.arrival is not None:
             return "arrival"
         op = self.op
@@ -235,6 +237,8 @@ class Follower:
         """Take back what an exception that is no KlpError has cut off, at whatever instruction: a load is refused with
         the exception's errno; what was started goes on. Whether it was said in the log. No step may be under way. It
         may be cut off itself, and is called again then."""
+        if conditions.is_in_forked_callback(self, None):
+            return False        # what it belongs to is cut off already, and is resumed when the callback is over
         load = self.load
         loading = load is not None and load.phase == LOADING
         if load is not None and loading:

@@ -7,7 +7,9 @@ raises Stopped in it.
 
 Stopped comes between any two instructions, so klpfs's own code that foreign code reaches shuts the door first (`own`,
 `shield`, `shut`): a stop that is asked for meanwhile is raised when the door opens again. The door is `_inside`. To ask
-takes the mark, and so does to shut; a shutting that is itself cut off is done again (`_shut`).
+takes the mark, and so does to shut; a shutting that is itself cut off is done again (`_shut`). A stop is asked for where
+the thread is in no code of the standard library, if that can be had soon (`interrupt`); locks that were left taken all
+the same are let go before anything else is done (`_give_back`).
 """
 from __future__ import annotations
 
@@ -15,6 +17,8 @@ from errno import EINTR
 from posix import getpid
 
 from klpfs.agent.c_functions import allocate_lock, clock_us, get_ident
+from klpfs.agent.waiting import pause
+from klpfs.cpython.load import cut_off
 from klpfs.engine.error import OURS, KlpError, Orphan, errno_of, is_ours, name_of, words_of
 from klpfs.engine.error import place_of as innermost_place
 from klpfs.engine.plain import plain_text
@@ -29,6 +33,9 @@ if TYPE_CHECKING:
     Working = dict[str, Any]        # what: str, since: usec, n: the operation's number
 
 ASK_AGAIN_US = 800_000      # not sooner: two stops in a row could not be taken
+TRIES = 10                  # how often a better place for a stop is waited for, each time that it is to be asked for
+TRY_S = 0.001
+PATIENCE_US = 300_000       # then a stop is asked for wherever the thread is
 
 
 class Stopped(BaseException):
@@ -44,21 +51,22 @@ def place_of(error: BaseException) -> str:
 
 class _Ended:
     """How foreign code has ended: with its result, or with a KlpError and the line that is still to be written for it
-    ("": none)."""
+    ("": none). raised: what it has raised, for a short time. left: words for what it had left taken."""
 
-    __slots__ = ("result", "error", "line")
+    __slots__ = ("result", "error", "line", "raised", "left")
 
     def __init__(self) -> None:
         self.result: Any = None
         self.error: KlpError | None = None
-        self.line = ""
+        self.line = self.left = ""
+        self.raised: BaseException | None = None
 
 
 class ForeignCode:
     """The foreign code of one agent. thread: the agent's thread, whose lock is let go. say(text, priority): writes a
     line of the log. working: None, or what runs now; a new dict for each run."""
 
-    __slots__ = ("thread", "say", "working", "_inside", "_asked", "_late", "_mark")
+    __slots__ = ("thread", "say", "working", "_inside", "_depth", "_asked", "_late", "_mark")
 
     def __init__(self, thread: AgentThread, say: Callable[[str, int], object]) -> None:
         self.thread, self.say = thread, say
@@ -69,16 +77,19 @@ class ForeignCode:
         self.working: Working | None = None
         self._mark = allocate_lock()
         self._inside = 0            # > 0: the thread runs foreign code, so it may be interrupted
+        self._depth = 0             # of foreign code that klpfs's own code within foreign code runs
         self._asked = False         # it was, and the exception has not come yet
         self._late = False          # it is to be, when the door opens again
 
     def recover(self) -> None:
         """Nothing runs, whatever an exception has cut off. The agent's thread, outside of foreign code."""
         self._inside, self._late, self.working = 0, False, None
+        self._depth = 0
         self._mark.acquire(True, 1)         # who asks for a stop has it for a moment; else it was never let go
         self._mark.release()
         if self._asked:
             self._take_stop()
+        cut_off.give_back({}, None, False)
 
     @property
     def inside(self) -> bool:
@@ -94,18 +105,24 @@ class ForeignCode:
         """
         thread = self.thread
         working, inside, generation, late = self.working, self._inside, thread.generation, self._late
-        ended, pid = _Ended(), getpid()
+        ended, pid, depth = _Ended(), getpid(), self._depth
+        taken = cut_off.taken() if depth else {}        # by an import of the foreign code around
+        mine: Working = {"what": what, "since": clock_us(), "n": n}
         try:
-            self.working, self._late = {"what": what, "since": clock_us(), "n": n}, False
+            self.working, self._late, self._depth = mine, False, depth + 1
             thread.lock.release()
             self._let_in(ended, what, inside, function, args)
+            if thread.generation == generation:
+                self._give_back(ended, taken, "asked" in mine, depth)
         finally:
             if thread.generation == generation:
                 thread.lock.acquire()
                 thread.moves += 1
-                self._inside, self.working, self._late = inside, working, late
+                self._inside, self.working, self._late, self._depth = inside, working, late, depth
         if thread.generation != generation or getpid() != pid:
             raise Orphan            # it has forked, maybe in C, and this is the child
+        if ended.left:
+            self.say(f"{what} was cut off, and let go: {ended.left}", 4)
         if ended.error is None:
             return ended.result
         if ended.line:
@@ -131,8 +148,16 @@ class ForeignCode:
             if ended.error is None and not (over and ended.result is not None):
                 self._note(ended, what, error)      # what has been made is not lost: it is to be unmade
 
+    def _give_back(self, ended: _Ended, taken: cut_off.Taken, asked: bool, depth: int) -> None:
+        """Let go of what foreign code has left taken, where an exception may have cut it off. The door is shut."""
+        raised, ended.raised = ended.raised, None
+        stopped = asked or isinstance(raised, Stopped)
+        if stopped or raised is not None:
+            ended.left = cut_off.give_back(taken, raised if stopped else None, stopped and not depth)
+
     def _note(self, ended: _Ended, what: str, error: BaseException) -> None:
         """What foreign code has raised, as a KlpError, and the line for it."""
+        ended.raised = error
         if isinstance(error, KlpError) and is_ours(error):
             words = error.strerror
             if words:
@@ -235,18 +260,28 @@ class ForeignCode:
 
     def interrupt(self, n: int) -> None:
         """Ask the foreign code of operation n, if that is what runs, to stop: an exception in the agent's own
-        thread. Asked anew each second as long as it does not stop."""
-        working = self.working
-        if working is None or working["n"] != n:
-            return
+        thread. Asked anew each second as long as it does not stop. At first it is asked for only where the thread is in
+        no code of the standard library, so that it cuts off no import and no taking of a lock; code that is always
+        there is stopped at the next call."""
+        for _ in range(TRIES):
+            working = self.working
+            if working is None or working["n"] != n or self._ask(working):
+                return
+            pause(TRY_S)
+
+    def _ask(self, working: Working) -> bool:
+        """Ask for a stop, where one is to be asked for. False: this is not the place for it yet."""
         now = clock_us()
         with self._mark:
             if not self._inside:
                 self._late = True
             elif not self._asked or now - working.get("asked", 0) > ASK_AGAIN_US:
+                if now - working.setdefault("tried", now) < PATIENCE_US and cut_off.is_in_library(self.thread.ident):
+                    return False
                 working["asked"] = now
                 self._asked = True
                 _set_async(self.thread.ident, Stopped)
+        return True
 
 
 def _set_async(ident: int, exception: type[BaseException]) -> None:

@@ -399,6 +399,42 @@ class TestForked:
         assert host.called.count("half of post_patch") == 1
         assert host.follower.op is None and host.follower.last_finished == 1 and host.engine.transition is None
 
+    @pytest.mark.parametrize("name", ["post_patch", "pre_unpatch", "post_unpatch"])
+    def test_while_the_callback_that_forks_still_runs_nothing_is_looked_at(self, host, name):
+        """The engine is in the middle of the callbacks: no look, and what the child's thread raises takes nothing
+        back; when the callback is over, the rest is done, once."""
+        host.livepatch("lp")
+        insmod(host, "lp", finish=False)
+        host.follower.look()
+        class Forked(Orphan):
+            pass
+        def callback(obj):
+            host.called.append("half")
+            host.engine.after_fork(1)
+            host.follower.after_fork(True)
+            step = host.engine.transition.step
+            host.tell(host.record)
+            host.run_steps()
+            assert host.follower.look_key() is None
+            assert host.follower.recover(MemoryError()) is False
+            assert host.engine.callbacks_running == 1 and host.engine.transition.step == step
+            raise Forked
+        setattr(host.engine.patches[0].objects[0].callbacks, name, callback)
+        host.target.call = lambda cb, obj: cb(obj)
+        with pytest.raises(Forked):
+            host.follow(transition=transition(1, "lp", step="finish"))
+            host.follow(transition=None)
+            host.follow(transition=transition(5, "lp", dir=0))
+            host.follower.look()
+            host.follow(transition=transition(5, "lp", dir=0, step="finish"))
+        assert not host.engine.callbacks_running
+        host.run_steps()
+        assert host.called.count("half") == 1 and not host.follower.interrupted_by_fork
+        if name == "pre_unpatch":
+            assert host.follower.look_key() and host.follower.look() == []
+        else:
+            assert host.engine.transition is None and host.follower.op is None
+
     def test_in_the_middle_of_pre_patch_it_counts_as_failed(self, host):
         host.livepatch("lp")
         class Forked(Orphan):

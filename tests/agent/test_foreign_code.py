@@ -234,6 +234,60 @@ def test_a_stop_is_not_asked_for_twice_at_once(here, monkeypatch):
     assert len(asked) == 2 and asked[1] - asked[0] >= 800_000
 
 
+def test_a_stop_waits_for_a_place_where_it_cuts_off_no_import(here, monkeypatch):
+    """At first. Code that is always in the standard library is stopped there, three tenths of a second later."""
+    asked, now, places = [], [10 ** 9], []
+    monkeypatch.setattr(foreign_code, "_set_async", lambda ident, exception: asked.append(now[0] - 10 ** 9))
+    monkeypatch.setattr(foreign_code, "clock_us", lambda: now[0])
+    monkeypatch.setattr(foreign_code.cut_off, "is_in_library", lambda ident: places.pop(0) if places else True)
+    def imports():
+        places[:] = [True, True, False]
+        here.foreign.interrupt(1)
+    run_foreign(here, imports)
+    assert asked == [0] and not places
+    def always():
+        for _ in range(5):
+            here.foreign.interrupt(1)
+            now[0] += 100_000
+    del asked[:]
+    run_foreign(here, always)
+    assert asked == [300_000]
+
+
+def test_what_foreign_code_that_is_stopped_has_left_taken_is_let_go_and_said(here):
+    import _imp
+    program = threading.RLock()
+    def hangs():
+        _imp.acquire_lock()
+        program.acquire()
+        here.foreign.interrupt(1)
+        while True:
+            pass
+    with pytest.raises(KlpError):
+        run_foreign(here, hangs)
+    free = []
+    def other():
+        free.append(program.acquire(False))
+        program.release()
+    thread = threading.Thread(target=other)
+    thread.start()
+    thread.join()
+    assert free == [True] and not _imp.lock_held()
+    assert "f was cut off, and let go: the import lock, 1 RLock" in here.said
+
+
+def test_what_foreign_code_takes_and_keeps_stays_taken(here):
+    """It was not stopped: what it has taken is its own business, also when it fails."""
+    program = threading.RLock()
+    def takes():
+        program.acquire()
+        1 / 0
+    with pytest.raises(KlpError):
+        run_foreign(here, takes)
+    program.release()
+    assert not any("let go" in line for line in here.said)
+
+
 def test_the_words_of_an_exception_are_foreign_code_too(here):
     """They may hang, and are stopped then; no lock is held."""
     locked = []

@@ -2,6 +2,7 @@
 
     attacks     the table (attacks_*.py): each item of the attackers' report, on every CPython from 3.9 on that is here
     fuzz        messages, files, tree, interrupts (fuzz_*.py): `count` random attacks of each kind, of a seed
+    cut off     loads, imports (interrupts.py): exceptions at `count` instructions of each, picked by the seed
 
 After each the oracle looks (world.py): no operation took longer than 2 s of a calm machine, daemon and programs have no
 descriptor and no memory more, the daemon has written nothing, no log has a defect, the other service was undisturbed,
@@ -10,17 +11,21 @@ status is 1 when anything failed.
 """
 import argparse
 import collections
+import re
 import signal
 import sys
 import time
 import traceback
 
+from tests.attacks import interrupts
 from tests.attacks.table import Failed, all_attacks
 from tests.attacks.timing import Control
 from tests.attacks.world import World
 from tests.integration.test_pythons import MINORS, find
 
 FUZZERS = ("messages", "files", "tree", "interrupts")
+CUT_OFF = {"loads": ("interrupted_program.py", ",".join(interrupts.KINDS)), "imports": ("cut_off_program.py",)}
+CUT_OFF_S = 3600
 
 
 class Run:
@@ -51,6 +56,16 @@ class Run:
         finally:
             self.tried = getattr(self.world, "tried", 0)
         self.world.check()
+
+    def cut_off(self, kind, seed, count):
+        self.guarded(kind, f"seed {seed} count {count}", "", self.instructions, kind, seed, count)
+
+    def instructions(self, kind, seed, count):
+        program, *more = CUT_OFF[kind]
+        done = interrupts.run(self.python, program, CUT_OFF_S, seed, count, *more, text=True, capture_output=True)
+        self.tried = sum(int(many) for many in re.findall(r"(\d+) (?:raised|instructions cut off)", done.stdout))
+        if done.returncode or not self.tried:
+            raise Failed((done.stdout + done.stderr)[-2000:] or f"exit status {done.returncode}")
 
     def guarded(self, kind, name, item, do, *arguments):
         begun, error, self.tried = time.monotonic(), "", 1
@@ -88,7 +103,7 @@ def main():
     global VERBOSE
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--attacks", nargs="*", default=(),
-                           help="names of attacks, items of the report, kinds of the fuzzer; default: all")
+                           help="names of attacks, items of the report, kinds of random ones; default: all")
     arguments.add_argument("--seed", type=int, default=1)
     arguments.add_argument("--count", type=int, default=100, help="random attacks of each kind")
     arguments.add_argument("--pythons", nargs="*", default=(), help="3.9 and the like; default: all that are here")
@@ -98,11 +113,12 @@ def main():
     VERBOSE = given.verbose
     table = [each for each in all_attacks() if not given.attacks or each.name in given.attacks or each.item in given.attacks]
     kinds = [kind for kind in FUZZERS if not given.attacks or kind in given.attacks]
+    cut_off = [kind for kind in CUT_OFF if not given.attacks or kind in given.attacks]
     if given.list:
         for each in table:
             print(f"{each.name:32} {each.item:3} {each.holds}")
         return 0
-    unknown = set(given.attacks) - {each.name for each in table} - {each.item for each in table} - set(kinds)
+    unknown = set(given.attacks) - {each.name for each in table} - {each.item for each in table} - {*kinds, *cut_off}
     if unknown:
         arguments.error(f"no such attack: {' '.join(sorted(unknown))}")
     pythons = chosen(given.pythons)
@@ -119,6 +135,8 @@ def main():
                         run.attack(each)
                 for kind in kinds:
                     run.fuzz(kind, given.seed, given.count)
+                for kind in cut_off:
+                    run.cut_off(kind, given.seed, given.count)
             finally:
                 run.close()
             for kind, name, error, tried in run.results:
