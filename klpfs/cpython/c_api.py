@@ -1,5 +1,5 @@
 """Functions of CPython's C API that raise no audit event, where Python's own ways raise one: frames, codes, addresses,
-new functions, bytes in memory.
+new functions, codes of generators, bytes in memory.
 
 An audit hook is a function of the program's, which may call patched functions. What klpfs runs for such a call must not
 call the hook again: so a choice inside another choice uses these (switch/choice.py), and whatever makes a function
@@ -11,6 +11,7 @@ Imports nothing of klpfs, so that every room may use it.
 from __future__ import annotations
 
 import sys
+from operator import length_hint
 from types import FunctionType
 
 TYPE_CHECKING = False
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from typing import Any, Callable
 
 _ORDER, _int, _id, _getframe = sys.byteorder, int, id, sys._getframe
+_iter, _length_hint = iter, length_hint
 _WORD = 4       # bytes
 
 
@@ -59,7 +61,11 @@ def _find() -> tuple[Any, ...] | None:
                 function("PyFunction_SetClosure", Number, Object, Object),
                 function("PyCode_NewEmpty", Object, Bytes, Bytes, Number),
                 function("PyBytes_FromStringAndSize", Object, Pointer, Number),
-                function(c._memmove_addr, Pointer, Pointer, Bytes, Number))
+                function(c._memmove_addr, Pointer, Pointer, Bytes, Number),
+                function("PyBytes_FromStringAndSize", Object, Object, Number),
+                function("PySys_Audit", Number, Bytes, Bytes, Pointer, Object),
+                c.dlsym(program, "PyIter_Next"),
+                function("PyGen_GetCode", Object, Object) if sys.version_info >= (3, 12) else None)
     except (ImportError, OSError, AttributeError, ValueError):
         return None
 
@@ -67,12 +73,29 @@ def _find() -> tuple[Any, ...] | None:
 _functions = _find()
 AVAILABLE = _functions is not None
 (_thread_state, _frame_of, _code_of, _address_of, _new, _set_defaults, _set_kwdefaults, _set_closure, _empty_code,
- _bytes_at, _move) = _functions or (None,) * 11
+ _bytes_at, _move, _head, _audit, _iter_next, _generator_code) = _functions or (None,) * 15
 
 frame_code: Callable[[FrameType], CodeType] = _code_of or (lambda frame: frame.f_code)
 """A frame's f_code."""
 address: Callable[[object], int] = _address_of or _id
 """An object's id()."""
+generator_code: Callable[[Any], CodeType] | None = _generator_code
+"""The code of a generator, a coroutine or an asynchronous generator, from 3.12 on; else None."""
+head: Callable[[object, int], bytes] | None = _head
+"""So many of the first bytes of an object in memory. Only where AVAILABLE."""
+
+
+def is_audited() -> bool:
+    """Whether any audit hook is about, told by an event of klpfs's own: CPython makes an event's arguments for hooks
+    alone. False where not AVAILABLE."""
+    if _audit is None:
+        return False
+    argument = _iter((0,))
+    try:
+        _audit(b"klpfs.look", b"O&", _iter_next, argument)      # hooks get what PyIter_Next gives
+    except BaseException:       # of a hook that refuses
+        return True
+    return _length_hint(argument) == 0
 
 
 def callers_frame() -> FrameType:

@@ -34,7 +34,7 @@ class Room:
 ROOMS = {
     "switch": Room(BELOW + ("klpfs.cpython.switch", "klpfs.cpython.images", "klpfs.cpython.looks")),
     "looks": Room(BELOW + ("klpfs.cpython.looks", "klpfs.cpython.switch.rules", "klpfs.cpython.switch.choice"),
-                  slow=("dry_run.py",)),
+                  slow=("dry_run.py",), at_import=("_samples", "_number", "_find")),      # of reads.py
     # check_interpreter: once a transition, before it begins
     "images": Room(BELOW + ("klpfs.cpython.images", "klpfs.cpython.looks.collection"), slow=("image_table.py",),
                    at_import=("_find_numbers", "check_interpreter")),

@@ -7,8 +7,9 @@ from itertools import chain, compress, starmap
 from operator import attrgetter
 from weakref import ref
 
+from . import reads
 from .atomic import silent
-from .suspended import KIND_IDS
+from .suspended import KIND_KEYS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from typing import Any, Callable
 
 _referents = gc.get_referents
-_list, _map, _zip, _id, _type, _str = list, map, zip, id, type, str
+_list, _map, _zip, _type, _str = list, map, zip, type, str
 _AWAITS = tuple(attrgetter(name) for name in ("cr_await", "gi_yieldfrom", "ag_await"))
 
 
@@ -43,7 +44,7 @@ def task_name(reference: ref[Any], kind: Any) -> tuple[str, int]:
     """(name, id) of a weakly referenced asyncio task of the type `kind`; ('', 0) if it is gone."""
     try:
         name = _list(_map(kind.get_name, starmap(reference, ((),))))[0]
-        return (name if _type(name) is _str else "?"), _list(_map(_id, starmap(reference, ((),))))[0]
+        return (name if _type(name) is _str else "?"), _list(reads.ids(starmap(reference, ((),))))[0]
     except TypeError:
         return "", 0
 
@@ -53,7 +54,7 @@ def _waited_for(reference: ref[Any], await_of: Callable[[Any], Any]) -> Iterator
     like."""
     box: list[Any] = []
     return chain(silent(_map(box.append, starmap(_referents, _zip(_map(await_of, starmap(reference, ((),))))))),
-                 _map(ref, compress(chain.from_iterable(box), _map(KIND_IDS.__contains__, _map(_id, _map(_type,
+                 _map(ref, compress(chain.from_iterable(box), _map(KIND_KEYS.__contains__, _map(reads.key, _map(_type,
                       chain.from_iterable(box)))))), silent(_map(_list.clear, box)))
 
 
@@ -62,11 +63,11 @@ def awaited(reference: ref[Any]) -> ref[Any] | None:
     nothing, or for something else."""
     for await_of in _AWAITS:
         try:
-            kind = _list(_map(_id, _map(_type, _map(await_of, starmap(reference, ((),))))))[0]
+            kind = _list(_map(reads.key, _map(_type, _map(await_of, starmap(reference, ((),))))))[0]
         except AttributeError:
             continue
         try:
-            if kind in KIND_IDS:
+            if kind in KIND_KEYS:
                 return _list(_map(ref, _map(await_of, starmap(reference, ((),)))))[0]
             return (_list(_waited_for(reference, await_of)) + [None])[0]
         except (TypeError, AttributeError):

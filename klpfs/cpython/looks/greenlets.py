@@ -6,7 +6,7 @@ from operator import is_not, itemgetter
 from weakref import ref
 
 from ..switch.rules import BREAK
-from . import collection, threads
+from . import collection, reads, threads
 from .atomic import everything, restoring, silent, still
 
 TYPE_CHECKING = False
@@ -49,7 +49,7 @@ def all_stacks(kind: Any, before: list[ref[Any]], after: list[ref[Any]]) -> Iter
     a, b = tee(chain.from_iterable(_map(_dict_items, starmap(threads.FRAMES, ((),)))))
     c, d = tee(_map(_deref, chain.from_iterable((before,))))
     e, f = tee(compress(c, _map(is_not, d, repeat(None))))
-    keys = chain(_map(itemgetter(0), a), _map(_id, e))
+    keys = chain(_map(itemgetter(0), a), reads.ids(e))
     firsts = chain(_map(itemgetter(_slice(1, 2)), b), _zip(_map(kind.gr_frame.__get__, f)))
     return chain(silent(_map(before.extend, _map(_list, (_greenlets(kind),)))),
                  _zip(keys, threads.codes(threads.gathered(threads.chains(firsts)))),
@@ -87,6 +87,6 @@ def greenlet_lines(kind: Any, wanted: frozenset[int]) -> list[tuple[int, Lines]]
 
 def _greenlet_lines(kind: Any, wanted: frozenset[int]) -> Iterator[tuple[int, Lines]]:
     c, d = everything()
-    e, f = tee(compress(c, _map(wanted.__contains__, _map(_id, d))))
+    e, f = tee(compress(c, _map(wanted.__contains__, reads.ids(d))))
     g, h = tee(compress(e, _map(_issubclass, _map(_type, f), repeat(kind))))
-    return _zip(_map(_id, g), threads.code_lines(threads.chains(_zip(_map(kind.gr_frame.__get__, h)))))
+    return _zip(reads.ids(g), threads.code_lines(threads.chains(_zip(_map(kind.gr_frame.__get__, h)))))

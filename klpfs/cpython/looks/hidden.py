@@ -14,11 +14,12 @@ from __future__ import annotations
 import gc
 import sys
 from itertools import chain, islice, repeat, starmap
-from operator import countOf
+from operator import countOf, is_not
 from types import CodeType, FrameType
 
-from . import suspended, threads
+from . import reads, suspended, threads
 from .atomic import restoring, silent, still
+from .suspended import ACTIVATIONS, of_types
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,13 +37,21 @@ _HOLDS_FUNCTION = sys.version_info >= (3, 11)
 
 def _of(objects: list[Any], n: int) -> Iterator[int]:
     """Iterator over the reference count of objects[n], then over how many references to it each object has that the
-    collector knows."""
+    collector knows. Asking for referents is an audit event: so activations, which may end, are let go before that; each
+    has one reference to its function."""
     box: list[Any] = []
-    return chain(_map(_refcount, islice(objects, n, n + 1)),
-                 silent(_map(box.append, starmap(_referrers, _zip(islice(objects, n, n + 1))))),
-                 _map(countOf, _map(_map, repeat(_id), starmap(_referents, _zip(chain.from_iterable(box)))),
+    others: list[Any] = []
+
+    def every() -> Iterator[Any]:
+        return chain.from_iterable(box)
+    return chain(silent(_map(box.append, starmap(_referrers, _zip(islice(objects, n, n + 1))))),
+                 _map(_refcount, islice(objects, n, n + 1)),
+                 silent(_map(others.append, _map(_list, (of_types(every(), every(), ACTIVATIONS, False),)))),
+                 _map(is_not, of_types(every(), every(), ACTIVATIONS, True), repeat(None)),
+                 silent(_map(_list.clear, box)),
+                 _map(countOf, reads.ids_of_each(starmap(_referents, _zip(chain.from_iterable(others)))),
                       repeat(_id(objects[n]))),
-                 silent(_map(_list.clear, box)))
+                 silent(_map(_list.clear, others)))
 
 
 @restoring
@@ -83,7 +92,8 @@ def may_run(found: References, functions: list[Any]) -> bool:
     """Whether something may run the code of these functions, to which there are references that are not accounted for.
     functions: no name of the caller's holds a function."""
     if not _HOLDS_FUNCTION:
-        return countOf(found.kinds, _id(FrameType)) > 1         # one is the canary's
+        if countOf(found.kinds, reads.key(FrameType)) > 1:      # one is the canary's
+            return True
     for n in _range(_len(functions)):
         if outside(functions, n) > 0:
             return True

@@ -8,14 +8,14 @@ from __future__ import annotations
 from klpfs.engine.target import Blocker
 
 from ..switch.choice import CLEAN, OVER, PREPARE, module_value
-from . import awaits, interpreters, threads
+from . import awaits, interpreters, reads, threads
 from . import greenlets as greenlet_looks
 from . import suspended as suspended_objects
 from .thread_names import thread_names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from types import CodeType
     from typing import Any, Callable
     from weakref import ref
@@ -56,11 +56,19 @@ def greenlets(kind: Any, keys: Iterable[int]) -> dict[int, Blocker]:
 _KINDS = (("generator", "gi"), ("coroutine", "cr"), ("async generator", "ag"))
 
 
-def suspended(reference: ref[Any], owner: tuple[str, int] | None = None) -> Blocker:
+def suspended(reference: ref[Any], owner: tuple[str, int] | None = None,
+              codes: Mapping[int, CodeType] | None = None) -> Blocker:
     """Blocker for a suspended generator, coroutine or asynchronous generator. owner: (name, id) of the asyncio task
-    that waits in it: then that task is in the way."""
+    that waits in it: then that task is in the way. codes: {id: code}: where an audit hook is about, asking the object
+    for its code and its line raises events, so the line is that of the code's beginning."""
     for kind, prefix in _KINDS:
-        code, line = suspended_objects.of(reference, prefix + "_code", prefix + "_frame.f_lineno")
+        code: CodeType | None
+        line: int | None
+        if codes is not None and reads.audited() and reads.SILENT:
+            code = codes.get(suspended_objects.code_id(reference, prefix), None)
+            line = code.co_firstlineno if code is not None else None
+        else:
+            code, line = suspended_objects.of(reference, prefix + "_code", prefix + "_frame.f_lineno")
         if code is not None:
             kind, key, name = ("task", owner[1], owner[0]) if owner else (kind, 0, function_name(code))
             return Blocker(kind, key, name, [frame(code, line)])

@@ -4,29 +4,31 @@ from __future__ import annotations
 import gc
 import sys
 from itertools import chain, compress, repeat, starmap, tee
-from operator import attrgetter, contains, truth
-from types import AsyncGeneratorType, CoroutineType, GeneratorType
+from operator import attrgetter, contains, is_, not_
+from types import AsyncGeneratorType, CoroutineType, FrameType, GeneratorType
 from weakref import ref
 
 from ..switch.rules import BREAK
-from . import greenlets
+from . import greenlets, reads
 from .atomic import call, everything, restoring, silent, still
 from .collection import COLLECTING, FROZEN, frozen_before_import, probe
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from types import CodeType
     from typing import Any
 
     from .threads import Stack
 
 _referrers, _referents, _refcount = gc.get_referrers, gc.get_referents, sys.getrefcount
-_list, _tuple, _map, _id, _type, _getattr = list, tuple, map, id, type, getattr
+_list, _tuple, _map, _type, _iter = list, tuple, map, type, iter
 _frozenset, _len, _compile, _zip, _filter = frozenset, len, compile, zip, filter
 
 KINDS = ((GeneratorType, "gi"), (CoroutineType, "cr"), (AsyncGeneratorType, "ag"))     # type, prefix of its attributes
-KIND_IDS = frozenset(id(kind) for kind, prefix in KINDS)
+KIND_KEYS = frozenset(reads.key(kind) for kind, prefix in KINDS)
+_TWICE = sys.version_info[:2] == (3, 11)        # there a generator and its frame both refer to their code
+ACTIVATIONS = KIND_KEYS | {reads.key(FrameType)}
 FEW = 12        # from so many codes on, looking at all objects' types is quicker than asking for the codes' referrers
 
 # a suspended generator: a look that does not find it can't find the program's either
@@ -41,54 +43,87 @@ control = _compile("0", "", "eval").replace(co_name="control")     # a code with
 class References:
     """The references to a few codes, at a look's moment.
 
-    counts: how many each code has, in the order of the codes, then the control. known: the ids of the codes, one for
-    each reference in an object that the collector knows. kinds: the ids of those objects' types.
+    counts: how many each code has, in the order of the codes, then the control; again: the same, at the look's end.
+    known: the ids of the codes, one for each reference in an object that the collector knows. kinds: the keys of those
+    objects' types (reads.key). frames: whether a frame's reference is among the known.
     """
 
-    __slots__ = ("counts", "known", "kinds")
+    __slots__ = ("counts", "again", "known", "kinds", "frames")
 
-    def __init__(self) -> None:
+    def __init__(self, frames: bool = True) -> None:
         self.counts: list[int] = []
+        self.again: list[int] = []
         self.known: list[int] = []
         self.kinds: list[int] = []
+        self.frames = frames
 
 
-def _suspendable(codes: Sequence[CodeType], references: References) -> Iterator[Any]:
-    """Iterator over the generators, coroutines and asynchronous generators that refer to one of a few code objects,
-    which fills `references`; over all of the process for more code objects than that."""
-    if _len(codes) < FEW:
-        wanted, box = _tuple(codes) + (control, _canary_code), []      # type: ignore[var-annotated]
-        ids = _frozenset(_map(_id, wanted))
-        a, b = tee(chain.from_iterable(box))
-        within = chain.from_iterable(_map(_map, repeat(_id), starmap(_referents, _zip(chain.from_iterable(box)))))
-        return chain(silent(_map(references.counts.extend, _map(_list, (_map(_refcount, wanted),)))),
-                     silent(_map(box.append, starmap(_referrers, (wanted,)))),
-                     silent(_map(references.kinds.append, _map(_id, _map(_type, chain.from_iterable(box))))),
-                     silent(_map(references.known.extend, _map(_list, (_filter(ids.__contains__, within),)))),
-                     compress(a, _map(KIND_IDS.__contains__, _map(_id, _map(_type, b)))),
-                     silent(_map(_list.clear, box)))
-    a, b = everything()
-    return compress(a, _map(KIND_IDS.__contains__, _map(_id, _map(_type, b))))
+def of_types(objects: Iterable[Any], again: Iterable[Any], types: frozenset[int], wanted: bool) -> Iterator[Any]:
+    """The objects whose type is, or is not, among the keys `types`. again: another iterator over the same objects."""
+    are: Any = _map(types.__contains__, _map(reads.key, _map(_type, again)))
+    return compress(objects, are if wanted else _map(not_, are))
+
+
+def _suspendable(codes: Sequence[CodeType], counted: References, found: list[Any], others: list[Any]) -> Iterator[Any]:
+    """Iterator that gives nothing, and puts into `found` a list of the generators, coroutines and asynchronous
+    generators that refer to one of a few code objects; of all of the process for more code objects than that.
+
+    For a few codes it begins to fill `counted`, and puts into `others` the other referrers, for _rest to count.
+    """
+    if _len(codes) >= FEW:
+        return silent(_map(found.append, _map(_list, (of_types(*everything(), KIND_KEYS, True),))))
+    wanted, box = _tuple(codes) + (control, _canary_code), []      # type: ignore[var-annotated]
+
+    def every() -> Iterator[Any]:
+        return chain.from_iterable(box)
+
+    def of_type(kind: type[Any]) -> Iterator[Any]:
+        return compress(every(), _map(is_, _map(_type, every()), repeat(kind)))
+    known: list[Iterator[Any]] = [reads.generator_codes(of_type(kind), prefix) for kind, prefix in KINDS]
+    if _TWICE:
+        known += [compress(reads.generator_codes(of_type(kind), prefix), reads.have_frames(of_type(kind), prefix))
+                  for kind, prefix in KINDS]
+    if counted.frames:
+        known.append(reads.ids(chain.from_iterable(reads.codes((of_type(FrameType),)))))
+    return chain(silent(_map(box.append, starmap(_referrers, (wanted,)))),
+                 silent(_map(counted.counts.extend, _map(_list, (_map(_refcount, wanted),)))),
+                 silent(_map(counted.kinds.append, _map(reads.key, _map(_type, every())))),
+                 silent(_map(counted.known.extend, _map(_list, known))),
+                 silent(_map(found.append, _map(_list, (of_types(every(), every(), KIND_KEYS, True),)))),
+                 silent(_map(others.append, _map(_list, (of_types(every(), every(), ACTIVATIONS, False),)))),
+                 silent(_map(_list.clear, box)))
+
+
+def _rest(codes: Sequence[CodeType], counted: References, others: list[Any]) -> Iterator[Any]:
+    """Iterator that gives nothing, and counts the references in `others`. Asking for referents is an audit event: so
+    this comes last, when nothing is held that may end, and the counts are asked for again."""
+    if _len(codes) >= FEW:
+        return _iter(())
+    wanted = _tuple(codes) + (control,)
+    ids = _frozenset(reads.ids(wanted))
+    within = reads.ids(chain.from_iterable(starmap(_referents, _zip(chain.from_iterable(others)))))
+    return chain(silent(_map(counted.known.append, _filter(ids.__contains__, within))),
+                 silent(_map(counted.again.extend, _map(_list, (_map(_refcount, wanted),)))), silent(call(others.clear)))
 
 
 def _references(box: list[Any], ids: frozenset[int]) -> Iterator[ref[Any]]:
-    """Iterator over weak references to those objects in the list in `box` whose code's id is in ids (a code never
-    changes, so an audit hook may see these reads)."""
+    """Iterator over weak references to those objects in the list in `box` whose code's id is in ids."""
     found = []
     for kind, prefix in KINDS:
         a, b = tee(chain.from_iterable(box))
-        a, b = tee(compress(a, _map(_id(kind).__eq__, _map(_id, _map(_type, b)))))
-        found.append(_map(ref, compress(a, _map(ids.__contains__, _map(_id, _map(attrgetter(prefix + "_code"), b))))))
+        a, b = tee(compress(a, _map(is_, _map(_type, b), repeat(kind))))
+        found.append(_map(ref, compress(a, _map(ids.__contains__, reads.generator_codes(b, prefix)))))
     return chain.from_iterable(found)
 
 
 def _gather(codes: Sequence[CodeType], seen: dict[str, Any], counted: References) -> Iterator[ref[Any]]:
-    ids, box, fine = _frozenset(_map(_id, codes)) | {_id(_canary_code)}, [], []     # type: ignore[var-annotated]
-    return chain(silent(_map(box.append, _map(_list, (_suspendable(codes, counted),)))),
+    ids = _frozenset(reads.ids((*codes, _canary_code)))
+    box, others, fine = [], [], []                                      # type: ignore[var-annotated]
+    return chain(_suspendable(codes, counted, box, others),
                  silent(_map(fine.append, _map(contains, box, repeat(_canary)))),
                  # frozen: nothing to be said anyway
                  silent(chain.from_iterable(compress((probe(seen, (True,)),), fine))),
-                 _references(box, ids), silent(call(box.clear)))
+                 _references(box, ids), silent(call(box.clear)), _rest(codes, counted, others))
 
 
 @restoring
@@ -139,9 +174,19 @@ def of(reference: ref[Any], *names: str) -> list[Any]:
     return values
 
 
+def code_id(reference: ref[Any], prefix: str) -> int:
+    """The id of a weakly referenced object's code; 0: the object is gone, or not of the kind whose attributes have that
+    prefix."""
+    kind = [kind for kind, other in KINDS if other == prefix][0]
+    a, b = tee(starmap(reference, ((),)))
+    for found in _list(reads.generator_codes(compress(a, _map(is_, _map(_type, b), repeat(kind))), prefix)):
+        return found
+    return 0
+
+
 def has_frame(reference: ref[Any]) -> bool:
     """Whether a generator-like object is alive and has not run to its end."""
     for _, prefix in KINDS:
-        if _list(_map(truth, _map(_getattr, starmap(reference, ((),)), (prefix + "_frame",), (None,))))[0]:
+        if True in _list(reads.have_frames(starmap(reference, ((),)), prefix)):
             return True
     return False

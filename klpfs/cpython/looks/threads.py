@@ -7,6 +7,7 @@ from operator import and_, attrgetter, itemgetter, truth
 
 from ..raw import SUSPENDS
 from ..switch.rules import BREAK
+from . import reads
 from .atomic import restoring, still
 
 TYPE_CHECKING = False
@@ -18,11 +19,9 @@ if TYPE_CHECKING:
     Lines = tuple[tuple[CodeType, int], ...]            # codes and line numbers, innermost first
 
 FRAMES = sys._current_frames
-_list, _tuple, _map, _zip, _id, _dict_get, _getattr, _len = list, tuple, map, zip, id, dict.get, getattr, len
+_list, _tuple, _map, _zip, _dict_get, _getattr, _len = list, tuple, map, zip, dict.get, getattr, len
 _slice, _bool, _next, _filter, _getframe = slice, bool, next, filter, sys._getframe
-_CODE = attrgetter("f_code")
-_FLAGS = attrgetter("f_code.co_flags")
-_LINE = attrgetter("f_code", "f_lineno")
+_FLAGS, _LINE = attrgetter("co_flags"), attrgetter("f_lineno")
 
 
 def _cuts() -> bool:
@@ -70,9 +69,9 @@ def gathered(stacks: Iterator[Iterator[FrameType]]) -> Iterator[Any]:
 def codes(stacks: Iterator[Any]) -> Iterator[Stack]:
     """For each stack of frames the ids of its codes; with marks, see CUTS."""
     if not CUTS:
-        return _map(_tuple, _map(_map, repeat(_id), _map(_map, repeat(_CODE), stacks)))
-    a, b = tee(_map(_tuple, stacks))
-    ids = _map(_map, repeat(_id), _map(_map, repeat(_CODE), a))
+        return _map(_tuple, reads.ids_of_each(reads.codes(stacks)))
+    a, b = tee(_map(_tuple, reads.codes(stacks)))
+    ids = reads.ids_of_each(a)
     flags = _map(_map, repeat(_FLAGS), _map(itemgetter(_slice(-2, None)), b))
     marks = _map(_filter, repeat(None), _map(_map, repeat(and_), flags, repeat(repeat(SUSPENDS))))
     return _map(_tuple, _map(chain, ids, marks))
@@ -80,7 +79,8 @@ def codes(stacks: Iterator[Any]) -> Iterator[Stack]:
 
 def code_lines(stacks: Iterator[Any]) -> Iterator[Lines]:
     """For each stack of frames its codes and line numbers."""
-    return _map(_tuple, _map(_map, repeat(_LINE), stacks))
+    a, b = tee(_map(_tuple, stacks))
+    return _map(_tuple, _map(_zip, reads.codes(a), _map(_map, repeat(_LINE), b)))
 
 
 def _first_frames(wanted: tuple[int, ...]) -> Iterator[tuple[FrameType | None]]:

@@ -592,7 +592,7 @@ class Transition:
         owners = self._owners[1]
 
         def describe(reference: ref[Any]) -> Blocker:
-            return names_for_people.suspended(reference, owners.get(_id(reference)))
+            return names_for_people.suspended(reference, owners.get(_id(reference)), self.codes)
         blockers = [self._name("suspended", reference, describe) for reference in first]
         if _len(references) > NAMED:
             blockers.append(Blocker("generator", 0, f"{_len(references) - NAMED} more"))

@@ -1,0 +1,134 @@
+"""Reads of frames, codes and generators that no audit hook hears, as C iterators.
+
+Reading `f_code` or `gi_frame`, asking for id() or for referents: each raises an audit event, in which a hook of Python
+runs the program's code and lets other threads run. In the middle of a look that tears what is seen, and klpfs holds the
+program's objects meanwhile: finalizers would run in klpfs's thread, and a tuple that another thread fills would have
+one holder too many, a SystemError there (gh-59313). So, where hooks are about, all that is read while a look holds
+objects is read by what is below: by functions of CPython's C API (c_api.py) and by the first bytes of a generator.
+Without hooks by Python's own ways, which are quicker.
+
+Where a Python shows no C functions, or keeps generators otherwise, Python's own ways are all there is (SILENT).
+"""
+from __future__ import annotations
+
+import sys
+from itertools import repeat
+from operator import and_, attrgetter, itemgetter, mod, mul, ne, truth
+from types import GeneratorType
+
+from .. import c_api
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from types import CodeType, FrameType
+    from typing import Any
+
+_map, _filter, _id, _type, _getattr, _slice, _int = map, filter, id, type, getattr, slice, int
+_head, _generator_code = c_api.head, c_api.generator_code
+_ORDER = sys.byteorder
+_WORD = 8 if sys.maxsize > 2 ** 32 else 4       # bytes of a pointer
+_ALL = 2 ** (8 * _WORD) - 1
+_SIZE = GeneratorType.__basicsize__
+_CODE = attrgetter("f_code")
+
+key = object.__hash__
+"""A number that no other living object has: id() with its lowest four bits on top. Asks no method of the object's."""
+
+_hooks = [False]
+
+
+def audited() -> bool:
+    """Whether an audit hook is about: hooks stay for good, so this asks until there is one."""
+    if not _hooks[0]:
+        _hooks[0] = c_api.is_audited()
+    return _hooks[0]
+
+
+def ids(objects: Iterable[Any]) -> Iterator[int]:
+    """The id() of each."""
+    if not audited():
+        return _map(_id, objects)
+    return _map(mod, _map(mul, _map(and_, _map(key, objects), repeat(_ALL)), repeat(16)), repeat(_ALL))
+
+
+def codes(stacks: Iterable[Iterable[FrameType]]) -> Iterator[Iterator[CodeType]]:
+    """For each stack of frames its codes."""
+    return _map(_map, repeat(c_api.frame_code if audited() else _CODE), stacks)
+
+
+def ids_of_each(groups: Iterable[Iterable[Any]]) -> Iterator[Iterator[int]]:
+    """For each group of objects their id()s."""
+    if not audited():
+        return _map(_map, repeat(_id), groups)
+    low = _map(_map, repeat(and_), _map(_map, repeat(key), groups), repeat(repeat(_ALL)))
+    return _map(_map, repeat(mod), _map(_map, repeat(mul), low, repeat(repeat(16))), repeat(repeat(_ALL)))
+
+
+# ---------------------------------------------------------------------------------------------------------- generators
+# All three kinds of generators begin with the same members (genobject.h: _PyGenObject_HEAD).
+
+def _samples() -> tuple[Any, Any, Any]:
+    """A generator that is suspended, one that has not begun, one that has ended."""
+    def generator() -> Any:
+        yield
+    suspended, new, ended = generator(), generator(), generator()
+    next(suspended)
+    list(ended)
+    return suspended, new, ended
+
+
+def _number(text: bytes, at: int, size: int) -> int:
+    return int.from_bytes(text[at:at + size], _ORDER)
+
+
+def _find() -> tuple[int, int, int] | None:
+    """(where a generator's pointer to its code is, -1 where PyGen_GetCode gives that; where its frame's state or
+    pointer is; the size of that in bytes); None: not to be told for certain."""
+    if _head is None:
+        return None
+    suspended, new, ended = samples = _samples()
+    texts = [_head(sample, _SIZE) for sample in samples]
+    pointers = range(2 * _WORD, _SIZE - _WORD + 1, _WORD)
+    # the first: on 3.11 the frame, which follows, has its own
+    code = [at for at in pointers if all(_number(text, at, _WORD) == id(suspended.gi_code) for text in texts)][:1]
+    if _generator_code is not None:
+        code = [-1]
+    if sys.version_info >= (3, 11):         # a signed byte: negative until it runs, FRAME_CLEARED when it has ended
+        frame = [at for at in range(2 * _WORD, _SIZE) if texts[2][at] == 4 and texts[1][at] in (0xfd, 0xfe)
+                 and texts[0][at] == texts[1][at] + 1]
+    else:
+        frame = [at for at in pointers if _number(texts[2], at, _WORD) == 0
+                 and all(_number(text, at, _WORD) == id(made.gi_frame) for text, made in zip(texts[:2], samples))]
+    if len(code) != 1 or len(frame) != 1:
+        return None
+    return code[0], frame[0], 1 if sys.version_info >= (3, 11) else _WORD
+
+
+_found = _find()
+SILENT = _found is not None     # looks are unheard here
+_code_at, _frame_at, _frame_size = _found or (0, 0, 0)
+
+
+def _numbers(objects: Iterable[Any], at: int, size: int) -> Iterator[int]:
+    """The numbers that the objects have in memory, `at` bytes from their beginning."""
+    return _map(_int.from_bytes, _map(itemgetter(_slice(at, at + size)), _map(_head, objects, repeat(_SIZE))),
+                repeat(_ORDER))
+
+
+def generator_codes(generators: Iterable[Any], prefix: str) -> Iterator[int]:
+    """The id of the code of each generator, coroutine or asynchronous generator; prefix: of their attributes."""
+    if not SILENT or not audited():
+        return ids(_map(attrgetter(prefix + "_code"), generators))
+    if _generator_code is not None:
+        return ids(_map(_generator_code, generators))
+    return _numbers(generators, _code_at, _WORD)
+
+
+def have_frames(generators: Iterable[Any], prefix: str) -> Iterator[bool]:
+    """Whether each generator, coroutine or asynchronous generator has not run to its end; prefix: of their
+    attributes. False for None."""
+    if not SILENT or not audited():
+        return _map(truth, _map(_getattr, generators, repeat(prefix + "_frame"), repeat(None)))
+    numbers = _numbers(_filter(None, generators), _frame_at, _frame_size)
+    return _map(truth, numbers) if _frame_size == _WORD else _map(ne, numbers, repeat(4))

@@ -1,0 +1,124 @@
+"""Reads that no audit hook hears: they give what Python's own ways give, and looks made of them raise no event while
+they hold the program's objects."""
+import subprocess
+import sys
+
+from klpfs.cpython.looks import reads
+
+# each in a process of its own: an audit hook stays for good
+START = """
+import gc, sys, threading, weakref
+import klpfs.cpython.switch.switching
+from klpfs.cpython.looks import awaits, greenlets, hidden, names_for_people, reads, suspended, threads
+def G():
+    try: yield
+    finally: pass
+def Y(): yield from G()
+async def C(): pass
+async def A(): yield
+heard, at = [], threading.get_ident()
+def hook(event, args):
+    if threading.get_ident() == at:
+        heard.append(event)
+assert not reads.audited()
+sys.addaudithook(hook)
+assert reads.audited() and heard.pop() == "klpfs.look" and reads.audited()
+"""
+
+VALUES = """
+suspended_, new, ended, other = G(), G(), G(), Y()
+next(suspended_), list(ended), next(other)
+generators = [suspended_, new, ended, other]
+coroutine, asynchronous = C(), A()
+objects = [sys._getframe(), int, 5, None, sys, "x", G.__code__]
+ids, codes = [id(x) for x in objects], [id(G.__code__)] * 3 + [id(Y.__code__)]
+frame, code = sys._getframe(), sys._getframe().f_code
+c, a = id(C.__code__), id(A.__code__)
+heard.clear()
+assert list(reads.ids(objects)) == ids and [list(x) for x in reads.ids_of_each([objects, []])] == [ids, []]
+assert [list(x) for x in reads.codes([[frame, frame], []])] == [[code, code], []]
+assert list(reads.generator_codes(generators, "gi")) == codes
+assert list(reads.generator_codes([coroutine], "cr")) == [c] and list(reads.generator_codes([asynchronous], "ag")) == [a]
+assert list(reads.have_frames(generators, "gi")) == [True, True, False, True]
+assert list(reads.have_frames([coroutine], "cr")) == [True] == list(reads.have_frames([asynchronous], "ag"))
+assert True not in list(reads.have_frames([None], "gi"))
+assert not heard, heard
+coroutine.close()
+"""
+
+LOOKS = """
+made, few, many = [G(), Y()], [G.__code__, Y.__code__], [G.__code__] * 20
+for x in made: next(x)
+reference = weakref.ref(made[0])
+def events(function, *args):
+    del heard[:]
+    function(*args)
+    return list(heard)
+ALL = threads.idents()
+assert events(threads.stacks, tuple(ALL)) == ["sys._current_frames"] == events(threads.lines, tuple(ALL))
+found = events(suspended.find, many)
+assert found == ["gc.get_objects"], found
+found = events(suspended.find, few)
+# the referrers first, before anything is held; the referents of what is no activation last
+assert found[0] == "gc.get_referrers" and set(found[1:]) <= {"gc.get_referents"}, found
+assert events(suspended.has_frame, reference) == []
+assert events(names_for_people.suspended, reference, None, {id(G.__code__): G.__code__}) == []
+assert events(awaits.awaited, weakref.ref(made[1])) == []
+"""
+
+# What the program lets go of while a hook runs in a look ends in the program's thread
+ENDS = """
+class Ends:
+    def __del__(self): where.append(threading.get_ident())
+where, kept = [], []
+def H(ends):
+    yield
+    del ends
+for n in range(30):
+    kept.append(H(Ends()))
+    next(kept[-1])
+def letting_go(event, args):
+    if busy and threading.get_ident() == looker[0]:
+        for _ in range(3):
+            if kept:
+                go.release(); done.acquire()
+def drop():
+    while kept:
+        go.acquire()
+        kept.pop()
+        done.release()
+busy, looker, go, done = [], [0], threading.Semaphore(0), threading.Semaphore(0)
+program = threading.Thread(target=drop)
+program.start()
+sys.addaudithook(letting_go)
+looker[0] = at
+busy.append(1)
+for _ in range(20):
+    suspended.find([H.__code__] * 20)
+busy.clear()
+while kept:
+    go.release(); done.acquire()
+program.join()
+assert len(where) == 30 and at not in where, where
+"""
+
+
+def run(*texts):
+    ran = subprocess.run([sys.executable, "-c", START + "".join(texts)], stderr=subprocess.PIPE, text=True, timeout=60)
+    assert ran.returncode == 0, ran.stderr[-800:]
+
+
+def test_this_python_is_silent():
+    assert reads.SILENT
+
+
+def test_they_give_what_pythons_own_ways_give():
+    run(VALUES)
+
+
+def test_looks_raise_no_event_while_they_hold_objects():
+    run(LOOKS)
+
+
+def test_nothing_of_the_programs_ends_in_a_looks_thread():
+    run(ENDS)
