@@ -54,6 +54,10 @@ class Journal:
             if self._record["seq"]:
                 self._record = text.idle(0, self.folder.service)
             return self._record
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE) and self._is_held_in_place():
+                return self._record
+            raise
         if (found.st_dev, found.st_ino) != self._inode:
             self._forget()
             fd = self.folder.open(JOURNAL, None)
@@ -71,6 +75,11 @@ class Journal:
         """Let go of everything; read() and try_lock() may be used again."""
         self.unlock()
         self._forget()
+
+    def _is_held_in_place(self) -> bool:
+        """Whether the file of the last record has a name still, as far as can be told without another descriptor: a
+        journal is replaced by rename(2), which takes its name from the file that was there."""
+        return self._held >= 0 and os.fstat(self._held).st_nlink > 0
 
     def _forget(self) -> None:
         fd, self._held, self._inode = self._held, -1, None

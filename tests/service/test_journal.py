@@ -54,6 +54,25 @@ def write(journal, **changes):
         journal.unlock()
 
 
+def test_without_descriptors_the_record_that_stands_is_known(journal, monkeypatch):
+    """What was written is not called failed afterwards; but another's record can't be read."""
+    write(journal)
+    other = Journal(journal.folder.path)
+
+    def none_left(name):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+    with monkeypatch.context() as patched:
+        patched.setattr(type(journal.folder), "look", lambda self, name: none_left(name))
+        assert journal.read()["seq"] == 1
+    write(other)
+    other.close()
+    with monkeypatch.context() as patched:
+        patched.setattr(type(journal.folder), "look", lambda self, name: none_left(name))
+        with pytest.raises(OSError, match="Too many open files"):
+            journal.read()
+    assert journal.read()["seq"] == 2
+
+
 @settings(deadline=None, max_examples=60)
 @given(RECORDS)
 def test_round_trip(record):
