@@ -33,7 +33,7 @@ class Lines:
 
 
 def send_to_stderr(text: str) -> bool:
-    """Write a line to standard error. False: its reader takes nothing now (a full pipe, a stopped terminal), or is gone."""
+    """Write a line to standard error. False: its reader takes nothing now (a full pipe, say), or is gone."""
     stream = sys.stderr
     if stream is None:                         # closed: nobody is to read anything
         return True

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
 from attrs import define, evolve, field
 
@@ -37,6 +37,15 @@ class Sections:
     not_applied: tuple[int, ...] = ()
 
 
+class Recorded(NamedTuple):
+    """What the journal says of a module. is_patch: its patch is in force, or about to be; holders: who uses it."""
+
+    livepatch: bool
+    forced: bool
+    is_patch: bool
+    holders: tuple[str, ...]
+
+
 @define(eq=False)
 class Mirror:
     """`patches`, `modules`, `processes`, `ftrace_enabled` are what the tree shows. changed(kind, key) after each
@@ -49,6 +58,8 @@ class Mirror:
     processes: dict[int, ProcessView] = field(init=False, factory=dict)
     ftrace_enabled: bool = field(init=False, default=True)
     _record: Raw = field(init=False, factory=records.none)
+    _loads: dict[str, int] = field(init=False, factory=dict)     # by the record: n of each patch, ...
+    _recorded: dict[str, Recorded] = field(init=False, factory=dict)    # ... and the modules
     _peers: dict[str, Peer] = field(init=False, factory=dict)    # the agents that have told something, by key
     _told: dict[str, Sections] = field(init=False, factory=dict)
 
@@ -56,26 +67,24 @@ class Mirror:
 
     def take_record(self, record: Raw) -> None:
         """The journal's new record."""
-        before, self._record = self._record, record
-        names = [p["name"] for p in record["patches"] if showable(p["name"])]
-        gone = [name for name in self.patches if name not in names]
-        old = self.patches
-        self.patches = {name: old[name] if name in old else PatchView(name, True, False, False, 0) for name in names}
-        for name in gone:
+        before, self._record = self._loads, record
+        self._loads = {p["name"]: p["n"] for p in record["patches"]}
+        old, transition = self.patches, record["transition"]
+        self.patches = {name: old[name] if name in old else PatchView(name, True, False, False, 0)
+                        for name in self._loads if showable(name)}
+        for name in [name for name in old if name not in self.patches]:
             self.changed("patch", name)
-        loads = {p["name"]: p["n"] for p in before["patches"]}
-        for at, entry in enumerate(record["patches"], 1):
-            name = entry["name"]
+        for at, name in enumerate(self._loads, 1):
             if name not in self.patches:
                 continue
-            fresh = loads.get(name) != entry["n"]
-            view = self._patch(name) if fresh else self.patches[name]
-            transition = record["transition"]
+            view = self.patches[name] if before.get(name) == self._loads[name] else self._patch(name)
             mine = bool(transition and transition["patch"] == name)
             replace = (
                 bool(transition["replace"]) if mine and transition["dir"] and transition["turn"] == 1 else view.replace
             )
-            view = evolve(view, enabled=records.enabled(record, name), transition=mine, replace=replace, stack_order=at)
+            now = records.enabled(record, name), mine, replace, at
+            if (view.enabled, view.transition, view.replace, view.stack_order) != now:
+                view = evolve(view, enabled=now[0], transition=mine, replace=replace, stack_order=at)
             self._set("patch", self.patches, name, view, name not in old)
         self._take_modules(record)
         if record["ftrace"] != self.ftrace_enabled:
@@ -83,14 +92,16 @@ class Mirror:
             self.changed("flag", "ftrace_enabled")
 
     def _take_modules(self, record: Raw) -> None:
-        names = [m["name"] for m in record["modules"] if showable(m["name"])]
+        before, self._recorded = self._recorded, _modules_of(record)
         old = self.modules
-        self.modules = {name: old[name] if name in old else ModuleView(name) for name in names}
+        self.modules = {name: old[name] if name in old else ModuleView(name)
+                        for name in self._recorded if showable(name)}
         for name in old:
             if name not in self.modules:
                 self.changed("module", name)
-        for name in names:
-            self._set("module", self.modules, name, self._module(name), name not in old)
+        for name in self.modules:
+            if name not in old or before.get(name) != self._recorded[name]:
+                self._set("module", self.modules, name, self._module(name), name not in old)
 
     # -- from the agents
 
@@ -170,8 +181,7 @@ class Mirror:
 
     def _patch(self, name: str) -> PatchView:
         view = self.patches[name]
-        entry = records.find(self._record["patches"], name)
-        n = entry["n"] if entry else 0
+        n = self._loads.get(name, 0)
         told = [sections for sections in self._told.values() if name in sections.patches]
         patches = [sections.patches[name] for sections in told]
         speaking = self._speaking(told)
@@ -188,22 +198,33 @@ class Mirror:
                       else any(bool(patch["replace"]) for patch in said))
 
     def _module(self, name: str) -> ModuleView:
-        entry = records.find(self._record["modules"], name) or {"livepatch": False, "forced": False}
+        recorded = self._recorded.get(name) or Recorded(False, False, False, ())
         told = [sections for sections in self._told.values() if name in sections.modules]
         modules = [sections.modules[name] for sections in told]
         speaking = [sections.modules[name] for sections in self._speaking(told)]
-        holders = tuple(records.used(self._record, name))
-        if entry["livepatch"]:                 # from the journal alone, as rmmod decides
-            refcnt = len(holders) + bool(records.find(self._record["patches"], name) or entry["forced"])
+        users = len(recorded.holders)
+        if recorded.livepatch:                 # from the journal alone, as rmmod decides
+            refcnt = users + (recorded.is_patch or recorded.forced)
         else:
-            refcnt = max(len(holders), sum(module["refcnt"] for module in modules))
+            refcnt = max(users, sum(module["refcnt"] for module in modules))
         params: dict[str, ParamView] = {}
         for module in speaking:
             for param, kind, text, mode in module["params"]:
                 if param not in params and showable(param):
                     params[param] = ParamView(kind, text, mode & 0o777)
         return ModuleView(name, max([module["size"] for module in speaking], default=0), refcnt, "Live",
-                          bool(entry["livepatch"]), bool(entry["forced"]), holders, params)
+                          recorded.livepatch, recorded.forced, recorded.holders, params)
+
+
+def _modules_of(record: Raw) -> dict[str, Recorded]:
+    """The modules of a record, by name, in its order."""
+    holders: dict[str, list[str]] = {}
+    for module in record["modules"]:
+        for name in dict.fromkeys(module["uses"]):
+            holders.setdefault(name, []).append(module["name"])
+    patches = {patch["name"] for patch in record["patches"]}
+    return {m["name"]: Recorded(bool(m["livepatch"]), bool(m["forced"]), m["name"] in patches,
+                                tuple(holders.get(m["name"], ()))) for m in record["modules"]}
 
 
 def _size(patches: dict[str, Raw]) -> int:
