@@ -111,7 +111,7 @@ def measure():
         limit.mkdir()
         python = (sys.executable, "-c", SERVE)
         with served(server, limit, 100, 15) as c, served(*python, ours, 100, 15) as daemon:
-            for operation, count, path, name, goal in (
+            for operation, count, path, name, goal in (          # why 1.5: docs/FACTS-fuse.md#6
                 ("r", 10000, "patch_001/vmlinux/patched", "open-read-close", 1.5),
                 ("p", 10000, "patch_001/vmlinux/patched", "pread", None),
                 ("s", 30000, "patch_001/vmlinux/patched", "stat, cached", None),

@@ -18,8 +18,8 @@ from klpfs.service.log_ring import LogView
 URGENT = 4                  # the most urgent level that such a line can have: warning
 FACILITY = 1 << 3           # user
 LONGEST = 1000              # characters of such a line
-HOLD_SECONDS = 1.0          # that an engine line waits for the service to say the same
-MOST_HELD = 64              # lines that wait, and texts of an operation that are remembered
+WAIT_SECONDS = 1.0          # that an engine line waits for the service to say the same
+MOST_WAITING = 64           # lines that wait, and texts of an operation that are remembered
 BURST, PER_SECOND = 2048, 20.0          # lines of a user; greetings bring whole rings
 NAME_AGAIN_US = 60_000_000  # between two lines which say that a user's lines are left out
 
@@ -34,7 +34,7 @@ class Stranger:
 
 
 @define(eq=False)
-class Held:
+class WaitingLine:
     """An engine line of a foreign process, shown at `due` unless the service says the same before."""
 
     due: int
@@ -62,7 +62,7 @@ class ForeignLines:
     clock: Callable[[], int]
     later: Callable[[float, Callable[[], None]], object] = lambda seconds, call: None
     waits: Callable[[], bool] = lambda: False
-    _held: dict[str, Held] = field(init=False, factory=dict)
+    _waiting: dict[str, WaitingLine] = field(init=False, factory=dict)
     _shown: dict[str, set[str]] = field(init=False, factory=dict)       # engine lines of this operation: who said them
     _allowances: dict[int, Allowance] = field(init=False, factory=dict)
 
@@ -76,37 +76,37 @@ class ForeignLines:
 
     def add_engine(self, agent: str, stranger: Stranger, usec: int, level: int, text: str) -> None:
         """Show an engine line once for all foreign processes, unless a process of the service says it soon."""
-        held = self._held.get(text)
-        if held is not None:
-            held.agents.add(agent)
+        line = self._waiting.get(text)
+        if line is not None:
+            line.agents.add(agent)
         elif agent not in self._shown.get(text, (agent,)):
             self._shown[text].add(agent)
-        elif self.waits() and len(self._held) < MOST_HELD:
-            self._held[text] = Held(self.clock() + int(HOLD_SECONDS * 1e6), stranger, usec, level, {agent})
-            self.later(HOLD_SECONDS, self.release)
+        elif self.waits() and len(self._waiting) < MOST_WAITING:
+            self._waiting[text] = WaitingLine(self.clock() + int(WAIT_SECONDS * 1e6), stranger, usec, level, {agent})
+            self.later(WAIT_SECONDS, self.release)
         else:
-            self._show(text, Held(0, stranger, usec, level, {agent}))
+            self._show(text, WaitingLine(0, stranger, usec, level, {agent}))
 
     def service_says(self, text: str) -> set[str]:
         """A process of the service has said this engine line: the agents for whom it stands, too."""
-        held = self._held.pop(text, None)
-        return held.agents if held is not None else set()
+        line = self._waiting.pop(text, None)
+        return line.agents if line is not None else set()
 
     def release(self, before: int | None = None) -> None:
         """Show the engine lines that have waited long enough. before: those due up to this time."""
         before = self.clock() if before is None else before
-        for text in [text for text, held in self._held.items() if held.due <= before]:
-            self._show(text, self._held.pop(text))
+        for text in [text for text, line in self._waiting.items() if line.due <= before]:
+            self._show(text, self._waiting.pop(text))
 
     def begin_operation(self) -> None:
         """What was said so far belongs to earlier operations."""
-        self.release(self.clock() + int(HOLD_SECONDS * 1e6))
+        self.release(self.clock() + int(WAIT_SECONDS * 1e6))
         self._shown.clear()
 
-    def _show(self, text: str, held: Held) -> None:
-        self.add(held.stranger, held.usec, held.level, text)
-        if len(self._shown) < MOST_HELD:
-            self._shown[text] = held.agents
+    def _show(self, text: str, line: WaitingLine) -> None:
+        self.add(line.stranger, line.usec, line.level, text)
+        if len(self._shown) < MOST_WAITING:
+            self._shown[text] = line.agents
 
     def _may_add(self, stranger: Stranger, now: int) -> bool:
         known = self._allowances.setdefault(stranger.user, Allowance(BURST, now))

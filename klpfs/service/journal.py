@@ -37,7 +37,7 @@ class Journal:
 
     folder: Folder = field(converter=as_folder)
     _lock: int = field(init=False, default=-1)
-    _held: int = field(init=False, default=-1)
+    _open_fd: int = field(init=False, default=-1)
     _inode: tuple[int, int] | None = field(init=False, default=None)
     _record: Record = field(init=False)
 
@@ -68,7 +68,7 @@ class Journal:
                 os.close(fd)
                 raise
             # held open, so that no later journal can have the same inode: files are only replaced, never altered
-            self._held, self._inode = fd, (opened.st_dev, opened.st_ino)
+            self._open_fd, self._inode = fd, (opened.st_dev, opened.st_ino)
         return self._record
 
     def close(self) -> None:
@@ -82,7 +82,7 @@ class Journal:
         return self._held >= 0 and os.fstat(self._held).st_nlink > 0
 
     def _forget(self) -> None:
-        fd, self._held, self._inode = self._held, -1, None
+        fd, self._open_fd, self._inode = self._open_fd, -1, None
         if fd >= 0:
             os.close(fd)
 
@@ -136,7 +136,7 @@ class Journal:
         fd = self._put(JOURNAL, data, not record["change"] and not record["transition"])
         self._forget()  # not read again: what is written is decided, whatever fails now
         found = os.fstat(fd)
-        self._held, self._inode, self._record = fd, (found.st_dev, found.st_ino), text.parse(data)
+        self._open_fd, self._inode, self._record = fd, (found.st_dev, found.st_ino), text.parse(data)
 
     def put(self, data: bytes) -> str:
         """Store a content; returns its sha256. OSError: nothing is stored."""

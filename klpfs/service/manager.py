@@ -102,12 +102,13 @@ class Manager:
 
     def _notified(self, events: int) -> None:
         assert self._inotify is not None
-        names: set[str] = set()
-        met: set[str] = set()                                # services in whose folder a socket came or went
+        looks: set[str] = set()                              # services whose folder is to be looked into
+        journals: set[str] = set()                           # those whose journal is another
+        met: set[str] = set()                                # those in whose folder a socket came or went
         for event in self._inotify.read(timeout=0):
             if event.mask & flags.Q_OVERFLOW:
                 self._look()
-                names.update(self._places)
+                looks.update(self._places)
             elif event.wd == self._root:
                 if event.mask & flags.IGNORED:
                     self._root = -1
@@ -121,12 +122,15 @@ class Manager:
                 elif event.name.endswith(SUFFIX) and not event.name.startswith("."):
                     met.add(self._by_watch[event.wd])
                 elif event.name == JOURNAL:                  # other files tell nothing, and anybody may make very many
-                    names.add(self._by_watch[event.wd])
-        names |= met
-        for name in names:
+                    journals.add(self._by_watch[event.wd])
+        looks |= met
+        for name in looks | journals:
             place = self._places.get(name)
             if place is not None:
-                place.service.look()
+                if name in looks:
+                    place.service.look()
+                else:                                        # who has to decide something lists the sockets anew
+                    place.service.poke()
                 self._check(name)
                 if name in met:                              # a process may have come and gone before we have looked
                     self._end_if_empty(name, place)

@@ -61,7 +61,7 @@ class Mirror:
     _loads: dict[str, int] = field(init=False, factory=dict)     # by the record: n of each patch, ...
     _recorded: dict[str, Recorded] = field(init=False, factory=dict)    # ... and the modules
     _peers: dict[str, Peer] = field(init=False, factory=dict)    # the agents that have told something, by key
-    _told: dict[str, Sections] = field(init=False, factory=dict)
+    _sections: dict[str, Sections] = field(init=False, factory=dict)
 
     # -- from the journal
 
@@ -107,7 +107,7 @@ class Mirror:
 
     def take_event(self, peer: Peer, event: Raw) -> None:
         """An agent's event; its shape has been checked."""
-        sections = self._sections(peer)
+        sections = self._sections_of(peer)
         if "process" in event:
             self.take_process(peer.pid, event["process"])
         if "log" in event:
@@ -132,7 +132,7 @@ class Mirror:
 
     def take_report(self, peer: Peer) -> None:
         """A report has come: patches that it goes without count as not patched."""
-        sections, left_out = self._sections(peer), tuple((peer.report or {})["not_applied"])
+        sections, left_out = self._sections_of(peer), tuple((peer.report or {})["not_applied"])
         if sections.not_applied != left_out:
             sections.not_applied = left_out
             for name in self.patches:
@@ -146,21 +146,21 @@ class Mirror:
         if peer.pid in self.processes and not any(p.pid == peer.pid for p in self._peers.values()):
             del self.processes[peer.pid]
             self.changed("process", peer.pid)
-        sections = self._told.pop(peer.key, None)
+        sections = self._sections.pop(peer.key, None)
         if sections is not None:
             self._refresh(sections.patches, {}, self.patches, "patch", self._patch)
             self._refresh(sections.modules, {}, self.modules, "module", self._module)
 
-    def _sections(self, peer: Peer) -> Sections:
+    def _sections_of(self, peer: Peer) -> Sections:
         """The sections of this agent; empty at first."""
         self._peers[peer.key] = peer
-        sections = self._told.setdefault(peer.key, Sections())
+        sections = self._sections.setdefault(peer.key, Sections())
         sections.is_of_service = peer.is_of_service
         return sections
 
     def has_processes_of_service(self) -> bool:
         """Whether an agent that may speak for the service has said anything."""
-        return any(sections.is_of_service for sections in self._told.values())
+        return any(sections.is_of_service for sections in self._sections.values())
 
     def _speaking(self, sections: list[Sections]) -> list[Sections]:
         """Those who say what a patch or module has: processes of the service; foreign ones if these say nothing."""
@@ -182,11 +182,11 @@ class Mirror:
     def _patch(self, name: str) -> PatchView:
         view = self.patches[name]
         n = self._loads.get(name, 0)
-        told = [sections for sections in self._told.values() if name in sections.patches]
-        patches = [sections.patches[name] for sections in told]
-        speaking = self._speaking(told)
-        said = patches if len(speaking) == len(told) else [sections.patches[name] for sections in speaking]
-        left_out = any(n in sections.not_applied for sections in self._told.values())
+        have = [sections for sections in self._sections.values() if name in sections.patches]
+        patches = [sections.patches[name] for sections in have]
+        speaking = self._speaking(have)
+        said = patches if len(speaking) == len(have) else [sections.patches[name] for sections in speaking]
+        left_out = any(n in sections.not_applied for sections in self._sections.values())
         if not patches:
             return evolve(view, objects=())
         transition = self._record["transition"]
@@ -199,9 +199,9 @@ class Mirror:
 
     def _module(self, name: str) -> ModuleView:
         recorded = self._recorded.get(name) or Recorded(False, False, False, ())
-        told = [sections for sections in self._told.values() if name in sections.modules]
-        modules = [sections.modules[name] for sections in told]
-        speaking = [sections.modules[name] for sections in self._speaking(told)]
+        have = [sections for sections in self._sections.values() if name in sections.modules]
+        modules = [sections.modules[name] for sections in have]
+        speaking = [sections.modules[name] for sections in self._speaking(have)]
         users = len(recorded.holders)
         if recorded.livepatch:                 # from the journal alone, as rmmod decides
             refcnt = users + (recorded.is_patch or recorded.forced)

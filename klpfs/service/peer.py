@@ -87,7 +87,6 @@ class Peer:
 
     key: str
     peers: PeerSet
-    since: float                               # when its socket was first seen
     pid: int = 0
     comm: str = ""
     version: int = 0                           # of the wire, as it says; 0: not yet. Of others nothing else is read

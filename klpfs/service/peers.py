@@ -79,7 +79,7 @@ class Peers:
         known = self._peers.keys() | self._dead.keys() | self.refused.keys() | self._left_alone.keys()
         for name in sorted(sockets - known):
             if self._is_peer(name):
-                peer = self._peers[name] = Peer(name, self, self.loop.now())
+                peer = self._peers[name] = Peer(name, self)
                 self.restarted(peer)
                 peer.connect()
         for peer in self.known():              # unlinked: it ended well, or bound a new socket

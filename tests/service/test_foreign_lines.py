@@ -94,7 +94,7 @@ def test_it_does_not_wait_for_ever():
     world = World(waits=True)
     for agent in ("71", "72"):
         world.foreign((0, 9 * SECOND, 3, "engine", "livepatch: failed"), agent=agent)
-    world.advance(module.HOLD_SECONDS)
+    world.advance(module.WAIT_SECONDS)
     assert world.lines() == [(1, 4, f"{NAME}: livepatch: failed")]
     world.foreign((1, 9 * SECOND, 3, "engine", "livepatch: more"))
     world.merge.take_record({**world.record, "seq": 1, "transition": T})
@@ -115,7 +115,7 @@ def test_a_service_of_foreign_processes_alone(world):
 
 def test_the_lines_that_wait_are_few():
     world = World(waits=True)
-    world.foreign(*[(i, 1, 6, "engine", f"livepatch: {i}") for i in range(module.MOST_HELD + 3)])
+    world.foreign(*[(i, 1, 6, "engine", f"livepatch: {i}") for i in range(module.MOST_WAITING + 3)])
     assert len(world.texts()) == 3
 
 

@@ -387,3 +387,20 @@ def test_files_that_tell_nothing_are_not_looked_at(bench, folder, manager, monke
     assert not looked
     bench.agent("b", folder=path)
     bench.until(lambda: looked)
+
+
+def test_a_journal_alone_is_no_reason_to_list_the_folder(bench, folder, manager, monkeypatch):
+    """It is written four times a load, and beside it lie the contents of all that is loaded."""
+    path = place(folder)
+    bench.agent(folder=path)
+    manager.start()
+    manager.settle()
+    bench.rest()
+    service, listed, stepped = manager.services["shop"], [], []
+    monkeypatch.setattr(type(service.peers), "list", lambda self: listed.append(1) or self.known())
+    monkeypatch.setattr(type(service.coordinator), "step", lambda self: stepped.append(1))
+    with open(os.path.join(path, "new"), "w") as file:
+        file.write("no journal\n")
+    os.rename(os.path.join(path, "new"), os.path.join(path, "journal"))
+    bench.until(lambda: stepped)
+    assert not listed
