@@ -235,3 +235,34 @@ def test_functions_of_an_object_are_so_many(monkeypatch):
     world.record("p")
     world.tell(a, patches=[patch("p", obj(funcs=[(f"f{i}", 1) for i in range(50)]))])
     assert len(world.mirror.patches["p"].objects[0].funcs) == 10
+
+
+def test_a_record_makes_only_those_modules_anew_of_which_it_says_otherwise(monkeypatch):
+    """So a load upon n patches costs n looks, not n times n."""
+    world, made = World(), []
+    real = Mirror._module
+    monkeypatch.setattr(Mirror, "_module", lambda self, name: made.append(name) or real(self, name))
+    names = [f"p{n}" for n in range(50)]
+    world.record(*names)
+    assert made == names
+    made.clear()
+    world.record(*names, transition=None)
+    assert made == []
+    world.record(*names, "new")
+    assert made == ["new"]
+    made.clear()
+    world.record(*names, "new", uses={"new": ["p7"]})
+    assert made == ["p7"] and world.mirror.modules["p7"].holders == ("new",)
+    made.clear()
+    world.record(*names, uses={}, forced=["p9"])
+    assert sorted(made) == ["p7", "p9"]
+
+
+def test_a_patch_that_is_loaded_again_is_another(monkeypatch):
+    """The record has another number for it: what it has is asked of the processes' words anew."""
+    world, a = World(), Peer("a", 1)
+    world.record("p", "q")
+    world.tell(a, patches=[patch("q", obj())])
+    before = world.mirror.patches["q"]
+    world.record("q")                           # its number is 1 now, it was 2
+    assert world.mirror.patches["q"].objects == before.objects and world.mirror.patches["q"].stack_order == 1
