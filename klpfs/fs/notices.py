@@ -1,7 +1,7 @@
 """Notices: the kernel is asked to forget what has gone; no answer waits for that, and nothing is wrong without it.
 
 The kernel asks anew for each name that may go (nodes.py: lasting), so a name that has gone is not found, whatever the
-kernel still keeps of it. What it keeps is memory, here and there, for as long as it likes: it is asked to let go.
+kernel still keeps of it. What the kernel keeps costs memory, here and there: so it is asked to let go.
 NOTIFY_PRUNE (Linux 6.18) takes no lock that a program could hold. Before that only INVAL_ENTRY is there, which waits
 for the lock of a directory, and while it waits all others wait behind it: so it is sent late, when MANY nodes have
 gathered, by a child process, and never where a program has the directory open. Source: fs/fuse/{dev,dir,inode}.c.

@@ -122,7 +122,8 @@ class Folder:
         return 0o640 if self.status().st_mode & 0o040 else 0o600
 
     def names(self) -> list[str]:
-        """All names in it. EDQUOT: more than anybody needs, so that somebody has made them to hold others up."""
+        """The names of all that lies in the folder. EDQUOT: more than any service needs, so somebody has made them to
+        hold others up."""
         found: list[str] = []
         with scandir(self._fd if self._fd >= 0 else self.path) as entries:
             for entry in entries:

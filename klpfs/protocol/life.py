@@ -13,10 +13,10 @@ nothing of it is removed: that is left to those who can see it.
 """
 from __future__ import annotations
 
-from posix import O_CLOEXEC, O_RDONLY, close, getpid, kill, read, stat
-from posix import open as _open
+from posix import getpid, kill, stat
 
 from klpfs.protocol.folder_layout import SUFFIX
+from klpfs.protocol.process_identity import stat_words, user_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def _noted(folder: Folder, name: str) -> list[str]:
         if len(words) != 4 or not (words[0].isascii() and words[0].isdigit()) or len(words[0]) > 9 or not int(words[0]):
             return []
         owner = folder.link_owner(name)
-        believed = folder.owns(owner) or words[2] == _namespace() and _user_of(int(words[0])) == owner
+        believed = folder.owns(owner) or words[2] == _namespace() and user_of(int(words[0])) == owner
     except OSError:
         return []
     return words if believed else []
@@ -113,26 +113,12 @@ def _stat_of(pid: int) -> tuple[str, str, str] | None:
     """'dead' or '', beginning and address space of a process; the last is '-' for who must not see it. None: it can't
     be looked at."""
     try:
-        fd = _open(f"/proc/{pid}/stat", O_RDONLY | O_CLOEXEC)
-        try:
-            words = read(fd, 4096).rpartition(b")")[2].decode("ascii").split()
-        finally:
-            close(fd)
+        words = stat_words(pid)
     except OSError:
         return None
-    # the fields are those of proc(5), of which the first two are before the bracket
     dead = words[0] in ("Z", "X") and words[20 - 3] in ("0", "1")        # else other threads of it run on
     space = words[26 - 3:29 - 3]
     return "dead" if dead else "", words[22 - 3], "-" if "0" in space or "1" in space else "/".join(space)
-
-
-def _user_of(pid: int) -> int:
-    """The user whose rights a process has. OSError: it can't be seen."""
-    fd = _open(f"/proc/{pid}/status", O_RDONLY | O_CLOEXEC)
-    try:
-        return int(read(fd, 4096).partition(b"\nUid:")[2].split()[1])
-    finally:
-        close(fd)
 
 
 def _namespace() -> str:

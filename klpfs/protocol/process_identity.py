@@ -1,25 +1,34 @@
-"""The identity of a process, as the kernel says it: whose it is, and whether it is still the program that it was."""
+"""The identity of a process, as /proc says it: whose it is, and whether it is still the program that it was."""
 from __future__ import annotations
 
-import errno
+from posix import O_CLOEXEC, O_RDONLY, close, read
+from posix import open as _open
+
+
+def stat_words(pid: int) -> list[str]:
+    """The words of /proc/PID/stat from the state on, which proc(5) counts as the third. FileNotFoundError,
+    ProcessLookupError: there is no such process; or as open(2)."""
+    return _read(f"/proc/{pid}/stat").rpartition(b")")[2].decode("ascii").split()
 
 
 def address_space(pid: int) -> tuple[str, ...]:
     """A mark by which a process differs from the program that it becomes by exec: where its code and its stack begin;
-    (): it is dead.
-    OSError: it can't be seen just now."""
+    (): it is dead. OSError: it can't be seen just now."""
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return tuple(file.read().rpartition(b")")[2].decode().split()[23:26])
+        return tuple(stat_words(pid)[26 - 3:29 - 3])
     except (FileNotFoundError, ProcessLookupError):
         return ()
 
 
 def user_of(pid: int) -> int:
-    """The user whose rights a process has. FileNotFoundError or ProcessLookupError: there is no such process.
-    (The owner of /proc/PID is root for a process that can't be dumped, as one that has changed its user.)"""
-    with open(f"/proc/{pid}/status", "rb") as file:
-        for line in file:
-            if line.startswith(b"Uid:"):
-                return int(line.split()[2])
-    raise ProcessLookupError(errno.ESRCH, "no such process")
+    """The user whose rights a process has. FileNotFoundError, ProcessLookupError: there is no such process; or as
+    open(2). (The owner of /proc/PID is root for a process that can't be dumped, as one that has changed its user.)"""
+    return int(_read(f"/proc/{pid}/status").partition(b"\nUid:")[2].split()[1])
+
+
+def _read(path: str) -> bytes:
+    fd = _open(path, O_RDONLY | O_CLOEXEC)
+    try:
+        return read(fd, 4096)
+    finally:
+        close(fd)

@@ -23,6 +23,7 @@ from attrs import define, field
 
 from klpfs.protocol import life
 from klpfs.protocol.folder import Folder, socket_address
+from klpfs.protocol.process_identity import address_space, user_of
 from klpfs.protocol.shapes import FROM_AGENT, MAX_COMM, MOST_BYTES, fits, natural, settled
 from klpfs.protocol.wire import (
     FOREIGN_MESSAGE,
@@ -38,7 +39,6 @@ from klpfs.service.budget import Budget
 from klpfs.service.foreign_users import ForeignUsers
 from klpfs.service.intake import READ_BYTES, Intake
 from klpfs.service.loop import AGENTS, IN, OUT, Loop, Timer
-from klpfs.service.process_identity import address_space, user_of
 from klpfs.service.shown_text import printable
 
 RETRY = 0.2                # seconds until a peer whose connection has ended is connected to again; then twice as long

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from klpfs.service.process_identity import address_space, user_of
+from klpfs.protocol.process_identity import address_space, user_of
 from tests import harness
 
 
