@@ -79,7 +79,7 @@ class Journal:
     def _is_held_in_place(self) -> bool:
         """Whether the file of the last record has a name still, as far as can be told without another descriptor: a
         journal is replaced by rename(2), which takes its name from the file that was there."""
-        return self._held >= 0 and os.fstat(self._held).st_nlink > 0
+        return self._open_fd >= 0 and os.fstat(self._open_fd).st_nlink > 0
 
     def _forget(self) -> None:
         fd, self._open_fd, self._inode = self._open_fd, -1, None
