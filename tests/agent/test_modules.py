@@ -32,6 +32,20 @@ def test_modules_use_each_other(host):
     assert (described["refcnt"], described["holders"], described["state"]) == (1, ["m"], "Live")
 
 
+def test_a_description_of_many_modules_asks_each_once(host, monkeypatch):
+    """What n of them hold of each other costs n looks, not n times n: each load describes all."""
+    for n in range(1, 4):
+        host.module(f"m{n}")
+        host.follow(change=change(n, f"m{n}"))
+        host.follow(change=None, modules=[module(f"m{k}", False) for k in range(1, n + 1)])
+    host.modules.table["m3"].loaded.depends = ("m1", "m1", "none")
+    host.modules.table["m2"].loaded.depends = ("m1",)
+    expected = [(name, host.modules.users(name)) for name in ("m1", "m2", "m3")]
+    monkeypatch.setattr(type(host.modules), "users", lambda self, name: pytest.fail("looks at all for one"))
+    assert [(found["name"], found["holders"]) for found in host.modules.describe()] == expected
+    assert expected[0] == ("m1", ["m2", "m3"]) and [found["refcnt"] for found in host.modules.describe()] == [2, 0, 0]
+
+
 def test_a_name_is_there_once(host):
     host.module("m")
     host.follow(change=change(1, "m"))
