@@ -7,9 +7,9 @@ raises Stopped in it.
 
 Stopped comes between any two instructions, so klpfs's own code that foreign code reaches shuts the door first (`own`,
 `shield`, `shut`): a stop that is asked for meanwhile is raised when the door opens again. The door is `_inside`. To ask
-takes the mark, and so does to shut; a shutting that is itself cut off is done again (`_shut`). A stop is asked for where
-the thread is in no code of the standard library, if that can be had soon (`interrupt`); locks that were left taken all
-the same are let go before anything else is done (`_give_back`).
+takes the mark, and so does to shut; a shutting that is itself cut off is done again (`_shut`). A stop is asked for
+where the thread is in no code of the standard library, if that can be had soon (`interrupt`); locks that were left
+taken all the same are let go before anything else is done (`_give_back`).
 """
 from __future__ import annotations
 
