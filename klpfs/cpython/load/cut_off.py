@@ -21,8 +21,8 @@ import _imp
 import _thread
 import gc
 import sys
+from _operator import is_
 from itertools import chain, compress, repeat, starmap, tee
-from operator import is_
 
 from klpfs.cpython.c_originals import original
 
