@@ -272,11 +272,13 @@ class ForeignCode:
     def _ask(self, working: Working) -> bool:
         """Ask for a stop, where one is to be asked for. False: this is not the place for it yet."""
         now = clock_us()
+        early = now - working.setdefault("tried", now) < PATIENCE_US
+        early = early and cut_off.is_in_library(self.thread.ident)      # without the mark: an audit hook may hear it
         with self._mark:
             if not self._inside:
                 self._late = True
             elif not self._asked or now - working.get("asked", 0) > ASK_AGAIN_US:
-                if now - working.setdefault("tried", now) < PATIENCE_US and cut_off.is_in_library(self.thread.ident):
+                if early:
                     return False
                 working["asked"] = now
                 self._asked = True
