@@ -7,9 +7,9 @@ raises Stopped in it.
 
 Stopped comes between any two instructions, so klpfs's own code that foreign code reaches shuts the door first (`own`,
 `shield`, `shut`): a stop that is asked for meanwhile is raised when the door opens again. The door is `_inside`. To ask
-takes the mark, and so does to shut; a shutting that is itself cut off is done again (`_shut`). A stop is asked for where
-the thread is in no code of the standard library, if that can be had soon (`interrupt`); locks that were left taken all
-the same are let go before anything else is done (`_give_back`).
+takes the mark, and so does to shut; a shutting that is itself cut off is done again (`_shut`). A stop is asked for
+where the thread is in no code of the standard library, if that can be had soon (`interrupt`); locks that were left
+taken all the same are let go before anything else is done (`_give_back`).
 """
 from __future__ import annotations
 
@@ -272,11 +272,13 @@ class ForeignCode:
     def _ask(self, working: Working) -> bool:
         """Ask for a stop, where one is to be asked for. False: this is not the place for it yet."""
         now = clock_us()
+        early = now - working.setdefault("tried", now) < PATIENCE_US
+        early = early and cut_off.is_in_library(self.thread.ident)      # without the mark: an audit hook may hear it
         with self._mark:
             if not self._inside:
                 self._late = True
             elif not self._asked or now - working.get("asked", 0) > ASK_AGAIN_US:
-                if now - working.setdefault("tried", now) < PATIENCE_US and cut_off.is_in_library(self.thread.ident):
+                if early:
                     return False
                 working["asked"] = now
                 self._asked = True

@@ -22,7 +22,7 @@ from typing import Any, Callable, Union
 
 from attrs import define, field
 
-from klpfs.engine.error import place_of
+from klpfs.engine.error import MAX_ERRNO, place_of
 from klpfs.fs.fuse_messages import (
     ATTR,
     ATTR_OUT,
@@ -49,7 +49,6 @@ from klpfs.fs.fuse_messages import (
 )
 from klpfs.fs.nodes import FOREVER, Dir, Later, Link, Node, Open, Table, Watcher, fail
 from klpfs.fs.notices import Notices
-from klpfs.service.answer import MAX_ERRNO
 from klpfs.service.loop import LAST, Loop
 from klpfs.service.snapshots import Caller
 

@@ -6,7 +6,7 @@ does not name: a newer sender may say more. Nothing is imported here but what th
 """
 from __future__ import annotations
 
-from errno import EINVAL
+from klpfs.engine.error import MAX_ERRNO, errno_from
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,20 +15,9 @@ if TYPE_CHECKING:
 
 INT64 = 1 << 63             # a number n of a message: -INT64 <= n < INT64
 MAX_PID = 1 << 30           # above the kernel's PID_MAX_LIMIT
-MAX_ERRNO = 511             # the highest that the kernel takes for the answer of a file system (fuse_dev_do_write())
 MAX_LIST = 1 << 16          # members of a list, where no closer bound is given
 MAX_NAME = 4096             # characters of a name or a path
 MAX_COMM = 64               # characters of a process's name; the kernel has 16 bytes
-
-
-def plain_errno(code: object) -> int:
-    """The errno that a refusal with `code` answers with: `code` itself if the kernel takes it, else EINVAL. 0 stays
-    what it is where it means success, so callers ask before.
-
-    >>> plain_errno(16), plain_errno(600), plain_errno(-5), plain_errno("x")
-    (16, 22, 22, 22)
-    """
-    return code if type(code) is int and 1 <= code <= MAX_ERRNO else EINVAL
 
 
 def is_(*kinds: type) -> Shape:
@@ -205,11 +194,11 @@ def settled(message: dict[str, Any]) -> dict[str, Any]:
     have raised OSError(600), and an agent that does not look at that itself is right in all else.)"""
     kind = message["t"]
     if kind == "report" and message["refused"]:
-        message["refused"]["errno"] = plain_errno(message["refused"]["errno"])
+        message["refused"]["errno"] = errno_from(message["refused"]["errno"])
     elif kind == "done" and message["errno"]:
-        message["errno"] = plain_errno(message["errno"])
+        message["errno"] = errno_from(message["errno"])
     elif kind == "answer" and type(message["data"]) is dict and message["data"].get("errno"):
-        message["data"]["errno"] = plain_errno(message["data"]["errno"])
+        message["data"]["errno"] = errno_from(message["data"]["errno"])
     return message
 
 

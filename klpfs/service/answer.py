@@ -2,10 +2,9 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
-from errno import EINVAL
 from typing import Any, Callable
 
-MAX_ERRNO = 511            # the largest that a caller of the kernel can be given by a file system
+from klpfs.engine.error import errno_from
 
 
 class Answer(Future[Any]):
@@ -36,4 +35,4 @@ class Answer(Future[Any]):
         """Answer with OSError(errno, text), unless it has been answered. EINVAL: what is no errno (modules do that)."""
         if not self.done():
             self.interrupt = None
-            self.set_exception(OSError(errno if type(errno) is int and 0 < errno <= MAX_ERRNO else EINVAL, text))
+            self.set_exception(OSError(errno_from(errno), text))

@@ -159,7 +159,7 @@ def steal(world):
     secret.chmod(0o600)
     folder = world.user_folder("web")
     evil = world.evil(STEAL, "web")
-    for number in range(3):
+    for number in range(1 if world.few else 3):
         evil.do(f"begin({number})")
         with contextlib.suppress(AssertionError):
             until(lambda: evil.do("met()"), "the daemon", 3)

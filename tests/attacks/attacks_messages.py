@@ -73,10 +73,10 @@ def socket_swapped(world):
     fix = world.patch("fix", "two")
     world.expect(world.insmod(fix, "bank") == "ok None", "bank's fix")
     until(lambda: world.ask("bank", "two()") == "two by fix", "bank's fix")
-    for number in range(3):             # shop has seen more operations than bank
+    for number in range(1 if world.few else 3):         # shop has seen more operations than bank
         world.insmod(world.patch(f"lp{number}"))
         world.tree().settle()
-    for way in SWAPS:
+    for way in list(SWAPS)[:1] if world.few else SWAPS:
         evil = world.evil(f"BANK = {str(world.runtime / 'bank')!r}\n{SWAPS[way]}")
         with contextlib.suppress(AssertionError):
             until(lambda: evil.do("met()"), way, 3)

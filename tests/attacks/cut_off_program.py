@@ -90,7 +90,7 @@ def import_all():
 
 
 def log():
-    logging.getLogger("x%d" % random.randrange(10 ** 9)).warning("said")
+    logging.getLogger(f"x{random.randrange(10 ** 9)}").warning("said")
 
 
 def waiters(name):
@@ -103,31 +103,35 @@ def owns():
     """We import slow, and the other thread waits for it."""
     global in_slow
     mine = get_ident()
-    in_slow = lambda: until(lambda: waiters("slow"), "the other thread's wait") if get_ident() == mine else None
+
+    def in_slow():
+        until(lambda: waiters("slow") or get_ident() != mine, "the other thread's wait")
     wanted.clear()
-    import slow
+    __import__("slow")
 
 
 def waits():
     """The other thread imports slow, and we wait for it."""
     global in_slow
     mine = get_ident()
-    in_slow = lambda: until(lambda: waiters("slow") or over, "our wait") if get_ident() != mine else None
+
+    def in_slow():
+        until(lambda: waiters("slow") or over or get_ident() == mine, "our wait")
     wanted.clear()
     until(lambda: "slow" in sys.modules, "the other thread's import")
-    import slow
+    __import__("slow")
 
 
 def imports_slow():
     until(lambda: not wanted.is_set(), "the beginning")
     if case.do is owns:
         until(lambda: "slow" in sys.modules or over, "our import")
-    import slow
+    __import__("slow")
 
 
 def imports():
-    import alone
-    import pk.sub
+    __import__("alone")
+    __import__("pk.sub")
 
 
 wanted = threading.Event()

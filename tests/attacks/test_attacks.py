@@ -31,7 +31,7 @@ def worlds(control):
 
     def world():
         if not made or made[-1].spoilt:
-            made.append(World(control=control))
+            made.append(World(control=control, few=True))
             made[-1].spoilt = True      # until the test has gone through
         return made[-1]
     yield world

@@ -42,7 +42,7 @@ class Control:
         while os.getppid() == parent:
             begun, used = time.monotonic(), time.thread_time()
             time.sleep(PAUSE)           # being woken late is slowness, too
-            sum(range(100_000))
+            sum(range(40_000))
             took = time.monotonic() - begun - PAUSE
             at = 8 + number % ROOM * RECORD.size
             self.shared[at:at + RECORD.size] = RECORD.pack(begun, took, time.thread_time() - used)

@@ -34,11 +34,11 @@ DEFECT = re.compile(r"\bdefect\b|Traceback|exception calling|the kernel refused 
 
 
 class World:
-    """python: the CPython of the programs. control: the Control of the run. `shop`, `bank`: harness.Program; tree(name)
-    is a service's harness.Tree."""
+    """python: the CPython of the programs. control: the Control of the run. few: an attack of many rounds does a few
+    (`make test`). `shop`, `bank`: harness.Program; tree(name) is a service's harness.Tree."""
 
-    def __init__(self, python=sys.executable, control=None, group=True):
-        self.python, self.control = python, control
+    def __init__(self, python=sys.executable, control=None, group=True, few=False):
+        self.python, self.control, self.few = python, control, few
         self.folder = harness.short_folder()
         self.folder.chmod(0o755)
         self.runtime = self.folder / "run"

@@ -21,8 +21,8 @@ import _imp
 import _thread
 import gc
 import sys
+from _operator import is_
 from itertools import chain, compress, repeat, starmap, tee
-from operator import is_
 
 from klpfs.cpython.c_originals import original
 
@@ -66,7 +66,7 @@ def taken() -> Taken:
 
 def give_back(before: Taken, error: BaseException | None, stopped: bool) -> str:
     """Let go of what this thread has taken beyond `before`. error: what has ended the foreign code. stopped: it was
-    asked to stop, and nothing of this thread's below it has an RLock. Returns words for what was let go; "": nothing."""
+    asked to stop, and nothing below it on the stack has an RLock. Returns words for what was let go; "": nothing."""
     said = ["the import lock"] * bool(_let_go_of_import_lock())
     _forget_waits()
     said += [f"the lock of module '{lock.name}'" for lock in _locks() if _put_right(lock, before.get(lock, 0))]
@@ -199,6 +199,6 @@ def _rlocks() -> list[Any]:
         first, second = tee(chain(objects, repeat(None, _TEE)))
         return list(compress(first, map(is_, map(type, second), repeat(RLock))))
     found = [value for module in list(sys.modules.values()) for value in list(getattr(module, "__dict__", {}).values())]
-    handlers = getattr(getattr(sys.modules.get("logging"), "_handlers", None), "data", {})
-    found += [getattr(ref(), "__dict__", {}).get("lock") for ref in list(handlers.values())]
+    handlers = list(getattr(sys.modules.get("logging"), "_handlerList", ()))       # weak references
+    found += [getattr(ref(), "__dict__", {}).get("lock") for ref in handlers]
     return [value for value in found if type(value) is RLock]
