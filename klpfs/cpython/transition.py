@@ -80,14 +80,19 @@ class PythonTransition(seam.TargetTransition):
         return entries
 
     def _holders(self) -> list[Any]:
-        """What holds codes here: dicts with such values, tuples. The constants of code around a nested function are
-        such."""
+        """What holds codes here: dicts with such values, tuples, objects with a `code`. The constants of code around a
+        nested function are such a tuple."""
         found: list[Any] = [entry.older for entry in self.entries.values()]
+        found.append(self.images.composed)
         definitions = {id(inner): inner for inner in self.images.registry.holders.values()}
         for definition in definitions.values():
-            found += [definition.originals, definition.made]
+            found += [definition, definition.originals, definition.made]
+            found += [func.new_code for func in (self.before.get(definition), self.after.get(definition))
+                      if func is not None and func.new_code is not None]
             for outer in definition.chain:
                 found += hidden.constants_of([outer.code, *outer.originals.values(), *outer.made.values()])
+        for changed in self.images.changed.values():
+            found += [changed.original, changed.newest, *changed.images, *changed.images.values()]
         return found
 
     def _leave(self, entries: Iterable[Entry]) -> None:

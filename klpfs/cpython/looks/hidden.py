@@ -84,16 +84,19 @@ def not_accounted_for(found: References, ids: Sequence[int], holders: Iterable[A
         if not _is_tracked(holder):
             for key in _map(_id, _values(holder) if _type(holder) is _dict else holder):
                 known[key] = known.get(key, 0) + 1
+    moved = found.counts[_len(ids)] - found.again[_len(ids)]            # the control's: the look's own
+    if [1 for before, after in _zip(found.counts, found.again) if before - after != moved]:
+        return _list(ids)               # changed while referents were asked for
     own = found.counts[_len(ids)] - known.get(_id(suspended.control), 0)
     return [key for n, key in _zip(found.counts, ids) if n - known.get(key, 0) > own]
 
 
-def may_run(found: References, functions: list[Any]) -> bool:
+def may_run(found: References, functions: list[Any], suspends: bool = True) -> bool:
     """Whether something may run the code of these functions, to which there are references that are not accounted for.
-    functions: no name of the caller's holds a function."""
-    if not _HOLDS_FUNCTION:
-        if countOf(found.kinds, reads.key(FrameType)) > 1:      # one is the canary's
-            return True
+    functions: no name of the caller's holds a function. suspends: they are generator-like."""
+    if not _HOLDS_FUNCTION and suspends:
+        return countOf(found.kinds, reads.key(FrameType)) > 1      # one is the canary's
+    # up to 3.10 the frame that is being made has none, but the caller's stack has
     for n in _range(_len(functions)):
         if outside(functions, n) > 0:
             return True

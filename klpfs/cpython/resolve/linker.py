@@ -63,7 +63,7 @@ class Link:
     """
 
     __slots__ = ("loaded", "name", "log", "namespace", "view", "copies", "constants", "codes", "annotations", "adds",
-                 "_stored", "_copied", "_originals")
+                 "_stored", "_copied")
 
     def __init__(self, loaded: LoadedModule, name: str | None, adds: frozenset[str], log: Log) -> None:
         self.loaded, self.name, self.adds, self.log = loaded, name, adds, log
@@ -75,7 +75,6 @@ class Link:
         self.annotations: dict[str, CodeType] = {}
         self._stored: set[str] | None = None
         self._copied: frozenset[str] = frozenset()
-        self._originals: list[CodeType] = []
 
     # -- names
 
@@ -123,11 +122,11 @@ class Link:
         """The module has come: its helpers' names are looked up in it from now on. originals: code objects that new
         functions replace. KlpError ENOENT, EINVAL; then nothing was changed."""
         before = self.namespace, self._stored
-        self.namespace, self._stored, self._originals = namespace, None, originals
+        self.namespace, self._stored = namespace, None
         try:
             alone, shared = self._helpers()
             self._copied = frozenset(self._to_copy(shared))
-            self._check(alone + shared)
+            self._check(alone + shared, originals)
             changed = self._compiled(alone)
             copies = self._compiled(shared) if self._copied else {}
         except KlpError:
@@ -173,10 +172,10 @@ class Link:
                               "several objects and uses names of theirs: only a plain function may"))
         return names
 
-    def _check(self, helpers: Iterable[Statement]) -> None:
+    def _check(self, helpers: Iterable[Statement], originals: list[CodeType]) -> None:
         for helper in helpers:
             for name, node in self._foreign(helper).items():
-                if not self._known(name) and not any(mentions(code, name) for code in self._originals):
+                if not self._known(name) and not any(mentions(code, name) for code in originals):
                     raise self._unresolved(name, node, f"helper '{min(helper.bound)}'")
 
     def _choose_in_helper(self, name: str, node: ast.AST) -> str | None:

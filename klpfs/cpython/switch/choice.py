@@ -94,7 +94,7 @@ def choose(switch: Switch) -> FunctionType:
         # a dispatcher of an earlier transition asks the newest Switch, which Transition._install stores
         switch = switch.record.switch           # type: ignore[assignment]  # set as long as a dispatcher may run
     transition = switch.transition
-    state = transition.state                    # exchanged by _flip, in one store: what follows is about one state
+    state = transition.state                    # exchanged by flip, in one store: what follows is about one state
     if state.mode == PREPARE:
         return switch.function_of(0)
     if state.mode == CLEAN:
@@ -122,7 +122,7 @@ def _walk(transition: Transition, state: State, ident: int, frame: Any, inner: b
         return state.goal
     # filled by Transition._enter and _add_dispatcher, before a dispatcher can be met that asks for it
     side_of_code, goal = transition.side_of_code, state.goal
-    stepping = transition.stepping_codes        # exchanged by Transition._look, in one store
+    stepping = transition.stepping_codes        # exchanged by Rounds.look, in one store
     greenlet = greenlet_api()
     current, undecided = None, False            # undecided: a dispatcher without a side is on the stack
     above: CodeType | None = _frame_code(frame) if inner else frame.f_code     # of the frame that was passed last
@@ -141,7 +141,7 @@ def _walk(transition: Transition, state: State, ident: int, frame: Any, inner: b
             if frame is None and _is_stepped(last):
                 return goal
             if frame is None:                   # who called throw() can't be told
-                # filled by Transition._look_at_threads
+                # filled by Rounds._look_at_threads
                 return goal if ident in state.clean_threads else 1 - goal
         if frame is None:
             if greenlet is None or "parent" in BREAK:

@@ -33,7 +33,7 @@ _NO_CODES: tuple[Codes, Codes] = {}, {}
 
 # String constants of these stand for objects: 'S' the Switch, 'T' its Transition, 'F' the Switch's functions, 'I'
 # get_ident. A string that is called would earn a SyntaxWarning: hence `if 1 else 0`. 'T'.choices is exchanged by
-# Transition._flip.
+# Transition.flip.
 _BODIES = {
     0: "return ('F'['T'.choices.get(('I' if 1 else 0)(), 2)] or 'S'.choose())({call})",
     GENERATOR: "return (yield from 'S'.choose()({call}))",

@@ -159,3 +159,72 @@ def references_that_run_nothing():
     t.install()
     t.start()
     return len(table) == 1 and done(t, 3) and list(function()) == [(1, 1)]
+
+
+@attack("hidden")
+def keyword_name_that_runs_code():
+    """An old plain function's call compares names that are a str's subclass: it has begun with old code, and has no
+    frame yet."""
+    at, go, out = threading.Event(), threading.Event(), []
+
+    class Name(str):
+        __hash__ = str.__hash__
+
+        def __eq__(self, other):
+            at.set()
+            go.wait(10)
+            return str.__eq__(self, other)
+    d = make("def F(abc=1): return [{v}, B()]\ndef B(): return {v}")
+    thread = threading.Thread(target=lambda: out.append(d[0]["F"](**{Name("abc"): 2})))
+    thread.start()
+    wait(at)
+    t = transition(d[0], d[1])
+    t.install()
+    t.start()
+    blockers = t.look()
+    if not blockers:
+        t.finish()
+    go.set()
+    thread.join()
+    return [b.kind for b in blockers] == ["suspended"] and out == [[0, 0]] and done(t)
+
+
+@attack("hidden")
+def generator_that_dies_among_many():
+    """As generator_that_dies, of one of 40 functions that a patch changes."""
+    at, go, out = threading.Event(), threading.Event(), []
+    d = make("def G():\n r = [{v}, B()]\n try: yield\n finally: r.append(B()); out.append(r)\ndef B(): return {v}\n"
+             + "\n".join(f"def G{n}(): yield {{v}}" for n in range(40)), out=out)
+
+    def work():
+        g = d[0]["G"]()
+        next(g)
+        kept = weakref.ref(g, lambda reference: (at.set(), go.wait(10)))
+        del g
+        assert kept() is None
+    thread = threading.Thread(target=work)
+    thread.start()
+    wait(at)
+    t = transition(d[0], d[1])
+    t.install()
+    t.start()
+    blockers = t.look()
+    if not blockers:
+        t.finish()
+    go.set()
+    thread.join()
+    return [b.kind for b in blockers] == ["suspended"] and out == [[0, 0, 0]] and done(t)
+
+
+@attack()
+def references_to_plain_functions():
+    """Variables that hold old functions, a table of their codes, functions that share a code: in nobody's way."""
+    d = make("def A(): return {v}, B()\ndef H(): return {v}, B()\n"
+             "def outer():\n def N(): return {v}, B()\n return N\ndef B(): return {v}")
+    function, table = d[0]["A"], {"code": d[0]["H"].__code__}
+    d[0]["N"], d[1]["N"] = d[0]["outer"](), d[1]["outer"]()
+    others = [d[0]["outer"]() for _ in range(3)]
+    t = transition(d[0], d[1])
+    t.install()
+    t.start()
+    return len(table) == 1 and len(others) == 3 and done(t, 3) and function() == (1, 1)

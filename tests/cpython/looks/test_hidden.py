@@ -6,6 +6,7 @@ import weakref
 import pytest
 
 from klpfs.cpython.looks import hidden, suspended
+from klpfs.cpython.switch import out_of_sight
 from tests.cpython.machine import one
 
 
@@ -91,10 +92,14 @@ def test_klpfs_accounts_for_what_it_holds(machine):
         gc.collect()
         switching = machine.target.transition.switching
         for goal in (1, 0):
-            codes = switching._codes_of_other_side(goal)
+            codes = switching.rounds._codes_of_other_side(goal)
             holders = {id(each): each for each in [switching.codes, *switching.holders(), *(
                 held for switch in switching.switches
                 for held in (*switch.codes_by_side, switch.record.older_codes, switch.record.forced_over))]}
             left = not_accounted_for(codes, holders.values())[1]
             assert codes and [switching.codes[key] for key in left] == []
+            # nor is there need to search for anything
+            codes.clear()
+            holders.clear()
+            assert out_of_sight.more_than_ours(switching, goal)[0] == []
         machine.settle()

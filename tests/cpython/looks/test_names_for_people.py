@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from klpfs.cpython.looks import names_for_people
-from klpfs.cpython.switch import switching
+from klpfs.cpython.switch import rounds
 from tests.cpython.programs import done, make, transition, try_clean
 
 
@@ -161,7 +161,7 @@ def test_many_dirty_greenlets_are_named_by_one_search(monkeypatch):
     """The names come with frames; a search for each would keep the program waiting far longer than the look."""
     greenlet = pytest.importorskip("greenlet")
     from klpfs.cpython.looks import greenlets
-    monkeypatch.setattr(switching, "AGAIN_US", 10 ** 12)
+    monkeypatch.setattr(rounds, "AGAIN_US", 10 ** 12)
     searches, real = [], greenlets.greenlet_lines
     monkeypatch.setattr(greenlets, "greenlet_lines", lambda kind, keys: searches.append(len(keys)) or real(kind, keys))
     d = make("def A(sw):\n sw()\n return {v}")

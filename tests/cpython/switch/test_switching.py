@@ -212,6 +212,7 @@ def test_older_code_is_only_watched(stopped):
     # as if the force had been long ago, in other hands: the entry alone says it
     live_dispatchers._registry.clear()
     t2 = Transition([Entry(f, now, now, (old,))])
+    del old             # a reference that nobody accounts for
     t2.install()
     assert f.__code__ is now.code
     t2.start()

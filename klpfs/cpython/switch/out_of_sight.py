@@ -1,0 +1,147 @@
+"""What may run old code of a transition and is in no list: a call whose arguments are being matched, a generator that
+dies (looks/hidden.py).
+
+Asked when nothing else is in the way. Whatever runs a code refers to it: so, first, all codes of the other side have
+their references counted in one C call, and those that have no more than klpfs's own tables, images and functions hold
+run nowhere; that is nearly all of a large patch. The few others are looked for in the heap, some at a time.
+
+Not seen: calls of plain functions while the heap is frozen (gc.freeze): there the collector does not tell who refers to
+what, which would keep such programs from being patched at all.
+"""
+from __future__ import annotations
+
+import sys
+
+from klpfs.engine.target import Blocker
+
+from ..looks import hidden, names_for_people, suspended
+from ..looks.collection import FROZEN
+from ..raw import SUSPENDS
+from . import dispatcher
+from .rules import BREAK
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from types import CodeType, FunctionType
+    from typing import Any
+
+    from . import live_dispatchers
+    from .switching import Transition
+
+_id, _len, _list, _tuple, _dict, _type, _map, _zip = id, len, list, tuple, dict, type, map, zip
+_range, _enumerate, _refcount, _values, _compile = range, enumerate, sys.getrefcount, dict.values, compile
+SLICE = 200         # functions between two breaths
+
+
+def _counts(codes: tuple[CodeType, ...]) -> list[int]:
+    """How many references each code has, all of one moment."""
+    return _list(_map(_refcount, codes))
+
+
+_OWN = _counts((_compile("0", "", "eval").replace(co_name="own"),))[0]         # the tuple's, and the count's
+
+
+def blockers(transition: Transition) -> list[Blocker]:
+    """Blockers for what may run code of the side that is not the goal, out of sight; []: nothing does."""
+    if not hidden.COUNTS or "hidden" in BREAK:
+        return []
+    left, holders = more_than_ours(transition, transition.state.goal)
+    found: list[Blocker] = []
+    for suspends in (True, False):
+        of_kind = [code for code in left if (code.co_flags & SUSPENDS != 0) is suspends]
+        for at in _range(0, _len(of_kind), suspended.FEW - 1):
+            found += _looked_for(transition, of_kind[at:at + suspended.FEW - 1], holders, suspends)
+            transition.take_breath()
+    return found
+
+
+def more_than_ours(transition: Transition, goal: int) -> tuple[list[CodeType], dict[int, Any]]:
+    """(the codes of the side that is not the goal to which there are more references than klpfs's; {id: dict with codes
+    as values, or tuple}, klpfs's holders of codes)."""
+    codes = _tuple([code for key, code in transition.codes.items() if transition.side_of_code.get(key, goal) != goal])
+    holders: dict[int, Any] = {}
+    # what klpfs holds is counted before the moment: more that comes meanwhile is only looked for in vain
+    expected = {_id(code): 0 for code in codes}
+    objects = _note_holders(transition, holders)
+    for n, holder in _enumerate(holders.values()):
+        _count(_values(holder) if _type(holder) is _dict else holder, expected)
+        if n % SLICE == 0:
+            transition.take_breath()
+    _count([found.code for found in objects], expected)
+    return [code for code, count in _zip(codes, _counts(codes)) if count > expected[_id(code)] + _OWN], holders
+
+
+def _count(codes: Iterable[Any], expected: dict[int, int]) -> None:
+    for key in _map(_id, codes):
+        if key in expected:
+            expected[key] += 1
+
+
+def _note_holders(transition: Transition, holders: dict[int, Any]) -> list[Any]:
+    """Puts what holds codes into `holders`. The objects of klpfs's with a `code`, each once."""
+    objects: dict[int, Any] = {}
+
+    def note(*found: Any) -> None:
+        for holder in found:
+            if holder:                  # most are empty
+                holders[_id(holder)] = holder
+    note(transition.codes, *hidden.constants_of(transition.codes.values()))
+    for holder in transition.holders():
+        if _type(holder) is _dict or _type(holder) is _tuple:
+            note(holder)
+        else:
+            objects[_id(holder)] = holder
+    for n, switch in _enumerate(transition.switches):
+        record = switch.record
+        note(*switch.codes_by_side, record.older_codes, record.forced_over)
+        if _len(record.dispatchers) > 1:
+            for stale in _switches_of(record):
+                note(*stale.codes_by_side, stale.transition.codes)
+                for image in (stale.before, stale.after, stale.found_image):
+                    objects[_id(image)] = image
+        for image in (switch.before, switch.after, switch.found_image):
+            objects[_id(image)] = image
+        for function in (switch.function, *_sides(switch)):
+            holders[_id(function)] = (function.__code__,)
+        if n % SLICE == 0:
+            transition.take_breath()
+    return _list(objects.values())
+
+
+def _looked_for(transition: Transition, codes: list[CodeType], holders: dict[int, Any], suspends: bool) -> \
+        list[Blocker]:
+    """Blockers for a few codes, of generator-like functions or of others, to which there are more references than
+    klpfs's."""
+    counted = suspended.References(frames=suspends)
+    why, references, _ = suspended.find(codes, None, counted)
+    if why is not None:
+        return [] if why == FROZEN and not suspends else [Blocker(why, 0, why)]
+    ids = [_id(code) for code in codes]
+    codes.clear()
+    left = ids if [r for r in references if suspended.has_frame(r)] else \
+        hidden.not_accounted_for(counted, ids, holders.values())
+    if left and left is not ids:
+        more = _dict(holders)
+        more.update((_id(constants), constants) for constants in hidden.constants_on_stacks())
+        left = hidden.not_accounted_for(counted, ids, more.values())
+    found = []
+    for key in left:
+        functions = [function for switch in transition.switches if key in switch.codes_by_side[0]
+                     or key in switch.codes_by_side[1] for function in (switch.function, *_sides(switch))]
+        if left is ids or hidden.may_run(counted, functions, suspends):
+            name = names_for_people.function_name(transition.codes[key])
+            found.append(Blocker("suspended", 0, f"{name}: something that is in no list may run it"))
+    return found
+
+
+def _sides(switch: dispatcher.Switch) -> list[FunctionType]:
+    """The function objects that were made of the sides so far."""
+    made = switch.functions.values() if _type(switch.functions) is _dict else switch.functions
+    return [function for function in made if function is not None]
+
+
+def _switches_of(record: live_dispatchers.Record) -> list[dispatcher.Switch]:
+    """The Switches of all dispatchers that may still run: constants of their code."""
+    return [const for code in record.dispatchers.values() for const in code.co_consts
+            if _type(const) is dispatcher.Switch]

@@ -1,0 +1,232 @@
+"""The tasks in the way of a transition: rounds of looks (klpfs/cpython/looks) at threads, greenlets, suspended objects
+and what may run out of sight, each task named by a Blocker.
+
+Driven by the thread that drives the transition (switching.py). What a look has seen is kept in the transition's State,
+and goes with it.
+"""
+from __future__ import annotations
+
+from klpfs.engine.target import Blocker
+
+from ..looks import collection, interpreters, names_for_people, suspended, threads
+from ..looks import greenlets as greenlet_looks
+from ..raw import SUSPENDS
+from . import event_loops, out_of_sight
+from .choice import RUN, greenlet_api
+from .rules import BREAK
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from types import CodeType
+    from typing import Any, Callable
+    from weakref import ref
+
+    from ..looks.threads import Stack
+    from .switching import State, Transition
+
+_id, _len, _tuple, _set, _list, _max, _min, _type, _int = id, len, tuple, set, list, max, min, type, int
+_frozenset, _range = frozenset, range
+
+FRAMES = 1500       # a slice's: about half a millisecond
+NAMED = 100         # so many suspended objects, and greenlets, are named singly
+AGAIN_US = 500000   # they are named anew so often
+
+
+class Rounds:
+    """The looks of a transition, and the names of what they found, kept for a while."""
+
+    __slots__ = ("transition", "_known", "_owners")
+
+    def __init__(self, transition: Transition) -> None:
+        self.transition = transition
+        self._known: dict[tuple[str, int], tuple[Blocker, int]] = {}    # (kind, key) -> Blocker, when it was named
+        self._owners: tuple[int, dict[int, tuple[str, int]]] = (0, {})  # when looked up; see names_for_people.owners
+
+    def forget(self) -> None:
+        """Forgets the names."""
+        self._known = {}
+
+    def look(self) -> list[Blocker]:
+        """The Blockers that a round finds; []: no task is in the way. Only in RUN."""
+        apart = interpreters.apart()
+        if apart:
+            return [Blocker("interpreter", 0, f"{apart} sub-interpreters with a lock of their own")]
+        if not self.transition.is_quiet:
+            if not self.transition.quiet():
+                return [Blocker(collection.COLLECTING, 0, "garbage collection under way")]
+            self.transition.flip(RUN, self.transition.state.goal)
+        self.transition.stepping_codes = event_loops.stepping_codes(self.transition.dispatcher_ids)   # asyncio may have come meanwhile
+        state, greenlet = self.transition.state, greenlet_api()
+        if "greenlets" in BREAK:
+            greenlet = None
+        suspends = self.transition.suspends and "gens" not in BREAK and "nogens" not in BREAK
+        if greenlet is not None:
+            return self._look_before_search(state) or self._look_at_all(state, greenlet[0], suspends)
+        blockers = self._look_at_threads(state, state.clean_threads)
+        if greenlet_api() is not None and "greenlets" not in BREAK:
+            return [Blocker("greenlet", 0, greenlet_looks.BORN)]
+        if blockers or not suspends:
+            return blockers or out_of_sight.blockers(self.transition)
+        return self._look_at_suspended(state)
+
+    def _is_clean(self, stack: Stack, goal: int) -> bool:
+        """Whether a stack, ids of codes, has no frame of the other side and no undecided dispatcher, and is whole."""
+        if threads.is_cut(stack) and "cut" not in BREAK:
+            return False
+        if self.transition.blocking_ids[goal].isdisjoint(stack) and self.transition.dispatcher_ids.isdisjoint(stack):
+            return True
+        above, side_of_code = None, self.transition.side_of_code
+        for code in stack:
+            side = side_of_code.get(code)
+            if side is not None:
+                if _type(side) is _int:
+                    if side != goal:
+                        return False
+                elif above not in side and "ambig" not in BREAK:
+                    return False            # undecided: a side was chosen, klpfs can't know which, or will be
+            above = code
+        return True
+
+    def _look_at_threads(self, state: State, clean: set[int]) -> list[Blocker]:
+        """Looks at the threads not in `clean`, in slices: each needs only its own stack from one moment. Adds clean
+        ones."""
+        goal, dirty = state.goal, []
+        todo, at, size = [ident for ident in threads.idents() if ident not in clean], 0, 4
+        while at < _len(todo):
+            idents, frames = _tuple(todo[at:at + size]), 0
+            for ident, stack in threads.stacks(idents):
+                frames += _len(stack)
+                if self._is_clean(stack, goal):
+                    # once clean, never dirty again without something suspended; choice._walk reads it, too
+                    clean.add(ident)
+                else:
+                    dirty.append(ident)
+            at += size
+            size = _max(1, _min(4 * size, FRAMES * _len(idents) // _max(frames, 1)))
+            if at < _len(todo):
+                self.transition.take_breath()
+        return [self._name("thread", ident, names_for_people.thread) for ident in dirty]
+
+    def _look_before_search(self, state: State) -> list[Blocker]:
+        """Blockers, with greenlets about, that are seen without a search of the heap, which is worth it only without
+        them."""
+        state.suspended_objects = [r for r in state.suspended_objects if suspended.has_frame(r)]
+        return self._look_at_threads(state, _set()) + (
+            self._name_suspended(state.suspended_objects) if state.suspended_objects else [])
+
+    def _look_at_all(self, state: State, kind: Any, suspends: bool) -> list[Blocker]:
+        """Looks, with greenlets about, at all threads, suspended greenlets and suspended objects at one moment, nothing
+        kept."""
+        goal = state.goal
+        references: list[ref[Any]] = []
+        if suspends:
+            why, references, stacks = suspended.find(self._codes_of_other_side(goal), kind)
+        else:
+            why, stacks = greenlet_looks.stacks_and_greenlets(kind)
+        idents = _frozenset(threads.idents())
+        blockers: list[Blocker] = []
+        dirty_greenlets: list[int] = []
+        for key, stack in stacks:
+            if not self._is_clean(stack, goal):
+                if key in idents:
+                    blockers.append(self._name("thread", key, names_for_people.thread))
+                else:
+                    dirty_greenlets.append(key)
+        blockers += self._name_greenlets(kind, dirty_greenlets)
+        if why is not None:
+            blockers.append(Blocker(why if why is not greenlet_looks.BORN else "greenlet", 0, why))
+        state.suspended_objects, unsure = self._still_suspended(state, references)
+        blockers += self._name_suspended(state.suspended_objects)
+        if unsure and not blockers:
+            return [_has_just_ended()]
+        return blockers or out_of_sight.blockers(self.transition)
+
+    def _codes_of_other_side(self, goal: int) -> list[CodeType]:
+        """Codes that can be suspended, of the side that is not the goal."""
+        return [code for key, code in self.transition.codes.items()
+                if code.co_flags & SUSPENDS and self.transition.side_of_code.get(key, goal) != goal]
+
+    def _still_suspended(self, state: State, references: Iterable[ref[Any]]) -> tuple[list[ref[Any]], bool]:
+        """(the references of a look whose objects have a frame, whether an object ended in the middle of the look).
+
+        An object that ran to its end after the look's one moment may have made others, which that look could not see.
+        So it is put down as ended, and only a look in which all ended objects were known to be says that nothing is
+        left.
+        """
+        waiting: list[ref[Any]] = []
+        unsure = False
+        for reference in references:
+            if _id(reference) in state.ended_objects:
+                continue
+            if suspended.has_frame(reference):
+                waiting.append(reference)
+            else:
+                state.ended_objects[_id(reference)] = reference
+                unsure = unsure or "finished" not in BREAK
+        return waiting, unsure
+
+    def _look_at_suspended(self, state: State) -> list[Blocker]:
+        # no need to search before these are gone
+        waiting = [r for r in state.suspended_objects if suspended.has_frame(r)]
+        for _ in _range(3):
+            if waiting:
+                break
+            why, references, _ = suspended.find(self._codes_of_other_side(state.goal))
+            if why is not None:
+                return [Blocker(why, 0, why)]
+            waiting, unsure = self._still_suspended(state, references)
+            if not waiting and not unsure:
+                return out_of_sight.blockers(self.transition)
+        state.suspended_objects = waiting
+        return self._name_suspended(waiting) if waiting else [_has_just_ended()]
+
+    # --------------------------------------------------------------------------------------------------------- blockers
+
+    def _name_greenlets(self, kind: Any, keys: Sequence[int]) -> list[Blocker]:
+        """Blockers for dirty greenlets; to name each by a search of its own would take far longer than the look."""
+        first = keys[:NAMED]
+        new = [key for key in first if not self._is_named("greenlet", key)]
+        named = names_for_people.greenlets(kind, new) if new else {}
+
+        def describe(key: int) -> Blocker:
+            return named.get(key) or names_for_people.greenlets(kind, [key])[key]
+        blockers = [self._name("greenlet", key, describe) for key in first]
+        if _len(keys) > NAMED:
+            blockers.append(Blocker("greenlet", 0, f"{_len(keys) - NAMED} more"))
+        return blockers
+
+    def _name_suspended(self, references: Sequence[ref[Any]]) -> list[Blocker]:
+        """Blockers for suspended objects, under the names of the asyncio tasks that wait in them."""
+        first, now = references[:NAMED], self.transition.clock()
+        if [r for r in first if _id(r) not in self._owners[1]] or now - self._owners[0] > AGAIN_US:
+            self._owners = now, names_for_people.owners(first, self.transition.breathe)
+        owners = self._owners[1]
+
+        def describe(reference: ref[Any]) -> Blocker:
+            return names_for_people.suspended(reference, owners.get(_id(reference)), self.transition.codes)
+        blockers = [self._name("suspended", reference, describe) for reference in first]
+        if _len(references) > NAMED:
+            blockers.append(Blocker("generator", 0, f"{_len(references) - NAMED} more"))
+        return blockers
+
+    def _is_named(self, kind: str, key: int) -> bool:
+        known = self._known.get((kind, key))
+        return known is not None and self.transition.clock() - known[1] < AGAIN_US
+
+    def _name(self, kind: str, task: Any, describe: Callable[[Any], Blocker]) -> Blocker:
+        """The Blocker for a task (an ident, an id, or a weak reference): named when it is first seen, and again each
+        half second."""
+        key = kind, task if _type(task) is _int else _id(task)
+        now, known = self.transition.clock(), self._known.get(key)
+        if known is not None and now - known[1] < AGAIN_US:
+            return known[0]
+        blocker = describe(task)
+        self._known[key] = blocker, now
+        return blocker
+
+
+def _has_just_ended() -> Blocker:
+    """The Blocker of a look that saw a suspended object end: what that object made can't be known, so another look is
+    needed."""
+    return Blocker("suspended", 0, "something suspended has just ended")
