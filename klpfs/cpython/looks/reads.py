@@ -112,7 +112,8 @@ _code_at, _frame_at, _frame_size = _found or (0, 0, 0)
 
 def _numbers(objects: Iterable[Any], at: int, size: int) -> Iterator[int]:
     """The numbers that the objects have in memory, `at` bytes from their beginning."""
-    return _map(_int.from_bytes, _map(itemgetter(_slice(at, at + size)), _map(_head, objects, repeat(_SIZE))),
+    return _map(_int.from_bytes, _map(itemgetter(_slice(at, at + size)),
+                 _map(_head, objects, repeat(_SIZE))),       # type: ignore[arg-type]  # only where SILENT
                 repeat(_ORDER))
 
 

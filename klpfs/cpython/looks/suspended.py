@@ -103,7 +103,8 @@ def _rest(codes: Sequence[CodeType], counted: References, others: list[Any]) -> 
     ids = _frozenset(reads.ids(wanted))
     within = reads.ids(chain.from_iterable(starmap(_referents, _zip(chain.from_iterable(others)))))
     return chain(silent(_map(counted.known.append, _filter(ids.__contains__, within))),
-                 silent(_map(counted.again.extend, _map(_list, (_map(_refcount, wanted),)))), silent(call(others.clear)))
+                 silent(_map(counted.again.extend, _map(_list, (_map(_refcount, wanted),)))),
+                 silent(call(others.clear)))
 
 
 def _references(box: list[Any], ids: frozenset[int]) -> Iterator[ref[Any]]:

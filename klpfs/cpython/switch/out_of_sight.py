@@ -11,6 +11,7 @@ what, which would keep such programs from being patched at all.
 from __future__ import annotations
 
 import sys
+from weakref import ref
 
 from klpfs.engine.target import Blocker
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 _id, _len, _list, _tuple, _dict, _type, _map, _zip = id, len, list, tuple, dict, type, map, zip
 _range, _enumerate, _refcount, _values, _compile = range, enumerate, sys.getrefcount, dict.values, compile
+_set, _ref = set, ref
 SLICE = 200         # functions between two breaths
 
 
@@ -40,6 +42,14 @@ def _counts(codes: tuple[CodeType, ...]) -> list[int]:
 
 
 _OWN = _counts((_compile("0", "", "eval").replace(co_name="own"),))[0]         # the tuple's, and the count's
+
+
+_alive: set[ref[Transition]] = _set()           # all transitions, finished ones that are garbage too: they hold codes
+
+
+def note(transition: Transition) -> None:
+    """A transition is made. Counterpart: its end."""
+    _alive.add(_ref(transition, _alive.discard))
 
 
 def blockers(transition: Transition) -> list[Blocker]:
@@ -82,22 +92,28 @@ def _note_holders(transition: Transition, holders: dict[int, Any]) -> list[Any]:
     """Puts what holds codes into `holders`. The objects of klpfs's with a `code`, each once."""
     objects: dict[int, Any] = {}
 
-    def note(*found: Any) -> None:
+    def note_all(*found: Any) -> None:
         for holder in found:
             if holder:                  # most are empty
                 holders[_id(holder)] = holder
-    note(transition.codes, *hidden.constants_of(transition.codes.values()))
+    note_all(*hidden.constants_of(transition.codes.values()))
+    for reference in _list(_alive):
+        other = reference()
+        if other is not None:
+            note_all(other.codes)
+            for switch in other.switches:
+                note_all(*switch.codes_by_side)
     for holder in transition.holders():
         if _type(holder) is _dict or _type(holder) is _tuple:
-            note(holder)
+            note_all(holder)
         else:
             objects[_id(holder)] = holder
     for n, switch in _enumerate(transition.switches):
         record = switch.record
-        note(*switch.codes_by_side, record.older_codes, record.forced_over)
+        note_all(record.older_codes, record.forced_over)
         if _len(record.dispatchers) > 1:
             for stale in _switches_of(record):
-                note(*stale.codes_by_side, stale.transition.codes)
+                note_all(*stale.codes_by_side)
                 for image in (stale.before, stale.after, stale.found_image):
                     objects[_id(image)] = image
         for image in (switch.before, switch.after, switch.found_image):

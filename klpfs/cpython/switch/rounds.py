@@ -56,7 +56,8 @@ class Rounds:
             if not self.transition.quiet():
                 return [Blocker(collection.COLLECTING, 0, "garbage collection under way")]
             self.transition.flip(RUN, self.transition.state.goal)
-        self.transition.stepping_codes = event_loops.stepping_codes(self.transition.dispatcher_ids)   # asyncio may have come meanwhile
+        # asyncio may have come meanwhile; choice._walk reads it
+        self.transition.stepping_codes = event_loops.stepping_codes(self.transition.dispatcher_ids)
         state, greenlet = self.transition.state, greenlet_api()
         if "greenlets" in BREAK:
             greenlet = None

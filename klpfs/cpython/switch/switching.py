@@ -27,7 +27,7 @@ from ..c_originals import original
 from ..images import image as images
 from ..looks import collection
 from ..raw import NESTED, SUSPENDS
-from . import dispatcher, event_loops, live_dispatchers, rounds
+from . import dispatcher, event_loops, live_dispatchers, out_of_sight, rounds
 from .choice import CLEAN, OVER, PREPARE, RUN
 from .rules import BREAK
 
@@ -123,6 +123,7 @@ class Transition:
         self.is_quiet = not collection.NEEDS_QUIET or "quiet" in BREAK
         self.state = State(PREPARE, 1, True)
         self.rounds = rounds.Rounds(self)
+        out_of_sight.note(self)
         self._collects = False
         # gives what else of klpfs's holds codes: dicts with such values, tuples, objects with a `code`
         self.holders: Callable[[], Iterable[Any]] = _tuple
