@@ -10,8 +10,9 @@ The rule of this room, of which tests/cpython/test_rooms_switch.py checks the la
 - No iterator and no list that holds frames or objects of the program has a name when the call ends: the last reference
   to them would be klpfs's, and their finalizers would run in klpfs's thread. What comes out are ids, codes, numbers,
   weak references.
-- Reading f_code, gi_code, gi_frame and the like raises an audit event, in which a Python hook lets other threads run;
-  f_back and gr_frame raise none. So everything is gathered first, and read afterwards.
+- Reading f_code, gi_code, gi_frame, asking for id() and for referents raises an audit event, in which a Python hook
+  lets other threads run; f_back and gr_frame raise none. So what a look holds is read by reads.py, and asking for
+  frames or for the collector's objects, an event too, comes before anything is held.
 - Garbage collection is off meanwhile (3.11: a collection in sys._current_frames deadlocks, gh-106883), and put back by
   the same C call, so that the program's own gc.enable and gc.disable are not undone.
 - Types are compared by identity: a metaclass may have a Python __hash__ or __eq__.

@@ -3,7 +3,8 @@
 A generator that dies is in no list of the collector while the callbacks of its weak references run; its `finally`
 blocks come after that. A call whose arguments are being matched (a keyword's name may have an `__eq__` of Python) has a
 frame that is on no stack yet. Both hold references to their code, and from 3.11 on to their function; up to 3.10 the
-frame of the dying generator is still known. So code to which all references are accounted for runs nowhere.
+frame of the dying generator is still known, and the call's function is on its caller's stack, which the collector does
+not see. So code to which all references are accounted for runs nowhere. switch/out_of_sight.py says what is asked for.
 
 References may also be in a constant of code (of the function or module around), or in what only C knows, as a
 profiler's. So code counts as running out of sight if both it and its function have references that are not accounted

@@ -73,12 +73,13 @@ def more_than_ours(transition: Transition, goal: int) -> tuple[list[CodeType], d
     holders: dict[int, Any] = {}
     # what klpfs holds is counted before the moment: more that comes meanwhile is only looked for in vain
     expected = {_id(code): 0 for code in codes}
-    objects = _note_holders(transition, holders)
+    objects, functions = _note_holders(transition, holders)
     for n, holder in _enumerate(holders.values()):
         _count(_values(holder) if _type(holder) is _dict else holder, expected)
         if n % SLICE == 0:
             transition.take_breath()
     _count([found.code for found in objects], expected)
+    _count([function.__code__ for function in functions], expected)
     return [code for code, count in _zip(codes, _counts(codes)) if count > expected[_id(code)] + _OWN], holders
 
 
@@ -88,41 +89,43 @@ def _count(codes: Iterable[Any], expected: dict[int, int]) -> None:
             expected[key] += 1
 
 
-def _note_holders(transition: Transition, holders: dict[int, Any]) -> list[Any]:
-    """Puts what holds codes into `holders`. The objects of klpfs's with a `code`, each once."""
+def _note_holders(transition: Transition, holders: dict[int, Any]) -> tuple[list[Any], list[FunctionType]]:
+    """Puts what holds codes into `holders`. (the objects of klpfs's with a `code`, the functions of
+    transitions), each once."""
     objects: dict[int, Any] = {}
+    functions: dict[int, FunctionType] = {}
 
     def note_all(*found: Any) -> None:
         for holder in found:
             if holder:                  # most are empty
                 holders[_id(holder)] = holder
+
+    def note_switch(switch: dispatcher.Switch) -> None:
+        note_all(*switch.codes_by_side)
+        for image in (switch.before, switch.after, switch.found_image):
+            objects[_id(image)] = image
+        for function in (switch.function, *_sides(switch)):
+            functions[_id(function)] = function
     note_all(*hidden.constants_of(transition.codes.values()))
-    for reference in _list(_alive):
-        other = reference()
-        if other is not None:
-            note_all(other.codes)
-            for switch in other.switches:
-                note_all(*switch.codes_by_side)
     for holder in transition.holders():
         if _type(holder) is _dict or _type(holder) is _tuple:
             note_all(holder)
         else:
             objects[_id(holder)] = holder
-    for n, switch in _enumerate(transition.switches):
-        record = switch.record
-        note_all(record.older_codes, record.forced_over)
-        if _len(record.dispatchers) > 1:
-            for stale in _switches_of(record):
-                note_all(*stale.codes_by_side)
-                for image in (stale.before, stale.after, stale.found_image):
-                    objects[_id(image)] = image
-        for image in (switch.before, switch.after, switch.found_image):
-            objects[_id(image)] = image
-        for function in (switch.function, *_sides(switch)):
-            holders[_id(function)] = (function.__code__,)
-        if n % SLICE == 0:
-            transition.take_breath()
-    return _list(objects.values())
+    for reference in _list(_alive):
+        other = reference()
+        if other is None:
+            continue
+        note_all(other.codes)
+        for n, switch in _enumerate(other.switches):
+            note_switch(switch)
+            note_all(switch.record.older_codes, switch.record.forced_over)
+            if _len(switch.record.dispatchers) > 1:
+                for stale in _switches_of(switch.record):
+                    note_switch(stale)
+            if n % SLICE == 0:
+                transition.take_breath()
+    return _list(objects.values()), _list(functions.values())
 
 
 def _looked_for(transition: Transition, codes: list[CodeType], holders: dict[int, Any], suspends: bool) -> \
