@@ -28,7 +28,7 @@ def functions_come_in_a_started_transition():
     thread.start()
     wait(at)
     # the thread is seen clean: nothing that it runs is in the transition yet
-    t.look if t.clean else t._look()
+    t.look if t.clean else t.rounds.look()
     t.add([entry(d[0][k], d[1][k]) for k in "AB"])
     first = try_clean(t)
     here = d[0]["B"]()
