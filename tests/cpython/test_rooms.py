@@ -33,7 +33,7 @@ class Room:
 ROOMS = {
     "load": Room(
         BELOW + ("klpfs.cpython.load", "klpfs.protocol.names"),
-        library="__future__ _frozen_importlib _imp _operator _thread ast errno gc itertools os re sys types",    # os: modinfo.py, for commands
+        library="__future__ _frozen_importlib _imp _thread ast errno gc os re sys types",   # os: modinfo.py, for commands
         late="importlib.machinery io klpfs linecache tokenize",
     ),
     "resolve": Room(

@@ -21,8 +21,6 @@ import _imp
 import _thread
 import gc
 import sys
-from _operator import is_
-from itertools import chain, compress, repeat, starmap, tee
 
 from klpfs.cpython.c_originals import original
 
@@ -41,8 +39,7 @@ _release, _frames = _imp.release_lock, sys._current_frames
 _IMPORTS = _bootstrap._find_and_load_unlocked.__code__      # type: ignore[attr-defined]
 _LIBRARY = (getattr(sys.modules.get("os"), "__file__", None) or "/").rpartition("/")[0] + "/"
 _COLLECTS = sys.version_info[:2] == (3, 11)     # a collection in sys._current_frames deadlocks, gh-106883
-_TRACKED = gc.is_tracked(RLock())               # by the collector: not on 3.9
-_TEE = 200              # more than an iterator of tee keeps of what has gone through it
+_TRACKED = gc.is_tracked(RLock())               # by the collector, as what refers to its type: not on 3.9
 
 
 def is_in_library(ident: int) -> bool:
@@ -192,12 +189,10 @@ def _let_go_of_rlocks() -> int:
 
 
 def _rlocks() -> list[Any]:
-    """The RLocks of the process; on 3.9, which can't list them, those of modules and of logging's handlers. One C call
-    looks through all objects, so that none of the program's dies here."""
+    """The RLocks of the process; on 3.9, which can't list them, those of modules and of logging's handlers. Asked for
+    as what refers to its type: no list of all the program's objects is made, so none of them dies here."""
     if _TRACKED:
-        objects = chain.from_iterable(starmap(gc.get_objects, ((),)))
-        first, second = tee(chain(objects, repeat(None, _TEE)))
-        return list(compress(first, map(is_, map(type, second), repeat(RLock))))
+        return [found for found in gc.get_referrers(RLock) if type(found) is RLock]
     found = [value for module in list(sys.modules.values()) for value in list(getattr(module, "__dict__", {}).values())]
     handlers = list(getattr(sys.modules.get("logging"), "_handlerList", ()))       # weak references
     found += [getattr(ref(), "__dict__", {}).get("lock") for ref in handlers]

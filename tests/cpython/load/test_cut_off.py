@@ -2,10 +2,12 @@
 
 A sample on this CPython; each instruction, on every CPython: make attacks (tests/attacks/interrupts.py)."""
 import _frozen_importlib
+import gc
 import json
 import sys
 import threading
 import types
+import weakref
 
 from klpfs.cpython.load import cut_off
 from tests.attacks.interrupts import cut_off as attack
@@ -67,3 +69,23 @@ def test_a_module_whose_import_was_cut_off_is_no_half_module(monkeypatch):
             assert "halfway" in sys.modules
             assert cut_off.give_back({}, other, True) == "half of module 'halfway'"
     assert "halfway" not in sys.modules
+
+
+def test_letting_go_keeps_nothing_of_the_program():
+    """Not even until the next collection."""
+    class Thing:
+        pass
+    thing, lock = Thing(), threading.RLock()
+    gone = weakref.ref(thing)
+    gc.collect()
+    gc.disable()
+    try:
+        globals()["kept"] = lock        # 3.9 finds those of modules
+        lock.acquire()
+        lock.acquire()
+        assert cut_off.give_back({}, None, True) == "1 RLock" and not lock._is_owned()
+        del thing
+        assert gone() is None
+    finally:
+        gc.enable()
+        del globals()["kept"]
