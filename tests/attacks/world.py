@@ -231,11 +231,11 @@ class World:
 
     # -- what must hold after every attack
 
-    def usage(self):
-        """{who: (descriptors, MB)} of daemon and programs."""
+    def usage(self, unit=1024):
+        """{who: (descriptors, MB)} of daemon and programs; unit: KB of a MB."""
         pids = {"daemon": self.mount.process.pid, "shop": self.shop.pid, "bank": self.bank.pid}
         return {who: (len(os.listdir(f"/proc/{pid}/fd")),
-                      int(re.search(r"VmRSS:\s*(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text())[1]) // 1024)
+                      int(re.search(r"VmRSS:\s*(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text())[1]) // unit)
                 for who, pid in pids.items()}
 
     def growth(self):
