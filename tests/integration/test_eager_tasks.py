@@ -9,7 +9,7 @@ import pytest
 
 from tests.integration.test_pythons import find
 
-ROOT = pathlib.Path(__file__).parents[3]
+ROOT = pathlib.Path(__file__).parents[2]
 SECONDS = 200
 NO_FACTORY = "this uvloop does not know this asyncio's factory"
 
