@@ -13,7 +13,7 @@
 # make corpus real security releases, built into livepatches, loaded into running programs and taken out (ENTRIES="a b": some; SUITES=1: their tests);
 #             takes ../shared/corpus, the list of them, beside the project
 # make servers real servers under load, patched and reverted: no request fails, nothing grows (CYCLES=n, NAMES="sync gevent",
-#             SERVERS_PYTHON=python3.13: what runs them)
+#             SERVERS_PYTHON=python3.13: what runs them; without, .venv's, and aiohttp on the newest CPython here from 3.12 on)
 # make bare   make run and make test on bare Debian machines, made in .bare; takes root (RELEASES="bookworm", ACCOUNTS="root user", TARGETS="servers bench",
 #             MAKE_ARGS="CYCLES=1": others)
 # make bench  the figures of README.md, each beside its goal; writes bench.json
@@ -24,7 +24,7 @@ PYTHON ?= python3
 SECONDS ?= 60
 CYCLES ?= 8
 NAMES ?=
-SERVERS_PYTHON ?= $(PY)
+SERVERS_PYTHON ?=
 KEEP ?=
 PROCESSES ?= 1
 CASES ?=
@@ -78,7 +78,7 @@ corpus: .venv/ready
 	$(PY) -m tests.corpus $(ENTRIES) $(if $(SUITES),--suites)
 
 servers: .venv/ready
-	$(PY) -m tests.servers -c $(CYCLES) -p $(SERVERS_PYTHON) $(NAMES)
+	$(PY) -m tests.servers -c $(CYCLES) $(if $(SERVERS_PYTHON),-p $(SERVERS_PYTHON)) $(NAMES)
 
 bare:
 	RELEASES="$(RELEASES)" ACCOUNTS="$(ACCOUNTS)" TARGETS="$(TARGETS)" MAKE_ARGS="$(MAKE_ARGS)" KEEP="$(KEEP)" scripts/bare

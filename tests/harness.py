@@ -376,6 +376,34 @@ def long_waits(folder):
     return lines, stacks
 
 
+class Watchdog:
+    """The watchdog's folder of a world, whose processes live longer than a test."""
+
+    def __init__(self, folder):
+        self.folder, self.seen, self.environ = folder / "waits", [], os.environ.get("KLPFS_WATCHDOG")
+        self.folder.mkdir()
+        self.folder.chmod(0o1777)
+        self.watch()
+
+    def watch(self):
+        """What is started from now on takes part. Counterpart: end."""
+        os.environ["KLPFS_WATCHDOG"] = str(self.folder)
+
+    def end(self):
+        if os.environ.get("KLPFS_WATCHDOG") == str(self.folder):
+            os.environ.pop("KLPFS_WATCHDOG")
+            if self.environ is not None:
+                os.environ["KLPFS_WATCHDOG"] = self.environ
+
+    def check(self, *expected):
+        """AssertionError, with all stacks: something of klpfs's has waited since the last look; expected: patterns of
+        lines that may be."""
+        lines, stacks = long_waits(self.folder)
+        new, self.seen = [line for line in lines if line not in self.seen], lines
+        bad = [line for line in new if not any(re.search(each, line) for each in expected)]
+        assert not bad, "\n".join([*bad, *stacks])
+
+
 def short_folder():
     """A folder with a short path (a socket's address has 108 bytes)."""
     return pathlib.Path(tempfile.mkdtemp(prefix="klp", dir="/tmp"))

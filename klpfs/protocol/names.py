@@ -20,8 +20,9 @@ def module_name(path: str) -> str:
 
 
 def check_module(name: str) -> str:
-    """Return `name`, a module's; OSError(EINVAL) when the tree can't show it."""
-    if not showable(name):
+    """Return `name`, a module's; OSError(EINVAL) when the tree can't show it, or proc/modules, where white space ends
+    a column and a comma a holder."""
+    if not showable(name) or any(character == "," or character.isspace() for character in name):
         raise OSError(EINVAL, f"no name for a module: {name!r}")
     return name
 

@@ -245,10 +245,16 @@ def empty_file(world):
 
 @attack("C8")
 def blank_in_a_name(world):
-    """a livepatch whose name has a blank is refused, or keeps the columns of proc/modules"""
-    world.insmod(world.patch("x y"))
-    for line in harness.read(world.tree().path / "proc/modules").splitlines():
-        world.expect(len(line.split()) in (6, 7, 8) and line.split()[1].isdigit(), f"proc/modules: {line}")
+    """a livepatch whose name has white space or a comma is refused, EINVAL, with one line that has its name"""
+    for stem in "x y", " x", "x\ty", "x\xa0y", "x\u2028y", "x,y":
+        path, before = world.patch(stem), len(world.log())
+        found = world.timed(f"insmod of {stem!r}", write, world.tree().path / "insmod", f"'{path}'")
+        world.expect(found == "EINVAL", f"insmod of {stem!r}: {found}")
+        lines = [text for _, _, _, text in world.log()[before:]]
+        world.expect(len(lines) == 1 and "no name for a module" in lines[0], f"of {stem!r} the log says {lines}")
+        world.expect((world.tree().patches(), world.tree().modules()) == ([], []), f"{stem!r} is loaded")
+    world.expect(world.insmod(world.patch("x-y")) == "ok None", "insmod of x-y")
+    world.expect(world.tree().modules() == ["x_y"], f"x-y is {world.tree().modules()}")
     world.tree().settle()
     world.clear()
 

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from klpfs.protocol import long_waits
+from tests import harness
 from tests.attacks.__main__ import FUZZERS, chosen
 from tests.attacks.table import Failed, all_attacks
 from tests.attacks.timing import Control, Operation
@@ -40,9 +41,8 @@ def worlds(control):
 
 
 def attacked(worlds, do):
-    # a world lives longer than a test, and so than the folder of the test's watchdog
-    os.environ.pop(long_waits.ENVIRON, None)
     world = worlds()
+    world.watchdog.watch()      # a world lives longer than a test, and so than the folder of the test's watchdog
     world.spoilt = True
     try:
         do(world)
@@ -96,6 +96,23 @@ def test_a_signal_interrupts_an_operation():
     while not operation.wait(0.1):
         operation.kill(10)
     assert operation.end() == "EINTR"
+
+
+@pytest.mark.fuse
+@pytest.mark.skipif(os.geteuid() != 0, reason="root attacks as nobody")
+def test_a_report_of_the_watchdog_fails_an_attack(worlds):
+    """Daemon and programs take part; a line is said once, and may be allowed."""
+    def do(world):
+        pids = {world.mount.process.pid, world.shop.pid, world.bank.pid}
+        harness.until(lambda: pids <= {int(each) for each in os.listdir(world.watchdog.folder)}, "all to take part")
+        for number in range(2):
+            with open(world.watchdog.folder / "1", "a") as file:
+                print(f"{long_waits.BEGINS}process 1 (x): a thing {number}", file=file)
+            if not number:
+                with pytest.raises(AssertionError, match="a thing 0"):
+                    world.check()
+        world.allow_waits("a thing 1")
+    attacked(worlds, do)
 
 
 def test_slowness_is_measured(control):

@@ -35,7 +35,8 @@ DEFECT = re.compile(r"\bdefect\b|Traceback|exception calling|the kernel refused 
 
 class World:
     """python: the CPython of the programs. control: the Control of the run. few: an attack of many rounds does a few
-    (`make test`). `shop`, `bank`: harness.Program; tree(name) is a service's harness.Tree."""
+    (`make test`). `shop`, `bank`: harness.Program; tree(name) is a service's harness.Tree.
+    Its processes have a watchdog (klpfs/protocol/long_waits.py), whose report fails the attack."""
 
     def __init__(self, python=sys.executable, control=None, group=True, few=False):
         self.python, self.control, self.few = python, control, few
@@ -44,7 +45,8 @@ class World:
         self.runtime = self.folder / "run"
         self.runtime.mkdir(0o711)
         self.runtime.chmod(0o711)
-        self.evils, self.programs, self.count, self.expected, self.allowed = [], {}, 0, [], []
+        self.evils, self.programs, self.count, self.expected, self.allowed, self.waits = [], {}, 0, [], [], []
+        self.watchdog = harness.Watchdog(self.folder)
         self.mount = None
         try:
             self.mount = harness.Mount(self.runtime, self.folder / "mnt")
@@ -88,6 +90,7 @@ class World:
                 self.mount.process.wait(DEAD)
             subprocess.run(["umount", "-l", str(self.mount.root)], stderr=subprocess.DEVNULL)
             self.mount.stderr.close()
+        self.watchdog.end()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     # -- what an attack uses
@@ -120,6 +123,10 @@ class World:
     def allow(self, *patterns):
         """The attacked log may have lines that match one of these."""
         self.allowed += patterns
+
+    def allow_waits(self, *patterns):
+        """Something of klpfs's may have waited longer than 5 s, as lines that match one of these say."""
+        self.waits += patterns
 
     def slowness(self, begun):
         return self.control.slowness(begun) if self.control else 1.0
@@ -224,11 +231,11 @@ class World:
 
     # -- what must hold after every attack
 
-    def usage(self):
-        """{who: (descriptors, MB)} of daemon and programs."""
+    def usage(self, unit=1024):
+        """{who: (descriptors, MB)} of daemon and programs; unit: KB of a MB."""
         pids = {"daemon": self.mount.process.pid, "shop": self.shop.pid, "bank": self.bank.pid}
         return {who: (len(os.listdir(f"/proc/{pid}/fd")),
-                      int(re.search(r"VmRSS:\s*(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text())[1]) // 1024)
+                      int(re.search(r"VmRSS:\s*(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text())[1]) // unit)
                 for who, pid in pids.items()}
 
     def growth(self):
@@ -263,7 +270,8 @@ class World:
         with contextlib.suppress(AssertionError):
             until(lambda: not self.growth(), "", SETTLES)
         self.expect(not self.growth(), f"grown: {self.growth()}")
-        self.allowed = []
+        self.watchdog.check(*self.waits)
+        self.allowed, self.waits = [], []
 
     def clear(self):
         """Take out of `shop` and `bank` what an attack has left in force."""

@@ -154,6 +154,7 @@ def run(world, operation, step, victim, fault):
                     + (FORCED if operation == "force" else ()))
     world.next_operation()
     world.check_log((SLOW,))
+    world.watchdog.check()
     if len(world.alive) < PROCESSES or operation == "force":
         world.drop()
 

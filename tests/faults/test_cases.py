@@ -23,6 +23,7 @@ def worlds():
 def test_all_old_or_all_new(worlds, case):
     daemons = 2 if case[2] == "daemon of two" else 1
     world = worlds.pop(daemons, None) or World(daemons)
+    world.watchdog.watch()
     try:
         run(world, *case)
     except BaseException:

@@ -108,6 +108,7 @@ class World:
         subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK},mode=0700", "klpfs-faults", str(self.runtime)],
                        check=True)
         self.program, self.count, self.mounts = None, 0, []
+        self.watchdog = harness.Watchdog(self.folder)
         for number in range(daemons):
             self.mounts.append(harness.Mount(self.runtime, self.folder / f"mnt{number}",
                                              command=(str(HERE / "daemon.py"), str(self.gates), str(SILENT))))
@@ -123,6 +124,7 @@ class World:
             with contextlib.suppress(AssertionError):
                 each.close()
         subprocess.run(["umount", "-l", str(self.runtime)])
+        self.watchdog.end()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     # -- a service

@@ -6,7 +6,8 @@ grow.
 
 What is patched are functions of the server or framework together with those of the application, as they are installed:
 each new function checks that no other version is on its stack, each answer names the version that gave it. PYTHON runs
-the servers, which have an environment for each of its versions; klpfs's own by default.
+the servers, which have an environment for each of its versions; klpfs's own by default, and for the rows of aiohttp,
+where that is older than 3.12, the newest CPython that is here: aiohttp begins its tasks eagerly from 3.12 on.
 """
 import argparse
 import os
@@ -18,6 +19,7 @@ import tempfile
 
 from klpfs.protocol import long_waits
 from tests import harness
+from tests.integration.test_pythons import find
 from tests.servers import rows, trial
 
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
@@ -26,6 +28,7 @@ PACKAGES = ("gunicorn", "gevent", "aiohttp", "uvicorn", "uvloop", "waitress", "d
 MODULES = ("gunicorn.workers.sync", "gunicorn.workers.gthread", "gunicorn.workers.ggevent", "aiohttp.worker", "uvicorn.protocols.http.h11_impl", "uvloop",
            "waitress", "django.core.wsgi", "celery.app.trace", "celery.bin.celery", "kombu.transport.redis")      # what the rows load
 BROKER = "redis-server"
+LATEST = 13         # the minor version of the newest CPython that klpfs supports
 
 
 def environment(base):
@@ -41,6 +44,22 @@ def environment(base):
         subprocess.run([python, "-m", "pip", "install", "-q", "--disable-pip-version-check", *PACKAGES], check=True)
         subprocess.run(check, check=True)
     return python
+
+
+def newest():
+    """The interpreter of the newest CPython with eager tasks that klpfs supports and this machine has; None."""
+    return next(filter(None, map(find, reversed(range(12, LATEST + 1)))), None)
+
+
+def pythons_of(chosen, python):
+    """{row's name: the interpreter of its servers}; python: None, or what the user wants for all."""
+    own, eager = python or sys.executable, None
+    if python is None and sys.version_info < (3, 12) and any("aiohttp" in row.name for row in chosen):
+        eager = newest()
+        print(f"the rows of aiohttp run on {eager}: it begins tasks eagerly there" if eager else
+              "no CPython from 3.12 on is here: no task of the rows of aiohttp begins eagerly", flush=True)
+    made = {base: environment(base) for base in {eager if eager and "aiohttp" in row.name else own for row in chosen}}
+    return {row.name: made[eager if eager and "aiohttp" in row.name else own] for row in chosen}
 
 
 def line(*cells):
@@ -86,15 +105,15 @@ def run(row, cycles, mount, python):
 def main():
     parser = argparse.ArgumentParser(prog="make servers", description=__doc__.split("\n\n")[0])
     parser.add_argument("-c", "--cycles", type=int, default=8)
-    parser.add_argument("-p", "--python", default=sys.executable)
+    parser.add_argument("-p", "--python")
     parser.add_argument("names", nargs="*")
     options = parser.parse_args()
     why = harness.why_no_fuse()
     if why:
         print(f"servers: no FUSE mount here: {why}", file=sys.stderr)
         return 2
-    python = environment(options.python)
     chosen = [row for row in rows.ROWS if not options.names or any(name in row.name for name in options.names)]
+    pythons = pythons_of(chosen, options.python)
     folder, failed = harness.short_folder(), []
     waits = folder / "waits"
     waits.mkdir()
@@ -109,7 +128,7 @@ def main():
             if row.broker and not shutil.which(BROKER):
                 failed.append(row.name)
                 print(f"{row.name}: not run, it needs {BROKER}")
-            elif not one(row, options.cycles, mount, python, waits):
+            elif not one(row, options.cycles, mount, pythons[row.name], waits):
                 failed.append(row.name)
     finally:
         mount.close()
