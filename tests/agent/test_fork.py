@@ -15,7 +15,7 @@ sys.path.insert(0, %r)
 from tests.agent.client import Coordinator, running_agent
 from klpfs.agent.fork import Forks
 forks = Forks()
-os.register_at_fork(before=forks.before, after_in_parent=forks.in_parent, after_in_child=forks.in_child)
+forks.hooks(os.register_at_fork)
 shown = {}
 
 def in_child(f):
@@ -330,14 +330,17 @@ def test_a_signal_handler_that_forks_within_a_fork(tmp_path):
         signal.signal(signal.SIGUSR1, handler)
         was = module.bind
         def bind(folder):
-            signal.raise_signal(signal.SIGUSR1)
+            if "inner" not in shown:
+                handler()                                   # of a signal that another thread has got
+                signal.raise_signal(signal.SIGUSR1)         # to this thread: held back until the fork is over
+                shown["held"] = len(shown["inner"]) == 1
             return was(folder)
         module.bind = bind
         shown["child"] = in_child(lambda: 5)
         shown["answer"] = c.ask("patch_state")
         shown["parent"] = state()
     """)
-    assert shown["inner"] == [0] and shown["child"] == 5 and shown["answer"] == -1 and shown["parent"]["running"]
+    assert shown["inner"] == [0, 0] and shown["held"] and shown["child"] == 5 and shown["answer"] == -1 and shown["parent"]["running"]
 
 
 def test_many_threads_fork_at_once(tmp_path):
@@ -409,7 +412,7 @@ def test_a_stop_is_asked_for_again_when_the_fork_is_over(tmp_path):
 def test_a_fork_behind_the_back_of_before(tmp_path):
     """`before` was cut off by a stop: the child is a process of its own all the same."""
     shown = fork(tmp_path, """
-        Forks._before = lambda self: None
+        Forks._before = lambda self, agent, caller: None
         shown["child"] = in_child(state)
         shown["answer"] = c.ask("patch_state")
     """)
@@ -421,7 +424,7 @@ def test_without_a_thread_left_the_program_forks_all_the_same(tmp_path):
     shown = fork(tmp_path, """
         import klpfs.agent.quiet_thread as module
         was = module.start_quiet_thread
-        module.start_quiet_thread = lambda function: 1 / 0
+        module.start_quiet_thread = chr         # which raises, in C as the system's refusal does
         shown["child"] = in_child(lambda: 5)
         module.start_quiet_thread = was
         shown["second"] = in_child(lambda: 6)
@@ -429,8 +432,7 @@ def test_without_a_thread_left_the_program_forks_all_the_same(tmp_path):
         shown["defects"] = len([line for line in c.lines if "defect" in line])
         shown["parent"] = state()
     """)
-    assert (shown["child"], shown["second"], shown["answer"]) == ("ZeroDivisionError('division by zero')", 6, -1) or (
-        shown["child"], shown["second"], shown["answer"]) == (5, 6, -1)
+    assert (shown["child"], shown["second"], shown["answer"]) == (5, 6, -1)
     assert shown["parent"]["running"]
 
 

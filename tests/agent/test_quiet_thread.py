@@ -4,8 +4,8 @@ import signal
 
 import pytest
 
-from klpfs.agent.quiet_thread import Orphan, QuietThread
-from klpfs.agent.waiting import Signal, pause
+from klpfs.agent.quiet_thread import Orphan, QuietThread, Run
+from klpfs.agent.waiting import Signal
 
 
 class Rounds(QuietThread):
@@ -74,12 +74,11 @@ def test_a_stop_waits_no_longer_than_it_may(thread):
 def test_an_orphan_lets_go_of_nothing(thread):
     """A thread that was the agent's in the parent ends in the child without a word; the child's own lock stays as it
     is."""
-    running = thread.running
+    run = thread.running
     thread.raises = Orphan()
     thread._fresh_thread()
-    thread.running.acquire()
+    fresh = thread.running = Run()
     thread.poke()
-    pause(0.05)
-    assert running.locked() and thread.running.locked() and thread.generation == 2
-    thread.running.release()
+    assert run.wait(10) and fresh.locked() and thread.generation == 2
+    fresh.end()
     thread.raises = None
