@@ -82,7 +82,7 @@ class Forks:
         self.made: list[str] = []       # names of sockets made for children
         self.most = SWEEP               # how many of them may lie there unswept
         self.masks: dict[int, Any] = {}     # by ident: the signals of a thread that holds signals back
-        self.cut_off: dict[int, BaseException] = {}     # by ident: what the program has raised in a hook
+        self.cut_off: dict[tuple[int, int], BaseException] = {}     # by pid and ident: what was raised in a hook
         self.last: list[Callable[[], object]] = []      # called when the hooks are over, and then out of date
 
     def hooks(self, register: Callable[..., object]) -> None:
@@ -106,7 +106,7 @@ class Forks:
                 pass
             except BaseException as error:
                 if not self._is_ours(error):
-                    self.cut_off.setdefault(get_ident(), error)
+                    self.cut_off.setdefault((getpid(), get_ident()), error)
                     continue
                 own += 1
                 if own == 1:
@@ -149,26 +149,31 @@ class Forks:
             pthread_sigmask(SIG_SETMASK, self.masks[ident])
             self.masks.pop(ident, None)
 
+    def _end(self, agent: Agent) -> None:
+        """Last: what comes while the hook returns has no other place to go to than Python's standard error."""
+        self._let_signals(agent)
+        self._hand_on(agent)
+
     def _hand_on(self, agent: Agent) -> None:
         """Have what the program has raised in the hooks raised behind the fork, at once: a hook in C (`hooks`) sends it
         to the thread, which looks for it when it is in no C function any more. Raised here Python would print and
         forget it, and with it a time limit or a Ctrl-C."""
         ident = get_ident()
-        error = self.cut_off.get(ident)
+        error = self.cut_off.get((getpid(), ident))
         if error is None:
             return
+        # Up to 3.11 a thread that is being started has its maker's ident until it runs, and would get this.
+        end = monotonic() + BEGIN_S
+        while not (agent.server.running.begun and agent.thread.running.begun) and monotonic() < end:
+            pause(0.0002)
         try:
-            # Up to 3.11 a thread that is being started has its maker's ident until it runs, and would get this.
-            end = monotonic() + BEGIN_S
-            while not (agent.server.running.begun and agent.thread.running.begun) and monotonic() < end:
-                pause(0.0002)
-            import ctypes
-            self.last[:] = [partial(ctypes.pythonapi.PyThreadState_SetAsyncExc, ctypes.c_ulong(ident),
-                                    ctypes.py_object(_class_for(error)))]
-        except Exception:               # no ctypes: Python prints it
-            self.cut_off.pop(ident, None)
-            raise error from None
-        self.cut_off.pop(ident, None)
+            import ctypes  # by need
+        except ImportError:
+            self.cut_off.clear()
+            return self._say(agent, error)
+        self.last[:] = [partial(ctypes.pythonapi.PyThreadState_SetAsyncExc, ctypes.c_ulong(ident),
+                                ctypes.py_object(_class_for(error)))]
+        self.cut_off.pop((getpid(), ident), None)
 
     # -- before
 
@@ -249,8 +254,7 @@ class Forks:
             agent.foreign.open(door)    # a stop that was asked for meanwhile is asked for again by the server's thread
             return
         self._surely(agent, self._in_parent)
-        self._surely(agent, self._let_signals)
-        self._hand_on(agent)
+        self._surely(agent, self._end)
 
     def _in_parent(self, agent: Agent) -> None:
         fork = self.fork
@@ -290,8 +294,7 @@ class Forks:
         caller = _getframe().f_back
         self._surely(agent, self._in_child, caller)
         self._surely(agent, self._begin_child)
-        self._surely(agent, self._let_signals)
-        self._hand_on(agent)
+        self._surely(agent, self._end)
 
     def _in_child(self, agent: Agent, caller: FrameType | None) -> None:
         """Nothing is the parent's any more. It has no thread yet, so it may be done again."""
@@ -303,7 +306,6 @@ class Forks:
         self.child = (fork.bound if fork is not None and not within else None,
                       agent.engine.callbacks_running if by_thread else 0)
         del self.last[:]
-        self.cut_off.clear()            # they are raised in the parent
         self.masks = {ident: mask for ident, mask in self.masks.items() if ident == get_ident()}
         agent.become_child(*self.child, by_thread)
         self.made, self.most = [], SWEEP
