@@ -20,6 +20,7 @@ from sys import _getframe
 from klpfs.agent import api
 from klpfs.agent.c_functions import get_ident, monotonic
 from klpfs.agent.foreign_code import Stopped
+from klpfs.agent.quiet_thread import BEGIN_S
 from klpfs.agent.server import bind
 from klpfs.agent.service_folder import living
 from klpfs.agent.waiting import OwnedLock, pause
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 
 SWEEP = 16              # sockets made for children, beyond twice those alive, before dead ones are looked for
 TRIES = 100             # how often a hook is done again, at most
-BEGIN_S = 0.5           # how long to wait for threads that have just been started
 OWN_TRIES = 3           # the same, for exceptions of klpfs's own
 HELD = frozenset(valid_signals()) - {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT}     # those are a crash, not news
 
@@ -163,9 +163,8 @@ class Forks:
         if error is None:
             return
         # Up to 3.11 a thread that is being started has its maker's ident until it runs, and would get this.
-        end = monotonic() + BEGIN_S
-        while not (agent.server.running.begun and agent.thread.running.begun) and monotonic() < end:
-            pause(0.0002)
+        for thread in (agent.server, agent.thread):
+            thread.running.begins(BEGIN_S)
         try:
             import ctypes  # by need
         except ImportError:

@@ -9,21 +9,22 @@ is (Run), so that the caller says again what was cut off.
 from __future__ import annotations
 
 from klpfs.agent.c_functions import allocate_lock, get_ident, get_native_id, monotonic, start_quiet_thread
-from klpfs.agent.waiting import OwnedLock
+from klpfs.agent.waiting import OwnedLock, pause
 from klpfs.engine.error import Orphan
 
+BEGIN_S = 0.5           # how long to wait for a thread that has just been started
 AGAIN_S = 0.05          # a wait for a thread's end looks again so often: another may have taken the news of it
 
 
 class Run:
-    """A thread's run, from its start to its end. begun: the thread is there, and has the run; of two threads, if a
-    start was cut off behind the first, only one. ending: it was told to end, and will not look again. over: it has
-    ended, or was never started."""
+    """A thread's run, from its start to its end. started: the system has given it a thread. begun: the thread is there,
+    and has the run; of two threads, if a start was cut off behind the first, only one. ending: it was told to end, and
+    will not look again. over: it has ended, or was never started."""
 
-    __slots__ = ("begun", "ending", "over", "_news")
+    __slots__ = ("started", "begun", "ending", "over", "_news")
 
     def __init__(self, over: bool = False) -> None:
-        self.begun = False
+        self.started = self.begun = False
         self.ending = self.over = over
         self._news = allocate_lock()
         self._news.acquire()
@@ -42,6 +43,13 @@ class Run:
                 return False
             self._news.acquire(True, min(left, AGAIN_S))
         return True
+
+    def begins(self, timeout: float) -> bool:
+        """Wait so many seconds for the thread to be there. Whether it is."""
+        end = monotonic() + timeout
+        while not self.begun and monotonic() < end:
+            pause(0.0002)
+        return self.begun
 
     def locked(self) -> bool:
         """Whether it is not over: the thread runs, or is about to."""
@@ -96,8 +104,11 @@ class QuietThread:
             self._prepare_start()
             self.ident = self.tid = 0
             run = self.running = Run()
+        if run.started and run.begins(BEGIN_S):
+            return
         try:
             start_quiet_thread(lambda: self._main(run))
+            run.started = True
         except BaseException:               # the system has no thread left: the next start tries again
             with self._mark:
                 if not run.begun:           # and it will not be, if its thread is there after all

@@ -371,19 +371,26 @@ FORKS = "import os, time\\nfor i in range(%d):\\n  pid = os.fork()\\n  if not pi
 
 
 def test_a_module_that_forks_again_and_again_while_it_loads(tmp_path):
-    """Every hook runs to its end, whoever asks the load to stop meanwhile: the agent lives, the program forks."""
+    """Every hook runs to its end, though the load is asked to stop in each, before the fork and behind it; then it
+    stops: the agent lives, the program forks."""
     shown = fork(tmp_path, """
-        agent.limits.slow = 0
-        n = c.change("m", "%s")
-        c.until(lambda c: agent.foreign.working)
-        stopped = threading.Event()
-        def stop():
-            while not stopped.is_set():
-                agent.foreign.interrupt(n)
-                time.sleep(0.0005)
-        threading.Thread(target=stop).start()
-        c.until(lambda c: (c.report.get("refused") or c.report.get("prepared") or {}).get("n") == n)
-        stopped.set()
+        import klpfs.agent.fork as module
+        from klpfs.agent.server import Server
+        bind, start, asked = module.bind, Server.start, []
+        def ask(where):
+            if agent.foreign.working:
+                agent.foreign.interrupt(agent.foreign.working["n"])
+                asked.append(where)
+        module.bind = lambda folder: (ask("before"), bind(folder))[1]
+        Server.start = lambda self: (ask("behind"), start(self))[1]
+        forked = agent.parts.shared["forked"] = threading.Event()
+        n = c.change("m", "%s" + "shared['forked'].set()\\nwhile True: pass")
+        c.until(lambda c: forked.is_set())
+        shown["asked"] = asked[:]
+        def refused(c):
+            agent.foreign.interrupt(n)
+            return (c.report.get("refused") or {}).get("n") == n
+        c.until(refused)
         shown["refused"] = c.report["refused"]
         c.write(change=None)
         c.until_report(seen=c.record["seq"])
@@ -391,7 +398,8 @@ def test_a_module_that_forks_again_and_again_while_it_loads(tmp_path):
         c.insmod("lp", LP)
         shown["parent"] = state()
         shown["defects"] = [line for line in c.lines if "defect" in line]
-    """ % (FORKS % 100000))
+    """ % (FORKS % 20))
+    assert shown["asked"] == ["before", "behind"] * 20
     assert shown["refused"]["errno"] == 4 and shown["child"] == 5 and not shown["defects"]
     assert shown["parent"]["value"] == "f by lp" and shown["parent"]["running"]
 

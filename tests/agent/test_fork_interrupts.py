@@ -5,8 +5,6 @@ import pathlib
 import subprocess
 import sys
 
-import pytest
-
 ROOT = pathlib.Path(__file__).parents[2]
 
 
@@ -17,10 +15,9 @@ def run(*argv, timeout=100):
                           timeout=timeout, check=False)
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_whatever_instruction_of_a_hook_raises_both_sides_live(tmp_path, seed):
+def test_whatever_instruction_of_a_hook_raises_both_sides_live(tmp_path):
     """The fork comes to its end; what was raised is raised behind it, in the process that it was raised in."""
-    done = run("-m", "tests.agent.fork_interrupts_program", tmp_path, seed, 60)
+    done = run("-m", "tests.agent.fork_interrupts_program", tmp_path, 1, 50)
     assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
 
 
