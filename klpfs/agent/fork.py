@@ -65,8 +65,9 @@ class Fork:
 
 def _class_for(error: BaseException) -> type[BaseException]:
     """A class whose instance is `error`: what is sent to a thread is a class."""
-    kind = type(error)
-    return type(kind)(kind.__name__, (kind,), {"__new__": lambda cls, *args: error, "__module__": kind.__module__})
+    kind: Any = type(error)
+    metaclass: Any = type(kind)
+    return metaclass(kind.__name__, (kind,), {"__new__": lambda cls, *args: error, "__module__": kind.__module__})
 
 
 class Forks:

@@ -40,7 +40,7 @@ class Watch:
     """Raises kind() at the instruction `where` when it is reached first. where None: collects the instructions."""
 
     def __init__(self, where=None, kind=None):
-        self.where, self.kind, self.seen, self.raised = where, kind, {}, False
+        self.where, self.kind, self.seen, self.raised_in = where, kind, {}, 0
 
     def called(self, frame, event, argument):
         if not frame.f_code.co_filename.startswith(OURS):
@@ -52,8 +52,8 @@ class Watch:
         if event == "opcode":
             here = frame.f_code.co_filename, frame.f_code.co_name, frame.f_code.co_firstlineno, frame.f_lasti
             self.seen[here] = None
-            if here == self.where and not self.raised:
-                self.raised = True
+            if here == self.where and not self.raised_in:
+                self.raised_in = os.getpid()
                 raise self.kind
         return self.at
 
@@ -91,11 +91,11 @@ def fork(agent, forks, watch):
     sys.settrace(None)
     inside = os.getpid() != parent
     wrong = state(agent, forks)
-    if watch.raised and not came and watch.kind is not Error and not (lost and watch.where[1] in LOST_IN):
-        if not inside or watch.in_child:
+    if watch.raised_in == os.getpid() and watch.kind is not Error:
+        if not came and not (lost and watch.where[1] in LOST_IN):
             wrong.append(f"it was lost: {lost}")
     if inside:
-        os.write(into, repr((wrong, list(watch.seen))).encode() if watch.where is None else repr((wrong, [])).encode())
+        os.write(into, repr((wrong, [] if watch.where else list(watch.seen))).encode())
         os._exit(0)
     os.close(into)
     with open(out, "rb") as file:
@@ -111,20 +111,17 @@ def fork(agent, forks, watch):
 def main(folder, seed, count):
     forks, picked, found = Forks(), random.Random(seed), 0
     forks.hooks(os.register_at_fork)
-    Watch.in_child = False
     with running_agent(folder) as agent:
         coordinator = Coordinator(agent.folder, agent.server.name)
-        places = {}
+        places = set()
         for _ in range(5):
             watch = Watch()
             wrong, in_child = fork(agent, forks, watch)
             assert not wrong, wrong
-            places.update(dict.fromkeys(watch.seen, False))
-            places.update((place, True) for place in in_child if place not in watch.seen)
+            places.update(watch.seen, in_child)
         todo = sorted(places)
         for place in picked.sample(todo, min(count, len(todo))) if count else todo:
             faulthandler.dump_traceback_later(SECONDS, exit=True)
-            Watch.in_child = places[place]
             watch = Watch(place, picked.choice(KINDS))
             wrong = fork(agent, forks, watch)[0] + fork(agent, forks, Watch())[0]
             faulthandler.cancel_dump_traceback_later()
