@@ -27,6 +27,7 @@ def test_a_child_has_every_setting_as_the_program_has_it(tmp_path):
                 time.sleep(0.001)
             return [gc.isenabled(), sys.getswitchinterval() == interval, threading.stack_size()]
         c_functions.start_thread = start_thread
+        c.until(lambda c: agent.prepared and agent.thread.idle)     # it borrows nothing, and gives nothing back
         thread = threading.Thread(target=borrow)
         thread.start()
         borrowed.wait()
