@@ -14,7 +14,7 @@ from __future__ import annotations
 from errno import EINVAL
 from posix import getpid
 
-from klpfs.agent import load
+from klpfs.agent import borrowed, load
 from klpfs.agent.agent_thread import AgentThread
 from klpfs.agent.alone import Alone
 from klpfs.agent.c_functions import clock_us, get_ident, modules
@@ -30,7 +30,7 @@ from klpfs.agent.outbox import Outbox
 from klpfs.agent.server import Server
 from klpfs.agent.tasks import Tasks
 from klpfs.engine.core import Engine
-from klpfs.engine.error import KlpError
+from klpfs.engine.error import KlpError, is_ours
 from klpfs.engine.log import INFO, MODULE, Log
 from klpfs.engine.plain import plain_str
 
@@ -79,15 +79,16 @@ class Agent:
 
     # -- forks
 
-    def after_fork(self, bound: Bound | None, inside: int, by_thread: bool = False) -> None:
-        """In a forked child: a process of its own from here on. bound: the socket that its parent made for it
-        (fork.py); inside: how many callbacks of the engine the surviving thread is in; by_thread: it is the agent's
-        thread."""
+    def become_child(self, bound: Bound | None, inside: int, by_thread: bool = False) -> None:
+        """In a forked child: nothing is its parent's any more. Before begin_child, whose arguments are the first two;
+        it may be done again until then. by_thread: the surviving thread is the agent's. `pid` is the caller's to
+        set."""
+        borrowed.give_back(self)
         self.alone.after_fork(get_ident() == self.main_ident)
-        self.pid, self.main_ident, self.started = getpid(), get_ident(), clock_us()
+        self.main_ident, self.started = get_ident(), clock_us()
         self.own_tids.clear()
         self.prepared = None
-        self.server.after_fork()            # first: its parent's connections are not to get anything of ours
+        self.server.after_fork(bound)       # early: its parent's connections are not to get anything of ours
         self.thread.after_fork()
         self.foreign.after_fork()
         self.outbox.after_fork()
@@ -100,11 +101,18 @@ class Agent:
         self.log.after_fork()
         self.engine.after_fork(inside)
         self.follower.after_fork(by_thread)
+
+    def begin_child(self, bound: Bound | None, inside: int) -> None:
+        """In a forked child: a process of its own from here on; what was begun may be done again. bound: the socket
+        that its parent made for it (fork.py); inside: how many callbacks of the engine the surviving thread is in."""
         self.outbox.begin_with(self.follower.report())
-        try:
-            self.server.listen(bound)
-        except OSError as error:
-            self.server.no_socket(error)
+        if not self.server.name:
+            try:
+                self.server.listen(bound)
+            except OSError as error:
+                if not is_ours(error):      # a signal handler's
+                    raise
+                self.server.no_socket(error)
         self.joining.run()
         if not inside:
             self.joining.join()
@@ -116,7 +124,9 @@ class Agent:
     def register_if_forked(self) -> None:
         """C has forked behind our back: this process registers now."""
         if getpid() != self.pid:
-            self.after_fork(None, 0)
+            self.become_child(None, 0)
+            self.pid = getpid()
+            self.begin_child(None, 0)
 
     # -- what livepatch files ask (api.py)
 

@@ -43,7 +43,7 @@ class AgentThread(QuietThread):
         self._fresh()
 
     def _fresh(self) -> None:
-        self._take_back_interval()
+        self.take_back_interval()
         self.lock = OwnedLock()
         self._mishap: BaseException | None = None       # what a turn has raised, until all is as before it
         self._news = Signal()
@@ -88,6 +88,9 @@ class AgentThread(QuietThread):
         generation, timeout = self.generation, 0.0
         while True:
             try:
+                # The end of the turn before, which may have ended anywhere, by an exception: so this is not in a
+                # `finally` of its own, that a second exception would cut off. To let go of what is not taken does
+                # nothing (OwnedLock). A fork that waits for the end of a step waits for this (Forks._stop_thread).
                 self.lock.release()
                 if timeout and not self.stopping:
                     self._sleep(timeout)
@@ -98,7 +101,7 @@ class AgentThread(QuietThread):
                 self.lock.acquire()
                 self._set_interval()
                 timeout = self._turn()
-                self._take_back_interval()
+                self.take_back_interval()
             except Orphan:
                 raise
             except BaseException as error:      # around the turn
@@ -122,7 +125,7 @@ class AgentThread(QuietThread):
             self._interval = interval
             setswitchinterval(HANDOVER_S)
 
-    def _take_back_interval(self) -> None:
+    def take_back_interval(self) -> None:
         """The program's interval again, unless the program has set another meanwhile."""
         interval = self._interval
         if interval is not None and abs(getswitchinterval() - HANDOVER_S) < 1e-6:       # kept in whole microseconds

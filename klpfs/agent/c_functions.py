@@ -35,6 +35,7 @@ monotonic_ns = _time.monotonic_ns
 monotonic = _time.monotonic
 thread_time = _time.thread_time
 _sigmask, _valid = _signal.pthread_sigmask, _signal.valid_signals
+_size: list[int] = []       # what the program has set, while ours is set in its place
 _BLOCK, _SETMASK = _signal.SIG_BLOCK, _signal.SIG_SETMASK
 
 
@@ -47,17 +48,27 @@ def start_quiet_thread(function: Callable[[], object]) -> int:
     """Starts a raw thread in which all signals are blocked from its first instruction: the program's handlers and
     sigwait stay the program's. Its stack has a size of its own (STACK_BYTES), whatever the program has set for its
     threads. Returns its ident. RuntimeError: the system has no thread, or no memory for its stack, left."""
-    old = _sigmask(_BLOCK, _valid())
+    old = _sigmask(_BLOCK, ())      # first: the next line may raise what a signal handler raises, and have blocked all
     try:
-        size = _stack_size(0)       # reading is setting: a thread that the program starts just now gets the default
-        try:
-            if size:
-                _stack_size(STACK_BYTES)
-            return start_thread(function, ())
-        finally:
-            if size:
-                now = _stack_size(size)
-                if now not in (0, STACK_BYTES):     # the program has set it meanwhile
-                    _stack_size(now)
+        _sigmask(_BLOCK, _valid())
+        if not _size:
+            _size.extend(map(_stack_size, (0,)))        # in one call, since reading is setting: what is read is kept
+        # From here to the end a thread that the program starts gets the default, or STACK_BYTES: no harm is done.
+        if _size[-1]:
+            _stack_size(STACK_BYTES)
+        return start_thread(function, ())
     finally:
+        restore_stack_size()
         _sigmask(_SETMASK, old)
+
+
+def restore_stack_size() -> None:
+    """The size of stacks is the program's again, unless it is already; also in a forked child, where a thread of the
+    parent was in start_quiet_thread. A size that the program sets between the reading and
+    here is in force when we come, and stays."""
+    if _size:
+        size = _size[-1]
+        now = _stack_size(size)
+        if now and not (size and now == STACK_BYTES):
+            _stack_size(now)
+        del _size[:]

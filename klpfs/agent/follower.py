@@ -210,8 +210,8 @@ class Follower:
             self.op = None
         elif op is not None:
             op.look_again = True        # it has its parent's frames, so it is clean only when seen clean
-        self.load = None
         self.interrupted_by_fork = True
+        self.load = None                # last: till then this may be done again
 
     # -- steps
 

@@ -3,70 +3,216 @@ before its parent can report clean (docs/PROTOCOL.md#6).
 
 The agent's thread, inside foreign code, can't stop; then the fork goes on beside it, and the child drops or goes on
 with what was being done, from its marks (Engine.resume_after_fork).
+
+A signal handler of the program's may raise at any instruction of a hook, and Python drops what a hook raises. So each
+hook is done again from its state until it has come to its end (`_surely`), is called twice, for what comes before its
+first instruction (`hooks`), holds the main thread's signals back meanwhile (`_hold_signals`), and has the exception
+raised behind the fork (`_hand_on`).
 """
 from __future__ import annotations
 
-from _thread import RLock
+from _functools import partial
+from _operator import methodcaller
+from _signal import SIG_BLOCK, SIG_SETMASK, SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, pthread_sigmask, valid_signals
 from posix import getpid, listdir
+from sys import _getframe
 
 from klpfs.agent import api
 from klpfs.agent.c_functions import get_ident, monotonic
 from klpfs.agent.foreign_code import Stopped
+from klpfs.agent.quiet_thread import BEGIN_S
 from klpfs.agent.server import bind
 from klpfs.agent.service_folder import living
-from klpfs.agent.waiting import pause
+from klpfs.agent.waiting import OwnedLock, pause
+from klpfs.engine.error import is_ours
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+    from typing import Any
+
     from klpfs.agent.agent import Agent
     from klpfs.agent.server import Bound
 
 SWEEP = 16              # sockets made for children, beyond twice those alive, before dead ones are looked for
+TRIES = 100             # how often a hook is done again, at most
+OWN_TRIES = 3           # the same, for exceptions of klpfs's own
+HELD = frozenset(valid_signals()) - {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT}     # those are a crash, not news
+
+
+class Fork:
+    """A fork under way. caller: the frame that forks. owner: its thread had the lock of the agent's thread already.
+    ready: nothing is left to be done before it. bound: the child's socket. door: foreign code forks, which is not to be
+    stopped meanwhile: for ForeignCode.open."""
+
+    __slots__ = ("caller", "owner", "ready", "bound", "door")
+
+    def __init__(self, caller: FrameType | None, owner: bool) -> None:
+        self.caller, self.owner = caller, owner
+        self.ready = False
+        self.bound: Bound | None = None
+        self.door: int | None = None
+
+    def encloses(self, caller: FrameType | None) -> bool:
+        """Whether a fork by `caller` is one within this fork: by a signal handler, say."""
+        if caller is self.caller:
+            return False
+        while caller is not None and caller is not self.caller:
+            caller = caller.f_back
+        return caller is self.caller
+
+
+def _class_for(error: BaseException) -> type[BaseException]:
+    """A class whose instance is `error`: what is sent to a thread is a class."""
+    kind: Any = type(error)
+    metaclass: Any = type(kind)
+    return metaclass(kind.__name__, (kind,), {"__new__": lambda cls, *args: error, "__module__": kind.__module__})
 
 
 class Forks:
     """The hooks for os.register_at_fork. They must not fail: what goes wrong is logged."""
 
-    __slots__ = ("gate", "depth", "bound", "locked", "made", "most", "door")
+    __slots__ = ("gate", "fork", "door", "child", "made", "most", "masks", "cut_off", "last")
 
     def __init__(self) -> None:
+        self.gate = OwnedLock()         # a single fork at a time; a signal handler may fork in the middle of a fork
+        self.fork: Fork | None = None   # whose thread has the gate
+        self.door: int | None = None    # a fork is over, and the agent's thread, which has forked, opens its door again
+        self.child: tuple[Bound | None, int] | None = None      # Agent.begin_child is owed, with these
         self.made: list[str] = []       # names of sockets made for children
         self.most = SWEEP               # how many of them may lie there unswept
-        self.gate = RLock()             # a single fork at a time; a signal handler may fork in the middle of a fork
-        self.depth = 0                  # of forks within a fork
-        self.bound: Bound | None = None     # the child's socket
-        self.locked = False             # the lock of the agent's thread is held
-        self.door: int | None = None    # foreign code forks, which is not to be stopped meanwhile: for ForeignCode.open
+        self.masks: dict[int, Any] = {}     # by ident: the signals of a thread that holds signals back
+        self.cut_off: dict[tuple[int, int], BaseException] = {}     # by pid and ident: what was raised in a hook
+        self.last: list[Callable[[], object]] = []      # called when the hooks are over, and then out of date
+
+    def hooks(self, register: Callable[..., object]) -> None:
+        """Register the hooks, each twice: what comes before the first instruction that it could be caught at is not
+        lost with it. register: os.register_at_fork."""
+        for _ in range(2):
+            register(before=self.before, after_in_parent=self.in_parent, after_in_child=self.in_child)
+        call_last = partial(sorted, self.last, key=methodcaller("__call__"))    # runs no instruction of Python's
+        register(after_in_parent=call_last, after_in_child=call_last)
+
+    # -- whatever is raised meanwhile
+
+    def _surely(self, agent: Agent, step: Callable[..., object], *args: Any) -> None:
+        """step(agent, *args), done again until it has come to its end. It goes by what is, so that it may be."""
+        own = 0
+        for _ in range(TRIES):
+            try:
+                step(agent, *args)
+                return
+            except Stopped:             # it came before the door was shut, and is asked for again
+                pass
+            except BaseException as error:
+                if not self._is_ours(error):
+                    self.cut_off.setdefault((getpid(), get_ident()), error)
+                    continue
+                own += 1
+                if own == 1:
+                    self._say(agent, error)
+                elif own == OWN_TRIES:  # no memory: the program forks all the same
+                    return
+
+    def _is_ours(self, error: BaseException) -> bool:
+        """Whether klpfs itself has raised it, and no handler of a signal."""
+        return isinstance(error, Exception) and is_ours(error)
+
+    def _try(self, agent: Agent, function: Callable[[], object]) -> None:
+        """function(). An exception of klpfs's own is logged: what comes behind it is to be done all the same."""
+        try:
+            function()
+        except Exception as error:
+            if not self._is_ours(error):
+                raise
+            self._say(agent, error)
+
+    def _say(self, agent: Agent, error: BaseException) -> None:
+        try:
+            agent.outbox.defect(error)
+        except Exception:
+            pass
+
+    def _hold_signals(self, agent: Agent) -> None:
+        """Keep the main thread's signals for after the fork. Its handlers may still run, once, for signals that came
+        before, or to another thread. Counterpart: _let_signals."""
+        ident = get_ident()
+        if ident == agent.main_ident:
+            if ident not in self.masks:
+                self.masks[ident] = pthread_sigmask(SIG_BLOCK, ())
+            pthread_sigmask(SIG_BLOCK, HELD)
+
+    def _let_signals(self, agent: Agent) -> None:
+        """Signals as before: those that were held back are handled now, in here."""
+        ident = get_ident()
+        if ident in self.masks:
+            pthread_sigmask(SIG_SETMASK, self.masks[ident])
+            self.masks.pop(ident, None)
+
+    def _end(self, agent: Agent) -> None:
+        """Last: what comes while the hook returns has no other place to go to than Python's standard error."""
+        self._let_signals(agent)
+        self._hand_on(agent)
+
+    def _hand_on(self, agent: Agent) -> None:
+        """Have what the program has raised in the hooks raised behind the fork, at once: a hook in C (`hooks`) sends it
+        to the thread, which looks for it when it is in no C function any more. Raised here Python would print and
+        forget it, and with it a time limit or a Ctrl-C."""
+        ident = get_ident()
+        error = self.cut_off.get((getpid(), ident))
+        if error is None:
+            return
+        # Up to 3.11 a thread that is being started has its maker's ident until it runs, and would get this.
+        for thread in (agent.server, agent.thread):
+            thread.running.begins(BEGIN_S)
+        try:
+            import ctypes  # by need
+        except ImportError:
+            self.cut_off.clear()
+            return self._say(agent, error)
+        self.last[:] = [partial(ctypes.pythonapi.PyThreadState_SetAsyncExc, ctypes.c_ulong(ident),
+                                ctypes.py_object(_class_for(error)))]
+        self.cut_off.pop((getpid(), ident), None)
+
+    # -- before
 
     def before(self) -> None:
         """Both threads stop, the lock is taken, the child's socket is bound. Counterparts: in_parent, in_child."""
-        try:
-            self._before()
-        except Stopped:                 # it came before the door was shut, so nothing was done
-            self._before()
-
-    def _before(self) -> None:
         agent = api.agent()
-        if agent is None or agent.pid != getpid():
-            return
+        del self.last[:]
+        if agent is not None and agent.pid == getpid():
+            self._surely(agent, self._before, _getframe().f_back)
+
+    def _before(self, agent: Agent, caller: FrameType | None) -> None:
         by_thread = get_ident() == agent.thread.ident
         door = agent.foreign.shut() if by_thread else None
         self.gate.acquire()
-        self.depth += 1
-        if self.depth > 1:              # a signal handler forks within a fork; it runs in no thread of ours
+        fork = self.fork
+        if fork is not None and fork.encloses(caller):      # it runs in no thread of ours
             return
-        self.door, self.bound, self.locked = door, None, False
-        try:
-            if not by_thread:
-                self._stop_thread(agent)
+        if fork is None or fork.caller is not caller:
+            fork = self.fork = Fork(caller, agent.thread.lock.is_mine())
+            fork.door = door
+        if fork.ready:
+            return
+        self._hold_signals(agent)
+        if not by_thread:
+            self._stop_thread(agent)
+        if fork.bound is None:
             try:
-                self.bound = bind(agent.folder)
+                fork.bound = bind(agent.folder)
             except OSError as error:    # the child binds its own; a short time nobody knows of it
+                if not self._is_ours(error):
+                    raise
                 agent.server.no_socket(error, "no socket for a child")
-            agent.server.stop(agent.limits.stop)
-            self._wait_until_gone(agent)
-        except Exception as error:      # no memory: the program forks all the same
-            self._say(agent, error)
+        agent.server.stop(agent.limits.stop)
+        self._wait_until_gone(agent)
+        fork.ready = True
+        if self.fork is not fork:       # a signal handler has forked meanwhile, and this is its child
+            if not fork.owner:
+                agent.thread.lock.release()
+            self._before(agent, caller)
 
     def _stop_thread(self, agent: Agent) -> None:
         """The agent's thread has done a whole step, and does no other."""
@@ -75,13 +221,6 @@ class Forks:
             # prepared False: Messages.prepare may be importing
             thread.stop(limits.stop_imports if agent.prepared is False else limits.stop)
         thread.lock.acquire()           # the end of the step, if a step is under way: see AgentThread.run
-        self.locked = True
-
-    def _say(self, agent: Agent, error: Exception) -> None:
-        try:
-            agent.outbox.defect(error)
-        except Exception:
-            pass
 
     def _wait_until_gone(self, agent: Agent) -> None:
         """Threads that have ended leave the process a moment later; a fork with them is warned of from 3.12 on."""
@@ -98,57 +237,83 @@ class Forks:
                 return
             pause(0.0002)
 
+    # -- behind it
+
     def in_parent(self) -> None:
         """Both threads start again, the lock is let go, the child's socket is the child's."""
         agent = api.agent()
-        if agent is None or agent.pid != getpid() or not self.depth:
+        if agent is None or agent.pid != getpid():
             return
-        if self.depth > 1:
-            self.depth -= 1
-            self.gate.release()
-            return
-        try:
-            self._forget_child(agent)
-            agent.own_tids.clear()
-            agent.server.start()
-        except Exception as error:
-            self._say(agent, error)
-        try:
-            if self.locked:
-                agent.thread.start()
-        except Exception as error:
-            self._say(agent, error)
-        finally:
+        caller = _getframe().f_back
+        if self.gate.is_mine():
+            if self.fork is not None and self.fork.encloses(caller):
+                return
+        elif self.door is not None and get_ident() == agent.thread.ident:
+            # in the hook's second call, so that no stop cuts the first
             door, self.door = self.door, None
-            if self.locked:
-                agent.thread.lock.release()
-            self.depth = 0
-            self.gate.release()
-        if door is not None:
             agent.foreign.open(door)    # a stop that was asked for meanwhile is asked for again by the server's thread
+            return
+        self._surely(agent, self._in_parent)
+        self._surely(agent, self._end)
+
+    def _in_parent(self, agent: Agent) -> None:
+        fork = self.fork
+        if not self.gate.is_mine():     # it is done; or `before` was cut off at its very beginning
+            return
+        self._try(agent, lambda: self._forget_child(agent))
+        own = set(agent.own_tids)       # first: a thread of ours has its tid before it is in there
+        agent.own_tids.difference_update(own - {thread.tid for thread in (agent.server, agent.thread)
+                                                if thread.running.locked()})
+        self._try(agent, agent.server.start)
+        self._try(agent, agent.thread.start)
+        if fork is not None:
+            self.door = fork.door
+            if fork.door is None and not fork.owner:
+                agent.thread.lock.release()
+        self.fork = None
+        self.gate.release()             # last: the hook is done again only as long as the gate is ours
 
     def _forget_child(self, agent: Agent) -> None:
         """The child's socket is the child's."""
-        if self.bound:
-            self.bound[0].close()       # if the fork failed it refuses, and the process that sees that unlinks it
-            self.made.append(self.bound[1])
-            self.bound = None
-            if len(self.made) >= self.most:
-                self.made = living(agent.folder, self.made)
-                self.most = 2 * len(self.made) + SWEEP
+        fork = self.fork
+        if fork is None or fork.bound is None:
+            return
+        fork.bound[0].close()           # if the fork failed it refuses, and the process that sees that unlinks it
+        if fork.bound[1] not in self.made[-1:]:
+            self.made.append(fork.bound[1])
+        fork.bound = None
+        if len(self.made) >= self.most:
+            self.made = living(agent.folder, self.made)
+            self.most = 2 * len(self.made) + SWEEP
 
     def in_child(self) -> None:
         """The child is a process of its own from here on."""
         agent = api.agent()
-        if agent is None or agent.pid == getpid():
+        if agent is None:
+            return
+        caller = _getframe().f_back
+        self._surely(agent, self._in_child, caller)
+        self._surely(agent, self._begin_child)
+        self._surely(agent, self._end)
+
+    def _in_child(self, agent: Agent, caller: FrameType | None) -> None:
+        """Nothing is the parent's any more. It has no thread yet, so it may be done again."""
+        if agent.pid == getpid():
             return
         by_thread = get_ident() == agent.thread.ident
-        if not self.depth:              # `before` was cut off, or the parent had not registered itself
-            self.bound = None
-        bound, self.bound, self.depth, self.door = self.bound, None, 0, None
-        self.gate = RLock()
+        fork = self.fork if self.gate.is_mine() else None       # None: `before` was cut off
+        within = fork is not None and fork.encloses(caller)
+        self.child = (fork.bound if fork is not None and not within else None,
+                      agent.engine.callbacks_running if by_thread else 0)
+        del self.last[:]
+        self.masks = {ident: mask for ident, mask in self.masks.items() if ident == get_ident()}
+        agent.become_child(*self.child, by_thread)
         self.made, self.most = [], SWEEP
-        try:
-            agent.after_fork(bound, agent.engine.callbacks_running if by_thread else 0, by_thread)
-        except Exception as error:      # no thread, no memory: a process that nobody reaches
-            self._say(agent, error)
+        self.fork, self.door, self.gate = None, None, OwnedLock()
+        agent.pid = getpid()
+
+    def _begin_child(self, agent: Agent) -> None:
+        """Threads again, and the journal, which may be done again as well."""
+        if self.child is not None:
+            agent.begin_child(*self.child)
+            self.child = None

@@ -57,7 +57,7 @@ def bind(folder: str) -> Bound:
         here.set_mode(draft, 0o600)     # whatever the umask is; root and its own user connect, nobody else
         sock.listen(BACKLOG)
         here.move(draft, name)
-    except OSError:
+    except BaseException:       # a signal handler of the program's may raise, where it is bound for a child (fork.py)
         sock.close()
         here.remove(draft)
         raise
@@ -197,12 +197,14 @@ class Server(QuietThread):
         """The wake-up pipe, before the thread starts."""
         self._new_wake()
 
-    def after_fork(self) -> None:
-        """In a forked child: the parent's connections and socket are not ours. (No thread either.)"""
+    def after_fork(self, bound: Bound | None = None) -> None:
+        """In a forked child: the parent's connections and socket are not ours. (No thread either.) bound: what `listen`
+        will be given, kept if this is done again."""
         for connection in self.connections:
             connection.close()
         self.connections = []
-        self._close_listener()
+        if bound is None or self.sock is not bound[0]:
+            self._close_listener()
         self.name, self._trouble = "", None
         self._close_wake()
         self._fresh_thread()

@@ -74,8 +74,7 @@ def _start(service: str | None, keep: bool, environ: Mapping[str, str] | None, g
         agent.waits = Waits(agent, env["KLPFS_WATCHDOG"])
     if not _hooked:
         _hooked = True
-        forks = Forks()
-        register_at_fork(before=forks.before, after_in_parent=forks.in_parent, after_in_child=forks.in_child)
+        Forks().hooks(register_at_fork)
         atexit.register(_end)
     agent.joining.register()
     api.set_agent(agent)

@@ -47,8 +47,12 @@ class OwnedLock(RLock):
         if self._is_owned():
             RLock.release(self)
 
+    def is_mine(self) -> bool:
+        """Whether this thread has the lock."""
+        return bool(self._is_owned())
+
     def locked(self) -> bool:
-        """Whether any thread has the lock."""
+        """Whether any thread has the lock. Found out by taking it for a moment, so never from a loop."""
         if self._is_owned():
             return True
         if not RLock.acquire(self, False):

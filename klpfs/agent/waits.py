@@ -52,8 +52,8 @@ class Waits:
                 pass
 
     def now_waiting(self) -> dict[Hashable, str]:
-        """What waits now, by keys for LongWaits.look. Reads only, with no lock: what changes meanwhile is another key
-        the next time."""
+        """What waits now, by keys for LongWaits.look. Changes nothing, and waits for no lock (whether the thread's is
+        taken is found out by a try): what changes meanwhile is another key the next time."""
         agent = self.agent
         waits: dict[Hashable, str] = {}
         thread, follower = agent.thread, agent.follower

@@ -25,7 +25,7 @@ def run_a_turn(monkeypatch, meanwhile):
         return True
     w.follower.step = step
     w.thread.start()
-    assert w.thread.running.acquire(True, 10)
+    assert w.thread.running.wait(10)
 
 
 def test_the_program_gets_the_interpreter_at_once_while_we_work(monkeypatch, interval):

@@ -4,8 +4,9 @@ import signal
 
 import pytest
 
-from klpfs.agent.quiet_thread import Orphan, QuietThread
-from klpfs.agent.waiting import Signal, pause
+from klpfs.agent import quiet_thread as module
+from klpfs.agent.quiet_thread import Orphan, QuietThread, Run
+from klpfs.agent.waiting import Signal
 
 
 class Rounds(QuietThread):
@@ -74,12 +75,52 @@ def test_a_stop_waits_no_longer_than_it_may(thread):
 def test_an_orphan_lets_go_of_nothing(thread):
     """A thread that was the agent's in the parent ends in the child without a word; the child's own lock stays as it
     is."""
-    running = thread.running
+    run = thread.running
     thread.raises = Orphan()
     thread._fresh_thread()
-    thread.running.acquire()
+    fresh = thread.running = Run()
     thread.poke()
-    pause(0.05)
-    assert running.locked() and thread.running.locked() and thread.generation == 2
-    thread.running.release()
+    assert run.wait(10) and fresh.locked() and thread.generation == 2
+    fresh.end()
     thread.raises = None
+
+
+def test_a_start_that_was_cut_off_before_its_thread_is_done_again(monkeypatch):
+    """By a signal handler, in a fork's hook: no thread is there, and the next start makes one."""
+    thread = Rounds()
+
+    def cut_off(function):
+        raise KeyboardInterrupt
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "start_quiet_thread", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            thread.start()
+    assert not thread.running.locked() and thread.stop(0)
+    thread.start()
+    assert thread.begun.wait(10) and thread.stop(10)
+
+
+def test_a_start_that_was_cut_off_behind_its_thread_has_no_second(monkeypatch):
+    """The thread that was started before is not the run's any more, and goes."""
+    thread, started = Rounds(), []
+
+    def cut_off(function):
+        started.append(function)        # it is there, but has done nothing yet
+        raise KeyboardInterrupt
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "start_quiet_thread", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            thread.start()
+    thread.start()
+    assert thread.begun.wait(10)
+    started[0]()
+    assert thread.rounds == 1 and thread.stop(10)
+
+
+def test_a_wait_for_the_end_leaves_nothing_taken(thread):
+    """Whoever waits next sees the end at once, wherever a wait was cut off."""
+    assert thread.stop(10)
+    thread.running._news.acquire(False)         # a wait was cut off with it
+    assert thread.stop(0) and not thread.running.locked()
+    thread.start()
+    assert thread.begun.wait(10)
