@@ -27,15 +27,16 @@ class LazyTarget:
     `call`.
 
     main: which program is the service's main one (PythonTarget.main). main_waits: its definitions are not there yet, so
-    it counts as not loaded. ripe: modules whose body has just ended (import_hooks.py), the PythonTarget's from its
-    beginning."""
+    it counts as not loaded. ripe: modules whose body has just ended, bodies: those that reload (import_hooks.py), the
+    PythonTarget's from its beginning."""
 
-    __slots__ = ("agent", "main", "main_waits", "ripe", "_real")
+    __slots__ = ("agent", "main", "main_waits", "ripe", "bodies", "_real")
 
     def __init__(self, agent: Agent, main: str | None) -> None:
         self.agent, self.main = agent, main
         self.main_waits = False
         self.ripe: dict[str, ModuleType] = {}
+        self.bodies: dict[object, ModuleType] = {}
         self._real: PythonTarget | None = None
 
     def real(self) -> PythonTarget:
@@ -45,7 +46,7 @@ class LazyTarget:
             from klpfs.cpython.target import PythonTarget
             real = PythonTarget(self.agent.log, self.main)
             real.breathe = breathe      # lets the program in between slices of long work
-            real.ripe = self.ripe
+            real.ripe, real.bodies = self.ripe, self.bodies
             self._real = real
         return self._real
 

@@ -301,6 +301,10 @@ def _enable_patch(follower: Follower, load: Load, patch: Patch) -> int:
 def _enabled(follower: Follower, load: Load, patch: Patch) -> None:
     load.enabled = True
     load.loaded.patch = patch
+    for obj in patch.objects:
+        if obj.name is not None and not obj.loaded and follower.engine.target.imports_now(obj.name):
+            follower.host.outbox.say(f"livepatch: module '{obj.name}' is being imported, it is patched by "
+                                     f"'{load.name}' when its import ends", WARNING)
     follower.host.outbox.changed()
 
 

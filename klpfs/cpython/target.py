@@ -6,7 +6,7 @@ attributes. Dispatchers, choices and looks are transition.py's.
 from __future__ import annotations
 
 import sys
-from errno import EINVAL, ENOEXEC
+from errno import EBUSY, EINVAL, ENOEXEC
 from posix import stat
 from types import FunctionType, ModuleType
 
@@ -25,7 +25,7 @@ from klpfs.cpython.transition import PythonTransition
 from klpfs.engine import target as seam
 from klpfs.engine.data import LIVE, Mod
 from klpfs.engine.error import KlpError, errno_of, first_line_of, name_of, place_of
-from klpfs.engine.log import pr_err
+from klpfs.engine.log import pr_err, pr_warn
 from klpfs.engine.plain import plain_text
 
 TYPE_CHECKING = False
@@ -48,11 +48,11 @@ class PythonTarget(seam.Target):
 
     main: which program is the service's main one: the path of its script, or the name given to -m; None: whatever this
     process runs. breathe: called between slices of long work, so that the program gets on; None: never. ripe: name ->
-    module whose body has just ended, though the import system still holds it (import_hooks fills it). transition: the
-    PythonTransition that is not over.
+    module whose body has just ended, though the import system still holds it; bodies: modules whose body runs
+    again, for a reload (import_hooks fills both). transition: the PythonTransition that is not over.
     """
 
-    __slots__ = ("log", "main", "breathe", "registry", "images", "ripe", "transition", "_index", "_main",
+    __slots__ = ("log", "main", "breathe", "registry", "images", "ripe", "bodies", "transition", "_index", "_main",
                  "_mods", "_resolved")
 
     def __init__(self, log: Log, main: str | None = None) -> None:
@@ -61,6 +61,7 @@ class PythonTarget(seam.Target):
         self.registry = Registry()
         self.images = Images(self.registry)
         self.ripe: dict[str, ModuleType] = {}
+        self.bodies: dict[object, ModuleType] = {}
         self.transition: PythonTransition | None = None
         self._index: Index | None = None        # the last one; it holds function objects, so it is let go soon
         self._main: tuple[dict[str, Any], dict[str, Any]] | None = None     # the main module's dict, its code's globals
@@ -70,15 +71,28 @@ class PythonTarget(seam.Target):
     # -- modules
 
     def namespace(self, name: str | None) -> dict[str, Any] | None:
-        """The dict of a loaded module (None: the main program), or None."""
+        """The dict of a loaded module (None: the main program), or None. A module that is loaded again is loaded only
+        if it is patched: its first load stays in force."""
         if name is None:
             return self.main_namespace()
         module = sys.modules.get(name)
         if module is None or not issubclass(type(module), ModuleType):
             return None
         namespace = module_dict(module)
-        half = _is_lazy(module) or getattr(namespace.get("__spec__"), "_initializing", False)
-        return None if half and self.ripe.get(name) is not module else namespace
+        if _is_lazy(module):
+            return namespace if self.ripe.get(name) is module else None
+        return namespace if not self.imports_now(name) or (
+            not _is_initializing(module) and self._is_patched(name)) else None
+
+    def imports_now(self, name: str) -> bool:
+        """Whether a module is half imported: its body runs, for the first time or again."""
+        module = sys.modules.get(name)
+        if module is None or not issubclass(type(module), ModuleType) or self.ripe.get(name) is module:
+            return False
+        return _is_initializing(module) or any(body is module for body in list(self.bodies.values()))
+
+    def _is_patched(self, name: str) -> bool:
+        return any(definition.object == name for definition in self.images.changed_definitions())
 
     def _is_main(self, namespace: dict[str, Any]) -> bool:
         if self.main is None:
@@ -216,6 +230,8 @@ class PythonTarget(seam.Target):
 
     def _index_of(self, obj: Object) -> Index:
         namespace = self.namespace(obj.name)
+        if obj.name is not None and namespace is not None and self.imports_now(obj.name):
+            raise KlpError(EBUSY, pr_err(self.log, f"object '{obj.shown}' is being loaded again, try when that is over"))
         if namespace is None:
             raise KlpError(EINVAL, pr_err(self.log, f"object '{obj.shown}' is not loaded"))
         if obj.name is not None and obj.name.partition(".")[0] == "klpfs":
@@ -298,10 +314,10 @@ class PythonTarget(seam.Target):
         for loaded in all_loaded():
             if name in loaded.links and loaded.links[name].namespace is not None:
                 loaded.links[name].view.__dict__ = namespace
-        if self.transition is not None:
-            self.transition.join()
-        else:
-            self.images.settle()
+        late = self.transition.join() if self.transition is not None else self.images.settle()
+        if late:
+            pr_warn(self.log, f"module '{name}' was loaded again: its new functions are patched from now on, until now "
+                              "calls had their old code")
 
     def call(self, callback: Callable[[Object], Any], obj: Object) -> int:
         try:
@@ -316,6 +332,11 @@ class PythonTarget(seam.Target):
 def _is_lazy(module: ModuleType) -> bool:
     """Whether importlib.util.LazyLoader made a module whose body has not run."""
     return type_name(type(module)) == "_LazyModule" and type_module(type(module)) == "importlib.util"
+
+
+def _is_initializing(module: ModuleType) -> bool:
+    """Whether the import system holds a module's first importers up."""
+    return bool(getattr(module_dict(module).get("__spec__"), "_initializing", False))
 
 
 def _same_file(one: str, other: str) -> bool:

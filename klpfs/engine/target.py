@@ -136,6 +136,10 @@ class Target:
         """
         raise NotImplementedError
 
+    def imports_now(self, name: str) -> bool:
+        """Whether the module called `name` is half imported: its body runs."""
+        return False
+
     def resolve(self, obj: Object, func: Func) -> None:
         """Finds what func replaces, in the loaded object obj: fills func.definition and func.new_code; leaves them None
         for an optional func whose name the object has not.

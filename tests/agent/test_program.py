@@ -176,6 +176,25 @@ def test_a_reload(start, tmp_path):
     assert p.ask("__import__('late').f()") == "'old'"
 
 
+@pytest.mark.parametrize("again", [False, True], ids=["import", "reload"])
+def test_a_patch_that_comes_while_the_body_of_a_module_runs(start, tmp_path, again):
+    """The module is named in the log; its functions are patched when the body has ended, none before."""
+    (tmp_path / "late.py").write_text("from __main__ import inside, go\ndef f(): return 'old'\ninside.set()\ngo.wait()\n")
+    p = start("inside, go = threading.Event(), threading.Event()\n")
+    load = "__import__, args=('late',)"
+    if again:
+        p.ask("go.set() or __import__('late')")
+        p.ask("inside.clear() or go.clear()")
+        load = "__import__('importlib').reload, args=(sys.modules['late'],)"
+    p.ask(f"globals().update(thread=threading.Thread(target={load}, daemon=True))")
+    p.ask("thread.start() or inside.wait()")
+    p.c.insmod("lp", "from klpfs import *\ndef f(): return 'new'\npatch = Patch([Object('late', [Func('f', f)])])\n")
+    p.c.until_line("livepatch: module 'late' is being imported, it is patched by 'lp' when its import ends")
+    assert p.ask("sys.modules['late'].f()") == "'old'"
+    p.ask("go.set() or thread.join()")
+    assert p.ask("sys.modules['late'].f()") == "'new'"
+
+
 @pytest.mark.timing
 def test_an_import_while_the_agent_hangs(start, tmp_path):
     """The module goes on unpatched, with a line, after a bounded time; once for all that is imported meanwhile."""

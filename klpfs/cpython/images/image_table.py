@@ -234,13 +234,17 @@ class Images:
             if definition not in around:
                 del self.stand_ins[definition]
 
-    def settle(self) -> None:
-        """Function objects that appeared meanwhile get what is in force: closures, and what a reload has made."""
+    def settle(self) -> bool:
+        """Function objects that appeared meanwhile get what is in force: closures, and what a reload has made. Whether
+        any did."""
+        found = False
         for definition, functions in self.registry.functions(self.state).items():
             for fn in functions:
                 code = self.code(definition, self.state)
                 if code is not None and (self._changed(fn) is None or fn.__code__ is not code):
+                    found = found or self._changed(fn) is None
                     self._put(fn, definition, self.state)
+        return found
 
 
 def _with_values(values: Sequence[Any], program_values: Mapping[int, Any]) -> tuple[Any, ...]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         """A PythonTarget, as far as it is needed here."""
 
         ripe: dict[str, ModuleType]
+        bodies: dict[object, ModuleType]
 
 _IMPORTED = "import {!r} # {!r}"    # what _load_unlocked says at its end, while the module still is initialised
 _hooked = False         # for good: a program's imports may be in the middle of the hooks
@@ -73,9 +74,11 @@ def _verbose_message(original: Any) -> Any:
 
 def _after_spec(original: Any) -> Any:
     def _after_spec(spec: Any, *args: Any) -> Any:
+        target, mark = _target, _begin(args[0] if args else None)
         try:
             return original(spec, *args)
         finally:  # a reload that fails half way has made functions, too
+            _end(target, mark)
             if spec.name in sys.modules:
                 finished(spec.name)
     return _after_spec
@@ -88,6 +91,23 @@ def _exec_module(original: Any) -> Any:
         if spec is not None and not getattr(spec, "_initializing", False) and sys.modules.get(spec.name) is module:
             finished(spec.name)
     return exec_module
+
+
+def _begin(module: ModuleType | None) -> object:
+    """The body of a module begins to run again, for a reload, which has no mark of the import system's own. Until _end
+    the target takes the module for half imported. No context manager: its frame would be in tracebacks. module None: an
+    import of an old loader, no reload."""
+    mark = object()
+    if _target is not None and module is not None:
+        _target.bodies[mark] = module
+    return mark
+
+
+def _end(target: Target | None, mark: object) -> None:
+    """The body has ended. Called before `finished`: a patch that comes in between finds the module loaded, or is among those
+    that `finished` applies. Counterpart: _begin."""
+    if target is not None:
+        target.bodies.pop(mark, None)
 
 
 def finished(name: str) -> None:

@@ -170,6 +170,51 @@ def test_a_reload_is_noticed_also_when_it_fails_half_way(program, seen):
     assert seen and seen[-1][0] == module.__name__
 
 
+RELOADED = """
+    import sys
+    def g(): return 'g'
+    sys.modules[%r].between()
+    def f(): return 'old' + g()
+"""
+
+
+def test_a_module_that_reloads_is_half_imported_until_its_body_has_ended(program, seen):
+    """A patch that is loaded meanwhile waits for it; no function of its is patched alone."""
+    module = program.module("def g(): return 'g'")
+    found = []
+    name = module.__name__
+    module.between = lambda: found.append((program.target.loaded(name), program.target.imports_now(name)))
+    program.write(RELOADED % name, name)
+    sys.dont_write_bytecode, was = True, sys.dont_write_bytecode
+    try:
+        importlib.reload(module)
+    finally:
+        sys.dont_write_bytecode = was
+    assert found == [(None, True)] and seen[-1][:2] == (name, True)
+    assert program.target.loaded(name).state == "LIVE" and not program.target.imports_now(name)
+    assert program.target.bodies == {}
+
+
+def test_a_patch_of_a_patched_module_that_reloads_is_refused(program):
+    """Its first load is in force, its second has made a part of its functions: EBUSY, in a line."""
+    name = program.name()
+    module = program.module("globals().setdefault('between', lambda: None)\n" + textwrap.dedent(RELOADED % name), name)
+    program.patch("def g(): return 'new g'\npatch = Patch([Object(%r, [Func('g', g)])])" % name)
+    found = []
+    module.between = lambda: found.append(
+        (program.target.loaded(name) is not None,
+         program.refused("def f(): return 'new'\npatch = Patch([Object(%r, [Func('f', f)])])" % name)))
+    import_hooks.install(lambda each: program.target.loaded(each), program.target)
+    importlib.reload(module)
+    assert found == [(True, ("EBUSY", "livepatch: object '%s' is being loaded again, try when that is over" % name))]
+    assert program.log.texts()[-1] == (
+        "livepatch: module '%s' was loaded again: its new functions are patched from now on, until now calls had their "
+        "old code" % name)
+    assert module.f() == "oldnew g"
+    program.patch("def f(): return 'new'\npatch = Patch([Object(%r, [Func('f', f)])])" % name)
+    assert module.f() == "new"
+
+
 def test_another_thread_that_imports_it_waits_for_the_callback(program):
     """The module still counts as being initialised while the callback runs."""
     name = program.write("done = True")
