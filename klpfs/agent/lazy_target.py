@@ -36,7 +36,7 @@ class LazyTarget:
         self.agent, self.main = agent, main
         self.main_waits = False
         self.ripe: dict[str, ModuleType] = {}
-        self.bodies: dict[object, ModuleType] = {}
+        self.bodies: dict[tuple[int, object], ModuleType] = {}
         self._real: PythonTarget | None = None
 
     def real(self) -> PythonTarget:

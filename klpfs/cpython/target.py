@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from errno import EBUSY, EINVAL, ENOEXEC
-from posix import stat
+from posix import getpid, stat
 from types import FunctionType, ModuleType
 
 from klpfs.cpython import no_collection
@@ -49,7 +49,8 @@ class PythonTarget(seam.Target):
     main: which program is the service's main one: the path of its script, or the name given to -m; None: whatever this
     process runs. breathe: called between slices of long work, so that the program gets on; None: never. ripe: name ->
     module whose body has just ended, though the import system still holds it; bodies: modules whose body runs
-    again, for a reload (import_hooks fills both). transition: the PythonTransition that is not over.
+    again, for a reload, by (process id, mark) (import_hooks fills both). transition: the PythonTransition that
+    is not over.
     """
 
     __slots__ = ("log", "main", "breathe", "registry", "images", "ripe", "bodies", "transition", "_index", "_main",
@@ -61,7 +62,7 @@ class PythonTarget(seam.Target):
         self.registry = Registry()
         self.images = Images(self.registry)
         self.ripe: dict[str, ModuleType] = {}
-        self.bodies: dict[object, ModuleType] = {}
+        self.bodies: dict[tuple[int, object], ModuleType] = {}
         self.transition: PythonTransition | None = None
         self._index: Index | None = None        # the last one; it holds function objects, so it is let go soon
         self._main: tuple[dict[str, Any], dict[str, Any]] | None = None     # the main module's dict, its code's globals
@@ -89,7 +90,8 @@ class PythonTarget(seam.Target):
         module = sys.modules.get(name)
         if module is None or not issubclass(type(module), ModuleType) or self.ripe.get(name) is module:
             return False
-        return _is_initializing(module) or any(body is module for body in list(self.bodies.values()))
+        return _is_initializing(module) or any(
+            body is module and mark[0] == getpid() for mark, body in list(self.bodies.items()))
 
     def _is_patched(self, name: str) -> bool:
         return any(definition.object == name for definition in self.images.changed_definitions())
@@ -231,7 +233,8 @@ class PythonTarget(seam.Target):
     def _index_of(self, obj: Object) -> Index:
         namespace = self.namespace(obj.name)
         if obj.name is not None and namespace is not None and self.imports_now(obj.name):
-            raise KlpError(EBUSY, pr_err(self.log, f"object '{obj.shown}' is being loaded again, try when that is over"))
+            raise KlpError(EBUSY, pr_err(
+                self.log, f"object '{obj.shown}' is being loaded again, try when that is over"))
         if namespace is None:
             raise KlpError(EINVAL, pr_err(self.log, f"object '{obj.shown}' is not loaded"))
         if obj.name is not None and obj.name.partition(".")[0] == "klpfs":

@@ -179,7 +179,8 @@ def test_a_reload(start, tmp_path):
 @pytest.mark.parametrize("again", [False, True], ids=["import", "reload"])
 def test_a_patch_that_comes_while_the_body_of_a_module_runs(start, tmp_path, again):
     """The module is named in the log; its functions are patched when the body has ended, none before."""
-    (tmp_path / "late.py").write_text("from __main__ import inside, go\ndef f(): return 'old'\ninside.set()\ngo.wait()\n")
+    (tmp_path / "late.py").write_text(
+        "from __main__ import inside, go\ndef f(): return 'old'\ninside.set()\ngo.wait()\n")
     p = start("inside, go = threading.Event(), threading.Event()\n")
     load = "__import__, args=('late',)"
     if again:
@@ -397,7 +398,7 @@ def test_a_module_that_was_put_by_hand_may_run_already(start):
     assert p.ask("put()") == "True"
     p.ask("__import__('colorsys').__name__")
     assert p.ask("sys.modules['one'].f()") == "'new'"
-    p.c.until(lambda c: [b["kind"] for b in c.ask("blockers")] == ["thread"], "the look")   # the first is the start's own
+    p.c.until(lambda c: [b["kind"] for b in c.ask("blockers")] == ["thread"], "the look")
     p.ask("go.set()")
     p.c.until(lambda c: not c.ask("blockers"), "the end of the old call")
     assert p.ask("got") == "[['old', 'old', 'old']]" and p.ask("sys.modules['one'].f()") == "'new'"
@@ -424,7 +425,7 @@ def test_a_module_whose_body_starts_a_thread(start, tmp_path):
                      "patch = Patch([Object('starter', [Func('a', a), Func('f', f)])])\n")
     p.ask("__import__('starter').__name__")
     assert p.ask("sys.modules['starter'].f()") == "'new'"
-    p.c.until(lambda c: [b["kind"] for b in c.ask("blockers")] == ["thread"], "the look")   # the first is the start's own
+    p.c.until(lambda c: [b["kind"] for b in c.ask("blockers")] == ["thread"], "the look")
     p.ask("sys.modules['starter'].go.set()")
     p.c.until(lambda c: not c.ask("blockers"), "the end of the old call")
     assert p.ask("sys.modules['starter'].got") == "[['old', 'old', 'old']]"

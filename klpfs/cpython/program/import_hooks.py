@@ -14,6 +14,7 @@ from __future__ import annotations
 import _frozen_importlib as _bootstrap
 import _frozen_importlib_external as _external
 import sys
+from posix import getpid
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
         """A PythonTarget, as far as it is needed here."""
 
         ripe: dict[str, ModuleType]
-        bodies: dict[object, ModuleType]
+        bodies: dict[tuple[int, object], ModuleType]
 
 _IMPORTED = "import {!r} # {!r}"    # what _load_unlocked says at its end, while the module still is initialised
 _hooked = False         # for good: a program's imports may be in the middle of the hooks
@@ -93,19 +94,19 @@ def _exec_module(original: Any) -> Any:
     return exec_module
 
 
-def _begin(module: ModuleType | None) -> object:
+def _begin(module: ModuleType | None) -> tuple[int, object]:
     """The body of a module begins to run again, for a reload, which has no mark of the import system's own. Until _end
     the target takes the module for half imported. No context manager: its frame would be in tracebacks. module None: an
-    import of an old loader, no reload."""
-    mark = object()
+    import of an old loader, no reload. Counterpart: _end."""
+    mark = getpid(), object()       # in a child that is forked meanwhile, the body may run no more
     if _target is not None and module is not None:
         _target.bodies[mark] = module
     return mark
 
 
-def _end(target: Target | None, mark: object) -> None:
-    """The body has ended. Called before `finished`: a patch that comes in between finds the module loaded, or is among those
-    that `finished` applies. Counterpart: _begin."""
+def _end(target: Target | None, mark: tuple[int, object]) -> None:
+    """The body has ended. Called before `finished`: a patch that comes in between finds the module loaded, or is among
+    those that `finished` applies. Counterpart: _begin."""
     if target is not None:
         target.bodies.pop(mark, None)
 

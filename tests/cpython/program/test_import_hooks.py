@@ -1,6 +1,7 @@
 """Modules that finish their body are noticed before the importing code goes on, however they are loaded."""
 import importlib
 import importlib.util
+import os
 import sys
 import textwrap
 import threading
@@ -193,6 +194,15 @@ def test_a_module_that_reloads_is_half_imported_until_its_body_has_ended(program
     assert found == [(None, True)] and seen[-1][:2] == (name, True)
     assert program.target.loaded(name).state == "LIVE" and not program.target.imports_now(name)
     assert program.target.bodies == {}
+
+
+def test_in_a_forked_child_no_module_reloads(program, monkeypatch):
+    """The thread that ran the body may be gone."""
+    module = program.module("done = True")
+    program.target.bodies[os.getpid(), "mark"] = module
+    assert program.target.imports_now(module.__name__)
+    monkeypatch.setattr("klpfs.cpython.target.getpid", lambda: os.getpid() + 1)
+    assert not program.target.imports_now(module.__name__) and program.target.loaded(module.__name__)
 
 
 def test_a_patch_of_a_patched_module_that_reloads_is_refused(program):
