@@ -54,7 +54,8 @@ def note(transition: Transition) -> None:
 
 def blockers(transition: Transition) -> list[Blocker]:
     """Blockers for what may run code of the side that is not the goal, out of sight; []: nothing does."""
-    if not hidden.COUNTS or BREAK:      # any rule: this one would stand in for others, which attacks switch off
+    # any rule: this one would stand in for others, which attacks switch off
+    if not hidden.COUNTS or "hidden" in BREAK or BREAK:
         return []
     left, holders = more_than_ours(transition, transition.state.goal)
     found: list[Blocker] = []

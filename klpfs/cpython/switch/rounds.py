@@ -6,6 +6,8 @@ and goes with it.
 """
 from __future__ import annotations
 
+from weakref import ref
+
 from klpfs.engine.target import Blocker
 
 from ..looks import collection, interpreters, names_for_people, suspended, threads
@@ -20,13 +22,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from types import CodeType
     from typing import Any, Callable
-    from weakref import ref
 
     from ..looks.threads import Stack
     from .switching import State, Transition
 
 _id, _len, _tuple, _set, _list, _max, _min, _type, _int = id, len, tuple, set, list, max, min, type, int
-_frozenset, _range = frozenset, range
+_frozenset, _range, _ref = frozenset, range, ref
 
 FRAMES = 1500       # a slice's: about half a millisecond
 NAMED = 100         # so many suspended objects, and greenlets, are named singly
@@ -36,12 +37,19 @@ AGAIN_US = 500000   # they are named anew so often
 class Rounds:
     """The looks of a transition, and the names of what they found, kept for a while."""
 
-    __slots__ = ("transition", "_known", "_owners")
+    __slots__ = ("_transition", "_known", "_owners")
 
     def __init__(self, transition: Transition) -> None:
-        self.transition = transition
+        self._transition = _ref(transition)     # which has this object: no reference cycle is left behind
         self._known: dict[tuple[str, int], tuple[Blocker, int]] = {}    # (kind, key) -> Blocker, when it was named
         self._owners: tuple[int, dict[int, tuple[str, int]]] = (0, {})  # when looked up; see names_for_people.owners
+
+    @property
+    def transition(self) -> Transition:
+        """The transition, which is alive as long as it is looked at."""
+        transition = self._transition()
+        assert transition is not None
+        return transition
 
     def forget(self) -> None:
         """Forgets the names."""

@@ -7,8 +7,7 @@ import pytest
 from klpfs.cpython.images import image, version_numbers
 from klpfs.cpython.looks import collection, greenlets, suspended
 from klpfs.cpython.looks import threads as thread_looks
-from klpfs.cpython.switch import choice, live_dispatchers
-from klpfs.cpython.switch import switching as module
+from klpfs.cpython.switch import choice, live_dispatchers, rounds
 from klpfs.cpython.switch.choice import CLEAN, OVER, PREPARE, RUN
 from klpfs.cpython.switch.switching import Entry, Transition
 from klpfs.engine import target
@@ -332,8 +331,8 @@ def test_many_threads_are_looked_at_in_slices(monkeypatch):
     for thread in threads:
         thread.join()
     assert blockers == []
-    assert max(frames for n, frames in calls) <= 2 * module.FRAMES and len(calls) > 2
-    assert sum(n for n, frames in calls) >= 61 and len(breaths) == len(calls) - 1
+    assert max(frames for n, frames in calls) <= 2 * rounds.FRAMES and len(calls) > 2
+    assert sum(n for n, frames in calls) >= 61 and len(breaths) >= len(calls) - 1
     t.finish()
 
 
