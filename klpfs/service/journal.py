@@ -26,7 +26,7 @@ Record = dict[str, Any]
 # seconds after which a socket that still has its first name (klpfs.agent.server.bind) is of a process that died there
 OLD = 60.0
 _HASH = re.compile("[0-9a-f]{64}")
-_ASIDE = JOURNAL + ".aside" + DRAFT     # the journal of a service that is being removed, until it is sure that it is dead
+_ASIDE = JOURNAL + ".aside" + DRAFT     # the journal of a service that is being removed, till it is sure to be dead
 
 
 def _is_draft(name: str) -> bool:

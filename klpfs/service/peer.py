@@ -264,12 +264,14 @@ class Peer:
         if not self.is_foreign or self.peers.users.may_be_named(self.user):
             self.peers.log(line, priority)
 
-    def misunderstood(self, why: str) -> None:
+    def misunderstood(self, why: str, too_large: bool = False) -> None:
         """Drop a peer that speaks another language than this daemon: its klpfs is another, or it is hostile. It is
         named from now on, until what it says is good."""
         if self.pid or self._sender_pid > 0 and self._watch():
             self.trouble = (f"{self.name} says what this daemon does not understand ({why}): its klpfs may be another; "
-                            "end it, or mount with its klpfs")
+                            "end it, or mount with its klpfs") if not too_large else (
+                f"{self.name} says more at once than this daemon takes in from user {self.user} ({why}): end it, or "
+                "mount as that user")
         self.report = None
         self.drop(why)
 
@@ -370,7 +372,7 @@ class Peer:
         try:
             message = decode(body, self.intake.reader.objects)
         except WireError as error:
-            return self.misunderstood(str(error.strerror))
+            return self.misunderstood(str(error.strerror), error.errno == errno.EMSGSIZE)
         kind = message["t"]
         if self.version not in (0, VERSION) or kind == "hello" and self._speaks_other_version(message):
             return None
@@ -414,7 +416,8 @@ class Peer:
 
     def _speaks_other_version(self, message: Message) -> bool:
         """An agent of another klpfs: `t`, `version`, `pid` and `comm` of its hello are as in all versions, or are not
-        there; the rest is not looked at. It is told nothing and counts as silent; the coordinator refuses all writes while it lives."""
+        there; the rest is not looked at. It is told nothing and counts as silent; the coordinator refuses all writes
+        while it lives."""
         version: Any = message.get("version")
         pid: Any = message.get("pid")
         comm: Any = message.get("comm")

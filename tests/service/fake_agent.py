@@ -10,7 +10,6 @@ from klpfs.protocol.wire import VERSION, Reader, encode
 from klpfs.service.loop import Loop
 from tests.service import puppets
 
-
 MOUTH = """
 import os, socket
 test = socket.socket(fileno=0)

@@ -3,6 +3,7 @@ import errno
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -270,7 +271,8 @@ def test_who_another_user_says_it_is(bench, watch, says, bound, believed):
     else:
         assert "of another user" in watch.lines[0]
         peers = watch.peers.list()              # on a socket of root's it is named, and has no veto
-        assert [peer.is_of_service for peer in peers if peer.trouble] == [False] * (bound == "as root") and not watch.heard
+        assert [peer.is_of_service for peer in peers if peer.trouble] == [False] * (bound == "as root")
+        assert not watch.heard
 
 
 # ---- whom a name leads to
@@ -492,6 +494,17 @@ def test_a_process_that_is_not_understood_is_named(bench, watch, message):
                             f"{message['t']!r}): its klpfs may be another; end it, or mount with its klpfs")
     bench.until(lambda: peer.report)
     assert not peer.trouble
+
+
+@pytest.mark.parametrize("data", [b"\xff\xff\xff\x7f", encode({"t": "event", "log": [None] * 2_000_000})])
+def test_too_much_at_once_is_blamed_on_no_version(bench, watch, data):
+    """More bytes, or more values, than a message may have."""
+    agent, peer = good(bench, watch)
+    sender = threading.Thread(target=agent.raw, args=(data,))
+    sender.start()
+    bench.until(lambda: peer.trouble)
+    sender.join()
+    assert "says more at once than this daemon takes in from user" in peer.trouble and "klpfs" not in peer.trouble
 
 
 def test_a_report_without_a_field_is_named_as_often_as_it_comes_once(bench, watch):
