@@ -323,11 +323,11 @@ class Sections:
 
     @property
     def patches(self):
-        return list(self.mirror._told["a"].patches.values())
+        return list(self.mirror._sections["a"].patches.values())
 
     @property
     def modules(self):
-        return list(self.mirror._told["a"].modules.values())
+        return list(self.mirror._sections["a"].modules.values())
 
 
 def patch_of(name, n):
