@@ -34,6 +34,7 @@ from klpfs.agent.load import (
     unload_module,
 )
 from klpfs.agent.waiting import OwnedLock
+from klpfs.engine.bounds import MAX_ENTRIES
 from klpfs.engine.core import ARRIVAL_ABANDONED, ARRIVAL_FINISHED, CANCELED, FINISHED
 from klpfs.engine.log import ERR
 from klpfs.protocol.phases import FINISH, LOADING, NO_PHASE, PREPARED, STARTED, phase_of
@@ -119,8 +120,15 @@ class Follower:
             prepared = dict(self.modules.describe_load(load.loaded), n=load.n, livepatch=False, replace=False)
         return {"t": "report", "seen": self.seen, "n": under_way.n if under_way else 0, "phase": self.phase(),
                 "dir": transition.dir if op and transition else 0, "turn": op.turn if op else 0, "clean": self.clean(),
-                "over": self.last_finished, "refused": self.refused, "not_applied": sorted(self.not_applied),
+                "over": self.last_finished, "refused": self.refused, "not_applied": self._told_not_applied(),
                 "prepared": prepared}
+
+    def _told_not_applied(self) -> list[int]:
+        """The load numbers of the patches that this process goes without: when they are many, of those in the
+        record."""
+        if len(self.not_applied) <= MAX_ENTRIES or self.goal is None:
+            return sorted(self.not_applied)[-MAX_ENTRIES:]
+        return sorted(self.not_applied.intersection([patch["n"] for patch in self.goal["patches"]]))
 
     def mark_followed(self, record: Record | None = None) -> None:
         """No rule fits `record`, by default the record that step() has looked at last (a newer one may have come

@@ -19,6 +19,7 @@ from klpfs.engine.log import ERR, WARNING
 from klpfs.engine.plain import plain_text
 from klpfs.protocol.phases import LOADING, PREPARED
 from klpfs.protocol.record_text import parse_fingerprints
+from klpfs.protocol.wire import MAX_MESSAGE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     Fingerprints = dict[tuple[str, str, int], set[str]] # (object, function, position) -> the codes' hashes
 
 
+FINGERPRINT = 80    # bytes of a line of fingerprints, beside the names
+REPORT = 2 << 20    # bytes of a report, beside the fingerprints
 JOINED = 0          # the number of a load that is no operation's: an ordinary module that a joiner takes
 
 
@@ -290,12 +293,27 @@ def _enable_patch(follower: Follower, load: Load, patch: Patch) -> int:
         # It was started before anybody had loaded it.
         kind = "replaces" if transition["replace"] else "does not replace"
         raise KlpError(EINVAL, f"'{load.name}' was started as one that {kind}")
+    _check_size(follower, load, patch)
     follower.engine.enable(patch, load.name)
     follower.op = Op(load.n, load.name, patch)
     _enabled(follower, load, patch)
     host.outbox.report()
     _follow_until_decided(follower, follower.op)
     return 0
+
+
+def _check_size(follower: Follower, load: Load, patch: Patch) -> None:
+    """KlpError EINVAL: the fingerprints of the code that a patch replaces, of which a report tells all, would be more
+    than a daemon takes in at once."""
+    limit = min([connection.limit for connection in follower.host.server.connections], default=MAX_MESSAGE)
+    try:
+        size = sum([len(obj.shown) + len(func.old_name) + FINGERPRINT for obj in patch.objects for func in obj.funcs])
+    except (AttributeError, TypeError):
+        return                  # its fields are not what they should be: the engine says so
+    if size > limit - REPORT:
+        text = f"{load.name}: the fingerprints of its functions are more than the {limit >> 20} MB of a message"
+        follower.host.outbox.say(text, ERR)
+        raise KlpError(EINVAL, text)
 
 
 def _enabled(follower: Follower, load: Load, patch: Patch) -> None:

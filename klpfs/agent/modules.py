@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from errno import EEXIST, ENOENT
 
+from klpfs.engine.bounds import MAX_PARAM_CHARS
 from klpfs.engine.data import COMING, GOING, LIVE, Mod
 from klpfs.engine.error import KlpError
 from klpfs.engine.log import WARNING
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from klpfs.engine.data import Func, Patch
 
 PAGE = 4096
+TOO_LONG = "<too long>"
 
 
 class Module:
@@ -173,10 +175,14 @@ class Modules:
 
 
 def _params_of(module: Module) -> list[tuple[str, str, str, int]]:
-    """(name, type, text, mode) of each parameter."""
-    if module.loaded is None:
-        return []
-    return [(name, param.type.__name__, param.text, param.mode) for name, param in module.loaded.params.items()]
+    """(name, type, text, mode) of each parameter. What the module has made longer than may be told is no text."""
+    rows: list[tuple[str, str, str, int]] = []
+    left = MAX_PARAM_CHARS
+    for name, param in module.loaded.params.items() if module.loaded is not None else ():
+        text = param.text
+        left -= len(text)
+        rows.append((name, param.type.__name__, text if left >= 0 else TOO_LONG, param.mode))
+    return rows
 
 
 def _fingerprint_of(func: Func) -> str | None:

@@ -61,13 +61,19 @@ class Outbox:
             news: dict[str, Any] = {key: value for key, value in found.items() if value != self._sent_sections[key]}
             if not news:
                 return
-            message = dict(news, t="event")
+            messages: list[dict[str, Any]] = [{"t": "event"}]
             if "patches" in news:       # only those that differ: all may have 100,000 functions
-                sent = {patch["name"]: patch for patch in self._sent_sections["patches"]}
-                message["names"] = [patch["name"] for patch in news["patches"]]
-                message["patches"] = [patch for patch in news["patches"] if sent.get(patch["name"]) != patch]
+                _add_pieces(messages, "patches", _different(news["patches"], self._sent_sections["patches"]),
+                            "names", [patch["name"] for patch in news["patches"]])
+            if "modules" in news:
+                if len(_pieces(news["modules"], _size_of_module)) == 1:
+                    messages[0]["modules"] = news["modules"]
+                else:
+                    _add_pieces(messages, "modules", _different(news["modules"], self._sent_sections["modules"]),
+                                "module_names", [module["name"] for module in news["modules"]])
             self._sent_sections.update(news)
-            self.agent.server.post(message)
+            for message in messages:
+                self.agent.server.post(message)
 
     def report(self) -> None:
         """Send the follower's report. The agent's thread."""
@@ -105,13 +111,15 @@ class Outbox:
             self.agent.server.connections.append(connection)
             log = _pieces([_row(record) for record in list(self.agent.log.records)], _size_of_row)
             patches = _pieces(self._sent_sections["patches"], _size_of_patch)
-            state = {"t": "event", "patches": patches[0], "modules": self._sent_sections["modules"], "process": process,
-                     "log": log[0]}
+            modules = _pieces(self._sent_sections["modules"], _size_of_module)
+            state = {"t": "event", "patches": patches[0], "modules": modules[0], "process": process, "log": log[0]}
             names: list[str] = []
             rest: list[dict[str, Any]] = [{"t": "event", "log": rows} for rows in log[1:]]
             for before, piece in zip(patches, patches[1:]):
                 names += [patch["name"] for patch in before]
                 rest.append({"t": "event", "patches": piece, "names": names + [patch["name"] for patch in piece]})
+            module_names = [module["name"] for module in self._sent_sections["modules"]]
+            rest += [{"t": "event", "modules": piece, "module_names": module_names} for piece in modules[1:]]
             for message in (hello, state, *rest, self.full_report()):
                 self.agent.server.post(message, connection)
 
@@ -170,6 +178,27 @@ def _size_of_row(row: Row) -> int:
 
 def _size_of_patch(patch: dict[str, Any]) -> int:
     return sum([len(obj["funcs"]) + MEMBER_SIZE for obj in patch["objects"]]) + MEMBER_SIZE
+
+
+def _size_of_module(module: dict[str, Any]) -> int:
+    return MEMBER_SIZE + sum([len(name) + len(text) + MEMBER_SIZE for name, _, text, _ in module["params"]]) + sum(
+        [len(holder) + 5 for holder in module["holders"]])
+
+
+def _different(members: list[dict[str, Any]], sent: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The patches or modules that are new, or differ from what was sent."""
+    before = {member["name"]: member for member in sent}
+    return [member for member in members if before.get(member["name"]) != member]
+
+
+SIZES: dict[str, Callable[[Any], int]] = {"patches": _size_of_patch, "modules": _size_of_module}
+
+
+def _add_pieces(messages: list[dict[str, Any]], key: str, members: list[Any], names_key: str, names: list[str]) -> None:
+    """Add a section, or what differs in it, to the messages: one more for each piece."""
+    first, *rest = _pieces(members, SIZES[key])
+    messages[0].update({key: first, names_key: names})
+    messages += [{"t": "event", key: piece, names_key: names} for piece in rest]
 
 
 def _pieces(members: list[Any], size_of: Callable[[Any], int]) -> list[list[Any]]:

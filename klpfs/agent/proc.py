@@ -5,6 +5,7 @@ from posix import O_CLOEXEC, O_RDONLY, close, getpid, listdir
 from posix import open as _open
 
 from klpfs.cpython.looks.thread_names import thread_names
+from klpfs.engine.bounds import MAX_ENTRIES, MAX_TASK_NAME, MAX_TASKS
 from klpfs.protocol.reading import read_at_most
 
 TYPE_CHECKING = False
@@ -36,7 +37,7 @@ def comm() -> str:
 def cmdline() -> list[str]:
     """The process's command line."""
     words = _text("/proc/self/cmdline").split("\0")
-    return words[:-1]
+    return words[:-1][:MAX_ENTRIES]
 
 
 def describe() -> dict[str, Any]:
@@ -59,6 +60,6 @@ def tasks(own_tids: Container[int] = ()) -> list[tuple[int, str]]:
         name = names.get(tid)
         if name is None:
             name = _text(f"/proc/self/task/{tid}/comm").rstrip("\n")
-        out.append((tid, name))
+        out.append((tid, name[:MAX_TASK_NAME]))
     out.sort(key=lambda task: (task[0] != pid, task[0]))
-    return out
+    return out[:MAX_TASKS]

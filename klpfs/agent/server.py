@@ -9,8 +9,8 @@ messages.py's.
 from __future__ import annotations
 
 from _socket import AF_UNIX, SO_PEERCRED, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET
-from errno import EACCES, EAGAIN, ECONNABORTED, ENOENT, EPERM
-from posix import O_CLOEXEC, O_NONBLOCK, close, fstat, geteuid, pipe2, read, stat, urandom, write
+from errno import EACCES, EAGAIN, ECONNABORTED, EMSGSIZE, ENOENT, EPERM
+from posix import O_CLOEXEC, O_NONBLOCK, close, fstat, geteuid, getuid, pipe2, read, stat, urandom, write
 from select import POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT
 
 from klpfs.agent.c_functions import monotonic, poll, socket
@@ -20,7 +20,7 @@ from klpfs.engine.log import ERR, NOTICE, WARNING
 from klpfs.protocol import life
 from klpfs.protocol.folder import Folder
 from klpfs.protocol.folder_layout import SUFFIX, make_folder
-from klpfs.protocol.wire import Reader, WireError, encode
+from klpfs.protocol.wire import FOREIGN_MESSAGE, MAX_MESSAGE, Reader, WireError, encode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -72,14 +72,25 @@ def _root() -> Identity:
     return found.st_dev, found.st_ino
 
 
+def _instead_of(message: dict[str, Any]) -> dict[str, Any]:
+    """The answer that is sent where the right one is too large: who has asked gets one."""
+    data = message.get("data")
+    if type(data) is dict and "found" in data:
+        data = {"errno": EMSGSIZE, "text": "there is more to be said than a message holds", "found": None}
+    else:
+        data = [] if type(data) is list else {} if type(data) is dict else None
+    return {"t": "answer", "id": message.get("id", 0), "data": data}
+
+
 class Connection:
-    """A coordinator. change: n of the newest change that it told; pid: the peer's. since: when the frame under way
+    """A coordinator. change: n of the newest change that it told; pid: the peer's. limit: bytes of a message that
+    it takes in. since: when the frame under way
     began."""
 
-    __slots__ = ("sock", "fd", "ident", "pid", "reader", "since", "queue", "queued", "lock", "open", "change")
+    __slots__ = ("sock", "fd", "ident", "pid", "limit", "reader", "since", "queue", "queued", "lock", "open", "change")
 
-    def __init__(self, sock: Socket, pid: int) -> None:
-        self.sock, self.pid = sock, pid
+    def __init__(self, sock: Socket, pid: int, limit: int = MAX_MESSAGE) -> None:
+        self.sock, self.pid, self.limit = sock, pid, limit
         self.fd = sock.fileno()
         self.ident = identity(self.fd)
         self.reader = Reader()
@@ -150,7 +161,8 @@ class Server(QuietThread):
     Connection."""
 
     __slots__ = ("agent", "folder", "sock", "name", "connections", "_identity", "_wake", "_wake_identity",
-                 "_last_refusal", "_bad_message", "_root", "_trouble", "_full", "_group", "_look_at", "_fresh")
+                 "_last_refusal", "_too_large", "_bad_message", "_root", "_trouble", "_full", "_group",
+                 "_look_at", "_fresh")
 
     def __init__(self, agent: Agent, folder: str, group: int | None = None) -> None:
         self.agent, self.folder, self._group = agent, folder, group
@@ -161,6 +173,7 @@ class Server(QuietThread):
         self._wake: tuple[int, int] | None = None   # a pipe that wakes the thread
         self._wake_identity: tuple[Identity, ...] = ()
         self._last_refusal = -60.0
+        self._too_large: set[str] = set()       # kinds of messages, once it was said
         self._bad_message: tuple[int, str] | None = None        # whose, and why, as it was said last
         self._root = _root()
         self._trouble: str | None = None        # why it does not listen, once it was said
@@ -263,9 +276,27 @@ class Server(QuietThread):
         """Send `message` to `connection`, or to all of them."""
         targets = [connection] if connection is not None else list(self.connections)
         if targets:
-            frame = encode(message)
-            if any([target.send(frame) for target in targets]):
+            try:
+                frame = encode(message)
+            except WireError as error:
+                self._say_too_large(message, str(error.strerror))
+                frame, targets = encode(_instead_of(message)), [] if message["t"] != "answer" else targets
+            for target in targets:
+                if len(frame) > target.limit:
+                    self._say_too_large(message, f"message of {len(frame)} bytes")
+            small = [target for target in targets if len(frame) <= target.limit]
+            queued = [target.send(frame) for target in small]
+            if len(small) < len(targets) and message["t"] == "answer":
+                queued += [target.send(encode(_instead_of(message))) for target in targets if target not in small]
+            if any(queued):
                 self.poke()
+
+    def _say_too_large(self, message: dict[str, Any], what: str) -> None:
+        """Say, once for each kind of message, that it is too large to be sent: no daemon would take it."""
+        kind = message["t"]
+        if kind not in self._too_large:
+            self._too_large.add(kind)
+            self.agent.outbox.say(f"klpfs: '{kind}', a {what}, is more than a daemon takes in, and is not sent", ERR)
 
     # -- the thread
 
@@ -390,7 +421,8 @@ class Server(QuietThread):
         if uid not in (0, geteuid()):
             sock.close()
             return self.say_refusal(f"a connection of process {pid} of user {uid} was refused")
-        self.agent.messages.greet(Connection(sock, pid))     # puts it among the connections
+        limit = MAX_MESSAGE if {getuid(), geteuid()} <= {0, uid} else FOREIGN_MESSAGE
+        self.agent.messages.greet(Connection(sock, pid, limit))     # puts it among the connections
 
     def say_refusal(self, text: str) -> None:
         """Say whom this process has turned away, not too often."""

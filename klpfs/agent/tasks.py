@@ -6,6 +6,7 @@ from posix import getpid
 
 from klpfs.agent.c_functions import clock_us
 from klpfs.cpython.looks.thread_names import thread_names
+from klpfs.engine.bounds import MAX_BLOCKER_NAME, MAX_BLOCKERS, MAX_STACK_CHARS
 from klpfs.engine.plain import plain_text
 
 TYPE_CHECKING = False
@@ -44,7 +45,8 @@ class Tasks:
 
     def _plain(self, blocker: Blocker) -> Plain:
         since = self._since.setdefault((blocker.kind, blocker.task), clock_us())
-        return {"kind": blocker.kind, "task": int(blocker.task or 0), "name": plain_text(blocker.name),
+        name = plain_text(blocker.name)[:MAX_BLOCKER_NAME]
+        return {"kind": blocker.kind, "task": int(blocker.task or 0), "name": name,
                 "frames": [plain_text(frame) for frame in blocker.frames], "since": since}
 
     def forget(self) -> None:
@@ -59,7 +61,7 @@ class Tasks:
         if working and clock_us() - working["since"] > agent.limits.slow * 1e6:
             out.append({"kind": "working", "task": agent.thread.ident, "name": "working: " + working["what"],
                         "frames": self.stack_of_ident(agent.thread.ident), "since": working["since"]})
-        return out
+        return _within_bounds(out)
 
     # -- answers about a task; tid: a native thread id, None for the main thread
 
@@ -96,3 +98,15 @@ class Tasks:
         if ident is not None:
             side = states.get(ident, side)
         return side if transition.kind else 1 - side
+
+
+def _within_bounds(blockers: list[Plain]) -> list[Plain]:
+    """The blockers that are told: those behind the bounds are counted, or have no frames."""
+    told, left = blockers[:MAX_BLOCKERS], MAX_STACK_CHARS
+    for place, blocker in enumerate(told):
+        left -= sum(map(len, blocker["frames"]))
+        if left < 0:
+            told[place] = dict(blocker, frames=[])
+    if len(blockers) > MAX_BLOCKERS:
+        told[-1] = dict(told[-1], task=0, name=f"{len(blockers) - MAX_BLOCKERS + 1} more", frames=[])
+    return told

@@ -48,9 +48,14 @@ class KlpError(OSError):
         return f"{name}: {self.strerror}" if self.strerror else name
 
 
-def errno_from(value: object) -> int:
-    """A number that somebody says is an errno, as a system call may return it: 1 to 511, else EINVAL."""
-    return value if type(value) is int and 0 < value <= MAX_ERRNO else _errno.EINVAL
+def errno_from(value: object, otherwise: int = _errno.EINVAL) -> int:
+    """The errno that is answered with where somebody says that `value` is one: `value` itself if the kernel takes it,
+    1 to 511, else `otherwise`. 0 is no errno: where it means success, callers ask before.
+
+    >>> errno_from(16), errno_from(600), errno_from(-5), errno_from("x"), errno_from(None, 5)
+    (16, 22, 22, 22, 5)
+    """
+    return value if type(value) is int and 0 < value <= MAX_ERRNO else otherwise
 
 
 def errno_of(error: BaseException) -> int:

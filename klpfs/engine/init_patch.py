@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from errno import EEXIST, EINVAL
 
+from klpfs.engine.bounds import MAX_OBJECTS, MAX_PATCH_BYTES
 from klpfs.engine.data import LIVE, Mod, check
 from klpfs.engine.error import KlpError, Orphan, first_line_of
 from klpfs.engine.log import pr_err
@@ -35,7 +36,9 @@ def check_fields(log: Log, patch: Patch, name: str) -> None:
 def check_names(log: Log, patch: Patch, name: str) -> None:
     """Checks the names of a patch. KlpError EINVAL: the tree cannot show a name; EEXIST: it would show a name twice."""
     _check_name(log, name, "patch", ())
-    seen = set()
+    seen, size = set(), 0
+    if len(patch.objects) > MAX_OBJECTS:
+        raise KlpError(EINVAL, pr_err(log, "patch '%s' has more than %d objects" % (name, MAX_OBJECTS)))
     for obj in patch.objects:
         _check_name(log, obj.shown, "object", OF_PATCH)
         if obj.shown in seen:
@@ -49,6 +52,11 @@ def check_names(log: Log, patch: Patch, name: str) -> None:
                 text = "function '%s' is twice in object '%s' of patch '%s'" % (shown, obj.shown, name)
                 raise KlpError(EEXIST, pr_err(log, text))
             funcs.add(shown)
+            size += len(shown) if shown.isascii() else 4 * len(shown)
+        size += len(obj.shown) if obj.shown.isascii() else 4 * len(obj.shown)
+    if size > MAX_PATCH_BYTES:
+        text = "the names of patch '%s' are more than %d kB" % (name, MAX_PATCH_BYTES >> 10)
+        raise KlpError(EINVAL, pr_err(log, text))
 
 
 def _check_name(log: Log, name: str, what: str, attributes: tuple[str, ...]) -> None:

@@ -22,7 +22,7 @@ from typing import Any, Callable, Union
 
 from attrs import define, field
 
-from klpfs.engine.error import MAX_ERRNO, place_of
+from klpfs.engine.error import errno_from, place_of
 from klpfs.fs.fuse_messages import (
     ATTR,
     ATTR_OUT,
@@ -221,8 +221,7 @@ class Session(Watcher):
     def _refused(self, header: Header, error: OSError) -> None:
         """Answer with an error's errno. What the kernel would not take for an errno becomes EIO: it would refuse the
         answer, and the caller would wait for ever."""
-        number = error.errno
-        self._send(header, number if type(number) is int and 0 < number <= MAX_ERRNO else errno.EIO)
+        self._send(header, errno_from(error.errno, errno.EIO))
 
     def _interrupt(self, header: Header, message: bytes) -> None:
         """The caller of a request was interrupted.

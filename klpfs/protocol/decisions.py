@@ -10,6 +10,7 @@ import itertools
 from collections.abc import Callable
 from typing import Any, Optional
 
+from klpfs.engine.bounds import MAX_ENTRIES
 from klpfs.protocol import record_text as text
 from klpfs.protocol.phases import FINISH, LOADING, PREPARED, START, STARTED
 
@@ -44,10 +45,12 @@ def used(record: Record, name: str) -> list[str]:
 # ---- writes that users ask for; each raises OSError with the kernel's errno
 
 def insmod(record: Record, name: str, sha256: str, params: Params, pid: int, path: str) -> Record:
-    """change{n}. EEXIST: loaded. EBUSY: a transition that is finishing (at its start only ordinary modules are allowed;
-    the load itself finds out which this is)."""
+    """change{n}. EEXIST: loaded. EINVAL: very many are. EBUSY: a transition that is finishing (at its
+    start only ordinary modules are allowed; the load itself finds out which this is)."""
     if find(record["modules"], name):
         raise OSError(errno.EEXIST, f"module {name} is already loaded")
+    if len(record["modules"]) >= MAX_ENTRIES:
+        raise OSError(errno.EINVAL, f"more than {MAX_ENTRIES} modules")
     if record["transition"] and record["transition"]["step"] == FINISH:
         raise OSError(errno.EBUSY, f"the transition of '{record['transition']['patch']}' is finishing")
     return following(record, change={"n": record["seq"] + 1, "name": name, "sha256": sha256, "params": params,

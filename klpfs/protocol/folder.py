@@ -193,10 +193,19 @@ class Folder:
                 raise OSError(EFBIG, strerror(EFBIG))
             try:
                 return _open(f"/proc/self/fd/{path_fd}", flags | _SAFE & ~O_NOFOLLOW)
-            except FileNotFoundError:           # it is there, it was looked at
-                raise OSError(EIO, f"{what} can't be opened without /proc") from None
+            except FileNotFoundError:           # no /proc, as after a chroot
+                return self._open_same(name, flags, found)
         finally:
             close(path_fd)
+
+    def _open_same(self, name: str, flags: int, looked: stat_result) -> int:
+        """A descriptor of the file that was looked at, by its name. ESTALE: the name is another file's meanwhile."""
+        fd = self._open_at(name, flags | _SAFE)
+        found = fstat(fd)
+        if (found.st_dev, found.st_ino) != (looked.st_dev, looked.st_ino):
+            close(fd)
+            raise OSError(ESTALE, strerror(ESTALE))
+        return fd
 
     def read(self, name: str, most: int) -> bytes:
         """The bytes of the file `name`. EFBIG: more than `most`, also when it grows meanwhile; or as open."""

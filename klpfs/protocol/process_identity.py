@@ -26,6 +26,16 @@ def user_of(pid: int) -> int:
     return int(_read(f"/proc/{pid}/status").partition(b"\nUid:")[2].split()[1])
 
 
+def number_in_own_namespace(pidfd: int) -> int:
+    """The number of a process in its own PID namespace, which it says itself; 0: it is dead, or can't be seen. (A pidfd
+    shows it since Linux 5.5.)"""
+    try:
+        _, found, line = _read(f"/proc/self/fdinfo/{pidfd}").partition(b"NSpid:")
+    except OSError:
+        return 0
+    return max(0, int(line.split(b"\n")[0].split()[-1])) if found else 0
+
+
 def _read(path: str) -> bytes:
     fd = _open(path, O_RDONLY | O_CLOEXEC)
     try:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 VERSION = 2                 # of the text; the first line names it in every version
 FIRST_LINE, LAST_LINE = f"klpfs {VERSION}", "end"
 READ = ("klpfs 1", FIRST_LINE)      # first lines of what is read: version 1 does not say whose journal it is
+VERSIONS = " and ".join(line.partition(" ")[2] for line in READ)        # the same, for people
 MAX_JOURNAL_BYTES = 16 << 20
 
 _PLAIN = frozenset(range(0x21, 0x7F)) - {0x25}
@@ -211,7 +212,7 @@ def parse(data: bytes) -> Record:
     word, _, version = data.partition(b"\n")[0].partition(b" ")
     if (word == b"klpfs" and version.isdigit() and len(version) < 10
             and data.partition(b"\n")[0].decode("ascii") not in READ):
-        text = f"the journal is of version {version.decode('ascii')}, this klpfs reads version {VERSION}"
+        text = f"the journal is of version {version.decode('ascii')}, this klpfs reads versions {VERSIONS}"
         raise OtherVersion(EIO, text)
     try:
         lines = data.decode("ascii").split("\n")

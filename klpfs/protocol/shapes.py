@@ -156,7 +156,7 @@ REPORT = has(
 EVENT = may_have(
     patches=list_of(has(name=name, replace=flag, objects=list_of(
         has(name=maybe(name), patched=flag, loaded=flag, funcs=string))), 4096),
-    names=names,
+    names=names, module_names=names,
     modules=list_of(has(name=name, size=count, refcnt=count, params=list_of(
         row(name, text(64), string, natural), 4096)), 4096),
     process=has(pid=pid, comm=text(MAX_COMM), cmdline=cmdline),

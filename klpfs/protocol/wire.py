@@ -59,6 +59,7 @@ From the agent
                                         the names of all; without 'names' (the first event of a connection) it is all
         'modules': [{'name', 'size': int, 'refcnt': int, 'livepatch': bool, 'state': 'Live'|'Loading'|'Unloading',
                      'holders': [str], 'params': [(name, type, text, mode)], 'forced': bool}]     text without a newline
+        'module_names': [str]           with 'modules', where all do not fit one message: as 'names'
         'process': {'pid', 'comm', 'cmdline'}
         'log': [(seq, usec, priority, kind, text)] new records (on connection: all in the ring; one may come twice, take
                                         each seq once). seq is the agent's own, rising; kind 'engine' 'module' 'user'

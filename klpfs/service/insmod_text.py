@@ -7,6 +7,7 @@ from __future__ import annotations
 import errno
 import os
 
+from klpfs.engine.bounds import MAX_ENTRIES
 from klpfs.protocol.decisions import Params
 from klpfs.protocol.names import check_module, module_name
 
@@ -52,6 +53,8 @@ def insmod_text(text: bytes) -> tuple[str, Params]:
         if not name:
             raise OSError(errno.EINVAL, f"bad parameter {word!r}")
         params[name] = value if equals else None
+    if len(params) > MAX_ENTRIES:
+        raise OSError(errno.EINVAL, f"more than {MAX_ENTRIES} parameters")
     return path, params
 
 

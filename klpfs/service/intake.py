@@ -7,6 +7,7 @@ socket, or waits here as a message that nobody has looked at, and the loop forge
 from __future__ import annotations
 
 from collections import deque
+from errno import EMSGSIZE
 from typing import TYPE_CHECKING
 
 from attrs import define, field
@@ -112,5 +113,5 @@ class Intake:
         try:
             self._bodies.extend(self.reader.bodies(data))
         except WireError as error:
-            self.peer.misunderstood(str(error.strerror))
+            self.peer.misunderstood(str(error.strerror), error.errno == EMSGSIZE)
         return len(data)

@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import os
 import re
+import stat
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -25,6 +26,7 @@ Record = dict[str, Any]
 # seconds after which a socket that still has its first name (klpfs.agent.server.bind) is of a process that died there
 OLD = 60.0
 _HASH = re.compile("[0-9a-f]{64}")
+_ASIDE = JOURNAL + ".aside" + DRAFT     # the journal of a service that is being removed, till it is sure to be dead
 
 
 def _is_draft(name: str) -> bool:
@@ -106,6 +108,7 @@ class Journal:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if self.folder.is_lock(fd):
                     self._lock, fd = fd, -1
+                    self._put_back()
                     return True
             except BlockingIOError:
                 return False
@@ -183,17 +186,17 @@ class Journal:
             self.folder.remove(name)
         if self._is_lived_in():
             return False
-        aside = f"{JOURNAL}.{os.urandom(6).hex()}{DRAFT}"
+        aside = True
         try:
-            self.folder.move(JOURNAL, aside)
+            self.folder.move(JOURNAL, _ASIDE)
         except FileNotFoundError:
-            aside = ""
+            aside = False
         comes = True                           # it has bound its socket, and may have read the journal
         try:
             comes = self._is_lived_in()
         finally:
             if comes and aside:
-                self.folder.move(aside, JOURNAL)
+                self.folder.move(_ASIDE, JOURNAL)
         if comes:
             return False
         for name in self.folder.names():
@@ -204,6 +207,20 @@ class Journal:
         except OSError:
             return False
         return True
+
+    def _put_back(self) -> None:
+        """Put back the journal that somebody had put aside who was killed in `remove`. With the lock."""
+        try:
+            self.folder.look_status(JOURNAL)
+        except FileNotFoundError:
+            try:
+                found = self.folder.look_status(_ASIDE)
+                if stat.S_ISREG(found.st_mode) and self.folder.owns(found.st_uid):
+                    self.folder.move(_ASIDE, JOURNAL)
+            except OSError:
+                pass
+        except OSError:
+            pass
 
     def _is_lived_in(self) -> bool:
         """Whether there is a socket, or a process that is not known to be dead, whatever became of its socket."""

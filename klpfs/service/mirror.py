@@ -123,6 +123,9 @@ class Mirror:
                 peer.keep("patches", _size(sections.patches))
         if "modules" in event:
             before, sections.modules = sections.modules, {m["name"]: m for m in event["modules"]}
+            if "module_names" in event:
+                now = {**before, **sections.modules}
+                sections.modules = {name: now[name] for name in event["module_names"] if name in now}
             self._refresh(before, sections.modules, self.modules, "module", self._module)
 
     def take_process(self, pid: int, process: Raw) -> None:

@@ -7,9 +7,10 @@ to be dead (life.py). All that an agent says is checked here for its shape, befo
 words have no shape that this daemon knows is named (`trouble`). What peers of foreign users cost is paid from their
 budgets (budget.py).
 
-A connection is to the very socket that was looked at (folder.py), and who sends what comes is what the kernel says. A
-process that answers for another service, as another process or on another user's socket is refused: one line in the
-log, and that socket is left alone.
+A connection is to the very socket that was looked at (folder.py), and who sends what comes is what the kernel says, in
+numbers of this daemon's PID namespace. A process that answers for another service, or as another process, is refused.
+On a socket of the service's own it is named (`trouble`), since its process may run the service's code: nothing is
+written while it lives. A foreign user's socket is left alone, after one line in the log.
 """
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ from attrs import define, field
 
 from klpfs.protocol import life
 from klpfs.protocol.folder import Folder, socket_address
-from klpfs.protocol.process_identity import address_space, user_of
+from klpfs.protocol.process_identity import address_space, number_in_own_namespace, user_of
 from klpfs.protocol.shapes import FROM_AGENT, MAX_COMM, MOST_BYTES, fits, natural, settled
 from klpfs.protocol.wire import (
     FOREIGN_MESSAGE,
@@ -49,14 +50,9 @@ MOST_SAID = 8              # lines about one peer
 NOBODY = (errno.ECONNREFUSED, errno.ENOENT, errno.ENOTSOCK)    # what connect() says where nobody listens
 MAX_QUEUED = 64 << 20      # bytes that wait for a peer that doesn't read; for all peers of a foreign user together
 MAX_KEPT = 128 << 20       # bytes that a foreign user's peers have said and that are remembered
+REFUSED = -1               # the version of a peer that is refused: nothing else that it says is looked at
 
 Message = dict[str, Any]
-
-
-def who_sends(peer: Peer, pid: int) -> tuple[int, int]:
-    """The user and the process whose messages come over a peer's connection, as the kernel says, whatever process `pid`
-    it claims to be. 0: a process that can't be seen from here."""
-    return peer._sender, peer._sender_pid
 
 
 class PeerSet(Protocol):
@@ -89,7 +85,7 @@ class Peer:
     peers: PeerSet
     pid: int = 0
     comm: str = ""
-    version: int = 0                           # of the wire, as it says; 0: not yet. Of others nothing else is read
+    version: int = 0                           # of the wire, as it says; 0: not yet; REFUSED. Of others nothing is read
     hello: Message | None = None
     report: Message | None = None
     acked: int = -1
@@ -109,7 +105,8 @@ class Peer:
     _kept: dict[str, int] = field(factory=dict)        # bytes of what it said last, by kind
     _said: set[str] = field(factory=set)       # what the log says of it already
     _slow: Timer | None = None
-    # the user and the process who have sent what comes, as the kernel says; -1: nothing has come yet
+    # the user and the process who have sent what comes, as the kernel says; -1: nothing has come yet; process 0: it
+    # can't be seen from this PID namespace
     _sender: int = -1
     _sender_pid: int = -1
     _speaker: int = -1                         # the same user, also while a next connection has not brought a word
@@ -245,12 +242,16 @@ class Peer:
         self.peers.dropped(self)
         self._again()
 
-    def refuse(self, why: str) -> None:
-        """Whoever answers is no process of this service, or not the one that it claims to be: said once, and its socket
-        is left alone."""
+    def refuse(self, why: str, advice: str = "end it") -> None:
+        """Whoever answers is no process of this service, or not the one that it claims to be: said once. On a socket of
+        the service's own it is named from now on, with advice; a foreign user's socket is left alone."""
         self._say(": " + why, 4)
-        self.cut()
         self.peers.dropped(self)
+        if self.peers.folder.owns(self._owner):
+            self.trouble = f"{self.name}: {why}: {advice}"
+            self.hello, self.report, self.version = None, None, REFUSED
+            return
+        self.cut()
         self.peers.refuse(self, self.inode)
         self.leave()
 
@@ -263,12 +264,14 @@ class Peer:
         if not self.is_foreign or self.peers.users.may_be_named(self.user):
             self.peers.log(line, priority)
 
-    def misunderstood(self, why: str) -> None:
+    def misunderstood(self, why: str, too_large: bool = False) -> None:
         """Drop a peer that speaks another language than this daemon: its klpfs is another, or it is hostile. It is
         named from now on, until what it says is good."""
-        if self.pid:
+        if self.pid or self._sender_pid > 0 and self._watch():
             self.trouble = (f"{self.name} says what this daemon does not understand ({why}): its klpfs may be another; "
-                            "end it, or mount with its klpfs")
+                            "end it, or mount with its klpfs") if not too_large else (
+                f"{self.name} says more at once than this daemon takes in from user {self.user} ({why}): end it, or "
+                "mount as that user")
         self.report = None
         self.drop(why)
 
@@ -369,7 +372,7 @@ class Peer:
         try:
             message = decode(body, self.intake.reader.objects)
         except WireError as error:
-            return self.misunderstood(str(error.strerror))
+            return self.misunderstood(str(error.strerror), error.errno == errno.EMSGSIZE)
         kind = message["t"]
         if self.version not in (0, VERSION) or kind == "hello" and self._speaks_other_version(message):
             return None
@@ -383,13 +386,13 @@ class Peer:
     def _received(self, kind: str, message: Message) -> None:
         self.heard = self.peers.loop.now()
         if kind == "hello":
-            self._take_hello(message)
+            if not self._take_hello(message):
+                return
         elif kind == "ack":
             self.acked = max(self.acked, message["seq"])
         elif kind == "report":
             self.report, self.trouble = message, ""
-        if not self.gone:
-            self.peers.received(self, kind, message)
+        self.peers.received(self, kind, message)
 
     def receive(self, size: int) -> bytes:
         """Bytes that have come, b'' at the connection's end. OSError as recv(2) says."""
@@ -412,17 +415,17 @@ class Peer:
             self.intake.reader.limit, self.intake.reader.objects = FOREIGN_MESSAGE, FOREIGN_OBJECTS
 
     def _speaks_other_version(self, message: Message) -> bool:
-        """An agent of another klpfs: `t`, `version`, `pid` and `comm` of its hello are as in all versions, the rest is
-        not looked at. It is told nothing and counts as silent; the coordinator refuses all writes while it lives."""
+        """An agent of another klpfs: `t`, `version`, `pid` and `comm` of its hello are as in all versions, or are not
+        there; the rest is not looked at. It is told nothing and counts as silent; the coordinator refuses all writes
+        while it lives."""
         version: Any = message.get("version")
         pid: Any = message.get("pid")
         comm: Any = message.get("comm")
         if not natural(version) or version in (0, VERSION):
             return False
         if not natural(pid) or type(comm) is not str:
-            self.refuse(f"speaks version {version} of the wire, and does not say who it is")
-            return True
-        if not self._serves(message.get("service", self.peers.folder.service)) or not self._identify(pid):
+            pid, comm = 0, ""
+        if not self._identify(pid) or not self._serves(message.get("service", self.peers.folder.service)):
             return True
         self.hello, self.report, self.comm, self.version = None, None, printable(comm[:MAX_COMM]), version
         text = f" speaks version {version} of the wire, this daemon version {VERSION}"
@@ -430,12 +433,15 @@ class Peer:
         self._say(text + ": nothing can be written while it runs", 3)
         return True
 
-    def _take_hello(self, message: Message) -> None:
-        if self._serves(message.get("service")) and self._identify(message["pid"]):
-            self.hello, self.comm, self.version = message, printable(message["comm"]), VERSION
-            self.report = None
-            self.acked = -1
-            self.peers.restarted(self)
+    def _take_hello(self, message: Message) -> bool:
+        """Note who the peer is. False: it is refused, or gone."""
+        if not self._identify(message["pid"]) or not self._serves(message.get("service")):
+            return False
+        self.hello, self.comm, self.version = message, printable(message["comm"]), VERSION
+        self.report = None
+        self.acked = -1
+        self.peers.restarted(self)
+        return True
 
     def _serves(self, service: object) -> bool:
         """Whether the peer's service is this one. False: it is refused."""
@@ -444,33 +450,46 @@ class Peer:
         self.refuse(f"says that it is of service {service!r:.80}, this is {self.peers.folder.service!r}")
         return False
 
-    def _identify(self, pid: int) -> bool:
-        """Whether the peer is the process that it claims to be, and can be watched. False: the connection is closed."""
-        if pid <= 0 or self.pid not in (0, pid):
-            self.drop(f"says that it is process {pid}")
+    def _identify(self, says: int) -> bool:
+        """Whether the process that sends can be watched, and has the number that it says (0: none) in its own PID
+        namespace, which may be another than this daemon's. False: nothing else that it says is looked at."""
+        if self._sender not in (0, self._owner) and not self.peers.folder.owns(self._owner):
+            self.refuse(f"user {self._sender} answers on a socket of user {self._owner}")
             return False
-        sender, sender_pid = who_sends(self, pid)
-        if sender not in (0, self._owner) and not self.peers.folder.owns(self._owner):
-            self.refuse(f"user {sender} answers on a socket of user {self._owner}")
+        if not self._sender_pid:
+            self.refuse(f"says that it is process {says}, but is of another PID namespace",
+                        f"mount where it can be seen, end it, or remove {self.key} if it is dead")
             return False
+        if not self._watch():
+            return False
+        number = number_in_own_namespace(self._pidfd)
+        if number in (0, says) or not says:
+            return True
         try:
-            user = user_of(pid)
-            if sender_pid != pid:
-                whose = ", of another user" if user != sender else ""
-                who = f"process {sender_pid}" if sender_pid else "of another PID namespace"
-                self.refuse(f"says that it is process {pid}{whose}, but is {who}")
-                return False
-            if not self.pid:
-                space, self._pidfd = address_space(pid), os.pidfd_open(pid)
+            whose = ", of another user" if user_of(says) != self._sender else ""
+        except OSError:
+            whose = ""
+        self.refuse(f"says that it is process {says}{whose}, but is process {number}")
+        return False
+
+    def _watch(self) -> bool:
+        """Whether the process that sends is the one that is watched, or is from now on. False: the connection is
+        closed."""
+        pid = self._sender_pid
+        if self.pid:
+            if self.pid != pid:
+                self.drop(f"process {pid} answers on its socket")
+            return self.pid == pid
+        try:
+            space, self._pidfd = address_space(pid), os.pidfd_open(pid)
         except OSError as error:
-            if error.errno in (errno.ENOENT, errno.ESRCH):
+            if error.errno == errno.ESRCH:
                 self.leave()
             else:
                 self.drop(f"can't be watched: {error.strerror}")
             return False
-        if not self.pid:
-            self.pid, self._space = pid, space
-            self.peers.loop.add(self._pidfd, lambda events: self._died(), AGENTS)
+        self.pid, self._space = pid, space
+        self.peers.loop.add(self._pidfd, lambda events: self._died(), AGENTS)
         return True
 
     def _died(self) -> None:

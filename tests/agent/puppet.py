@@ -22,6 +22,7 @@ class Host:
         self.log = Log(ManualClock())
         self.engine = Engine(self.target, self.log)
         self.messages = self.outbox = self.joining = self.thread = self.foreign = self.parts = self
+        self.connections, self.server = [], self
         self.modules = Modules(self)
         self.follower = Follower(self.engine, self.modules, self)
         self.files, self.news, self.reports, self.called = {}, [], [], []

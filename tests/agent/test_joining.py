@@ -45,7 +45,7 @@ def test_a_journal_of_another_version_is_named_and_left_alone(tmp_path, keep):
     (tmp_path / "svc" / "journal").write_bytes(b"klpfs 3\nas a later version has it\n")
     with running_agent(tmp_path, keep=keep) as agent:
         lines = [record.text for record in agent.log.records]
-        assert "version 3, this klpfs reads version 2" in lines[0] and "goes on without the service's patches" in lines[1]
+        assert "version 3, this klpfs reads versions 1 and 2" in lines[0] and "goes on without the service's patches" in lines[1]
         assert agent.follower.seen == -1
     assert (tmp_path / "svc" / "journal").read_bytes() == b"klpfs 3\nas a later version has it\n"
 

@@ -228,6 +228,28 @@ def test_the_number_of_a_mount(tmp_path, monkeypatch):
     os.close(fd)
 
 
+def test_a_file_is_opened_without_proc(folder, monkeypatch):
+    """As an agent after a chroot: by its name, and only if that is still the file that was looked at."""
+    real, looked = os.open, []
+    place(folder, "journal").write_bytes(b"text")
+    place(folder, "other").write_bytes(b"other")
+
+    def without_proc(path, flags, *more, dir_fd=None):
+        if str(path).startswith("/proc"):
+            raise FileNotFoundError(errno.ENOENT, "no /proc", path)
+        if looked and not flags & os.O_PATH and str(path).endswith("journal"):
+            looked.pop()()
+        return real(path, flags, *more, dir_fd=dir_fd)
+    monkeypatch.setattr(folder_module, "_open", without_proc)
+    assert folder.read("journal", 100) == b"text"
+    before = descriptors()
+    looked.append(lambda: os.replace(place(folder, "other"), place(folder, "journal")))
+    assert refused(folder.read, "journal", 100) == errno.ESTALE
+    assert descriptors() == before
+    looked.append(lambda: (os.unlink(place(folder, "journal")), os.symlink("/etc/passwd", place(folder, "journal"))))
+    assert refused(folder.read, "journal", 100) == errno.ELOOP
+
+
 # ---- what is put, moved, removed
 
 def test_what_is_put_is_whole_and_in_its_place(folder):

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from klpfs.protocol.process_identity import address_space, user_of
+from klpfs.protocol.process_identity import address_space, number_in_own_namespace, user_of
 from tests import harness
 
 
@@ -52,6 +52,36 @@ def test_the_user_is_that_whose_rights_the_process_has():
         process.kill()
         process.wait()
         process.stdin.close()
+        process.stdout.close()
+
+
+def test_the_number_of_a_process_in_its_own_namespace():
+    """0 for the dead, and where it can't be looked at."""
+    process = subprocess.Popen(["sleep", "60"])
+    pidfd = os.pidfd_open(process.pid)
+    try:
+        assert number_in_own_namespace(pidfd) == process.pid
+        process.kill()
+        process.wait()
+        assert number_in_own_namespace(pidfd) == 0
+    finally:
+        os.close(pidfd)
+    assert number_in_own_namespace(pidfd) == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_the_number_of_a_process_in_a_namespace_below():
+    process = subprocess.Popen(["unshare", "--pid", "--fork", "--kill-child", "sh", "-c", "echo; read x"],
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        if not process.stdout.readline():
+            pytest.skip("no PID namespaces here")
+        pidfd = os.pidfd_open(int(harness.read(f"/proc/{process.pid}/task/{process.pid}/children").split()[0]))
+        assert number_in_own_namespace(pidfd) == 1
+        os.close(pidfd)
+    finally:
+        process.stdin.close()
+        process.wait()
         process.stdout.close()
 
 

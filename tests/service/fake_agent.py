@@ -10,10 +10,53 @@ from klpfs.protocol.wire import VERSION, Reader, encode
 from klpfs.service.loop import Loop
 from tests.service import puppets
 
+MOUTH = """
+import os, socket
+test = socket.socket(fileno=0)
+while True:
+    words, fds, _, _ = socket.recv_fds(test, 1 << 16, 1)
+    if not fds:
+        os.execv("/bin/sleep", ["sleep", "60"])
+    with socket.socket(fileno=fds[0]) as link:
+        try:
+            link.sendall(words)
+        except OSError:
+            pass
+    test.send(b".")
+"""
 
-def sleeper():
-    """A process to be."""
-    return subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+
+class Sleeper(subprocess.Popen):
+    """A process to be. It does nothing but to say an agent's first words, so that the kernel says that it has."""
+
+    of = {}                     # by number
+
+    def __init__(self):
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            super().__init__([sys.executable, "-I", "-S", "-c", MOUTH], stdin=theirs, stderr=subprocess.DEVNULL)
+        self.mouth, Sleeper.of[self.pid] = ours, self
+
+    def says(self, link, words):
+        """The process says these words on a connection of this one. False: it is dead."""
+        try:
+            socket.send_fds(self.mouth, [words], [link.fileno()])
+            return self.mouth.recv(1) == b"."
+        except OSError:
+            return False
+
+    def exec(self):
+        """The process becomes another program."""
+        self.mouth.send(b".")
+
+    def wait(self, timeout=None):
+        code = super().wait(timeout)
+        Sleeper.of.pop(self.pid, None)
+        self.mouth.close()
+        return code
+
+
+sleeper = Sleeper
 
 
 class Bench:
@@ -35,11 +78,17 @@ class Bench:
 
     def agent(self, name="a", pid=None, folder=None, **more):
         if pid is None:
-            self.processes.append(sleeper())
-            pid = self.processes[-1].pid
+            pid = self.sleeper().pid
         made = FakeAgent(self.loop, folder or self.folder, name + ".sock", pid, **more)
         self.agents.append(made)
         return made
+
+    def sleeper(self):
+        self.processes.append(Sleeper())
+        return self.processes[-1]
+
+    def process_of(self, agent):
+        return Sleeper.of[agent.pid]
 
     def close(self):
         for agent in self.agents:
@@ -78,10 +127,11 @@ class FakeAgent:
             keep,
             follow,
         )
+        self.says_pid = pid
         self.version, self.service = version, os.path.basename(folder)
         self.events, self.got, self.links, self.replaces = list(events), [], [], False
         self.puppet = puppets.Agent(Shim(self), name)
-        self.answers = {}
+        self.answers, self.spoken = {}, set()       # connections on which its process has spoken
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.bind(f"{folder}/.{name}")
         self.sock.listen(8)
@@ -95,7 +145,7 @@ class FakeAgent:
         reader = Reader()
         self.loop.add(link.fileno(), lambda events: self._readable(link, reader))
         if not self.mute:
-            self.send({"t": "hello", "version": self.version, "pid": self.pid, "comm": "prog",
+            self.send({"t": "hello", "version": self.version, "pid": self.says_pid, "comm": "prog",
                        "cmdline": ["prog", "-x"], "keep": self.keep, "service": self.service, "python": "3",
                        "started": 0}, link)
             for event in self.events:
@@ -142,7 +192,12 @@ class FakeAgent:
         for each in [link] if link else list(self.links):
             try:
                 each.setblocking(True)
-                each.sendall(data)
+                mouth = None if each in self.spoken else Sleeper.of.get(self.pid)
+                self.spoken.add(each)
+                if mouth is not None and mouth.says(each, data[:1 << 15]):
+                    each.sendall(data[1 << 15:])
+                else:
+                    each.sendall(data)
                 each.setblocking(False)
             except OSError:
                 pass

@@ -265,6 +265,48 @@ def test_a_journal_stays_while_a_process_lives_whose_socket_is_gone(journal, tmp
     assert journal.remove(["a.sock"]) and not tmp_path.exists()
 
 
+@pytest.mark.parametrize("step", ["before it is sure", "when somebody came"])
+def test_who_removes_a_service_is_killed(journal, tmp_path, monkeypatch, step):
+    """The journal that was put aside is put back by the next one that takes the lock, before anything is cleared
+    away."""
+    class Killed(BaseException):
+        pass
+
+    write(journal)
+    moves = []
+
+    def move(path, to, **kw):
+        moves.append(to)
+        if len(moves) == 1:
+            os.rename(path, to, **kw)
+            (tmp_path / "new.sock").touch()
+        if len(moves) == 2 or step == "before it is sure":
+            raise Killed
+    monkeypatch.setattr(folder_module, "rename", move)
+    assert journal.try_lock()
+    with pytest.raises(Killed):
+        journal.remove([])
+    monkeypatch.undo()
+    assert not (tmp_path / "journal").exists()
+    journal.close()
+    after = Journal(str(tmp_path))
+    assert after.try_lock()
+    after.prune(after.read())
+    assert after.read()["seq"] == 1
+    after.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+@pytest.mark.parametrize("kind", ["another user's", "a link"])
+def test_what_others_put_aside_is_no_journal(journal, tmp_path, kind):
+    if kind == "a link":
+        os.symlink("/etc/passwd", tmp_path / "journal.aside.tmp")
+    else:
+        (tmp_path / "journal.aside.tmp").write_bytes(text.dump(text.idle(7)))
+        os.chown(tmp_path / "journal.aside.tmp", 54321, -1)
+    assert journal.try_lock() and journal.read()["seq"] == 0 and not (tmp_path / "journal").exists()
+
+
 def test_remove_while_somebody_comes(journal, tmp_path, monkeypatch):
     """Who has bound its socket in the last moment has read the journal perhaps: it is put back."""
     write(journal)

@@ -1,4 +1,5 @@
 """Services as they come and go."""
+import errno
 import os
 import socket
 import stat
@@ -181,7 +182,7 @@ def test_another_daemons_writes(bench, folder, manager):
     bench.until(lambda: "shop" in manager.services and "shop" in other.services)
     file = os.path.join(folder, "m.py")
     open(file, "w").write("")
-    bench.until(lambda: all(p.report["seen"] >= 0 for p in other.services["shop"].peers.known()))
+    bench.until(lambda: all(p.report and p.report["seen"] >= 0 for p in other.services["shop"].peers.known()))
     answer = other.services["shop"].insmod(file.encode(), ME)
     bench.until(answer.done)
     assert answer.exception() is None
@@ -250,8 +251,8 @@ def shown(bench, manager, *names):
 
 
 def test_a_folder_of_another_services_processes(bench, folder, manager, monkeypatch):
-    """It was renamed: no service is shown, its processes are asked once and left alone, and so is the folder; one of
-    its own that comes later is shown."""
+    """It was renamed: its processes, which go on under the old name, are named, and nothing is written while they
+    live, also where one of its own comes later."""
     monkeypatch.setattr(manager_module, "STALE", 1.0)
     path = place(folder)
     agent = bench.agent(folder=path)
@@ -260,14 +261,25 @@ def test_a_folder_of_another_services_processes(bench, folder, manager, monkeypa
     manager.start()
     bench.until(lambda: agent.links)
     bench.rest(1.0)
-    assert manager.services == {} == dict.fromkeys(manager.came) and not agent.links and os.path.exists(agent.path)
+    service = manager.services["moved"]
     bench.agent("b", folder=os.path.join(folder, "moved"))
-    shown(bench, manager, "moved")
-    bench.processes[-1].kill()
+    bench.until(lambda: len(service.processes) == 1)
+    assert [view.pid for view in service.processes.values()] == [bench.agents[1].pid]
+    answer = service.set_ftrace(False)
+    bench.until(answer.done)
+    assert answer.exception().errno == errno.EPROTONOSUPPORT and "of service 'shop'" in answer.exception().strerror
+    blockers = service.ask("blockers")
+    bench.until(blockers.done)
+    assert any(view.pid == agent.pid and "of service 'shop'" in view.name for view in blockers.result())
+    bench.processes[0].kill()
+    bench.until(lambda: len(service.peers.known()) == 1)
+    answer = service.set_ftrace(False)
+    bench.until(answer.done)
+    assert answer.exception() is None
+    bench.processes[1].kill()
     bench.until(lambda: manager.gone == ["moved"])
-    bench.rest(0.5)
-    assert os.path.exists(agent.path) and not agent.links and manager.came == ["moved"]
-    agent.close()                               # its process is dead: then all of it goes
+    bench.agents[1].close()
+    agent.close()                               # then all of it goes
     bench.until(lambda: not os.path.exists(os.path.join(folder, "moved")))
 
 
@@ -348,7 +360,6 @@ def test_who_has_a_journal_kept(bench, folder, manager, tmp_path, monkeypatch, k
         open(keep, "w").close()
         os.chown(keep, 54321, -1)
     from klpfs.service import peer as peer_module
-    monkeypatch.setattr(peer_module, "who_sends", lambda peer, pid: (peer._sender, pid))
     real = peer_module.Peer._is_heard_from
     monkeypatch.setattr(peer_module.Peer, "_is_heard_from",
                         lambda peer, pid, user: real(peer, pid, 54321 if peer.key == "a.sock" else 0))

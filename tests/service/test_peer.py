@@ -3,6 +3,7 @@ import errno
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -13,7 +14,7 @@ from klpfs.service import peer as peer_module
 from klpfs.service.foreign_users import MOST_LINES
 from tests import harness
 from tests.service import foreign
-from tests.service.watch import left_alone, speaks
+from tests.service.watch import heard_from, left_alone, named, speaks
 
 
 def test_hello_event_report(bench, watch):
@@ -46,14 +47,34 @@ def test_an_agent_of_another_version_is_named_and_told_nothing(bench, watch):
 @pytest.mark.parametrize("hello", [{"version": 2}, {"version": 2, "pid": 0, "comm": 1},
                                    {"version": 2, "pid": -1, "comm": "x"}, {"version": None}])
 def test_who_says_another_version_must_still_be_who_it_says(bench, watch, hello):
-    """Else anybody could keep a service from being written to in the name of others."""
+    """Else anybody could keep a service from being written to in the name of others. Who says nothing is who it is."""
     agent = bench.agent(mute=True)
     watch.peers.list()
     bench.until(lambda: agent.links)
     agent.send({"t": "hello", **hello})
     bench.until(lambda: watch.lines)
-    assert all(peer.version == 0 for peer in watch.peers.known())
-    assert "this daemon version" not in "".join(watch.lines)
+    peer, = watch.peers.known()
+    assert peer.pid == agent.pid and f"process {agent.pid} ()" in peer.trouble
+    assert ("this daemon version" in watch.lines[0]) == (hello["version"] == 2)
+
+
+def test_who_says_another_version_and_is_another(bench, watch):
+    agent = bench.agent(mute=True)
+    watch.peers.list()
+    bench.until(lambda: agent.links)
+    agent.send({"t": "hello", "version": 2, "pid": os.getpid(), "comm": "x"})
+    assert f"says that it is process {os.getpid()}, but is process {agent.pid}" in named(bench, watch)
+
+
+def test_who_is_not_understood_from_the_first_word_on_is_named(bench, watch):
+    """It has not said who it is; it lives, and its code may be the service's: nothing is written without it."""
+    agent = bench.agent(mute=True)
+    watch.peers.list()
+    bench.until(lambda: agent.links)
+    agent.raw(b"\0\0\0\0")
+    bench.until(lambda: watch.lines)
+    peer, = watch.peers.known()
+    assert peer.pid == agent.pid and peer.trouble and peer.is_of_service
 
 
 def test_without_descriptors_nobody_is_gone(bench, watch, monkeypatch):
@@ -128,17 +149,11 @@ def test_a_program_that_closed_its_descriptors(bench, watch):
 
 def test_exec_is_a_death(bench, watch, tmp_path):
     """The process became another program: its agent is gone, though its number lives."""
-    process = subprocess.Popen([sys.executable, "-c",
-                                "print(flush=True); input(); import os; os.execv('/bin/sleep', ['sleep', '60'])"],
-                               stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    bench.processes.append(process)
-    with process.stdout:
-        process.stdout.readline()
+    process = bench.sleeper()
     agent = bench.agent(pid=process.pid)
     watch.peers.list()
     bench.until(lambda: watch.peers.known()[0].report)
-    process.stdin.write(b"\n")
-    process.stdin.close()
+    process.exec()
     harness.until(lambda: "sleep" in harness.read(f"/proc/{process.pid}/comm"), "the exec")
     agent.close()
     bench.until(lambda: watch.gone == ["a.sock"])
@@ -205,10 +220,9 @@ def test_large_messages_both_ways(bench, watch):
 
 
 def test_someone_elses_number(bench, watch):
-    """A process that says it is another's of another user, or none: not believed."""
-    bench.agent(pid=2 ** 22 + 1)
-    watch.peers.list()
-    bench.until(lambda: watch.gone)
+    """A process that says it is another's, or none: not believed."""
+    bench.agent().says_pid = 2 ** 22 + 1
+    assert f"says that it is process {2 ** 22 + 1}, but is process {bench.agents[0].pid}" in named(bench, watch)
 
 
 OTHER = """
@@ -255,7 +269,10 @@ def test_who_another_user_says_it_is(bench, watch, says, bound, believed):
     if believed:
         assert watch.peers.known()[0].pid == pid and not watch.lines
     else:
-        assert "of another user" in watch.lines[0] and watch.peers.list() == []
+        assert "of another user" in watch.lines[0]
+        peers = watch.peers.list()              # on a socket of root's it is named, and has no veto
+        assert [peer.is_of_service for peer in peers if peer.trouble] == [False] * (bound == "as root")
+        assert not watch.heard
 
 
 # ---- whom a name leads to
@@ -266,30 +283,107 @@ def test_an_agent_of_another_service(bench, watch, hello):
     """Somebody has put another service's socket here, or the folder was renamed."""
     agent = bench.agent(mute=True)
     speaks(bench, watch, agent, **hello)
-    line = left_alone(bench, watch)
-    assert "says that it is of service" in line and os.path.basename(bench.folder) in line and len(line) < 300
+    line = named(bench, watch)
+    assert "says that it is of service" in line and os.path.basename(bench.folder) in line and len(line) < 350
+    own = bench.agent("b")
+    watch.peers.list()
+    bench.until(lambda: watch.heard == [("b.sock", "hello"), ("b.sock", "report")])
+    own.close()
+    agent.cut()                                 # connected to again, it says the same: no word about it
+    bench.until(lambda: agent.links)
+    speaks(bench, watch, agent, **hello)
+    bench.rest()
+    assert watch.peers.known()[0].trouble == line and len(watch.lines) == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_a_foreign_users_agent_of_another_service(bench, watch, monkeypatch):
+    """It holds up nobody: its socket is left alone."""
+    os.chmod(bench.folder, 0o3770)
+    agent = bench.agent(mute=True)
+    os.chown(agent.path, 54321, -1)
+    heard_from(monkeypatch, user=54321)
+    speaks(bench, watch, agent, service="bank")
+    assert "says that it is of service" in left_alone(bench, watch)
     own = bench.agent()                         # another socket of that name
     watch.peers.list()
     bench.until(lambda: watch.heard)
     own.close()
 
 
-def test_an_agent_that_answers_as_another_process(bench, watch, monkeypatch):
+def test_an_agent_that_answers_as_another_process(bench, watch):
     """What counts is who sends, as the kernel says, also among processes of one user, and of root."""
-    monkeypatch.setattr(peer_module, "who_sends", lambda peer, pid: (peer._sender, peer._sender_pid))
-    bench.agent()
-    watch.peers.list()
-    line = left_alone(bench, watch)
-    assert f"says that it is process {bench.agents[0].pid}, but is process {os.getpid()}" in line
-    assert watch.gone == ["a.sock"]
+    process = bench.sleeper()
+    agent = bench.agent()
+    agent.says_pid = process.pid
+    trouble = named(bench, watch)
+    assert f"says that it is process {process.pid}, but is process {agent.pid}" in trouble
+    process.kill()                              # whom it says to be is nothing to it
+    bench.rest()
+    assert watch.peers.known()[0].trouble == trouble and watch.peers.known()[0].pid == agent.pid
+    bench.process_of(agent).kill()
+    bench.until(lambda: watch.gone == ["a.sock"])
 
 
 def test_a_process_that_cant_be_seen_from_here(bench, watch, monkeypatch):
-    """Its number is another process's here."""
-    monkeypatch.setattr(peer_module, "who_sends", lambda peer, pid: (peer._sender, 0))
-    bench.agent()
+    """Its number is another process's here. Nobody sees when it ends: it is named till its socket goes."""
+    heard_from(monkeypatch, pid=0)
+    agent = bench.agent()
+    trouble = named(bench, watch)
+    assert "of another PID namespace" in trouble and "remove a.sock if it is dead" in trouble
+    agent.close()
+    os.unlink(agent.path)
+    bench.until(lambda: watch.gone == ["a.sock"])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_a_foreign_users_process_that_cant_be_seen_from_here(bench, watch, monkeypatch):
+    """It holds up nobody."""
+    os.chmod(bench.folder, 0o3770)
+    agent = bench.agent()
+    os.chown(agent.path, 54321, -1)
+    heard_from(monkeypatch, pid=0, user=54321)
     watch.peers.list()
     assert "of another PID namespace" in left_alone(bench, watch)
+
+
+IN_NAMESPACE = ["unshare", "--pid", "--fork", "--kill-child", sys.executable, "-I", "-S", "-c"]
+SPEAKS = """
+import os, socket, sys
+with socket.socket(socket.AF_UNIX) as s:
+    s.bind(sys.argv[1])
+    s.listen(8)
+    print(os.getpid(), flush=True)
+    link = s.accept()[0]
+    link.sendall(sys.stdin.buffer.read())
+    link.recv(1)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+@pytest.mark.parametrize("says", ["the truth", "its number here"])
+def test_a_process_of_a_pid_namespace_below(bench, watch, says):
+    """It says that it is process 1, as it sees itself. Here it has another number, by which it is watched."""
+    process = subprocess.Popen([*IN_NAMESPACE, SPEAKS, os.path.join(bench.folder, "x.sock")],
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        if not process.stdout.readline():
+            pytest.skip("no PID namespaces here")
+        here = int(open(f"/proc/{process.pid}/task/{process.pid}/children").read().split()[0])
+        pid = 1 if says == "the truth" else here
+        process.stdin.write(encode({"t": "hello", "version": 1, "pid": pid, "comm": "x", "cmdline": [], "keep": False,
+                                    "service": os.path.basename(bench.folder), "started": 0}))
+        process.stdin.close()
+        watch.peers.list()
+        bench.until(lambda: watch.heard or watch.lines)
+        peer, = watch.peers.known()
+        assert peer.pid == here and bool(peer.trouble) == bool(watch.lines) == (says != "the truth")
+        os.kill(here, 9)
+        bench.until(lambda: watch.gone)
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
 
 
 def test_a_link_in_a_sockets_place(bench, watch, tmp_path):
@@ -312,7 +406,7 @@ def test_a_socket_of_one_user_on_which_another_answers(bench, watch, monkeypatch
     os.chmod(bench.folder, 0o3770)
     agent = bench.agent()
     os.chown(agent.path, 54321, -1)
-    monkeypatch.setattr(peer_module, "who_sends", lambda peer, pid: (12345, pid))
+    heard_from(monkeypatch, user=12345)
     watch.peers.list()
     assert "user 12345 answers on a socket of user 54321" in left_alone(bench, watch)
 
@@ -400,6 +494,17 @@ def test_a_process_that_is_not_understood_is_named(bench, watch, message):
                             f"{message['t']!r}): its klpfs may be another; end it, or mount with its klpfs")
     bench.until(lambda: peer.report)
     assert not peer.trouble
+
+
+@pytest.mark.parametrize("data", [b"\xff\xff\xff\x7f", encode({"t": "event", "log": [None] * 2_000_000})])
+def test_too_much_at_once_is_blamed_on_no_version(bench, watch, data):
+    """More bytes, or more values, than a message may have."""
+    agent, peer = good(bench, watch)
+    sender = threading.Thread(target=agent.raw, args=(data,))
+    sender.start()
+    bench.until(lambda: peer.trouble)
+    sender.join()
+    assert "says more at once than this daemon takes in from user" in peer.trouble and "klpfs" not in peer.trouble
 
 
 def test_a_report_without_a_field_is_named_as_often_as_it_comes_once(bench, watch):

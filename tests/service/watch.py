@@ -26,6 +26,13 @@ def speaks(bench, watch, agent, **hello):
                 "service": os.path.basename(bench.folder), "python": "3", "started": 0, **hello})
 
 
+def heard_from(monkeypatch, pid=None, user=None):
+    """The kernel says that what comes is sent by this process, this user."""
+    real = peer_module.Peer._is_heard_from
+    monkeypatch.setattr(peer_module.Peer, "_is_heard_from", lambda peer, true_pid, true_user: real(
+        peer, true_pid if pid is None else pid, true_user if user is None else user))
+
+
 def left_alone(bench, watch):
     """One line, nobody is there, and nobody is asked again."""
     bench.until(lambda: watch.lines)
@@ -33,3 +40,14 @@ def left_alone(bench, watch):
     assert watch.peers.list() == [] and len(watch.lines) == 1 and not watch.heard
     assert not watch.peers.dead             # it is not ours to remove
     return watch.lines[0]
+
+
+def named(bench, watch):
+    """One line, its process is named for as long as it lives, and nobody asks or tells it anything."""
+    watch.peers.list()
+    bench.until(lambda: watch.lines)
+    bench.rest(3 * peer_module.RETRY)
+    peer, = watch.peers.list()
+    assert peer.trouble and peer.report is None and not peer.send({}) and peer.is_of_service
+    assert len(watch.lines) == 1 and not watch.heard and not watch.gone and not watch.peers.dead
+    return peer.trouble

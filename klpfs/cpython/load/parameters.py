@@ -11,7 +11,9 @@ from __future__ import annotations
 from _thread import get_ident
 from errno import EEXIST, EINVAL, ENOENT
 
+from klpfs.engine.bounds import MAX_ENTRIES, MAX_PARAM_CHARS
 from klpfs.engine.error import KlpError
+from klpfs.engine.names import why_unshowable
 from klpfs.engine.plain import MAX_INT_BITS, plain_int, plain_str, plain_text
 
 TYPE_CHECKING = False
@@ -118,19 +120,25 @@ class Declared:
     logs.
     """
 
-    __slots__ = ("module", "given", "params", "namespace", "variable_of", "say")
+    __slots__ = ("module", "given", "params", "size", "namespace", "variable_of", "say")
 
     def __init__(self, module: str, given: dict[str, str | None], namespace: dict[str, Any],
                  variable_of: Callable[[str], str | None], say: Callable[[str], str]) -> None:
         self.module, self.given, self.namespace = module, dict(given), namespace
         self.variable_of, self.say = variable_of, say
         self.params: dict[str, Param] = {}
+        self.size = 0                   # characters of their texts
 
     def declare(self, name: str, type: type[Any], default: Any, mode: int) -> Any:
         """Declares a parameter and returns its value. KlpError EEXIST: declared twice; EINVAL: insmod's text is no
-        value."""
+        value, its name can't be a file's, or the module has too many, or too long ones."""
         if name in self.params:
             raise KlpError(EEXIST, self.say(f"{self.module}: parameter '{name}' is declared twice"))
+        reason = why_unshowable(name)
+        if reason:
+            raise KlpError(EINVAL, self.say(f"{self.module}: parameter name '{name[:80]}' {reason}"))
+        if len(self.params) >= MAX_ENTRIES:
+            raise KlpError(EINVAL, self.say(f"{self.module}: more than {MAX_ENTRIES} parameters"))
         value = default
         if name in self.given:
             text = self.given[name]
@@ -139,6 +147,10 @@ class Declared:
             except KlpError:
                 shown = "" if text is None else text
                 raise KlpError(EINVAL, self.say(f"{self.module}: `{shown}' invalid for parameter `{name}'")) from None
+        self.size += len(show(type, value))
+        if self.size > MAX_PARAM_CHARS:
+            raise KlpError(EINVAL, self.say(
+                f"{self.module}: the texts of its parameters have more than {MAX_PARAM_CHARS} characters"))
         self.params[name] = Param(name, type, value, mode, self.namespace, self.variable_of(name) or name)
         return value
 
@@ -189,7 +201,8 @@ def module_param(name: str, type: type[Value] = str, default: Value | None = Non
 
     type: bool, int, float or str. default: None means 0, '' or False. mode: of the file under parameters/, 0 for no
     file. The variable that it is assigned to is the parameter from then on: writing the file sets it.
-    RuntimeError outside a module's top level. TypeError, ValueError: wrong arguments. KlpError EINVAL: insmod's value.
+    RuntimeError outside a module's top level. TypeError, ValueError: wrong arguments. KlpError EINVAL: insmod's value,
+    or a bound of engine/bounds.py.
 
     >>> with declaring(Declared("fix", {"limit": "7"}, {}, lambda name: name, print)):      # insmod fix.py limit=7
     ...     limit, rate = module_param("limit", int, 100), module_param("rate", float)

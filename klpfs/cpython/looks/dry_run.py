@@ -7,6 +7,7 @@ the same lines), given back at once, and what is inside it is told. Runs in the 
 from __future__ import annotations
 
 from klpfs.cpython.raw import SUSPENDS
+from klpfs.engine.bounds import MAX_INSIDE, MAX_OBJECTS, MAX_SURVEY_CHARS, MAX_SURVEY_VALUES, MAX_SURVEYED
 from klpfs.engine.error import KlpError
 from klpfs.engine.init_patch import check_names
 from klpfs.engine.log import WARNING, Log
@@ -49,11 +50,32 @@ def survey(target: PythonTarget, loaded: LoadedModule) -> dict[str, Any]:
             check_names(own_log, patch, loaded.name)
         except KlpError as error:
             result["refused"] = _without_prefix(error.strerror)
-        for obj in patch.objects:
+        for obj in patch.objects if len(patch.objects) <= MAX_OBJECTS else ():
             result["objects"].append(_object(target, obj, own_log))
     finally:
         target.log = target_log
+    _cut(result["objects"])
     return result
+
+
+def _cut(objects: list[Row]) -> None:
+    """Count the functions beyond what is told: in a row of their own, with the first refusal of theirs."""
+    cut: list[Row] = []
+    told, values, chars = 0, MAX_SURVEY_VALUES, MAX_SURVEY_CHARS
+    for obj in objects:
+        kept: list[Row] = []
+        values, chars = values - 8, chars - len(obj["name"])
+        for row in obj["funcs"]:
+            texts = [row["name"], row["refused"], row["where"], *row["warnings"],
+                     *[text for stack in row["inside"] for text in (stack[2], *stack[3])]]
+            values, chars = values - 20 - len(texts) - 5 * len(row["inside"]), chars - sum(map(len, texts))
+            told += 1
+            (cut if told > MAX_SURVEYED or values < 0 or chars < 0 else kept).append(row)
+        obj["funcs"] = kept
+    if cut:
+        refusal = next((f"{row['name']}: {row['refused']}" for row in cut if row["refused"]), "")
+        objects[-1]["funcs"].append({"name": f"{len(cut)} more", "refused": refusal, "warnings": [], "where": "",
+                                     "count": 0, "fingerprint": "", "inside": []})
 
 
 def _object(target: PythonTarget, obj: Object, log: Log) -> dict[str, Any]:
@@ -115,6 +137,7 @@ def _inside(definitions: dict[Definition, Row]) -> None:
                     row_of_code["inside"].append(
                         ["thread", native or ident, name or f"thread {ident}", [names_for_people.frame(code, line)]])
     for row in definitions.values():
+        _cut_inside(row)
         suspendable = [code for code in codes if rows[id(code)] is row and code.co_flags & SUSPENDS]
         if not suspendable:
             continue
@@ -124,6 +147,14 @@ def _inside(definitions: dict[Definition, Row]) -> None:
             blocker = names_for_people.suspended(reference, owners.get(id(reference)))
             if blocker.frames:
                 row["inside"].append([blocker.kind, blocker.task, blocker.name, list(blocker.frames)])
+        _cut_inside(row)
+
+
+def _cut_inside(row: Row) -> None:
+    """Count what is inside a function beyond what is told of it."""
+    inside = row["inside"]
+    if len(inside) > MAX_INSIDE:
+        row["inside"] = inside[:MAX_INSIDE - 1] + [[inside[-1][0], 0, f"{len(inside) - MAX_INSIDE + 1} more", []]]
 
 
 def _without_prefix(line: str | None) -> str:

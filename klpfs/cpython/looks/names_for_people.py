@@ -5,6 +5,7 @@ are all that leaves a C call.
 """
 from __future__ import annotations
 
+from klpfs.engine.bounds import MAX_FRAME_CHARS, MAX_FRAMES, middle_left_out
 from klpfs.engine.target import Blocker
 
 from ..switch.choice import CLEAN, OVER, PREPARE, module_value
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from ..switch.switching import Transition
 
 _type, _len, _tuple, _id, _getattr, _dict, _frozenset = type, len, tuple, id, getattr, dict, frozenset
-_set, _enumerate = set, enumerate
+_set, _enumerate, _list = set, enumerate, list
 
 
 def function_name(code: CodeType) -> str:
@@ -33,11 +34,13 @@ def function_name(code: CodeType) -> str:
 
 def frame(code: CodeType, line: int | None) -> str:
     """'file:line function'."""
-    return f"{code.co_filename}:{line} {function_name(code)}"
+    return f"{code.co_filename}:{line} {function_name(code)}"[:MAX_FRAME_CHARS]
 
 
 def _lines(pairs: Iterable[tuple[CodeType, int]]) -> list[str]:
-    return [frame(code, line) for code, line in pairs]
+    first, more, last = middle_left_out(_list(pairs), MAX_FRAMES)
+    lines = [frame(code, line) for code, line in first]
+    return [*lines, f"({more} more)", *[frame(code, line) for code, line in last]] if more else lines
 
 
 def thread(ident: int) -> Blocker:
