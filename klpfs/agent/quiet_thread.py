@@ -92,18 +92,19 @@ class QuietThread:
     def start(self) -> None:
         """Start the thread; or, when it was asked to stop and has not got to it yet, let it go on. RuntimeError: the
         system has no thread left. Counterpart: stop."""
-        with self._mark:
-            self.stopping = False
-            run = self.running
-            if run.begun and not run.ending:
-                return
-        if run.ending:
-            while not run.wait(AGAIN_S):    # it lets go in a moment
-                pass
-        if run.over:
-            self._prepare_start()
-            self.ident = self.tid = 0
-            run = self.running = Run()
+        while True:
+            with self._mark:                # two threads may start it at once
+                self.stopping = False
+                run = self.running
+                if run.begun and not run.ending:
+                    return
+                if run.over:
+                    self._prepare_start()
+                    self.ident = self.tid = 0
+                    run = self.running = Run()
+                if not run.ending:
+                    break
+            run.wait(AGAIN_S)               # it lets go in a moment
         if run.started and run.begins(BEGIN_S):
             return
         try:

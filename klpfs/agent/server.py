@@ -187,15 +187,16 @@ class Server(QuietThread):
     def listen(self, bound: Bound | None = None) -> None:
         """Listen on `bound`, which another process has made for us (fork.py), or on a new socket."""
         try:
-            self.sock, self.name = bound or bind(self.folder)
+            sock, name = bound or bind(self.folder)
         except FileNotFoundError:       # removed just now, with the service's last process before us
             if _root() != self._root:
                 text = "the program has changed its root, the service's folder is out of its reach"
                 raise OSError(ENOENT, text) from None
-            self.sock, self.name = bind(make_folder(self.folder, self._group))
-        self._identity = identity(self.sock.fileno())
+            sock, name = bind(make_folder(self.folder, self._group))
+        self.sock, self._identity = sock, identity(sock.fileno())
         self._trouble = None
-        life.note(Folder(self.folder), self.name)
+        life.note(Folder(self.folder), name)
+        self.name = name            # last: a child that was cut off before listens again (Agent.begin_child)
 
     def no_socket(self, error: OSError, what: str = "the agent can't listen") -> None:
         """Say, once, that nobody can reach this process (or its child), and what may help."""
