@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import hashlib
 import linecache
+import opcode
 import os
 import random
 import re
@@ -22,9 +23,11 @@ OURS = os.path.dirname(klpfs.__file__) + "/"
 SECONDS = 20
 MOST = 30           # findings that are shown
 # Lines of protocol/folder.py between whose instructions a descriptor is a number that nothing protects: behind the call
-# that has opened it up to the store or the return, and from the handler's begin up to the close.
+# that has opened it up to the store or the return, and from the handler's begin up to the close. And the compiler's own
+# NOP behind a try's body (3.11 on), which no handler covers.
 UNPROTECTED = re.compile(r"\s*(\w+ = .*_open\(|(\w+ =|return) (_open|self\.(_open_at|_create|look|open))\(|return fd$|"
                          r"try:|finally:|except BaseException:|if fd != self\._fd:|close\()")
+NOP = opcode.opmap["NOP"]
 TEXT = """
 from klpfs import *
 limit = module_param("limit", int, 5)
@@ -82,6 +85,8 @@ class Fault:
                 if isinstance(error, Stopped) and not self.agent.foreign.inside:
                     return self.opcode          # stops come in foreign code only
                 self.raised, self.line = True, linecache.getline(code.co_filename, frame.f_lineno)
+                if code.co_code[frame.f_lasti] == NOP:
+                    self.line = "try:"
                 sys.settrace(None)
                 raise error
         return self.opcode
