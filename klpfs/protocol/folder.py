@@ -94,7 +94,11 @@ class Folder:
         """Use the folder that the O_PATH descriptor `path_fd` stands for, until `release`, whatever becomes of its
         name."""
         fd = _open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, dir_fd=path_fd)
-        self.release()
+        try:
+            self.release()
+        except BaseException:
+            close(fd)
+            raise
         self._fd = fd
 
     def release(self) -> None:

@@ -4,8 +4,10 @@
     fuzz        messages, files, tree, interrupts (fuzz_*.py): `count` random attacks of each kind, of a seed
     cut off     loads, imports (interrupts.py): exceptions at `count` instructions of each, picked by the seed
 
-After each the oracle looks (world.py): no operation took longer than 2 s of a calm machine, daemon and programs have no
-descriptor and no memory more, the daemon has written nothing, no log has a defect, the other service was undisturbed,
+After each the oracle looks (world.py): no operation took longer than 2 s on a calm machine (4 s where a hostile worker
+is silent, which docs/PROTOCOL.md#3 allows it; a command 2 s more; on a machine that is measured to be n times slower
+than calm, n at most 20, 1 + (n - 1) / 4 times that), daemon and programs have no descriptor and not 24 MB more than the
+world began with (what one cycle may leave is measured by the attack `cycles`), no watchdog has found a wait of 5 s, the daemon has written nothing, no log has a defect, the other service was undisturbed,
 and the good cycle (insmod, enabled 0, rmmod) works. Prints each that failed, with its seed, and the counts; the exit
 status is 1 when anything failed.
 """
@@ -18,7 +20,7 @@ import time
 import traceback
 
 from tests.attacks import interrupts
-from tests.attacks.table import Failed, all_attacks
+from tests.attacks.table import Failed, Skipped, all_attacks
 from tests.attacks.timing import Control
 from tests.attacks.world import World
 from tests.integration.test_pythons import MINORS, find
@@ -71,6 +73,9 @@ class Run:
         begun, error, self.tried = time.monotonic(), "", 1
         try:
             do(*arguments)
+        except Skipped as e:
+            print(f"skipped: 3.{self.minor} {kind} {name} {item}: {e}", flush=True)
+            return
         except BaseException as e:
             known = isinstance(e, (Failed, AssertionError))
             where = "" if known and not VERBOSE else "".join(traceback.format_tb(e.__traceback__)[-4:])

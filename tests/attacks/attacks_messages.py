@@ -18,8 +18,7 @@ def message(name, item, holds, code, then=None, bound=BOUND, **more):
     time. `bound`: of that insmod; PATIENCE is in it where the worker is silent, which docs/PROTOCOL.md#3 allows it."""
     def do(world):
         world.evil(code).meet()
-        found = world.insmod(world.patch("lp1"), bound=bound)
-        world.expect(found == "ok None" or ERRNO.fullmatch(found), f"insmod: {found}")
+        world.whole(world.patch("lp1"), "one", bound=bound)
         if then:
             then(world)
         world.others()

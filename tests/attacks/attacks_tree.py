@@ -9,7 +9,7 @@ import time
 
 from tests import harness
 from tests.attacks.fuzz_tree import OPERATIONS
-from tests.attacks.table import attack
+from tests.attacks.table import Skipped, attack
 from tests.attacks.timing import BOUND, PATIENCE
 from tests.attacks.world import NOBODY, kill_tree
 from tests.harness import until, write
@@ -140,15 +140,16 @@ def let_go(world, evil):
     subprocess.run(["umount", "-l", str(world.folder / "slow")], stderr=subprocess.DEVNULL)
 
 
-def possible():
-    return os.path.exists("/usr/bin/python3") and os.path.exists("/usr/bin/unshare") and os.geteuid() == 0
+def needs(*paths):
+    missing = [path for path in paths if not os.path.exists(path)]
+    if missing:
+        raise Skipped(f"no {' and no '.join(missing)} here")
 
 
 @attack("B3", quick=True)
 def slow_pages(world):
     """a stranger who lists livepatch/ into pages that never come holds up only itself"""
-    if not possible():
-        return
+    needs("/usr/bin/python3", "/usr/bin/unshare", "/usr/bin/fusermount3")
     tree = world.tree()
     world.insmod(world.patch("lp1"))
     tree.settle()
@@ -168,8 +169,7 @@ def slow_pages(world):
 @attack("B3")
 def slow_pages_everywhere(world):
     """a stranger who lists every folder and reads every file of the tree into pages that never come holds up only itself"""
-    if not possible():
-        return
+    needs("/usr/bin/python3", "/usr/bin/unshare", "/usr/bin/fusermount3")
     tree = world.tree()
     world.insmod(world.patch("lp1"))
     tree.settle()

@@ -12,6 +12,10 @@ class Failed(AssertionError):
     """What must hold does not; the text is the shortest description."""
 
 
+class Skipped(Exception):
+    """The attack can't be made here; the text says what is missing."""
+
+
 class Attack:
     """name: as on the command line. item: of the report ("A1"). holds: what must hold. do(world): the attack. quick:
     `make test` runs it too. since: the minor version of the first CPython that has what is attacked."""

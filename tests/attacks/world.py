@@ -159,6 +159,25 @@ class World:
         self.expect(found in errnos or not errnos and re.fullmatch(r"E[A-Z0-9]+", found), f"insmod of {path.name}: {found}")
         return found
 
+    def whole(self, path, *functions, name="shop", **more):
+        """insmod's result, an answer of either kind: the program runs all of the patch's functions or none, and it is
+        in the tree or not, as the answer says; of a refusal the log has one line."""
+        stem, before = path.stem, len(self.log(name))
+        found = self.insmod(path, name, **more)
+        taken = found == "ok None"
+        self.expect(taken or re.fullmatch(r"E[A-Z0-9]+", found), f"insmod of {path.name}: {found}")
+        if not taken:
+            lines = [text for _, _, _, text in self.log(name)[before:] if f"insmod {path}" in text]
+            self.expect(len(lines) == 1, f"{path.name}: {found}, and the log says {lines}")
+            tree = self.tree(name)
+            self.expect(stem not in tree.patches() + tree.modules(), f"{path.name}: {found}, and it is in the tree")
+        for function in functions:
+            by = f"{function} by {stem}"
+            if taken:
+                until(lambda function=function, by=by: self.ask(name, f"{function}()") == by, by, LONG)
+            self.expect((self.ask(name, f"{function}()") == by) == taken, f"{path.name}: {found}, and {function}() is not so")
+        return found
+
     def command(self, *arguments, bound=BOUND + 2):
         """What a command of klpfs's prints, and its exit code. Two seconds more: it is a Python that starts."""
         environ = {**os.environ, "KLPFS_RUNTIME_DIR": str(self.runtime)}
