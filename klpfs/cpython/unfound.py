@@ -1,8 +1,9 @@
 """Function objects of patched definitions that the search by globals (resolve/live_functions.py) can't find: those on a
 frozen heap, and those with other globals than their module's.
 
-Told as looks/hidden.py tells what runs out of sight: each of them refers to the definition's code, so a code to which
-there are no more references than klpfs's, and than those in constants of code on stacks, has no such function object.
+They are told by their references, as what runs out of sight is (switch/out_of_sight.py): each refers to its
+definition's code, so a code to which there are no more references than klpfs's, and than those in constants of code on
+stacks, has no such function object.
 """
 from __future__ import annotations
 

@@ -4,9 +4,8 @@ No code of the program runs here: objects are judged by exact type and identity,
 objects exist only inside one such call; what comes out are functions.
 
 Functions on a frozen heap (gc.freeze, as prefork servers do) are in no list of the collector; those are found by
-walking from the dicts of all modules and the threads' variables through what usually holds functions. That walk may
-miss some, and functions in the garbage of a collection that is under way are in no list either: the search names such
-doubts, and transition.py waits.
+walking from modules' dicts through what usually holds functions. That walk may miss some, and functions in the garbage
+of a collection that is under way are in no list either: the search names such doubts, and transition.py waits.
 """
 from __future__ import annotations
 
@@ -36,7 +35,8 @@ def functions_of(namespaces: Iterable[dict[str, Any]], doubts: set[str] | None =
     """List of all live functions whose globals are one of these dicts; each function once.
 
     doubts: gets why some may be missing: COLLECTING, a collection is under way in another thread, whose garbage a
-    finalizer may bring back; FROZEN, the heap is frozen.
+    finalizer may bring back; FROZEN, the heap is frozen. Who asks for them has a frozen heap walked from all modules,
+    others from these dicts alone.
     """
     namespaces = tuple(namespaces)
     functions: list[FunctionType] = []
@@ -56,7 +56,7 @@ def _functions_of(namespaces: tuple[dict[str, Any], ...], doubts: set[str] | Non
     # canary tells of a freeze since klpfs came, sys.modules, which refers to sys and is older than all, of one before.
     if gc.get_freeze_count() and (len(functions) == len(found) or id(sys.modules) not in referrers):
         known, wanted = set(map(id, functions)), set(map(id, namespaces))
-        for fn in _reachable(*namespaces, *_roots()):
+        for fn in _reachable(*namespaces, *(_roots() if doubts is not None else ())):
             if id(fn) not in known and id(fn.__globals__) in wanted:
                 known.add(id(fn))
                 functions.append(fn)
@@ -79,19 +79,10 @@ def _searched(objects: tuple[Any, ...], wanted: frozenset[int], referrers: set[i
         chain.from_iterable(box))))
 
 
-def _roots() -> list[Any]:
-    """Where a walk through a frozen heap begins besides the modules searched: all modules' dicts, and the variables of
-    functions that run."""
-    roots: list[Any] = [module_dict(module) for module in list(sys.modules.values())
-                        if issubclass(type(module), ModuleType)]
-    for frame in sys._current_frames().values():
-        innermost: Any = frame
-        while innermost is not None:
-            roots.append(innermost)
-            if innermost.f_code.co_flags & OPTIMIZED:
-                roots.append(dict(innermost.f_locals))
-            innermost = innermost.f_back
-    return roots
+def _roots() -> list[dict[str, Any]]:
+    """Where a walk through a frozen heap begins besides the modules searched: all modules' dicts. Not the variables of
+    functions that run: klpfs would keep them alive."""
+    return [module_dict(module) for module in list(sys.modules.values()) if issubclass(type(module), ModuleType)]
 
 
 def running(namespace: dict[str, Any]) -> dict[str, Any]:
