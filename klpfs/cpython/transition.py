@@ -4,12 +4,15 @@ switch/switching.py leads function objects from one image to another; here is wh
 """
 from __future__ import annotations
 
-from klpfs.cpython.looks import hidden
+from klpfs.cpython import unfound
+from klpfs.cpython.looks import hidden, names_for_people
+from klpfs.cpython.looks.collection import COLLECTING, FROZEN
 from klpfs.cpython.switch.choice import CLEAN, OVER, RUN
 from klpfs.cpython.switch.switching import Entry, Transition
 from klpfs.engine import target as seam
 from klpfs.engine.error import KlpError
 from klpfs.engine.log import pr_err, pr_warn
+from klpfs.engine.plain import plain_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,9 +27,11 @@ class PythonTransition(seam.TargetTransition):
 
     owner: the PythonTarget. switching: the Transition of function objects. before, after: {Definition: Func} in force
     before and after. watched: definitions that the engine named, switched or not. entries: id(function) -> Entry.
+    doubts: why the last search for function objects may have missed some (unfound.py).
     """
 
-    __slots__ = ("owner", "images", "switching", "before", "after", "watched", "entries", "_named")
+    __slots__ = ("owner", "images", "switching", "before", "after", "watched", "entries", "doubts", "_named",
+                 "_elsewhere")
 
     def __init__(self, owner: PythonTarget, changes: Iterable[seam.Change]) -> None:
         self.owner, self.images = owner, owner.images
@@ -35,6 +40,8 @@ class PythonTransition(seam.TargetTransition):
         self.after: dict[Any, Any] = dict(self.images.state)
         self.entries: dict[int, Entry] = {}
         self.watched: set[Any] = set()
+        self.doubts: set[str] = set()
+        self._elsewhere: set[int] = set()   # ids of definitions named for function objects with other globals
         self._named = 0     # how many of switching.foreign were named in the log
         try:
             owner.transition = self     # first: the target's recover() goes by it
@@ -66,7 +73,8 @@ class PythonTransition(seam.TargetTransition):
     def _joining(self) -> list[Entry]:
         """Entries of the function objects that are alive and not in the transition yet. Counterpart: _leave."""
         entries = []
-        for fn, definition in self.images.concerned_functions(self.before, self.after, self.watched):
+        self.doubts = set()
+        for fn, definition in self.images.concerned_functions(self.before, self.after, self.watched, self.doubts):
             if id(fn) not in self.entries:
                 self.images.hold(fn, definition)
                 before = self.images.image(fn, definition, self.before)
@@ -154,11 +162,32 @@ class PythonTransition(seam.TargetTransition):
 
     def look(self) -> list[seam.Blocker]:
         blockers: list[seam.Blocker] = self.switching.look()
-        if not blockers and self.images.has_nested(self.after) and self.join():
+        if not blockers and (self.doubts or self.images.has_nested(self.after)) and self.join():
             self.switching.reverse()  # closures made meanwhile, by code that was not clean then: look again, with them
             self.switching.reverse()
             blockers = self.switching.look()
+        if not blockers and not self.switching.forced:
+            blockers = self._unfound()
+            if blockers:
+                self.switching.reverse()    # not clean after all
+                self.switching.reverse()
         return blockers
+
+    def _unfound(self) -> list[seam.Blocker]:
+        """Blockers for function objects that the search may have missed. Names those with other globals in the log."""
+        if COLLECTING in self.doubts:
+            return [seam.Blocker(COLLECTING, 0, "garbage collection under way")]
+        codes = unfound.codes(self.switching)
+        if FROZEN in self.doubts:
+            return [seam.Blocker(FROZEN, 0, f"{names_for_people.function_name(code)}: function objects of it that "
+                                            "gc.freeze() hides may be left, gc.unfreeze() shows them") for code in codes]
+        for fn in unfound.elsewhere(codes) if codes else ():
+            definition = self.images.registry.by_code.get(id(fn.__code__))
+            if definition is not None and id(definition) not in self._elsewhere:
+                self._elsewhere.add(id(definition))
+                pr_warn(self.owner.log, f"{definition.title} is alive with the globals of another module, too "
+                                        f"('{plain_text(fn.__globals__.get('__name__', '?'))}'), there it is left alone")
+        return []
 
     def join(self) -> bool:
         """Function objects that were made meanwhile join. Whether any did."""

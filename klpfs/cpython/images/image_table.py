@@ -135,16 +135,17 @@ class Images:
         return tuple(code for code in every if id(code) not in in_force)
 
     def concerned_functions(self, before: Funcs, after: Funcs,
-                watched: Iterable[Definition] = ()) -> list[tuple[FunctionType, Definition]]:
+                watched: Iterable[Definition] = (), doubts: set[str] | None = None) -> \
+            list[tuple[FunctionType, Definition]]:
         """[(function object, Definition)] that a change between two states concerns, stand-ins for those to come
-        included."""
+        included. doubts: gets why some may be missing, see functions_of."""
         definitions = {definition for state in (before, after) for definition in state
                        if before.get(definition) is not after.get(definition)}
         definitions.update(watched)
         found: list[tuple[FunctionType, Definition]] = []
         if not definitions:
             return found
-        for definition, functions in self.registry.functions(definitions).items():
+        for definition, functions in self.registry.functions(definitions, doubts).items():
             if definition not in definitions and self.key(definition, before) == self.key(definition, after):
                 continue
             if definition.outer is not None:

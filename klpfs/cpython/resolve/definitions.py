@@ -157,14 +157,16 @@ class Registry:
         definition.made.pop(id(code), None)
         self.by_code.pop(id(code), None)
 
-    def functions(self, definitions: Iterable[Definition]) -> dict[Definition, list[FunctionType]]:
-        """{Definition: [its live function objects]} of definitions and of what they lie in."""
+    def functions(self, definitions: Iterable[Definition], doubts: set[str] | None = None) -> \
+            dict[Definition, list[FunctionType]]:
+        """{Definition: [its live function objects]} of definitions and of what they lie in. doubts: see
+        functions_of."""
         found: dict[Definition, list[FunctionType]] = {}
         for wanted in definitions:
             for definition in [wanted] + wanted.chain:
                 found[definition] = []
         namespaces = {id(space): space for definition in found for space in definition.namespaces}
-        for fn in functions_of(namespaces.values()):
+        for fn in functions_of(namespaces.values(), doubts):
             owner = self.definition_of(fn)
             if owner is not None and owner in found and not is_ours(fn):
                 found[owner].append(fn)

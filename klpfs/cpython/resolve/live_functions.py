@@ -4,18 +4,20 @@ No code of the program runs here: objects are judged by exact type and identity,
 objects exist only inside one such call; what comes out are functions.
 
 Functions on a frozen heap (gc.freeze, as prefork servers do) are in no list of the collector; those are found by
-walking from the module's dict through what usually holds functions.
+walking from modules' dicts through what usually holds functions. That walk may miss some, and functions in the garbage
+of a collection that is under way are in no list either: the search names such doubts, and transition.py waits.
 """
 from __future__ import annotations
 
 import gc
 import sys
 from itertools import chain, compress, repeat, starmap, tee
-from operator import attrgetter, is_
+from operator import attrgetter, contains, is_
 from types import FunctionType, ModuleType
 
-from klpfs.cpython.looks.atomic import silent, still
-from klpfs.cpython.raw import OPTIMIZED
+from klpfs.cpython.looks.atomic import restoring, silent, still
+from klpfs.cpython.looks.collection import COLLECTING, FROZEN, frozen_before_import, probe
+from klpfs.cpython.raw import OPTIMIZED, module_dict
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,30 +31,58 @@ _own: dict[str, Any] = {}
 _canary = FunctionType((lambda: None).__code__, _own)  # a search that does not find it can't find the program's either
 
 
-def functions_of(namespaces: Iterable[dict[str, Any]]) -> list[FunctionType]:
-    """List of all live functions whose globals are one of these dicts; each function once."""
+def functions_of(namespaces: Iterable[dict[str, Any]], doubts: set[str] | None = None) -> list[FunctionType]:
+    """List of all live functions whose globals are one of these dicts; each function once.
+
+    doubts: gets why some may be missing: COLLECTING, a collection is under way in another thread, whose garbage a
+    finalizer may bring back; FROZEN, the heap is frozen. Who asks for them has a frozen heap walked from all modules,
+    others from these dicts alone.
+    """
     namespaces = tuple(namespaces)
     functions: list[FunctionType] = []
     for at in range(0, len(namespaces), FEW):
-        functions += _functions_of(namespaces[at:at + FEW])
+        functions += _functions_of(namespaces[at:at + FEW], doubts)
     # Bodies of modules and classes are function objects, too, while they run (3.11).
     return [fn for fn in functions if fn.__code__.co_flags & OPTIMIZED]
 
 
-def _functions_of(namespaces: tuple[dict[str, Any], ...]) -> list[FunctionType]:
+def _functions_of(namespaces: tuple[dict[str, Any], ...], doubts: set[str] | None) -> list[FunctionType]:
     referrers: set[int] = set()
-    found = list(still(_search(namespaces + (_own, sys), frozenset(map(id, namespaces + (_own,))), referrers)))
+    quiet: dict[str, Any] = {}
+    ask = doubts is not None and not frozen_before_import()
+    found = _searched(namespaces + (_own, sys), frozenset(map(id, namespaces + (_own,))), referrers, quiet, ask)
     functions = [fn for fn in found if fn is not _canary]
     # Frozen by gc.freeze: what was alive then is in no list. The count alone says nothing (3.12 puts things there); our
     # canary tells of a freeze since klpfs came, sys.modules, which refers to sys and is older than all, of one before.
     if gc.get_freeze_count() and (len(functions) == len(found) or id(sys.modules) not in referrers):
         known, wanted = set(map(id, functions)), set(map(id, namespaces))
-        for namespace in namespaces:
-            for fn in _reachable(namespace):
-                if id(fn) not in known and id(fn.__globals__) in wanted:
-                    known.add(id(fn))
-                    functions.append(fn)
+        for fn in _reachable(*namespaces, *(_roots() if doubts is not None else ())):
+            if id(fn) not in known and id(fn.__globals__) in wanted:
+                known.add(id(fn))
+                functions.append(fn)
+        if doubts is not None:
+            doubts.add(FROZEN)
+    elif ask and not quiet:
+        doubts.add(COLLECTING)      # type: ignore[union-attr]
     return functions
+
+
+@restoring
+def _searched(objects: tuple[Any, ...], wanted: frozenset[int], referrers: set[int], quiet: dict[str, Any],
+              ask: bool) -> list[FunctionType]:
+    """What _search finds. ask: put something into `quiet` if no collection was under way at that moment; a search
+    without the canary does not ask, for asking would end the program's freeze."""
+    box: list[Any] = []
+    return list(still(chain(
+        silent(map(box.append, map(list, (_search(objects, wanted, referrers),)))),
+        silent(chain.from_iterable(compress((probe(quiet, (True,)),), map(contains, box, repeat(_canary, ask))))),
+        chain.from_iterable(box))))
+
+
+def _roots() -> list[dict[str, Any]]:
+    """Where a walk through a frozen heap begins besides the modules searched: all modules' dicts. Not the variables of
+    functions that run: klpfs would keep them alive."""
+    return [module_dict(module) for module in list(sys.modules.values()) if issubclass(type(module), ModuleType)]
 
 
 def running(namespace: dict[str, Any]) -> dict[str, Any]:
@@ -82,10 +112,10 @@ def _search(objects: tuple[Any, ...], wanted: frozenset[int], referrers: set[int
     return compress(a, map(wanted.__contains__, map(id, map(_GLOBALS, b))))
 
 
-def _reachable(namespace: dict[str, Any]) -> list[FunctionType]:
-    """Functions found from a module's dict by following references, but not into other modules."""
-    functions, seen = [], {id(namespace)}
-    todo: list[Any] = [namespace]
+def _reachable(*roots: Any) -> list[FunctionType]:
+    """Functions found from roots, a module's dict first, by following references, but not into other modules."""
+    functions, seen = [], set(map(id, roots))
+    todo: list[Any] = list(reversed(roots))
     while todo and len(seen) < LIMIT:
         for referent in gc.get_referents(todo.pop()):
             if id(referent) in seen:

@@ -67,14 +67,16 @@ def blockers(transition: Transition) -> list[Blocker]:
     return found
 
 
-def more_than_ours(transition: Transition, goal: int) -> tuple[list[CodeType], dict[int, Any]]:
+def more_than_ours(transition: Transition, goal: int, more: Iterable[tuple[Any, ...]] = ()) -> \
+        tuple[list[CodeType], dict[int, Any]]:
     """(the codes of the side that is not the goal to which there are more references than klpfs's; {id: dict with codes
-    as values, or tuple}, klpfs's holders of codes)."""
+    as values, or tuple}, klpfs's holders of codes). more: other holders to reckon with."""
     codes = _tuple([code for key, code in transition.codes.items() if transition.side_of_code.get(key, goal) != goal])
     holders: dict[int, Any] = {}
     # what klpfs holds is counted before the moment: more that comes meanwhile is only looked for in vain
     expected = {_id(code): 0 for code in codes}
     objects, functions = _note_holders(transition, holders)
+    holders.update((_id(constants), constants) for constants in more)
     for n, holder in _enumerate(holders.values()):
         _count(_values(holder) if _type(holder) is _dict else holder, expected)
         if n % SLICE == 0:

@@ -85,7 +85,7 @@ exec("def f(): pass\\ndef g(): pass", module.__dict__)
 %s
 from klpfs.cpython.resolve import live_functions as live
 %s
-live._reachable = lambda namespace, real=live._reachable: asked.append(1) or real(namespace)
+live._reachable = lambda *roots, real=live._reachable: asked.append(1) or real(*roots)
 asked = []
 exec("def h(): pass", module.__dict__)
 print(sorted(fn.__name__ for fn in live.functions_of([module.__dict__])), bool(asked))
@@ -93,6 +93,49 @@ print(sorted(fn.__name__ for fn in live.functions_of([module.__dict__])), bool(a
     said = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True,
                           cwd=pathlib.Path(live_functions.__file__).parents[3])
     assert said.stdout == "['f', 'g', 'h'] %s\n" % (when != "never"), said.stderr
+
+
+def test_a_search_of_a_frozen_heap_goes_through_other_modules(no_collection, monkeypatch):
+    module, other = types.ModuleType("m"), types.ModuleType("o")
+    exec("def make():\n def h(): pass\n return h", module.__dict__)
+    other.kept = [module.make()]
+    monkeypatch.setitem(sys.modules, "o", other)
+    doubts = set()
+    assert len(live_functions.functions_of([module.__dict__], doubts)) == 2 and not doubts
+    gc.freeze()
+    try:
+        found = live_functions.functions_of([module.__dict__], doubts)
+    finally:
+        gc.unfreeze()
+    assert {id(fn) for fn in found} >= {id(other.kept[0])} and doubts == {"frozen heap"}
+
+
+def test_a_search_while_a_collection_is_under_way_has_doubts(no_collection):
+    """What is garbage then is in no list, and a finalizer may bring it back."""
+    doubts, found, module = [], [], types.ModuleType("m")
+    exec("def make():\n def h(): pass\n return h", module.__dict__)
+
+    class Garbage:
+        def __init__(self):
+            self.me, self.function = self, module.make()
+
+        def __del__(self):
+            doubts.append(set())
+            found.extend(live_functions.functions_of([module.__dict__], doubts[0]))
+    Garbage()
+    gc.collect()
+    assert doubts == [{"collection"}]
+    assert not live_functions.functions_of([module.__dict__], doubts[0].clear() or doubts[0])[1:] and not doubts[0]
+
+
+def test_a_search_does_not_end_the_programs_freeze(no_collection):
+    gc.freeze()
+    try:
+        before = gc.get_freeze_count()
+        live_functions.functions_of([globals()], set())
+        assert gc.get_freeze_count() > before // 2
+    finally:
+        gc.unfreeze()
 
 
 def test_the_body_of_a_module_that_runs_is_no_function_of_it():
