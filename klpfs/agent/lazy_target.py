@@ -7,6 +7,7 @@ from __future__ import annotations
 from errno import EINVAL
 from posix import environ
 
+from klpfs.cpython.imports_without_text import import_without_text
 from klpfs.engine.error import KlpError
 
 TYPE_CHECKING = False
@@ -42,6 +43,7 @@ class LazyTarget:
     def real(self) -> PythonTarget:
         """The PythonTarget itself."""
         if self._real is None:
+            import_without_text()
             from klpfs.cpython.switch.switching import breathe
             from klpfs.cpython.target import PythonTarget
             real = PythonTarget(self.agent.log, self.main)
@@ -82,6 +84,7 @@ class CPython:
     @staticmethod
     def loader() -> Any:
         """The module that loads, probes and unloads modules: klpfs/cpython/load/loader.py."""
+        import_without_text()
         from klpfs.cpython.load import loader
         return loader
 
@@ -100,6 +103,7 @@ class CPython:
     @staticmethod
     def prepare() -> None:
         """Import what a load needs. Foreign code, as it may run the program's import hooks."""
+        import_without_text()
         from klpfs.cpython import target  # noqa: F401
         from klpfs.cpython.load import loader
         loader.prepare()
@@ -107,5 +111,6 @@ class CPython:
     @staticmethod
     def survey(target: Any, probed: Any) -> Any:
         """The findings that a load of a probed livepatch would have here (cpython/looks/dry_run.py)."""
+        import_without_text()
         from klpfs.cpython.looks.dry_run import survey
         return survey(target.real(), probed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from posix import getpid
 
 from klpfs.agent.c_functions import clock_us
+from klpfs.cpython.imports_without_text import import_without_text
 from klpfs.cpython.looks.thread_names import thread_names
 from klpfs.engine.bounds import MAX_BLOCKER_NAME, MAX_BLOCKERS, MAX_STACK_CHARS
 from klpfs.engine.plain import plain_text
@@ -67,6 +68,7 @@ class Tasks:
 
     def stack_of_ident(self, ident: int) -> list[str]:
         """Lines 'file:line function' of a thread, innermost first."""
+        import_without_text()
         from klpfs.cpython.looks import names_for_people
         return names_for_people.stacks().get(ident, [])
 
@@ -90,6 +92,7 @@ class Tasks:
         switching = getattr(getattr(transition, "in_target", None), "switching", None)
         if transition is None or switching is None:
             return -1
+        import_without_text()
         from klpfs.cpython.looks import names_for_people
         states, ident = names_for_people.task_states(switching), self._ident(tid)
         if not states:

@@ -33,7 +33,7 @@ def _find_numbers() -> Numbers | None:
     if sys.version_info < (3, 12) or sys.implementation.name != "cpython" or not c_api.AVAILABLE:
         return None
     last = FunctionType.__basicsize__ - 8
-    probes = [eval(f"lambda: {i}", {}) for i in range(8)]
+    probes = [eval(compile(f"lambda: {i}", "<klpfs probe>", "eval", dont_inherit=True), {}) for i in range(8)]
     offsets = [o for o in range(16, CodeType.__basicsize__ - 3, 4)
                if all(_peek(_address(f.__code__) + o) == _peek(_address(f) + last) for f in probes)]
     if len(offsets) != 1 or len({_peek(_address(f) + last) for f in probes}) != len(probes):
