@@ -5,21 +5,23 @@ One short lock covers engine, target and follower. It is held for whole steps, a
 while the thread waits. A fork takes it too (fork.py, Forks.before), so a child has whole steps.
 
 No exception ends the thread or leaves the lock: what a turn raises is kept as its mishap, and the next turn begins with
-taking back what was cut off (Follower.recover), again and again until that has come to its end.
+taking back what was cut off (Follower.recover), again and again until that has come to its end. While that fails the
+process is stuck: said once in the log, named among the blockers, and what is asked of it is refused with EIO.
 """
 from __future__ import annotations
 
 from sys import getswitchinterval, setswitchinterval
 
-from klpfs.agent.c_functions import monotonic, thread_time
+from klpfs.agent.c_functions import clock_us, monotonic, thread_time
 from klpfs.agent.look_pacing import AskPacing, LookPacing
 from klpfs.agent.quiet_thread import QuietThread
 from klpfs.agent.waiting import OwnedLock, Signal
-from klpfs.engine.error import Orphan
+from klpfs.engine.error import Orphan, name_of, place_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from klpfs.agent.agent import Agent
 
@@ -31,9 +33,11 @@ DEFECT_S = 1.0          # the pause after a defect, so that it does not fill the
 class AgentThread(QuietThread):
     """agent: its .follower, .engine, .tasks, .joining and .outbox are used. lock: see above. requests: functions that
     other threads want to be run here, under the lock. idle: the thread sleeps until there is news; moves: goes up with
-    each turn and each end of foreign code, so that whoever watches sees a thread that does not move (waits.py)."""
+    each turn and each end of foreign code, so that whoever watches sees a thread that does not move (waits.py). stuck:
+    what keeps the thread from taking back what was cut off, as a blocker (tasks.py); None: nothing does."""
 
-    __slots__ = ("agent", "lock", "requests", "idle", "moves", "_news", "_interval", "_looks", "_asks", "_mishap")
+    __slots__ = ("agent", "lock", "requests", "idle", "moves", "stuck", "_news", "_interval", "_looks", "_asks",
+                 "_mishap", "_failures")
 
     def __init__(self, agent: Agent) -> None:
         self.agent = agent
@@ -46,6 +50,8 @@ class AgentThread(QuietThread):
         self.take_back_interval()
         self.lock = OwnedLock()
         self._mishap: BaseException | None = None       # what a turn has raised, until all is as before it
+        self._failures = 0      # of its taking back, one after another
+        self.stuck: dict[str, Any] | None = None
         self._news = Signal()
         self._looks, self._asks = LookPacing(), AskPacing()
         self.idle, self.moves = True, 0
@@ -154,13 +160,28 @@ class AgentThread(QuietThread):
             if self.generation != generation:
                 raise Orphan from None      # the child goes on by itself
             self._mishap = mishap or error
-            return 0 if mishap is None else DEFECT_S
+            if mishap is None:
+                return 0
+            self._not_taken_back(error)
+            return DEFECT_S
+
+    def _not_taken_back(self, error: BaseException) -> None:
+        """The taking back was cut off: by what passes (no memory), or again and again."""
+        self._failures += 1
+        if self._failures < 2:
+            return
+        if self.stuck is None:
+            self.stuck = {"kind": "defect", "task": self.ident or 0, "since": clock_us(), "frames": [],
+                          "name": f"klpfs: defect at {place_of(error)}: {name_of(error)}"}
+            self.agent.outbox.defect(error)
+        self.agent.outbox.report_stuck(self.agent.follower.refuse_stuck())
 
     def _recover(self, mishap: BaseException) -> float:
         """All as it was before a turn that an exception has cut off. Returns how long to wait: it must not spin."""
         self.agent.foreign.recover()
         said = self.agent.follower.recover(mishap)
-        self._mishap = None
+        self._mishap = self.stuck = None
+        self._failures = 0
         if said:
             return 0
         self.agent.outbox.defect(mishap)

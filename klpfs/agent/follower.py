@@ -17,7 +17,7 @@ host (agent.py's Agent) is used:
 """
 from __future__ import annotations
 
-from errno import EBUSY, EDEADLK
+from errno import EBUSY, EDEADLK, EIO
 
 from klpfs.agent import conditions
 from klpfs.agent.conditions import AWAITED, NOT_AWAITED, THERE
@@ -265,6 +265,14 @@ class Follower:
         self.host.outbox.changed()
         self.host.outbox.report()
         return loading
+
+    def refuse_stuck(self) -> dict[str, Any] | None:
+        """Refuse the newest record's change, while recover() fails; nothing else of this follower or its engine is
+        touched. Returns the refusal, or the last one."""
+        change = self.goal["change"] if self.goal is not None else None
+        if change and not (self.refused and self.refused["n"] == change["n"]):
+            self.refused = {"n": change["n"], "errno": EIO, "text": "the process is stuck after a defect, see the log"}
+        return self.refused
 
     def _refuse_in_callback(self, record: Record, change: Record) -> bool:
         """Refuse the change: what the callback belongs to comes first."""

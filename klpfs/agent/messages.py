@@ -154,7 +154,10 @@ class Messages:
         self.agent.server.post({"t": "done", "id": message["id"], "errno": errno}, connection)
 
     def _check(self, connection: Connection, message: Message) -> None:
-        self.agent.thread.request(lambda: self.check(connection, message))
+        if self.agent.thread.stuck is not None:     # it serves no requests
+            self.agent.server.post({"t": "answer", "id": message["id"], "data": CHECK_FAILED}, connection)
+        else:
+            self.agent.thread.request(lambda: self.check(connection, message))
 
     def _kmsg(self, connection: Connection, message: Message) -> None:
         self.agent.log.add(message["text"], message["priority"], USER)

@@ -100,6 +100,14 @@ class Outbox:
         return dict(self._report or self.agent.follower.report(), blockers=self.agent.tasks.blockers_now(),
                     working={"what": working["what"], "since": working["since"]} if working else None)
 
+    def report_stuck(self, refused: dict[str, Any] | None) -> None:
+        """Send the last report again, with the refusal, where the process can't come to another (AgentThread.stuck).
+        The agent's thread."""
+        with self._lock:
+            self._flush()
+            self._report = dict(self._report or self.agent.follower.report(), refused=refused)
+            self.agent.server.post(self.full_report())
+
     def has_said(self, report: dict[str, Any]) -> bool:
         """Whether this is the last report that was sent, or none was."""
         return self._report is None or self._report == report

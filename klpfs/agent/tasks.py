@@ -56,9 +56,11 @@ class Tasks:
         self._since.clear()
 
     def blockers_now(self) -> list[Plain]:
-        """The blockers of the last look, and foreign code that takes long."""
+        """The blockers of the last look, foreign code that takes long, and a defect that the thread is stuck after."""
         out = list(self.blockers)
         agent, working = self.agent, self.agent.foreign.working
+        if agent.thread.stuck is not None:
+            out.append(dict(agent.thread.stuck))
         if working and clock_us() - working["since"] > agent.limits.slow * 1e6:
             out.append({"kind": "working", "task": agent.thread.ident, "name": "working: " + working["what"],
                         "frames": self.stack_of_ident(agent.thread.ident), "since": working["since"]})

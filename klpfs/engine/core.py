@@ -16,6 +16,7 @@ from __future__ import annotations
 from errno import EBUSY, EEXIST, EINVAL
 
 from klpfs.engine import callbacks, coming_going, late_process, shadow
+from klpfs.engine.data import thaw
 from klpfs.engine.error import KlpError
 from klpfs.engine.init_patch import check_fields, check_names, init_patch
 from klpfs.engine.late_main import Arrival
@@ -78,6 +79,7 @@ class Engine:
         self._free()
         self._check_new(patch, name)
         if not is_patch_compatible(patch, self.patches):
+            thaw(patch)
             text = "Livepatch patch (%s) is not compatible with the already installed livepatches." % name
             raise KlpError(EINVAL, pr_err(self.log, text))
         init_patch(self, patch, name, len(self.patches))
@@ -352,18 +354,23 @@ class Engine:
 
     def _check_new(self, patch: Patch, name: str) -> None:
         """A disabled patch cannot be enabled again while its code may still run; two patches can't have one name."""
-        check_fields(self.log, patch, name)
-        if any(other is patch for other in self.patches) or any(
-                func.definition is not None for obj in patch.objects for func in obj.funcs):
+        if any(other is patch for other in self.patches):
             raise KlpError(EINVAL)
-        if any(other.name == name for other in self.patches):
-            raise KlpError(EEXIST)
-        check_names(self.log, patch, name)
+        check_fields(self.log, patch, name)
+        try:
+            if any(func.definition is not None for obj in patch.objects for func in obj.funcs):
+                raise KlpError(EINVAL)
+            if any(other.name == name for other in self.patches):
+                raise KlpError(EEXIST)
+            check_names(self.log, patch, name)
+        except KlpError:
+            thaw(patch)
+            raise
 
 
 def _listed(obj: Object) -> str:
     """The lines of obj's funcs; names have no control characters (init_patch.py). Made once, since every step reports
     all."""
-    if list(obj.listed[0]) != obj.funcs:
-        obj.listed = tuple(obj.funcs), "\n".join(["%s,%d" % (func.old_name, position(func)) for func in obj.funcs])
+    if obj.listed[0] is not obj.funcs:
+        obj.listed = obj.funcs, "\n".join(["%s,%d" % (func.old_name, position(func)) for func in obj.funcs])
     return obj.listed[1]

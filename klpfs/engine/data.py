@@ -1,7 +1,8 @@
 """The parts of a livepatch: struct klp_patch, klp_object, klp_func, klp_callbacks and klp_state.
 
 The constructors are the border: they check types and make values plain (plain.py), so that the engine need not; what a
-livepatch sets afterwards is checked once more when the patch is enabled (`check`). What needs a log line (names that
+livepatch sets afterwards is checked once more when the patch is enabled (`freeze`), and from then on it can't be set:
+the engine has written by it what it did, and finds it by it again. What needs a log line (names that
 the tree cannot show, functions that the program has not) is checked then, too. Each class says which of its
 fields are the author's, which are the engine's, and which the target's.
 
@@ -37,6 +38,38 @@ IMPLICIT = ("__init_subclass__", "__class_getitem__")   # class methods without 
 COMING, LIVE, GOING = "COMING", "LIVE", "GOING"
 
 
+keep = object.__setattr__       # keep(part, field, value): the engine sets a fixed field
+
+
+class Part:
+    """A part of a livepatch whose FIXED fields can't be set while it is frozen: AttributeError. The engine sets them by
+    `keep`. frozen: None, or the Patch that it is frozen for; of what patches may share (State, Callbacks), True."""
+
+    __slots__ = ("frozen",)
+
+    FIXED: frozenset[str] = frozenset()
+    frozen: object
+
+    def __setattr__(self, field: str, value: object) -> None:
+        if field in self.FIXED:
+            self._may_change(field)
+        keep(self, field, value)
+
+    def __delattr__(self, field: str) -> None:
+        self._may_change(field)
+        object.__delattr__(self, field)
+
+    def __setstate__(self, state: tuple[dict[str, Any] | None, dict[str, Any]]) -> None:
+        """For copy.copy() and copy.deepcopy(): a copy's fields are those of the original, also when that is frozen."""
+        for fields in state:
+            for field, value in (fields or {}).items():
+                keep(self, field, value)
+
+    def _may_change(self, field: str) -> None:
+        if getattr(self, "frozen", None) is not None:       # not yet there: a subclass sets it before our constructor
+            raise AttributeError(f"{type(self).__name__}: {field} can't be changed once the patch is enabled")
+
+
 class Mod:
     """A module as callbacks see it (struct module): name, and state: COMING, LIVE or GOING.
 
@@ -56,7 +89,7 @@ class Mod:
         return f"Mod({self.name!r}, {self.state})"
 
 
-class Func:
+class Func(Part):
     """A function that is to be replaced (struct klp_func).
 
     old_name: its qualified name in the object (`C.m`, `make.<locals>.h`). new_func: a plain function; of a class block
@@ -84,6 +117,7 @@ class Func:
 
     __slots__ = ("old_name", "new_func", "old_sympos", "fingerprint", "optional", "accepted_fingerprints",
                  "obj", "nop", "patched", "transition", "definition", "new_code", "__weakref__")
+    FIXED = frozenset(("frozen", "old_name", "new_func", "old_sympos", "optional", "obj", "nop"))
 
     obj: Object | None
     patched: bool
@@ -109,6 +143,7 @@ class Func:
 
     def _init(self, old_name: str, new_func: Callable[..., Any] | None, old_sympos: int, fingerprint: str | None,
               nop: bool) -> None:
+        keep(self, "frozen", None)
         self.old_name, self.new_func = old_name, new_func
         self.old_sympos, self.fingerprint = old_sympos, fingerprint
         self.accepted_fingerprints: Iterable[str] | None = None
@@ -131,7 +166,7 @@ class Func:
         return f"<Func {self.old_name},{self.old_sympos or 1}{of}{' nop' if self.nop else ''}>"
 
 
-class Callbacks:
+class Callbacks(Part):
     """Functions to be called around an object's patching (struct klp_callbacks), each with the Object; None: nothing to
     call.
 
@@ -151,6 +186,7 @@ class Callbacks:
     """
 
     __slots__ = ("pre_patch", "post_patch", "pre_unpatch", "post_unpatch")
+    FIXED = frozenset(("frozen", "pre_patch", "post_patch", "pre_unpatch", "post_unpatch"))
 
     adds: frozenset[str] = frozenset()
     runs: Sequence[Callable[..., Any]] = ()
@@ -158,6 +194,7 @@ class Callbacks:
 
     def __init__(self, pre_patch: Callback | None = None, post_patch: Callback | None = None,
                  pre_unpatch: Callback | None = None, post_unpatch: Callback | None = None) -> None:
+        keep(self, "frozen", None)
         for name, value in (("pre_patch", pre_patch), ("post_patch", post_patch),
                             ("pre_unpatch", pre_unpatch), ("post_unpatch", post_unpatch)):
             if value is not None and not callable(value):
@@ -166,7 +203,7 @@ class Callbacks:
         self.pre_unpatch, self.post_unpatch = pre_unpatch, post_unpatch
 
 
-class Object:
+class Object(Part):
     """A module to be patched (struct klp_object), or the main program: name None, shown as vmlinux.
 
     An object without functions may carry callbacks alone. TypeError: a field of another type; ValueError: a Func twice.
@@ -183,7 +220,9 @@ class Object:
     __slots__ = ("name", "funcs", "callbacks",
                  "patch", "mod", "loaded", "left_out", "patched", "dynamic", "post_unpatch_enabled", "stage", "listed",
                  "__weakref__")
+    FIXED = frozenset(("frozen", "name", "funcs", "callbacks", "patch", "dynamic"))
 
+    funcs: Sequence[Func]           # a list until the patch is enabled, then a tuple
     patch: Patch | None
     mod: Mod | None
     loaded: bool
@@ -194,6 +233,7 @@ class Object:
     stage: str | None
 
     def __init__(self, name: str | None, funcs: Iterable[Func] = (), callbacks: Callbacks | None = None) -> None:
+        keep(self, "frozen", None)
         if name is not None:
             name = _str("Object", "name", name)
         self.name = name
@@ -216,7 +256,7 @@ class Object:
         return f"<Object {self.shown}{' of ' + self.patch.name if self.patch and self.patch.name else ''}>"
 
 
-class State:
+class State(Part):
     """A system state that a patch changes (struct klp_state): id and version are ints, data is the callbacks' own.
 
     A patch of a lower version of a state than one in force is refused (EINVAL), see is_patch_compatible. TypeError: no
@@ -229,15 +269,17 @@ class State:
     """
 
     __slots__ = ("id", "version", "data", "__weakref__")
+    FIXED = frozenset(("frozen", "id", "version"))
 
     def __init__(self, id: int, version: int = 0, data: Any = None) -> None:
+        keep(self, "frozen", None)
         self.id, self.version, self.data = _int("State", "id", id), _int("State", "version", version), data
 
     def __repr__(self) -> str:
         return f"State({self.id}, version={self.version})"
 
 
-class Patch:
+class Patch(Part):
     """A livepatch (struct klp_patch): its objects, whether it takes the place of all earlier patches, its system
     states.
 
@@ -254,13 +296,16 @@ class Patch:
     """
 
     __slots__ = ("objects", "replace", "states", "name", "mod", "enabled", "forced", "__weakref__")
+    FIXED = frozenset(("frozen", "objects", "replace", "states", "name", "mod"))
 
+    objects: Sequence[Object]       # a list until the patch is enabled, then a tuple
     name: str | None
     mod: Mod | None
     enabled: bool
     forced: bool
 
     def __init__(self, objects: Iterable[Object], replace: bool = False, states: Iterable[State] = ()) -> None:
+        keep(self, "frozen", None)
         self.objects = _list("Patch", "objects", objects, Object)
         _check("Patch", "replace", replace, (bool, int))
         self.replace = bool(replace)
@@ -272,26 +317,65 @@ class Patch:
         return f"<Patch {self.name or 'not enabled'}>"
 
 
-def check(patch: Patch) -> None:
-    """Checks the author's fields of a patch again, and makes them plain: they could be set to anything. TypeError,
-    ValueError: as the constructors."""
-    patch.objects = _list("Patch", "objects", patch.objects, Object)
-    patch.replace = patch.replace is True
-    patch.states = tuple(_list("Patch", "states", patch.states, State))
-    for state in patch.states:
-        state.id, state.version = _int("State", "id", state.id), _int("State", "version", state.version)
-    for obj in patch.objects:
-        obj.name = None if obj.name is None else _str("Object", "name", obj.name)
-        obj.funcs = _list("Object", "funcs", obj.funcs, Func)
-        if obj.callbacks is not None:
-            _check("Object", "callbacks", obj.callbacks, Callbacks)
-        for func in obj.funcs:
-            func.old_name = _str("Func", "old_name", func.old_name)
-            func.old_sympos = _int("Func", "old_sympos", func.old_sympos)
-            if func.fingerprint is not None:
-                func.fingerprint = _str("Func", "fingerprint", func.fingerprint)
-            if not func.nop and type(func.new_func) is not FunctionType:
-                raise TypeError(f"Func: new_func of '{func.old_name}' is a plain function")
+def freeze(patch: Patch) -> None:
+    """Checks the author's fields of a patch again, and makes them plain and fixed: they could be set to anything until
+    now. Counterpart: thaw. TypeError, ValueError, and nothing is fixed: as the constructors; AttributeError: a field is
+    not there."""
+    try:
+        keep(patch, "frozen", patch)        # each part before its fields are read: other threads may set them
+        keep(patch, "objects", tuple(_list("Patch", "objects", patch.objects, Object)))
+        keep(patch, "replace", patch.replace is True)
+        keep(patch, "states", tuple(_list("Patch", "states", patch.states, State)))
+        for state in patch.states:
+            keep(state, "frozen", True)
+            keep(state, "id", _int("State", "id", state.id))
+            keep(state, "version", _int("State", "version", state.version))
+        for obj in patch.objects:
+            _freeze_object(patch, obj)
+    except (AttributeError, TypeError, ValueError):
+        thaw(patch)
+        raise
+
+
+def _freeze_object(patch: Patch, obj: Object) -> None:
+    _freeze_for(patch, obj)
+    keep(obj, "name", None if obj.name is None else _str("Object", "name", obj.name))
+    keep(obj, "funcs", tuple(_list("Object", "funcs", obj.funcs, Func)))
+    if obj.callbacks is not None:
+        _check("Object", "callbacks", obj.callbacks, Callbacks)
+        keep(obj.callbacks, "frozen", True)
+    for func in obj.funcs:
+        _freeze_for(patch, func)
+        keep(func, "old_name", _str("Func", "old_name", func.old_name))
+        keep(func, "old_sympos", _int("Func", "old_sympos", func.old_sympos))
+        if func.fingerprint is not None:
+            func.fingerprint = _str("Func", "fingerprint", func.fingerprint)
+        if not func.nop and type(func.new_func) is not FunctionType:
+            raise TypeError(f"Func: new_func of '{func.old_name}' is a plain function")
+
+
+def _freeze_for(patch: Patch, part: Object | Func) -> None:
+    if part.frozen is not None and part.frozen is not patch:
+        raise ValueError(f"{type(part).__name__} of a patch that is enabled already")
+    keep(part, "frozen", patch)
+
+
+def thaw(patch: Patch) -> None:
+    """The fields of a patch that is out of force may be set again, but for its states and callbacks, which other patches
+    may share. Never fails."""
+    keep(patch, "frozen", None)
+    for obj in _members(patch, "objects", Object):
+        if obj.frozen is patch:
+            keep(obj, "frozen", None)
+        for func in _members(obj, "funcs", Func):
+            if func.frozen is patch:
+                keep(func, "frozen", None)
+
+
+def _members(part: Any, field: str, kind: Any) -> list[Any]:
+    """What a field lists, of this kind: the field may have been set to anything."""
+    values = getattr(part, field, None)
+    return [value for value in values if issubclass(type(value), kind)] if type(values) in (list, tuple) else []
 
 
 def _str(owner: str, field: str, value: str) -> str:

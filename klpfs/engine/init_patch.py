@@ -7,7 +7,7 @@ from __future__ import annotations
 from errno import EEXIST, EINVAL
 
 from klpfs.engine.bounds import MAX_OBJECTS, MAX_PATCH_BYTES
-from klpfs.engine.data import LIVE, Mod, check
+from klpfs.engine.data import LIVE, Mod, freeze, keep, thaw
 from klpfs.engine.error import KlpError, Orphan, first_line_of
 from klpfs.engine.log import pr_err
 from klpfs.engine.names import why_unshowable
@@ -24,10 +24,10 @@ OF_OBJECT = ("patched",)
 
 
 def check_fields(log: Log, patch: Patch, name: str) -> None:
-    """Checks that the fields of a patch, which its livepatch may have set to anything, are what they are said to be.
-    KlpError EINVAL."""
+    """Checks that the fields of a patch, which its livepatch may have set to anything, are what they are said to be,
+    and fixes them. KlpError EINVAL."""
     try:
-        check(patch)
+        freeze(patch)
     except (AttributeError, TypeError, ValueError) as error:
         text = "the patch of '%s' can't be used: %s" % (name, first_line_of(error))
         raise KlpError(EINVAL, pr_err(log, text)) from None
@@ -70,9 +70,9 @@ def init_patch(engine: Engine, patch: Patch, name: str, place: int, resolve: boo
 
     resolve=False: all objects count as not loaded for now (a joiner goes through them one by one).
     """
-    patch.name = name
+    keep(patch, "name", name)
     if patch.mod is None:
-        patch.mod = Mod(name, LIVE)
+        keep(patch, "mod", Mod(name, LIVE))
     patch.enabled = patch.forced = False
     try:
         engine.patches.insert(place, patch)
@@ -88,10 +88,10 @@ def init_patch(engine: Engine, patch: Patch, name: str, place: int, resolve: boo
 
 def init_object(engine: Engine, patch: Patch, obj: Object, resolve: bool) -> None:
     """klp_init_object."""
-    obj.patch = patch
+    keep(obj, "patch", patch)
     obj.patched = False
     for func in obj.funcs:
-        func.obj = obj
+        keep(func, "obj", obj)
         func.patched = func.transition = False
     mod = engine.target.loaded(obj.name) if resolve else None
     if mod is not None:
@@ -154,7 +154,8 @@ def free_patch(engine: Engine, patch: Patch) -> None:
         for func in obj.funcs:
             if not engine.stacks.runs(func):
                 release(engine, func)
-        obj.funcs = [func for func in obj.funcs if not func.nop]
+        keep(obj, "funcs", tuple([func for func in obj.funcs if not func.nop]))
         obj.mod = None
         obj.loaded = obj.left_out = False
-    patch.objects = [obj for obj in patch.objects if not obj.dynamic]
+    keep(patch, "objects", tuple([obj for obj in patch.objects if not obj.dynamic]))
+    thaw(patch)

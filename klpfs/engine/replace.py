@@ -6,7 +6,7 @@ Nops, and the objects that exist only to hold them, are dynamic: made at enable,
 from __future__ import annotations
 
 from klpfs.engine.callbacks import forget
-from klpfs.engine.data import Func, Object
+from klpfs.engine.data import Func, Object, keep
 from klpfs.engine.patch import unpatch_object
 
 TYPE_CHECKING = False
@@ -42,11 +42,13 @@ def add_nops(patch: Patch, older: list[Patch]) -> None:
             if obj is None:
                 obj = Object(old_obj.name)
                 obj.dynamic = True
-                patch.objects.append(obj)
+                keep(obj, "frozen", patch)
+                keep(patch, "objects", (*patch.objects, obj))
             changed = by_name(obj)
-            for name, old_func in by_name(old_obj).items():
-                if name not in changed:
-                    obj.funcs.append(Func.make_nop(old_func))
+            nops = [Func.make_nop(func) for name, func in by_name(old_obj).items() if name not in changed]
+            for nop in nops:
+                keep(nop, "frozen", patch)
+            keep(obj, "funcs", (*obj.funcs, *nops))
 
 
 def likes_of(engine: Engine, obj: Object) -> dict[Place, Func]:
@@ -86,6 +88,5 @@ def discard_nops(engine: Engine, patch: Patch) -> None:
             if func.nop and func.definition is not None:
                 engine.target.release(func)
                 func.definition = func.new_code = None
-        obj.funcs = [func for func in obj.funcs if not func.nop]
-        if obj.dynamic:
-            patch.objects.remove(obj)
+        keep(obj, "funcs", tuple([func for func in obj.funcs if not func.nop]))
+    keep(patch, "objects", tuple([obj for obj in patch.objects if not obj.dynamic]))

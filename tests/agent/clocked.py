@@ -18,9 +18,10 @@ class Clocked:
         monkeypatch.setattr(agent_thread, "thread_time", lambda: self.own)
         self.turn, self.main_is_there = 1, False
         self.asked, self.came = [], []
-        self.follower = SimpleNamespace(look_key=lambda: (1, self.turn), look=self.look, step=lambda: False, recover=lambda error: False,
+        self.follower = SimpleNamespace(look_key=lambda: (1, self.turn), look=self.look, step=lambda: False, recover=lambda error: False, refuse_stuck=lambda: None,
                                         mark_followed=lambda: None, main_came=lambda: self.came.append(self.now))
-        outbox = SimpleNamespace(say=lambda text, priority: self.said.append(text),
+        self.stuck_reports = []
+        outbox = SimpleNamespace(report_stuck=self.stuck_reports.append, say=lambda text, priority: self.said.append(text),
                                  defect=lambda error: self.said.append(repr(error)))
         self.thread = AgentThread(SimpleNamespace(
             follower=self.follower, own_tids=set(), outbox=outbox, tasks=SimpleNamespace(looked=lambda blockers: None),

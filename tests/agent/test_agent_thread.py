@@ -97,3 +97,22 @@ def test_nothing_that_a_turn_raises_ends_the_thread_or_keeps_its_lock(monkeypatc
     assert w.thread._turn() >= 1                    # the taking back was cut off
     assert w.thread._turn() == 0 and not raised
     assert w.thread._turn() > 0 and not w.said
+
+
+def test_a_taking_back_that_fails_again_and_again_is_said_once_and_named(monkeypatch):
+    """Among the blockers, and whoever asks is refused in every turn; until it comes to its end."""
+    w = Clocked(monkeypatch)
+    broken, refused = [True], {"n": 5, "errno": 5, "text": "stuck"}
+    def recover(error):
+        if broken:
+            raise ZeroDivisionError("again")
+        return True
+    w.follower.step, w.follower.recover, w.follower.refuse_stuck = lambda: 1 / 0, recover, lambda: refused
+    assert w.thread._turn() == 0
+    assert w.thread._turn() >= 1 and w.thread.stuck is None         # once: no memory for a moment, maybe
+    for turn in range(3):
+        assert w.thread._turn() >= 1
+        assert w.said == ["ZeroDivisionError('again')"] and w.stuck_reports == [refused] * (turn + 1)
+    assert w.thread.stuck["kind"] == "defect" and w.thread.stuck["name"].endswith(": ZeroDivisionError")
+    broken.clear()
+    assert w.thread._turn() == 0 and w.thread.stuck is None and len(w.said) == 1

@@ -36,7 +36,7 @@ class Stacks(Tasks):
 def made(clock, monkeypatch):
     """Tasks of an agent that notes its reports; clock: a list of one number, microseconds."""
     monkeypatch.setattr(tasks, "clock_us", lambda: clock[0])
-    agent = SimpleNamespace(reports=[], limits=Limits(), foreign=SimpleNamespace(working=None), thread=SimpleNamespace(ident=7))
+    agent = SimpleNamespace(reports=[], limits=Limits(), foreign=SimpleNamespace(working=None), thread=SimpleNamespace(ident=7, stuck=None))
     agent.outbox = SimpleNamespace(post_report=lambda: agent.reports.append(1))
     return Stacks(agent)
 
@@ -87,3 +87,9 @@ def test_stacks_and_states_of_this_process(agent):
     assert agent.tasks.stack(1 << 30) is None and agent.tasks.patch_state(None, None) == -1
     go.set()
     thread.join()
+
+
+def test_a_defect_that_the_agents_thread_is_stuck_after_is_in_the_way(monkeypatch):
+    found = made([100], monkeypatch)
+    found.agent.thread.stuck = {"kind": "defect", "task": 7, "name": "klpfs: defect at core.py:1 f", "frames": [], "since": 1}
+    assert found.blockers_now() == [found.agent.thread.stuck]

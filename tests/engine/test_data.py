@@ -5,7 +5,7 @@ import pytest
 
 from klpfs import COMING, LIVE, Callbacks, Func, KlpError, Mod, Object, Patch, State
 from klpfs.engine.core import Engine
-from klpfs.engine.data import check
+from klpfs.engine.data import freeze
 from klpfs.engine.log import Log
 from klpfs.testing import ManualClock, PuppetTarget
 from tests.engine.kit import new_code
@@ -134,5 +134,103 @@ def test_what_is_set_later_is_checked_again(change):
 def test_what_is_set_later_is_made_plain():
     patch = Patch([Object("m", [Func("f", new_code)])])
     patch.objects[0].name = Odd("m")
-    check(patch)
+    freeze(patch)
     assert type(patch.objects[0].name) is str
+
+
+CHANGES = [
+    lambda patch: setattr(patch, "objects", None), lambda patch: setattr(patch, "replace", True),
+    lambda patch: setattr(patch, "states", ()), lambda patch: setattr(patch, "name", "x"),
+    lambda patch: setattr(patch, "mod", None), lambda patch: delattr(patch, "objects"),
+    lambda patch: patch.objects.append(None), lambda patch: setattr(patch.objects[0], "name", "x"),
+    lambda patch: setattr(patch.objects[0], "funcs", []), lambda patch: setattr(patch.objects[0], "callbacks", None),
+    lambda patch: patch.objects[0].funcs.clear(), lambda patch: setattr(patch.objects[0], "patch", None),
+    lambda patch: setattr(patch.objects[0].callbacks, "post_patch", None),
+    lambda patch: setattr(patch.objects[0].funcs[0], "old_name", "g"),
+    lambda patch: setattr(patch.objects[0].funcs[0], "new_func", new_code),
+    lambda patch: setattr(patch.objects[0].funcs[0], "old_sympos", 2),
+    lambda patch: setattr(patch.objects[0].funcs[0], "obj", None),
+    lambda patch: setattr(patch.states[0], "id", "x"), lambda patch: setattr(patch.states[0], "version", None)]
+
+
+def enabled():
+    """An engine, and a patch that it has enabled; transitions are followed to their end by the caller."""
+    engine = Engine(PuppetTarget({"m": ["f"]}), Log(ManualClock()))
+    patch = Patch([Object("m", [Func("f", new_code)], Callbacks(post_patch=lambda obj: None))], states=[State(1)])
+    engine.enable(patch, "lp")
+    engine.start()
+    return engine, patch
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_nothing_of_a_patch_can_be_changed_once_it_is_enabled(change):
+    """Refused in the livepatch's own code; the patch comes to its end as if nobody had tried, and goes."""
+    engine, patch = enabled()
+    was = engine.describe()
+    with pytest.raises(AttributeError):
+        change(patch)
+    assert engine.describe() == was
+    assert engine.look() == []
+    engine.finish()
+    engine.disable(patch)
+    assert engine.look() == []
+    engine.finish()
+    assert engine.patches == [] and engine.log.texts()[-1] == "livepatch: 'lp': unpatching complete"
+
+
+def test_a_list_that_a_patch_was_made_of_is_the_authors():
+    objects, funcs = [], [Func("f", new_code)]
+    objects.append(Object("m", funcs))
+    patch = Patch(objects)
+    engine = Engine(PuppetTarget({"m": ["f"]}), Log(ManualClock()))
+    mine, his = patch.objects, patch.objects[0].funcs       # what the author may keep
+    engine.enable(patch, "lp")
+    for values in (objects, funcs, mine, his):
+        values.clear()
+    assert [obj["funcs"] for obj in engine.describe()[0]["objects"]] == ["f,1"]
+
+
+def test_a_patch_that_is_out_of_force_may_be_changed_again():
+    """Also one that was refused: its init() may try another one."""
+    engine, patch = enabled()
+    engine.look()
+    engine.finish()
+    engine.disable(patch)
+    engine.look()
+    engine.finish()
+    patch.objects[0].funcs[0].old_name = "nowhere"
+    with pytest.raises(KlpError):
+        engine.enable(patch, "lp")
+    patch.objects[0].funcs[0].old_name = "f"
+    engine.enable(patch, "lp")
+
+
+def test_a_part_of_an_enabled_patch_is_no_part_of_another():
+    """Its module is not loaded, or its functions told so; refused, and it stays as it is for the first."""
+    engine, patch = enabled()
+    engine.look()
+    engine.finish()
+    shared = Object("later", [Func("f", new_code)])
+    engine.enable(Patch([shared]), "one")
+    engine.start()
+    engine.look()
+    engine.finish()
+    for other in (Patch([shared]), Patch([Object("else", shared.funcs)])):
+        with pytest.raises(KlpError) as caught:
+            engine.enable(other, "two")
+        assert caught.value.errno == 22 and "of a patch that is enabled already" in engine.log.texts()[-1]
+        with pytest.raises(AttributeError):
+            shared.name = "x"
+    assert shared.patch.name == "one"
+
+
+def test_a_state_and_callbacks_may_be_of_two_patches():
+    """They stay as they are, also when the first of the patches goes."""
+    engine, patch = enabled()
+    engine.look()
+    engine.finish()
+    engine.enable(Patch([Object("later", callbacks=patch.objects[0].callbacks)], states=patch.states), "two")
+    engine.start()
+    engine.look()
+    engine.finish()
+    assert [each.name for each in engine.patches] == ["lp", "two"]
