@@ -283,7 +283,8 @@ class Patch(Part):
     """A livepatch (struct klp_patch): its objects, whether it takes the place of all earlier patches, its system
     states.
 
-    TypeError: a field of another type; ValueError: the same Object or State twice.
+    TypeError: a field of another type; ValueError: the same Object or State twice. AttributeError: a field of it, or of
+    its objects, funcs, states and callbacks, is set or deleted while the patch is enabled.
 
     >>> Patch([Object("shop")], replace=True).replace
     True

@@ -215,6 +215,11 @@ def holds(report: Report, n: int) -> bool:
     return bool(report and (prepared(report, n) or report["n"] == n and report["phase"] in (LOADING, PREPARED)))
 
 
+def stuck(report: Report) -> bool:
+    """Whether the process can't follow anything: it does not get a step that a defect has cut off taken back."""
+    return any(blocker["kind"] == "defect" for blocker in (report["blockers"] if report else ()))
+
+
 def over(record: Record, report: dict[str, Any]) -> bool:
     """Whether the process has finished the transition, or goes without its patch."""
     transition = record["transition"]

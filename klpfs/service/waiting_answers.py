@@ -102,7 +102,8 @@ class WaitingAnswers:
         return waiting.waits_for_first_look and bool(peers) and self._may_complete(waiting, record, peers)
 
     def _has_followed(self, waiting: WaitingAnswer, peer: Peer) -> bool:
-        return decisions.seen(peer.report) >= waiting.seq or self.silence.passes_over(peer)
+        return (decisions.seen(peer.report) >= waiting.seq or decisions.stuck(peer.report)
+                or self.silence.passes_over(peer))
 
     def _may_complete(self, waiting: WaitingAnswer, record: dict[str, Any], peers: list[Peer]) -> bool:
         """Whether the transition is pending, and no process has been seen in its way so far."""

@@ -333,3 +333,44 @@ def test_a_start_in_the_middle_of_a_transition(plain, mount, lp, tmp_path):
     second.do("thread.join()")
     tree.settle()
     assert first.do("values") == second.do("values") == [OLD]
+
+
+# ---- defects
+
+STUCK = """
+from klpfs import Func, Object, Patch, enable_patch
+
+def price():
+    return 7
+
+patch = Patch([Object("ware", [Func("price", price)])])
+
+def init():
+    enable_patch(patch)
+    from klpfs.engine.core import Engine
+    was = Engine.describe
+    def describe(self):
+        from klpfs import agent
+        if "mended" in agent.__dict__:
+            return was(self)
+        raise ZeroDivisionError("a defect")
+    Engine.describe = describe
+"""
+
+
+def test_a_process_that_is_stuck_after_a_defect_is_named_and_refuses(plain, mount, lp):
+    """One line, a blocker, EIO for the next load; and once it can take back what was cut off, it goes on."""
+    there = plain()
+    there.do("klpfs.agent.start('web') and None")
+    tree = mount.service("web")
+    tree.insmod(lp("lp1", text=STUCK))
+    until(lambda: " defect " in read(tree.path / "blockers"), "the blocker")
+    assert tree.get("lp1/transition") == "1" and "ZeroDivisionError" in read(tree.path / "blockers")
+    for name in "lp2", "lp3":
+        assert fails(errno.EIO, tree.insmod, lp(name, "price", module="ware"))
+    assert len(says(tree, "klpfs: defect at ", "ZeroDivisionError")) == 1
+    there.do("klpfs.agent.mended = True")
+    until(lambda: tree.get("lp1/transition") == "0", "the end of the transition")
+    assert read(tree.path / "blockers") == "" and there.do("ware.price()") == 7
+    load(mount, lp, "lp4").settle()
+    assert there.do("ware.price()") == "price by lp4"

@@ -143,6 +143,16 @@ def test_n_reports_cost_two_n_looks(world):
     assert len(asked) <= 2 * 50 + 50           # and each once more in the last look
 
 
+@pytest.mark.parametrize("error", [None, (errno.EIO, "stuck")])
+def test_a_process_that_is_stuck_after_a_defect_is_not_waited_for(world, error):
+    """It can't follow, and is named among the blockers; the others are waited for."""
+    answer = world.wait(error=error, seconds=600)
+    world.a.say(blockers=[{"kind": "defect"}])
+    assert world.after_settling(answer) is None
+    follow(world.b)
+    assert world.after_settling(answer) == (errno.EIO if error else 0)
+
+
 # -- until the time is over
 
 def test_the_time_limit_answers_success(world):
