@@ -362,8 +362,8 @@ def _freeze_for(patch: Patch, part: Object | Func) -> None:
 
 
 def thaw(patch: Patch) -> None:
-    """The fields of a patch that is out of force may be set again, but for its states and callbacks, which other patches
-    may share. Never fails."""
+    """The fields of a patch that is out of force may be set again, but for its states and callbacks, which other
+    patches may share. Never fails."""
     keep(patch, "frozen", None)
     for obj in _members(patch, "objects", Object):
         if obj.frozen is patch:
@@ -375,7 +375,7 @@ def thaw(patch: Patch) -> None:
 
 def _members(part: Any, field: str, kind: Any) -> list[Any]:
     """What a field lists, of this kind: the field may have been set to anything."""
-    values = getattr(part, field, None)
+    values: Any = getattr(part, field, None)
     return [value for value in values if issubclass(type(value), kind)] if type(values) in (list, tuple) else []
 
 

@@ -1,5 +1,5 @@
-"""The patched process evaluates no text: CPython then forgets that a KeyboardInterrupt has ended the program, which ends
-with status 1 instead of by SIGINT (cpython/imports_without_text.py)."""
+"""The patched process evaluates no text: CPython then forgets that a KeyboardInterrupt has ended the program, which
+ends with status 1 instead of by SIGINT (cpython/imports_without_text.py)."""
 import ast
 import os
 import signal
@@ -68,7 +68,8 @@ print("end")
 '''
 IMPORTS = {"prepare": "CPython.prepare()", "loader": "CPython.loader()",
            "target": "LazyTarget(type('A', (), {'log': None}), None).real()",
-           "interpreters": "CPython.interpreters()", "stacks": "from klpfs.agent.tasks import Tasks; Tasks(None).stack_of_ident(0)",
+           "interpreters": "CPython.interpreters()",
+           "stacks": "from klpfs.agent.tasks import Tasks; Tasks(None).stack_of_ident(0)",
            "hooks": "from klpfs.cpython.program import import_hooks"}
 
 
