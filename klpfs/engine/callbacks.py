@@ -62,7 +62,7 @@ def forget(engine: Engine, obj: Object) -> None:
 
 
 def _call(engine: Engine, obj: Object, name: str) -> int:
-    callback = getattr(obj.callbacks, name) if obj.callbacks is not None else None
+    callback = getattr(obj.callbacks, name, None) if obj.callbacks is not None else None
     if callback is None:
         return 0
     engine.callbacks_running += 1

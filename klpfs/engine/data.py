@@ -43,7 +43,7 @@ keep = object.__setattr__       # keep(part, field, value): the engine sets a fi
 
 class Part:
     """A part of a livepatch whose FIXED fields can't be set while it is frozen: AttributeError. The engine sets them by
-    `keep`. frozen: None, or the Patch that it is frozen for; of what patches may share (State, Callbacks), True."""
+    `keep`. frozen: None, or the Patch that it is frozen for; of a State, which patches may share, True."""
 
     __slots__ = ("frozen",)
 
@@ -166,7 +166,7 @@ class Func(Part):
         return f"<Func {self.old_name},{self.old_sympos or 1}{of}{' nop' if self.nop else ''}>"
 
 
-class Callbacks(Part):
+class Callbacks:
     """Functions to be called around an object's patching (struct klp_callbacks), each with the Object; None: nothing to
     call.
 
@@ -186,7 +186,6 @@ class Callbacks(Part):
     """
 
     __slots__ = ("pre_patch", "post_patch", "pre_unpatch", "post_unpatch")
-    FIXED = frozenset(("frozen", "pre_patch", "post_patch", "pre_unpatch", "post_unpatch"))
 
     adds: frozenset[str] = frozenset()
     runs: Sequence[Callable[..., Any]] = ()
@@ -194,7 +193,6 @@ class Callbacks(Part):
 
     def __init__(self, pre_patch: Callback | None = None, post_patch: Callback | None = None,
                  pre_unpatch: Callback | None = None, post_unpatch: Callback | None = None) -> None:
-        keep(self, "frozen", None)
         for name, value in (("pre_patch", pre_patch), ("post_patch", post_patch),
                             ("pre_unpatch", pre_unpatch), ("post_unpatch", post_unpatch)):
             if value is not None and not callable(value):
@@ -284,7 +282,8 @@ class Patch(Part):
     states.
 
     TypeError: a field of another type; ValueError: the same Object or State twice. AttributeError: a field of it, or of
-    its objects, funcs, states and callbacks, is set or deleted while the patch is enabled.
+    its objects, funcs and states, is set or deleted while the patch is enabled (what the functions of a Callbacks are
+    may change: they are called by name).
 
     >>> Patch([Object("shop")], replace=True).replace
     True
@@ -344,7 +343,6 @@ def _freeze_object(patch: Patch, obj: Object) -> None:
     keep(obj, "funcs", tuple(_list("Object", "funcs", obj.funcs, Func)))
     if obj.callbacks is not None:
         _check("Object", "callbacks", obj.callbacks, Callbacks)
-        keep(obj.callbacks, "frozen", True)
     for func in obj.funcs:
         _freeze_for(patch, func)
         keep(func, "old_name", _str("Func", "old_name", func.old_name))
@@ -362,8 +360,8 @@ def _freeze_for(patch: Patch, part: Object | Func) -> None:
 
 
 def thaw(patch: Patch) -> None:
-    """The fields of a patch that is out of force may be set again, but for its states and callbacks, which other
-    patches may share. Never fails."""
+    """The fields of a patch that is out of force may be set again, but for its states, which other patches may share.
+    Never fails."""
     keep(patch, "frozen", None)
     for obj in _members(patch, "objects", Object):
         if obj.frozen is patch:

@@ -520,3 +520,14 @@ def test_an_operation_goes_through_the_rows_of_the_table_of_progress(host):
     host.follow(transition=transition(n, "lp", dir=0, step="finish"))
     host.follow(transition=None, patches=[])
     assert progress.seen == rows("unpatching")
+
+
+def test_a_process_that_is_stuck_refuses_each_change_once(host):
+    """While recover() fails; nothing else of the follower moves, and the change is not loaded when it works again."""
+    assert host.follower.refuse_stuck() is None         # nobody asks
+    host.livepatch("lp")
+    host.tell(host.write(change=change(1, "lp")))
+    refused = host.follower.refuse_stuck()
+    assert (refused["n"], refused["errno"]) == (1, errno.EIO) and host.follower.refuse_stuck() is refused
+    host.run_steps()
+    assert host.called == [] and host.reports[-1]["refused"] is refused

@@ -145,7 +145,6 @@ CHANGES = [
     lambda patch: patch.objects.append(None), lambda patch: setattr(patch.objects[0], "name", "x"),
     lambda patch: setattr(patch.objects[0], "funcs", []), lambda patch: setattr(patch.objects[0], "callbacks", None),
     lambda patch: patch.objects[0].funcs.clear(), lambda patch: setattr(patch.objects[0], "patch", None),
-    lambda patch: setattr(patch.objects[0].callbacks, "post_patch", None),
     lambda patch: setattr(patch.objects[0].funcs[0], "old_name", "g"),
     lambda patch: setattr(patch.objects[0].funcs[0], "new_func", new_code),
     lambda patch: setattr(patch.objects[0].funcs[0], "old_sympos", 2),
@@ -225,7 +224,7 @@ def test_a_part_of_an_enabled_patch_is_no_part_of_another():
 
 
 def test_a_state_and_callbacks_may_be_of_two_patches():
-    """They stay as they are, also when the first of the patches goes."""
+    """Neither belongs to one patch."""
     engine, patch = enabled()
     engine.look()
     engine.finish()
@@ -234,3 +233,12 @@ def test_a_state_and_callbacks_may_be_of_two_patches():
     engine.look()
     engine.finish()
     assert [each.name for each in engine.patches] == ["lp", "two"]
+
+
+def test_callbacks_that_are_deleted_later_are_none():
+    """What the functions of a Callbacks are may change: the engine asks each time."""
+    engine, patch = enabled()
+    del patch.objects[0].callbacks.post_patch
+    engine.look()
+    engine.finish()
+    assert engine.transition is None and patch.objects[0].stage == "post_patch"
