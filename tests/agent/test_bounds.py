@@ -139,8 +139,9 @@ def test_a_frames_line_has_a_bound():
 
 def test_very_many_blockers_with_deep_stacks():
     """All are named up to a bound, the rest is counted; frames as long as there is room."""
-    made = tasks.Tasks(SimpleNamespace(outbox=SimpleNamespace(post_report=lambda: None), foreign=SimpleNamespace(
-        working=None)))
+    made = tasks.Tasks(SimpleNamespace(
+        thread=SimpleNamespace(stuck=None), outbox=SimpleNamespace(post_report=lambda: None),
+        foreign=SimpleNamespace(working=None)))
     frame = "\U0001f40d" * bounds.MAX_FRAME_CHARS
     made.looked([Blocker("thread", n, "\U0001f40d" * 5000, [frame] * bounds.MAX_FRAMES) for n in range(5000)])
     told = made.blockers_now()
