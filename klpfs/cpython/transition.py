@@ -179,14 +179,15 @@ class PythonTransition(seam.TargetTransition):
             return [seam.Blocker(COLLECTING, 0, "garbage collection under way")]
         codes = unfound.codes(self.switching)
         if FROZEN in self.doubts:
-            return [seam.Blocker(FROZEN, 0, f"{names_for_people.function_name(code)}: function objects of it that "
-                                            "gc.freeze() hides may be left, gc.unfreeze() shows them") for code in codes]
+            why = "function objects of it that gc.freeze() hides may be left, gc.unfreeze() shows them"
+            return [seam.Blocker(FROZEN, 0, f"{names_for_people.function_name(code)}: {why}") for code in codes]
         for fn in unfound.elsewhere(codes) if codes else ():
             definition = self.images.registry.by_code.get(id(fn.__code__))
             if definition is not None and id(definition) not in self._elsewhere:
                 self._elsewhere.add(id(definition))
+                name = plain_text(fn.__globals__.get("__name__", "?"))
                 pr_warn(self.owner.log, f"{definition.title} is alive with the globals of another module, too "
-                                        f"('{plain_text(fn.__globals__.get('__name__', '?'))}'), there it is left alone")
+                                        f"('{name}'), there it is left alone")
         return []
 
     def join(self) -> bool:
