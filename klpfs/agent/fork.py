@@ -24,6 +24,7 @@ from klpfs.agent.quiet_thread import BEGIN_S
 from klpfs.agent.server import bind
 from klpfs.agent.service_folder import living
 from klpfs.agent.waiting import OwnedLock, pause
+from klpfs.cpython import left_behind
 from klpfs.engine.error import is_ours
 
 TYPE_CHECKING = False
@@ -44,13 +45,13 @@ HELD = frozenset(valid_signals()) - {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT}  
 class Fork:
     """A fork under way. caller: the frame that forks. owner: its thread had the lock of the agent's thread already.
     ready: nothing is left to be done before it. bound: the child's socket. door: foreign code forks, which is not to be
-    stopped meanwhile: for ForeignCode.open."""
+    stopped meanwhile: for ForeignCode.open. leaves: it leaves frames of other threads behind in the child."""
 
-    __slots__ = ("caller", "owner", "ready", "bound", "door")
+    __slots__ = ("caller", "owner", "ready", "bound", "door", "leaves")
 
     def __init__(self, caller: FrameType | None, owner: bool) -> None:
         self.caller, self.owner = caller, owner
-        self.ready = False
+        self.ready, self.leaves = False, True
         self.bound: Bound | None = None
         self.door: int | None = None
 
@@ -208,6 +209,7 @@ class Forks:
                 agent.server.no_socket(error, "no socket for a child")
         agent.server.stop(agent.limits.stop)
         self._wait_until_gone(agent)
+        fork.leaves = left_behind.would_be()
         fork.ready = True
         if self.fork is not fork:       # a signal handler has forked meanwhile, and this is its child
             if not fork.owner:
@@ -305,6 +307,7 @@ class Forks:
         within = fork is not None and fork.encloses(caller)
         self.child = (fork.bound if fork is not None and not within else None,
                       agent.engine.callbacks_running if by_thread else 0)
+        left_behind.note(fork.leaves if fork is not None else True)
         del self.last[:]
         self.masks = {ident: mask for ident, mask in self.masks.items() if ident == get_ident()}
         agent.become_child(*self.child, by_thread)

@@ -12,6 +12,7 @@ from itertools import chain, compress, repeat, starmap, tee
 from operator import attrgetter, is_
 from types import FunctionType
 
+from klpfs.cpython import left_behind
 from klpfs.cpython.looks import hidden
 from klpfs.cpython.looks.atomic import restoring, silent, still
 from klpfs.cpython.raw import MARK
@@ -32,7 +33,7 @@ _CODE = attrgetter("__code__")
 def codes(transition: Transition) -> list[CodeType]:
     """The codes of the side that is not the goal to which there are references that klpfs does not know. To be asked
     when no task is in the way: then no call that can be seen holds one."""
-    if not hidden.COUNTS:
+    if not hidden.COUNTS or left_behind.are_here():
         return []
     left, _ = out_of_sight.more_than_ours(transition, transition.state.goal)
     if left:

@@ -51,12 +51,21 @@ def test_rmmod_takes_names_and_file_names(made, klpfs):
     assert (top / "rmmod").read_text() == "lp_1"
 
 
-@pytest.mark.parametrize("name", ["two words", "it's", 'say "so"', "both ' and \"", "wide\u2003blank"])
+@pytest.mark.parametrize("name", ["it's", 'say"so"', "both'and\"", "back\\slash"])
 def test_rmmod_names_one_module(made, klpfs, name):
     """As insmod, whose file may have such a name."""
     top = made.service("shop")
     assert klpfs("rmmod", f"x/{name}.py")[0] == 0
     assert insmod_text.rmmod_text((top / "rmmod").read_bytes()) == name
+
+
+@pytest.mark.parametrize("name", ["two words", "wide\u2003blank"])
+def test_rmmod_of_a_name_that_no_module_has(made, klpfs, name):
+    """It is one word for the service, which says EINVAL; not two modules."""
+    top = made.service("shop")
+    assert klpfs("rmmod", f"x/{name}.py")[0] == 0
+    with pytest.raises(OSError, match="no name for a module"):
+        insmod_text.rmmod_text((top / "rmmod").read_bytes())
 
 
 @pytest.mark.parametrize("number, text", [

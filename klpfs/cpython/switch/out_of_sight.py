@@ -15,6 +15,7 @@ from weakref import ref
 
 from klpfs.engine.target import Blocker
 
+from .. import left_behind
 from ..looks import hidden, names_for_people, suspended
 from ..looks.collection import FROZEN
 from ..raw import SUSPENDS
@@ -55,7 +56,7 @@ def note(transition: Transition) -> None:
 def blockers(transition: Transition) -> list[Blocker]:
     """Blockers for what may run code of the side that is not the goal, out of sight; []: nothing does."""
     # any rule: this one would stand in for others, which attacks switch off
-    if not hidden.COUNTS or "hidden" in BREAK or BREAK:
+    if not hidden.COUNTS or left_behind.are_here() or "hidden" in BREAK or BREAK:
         return []
     left, holders = more_than_ours(transition, transition.state.goal)
     found: list[Blocker] = []
