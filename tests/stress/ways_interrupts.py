@@ -36,6 +36,9 @@ def signal_in_signal(callback):
 PENDING = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p)
 
 
+LATE_CALLS = []         # CPython will call them
+
+
 @way(main=True)
 def pending_call(callback):
     done = []
@@ -46,8 +49,11 @@ def pending_call(callback):
         return 0
     function = PENDING(call)
     if ctypes.pythonapi.Py_AddPendingCall(function, None) == 0:
-        while not done:
-            pass
+        # A signal handler in the middle of a pending call: CPython runs no other until that is over
+        for _ in range(100000):
+            if done:
+                return
+        LATE_CALLS.append(function)
 
 
 # ------------------------------------------------------------------------------- the end of objects, garbage collection
