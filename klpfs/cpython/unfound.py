@@ -7,56 +7,29 @@ stacks, has no such function object.
 """
 from __future__ import annotations
 
-import gc
-from itertools import chain, compress, repeat, starmap, tee
-from operator import attrgetter, is_
-from types import FunctionType
-
-from klpfs.cpython import left_behind
 from klpfs.cpython.looks import hidden
-from klpfs.cpython.looks.atomic import restoring, silent, still
 from klpfs.cpython.raw import MARK
+from klpfs.cpython.resolve.live_functions import functions_with_code
 from klpfs.cpython.switch import out_of_sight
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from types import CodeType
-    from typing import Any
+    from collections.abc import Sequence
+    from types import CodeType, FunctionType
 
     from klpfs.cpython.switch.switching import Transition
-
-FEW = 8         # codes asked for in one search
-_CODE = attrgetter("__code__")
 
 
 def codes(transition: Transition) -> list[CodeType]:
     """The codes of the side that is not the goal to which there are references that klpfs does not know. To be asked
-    when no task is in the way: then no call that can be seen holds one."""
-    if not hidden.COUNTS or left_behind.are_here():
+    when no task is in the way: then no call that can be seen holds one. Nearly always the look's own count has said
+    that there are none."""
+    if not transition.unaccounted:
         return []
-    left, _ = out_of_sight.more_than_ours(transition, transition.state.goal)
-    if left:
-        left, _ = out_of_sight.more_than_ours(transition, transition.state.goal, hidden.constants_on_stacks())
+    left, _ = out_of_sight.more_than_ours(transition, transition.state.goal, hidden.constants_on_stacks())
     return left
 
 
 def elsewhere(found: Sequence[CodeType]) -> list[FunctionType]:
     """The program's function objects with one of a few codes: what a search by globals did not give a dispatcher."""
-    functions: list[FunctionType] = []
-    for at in range(0, len(found), FEW):
-        wanted = tuple(found[at:at + FEW])
-        functions += _with_code(wanted, frozenset(map(id, wanted)))
-    return [fn for fn in functions if not hasattr(fn, MARK)]
-
-
-@restoring
-def _with_code(wanted: tuple[CodeType, ...], ids: frozenset[int]) -> list[FunctionType]:
-    return list(still(_search(wanted, ids)))
-
-
-def _search(wanted: tuple[CodeType, ...], ids: frozenset[int]) -> Iterator[FunctionType]:
-    box: list[Any] = []
-    a, b = tee(compress(chain.from_iterable(box), map(is_, map(type, chain.from_iterable(box)), repeat(FunctionType))))
-    return chain(silent(map(box.append, starmap(gc.get_referrers, (wanted,)))),
-                 compress(a, map(ids.__contains__, map(id, map(_CODE, b)))), silent(map(list.clear, box)))
+    return [fn for fn in functions_with_code(found) if not hasattr(fn, MARK)]

@@ -5,6 +5,7 @@ import threading
 
 from klpfs.cpython import left_behind, unfound
 from klpfs.cpython.switch import out_of_sight
+from tests.cpython.programs import done, make, transition
 
 
 def in_a_child(function):
@@ -41,5 +42,13 @@ def test_a_child_of_such_a_child_has_them_too():
 
 
 def test_nothing_is_counted_there(monkeypatch):
-    monkeypatch.setattr(left_behind, "_here", True)
-    assert out_of_sight.blockers(None) == [] and unfound.codes(None) == []
+    """A table that holds old code is one reference too many, as a dead thread's frame has it."""
+    for here, counted in ((False, ["F"]), (True, [])):
+        monkeypatch.setattr(left_behind, "_here", here)
+        d = make("def F(): return {v}")
+        held = d[0]["F"].__code__
+        t = transition(d[0], d[1])
+        t.install()
+        t.start()
+        assert out_of_sight.blockers(t) == [] and [code.co_name for code in unfound.codes(t)] == counted
+        assert held.co_name == "F" and done(t) and d[0]["F"]() == 1

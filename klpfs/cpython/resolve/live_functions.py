@@ -1,4 +1,4 @@
-"""Function objects that are alive: those that have a module's dict as their globals.
+"""Function objects that are alive: those that have a module's dict as their globals, or a code.
 
 No code of the program runs here: objects are judged by exact type and identity, in C calls. Lists of the program's
 objects exist only inside one such call; what comes out are functions.
@@ -21,12 +21,13 @@ from klpfs.cpython.raw import OPTIMIZED, module_dict
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from types import CodeType
     from typing import Any
 
-FEW = 8                 # dicts asked for in one search: each reference of each object is compared with each of them
+FEW = 8                 # objects asked for in one search: each reference of each object is compared with each of them
 LIMIT = 1000000         # objects walked through in search of functions on a frozen heap
-_GLOBALS = attrgetter("__globals__")
+_GLOBALS, _CODE = attrgetter("__globals__"), attrgetter("__code__")
 _own: dict[str, Any] = {}
 _canary = FunctionType((lambda: None).__code__, _own)  # a search that does not find it can't find the program's either
 
@@ -44,6 +45,20 @@ def functions_of(namespaces: Iterable[dict[str, Any]], doubts: set[str] | None =
         functions += _functions_of(namespaces[at:at + FEW], doubts)
     # Bodies of modules and classes are function objects, too, while they run (3.11).
     return [fn for fn in functions if fn.__code__.co_flags & OPTIMIZED]
+
+
+def functions_with_code(codes: Sequence[CodeType]) -> list[FunctionType]:
+    """List of all live functions that the collector knows with one of these codes; each function once."""
+    functions: list[FunctionType] = []
+    for at in range(0, len(codes), FEW):
+        wanted = tuple(codes[at:at + FEW])
+        functions += _with_code(wanted, frozenset(map(id, wanted)))
+    return functions
+
+
+@restoring
+def _with_code(codes: tuple[CodeType, ...], ids: frozenset[int]) -> list[FunctionType]:
+    return list(still(_search(codes, ids, set(), _CODE)))
 
 
 def _functions_of(namespaces: tuple[dict[str, Any], ...], doubts: set[str] | None) -> list[FunctionType]:
@@ -74,7 +89,7 @@ def _searched(objects: tuple[Any, ...], wanted: frozenset[int], referrers: set[i
     without the canary does not ask, for asking would end the program's freeze."""
     box: list[Any] = []
     return list(still(chain(
-        silent(map(box.append, map(list, (_search(objects, wanted, referrers),)))),
+        silent(map(box.append, map(list, (_search(objects, wanted, referrers, _GLOBALS),)))),
         silent(chain.from_iterable(compress((probe(quiet, (True,)),), map(contains, box, repeat(_canary, ask))))),
         chain.from_iterable(box))))
 
@@ -97,8 +112,10 @@ def running(namespace: dict[str, Any]) -> dict[str, Any]:
     return namespace
 
 
-def _search(objects: tuple[Any, ...], wanted: frozenset[int], referrers: set[int]) -> Iterator[FunctionType]:
-    """An iterator over the functions among what refers to the objects, those whose globals have an id of `wanted`.
+def _search(objects: tuple[Any, ...], wanted: frozenset[int], referrers: set[int],
+            value: Callable[[FunctionType], Any]) -> Iterator[FunctionType]:
+    """An iterator over the functions among what refers to the objects, those whose `value`, got in C, has an id of
+    `wanted`.
 
     To be run to its end in one C call; it has no name anywhere, so it keeps nothing alive. The ids of all that refers
     to the objects go to the set `referrers`. Asking for referrers takes less than a quarter of looking at each object's
@@ -109,7 +126,7 @@ def _search(objects: tuple[Any, ...], wanted: frozenset[int], referrers: set[int
                   silent(map(referrers.update, map(map, repeat(id), box))),
                   chain.from_iterable(box), silent(map(list.clear, box)))
     a, b = tee(compress(every, map(is_, map(type, chain.from_iterable(box)), repeat(FunctionType))))
-    return compress(a, map(wanted.__contains__, map(id, map(_GLOBALS, b))))
+    return compress(a, map(wanted.__contains__, map(id, map(value, b))))
 
 
 def _reachable(*roots: Any) -> list[FunctionType]:

@@ -54,11 +54,13 @@ def note(transition: Transition) -> None:
 
 
 def blockers(transition: Transition) -> list[Blocker]:
-    """Blockers for what may run code of the side that is not the goal, out of sight; []: nothing does."""
-    # any rule: this one would stand in for others, which attacks switch off
+    """Blockers for what may run code of the side that is not the goal, out of sight; []: nothing does. Notes which
+    codes have references that are not klpfs's (Transition.unaccounted)."""
+    # any rule, not `hidden` alone: this one would stand in for others, which attacks switch off
     if not hidden.COUNTS or left_behind.are_here() or "hidden" in BREAK or BREAK:
         return []
     left, holders = more_than_ours(transition, transition.state.goal)
+    transition.unaccounted = _tuple(_map(_id, left))
     found: list[Blocker] = []
     for suspends in (True, False):
         of_kind = [code for code in left if (code.co_flags & SUSPENDS != 0) is suspends]

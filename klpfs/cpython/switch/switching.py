@@ -127,6 +127,9 @@ class Transition:
         self._collects = False
         # gives what else of klpfs's holds codes: dicts with such values, tuples, objects with a `code`
         self.holders: Callable[[], Iterable[Any]] = _tuple
+        # ids of codes of the side that is not the goal to which there were more references than klpfs's at the last
+        # count (out_of_sight.py), which comes when no task is in the way any more
+        self.unaccounted: tuple[int, ...] = ()
         self._sliced(self._enter, entries)
 
     # ------------------------------------------------------------------------------------------------------ what it is
@@ -371,7 +374,7 @@ class Transition:
         self._expect(OVER)
         self.switches, self.side_of_code, self.codes, self.dispatcher_ids = [], {}, {}, _set()
         self.rounds.forget()
-        self.stepping_codes, self.holders = {}, _tuple
+        self.stepping_codes, self.holders, self.unaccounted = {}, _tuple, ()
         self.blocking_ids = {0: _set(), 1: _set()}
 
     def add(self, entries: Iterable[Entry]) -> None:
