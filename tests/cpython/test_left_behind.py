@@ -4,8 +4,7 @@ import sys
 import threading
 
 from klpfs.cpython import left_behind, unfound
-from klpfs.cpython.switch import out_of_sight
-from tests.cpython.programs import done, make, transition
+from tests.cpython.programs import make, transition
 
 
 def in_a_child(function):
@@ -50,5 +49,5 @@ def test_nothing_is_counted_there(monkeypatch):
         t = transition(d[0], d[1])
         t.install()
         t.start()
-        assert out_of_sight.blockers(t) == [] and [code.co_name for code in unfound.codes(t)] == counted
-        assert held.co_name == "F" and done(t) and d[0]["F"]() == 1
+        assert t.look() == [] and [code.co_name for code in unfound.codes(t)] == counted
+        assert held.co_name == "F" and t.finish() is None and d[0]["F"]() == 1
