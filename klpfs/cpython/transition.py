@@ -177,7 +177,7 @@ class PythonTransition(seam.TargetTransition):
         """Blockers for function objects that the search may have missed. Names those with other globals in the log."""
         if COLLECTING in self.doubts:
             return [seam.Blocker(COLLECTING, 0, "garbage collection under way")]
-        codes = unfound.codes(self.switching)
+        codes = self.switching.sliced(unfound.codes, self.switching)
         if FROZEN in self.doubts:
             why = "function objects of it that gc.freeze() hides may be left, gc.unfreeze() shows them"
             return [seam.Blocker(FROZEN, 0, f"{names_for_people.function_name(code)}: {why}") for code in codes]

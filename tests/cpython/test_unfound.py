@@ -103,3 +103,13 @@ def test_a_function_of_the_same_code_with_other_globals_is_named(machine):
     machine.insmod("def f(): return 1" + one(module, "f"))
     assert (module.f(), copy()) == (1, 0)
     assert [line for line in machine.log.texts() if "globals of another module, too ('elsewhere')" in line] != []
+
+
+def test_counting_leaves_garbage_collection_as_it_is(machine):
+    """The program's collection was off for good after a look that counted, since that breathes between slices."""
+    module = machine.module("def f(): return 0")
+    breaths, code = [], module.f.__code__
+    machine.target.breathe = lambda: breaths.append(gc.isenabled())
+    machine.insmod("def f(): return 1" + one(module, "f"))
+    assert module.f() == 1 and code.co_name == "f"
+    assert set(breaths) == {True} and gc.isenabled()

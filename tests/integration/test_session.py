@@ -27,6 +27,20 @@ def test_insmod_patches_and_writing_0_takes_it_back(live, lp):
     assert live.tree.modules() == []
 
 
+def test_what_klpfs_borrows_of_a_process_it_gives_back(live, lp):
+    """Garbage collection, the switch interval, the size of new threads' stacks: as they were, patched and unpatched."""
+    borrowed = "__import__('gc').isenabled(), __import__('sys').getswitchinterval(), __import__('_thread').stack_size()"
+    before = True, 0.005, 0                 # as a Python begins
+    for _ in range(2):
+        live.tree.insmod(lp("lp1"))
+        live.tree.settle()
+        until(lambda: live.program.do(borrowed) == before, f"patched: {before}")
+        live.tree.set("lp1/enabled", "0")
+        until(lambda: not live.tree.patches(), "the way back")
+        until(lambda: live.program.do(borrowed) == before, f"unpatched: {before}")
+        live.tree.rmmod("lp1")
+
+
 def test_a_shell_is_enough(live, lp):
     """echo, cat and find, as docs/DESIGN.md#10 shows them."""
     live.tree.insmod(lp("lp1"))

@@ -35,11 +35,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from types import CodeType, FunctionType
-    from typing import Any, Callable
+    from typing import Any, Callable, TypeVar
     from weakref import ref
 
     from klpfs.engine.target import Blocker
     Codes = dict[int, CodeType]
+    Result = TypeVar("Result")
 
 _id, _len, _tuple, _set, _dict, _frozenset, _enumerate = id, len, tuple, set, dict, frozenset, enumerate
 
@@ -124,13 +125,13 @@ class Transition:
         self.state = State(PREPARE, 1, True)
         self.rounds = rounds.Rounds(self)
         out_of_sight.note(self)
-        self._collects = False
+        self._collects: bool | None = None      # within a slice of work: whether collection is held off
         # gives what else of klpfs's holds codes: dicts with such values, tuples, objects with a `code`
         self.holders: Callable[[], Iterable[Any]] = _tuple
         # ids of codes of the side that is not the goal to which there were more references than klpfs's at the last
         # count (out_of_sight.py), which comes when no task is in the way any more
         self.unaccounted: tuple[int, ...] = ()
-        self._sliced(self._enter, entries)
+        self.sliced(self._enter, entries)
 
     # ------------------------------------------------------------------------------------------------------ what it is
 
@@ -261,11 +262,15 @@ class Transition:
                 self.take_breath()
 
     def take_breath(self) -> None:
-        """Between slices of work: lets the program's threads get on."""
+        """Lets the program's threads get on; within a slice of work, which is two then, with collection as they know
+        it."""
         if self.breathe is not None:
-            self._allow_collection()
+            within = self._collects is not None
+            if within:
+                self._allow_collection()
             self.breathe()
-            self._hold_collection()
+            if within:
+                self._hold_collection()
 
     def _hold_collection(self) -> None:
         """Turns collection off: what klpfs allocates must not make it collect the program's garbage, all of it in a
@@ -276,12 +281,13 @@ class Transition:
     def _allow_collection(self) -> None:
         if self._collects:
             no_collection.let_go()
-        self._collects = False
+        self._collects = None
 
-    def _sliced(self, work: Callable[..., None], *args: Any) -> None:
+    def sliced(self, work: Callable[..., Result], *args: Any) -> Result:
+        """work(*args), in slices with collection off: it calls take_breath between them. Not within another's."""
         try:
             self._hold_collection()
-            work(*args)
+            return work(*args)
         finally:
             self._allow_collection()
 
@@ -291,7 +297,7 @@ class Transition:
         """PREPARE. Calls that begin from now on meet dispatchers, which answer side 0. Counterparts: finish, cancel."""
         self._expect(PREPARE)
         live_dispatchers.prune(self.breathe)
-        self._sliced(self._install, self.switches)
+        self.sliced(self._install, self.switches)
 
     def quiet(self) -> bool:
         """Whether no call is left that read a function's code before install() and has no frame yet. Asking is
@@ -332,14 +338,14 @@ class Transition:
     def finish(self) -> None:
         """CLEAN -> OVER. An attribute or code that the program set during the transition stays as it set it."""
         self._expect(CLEAN)
-        self._sliced(self._end)
+        self.sliced(self._end)
 
     def cancel(self) -> None:
         """PREPARE -> OVER: the functions hold what they held. It goes on where an exception has cut it off."""
         if self.state.mode != CLEAN or self.state.goal:
             self._expect(PREPARE)
             self.flip(CLEAN, 0)
-        self._sliced(self._end)
+        self.sliced(self._end)
 
     def _end(self) -> None:
         goal = self.state.goal
@@ -385,13 +391,13 @@ class Transition:
         goal's image; tasks that run them are looked for as before."""
         self._expect(PREPARE, RUN, CLEAN)
         before = _len(self.switches)
-        self._sliced(self._enter, entries)
+        self.sliced(self._enter, entries)
         state = self.state
         if state.mode == RUN:
             self.is_quiet = not collection.NEEDS_QUIET or "quiet" in BREAK
             # before the first of them can be called: maybe nothing may be remembered now
             self.flip(RUN, state.goal)
-        self._sliced(self._install, self.switches[before:])
+        self.sliced(self._install, self.switches[before:])
         if state.mode == RUN:
             self.flip(RUN, state.goal)     # and what was seen while they came in does not count
 
@@ -402,11 +408,7 @@ class Transition:
         if self.state.mode == CLEAN:
             return []
         self._expect(RUN)
-        self._hold_collection()
-        try:
-            blockers = [] if "noobserve" in BREAK else self.rounds.look()
-        finally:
-            self._allow_collection()
+        blockers = [] if "noobserve" in BREAK else self.sliced(self.rounds.look)
         if not blockers:
             self.flip(CLEAN, self.state.goal)
         return blockers

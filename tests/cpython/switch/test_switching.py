@@ -340,11 +340,21 @@ def test_collection_waits_while_dispatchers_come_and_go(d):
     """Our allocations collect nothing of the program's within a slice; afterwards collection is on as before."""
     on = []
     t = Transition([entry(f, d[1][n]) for n, f in functions(d[0]).items()], breathe=lambda: on.append(gc.isenabled()))
-    t._sliced(lambda: on.append(("inside", gc.isenabled())))
+    t.sliced(lambda: on.append(("inside", gc.isenabled())))
     assert on == [("inside", False)] and gc.isenabled()
     t.install()
     t.start()
     assert done(t) and gc.isenabled()
+
+
+def test_a_breath_outside_a_slice_leaves_collection_on(d):
+    """It let go of nothing, and turned collection off for good."""
+    on = []
+    t = Transition([entry(f, d[1][n]) for n, f in functions(d[0]).items()], breathe=lambda: on.append(gc.isenabled()))
+    t.take_breath()
+    assert on == [True] and gc.isenabled()
+    t.sliced(t.take_breath)
+    assert on == [True, True] and gc.isenabled()
 
 
 def test_a_collection_under_way_is_a_blocker_where_it_matters(d, monkeypatch):
