@@ -6,9 +6,8 @@ references for good, and no stack shows them. So in such a child references tell
 """
 from __future__ import annotations
 
-import sys
+from klpfs.cpython.no_collection import thread_frames
 
-_frames = sys._current_frames
 _here = False           # in this process
 
 
@@ -20,7 +19,7 @@ def are_here() -> bool:
 def would_be() -> bool:
     """Whether a fork now would leave frames behind: another thread has some, or this process has them itself. Before a
     fork, once klpfs's own threads have ended."""
-    return _here or len(_frames()) > 1
+    return _here or len(thread_frames()) > 1
 
 
 def note(left: bool) -> None:

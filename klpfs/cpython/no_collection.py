@@ -1,4 +1,5 @@
-"""Collection held off: while klpfs allocates much, it must not make Python collect the program's garbage.
+"""Collection held off: while klpfs allocates much, it must not make Python collect the program's garbage; and where a
+collection would deadlock.
 
 `hold` and `let_go` are a pair around a slice of work of the agent's thread. What an exception has cut off in between,
 even in the pair itself, `restore` puts right.
@@ -6,8 +7,15 @@ even in the pair itself, `restore` puts right.
 from __future__ import annotations
 
 import gc
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType
 
 _on, _off, _is_on = gc.enable, gc.disable, gc.isenabled
+_frames = sys._current_frames
+_DEADLOCKS = sys.version_info[:2] == (3, 11)    # a collection in sys._current_frames does, gh-106883
 _held = False           # collection is on as far as the program is concerned, and we hold it off
 
 
@@ -32,3 +40,15 @@ def restore() -> None:
     """Turns collection on again if a hold was never let go."""
     if _held:
         let_go()
+
+
+def thread_frames() -> dict[int, FrameType]:
+    """sys._current_frames(): the innermost frame of each thread, by its ident. Any thread."""
+    off = _DEADLOCKS and _is_on()
+    if off:
+        _off()
+    try:
+        return _frames()
+    finally:
+        if off:
+            _on()

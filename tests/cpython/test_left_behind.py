@@ -20,7 +20,7 @@ def in_a_child(function):
 
 
 def test_a_thread_with_frames_would_leave_them(monkeypatch):
-    monkeypatch.setattr(left_behind, "_frames", lambda: {1: sys._getframe()})
+    monkeypatch.setattr(left_behind, "thread_frames", lambda: {1: sys._getframe()})
     assert not left_behind.would_be()
     monkeypatch.undo()
     go = threading.Event()

@@ -23,6 +23,7 @@ import gc
 import sys
 
 from klpfs.cpython.c_originals import original
+from klpfs.cpython.no_collection import thread_frames
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,23 +36,15 @@ LONG_S = 0.3            # what lasts longer is nobody's short work inside a lock
 PAUSE_S = 0.005
 MOST_ERRORS = 100       # of a chain of exceptions
 allocate_lock, get_ident, RLock = [original(_thread, each) for each in ("allocate_lock", "get_ident", "RLock")]
-_release, _frames = _imp.release_lock, sys._current_frames
+_release = _imp.release_lock
 _IMPORTS = _bootstrap._find_and_load_unlocked.__code__      # type: ignore[attr-defined]
 _LIBRARY = (getattr(sys.modules.get("os"), "__file__", None) or "/").rpartition("/")[0] + "/"
-_COLLECTS = sys.version_info[:2] == (3, 11)     # a collection in sys._current_frames deadlocks, gh-106883
 _TRACKED = gc.is_tracked(RLock())               # by the collector, as what refers to its type: not on 3.9
 
 
 def is_in_library(ident: int) -> bool:
     """Whether a thread's innermost frame is of the standard library, importlib's own included."""
-    off = _COLLECTS and gc.isenabled()
-    if off:
-        gc.disable()
-    try:
-        frame = _frames().get(ident)
-    finally:
-        if off:
-            gc.enable()
+    frame = thread_frames().get(ident)
     path = frame.f_code.co_filename if frame is not None else ""
     return path.startswith(("<frozen ", _LIBRARY)) and not path.startswith(_LIBRARY + "site-packages/")
 
