@@ -6,10 +6,10 @@ only, so they end, too. (A child that the main thread has forked ends by exit, w
 """
 from __future__ import annotations
 
-from posix import O_CLOEXEC, O_RDONLY, close, listdir, read
-from posix import open as _open
+from posix import listdir
 
 from klpfs.agent.c_functions import local, monotonic
+from klpfs.protocol.process_identity import stat_words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -72,10 +72,6 @@ class Alone:
 def _has_ended(tid: str) -> bool:
     """Whether a thread is a name only: a process's first thread stays until the last has ended."""
     try:
-        fd = _open(f"/proc/self/task/{tid}/stat", O_RDONLY | O_CLOEXEC)
+        return stat_words(f"self/task/{tid}")[0] in ("Z", "X")
     except FileNotFoundError:
         return True
-    try:
-        return read(fd, 4096).rpartition(b")")[2].split()[0] in (b"Z", b"X")
-    finally:
-        close(fd)

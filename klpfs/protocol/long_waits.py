@@ -14,17 +14,17 @@ from posix import (
     O_CLOEXEC,
     O_CREAT,
     O_NOFOLLOW,
-    O_RDONLY,
     O_WRONLY,
     close,
     fstat,
     getpid,
     kill,
     listdir,
-    read,
     write,
 )
 from posix import open as _open
+
+from klpfs.protocol.process_identity import status_word
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -127,12 +127,7 @@ class Stacks:
 def takes_dump(pid: int) -> bool:
     """Whether that process catches DUMP, which would end it otherwise: it may have become another program."""
     try:
-        fd = _open(f"/proc/{pid}/status", O_RDONLY | O_CLOEXEC)
-        try:
-            status = read(fd, 1 << 14)
-        finally:
-            close(fd)
+        caught = int(status_word(pid, "SigCgt"), 16)
     except OSError:
         return False
-    caught = int(status.partition(b"SigCgt:")[2].split()[0], 16)
     return bool(caught >> (DUMP - 1) & 1)

@@ -4,11 +4,18 @@ from __future__ import annotations
 from posix import O_CLOEXEC, O_RDONLY, close, read
 from posix import open as _open
 
+MAX_BYTES = 1 << 14     # of a file of /proc; a process may be in very many groups
 
-def stat_words(pid: int) -> list[str]:
-    """The words of /proc/PID/stat from the state on, which proc(5) counts as the third. FileNotFoundError,
-    ProcessLookupError: there is no such process; or as open(2)."""
-    return _read(f"/proc/{pid}/stat").rpartition(b")")[2].decode("ascii").split()
+
+def stat_words(process: int | str) -> list[str]:
+    """The words of the `stat` of a process, by its number, or of what has that name in /proc ("self/task/7"), from the
+    state on, which proc(5) counts as the third. FileNotFoundError, ProcessLookupError: there is none; or as open(2)."""
+    return _read(f"/proc/{process}/stat").rpartition(b")")[2].decode("ascii").split()
+
+
+def status_word(pid: int, name: str) -> str:
+    """The first word of a line of /proc/PID/status, by the line's name. Errors: as stat_words'."""
+    return _read(f"/proc/{pid}/status").partition(b"\n" + name.encode() + b":")[2].split()[0].decode("ascii")
 
 
 def address_space(pid: int) -> tuple[str, ...]:
@@ -39,6 +46,6 @@ def number_in_own_namespace(pidfd: int) -> int:
 def _read(path: str) -> bytes:
     fd = _open(path, O_RDONLY | O_CLOEXEC)
     try:
-        return read(fd, 4096)
+        return read(fd, MAX_BYTES)
     finally:
         close(fd)

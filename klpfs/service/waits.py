@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
+from klpfs.protocol.process_identity import stat_words
 from klpfs.service.peer import Peer
 from klpfs.service.service import Service
 
@@ -14,8 +15,7 @@ from klpfs.service.service import Service
 def is_stopped(pid: int) -> bool:
     """Whether a process is stopped, dead, or can't be seen: it can't answer."""
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return file.read().rpartition(b")")[2].split()[0] in (b"T", b"t", b"Z", b"X")
+        return stat_words(pid)[0] in ("T", "t", "Z", "X")
     except OSError:
         return True
 
