@@ -44,18 +44,18 @@ class References:
     """The references to a few codes, at a look's moment.
 
     counts: how many each code has, in the order of the codes, then the control; again: the same, at the look's end.
-    known: the ids of the codes, one for each reference in an object that the collector knows. kinds: the keys of those
-    objects' types (reads.key). frames: whether a frame's reference is among the known.
+    known: the ids of the codes, one for each reference in an object that the collector knows: of frames, those that are
+    over, as in tracebacks, and of generators, but none that a thread or a greenlet runs. kinds: the keys of those
+    objects' types (reads.key).
     """
 
-    __slots__ = ("counts", "again", "known", "kinds", "frames")
+    __slots__ = ("counts", "again", "known", "kinds")
 
-    def __init__(self, frames: bool = True) -> None:
+    def __init__(self) -> None:
         self.counts: list[int] = []
         self.again: list[int] = []
         self.known: list[int] = []
         self.kinds: list[int] = []
-        self.frames = frames
 
 
 def of_types(objects: Iterable[Any], again: Iterable[Any], types: frozenset[int], wanted: bool) -> Iterator[Any]:
@@ -83,8 +83,7 @@ def _suspendable(codes: Sequence[CodeType], counted: References, found: list[Any
     if _TWICE:
         known += [compress(reads.generator_codes(of_type(kind), prefix), reads.have_frames(of_type(kind), prefix))
                   for kind, prefix in KINDS]
-    if counted.frames:
-        known.append(reads.ids(chain.from_iterable(reads.codes((of_type(FrameType),)))))
+    known.append(reads.ids(chain.from_iterable(reads.codes((of_type(FrameType),)))))
     return chain(silent(_map(box.append, starmap(_referrers, (wanted,)))),
                  silent(_map(counted.counts.extend, _map(_list, (_map(_refcount, wanted),)))),
                  silent(_map(counted.kinds.append, _map(reads.key, _map(_type, every())))),

@@ -138,7 +138,7 @@ def _looked_for(transition: Transition, codes: list[CodeType], holders: dict[int
         list[Blocker]:
     """Blockers for a few codes, of generator-like functions or of others, to which there are more references than
     klpfs's."""
-    counted = suspended.References(frames=suspends)
+    counted = suspended.References()
     why, references, _ = suspended.find(codes, None, counted)
     if why is not None:
         return [] if why == FROZEN and not suspends else [Blocker(why, 0, why)]

@@ -59,6 +59,25 @@ def test_a_variable_of_a_running_function_is_outside():
     assert hidden.outside([variable], 0) == 1
 
 
+def test_a_frame_that_is_over_is_known_and_a_frame_that_runs_is_not():
+    """So a kept traceback of a plain function's does not count as a call, and a call whose frame was being made does
+    when it goes on."""
+    left, kept = [], []
+
+    def looks(space):
+        kept.append(sys._getframe(1))
+        gc.collect()
+        held = [space["f"].__code__]
+        left.append(not_accounted_for(held)[1] == [id(held[0])])
+    space = {"looks": looks}
+    exec(compile("def f(): looks(space)", "app", "exec"), space)
+    gc.collect()        # the constants around
+    space["space"] = space
+    space["f"]()
+    looks(space)        # with the frame of before
+    assert left == [True, False] and kept[0].f_code is space["f"].__code__
+
+
 def test_constants_of_running_code_are_known():
     constants = [id(each) for each in hidden.constants_on_stacks()]
     assert id(sys._getframe().f_code.co_consts) in constants
