@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM
-from errno import ECONNREFUSED, EMFILE, ENFILE, ENOENT, ENOMEM, ENOTSOCK
+from errno import ECONNREFUSED, ENOENT, ENOTSOCK
 from fcntl import LOCK_EX, LOCK_NB, flock
 from posix import close, geteuid
 
@@ -10,7 +10,7 @@ from klpfs.agent.c_functions import socket
 from klpfs.agent.waiting import pause
 from klpfs.cpython.resolve.fingerprint import sha256  # type: ignore[attr-defined, unused-ignore]
 from klpfs.protocol import life, record_text
-from klpfs.protocol.folder import Folder, socket_address
+from klpfs.protocol.folder import NOT_JUST_NOW, Folder, socket_address
 from klpfs.protocol.folder_layout import JOURNAL, KEEP, MAX_CONTENT_BYTES, SUFFIX
 
 TYPE_CHECKING = False
@@ -42,7 +42,7 @@ def answers(folder: str, name: str) -> bool:
         sock.connect(socket_address(path_fd))
         return True
     except OSError as error:
-        if error.errno in (EMFILE, ENFILE, ENOMEM):
+        if error.errno in NOT_JUST_NOW:
             raise
         if error.errno in (ENOENT, ENOTSOCK):
             return False

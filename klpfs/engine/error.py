@@ -107,6 +107,11 @@ def place_of(error: BaseException, wanted: Callable[[str], bool] | None = None) 
     return place
 
 
+def mistake_of(error: BaseException) -> str:
+    """The words for an exception that is a mistake of ours, and where it was made: "KeyError: 'a' (a.py:3)"."""
+    return f"{type(error).__name__}: {error} ({place_of(error) or '?'})"
+
+
 def first_line_of(error: BaseException) -> str:
     """The first line of an exception's words."""
     return words_of(error).split("\n")[0]

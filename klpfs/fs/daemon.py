@@ -12,7 +12,7 @@ import socket
 import sys
 from typing import Any, Callable
 
-from klpfs.engine.error import place_of
+from klpfs.engine.error import mistake_of
 from klpfs.fs import mount as mounting
 from klpfs.fs.fuse import Session
 from klpfs.fs.log_lines import to_stderr, to_syslog
@@ -132,7 +132,7 @@ def serve(point: str, folder: str, ready: Callable[[], None], log: Log, make_man
                 try:
                     loop.run()
                 except Exception as e:         # a mistake of ours must not end the mount
-                    log(f"klpfs: {type(e).__name__}: {e} ({place_of(e) or '?'})")
+                    log(f"klpfs: {mistake_of(e)}")
             return 0
         finally:
             if watch is not None:

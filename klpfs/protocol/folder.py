@@ -59,7 +59,7 @@ DRAFT = ".tmp"              # how the name of a file ends that is not yet, or no
 _SAFE = O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY
 _LOOK = O_PATH | O_NOFOLLOW | O_CLOEXEC
 _WORDS = {JOURNAL: "the journal", LOCK: "the journal's lock"}
-_NOT_JUST_NOW = (EMFILE, ENFILE, ENOMEM)
+NOT_JUST_NOW = (EMFILE, ENFILE, ENOMEM)     # errnos that say nothing about the file: it can't be opened just now
 
 
 def mount_of(fd: int) -> int | None:
@@ -68,7 +68,7 @@ def mount_of(fd: int) -> int | None:
     try:
         info = _open(f"/proc/self/fdinfo/{fd}", O_RDONLY | O_CLOEXEC)
     except OSError as error:
-        if error.errno in _NOT_JUST_NOW:
+        if error.errno in NOT_JUST_NOW:
             raise
         return None         # no /proc, or a process that has changed its user: Linux before 5.14 hides it
     try:

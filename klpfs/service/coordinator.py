@@ -33,8 +33,10 @@ from typing import TYPE_CHECKING, Callable
 
 from attrs import define, field
 
+from klpfs.engine.error import mistake_of
 from klpfs.protocol import decisions
 from klpfs.protocol.decisions import Record, Report
+from klpfs.protocol.folder import NOT_JUST_NOW
 from klpfs.protocol.phases import START
 from klpfs.protocol.record_text import OtherService, OtherVersion
 from klpfs.service.answer import Answer
@@ -46,14 +48,13 @@ from klpfs.service.loading import Loading
 from klpfs.service.rounds import Rounds
 from klpfs.service.silence import Silence
 from klpfs.service.waiting_answers import WaitingAnswers
-from klpfs.service.writes import Decide, Foresee, Load, Request, of_mistake
+from klpfs.service.writes import Decide, Foresee, Load, Request
 
 if TYPE_CHECKING:
     from klpfs.service.loop import Loop
     from klpfs.service.peer import Peer
     from klpfs.service.peers import Peers
 
-NOT_JUST_NOW = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)      # the journal can't be read just now; it is not damaged
 
 May = Callable[[Record, Report], bool]
 
@@ -129,7 +130,7 @@ class Coordinator:
             self.current.write_failed(error)
             self._give_up_load(error)
         except Exception as error:
-            self._give_up_all(of_mistake(error))
+            self._give_up_all(mistake_of(error))
         else:
             if self._cannot_read:
                 self._cannot_read, self.current.trouble = False, None
@@ -143,10 +144,7 @@ class Coordinator:
         elif self._mistake != why:             # once, though each round may make it
             self.log(f"klpfs: {why}", 3)
         self._mistake = why
-        while self._requests:
-            request = self._requests.popleft()
-            self._refuse(request.what, request.answer, OSError(errno.EIO, why))
-        self.waiting_answers.fail_all(errno.EIO, why)
+        self._refuse_all(why)
         if unanswered is not None:
             unanswered.fail(errno.EIO, why)
         self.journal.unlock()
@@ -242,6 +240,9 @@ class Coordinator:
     def _fail_all(self, why: str) -> None:
         """Answer all writes with EIO: the journal can't be obeyed."""
         self.loading.fail(errno.EIO, why)
+        self._refuse_all(why)
+
+    def _refuse_all(self, why: str) -> None:
         while self._requests:
             request = self._requests.popleft()
             self._refuse(request.what, request.answer, OSError(errno.EIO, why))
@@ -324,7 +325,7 @@ class Coordinator:
             return
         except Exception as error:                               # a mistake of ours, or no memory
             self.journal.unlock()
-            self._refuse(request.what, request.answer, OSError(errno.EIO, of_mistake(error)))
+            self._refuse(request.what, request.answer, OSError(errno.EIO, mistake_of(error)))
             return
         if following["change"]:                                  # the lock is kept
             self.loading.begin(request, following)

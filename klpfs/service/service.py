@@ -8,6 +8,7 @@ from typing import Any, Callable
 
 from attrs import define, field
 
+from klpfs.engine.error import mistake_of
 from klpfs.protocol import decisions as records
 from klpfs.protocol.folder import Folder, as_folder
 from klpfs.protocol.folder_layout import KEEP
@@ -388,7 +389,7 @@ class Service:
             try:
                 done(reply)
             except Exception as error:
-                self._fail(what, answer, OSError(errno.EIO, f"{type(error).__name__}: {error}"))
+                self._fail(what, answer, OSError(errno.EIO, mistake_of(error)))
         return call
 
     # -- questions

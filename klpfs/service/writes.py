@@ -5,7 +5,6 @@ from typing import Any, Callable
 
 from attrs import define, field
 
-from klpfs.engine.error import place_of
 from klpfs.protocol.decisions import Record
 from klpfs.service.answer import Answer
 from klpfs.service.awaited import Awaited
@@ -13,11 +12,6 @@ from klpfs.service.limits import LIMITS
 
 Decide = Callable[[Record], Record]
 Foresee = Callable[[], "dict[str, Any] | None"]                # vote_by_text.py
-
-
-def of_mistake(error: Exception) -> str:
-    """The text of an error that is no OSError: ours, and where."""
-    return f"{type(error).__name__}: {error} ({place_of(error) or '?'})"
 
 
 @define(eq=False)
