@@ -510,5 +510,5 @@ def test_a_mistake_of_ours_in_an_answer_is_an_error_and_a_line(bench, service, r
     monkeypatch.setattr(Service, "_blocker_views", fails)
     assert result(service.check(source, ME)) == errno.EIO
     assert result(service.ask("blockers")) == errno.EIO
-    place = f"{__file__}:{fails.__code__.co_firstlineno + 1}"
-    assert [line.partition(": ")[2].partition(": ")[2] for line in lines(service)] == [f"LookupError: a mistake ({place})"] * 2
+    said = f"LookupError: a mistake ({__file__}:{fails.__code__.co_firstlineno + 1})"
+    assert [line.partition(": ")[2].partition(": ")[2] for line in lines(service)] == [said] * 2

@@ -11,17 +11,17 @@ from functools import partial
 from itertools import chain, compress, starmap
 from operator import truth
 
-from .atomic import CALL, call, restoring, silent, still
+from .atomic import CALL, call, silent, still
+from .frozen_moment import frozen, putting_back, with_callback
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from types import CodeType, FunctionType
     from typing import Any
 
-_referrers, _callbacks, _collect = gc.get_referrers, gc.callbacks, gc.collect
-_freeze, _unfreeze, _freeze_count = gc.freeze, gc.unfreeze, gc.get_freeze_count
-_list, _map, _id, _bool, _slice, _setattr = list, map, id, bool, slice, setattr
+_referrers, _collect, _freeze_count = gc.get_referrers, gc.collect, gc.get_freeze_count
+_list, _map, _id, _bool, _setattr = list, map, id, bool, setattr
 _sys, _modules = sys, sys.modules
 
 FROZEN, COLLECTING = "frozen heap", "collection"        # why a look can say nothing
@@ -47,25 +47,21 @@ def frozen_before_import() -> bool:
     return _before_import[0]
 
 
-def probe(seen: dict[str, Any], hide: Sequence[bool]) -> Iterator[Any]:
-    """Iterator that puts something into the dict `seen` if no collection is under way in any thread.
+def probe(seen: dict[str, Any], hide: bool = True) -> Iterator[Any]:
+    """Iterator that puts something into the dict `seen` if no collection is under way in any thread; whoever runs it is
+    decorated with putting_back.
 
-    gc.collect does nothing, not even its callbacks, when one is. hide: a sequence of one bool, read when the iterator
-    runs: the heap is frozen meanwhile, so that nothing of the program's is collected (False where the program has
-    frozen the heap itself: putting it back would undo that). The program's callbacks are not called. Counting
-    collections by a callback of klpfs's is not sound.
+    gc.collect does nothing, not even its callbacks, when one is. hide: the heap is frozen meanwhile, so that nothing of
+    the program's is collected (False where the program has frozen the heap itself). The program's callbacks are not
+    called. Counting collections by a callback of klpfs's is not sound.
     """
-    saved: list[Any] = []
-    return chain(call(saved.extend, _callbacks),
-                 call(_callbacks.__setitem__, _slice(None), (seen.__setitem__,)),
-                 _map(CALL, compress((partial(_freeze),), hide)), call(_collect, 0),
-                 _map(CALL, compress((partial(_unfreeze),), hide)),
-                 call(_callbacks.__setitem__, _slice(None), saved))
+    work = call(_collect, 0)
+    return with_callback(frozen(work) if hide else work, seen.__setitem__)
 
 
-@restoring
+@putting_back
 def _quiet(seen: dict[str, Any]) -> list[Any]:
-    return _list(still(silent(probe(seen, [not _freeze_count()]))))
+    return _list(still(silent(probe(seen, not _freeze_count()))))
 
 
 def quiet() -> bool:
@@ -78,10 +74,10 @@ def quiet() -> bool:
     return _bool(seen)
 
 
-@restoring
+@putting_back
 def _exchange(function: FunctionType, code: CodeType, seen: dict[str, Any]) -> list[Any]:
     exchange = partial(_setattr, function, "__code__", code)
-    return _list(still(chain(silent(probe(seen, [not _freeze_count()])),
+    return _list(still(chain(silent(probe(seen, not _freeze_count())),
                              silent(_map(CALL, compress((exchange,), _map(truth, (seen,))))))))
 
 

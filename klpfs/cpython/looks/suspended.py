@@ -10,8 +10,9 @@ from weakref import ref
 
 from ..switch.rules import BREAK
 from . import greenlets, reads
-from .atomic import call, everything, restoring, silent, still
+from .atomic import call, everything, silent, still
 from .collection import COLLECTING, FROZEN, frozen_before_import, probe
+from .frozen_moment import putting_back
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -122,11 +123,11 @@ def _gather(codes: Sequence[CodeType], seen: dict[str, Any], counted: References
     return chain(_suspendable(codes, counted, box, others),
                  silent(_map(fine.append, _map(contains, box, repeat(_canary)))),
                  # frozen: nothing to be said anyway
-                 silent(chain.from_iterable(compress((probe(seen, (True,)),), fine))),
+                 silent(chain.from_iterable(compress((probe(seen),), fine))),
                  _references(box, ids), silent(call(box.clear)), _rest(codes, counted, others))
 
 
-@restoring
+@putting_back
 def _find(codes: Sequence[CodeType], seen: dict[str, Any], kind: Any, before: list[ref[Any]], after: list[ref[Any]],
           stacks: list[tuple[int, Stack]], counted: References) -> list[ref[Any]]:
     if kind is None:

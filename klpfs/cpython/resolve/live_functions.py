@@ -17,6 +17,7 @@ from types import FunctionType, ModuleType
 
 from klpfs.cpython.looks.atomic import restoring, silent, still
 from klpfs.cpython.looks.collection import COLLECTING, FROZEN, frozen_before_import, probe
+from klpfs.cpython.looks.frozen_moment import putting_back
 from klpfs.cpython.raw import OPTIMIZED, module_dict
 
 TYPE_CHECKING = False
@@ -82,7 +83,7 @@ def _functions_of(namespaces: tuple[dict[str, Any], ...], doubts: set[str] | Non
     return functions
 
 
-@restoring
+@putting_back
 def _searched(objects: tuple[Any, ...], wanted: frozenset[int], referrers: set[int], quiet: dict[str, Any],
               ask: bool) -> list[FunctionType]:
     """What _search finds. ask: put something into `quiet` if no collection was under way at that moment; a search
@@ -90,7 +91,7 @@ def _searched(objects: tuple[Any, ...], wanted: frozenset[int], referrers: set[i
     box: list[Any] = []
     return list(still(chain(
         silent(map(box.append, map(list, (_search(objects, wanted, referrers, _GLOBALS),)))),
-        silent(chain.from_iterable(compress((probe(quiet, (True,)),), map(contains, box, repeat(_canary, ask))))),
+        silent(chain.from_iterable(compress((probe(quiet),), map(contains, box, repeat(_canary, ask))))),
         chain.from_iterable(box))))
 
 

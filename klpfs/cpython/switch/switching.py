@@ -25,7 +25,7 @@ from klpfs.engine.error import KlpError
 from .. import no_collection
 from ..c_originals import original
 from ..images import image as images
-from ..looks import collection
+from ..looks import collection, frozen_moment
 from ..raw import NESTED, SUSPENDS
 from . import dispatcher, event_loops, live_dispatchers, out_of_sight, rounds
 from .choice import CLEAN, OVER, PREPARE, RUN
@@ -372,6 +372,7 @@ class Transition:
                 self.take_breath()
         self.flip(OVER, goal)
         self.choices = {}
+        frozen_moment.forget()
         live_dispatchers.prune(self.take_breath)
 
     def forget(self) -> None:
