@@ -11,6 +11,7 @@ import types
 from klpfs.cpython import raw
 from klpfs.cpython.images import image
 from klpfs.cpython.switch import rules
+from klpfs.cpython.switch.dispatcher import Switch
 from klpfs.cpython.switch.switching import Entry, Transition
 
 
@@ -70,14 +71,15 @@ def switch(t, name):
 
 def window(s, what):
     """Runs what() once, between the choice of a Switch's dispatcher and the entry into the side."""
-    real = s.choose
+    real = Switch.choose
 
-    def choose():
-        function = real()
-        s.choose = real
-        what()
+    def choose(other):
+        function = real(other)
+        if other is s:
+            Switch.choose = real
+            what()
         return function
-    s.choose = choose
+    Switch.choose = choose
 
 
 def try_clean(t):

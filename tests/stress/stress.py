@@ -291,6 +291,7 @@ class Stress:
             for f, i in zip(family.functions, family.images[family.version]):
                 if f.__code__ is not i.code:
                     self.counts.bad.append(("code", f.__qualname__))
+        t.forget()
         got = self.plain.app["A"](), self.suspending.app["L"]()
         if got != (self.plain.version, self.suspending.version):
             self.counts.bad.append(("outcome", got))

@@ -36,30 +36,36 @@ MOST_OBJECTS = 100000   # of klpfs's own, for the first count; the collector's o
 MOST_PROMOTED = 20000   # of klpfs's own at once, for the oldest: about a millisecond
 
 _counted: list[CellType] = []           # stand for the last moment's first count; cells have no free list: each counts
-_lost: list[tuple[int, ...]] = []       # counts that moments have set to 0, not reckoned with yet
+_lost: list[list[tuple[int, ...]]] = []     # the counts before and after moments, not reckoned with yet
 _promoted = [0]                         # objects among the oldest that no count tells of
+_missed = [0, 0]                        # of the second and third count, not restored: a collection was under way
 _undo: list[Callable[[], Any]] = []     # what a moment that was cut off has left to do, the last first
 
 
-def _uncounted() -> int:
-    """How many objects among the oldest are to be counted in the next moment."""
+def _reckon() -> tuple[int, int, int]:
+    """What is to be made up for in the next moment: (of the second count, of the third, objects among the oldest)."""
     first, second = _threshold()[:2]
     while _lost:
-        count, own = _lost.pop()[0], _len(_counted)
-        _promoted[0] += count - own if count >= own else count      # less: a collection has set it to 0 since
-    if not first:                           # the program has turned automatic collection off
-        _promoted[0] = 0
+        before, after = _lost.pop()
+        own = _len(_counted)                # more than there are: a collection has set the count to 0 since
+        _promoted[0] += before[0] - own if before[0] >= own else before[0]
+        for n in (0, 1):
+            _missed[n] = _min(_missed[n] + before[n + 1] - after[n + 1], MOST) if before[n + 1] > after[n + 1] else 0
     if _promoted[0] < first * (second + 1) or not first:    # as many as a collection of the second generation sees
-        return 0
-    number = _min(_promoted[0], MOST_PROMOTED)
-    _promoted[0] -= number
-    return number
+        uncounted = 0
+        if not first:                       # the program has turned automatic collection off
+            _promoted[0] = 0
+    else:
+        uncounted = _min(_promoted[0], MOST_PROMOTED)
+        _promoted[0] -= uncounted
+    return _missed[0], _missed[1], uncounted
 
 
 def frozen(work: Iterator[Any]) -> Iterator[Any]:
     """Iterator that runs `work`, a collection of the youngest generation, with the heap frozen. Not where the program
     has frozen its heap: that would be undone. Whoever runs the iterator is decorated with putting_back."""
-    uncounted, first = _uncounted(), _min(_threshold()[0] + 1, MOST_OBJECTS)
+    second, third, uncounted = _reckon()
+    first = _min(_threshold()[0] + 1, MOST_OBJECTS)
     counts: list[tuple[int, ...]] = []
     box: list[CellType] = []
 
@@ -67,12 +73,15 @@ def frozen(work: Iterator[Any]) -> Iterator[Any]:
         """`what` as many times as the count n was, or `most`, if that is less."""
         return chain.from_iterable(_map(repeat, (what,), _map(_min, _map(itemgetter(n), counts), repeat(most))))
     promoted = chain(call(box.extend, starmap(_Cell, repeat((), uncounted))), call(_collect, 1), call(box.clear))
+    middle = chain(repeat(partial(_collect, 1), third), times(2, MOST, partial(_collect, 1)))
+    young = chain(repeat(partial(_collect, 0), second), times(1, MOST, partial(_collect, 0)))
     return chain(call(_undo.append, _unfreeze), silent(_map(counts.append, call(_counts))), call(_freeze),
                  call(_counted.clear),          # the first count is 0 now, and is not made less
-                 promoted if uncounted else (), _map(CALL, times(2, MOST, partial(_collect, 1))),
-                 _map(CALL, islice(times(1, MOST, partial(_collect, 0)), 1, None)), work,    # which counts, too
+                 promoted if uncounted else (), _map(CALL, middle), _map(CALL, islice(young, 1, None)),
+                 work,                          # counts as a young collection, too
                  call(_unfreeze), call(_undo.pop),
-                 call(_counted.extend, starmap(_Cell, times(0, first, ()))), silent(_map(_lost.append, counts)))
+                 call(_counted.extend, starmap(_Cell, times(0, first, ()))),
+                 silent(_map(counts.append, call(_counts))), call(_lost.append, counts))
 
 
 def forget() -> None:

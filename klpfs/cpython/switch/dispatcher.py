@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from errno import EINVAL
-from types import CodeType, FunctionType, MethodType
+from types import CodeType, FunctionType
 
 from klpfs.engine.error import KlpError
 
@@ -19,7 +19,7 @@ from .choice import choose, get_ident
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable
+    from typing import Any
 
     from .live_dispatchers import Record
     from .switching import Transition
@@ -69,14 +69,16 @@ class Switch:
     functions: indexed by the remembered choice: 0 or 1 gives that side's function object (made on its first call, see
         function_of), 2 means "no choice remembered" and holds None, so the dispatcher calls choose(). On 3.10 a dict
         without 2.
-    choose: choice.choose for this Switch. dispatcher_id: id of the dispatcher's code. only_watched: nothing is switched
-        here, only frames of older code are looked for.
+    dispatcher_id: id of the dispatcher's code. only_watched: nothing is switched here, only frames of older code are
+        looked for.
     codes_by_side: ({id: code} of side 0, of side 1), their comprehensions and older code included. callable_ids: ids of
         the codes of all sides that the function ever had, as far as a dispatcher may have called them.
     """
 
-    __slots__ = ("function", "record", "transition", "before", "after", "found_image", "functions", "choose",
-                 "only_watched", "codes_by_side", "callable_ids", "dispatcher_id")
+    __slots__ = ("function", "record", "transition", "before", "after", "found_image", "functions", "only_watched",
+                 "codes_by_side", "callable_ids", "dispatcher_id")
+
+    choose = choose         # a method of the class's: a bound one in a slot would be a cycle, which keeps old code
 
     def __init__(self, function: FunctionType, record: Record, transition: Transition, before: images.Image,
                  after: images.Image, found_image: images.Image) -> None:
@@ -84,7 +86,6 @@ class Switch:
         self.before, self.after, self.found_image = before, after, found_image
         self.only_watched = before.code is after.code
         self.functions: Any = {0: None, 1: None} if _SMALL else [None, None, None]
-        self.choose: Callable[[], FunctionType] | None = None if self.only_watched else MethodType(choose, self)
         self.codes_by_side: tuple[dict[int, CodeType], dict[int, CodeType]] = {}, {}
         self.callable_ids: frozenset[int] = _NO_IDS
         self.dispatcher_id: int | None = None
@@ -99,11 +100,12 @@ class Switch:
 
     def watch_only(self) -> None:
         """The program gave the function code of its own: nothing is switched here."""
-        self.only_watched, self.choose = True, None
+        self.only_watched = True
 
     def release(self) -> None:
-        """A Switch that no dispatcher calls any more lets go of all that could hold it in a reference cycle."""
-        self.choose, self.callable_ids, self.codes_by_side = None, _NO_IDS, _NO_CODES
+        """A Switch that no dispatcher calls any more lets go of codes: its Transition may live on until garbage is
+        collected."""
+        self.callable_ids, self.codes_by_side = _NO_IDS, _NO_CODES
 
 
 def check(function: FunctionType, before: images.Image, after: images.Image) -> None:

@@ -27,7 +27,7 @@ from tests.cpython.one_version import Watch
 from tests.cpython.programs import make, transition, without
 
 # what a choice runs: (module, name there, function)
-PARTS = [(dispatcher, "choose", choice.choose), (choice, "_walk", choice._walk),
+PARTS = [(dispatcher.Switch, "choose", choice.choose), (choice, "_walk", choice._walk),
          (choice, "greenlet_api", choice.greenlet_api), (choice, "module_value", choice.module_value),
          (choice, "_callers_frame", c_api.callers_frame), (dispatcher.Switch, "function_of", dispatcher.Switch.function_of),
          (image, "clone", image.clone), (image, "new_function", c_api.new_function)]
