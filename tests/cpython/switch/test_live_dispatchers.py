@@ -7,6 +7,7 @@ import pytest
 from klpfs.cpython.images import image
 from klpfs.cpython.looks import collection
 from klpfs.cpython.switch import live_dispatchers
+from klpfs.cpython.switch.dispatcher import Switch
 from klpfs.cpython.switch.live_dispatchers import NONE, record_of
 from tests.cpython.programs import back, done, make, new_image, switch, transition
 
@@ -51,6 +52,31 @@ def test_a_dispatcher_that_can_still_run_is_kept():
     del made
     live_dispatchers.prune()
     assert not mine.dispatchers and mine.switch is None
+
+
+def test_a_stale_dispatcher_takes_its_switch_along_when_it_ends():
+    """Without a garbage collection, which may be long in coming: what the Switch holds would block transitions."""
+    d = make("async def f(): return {v}")
+    gc.collect()
+    gc.disable()
+    try:
+        t = transition(d[0], d[1])
+        t.install()
+        t.start()
+        made = d[0]["f"]()
+        assert done(t)
+        t.forget()
+        t = transition(d[0], d[2])
+        t.install()
+        made.close()
+        del made
+        t.start()
+        assert done(t)
+        live_dispatchers.prune()
+        assert [each for each in gc.get_objects() if type(each) is Switch and each.transition is not t
+                and each.function is d[0]["f"]] == []
+    finally:
+        gc.enable()
 
 
 def test_images_put_from_outside_are_what_stale_dispatchers_call():
