@@ -69,17 +69,23 @@ def switch(t, name):
     return next(s for s in t.switches if s.function.__name__ == name)
 
 
+def watch_choices(s, then):
+    """Each choice of a Switch's dispatcher gives what then(function) gives, until the Switch's class is Switch again."""
+    class Watched(Switch):
+        __slots__ = ()
+
+        def choose(self):
+            return then(Switch.choose(self))
+    s.__class__ = Watched
+
+
 def window(s, what):
     """Runs what() once, between the choice of a Switch's dispatcher and the entry into the side."""
-    real = Switch.choose
-
-    def choose(other):
-        function = real(other)
-        if other is s:
-            Switch.choose = real
-            what()
+    def choose(function):
+        s.__class__ = Switch
+        what()
         return function
-    Switch.choose = choose
+    watch_choices(s, choose)
 
 
 def try_clean(t):
