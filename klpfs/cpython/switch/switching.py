@@ -381,6 +381,7 @@ class Transition:
         self._expect(OVER)
         self.switches, self.side_of_code, self.codes, self.dispatcher_ids = [], {}, {}, _set()
         self.rounds.forget()
+        self.rounds.bodies.forget()
         self.stepping_codes, self.holders, self.unaccounted = {}, _tuple, ()
         self.blocking_ids = {0: _set(), 1: _set()}
 
