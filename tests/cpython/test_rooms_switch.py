@@ -21,8 +21,7 @@ FOLDER = pathlib.Path(klpfs.cpython.__file__).parent
 IN_C = frozenset("__future__ _ctypes _interpreters _thread _xxsubinterpreters errno functools gc itertools operator "
                  "sys time types weakref".split())
 BELOW = ("klpfs.engine.", "klpfs.cpython.c_api", "klpfs.cpython.c_originals", "klpfs.cpython.control_flow",
-         "klpfs.cpython.left_behind",
-         "klpfs.cpython.no_collection", "klpfs.cpython.raw")
+         "klpfs.cpython.left_behind", "klpfs.cpython.no_collection", "klpfs.cpython.raw")
 
 
 class Room:
