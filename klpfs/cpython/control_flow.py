@@ -7,13 +7,12 @@ conditions are not judged. Where anything is not understood, everything can be r
 A unit is two bytes of bytecode: an instruction, its EXTENDED_ARG, or an inline cache behind it. `f_lasti` counts bytes;
 between two instructions it is that of the last, so whatever is asked about a unit is about the unit itself, too.
 
-Imports no more than raw.py, so that every room may use it; of `opcode` tables, of `_opcode` a function of C.
+Imports no more than raw.py, so that every room may use it; of `opcode` tables and a function of C.
 """
 from __future__ import annotations
 
 import opcode
 import sys
-from _opcode import stack_effect
 from types import CodeType
 
 from klpfs.cpython.raw import is_definition
@@ -23,9 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any
 
-_len, _list, _set, _range, _enumerate, _type, _max, _bytearray, _reversed, _iter, _next = \
-    len, list, set, range, enumerate, type, max, bytearray, reversed, iter, next
-_stack_effect = stack_effect
+_len, _list, _set, _range, _enumerate, _type, _bytearray, _reversed, _iter, _next = \
+    len, list, set, range, enumerate, type, bytearray, reversed, iter, next
+_stack_effect = opcode.stack_effect
 
 _SINCE_3_10, _SINCE_3_11 = sys.version_info >= (3, 10), sys.version_info >= (3, 11)
 _SLICE = 2000           # units between two breaths
@@ -180,7 +179,7 @@ class Flow:
             self._jumps[unit] = (*self._jumps.get(unit, ()), *found)
         self._known = {unit for unit, _ in done}
 
-    # ----------------------------------------------------------------------------------------------------- what is asked
+    # ---------------------------------------------------------------------------------------------------- what is asked
 
     def makings(self, code: CodeType) -> list[tuple[CodeType, set[int], set[int]]]:
         """[(code object, units, units)] for each code object of which `code`, whose flow this is, makes a function, in

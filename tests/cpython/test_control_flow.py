@@ -126,7 +126,7 @@ def places(text):
 
 
 def test_what_is_made_is_told_with_its_places():
-    code, _, made = places("@x\ndef f(a=1, *, b: 2): pass\nclass C(x()):\n def g(self): pass\nh = lambda: 1\n")
+    code, _, made = places("@x\ndef f(a=1, *, b=2): pass\nclass C(x()):\n def g(self): pass\nh = lambda: 1\n")
     assert set(made) == {"f", "C", "<lambda>"}
     assert not made["f"] & made["C"] and not made["C"] & made["<lambda>"]
     assert min(made["f"]) < min(made["C"]) < min(made["<lambda>"])

@@ -14,7 +14,7 @@ from weakref import ref
 
 from ..control_flow import Flow, NotUnderstood
 from ..looks import names_for_people
-from ..raw import ASYNC_GENERATOR, COROUTINE, GENERATOR, inner, is_definition
+from ..raw import SUSPENDS, inner, is_definition
 from .rules import BREAK
 
 TYPE_CHECKING = False
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 _id, _len, _set, _max, _frozenset, _ref, _list, _dict = id, len, set, max, frozenset, ref, list, dict
 
 NAMED = 3           # functions that a Blocker names
-MARKS = _frozenset((GENERATOR, COROUTINE, ASYNC_GENERATOR))        # of cut stacks: looks/threads.py, CUTS
 
 
 class Making:
@@ -71,7 +70,7 @@ class Bodies:
     def _start(self, size: int) -> None:
         """Nothing is known. size: how many codes the transition has."""
         # ids of codes that make nothing of the transition; the codes, so that no other gets such an id meanwhile
-        self._plain: set[int] = _set(MARKS)
+        self._plain: set[int] = _set()
         self._plain_codes: list[CodeType] = []
         self._bodies: dict[int, Body] = {}      # id of code -> its Body
         self._size = size
@@ -86,22 +85,26 @@ class Bodies:
         """A round of looks begins. The transition may have got more codes."""
         if self._size != _len(transition.codes):
             self._start(_len(transition.codes))
-            self._plain.update(transition.codes)        # sides: another rule's
+
+    def are_known(self, stack: Stack) -> bool:
+        """Whether a stack, ids of codes, is known to have neither a body that makes something of the transition, nor a
+        side of it, nor a dispatcher, nor a mark of a cut stack: nothing else need be asked."""
+        return self._plain.issuperset(stack)
 
     def are_plain(self, stack: Stack, transition: Transition) -> bool:
-        """Whether no code of a stack, ids of codes, can be a body that makes something of the transition; False: maybe,
-        the places will tell."""
-        if self._plain.issuperset(stack) or "again" in BREAK:
+        """Whether no code of a stack can be a body that makes something of the transition; False: maybe, the places
+        will tell."""
+        if "again" in BREAK:
             return True
-        dispatchers = transition.dispatcher_ids
-        return not [key for key in stack if key not in self._plain and key not in dispatchers]
+        plain, sides = self._plain, transition.side_of_code     # with the dispatchers
+        return not [key for key in stack if key not in plain and key not in sides and key > SUSPENDS]
 
     def are_past(self, key: int, places: Places, transition: Transition) -> bool:
         """Whether no body on a stack can make old code a function again. key: an ident, or a greenlet's."""
         above, code_id, goal = 0, 0, transition.state.goal
         for lasti, line, code in places:
             above, code_id = code_id, _id(code)
-            if code_id in self._plain or code_id in transition.dispatcher_ids:
+            if code_id in self._plain or code_id in transition.side_of_code:
                 continue
             body = self._bodies.get(code_id)
             if body is None or body.reference() is not code:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from types import CodeType
     from typing import Any, Callable
 
-    from ..looks.threads import Places, Stack
+    from ..looks.threads import Stack
     from .switching import State, Transition
 
 _id, _len, _tuple, _set, _list, _max, _min, _type, _int = id, len, tuple, set, list, max, min, type, int
@@ -109,9 +109,10 @@ class Rounds:
             idents, frames, unsure = _tuple(todo[at:at + size]), 0, []
             for ident, stack in threads.stacks(idents):
                 frames += _len(stack)
-                if not self._is_clean(stack, goal):
+                known = self.bodies.are_known(stack)
+                if not known and not self._is_clean(stack, goal):
                     dirty.append(ident)
-                elif self.bodies.are_plain(stack, self.transition):
+                elif known or self.bodies.are_plain(stack, self.transition):
                     # once clean, never dirty again without something suspended; choice._walk reads it, too
                     clean.add(ident)
                 else:
@@ -149,8 +150,9 @@ class Rounds:
         dirty_greenlets: list[int] = []
         plain = True
         for key, stack in stacks:
-            plain = plain and self.bodies.are_plain(stack, self.transition)
-            if not self._is_clean(stack, goal):
+            known = self.bodies.are_known(stack)
+            plain = plain and (known or self.bodies.are_plain(stack, self.transition))
+            if not known and not self._is_clean(stack, goal):
                 if key in idents:
                     blockers.append(self._name("thread", key, names_for_people.thread))
                 else:

@@ -222,8 +222,8 @@ def test_a_patch_of_a_patched_module_that_reloads_is_refused(program):
     import_hooks.install(lambda each: program.target.loaded(each), program.target)
     importlib.reload(module)
     assert found == [(True, ("EBUSY", "livepatch: object '%s' is being loaded again, try when that is over" % name))]
-    assert begun == ["livepatch: module '%s' is being loaded again: until that is over, calls of its functions may have "
-                     "old code" % name]
+    assert begun == ["livepatch: module '%s' is being loaded again: until that is over, calls of its functions may "
+                     "have old code" % name]
     assert program.log.texts()[-1] == (
         "livepatch: module '%s' was loaded again: its new functions are patched from now on, until now calls had their "
         "old code" % name)
