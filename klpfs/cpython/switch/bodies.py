@@ -161,7 +161,8 @@ class Bodies:
                  if code_id in old and code_id in ids]
         names = _list(_dict.fromkeys(names))        # two definitions may have one name
         more = f" and {_len(names) - NAMED} more" if _len(names) > NAMED else ""
-        return f"{where} will make {', '.join(names[:NAMED])}{more} again"
+        # without its folder, since a Blocker's name is cut; the frames have it
+        return f"{where.rpartition('/')[2]} will make {', '.join(names[:NAMED])}{more} again"
 
 
 def _made(code: CodeType, transition: Transition) -> frozenset[int]:

@@ -373,6 +373,7 @@ class Transition:
         self.flip(OVER, goal)
         self.choices = {}
         frozen_moment.forget()
+        self.rounds.bodies.forget()     # which may have a dispatcher's code of an earlier transition
         live_dispatchers.prune(self.take_breath)
 
     def forget(self) -> None:
@@ -381,7 +382,6 @@ class Transition:
         self._expect(OVER)
         self.switches, self.side_of_code, self.codes, self.dispatcher_ids = [], {}, {}, _set()
         self.rounds.forget()
-        self.rounds.bodies.forget()
         self.stepping_codes, self.holders, self.unaccounted = {}, _tuple, ()
         self.blocking_ids = {0: _set(), 1: _set()}
 
