@@ -7,7 +7,7 @@ The main program's functions don't exist yet then: they are patched when their d
 from __future__ import annotations
 
 from klpfs.agent import service_folder
-from klpfs.agent.c_functions import monotonic
+from klpfs.agent.c_functions import get_ident, get_native_id, monotonic
 from klpfs.agent.conditions import THERE
 from klpfs.agent.proc import cmdline
 from klpfs.agent.waiting import Signal
@@ -197,12 +197,18 @@ class Joining:
             return
         agent.thread.have_done(came, agent.limits.import_)
         end = monotonic() + agent.limits.import_
-        while (follower.main == THERE or agent.engine.arrival is not None) and monotonic() < end:
+        while (follower.main == THERE or agent.engine.arrival is not None) and monotonic() < end \
+                and not self._is_in_its_own_way():
             self._main_arrived.wait(LOOK_S)
         if follower.main == THERE:
             agent.outbox.say("the main program goes on unpatched until what is under way is over", WARNING)
         elif agent.engine.arrival is not None:
             agent.outbox.say("the main program goes on while its functions are in transition", NOTICE)
+
+    def _is_in_its_own_way(self) -> bool:
+        """Whether the calling thread keeps the arrival from being clean, as by a loop around the definitions."""
+        own = get_ident(), get_native_id()
+        return any(blocker["kind"] == "thread" and blocker["task"] in own for blocker in self.agent.tasks.blockers)
 
     def arrived(self) -> None:
         """The main program's functions are patched, or will not be. The agent's thread."""

@@ -59,6 +59,11 @@ class LazyTarget:
         """The Mod of a module, as Target.loaded."""
         return None if name is None and self.main_waits else self.real().loaded(name)
 
+    def begins_again(self, name: str) -> None:
+        """A module's body is about to run again, as PythonTarget.begins_again. Without that nothing is patched."""
+        if self._real is not None:
+            self._real.begins_again(name)
+
     def call(self, callback: Callable[[Object], Any], obj: Object) -> int:
         """Calls a callback, as Target.call, as all foreign code of an agent runs. -EINTR when it was stopped."""
         agent, callbacks = self.agent, obj.callbacks

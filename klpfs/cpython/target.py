@@ -93,6 +93,13 @@ class PythonTarget(seam.Target):
         return _is_initializing(module) or any(
             body is module and mark[0] == getpid() for mark, body in list(self.bodies.items()))
 
+    def begins_again(self, name: str) -> None:
+        """The body of a module is about to run again, for a reload: a line, if it is patched. Its counterpart is
+        `refresh`'s. In the thread that imports."""
+        if self._is_patched(name):
+            pr_warn(self.log, f"module '{name}' is being loaded again: until that is over, calls of its functions may "
+                              "have old code")
+
     def _is_patched(self, name: str) -> bool:
         return any(definition.object == name for definition in self.images.changed_definitions())
 

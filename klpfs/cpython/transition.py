@@ -7,6 +7,7 @@ from __future__ import annotations
 from klpfs.cpython import unfound
 from klpfs.cpython.looks import hidden, names_for_people
 from klpfs.cpython.looks.collection import COLLECTING, FROZEN
+from klpfs.cpython.switch import out_of_sight
 from klpfs.cpython.switch.choice import CLEAN, OVER, RUN
 from klpfs.cpython.switch.switching import Entry, Transition
 from klpfs.engine import target as seam
@@ -162,32 +163,53 @@ class PythonTransition(seam.TargetTransition):
 
     def look(self) -> list[seam.Blocker]:
         blockers: list[seam.Blocker] = self.switching.look()
-        if not blockers and (self.doubts or self.images.has_nested(self.after)) and self.join():
-            self.switching.reverse()  # closures made meanwhile, by code that was not clean then: look again, with them
-            self.switching.reverse()
-            blockers = self.switching.look()
+        if not blockers and (self.doubts or self.images.has_nested(self.after) or self._may_be_more()) and self.join():
+            blockers = self._look_again()   # closures made meanwhile, by code that was not clean then
         if not blockers and not self.switching.forced:
             blockers = self._unfound()
             if blockers:
-                self.switching.reverse()    # not clean after all
-                self.switching.reverse()
+                self._not_clean()
         return blockers
 
+    def _not_clean(self) -> None:
+        """CLEAN -> RUN with the same goal: not clean after all."""
+        self.switching.reverse()
+        self.switching.reverse()
+
+    def _look_again(self) -> list[seam.Blocker]:
+        """The Blockers with function objects that have joined."""
+        self._not_clean()
+        blockers: list[seam.Blocker] = self.switching.look()
+        return blockers
+
+    def _may_be_more(self) -> bool:
+        """Whether a body that was seen on a stack may have made functions since they were searched for; False: the
+        count of references tells (_unfound)."""
+        bodies = self.switching.rounds.bodies
+        seen, bodies.seen = bodies.seen, False
+        return bool(seen) and not out_of_sight.counts()
+
     def _unfound(self) -> list[seam.Blocker]:
-        """Blockers for function objects that the search may have missed. Names those with other globals in the log."""
+        """Blockers for function objects that the search may have missed. Those that were made meanwhile join; those
+        with other globals are named in the log."""
         if COLLECTING in self.doubts:
             return [seam.Blocker(COLLECTING, 0, "garbage collection under way")]
         codes = self.switching.sliced(unfound.codes, self.switching)
         if FROZEN in self.doubts:
             why = "function objects of it that gc.freeze() hides may be left, gc.unfreeze() shows them"
             return [seam.Blocker(FROZEN, 0, f"{names_for_people.function_name(code)}: {why}") for code in codes]
+        made_meanwhile = False
         for fn in unfound.elsewhere(codes) if codes else ():
             definition = self.images.registry.by_code.get(id(fn.__code__))
-            if definition is not None and id(definition) not in self._elsewhere:
+            if definition is not None and any(fn.__globals__ is space for space in definition.namespaces):
+                made_meanwhile = True
+            elif definition is not None and id(definition) not in self._elsewhere:
                 self._elsewhere.add(id(definition))
                 name = plain_text(fn.__globals__.get("__name__", "?"))
                 pr_warn(self.owner.log, f"{definition.title} is alive with the globals of another module, too "
                                         f"('{name}'), there it is left alone")
+        if made_meanwhile and self.join():
+            return self._look_again()
         return []
 
     def join(self) -> bool:

@@ -339,3 +339,29 @@ def test_a_patch_that_is_loaded_while_another_waits(service):
     c.change("lp10", GREET)
     c.until_line("symbol 'greet' not found in symbol table")
     c.close()
+
+
+def test_a_main_program_that_makes_the_function_again(service):
+    """A loop around the definition: named until it is over, and not waited for."""
+    path = service.write("app.py", HEAD + """for line in sys.stdin:
+    def greet(): return 'old'
+    print(line.strip(), flush=True)
+print(greet(), flush=True)
+while True:
+    threading.Event().wait(0.01)
+    if greet() == 'new':
+        break
+print(greet(), flush=True)
+""")
+    service.keep(GREET)
+    p = service.popen(path)
+    p.stdin.write("one\n")
+    p.stdin.flush()
+    assert p.stdout.readline() == "one\n"
+    c = service.coordinator()
+    blocker, = c.until(lambda c: c.ask("blockers"))
+    assert blocker["kind"] == "thread" and blocker["name"].endswith("app.py:5 <module> will make greet again")
+    p.stdin.close()
+    assert p.stdout.readline() in ("old\n", "new\n")
+    assert p.stdout.readline() == "new\n"
+    c.close()

@@ -20,8 +20,8 @@ FOLDER = pathlib.Path(klpfs.cpython.__file__).parent
 # Of functools, time, types and weakref the names that are C's: see test_no_python_function_of_the_standard_library
 IN_C = frozenset("__future__ _ctypes _interpreters _thread _xxsubinterpreters errno functools gc itertools operator "
                  "sys time types weakref".split())
-BELOW = ("klpfs.engine.", "klpfs.cpython.c_api", "klpfs.cpython.c_originals", "klpfs.cpython.left_behind",
-         "klpfs.cpython.no_collection", "klpfs.cpython.raw")
+BELOW = ("klpfs.engine.", "klpfs.cpython.c_api", "klpfs.cpython.c_originals", "klpfs.cpython.control_flow",
+         "klpfs.cpython.left_behind", "klpfs.cpython.no_collection", "klpfs.cpython.raw")
 
 
 class Room:

@@ -1,6 +1,9 @@
 """Transitions of definitions: what each function object runs before, during and after, whatever comes in between."""
 import gc
 import importlib
+import sys
+import threading
+import types
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,6 +14,7 @@ from klpfs.engine.core import Engine
 from tests.cpython import import_system
 from tests.cpython.machine import NEST, PAIR, Held, Machine, insmod_module, one, rmmod_module
 from tests.cpython.names_kit import many
+from tests.cpython.programs import without
 from tests.programs import same, snapshot
 
 
@@ -336,3 +340,62 @@ def test_transitions_that_are_over_leave_nothing_in_cycles(program):
         finally:
             gc.enable()
     assert left == [0, 0]
+
+
+@pytest.mark.parametrize("rules_off", [(), ("hidden",)], ids=["counted", "searched"])
+def test_a_body_that_makes_a_function_again_blocks_and_what_it_has_made_joins(machine, rules_off):
+    """The name leads to a function object that was made while the transition ran, of old code: it is patched when the
+    body is past its definition. Once by its references' count, once by another search, where they aren't counted."""
+    module = types.ModuleType(machine.name())
+    machine.imported.append(module.__name__)
+    sys.modules[module.__name__] = module
+    text = "for turn in range(2):\n def f(): return 'f0'\n stop()\nstop()"
+    turns = [threading.Event() for _ in range(3)]
+    at, left = threading.Semaphore(0), iter(turns)
+
+    def stop():
+        at.release()
+        assert next(left).wait(30)
+    module.stop = stop
+    body = threading.Thread(target=exec, args=(compile(text, "app.py", "exec"), vars(module)))
+    body.start()
+    assert at.acquire(timeout=30)
+    with without(*rules_off):
+        first = module.f
+        machine.enable("def f(): return 'f1'" + one(module, "f"))
+        blocker, = machine.engine.look()
+        assert blocker.kind == "thread" and blocker.name.endswith("app.py:3 <module> will make f again")
+        assert any("app.py:3 <module>" in frame for frame in blocker.frames)
+        for turn in turns[:2]:
+            turn.set()
+            assert at.acquire(timeout=30)
+        assert module.f is not first and module.f() == "f0" and first() == "f1"
+        machine.settle()
+        assert module.f() == first() == "f1" and not [line for line in machine.log.texts() if "alive" in line]
+    turns[2].set()
+    body.join(30)
+
+
+def test_a_body_with_its_definitions_behind_it_does_not_block(machine):
+    """As nearly every main program: an endless loop below."""
+    module = types.ModuleType(machine.name())
+    machine.imported.append(module.__name__)
+    sys.modules[module.__name__] = module
+    module.at, module.go = threading.Event(), threading.Event()
+    text = """if 1:
+        class C:
+            def m(self): return 'm0'
+        def f(): return 'f0'
+        while not go.is_set():
+            try:
+                at.set(); go.wait(30)
+            except OSError:
+                pass
+    """
+    body = threading.Thread(target=exec, args=(compile(text, "app.py", "exec"), vars(module)))
+    body.start()
+    assert module.at.wait(30)
+    machine.insmod("def f(): return 'f1'\ndef m(self): return 'm1'" + one(module, "f", "C.m=m"))
+    assert module.f() == "f1" and module.C().m() == "m1"
+    module.go.set()
+    body.join(30)

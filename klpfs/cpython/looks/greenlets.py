@@ -12,9 +12,9 @@ from .atomic import everything, restoring, silent, still
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any
+    from typing import Any, Callable
 
-    from .threads import Lines, Stack
+    from .threads import Lines, Places, Stack
 
 _list, _map, _zip, _id, _type, _dict_items = list, map, zip, id, type, dict.items
 _issubclass, _frozenset, _slice = issubclass, frozenset, slice
@@ -38,9 +38,11 @@ def _greenlets(kinds: Any) -> Iterator[ref[Any]]:
     return _map(ref, compress(c, _map(_issubclass, _map(_type, d), repeat(kinds))))
 
 
-def all_stacks(kind: Any, before: list[ref[Any]], after: list[ref[Any]]) -> Iterator[tuple[int, Stack]]:
+def all_stacks(kind: Any, before: list[ref[Any]], after: list[ref[Any]],
+               read: Callable[[Iterator[Any]], Iterator[Any]] = threads.codes) -> Iterator[tuple[int, Any]]:
     """Keys and stacks of all threads and all suspended greenlets, (key, ids of codes), of one moment; to the lists
-    before and after go references to all greenlets (and the canary) that there were before and after that.
+    before and after go references to all greenlets (and the canary) that there were before and after that. read: what
+    makes of stacks of frames what is told of them.
 
     Asking for all objects is an audit event, in which a Python hook lets other threads run; so is asking for the
     threads' frames. From then on none comes until all frames are gathered: what runs and what is suspended are of one
@@ -52,7 +54,7 @@ def all_stacks(kind: Any, before: list[ref[Any]], after: list[ref[Any]]) -> Iter
     keys = chain(_map(itemgetter(0), a), reads.ids(e))
     firsts = chain(_map(itemgetter(_slice(1, 2)), b), _zip(_map(kind.gr_frame.__get__, f)))
     return chain(silent(_map(before.extend, _map(_list, (_greenlets(kind),)))),
-                 _zip(keys, threads.codes(threads.gathered(threads.chains(firsts)))),
+                 _zip(keys, read(threads.gathered(threads.chains(firsts)))),
                  silent(_map(after.extend, _map(_list, (_greenlets((kind, _Canary)),)))))
 
 
@@ -65,8 +67,9 @@ def torn(before: list[ref[Any]], after: list[ref[Any]]) -> str | None:
 
 
 @restoring
-def _all_stacks(kind: Any, before: list[ref[Any]], after: list[ref[Any]]) -> list[tuple[int, Stack]]:
-    return _list(still(all_stacks(kind, before, after)))
+def _all_stacks(kind: Any, before: list[ref[Any]], after: list[ref[Any]],
+                read: Callable[[Iterator[Any]], Iterator[Any]]) -> list[tuple[int, Any]]:
+    return _list(still(all_stacks(kind, before, after, read)))
 
 
 def stacks_and_greenlets(kind: Any) -> tuple[str | None, list[tuple[int, Stack]]]:
@@ -75,7 +78,15 @@ def stacks_and_greenlets(kind: Any) -> tuple[str | None, list[tuple[int, Stack]]
     see."""
     before: list[ref[Any]] = []
     after: list[ref[Any]] = []
-    stacks = _all_stacks(kind, before, after)
+    stacks = _all_stacks(kind, before, after, threads.codes)
+    return torn(before, after), stacks
+
+
+def places(kind: Any) -> tuple[str | None, list[tuple[int, Places]]]:
+    """As stacks_and_greenlets, but with the places at which codes stand, as threads.places has them."""
+    before: list[ref[Any]] = []
+    after: list[ref[Any]] = []
+    stacks = _all_stacks(kind, before, after, threads.code_places)
     return torn(before, after), stacks
 
 

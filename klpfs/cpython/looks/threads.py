@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from typing import Any
     Stack = tuple[int, ...]                             # ids of codes, innermost first; then marks, see CUTS
     Lines = tuple[tuple[CodeType, int], ...]            # codes and line numbers, innermost first
+    Places = tuple[tuple[int, int, CodeType], ...]      # f_lasti, line numbers, codes, innermost first
 
 FRAMES = sys._current_frames
 _list, _tuple, _map, _zip, _dict_get, _getattr, _len = list, tuple, map, zip, dict.get, getattr, len
 _slice, _bool, _next, _filter, _getframe = slice, bool, next, filter, sys._getframe
-_FLAGS, _LINE = attrgetter("co_flags"), attrgetter("f_lineno")
+_FLAGS, _LINE, _LASTI = attrgetter("co_flags"), attrgetter("f_lineno"), attrgetter("f_lasti")
 
 
 def _cuts() -> bool:
@@ -83,6 +84,14 @@ def code_lines(stacks: Iterator[Any]) -> Iterator[Lines]:
     return _map(_tuple, _map(_zip, reads.codes(a), _map(_map, repeat(_LINE), b)))
 
 
+def code_places(stacks: Iterator[Any]) -> Iterator[Places]:
+    """For each stack of frames the places at which its codes stand. No code is read before all places are, so none is
+    older than its stack where an audit hook hears that."""
+    a, b, c = tee(_map(_tuple, stacks), 3)
+    places = chain.from_iterable(_map(_list, (_map(_tuple, _map(_map, repeat(_LASTI), a)),)))
+    return _map(_tuple, _map(_zip, places, _map(_map, repeat(_LINE), b), reads.codes(c)))
+
+
 def _first_frames(wanted: tuple[int, ...]) -> Iterator[tuple[FrameType | None]]:
     """For each ident in the tuple `wanted`: a 1-tuple of its innermost frame or None, all from one moment."""
     every = chain.from_iterable(_map(repeat, starmap(FRAMES, ((),)), (_len(wanted),)))
@@ -106,3 +115,9 @@ def stacks(wanted: tuple[int, ...]) -> list[tuple[int, Stack]]:
 def lines(wanted: tuple[int, ...]) -> list[tuple[int, Lines]]:
     """[(ident, ((code, line number), ...))] of the threads in the tuple `wanted`, for people to read."""
     return _list(still(_zip(wanted, code_lines(gathered(chains(_first_frames(wanted)))))))
+
+
+@restoring
+def places(wanted: tuple[int, ...]) -> list[tuple[int, Places]]:
+    """[(ident, ((f_lasti, line number, code), ...))] of the threads in the tuple `wanted`, of one moment."""
+    return _list(still(_zip(wanted, code_places(gathered(chains(_first_frames(wanted)))))))

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
         ripe: dict[str, ModuleType]
         bodies: dict[tuple[int, object], ModuleType]
 
+        def begins_again(self, name: str) -> None:
+            """A patched module's body is about to run again."""
+
 _IMPORTED = "import {!r} # {!r}"    # what _load_unlocked says at its end, while the module still is initialised
 _hooked = False         # for good: a program's imports may be in the middle of the hooks
 _callback: Callable[[str], Any] | None = None           # both None: not installed
@@ -75,7 +78,7 @@ def _verbose_message(original: Any) -> Any:
 
 def _after_spec(original: Any) -> Any:
     def _after_spec(spec: Any, *args: Any) -> Any:
-        target, mark = _target, _begin(args[0] if args else None)
+        target, mark = _target, _begin(spec.name, args[0] if args else None)
         try:
             return original(spec, *args)
         finally:  # a reload that fails half way has made functions, too
@@ -94,13 +97,18 @@ def _exec_module(original: Any) -> Any:
     return exec_module
 
 
-def _begin(module: ModuleType | None) -> tuple[int, object]:
+def _begin(name: str, module: ModuleType | None) -> tuple[int, object]:
     """The body of a module begins to run again, for a reload, which has no mark of the import system's own. Until _end
     the target takes the module for half imported. No context manager: its frame would be in tracebacks. module None: an
     import of an old loader, no reload. Counterpart: _end."""
     mark = getpid(), object()       # in a child that is forked meanwhile, the body may run no more
     if _target is not None and module is not None:
         _target.bodies[mark] = module
+        try:
+            if sys.modules.get(name) is module:
+                _target.begins_again(name)
+        except Exception:
+            pass  # a line of the log is not had: the import is not to blame
     return mark
 
 

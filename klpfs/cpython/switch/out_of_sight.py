@@ -53,11 +53,16 @@ def note(transition: Transition) -> None:
     _alive.add(_ref(transition, _alive.discard))
 
 
+def counts() -> bool:
+    """Whether references to codes are counted here."""
+    # any rule, not `hidden` alone: this one would stand in for others, which attacks switch off
+    return hidden.COUNTS and not left_behind.are_here() and not ("hidden" in BREAK or BREAK)
+
+
 def blockers(transition: Transition) -> list[Blocker]:
     """Blockers for what may run code of the side that is not the goal, out of sight; []: nothing does. Notes which
     codes have references that are not klpfs's (Transition.unaccounted)."""
-    # any rule, not `hidden` alone: this one would stand in for others, which attacks switch off
-    if not hidden.COUNTS or left_behind.are_here() or "hidden" in BREAK or BREAK:
+    if not counts():
         return []
     left, holders = more_than_ours(transition, transition.state.goal)
     transition.unaccounted = _tuple(_map(_id, left))

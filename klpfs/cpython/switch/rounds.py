@@ -13,7 +13,7 @@ from klpfs.engine.target import Blocker
 from ..looks import collection, interpreters, names_for_people, suspended, threads
 from ..looks import greenlets as greenlet_looks
 from ..raw import SUSPENDS
-from . import event_loops, out_of_sight
+from . import bodies, event_loops, out_of_sight
 from .choice import RUN, greenlet_api
 from .rules import BREAK
 
@@ -35,11 +35,13 @@ AGAIN_US = 500000   # they are named anew so often
 
 
 class Rounds:
-    """The looks of a transition, and the names of what they found, kept for a while."""
+    """The looks of a transition, and the names of what they found, kept for a while. bodies: what module-level code on
+    stacks will make again."""
 
-    __slots__ = ("_transition", "_known", "_owners")
+    __slots__ = ("bodies", "_transition", "_known", "_owners")
 
     def __init__(self, transition: Transition) -> None:
+        self.bodies = bodies.Bodies()
         self._transition = _ref(transition)     # which has this object: no reference cycle is left behind
         self._known: dict[tuple[str, int], tuple[Blocker, int]] = {}    # (kind, key) -> Blocker, when it was named
         self._owners: tuple[int, dict[int, tuple[str, int]]] = (0, {})  # when looked up; see names_for_people.owners
@@ -66,6 +68,7 @@ class Rounds:
             self.transition.flip(RUN, self.transition.state.goal)
         # asyncio may have come meanwhile; choice._walk reads it
         self.transition.stepping_codes = event_loops.stepping_codes(self.transition.dispatcher_ids)
+        self.bodies.begin(self.transition)
         state, greenlet = self.transition.state, greenlet_api()
         if "greenlets" in BREAK:
             greenlet = None
@@ -99,23 +102,32 @@ class Rounds:
 
     def _look_at_threads(self, state: State, clean: set[int]) -> list[Blocker]:
         """Looks at the threads not in `clean`, in slices: each needs only its own stack from one moment. Adds clean
-        ones."""
-        goal, dirty = state.goal, []
+        ones. A thread in which a body may run is looked at once more, for its places."""
+        goal, dirty, making = state.goal, [], []        # type: int, list[int], list[int]
         todo, at, size = [ident for ident in threads.idents() if ident not in clean], 0, 4
         while at < _len(todo):
-            idents, frames = _tuple(todo[at:at + size]), 0
+            idents, frames, unsure = _tuple(todo[at:at + size]), 0, []
             for ident, stack in threads.stacks(idents):
                 frames += _len(stack)
-                if self._is_clean(stack, goal):
+                known = self.bodies.are_known(stack)
+                if not known and not self._is_clean(stack, goal):
+                    dirty.append(ident)
+                elif known or self.bodies.are_plain(stack, self.transition):
                     # once clean, never dirty again without something suspended; choice._walk reads it, too
                     clean.add(ident)
                 else:
-                    dirty.append(ident)
+                    unsure.append(ident)
+            for ident, places in threads.places(_tuple(unsure)) if unsure else ():
+                if self.bodies.are_past(ident, places, self.transition):
+                    clean.add(ident)
+                else:
+                    making.append(ident)
             at += size
             size = _max(1, _min(4 * size, FRAMES * _len(idents) // _max(frames, 1)))
             if at < _len(todo):
                 self.transition.take_breath()
-        return [self._name("thread", ident, names_for_people.thread) for ident in dirty]
+        return [self._name("thread", ident, names_for_people.thread) for ident in dirty] + \
+            [self._name("body", ident, self._making) for ident in making]
 
     def _look_before_search(self, state: State) -> list[Blocker]:
         """Blockers, with greenlets about, that are seen without a search of the heap, which is worth it only without
@@ -136,8 +148,11 @@ class Rounds:
         idents = _frozenset(threads.idents())
         blockers: list[Blocker] = []
         dirty_greenlets: list[int] = []
+        plain = True
         for key, stack in stacks:
-            if not self._is_clean(stack, goal):
+            known = self.bodies.are_known(stack)
+            plain = plain and (known or self.bodies.are_plain(stack, self.transition))
+            if not known and not self._is_clean(stack, goal):
                 if key in idents:
                     blockers.append(self._name("thread", key, names_for_people.thread))
                 else:
@@ -149,7 +164,20 @@ class Rounds:
         blockers += self._name_suspended(state.suspended_objects)
         if unsure and not blockers:
             return [_has_just_ended()]
+        if not blockers and not plain:
+            blockers = self._look_at_greenlets_places(kind)
         return blockers or out_of_sight.blockers(self.transition)
+
+    def _look_at_greenlets_places(self, kind: Any) -> list[Blocker]:
+        """Blockers for the bodies on the stacks of threads and suspended greenlets, which all are of one moment: a body
+        may go on in another greenlet's place."""
+        why, stacks = greenlet_looks.places(kind)
+        if why is not None:
+            return [Blocker(why if why is not greenlet_looks.BORN else "greenlet", 0, why)]
+        idents = _frozenset(threads.idents())
+        making = [key for key, places in stacks if not self.bodies.are_past(key, places, self.transition)]
+        return [self._name("body", key, self._making) for key in making if key in idents] + \
+            self._name_greenlets(kind, [key for key in making if key not in idents], "body")
 
     def _codes_of_other_side(self, goal: int) -> list[CodeType]:
         """Codes that can be suspended, of the side that is not the goal."""
@@ -192,15 +220,26 @@ class Rounds:
 
     # --------------------------------------------------------------------------------------------------------- blockers
 
-    def _name_greenlets(self, kind: Any, keys: Sequence[int]) -> list[Blocker]:
-        """Blockers for dirty greenlets; to name each by a search of its own would take far longer than the look."""
+    def _making(self, ident: int) -> Blocker:
+        """The Blocker for a thread that is in the way by a body."""
+        return self._with_words(names_for_people.thread(ident), ident)
+
+    def _with_words(self, blocker: Blocker, key: int) -> Blocker:
+        """The Blocker of a thread or greenlet, whose name says what a body of it will make again."""
+        return Blocker(blocker.kind, blocker.task, f"{blocker.name}: {self.bodies.words(key, self.transition)}",
+                       blocker.frames)
+
+    def _name_greenlets(self, kind: Any, keys: Sequence[int], why: str = "greenlet") -> list[Blocker]:
+        """Blockers for dirty greenlets; to name each by a search of its own would take far longer than the look. why:
+        'body': they are in the way by a body."""
         first = keys[:NAMED]
-        new = [key for key in first if not self._is_named("greenlet", key)]
+        new = [key for key in first if not self._is_named(why, key)]
         named = names_for_people.greenlets(kind, new) if new else {}
 
         def describe(key: int) -> Blocker:
-            return named.get(key) or names_for_people.greenlets(kind, [key])[key]
-        blockers = [self._name("greenlet", key, describe) for key in first]
+            blocker = named.get(key) or names_for_people.greenlets(kind, [key])[key]
+            return self._with_words(blocker, key) if why == "body" else blocker
+        blockers = [self._name(why, key, describe) for key in first]
         if _len(keys) > NAMED:
             blockers.append(Blocker("greenlet", 0, f"{_len(keys) - NAMED} more"))
         return blockers

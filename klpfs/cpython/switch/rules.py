@@ -28,6 +28,7 @@ must find mixed code: so each test shows that it can fail. Nothing but tests wri
     thrown     3.9: choosing goes on, where a generator's throw() has cut the stack, in the generators around it
     hidden     code to which there are references that nobody accounts for, as to its function, may run out of sight
                (off with any other rule, too: it sees much of what others are there for)
+    again      module-level code on a stack from whose place old code can still be made a function is in the way
     nostack    choosing walks the stack at all
     noobserve  looking looks at all
     nogens     as `gens`

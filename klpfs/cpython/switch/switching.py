@@ -373,6 +373,7 @@ class Transition:
         self.flip(OVER, goal)
         self.choices = {}
         frozen_moment.forget()
+        self.rounds.bodies.forget()     # which may have a dispatcher's code of an earlier transition
         live_dispatchers.prune(self.take_breath)
 
     def forget(self) -> None:

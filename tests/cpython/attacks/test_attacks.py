@@ -5,6 +5,7 @@ The attacks are in attacks_*.py; rules.py says what the rules are.
 import pytest
 
 from tests.cpython.attacks import (  # noqa: F401
+    attacks_bodies,
     attacks_choosing,
     attacks_entering,
     attacks_hidden,

@@ -20,6 +20,9 @@ def test_suspended_greenlets_have_stacks():
     assert threading.get_ident() in stacks
     (key, lines), = greenlets.greenlet_lines(greenlet.greenlet, frozenset((id(g),)))
     assert key == id(g) and lines[0][0] is body.__code__
+    why, stacks = greenlets.places(greenlet.greenlet)
+    (lasti, line, code), = dict(stacks)[id(g)]
+    assert why is None and (lasti, line, code) == (g.gr_frame.f_lasti, lines[0][1], body.__code__)
     why, found, stacks = suspended.find([], greenlet.greenlet)
     assert why is None and (id(g), (id(body.__code__),)) in stacks
     g.switch()

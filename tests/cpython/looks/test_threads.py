@@ -90,3 +90,16 @@ def test_a_look_of_a_stack_is_one_moment():
             thread.join()
         sys.setswitchinterval(was)
     assert seen > 5000
+
+
+def test_places_are_those_of_lines_with_the_instruction(deep):
+    """What f_lasti says in the frame itself."""
+    ident, code = deep(4)
+    (_, places), = thread_looks.places((ident,))
+    (_, lines), = thread_looks.lines((ident,))
+    assert [(made, line) for _, line, made in places] == list(lines)
+    frame = sys._current_frames()[ident]
+    for lasti, line, made in places:
+        assert (frame.f_lasti, frame.f_lineno, frame.f_code) == (lasti, line, made)
+        frame = frame.f_back
+    assert frame is None and thread_looks.places((12345,)) == [(12345, ())]

@@ -206,17 +206,24 @@ def test_in_a_forked_child_no_module_reloads(program, monkeypatch):
 
 
 def test_a_patch_of_a_patched_module_that_reloads_is_refused(program):
-    """Its first load is in force, its second has made a part of its functions: EBUSY, in a line."""
+    """Its first load is in force, its second has made a part of its functions: EBUSY, in a line. That its body runs is
+    said when it begins, and when it has ended."""
     name = program.name()
     module = program.module("globals().setdefault('between', lambda: None)\n" + textwrap.dedent(RELOADED % name), name)
     program.patch("def g(): return 'new g'\npatch = Patch([Object(%r, [Func('g', g)])])" % name)
     found = []
-    module.between = lambda: found.append(
-        (program.target.loaded(name) is not None,
-         program.refused("def f(): return 'new'\npatch = Patch([Object(%r, [Func('f', f)])])" % name)))
+    begun = []
+
+    def between():
+        begun.append(program.log.texts()[-1])
+        found.append((program.target.loaded(name) is not None,
+                      program.refused("def f(): return 'new'\npatch = Patch([Object(%r, [Func('f', f)])])" % name)))
+    module.between = between
     import_hooks.install(lambda each: program.target.loaded(each), program.target)
     importlib.reload(module)
     assert found == [(True, ("EBUSY", "livepatch: object '%s' is being loaded again, try when that is over" % name))]
+    assert begun == ["livepatch: module '%s' is being loaded again: until that is over, calls of its functions may "
+                     "have old code" % name]
     assert program.log.texts()[-1] == (
         "livepatch: module '%s' was loaded again: its new functions are patched from now on, until now calls had their "
         "old code" % name)

@@ -5,6 +5,7 @@ import re
 import klpfs.cpython
 from klpfs.cpython.switch import rules
 from tests.cpython.attacks import (  # noqa: F401
+    attacks_bodies,
     attacks_choosing,
     attacks_entering,
     attacks_hidden,

@@ -1,0 +1,277 @@
+"""Control flow of code objects: from which instructions an instruction can still be reached.
+
+For code that runs once and never again as a call, a module's body or a class's: which of its definitions lie behind it
+is told by where it stands (switch/bodies.py). Jumps, loops, handlers of exceptions and `finally` blocks are followed;
+conditions are not judged. Where anything is not understood, everything can be reached.
+
+A unit is two bytes of bytecode: an instruction, its EXTENDED_ARG, or an inline cache behind it. `f_lasti` counts bytes;
+between two instructions it is that of the last, so whatever is asked about a unit is about the unit itself, too.
+
+Imports no more than raw.py, so that every room may use it; of `opcode` tables and a function of C.
+"""
+from __future__ import annotations
+
+import opcode
+import sys
+from types import CodeType
+
+from klpfs.cpython.raw import is_definition
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any
+
+_len, _list, _set, _range, _enumerate, _type, _bytearray, _reversed, _iter, _next = \
+    len, list, set, range, enumerate, type, bytearray, reversed, iter, next
+_stack_effect = opcode.stack_effect
+
+_SINCE_3_10, _SINCE_3_11 = sys.version_info >= (3, 10), sys.version_info >= (3, 11)
+_SLICE = 2000           # units between two breaths
+_NAMES = {number: name for name, number in opcode.opmap.items() if not name.startswith(("INSTRUMENTED_", "ENTER_"))}
+_numbers = opcode.opmap.get
+_KNOWN = frozenset(_NAMES)
+_CACHE = 0 if _SINCE_3_11 else -1
+_EXTENDED_ARG, _LOAD_CONST, _MAKE_FUNCTION = opcode.EXTENDED_ARG, opcode.opmap["LOAD_CONST"], \
+    opcode.opmap["MAKE_FUNCTION"]
+_PRECALL, _CALL = _numbers("PRECALL", -1), _numbers("CALL", -1)
+# the function stays on top of the stack, or what lies on it stays as it is
+_STILL = frozenset((_CACHE, _EXTENDED_ARG, _PRECALL, _numbers("SET_FUNCTION_ATTRIBUTE", -1)))
+_CONSTANTS = frozenset(opcode.hasconst)
+_ABSOLUTE, _RELATIVE = frozenset(getattr(opcode, "hasjabs", ())), frozenset(opcode.hasjrel)
+_BACKWARD = frozenset(number for number, name in _NAMES.items() if "BACKWARD" in name)
+_ENDS = frozenset(number for number, name in _NAMES.items() if name in (
+    "RETURN_VALUE", "RETURN_CONST", "RAISE_VARARGS", "RERAISE", "JUMP_FORWARD", "JUMP_ABSOLUTE", "JUMP_BACKWARD",
+    "JUMP_BACKWARD_NO_INTERRUPT", "INTERPRETER_EXIT"))
+_TAKES_ARGUMENT = frozenset(getattr(opcode, "hasarg", range(opcode.HAVE_ARGUMENT, 256)))
+# up to 3.10, where a frame has a stack of blocks
+_SETUPS = frozenset() if _SINCE_3_11 else frozenset(
+    number for number, name in _NAMES.items() if name in ("SETUP_FINALLY", "SETUP_WITH", "SETUP_ASYNC_WITH"))
+_POP_BLOCK = -1 if _SINCE_3_11 else _numbers("POP_BLOCK", -1)
+_POP_HANDLER = frozenset() if _SINCE_3_11 else frozenset(
+    number for number, name in _NAMES.items() if name in ("POP_EXCEPT", "END_ASYNC_FOR"))
+_IN_HANDLER = -1        # in the place of a block's handler: the block of a handler that runs
+
+
+class NotUnderstood(Exception):
+    """Code whose flow can't be followed."""
+
+
+def _no_breath() -> None:
+    """Work that is not cut into slices."""
+
+
+class Flow:
+    """The control flow of a code object, which is not kept.
+
+    breathe: called between slices of the work, which is long for a long code. numbers, arguments: of each unit.
+    understood: False: each unit reaches every other.
+    """
+
+    __slots__ = ("breathe", "numbers", "arguments", "understood", "_falls", "_jumps", "_known")
+
+    def __init__(self, code: CodeType, breathe: Callable[[], None] = _no_breath) -> None:
+        self.breathe = breathe
+        self.numbers, self.arguments = b"", []      # type: tuple[bytes, list[int]]
+        self._falls = _bytearray()
+        self._jumps: dict[int, tuple[int, ...]] = {}        # unit -> those that it may go on at, but for the next
+        self._known: set[int] | None = None                 # units that can be reached at all, where that is told
+        self.understood = False
+        try:
+            self._read(code.co_code)
+            if _SINCE_3_11:
+                self._add_handlers(code.co_exceptiontable)  # type: ignore[attr-defined, unused-ignore]
+            else:
+                self._follow_blocks()
+            self.understood = True
+        except (NotUnderstood, IndexError, ValueError):
+            pass
+
+    # ------------------------------------------------------------------------------------------------------ its making
+
+    def _read(self, raw: bytes) -> None:
+        self.numbers = numbers = raw[::2]
+        count, argument = _len(numbers), 0
+        self._falls = falls = _bytearray(b"\1" * count)
+        for unit, number in _enumerate(numbers):
+            argument = argument << 8 | raw[2 * unit + 1]
+            self.arguments.append(argument)
+            if number == _EXTENDED_ARG:
+                continue
+            if number == _CACHE:
+                argument = 0
+                continue
+            if number not in _KNOWN:
+                raise NotUnderstood
+            if number in _ENDS:
+                falls[unit] = 0
+            if number in _ABSOLUTE or number in _RELATIVE:
+                target = self._target(unit, number, argument)
+                if not 0 <= target < count:
+                    raise NotUnderstood
+                self._jumps[unit] = (target,)
+            argument = 0
+            if unit % _SLICE == _SLICE - 1:
+                self.breathe()
+
+    def _target(self, unit: int, number: int, argument: int) -> int:
+        """The unit to which a jump leads."""
+        if not _SINCE_3_10:         # its bytes are counted
+            argument //= 2
+        if number in _ABSOLUTE:
+            return argument
+        after = unit + 1
+        while after < _len(self.numbers) and self.numbers[after] == _CACHE:
+            after += 1
+        return after - argument if number in _BACKWARD else after + argument
+
+    def _add_handlers(self, table: bytes) -> None:
+        """3.11: handlers are in a table (Objects/exception_handling_notes.txt)."""
+        numbers = _iter(table)
+
+        def number(first: int) -> int:
+            value = first & 63
+            while first & 64:
+                first = _next(numbers)
+                value = value << 6 | first & 63
+            return value
+        for first in numbers:
+            start = number(first)
+            length, target, _depth = number(_next(numbers)), number(_next(numbers)), number(_next(numbers))
+            for unit in _range(start, start + length):
+                self._jumps[unit] = (*self._jumps.get(unit, ()), target)
+                if unit % _SLICE == _SLICE - 1:
+                    self.breathe()
+
+    def _follow_blocks(self) -> None:
+        """Up to 3.10: which handler a unit has depends on the way on which it was reached. Each way is followed."""
+        todo: list[tuple[int, tuple[int, ...]]] = [(0, ())]
+        done: set[tuple[int, tuple[int, ...]]] = _set()
+        handlers: dict[int, tuple[int, ...]] = {}
+        while todo:
+            state = todo.pop()
+            if state in done:
+                continue
+            done.add(state)
+            if _len(done) > 20 * _len(self.numbers):
+                raise NotUnderstood
+            if _len(done) % _SLICE == 0:
+                self.breathe()
+            unit, blocks = state
+            for depth in _reversed(_range(_len(blocks))):
+                handler = blocks[depth]
+                if handler != _IN_HANDLER:
+                    if handler not in handlers.get(unit, ()):
+                        handlers[unit] = (*handlers.get(unit, ()), handler)
+                    todo.append((handler, (*blocks[:depth], _IN_HANDLER)))
+                    break
+            number, jumps = self.numbers[unit], self._jumps.get(unit, ())
+            if number in _SETUPS:
+                blocks, jumps = (*blocks, jumps[0]), ()         # there by an exception, as all in the block
+            elif number == _POP_BLOCK or number in _POP_HANDLER:
+                if not blocks or (blocks[-1] == _IN_HANDLER) is (number == _POP_BLOCK):
+                    raise NotUnderstood
+                blocks = blocks[:-1]
+            todo += [(target, blocks) for target in jumps]
+            if self._falls[unit]:
+                todo.append((unit + 1, blocks))
+        for unit, found in handlers.items():
+            self._jumps[unit] = (*self._jumps.get(unit, ()), *found)
+        self._known = {unit for unit, _ in done}
+
+    # ---------------------------------------------------------------------------------------------------- what is asked
+
+    def makings(self, code: CodeType) -> list[tuple[CodeType, set[int], set[int]]]:
+        """[(code object, units, units)] for each code object of which `code`, whose flow this is, makes a function, in
+        the order of the bytecode: the units at which the function is made, and those at which it waits for its call.
+        Raises NotUnderstood.
+
+        The latter are of a class's body, and of what else is called at once, as a comprehension: a class's bases are
+        evaluated after the function was made. The call itself is the last of them, whether or not it has begun.
+        """
+        found = []
+        constants: tuple[Any, ...] = code.co_consts
+        if not self.understood:
+            raise NotUnderstood
+        for unit, number in _enumerate(self.numbers):
+            if number in _CONSTANTS and _type(constants[self.arguments[unit]]) is CodeType:
+                made = constants[self.arguments[unit]]
+                if number != _LOAD_CONST:
+                    raise NotUnderstood
+                units = {unit}
+                at = unit + 1
+                while self.numbers[at] != _MAKE_FUNCTION:
+                    if self.numbers[at] not in (_EXTENDED_ARG, _LOAD_CONST, _CACHE) or at > unit + 8:
+                        raise NotUnderstood
+                    units.add(at)
+                    at += 1
+                units.add(at)
+                found.append((made, units, _set() if is_definition(made) else self._until_called(at)))
+        return found
+
+    def _until_called(self, made: int) -> set[int]:
+        """The units at which the function that unit `made` makes is on the stack of values, as far as its depth
+        tells."""
+        depths: dict[int, int] = {}
+        todo = [(made + 1, 1)]
+        while todo:
+            unit, depth = todo.pop()
+            if depth <= depths.get(unit, 0):
+                continue
+            if depth > 10 + _len(self.numbers):
+                raise NotUnderstood
+            depths[unit] = depth
+            number = self.numbers[unit]
+            if self._falls[unit]:
+                todo.append((unit + 1, depth + self._effect(unit, False)))
+            if number in _ABSOLUTE or number in _RELATIVE:
+                todo.append((self._jumps[unit][0], depth + self._effect(unit, True)))
+        return _set(depths)
+
+    def _effect(self, unit: int, jumps: bool) -> int:
+        """How many values more are on the stack after an instruction."""
+        number = self.numbers[unit]
+        if number in _STILL:
+            return 0
+        argument = self.arguments[unit] if number in _TAKES_ARGUMENT else None
+        if _PRECALL >= 0 and number == _CALL:       # 3.11: the table has PRECALL take the arguments
+            return -1 - self.arguments[unit]
+        return _stack_effect(number, argument, jump=jumps)
+
+    def reaching(self, wanted: Iterable[int]) -> set[int] | None:
+        """The units from which one of these units can be reached, themselves included; None: all."""
+        if not self.understood:
+            return None
+        before: dict[int, list[int]] = {}
+        for unit, targets in self._jumps.items():
+            for target in targets:
+                before.setdefault(target, []).append(unit)
+        todo, found = _list(wanted), _set()     # type: list[int], set[int]
+        while todo:
+            unit = todo.pop()
+            if unit in found:
+                continue
+            found.add(unit)
+            if unit and self._falls[unit - 1]:
+                todo.append(unit - 1)
+            todo += before.get(unit, ())
+            if _len(found) % _SLICE == 0:
+                self.breathe()
+        if self._known is not None:     # where it can't get to by what was understood, nothing is known
+            found.update(unit for unit in _range(_len(self.numbers)) if unit not in self._known)
+        return found
+
+    def reached_from(self, unit: int) -> set[int]:
+        """The units that can be reached from a unit, itself included. Only where understood."""
+        todo, found = [unit], _set()        # type: list[int], set[int]
+        while todo:
+            unit = todo.pop()
+            if unit in found:
+                continue
+            found.add(unit)
+            todo += self._jumps.get(unit, ())
+            if self._falls[unit]:
+                todo.append(unit + 1)
+            if _len(found) % _SLICE == 0:
+                self.breathe()
+        return found
