@@ -233,14 +233,17 @@ def signals_that_come_close_together():
 
 @attack()
 def signals_between_all_opcodes():
-    """A real signal handler calls patched functions at random points of dispatchers and of the choice."""
+    """A real signal handler calls patched functions at random points of dispatchers and of the choice. The next signal
+    is asked for at its end: on a busy machine, handlers of a steady timer would pile up without end."""
+    def arm():
+        signal.setitimer(signal.ITIMER_REAL, .0003)
     d = make("def A(n=2):\n r = [{v}, B()]\n if n: r += A(n - 1)\n r.append(B()); return r\ndef B(): return {v}\n"
-             "def H(s, f):\n r = [{v}, B(), B()]; out.append(r)", out=[])
+             "def H(s, f):\n r = [{v}, B(), B()]; out.append(r); arm()", out=[], arm=arm)
     n, bad, turns = d[0], [], 0
     images = [[image.capture(f) for k, f in sorted(functions(n).items())],
               [new_image(f) for k, f in sorted(functions(d[1]).items())]]
     was = signal.signal(signal.SIGALRM, n["H"])
-    signal.setitimer(signal.ITIMER_REAL, .0003, .0003)
+    arm()
     try:
         for turns in range(150):
             old, new = turns & 1, 1 - (turns & 1)
