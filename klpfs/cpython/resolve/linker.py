@@ -12,7 +12,7 @@ from errno import EINVAL, ENOENT
 from types import CodeType, FunctionType
 
 from klpfs.cpython.code_names import mentions, stores
-from klpfs.cpython.images.image import put_code
+from klpfs.cpython.images.image import copy_annotations, put_code
 from klpfs.cpython.load.name_rewriter import (
     HELPERS,
     OBJECT,
@@ -226,7 +226,7 @@ class Link:
             code = codes.get(id(fn.__code__), fn.__code__)
             copy = FunctionType(code, self.loaded.namespace, fn.__name__, fn.__defaults__, fn.__closure__)
             copy.__kwdefaults__, copy.__qualname__, copy.__doc__ = fn.__kwdefaults__, fn.__qualname__, fn.__doc__
-            copy.__annotations__ = fn.__annotations__
+            copy_annotations(copy, fn)
             copies[name] = copy
         self.copies.__dict__ = copies
 
