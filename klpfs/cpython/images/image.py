@@ -198,5 +198,5 @@ def clone(function: FunctionType, image: Image) -> FunctionType:
         version_numbers.set_number(made, image.code)
     else:
         # the program changed its defaults: the code's number won't do
-        version_numbers.renumber(made)
+        version_numbers.take_number(made)
     return made

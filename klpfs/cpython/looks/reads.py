@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import sys
 from itertools import repeat
-from operator import and_, attrgetter, itemgetter, mod, mul, ne, truth
-from types import GeneratorType
+from operator import and_, attrgetter, is_, itemgetter, mod, mul, ne, truth
+from types import AsyncGeneratorType, CoroutineType, GeneratorType
 
 from .. import c_api
 from ..switch.rules import BREAK
@@ -90,6 +90,18 @@ def _number(text: bytes, at: int, size: int) -> int:
     return int.from_bytes(text[at:at + size], _ORDER)
 
 
+def _running_state(at: int) -> int:
+    """The byte that a generator has at that place while it runs."""
+    found: list[bytes] = []
+
+    def generator() -> Any:
+        found.append(_head(made, _SIZE))        # type: ignore[misc]
+        yield
+    made = generator()
+    next(made)
+    return found[0][at]
+
+
 def _find() -> tuple[int, int, int, int] | None:
     """(where a generator's pointer to its code is, -1 where PyGen_GetCode gives that; where its frame's state or
     pointer is; the size of that in bytes; the state of what has ended); None: not to be told for certain."""
@@ -121,6 +133,13 @@ SILENT = _found is not None     # looks are unheard here
 _code_at, _frame_at, _frame_size, _ended = _found or (0, 0, 0, 0)
 
 
+_states = {prefix: c_api.byte_member(kind, _frame_at) for kind, prefix in (
+    (GeneratorType, "gi"), (CoroutineType, "cr"), (AsyncGeneratorType, "ag"))} if SILENT and _frame_size == 1 else {}
+
+
+_running = _running_state(_frame_at) if _states else -1
+
+
 def _numbers(objects: Iterable[Any], at: int, size: int) -> Iterator[int]:
     """The numbers that the objects have in memory, `at` bytes from their beginning."""
     return _map(_int.from_bytes, _map(itemgetter(_slice(at, at + size)),
@@ -142,5 +161,14 @@ def have_frames(generators: Iterable[Any], prefix: str) -> Iterator[bool]:
     attributes. False for None."""
     if not SILENT or not audited():
         return _map(truth, _map(_getattr, generators, repeat(prefix + "_frame"), repeat(None)))
-    numbers = _numbers(_filter(None, generators), _frame_at, _frame_size)
-    return _map(truth, numbers) if _frame_size == _WORD else _map(ne, numbers, repeat(_ended))
+    if _frame_size == 1:
+        return _map(ne, _map(_states[prefix], _filter(None, generators)), repeat(_ended))
+    return _map(truth, _numbers(_filter(None, generators), _frame_at, _frame_size))
+
+
+def do_not_run(generators: Iterable[Any], prefix: str) -> Iterator[bool]:
+    """Whether each generator, coroutine or asynchronous generator is not just running; prefix: of their attributes.
+    From 3.11 on; False for all where that can't be told."""
+    if not _states:
+        return _map(is_, generators, repeat(None))
+    return _map(ne, _map(_states[prefix], generators), repeat(_running))

@@ -57,7 +57,7 @@ def blockers(transition: Transition) -> list[Blocker]:
     """Blockers for what may run code of the side that is not the goal, out of sight; []: nothing does. Notes which
     codes have references that are not klpfs's (Transition.unaccounted)."""
     # any rule, not `hidden` alone: this one would stand in for others, which attacks switch off
-    if not hidden.COUNTS or left_behind.are_here() or "hidden" in BREAK or BREAK:
+    if left_behind.are_here() or "hidden" in BREAK or BREAK:
         return []
     left, holders = more_than_ours(transition, transition.state.goal)
     transition.unaccounted = _tuple(_map(_id, left))
