@@ -11,7 +11,6 @@ from types import CellType, FunctionType
 
 from klpfs.cpython.images.image import ANNOTATIONS, ATTRIBUTES, Image, capture, put
 from klpfs.cpython.raw import MARK, OPTIMIZED, inner, is_definition
-from klpfs.cpython.resolve.annotate import Annotate
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -269,8 +268,10 @@ def _image(fn: FunctionType, code: CodeType, new_code: NewCode, original: Image,
         values["__defaults__"] = defaults
         values["__kwdefaults__"] = dict(by_key) if by_key else None
     annotations = new_code.annotations
-    values[ATTRIBUTES[ANNOTATIONS]] = annotations.function(original.values[ANNOTATIONS], fn) \
-        if isinstance(annotations, Annotate) else dict(annotations or {})
+    if annotations is None or isinstance(annotations, dict):
+        values[ATTRIBUTES[ANNOTATIONS]] = dict(annotations or {})
+    else:
+        values[ATTRIBUTES[ANNOTATIONS]] = annotations.function(original.values[ANNOTATIONS], fn)
     if "__type_params__" in values:
         values["__type_params__"] = new_code.type_params
     return Image(code, _with_values([values[name] for name in ATTRIBUTES], program_values))
