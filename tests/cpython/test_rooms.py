@@ -33,7 +33,8 @@ class Room:
 ROOMS = {
     "load": Room(
         BELOW + ("klpfs.cpython.load", "klpfs.protocol.names"),
-        library="__future__ _frozen_importlib _imp _thread ast errno gc os re sys types",   # os: modinfo.py, for commands
+        # os: modinfo.py, for commands
+        library="__future__ _frozen_importlib _imp _thread _warnings ast errno functools gc os re sys types",
         late="importlib.machinery io klpfs linecache tokenize",
     ),
     "resolve": Room(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 from types import CellType, CodeType, FunctionType
 
+from klpfs.cpython.load.compiler_warnings import Unheard
 from klpfs.cpython.load.name_rewriter import OWN, Rewriter, copied, exchange
 from klpfs.cpython.load.parse import parse
 from klpfs.cpython.load.scopes import arguments
@@ -77,7 +78,8 @@ def annotate_of(new: FunctionType, node: Any, class_name: str | None, definition
             argument.annotation = _expression(like.annotation, rewriter)
         head.returns = _expression(node.returns, rewriter)
         module = ast.fix_missing_locations(wrapped(head, class_name, free))
-        code = compile(module, loaded.path, "exec", flags=loaded.file.flags, dont_inherit=True)
+        with Unheard():
+            code = compile(module, loaded.path, "exec", flags=loaded.file.flags, dont_inherit=True)
     except (SyntaxError, ValueError) as error:
         raise not_replaceable(log, definition, f"{loaded.path}:{node.lineno}: {error}") from None
     code = exchange(_find(code), dict(constants)).replace(co_qualname=f"{definition.name}.__annotate__")

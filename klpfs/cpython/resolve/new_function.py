@@ -11,6 +11,7 @@ import sys
 from types import CodeType, FunctionType
 
 from klpfs.cpython.code_names import globals_of
+from klpfs.cpython.load.compiler_warnings import Unheard
 from klpfs.cpython.load.name_rewriter import CLASS, OWN, Rewriter, Unrewritable, copied, exchange
 from klpfs.cpython.load.parse import parse
 from klpfs.cpython.load.scopes import nonlocals
@@ -104,7 +105,8 @@ def compile_function(node: Function, class_name: str | None, definition: Definit
     except Unrewritable as error:
         raise refused(f"{path}:{error.node.lineno}: {error.text}") from None
     _force(new, [name for name in free if name not in rebound])
-    code = _find(compile(wrapped(new, class_name, free), path, "exec", flags=flags, dont_inherit=True), new)
+    with Unheard():
+        code = _find(compile(wrapped(new, class_name, free), path, "exec", flags=flags, dont_inherit=True), new)
     for name in sorted(set(code.co_freevars) - set(free)):
         raise refused(f"its closures have no variable '{name}'")
     if code.co_freevars != free:
@@ -246,7 +248,9 @@ def annotations_of(new: FunctionType, definition: Definition, loaded: LoadedModu
                 rewriter = Rewriter(lambda used, node: OWN if used in loaded.own else None)
                 rewriter.scopes.inside = 1
                 body = rewriter.visit(parse(text, mode="eval").body)
-                code = compile(ast.fix_missing_locations(ast.Expression(body)), loaded.path, "eval", dont_inherit=True)
+                with Unheard():
+                    code = compile(ast.fix_missing_locations(ast.Expression(body)), loaded.path, "eval",
+                                   dont_inherit=True)
                 code = compiled[text] = exchange(code, constants)
             values[name] = eval(code, namespace)
         except Exception:
