@@ -1,45 +1,24 @@
 """The compiler's warnings about texts that klpfs compiles: into the log, or nowhere.
 
 They are the program's to hear of its own code alone: on its standard error they would be noise, and where it takes
-warnings for errors a livepatch would be refused. So while this thread compiles, a filter stands before the program's,
-which matches in this thread alone; in others it is one call of C more, which lets no thread in between.
+warnings for errors a livepatch would be refused. So while this thread compiles, a filter stands before the program's
+(warning_filters.py).
 """
 from __future__ import annotations
 
-import _warnings
-import sys
-from _thread import _local
 from functools import partial
+
+from klpfs.cpython.warning_filters import Words, filters, withdraw
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-_nothing: Callable[[str], Any] = {}.get
-
-
-class _Words(_local):
-    """What filters ask whether they match a warning's words; of this thread: one that notes them."""
-
-    match = staticmethod(_nothing)
-
-
-_words: Any = _Words()
+_words = Words()
 _IGNORED = ("ignore", _words, SyntaxWarning, None, 0), ("ignore", _words, DeprecationWarning, None, 0)
-_error: Any = _Words()
+_error = Words()
 _ERROR = ("error", _error, SyntaxWarning, None, 0)
-
-
-def _filters() -> list[Any]:
-    """The filters that CPython asks first, in this thread (Python/_warnings.c: get_filter)."""
-    context: Any = getattr(_warnings, "_warnings_context", None)        # from 3.14 on
-    mine = context.get(None) if context is not None else None
-    if mine is not None:
-        return mine._filters        # type: ignore[no-any-return]
-    module = sys.modules.get("warnings")
-    found = vars(module).get("filters") if type(module) is type(sys) else None
-    return found if type(found) is list else _warnings.filters
 
 
 class Unheard:
@@ -57,16 +36,13 @@ class Unheard:
         self._outer = "match" not in vars(_words)
         if self._outer:
             _words.match = partial(_note, self.words)
-            self._list = _filters()
+            self._list = filters()
             self._list[:0] = _IGNORED
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._outer:
-            vars(_words).pop("match", None)
-            for item in _IGNORED:
-                if item in self._list:
-                    self._list.remove(item)
+            withdraw(_words, self._list, *_IGNORED)
 
 
 def _note(words: dict[str, bool], text: str) -> bool:
@@ -80,9 +56,9 @@ def lines(words: dict[str, bool], compiles: Callable[[], object]) -> list[str]:
     found: list[str] = []
     for text in words:
         with Unheard():
-            filters = _filters()
+            asked = filters()
             _error.match = text.__eq__
-            filters[:0] = [_ERROR]
+            asked[:0] = [_ERROR]
             try:
                 compiles()
             except SyntaxError as error:
@@ -90,7 +66,5 @@ def lines(words: dict[str, bool], compiles: Callable[[], object]) -> list[str]:
             except ValueError:
                 pass
             finally:
-                vars(_error).pop("match", None)
-                if _ERROR in filters:
-                    filters.remove(_ERROR)
+                withdraw(_error, asked, _ERROR)
     return found

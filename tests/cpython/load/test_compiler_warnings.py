@@ -8,8 +8,9 @@ import warnings
 
 import pytest
 
-from klpfs.cpython.load.compiler_warnings import Unheard, _filters
+from klpfs.cpython.load.compiler_warnings import Unheard
 from klpfs.cpython.load.parse import parse
+from klpfs.cpython.warning_filters import filters
 from tests.cpython.names_kit import patch
 
 WARNED = "x is 1"           # a SyntaxWarning on all versions
@@ -54,28 +55,28 @@ def test_the_programs_own_warnings_are_heard_meanwhile():
             go.wait(10)
     with warnings.catch_warnings(record=True) as shown:
         warnings.simplefilter("always")
-        before = list(_filters())
+        before = list(filters())
         thread = threading.Thread(target=compiles)
         thread.start()
         inside.wait(10)
         compile(f"x = 1\n{WARNED}", "own.py", "exec")
         go.set()
         thread.join()
-        assert [warning.filename for warning in shown] == ["own.py"] and _filters() == before
+        assert [warning.filename for warning in shown] == ["own.py"] and filters() == before
 
 
 def test_a_context_within_another():
     with warnings.catch_warnings(record=True) as shown:
         warnings.simplefilter("always")
-        before = list(_filters())
+        before = list(filters())
         with Unheard() as outer:
             with Unheard() as inner:
                 compile(WARNED, "a", "exec")
             compile("1()", "a", "exec")
-        assert len(outer.words) == 2 and not inner.words and not shown and _filters() == before
+        assert len(outer.words) == 2 and not inner.words and not shown and filters() == before
         with pytest.raises(SyntaxError), Unheard():
             compile("1 +", "a", "exec")
-        assert _filters() == before
+        assert filters() == before
         compile(WARNED, "a", "exec")
         assert len(shown) == 1
 
@@ -83,10 +84,10 @@ def test_a_context_within_another():
 def test_nothing_is_left_behind():
     parse(WARNED)
     gc.collect()
-    before = len(_filters())
+    before = len(filters())
     for _ in range(50):
         parse(WARNED)
-    assert len(_filters()) == before
+    assert len(filters()) == before
 
 
 def test_a_program_that_takes_warnings_for_errors():
