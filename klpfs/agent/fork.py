@@ -186,14 +186,14 @@ class Forks:
         """Both threads stop, the lock is taken, the child's socket is bound. Counterparts: in_parent, in_child."""
         agent = api.agent()
         del self.last[:]
-        fork_warning.forget()
-        self.behind = 0
         if agent is not None and agent.pid == getpid():
             self._surely(agent, self._before, _getframe().f_back)
 
     def _before(self, agent: Agent, caller: FrameType | None) -> None:
         by_thread = get_ident() == agent.thread.ident
         door = agent.foreign.shut() if by_thread else None
+        fork_warning.forget()           # behind that: no stop may come here
+        self.behind = 0
         self.gate.acquire()
         fork = self.fork
         if fork is not None and fork.encloses(caller):      # it runs in no thread of ours
@@ -273,7 +273,7 @@ class Forks:
         """The program does not hear of klpfs's threads in the warning of its fork."""
         fork = self.fork if self.gate.is_mine() else None
         alone = fork is not None and fork.alone
-        self._try(agent, lambda: fork_warning.expect(agent) if fork_warning.comes(agent, alone) else None)
+        self._try(agent, lambda: fork_warning.expect(agent, alone) if fork_warning.comes(agent, alone) else None)
 
     def _in_parent(self, agent: Agent) -> None:
         fork = self.fork

@@ -7,7 +7,8 @@ the program has threads of its own the warning is the program's.
 from __future__ import annotations
 
 import sys
-from posix import listdir
+from _operator import methodcaller
+from posix import getpid, listdir
 
 from klpfs.cpython.warning_filters import Words, filters, withdraw
 from klpfs.engine.log import INFO
@@ -24,7 +25,9 @@ _COUNTS_LATE = sys.version_info < (3, 14, 1)
 
 _words = Words()
 _FILTER = ("ignore", _words, DeprecationWarning, None, 0)
+_is_it = methodcaller("__contains__", "is multi-threaded, use of ")
 _list: list[Any] = []           # those filters among which it is
+_said: list[int] = []           # the process that has said so in the log
 
 
 def threads() -> set[int]:
@@ -46,20 +49,18 @@ def comes(agent: Agent, alone: bool) -> bool:
     return 1 <= len(tids - agent.own_tids) <= 1 + len(unsaid)
 
 
-def expect(agent: Agent) -> None:
-    """The next such warning in this thread goes into the log. Counterpart: forget."""
+def expect(agent: Agent, alone: bool) -> None:
+    """Such warnings in this thread are not the program's. Counterpart: forget, before the next fork. The filter is C's:
+    a stop, or a signal handler, that raised in one of Python's would be lost, as up to 3.14 all is that a warning of a
+    fork raises. alone: as for `comes`."""
     forget()
     found = filters()
     found[:0] = [_FILTER]
     _list[:] = [found]
-
-    def match(text: str) -> bool:
-        if "is multi-threaded" not in text or "fork" not in text:
-            return False
-        forget()
-        agent.outbox.say("klpfs: this process has forked beside threads of klpfs's, which the child does not have", INFO)
-        return True
-    _words.match = match
+    _words.match = _is_it
+    if not alone and getpid() not in _said:
+        _said[:] = [getpid()]
+        agent.outbox.say("klpfs: this process forks beside threads of klpfs's, which the child does not have", INFO)
 
 
 def forget() -> None:
