@@ -33,4 +33,4 @@ def will_be_on() -> bool:
     """Whether it is on, or will be when the program begins. Not foreseen: a build that has it on by itself, where
     PYTHON_JIT is not set."""
     return is_on() or (_jit is not None and bool(_jit.is_available()) and not sys.flags.ignore_environment
-                       and asked_for(posix.environ.get(VARIABLE.encode())))     # type: ignore[call-overload]
+                       and asked_for(posix.environ.get(VARIABLE.encode())))

@@ -159,7 +159,7 @@ class PythonTarget(seam.Target):
         try:
             check_interpreter()
         except KlpError as error:
-            raise KlpError(error.errno, pr_err(self.log, error.strerror), func) from None
+            raise KlpError(error.errno, pr_err(self.log, error.strerror or ""), func) from None
         new: Any = func.new_func        # a function: Func sees to that
         loaded = loaded_of(new)
         place = loaded.node_of(new) if loaded is not None else None

@@ -11,10 +11,9 @@ from _thread import _local
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any
 
-_nothing: Callable[[str], Any] = {}.get
+_nothing: Any = {}.get
 
 
 class Words(_local):

@@ -7,7 +7,6 @@ import types
 
 import pytest
 
-from klpfs.cpython.looks import hidden
 from tests.cpython.machine import one
 
 

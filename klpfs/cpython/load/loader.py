@@ -123,8 +123,9 @@ def load(name: str, source: bytes, path: str, params: dict[str, str | None] | No
     except (SyntaxError, ValueError) as error:
         line, words = getattr(error, "lineno", None) or 1, getattr(error, "msg", None) or error
         raise KlpError(ENOEXEC, say(f"{name}: {path}:{line}: {words}")) from None
-    for line in file.warnings if log is not None else ():
-        pr_warn(log, f"{name}: {path}:{line}")
+    if log is not None:
+        for line in file.warnings:
+            pr_warn(log, f"{name}: {path}:{line}")
     livepatch = files.is_livepatch(file.tree)
     if not livepatch and name in sys.modules:
         raise KlpError(EEXIST, say(f"{name}: the program has a module of that name"))

@@ -21,8 +21,8 @@ def parse(text: str | bytes, path: str = "<unknown>", mode: str = "exec") -> Any
     """The tree that ast.parse gives: ast.Module, or ast.Expression for mode "eval". SyntaxError, ValueError and so on
     as it does.
 
-    What the compiler warns of is not heard. No collection begins in our conversion, so that nobody's conversion comes into its middle; if ours came into another
-    thread's, it is done again.
+    What the compiler warns of is not heard. No collection begins in our conversion, so that nobody's conversion comes
+    into its middle; if ours came into another thread's, it is done again.
     """
     for left in range(TRIES, 0, -1):
         held = False

@@ -35,8 +35,9 @@ class File:
     the program gets on in between (breathe: a function that lets it, or None). flags: of its future statements. tree:
     as parsed, but that annotations of undecorated functions are their text: nothing of the patched module is evaluated
     when the file is run. nonlocals: (name, line) of the functions that are for closures only, as Nonlocals found them.
-    warnings: 'LINE: WORDS' for what the compiler warns of. The tree and what is made of it are let go by `forget` and made anew when they are needed: the tree of a large file
-    is the larger part of what a patch costs the program's memory, and each of its garbage collections.
+    warnings: 'LINE: WORDS' for what the compiler warns of. The tree and what is made of it are let go by `forget` and
+    made anew when they are needed: the tree of a large file is the larger part of what a patch costs the program's
+    memory, and each of its garbage collections.
     """
 
     __slots__ = ("path", "text", "flags", "codes", "nonlocals", "warnings", "_breathe", "_tree", "_nodes")

@@ -66,7 +66,7 @@ def annotate_of(new: FunctionType, node: Any, class_name: str | None, definition
     head = copied(node)
     strip(head)
     free = _names_around(definition)
-    parameters = new.__type_params__
+    parameters: Any = new.__type_params__       # type: ignore[attr-defined, unused-ignore]  # 3.12
     rewriter = Rewriter(lambda used, node: OWN if used in loaded.own else None, enclosing=(
         *free, *[parameter.__name__ for parameter in parameters]))
     rewriter.scopes.inside = 1

@@ -42,9 +42,10 @@ _ANNOTATIONS = future.annotations.compiler_flag
 class NewCode:
     """The new code of a Func's definition, its `new_code`: the same for all function objects, but for closures.
 
-    code: code object; None for a nop. keeps_defaults: each function object keeps its own. defaults, kwdefaults,
-    doc, type_params: as a function has them. annotations: a dict, an Annotate (from 3.14 on), or None. settle: None, or a function that gives (defaults, kwdefaults)
-    for a function object whose original is this Image; called once the pre_patch callbacks have run, KlpError EINVAL.
+    code: code object; None for a nop. keeps_defaults: each function object keeps its own. defaults, kwdefaults, doc,
+    type_params: as a function has them. annotations: a dict, an Annotate (from 3.14 on), or None. settle: None, or a
+    function that gives (defaults, kwdefaults) for a function object whose original is this Image; called once the
+    pre_patch callbacks have run, KlpError EINVAL.
     """
 
     __slots__ = ("definition", "code", "defaults", "kwdefaults", "keeps_defaults", "annotations", "doc", "type_params",

@@ -245,7 +245,8 @@ def keyword_name_that_runs_code_in_many_ways_of_calling():
                 go.wait(10)
                 return str.__eq__(self, other)
         d = make("def F(*args, abc=1): return [{v}, B()]\ndef B(): return {v}")
-        thread = threading.Thread(target=lambda d=d, way=way, out=out, name=Name("abc"):
+        name = Name("abc")
+        thread = threading.Thread(target=lambda d=d, way=way, out=out, name=name:
                                   out.append(space[way](d[0]["F"], name)))
         thread.start()
         wait(at)

@@ -3,7 +3,6 @@ import threading
 
 import pytest
 
-from klpfs.cpython.looks import hidden
 from tests.cpython.programs import done, make, transition
 
 
