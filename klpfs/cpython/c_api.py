@@ -157,8 +157,11 @@ def _silent() -> tuple[Any, ...]:
 
 _frame_of_traceback: Any = None
 if LOUD and AVAILABLE:
-    (_code_of, _address_of, _new, _set_defaults, _set_kwdefaults, _set_closure, _generator_code,
-     _frame_of_traceback) = _silent()
+    try:
+        (_code_of, _address_of, _new, _set_defaults, _set_kwdefaults, _set_closure, _generator_code,
+         _frame_of_traceback) = _silent()
+    except (OSError, ValueError):       # a build that is made otherwise: audit hooks hear what is called
+        pass
 
 frame_code: Callable[[FrameType], CodeType] = _code_of or (lambda frame: frame.f_code)
 """A frame's f_code."""
