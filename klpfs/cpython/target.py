@@ -189,7 +189,8 @@ class PythonTarget(seam.Target):
         if LAZY and not are_postponed(loaded, definition):
             new_code.annotations = annotate_of(new, place[0], _class_name(definition, place[1]), definition, loaded,
                                                link.constants, index.namespace,
-                                               lambda: class_of(index.namespace, definition.name), self.log)
+                                               lambda: class_of(index.namespace, definition.name),
+                                               link.annotations, self.log)
         else:
             new_code.annotations = annotations_of(new, definition, loaded, link.constants, index.namespace,
                                                   link.annotations)

@@ -58,15 +58,37 @@ class Annotate:
 
 
 def annotate_of(new: FunctionType, node: Any, class_name: str | None, definition: Definition, loaded: LoadedModule,
-                constants: Mapping[str, Any], namespace: dict[str, Any], owner: Owner, log: Log) -> Annotate | None:
+                constants: Mapping[str, Any], namespace: dict[str, Any], owner: Owner,
+                compiled: dict[Any, CodeType], log: Log) -> Annotate | None:
     """The Annotate of a new function; None: it has no annotations. node: its node in the file, where annotations are
-    their texts (source_file.py). KlpError EINVAL: an annotation that the compiler does not take."""
+    their texts (source_file.py). compiled: the codes of heads met before, one dict for each file and object. KlpError
+    EINVAL: an annotation that the compiler does not take."""
     if not new.__annotations__:         # texts: reading them evaluates nothing of the program's
         return None
+    free = _names_around(definition)
+    key = (class_name, free, _text(node.returns),
+           *[(argument.arg, _text(argument.annotation)) for argument in arguments(node)])
+    code = compiled.get(key)
+    if code is None or _parameters(new):
+        code = compiled[key] = _compiled(new, node, class_name, free, definition, loaded, constants, log)
+    cells = {parameter.__name__: CellType(parameter) for parameter in _parameters(new)}
+    code = code.replace(co_qualname=f"{definition.name}.__annotate__", co_firstlineno=node.lineno)
+    return Annotate(code, namespace, cells, owner)
+
+
+def _text(annotation: Any) -> Any:
+    return annotation.value if annotation is not None else None
+
+
+def _parameters(new: Any) -> tuple[Any, ...]:
+    return new.__type_params__      # type: ignore[no-any-return]  # from 3.12 on
+
+
+def _compiled(new: FunctionType, node: Any, class_name: str | None, free: tuple[str, ...], definition: Definition,
+              loaded: LoadedModule, constants: Mapping[str, Any], log: Log) -> CodeType:
     head = copied(node)
     strip(head)
-    free = _names_around(definition)
-    parameters: Any = new.__type_params__       # type: ignore[attr-defined, unused-ignore]  # 3.12
+    parameters = _parameters(new)
     rewriter = Rewriter(lambda used, node: OWN if used in loaded.own else None, enclosing=(
         *free, *[parameter.__name__ for parameter in parameters]))
     rewriter.scopes.inside = 1
@@ -82,8 +104,7 @@ def annotate_of(new: FunctionType, node: Any, class_name: str | None, definition
             code = compile(module, loaded.path, "exec", flags=loaded.file.flags, dont_inherit=True)
     except (SyntaxError, ValueError) as error:
         raise not_replaceable(log, definition, f"{loaded.path}:{node.lineno}: {error}") from None
-    code = exchange(_find(code), dict(constants)).replace(co_qualname=f"{definition.name}.__annotate__")
-    return Annotate(code, namespace, {parameter.__name__: CellType(parameter) for parameter in parameters}, owner)
+    return exchange(_find(code), dict(constants))
 
 
 def _cells(function: Any) -> dict[str, CellType]:

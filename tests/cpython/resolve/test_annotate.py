@@ -124,3 +124,16 @@ def test_as_a_module_written_so_would_give(program):
              for each in (ours[0], theirs[0])]
     assert {k: v for k, v in shown[0].items() if "ForwardRef" not in v} == \
         {k: v for k, v in shown[1].items() if "ForwardRef" not in v}
+
+
+def test_functions_with_the_same_head_share_the_code(program):
+    """Each with its own name, line and class; those in another class don't."""
+    module = program.module("class C:\n  class I: pass\n  def m(self): return 1\n  def n(self): return 1\n"
+                            "class D:\n  class I: pass\n  def m(self): return 1")
+    patch(program, module, "class C:\n  def m(self, a: I): return 2\n  def n(self, a: I): return 2\n"
+                           "class D:\n  def m(self, a: I): return 2", "C.m", "C.n", "D.m")
+    codes = [f.__annotate__.__code__ for f in (module.C.m, module.C.n, module.D.m)]
+    assert [code.co_qualname for code in codes] == [f"{name}.__annotate__" for name in ("C.m", "C.n", "D.m")]
+    assert [code.co_firstlineno - codes[0].co_firstlineno for code in codes] == [0, 1, 3]
+    assert codes[0].co_consts is codes[1].co_consts is not codes[2].co_consts
+    assert [f.__annotations__["a"] for f in (module.C.m, module.C.n, module.D.m)] == [module.C.I] * 2 + [module.D.I]
