@@ -66,8 +66,9 @@ def fork(tmp_path, body, own_threads=False):
         + textwrap.indent(textwrap.dedent(body), "    ")
         + "\n    print(json.dumps(shown))\n"
     )
-    done = subprocess.run([sys.executable, "-W", f"{'ignore' if own_threads else 'error'}::DeprecationWarning", "-c", text], capture_output=True,
-                          text=True, timeout=25)
+    options = ["-W", f"{'ignore' if own_threads else 'error'}::DeprecationWarning",
+               "-W", "ignore::ResourceWarning"]        # which debug builds show
+    done = subprocess.run([sys.executable, *options, "-c", text], capture_output=True, text=True, timeout=25)
     assert done.returncode == 0 and not done.stderr, done.stderr
     return json.loads(done.stdout)
 
