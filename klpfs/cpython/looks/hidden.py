@@ -20,7 +20,7 @@ from types import CodeType, FrameType
 
 from . import reads, suspended, threads
 from .atomic import restoring, silent, still
-from .suspended import ACTIVATIONS, KINDS, of_types
+from .suspended import ACTIVATIONS, KIND_KEYS, of_types
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ _HOLDS_FUNCTION = sys.version_info >= (3, 11)
 # 3.14: the collector sees the variables and operands of generators that run, among them the function of a call whose
 # frame is being made
 _SHOWS_RUNNING = sys.version_info >= (3, 14)
-_GENERATORS = tuple([(frozenset((reads.key(kind),)), prefix) for kind, prefix in KINDS]) if _SHOWS_RUNNING else ()
+_GENERATORS = KIND_KEYS if _SHOWS_RUNNING else frozenset()
 _REST = frozenset((reads.key(FrameType),)) if _SHOWS_RUNNING else ACTIVATIONS
 
 
@@ -53,7 +53,7 @@ def _of(objects: list[Any], n: int) -> Iterator[int]:
                  _map(_refcount, islice(objects, n, n + 1)),
                  silent(_map(others.append, _map(_list, (of_types(every(), every(), ACTIVATIONS, False),)))),
                  _map(is_not, of_types(every(), every(), _REST, True), repeat(None)),
-                 *[reads.do_not_run(of_types(every(), every(), kind, True), prefix) for kind, prefix in _GENERATORS],
+                 reads.do_not_run(of_types(every(), every(), _GENERATORS, True)),
                  silent(_map(_list.clear, box)),
                  _map(countOf, reads.ids_of_each(starmap(_referents, _zip(chain.from_iterable(others)))),
                       repeat(_id(objects[n]))),

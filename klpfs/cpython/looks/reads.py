@@ -14,7 +14,7 @@ from __future__ import annotations
 import sys
 from itertools import repeat
 from operator import and_, attrgetter, is_, itemgetter, mod, mul, ne, truth
-from types import AsyncGeneratorType, CoroutineType, GeneratorType
+from types import GeneratorType
 
 from .. import c_api
 from ..switch.rules import BREAK
@@ -133,11 +133,11 @@ SILENT = _found is not None     # looks are unheard here
 _code_at, _frame_at, _frame_size, _ended = _found or (0, 0, 0, 0)
 
 
-_states = {prefix: c_api.byte_member(kind, _frame_at) for kind, prefix in (
-    (GeneratorType, "gi"), (CoroutineType, "cr"), (AsyncGeneratorType, "ag"))} if SILENT and _frame_size == 1 else {}
+# of `object`: whoever asks does not know which of the kinds it has
+_state = c_api.byte_member(object, _frame_at) if SILENT and _frame_size == 1 else None
 
 
-_running = _running_state(_frame_at) if _states else -1
+_running = _running_state(_frame_at) if _state is not None else -1
 
 
 def _numbers(objects: Iterable[Any], at: int, size: int) -> Iterator[int]:
@@ -161,14 +161,13 @@ def have_frames(generators: Iterable[Any], prefix: str) -> Iterator[bool]:
     attributes. False for None."""
     if not SILENT or not audited():
         return _map(truth, _map(_getattr, generators, repeat(prefix + "_frame"), repeat(None)))
-    if _frame_size == 1:
-        return _map(ne, _map(_states[prefix], _filter(None, generators)), repeat(_ended))
+    if _state is not None:
+        return _map(ne, _map(_state, _filter(None, generators)), repeat(_ended))
     return _map(truth, _numbers(_filter(None, generators), _frame_at, _frame_size))
 
 
-def do_not_run(generators: Iterable[Any], prefix: str) -> Iterator[bool]:
-    """Whether each generator, coroutine or asynchronous generator is not just running; prefix: of their attributes.
-    From 3.11 on; False for all where that can't be told."""
-    if not _states:
+def do_not_run(generators: Iterable[Any]) -> Iterator[bool]:
+    """Whether each generator, coroutine or asynchronous generator is not just running. From 3.11 on; False for all where that can't be told."""
+    if _state is None:
         return _map(is_, generators, repeat(None))
-    return _map(ne, _map(_states[prefix], generators), repeat(_running))
+    return _map(ne, _map(_state, generators), repeat(_running))
