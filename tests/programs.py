@@ -89,9 +89,14 @@ class Program:
         raise AssertionError("it was not refused")
 
 
+def annotations(fn):
+    """What makes the annotations a function's own: from 3.14 on the function that evaluates them, else the dict."""
+    return getattr(fn, "__annotate__", None) or fn.__annotations__
+
+
 def snapshot(*functions):
     """What a function is, to compare by identity."""
-    return [(fn, fn.__code__, fn.__defaults__, fn.__kwdefaults__, fn.__doc__, fn.__annotations__, fn.__closure__,
+    return [(fn, fn.__code__, fn.__defaults__, fn.__kwdefaults__, fn.__doc__, annotations(fn), fn.__closure__,
              fn.__name__, fn.__qualname__) for fn in functions]
 
 

@@ -17,7 +17,7 @@ from _signal import SIG_BLOCK, SIG_SETMASK, SIGABRT, SIGBUS, SIGFPE, SIGILL, SIG
 from posix import getpid, listdir
 from sys import _getframe
 
-from klpfs.agent import api
+from klpfs.agent import api, fork_warning
 from klpfs.agent.c_functions import get_ident, monotonic
 from klpfs.agent.foreign_code import Stopped
 from klpfs.agent.quiet_thread import BEGIN_S
@@ -45,13 +45,14 @@ HELD = frozenset(valid_signals()) - {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT}  
 class Fork:
     """A fork under way. caller: the frame that forks. owner: its thread had the lock of the agent's thread already.
     ready: nothing is left to be done before it. bound: the child's socket. door: foreign code forks, which is not to be
-    stopped meanwhile: for ForeignCode.open. leaves: it leaves frames of other threads behind in the child."""
+    stopped meanwhile: for ForeignCode.open. leaves: it leaves frames of other threads behind in the child. alone: no
+    thread of klpfs's is there, not even on its way out."""
 
-    __slots__ = ("caller", "owner", "ready", "bound", "door", "leaves")
+    __slots__ = ("caller", "owner", "ready", "bound", "door", "leaves", "alone")
 
     def __init__(self, caller: FrameType | None, owner: bool) -> None:
         self.caller, self.owner = caller, owner
-        self.ready, self.leaves = False, True
+        self.ready, self.leaves, self.alone = False, True, False
         self.bound: Bound | None = None
         self.door: int | None = None
 
@@ -74,7 +75,8 @@ def _class_for(error: BaseException) -> type[BaseException]:
 class Forks:
     """The hooks for os.register_at_fork. They must not fail: what goes wrong is logged."""
 
-    __slots__ = ("gate", "fork", "door", "child", "made", "most", "masks", "cut_off", "last")
+    __slots__ = ("gate", "fork", "door", "child", "made", "most", "masks", "cut_off", "last",
+                 "behind")
 
     def __init__(self) -> None:
         self.gate = OwnedLock()         # a single fork at a time; a signal handler may fork in the middle of a fork
@@ -86,6 +88,8 @@ class Forks:
         self.masks: dict[int, Any] = {}     # by ident: the signals of a thread that holds signals back
         self.cut_off: dict[tuple[int, int], BaseException] = {}     # by pid and ident: what was raised in a hook
         self.last: list[Callable[[], object]] = []      # called when the hooks are over, and then out of date
+
+        self.behind = 0                 # calls of in_parent since the last of `before`: two for each fork
 
     def hooks(self, register: Callable[..., object]) -> None:
         """Register the hooks, each twice: what comes before the first instruction that it could be caught at is not
@@ -188,6 +192,8 @@ class Forks:
     def _before(self, agent: Agent, caller: FrameType | None) -> None:
         by_thread = get_ident() == agent.thread.ident
         door = agent.foreign.shut() if by_thread else None
+        fork_warning.forget()           # behind that: no stop may come here
+        self.behind = 0
         self.gate.acquire()
         fork = self.fork
         if fork is not None and fork.encloses(caller):      # it runs in no thread of ours
@@ -208,7 +214,7 @@ class Forks:
                     raise
                 agent.server.no_socket(error, "no socket for a child")
         agent.server.stop(agent.limits.stop)
-        self._wait_until_gone(agent)
+        fork.alone = self._wait_until_gone(agent) and not agent.thread.running.locked()
         fork.leaves = left_behind.would_be()
         fork.ready = True
         if self.fork is not fork:       # a signal handler has forked meanwhile, and this is its child
@@ -224,8 +230,9 @@ class Forks:
             thread.stop(limits.stop_imports if agent.prepared is False else limits.stop)
         thread.lock.acquire()           # the end of the step, if a step is under way: see AgentThread.run
 
-    def _wait_until_gone(self, agent: Agent) -> None:
-        """Threads that have ended leave the process a moment later; a fork with them is warned of from 3.12 on."""
+    def _wait_until_gone(self, agent: Agent) -> bool:
+        """Threads that have ended leave the process a moment later; a fork with them is warned of from 3.12 on. Whether
+        they are surely gone."""
         end = monotonic() + agent.limits.gone
         ended = set(agent.own_tids)
         if agent.thread.running.locked():
@@ -234,10 +241,11 @@ class Forks:
             try:
                 alive = {int(tid) for tid in listdir("/proc/self/task")}
             except OSError:
-                return
+                return False
             if not alive & ended:
-                return
+                return True
             pause(0.0002)
+        return False
 
     # -- behind it
 
@@ -247,6 +255,9 @@ class Forks:
         if agent is None or agent.pid != getpid():
             return
         caller = _getframe().f_back
+        self.behind += 1
+        if self.behind % 2:             # the first call, after which threads start
+            self._surely(agent, self._warn)
         if self.gate.is_mine():
             if self.fork is not None and self.fork.encloses(caller):
                 return
@@ -258,14 +269,20 @@ class Forks:
         self._surely(agent, self._in_parent)
         self._surely(agent, self._end)
 
+    def _warn(self, agent: Agent) -> None:
+        """The program does not hear of klpfs's threads in the warning of its fork."""
+        fork = self.fork if self.gate.is_mine() else None
+        alone = fork is not None and fork.alone
+        self._try(agent, lambda: fork_warning.expect(agent, alone) if fork_warning.comes(agent, alone) else None)
+
     def _in_parent(self, agent: Agent) -> None:
         fork = self.fork
         if not self.gate.is_mine():     # it is done; or `before` was cut off at its very beginning
             return
         self._try(agent, lambda: self._forget_child(agent))
         own = set(agent.own_tids)       # first: a thread of ours has its tid before it is in there
-        agent.own_tids.difference_update(own - {thread.tid for thread in (agent.server, agent.thread)
-                                                if thread.running.locked()})
+        agent.own_tids.difference_update(own - fork_warning.threads() - {
+            thread.tid for thread in (agent.server, agent.thread) if thread.running.locked()})
         self._try(agent, agent.server.start)
         self._try(agent, agent.thread.start)
         if fork is not None:

@@ -4,11 +4,13 @@ What it imports costs as much as all the rest of an agent, and most processes ar
 """
 from __future__ import annotations
 
+import sys
 from errno import EINVAL
 from posix import environ
 
 from klpfs.cpython.imports_without_text import import_without_text
 from klpfs.engine.error import KlpError
+from klpfs.engine.log import WARNING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from klpfs.cpython.target import PythonTarget
     from klpfs.engine.data import Mod, Object
 
+_INCREMENTAL = (3, 14) <= sys.version_info < (3, 14, 5)
 CALLBACKS = ("pre_patch", "post_patch", "pre_unpatch", "post_unpatch")
 
 
@@ -50,6 +53,9 @@ class LazyTarget:
             real.breathe = breathe      # lets the program in between slices of long work
             real.ripe, real.bodies = self.ripe, self.bodies
             self._real = real
+            if _INCREMENTAL:
+                self.agent.outbox.say("klpfs: this CPython has the incremental garbage collector of 3.14.0 to 3.14.4, "
+                                      "with which klpfs was not tried (3.14.5 and later have not)", WARNING)
         return self._real
 
     def __getattr__(self, name: str) -> Any:

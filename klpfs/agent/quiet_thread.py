@@ -130,12 +130,12 @@ class QuietThread:
             return self.running.ending
 
     def _main(self, run: Run) -> None:
+        self._own_tids.add(get_native_id())         # first: until it is begun it may have said its tid or not
         with self._mark:
             if run.begun or run is not self.running:    # its start was cut off behind it, and done again
                 return
             run.begun = True
         self.ident, self.tid = get_ident(), get_native_id()
-        self._own_tids.add(self.tid)
         try:
             self.run()
         except Orphan:

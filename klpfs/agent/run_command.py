@@ -12,6 +12,7 @@ import shutil
 import subprocess
 from errno import EACCES, EINVAL, ENOENT, ENOSYS
 
+from klpfs.cpython import jit
 from klpfs.protocol.folder_layout import group_number, make_folder, runtime_dir
 from klpfs.protocol.names import check_service
 
@@ -24,7 +25,8 @@ BOOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "boot")
 PYTHON = re.compile(r"(python|pypy)[0-9.]*t?(-dbg|d)?$")
 TAKES_VALUE = "cmWX"        # short options of python that take a value
 PROBE = ("import sys; print(sys.implementation.name, sys.version_info[0], sys.version_info[1], "
-         "int(getattr(sys, '_is_gil_enabled', lambda: True)()))")
+         "int(getattr(sys, '_is_gil_enabled', lambda: True)()), "
+         "int(getattr(sys, '_jit', None) is not None and sys._jit.is_available()))")
 
 
 def python_options(words: Sequence[str]) -> tuple[set[str], str, str]:
@@ -87,7 +89,7 @@ def service_name(argv: Sequence[str]) -> str:
 
 def check(argv: Sequence[str], environ: Mapping[str, str]) -> None:
     """Raise OSError(errno, what is wrong and what to do) when `argv` surely can't be run with an agent: ENOENT, EACCES
-    (no such command), EINVAL (-I, -E, -S), ENOSYS (this Python can't be patched)."""
+    (no such command), EINVAL (-I, -E, -S, PYTHON_JIT), ENOSYS (this Python can't be patched)."""
     found = shutil.which(argv[0], path=environ.get("PATH", os.defpath))
     if not found:
         if os.sep in argv[0] and os.path.exists(argv[0]):
@@ -108,7 +110,7 @@ def check(argv: Sequence[str], environ: Mapping[str, str]) -> None:
     clean = {key: value for key, value in environ.items() if not key.startswith("PYTHON")}
     try:
         done = subprocess.run([found, "-I", "-S", "-c", PROBE], env=clean, capture_output=True, text=True, timeout=20)
-        name, major, minor, gil = done.stdout.split()
+        name, major, minor, gil, *has_jit = done.stdout.split()
     except (OSError, ValueError, subprocess.SubprocessError):
         return                  # it will say itself what is wrong with it
     if name != "cpython" or (int(major), int(minor)) < (3, 9):
@@ -116,6 +118,8 @@ def check(argv: Sequence[str], environ: Mapping[str, str]) -> None:
     if gil == "0":
         raise OSError(ENOSYS, f"{found} is a free-threaded build: a stack can't be seen as a whole there; use the "
                               "ordinary build")
+    if has_jit == ["1"] and jit.asked_for(environ.get(jit.VARIABLE)):
+        raise OSError(EINVAL, f"{jit.VARIABLE}={environ[jit.VARIABLE]}: {jit.WHY}; leave it out")
 
 
 def main_program(argv: Sequence[str], environ: Mapping[str, str]) -> str:
@@ -141,6 +145,8 @@ def environment(argv: Sequence[str], service: str | None = None, keep: bool = Fa
         env.pop(key, None)
         if value is not None:
             env[key] = value
+    if not env.get(jit.VARIABLE):
+        env[jit.VARIABLE] = "0"         # some builds have it on by themselves
     rest = [path for path in env.get("PYTHONPATH", "").split(os.pathsep) if path and path != BOOT]
     env["PYTHONPATH"] = os.pathsep.join([BOOT] + rest)
     return env

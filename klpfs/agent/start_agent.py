@@ -9,6 +9,7 @@ from posix import getpid, register_at_fork
 
 from klpfs.agent import api
 from klpfs.agent.fork import Forks
+from klpfs.cpython import jit
 from klpfs.protocol.folder_layout import absolute, environment, group_number, make_folder, runtime_dir
 from klpfs.protocol.names import check_service
 
@@ -30,6 +31,8 @@ def unsupported() -> str | None:
         return f"klpfs needs CPython 3.9 or later, this is {sys.version_info[0]}.{sys.version_info[1]}"
     if not getattr(sys, "_is_gil_enabled", lambda: True)():
         return "klpfs does not patch free-threaded builds: a stack can't be seen as a whole there"
+    if jit.will_be_on():
+        return f"{jit.WHY}; start it with {jit.VARIABLE}=0"
     return None
 
 

@@ -2,32 +2,51 @@
 and time may be what is patched.)"""
 from __future__ import annotations
 
+from _functools import partial
+
 from klpfs.agent.c_functions import RLock, allocate_lock
+
+_call = partial.__call__
 
 
 class Signal:
-    """A flag that threads wait for. Setting it twice before anybody has waited is setting it once."""
+    """A flag that threads wait for. Setting it twice before anybody has waited is setting it once.
 
-    __slots__ = ("_lock",)
+    Its lock is released once for each time that it is taken: a second release takes from a waiting thread what the
+    first has just given it, which ends a debug build of 3.14 (Python/lock.c: _PyMutex_TryUnlock). Whoever takes the one
+    item of `_release` may do so.
+    """
+
+    __slots__ = ("_lock", "_release")
 
     def __init__(self) -> None:
         self._lock = allocate_lock()
         self._lock.acquire()
+        self._release = [partial(self._lock.release)]
 
     def set(self) -> None:
         """Let a waiting thread go on, or the next that waits. Any thread, and any signal handler."""
         try:
-            self._lock.release()
-        except RuntimeError:
+            list(map(_call, map(self._release.pop, (0,))))      # in one: no exception of a handler's comes in between
+        except (IndexError, RuntimeError):
             pass            # it is set
+
+    def _taken(self) -> None:
+        self._release[:] = [partial(self._lock.release)]
 
     def clear(self) -> None:
         """Forget that the signal was set."""
-        self._lock.acquire(False)
+        if self._lock.acquire(False):
+            self._taken()
 
     def wait(self, seconds: float) -> bool:
         """Wait until the signal is set, and clear it. False: it was not set in so many seconds."""
-        return self._lock.acquire(True, seconds)
+        if not self._release and self._lock.locked():           # whoever had taken it was cut off
+            self._taken()
+        if self._lock.acquire(True, seconds):
+            self._taken()
+            return True
+        return False
 
 
 class OwnedLock(RLock):
@@ -69,4 +88,6 @@ class OwnedLock(RLock):
 
 def pause(seconds: float) -> None:
     """Let other threads run for so long."""
-    Signal().wait(seconds)
+    lock = allocate_lock()
+    lock.acquire()
+    lock.acquire(True, seconds)

@@ -6,13 +6,17 @@ call the hook again: so a choice inside another choice uses these (switch/choice
 object always does (images/image.py). AVAILABLE is False where this interpreter has no `_ctypes` or does not show its C
 functions: there the functions are those of Python that raise events.
 
+From 3.14 on a call by ctypes is an event itself. There ctypes is used when this module is imported, to make descriptors
+of functions and members of C, which raise none: a function of C is made a method of `object`, a member of C's an
+attribute. What is left to ctypes is not called within the program's calls (LOUD).
+
 Imports nothing of klpfs, so that every room may use it.
 """
 from __future__ import annotations
 
 import sys
 from operator import length_hint
-from types import FunctionType
+from types import FunctionType, TracebackType
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +26,8 @@ if TYPE_CHECKING:
 _ORDER, _int, _id, _getframe = sys.byteorder, int, id, sys._getframe
 _iter, _length_hint = iter, length_hint
 _WORD = 4       # bytes
+LOUD = sys.version_info >= (3, 14)
+"""Whether calls by ctypes raise an audit event: those of peek, poke, head, new_code and is_audited."""
 
 
 def _find() -> tuple[Any, ...] | None:
@@ -65,7 +71,10 @@ def _find() -> tuple[Any, ...] | None:
                 function("PyBytes_FromStringAndSize", Object, Object, Number),
                 function("PySys_Audit", Number, Bytes, Bytes, Pointer, Object),
                 c.dlsym(program, "PyIter_Next"),
-                function("PyGen_GetCode", Object, Object) if sys.version_info >= (3, 12) else None)
+                function("PyGen_GetCode", Object, Object) if sys.version_info >= (3, 12) else None,
+                function("PyDescr_NewMethod", Object, Object, Pointer),
+                function("PyDescr_NewMember", Object, Object, Pointer),
+                lambda name: dlsym(program, name))
     except (ImportError, OSError, AttributeError, ValueError):
         return None
 
@@ -73,7 +82,86 @@ def _find() -> tuple[Any, ...] | None:
 _functions = _find()
 AVAILABLE = _functions is not None
 (_thread_state, _frame_of, _code_of, _address_of, _new, _set_defaults, _set_kwdefaults, _set_closure, _empty_code,
- _bytes_at, _move, _head, _audit, _iter_next, _generator_code) = _functions or (None,) * 15
+ _bytes_at, _move, _head, _audit, _iter_next, _generator_code, _new_method, _new_member, _place) = \
+    _functions or (None,) * 18
+
+
+# --------------------------------------------------------------------------------------------------------- descriptors
+
+_POINTER = 8 if sys.maxsize > 2 ** 32 else 4    # bytes
+_NOARGS, _ONE = 4, 8                            # methodobject.h: METH_NOARGS, METH_O
+_OBJECT, _BYTE, _NUMBER = 6, 9, 11              # descrobject.h: _Py_T_OBJECT, Py_T_UBYTE, Py_T_UINT
+_kept: list[bytes] = []                         # descriptors point into them
+
+
+def _memory(text: bytes) -> int:
+    """The address of bytes that stay."""
+    _kept.append(text)
+    return _id(text) + bytes.__basicsize__ - 1
+
+
+def _struct(*fields: int) -> int:
+    """The address of a C struct of pointers, and of ints (given as negative), each of which takes a pointer's room."""
+    return _memory(b"".join([field.to_bytes(_POINTER, _ORDER) if field >= 0 else
+                             (-field).to_bytes(_WORD, _ORDER) + bytes(_POINTER - _WORD) for field in fields]))
+
+
+def _method(name: str, flags: int) -> Any:
+    """A function of C as a method of `object`: called with an object, and with another for _ONE."""
+    return _new_method(object, _struct(_memory(name.encode() + b"\0"), _place(name), -flags, 0))
+
+
+def member(kind: type, at: int, of: int = _NUMBER) -> tuple[Callable[[Any], Any], Callable[[Any, Any], None]]:
+    """(read, write) of what objects of a type have `at` bytes from their beginning: an unsigned number of four bytes;
+    of: _BYTE for one byte, _OBJECT for a reference, None where there is none. Only where AVAILABLE."""
+    made = _new_member(kind, _struct(_memory(b"klpfs\0"), -of, at, 0, 0))
+    return made.__get__, made.__set__
+
+
+def byte_member(kind: type, at: int) -> Callable[[Any], int]:
+    """The function that reads the byte that objects of a type have at that place. Only where AVAILABLE."""
+    return member(kind, at, _BYTE)[0]
+
+
+def _place_of(sample: object, value: object) -> int:
+    """Where an object has its only reference to a value, in bytes from its beginning."""
+    size = type(sample).__basicsize__
+    text, wanted = _head(sample, size), _id(value).to_bytes(_POINTER, _ORDER)
+    places = [at for at in range(2 * _POINTER, size, _POINTER) if text[at:at + _POINTER] == wanted]
+    if len(places) != 1:
+        raise ValueError(f"{value!r} is at {places}")
+    return places[0]
+
+
+class _Here(Exception):
+    """Raised for its traceback, which has the frame."""
+
+
+def _silent() -> tuple[Any, ...]:
+    """What takes the places of ctypes' functions where LOUD: (code of a frame, address, new function, setters of
+    defaults, kwdefaults and closure, code of a generator, frame of a traceback)."""
+    cell = 0
+
+    def sample(a: int = 1, *, b: int = 2) -> int:
+        return cell
+    places = [_place_of(sample, value) for value in (sample.__defaults__, sample.__kwdefaults__, sample.__closure__)]
+    at = 0
+    try:
+        raise _Here
+    except _Here as error:
+        at = _place_of(error.__traceback__, error.__traceback__.tb_frame)       # type: ignore[union-attr]
+    return (_method("PyFrame_GetCode", _NOARGS), _method("PyLong_FromVoidPtr", _NOARGS),
+            _method("PyFunction_New", _ONE), *[member(FunctionType, place, _OBJECT)[1] for place in places],
+            _method("PyGen_GetCode", _NOARGS), member(TracebackType, at, _OBJECT)[0])
+
+
+_frame_of_traceback: Any = None
+if LOUD and AVAILABLE:
+    try:
+        (_code_of, _address_of, _new, _set_defaults, _set_kwdefaults, _set_closure, _generator_code,
+         _frame_of_traceback) = _silent()
+    except (OSError, ValueError):       # a build that is made otherwise: audit hooks hear what is called
+        pass
 
 frame_code: Callable[[FrameType], CodeType] = _code_of or (lambda frame: frame.f_code)
 """A frame's f_code."""
@@ -82,7 +170,7 @@ address: Callable[[object], int] = _address_of or _id
 generator_code: Callable[[Any], CodeType] | None = _generator_code
 """The code of a generator, a coroutine or an asynchronous generator, from 3.12 on; else None."""
 head: Callable[[object, int], bytes] | None = _head
-"""So many of the first bytes of an object in memory. Only where AVAILABLE."""
+"""So many of the first bytes of an object in memory. Only where AVAILABLE; LOUD."""
 
 
 def is_audited() -> bool:
@@ -102,6 +190,11 @@ def callers_frame() -> FrameType:
     """The frame of the function that called the caller of this one."""
     if _thread_state is None:
         return _getframe(2)
+    if _frame_of_traceback is not None:
+        try:
+            raise _Here
+        except _Here as error:      # without a name, as below
+            return _frame_of_traceback(error.__traceback__).f_back.f_back   # type: ignore[no-any-return]
     # without a name: a frame that holds itself would be garbage that only the collector finds
     return _frame_of(_thread_state()).f_back.f_back     # type: ignore[no-any-return]
 
@@ -126,15 +219,15 @@ def new_function(code: CodeType, space: dict[str, Any], name: str, defaults: tup
 
 
 def new_code() -> CodeType:
-    """A code object that nothing else has. Only where AVAILABLE."""
+    """A code object that nothing else has. Only where AVAILABLE; LOUD."""
     return _empty_code(b"", b"", 1)     # type: ignore[no-any-return]
 
 
 def peek(place: int) -> int:
-    """The unsigned number in four bytes of memory. Only where AVAILABLE."""
+    """The unsigned number in four bytes of memory. Only where AVAILABLE; LOUD."""
     return _int.from_bytes(_bytes_at(place, _WORD), _ORDER)
 
 
 def poke(place: int, number: int) -> None:
-    """Writes an unsigned number into four bytes of memory. Only where AVAILABLE."""
+    """Writes an unsigned number into four bytes of memory. Only where AVAILABLE; LOUD."""
     _move(place, number.to_bytes(_WORD, _ORDER), _WORD)

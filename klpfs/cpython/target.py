@@ -11,15 +11,24 @@ from posix import getpid, stat
 from types import FunctionType, ModuleType
 
 from klpfs.cpython import no_collection
+from klpfs.cpython.images.image import LAZY, check_interpreter
 from klpfs.cpython.images.image_table import Images
 from klpfs.cpython.load.loader import all_loaded, invoke, loaded_of
 from klpfs.cpython.raw import module_dict, type_module, type_name
+from klpfs.cpython.resolve.annotate import annotate_of
 from klpfs.cpython.resolve.defaults import has_open_defaults, settled, unchanged
 from klpfs.cpython.resolve.definitions import Definition, Registry, class_of, not_replaceable
 from klpfs.cpython.resolve.index import Index
 from klpfs.cpython.resolve.linker import Link
 from klpfs.cpython.resolve.live_functions import running
-from klpfs.cpython.resolve.new_function import NewCode, annotations_of, as_in_file, compile_function, warn_signature
+from klpfs.cpython.resolve.new_function import (
+    NewCode,
+    annotations_of,
+    are_postponed,
+    as_in_file,
+    compile_function,
+    warn_signature,
+)
 from klpfs.cpython.resolve.original_source import defaults_of
 from klpfs.cpython.transition import PythonTransition
 from klpfs.engine import target as seam
@@ -154,6 +163,10 @@ class PythonTarget(seam.Target):
             self.breathe()
 
     def _resolve(self, obj: Object, func: Func) -> None:
+        try:
+            check_interpreter()
+        except KlpError as error:
+            raise KlpError(error.errno, pr_err(self.log, error.strerror or ""), func) from None
         new: Any = func.new_func        # a function: Func sees to that
         loaded = loaded_of(new)
         place = loaded.node_of(new) if loaded is not None else None
@@ -180,8 +193,14 @@ class PythonTarget(seam.Target):
         if not keeps_defaults and has_open_defaults(new):
             new_code.settle = lambda original: settled(
                 new, original, definition.code, index.namespace, definition, self.log)
-        new_code.annotations = annotations_of(new, definition, loaded, link.constants, index.namespace,
-                                              link.annotations)
+        if LAZY and not are_postponed(loaded, definition):
+            new_code.annotations = annotate_of(new, place[0], _class_name(definition, place[1]), definition, loaded,
+                                               link.constants, index.namespace,
+                                               lambda: class_of(index.namespace, definition.name),
+                                               link.annotations, self.log)
+        else:
+            new_code.annotations = annotations_of(new, definition, loaded, link.constants, index.namespace,
+                                                  link.annotations)
         new_code.type_params = getattr(new, "__type_params__", ())
         self.registry.made(definition, code)
         self.registry.use(definition)

@@ -137,6 +137,24 @@ def test_a_failing_start_is_one_line_and_the_program_runs(tmp_path, env):
     )
 
 
+JIT = getattr(sys, "_jit", None)
+
+
+@pytest.mark.skipif(not JIT or not JIT.is_available(), reason="this CPython has no JIT")
+@pytest.mark.parametrize("text", ["", "import klpfs.agent; klpfs.agent.start('late')"])
+def test_the_jit_is_refused(tmp_path, env, text):
+    """At the start, when it is not on yet, and later; the program runs."""
+    environ = dict(run_command.environment(["x"], "svc", False, env), PYTHON_JIT="1")
+    if text:
+        environ["PYTHONPATH"] = os.path.dirname(os.path.dirname(os.path.dirname(run_command.__file__)))
+    text = f"import sys\nprint(sys._jit.is_enabled())\ntry: {text or 'pass'}\nexcept OSError as e: print(e, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", text], env=environ, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "True\n" and done.stderr.count("\n") == 1
+    assert "CPython's JIT crashes when the code of a running function is exchanged; start it with PYTHON_JIT=0" in \
+        done.stderr
+    assert not os.listdir(tmp_path / "run")
+
+
 def test_one_agent_a_process(tmp_path, env):
     """The same service again: nothing; another: EBUSY."""
     shown = program(tmp_path, env, """

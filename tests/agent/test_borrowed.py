@@ -36,6 +36,6 @@ def test_a_child_has_every_setting_as_the_program_has_it(tmp_path):
         go_on.set()
         thread.join()
         shown["parent"] = settings()
-    """)
+    """, own_threads=True)
     assert shown["meanwhile"] == [False, False]
     assert shown["child"] == shown["parent"] == [True, True, 1 << 20]

@@ -32,13 +32,20 @@ def test_a_quiet_thread_has_a_stack_of_its_own_size():
     """Whatever the program has set, which stays set: with the least that is allowed, compiling a file ends the
     program."""
     done, deep = threading.Event(), "(" * 60 + "1" + ")" * 60
-    before = threading.stack_size(32768)
+    before = threading.stack_size()
     try:
+        least = 32768
+        while True:
+            try:
+                threading.stack_size(least)
+                break
+            except ValueError:          # 3.15 wants more
+                least += 4096
         def run():
             compile(deep, "deep", "eval")
             done.set()
         c_functions.start_quiet_thread(run)
         assert done.wait(10)
-        assert threading.stack_size(32768) == 32768
+        assert threading.stack_size(least) == least
     finally:
         threading.stack_size(before)

@@ -46,7 +46,7 @@ def test_the_environment():
     env = run_command.environment(["python3", "a.py"], None, True,
                                   {"PYTHONPATH": "/a:" + run_command.BOOT + ":/b", "X": "1", "KLPFS_RUNTIME_DIR": "rt"})
     assert env == {"KLPFS_MAIN": os.path.abspath("a.py"), "PYTHONPATH": run_command.BOOT + ":/a:/b", "X": "1",
-                   "KLPFS_SERVICE": "a.py", "KLPFS_KEEP": "1", "KLPFS_RUNTIME_DIR": os.path.abspath("rt")}
+                   "PYTHON_JIT": "0", "KLPFS_SERVICE": "a.py", "KLPFS_KEEP": "1", "KLPFS_RUNTIME_DIR": os.path.abspath("rt")}
     assert "KLPFS_KEEP" not in run_command.environment(["x"], "s", False, {"KLPFS_KEEP": "1"})
 
 
@@ -78,10 +78,25 @@ def test_options_in_a_scripts_first_line(tmp_path):
 
 
 @pytest.mark.parametrize("told, words", [("cpython 3 8 1", "3.9 or later"), ("pypy 3 10 1", "CPython"),
-                                         ("cpython 3 13 0", "free-threaded")])
+                                         ("cpython 3 13 0 0", "free-threaded")])
 def test_interpreters_that_cannot_be_patched(tmp_path, told, words):
     fake = script(tmp_path / "python3.99", "#!/bin/sh\necho %s\n" % told)
     with pytest.raises(OSError) as e:
         run_command.check([fake, "a.py"], dict(os.environ))
     assert e.value.errno == errno.ENOSYS and words in e.value.strerror
-    run_command.check([script(tmp_path / "python3.98", "#!/bin/sh\necho cpython 3 9 1\n"), "a.py"], dict(os.environ))
+    run_command.check([script(tmp_path / "python3.98", "#!/bin/sh\necho cpython 3 9 1 0\n"), "a.py"], dict(os.environ))
+
+
+def test_the_jit_is_refused_by_name(tmp_path):
+    """Where the interpreter has it and PYTHON_JIT turns it on; unset, it is turned off for the program."""
+    fake = script(tmp_path / "python3.99", "#!/bin/sh\necho cpython 3 14 1 1\n")
+    without = script(tmp_path / "python3.98", "#!/bin/sh\necho cpython 3 13 1 0\n")
+    for value in ("1", "yes"):
+        with pytest.raises(OSError) as e:
+            run_command.check([fake, "a.py"], {"PYTHON_JIT": value})
+        assert e.value.errno == errno.EINVAL and f"PYTHON_JIT={value}: CPython's JIT crashes" in e.value.strerror
+        assert run_command.environment([fake], "s", environ={"PYTHON_JIT": value})["PYTHON_JIT"] == value
+        run_command.check([without, "a.py"], {"PYTHON_JIT": value})
+    for environ in {}, {"PYTHON_JIT": "0"}, {"PYTHON_JIT": ""}:
+        run_command.check([fake, "a.py"], environ)
+        assert run_command.environment([fake], "s", environ=environ)["PYTHON_JIT"] == "0"

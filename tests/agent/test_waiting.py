@@ -2,6 +2,7 @@
 import threading
 import time
 
+from klpfs.agent import waiting
 from klpfs.agent.waiting import OwnedLock, Signal, pause
 
 
@@ -46,3 +47,48 @@ def test_a_lock_that_knows_its_owner():
     with lock:
         assert in_thread(lock.locked)
     assert not in_thread(lock.locked)
+
+
+def test_a_signals_lock_is_released_once_for_each_time_that_it_is_taken(monkeypatch):
+    """In the middle of a hand-over to a waiting thread, too, a second release of which ends a debug build of 3.14."""
+    released = []
+
+    class Lock:
+        def __init__(self):
+            self.lock = threading.Lock()
+            self.acquire, self.locked = self.lock.acquire, lambda: True
+
+        def release(self):
+            released.append(1)
+            self.lock.release()
+    monkeypatch.setattr(waiting, "allocate_lock", Lock)
+    found = Signal()
+    found.set()
+    found.set()
+    assert len(released) == 1 and found.wait(0) and not found.wait(0)
+    found.set()
+    found.clear()
+    found.clear()
+    found.set()
+    assert len(released) == 3 and found.wait(0)
+    found._release.clear()          # a thread that took the lock was cut off right there
+    assert not found.wait(0)
+    found.set()
+    assert len(released) == 4 and found.wait(0)
+
+
+def test_a_signal_that_is_set_again_and_again_while_a_thread_waits():
+    found, over, woken = Signal(), [], []
+
+    def waits():
+        while not over:
+            woken.append(found.wait(1))
+    thread = threading.Thread(target=waits)
+    thread.start()
+    for _ in range(3000):
+        found.set()
+        found.set()
+    over.append(1)
+    found.set()
+    thread.join()
+    assert woken

@@ -44,9 +44,7 @@ def new_image(function, like=None):
         like.co_flags & raw.ITERABLE_COROUTINE if like is not None and function.__code__.co_flags & raw.GENERATOR else 0
     )
     captured = image.capture(function)
-    made = image.Image(own_code(function.__code__, flags), captured.values)
-    made.annotations = captured.annotations
-    return made
+    return image.Image(own_code(function.__code__, flags), captured.values)
 
 
 def entry(function, new, older=()):

@@ -7,7 +7,6 @@ import types
 
 import pytest
 
-from klpfs.cpython.looks import hidden
 from tests.cpython.machine import one
 
 
@@ -61,7 +60,6 @@ def test_a_closure_in_the_garbage_of_a_collection_is_waited_for(machine):
     assert kept[0]() == (1, 1) == module.make()()
 
 
-@pytest.mark.skipif(not hidden.COUNTS, reason="3.14 borrows references")
 def test_a_closure_that_a_frozen_heap_hides_blocks_until_it_can_be_found(machine):
     module = machine.module(MAKER)
     function = module.make()
@@ -95,7 +93,6 @@ def test_a_frozen_heap_without_unknown_closures_blocks_nothing(machine):
         gc.unfreeze()
 
 
-@pytest.mark.skipif(not hidden.COUNTS, reason="3.14 borrows references")
 def test_a_function_of_the_same_code_with_other_globals_is_named(machine):
     """New code's names would lead elsewhere there."""
     module = machine.module("def f(): return 0")

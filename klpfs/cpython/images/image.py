@@ -6,23 +6,26 @@ The version number, by which specialised call sites know a function object, is p
 from __future__ import annotations
 
 import errno
+import gc
 import sys
 import time
 from types import CodeType, FunctionType
 
 from klpfs.engine.error import KlpError
 
+from .. import jit
 from ..c_api import new_function
 from ..c_originals import original
 from ..looks.collection import exchange_code
-from ..raw import ITERABLE_COROUTINE, MARK, SUSPENDS
+from ..raw import ITERABLE_COROUTINE, MARK, SUSPENDS, type_dict
 from . import version_numbers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_setattr, _getattr, _tuple, _len, _type, _range = setattr, getattr, tuple, len, type, range
+_setattr, _getattr, _tuple, _len, _type, _range, _dict = setattr, getattr, tuple, len, type, range, dict
+_referents = gc.get_referents
 _sleep = original(time, "sleep")
 
 FLAVOUR = SUSPENDS | ITERABLE_COROUTINE
@@ -31,19 +34,23 @@ COLLECTION_MS = 1000    # a collection that has not ended after this time does n
 INNER = ("<genexpr>", "<listcomp>", "<setcomp>", "<dictcomp>")
 
 # 3.14 evaluates __annotations__ when they are read, which is foreign code: there the function that does it is what
-# counts
-_LAZY = hasattr(FunctionType, "__annotate__")
+# counts, and the dict only where there is no such function: set by hand, or of a function without annotations
+_TYPE = type_dict(FunctionType)         # hasattr would ask for the type's own __annotate__
+LAZY = "__annotate__" in _TYPE
 ATTRIBUTES = ("__defaults__", "__kwdefaults__", "__doc__") + \
-    (("__annotate__",) if _LAZY else ("__annotations__",)) + \
-    (("__type_params__",) if hasattr(FunctionType, "__type_params__") else ())
+    (("__annotate__",) if LAZY else ("__annotations__",)) + \
+    (("__type_params__",) if "__type_params__" in _TYPE else ())
+ANNOTATIONS = 3         # their place
 _PLACES = tuple(enumerate(ATTRIBUTES))
 
 
 def check_interpreter() -> None:
     """Raises KlpError(EOPNOTSUPP) where function objects can't be switched safely: free-threaded builds (one C call is
-    not one moment there), and a 3.12 whose version numbers can't be put right (it crashes)."""
+    not one moment there), CPython's JIT (jit.py), and a 3.12 whose version numbers can't be put right (it crashes)."""
     if not _getattr(sys, "_is_gil_enabled", lambda: True)():
         raise KlpError(errno.EOPNOTSUPP, "this Python runs without the global interpreter lock")
+    if jit.is_on():
+        raise KlpError(errno.EOPNOTSUPP, f"{jit.WHY}: start the program with {jit.VARIABLE}=0")
     if sys.version_info[:2] == (3, 12) and not version_numbers.REPAIRS:
         raise KlpError(errno.EOPNOTSUPP, "this Python 3.12 does not tell where its function versions are")
 
@@ -62,14 +69,16 @@ class Image:
     """The code that a function object holds, and a tuple of ATTRIBUTES' values. Images differ by identity, and never
     change.
 
-    version_number: what to put with it; None: the code's own, as a freshly made function has it.
+    version_number: what to put with it; None: the code's own, as a freshly made function has it. cached_annotations:
+    from 3.14 on the dict that somebody's asking for annotations has left in the function, or None; may be the
+    program's, which it changes.
     """
 
-    __slots__ = ("code", "values", "version_number", "annotations")
+    __slots__ = ("code", "values", "version_number", "cached_annotations")
 
     def __init__(self, code: CodeType, values: tuple[Any, ...], version_number: int | None = None) -> None:
         self.code, self.values, self.version_number = code, values, version_number
-        self.annotations: dict[str, Any] | None = None
+        self.cached_annotations: dict[str, Any] | None = None
 
     @property
     def defaults(self) -> Any:
@@ -84,11 +93,52 @@ class Image:
 
 def capture(function: FunctionType) -> Image:
     """The Image of what the function object holds now: the very objects. Counterpart: put."""
-    values = _tuple([_getattr(function, name) for name in ATTRIBUTES])
-    image = Image(function.__code__, values, version_numbers.number_of(function))
-    if _LAZY and image.values[3] is None:                       # set by hand: reading them runs nothing
-        image.annotations = function.__annotations__
+    image = Image(function.__code__, _tuple([_get(function, name) for name in ATTRIBUTES]),
+                  version_numbers.number_of(function))
+    if LAZY:
+        image.cached_annotations = _cached(function, image.values[ANNOTATIONS])
     return image
+
+
+def _get(function: FunctionType, name: str) -> Any:
+    """An attribute's value; for __annotate__ the dict where there is no function: reading that runs nothing."""
+    value = _getattr(function, name)
+    return function.__annotations__ if value is None and name == "__annotate__" else value
+
+
+def _set(function: FunctionType, name: str, value: Any, cached: dict[str, Any] | None) -> None:
+    """Counterpart of _get. cached: annotations that are in the function again afterwards."""
+    if name != "__annotate__":
+        _setattr(function, name, value)
+    elif _type(value) is _dict:
+        function.__annotations__ = value                        # clears the other
+    elif cached is None:
+        _setattr(function, name, value)                         # clears what was cached
+    else:
+        def give(format: int) -> dict[str, Any]:
+            _setattr(function, name, value)                     # before CPython caches what is returned
+            return cached
+        _setattr(function, name, give)
+        if function.__annotations__ is not cached:              # asks for them, so `give` runs
+            _setattr(function, name, value)
+
+
+def copy_annotations(function: FunctionType, like: FunctionType) -> None:
+    """Gives a function object the annotations of another, evaluated or not."""
+    _set(function, ATTRIBUTES[ANNOTATIONS], _get(like, ATTRIBUTES[ANNOTATIONS]), None)
+
+
+def _cached(function: FunctionType, annotate: Any) -> dict[str, Any] | None:
+    """What the program sees as __annotations__, if a call of annotate has made it already: the function's referent
+    before annotate (Objects/funcobject.c: func_traverse), which the attribute would make."""
+    if _type(annotate) is _dict:
+        return None
+    referents = _referents(function)
+    for place in _range(_len(referents) - 1, 0, -1):
+        if referents[place] is annotate:
+            before = referents[place - 1]
+            return before if _type(before) is _dict and before is not function.__dict__ else None
+    return None
 
 
 def _frame_size(code: CodeType) -> int:
@@ -115,15 +165,13 @@ def put(function: FunctionType, image: Image, before: Image | None = None) -> No
     """
     exact = True
     for place, name in _PLACES:
-        value, now = image.values[place], _getattr(function, name)
+        value, now = image.values[place], _get(function, name)
         if now is value:
             continue
         if before is not None and now is not before.values[place]:
             exact = False
             continue
-        _setattr(function, name, value)
-        if name == "__annotate__" and value is None and image.annotations is not None:
-            function.__annotations__ = image.annotations
+        _set(function, name, value, image.cached_annotations)
     _set_code(function, image.code)                             # last: it needs the others
     if not exact or function.__code__ is not image.code:
         version_numbers.renumber(function)
@@ -150,5 +198,5 @@ def clone(function: FunctionType, image: Image) -> FunctionType:
         version_numbers.set_number(made, image.code)
     else:
         # the program changed its defaults: the code's number won't do
-        version_numbers.renumber(made)
+        version_numbers.take_number(made)
     return made

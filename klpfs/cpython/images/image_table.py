@@ -9,7 +9,7 @@ from __future__ import annotations
 import weakref
 from types import CellType, FunctionType
 
-from klpfs.cpython.images.image import ATTRIBUTES, Image, capture, put
+from klpfs.cpython.images.image import ANNOTATIONS, ATTRIBUTES, Image, capture, put
 from klpfs.cpython.raw import MARK, OPTIMIZED, inner, is_definition
 
 TYPE_CHECKING = False
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from klpfs.engine.data import Func
     Funcs = Mapping[Definition, Func | None]            # what is in force; no entry or None: the original
     Key = tuple[CodeType | None, NewCode | None]        # see Images.key
-
-_LAZY = "__annotate__" in ATTRIBUTES
 
 
 class ChangedFunction:
@@ -41,11 +39,14 @@ class ChangedFunction:
 
     def note_program_values(self, now: Image) -> None:
         """now: what the function object holds. What is not of the image put last is the program's."""
+        cached = self.original.cached_annotations
         for place, value in enumerate(now.values):
             if value is not self.newest.values[place]:
                 self.program_values[place] = value
                 self.images.clear()
                 self.original = Image(self.original.code, _with_values(self.original.values, self.program_values))
+                if ANNOTATIONS not in self.program_values:
+                    self.original.cached_annotations = cached
 
 
 class Images:
@@ -101,7 +102,11 @@ class Images:
         now = capture(fn)
         # A function object that patched code has made is born with new code; its attributes were evaluated around it,
         # as ever.
-        return now if id(now.code) in definition.originals else Image(definition.code, now.values)
+        if id(now.code) in definition.originals:
+            return now
+        image = Image(definition.code, now.values)
+        image.cached_annotations = now.cached_annotations
+        return image
 
     def image(self, fn: FunctionType, definition: Definition, state: Funcs) -> Image:
         """The Image of a function object when these Funcs are in force; for a ChangedFunction's always the same
@@ -114,8 +119,9 @@ class Images:
         if image is None:
             if new_code is None:
                 image = Image(code, original.values)
+                image.cached_annotations = original.cached_annotations
             else:
-                image = _image(code, new_code, original, changed.program_values if changed is not None else {})
+                image = _image(fn, code, new_code, original, changed.program_values if changed is not None else {})
             if changed is not None:
                 changed.images[key] = image
         return image
@@ -252,7 +258,8 @@ def _with_values(values: Sequence[Any], program_values: Mapping[int, Any]) -> tu
     return tuple(program_values.get(place, value) for place, value in enumerate(values))
 
 
-def _image(code: CodeType, new_code: NewCode, original: Image, program_values: Mapping[int, Any]) -> Image:
+def _image(fn: FunctionType, code: CodeType, new_code: NewCode, original: Image,
+           program_values: Mapping[int, Any]) -> Image:
     """The Image that new code makes of a function object. program_values: what the program has set, which stays."""
     values: dict[str, Any] = dict(zip(ATTRIBUTES, original.values))
     values["__doc__"] = new_code.doc
@@ -260,16 +267,14 @@ def _image(code: CodeType, new_code: NewCode, original: Image, program_values: M
         defaults, by_key = new_code.settle(original) if new_code.settle else (new_code.defaults, new_code.kwdefaults)
         values["__defaults__"] = defaults
         values["__kwdefaults__"] = dict(by_key) if by_key else None
-    if _LAZY:
-        values["__annotate__"] = None
+    annotations = new_code.annotations
+    if annotations is None or isinstance(annotations, dict):
+        values[ATTRIBUTES[ANNOTATIONS]] = dict(annotations or {})
     else:
-        values["__annotations__"] = dict(new_code.annotations or {})
+        values[ATTRIBUTES[ANNOTATIONS]] = annotations.function(original.values[ANNOTATIONS], fn)
     if "__type_params__" in values:
         values["__type_params__"] = new_code.type_params
-    image = Image(code, _with_values([values[name] for name in ATTRIBUTES], program_values))
-    if _LAZY:
-        image.annotations = dict(new_code.annotations or {})
-    return image
+    return Image(code, _with_values([values[name] for name in ATTRIBUTES], program_values))
 
 
 def _with(code: CodeType, exchanged: Mapping[int, CodeType]) -> CodeType:

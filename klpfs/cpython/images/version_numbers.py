@@ -18,13 +18,15 @@ from .. import c_api
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Callable
-    Numbers = tuple[Callable[[FunctionType], int], Callable[[FunctionType, int], None], Callable[[CodeType], int]]
+    Numbers = tuple[Callable[[FunctionType], int], Callable[[FunctionType, int], None], Callable[[CodeType], int],
+                    int]
 
-_address, _peek, _poke, _new_code = c_api.address, c_api.peek, c_api.poke, c_api.new_code
+_address, _peek, _new_code = c_api.address, c_api.peek, c_api.new_code
 
 
 def _find_numbers() -> Numbers | None:
-    """(read, write, code_number) for functions' and codes' version numbers; None where they can't be told for certain.
+    """(read, write, code_number) for functions' and codes' version numbers, and the number that means that a function
+    has none; None where they can't be told for certain.
 
     3.12 to 3.14 keep func_version in a function's last eight bytes and co_version somewhere in the code. Both are found
     by what they must do: equal in fresh functions, counting up with each code, cleared when __code__ is set
@@ -42,28 +44,23 @@ def _find_numbers() -> Numbers | None:
     a, b = probes[0].__code__.replace(), probes[1].__code__.replace()
     step = _peek(_address(b) + offset) - _peek(_address(a) + offset)
     probes[0].__code__ = a
-    if step < 1 or _peek(_address(probes[0]) + last) > 1:       # 0; 3.14: 0 or 1, "cleared"
+    cleared = _peek(_address(probes[0]) + last)
+    if step < 1 or cleared > 1:                 # 0; 3.14: 0 or 1, FUNC_VERSION_CLEARED (pycore_function.h)
         return None
 
-    def read(function: FunctionType) -> int:
-        return _peek(_address(function) + last)
-
-    def write(function: FunctionType, number: int) -> None:
-        _poke(_address(function) + last, number)
-
-    def code_number(code: CodeType) -> int:
-        return _peek(_address(code) + offset)
+    read, write = c_api.member(FunctionType, last)
+    code_number, _ = c_api.member(CodeType, offset)
     probe = probes[1]
     write(probe, 12345)
     if read(probe) != 12345:
         return None
     write(probe, code_number(probe.__code__))
-    return read, write, code_number
+    return read, write, code_number, cleared
 
 
 _numbers = _find_numbers()
 REPAIRS = _numbers is not None      # this interpreter's numbers can be put right
-_read, _write, _code_number = _numbers or (None, None, None)
+_read, _write, _code_number, _cleared = _numbers or (None, None, None, 0)
 
 
 def number_of(function: FunctionType) -> int | None:
@@ -85,6 +82,15 @@ def set_number(function: FunctionType, code: CodeType, number: int | None = None
     """
     if _write:
         _write(function, _code_number(code) if number is None else number)      # type: ignore[misc]
+
+
+def take_number(function: FunctionType) -> None:
+    """Gives the function object, which is called for a transition alone, no number of any other: a new code's, or none
+    where that can't be had without an audit event: calls of it are not specialised then."""
+    if c_api.LOUD and _write:
+        _write(function, _cleared)
+    else:
+        renumber(function)
 
 
 def renumber(function: FunctionType) -> None:

@@ -39,6 +39,7 @@ def add_member(owner: object, cls: Any, name: str, value: Any) -> Any:
     """The member of that name and value; owner: as overlays.put's. TypeError: it is there, with another value."""
     if isinstance(value, _MEMBER):
         value = value.value
+    value = _without_sign(cls, value)
     member, bound = cls._member_map_.get(name), []
     if member is not None:
         if not _is_value_of(cls, name, value):
@@ -83,6 +84,20 @@ def forget_combinations(owner: object) -> None:
 
 
 _written: dict[tuple[Any, str], Any] = {}      # (enumeration, name that a patch has given) -> value as written
+
+
+def _without_sign(cls: Any, value: Any) -> Any:
+    """The value that the enum module takes for what is written: from 3.15 on a negative one of a Flag's is the
+    complement of others, of the members' bits."""
+    if sys.version_info < (3, 15) or not issubclass(cls, Flag) or isinstance(value, cls):
+        return value
+    first = value[0] if isinstance(value, tuple) and value else value
+    if not isinstance(first, int) or first >= 0:
+        return value
+    bits = 0
+    for member in cls._member_map_.values():
+        bits |= member._value_
+    return (bits & first, *value[1:]) if isinstance(value, tuple) else bits & first
 
 
 def _is_value_of(cls: Any, name: str, value: Any) -> bool:
@@ -173,7 +188,8 @@ def _derive(cls: Any) -> None:
         cls._unhashable_values_[:] = [each._value_ for each in members.values() if not _is_hashable(each._value_)]
     if hasattr(cls, "_hashable_values_"):      # later releases of 3.13: `value in cls` looks at these
         by_value = cls._value2member_map_
-        kept = [value for value in cls._hashable_values_ if value in by_value and by_value[value]._name_ in members]
+        kept = [value for value in cls._hashable_values_ if value in by_value and by_value[value]._name_ in members
+                and not _is_complement(by_value[value], value)]
         kept += [each._value_ for each in members.values() if _is_hashable(each._value_) and each._value_ not in kept]
         cls._hashable_values_[:] = kept
     if issubclass(cls, Flag):

@@ -15,6 +15,7 @@ from klpfs.cpython.load.dependencies import Dependencies
 from klpfs.cpython.load.parameters import Declared, declaring, stop_declaring
 from klpfs.engine.data import Patch
 from klpfs.engine.error import KlpError, errno_from, errno_of, first_line_of, is_ours, name_of, place_of
+from klpfs.engine.log import pr_warn
 from klpfs.engine.plain import plain_int
 
 TYPE_CHECKING = False
@@ -122,6 +123,9 @@ def load(name: str, source: bytes, path: str, params: dict[str, str | None] | No
     except (SyntaxError, ValueError) as error:
         line, words = getattr(error, "lineno", None) or 1, getattr(error, "msg", None) or error
         raise KlpError(ENOEXEC, say(f"{name}: {path}:{line}: {words}")) from None
+    if log is not None:
+        for line in file.warnings:
+            pr_warn(log, f"{name}: {path}:{line}")
     livepatch = files.is_livepatch(file.tree)
     if not livepatch and name in sys.modules:
         raise KlpError(EEXIST, say(f"{name}: the program has a module of that name"))

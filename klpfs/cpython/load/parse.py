@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 
 from klpfs.cpython import no_collection
+from klpfs.cpython.load.compiler_warnings import Unheard
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,14 +21,15 @@ def parse(text: str | bytes, path: str = "<unknown>", mode: str = "exec") -> Any
     """The tree that ast.parse gives: ast.Module, or ast.Expression for mode "eval". SyntaxError, ValueError and so on
     as it does.
 
-    No collection begins in our conversion, so that nobody's conversion comes into its middle; if ours came into another
-    thread's, it is done again.
+    What the compiler warns of is not heard. No collection begins in our conversion, so that nobody's conversion comes
+    into its middle; if ours came into another thread's, it is done again.
     """
     for left in range(TRIES, 0, -1):
         held = False
         try:
             held = no_collection.hold()
-            return ast.parse(text, path, mode)
+            with Unheard():
+                return ast.parse(text, path, mode)
         except SystemError:
             if left == 1:
                 raise

@@ -10,6 +10,7 @@ import re
 import sys
 from types import CodeType
 
+from klpfs.cpython.load.compiler_warnings import Unheard, lines
 from klpfs.cpython.load.name_rewriter import Nonlocals, copied
 from klpfs.cpython.load.parse import parse
 from klpfs.cpython.load.scopes import arguments
@@ -34,11 +35,12 @@ class File:
     the program gets on in between (breathe: a function that lets it, or None). flags: of its future statements. tree:
     as parsed, but that annotations of undecorated functions are their text: nothing of the patched module is evaluated
     when the file is run. nonlocals: (name, line) of the functions that are for closures only, as Nonlocals found them.
-    The tree and what is made of it are let go by `forget` and made anew when they are needed: the tree of a large file
-    is the larger part of what a patch costs the program's memory, and each of its garbage collections.
+    warnings: 'LINE: WORDS' for what the compiler warns of. The tree and what is made of it are let go by `forget` and
+    made anew when they are needed: the tree of a large file is the larger part of what a patch costs the program's
+    memory, and each of its garbage collections.
     """
 
-    __slots__ = ("path", "text", "flags", "codes", "nonlocals", "_breathe", "_tree", "_nodes")
+    __slots__ = ("path", "text", "flags", "codes", "nonlocals", "warnings", "_breathe", "_tree", "_nodes")
 
     def __init__(self, source: bytes, path: str, breathe: Breathe = None) -> None:
         """path: as tracebacks show it."""
@@ -47,7 +49,16 @@ class File:
         self.path, self._breathe = path, breathe
         encoding, _ = tokenize.detect_encoding(io.BytesIO(source).readline)
         self.text = io.TextIOWrapper(io.BytesIO(source), encoding, newline=None).read()
-        self._tree: ast.Module | None = _parsed(self.text, path, breathe)
+        with Unheard() as unheard:
+            self._make()
+        self.warnings = lines(unheard.words, self._again)
+
+    def _again(self) -> None:
+        parse(self.text, self.path)
+        self._compile(self.tree.body)
+
+    def _make(self) -> None:
+        self._tree: ast.Module | None = _parsed(self.text, self.path, self._breathe)
         self.flags = 0
         for node in self._tree.body:
             if isinstance(node, ast.ImportFrom) and node.module == "__future__":
@@ -79,7 +90,8 @@ class File:
             module = ast.Module(body=statements, type_ignores=[])
             if "nonlocal" in self.text:
                 module = rewriter.visit(copied(module))
-            codes.append(compile(module, self.path, "exec", flags=self.flags, dont_inherit=True))
+            with Unheard():
+                codes.append(compile(module, self.path, "exec", flags=self.flags, dont_inherit=True))
         self.nonlocals = {(node.name, node.lineno) for node in rewriter.functions}
         return codes
 

@@ -3,12 +3,12 @@ references."""
 from __future__ import annotations
 
 import gc
-from itertools import chain, compress, starmap
+from itertools import chain, compress, repeat, starmap
 from operator import attrgetter
 from weakref import ref
 
 from . import reads
-from .atomic import silent
+from .atomic import everything, restoring, silent, still
 from .suspended import KIND_KEYS
 
 TYPE_CHECKING = False
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typing import Any, Callable
 
 _referents = gc.get_referents
-_list, _map, _zip, _type, _str = list, map, zip, type, str
+_list, _map, _zip, _type, _str, _issubclass = list, map, zip, type, str, issubclass
 _AWAITS = tuple(attrgetter(name) for name in ("cr_await", "gi_yieldfrom", "ag_await"))
 
 
@@ -29,6 +29,14 @@ def copied(weak: set[ref[Any]]) -> list[ref[Any]]:
 def references(objects: Iterable[Any]) -> list[ref[Any]]:
     """List of weak references to the objects in a set."""
     return _list(_map(ref, objects))
+
+
+@restoring
+def instances(kind: type) -> list[ref[Any]]:
+    """List of weak references to all objects of a C class and of its subclasses, but those on a frozen heap. Costs a
+    scan of the heap."""
+    objects, again = everything()
+    return _list(still(_map(ref, compress(objects, _map(_issubclass, _map(_type, again), repeat(kind))))))
 
 
 def called(reference: ref[Any], method: Callable[[Any], Any]) -> ref[Any] | None:

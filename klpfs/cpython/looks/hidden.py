@@ -20,7 +20,7 @@ from types import CodeType, FrameType
 
 from . import reads, suspended, threads
 from .atomic import restoring, silent, still
-from .suspended import ACTIVATIONS, of_types
+from .suspended import ACTIVATIONS, KIND_KEYS, of_types
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,14 +32,18 @@ if TYPE_CHECKING:
 _referrers, _referents, _refcount, _is_tracked = gc.get_referrers, gc.get_referents, sys.getrefcount, gc.is_tracked
 _list, _map, _zip, _id, _type, _sum, _len, _range, _tuple = list, map, zip, id, type, sum, len, range, tuple
 _dict, _values, _compile = dict, dict.values, compile
-COUNTS = sys.version_info < (3, 14)             # 3.14 borrows references (gh-117139)
 _HOLDS_FUNCTION = sys.version_info >= (3, 11)
+# 3.14: the collector sees the variables and operands of generators that run, among them the function of a call whose
+# frame is being made
+_SHOWS_RUNNING = sys.version_info >= (3, 14)
+_GENERATORS = KIND_KEYS if _SHOWS_RUNNING else frozenset()
+_REST = frozenset((reads.key(FrameType),)) if _SHOWS_RUNNING else ACTIVATIONS
 
 
 def _of(objects: list[Any], n: int) -> Iterator[int]:
     """Iterator over the reference count of objects[n], then over how many references to it each object has that the
     collector knows. Asking for referents is an audit event: so activations, which may end, are let go before that; each
-    has one reference to its function."""
+    has one reference to its function, unless it runs: then it may be any that it has."""
     box: list[Any] = []
     others: list[Any] = []
 
@@ -48,7 +52,8 @@ def _of(objects: list[Any], n: int) -> Iterator[int]:
     return chain(silent(_map(box.append, starmap(_referrers, _zip(islice(objects, n, n + 1))))),
                  _map(_refcount, islice(objects, n, n + 1)),
                  silent(_map(others.append, _map(_list, (of_types(every(), every(), ACTIVATIONS, False),)))),
-                 _map(is_not, of_types(every(), every(), ACTIVATIONS, True), repeat(None)),
+                 _map(is_not, of_types(every(), every(), _REST, True), repeat(None)),
+                 reads.do_not_run(of_types(every(), every(), _GENERATORS, True)),
                  silent(_map(_list.clear, box)),
                  _map(countOf, reads.ids_of_each(starmap(_referents, _zip(chain.from_iterable(others)))),
                       repeat(_id(objects[n]))),

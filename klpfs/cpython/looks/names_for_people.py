@@ -90,7 +90,11 @@ def _tasks() -> tuple[Sequence[ref[Any]], Any]:
     eager = module_value("asyncio.tasks", "_eager_tasks")
     if _type(eager) is _set:
         tasks += awaits.references(eager)
-    return (tasks, kind) if kind is not None else ((), None)
+    if kind is None:
+        return (), None
+    if module_value("_asyncio", "all_tasks") is not None:       # 3.14: C has lists of its own, one for each thread
+        tasks += awaits.instances(kind)
+    return tasks, kind
 
 
 def owners(references: Sequence[ref[Any]], breathe: Callable[[], None] | None = None) -> dict[int, tuple[str, int]]:

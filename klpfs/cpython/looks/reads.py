@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import sys
 from itertools import repeat
-from operator import and_, attrgetter, itemgetter, mod, mul, ne, truth
+from operator import and_, attrgetter, is_, itemgetter, mod, mul, ne, truth
 from types import GeneratorType
 
 from .. import c_api
@@ -81,36 +81,63 @@ def _samples() -> tuple[Any, Any, Any]:
     return suspended, new, ended
 
 
+# of 3.11 and later: the states, in a byte, of a generator that has not begun, is suspended, has ended
+# (pycore_frame.h; 3.11 and 3.12, 3.13 and 3.14; 3.15)
+_STATES = ((0xfe, 0xff, 4), (0xfd, 0xfe, 4)), ((0, 1, 5),)
+
+
 def _number(text: bytes, at: int, size: int) -> int:
     return int.from_bytes(text[at:at + size], _ORDER)
 
 
-def _find() -> tuple[int, int, int] | None:
+def _running_state(at: int) -> int:
+    """The byte that a generator has at that place while it runs."""
+    found: list[bytes] = []
+
+    def generator() -> Any:
+        found.append(_head(made, _SIZE))        # type: ignore[misc]
+        yield
+    made = generator()
+    next(made)
+    return found[0][at]
+
+
+def _find() -> tuple[int, int, int, int] | None:
     """(where a generator's pointer to its code is, -1 where PyGen_GetCode gives that; where its frame's state or
-    pointer is; the size of that in bytes); None: not to be told for certain."""
+    pointer is; the size of that in bytes; the state of what has ended); None: not to be told for certain."""
     if _head is None:
         return None
     suspended, new, ended = samples = _samples()
+    states = _STATES[sys.version_info >= (3, 15)]
     texts = [_head(sample, _SIZE) for sample in samples]
     pointers = range(2 * _WORD, _SIZE - _WORD + 1, _WORD)
     # the first: on 3.11 the frame, which follows, has its own
     code = [at for at in pointers if all(_number(text, at, _WORD) == id(suspended.gi_code) for text in texts)][:1]
     if _generator_code is not None:
         code = [-1]
-    if sys.version_info >= (3, 11):         # a signed byte: negative until it runs, FRAME_CLEARED when it has ended
-        frame = [at for at in range(2 * _WORD, _SIZE) if texts[2][at] == 4 and texts[1][at] in (0xfd, 0xfe)
-                 and texts[0][at] == texts[1][at] + 1]
+    if sys.version_info >= (3, 11):
+        more = [_head(sample, _SIZE) for sample in _samples()]      # what is alike in both is no accident
+        frame = [at for at in range(2 * _WORD, _SIZE)
+                 if (texts[1][at], texts[0][at], texts[2][at]) in states
+                 and all(first[at] == second[at] for first, second in zip(texts, more))]
     else:
         frame = [at for at in pointers if _number(texts[2], at, _WORD) == 0
                  and all(_number(text, at, _WORD) == id(made.gi_frame) for text, made in zip(texts[:2], samples))]
     if len(code) != 1 or len(frame) != 1:
         return None
-    return code[0], frame[0], 1 if sys.version_info >= (3, 11) else _WORD
+    return code[0], frame[0], 1 if sys.version_info >= (3, 11) else _WORD, texts[2][frame[0]]
 
 
 _found = _find()
 SILENT = _found is not None     # looks are unheard here
-_code_at, _frame_at, _frame_size = _found or (0, 0, 0)
+_code_at, _frame_at, _frame_size, _ended = _found or (0, 0, 0, 0)
+
+
+# of `object`: whoever asks does not know which of the kinds it has
+_state = c_api.byte_member(object, _frame_at) if SILENT and _frame_size == 1 else None
+
+
+_running = _running_state(_frame_at) if _state is not None else -1
 
 
 def _numbers(objects: Iterable[Any], at: int, size: int) -> Iterator[int]:
@@ -134,5 +161,14 @@ def have_frames(generators: Iterable[Any], prefix: str) -> Iterator[bool]:
     attributes. False for None."""
     if not SILENT or not audited():
         return _map(truth, _map(_getattr, generators, repeat(prefix + "_frame"), repeat(None)))
-    numbers = _numbers(_filter(None, generators), _frame_at, _frame_size)
-    return _map(truth, numbers) if _frame_size == _WORD else _map(ne, numbers, repeat(4))
+    if _state is not None:
+        return _map(ne, _map(_state, _filter(None, generators)), repeat(_ended))
+    return _map(truth, _numbers(_filter(None, generators), _frame_at, _frame_size))
+
+
+def do_not_run(generators: Iterable[Any]) -> Iterator[bool]:
+    """Whether each generator, coroutine or asynchronous generator is not just running. From 3.11 on; False for
+    all where that can't be told."""
+    if _state is None:
+        return _map(is_, generators, repeat(None))
+    return _map(ne, _map(_state, generators), repeat(_running))

@@ -12,7 +12,7 @@ from errno import EINVAL, ENOENT
 from types import CodeType, FunctionType
 
 from klpfs.cpython.code_names import mentions, stores
-from klpfs.cpython.images.image import put_code
+from klpfs.cpython.images.image import copy_annotations, put_code
 from klpfs.cpython.load.name_rewriter import (
     HELPERS,
     OBJECT,
@@ -57,7 +57,8 @@ class Link:
     loaded: the LoadedModule. name: the object's. namespace: the dict of the object's module, None before attach().
     view: its names, for helpers; copies: the copies of shared helpers by name. constants: marker -> object, what new
     code holds. codes: id(code of a helper as the file has it) -> its code now. annotations: compiled annotations by
-    their text, see new_function.annotations_of. adds: names that the object's callbacks will put into the module.
+    their text, see new_function.annotations_of, annotate.annotate_of. adds: names that the object's callbacks will put
+    into the module.
     attach() is called with the module's dict each time that the module comes; choose() and constants are for
     new_function.compile_function then.
     """
@@ -72,7 +73,7 @@ class Link:
         self.constants: dict[str, Any] = {OWN: loaded.module, OBJECT: self.view, HELPERS: self.copies, SUPER: super,
                                           SETTER: set_global}
         self.codes: dict[int, CodeType] = {}
-        self.annotations: dict[str, CodeType] = {}
+        self.annotations: dict[Any, CodeType] = {}
         self._stored: set[str] | None = None
         self._copied: frozenset[str] = frozenset()
 
@@ -226,7 +227,7 @@ class Link:
             code = codes.get(id(fn.__code__), fn.__code__)
             copy = FunctionType(code, self.loaded.namespace, fn.__name__, fn.__defaults__, fn.__closure__)
             copy.__kwdefaults__, copy.__qualname__, copy.__doc__ = fn.__kwdefaults__, fn.__qualname__, fn.__doc__
-            copy.__annotations__ = fn.__annotations__
+            copy_annotations(copy, fn)
             copies[name] = copy
         self.copies.__dict__ = copies
 

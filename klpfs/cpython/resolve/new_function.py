@@ -11,12 +11,14 @@ import sys
 from types import CodeType, FunctionType
 
 from klpfs.cpython.code_names import globals_of
+from klpfs.cpython.load.compiler_warnings import Unheard
 from klpfs.cpython.load.name_rewriter import CLASS, OWN, Rewriter, Unrewritable, copied, exchange
 from klpfs.cpython.load.parse import parse
-from klpfs.cpython.load.scopes import arguments, nonlocals
+from klpfs.cpython.load.scopes import nonlocals
 from klpfs.cpython.raw import ITERABLE_COROUTINE, NESTED, SUSPENDS, VARARGS, VARKEYWORDS, inner, is_definition
 from klpfs.cpython.resolve.codes import flavour
 from klpfs.cpython.resolve.definitions import not_replaceable
+from klpfs.cpython.resolve.wrapping import OUTER, strip, wrapped
 from klpfs.engine.log import pr_warn
 
 TYPE_CHECKING = False
@@ -27,22 +29,23 @@ if TYPE_CHECKING:
     from klpfs.cpython.images.image import Image
     from klpfs.cpython.load.loader import LoadedModule
     from klpfs.cpython.load.scopes import Function
+    from klpfs.cpython.resolve.annotate import Annotate
     from klpfs.cpython.resolve.definitions import Definition
     from klpfs.engine.error import KlpError
     from klpfs.engine.log import Log
 
     Settle = Callable[[Image], tuple[Optional[tuple[Any, ...]], Optional[dict[str, Any]]]]
 
-_OUTER = "klpfs_outer"
 _ANNOTATIONS = future.annotations.compiler_flag
 
 
 class NewCode:
     """The new code of a Func's definition, its `new_code`: the same for all function objects, but for closures.
 
-    code: code object; None for a nop. keeps_defaults: each function object keeps its own. defaults, kwdefaults,
-    annotations, doc, type_params: as a function has them. settle: None, or a function that gives (defaults, kwdefaults)
-    for a function object whose original is this Image; called once the pre_patch callbacks have run, KlpError EINVAL.
+    code: code object; None for a nop. keeps_defaults: each function object keeps its own. defaults, kwdefaults, doc,
+    type_params: as a function has them. annotations: a dict, an Annotate (from 3.14 on), or None. settle: None, or a
+    function that gives (defaults, kwdefaults) for a function object whose original is this Image; called once the
+    pre_patch callbacks have run, KlpError EINVAL.
     """
 
     __slots__ = ("definition", "code", "defaults", "kwdefaults", "keeps_defaults", "annotations", "doc", "type_params",
@@ -52,7 +55,7 @@ class NewCode:
         self.definition, self.code = definition, code
         self.defaults: tuple[Any, ...] | None = None
         self.kwdefaults: dict[str, Any] | None = None
-        self.annotations: dict[str, Any] | None = None
+        self.annotations: dict[str, Any] | Annotate | None = None
         self.doc: str | None = None
         self.type_params: tuple[Any, ...] = ()
         self.keeps_defaults = False
@@ -103,7 +106,8 @@ def compile_function(node: Function, class_name: str | None, definition: Definit
     except Unrewritable as error:
         raise refused(f"{path}:{error.node.lineno}: {error.text}") from None
     _force(new, [name for name in free if name not in rebound])
-    code = _find(compile(_wrapped(new, class_name, free), path, "exec", flags=flags, dont_inherit=True), new)
+    with Unheard():
+        code = _find(compile(wrapped(new, class_name, free), path, "exec", flags=flags, dont_inherit=True), new)
     for name in sorted(set(code.co_freevars) - set(free)):
         raise refused(f"its closures have no variable '{name}'")
     if code.co_freevars != free:
@@ -124,17 +128,6 @@ def _finished(code: CodeType, own: str, definition: Definition, log: Log) -> Cod
     taken = ITERABLE_COROUTINE | NESTED     # types.coroutine marks the code itself; we may have compiled it nested
     flags = code.co_flags & ~taken | original.co_flags & taken
     return renamed(code, own, original, definition.name, flags)
-
-
-def strip(node: Any) -> None:
-    """Takes away what is evaluated around a function: decorators, annotations; defaults become None."""
-    none = ast.copy_location(ast.Constant(None), node)
-    node.args.defaults = [none for _ in node.args.defaults]
-    node.args.kw_defaults = [default and none for default in node.args.kw_defaults]
-    for argument in arguments(node):
-        argument.annotation = None
-    if not isinstance(node, ast.Lambda):
-        node.decorator_list, node.returns = [], None
 
 
 def _force(node: Any, free: list[str]) -> None:
@@ -160,32 +153,6 @@ def _place(node: ast.AST, like: Any) -> None:
         if not hasattr(part, "lineno") and "lineno" in getattr(part, "_attributes", ()):
             part.lineno = part.end_lineno = like.lineno  # type: ignore[attr-defined]
             part.col_offset = part.end_col_offset = like.col_offset  # type: ignore[attr-defined]
-
-
-def _wrapped(node: Any, class_name: str | None, free: tuple[str, ...]) -> ast.Module:
-    """A module with a function that has the free variables, with the class if it has one, with the function.
-
-    A name that the wrapping itself binds is declared global there: the function must go on to see the module's.
-    """
-    name = None if isinstance(node, ast.Lambda) else node.name
-    inside: Any = ast.Expr(node) if name is None else node
-    cells = list(free)
-    if class_name is not None:
-        cells = [cell for cell in cells if cell != "__class__"]
-        inside = ast.ClassDef(name=class_name, bases=[], keywords=[], body=[inside], decorator_list=[])
-        inside.type_params = []
-        name = class_name
-    body = [inside]
-    if name is not None and name not in cells:
-        body.insert(0, ast.Global([name]))
-    args = ast.arguments(posonlyargs=[], args=[ast.arg(cell) for cell in cells], vararg=None, kwonlyargs=[],
-                         kw_defaults=[], kwarg=None, defaults=[])
-    outer = ast.FunctionDef(name=_OUTER, args=args, body=body, decorator_list=[], returns=None)
-    outer.type_params = []  # type: ignore[attr-defined, unused-ignore]
-    for part in (outer, inside, *body, *args.args):
-        if part is not node:
-            ast.copy_location(part, node)
-    return ast.Module(body=[outer], type_ignores=[])
 
 
 def _find(code: CodeType, node: Any) -> CodeType:
@@ -224,7 +191,7 @@ def _own_name(node: Any, class_name: str | None, free: tuple[str, ...]) -> str:
     name = "<lambda>" if isinstance(node, ast.Lambda) else node.name
     first = class_name or name
     whole = name if class_name is None else f"{class_name}.{name}"
-    return whole if first != "<lambda>" and first not in free else f"{_OUTER}.<locals>.{whole}"
+    return whole if first != "<lambda>" and first not in free else f"{OUTER}.<locals>.{whole}"
 
 
 def _prefixed(code: Any, old: str, new: str) -> CodeType:
@@ -258,15 +225,20 @@ def _parameters(code: CodeType) -> tuple[Any, ...]:
     return code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, variable, code.co_varnames[:count]
 
 
+def are_postponed(loaded: LoadedModule, definition: Definition) -> bool:
+    """Whether the file or the original's has `from __future__ import annotations`: then annotations are text."""
+    return bool((loaded.file.flags | definition.code.co_flags) & _ANNOTATIONS)
+
+
 def annotations_of(new: FunctionType, definition: Definition, loaded: LoadedModule, constants: dict[str, Any],
                 namespace: dict[str, Any], compiled: dict[str, CodeType]) -> dict[str, Any]:
     """The annotations of a new function, evaluated in the patched module; what can't be evaluated yet stays text.
 
     compiled: the code of annotations met before, by their text, one dict for each file and object: most functions share
-    theirs. Where the file or the original's has `from __future__ import annotations`, they are text anyway.
+    theirs. Where they are postponed, they are text anyway.
     """
     texts = new.__annotations__
-    if (loaded.file.flags | definition.code.co_flags) & _ANNOTATIONS:
+    if are_postponed(loaded, definition):
         return dict(texts)
     values = {}
     for name, text in texts.items():
@@ -277,7 +249,9 @@ def annotations_of(new: FunctionType, definition: Definition, loaded: LoadedModu
                 rewriter = Rewriter(lambda used, node: OWN if used in loaded.own else None)
                 rewriter.scopes.inside = 1
                 body = rewriter.visit(parse(text, mode="eval").body)
-                code = compile(ast.fix_missing_locations(ast.Expression(body)), loaded.path, "eval", dont_inherit=True)
+                with Unheard():
+                    code = compile(ast.fix_missing_locations(ast.Expression(body)), loaded.path, "eval",
+                                   dont_inherit=True)
                 code = compiled[text] = exchange(code, constants)
             values[name] = eval(code, namespace)
         except Exception:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from types import CodeType
 
+from klpfs.cpython.load.compiler_warnings import Unheard
 from klpfs.cpython.load.parse import parse
 from klpfs.cpython.raw import first_line
 from klpfs.cpython.resolve.codes import positions, tree
@@ -116,7 +117,8 @@ def module_code(namespace: dict[str, Any]) -> CodeType | None:
             with open(path, "rb") as file:
                 found = marshal.loads(file.read()[16:])
             return found if type(found) is CodeType else None
-        return compile(_text(namespace, path), path, "exec", dont_inherit=True)
+        with Unheard():
+            return compile(_text(namespace, path), path, "exec", dont_inherit=True)
     except (OSError, SyntaxError, ValueError, EOFError, TypeError):
         return None
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from .dispatcher import Switch
 
 _refcount, _list, _id, _enumerate, _compile = sys.getrefcount, list, id, enumerate, compile
+_map, _zip, _values = map, zip, dict.values
 _registry: dict[int, Record] = {}           # id(function) -> Record
-_COUNTS = sys.version_info < (3, 14)        # 3.14 borrows references (gh-117139): there nothing is dropped
 
 
 class _Reference(ref):
@@ -68,15 +68,18 @@ def record_of(function: FunctionType) -> Record:
     return _registry.get(_id(function)) or Record(function)
 
 
+def _counts(table: dict[int, CodeType]) -> list[tuple[int, int]]:
+    """[(key, number of references to its code)]. By C functions alone: what bytecode has of its operands is borrowed
+    from 3.14 on (gh-130704), what a frame has of its code is counted in all versions."""
+    return _list(_zip(table, _map(_refcount, _values(table))))
+
+
 def _measure() -> int:
-    """How many references to a code prune counts when nothing but the record's table holds it."""
+    """How many references to a code are counted when nothing but the record's table holds it."""
     code = _compile("0", "", "eval").replace(co_name="measure")
     table = {_id(code): code}
     del code
-    for key in _list(table):
-        code = table[key]
-        return _refcount(code)
-    return 0
+    return _counts(table)[0][1]
 
 
 _ALONE = _measure()
@@ -84,7 +87,7 @@ _ALONE = _measure()
 
 def prune(breathe: Callable[[], None] | None = None) -> None:
     """Forgets dispatchers that nothing can run any more, and what was kept for them."""
-    if not _COUNTS or collection.NEEDS_QUIET and not collection.quiet():
+    if collection.NEEDS_QUIET and not collection.quiet():
         # up to 3.11 a call can hold a code without a reference, but only while a collection is under way
         return
     for n, record in _enumerate(_list(_registry.values())):
@@ -94,11 +97,9 @@ def prune(breathe: Callable[[], None] | None = None) -> None:
         if switch is None or switch.transition.state.mode != OVER:
             continue
         table = record.dispatchers
-        for key in _list(table):
-            code: CodeType | None = table[key]
-            if _refcount(code) <= _ALONE:
+        for key, count in _counts(table):
+            if count <= _ALONE:
                 del table[key]
-            code = None
         if not table:
             record.switch, record.older_codes = None, NONE
             switch.release()

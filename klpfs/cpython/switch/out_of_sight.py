@@ -56,7 +56,7 @@ def note(transition: Transition) -> None:
 def counts() -> bool:
     """Whether references to codes are counted here."""
     # any rule, not `hidden` alone: this one would stand in for others, which attacks switch off
-    return hidden.COUNTS and not left_behind.are_here() and not ("hidden" in BREAK or BREAK)
+    return not left_behind.are_here() and not ("hidden" in BREAK or BREAK)
 
 
 def blockers(transition: Transition) -> list[Blocker]:

@@ -216,6 +216,7 @@ def stale_dispatcher_of_a_function_that_is_gone():
     d = make("def outer():\n async def f(): return {v}\n return f")
     made, new = d[0]["outer"](), d[1]["outer"]()
     t1 = Transition([entry(made, new)])
+    t1.holders = lambda: [d[0]["outer"].__code__.co_consts]        # which the collector may not know (3.14)
     t1.install()
     t1.start()
     stale = made()

@@ -1,6 +1,9 @@
 """Attacks out of places that no walk and no look sees: a stack that CPython cuts, objects that die."""
 import asyncio
+import functools
+import operator
 import threading
+import types
 import weakref
 
 from klpfs.cpython.looks.threads import CUTS
@@ -187,6 +190,77 @@ def keyword_name_that_runs_code():
     go.set()
     thread.join()
     return [b.kind for b in blockers] == ["suspended"] and out == [[0, 0]] and done(t)
+
+
+WAYS = """
+def local(g, name): return g(**{name: 2})
+def through_partial(g, name): return functools.partial(g, **{name: 2})()
+def through_a_method(g, name): return types.MethodType(g, 1)(**{name: 2})
+def of_a_class(g, name):
+    class C: m = g
+    return C().m(**{name: 2})
+def by_name(g, name): return operator.methodcaller("m", **{name: 2})(type("C", (), {"m": g})())
+def made(g, name): return type("C", (), {"__new__": g})(**{name: 2})
+def called(g, name): return type("C", (), {"__call__": g})()(**{name: 2})
+def generator(g, name): yield g(**{name: 2})
+def generator_in_generator(g, name): yield from generator(g, name)
+def list_of(g, name): return list(generator(g, name))[0]
+def list_of_lists(g, name): return list(generator_in_generator(g, name))[0]
+async def coroutine(g, name): return g(**{name: 2})
+def awaited(g, name):
+    try: coroutine(g, name).send(None)
+    except StopIteration as end: return end.value
+async def agenerator(g, name): yield g(**{name: 2})
+def iterated(g, name):
+    try: agenerator(g, name).__anext__().send(None)
+    except StopIteration as end: return end.value
+def comprehended(g, name): return [g(**{name: 2}) for _ in "a"][0]
+def expressed(g, name): return next(g(**{name: 2}) for _ in "a")
+def closed_over(g, name):
+    def inner(): return g(**{name: 2})
+    return inner()
+def temporary(g, name):
+    box = [g]
+    del g
+    return box.pop()(**{name: 2})
+"""
+
+
+@attack("hidden")
+def keyword_name_that_runs_code_in_many_ways_of_calling():
+    """From 3.14 on bytecode borrows the function from the caller's variables, which the collector sees in generators
+    that run."""
+    space = {"functools": functools, "operator": operator, "types": types}
+    exec(WAYS, space)
+    bad = []
+    for way in ("local", "through_partial", "through_a_method", "of_a_class", "by_name", "made", "called", "list_of",
+                "list_of_lists", "awaited", "iterated", "comprehended", "expressed", "closed_over", "temporary"):
+        at, go, out = threading.Event(), threading.Event(), []
+
+        class Name(str):
+            __hash__ = str.__hash__
+
+            def __eq__(self, other, at=at, go=go):
+                at.set()
+                go.wait(10)
+                return str.__eq__(self, other)
+        d = make("def F(*args, abc=1): return [{v}, B()]\ndef B(): return {v}")
+        name = Name("abc")
+        thread = threading.Thread(target=lambda d=d, way=way, out=out, name=name:
+                                  out.append(space[way](d[0]["F"], name)))
+        thread.start()
+        wait(at)
+        t = transition(d[0], d[1])
+        t.install()
+        t.start()
+        blockers = t.look()
+        if not blockers:
+            t.finish()
+        go.set()
+        thread.join()
+        if [b.kind for b in blockers] != ["suspended"] or out != [[0, 0]] or not done(t):
+            bad.append((way, out))
+    return not bad
 
 
 @attack("hidden")

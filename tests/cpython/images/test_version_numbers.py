@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from klpfs.cpython import c_api
 from klpfs.cpython.images import version_numbers
 from klpfs.cpython.images.image import Image, capture, clone
 from klpfs.cpython.switch.switching import Transition
@@ -102,7 +103,8 @@ print("survived")
 
 @pytest.mark.skipif(not version_numbers.REPAIRS, reason="no version numbers to put right before 3.12")
 def test_a_clone_has_its_codes_number_unless_the_program_changed_what_the_code_does_not_say(pair):
-    """As a freshly made function; with defaults that were set later a number of its own."""
+    """As a freshly made function; with defaults that were set later a number of its own, or none where that would be an
+    audit event."""
     old, new = pair
     made = new_image(new)
     assert version_numbers.number_of(clone(old, made)) == version_numbers.number_of_code(made.code)
@@ -112,7 +114,7 @@ def test_a_clone_has_its_codes_number_unless_the_program_changed_what_the_code_d
     assert version_numbers.number_of(same) == version_numbers.number_of_code(fresh.__code__)
     changed = Image(fresh.__code__, capture(fresh).values, 0)
     numbers = {version_numbers.number_of(clone(fresh, changed)) for _ in range(5)}
-    assert len(numbers) == 5 and not numbers & {0, version_numbers.number_of_code(fresh.__code__)}
+    assert len(numbers) == (1 if c_api.LOUD else 5) and not numbers & {0, version_numbers.number_of_code(fresh.__code__)}
 
 
 def test_a_clone_is_made_without_a_read_that_an_audit_hook_sees():

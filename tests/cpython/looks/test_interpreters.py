@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from klpfs.cpython.looks import interpreters, names_for_people
+from tests.cpython.programs import done, make, transition
 
 
 @pytest.fixture
@@ -66,3 +67,27 @@ def test_a_real_one():
     finally:
         interpreters._interpreters.destroy(made)
     assert interpreters.interpreters() == 0
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="no concurrent.interpreters")
+def test_those_of_the_standard_library_are_apart():
+    """concurrent.interpreters and InterpreterPoolExecutor make interpreters with locks of their own: a transition waits,
+    by name, until they are gone."""
+    from concurrent import interpreters as concurrent_interpreters
+    from concurrent.futures import InterpreterPoolExecutor
+    d = make("def f(): return {v}")
+    t = transition(d[0], d[1])
+    t.install()
+    t.start()
+    made = concurrent_interpreters.create()
+    try:
+        made.exec("x = 1")
+        assert interpreters.apart() == 1
+        blocker, = t.look()
+        assert "1 sub-interpreters with a lock of their own" in blocker.name
+    finally:
+        made.close()
+    with InterpreterPoolExecutor(2) as pool:
+        assert set(pool.map(int, range(4))) == set(range(4))
+        assert interpreters.apart() >= 1 and t.look() != []
+    assert interpreters.apart() == 0 and done(t) and d[0]["f"]() == 1

@@ -43,6 +43,7 @@ assert list(reads.have_frames(generators, "gi")) == [True, True, False, True]
 assert list(reads.have_frames([coroutine], "cr")) == [True] == list(reads.have_frames([asynchronous], "ag"))
 assert True not in list(reads.have_frames([None], "gi"))
 assert not heard, heard
+suspended.has_frame(weakref.ref(coroutine)) and suspended.has_frame(weakref.ref(asynchronous)) or 1 / 0    # of any kind
 coroutine.close()
 """
 

@@ -33,7 +33,6 @@ PARTS = [(dispatcher.Switch, "choose", choice.choose), (choice, "_walk", choice.
          (image, "clone", image.clone), (image, "new_function", c_api.new_function)]
 if version_numbers.REPAIRS:
     PARTS += [(version_numbers, name, getattr(version_numbers, name)) for name in ("set_number", "number_of_code")]
-    PARTS += [(version_numbers, "_" + name, getattr(c_api, name)) for name in ("peek", "poke")]
 SOURCE = """
 def main(n, call):
  here()

@@ -3,7 +3,6 @@ import threading
 
 import pytest
 
-from klpfs.cpython.looks import hidden
 from tests.cpython.programs import done, make, transition
 
 
@@ -27,7 +26,6 @@ def threads_inside():
         thread.join()
 
 
-@pytest.mark.skipif(not hidden.COUNTS, reason="this Python borrows references")
 def test_a_kept_traceback_does_not_block_a_function_that_is_always_in_use(threads_inside):
     """Its frame holds old code, and the function has a caller whose reference nobody accounts for: in new code."""
     d = make("def A(call):\n call()\n return {v}")

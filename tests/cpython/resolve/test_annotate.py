@@ -1,0 +1,139 @@
+"""Annotations of new functions that are evaluated when somebody asks (3.14): in the program's names, never by klpfs."""
+import sys
+import textwrap
+
+import pytest
+
+from tests.cpython.names_kit import patch, refused
+from tests.programs import same, snapshot
+
+pytestmark = pytest.mark.skipif(sys.version_info < (3, 14), reason="annotations are evaluated when they are made")
+
+
+def told(function):
+    """What annotationlib gives: (FORWARDREF, STRING)."""
+    import annotationlib
+    return tuple(annotationlib.get_annotations(function, format=format)
+                 for format in (annotationlib.Format.FORWARDREF, annotationlib.Format.STRING))
+
+
+def test_names_that_are_not_there_refuse_nothing(program):
+    """The original's and the new function's: forward references, names for a type checker only."""
+    module = program.module("class C:\n    def m(self, n: C, k: Later = 0) -> list[C]: return 1")
+    f, before = module.C.m, snapshot(module.C.m)
+    patched = patch(program, module, """
+H = int
+class C:
+    def m(self, n: C, k: Later = 0, *, z: H | None = None) -> dict[str, C]: return 2""", "C.m")
+    assert f(None, None) == 2 and f.__annotate__.__globals__ is vars(module)
+    forward, text = told(f)
+    assert text["n"] == "C" and text["k"] == "Later" and text["return"] == "dict[str, C]"
+    assert forward["n"] is module.C and forward["z"] == int | None and type(forward["k"]).__name__ == "ForwardRef"
+    with pytest.raises(NameError):
+        f.__annotations__
+    module.Later = str
+    assert f.__annotations__ == {"n": module.C, "k": str, "z": int | None, "return": dict[str, module.C]}
+    program.unpatch(patched)
+    assert same(before, snapshot(f)) and f.__annotations__ == {"n": module.C, "k": str, "return": list[module.C]}
+
+
+def test_nothing_of_the_programs_runs(program):
+    """Not when the patch is made, put or taken back."""
+    module = program.module("ran = []\ndef note(x): ran.append(x); return x\ndef f(x: note(1)): return 1")
+    patched = patch(program, module, "def f(x: note(2)) -> note(3): return 2", "f")
+    program.unpatch(patched)
+    assert module.ran == []
+    patch(program, module, "def f(x: note(2)) -> note(3): return 2", "f")
+    assert module.ran == [] and module.f.__annotations__ == {"x": 2, "return": 3} and module.ran == [2, 3]
+
+
+@pytest.mark.parametrize("text, annotations", [
+    ("class C:\n  def m(self, a: Inner, __b: Inner = 0) -> C: return 2", {"a": "Inner", "_C__b": "Inner", "return": "C"}),
+    ("class C:\n  def m(self, a: Inner, *args: *Many, **kw: 'C'): return 2", {"a": "Inner", "args": "Many", "kw": "'C'"}),
+    ("class C:\n  def m(self, a: (lambda: Inner)() = 0): return 2", {"a": "7"}),
+])
+def test_methods_see_the_names_of_their_class(program, text, annotations):
+    module = program.module("class C:\n  class Inner: pass\n  def m(self, a): return 1\nInner = 7\nMany = tuple[int]")
+    patch(program, module, text, "C.m")
+    values = {"Inner": module.C.Inner, "C": module.C, "7": 7, "'C'": "C", "Many": next(iter(module.Many))}
+    assert module.C().m(1) == 2
+    assert module.C.m.__annotations__ == {name: values[value] for name, value in annotations.items()}
+
+
+def test_nested_functions_see_the_variables_around(program):
+    """Each function object its own; those that are made later, too."""
+    module = program.module("""
+def outer(kind, other):
+    def inner(x: kind, y: other = None) -> inner: return kind
+    return inner
+""")
+    one, two = module.outer(int, 1), module.outer(str, 2)
+    patched = patch(program, module, "def inner(x: list[kind], z: other = None): return kind, 2",
+                    "outer.<locals>.inner=inner")
+    late = module.outer(bytes, 3)
+    for made, kind, other in (one, int, 1), (two, str, 2):
+        assert made(0) == (kind, 2) and made.__annotations__ == {"x": list[kind], "z": other}
+    assert late(0) == (bytes, 2)
+    program.unpatch(patched)
+    assert one.__annotations__ == {"x": int, "y": 1, "return": one} and late(0) is bytes
+
+
+def test_type_parameters(program):
+    module = program.module("def f(x): return 1")
+    patch(program, module, "def f[T](x: T, y: list[T] = ()) -> T: return 2", "f")
+    (parameter,) = module.f.__type_params__
+    assert module.f.__annotations__ == {"x": parameter, "y": list[parameter], "return": parameter}
+
+
+def test_names_of_the_file_lead_to_the_file(program):
+    module = program.module("T = 1\ndef f(x): return 1")
+    found = patch(program, module, "class T: pass\nclass U: pass\ndef f(x: T, y: U = 0) -> [T for _ in 'ab']: return 2", "f")
+    space = found.namespace
+    assert module.f.__annotations__ == {"x": space["T"], "y": space["U"], "return": [space["T"]] * 2}
+
+
+def test_a_version_without_annotations_has_none(program):
+    """And no function that would make them."""
+    module = program.module("def f(x: int): return 1")
+    before = module.f.__annotations__
+    patched = patch(program, module, "def f(x): return 2", "f")
+    assert module.f.__annotations__ == {} and module.f.__annotate__ is None
+    program.unpatch(patched)
+    assert module.f.__annotations__ is before
+
+
+def test_what_the_compiler_does_not_take_is_refused(program):
+    module = program.module("def f(x): return 1")
+    errno_name, line = refused(program, module, "def f(x: (yield 1)): return 2", "f")
+    assert errno_name == "EINVAL" and "cannot be replaced" in line and "yield" in line
+
+
+def test_as_a_module_written_so_would_give(program):
+    """VALUE, FORWARDREF and STRING of the new function are those of a function that the program would have had."""
+    new = textwrap.dedent("""
+        class C:
+            def m(self, a: "D", b: int | Missing, *c: list[D], d: Missing.more[D, 1] = 0, **e: Inner) -> -1: return 2
+    """)
+    head = "class D: pass\nclass C:\n    class Inner: pass\n"
+    module = program.module(head + "    def m(self): return 1")
+    patch(program, module, new, "C.m")
+    written = program.module(head + new.partition(":\n")[2])
+    ours, theirs = told(module.C.m), told(written.C.m)
+    assert ours[1] == theirs[1] and list(ours[0]) == list(theirs[0])
+    shown = [{name: repr(value).replace(written.__name__, module.__name__) for name, value in each.items()}
+             for each in (ours[0], theirs[0])]
+    assert {k: v for k, v in shown[0].items() if "ForwardRef" not in v} == \
+        {k: v for k, v in shown[1].items() if "ForwardRef" not in v}
+
+
+def test_functions_with_the_same_head_share_the_code(program):
+    """Each with its own name, line and class; those in another class don't."""
+    module = program.module("class C:\n  class I: pass\n  def m(self): return 1\n  def n(self): return 1\n"
+                            "class D:\n  class I: pass\n  def m(self): return 1")
+    patch(program, module, "class C:\n  def m(self, a: I): return 2\n  def n(self, a: I): return 2\n"
+                           "class D:\n  def m(self, a: I): return 2", "C.m", "C.n", "D.m")
+    codes = [f.__annotate__.__code__ for f in (module.C.m, module.C.n, module.D.m)]
+    assert [code.co_qualname for code in codes] == [f"{name}.__annotate__" for name in ("C.m", "C.n", "D.m")]
+    assert [code.co_firstlineno - codes[0].co_firstlineno for code in codes] == [0, 1, 3]
+    assert codes[0].co_consts is codes[1].co_consts is not codes[2].co_consts
+    assert [f.__annotations__["a"] for f in (module.C.m, module.C.n, module.D.m)] == [module.C.I] * 2 + [module.D.I]
