@@ -146,8 +146,9 @@ class Rewriter(ast.NodeTransformer):
                 if generator is not first:
                     generator.iter = self.visit(generator.iter)
             for field in ("elt", "key", "value"):
-                if hasattr(node, field):
-                    setattr(node, field, self.visit(getattr(node, field)))
+                part = getattr(node, field, None)
+                if part is not None:        # {**part for ...} (3.15) has a key alone
+                    setattr(node, field, self.visit(part))
         finally:
             self.scopes.pop()
         return node
