@@ -89,8 +89,8 @@ class Edit:
             lines[at] = None
 
 
-def replace(node: ast.expr, text: str) -> Edit:
-    """The edit that puts a text in the place of an expression."""
+def replace(node: ast.expr | ast.stmt, text: str) -> Edit:
+    """The edit that puts a text in the place of an expression or a simple statement."""
     return Edit((node.lineno, node.col_offset), (end_line(node), end_column(node)), text)
 
 
