@@ -106,15 +106,16 @@ def check(argv: Sequence[str], environ: Mapping[str, str]) -> None:
         if letter in letters:
             raise OSError(EINVAL, f"-{letter} in {where}: Python starts {why}, so no agent can be started in it; leave "
                                   "it out, or call klpfs.agent.start() in the program")
+    refused: str | None
     clean = {key: value for key, value in environ.items() if not key.startswith("PYTHON")}
     try:
         done = subprocess.run([found, "-I", "-S", "-c", PROBE], env=clean, capture_output=True, text=True, timeout=20)
         name, major, minor, gil, level = done.stdout.split()
-        why = why_not(name, (int(major), int(minor)), level, gil == "1")
+        refused = why_not(name, (int(major), int(minor)), level, gil == "1")
     except (OSError, ValueError, subprocess.SubprocessError):
         return                  # it will say itself what is wrong with it
-    if why:
-        raise OSError(ENOSYS, f"{found}: {why}")
+    if refused:
+        raise OSError(ENOSYS, f"{found}: {refused}")
 
 
 def main_program(argv: Sequence[str], environ: Mapping[str, str]) -> str:

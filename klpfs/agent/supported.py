@@ -27,11 +27,12 @@ def why_not(implementation: str, minor: tuple[int, int], level: str = "final", g
     if minor < OLDEST:
         return f"klpfs needs CPython {_shown(OLDEST)} or later, this is {version}"
     if minor > NEWEST:
-        return f"klpfs patches CPython {_shown(OLDEST)} to {_shown(NEWEST)}, this is {version}: that takes a newer klpfs"
+        known = f"{_shown(OLDEST)} to {_shown(NEWEST)}"
+        return f"klpfs patches CPython {known}, this is {version}: that takes a newer klpfs"
     if level in UNFINISHED:
         return f"klpfs patches releases of CPython, this is {version} {level}"
     if not gil:
-        return "klpfs does not patch free-threaded builds: a stack can't be seen as a whole there (use the ordinary one)"
+        return "klpfs does not patch free-threaded builds: a stack can't be seen as a whole there; use the ordinary"
     return None
 
 

@@ -49,7 +49,7 @@ def use(namespace: dict[str, Any], names: Iterable[str]) -> None:
     if LAZY is None:
         return
     for name in list(names):
-        value = dict.get(namespace, name)
+        value: Any = dict.get(namespace, name)
         if type(value) is LAZY:
             try:
                 real = value.resolve()

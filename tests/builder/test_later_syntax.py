@@ -65,7 +65,8 @@ def test_unpacking_in_comprehensions(upgrade):
         ROWS, TABLES = [[1], [2, 3]], [{"a": 1}, {"b": 2}]
         FLAT = [*row for row in ROWS if row[0] > 1]
         MERGED = {**table for table in TABLES}
-        def f(): return [*row for row in ROWS], {*row for row in ROWS}, {**table for table in TABLES}, list((*r for r in ROWS))
+        def f():
+            return [*row for row in ROWS], {*row for row in ROWS}, {**each for each in TABLES}, list((*r for r in ROWS))
         def g(row=[*row for row in ROWS]): return row
         """, "FLAT", "MERGED", "f()", "g()")
 

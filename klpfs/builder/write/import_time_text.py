@@ -184,7 +184,7 @@ _COMPOUND: dict[type, Callable[[_Writer, Any, int, bool], str]] = {
 
 def _lazy_imports(node: ast.AST) -> list[ImportNode]:
     """The lazy imports (3.15) in a statement, or the statement itself if it is one."""
-    return [inner for inner in ast.walk(node) if isinstance(inner, IMPORTS) and getattr(inner, "is_lazy", 0)]
+    return [inner for inner in ast.walk(node) if isinstance(inner, IMPORTS) and getattr(inner, "is_lazy", False)]
 
 
 def _lazily(node: ImportNode, aliases: list[ast.alias]) -> list[str]:

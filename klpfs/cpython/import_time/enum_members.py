@@ -39,7 +39,7 @@ def unwrapped(cls: type, value: Any) -> Any:
 def _inverts() -> bool:
     """Whether the enum module makes a negative value of a Flag the complement among the bits of the class's other
     members (3.15)."""
-    probe: Any = enum.IntFlag("probe", {"ONE": 1, "ALL": -1})   # type: ignore[misc]
+    probe: Any = enum.IntFlag("probe", {"ONE": 1, "ALL": -1})
     return bool(probe.ALL._value_ == 1)
 
 

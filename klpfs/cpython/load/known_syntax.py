@@ -1,8 +1,8 @@
 """Syntax that klpfs knows: every class of ast's nodes, with its fields.
 
-What is written anew here (name_rewriter.py) and what is compared (klpfs/builder) goes by the kinds of nodes. A kind or a
-field that a later CPython has and this table has not could be passed over in silence; so it is refused by name wherever
-it is used. Nothing is looked for on a CPython whose classes are all known: then no tree can have such a node.
+What is written anew here (name_rewriter.py) and what is compared (klpfs/builder) goes by the kinds of nodes. A kind or
+a field that a later CPython has and this table has not could be passed over in silence; so it is refused by name
+wherever it is used. Nothing is looked for on a CPython whose classes are all known: no tree can have such a node there.
 """
 from __future__ import annotations
 

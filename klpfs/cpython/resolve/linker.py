@@ -13,6 +13,7 @@ from types import CodeType, FunctionType
 
 from klpfs.cpython.code_names import mentions, stores
 from klpfs.cpython.images.image import put_code
+from klpfs.cpython.lazy_imports import LAZY
 from klpfs.cpython.load.name_rewriter import (
     HELPERS,
     OBJECT,
@@ -25,7 +26,6 @@ from klpfs.cpython.load.name_rewriter import (
     exchange,
     set_global,
 )
-from klpfs.cpython.lazy_imports import LAZY
 from klpfs.cpython.raw import MARK, inner
 from klpfs.cpython.resolve.live_functions import functions_of
 from klpfs.cpython.resolve.original_source import SourceTree

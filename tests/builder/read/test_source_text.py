@@ -33,7 +33,8 @@ def test_strings_keep_their_lines():
 
 @pytest.mark.skipif(sys.version_info < (3, 14), reason="t-strings are new in 3.14")
 def test_template_strings_keep_their_lines():
-    text = "class A:\n    def f(self, a):\n        return t\"\"\"one\n  {t'''{a}\n   b'''} raw {\n        a}\n\"\"\", 1\n"
+    text = ("class A:\n    def f(self, a):\n        return t\"\"\"one\n  {t'''{a}\n   b'''} raw {\n        a}\n"
+            "\"\"\", 1\n")
     node = ast.parse(text).body[0].body[0]
     moved = ast.parse(Source(text).block(node.lineno, node.end_lineno, 0)).body[0]
     assert ast.dump(moved) == ast.dump(node)
