@@ -10,6 +10,7 @@ from attrs import define, frozen
 
 from klpfs.builder.compare.names_in_code import names_bound
 from klpfs.builder.plan.caches import caches_of, concerned
+from klpfs.builder.plan.flag_complements import any_inverts, changed_by_others
 from klpfs.builder.plan.order import imported_from
 from klpfs.builder.plan.planner import ChangedImports, Planner
 from klpfs.builder.plan.plans import ModulePlan
@@ -101,7 +102,12 @@ class PackagePlanner:
         return parse(self.pairs.new, path, content, self.pythons)
 
     def _plan(self, name: str, imports: ChangedImports) -> ModulePlan:
-        return Planner(self.pairs_by_name[name], self.definitions[name], imports, self.readers).make()
+        plan = Planner(self.pairs_by_name[name], self.definitions[name], imports, self.readers).make()
+        changed = list(changed_by_others(plan.change))
+        for scope, statement in changed if changed and any_inverts(self.pythons) else ():
+            plan.refuse(statement.node, f"{scope.qualified(min(statement.binds))} is made of a negative number",
+                        "from CPython 3.15 on the new members beside it give it another value")
+        return plan
 
     def _find_caches(self, plans: list[ModulePlan]) -> None:
         """Gives to plans the caches of what the package has computed from anything that changes: a module's own to its
