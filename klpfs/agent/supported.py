@@ -32,7 +32,8 @@ def why_not(implementation: str, minor: tuple[int, int], level: str = "final", g
     if level in UNFINISHED:
         return f"klpfs patches releases of CPython, this is {version} {level}"
     if not gil:
-        return "klpfs does not patch free-threaded builds (a stack can't be seen as a whole there); use the ordinary build"
+        return ("klpfs does not patch free-threaded builds: a stack can't be seen as a whole there; use the ordinary "
+                "build")
     return None
 
 
