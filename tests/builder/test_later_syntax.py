@@ -86,3 +86,27 @@ def test_frozendict(upgrade):
         def make(): return frozendict(n=2)
         MADE = make()
         """, "T", "f()", "MADE")
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="type parameters are new in 3.12")
+def test_type_parameters_and_aliases(upgrade):
+    there_and_back(upgrade, """
+        class Box: pass
+        type Pair = tuple[Box, int]
+        def f(): return 1
+        class Old[T]:
+            def get(self) -> T: return 1
+        """, """
+        class Box: pass
+        class Crate(Box): pass
+        type Pair = tuple[Crate, int]
+        type Many[T: Crate] = list[T]
+        def helper[T: Crate](x: T) -> T: return x
+        class Stack[T: Crate](list[T]):
+            def first(self) -> T: return self[0]
+        class Old[T]:
+            def get(self) -> T:
+                def g[U: Crate](x: U) -> U: return x
+                return g(2), g.__type_params__[0].__bound__.__name__
+        def f(): return helper(2), Stack([3]).first(), Stack.__type_params__[0].__bound__ is Crate
+        """, "f()", "Old().get()", "Pair.__value__.__args__[0].__name__", "Many.__type_params__[0].__bound__.__name__")
