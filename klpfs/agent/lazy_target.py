@@ -101,9 +101,12 @@ class CPython:
 
     @staticmethod
     def hook_imports(coming: Callable[[str], object], target: Any) -> None:
-        """See that coming(name) is called after each module's body, before the importing code goes on."""
+        """See that coming(name) is called after each module's body, before the importing code goes on; and that no
+        module of klpfs is or will be imported lazily (-X lazy_imports=all), in the middle of the program's calls."""
+        from klpfs.cpython.lazy_imports import import_own
         from klpfs.cpython.program import import_hooks
         import_hooks.install(coming, target)
+        import_own()
 
     @staticmethod
     def interpreters() -> int:

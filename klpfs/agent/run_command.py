@@ -12,6 +12,7 @@ import shutil
 import subprocess
 from errno import EACCES, EINVAL, ENOENT, ENOSYS
 
+from klpfs.agent.supported import why_not
 from klpfs.cpython import jit
 from klpfs.protocol.folder_layout import group_number, make_folder, runtime_dir
 from klpfs.protocol.names import check_service
@@ -25,7 +26,7 @@ BOOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "boot")
 PYTHON = re.compile(r"(python|pypy)[0-9.]*t?(-dbg|d)?$")
 TAKES_VALUE = "cmWX"        # short options of python that take a value
 PROBE = ("import sys; print(sys.implementation.name, sys.version_info[0], sys.version_info[1], "
-         "int(getattr(sys, '_is_gil_enabled', lambda: True)()), "
+         "int(getattr(sys, '_is_gil_enabled', lambda: True)()), sys.version_info[3], "
          "int(getattr(sys, '_jit', None) is not None and sys._jit.is_available()))")
 
 
@@ -107,18 +108,17 @@ def check(argv: Sequence[str], environ: Mapping[str, str]) -> None:
         if letter in letters:
             raise OSError(EINVAL, f"-{letter} in {where}: Python starts {why}, so no agent can be started in it; leave "
                                   "it out, or call klpfs.agent.start() in the program")
+    refused: str | None
     clean = {key: value for key, value in environ.items() if not key.startswith("PYTHON")}
     try:
         done = subprocess.run([found, "-I", "-S", "-c", PROBE], env=clean, capture_output=True, text=True, timeout=20)
-        name, major, minor, gil, *has_jit = done.stdout.split()
+        name, major, minor, gil, level, has_jit = done.stdout.split()
+        refused = why_not(name, (int(major), int(minor)), level, gil == "1")
     except (OSError, ValueError, subprocess.SubprocessError):
         return                  # it will say itself what is wrong with it
-    if name != "cpython" or (int(major), int(minor)) < (3, 9):
-        raise OSError(ENOSYS, f"{found} is {name} {major}.{minor}; klpfs needs CPython 3.9 or later")
-    if gil == "0":
-        raise OSError(ENOSYS, f"{found} is a free-threaded build: a stack can't be seen as a whole there; use the "
-                              "ordinary build")
-    if has_jit == ["1"] and jit.asked_for(environ.get(jit.VARIABLE)):
+    if refused:
+        raise OSError(ENOSYS, f"{found}: {refused}")
+    if has_jit == "1" and jit.asked_for(environ.get(jit.VARIABLE)):
         raise OSError(EINVAL, f"{jit.VARIABLE}={environ[jit.VARIABLE]}: {jit.WHY}; leave it out")
 
 

@@ -9,7 +9,8 @@ from posix import getpid, register_at_fork
 
 from klpfs.agent import api
 from klpfs.agent.fork import Forks
-from klpfs.cpython import jit
+from klpfs.agent.supported import remark, unsupported
+from klpfs.engine.log import WARNING
 from klpfs.protocol.folder_layout import absolute, environment, group_number, make_folder, runtime_dir
 from klpfs.protocol.names import check_service
 
@@ -21,19 +22,6 @@ if TYPE_CHECKING:
 
 _hooked = False
 _starting = RLock()         # held by the thread that starts the agent: several may try to at once
-
-
-def unsupported() -> str | None:
-    """Why this Python can't be patched, None if it can."""
-    if sys.implementation.name != "cpython":
-        return f"klpfs patches CPython, this is {sys.implementation.name}"
-    if sys.version_info < (3, 9):  # noqa: UP036
-        return f"klpfs needs CPython 3.9 or later, this is {sys.version_info[0]}.{sys.version_info[1]}"
-    if not getattr(sys, "_is_gil_enabled", lambda: True)():
-        return "klpfs does not patch free-threaded builds: a stack can't be seen as a whole there"
-    if jit.will_be_on():
-        return f"{jit.WHY}; start it with {jit.VARIABLE}=0"
-    return None
 
 
 def default_service() -> str:
@@ -81,6 +69,9 @@ def _start(service: str | None, keep: bool, environ: Mapping[str, str] | None, g
         atexit.register(_end)
     agent.joining.register()
     api.set_agent(agent)
+    words = remark()
+    if words:
+        agent.outbox.say(words, WARNING)
     try:
         agent.joining.start(running)
     except BaseException:

@@ -38,7 +38,7 @@ def build(old: Release, new: Release, pythons: Sequence[str], replace: bool = Tr
     pythons: the interpreters that the patch is to fit. replace: the patch takes the place of earlier ones. allow: the
     rest is written when changes are refused. main: the module that is the service's main program. BuildError: a source
     can't be read. NothingToDo: no Python code differs. """
-    pairs = modules.pair(old, new)
+    pairs = modules.pair(old, new, pythons)
     plans = PackagePlanner(pairs, pythons).plans()
     refused = [Refusal(f"{path} is compiled", "compiled code is not patched", path=path) for path in pairs.compiled]
     refused += [refusal for plan in plans for refusal in plan.refused]

@@ -14,15 +14,13 @@ MEANING = {  # kmod's mod_strerror(): what init_module's errno means for a modul
 HEADER = "Module                  Size  Used by"
 
 
-class Module(NamedTuple):
-    """A line of proc/modules."""
+# without annotations, for which typing imports Python's parser from 3.14 on
+class Module(NamedTuple("Module", [("name", str), ("size", int), ("refcnt", int), ("holders", tuple[str, ...]),
+                                   ("state", str), ("taints", str)])):
+    """A line of proc/modules. size: bytes. holders: the modules that use it. taints: letters, as in `(OEK)`; K: it is a
+    livepatch."""
 
-    name: str
-    size: int                   # bytes
-    refcnt: int
-    holders: tuple[str, ...]    # the modules that use it
-    state: str
-    taints: str                 # letters, as in `(OEK)`; K: it is a livepatch
+    __slots__ = ()
 
     @classmethod
     def parse(cls, line: str) -> Module:

@@ -16,14 +16,12 @@ class Ended(OSError):
     """The log can't be read any more: the service, or its mount, has ended."""
 
 
-class Record(NamedTuple):
-    """A record: `<facility and level>,<sequence>,<microseconds>,-;<text>`."""
+# without annotations, for which typing imports Python's parser from 3.14 on
+class Record(NamedTuple("Record", [("facility", int), ("level", int), ("sequence", int), ("usec", int),
+                                   ("text", str)])):
+    """A record: `<facility and level>,<sequence>,<microseconds>,-;<text>`. usec: since the machine's start."""
 
-    facility: int
-    level: int
-    sequence: int
-    usec: int               # since the machine's start
-    text: str
+    __slots__ = ()
 
     @classmethod
     def parse(cls, data: bytes) -> Record:

@@ -81,14 +81,13 @@ def rest(fd: int) -> str:
             return data.decode("utf-8", "replace").rstrip("\n")
 
 
-class Patch(NamedTuple):
-    """A folder of sys/kernel/livepatch, as its attributes read just now."""
+# without annotations, for which typing imports Python's parser from 3.14 on
+class Patch(NamedTuple("Patch", [("name", str), ("enabled", bool), ("transition", bool), ("replace", bool),
+                                 ("objects", dict[str, tuple[bool, list[str]]])])):
+    """A folder of sys/kernel/livepatch, as its attributes read just now. objects: {name: (patched,
+    ['function,position'])}."""
 
-    name: str
-    enabled: bool
-    transition: bool
-    replace: bool
-    objects: dict[str, tuple[bool, list[str]]]  # name -> (patched, ['function,position'])
+    __slots__ = ()
 
 
 class Tree:

@@ -71,6 +71,18 @@ def globals_of(code: CodeType) -> set[str]:
     return names
 
 
+def globals_at_once(code: CodeType) -> set[str]:
+    """Names that a function's code, or class bodies in it, load as globals, but not those that only functions in it
+    do."""
+    names = _names_of(code, _GLOBALS)
+    if not code.co_flags & OPTIMIZED:
+        names -= _names_of(code, _STORES_NAME)
+    for nested in inner(code):
+        if not nested.co_flags & OPTIMIZED:
+            names |= globals_at_once(nested)
+    return names
+
+
 def mentions(code: CodeType, name: str) -> bool:
     """Whether a code object, or code nested in it, uses `name` as a global."""
     return (name in code.co_names and name in _names_of(code, _GLOBALS)

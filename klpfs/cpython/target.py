@@ -342,7 +342,7 @@ class PythonTarget(seam.Target):
                 pr_err(self.log, f"{definition.title} was loaded again with other code, it stays unpatched")
         for loaded in all_loaded():
             if name in loaded.links and loaded.links[name].namespace is not None:
-                loaded.links[name].view.__dict__ = namespace
+                loaded.links[name].show(namespace)
         late = self.transition.join() if self.transition is not None else self.images.settle()
         if late:
             pr_warn(self.log, f"module '{name}' was loaded again: its new functions are patched from now on, until now "

@@ -13,14 +13,12 @@ KLPFS = "fuse.klpfs"        # the type of klpfs's own mounts
 LOCAL = {"ext2", "ext3", "ext4", "xfs", "btrfs", "tmpfs", "ramfs", "f2fs", "zfs", "bcachefs", "overlay"}
 
 
-class Mount(NamedTuple):
-    """A line of mountinfo."""
+# without annotations, for which typing imports Python's parser from 3.14 on
+class Mount(NamedTuple("Mount", [("id", int), ("device", str), ("root", str), ("point", str), ("type", str)])):
+    """A line of mountinfo. device: major:minor; no other mount has it at the same time, unless it shows the same file
+    system. root: the folder of the file system that is mounted; "/": all of it."""
 
-    id: int
-    device: str  # major:minor; no other mount has it at the same time, unless it shows the same file system
-    root: str                   # the folder of the file system that is mounted; "/": all of it
-    point: str
-    type: str
+    __slots__ = ()
 
     @classmethod
     def parse(cls, line: str) -> Mount:

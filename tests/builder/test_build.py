@@ -181,3 +181,18 @@ def test_a_patched_old_module_behaves_as_the_new_one(pair):
     finally:
         upgrade.close()
         shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("definition", ["def h(): return '{}'", "class h:\n    __new__ = lambda cls: '{}'"])
+def test_a_definition_that_is_imported_now(upgrade, definition):
+    """When the patch goes, the module that it is imported from keeps it."""
+    files = {"b.py": definition.format("b")}
+    upgrade.write({"a.py": definition.format("a") + "\ndef f(): return h()\n", **files},
+                  {"a.py": "from .b import h\ndef f(): return h()\n", **files})
+    a, b = upgrade.module("a"), upgrade.module("b")
+    (upgrade.folder / "old" / upgrade.name / "later.py").write_text("from .a import h\n")
+    patch = upgrade.insmod()
+    later = upgrade.module("later")
+    assert a.f() == later.h() == "b"
+    upgrade.disable(patch)
+    assert (a.f(), later.h(), b.h()) == ("a", "a", "b")

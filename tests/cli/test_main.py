@@ -43,6 +43,14 @@ SLOW = {"ast", "asyncio", "attr", "attrs", "ctypes", "dataclasses", "importlib.m
         "pathlib", "shlex", "socket", "subprocess", "tempfile", "tokenize"}
 
 
+def of_argparse():
+    """What argparse itself imports for a parser with commands: that of 3.14 takes dataclasses, for its colours."""
+    code = ("import argparse, sys; argparse.ArgumentParser().add_subparsers().add_parser('x').add_argument('y'); "
+            "print(*sys.modules)")
+    return set(subprocess.run([sys.executable, "-S", "-c", code], env={}, capture_output=True, text=True,
+                              check=True).stdout.split())
+
+
 def imported(*words):
     """The modules that a command has imported at its end. No site-packages: what is none of ours is the standard
     library's."""
@@ -72,13 +80,13 @@ def test_a_command_imports_its_own_module_and_what_that_needs(made, words, ours,
     command, *rest = words.split()
     found = imported(command, "-m", made.path, *rest)
     assert {name for name in found if name.startswith("klpfs")} == FRONT | ours
-    assert found & SLOW == slow
+    assert found & SLOW - of_argparse() == slow - of_argparse()
 
 
 def test_a_command_imports_no_more_where_nothing_is_mounted(tmp_path):
     found = imported("lsmod", "-m", tmp_path)
     assert {name for name in found if name.startswith("klpfs")} == {*FRONT, *NAMES, "klpfs.cli.modules"}
-    assert not found & SLOW
+    assert not found & SLOW - of_argparse()
 
 
 @pytest.mark.parametrize("command", ["build", "diff", "run", "mount", "umount", "exec"])

@@ -104,7 +104,8 @@ def test_no_stand_in_does_either(evil, tmp_path, monkeypatch, capfd, words):
     monkeypatch.setattr(dmesg, "REAL", "/nowhere")
     real = dmesg.os.open
     monkeypatch.setattr(dmesg.os, "open",
-                        lambda path, *more: real(evil / "dev/kmsg" if path == "/dev/kmsg" else path, *more))
+                        lambda path, *more, **named: real(evil / "dev/kmsg" if path == "/dev/kmsg" else path, *more,
+                                                          **named))
     monkeypatch.setattr(dmesg.os, "lseek", lambda *arguments: 0)
     folder = tmp_path / EVIL
     folder.mkdir()

@@ -41,6 +41,12 @@ def _boot(here: str) -> None:
             raise OSError("klpfs needs CPython 3.9 or later, this is %d.%d" % sys.version_info[:2])
         if "klpfs" not in sys.modules:
             _load("klpfs", here.rpartition("/agent/")[0])
+        from errno import ENOSYS
+
+        from klpfs.agent.supported import unsupported
+        why = unsupported()
+        if why:                 # before all else is imported, which an unknown Python may have none of
+            raise OSError(ENOSYS, why)
         from klpfs.agent.start_agent import start
         start()
     except Exception as e:

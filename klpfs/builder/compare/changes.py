@@ -174,14 +174,22 @@ def defaults(args: ast.arguments) -> dict[str, str]:
 def _pair_statements(change: ScopeChange) -> None:
     """Finds the statements that only one of the two scopes has. Definitions are paired by their names."""
     unpaired: dict[str, list[Statement]] = {}
-    for old in change.old_scope.statements:
-        if old.kind not in ("function", "class"):
-            unpaired.setdefault(old.key, []).append(old)
+    for statement in change.old_scope.statements:
+        if statement.kind not in ("function", "class"):
+            unpaired.setdefault(statement.key, []).append(statement)
     for new in change.new_scope.statements:
         if new.kind in ("function", "class"):
             continue
-        if unpaired.get(new.key):
-            unpaired[new.key].pop(0)
-        else:
+        old = _counterpart(new, unpaired.get(new.key, []))
+        if old is None:
             change.to_run.append(new)
-    change.gone += [old for statements in unpaired.values() for old in statements]
+        else:
+            unpaired[new.key].remove(old)
+    change.gone += [statement for statements in unpaired.values() for statement in statements]
+
+
+def _counterpart(new: Statement, candidates: list[Statement]) -> Statement | None:
+    """The statement of OLD, among those with the key, that does what NEW's does. An import that NEW has lazily was done
+    where OLD has it at once; the other way round it is still to be done."""
+    alike = [old for old in candidates if old.is_lazy == new.is_lazy]
+    return next(iter(alike or (candidates if new.is_lazy else [])), None)

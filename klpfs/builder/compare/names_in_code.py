@@ -65,9 +65,7 @@ class _Names(ast.NodeVisitor):
         self.inner.append(set())
         for generator in node.generators:
             self.visit_all([generator.iter, generator.target] + generator.ifs)
-        for name in ("elt", "key", "value"):
-            if hasattr(node, name):
-                self.visit(getattr(node, name))
+        self.visit_all([getattr(node, name, None) for name in ("elt", "key", "value")])
         self.inner.pop()
 
     visit_ListComp = visit_SetComp = visit_DictComp = visit_GeneratorExp = _comprehension

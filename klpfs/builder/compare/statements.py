@@ -48,6 +48,11 @@ class Statement:
         """The statement is an assignment, annotated or not."""
         return self.kind == "statement" and isinstance(self.node, (ast.Assign, ast.AnnAssign))
 
+    @property
+    def is_lazy(self) -> bool:
+        """The statement is a lazy import (3.15): it imports when somebody uses what it binds."""
+        return bool(getattr(self.node, "is_lazy", 0))
+
     def used_any(self, names: set[str]) -> bool:
         """Whether the statement used any of these names when it ran."""
         return bool(self.reads & names or names and ANY in self.reads)

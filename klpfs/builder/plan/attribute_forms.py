@@ -7,9 +7,11 @@ from typing import Any
 
 from attrs import field, frozen
 
-_MAKERS = ("list", "dict", "set", "tuple", "deque", "OrderedDict", "defaultdict", "bytearray", "frozenset")
+_MAKERS = ("list", "dict", "set", "tuple", "deque", "OrderedDict", "defaultdict", "bytearray", "frozenset",
+           "frozendict")
 _DISPLAYS = {ast.List: "list", ast.Dict: "dict", ast.Set: "set", ast.Tuple: "tuple", ast.ListComp: "list",
-             ast.DictComp: "dict", ast.SetComp: "set", ast.JoinedStr: "str"}
+             ast.DictComp: "dict", ast.SetComp: "set", ast.JoinedStr: "str",
+             getattr(ast, "TemplateStr", None): "Template"}
 
 
 @frozen

@@ -11,6 +11,7 @@ from typing import Any, Callable
 
 from attrs import define, field
 
+from klpfs.builder.compare.equivalence import dump
 from klpfs.builder.plan.plans import Cache
 from klpfs.builder.read.modules import Module
 from klpfs.builder.syntax import FUNCTIONS, FunctionNode, decorator_name, last_name, parameter_names
@@ -245,8 +246,8 @@ def _looks_into(function: FunctionNode, table: ast.expr) -> bool:
 
 def _returns_stored(function: FunctionNode, store: ast.Assign) -> bool:
     """Whether the function returns what it puts into the table."""
-    values = {ast.dump(node).replace("Store()", "Load()") for node in (store.value, *store.targets)}
-    return any(isinstance(node, ast.Return) and node.value is not None and ast.dump(node.value) in values
+    values = {dump(node) for node in (store.value, *store.targets)}
+    return any(isinstance(node, ast.Return) and node.value is not None and dump(node.value) in values
                for node in ast.walk(function))
 
 

@@ -10,6 +10,7 @@ from attrs import define, frozen
 
 from klpfs.builder.compare.names_in_code import names_bound
 from klpfs.builder.plan.caches import caches_of, concerned
+from klpfs.builder.plan.flag_complements import any_inverts, changed_by_others
 from klpfs.builder.plan.order import imported_from
 from klpfs.builder.plan.planner import ChangedImports, Planner
 from klpfs.builder.plan.plans import ModulePlan
@@ -96,8 +97,17 @@ class PackagePlanner:
             self._find_caches(plans)
         return plans
 
+    def _parse(self, path: str, content: bytes | None = None) -> Module:
+        """A module of NEW. content: of its file, read already."""
+        return parse(self.pairs.new, path, content, self.pythons)
+
     def _plan(self, name: str, imports: ChangedImports) -> ModulePlan:
-        return Planner(self.pairs_by_name[name], self.definitions[name], imports, self.readers).make()
+        plan = Planner(self.pairs_by_name[name], self.definitions[name], imports, self.readers).make()
+        changed = list(changed_by_others(plan.change))
+        for scope, statement in changed if changed and any_inverts(self.pythons) else ():
+            plan.refuse(statement.node, f"{scope.qualified(min(statement.binds))} is made of a negative number",
+                        "from CPython 3.15 on the new members beside it give it another value")
+        return plan
 
     def _find_caches(self, plans: list[ModulePlan]) -> None:
         """Gives to plans the caches of what the package has computed from anything that changes: a module's own to its
@@ -107,7 +117,7 @@ class PackagePlanner:
             name = module_name(path)
             if not changes.may_concern(name, text):
                 continue
-            module = self.pairs_by_name[name].new if name in self.pairs_by_name else parse(self.pairs.new, path)
+            module = self.pairs_by_name[name].new if name in self.pairs_by_name else self._parse(path)
             owner = next((plan for plan in plans if plan.name == name), plans[0])
             owner.caches += concerned(caches_of(module), changes.data, changes.functions,
                                       changes.attributes and name in changes.near)
@@ -141,7 +151,7 @@ class PackagePlanner:
         path = next((path for path in self.pairs.new.files if path.endswith(".py") and module_name(path) == name), None)
         if path is None:
             return []
-        module = parse(self.pairs.new, path)
+        module = self._parse(path)
         names: set[str] = set()
         for node in top_level(module.tree):
             if isinstance(node, ast.ImportFrom) and node.names[0].name == "*":
@@ -158,7 +168,7 @@ class PackagePlanner:
     def readers(self, attribute: str) -> list[ast.Module]:
         """The modules of NEW, of those that both versions have, that mention an attribute."""
         mention = re.compile(rb"\.%s\b" % attribute.encode())
-        return [parse(self.pairs.new, path, text).tree for path, text in self.texts.items() if mention.search(text)]
+        return [self._parse(path, text).tree for path, text in self.texts.items() if mention.search(text)]
 
     def _define(self, names: Iterable[str]) -> None:
         """Reads OLD's definitions of modules, if that is not done yet."""
@@ -200,7 +210,8 @@ class PackagePlanner:
 
     def _pair(self, name: str, path: str) -> CommonPair:
         if name not in self.pairs_by_name:
-            self.pairs_by_name[name] = CommonPair(name, parse(self.pairs.old, path), parse(self.pairs.new, path))
+            old = parse(self.pairs.old, path, pythons=self.pythons)
+            self.pairs_by_name[name] = CommonPair(name, old, self._parse(path))
         return self.pairs_by_name[name]
 
 

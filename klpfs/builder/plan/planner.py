@@ -10,6 +10,7 @@ from attrs import define, field
 from klpfs.builder.compare.changes import ClassChange, ScopeChange, compare_modules, same_class
 from klpfs.builder.compare.names_in_code import attributes_read
 from klpfs.builder.compare.statements import Statement
+from klpfs.builder.plan.attribute_uses import shown
 from klpfs.builder.plan.caches import computed_by
 from klpfs.builder.plan.class_statement import plan_class, uses_of
 from klpfs.builder.plan.dataclass_fields import is_described
@@ -235,6 +236,10 @@ class Planner:
             if len(self.readers(name)) > 1:
                 plan.refuse(plan.new.tree, f"attribute {name}",
                             "it has another form now, and other modules use it, too")
+            string = shown(plan.new.tree, name)
+            if string is not None:
+                plan.refuse(string, f"attribute {name}",
+                            "it has another form now, new code uses another attribute, and this string shows its name")
         planned = {func.node for func in plan.funcs}
         for change in plan.change.walk() if renamed else ():
             for key, statement in change.new_scope.functions.items():

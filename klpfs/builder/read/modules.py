@@ -5,14 +5,18 @@ import ast
 import io
 import os
 import re
+import subprocess
 import tokenize
+from collections.abc import Sequence
 
 from attrs import define, field
 
 from klpfs.builder.error import BuildError
 from klpfs.builder.read.elf import same_code
+from klpfs.builder.read.source_listing import python_version
 from klpfs.builder.read.source_text import Source
 from klpfs.builder.read.sources import Release
+from klpfs.cpython.load.known_syntax import unknown_in
 
 EXTENSIONS = (".so", ".pyd", ".dylib")
 _EXTENSION_SUFFIX = re.compile(r"(\.cpython-[^./]*|\.abi3|\.cp\d+-[^./]*)?\.(so|pyd|dylib)$")
@@ -72,8 +76,9 @@ class Pairs:
         return {each.name: CommonPair(each.name, each.old, each.new) for each in self.changed if each.old and each.new}
 
 
-def pair(old: Release, new: Release) -> Pairs:
-    """Compares the files of two releases. BuildError: a file does not parse; there is no Python file in common."""
+def pair(old: Release, new: Release, pythons: Sequence[str] = ()) -> Pairs:
+    """Compares the files of two releases. pythons: interpreters that the patch is to fit. BuildError: a file does not
+    parse; there is no Python file in common."""
     found = Pairs(old, new)
     if not any(path.endswith(".py") for path in old.files.keys() & new.files.keys()):
         raise BuildError(f"{old.label} and {new.label} have no Python file in common: "
@@ -92,8 +97,8 @@ def pair(old: Release, new: Release) -> Pairs:
         elif path[:-3] in hidden:
             found.compiled.append(path)
         else:
-            found.changed.append(Pair(module_name(path), None if before is None else parse(old, path, before),
-                                      None if after is None else parse(new, path, after)))
+            found.changed.append(Pair(module_name(path), None if before is None else parse(old, path, before, pythons),
+                                      None if after is None else parse(new, path, after, pythons)))
     return found
 
 
@@ -112,8 +117,9 @@ def read(path: str) -> bytes:
         raise BuildError(f"{path}: {e.strerror}") from None
 
 
-def parse(release: Release, path: str, content: bytes | None = None) -> Module:
-    """A module of a release, parsed. content: of its file, read already. BuildError: it does not parse."""
+def parse(release: Release, path: str, content: bytes | None = None, pythons: Sequence[str] = ()) -> Module:
+    """A module of a release, parsed. content: of its file, read already. pythons: as for pair(). BuildError: it does
+    not parse, or is of syntax that klpfs does not know."""
     content = read(release.files[path]) if content is None else content
     shown = f"{release.label}: {path}"
     try:
@@ -121,8 +127,28 @@ def parse(release: Release, path: str, content: bytes | None = None) -> Module:
         tree = ast.parse(content, path)
     except (SyntaxError, ValueError) as e:
         raise BuildError(f"{shown}:{getattr(e, 'lineno', None) or 1}: {getattr(e, 'msg', None) or e}: "
-                         "this Python can't read it (--python takes that of the service)") from None
+                         f"{_who_reads(content, pythons)}") from None
+    unknown = unknown_in(tree)
+    if unknown is not None:
+        raise BuildError(f"{shown}:{unknown[0]}: {unknown[1]}")
     return Module(module_name(path), shown, Source(text), tree, path.endswith("__init__.py"))
+
+
+_READS = "import ast, sys; ast.parse(sys.stdin.buffer.read()); print('%d.%d' % sys.version_info[:2])"
+
+
+def _who_reads(content: bytes, pythons: Sequence[str]) -> str:
+    """Words that say with which klpfs to build, about a file that this Python can't read."""
+    here = f"klpfs runs on {python_version()}"
+    for python in pythons:
+        try:
+            done = subprocess.run([python, "-c", _READS], input=content, capture_output=True)
+        except OSError:
+            continue            # who asks for its definitions says so
+        version = done.stdout.decode().strip()
+        if not done.returncode and version != python_version():
+            return f"{here}; build with a klpfs on {version}"
+    return f"{here}; what is syntax of a later Python takes a klpfs on that one"
 
 
 def decoded(content: bytes) -> str:

@@ -11,6 +11,9 @@ from klpfs.builder.syntax import end_column, end_line
 
 Position = tuple[int, int]      # line from 1, column in bytes: as syntax nodes have them
 
+# of the strings that are several tokens: f-strings (from 3.12 on), t-strings (3.14)
+_STARTS, _ENDS = ([getattr(tokenize, f"{kind}STRING_{end}", -1) for kind in "FT"] for end in ("START", "END"))
+
 
 class Source:
     """A file's text. lines: as in the file, with their ends."""
@@ -27,14 +30,14 @@ class Source:
         """Numbers of lines that begin inside of a string: another indentation would change the string."""
         if self._inside is None:
             self._inside = set()
-            f_strings: list[int] = []
+            begun: list[int] = []
             for token in tokenize.generate_tokens(io.StringIO("".join(self.lines)).readline):
                 if token.type == tokenize.STRING:
                     self._inside.update(range(token.start[0] + 1, token.end[0] + 1))
-                elif token.type == getattr(tokenize, "FSTRING_START", -1):      # 3.12
-                    f_strings.append(token.start[0])
-                elif token.type == getattr(tokenize, "FSTRING_END", -1):
-                    self._inside.update(range(f_strings.pop() + 1, token.end[0] + 1))
+                elif token.type in _STARTS:
+                    begun.append(token.start[0])
+                elif token.type in _ENDS:
+                    self._inside.update(range(begun.pop() + 1, token.end[0] + 1))
         return self._inside
 
     def has_own_lines(self, node: ast.stmt) -> bool:
@@ -86,8 +89,8 @@ class Edit:
             lines[at] = None
 
 
-def replace(node: ast.expr, text: str) -> Edit:
-    """The edit that puts a text in the place of an expression."""
+def replace(node: ast.expr | ast.stmt, text: str) -> Edit:
+    """The edit that puts a text in the place of an expression or a simple statement."""
     return Edit((node.lineno, node.col_offset), (end_line(node), end_column(node)), text)
 
 

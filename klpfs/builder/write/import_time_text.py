@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import ast
+import copy
 import textwrap
 from typing import Any, Callable
 
@@ -11,6 +12,7 @@ from klpfs.builder.read.modules import Module
 from klpfs.builder.read.source_text import Edit, Source, replace, unparsed
 from klpfs.builder.syntax import DEFINITIONS, IMPORTS, ImportNode, end_column, end_line
 from klpfs.builder.write.function_text import rename_edits, with_renamed
+from klpfs.cpython.load.scopes import imported_name
 from klpfs.cpython.raw import first_line
 
 _PARAMETER = "klp"
@@ -97,6 +99,9 @@ class _Writer:
 
     def whole(self, node: ast.stmt, indent: int, in_class: bool) -> str:
         """A statement that runs."""
+        if isinstance(node, IMPORTS) and _lazy_imports(node):
+            aliases = [statement.alias for statement in self.chosen[node] if statement.alias is not None]
+            return "".join(f"{' ' * indent}{line}\n" for line in _lazily(node, aliases))
         if isinstance(node, IMPORTS):
             kept = self.import_of(node)
             if kept is None:
@@ -110,13 +115,15 @@ class _Writer:
                 if node.value is None:
                     return ""
                 edits.append(_without_annotation(self.source, node, node.value))
+            edits += [replace(inner, "; ".join(_lazily(inner, inner.names)))
+                      for inner in _lazy_imports(node)]
         if not self.source.has_own_lines(node):
             if isinstance(node, ast.AnnAssign) and not in_class and node.value is not None:
                 return unparsed(ast.copy_location(ast.Assign([node.target], node.value), node), indent)
-            return unparsed(node, indent)
+            return unparsed(_WithoutLazy().visit(copy.deepcopy(node)), indent)
         renames = rename_edits(self.source, node, self.work.renamed_attributes)
         if renames is None:
-            return unparsed(with_renamed(node, self.work.renamed_attributes), indent)
+            return unparsed(_WithoutLazy().visit(with_renamed(node, self.work.renamed_attributes)), indent)
         return self.source.block(first_line(node), end_line(node), indent, edits + renames)
 
     def import_of(self, node: ImportNode) -> ImportNode | None:
@@ -173,6 +180,26 @@ class _Writer:
 
 _COMPOUND: dict[type, Callable[[_Writer, Any, int, bool], str]] = {
     ast.If: _Writer.if_, ast.With: _Writer.with_, ast.Try: _Writer.try_}
+
+
+def _lazy_imports(node: ast.AST) -> list[ImportNode]:
+    """The lazy imports (3.15) in a statement, or the statement itself if it is one."""
+    return [inner for inner in ast.walk(node) if isinstance(inner, IMPORTS) and getattr(inner, "is_lazy", False)]
+
+
+def _lazily(node: ImportNode, aliases: list[ast.alias]) -> list[str]:
+    """The lines that bind names of a lazy import, which no function may have: to stand-ins, as it does."""
+    return [f"{imported_name(alias)} = {_PARAMETER}.lazy({ast.unparse(_with_names(node, [alias]))!r})"
+            for alias in aliases]
+
+
+class _WithoutLazy(ast.NodeTransformer):
+    """Puts what a function may have into the place of lazy imports."""
+
+    def _import(self, node: ImportNode) -> list[ast.stmt] | ImportNode:
+        return ast.parse("\n".join(_lazily(node, node.names))).body if _lazy_imports(node) else node
+
+    visit_Import = visit_ImportFrom = _import
 
 
 def _without_annotation(source: Source, node: ast.AnnAssign, value: ast.expr) -> Edit:

@@ -57,13 +57,13 @@ class Part:
             cell.cell_contents = cls
         for key, value in dict.items(block):
             if key not in _NOT_PUT and not (key == "__doc__" and value is None):
-                self.put(cls, key, value, f"{qualified}.{key}")
+                self.put(cls, key, value, f"{qualified}.{key}", block)
         return cls
 
-    def put(self, cls: type, key: str, value: Any, name: str) -> None:
-        """Puts one attribute into the class. name: as ImportTime.everywhere has it."""
+    def put(self, cls: type, key: str, value: Any, name: str, block: dict[str, Any] | None = None) -> None:
+        """Puts one attribute into the class. name: as ImportTime.everywhere has it. block: what is put with it."""
         if is_member_name(cls, key, value):
-            add_member(self.run.owner, cls, key, value)
+            add_member(self.run.owner, cls, key, value, dict.items(block or {}))
             return
         value = unwrapped(cls, value)
         place = Attribute(cls, key)

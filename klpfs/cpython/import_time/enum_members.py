@@ -11,11 +11,12 @@ import enum
 import sys
 from enum import Enum, Flag
 
-from klpfs.cpython.import_time.overlays import Attribute, Item, known, put
+from klpfs.cpython.import_time.overlays import Attribute, Item, known, pairs, put
 from klpfs.cpython.raw import type_dict
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
 
 _MEMBER, _NONMEMBER = getattr(enum, "member", ()), getattr(enum, "nonmember", ())      # classes, from 3.11 on
@@ -35,11 +36,23 @@ def unwrapped(cls: type, value: Any) -> Any:
     return value.value if issubclass(cls, Enum) and isinstance(value, _NONMEMBER) else value
 
 
-def add_member(owner: object, cls: Any, name: str, value: Any) -> Any:
-    """The member of that name and value; owner: as overlays.put's. TypeError: it is there, with another value."""
+def _inverts() -> bool:
+    """Whether the enum module makes a negative value of a Flag the complement among the bits of the class's other
+    members (3.15)."""
+    probe: Any = enum.IntFlag("probe", {"ONE": 1, "ALL": -1})
+    return bool(probe.ALL._value_ == 1)
+
+
+_INVERTS = _inverts()
+
+
+def add_member(owner: object, cls: Any, name: str, value: Any, block: Iterable[tuple[str, Any]] = ()) -> Any:
+    """The member of that name and value; owner: as overlays.put's. block: (name, value) of what the class block gives
+    with it. TypeError: it is there, with another value; or its value can't be told."""
     if isinstance(value, _MEMBER):
         value = value.value
-    value = _without_sign(cls, value)
+    if _INVERTS and issubclass(cls, Flag):
+        value = _inverted(owner, cls, name, value, dict(block))
     member, bound = cls._member_map_.get(name), []
     if member is not None:
         if not _is_value_of(cls, name, value):
@@ -86,18 +99,28 @@ def forget_combinations(owner: object) -> None:
 _written: dict[tuple[Any, str], Any] = {}      # (enumeration, name that a patch has given) -> value as written
 
 
-def _without_sign(cls: Any, value: Any) -> Any:
-    """The value that the enum module takes for what is written: from 3.15 on a negative one of a Flag's is the
-    complement of others, of the members' bits."""
-    if sys.version_info < (3, 15) or not issubclass(cls, Flag) or isinstance(value, cls):
+def _inverted(owner: object, cls: Any, name: str, value: Any, block: dict[str, Any]) -> Any:
+    """The value that a class statement with the program's members and the owner's gives a member of a Flag. TypeError:
+    it depends on members that another patch has given, or is made of a negative number by the class's own __new__."""
+    if type(value) is tuple and value and isinstance(value[0], int) and value[0] < 0:
+        raise TypeError(f"enum {cls.__qualname__}: the negative value of '{name}' can't be told")
+    if not isinstance(value, int) or value >= 0:
         return value
-    first = value[0] if isinstance(value, tuple) and value else value
-    if not isinstance(first, int) or first >= 0:
-        return value
-    bits = 0
-    for member in cls._member_map_.values():
-        bits |= member._value_
-    return (bits & first, *value[1:]) if isinstance(value, tuple) else bits & first
+    members = cls._member_map_
+    own = {place.key for place, _, _ in pairs(owner) if type(place) is Item and place.holder is members} | block.keys()
+    bits = others = 0
+    for key, member in members.items():
+        if key in own or not known(Item(members, key)):
+            bits |= member._value_
+        else:
+            others |= member._value_
+    for key, given in block.items():
+        if is_member_name(cls, key, given):
+            given = given.value if isinstance(given, _MEMBER) else given
+            bits |= given if isinstance(given, int) and given > 0 else 0
+    if others & ~bits:
+        raise TypeError(f"enum {cls.__qualname__}: the value of '{name}' depends on members of another patch")
+    return bits & value
 
 
 def _is_value_of(cls: Any, name: str, value: Any) -> bool:

@@ -19,17 +19,18 @@ from __future__ import annotations
 import sys
 from types import FunctionType, ModuleType
 
-from klpfs.cpython.code_names import stores
+from klpfs.cpython.code_names import globals_at_once, stores
 from klpfs.cpython.import_time import caches, overlays
 from klpfs.cpython.import_time.class_block import Part
 from klpfs.cpython.import_time.class_work import ClassWork, free_slots
 from klpfs.cpython.import_time.enum_members import forget_combinations
-from klpfs.cpython.import_time.name_copies import copies_of
+from klpfs.cpython.import_time.name_copies import copies_of, is_of
 from klpfs.cpython.import_time.new_modules import public_names
 from klpfs.cpython.import_time.overlays import ABSENT, Attribute, Item
 from klpfs.cpython.import_time.side_effects import Watch
 from klpfs.cpython.import_time.still_in_use import needed
 from klpfs.cpython.import_time.tables import is_data, merged
+from klpfs.cpython.lazy_imports import is_lazy, stand_in, use
 from klpfs.cpython.raw import class_at, module_dict
 from klpfs.engine import shadow
 from klpfs.engine.data import LIVE, Callbacks
@@ -204,7 +205,9 @@ class ImportTime(Callbacks):
             elif type(place) is not Item:
                 continue
             if type(name) is str and name in self.everywhere:
-                for copy in copies_of(new, name, obj.name or "__main__"):
+                new = place.get() if is_lazy(new) else new
+                imported = not is_of(new, self.space)       # another module has it, too, and is to keep it
+                for copy in copies_of(new, name, obj.name or "__main__", by_name=imported):
                     if copy.identity != place.identity and not overlays.known(copy):
                         copy.set(old)
 
@@ -238,11 +241,18 @@ class Run(ClassWork):
             if old is not value:
                 overlays.put(self.owner, place, value)
 
+    def lazy(self, statement: str) -> Any:
+        """What the import statement of one name binds in the module when it is lazy (3.15): in a function none can be.
+        Before 3.15 what it imports."""
+        return stand_in(statement, self.namespace)
+
     def go(self, run: FunctionType) -> None:
         """Runs the function in the module's globals and notes what it did; or raises what it raised, with its names
         bound as before."""
         code = run.__code__
         names = sorted(stores(code))
+        # what it works on is there before it is watched: else what it changes would pass for the module's own
+        use(self.namespace, (globals_at_once(code) | {*self.import_time.watch}).difference(names))
         before = {name: dict.get(self.namespace, name, ABSENT) for name in names}
         watched = Watch(self.namespace, code, self.import_time.watch)
         try:
@@ -273,7 +283,10 @@ class Run(ClassWork):
             return
         overlays.note(self.owner, place, old)
         if old is not ABSENT and name in self.import_time.everywhere:
-            for copy in copies_of(old, name, str(self.namespace.get("__name__"))):
+            copies = copies_of(old, name, str(self.namespace.get("__name__")))
+            if copies and is_lazy(new):         # by an import of another module, or as an attribute, nobody has it so
+                new = new.resolve()
+            for copy in copies:
                 overlays.put(self.owner, copy, new)
 
 

@@ -22,17 +22,27 @@ _NO_IDENTITY = (type(None), bool, int, float, complex, str, bytes, type(Ellipsis
 _UNIQUE = (FunctionType, type, classmethod, staticmethod, property)
 
 
-def copies_of(value: Any, name: str, owner: str) -> list[Place]:
+def is_of(value: Any, space: dict[str, Any]) -> bool:
+    """Whether a function or class was made by the code of the module that has these globals, or says so; True of all
+    others."""
+    name = space.get("__name__")
+    if type(value) is FunctionType:
+        return value.__globals__ is space or bool(value.__module__ == name)
+    return not issubclass(type(value), type) or bool(type_dict(value).get("__module__", name) == name)
+
+
+def copies_of(value: Any, name: str, owner: str, by_name: bool = False) -> list[Place]:
     """Places in the dicts of modules and classes where this very object is held, the module's own name for it among
     them.
 
     name: what it is called in the module `owner`. Only functions and classes are one object for one definition; other
     values may be shared by chance (constants of a module's code, compiled patterns, what a registry hands out), so
     those are looked for under their name alone, in modules that import it by name as far as their source can be read.
+    by_name: so are functions and classes.
     """
     if issubclass(type(value), _NO_IDENTITY):
         return []
-    unique = issubclass(type(value), _UNIQUE) or hasattr(type(value), "cache_clear")
+    unique = not by_name and (issubclass(type(value), _UNIQUE) or hasattr(type(value), "cache_clear"))
     places: list[Place] = []
     for key, module in list(sys.modules.items()):
         if not issubclass(type(module), ModuleType):  # its __class__ is not asked: some pretend

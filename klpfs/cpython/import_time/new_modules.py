@@ -10,6 +10,7 @@ import sys
 from importlib.machinery import ModuleSpec
 from types import FunctionType, ModuleType
 
+from klpfs.cpython.lazy_imports import stand_in
 from klpfs.cpython.raw import module_dict
 
 TYPE_CHECKING = False
@@ -76,7 +77,7 @@ class New:
 
 
 class Top:
-    """The parameter of a new module's top level: klp.star(MODULE)."""
+    """The parameter of a new module's top level: klp.star(MODULE), klp.lazy(STATEMENT)."""
 
     __slots__ = ("module",)
 
@@ -86,6 +87,10 @@ class Top:
     def star(self, name: str) -> None:
         """from NAME import *"""
         self.module.__dict__.update(public_names(name, self.module.__dict__))
+
+    def lazy(self, statement: str) -> Any:
+        """What the import statement of one name binds in the module when it is lazy (3.15)."""
+        return stand_in(statement, self.module.__dict__)
 
 
 class Finder:

@@ -9,6 +9,7 @@ Used by one thread at a time: callbacks run one after the other.
 """
 from __future__ import annotations
 
+from klpfs.cpython.lazy_imports import stands_for
 from klpfs.cpython.raw import type_dict
 
 TYPE_CHECKING = False
@@ -205,7 +206,8 @@ def take(owner: object) -> list[Exception]:
         for at, (whose, value) in enumerate(stack.values):
             if at and whose is owner:
                 del stack.values[at]
-                if at == len(stack.values) and _same(stack.place.get(), value):
+                now = stack.place.get()
+                if at == len(stack.values) and (_same(now, value) or stands_for(value, now)):
                     try:
                         stack.place.set(stack.values[-1][1])
                     except Exception as error:

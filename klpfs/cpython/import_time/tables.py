@@ -1,6 +1,7 @@
 """Tables changed in place: other code holds them, and the program may have put entries of its own into them."""
 from __future__ import annotations
 
+import builtins
 from collections import OrderedDict, defaultdict
 
 from klpfs.cpython.import_time.overlays import ABSENT, Contents, Item, Member, known
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from klpfs.cpython.import_time.overlays import Place
 
 _DICTS = (dict, OrderedDict, defaultdict)
+_FROZEN_DICTS: tuple[Any, ...] = tuple(filter(None, [getattr(builtins, "frozendict", None)]))     # 3.15
 _VALUES = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis))
 
 
@@ -51,7 +53,7 @@ def equal(a: Any, b: Any) -> bool:
         return a == b and (kind is not float and kind is not complex or repr(a) == repr(b))
     if kind in (tuple, list):
         return len(a) == len(b) and all(map(equal, a, b))
-    if kind is dict:
+    if kind is dict or kind in _FROZEN_DICTS:
         return all(type(key) in _VALUES for key in list(a) + list(b)) and \
             list(a) == list(b) and all(equal(a[key], b[key]) for key in a)
     if kind in (set, frozenset):
@@ -64,7 +66,7 @@ def equal(a: Any, b: Any) -> bool:
 def is_data(value: Any) -> bool:
     """Whether a value says all about itself: numbers, text, tables, compiled patterns."""
     kind = type(value)
-    return kind in _VALUES + _DICTS + (tuple, list, set, frozenset) or _is_pattern(kind)
+    return kind in _VALUES + _DICTS + _FROZEN_DICTS + (tuple, list, set, frozenset) or _is_pattern(kind)
 
 
 def _is_pattern(kind: type) -> bool:

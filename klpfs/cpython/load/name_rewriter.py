@@ -86,11 +86,23 @@ class Rewriter(ast.NodeTransformer):
             argument.annotation = argument.annotation and self.visit(argument.annotation)
         node.returns = node.returns and self.visit(node.returns)
 
+    def _type_params(self, node: Any) -> bool:
+        """Whether a definition has type parameters (3.12). Then their scope, in which their own bounds and defaults are
+        evaluated, is on the stack, to be popped."""
+        type_params = getattr(node, "type_params", ())
+        if not type_params:
+            return False
+        self.scopes.push(Scope("function", frozenset(param.name for param in type_params), runs=False))
+        for param in type_params:
+            for field in ("bound", "default_value"):
+                part = getattr(param, field, None)
+                if part is not None:
+                    setattr(param, field, self.visit(part))
+        return True
+
     def _function(self, node: Any) -> Any:
         self._bound_here(node, node.name)
-        type_params = getattr(node, "type_params", ())
-        if type_params:
-            self.scopes.push(Scope("function", frozenset(param.name for param in type_params), runs=False))
+        type_params = self._type_params(node)
         try:
             self._outside(node)
             return self.function(node)
@@ -124,12 +136,27 @@ class Rewriter(ast.NodeTransformer):
     def visit_ClassDef(self, node: ast.ClassDef) -> Any:
         self._bound_here(node, node.name)
         node.decorator_list = [self.visit(decorator) for decorator in node.decorator_list]
-        node.bases = [self.visit(base) for base in node.bases]
-        for keyword in node.keywords:
-            keyword.value = self.visit(keyword.value)
-        bound, globals = bindings(node.body)
-        scope = Scope("class", bound, globals, name=node.name, runs=False)
-        node.body = self._in(scope, node.body) or [ast.copy_location(ast.Pass(), node)]
+        type_params = self._type_params(node)
+        try:
+            node.bases = [self.visit(base) for base in node.bases]
+            for keyword in node.keywords:
+                keyword.value = self.visit(keyword.value)
+            bound, globals = bindings(node.body)
+            scope = Scope("class", bound, globals, name=node.name, runs=False)
+            node.body = self._in(scope, node.body) or [ast.copy_location(ast.Pass(), node)]
+        finally:
+            if type_params:
+                self.scopes.pop()
+        return node
+
+    def visit_TypeAlias(self, node: Any) -> Any:
+        self._bound_here(node, node.name.id)
+        type_params = self._type_params(node)
+        try:
+            node.value = self.visit(node.value)
+        finally:
+            if type_params:
+                self.scopes.pop()
         return node
 
     def _comprehension(self, node: Comprehension) -> Any:
@@ -146,8 +173,9 @@ class Rewriter(ast.NodeTransformer):
                 if generator is not first:
                     generator.iter = self.visit(generator.iter)
             for field in ("elt", "key", "value"):
-                if hasattr(node, field):
-                    setattr(node, field, self.visit(getattr(node, field)))
+                part = getattr(node, field, None)
+                if part is not None:        # {**part for ...} (3.15) has a key alone
+                    setattr(node, field, self.visit(part))
         finally:
             self.scopes.pop()
         return node

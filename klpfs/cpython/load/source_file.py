@@ -11,6 +11,7 @@ import sys
 from types import CodeType
 
 from klpfs.cpython.load.compiler_warnings import Unheard, lines
+from klpfs.cpython.load.known_syntax import unknown_in
 from klpfs.cpython.load.name_rewriter import Nonlocals, copied
 from klpfs.cpython.load.parse import parse
 from klpfs.cpython.load.scopes import arguments
@@ -29,7 +30,7 @@ _LAZY = sys.version_info >= (3, 14)
 
 
 class File:
-    """A parsed file. SyntaxError or ValueError when it does not parse.
+    """A parsed file. SyntaxError or ValueError when it does not parse, or is of syntax that klpfs does not know.
 
     codes: its code objects, to be run once, one after the other: a large file is parsed and compiled in slices, so that
     the program gets on in between (breathe: a function that lets it, or None). flags: of its future statements. tree:
@@ -59,6 +60,7 @@ class File:
 
     def _make(self) -> None:
         self._tree: ast.Module | None = _parsed(self.text, self.path, self._breathe)
+        _check_syntax(self._tree, self.path)
         self.flags = 0
         for node in self._tree.body:
             if isinstance(node, ast.ImportFrom) and node.module == "__future__":
@@ -137,6 +139,14 @@ def _parsed(text: str, path: str, breathe: Breathe) -> ast.Module:
     except (SyntaxError, ValueError):
         body = parse(text, path).body   # it says what is wrong; or it was no place to cut
     return ast.Module(body=body, type_ignores=[])
+
+
+def _check_syntax(tree: ast.Module, path: str) -> None:
+    """SyntaxError where klpfs does not know what a piece of syntax means to names."""
+    unknown = unknown_in(tree)
+    if unknown is not None:
+        line, words = unknown
+        raise SyntaxError(words, (path, line, None, None))
 
 
 def _slices(body: list[ast.stmt]) -> list[list[ast.stmt]]:

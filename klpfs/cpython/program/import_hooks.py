@@ -16,6 +16,8 @@ import _frozen_importlib_external as _external
 import sys
 from posix import getpid
 
+from klpfs.cpython.lazy_imports import import_own
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -121,6 +123,8 @@ def _end(target: Target | None, mark: tuple[int, object]) -> None:
 
 def finished(name: str) -> None:
     """A module's body has ended; its importers are still held up."""
+    if name[:6] == "klpfs.":
+        import_own(name)
     target, callback = _target, _callback
     module = sys.modules.get(name)
     if callback is None or target is None or module is None:

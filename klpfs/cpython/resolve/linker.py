@@ -13,6 +13,7 @@ from types import CodeType, FunctionType
 
 from klpfs.cpython.code_names import mentions, stores
 from klpfs.cpython.images.image import copy_annotations, put_code
+from klpfs.cpython.lazy_imports import LAZY
 from klpfs.cpython.load.name_rewriter import (
     HELPERS,
     OBJECT,
@@ -25,7 +26,7 @@ from klpfs.cpython.load.name_rewriter import (
     exchange,
     set_global,
 )
-from klpfs.cpython.raw import inner
+from klpfs.cpython.raw import MARK, inner
 from klpfs.cpython.resolve.live_functions import functions_of
 from klpfs.cpython.resolve.original_source import SourceTree
 from klpfs.engine.error import KlpError
@@ -51,6 +52,27 @@ class View:
         self.__dict__ = namespace
 
 
+def show(view: View, namespace: dict[str, Any], names: Iterable[str]) -> None:
+    """Makes the items of a module's dict the attributes of a view. names: those that code reads through it.
+
+    From 3.15 on any of them may be a lazy import that nobody has used yet (PEP 810), a stand-in which only the module's
+    own code turns into what it stands for, and which may come back when another patch goes. So there these names are
+    read by functions that have the module's globals.
+    """
+    view.__dict__ = namespace
+    if LAZY is not None:
+        view.__class__ = type("View", (View,), {"__slots__": (), **{name: _global(name, namespace) for name in names}})
+
+
+def _global(name: str, namespace: dict[str, Any]) -> property:
+    """A property of views whose value is a global name of the code with this namespace: read, set and deleted there."""
+    code = inner(compile(f"lambda view: {name}", "<klpfs>", "eval", dont_inherit=True))[0]
+    read = FunctionType(code, namespace, name)
+    setattr(read, MARK, True)       # or it would pass for the module's
+    return property(read, lambda view, value: namespace.__setitem__(name, value),
+                    lambda view: namespace.__delitem__(name))
+
+
 class Link:
     """The link of one loaded livepatch to one object.
 
@@ -64,7 +86,7 @@ class Link:
     """
 
     __slots__ = ("loaded", "name", "log", "namespace", "view", "copies", "constants", "codes", "annotations", "adds",
-                 "_stored", "_copied")
+                 "_stored", "_copied", "_shown")
 
     def __init__(self, loaded: LoadedModule, name: str | None, adds: frozenset[str], log: Log) -> None:
         self.loaded, self.name, self.adds, self.log = loaded, name, adds, log
@@ -76,6 +98,7 @@ class Link:
         self.annotations: dict[Any, CodeType] = {}
         self._stored: set[str] | None = None
         self._copied: frozenset[str] = frozenset()
+        self._shown: frozenset[str] = frozenset()       # names that helpers read of the object
 
     # -- names
 
@@ -133,9 +156,14 @@ class Link:
         except KlpError:
             self.namespace, self._stored = before
             raise
-        self.view.__dict__ = namespace
+        self._shown = frozenset(name for helper in alone + shared for name in self._foreign(helper))
+        self.show(namespace)
         self._swap(changed)
         self._make_copies(copies)
+
+    def show(self, namespace: dict[str, Any]) -> None:
+        """Helpers read the names of a module's dict from now on: of the module that has come, or was loaded again."""
+        show(self.view, namespace, self._shown)
 
     def _helpers(self) -> tuple[list[Statement], list[Statement]]:
         """The helpers that this object's new functions need: those that no other object needs, and those that are

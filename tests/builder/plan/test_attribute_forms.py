@@ -67,3 +67,11 @@ def test_an_attribute_of_another_form(upgrade):
     done.feed(b"a")
     upgrade.disable(patch)
     assert (fresh.left(), half.left(), done.left()) == (0, 1, 1)
+
+
+def test_new_code_that_shows_the_attribute_s_name_is_refused(upgrade):
+    """It uses another attribute, and would show that one's."""
+    old = READER.format("0", "= 1", "2") + "    def show(self): return f'{self.rest}'\n"
+    upgrade.write(old, READER.format("'new'", "= 'open'", "'closed'") + "    def show(self): return f'{self.rest=}'\n")
+    [refusal] = upgrade.build().refused
+    assert refusal.what == "attribute rest" and "this string shows its name" in refusal.why

@@ -1,9 +1,14 @@
 """The files of two versions, paired."""
+import ast
+import sys
+
 import pytest
 
 from klpfs.builder.error import BuildError
 from klpfs.builder.read.modules import pair
+from klpfs.builder.read.source_listing import python_version
 from klpfs.builder.read.sources import Release
+from klpfs.cpython.load import known_syntax
 
 
 def test_broken_syntax_is_named(upgrade):
@@ -12,7 +17,7 @@ def test_broken_syntax_is_named(upgrade):
         upgrade.build()
 
 
-def pairs(tmp_path, old, new):
+def pairs(tmp_path, old, new, pythons=()):
     """old, new: {file: content}."""
     for version, files in (("old", old), ("new", new)):
         for name, content in files.items():
@@ -21,7 +26,7 @@ def pairs(tmp_path, old, new):
             path.write_bytes(content)
     releases = [Release(version, {name: str(tmp_path / version / name) for name in files})
                 for version, files in (("old", old), ("new", new))]
-    return pair(*releases)
+    return pair(*releases, pythons)
 
 
 SAME = {"p/__init__.py": b""}
@@ -55,3 +60,28 @@ def test_a_file_s_own_encoding(tmp_path):
     text = "# coding: latin-1\nNAME = '\xe9'\r\n"
     found = pairs(tmp_path, {"a.py": b""}, {"a.py": text.encode("latin-1")}).changed[0].new
     assert found.source.lines[1] == "NAME = '\xe9'\n" and found.file == "a.py" and found.path == "new: a.py"
+
+
+# -- syntax that this Python, or klpfs, does not know
+
+
+@pytest.mark.parametrize("answer, words", [
+    ("echo 3.99", "klpfs runs on {here}; build with a klpfs on 3.99"),
+    ("exit 1", "klpfs runs on {here}; what is syntax of a later Python takes a klpfs on that one")])
+def test_what_this_python_cannot_read_says_which_klpfs_to_use(tmp_path, answer, words):
+    """Asked of the service's interpreters."""
+    later = tmp_path / "python3.99"
+    later.write_text(f"#!/bin/sh\ncat > {tmp_path}/asked\n{answer}\n")
+    later.chmod(0o755)
+    with pytest.raises(BuildError) as e:
+        pairs(tmp_path, SAME, {"p/__init__.py": b"\nnew syntax"}, [sys.executable, str(later), "/no/such/python"])
+    assert str(e.value).startswith("new: p/__init__.py:2: ")
+    assert str(e.value).endswith(words.format(here=python_version()))
+    assert (tmp_path / "asked").read_bytes() == b"\nnew syntax"
+
+
+def test_what_klpfs_does_not_know_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(known_syntax, "UNKNOWN", {ast.Await: ["later"]})
+    monkeypatch.setattr(ast.Await, "later", 1, raising=False)
+    with pytest.raises(BuildError, match=r"^new: p/__init__\.py:2: klpfs does not know the syntax Await\.later$"):
+        pairs(tmp_path, SAME, {"p/__init__.py": b"async def f():\n  await f()"})

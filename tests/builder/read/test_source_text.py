@@ -1,5 +1,8 @@
 """Source text is moved, not rewritten."""
 import ast
+import sys
+
+import pytest
 
 from klpfs.builder.read.source_text import Source, replace
 
@@ -26,6 +29,15 @@ def test_strings_keep_their_lines():
     assert "\n    less indented\n" in moved and "\n  {a} raw\n" in moved
     one, other = ast.parse(moved).body[0], node
     assert [ast.dump(each) for each in one.body[1:]] == [ast.dump(each) for each in other.body[1:]]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="t-strings are new in 3.14")
+def test_template_strings_keep_their_lines():
+    text = ("class A:\n    def f(self, a):\n        return t\"\"\"one\n  {t'''{a}\n   b'''} raw {\n        a}\n"
+            "\"\"\", 1\n")
+    node = ast.parse(text).body[0].body[0]
+    moved = ast.parse(Source(text).block(node.lineno, node.end_lineno, 0)).body[0]
+    assert ast.dump(moved) == ast.dump(node)
 
 
 def test_parts_are_replaced():

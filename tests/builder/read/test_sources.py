@@ -1,5 +1,6 @@
 """Where a version's source comes from."""
 import os
+import pathlib
 import subprocess
 import sys
 import tarfile
@@ -10,6 +11,7 @@ import pytest
 from klpfs.builder.error import BuildError
 from klpfs.builder.read import sources
 
+ROOT = str(pathlib.Path(__file__).parents[3])
 
 def lay(folder, *paths):
     for each in paths:
@@ -90,7 +92,7 @@ def test_the_command_says_what_and_writes_nothing(tmp_path):
 
     def run(*arguments):
         done = subprocess.run([sys.executable, "-m", "klpfs", "build", *arguments, "-o", "fix.py"], cwd=tmp_path,
-                              capture_output=True, text=True)
+                              capture_output=True, text=True, env={**os.environ, "PYTHONPATH": ROOT})
         return done.returncode, done.stderr
     assert run("old", "new")[0] == 3
     (tmp_path / "new/pkg/__init__.py").write_text("def (:\n")

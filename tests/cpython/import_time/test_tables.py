@@ -1,5 +1,6 @@
 """Tables changed in place: what makes an old table like a new one, and when two values are the same."""
 import re
+import sys
 from collections import OrderedDict, defaultdict
 
 import pytest
@@ -62,6 +63,14 @@ class Foreign:
 def test_equal(a, b, same):
     """As far as can be told without running foreign code: type, value, order of a dict's keys."""
     assert equal(a, b) is same
+
+
+@pytest.mark.skipif(sys.version_info < (3, 15), reason="frozendict is new in 3.15")
+def test_frozen_dicts_are_data_and_are_rebound():
+    frozen = __builtins__["frozendict"]
+    assert is_data(frozen()) and merged(frozen(a=1), frozen(a=1)) == [] and merged(frozen(a=1), frozen(a=2)) is None
+    assert merged({"a": 1}, frozen(a=1)) is None and not equal(frozen({Foreign(): 1}), frozen({Foreign(): 1}))
+    assert equal((frozen(a=[1]),), (frozen(a=[1]),)) and not equal(frozen(a=1), frozen(a=True))
 
 
 def test_objects_are_equal_to_themselves_alone_and_are_not_asked():

@@ -123,3 +123,98 @@ def test_private_names_of_the_file_in_class_blocks(program):
 
 
 # -- scopes, against the compiler's own analysis
+
+
+# -- syntax that came later
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="type parameters are new in 3.12")
+def test_bounds_of_type_parameters(program):
+    """They are evaluated when somebody asks, in functions of their own."""
+    module = program.module("class Own: pass\nclass Theirs: pass\ndef f(): return 1")
+    patch(program, module, """
+class Own: pass
+def f():
+    def g[T: (Own, Theirs), U: Own](x): return x
+    class C[V: Own](Own): pass
+    type A[W: Own] = dict[W, Own]
+    return g, C, A
+""", "f")
+    g, C, A = module.f()
+    Own = C.__mro__[1]
+    assert Own is not module.Own and g.__type_params__[0].__constraints__ == (Own, module.Theirs)
+    assert g.__type_params__[1].__bound__ is C.__type_params__[0].__bound__ is A.__type_params__[0].__bound__ is Own
+    assert A.__value__ == dict[A.__type_params__[0], Own]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 13), reason="defaults of type parameters are new in 3.13")
+def test_defaults_of_type_parameters(program):
+    module = program.module("def f(): return 1")
+    patch(program, module, "class Own: pass\ndef f():\n def g[T = Own, *Ts = Own, **P = Own](x): return x\n return g, Own",
+          "f")
+    g, own = module.f()
+    assert [each.__default__ for each in g.__type_params__] == [own] * 3
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="t-strings are new in 3.14")
+def test_template_strings(program):
+    """Their names lead where names do; what they show of their text is the file's."""
+    module = program.module("LIMIT = 2\ndef f(x): pass")
+    patch(program, module, """
+WIDTH = 4
+def helper(x): return t"{LIMIT!r}{x}"
+def f(x):
+    return t"a{WIDTH + x:>{WIDTH}}b{LIMIT = }{[y for y in (WIDTH,)]}{t'{WIDTH}'}", helper(x)
+""", "f")
+    one, two = module.f(1)
+    assert one.strings == ("a", "bLIMIT = ", "", "", "") and one.values[:3] == (5, 2, [4])
+    assert [(each.expression, each.conversion, each.format_spec) for each in one.interpolations] == [
+        ("WIDTH + x", None, ">4"), ("LIMIT ", "r", ""), ("[y for y in (WIDTH,)]", None, ""), ("t'{WIDTH}'", None, "")]
+    assert one.values[3].values == (4,) and two.values == (2, 1) and two.interpolations[0].expression == "LIMIT"
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="`except` without brackets is new in 3.14")
+def test_except_without_brackets(program):
+    module = program.module("def f(x): pass\nclass Theirs(Exception): pass")
+    patch(program, module, """
+class Own(Exception): pass
+def f(x):
+    try: raise Own if x else Theirs
+    except Own, Theirs: return type(x)
+""", "f")
+    assert module.f(1) is module.f(0) is int
+
+
+@pytest.mark.skipif(sys.version_info < (3, 15), reason="unpacking in comprehensions is new in 3.15")
+def test_unpacking_in_comprehensions(program):
+    module = program.module("LISTS = [[1], [2, 3]]\nTABLES = [{1: 2}, {3: 4}]\ndef f(): pass")
+    patch(program, module, """
+ROWS, TABLE = [(5,), (6,)], {"own": 1}
+SEEN = None
+def helper(): return {**TABLE for TABLE in TABLES}, {**TABLE for _ in LISTS}
+def f():
+    global SEEN
+    return ([*row for row in LISTS], {*row for row in ROWS}, {**TABLE for table in TABLES},
+            list((*ROWS for x in LISTS if x)), [*(SEEN := [x]) for x in (1, 2)], SEEN, helper())
+""", "f")
+    assert module.f() == ([1, 2, 3], {5, 6}, {"own": 1}, [(5,), (6,)] * 2, [1, 2], [2], ({1: 2, 3: 4}, {"own": 1}))
+
+
+@pytest.mark.skipif(sys.version_info < (3, 15), reason="frozendict is new in 3.15")
+def test_frozendict(program):
+    module = program.module("T = frozendict(a=1)\ndef f(): pass")
+    patch(program, module, "OWN = frozendict(b=2)\ndef f(x=frozendict(c=3)): return T | OWN | x", "f")
+    assert module.f() == frozendict(a=1, b=2, c=3)       # noqa: F821
+
+
+def test_constants_are_exchanged_wherever_the_compiler_puts_them(program):
+    """It makes one constant of a tuple of constants."""
+    module = program.module("class C:\n def m(self): return 0\n def n(self): return 0")
+    patch(program, module, """
+class C:
+    def m(self): return (__class__, 1), [__class__, 2, 3], {__class__: 1}, 5 if __class__ in (__class__, 1) else 6
+    def n(self, x=1):
+        return (super, 1), x in (__class__, 2), [__class__, __class__, __class__, __class__]
+""", "C.m", "C.n")
+    C = module.C
+    assert C().m() == ((C, 1), [C, 2, 3], {C: 1}, 5) and C().n() == ((super, 1), False, [C] * 4)

@@ -386,3 +386,34 @@ def test_a_module_loaded_again_with_other_code_stays_unpatched_and_the_log_says_
     module = importlib.import_module(name)
     assert module.f() == "other code"
     assert "loaded again with other code" in program.log.texts()[-1]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 15), reason="lazy imports are new in 3.15")
+@pytest.mark.parametrize("statement, use", [
+    ("lazy import {name}", "{name}.f()"), ("lazy from {name} import f", "f()"), ("lazy import {name} as it", "it.f"),
+    ("lazy import {pack}.{name}", "{pack}.{name}.f()"), ("lazy from {pack} import {name}", "{name}.f()"),
+    ("lazy from {pack}.{name} import f", "f()"), ("import {name}", "{name}.f()"), ("from {name} import f", "f()")])
+def test_a_lazy_import_is_noticed_at_the_first_use_before_the_using_line_goes_on(program, seen, statement, use):
+    """Only then is there anything to be patched; the value that is used is what the patch has left there."""
+    name, pack = program.name(), program.name("pack")
+    (program.folder / pack).mkdir()
+    for path in f"{name}.py", f"{pack}/{name}.py", f"{pack}/__init__.py":
+        (program.folder / path).write_text("done = True\ndef f(): return 'old'\n")
+    importlib.invalidate_caches()
+    program.imported += [name, pack, f"{pack}.{name}"]
+    sys.set_lazy_imports("normal" if "lazy" in statement else "all")
+    try:
+        module = program.module(f"{statement}\ndef use(): return {use}\n".format(name=name, pack=pack))
+    finally:
+        sys.set_lazy_imports("normal")
+    wanted = f"{pack}.{name}" if "{pack}" in statement else name
+    assert wanted not in sys.modules and wanted not in [found[0] for found in seen]
+    found = import_hooks._callback
+
+    def patching(each):
+        found(each)
+        if each == wanted:
+            sys.modules[each].f = lambda: "new"
+    import_hooks.install(patching, program.target)
+    got = module.use()
+    assert (wanted, True, True) in seen and (got if got == "new" else got()) == "new"

@@ -2,6 +2,8 @@
 
 docs/DESIGN.md#4.
 """
+import sys
+
 import pytest
 
 from tests.cpython.names_kit import patch, refused
@@ -102,3 +104,114 @@ def test_a_helper_that_nobody_uses_is_not_checked(program):
 def test_an_attribute_of_the_originals_is_no_global(program):
     module = program.module("def f(x): return x.nowhere")
     assert refused(program, module, "def f(x): return nowhere", "f")[0] == "ENOENT"
+
+
+# -- lazy imports (3.15)
+
+lazily = pytest.mark.skipif(sys.version_info < (3, 15), reason="lazy imports are new in 3.15")
+LAZY = "lazy import sched\nlazy from colorsys import rgb_to_hsv\nLIMIT = 1\ndef f(): return 1\ndef g(): return 1\n"
+
+
+@pytest.fixture
+def unused(monkeypatch):
+    """Modules that nobody has imported."""
+    names = ("sched", "colorsys", "stringprep")
+    for name in names:
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    yield names
+    for name in names:
+        sys.modules.pop(name, None)
+
+
+@lazily
+def test_a_helper_may_be_the_first_who_uses_what_the_module_imports_lazily(program, unused):
+    module = program.module(LAZY)
+    patch(program, module, "def h(): return sched.scheduler\ndef k(): return rgb_to_hsv(1, 1, 1)\n"
+                           "def f(): return h()\ndef g(): return k()", "f", "g")
+    assert not set(unused) & sys.modules.keys()
+    assert module.g() == (0.0, 0.0, 1) and module.f().__name__ == "scheduler"
+    assert vars(module)["sched"] is sys.modules["sched"]        # put into its place, as the module's own code does
+
+
+@lazily
+def test_a_helper_s_globals_of_the_module_are_read_set_and_deleted_there(program, unused):
+    module = program.module(LAZY)
+    found = patch(program, module, """
+class Helper:
+    def go(self):
+        global LIMIT
+        LIMIT += 1
+        return LIMIT, [sched.scheduler for _ in (1,)]
+def delete():
+    global LIMIT
+    del LIMIT
+def f(): return Helper().go()
+def g(): return delete()
+""", "f", "g")
+    assert module.f()[0] == module.LIMIT == 2 and "LIMIT" not in found.namespace
+    module.g()
+    assert not hasattr(module, "LIMIT")
+    with pytest.raises(NameError):
+        module.f()
+
+
+@lazily
+def test_a_helper_of_several_modules_that_import_lazily(program, unused):
+    one, two = (program.module(f"lazy import {name} as it\ndef f(): pass") for name in ("sched", "colorsys"))
+    program.patch("""
+def helper(): return it.__name__
+def f1(): return helper()
+def f2(): return helper()
+patch = Patch([Object(%r, [Func("f", f1)]), Object(%r, [Func("f", f2)])])
+""" % (one.__name__, two.__name__))
+    assert (one.f(), two.f()) == ("sched", "colorsys")
+
+
+@lazily
+def test_a_stand_in_that_comes_back(program, unused):
+    """As when another patch goes that had put something else there."""
+    module = program.module(LAZY)
+    stand_in, vars(module)["sched"] = vars(module)["sched"], 5
+    patch(program, module, "def h(): return sched\ndef f(): return h()", "f")
+    assert module.f() == 5
+    vars(module)["sched"] = stand_in
+    assert module.f().__name__ == "sched"
+
+
+@lazily
+def test_a_module_that_is_loaded_again_has_new_stand_ins(program, unused):
+    import importlib
+    module = program.module(LAZY)
+    patch(program, module, "def h(): return sched.__name__\ndef f(): return h()", "f")
+    assert module.f() == "sched"
+    importlib.reload(module)
+    program.target.ripe[module.__name__] = module
+    program.target.loaded(module.__name__)
+    program.target.ripe.clear()
+    assert type(vars(module)["sched"]).__name__ == "lazy_import" and module.f() == "sched"
+
+
+@lazily
+def test_what_reads_the_module_s_names_is_no_function_of_the_module(program, unused):
+    module = program.module(LAZY)
+    patch(program, module, "def h(): return LIMIT\ndef f(): return h()", "f")
+    from klpfs.cpython.resolve.index import Index
+    names = Index(program.target.registry, module.__name__, vars(module)).by_name
+    assert set(names) == {"f", "g"}
+
+
+@lazily
+def test_a_livepatch_that_imports_lazily_itself(program, unused):
+    module = program.module(LAZY)
+    patch(program, module, "lazy import stringprep\nlazy from sched import scheduler\ndef h(): return scheduler.__name__\n"
+                           "def f(): return stringprep.in_table_a1('a'), h()", "f")
+    assert not set(unused) & sys.modules.keys() and module.f() == (False, "scheduler")
+
+
+@lazily
+def test_an_import_that_fails_does_so_in_the_helper(program):
+    module = program.module("lazy import no_such_module\ndef f(): pass")
+    patch(program, module, "def h(): return no_such_module.x\ndef f(): return h()", "f")
+    for _ in range(2):
+        with pytest.raises(ImportError):
+            module.f()
