@@ -11,7 +11,7 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 PROJECT = HERE.parent
-ENVIRONMENT = PROJECT / ".venvs" / "demo"
+ENVIRONMENT = PROJECT / ".venvs" / f"demo-{sys.version_info[0]}.{sys.version_info[1]}"
 AIOHTTP = "3.9.1"
 NEEDED = f"import aiohttp, gunicorn; assert aiohttp.__version__ == '{AIOHTTP}'; print(gunicorn.__version__)"
 SECRET = "the secret outside the static folder\n"

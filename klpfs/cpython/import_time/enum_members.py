@@ -173,7 +173,8 @@ def _derive(cls: Any) -> None:
         cls._unhashable_values_[:] = [each._value_ for each in members.values() if not _is_hashable(each._value_)]
     if hasattr(cls, "_hashable_values_"):      # later releases of 3.13: `value in cls` looks at these
         by_value = cls._value2member_map_
-        kept = [value for value in cls._hashable_values_ if value in by_value and by_value[value]._name_ in members]
+        kept = [value for value in cls._hashable_values_ if value in by_value and by_value[value]._name_ in members
+                and not _is_complement(by_value[value], value)]
         kept += [each._value_ for each in members.values() if _is_hashable(each._value_) and each._value_ not in kept]
         cls._hashable_values_[:] = kept
     if issubclass(cls, Flag):
