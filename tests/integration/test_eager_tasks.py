@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.integration.test_pythons import find
+from tests.pythons import find
 
 ROOT = pathlib.Path(__file__).parents[2]
 SECONDS = 200

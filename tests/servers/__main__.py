@@ -19,7 +19,7 @@ import tempfile
 
 from klpfs.protocol import long_waits
 from tests import harness
-from tests.integration.test_pythons import find
+from tests.pythons import find
 from tests.servers import rows, trial
 
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
