@@ -57,7 +57,7 @@ def test_reverse_any_number_of_times_also_when_clean(kit):
 
 
 def test_a_finish_that_is_cut_off_behind_its_outcome_is_done_again(kit, monkeypatch):
-    """By a look first, as the agent does it: the step has not changed yet, so the target's transition is there still."""
+    """By a look first, as the agent does it: the step has not changed yet, so the target's transition stays."""
     patch = kit.patch("p", vmlinux=["f"])
     kit.engine.enable(patch, "p")
     kit.engine.start()

@@ -1,4 +1,5 @@
-"""scripts/pythons, find-python, test-python: a CPython that can't be had is said in one line, and what needs it is skipped by name."""
+"""scripts/pythons, find-python, test-python: a CPython that can't be had is said in one line, and what needs it is
+skipped by name."""
 from __future__ import annotations
 
 import os
@@ -36,11 +37,13 @@ def test_a_cpython_that_is_not_there(project: pathlib.Path) -> None:
     assert run(project, "find-python", NEVER) == (1, "", "")
 
 
-@pytest.mark.parametrize("place", ["home/.pyenv/versions/3.99.1/bin/python3", "project/.venvs/pythons/3.99/bin/python3.99",
-                                   "home/.local/share/uv/python/cpython-3.99.0-linux/bin/python3", "bin/python3.99"])
+@pytest.mark.parametrize("place", ["home/.pyenv/versions/3.99.1/bin/python3", "bin/python3.99",
+                                   "project/.venvs/pythons/3.99/bin/python3.99",
+                                   "home/.local/share/uv/python/cpython-3.99.0-linux/bin/python3"])
 def test_where_it_looks(project: pathlib.Path, place: str) -> None:
     executable(project.parent / place, f"echo {place}")
-    assert run(project, "find-python", NEVER, PATH=f"{project.parent / 'bin'}:{os.environ['PATH']}") == (0, f"{place}\n", "")
+    path = f"{project.parent / 'bin'}:{os.environ['PATH']}"
+    assert run(project, "find-python", NEVER, PATH=path) == (0, f"{place}\n", "")
 
 
 def test_what_does_not_work_is_passed_over(project: pathlib.Path) -> None:
@@ -71,7 +74,7 @@ def test_what_is_here_is_not_fetched(project: pathlib.Path) -> None:
 
 @pytest.mark.skipif(not shutil.which("apt-get"), reason="no apt-get")
 def test_an_archive_that_can_not_be_reached(project: pathlib.Path) -> None:
-    """The real scripts/get-python: exit code 1, apt's words, and nothing in the folder that passes for an interpreter."""
+    """The real scripts/get-python: exit code 1, apt's words, and no interpreter in the folder."""
     status, output, errors = run(project, "get-python", NEVER, str(project / "python"), ARCHIVE="file:///nonexistent")
     assert status == 1 and "nonexistent" in errors
     assert not (project / "python" / "bin").exists() and not (project / "python" / "packages").exists()
