@@ -90,3 +90,31 @@ def test_they_are_skipped_where_their_environment_can_not_be_made(project: pathl
     executable(project / "scripts" / "setup", "exit 1")
     status, output, errors = run(project, "test-python", NEVER, "tests/engine")
     assert (status, errors) == (77, "scripts/test-python: skipped: .venvs/test-3.99 can't be made\n")
+
+
+PYTHON = """
+case "$1$*" in
+-c*) echo 3.11 ;;
+*--version) ;;
+*) echo "$0 $*"; [ "$FAILS" != "$0" ] ;;
+esac"""
+OTHERS = "engine cpython stress agent"
+
+
+@pytest.mark.parametrize("fails, status, results", [
+    ("", 0, ["ok", "ok"]), (".venv/bin/python", 1, ["FAILED", "ok"]),
+    (".venvs/test-3.14/bin/python", 1, ["ok", "FAILED"])])
+def test_the_last_lines_of_all_tests_say_what_was_run_where(
+        project: pathlib.Path, fails: str, status: int, results: list[str]) -> None:
+    """With no network: 3.14 is here, 3.15 is not. The environments are there already."""
+    for place in ".venv", ".venvs/test-3.14":
+        executable(project / place / "bin" / "python", PYTHON)
+    os.utime(project / "setup.cfg", (0, 0))
+    (project / ".venvs/test-3.14/ready").touch()
+    for script in "pythons", "find-python":
+        executable(project / "scripts" / script, "exit 1")
+    code, output, _ = run(project, "test", FAILS=fails)
+    assert (code, output.splitlines()[-3:]) == (status, [
+        f"scripts/test: CPython 3.11, all layers: {results[0]}", f"scripts/test: CPython 3.15, {OTHERS}: skipped",
+        f"scripts/test: CPython 3.14, {OTHERS}: {results[1]}"])
+    assert ".venvs/test-3.14/bin/python -m pytest -n auto -m not wide -n 2 tests/engine tests/cpython" in output
