@@ -1,6 +1,9 @@
 # make run    a real service of several processes, under load, patched with real fixes through files (KEEP=1 leaves it running)
 # make test   everything that must hold, in a few minutes (RETRY=1: a failed measurement of time is taken once more, named and written
 #             to test-retries.log; nothing else is ever run again)
+# make pythons  3.14 and 3.15 out of Debian's archive into .venvs/pythons, where the machine has none; every target below that runs on
+#             "every CPython here" uses them, and make test, which makes this one first
+# make test-3.N  all tests with klpfs and the programs on CPython 3.N: test-3.15 (make test runs a part of them on 3.14 and 3.15)
 # make lint   ruff and mypy, which it installs in .venv
 # make kernel the scenarios that a real Linux kernel answered, step by step (PROCESSES=n: by a service of n processes)
 # make faults  processes and daemons killed, stopped, out of descriptors, a full disk, at every step of every operation (CASES="text": some)
@@ -18,7 +21,7 @@
 #             MAKE_ARGS="CYCLES=1": others)
 # make bench  the figures of README.md, each beside its goal; writes bench.json
 # make docs   docs/STATES.md, from the tables of the code
-# make clean  takes back what these made
+# make clean  takes back what these made, but for the interpreters of make pythons (.venvs/pythons)
 
 PYTHON ?= python3
 SECONDS ?= 60
@@ -43,14 +46,20 @@ MAKE_ARGS ?=
 
 PY = .venv/bin/python
 
-.PHONY: run test lint kernel faults attacks processes scripts stress servers corpus bare bench docs clean
+.PHONY: run pythons test lint kernel faults attacks processes scripts stress servers corpus bare bench docs clean
 .DEFAULT_GOAL := test
 
 run: .venv/ready
 	KEEP="$(KEEP)" $(PY) -m demo
 
+pythons:
+	scripts/pythons
+
 test: .venv/ready
 	scripts/test $(PYTEST_ARGS)
+
+test-3.%:
+	scripts/test-python 3.$* $(PYTEST_ARGS)
 
 lint: .venv/lint
 	$(PY) -m ruff check .
@@ -90,7 +99,8 @@ docs: .venv/ready
 	$(PY) scripts/states > .venv/STATES.md && cp .venv/STATES.md docs/STATES.md
 
 clean:
-	rm -rf .venv .venvs .bare build dist bench.json test-retries.log *.egg-info .pytest_cache .hypothesis
+	[ ! -d .venvs ] || find .venvs -mindepth 1 -maxdepth 1 ! -name pythons -exec rm -rf {} +
+	rm -rf .venv .bare build dist bench.json test-retries.log *.egg-info .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/lint: .venv/ready

@@ -84,6 +84,8 @@ def main():
         demo.story()
     except (Failed, OSError) as e:
         print(f"demo: FAILED: {e}", file=sys.stderr)
+        if demo.has_ended():
+            print(f"demo: the service has ended by itself; on its standard error:\n{demo.errors()}", file=sys.stderr)
         demo.end()
         return 1
     except BaseException:

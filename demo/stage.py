@@ -11,7 +11,7 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 PROJECT = HERE.parent
-ENVIRONMENT = PROJECT / ".venvs" / "demo"
+ENVIRONMENT = PROJECT / ".venvs" / f"demo-{sys.version_info[0]}.{sys.version_info[1]}"
 AIOHTTP = "3.9.1"
 NEEDED = f"import aiohttp, gunicorn; assert aiohttp.__version__ == '{AIOHTTP}'; print(gunicorn.__version__)"
 SECRET = "the secret outside the static folder\n"
@@ -35,7 +35,8 @@ def environment():
     if not python.exists() or subprocess.run(check, capture_output=True).returncode:
         print(f"making {ENVIRONMENT.relative_to(PROJECT)} with aiohttp {AIOHTTP} and gunicorn ...", flush=True)
         subprocess.run([sys.executable, "-m", "venv", "--clear", ENVIRONMENT], check=True)
-        # where there is no wheel of it (CPython 3.13 and later), its pure Python part does
+        # Where there is no wheel of it (CPython 3.13 and later), its pure Python part does. No two of its releases have
+        # wheels for CPython 3.9 to 3.15: 3.14.4 is the first for 3.15, 3.13.5 the last for 3.9.
         subprocess.run([python, "-m", "pip", "install", "-q", "--disable-pip-version-check", f"aiohttp=={AIOHTTP}",
                         "gunicorn>=20.1"], check=True,
                        env={**os.environ, "AIOHTTP_NO_EXTENSIONS": "1"})
@@ -82,6 +83,13 @@ class Stage:
             self.children.append(subprocess.Popen(argv, env=self.environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                                   stderr=errors, text=True, start_new_session=True))
         return self.children[-1]
+
+    def has_ended(self):
+        """Whether the service, the first child, is gone, or ends within a second."""
+        try:
+            return bool(self.children) and self.children[0].wait(1) is not None
+        except subprocess.TimeoutExpired:
+            return False
 
     def errors(self):
         return (self.folder / "stderr").read_text()

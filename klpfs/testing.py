@@ -305,7 +305,7 @@ class PuppetTransition(TargetTransition):
 
     @property
     def clean(self) -> bool:  # type: ignore[override]
-        return self.phase == CLEAN
+        return self.phase in (CLEAN, OVER)      # OVER: an exception has cut off what follows `finish`
 
     def version(self, frame: Frame) -> int | None:
         """0 or 1 for a frame of a function under transition, None for any other."""
@@ -369,8 +369,9 @@ class PuppetTransition(TargetTransition):
         self.phase = CLEAN
 
     def finish(self) -> None:
-        assert self.phase == CLEAN
-        self._over()
+        assert self.phase in (CLEAN, OVER)
+        if self.phase == CLEAN:
+            self._over()
 
     def cancel(self) -> None:
         assert self.phase == PREPARE

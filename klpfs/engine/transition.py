@@ -146,6 +146,9 @@ class Transition(Machine):
             self._debug("completing %s transition" % WORDS[self.dir])
             self._switch()
             self.step = step
+        # Behind the step: where an exception comes between them a second finish follows, and no look, which wants it.
+        self.in_target = None
+        self.changes = {}
         while self.due:
             obj = self.due.pop(0)
             if obj.loaded:
@@ -180,8 +183,6 @@ class Transition(Machine):
             for obj in patch.objects:
                 unpatch_object(self.engine, obj)
             patch.enabled = False
-        self.in_target = None
-        self.changes = {}
 
     def _settle(self, change: Change) -> None:
         for func in self.engine.stacks.settle(change, self.goal_of(self.dir), self.forced):

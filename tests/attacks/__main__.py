@@ -23,7 +23,7 @@ from tests.attacks import interrupts
 from tests.attacks.table import Failed, Skipped, all_attacks
 from tests.attacks.timing import Control
 from tests.attacks.world import World
-from tests.integration.test_pythons import MINORS, find
+from tests.pythons import MINORS, find
 
 FUZZERS = ("messages", "files", "tree", "interrupts")
 CUT_OFF = {"loads": ("interrupted_program.py", ",".join(interrupts.KINDS)), "imports": ("cut_off_program.py",)}

@@ -6,7 +6,6 @@ versions (pip --target), so that a program sees one of them by PYTHONPATH alone.
 """
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +14,8 @@ from pathlib import Path
 from typing import Union
 
 from attrs import frozen
+
+from tests.pythons import MINORS, find
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = ROOT.parent / "shared" / "corpus"
@@ -86,20 +87,8 @@ def more() -> list[Entry]:
 
 
 def pythons() -> dict[tuple[int, int], Path]:
-    """The CPythons here, by (major, minor): those on PATH and of pyenv, the newest of each."""
-    found = {}
-    places = [*Path("~/.pyenv/versions").expanduser().glob("3.*/bin/python3")]
-    places += [Path(p) for minor in range(9, 20) if (p := shutil.which(f"python3.{minor}"))]
-    for path in sorted(places, key=lambda p: [int(n) for n in re.findall(r"\d+", str(p))]):
-        try:
-            out = subprocess.run([path, "-c", "import sys; print(*sys.version_info[:2], sys.implementation.name)"],
-                                 capture_output=True, text=True, timeout=60)
-        except OSError:
-            continue
-        words = out.stdout.split()
-        if out.returncode == 0 and words[2] == "cpython":
-            found[int(words[0]), int(words[1])] = path
-    return found
+    """The CPythons here that klpfs runs on, by (major, minor)."""
+    return {(3, minor): Path(python) for minor in MINORS if (python := find(minor))}
 
 
 def python_for(entry: Entry, here: dict[tuple[int, int], Path]) -> Path:

@@ -99,7 +99,7 @@ class Checks:
                 need(o["patched"] == patched, "patched of %s in %s is %r", real, name, o["patched"])
                 need(o["dynamic"] == (real not in self.specs[name].objects), "dynamic of %s in %s", real, name)
                 own_funcs = list(self.specs[name].objects.get(real, ()))
-                funcs = [line.rpartition(",")[0] for line in o["funcs"].splitlines()]
+                funcs = [line.rpartition(",")[0] for line in o["funcs"].split("\n") if line]
                 need(funcs[:len(own_funcs)] == own_funcs, "functions of %s", name)
                 need(len(funcs) == len(set(funcs)), "functions of %s twice: %r", name, funcs)
                 if not (own and self.pending["kind"]):

@@ -109,5 +109,5 @@ class Kit:
 
     def tree(self):
         """{patch: {object: functions}} as describe() tells it."""
-        return {d["name"]: {o["name"]: o["funcs"].splitlines() for o in d["objects"]}
+        return {d["name"]: {o["name"]: [line for line in o["funcs"].split("\n") if line] for o in d["objects"]}
                 for d in self.engine.describe()}

@@ -5,6 +5,7 @@ import pytest
 
 from klpfs import KlpError
 from klpfs.engine.core import CANCELED, DISABLED_ON, FINISHED
+from klpfs.engine.transition import Transition
 from tests.engine.kit import Kit
 
 
@@ -53,6 +54,27 @@ def test_reverse_any_number_of_times_also_when_clean(kit):
         assert kit.engine.transition.dir == dir and not kit.engine.transition.clean
     kit.finish()
     assert kit.target.value("f") == "f by p"
+
+
+def test_a_finish_that_is_cut_off_behind_its_outcome_is_done_again(kit, monkeypatch):
+    """By a look first, as the agent does it: the step has not changed yet, so the target's transition stays."""
+    patch = kit.patch("p", vmlinux=["f"])
+    kit.engine.enable(patch, "p")
+    kit.engine.start()
+    assert kit.engine.look() == []
+    whole = Transition._switch
+
+    def cut_off(self):
+        whole(self)
+        raise MemoryError
+    with monkeypatch.context() as during:
+        during.setattr(Transition, "_switch", cut_off)
+        with pytest.raises(MemoryError):
+            kit.engine.finish()
+    kit.engine.recover()
+    kit.finish()
+    assert kit.target.value("f") == "f by p" and kit.engine.transition is None
+    kit.unload(patch)
 
 
 def test_a_task_of_the_other_version_blocks_after_a_turn(kit):

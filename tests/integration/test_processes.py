@@ -7,7 +7,7 @@ import pytest
 from tests import harness
 from tests.harness import read, until
 from tests.integration.services import NEW, OLD, WAYS, Shop, wide
-from tests.integration.test_pythons import MINORS, find
+from tests.pythons import MINORS, find
 
 pytestmark = pytest.mark.fuse
 

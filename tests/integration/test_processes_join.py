@@ -9,7 +9,7 @@ import pytest
 
 from tests.harness import read, until
 from tests.integration.services import NEW, OLD, Shop, Worker, inside, wide, write_ware
-from tests.integration.test_pythons import MINORS, find
+from tests.pythons import MINORS, find
 
 pytestmark = pytest.mark.fuse
 

@@ -1,32 +1,12 @@
 """Any CPython from 3.9 on, with nothing of klpfs installed in it: every one that is on this machine."""
-import glob
-import os
 import re
-import subprocess
 
 import pytest
 
 from tests.harness import until
+from tests.pythons import MINORS, find
 
 pytestmark = pytest.mark.fuse
-
-MINORS = range(9, 16)
-
-
-def find(minor):
-    """An interpreter of CPython 3.<minor>: on PATH, or where pyenv and uv keep theirs; None."""
-    home = os.path.expanduser("~")
-    for path in [f"python3.{minor}", *glob.glob(f"{home}/.pyenv/versions/3.{minor}.*/bin/python3"),
-                 *glob.glob(f"{home}/.local/share/uv/python/cpython-3.{minor}.*/bin/python3")]:
-        try:
-            said = subprocess.run([path, "-c",
-                                   "import sys; print(sys.executable, sys.implementation.name, sys.version_info[1])"],
-                                  capture_output=True, text=True).stdout.split()
-        except OSError:
-            continue
-        if said[1:] == ["cpython", str(minor)]:
-            return said[0]
-    return None
 
 
 @pytest.mark.parametrize("minor", MINORS)

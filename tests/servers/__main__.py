@@ -19,7 +19,7 @@ import tempfile
 
 from klpfs.protocol import long_waits
 from tests import harness
-from tests.integration.test_pythons import find
+from tests.pythons import MINORS, find
 from tests.servers import rows, trial
 
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
@@ -28,7 +28,6 @@ PACKAGES = ("gunicorn", "gevent", "aiohttp", "uvicorn", "uvloop", "waitress", "d
 MODULES = ("gunicorn.workers.sync", "gunicorn.workers.gthread", "gunicorn.workers.ggevent", "aiohttp.worker", "uvicorn.protocols.http.h11_impl", "uvloop",
            "waitress", "django.core.wsgi", "celery.app.trace", "celery.bin.celery", "kombu.transport.redis")      # what the rows load
 BROKER = "redis-server"
-LATEST = 13         # the minor version of the newest CPython that klpfs supports
 
 
 def environment(base):
@@ -48,7 +47,7 @@ def environment(base):
 
 def newest():
     """The interpreter of the newest CPython with eager tasks that klpfs supports and this machine has; None."""
-    return next(filter(None, map(find, reversed(range(12, LATEST + 1)))), None)
+    return next(filter(None, map(find, reversed(range(12, MINORS[-1] + 1)))), None)
 
 
 def pythons_of(chosen, python):

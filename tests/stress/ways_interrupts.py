@@ -161,10 +161,13 @@ def trace_opcodes(callback):
         def call(frame, event, arg):
             frame.f_trace_opcodes, frame.f_trace_lines = True, False
             return local
+        def watched():
+            return 1
         was = sys.gettrace()
         sys._getframe().f_trace_opcodes = True      # else 3.13 has no such events (gh-103615)
         sys.settrace(call)
-        (lambda: 1)()
+        watched()
+        watched()                                   # from 3.14 on the first call only sets up its code for such events
         sys.settrace(was)
 
 
