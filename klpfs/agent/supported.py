@@ -10,7 +10,8 @@ import sys
 
 from klpfs.cpython import jit
 
-OLDEST, NEWEST = (3, 9), (3, 15)        # what a new one takes: docs/HACKING.md#7
+OLDEST = (3, 9)
+NEWEST = (3, 15)                # what a new one takes: docs/HACKING.md#7
 UNFINISHED = ("alpha", "beta")          # releaselevels of sys.version_info
 CANDIDATE = "candidate"
 

@@ -417,6 +417,7 @@ ELSEWHERE = {
     "klpfs/protocol/long_waits.py": "the watchdog's own folder",
     "klpfs/agent/fork.py:_wait_until_gone": "/proc/self/task",
     "klpfs/agent/alone.py": "/proc/self/task",
+    "klpfs/agent/fork_warning.py:threads": "/proc/self/task",
     "klpfs/agent/proc.py": "/proc/self",
     "klpfs/agent/server.py:_root": "the program's root",
     "klpfs/agent/run_command.py": "the command that is to be run",
