@@ -282,6 +282,7 @@ steps = st.lists(st.one_of(
     st.tuples(st.just("disable"), st.integers(0, 5), st.booleans(), st.booleans())), max_size=8)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=steps)
 def test_any_order_of_patches(tmp_path_factory, steps):

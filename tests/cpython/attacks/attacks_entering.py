@@ -245,7 +245,7 @@ def signals_between_all_opcodes():
     was = signal.signal(signal.SIGALRM, n["H"])
     arm()
     try:
-        for turns in range(150):
+        for turns in range(50):
             old, new = turns & 1, 1 - (turns & 1)
             t = Transition([Entry(f, images[old][i], images[new][i])
                             for i, (k, f) in enumerate(sorted(functions(n).items()))])
