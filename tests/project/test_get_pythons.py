@@ -98,7 +98,7 @@ case "$1$*" in
 *--version) ;;
 *) echo "$0 $*"; [ "$FAILS" != "$0" ] ;;
 esac"""
-OTHERS = "engine cpython stress agent"
+OTHERS = "cpython stress agent"
 
 
 @pytest.mark.parametrize("fails, status, results", [
@@ -117,4 +117,4 @@ def test_the_last_lines_of_all_tests_say_what_was_run_where(
     assert (code, output.splitlines()[-3:]) == (status, [
         f"scripts/test: CPython 3.11, all layers: {results[0]}", f"scripts/test: CPython 3.15, {OTHERS}: skipped",
         f"scripts/test: CPython 3.14, {OTHERS}: {results[1]}"])
-    assert ".venvs/test-3.14/bin/python -m pytest -n auto -m not wide -n 2 tests/engine tests/cpython" in output
+    assert ".venvs/test-3.14/bin/python -m pytest -n auto -m not wide -n 2 -m not wide and not slow tests/cpython" in output
