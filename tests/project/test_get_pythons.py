@@ -117,4 +117,5 @@ def test_the_last_lines_of_all_tests_say_what_was_run_where(
     assert (code, output.splitlines()[-3:]) == (status, [
         f"scripts/test: CPython 3.11, all layers: {results[0]}", f"scripts/test: CPython 3.15, {OTHERS}: skipped",
         f"scripts/test: CPython 3.14, {OTHERS}: {results[1]}"])
-    assert ".venvs/test-3.14/bin/python -m pytest -n auto -m not wide -n 2 -m not wide and not slow tests/cpython" in output
+    asked = "-m pytest -n auto -m not wide -n 2 -m not wide and not slow tests/cpython tests/stress tests/agent"
+    assert f".venvs/test-3.14/bin/python {asked}" in output
