@@ -32,39 +32,50 @@ _callbacks = gc.callbacks
 _map, _min, _slice, _len, _Cell = map, min, slice, len, CellType
 
 MOST = 100          # collections of nothing for one count; the collector's own limits for these are 10
-MOST_OBJECTS = 100000   # of klpfs's own, for the first count; the collector's own limit is 700 to 2000
-MOST_PROMOTED = 20000   # of klpfs's own at once, for the oldest: about a millisecond
+MOST_OBJECTS = 20000    # of klpfs's own at once: about a millisecond. The collector's own limit for the first count is
+                        # 700 to 2000, but programs set it
 
 _counted: list[CellType] = []           # stand for the last moment's first count; cells have no free list: each counts
 _lost: list[list[tuple[int, ...]]] = []     # the counts before and after moments, not reckoned with yet
 _promoted = [0]                         # objects among the oldest that no count tells of
+_short = [0]                            # of the first count, not restored: its limit is more than MOST_OBJECTS
 _missed = [0, 0]                        # of the second and third count, not restored: a collection was under way
 _undo: list[Callable[[], Any]] = []     # what a moment that was cut off has left to do, the last first
 
 
-def _reckon() -> tuple[int, int, int]:
-    """What is to be made up for in the next moment: (of the second count, of the third, objects among the oldest)."""
+def _reckon() -> tuple[int, int, int, int]:
+    """What is to be made up for in the next moment: (of the first count, the second, the third; objects among the
+    oldest)."""
     first, second = _threshold()[:2]
     while _lost:
         before, after = _lost.pop()
-        own = _len(_counted)                # more than there are: a collection has set the count to 0 since
-        _promoted[0] += before[0] - own if before[0] >= own else before[0]
+        own = _len(_counted)
+        if before[0] < own:                 # a collection has set the count to 0 since
+            own = _short[0] = 0
+        _promoted[0] += before[0] - own
+        _short[0] += max(before[0] - after[0], 0)
         for n in (0, 1):
             _missed[n] = _min(_missed[n] + before[n + 1] - after[n + 1], MOST) if before[n + 1] > after[n + 1] else 0
-    if _promoted[0] < first * (second + 1) or not first:    # as many as a collection of the second generation sees
+    # as many as a collection of the second generation sees with the collector's own limits, or a program's smaller ones
+    if _promoted[0] < _min(first, 2000) * (_min(second, 10) + 1) or not first:
         uncounted = 0
         if not first:                       # the program has turned automatic collection off
             _promoted[0] = 0
     else:
-        uncounted = _min(_promoted[0], MOST_PROMOTED)
+        uncounted = _min(_promoted[0], MOST_OBJECTS)
         _promoted[0] -= uncounted
-    return _missed[0], _missed[1], uncounted
+    short = 0
+    if first <= MOST_OBJECTS:               # the count was restored, or collection is off
+        _short[0] = 0
+    elif _short[0] + MOST_OBJECTS > first:  # enough for a collection: all at once, which comes as rarely
+        short, _short[0] = _min(_short[0], first), 0
+    return short, _missed[0], _missed[1], uncounted
 
 
 def frozen(work: Iterator[Any]) -> Iterator[Any]:
     """Iterator that runs `work`, a collection of the youngest generation, with the heap frozen. Not where the program
     has frozen its heap: that would be undone. Whoever runs the iterator is decorated with putting_back."""
-    second, third, uncounted = _reckon()
+    short, second, third, uncounted = _reckon()
     first = _min(_threshold()[0] + 1, MOST_OBJECTS)
     counts: list[tuple[int, ...]] = []
     box: list[CellType] = []
@@ -80,7 +91,7 @@ def frozen(work: Iterator[Any]) -> Iterator[Any]:
                  promoted if uncounted else (), _map(CALL, middle), _map(CALL, islice(young, 1, None)),
                  work,                          # counts as a young collection, too
                  call(_unfreeze), call(_undo.pop),
-                 call(_counted.extend, starmap(_Cell, times(0, first, ()))),
+                 call(_counted.extend, starmap(_Cell, chain(times(0, first, ()), repeat((), short)))),
                  silent(_map(counts.append, call(_counts))), call(_lost.append, counts))
 
 

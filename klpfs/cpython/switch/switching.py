@@ -372,9 +372,9 @@ class Transition:
                 self.take_breath()
         self.flip(OVER, goal)
         self.choices = {}
-        frozen_moment.forget()
         self.rounds.bodies.forget()     # which may have a dispatcher's code of an earlier transition
         live_dispatchers.prune(self.take_breath)
+        frozen_moment.forget()          # which prune's own moments have filled
 
     def forget(self) -> None:
         """OVER. Breaks the reference cycles of a finished transition, which would otherwise keep what a patch of many
