@@ -19,7 +19,7 @@ The rule of this room, of which tests/cpython/test_rooms_switch.py checks the la
 - Functions call C functions that were captured at import, and klpfs's own; no builtin by its plain name, no attribute
   of a module of the standard library, no Python function of that library: the program may have put its own in their
   place, or patch it with klpfs.
-- Files import klpfs.engine, klpfs.cpython.c_api, c_originals, jit and raw, their own room, and of switch the rules and
-  the choice.
+- Files import klpfs.engine, what lies in klpfs.cpython itself and serves all rooms, their own room, and of switch the
+  rules and the choice.
   Functions of dry_run.py, which takes no look itself, run when there is time.
 """

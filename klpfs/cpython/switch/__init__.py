@@ -11,7 +11,7 @@ thread, under its lock. The rule of this room (tests/cpython/test_rooms_switch.p
 - What the program's calls read while the agent's thread writes it is exchanged by one store, or only grows
   (switching.py names the reader at each such store, choice.py the writer at each such read). No lock: the program's
   call could wait for the agent, or be interrupted by a handler that calls patched functions again.
-- Files import klpfs.engine, klpfs.cpython.c_api, c_originals, jit and raw, their own room, images and looks (which
-  follow the same rules). What a file of looks imports of this room is the rules and the choice, and those import
+- Files import klpfs.engine, what lies in klpfs.cpython itself and serves all rooms, their own room, images and looks
+  (which follow the same rules). What a file of looks imports of this room is the rules and the choice, and those import
   nothing of looks.
 """
