@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _freeze, _unfreeze, _collect, _counts, _threshold = gc.freeze, gc.unfreeze, gc.collect, gc.get_count, gc.get_threshold
 _callbacks = gc.callbacks
-_map, _min, _slice, _len, _Cell = map, min, slice, len, CellType
+_map, _min, _max, _slice, _len, _Cell = map, min, max, slice, len, CellType
 
 MOST = 100          # collections of nothing for one count; the collector's own limits for these are 10
 MOST_OBJECTS = 20000    # of klpfs's own at once: about a millisecond. The collector's own limit for the first count is
@@ -53,7 +53,7 @@ def _reckon() -> tuple[int, int, int, int]:
         if before[0] < own:                 # a collection has set the count to 0 since
             own = _short[0] = 0
         _promoted[0] += before[0] - own
-        _short[0] += max(before[0] - after[0], 0)
+        _short[0] += _max(before[0] - after[0], 0)
         for n in (0, 1):
             _missed[n] = _min(_missed[n] + before[n + 1] - after[n + 1], MOST) if before[n + 1] > after[n + 1] else 0
     # as many as a collection of the second generation sees with the collector's own limits, or a program's smaller ones
