@@ -163,8 +163,11 @@ class PythonTransition(seam.TargetTransition):
 
     def look(self) -> list[seam.Blocker]:
         blockers: list[seam.Blocker] = self.switching.look()
-        if not blockers and (self.doubts or self.images.has_nested(self.after) or self._may_be_more()) and self.join():
-            blockers = self._look_again()   # closures made meanwhile, by code that was not clean then
+        # made meanwhile, by code that was not clean then: closures; by bodies, of which none need be left to be seen,
+        # what else the count of references tells (_unfound)
+        if not blockers and (self.doubts or self.images.has_nested(self.after) or not out_of_sight.counts()) \
+                and self.join():
+            blockers = self._look_again()
         if not blockers and not self.switching.forced:
             blockers = self._unfound()
             if blockers:
@@ -181,13 +184,6 @@ class PythonTransition(seam.TargetTransition):
         self._not_clean()
         blockers: list[seam.Blocker] = self.switching.look()
         return blockers
-
-    def _may_be_more(self) -> bool:
-        """Whether a body that was seen on a stack may have made functions since they were searched for; False: the
-        count of references tells (_unfound)."""
-        bodies = self.switching.rounds.bodies
-        seen, bodies.seen = bodies.seen, False
-        return bool(seen) and not out_of_sight.counts()
 
     def _unfound(self) -> list[seam.Blocker]:
         """Blockers for function objects that the search may have missed. Those that were made meanwhile join; those

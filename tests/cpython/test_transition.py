@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from klpfs.cpython import left_behind
 from klpfs.cpython.program import import_hooks
 from klpfs.engine.core import Engine
 from tests.cpython import import_system
@@ -375,6 +376,27 @@ def test_a_body_that_makes_a_function_again_blocks_and_what_it_has_made_joins(ma
         assert module.f() == first() == "f1" and not [line for line in machine.log.texts() if "alive" in line]
     turns[2].set()
     body.join(30)
+
+
+@pytest.mark.parametrize("here", [False, True], ids=["counted", "beside frames that a fork left"])
+def test_what_a_body_has_made_joins_though_no_look_has_seen_the_body(machine, monkeypatch, here):
+    """It makes the function again and ends between the search for functions and the first look."""
+    monkeypatch.setattr(left_behind, "_here", here)
+    module = types.ModuleType(machine.name())
+    machine.imported.append(module.__name__)
+    sys.modules[module.__name__] = module
+    at, module.go = threading.Event(), threading.Event()
+    module.stop = lambda: at.set() or module.go.wait(30)
+    text = "for turn in range(2):\n def f(): return 'f0'\n if not turn: stop()"
+    body = threading.Thread(target=exec, args=(compile(text, "app.py", "exec"), vars(module)))
+    body.start()
+    assert at.wait(30)
+    first = module.f
+    machine.enable("def f(): return 'f1'" + one(module, "f"))
+    module.go.set()
+    body.join(30)
+    machine.settle()
+    assert module.f is not first and module.f() == first() == "f1"
 
 
 def test_a_body_with_its_definitions_behind_it_does_not_block(machine):

@@ -58,13 +58,11 @@ class Body:
 
 
 class Bodies:
-    """The bodies on stacks, as far as a transition has seen them. seen: a body that has codes of the transition was on
-    a stack: it may have made functions since they were looked for."""
+    """The bodies on stacks, as far as a transition has seen them."""
 
-    __slots__ = ("_plain", "_plain_codes", "_bodies", "_size", "_found", "seen")
+    __slots__ = ("_plain", "_plain_codes", "_bodies", "_size", "_found")
 
     def __init__(self) -> None:
-        self.seen = False
         self._start(0)
 
     def _start(self, size: int) -> None:
@@ -114,7 +112,6 @@ class Bodies:
                 self._plain_codes.append(code)
                 continue
             self._bodies[code_id] = body
-            self.seen = True
             units, unit = self._reaching(body, goal, above, transition), _max(lasti, 0) // 2
             if units is None or unit in units:
                 self._found[key] = body, unit, above, names_for_people.frame(code, line)
