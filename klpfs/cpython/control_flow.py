@@ -5,7 +5,8 @@ is told by where it stands (switch/bodies.py). Jumps, loops, handlers of excepti
 conditions are not judged. Where anything is not understood, everything can be reached.
 
 A unit is two bytes of bytecode: an instruction, its EXTENDED_ARG, or an inline cache behind it. `f_lasti` counts bytes;
-between two instructions it is that of the last, so whatever is asked about a unit is about the unit itself, too.
+between two instructions it is that of the last, so whatever is asked about a unit is about the unit itself, too. While
+a generator runs that an instruction has resumed, it is that of the instruction's cache (3.12).
 
 Imports no more than raw.py, so that every room may use it; of `opcode` tables and a function of C.
 """
@@ -92,6 +93,7 @@ class Flow:
     def _read(self, raw: bytes) -> None:
         self.numbers = numbers = raw[::2]
         count, argument = _len(numbers), 0
+        jump: tuple[int, ...] = ()
         self._falls = falls = _bytearray(b"\1" * count)
         for unit, number in _enumerate(numbers):
             argument = argument << 8 | raw[2 * unit + 1]
@@ -100,16 +102,19 @@ class Flow:
                 continue
             if number == _CACHE:
                 argument = 0
+                if jump:        # a frame that stands here goes on as the instruction does: FOR_ITER at its end, too
+                    self._jumps[unit] = jump
                 continue
             if number not in _KNOWN:
                 raise NotUnderstood
+            jump = ()
             if number in _ENDS:
                 falls[unit] = 0
             if number in _ABSOLUTE or number in _RELATIVE:
                 target = self._target(unit, number, argument)
                 if not 0 <= target < count:
                     raise NotUnderstood
-                self._jumps[unit] = (target,)
+                self._jumps[unit] = jump = (target,)
             argument = 0
             if unit % _SLICE == _SLICE - 1:
                 self.breathe()

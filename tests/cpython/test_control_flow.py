@@ -177,6 +177,46 @@ def test_traced_and_specialised_code_is_the_same():
         assert flow.understood and flow.numbers == cold.numbers and flow._jumps == cold._jumps
 
 
+RESUMING = {"for": "for x in gen():\n break\nelse:\n def f(): pass",
+            "for, far": "for x in gen():\n break\n" + " x = y.z + 1\n" * 300 + "else:\n def f(): pass",
+            "yield from": "yield from gen()\ndef f(): pass",
+            "await": "await coro()\ndef f(): pass"}
+
+
+@pytest.mark.parametrize("text", RESUMING.values(), ids=RESUMING)
+def test_a_frame_that_has_resumed_a_generator_goes_on_behind_it(text):
+    """Untraced and specialised, a frame may stand at a cache unit meanwhile (3.12)."""
+    stood = set()
+
+    def gen():
+        stood.add(sys._getframe(1).f_lasti // 2)
+        return
+        yield
+
+    async def coro():
+        stood.add(sys._getframe(1).f_lasti // 2)
+    space = dict(gen=gen, coro=coro)
+    if text.startswith("for"):
+        code = compile(text, "app.py", "exec")
+        run = functools.partial(exec, code, space)
+    else:
+        kind = "async def" if text.startswith("await") else "def"
+        exec("%s around():\n %s" % (kind, text.replace("\n", "\n ")), space)
+        code = space["around"].__code__
+        run = functools.partial(drained, space["around"])
+    for _ in range(60):
+        run()
+    flow = Flow(code)
+    (_, made, _), = flow.makings(code)
+    assert stood and stood <= flow.reaching(made) and all(made <= flow.reached_from(unit) for unit in stood)
+
+
+def drained(function):
+    """A generator or coroutine of the function's runs to its end, which comes at once."""
+    with pytest.raises(StopIteration):
+        function().send(None)
+
+
 def test_long_work_lets_others_get_on():
     breaths = []
     code = compile("try:\n" + " x = y + 1\n" * 3000 + "finally: pass\n", "app.py", "exec")
