@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 FRAMES = sys._current_frames
 _list, _tuple, _map, _zip, _dict_get, _getattr, _len = list, tuple, map, zip, dict.get, getattr, len
-_slice, _bool, _next, _filter, _getframe = slice, bool, next, filter, sys._getframe
+_slice, _bool, _next, _filter, _id, _getframe = slice, bool, next, filter, id, sys._getframe
 _FLAGS, _LINE, _LASTI = attrgetter("co_flags"), attrgetter("f_lineno"), attrgetter("f_lasti")
 
 
@@ -46,6 +46,12 @@ CUTS = _cuts()
 without a frame below (bpo-29590): who called throw(), and all that is further out, is on no stack that can be seen
 until throw() comes back. Here each Stack ends in a mark for each of its two outermost frames that is generator-like:
 its flag of SUSPENDS, no address."""
+
+
+def stack_of(where: Places) -> Stack:
+    """The Stack of the same moment as these Places."""
+    marks = [code.co_flags & SUSPENDS for _, _, code in where[-2:]] if CUTS else []
+    return (*[_id(code) for _, _, code in where], *[mark for mark in marks if mark])
 
 
 def is_cut(stack: Stack) -> bool:

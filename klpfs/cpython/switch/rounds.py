@@ -102,7 +102,8 @@ class Rounds:
 
     def _look_at_threads(self, state: State, clean: set[int]) -> list[Blocker]:
         """Looks at the threads not in `clean`, in slices: each needs only its own stack from one moment. Adds clean
-        ones. A thread in which a body may run is looked at once more, for its places."""
+        ones. A thread in which a body may run is looked at once more, for its places, and is clean by that look alone:
+        meanwhile it may have gone past a definition and called what it made."""
         goal, dirty, making = state.goal, [], []        # type: int, list[int], list[int]
         todo, at, size = [ident for ident in threads.idents() if ident not in clean], 0, 4
         while at < _len(todo):
@@ -118,7 +119,9 @@ class Rounds:
                 else:
                     unsure.append(ident)
             for ident, places in threads.places(_tuple(unsure)) if unsure else ():
-                if self.bodies.are_past(ident, places, self.transition):
+                if not self._is_clean(threads.stack_of(places), goal):
+                    dirty.append(ident)
+                elif self.bodies.are_past(ident, places, self.transition):
                     clean.add(ident)
                 else:
                     making.append(ident)
@@ -170,13 +173,16 @@ class Rounds:
 
     def _look_at_greenlets_places(self, kind: Any) -> list[Blocker]:
         """Blockers for the bodies on the stacks of threads and suspended greenlets, which all are of one moment: a body
-        may go on in another greenlet's place."""
+        may go on in another greenlet's place. And for stacks that are not clean any more, as for threads."""
         why, stacks = greenlet_looks.places(kind)
         if why is not None:
             return [Blocker(why if why is not greenlet_looks.BORN else "greenlet", 0, why)]
-        idents = _frozenset(threads.idents())
+        idents, goal = _frozenset(threads.idents()), self.transition.state.goal
+        dirty = [key for key, places in stacks if not self._is_clean(threads.stack_of(places), goal)]
         making = [key for key, places in stacks if not self.bodies.are_past(key, places, self.transition)]
-        return [self._name("body", key, self._making) for key in making if key in idents] + \
+        return [self._name("thread", key, names_for_people.thread) for key in dirty if key in idents] + \
+            self._name_greenlets(kind, [key for key in dirty if key not in idents]) + \
+            [self._name("body", key, self._making) for key in making if key in idents] + \
             self._name_greenlets(kind, [key for key in making if key not in idents], "body")
 
     def _codes_of_other_side(self, goal: int) -> list[CodeType]:

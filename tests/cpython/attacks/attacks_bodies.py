@@ -1,8 +1,11 @@
 """Attacks by module-level code that runs: bodies of modules and classes make functions of old code again."""
+import contextlib
 import threading
 
+from klpfs.cpython.looks import greenlets as greenlet_looks
+from klpfs.cpython.looks import threads as thread_looks
 from klpfs.cpython.switch.switching import Transition
-from tests.cpython.attacks.attack_kit import attack, wait
+from tests.cpython.attacks.attack_kit import attack, no_greenlets, wait
 from tests.cpython.programs import done, entry, make, try_clean
 
 LOOP = '''
@@ -52,6 +55,18 @@ for turn in range(2):
             got.append(A())
         else:
             stop()
+'''
+
+# what the body has made runs when the body is past it
+CALLED_AFTER = '''
+def B(): return {v}
+for turn in range(2):
+    def A():
+        stop()
+        return ({v}, B())
+    if not turn:
+        stop()
+got.append(A())
 '''
 
 
@@ -143,3 +158,69 @@ def body_in_a_suspended_greenlet():
     body.switch()
     body.switch()
     return not clean and got == [(0, 0), (0, 0)] and done(t) and names["B"]() == 1
+
+
+@contextlib.contextmanager
+def before_places(looks, meanwhile):
+    """What happens, once, between a look that has found a stack clean and the look at where its codes stand."""
+    real, left = looks.places, [meanwhile]
+
+    def places(*wanted):
+        if left:
+            left.pop()()
+        return real(*wanted)
+    looks.places = places
+    try:
+        yield
+    finally:
+        looks.places = real
+
+
+@attack("again")
+def body_goes_on_in_the_middle_of_a_look():
+    """Its stack is clean while the definition is ahead; where it stands is behind it when the old function is on the
+    stack."""
+    body = Running(CALLED_AFTER)
+    inside, go = threading.Event(), threading.Event()
+
+    def stop():
+        inside.set()
+        assert go.wait(10)
+
+    def on():
+        body.names["stop"] = stop
+        body.go.set()
+        wait(inside)
+    new = make("def B(): return {v}\ndef A(): return ({v}, B())")[1]
+    t = Transition([entry(body.names[name], new[name]) for name in "AB"])
+    t.install()
+    t.start()
+    with no_greenlets(), before_places(thread_looks, on):
+        clean = try_clean(t)
+    if clean:
+        t.finish()
+    go.set()
+    body.let_go()
+    return not clean and body.got == [(0, 0)] and done(t) and body.names["B"]() == 1
+
+
+@attack("again")
+def body_in_a_greenlet_goes_on_in_the_middle_of_a_look():
+    """As in a thread."""
+    import greenlet
+    got, new = [], make("def B(): return {v}\ndef A(): return ({v}, B())")[1]
+    here = greenlet.getcurrent()
+    names = dict(got=got, stop=lambda: here.switch(), __name__="app")
+    code = compile(CALLED_AFTER.replace("{v}", "0"), "app0.py", "exec")
+    body = greenlet.greenlet(lambda: exec(code, names))
+    body.switch()
+    t = Transition([entry(names[name], new[name]) for name in "AB"])
+    t.install()
+    t.start()
+    with before_places(greenlet_looks, body.switch):
+        clean = try_clean(t)
+    if clean:
+        t.finish()
+    while not body.dead:
+        body.switch()
+    return not clean and got == [(0, 0)] and done(t) and names["B"]() == 1

@@ -332,6 +332,8 @@ def greenlet_born_in_the_middle_of_a_look():
 import sys
 from klpfs.cpython.switch import rules
 rules.BREAK.update(%r)
+if rules.BREAK:
+    rules.BREAK.add("again")    # the second moment, in which bodies are asked where they stand, shows new greenlets too
 import greenlet
 from tests.cpython.programs import make, transition
 out, main, todo = [], greenlet.getcurrent(), []
