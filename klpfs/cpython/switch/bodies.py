@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _id, _len, _set, _max, _frozenset, _ref, _list, _dict = id, len, set, max, frozenset, ref, list, dict
 
 NAMED = 3           # functions that a Blocker names
+PLAIN = 2000        # so many plain codes are kept, and those of one round more
 
 
 class Making:
@@ -67,22 +68,28 @@ class Bodies:
 
     def _start(self, size: int) -> None:
         """Nothing is known. size: how many codes the transition has."""
-        # ids of codes that make nothing of the transition; the codes, so that no other gets such an id meanwhile
-        self._plain: set[int] = _set()
-        self._plain_codes: list[CodeType] = []
+        self._forget_plain()
         self._bodies: dict[int, Body] = {}      # id of code -> its Body
         self._size = size
         # ident or key of a greenlet -> (Body, unit, code above, where it stands) of what was in the way there
         self._found: dict[int, tuple[Body, int, int, str]] = {}
+
+    def _forget_plain(self) -> None:
+        # ids of codes that make nothing of the transition; the codes, so that no other gets such an id meanwhile
+        self._plain: set[int] = _set()
+        self._plain_codes: list[CodeType] = []
 
     def forget(self) -> None:
         """The transition is over."""
         self._start(0)
 
     def begin(self, transition: Transition) -> None:
-        """A round of looks begins. The transition may have got more codes."""
+        """A round of looks begins. The transition may have got more codes, and a program that executes ever fresh code
+        (templates) gets rid of what it has executed."""
         if self._size != _len(transition.codes):
             self._start(_len(transition.codes))
+        elif _len(self._plain_codes) > PLAIN:
+            self._forget_plain()
 
     def are_known(self, stack: Stack) -> bool:
         """Whether a stack, ids of codes, is known to have neither a body that makes something of the transition, nor a

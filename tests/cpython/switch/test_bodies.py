@@ -7,6 +7,7 @@ import pytest
 
 from klpfs.cpython.images import image
 from klpfs.cpython.looks import threads as thread_looks
+from klpfs.cpython.switch import bodies as bodies_module
 from klpfs.cpython.switch.switching import Entry, Transition
 from tests.cpython.programs import done, entry, make, own_code
 
@@ -189,6 +190,25 @@ def test_no_code_with_old_code_in_it_is_kept(bodies):
     bodies.end()
     gc.collect()
     assert reference() is None
+    t.force()
+    t.finish()
+
+
+def test_fresh_code_that_a_program_executes_is_not_kept_without_bound(bodies, monkeypatch):
+    monkeypatch.setattr(bodies_module, "PLAIN", 5)
+    t = started(bodies(MAY["for"])["f"])
+    references = []
+    for _ in range(60):
+        space = {}
+        exec("def fresh(look): look()", space)
+        references.append(weakref.ref(space["fresh"].__code__))
+        thread = threading.Thread(target=space.pop("fresh"), args=(t.look,))
+        thread.start()
+        thread.join(30)
+        t.reverse()     # all stacks are asked again, as with greenlets about
+    del thread
+    gc.collect()
+    assert len([r for r in references if r() is not None]) <= 10 and t.look()
     t.force()
     t.finish()
 
