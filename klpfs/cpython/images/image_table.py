@@ -162,8 +162,9 @@ class Images:
         return found
 
     def changed_definitions(self) -> set[Definition]:
-        """Definitions that klpfs has changed, or changes now."""
-        return set(self.state) | set(self.registry.holders.values())
+        """Definitions that klpfs has changed, or changes now. Also asked by a thread that imports, while the agent's
+        changes the tables: of a copy, which is made in one step."""
+        return set(list(self.state)) | set(list(self.registry.holders.values()))
 
     def has_nested(self, state: Funcs) -> bool:
         """Whether a definition of the state lies in another function."""

@@ -55,8 +55,8 @@ def note(transition: Transition) -> None:
 
 def counts() -> bool:
     """Whether references to codes are counted here."""
-    # any rule, not `hidden` alone: this one would stand in for others, which attacks switch off
-    return not left_behind.are_here() and not ("hidden" in BREAK or BREAK)
+    # off with any rule, not just with "hidden" in BREAK: this one would stand in for others, which attacks switch off
+    return not left_behind.are_here() and not BREAK
 
 
 def blockers(transition: Transition) -> list[Blocker]:

@@ -160,3 +160,24 @@ def test_put_state_gives_what_a_func_makes_of_it_whatever_is_held(case):
     case.images.put_state(func.definition, None)
     assert case.module.f(1) == ("old", 1, 1) and case.images.changed_definitions() == set()
     assert case.images.state == {}
+
+
+@pytest.mark.parametrize("table", ["state", "holders"])
+def test_changed_definitions_can_be_asked_while_they_change(case, table):
+    """As by a thread that imports, while the agent's puts a definition in."""
+    changing = case.images.state if table == "state" else case.images.registry.holders
+
+    class Definition:
+        begun = False
+
+        def __hash__(self):
+            if self.begun:
+                changing.setdefault(1, 1)
+            return 7
+    definition = Definition()
+    changing[definition] = definition
+    definition.begun = True
+    try:
+        assert definition in case.images.changed_definitions()
+    finally:
+        changing.clear()
