@@ -66,10 +66,10 @@ def annotate_of(new: FunctionType, node: Any, class_name: str | None, definition
     if not new.__annotations__:         # texts: reading them evaluates nothing of the program's
         return None
     free = _names_around(definition)
-    key = (class_name, free, _text(node.returns),
+    key = (class_name, free, tuple([parameter.__name__ for parameter in _parameters(new)]), _text(node.returns),
            *[(argument.arg, _text(argument.annotation)) for argument in arguments(node)])
     code = compiled.get(key)
-    if code is None or _parameters(new):
+    if code is None:
         code = compiled[key] = _compiled(new, node, class_name, free, definition, loaded, constants, log)
     cells = {parameter.__name__: CellType(parameter) for parameter in _parameters(new)}
     code = code.replace(co_qualname=f"{definition.name}.__annotate__", co_firstlineno=node.lineno)

@@ -85,6 +85,18 @@ def test_type_parameters(program):
     assert module.f.__annotations__ == {"x": parameter, "y": list[parameter], "return": parameter}
 
 
+@pytest.mark.parametrize("generic", range(2))
+def test_a_generic_and_a_plain_function_of_the_same_head_share_nothing(program, generic):
+    """In either order in the file: the name is the function's parameter here, the module's there."""
+    module = program.module("T = int\ndef f(x): return 1\ndef g(x): return 1\ndef h(x): return 1")
+    heads = ["def f[T](x: T) -> T: return 2\ndef h[T](x: T) -> T: return 2\n", "def g(x: T) -> T: return 2\n"]
+    patch(program, module, heads[generic] + heads[not generic], *("fhg" if not generic else "gfh"))
+    assert module.g.__annotations__ == {"x": int, "return": int}
+    for f in (module.f, module.h):
+        (parameter,) = f.__type_params__
+        assert f.__annotations__["x"] is f.__annotations__["return"] is parameter
+
+
 def test_names_of_the_file_lead_to_the_file(program):
     module = program.module("T = 1\ndef f(x): return 1")
     found = patch(program, module, "class T: pass\nclass U: pass\ndef f(x: T, y: U = 0) -> [T for _ in 'ab']: return 2", "f")
