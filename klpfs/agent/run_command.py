@@ -26,7 +26,7 @@ BOOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "boot")
 PYTHON = re.compile(r"(python|pypy)[0-9.]*t?(-dbg|d)?$")
 TAKES_VALUE = "cmWX"        # short options of python that take a value
 PROBE = ("import sys; print(sys.implementation.name, sys.version_info[0], sys.version_info[1], "
-         "int(getattr(sys, '_is_gil_enabled', lambda: True)()), sys.version_info[3], "
+         "int('t' in getattr(sys, 'abiflags', '')), sys.version_info[3], "
          "int(getattr(sys, '_jit', None) is not None and sys._jit.is_available()))")
 
 
@@ -112,8 +112,8 @@ def check(argv: Sequence[str], environ: Mapping[str, str]) -> None:
     clean = {key: value for key, value in environ.items() if not key.startswith("PYTHON")}
     try:
         done = subprocess.run([found, "-I", "-S", "-c", PROBE], env=clean, capture_output=True, text=True, timeout=20)
-        name, major, minor, gil, level, has_jit = done.stdout.split()
-        refused = why_not(name, (int(major), int(minor)), level, gil == "1")
+        name, major, minor, free_threaded, level, has_jit = done.stdout.split()
+        refused = why_not(name, (int(major), int(minor)), level, free_threaded == "1")
     except (OSError, ValueError, subprocess.SubprocessError):
         return                  # it will say itself what is wrong with it
     if refused:

@@ -16,9 +16,11 @@ UNFINISHED = ("alpha", "beta")          # releaselevels of sys.version_info
 CANDIDATE = "candidate"
 
 
-def why_not(implementation: str, minor: tuple[int, int], level: str = "final", gil: bool = True) -> str | None:
+def why_not(implementation: str, minor: tuple[int, int], level: str = "final",
+            free_threaded: bool = False) -> str | None:
     """Why an interpreter can't be patched, None if it can. implementation: as sys.implementation.name; minor: the first
-    two numbers of its version; level: as sys.version_info.releaselevel; gil: False of a free-threaded build.
+    two numbers of its version; level: as sys.version_info.releaselevel; free_threaded: whether it
+    is a free-threaded build, with its lock on or off.
 
     >>> why_not("cpython", (3, 13))
     >>> why_not("cpython", (3, 16))
@@ -34,9 +36,9 @@ def why_not(implementation: str, minor: tuple[int, int], level: str = "final", g
         return f"klpfs patches CPython {known}, this is {version}: that takes a newer klpfs"
     if level in UNFINISHED:
         return f"klpfs patches releases of CPython, this is {version} {level}"
-    if not gil:
-        return ("klpfs does not patch free-threaded builds: a stack can't be seen as a whole there; use the ordinary "
-                "build")
+    if free_threaded:
+        return ("klpfs does not patch free-threaded builds, with PYTHON_GIL=1 neither: stacks and counts of references "
+                "can't be relied on there; use the ordinary build")
     return None
 
 
@@ -47,7 +49,7 @@ def _shown(minor: tuple[int, int]) -> str:
 def unsupported() -> str | None:
     """Why this interpreter can't be patched, None if it can."""
     return why_not(sys.implementation.name, sys.version_info[:2], sys.version_info.releaselevel,
-                   getattr(sys, "_is_gil_enabled", lambda: True)()) or \
+                   "t" in getattr(sys, "abiflags", "")) or \
         (f"{jit.WHY}; start it with {jit.VARIABLE}=0" if jit.will_be_on() else None)
 
 

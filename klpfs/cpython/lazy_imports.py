@@ -5,6 +5,7 @@ whoever reads the dict gets the stand-in itself. Imports nothing of klpfs, so th
 """
 from __future__ import annotations
 
+import gc
 import sys
 import types
 
@@ -23,14 +24,20 @@ def is_lazy(value: object) -> bool:
 
 
 def stands_for(value: Any, real: object) -> bool:
-    """Whether a value is a stand-in, and imports just this object. Nothing is imported where the object was there
-    before its stand-in was used."""
+    """Whether a value is a stand-in, and its use gives the object `real`. Imports nothing and runs nothing of the
+    program's: a stand-in whose module nobody has imported stands for no object yet, and what a module's own __getattr__
+    would give counts as another object."""
     if not is_lazy(value) or is_lazy(real):
         return False
-    try:
-        return value.resolve() is real
-    except Exception:
+    whole = repr(value).partition("'")[2].rpartition("'")[0]        # <lazy_import 'a.b'>
+    if any(type(part) is str and part == whole for part in gc.get_referents(value)):
+        return sys.modules.get(whole.partition(".")[0]) is real     # import a.b: binds a
+    parent, _, name = whole.rpartition(".")                         # from a import b; import a.b as c
+    module = sys.modules.get(parent)
+    if not isinstance(module, types.ModuleType):
         return False
+    space = object.__getattribute__(module, "__dict__")
+    return bool(dict.get(space, name, sys.modules.get(whole, value)) is real)
 
 
 def stand_in(statement: str, namespace: dict[str, Any]) -> Any:

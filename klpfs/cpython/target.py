@@ -195,9 +195,8 @@ class PythonTarget(seam.Target):
                 new, original, definition.code, index.namespace, definition, self.log)
         if LAZY and not are_postponed(loaded, definition):
             new_code.annotations = annotate_of(new, place[0], _class_name(definition, place[1]), definition, loaded,
-                                               link.constants, index.namespace,
-                                               lambda: class_of(index.namespace, definition.name),
-                                               link.annotations, self.log)
+                                               link.constants, index.namespace, index.functions, link.annotations,
+                                               self.log)
         else:
             new_code.annotations = annotations_of(new, definition, loaded, link.constants, index.namespace,
                                                   link.annotations)

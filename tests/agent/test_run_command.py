@@ -78,22 +78,22 @@ def test_options_in_a_scripts_first_line(tmp_path):
 
 
 @pytest.mark.parametrize("told, words", [
-    ("cpython 3 8 1 final 0", "3.9 or later"), ("pypy 3 10 1 final 0", "CPython"),
-    ("cpython 3 13 0 final 0", "free-threaded"), ("cpython 3 15 1 beta 0", "this is 3.15 beta"),
-    ("cpython 3 99 1 final 0", "this is 3.99: that takes a newer klpfs"),
+    ("cpython 3 8 0 final 0", "3.9 or later"), ("pypy 3 10 0 final 0", "CPython"),
+    ("cpython 3 13 1 final 0", "free-threaded"), ("cpython 3 15 0 beta 0", "this is 3.15 beta"),
+    ("cpython 3 99 0 final 0", "this is 3.99: that takes a newer klpfs"),
 ])
 def test_interpreters_that_cannot_be_patched(tmp_path, told, words):
     fake = script(tmp_path / "python3.99", "#!/bin/sh\necho %s\n" % told)
     with pytest.raises(OSError) as e:
         run_command.check([fake, "a.py"], dict(os.environ))
     assert e.value.errno == errno.ENOSYS and words in e.value.strerror
-    run_command.check([script(tmp_path / "python3.98", "#!/bin/sh\necho cpython 3 9 1 final 0\n"), "a.py"], dict(os.environ))
+    run_command.check([script(tmp_path / "python3.98", "#!/bin/sh\necho cpython 3 9 0 final 0\n"), "a.py"], dict(os.environ))
 
 
 def test_the_jit_is_refused_by_name(tmp_path):
     """Where the interpreter has it and PYTHON_JIT turns it on; unset, it is turned off for the program."""
-    fake = script(tmp_path / "python3.99", "#!/bin/sh\necho cpython 3 14 1 final 1\n")
-    without = script(tmp_path / "python3.98", "#!/bin/sh\necho cpython 3 13 1 final 0\n")
+    fake = script(tmp_path / "python3.99", "#!/bin/sh\necho cpython 3 14 0 final 1\n")
+    without = script(tmp_path / "python3.98", "#!/bin/sh\necho cpython 3 13 0 final 0\n")
     for value in ("1", "yes"):
         with pytest.raises(OSError) as e:
             run_command.check([fake, "a.py"], {"PYTHON_JIT": value})

@@ -25,10 +25,21 @@ def test_known_versions(minor):
     (("cpython", (3, 15), "beta"), "klpfs patches releases of CPython, this is 3.15 beta"),
     (("cpython", (3, 16), "alpha"), "this is 3.16"),
     (("pypy", (3, 11)), "klpfs patches CPython, this is pypy 3.11"),
-    (("cpython", (3, 14), "final", False), "free-threaded"),
+    (("cpython", (3, 14), "final", True), "free-threaded"),
 ])
 def test_all_others_are_refused(arguments, words):
     assert words in supported.why_not(*arguments)
+
+
+def test_a_free_threaded_build_is_refused_with_its_lock_on(monkeypatch):
+    """The build counts: references are counted otherwise there (PYTHON_GIL=1, or an extension that asks for the lock)."""
+    monkeypatch.setattr(sys, "_is_gil_enabled", lambda: True, raising=False)
+    assert supported.unsupported() is None
+    monkeypatch.setattr(sys, "abiflags", "t")
+    assert "free-threaded builds, with PYTHON_GIL=1 neither" in supported.unsupported()
+    told = subprocess.run([sys.executable, "-c", "import sys; sys._is_gil_enabled = lambda: True; sys.abiflags = 't'\n"
+                           + run_command.PROBE], capture_output=True, text=True).stdout
+    assert told.split()[3] == "1"
 
 
 def test_this_one_is_known():

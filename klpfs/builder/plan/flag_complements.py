@@ -3,15 +3,14 @@ the bits of all others, so a member that only NEW has gives unchanged ones anoth
 from __future__ import annotations
 
 import ast
-import subprocess
 from collections.abc import Iterator, Sequence
 
 from klpfs.builder.compare.changes import ClassChange, ScopeChange
 from klpfs.builder.compare.statements import Statement
+from klpfs.builder.read.other_pythons import version_of
 from klpfs.builder.syntax import last_name
 
 FIRST = (3, 15)     # the first CPython that does
-_VERSION = "import sys; print(*sys.version_info[:2])"
 
 
 def changed_by_others(change: ScopeChange) -> Iterator[tuple[ClassChange, Statement]]:
@@ -31,12 +30,6 @@ def changed_by_others(change: ScopeChange) -> Iterator[tuple[ClassChange, Statem
 
 
 def any_inverts(pythons: Sequence[str]) -> bool:
-    """Whether any of these interpreters makes complements."""
-    for python in pythons:
-        try:
-            done = subprocess.run([python, "-c", _VERSION], capture_output=True, text=True)
-        except OSError:
-            continue        # whoever asks for its definitions says so
-        if not done.returncode and tuple(map(int, done.stdout.split())) >= FIRST:
-            return True
-    return False
+    """Whether any of these interpreters makes complements. What does not answer is named where its definitions are
+    asked for."""
+    return any((version_of(python) or (0, 0)) >= FIRST for python in pythons)

@@ -5,7 +5,6 @@ import ast
 import io
 import os
 import re
-import subprocess
 import tokenize
 from collections.abc import Sequence
 
@@ -13,6 +12,7 @@ from attrs import define, field
 
 from klpfs.builder.error import BuildError
 from klpfs.builder.read.elf import same_code
+from klpfs.builder.read.other_pythons import NoAnswer, ask, version_of
 from klpfs.builder.read.source_listing import python_version
 from klpfs.builder.read.source_text import Source
 from klpfs.builder.read.sources import Release
@@ -134,7 +134,7 @@ def parse(release: Release, path: str, content: bytes | None = None, pythons: Se
     return Module(module_name(path), shown, Source(text), tree, path.endswith("__init__.py"))
 
 
-_READS = "import ast, sys; ast.parse(sys.stdin.buffer.read()); print('%d.%d' % sys.version_info[:2])"
+_READS = "import ast, sys; ast.parse(sys.stdin.buffer.read())"
 
 
 def _who_reads(content: bytes, pythons: Sequence[str]) -> str:
@@ -142,12 +142,12 @@ def _who_reads(content: bytes, pythons: Sequence[str]) -> str:
     here = f"klpfs runs on {python_version()}"
     for python in pythons:
         try:
-            done = subprocess.run([python, "-c", _READS], input=content, capture_output=True)
-        except OSError:
-            continue            # who asks for its definitions says so
-        version = done.stdout.decode().strip()
-        if not done.returncode and version != python_version():
-            return f"{here}; build with a klpfs on {version}"
+            ask(python, _READS, input=content)
+        except NoAnswer:
+            continue            # it can't read the file either; what can't be run is named with its definitions
+        version = version_of(python)
+        if version is not None and "{}.{}".format(*version) != python_version():
+            return f"{here}; build with a klpfs on {version[0]}.{version[1]}"
     return f"{here}; what is syntax of a later Python takes a klpfs on that one"
 
 

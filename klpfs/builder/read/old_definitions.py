@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -16,10 +15,12 @@ from attrs import define
 import klpfs
 from klpfs.builder.error import BuildError
 from klpfs.builder.read.modules import Module
+from klpfs.builder.read.other_pythons import NoAnswer, ask
 from klpfs.builder.read.source_listing import listing, python_version
 from klpfs.cpython.resolve.codes import tree
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(klpfs.__file__)))
+_LIMIT = 600.0          # seconds, for all files of a package
 _CHILD = f"""
 import json, sys
 sys.path.insert(0, {_ROOT!r})
@@ -86,12 +87,11 @@ def _definitions(module: str, listings: dict[str, list[Any]]) -> list[Definition
 def _listing_of(python: str, paths: dict[str, str]) -> tuple[str, dict[str, Any]]:
     """(version, listing) of another interpreter."""
     try:
-        done = subprocess.run([python, "-c", _CHILD], input=json.dumps(paths), capture_output=True, text=True)
-    except OSError as e:
-        raise BuildError(f"--python {python}: {e.strerror}") from None
-    if done.returncode:
-        raise BuildError(f"--python {python}: {(done.stderr.strip().splitlines() or ['it failed'])[-1]}")
-    version, found = json.loads(done.stdout)
+        version, found = json.loads(ask(python, _CHILD, input=json.dumps(paths).encode(), limit=_LIMIT))
+    except NoAnswer as error:
+        raise BuildError(f"--python {python}: {error}") from None
+    except ValueError:
+        raise BuildError(f"--python {python}: what it prints is no list of functions") from None
     return version, found
 
 

@@ -13,6 +13,7 @@ import zipfile
 from attrs import define, field
 
 from klpfs.builder.error import BuildError
+from klpfs.builder.read.other_pythons import NoAnswer, ask
 
 _LEFT_OUT = re.compile(r"(^|/)(__pycache__|[^/]*\.dist-info|[^/]*\.egg-info|\.git|tests?)(/|$)|\.pyc$"
                        r"|(^|/)conftest\.py$|(^|/)\.ok$|^bin/")
@@ -132,10 +133,10 @@ print(json.dumps([found.version, [[str(each), str(each.locate())] for each in fo
 def installed(name: str, python: str) -> Release:
     """The distribution that a Python has installed. BuildError: the Python has none of that name, or no list of its
     files."""
-    done = subprocess.run([python, "-c", _LIST_FILES, name], capture_output=True, text=True)
-    if done.returncode:
-        raise BuildError(f"{name}: {python} has no such distribution installed")
-    version, files = json.loads(done.stdout)
+    try:
+        version, files = json.loads(ask(python, _LIST_FILES, name))
+    except (NoAnswer, ValueError):
+        raise BuildError(f"{name}: {python} has no such distribution installed") from None
     kept = {path: where for path, where in files
             if not _LEFT_OUT.search(path) and not path.startswith("..") and os.path.isfile(where)}
     if not kept:

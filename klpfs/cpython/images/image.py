@@ -29,6 +29,7 @@ _referents = gc.get_referents
 _sleep = original(time, "sleep")
 
 FLAVOUR = SUSPENDS | ITERABLE_COROUTINE
+FREE_THREADED = "t" in sys.abiflags     # the build, whether or not its lock is on
 READS_TWICE = sys.version_info[:2] == (3, 10)
 COLLECTION_MS = 1000    # a collection that has not ended after this time does not: its thread hangs in a finalizer
 INNER = ("<genexpr>", "<listcomp>", "<setcomp>", "<dictcomp>")
@@ -46,9 +47,10 @@ _PLACES = tuple(enumerate(ATTRIBUTES))
 
 def check_interpreter() -> None:
     """Raises KlpError(EOPNOTSUPP) where function objects can't be switched safely: free-threaded builds (one C call is
-    not one moment there), CPython's JIT (jit.py), and a 3.12 whose version numbers can't be put right (it crashes)."""
-    if not _getattr(sys, "_is_gil_enabled", lambda: True)():
-        raise KlpError(errno.EOPNOTSUPP, "this Python runs without the global interpreter lock")
+    not one moment there; with PYTHON_GIL=1 it is, but their counts of references are no proof then either), CPython's
+    JIT (jit.py), and a 3.12 whose version numbers can't be put right (it crashes)."""
+    if FREE_THREADED:
+        raise KlpError(errno.EOPNOTSUPP, "this Python is a free-threaded build")
     if jit.is_on():
         raise KlpError(errno.EOPNOTSUPP, f"{jit.WHY}: start the program with {jit.VARIABLE}=0")
     if sys.version_info[:2] == (3, 12) and not version_numbers.REPAIRS:

@@ -13,7 +13,7 @@ OLD = "import enum\nclass P(enum.IntFlag):\n    A = 1\n    NOT = ~1\n    B = 2\n
 def later(tmp_path):
     """A stand-in for a CPython 3.99."""
     path = tmp_path / "python"
-    path.write_text("#!/bin/sh\necho 3 99\n")
+    path.write_text("#!/bin/sh\necho hello 3 1; echo klpfs asks:; echo 3 99\n")
     path.chmod(0o755)
     return str(path)
 

@@ -66,12 +66,12 @@ def test_a_file_s_own_encoding(tmp_path):
 
 
 @pytest.mark.parametrize("answer, words", [
-    ("echo 3.99", "klpfs runs on {here}; build with a klpfs on 3.99"),
+    ("echo klpfs asks:; echo 3 99", "klpfs runs on {here}; build with a klpfs on 3.99"),
     ("exit 1", "klpfs runs on {here}; what is syntax of a later Python takes a klpfs on that one")])
 def test_what_this_python_cannot_read_says_which_klpfs_to_use(tmp_path, answer, words):
     """Asked of the service's interpreters."""
     later = tmp_path / "python3.99"
-    later.write_text(f"#!/bin/sh\ncat > {tmp_path}/asked\n{answer}\n")
+    later.write_text(f"#!/bin/sh\ncat >> {tmp_path}/asked\n{answer}\n")
     later.chmod(0o755)
     with pytest.raises(BuildError) as e:
         pairs(tmp_path, SAME, {"p/__init__.py": b"\nnew syntax"}, [sys.executable, str(later), "/no/such/python"])

@@ -44,7 +44,7 @@ def test_another_python_is_asked_in_a_process_of_its_own(tmp_path):
 @pytest.mark.parametrize("script, words", [
     (None, "No such file"),
     ("#!/bin/sh\necho what a pity >&2; exit 1\n", "what a pity"),
-    ("#!/bin/sh\necho '[\"3.7\", {\"m\": []}]'\n", "do not see the same functions"),
+    ("#!/bin/sh\necho klpfs asks:; echo '[\"3.7\", {\"m\": []}]'\n", "do not see the same functions"),
 ])
 def test_an_interpreter_that_can_t_be_used_is_named(tmp_path, script, words):
     (tmp_path / "m.py").write_text("def f(): return 1\n")

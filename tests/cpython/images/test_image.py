@@ -83,12 +83,14 @@ def test_an_awaitable_generator_stays_one():
     user().send(None)
 
 
-def test_a_build_without_the_lock_is_refused(monkeypatch):
-    """A free-threaded interpreter: one C call is not one moment there."""
-    monkeypatch.setattr(sys, "_is_gil_enabled", lambda: False, raising=False)
+@pytest.mark.parametrize("locked", [False, True])
+def test_a_free_threaded_build_is_refused(monkeypatch, locked):
+    """One C call is not one moment there; and with the lock on (PYTHON_GIL=1) counts of references are no proof."""
+    monkeypatch.setattr(sys, "_is_gil_enabled", lambda: locked, raising=False)
+    monkeypatch.setattr(image, "FREE_THREADED", True)
     with pytest.raises(KlpError) as error:
         Transition([])
-    assert "without the global interpreter lock" in str(error.value)
+    assert "free-threaded build" in str(error.value)
 
 
 def test_a_patched_function_can_die(pair):

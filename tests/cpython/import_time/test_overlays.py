@@ -1,6 +1,11 @@
 """Values over one another: each patch's goes when its patch goes, whatever lies above or below."""
+import sys
+
+import pytest
+
 from klpfs.cpython.import_time import overlays
 from klpfs.cpython.import_time.overlays import ABSENT, Attribute, Contents, Field, Item, Member
+from klpfs.cpython.lazy_imports import stand_in
 
 
 def test_the_top_goes_and_what_was_below_is_there_again():
@@ -120,3 +125,60 @@ def test_a_dict_that_says_something_else_of_itself_is_read_by_its_items():
         def get(self, key, default=None):
             raise AssertionError("it is not asked")
     assert Item(Table(a=1), "a").get() == 1 and Item(Table(), "a").get() is ABSENT
+
+
+lazily = pytest.mark.skipif(sys.version_info < (3, 15), reason="lazy imports are new in 3.15")
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A package `lz_app` with a module `lz_app.part` that has the name `value`; neither is imported."""
+    folder = tmp_path / "lz_app"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("")
+    (folder / "part.py").write_text("value = object()\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield
+    for name in ("lz_app", "lz_app.part"):
+        sys.modules.pop(name, None)
+
+
+IMPORTS = ["import lz_app as x", "import lz_app.part as x", "import lz_app.part", "from lz_app import part as x",
+           "from lz_app.part import value as x"]
+
+
+@lazily
+@pytest.mark.parametrize("statement", IMPORTS)
+def test_taking_back_imports_nothing(package, statement):
+    """The program has bound the name itself, the patch's stand-in was never used."""
+    space, owner = {"__name__": "app", "x": 1}, object()
+    overlays.put(owner, Item(space, "x"), stand_in(statement, space))
+    space["x"] = "mine"
+    overlays.take(owner)
+    assert space["x"] == "mine" and not [name for name in sys.modules if name.startswith("lz_app")]
+
+
+@lazily
+@pytest.mark.parametrize("statement", IMPORTS)
+def test_a_stand_in_that_was_used_goes_with_its_patch(package, statement):
+    """And what the program binds then is its own, be it the package of what the patch has imported."""
+    space, owner = {"__name__": "app", "x": 1}, object()
+    overlays.put(owner, Item(space, "x"), stand_in(statement, space))
+    space["x"] = dict.get(space, "x").resolve()
+    overlays.take(owner)
+    assert space["x"] == 1
+    overlays.put(owner, Item(space, "x"), stand_in(statement, space))
+    other = sys.modules["lz_app"] if " as x" in statement and "lz_app as" not in statement else sys
+    space["x"] = other
+    overlays.take(owner)
+    assert space["x"] is other
+
+
+@lazily
+def test_a_stand_in_for_nothing_is_not_its_module(package):
+    space, owner = {"__name__": "app", "x": 1}, object()
+    overlays.put(owner, Item(space, "x"), stand_in("from lz_app import missing as x", space))
+    import lz_app
+    space["x"] = lz_app
+    overlays.take(owner)
+    assert space["x"] is lz_app

@@ -85,6 +85,87 @@ def test_type_parameters(program):
     assert module.f.__annotations__ == {"x": parameter, "y": list[parameter], "return": parameter}
 
 
+@pytest.mark.parametrize("generic", range(2))
+def test_a_generic_and_a_plain_function_of_the_same_head_share_nothing(program, generic):
+    """In either order in the file: the name is the function's parameter here, the module's there."""
+    module = program.module("T = int\ndef f(x): return 1\ndef g(x): return 1\ndef h(x): return 1")
+    heads = ["def f[T](x: T) -> T: return 2\ndef h[T](x: T) -> T: return 2\n", "def g(x: T) -> T: return 2\n"]
+    patch(program, module, heads[generic] + heads[not generic], *("fhg" if not generic else "gfh"))
+    assert module.g.__annotations__ == {"x": int, "return": int}
+    for f in (module.f, module.h):
+        (parameter,) = f.__type_params__
+        assert f.__annotations__["x"] is f.__annotations__["return"] is parameter
+
+
+@pytest.mark.parametrize("head", ["class A:", "class A[T]:"])
+@pytest.mark.parametrize("original", ["x", "x: T"])
+def test_type_parameters_of_a_class_are_its_methods(program, head, original):
+    """Whether or not the original's annotations use them, and however the livepatch writes the class."""
+    module = program.module(f"T = 5\nclass A[T]:\n  def f(self, {original}): return 1")
+    patch(program, module, f"{head}\n  def f(self, x: T) -> list[T]: return 2", "A.f")
+    (parameter,) = module.A.__type_params__
+    assert module.A.f.__annotations__ == {"x": parameter, "return": list[parameter]}
+
+
+def test_a_functions_own_type_parameter_is_not_its_plain_successors(program):
+    module = program.module("T = 5\nclass A[T]:\n  def f[T](self, x: T) -> T: return 1\ndef g[T](x: T) -> T: return 1")
+    patch(program, module, "class A:\n  def f(self, x: T) -> T: return 2\ndef g(x: T) -> T: return 2", "A.f", "g")
+    (parameter,) = module.A.__type_params__
+    assert module.A.f.__annotations__ == {"x": parameter, "return": parameter}
+    assert module.g.__annotations__ == {"x": 5, "return": 5}
+
+
+@pytest.mark.parametrize("original", ["x", "x: T"])
+def test_type_parameters_of_the_function_around(program, original):
+    module = program.module(f"T = 5\ndef outer[T](a):\n  def inner({original}): return 1\n  return inner")
+    inner = module.outer(1)
+    patch(program, module, "def inner(x: T) -> list[T]: return 2", "outer.<locals>.inner=inner")
+    (parameter,) = module.outer.__type_params__
+    assert inner.__annotations__ == {"x": parameter, "return": list[parameter]}
+
+
+@pytest.mark.parametrize("text, name", [
+    ("def outer(kind):\n  def inner(x): return 1\n  return inner", "kind"),
+    ("def outer(a):\n  kind = int\n  def inner(x: a): return 1\n  return inner", "kind"),
+    ("def outer(kind):\n  def inner[kind](x: kind): return 1\n  return inner", "kind"),
+    ("def outer(kind):\n  class C[kind]:\n    def inner(x): return 1\n  return C.inner", "kind"),
+    ("def outer(a):\n  class C:\n    kind = int\n    def inner(x): return 1\n  return C.inner", "kind"),
+])
+@pytest.mark.parametrize("made", range(2))
+def test_what_closures_lack_is_refused(program, text, name, made):
+    """It would be the module's, or a NameError for whoever asks. With a function object, and before there is one."""
+    module = program.module("kind = 7\n" + text)
+    kept = [module.outer(int)] * made
+    inner = "  def inner(x: kind): return 2"
+    errno_name, line = refused(program, module, *(
+        ("class C:\n" + inner, "outer.<locals>.C.inner=C.inner") if "class" in text
+        else (inner.strip(), "outer.<locals>.inner=inner")))
+    assert errno_name == "EINVAL" and f"its annotations use '{name}', a name of" in line and kept == kept
+
+
+def test_a_class_in_a_function_whose_block_does_not_have_the_names(program):
+    """It can't be found, and need not be."""
+    module = program.module("def outer():\n  class C:\n    x = int(1)\n    def m(self, a): return 1\n  return C\nC = outer()")
+    patch(program, module, "class C:\n  def m(self, a: int): return 2", "outer.<locals>.C.m=C.m")
+    assert module.C.m.__annotations__ == {"a": int}
+
+
+def test_a_wrapper_keeps_the_annotations_that_functools_gave_it(program):
+    """They are another function's, and so are its variables."""
+    module = program.module("""
+import functools
+def outer(f, kind):
+    @functools.wraps(f)
+    def inner(x: kind): return 1
+    return inner
+def make(kind):
+    def f(x: list[kind]): pass
+    return f
+g = outer(make(int), str)""")
+    patch(program, module, "def inner(x: dict[kind, kind]): return 2", "outer.<locals>.inner=inner")
+    assert module.g(0) == 2 and module.g.__annotations__ == {"x": list[int]}
+
+
 def test_names_of_the_file_lead_to_the_file(program):
     module = program.module("T = 1\ndef f(x): return 1")
     found = patch(program, module, "class T: pass\nclass U: pass\ndef f(x: T, y: U = 0) -> [T for _ in 'ab']: return 2", "f")
