@@ -14,7 +14,7 @@ from __future__ import annotations
 from _functools import partial
 from _operator import methodcaller
 from _signal import SIG_BLOCK, SIG_SETMASK, SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, pthread_sigmask, valid_signals
-from posix import getpid, listdir
+from posix import getpid
 from sys import _getframe
 
 from klpfs.agent import api, fork_warning
@@ -240,11 +240,11 @@ class Forks:
         if agent.thread.running.locked():
             ended.discard(agent.thread.tid)
         while monotonic() < end:
-            try:
-                alive = {int(tid) for tid in listdir("/proc/self/task")}
-            except OSError:
+            alive = fork_warning.threads()
+            if not alive:               # /proc does not tell
                 return False
             if not alive & ended:
+                agent.own_tids.difference_update(ended)
                 return True
             pause(0.0002)
         return False
@@ -284,9 +284,6 @@ class Forks:
         if not self.gate.is_mine():     # it is done; or `before` was cut off at its very beginning
             return
         self._try(agent, lambda: self._forget_child(agent))
-        own = set(agent.own_tids)       # first: a thread of ours has its tid before it is in there
-        agent.own_tids.difference_update(own - fork_warning.threads() - {
-            thread.tid for thread in (agent.server, agent.thread) if thread.running.locked()})
         self._try(agent, agent.server.start)
         self._try(agent, agent.thread.start)
         if fork is not None:
