@@ -1,6 +1,6 @@
 # make run    a real service of several processes, under load, patched with real fixes through files (KEEP=1 leaves it running)
 # make test   everything that must hold, in a few minutes (RETRY=1: a failed measurement of time is taken once more, named and written
-#             to test-retries.log; nothing else is ever run again)
+#             to test-retries.log; nothing else is ever run again. REQUIRE=1: 3.14 or 3.15 skipped is a failure)
 # make pythons  3.14 and 3.15 out of Debian's archive into .venvs/pythons, where the machine has none; every target below that runs on
 #             "every CPython here" uses them, and make test, which makes this one first
 # make test-3.N  all tests with klpfs and the programs on CPython 3.N: test-3.15 (make test runs a part of them on 3.14 and 3.15)

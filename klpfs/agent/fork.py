@@ -14,7 +14,7 @@ from __future__ import annotations
 from _functools import partial
 from _operator import methodcaller
 from _signal import SIG_BLOCK, SIG_SETMASK, SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, pthread_sigmask, valid_signals
-from posix import getpid, listdir
+from posix import getpid
 from sys import _getframe
 
 from klpfs.agent import api, fork_warning
@@ -192,7 +192,6 @@ class Forks:
     def _before(self, agent: Agent, caller: FrameType | None) -> None:
         by_thread = get_ident() == agent.thread.ident
         door = agent.foreign.shut() if by_thread else None
-        fork_warning.forget()           # behind that: no stop may come here
         self.behind = 0
         self.gate.acquire()
         fork = self.fork
@@ -203,6 +202,7 @@ class Forks:
             fork.door = door
         if fork.ready:
             return
+        fork_warning.forget()           # behind shut(): no stop may come here
         self._hold_signals(agent)
         if not by_thread:
             self._stop_thread(agent)
@@ -215,6 +215,8 @@ class Forks:
                 agent.server.no_socket(error, "no socket for a child")
         agent.server.stop(agent.limits.stop)
         fork.alone = self._wait_until_gone(agent) and not agent.thread.running.locked()
+        if fork_warning.EARLY:
+            self._expect_warning(agent, fork)
         fork.leaves = left_behind.would_be()
         fork.ready = True
         if self.fork is not fork:       # a signal handler has forked meanwhile, and this is its child
@@ -238,11 +240,11 @@ class Forks:
         if agent.thread.running.locked():
             ended.discard(agent.thread.tid)
         while monotonic() < end:
-            try:
-                alive = {int(tid) for tid in listdir("/proc/self/task")}
-            except OSError:
+            alive = fork_warning.threads()
+            if not alive:               # /proc does not tell
                 return False
             if not alive & ended:
+                agent.own_tids.difference_update(ended)
                 return True
             pause(0.0002)
         return False
@@ -257,7 +259,10 @@ class Forks:
         caller = _getframe().f_back
         self.behind += 1
         if self.behind % 2:             # the first call, after which threads start
-            self._surely(agent, self._warn)
+            if fork_warning.EARLY:
+                fork_warning.forget()
+            else:
+                self._surely(agent, self._expect_warning, self.fork if self.gate.is_mine() else None)
         if self.gate.is_mine():
             if self.fork is not None and self.fork.encloses(caller):
                 return
@@ -269,9 +274,8 @@ class Forks:
         self._surely(agent, self._in_parent)
         self._surely(agent, self._end)
 
-    def _warn(self, agent: Agent) -> None:
+    def _expect_warning(self, agent: Agent, fork: Fork | None) -> None:
         """The program does not hear of klpfs's threads in the warning of its fork."""
-        fork = self.fork if self.gate.is_mine() else None
         alone = fork is not None and fork.alone
         self._try(agent, lambda: fork_warning.expect(agent, alone) if fork_warning.comes(agent, alone) else None)
 
@@ -280,9 +284,6 @@ class Forks:
         if not self.gate.is_mine():     # it is done; or `before` was cut off at its very beginning
             return
         self._try(agent, lambda: self._forget_child(agent))
-        own = set(agent.own_tids)       # first: a thread of ours has its tid before it is in there
-        agent.own_tids.difference_update(own - fork_warning.threads() - {
-            thread.tid for thread in (agent.server, agent.thread) if thread.running.locked()})
         self._try(agent, agent.server.start)
         self._try(agent, agent.thread.start)
         if fork is not None:
@@ -319,6 +320,7 @@ class Forks:
         """Nothing is the parent's any more. It has no thread yet, so it may be done again."""
         if agent.pid == getpid():
             return
+        fork_warning.forget()
         by_thread = get_ident() == agent.thread.ident
         fork = self.fork if self.gate.is_mine() else None       # None: `before` was cut off
         within = fork is not None and fork.encloses(caller)

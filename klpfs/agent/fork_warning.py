@@ -7,7 +7,8 @@ the program has threads of its own the warning is the program's.
 from __future__ import annotations
 
 import sys
-from _operator import methodcaller
+from _functools import partial, reduce
+from _operator import methodcaller, sub
 from posix import getpid, listdir
 
 from klpfs.cpython.warning_filters import Words, filters, withdraw
@@ -15,19 +16,31 @@ from klpfs.engine.log import INFO
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from klpfs.agent.agent import Agent
 
 _WARNS = sys.version_info >= (3, 12)
-# Python counts threads when the hooks are over (gh-137109): those that klpfs has started again in them, too
-_COUNTS_LATE = sys.version_info < (3, 14, 1)
+EARLY = sys.version_info < (3, 13)      # it warns, and counts threads, before the hooks behind the fork
+# CPython counts threads when the hooks are over (gh-137109): those that klpfs has started again in them, too
+_COUNTS_LATE = (3, 13) <= sys.version_info < (3, 14, 1)
 
 _words = Words()
 _FILTER = ("ignore", _words, DeprecationWarning, None, 0)
-_is_it = methodcaller("__contains__", "is multi-threaded, use of ")
-_list: list[Any] = []           # those filters among which it is
+_list: list[Any] = []           # the list of filters that _FILTER is in
 _said: list[int] = []           # the process that has said so in the log
+
+
+def _in_turn(*functions: Callable[..., object]) -> Callable[[Any], Any]:
+    """A function of C alone that calls functions of C in turn: the first with its argument, the others with what the
+    function before has returned. No signal handler and no stop can come in between."""
+    return partial(reduce, sub, [type("Step", (), {"__rsub__": staticmethod(each)})() for each in functions])
+
+
+# Whether a warning's words are a fork's; then _FILTER is taken out of the list, as no second warning comes.
+_is_it = _in_turn(methodcaller("count", "is multi-threaded, use of "), [_FILTER].__mul__,
+                  partial(map, list.remove, _list), list)
 
 
 def threads() -> set[int]:
@@ -39,8 +52,8 @@ def threads() -> set[int]:
 
 
 def comes(agent: Agent, alone: bool) -> bool:
-    """Whether a fork is over of which Python may warn for klpfs's threads alone. To be asked before they start again.
-    alone: none of them was there."""
+    """Whether CPython may warn of a fork for klpfs's threads alone. To be asked when they have stopped. alone: none of
+    them was there."""
     if not _WARNS or alone and not _COUNTS_LATE:
         return False
     tids = threads()
@@ -50,9 +63,10 @@ def comes(agent: Agent, alone: bool) -> bool:
 
 
 def expect(agent: Agent, alone: bool) -> None:
-    """Such warnings in this thread are not the program's. Counterpart: forget, before the next fork. The filter is C's:
-    a stop, or a signal handler, that raised in one of Python's would be lost, as up to 3.14 all is that a warning of a
-    fork raises. alone: as for `comes`."""
+    """Has the warning of this thread's fork ignored. The filter is gone when the warning has come; where none comes,
+    after a fork that failed, `forget`, the counterpart, takes it out before the next fork. The filter is C's: if a stop
+    or a signal handler raised in Python code of the filter, up to 3.14 CPython would drop the exception with the
+    warning. alone: as for `comes`."""
     forget()
     found = filters()
     found[:0] = [_FILTER]
@@ -64,7 +78,7 @@ def expect(agent: Agent, alone: bool) -> None:
 
 
 def forget() -> None:
-    """It is expected no more."""
+    """The warning is not ignored any more."""
     for found in _list:
         withdraw(_words, found, _FILTER)
     del _list[:]

@@ -55,7 +55,8 @@ class LazyTarget:
             self._real = real
             if _INCREMENTAL:
                 self.agent.outbox.say("klpfs: this CPython has the incremental garbage collector of 3.14.0 to 3.14.4, "
-                                      "with which klpfs was not tried (3.14.5 and later have not)", WARNING)
+                                      "with which klpfs was not tried (3.14.5 and later do not have "
+                                      "that collector)", WARNING)
         return self._real
 
     def __getattr__(self, name: str) -> Any:

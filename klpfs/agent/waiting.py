@@ -3,18 +3,19 @@ and time may be what is patched.)"""
 from __future__ import annotations
 
 from _functools import partial
+from _operator import methodcaller
 
 from klpfs.agent.c_functions import RLock, allocate_lock
 
-_call = partial.__call__
+_call = methodcaller("__call__")
 
 
 class Signal:
     """A flag that threads wait for. Setting it twice before anybody has waited is setting it once.
 
     Its lock is released once for each time that it is taken: a second release takes from a waiting thread what the
-    first has just given it, which ends a debug build of 3.14 (Python/lock.c: _PyMutex_TryUnlock). Whoever takes the one
-    item of `_release` may do so.
+    first has just given it, which ends a debug build of 3.14 (Python/lock.c: _PyMutex_TryUnlock). The thread that takes
+    the one item out of `_release` is the one that may release the lock.
     """
 
     __slots__ = ("_lock", "_release")
@@ -22,7 +23,7 @@ class Signal:
     def __init__(self) -> None:
         self._lock = allocate_lock()
         self._lock.acquire()
-        self._release = [partial(self._lock.release)]
+        self._release = [self._lock.release]
 
     def set(self) -> None:
         """Let a waiting thread go on, or the next that waits. Any thread, and any signal handler."""
@@ -31,22 +32,19 @@ class Signal:
         except (IndexError, RuntimeError):
             pass            # it is set
 
-    def _taken(self) -> None:
-        self._release[:] = [partial(self._lock.release)]
+    def _take(self, *how: float) -> bool:
+        """Take the lock, as acquire(*how); if so, let the next `set` release it. In one, as `set`: else an exception of
+        a handler's in between would make each `set` until the next `wait` do nothing."""
+        acquired = iter(partial(self._lock.acquire, *how), False)       # asked once: the locks beside it are one
+        return bool(list(map(self._release.append, map(getattr, (self._lock,), ("release",), acquired))))
 
     def clear(self) -> None:
         """Forget that the signal was set."""
-        if self._lock.acquire(False):
-            self._taken()
+        self._take(False)
 
     def wait(self, seconds: float) -> bool:
         """Wait until the signal is set, and clear it. False: it was not set in so many seconds."""
-        if not self._release and self._lock.locked():           # whoever had taken it was cut off
-            self._taken()
-        if self._lock.acquire(True, seconds):
-            self._taken()
-            return True
-        return False
+        return self._take(True, seconds)
 
 
 class OwnedLock(RLock):

@@ -1,7 +1,7 @@
-"""Filters that stand before the program's own while a warning is expected that klpfs is the reason of.
+"""Filters of klpfs's among the program's filters of warnings, for a warning that klpfs causes.
 
-They match in one thread alone: in others their match is one call of C, which lets no other thread in between, so that
-whoever asks the program's filters just then asks each of them. C modules only: agents use it in forks.
+Such a filter stands first in the list while the warning may come, and matches in one thread alone. What other threads
+ask of it is one call of C, so none of them is interrupted between two filters. C modules only: agents use it in forks.
 """
 from __future__ import annotations
 
@@ -17,10 +17,14 @@ _nothing: Any = {}.get
 
 
 class Words(_local):
-    """What a filter asks whether it matches a warning's words. `match` is set and deleted by the thread that it is to
-    match in."""
+    """The part of a filter that is asked whether a warning's words match, as a compiled pattern is. A thread that sets
+    `match` has its warnings matched, until it deletes `match`. Copied or pickled it is the words, which match none."""
 
     match: Any = staticmethod(_nothing)
+    pattern = "(?!)"        # the program may read it, as of a compiled pattern: it matches nothing
+
+    def __reduce__(self) -> Any:
+        return str, (self.pattern,)     # a plain text, which CPython compares with the whole of a warning's words
 
 
 def filters() -> list[Any]:
@@ -35,8 +39,12 @@ def filters() -> list[Any]:
 
 
 def withdraw(words: Words, among: list[Any], *items: Any) -> None:
-    """Matches no more in this thread, and takes filters out of a list that filters() gave."""
+    """Ends the match of `words` in this thread, and takes filters out of a list that filters() gave, and out of the
+    list in force now, which may be a copy of it. No other filter is equal to these: each has the words."""
     vars(words).pop("match", None)
-    for item in items:
-        if item in among:
-            among.remove(item)
+    for found in (among, filters()):
+        for item in items:
+            try:
+                found.remove(item)
+            except ValueError:
+                pass

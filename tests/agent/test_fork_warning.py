@@ -1,4 +1,6 @@
 """Python's warning of a fork beside threads: in the log where all of them are klpfs's, else the program's own."""
+import copy
+import pickle
 import sys
 import threading
 import types
@@ -68,17 +70,23 @@ def test_it_is_expected_where_the_program_has_one_thread(agent, monkeypatch, tid
     for thread in (agent.server, agent.thread)[:unsaid]:
         thread.running.begun = False
     assert fork_warning.comes(agent, False) is comes
-    assert fork_warning.comes(agent, True) is (comes and sys.version_info < (3, 14, 1))
+    assert fork_warning.comes(agent, True) is (comes and (3, 13) <= sys.version_info < (3, 14, 1))
 
 
 def test_a_fork_beside_a_livepatchs_init_is_said_in_the_log(tmp_path):
     shown = fork(tmp_path, """
         c.change("lp", "import os, time\\ndef init():\\n  shared['go'] = 1\\n  time.sleep(0.5)\\n  return 0")
         while "go" not in agent.parts.shared: time.sleep(0.001)
-        shown["child"] = in_child(lambda: 5)
+        import warnings
+        with warnings.catch_warnings(record=True) as heard:
+            warnings.simplefilter("always", DeprecationWarning)
+            before = list(warnings.filters)
+            shown["child"] = in_child(lambda: 5)
+            shown["left"] = [repr(each) for each in warnings.filters if each not in before]
+            shown["heard"] = [str(each.message) for each in heard if "fork" in str(each.message)]
         shown["said"] = [record.text for record in agent.log.records if "this process forks" in record.text]
     """)
-    assert shown["child"] == 5 and len(shown["said"]) == (sys.version_info >= (3, 12))
+    assert shown["child"] == 5 and not shown["left"] and not shown["heard"] and len(shown["said"]) == (sys.version_info >= (3, 12))
 
 
 @pytest.mark.skipif(sys.version_info < (3, 15), reason="what -W makes an error of it is dropped")
@@ -91,3 +99,58 @@ def test_the_programs_own_threads_are_warned_of(tmp_path):
         os.wait()
     """)
     assert "is multi-threaded" in shown["told"]
+
+
+def test_after_a_fork_nothing_is_left_among_the_programs_filters(tmp_path):
+    shown = fork(tmp_path, """
+        import warnings
+        before = list(warnings.filters)
+        for _ in range(3):
+            pid = os.fork()
+            if pid == 0: os._exit(0)
+            os.waitpid(pid, 0)
+            shown.setdefault("left", []).extend(repr(each) for each in warnings.filters if each not in before)
+    """)
+    assert shown.get("left") == []
+
+
+def test_the_filter_may_be_copied_meanwhile(agent):
+    """As a program's compiled patterns can be; the copy matches nothing."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fork_warning.expect(agent, True)
+        assert isinstance(filters()[0][1].pattern, str)
+        copies = pickle.loads(pickle.dumps(filters())), copy.deepcopy(filters())
+        fork_warning.forget()
+        for each in copies:
+            filters()[:] = each
+            with pytest.raises(DeprecationWarning):
+                warnings.warn(TEXT, DeprecationWarning, stacklevel=1)
+
+
+def test_a_copy_of_the_list_that_came_into_force_is_not_left_with_it(agent):
+    with warnings.catch_warnings():
+        before = list(filters())
+        fork_warning.expect(agent, True)
+        with warnings.catch_warnings():
+            fork_warning.forget()
+            assert filters() == before
+        assert filters() == before
+
+
+def test_a_fork_forgets_the_ids_of_ended_threads_without_another_list_of_all(tmp_path):
+    shown = fork(tmp_path, """
+        import klpfs.agent.fork_warning as fork_warning
+        real, listed = fork_warning.threads, []
+        begun = set(agent.own_tids)
+        def threads():
+            found = real()
+            listed.append(bool(found & begun))
+            return found
+        fork_warning.threads = threads
+        in_child(lambda: 5)
+        shown["ended"], shown["own"] = len(begun & agent.own_tids), len(agent.own_tids)
+        shown["after"] = listed[listed.index(False) + 1:]
+    """)
+    late = (3, 13) <= sys.version_info < (3, 14, 1)     # CPython counts threads once more
+    assert shown["ended"] == 0 and shown["own"] <= 2 and len(shown["after"]) == late

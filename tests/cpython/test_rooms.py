@@ -35,7 +35,7 @@ ROOMS = {
     "load": Room(
         BELOW + ("klpfs.cpython.load", "klpfs.protocol.names"),
         # os: modinfo.py, for commands
-        library="__future__ _frozen_importlib _imp _thread ast errno functools gc os re sys types",
+        library="__future__ _frozen_importlib _imp _thread _weakref ast errno functools gc os re sys types",
         late="importlib.machinery io klpfs linecache tokenize",
     ),
     "resolve": Room(

@@ -6,6 +6,7 @@ import os
 import pathlib
 import shutil
 import subprocess
+import time
 
 import pytest
 
@@ -119,3 +120,47 @@ def test_the_last_lines_of_all_tests_say_what_was_run_where(
         f"scripts/test: CPython 3.14, {OTHERS}: {results[1]}"])
     asked = "-m pytest -n auto -m not wide -n 2 -m not wide and not slow tests/cpython tests/stress tests/agent"
     assert f".venvs/test-3.14/bin/python {asked}" in output
+
+
+def with_3_14(project: pathlib.Path, python: str) -> None:
+    """The environments of 3.11 and 3.14 are there already; 3.15 is not to be had. python: that of 3.14."""
+    executable(project / ".venv/bin/python", PYTHON)
+    executable(project / ".venvs/test-3.14/bin/python", python)
+    os.utime(project / "setup.cfg", (0, 0))
+    (project / ".venvs/test-3.14/ready").touch()
+    for script in "pythons", "find-python":
+        executable(project / "scripts" / script, "exit 1")
+
+
+@pytest.mark.parametrize("require, status", [("", 0), ("1", 1)])
+def test_where_all_versions_are_required_a_skip_is_a_failure(project: pathlib.Path, require: str, status: int) -> None:
+    with_3_14(project, PYTHON)
+    code, output, _ = run(project, "test", FAILS="", REQUIRE=require)
+    assert code == status and f"CPython 3.15, {OTHERS}: skipped" in output
+
+
+def test_ended_all_tests_end_what_runs_in_the_background(project: pathlib.Path) -> None:
+    """And what that has started."""
+    os.mkfifo(project / "begun")
+    with_3_14(project, 'case "$1$*" in -c*|*--version) ;; *) sleep 60 & echo > begun; wait ;; esac')
+    running = subprocess.Popen([project / "scripts" / "test"], stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+    with open(project / "begun") as begun:
+        begun.readline()
+    log = os.stat(project / ".venvs/test-3.14.log")
+
+    def writers() -> list[str]:
+        found = []
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                if os.path.samestat(os.stat(f"/proc/{pid}/fd/1"), log):
+                    found.append(pid)
+            except OSError:
+                pass
+        return found
+    assert len(writers()) >= 2
+    running.terminate()
+    assert running.wait(20) == 130
+    end = time.monotonic() + 20
+    while writers() and time.monotonic() < end:
+        pass
+    assert writers() == []

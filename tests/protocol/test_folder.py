@@ -415,7 +415,6 @@ ELSEWHERE = {
     "klpfs/protocol/process_identity.py:_read": "/proc/PID",
     "klpfs/protocol/life.py:_namespace": "/proc/self/ns",
     "klpfs/protocol/long_waits.py": "the watchdog's own folder",
-    "klpfs/agent/fork.py:_wait_until_gone": "/proc/self/task",
     "klpfs/agent/alone.py": "/proc/self/task",
     "klpfs/agent/fork_warning.py:threads": "/proc/self/task",
     "klpfs/agent/proc.py": "/proc/self",

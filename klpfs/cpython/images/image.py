@@ -72,8 +72,8 @@ class Image:
     change.
 
     version_number: what to put with it; None: the code's own, as a freshly made function has it. cached_annotations:
-    from 3.14 on the dict that somebody's asking for annotations has left in the function, or None; may be the
-    program's, which it changes.
+    from 3.14 on the dict that a read of `__annotations__` has left in the function, or None. The program may hold this
+    dict too, and change it.
     """
 
     __slots__ = ("code", "values", "version_number", "cached_annotations")

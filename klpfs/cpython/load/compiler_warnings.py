@@ -6,6 +6,8 @@ warnings for errors a livepatch would be refused. So while this thread compiles,
 """
 from __future__ import annotations
 
+from _thread import _local
+from _weakref import ref
 from functools import partial
 
 from klpfs.cpython.warning_filters import Words, filters, withdraw
@@ -15,50 +17,80 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-_words = Words()
-_IGNORED = ("ignore", _words, SyntaxWarning, None, 0), ("ignore", _words, DeprecationWarning, None, 0)
-_error = Words()
-_ERROR = ("error", _error, SyntaxWarning, None, 0)
+SAID = 5            # warnings of a file that are found a line for: for each the file is compiled once more
+
+_current = _local()     # current: a weak reference to the outermost context of a thread
 
 
 class Unheard:
-    """A context in which the compiler's warnings, of this thread, are not heard. words: those of the warnings, in
-    their order; of a context within another the outer's."""
+    """A context in which the compiler's warnings, of this thread, are not heard. words: those of the warnings that
+    are none of deprecation, in their order; of a context within another the outer's.
 
-    __slots__ = ("words", "_outer", "_list")
+    An exception of a stop or of a signal handler may cut __enter__ or __exit__ off. So a context matches only as long
+    as it exists and is not over, and takes its filters out when it dies, at the latest."""
+
+    __slots__ = ("words", "is_over", "_filters", "_list", "__weakref__")
 
     def __init__(self) -> None:
         self.words: dict[str, bool] = {}
-        self._outer = False
+        self.is_over = False
+        self._filters: list[Any] = []       # with words of its own: no other context's filters are equal to them
         self._list: list[Any] = []
 
     def __enter__(self) -> Unheard:
-        self._outer = "match" not in vars(_words)
-        if self._outer:
-            _words.match = partial(_note, self.words)
+        outer = vars(_current).get("current", _nobody)()
+        if outer is None or outer.is_over:
+            me = ref(self)
+            deprecated, others = Words(), Words()
+            deprecated.match, others.match = partial(_matches, me), partial(_note, me)
+            # in this order: of a warning of deprecation the second is not asked
+            self._filters = [("ignore", deprecated, DeprecationWarning, None, 0),
+                             ("ignore", others, SyntaxWarning, None, 0)]
             self._list = filters()
-            self._list[:0] = _IGNORED
+            self._list[:0] = self._filters
+            _current.current = me
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._outer:
-            withdraw(_words, self._list, *_IGNORED)
+        self.is_over = True
+        self._withdraw()
+
+    def __del__(self) -> None:
+        self._withdraw()
+
+    def _withdraw(self) -> None:
+        for item in self._filters:
+            withdraw(item[1], self._list, item)
 
 
-def _note(words: dict[str, bool], text: str) -> bool:
-    words[text] = True
+def _nobody() -> None:
+    """A weak reference to nothing."""
+
+
+def _matches(context: Callable[[], Unheard | None], text: str) -> bool:
+    found = context()
+    return found is not None and not found.is_over
+
+
+def _note(context: Callable[[], Unheard | None], text: str) -> bool:
+    found = context()
+    if found is None or found.is_over:
+        return False
+    found.words[text] = True
     return True
 
 
 def lines(words: dict[str, bool], compiles: Callable[[], object]) -> list[str]:
-    """'LINE: WORDS' for the SyntaxWarnings among the words that compiles() gives: it is called for each. (Warnings of
-    deprecation Python shows to nobody either.)"""
+    """'LINE: WORDS' for the SyntaxWarnings among the words that compiles() gives: it is called for each of the first
+    SAID; a last line says how many more there were."""
     found: list[str] = []
-    for text in words:
+    for text in list(words)[:SAID]:
+        error_words = Words()
+        error_filter = ("error", error_words, SyntaxWarning, None, 0)
         with Unheard():
             asked = filters()
-            _error.match = text.__eq__
-            asked[:0] = [_ERROR]
+            error_words.match = text.__eq__
+            asked[:0] = [error_filter]
             try:
                 compiles()
             except SyntaxError as error:
@@ -66,5 +98,7 @@ def lines(words: dict[str, bool], compiles: Callable[[], object]) -> list[str]:
             except ValueError:
                 pass
             finally:
-                withdraw(_error, asked, _ERROR)
+                withdraw(error_words, asked, error_filter)
+    if len(words) > SAID:
+        found.append(f"1: {len(words) - SAID} more kinds of warnings")
     return found

@@ -128,8 +128,8 @@ class Transition:
         self._collects: bool | None = None      # within a slice of work: whether collection is held off
         # gives what else of klpfs's holds codes: dicts with such values, tuples, objects with a `code`
         self.holders: Callable[[], Iterable[Any]] = _tuple
-        # ids of codes of the side that is not the goal to which there were more references than klpfs's at the last
-        # count (out_of_sight.py), which comes when no task is in the way any more
+        # ids of codes of the side that is not the goal. The last count of references (out_of_sight.py) found some that
+        # are not klpfs's. References are counted when no task is in the way any more.
         self.unaccounted: tuple[int, ...] = ()
         self.sliced(self._enter, entries)
 

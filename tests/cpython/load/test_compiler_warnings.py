@@ -8,7 +8,8 @@ import warnings
 
 import pytest
 
-from klpfs.cpython.load.compiler_warnings import Unheard
+from klpfs.cpython.load import compiler_warnings
+from klpfs.cpython.load.compiler_warnings import SAID, Unheard, lines
 from klpfs.cpython.load.parse import parse
 from klpfs.cpython.warning_filters import filters
 from tests.cpython.names_kit import patch
@@ -98,3 +99,44 @@ def test_a_program_that_takes_warnings_for_errors():
             "try: compile('x is 1', 'own', 'exec')\nexcept SyntaxError: print('own')")
     done = subprocess.run([sys.executable, "-W", "error", "-c", text], capture_output=True, text=True, timeout=60)
     assert (done.stdout, done.stderr) == ("own\n", "")
+
+
+@pytest.mark.parametrize("cut_off", ["__exit__", "withdraw"])
+def test_a_context_that_is_cut_off_hears_nothing_more(monkeypatch, cut_off):
+    """By a stop, as its end begins, and in the middle of its end."""
+    place = Unheard if cut_off == "__exit__" else compiler_warnings
+    real = getattr(place, cut_off)
+
+    def cut(*_):
+        setattr(place, cut_off, real)
+        raise KeyboardInterrupt
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("always")
+        before = list(filters())
+        with monkeypatch.context() as patched:
+            patched.setattr(place, cut_off, cut)
+            with pytest.raises(KeyboardInterrupt), Unheard():
+                compile(WARNED, "a", "exec")
+        gc.collect()
+        compile(WARNED, "own.py", "exec")
+        assert [each.filename for each in shown] == ["own.py"]
+        with Unheard() as following:
+            compile(WARNED, "a", "exec")
+        assert len(following.words) == len(shown) == 1
+        assert filters() == before
+
+
+def test_of_many_warnings_the_first_have_a_line():
+    """For each of them the file is compiled once more, in the patched process."""
+    compiled = []
+    words = {f"kind {number}": True for number in range(40)}
+    assert lines(words, lambda: compiled.append(1)) == ["1: 35 more kinds of warnings"]
+    assert len(compiled) == SAID == 5
+
+
+def test_a_copy_of_the_list_that_came_into_force_is_not_left_with_filters():
+    with warnings.catch_warnings():
+        before = list(filters())
+        with Unheard():
+            warnings.filters = list(warnings.filters)
+        assert filters() == before
