@@ -35,7 +35,7 @@ class Signal:
     def _take(self, *how: float) -> bool:
         """Take the lock, as acquire(*how); if so, let the next `set` release it. In one, as `set`: else an exception of
         a handler's in between would make each `set` until the next `wait` do nothing."""
-        acquired = iter(partial(self._lock.acquire, *how), False)       # asked once: the locks beside it are one
+        acquired = iter(partial(self._lock.acquire, *how), False)       # asked once: map ends with the one lock
         return bool(list(map(self._release.append, map(getattr, (self._lock,), ("release",), acquired))))
 
     def clear(self) -> None:
