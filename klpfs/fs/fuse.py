@@ -68,6 +68,8 @@ _INIT_FLAGS = int(Init.ATOMIC_O_TRUNC | Init.EXPORT_SUPPORT | Init.BIG_WRITES | 
 _ENDING = frozenset(map(int, (Op.FORGET, Op.BATCH_FORGET, Op.RELEASE, Op.RELEASEDIR)))  # nobody waits for their answers
 _QUIET = _ENDING | frozenset(map(int, (Op.OPEN, Op.OPENDIR, Op.INTERRUPT)))                 # say nothing of a service
 
+_UNMOUNTED = (errno.ENODEV, errno.ECONNABORTED)     # the second where the connection was aborted (fs/fuse/dev.c)
+
 Header = tuple[int, ...]
 Reply = Union[bytes, Later, None]
 
@@ -141,7 +143,7 @@ class Session(Watcher):
             try:
                 message = _read(self.fd, MAX_WRITE + 4096)
             except OSError as e:
-                if e.errno == errno.ENODEV:    # unmounted
+                if e.errno in _UNMOUNTED:
                     self._end()
                 elif e.errno not in (errno.EAGAIN, errno.EINTR, errno.ENOENT):    # ENOENT: its caller was killed
                     raise
@@ -252,7 +254,7 @@ class Session(Watcher):
             os.write(self.fd, reply)
             return True
         except OSError as e:
-            if e.errno not in (errno.ENOENT, errno.ENODEV):      # ENOENT: the caller was killed; ENODEV: unmounted
+            if e.errno != errno.ENOENT and e.errno not in _UNMOUNTED:       # ENOENT: the caller was killed
                 self.log(f"klpfs: the kernel refused an answer: {e.strerror}")
             return False
 

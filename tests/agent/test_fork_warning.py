@@ -140,17 +140,22 @@ def test_a_copy_of_the_list_that_came_into_force_is_not_left_with_it(agent):
 
 def test_a_fork_forgets_the_ids_of_ended_threads_without_another_list_of_all(tmp_path):
     shown = fork(tmp_path, """
+        import klpfs.agent.fork as fork_hooks
         import klpfs.agent.fork_warning as fork_warning
-        real, listed = fork_warning.threads, []
+        real, wait, listed = fork_warning.threads, fork_hooks.Forks._wait_until_gone, []
         begun = set(agent.own_tids)
         def threads():
-            found = real()
-            listed.append(bool(found & begun))
-            return found
-        fork_warning.threads = threads
+            listed.append("list")
+            return real()
+        def wait_until_gone(self, agent):
+            try:
+                return wait(self, agent)
+            finally:
+                listed.append("gone")
+        fork_warning.threads, fork_hooks.Forks._wait_until_gone = threads, wait_until_gone
         in_child(lambda: 5)
         shown["ended"], shown["own"] = len(begun & agent.own_tids), len(agent.own_tids)
-        shown["after"] = listed[listed.index(False) + 1:]
+        shown["after"] = listed[listed.index("gone") + 1:]
     """)
     late = (3, 13) <= sys.version_info < (3, 14, 1)     # CPython counts threads once more
     assert shown["ended"] == 0 and shown["own"] <= 2 and len(shown["after"]) == late

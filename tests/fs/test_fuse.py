@@ -595,6 +595,16 @@ def test_an_unmount_ends_the_session(kernel):
     assert kernel.ended == [1]
 
 
+@pytest.mark.parametrize("code", [errno.ENODEV, errno.ECONNABORTED])
+def test_an_unmount_is_what_the_kernel_calls_it(kernel, monkeypatch, code):
+    """ECONNABORTED where the connection was aborted, as it may be at the last close after a lazy unmount."""
+    def read(*arguments):
+        raise OSError(code, "")
+    monkeypatch.setattr(fuse, "_read", read)
+    kernel.session.serve()
+    assert kernel.ended == [1] and kernel.said == []
+
+
 def test_random_bytes_do_no_harm(kernel):
     """What the kernel would never send is answered by an error, and a line."""
     node = kernel.lookup(ENABLED)
