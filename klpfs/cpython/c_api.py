@@ -88,7 +88,7 @@ AVAILABLE = _functions is not None
 
 # --------------------------------------------------------------------------------------------------------- descriptors
 
-_POINTER = 8 if sys.maxsize > 2 ** 32 else 4    # bytes
+POINTER = 8 if sys.maxsize > 2 ** 32 else 4    # bytes
 _NOARGS, _ONE = 4, 8                            # methodobject.h: METH_NOARGS, METH_O
 _OBJECT, _BYTE, _NUMBER = 6, 9, 11              # descrobject.h: _Py_T_OBJECT, Py_T_UBYTE, Py_T_UINT
 _kept: list[bytes] = []                         # descriptors point into them
@@ -102,8 +102,8 @@ def _memory(text: bytes) -> int:
 
 def _struct(*fields: int) -> int:
     """The address of a C struct of pointers, and of ints (given as negative), each of which takes a pointer's room."""
-    return _memory(b"".join([field.to_bytes(_POINTER, _ORDER) if field >= 0 else
-                             (-field).to_bytes(_WORD, _ORDER) + bytes(_POINTER - _WORD) for field in fields]))
+    return _memory(b"".join([field.to_bytes(POINTER, _ORDER) if field >= 0 else
+                             (-field).to_bytes(_WORD, _ORDER) + bytes(POINTER - _WORD) for field in fields]))
 
 
 def _method(name: str, flags: int) -> Any:
@@ -126,8 +126,8 @@ def byte_member(kind: type, at: int) -> Callable[[Any], int]:
 def _place_of(sample: object, value: object) -> int:
     """Where an object has its only reference to a value, in bytes from its beginning."""
     size = type(sample).__basicsize__
-    text, wanted = _head(sample, size), _id(value).to_bytes(_POINTER, _ORDER)
-    places = [at for at in range(2 * _POINTER, size, _POINTER) if text[at:at + _POINTER] == wanted]
+    text, wanted = _head(sample, size), _id(value).to_bytes(POINTER, _ORDER)
+    places = [at for at in range(2 * POINTER, size, POINTER) if text[at:at + POINTER] == wanted]
     if len(places) != 1:
         raise ValueError(f"{value!r} is at {places}")
     return places[0]

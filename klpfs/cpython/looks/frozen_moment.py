@@ -56,14 +56,12 @@ def _reckon() -> tuple[int, int, int, int]:
         _short[0] += _max(before[0] - after[0], 0)
         for n in (0, 1):
             _missed[n] = _min(_missed[n] + before[n + 1] - after[n + 1], MOST) if before[n + 1] > after[n + 1] else 0
+    if not first:                           # the program has turned automatic collection off
+        _promoted[0] = 0
     # as many as a collection of the second generation sees with the collector's own limits, or a program's smaller ones
-    if _promoted[0] < _min(first, 2000) * (_min(second, 10) + 1) or not first:
-        uncounted = 0
-        if not first:                       # the program has turned automatic collection off
-            _promoted[0] = 0
-    else:
-        uncounted = _min(_promoted[0], MOST_OBJECTS)
-        _promoted[0] -= uncounted
+    enough = _min(first, 2000) * (_min(second, 10) + 1)
+    uncounted = _min(_promoted[0], MOST_OBJECTS) if _promoted[0] >= enough else 0
+    _promoted[0] -= uncounted
     short = 0
     if first <= MOST_OBJECTS:               # the count was restored, or collection is off
         _short[0] = 0

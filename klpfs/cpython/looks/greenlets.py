@@ -72,22 +72,24 @@ def _all_stacks(kind: Any, before: list[ref[Any]], after: list[ref[Any]],
     return _list(still(all_stacks(kind, before, after, read)))
 
 
+def _of_one_moment(kind: Any, read: Callable[[Iterator[Any]], Iterator[Any]]) -> \
+        tuple[str | None, list[tuple[int, Any]]]:
+    before: list[ref[Any]] = []
+    after: list[ref[Any]] = []
+    stacks = _all_stacks(kind, before, after, read)
+    return torn(before, after), stacks
+
+
 def stacks_and_greenlets(kind: Any) -> tuple[str | None, list[tuple[int, Stack]]]:
     """(why nothing can be said: FROZEN, BORN or None, [(thread ident or id of greenlet, (id of code, ...))] of all
     threads and suspended greenlets at one moment). BORN: greenlets were born meanwhile, which the look could not
     see."""
-    before: list[ref[Any]] = []
-    after: list[ref[Any]] = []
-    stacks = _all_stacks(kind, before, after, threads.codes)
-    return torn(before, after), stacks
+    return _of_one_moment(kind, threads.codes)
 
 
 def places(kind: Any) -> tuple[str | None, list[tuple[int, Places]]]:
     """As stacks_and_greenlets, but with the places at which codes stand, as threads.places has them."""
-    before: list[ref[Any]] = []
-    after: list[ref[Any]] = []
-    stacks = _all_stacks(kind, before, after, threads.code_places)
-    return torn(before, after), stacks
+    return _of_one_moment(kind, threads.code_places)
 
 
 @restoring

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _map, _filter, _id, _type, _getattr, _slice, _int = map, filter, id, type, getattr, slice, int
 _head, _generator_code = c_api.head, c_api.generator_code
 _ORDER = sys.byteorder
-_WORD = 8 if sys.maxsize > 2 ** 32 else 4       # bytes of a pointer
+_WORD = c_api.POINTER
 _ALL = 2 ** (8 * _WORD) - 1
 _SIZE = GeneratorType.__basicsize__
 _CODE = attrgetter("f_code")
