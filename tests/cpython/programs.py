@@ -99,6 +99,14 @@ def done(t, rounds=1000):
     return False
 
 
+def looked(t):
+    """The kinds of the Blockers of a look; a transition that has none is finished."""
+    kinds = [blocker.kind for blocker in t.look()]
+    if not kinds:
+        t.finish()
+    return kinds
+
+
 def switched(function, new):
     """The Transition, over, that has given the function the new function's image."""
     t = Transition([entry(function, new)])

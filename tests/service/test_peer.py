@@ -14,7 +14,7 @@ from klpfs.service import peer as peer_module
 from klpfs.service.foreign_users import MOST_LINES
 from tests import harness
 from tests.service import foreign
-from tests.service.watch import heard_from, left_alone, named, speaks
+from tests.service.watch import foreign_agent, heard_from, left_alone, named, speaks
 
 
 def test_hello_event_report(bench, watch):
@@ -299,10 +299,7 @@ def test_an_agent_of_another_service(bench, watch, hello):
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 def test_a_foreign_users_agent_of_another_service(bench, watch, monkeypatch):
     """It holds up nobody: its socket is left alone."""
-    os.chmod(bench.folder, 0o3770)
-    agent = bench.agent(mute=True)
-    os.chown(agent.path, 54321, -1)
-    heard_from(monkeypatch, user=54321)
+    agent = foreign_agent(bench, monkeypatch, mute=True)
     speaks(bench, watch, agent, service="bank")
     assert "says that it is of service" in left_alone(bench, watch)
     own = bench.agent()                         # another socket of that name
@@ -339,10 +336,7 @@ def test_a_process_that_cant_be_seen_from_here(bench, watch, monkeypatch):
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 def test_a_foreign_users_process_that_cant_be_seen_from_here(bench, watch, monkeypatch):
     """It holds up nobody."""
-    os.chmod(bench.folder, 0o3770)
-    agent = bench.agent()
-    os.chown(agent.path, 54321, -1)
-    heard_from(monkeypatch, pid=0, user=54321)
+    foreign_agent(bench, monkeypatch, pid=0)
     watch.peers.list()
     assert "of another PID namespace" in left_alone(bench, watch)
 
@@ -403,10 +397,7 @@ def test_a_link_in_a_sockets_place(bench, watch, tmp_path):
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 def test_a_socket_of_one_user_on_which_another_answers(bench, watch, monkeypatch):
     """A user lets a stranger in, or has others' words taken for its own."""
-    os.chmod(bench.folder, 0o3770)
-    agent = bench.agent()
-    os.chown(agent.path, 54321, -1)
-    heard_from(monkeypatch, user=12345)
+    foreign_agent(bench, monkeypatch, user=12345)
     watch.peers.list()
     assert "user 12345 answers on a socket of user 54321" in left_alone(bench, watch)
 

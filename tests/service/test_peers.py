@@ -8,7 +8,7 @@ from klpfs.protocol import life
 from klpfs.service import peer as peer_module
 from klpfs.service import peers as peers_module
 from tests.service.fake_agent import sleeper
-from tests.service.watch import heard_from, left_alone, speaks
+from tests.service.watch import foreign_agent, left_alone, speaks
 
 
 def test_drafts_and_other_files_are_no_agents(bench, watch):
@@ -91,10 +91,7 @@ def test_what_is_no_socket(bench, watch):
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 def test_a_socket_that_was_refused_is_litter_once_its_process_is_dead(bench, watch, monkeypatch):
     """A foreign user's: with the lock it is removed then, not before."""
-    os.chmod(bench.folder, 0o3770)
-    agent = bench.agent(mute=True)
-    os.chown(agent.path, 54321, -1)
-    heard_from(monkeypatch, user=54321)
+    agent = foreign_agent(bench, monkeypatch, mute=True)
     speaks(bench, watch, agent, service="bank")
     left_alone(bench, watch)
     watch.peers.unlink_gone()

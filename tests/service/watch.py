@@ -3,6 +3,7 @@ import os
 
 from klpfs.service import peer as peer_module
 from klpfs.service.peers import Peers
+from tests.service.foreign import USER
 
 
 class Watch:
@@ -31,6 +32,15 @@ def heard_from(monkeypatch, pid=None, user=None):
     real = peer_module.Peer._is_heard_from
     monkeypatch.setattr(peer_module.Peer, "_is_heard_from", lambda peer, true_pid, true_user: real(
         peer, true_pid if pid is None else pid, true_user if user is None else user))
+
+
+def foreign_agent(bench, monkeypatch, mute=False, **heard):
+    """A foreign user's agent in a folder for several; heard: who the kernel says that it is, where that is another."""
+    os.chmod(bench.folder, 0o3770)
+    agent = bench.agent(mute=mute)
+    os.chown(agent.path, USER, -1)
+    heard_from(monkeypatch, **{"user": USER, **heard})
+    return agent
 
 
 def left_alone(bench, watch):

@@ -6,7 +6,7 @@ from klpfs.cpython.looks import greenlets as greenlet_looks
 from klpfs.cpython.looks import threads as thread_looks
 from klpfs.cpython.switch.switching import Transition
 from tests.cpython.attacks.attack_kit import attack, no_greenlets, wait
-from tests.cpython.programs import done, entry, make, try_clean
+from tests.cpython.programs import done, entry, make
 
 LOOP = '''
 def B(): return {v}
@@ -101,9 +101,7 @@ def made_again(text, again=False):
     t = Transition([entry(body.names["A"], new["C"].A), entry(body.names["B"], new["B"])])
     t.install()
     t.start()
-    clean = try_clean(t)
-    if clean:
-        t.finish()
+    clean = done(t, 1)
     body.let_go()
     return not clean and body.got == [(0, 0), (0, 0)] and done(t) and body.names["B"]() == 1
 
@@ -152,9 +150,7 @@ def body_in_a_suspended_greenlet():
     t = Transition([entry(names[name], d[1][name]) for name in "AB"])
     t.install()
     t.start()
-    clean = try_clean(t)
-    if clean:
-        t.finish()
+    clean = done(t, 1)
     body.switch()
     body.switch()
     return not clean and got == [(0, 0), (0, 0)] and done(t) and names["B"]() == 1
@@ -196,9 +192,7 @@ def body_goes_on_in_the_middle_of_a_look():
     t.install()
     t.start()
     with no_greenlets(), before_places(thread_looks, on):
-        clean = try_clean(t)
-    if clean:
-        t.finish()
+        clean = done(t, 1)
     go.set()
     body.let_go()
     return not clean and body.got == [(0, 0)] and done(t) and body.names["B"]() == 1
@@ -218,9 +212,7 @@ def body_in_a_greenlet_goes_on_in_the_middle_of_a_look():
     t.install()
     t.start()
     with before_places(greenlet_looks, body.switch):
-        clean = try_clean(t)
-    if clean:
-        t.finish()
+        clean = done(t, 1)
     while not body.dead:
         body.switch()
     return not clean and got == [(0, 0)] and done(t) and names["B"]() == 1

@@ -14,6 +14,7 @@ from tests.cpython.programs import (
     done,
     entry,
     functions,
+    looked,
     make,
     switch,
     transition,
@@ -118,9 +119,7 @@ def chosen_and_not_entered():
     thread.start()
     wait(at)
     t.start()
-    first = try_clean(t)
-    if first:
-        t.finish()
+    first = done(t, 1)
     go.set()
     thread.join()
     return got == [(0, 0)] and not first and done(t)
@@ -152,10 +151,7 @@ def an_old_frame_blocks():
     def stop():
         t.install()
         t.start()
-        blockers = t.look()
-        pending.append([b.kind for b in blockers] == ["thread"])
-        if not blockers:
-            t.finish()
+        pending.append(looked(t) == ["thread"])
     return d[0]["A"](stop) == [0, 0, 0] and pending == [True] and done(t)
 
 
@@ -314,9 +310,7 @@ def window_survives_clean():
     thread.start()
     wait(at)
     t.reverse()
-    first = try_clean(t)
-    if first:
-        t.finish()
+    first = done(t, 1)
     go.set()
     thread.join()
     return not first and done(t) and out[0][0] == out[0][1] and d[0]["B"]() == 0

@@ -8,7 +8,7 @@ import weakref
 
 from klpfs.cpython.looks.threads import CUTS
 from tests.cpython.attacks.attack_kit import NAMES, attack, wait
-from tests.cpython.programs import done, make, transition, try_clean
+from tests.cpython.programs import done, looked, make, transition, try_clean
 
 # --------------------------------------------------------------------------------- 3.9: a stack that throw() has cut
 
@@ -46,9 +46,7 @@ def thrown_through_generators_by_an_old_frame():
     def stop():
         t.install()
         t.start()
-        seen.append(try_clean(t))
-        if seen[0]:
-            t.finish()
+        seen.append(done(t, 1))
     got = d[0]["A"](helpers()(d[0]["B"], stop))
     return reached(got == [0, 0, 0, 0] and not seen[0] and done(t))
 
@@ -99,9 +97,7 @@ def B(): return {v}
         try:
             await asyncio.sleep(3600)
         except asyncio.CancelledError:
-            seen.append(try_clean(t))
-            if seen[0]:
-                t.finish()
+            seen.append(done(t, 1))
             return B()
 
     async def library(B):
@@ -123,6 +119,21 @@ def B(): return {v}
 
 # ------------------------------------------------------------------------------------------- out of the collector's sight
 
+def look_beside(work, at, go, d):
+    """(a transition that has begun while a thread stands in its work, the kinds of the Blockers of a look then). at: set
+    by the thread, which waits for `go`."""
+    thread = threading.Thread(target=work)
+    thread.start()
+    wait(at)
+    t = transition(d[0], d[1])
+    t.install()
+    t.start()
+    kinds = looked(t)
+    go.set()
+    thread.join()
+    return t, kinds
+
+
 @attack("hidden")
 def generator_that_dies():
     """An old generator is in no list while the callback of its weak reference runs; its `finally` block comes after."""
@@ -136,18 +147,8 @@ def generator_that_dies():
         kept = weakref.ref(g, lambda reference: (at.set(), go.wait(10)))
         del g
         assert kept() is None
-    thread = threading.Thread(target=work)
-    thread.start()
-    wait(at)
-    t = transition(d[0], d[1])
-    t.install()
-    t.start()
-    blockers = t.look()
-    if not blockers:
-        t.finish()
-    go.set()
-    thread.join()
-    return [b.kind for b in blockers] == ["suspended"] and out == [[0, 0, 0]] and done(t)
+    t, kinds = look_beside(work, at, go, d)
+    return kinds == ["suspended"] and out == [[0, 0, 0]] and done(t)
 
 
 @attack()
@@ -178,18 +179,8 @@ def keyword_name_that_runs_code():
             go.wait(10)
             return str.__eq__(self, other)
     d = make("def F(abc=1): return [{v}, B()]\ndef B(): return {v}")
-    thread = threading.Thread(target=lambda: out.append(d[0]["F"](**{Name("abc"): 2})))
-    thread.start()
-    wait(at)
-    t = transition(d[0], d[1])
-    t.install()
-    t.start()
-    blockers = t.look()
-    if not blockers:
-        t.finish()
-    go.set()
-    thread.join()
-    return [b.kind for b in blockers] == ["suspended"] and out == [[0, 0]] and done(t)
+    t, kinds = look_beside(lambda: out.append(d[0]["F"](**{Name("abc"): 2})), at, go, d)
+    return kinds == ["suspended"] and out == [[0, 0]] and done(t)
 
 
 WAYS = """
@@ -246,19 +237,9 @@ def keyword_name_that_runs_code_in_many_ways_of_calling():
                 return str.__eq__(self, other)
         d = make("def F(*args, abc=1): return [{v}, B()]\ndef B(): return {v}")
         name = Name("abc")
-        thread = threading.Thread(target=lambda d=d, way=way, out=out, name=name:
-                                  out.append(space[way](d[0]["F"], name)))
-        thread.start()
-        wait(at)
-        t = transition(d[0], d[1])
-        t.install()
-        t.start()
-        blockers = t.look()
-        if not blockers:
-            t.finish()
-        go.set()
-        thread.join()
-        if [b.kind for b in blockers] != ["suspended"] or out != [[0, 0]] or not done(t):
+        t, kinds = look_beside(lambda d=d, way=way, out=out, name=name: out.append(space[way](d[0]["F"], name)),
+                               at, go, d)
+        if kinds != ["suspended"] or out != [[0, 0]] or not done(t):
             bad.append((way, out))
     return not bad
 
@@ -276,18 +257,8 @@ def generator_that_dies_among_many():
         kept = weakref.ref(g, lambda reference: (at.set(), go.wait(10)))
         del g
         assert kept() is None
-    thread = threading.Thread(target=work)
-    thread.start()
-    wait(at)
-    t = transition(d[0], d[1])
-    t.install()
-    t.start()
-    blockers = t.look()
-    if not blockers:
-        t.finish()
-    go.set()
-    thread.join()
-    return [b.kind for b in blockers] == ["suspended"] and out == [[0, 0, 0]] and done(t)
+    t, kinds = look_beside(work, at, go, d)
+    return kinds == ["suspended"] and out == [[0, 0, 0]] and done(t)
 
 
 @attack()
