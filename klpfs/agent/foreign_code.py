@@ -13,6 +13,8 @@ taken all the same are let go before anything else is done (`_give_back`).
 """
 from __future__ import annotations
 
+from _functools import partial
+from _operator import methodcaller
 from errno import EINTR
 from posix import getpid
 
@@ -36,6 +38,9 @@ ASK_AGAIN_US = 800_000      # not sooner: two stops in a row could not be taken
 TRIES = 10                  # how often a better place for a stop is waited for, each time that it is to be asked for
 TRY_S = 0.001
 PATIENCE_US = 300_000       # then a stop is asked for wherever the thread is
+
+
+_call = methodcaller("__call__")
 
 
 class Stopped(BaseException):
@@ -181,16 +186,19 @@ class ForeignCode:
         stopped = False
         try:
             self._inside = inside
-            with self._mark:        # whoever asks, has asked
-                pass
+            self._wait_for_asker()
         except Stopped:
             stopped = True
             self._inside = inside
-            with self._mark:
-                pass
+            self._wait_for_asker()
         if self._asked:
             stopped = self._take_stop() or stopped
         return stopped
+
+    def _wait_for_asker(self) -> None:
+        """Whoever asks just now, has asked. The mark is taken and let go in one call of C: a stop between the two would
+        leave it taken, which a `with` does not prevent from 3.14 on."""
+        list(map(_call, (self._mark.acquire, self._mark.release)))
 
     def _take_stop(self) -> bool:
         """Take a stop that was asked for and has not arrived, here where it does no harm; whether it came. A stop must
@@ -251,12 +259,33 @@ class ForeignCode:
         return inside
 
     def open(self, inside: int) -> bool:
-        """Open the door again. Whether a stop was asked for meanwhile: it is the caller's to raise; or the next tick of
-        the server asks again (messages.py). Counterpart: shut."""
+        """Open the door again. Whether a stop was asked for meanwhile: it is the caller's to raise. Counterpart:
+        shut."""
         with self._mark:
             late, self._late = self._late, False
             self._inside = inside
         return late
+
+    def open_behind(self, inside: int, library: bool) -> Callable[[], object]:
+        """A function of C that opens the door, for a caller in which nothing may be raised (fork.py): it is to be
+        called last. A stop that was asked for meanwhile is raised behind that call: by then the server's thread, which
+        has asked, may have been stopped by the next fork, again and again. library: what goes on there is code of the
+        standard library (`interrupt`). Counterpart: shut."""
+        working = self.working
+        if not self._late or working is None:
+            return partial(setattr, self, "_inside", inside)
+        now = clock_us()
+        if library and now - working.setdefault("tried", now) < PATIENCE_US:
+            return partial(setattr, self, "_inside", inside)        # the stop stays put off
+        stop = _async_setter(self.thread.ident, Stopped)            # without the mark: it may import
+        with self._mark:
+            self._late, self._asked, self._inside = False, True, inside     # nobody asks in between
+            working["asked"] = now
+        return stop
+
+    def put_off(self) -> None:
+        """A stop has come where it can't be taken, just before the door was shut: it is to come when the door opens."""
+        self._late = True
 
     def interrupt(self, n: int) -> None:
         """Ask the foreign code of operation n, if that is what runs, to stop: an exception in the agent's own
@@ -282,11 +311,11 @@ class ForeignCode:
                     return False
                 working["asked"] = now
                 self._asked = True
-                _set_async(self.thread.ident, Stopped)
+                _async_setter(self.thread.ident, Stopped)()
         return True
 
 
-def _set_async(ident: int, exception: type[BaseException]) -> None:
-    """PyThreadState_SetAsyncExc; for the agent's own thread only. ctypes is imported now, by need."""
+def _async_setter(ident: int, exception: type[BaseException]) -> Callable[[], object]:
+    """PyThreadState_SetAsyncExc for the agent's own thread, as a function of C. ctypes is imported now, by need."""
     import ctypes
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), ctypes.py_object(exception))
+    return partial(ctypes.pythonapi.PyThreadState_SetAsyncExc, ctypes.c_ulong(ident), ctypes.py_object(exception))

@@ -25,6 +25,7 @@ from klpfs.agent.server import bind
 from klpfs.agent.service_folder import living
 from klpfs.agent.waiting import OwnedLock, pause
 from klpfs.cpython import left_behind
+from klpfs.cpython.load.cut_off import is_library
 from klpfs.engine.error import is_ours
 
 TYPE_CHECKING = False
@@ -108,8 +109,8 @@ class Forks:
             try:
                 step(agent, *args)
                 return
-            except Stopped:             # it came before the door was shut, and is asked for again
-                pass
+            except Stopped:             # it came before the door was shut
+                agent.foreign.put_off()
             except BaseException as error:
                 if not self._is_ours(error):
                     self.cut_off.setdefault((getpid(), get_ident()), error)
@@ -268,8 +269,7 @@ class Forks:
                 return
         elif self.door is not None and get_ident() == agent.thread.ident:
             # in the hook's second call, so that no stop cuts the first
-            door, self.door = self.door, None
-            agent.foreign.open(door)    # a stop that was asked for meanwhile is asked for again by the server's thread
+            self._surely(agent, self._open, caller)
             return
         self._surely(agent, self._in_parent)
         self._surely(agent, self._end)
@@ -292,6 +292,15 @@ class Forks:
                 agent.thread.lock.release()
         self.fork = None
         self.gate.release()             # last: the hook is done again only as long as the gate is ours
+
+    def _open(self, agent: Agent, caller: FrameType | None) -> None:
+        """Foreign code may be stopped again, from behind the hooks on."""
+        if self.door is not None:
+            # Up to 3.11 a thread that is being started has its maker's ident until it runs, and would get the stop.
+            agent.server.running.begins(BEGIN_S)
+            library = caller is not None and is_library(caller.f_code.co_filename)
+            self.last[:] = [agent.foreign.open_behind(self.door, library)]
+            self.door = None
 
     def _forget_child(self, agent: Agent) -> None:
         """The child's socket is the child's."""

@@ -1,6 +1,7 @@
 """What is made of foreign code: locks, errors, stops."""
 import errno
 import functools
+import operator
 import pathlib
 import subprocess
 import sys
@@ -221,10 +222,68 @@ def test_the_door_is_shut_while_a_fork_happens(here):
     assert run_foreign(here, forks) == (1, True, True)
 
 
+def test_a_stop_that_was_asked_for_behind_the_shut_door_is_raised_by_what_opens_it(here):
+    """A function of C, the last of a fork's hooks: nobody asks a second time in between."""
+    seen = []
+    def forks():
+        inside = here.foreign.shut()
+        here.foreign.interrupt(1)
+        opens = here.foreign.open_behind(inside, False)
+        here.foreign.interrupt(1)
+        sum(range(10 ** 5))
+        seen.append("shut")
+        opens()
+        sum(range(10 ** 5))
+        seen.append("not here")
+    with pytest.raises(KlpError) as caught:
+        run_foreign(here, forks)
+    assert caught.value.errno == errno.EINTR and seen == ["shut"]
+
+
+def test_what_opens_the_door_raises_nothing_where_nobody_asked_or_the_library_forks(here, monkeypatch):
+    """In the library at first: it stays put off, and is raised by what opens the door when patience is over."""
+    now, seen = [10 ** 9], []
+    monkeypatch.setattr(foreign_code, "clock_us", lambda: now[0])
+    def forks():
+        here.foreign.open_behind(here.foreign.shut(), False)()
+        seen.append(here.foreign.inside)
+        for _ in range(2):
+            inside = here.foreign.shut()
+            here.foreign.put_off()
+            here.foreign.open_behind(inside, True)()
+            seen.append(here.foreign.inside)
+            now[0] += foreign_code.PATIENCE_US
+        seen.append("not here")
+    with pytest.raises(KlpError) as caught:
+        run_foreign(here, forks)
+    assert caught.value.errno == errno.EINTR and seen == [True, True]
+
+
+def test_a_stop_behind_the_taking_of_the_mark_leaves_it_free(here):
+    """From 3.14 on a `with` would not let go of it: the next shutting of the door waited for ever."""
+    lock = threading.Lock()
+    class Mark:
+        """A lock of C that is taken, and then a stop is due, all in one call of C."""
+        release = lock.release
+        def __exit__(self, *_):
+            lock.release()
+    def forks():
+        import ctypes
+        setter = functools.partial(ctypes.pythonapi.PyThreadState_SetAsyncExc, ctypes.c_ulong(here.thread.ident),
+                                   ctypes.py_object(foreign_code.Stopped))
+        call = operator.methodcaller("__call__")
+        once = functools.partial(sum, map(call, iter([setter])))
+        Mark.acquire = Mark.__enter__ = staticmethod(functools.partial(sorted, [lock.acquire, once], key=call))
+        here.foreign._mark = Mark()
+        here.foreign.open(here.foreign.shut())
+        return lock.locked()
+    assert run_foreign(here, forks) is False
+
+
 def test_a_stop_is_not_asked_for_twice_at_once(here, monkeypatch):
     """Two in a row could not be taken; after a second it is asked for again: the first may have been caught."""
     asked, now = [], [10 ** 9]
-    monkeypatch.setattr(foreign_code, "_set_async", lambda ident, exception: asked.append(now[0]))
+    monkeypatch.setattr(foreign_code, "_async_setter", lambda ident, exception: lambda: asked.append(now[0]))
     monkeypatch.setattr(foreign_code, "clock_us", lambda: now[0])
     def hangs():
         for _ in range(11):
@@ -237,7 +296,7 @@ def test_a_stop_is_not_asked_for_twice_at_once(here, monkeypatch):
 def test_a_stop_waits_for_a_place_where_it_cuts_off_no_import(here, monkeypatch):
     """At first. Code that is always in the standard library is stopped there, three tenths of a second later."""
     asked, now, places = [], [10 ** 9], []
-    monkeypatch.setattr(foreign_code, "_set_async", lambda ident, exception: asked.append(now[0] - 10 ** 9))
+    monkeypatch.setattr(foreign_code, "_async_setter", lambda ident, exception: lambda: asked.append(now[0] - 10 ** 9))
     monkeypatch.setattr(foreign_code, "clock_us", lambda: now[0])
     monkeypatch.setattr(foreign_code.cut_off, "is_in_library", lambda ident: places.pop(0) if places else True)
     def imports():
@@ -254,9 +313,10 @@ def test_a_stop_waits_for_a_place_where_it_cuts_off_no_import(here, monkeypatch)
     assert asked == [300_000]
 
 
-def test_what_foreign_code_that_is_stopped_has_left_taken_is_let_go_and_said(here):
+def test_what_foreign_code_that_is_stopped_has_left_taken_is_let_go_and_said(here, monkeypatch):
     import _imp
     program = threading.RLock()
+    monkeypatch.setattr(sys.modules[__name__], "PROGRAM", program, raising=False)      # where 3.9 finds it
     def hangs():
         _imp.acquire_lock()
         program.acquire()

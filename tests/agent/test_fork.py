@@ -372,9 +372,14 @@ def test_many_threads_fork_at_once(tmp_path):
 FORKS = "import os, time\\nfor i in range(%d):\\n  pid = os.fork()\\n  if not pid: os._exit(0)\\n  os.waitpid(pid, 0)\\n"
 
 
+FORKS_ALL_THE_SAME = (
+    "import os\\nfor i in range(%d):\\n  pid = -1\\n  try:\\n    pid = os.fork()\\n  except BaseException as error:\\n"
+    "    shared['caught'].append(type(error).__name__)\\n  if not pid: os._exit(0)\\n  os.wait()\\n")
+
+
 def test_a_module_that_forks_again_and_again_while_it_loads(tmp_path):
-    """Every hook runs to its end, though the load is asked to stop in each, before the fork and behind it; then it
-    stops: the agent lives, the program forks."""
+    """Every hook runs to its end, though the load is asked to stop in each, before the fork and behind it; behind each
+    fork it stops, and what takes no notice goes on: the agent lives, the program forks."""
     shown = fork(tmp_path, """
         import klpfs.agent.fork as module
         from klpfs.agent.server import Server
@@ -386,9 +391,10 @@ def test_a_module_that_forks_again_and_again_while_it_loads(tmp_path):
         module.bind = lambda folder: (ask("before"), bind(folder))[1]
         Server.start = lambda self: (ask("behind"), start(self))[1]
         forked = agent.parts.shared["forked"] = threading.Event()
+        caught = agent.parts.shared["caught"] = []
         n = c.change("m", "%s" + "shared['forked'].set()\\nwhile True: pass")
         c.until(lambda c: forked.is_set())
-        shown["asked"] = asked[:]
+        shown["asked"], shown["caught"] = asked[:], caught
         def refused(c):
             agent.foreign.interrupt(n)
             return (c.report.get("refused") or {}).get("n") == n
@@ -400,14 +406,35 @@ def test_a_module_that_forks_again_and_again_while_it_loads(tmp_path):
         c.insmod("lp", LP)
         shown["parent"] = state()
         shown["defects"] = [line for line in c.lines if "defect" in line]
-    """ % (FORKS % 20))
-    assert shown["asked"] == ["before", "behind"] * 20
+    """ % (FORKS_ALL_THE_SAME % 20))
+    assert shown["asked"] == ["before", "behind"] * 20 and shown["caught"] == ["Stopped"] * 20
     assert shown["refused"]["errno"] == 4 and shown["child"] == 5 and not shown["defects"]
     assert shown["parent"]["value"] == "f by lp" and shown["parent"]["running"]
 
 
-def test_a_stop_is_asked_for_again_when_the_fork_is_over(tmp_path):
-    """By the server's thread, whose first round does not wait; the forks in between do not keep it from that."""
+def test_a_stop_comes_behind_the_fork_in_whose_hooks_it_was_asked_for(tmp_path):
+    """Not at the server's next round: of one that forks again and again that round may never come outside of a fork."""
+    shown = fork(tmp_path, """
+        from klpfs.agent.server import Server
+        start, asked = Server.start, []
+        def ask(self):
+            if agent.foreign.working:
+                agent.foreign.interrupt(agent.foreign.working["n"])
+                asked.append(agent.foreign.inside)
+            start(self)
+        Server.start = ask
+        n = c.change("m", "%s")
+        c.until(lambda c: (c.report.get("refused") or {}).get("n") == n)
+        c.write(change=None)
+        c.until_report(seen=c.record["seq"], phase="")
+        shown["asked"], shown["parent"] = asked, state()
+    """ % (FORKS % 100000))
+    assert shown["asked"] == [False]
+    assert shown["parent"]["modules"] == [] and shown["parent"]["running"]
+
+
+def test_a_module_that_forks_without_end_is_stopped(tmp_path):
+    """Its operation is given up; it is the server's thread that asks, whose first round does not wait."""
     shown = fork(tmp_path, """
         agent.limits.slow = 0
         n = c.change("m", "%s")

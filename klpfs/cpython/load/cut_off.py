@@ -12,7 +12,8 @@ whatever ends foreign code, locks that its thread still has are let go (`give_ba
 
 A plain lock does not say whose it is, and stays taken if a stop comes in the few instructions of the library around it:
 tempfile's, those of a Condition, an Event, a Queue; on 3.9 also at the end of a `with` (concurrent.futures,
-multiprocessing). For them it is only the place that a stop is asked for which helps.
+multiprocessing), from 3.14 on also at its beginning. For them it is only the place that a stop is asked for which
+helps.
 """
 from __future__ import annotations
 
@@ -45,7 +46,11 @@ _TRACKED = gc.is_tracked(RLock())               # by the collector, as what refe
 def is_in_library(ident: int) -> bool:
     """Whether a thread's innermost frame is of the standard library, importlib's own included."""
     frame = thread_frames().get(ident)
-    path = frame.f_code.co_filename if frame is not None else ""
+    return frame is not None and is_library(frame.f_code.co_filename)
+
+
+def is_library(path: str) -> bool:
+    """Whether a code object's file is of the standard library, importlib's own included."""
     return path.startswith(("<frozen ", _LIBRARY)) and not path.startswith(_LIBRARY + "site-packages/")
 
 
