@@ -28,6 +28,9 @@ from klpfs.agent.api import agent
 os.environ["KLPFS_RUNTIME_DIR"] = sys.argv[1]
 start("s")
 class Limit(Exception): pass
+def ring(n):        # a function: 3.13.0 does not count the jump back of a loop in a try as part of it
+    while len(rung) == n:
+        pass
 rung, dropped = [], []
 def limit(*args):
     rung.append(1)
@@ -40,8 +43,7 @@ for n in range(150):
         signal.setitimer(signal.ITIMER_REAL, picked.uniform(1e-6, 0.003))
         if not os.fork():
             os._exit(0)
-        while len(rung) == n:
-            pass
+        ring(n)
     except Limit:
         raised += 1
     try:
