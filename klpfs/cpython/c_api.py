@@ -163,12 +163,24 @@ if LOUD and AVAILABLE:
     except (OSError, ValueError):       # a build that is made otherwise: audit hooks hear what is called
         pass
 
+def _code_of_function() -> Callable[[FunctionType], CodeType] | None:
+    """Reads where a function has its code."""
+    def sample() -> None:
+        pass
+    try:
+        return member(FunctionType, _place_of(sample, sample.__code__), _OBJECT)[0]
+    except ValueError:                  # a build that is made otherwise
+        return None
+
+
 frame_code: Callable[[FrameType], CodeType] = _code_of or (lambda frame: frame.f_code)
 """A frame's f_code."""
 address: Callable[[object], int] = _address_of or _id
 """An object's id()."""
 generator_code: Callable[[Any], CodeType] | None = _generator_code
 """The code of a generator, a coroutine or an asynchronous generator, from 3.12 on; else None."""
+function_code: Callable[[FunctionType], CodeType] | None = _code_of_function() if AVAILABLE else None
+"""A function's __code__; None: not without an audit event."""
 head: Callable[[object, int], bytes] | None = _head
 """So many of the first bytes of an object in memory. Only where AVAILABLE; LOUD."""
 

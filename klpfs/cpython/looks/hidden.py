@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from .suspended import References
 
-_referrers, _referents, _refcount, _is_tracked = gc.get_referrers, gc.get_referents, sys.getrefcount, gc.is_tracked
+_referrers, _refcount, _is_tracked = gc.get_referrers, sys.getrefcount, gc.is_tracked
 _list, _map, _zip, _id, _type, _sum, _len, _range, _tuple = list, map, zip, id, type, sum, len, range, tuple
 _dict, _values, _compile = dict, dict.values, compile
 _HOLDS_FUNCTION = sys.version_info >= (3, 11)
@@ -42,8 +42,9 @@ _REST = frozenset((reads.key(FrameType),)) if _SHOWS_RUNNING else ACTIVATIONS
 
 def _of(objects: list[Any], n: int) -> Iterator[int]:
     """Iterator over the reference count of objects[n], then over how many references to it each object has that the
-    collector knows. Asking for referents is an audit event: so activations, which may end, are let go before that; each
-    has one reference to its function, unless it runs: then it may be any that it has."""
+    collector knows. Activations, which may end, are let go before the referents of others are asked for, which may be
+    an audit event (reads.references); each has one reference to its function, unless it runs: then it may be any that
+    it has."""
     box: list[Any] = []
     others: list[Any] = []
 
@@ -55,8 +56,7 @@ def _of(objects: list[Any], n: int) -> Iterator[int]:
                  _map(is_not, of_types(every(), every(), _REST, True), repeat(None)),
                  reads.do_not_run(of_types(every(), every(), _GENERATORS, True)),
                  silent(_map(_list.clear, box)),
-                 _map(countOf, reads.ids_of_each(starmap(_referents, _zip(chain.from_iterable(others)))),
-                      repeat(_id(objects[n]))),
+                 reads.references(lambda: chain.from_iterable(others), _id(objects[n])),
                  silent(_map(_list.clear, others)))
 
 
@@ -71,23 +71,27 @@ def _outside(objects: list[Any], n: int) -> int:
 
 
 _control = [_compile("0", "", "eval").replace(co_name="control")]
-_OWN = _outside(_control, 0)                    # the look's own
+_own = {reads.audited(): _outside(_control, 0)}         # the look's own
 
 
 def outside(objects: list[Any], n: int) -> int:
     """How many references to objects[n] are in nothing that the collector knows. No name of the caller's may hold that
-    object."""
-    return _outside(objects, n) - _OWN
+    object, and the list has it once."""
+    audited = reads.audited()
+    if audited not in _own:
+        _own[audited] = _outside(_control, 0)
+    return _outside(objects, n) - _own[audited]
 
 
 def not_accounted_for(found: References, ids: Sequence[int], holders: Iterable[Any]) -> list[int]:
     """Those of the ids of the codes that `found` was counted for to which there are references in nothing that the
-    collector knows, nor in a holder. holders: tuples, and dicts with such values."""
+    collector knows, nor in a holder. holders: tuples, lists, and dicts with such values."""
     known: dict[int, int] = {}
     for key in found.known:
         known[key] = known.get(key, 0) + 1
+    unread = (_tuple, _list) if reads.audited() else ()     # see reads.referents
     for holder in holders:
-        if not _is_tracked(holder):
+        if not _is_tracked(holder) or _type(holder) in unread:
             for key in _map(_id, _values(holder) if _type(holder) is _dict else holder):
                 known[key] = known.get(key, 0) + 1
     moved = found.counts[_len(ids)] - found.again[_len(ids)]            # the control's: the look's own

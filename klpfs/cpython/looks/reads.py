@@ -11,22 +11,24 @@ Where a Python shows no C functions, or keeps generators otherwise, Python's own
 """
 from __future__ import annotations
 
+import gc
 import sys
-from itertools import repeat
-from operator import and_, attrgetter, is_, itemgetter, mod, mul, ne, truth
-from types import GeneratorType
+from itertools import chain, compress, repeat, starmap
+from operator import and_, attrgetter, countOf, is_, is_not, itemgetter, mod, mul, ne, truth
+from types import CellType, FunctionType, GeneratorType
 
 from .. import c_api
 from ..switch.rules import BREAK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from types import CodeType, FrameType
     from typing import Any
 
 _map, _filter, _id, _type, _getattr, _slice, _int = map, filter, id, type, getattr, slice, int
-_head, _generator_code = c_api.head, c_api.generator_code
+_head, _generator_code, _function_code = c_api.head, c_api.generator_code, c_api.function_code
+_referents, _zip, _values = gc.get_referents, zip, dict.values
 _ORDER = sys.byteorder
 _WORD = c_api.POINTER
 _ALL = 2 ** (8 * _WORD) - 1
@@ -66,6 +68,34 @@ def ids_of_each(groups: Iterable[Iterable[Any]]) -> Iterator[Iterator[int]]:
         return _map(_map, repeat(_id), groups)
     low = _map(_map, repeat(and_), _map(_map, repeat(key), groups), repeat(repeat(_ALL)))
     return _map(_map, repeat(mod), _map(_map, repeat(mul), low, repeat(repeat(16))), repeat(repeat(_ALL)))
+
+
+# ----------------------------------------------------------------------------------------------------------- referents
+# Of lists and tuples nothing is read where hooks are about: other threads' may be half made, with NULL among the items,
+# which gc.get_referents alone passes over.
+
+def _of_type(every: Callable[[], Iterator[Any]], kind: type) -> Iterator[Any]:
+    return compress(every(), _map(is_, _map(_type, every()), repeat(kind)))
+
+
+def referents(every: Callable[[], Iterator[Any]]) -> Iterator[int]:
+    """The ids of what objects refer to, each as often as they do; where hooks are about only what dicts, functions and
+    cells refer to, of functions their codes alone. every: makes an iterator over the objects."""
+    if not audited() or _function_code is None:
+        return ids(chain.from_iterable(starmap(_referents, _zip(every()))))
+    dicts = chain(chain.from_iterable(_of_type(every, dict)), chain.from_iterable(_map(_values, _of_type(every, dict))))
+    return ids(chain(dicts, _map(_function_code, _of_type(every, FunctionType)),
+                     _map(_getattr, _of_type(every, CellType), repeat("cell_contents"), repeat(None))))
+
+
+def references(every: Callable[[], Iterator[Any]], to: int) -> Iterator[int]:
+    """How often each of some objects refers to the object with the id `to`, which each does at least once, in any
+    order; where hooks are about, what is no dict counts as one. every: makes an iterator over the objects."""
+    if not audited() or _function_code is None:
+        return _map(countOf, ids_of_each(starmap(_referents, _zip(every()))), repeat(to))
+    return chain(_map(countOf, ids_of_each(_of_type(every, dict)), repeat(to)),
+                 _map(countOf, ids_of_each(_map(_values, _of_type(every, dict))), repeat(to)),
+                 _filter(None, _map(is_not, _map(_type, every()), repeat(dict))))
 
 
 # ---------------------------------------------------------------------------------------------------------- generators

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from .threads import Stack
 
-_referrers, _referents, _refcount = gc.get_referrers, gc.get_referents, sys.getrefcount
+_referrers, _refcount = gc.get_referrers, sys.getrefcount
 _list, _tuple, _map, _type, _iter = list, tuple, map, type, iter
 _frozenset, _len, _compile, _zip, _filter = frozenset, len, compile, zip, filter
 
@@ -95,13 +95,13 @@ def _suspendable(codes: Sequence[CodeType], counted: References, found: list[Any
 
 
 def _rest(codes: Sequence[CodeType], counted: References, others: list[Any]) -> Iterator[Any]:
-    """Iterator that gives nothing, and counts the references in `others`. Asking for referents is an audit event: so
-    this comes last, when nothing is held that may end, and the counts are asked for again."""
+    """Iterator that gives nothing, and counts the references in `others`. Where asking for referents is an audit event
+    (reads.referents) it comes last, when nothing is held that may end, and the counts are asked for again."""
     if _len(codes) >= FEW:
         return _iter(())
     wanted = _tuple(codes) + (control,)
     ids = _frozenset(reads.ids(wanted))
-    within = reads.ids(chain.from_iterable(starmap(_referents, _zip(chain.from_iterable(others)))))
+    within = reads.referents(lambda: chain.from_iterable(others))
     return chain(silent(_map(counted.known.append, _filter(ids.__contains__, within))),
                  silent(_map(counted.again.extend, _map(_list, (_map(_refcount, wanted),)))),
                  silent(call(others.clear)))

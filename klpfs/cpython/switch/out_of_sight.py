@@ -70,7 +70,9 @@ def blockers(transition: Transition) -> list[Blocker]:
     for suspends in (True, False):
         of_kind = [code for code in left if (code.co_flags & SUSPENDS != 0) is suspends]
         for at in _range(0, _len(of_kind), suspended.FEW - 1):
-            found += _looked_for(transition, of_kind[at:at + suspended.FEW - 1], holders, suspends)
+            few = of_kind[at:at + suspended.FEW - 1]
+            holders.update({_id(codes): codes for codes in (left, of_kind, few)})
+            found += _looked_for(transition, few, holders, suspends)
             transition.take_breath()
     return found
 
@@ -148,7 +150,6 @@ def _looked_for(transition: Transition, codes: list[CodeType], holders: dict[int
     if why is not None:
         return [] if why == FROZEN and not suspends else [Blocker(why, 0, why)]
     ids = [_id(code) for code in codes]
-    codes.clear()
     left = ids if [r for r in references if suspended.has_frame(r)] else \
         hidden.not_accounted_for(counted, ids, holders.values())
     if left and left is not ids:
@@ -157,8 +158,9 @@ def _looked_for(transition: Transition, codes: list[CodeType], holders: dict[int
         left = hidden.not_accounted_for(counted, ids, more.values())
     found = []
     for key in left:
-        functions = [function for switch in transition.switches if key in switch.codes_by_side[0]
-                     or key in switch.codes_by_side[1] for function in (switch.function, *_sides(switch))]
+        functions = _list({_id(function): function for switch in transition.switches
+                           if key in switch.codes_by_side[0] or key in switch.codes_by_side[1]
+                           for function in (switch.function, *_sides(switch))}.values())
         if left is ids or hidden.may_run(counted, functions, suspends):
             name = names_for_people.function_name(transition.codes[key])
             found.append(Blocker("suspended", 0, f"{name}: something that is in no list may run it"))

@@ -59,9 +59,11 @@ ALL = threads.idents()
 assert events(threads.stacks, tuple(ALL)) == ["sys._current_frames"] == events(threads.lines, tuple(ALL))
 found = events(suspended.find, many)
 assert found == ["gc.get_objects"], found
-found = events(suspended.find, few)
-# the referrers first, before anything is held; the referents of what is no activation last
-assert found[0] == "gc.get_referrers" and set(found[1:]) <= {"gc.get_referents"}, found
+found = events(suspended.find, few, None, suspended.References())
+assert found == ["gc.get_referrers"], found
+functions = [G]
+found = events(hidden.outside, functions, 0)        # the control's, and the function's
+assert found[-2:] == ["builtins.id", "gc.get_referrers"] and len(found) in (2, 4), found     # of its own id, first
 assert events(suspended.has_frame, reference) == []
 assert events(names_for_people.suspended, reference, None, {id(G.__code__): G.__code__}) == []
 assert events(awaits.awaited, weakref.ref(made[1])) == []
@@ -104,6 +106,28 @@ assert len(where) == 30 and at not in where, where
 """
 
 
+# Where a hook is about: references in dicts, functions and whatever else has one of them are known, a variable's is not
+COUNTS = """
+class Has:
+    __slots__ = "it"
+has, method, table = Has(), Y.__get__(5), {"one": Y, "two": Y, Y: 0}
+has.it = Y
+counted, codes = suspended.References(), [G.__code__, Y.__code__]
+assert suspended.find(codes, None, counted)[0] is None
+held, constants = [id(code) for code in codes], sys._getframe().f_code.co_consts
+assert hidden.not_accounted_for(counted, held, [constants, codes]) == [], (held, counted.counts, counted.known)
+def with_a_variable():
+    variable, counted = Y.__code__, suspended.References()
+    suspended.find(codes, None, counted)
+    return hidden.not_accounted_for(counted, held, [constants, codes])
+assert with_a_variable() == held[1:]
+functions = [G, Y]
+assert [hidden.outside(functions, n) for n in (0, 1)] == [0, 0]
+def holds(argument): return hidden.outside(functions, 1)
+assert holds(Y) >= 1
+"""
+
+
 def run(*texts):
     ran = subprocess.run([sys.executable, "-c", START + "".join(texts)], stderr=subprocess.PIPE, text=True, timeout=60)
     assert ran.returncode == 0, ran.stderr[-800:]
@@ -119,6 +143,10 @@ def test_they_give_what_pythons_own_ways_give():
 
 def test_looks_raise_no_event_while_they_hold_objects():
     run(LOOKS)
+
+
+def test_references_are_known_without_an_event():
+    run(COUNTS)
 
 
 def test_nothing_of_the_programs_ends_in_a_looks_thread():
