@@ -169,6 +169,9 @@ class Rounds:
             return [_has_just_ended()]
         if not blockers and not plain:
             blockers = self._look_at_greenlets_places(kind)
+            if not blockers and suspends and not out_of_sight.counts():
+                # what a body has made and suspended since the search is told by no count of references
+                blockers = self._look_at_suspended(state)
         return blockers or out_of_sight.blockers(self.transition)
 
     def _look_at_greenlets_places(self, kind: Any) -> list[Blocker]:

@@ -4,6 +4,7 @@ import threading
 
 from klpfs.cpython.looks import greenlets as greenlet_looks
 from klpfs.cpython.looks import threads as thread_looks
+from klpfs.cpython.switch import out_of_sight
 from klpfs.cpython.switch.switching import Transition
 from tests.cpython.attacks.attack_kit import attack, no_greenlets, wait
 from tests.cpython.programs import done, entry, make
@@ -67,6 +68,22 @@ for turn in range(2):
     if not turn:
         stop()
 got.append(A())
+'''
+
+
+# what the body has made is suspended when the body is past it
+SUSPENDED_AFTER = '''
+def B(): return {v}
+for turn in range(2):
+    def A():
+        yield {v}
+        yield B()
+    if not turn:
+        stop()
+made = A()
+got.append(next(made))
+stop()
+got += made
 '''
 
 
@@ -216,3 +233,25 @@ def body_in_a_greenlet_goes_on_in_the_middle_of_a_look():
     while not body.dead:
         body.switch()
     return not clean and got == [(0, 0)] and done(t) and names["B"]() == 1
+
+
+@attack()
+def body_in_a_greenlet_suspends_a_generator_in_the_middle_of_a_look():
+    """In a child that was forked beside threads, where no references are counted."""
+    import greenlet
+    got, new = [], make("def B(): return {v}\ndef A():\n yield {v}\n yield B()")[1]
+    here = greenlet.getcurrent()
+    names = dict(got=got, stop=lambda: here.switch(), __name__="app")
+    body = greenlet.greenlet(lambda: exec(compile(SUSPENDED_AFTER.replace("{v}", "0"), "app0.py", "exec"), names))
+    body.switch()
+    t = Transition([entry(names[name], new[name]) for name in "AB"])
+    t.install()
+    t.start()
+    counts, out_of_sight.counts = out_of_sight.counts, lambda: False
+    try:
+        with before_places(greenlet_looks, body.switch):
+            clean = done(t, 1)
+    finally:
+        out_of_sight.counts = counts
+    body.switch()
+    return body.dead and not clean and got == [0, 0] and done(t) and names["B"]() == 1
