@@ -2,6 +2,7 @@
 import atexit
 import logging
 import os
+import signal
 import sys
 import warnings
 from concurrent.futures import Future
@@ -64,10 +65,19 @@ def at_exit(callback):
     atexit._run_exitfuncs()
 
 
+def forked():
+    """os.fork() that no alarm comes in: the system begins a fork anew for a signal, on a busy machine without end."""
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
+    try:
+        return os.fork()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+
 @way(main=True, rare=True)
 def fork(callback):
     with ONE_AT_A_TIME:         # or the child waits for a thread that it has not
-        child = os.fork()
+        child = forked()
         if not child:
             status, depth_here.n = 1, 2         # no way in this one: others hold locks of theirs
             try:
@@ -88,7 +98,7 @@ os.register_at_fork(before=lambda: [f() for f in list(_forks)], after_in_parent=
 def at_fork(callback):
     _forks.append(in_this_thread(callback))
     try:
-        child = os.fork()
+        child = forked()
         if not child:
             os._exit(0)
         os.waitpid(child, 0)
