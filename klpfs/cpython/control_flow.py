@@ -51,6 +51,11 @@ _SETUPS = frozenset() if _SINCE_3_11 else frozenset(
 _POP_BLOCK = -1 if _SINCE_3_11 else _numbers("POP_BLOCK", -1)
 _POP_HANDLER = frozenset() if _SINCE_3_11 else frozenset(
     number for number, name in _NAMES.items() if name in ("POP_EXCEPT", "END_ASYNC_FOR"))
+WAITS = frozenset(_numbers(name, -1) for name in ("SEND", "YIELD_FROM")) - {-1}
+"""The instructions of `yield from`, `await` and the like."""
+ITERATES = WAITS | {opcode.opmap["FOR_ITER"]}
+"""The instructions at which a frame stands that resumes another. A frame that a throw() has put on the stack stands at
+what it has yielded by, or, up to 3.10, before its YIELD_FROM."""
 _IN_HANDLER = -1        # in the place of a block's handler: the block of a handler that runs
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _map, _filter, _id, _type, _getattr, _slice, _int = map, filter, id, type, getattr, slice, int
 _head, _generator_code, _function_code = c_api.head, c_api.generator_code, c_api.function_code
-_referents, _zip, _values = gc.get_referents, zip, dict.values
+_referents, _zip, _dict, _values = gc.get_referents, zip, dict, dict.values
 _ORDER = sys.byteorder
 _WORD = c_api.POINTER
 _ALL = 2 ** (8 * _WORD) - 1
@@ -83,8 +83,9 @@ def referents(every: Callable[[], Iterator[Any]]) -> Iterator[int]:
     cells refer to, of functions their codes alone. every: makes an iterator over the objects."""
     if not audited() or _function_code is None:
         return ids(chain.from_iterable(starmap(_referents, _zip(every()))))
-    dicts = chain(chain.from_iterable(_of_type(every, dict)), chain.from_iterable(_map(_values, _of_type(every, dict))))
-    return ids(chain(dicts, _map(_function_code, _of_type(every, FunctionType)),
+    keys = chain.from_iterable(_of_type(every, _dict))
+    return ids(chain(keys, chain.from_iterable(_map(_values, _of_type(every, _dict))),
+                     _map(_function_code, _of_type(every, FunctionType)),
                      _map(_getattr, _of_type(every, CellType), repeat("cell_contents"), repeat(None))))
 
 
@@ -93,9 +94,9 @@ def references(every: Callable[[], Iterator[Any]], to: int) -> Iterator[int]:
     order; where hooks are about, what is no dict counts as one. every: makes an iterator over the objects."""
     if not audited() or _function_code is None:
         return _map(countOf, ids_of_each(starmap(_referents, _zip(every()))), repeat(to))
-    return chain(_map(countOf, ids_of_each(_of_type(every, dict)), repeat(to)),
-                 _map(countOf, ids_of_each(_map(_values, _of_type(every, dict))), repeat(to)),
-                 _filter(None, _map(is_not, _map(_type, every()), repeat(dict))))
+    return chain(_map(countOf, ids_of_each(_of_type(every, _dict)), repeat(to)),
+                 _map(countOf, ids_of_each(_map(_values, _of_type(every, _dict))), repeat(to)),
+                 _filter(None, _map(is_not, _map(_type, every()), repeat(_dict))))
 
 
 # ---------------------------------------------------------------------------------------------------------- generators

@@ -3,7 +3,8 @@
 On the caller's own stack the nearest frame of a side of a function under transition decides: that side. No such frame:
 the transition's goal. So a frame and all that it calls on its stack agree, without a lock. A dispatcher's frame decides
 nothing. The stack of an asyncio task ends at the loop's own frame (event_loops.py); after a greenlet's bottom it goes
-on in its nearest ancestor that has a frame.
+on in its nearest ancestor that has a frame. An object that has handed a throw() or close() on to what it waits for is
+on no stack, and counts as if it were (delegation.py).
 
 A choice is remembered for a thread (State.choices, which the dispatcher reads first) only if it was taken at the bottom
 of the thread, above no undecided dispatcher, with no greenlets about and no function under transition that can be
@@ -28,7 +29,7 @@ from .. import c_api
 from ..c_originals import original
 from ..looks.threads import CUTS
 from ..raw import COROUTINE, ITERABLE_COROUTINE, SUSPENDS
-from . import thrown
+from . import delegation, thrown
 from .rules import BREAK
 
 TYPE_CHECKING = False
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
 get_ident = original(_thread, "get_ident")
 _getframe, _modules, _get, _vars = sys._getframe, sys.modules, dict.get, vars
-_id, _type, _issubclass, _int = id, type, issubclass, int
+_id, _type, _issubclass, _int, _dict = id, type, issubclass, int, dict
 _callers_frame, _frame_code, _address = c_api.callers_frame, c_api.frame_code, c_api.address
 _Module = type(sys)
 
@@ -75,13 +76,13 @@ def greenlet_api() -> Any:
 
 
 def _is_stepped(frame: FrameType) -> bool:
-    """Whether the frame is the root of the task that the loop of this thread steps. For 3.9, which has no eager tasks,
-    and where a loop that throws into a task is on no stack (looks/threads.py: CUTS)."""
+    """Whether the frame is the root of the task that the loop of this thread steps: nothing waits for its object."""
     running, kind = module_value("_asyncio", "_get_running_loop"), module_value("_asyncio", "Task")
-    tasks = module_value("_asyncio", "_current_tasks")
-    if running is None or kind is None or tasks is None:
+    loop = running() if running is not None else None
+    if loop is None or kind is None:
         return False
-    task = _get(tasks, running())
+    current, tasks = module_value("_asyncio", "current_task"), module_value("_asyncio", "_current_tasks")
+    task = current(loop) if current is not None else _get(tasks, loop) if _type(tasks) is _dict else None
     if task is None or not _issubclass(_type(task), kind):
         return False
     coroutine = kind.get_coro(task)
@@ -118,12 +119,25 @@ def choose(switch: Switch) -> FunctionType:
 
 def _walk(transition: Transition, state: State, ident: int, frame: Any, inner: bool) -> int:
     """The side, 0 or 1. frame: the dispatcher's. inner: inside another choice, whose audit event this may be."""
+    # frames that may have been entered by delegation, innermost first
+    unsure: list[FrameType] | None = [] if transition.waiting_ids and "delegation" not in BREAK else None
+    side = _side_on_stack(transition, state, ident, frame, inner, unsure)
+    if unsure:
+        around = delegation.side(transition, unsure, ident)
+        if around is not None:
+            return around
+    return side
+
+
+def _side_on_stack(transition: Transition, state: State, ident: int, frame: Any, inner: bool,
+                   unsure: list[FrameType] | None) -> int:
+    """The side by the frames that are on the stack."""
     if "nostack" in BREAK:
         return state.goal
     # filled by Transition._enter and _add_dispatcher, before a dispatcher can be met that asks for it
     side_of_code, goal = transition.side_of_code, state.goal
     stepping = transition.stepping_codes        # exchanged by Rounds.look, in one store
-    greenlet = greenlet_api()
+    greenlet, first = greenlet_api(), frame
     current, undecided = None, False            # undecided: a dispatcher without a side is on the stack
     above: CodeType | None = _frame_code(frame) if inner else frame.f_code     # of the frame that was passed last
     # where stacks are cut: the code of the frame before that, the same a frame ago, the frame that was passed last
@@ -134,7 +148,10 @@ def _walk(transition: Transition, state: State, ident: int, frame: Any, inner: b
     while True:
         if cuts:
             before, previous, last = previous, above, frame
-        frame = frame.f_back
+        passed, frame = frame, frame.f_back
+        if unsure is not None and above is not None and passed is not first and delegation.may_be(above, frame) \
+                and not (above.co_flags & SUSPENDS and not inner and _is_stepped(passed)):     # its reads are events
+            unsure.append(passed)
         if frame is None and before is not None and above is not None and "thrown" not in BREAK \
                 and before.co_flags & SUSPENDS and above.co_flags & SUSPENDS:
             frame = thrown.around(last)

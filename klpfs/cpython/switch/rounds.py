@@ -10,6 +10,7 @@ from weakref import ref
 
 from klpfs.engine.target import Blocker
 
+from .. import left_behind
 from ..looks import collection, interpreters, names_for_people, suspended, threads
 from ..looks import greenlets as greenlet_looks
 from ..raw import SUSPENDS
@@ -169,8 +170,8 @@ class Rounds:
             return [_has_just_ended()]
         if not blockers and not plain:
             blockers = self._look_at_greenlets_places(kind)
-            if not blockers and suspends and not out_of_sight.counts():
-                # what a body has made and suspended since the search is told by no count of references
+            if not blockers and suspends and left_behind.are_here():
+                # no references are counted: what a body has made and suspended since the search is searched for
                 blockers = self._look_at_suspended(state)
         return blockers or out_of_sight.blockers(self.transition)
 

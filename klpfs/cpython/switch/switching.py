@@ -27,7 +27,7 @@ from ..c_originals import original
 from ..images import image as images
 from ..looks import collection, frozen_moment
 from ..raw import NESTED, SUSPENDS
-from . import dispatcher, event_loops, live_dispatchers, out_of_sight, rounds
+from . import delegation, dispatcher, event_loops, live_dispatchers, out_of_sight, rounds
 from .choice import CLEAN, OVER, PREPARE, RUN
 from .rules import BREAK
 
@@ -120,6 +120,7 @@ class Transition:
         self.stepping_codes: dict[int, CodeType] = event_loops.stepping_codes(())
         self.choices: dict[int, int] = {}   # the state's, where dispatchers find them with one step less; see _flip
         self.suspends = False               # a side can be suspended: suspended objects are looked for
+        self.waiting_ids: set[int] = _set()     # ids of codes of sides that can wait for something: delegation.py
         self.strict = False                 # nothing is remembered, see _enter
         self.is_quiet = not collection.NEEDS_QUIET or "quiet" in BREAK
         self.state = State(PREPARE, 1, True)
@@ -184,6 +185,8 @@ class Transition:
             flags = codes[code_id].co_flags
             if flags & SUSPENDS:
                 self.suspends = self.strict = True      # a clean thread becomes dirty by resuming an old frame
+                if delegation.can_wait(codes[code_id]):
+                    self.waiting_ids.add(code_id)
             if flags & NESTED and codes[code_id].co_name not in images.INNER and "nested" not in BREAK:
                 # or by calling an inner function that an old frame has just made
                 self.strict = True

@@ -2,9 +2,9 @@
 import contextlib
 import threading
 
+from klpfs.cpython import left_behind
 from klpfs.cpython.looks import greenlets as greenlet_looks
 from klpfs.cpython.looks import threads as thread_looks
-from klpfs.cpython.switch import out_of_sight
 from klpfs.cpython.switch.switching import Transition
 from tests.cpython.attacks.attack_kit import attack, no_greenlets, wait
 from tests.cpython.programs import done, entry, make
@@ -247,11 +247,11 @@ def body_in_a_greenlet_suspends_a_generator_in_the_middle_of_a_look():
     t = Transition([entry(names[name], new[name]) for name in "AB"])
     t.install()
     t.start()
-    counts, out_of_sight.counts = out_of_sight.counts, lambda: False
+    are_here, left_behind.are_here = left_behind.are_here, lambda: True
     try:
         with before_places(greenlet_looks, body.switch):
             clean = done(t, 1)
     finally:
-        out_of_sight.counts = counts
+        left_behind.are_here = are_here
     body.switch()
     return body.dead and not clean and got == [0, 0] and done(t) and names["B"]() == 1

@@ -162,6 +162,115 @@ def one_ends_and_makes_another_behind_the_look():
     return not clean and list(d[0]["keep"][0]) == [(0, 0)] and done(t)
 
 
+WAITS = """
+def G(inner):
+ row = [{v}]
+ out.append(row)
+ try: yield from inner(row)
+ finally: row.append(B())
+async def C(inner):
+ row = [{v}]
+ out.append(row)
+ try: await inner(row)
+ finally: row.append(B())
+def closes(made): made.close(); return {v}
+def B(): return {v}
+"""
+
+
+def handed_on(close, name="G"):
+    """Between an old object and its `finally` a library's own runs, on whose stack the old one is not."""
+    d = make(WAITS, out=[])
+    space = d[0]
+
+    def generator(row):
+        try:
+            yield
+        finally:
+            row.append(space["B"]())
+
+    async def coroutine(row):
+        try:
+            await Pause()
+        finally:
+            row.append(space["B"]())
+    made = space[name](generator if name == "G" else coroutine)
+    made.send(None)
+    t = transition(d[0], d[1])
+    t.install()
+    t.start()
+    clean = done(t, 1)
+    close(made, space)
+    del made
+    return not clean and space["out"] == [[0, 0, 0]] and done(t)
+
+
+class Pause:
+    def __await__(self):
+        yield
+
+
+@attack("delegation")
+def old_generator_closed_through_a_library():
+    return handed_on(lambda made, space: made.close())
+
+
+@attack("delegation")
+def old_coroutine_closed_through_a_library():
+    return handed_on(lambda made, space: made.close(), "C")
+
+
+@attack("delegation")
+def old_generator_closed_by_a_patched_function():
+    """The nearest frame of a side on the stack is new."""
+    return handed_on(lambda made, space: space["closes"](made))
+
+
+@attack("delegation")
+def old_generator_dies_through_a_library():
+    return handed_on(lambda made, space: None)
+
+
+@attack("delegation")
+def audit_hook_calls_while_an_old_generator_is_closed():
+    """At every event, those of the search for what has handed on among them."""
+    return outside(r'''
+import sys
+from klpfs.cpython.switch import rules
+rules.BREAK.update(%r)
+from tests.cpython.programs import *
+d = make("""
+def G(inner):
+ row = [{v}]
+ out.append(row)
+ try: yield from inner(row)
+ finally: row.append(B())
+def B(): return {v}
+def log(): return {v}, B()""", out=[])
+on, mixed, calls = [0], [], [0]
+def hook(event, args):
+    if on[0]:
+        calls[0] += 1
+        found = d[0]["log"]()
+        if len(set(found)) > 1: mixed.append((event, found))
+sys.addaudithook(hook)
+def inner(row):
+    try: yield
+    finally: row.append(d[0]["B"]())
+made = d[0]["G"](inner)
+next(made)
+t = transition(d[0], d[1])
+t.install()
+t.start()
+on[0] = 1
+try: made.close()
+except RecursionError: print("RecursionError"); sys.exit()
+on[0] = 0
+del made
+print(d[0]["out"] == [[0, 0, 0]] and not mixed and calls[0] > 0 and done(t))
+''') == "True"
+
+
 @attack()
 def frozen_heap_is_a_named_blocker():
     d = make("def G():\n yield {v}, B()\n yield {v}, B()\ndef B(): return {v}")

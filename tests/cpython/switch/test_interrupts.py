@@ -22,12 +22,13 @@ from hypothesis import strategies as st
 
 from klpfs.cpython import c_api
 from klpfs.cpython.images import image, version_numbers
-from klpfs.cpython.switch import choice, dispatcher
+from klpfs.cpython.switch import choice, delegation, dispatcher
 from tests.cpython.one_version import Watch
 from tests.cpython.programs import make, transition, without
 
 # what a choice runs: (module, name there, function)
 PARTS = [(dispatcher.Switch, "choose", choice.choose), (choice, "_walk", choice._walk),
+         (choice, "_side_on_stack", choice._side_on_stack), (delegation, "may_be", delegation.may_be),
          (choice, "greenlet_api", choice.greenlet_api), (choice, "module_value", choice.module_value),
          (choice, "_callers_frame", c_api.callers_frame), (dispatcher.Switch, "function_of", dispatcher.Switch.function_of),
          (image, "clone", image.clone), (image, "new_function", c_api.new_function)]

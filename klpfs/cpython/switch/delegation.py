@@ -1,0 +1,145 @@
+"""Delegation: generator-like objects that hand a throw() or a close() on to what they wait for, and are on no stack.
+
+CPython hands a close() on without putting the object's frame on the stack, and so a throw() up to 3.13 where what the
+object waits for is neither generator nor coroutine: an `__await__()` of somebody's, an asynchronous generator's asend()
+(gen_close_iter and _gen_throw in Objects/genobject.c). What runs then, the `finally` of a library's generator say, has
+below it on the stack whoever closes. But it is called for the object around, which goes on afterwards: so that object's
+side decides, as if its frame were there.
+
+Whatever was not entered by iteration may have been entered so (`may_be`); then the heap tells which objects of sides
+are handing on, and to what (`side`). An object that hands on counts as running. What it waits for is the last that the
+collector sees in its frame, the top of its stack; up to 3.10, where the collector sees no such frame, it is asked.
+
+All this runs inside the program's calls, for which it holds the program's objects a while: nothing but C functions
+captured here and klpfs's own code. The heap is searched only in a transition of code that can wait for something
+(`can_wait`), and only where such a frame is met before a side's.
+"""
+from __future__ import annotations
+
+import gc
+import sys
+from types import AsyncGeneratorType, CodeType, CoroutineType, FrameType, FunctionType, GeneratorType
+
+from .. import c_api
+from ..control_flow import ITERATES, WAITS
+from ..raw import SUSPENDS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from .switching import Transition
+
+_referrers, _referents = gc.get_referrers, gc.get_referents
+_type, _getattr, _id, _get, _enumerate, _range, _int = type, getattr, id, dict.get, enumerate, range, int
+_issubclass, _BaseException, _reversed, _frame_code = issubclass, BaseException, reversed, c_api.frame_code
+
+# type -> names of its attributes: its frame, its code, whether it runs, what it waits for
+_NAMES = {GeneratorType: ("gi_frame", "gi_code", "gi_running", "gi_yieldfrom"),
+          CoroutineType: ("cr_frame", "cr_code", "cr_running", "cr_await"),
+          AsyncGeneratorType: ("ag_frame", "ag_code", "ag_running", "ag_await")}
+_HANDED_ON = ("throw", "close")         # names of methods of the program's objects that are waited for
+_SHOWS_STACK = sys.version_info >= (3, 11)
+_MOST = 10000           # links of a chain that is followed
+_NOTHING = frozenset((_type(None), str, int, CodeType, FunctionType, FrameType))
+_OPAQUE = object()      # stands for an object of the program's with a throw() or close() of its own
+
+_searching: set[int] = set()            # idents: an audit hook of the program's may call patched functions in a search
+
+
+def _wrappers() -> tuple[type, ...]:
+    """The types of what stands between a waiting object and the generator-like one that it waits for."""
+    async def coroutine() -> None:
+        pass
+
+    async def generator() -> Any:
+        yield
+    made, asynchronous = coroutine(), generator()
+    wrapped, sends, throws = made.__await__(), asynchronous.asend(None), asynchronous.athrow(ValueError)
+    for each in (wrapped, sends, throws):
+        each.close()                    # or they are warned of as never awaited
+    return _type(wrapped), _type(sends), _type(throws)
+
+
+_WRAPPERS = _wrappers()
+
+
+def can_wait(code: CodeType) -> bool:
+    """Whether what the code's calls return can wait for something: `yield from`, `await` and the like."""
+    return code.co_flags & SUSPENDS != 0 and not WAITS.isdisjoint(code.co_code[::2])
+
+
+def may_be(code: CodeType, below: FrameType | None) -> bool:
+    """Whether a frame of that code may have been entered by delegation. below: the frame below it on the stack."""
+    if not code.co_flags & SUSPENDS:
+        return code.co_name in _HANDED_ON
+    if below is None:
+        return True
+    instructions, at = _frame_code(below).co_code, below.f_lasti
+    while at > 0 and not instructions[at]:      # a cache of the instruction's: control_flow.py
+        at -= 2
+    return at < 0 or instructions[at] not in ITERATES
+
+
+def side(transition: Transition, frames: Sequence[FrameType], ident: int) -> int | None:
+    """The side of the object that has handed on to the innermost of these frames that was entered so; None: none was,
+    or a side's object is between. frames: those for which may_be, innermost first. ident: this thread's."""
+    if ident in _searching:
+        return None
+    try:
+        _searching.add(ident)
+        places = {_id(frame): n for n, frame in _enumerate(frames)}
+        opaque = [n for n, frame in _enumerate(frames) if not _frame_code(frame).co_flags & SUSPENDS]
+        codes = [code for key, code in transition.codes.items() if key in transition.waiting_ids]
+        found: tuple[int, int] | None = None            # the place, the side
+        for waiting in _referrers(*codes):
+            names = _NAMES.get(_type(waiting))
+            key = _id(_getattr(waiting, names[1])) if names is not None else 0
+            if key not in transition.waiting_ids:
+                continue
+            reached = _reached(waiting, transition.side_of_code, places)
+            place = opaque[0] if reached is _OPAQUE and opaque else reached
+            if _type(place) is _int and (found is None or place < found[0]):
+                found = place, transition.side_of_code[key]
+        return found[1] if found is not None else None
+    finally:
+        _searching.discard(ident)
+
+
+def _reached(waiting: Any, sides: dict[int, Any], places: dict[int, int]) -> Any:
+    """The place of the frame to which a generator-like object hands on; _OPAQUE: it hands on to an object of the
+    program's; None: neither, or to one of a side, which decides for itself."""
+    for _ in _range(_MOST):
+        if not _getattr(waiting, _NAMES[_type(waiting)][2]):
+            return None
+        waiting = _waited_for(waiting)
+        names = _NAMES.get(_type(waiting))
+        if names is None:
+            return None if waiting is None else _OPAQUE
+        place = _get(places, _id(_getattr(waiting, names[0])))
+        if place is not None:
+            return place
+        if _type(_get(sides, _id(_getattr(waiting, names[1])))) is _int:
+            return None
+    return None
+
+
+def _waited_for(waiting: Any) -> Any:
+    """What a generator-like object that runs waits for, past the wrappers of C; None: it runs itself."""
+    # asking one that really runs for what it waits for reads behind its stack's end (3.11, 3.12: _PyGen_yf)
+    found = _last_referent(waiting) if _SHOWS_STACK else _getattr(waiting, _NAMES[_type(waiting)][3])
+    while _type(found) in _WRAPPERS:
+        inside = [each for each in _referents(found) if _type(each) in _NAMES]
+        if not inside:
+            return None
+        found = inside[0]
+    return found
+
+
+def _last_referent(waiting: Any) -> Any:
+    """The last that the collector sees in a running object's frame, but for an exception that the object handles."""
+    for found in _reversed(_referents(waiting)):
+        if not _issubclass(_type(found), _BaseException):
+            return None if _type(found) in _NOTHING else found
+    return None
