@@ -22,12 +22,12 @@ class Way:
 
     def __call__(self, callback):
         """Counted without a lock: roughly. A way in a way is the last: hooks that are in place would find themselves.
-        Another thread's stack is not the caller's: what a way has made can be garbage that the collector finds, in whatever
-        thread that is; the callback is a lambda of a frame that is long gone by then."""
-        ident = get_ident()
+        Another thread's stack is not the caller's, nor is a later one: what a way has made can be garbage that the
+        collector finds, in whatever thread that is; the callback is a lambda of a frame that is long gone by then."""
+        ident, over = get_ident(), []
 
         def counting(*args, **more):
-            if get_ident() == ident:
+            if get_ident() == ident and not over:
                 self.times += 1
                 callback()
         depth = getattr(depth_here, "n", 0)
@@ -37,6 +37,7 @@ class Way:
         try:
             self.function(counting)
         finally:
+            over.append(True)
             depth_here.n = depth
 
 
