@@ -14,7 +14,7 @@ from __future__ import annotations
 import gc
 import sys
 from itertools import chain, compress, repeat, starmap
-from operator import and_, attrgetter, countOf, is_, is_not, itemgetter, mod, mul, ne, truth
+from operator import and_, attrgetter, countOf, is_, is_not, itemgetter, mod, mul, ne, not_, truth
 from types import CellType, FunctionType, GeneratorType
 
 from .. import c_api
@@ -203,3 +203,21 @@ def do_not_run(generators: Iterable[Any]) -> Iterator[bool]:
     if _state is None:
         return _map(is_, generators, repeat(None))
     return _map(ne, _map(_state, generators), repeat(_running))
+
+
+def rest(generators: Iterable[Any], prefix: str) -> Iterator[bool]:
+    """Whether each generator, coroutine or asynchronous generator surely is not just running; prefix: of their
+    attributes. Up to 3.10 an asynchronous generator that waits counts as running."""
+    if sys.version_info >= (3, 11):
+        return do_not_run(generators)
+    return _map(not_, _map(attrgetter(prefix + "_running"), generators))
+
+
+def has_ended_at(address: int) -> bool:
+    """Whether the generator, coroutine or asynchronous generator at that address, where it is dying, has run to its
+    end. False where that can't be told."""
+    if not SILENT or not address:
+        return False
+    if _frame_size == 1:
+        return c_api.peek(address + _frame_at).to_bytes(4, _ORDER)[0] == _ended
+    return not c_api.peek(address + _frame_at) and not c_api.peek(address + _frame_at + _WORD // 2)

@@ -10,7 +10,7 @@ from weakref import ref
 
 from ..switch.rules import BREAK
 from . import greenlets, reads
-from .atomic import call, everything, silent, still
+from .atomic import call, everything, restoring, silent, still
 from .collection import COLLECTING, FROZEN, frozen_before_import, probe
 from .frozen_moment import putting_back
 
@@ -161,6 +161,31 @@ def find(codes: Sequence[CodeType], kind: Any = None, counted: References | None
     elif kind is not None:
         why = greenlets.torn(before, after)
     return why, [r for r in references if r is not _canary_ref], stacks
+
+
+@restoring
+def _resting(codes: Sequence[CodeType], make: Any, callback: Any, resting: list[bool]) -> list[Any]:
+    ids = _frozenset(reads.ids(codes))
+    box: list[Any] = []
+
+    def of_kind(kind: type[Any]) -> Iterator[Any]:
+        return compress(chain.from_iterable(box), _map(is_, _map(_type, chain.from_iterable(box)), repeat(kind)))
+
+    def of_codes(kind: type[Any], prefix: str) -> Iterator[Any]:
+        return compress(of_kind(kind), _map(ids.__contains__, reads.generator_codes(of_kind(kind), prefix)))
+    rest = [reads.rest(of_codes(kind, prefix), prefix) for kind, prefix in KINDS]
+    found = [_map(make, compress(of_codes(kind, prefix), reads.rest(of_codes(kind, prefix), prefix)), repeat(callback))
+             for kind, prefix in KINDS]
+    return _list(still(chain(silent(_map(box.append, starmap(_referrers, (_tuple(codes),)))),
+                             silent(_map(resting.extend, _map(_list, rest))), chain.from_iterable(found),
+                             silent(call(box.clear)))))
+
+
+def resting(codes: Sequence[CodeType], make: Any, callback: Any) -> tuple[list[Any], list[bool]]:
+    """(references, whether each object does not run just now) to the generators, coroutines and asynchronous generators
+    of these codes; references to those alone that do not run. make(object, callback) makes one, by C."""
+    flags: list[bool] = []
+    return _resting(codes, make, callback, flags), flags
 
 
 def of(reference: ref[Any], *names: str) -> list[Any]:

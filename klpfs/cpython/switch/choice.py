@@ -120,7 +120,7 @@ def choose(switch: Switch) -> FunctionType:
 def _walk(transition: Transition, state: State, ident: int, frame: Any, inner: bool) -> int:
     """The side, 0 or 1. frame: the dispatcher's. inner: inside another choice, whose audit event this may be."""
     # frames that may have been entered by delegation, innermost first
-    unsure: list[FrameType] | None = [] if transition.waiting_ids and "delegation" not in BREAK else None
+    unsure: list[FrameType] | None = [] if transition.waiting.ids and "delegation" not in BREAK else None
     side = _side_on_stack(transition, state, ident, frame, inner, unsure)
     if unsure:
         around = delegation.side(transition, unsure, ident)

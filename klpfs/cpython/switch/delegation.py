@@ -6,13 +6,14 @@ object waits for is neither generator nor coroutine: an `__await__()` of somebod
 below it on the stack whoever closes. But it is called for the object around, which goes on afterwards: so that object's
 side decides, as if its frame were there.
 
-Whatever was not entered by iteration may have been entered so (`may_be`); then the heap tells which objects of sides
-are handing on, and to what (`side`). An object that hands on counts as running. What it waits for is the last that the
-collector sees in its frame, the top of its stack; up to 3.10, where the collector sees no such frame, it is asked.
+Whatever was not entered by iteration may have been entered so (`may_be`); then the objects of sides that wait are asked
+which of them hand on, and to what (`side`): waiting.py knows them, or the heap is searched. An object that hands on
+counts as running. What it waits for is the last that the collector sees in its frame, the top of its stack; up to 3.10,
+where the collector sees no such frame, it is asked.
 
 All this runs inside the program's calls, for which it holds the program's objects a while: nothing but C functions
-captured here and klpfs's own code. The heap is searched only in a transition of code that can wait for something
-(`can_wait`), and only where such a frame is met before a side's.
+captured here and klpfs's own code, only in a transition of code that can wait for something (`can_wait`), and only
+where such a frame is met before a side's.
 """
 from __future__ import annotations
 
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
 
 _referrers, _referents = gc.get_referrers, gc.get_referents
 _type, _getattr, _id, _get, _enumerate, _range, _int = type, getattr, id, dict.get, enumerate, range, int
-_issubclass, _BaseException, _reversed, _frame_code = issubclass, BaseException, reversed, c_api.frame_code
+_list, _issubclass, _BaseException, _reversed, _frame_code = \
+    list, issubclass, BaseException, reversed, c_api.frame_code
 
 # type -> names of its attributes: its frame, its code, whether it runs, what it waits for
 _NAMES = {GeneratorType: ("gi_frame", "gi_code", "gi_running", "gi_yieldfrom"),
@@ -91,17 +93,20 @@ def side(transition: Transition, frames: Sequence[FrameType], ident: int) -> int
         _searching.add(ident)
         places = {_id(frame): n for n, frame in _enumerate(frames)}
         opaque = [n for n, frame in _enumerate(frames) if not _frame_code(frame).co_flags & SUSPENDS]
-        codes = [code for key, code in transition.codes.items() if key in transition.waiting_ids]
+        known = transition.waiting
         found: tuple[int, int] | None = None            # the place, the side
-        for waiting in _referrers(*codes):
+        for waiting in _referrers(*transition.waiting_codes()) if known.must_search(ident) else \
+                [reference() for reference in _list(known.known)]:
             names = _NAMES.get(_type(waiting))
             key = _id(_getattr(waiting, names[1])) if names is not None else 0
-            if key not in transition.waiting_ids:
+            if key not in known.ids:
                 continue
             reached = _reached(waiting, transition.side_of_code, places)
             place = opaque[0] if reached is _OPAQUE and opaque else reached
             if _type(place) is _int and (found is None or place < found[0]):
                 found = place, transition.side_of_code[key]
+        if found is None:
+            known.dying.discard(ident)
         return found[1] if found is not None else None
     finally:
         _searching.discard(ident)

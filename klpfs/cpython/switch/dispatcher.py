@@ -16,6 +16,7 @@ from klpfs.engine.error import KlpError
 from ..images import image as images
 from ..raw import ASYNC_GENERATOR, COROUTINE, GENERATOR, ITERABLE_COROUTINE, SUSPENDS, VARARGS, VARKEYWORDS
 from .choice import choose, get_ident
+from .delegation import can_wait
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,9 +37,9 @@ _NO_CODES: tuple[Codes, Codes] = {}, {}
 # Transition.flip.
 _BODIES = {
     0: "return ('F'['T'.choices.get(('I' if 1 else 0)(), 2)] or 'S'.choose())({call})",
-    GENERATOR: "return (yield from 'S'.choose()({call}))",
-    COROUTINE: "return await 'S'.choose()({call})",
-    ASYNC_GENERATOR: """{g} = 'S'.choose()({call})
+    GENERATOR: "return (yield from {made})",
+    COROUTINE: "return await {made}",
+    ASYNC_GENERATOR: """{g} = {made}
   try:
    {v} = await {g}.__anext__()
    while True:
@@ -97,6 +98,10 @@ class Switch:
         if function is None:
             function = self.functions[side] = images.clone(self.function, self.after if side else self.before)
         return function
+
+    def noted(self, made: Any) -> Any:
+        """What the dispatcher has made of a side, which may hand something on; returned as it is."""
+        return self.transition.waiting.note(made)
 
     def watch_only(self) -> None:
         """The program gave the function code of its own: nothing is switched here."""
@@ -176,7 +181,10 @@ def _source(before: images.Image, after: images.Image) -> str:
             name += "_"
         own[letter] = name
     kind = code.co_flags & SUSPENDS
-    body = _BODIES[kind].format(call=passed, **own)
+    made = f"'S'.choose()({passed})"
+    if can_wait(code) or can_wait(after.code):
+        made = f"'S'.noted({made})"
+    body = _BODIES[kind].format(call=passed, made=made, **own)
     free = code.co_freevars
     bound = f"{' = '.join(free)} = None" if free else "pass"
     asynchronous = "async " if kind in (COROUTINE, ASYNC_GENERATOR) else ""

@@ -70,6 +70,7 @@ class Rounds:
         # asyncio may have come meanwhile; choice._walk reads it
         self.transition.stepping_codes = event_loops.stepping_codes(self.transition.dispatcher_ids)
         self.bodies.begin(self.transition)
+        self.transition.find_waiting()
         state, greenlet = self.transition.state, greenlet_api()
         if "greenlets" in BREAK:
             greenlet = None

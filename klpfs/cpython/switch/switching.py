@@ -27,7 +27,7 @@ from ..c_originals import original
 from ..images import image as images
 from ..looks import collection, frozen_moment
 from ..raw import NESTED, SUSPENDS
-from . import delegation, dispatcher, event_loops, live_dispatchers, out_of_sight, rounds
+from . import delegation, dispatcher, event_loops, live_dispatchers, out_of_sight, rounds, waiting
 from .choice import CLEAN, OVER, PREPARE, RUN
 from .rules import BREAK
 
@@ -120,7 +120,7 @@ class Transition:
         self.stepping_codes: dict[int, CodeType] = event_loops.stepping_codes(())
         self.choices: dict[int, int] = {}   # the state's, where dispatchers find them with one step less; see _flip
         self.suspends = False               # a side can be suspended: suspended objects are looked for
-        self.waiting_ids: set[int] = _set()     # ids of codes of sides that can wait for something: delegation.py
+        self.waiting = waiting.Waiting()    # what may hand something on to what it waits for
         self.strict = False                 # nothing is remembered, see _enter
         self.is_quiet = not collection.NEEDS_QUIET or "quiet" in BREAK
         self.state = State(PREPARE, 1, True)
@@ -186,7 +186,7 @@ class Transition:
             if flags & SUSPENDS:
                 self.suspends = self.strict = True      # a clean thread becomes dirty by resuming an old frame
                 if delegation.can_wait(codes[code_id]):
-                    self.waiting_ids.add(code_id)
+                    self.waiting.add(codes[code_id])
             if flags & NESTED and codes[code_id].co_name not in images.INNER and "nested" not in BREAK:
                 # or by calling an inner function that an old frame has just made
                 self.strict = True
@@ -313,7 +313,17 @@ class Transition:
         """PREPARE -> RUN."""
         self._expect(PREPARE)
         self.quiet()
+        self.find_waiting()
         self.flip(RUN, goal)
+
+    def waiting_codes(self) -> list[CodeType]:
+        """The codes of both sides that can wait for something."""
+        return [code for key, code in self.codes.items() if key in self.waiting.ids]
+
+    def find_waiting(self) -> None:
+        """Sees to it that choices in the program's calls need no search of the heap, as far as that can be had now."""
+        if self.waiting.ids and not self.waiting.complete:
+            self.waiting.find(self.waiting_codes())
 
     def flip(self, mode: int, goal: int) -> None:
         """Exchanges the state. choice.choose reads `state` once, dispatchers read `choices` without it: so no
@@ -385,6 +395,7 @@ class Transition:
         self._expect(OVER)
         self.switches, self.side_of_code, self.codes, self.dispatcher_ids = [], {}, {}, _set()
         self.rounds.forget()
+        self.waiting.forget()
         self.stepping_codes, self.holders, self.unaccounted = {}, _tuple, ()
         self.blocking_ids = {0: _set(), 1: _set()}
 
