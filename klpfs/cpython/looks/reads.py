@@ -14,19 +14,19 @@ from __future__ import annotations
 import gc
 import sys
 from itertools import chain, compress, repeat, starmap
-from operator import and_, attrgetter, countOf, is_, is_not, itemgetter, mod, mul, ne, not_, truth
-from types import CellType, FunctionType, GeneratorType
+from operator import and_, attrgetter, countOf, eq, is_, is_not, itemgetter, mod, mul, ne, not_, truth
+from types import AsyncGeneratorType, CellType, CoroutineType, FunctionType, GeneratorType
 
 from .. import c_api
 from ..switch.rules import BREAK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from types import CodeType, FrameType
     from typing import Any
 
-_map, _filter, _id, _type, _getattr, _slice, _int = map, filter, id, type, getattr, slice, int
+_map, _filter, _id, _type, _getattr, _slice, _int, _list = map, filter, id, type, getattr, slice, int, list
 _head, _generator_code, _function_code = c_api.head, c_api.generator_code, c_api.function_code
 _referents, _zip, _dict, _values = gc.get_referents, zip, dict, dict.values
 _ORDER = sys.byteorder
@@ -205,12 +205,41 @@ def do_not_run(generators: Iterable[Any]) -> Iterator[bool]:
     return _map(ne, _map(_state, generators), repeat(_running))
 
 
+_TELLS = sys.version_info >= (3, 11)
+
+
 def rest(generators: Iterable[Any], prefix: str) -> Iterator[bool]:
     """Whether each generator, coroutine or asynchronous generator surely is not just running; prefix: of their
     attributes. Up to 3.10 an asynchronous generator that waits counts as running."""
-    if sys.version_info >= (3, 11):
+    if _TELLS:
         return do_not_run(generators)
     return _map(not_, _map(attrgetter(prefix + "_running"), generators))
+
+
+_KINDS = (GeneratorType, "gi"), (CoroutineType, "cr"), (AsyncGeneratorType, "ag")
+
+
+def _with(objects: Sequence[Any], name: str, wanted: bool) -> Iterator[Any]:
+    """Those of the objects whose attribute `name`, behind the prefix of their kind, is true, or is not."""
+    kinds = [(_list(compress(objects, _map(is_, _map(_type, objects), repeat(kind)))), attrgetter(prefix + name))
+             for kind, prefix in _KINDS]
+    return chain.from_iterable([compress(found, _map(truth if wanted else not_, _map(attribute, found)))
+                                for found, attribute in kinds])
+
+
+def that_run(objects: Sequence[Any]) -> Iterator[Any]:
+    """Those of the generators, coroutines and asynchronous generators that are just running; up to 3.10 also
+    asynchronous generators that wait."""
+    if _state is not None:
+        return compress(objects, _map(eq, _map(_state, objects), repeat(_running)))
+    return _with(objects, "_running", True)
+
+
+def that_have_ended(objects: Sequence[Any]) -> Iterator[Any]:
+    """Those of the generators, coroutines and asynchronous generators that have run to their end."""
+    if _state is not None:
+        return compress(objects, _map(eq, _map(_state, objects), repeat(_ended)))
+    return _with(objects, "_frame", False)
 
 
 def has_ended_at(address: int) -> bool:

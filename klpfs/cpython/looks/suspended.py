@@ -164,7 +164,7 @@ def find(codes: Sequence[CodeType], kind: Any = None, counted: References | None
 
 
 @restoring
-def _resting(codes: Sequence[CodeType], make: Any, callback: Any, resting: list[bool]) -> list[Any]:
+def _resting(codes: Sequence[CodeType], make: Any, callback: Any, running: list[int]) -> list[Any]:
     ids = _frozenset(reads.ids(codes))
     box: list[Any] = []
 
@@ -173,19 +173,20 @@ def _resting(codes: Sequence[CodeType], make: Any, callback: Any, resting: list[
 
     def of_codes(kind: type[Any], prefix: str) -> Iterator[Any]:
         return compress(of_kind(kind), _map(ids.__contains__, reads.generator_codes(of_kind(kind), prefix)))
-    rest = [reads.rest(of_codes(kind, prefix), prefix) for kind, prefix in KINDS]
+    run = [reads.ids(compress(of_codes(kind, prefix), _map(not_, reads.rest(of_codes(kind, prefix), prefix))))
+           for kind, prefix in KINDS]
     found = [_map(make, compress(of_codes(kind, prefix), reads.rest(of_codes(kind, prefix), prefix)), repeat(callback))
              for kind, prefix in KINDS]
     return _list(still(chain(silent(_map(box.append, starmap(_referrers, (_tuple(codes),)))),
-                             silent(_map(resting.extend, _map(_list, rest))), chain.from_iterable(found),
+                             silent(_map(running.extend, _map(_list, run))), chain.from_iterable(found),
                              silent(call(box.clear)))))
 
 
-def resting(codes: Sequence[CodeType], make: Any, callback: Any) -> tuple[list[Any], list[bool]]:
-    """(references, whether each object does not run just now) to the generators, coroutines and asynchronous generators
-    of these codes; references to those alone that do not run. make(object, callback) makes one, by C."""
-    flags: list[bool] = []
-    return _resting(codes, make, callback, flags), flags
+def resting(codes: Sequence[CodeType], make: Any, callback: Any) -> tuple[list[Any], list[int]]:
+    """(references to the generators, coroutines and asynchronous generators of these codes that do not run just now,
+    the ids of the others). make(object, callback) makes a reference, by C."""
+    running: list[int] = []
+    return _resting(codes, make, callback, running), running
 
 
 def of(reference: ref[Any], *names: str) -> list[Any]:

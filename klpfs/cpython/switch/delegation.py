@@ -96,7 +96,7 @@ def side(transition: Transition, frames: Sequence[FrameType], ident: int) -> int
         known = transition.waiting
         found: tuple[int, int] | None = None            # the place, the side
         for waiting in _referrers(*transition.waiting_codes()) if known.must_search(ident) else \
-                [reference() for reference in _list(known.known)]:
+                known.running():
             names = _NAMES.get(_type(waiting))
             key = _id(_getattr(waiting, names[1])) if names is not None else 0
             if key not in known.ids:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from weakref import ref
 
+from .. import c_api
 from ..images.image import INNER
 from ..looks import reads, suspended
 from ..raw import NESTED
@@ -24,26 +25,30 @@ if TYPE_CHECKING:
     from types import CodeType
     from typing import Any
 
-_set, _list, _ref, _id, _map, _filter, _getattr = set, list, ref, id, map, filter, getattr
+_set, _list, _id, _map, _filter, _getattr, _address = set, list, id, map, filter, getattr, c_api.address
+_len = len
+
+MANY = 200
 
 
-class _Before(ref):
-    """A weak reference to an object from before the transition. address: the object's."""
+class _Reference(ref):
+    """A weak reference to an object. address: the object's, 0 until it is set."""
 
     __slots__ = ("address",)
     address: int
 
 
 class Waiting:
-    """ids: of the codes of sides that can wait. known: weak references to their objects. complete: all are known.
-    unnoted: some are made by no dispatcher. dying: idents of the threads in which an object from before the transition
-    dies, or has died since the last search."""
+    """ids: of the codes of sides that can wait. known: address -> weak reference, of their objects. complete: all are
+    known. unnoted: some are made by no dispatcher. dying: idents of the threads in which an object from before the
+    transition dies, or has died since the last search. most: with more known, those that have ended are removed."""
 
-    __slots__ = ("ids", "known", "complete", "unnoted", "dying")
+    __slots__ = ("ids", "known", "most", "complete", "unnoted", "dying")
 
     def __init__(self) -> None:
         self.ids: set[int] = _set()
-        self.known: set[ref[Any]] = _set()
+        self.known: dict[int, _Reference] = {}
+        self.most = MANY
         self.complete = self.unnoted = False
         self.dying: set[int] = _set()
 
@@ -56,27 +61,40 @@ class Waiting:
 
     def note(self, made: Any) -> Any:
         """What a dispatcher has made of a side, just now; returned as it is."""
-        self.known.add(_ref(made, self.known.discard))
+        reference = _Reference(made, self._forget)
+        reference.address = _address(made)
+        self.known[reference.address] = reference
         return made
 
     def find(self, codes: Sequence[CodeType]) -> None:
         """Note the objects that there are. The agent's thread, when calls meet dispatchers. codes: those of `ids`."""
-        references, resting = suspended.resting(codes, _Before, self._ends)
+        references, running = suspended.resting(codes, _Reference, self._ends)
         for reference in references:
             for address in _list(reads.ids(_filter(None, _map(ref.__call__, (reference,))))):
                 reference.address = address
-                try:
-                    self.known.add(reference)
-                except TypeError:           # it is gone: there is nothing to be hashed
-                    pass
-        self.complete = False not in resting
+                self.known.setdefault(address, reference)
+        self.complete = not [address for address in running if address not in self.known]
 
-    def _ends(self, reference: Any) -> None:
+    def _forget(self, reference: _Reference) -> None:
+        """An object ends, in this thread."""
+        self.known.pop(reference.address, None)
+
+    def _ends(self, reference: _Reference) -> None:
         """An object from before the transition ends: in this thread its `finally` blocks run next, if it has not run to
         its end."""
-        self.known.discard(reference)
-        if not reads.has_ended_at(_getattr(reference, "address", 0)):
+        address = _getattr(reference, "address", 0)     # it may end before that is set
+        self.known.pop(address, None)
+        if not reads.has_ended_at(address):
             self.dying.add(get_ident())
+
+    def running(self) -> list[Any]:
+        """The known objects that run, or that hand on. In the program's calls: it holds them a while."""
+        objects = _list(_filter(None, _map(ref.__call__, _list(self.known.values()))))
+        if _len(objects) > self.most:       # ended ones may be garbage for long, with their tasks
+            for made in _list(reads.that_have_ended(objects)):
+                self.known.pop(_address(made), None)
+            self.most = 2 * _len(self.known) + MANY
+        return _list(reads.that_run(objects))
 
     def must_search(self, ident: int) -> bool:
         """Whether objects may hand on that are not known, in the thread."""
@@ -84,4 +102,4 @@ class Waiting:
 
     def forget(self) -> None:
         """The transition is over."""
-        self.ids, self.known, self.complete = _set(), _set(), False
+        self.ids, self.known, self.complete = _set(), {}, False

@@ -16,6 +16,7 @@ PARTS = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.
 
 
 def attack(*needed):
+    """needed: rules; two in one text where either stands in for the other."""
     def note(function):
         ATTACKS.append((function, needed))
         return function

@@ -51,7 +51,7 @@ def thrown_through_generators_by_an_old_frame():
     return reached(got == [0, 0, 0, 0] and not seen[0] and done(t))
 
 
-@attack("thrown")
+@attack("thrown delegation")
 def thrown_through_an_old_generator():
     """An old coroutine waits for others, which no patch knows; the innermost handles what is thrown into the old one:
     what it calls is old."""
@@ -83,7 +83,7 @@ def thrown_through_an_old_generator():
     return reached(got == [0, 0, 0, 0] and not first and done(t))
 
 
-@attack("thrown")
+@attack("thrown delegation")
 def task_of_an_old_main_is_cancelled():
     """The same by a cancelled task, deep in library code, of a patched handler; below is an old main()."""
     d = make("""
