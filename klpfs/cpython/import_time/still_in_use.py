@@ -63,8 +63,9 @@ def _running(run: FunctionType, path: str) -> list[CodeType]:
              if code.co_filename == path]
     suspendable = [code for code in _tree(run.__code__) if code.co_flags & SUSPENDS]
     if suspendable:
-        _, references, _ = suspended.find(suspendable)
-        if any(suspended.has_frame(reference) for reference in references):
+        running: list[int] = []
+        _, references, _ = suspended.find(suspendable, None, None, running)
+        if running or any(suspended.has_frame(reference) for reference in references):
             codes += suspendable
     return codes
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from klpfs.engine.bounds import MAX_FRAME_CHARS, MAX_FRAMES, middle_left_out
 from klpfs.engine.target import Blocker
 
+from ..raw import ASYNC_GENERATOR, COROUTINE
 from ..switch.choice import CLEAN, OVER, PREPARE, module_value
 from . import awaits, interpreters, reads, threads
 from . import greenlets as greenlet_looks
@@ -76,6 +77,13 @@ def suspended(reference: ref[Any], owner: tuple[str, int] | None = None,
             kind, key, name = ("task", owner[1], owner[0]) if owner else (kind, 0, function_name(code))
             return Blocker(kind, key, name, [frame(code, line)])
     return Blocker("generator", 0, "one that has just ended")
+
+
+def running(code: CodeType) -> Blocker:
+    """Blocker for a generator, coroutine or asynchronous generator of that code that just runs."""
+    kind = "coroutine" if code.co_flags & COROUTINE else "async generator" if code.co_flags & ASYNC_GENERATOR else \
+        "generator"
+    return Blocker(kind, 0, function_name(code), [frame(code, code.co_firstlineno)])
 
 
 def _tasks() -> tuple[Sequence[ref[Any]], Any]:

@@ -219,6 +219,14 @@ def rest(generators: Iterable[Any], prefix: str) -> Iterator[bool]:
 _KINDS = (GeneratorType, "gi"), (CoroutineType, "cr"), (AsyncGeneratorType, "ag")
 
 
+def last(generators: Iterable[Any], prefix: str) -> Iterator[bool]:
+    """Whether each generator, coroutine or asynchronous generator is not dying, as one may be that runs; prefix: of
+    their attributes. True where that can't be told, as of asynchronous generators up to 3.10."""
+    if _state is None and (_TELLS or prefix == "ag"):
+        return _map(is_not, generators, repeat(None))
+    return rest(generators, prefix)
+
+
 def _with(objects: Sequence[Any], name: str, wanted: bool) -> Iterator[Any]:
     """Those of the objects whose attribute `name`, behind the prefix of their kind, is true, or is not."""
     kinds = [(_list(compress(objects, _map(is_, _map(_type, objects), repeat(kind)))), attrgetter(prefix + name))

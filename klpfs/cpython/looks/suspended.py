@@ -107,52 +107,64 @@ def _rest(codes: Sequence[CodeType], counted: References, others: list[Any]) -> 
                  silent(call(others.clear)))
 
 
-def _references(box: list[Any], ids: frozenset[int]) -> Iterator[ref[Any]]:
-    """Iterator over weak references to those objects in the list in `box` whose code's id is in ids."""
-    found = []
-    for kind, prefix in KINDS:
-        a, b = tee(chain.from_iterable(box))
-        a, b = tee(compress(a, _map(is_, _map(_type, b), repeat(kind))))
-        found.append(_map(ref, compress(a, _map(ids.__contains__, reads.generator_codes(b, prefix)))))
-    return chain.from_iterable(found)
+def _of_codes(box: list[Any], ids: frozenset[int], kind: type[Any], prefix: str) -> Iterator[Any]:
+    """Iterator over the objects of a type in the list in `box` whose code's id is in ids."""
+    def of_kind() -> Iterator[Any]:
+        return compress(chain.from_iterable(box), _map(is_, _map(_type, chain.from_iterable(box)), repeat(kind)))
+    return compress(of_kind(), _map(ids.__contains__, reads.generator_codes(of_kind(), prefix)))
 
 
-def _gather(codes: Sequence[CodeType], seen: dict[str, Any], counted: References) -> Iterator[ref[Any]]:
+def _references(box: list[Any], ids: frozenset[int], running: list[int]) -> Iterator[ref[Any]]:
+    """Iterator over weak references to those objects in the list in `box` whose code's id is in ids; of those that run
+    the ids of their codes go to `running`. One that runs may be dying: a weak reference to it would outlive it, since
+    gen_dealloc (Objects/genobject.c) clears them before its `finally` blocks run."""
+    def last(kind: type[Any], prefix: str) -> Iterator[bool]:
+        return reads.last(_of_codes(box, ids, kind, prefix), prefix)
+    run = [reads.generator_codes(compress(_of_codes(box, ids, *kind), _map(not_, last(*kind))), kind[1])
+           for kind in KINDS]
+    found = [_map(ref, compress(_of_codes(box, ids, *kind), last(*kind))) for kind in KINDS]
+    return chain(silent(_map(running.extend, _map(_list, run))), chain.from_iterable(found))
+
+
+def _gather(codes: Sequence[CodeType], seen: dict[str, Any], counted: References, running: list[int]) -> \
+        Iterator[ref[Any]]:
     ids = _frozenset(reads.ids((*codes, _canary_code)))
     box, others, fine = [], [], []                                      # type: ignore[var-annotated]
     return chain(_suspendable(codes, counted, box, others),
                  silent(_map(fine.append, _map(contains, box, repeat(_canary)))),
                  # frozen: nothing to be said anyway
                  silent(chain.from_iterable(compress((probe(seen),), fine))),
-                 _references(box, ids), silent(call(box.clear)), _rest(codes, counted, others))
+                 _references(box, ids, running), silent(call(box.clear)), _rest(codes, counted, others))
 
 
 @putting_back
 def _find(codes: Sequence[CodeType], seen: dict[str, Any], kind: Any, before: list[ref[Any]], after: list[ref[Any]],
-          stacks: list[tuple[int, Stack]], counted: References) -> list[ref[Any]]:
+          stacks: list[tuple[int, Stack]], counted: References, running: list[int]) -> list[ref[Any]]:
     if kind is None:
-        return _list(still(_gather(codes, seen, counted)))
+        return _list(still(_gather(codes, seen, counted, running)))
     # the stacks last: when nothing old is suspended any more, no clean task can get dirty by resuming it
-    return _list(still(chain(_gather(codes, seen, counted),
+    return _list(still(chain(_gather(codes, seen, counted, running),
                              silent(_map(stacks.extend, _map(_list, (greenlets.all_stacks(kind, before, after),)))))))
 
 
-def find(codes: Sequence[CodeType], kind: Any = None, counted: References | None = None) -> \
-        tuple[str | None, list[ref[Any]], list[tuple[int, Stack]]]:
+def find(codes: Sequence[CodeType], kind: Any = None, counted: References | None = None,
+         running: list[int] | None = None) -> tuple[str | None, list[ref[Any]], list[tuple[int, Stack]]]:
     """(why nothing can be said: FROZEN, COLLECTING, greenlets.BORN or None, weak references, stacks).
 
     codes: code objects of generator-like functions. The references are to all their generators, coroutines and
     asynchronous generators, maybe also some that have run to their end (has_frame tells). COLLECTING: a collection is
     under way: what it has found unreachable is in no list, but its `finally` blocks may still run. kind: the greenlet
     type: then stacks is what greenlets.stacks_and_greenlets gives, of the same moment. counted: filled, of the same
-    moment, for a few codes.
+    moment, for a few codes. running: to it go the ids of the codes of objects that just run, on a stack or dying, to
+    which there are no references.
     """
     frozen = frozen_before_import()
     seen: dict[str, Any] = {}
     before: list[ref[Any]] = []
     after: list[ref[Any]] = []
     stacks: list[tuple[int, Stack]] = []
-    references = _find(codes, seen, kind, before, after, stacks, counted or References())
+    references = _find(codes, seen, kind, before, after, stacks, counted or References(),
+                       [] if running is None else running)
     why = None
     if frozen or _canary_ref not in references:
         why = FROZEN
@@ -168,15 +180,10 @@ def _resting(codes: Sequence[CodeType], make: Any, callback: Any, running: list[
     ids = _frozenset(reads.ids(codes))
     box: list[Any] = []
 
-    def of_kind(kind: type[Any]) -> Iterator[Any]:
-        return compress(chain.from_iterable(box), _map(is_, _map(_type, chain.from_iterable(box)), repeat(kind)))
-
-    def of_codes(kind: type[Any], prefix: str) -> Iterator[Any]:
-        return compress(of_kind(kind), _map(ids.__contains__, reads.generator_codes(of_kind(kind), prefix)))
-    run = [reads.ids(compress(of_codes(kind, prefix), _map(not_, reads.rest(of_codes(kind, prefix), prefix))))
-           for kind, prefix in KINDS]
-    found = [_map(make, compress(of_codes(kind, prefix), reads.rest(of_codes(kind, prefix), prefix)), repeat(callback))
-             for kind, prefix in KINDS]
+    def rest(kind: type[Any], prefix: str) -> Iterator[bool]:
+        return reads.rest(_of_codes(box, ids, kind, prefix), prefix)
+    run = [reads.ids(compress(_of_codes(box, ids, *kind), _map(not_, rest(*kind)))) for kind in KINDS]
+    found = [_map(make, compress(_of_codes(box, ids, *kind), rest(*kind)), repeat(callback)) for kind in KINDS]
     return _list(still(chain(silent(_map(box.append, starmap(_referrers, (_tuple(codes),)))),
                              silent(_map(running.extend, _map(_list, run))), chain.from_iterable(found),
                              silent(call(box.clear)))))

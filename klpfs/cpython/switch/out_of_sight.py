@@ -146,12 +146,13 @@ def _looked_for(transition: Transition, codes: list[CodeType], holders: dict[int
     """Blockers for a few codes, of generator-like functions or of others, to which there are more references than
     klpfs's."""
     counted = suspended.References()
-    why, references, _ = suspended.find(codes, None, counted)
+    running: list[int] = []
+    why, references, _ = suspended.find(codes, None, counted, running)
     if why is not None:
         return [] if why == FROZEN and not suspends else [Blocker(why, 0, why)]
     ids = [_id(code) for code in codes]
-    left = ids if [r for r in references if suspended.has_frame(r)] else \
-        hidden.not_accounted_for(counted, ids, holders.values())
+    there = running or [1 for r in references if suspended.has_frame(r)]
+    left = ids if there else hidden.not_accounted_for(counted, ids, holders.values())
     if left and left is not ids:
         more = _dict(holders)
         more.update((_id(constants), constants) for constants in hidden.constants_on_stacks())

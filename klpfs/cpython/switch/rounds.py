@@ -146,8 +146,9 @@ class Rounds:
         kept."""
         goal = state.goal
         references: list[ref[Any]] = []
+        running: list[int] = []
         if suspends:
-            why, references, stacks = suspended.find(self._codes_of_other_side(goal), kind)
+            why, references, stacks = suspended.find(self._codes_of_other_side(goal), kind, None, running)
         else:
             why, stacks = greenlet_looks.stacks_and_greenlets(kind)
         idents = _frozenset(threads.idents())
@@ -167,6 +168,8 @@ class Rounds:
             blockers.append(Blocker(why if why is not greenlet_looks.BORN else "greenlet", 0, why))
         state.suspended_objects, unsure = self._still_suspended(state, references)
         blockers += self._name_suspended(state.suspended_objects)
+        if running and not blockers:        # on no stack: they die, or hand on
+            return self._name_running(running)
         if unsure and not blockers:
             return [_has_just_ended()]
         if not blockers and not plain:
@@ -220,10 +223,13 @@ class Rounds:
         for _ in _range(3):
             if waiting:
                 break
-            why, references, _ = suspended.find(self._codes_of_other_side(state.goal))
+            running: list[int] = []
+            why, references, _ = suspended.find(self._codes_of_other_side(state.goal), None, None, running)
             if why is not None:
                 return [Blocker(why, 0, why)]
             waiting, unsure = self._still_suspended(state, references)
+            if running and not waiting:
+                return self._name_running(running)
             if not waiting and not unsure:
                 return out_of_sight.blockers(self.transition)
         state.suspended_objects = waiting
@@ -268,6 +274,11 @@ class Rounds:
         if _len(references) > NAMED:
             blockers.append(Blocker("generator", 0, f"{_len(references) - NAMED} more"))
         return blockers
+
+    def _name_running(self, keys: Sequence[int]) -> list[Blocker]:
+        """Blockers for objects of the codes with these ids that run: generators that die, or hand on."""
+        codes = [code for code in (self.transition.codes.get(key) for key in keys) if code is not None]
+        return [names_for_people.running(code) for code in codes[:NAMED]] or [_has_just_ended()]
 
     def _is_named(self, kind: str, key: int) -> bool:
         known = self._known.get((kind, key))

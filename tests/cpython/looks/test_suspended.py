@@ -1,5 +1,7 @@
 """Looks for suspended objects: all that have a frame, or the word that nothing can be said."""
 import gc
+import threading
+import weakref
 
 import pytest
 
@@ -75,3 +77,28 @@ def test_a_collection_under_way_makes_the_look_void(collecting):
         assert module.find([])[0] is None
     collecting()
     assert module.find([])[0] is None
+
+
+def test_no_weak_reference_is_made_to_what_dies():
+    """CPython would not clear it any more: it would lead to whatever takes the place of what is gone."""
+    inside, go = threading.Event(), threading.Event()
+
+    def generator():
+        try:
+            yield
+        finally:
+            inside.set()
+            assert go.wait(10)
+    made = [generator()]
+    next(made[0])
+    thread = threading.Thread(target=made.clear)
+    thread.start()
+    assert inside.wait(10)
+    running = []
+    why, references, _ = module.find([generator.__code__], None, None, running)
+    assert why is None and references == [] and running == [id(generator.__code__)]
+    assert module.resting([generator.__code__], weakref.ref, None)[0] == []
+    go.set()
+    thread.join()
+    running = []
+    assert module.find([generator.__code__], None, None, running)[1] == [] == running
