@@ -34,6 +34,7 @@ _map, _min, _max, _slice, _len, _Cell = map, min, max, slice, len, CellType
 MOST = 100          # collections of nothing for one count; the collector's own limits for these are 10
 MOST_OBJECTS = 20000    # of klpfs's own at once: about a millisecond. The collector's own limit for the first count is
                         # 700 to 2000, but programs set it
+LOOKS_OWN = 1000        # a look's own iterators, at most: they have counted when the moment begins, and end behind it
 
 _counted: list[CellType] = []           # stand for the last moment's first count; cells have no free list: each counts
 _lost: list[list[tuple[int, ...]]] = []     # the counts before and after moments, not reckoned with yet
@@ -74,7 +75,7 @@ def frozen(work: Iterator[Any]) -> Iterator[Any]:
     """Iterator that runs `work`, a collection of the youngest generation, with the heap frozen. Not where the program
     has frozen its heap: that would be undone. Whoever runs the iterator is decorated with putting_back."""
     short, second, third, uncounted = _reckon()
-    first = _min(_threshold()[0] + 1, MOST_OBJECTS)
+    first = _min(_threshold()[0] + LOOKS_OWN, MOST_OBJECTS)
     counts: list[tuple[int, ...]] = []
     box: list[CellType] = []
 

@@ -361,7 +361,7 @@ def test_a_collection_under_way_is_a_blocker_where_it_matters(d, monkeypatch):
     """Up to 3.11 in any case; from 3.12 on when something can be suspended."""
     t = transition(d[0], d[1])
     monkeypatch.setattr(collection, "quiet", lambda: False)
-    monkeypatch.setattr(suspended, "find", lambda codes, kind=None, counted=None: (
+    monkeypatch.setattr(suspended, "find", lambda codes, kind=None, counted=None, running=None: (
         collection.COLLECTING, [], greenlets.stacks_and_greenlets(kind)[1] if kind else []))
     t.install()
     t.start()
