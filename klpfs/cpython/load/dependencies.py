@@ -15,14 +15,15 @@ if TYPE_CHECKING:
     import ast
 
     from klpfs.cpython.load.loader import LoadedModule
+    from klpfs.cpython.load.name_rewriter import Used
 
 
 class Statement:
     """A statement of the top level. bound: the names that it binds.
 
-    used: {global name that its functions use: node of the first use}. stored: names of their global statements.
-    evaluated: names that the statement itself uses when it runs. `used`, `stored` and `evaluated` are found when they
-    are asked for: those of most statements never are.
+    used: {global name that its functions use: node of the first use, or None: see references}. stored: names of their
+    global statements. evaluated: names that the statement itself uses when it runs. `used`, `stored` and `evaluated`
+    are found when they are asked for: those of most statements never are.
     """
 
     __slots__ = ("node", "bound", "_future", "_references")
@@ -31,15 +32,15 @@ class Statement:
         self.node = node
         self.bound = bindings([node])[0]
         self._future = future
-        self._references: tuple[dict[str, ast.AST], set[str], set[str]] | None = None
+        self._references: tuple[Used, set[str], set[str]] | None = None
 
-    def _found(self) -> tuple[dict[str, ast.AST], set[str], set[str]]:
+    def _found(self) -> tuple[Used, set[str], set[str]]:
         if self._references is None:
             self._references = references(self.node, self._future)
         return self._references
 
     @property
-    def used(self) -> dict[str, ast.AST]:
+    def used(self) -> Used:
         return self._found()[0]
 
     @property

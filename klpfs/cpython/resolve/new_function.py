@@ -78,8 +78,8 @@ def as_in_file(code: CodeType, node: Function, blocks: tuple[str, ...], class_na
 
 
 def compile_function(node: Function, class_name: str | None, definition: Definition,
-                     choose: Callable[[str, ast.AST], str | None], constants: dict[str, Any], path: str, flags: int,
-                     log: Log, owner: Callable[[], type | None] | None = None) -> CodeType:
+                     choose: Callable[[str, ast.AST | None], str | None], constants: dict[str, Any], path: str,
+                     flags: int, log: Log, owner: Callable[[], type | None] | None = None) -> CodeType:
     """The code object of a new function for `definition`.
 
     node: not changed. class_name: the real class when it was written in a class block, else None. choose: as
