@@ -16,6 +16,7 @@ from klpfs.cpython.images.image_table import Images
 from klpfs.cpython.load.loader import all_loaded, invoke, loaded_of
 from klpfs.cpython.raw import module_dict, type_module, type_name
 from klpfs.cpython.resolve.annotate import annotate_of
+from klpfs.cpython.resolve.around import Around, own_type_params
 from klpfs.cpython.resolve.defaults import has_open_defaults, settled, unchanged
 from klpfs.cpython.resolve.definitions import Definition, Registry, class_of, not_replaceable
 from klpfs.cpython.resolve.index import Index
@@ -30,6 +31,7 @@ from klpfs.cpython.resolve.new_function import (
     warn_signature,
 )
 from klpfs.cpython.resolve.original_source import defaults_of
+from klpfs.cpython.resolve.type_params import type_params_of
 from klpfs.cpython.transition import PythonTransition
 from klpfs.engine import target as seam
 from klpfs.engine.data import LIVE, Mod
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
 
     from klpfs.cpython.images.image import Image
     from klpfs.cpython.load.loader import LoadedModule
+    from klpfs.cpython.resolve.type_params import TypeParams
     from klpfs.engine.data import Func, Object
     from klpfs.engine.log import Log
 
@@ -184,7 +187,18 @@ class PythonTarget(seam.Target):
                 self.log, f"{loaded.name}: disagrees about version of symbol '{func.old_name}' in object "
                           f"'{obj.shown}'"), func)
         link = self._link(loaded, obj, index)
-        code = self._compile(loaded, new, place, definition, link, index)
+        class_name = _class_name(definition, place[1])
+        known: dict[Definition, list[Image]] = {}
+
+        def originals(definition: Definition) -> list[Image]:
+            if definition not in known:
+                known[definition] = [self.images.original(fn, definition) for fn in index.functions(definition)]
+            return known[definition]
+        type_params = type_params_of(place[0], class_name, definition, loaded, link.constants, index.namespace,
+                                     originals, self.log)
+        free = definition.code.co_freevars
+        replaced = own_type_params(definition, originals).intersection(free) if free else set()
+        code = self._compile(loaded, new, place, definition, link, index, type_params, replaced)
         keeps_defaults = self._keeps_defaults(index, definition, new)
         warn_signature(definition, code, self.log)
         new_code = NewCode(definition, code)
@@ -194,13 +208,14 @@ class PythonTarget(seam.Target):
             new_code.settle = lambda original: settled(
                 new, original, definition.code, index.namespace, definition, self.log)
         if LAZY and not are_postponed(loaded, definition):
-            new_code.annotations = annotate_of(new, place[0], _class_name(definition, place[1]), definition, loaded,
-                                               link.constants, index.namespace, index.functions, link.annotations,
-                                               self.log)
+            new_code.annotations = annotate_of(new, place[0], class_name, definition, loaded, link.constants,
+                                               index.namespace, originals, link.annotations, self.log)
         else:
+            around = Around(definition, index.namespace, originals) if (
+                new.__annotations__ and "." in definition.name) else None
             new_code.annotations = annotations_of(new, definition, loaded, link.constants, index.namespace,
-                                                  link.annotations)
-        new_code.type_params = getattr(new, "__type_params__", ())
+                                                  link.annotations, around, type_params)
+        new_code.type_params = type_params
         self.registry.made(definition, code)
         self.registry.use(definition)
         func.definition, func.new_code = definition, new_code
@@ -219,8 +234,10 @@ class PythonTarget(seam.Target):
         return by_version[version]
 
     def _compile(self, loaded: LoadedModule, new: FunctionType, place: tuple[Any, tuple[str, ...]],
-                 definition: Definition, link: Link, index: Index) -> CodeType:
-        """The code of a new function. place: its node, and the names of the class blocks around it."""
+                 definition: Definition, link: Link, index: Index, type_params: TypeParams | None,
+                 replaced: set[str]) -> CodeType:
+        """The code of a new function. place: its node, and the names of the class blocks around it. type_params,
+        replaced: as compile_function has them."""
         node, blocks = place
         class_name = _class_name(definition, blocks)
         code = None
@@ -228,7 +245,7 @@ class PythonTarget(seam.Target):
             code = as_in_file(new.__code__, node, blocks, class_name, definition, link.plain(definition), self.log)
         return code or compile_function(
             node, class_name, definition, link.choose(definition), link.constants, loaded.path, loaded.file.flags,
-            self.log, lambda: class_of(index.namespace, definition.name))
+            self.log, lambda: class_of(index.namespace, definition.name), type_params, replaced)
 
     def _find(self, index: Index, func: Func) -> Definition:
         try:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     Used = dict[str, Optional[ast.AST]]
     Choose = Callable[[str, Optional[ast.AST]], Optional[str]]
 
-OWN, OBJECT, HELPERS, CLASS, SUPER, SETTER = ("\0klpfs:" + each for each in
-                                              ("own", "object", "helpers", "class", "super", "setter"))
+OWN, OBJECT, HELPERS, CLASS, SUPER, SETTER, TYPES = ("\0klpfs:" + each for each in (
+    "own", "object", "helpers", "class", "super", "setter", "types"))
 _DEFERRED = sys.version_info >= (3, 14)     # annotations are evaluated when somebody asks (PEP 649)
 
 
@@ -60,6 +60,15 @@ class Rewriter(ast.NodeTransformer):
         self.choose, self.future, self.cell = choose, future, cell
         self.scopes = Scopes(enclosing)
         self._deferred = 0
+        self._types: list[tuple[Scope, str | None]] = []
+
+    def enclose(self, names: Iterable[str], marker: str | None) -> None:
+        """The functions lie in a scope of type parameters, whose names become attributes of a marker's constant. None:
+        they are the original's, which its new function does not have: Unrewritable where it uses them."""
+        scope = Scope("function", frozenset(names), runs=False)
+        if scope.bound:
+            self._types.append((scope, marker))
+            self.scopes.push(scope)
 
     # -- scopes
 
@@ -99,7 +108,7 @@ class Rewriter(ast.NodeTransformer):
         finally:
             self._deferred -= deferred
 
-    def _type_params(self, node: Any) -> bool:
+    def type_params(self, node: Any) -> bool:
         """Whether a definition has type parameters (3.12). Then their scope, in which their own bounds and defaults are
         evaluated, is on the stack, to be popped."""
         type_params = getattr(node, "type_params", ())
@@ -115,7 +124,7 @@ class Rewriter(ast.NodeTransformer):
 
     def _function(self, node: Any) -> Any:
         self._bound_here(node, node.name)
-        type_params = self._type_params(node)
+        type_params = self.type_params(node)
         try:
             self._outside(node)
             return self.function(node)
@@ -149,7 +158,7 @@ class Rewriter(ast.NodeTransformer):
     def visit_ClassDef(self, node: ast.ClassDef) -> Any:
         self._bound_here(node, node.name)
         node.decorator_list = [self.visit(decorator) for decorator in node.decorator_list]
-        type_params = self._type_params(node)
+        type_params = self.type_params(node)
         try:
             node.bases = [self.visit(base) for base in node.bases]
             for keyword in node.keywords:
@@ -164,7 +173,7 @@ class Rewriter(ast.NodeTransformer):
 
     def visit_TypeAlias(self, node: Any) -> Any:
         self._bound_here(node, node.name.id)
-        type_params = self._type_params(node)
+        type_params = self.type_params(node)
         try:
             node.value = self._later(node.value)
         finally:
@@ -212,6 +221,17 @@ class Rewriter(ast.NodeTransformer):
             return None
         return self.choose(name, None if self._deferred else node)
 
+    def _type_marker(self, name: str, node: ast.AST) -> str | None:
+        """The marker for a name of a scope of type parameters around the functions, or None."""
+        binder = self.scopes.binder(name) if self._types else None
+        for scope, marker in self._types:
+            if binder is scope:
+                if marker is None:
+                    raise Unrewritable(node, f"'{name}' was a type parameter of what it replaces, it has none of that "
+                                             "name")
+                return marker
+        return None
+
     def _without_cell(self, name: str) -> bool:
         """Whether `super` or `__class__` here means the class of the new functions, for which there is no cell."""
         scopes = self.scopes
@@ -220,7 +240,7 @@ class Rewriter(ast.NodeTransformer):
     def visit_Name(self, node: ast.Name) -> Any:
         if node.id in ("__class__", "super") and isinstance(node.ctx, ast.Load) and self._without_cell(node.id):
             return _object(CLASS if node.id == "__class__" else SUPER, node)
-        marker = self._marker(node.id, node)
+        marker = self._type_marker(mangle(node.id, self.scopes.class_name()), node) or self._marker(node.id, node)
         return node if marker is None else _attribute(marker, mangle(node.id, self.scopes.class_name()), node, node.ctx)
 
     def visit_Call(self, node: ast.Call) -> Any:
