@@ -16,9 +16,9 @@ from klpfs.cpython.images.image_table import Images
 from klpfs.cpython.load.loader import all_loaded, invoke, loaded_of
 from klpfs.cpython.raw import module_dict, type_module, type_name
 from klpfs.cpython.resolve.annotate import annotate_of
-from klpfs.cpython.resolve.around import Around, own_type_params
+from klpfs.cpython.resolve.around import Around
 from klpfs.cpython.resolve.defaults import has_open_defaults, settled, unchanged
-from klpfs.cpython.resolve.definitions import Definition, Registry, class_of, not_replaceable
+from klpfs.cpython.resolve.definitions import Definition, Registry, not_replaceable
 from klpfs.cpython.resolve.index import Index
 from klpfs.cpython.resolve.linker import Link
 from klpfs.cpython.resolve.live_functions import running
@@ -194,11 +194,9 @@ class PythonTarget(seam.Target):
             if definition not in known:
                 known[definition] = [self.images.original(fn, definition) for fn in index.functions(definition)]
             return known[definition]
-        type_params = type_params_of(place[0], class_name, definition, loaded, link.constants, index.namespace,
-                                     originals, self.log)
-        free = definition.code.co_freevars
-        replaced = own_type_params(definition, originals).intersection(free) if free else set()
-        code = self._compile(loaded, new, place, definition, link, index, type_params, replaced)
+        around = Around(definition, index.namespace, originals)
+        type_params = type_params_of(place[0], class_name, definition, loaded, link.constants, around, self.log)
+        code = self._compile(loaded, new, place, definition, link, around, type_params)
         keeps_defaults = self._keeps_defaults(index, definition, new)
         warn_signature(definition, code, self.log)
         new_code = NewCode(definition, code)
@@ -209,10 +207,8 @@ class PythonTarget(seam.Target):
                 new, original, definition.code, index.namespace, definition, self.log)
         if LAZY and not are_postponed(loaded, definition):
             new_code.annotations = annotate_of(new, place[0], class_name, definition, loaded, link.constants,
-                                               index.namespace, originals, link.annotations, self.log)
+                                               around, link.annotations, self.log)
         else:
-            around = Around(definition, index.namespace, originals) if (
-                new.__annotations__ and "." in definition.name) else None
             new_code.annotations = annotations_of(new, definition, loaded, link.constants, index.namespace,
                                                   link.annotations, around, type_params)
         new_code.type_params = type_params
@@ -234,18 +230,20 @@ class PythonTarget(seam.Target):
         return by_version[version]
 
     def _compile(self, loaded: LoadedModule, new: FunctionType, place: tuple[Any, tuple[str, ...]],
-                 definition: Definition, link: Link, index: Index, type_params: TypeParams | None,
-                 replaced: set[str]) -> CodeType:
-        """The code of a new function. place: its node, and the names of the class blocks around it. type_params,
-        replaced: as compile_function has them."""
+                 definition: Definition, link: Link, around: Around, type_params: TypeParams | None) -> CodeType:
+        """The code of a new function. place: its node, and the names of the class blocks around it. type_params: its
+        own."""
         node, blocks = place
         class_name = _class_name(definition, blocks)
         code = None
         if (getattr(node, "name", None), node.lineno) not in loaded.file.nonlocals:
-            code = as_in_file(new.__code__, node, blocks, class_name, definition, link.plain(definition), self.log)
+            plain = link.plain(definition)
+            code = as_in_file(new.__code__, node, blocks, class_name, definition,
+                              lambda name: name not in around.parameters and plain(name), self.log)
         return code or compile_function(
             node, class_name, definition, link.choose(definition), link.constants, loaded.path, loaded.file.flags,
-            self.log, lambda: class_of(index.namespace, definition.name), type_params, replaced)
+            self.log, around.owner, type_params, around.replaced(),
+            {name: cell.cell_contents for name, cell in around.parameters.items()})
 
     def _find(self, index: Index, func: Func) -> Definition:
         try:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     Used = dict[str, Optional[ast.AST]]
     Choose = Callable[[str, Optional[ast.AST]], Optional[str]]
 
-OWN, OBJECT, HELPERS, CLASS, SUPER, SETTER, TYPES = ("\0klpfs:" + each for each in (
-    "own", "object", "helpers", "class", "super", "setter", "types"))
+OWN, OBJECT, HELPERS, CLASS, SUPER, SETTER, TYPES, TYPES_AROUND = ("\0klpfs:" + each for each in (
+    "own", "object", "helpers", "class", "super", "setter", "types", "types around"))
 _DEFERRED = sys.version_info >= (3, 14)     # annotations are evaluated when somebody asks (PEP 649)
 
 

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from klpfs.cpython.load.loader import LoadedModule
-    from klpfs.cpython.resolve.around import Originals
     from klpfs.cpython.resolve.definitions import Definition
     from klpfs.engine.log import Log
 
@@ -35,14 +34,14 @@ if TYPE_CHECKING:
 class Annotate:
     """What makes the function `__annotate__` of each function object that gets the new code.
 
-    code: its code object. namespace: the patched module's. names: of the new function's own type parameters, as code
-    has them. around: what lies around the original.
+    code: its code object. names: of the new function's own type parameters, as code has them. around: what lies around
+    the original.
     """
 
-    __slots__ = ("code", "namespace", "names", "around")
+    __slots__ = ("code", "names", "around")
 
-    def __init__(self, code: CodeType, namespace: dict[str, Any], names: tuple[str, ...], around: Around) -> None:
-        self.code, self.namespace, self.names, self.around = code, namespace, names, around
+    def __init__(self, code: CodeType, names: tuple[str, ...], around: Around) -> None:
+        self.code, self.names, self.around = code, names, around
 
     def function(self, original: Any, fn: FunctionType, parameters: tuple[Any, ...] = ()) -> Any:
         """The function `__annotate__` for a function object, `fn`. original: that of its original, which `fn` keeps
@@ -50,21 +49,20 @@ class Annotate:
         closure = self.around.cells(self.code, original, fn, dict(zip(self.names, map(CellType, parameters))))
         if closure is None:
             return original
-        made = FunctionType(self.code, self.namespace, "__annotate__", None, closure or None)
+        made = FunctionType(self.code, self.around.namespace, "__annotate__", None, closure or None)
         made.__module__ = fn.__module__
         return made
 
 
 def annotate_of(new: FunctionType, node: Any, class_name: str | None, definition: Definition, loaded: LoadedModule,
-                constants: Mapping[str, Any], namespace: dict[str, Any], originals: Originals,
-                compiled: dict[Any, CodeType], log: Log) -> Annotate | None:
+                constants: Mapping[str, Any], around: Around, compiled: dict[Any, CodeType], log: Log) -> \
+        Annotate | None:
     """The Annotate of a new function; None: it has no annotations. node: its node in the file, where annotations are
-    their texts (source_file.py). originals: as Around has it. compiled: the codes of heads met before, one dict
-    for each file and object. KlpError EINVAL: an annotation that the compiler does not
-    take, or that uses a name of what lies around the original which the original's function objects do not hold."""
+    their texts (source_file.py). compiled: the codes of heads met before, one dict for each file and object. KlpError
+    EINVAL: an annotation that the compiler does not take, or that uses a name of what lies around the original which
+    the original's function objects do not hold."""
     if not new.__annotations__:         # texts: reading them evaluates nothing of the program's
         return None
-    around = Around(definition, namespace, originals)
     own = names_of(node, class_name)
     key = (class_name, around.names, own, _text(node.returns),
            *[(argument.arg, _text(argument.annotation)) for argument in arguments(node)])
@@ -75,7 +73,7 @@ def annotate_of(new: FunctionType, node: Any, class_name: str | None, definition
     if lacking is not None:
         raise not_replaceable(log, definition, lacking)
     code = code.replace(co_qualname=f"{definition.name}.__annotate__", co_firstlineno=node.lineno)
-    return Annotate(code, namespace, own, around)
+    return Annotate(code, own, around)
 
 
 def _text(annotation: Any) -> Any:

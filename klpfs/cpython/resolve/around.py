@@ -34,10 +34,10 @@ class Around:
     one.
     """
 
-    __slots__ = ("definition", "namespace", "names", "closed", "parameters", "_class_names")
+    __slots__ = ("definition", "namespace", "originals", "names", "closed", "parameters", "_class_names")
 
     def __init__(self, definition: Definition, namespace: dict[str, Any], originals: Originals) -> None:
-        self.definition, self.namespace = definition, namespace
+        self.definition, self.namespace, self.originals = definition, namespace, originals
         live = [image.values[ANNOTATIONS] for image in originals(definition)]
         closed = set(definition.code.co_freevars)
         annotates = [annotate.__code__ for annotate in live if self.is_own(annotate)]
@@ -80,6 +80,11 @@ class Around:
     def owner(self) -> type | None:
         """The class that the definition lies in, None if it lies in none or that is not to be found."""
         return class_of(self.namespace, self.definition.name)
+
+    def replaced(self) -> set[str]:
+        """Names of the original's own type parameters that its code uses."""
+        free = self.definition.code.co_freevars
+        return own_type_params(self.definition, self.originals).intersection(free) if free else set()
 
     def known(self) -> tuple[dict[str, Any], set[str]]:
         """({name: type parameter} of what lies around, names of it that have another value, or each closure its own);

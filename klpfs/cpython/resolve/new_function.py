@@ -12,7 +12,16 @@ from types import CodeType, FunctionType
 
 from klpfs.cpython.code_names import globals_of
 from klpfs.cpython.load.compiler_warnings import Unheard
-from klpfs.cpython.load.name_rewriter import CLASS, OWN, TYPES, Rewriter, Unrewritable, copied, exchange
+from klpfs.cpython.load.name_rewriter import (
+    CLASS,
+    OWN,
+    TYPES,
+    TYPES_AROUND,
+    Rewriter,
+    Unrewritable,
+    copied,
+    exchange,
+)
 from klpfs.cpython.load.parse import parse
 from klpfs.cpython.load.scopes import nonlocals
 from klpfs.cpython.raw import ITERABLE_COROUTINE, NESTED, SUSPENDS, VARARGS, VARKEYWORDS, inner, is_definition
@@ -24,7 +33,7 @@ from klpfs.engine.log import pr_warn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Mapping
     from typing import Any, Optional
 
     from klpfs.cpython.images.image import Image
@@ -84,13 +93,13 @@ def as_in_file(code: CodeType, node: Function, blocks: tuple[str, ...], class_na
 def compile_function(node: Function, class_name: str | None, definition: Definition,
                      choose: Choose, constants: dict[str, Any], path: str, flags: int, log: Log,
                      owner: Callable[[], type | None] | None = None, type_params: TypeParams | None = None,
-                     replaced: Collection[str] = ()) -> CodeType:
+                     replaced: Collection[str] = (), known: Mapping[str, Any] | None = None) -> CodeType:
     """The code object of a new function for `definition`.
 
     node: not changed. class_name: the real class when it was written in a class block, else None. choose: as
     Rewriter's. constants: marker -> object. flags: of the file's future statements. owner: function that gives the real
     class, called when the new code needs it and no cell has it. type_params: its own. replaced: names of the
-    original's own type parameters. KlpError EINVAL.
+    original's own type parameters. known: type parameters of what lies around it. KlpError EINVAL.
     """
     free = definition.code.co_freevars
 
@@ -116,6 +125,8 @@ def compile_function(node: Function, class_name: str | None, definition: Definit
     rewriter = Rewriter(choose, bool(flags & _ANNOTATIONS), "__class__" in free or class_name is None, free)
     if class_name is not None:
         rewriter.scopes.push_block(class_name)
+    around = {name: value for name, value in (known or {}).items() if name not in free}
+    rewriter.enclose(around, TYPES_AROUND)
     rewriter.enclose(replaced, None)
     rewriter.enclose(own, TYPES)
     try:
@@ -139,7 +150,9 @@ def compile_function(node: Function, class_name: str | None, definition: Definit
             raise refused("its body uses its type parameters, which each of its function objects has for itself: their "
                           "bounds, constraints or defaults use variables of the functions around it")
         type_params.in_body = True
-        constants = dict(constants, **{TYPES: View(dict(zip(own, type_params.shared)))})
+        constants = dict(constants, **{TYPES: View(dict(zip(type_params.names, type_params.shared)))})
+    if around:
+        constants = dict(constants, **{TYPES_AROUND: View(around)})
     return _finished(exchange(code, constants), _own_name(new, class_name, free), definition, log)
 
 

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from klpfs.cpython.images.image import Image
     from klpfs.cpython.load.loader import LoadedModule
-    from klpfs.cpython.resolve.around import Originals
     from klpfs.cpython.resolve.definitions import Definition
     from klpfs.engine.log import Log
 
@@ -40,11 +39,10 @@ class TypeParams:
     code uses those that are shared.
     """
 
-    __slots__ = ("names", "kept", "shared", "in_body", "_code", "_namespace", "_around", "_owner")
+    __slots__ = ("names", "kept", "shared", "in_body", "_code", "_around", "_owner")
 
-    def __init__(self, names: tuple[str, ...], code: CodeType, namespace: dict[str, Any], around: Around,
-                 kept: bool) -> None:
-        self.names, self._code, self._namespace, self._around, self.kept = names, code, namespace, around, kept
+    def __init__(self, names: tuple[str, ...], code: CodeType, around: Around, kept: bool) -> None:
+        self.names, self._code, self._around, self.kept = names, code, around, kept
         self.shared: tuple[Any, ...] | None = None
         self.in_body = False
         self._owner = around.owner()
@@ -64,7 +62,7 @@ class TypeParams:
         closure = self._around.cells(self._code, annotate, fn, {})
         if closure is None:
             return None
-        scope: Any = FunctionType(self._code, self._namespace, None, None, closure or None)
+        scope: Any = FunctionType(self._code, self._around.namespace, None, None, closure or None)
         return scope().__type_params__      # type: ignore[no-any-return]
 
 
@@ -74,15 +72,13 @@ def names_of(node: Any, class_name: str | None) -> tuple[str, ...]:
 
 
 def type_params_of(node: Any, class_name: str | None, definition: Definition, loaded: LoadedModule,
-                   constants: Mapping[str, Any], namespace: dict[str, Any], originals: Originals, log: Log) -> \
-        TypeParams | None:
-    """The TypeParams of a new function; None: it has no type parameters. node: its node in the file. originals: as
-    Around has it. KlpError EINVAL: a bound, constraint or default that uses a name of what lies around the original
-    which the original's function objects do not hold."""
+                   constants: Mapping[str, Any], around: Around, log: Log) -> TypeParams | None:
+    """The TypeParams of a new function; None: it has no type parameters. node: its node in the file. KlpError EINVAL: a
+    bound, constraint or default that uses a name of what lies around the original which the original's function objects
+    do not hold."""
     names = names_of(node, class_name)
     if not names:
         return None
-    around = Around(definition, namespace, originals)
     head = copied(node)
     strip(head)
     head.args = ast.arguments(posonlyargs=[], args=[], vararg=None, kwonlyargs=[], kw_defaults=[], kwarg=None,
@@ -100,28 +96,27 @@ def type_params_of(node: Any, class_name: str | None, definition: Definition, lo
     except (SyntaxError, ValueError) as error:
         raise not_replaceable(log, definition, f"{loaded.path}:{node.lineno}: {error}") from None
     code = exchange(_find(code), dict(constants))
-    kept = _are_the_originals(node, code, definition, originals)
+    kept = _are_the_originals(node, code, definition, around.originals(definition))
     lacking = None if kept else around.lacking(code, "type parameters", ())
     if lacking is not None:
         raise not_replaceable(log, definition, lacking)
     place = definition.name[:-len(definition.name.rpartition(".")[2])]
-    return TypeParams(names, _placed(code, len(code.co_qualname) - len(code.co_name), place), namespace, around,
-                      kept)
+    return TypeParams(names, _placed(code, len(code.co_qualname) - len(code.co_name), place), around, kept)
 
 
-def _are_the_originals(node: Any, scope: CodeType, definition: Definition, originals: Originals) -> bool:
+def _are_the_originals(node: Any, scope: CodeType, definition: Definition, originals: list[Image]) -> bool:
     """Whether the type parameters of a new function are those of its original, a function in a function: of the same
     kinds, with the same code for what belongs to them."""
     before = own_scope(definition)
     if before is None:
         return False
-    for image in originals(definition):
+    for image in originals:
         if [(type(each).__name__, each.__name__, _has_default(each)) for each in image.values[TYPE_PARAMS]] != [
                 (type(each).__name__, each.name, getattr(each, "default_value", None) is not None)
                 for each in node.type_params]:
             return False
     parts = [code for code in inner(before) if code.co_name != "__annotate__" and id(code) not in definition.originals]
-    return bool(originals(definition)) and list(map(fingerprint, parts)) == list(map(fingerprint, inner(scope)[:-1]))
+    return bool(originals) and list(map(fingerprint, parts)) == list(map(fingerprint, inner(scope)[:-1]))
 
 
 def _has_default(parameter: Any) -> bool:

@@ -212,6 +212,28 @@ def test_type_parameters_that_do_change_are_not_kept(program, old, new):
     assert errno_name == "EINVAL" and "its type parameters use 'kind', a name of" in line
 
 
+@pytest.mark.parametrize("line", ["", "T = 5\n"])
+@pytest.mark.parametrize("original, name, get, value", [
+    ("class A[T, *Us]:\n  def f(self): return 1", "A.f", "A().f", "A"),
+    ("class A[T, *Us]:\n  def f(self): return T", "A.f", "A().f", "A"),
+    ("class A[T, *Us]:\n  T = 7\n  class B:\n    def f[T](self): return 1", "A.B.f", "A.B().f", "A"),
+    ("class A[T, *Us]:\n  class B:\n    def f(self): return 1", "A.B.f", "A.B().f", "A"),
+    ("class A[T]:\n  class B[Us]:\n    def f(self): return Us", "A.B.f", "A.B().f", "A"),
+    ("def a[T, *Us](x):\n  def f(self=0): return 1\n  return f\nf = a(0)", "a.<locals>.f", "f", "a"),
+    ("def a[T, *Us](x):\n  class B:\n    def f(self=0): return 1\n  return B\nB = a(0)", "a.<locals>.B.f", "B().f", "a"),
+])
+def test_new_code_uses_type_parameters_of_what_it_lies_in(program, original, name, get, value, line):
+    """Whether or not the original did; never the module's of the same name."""
+    module = program.module(line + original)
+    blocks = name.rpartition("<locals>.")[2].split(".")[:-1]
+    text = "".join(f"{'  ' * depth}class {block}:\n" for depth, block in enumerate(blocks))
+    text += "  " * len(blocks) + "def f(self=0): return T, [T for _ in 'a'], (lambda: (lambda T: T)(3))()"
+    patched = patch(program, module, text, f"{name}={name.rpartition('<locals>.')[2]}")
+    parameter = eval(value, vars(module)).__type_params__[0]
+    assert eval(get, vars(module))() == (parameter, [parameter], 3)
+    program.unpatch(patched)
+
+
 def test_new_code_can_use_no_type_parameters_that_closures_differ_in(program):
     module = program.module("def make(kind):\n  def f(x): return kind\n  return f\nf = make(int)")
     errno_name, line = refused(program, module, "def f[T: kind](x): return T, kind", "make.<locals>.f=f")
