@@ -160,3 +160,32 @@ def test_new_code_uses_its_type_parameters(upgrade):
         def h[T](x): return x, T
         class Later: pass
         """, *(f"repr({each})" for each in ("Box().m()", "f(1)", "g(1)")))
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="type parameters are new in 3.12")
+def test_what_is_new_in_a_generic_class_uses_its_type_parameters(upgrade):
+    """Not the module's names of that kind."""
+    old = """
+        T = Us = 7
+        class Box[T, *Us]:
+            Attr = int
+            def m(self): return 1
+            def plain(self): return 1
+        """
+    there_and_back(upgrade, old, old.replace("return 1", "return T", 1) + """
+            def n[U: (T, Attr)](self, x: list[T] = None) -> U: return T, Us, U.__constraints__
+            held = dict[str, T]
+            class Inner:
+                def f(self, x: T = None): return [T]
+        """, *(f"repr({each})" for each in (
+            "Box().m()", "Box().n()", "Box.n.__annotations__", "Box.held", "Box.Inner().f()",
+            "Box.Inner.f.__annotations__", "Box.__type_params__")))
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="type parameters are new in 3.12")
+@pytest.mark.parametrize("old, new", [("", "[T]"), ("[T]", ""), ("[T]", "[T, U]"), ("[T: int]", "[T: str]"),
+                                      ("[T]", "[*T]")])
+def test_type_parameters_of_a_class_that_differ_are_refused(upgrade, old, new):
+    upgrade.write(f"class C{old}:\n    def f(self): return 1", f"class C{new}:\n    def f(self): return 2")
+    (refusal,) = upgrade.build().refused
+    assert refusal.what == "class C: its type parameters changed"

@@ -57,7 +57,8 @@ class ScopeChange:
 
 @define(eq=False)
 class ClassChange(ScopeChange):
-    """The differences in a class. parts: of the class statement itself: bases, keywords, decorators."""
+    """The differences in a class. parts: of the class statement itself: bases, keywords, decorators, type
+    parameters."""
 
     old: ast.ClassDef = field(kw_only=True)
     new: ast.ClassDef = field(kw_only=True)
@@ -127,6 +128,8 @@ def _changed_parts(old: ast.ClassDef, new: ast.ClassDef) -> set[str]:
         found.add("keywords")
     if not same(old.decorator_list, new.decorator_list):
         found.add("decorators")
+    if not same(type_params(old), type_params(new)):
+        found.add("type parameters")
     return found
 
 
