@@ -195,7 +195,8 @@ class PythonTarget(seam.Target):
                 known[definition] = [self.images.original(fn, definition) for fn in index.functions(definition)]
             return known[definition]
         around = Around(definition, index.namespace, originals)
-        type_params = type_params_of(place[0], class_name, definition, loaded, link.constants, around, self.log)
+        type_params = type_params_of(place[0], class_name, definition, loaded, link.constants, around,
+                                     originals(definition), self.log)
         code = self._compile(loaded, new, place, definition, link, around, type_params)
         keeps_defaults = self._keeps_defaults(index, definition, new)
         warn_signature(definition, code, self.log)
@@ -242,7 +243,7 @@ class PythonTarget(seam.Target):
                               lambda name: name not in around.parameters and plain(name), self.log)
         return code or compile_function(
             node, class_name, definition, link.choose(definition), link.constants, loaded.path, loaded.file.flags,
-            self.log, around.owner, type_params, around.replaced(),
+            self.log, around.owner, type_params, around.replaced,
             {name: cell.cell_contents for name, cell in around.parameters.items()})
 
     def _find(self, index: Index, func: Func) -> Definition:

@@ -31,13 +31,13 @@ class Around:
     originals: gives the Images of a Definition's function objects, as the program made them. names: variables and type
     parameters of the functions and classes around. closed: those that each function object of the original has a cell
     of, in its closure or in that of its annotations. parameters: {name: cell} of type parameters that are known without
-    one.
+    one. replaced: names of the original's own type parameters that its code uses.
     """
 
-    __slots__ = ("definition", "namespace", "originals", "names", "closed", "parameters", "_class_names")
+    __slots__ = ("definition", "namespace", "names", "closed", "parameters", "replaced", "_class_names")
 
     def __init__(self, definition: Definition, namespace: dict[str, Any], originals: Originals) -> None:
-        self.definition, self.namespace, self.originals = definition, namespace, originals
+        self.definition, self.namespace = definition, namespace     # not `originals`: it holds the program's functions
         live = [image.values[ANNOTATIONS] for image in originals(definition)]
         closed = set(definition.code.co_freevars)
         annotates = [annotate.__code__ for annotate in live if self.is_own(annotate)]
@@ -73,18 +73,15 @@ class Around:
                         self.parameters.pop(name, None)         # a nearer variable of that name hides it
         for code in annotates:
             closed.update(code.co_freevars)
-        self.closed = closed - own_type_params(definition, originals)
+        own = own_type_params(definition, originals)
+        self.replaced = frozenset(own.intersection(definition.code.co_freevars))
+        self.closed = closed - own
         names.update(dict.fromkeys(sorted(self.closed)))
         self.names = tuple([name for name in names if name.isidentifier() and name not in ("__class__", CLASS_DICT)])
 
     def owner(self) -> type | None:
         """The class that the definition lies in, None if it lies in none or that is not to be found."""
         return class_of(self.namespace, self.definition.name)
-
-    def replaced(self) -> set[str]:
-        """Names of the original's own type parameters that its code uses."""
-        free = self.definition.code.co_freevars
-        return own_type_params(self.definition, self.originals).intersection(free) if free else set()
 
     def known(self) -> tuple[dict[str, Any], set[str]]:
         """({name: type parameter} of what lies around, names of it that have another value, or each closure its own);

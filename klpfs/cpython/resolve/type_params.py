@@ -72,10 +72,10 @@ def names_of(node: Any, class_name: str | None) -> tuple[str, ...]:
 
 
 def type_params_of(node: Any, class_name: str | None, definition: Definition, loaded: LoadedModule,
-                   constants: Mapping[str, Any], around: Around, log: Log) -> TypeParams | None:
-    """The TypeParams of a new function; None: it has no type parameters. node: its node in the file. KlpError EINVAL: a
-    bound, constraint or default that uses a name of what lies around the original which the original's function objects
-    do not hold."""
+                   constants: Mapping[str, Any], around: Around, originals: list[Image], log: Log) -> TypeParams | None:
+    """The TypeParams of a new function; None: it has no type parameters. node: its node in the file. originals: the
+    Images of the definition's function objects, as the program made them. KlpError EINVAL: a bound, constraint or
+    default that uses a name of what lies around the original which the original's function objects do not hold."""
     names = names_of(node, class_name)
     if not names:
         return None
@@ -96,7 +96,7 @@ def type_params_of(node: Any, class_name: str | None, definition: Definition, lo
     except (SyntaxError, ValueError) as error:
         raise not_replaceable(log, definition, f"{loaded.path}:{node.lineno}: {error}") from None
     code = exchange(_find(code), dict(constants))
-    kept = _are_the_originals(node, code, definition, around.originals(definition))
+    kept = _are_the_originals(node, code, definition, originals)
     lacking = None if kept else around.lacking(code, "type parameters", ())
     if lacking is not None:
         raise not_replaceable(log, definition, lacking)

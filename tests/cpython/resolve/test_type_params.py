@@ -1,8 +1,10 @@
 """Type parameters of new functions (3.12): what belongs to them is evaluated when somebody asks, in the program's names;
 the new code's use of them."""
 import ast
+import gc
 import re
 import sys
+import weakref
 
 import pytest
 
@@ -292,3 +294,13 @@ def test_a_module_that_is_loaded_again(program):
     program.target.refresh(module.__name__)
     assert module.C is not old and module.C().f() == 2
     assert module.C.f.__type_params__[0].__bound__ is module.C.Attr
+
+
+def test_a_patch_keeps_no_function_of_the_program_alive(program):
+    """Not by what it knows of the surroundings of its functions."""
+    module = program.module("class C:\n  A = int\n  def f(self): return 1\n  def g(self): return 1")
+    patch(program, module, "class C:\n  def f[T: A](self, x: T = 0): return T", "C.f")
+    gone = weakref.ref(module.C.f), weakref.ref(module.C.g)
+    del module.C.f, module.C.g
+    gc.collect()
+    assert [each() for each in gone] == [None, None]
