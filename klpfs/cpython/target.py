@@ -198,7 +198,7 @@ class PythonTarget(seam.Target):
         type_params = type_params_of(place[0], class_name, definition, loaded, link.constants, around,
                                      originals(definition), self.log)
         code = self._compile(loaded, new, place, definition, link, around, type_params)
-        keeps_defaults = self._keeps_defaults(index, definition, new)
+        keeps_defaults = self._keeps_defaults(index, definition, new, originals(definition))
         warn_signature(definition, code, self.log)
         new_code = NewCode(definition, code)
         new_code.keeps_defaults = keeps_defaults
@@ -294,10 +294,10 @@ class PythonTarget(seam.Target):
             link.attach(index.namespace, [unit.code for unit in index.units.values() if unit.name in names])
         return link
 
-    def _keeps_defaults(self, index: Index, definition: Definition, new: FunctionType) -> bool:
+    def _keeps_defaults(self, index: Index, definition: Definition, new: FunctionType,
+                        originals: list[Image]) -> bool:
         """Whether each function object keeps its own defaults: those of nested functions are evaluated by the code
         around them, so they cannot change; so it is where one definition has function objects with different ones."""
-        originals = [self.images.original(fn, definition) for fn in index.functions(definition)]
         if definition.outer is None and all(
                 _same_defaults(originals[0], other, exactly=True) for other in originals[1:]):
             return False
