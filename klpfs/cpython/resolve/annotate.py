@@ -9,6 +9,7 @@ what lies around that the original's function objects do not hold is refused, as
 from __future__ import annotations
 
 import ast
+import sys
 from types import CellType, CodeType, FunctionType
 
 from klpfs.cpython.load.compiler_warnings import Unheard
@@ -16,7 +17,7 @@ from klpfs.cpython.load.name_rewriter import OWN, Rewriter, copied, exchange
 from klpfs.cpython.load.parse import parse
 from klpfs.cpython.load.scopes import arguments
 from klpfs.cpython.raw import inner
-from klpfs.cpython.resolve.around import Around
+from klpfs.cpython.resolve.around import Around, placed
 from klpfs.cpython.resolve.definitions import not_replaceable
 from klpfs.cpython.resolve.type_params import names_of
 from klpfs.cpython.resolve.wrapping import strip, wrapped
@@ -64,7 +65,7 @@ def annotate_of(new: FunctionType, node: Any, class_name: str | None, definition
     if not new.__annotations__:         # texts: reading them evaluates nothing of the program's
         return None
     own = names_of(node, class_name)
-    key = (class_name, around.names, own, _text(node.returns),
+    key = (class_name, definition.name.rpartition(".")[0], around.names, own, _text(node.returns),
            *[(argument.arg, _text(argument.annotation)) for argument in arguments(node)])
     code = compiled.get(key)
     if code is None:
@@ -99,7 +100,9 @@ def _compiled(node: Any, class_name: str | None, free: tuple[str, ...], definiti
             code = compile(module, loaded.path, "exec", flags=loaded.file.flags, dont_inherit=True)
     except (SyntaxError, ValueError) as error:
         raise not_replaceable(log, definition, f"{loaded.path}:{node.lineno}: {error}") from None
-    return exchange(_find(code), dict(constants))
+    made = exchange(_find(code), dict(constants))
+    inside = f"{node.name}.{made.co_name}" if sys.version_info >= (3, 15) else made.co_name    # see Around.is_own
+    return placed(made, inside, definition.name)
 
 
 def _expression(annotation: Any, rewriter: Rewriter) -> Any:

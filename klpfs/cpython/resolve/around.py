@@ -200,3 +200,14 @@ def _annotate_before(definition: Definition, block: CodeType) -> list[CodeType]:
                 before.co_firstlineno >= code.co_firstlineno):
             return [before]
     return []
+
+
+def placed(code: CodeType, inside: str, name: str) -> CodeType:
+    """What was compiled of a function's head, under the qualified names that it has where the function's is `name`.
+    inside: its own in what surrounds it: 'f.__annotate__'."""
+    return _placed(code, len(code.co_qualname) - len(inside), name[:-len(name.rpartition(".")[2])])
+
+
+def _placed(code: CodeType, length: int, place: str) -> CodeType:
+    return code.replace(co_qualname=place + code.co_qualname[length:], co_consts=tuple(
+        _placed(const, length, place) if type(const) is CodeType else const for const in code.co_consts))

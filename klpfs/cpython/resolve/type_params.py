@@ -15,7 +15,7 @@ from klpfs.cpython.load.compiler_warnings import Unheard
 from klpfs.cpython.load.name_rewriter import OWN, Rewriter, copied, exchange
 from klpfs.cpython.load.scopes import mangle
 from klpfs.cpython.raw import inner
-from klpfs.cpython.resolve.around import CLASS_DICT, GENERIC, Around, own_scope
+from klpfs.cpython.resolve.around import CLASS_DICT, GENERIC, Around, own_scope, placed
 from klpfs.cpython.resolve.definitions import not_replaceable
 from klpfs.cpython.resolve.fingerprint import fingerprint
 from klpfs.cpython.resolve.wrapping import strip, wrapped
@@ -100,8 +100,7 @@ def type_params_of(node: Any, class_name: str | None, definition: Definition, lo
     lacking = None if kept else around.lacking(code, "type parameters", ())
     if lacking is not None:
         raise not_replaceable(log, definition, lacking)
-    place = definition.name[:-len(definition.name.rpartition(".")[2])]
-    return TypeParams(names, _placed(code, len(code.co_qualname) - len(code.co_name), place), around, kept)
+    return TypeParams(names, placed(code, code.co_name, definition.name), around, kept)
 
 
 def _are_the_originals(node: Any, scope: CodeType, definition: Definition, originals: list[Image]) -> bool:
@@ -121,13 +120,6 @@ def _are_the_originals(node: Any, scope: CodeType, definition: Definition, origi
 
 def _has_default(parameter: Any) -> bool:
     return sys.version_info >= (3, 13) and parameter.has_default()
-
-
-def _placed(code: Any, length: int, place: str) -> CodeType:
-    """A code, and the code in it, under qualified names whose first `length` characters are `place`."""
-    placed: CodeType = code.replace(co_qualname=place + code.co_qualname[length:], co_consts=tuple(
-        _placed(const, length, place) if type(const) is CodeType else const for const in code.co_consts))
-    return placed
 
 
 def _find(code: CodeType) -> CodeType:

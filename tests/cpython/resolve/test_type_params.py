@@ -31,7 +31,8 @@ CONTEXTS = {
 }
 HEADS = ["P: Glob", "P: Attr", "P: T", "P: After", "P: Later", "P: list[Glob]", "P: (Glob, Attr)", "P: (T, Later)",
          "P: 'Glob'", "P: Attr | Later", "P: (Glob if Glob else Later)", "T: Glob", "T: list[T]", "P, Q: list[P]",
-         "P: print", "__P: Glob, Q: list[__P]", "P: Glob, **R, *Us", "P: [Glob for _ in 'ab']", "P: [x for x in (T, Attr)]"]
+         "P: print", "__P: Glob, Q: list[__P]", "P: Glob, **R, *Us", "P: [Glob for _ in 'ab']", "P: [x for x in (T, Attr)]",
+         "P: (lambda: Later)"]
 HEADS += ["P = Glob", "P = Attr", "P: T = T", "P = Later", "P: Later = Glob", "**R = [Attr]", "*Us = *tuple[T, Glob]",
           "P = Glob, Q = list[P]"] * DEFAULTS
 BEFORE = "class Glob: pass\nT = 5\nAttr = After = 'of the module'\n"
@@ -67,7 +68,7 @@ def shown(function, module):
                 found += [said(lambda format=format: annotationlib.call_evaluate_function(evaluate, format))  # noqa: B023
                           for format in (annotationlib.Format.FORWARDREF, annotationlib.Format.STRING)]
                 found.append(evaluate.__globals__ is vars(module) if hasattr(evaluate, "__globals__") else None)
-    return [re.sub(r"\bprog_\d+\b|owner=<function [^>]*>|owner=[^,)]*", "", str(line)) for line in found]
+    return [re.sub(r"0x\w+|\bprog_\d+\b|owner=<function [^>]*>|owner=[^,)]*", "", str(line)) for line in found]
 
 
 @pytest.mark.parametrize("head", HEADS)
