@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from typing import Union
+from typing import Any, Union
 
 FunctionNode = Union[ast.FunctionDef, ast.AsyncFunctionDef]
 DefinitionNode = Union[ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef]
@@ -62,6 +62,11 @@ def flavour(node: FunctionNode) -> str:
 def parameter_names(args: ast.arguments) -> set[str]:
     """All names that a function's parameters give, those of lambdas in its defaults too."""
     return {arg.arg for arg in ast.walk(args) if isinstance(arg, ast.arg)}
+
+
+def type_params(node: ast.AST) -> list[Any]:
+    """A definition's type parameters, as nodes (3.12)."""
+    return getattr(node, "type_params", [])
 
 
 def default_nodes(args: ast.arguments) -> dict[str, ast.expr]:

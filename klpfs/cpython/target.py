@@ -16,8 +16,9 @@ from klpfs.cpython.images.image_table import Images
 from klpfs.cpython.load.loader import all_loaded, invoke, loaded_of
 from klpfs.cpython.raw import module_dict, type_module, type_name
 from klpfs.cpython.resolve.annotate import annotate_of
+from klpfs.cpython.resolve.around import Around
 from klpfs.cpython.resolve.defaults import has_open_defaults, settled, unchanged
-from klpfs.cpython.resolve.definitions import Definition, Registry, class_of, not_replaceable
+from klpfs.cpython.resolve.definitions import Definition, Registry, not_replaceable
 from klpfs.cpython.resolve.index import Index
 from klpfs.cpython.resolve.linker import Link
 from klpfs.cpython.resolve.live_functions import running
@@ -30,6 +31,7 @@ from klpfs.cpython.resolve.new_function import (
     warn_signature,
 )
 from klpfs.cpython.resolve.original_source import defaults_of
+from klpfs.cpython.resolve.type_params import type_params_of
 from klpfs.cpython.transition import PythonTransition
 from klpfs.engine import target as seam
 from klpfs.engine.data import LIVE, Mod
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
 
     from klpfs.cpython.images.image import Image
     from klpfs.cpython.load.loader import LoadedModule
+    from klpfs.cpython.resolve.type_params import TypeParams
     from klpfs.engine.data import Func, Object
     from klpfs.engine.log import Log
 
@@ -184,8 +187,18 @@ class PythonTarget(seam.Target):
                 self.log, f"{loaded.name}: disagrees about version of symbol '{func.old_name}' in object "
                           f"'{obj.shown}'"), func)
         link = self._link(loaded, obj, index)
-        code = self._compile(loaded, new, place, definition, link, index)
-        keeps_defaults = self._keeps_defaults(index, definition, new)
+        class_name = _class_name(definition, place[1])
+        known: dict[Definition, list[Image]] = {}
+
+        def originals(definition: Definition) -> list[Image]:
+            if definition not in known:
+                known[definition] = [self.images.original(fn, definition) for fn in index.functions(definition)]
+            return known[definition]
+        around = Around(definition, index.namespace, originals)
+        type_params = type_params_of(place[0], class_name, definition, loaded, link.constants, around,
+                                     originals(definition), self.log)
+        code = self._compile(loaded, new, place, definition, link, around, type_params)
+        keeps_defaults = self._keeps_defaults(index, definition, new, originals(definition))
         warn_signature(definition, code, self.log)
         new_code = NewCode(definition, code)
         new_code.keeps_defaults = keeps_defaults
@@ -194,13 +207,12 @@ class PythonTarget(seam.Target):
             new_code.settle = lambda original: settled(
                 new, original, definition.code, index.namespace, definition, self.log)
         if LAZY and not are_postponed(loaded, definition):
-            new_code.annotations = annotate_of(new, place[0], _class_name(definition, place[1]), definition, loaded,
-                                               link.constants, index.namespace, index.functions, link.annotations,
-                                               self.log)
+            new_code.annotations = annotate_of(new, place[0], class_name, definition, loaded, link.constants,
+                                               around, link.annotations, self.log)
         else:
             new_code.annotations = annotations_of(new, definition, loaded, link.constants, index.namespace,
-                                                  link.annotations)
-        new_code.type_params = getattr(new, "__type_params__", ())
+                                                  link.annotations, around, type_params)
+        new_code.type_params = type_params
         self.registry.made(definition, code)
         self.registry.use(definition)
         func.definition, func.new_code = definition, new_code
@@ -219,16 +231,20 @@ class PythonTarget(seam.Target):
         return by_version[version]
 
     def _compile(self, loaded: LoadedModule, new: FunctionType, place: tuple[Any, tuple[str, ...]],
-                 definition: Definition, link: Link, index: Index) -> CodeType:
-        """The code of a new function. place: its node, and the names of the class blocks around it."""
+                 definition: Definition, link: Link, around: Around, type_params: TypeParams | None) -> CodeType:
+        """The code of a new function. place: its node, and the names of the class blocks around it. type_params: its
+        own."""
         node, blocks = place
         class_name = _class_name(definition, blocks)
         code = None
         if (getattr(node, "name", None), node.lineno) not in loaded.file.nonlocals:
-            code = as_in_file(new.__code__, node, blocks, class_name, definition, link.plain(definition), self.log)
+            plain = link.plain(definition)
+            code = as_in_file(new.__code__, node, blocks, class_name, definition,
+                              lambda name: name not in around.parameters and plain(name), self.log)
         return code or compile_function(
             node, class_name, definition, link.choose(definition), link.constants, loaded.path, loaded.file.flags,
-            self.log, lambda: class_of(index.namespace, definition.name))
+            self.log, around.owner, type_params, around.replaced,
+            {name: cell.cell_contents for name, cell in around.parameters.items()})
 
     def _find(self, index: Index, func: Func) -> Definition:
         try:
@@ -278,10 +294,10 @@ class PythonTarget(seam.Target):
             link.attach(index.namespace, [unit.code for unit in index.units.values() if unit.name in names])
         return link
 
-    def _keeps_defaults(self, index: Index, definition: Definition, new: FunctionType) -> bool:
+    def _keeps_defaults(self, index: Index, definition: Definition, new: FunctionType,
+                        originals: list[Image]) -> bool:
         """Whether each function object keeps its own defaults: those of nested functions are evaluated by the code
         around them, so they cannot change; so it is where one definition has function objects with different ones."""
-        originals = [self.images.original(fn, definition) for fn in index.functions(definition)]
         if definition.outer is None and all(
                 _same_defaults(originals[0], other, exactly=True) for other in originals[1:]):
             return False

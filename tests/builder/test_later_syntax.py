@@ -1,4 +1,4 @@
-"""Builds of modules in syntax that came with 3.14 and 3.15."""
+"""Builds of modules in syntax that came with 3.12 and later."""
 import sys
 
 import pytest
@@ -110,3 +110,82 @@ def test_type_parameters_and_aliases(upgrade):
                 return g(2), g.__type_params__[0].__bound__.__name__
         def f(): return helper(2), Stack([3]).first(), Stack.__type_params__[0].__bound__ is Crate
         """, "f()", "Old().get()", "Pair.__value__.__args__[0].__name__", "Many.__type_params__[0].__bound__.__name__")
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="type parameters are new in 3.12")
+@pytest.mark.parametrize("old, new", [
+    ("[T: int]", "[T: str]"), ("", "[T: (Later, C)]"), ("[T]", "[T: Later, *Ts, **P]"), ("[T: Later]", "[T]")])
+def test_type_parameters(upgrade, old, new):
+    """Also where nothing else differs."""
+    program = """
+        import contextlib
+        class C:
+            Attr = bytes
+            def m@OLD@(self): return 1
+            @classmethod
+            def c@OLD@(cls): return 1
+            @contextlib.contextmanager
+            def k@OLD@(self): yield 1
+            def kept[U: Attr](self): return 1
+        class Later: pass
+        def f@OLD@(x): return 1
+        def make(k):
+            def inner(x): return k
+            return inner
+        one = make(3)
+    """
+    after = program.replace("@OLD@", new).replace("self): return 1", "self): return 2").replace(
+        "def inner(x): return k", "def inner[V: int](x): return V.__bound__, k")
+    shown = [f"repr([(p, type(p), getattr(p, '__bound__', 0), getattr(p, '__constraints__', 0))"
+             f" for p in {name}.__type_params__])"
+             for name in ("f", "C.m", "C.c", "C.k.__wrapped__", "C.kept")]
+    there_and_back(upgrade, program.replace("@OLD@", old), after, *shown, "f(1)", "C().m()", "C.c()", "C().kept()",
+                   "make(1)(1)", "one(1)")
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="type parameters are new in 3.12")
+def test_new_code_uses_its_type_parameters(upgrade):
+    there_and_back(upgrade, """
+        class Box[T]:
+            Attr = int
+            def m(self): return 1
+        def f[T](x): return T.__name__
+        def g(x): return 1
+        """, """
+        class Box[T]:
+            Attr = int
+            def m[U: (T, Attr)](self): return U.__constraints__
+        def f[T: Later](x): return T.__bound__
+        def g[T: list[Later]](x): return T.__bound__, [h(T.__name__) for _ in 'ab']
+        def h[T](x): return x, T
+        class Later: pass
+        """, *(f"repr({each})" for each in ("Box().m()", "f(1)", "g(1)")))
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="type parameters are new in 3.12")
+def test_what_is_new_in_a_generic_class_uses_its_type_parameters(upgrade):
+    """Not the module's names of that kind."""
+    old = """
+        T = Us = 7
+        class Box[T, *Us]:
+            Attr = int
+            def m(self): return 1
+            def plain(self): return 1
+        """
+    there_and_back(upgrade, old, old.replace("return 1", "return T", 1) + """
+            def n[U: (T, Attr)](self, x: list[T] = None) -> U: return T, Us, U.__constraints__
+            held = dict[str, T]
+            class Inner:
+                def f(self, x: T = None): return [T]
+        """, *(f"repr({each})" for each in (
+            "Box().m()", "Box().n()", "Box.n.__annotations__", "Box.held", "Box.Inner().f()",
+            "Box.Inner.f.__annotations__", "Box.__type_params__")))
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="type parameters are new in 3.12")
+@pytest.mark.parametrize("old, new", [("", "[T]"), ("[T]", ""), ("[T]", "[T, U]"), ("[T: int]", "[T: str]"),
+                                      ("[T]", "[*T]")])
+def test_type_parameters_of_a_class_that_differ_are_refused(upgrade, old, new):
+    upgrade.write(f"class C{old}:\n    def f(self): return 1", f"class C{new}:\n    def f(self): return 2")
+    (refusal,) = upgrade.build().refused
+    assert refusal.what == "class C: its type parameters changed"

@@ -52,7 +52,7 @@ ROOMS = {
         BELOW + ("klpfs.cpython.import_time", "klpfs.cpython.looks", "klpfs.cpython.resolve.live_functions",
                  "klpfs.cpython.load.parse"),
         library="__future__ ast builtins collections enum gc importlib.machinery sys types zlib",
-        late="importlib",
+        late="importlib ctypes",    # ctypes: class_block.py, in 3.12
     ),
 }
 FILES = sorted(path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*.py"))

@@ -8,7 +8,7 @@ from attrs import define, field
 
 from klpfs.builder.compare.equivalence import dump, same
 from klpfs.builder.compare.statements import ClassStatement, FunctionStatement, Scope, Statement, parse_scope
-from klpfs.builder.syntax import FunctionNode, body_without_doc, decorator_name, default_nodes, flavour
+from klpfs.builder.syntax import FunctionNode, body_without_doc, decorator_name, default_nodes, flavour, type_params
 
 FIELD_MAKERS = ("dataclass", "attrs", "attr.s", "define", "frozen", "mutable", "attributes", "NamedTuple", "TypedDict",
                 "BaseModel", "Struct")
@@ -16,7 +16,7 @@ FIELD_MAKERS = ("dataclass", "attrs", "attr.s", "define", "frozen", "mutable", "
 
 @define(eq=False)
 class FunctionChange:
-    """A function that both versions have. name: qualified. what: body, signature, defaults, decorators, flavour."""
+    """A function that both versions have. name: qualified. what: as function_differences gives it."""
 
     name: str
     old: FunctionStatement
@@ -57,7 +57,8 @@ class ScopeChange:
 
 @define(eq=False)
 class ClassChange(ScopeChange):
-    """The differences in a class. parts: of the class statement itself: bases, keywords, decorators."""
+    """The differences in a class. parts: of the class statement itself: bases, keywords, decorators, type
+    parameters."""
 
     old: ast.ClassDef = field(kw_only=True)
     new: ast.ClassDef = field(kw_only=True)
@@ -127,6 +128,8 @@ def _changed_parts(old: ast.ClassDef, new: ast.ClassDef) -> set[str]:
         found.add("keywords")
     if not same(old.decorator_list, new.decorator_list):
         found.add("decorators")
+    if not same(type_params(old), type_params(new)):
+        found.add("type parameters")
     return found
 
 
@@ -145,7 +148,8 @@ def _pair_functions(change: ScopeChange) -> None:
 
 
 def function_differences(old: FunctionNode, new: FunctionNode) -> set[str]:
-    """The kinds of difference between two functions: body, signature, defaults, decorators, flavour."""
+    """The kinds of difference between two functions: body, signature, defaults, type parameters, decorators,
+    flavour."""
     what = set()
     if dump(body_without_doc(old.body)) != dump(body_without_doc(new.body)):
         what.add("body")
@@ -153,6 +157,8 @@ def function_differences(old: FunctionNode, new: FunctionNode) -> set[str]:
         what.add("signature")
     if defaults(old.args) != defaults(new.args):
         what.add("defaults")
+    if not same(type_params(old), type_params(new)):
+        what.add("type parameters")
     if not same(old.decorator_list, new.decorator_list):
         what.add("decorators")
     if flavour(old) != flavour(new):

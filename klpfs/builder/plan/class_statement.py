@@ -74,6 +74,8 @@ def _statement(plan: ClassPlan) -> None:
         _bases(plan)
     if "keywords" in change.parts:
         plan.refuse(f"class {change.name}: its keywords changed", "its metaclass runs only when a class is made")
+    if "type parameters" in change.parts:
+        plan.refuse(f"class {change.name}: its type parameters changed", "what was made of the class has the old ones")
 
 
 def _bases(plan: ClassPlan) -> None:

@@ -74,9 +74,9 @@ def _by_name(functions: list[InnerFunction]) -> dict[str, list[InnerFunction]]:
 
 
 def changed_pairs(old: FunctionNode, new: FunctionNode, name: str) -> list[tuple[InnerFunction, InnerFunction]]:
-    """Pairs whose own code differs. Decorators don't count: the outer function calls them."""
+    """Pairs whose own code differs. Decorators and type parameters don't count: the outer function makes them."""
     return [(before, after) for before, after in pairs(old, new, name)
-            if function_differences(before.node, after.node) - {"decorators"}]
+            if function_differences(before.node, after.node) - {"decorators", "type parameters"}]
 
 
 def only_inner(old: FunctionNode, new: FunctionNode, name: str) -> bool:

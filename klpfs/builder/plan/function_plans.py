@@ -11,7 +11,7 @@ from klpfs.builder.compare.statements import FunctionStatement
 from klpfs.builder.plan.closures import InnerFunction, changed_pairs, may_outlive_its_call, only_inner, prelude
 from klpfs.builder.plan.plans import FuncPlan, ModulePlan
 from klpfs.builder.read.old_definitions import Definition, free_variables, made_function
-from klpfs.builder.syntax import FUNCTIONS, FunctionNode, default_nodes, flavour
+from klpfs.builder.syntax import FUNCTIONS, FunctionNode, default_nodes, flavour, type_params
 from klpfs.cpython.raw import first_line
 
 
@@ -61,7 +61,8 @@ class FunctionPlanner:
             if definition is None:
                 continue
             held = set(definition.free)
-            missing = self.free[first_line(new.node), new.node.name] - held - {"__class__"}
+            own = {parameter.name for parameter in type_params(new.node)}
+            missing = self.free[first_line(new.node), new.node.name] - held - own - {"__class__"}
             if missing or flavour(old.node) != flavour(new.node):
                 complete = False
             if complete or may_outlive_its_call(old):

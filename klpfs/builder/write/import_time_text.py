@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import ast
 import copy
+import re
 import textwrap
 from typing import Any, Callable
 
@@ -10,12 +11,13 @@ from klpfs.builder.compare.statements import Compound, Statement, parse_scope
 from klpfs.builder.plan.plans import ImportWork, ModulePlan
 from klpfs.builder.read.modules import Module
 from klpfs.builder.read.source_text import Edit, Source, replace, unparsed
-from klpfs.builder.syntax import DEFINITIONS, IMPORTS, ImportNode, end_column, end_line
+from klpfs.builder.syntax import DEFINITIONS, IMPORTS, ImportNode, end_column, end_line, type_params
 from klpfs.builder.write.function_text import rename_edits, with_renamed
 from klpfs.cpython.load.scopes import imported_name
 from klpfs.cpython.raw import first_line
 
 _PARAMETER = "klp"
+_STARS = {"TypeVarTuple": "*", "ParamSpec": "**"}
 
 
 def at_import_text(plan: ModulePlan, name: str) -> str:
@@ -147,7 +149,8 @@ class _Writer:
         if plan is not None:
             body = "".join(f"{' ' * (indent + 4)}{line}\n" for line in plan.lines_inside) + body
             after = "".join(textwrap.indent(block, " " * indent) for block in plan.blocks_after)
-        return (f"{' ' * indent}class {node.name}(metaclass={_PARAMETER}.part):\n{body}" if body else "") + after
+        head = f"{node.name}{_type_params_text(node, body)}(metaclass={_PARAMETER}.part)"
+        return (f"{' ' * indent}class {head}:\n{body}" if body else "") + after
 
     def compound(self, node: Compound, indent: int, in_class: bool) -> str:
         """A compound statement with what runs in its blocks."""
@@ -180,6 +183,14 @@ class _Writer:
 
 _COMPOUND: dict[type, Callable[[_Writer, Any, int, bool], str]] = {
     ast.If: _Writer.if_, ast.With: _Writer.with_, ast.Try: _Writer.try_}
+
+
+def _type_params_text(node: ast.ClassDef, body: str) -> str:
+    """'[T, *Ts]' of a generic class with a block that uses its type parameters; without bounds: the live class has
+    them."""
+    names = {name: f"{stars}{name}" for each in type_params(node)
+             for name, stars in [(each.name, _STARS.get(type(each).__name__, ""))]}
+    return f"[{', '.join(names.values())}]" if names.keys() & set(re.findall(r"\w+", body)) else ""
 
 
 def _lazy_imports(node: ast.AST) -> list[ImportNode]:

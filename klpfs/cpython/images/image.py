@@ -38,10 +38,12 @@ INNER = ("<genexpr>", "<listcomp>", "<setcomp>", "<dictcomp>")
 # counts, and the dict only where there is no such function: set by hand, or of a function without annotations
 _TYPE = type_dict(FunctionType)         # hasattr would ask for the type's own __annotate__
 LAZY = "__annotate__" in _TYPE
+TYPED = "__type_params__" in _TYPE
 ATTRIBUTES = ("__defaults__", "__kwdefaults__", "__doc__") + \
     (("__annotate__",) if LAZY else ("__annotations__",)) + \
-    (("__type_params__",) if "__type_params__" in _TYPE else ())
+    (("__type_params__",) if TYPED else ())
 ANNOTATIONS = 3         # their place
+TYPE_PARAMS = 4         # where TYPED
 _PLACES = tuple(enumerate(ATTRIBUTES))
 
 

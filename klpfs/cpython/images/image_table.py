@@ -268,13 +268,14 @@ def _image(fn: FunctionType, code: CodeType, new_code: NewCode, original: Image,
         defaults, by_key = new_code.settle(original) if new_code.settle else (new_code.defaults, new_code.kwdefaults)
         values["__defaults__"] = defaults
         values["__kwdefaults__"] = dict(by_key) if by_key else None
+    own = new_code.type_params.of(original, fn) if new_code.type_params is not None else ()
     annotations = new_code.annotations
     if annotations is None or isinstance(annotations, dict):
         values[ATTRIBUTES[ANNOTATIONS]] = dict(annotations or {})
     else:
-        values[ATTRIBUTES[ANNOTATIONS]] = annotations.function(original.values[ANNOTATIONS], fn)
+        values[ATTRIBUTES[ANNOTATIONS]] = annotations.function(original.values[ANNOTATIONS], fn, own)
     if "__type_params__" in values:
-        values["__type_params__"] = new_code.type_params
+        values["__type_params__"] = own
     return Image(code, _with_values([values[name] for name in ATTRIBUTES], program_values))
 
 

@@ -5,24 +5,30 @@ that another helper uses. Found by the text; nothing here runs the file.
 """
 from __future__ import annotations
 
+import ast
+import re
+
 from klpfs.cpython.code_names import globals_of
 from klpfs.cpython.load.name_rewriter import references
-from klpfs.cpython.load.scopes import bindings
+from klpfs.cpython.load.scopes import arguments, bindings
 from klpfs.cpython.load.source_file import ANNOTATIONS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import ast
+    from typing import Any
 
     from klpfs.cpython.load.loader import LoadedModule
+    from klpfs.cpython.load.name_rewriter import Used
+
+_NAME = re.compile(r"[^\W\d]\w*")
 
 
 class Statement:
     """A statement of the top level. bound: the names that it binds.
 
-    used: {global name that its functions use: node of the first use}. stored: names of their global statements.
-    evaluated: names that the statement itself uses when it runs. `used`, `stored` and `evaluated` are found when they
-    are asked for: those of most statements never are.
+    used: {global name that its functions use: node of the first use, or None: see references}. stored: names of their
+    global statements. evaluated: names that the statement itself uses when it runs. `used`, `stored` and `evaluated`
+    are found when they are asked for: those of most statements never are.
     """
 
     __slots__ = ("node", "bound", "_future", "_references")
@@ -31,15 +37,15 @@ class Statement:
         self.node = node
         self.bound = bindings([node])[0]
         self._future = future
-        self._references: tuple[dict[str, ast.AST], set[str], set[str]] | None = None
+        self._references: tuple[Used, set[str], set[str]] | None = None
 
-    def _found(self) -> tuple[dict[str, ast.AST], set[str], set[str]]:
+    def _found(self) -> tuple[Used, set[str], set[str]]:
         if self._references is None:
             self._references = references(self.node, self._future)
         return self._references
 
     @property
-    def used(self) -> dict[str, ast.AST]:
+    def used(self) -> Used:
         return self._found()[0]
 
     @property
@@ -102,8 +108,9 @@ class Dependencies:
         loaded = self._loaded
         todo: set[str] = set()
         for new in loaded.new_functions(object):
-            if loaded.node_of(new) is not None:
-                todo |= globals_of(new.__code__)
+            place = loaded.node_of(new)
+            if place is not None:
+                todo |= globals_of(new.__code__) | _evaluated_later(place[0])
         needed: dict[int, Statement] = {}
         while todo:
             name = todo.pop()
@@ -114,3 +121,12 @@ class Dependencies:
                     needed[id(statement)] = statement
                     todo |= statement.used.keys() | statement.evaluated
         return list(needed.values())
+
+
+def _evaluated_later(node: Any) -> set[str]:
+    """Names in a new function's annotations, which are texts, and in what belongs to its type parameters."""
+    texts = [argument.annotation for argument in arguments(node)] + [getattr(node, "returns", None)]
+    names = {name for text in texts if isinstance(text, ast.Constant) and isinstance(text.value, str)
+             for name in _NAME.findall(text.value)}
+    parameters = [part for parameter in getattr(node, "type_params", ()) for part in ast.walk(parameter)]
+    return names.union(part.id for part in parameters if isinstance(part, ast.Name))

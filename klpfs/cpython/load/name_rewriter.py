@@ -8,6 +8,7 @@ goes in and is exchanged in the finished code object.
 from __future__ import annotations
 
 import ast
+import sys
 from types import CodeType
 
 from klpfs.cpython.load.scopes import Scope, Scopes, arguments, bindings, imported_name, mangle, name_of
@@ -19,10 +20,12 @@ if TYPE_CHECKING:
 
     from klpfs.cpython.load.scopes import Comprehension, Function
 
-    Choose = Callable[[str, ast.AST], Optional[str]]
+    Used = dict[str, Optional[ast.AST]]
+    Choose = Callable[[str, Optional[ast.AST]], Optional[str]]
 
-OWN, OBJECT, HELPERS, CLASS, SUPER, SETTER = ("\0klpfs:" + each for each in
-                                              ("own", "object", "helpers", "class", "super", "setter"))
+OWN, OBJECT, HELPERS, CLASS, SUPER, SETTER, TYPES, TYPES_AROUND = ("\0klpfs:" + each for each in (
+    "own", "object", "helpers", "class", "super", "setter", "types", "types around"))
+_DEFERRED = sys.version_info >= (3, 14)     # annotations are evaluated when somebody asks (PEP 649)
 
 
 class Unrewritable(Exception):
@@ -47,14 +50,25 @@ class Rewriter(ast.NodeTransformer):
     """Rewrites the global names of functions in place.
 
     choose(name, node): called with each (mangled) name that is global in a function, however it is used; returns the
-    marker of the constant that it is an attribute of, or None to leave it alone. future: annotations are not evaluated.
-    cell: False: the functions' class has no __class__ cell, so super() and __class__ use the constant CLASS.
-    enclosing: names of free variables that the outermost function has.
+    marker of the constant that it is an attribute of, or None to leave it alone. node: None in what is evaluated only
+    when somebody asks (annotations from 3.14 on, bounds of type parameters, aliases of types): a name that is nowhere
+    is no fault there. future: annotations are not evaluated. cell: False: the functions' class has no __class__ cell,
+    so super() and __class__ use the constant CLASS. enclosing: names of free variables that the outermost function has.
     """
 
     def __init__(self, choose: Choose, future: bool = False, cell: bool = True, enclosing: Iterable[str] = ()) -> None:
         self.choose, self.future, self.cell = choose, future, cell
         self.scopes = Scopes(enclosing)
+        self._deferred = 0
+        self._types: list[tuple[Scope, str | None]] = []
+
+    def enclose(self, names: Iterable[str], marker: str | None) -> None:
+        """The functions lie in a scope of type parameters, whose names become attributes of a marker's constant. None:
+        they are the original's, which its new function does not have: Unrewritable where it uses them."""
+        scope = Scope("function", frozenset(names), runs=False)
+        if scope.bound:
+            self._types.append((scope, marker))
+            self.scopes.push(scope)
 
     # -- scopes
 
@@ -83,10 +97,18 @@ class Rewriter(ast.NodeTransformer):
         if self.future:
             return
         for argument in arguments(node):
-            argument.annotation = argument.annotation and self.visit(argument.annotation)
-        node.returns = node.returns and self.visit(node.returns)
+            argument.annotation = self._later(argument.annotation, _DEFERRED)
+        node.returns = self._later(node.returns, _DEFERRED)
 
-    def _type_params(self, node: Any) -> bool:
+    def _later(self, node: Any, deferred: bool = True) -> Any:
+        """An expression or None, rewritten. deferred: it is evaluated only when somebody asks."""
+        self._deferred += deferred
+        try:
+            return node and self.visit(node)
+        finally:
+            self._deferred -= deferred
+
+    def type_params(self, node: Any) -> bool:
         """Whether a definition has type parameters (3.12). Then their scope, in which their own bounds and defaults are
         evaluated, is on the stack, to be popped."""
         type_params = getattr(node, "type_params", ())
@@ -97,12 +119,12 @@ class Rewriter(ast.NodeTransformer):
             for field in ("bound", "default_value"):
                 part = getattr(param, field, None)
                 if part is not None:
-                    setattr(param, field, self.visit(part))
+                    setattr(param, field, self._later(part))
         return True
 
     def _function(self, node: Any) -> Any:
         self._bound_here(node, node.name)
-        type_params = self._type_params(node)
+        type_params = self.type_params(node)
         try:
             self._outside(node)
             return self.function(node)
@@ -136,7 +158,7 @@ class Rewriter(ast.NodeTransformer):
     def visit_ClassDef(self, node: ast.ClassDef) -> Any:
         self._bound_here(node, node.name)
         node.decorator_list = [self.visit(decorator) for decorator in node.decorator_list]
-        type_params = self._type_params(node)
+        type_params = self.type_params(node)
         try:
             node.bases = [self.visit(base) for base in node.bases]
             for keyword in node.keywords:
@@ -151,9 +173,9 @@ class Rewriter(ast.NodeTransformer):
 
     def visit_TypeAlias(self, node: Any) -> Any:
         self._bound_here(node, node.name.id)
-        type_params = self._type_params(node)
+        type_params = self.type_params(node)
         try:
-            node.value = self.visit(node.value)
+            node.value = self._later(node.value)
         finally:
             if type_params:
                 self.scopes.pop()
@@ -186,7 +208,8 @@ class Rewriter(ast.NodeTransformer):
         node.target = self.visit(node.target)
         node.value = node.value and self.visit(node.value)
         if not self.future and self.scopes.stack and self.scopes.stack[-1].kind == "class":
-            node.annotation = self.visit(node.annotation)  # those of a function's own variables are never evaluated
+            # those of a function's own variables are never evaluated
+            node.annotation = self._later(node.annotation, _DEFERRED)
         return node
 
     # -- names
@@ -194,7 +217,20 @@ class Rewriter(ast.NodeTransformer):
     def _marker(self, name: str, node: ast.AST) -> str | None:
         """The marker of the constant that a name becomes an attribute of, or None."""
         name = mangle(name, self.scopes.class_name())
-        return self.choose(name, node) if self.scopes.inside and self.scopes.is_global(name) else None
+        if not self.scopes.inside or not self.scopes.is_global(name):
+            return None
+        return self.choose(name, None if self._deferred else node)
+
+    def _type_marker(self, name: str, node: ast.AST) -> str | None:
+        """The marker for a name of a scope of type parameters around the functions, or None."""
+        binder = self.scopes.binder(name) if self._types else None
+        for scope, marker in self._types:
+            if binder is scope:
+                if marker is None:
+                    raise Unrewritable(node, f"'{name}' was a type parameter of what it replaces, it has none of that "
+                                             "name")
+                return marker
+        return None
 
     def _without_cell(self, name: str) -> bool:
         """Whether `super` or `__class__` here means the class of the new functions, for which there is no cell."""
@@ -204,7 +240,7 @@ class Rewriter(ast.NodeTransformer):
     def visit_Name(self, node: ast.Name) -> Any:
         if node.id in ("__class__", "super") and isinstance(node.ctx, ast.Load) and self._without_cell(node.id):
             return _object(CLASS if node.id == "__class__" else SUPER, node)
-        marker = self._marker(node.id, node)
+        marker = self._type_marker(mangle(node.id, self.scopes.class_name()), node) or self._marker(node.id, node)
         return node if marker is None else _attribute(marker, mangle(node.id, self.scopes.class_name()), node, node.ctx)
 
     def visit_Call(self, node: ast.Call) -> Any:
@@ -289,7 +325,7 @@ class _Collector(Rewriter):
 
     def __init__(self, future: bool) -> None:
         Rewriter.__init__(self, lambda name, node: None, future)
-        self.used: dict[str, ast.AST] = {}
+        self.used: Used = {}
         self.evaluated: set[str] = set()
         self.stored: set[str] = set()
 
@@ -298,17 +334,20 @@ class _Collector(Rewriter):
         if self.scopes.is_global(name):
             if not self.scopes.inside:
                 self.evaluated.add(name)
+            elif self._deferred:
+                self.used.setdefault(name, None)
             else:
-                self.used.setdefault(name, node)
+                self.used[name] = self.used.get(name) or node
                 if isinstance(node, ast.Global):
                     self.stored.add(name)
 
 
-def references(node: ast.AST, future: bool = False) -> tuple[dict[str, ast.AST], set[str], set[str]]:
+def references(node: ast.AST, future: bool = False) -> tuple[Used, set[str], set[str]]:
     """The global names of one statement of a file's top level: (used, stored, evaluated).
 
-    used: {name: node of its first use} in functions. stored: those of them that a global statement names. evaluated:
-    names that the statement itself uses when it runs.
+    used: {name: node of its first use} in functions; None for the node where it is evaluated only if somebody asks, as
+    Rewriter has it. stored: those of them that a global statement names. evaluated: names that the statement itself
+    uses when it runs.
     """
     found = _Collector(future)
     found.visit(node)  # which changes nothing

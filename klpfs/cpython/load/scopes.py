@@ -165,18 +165,20 @@ class Scopes:
         return any(scope.kind == "class" for scope in self.stack[self.own:])
 
     def is_global(self, name: str) -> bool:
-        if name == "__class__" and self.in_own_class():
-            return False
+        return not (name == "__class__" and self.in_own_class()) and self.binder(name) is None
+
+    def binder(self, name: str) -> Scope | None:
+        """The scope that binds a name as it is used here; None: it is global."""
         innermost = True
         for scope in reversed(self.stack):
             if scope.kind == "class" and not innermost:
                 continue
             if name in scope.globals:
-                return True
+                return None
             if name in scope.bound:
-                return False
+                return scope
             innermost = False
-        return True
+        return None
 
     def class_name(self) -> str | None:
         """The name of the innermost class, which mangles private names."""

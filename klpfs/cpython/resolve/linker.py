@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from klpfs.cpython.load.dependencies import Statement
     from klpfs.cpython.load.loader import LoadedModule
+    from klpfs.cpython.load.name_rewriter import Choose, Used
     from klpfs.cpython.resolve.definitions import Definition
     from klpfs.engine.log import Log
 
@@ -102,9 +103,9 @@ class Link:
 
     # -- names
 
-    def choose(self, definition: Definition) -> Callable[[str, ast.AST], str | None]:
+    def choose(self, definition: Definition) -> Choose:
         """The function that compile_function asks for each name of a new function for a definition. KlpError ENOENT."""
-        def choose(name: str, node: ast.AST) -> str | None:
+        def choose(name: str, node: ast.AST | None) -> str | None:
             if name in self._copied:
                 return HELPERS
             if name in self.loaded.own:
@@ -113,6 +114,8 @@ class Link:
                 return None
             if name in self.loaded.fallback:
                 return OWN
+            if node is None:
+                return None
             raise self._unresolved(name, node, f"function '{definition.name}'")
         return choose
 
@@ -177,11 +180,12 @@ class Link:
         return ([helper for helper in helpers if id(helper) not in others],
                 [helper for helper in helpers if id(helper) in others])
 
-    def _foreign(self, helper: Statement) -> dict[str, ast.AST]:
-        """{name: node} of what a helper's functions use and the file does not know, builtins left out."""
+    def _foreign(self, helper: Statement) -> Used:
+        """{name: node} of what a helper's functions use and the file does not know, builtins left out, and what is
+        nowhere and need not be."""
         return {name: node for name, node in helper.used.items()
                 if name not in self.loaded.own and (self._of_object(name) or name not in builtins_of(self.namespace))
-                and not (name in self.loaded.fallback and not self._of_object(name))}
+                and not ((node is None or name in self.loaded.fallback) and not self._of_object(name))}
 
     def _to_copy(self, shared: list[Statement]) -> set[str]:
         """Names of shared helpers that need a copy for this object: they, or helpers that they use, have foreign
@@ -207,12 +211,12 @@ class Link:
                 if not self._known(name) and not any(mentions(code, name) for code in originals):
                     raise self._unresolved(name, node, f"helper '{min(helper.bound)}'")
 
-    def _choose_in_helper(self, name: str, node: ast.AST) -> str | None:
+    def _choose_in_helper(self, name: str, node: ast.AST | None) -> str | None:
         if name in self._copied:
             return HELPERS
         if name in self.loaded.own or name in self.loaded.fallback and not self._of_object(name):
             return None  # the helper's globals are the file's
-        return OBJECT if self._of_object(name) or name not in builtins_of(self.namespace) else None
+        return OBJECT if self._of_object(name) or node is not None and name not in builtins_of(self.namespace) else None
 
     def _compiled(self, helpers: list[Statement]) -> dict[int, CodeType]:
         """{id(code of a function in the file): new code} of the helpers' functions that have to change."""

@@ -12,25 +12,38 @@ from types import CodeType, FunctionType
 
 from klpfs.cpython.code_names import globals_of
 from klpfs.cpython.load.compiler_warnings import Unheard
-from klpfs.cpython.load.name_rewriter import CLASS, OWN, Rewriter, Unrewritable, copied, exchange
+from klpfs.cpython.load.name_rewriter import (
+    CLASS,
+    OWN,
+    TYPES,
+    TYPES_AROUND,
+    Rewriter,
+    Unrewritable,
+    copied,
+    exchange,
+)
 from klpfs.cpython.load.parse import parse
 from klpfs.cpython.load.scopes import nonlocals
 from klpfs.cpython.raw import ITERABLE_COROUTINE, NESTED, SUSPENDS, VARARGS, VARKEYWORDS, inner, is_definition
 from klpfs.cpython.resolve.codes import flavour
 from klpfs.cpython.resolve.definitions import not_replaceable
+from klpfs.cpython.resolve.linker import View
 from klpfs.cpython.resolve.wrapping import OUTER, strip, wrapped
 from klpfs.engine.log import pr_warn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Mapping
     from typing import Any, Optional
 
     from klpfs.cpython.images.image import Image
     from klpfs.cpython.load.loader import LoadedModule
+    from klpfs.cpython.load.name_rewriter import Choose
     from klpfs.cpython.load.scopes import Function
     from klpfs.cpython.resolve.annotate import Annotate
+    from klpfs.cpython.resolve.around import Around
     from klpfs.cpython.resolve.definitions import Definition
+    from klpfs.cpython.resolve.type_params import TypeParams
     from klpfs.engine.error import KlpError
     from klpfs.engine.log import Log
 
@@ -43,7 +56,7 @@ class NewCode:
     """The new code of a Func's definition, its `new_code`: the same for all function objects, but for closures.
 
     code: code object; None for a nop. keeps_defaults: each function object keeps its own. defaults, kwdefaults, doc,
-    type_params: as a function has them. annotations: a dict, an Annotate (from 3.14 on), or None. settle: None, or a
+    type_params: a TypeParams, or None. annotations: a dict, an Annotate (from 3.14 on), or None. settle: None, or a
     function that gives (defaults, kwdefaults) for a function object whose original is this Image; called once the
     pre_patch callbacks have run, KlpError EINVAL.
     """
@@ -57,7 +70,7 @@ class NewCode:
         self.kwdefaults: dict[str, Any] | None = None
         self.annotations: dict[str, Any] | Annotate | None = None
         self.doc: str | None = None
-        self.type_params: tuple[Any, ...] = ()
+        self.type_params: TypeParams | None = None
         self.keeps_defaults = False
         self.settle: Settle | None = None
 
@@ -78,13 +91,15 @@ def as_in_file(code: CodeType, node: Function, blocks: tuple[str, ...], class_na
 
 
 def compile_function(node: Function, class_name: str | None, definition: Definition,
-                     choose: Callable[[str, ast.AST], str | None], constants: dict[str, Any], path: str, flags: int,
-                     log: Log, owner: Callable[[], type | None] | None = None) -> CodeType:
+                     choose: Choose, constants: dict[str, Any], path: str, flags: int, log: Log,
+                     owner: Callable[[], type | None] | None = None, type_params: TypeParams | None = None,
+                     replaced: Collection[str] = (), known: Mapping[str, Any] | None = None) -> CodeType:
     """The code object of a new function for `definition`.
 
     node: not changed. class_name: the real class when it was written in a class block, else None. choose: as
     Rewriter's. constants: marker -> object. flags: of the file's future statements. owner: function that gives the real
-    class, called when the new code needs it and no cell has it. KlpError EINVAL.
+    class, called when the new code needs it and no cell has it. type_params: its own. replaced: names of the
+    original's own type parameters. known: type parameters of what lies around it. KlpError EINVAL.
     """
     free = definition.code.co_freevars
 
@@ -96,11 +111,24 @@ def compile_function(node: Function, class_name: str | None, definition: Definit
         if not name.isidentifier():
             raise refused(f"it has the free variable '{name}'")
     rebound = nonlocals(new)
+    own = type_params.names if type_params is not None else ()
+    if type_params is not None and type_params.kept:
+        own, replaced = tuple([name for name in own if name not in free]), ()   # the others are in the closures
+    for name in sorted(rebound.intersection([*own, *replaced])):
+        raise refused(f"it declares the type parameter '{name}' nonlocal")
+    for parameter in getattr(new, "type_params", ()):
+        for field in ("bound", "default_value"):
+            if hasattr(parameter, field):
+                setattr(parameter, field, None)
     for name in sorted(rebound - set(free)):
         raise refused(f"its closures have no variable '{name}', which it declares nonlocal")
     rewriter = Rewriter(choose, bool(flags & _ANNOTATIONS), "__class__" in free or class_name is None, free)
     if class_name is not None:
         rewriter.scopes.push_block(class_name)
+    around = {name: value for name, value in (known or {}).items() if name not in free}
+    rewriter.enclose(around, TYPES_AROUND)
+    rewriter.enclose(replaced, None)
+    rewriter.enclose(own, TYPES)
     try:
         new = rewriter.function(new)
     except Unrewritable as error:
@@ -117,6 +145,14 @@ def compile_function(node: Function, class_name: str | None, definition: Definit
         if cls is None:
             raise refused("its class, for super() or __class__, is not to be found")
         constants = dict(constants, **{CLASS: cls})
+    if type_params is not None and _has(code, TYPES):
+        if type_params.shared is None:
+            raise refused("its body uses its type parameters, which each of its function objects has for itself: their "
+                          "bounds, constraints or defaults use variables of the functions around it")
+        type_params.in_body = True
+        constants = dict(constants, **{TYPES: View(dict(zip(type_params.names, type_params.shared)))})
+    if around:
+        constants = dict(constants, **{TYPES_AROUND: View(around)})
     return _finished(exchange(code, constants), _own_name(new, class_name, free), definition, log)
 
 
@@ -231,29 +267,42 @@ def are_postponed(loaded: LoadedModule, definition: Definition) -> bool:
 
 
 def annotations_of(new: FunctionType, definition: Definition, loaded: LoadedModule, constants: dict[str, Any],
-                namespace: dict[str, Any], compiled: dict[str, CodeType]) -> dict[str, Any]:
+                   namespace: dict[str, Any], compiled: dict[Any, CodeType], around: Around | None,
+                   type_params: TypeParams | None) -> dict[str, Any]:
     """The annotations of a new function, evaluated in the patched module; what can't be evaluated yet stays text.
 
     compiled: the code of annotations met before, by their text, one dict for each file and object: most functions share
-    theirs. Where they are postponed, they are text anyway.
+    theirs. around: what lies around the original, None: only the module. Its type parameters and the new function's
+    own, type_params, are known; what uses other variables of it stays text. Where they are postponed, all are text.
     """
     texts = new.__annotations__
     if are_postponed(loaded, definition):
         return dict(texts)
+    known, unknown = around.known() if around is not None else ({}, set())
+    if type_params is not None:
+        known.update(zip(type_params.names, type_params.shared or ()))
+        unknown = unknown.difference(known).union(() if type_params.shared else type_params.names)
     values = {}
     for name, text in texts.items():
         values[name] = text
         try:
-            code = compiled.get(text)
+            key = text, tuple(known), tuple(sorted(unknown))
+            code = compiled.get(key)
             if code is None:
-                rewriter = Rewriter(lambda used, node: OWN if used in loaded.own else None)
+                rewriter = Rewriter(lambda used, node: OWN if used in loaded.own else None, enclosing=known)
+                rewriter.enclose(unknown, None)
                 rewriter.scopes.inside = 1
                 body = rewriter.visit(parse(text, mode="eval").body)
+                if known:
+                    parameters = ast.arguments(posonlyargs=[], args=[ast.arg(each) for each in known], vararg=None,
+                                               kwonlyargs=[], kw_defaults=[], kwarg=None, defaults=[])
+                    body = ast.Lambda(parameters, body)
                 with Unheard():
                     code = compile(ast.fix_missing_locations(ast.Expression(body)), loaded.path, "eval",
                                    dont_inherit=True)
-                code = compiled[text] = exchange(code, constants)
-            values[name] = eval(code, namespace)
+                code = compiled[key] = exchange(code, constants)
+            value = eval(code, namespace)
+            values[name] = value(*known.values()) if known else value
         except Exception:
             continue
     return values

@@ -1,5 +1,6 @@
 """What differs between two versions of a module."""
 import ast
+import sys
 import textwrap
 
 import pytest
@@ -25,7 +26,8 @@ def texts(statements):
     ("def f(): return 1", "def f(): yield 1", {"body", "flavour"}),
     ("def f(): pass", "async def f(): pass", {"flavour"}),
     ("def f(a: int) -> int: return a", "def f(a):\n    'Doc.'\n    return a", set()),
-])
+] + [("def f[T](): pass", "def f[T: int](): pass", {"type parameters"}),
+     ("def f(): pass", "def f[T](): pass", {"type parameters"})] * (sys.version_info >= (3, 12)))
 def test_what_differs_of_a_function(old, new, what):
     assert function_differences(*(ast.parse(each).body[0] for each in (old, new))) == what
 
@@ -55,7 +57,8 @@ def test_classes_have_scopes_of_their_own():
     ("class A: pass", "class A(object): pass", None),
     ("class A(m=1): pass", "class A(m=2): pass", {"keywords"}),
     ("class A: pass", "@d\nclass A: pass", {"decorators"}),
-])
+] + [("class A[T]: pass", "class A[T: int]: pass", {"type parameters"}),
+     ("class A: pass", "class A[T]: pass", {"type parameters"})] * (sys.version_info >= (3, 12)))
 def test_what_differs_of_a_class_statement(old, new, parts):
     found = change(old, new)
     assert [each.parts for each in found.classes] == ([] if parts is None else [parts])

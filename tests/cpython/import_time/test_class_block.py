@@ -1,4 +1,6 @@
 """`class C(metaclass=klp.part)`: what the block holds goes into the class that the module has, and goes again."""
+import sys
+
 import pytest
 
 BASE = """
@@ -137,3 +139,49 @@ def test_a_default_is_put_only_where_the_class_has_none(module, livepatch):
     assert live.C.limit == 10 and live.C().name() == "base" and live.C.other == 99
     patch.disable()
     assert not hasattr(live.C, "other")
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="type parameters are new in 3.12")
+def test_type_parameters_of_the_statement_are_the_classs(module, livepatch):
+    """In the block, in its functions, in what is evaluated later; the module's names of that kind are others."""
+    live = module("""
+        T = Us = P = 7
+        class C[T, *Us, **P]:
+            Attr = int
+            class D[__V]: pass
+    """)
+    params, patch = live.C.__type_params__, livepatch(live, """
+        def run(klp):
+            global C
+            class C[T, *Us, **P](metaclass=klp.part):
+                at_once = list[T], [T for _ in 'a']
+                def use(self): return T, Us, P
+                def bound[U: (T, Attr)](self, x: T = None) -> U: return U.__constraints__
+                class E:
+                    def use(self): return [T]
+                class D[__V](metaclass=klp.part):
+                    def use(self): return T, __V
+        """)
+    before = dict(vars(live.C)), dict(vars(live.C.D))
+    for _ in range(2):
+        patch.enable()
+        assert live.C.at_once == (list[params[0]], [params[0]]) and live.C().use() == params
+        assert live.C().bound() == (params[0], int) and live.C.E().use() == [params[0]]
+        assert live.C.D().use() == (params[0], *live.C.D.__type_params__) and live.C.__type_params__ is params
+        assert live.C.bound.__annotations__ == {"x": params[0], "return": live.C.bound.__type_params__[0]}
+        patch.disable()
+        assert (dict(vars(live.C)), dict(vars(live.C.D))) == before
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="type parameters are new in 3.12")
+@pytest.mark.parametrize("program", ["class C: pass", "class C[U]: pass", "class C[U]:\n  T = 1", "C = 1", "C = int"])
+def test_type_parameters_that_the_class_has_not_are_an_error(module, livepatch, program):
+    live = module(f"T = 7\n{program}")
+    with pytest.raises(LookupError, match="class 'C' has no type parameter 'T'"):
+        livepatch(live, """
+            def run(klp):
+                global C
+                class C[T](metaclass=klp.part):
+                    x = T
+        """).enable()
+    assert not hasattr(live.C, "x")

@@ -207,6 +207,19 @@ def test_as_a_module_written_so_would_give(program):
         {k: v for k, v in shown[1].items() if "ForwardRef" not in v}
 
 
+@pytest.mark.parametrize("program_text, name", [
+    ("def f@", "f"), ("class C:\n  def f@", "C.f"), ("class C:\n  class D:\n    def f@", "C.D.f"),
+    ("def make(x):\n  def f@\n  return f\nf = make(1)", "make.<locals>.f")])
+def test_functions_in_annotations_are_named_by_where_they_lie(program, program_text, name):
+    new = "(x: (lambda: 1)): return 2"
+    module, written = (program.module(program_text.replace("@", each)) for each in ("(x): return 1", new))
+    path = name.rpartition("<locals>.")[2].split(".")
+    text = "".join(f"{'  ' * depth}class {block}:\n" for depth, block in enumerate(path[:-1]))
+    patch(program, module, f"{text}{'  ' * (len(path) - 1)}def f{new}", f"{name}={'.'.join(path)}")
+    named = [eval(".".join(path), vars(each)).__annotations__["x"].__qualname__ for each in (module, written)]
+    assert named[0] == named[1]
+
+
 def test_functions_with_the_same_head_share_the_code(program):
     """Each with its own name, line and class; those in another class don't."""
     module = program.module("class C:\n  class I: pass\n  def m(self): return 1\n  def n(self): return 1\n"

@@ -28,6 +28,56 @@ def test_an_unresolved_symbol_of_a_helper_is_refused_and_named(program):
     assert errno == "ENOENT" and "Unknown symbol 'nowhere' in helper 'helper'" in line
 
 
+_BEFORE_314 = sys.version_info < (3, 14)
+_LATER = [(text, _BEFORE_314) for text in (       # what new code makes, and whether a name that is nowhere refuses it
+    "def g(x: Later): pass", "def g() -> list[Later]: pass", "async def g(*, x: (lambda: Later)()): pass",
+    "def g(x: [Later for _ in 'ab']): pass", "class G:\n    x: Later", "class G:\n    def m(self, x: Later): pass")]
+_LATER += [(text, True) for text in (
+    "def g(x=Later): pass", "g = lambda x=Later: 0", "class G(Later): pass", "class G:\n    x = Later",
+    "@Later\n  def g(): pass", "def g(): return Later", "def g(x: int = Later): pass")]
+if sys.version_info >= (3, 12):
+    _LATER += [(text, False) for text in (
+        "def g[T: Later](): pass", "def g[T: (int, Later)](): pass", "class G[T: list[Later]]: pass", "type G = Later",
+        "type G[T: Later] = T", "class G:\n    def m[T: Later](self): pass", "class G:\n    type A = dict[int, Later]")]
+    _LATER += [("def g[T](x=Later): pass", True), ("class G[T](Later): pass", True), ("def g[T](): return Later", True),
+               ("def g[T](x: Later): pass", _BEFORE_314)]
+if sys.version_info >= (3, 13):
+    _LATER += [("def g[T = Later](): pass", False), ("class G[*Ts = Later]: pass", False)]
+
+
+@pytest.mark.parametrize("helper", range(2))
+@pytest.mark.parametrize("text, refuses", _LATER)
+def test_a_name_that_only_who_asks_will_miss_refuses_nothing(program, text, refuses, helper):
+    """What is evaluated when somebody asks (annotations from 3.14 on, what belongs to type parameters, aliases)."""
+    module = program.module("def f(): return 1")
+    new = f"def {'h' if helper else 'f'}():\n  {text}\n  return 2\n" + "def f(): return h()" * helper
+    if refuses:
+        errno, line = refused(program, module, new, "f")
+        assert errno == "ENOENT" and f"Unknown symbol 'Later' in {'helper' if helper else 'function'}" in line
+    else:
+        patch(program, module, new, "f")
+        assert module.f() == 2
+
+
+@pytest.mark.parametrize("name", ["Here", "Later"])
+@pytest.mark.parametrize("helper", range(2))
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="nothing but new code itself is evaluated later")
+def test_what_is_evaluated_later_is_in_the_objects_names(program, helper, name):
+    """A NameError as long as there is no such name; in helpers it stays that, for a name that was nowhere."""
+    module = program.module("class Here: pass\ndef f(): return 1")
+    text = f"  def g[T: list[{name}]](): pass\n  type A = dict[str, {name}]\n  return g.__type_params__[0], A\n"
+    patch(program, module, f"def h():\n{text}\ndef f(): return h()" if helper else f"def f():\n{text}", "f")
+    parameter, alias = module.f()
+    if name == "Later":
+        for ask in (lambda: parameter.__bound__), (lambda: alias.__value__):
+            with pytest.raises(NameError, match="'Later' is not defined"):
+                ask()
+        if helper:
+            return
+        module.Later = module.Here
+    assert parameter.__bound__ == list[module.Here] and alias.__value__ == dict[str, module.Here]
+
+
 @pytest.mark.parametrize("known", [
     "def set_it():\n  global LATE\n  LATE = 1\ndef f(): pass", "def f(): return LATE",
     "SOMETIMES = False\nif SOMETIMES:\n  LATE = 1\ndef f(): pass", "LATE = 1\ndef f(): pass",

@@ -474,3 +474,11 @@ def test_a_flavour_change_is_refused_for_code_of_the_file_too(program):
     with pytest.raises(KlpError):
         resolved(program, loaded.patch.objects[0])
     assert "it is a function, what replaces it a generator" in program.log.texts()[-1]
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="annotations are evaluated when somebody asks")
+def test_annotations_that_use_variables_of_functions_around_stay_text(program):
+    """Each closure has its own; the module's of that name is none of them."""
+    module = program.module("kind = 5\ndef make(kind):\n  def f(x): return 1\n  return f\nf = make(int)")
+    patch(program, module, "def f(x: kind, y: [kind], z: [int]): return 2", "make.<locals>.f=f")
+    assert module.f.__annotations__ == {"x": "kind", "y": "[kind]", "z": [int]}
