@@ -78,7 +78,7 @@ def build_specs(old: str, new: str, pythons: Sequence[str], installed: bool = Fa
     >>> folder = tempfile.mkdtemp()
     >>> for version, pi in (("old", "3"), ("new", "3.14")):
     ...     os.mkdir(os.path.join(folder, version))
-    ...     with open(os.path.join(folder, version, "shapes.py"), "w") as file:
+    ...     with open(os.path.join(folder, version, "shapes.py"), "w", encoding="utf-8") as file:
     ...         size = file.write(f"def area(r): return {pi} * r * r")
     >>> result = build_specs(os.path.join(folder, "old"), os.path.join(folder, "new"), [sys.executable])
     >>> result.refused
