@@ -14,12 +14,14 @@ from klpfs.builder.plan.package_plan import PackagePlanner
 from klpfs.builder.plan.plans import ModulePlan, Refusal
 from klpfs.builder.read import modules, sources
 from klpfs.builder.read.sources import Release, version_of
+from klpfs.builder.write.compile_check import uncompilable
 from klpfs.builder.write.patch_file import Heading, emit
 
 
 @define
 class Result:
-    """A build. text: the livepatch, '' when something was refused and not allowed. plans: of all modules in the patch.
+    """A build. text: the livepatch, '' when something was refused and not allowed, or can't be written. plans: of all
+    modules in the patch.
 
     refused: changes that are not carried. notes: what is left as it is. warned: those notes that may matter.
     """
@@ -52,7 +54,9 @@ def build(old: Release, new: Release, pythons: Sequence[str], replace: bool = Tr
         return Result("", plans, refused, notes, warned)
     plans = ordered(plans)
     heading = Heading(f"{old.label} -> {new.label}, by klpfs build.", version_of(new.label), replace, notes, main)
-    return Result(emit(heading, plans), plans, refused, notes, warned)
+    text = emit(heading, plans)
+    broken = uncompilable(text, plans, pythons)
+    return Result("" if broken else text, plans, refused + broken, notes, warned)
 
 
 def _notes(pairs: modules.Pairs) -> list[str]:

@@ -109,7 +109,10 @@ class ImportWork:
         """Names of the module that the work binds."""
         found: set[str] = set()
         for statement in self.own_statements:
-            found |= statement.binds - {"*"} | set(self.star_names.get(statement.node, ()))
+            found |= statement.binds - {"*"}
+            for node in ast.walk(statement.node) if statement.kind in ("import", "statement") else ():
+                if isinstance(node, ast.ImportFrom):
+                    found.update(self.star_names.get(node, ()))
         return found | {plan.change.name.partition(".")[0] for plan in self.classes_to_amend.values()}
 
 
