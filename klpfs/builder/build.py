@@ -41,15 +41,20 @@ def build(old: Release, new: Release, pythons: Sequence[str], replace: bool = Tr
     rest is written when changes are refused. main: the module that is the service's main program. BuildError: a source
     can't be read. NothingToDo: no Python code differs. """
     pairs = modules.pair(old, new, pythons)
-    plans = PackagePlanner(pairs, pythons).plans()
+    planner = PackagePlanner(pairs, pythons)
+    plans = planner.plans()
     refused = [Refusal(f"{path} is compiled", "compiled code is not patched", path=path) for path in pairs.compiled]
     refused += [refusal for plan in plans for refusal in plan.refused]
     warned = [f"compiled {path} is another in NEW: it is not patched and stays as it is loaded"
               for path in pairs.rebuilt]
-    notes = warned + _notes(pairs) + [note for plan in plans for note in plan.notes]
+    annotations = [f"annotations that differ are not carried: "
+                   f"{file}{', '.join(f':{line} {words}' for line, words in found)}"
+                   for file, found in planner.annotations.items()]
+    notes = warned + _notes(pairs) + [note for plan in plans for note in plan.notes] + annotations
     if not plans and not refused:
         raise NothingToDo(f"{old.label} and {new.label}: no Python code differs" + (
-            f" ({len(pairs.data + pairs.rebuilt)} other files do)" if pairs.data or pairs.rebuilt else ""))
+            f" ({len(pairs.data + pairs.rebuilt)} other files do)" if pairs.data or pairs.rebuilt else "") + "".join(
+            f"; {note}" for note in annotations))
     if refused and not allow:
         return Result("", plans, refused, notes, warned)
     plans = ordered(plans)

@@ -74,6 +74,8 @@ def _statement(plan: ClassPlan) -> None:
         _bases(plan)
     if "keywords" in change.parts:
         plan.refuse(f"class {change.name}: its keywords changed", "its metaclass runs only when a class is made")
+    if "type parameters" in change.parts:
+        plan.refuse(f"class {change.name}: its type parameters changed", "they are made only when a class is made")
 
 
 def _bases(plan: ClassPlan) -> None:

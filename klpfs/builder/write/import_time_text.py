@@ -49,9 +49,12 @@ def _function_text(module: Module, work: ImportWork, name: str, comment: str = "
         if doc is not None:
             lines.append(f"    __doc__ = {doc!r}\n")
         lines.append("\n")
+    for cls, fields in sorted(work.fields_of_bases.items()):
+        lines.append(f"    {_PARAMETER}.plain({cls!r}, {fields!r})  # refused if what made the class has read these\n")
     for table, keys in sorted(work.removed_keys.items()):
         lines.append(f"    {_PARAMETER}.removes({', '.join(map(repr, [table, *keys]))})\n")
-    return "".join(lines) + (_Writer(module, work).body(module.tree.body, 4) or "    pass\n")
+    body = _Writer(module, work).body(module.tree.body, 4)
+    return "".join(lines) + (body or "    pass\n" * (not work.fields_of_bases))
 
 
 class _Writer:
