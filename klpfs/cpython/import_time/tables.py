@@ -60,7 +60,7 @@ def equal(a: Any, b: Any) -> bool:
         return all(type(key) in _VALUES for keys in (a, b) for key in keys) and \
             {(type(key), repr(key)) for key in a} == {(type(key), repr(key)) for key in b}
     if _is_pattern(kind):
-        return a.pattern == b.pattern and a.flags == b.flags and type(a.pattern) is type(b.pattern)
+        return type(a.pattern) is type(b.pattern) and a.pattern == b.pattern and a.flags == b.flags
     return False
 
 

@@ -67,10 +67,11 @@ def test_equal(a, b, same):
     assert equal(a, b) is same
 
 
-@pytest.mark.parametrize("value, other", [("{'a': 1}", "{b'a': 1}"), ("{'a'}", "{b'a'}"), ("('a',)", "(b'a',)")])
+@pytest.mark.parametrize("value, other", [("{'a': 1}", "{b'a': 1}"), ("{'a'}", "{b'a'}"), ("('a',)", "(b'a',)"),
+                                          ("re.compile('a')", "re.compile(b'a')")])
 def test_bytes_are_never_compared_with_str(value, other):
     """Python warns of it under -b."""
-    code = f"from klpfs.cpython.import_time.tables import equal; print(equal({value}, {other}))"
+    code = f"import re; from klpfs.cpython.import_time.tables import equal; print(equal({value}, {other}))"
     done = subprocess.run([sys.executable, "-bb", "-c", code], capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("False\n", "")
 
