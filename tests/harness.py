@@ -132,18 +132,19 @@ class Program(Process):
     """A Python program under `klpfs run`, which does what lines on its standard input tell it (integration/program.py).
 
     `processes`: how many of it there are: `each` has them all, the first is itself, the others are its children, each
-    met over a socket of its own. `wrap`: a command to start it with (prlimit ...). `options`: of `klpfs run`. stderr
-    goes to a file; what is in it at the end fails the test unless expected.
+    met over a socket of its own. `wrap`: a command to start it with (prlimit ...). `options`: of `klpfs run`. `flags`:
+    of Python, for `klpfs run` and for the program. stderr goes to a file; what is in it at the end fails the test
+    unless expected.
     """
 
     def __init__(self, runtime, name="prog", program=PROGRAM, arguments=(), python=sys.executable, wrap=(),
-                 environ=None, keep=False, processes=1, options=()):
+                 environ=None, keep=False, processes=1, options=(), flags=()):
         self.stderr = tempfile.TemporaryFile("w+")
         self.expected = []  # patterns of lines that may be on stderr
         ends = [socket.socketpair() for _ in range(processes - 1)]
         theirs = [end.fileno() for _, end in ends]
-        command = [*wrap, sys.executable, "-m", "klpfs", "run", "-s", name, *(["--keep"] if keep else []), *options,
-                   "--", python, str(program), *arguments, *map(str, theirs)]
+        command = [*wrap, sys.executable, *flags, "-m", "klpfs", "run", "-s", name, *(["--keep"] if keep else []),
+                   *options, "--", python, *flags, str(program), *arguments, *map(str, theirs)]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.stderr,
                                         pass_fds=theirs, env={**os.environ, "KLPFS_RUNTIME_DIR": str(runtime),
                                                               **(environ or {})}, bufsize=0, cwd=HERE.parent)

@@ -111,7 +111,8 @@ def check(argv: Sequence[str], environ: Mapping[str, str]) -> None:
     refused: str | None
     clean = {key: value for key, value in environ.items() if not key.startswith("PYTHON")}
     try:
-        done = subprocess.run([found, "-I", "-S", "-c", PROBE], env=clean, capture_output=True, text=True, timeout=20)
+        done = subprocess.run([found, "-I", "-S", "-c", PROBE], env=clean, capture_output=True, encoding="utf-8",
+                              errors="replace", timeout=20)
         name, major, minor, free_threaded, level, has_jit = done.stdout.split()
         refused = why_not(name, (int(major), int(minor)), level, free_threaded == "1")
     except (OSError, ValueError, subprocess.SubprocessError):

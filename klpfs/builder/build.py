@@ -14,12 +14,14 @@ from klpfs.builder.plan.package_plan import PackagePlanner
 from klpfs.builder.plan.plans import ModulePlan, Refusal
 from klpfs.builder.read import modules, sources
 from klpfs.builder.read.sources import Release, version_of
+from klpfs.builder.write.compile_check import uncompilable
 from klpfs.builder.write.patch_file import Heading, emit
 
 
 @define
 class Result:
-    """A build. text: the livepatch, '' when something was refused and not allowed. plans: of all modules in the patch.
+    """A build. text: the livepatch, '' when something was refused and not allowed, or can't be written. plans: of all
+    modules in the patch.
 
     refused: changes that are not carried. notes: what is left as it is. warned: those notes that may matter.
     """
@@ -39,20 +41,27 @@ def build(old: Release, new: Release, pythons: Sequence[str], replace: bool = Tr
     rest is written when changes are refused. main: the module that is the service's main program. BuildError: a source
     can't be read. NothingToDo: no Python code differs. """
     pairs = modules.pair(old, new, pythons)
-    plans = PackagePlanner(pairs, pythons).plans()
+    planner = PackagePlanner(pairs, pythons)
+    plans = planner.plans()
     refused = [Refusal(f"{path} is compiled", "compiled code is not patched", path=path) for path in pairs.compiled]
     refused += [refusal for plan in plans for refusal in plan.refused]
     warned = [f"compiled {path} is another in NEW: it is not patched and stays as it is loaded"
               for path in pairs.rebuilt]
-    notes = warned + _notes(pairs) + [note for plan in plans for note in plan.notes]
+    annotations = [f"annotations that differ are not carried: "
+                   f"{file}{', '.join(f':{line} {words}' for line, words in found)}"
+                   for file, found in planner.annotations.items()]
+    notes = warned + _notes(pairs) + [note for plan in plans for note in plan.notes] + annotations
     if not plans and not refused:
         raise NothingToDo(f"{old.label} and {new.label}: no Python code differs" + (
-            f" ({len(pairs.data + pairs.rebuilt)} other files do)" if pairs.data or pairs.rebuilt else ""))
+            f" ({len(pairs.data + pairs.rebuilt)} other files do)" if pairs.data or pairs.rebuilt else "") + "".join(
+            f"; {note}" for note in annotations))
     if refused and not allow:
         return Result("", plans, refused, notes, warned)
     plans = ordered(plans)
     heading = Heading(f"{old.label} -> {new.label}, by klpfs build.", version_of(new.label), replace, notes, main)
-    return Result(emit(heading, plans), plans, refused, notes, warned)
+    text = emit(heading, plans)
+    broken = uncompilable(text, plans, pythons)
+    return Result("" if broken else text, plans, refused + broken, notes, warned)
 
 
 def _notes(pairs: modules.Pairs) -> list[str]:
@@ -78,7 +87,7 @@ def build_specs(old: str, new: str, pythons: Sequence[str], installed: bool = Fa
     >>> folder = tempfile.mkdtemp()
     >>> for version, pi in (("old", "3"), ("new", "3.14")):
     ...     os.mkdir(os.path.join(folder, version))
-    ...     with open(os.path.join(folder, version, "shapes.py"), "w") as file:
+    ...     with open(os.path.join(folder, version, "shapes.py"), "w", encoding="utf-8") as file:
     ...         size = file.write(f"def area(r): return {pi} * r * r")
     >>> result = build_specs(os.path.join(folder, "old"), os.path.join(folder, "new"), [sys.executable])
     >>> result.refused

@@ -49,7 +49,8 @@ def build(arguments: argparse.Namespace) -> int:
     for note in result.warned:
         put(printable(f"klpfs build: note: {note}"), file=sys.stderr)
     if not result.text:
-        raise CommandError(f"{len(result.refused)} change(s) refused, nothing written (--allow takes the rest)")
+        rest = "" if arguments.allow else " (--allow takes the rest)"
+        raise CommandError(f"{len(result.refused)} change(s) refused, nothing written{rest}")
     printed = write_file(arguments.output, result.text)
     functions = sum(len(plan.funcs) for plan in result.plans)
     put(f"{arguments.output}: {functions} functions in {len(result.plans)} modules",

@@ -2,11 +2,13 @@
 from __future__ import annotations
 
 import argparse
+import os
 
-from klpfs.cli.terminal import put
+from klpfs.cli.terminal import printable, put
 from klpfs.cli.tree import CommandError, find
 
 LOADED = "would be loaded"
+MOST_CHARS = 1 << 20        # of a file, for its head
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
@@ -28,5 +30,28 @@ def check(arguments: argparse.Namespace) -> int:
         text = tree.ask(question, "check")
     except OSError as e:
         raise CommandError(f"{arguments.file}: {e.strerror}; klpfs dmesg says more") from None
-    put(text)
+    lines = text.split("\n")
+    at = min(1, len(lines) - 1)             # the verdict is the last line
+    lines[at:at] = [printable(f" note: {note}") for note in _notes(arguments.file)]
+    put("\n".join(lines))
     return int(text.rpartition("\n")[2] != LOADED)
+
+
+def _notes(path: str) -> list[str]:
+    """What `klpfs build` says in the head of a file that it has written: what the livepatch leaves as it is."""
+    if not os.path.isfile(path):
+        return []
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            head = file.read(MOST_CHARS).split('"""')
+    except OSError:
+        return []
+    if len(head) < 3 or head[0].strip() or ", by klpfs build." not in head[1].split("\n")[0]:
+        return []
+    notes: list[str] = []
+    for line in head[1].split("\n"):
+        if line.startswith("- "):
+            notes.append(line[2:])
+        elif notes and line.startswith("  "):
+            notes[-1] += f" {line[2:]}"
+    return notes

@@ -126,7 +126,7 @@ def enter() -> None:
         uid, gid = os.geteuid(), os.getegid()
         _check(_libc.unshare(NEWUSER | NEWNS), "")
         for name, text in (("setgroups", "deny"), ("uid_map", f"0 {uid} 1"), ("gid_map", f"0 {gid} 1")):
-            pathlib.Path("/proc/self", name).write_text(text)
+            pathlib.Path("/proc/self", name).write_text(text, encoding="ascii")
     mount("none", "/", flags=REC | SLAVE)      # what is mounted here stays here
 
 
@@ -218,7 +218,7 @@ def stand_in(first: list[str], last: list[str]) -> None:
         if name in ELSEWHERE and pathlib.Path(shutil.which(name) or BIN / name).parent != BIN:
             continue
         path = BIN / name
-        path.write_text(script)
+        path.write_bytes(os.fsencode(script))
         path.chmod(0o755)
         for folder in SBIN:
             real = pathlib.Path(os.path.realpath(f"{folder}/{name}"))

@@ -20,7 +20,9 @@ _jit: Any = getattr(sys, "_jit", None)
 
 def asked_for(value: str | bytes | None) -> bool:
     """Whether a value of PYTHON_JIT turns the JIT on where there is one."""
-    return bool(value) and value[:1] not in ("0", b"0")     # type: ignore[index]
+    if isinstance(value, bytes):            # compared with a str it would warn under -b
+        return value[:1] not in (b"", b"0")
+    return bool(value) and value[:1] != "0"     # type: ignore[index]
 
 
 def is_on() -> bool:

@@ -204,7 +204,8 @@ def _by_fusermount(point: str, options: str) -> tuple[int, Callable[[], None]]:
         with its:
             done = subprocess.run([helper, "-o", options, "--", point],
                                   env={**os.environ, "_FUSE_COMMFD": str(its.fileno())}, pass_fds=[its.fileno()],
-                                  stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+                                  stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", errors="replace",
+                                  check=False)
         if done.returncode:
             said = " ".join(done.stderr.split())
             raise OSError(errno.EPERM if "ermi" in said else errno.EINVAL, said or f"{helper} failed")
@@ -231,7 +232,7 @@ def umount(point: str, lazy: bool = False) -> None:
     if helper is None:
         raise OSError(errno.ENOSYS, "no fusermount3 here (install fuse3)")
     done = subprocess.run([helper, "-u", *(["-z"] if lazy else []), "--", point], stdin=subprocess.DEVNULL,
-                          capture_output=True, text=True, check=False)
+                          capture_output=True, encoding="utf-8", errors="replace", check=False)
     if done.returncode:
         said = " ".join(done.stderr.split())
         raise OSError(errno.EBUSY if "usy" in said else errno.EPERM, said or f"{helper} failed")

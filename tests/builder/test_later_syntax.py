@@ -183,8 +183,7 @@ def test_what_is_new_in_a_generic_class_uses_its_type_parameters(upgrade):
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="type parameters are new in 3.12")
-@pytest.mark.parametrize("old, new", [("", "[T]"), ("[T]", ""), ("[T]", "[T, U]"), ("[T: int]", "[T: str]"),
-                                      ("[T]", "[*T]")])
+@pytest.mark.parametrize("old, new", [("", "[T]"), ("[T]", ""), ("[T]", "[T, U]"), ("[T]", "[*T]")])
 def test_type_parameters_of_a_class_that_differ_are_refused(upgrade, old, new):
     upgrade.write(f"class C{old}:\n    def f(self): return 1", f"class C{new}:\n    def f(self): return 2")
     (refusal,) = upgrade.build().refused

@@ -33,6 +33,14 @@ def test_what_turns_it_on(value, on):
     assert jit.asked_for(value) is on
 
 
+@pytest.mark.parametrize("value, on", [(b"0", "False"), (b"1", "True"), ("1", "True")])
+def test_bytes_are_never_compared_with_str(value, on):
+    """Python warns of it under -b: under -bb all livepatches were refused."""
+    code = f"from klpfs.cpython import jit; print(jit.asked_for({value!r}))"
+    done = subprocess.run([sys.executable, "-bb", "-c", code], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == (f"{on}\n", "")
+
+
 @needs_jit
 @pytest.mark.parametrize("value, options, on", [("1", (), True), ("0", (), False), ("1", ("-E",), False)])
 def test_it_is_foreseen_while_site_is_imported(tmp_path, value, options, on):

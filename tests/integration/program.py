@@ -89,9 +89,9 @@ def main(namespace):
             nothing = os.open(os.devnull, os.O_RDWR)        # its parent's standard input and output are its parent's
             os.dup2(nothing, 0)
             os.dup2(nothing, 1)
-            with open(fd, "w", closefd=False) as out:
+            with open(fd, "w", encoding="utf-8", closefd=False) as out, open(fd, encoding="utf-8") as lines:
                 print("process", os.getpid(), file=out, flush=True)
-                serve(open(fd), out, namespace)
+                serve(lines, out, namespace)
             sys.exit()
     print("ready", flush=True)
     serve(sys.stdin, sys.stdout, namespace)

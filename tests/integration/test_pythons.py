@@ -36,3 +36,29 @@ def test_a_session_on_each_python(minor, program, mount, lp):
         tree.set(f"{name}/enabled", "0")
         until(lambda: name not in tree.patches(), f"the way back of {name}")
     assert there.do("pair()") == ("one original", "two original")
+
+
+STRICT = ("-bb", "-X", "dev", "-X", "warn_default_encoding", "-W", "error")
+
+
+@pytest.mark.parametrize("minor", MINORS)
+def test_klpfs_gives_no_cause_for_a_warning(minor, program, mount, lp):
+    """All that Python can warn of is an error: comparing bytes with str, a file that is left open, an encoding that is
+    left to the locale. In `klpfs run` and in a program of two processes, from its start until the patch is gone."""
+    python = find(minor)
+    if python is None:
+        pytest.skip(f"no CPython 3.{minor} on this machine")
+    there = program("prog", python=python, processes=2, flags=STRICT)
+    assert there.do("sys.flags.bytes_warning, sys.flags.dev_mode, 'error' in sys.warnoptions") == (2, True, True)
+    tree = mount.service("prog")
+    there.do("held = Held('sitter')")
+    tree.insmod(lp("lp1", "one", "two", "hold"))
+    assert tree.get("lp1/transition") == "1"
+    there.do("held.let_go()")
+    tree.settle()
+    assert [each.do("pair()") for each in there.each] == [("one by lp1", "two by lp1")] * 2
+    tree.set("lp1/enabled", "0")
+    until(lambda: not tree.patches(), "the way back")
+    assert [each.do("pair()") for each in there.each] == [("one original", "two original")] * 2
+    tree.rmmod("lp1")
+    assert not there.errors()

@@ -128,9 +128,16 @@ def _changed_parts(old: ast.ClassDef, new: ast.ClassDef) -> set[str]:
         found.add("keywords")
     if not same(old.decorator_list, new.decorator_list):
         found.add("decorators")
-    if not same(type_params(old), type_params(new)):
+    if type_parameters(old) != type_parameters(new):
         found.add("type parameters")
     return found
+
+
+def type_parameters(node: ast.ClassDef) -> list[str]:
+    """What a class's type parameters (3.12) are to a running program: kinds, names, defaults. Bounds are for type
+    checkers."""
+    return [f"{type(each).__name__} {each.name} {dump(getattr(each, 'default_value', None))}"
+            for each in getattr(node, "type_params", ())]
 
 
 def _pair_functions(change: ScopeChange) -> None:

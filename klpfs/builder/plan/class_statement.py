@@ -75,7 +75,7 @@ def _statement(plan: ClassPlan) -> None:
     if "keywords" in change.parts:
         plan.refuse(f"class {change.name}: its keywords changed", "its metaclass runs only when a class is made")
     if "type parameters" in change.parts:
-        plan.refuse(f"class {change.name}: its type parameters changed", "what was made of the class has the old ones")
+        plan.refuse(f"class {change.name}: its type parameters changed", "they are made only when a class is made")
 
 
 def _bases(plan: ClassPlan) -> None:

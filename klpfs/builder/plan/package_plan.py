@@ -65,12 +65,13 @@ class PackagePlanner:
     """Plans all modules of a release. pythons: interpreters that the patch is to fit.
 
     pairs_by_name: modules that both versions have, as far as they are parsed: those that differ, and those that import
-    them. """
+    them. annotations: {file of NEW: ModulePlan.annotations}, once plans() has been called. """
 
     def __init__(self, pairs: Pairs, pythons: Sequence[str]) -> None:
         self.pairs, self.pythons = pairs, pythons
         self.pairs_by_name = pairs.common
         self.definitions: dict[str, list[Definition]] = {}
+        self.annotations: dict[str, list[tuple[int, str]]] = {}
         self._imported: dict[str, list[ImportedName]] = {}
 
     def plans(self) -> list[ModulePlan]:
@@ -92,6 +93,7 @@ class PackagePlanner:
         self._place_new_modules(found)
         for plan in found.values():
             self._find_star_names(plan)
+        self.annotations = {plan.new.file: plan.annotations for plan in found.values() if plan.annotations}
         plans = [plan for plan in found.values() if not plan.is_empty]
         if plans:
             self._find_caches(plans)

@@ -7,16 +7,18 @@ from typing import Callable
 
 from attrs import define, field
 
+from klpfs.builder.compare.annotations import uncarried
 from klpfs.builder.compare.changes import ClassChange, ScopeChange, compare_modules, same_class
 from klpfs.builder.compare.names_in_code import attributes_read
 from klpfs.builder.compare.statements import Statement
+from klpfs.builder.plan import class_makers
 from klpfs.builder.plan.attribute_uses import shown
 from klpfs.builder.plan.caches import computed_by
 from klpfs.builder.plan.class_statement import plan_class, uses_of
 from klpfs.builder.plan.dataclass_fields import is_described
 from klpfs.builder.plan.dependents import built_in_steps, dependent_statements, rebound_names
 from klpfs.builder.plan.function_plans import FunctionPlanner
-from klpfs.builder.plan.plans import ImportWork, ModulePlan
+from klpfs.builder.plan.plans import ImportWork, ModulePlan, Refusal
 from klpfs.builder.plan.statement_effects import is_harmless, keys_removed, makes_value, short_text
 from klpfs.builder.read.modules import CommonPair
 from klpfs.builder.read.old_definitions import Definition
@@ -62,8 +64,10 @@ class Planner:
     def make(self) -> ModulePlan:
         """The plan, with all that follows from one change in the module."""
         self._scope(self.plan.change, set())
+        self._class_makers()
         self._rename_attributes()
         self._run_when_complete()
+        self.plan.annotations = uncarried(self.plan.old.tree, self.plan.new.tree)
         return self.plan
 
     def _run_when_complete(self) -> None:
@@ -220,6 +224,29 @@ class Planner:
             old = [each.node for each in change.old_scope.functions.values() if each.node.name == "__init__"]
             self.functions.constructor(change.qualified("__init__"), old[0] if old else None, found.constructor)
         plan.at_import.renamed_attributes.update(found.renamed_attributes)
+
+    def _class_makers(self) -> None:
+        """Refuses what changes of classes whose makers read it; has the program asked where the text does not say who
+        they are."""
+        plan = self.plan
+        run = {statement.node for statement in plan.at_import.statements_to_run}
+        trees = plan.old.tree, plan.new.tree
+        known = {node.name: node for tree in trees for node in tree.body if isinstance(node, ast.ClassDef)}
+        for change in class_makers.pairs(plan.old.tree.body, plan.new.tree.body):
+            if change.new in run:
+                continue
+            makers = {class_makers.maker(node, known) for node in (change.old, change.new)} - {""}
+            maker = min(makers - {class_makers.UNKNOWN}, default="")
+            if maker:
+                fields = class_makers.differing_members(change.old, change.new, maker)
+            else:
+                fields = class_makers.differing_fields(change.old, change.new) if makers else {}
+            names = ", ".join(sorted(fields))
+            if fields and maker:
+                plan.refused.append(Refusal(f"class {change.name}: {names}", f"{maker} reads it only when a class is "
+                                            "made", min(fields.values()), plan.new.path))
+            elif fields:
+                plan.at_import.fields_of_bases[change.name] = names
 
     def _unhashable(self, change: ClassChange) -> None:
         """A class statement that has __eq__ and no __hash__ makes its objects unhashable."""

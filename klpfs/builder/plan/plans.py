@@ -82,7 +82,8 @@ class ImportWork:
     statements_to_run: {statement: why it runs, or ''}. classes_to_amend: {class statement of NEW: its plan}, classes in
     whose block something runs or that change themselves. removed_keys: {table: keys that NEW's table has no more}, as
     klp.removes. star_names: {from-import of '*': the names that it brings; [] where the source does not say}.
-    renamed_attributes: {attribute: the name that new code uses}. """
+    renamed_attributes: {attribute: the name that new code uses}. fields_of_bases: {class whose bases the text does not
+    say all of: its annotated names that differ}. """
 
     scope: Scope
     statements_to_run: dict[Statement, str] = field(factory=dict)
@@ -90,9 +91,10 @@ class ImportWork:
     removed_keys: dict[str, list[Any]] = field(factory=dict)
     star_names: dict[ast.stmt, list[str]] = field(factory=dict)
     renamed_attributes: dict[str, str] = field(factory=dict)
+    fields_of_bases: dict[str, str] = field(factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.statements_to_run or self.classes_to_amend)
+        return bool(self.statements_to_run or self.classes_to_amend or self.fields_of_bases)
 
     def amend(self, change: ClassChange) -> ClassPlan:
         """The plan of a class, made if the work has none of it."""
@@ -109,7 +111,10 @@ class ImportWork:
         """Names of the module that the work binds."""
         found: set[str] = set()
         for statement in self.own_statements:
-            found |= statement.binds - {"*"} | set(self.star_names.get(statement.node, ()))
+            found |= statement.binds - {"*"}
+            for node in ast.walk(statement.node) if statement.kind in ("import", "statement") else ():
+                if isinstance(node, ast.ImportFrom):
+                    found.update(self.star_names.get(node, ()))
         return found | {plan.change.name.partition(".")[0] for plan in self.classes_to_amend.values()}
 
 
@@ -136,7 +141,7 @@ class ModulePlan:
     at_import: what runs when the patch goes in. when_complete: what runs when its transition is complete: statements
     whose values functions of the patch compute. rebind_copies_of, removed_names, watched_names: ImportTime's
     `everywhere`, `removed` and `watch`. new_modules: modules that only NEW has, to be importable with this object.
-    notes: what is left as it is. """
+    notes: what is left as it is. annotations: [(line, words)] of what keeps its annotations. """
 
     name: str
     old: Module
@@ -152,6 +157,7 @@ class ModulePlan:
     caches: list[Cache] = field(factory=list)
     refused: list[Refusal] = field(factory=list)
     notes: list[str] = field(factory=list)
+    annotations: list[tuple[int, str]] = field(factory=list)
 
     def refuse(self, node: ast.AST, what: str, why: str) -> None:
         """Adds a change of NEW that is not carried."""

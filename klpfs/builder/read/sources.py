@@ -116,7 +116,7 @@ def fetched(requirement: str, scratch: str, python: str) -> Release:
     if python != sys.executable:
         command += ["--python", python]
     command += ["install", "--no-deps", "--no-compile", "--target", scratch, requirement]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace")
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if line.strip()] or ["pip failed"]
         raise BuildError(f"{requirement}: {next((line for line in lines if 'ERROR' in line), lines[-1])}")

@@ -5,13 +5,22 @@ import ast
 import copy
 import re
 import textwrap
+from collections.abc import Iterator
 from typing import Any, Callable
 
 from klpfs.builder.compare.statements import Compound, Statement, parse_scope
 from klpfs.builder.plan.plans import ImportWork, ModulePlan
 from klpfs.builder.read.modules import Module
 from klpfs.builder.read.source_text import Edit, Source, replace, unparsed
-from klpfs.builder.syntax import DEFINITIONS, IMPORTS, ImportNode, end_column, end_line, type_params
+from klpfs.builder.syntax import (
+    DEFINITIONS,
+    IMPORTS,
+    ImportNode,
+    end_column,
+    end_line,
+    type_params,
+    walk_outside,
+)
 from klpfs.builder.write.function_text import rename_edits, with_renamed
 from klpfs.cpython.load.scopes import imported_name
 from klpfs.cpython.raw import first_line
@@ -50,9 +59,12 @@ def _function_text(module: Module, work: ImportWork, name: str, comment: str = "
         if doc is not None:
             lines.append(f"    __doc__ = {doc!r}\n")
         lines.append("\n")
+    for cls, fields in sorted(work.fields_of_bases.items()):
+        lines.append(f"    {_PARAMETER}.plain({cls!r}, {fields!r})  # refused if what made the class has read these\n")
     for table, keys in sorted(work.removed_keys.items()):
         lines.append(f"    {_PARAMETER}.removes({', '.join(map(repr, [table, *keys]))})\n")
-    return "".join(lines) + (_Writer(module, work).body(module.tree.body, 4) or "    pass\n")
+    body = _Writer(module, work).body(module.tree.body, 4)
+    return "".join(lines) + (body or "    pass\n" * (not work.fields_of_bases))
 
 
 class _Writer:
@@ -94,6 +106,8 @@ class _Writer:
         if isinstance(node, ast.ClassDef):
             return self.class_block(node, indent) if self.amends(node) else ""
         if in_try and isinstance(node, IMPORTS):
+            if node.names[0].name == "*":   # a function can have no more of it than whether the import succeeds
+                node = _with_names(node, [ast.alias("__name__", "klp_name")])
             return unparsed(node, indent)
         if isinstance(node, (ast.If, ast.Try, ast.With)) and self.wants(node):
             return self.compound(node, indent, in_class)
@@ -117,16 +131,36 @@ class _Writer:
                 if node.value is None:
                     return ""
                 edits.append(_without_annotation(self.source, node, node.value))
-            edits += [replace(inner, "; ".join(_lazily(inner, inner.names)))
-                      for inner in _lazy_imports(node)]
+            edits += self.inner_edits(node)
+        as_in_function = None if in_class else _AsInFunction(self, node)
         if not self.source.has_own_lines(node):
-            if isinstance(node, ast.AnnAssign) and not in_class and node.value is not None:
-                return unparsed(ast.copy_location(ast.Assign([node.target], node.value), node), indent)
-            return unparsed(_WithoutLazy().visit(copy.deepcopy(node)), indent)
+            return _unparsed(as_in_function, copy.deepcopy(node), indent)
         renames = rename_edits(self.source, node, self.work.renamed_attributes)
         if renames is None:
-            return unparsed(_WithoutLazy().visit(with_renamed(node, self.work.renamed_attributes)), indent)
+            return _unparsed(as_in_function, with_renamed(node, self.work.renamed_attributes), indent)
         return self.source.block(first_line(node), end_line(node), indent, edits + renames)
+
+    def inner_edits(self, node: ast.stmt) -> list[Edit]:
+        """The edits that put what a function may have into the place of what a module alone may have in a compound
+        statement: `import *`, lazy imports, annotations of names that are global there."""
+        edits = []
+        for inner in _at_top_level(node):
+            if isinstance(inner, IMPORTS):
+                text = self.in_function(inner)
+                edits += [] if text is None else [replace(inner, text)]
+            elif isinstance(inner, ast.AnnAssign) and inner is not node:
+                edits.append(replace(inner, "pass") if inner.value is None
+                             else _without_annotation(self.source, inner, inner.value))
+        return edits
+
+    def in_function(self, node: ImportNode) -> str | None:
+        """What a function has in the place of an import; None: the import itself."""
+        if getattr(node, "is_lazy", False):
+            return "; ".join(_lazily(node, node.names))
+        if node.names[0].name != "*":
+            return None
+        kept = self.import_of(node)
+        return ast.unparse(kept) if kept is not None else self.star_import(node, 0).rstrip()
 
     def import_of(self, node: ImportNode) -> ImportNode | None:
         """An import with those of its names that run; None: it is one of '*' whose names are not known."""
@@ -204,13 +238,36 @@ def _lazily(node: ImportNode, aliases: list[ast.alias]) -> list[str]:
             for alias in aliases]
 
 
-class _WithoutLazy(ast.NodeTransformer):
-    """Puts what a function may have into the place of lazy imports."""
+class _AsInFunction(ast.NodeTransformer):
+    """Does in syntax what inner_edits does in text, to a copy of a statement."""
 
-    def _import(self, node: ImportNode) -> list[ast.stmt] | ImportNode:
-        return ast.parse("\n".join(_lazily(node, node.names))).body if _lazy_imports(node) else node
+    def __init__(self, writer: _Writer, node: ast.stmt) -> None:
+        self.texts = {(inner.lineno, inner.col_offset): writer.in_function(inner)
+                      for inner in _at_top_level(node) if isinstance(inner, IMPORTS)}
 
-    visit_Import = visit_ImportFrom = _import
+    def definition(self, node: ast.AST) -> ast.AST:
+        return node
+
+    visit_FunctionDef = visit_AsyncFunctionDef = visit_ClassDef = visit_Lambda = definition
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.stmt:
+        new = ast.Pass() if node.value is None else ast.Assign([node.target], node.value)
+        return ast.copy_location(new, node)
+
+    def imported(self, node: ImportNode) -> list[ast.stmt] | ImportNode:
+        text = self.texts.get((node.lineno, node.col_offset))
+        return node if text is None else ast.parse(text).body
+
+    visit_Import = visit_ImportFrom = imported
+
+
+def _unparsed(transformer: _AsInFunction | None, node: ast.stmt, indent: int) -> str:
+    return unparsed(node if transformer is None else transformer.visit(node), indent)
+
+
+def _at_top_level(node: ast.stmt) -> Iterator[ast.AST]:
+    """The statement and all in it that runs in the scope that the statement stands in."""
+    return walk_outside((*DEFINITIONS, ast.Lambda), node)
 
 
 def _without_annotation(source: Source, node: ast.AnnAssign, value: ast.expr) -> Edit:

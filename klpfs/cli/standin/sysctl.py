@@ -47,7 +47,7 @@ def one(word: str, given: set[str]) -> int:
                 os.close(fd)
             text = value.strip()
         else:
-            with open(path) as file:
+            with open(path, encoding="utf-8", errors="surrogateescape") as file:
                 text = file.read().rstrip("\n")
     except OSError as e:
         if equals:

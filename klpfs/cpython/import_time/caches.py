@@ -47,13 +47,22 @@ def empty(names: Iterable[str | tuple[str, FunctionType]]) -> None:
             continue
         if objects is None:
             objects = gc.get_objects()
+        of_cls: dict[int, bool] = {}        # id of an object's class -> whether it derives from cls
         for obj in objects:
-            if issubclass(type(obj), cls) or issubclass(type(obj), type) and cls in type_mro(obj):
+            kind = type(obj)
+            if id(kind) not in of_cls:
+                of_cls[id(kind)] = _derives(kind, cls)
+            if of_cls[id(kind)] or issubclass(kind, type) and _derives(obj, cls):
                 if make is None:
                     _empty_in(obj, name, action)
                 elif _has(obj, name):
                     FunctionType(make.__code__, space)(obj)
     del objects
+
+
+def _derives(cls: type, base: type) -> bool:
+    """issubclass(), which asks no metaclass: that is the program's code, and some of Python's warn (3.14)."""
+    return any(each is base for each in type_mro(cls))
 
 
 def _namespace(name: str) -> dict[str, Any] | None:

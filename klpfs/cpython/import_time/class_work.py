@@ -1,5 +1,6 @@
 """Changes of a class besides its attributes that a livepatch can make: part of what ImportTime's `run` is given.
 
+    klp.plain("Key", "size, rest")                  # refused if its metaclass or a base reads fields
     class Key(metaclass=klp.part):
         limit = klp.default(100)                    # for objects made before: unless they have one anyhow
         lock = klp.first_use(lambda self: Lock())
@@ -17,6 +18,7 @@ from types import FunctionType, GetSetDescriptorType, MemberDescriptorType
 
 from klpfs.cpython.import_time import overlays
 from klpfs.cpython.import_time.attributes import Default, FirstUse, Form, Slot
+from klpfs.cpython.import_time.class_makers import maker_of
 from klpfs.cpython.import_time.overlays import ABSENT, Attribute, Field
 from klpfs.cpython.raw import MARK, class_at, type_dict
 
@@ -51,6 +53,13 @@ class ClassWork:
         def bound(self, place: Place, old: Any, name: str) -> None: ...
 
     default, first_use, slot, form = Default, FirstUse, Slot, Form
+
+    def plain(self, name: str, fields: str) -> None:
+        """Annotated names of a class differ. TypeError: what made the class has read them, and would not again."""
+        cls = class_at(self.namespace, name)
+        maker = maker_of(cls) if cls is not None else ""
+        if maker:
+            raise TypeError(f"class {name}: {fields}: {maker} reads it only when a class is made")
 
     def bases(self, cls: type, *bases: type) -> None:
         """The class gets these bases in the place of those that it has. TypeError: CPython can't give them to it."""

@@ -55,11 +55,12 @@ def equal(a: Any, b: Any) -> bool:
         return len(a) == len(b) and all(map(equal, a, b))
     if kind is dict or kind in _FROZEN_DICTS:
         return all(type(key) in _VALUES for key in list(a) + list(b)) and \
-            list(a) == list(b) and all(equal(a[key], b[key]) for key in a)
-    if kind in (set, frozenset):
-        return all(type(key) in _VALUES for keys in (a, b) for key in keys) and bool(a == b)
+            len(a) == len(b) and all(map(equal, a, b)) and all(equal(a[key], b[key]) for key in a)
+    if kind in (set, frozenset):            # a == b would compare bytes with str, of which -b warns
+        return all(type(key) in _VALUES for keys in (a, b) for key in keys) and \
+            {(type(key), repr(key)) for key in a} == {(type(key), repr(key)) for key in b}
     if _is_pattern(kind):
-        return a.pattern == b.pattern and a.flags == b.flags and type(a.pattern) is type(b.pattern)
+        return type(a.pattern) is type(b.pattern) and a.pattern == b.pattern and a.flags == b.flags
     return False
 
 

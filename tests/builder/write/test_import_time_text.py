@@ -52,11 +52,22 @@ def body(old, new):
     ("try:\n    import a\n    def f(): pass\nexcept E as e:\n    pass",
      "try:\n    import a\n    def f(): pass\nexcept E as e:\n    x = 1",
      ["global x", "", "try:", "    import a", "except E as e:", "    x = 1"]),
+    ("", "if a:\n    from .b import *\n    from c import d",
+     ["global d", "", "if a:", "    klp.star('.b')", "    from c import d"]),
+    ("", "if a: from b import *; x: int; y: int = 1", ["global y", "", "if a: klp.star('b'); pass; y = 1"]),
+    ("", "if a:\n    x: int\n    y: (\n      int) = 1  # said",
+     ["global y", "", "if a:", "    pass", "    y = 1  # said"]),
+    ("", "try: from b import *\nexcept E: x = 1", ["global x", "", "try: klp.star('b')", "except E: x = 1"]),
+    ("try:\n    from .a import *\n    def f(): pass\nexcept E:\n    pass",
+     "try:\n    from .a import *\n    def f(): pass\nexcept E:\n    x = 1",
+     ["global x", "", "try:", "    from .a import __name__ as klp_name", "except E:", "    x = 1"]),
     ("with a as b:\n    def f(): pass", "with a as b:\n    def f(): pass\n    x = 1",
      ["global x", "", "with a as b:", "    x = 1"]),
 ])
 def test_statements_as_they_stand(old, new, lines):
+    """And what a module alone may have (`import *`, annotations of globals) as a function may have it."""
     assert body(old, new) == lines
+    compile(at_import_text(planned(old, new), "of_m"), "m", "exec")
 
 
 def test_where_a_statement_comes_from_and_why():

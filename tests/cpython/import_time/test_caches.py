@@ -1,5 +1,6 @@
 """Caches, named by text: emptied as the text says, and what the text leads to is asked by its real type."""
 import functools
+import warnings
 
 import pytest
 
@@ -96,6 +97,24 @@ def test_objects_that_lie_about_their_class_and_attributes_are_not_asked(live):
     liar = Liar()
     empty([f"{live.__name__}:C.table{{}}"])
     assert object.__getattribute__(liar, "table") == {}
+
+
+def test_metaclasses_are_not_asked(live):
+    """Nor warned of: Python's own for typing.Union do it from 3.14 on."""
+    class Meta(type):
+        def __eq__(cls, other):
+            raise AssertionError("it is not asked")
+        __subclasscheck__ = __instancecheck__ = __eq__
+        __hash__ = type.__hash__
+
+    class Odd(metaclass=Meta):
+        pass
+    live.Odd, odd, object_of_c = Odd, Odd(), live.C()
+    odd.table, object_of_c.table = {1: 2}, {1: 2}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        empty([f"{live.__name__}:Odd.table{{}}", f"{live.__name__}:C.table{{}}"])
+    assert odd.table == object_of_c.table == {}
 
 
 def test_functools_partial_has_none(live):

@@ -20,6 +20,18 @@ CLASS = """
         y: int = 2
 """
 
+MAKERS = """
+    class Base:
+        def __init_subclass__(cls): cls.names = cls.__annotations__
+    class C(Base):
+        a: int = 1
+    class D:
+        a: int = 1
+    class A:
+        class B: a: int
+        class C(Base): a: int
+"""
+
 
 def test_other_bases(module, livepatch):
     live = module(CLASS)
@@ -123,3 +135,19 @@ def test_slots_are_forgotten_when_the_patch_goes(module, livepatch):
     patch.disable()
     gc.collect()
     assert not [each for each in gc.get_referrers(alive) if type(each) is list and len(each) == 1]
+
+
+@pytest.mark.parametrize("name", ["D", "A.B", "nothing"])
+def test_fields_that_nothing_has_read(module, livepatch, name):
+    live = module(MAKERS)
+    patch = livepatch(live, f"def run(klp): klp.plain({name!r}, 'a')")
+    patch.enable()
+    patch.disable()
+
+
+@pytest.mark.parametrize("name", ["C", "A.C"])
+def test_what_a_maker_has_read_is_refused_by_name(module, livepatch, name):
+    live = module(MAKERS)
+    patch = livepatch(live, f"def run(klp): klp.plain({name!r}, 'a, b')")
+    with pytest.raises(TypeError, match=f"class {name}: a, b: Base.__init_subclass__ reads it only when a class is made"):
+        patch.enable()

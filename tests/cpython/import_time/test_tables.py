@@ -1,5 +1,6 @@
 """Tables changed in place: what makes an old table like a new one, and when two values are the same."""
 import re
+import subprocess
 import sys
 from collections import OrderedDict, defaultdict
 
@@ -59,10 +60,20 @@ class Foreign:
     ((1, "a"), (1, "a"), True), ((1,), (1.0,), False), ([1, [2]], [1, [2]], True),
     ({"a": 1, "b": 2}, {"b": 2, "a": 1}, False), ({"a": [1]}, {"a": [1]}, True), ({1, 2}, {2, 1}, True),
     (frozenset("ab"), frozenset("ba"), True), (re.compile("a"), re.compile("a"), True),
-    (re.compile("a"), re.compile("a", re.I), False), (re.compile("a"), re.compile(b"a"), False), (None, None, True)])
+    (re.compile("a"), re.compile("a", re.I), False), (re.compile("a"), re.compile(b"a"), False), (None, None, True),
+    ({1: 1}, {True: 1}, False), ({1}, {True}, False), ({"a": 1}, {b"a": 1}, False), ({"a"}, {b"a"}, False)])
 def test_equal(a, b, same):
     """As far as can be told without running foreign code: type, value, order of a dict's keys."""
     assert equal(a, b) is same
+
+
+@pytest.mark.parametrize("value, other", [("{'a': 1}", "{b'a': 1}"), ("{'a'}", "{b'a'}"), ("('a',)", "(b'a',)"),
+                                          ("re.compile('a')", "re.compile(b'a')")])
+def test_bytes_are_never_compared_with_str(value, other):
+    """Python warns of it under -b."""
+    code = f"import re; from klpfs.cpython.import_time.tables import equal; print(equal({value}, {other}))"
+    done = subprocess.run([sys.executable, "-bb", "-c", code], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("False\n", "")
 
 
 @pytest.mark.skipif(sys.version_info < (3, 15), reason="frozendict is new in 3.15")
