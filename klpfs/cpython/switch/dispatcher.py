@@ -17,7 +17,7 @@ from ..images import image as images
 from ..raw import ASYNC_GENERATOR, COROUTINE, GENERATOR, ITERABLE_COROUTINE, SUSPENDS, VARARGS, VARKEYWORDS
 from .choice import choose, get_ident
 from .delegation import can_wait
-from .relay import going_on, relay
+from .relay import first_step, going_on, relay
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,12 +59,14 @@ _BODIES = {
    except StopIteration as {e}: return {e}.value""",
     ASYNC_GENERATOR: """{g} = {made}
   try:
-   {v} = await {g}.__anext__()
+   {v} = await 'S'.first_step({g})
    while True:
     try: {s} = yield {v}
-    except GeneratorExit: await {g}.aclose(); raise
-    except BaseException as {e}: {v} = await {g}.athrow({e})
-    else: {v} = await {g}.asend({s})
+    except BaseException as {e}: {s} = [{g}.athrow({e})]
+    else:
+     {v} = await {g}.asend({s})
+     continue
+    {v} = await {s}.pop()
   except StopAsyncIteration: return"""}
 
 _templates: dict[str, CodeType] = {}        # source text -> code; a large patch has few different texts
@@ -100,7 +102,7 @@ class Switch:
                  "codes_by_side", "callable_ids", "dispatcher_id")
 
     choose = choose         # a method of the class's: a bound one in a slot would be a cycle, which keeps old code
-    relay, going_on = staticmethod(relay), staticmethod(going_on)
+    relay, going_on, first_step = staticmethod(relay), staticmethod(going_on), staticmethod(first_step)
 
     def __init__(self, function: FunctionType, record: Record, transition: Transition, before: images.Image,
                  after: images.Image, found_image: images.Image) -> None:

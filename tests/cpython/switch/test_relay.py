@@ -2,6 +2,7 @@
 
 A table: bodies x calls, each run twice. Tracebacks alone may differ.
 """
+import asyncio
 import gc
 import itertools
 import re
@@ -11,6 +12,7 @@ import warnings
 
 import pytest
 
+from klpfs.cpython.switch import relay
 from tests.cpython.programs import done, make, transition
 
 # STEP: what a body is suspended by; DEF, END: of its flavour. SUB() is waited for as AWAIT says.
@@ -66,7 +68,8 @@ BODIES = '''
 FLAVOURS = {
     "generator": ("def", "(yield %s)", "return 'end'", "(yield from %s)"),
     "types_coroutine": ("@types.coroutine\ndef", "(yield %s)", "return 'end'", "(yield from %s)"),
-    "coroutine": ("async def", "(await pause(%s))", "return 'end'", "(await %s)")}
+    "coroutine": ("async def", "(await pause(%s))", "return 'end'", "(await %s)"),
+    "async_generator": ("async def", "(yield (await pause('p'), %s))", "return", "(await %s)")}
 CLOSING = [("throw", GeneratorExit), ("throw", GeneratorExit("g")), ("close",)]
 CALLS = [("next",), ("send", "s"), ("throw", KeyError), ("throw", KeyError("k")), ("throw", StopIteration(3)),
          ("throw", StopAsyncIteration), ("del",)]
@@ -229,3 +232,95 @@ def test_calls_give_what_they_give_without_a_dispatcher(flavour, unraisable):
                 print(name, args, calls, *got, sep="\n    ")
     assert not differ
     assert done(t)
+
+
+AG = """
+async def ag(note):
+    try: yield {v}
+    finally:
+        await asyncio.sleep(0)
+        note({v})
+"""
+
+
+@pytest.fixture
+def running():
+    """A program's functions in a transition."""
+    d = make(AG)
+    t = transition(d[0], d[1])
+    t.install()
+    t.start()
+    yield d[0]
+    gc.collect()
+    assert done(t)
+
+
+def test_an_asynchronous_generator_that_is_left_is_closed_once_at_its_loops_end(running):
+    notes, complaints, left = [], [], []
+
+    async def main():
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: complaints.append(context))
+        left.append(running["ag"](notes.append))
+        assert await left[0].__anext__() == 1
+    asyncio.run(main())
+    assert notes == [1] and complaints == []
+
+
+def test_an_asynchronous_generator_that_is_dropped_is_closed_by_its_loop(running):
+    notes, complaints = [], []
+
+    async def main():
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: complaints.append(context))
+        async for _ in running["ag"](notes.append):
+            break
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert notes == [1]
+    asyncio.run(main())
+    assert complaints == []
+
+
+@pytest.fixture
+def hooks():
+    """What the thread's hooks for asynchronous generators were called with."""
+    before, calls = sys.get_asyncgen_hooks(), []
+    mine = [lambda made: calls.append(("first", id(made))), lambda made: calls.append(("last", id(made)))]
+    sys.set_asyncgen_hooks(*mine)
+    yield calls, mine
+    sys.set_asyncgen_hooks(*before)
+
+
+def test_hooks_know_the_programs_object_alone(running, hooks):
+    calls, mine = hooks
+    made = running["ag"](lambda version: None)
+    key = id(made)
+    assert drive(made.__anext__()) == 1
+    assert list(sys.get_asyncgen_hooks()) == mine
+    assert calls == [("first", key)]
+    del made
+    assert calls == [("first", key), ("last", key)]
+
+
+def test_hooks_are_there_when_an_audit_hook_refuses(running, hooks, monkeypatch):
+    """The event of the second hook is refused, when the first is exchanged already."""
+    calls, mine = hooks
+    real, asked = sys.set_asyncgen_hooks, []
+
+    def refused(firstiter, finalizer):
+        asked.append(1)
+        if len(asked) > 1:
+            return real(firstiter, finalizer)
+        real(finalizer=finalizer)
+        raise PermissionError("sys.set_asyncgen_hook_firstiter")
+    monkeypatch.setattr(relay, "_set_hooks", refused)
+    with pytest.raises(PermissionError):
+        drive(running["ag"](lambda version: None).__anext__())
+    assert list(sys.get_asyncgen_hooks()) == mine
+
+
+def test_a_generator_that_its_loops_hook_drops_takes_no_step_more(running, hooks, unraisable):
+    notes = []
+    made = running["ag"](notes.append)
+    drive(made.__anext__())
+    del made
+    assert notes == [] and unraisable == []
