@@ -9,10 +9,12 @@ import re
 import sys
 import types
 import warnings
+from weakref import ref
 
 import pytest
 
-from klpfs.cpython.switch import relay
+from klpfs.cpython.looks import awaits
+from klpfs.cpython.switch import delegation, relay, thrown
 from tests.cpython.programs import done, make, transition
 
 # STEP: what a body is suspended by; DEF, END: of its flavour. SUB() is waited for as AWAIT says.
@@ -148,7 +150,7 @@ def call(made, flavour, name, *args):
     return getattr(made, name)(*args)
 
 
-def thrown(args):
+def own_errors(args):
     """The arguments, with exceptions of this call's own: they get a context."""
     return [type(a)(*a.args) if isinstance(a, BaseException) else a for a in args]
 
@@ -156,12 +158,12 @@ def thrown(args):
 def played(function, args, flavour, calls):
     """What the calls give, and what the body notes meanwhile, in order."""
     notes = []
-    made = function(lambda value: notes.append(told(value)), *thrown(args))
+    made = function(lambda value: notes.append(told(value)), *own_errors(args))
     for name, *rest in calls:
         if name == "del":
             del made
             break
-        rest = thrown(rest)
+        rest = own_errors(rest)
         try:
             raise LookupError("the caller's")
         except LookupError:
@@ -278,6 +280,27 @@ def test_an_asynchronous_generator_that_is_dropped_is_closed_by_its_loop(running
         assert notes == [1]
     asyncio.run(main())
     assert complaints == []
+
+
+@pytest.mark.skipif(sys.version_info[:2] == (3, 10), reason="3.10 has no Relays: a dispatcher's frame must be small there")
+@pytest.mark.parametrize("flavour", ["generator", "coroutine"])
+def test_what_waits_is_followed_through_a_relay(flavour):
+    """By those who ask whom an object hands on to, and for people's eyes; on 3.9 whose frame is around."""
+    d = make(source(flavour), types=types, sys=sys, pause=pause, SUB=sub_of(flavour))
+    t = transition(d[0], d[1])
+    t.install()
+    t.start()
+    made = d[0]["steps"](lambda value: None)
+    made.send(None)
+    side = (made.gi_yieldfrom if flavour == "generator" else made.cr_await).inner
+    assert type(side) is type(made) and side is not made
+    assert delegation._waited_for(made) is side
+    assert awaits.awaited(ref(made))() is side
+    if sys.version_info[:2] == (3, 9):
+        assert thrown.around(side.gi_frame if flavour == "generator" else side.cr_frame) is \
+            (made.gi_frame if flavour == "generator" else made.cr_frame)
+    made.close()
+    assert done(t)
 
 
 @pytest.fixture
