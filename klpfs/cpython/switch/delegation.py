@@ -24,6 +24,7 @@ from types import AsyncGeneratorType, CodeType, CoroutineType, FrameType, Functi
 from .. import c_api
 from ..control_flow import ITERATES, WAITS
 from ..raw import SUSPENDS
+from .relay import Relay
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def _wrappers() -> tuple[type, ...]:
     wrapped, sends, throws = made.__await__(), asynchronous.asend(None), asynchronous.athrow(ValueError)
     for each in (wrapped, sends, throws):
         each.close()                    # or they are warned of as never awaited
-    return _type(wrapped), _type(sends), _type(throws)
+    return _type(wrapped), _type(sends), _type(throws), Relay
 
 
 _WRAPPERS = _wrappers()

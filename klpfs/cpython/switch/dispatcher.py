@@ -17,6 +17,7 @@ from ..images import image as images
 from ..raw import ASYNC_GENERATOR, COROUTINE, GENERATOR, ITERABLE_COROUTINE, SUSPENDS, VARARGS, VARKEYWORDS
 from .choice import choose, get_ident
 from .delegation import can_wait
+from .relay import first_step, going_on, relay
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,19 +35,38 @@ _NO_CODES: tuple[Codes, Codes] = {}, {}
 
 # String constants of these stand for objects: 'S' the Switch, 'T' its Transition, 'F' the Switch's functions, 'I'
 # get_ident. A string that is called would earn a SyntaxWarning: hence `if 1 else 0`. 'T'.choices is exchanged by
-# Transition.flip.
+# Transition.flip. Nothing is handed on in an exception's handler, or it would be the context of the side's exceptions;
+# and no error stays in a variable, or its traceback would keep the frame.
 _BODIES = {
     0: "return ('F'['T'.choices.get(('I' if 1 else 0)(), 2)] or 'S'.choose())({call})",
-    GENERATOR: "return (yield from {made})",
-    COROUTINE: "return await {made}",
+    GENERATOR: """{g} = {made}
+  {v} = 'S'.relay({g})
+  while True:
+   try: return (yield from {v})
+   except GeneratorExit as {e}:
+    if {g}.gi_frame is None: raise
+    {v} = [{e}]
+   try: {v} = 'S'.going_on({g}, {g}.throw({v}.pop()))
+   except StopIteration as {e}: return {e}.value""",
+    COROUTINE: """{g} = {made}
+  {v} = 'S'.relay({g})
+  while True:
+   try: return await {v}
+   except GeneratorExit as {e}:
+    if {g}.cr_frame is None: raise
+    {v} = [{e}]
+   try: {v} = 'S'.going_on({g}, {g}.throw({v}.pop()))
+   except StopIteration as {e}: return {e}.value""",
     ASYNC_GENERATOR: """{g} = {made}
   try:
-   {v} = await {g}.__anext__()
+   {v} = await 'S'.first_step({g})
    while True:
     try: {s} = yield {v}
-    except GeneratorExit: await {g}.aclose(); raise
-    except BaseException as {e}: {v} = await {g}.athrow({e})
-    else: {v} = await {g}.asend({s})
+    except BaseException as {e}: {s} = [{g}.athrow({e})]
+    else:
+     {v} = await {g}.asend({s})
+     continue
+    {v} = await {s}.pop()
   except StopAsyncIteration: return"""}
 
 _templates: dict[str, CodeType] = {}        # source text -> code; a large patch has few different texts
@@ -60,6 +80,8 @@ _TEMPLATES = 1000                           # so many are kept
 _SMALL = sys.version_info[:2] == (3, 10)
 if _SMALL:
     _BODIES[0] = "return (('F' if 1 else 0)('T'.choices.get(('I' if 1 else 0)())) or 'S'.choose())({call})"
+    _BODIES[GENERATOR] = "return (yield from {made})"     # GeneratorExit closes: README, Limits
+    _BODIES[COROUTINE] = "return await {made}"
 
 
 class Switch:
@@ -80,6 +102,7 @@ class Switch:
                  "codes_by_side", "callable_ids", "dispatcher_id")
 
     choose = choose         # a method of the class's: a bound one in a slot would be a cycle, which keeps old code
+    relay, going_on, first_step = staticmethod(relay), staticmethod(going_on), staticmethod(first_step)
 
     def __init__(self, function: FunctionType, record: Record, transition: Transition, before: images.Image,
                  after: images.Image, found_image: images.Image) -> None:
@@ -174,7 +197,7 @@ def _source(before: images.Image, after: images.Image) -> str:
         declared, passed = _parameters(code)
         taken = _set(code.co_varnames)
     taken.update(code.co_freevars)
-    own = {}        # what the dispatcher of an asynchronous generator calls its own variables
+    own = {}        # what the dispatcher calls its own variables
     for letter in "gvse":
         name = letter
         while name in taken:

@@ -11,6 +11,8 @@ from __future__ import annotations
 import gc
 from types import AsyncGeneratorType, CoroutineType, FrameType, GeneratorType
 
+from .relay import Relay
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -32,6 +34,12 @@ def _object_of(frame: FrameType) -> Any:
     return None
 
 
+def _waits_for(waiting: Any) -> Any:
+    """What a generator-like object waits for; a dispatcher's, past its Relay."""
+    found = _getattr(waiting, _NAMES[_type(waiting)][1])
+    return found.inner if _type(found) is Relay else found
+
+
 def around(frame: FrameType) -> FrameType | None:
     """The frame of the generator-like object that waits for the object of this frame; None: nothing of the kind."""
     inner = _object_of(frame)
@@ -40,6 +48,6 @@ def around(frame: FrameType) -> FrameType | None:
     for found in _referrers(inner):
         if _type(found) is FrameType and found is not frame:
             outer = _object_of(found)
-            if outer is not None and _getattr(outer, _NAMES[_type(outer)][1]) is inner:
+            if outer is not None and _waits_for(outer) is inner:
                 return found         # type: ignore[no-any-return]
     return None
