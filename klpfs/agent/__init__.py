@@ -1,6 +1,8 @@
 """Puts the engine and its target into a process and serves them on a Unix socket (docs/DESIGN.md#7)."""
 from __future__ import annotations
 
+from klpfs.agent.start_imports import import_start
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from klpfs.agent.agent import Agent
@@ -16,5 +18,4 @@ def start(service: str | None = None, keep: bool = False, group: str | int | Non
     EACCES, the runtime folder is not private; ENOSYS, this Python can't be patched; or what making folder and socket
     says. Source: docs/DESIGN.md#7.
     """
-    from klpfs.agent.start_agent import start as launch
-    return launch(service, keep, group=group, running=True)
+    return import_start()(service, keep, group=group, running=True)

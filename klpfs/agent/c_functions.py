@@ -13,6 +13,7 @@ import sys
 import time as _time
 
 from klpfs.cpython.c_originals import original as _original
+from klpfs.protocol.descriptors import FIRST, above_streams
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,6 +43,13 @@ _BLOCK, _SETMASK = _signal.SIG_BLOCK, _signal.SIG_SETMASK
 def clock_us() -> int:
     """CLOCK_MONOTONIC in microseconds: the time of log records and blockers."""
     return monotonic_ns() // 1000
+
+
+def own_socket() -> _socket.socket:
+    """A new Unix socket that does not block, and no standard stream's descriptor."""
+    kind = _socket.SOCK_STREAM | _socket.SOCK_NONBLOCK | _socket.SOCK_CLOEXEC
+    sock = socket(_socket.AF_UNIX, kind)
+    return sock if sock.fileno() >= FIRST else socket(_socket.AF_UNIX, kind, 0, above_streams(sock.detach()))
 
 
 def start_quiet_thread(function: Callable[[], object]) -> int:

@@ -2,10 +2,10 @@
 from __future__ import annotations
 
 from posix import O_CLOEXEC, O_RDONLY, close, getpid, listdir
-from posix import open as _open
 
 from klpfs.cpython.looks.thread_names import thread_names
 from klpfs.engine.bounds import MAX_ENTRIES, MAX_TASK_NAME, MAX_TASKS
+from klpfs.protocol.descriptors import open_above as _open
 from klpfs.protocol.reading import read_at_most
 
 TYPE_CHECKING = False

@@ -8,16 +8,17 @@ messages.py's.
 """
 from __future__ import annotations
 
-from _socket import AF_UNIX, SO_PEERCRED, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET
+from _socket import AF_UNIX, SO_PEERCRED, SOCK_STREAM, SOL_SOCKET
 from errno import EACCES, EAGAIN, ECONNABORTED, EMSGSIZE, ENOENT, EPERM
-from posix import O_CLOEXEC, O_NONBLOCK, close, fstat, geteuid, getuid, pipe2, read, stat, urandom, write
+from posix import close, fstat, geteuid, getuid, read, stat, urandom, write
 from select import POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT
 
-from klpfs.agent.c_functions import monotonic, poll, socket
+from klpfs.agent.c_functions import monotonic, own_socket, poll, socket
 from klpfs.agent.quiet_thread import QuietThread
 from klpfs.agent.waiting import OwnedLock, pause
 from klpfs.engine.log import ERR, NOTICE, WARNING
 from klpfs.protocol import life
+from klpfs.protocol.descriptors import above_streams, pipe_above
 from klpfs.protocol.folder import Folder
 from klpfs.protocol.folder_layout import SUFFIX, make_folder
 from klpfs.protocol.wire import FOREIGN_MESSAGE, MAX_MESSAGE, Reader, WireError, encode
@@ -47,7 +48,7 @@ def identity(fd: int) -> Identity:
 def bind(folder: str) -> Bound:
     """A listening socket of a new random name in `folder`: (socket, name). OSError as bind says; ENOENT: the folder
     went, or the draft with a dead service's folder, just now. Nothing is left behind then."""
-    sock = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC)
+    sock = own_socket()
     name = urandom(6).hex() + SUFFIX
     draft = "." + name          # renamed when it listens: a socket that refuses is dead
     here, fd = Folder(folder), -1
@@ -250,7 +251,7 @@ class Server(QuietThread):
     def _new_wake(self) -> None:
         self._close_wake()
         try:
-            wake = pipe2(O_CLOEXEC | O_NONBLOCK)
+            wake = pipe_above()
         except OSError:             # no descriptors left: the thread looks more often
             return
         self._wake_identity = tuple(map(identity, wake))
@@ -413,7 +414,7 @@ class Server(QuietThread):
             self._full = error.errno not in (EAGAIN, ECONNABORTED)      # no descriptors, no memory: not at once again
             return
         try:
-            sock = socket(AF_UNIX, SOCK_STREAM, 0, fd)
+            sock = socket(AF_UNIX, SOCK_STREAM, 0, above_streams(fd))
             sock.setblocking(False)
             cred = sock.getsockopt(SOL_SOCKET, SO_PEERCRED, 12)
         except OSError:         # the program has closed all its descriptors just now; the peer connects again

@@ -1,12 +1,11 @@
 """The service's folder, as an agent uses it besides its socket: contents, dead sockets, and a new service's journal."""
 from __future__ import annotations
 
-from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM
 from errno import ECONNREFUSED, ENOENT, ENOTSOCK
 from fcntl import LOCK_EX, LOCK_NB, flock
 from posix import close, geteuid
 
-from klpfs.agent.c_functions import socket
+from klpfs.agent.c_functions import own_socket
 from klpfs.agent.waiting import pause
 from klpfs.cpython.resolve.fingerprint import sha256  # type: ignore[attr-defined, unused-ignore]
 from klpfs.protocol import life, record_text
@@ -36,7 +35,7 @@ def answers(folder: str, name: str) -> bool:
     it refuses and its process is not known to be dead (life.py). It was renamed when it listened. What is no socket, a
     link to one included, is nobody's. OSError: there are no descriptors to see it with."""
     path_fd = -1
-    sock = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC)
+    sock = own_socket()
     try:
         path_fd = Folder(folder).look_socket(name)
         sock.connect(socket_address(path_fd))

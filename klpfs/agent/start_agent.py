@@ -24,6 +24,16 @@ _hooked = False
 _starting = RLock()         # held by the thread that starts the agent: several may try to at once
 
 
+def import_needed() -> None:
+    """Import what `start` will use, where this Python can be patched (start_imports.py)."""
+    if unsupported():
+        return
+    import klpfs.agent.agent
+    import klpfs.cpython.program.import_hooks  # noqa: F401
+    if "KLPFS_WATCHDOG" in environment():
+        import klpfs.agent.waits  # noqa: F401
+
+
 def default_service() -> str:
     """The base name of the script, or what `-m` was given."""
     words = list(getattr(sys, "orig_argv", ()))

@@ -9,6 +9,7 @@ from klpfs.engine.plain import plain_text
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import CodeType, FrameType
     from typing import Any
 
     from klpfs.engine.data import Func
@@ -86,11 +87,26 @@ def name_of(error: BaseException) -> str:
 _NAME = type.__dict__["__name__"]
 
 
+def code_of(frame: FrameType) -> CodeType | None:
+    """A frame's code; None where a hook of the program's (sys.addaudithook) forbids to look at it. Whoever takes back
+    what an exception has cut off asks, so this must not fail."""
+    try:
+        return frame.f_code
+    except Exception:
+        return None
+
+
+def _path_of(frame: FrameType, code: CodeType | None) -> str:
+    """The file name of a frame's code, or of its module."""
+    return plain_text(code.co_filename if code is not None else dict.get(frame.f_globals, "__file__", "?"))
+
+
 def is_ours(error: BaseException) -> bool:
     """Whether code of klpfs's own has raised an exception: it has logged it, too, if it is a KlpError."""
     traceback, path = error.__traceback__, ""
     while traceback is not None:
-        path, traceback = plain_text(traceback.tb_frame.f_code.co_filename), traceback.tb_next
+        frame = traceback.tb_frame
+        path, traceback = _path_of(frame, code_of(frame)), traceback.tb_next
     return path.startswith(OURS)
 
 
@@ -99,10 +115,10 @@ def place_of(error: BaseException, wanted: Callable[[str], bool] | None = None) 
     other files do not count. An instruction without a line of its own counts to its function's first line."""
     place, traceback = "", error.__traceback__
     while traceback is not None:
-        code = traceback.tb_frame.f_code
-        path = plain_text(code.co_filename)
+        code = code_of(traceback.tb_frame)
+        path = _path_of(traceback.tb_frame, code)
         if wanted is None or wanted(path):
-            place = f"{path}:{traceback.tb_lineno or code.co_firstlineno}"
+            place = f"{path}:{traceback.tb_lineno or (code.co_firstlineno if code is not None else '?')}"
         traceback = traceback.tb_next
     return place
 

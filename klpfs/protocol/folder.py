@@ -45,8 +45,8 @@ from posix import (
     urandom,
     write,
 )
-from posix import open as _open
 
+from klpfs.protocol.descriptors import open_above as _open
 from klpfs.protocol.folder_layout import JOURNAL, KEEP, LOCK, MAX_ADDRESS_BYTES
 from klpfs.protocol.reading import read_whole
 

@@ -240,6 +240,29 @@ def test_a_hung_init_is_stopped(start):
     assert p.ask("greet()") == "'new'"
 
 
+@pytest.mark.parametrize("event", ["object.__getattr__", "object.__setattr__"])
+def test_an_audit_hook_that_forbids_to_reach_into_functions(start, event):
+    """The load is refused, in one line: also where klpfs may not look at the frames of the exception itself."""
+    p = start("""
+        forbidden = []
+        def hook(event, args):
+            if event in forbidden and args[1] in ("__code__", "f_code", "__globals__"):
+                raise RuntimeError("forbidden: " + event)
+        sys.addaudithook(hook)
+    """)
+    p.ask(f"forbidden.append({event!r})")
+    n = p.c.change("lp", PLAIN)
+    p.c.until(lambda c: (c.report.get("refused") or {}).get("n") == n, "the refusal")
+    assert "forbidden" in p.c.report["refused"]["text"]
+    assert len([line for line in p.c.lines if "forbidden" in line and "lp" in line.replace("klpfs", "")]) == 1
+    p.c.write(change=None)
+    p.c.until_report(seen=p.c.record["seq"])
+    p.ask("forbidden.clear()")
+    assert p.ask("greet()") == "'old'"
+    p.c.insmod("lp", PLAIN)
+    assert p.ask("greet()") == "'new'"
+
+
 def test_a_blocker_is_named_with_its_frames(start):
     """tid, thread's name, file:line; patch_state 0 for it, 1 for others; gone, the transition is clean."""
     p = start("""

@@ -1,5 +1,6 @@
 """The one kind of error, and what a line about another one says."""
 import errno
+import subprocess
 import sys
 
 import pytest
@@ -81,3 +82,25 @@ def test_an_instruction_without_a_line_counts_to_its_function():
         raises()
     except ValueError as error:
         assert place_of(error).startswith(__file__ + ":") and "None" not in place_of(error)
+
+
+def test_where_the_program_forbids_to_look_at_code():
+    """Its audit hook raises: the place is told by the module's file, in words that never fail."""
+    code = """
+import subprocess
+import sys
+from klpfs.engine import error
+space = {"__file__": "/a/b.py"}
+exec(compile("def f():\\n  1 / 0", "/a/c.py", "exec"), space)
+def hook(event, args):
+    if event == "object.__getattr__" and args[1] == "f_code":
+        raise RuntimeError
+sys.addaudithook(hook)
+try:
+    space["f"]()
+except ZeroDivisionError as e:
+    print(error.place_of(e), error.is_ours(e))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
+                          env={"PYTHONPATH": ":".join(sys.path)})
+    assert done.stdout == "/a/b.py:2 False\n", done.stderr

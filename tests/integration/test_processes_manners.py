@@ -291,7 +291,6 @@ def test_start_in_a_prefork_master(plain, mount, lp):
 def test_start_in_threads(plain, mount, lp):
     """Whoever is first starts it; the others get the same, while the main thread runs and forks."""
     there = plain()
-    there.do("import klpfs.agent.agent, klpfs.agent.lazy_target, klpfs.agent.start_agent, klpfs.cpython.program.import_hooks")  # a fork while another thread imports hangs any Python
     there.do("found = []\ndef start():\n    found.append(klpfs.agent.start('web'))")
     there.do("threads = [threading.Thread(target=start) for i in range(5)]; [t.start() for t in threads]")
     there.do(

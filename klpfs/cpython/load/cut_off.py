@@ -25,6 +25,7 @@ import sys
 
 from klpfs.cpython.c_originals import original
 from klpfs.cpython.no_collection import thread_frames
+from klpfs.engine.error import code_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -167,7 +168,7 @@ def _cut_imports(error: BaseException | None) -> Iterator[str]:
         traceback = error.__traceback__
         while traceback is not None:
             frame = traceback.tb_frame
-            if frame.f_code is _IMPORTS:
+            if code_of(frame) is _IMPORTS:
                 yield frame.f_locals["name"]
             traceback = traceback.tb_next
         error = error.__context__
