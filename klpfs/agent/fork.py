@@ -17,7 +17,7 @@ from _signal import SIG_BLOCK, SIG_SETMASK, SIGABRT, SIGBUS, SIGFPE, SIGILL, SIG
 from posix import getpid
 from sys import _getframe
 
-from klpfs.agent import api, fork_warning
+from klpfs.agent import api, fork_warning, start_imports
 from klpfs.agent.c_functions import get_ident, monotonic
 from klpfs.agent.foreign_code import Stopped
 from klpfs.agent.quiet_thread import BEGIN_S
@@ -95,6 +95,7 @@ class Forks:
     def hooks(self, register: Callable[..., object]) -> None:
         """Register the hooks, each twice: what comes before the first instruction that it could be caught at is not
         lost with it. register: os.register_at_fork."""
+        start_imports.are_made()
         for _ in range(2):
             register(before=self.before, after_in_parent=self.in_parent, after_in_child=self.in_child)
         call_last = partial(sorted, self.last, key=methodcaller("__call__"))    # runs no instruction of Python's

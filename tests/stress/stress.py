@@ -31,6 +31,7 @@ from tests.cpython.programs import new_image  # noqa: E402
 from tests.stress import program, ways  # noqa: E402
 
 ENOUGH = 100        # violations, then it stops
+ENOUGH_BROKEN = 5   # with a rule broken
 WITHIN = 8          # signal handlers within one another, at most
 STUCK = 60          # seconds of processor time: on a busy machine nothing is told by a clock
 PLAIN_NAMES = {"leaf", "A", "B", "W"}   # frames of these in the main thread are of the plain family
@@ -309,7 +310,7 @@ class Stress:
         """Transitions, one after the other, until the time is over or something is wrong."""
         end, counts = time.monotonic() + self.options.seconds, self.counts
         told = time.monotonic()
-        while time.monotonic() < end and not counts.errors and len(counts.bad) < ENOUGH:
+        while time.monotonic() < end and not counts.errors and len(counts.bad) < (ENOUGH_BROKEN if rules.BREAK else ENOUGH):
             families = self.random.choice(([self.plain], [self.plain], [self.suspending], [self.plain, self.suspending]))
             took = self.transition(families)
             if took is None:

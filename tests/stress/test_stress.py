@@ -25,6 +25,6 @@ def test_no_call_is_mixed(arguments):
 
 @pytest.mark.parametrize("rule", ["nostack", "noobserve", "nogens"])
 def test_it_finds_what_a_missing_rule_lets_through(rule):
-    """Status 1 without the walk, without looking, without looking for suspended objects."""
-    status, output = stress("5", "--break", rule, "--without-greenlets")
+    """Status 1 without the walk, without looking, without looking for suspended objects; as soon as some are found."""
+    status, output = stress("60", "--break", rule, "--without-greenlets", "--every", "100")
     assert status == 1 and "violations=0" not in output, output

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 SAID = 5            # warnings of a file that are found a line for: for each the file is compiled once more
 
+_contexts: list[tuple[Any, list[Any], list[Any]]] = []     # weak reference to a context, its filters, their list
 _current = _local()     # current: a weak reference to the outermost context of a thread
 
 
@@ -27,7 +28,7 @@ class Unheard:
     are none of deprecation, in their order; of a context within another the outer's.
 
     An exception of a stop or of a signal handler may cut __enter__ or __exit__ off. So a context matches only as long
-    as it exists and is not over, and takes its filters out when it dies, at the latest."""
+    as it exists and is not over; filters that such a context has left are taken out by the next (`_sweep`)."""
 
     __slots__ = ("words", "is_over", "_filters", "_list", "__weakref__")
 
@@ -46,7 +47,9 @@ class Unheard:
             # in this order: of a warning of deprecation the second is not asked
             self._filters = [("ignore", deprecated, DeprecationWarning, None, 0),
                              ("ignore", others, SyntaxWarning, None, 0)]
+            _sweep()
             self._list = filters()
+            _contexts.append((me, self._filters, self._list))
             self._list[:0] = self._filters
             _current.current = me
         return self
@@ -55,12 +58,21 @@ class Unheard:
         self.is_over = True
         self._withdraw()
 
-    def __del__(self) -> None:
-        self._withdraw()
-
     def _withdraw(self) -> None:
         for item in self._filters:
             withdraw(item[1], self._list, item)
+        _sweep()
+
+
+def _sweep() -> None:
+    """Takes out what contexts that are over, or gone, have left."""
+    for entry in list(_contexts):
+        context = entry[0]()
+        if context is None or context.is_over:
+            for item in entry[1]:
+                withdraw(item[1], entry[2], item)
+            if entry in _contexts:      # another thread may sweep, too
+                _contexts.remove(entry)
 
 
 def _nobody() -> None:
