@@ -38,7 +38,7 @@ from klpfs.engine.bounds import MAX_ENTRIES
 from klpfs.engine.core import ARRIVAL_ABANDONED, ARRIVAL_FINISHED, CANCELED, FINISHED
 from klpfs.engine.log import ERR
 from klpfs.protocol.phases import FINISH, LOADING, NO_PHASE, PREPARED, STARTED, phase_of
-from klpfs.protocol.record_text import outcome
+from klpfs.protocol.record_text import forks, outcome
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -212,7 +212,7 @@ class Follower:
         self.goal = self.stepped_record = None
         self.refused = None
         if by_load and load is not None:
-            self.refused = {"n": load.n, "errno": EDEADLK, "text": f"the load of '{load.name}' forks"}
+            self.refused = {"n": load.n, "errno": EDEADLK, "text": forks(load.name)}
             self.not_applied.add(load.n)
         if self.undecided():
             self.op = None

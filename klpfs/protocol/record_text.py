@@ -322,3 +322,9 @@ def load(path: str) -> Record:
         return check_service(read_record(fd), folder.service)
     finally:
         close(fd)
+
+
+def forks(name: str) -> str:
+    """The text of the refusal, EDEADLK, of a child that the load of a module has forked. A child may end before its log
+    is read, so whoever answers the load says so."""
+    return f"the load of '{name}' forks"

@@ -13,6 +13,7 @@ from attrs import define, field
 
 from klpfs.protocol import decisions
 from klpfs.protocol.decisions import Record
+from klpfs.protocol.record_text import forks
 from klpfs.service.awaited import Awaited
 from klpfs.service.current_record import REMOVED, CurrentRecord
 from klpfs.service.limits import LIMITS
@@ -81,7 +82,8 @@ class Loading:
             refused = peer.report and peer.report["refused"]
             if refused and refused["n"] == load.n:
                 if peer.is_of_service:                           # its own log says why
-                    return refused["errno"], refused["text"], False
+                    change = self.current.record["change"] or {}
+                    return refused["errno"], refused["text"], refused["text"] == forks(change.get("name", ""))
                 text = refused["text"] or os.strerror(refused["errno"])
                 return refused["errno"], f"refused by {peer.name}, of another user: {text}", True
         if load.interrupted:

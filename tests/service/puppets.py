@@ -113,12 +113,14 @@ def outcome(record):
 
 class Agent:
     """An agent of a process: the table of section 5, one small step a call. silent: stopped; busy: in foreign code;
-    dirty: a task never becomes clean; refuse: errno for the next load; ordinary: what it loads is no livepatch."""
+    dirty: a task never becomes clean; refuse, words: errno and text for the next load; ordinary: it loads no
+    livepatch."""
 
     def __init__(self, world, key, live=True):
         self.world, self.key, self.live, self.alive = world, key, live, True
         self.silent = self.busy = self.dirty = False
         self.refuse, self.livepatch, self.replace = 0, {}, {}
+        self.words = ""
         self.seen, self.over, self.goal, self.op, self.refused = -1, 0, None, None, None
         self.patches, self.mods, self.not_applied, self.cb, self.prepared = [], set(), set(), {}, None
         self.clean_now = False
@@ -201,7 +203,7 @@ class Agent:
                 if t and t["n"] == op["n"]:
                     self.not_applied.add(op["n"])
                 else:
-                    self.refused = {"n": op["n"], "errno": self.refuse, "text": "it refuses"}
+                    self.refused = {"n": op["n"], "errno": self.refuse, "text": self.words or "it refuses"}
                 self.refuse = 0
                 self.tell()
                 return True

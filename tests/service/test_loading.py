@@ -1,6 +1,7 @@
 """A load: from its change to its start, or to its failure."""
 import errno
 
+from klpfs.protocol.record_text import forks
 from tests.service.puppets import World, errno_of, steps
 
 
@@ -30,6 +31,20 @@ def test_one_refusal_fails_the_load_after_all_took_back():
     assert steps(world) == ["change", "idle"]
     world.check_quiet()
     assert not world.agents[0].mods
+
+
+def test_a_refusal_of_a_child_that_the_load_has_forked_is_said():
+    """The child may have ended before its log is read. Other refusals are in the refuser's own log."""
+    world = World(2)
+    world.agents[1].refuse, world.agents[1].words = errno.EDEADLK, forks("A")
+    answer = world.ask("insmod")
+    world.run()
+    assert errno_of(answer) == errno.EDEADLK
+    assert [line for line in world.logged if "the load of 'A' forks" in line]
+    world.agents[1].refuse, world.agents[1].words = errno.EINVAL, "it says why"
+    answer = world.ask("insmod")
+    world.run()
+    assert errno_of(answer) == errno.EINVAL and not [line for line in world.logged if "it says why" in line]
 
 
 def test_refusal_is_not_answered_before_the_others_took_back():
