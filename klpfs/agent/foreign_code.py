@@ -14,12 +14,11 @@ taken all the same are let go before anything else is done (`_give_back`).
 from __future__ import annotations
 
 from _functools import partial
-from _operator import methodcaller
 from errno import EINTR
 from posix import getpid
 
-from klpfs.agent.c_functions import allocate_lock, clock_us, get_ident
-from klpfs.agent.waiting import pause
+from klpfs.agent.c_functions import RLock, clock_us, get_ident
+from klpfs.agent.waiting import OwnedLock, pause
 from klpfs.cpython.load import cut_off
 from klpfs.engine.error import OURS, KlpError, Orphan, errno_of, is_ours, name_of, words_of
 from klpfs.engine.error import place_of as innermost_place
@@ -38,9 +37,6 @@ ASK_AGAIN_US = 800_000      # not sooner: two stops in a row could not be taken
 TRIES = 10                  # how often a better place for a stop is waited for, each time that it is to be asked for
 TRY_S = 0.001
 PATIENCE_US = 300_000       # then a stop is asked for wherever the thread is
-
-
-_call = methodcaller("__call__")
 
 
 class Stopped(BaseException):
@@ -80,7 +76,7 @@ class ForeignCode:
     def after_fork(self) -> None:
         """In a child nothing runs (also at the start)."""
         self.working: Working | None = None
-        self._mark = allocate_lock()
+        self._mark = OwnedLock()
         self._inside = 0            # > 0: the thread runs foreign code, so it may be interrupted
         self._depth = 0             # of foreign code that klpfs's own code within foreign code runs
         self._asked = False         # it was, and the exception has not come yet
@@ -90,7 +86,8 @@ class ForeignCode:
         """Nothing runs, whatever an exception has cut off. The agent's thread, outside of foreign code."""
         self._inside, self._late, self.working = 0, False, None
         self._depth = 0
-        self._mark.acquire(True, 1)         # who asks for a stop has it for a moment; else it was never let go
+        if not self._mark.is_mine():        # who asks for a stop has it for a moment; else it was never let go
+            RLock.acquire(self._mark, True, 1)
         self._mark.release()
         if self._asked:
             self._take_stop()
@@ -196,9 +193,10 @@ class ForeignCode:
         return stopped
 
     def _wait_for_asker(self) -> None:
-        """Whoever asks just now, has asked. The mark is taken and let go in one call of C: a stop between the two would
-        leave it taken, which a `with` does not prevent from 3.14 on."""
-        list(map(_call, (self._mark.acquire, self._mark.release)))
+        """Whoever asks just now, has asked. A stop that comes between the two leaves the mark this thread's, and to say
+        it again lets go of it. (From 3.14 on a `with` does not let go of a lock there.)"""
+        self._mark.acquire()
+        self._mark.release()
 
     def _take_stop(self) -> bool:
         """Take a stop that was asked for and has not arrived, here where it does no harm; whether it came. A stop must

@@ -11,6 +11,7 @@ import pytest
 
 from klpfs.agent import foreign_code
 from klpfs.agent.foreign_code import place_of
+from klpfs.agent.waiting import OwnedLock
 from klpfs.engine.error import KlpError
 from tests.agent.clocked import Clocked
 
@@ -261,23 +262,23 @@ def test_what_opens_the_door_raises_nothing_where_nobody_asked_or_the_library_fo
 
 def test_a_stop_behind_the_taking_of_the_mark_leaves_it_free(here):
     """From 3.14 on a `with` would not let go of it: the next shutting of the door waited for ever."""
-    lock = threading.Lock()
-    class Mark:
-        """A lock of C that is taken, and then a stop is due, all in one call of C."""
-        release = lock.release
-        def __exit__(self, *_):
-            lock.release()
     def forks():
         import ctypes
         setter = functools.partial(ctypes.pythonapi.PyThreadState_SetAsyncExc, ctypes.c_ulong(here.thread.ident),
                                    ctypes.py_object(foreign_code.Stopped))
         call = operator.methodcaller("__call__")
-        once = functools.partial(sum, map(call, iter([setter])))
-        Mark.acquire = Mark.__enter__ = staticmethod(functools.partial(sorted, [lock.acquire, once], key=call))
+
+        class Mark(OwnedLock):
+            """Is taken, and then a stop is due, once."""
+            once = iter([setter])
+
+            def acquire(self):
+                return sorted([functools.partial(OwnedLock.acquire, self), functools.partial(sum, map(call, self.once))],
+                              key=call)
         here.foreign._mark = Mark()
         here.foreign.open(here.foreign.shut())
-        return lock.locked()
-    assert run_foreign(here, forks) is False
+        return here.foreign._mark.is_mine(), [*Mark.once]
+    assert run_foreign(here, forks) == (False, [])
 
 
 def test_a_stop_is_not_asked_for_twice_at_once(here, monkeypatch):
