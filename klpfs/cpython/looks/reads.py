@@ -35,6 +35,10 @@ _ALL = 2 ** (8 * _WORD) - 1
 _SIZE = GeneratorType.__basicsize__
 _CODE = attrgetter("f_code")
 
+KINDS = (GeneratorType, "gi"), (CoroutineType, "cr"), (AsyncGeneratorType, "ag")
+"""The generator-like types, each with the prefix of its attributes."""
+_TELLS = sys.version_info >= (3, 11)        # one byte tells a generator's state
+
 key = object.__hash__
 """A number that no other living object has: id() with its lowest four bits on top. Asks no method of the object's."""
 
@@ -205,18 +209,12 @@ def do_not_run(generators: Iterable[Any]) -> Iterator[bool]:
     return _map(ne, _map(_state, generators), repeat(_running))
 
 
-_TELLS = sys.version_info >= (3, 11)
-
-
 def rest(generators: Iterable[Any], prefix: str) -> Iterator[bool]:
     """Whether each generator, coroutine or asynchronous generator surely is not just running; prefix: of their
     attributes. Up to 3.10 an asynchronous generator that waits counts as running."""
     if _TELLS:
         return do_not_run(generators)
     return _map(not_, _map(attrgetter(prefix + "_running"), generators))
-
-
-_KINDS = (GeneratorType, "gi"), (CoroutineType, "cr"), (AsyncGeneratorType, "ag")
 
 
 def last(generators: Iterable[Any], prefix: str) -> Iterator[bool]:
@@ -230,7 +228,7 @@ def last(generators: Iterable[Any], prefix: str) -> Iterator[bool]:
 def _with(objects: Sequence[Any], name: str, wanted: bool) -> Iterator[Any]:
     """Those of the objects whose attribute `name`, behind the prefix of their kind, is true, or is not."""
     kinds = [(_list(compress(objects, _map(is_, _map(_type, objects), repeat(kind)))), attrgetter(prefix + name))
-             for kind, prefix in _KINDS]
+             for kind, prefix in KINDS]
     return chain.from_iterable([compress(found, _map(truth if wanted else not_, _map(attribute, found)))
                                 for found, attribute in kinds])
 

@@ -5,7 +5,7 @@ import gc
 import sys
 from itertools import chain, compress, repeat, starmap, tee
 from operator import attrgetter, contains, is_, not_
-from types import AsyncGeneratorType, CoroutineType, FrameType, GeneratorType
+from types import FrameType
 from weakref import ref
 
 from ..switch.rules import BREAK
@@ -26,7 +26,7 @@ _referrers, _refcount = gc.get_referrers, sys.getrefcount
 _list, _tuple, _map, _type, _iter = list, tuple, map, type, iter
 _frozenset, _len, _compile, _zip, _filter = frozenset, len, compile, zip, filter
 
-KINDS = ((GeneratorType, "gi"), (CoroutineType, "cr"), (AsyncGeneratorType, "ag"))     # type, prefix of its attributes
+KINDS = reads.KINDS
 KIND_KEYS = frozenset(reads.key(kind) for kind, prefix in KINDS)
 _TWICE = sys.version_info[:2] == (3, 11)        # there a generator and its frame both refer to their code
 ACTIVATIONS = KIND_KEYS | {reads.key(FrameType)}

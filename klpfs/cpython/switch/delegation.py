@@ -39,9 +39,9 @@ _list, _issubclass, _BaseException, _reversed, _frame_code = \
     list, issubclass, BaseException, reversed, c_api.frame_code
 
 # type -> names of its attributes: its frame, its code, whether it runs, what it waits for
-_NAMES = {GeneratorType: ("gi_frame", "gi_code", "gi_running", "gi_yieldfrom"),
-          CoroutineType: ("cr_frame", "cr_code", "cr_running", "cr_await"),
-          AsyncGeneratorType: ("ag_frame", "ag_code", "ag_running", "ag_await")}
+NAMES = {GeneratorType: ("gi_frame", "gi_code", "gi_running", "gi_yieldfrom"),
+         CoroutineType: ("cr_frame", "cr_code", "cr_running", "cr_await"),
+         AsyncGeneratorType: ("ag_frame", "ag_code", "ag_running", "ag_await")}
 _HANDED_ON = ("throw", "close")         # names of methods of the program's objects that are waited for
 _SHOWS_STACK = sys.version_info >= (3, 11)
 _MOST = 10000           # links of a chain that is followed
@@ -98,7 +98,7 @@ def side(transition: Transition, frames: Sequence[FrameType], ident: int) -> int
         found: tuple[int, int] | None = None            # the place, the side
         for waiting in _referrers(*transition.waiting_codes()) if known.must_search(ident) else \
                 known.running():
-            names = _NAMES.get(_type(waiting))
+            names = NAMES.get(_type(waiting))
             key = _id(_getattr(waiting, names[1])) if names is not None else 0
             if key not in known.ids:
                 continue
@@ -117,10 +117,10 @@ def _reached(waiting: Any, sides: dict[int, Any], places: dict[int, int]) -> Any
     """The place of the frame to which a generator-like object hands on; _OPAQUE: it hands on to an object of the
     program's; None: neither, or to one of a side, which decides for itself."""
     for _ in _range(_MOST):
-        if not _getattr(waiting, _NAMES[_type(waiting)][2]):
+        if not _getattr(waiting, NAMES[_type(waiting)][2]):
             return None
         waiting = _waited_for(waiting)
-        names = _NAMES.get(_type(waiting))
+        names = NAMES.get(_type(waiting))
         if names is None:
             return None if waiting is None else _OPAQUE
         place = _get(places, _id(_getattr(waiting, names[0])))
@@ -134,9 +134,9 @@ def _reached(waiting: Any, sides: dict[int, Any], places: dict[int, int]) -> Any
 def _waited_for(waiting: Any) -> Any:
     """What a generator-like object that runs waits for, past the wrappers of C; None: it runs itself."""
     # asking one that really runs for what it waits for reads behind its stack's end (3.11, 3.12: _PyGen_yf)
-    found = _last_referent(waiting) if _SHOWS_STACK else _getattr(waiting, _NAMES[_type(waiting)][3])
+    found = _last_referent(waiting) if _SHOWS_STACK else _getattr(waiting, NAMES[_type(waiting)][3])
     while _type(found) in _WRAPPERS:
-        inside = [each for each in _referents(found) if _type(each) in _NAMES]
+        inside = [each for each in _referents(found) if _type(each) in NAMES]
         if not inside:
             return None
         found = inside[0]

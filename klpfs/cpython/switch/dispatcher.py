@@ -37,26 +37,19 @@ _NO_CODES: tuple[Codes, Codes] = {}, {}
 # get_ident. A string that is called would earn a SyntaxWarning: hence `if 1 else 0`. 'T'.choices is exchanged by
 # Transition.flip. Nothing is handed on in an exception's handler, or it would be the context of the side's exceptions;
 # and no error stays in a variable, or its traceback would keep the frame.
+_RELAYED = """{g} = {made}
+  {v} = 'S'.relay({g})
+  while True:
+   try: return (WAITS {v})
+   except GeneratorExit as {e}:
+    if {g}.FRAME is None: raise
+    {v} = [{e}]
+   try: {v} = 'S'.going_on({g}, {g}.throw({v}.pop()))
+   except StopIteration as {e}: return {e}.value"""
 _BODIES = {
     0: "return ('F'['T'.choices.get(('I' if 1 else 0)(), 2)] or 'S'.choose())({call})",
-    GENERATOR: """{g} = {made}
-  {v} = 'S'.relay({g})
-  while True:
-   try: return (yield from {v})
-   except GeneratorExit as {e}:
-    if {g}.gi_frame is None: raise
-    {v} = [{e}]
-   try: {v} = 'S'.going_on({g}, {g}.throw({v}.pop()))
-   except StopIteration as {e}: return {e}.value""",
-    COROUTINE: """{g} = {made}
-  {v} = 'S'.relay({g})
-  while True:
-   try: return await {v}
-   except GeneratorExit as {e}:
-    if {g}.cr_frame is None: raise
-    {v} = [{e}]
-   try: {v} = 'S'.going_on({g}, {g}.throw({v}.pop()))
-   except StopIteration as {e}: return {e}.value""",
+    GENERATOR: _RELAYED.replace("WAITS", "yield from").replace("FRAME", "gi_frame"),
+    COROUTINE: _RELAYED.replace("WAITS", "await").replace("FRAME", "cr_frame"),
     ASYNC_GENERATOR: """{g} = {made}
   try:
    {v} = await 'S'.first_step({g})

@@ -9,8 +9,9 @@ captured here and klpfs's own code.
 from __future__ import annotations
 
 import gc
-from types import AsyncGeneratorType, CoroutineType, FrameType, GeneratorType
+from types import FrameType
 
+from .delegation import NAMES
 from .relay import Relay
 
 TYPE_CHECKING = False
@@ -20,23 +21,19 @@ if TYPE_CHECKING:
 _referrers = gc.get_referrers
 _type, _getattr = type, getattr
 
-# type -> names of its attributes: its frame, what it waits for
-_NAMES = {GeneratorType: ("gi_frame", "gi_yieldfrom"), CoroutineType: ("cr_frame", "cr_await"),
-          AsyncGeneratorType: ("ag_frame", "ag_await")}
-
 
 def _object_of(frame: FrameType) -> Any:
     """The generator-like object whose frame this is, or None."""
     for found in _referrers(frame):
-        for kind in _NAMES:
-            if _type(found) is kind and _getattr(found, _NAMES[kind][0]) is frame:
+        for kind in NAMES:
+            if _type(found) is kind and _getattr(found, NAMES[kind][0]) is frame:
                 return found
     return None
 
 
 def _waits_for(waiting: Any) -> Any:
     """What a generator-like object waits for; a dispatcher's, past its Relay."""
-    found = _getattr(waiting, _NAMES[_type(waiting)][1])
+    found = _getattr(waiting, NAMES[_type(waiting)][3])
     return found.inner if _type(found) is Relay else found
 
 
