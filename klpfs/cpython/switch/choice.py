@@ -47,6 +47,7 @@ _callers_frame, _frame_code, _address = c_api.callers_frame, c_api.frame_code, c
 _Module = type(sys)
 
 PREPARE, RUN, CLEAN, OVER = range(4)        # modes of a Transition
+_ELSEWHERE = 2          # added to a side that is not the goal and was found on no stack that stays below the dispatcher
 _STEPPED = COROUTINE | ITERABLE_COROUTINE   # flags of the code of a task's root
 
 
@@ -75,18 +76,24 @@ def greenlet_api() -> Any:
     return _greenlet[1]
 
 
-def _is_stepped(frame: FrameType) -> bool:
-    """Whether the frame is the root of the task that the loop of this thread steps: nothing waits for its object."""
+def _stepped() -> Any:
+    """The root of the asyncio task that the loop of this thread steps, a coroutine that nothing waits for; or None."""
     running, kind = module_value("_asyncio", "_get_running_loop"), module_value("_asyncio", "Task")
     loop = running() if running is not None else None
     if loop is None or kind is None:
-        return False
+        return None
     current, tasks = module_value("_asyncio", "current_task"), module_value("_asyncio", "_current_tasks")
     task = current(loop) if current is not None else _get(tasks, loop) if _type(tasks) is _dict else None
     if task is None or not _issubclass(_type(task), kind):
-        return False
+        return None
     coroutine = kind.get_coro(task)
-    return _type(coroutine) is CoroutineType and coroutine.cr_frame is frame
+    return coroutine if _type(coroutine) is CoroutineType else None
+
+
+def _is_stepped(frame: FrameType) -> bool:
+    """Whether the frame is the root's of the task that the loop of this thread steps."""
+    root = _stepped()
+    return root is not None and root.cr_frame is frame
 
 
 def choose(switch: Switch) -> FunctionType:
@@ -109,29 +116,38 @@ def choose(switch: Switch) -> FunctionType:
         return switch.function_of(1 - state.goal)
     # An exception of a signal handler's may leave the count too high: then later walks are inner ones, and as right
     walks[ident] = under_way + 1
+    inner = under_way != 0 and "busy" not in BREAK
     try:
-        if under_way and "busy" not in BREAK:
-            return switch.function_of(_walk(transition, state, ident, _callers_frame(), True))
-        return switch.function_of(_walk(transition, state, ident, _getframe(1), False))
+        frame = _callers_frame() if inner else _getframe(1)
+        side = _walk(transition, state, ident, frame, inner)
+        if side >= _ELSEWHERE:
+            side -= _ELSEWHERE
+            if greenlet_api() is not None and "elsewhere" not in BREAK:
+                # Noted before the walk that counts: a look that finds no note, and nothing of that side, is followed
+                # by a walk that finds nothing either. Counterpart: Rounds._look_at_all
+                state.elsewhere[ident] = _get(state.elsewhere, ident, 0) + 1
+                side = _walk(transition, state, ident, frame, inner) % _ELSEWHERE
+        return switch.function_of(side)
     finally:
         walks[ident] = under_way
 
 
 def _walk(transition: Transition, state: State, ident: int, frame: Any, inner: bool) -> int:
-    """The side, 0 or 1. frame: the dispatcher's. inner: inside another choice, whose audit event this may be."""
+    """The side, 0 or 1, with _ELSEWHERE. frame: the dispatcher's. inner: inside another choice, whose audit event this
+    may be."""
     # frames that may have been entered by delegation, innermost first
     unsure: list[FrameType] | None = [] if transition.waiting.ids and "delegation" not in BREAK else None
     side = _side_on_stack(transition, state, ident, frame, inner, unsure)
     if unsure:
         around = delegation.side(transition, unsure, ident)
         if around is not None:
-            return around
+            return around if around == state.goal else around + _ELSEWHERE
     return side
 
 
 def _side_on_stack(transition: Transition, state: State, ident: int, frame: Any, inner: bool,
                    unsure: list[FrameType] | None) -> int:
-    """The side by the frames that are on the stack."""
+    """The side by the frames that are on the stack, with _ELSEWHERE."""
     if "nostack" in BREAK:
         return state.goal
     # filled by Transition._enter and _add_dispatcher, before a dispatcher can be met that asks for it
@@ -154,9 +170,10 @@ def _side_on_stack(transition: Transition, state: State, ident: int, frame: Any,
             unsure.append(passed)
         if frame is None and before is not None and above is not None and "thrown" not in BREAK \
                 and before.co_flags & SUSPENDS and above.co_flags & SUSPENDS:
-            frame = thrown.around(last)
-            if frame is None and _is_stepped(last):
+            root = _stepped()
+            if root is not None and root.cr_frame is last:
                 return goal
+            frame = thrown.around(last, root)
             if frame is None:                   # who called throw() can't be told
                 # filled by Rounds._look_at_threads
                 return goal if ident in state.clean_threads else 1 - goal
@@ -184,7 +201,7 @@ def _side_on_stack(transition: Transition, state: State, ident: int, frame: Any,
             if code_id in stepping and above is not None and above.co_flags & _STEPPED:
                 return goal                     # a task's root above the loop: what is below is the loop's caller's
         elif _type(side) is _int:
-            return side         # type: ignore[no-any-return]
+            return side + _ELSEWHERE if current is not None and side != goal else side  # type: ignore[no-any-return]
         elif (_address(above) if inner else _id(above)) not in side:
             undecided = True                    # it has entered no side yet, or has left it: it belongs to none
             if "skip" in BREAK:

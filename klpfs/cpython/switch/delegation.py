@@ -44,7 +44,7 @@ NAMES = {GeneratorType: ("gi_frame", "gi_code", "gi_running", "gi_yieldfrom"),
          AsyncGeneratorType: ("ag_frame", "ag_code", "ag_running", "ag_await")}
 _HANDED_ON = ("throw", "close")         # names of methods of the program's objects that are waited for
 _SHOWS_STACK = sys.version_info >= (3, 11)
-_MOST = 10000           # links of a chain that is followed
+MOST = 10000           # links of a chain that is followed
 _NOTHING = frozenset((_type(None), str, int, CodeType, FunctionType, FrameType))
 _OPAQUE = object()      # stands for an object of the program's with a throw() or close() of its own
 
@@ -116,10 +116,10 @@ def side(transition: Transition, frames: Sequence[FrameType], ident: int) -> int
 def _reached(waiting: Any, sides: dict[int, Any], places: dict[int, int]) -> Any:
     """The place of the frame to which a generator-like object hands on; _OPAQUE: it hands on to an object of the
     program's; None: neither, or to one of a side, which decides for itself."""
-    for _ in _range(_MOST):
+    for _ in _range(MOST):
         if not _getattr(waiting, NAMES[_type(waiting)][2]):
             return None
-        waiting = _waited_for(waiting)
+        waiting = waited_for(waiting)
         names = NAMES.get(_type(waiting))
         if names is None:
             return None if waiting is None else _OPAQUE
@@ -131,7 +131,7 @@ def _reached(waiting: Any, sides: dict[int, Any], places: dict[int, int]) -> Any
     return None
 
 
-def _waited_for(waiting: Any) -> Any:
+def waited_for(waiting: Any) -> Any:
     """What a generator-like object that runs waits for, past the wrappers of C; None: it runs itself."""
     # asking one that really runs for what it waits for reads behind its stack's end (3.11, 3.12: _PyGen_yf)
     found = _last_referent(waiting) if _SHOWS_STACK else _getattr(waiting, NAMES[_type(waiting)][3])

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ..looks.threads import Stack
     from .switching import State, Transition
 
-_id, _len, _tuple, _set, _list, _max, _min, _type, _int = id, len, tuple, set, list, max, min, type, int
+_id, _len, _tuple, _set, _list, _max, _min, _type, _int, _dict = id, len, tuple, set, list, max, min, type, int, dict
 _frozenset, _range, _ref = frozenset, range, ref
 
 FRAMES = 1500       # a slice's: about half a millisecond
@@ -77,15 +77,16 @@ class Rounds:
         suspends = self.transition.suspends and "gens" not in BREAK and "nogens" not in BREAK
         if greenlet is not None:
             return self._look_before_search(state) or self._look_at_all(state, greenlet[0], suspends)
-        blockers = self._look_at_threads(state, state.clean_threads)
+        blockers = self._look_at_threads(state, state.clean_threads, False)
         if greenlet_api() is not None and "greenlets" not in BREAK:
             return [Blocker("greenlet", 0, greenlet_looks.BORN)]
         if blockers or not suspends:
             return blockers or out_of_sight.blockers(self.transition)
         return self._look_at_suspended(state)
 
-    def _is_clean(self, stack: Stack, goal: int) -> bool:
-        """Whether a stack, ids of codes, has no frame of the other side and no undecided dispatcher, and is whole."""
+    def _is_clean(self, stack: Stack, goal: int, settled: bool) -> bool:
+        """Whether a stack, ids of codes, has no frame of the other side and is whole, and has no undecided dispatcher,
+        unless it is settled: then that has chosen, or will choose, the goal."""
         if threads.is_cut(stack) and "cut" not in BREAK:
             return False
         if self.transition.blocking_ids[goal].isdisjoint(stack) and self.transition.dispatcher_ids.isdisjoint(stack):
@@ -97,15 +98,28 @@ class Rounds:
                 if _type(side) is _int:
                     if side != goal:
                         return False
-                elif above not in side and "ambig" not in BREAK:
+                elif not settled and above not in side and "ambig" not in BREAK:
                     return False            # undecided: a side was chosen, klpfs can't know which, or will be
             above = code
         return True
 
-    def _look_at_threads(self, state: State, clean: set[int]) -> list[Blocker]:
+    def _is_undecided(self, stack: Stack) -> bool:
+        """Whether a stack has an undecided dispatcher."""
+        if self.transition.dispatcher_ids.isdisjoint(stack):
+            return False
+        above, side_of_code = None, self.transition.side_of_code
+        for code in stack:
+            side = side_of_code.get(code)
+            if side is not None and _type(side) is not _int and above not in side:
+                return True
+            above = code
+        return False
+
+    def _look_at_threads(self, state: State, clean: set[int], settled: bool) -> list[Blocker]:
         """Looks at the threads not in `clean`, in slices: each needs only its own stack from one moment. Adds clean
-        ones. A thread in which a body may run is looked at once more, for its places, and is clean by that look alone:
-        meanwhile it may have gone past a definition and called what it made."""
+        ones. settled: undecided dispatchers are not in the way. A thread in which a body may run is looked at once
+        more, for its places, and is clean by that look alone: meanwhile it may have gone past a definition and called
+        what it made."""
         goal, dirty, making = state.goal, [], []        # type: int, list[int], list[int]
         todo, at, size = [ident for ident in threads.idents() if ident not in clean], 0, 4
         while at < _len(todo):
@@ -113,7 +127,7 @@ class Rounds:
             for ident, stack in threads.stacks(idents):
                 frames += _len(stack)
                 known = self.bodies.are_known(stack)
-                if not known and not self._is_clean(stack, goal):
+                if not known and not self._is_clean(stack, goal, settled):
                     dirty.append(ident)
                 elif known or self.bodies.are_plain(stack, self.transition):
                     # once clean, never dirty again without something suspended; choice._walk reads it, too
@@ -121,7 +135,7 @@ class Rounds:
                 else:
                     unsure.append(ident)
             for ident, places in threads.places(_tuple(unsure)) if unsure else ():
-                if not self._is_clean(threads.stack_of(places), goal):
+                if not self._is_clean(threads.stack_of(places), goal, settled):
                     dirty.append(ident)
                 elif self.bodies.are_past(ident, places, self.transition):
                     clean.add(ident)
@@ -136,15 +150,17 @@ class Rounds:
 
     def _look_before_search(self, state: State) -> list[Blocker]:
         """Blockers, with greenlets about, that are seen without a search of the heap, which is worth it only without
-        them."""
+        them. Undecided dispatchers are left to that search: it can tell more of them."""
         state.suspended_objects = [r for r in state.suspended_objects if suspended.has_frame(r)]
-        return self._look_at_threads(state, _set()) + (
+        return self._look_at_threads(state, _set(), True) + (
             self._name_suspended(state.suspended_objects) if state.suspended_objects else [])
 
     def _look_at_all(self, state: State, kind: Any, suspends: bool) -> list[Blocker]:
-        """Looks, with greenlets about, at all threads, suspended greenlets and suspended objects at one moment, nothing
-        kept."""
-        goal = state.goal
+        """Looks, with greenlets about, at all threads, suspended greenlets and suspended objects at one moment. What is
+        kept is which threads are settled: seen with nothing undecided, here and in a suspended greenlet that may go on
+        there. What is undecided later was chosen since the last flip: for the goal, unless something of the other side
+        is still to be seen, or it was found elsewhere (choice.choose)."""
+        goal, before = state.goal, _dict(state.elsewhere)
         references: list[ref[Any]] = []
         running: list[int] = []
         if suspends:
@@ -154,15 +170,18 @@ class Rounds:
         idents = _frozenset(threads.idents())
         blockers: list[Blocker] = []
         dirty_greenlets: list[int] = []
-        plain = True
+        plain, undecided = True, {key for key, stack in stacks if self._is_undecided(stack)}
         for key, stack in stacks:
             known = self.bodies.are_known(stack)
             plain = plain and (known or self.bodies.are_plain(stack, self.transition))
-            if not known and not self._is_clean(stack, goal):
+            if not known and not self._is_clean(stack, goal, _is_settled(state, key)):
                 if key in idents:
                     blockers.append(self._name("thread", key, names_for_people.thread))
                 else:
                     dirty_greenlets.append(key)
+        if why is None and undecided <= idents:
+            seen = idents & {key for key, _ in stacks}
+            state.settled.update((key, before.get(key, 0)) for key in seen - undecided)
         blockers += self._name_greenlets(kind, dirty_greenlets)
         if why is not None:
             blockers.append(Blocker(why if why is not greenlet_looks.BORN else "greenlet", 0, why))
@@ -173,20 +192,21 @@ class Rounds:
         if unsure and not blockers:
             return [_has_just_ended()]
         if not blockers and not plain:
-            blockers = self._look_at_greenlets_places(kind)
+            blockers = self._look_at_greenlets_places(state, kind)
             if not blockers and suspends and left_behind.are_here():
                 # no references are counted: what a body has made and suspended since the search is searched for
                 blockers = self._look_at_suspended(state)
         return blockers or out_of_sight.blockers(self.transition)
 
-    def _look_at_greenlets_places(self, kind: Any) -> list[Blocker]:
+    def _look_at_greenlets_places(self, state: State, kind: Any) -> list[Blocker]:
         """Blockers for the bodies on the stacks of threads and suspended greenlets, which all are of one moment: a body
         may go on in another greenlet's place. And for stacks that are not clean any more, as for threads."""
         why, stacks = greenlet_looks.places(kind)
         if why is not None:
             return [Blocker(why if why is not greenlet_looks.BORN else "greenlet", 0, why)]
-        idents, goal = _frozenset(threads.idents()), self.transition.state.goal
-        dirty = [key for key, places in stacks if not self._is_clean(threads.stack_of(places), goal)]
+        idents = _frozenset(threads.idents())
+        dirty = [key for key, places in stacks
+                 if not self._is_clean(threads.stack_of(places), state.goal, _is_settled(state, key))]
         making = [key for key, places in stacks if not self.bodies.are_past(key, places, self.transition)]
         return [self._name("thread", key, names_for_people.thread) for key in dirty if key in idents] + \
             self._name_greenlets(kind, [key for key in dirty if key not in idents]) + \
@@ -294,6 +314,12 @@ class Rounds:
         blocker = describe(task)
         self._known[key] = blocker, now
         return blocker
+
+
+def _is_settled(state: State, ident: int) -> bool:
+    """Whether the choices of a thread since it was last seen with nothing undecided were for the goal, as far as the
+    stacks of the moment of a look that is over don't show otherwise."""
+    return "settled" in BREAK or state.settled.get(ident) == state.elsewhere.get(ident, 0)
 
 
 def _has_just_ended() -> Blocker:

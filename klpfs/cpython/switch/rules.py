@@ -9,6 +9,9 @@ must find mixed code: so each test shows that it can fail. Nothing but tests wri
     loose      a choice made above an undecided dispatcher is not remembered
     own        only a side of its own function, directly above, makes a dispatcher decided
     ambig      looking takes an undecided dispatcher for dirty
+    settled    with greenlets about, a look takes an undecided dispatcher for decided only in a thread that it has seen
+               without, since the last flip
+    elsewhere  and only as long as no choice there was for a side that was found in another greenlet, or by delegation
     stale      a dispatcher of an earlier transition asks the newest Switch of its function
     third      every older code of a function counts as side 0
     comps      comprehensions and generator expressions belong to the side of the function around them

@@ -81,9 +81,13 @@ class State:
     mode; goal; strict: no choice is remembered; choices: thread ident -> side, remembered choices; clean_threads:
     idents of threads seen clean; walks: ident -> choices under way; suspended_objects: weak references to those that
     are in the way; ended_objects: {id: weak reference} of those that have ended since, see rounds.py.
+    With greenlets about: elsewhere: thread ident -> how many choices, which add to it, were for a side that is not the
+    goal and that was found elsewhere than below the dispatcher; settled: ident -> that number, of threads that were
+    seen with no choice of an older state under way.
     """
 
-    __slots__ = ("mode", "goal", "strict", "choices", "clean_threads", "walks", "ended_objects", "suspended_objects")
+    __slots__ = ("mode", "goal", "strict", "choices", "clean_threads", "walks", "ended_objects", "suspended_objects",
+                 "elsewhere", "settled")
 
     def __init__(self, mode: int, goal: int, strict: bool) -> None:
         self.mode, self.goal, self.strict = mode, goal, strict
@@ -92,6 +96,8 @@ class State:
         self.walks: dict[int, int] = {}
         self.ended_objects: dict[int, ref[Any]] = {}
         self.suspended_objects: list[ref[Any]] = []
+        self.elsewhere: dict[int, int] = {}
+        self.settled: dict[int, int] = {}
 
 
 class Transition:

@@ -235,8 +235,11 @@ def signals_that_come_close_together():
 def signals_between_all_opcodes():
     """A real signal handler calls patched functions at random points of dispatchers and of the choice. The next signal
     is asked for at its end: on a busy machine, handlers of a steady timer would pile up without end."""
+    over: list[bool] = []
+
     def arm():
-        signal.setitimer(signal.ITIMER_REAL, .0003)
+        if not over:            # the last handler runs when the timer has been stopped
+            signal.setitimer(signal.ITIMER_REAL, .0003)
     d = make("def A(n=2):\n r = [{v}, B()]\n if n: r += A(n - 1)\n r.append(B()); return r\ndef B(): return {v}\n"
              "def H(s, f):\n r = [{v}, B(), B()]; out.append(r); arm()", out=[], arm=arm)
     n, bad, turns = d[0], [], 0
@@ -261,6 +264,7 @@ def signals_between_all_opcodes():
             got.append(n["A"]())
             bad += [x for x in got if len(set(x)) != 1] + ([got[-1]] if got[-1][0] != new else [])
     finally:
+        over.append(True)
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, was)
     return not bad and not [x for x in n["out"] if len(set(x)) != 1]

@@ -8,7 +8,7 @@ import pytest
 from klpfs.cpython.looks import suspended
 from klpfs.cpython.switch import rules
 from tests.cpython.attacks.attack_kit import NAMES, attack, outside, wait
-from tests.cpython.programs import done, make, transition, try_clean, without
+from tests.cpython.programs import done, make, switch, transition, try_clean, window, without
 
 # --------------------------------------------------------------------------------------------------- suspended objects
 
@@ -429,6 +429,103 @@ def greenlet_on_a_seen_thread():
     clean.append(not clean[0] and done(t, 1))
     g.switch()
     return len(set(out[0])) == 1 and not any(clean) and done(t)
+
+
+@attack("settled")
+def chosen_before_the_flip_with_greenlets():
+    """A thread chose the old side before the transition began, and was never seen without that choice."""
+    pytest.importorskip("greenlet")
+    d = make("def A(): return ({v}, B())\ndef B(): return {v}")
+    t = transition(d[0], d[1])
+    at, go, got = threading.Event(), threading.Event(), []
+    t.install()
+    window(switch(t, "A"), lambda: (at.set(), go.wait(10)))
+    thread = threading.Thread(target=lambda: got.append(d[0]["A"]()))
+    thread.start()
+    wait(at)
+    t.start()
+    first = done(t, 3)
+    go.set()
+    thread.join()
+    return got == [(0, 0)] and not first and done(t)
+
+
+@attack("settled")
+def chosen_before_the_flip_in_a_suspended_greenlet():
+    """As before, but the look that sees the thread without the choice is at a moment at which another greenlet has its
+    place."""
+    greenlet = pytest.importorskip("greenlet")
+    d = make("def A(): return ({v}, B())\ndef B(): return {v}")
+    t = transition(d[0], d[1])
+    away, on, at, go, got = [threading.Event() for _ in range(4)] + [[]]
+    t.install()
+
+    def stop():
+        greenlet.getcurrent().parent.switch()
+        at.set()
+        go.wait(10)
+    window(switch(t, "A"), stop)
+
+    def work():
+        child = greenlet.greenlet(lambda: got.append(d[0]["A"]()))
+        child.switch()
+        away.set()
+        on.wait(10)
+        child.switch()
+    thread = threading.Thread(target=work)
+    thread.start()
+    wait(away)
+    t.start()
+    first = done(t, 3)
+    on.set()
+    wait(at)
+    first = not first and done(t, 3)
+    go.set()
+    thread.join()
+    return got == [(0, 0)] and not first and done(t)
+
+
+@attack("elsewhere")
+def chosen_by_an_old_parent_that_is_gone():
+    """A greenlet chose the old side since its parent ran old code; between that choice and the entry the parent came to
+    the end of it. The thread was seen before without a choice."""
+    greenlet = pytest.importorskip("greenlet")
+    old, seen, at, go, got = [threading.Event() for _ in range(4)] + [[]]
+
+    def stop():
+        greenlet.getcurrent().parent.switch()
+        child.append(greenlet.greenlet(lambda: got.append(d[0]["B"]())))
+        child[0].switch()
+
+    d = make("def A(stop): stop(); return {v}\ndef B(): return ({v}, C())\ndef C(): return {v}")
+    t = transition(d[0], d[1])
+    child: list = []
+
+    def away():
+        greenlet.getcurrent().parent.switch()
+        at.set()
+        go.wait(10)
+
+    def work():
+        parent = greenlet.greenlet(lambda: d[0]["A"](stop))
+        parent.switch()
+        old.set()
+        seen.wait(10)
+        parent.switch()
+        child[0].switch()
+    t.install()
+    thread = threading.Thread(target=work)
+    thread.start()
+    wait(old)
+    window(switch(t, "B"), away)
+    t.start()
+    first = done(t, 3)
+    seen.set()
+    wait(at)
+    first = not first and done(t, 3)
+    go.set()
+    thread.join()
+    return got == [(0, 0)] and not first and done(t)
 
 
 @attack("torn")

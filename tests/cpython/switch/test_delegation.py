@@ -232,6 +232,23 @@ def test_another_threads_objects_do_not_decide():
     assert row == [1] and set(rows[0]) == {0} and blockers and done(t)
 
 
+@pytest.mark.parametrize("link, noted", [("old", True), ("library", False)])
+def test_with_greenlets_about_a_look_is_told_of_a_choice_by_delegation(link, noted):
+    """What hands on is on no stack: a look that sees the choice, not yet entered, must know that it may be for the old
+    side (rule elsewhere)."""
+    pytest.importorskip("greenlet")
+    d = make(SOURCE)
+    chain = Chain(d[0])
+    made, t = chain.make("generator", [link]), transition(d[0], d[1])
+    made.send(None)
+    t.install()
+    t.start()
+    made.close()
+    assert (t.state.elsewhere.get(threading.get_ident(), 0) > 0) is noted
+    del made
+    assert done(t)
+
+
 def test_the_heap_is_not_searched_for_what_is_iterated(monkeypatch):
     """Only what may have been entered by delegation makes a choice search; and only in transitions of code that waits."""
     searched = []

@@ -294,10 +294,10 @@ def test_what_waits_is_followed_through_a_relay(flavour):
     made.send(None)
     side = (made.gi_yieldfrom if flavour == "generator" else made.cr_await).inner
     assert type(side) is type(made) and side is not made
-    assert delegation._waited_for(made) is side
+    assert delegation.waited_for(made) is side
     assert awaits.awaited(ref(made))() is side
     if sys.version_info[:2] == (3, 9):
-        assert thrown.around(side.gi_frame if flavour == "generator" else side.cr_frame) is \
+        assert thrown.around(side.gi_frame if flavour == "generator" else side.cr_frame, None) is \
             (made.gi_frame if flavour == "generator" else made.cr_frame)
     made.close()
     assert done(t)
