@@ -10,7 +10,7 @@ import traceback
 
 from bench import NotMeasured
 
-PARTS = ("bench.target", "bench.service", "bench.fs")
+PARTS = ("bench.calls", "bench.target", "bench.agent", "bench.service", "bench.fs", "bench.versions")
 OUT = pathlib.Path(__file__).resolve().parents[1] / "bench.json"
 
 

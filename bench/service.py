@@ -1,19 +1,14 @@
-"""The whole, through a mount: insmod to complete, in idle and in busy processes, of few and of many functions; the
-agent's start and memory."""
+"""The whole, through a mount: insmod to complete, in idle and in busy processes, of few and of many functions."""
 import contextlib
 import os
 import pathlib
-import re
 import shutil
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 
 from tests import harness
 
-PROJECT = pathlib.Path(__file__).resolve().parents[1]
 ROUNDS = 20
 BUSY = """
 import threading, time
@@ -111,55 +106,9 @@ def large(folder, functions=1000, patches=4):
         yield f"echo 0 to gone, {functions} functions of {shown}", back, "ms", None
 
 
-READY = "from klpfs.agent.lazy_target import CPython; CPython.prepare(); "     # as when a daemon has come
-
-
-def memory(environ, first=""):
-    """Private memory of a Python program in KiB, once it sleeps."""
-    process = subprocess.Popen([sys.executable, "-c",
-                                first + "import sys, threading, time; print(1, flush=True); sys.stdin.read()"],
-                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environ, cwd=PROJECT)
-    try:
-        process.stdout.readline()
-        text = pathlib.Path(f"/proc/{process.pid}/smaps_rollup").read_text()
-        return sum(int(n) for n in re.findall(r"^Private_(?:Clean|Dirty):\s+(\d+)", text, re.M))
-    finally:
-        process.communicate(b"")
-
-
-def started(environ):
-    """Milliseconds from exec to the first line of a Python program."""
-    begun = time.perf_counter()
-    process = subprocess.Popen([sys.executable, "-c", "print(1, flush=True)"], stdout=subprocess.PIPE, env=environ,
-                               cwd="/")
-    process.stdout.readline()
-    ended = time.perf_counter()
-    process.wait()
-    process.stdout.close()
-    return (ended - begun) * 1000
-
-
-def agent(folder):
-    from klpfs.agent.run_command import environment
-
-    plain = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    patched = environment(["bench"], "bench-start", environ={**plain, "KLPFS_RUNTIME_DIR": str(folder / "run")})
-    times = [(started(plain), started(patched)) for _ in range(ROUNDS)]
-    yield (
-        "agent: start in a program",
-        statistics.median(b for _, b in times) - statistics.median(a for a, _ in times),
-        "ms",
-        30,
-    )
-    for what, first in (("", ""), (", ready to load", READY)):
-        sizes = [memory(patched, first) - memory(plain) for _ in range(5)]
-        yield f"agent: memory in a program{what}", statistics.median(sizes) / 1024, "MB", 5
-
-
 def measure():
     folder = pathlib.Path(tempfile.mkdtemp(prefix="klpb", dir="/tmp"))
     try:
-        yield from agent(folder)
         why = harness.why_no_fuse()
         if why:
             print(f"no FUSE mount here: {why}")
