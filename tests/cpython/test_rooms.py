@@ -40,7 +40,8 @@ ROOMS = {
     ),
     "resolve": Room(
         BELOW + ("klpfs.cpython.resolve", "klpfs.cpython.load", "klpfs.cpython.looks.atomic",
-                 "klpfs.cpython.looks.collection", "klpfs.cpython.looks.frozen_moment", "klpfs.cpython.images.image"),
+                 "klpfs.cpython.looks.collection", "klpfs.cpython.looks.frozen_moment", "klpfs.cpython.looks.reads",
+                 "klpfs.cpython.images.image"),
         library="__future__ _sha2 _sha256 ast errno gc hashlib itertools opcode operator sys types",
         late="ast builtins marshal zipimport",
     ),

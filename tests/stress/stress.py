@@ -23,6 +23,8 @@ import types
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.dirname(os.path.dirname(HERE)))
+if "--without-greenlets" in sys.argv:
+    sys.modules["greenlet"] = None      # type: ignore[assignment]  # else klpfs reckons with greenlets
 
 from klpfs.cpython.images import image  # noqa: E402
 from klpfs.cpython.switch import rules  # noqa: E402
@@ -117,7 +119,7 @@ class Stress:
         self.plain, self.suspending = Family(program.PLAIN, self.counts), Family(program.SUSPENDING, self.counts)
         self.pool, self.lock = [], threading.Lock()
         self.switched = []          # greenlets' completed runs
-        self.greenlet = None if options.without_greenlets else ways.greenlet
+        self.greenlet = ways.greenlet
         self.ways = [way for way in ways.WAYS.values() if way.name not in options.leave_out
                      and (options.audit_hook or way.name != "audit_hook")
                      and (self.greenlet or not way.name.startswith("greenlet"))]

@@ -68,7 +68,8 @@ def _waited_for(reference: ref[Any], await_of: Callable[[Any], Any]) -> Iterator
 
 def awaited(reference: ref[Any]) -> ref[Any] | None:
     """Weak reference to the generator-like object that a weakly referenced object waits for; None: it waits for
-    nothing, or for something else."""
+    nothing, or for something else; where hooks are about, also for an asynchronous generator's asend() and the like:
+    asking what those refer to is an event."""
     for await_of in _AWAITS:
         try:
             kind = _list(_map(reads.key, _map(_type, _map(await_of, starmap(reference, ((),))))))[0]
@@ -77,7 +78,7 @@ def awaited(reference: ref[Any]) -> ref[Any] | None:
         try:
             if kind in KIND_KEYS:
                 return _list(_map(ref, _map(await_of, starmap(reference, ((),)))))[0]
-            return (_list(_waited_for(reference, await_of)) + [None])[0]
+            return None if reads.audited() else (_list(_waited_for(reference, await_of)) + [None])[0]
         except (TypeError, AttributeError):
             return None
     return None

@@ -38,15 +38,16 @@ def _greenlets(kinds: Any) -> Iterator[ref[Any]]:
     return _map(ref, compress(c, _map(_issubclass, _map(_type, d), repeat(kinds))))
 
 
-def all_stacks(kind: Any, before: list[ref[Any]], after: list[ref[Any]],
+def all_stacks(kind: Any, before: list[ref[Any]],
                read: Callable[[Iterator[Any]], Iterator[Any]] = threads.codes) -> Iterator[tuple[int, Any]]:
-    """Keys and stacks of all threads and all suspended greenlets, (key, ids of codes), of one moment; to the lists
-    before and after go references to all greenlets (and the canary) that there were before and after that. read: what
-    makes of stacks of frames what is told of them.
+    """Keys and stacks of all threads and all suspended greenlets, (key, ids of codes), of one moment; to the list
+    `before` go references to all greenlets that there were before that. read: what makes of stacks of frames what is
+    told of them.
 
     Asking for all objects is an audit event, in which a Python hook lets other threads run; so is asking for the
     threads' frames. From then on none comes until all frames are gathered: what runs and what is suspended are of one
-    moment, but for greenlets that were born behind the first search, and those the second search shows.
+    moment, but for greenlets that were born behind the first search, and those the second search shows (torn). That is
+    another C call: in its event nothing of the first may be held, and iterators hold more than they still give.
     """
     a, b = tee(chain.from_iterable(_map(_dict_items, starmap(threads.FRAMES, ((),)))))
     c, d = tee(_map(_deref, chain.from_iterable((before,))))
@@ -54,12 +55,17 @@ def all_stacks(kind: Any, before: list[ref[Any]], after: list[ref[Any]],
     keys = chain(_map(itemgetter(0), a), reads.ids(e))
     firsts = chain(_map(itemgetter(_slice(1, 2)), b), _zip(_map(kind.gr_frame.__get__, f)))
     return chain(silent(_map(before.extend, _map(_list, (_greenlets(kind),)))),
-                 _zip(keys, read(threads.gathered(threads.chains(firsts)))),
-                 silent(_map(after.extend, _map(_list, (_greenlets((kind, _Canary)),)))))
+                 _zip(keys, read(threads.gathered(threads.chains(firsts)))))
 
 
-def torn(before: list[ref[Any]], after: list[ref[Any]]) -> str | None:
-    """Why all_stacks, which has filled the two lists, can say nothing: FROZEN, BORN or None."""
+@restoring
+def _all(kinds: Any) -> list[ref[Any]]:
+    return _list(still(_greenlets(kinds)))
+
+
+def torn(kind: Any, before: list[ref[Any]]) -> str | None:
+    """Why all_stacks, which has filled the list, can say nothing: FROZEN, BORN or None. Asked behind it."""
+    after = _all((kind, _Canary))
     if collection.frozen_before_import() or not [r for r in after if r is _canary_ref]:
         return collection.FROZEN
     known = _frozenset(_map(_id, before)) | {_id(_canary_ref)}
@@ -67,17 +73,16 @@ def torn(before: list[ref[Any]], after: list[ref[Any]]) -> str | None:
 
 
 @restoring
-def _all_stacks(kind: Any, before: list[ref[Any]], after: list[ref[Any]],
+def _all_stacks(kind: Any, before: list[ref[Any]],
                 read: Callable[[Iterator[Any]], Iterator[Any]]) -> list[tuple[int, Any]]:
-    return _list(still(all_stacks(kind, before, after, read)))
+    return _list(still(all_stacks(kind, before, read)))
 
 
 def _of_one_moment(kind: Any, read: Callable[[Iterator[Any]], Iterator[Any]]) -> \
         tuple[str | None, list[tuple[int, Any]]]:
     before: list[ref[Any]] = []
-    after: list[ref[Any]] = []
-    stacks = _all_stacks(kind, before, after, read)
-    return torn(before, after), stacks
+    stacks = _all_stacks(kind, before, read)
+    return torn(kind, before), stacks
 
 
 def stacks_and_greenlets(kind: Any) -> tuple[str | None, list[tuple[int, Stack]]]:

@@ -33,7 +33,7 @@ _ORDER = sys.byteorder
 _WORD = c_api.POINTER
 _ALL = 2 ** (8 * _WORD) - 1
 _SIZE = GeneratorType.__basicsize__
-_CODE = attrgetter("f_code")
+_CODE, _FUNCTION_CODE = attrgetter("f_code"), attrgetter("__code__")
 
 KINDS = (GeneratorType, "gi"), (CoroutineType, "cr"), (AsyncGeneratorType, "ag")
 """The generator-like types, each with the prefix of its attributes."""
@@ -101,6 +101,11 @@ def references(every: Callable[[], Iterator[Any]], to: int) -> Iterator[int]:
     return chain(_map(countOf, ids_of_each(_of_type(every, _dict)), repeat(to)),
                  _map(countOf, ids_of_each(_map(_values, _of_type(every, _dict))), repeat(to)),
                  _filter(None, _map(is_not, _map(_type, every()), repeat(_dict))))
+
+
+def function_codes(functions: Iterable[FunctionType]) -> Iterator[CodeType]:
+    """The code of each function."""
+    return _map(_FUNCTION_CODE if not audited() or _function_code is None else _function_code, functions)
 
 
 # ---------------------------------------------------------------------------------------------------------- generators

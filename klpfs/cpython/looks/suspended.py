@@ -10,7 +10,7 @@ from weakref import ref
 
 from ..switch.rules import BREAK
 from . import greenlets, reads
-from .atomic import call, everything, restoring, silent, still
+from .atomic import everything, restoring, silent, still
 from .collection import COLLECTING, FROZEN, frozen_before_import, probe
 from .frozen_moment import putting_back
 
@@ -104,7 +104,7 @@ def _rest(codes: Sequence[CodeType], counted: References, others: list[Any]) -> 
     within = reads.referents(lambda: chain.from_iterable(others))
     return chain(silent(_map(counted.known.append, _filter(ids.__contains__, within))),
                  silent(_map(counted.again.extend, _map(_list, (_map(_refcount, wanted),)))),
-                 silent(call(others.clear)))
+                 silent(_map(_list.clear, others)))
 
 
 def _of_codes(box: list[Any], ids: frozenset[int], kind: type[Any], prefix: str) -> Iterator[Any]:
@@ -134,17 +134,17 @@ def _gather(codes: Sequence[CodeType], seen: dict[str, Any], counted: References
                  silent(_map(fine.append, _map(contains, box, repeat(_canary)))),
                  # frozen: nothing to be said anyway
                  silent(chain.from_iterable(compress((probe(seen),), fine))),
-                 _references(box, ids, running), silent(call(box.clear)), _rest(codes, counted, others))
+                 _references(box, ids, running), silent(_map(_list.clear, box)), _rest(codes, counted, others))
 
 
 @putting_back
-def _find(codes: Sequence[CodeType], seen: dict[str, Any], kind: Any, before: list[ref[Any]], after: list[ref[Any]],
+def _find(codes: Sequence[CodeType], seen: dict[str, Any], kind: Any, before: list[ref[Any]],
           stacks: list[tuple[int, Stack]], counted: References, running: list[int]) -> list[ref[Any]]:
     if kind is None:
         return _list(still(_gather(codes, seen, counted, running)))
     # the stacks last: when nothing old is suspended any more, no clean task can get dirty by resuming it
     return _list(still(chain(_gather(codes, seen, counted, running),
-                             silent(_map(stacks.extend, _map(_list, (greenlets.all_stacks(kind, before, after),)))))))
+                             silent(_map(stacks.extend, _map(_list, (greenlets.all_stacks(kind, before),)))))))
 
 
 def find(codes: Sequence[CodeType], kind: Any = None, counted: References | None = None,
@@ -161,9 +161,8 @@ def find(codes: Sequence[CodeType], kind: Any = None, counted: References | None
     frozen = frozen_before_import()
     seen: dict[str, Any] = {}
     before: list[ref[Any]] = []
-    after: list[ref[Any]] = []
     stacks: list[tuple[int, Stack]] = []
-    references = _find(codes, seen, kind, before, after, stacks, counted or References(),
+    references = _find(codes, seen, kind, before, stacks, counted or References(),
                        [] if running is None else running)
     why = None
     if frozen or _canary_ref not in references:
@@ -171,7 +170,7 @@ def find(codes: Sequence[CodeType], kind: Any = None, counted: References | None
     elif not seen and "gcscan" not in BREAK:
         why = COLLECTING
     elif kind is not None:
-        why = greenlets.torn(before, after)
+        why = greenlets.torn(kind, before)
     return why, [r for r in references if r is not _canary_ref], stacks
 
 
@@ -186,7 +185,7 @@ def _resting(codes: Sequence[CodeType], make: Any, callback: Any, running: list[
     found = [_map(make, compress(_of_codes(box, ids, *kind), rest(*kind)), repeat(callback)) for kind in KINDS]
     return _list(still(chain(silent(_map(box.append, starmap(_referrers, (_tuple(codes),)))),
                              silent(_map(running.extend, _map(_list, run))), chain.from_iterable(found),
-                             silent(call(box.clear)))))
+                             silent(_map(_list.clear, box)))))
 
 
 def resting(codes: Sequence[CodeType], make: Any, callback: Any) -> tuple[list[Any], list[int]]:

@@ -15,6 +15,7 @@ from itertools import chain, compress, repeat, starmap, tee
 from operator import attrgetter, contains, is_
 from types import FunctionType, ModuleType
 
+from klpfs.cpython.looks import reads
 from klpfs.cpython.looks.atomic import restoring, silent, still
 from klpfs.cpython.looks.collection import COLLECTING, FROZEN, frozen_before_import, probe
 from klpfs.cpython.looks.frozen_moment import putting_back
@@ -28,9 +29,13 @@ if TYPE_CHECKING:
 
 FEW = 8                 # objects asked for in one search: each reference of each object is compared with each of them
 LIMIT = 1000000         # objects walked through in search of functions on a frozen heap
-_GLOBALS, _CODE = attrgetter("__globals__"), attrgetter("__code__")
+_GLOBALS = attrgetter("__globals__")
 _own: dict[str, Any] = {}
 _canary = FunctionType((lambda: None).__code__, _own)  # a search that does not find it can't find the program's either
+
+
+def _globals(functions: Iterable[FunctionType]) -> Iterator[dict[str, Any]]:
+    return map(_GLOBALS, functions)
 
 
 def functions_of(namespaces: Iterable[dict[str, Any]], doubts: set[str] | None = None) -> list[FunctionType]:
@@ -59,7 +64,7 @@ def functions_with_code(codes: Sequence[CodeType]) -> list[FunctionType]:
 
 @restoring
 def _with_code(codes: tuple[CodeType, ...], ids: frozenset[int]) -> list[FunctionType]:
-    return list(still(_search(codes, ids, set(), _CODE)))
+    return list(still(_search(codes, ids, set(), reads.function_codes)))
 
 
 def _functions_of(namespaces: tuple[dict[str, Any], ...], doubts: set[str] | None) -> list[FunctionType]:
@@ -90,7 +95,7 @@ def _searched(objects: tuple[Any, ...], wanted: frozenset[int], referrers: set[i
     without the canary does not ask, for asking would end the program's freeze."""
     box: list[Any] = []
     return list(still(chain(
-        silent(map(box.append, map(list, (_search(objects, wanted, referrers, _GLOBALS),)))),
+        silent(map(box.append, map(list, (_search(objects, wanted, referrers, _globals),)))),
         silent(chain.from_iterable(compress((probe(quiet),), map(contains, box, repeat(_canary, ask))))),
         chain.from_iterable(box))))
 
@@ -114,9 +119,9 @@ def running(namespace: dict[str, Any]) -> dict[str, Any]:
 
 
 def _search(objects: tuple[Any, ...], wanted: frozenset[int], referrers: set[int],
-            value: Callable[[FunctionType], Any]) -> Iterator[FunctionType]:
-    """An iterator over the functions among what refers to the objects, those whose `value`, got in C, has an id of
-    `wanted`.
+            values: Callable[[Iterable[FunctionType]], Iterator[Any]]) -> Iterator[FunctionType]:
+    """An iterator over the functions among what refers to the objects, those whose value has an id of `wanted`. values:
+    makes an iterator of C's over the functions' values.
 
     To be run to its end in one C call; it has no name anywhere, so it keeps nothing alive. The ids of all that refers
     to the objects go to the set `referrers`. Asking for referrers takes less than a quarter of looking at each object's
@@ -124,10 +129,10 @@ def _search(objects: tuple[Any, ...], wanted: frozenset[int], referrers: set[int
     """
     box: list[Any] = []
     every = chain(silent(map(box.append, starmap(gc.get_referrers, (objects,)))),
-                  silent(map(referrers.update, map(map, repeat(id), box))),
+                  silent(map(referrers.update, reads.ids_of_each(box))),
                   chain.from_iterable(box), silent(map(list.clear, box)))
     a, b = tee(compress(every, map(is_, map(type, chain.from_iterable(box)), repeat(FunctionType))))
-    return compress(a, map(wanted.__contains__, map(id, map(value, b))))
+    return compress(a, map(wanted.__contains__, reads.ids(values(b))))
 
 
 def _reachable(*roots: Any) -> list[FunctionType]:

@@ -19,24 +19,27 @@ from __future__ import annotations
 
 import gc
 import sys
+from itertools import chain, compress, islice, repeat, starmap
+from operator import not_
 from types import AsyncGeneratorType, CodeType, CoroutineType, FrameType, FunctionType, GeneratorType
 
 from .. import c_api
 from ..control_flow import ITERATES, WAITS
+from ..looks.atomic import silent
 from ..raw import SUSPENDS
 from .relay import Relay
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from typing import Any
 
     from .switching import Transition
 
 _referrers, _referents = gc.get_referrers, gc.get_referents
 _type, _getattr, _id, _get, _enumerate, _range, _int = type, getattr, id, dict.get, enumerate, range, int
-_list, _issubclass, _BaseException, _reversed, _frame_code = \
-    list, issubclass, BaseException, reversed, c_api.frame_code
+_list, _map, _issubclass, _BaseException, _reversed, _frame_code = \
+    list, map, issubclass, BaseException, reversed, c_api.frame_code
 
 # type -> names of its attributes: its frame, its code, whether it runs, what it waits for
 NAMES = {GeneratorType: ("gi_frame", "gi_code", "gi_running", "gi_yieldfrom"),
@@ -144,8 +147,14 @@ def waited_for(waiting: Any) -> Any:
 
 
 def _last_referent(waiting: Any) -> Any:
-    """The last that the collector sees in a running object's frame, but for an exception that the object handles."""
-    for found in _reversed(_referents(waiting)):
-        if not _issubclass(_type(found), _BaseException):
-            return None if _type(found) in _NOTHING else found
+    """The last that the collector sees in a running object's frame, but for an exception that the object handles. In
+    one C call: what else that frame has must not be held by this thread while others run."""
+    box: list[Any] = []
+
+    def every() -> Iterator[Any]:
+        return chain.from_iterable(_map(_reversed, box))
+    are_errors = _map(_issubclass, _map(_type, every()), repeat(_BaseException))
+    for found in _list(chain(silent(_map(box.append, starmap(_referents, ((waiting,),)))),
+                             islice(compress(every(), _map(not_, are_errors)), 1), silent(_map(_list.clear, box)))):
+        return None if _type(found) in _NOTHING else found
     return None

@@ -3,6 +3,8 @@ they hold the program's objects."""
 import subprocess
 import sys
 
+import pytest
+
 from klpfs.cpython.looks import reads
 
 # each in a process of its own: an audit hook stays for good
@@ -106,6 +108,59 @@ assert len(where) == 30 and at not in where, where
 """
 
 
+# A call that the program ends while a hook runs in a look, and a generator that it drops: nothing of them is left
+HELD = """
+import greenlet
+from klpfs.cpython.resolve import live_functions
+class Ends: pass
+def call():
+    ends = Ends()
+    kept.append(weakref.ref(ends))
+    ready.release(); go.acquire()
+def suspended_(ends):
+    yield
+def work():
+    while not over:
+        generator = suspended_(Ends())
+        next(generator)
+        kept.append(weakref.ref(generator.gi_frame.f_locals["ends"]))
+        call()
+        generator = None
+        held.extend([now[0] for reference in kept if reference() is not None])
+        kept.clear()
+        done.release()
+def end_calls(event, args):
+    if now and threading.get_ident() == at:
+        now[1:] = [event]
+        times.append(event)
+        go.release(); done.acquire(); ready.acquire()
+now, held, times, kept, over = [], [], [], [], []
+ready, go, done = threading.Semaphore(0), threading.Semaphore(0), threading.Semaphore(0)
+program = threading.Thread(target=work)
+program.start()
+ready.acquire()
+sys.addaudithook(end_calls)
+kind, few, many, ids = greenlet.greenlet, [suspended_.__code__], [suspended_.__code__] * 20, tuple(threads.idents())
+def look(function, *args):
+    now[:] = [(function.__name__, args)]
+    function(*args)
+    now.clear()
+for _ in range(3):
+    look(threads.stacks, ids), look(threads.lines, ids), look(threads.places, ids)
+    look(greenlets.stacks_and_greenlets, kind), look(greenlets.places, kind)
+    look(greenlets.greenlet_lines, kind, frozenset(ids))
+    for codes in few, many:
+        look(suspended.find, codes), look(suspended.find, codes, kind), look(suspended.resting, codes, weakref.ref, None)
+        look(suspended.find, codes, kind, suspended.References())
+    look(awaits.instances, kind), look(hidden.outside, [suspended_], 0)
+    look(live_functions.functions_of, [globals()], set()), look(live_functions.functions_with_code, few)
+over.append(1)
+go.release()
+program.join()
+assert len(times) > 40 and not held, (len(times), held)
+"""
+
+
 # Where a hook is about: references in dicts, functions and whatever else has one of them are known, a variable's is not
 COUNTS = """
 class Has:
@@ -151,3 +206,8 @@ def test_references_are_known_without_an_event():
 
 def test_nothing_of_the_programs_ends_in_a_looks_thread():
     run(ENDS)
+
+
+def test_nothing_of_the_programs_is_held_while_a_hook_hears_a_look():
+    pytest.importorskip("greenlet")
+    run(HELD)
