@@ -15,6 +15,7 @@ from klpfs.cpython.looks import awaits, greenlets, hidden, names_for_people, rea
 def G():
     try: yield
     finally: pass
+def Plain(): yield
 def Y(): yield from G()
 async def C(): pass
 async def A(): yield
@@ -45,6 +46,13 @@ assert list(reads.have_frames(generators, "gi")) == [True, True, False, True]
 assert list(reads.have_frames([coroutine], "cr")) == [True] == list(reads.have_frames([asynchronous], "ag"))
 assert True not in list(reads.have_frames([None], "gi"))
 assert not heard, heard
+for ends in (lambda g: g.close(), lambda g: (next(g), g.close()), list, lambda g: (next(g), list(g))):
+    for kind in G, Plain:
+        over = kind()
+        ends(over)
+        assert over.gi_frame is None and list(reads.have_frames([over], "gi")) == [False]
+        assert list(reads.that_have_ended([over])) == [over]
+heard.clear()
 suspended.has_frame(weakref.ref(coroutine)) and suspended.has_frame(weakref.ref(asynchronous)) or 1 / 0    # of any kind
 coroutine.close()
 """
