@@ -72,6 +72,8 @@ def _find() -> tuple[Any, ...] | None:
                 function("PySys_Audit", Number, Bytes, Bytes, Pointer, Object),
                 c.dlsym(program, "PyIter_Next"),
                 function("PyGen_GetCode", Object, Object) if sys.version_info >= (3, 12) else None,
+                function("PyObject_SelfIter", Object, Pointer),
+                function("mincore", Number, Pointer, Number, Pointer),
                 function("PyDescr_NewMethod", Object, Object, Pointer),
                 function("PyDescr_NewMember", Object, Object, Pointer),
                 lambda name: dlsym(program, name))
@@ -82,8 +84,8 @@ def _find() -> tuple[Any, ...] | None:
 _functions = _find()
 AVAILABLE = _functions is not None
 (_thread_state, _frame_of, _code_of, _address_of, _new, _set_defaults, _set_kwdefaults, _set_closure, _empty_code,
- _bytes_at, _move, _head, _audit, _iter_next, _generator_code, _new_method, _new_member, _place) = \
-    _functions or (None,) * 18
+ _bytes_at, _move, _head, _audit, _iter_next, _generator_code, _object_at, _mincore, _new_method, _new_member,
+ _place) = _functions or (None,) * 20
 
 
 # --------------------------------------------------------------------------------------------------------- descriptors
@@ -131,6 +133,10 @@ def _place_of(sample: object, value: object) -> int:
     if len(places) != 1:
         raise ValueError(f"{value!r} is at {places}")
     return places[0]
+
+
+_PAGE = 4096            # bytes, or a part of a page
+_vector = _memory(bytes(4)) if AVAILABLE else 0      # mincore's answer, which is not asked for
 
 
 class _Here(Exception):
@@ -243,3 +249,23 @@ def peek(place: int) -> int:
 def poke(place: int, number: int) -> None:
     """Writes an unsigned number into four bytes of memory. Only where AVAILABLE; LOUD."""
     _move(place, number.to_bytes(_WORD, _ORDER), _WORD)
+
+
+def references_at(place: int, types: frozenset[int], size: int) -> int:
+    """How many references there are to the object of that size at an address at which there was one once, 0 while it
+    dies; -1: there is none any more, or its type is not one of those with these ids. What has been freed may count as
+    dying until its memory is used again. Only where AVAILABLE; LOUD.
+
+    Memory of objects may be given back to the system, so that is asked first: nobody gives any back meanwhile, without
+    the interpreter lock."""
+    if _mincore is None or _mincore(place & -_PAGE, place % _PAGE + size, _vector) & 0xffffffff:
+        return -1
+    text = _bytes_at(place, 2 * POINTER)
+    if _int.from_bytes(text[POINTER:], _ORDER) not in types:
+        return -1
+    return _int.from_bytes(text[:_WORD] if _ORDER == "little" else text[POINTER - _WORD:POINTER], _ORDER)
+
+
+def object_at(place: int) -> Any:
+    """The object at an address; references_at has found references. Only where AVAILABLE; LOUD."""
+    return _object_at(place)

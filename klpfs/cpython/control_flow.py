@@ -59,6 +59,9 @@ what it has yielded by, or, up to 3.10, before its YIELD_FROM."""
 _IN_HANDLER = -1        # in the place of a block's handler: the block of a handler that runs
 
 
+_YIELD_VALUE, _CLEANUP_THROW, _RESUME = (_numbers(name, -1) for name in ("YIELD_VALUE", "CLEANUP_THROW", "RESUME"))
+
+
 class NotUnderstood(Exception):
     """Code whose flow can't be followed."""
 
@@ -71,10 +74,10 @@ class Flow:
     """The control flow of a code object, which is not kept.
 
     breathe: called between slices of the work, which is long for a long code. numbers, arguments: of each unit.
-    understood: False: each unit reaches every other.
+    understood: False: each unit reaches every other. handlers: the units at which handlers of exceptions begin.
     """
 
-    __slots__ = ("breathe", "numbers", "arguments", "understood", "_falls", "_jumps", "_known")
+    __slots__ = ("breathe", "numbers", "arguments", "understood", "handlers", "_falls", "_jumps", "_known")
 
     def __init__(self, code: CodeType, breathe: Callable[[], None] = _no_breath) -> None:
         self.breathe = breathe
@@ -83,6 +86,7 @@ class Flow:
         self._jumps: dict[int, tuple[int, ...]] = {}        # unit -> those that it may go on at, but for the next
         self._known: set[int] | None = None                 # units that can be reached at all, where that is told
         self.understood = False
+        self.handlers: set[int] = _set()
         try:
             self._read(code.co_code)
             if _SINCE_3_11:
@@ -148,6 +152,7 @@ class Flow:
         for first in numbers:
             start = number(first)
             length, target, _depth = number(_next(numbers)), number(_next(numbers)), number(_next(numbers))
+            self.handlers.add(target)
             for unit in _range(start, start + length):
                 self._jumps[unit] = (*self._jumps.get(unit, ()), target)
                 if unit % _SLICE == _SLICE - 1:
@@ -186,6 +191,7 @@ class Flow:
             if self._falls[unit]:
                 todo.append((unit + 1, blocks))
         for unit, found in handlers.items():
+            self.handlers.update(found)
             self._jumps[unit] = (*self._jumps.get(unit, ()), *found)
         self._known = {unit for unit, _ in done}
 
@@ -271,17 +277,37 @@ class Flow:
             found.update(unit for unit in _range(_len(self.numbers)) if unit not in self._known)
         return found
 
-    def reached_from(self, unit: int) -> set[int]:
-        """The units that can be reached from a unit, itself included. Only where understood."""
-        todo, found = [unit], _set()        # type: list[int], set[int]
+    def reached_from(self, units: Iterable[int], ends: int = -1, raises: int = -1) -> set[int]:
+        """The units that can be reached from some units, themselves included. ends: the number of an instruction at
+        which that ends; raises: of one that raises each time. Only where understood."""
+        todo, found = _list(units), _set()  # type: list[int], set[int]
         while todo:
             unit = todo.pop()
             if unit in found:
                 continue
             found.add(unit)
+            if self.numbers[unit] == ends:
+                continue
             todo += self._jumps.get(unit, ())
-            if self._falls[unit]:
+            if self._falls[unit] and self.numbers[unit] != raises:
                 todo.append(unit + 1)
             if _len(found) % _SLICE == 0:
                 self.breathe()
         return found
+
+
+def after_throw(code: CodeType) -> tuple[set[int] | None, set[int] | None]:
+    """Where a frame of a generator-like code may stand on a stack when a throw() or close() has entered it, and it has
+    not yielded since: (the units behind a handler, and those at which it yields, where it stands when a throw() has put
+    it on the stack and goes on further in; those behind what it waited for, which swallowed the exception); None: all.
+
+    A close() enters by handlers alone: it closes what is waited for, and raises GeneratorExit in any case (which
+    CLEANUP_THROW, the handler of a wait, raises again)."""
+    flow = Flow(code)
+    if not flow.understood:
+        return None, None
+    waits = [unit for unit, number in _enumerate(flow.numbers) if number in WAITS]
+    handled = flow.reached_from(flow.handlers, _YIELD_VALUE, _CLEANUP_THROW)
+    handled.update([unit for unit, number in _enumerate(flow.numbers) if number == _YIELD_VALUE or number == _RESUME]
+                   if _SINCE_3_11 else [unit - 1 for unit in waits])
+    return handled, flow.reached_from(waits, _YIELD_VALUE)

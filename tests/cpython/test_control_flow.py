@@ -99,7 +99,7 @@ def test_what_runs_next_can_be_reached(part):
         flow = Flow(code)
         units = ran(code, maker)        # none, in a process's first trace on 3.12
         assert flow.understood
-        reached, reaching = functools.lru_cache(None)(flow.reached_from), functools.lru_cache(None)(flow.reaching)
+        reached, reaching = functools.lru_cache(None)(lambda unit: flow.reached_from([unit])), functools.lru_cache(None)(flow.reaching)
         for unit, after in set(zip(units, units[1:])):
             assert after in reached(unit) and unit in reaching((after,)), (seed, maker.text)
             steps += 1
@@ -115,7 +115,7 @@ def test_without_a_loop_nothing_leads_back(part):
         flow = Flow(code)
         units = list(dict.fromkeys(ran(code, maker)))
         for at, unit in enumerate(units):
-            assert not flow.reached_from(unit) & set(units[:at]), (seed, maker.text)
+            assert not flow.reached_from([unit]) & set(units[:at]), (seed, maker.text)
 
 
 def places(text):
@@ -148,8 +148,8 @@ def test_many_constants_and_long_jumps():
                               " def f(): pass\ndef g(): pass\n" + many)
     assert flow.understood and set(made) == {"f", "g"}
     last = max(made["g"]) + 4
-    assert made["f"] <= flow.reached_from(0) and made["f"] & flow.reached_from(min(made["f"]) - 4)
-    assert not (made["f"] | made["g"]) & flow.reached_from(last)
+    assert made["f"] <= flow.reached_from([0]) and made["f"] & flow.reached_from([min(made["f"]) - 4])
+    assert not (made["f"] | made["g"]) & flow.reached_from([last])
     assert last not in flow.reaching(made["f"]) and 0 in flow.reaching(made["f"])
 
 
@@ -208,7 +208,7 @@ def test_a_frame_that_has_resumed_a_generator_goes_on_behind_it(text):
         run()
     flow = Flow(code)
     (_, made, _), = flow.makings(code)
-    assert stood and stood <= flow.reaching(made) and all(made <= flow.reached_from(unit) for unit in stood)
+    assert stood and stood <= flow.reaching(made) and all(made <= flow.reached_from([unit]) for unit in stood)
 
 
 def drained(function):

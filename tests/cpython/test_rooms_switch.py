@@ -152,7 +152,7 @@ MUTANTS = [
      ["klpfs.cpython.load.loader"]),
     (wrong_imports, "images", "image.py", "from ..looks.collection", "from ..switch.switching",
      ["klpfs.cpython.switch.switching.exchange_code"]),
-    (wrong_names, "switch", "choice.py", "code_id = _id(code)", "code_id = id(code)", ["id"]),
+    (wrong_names, "switch", "choice.py", "else _id(code)\n", "else id(code)\n", ["id"]),
     (wrong_names, "looks", "threads.py", "_map(_dict_get, every", "map(_dict_get, every", ["map"]),
     (wrong_names, "looks", "threads.py", "every = chain.from", "every = sys.modules.from", ["sys.modules"]),
     (wrong_names, "looks", "collection.py", "_bool(seen)", "bool(seen)", ["bool"]),

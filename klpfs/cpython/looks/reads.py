@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from types import CodeType, FrameType
     from typing import Any
 
-_map, _filter, _id, _type, _getattr, _slice, _int, _list = map, filter, id, type, getattr, slice, int, list
+_map, _filter, _id, _type, _getattr, _slice, _int, _list, _frozenset = \
+    map, filter, id, type, getattr, slice, int, list, frozenset
 _head, _generator_code, _function_code = c_api.head, c_api.generator_code, c_api.function_code
 _referents, _zip, _dict, _values = gc.get_referents, zip, dict, dict.values
 _ORDER = sys.byteorder
@@ -148,7 +149,7 @@ def _states_of_ended(at: int) -> frozenset[int]:
     closed, new, ended = _samples()
     closed.close()
     new.close()
-    return frozenset(_head(each, _SIZE)[at] for each in (closed, new, ended))   # type: ignore[misc]
+    return _frozenset(_head(each, _SIZE)[at] for each in (closed, new, ended))   # type: ignore[misc]
 
 
 def _find() -> tuple[int, int, int] | None:

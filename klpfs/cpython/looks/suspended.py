@@ -175,24 +175,32 @@ def find(codes: Sequence[CodeType], kind: Any = None, counted: References | None
 
 
 @restoring
-def _resting(codes: Sequence[CodeType], make: Any, callback: Any, running: list[int]) -> list[Any]:
+def _resting(codes: Sequence[CodeType], callback: Any, addresses: list[int], running: list[int]) -> list[ref[Any]]:
     ids = _frozenset(reads.ids(codes))
     box: list[Any] = []
 
-    def rest(kind: type[Any], prefix: str) -> Iterator[bool]:
-        return reads.rest(_of_codes(box, ids, kind, prefix), prefix)
-    run = [reads.ids(compress(_of_codes(box, ids, *kind), _map(not_, rest(*kind)))) for kind in KINDS]
-    found = [_map(make, compress(_of_codes(box, ids, *kind), rest(*kind)), repeat(callback)) for kind in KINDS]
+    def at_rest(kind: type[Any], prefix: str) -> Iterator[Any]:
+        return compress(_of_codes(box, ids, kind, prefix), reads.rest(_of_codes(box, ids, kind, prefix), prefix))
+
+    def not_at_rest(kind: type[Any], prefix: str) -> Iterator[Any]:
+        return compress(_of_codes(box, ids, kind, prefix),
+                        _map(not_, reads.rest(_of_codes(box, ids, kind, prefix), prefix)))
+    run = [reads.ids(not_at_rest(*kind)) for kind in KINDS]
+    rest = [reads.ids(at_rest(*kind)) for kind in KINDS]
+    found = [_map(ref, at_rest(*kind), _map(callback, reads.ids(at_rest(*kind)))) for kind in KINDS]
     return _list(still(chain(silent(_map(box.append, starmap(_referrers, (_tuple(codes),)))),
-                             silent(_map(running.extend, _map(_list, run))), chain.from_iterable(found),
+                             silent(_map(running.extend, _map(_list, run))),
+                             silent(_map(addresses.extend, _map(_list, rest))), chain.from_iterable(found),
                              silent(_map(_list.clear, box)))))
 
 
-def resting(codes: Sequence[CodeType], make: Any, callback: Any) -> tuple[list[Any], list[int]]:
+def resting(codes: Sequence[CodeType], callback: Any) -> tuple[list[ref[Any]], list[int], list[int]]:
     """(references to the generators, coroutines and asynchronous generators of these codes that do not run just now,
-    the ids of the others). make(object, callback) makes a reference, by C."""
+    the ids of those, the ids of the others). callback(id), of C: makes the callback of a reference."""
+    addresses: list[int] = []
     running: list[int] = []
-    return _resting(codes, make, callback, running), running
+    references = _resting(codes, callback, addresses, running)
+    return references, addresses, running
 
 
 def of(reference: ref[Any], *names: str) -> list[Any]:

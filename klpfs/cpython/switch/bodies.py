@@ -158,7 +158,7 @@ class Bodies:
         old = transition.blocking_ids[transition.state.goal]
         ids = body.ids
         if body.makings is not None:
-            ahead = body.flow.reached_from(unit)
+            ahead = body.flow.reached_from((unit,))
             ids = _frozenset().union(*[making.ids for making in body.makings
                                        if not ahead.isdisjoint(making.units(above))])
         names = [names_for_people.function_name(code) for code_id, code in transition.codes.items()

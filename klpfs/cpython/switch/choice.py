@@ -135,8 +135,9 @@ def choose(switch: Switch) -> FunctionType:
 def _walk(transition: Transition, state: State, ident: int, frame: Any, inner: bool) -> int:
     """The side, 0 or 1, with _ELSEWHERE. frame: the dispatcher's. inner: inside another choice, whose audit event this
     may be."""
-    # frames that may have been entered by delegation, innermost first
-    unsure: list[FrameType] | None = [] if transition.waiting.ids and "delegation" not in BREAK else None
+    unsure: list[tuple[FrameType, CodeType]] | None = None      # may have been entered by delegation, innermost first
+    if transition.waiting.ids and "delegation" not in BREAK:
+        unsure = []
     side = _side_on_stack(transition, state, ident, frame, inner, unsure)
     if unsure:
         around = delegation.side(transition, unsure, ident)
@@ -146,7 +147,7 @@ def _walk(transition: Transition, state: State, ident: int, frame: Any, inner: b
 
 
 def _side_on_stack(transition: Transition, state: State, ident: int, frame: Any, inner: bool,
-                   unsure: list[FrameType] | None) -> int:
+                   unsure: list[tuple[FrameType, CodeType]] | None) -> int:
     """The side by the frames that are on the stack, with _ELSEWHERE."""
     if "nostack" in BREAK:
         return state.goal
@@ -156,6 +157,7 @@ def _side_on_stack(transition: Transition, state: State, ident: int, frame: Any,
     greenlet, first = greenlet_api(), frame
     current, undecided = None, False            # undecided: a dispatcher without a side is on the stack
     above: CodeType | None = _frame_code(frame) if inner else frame.f_code     # of the frame that was passed last
+    above_id = _address(above) if inner else _id(above)
     # where stacks are cut: the code of the frame before that, the same a frame ago, the frame that was passed last
     before: CodeType | None = None
     previous: CodeType | None = None
@@ -165,15 +167,21 @@ def _side_on_stack(transition: Transition, state: State, ident: int, frame: Any,
         if cuts:
             before, previous, last = previous, above, frame
         passed, frame = frame, frame.f_back
-        if unsure is not None and above is not None and passed is not first and delegation.may_be(above, frame) \
+        code: Any = None if frame is None else _frame_code(frame) if inner else frame.f_code
+        if unsure is not None and above is not None and passed is not first \
+                and (above.co_flags & SUSPENDS or above.co_name in delegation.HANDED_ON) \
+                and above_id not in side_of_code \
+                and delegation.may_be(transition.waiting, above, above_id, passed, code,
+                                      -1 if frame is None else frame.f_lasti) \
                 and not (above.co_flags & SUSPENDS and not inner and _is_stepped(passed)):     # its reads are events
-            unsure.append(passed)
+            unsure.append((passed, above))
         if frame is None and before is not None and above is not None and "thrown" not in BREAK \
                 and before.co_flags & SUSPENDS and above.co_flags & SUSPENDS:
             root = _stepped()
             if root is not None and root.cr_frame is last:
                 return goal
             frame = thrown.around(last, root)
+            code = None
             if frame is None:                   # who called throw() can't be told
                 # filled by Rounds._look_at_threads
                 return goal if ident in state.clean_threads else 1 - goal
@@ -190,23 +198,21 @@ def _side_on_stack(transition: Transition, state: State, ident: int, frame: Any,
             if frame is None:
                 break
             above = None
-        if inner:
-            code = _frame_code(frame)
-            code_id = _address(code)
-        else:
-            code = frame.f_code
-            code_id = _id(code)
+            code = None
+        if code is None:            # of another greenlet, or behind a cut
+            code = _frame_code(frame) if inner else frame.f_code
+        code_id = _address(code) if inner else _id(code)
         side: Any = _get(side_of_code, code_id)
         if side is None:
             if code_id in stepping and above is not None and above.co_flags & _STEPPED:
                 return goal                     # a task's root above the loop: what is below is the loop's caller's
         elif _type(side) is _int:
             return side + _ELSEWHERE if current is not None and side != goal else side  # type: ignore[no-any-return]
-        elif (_address(above) if inner else _id(above)) not in side:
+        elif above is None or above_id not in side:
             undecided = True                    # it has entered no side yet, or has left it: it belongs to none
             if "skip" in BREAK:
                 return 1 - goal
-        above = code
+        above, above_id = code, code_id
     if greenlet is None and not state.strict and (not undecided or "loose" in BREAK):
         state.choices[ident] = goal
     return goal

@@ -6,10 +6,14 @@ object waits for is neither generator nor coroutine: an `__await__()` of somebod
 below it on the stack whoever closes. But it is called for the object around, which goes on afterwards: so that object's
 side decides, as if its frame were there.
 
-Whatever was not entered by iteration may have been entered so (`may_be`); then the objects of sides that wait are asked
-which of them hand on, and to what (`side`): waiting.py knows them, or the heap is searched. An object that hands on
-counts as running. What it waits for is the last that the collector sees in its frame, the top of its stack; up to 3.10,
-where the collector sees no such frame, it is asked.
+A frame that stands behind a handler of an exception may have been entered so (`may_be`), and up to 3.13 also where what
+it waited for may have swallowed it. Then the objects of sides are asked which of them hand on, and to what (`side`):
+waiting.py knows them. An object that hands on counts as running, and its frame has none below it; what it waits for is
+the last that the collector sees in its frame, the top of its stack; up to 3.10, where the collector sees no such frame,
+it is asked.
+
+Not known are: what an object of the program's own hands on to by a close() or throw() that is no Python function of
+that name; and, up to 3.13, what swallows a throw() that C makes in a `for` loop of the program's.
 
 All this runs inside the program's calls, for which it holds the program's objects a while: nothing but C functions
 captured here and klpfs's own code, only in a transition of code that can wait for something (`can_wait`), and only
@@ -25,6 +29,7 @@ from types import AsyncGeneratorType, CodeType, CoroutineType, FrameType, Functi
 
 from .. import c_api
 from ..control_flow import ITERATES, WAITS
+from ..looks import reads
 from ..looks.atomic import silent
 from ..raw import SUSPENDS
 from .relay import Relay
@@ -35,6 +40,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .switching import Transition
+    from .waiting import Waiting
 
 _referrers, _referents = gc.get_referrers, gc.get_referents
 _type, _getattr, _id, _get, _enumerate, _range, _int = type, getattr, id, dict.get, enumerate, range, int
@@ -45,11 +51,14 @@ _list, _map, _issubclass, _BaseException, _reversed, _frame_code = \
 NAMES = {GeneratorType: ("gi_frame", "gi_code", "gi_running", "gi_yieldfrom"),
          CoroutineType: ("cr_frame", "cr_code", "cr_running", "cr_await"),
          AsyncGeneratorType: ("ag_frame", "ag_code", "ag_running", "ag_await")}
-_HANDED_ON = ("throw", "close")         # names of methods of the program's objects that are waited for
+HANDED_ON = ("throw", "close")         # names of methods of the program's objects that are waited for
 _SHOWS_STACK = sys.version_info >= (3, 11)
+_anext: Any = getattr(sys.modules["builtins"], "anext", None)         # from 3.10 on
 MOST = 10000           # links of a chain that is followed
 _NOTHING = frozenset((_type(None), str, int, CodeType, FunctionType, FrameType))
 _OPAQUE = object()      # stands for an object of the program's with a throw() or close() of its own
+
+_SWALLOWS = sys.version_info < (3, 14)      # from then on throw() puts the frames of all that hand it on on the stack
 
 _searching: set[int] = set()            # idents: an audit hook of the program's may call patched functions in a search
 
@@ -63,9 +72,12 @@ def _wrappers() -> tuple[type, ...]:
         yield
     made, asynchronous = coroutine(), generator()
     wrapped, sends, throws = made.__await__(), asynchronous.asend(None), asynchronous.athrow(ValueError)
-    for each in (wrapped, sends, throws):
+    found = [wrapped, sends, throws]
+    if _anext is not None:
+        found.append(_anext(asynchronous, None))
+    for each in found:
         each.close()                    # or they are warned of as never awaited
-    return _type(wrapped), _type(sends), _type(throws), Relay
+    return (*_map(_type, found), Relay)
 
 
 _WRAPPERS = _wrappers()
@@ -76,31 +88,41 @@ def can_wait(code: CodeType) -> bool:
     return code.co_flags & SUSPENDS != 0 and not WAITS.isdisjoint(code.co_code[::2])
 
 
-def may_be(code: CodeType, below: FrameType | None) -> bool:
-    """Whether a frame of that code may have been entered by delegation. below: the frame below it on the stack."""
+def may_be(known: Waiting, code: CodeType, key: int, frame: FrameType, below: CodeType | None, lasti: int) -> bool:
+    """Whether a frame of that code, with the id `key` and of no side, may have been entered by delegation. below: the
+    code of the frame below it on the stack; lasti: that frame's f_lasti. Raises no event."""
     if not code.co_flags & SUSPENDS:
-        return code.co_name in _HANDED_ON
+        return code.co_name in HANDED_ON
+    handled, swallowed = known.entered(code, key)
+    unit = frame.f_lasti // 2
+    if handled is None or unit in handled:
+        return True
+    if not _SWALLOWS or swallowed is None or unit not in swallowed:
+        return False
     if below is None:
         return True
-    instructions, at = _frame_code(below).co_code, below.f_lasti
-    while at > 0 and not instructions[at]:      # a cache of the instruction's: control_flow.py
-        at -= 2
-    return at < 0 or instructions[at] not in ITERATES
+    instructions = below.co_code
+    while lasti > 0 and not instructions[lasti]:        # a cache of the instruction's: control_flow.py
+        lasti -= 2
+    return lasti < 0 or instructions[lasti] not in ITERATES
 
 
-def side(transition: Transition, frames: Sequence[FrameType], ident: int) -> int | None:
+def side(transition: Transition, frames: Sequence[tuple[FrameType, CodeType]], ident: int) -> int | None:
     """The side of the object that has handed on to the innermost of these frames that was entered so; None: none was,
-    or a side's object is between. frames: those for which may_be, innermost first. ident: this thread's."""
-    if ident in _searching:
+    or a side's object is between. frames: those for which may_be, with their codes, innermost first. ident: this
+    thread's."""
+    if ident in _searching and reads.audited():
         return None
     try:
         _searching.add(ident)
-        places = {_id(frame): n for n, frame in _enumerate(frames)}
-        opaque = [n for n, frame in _enumerate(frames) if not _frame_code(frame).co_flags & SUSPENDS]
+        places = {_id(frame): n for n, (frame, _) in _enumerate(frames)}
+        opaque = [n for n, (_, code) in _enumerate(frames) if not code.co_flags & SUSPENDS]
         known = transition.waiting
         found: tuple[int, int] | None = None            # the place, the side
-        for waiting in _referrers(*transition.waiting_codes()) if known.must_search(ident) else \
-                known.running():
+        candidates = known.candidates()
+        if known.unnoted:
+            candidates += _referrers(*transition.waiting_codes())
+        for waiting in candidates:
             names = NAMES.get(_type(waiting))
             key = _id(_getattr(waiting, names[1])) if names is not None else 0
             if key not in known.ids:
@@ -109,18 +131,25 @@ def side(transition: Transition, frames: Sequence[FrameType], ident: int) -> int
             place = opaque[0] if reached is _OPAQUE and opaque else reached
             if _type(place) is _int and (found is None or place < found[0]):
                 found = place, transition.side_of_code[key]
-        if found is None:
-            known.dying.discard(ident)
         return found[1] if found is not None else None
     finally:
         _searching.discard(ident)
+
+
+def _hands_on(waiting: Any) -> bool:
+    """Whether a generator-like object hands on: it runs, and its frame has none below it."""
+    names = NAMES[_type(waiting)]
+    if not _getattr(waiting, names[2]):
+        return False
+    frame = _getattr(waiting, names[0])
+    return frame is not None and frame.f_back is None
 
 
 def _reached(waiting: Any, sides: dict[int, Any], places: dict[int, int]) -> Any:
     """The place of the frame to which a generator-like object hands on; _OPAQUE: it hands on to an object of the
     program's; None: neither, or to one of a side, which decides for itself."""
     for _ in _range(MOST):
-        if not _getattr(waiting, NAMES[_type(waiting)][2]):
+        if not _hands_on(waiting):
             return None
         waiting = waited_for(waiting)
         names = NAMES.get(_type(waiting))
@@ -139,7 +168,7 @@ def waited_for(waiting: Any) -> Any:
     # asking one that really runs for what it waits for reads behind its stack's end (3.11, 3.12: _PyGen_yf)
     found = _last_referent(waiting) if _SHOWS_STACK else _getattr(waiting, NAMES[_type(waiting)][3])
     while _type(found) in _WRAPPERS:
-        inside = [each for each in _referents(found) if _type(each) in NAMES]
+        inside = [each for each in _referents(found) if _type(each) in NAMES or _type(each) in _WRAPPERS]
         if not inside:
             return None
         found = inside[0]

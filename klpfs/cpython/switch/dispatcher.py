@@ -116,8 +116,10 @@ class Switch:
         return function
 
     def noted(self, made: Any) -> Any:
-        """What the dispatcher has made of a side, which may hand something on; returned as it is."""
-        return self.transition.waiting.note(made)
+        """What the dispatcher has made of a side, which may hand something on; returned as it is. As in choose: a
+        dispatcher of an earlier transition has asked the newest."""
+        newest = self.record.switch
+        return (self if newest is None else newest).transition.waiting.note(made)
 
     def watch_only(self) -> None:
         """The program gave the function code of its own: nothing is switched here."""

@@ -2,22 +2,23 @@
 known without a search of the heap in the program's calls.
 
 What dispatchers make they note. What was there before is searched for by the agent's thread, before the transition
-begins. Objects that run just then are not noted: a weak reference to an object that is dying is not cleared any more
-when it is gone (gen_dealloc in Objects/genobject.c clears before the `finally` blocks). Until a search meets none, the
-list is not complete, and the heap is searched instead; so it is where objects are made that no dispatcher sees.
+begins. Where old frames make objects that no dispatcher sees, the heap is searched in the program's calls after all.
 
-An object that dies hands a close() on while it has no weak references any more. Objects that dispatchers have made are
-closed by those first; for the others the end of the reference says in which thread that may be.
+Objects are known by weak references, or by their address alone (`loose`): those that run when they are found, and those
+whose weak reference has been cleared. Both may be dying. A weak reference to what is dying already is never cleared
+(gen_dealloc in Objects/genobject.c clears them before the `finally` blocks); and what a collection has found to be
+garbage is in no list while its `finally` blocks run. There whoever asks runs inside the object's end: so it is at its
+address still (c_api.object_at).
 """
 from __future__ import annotations
 
+from functools import partial
 from weakref import ref
 
-from .. import c_api
+from .. import c_api, control_flow
 from ..images.image import INNER
-from ..looks import reads, suspended
+from ..looks import collection, reads, suspended
 from ..raw import NESTED
-from .choice import get_ident
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,32 +26,29 @@ if TYPE_CHECKING:
     from types import CodeType
     from typing import Any
 
-_set, _list, _id, _map, _filter, _getattr, _address = set, list, id, map, filter, getattr, c_api.address
-_len = len
+_set, _list, _id, _map, _filter, _address, _frozenset = set, list, id, map, filter, c_api.address, frozenset
+_len, _zip, _partial = len, zip, partial
 
 MANY = 200
-
-
-class _Reference(ref):
-    """A weak reference to an object. address: the object's, 0 until it is set."""
-
-    __slots__ = ("address",)
-    address: int
+_SIZE = reads.KINDS[0][0].__basicsize__
+_TYPES = _frozenset(_id(kind) for kind, _ in reads.KINDS)
 
 
 class Waiting:
-    """ids: of the codes of sides that can wait. known: address -> weak reference, of their objects. complete: all are
-    known. unnoted: some are made by no dispatcher. dying: idents of the threads in which an object from before the
-    transition dies, or has died since the last search. most: with more known, those that have ended are removed."""
+    """ids: of the codes of sides that can wait. known: address -> weak reference, of their objects. loose: addresses of
+    others. complete: all that there were when codes were added are known. unnoted: some are made by no dispatcher.
+    most: with more known, those that have ended are removed. entries: id of a code that is of no side -> (the code,
+    what control_flow.after_throw says of it)."""
 
-    __slots__ = ("ids", "known", "most", "complete", "unnoted", "dying")
+    __slots__ = ("ids", "known", "loose", "most", "complete", "unnoted", "entries")
 
     def __init__(self) -> None:
         self.ids: set[int] = _set()
-        self.known: dict[int, _Reference] = {}
+        self.known: dict[int, ref[Any]] = {}
+        self.loose: set[int] = _set()
         self.most = MANY
         self.complete = self.unnoted = False
-        self.dying: set[int] = _set()
+        self.entries: dict[int, tuple[CodeType, tuple[set[int] | None, set[int] | None]]] = {}
 
     def add(self, code: CodeType) -> None:
         """A code of a side, which can wait."""
@@ -61,45 +59,49 @@ class Waiting:
 
     def note(self, made: Any) -> Any:
         """What a dispatcher has made of a side, just now; returned as it is."""
-        reference = _Reference(made, self._forget)
-        reference.address = _address(made)
-        self.known[reference.address] = reference
+        address = _address(made)
+        self.known[address] = ref(made, _partial(self._ends, address))
         return made
 
     def find(self, codes: Sequence[CodeType]) -> None:
         """Note the objects that there are. The agent's thread, when calls meet dispatchers. codes: those of `ids`."""
-        references, running = suspended.resting(codes, _Reference, self._ends)
-        for reference in references:
-            for address in _list(reads.ids(_filter(None, _map(ref.__call__, (reference,))))):
-                reference.address = address
+        references, addresses, running = suspended.resting(codes, _partial(_partial, self._ends))
+        for reference, address in _zip(references, addresses):
+            if reference.__callback__ is not None:      # else it has ended meanwhile, and is loose
                 self.known.setdefault(address, reference)
-        self.complete = not [address for address in running if address not in self.known]
+        self.loose.update([address for address in running if address not in self.known])
+        self.complete = collection.quiet_now()      # else what a collection has found to be garbage was in no list
 
-    def _forget(self, reference: _Reference) -> None:
-        """An object ends, in this thread."""
-        self.known.pop(reference.address, None)
-
-    def _ends(self, reference: _Reference) -> None:
-        """An object from before the transition ends: in this thread its `finally` blocks run next, if it has not run to
-        its end."""
-        address = _getattr(reference, "address", 0)     # it may end before that is set
+    def _ends(self, address: int, reference: ref[Any]) -> None:
+        """An object ends, in this thread: its `finally` blocks run next, if it has not run to its end."""
         self.known.pop(address, None)
         if not reads.has_ended_at(address):
-            self.dying.add(get_ident())
+            self.loose.add(address)
 
-    def running(self) -> list[Any]:
-        """The known objects that run, or that hand on. In the program's calls: it holds them a while."""
+    def candidates(self) -> list[Any]:
+        """The known objects that run, or that hand on, or, up to 3.10, are asynchronous generators that wait. In the
+        program's calls: it holds them a while."""
         objects = _list(_filter(None, _map(ref.__call__, _list(self.known.values()))))
         if _len(objects) > self.most:       # ended ones may be garbage for long, with their tasks
             for made in _list(reads.that_have_ended(objects)):
                 self.known.pop(_address(made), None)
             self.most = 2 * _len(self.known) + MANY
+        if self.loose:
+            for address in _list(self.loose):
+                count = c_api.references_at(address, _TYPES, _SIZE)
+                if count > 0:           # CPython runs `finally` blocks of what dies with a reference to it
+                    objects.append(c_api.object_at(address))
+                elif count < 0 or reads.has_ended_at(address):
+                    self.loose.discard(address)
         return _list(reads.that_run(objects))
 
-    def must_search(self, ident: int) -> bool:
-        """Whether objects may hand on that are not known, in the thread."""
-        return not self.complete or self.unnoted or ident in self.dying
+    def entered(self, code: CodeType, key: int) -> tuple[set[int] | None, set[int] | None]:
+        """control_flow.after_throw of a code that is of no side and has the id `key`, worked out once."""
+        known = self.entries.get(key)
+        if known is None:
+            known = self.entries[key] = code, control_flow.after_throw(code)
+        return known[1]
 
     def forget(self) -> None:
         """The transition is over."""
-        self.ids, self.known, self.complete = _set(), {}, False
+        self.ids, self.known, self.loose, self.entries, self.complete = _set(), {}, _set(), {}, False

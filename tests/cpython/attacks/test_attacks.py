@@ -8,6 +8,7 @@ from tests.cpython.attacks import (  # noqa: F401
     attacks_bodies,
     attacks_choosing,
     attacks_entering,
+    attacks_handed_on,
     attacks_hidden,
     attacks_program,
     attacks_suspended,
@@ -29,6 +30,7 @@ WHY = {"thrown_through_generators_by_an_old_frame": UNCUT, "thrown_through_an_ol
        "task_of_an_old_main_is_cancelled": UNCUT,
        "function_is_its_own_handler": "no trace function is called between the choice and the entry",
        "eager_task_of_an_old_coroutine": "no eager tasks before 3.12",
+       "default_of_anext_stands_between": "anext() came with 3.10",
        "collection_inside_a_call": "garbage collection runs between bytecodes only, from 3.12 on"}
 
 

@@ -9,7 +9,7 @@ from klpfs.cpython.looks import reads
 
 # each in a process of its own: an audit hook stays for good
 START = """
-import gc, sys, threading, weakref
+import functools, gc, sys, threading, weakref
 import klpfs.cpython.switch.switching
 from klpfs.cpython.looks import awaits, greenlets, hidden, names_for_people, reads, suspended, threads
 def G():
@@ -158,7 +158,7 @@ for _ in range(3):
     look(greenlets.stacks_and_greenlets, kind), look(greenlets.places, kind)
     look(greenlets.greenlet_lines, kind, frozenset(ids))
     for codes in few, many:
-        look(suspended.find, codes), look(suspended.find, codes, kind), look(suspended.resting, codes, weakref.ref, None)
+        look(suspended.find, codes), look(suspended.find, codes, kind), look(suspended.resting, codes, functools.partial(functools.partial, print))
         look(suspended.find, codes, kind, suspended.References())
     look(awaits.instances, kind), look(hidden.outside, [suspended_], 0)
     look(live_functions.functions_of, [globals()], set()), look(live_functions.functions_with_code, few)

@@ -1,7 +1,7 @@
 """Looks for suspended objects: all that have a frame, or the word that nothing can be said."""
+import functools
 import gc
 import threading
-import weakref
 
 import pytest
 
@@ -97,7 +97,7 @@ def test_no_weak_reference_is_made_to_what_dies():
     running = []
     why, references, _ = module.find([generator.__code__], None, None, running)
     assert why is None and references == [] and running == [id(generator.__code__)]
-    assert module.resting([generator.__code__], weakref.ref, None)[0] == []
+    assert module.resting([generator.__code__], functools.partial(functools.partial, print))[:2] == ([], [])
     go.set()
     thread.join()
     running = []

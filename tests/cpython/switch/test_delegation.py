@@ -249,10 +249,11 @@ def test_with_greenlets_about_a_look_is_told_of_a_choice_by_delegation(link, not
     assert done(t)
 
 
-def test_the_heap_is_not_searched_for_what_is_iterated(monkeypatch):
-    """Only what may have been entered by delegation makes a choice search; and only in transitions of code that waits."""
-    searched = []
-    monkeypatch.setattr(delegation, "side", lambda *args: searched.append(1))
+def test_nobody_is_asked_where_nothing_can_have_been_handed_on(monkeypatch):
+    """Only behind a handler, which a throw() or close() leads to, does a choice ask who hands on; and only in
+    transitions of code that waits. sum() and the like cost no more than a loop."""
+    asked = []
+    monkeypatch.setattr(delegation, "side", lambda *args: asked.append(1))
     plain, waiting = make("def f(): return {v}"), make(SOURCE)
 
     def iterates(f):
@@ -260,13 +261,23 @@ def test_the_heap_is_not_searched_for_what_is_iterated(monkeypatch):
 
     def within(f):
         yield from iterates(f)
-    for d, closes in ((plain, 0), (waiting, 1)):
+
+    def handles(f):
+        try:
+            yield
+        finally:
+            yield f()
+    for d, asks in ((plain, 0), (waiting, 1)):
         t = transition(d[0], d[1])
         t.install()
         t.start()
-        assert [value for value in within(d[0]["f"])] == [1] and [*within(d[0]["f"])] == [1]
-        assert len(searched) == closes          # by the unpacking, which is no instruction that iterates
-        del searched[:]
+        f = d[0]["f"]
+        assert [value for value in within(f)] == [1] == [*iterates(f)] and sum(f() for _ in "ab") == 2 and not asked
+        assert list(handles(f)) == [None, 1] and not asked      # on its ordinary way
+        made = handles(f)
+        next(made)
+        assert made.throw(KeyError()) == 1 and len(asked) == asks
+        del asked[:], made
         assert done(t)
 
 

@@ -8,6 +8,7 @@ from tests.cpython.attacks import (  # noqa: F401
     attacks_bodies,
     attacks_choosing,
     attacks_entering,
+    attacks_handed_on,
     attacks_hidden,
     attacks_program,
     attacks_suspended,
