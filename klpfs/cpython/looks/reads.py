@@ -62,6 +62,13 @@ def ids(objects: Iterable[Any]) -> Iterator[int]:
     return _map(mod, _map(mul, _map(and_, _map(key, objects), repeat(_ALL)), repeat(16)), repeat(_ALL))
 
 
+def id_of(found: object) -> int:
+    """The id() of an object of CPython's own types, without an event, and without ctypes, whose calls make an
+    ArgumentError of the program's RecursionError."""
+    number: int = (key(found) & _ALL) * 16 % _ALL
+    return number
+
+
 def codes(stacks: Iterable[Iterable[FrameType]]) -> Iterator[Iterator[CodeType]]:
     """For each stack of frames its codes."""
     return _map(_map, repeat(c_api.frame_code if audited() else _CODE), stacks)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from types import CodeType
     from typing import Any
 
-_set, _list, _id, _map, _filter, _address, _frozenset = set, list, id, map, filter, c_api.address, frozenset
+_set, _list, _id, _map, _filter, _frozenset = set, list, id, map, filter, frozenset
 _len, _zip, _partial = len, zip, partial
 
 MANY = 200
@@ -59,7 +59,7 @@ class Waiting:
 
     def note(self, made: Any) -> Any:
         """What a dispatcher has made of a side, just now; returned as it is."""
-        address = _address(made)
+        address = reads.id_of(made)
         self.known[address] = ref(made, _partial(self._ends, address))
         return made
 
@@ -84,7 +84,7 @@ class Waiting:
         objects = _list(_filter(None, _map(ref.__call__, _list(self.known.values()))))
         if _len(objects) > self.most:       # ended ones may be garbage for long, with their tasks
             for made in _list(reads.that_have_ended(objects)):
-                self.known.pop(_address(made), None)
+                self.known.pop(reads.id_of(made), None)
             self.most = 2 * _len(self.known) + MANY
         if self.loose:
             for address in _list(self.loose):

@@ -1,6 +1,7 @@
 """What is entered by a throw() or close() that old objects hand on has the version of the nearest object around, on the
 stack or not: whatever stands between, whoever throws or closes."""
 import opcode
+import sys
 import threading
 import warnings
 
@@ -279,6 +280,30 @@ def test_nobody_is_asked_where_nothing_can_have_been_handed_on(monkeypatch):
         assert made.throw(KeyError()) == 1 and len(asked) == asks
         del asked[:], made
         assert done(t)
+
+
+def test_recursion_without_end_raises_what_it_raises_without_klpfs():
+    """At every depth: whatever klpfs calls last before the limit."""
+    d = make("async def down(n): return await down(n + 1)\ndef f(): return {v}")
+    t, raised = transition(d[0], d[1]), set()
+
+    def deeper(n):
+        if n:
+            return deeper(n - 1)
+        try:
+            d[0]["down"](0).send(None)
+        except BaseException as e:
+            raised.add(type(e))
+    t.install()
+    t.start()
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(300)
+    try:
+        for n in range(30):
+            deeper(n)
+    finally:
+        sys.setrecursionlimit(limit)
+    assert raised == {RecursionError} and done(t)
 
 
 @pytest.mark.parametrize("source, waits", [
