@@ -74,13 +74,6 @@ def quiet() -> bool:
     return _bool(seen)
 
 
-def quiet_now() -> bool:
-    """True if there was a moment in this call at which no thread was collecting garbage, on every CPython."""
-    seen: dict[str, Any] = {}
-    _quiet(seen)
-    return _bool(seen)
-
-
 @putting_back
 def _exchange(function: FunctionType, code: CodeType, seen: dict[str, Any]) -> list[Any]:
     exchange = partial(_setattr, function, "__code__", code)

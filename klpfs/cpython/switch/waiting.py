@@ -17,7 +17,7 @@ from weakref import ref
 
 from .. import c_api, control_flow
 from ..images.image import INNER
-from ..looks import collection, reads, suspended
+from ..looks import reads, suspended
 from ..raw import NESTED
 
 TYPE_CHECKING = False
@@ -37,8 +37,8 @@ _TYPES = _frozenset(_id(kind) for kind, _ in reads.KINDS)
 class Waiting:
     """ids: of the codes of sides that can wait. known: address -> weak reference, of their objects. loose: addresses of
     others. complete: all that there were when codes were added are known. unnoted: some are made by no dispatcher.
-    most: with more known, those that have ended are removed. entries: id of a code that is of no side -> (the code,
-    what control_flow.after_throw says of it)."""
+    most: with more known, those that have ended are removed. entries: id of a code that is of no side -> (weak
+    reference to it, what control_flow.after_throw says of it)."""
 
     __slots__ = ("ids", "known", "loose", "most", "complete", "unnoted", "entries")
 
@@ -48,7 +48,7 @@ class Waiting:
         self.loose: set[int] = _set()
         self.most = MANY
         self.complete = self.unnoted = False
-        self.entries: dict[int, tuple[CodeType, tuple[set[int] | None, set[int] | None]]] = {}
+        self.entries: dict[int, tuple[ref[CodeType], tuple[set[int] | None, set[int] | None]]] = {}
 
     def add(self, code: CodeType) -> None:
         """A code of a side, which can wait."""
@@ -70,7 +70,8 @@ class Waiting:
             if reference.__callback__ is not None:      # else it has ended meanwhile, and is loose
                 self.known.setdefault(address, reference)
         self.loose.update([address for address in running if address not in self.known])
-        self.complete = collection.quiet_now()      # else what a collection has found to be garbage was in no list
+        # else a collection was under way, and what it has found to be garbage was in no list; or the heap is frozen
+        self.complete = suspended.find(codes)[0] is None
 
     def _ends(self, address: int, reference: ref[Any]) -> None:
         """An object ends, in this thread: its `finally` blocks run next, if it has not run to its end."""
@@ -98,8 +99,9 @@ class Waiting:
     def entered(self, code: CodeType, key: int) -> tuple[set[int] | None, set[int] | None]:
         """control_flow.after_throw of a code that is of no side and has the id `key`, worked out once."""
         known = self.entries.get(key)
-        if known is None:
-            known = self.entries[key] = code, control_flow.after_throw(code)
+        if known is None or known[0]() is not code:
+            # a weak reference: looks count the references to codes, and this one may come to be of a side
+            known = self.entries[key] = ref(code), control_flow.after_throw(code)
         return known[1]
 
     def forget(self) -> None:
