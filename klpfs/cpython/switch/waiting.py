@@ -27,10 +27,11 @@ if TYPE_CHECKING:
     from typing import Any
 
 _set, _list, _id, _map, _filter, _frozenset = set, list, id, map, filter, frozenset
-_len, _zip, _partial = len, zip, partial
+_len, _zip, _partial, _type, _getattr = len, zip, partial, type, getattr
 
 MANY = 200
 _SIZE = reads.KINDS[0][0].__basicsize__
+_CODES = {kind: prefix + "_code" for kind, prefix in reads.KINDS}
 _TYPES = _frozenset(_id(kind) for kind, _ in reads.KINDS)
 
 
@@ -91,7 +92,12 @@ class Waiting:
             for address in _list(self.loose):
                 count = c_api.references_at(address, _TYPES, _SIZE)
                 if count > 0:           # CPython runs `finally` blocks of what dies with a reference to it
-                    objects.append(c_api.object_at(address))
+                    found = c_api.object_at(address)
+                    objects.append(found)
+                    if not _list(reads.that_run((found,))):     # it does not die, or another has taken its place
+                        self.loose.discard(address)
+                        if _id(_getattr(found, _CODES[_type(found)])) in self.ids:
+                            self.note(found)
                 elif count < 0 or reads.has_ended_at(address):
                     self.loose.discard(address)
         return _list(reads.that_run(objects))
