@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import sys
 from operator import length_hint
+from posix import sysconf
 from types import FunctionType, TracebackType
 
 TYPE_CHECKING = False
@@ -135,7 +136,7 @@ def _place_of(sample: object, value: object) -> int:
     return places[0]
 
 
-_PAGE = 4096            # bytes, or a part of a page
+_PAGE = sysconf("SC_PAGE_SIZE")        # bytes
 _vector = _memory(bytes(4)) if AVAILABLE else 0      # mincore's answer, which is not asked for
 
 
