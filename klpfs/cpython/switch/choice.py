@@ -168,13 +168,14 @@ def _side_on_stack(transition: Transition, state: State, ident: int, frame: Any,
             before, previous, last = previous, above, frame
         passed, frame = frame, frame.f_back
         code: Any = None if frame is None else _frame_code(frame) if inner else frame.f_code
-        if unsure is not None and above is not None and passed is not first \
-                and (above.co_flags & SUSPENDS or above.co_name in delegation.HANDED_ON) \
-                and above_id not in side_of_code \
-                and delegation.may_be(transition.waiting, above, above_id, passed, code,
-                                      -1 if frame is None else frame.f_lasti) \
-                and not (above.co_flags & SUSPENDS and not inner and _is_stepped(passed)):     # its reads are events
-            unsure.append((passed, above))
+        if unsure is not None and above is not None and passed is not first and above_id not in side_of_code:
+            if not above.co_flags & SUSPENDS:
+                if above.co_name in delegation.HANDED_ON:
+                    unsure.append((passed, above))
+            elif delegation.may_be(transition.waiting, above, above_id, passed, code,
+                                   -1 if frame is None else frame.f_lasti) \
+                    and (inner or not _is_stepped(passed)):     # its reads are events
+                unsure.append((passed, above))
         if frame is None and before is not None and above is not None and "thrown" not in BREAK \
                 and before.co_flags & SUSPENDS and above.co_flags & SUSPENDS:
             root = _stepped()

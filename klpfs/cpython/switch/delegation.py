@@ -89,10 +89,8 @@ def can_wait(code: CodeType) -> bool:
 
 
 def may_be(known: Waiting, code: CodeType, key: int, frame: FrameType, below: CodeType | None, lasti: int) -> bool:
-    """Whether a frame of that code, with the id `key` and of no side, may have been entered by delegation. below: the
-    code of the frame below it on the stack; lasti: that frame's f_lasti. Raises no event."""
-    if not code.co_flags & SUSPENDS:
-        return code.co_name in HANDED_ON
+    """Whether a frame of that code, generator-like, with the id `key` and of no side, may have been entered by
+    delegation. below: the code of the frame below it on the stack; lasti: that frame's f_lasti. Raises no event."""
     handled, swallowed = known.entered(code, key)
     unit = frame.f_lasti // 2
     if handled is None or unit in handled:

@@ -87,21 +87,11 @@ class Rounds:
     def _is_clean(self, stack: Stack, goal: int, settled: bool) -> bool:
         """Whether a stack, ids of codes, has no frame of the other side and is whole, and has no undecided dispatcher,
         unless it is settled: then that has chosen, or will choose, the goal."""
-        if threads.is_cut(stack) and "cut" not in BREAK:
+        if threads.is_cut(stack) and "cut" not in BREAK or \
+                not self.transition.blocking_ids[goal].isdisjoint(stack):
             return False
-        if self.transition.blocking_ids[goal].isdisjoint(stack) and self.transition.dispatcher_ids.isdisjoint(stack):
-            return True
-        above, side_of_code = None, self.transition.side_of_code
-        for code in stack:
-            side = side_of_code.get(code)
-            if side is not None:
-                if _type(side) is _int:
-                    if side != goal:
-                        return False
-                elif not settled and above not in side and "ambig" not in BREAK:
-                    return False            # undecided: a side was chosen, klpfs can't know which, or will be
-            above = code
-        return True
+        # undecided: a side was chosen, klpfs can't know which, or will be
+        return settled or "ambig" in BREAK or not self._is_undecided(stack)
 
     def _is_undecided(self, stack: Stack) -> bool:
         """Whether a stack has an undecided dispatcher."""

@@ -107,9 +107,9 @@ def function_is_its_own_handler():
     return got[0][0] == got[0][1] and not first and done(t)
 
 
-@attack("ambig")
-def chosen_and_not_entered():
-    """A thread stopped between the choice of side 0 and its frame blocks: nobody can see what it chose."""
+def stopped_between_choice_and_entry(looks):
+    """Whether a thread that chose side 0 before the transition began, and is not there yet, is in the way of so many
+    looks."""
     d = make("def A(): return ({v}, B())\ndef B(): return {v}")
     t = transition(d[0], d[1])
     at, go, got = threading.Event(), threading.Event(), []
@@ -119,10 +119,16 @@ def chosen_and_not_entered():
     thread.start()
     wait(at)
     t.start()
-    first = done(t, 1)
+    first = done(t, looks)
     go.set()
     thread.join()
     return got == [(0, 0)] and not first and done(t)
+
+
+@attack("ambig")
+def chosen_and_not_entered():
+    """A thread stopped between the choice of side 0 and its frame blocks: nobody can see what it chose."""
+    return stopped_between_choice_and_entry(1)
 
 
 @attack("nostack")

@@ -36,11 +36,11 @@ def f(): return {v}
 
 
 class Program:
-    """A program with an old generator that waits, and what came of it."""
+    """A program, mostly with an old generator that waits, and what came of it."""
 
-    def __init__(self):
+    def __init__(self, has_old=True):
         self.d, self.rows = make(SOURCE), []
-        self.old = self.generator()
+        self.old = self.generator() if has_old else None
         self.t = transition(self.d[0], self.d[1])
 
     def library(self, row):
@@ -108,10 +108,7 @@ def collected_in_a_cycle():
 @attack("delegation")
 def collected_in_a_cycle_after_a_reversal():
     """The same with an object that a dispatcher has made."""
-    p = Program()
-    p.old = None
-    gc.collect()
-    del p.rows[:]
+    p = Program(has_old=False)
     p.begin()
     gc.disable()
     try:
@@ -140,9 +137,7 @@ def callback_of_a_weak_reference_asks_first():
 @attack("delegation")
 def asynchronous_generator_dies_while_it_waits():
     """An asynchronous generator that a dispatcher has made; no event loop's hook is told of it."""
-    p = Program()
-    p.old = None
-    del p.rows[:]
+    p = Program(has_old=False)
 
     class Leaf:
         def __init__(self, row):
@@ -164,7 +159,7 @@ def default_of_anext_stands_between():
     """`await anext(made, default)`: an object of C's around what asend() gives."""
     if sys.version_info < (3, 10):
         return None
-    p, kept = Program(), []
+    p, kept = Program(has_old=False), []
 
     async def asynchronous(row):
         try:
@@ -176,8 +171,6 @@ def default_of_anext_stands_between():
     def inner(row):
         kept.append(asynchronous(row))
         return anext(kept[0], None)         # noqa: F821  # from 3.10 on
-    p.old = None
-    del p.rows[:]
     made = p.d[0]["coroutine"](inner, p.rows)
     made.send(None)
     p.begin()
@@ -197,9 +190,7 @@ class Pause:
 @attack("delegation")
 def called_in_one_transition_begun_in_the_next():
     """A generator's dispatcher of an earlier transition makes its object in the newest, which must know it."""
-    p = Program()
-    p.old = None
-    del p.rows[:]
+    p = Program(has_old=False)
     p.begin()
     made = p.d[0]["generator"](p.library, p.rows)
     if not done(p.t):
@@ -221,7 +212,7 @@ def called_in_one_transition_begun_in_the_next():
 @attack("delegation")
 def trace_function_is_called_in_the_search():
     """What interrupts a choice that asks who hands on asks itself."""
-    p, inside = Program(), []
+    p, inside = Program(has_old=False), []
 
     def traced(frame, event, arg):
         if "delegation" in frame.f_code.co_filename:
@@ -236,8 +227,6 @@ def trace_function_is_called_in_the_search():
             sys.settrace(None)
     p.library = library
     made = p.generator()
-    p.old = None
-    del p.rows[0]
     p.begin()
     made.close()
     made = None
@@ -248,7 +237,7 @@ def trace_function_is_called_in_the_search():
 def object_that_runs_in_another_thread_holds_what_is_closed_here():
     """An old generator that really runs, elsewhere, has a library's generator as its last variable: it hands nothing
     on."""
-    p, there, go, row = Program(), threading.Event(), threading.Event(), []
+    p, there, go, row = Program(has_old=False), threading.Event(), threading.Event(), []
     mine = p.library(row)
     next(mine)
 
@@ -257,8 +246,6 @@ def object_that_runs_in_another_thread_holds_what_is_closed_here():
         go.wait(10)
         old_row.append(p.d[0]["f"]())
         yield
-    p.old = None
-    del p.rows[:]
     made = p.d[0]["generator"](lambda old_row: (lambda held: runs(old_row))(mine), p.rows)
     thread = threading.Thread(target=lambda: list(made))
     thread.start()

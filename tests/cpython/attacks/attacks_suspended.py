@@ -8,6 +8,7 @@ import pytest
 from klpfs.cpython.looks import suspended
 from klpfs.cpython.switch import rules
 from tests.cpython.attacks.attack_kit import NAMES, attack, outside, wait
+from tests.cpython.attacks.attacks_choosing import stopped_between_choice_and_entry
 from tests.cpython.programs import done, make, switch, transition, try_clean, window, without
 
 # --------------------------------------------------------------------------------------------------- suspended objects
@@ -435,19 +436,7 @@ def greenlet_on_a_seen_thread():
 def chosen_before_the_flip_with_greenlets():
     """A thread chose the old side before the transition began, and was never seen without that choice."""
     pytest.importorskip("greenlet")
-    d = make("def A(): return ({v}, B())\ndef B(): return {v}")
-    t = transition(d[0], d[1])
-    at, go, got = threading.Event(), threading.Event(), []
-    t.install()
-    window(switch(t, "A"), lambda: (at.set(), go.wait(10)))
-    thread = threading.Thread(target=lambda: got.append(d[0]["A"]()))
-    thread.start()
-    wait(at)
-    t.start()
-    first = done(t, 3)
-    go.set()
-    thread.join()
-    return got == [(0, 0)] and not first and done(t)
+    return stopped_between_choice_and_entry(3)
 
 
 @attack("settled")
