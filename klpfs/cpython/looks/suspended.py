@@ -10,7 +10,7 @@ from weakref import ref
 
 from ..switch.rules import BREAK
 from . import greenlets, reads
-from .atomic import everything, restoring, silent, still
+from .atomic import everything, silent, still
 from .collection import COLLECTING, FROZEN, frozen_before_import, probe
 from .frozen_moment import putting_back
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _referrers, _refcount = gc.get_referrers, sys.getrefcount
 _list, _tuple, _map, _type, _iter = list, tuple, map, type, iter
-_frozenset, _len, _compile, _zip, _filter = frozenset, len, compile, zip, filter
+_frozenset, _len, _compile, _zip, _filter, _dict = frozenset, len, compile, zip, filter, dict
 
 KINDS = reads.KINDS
 KIND_KEYS = frozenset(reads.key(kind) for kind, prefix in KINDS)
@@ -35,7 +35,7 @@ FEW = 12        # from so many codes on, looking at all objects' types is quicke
 # a suspended generator: a look that does not find it can't find the program's either
 _nothing: tuple[int, ...] = ()
 _canary: Any = (x for x in _nothing)
-_canary_code, _canary_ref = _canary.gi_code, ref(_canary)
+_canary_code, _canary_ref, _canary_id = _canary.gi_code, ref(_canary), id(_canary)
 
 
 control = _compile("0", "", "eval").replace(co_name="control")     # a code with the references that all of them have
@@ -174,10 +174,13 @@ def find(codes: Sequence[CodeType], kind: Any = None, counted: References | None
     return why, [r for r in references if r is not _canary_ref], stacks
 
 
-@restoring
-def _resting(codes: Sequence[CodeType], callback: Any, addresses: list[int], running: list[int]) -> list[ref[Any]]:
-    ids = _frozenset(reads.ids(codes))
+@putting_back
+def _resting(codes: Sequence[CodeType], seen: dict[str, Any], callback: Any, addresses: list[int],
+             running: list[int]) -> list[ref[Any]]:
+    wanted = (*codes, _canary_code)
+    ids = _frozenset(reads.ids(wanted))
     box: list[Any] = []
+    fine: list[bool] = []
 
     def at_rest(kind: type[Any], prefix: str) -> Iterator[Any]:
         return compress(_of_codes(box, ids, kind, prefix), reads.rest(_of_codes(box, ids, kind, prefix), prefix))
@@ -188,19 +191,26 @@ def _resting(codes: Sequence[CodeType], callback: Any, addresses: list[int], run
     run = [reads.ids(not_at_rest(*kind)) for kind in KINDS]
     rest = [reads.ids(at_rest(*kind)) for kind in KINDS]
     found = [_map(ref, at_rest(*kind), _map(callback, reads.ids(at_rest(*kind)))) for kind in KINDS]
-    return _list(still(chain(silent(_map(box.append, starmap(_referrers, (_tuple(codes),)))),
+    return _list(still(chain(silent(_map(box.append, starmap(_referrers, (wanted,)))),
                              silent(_map(running.extend, _map(_list, run))),
-                             silent(_map(addresses.extend, _map(_list, rest))), chain.from_iterable(found),
-                             silent(_map(_list.clear, box)))))
+                             silent(_map(addresses.extend, _map(_list, rest))),
+                             silent(_map(fine.append, _map(contains, (addresses,), repeat(_canary_id)))),
+                             silent(chain.from_iterable(compress((probe(seen),), fine))),
+                             chain.from_iterable(found), silent(_map(_list.clear, box)))))
 
 
-def resting(codes: Sequence[CodeType], callback: Any) -> tuple[list[ref[Any]], list[int], list[int]]:
-    """(references to the generators, coroutines and asynchronous generators of these codes that do not run just now,
-    the ids of those, the ids of the others). callback(id), of C: makes the callback of a reference."""
+def resting(codes: Sequence[CodeType], callback: Any) -> tuple[str | None, dict[int, ref[Any]], list[int]]:
+    """(why not all may have been seen: FROZEN, COLLECTING or None; id -> reference, of the generators, coroutines and
+    asynchronous generators of these codes that do not run just now; the ids of the others). callback(id), of C: makes
+    the callback of a reference."""
+    frozen = frozen_before_import()
+    seen: dict[str, Any] = {}
     addresses: list[int] = []
     running: list[int] = []
-    references = _resting(codes, callback, addresses, running)
-    return references, addresses, running
+    found = _dict(_zip(addresses, _resting(codes, seen, callback, addresses, running)))
+    canary = found.pop(_canary_id, None)
+    why = FROZEN if frozen or canary is None else None if seen or "gcscan" in BREAK else COLLECTING
+    return why, found, running
 
 
 def of(reference: ref[Any], *names: str) -> list[Any]:

@@ -66,13 +66,12 @@ class Waiting:
 
     def find(self, codes: Sequence[CodeType]) -> None:
         """Note the objects that there are. The agent's thread, when calls meet dispatchers. codes: those of `ids`."""
-        references, addresses, running = suspended.resting(codes, _partial(_partial, self._ends))
-        for reference, address in _zip(references, addresses):
+        unseen, resting, running = suspended.resting(codes, _partial(_partial, self._ends))
+        for address, reference in resting.items():
             if reference.__callback__ is not None:      # else it has ended meanwhile, and is loose
                 self.known.setdefault(address, reference)
         self.loose.update([address for address in running if address not in self.known])
-        # else a collection was under way, and what it has found to be garbage was in no list; or the heap is frozen
-        self.complete = suspended.find(codes)[0] is None
+        self.complete = unseen is None
 
     def _ends(self, address: int, reference: ref[Any]) -> None:
         """An object ends, in this thread: its `finally` blocks run next, if it has not run to its end."""
