@@ -25,7 +25,10 @@ def above_streams(fd: int) -> int:
 
 def open_above(path: str, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
     """open(2), and no standard stream's descriptor."""
-    return above_streams(_open(path, flags, mode, dir_fd=dir_fd))
+    fd = _open(path, flags, mode, dir_fd=dir_fd)
+    if fd >= FIRST:         # no call behind the one that has opened it: a RecursionError would lose the descriptor
+        return fd
+    return above_streams(fd)
 
 
 def pipe_above() -> tuple[int, int]:

@@ -22,11 +22,12 @@ from klpfs.protocol import record_text
 OURS = os.path.dirname(klpfs.__file__) + "/"
 SECONDS = 20
 MOST = 30           # findings that are shown
-# Lines of protocol/folder.py between whose instructions a descriptor is a number that nothing protects: behind the call
+# Lines of DESCRIPTORS between whose instructions a descriptor is a number that nothing protects: behind the call
 # that has opened it up to the store or the return, and from the handler's begin up to the close. And the compiler's own
 # NOP behind a try's body (3.11 on), which no handler covers.
+DESCRIPTORS = ("protocol/folder.py", "protocol/descriptors.py")
 UNPROTECTED = re.compile(r"\s*(\w+ = .*_open\(|(\w+ =|return) (_open|self\.(_open_at|_create|look|open))\(|return fd$|"
-                         r"try:|finally:|except BaseException:|if fd != self\._fd:|close\()")
+                         r"try:|finally:|except BaseException:|if fd != self\._fd:|if fd >= FIRST:|close\()")
 NOP = opcode.opmap["NOP"]
 TEXT = """
 from klpfs import *
@@ -302,7 +303,7 @@ def main():
             assert second == [None] * 3, f"the next load is refused: {second}"
             service.forks()
             different = settled(service, before)
-            if point[0] == "protocol/folder.py" and UNPROTECTED.match(fault.line) and "fds" in different:
+            if point[0] in DESCRIPTORS and UNPROTECTED.match(fault.line) and "fds" in different:
                 # Nothing is allocated there and no stop comes; an exception made to come there loses it.
                 before["fds"] = different.pop("fds")[1]
             said = f"different: {different}" if different else ""
