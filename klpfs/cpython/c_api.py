@@ -8,14 +8,16 @@ functions: there the functions are those of Python that raise events.
 
 From 3.14 on a call by ctypes is an event itself. There ctypes is used when this module is imported, to make descriptors
 of functions and members of C, which raise none: a function of C is made a method of `object`, a member of C's an
-attribute. What is left to ctypes is not called within the program's calls (LOUD).
+attribute. What is left to ctypes (LOUD) is called within the program's calls only where something of a transition's
+ends that was waiting (switch/waiting.py).
 
 Imports nothing of klpfs, so that every room may use it.
 """
 from __future__ import annotations
 
 import sys
-from operator import length_hint
+from itertools import compress, starmap
+from operator import and_, eq, length_hint, not_
 from posix import sysconf
 from types import FunctionType, TracebackType
 
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from typing import Any, Callable
 
 _ORDER, _int, _id, _getframe = sys.byteorder, int, id, sys._getframe
-_iter, _length_hint = iter, length_hint
+_iter, _length_hint, _list, _map = iter, length_hint, list, map
 _WORD = 4       # bytes
 LOUD = sys.version_info >= (3, 14)
 """Whether calls by ctypes raise an audit event: those of peek, poke, head, new_code and is_audited."""
@@ -93,7 +95,7 @@ AVAILABLE = _functions is not None
 
 POINTER = 8 if sys.maxsize > 2 ** 32 else 4    # bytes
 _NOARGS, _ONE = 4, 8                            # methodobject.h: METH_NOARGS, METH_O
-_OBJECT, _BYTE, _NUMBER = 6, 9, 11              # descrobject.h: _Py_T_OBJECT, Py_T_UBYTE, Py_T_UINT
+OBJECT, _BYTE, _NUMBER = 6, 9, 11              # descrobject.h: _Py_T_OBJECT, Py_T_UBYTE, Py_T_UINT
 _kept: list[bytes] = []                         # descriptors point into them
 
 
@@ -109,14 +111,19 @@ def _struct(*fields: int) -> int:
                              (-field).to_bytes(_WORD, _ORDER) + bytes(POINTER - _WORD) for field in fields]))
 
 
+def method(name: str, arguments: int) -> Any:
+    """A function of C as a method of `object`: called with an object, and with another where `arguments` is 1, else 0.
+    Only where AVAILABLE. OSError: there is no such function."""
+    return _method(name, _ONE if arguments else _NOARGS)
+
+
 def _method(name: str, flags: int) -> Any:
-    """A function of C as a method of `object`: called with an object, and with another for _ONE."""
     return _new_method(object, _struct(_memory(name.encode() + b"\0"), _place(name), -flags, 0))
 
 
 def member(kind: type, at: int, of: int = _NUMBER) -> tuple[Callable[[Any], Any], Callable[[Any, Any], None]]:
     """(read, write) of what objects of a type have `at` bytes from their beginning: an unsigned number of four bytes;
-    of: _BYTE for one byte, _OBJECT for a reference, None where there is none. Only where AVAILABLE."""
+    of: _BYTE for one byte, OBJECT for a reference, None where there is none. Only where AVAILABLE."""
     made = _new_member(kind, _struct(_memory(b"klpfs\0"), -of, at, 0, 0))
     return made.__get__, made.__set__
 
@@ -137,7 +144,7 @@ def _place_of(sample: object, value: object) -> int:
 
 
 _PAGE = sysconf("SC_PAGE_SIZE")        # bytes
-_vector = _memory(bytes(4)) if AVAILABLE else 0      # mincore's answer, which is not asked for
+_vector = _memory(bytes(4)) if AVAILABLE else 0      # mincore's answer, a byte for each page
 
 
 class _Here(Exception):
@@ -158,8 +165,8 @@ def _silent() -> tuple[Any, ...]:
     except _Here as error:
         at = _place_of(error.__traceback__, error.__traceback__.tb_frame)       # type: ignore[union-attr]
     return (_method("PyFrame_GetCode", _NOARGS), _method("PyLong_FromVoidPtr", _NOARGS),
-            _method("PyFunction_New", _ONE), *[member(FunctionType, place, _OBJECT)[1] for place in places],
-            _method("PyGen_GetCode", _NOARGS), member(TracebackType, at, _OBJECT)[0])
+            _method("PyFunction_New", _ONE), *[member(FunctionType, place, OBJECT)[1] for place in places],
+            _method("PyGen_GetCode", _NOARGS), member(TracebackType, at, OBJECT)[0])
 
 
 _frame_of_traceback: Any = None
@@ -175,7 +182,7 @@ def _code_of_function() -> Callable[[FunctionType], CodeType] | None:
     def sample() -> None:
         pass
     try:
-        return member(FunctionType, _place_of(sample, sample.__code__), _OBJECT)[0]
+        return member(FunctionType, _place_of(sample, sample.__code__), OBJECT)[0]
     except ValueError:                  # a build that is made otherwise
         return None
 
@@ -252,21 +259,24 @@ def poke(place: int, number: int) -> None:
     _move(place, number.to_bytes(_WORD, _ORDER), _WORD)
 
 
-def references_at(place: int, types: frozenset[int], size: int) -> int:
-    """How many references there are to the object of that size at an address at which there was one once, 0 while it
-    dies; -1: there is none any more, or its type is not one of those with these ids. What has been freed may count as
-    dying until its memory is used again. Only where AVAILABLE; LOUD.
+def bytes_at(place: int, size: int) -> bytes:
+    """So many bytes of memory, at an address at which there was an object once; b'' where there is none any more. Only
+    where AVAILABLE; LOUD.
 
-    Memory of objects may be given back to the system, so that is asked first: nobody gives any back meanwhile, without
-    the interpreter lock."""
-    if _mincore is None or _mincore(place & -_PAGE, place % _PAGE + size, _vector) & 0xffffffff:
-        return -1
-    text = _bytes_at(place, 2 * POINTER)
-    if _int.from_bytes(text[POINTER:], _ORDER) not in types:
-        return -1
-    return _int.from_bytes(text[:_WORD] if _ORDER == "little" else text[POINTER - _WORD:POINTER], _ORDER)
+    Memory of objects may be given back to the system, and others' may come in its place that must not be read. So it
+    is asked first whether it is resident, which what nobody ever touched is not; in one call, as nobody gives any back
+    meanwhile without the interpreter lock."""
+    if _mincore is None or not place:
+        return b""
+    pages = (place % _PAGE + size + _PAGE - 1) // _PAGE
+    asked = starmap(_mincore, ((place & -_PAGE, place % _PAGE + size, _vector),))
+    fine = _map(not_, _map(and_, asked, (0xffffffff,)))
+    resident = _map(eq, starmap(_bytes_at, ((_vector, pages),)), (b"\1" * pages,))
+    for text in _list(starmap(_bytes_at, compress(((place, size),), _map(and_, fine, resident)))):
+        return text         # type: ignore[no-any-return]
+    return b""
 
 
 def object_at(place: int) -> Any:
-    """The object at an address; references_at has found references. Only where AVAILABLE; LOUD."""
+    """The object at an address; there are references to it. Only where AVAILABLE; LOUD."""
     return _object_at(place)

@@ -39,7 +39,8 @@ _PRECALL, _CALL = _numbers("PRECALL", -1), _numbers("CALL", -1)
 # the function stays on top of the stack, or what lies on it stays as it is
 _STILL = frozenset((_CACHE, _EXTENDED_ARG, _PRECALL, _numbers("SET_FUNCTION_ATTRIBUTE", -1)))
 _CONSTANTS = frozenset(opcode.hasconst)
-_ABSOLUTE, _RELATIVE = frozenset(getattr(opcode, "hasjabs", ())), frozenset(opcode.hasjrel)
+_ABSOLUTE = frozenset(getattr(opcode, "hasjabs", ()))
+_RELATIVE = frozenset(opcode.hasjrel) - {_numbers("END_ASYNC_FOR", -1)}     # 3.14: which jumps for debuggers alone
 _BACKWARD = frozenset(number for number, name in _NAMES.items() if "BACKWARD" in name)
 _ENDS = frozenset(number for number, name in _NAMES.items() if name in (
     "RETURN_VALUE", "RETURN_CONST", "RAISE_VARARGS", "RERAISE", "JUMP_FORWARD", "JUMP_ABSOLUTE", "JUMP_BACKWARD",
@@ -60,6 +61,10 @@ _IN_HANDLER = -1        # in the place of a block's handler: the block of a hand
 
 
 _YIELD_VALUE, _CLEANUP_THROW, _RESUME = (_numbers(name, -1) for name in ("YIELD_VALUE", "CLEANUP_THROW", "RESUME"))
+
+
+_SUSPENDED = frozenset((_YIELD_VALUE, _RESUME, *WAITS))     # 3.11: where a frame that waits stands
+_YIELD_FROM = bytes((_numbers("YIELD_FROM", 0),))
 
 
 class NotUnderstood(Exception):
@@ -296,14 +301,23 @@ class Flow:
         return found
 
 
-def after_throw(code: CodeType) -> tuple[set[int] | None, set[int] | None]:
+def stands_waiting(code: CodeType, lasti: int) -> bool:
+    """Whether a suspended frame of a generator-like code, with that f_lasti, may wait for something, rather than have
+    yielded."""
+    raw = code.co_code
+    if not _SINCE_3_11:
+        return raw[lasti + 2:lasti + 3] == _YIELD_FROM
+    return raw[lasti] in _SUSPENDED
+
+
+def after_throw(code: CodeType, breathe: Callable[[], None] = _no_breath) -> tuple[set[int] | None, set[int] | None]:
     """Where a frame of a generator-like code may stand on a stack when a throw() or close() has entered it, and it has
     not yielded since: (the units behind a handler, and those at which it yields, where it stands when a throw() has put
     it on the stack and goes on further in; those behind what it waited for, which swallowed the exception); None: all.
 
     A close() enters by handlers alone: it closes what is waited for, and raises GeneratorExit in any case (which
     CLEANUP_THROW, the handler of a wait, raises again)."""
-    flow = Flow(code)
+    flow = Flow(code, breathe)
     if not flow.understood:
         return None, None
     waits = [unit for unit, number in _enumerate(flow.numbers) if number in WAITS]

@@ -162,28 +162,19 @@ class PythonTransition(seam.TargetTransition):
         self.switching.reverse()
 
     def look(self) -> list[seam.Blocker]:
-        blockers: list[seam.Blocker] = self.switching.look()
-        # made meanwhile, by code that was not clean then: closures; by bodies, of which none need be left to be seen,
-        # what else the count of references tells (_unfound)
-        if not blockers and (self.doubts or self.images.has_nested(self.after) or not out_of_sight.counts()) \
-                and self.join():
-            blockers = self._look_again()
-        if not blockers and not self.switching.forced:
-            blockers = self._unfound()
-            if blockers:
-                self._not_clean()
-        return blockers
+        if self.switching.forced and self._may_miss():
+            self.join()         # what was made up to the force
+        return self.switching.look(self._missed)        # type: ignore[no-any-return]
 
-    def _not_clean(self) -> None:
-        """CLEAN -> RUN with the same goal: not clean after all."""
-        self.switching.reverse()
-        self.switching.reverse()
+    def _may_miss(self) -> bool:
+        """Whether function objects may have been made meanwhile that nothing but a search finds."""
+        return bool(self.doubts or self.images.has_nested(self.after) or not out_of_sight.counts())
 
-    def _look_again(self) -> list[seam.Blocker]:
-        """The Blockers with function objects that have joined."""
-        self._not_clean()
-        blockers: list[seam.Blocker] = self.switching.look()
-        return blockers
+    def _missed(self) -> list[seam.Blocker]:
+        """Blockers for function objects that are not in the transition, asked for when no task is in the way. Those
+        that were made meanwhile join: closures, by code that was not clean then; by bodies, of which none need be left
+        to be seen; what else the count of references tells (_unfound)."""
+        return [] if self._may_miss() and self.join() else self._unfound()
 
     def _unfound(self) -> list[seam.Blocker]:
         """Blockers for function objects that the search may have missed. Those that were made meanwhile join; those
@@ -204,8 +195,8 @@ class PythonTransition(seam.TargetTransition):
                 name = plain_text(fn.__globals__.get("__name__", "?"))
                 pr_warn(self.owner.log, f"{definition.title} is alive with the globals of another module, too "
                                         f"('{name}'), there it is left alone")
-        if made_meanwhile and self.join():
-            return self._look_again()
+        if made_meanwhile:
+            self.join()
         return []
 
     def join(self) -> bool:

@@ -3,6 +3,7 @@ references."""
 from __future__ import annotations
 
 import gc
+import sys
 from itertools import chain, compress, repeat, starmap
 from operator import attrgetter
 from weakref import ref
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     from typing import Any, Callable
 
 _referents = gc.get_referents
-_list, _map, _zip, _type, _str, _issubclass = list, map, zip, type, str, issubclass
+_list, _map, _zip, _type, _str, _issubclass, _filter = list, map, zip, type, str, issubclass, filter
+_READS_BEHIND = (3, 11) <= sys.version_info < (3, 13)
 _AWAITS = tuple(attrgetter(name) for name in ("cr_await", "gi_yieldfrom", "ag_await"))
 
 
@@ -57,11 +59,20 @@ def task_name(reference: ref[Any], kind: Any) -> tuple[str, int]:
         return "", 0
 
 
+def _awaits(reference: ref[Any], await_of: Callable[[Any], Any]) -> Iterator[Any]:
+    """Iterator over what the object awaits, by its attribute: none while it runs. On 3.11 and 3.12 a coroutine that runs
+    in another thread, before it awaits again, reads behind its stack's end when it is asked (_PyGen_yf in
+    Objects/genobject.c)."""
+    def objects() -> Iterator[Any]:
+        return _filter(None, starmap(reference, ((),)))
+    return _map(await_of, compress(objects(), reads.do_not_run(objects())) if _READS_BEHIND else objects())
+
+
 def _waited_for(reference: ref[Any], await_of: Callable[[Any], Any]) -> Iterator[ref[Any]]:
     """The generator-like objects to which what the object awaits refers: an asynchronous generator's asend() and the
     like."""
     box: list[Any] = []
-    return chain(silent(_map(box.append, starmap(_referents, _zip(_map(await_of, starmap(reference, ((),))))))),
+    return chain(silent(_map(box.append, starmap(_referents, _zip(_awaits(reference, await_of))))),
                  _map(ref, compress(chain.from_iterable(box), _map(KIND_KEYS.__contains__, _map(reads.key, _map(_type,
                       chain.from_iterable(box)))))), silent(_map(_list.clear, box)))
 
@@ -72,13 +83,12 @@ def awaited(reference: ref[Any]) -> ref[Any] | None:
     asking what those refer to is an event."""
     for await_of in _AWAITS:
         try:
-            kind = _list(_map(reads.key, _map(_type, _map(await_of, starmap(reference, ((),))))))[0]
+            for kind in _list(_map(reads.key, _map(_type, _awaits(reference, await_of)))):
+                if kind not in KIND_KEYS:
+                    return None if reads.audited() else (_list(_waited_for(reference, await_of)) + [None])[0]
+                return (_list(_map(ref, _awaits(reference, await_of))) + [None])[0]
         except AttributeError:
             continue
-        try:
-            if kind in KIND_KEYS:
-                return _list(_map(ref, _map(await_of, starmap(reference, ((),)))))[0]
-            return None if reads.audited() else (_list(_waited_for(reference, await_of)) + [None])[0]
-        except (TypeError, AttributeError):
+        except TypeError:
             return None
     return None

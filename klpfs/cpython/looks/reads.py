@@ -271,11 +271,38 @@ def that_have_ended(objects: Sequence[Any]) -> Iterator[Any]:
     return _with(objects, "_frame", False)
 
 
-def has_ended_at(address: int) -> bool:
-    """Whether the generator, coroutine or asynchronous generator at that address, where it is dying, has run to its
-    end. False where that can't be told."""
-    if not SILENT or not address:
-        return False
-    if _frame_size == 1:
-        return c_api.peek(address + _frame_at).to_bytes(4, _ORDER)[0] in _ended
-    return not c_api.peek(address + _frame_at) and not c_api.peek(address + _frame_at + _WORD // 2)
+GONE, DYING, THERE = range(3)       # what memory says of a generator, coroutine or asynchronous generator
+_MANY = 1 << 30         # references that nothing has
+
+
+def _raw_code() -> int:
+    """Where a generator that has not ended has the address of its code, in bytes from its beginning; -1: not to be
+    told. 3.14 and later: the address has flags in its lowest bits."""
+    if not SILENT:
+        return -1
+    suspended, new, _ = _samples()
+    texts = [_head(each, _SIZE) for each in (suspended, new)]       # type: ignore[misc]
+    for at in range(2 * _WORD, _SIZE - _WORD + 1, _WORD):
+        if all(_number(text, at, _WORD) & ~3 == id(suspended.gi_code) for text in texts):
+            return at
+    return -1
+
+
+_raw_code_at = _raw_code()
+_KIND_IDS = _frozenset(id(kind) for kind, _ in KINDS)
+
+
+def there(address: int, codes: set[int]) -> int:
+    """What is at an address at which there was a generator, coroutine or asynchronous generator of a code with one of
+    these ids: THERE; DYING, without a reference, so it must not be touched; or GONE, ended or never to be told."""
+    text = c_api.bytes_at(address, _SIZE) if _raw_code_at >= 0 else b""
+    if not text or _number(text, _WORD, _WORD) not in _KIND_IDS or \
+            _number(text, _raw_code_at, _WORD) & ~3 not in codes or _has_ended(text):
+        return GONE         # and the memory may be another object's
+    references = _number(text, 0 if _ORDER == "little" else _WORD - 4, 4)
+    return GONE if references > _MANY else THERE if references else DYING
+
+
+def _has_ended(text: bytes) -> bool:
+    """Whether memory of a generator says that it has run to its end."""
+    return text[_frame_at] in _ended if _frame_size == 1 else not _number(text, _frame_at, _WORD)

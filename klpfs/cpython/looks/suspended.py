@@ -175,7 +175,7 @@ def find(codes: Sequence[CodeType], kind: Any = None, counted: References | None
 
 
 @putting_back
-def _resting(codes: Sequence[CodeType], seen: dict[str, Any], callback: Any, addresses: list[int],
+def _resting(codes: Sequence[CodeType], seen: dict[str, Any], reference: Any, callback: Any, addresses: list[int],
              running: list[int]) -> list[ref[Any]]:
     wanted = (*codes, _canary_code)
     ids = _frozenset(reads.ids(wanted))
@@ -190,7 +190,7 @@ def _resting(codes: Sequence[CodeType], seen: dict[str, Any], callback: Any, add
                         _map(not_, reads.rest(_of_codes(box, ids, kind, prefix), prefix)))
     run = [reads.ids(not_at_rest(*kind)) for kind in KINDS]
     rest = [reads.ids(at_rest(*kind)) for kind in KINDS]
-    found = [_map(ref, at_rest(*kind), _map(callback, reads.ids(at_rest(*kind)))) for kind in KINDS]
+    found = [_map(reference, at_rest(*kind), repeat(callback)) for kind in KINDS]
     return _list(still(chain(silent(_map(box.append, starmap(_referrers, (wanted,)))),
                              silent(_map(running.extend, _map(_list, run))),
                              silent(_map(addresses.extend, _map(_list, rest))),
@@ -199,15 +199,15 @@ def _resting(codes: Sequence[CodeType], seen: dict[str, Any], callback: Any, add
                              chain.from_iterable(found), silent(_map(_list.clear, box)))))
 
 
-def resting(codes: Sequence[CodeType], callback: Any) -> tuple[str | None, dict[int, ref[Any]], list[int]]:
+def resting(codes: Sequence[CodeType], reference: Any, callback: Any) -> tuple[str | None, dict[int, Any], list[int]]:
     """(why not all may have been seen: FROZEN, COLLECTING or None; id -> reference, of the generators, coroutines and
-    asynchronous generators of these codes that do not run just now; the ids of the others). callback(id), of C: makes
-    the callback of a reference."""
+    asynchronous generators of these codes that do not run just now; the ids of the others). reference: weakref.ref or a
+    subclass; callback: a function of C, for each."""
     frozen = frozen_before_import()
     seen: dict[str, Any] = {}
     addresses: list[int] = []
     running: list[int] = []
-    found = _dict(_zip(addresses, _resting(codes, seen, callback, addresses, running)))
+    found = _dict(_zip(addresses, _resting(codes, seen, reference, callback, addresses, running)))
     canary = found.pop(_canary_id, None)
     why = FROZEN if frozen or canary is None else None if seen or "gcscan" in BREAK else COLLECTING
     return why, found, running

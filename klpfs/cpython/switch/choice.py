@@ -103,7 +103,7 @@ def choose(switch: Switch) -> FunctionType:
         switch = switch.record.switch           # type: ignore[assignment]  # set as long as a dispatcher may run
     transition = switch.transition
     state = transition.state                    # exchanged by flip, in one store: what follows is about one state
-    if state.mode == PREPARE:
+    if state.mode == PREPARE or state.blind:
         return switch.function_of(0)
     if state.mode == CLEAN:
         return switch.function_of(state.goal)
@@ -140,7 +140,7 @@ def _walk(transition: Transition, state: State, ident: int, frame: Any, inner: b
         unsure = []
     side = _side_on_stack(transition, state, ident, frame, inner, unsure)
     if unsure:
-        around = delegation.side(transition, unsure, ident)
+        around = delegation.side(transition, unsure, ident, inner)
         if around is not None:
             return around if around == state.goal else around + _ELSEWHERE
     return side

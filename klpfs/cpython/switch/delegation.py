@@ -12,8 +12,9 @@ waiting.py knows them. An object that hands on counts as running, and its frame 
 the last that the collector sees in its frame, the top of its stack; up to 3.10, where the collector sees no such frame,
 it is asked.
 
-Not known are: what an object of the program's own hands on to by a close() or throw() that is no Python function of
-that name; and, up to 3.13, what swallows a throw() that C makes in a `for` loop of the program's.
+Not known are: what an object of the program's own hands on to by a close() or throw() that is no method of that name
+in Python; what dies with the variables of a generator that an object of a side has closed, which has no frame any more;
+and, up to 3.13, what swallows a throw() that C makes in a `for` loop of the program's.
 
 All this runs inside the program's calls, for which it holds the program's objects a while: nothing but C functions
 captured here and klpfs's own code, only in a transition of code that can wait for something (`can_wait`), and only
@@ -28,11 +29,13 @@ from operator import not_
 from types import AsyncGeneratorType, CodeType, CoroutineType, FrameType, FunctionType, GeneratorType
 
 from .. import c_api
-from ..control_flow import ITERATES, WAITS
+from ..control_flow import ITERATES, WAITS, stands_waiting
 from ..looks import reads
 from ..looks.atomic import silent
+from ..looks.first_argument import is_first_argument
 from ..raw import SUSPENDS
 from .relay import Relay
+from .rules import BREAK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,24 +50,23 @@ _type, _getattr, _id, _get, _enumerate, _range, _int = type, getattr, id, dict.g
 _list, _map, _issubclass, _BaseException, _reversed, _frame_code = \
     list, map, issubclass, BaseException, reversed, c_api.frame_code
 
-# type -> names of its attributes: its frame, its code, whether it runs, what it waits for
-NAMES = {GeneratorType: ("gi_frame", "gi_code", "gi_running", "gi_yieldfrom"),
-         CoroutineType: ("cr_frame", "cr_code", "cr_running", "cr_await"),
-         AsyncGeneratorType: ("ag_frame", "ag_code", "ag_running", "ag_await")}
+# types are told apart by their keys: a program's type may have a metaclass whose __eq__ and __hash__ are the program's
+_key = reads.key
+_NAMES = {_key(GeneratorType): ("gi_frame", "gi_code", "gi_running", "gi_yieldfrom"),
+          _key(CoroutineType): ("cr_frame", "cr_code", "cr_running", "cr_await"),
+          _key(AsyncGeneratorType): ("ag_frame", "ag_code", "ag_running", "ag_await")}
 HANDED_ON = ("throw", "close")         # names of methods of the program's objects that are waited for
 _SHOWS_STACK = sys.version_info >= (3, 11)
 _anext: Any = getattr(sys.modules["builtins"], "anext", None)         # from 3.10 on
 MOST = 10000           # links of a chain that is followed
-_NOTHING = frozenset((_type(None), str, int, CodeType, FunctionType, FrameType))
-_OPAQUE = object()      # stands for an object of the program's with a throw() or close() of its own
+_NOTHING = frozenset(_map(_key, (_type(None), str, int, CodeType, FunctionType, FrameType)))
+_SEARCHES = 2           # of a thread within one another, where a hook may hear them
 
 _SWALLOWS = sys.version_info < (3, 14)      # from then on throw() puts the frames of all that hand it on on the stack
 
-_searching: set[int] = set()            # idents: an audit hook of the program's may call patched functions in a search
 
-
-def _wrappers() -> tuple[type, ...]:
-    """The types of what stands between a waiting object and the generator-like one that it waits for."""
+def _wrappers() -> frozenset[int]:
+    """The keys of the types of what stands between a waiting object and the generator-like one that it waits for."""
     async def coroutine() -> None:
         pass
 
@@ -77,7 +79,7 @@ def _wrappers() -> tuple[type, ...]:
         found.append(_anext(asynchronous, None))
     for each in found:
         each.close()                    # or they are warned of as never awaited
-    return (*_map(_type, found), Relay)
+    return frozenset(_map(_key, (*_map(_type, found), Relay)))
 
 
 _WRAPPERS = _wrappers()
@@ -105,54 +107,64 @@ def may_be(known: Waiting, code: CodeType, key: int, frame: FrameType, below: Co
     return lasti < 0 or instructions[lasti] not in ITERATES
 
 
-def side(transition: Transition, frames: Sequence[tuple[FrameType, CodeType]], ident: int) -> int | None:
+def names_of(found: object) -> tuple[str, str, str, str] | None:
+    """The names of the attributes of a generator-like object: its frame, its code, whether it runs, what it waits for;
+    None: it is none."""
+    return _get(_NAMES, _key(_type(found)))
+
+
+def side(transition: Transition, frames: Sequence[tuple[FrameType, CodeType]], ident: int, inner: bool) -> int | None:
     """The side of the object that has handed on to the innermost of these frames that was entered so; None: none was,
     or a side's object is between. frames: those for which may_be, with their codes, innermost first. ident: this
-    thread's."""
-    if ident in _searching and reads.audited():
-        return None
+    thread's. inner: in another choice."""
+    known = transition.waiting
+    searches = _get(known.searching, ident, 0) if inner else 0
+    if searches >= _SEARCHES and reads.audited():
+        return None         # a hook that calls patched functions at the events of this search would recurse for ever
+    known.searching[ident] = searches + 1
     try:
-        _searching.add(ident)
         places = {_id(frame): n for n, (frame, _) in _enumerate(frames)}
-        opaque = [n for n, (_, code) in _enumerate(frames) if not code.co_flags & SUSPENDS]
-        known = transition.waiting
         found: tuple[int, int] | None = None            # the place, the side
         candidates = known.candidates()
-        if known.unnoted:
+        if known.unnoted or not known.complete:
             candidates += _referrers(*transition.waiting_codes())
         for waiting in candidates:
-            names = NAMES.get(_type(waiting))
+            names = names_of(waiting)
             key = _id(_getattr(waiting, names[1])) if names is not None else 0
             if key not in known.ids:
                 continue
-            reached = _reached(waiting, transition.side_of_code, places)
-            place = opaque[0] if reached is _OPAQUE and opaque else reached
-            if _type(place) is _int and (found is None or place < found[0]):
+            place = _reached(waiting, transition.side_of_code, places, frames)
+            if place is not None and (found is None or place < found[0]):
                 found = place, transition.side_of_code[key]
         return found[1] if found is not None else None
     finally:
-        _searching.discard(ident)
+        known.searching[ident] = searches
 
 
-def _hands_on(waiting: Any) -> bool:
-    """Whether a generator-like object hands on: it runs, and its frame has none below it."""
-    names = NAMES[_type(waiting)]
+def _hands_on(waiting: Any, names: tuple[str, str, str, str]) -> bool:
+    """Whether a generator-like object hands on: it runs, its frame has none below it, and stands where it waits. A
+    thread's or greenlet's first frame has none below it either."""
     if not _getattr(waiting, names[2]):
         return False
     frame = _getattr(waiting, names[0])
-    return frame is not None and frame.f_back is None
+    return frame is not None and frame.f_back is None and stands_waiting(_getattr(waiting, names[1]), frame.f_lasti)
 
 
-def _reached(waiting: Any, sides: dict[int, Any], places: dict[int, int]) -> Any:
-    """The place of the frame to which a generator-like object hands on; _OPAQUE: it hands on to an object of the
-    program's; None: neither, or to one of a side, which decides for itself."""
+def _reached(waiting: Any, sides: dict[int, Any], places: dict[int, int],
+             frames: Sequence[tuple[FrameType, CodeType]]) -> int | None:
+    """The place of the frame to which a generator-like object hands on; None: none of these, or a side's object is
+    between, which decides for itself."""
     for _ in _range(MOST):
-        if not _hands_on(waiting):
+        names = names_of(waiting)
+        if names is None or not _hands_on(waiting, names):
             return None
         waiting = waited_for(waiting)
-        names = NAMES.get(_type(waiting))
-        if names is None:
-            return None if waiting is None else _OPAQUE
+        names = names_of(waiting)
+        if names is None:       # an object of the program's, with a throw() or close() of its own
+            for n, (frame, code) in _enumerate(frames) if waiting is not None else ():
+                if not code.co_flags & SUSPENDS and ("whose" in BREAK or is_first_argument(frame, code, waiting)):
+                    return n
+            return None
         place = _get(places, _id(_getattr(waiting, names[0])))
         if place is not None:
             return place
@@ -164,9 +176,10 @@ def _reached(waiting: Any, sides: dict[int, Any], places: dict[int, int]) -> Any
 def waited_for(waiting: Any) -> Any:
     """What a generator-like object that runs waits for, past the wrappers of C; None: it runs itself."""
     # asking one that really runs for what it waits for reads behind its stack's end (3.11, 3.12: _PyGen_yf)
-    found = _last_referent(waiting) if _SHOWS_STACK else _getattr(waiting, NAMES[_type(waiting)][3])
-    while _type(found) in _WRAPPERS:
-        inside = [each for each in _referents(found) if _type(each) in NAMES or _type(each) in _WRAPPERS]
+    names = names_of(waiting)
+    found = _last_referent(waiting) if _SHOWS_STACK or names is None else _getattr(waiting, names[3])
+    while _key(_type(found)) in _WRAPPERS:
+        inside = [each for each in _referents(found) if names_of(each) or _key(_type(each)) in _WRAPPERS]
         if not inside:
             return None
         found = inside[0]
@@ -183,5 +196,5 @@ def _last_referent(waiting: Any) -> Any:
     are_errors = _map(_issubclass, _map(_type, every()), repeat(_BaseException))
     for found in _list(chain(silent(_map(box.append, starmap(_referents, ((waiting,),)))),
                              islice(compress(every(), _map(not_, are_errors)), 1), silent(_map(_list.clear, box)))):
-        return None if _type(found) in _NOTHING else found
+        return None if _key(_type(found)) in _NOTHING else found
     return None

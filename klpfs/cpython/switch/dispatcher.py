@@ -16,7 +16,6 @@ from klpfs.engine.error import KlpError
 from ..images import image as images
 from ..raw import ASYNC_GENERATOR, COROUTINE, GENERATOR, ITERABLE_COROUTINE, SUSPENDS, VARARGS, VARKEYWORDS
 from .choice import choose, get_ident
-from .delegation import can_wait
 from .relay import first_step, going_on, relay
 
 TYPE_CHECKING = False
@@ -200,7 +199,7 @@ def _source(before: images.Image, after: images.Image) -> str:
         own[letter] = name
     kind = code.co_flags & SUSPENDS
     made = f"'S'.choose()({passed})"
-    if can_wait(code) or can_wait(after.code):
+    if kind:                # also where neither can wait: in a later transition, which it may come to be of, one may
         made = f"'S'.noted({made})"
     body = _BODIES[kind].format(call=passed, made=made, **own)
     free = code.co_freevars

@@ -8,6 +8,7 @@ has called. The number of references to the dispatcher's code says whether anyth
 from __future__ import annotations
 
 import sys
+from _collections import deque
 from weakref import ref
 
 from ..looks import collection
@@ -31,9 +32,9 @@ class _Reference(ref):
     key: int
 
 
-def _gone(reference: _Reference) -> None:
-    """Runs where the function dies: in the program's threads."""
-    _registry.pop(reference.key, None)
+# of functions that have died, since `forget_dead`. Appended to where they die, in the program's threads: by C alone, for a
+# signal handler's exception would be lost in bytecode there
+_dead: deque[_Reference] = deque()
 
 
 NONE: dict[int, CodeType] = {}              # never filled: most records need no dict of their own
@@ -50,7 +51,7 @@ class Record:
     __slots__ = ("reference", "switch", "dispatchers", "older_codes", "forced_over")
 
     def __init__(self, function: FunctionType) -> None:
-        self.reference = _Reference(function, _gone)
+        self.reference = _Reference(function, _dead.append)
         self.reference.key = _id(function)
         self.switch: Switch | None = None
         self.dispatchers: dict[int, CodeType] = {}
@@ -59,13 +60,25 @@ class Record:
 
 
 def enlist(record: Record) -> None:
-    """Puts a record into the registry. Counterpart: prune, and the function's end."""
+    """Puts a record into the registry. Counterpart: prune."""
     _registry[record.reference.key] = record
 
 
 def record_of(function: FunctionType) -> Record:
     """The function's Record; a new Record is not in the registry until `enlist`."""
-    return _registry.get(_id(function)) or Record(function)
+    found = _registry.get(_id(function))
+    # else it is of a function that has died there
+    return found if found is not None and found.reference() is function else Record(function)
+
+
+def forget_dead() -> None:
+    """Forgets functions that are gone. The agent's thread."""
+    while _dead:
+        reference = _dead[0]
+        found = _registry.get(reference.key)
+        if found is not None and found.reference is reference:
+            del _registry[reference.key]
+        _dead.popleft()
 
 
 def _counts(table: dict[int, CodeType]) -> list[tuple[int, int]]:
@@ -86,7 +99,8 @@ _ALONE = _measure()
 
 
 def prune(breathe: Callable[[], None] | None = None) -> None:
-    """Forgets dispatchers that nothing can run any more, and what was kept for them."""
+    """Forgets dispatchers that nothing can run any more, and what was kept for them; and functions that are gone."""
+    forget_dead()
     if collection.NEEDS_QUIET and not collection.quiet():
         # up to 3.11 a call can hold a code without a reference, but only while a collection is under way
         return

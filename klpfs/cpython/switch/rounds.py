@@ -14,7 +14,7 @@ from .. import left_behind
 from ..looks import collection, interpreters, names_for_people, suspended, threads
 from ..looks import greenlets as greenlet_looks
 from ..raw import SUSPENDS
-from . import bodies, event_loops, out_of_sight
+from . import bodies, event_loops, live_dispatchers, out_of_sight
 from .choice import RUN, greenlet_api
 from .rules import BREAK
 
@@ -63,6 +63,11 @@ class Rounds:
         apart = interpreters.apart()
         if apart:
             return [Blocker("interpreter", 0, f"{apart} sub-interpreters with a lock of their own")]
+        if self.transition.state.blind:
+            why = self.transition.find_waiting()
+            if why is not None:
+                return [Blocker(why, 0, why)]
+            self.transition.flip(RUN, self.transition.state.goal)
         if not self.transition.is_quiet:
             if not self.transition.quiet():
                 return [Blocker(collection.COLLECTING, 0, "garbage collection under way")]
@@ -70,7 +75,9 @@ class Rounds:
         # asyncio may have come meanwhile; choice._walk reads it
         self.transition.stepping_codes = event_loops.stepping_codes(self.transition.dispatcher_ids)
         self.bodies.begin(self.transition)
+        live_dispatchers.forget_dead()
         self.transition.find_waiting()
+        self.transition.waiting.read(self.transition.take_breath)
         state, greenlet = self.transition.state, greenlet_api()
         if "greenlets" in BREAK:
             greenlet = None

@@ -30,6 +30,9 @@ must find mixed code: so each test shows that it can fail. Nothing but tests wri
     cut        3.9: looking takes a stack that a generator's throw() has cut for dirty
     delegation  what was entered by a throw() or close() that an object handed on to what it waits for is on the side
                of that object, which is on no stack
+    blind      no dispatcher answers side 1 before all that waits is known: not while a collection is under way, or on a
+               frozen heap
+    whose      an object that hands on to one of the program's decides for that object's throw() and close() alone
     thrown     3.9: choosing goes on, where a generator's throw() has cut the stack, in the generators around it
     hidden     code to which there are references that nobody accounts for, as to its function, may run out of sight
                (off with any other rule, too: it sees much of what others are there for)

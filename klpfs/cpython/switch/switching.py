@@ -42,7 +42,8 @@ if TYPE_CHECKING:
     Codes = dict[int, CodeType]
     Result = TypeVar("Result")
 
-_id, _len, _tuple, _set, _dict, _frozenset, _enumerate = id, len, tuple, set, dict, frozenset, enumerate
+_id, _len, _tuple, _set, _dict, _frozenset, _enumerate, _list, _range = \
+    id, len, tuple, set, dict, frozenset, enumerate, list, range
 
 FUNCTIONS = 20      # switched between two breaths
 
@@ -57,6 +58,8 @@ def breathe() -> None:
 def monotonic_us() -> int:
     """CLOCK_MONOTONIC in microseconds."""
     return _monotonic_ns() // 1000
+
+AGAIN = 3           # looks, while functions are added behind each
 
 
 class Entry:
@@ -78,7 +81,8 @@ class State:
     """The state of a transition, exchanged by a single store (Transition.flip): so a choice is about one mode and one
     goal.
 
-    mode; goal; strict: no choice is remembered; choices: thread ident -> side, remembered choices; clean_threads:
+    mode; goal; strict: no choice is remembered; blind: in RUN, of goal 1, while it is not known what waits for
+    something: all calls answer side 0 still; choices: thread ident -> side, remembered choices; clean_threads:
     idents of threads seen clean; walks: ident -> choices under way; suspended_objects: weak references to those that
     are in the way; ended_objects: {id: weak reference} of those that have ended since, see rounds.py.
     With greenlets about: elsewhere: thread ident -> how many choices, which add to it, were for a side that is not the
@@ -86,11 +90,11 @@ class State:
     seen with no choice of an older state under way.
     """
 
-    __slots__ = ("mode", "goal", "strict", "choices", "clean_threads", "walks", "ended_objects", "suspended_objects",
-                 "elsewhere", "settled")
+    __slots__ = ("mode", "goal", "strict", "blind", "choices", "clean_threads", "walks", "ended_objects",
+                 "suspended_objects", "elsewhere", "settled")
 
-    def __init__(self, mode: int, goal: int, strict: bool) -> None:
-        self.mode, self.goal, self.strict = mode, goal, strict
+    def __init__(self, mode: int, goal: int, strict: bool, blind: bool = False) -> None:
+        self.mode, self.goal, self.strict, self.blind = mode, goal, strict, blind
         self.choices: dict[int, int] = {}
         self.clean_threads: set[int] = _set()
         self.walks: dict[int, int] = {}
@@ -114,6 +118,7 @@ class Transition:
         self.switches: list[dispatcher.Switch] = []
         self.foreign: list[FunctionType] = []
         self.forced = False
+        self.decided = False            # a dispatcher may have answered side 1
         # id of a code -> 0 or 1; of a dispatcher's code -> the ids of the codes that it may have called. Read by
         # choices in the program's calls while it grows here; a code has its entry before the first dispatcher is put in
         self.side_of_code: dict[int, Any] = {}
@@ -319,22 +324,36 @@ class Transition:
         """PREPARE -> RUN."""
         self._expect(PREPARE)
         self.quiet()
-        self.find_waiting()
-        self.flip(RUN, goal)
+        self._run(goal)
+
+    def _run(self, goal: int) -> None:
+        """RUN with that goal: blind, where side 1 was never chosen yet and what waits can't be known now."""
+        known = self.find_waiting() is None
+        self.flip(RUN, goal, bool(goal) and not (known or self.decided or "blind" in BREAK))
 
     def waiting_codes(self) -> list[CodeType]:
         """The codes of both sides that can wait for something."""
         return [code for key, code in self.codes.items() if key in self.waiting.ids]
 
-    def find_waiting(self) -> None:
-        """Sees to it that choices in the program's calls need no search of the heap, as far as that can be had now."""
-        if self.waiting.ids and not self.waiting.complete:
-            self.waiting.find(self.waiting_codes())
+    def find_waiting(self) -> str | None:
+        """Sees to it that all is known that waits for something and that no dispatcher has made; why it is not: FROZEN
+        or COLLECTING."""
+        if not self.waiting.ids or self.waiting.complete:
+            return None
+        why = self.waiting.find(self.waiting_codes())
+        for _ in _range(AGAIN):         # a collection is short, mostly
+            if why != collection.COLLECTING or self.breathe is None:
+                break
+            self.breathe()
+            why = self.waiting.find(self.waiting_codes())
+        return why
 
-    def flip(self, mode: int, goal: int) -> None:
+    def flip(self, mode: int, goal: int, blind: bool = False) -> None:
         """Exchanges the state. choice.choose reads `state` once, dispatchers read `choices` without it: so no
         dispatcher may find a choice of another state, neither before nor after the store in the middle."""
-        state = State(mode, goal, self.strict or not self.is_quiet)
+        state = State(mode, goal, self.strict or not self.is_quiet, blind)
+        if mode == RUN and goal and not blind:
+            self.decided = True
         self.choices = {}               # no dispatcher finds a remembered choice while the state changes
         self.state = state              # the switch
         self.choices = state.choices
@@ -344,7 +363,7 @@ class Transition:
         self._expect(RUN, CLEAN)
         self.forced = False
         self.rounds.forget()
-        self.flip(RUN, 1 - self.state.goal)
+        self._run(1 - self.state.goal)
 
     def force(self) -> None:
         """RUN -> CLEAN: dispatchers answer the goal, whatever task still runs the other side. That code counts as side
@@ -418,19 +437,30 @@ class Transition:
         if state.mode == RUN:
             self.is_quiet = not collection.NEEDS_QUIET or "quiet" in BREAK
             # before the first of them can be called: maybe nothing may be remembered now
-            self.flip(RUN, state.goal)
+            self.flip(RUN, state.goal, state.blind)
         self.sliced(self._install, self.switches[before:])
         if state.mode == RUN:
-            self.flip(RUN, state.goal)     # and what was seen while they came in does not count
+            self.find_waiting()
+            self.flip(RUN, state.goal, state.blind)     # and what was seen while they came in does not count
 
     # ----------------------------------------------------------------------------------------------------------- looks
 
-    def look(self) -> list[Blocker]:
-        """The tasks in the way, as one round of looks finds them; []: no task is, and the transition is CLEAN."""
+    def look(self, missed: Callable[[], list[Blocker]] = _list) -> list[Blocker]:
+        """The tasks in the way, as one round of looks finds them; []: no task is, and the transition is CLEAN. missed:
+        asked when no task is in the way, for Blockers of another kind; where it adds functions, tasks are looked at
+        again."""
         if self.state.mode == CLEAN:
             return []
         self._expect(RUN)
-        blockers = [] if "noobserve" in BREAK else self.sliced(self.rounds.look)
-        if not blockers:
-            self.flip(CLEAN, self.state.goal)
-        return blockers
+        blockers: list[Blocker] = []
+        for _ in _range(AGAIN):
+            blockers = [] if "noobserve" in BREAK else self.sliced(self.rounds.look)
+            state = self.state
+            # dispatchers decide by the stack meanwhile: what joins may be running, below whatever is called now
+            blockers = blockers or missed()
+            if blockers:
+                return blockers
+            if self.state is state:
+                self.flip(CLEAN, state.goal)
+                return []
+        return [Blocker("suspended", 0, "function objects have just been made")]

@@ -12,7 +12,7 @@ from __future__ import annotations
 import gc
 from types import FrameType
 
-from .delegation import MOST, NAMES, waited_for
+from .delegation import MOST, names_of, waited_for
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,9 +25,9 @@ _type, _getattr, _range = type, getattr, range
 def _object_of(frame: FrameType) -> Any:
     """The generator-like object whose frame this is, or None."""
     for found in _referrers(frame):
-        for kind in NAMES:
-            if _type(found) is kind and _getattr(found, NAMES[kind][0]) is frame:
-                return found
+        names = names_of(found)
+        if names is not None and _getattr(found, names[0]) is frame:
+            return found
     return None
 
 
@@ -36,7 +36,7 @@ def _under(root: Any, frame: FrameType) -> FrameType | None:
     frame is not in the chain, or is its first."""
     outer, waiting = None, root
     for _ in _range(MOST):
-        names = NAMES.get(_type(waiting))
+        names = names_of(waiting)
         if names is None:
             return None
         found = _getattr(waiting, names[0])

@@ -2,17 +2,18 @@
 known without a search of the heap in the program's calls.
 
 What dispatchers make they note. What was there before is searched for by the agent's thread, before the transition
-begins. Where old frames make objects that no dispatcher sees, the heap is searched in the program's calls after all.
+begins: until then it is blind (switching.State). Where old frames make objects that no dispatcher sees, the heap is
+searched in the program's calls after all.
 
 Objects are known by weak references, or by their address alone (`loose`): those that run when they are found, and those
-whose weak reference has been cleared. Both may be dying. A weak reference to what is dying already is never cleared
-(gen_dealloc in Objects/genobject.c clears them before the `finally` blocks); and what a collection has found to be
-garbage is in no list while its `finally` blocks run. There whoever asks runs inside the object's end: so it is at its
-address still (c_api.object_at).
+that die. A weak reference to what is dying already is never cleared (gen_dealloc in Objects/genobject.c clears them
+before the `finally` blocks); and what a collection has found to be garbage is in no list while its `finally` blocks
+run. The callback of a weak reference is of C alone (`ended`): a signal handler's exception would be lost in bytecode
+there. What has ended is looked at later, where its memory tells whether it dies still (reads.there).
 """
 from __future__ import annotations
 
-from functools import partial
+from _collections import deque
 from weakref import ref
 
 from .. import c_api, control_flow
@@ -22,34 +23,46 @@ from ..raw import NESTED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from types import CodeType
     from typing import Any
+    Entered = tuple[set[int] | None, set[int] | None]
 
-_set, _list, _id, _map, _filter, _frozenset = set, list, id, map, filter, frozenset
-_len, _zip, _partial, _type, _getattr = len, zip, partial, type, getattr
+_set, _list, _id, _map, _filter, _len, _getattr, _range = set, list, id, map, filter, len, getattr, range
 
 MANY = 200
-_SIZE = reads.KINDS[0][0].__basicsize__
-_CODES = {kind: prefix + "_code" for kind, prefix in reads.KINDS}
-_TYPES = _frozenset(_id(kind) for kind, _ in reads.KINDS)
+AT_ONCE = 400           # bytes of code whose flow is worked out in the program's call: well under a millisecond
+_UNKNOWN: tuple[None, None] = None, None        # anything may be
+
+
+class _Known(ref):
+    """A weak reference, with the address of its object."""
+
+    __slots__ = ("address",)
+    address: int
 
 
 class Waiting:
-    """ids: of the codes of sides that can wait. known: address -> weak reference, of their objects. loose: addresses of
-    others. complete: all that there were when codes were added are known. unnoted: some are made by no dispatcher.
-    most: with more known, those that have ended are removed. entries: id of a code that is of no side -> (weak
-    reference to it, what control_flow.after_throw says of it)."""
+    """ids: of the codes of sides that can wait. known: address -> weak reference, of their objects. ended: references
+    whose objects die, or have died, since `settle`. loose: addresses of objects that ran then. complete: all that there
+    were when codes were added are known. unnoted: some are made by no dispatcher. entries: id of a code that is of no
+    side -> (weak reference to it, what control_flow.after_throw says of it). unread: of `entries`, of which it says
+    nothing yet. most, most_entries: with more known, or more entries, those that are gone are removed. searching:
+    thread ident -> searches under way (delegation.side)."""
 
-    __slots__ = ("ids", "known", "loose", "most", "complete", "unnoted", "entries")
+    __slots__ = ("ids", "known", "ended", "loose", "most", "complete", "unnoted", "entries", "unread",
+                 "most_entries", "searching")
 
     def __init__(self) -> None:
         self.ids: set[int] = _set()
-        self.known: dict[int, ref[Any]] = {}
+        self.known: dict[int, _Known] = {}
+        self.ended: deque[_Known] = deque()
         self.loose: set[int] = _set()
-        self.most = MANY
+        self.most = self.most_entries = MANY
         self.complete = self.unnoted = False
-        self.entries: dict[int, tuple[ref[CodeType], tuple[set[int] | None, set[int] | None]]] = {}
+        self.entries: dict[int, tuple[ref[CodeType], Entered]] = {}
+        self.unread: list[ref[CodeType]] = []
+        self.searching: dict[int, int] = {}
 
     def add(self, code: CodeType) -> None:
         """A code of a side, which can wait."""
@@ -60,55 +73,101 @@ class Waiting:
 
     def note(self, made: Any) -> Any:
         """What a dispatcher has made of a side, just now; returned as it is."""
-        address = reads.id_of(made)
-        self.known[address] = ref(made, _partial(self._ends, address))
+        if self.ids:
+            reference = _Known(made, self.ended.append)
+            reference.address = address = reads.id_of(made)
+            self.known[address] = reference
+            if _len(self.ended) > MANY:
+                self.settle()
         return made
 
-    def find(self, codes: Sequence[CodeType]) -> None:
-        """Note the objects that there are. The agent's thread, when calls meet dispatchers. codes: those of `ids`."""
-        unseen, resting, running = suspended.resting(codes, _partial(_partial, self._ends))
+    def find(self, codes: Sequence[CodeType]) -> str | None:
+        """Note the objects that there are; why some may be missing, as suspended.resting. The agent's thread. codes:
+        those of `ids`."""
+        unseen, resting, running = suspended.resting(codes, _Known, self.ended.append)
         for address, reference in resting.items():
-            if reference.__callback__ is not None:      # else it has ended meanwhile, and is loose
-                self.known.setdefault(address, reference)
+            reference.address = address
+            self.known.setdefault(address, reference)
         self.loose.update([address for address in running if address not in self.known])
+        self.settle()
         self.complete = unseen is None
+        return unseen
 
-    def _ends(self, address: int, reference: ref[Any]) -> None:
-        """An object ends, in this thread: its `finally` blocks run next, if it has not run to its end."""
-        self.known.pop(address, None)
-        if not reads.has_ended_at(address):
-            self.loose.add(address)
+    def settle(self) -> None:
+        """Forget what has ended; what is still about to is loose."""
+        ended = self.ended
+        for _ in _range(_len(ended)):
+            try:
+                reference = ended.popleft()
+            except IndexError:          # another thread does this, too
+                return
+            try:
+                address = _getattr(reference, "address", 0)
+                if not address:         # `find` is about to say where it was
+                    ended.append(reference)
+                    continue
+                if reads.there(address, self.ids):
+                    self.loose.add(address)
+                if self.known.get(address) is reference:
+                    self.known.pop(address, None)
+            except BaseException:       # a signal handler's
+                ended.appendleft(reference)
+                raise
 
     def candidates(self) -> list[Any]:
         """The known objects that run, or that hand on, or, up to 3.10, are asynchronous generators that wait. In the
         program's calls: it holds them a while."""
+        if self.ended:
+            self.settle()
         objects = _list(_filter(None, _map(ref.__call__, _list(self.known.values()))))
         if _len(objects) > self.most:       # ended ones may be garbage for long, with their tasks
             for made in _list(reads.that_have_ended(objects)):
                 self.known.pop(reads.id_of(made), None)
             self.most = 2 * _len(self.known) + MANY
-        if self.loose:
-            for address in _list(self.loose):
-                count = c_api.references_at(address, _TYPES, _SIZE)
-                if count > 0:           # CPython runs `finally` blocks of what dies with a reference to it
-                    found = c_api.object_at(address)
-                    objects.append(found)
-                    if not _list(reads.that_run((found,))):     # it does not die, or another has taken its place
-                        self.loose.discard(address)
-                        if _id(_getattr(found, _CODES[_type(found)])) in self.ids:
-                            self.note(found)
-                elif count < 0 or reads.has_ended_at(address):
-                    self.loose.discard(address)
+        for address in _list(self.loose):
+            there = reads.there(address, self.ids)
+            if there == reads.DYING:    # whoever asks runs in a callback before its `finally` blocks
+                continue
+            found = [c_api.object_at(address)] if there else []
+            if _list(reads.that_run(found)):
+                objects += found
+            else:
+                self.loose.discard(address)
+                for made in found:      # it ran when it was found, and did not die
+                    self.note(made)
         return _list(reads.that_run(objects))
 
-    def entered(self, code: CodeType, key: int) -> tuple[set[int] | None, set[int] | None]:
-        """control_flow.after_throw of a code that is of no side and has the id `key`, worked out once."""
+    def entered(self, code: CodeType, key: int) -> Entered:
+        """control_flow.after_throw of a code that is of no side and has the id `key`, worked out once: of a long code
+        by the agent's thread, later, and until then anything may be."""
         known = self.entries.get(key)
         if known is None or known[0]() is not code:
             # a weak reference: looks count the references to codes, and this one may come to be of a side
-            known = self.entries[key] = ref(code), control_flow.after_throw(code)
+            reference = ref(code)
+            if _len(code.co_code) <= AT_ONCE:
+                known = reference, control_flow.after_throw(code)
+            else:
+                known = reference, _UNKNOWN
+                self.unread.append(reference)
+            self.entries[key] = known
         return known[1]
+
+    def read(self, breathe: Callable[[], None]) -> None:
+        """Work out the flow of long codes that calls have met since, and forget those that are gone. The agent's
+        thread."""
+        while self.unread:
+            code = self.unread.pop()()
+            if code is not None:
+                self.entries[_id(code)] = ref(code), control_flow.after_throw(code, breathe)
+            del code
+        if _len(self.entries) > self.most_entries:
+            for key, (reference, _) in _list(self.entries.items()):
+                if reference() is None:
+                    self.entries.pop(key, None)
+            self.most_entries = 2 * _len(self.entries) + MANY
 
     def forget(self) -> None:
         """The transition is over."""
-        self.ids, self.known, self.loose, self.entries, self.complete = _set(), {}, _set(), {}, False
+        self.ids, self.known, self.loose, self.entries, self.unread = _set(), {}, _set(), {}, []
+        self.complete = False
+        self.ended.clear()

@@ -158,7 +158,7 @@ for _ in range(3):
     look(greenlets.stacks_and_greenlets, kind), look(greenlets.places, kind)
     look(greenlets.greenlet_lines, kind, frozenset(ids))
     for codes in few, many:
-        look(suspended.find, codes), look(suspended.find, codes, kind), look(suspended.resting, codes, functools.partial(functools.partial, print))
+        look(suspended.find, codes), look(suspended.find, codes, kind), look(suspended.resting, codes, weakref.ref, print)
         look(suspended.find, codes, kind, suspended.References())
     look(awaits.instances, kind), look(hidden.outside, [suspended_], 0)
     look(live_functions.functions_of, [globals()], set()), look(live_functions.functions_with_code, few)

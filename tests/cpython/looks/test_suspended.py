@@ -1,15 +1,13 @@
 """Looks for suspended objects: all that have a frame, or the word that nothing can be said."""
-import functools
 import gc
 import threading
+import weakref
 
 import pytest
 
 from klpfs.cpython.looks import collection
 from klpfs.cpython.looks import suspended as module
 from tests.cpython.programs import without
-
-CALLBACK = functools.partial(functools.partial, print)     # of a reference's, never called here
 
 
 def suspended(code, **more):
@@ -66,7 +64,7 @@ def test_a_frozen_heap_is_told():
     next(x)
     gc.freeze()
     try:
-        assert module.find([g.__code__])[0] == module.resting([g.__code__], CALLBACK)[0] == collection.FROZEN
+        assert module.find([g.__code__])[0] == module.resting([g.__code__], weakref.ref, print)[0] == collection.FROZEN
         assert gc.get_freeze_count(), "and it stays frozen: that is the program's business"
     finally:
         gc.unfreeze()
@@ -74,18 +72,18 @@ def test_a_frozen_heap_is_told():
 
 
 def test_a_collection_under_way_makes_the_look_void(collecting):
-    assert module.find([])[0] == module.resting([], CALLBACK)[0] == collection.COLLECTING
+    assert module.find([])[0] == module.resting([], weakref.ref, print)[0] == collection.COLLECTING
     with without("gcscan"):
-        assert module.find([])[0] is module.resting([], CALLBACK)[0] is None
+        assert module.find([])[0] is module.resting([], weakref.ref, print)[0] is None
     collecting()
-    assert module.find([])[0] is module.resting([], CALLBACK)[0] is None
+    assert module.find([])[0] is module.resting([], weakref.ref, print)[0] is None
 
 
 def test_what_is_at_rest_and_what_runs():
     """resting: references, each with the id of what it refers to; of what runs the id alone."""
     def g():
         yield 1
-        yield module.resting([g.__code__], CALLBACK)
+        yield module.resting([g.__code__], weakref.ref, print)
     runs, rests, over = g(), g(), g()
     next(runs)
     list(over)
@@ -112,7 +110,7 @@ def test_no_weak_reference_is_made_to_what_dies():
     running = []
     why, references, _ = module.find([generator.__code__], None, None, running)
     assert why is None and references == [] and running == [id(generator.__code__)]
-    why, references, running = module.resting([generator.__code__], CALLBACK)
+    why, references, running = module.resting([generator.__code__], weakref.ref, print)
     assert (why, references, len(running)) == (None, {}, 1)
     go.set()
     thread.join()

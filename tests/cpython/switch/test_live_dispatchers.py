@@ -113,6 +113,7 @@ def test_a_function_that_dies_takes_its_record_along(d):
     t.forget()
     del function, d[0]["B"], t
     gc.collect()
+    live_dispatchers.forget_dead()
     assert coroutines_keep_nothing() is None and key not in live_dispatchers._registry
 
 
