@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ..looks.threads import Stack
     from .switching import State, Transition
 
-_id, _len, _tuple, _set, _list, _max, _min, _type, _int, _dict = id, len, tuple, set, list, max, min, type, int, dict
+_id, _len, _tuple, _set, _max, _min, _type, _int, _dict = id, len, tuple, set, max, min, type, int, dict
 _frozenset, _range, _ref = frozenset, range, ref
 
 FRAMES = 1500       # a slice's: about half a millisecond
@@ -67,7 +67,7 @@ class Rounds:
             if not self.transition.quiet():
                 return [Blocker(collection.COLLECTING, 0, "garbage collection under way")]
             self.transition.flip(RUN, self.transition.state.goal)
-        # asyncio may have come meanwhile; choice._walk reads it
+        # asyncio may have come meanwhile; choice._side_on_stack reads it
         self.transition.stepping_codes = event_loops.stepping_codes(self.transition.dispatcher_ids)
         self.bodies.begin(self.transition)
         self.transition.find_waiting()
@@ -120,7 +120,8 @@ class Rounds:
                 if not known and not self._is_clean(stack, goal, settled):
                     dirty.append(ident)
                 elif known or self.bodies.are_plain(stack, self.transition):
-                    # once clean, never dirty again without something suspended; choice._walk reads it, too
+                    # Once clean, dirty again only by something suspended, or by an inner function that an old frame
+                    # has made: those are searched for behind the looks. choice._side_on_stack reads it, too
                     clean.add(ident)
                 else:
                     unsure.append(ident)

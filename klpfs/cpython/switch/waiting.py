@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _set, _list, _id, _map, _filter, _frozenset = set, list, id, map, filter, frozenset
-_len, _zip, _partial, _type, _getattr = len, zip, partial, type, getattr
+_len, _partial, _type, _getattr = len, partial, type, getattr
 
 MANY = 200
 _SIZE = reads.KINDS[0][0].__basicsize__
