@@ -15,7 +15,7 @@ from ..looks import collection, interpreters, names_for_people, suspended, threa
 from ..looks import greenlets as greenlet_looks
 from ..raw import SUSPENDS
 from . import bodies, event_loops, out_of_sight
-from .choice import RUN, greenlet_api
+from .choice import CLEAN, OVER, PREPARE, RUN, greenlet_api
 from .rules import BREAK
 
 TYPE_CHECKING = False
@@ -317,3 +317,15 @@ def _has_just_ended() -> Blocker:
     """The Blocker of a look that saw a suspended object end: what that object made can't be known, so another look is
     needed."""
     return Blocker("suspended", 0, "something suspended has just ended")
+
+
+def task_states(transition: Transition) -> dict[int, int]:
+    """{ident: 0 or 1}: the side that each thread is bound to, as the kernel's patch_state; {} without a transition."""
+    state = transition.state
+    if state.mode == OVER or interpreters.apart():
+        return {}
+    idents = threads.idents()
+    if state.mode == PREPARE:
+        return {ident: 0 for ident in idents}
+    return {ident: state.goal if state.mode == CLEAN or ident in state.clean_threads else 1 - state.goal
+            for ident in idents}
