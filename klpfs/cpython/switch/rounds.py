@@ -140,8 +140,8 @@ class Rounds:
             [self._name("body", ident, self._making) for ident in making]
 
     def _look_before_search(self, state: State) -> list[Blocker]:
-        """Blockers, with greenlets about, that are seen without a search of the heap, which is worth it only without
-        them. Undecided dispatchers are left to that search: it can tell more of them."""
+        """Blockers that are seen without a search of the heap, in a program with greenlets; []: the search is worth its
+        time. Undecided dispatchers are no Blockers here: the search tells which of them are settled."""
         state.suspended_objects = [r for r in state.suspended_objects if suspended.has_frame(r)]
         return self._look_at_threads(state, _set(), True) + (
             self._name_suspended(state.suspended_objects) if state.suspended_objects else [])

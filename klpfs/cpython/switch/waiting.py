@@ -36,10 +36,14 @@ _TYPES = _frozenset(_id(kind) for kind, _ in reads.KINDS)
 
 
 class Waiting:
-    """ids: of the codes of sides that can wait. known: address -> weak reference, of their objects. loose: addresses of
-    others. complete: all that there were when codes were added are known. unnoted: some are made by no dispatcher.
-    most: with more known, those that have ended are removed. entries: id of a code that is of no side -> (weak
-    reference to it, what control_flow.after_throw says of it)."""
+    """The generator-like objects of a transition's sides that may wait for something.
+
+    ids: ids of the codes of sides that can wait. known: {address: weak reference} of objects of these codes. loose:
+    addresses of such objects to which there is no weak reference. complete: True once the objects that were there
+    before the transition began have been searched for, and none can have been missed. unnoted: objects may be made
+    without a dispatcher, which would have noted them. most: when `known` has more entries, objects that have ended are
+    removed from it. entries: {id of a code of no side: (weak reference to the code, its control_flow.after_throw)}.
+    """
 
     __slots__ = ("ids", "known", "loose", "most", "complete", "unnoted", "entries")
 
