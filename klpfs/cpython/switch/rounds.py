@@ -79,7 +79,7 @@ class Rounds:
             return self._look_before_search(state) or self._look_at_all(state, greenlet[0], suspends)
         blockers = self._look_at_threads(state, state.clean_threads, False)
         if greenlet_api() is not None and "greenlets" not in BREAK:
-            return [Blocker("greenlet", 0, greenlet_looks.BORN)]
+            return [_says_nothing(greenlet_looks.BORN)]
         if blockers or not suspends:
             return blockers or out_of_sight.blockers(self.transition)
         return self._look_at_suspended(state)
@@ -175,7 +175,7 @@ class Rounds:
             state.settled.update((key, before.get(key, 0)) for key in seen - undecided)
         blockers += self._name_greenlets(kind, dirty_greenlets)
         if why is not None:
-            blockers.append(Blocker(why if why is not greenlet_looks.BORN else "greenlet", 0, why))
+            blockers.append(_says_nothing(why))
         state.suspended_objects, unsure = self._still_suspended(state, references)
         blockers += self._name_suspended(state.suspended_objects)
         if running and not blockers:        # on no stack: they die, or hand on
@@ -194,7 +194,7 @@ class Rounds:
         may go on in another greenlet's place. And for stacks that are not clean any more, as for threads."""
         why, stacks = greenlet_looks.places(kind)
         if why is not None:
-            return [Blocker(why if why is not greenlet_looks.BORN else "greenlet", 0, why)]
+            return [_says_nothing(why)]
         idents = _frozenset(threads.idents())
         dirty = [key for key, places in stacks
                  if not self._is_clean(threads.stack_of(places), state.goal, _is_settled(state, key))]
@@ -237,7 +237,7 @@ class Rounds:
             running: list[int] = []
             why, references, _ = suspended.find(self._codes_of_other_side(state.goal), None, None, running)
             if why is not None:
-                return [Blocker(why, 0, why)]
+                return [_says_nothing(why)]
             waiting, unsure = self._still_suspended(state, references)
             if running and not waiting:
                 return self._name_running(running)
@@ -311,6 +311,11 @@ def _is_settled(state: State, ident: int) -> bool:
     """Whether the choices of a thread since it was last seen with nothing undecided were for the goal, as far as the
     stacks of the moment of a look that is over don't show otherwise."""
     return "settled" in BREAK or state.settled.get(ident) == state.elsewhere.get(ident, 0)
+
+
+def _says_nothing(why: str) -> Blocker:
+    """The Blocker of a look that can say nothing, by the reason that the look gives."""
+    return Blocker("greenlet" if why is greenlet_looks.BORN else why, 0, why)
 
 
 def _has_just_ended() -> Blocker:
