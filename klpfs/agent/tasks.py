@@ -95,8 +95,8 @@ class Tasks:
         if transition is None or switching is None:
             return -1
         import_without_text()
-        from klpfs.cpython.looks import names_for_people
-        states, ident = names_for_people.task_states(switching), self._ident(tid)
+        from klpfs.cpython.switch import rounds
+        states, ident = rounds.task_states(switching), self._ident(tid)
         if not states:
             return -1
         side: int = switching.goal      # without a Python frame: nothing of it can be dirty

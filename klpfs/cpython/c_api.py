@@ -8,8 +8,8 @@ functions: there the functions are those of Python that raise events.
 
 From 3.14 on a call by ctypes is an event itself. There ctypes is used when this module is imported, to make descriptors
 of functions and members of C, which raise none: a function of C is made a method of `object`, a member of C's an
-attribute. What is left to ctypes (LOUD) is called within the program's calls only where something of a transition's
-ends that was waiting (switch/waiting.py).
+attribute. What is left to ctypes (LOUD) is not called within the program's calls, but for what switch/waiting.py asks
+of objects that end.
 
 Imports nothing of klpfs, so that every room may use it.
 """
@@ -30,7 +30,8 @@ _ORDER, _int, _id, _getframe = sys.byteorder, int, id, sys._getframe
 _iter, _length_hint, _list, _map = iter, length_hint, list, map
 _WORD = 4       # bytes
 LOUD = sys.version_info >= (3, 14)
-"""Whether calls by ctypes raise an audit event: those of peek, poke, head, new_code and is_audited."""
+"""Whether calls by ctypes raise an audit event: those of peek, poke, head, new_code, bytes_at, object_at and
+is_audited."""
 
 
 def _find() -> tuple[Any, ...] | None:

@@ -311,12 +311,15 @@ def stands_waiting(code: CodeType, lasti: int) -> bool:
 
 
 def after_throw(code: CodeType, breathe: Callable[[], None] = _no_breath) -> tuple[set[int] | None, set[int] | None]:
-    """Where a frame of a generator-like code may stand on a stack when a throw() or close() has entered it, and it has
-    not yielded since: (the units behind a handler, and those at which it yields, where it stands when a throw() has put
-    it on the stack and goes on further in; those behind what it waited for, which swallowed the exception); None: all.
+    """Two sets of units of a generator-like code: where its frame may stand if a throw() or close() has entered it and
+    it has not yielded since. None in the place of a set: anywhere.
 
-    A close() enters by handlers alone: it closes what is waited for, and raises GeneratorExit in any case (which
-    CLEANUP_THROW, the handler of a wait, raises again)."""
+    The first set: the units that are reached from a handler of an exception, and those at which the code yields. At the
+    latter stands a frame that a throw() has put on the stack on its way to what the frame waits for.
+    The second set: the units behind a wait. There stands a frame that waited for something which has swallowed the
+    thrown exception. A close() enters by handlers alone: it closes what is waited for, and raises GeneratorExit in any
+    case; CLEANUP_THROW, the handler of a wait, raises that again.
+    """
     flow = Flow(code, breathe)
     if not flow.understood:
         return None, None

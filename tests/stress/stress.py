@@ -312,7 +312,7 @@ class Stress:
     def drive(self):
         """Transitions, one after the other, until the time is over or something is wrong."""
         end, counts = time.monotonic() + self.options.seconds, self.counts
-        told = time.monotonic()
+        printed = time.monotonic()
         while time.monotonic() < end and not counts.errors and len(counts.bad) < (ENOUGH_BROKEN if rules.BREAK else ENOUGH):
             families = self.random.choice(([self.plain], [self.plain], [self.suspending], [self.plain, self.suspending]))
             took = self.transition(families)
@@ -321,8 +321,8 @@ class Stress:
                 break
             self.times.append(took)
             time.sleep(.002)
-            if time.monotonic() - told > self.options.every:
-                told = time.monotonic()
+            if time.monotonic() - printed > self.options.every:
+                printed = time.monotonic()
                 print("  ", self.text(), flush=True)
         self.stop = True
 

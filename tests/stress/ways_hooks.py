@@ -109,8 +109,7 @@ def at_fork(callback):
 @way(rare=True, main=True, where=interpreters is not None)
 def sub_interpreter(callback):
     """Its functions are its own; what is called after it is back on the stack around it."""
-    made = interpreters.create(isolated=False) if sys.version_info < (3, 13) and sys.version_info >= (3, 9) \
-        else interpreters.create("legacy")
+    made = interpreters.create(isolated=False) if sys.version_info < (3, 13) else interpreters.create("legacy")
     try:
         interpreters.run_string(made, "def f(): return 1\nf()")
     finally:

@@ -60,9 +60,9 @@ def task_name(reference: ref[Any], kind: Any) -> tuple[str, int]:
 
 
 def _awaits(reference: ref[Any], await_of: Callable[[Any], Any]) -> Iterator[Any]:
-    """Iterator over what the object awaits, by its attribute: none while it runs. On 3.11 and 3.12 a coroutine that runs
-    in another thread, before it awaits again, reads behind its stack's end when it is asked (_PyGen_yf in
-    Objects/genobject.c)."""
+    """Iterator over what the object awaits, by its attribute: none while it runs. On 3.11 and 3.12 a coroutine that
+    runs, in another thread, may read behind its stack's end when it is asked (_PyGen_yf in Objects/genobject.c takes a
+    cache behind a call for an instruction)."""
     def objects() -> Iterator[Any]:
         return _filter(None, starmap(reference, ((),)))
     return _map(await_of, compress(objects(), reads.do_not_run(objects())) if _READS_BEHIND else objects())

@@ -9,7 +9,7 @@ from klpfs.engine.bounds import MAX_FRAME_CHARS, MAX_FRAMES, middle_left_out
 from klpfs.engine.target import Blocker
 
 from ..raw import ASYNC_GENERATOR, COROUTINE
-from ..switch.choice import CLEAN, OVER, PREPARE, module_value
+from ..switch.choice import module_value
 from . import awaits, interpreters, reads, threads
 from . import greenlets as greenlet_looks
 from . import suspended as suspended_objects
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from types import CodeType
     from typing import Any, Callable
     from weakref import ref
-
-    from ..switch.switching import Transition
 
 _type, _len, _tuple, _id, _getattr, _dict, _frozenset = type, len, tuple, id, getattr, dict, frozenset
 _set, _enumerate, _list = set, enumerate, list
@@ -132,15 +130,3 @@ def stacks() -> dict[int, list[str]]:
     if interpreters.apart():
         return {}
     return {ident: _lines(pairs) for ident, pairs in threads.lines(_tuple(threads.idents()))}
-
-
-def task_states(transition: Transition) -> dict[int, int]:
-    """{ident: 0 or 1}: the side that each thread is bound to, as the kernel's patch_state; {} without a transition."""
-    state = transition.state
-    if state.mode == OVER or interpreters.apart():
-        return {}
-    idents = threads.idents()
-    if state.mode == PREPARE:
-        return {ident: 0 for ident in idents}
-    return {ident: state.goal if state.mode == CLEAN or ident in state.clean_threads else 1 - state.goal
-            for ident in idents}

@@ -241,8 +241,8 @@ def rest(generators: Iterable[Any], prefix: str) -> Iterator[bool]:
 
 
 def last(generators: Iterable[Any], prefix: str) -> Iterator[bool]:
-    """Whether each generator, coroutine or asynchronous generator is not dying, as one may be that runs; prefix: of
-    their attributes. True where that can't be told, as of asynchronous generators up to 3.10."""
+    """Whether each generator, coroutine or asynchronous generator outlives this look: one that runs may be dying. True
+    where that can't be told, as of asynchronous generators up to 3.10. prefix: of their attributes."""
     if _state is None and (_TELLS or prefix == "ag"):
         return _map(is_not, generators, repeat(None))
     return rest(generators, prefix)

@@ -28,7 +28,6 @@ from itertools import chain, compress, islice, repeat, starmap
 from operator import not_
 from types import AsyncGeneratorType, CodeType, CoroutineType, FrameType, FunctionType, GeneratorType
 
-from .. import c_api
 from ..control_flow import ITERATES, WAITS, stands_waiting
 from ..looks import reads
 from ..looks.atomic import silent
@@ -47,8 +46,7 @@ if TYPE_CHECKING:
 
 _referrers, _referents = gc.get_referrers, gc.get_referents
 _type, _getattr, _id, _get, _enumerate, _range, _int = type, getattr, id, dict.get, enumerate, range, int
-_list, _map, _issubclass, _BaseException, _reversed, _frame_code = \
-    list, map, issubclass, BaseException, reversed, c_api.frame_code
+_list, _map, _issubclass, _BaseException, _reversed = list, map, issubclass, BaseException, reversed
 
 # types are told apart by their keys: a program's type may have a metaclass whose __eq__ and __hash__ are the program's
 _key = reads.key

@@ -32,8 +32,8 @@ class _Reference(ref):
     key: int
 
 
-# of functions that have died, since `forget_dead`. Appended to where they die, in the program's threads: by C alone, for a
-# signal handler's exception would be lost in bytecode there
+# of functions that have died, since `forget_dead`. Appended to where they die, in the program's threads: by C alone,
+# for a signal handler's exception would be lost in bytecode there
 _dead: deque[_Reference] = deque()
 
 

@@ -15,7 +15,7 @@ from ..looks import collection, interpreters, names_for_people, suspended, threa
 from ..looks import greenlets as greenlet_looks
 from ..raw import SUSPENDS
 from . import bodies, event_loops, live_dispatchers, out_of_sight
-from .choice import RUN, greenlet_api
+from .choice import CLEAN, OVER, PREPARE, RUN, greenlet_api
 from .rules import BREAK
 
 TYPE_CHECKING = False
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ..looks.threads import Stack
     from .switching import State, Transition
 
-_id, _len, _tuple, _set, _list, _max, _min, _type, _int, _dict = id, len, tuple, set, list, max, min, type, int, dict
+_id, _len, _tuple, _set, _max, _min, _type, _int, _dict = id, len, tuple, set, max, min, type, int, dict
 _frozenset, _range, _ref = frozenset, range, ref
 
 FRAMES = 1500       # a slice's: about half a millisecond
@@ -72,7 +72,7 @@ class Rounds:
             if not self.transition.quiet():
                 return [Blocker(collection.COLLECTING, 0, "garbage collection under way")]
             self.transition.flip(RUN, self.transition.state.goal)
-        # asyncio may have come meanwhile; choice._walk reads it
+        # asyncio may have come meanwhile; choice._side_on_stack reads it
         self.transition.stepping_codes = event_loops.stepping_codes(self.transition.dispatcher_ids)
         self.bodies.begin(self.transition)
         live_dispatchers.forget_dead()
@@ -86,7 +86,7 @@ class Rounds:
             return self._look_before_search(state) or self._look_at_all(state, greenlet[0], suspends)
         blockers = self._look_at_threads(state, state.clean_threads, False)
         if greenlet_api() is not None and "greenlets" not in BREAK:
-            return [Blocker("greenlet", 0, greenlet_looks.BORN)]
+            return [_says_nothing(greenlet_looks.BORN)]
         if blockers or not suspends:
             return blockers or out_of_sight.blockers(self.transition)
         return self._look_at_suspended(state)
@@ -127,7 +127,8 @@ class Rounds:
                 if not known and not self._is_clean(stack, goal, settled):
                     dirty.append(ident)
                 elif known or self.bodies.are_plain(stack, self.transition):
-                    # once clean, never dirty again without something suspended; choice._walk reads it, too
+                    # Once clean, dirty again only by something suspended, or by an inner function that an old frame
+                    # has made: those are searched for behind the looks. choice._side_on_stack reads it, too
                     clean.add(ident)
                 else:
                     unsure.append(ident)
@@ -146,8 +147,8 @@ class Rounds:
             [self._name("body", ident, self._making) for ident in making]
 
     def _look_before_search(self, state: State) -> list[Blocker]:
-        """Blockers, with greenlets about, that are seen without a search of the heap, which is worth it only without
-        them. Undecided dispatchers are left to that search: it can tell more of them."""
+        """Blockers that are seen without a search of the heap, in a program with greenlets; []: the search is worth its
+        time. Undecided dispatchers are no Blockers here: the search tells which of them are settled."""
         state.suspended_objects = [r for r in state.suspended_objects if suspended.has_frame(r)]
         return self._look_at_threads(state, _set(), True) + (
             self._name_suspended(state.suspended_objects) if state.suspended_objects else [])
@@ -181,7 +182,7 @@ class Rounds:
             state.settled.update((key, before.get(key, 0)) for key in seen - undecided)
         blockers += self._name_greenlets(kind, dirty_greenlets)
         if why is not None:
-            blockers.append(Blocker(why if why is not greenlet_looks.BORN else "greenlet", 0, why))
+            blockers.append(_says_nothing(why))
         state.suspended_objects, unsure = self._still_suspended(state, references)
         blockers += self._name_suspended(state.suspended_objects)
         if running and not blockers:        # on no stack: they die, or hand on
@@ -200,7 +201,7 @@ class Rounds:
         may go on in another greenlet's place. And for stacks that are not clean any more, as for threads."""
         why, stacks = greenlet_looks.places(kind)
         if why is not None:
-            return [Blocker(why if why is not greenlet_looks.BORN else "greenlet", 0, why)]
+            return [_says_nothing(why)]
         idents = _frozenset(threads.idents())
         dirty = [key for key, places in stacks
                  if not self._is_clean(threads.stack_of(places), state.goal, _is_settled(state, key))]
@@ -243,7 +244,7 @@ class Rounds:
             running: list[int] = []
             why, references, _ = suspended.find(self._codes_of_other_side(state.goal), None, None, running)
             if why is not None:
-                return [Blocker(why, 0, why)]
+                return [_says_nothing(why)]
             waiting, unsure = self._still_suspended(state, references)
             if running and not waiting:
                 return self._name_running(running)
@@ -319,7 +320,24 @@ def _is_settled(state: State, ident: int) -> bool:
     return "settled" in BREAK or state.settled.get(ident) == state.elsewhere.get(ident, 0)
 
 
+def _says_nothing(why: str) -> Blocker:
+    """The Blocker of a look that can say nothing, by the reason that the look gives."""
+    return Blocker("greenlet" if why is greenlet_looks.BORN else why, 0, why)
+
+
 def _has_just_ended() -> Blocker:
     """The Blocker of a look that saw a suspended object end: what that object made can't be known, so another look is
     needed."""
     return Blocker("suspended", 0, "something suspended has just ended")
+
+
+def task_states(transition: Transition) -> dict[int, int]:
+    """{ident: 0 or 1}: the side that each thread is bound to, as the kernel's patch_state; {} without a transition."""
+    state = transition.state
+    if state.mode == OVER or interpreters.apart():
+        return {}
+    idents = threads.idents()
+    if state.mode == PREPARE:
+        return {ident: 0 for ident in idents}
+    return {ident: state.goal if state.mode == CLEAN or ident in state.clean_threads else 1 - state.goal
+            for ident in idents}

@@ -127,9 +127,9 @@ class Transition:
         # one large set would take long to grow in one step. blocking_ids: goal -> codes of the other side
         self.blocking_ids: dict[int, set[int]] = {0: _set(), 1: _set()}
         self.dispatcher_ids: set[int] = _set()
-        # {id: code} of functions below which a task's stack ends; choice._walk reads it
+        # {id: code} of functions below which a task's stack ends; choice._side_on_stack reads it
         self.stepping_codes: dict[int, CodeType] = event_loops.stepping_codes(())
-        self.choices: dict[int, int] = {}   # the state's, where dispatchers find them with one step less; see _flip
+        self.choices: dict[int, int] = {}   # the state's, where dispatchers find them with one step less; see flip
         self.suspends = False               # a side can be suspended: suspended objects are looked for
         self.waiting = waiting.Waiting()    # what may hand something on to what it waits for
         self.strict = False                 # nothing is remembered, see _enter

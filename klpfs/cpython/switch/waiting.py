@@ -43,12 +43,16 @@ class _Known(ref):
 
 
 class Waiting:
-    """ids: of the codes of sides that can wait. known: address -> weak reference, of their objects. ended: references
-    whose objects die, or have died, since `settle`. loose: addresses of objects that ran then. complete: all that there
-    were when codes were added are known. unnoted: some are made by no dispatcher. entries: id of a code that is of no
-    side -> (weak reference to it, what control_flow.after_throw says of it). unread: of `entries`, of which it says
-    nothing yet. most, most_entries: with more known, or more entries, those that are gone are removed. searching:
-    thread ident -> searches under way (delegation.side)."""
+    """The generator-like objects of a transition's sides that may wait for something.
+
+    ids: ids of the codes of sides that can wait. known: {address: weak reference} of objects of these codes. ended:
+    weak references whose objects die, or have died, since `settle`. loose: addresses of objects that ran when they were
+    found, or that died then. complete: True once the objects that were there before the transition began have been
+    searched for, and none can have been missed. unnoted: objects may be made without a dispatcher, which would have
+    noted them. entries: {id of a code of no side: (weak reference to the code, its control_flow.after_throw)}. unread:
+    weak references to long codes in `entries`, whose flow is not worked out yet. most, most_entries: when `known` or
+    `entries` has more, what is gone is removed. searching: {thread ident: searches under way (delegation.side)}.
+    """
 
     __slots__ = ("ids", "known", "ended", "loose", "most", "complete", "unnoted", "entries", "unread",
                  "most_entries", "searching")

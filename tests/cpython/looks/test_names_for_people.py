@@ -5,8 +5,7 @@ import threading
 import pytest
 
 from klpfs.cpython.looks import names_for_people
-from klpfs.cpython.switch import rounds
-from tests.cpython.programs import done, make, transition, try_clean
+from tests.cpython.programs import done, make, transition
 
 
 def started(d):
@@ -136,46 +135,3 @@ def test_stacks_of_all_threads(stopped):
     stacks = names_for_people.stacks()
     assert "app0.py:2 A" in stacks[thread.ident]
     assert stacks[threading.get_ident()][-1].count(":") >= 1
-
-
-def test_task_states_are_the_versions_that_threads_are_bound_to(stopped):
-    """0 in PREPARE; in a started transition the goal once seen clean, else the other; none when it is over."""
-    d = make("def A():\n stop()\n return {v}", stop=stopped.stop)
-    thread, me = stopped(d[0]["A"]), threading.get_ident()
-    t = transition(d[0], d[1])
-    t.install()
-    assert set(names_for_people.task_states(t).values()) == {0}
-    t.start()
-    assert not try_clean(t)
-    states = names_for_people.task_states(t)
-    assert states[thread.ident] == 0
-    if len(t.state.clean_threads):       # with greenlets about nobody is put down as seen
-        assert states[me] == 1
-    t.force()
-    assert set(names_for_people.task_states(t).values()) == {1}
-    t.finish()
-    assert names_for_people.task_states(t) == {}
-
-
-def test_many_dirty_greenlets_are_named_by_one_search(monkeypatch):
-    """The names come with frames; a search for each would keep the program waiting far longer than the look."""
-    greenlet = pytest.importorskip("greenlet")
-    from klpfs.cpython.looks import greenlets
-    monkeypatch.setattr(rounds, "AGAIN_US", 10 ** 12)
-    searches, real = [], greenlets.greenlet_lines
-    monkeypatch.setattr(greenlets, "greenlet_lines", lambda kind, keys: searches.append(len(keys)) or real(kind, keys))
-    d = make("def A(sw):\n sw()\n return {v}")
-    lets = [greenlet.greenlet(lambda: d[0]["A"](greenlet.getcurrent().parent.switch)) for _ in range(7)]
-    for each in lets:
-        each.switch()
-    t = transition(d[0], d[1])
-    t.install()
-    t.start()
-    blockers = t.look()
-    assert searches == [7] and {b.task for b in blockers} == set(map(id, lets))
-    assert all(b.kind == "greenlet" and "app0.py:2 A" in b.frames[0] for b in blockers)
-    t.look()
-    assert searches == [7], "named already"
-    for each in lets:
-        each.switch()
-    assert t.look() == []

@@ -233,4 +233,5 @@ def test_a_stack_is_looked_at_once_more_only_where_a_body_is(bodies, monkeypatch
     go.set()
     for thread in threads:
         thread.join(30)
-    assert len(asked) <= 5 + 1 and done(t) or t.clean       # the first slice's, and the main thread
+    assert len(asked) <= 5 + 1      # the first slice's, and the main thread
+    assert done(t)

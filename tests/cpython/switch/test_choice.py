@@ -37,7 +37,7 @@ def remembered(t):
 
 
 def test_nobody_on_the_stack_the_goal(d):
-    assert run(d)and d[0]["B"]() == 1
+    assert run(d) and d[0]["B"]() == 1
 
 
 def test_the_goal_may_be_0(d):

@@ -186,6 +186,21 @@ def test_other_defaults_are_bound_by_each_version(d):
     assert done(t) and f(1) == (1, 1, 1, (), 5)
 
 
+
+@pytest.mark.parametrize("of_both", [True, False], ids=["the same parameters", "others"])
+def test_a_wrong_call_fails_at_once_unless_the_parameters_change(of_both):
+    """Of a generator function: which version's parameters count is chosen at the first step (README, Limits)."""
+    space = make("def f(a%s): yield {v}" % ("" if of_both else ", x{v}=1"))
+    t = Transition([entry(space[0]["f"], space[1]["f"])])
+    t.install()
+    t.start()
+    made = []
+    with pytest.raises(TypeError):
+        made.append(space[0]["f"](1, 2, 3))
+        next(made[0])
+    assert bool(made) is not of_both and done(t)
+
+
 def test_each_dispatcher_is_a_code_of_its_own(d):
     """Functions of one signature do not share a dispatcher, though it is compiled once."""
     space = make("\n".join("def f%d(a, b): return {v}" % i for i in range(5)))

@@ -1,13 +1,10 @@
 """The steps of a transition, what each leaves behind, and that nothing is half done."""
 import gc
-import threading
 
 import pytest
 
 from klpfs.cpython.images import image, version_numbers
-from klpfs.cpython.looks import collection, greenlets, suspended
-from klpfs.cpython.looks import threads as thread_looks
-from klpfs.cpython.switch import choice, live_dispatchers, rounds
+from klpfs.cpython.switch import choice, live_dispatchers
 from klpfs.cpython.switch.choice import CLEAN, OVER, PREPARE, RUN
 from klpfs.cpython.switch.switching import Entry, Transition
 from klpfs.engine import target
@@ -20,31 +17,6 @@ SOURCE = "def A(x=1):\n return ({v}, B(), x)\ndef B(): return {v}\ndef G():\n yi
 @pytest.fixture
 def d():
     return make(SOURCE)
-
-
-@pytest.fixture
-def stopped():
-    """stopped(function): runs it in a thread until it calls stopped.stop; stopped.go() lets it on, and waits for its
-    end."""
-    at, go, threads, results = threading.Event(), threading.Event(), [], []
-
-    def stop():
-        at.set()
-        assert go.wait(10)
-
-    def run(function, *args):
-        threads.append(threading.Thread(target=lambda: results.append(function(*args))))
-        threads[0].start()
-        assert at.wait(10)
-
-    def on():
-        go.set()
-        for thread in threads:
-            thread.join()
-        return results
-    run.stop, run.go = stop, on
-    yield run
-    on()
 
 
 def held(d):
@@ -297,45 +269,6 @@ def test_functions_that_go_end_at_the_goal(d):
     assert d[0]["B"].__code__ is switch(t, "B").before.code
 
 
-def test_many_threads_are_looked_at_in_slices(monkeypatch):
-    """Not more than about FRAMES frames in one C call, with a breath between; each thread once since the last flip."""
-    from tests.cpython.switch.test_choice import sys
-    for name in ("greenlet", "greenlet._greenlet"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    d = make("def B(): return {v}")
-    go, ready = threading.Event(), threading.Semaphore(0)
-
-    def down(n):
-        if n:
-            return down(n - 1)
-        ready.release()
-        go.wait(10)
-    threads = [threading.Thread(target=down, args=(60,)) for i in range(60)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        ready.acquire()
-    calls, breaths, real = [], [], thread_looks.stacks
-
-    def stacks(wanted):
-        taken = real(wanted)
-        calls.append((len(wanted), sum(len(s) for i, s in taken)))
-        return taken
-    monkeypatch.setattr(thread_looks, "stacks", stacks)
-    t = Transition([entry(d[0]["B"], d[1]["B"])], breathe=lambda: breaths.append(1))
-    t.install()
-    t.start()
-    del breaths[:]
-    blockers = t.look()
-    go.set()
-    for thread in threads:
-        thread.join()
-    assert blockers == []
-    assert max(frames for n, frames in calls) <= 2 * rounds.FRAMES and len(calls) > 2
-    assert sum(n for n, frames in calls) >= 61 and len(breaths) >= len(calls) - 1
-    t.finish()
-
-
 def test_collection_waits_while_dispatchers_come_and_go(d):
     """Our allocations collect nothing of the program's within a slice; afterwards collection is on as before."""
     on = []
@@ -355,60 +288,3 @@ def test_a_breath_outside_a_slice_leaves_collection_on(d):
     assert on == [True] and gc.isenabled()
     t.sliced(t.take_breath)
     assert on == [True, True] and gc.isenabled()
-
-
-def test_a_collection_under_way_is_a_blocker_where_it_matters(d, monkeypatch):
-    """Up to 3.11 in any case; from 3.12 on when something can be suspended."""
-    t = transition(d[0], d[1])
-    monkeypatch.setattr(collection, "quiet", lambda: False)
-    monkeypatch.setattr(suspended, "find", lambda codes, kind=None, counted=None, running=None: (
-        collection.COLLECTING, [], greenlets.stacks_and_greenlets(kind)[1] if kind else []))
-    t.install()
-    t.start()
-    assert [b.kind for b in t.look()] == ["collection"] and not t.clean
-    monkeypatch.undo()
-    assert done(t)
-
-
-def test_greenlets_that_come_during_a_look_make_another_necessary(monkeypatch):
-    """The package was imported between the look at the threads and its end."""
-    import sys
-    for name in ("greenlet", "greenlet._greenlet"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    d = make("def B(): return {v}")
-    t = transition(d[0], d[1])
-    t.install()
-    t.start()
-    real = thread_looks.idents
-
-    def idents():
-        found = real()
-        stand_in = type(sys)("greenlet")
-        stand_in.greenlet, stand_in.getcurrent = type("greenlet", (), {}), lambda: None
-        monkeypatch.setitem(sys.modules, "greenlet", stand_in)
-        return found
-    monkeypatch.setattr(thread_looks, "idents", idents)
-    assert [b.kind for b in t.look()] == ["greenlet"] and not t.clean
-    monkeypatch.undo()
-    assert done(t)
-
-
-def test_with_greenlets_about_the_heap_is_searched_only_when_nothing_else_is_in_the_way(d, stopped, monkeypatch):
-    """A search keeps the program from running: as long as a thread, or what an earlier one found, is dirty, none is
-    made."""
-    pytest.importorskip("greenlet")
-    searches, real = [], suspended.find
-    monkeypatch.setattr(suspended, "find", lambda *args: searches.append(1) or real(*args))
-    d = make(SOURCE + "\ndef S():\n stop()\n return {v}", stop=stopped.stop)
-    stopped(d[0]["S"])
-    waiting = d[0]["G"]()
-    next(waiting)
-    t = transition(d[0], d[1])
-    t.install()
-    t.start()
-    assert [b.kind for b in t.look()] == ["thread"] and searches == []
-    stopped.go()
-    assert [b.kind for b in t.look()] == ["generator"] and searches == [1]
-    assert [b.kind for b in t.look()] == ["generator"] and searches == [1]
-    waiting.close()
-    assert done(t) and len(searches) > 1

@@ -1,0 +1,154 @@
+"""Rounds of looks: what each looks at, in which slices, and what it says of threads and greenlets."""
+import sys
+import threading
+
+import pytest
+
+from klpfs.cpython.looks import collection, greenlets, suspended
+from klpfs.cpython.looks import threads as thread_looks
+from klpfs.cpython.switch import rounds
+from klpfs.cpython.switch.switching import Transition
+from tests.cpython.programs import done, entry, make, transition, try_clean
+
+SOURCE = "def A(x=1):\n return ({v}, B(), x)\ndef B(): return {v}\ndef G():\n yield {v}\n yield B()"
+
+
+@pytest.fixture
+def d():
+    return make(SOURCE)
+
+
+def test_many_threads_are_looked_at_in_slices(monkeypatch):
+    """Not more than about FRAMES frames in one C call, with a breath between; each thread once since the last flip."""
+    for name in ("greenlet", "greenlet._greenlet"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    d = make("def B(): return {v}")
+    go, ready = threading.Event(), threading.Semaphore(0)
+
+    def down(n):
+        if n:
+            return down(n - 1)
+        ready.release()
+        go.wait(10)
+    threads = [threading.Thread(target=down, args=(60,)) for i in range(60)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        ready.acquire()
+    calls, breaths, real = [], [], thread_looks.stacks
+
+    def stacks(wanted):
+        taken = real(wanted)
+        calls.append((len(wanted), sum(len(s) for i, s in taken)))
+        return taken
+    monkeypatch.setattr(thread_looks, "stacks", stacks)
+    t = Transition([entry(d[0]["B"], d[1]["B"])], breathe=lambda: breaths.append(1))
+    t.install()
+    t.start()
+    del breaths[:]
+    blockers = t.look()
+    go.set()
+    for thread in threads:
+        thread.join()
+    assert blockers == []
+    assert max(frames for n, frames in calls) <= 2 * rounds.FRAMES and len(calls) > 2
+    assert sum(n for n, frames in calls) >= 61 and len(breaths) >= len(calls) - 1
+    t.finish()
+
+
+def test_a_collection_under_way_is_a_blocker_where_it_matters(d, monkeypatch):
+    """Up to 3.11 in any case; from 3.12 on when something can be suspended."""
+    t = transition(d[0], d[1])
+    monkeypatch.setattr(collection, "quiet", lambda: False)
+    monkeypatch.setattr(suspended, "find", lambda codes, kind=None, counted=None, running=None: (
+        collection.COLLECTING, [], greenlets.stacks_and_greenlets(kind)[1] if kind else []))
+    t.install()
+    t.start()
+    assert [b.kind for b in t.look()] == ["collection"] and not t.clean
+    monkeypatch.undo()
+    assert done(t)
+
+
+def test_greenlets_that_come_during_a_look_make_another_necessary(monkeypatch):
+    """The package was imported between the look at the threads and its end."""
+    for name in ("greenlet", "greenlet._greenlet"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    d = make("def B(): return {v}")
+    t = transition(d[0], d[1])
+    t.install()
+    t.start()
+    real = thread_looks.idents
+
+    def idents():
+        found = real()
+        stand_in = type(sys)("greenlet")
+        stand_in.greenlet, stand_in.getcurrent = type("greenlet", (), {}), lambda: None
+        monkeypatch.setitem(sys.modules, "greenlet", stand_in)
+        return found
+    monkeypatch.setattr(thread_looks, "idents", idents)
+    assert [b.kind for b in t.look()] == ["greenlet"] and not t.clean
+    monkeypatch.undo()
+    assert done(t)
+
+
+def test_with_greenlets_about_the_heap_is_searched_only_when_nothing_else_is_in_the_way(d, stopped, monkeypatch):
+    """A search keeps the program from running: as long as a thread, or what an earlier one found, is dirty, none is
+    made."""
+    pytest.importorskip("greenlet")
+    searches, real = [], suspended.find
+    monkeypatch.setattr(suspended, "find", lambda *args: searches.append(1) or real(*args))
+    d = make(SOURCE + "\ndef S():\n stop()\n return {v}", stop=stopped.stop)
+    stopped(d[0]["S"])
+    waiting = d[0]["G"]()
+    next(waiting)
+    t = transition(d[0], d[1])
+    t.install()
+    t.start()
+    assert [b.kind for b in t.look()] == ["thread"] and searches == []
+    stopped.go()
+    assert [b.kind for b in t.look()] == ["generator"] and searches == [1]
+    assert [b.kind for b in t.look()] == ["generator"] and searches == [1]
+    waiting.close()
+    assert done(t) and len(searches) > 1
+
+
+def test_many_dirty_greenlets_are_named_by_one_search(monkeypatch):
+    """The names come with frames; a search for each would keep the program waiting far longer than the look."""
+    greenlet = pytest.importorskip("greenlet")
+    monkeypatch.setattr(rounds, "AGAIN_US", 10 ** 12)
+    searches, real = [], greenlets.greenlet_lines
+    monkeypatch.setattr(greenlets, "greenlet_lines", lambda kind, keys: searches.append(len(keys)) or real(kind, keys))
+    d = make("def A(sw):\n sw()\n return {v}")
+    lets = [greenlet.greenlet(lambda: d[0]["A"](greenlet.getcurrent().parent.switch)) for _ in range(7)]
+    for each in lets:
+        each.switch()
+    t = transition(d[0], d[1])
+    t.install()
+    t.start()
+    blockers = t.look()
+    assert searches == [7] and {b.task for b in blockers} == set(map(id, lets))
+    assert all(b.kind == "greenlet" and "app0.py:2 A" in b.frames[0] for b in blockers)
+    t.look()
+    assert searches == [7], "named already"
+    for each in lets:
+        each.switch()
+    assert t.look() == []
+
+
+def test_task_states_are_the_versions_that_threads_are_bound_to(stopped):
+    """0 in PREPARE; in a started transition the goal once seen clean, else the other; none when it is over."""
+    d = make("def A():\n stop()\n return {v}", stop=stopped.stop)
+    thread, me = stopped(d[0]["A"]), threading.get_ident()
+    t = transition(d[0], d[1])
+    t.install()
+    assert set(rounds.task_states(t).values()) == {0}
+    t.start()
+    assert not try_clean(t)
+    states = rounds.task_states(t)
+    assert states[thread.ident] == 0
+    if len(t.state.clean_threads):       # with greenlets about nobody is put down as seen
+        assert states[me] == 1
+    t.force()
+    assert set(rounds.task_states(t).values()) == {1}
+    t.finish()
+    assert rounds.task_states(t) == {}
