@@ -19,18 +19,19 @@ import sys
 from itertools import compress, starmap
 from operator import and_, eq, length_hint, not_
 from posix import sysconf
-from types import FunctionType, TracebackType
+from types import FrameType, FunctionType, TracebackType
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from types import CodeType, FrameType
+    from collections.abc import Iterable, Iterator
+    from types import CodeType
     from typing import Any, Callable
 
 _ORDER, _int, _id, _getframe = sys.byteorder, int, id, sys._getframe
 _iter, _length_hint, _list, _map = iter, length_hint, list, map
 _WORD = 4       # bytes
 LOUD = sys.version_info >= (3, 14)
-"""Whether calls by ctypes raise an audit event: those of peek, poke, head, new_code, bytes_at, object_at and
+"""Whether calls by ctypes raise an audit event: those of peek, poke, head, new_code, bytes_of, objects_at and
 is_audited."""
 
 
@@ -178,6 +179,25 @@ if LOUD and AVAILABLE:
     except (OSError, ValueError):       # a build that is made otherwise: audit hooks hear what is called
         pass
 
+def _generator_of() -> Callable[[FrameType], Any] | None:
+    """Reads where a frame has its generator, or asks CPython for it, from 3.11 on."""
+    def generator() -> Any:
+        yield
+    made = generator()
+    frame = made.gi_frame
+    try:
+        if sys.version_info >= (3, 11):
+            read = method("PyFrame_GetGenerator", 0)
+        else:
+            text = _head(frame, FrameType.__basicsize__)
+            places = [at for at in range(2 * POINTER, len(text), POINTER)
+                      if text[at:at + POINTER] == _id(made).to_bytes(POINTER, _ORDER)]
+            read = member(FrameType, places[0], OBJECT)[0]
+        return read if read(frame) is made else None
+    except (OSError, IndexError, SystemError):
+        return None
+
+
 def _code_of_function() -> Callable[[FunctionType], CodeType] | None:
     """Reads where a function has its code."""
     def sample() -> None:
@@ -194,6 +214,9 @@ address: Callable[[object], int] = _address_of or _id
 """An object's id()."""
 generator_code: Callable[[Any], CodeType] | None = _generator_code
 """The code of a generator, a coroutine or an asynchronous generator, from 3.12 on; else None."""
+generator_of: Callable[[FrameType], Any] | None = _generator_of() if AVAILABLE else None
+"""The generator, coroutine or asynchronous generator whose frame it is, where its code is of one; None: not to be told.
+"""
 function_code: Callable[[FunctionType], CodeType] | None = _code_of_function() if AVAILABLE else None
 """A function's __code__; None: not without an audit event."""
 head: Callable[[object, int], bytes] | None = _head
@@ -260,24 +283,22 @@ def poke(place: int, number: int) -> None:
     _move(place, number.to_bytes(_WORD, _ORDER), _WORD)
 
 
-def bytes_at(place: int, size: int) -> bytes:
-    """So many bytes of memory, at an address at which there was an object once; b'' where there is none any more. Only
-    where AVAILABLE; LOUD.
+def bytes_of(place: int, size: int) -> Iterator[bytes]:
+    """Iterator over one text: so many bytes of memory, at an address at which there was an object once; over none where
+    there is no memory any more. Only where AVAILABLE; LOUD.
 
     Memory of objects may be given back to the system, and others' may come in its place that must not be read. So it
-    is asked first whether it is resident, which what nobody ever touched is not; in one call, as nobody gives any back
-    meanwhile without the interpreter lock."""
+    is asked first whether it is resident, which what nobody ever touched is not: in the same C call, as nobody gives
+    any back meanwhile without the interpreter lock."""
     if _mincore is None or not place:
-        return b""
+        return _iter(())
     pages = (place % _PAGE + size + _PAGE - 1) // _PAGE
     asked = starmap(_mincore, ((place & -_PAGE, place % _PAGE + size, _vector),))
     fine = _map(not_, _map(and_, asked, (0xffffffff,)))
     resident = _map(eq, starmap(_bytes_at, ((_vector, pages),)), (b"\1" * pages,))
-    for text in _list(starmap(_bytes_at, compress(((place, size),), _map(and_, fine, resident)))):
-        return text         # type: ignore[no-any-return]
-    return b""
+    return starmap(_bytes_at, compress(((place, size),), _map(and_, fine, resident)))
 
 
-def object_at(place: int) -> Any:
-    """The object at an address; there are references to it. Only where AVAILABLE; LOUD."""
-    return _object_at(place)
+def objects_at(places: Iterable[int]) -> Iterator[Any]:
+    """The objects at addresses; there are references to each. Only where AVAILABLE; LOUD."""
+    return _map(_object_at, places)

@@ -64,7 +64,7 @@ def test_members():
     assert read(text) == 0x01020304 and text[4:8] == bytes(range(4, 8))
     assert c_api.byte_member(bytes, bytes.__basicsize__ + 4)(text) == 5
     at = c_api._place_of(free, free.__defaults__)
-    read, write = c_api.member(type(free), at, c_api._OBJECT)
+    read, write = c_api.member(type(free), at, c_api.OBJECT)
     made, value = c_api.new_function(free.__code__, {}, "f", None, None, None), (object(),)
     counts = [sys.getrefcount(value)]
     write(made, value)

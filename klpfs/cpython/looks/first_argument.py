@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from types import CodeType
     from typing import Any, Callable
 
-_type, _int, _getframe, _id = type, int, sys._getframe, id
+_type, _int, _getframe, _next = type, int, sys._getframe, next
 _ORDER, _POINTER = sys.byteorder, c_api.POINTER
 _ADDRESS = 19                   # descrobject.h: Py_T_PYSSIZET
 _F_FRAME, _LOCALS = 24, 72      # 3.11: of a PyFrameObject, of an _PyInterpreterFrame (pycore_frame.h)
@@ -38,11 +38,13 @@ def _by_pointers() -> Callable[[FrameType, CodeType], Any]:
     inner: Any = c_api.member(FrameType, _F_FRAME, _ADDRESS)[0]
 
     def pointer(place: int) -> int:
-        return _int.from_bytes(c_api.bytes_at(place, _POINTER), _ORDER)
+        for text in c_api.bytes_of(place, _POINTER):
+            return _int.from_bytes(text, _ORDER)
+        return 0
 
     def first(frame: FrameType, code: CodeType) -> Any:
         place = pointer(inner(frame) + _LOCALS)
-        found: Any = c_api.object_at(place) if place else None
+        found: Any = _next(c_api.objects_at((place,))) if place else None
         return found.cell_contents if _type(found) is CellType and code.co_varnames[0] in code.co_cellvars else found
     return first
 

@@ -17,7 +17,7 @@ from .thread_names import thread_names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from types import CodeType
     from typing import Any, Callable
     from weakref import ref
@@ -77,13 +77,6 @@ def suspended(reference: ref[Any], owner: tuple[str, int] | None = None,
     return Blocker("generator", 0, "one that has just ended")
 
 
-def running(code: CodeType) -> Blocker:
-    """Blocker for a generator, coroutine or asynchronous generator of that code that just runs."""
-    kind = "coroutine" if code.co_flags & COROUTINE else "async generator" if code.co_flags & ASYNC_GENERATOR else \
-        "generator"
-    return Blocker(kind, 0, function_name(code), [frame(code, code.co_firstlineno)])
-
-
 def _tasks() -> tuple[Sequence[ref[Any]], Any]:
     """(weak references to all asyncio tasks that asyncio knows, the C task type) or ((), None)."""
     kind = module_value("_asyncio", "Task")
@@ -103,25 +96,52 @@ def _tasks() -> tuple[Sequence[ref[Any]], Any]:
     return tasks, kind
 
 
+def _awaited_by_tasks(breathe: Callable[[], None] | None) -> Iterator[tuple[ref[Any], ref[Any], Any]]:
+    """Iterator over (weak reference to a generator-like object, weak reference to the asyncio task that waits in it,
+    through any awaits in between; the task type)."""
+    tasks, kind = _tasks()
+    for n, task in _enumerate(tasks):
+        at, depth = awaits.called(task, kind.get_coro), 0
+        while at is not None and depth < 1000:
+            yield at, task, kind
+            at, depth = awaits.awaited(at), depth + 1
+        if n % 20 == 19 and breathe is not None:
+            breathe()
+
+
 def owners(references: Sequence[ref[Any]], breathe: Callable[[], None] | None = None) -> dict[int, tuple[str, int]]:
     """{id(reference): (task's name, id of the task)} for those of the weak references to generator-like objects in
     which an asyncio task waits, through any awaits in between."""
     wanted = {_id(r) for r in references}
     names: dict[int, tuple[str, int]] = {}
-    tasks, kind = _tasks()
-    for n, task in _enumerate(tasks):
-        if _len(names) == _len(wanted):
-            break
-        at, depth = awaits.called(task, kind.get_coro), 0
-        while at is not None and depth < 1000:
-            if _id(at) in wanted:
-                name, key = awaits.task_name(task, kind)
-                if key:
-                    names[_id(at)] = name, key
-            at, depth = awaits.awaited(at), depth + 1
-        if n % 20 == 19 and breathe is not None:
-            breathe()
+    for at, task, kind in _awaited_by_tasks(breathe) if wanted else ():
+        if _id(at) in wanted:
+            name, key = awaits.task_name(task, kind)
+            if key:
+                names[_id(at)] = name, key
+            if _len(names) == _len(wanted):
+                break
     return names
+
+
+def running(codes: Mapping[int, CodeType], breathe: Callable[[], None] | None = None) -> list[Blocker]:
+    """Blockers for generator-like objects that run, or may be dying, of some codes, {id: code}: for the asyncio tasks
+    that wait in such an object, or else for the code alone."""
+    found: list[Blocker] = []
+    left = _dict(codes)
+    for at, task, kind in _awaited_by_tasks(breathe):
+        for _, prefix in _KINDS:
+            code = codes.get(suspended_objects.code_id(at, prefix))
+            if code is not None:
+                line = None if reads.audited() else suspended_objects.of(at, prefix + "_frame.f_lineno")[0]
+                name, key = awaits.task_name(task, kind)
+                found.append(Blocker("task", key, name, [frame(code, line or code.co_firstlineno)]))
+                left.pop(_id(code), None)
+    for code in left.values():
+        what = "coroutine" if code.co_flags & COROUTINE else "async generator" if code.co_flags & ASYNC_GENERATOR else \
+            "generator"
+        found.append(Blocker(what, 0, function_name(code), [frame(code, code.co_firstlineno)]))
+    return found
 
 
 def stacks() -> dict[int, list[str]]:

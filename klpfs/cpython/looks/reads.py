@@ -22,7 +22,7 @@ from ..switch.rules import BREAK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
     from types import CodeType, FrameType
     from typing import Any
 
@@ -33,7 +33,7 @@ _referents, _zip, _dict, _values = gc.get_referents, zip, dict, dict.values
 _ORDER = sys.byteorder
 _WORD = c_api.POINTER
 _ALL = 2 ** (8 * _WORD) - 1
-_SIZE = GeneratorType.__basicsize__
+SIZE = GeneratorType.__basicsize__
 _CODE, _FUNCTION_CODE = attrgetter("f_code"), attrgetter("__code__")
 
 KINDS = (GeneratorType, "gi"), (CoroutineType, "cr"), (AsyncGeneratorType, "ag")
@@ -42,6 +42,8 @@ _TELLS = sys.version_info >= (3, 11)        # one byte tells a generator's state
 
 key = object.__hash__
 """A number that no other living object has: id() with its lowest four bits on top. Asks no method of the object's."""
+
+KIND_KEYS = frozenset(key(kind) for kind, _ in KINDS)
 
 _hooks = [False]
 
@@ -119,7 +121,7 @@ def function_codes(functions: Iterable[FunctionType]) -> Iterator[CodeType]:
 # ---------------------------------------------------------------------------------------------------------- generators
 # All three kinds of generators begin with the same members (genobject.h: _PyGenObject_HEAD).
 
-def _samples() -> tuple[Any, Any, Any]:
+def samples() -> tuple[Any, Any, Any]:
     """A generator that is suspended, one that has not begun, one that has ended."""
     def generator() -> Any:
         yield
@@ -143,7 +145,7 @@ def _running_state(at: int) -> int:
     found: list[bytes] = []
 
     def generator() -> Any:
-        found.append(_head(made, _SIZE))        # type: ignore[misc]
+        found.append(_head(made, SIZE))        # type: ignore[misc]
         yield
     made = generator()
     next(made)
@@ -153,10 +155,10 @@ def _running_state(at: int) -> int:
 def _states_of_ended(at: int) -> frozenset[int]:
     """What a byte of a generator may be when it has ended: 3.12 and 3.13 tell what was closed before it began, or while
     it handled nothing, from what ran to its end (gen_close in Objects/genobject.c)."""
-    closed, new, ended = _samples()
+    closed, new, ended = samples()
     closed.close()
     new.close()
-    return _frozenset(_head(each, _SIZE)[at] for each in (closed, new, ended))   # type: ignore[misc]
+    return _frozenset(_head(each, SIZE)[at] for each in (closed, new, ended))   # type: ignore[misc]
 
 
 def _find() -> tuple[int, int, int] | None:
@@ -164,22 +166,22 @@ def _find() -> tuple[int, int, int] | None:
     pointer is; the size of that in bytes); None: not to be told for certain."""
     if _head is None:
         return None
-    suspended, new, ended = samples = _samples()
+    suspended, new, ended = made = samples()
     states = _STATES[sys.version_info >= (3, 15)]
-    texts = [_head(sample, _SIZE) for sample in samples]
-    pointers = range(2 * _WORD, _SIZE - _WORD + 1, _WORD)
+    texts = [_head(sample, SIZE) for sample in made]
+    pointers = range(2 * _WORD, SIZE - _WORD + 1, _WORD)
     # the first: on 3.11 the frame, which follows, has its own
     code = [at for at in pointers if all(_number(text, at, _WORD) == id(suspended.gi_code) for text in texts)][:1]
     if _generator_code is not None:
         code = [-1]
     if sys.version_info >= (3, 11):
-        more = [_head(sample, _SIZE) for sample in _samples()]      # what is alike in both is no accident
-        frame = [at for at in range(2 * _WORD, _SIZE)
+        more = [_head(sample, SIZE) for sample in samples()]      # what is alike in both is no accident
+        frame = [at for at in range(2 * _WORD, SIZE)
                  if (texts[1][at], texts[0][at], texts[2][at]) in states
                  and all(first[at] == second[at] for first, second in zip(texts, more))]
     else:
         frame = [at for at in pointers if _number(texts[2], at, _WORD) == 0
-                 and all(_number(text, at, _WORD) == id(made.gi_frame) for text, made in zip(texts[:2], samples))]
+                 and all(_number(text, at, _WORD) == id(made.gi_frame) for text, made in zip(texts[:2], made))]
     if len(code) != 1 or len(frame) != 1:
         return None
     return code[0], frame[0], 1 if sys.version_info >= (3, 11) else _WORD
@@ -195,13 +197,14 @@ _state = c_api.byte_member(object, _frame_at) if SILENT and _frame_size == 1 els
 
 
 _running = _running_state(_frame_at) if _state is not None else -1
+_new = _head(samples()[1], SIZE)[_frame_at] if _state is not None else -1      # type: ignore[misc]
 _ended: frozenset[int] = _states_of_ended(_frame_at) if _state is not None else frozenset()
 
 
 def _numbers(objects: Iterable[Any], at: int, size: int) -> Iterator[int]:
     """The numbers that the objects have in memory, `at` bytes from their beginning."""
     return _map(_int.from_bytes, _map(itemgetter(_slice(at, at + size)),
-                 _map(_head, objects, repeat(_SIZE))),       # type: ignore[arg-type]  # only where SILENT
+                 _map(_head, objects, repeat(SIZE))),       # type: ignore[arg-type]  # only where SILENT
                 repeat(_ORDER))
 
 
@@ -240,69 +243,56 @@ def rest(generators: Iterable[Any], prefix: str) -> Iterator[bool]:
     return _map(not_, _map(attrgetter(prefix + "_running"), generators))
 
 
-def last(generators: Iterable[Any], prefix: str) -> Iterator[bool]:
-    """Whether each generator, coroutine or asynchronous generator outlives this look: one that runs may be dying. True
-    where that can't be told, as of asynchronous generators up to 3.10. prefix: of their attributes."""
-    if _state is None and (_TELLS or prefix == "ag"):
-        return _map(is_not, generators, repeat(None))
-    return rest(generators, prefix)
+def last(every: Callable[[], Iterator[Any]], prefix: str) -> Iterator[bool]:
+    """Whether each generator, coroutine or asynchronous generator is surely not dying; prefix: of their attributes;
+    every: makes an iterator over them. Dying may be what runs; and of what rests a coroutine that was never awaited,
+    while the program shows the warning of that, or an asynchronous generator, in its finalizer hook (_PyGen_Finalize in
+    Objects/genobject.c)."""
+    if prefix == "ag":      # before it has begun it has no hook
+        return _map(is_, every(), repeat(None)) if _state is None else _map(eq, _map(_state, every()), repeat(_new))
+    if prefix == "gi" or _TELLS and _state is None:
+        return rest(every(), prefix)
+    if _state is not None:
+        return _map(not_, _map((_running, _new).__contains__, _map(_state, every())))
+    if audited():           # asking for a frame is an event
+        return _map(is_, every(), repeat(None))
+    places = _map(_getattr, _map(_getattr, every(), repeat("cr_frame"), repeat(None)), repeat("f_lasti"), repeat(0))
+    return _map(and_, rest(every(), prefix), _map(ne, places, repeat(-1)))      # up to 3.10
 
 
-def _with(objects: Sequence[Any], name: str, wanted: bool) -> Iterator[Any]:
+def _with(every: Callable[[], Iterator[Any]], name: str, wanted: bool) -> Iterator[Any]:
     """Those of the objects whose attribute `name`, behind the prefix of their kind, is true, or is not."""
-    kinds = [(_list(compress(objects, _map(is_, _map(_type, objects), repeat(kind)))), attrgetter(prefix + name))
-             for kind, prefix in KINDS]
-    return chain.from_iterable([compress(found, _map(truth if wanted else not_, _map(attribute, found)))
-                                for found, attribute in kinds])
+    test = truth if wanted else not_
+    return chain.from_iterable([compress(_of_type(every, kind), _map(test, _map(attrgetter(prefix + name),
+                                                                                _of_type(every, kind))))
+                                for kind, prefix in KINDS])
 
 
-def that_run(objects: Sequence[Any]) -> Iterator[Any]:
-    """Those of the generators, coroutines and asynchronous generators that are just running; up to 3.10 also
-    asynchronous generators that wait."""
+def that_run(every: Callable[[], Iterator[Any]]) -> Iterator[Any]:
+    """Those of some generators, coroutines and asynchronous generators that are just running; up to 3.10 also
+    asynchronous generators that wait. every: makes an iterator over them."""
     if _state is not None:
-        return compress(objects, _map(eq, _map(_state, objects), repeat(_running)))
-    return _with(objects, "_running", True)
+        return compress(every(), _map(eq, _map(_state, every()), repeat(_running)))
+    return _with(every, "_running", True)
 
 
-def that_have_ended(objects: Sequence[Any]) -> Iterator[Any]:
-    """Those of the generators, coroutines and asynchronous generators that have run to their end."""
+def that_have_ended(every: Callable[[], Iterator[Any]]) -> Iterator[Any]:
+    """Those of some generators, coroutines and asynchronous generators that have run to their end. every: makes an
+    iterator over them."""
     if _state is not None:
-        return compress(objects, _map(_ended.__contains__, _map(_state, objects)))
-    return _with(objects, "_frame", False)
+        return compress(every(), _map(_ended.__contains__, _map(_state, every())))
+    return _with(every, "_frame", False)
 
 
-GONE, DYING, THERE = range(3)       # what memory says of a generator, coroutine or asynchronous generator
-_MANY = 1 << 30         # references that nothing has
-
-
-def _raw_code() -> int:
-    """Where a generator that has not ended has the address of its code, in bytes from its beginning; -1: not to be
-    told. 3.14 and later: the address has flags in its lowest bits."""
-    if not SILENT:
-        return -1
-    suspended, new, _ = _samples()
-    texts = [_head(each, _SIZE) for each in (suspended, new)]       # type: ignore[misc]
-    for at in range(2 * _WORD, _SIZE - _WORD + 1, _WORD):
-        if all(_number(text, at, _WORD) & ~3 == id(suspended.gi_code) for text in texts):
-            return at
-    return -1
-
-
-_raw_code_at = _raw_code()
-_KIND_IDS = _frozenset(id(kind) for kind, _ in KINDS)
-
-
-def there(address: int, codes: set[int]) -> int:
-    """What is at an address at which there was a generator, coroutine or asynchronous generator of a code with one of
-    these ids: THERE; DYING, without a reference, so it must not be touched; or GONE, ended or never to be told."""
-    text = c_api.bytes_at(address, _SIZE) if _raw_code_at >= 0 else b""
-    if not text or _number(text, _WORD, _WORD) not in _KIND_IDS or \
-            _number(text, _raw_code_at, _WORD) & ~3 not in codes or _has_ended(text):
-        return GONE         # and the memory may be another object's
-    references = _number(text, 0 if _ORDER == "little" else _WORD - 4, 4)
-    return GONE if references > _MANY else THERE if references else DYING
-
-
-def _has_ended(text: bytes) -> bool:
-    """Whether memory of a generator says that it has run to its end."""
+def has_ended(text: bytes) -> bool:
+    """Whether a generator, coroutine or asynchronous generator, of which that are the first SIZE bytes in memory, has
+    run to its end. Only where SILENT."""
     return text[_frame_at] in _ended if _frame_size == 1 else not _number(text, _frame_at, _WORD)
+
+
+def have_not_ended(texts: Iterable[bytes]) -> Iterator[bool]:
+    """Whether has_ended is False, of each. Only where SILENT."""
+    if _frame_size == 1:
+        return _map(not_, _map(_ended.__contains__, _map(itemgetter(_frame_at), texts)))
+    places = _map(itemgetter(_slice(_frame_at, _frame_at + _WORD)), texts)
+    return _map(truth, _map(_int.from_bytes, places, repeat(_ORDER)))

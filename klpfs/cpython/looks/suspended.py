@@ -27,7 +27,7 @@ _list, _tuple, _map, _type, _iter = list, tuple, map, type, iter
 _frozenset, _len, _compile, _zip, _filter, _dict = frozenset, len, compile, zip, filter, dict
 
 KINDS = reads.KINDS
-KIND_KEYS = frozenset(reads.key(kind) for kind, prefix in KINDS)
+KIND_KEYS = reads.KIND_KEYS
 _TWICE = sys.version_info[:2] == (3, 11)        # there a generator and its frame both refer to their code
 ACTIVATIONS = KIND_KEYS | {reads.key(FrameType)}
 FEW = 12        # from so many codes on, looking at all objects' types is quicker than asking for the codes' referrers
@@ -115,11 +115,11 @@ def _of_codes(box: list[Any], ids: frozenset[int], kind: type[Any], prefix: str)
 
 
 def _references(box: list[Any], ids: frozenset[int], running: list[int]) -> Iterator[ref[Any]]:
-    """Iterator over weak references to those objects in the list in `box` whose code's id is in ids; of those that run
-    the ids of their codes go to `running`. One that runs may be dying: a weak reference to it would outlive it, since
-    gen_dealloc (Objects/genobject.c) clears them before its `finally` blocks run."""
+    """Iterator over weak references to those objects in the list in `box` whose code's id is in ids; of those that may
+    be dying the ids of their codes go to `running`: a weak reference to what dies would outlive it, since gen_dealloc
+    (Objects/genobject.c) clears them before its `finally` blocks run."""
     def last(kind: type[Any], prefix: str) -> Iterator[bool]:
-        return reads.last(_of_codes(box, ids, kind, prefix), prefix)
+        return reads.last(lambda: _of_codes(box, ids, kind, prefix), prefix)
     run = [reads.generator_codes(compress(_of_codes(box, ids, *kind), _map(not_, last(*kind))), kind[1])
            for kind in KINDS]
     found = [_map(ref, compress(_of_codes(box, ids, *kind), last(*kind))) for kind in KINDS]
@@ -155,8 +155,8 @@ def find(codes: Sequence[CodeType], kind: Any = None, counted: References | None
     asynchronous generators, maybe also some that have run to their end (has_frame tells). COLLECTING: a collection is
     under way: what it has found unreachable is in no list, but its `finally` blocks may still run. kind: the greenlet
     type: then stacks is what greenlets.stacks_and_greenlets gives, of the same moment. counted: filled, of the same
-    moment, for a few codes. running: to it go the ids of the codes of objects that just run, on a stack or dying, to
-    which there are no references.
+    moment, for a few codes. running: to it go the ids of the codes of objects that just run, on a stack, or may be
+    dying, to which there are no references.
     """
     frozen = frozen_before_import()
     seen: dict[str, Any] = {}
@@ -182,17 +182,22 @@ def _resting(codes: Sequence[CodeType], seen: dict[str, Any], reference: Any, ca
     box: list[Any] = []
     fine: list[bool] = []
 
+    def last(kind: type[Any], prefix: str) -> Iterator[bool]:
+        return reads.last(lambda: _of_codes(box, ids, kind, prefix), prefix)
+
     def at_rest(kind: type[Any], prefix: str) -> Iterator[Any]:
-        return compress(_of_codes(box, ids, kind, prefix), reads.rest(_of_codes(box, ids, kind, prefix), prefix))
+        return compress(_of_codes(box, ids, kind, prefix), last(kind, prefix))
 
     def not_at_rest(kind: type[Any], prefix: str) -> Iterator[Any]:
-        return compress(_of_codes(box, ids, kind, prefix),
-                        _map(not_, reads.rest(_of_codes(box, ids, kind, prefix), prefix)))
+        return compress(_of_codes(box, ids, kind, prefix), _map(not_, last(kind, prefix)))
     run = [reads.ids(not_at_rest(*kind)) for kind in KINDS]
     rest = [reads.ids(at_rest(*kind)) for kind in KINDS]
     found = [_map(reference, at_rest(*kind), repeat(callback)) for kind in KINDS]
-    return _list(still(chain(silent(_map(box.append, starmap(_referrers, (wanted,)))),
-                             silent(_map(running.extend, _map(_list, run))),
+    if _len(codes) < FEW:
+        found_all = _map(box.append, starmap(_referrers, (wanted,)))
+    else:
+        found_all = _map(box.append, _map(_list, (of_types(*everything(), KIND_KEYS, True),)))
+    return _list(still(chain(silent(found_all), silent(_map(running.extend, _map(_list, run))),
                              silent(_map(addresses.extend, _map(_list, rest))),
                              silent(_map(fine.append, _map(contains, (addresses,), repeat(_canary_id)))),
                              silent(chain.from_iterable(compress((probe(seen),), fine))),
@@ -201,8 +206,8 @@ def _resting(codes: Sequence[CodeType], seen: dict[str, Any], reference: Any, ca
 
 def resting(codes: Sequence[CodeType], reference: Any, callback: Any) -> tuple[str | None, dict[int, Any], list[int]]:
     """(why not all may have been seen: FROZEN, COLLECTING or None; id -> reference, of the generators, coroutines and
-    asynchronous generators of these codes that do not run just now; the ids of the others). reference: weakref.ref or a
-    subclass; callback: a function of C, for each."""
+    asynchronous generators of these codes that surely are not dying; the ids of the others). reference: weakref.ref or
+    a subclass; callback: a function of C, for each."""
     frozen = frozen_before_import()
     seen: dict[str, Any] = {}
     addresses: list[int] = []

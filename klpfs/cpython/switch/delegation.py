@@ -28,6 +28,7 @@ from itertools import chain, compress, islice, repeat, starmap
 from operator import not_
 from types import AsyncGeneratorType, CodeType, CoroutineType, FrameType, FunctionType, GeneratorType
 
+from .. import c_api
 from ..control_flow import ITERATES, WAITS, stands_waiting
 from ..looks import reads
 from ..looks.atomic import silent
@@ -44,9 +45,10 @@ if TYPE_CHECKING:
     from .switching import Transition
     from .waiting import Waiting
 
-_referrers, _referents = gc.get_referrers, gc.get_referents
+_referents = gc.get_referents
 _type, _getattr, _id, _get, _enumerate, _range, _int = type, getattr, id, dict.get, enumerate, range, int
-_list, _map, _issubclass, _BaseException, _reversed = list, map, issubclass, BaseException, reversed
+_list, _map, _tuple, _frozenset, _issubclass, _BaseException, _reversed = \
+    list, map, tuple, frozenset, issubclass, BaseException, reversed
 
 # types are told apart by their keys: a program's type may have a metaclass whose __eq__ and __hash__ are the program's
 _key = reads.key
@@ -57,7 +59,7 @@ HANDED_ON = ("throw", "close")         # names of methods of the program's objec
 _SHOWS_STACK = sys.version_info >= (3, 11)
 _anext: Any = getattr(sys.modules["builtins"], "anext", None)         # from 3.10 on
 MOST = 10000           # links of a chain that is followed
-_NOTHING = frozenset(_map(_key, (_type(None), str, int, CodeType, FunctionType, FrameType)))
+_NOTHING = _frozenset(_map(_key, (_type(None), str, int, CodeType, FunctionType, FrameType)))
 _SEARCHES = 2           # of a thread within one another, where a hook may hear them
 
 _SWALLOWS = sys.version_info < (3, 14)      # from then on throw() puts the frames of all that hand it on on the stack
@@ -77,7 +79,7 @@ def _wrappers() -> frozenset[int]:
         found.append(_anext(asynchronous, None))
     for each in found:
         each.close()                    # or they are warned of as never awaited
-    return frozenset(_map(_key, (*_map(_type, found), Relay)))
+    return _frozenset(_map(_key, (*_map(_type, found), Relay)))
 
 
 _WRAPPERS = _wrappers()
@@ -111,10 +113,29 @@ def names_of(found: object) -> tuple[str, str, str, str] | None:
     return _get(_NAMES, _key(_type(found)))
 
 
+def _is_awaited_below(frame: FrameType) -> bool:
+    """Whether the frame below a generator-like object's on the stack is of what waits for that object: then it was
+    entered from there. False where that can't be told without an event."""
+    below = frame.f_back
+    if below is None or c_api.generator_of is None or reads.audited():
+        return False
+    code = below.f_code
+    if not code.co_flags & SUSPENDS or not stands_waiting(code, below.f_lasti):
+        return False
+    waits = c_api.generator_of(below)
+    names = names_of(waits)
+    inner = waited_for(waits) if names is not None else None
+    names = names_of(inner)
+    return names is not None and _getattr(inner, names[0]) is frame
+
+
 def side(transition: Transition, frames: Sequence[tuple[FrameType, CodeType]], ident: int, inner: bool) -> int | None:
     """The side of the object that has handed on to the innermost of these frames that was entered so; None: none was,
     or a side's object is between. frames: those for which may_be, with their codes, innermost first. ident: this
     thread's. inner: in another choice."""
+    frames = [(frame, code) for frame, code in frames if not code.co_flags & SUSPENDS or not _is_awaited_below(frame)]
+    if not frames:
+        return None
     known = transition.waiting
     searches = _get(known.searching, ident, 0) if inner else 0
     if searches >= _SEARCHES and reads.audited():
@@ -123,10 +144,8 @@ def side(transition: Transition, frames: Sequence[tuple[FrameType, CodeType]], i
     try:
         places = {_id(frame): n for n, (frame, _) in _enumerate(frames)}
         found: tuple[int, int] | None = None            # the place, the side
-        candidates = known.candidates()
-        if known.unnoted or not known.complete:
-            candidates += _referrers(*transition.waiting_codes())
-        for waiting in candidates:
+        searched = _tuple(transition.waiting_codes()) if known.unnoted or not known.complete else ()
+        for waiting in known.handing_on(searched):
             names = names_of(waiting)
             key = _id(_getattr(waiting, names[1])) if names is not None else 0
             if key not in known.ids:
@@ -185,13 +204,14 @@ def waited_for(waiting: Any) -> Any:
 
 
 def _last_referent(waiting: Any) -> Any:
-    """The last that the collector sees in a running object's frame, but for an exception that the object handles. In
-    one C call: what else that frame has must not be held by this thread while others run."""
+    """The last that the collector sees in a running object's frame, but for an exception that the object handles, and
+    for None, which up to 3.12 stays where such an exception was. In one C call: what else that frame has must not be
+    held by this thread while others run."""
     box: list[Any] = []
 
     def every() -> Iterator[Any]:
         return chain.from_iterable(_map(_reversed, box))
-    are_errors = _map(_issubclass, _map(_type, every()), repeat(_BaseException))
+    are_errors = _map(_issubclass, _map(_type, every()), repeat((_BaseException, _type(None))))
     for found in _list(chain(silent(_map(box.append, starmap(_referents, ((waiting,),)))),
                              islice(compress(every(), _map(not_, are_errors)), 1), silent(_map(_list.clear, box)))):
         return None if _key(_type(found)) in _NOTHING else found

@@ -39,13 +39,15 @@ class Rounds:
     """The looks of a transition, and the names of what they found, kept for a while. bodies: what module-level code on
     stacks will make again."""
 
-    __slots__ = ("bodies", "_transition", "_known", "_owners")
+    __slots__ = ("bodies", "_transition", "_known", "_owners", "_running")
 
     def __init__(self, transition: Transition) -> None:
         self.bodies = bodies.Bodies()
         self._transition = _ref(transition)     # which has this object: no reference cycle is left behind
         self._known: dict[tuple[str, int], tuple[Blocker, int]] = {}    # (kind, key) -> Blocker, when it was named
-        self._owners: tuple[int, dict[int, tuple[str, int]]] = (0, {})  # when looked up; see names_for_people.owners
+        # when they were looked up, the ids of the references they were looked up for, names_for_people.owners
+        self._owners: tuple[int, set[int], dict[int, tuple[str, int]]] = (0, _set(), {})
+        self._running: tuple[int, set[int], list[Blocker]] = (0, _set(), [])        # the same for _name_running
 
     @property
     def transition(self) -> Transition:
@@ -184,9 +186,8 @@ class Rounds:
         if why is not None:
             blockers.append(_says_nothing(why))
         state.suspended_objects, unsure = self._still_suspended(state, references)
-        blockers += self._name_suspended(state.suspended_objects)
-        if running and not blockers:        # on no stack: they die, or hand on
-            return self._name_running(running)
+        off_stacks = self._name_running(running) if running and not blockers else []
+        blockers += self._name_suspended(state.suspended_objects) + off_stacks
         if unsure and not blockers:
             return [_has_just_ended()]
         if not blockers and not plain:
@@ -246,8 +247,8 @@ class Rounds:
             if why is not None:
                 return [_says_nothing(why)]
             waiting, unsure = self._still_suspended(state, references)
-            if running and not waiting:
-                return self._name_running(running)
+            if running:
+                return self._name_suspended(waiting) + self._name_running(running)
             if not waiting and not unsure:
                 return out_of_sight.blockers(self.transition)
         state.suspended_objects = waiting
@@ -282,9 +283,10 @@ class Rounds:
     def _name_suspended(self, references: Sequence[ref[Any]]) -> list[Blocker]:
         """Blockers for suspended objects, under the names of the asyncio tasks that wait in them."""
         first, now = references[:NAMED], self.transition.clock()
-        if [r for r in first if _id(r) not in self._owners[1]] or now - self._owners[0] > AGAIN_US:
-            self._owners = now, names_for_people.owners(first, self.transition.breathe)
-        owners = self._owners[1]
+        if {_id(r) for r in first} - self._owners[1] or now - self._owners[0] > AGAIN_US:
+            found = names_for_people.owners(first, self.transition.take_breath)
+            self._owners = now, {_id(r) for r in first}, found
+        owners = self._owners[2]
 
         def describe(reference: ref[Any]) -> Blocker:
             return names_for_people.suspended(reference, owners.get(_id(reference)), self.transition.codes)
@@ -293,10 +295,14 @@ class Rounds:
             blockers.append(Blocker("generator", 0, f"{_len(references) - NAMED} more"))
         return blockers
 
-    def _name_running(self, keys: Sequence[int]) -> list[Blocker]:
-        """Blockers for objects of the codes with these ids that run: generators that die, or hand on."""
-        codes = [code for code in (self.transition.codes.get(key) for key in keys) if code is not None]
-        return [names_for_people.running(code) for code in codes[:NAMED]] or [_has_just_ended()]
+    def _name_running(self, keys: Iterable[int]) -> list[Blocker]:
+        """Blockers for objects of the codes with these ids that run or may be dying: generators that die, or hand on,
+        asynchronous generators that wait."""
+        codes = {key: self.transition.codes[key] for key in keys if key in self.transition.codes}
+        now = self.transition.clock()
+        if _set(codes) != self._running[1] or now - self._running[0] > AGAIN_US:
+            self._running = now, _set(codes), names_for_people.running(codes, self.transition.take_breath)[:NAMED]
+        return self._running[2] or [_has_just_ended()]
 
     def _is_named(self, kind: str, key: int) -> bool:
         known = self._known.get((kind, key))

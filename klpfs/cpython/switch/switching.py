@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     Codes = dict[int, CodeType]
     Result = TypeVar("Result")
 
-_id, _len, _tuple, _set, _dict, _frozenset, _enumerate, _list, _range = \
-    id, len, tuple, set, dict, frozenset, enumerate, list, range
+_id, _len, _tuple, _set, _dict, _frozenset, _enumerate, _list, _range, _bool = \
+    id, len, tuple, set, dict, frozenset, enumerate, list, range, bool
 
 FUNCTIONS = 20      # switched between two breaths
 
@@ -329,7 +329,7 @@ class Transition:
     def _run(self, goal: int) -> None:
         """RUN with that goal: blind, where side 1 was never chosen yet and what waits can't be known now."""
         known = self.find_waiting() is None
-        self.flip(RUN, goal, bool(goal) and not (known or self.decided or "blind" in BREAK))
+        self.flip(RUN, goal, _bool(goal) and not (known or self.decided or "blind" in BREAK))
 
     def waiting_codes(self) -> list[CodeType]:
         """The codes of both sides that can wait for something."""

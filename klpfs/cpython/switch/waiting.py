@@ -9,16 +9,17 @@ Objects are known by weak references, or by their address alone (`loose`): those
 that die. A weak reference to what is dying already is never cleared (gen_dealloc in Objects/genobject.c clears them
 before the `finally` blocks); and what a collection has found to be garbage is in no list while its `finally` blocks
 run. The callback of a weak reference is of C alone (`ended`): a signal handler's exception would be lost in bytecode
-there. What has ended is looked at later, where its memory tells whether it dies still (reads.there).
+there. What has ended is looked at later, where its memory tells whether it dies still
+(looks/at_address.py).
 """
 from __future__ import annotations
 
 from _collections import deque
 from weakref import ref
 
-from .. import c_api, control_flow
+from .. import control_flow
 from ..images.image import INNER
-from ..looks import reads, suspended
+from ..looks import at_address, handing_on, reads, suspended
 from ..raw import NESTED
 
 TYPE_CHECKING = False
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from typing import Any
     Entered = tuple[set[int] | None, set[int] | None]
 
-_set, _list, _id, _map, _filter, _len, _getattr, _range = set, list, id, map, filter, len, getattr, range
+_set, _list, _id, _len, _getattr, _range = set, list, id, len, getattr, range
 
 MANY = 200
 AT_ONCE = 400           # bytes of code whose flow is worked out in the program's call: well under a millisecond
@@ -110,7 +111,7 @@ class Waiting:
                 if not address:         # `find` is about to say where it was
                     ended.append(reference)
                     continue
-                if reads.there(address, self.ids):
+                if at_address.there(address, self.ids):
                     self.loose.add(address)
                 if self.known.get(address) is reference:
                     self.known.pop(address, None)
@@ -118,28 +119,19 @@ class Waiting:
                 ended.appendleft(reference)
                 raise
 
-    def candidates(self) -> list[Any]:
-        """The known objects that run, or that hand on, or, up to 3.10, are asynchronous generators that wait. In the
-        program's calls: it holds them a while."""
+    def handing_on(self, codes: tuple[CodeType, ...]) -> list[Any]:
+        """The objects that hand on. codes: of objects for which the heap is to be searched besides."""
         if self.ended:
             self.settle()
-        objects = _list(_filter(None, _map(ref.__call__, _list(self.known.values()))))
-        if _len(objects) > self.most:       # ended ones may be garbage for long, with their tasks
-            for made in _list(reads.that_have_ended(objects)):
-                self.known.pop(reads.id_of(made), None)
+        references = _list(self.known.values())
+        if _len(references) > self.most:        # ended ones may be garbage for long, with their tasks
+            for address in handing_on.that_have_ended(references):
+                self.known.pop(address, None)
             self.most = 2 * _len(self.known) + MANY
         for address in _list(self.loose):
-            there = reads.there(address, self.ids)
-            if there == reads.DYING:    # whoever asks runs in a callback before its `finally` blocks
-                continue
-            found = [c_api.object_at(address)] if there else []
-            if _list(reads.that_run(found)):
-                objects += found
-            else:
+            if at_address.there(address, self.ids) == at_address.GONE:
                 self.loose.discard(address)
-                for made in found:      # it ran when it was found, and did not die
-                    self.note(made)
-        return _list(reads.that_run(objects))
+        return handing_on.handing_on(references, _list(self.loose), self.ids, codes)
 
     def entered(self, code: CodeType, key: int) -> Entered:
         """control_flow.after_throw of a code that is of no side and has the id `key`, worked out once: of a long code

@@ -51,7 +51,7 @@ for ends in (lambda g: g.close(), lambda g: (next(g), g.close()), list, lambda g
         over = kind()
         ends(over)
         assert over.gi_frame is None and list(reads.have_frames([over], "gi")) == [False]
-        assert list(reads.that_have_ended([over])) == [over]
+        assert list(reads.that_have_ended(lambda: iter([over]))) == [over]
 heard.clear()
 suspended.has_frame(weakref.ref(coroutine)) and suspended.has_frame(weakref.ref(asynchronous)) or 1 / 0    # of any kind
 coroutine.close()

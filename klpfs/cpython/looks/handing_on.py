@@ -1,0 +1,64 @@
+"""The generator-like objects that hand on just now: they run, and their frame has none below it, for a throw() or
+close() is under way in what they wait for (switch/delegation.py).
+
+Asked for in the program's calls. It takes one C call, after which this thread has only what hands on: of all others it
+might have the last reference otherwise, and their `finally` blocks would run here.
+"""
+from __future__ import annotations
+
+import gc
+from itertools import chain, compress, repeat, starmap
+from operator import attrgetter, is_
+from weakref import ref
+
+from . import at_address, reads
+from .atomic import silent
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+    from types import CodeType
+    from typing import Any
+
+_referrers = gc.get_referrers
+_list, _map, _type, _filter = list, map, type, filter
+
+
+def handing_on(references: Sequence[ref[Any]], addresses: Sequence[int], ids: Collection[int],
+               codes: tuple[CodeType, ...]) -> list[Any]:
+    """The objects that hand on: of weakly referenced ones, of those of codes with these ids at addresses, and of the
+    objects of `codes`, for which the heap is searched. Where hooks are about, all that run, for asking for a frame is
+    an event; up to 3.10 with asynchronous generators that wait."""
+    box: list[list[Any]] = []
+    running: list[list[Any]] = []
+
+    def every() -> Iterator[Any]:
+        return chain.from_iterable(box)
+
+    def hand_on(kind: type[Any], prefix: str) -> Iterator[Any]:
+        def of_kind() -> Iterator[Any]:
+            return compress(chain.from_iterable(running), _map(is_, _map(_type, chain.from_iterable(running)),
+                                                               repeat(kind)))
+        if reads.audited():
+            return of_kind()
+        return compress(of_kind(), _map(is_, _map(attrgetter(prefix + "_frame.f_back"), of_kind()), repeat(None)))
+    sources: list[Iterator[Any]] = [_filter(None, _map(ref.__call__, references))]
+    if addresses:
+        sources.append(at_address.objects(addresses, ids))
+    if codes:
+        found: list[list[Any]] = []
+        sources.append(chain(silent(_map(found.append, starmap(_referrers, (codes,)))), compress(
+            chain.from_iterable(found), _map(reads.KIND_KEYS.__contains__, _map(reads.key, _map(_type,
+                                             chain.from_iterable(found))))), silent(_map(_list.clear, found))))
+    return _list(chain(silent(_map(box.append, _map(_list, (chain(*sources),)))),
+                       silent(_map(running.append, _map(_list, (reads.that_run(every),)))),
+                       *[hand_on(*kind) for kind in reads.KINDS],
+                       silent(_map(_list.clear, chain(box, running)))))
+
+
+def that_have_ended(references: Sequence[ref[Any]]) -> list[int]:
+    """The ids of the weakly referenced objects that have run to their end."""
+    box: list[list[Any]] = []
+    return _list(chain(silent(_map(box.append, _map(_list, (_filter(None, _map(ref.__call__, references)),)))),
+                       reads.ids(reads.that_have_ended(lambda: chain.from_iterable(box))),
+                       silent(_map(_list.clear, box))))
