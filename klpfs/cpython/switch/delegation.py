@@ -90,6 +90,15 @@ def can_wait(code: CodeType) -> bool:
     return code.co_flags & SUSPENDS != 0 and not WAITS.isdisjoint(code.co_code[::2])
 
 
+def can_be_asked() -> bool:
+    """Whether no audit hook refuses what `side` asks: it would raise in the program's calls."""
+    try:
+        _referents(()), _list(c_api.bytes_of(reads.id_of(_WRAPPERS), c_api.POINTER))
+    except Exception:       # whatever the hook raises
+        return False
+    return True
+
+
 def may_be(known: Waiting, code: CodeType, key: int, frame: FrameType, below: CodeType | None, lasti: int) -> bool:
     """Whether a frame of that code, generator-like, with the id `key` and of no side, may have been entered by
     delegation. below: the code of the frame below it on the stack; lasti: that frame's f_lasti. Raises no event."""

@@ -33,33 +33,37 @@ _NO_IDS: frozenset[int] = frozenset()
 _NO_CODES: tuple[Codes, Codes] = {}, {}
 
 # String constants of these stand for objects: 'S' the Switch, 'T' its Transition, 'F' the Switch's functions, 'I'
-# get_ident. A string that is called would earn a SyntaxWarning: hence `if 1 else 0`. 'T'.choices is exchanged by
-# Transition.flip. Nothing is handed on in an exception's handler, or it would be the context of the side's exceptions;
-# and no error stays in a variable, or its traceback would keep the frame.
-_RELAYED = """{g} = {made}
+# get_ident; 'G', 'N', 'A' and 'B' exceptions, whose names the program may use for something else. A string that is
+# called would earn a SyntaxWarning: hence `if 1 else 0`. 'T'.choices is exchanged by Transition.flip. The arguments are
+# the side's alone, which may wait for the end of what it has dropped ({drop}; of a plain call they can't be). Nothing
+# is handed on in an exception's handler, or it would be the context of the side's exceptions; and no error stays in a
+# variable, or its traceback would keep the frame.
+_RELAYED = """{g} = {made}{drop}
   {v} = 'S'.relay({g})
   while True:
    try: return (WAITS {v})
-   except GeneratorExit as {e}:
+   except 'G' as {e}:
     if {g}.FRAME is None: raise
     {v} = [{e}]
    try: {v} = 'S'.going_on({g}, {g}.throw({v}.pop()))
-   except StopIteration as {e}: return {e}.value"""
+   except 'N' as {e}: return {e}.value"""
 _BODIES = {
     0: "return ('F'['T'.choices.get(('I' if 1 else 0)(), 2)] or 'S'.choose())({call})",
     GENERATOR: _RELAYED.replace("WAITS", "yield from").replace("FRAME", "gi_frame"),
     COROUTINE: _RELAYED.replace("WAITS", "await").replace("FRAME", "cr_frame"),
-    ASYNC_GENERATOR: """{g} = {made}
+    ASYNC_GENERATOR: """{g} = {made}{drop}
   try:
    {v} = await 'S'.first_step({g})
    while True:
     try: {s} = yield {v}
-    except BaseException as {e}: {s} = [{g}.athrow({e})]
+    except 'B' as {e}: {s} = [{g}.athrow({e})]
     else:
      {v} = await {g}.asend({s})
      continue
     {v} = await {s}.pop()
-  except StopAsyncIteration: return"""}
+  except 'A': return"""}
+
+_EXCEPTIONS: dict[str, Any] = {"G": GeneratorExit, "N": StopIteration, "A": StopAsyncIteration, "B": BaseException}
 
 _templates: dict[str, CodeType] = {}        # source text -> code; a large patch has few different texts
 _TEMPLATES = 1000                           # so many are kept
@@ -187,8 +191,10 @@ def _source(before: images.Image, after: images.Image) -> str:
     code = before.code
     declared = passed = "*a, **k"
     taken = _set("ak")
+    names: tuple[str, ...] = "a", "k"
     if _agree(before, after) and not [n for n in code.co_varnames if "." in n]:
         declared, passed = _parameters(code)
+        names = _signature(code)[-1]
         taken = _set(code.co_varnames)
     taken.update(code.co_freevars)
     own = {}        # what the dispatcher calls its own variables
@@ -201,7 +207,8 @@ def _source(before: images.Image, after: images.Image) -> str:
     made = f"'S'.choose()({passed})"
     if kind:                # also where neither can wait: in a later transition, which it may come to be of, one may
         made = f"'S'.noted({made})"
-    body = _BODIES[kind].format(call=passed, made=made, **own)
+    drop = "\n  del " + ", ".join(names) if names else ""
+    body = _BODIES[kind].format(call=passed, made=made, drop=drop, **own)
     free = code.co_freevars
     bound = f"{' = '.join(free)} = None" if free else "pass"
     asynchronous = "async " if kind in (COROUTINE, ASYNC_GENERATOR) else ""
@@ -224,7 +231,7 @@ def make(switch: Switch) -> CodeType:
         template = _templates[source] = space["outer"]().__code__
         space.clear()
     code = before.code
-    objects = {"S": switch, "T": switch.transition, "I": get_ident,
+    objects = {"S": switch, "T": switch.transition, "I": get_ident, **_EXCEPTIONS,
                "F": switch.functions.get if _SMALL else switch.functions}
     changes: dict[str, Any] = {
         "co_name": code.co_name, "co_firstlineno": code.co_firstlineno,

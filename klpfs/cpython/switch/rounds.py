@@ -93,6 +93,15 @@ class Rounds:
             return blockers or out_of_sight.blockers(self.transition)
         return self._look_at_suspended(state)
 
+    def note_bodies(self) -> None:
+        """Note, before the transition begins, whether a body on a stack may make functions of it again: what these make
+        no dispatcher notes."""
+        transition = self.transition
+        if transition.waiting.ids and not transition.waiting.unnoted:
+            self.bodies.begin(transition)
+            transition.waiting.unnoted = False in [self.bodies.are_plain(stack, transition)
+                                                   for _, stack in threads.stacks(_tuple(threads.idents()))]
+
     def _is_clean(self, stack: Stack, goal: int, settled: bool) -> bool:
         """Whether a stack, ids of codes, has no frame of the other side and is whole, and has no undecided dispatcher,
         unless it is settled: then that has chosen, or will choose, the goal."""
@@ -134,6 +143,8 @@ class Rounds:
                     clean.add(ident)
                 else:
                     unsure.append(ident)
+            if unsure:
+                self.transition.waiting.unnoted = True      # a body may make functions again, without a dispatcher
             for ident, places in threads.places(_tuple(unsure)) if unsure else ():
                 if not self._is_clean(threads.stack_of(places), goal, settled):
                     dirty.append(ident)
@@ -190,6 +201,8 @@ class Rounds:
         blockers += self._name_suspended(state.suspended_objects) + off_stacks
         if unsure and not blockers:
             return [_has_just_ended()]
+        if not plain:
+            self.transition.waiting.unnoted = True
         if not blockers and not plain:
             blockers = self._look_at_greenlets_places(state, kind)
             if not blockers and suspends and left_behind.are_here():

@@ -59,6 +59,7 @@ def monotonic_us() -> int:
     """CLOCK_MONOTONIC in microseconds."""
     return _monotonic_ns() // 1000
 
+AUDIT_HOOK = "audit hook"       # why a look can say nothing
 AGAIN = 3           # looks, while functions are added behind each
 
 
@@ -329,6 +330,7 @@ class Transition:
     def _run(self, goal: int) -> None:
         """RUN with that goal: blind, where side 1 was never chosen yet and what waits can't be known now."""
         known = self.find_waiting() is None
+        self.rounds.note_bodies()
         self.flip(RUN, goal, _bool(goal) and not (known or self.decided or "blind" in BREAK))
 
     def waiting_codes(self) -> list[CodeType]:
@@ -336,10 +338,12 @@ class Transition:
         return [code for key, code in self.codes.items() if key in self.waiting.ids]
 
     def find_waiting(self) -> str | None:
-        """Sees to it that all is known that waits for something and that no dispatcher has made; why it is not: FROZEN
-        or COLLECTING."""
+        """Sees to it that all is known that waits for something and that no dispatcher has made; why it is not: FROZEN,
+        COLLECTING or AUDIT_HOOK."""
         if not self.waiting.ids or self.waiting.complete:
             return None
+        if not delegation.can_be_asked():
+            return AUDIT_HOOK
         why = self.waiting.find(self.waiting_codes())
         for _ in _range(AGAIN):         # a collection is short, mostly
             if why != collection.COLLECTING or self.breathe is None:
