@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from types import CodeType, FrameType
     from typing import Any
 
-_map, _filter, _id, _type, _getattr, _slice, _int, _list, _frozenset = \
-    map, filter, id, type, getattr, slice, int, list, frozenset
+_map, _filter, _id, _type, _getattr, _slice, _int, _list, _frozenset, _range = \
+    map, filter, id, type, getattr, slice, int, list, frozenset, range
 _head, _generator_code, _function_code = c_api.head, c_api.generator_code, c_api.function_code
 _referents, _zip, _dict, _values = gc.get_referents, zip, dict, dict.values
 _ORDER = sys.byteorder
@@ -246,18 +246,21 @@ def rest(generators: Iterable[Any], prefix: str) -> Iterator[bool]:
 def last(every: Callable[[], Iterator[Any]], prefix: str) -> Iterator[bool]:
     """Whether each generator, coroutine or asynchronous generator is surely not dying; prefix: of their attributes;
     every: makes an iterator over them. Dying may be what runs; and of what rests a coroutine that was never awaited,
-    while the program shows the warning of that, or an asynchronous generator, in its finalizer hook (_PyGen_Finalize in
-    Objects/genobject.c)."""
-    if prefix == "ag":      # before it has begun it has no hook
-        return _map(is_, every(), repeat(None)) if _state is None else _map(eq, _map(_state, every()), repeat(_new))
+    while the program shows the warning of that, or an asynchronous generator that has begun, in its finalizer hook
+    (_PyGen_Finalize in Objects/genobject.c, which does nothing with what has ended)."""
     if prefix == "gi" or _TELLS and _state is None:
         return rest(every(), prefix)
     if _state is not None:
-        return _map(not_, _map((_running, _new).__contains__, _map(_state, every())))
+        surely = _ended | {_new} if prefix == "ag" else _frozenset(_range(256)) - {_new, _running}
+        return _map(surely.__contains__, _map(_state, every()))
     if audited():           # asking for a frame is an event
-        return _map(is_, every(), repeat(None))
-    places = _map(_getattr, _map(_getattr, every(), repeat("cr_frame"), repeat(None)), repeat("f_lasti"), repeat(0))
-    return _map(and_, rest(every(), prefix), _map(ne, places, repeat(-1)))      # up to 3.10
+        return _map(not_, have_frames(every(), prefix))
+    # up to 3.10: a frame that has not begun stands at -1
+    default = -1 if prefix == "ag" else 0
+    places = _map(_getattr, _map(_getattr, every(), repeat(prefix + "_frame"), repeat(None)), repeat("f_lasti"),
+                  repeat(default))
+    return _map(eq, places, repeat(-1)) if prefix == "ag" else _map(and_, rest(every(), prefix),
+                                                                   _map(ne, places, repeat(-1)))
 
 
 def _with(every: Callable[[], Iterator[Any]], name: str, wanted: bool) -> Iterator[Any]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 import gc
 import sys
 from itertools import chain, compress, repeat, starmap, tee
-from operator import attrgetter, contains, is_, not_
+from operator import and_, attrgetter, contains, is_, not_, or_
 from types import FrameType
 from weakref import ref
 
+from ..switch.choice import module_value
 from ..switch.rules import BREAK
 from . import greenlets, reads
 from .atomic import everything, silent, still
@@ -16,13 +17,13 @@ from .frozen_moment import putting_back
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from types import CodeType
     from typing import Any
 
     from .threads import Stack
 
-_referrers, _refcount = gc.get_referrers, sys.getrefcount
+_referrers, _referents, _refcount = gc.get_referrers, gc.get_referents, sys.getrefcount
 _list, _tuple, _map, _type, _iter = list, tuple, map, type, iter
 _frozenset, _len, _compile, _zip, _filter, _dict = frozenset, len, compile, zip, filter, dict
 
@@ -174,6 +175,20 @@ def find(codes: Sequence[CodeType], kind: Any = None, counted: References | None
     return why, [r for r in references if r is not _canary_ref], stacks
 
 
+def _held(every: Callable[[], Iterator[Any]], ids: set[int]) -> Iterator[Any]:
+    """Iterator that gives nothing, and puts into `ids` the ids of those objects to which another generator-like object
+    or an asyncio task refers, which what dies has not: those that wait for it."""
+    holders = KIND_KEYS | {reads.key(kind) for kind in (module_value("_asyncio", "Task"),) if kind is not None}
+    box: list[Any] = []
+    if reads.audited():         # asking for referents is an event
+        return _iter(())
+    found = compress(chain.from_iterable(box), _map(holders.__contains__, _map(reads.key, _map(
+        _type, chain.from_iterable(box)))))
+    return chain(silent(_map(box.append, starmap(_referrers, _map(_tuple, (every(),))))),
+                 silent(_map(ids.update, (reads.ids(chain.from_iterable(starmap(_referents, _zip(found)))),))),
+                 silent(_map(_list.clear, box)))
+
+
 @putting_back
 def _resting(codes: Sequence[CodeType], seen: dict[str, Any], reference: Any, callback: Any, addresses: list[int],
              running: list[int]) -> list[ref[Any]]:
@@ -181,23 +196,30 @@ def _resting(codes: Sequence[CodeType], seen: dict[str, Any], reference: Any, ca
     ids = _frozenset(reads.ids(wanted))
     box: list[Any] = []
     fine: list[bool] = []
+    held: set[int] = set()
+
+    def of_codes(kind: type[Any], prefix: str) -> Iterator[Any]:
+        return _of_codes(box, ids, kind, prefix)
 
     def last(kind: type[Any], prefix: str) -> Iterator[bool]:
-        return reads.last(lambda: _of_codes(box, ids, kind, prefix), prefix)
+        return reads.last(lambda: of_codes(kind, prefix), prefix)
 
-    def at_rest(kind: type[Any], prefix: str) -> Iterator[Any]:
-        return compress(_of_codes(box, ids, kind, prefix), last(kind, prefix))
+    def doubtful() -> Iterator[Any]:
+        return chain.from_iterable([compress(of_codes(*kind), _map(not_, last(*kind))) for kind in KINDS[1:]])
 
-    def not_at_rest(kind: type[Any], prefix: str) -> Iterator[Any]:
-        return compress(_of_codes(box, ids, kind, prefix), _map(not_, last(kind, prefix)))
-    run = [reads.ids(not_at_rest(*kind)) for kind in KINDS]
-    rest = [reads.ids(at_rest(*kind)) for kind in KINDS]
-    found = [_map(reference, at_rest(*kind), repeat(callback)) for kind in KINDS]
+    def known(kind: type[Any], prefix: str) -> Iterator[bool]:
+        held_and_rests = _map(and_, _map(held.__contains__, reads.ids(of_codes(kind, prefix))),
+                              reads.rest(of_codes(kind, prefix), prefix))
+        return _map(or_, last(kind, prefix), held_and_rests)
+    run = [reads.ids(compress(of_codes(*kind), _map(not_, known(*kind)))) for kind in KINDS]
+    rest = [reads.ids(compress(of_codes(*kind), known(*kind))) for kind in KINDS]
+    found = [_map(reference, compress(of_codes(*kind), known(*kind)), repeat(callback)) for kind in KINDS]
     if _len(codes) < FEW:
         found_all = _map(box.append, starmap(_referrers, (wanted,)))
     else:
         found_all = _map(box.append, _map(_list, (of_types(*everything(), KIND_KEYS, True),)))
-    return _list(still(chain(silent(found_all), silent(_map(running.extend, _map(_list, run))),
+    return _list(still(chain(silent(found_all), silent(_held(doubtful, held)), silent(_map(running.extend, _map(
+                                 _list, run))),
                              silent(_map(addresses.extend, _map(_list, rest))),
                              silent(_map(fine.append, _map(contains, (addresses,), repeat(_canary_id)))),
                              silent(chain.from_iterable(compress((probe(seen),), fine))),

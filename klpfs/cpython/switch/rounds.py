@@ -99,8 +99,8 @@ class Rounds:
         transition = self.transition
         if transition.waiting.ids and not transition.waiting.unnoted:
             self.bodies.begin(transition)
-            transition.waiting.unnoted = False in [self.bodies.are_plain(stack, transition)
-                                                   for _, stack in threads.stacks(_tuple(threads.idents()))]
+            transition.waiting.unnoted = False in [self.bodies.are_past(ident, places, transition) for ident, places
+                                                   in threads.places(_tuple(threads.idents()))]
 
     def _is_clean(self, stack: Stack, goal: int, settled: bool) -> bool:
         """Whether a stack, ids of codes, has no frame of the other side and is whole, and has no undecided dispatcher,
@@ -143,8 +143,6 @@ class Rounds:
                     clean.add(ident)
                 else:
                     unsure.append(ident)
-            if unsure:
-                self.transition.waiting.unnoted = True      # a body may make functions again, without a dispatcher
             for ident, places in threads.places(_tuple(unsure)) if unsure else ():
                 if not self._is_clean(threads.stack_of(places), goal, settled):
                     dirty.append(ident)
@@ -152,6 +150,7 @@ class Rounds:
                     clean.add(ident)
                 else:
                     making.append(ident)
+                    self.transition.waiting.unnoted = True      # the function that it makes has no dispatcher
             at += size
             size = _max(1, _min(4 * size, FRAMES * _len(idents) // _max(frames, 1)))
             if at < _len(todo):
@@ -201,8 +200,6 @@ class Rounds:
         blockers += self._name_suspended(state.suspended_objects) + off_stacks
         if unsure and not blockers:
             return [_has_just_ended()]
-        if not plain:
-            self.transition.waiting.unnoted = True
         if not blockers and not plain:
             blockers = self._look_at_greenlets_places(state, kind)
             if not blockers and suspends and left_behind.are_here():
@@ -220,6 +217,8 @@ class Rounds:
         dirty = [key for key, places in stacks
                  if not self._is_clean(threads.stack_of(places), state.goal, _is_settled(state, key))]
         making = [key for key, places in stacks if not self.bodies.are_past(key, places, self.transition)]
+        if making:
+            self.transition.waiting.unnoted = True
         return [self._name("thread", key, names_for_people.thread) for key in dirty if key in idents] + \
             self._name_greenlets(kind, [key for key in dirty if key not in idents]) + \
             [self._name("body", key, self._making) for key in making if key in idents] + \

@@ -329,9 +329,14 @@ class Transition:
 
     def _run(self, goal: int) -> None:
         """RUN with that goal: blind, where side 1 was never chosen yet and what waits can't be known now."""
-        known = self.find_waiting() is None
+        why = self.find_waiting()
+        for _ in _range(AGAIN):         # a collection is short, mostly
+            if why != collection.COLLECTING or self.breathe is None:
+                break
+            self.breathe()
+            why = self.find_waiting()
         self.rounds.note_bodies()
-        self.flip(RUN, goal, _bool(goal) and not (known or self.decided or "blind" in BREAK))
+        self.flip(RUN, goal, _bool(goal) and not (why is None or self.decided or "blind" in BREAK))
 
     def waiting_codes(self) -> list[CodeType]:
         """The codes of both sides that can wait for something."""
@@ -344,13 +349,7 @@ class Transition:
             return None
         if not delegation.can_be_asked():
             return AUDIT_HOOK
-        why = self.waiting.find(self.waiting_codes())
-        for _ in _range(AGAIN):         # a collection is short, mostly
-            if why != collection.COLLECTING or self.breathe is None:
-                break
-            self.breathe()
-            why = self.waiting.find(self.waiting_codes())
-        return why
+        return self.waiting.find(self.waiting_codes())
 
     def flip(self, mode: int, goal: int, blind: bool = False) -> None:
         """Exchanges the state. choice.choose reads `state` once, dispatchers read `choices` without it: so no

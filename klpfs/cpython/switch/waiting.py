@@ -82,6 +82,7 @@ class Waiting:
             reference = _Known(made, self.ended.append)
             reference.address = address = reads.id_of(made)
             self.known[address] = reference
+            self.loose.discard(address)         # of what was there before
             if _len(self.ended) > MANY:
                 self.settle()
         return made
@@ -111,9 +112,9 @@ class Waiting:
                 if not address:         # `find` is about to say where it was
                     ended.append(reference)
                     continue
-                if at_address.there(address, self.ids):
-                    self.loose.add(address)
-                if self.known.get(address) is reference:
+                if self.known.get(address) is reference:        # else another object is there by now
+                    if at_address.there(address, self.ids):
+                        self.loose.add(address)
                     self.known.pop(address, None)
             except BaseException:       # a signal handler's
                 ended.appendleft(reference)
