@@ -1,6 +1,7 @@
 """Transitions of definitions: what each function object runs before, during and after, whatever comes in between."""
 import gc
 import importlib
+import queue
 import sys
 import threading
 import types
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from klpfs.cpython import left_behind
+from klpfs.cpython import left_behind, transition
 from klpfs.cpython.program import import_hooks
 from klpfs.engine.core import Engine
 from tests.cpython import import_system
@@ -422,3 +423,51 @@ def test_a_body_with_its_definitions_behind_it_does_not_block(machine):
     assert module.f() == "f1" and module.C().m() == "m1"
     module.go.set()
     body.join(30)
+
+
+def test_old_code_that_nobody_has_found_yet_calls_old_code(machine, monkeypatch):
+    """A thread that was seen clean runs an inner function of an old frame, and calls while that is searched for."""
+    module = machine.module("""
+        def b(): return 0
+        def outer(stop, put):
+            stop()
+            def h(told, got):
+                while told.get():
+                    got.put(b())
+            put(h)
+            del h
+            stop()
+        made = []
+        outer(lambda: None, made.append)
+    """)
+    steps, at, work, told, got, seen = queue.Queue(), queue.Queue(), queue.Queue(), queue.Queue(), queue.Queue(), []
+
+    def stop():
+        at.put(1)
+        steps.get()
+
+    def call():
+        told.put(1)
+        seen.append(got.get())
+    old = threading.Thread(target=module.outer, args=(stop, work.put))
+    worker = threading.Thread(target=lambda: work.get()(told, got))
+    old.start()
+    at.get()
+    worker.start()
+    machine.enable("def b(): return 1\ndef h(told, got):\n while told.get(): got.put(b())\n"
+                   + one(module, "b", "outer.<locals>.h=h"))
+    assert machine.engine.look()
+    steps.put(1)
+    at.get()
+    call()
+    steps.put(1)
+    old.join()
+    real = transition.PythonTransition.join
+    monkeypatch.setattr(transition.PythonTransition, "join", lambda self: (call(), real(self))[1])
+    blockers = machine.engine.look()
+    monkeypatch.undo()
+    call()
+    told.put(0)
+    worker.join()
+    assert blockers and set(seen) == {0}
+    machine.settle()

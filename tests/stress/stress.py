@@ -234,6 +234,8 @@ class Stress:
                     await task
 
         async def main():
+            asyncio.get_running_loop().set_exception_handler(lambda loop, found: self.counts.errors.append(
+                "".join(traceback.format_exception(None, found.get("exception"), None)) + repr(found)))
             await asyncio.gather(*[one(i) for i in range(many)])
         asyncio.run(main())
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _referrers, _referents, _refcount = gc.get_referrers, gc.get_referents, sys.getrefcount
 _list, _tuple, _map, _type, _iter = list, tuple, map, type, iter
-_frozenset, _len, _compile, _zip, _filter, _dict = frozenset, len, compile, zip, filter, dict
+_frozenset, _len, _compile, _zip, _filter, _dict, _set = frozenset, len, compile, zip, filter, dict, set
 
 KINDS = reads.KINDS
 KIND_KEYS = reads.KIND_KEYS
@@ -196,7 +196,7 @@ def _resting(codes: Sequence[CodeType], seen: dict[str, Any], reference: Any, ca
     ids = _frozenset(reads.ids(wanted))
     box: list[Any] = []
     fine: list[bool] = []
-    held: set[int] = set()
+    held: set[int] = _set()
 
     def of_codes(kind: type[Any], prefix: str) -> Iterator[Any]:
         return _of_codes(box, ids, kind, prefix)

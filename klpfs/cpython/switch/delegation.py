@@ -145,7 +145,7 @@ def side(transition: Transition, frames: Sequence[tuple[FrameType, CodeType]], i
     frames = [(frame, code) for frame, code in frames if not code.co_flags & SUSPENDS or not _is_awaited_below(frame)]
     if not frames:
         return None
-    known = transition.waiting
+    known, sides = transition.waiting, transition.side_of_code      # exchanged by Transition.forget
     searches = _get(known.searching, ident, 0) if inner else 0
     if searches >= _SEARCHES and reads.audited():
         return None         # a hook that calls patched functions at the events of this search would recurse for ever
@@ -159,9 +159,9 @@ def side(transition: Transition, frames: Sequence[tuple[FrameType, CodeType]], i
             key = _id(_getattr(waiting, names[1])) if names is not None else 0
             if key not in known.ids:
                 continue
-            place = _reached(waiting, transition.side_of_code, places, frames)
-            if place is not None and (found is None or place < found[0]):
-                found = place, transition.side_of_code[key]
+            place = _reached(waiting, sides, places, frames)
+            if place is not None and (found is None or place < found[0]) and key in sides:
+                found = place, sides[key]
         return found[1] if found is not None else None
     finally:
         known.searching[ident] = searches

@@ -21,6 +21,7 @@ import time
 from errno import EBUSY, EINVAL
 
 from klpfs.engine.error import KlpError
+from klpfs.engine.target import Blocker
 
 from .. import no_collection
 from ..c_originals import original
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from typing import Any, Callable, TypeVar
     from weakref import ref
 
-    from klpfs.engine.target import Blocker
     Codes = dict[int, CodeType]
     Result = TypeVar("Result")
 

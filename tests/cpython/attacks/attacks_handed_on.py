@@ -1,13 +1,16 @@
 """Attacks with objects that hand a throw() or close() on while they are on no stack, in ways that hide them: from the
 collector, from weak references, from whoever looks at the instruction below."""
+import _thread
 import gc
 import sys
 import threading
+import types
 import weakref
 from types import GeneratorType
 
+from klpfs.cpython.switch.switching import Transition
 from tests.cpython.attacks.attack_kit import attack, wait
-from tests.cpython.programs import done, make, transition
+from tests.cpython.programs import done, entry, make, transition, try_clean
 
 SOURCE = """
 def generator(inner, rows):
@@ -256,3 +259,230 @@ def object_that_runs_in_another_thread_holds_what_is_closed_here():
     thread.join()
     made = None
     return len(set(row)) == 1 and p.right()
+
+
+class Closes:
+    """An object of the program's, awaitable, whose close() does something."""
+
+    def __init__(self, close):
+        self.closes = close
+
+    def __await__(self):
+        return self
+    __iter__ = __await__
+
+    def __next__(self):
+        return 1
+
+    def close(self):
+        return self.closes()
+
+
+@attack("whose")
+def close_of_another_object_is_called_meanwhile_in_another_thread():
+    """An old object hands close() on to an object of the program's, which takes a while. New code closes others."""
+    p, inside, go, row = Program(has_old=False), threading.Event(), threading.Event(), []
+    old = p.d[0]["coroutine"](lambda old_row: Closes(lambda: (inside.set(), go.wait(10))), p.rows)
+    old.send(None)
+    p.begin()
+    thread = threading.Thread(target=old.close)
+    thread.start()
+    wait(inside)
+    p.d[0]["closer"](Closes(lambda: row.append(p.d[0]["f"]())).close, row)
+    go.set()
+    thread.join()
+    old = None
+    return row == [1, 1, 1] and done(p.t)
+
+
+@attack("whose")
+def old_and_new_object_hand_on_at_once():
+    """The nearest decides: the new one, whose close() is called in the old one's."""
+    p = Program(has_old=False)
+    old = p.d[0]["coroutine"](lambda row: Closes(lambda: made.close()), p.rows)
+    old.send(None)
+    p.begin()
+    made = p.d[0]["coroutine"](lambda row: Closes(lambda: row.append(p.d[0]["f"]())), p.rows)
+    made.send(None)
+    old.close()
+    old = made = None
+    return p.rows[1] == [1, 1, 1] and done(p.t)
+
+
+@attack()
+def generator_at_the_bottom_of_a_thread_is_in_a_call():
+    """It has no frame below, and its last variable is what another thread closes: it hands nothing on."""
+    p, inside, go, row = Program(has_old=False), threading.Event(), threading.Event(), []
+    shared, over = Closes(lambda: row.append(p.d[0]["f"]())), threading.Event()
+
+    def waits(old_row, held=shared):
+        inside.set()
+        go.wait(10)
+        over.set()
+        yield
+    made = p.d[0]["generator"](waits, p.rows)
+    _thread.start_new_thread(next, (made,))
+    wait(inside)
+    p.begin()
+    p.d[0]["closer"](shared.close, row)
+    go.set()
+    wait(over)
+    while made.gi_running:
+        pass
+    made.close()
+    made = None
+    return row == [1, 1, 1] and done(p.t)
+
+
+@attack("blind")
+def old_object_is_frozen():
+    """Nobody can know it, so no call is new before gc.unfreeze(); reversed, nothing is in the way."""
+    p = Program()
+    gc.freeze()
+    try:
+        p.begin()
+        blockers = try_clean(p.t)
+        p.old.close()
+        p.old = None
+        p.t.reverse()
+        p.t.reverse()
+        still = p.d[0]["f"]()
+    finally:
+        gc.unfreeze()
+    return not blockers and still == 0 and p.right()
+
+
+@attack("blind")
+def transition_begins_in_a_collection_that_has_found_an_old_object_to_be_garbage():
+    """It is in no list. What the collection finalizes before it begins the transition, and closes it then."""
+    p, inside, go = Program(has_old=False), threading.Event(), threading.Event()
+
+    class Cycle:
+        def __init__(self):
+            self.me, self.old = self, p.generator()         # younger: it is finalized later
+
+        def __del__(self):
+            inside.set()
+            go.wait(10)
+            self.old.close()
+    Cycle()
+    thread = threading.Thread(target=gc.collect)
+    thread.start()
+    wait(inside)
+    p.begin()
+    go.set()
+    thread.join()
+    return p.right()
+
+
+@attack("delegation")
+def function_comes_while_an_old_object_of_it_waits():
+    p = Program()
+    p.t = transition(p.d[0], p.d[1], "f")
+    p.begin()
+    p.t.add([entry(p.d[0]["generator"], p.d[1]["generator"])])
+    p.old.close()
+    p.old = None
+    return p.right()
+
+
+@attack("delegation")
+def dispatcher_of_a_transition_without_anything_that_waits_makes_an_object_in_the_next():
+    waits = make(SOURCE)
+    waits[0]["f"] = waits[1]["f"]
+    plain = make("async def coroutine(inner, rows): return 0\ndef f(): return {v}")
+    first = transition(plain[0], plain[1])
+    first.install()
+    first.start()
+    rows: list = []
+
+    def library(row):
+        try:
+            yield
+        finally:
+            row.append(plain[0]["f"]())
+    made = plain[0]["coroutine"](types.coroutine(library), rows)
+    if not done(first):
+        return False
+    second = transition(plain[0], waits[2])
+    second.install()
+    second.start()
+    made.send(None)
+    second.reverse()
+    made.close()
+    made = None
+    return rows == [[2, 2, 2]] and done(second)
+
+
+@attack("delegation")
+def body_makes_the_function_again():
+    """What a body makes again is no dispatcher, and notes nothing."""
+    at, go, row = threading.Semaphore(0), threading.Semaphore(0), []
+
+    def stop():
+        at.release()
+        go.acquire()
+
+    def library(row):
+        try:
+            yield
+        finally:
+            row.append(space["f"]())
+    space = {"stop": stop, "__name__": "app"}
+    text = ("def f(): return 0\nfor i in range(2):\n def g(inner, row):\n  row.append(0)\n  try: yield from inner(row)\n"
+            "  finally: row.append(f())\n stop()\n")
+    thread = threading.Thread(target=lambda: exec(compile(text, "app0.py", "exec"), space))
+    thread.start()
+    at.acquire()
+    new = make("def f(): return 1\ndef g(inner, row):\n row.append(1)\n try: yield from inner(row)\n"
+               " finally: row.append(f())")[1]
+    t = Transition([entry(space[name], new[name]) for name in "fg"])
+    t.install()
+    t.start()
+    go.release()
+    at.acquire()
+    made = space["g"](library, row)
+    next(made)
+    made.close()
+    go.release()
+    thread.join()
+    made = None
+    return row == [0, 0, 0] and done(t)
+
+
+@attack("delegation")
+def object_around_has_handled_an_exception_before():
+    """Up to 3.12 None stays where the exception was, behind what it waits for."""
+    d = make("""
+def generator(inner, row):
+ row.append({v})
+ try: {}['no']
+ except KeyError: pass
+ try: yield from inner(row)
+ finally: row.append(f())
+def f(): return {v}
+""".replace("{}", "dict()"))
+    row: list = []
+
+    def between(row):
+        try:
+            raise KeyError
+        except KeyError:
+            pass
+        yield from library(row)
+
+    def library(row):
+        try:
+            yield
+        finally:
+            row.append(d[0]["f"]())
+    olds = [d[0]["generator"](inner, row) for inner in (library, between)]
+    for old in olds:
+        next(old)
+    t = transition(d[0], d[1])
+    t.install()
+    t.start()
+    for old in olds:
+        old.close()
+    old = olds = None
+    return set(row) == {0} and done(t)

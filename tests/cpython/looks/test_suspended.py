@@ -1,6 +1,5 @@
 """Looks for suspended objects: all that have a frame, or the word that nothing can be said."""
 import gc
-import sys
 import threading
 import weakref
 
@@ -41,7 +40,7 @@ def test_suspended_objects_of_a_code_are_found(monkeypatch, few):
     running = []
     why, found, stacks = module.find(codes, None, None, running)
     alive = [r() for r in found if module.has_frame(r)]
-    known = [kept[0], kept[1], kept[3]] if sys.version_info >= (3, 11) else kept[:2]
+    known = [kept[0], kept[1], kept[3]]
     assert why is None and len([a for a in alive if a in kept]) == len(known) and all(k in alive for k in known)
     assert id(c.__code__) in running and id(g.__code__) not in running
     kept[1].close(), kept[2].close()

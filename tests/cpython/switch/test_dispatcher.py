@@ -1,13 +1,15 @@
 """Dispatchers: the flavour, names, free variables and, where possible, the signature of what they stand in for."""
 import asyncio
 import inspect
+import sys
 import types
+import weakref
 
 import pytest
 
 from klpfs.cpython.switch.switching import Transition
 from klpfs.engine.error import KlpError
-from tests.cpython.programs import done, entry, make, new_image
+from tests.cpython.programs import done, entry, make, new_image, transition
 
 SOURCE = '''
 import types
@@ -233,3 +235,43 @@ def test_what_is_not_a_python_function_is_refused():
     with pytest.raises(KlpError, match="builtin_function_or_method is not a Python function"):
         Transition([Entry(len, made, made)])
     assert type(test_what_is_not_a_python_function_is_refused) is types.FunctionType
+
+
+@pytest.mark.parametrize("more", [{"__builtins__": {}}, {"GeneratorExit": int, "StopIteration": int}],
+                         ids=["no builtins", "other names"])
+def test_no_name_of_the_programs_is_asked_for(more):
+    d = make("def g(x):\n yield {v}\n raise x\ndef f(): return {v}", **more)
+    t = transition(d[0], d[1])
+    t.install()
+    t.start()
+    made = d[0]["g"](KeyError(1))
+    next(made)
+    with pytest.raises(KeyError):
+        next(made)
+    assert done(t)
+
+
+@pytest.mark.skipif(sys.version_info[:2] == (3, 10), reason="README, Limits: there the arguments stay")
+@pytest.mark.parametrize("parameters", ["res", "res, *more, name=1, **named"])
+@pytest.mark.parametrize("body", ["yield r() is None", "return r() is None", "yield r() is None; await ()"],
+                         ids=["generator", "coroutine", "asynchronous generator"])
+def test_what_a_generator_or_coroutine_drops_is_gone(body, parameters):
+    kind = "def" if body == "yield r() is None" else "async def"
+    d = make(f"{kind} f({parameters}):\n r = weakref.ref(res)\n del res\n {body}\n return", weakref=weakref) \
+        if kind == "def" else make(f"{kind} f({parameters}):\n r = weakref.ref(res)\n del res\n {body}",
+                                   weakref=weakref)
+
+    class Object:
+        pass
+    t = transition(d[0], d[1])
+    t.install()
+    t.start()
+    made = d[0]["f"](Object())
+    step = made if kind == "def" else made.__anext__() if "yield" in body else made
+    try:
+        got = step.send(None)
+    except StopIteration as end:
+        got = end.value
+    assert got is True
+    made = step = None
+    assert done(t)

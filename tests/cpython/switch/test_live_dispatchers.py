@@ -103,6 +103,16 @@ def test_a_record_is_in_the_registry_from_the_moment_its_dispatcher_is_put_in(d)
     t.cancel()
 
 
+def test_a_record_is_its_functions_own():
+    """Also where another function had the number before, whose end nobody has noted yet."""
+    function, other = make("def f(): return {v}")[0]["f"], make("def g(): return {v}")[0]["g"]
+    live_dispatchers._registry[id(other)] = live_dispatchers.Record(function)
+    try:
+        assert record_of(other).reference() is other
+    finally:
+        del live_dispatchers._registry[id(other)]
+
+
 def test_a_function_that_dies_takes_its_record_along(d):
     t = transition(d[0], d[1], only="B")
     t.install()

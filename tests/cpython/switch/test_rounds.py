@@ -1,10 +1,12 @@
 """Rounds of looks: what each looks at, in which slices, and what it says of threads and greenlets."""
+import asyncio
+import gc
 import sys
 import threading
 
 import pytest
 
-from klpfs.cpython.looks import collection, greenlets, suspended
+from klpfs.cpython.looks import collection, greenlets, names_for_people, suspended
 from klpfs.cpython.looks import threads as thread_looks
 from klpfs.cpython.switch import rounds
 from klpfs.cpython.switch.switching import Transition
@@ -152,3 +154,32 @@ def test_task_states_are_the_versions_that_threads_are_bound_to(stopped):
     assert set(rounds.task_states(t).values()) == {1}
     t.finish()
     assert rounds.task_states(t) == {}
+
+
+def test_tasks_are_named_with_collection_on_and_not_at_each_look(monkeypatch):
+    """A breath in the middle of that is the program's; and it looks through all tasks of asyncio."""
+    d, on, asked, real = make("def g():\n yield {v}\nasync def A(e):\n await e.wait()\n return {v}"), [], [], \
+        names_for_people.owners
+    monkeypatch.setattr(rounds, "AGAIN_US", 10 ** 12)
+    monkeypatch.setattr(names_for_people, "owners", lambda *args: asked.append(1) or real(*args))
+
+    async def main():
+        event, waits = asyncio.Event(), d[0]["g"]()
+        next(waits)
+        tasks = [asyncio.ensure_future(d[0]["A"](event)) for _ in range(60)]
+        await asyncio.sleep(0)
+        t = transition(d[0], d[1])
+        t.breathe = lambda: on.append(gc.isenabled())
+        t.install()
+        t.start()
+        del on[:]
+        found = [sorted(b.name for b in t.look()) for _ in range(3)]
+        waits.close()
+        event.set()
+        await asyncio.gather(*tasks)
+        t.force()
+        t.finish()
+        return found
+    found = asyncio.run(main())
+    assert found[0] == found[1] == found[2] and len(found[0]) == 61
+    assert on and all(on) and len(asked) == 1

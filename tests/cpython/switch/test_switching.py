@@ -288,3 +288,36 @@ def test_a_breath_outside_a_slice_leaves_collection_on(d):
     assert on == [True] and gc.isenabled()
     t.sliced(t.take_breath)
     assert on == [True, True] and gc.isenabled()
+
+
+def test_what_is_missed_is_asked_for_while_the_stack_decides():
+    """And tasks are looked at again where that adds functions; CLEAN comes when nothing is missed any more."""
+    d, other, seen = make("def f(): return {v}"), make("def g(): return {v}"), []
+    t = transition(d[0], d[1])
+    t.install()
+    t.start()
+
+    def missed():
+        seen.append(t.mode)
+        if len(seen) == 1:
+            t.add([entry(other[0]["g"], other[1]["g"])])
+        return []
+    assert t.look(missed) == [] and seen == [RUN, RUN] and t.mode == CLEAN
+    assert t.look(missed) == [] and len(seen) == 2
+    t.reverse()
+    assert [b.name for b in t.look(lambda: [target.Blocker("suspended", 0, "missed")])] == ["missed"]
+    assert t.mode == RUN and done(t)
+
+
+def test_functions_that_come_behind_each_look_are_in_the_way():
+    d = make("def f(): return {v}")
+    t = transition(d[0], d[1])
+    t.install()
+    t.start()
+
+    def missed():
+        other = make("def g(): return {v}")
+        t.add([entry(other[0]["g"], other[1]["g"])])
+        return []
+    assert [b.name for b in t.look(missed)] == ["function objects have just been made"] and t.mode == RUN
+    assert done(t)
