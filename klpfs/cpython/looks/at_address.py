@@ -22,7 +22,7 @@ _map, _list, _slice, _int = map, list, slice, int
 _ORDER, _WORD = sys.byteorder, c_api.POINTER
 GONE, DYING, THERE = range(3)       # what memory says of an object
 _MANY = 1 << 30                     # references that nothing has
-_KIND_IDS = frozenset(id(kind) for kind, _ in reads.KINDS)
+_KIND_IDS = frozenset(map(id, dict(reads.KINDS)))
 _NO_FLAGS = -4                      # 3.14 and later: the address of a frame's code has flags in its lowest bits
 
 
