@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 _referents = gc.get_referents
 _list, _map, _zip, _type, _str, _issubclass, _filter = list, map, zip, type, str, issubclass, filter
-_READS_BEHIND = (3, 11) <= sys.version_info < (3, 13)
-_AWAITS = tuple(attrgetter(name) for name in ("cr_await", "gi_yieldfrom", "ag_await"))
+_READS_BEHIND = sys.version_info < (3, 13)
+_AWAITS = (("cr", attrgetter("cr_await")), ("gi", attrgetter("gi_yieldfrom")), ("ag", attrgetter("ag_await")))
 
 
 def copied(weak: set[ref[Any]]) -> list[ref[Any]]:
@@ -59,20 +59,21 @@ def task_name(reference: ref[Any], kind: Any) -> tuple[str, int]:
         return "", 0
 
 
-def _awaits(reference: ref[Any], await_of: Callable[[Any], Any]) -> Iterator[Any]:
-    """Iterator over what the object awaits, by its attribute: none while it runs. On 3.11 and 3.12 a coroutine that
-    runs, in another thread, may read behind its stack's end when it is asked (_PyGen_yf in Objects/genobject.c takes a
-    cache behind a call for an instruction)."""
+def _awaits(reference: ref[Any], prefix: str, await_of: Callable[[Any], Any]) -> Iterator[Any]:
+    """Iterator over what the object awaits, by its attribute, whose prefix is given: none while it runs. Up to 3.12 a
+    coroutine that runs, in another thread, may read behind its stack's end when it is asked (_PyGen_yf in
+    Objects/genobject.c: 3.11 and 3.12 take a cache behind a call for an instruction, 3.9 and 3.10 a frame that an
+    exception unwinds for suspended)."""
     def objects() -> Iterator[Any]:
         return _filter(None, starmap(reference, ((),)))
-    return _map(await_of, compress(objects(), reads.do_not_run(objects())) if _READS_BEHIND else objects())
+    return _map(await_of, compress(objects(), reads.rest(objects(), prefix)) if _READS_BEHIND else objects())
 
 
-def _waited_for(reference: ref[Any], await_of: Callable[[Any], Any]) -> Iterator[ref[Any]]:
+def _waited_for(reference: ref[Any], prefix: str, await_of: Callable[[Any], Any]) -> Iterator[ref[Any]]:
     """The generator-like objects to which what the object awaits refers: an asynchronous generator's asend() and the
     like."""
     box: list[Any] = []
-    return chain(silent(_map(box.append, starmap(_referents, _zip(_awaits(reference, await_of))))),
+    return chain(silent(_map(box.append, starmap(_referents, _zip(_awaits(reference, prefix, await_of))))),
                  _map(ref, compress(chain.from_iterable(box), _map(KIND_KEYS.__contains__, _map(reads.key, _map(_type,
                       chain.from_iterable(box)))))), silent(_map(_list.clear, box)))
 
@@ -81,12 +82,12 @@ def awaited(reference: ref[Any]) -> ref[Any] | None:
     """Weak reference to the generator-like object that a weakly referenced object waits for; None: it waits for
     nothing, or for something else; where hooks are about, also for an asynchronous generator's asend() and the like:
     asking what those refer to is an event."""
-    for await_of in _AWAITS:
+    for prefix, await_of in _AWAITS:
         try:
-            for kind in _list(_map(reads.key, _map(_type, _awaits(reference, await_of)))):
+            for kind in _list(_map(reads.key, _map(_type, _awaits(reference, prefix, await_of)))):
                 if kind not in KIND_KEYS:
-                    return None if reads.audited() else (_list(_waited_for(reference, await_of)) + [None])[0]
-                return (_list(_map(ref, _awaits(reference, await_of))) + [None])[0]
+                    return None if reads.audited() else (_list(_waited_for(reference, prefix, await_of)) + [None])[0]
+                return (_list(_map(ref, _awaits(reference, prefix, await_of))) + [None])[0]
         except AttributeError:
             continue
         except TypeError:

@@ -9,8 +9,7 @@ side decides, as if its frame were there.
 A frame that stands behind a handler of an exception may have been entered so (`may_be`), and up to 3.13 also where what
 it waited for may have swallowed it. Then the objects of sides are asked which of them hand on, and to what (`side`):
 waiting.py knows them. An object that hands on counts as running, and its frame has none below it; what it waits for is
-the last that the collector sees in its frame, the top of its stack; up to 3.10, where the collector sees no such frame,
-it is asked.
+the last that the collector sees in its frame, the top of its stack.
 
 Not known are: what an object of the program's own hands on to by a close() or throw() that is no method of that name
 in Python; what dies with the variables of a generator that an object of a side has closed, which has no frame any more;
@@ -52,9 +51,9 @@ _list, _map, _tuple, _frozenset, _issubclass, _BaseException, _reversed = \
 
 # types are told apart by their keys: a program's type may have a metaclass whose __eq__ and __hash__ are the program's
 _key = reads.key
-_NAMES = {_key(GeneratorType): ("gi_frame", "gi_code", "gi_running", "gi_yieldfrom"),
-          _key(CoroutineType): ("cr_frame", "cr_code", "cr_running", "cr_await"),
-          _key(AsyncGeneratorType): ("ag_frame", "ag_code", "ag_running", "ag_await")}
+_NAMES = {_key(GeneratorType): ("gi_frame", "gi_code", "gi_running"),
+          _key(CoroutineType): ("cr_frame", "cr_code", "cr_running"),
+          _key(AsyncGeneratorType): ("ag_frame", "ag_code", "ag_running")}
 HANDED_ON = ("throw", "close")         # names of methods of the program's objects that are waited for
 _SHOWS_STACK = sys.version_info >= (3, 11)
 _anext: Any = getattr(sys.modules["builtins"], "anext", None)         # from 3.10 on
@@ -116,9 +115,9 @@ def may_be(known: Waiting, code: CodeType, key: int, frame: FrameType, below: Co
     return lasti < 0 or instructions[lasti] not in ITERATES
 
 
-def names_of(found: object) -> tuple[str, str, str, str] | None:
-    """The names of the attributes of a generator-like object: its frame, its code, whether it runs, what it waits for;
-    None: it is none."""
+def names_of(found: object) -> tuple[str, str, str] | None:
+    """The names of the attributes of a generator-like object: its frame, its code, whether it runs; None: it is
+    none."""
     return _get(_NAMES, _key(_type(found)))
 
 
@@ -167,7 +166,7 @@ def side(transition: Transition, frames: Sequence[tuple[FrameType, CodeType]], i
         known.searching[ident] = searches
 
 
-def _hands_on(waiting: Any, names: tuple[str, str, str, str]) -> bool:
+def _hands_on(waiting: Any, names: tuple[str, str, str]) -> bool:
     """Whether a generator-like object hands on: it runs, its frame has none below it, and stands where it waits. A
     thread's or greenlet's first frame has none below it either."""
     if not _getattr(waiting, names[2]):
@@ -201,9 +200,9 @@ def _reached(waiting: Any, sides: dict[int, Any], places: dict[int, int],
 
 def waited_for(waiting: Any) -> Any:
     """What a generator-like object that runs waits for, past the wrappers of C; None: it runs itself."""
-    # asking one that really runs for what it waits for reads behind its stack's end (3.11, 3.12: _PyGen_yf)
+    # asking one that really runs for what it waits for may read behind its stack's end (up to 3.12: _PyGen_yf)
     names = names_of(waiting)
-    found = _last_referent(waiting) if _SHOWS_STACK or names is None else _getattr(waiting, names[3])
+    found = None if names is None else _last_referent(waiting if _SHOWS_STACK else _getattr(waiting, names[0]))
     while _key(_type(found)) in _WRAPPERS:
         inside = [each for each in _referents(found) if names_of(each) or _key(_type(each)) in _WRAPPERS]
         if not inside:
@@ -213,9 +212,9 @@ def waited_for(waiting: Any) -> Any:
 
 
 def _last_referent(waiting: Any) -> Any:
-    """The last that the collector sees in a running object's frame, but for an exception that the object handles, and
-    for None, which up to 3.12 stays where such an exception was. In one C call: what else that frame has must not be
-    held by this thread while others run."""
+    """The last that the collector sees in a running object, up to 3.10 in its frame: the top of its stack. But for an
+    exception that the object handles, and for None, which up to 3.12 stays where such an exception was. In one C call:
+    what else is seen must not be held by this thread while others run."""
     box: list[Any] = []
 
     def every() -> Iterator[Any]:
