@@ -41,7 +41,16 @@ def test_what_was_made_on_the_way_goes(tmp_path, words, number):
     assert os.listdir(tmp_path / "tmp") == os.listdir(tmp_path / "out") == []
 
 
-def test_a_second_signal_does_not_end_the_cleaning_up():
+@pytest.fixture
+def by_default():
+    """Both signals end a process: whoever started the tests may ignore SIGHUP, as nohup does."""
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def test_a_second_signal_does_not_end_the_cleaning_up(by_default):
     done = []
     with pytest.raises(Ended) as e, cleaned_up():
         try:
