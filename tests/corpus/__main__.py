@@ -21,15 +21,6 @@ from attrs import asdict
 from tests.corpus import layout, report, session
 
 
-def one(entry: layout.Entry, patch: Path | None, everything: bool) -> session.Result:
-    """An entry's Result; in a process of its own, for threads that parse Python disturb each other (gh-106905)."""
-    try:
-        layout.Builder().lay_out(entry)
-    except Exception as e:
-        return session.Result(entry.id, entry.kind, reason=f"not laid out: {e}")
-    return session.run(entry, patch, everything)
-
-
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="make corpus")
     parser.add_argument("entries", nargs="*", metavar="ENTRY")
@@ -54,7 +45,7 @@ def main(argv: list[str]) -> int:
     results = []
     with ProcessPoolExecutor(wanted.jobs) as pool:
         print(report.HEADER, flush=True)
-        for result in pool.map(partial(one, patch=wanted.patch, everything=wanted.all_modules or wanted.more), chosen):
+        for result in pool.map(partial(session.one, patch=wanted.patch, everything=wanted.all_modules or wanted.more), chosen):
             results.append(result)
             print(report.row(result), flush=True)
     if wanted.suites:

@@ -18,7 +18,7 @@ from typing import Any
 from attrs import define, field
 
 from tests import harness
-from tests.corpus.layout import ROOT, SHARED, Entry
+from tests.corpus.layout import ROOT, SHARED, Builder, Entry
 from tests.corpus.shape import compare
 
 HERE = Path(__file__).resolve().parent
@@ -274,3 +274,13 @@ def run(entry: Entry, given: Path | None = None, everything: bool = False) -> Re
         result.reason = f"{type(e).__name__}: {last_line(e)}"
     result.seconds = round(time.monotonic() - start, 1)
     return result
+
+
+def one(entry: Entry, patch: Path | None, everything: bool) -> Result:
+    """An entry's Result; in a process of its own, for threads that parse Python disturb each other (gh-106905); so
+    it is here, where a process that was not forked finds it."""
+    try:
+        Builder().lay_out(entry)
+    except Exception as e:
+        return Result(entry.id, entry.kind, reason=f"not laid out: {e}")
+    return run(entry, patch, everything)
