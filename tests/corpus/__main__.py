@@ -45,7 +45,8 @@ def main(argv: list[str]) -> int:
     results = []
     with ProcessPoolExecutor(wanted.jobs) as pool:
         print(report.HEADER, flush=True)
-        for result in pool.map(partial(session.one, patch=wanted.patch, everything=wanted.all_modules or wanted.more), chosen):
+        work = partial(session.one, patch=wanted.patch, everything=wanted.all_modules or wanted.more)
+        for result in pool.map(work, chosen):
             results.append(result)
             print(report.row(result), flush=True)
     if wanted.suites:
