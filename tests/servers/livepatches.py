@@ -79,5 +79,13 @@ def livepatch(functions, path, main=None):
 
 def watched(functions, path):
     """The environment's PATCHED for them; see programs/stacks.py."""
-    return " ".join(f"{'/'.join(source_of(module, path).parts[-2:])}:{name.partition(',')[0].rpartition('.')[2]}"
-                    for module, names in functions.items() for name in names)
+    found = []
+    for module, names in functions.items():
+        source = source_of(module, path)
+        tree = ast.parse(source.read_text())
+        for name in names:
+            name, _, sympos = name.partition(",")
+            node = definition(tree, name, int(sympos or 1))
+            line = min(each.lineno for each in (node, *node.decorator_list))
+            found.append(f"{'/'.join(source.parts[-2:])}:{name.rpartition('.')[2]}:{line}")
+    return " ".join(found)

@@ -2,14 +2,15 @@
 
 Used by the programs and by the new functions of their livepatches (livepatches.py), so each checks what it was called
 by. A version is '0' for the program's own code, else the stem of the livepatch that the code comes from. The functions
-are given in the environment: PATCHED="FILE:NAME ...", the end of the file's path and the function's own name.
+are given in the environment: PATCHED="FILE:NAME:LINE ...", the end of the file's path, the function's own name, and the
+line at which it begins, for a file may have others of the name.
 """
 import os
 import sys
 
 PATCHES = ("lp_a", "lp_b")
-PATCHED = {tuple(each.rsplit(":", 1)) for each in os.environ.get("PATCHED", "").split()}
-NAMES = {name for _, name in PATCHED}
+PATCHED = {tuple(each.rsplit(":", 2)) for each in os.environ.get("PATCHED", "").split()}
+NAMES = {name for _, name, _ in PATCHED}
 
 
 class MixedStack(Exception):
@@ -22,7 +23,8 @@ def version_of(code):
     stem = file.rpartition("/")[2].partition(".")[0]
     if stem in PATCHES:
         return stem
-    if code.co_name in NAMES and any(name == code.co_name and file.endswith(end) for end, name in PATCHED):
+    if code.co_name in NAMES and any(
+            name == code.co_name and int(line) == code.co_firstlineno and file.endswith(end) for end, name, line in PATCHED):
         return "0"
     return None
 
