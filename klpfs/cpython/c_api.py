@@ -116,10 +116,7 @@ def _struct(*fields: int) -> int:
 def method(name: str, arguments: int) -> Any:
     """A function of C as a method of `object`: called with an object, and with another where `arguments` is 1, else 0.
     Only where AVAILABLE. OSError: there is no such function."""
-    return _method(name, _ONE if arguments else _NOARGS)
-
-
-def _method(name: str, flags: int) -> Any:
+    flags = _ONE if arguments else _NOARGS
     return _new_method(object, _struct(_memory(name.encode() + b"\0"), _place(name), -flags, 0))
 
 
@@ -166,9 +163,9 @@ def _silent() -> tuple[Any, ...]:
         raise _Here
     except _Here as error:
         at = _place_of(error.__traceback__, error.__traceback__.tb_frame)       # type: ignore[union-attr]
-    return (_method("PyFrame_GetCode", _NOARGS), _method("PyLong_FromVoidPtr", _NOARGS),
-            _method("PyFunction_New", _ONE), *[member(FunctionType, place, OBJECT)[1] for place in places],
-            _method("PyGen_GetCode", _NOARGS), member(TracebackType, at, OBJECT)[0])
+    return (method("PyFrame_GetCode", 0), method("PyLong_FromVoidPtr", 0),
+            method("PyFunction_New", 1), *[member(FunctionType, place, OBJECT)[1] for place in places],
+            method("PyGen_GetCode", 0), member(TracebackType, at, OBJECT)[0])
 
 
 _frame_of_traceback: Any = None
@@ -179,6 +176,7 @@ if LOUD and AVAILABLE:
     except (OSError, ValueError):       # a build that is made otherwise: audit hooks hear what is called
         pass
 
+
 def _generator_of() -> Callable[[FrameType], Any] | None:
     """Reads where a frame has its generator, or asks CPython for it, from 3.11 on."""
     def generator() -> Any:
@@ -186,15 +184,10 @@ def _generator_of() -> Callable[[FrameType], Any] | None:
     made = generator()
     frame = made.gi_frame
     try:
-        if sys.version_info >= (3, 11):
-            read = method("PyFrame_GetGenerator", 0)
-        else:
-            text = _head(frame, FrameType.__basicsize__)
-            places = [at for at in range(2 * POINTER, len(text), POINTER)
-                      if text[at:at + POINTER] == _id(made).to_bytes(POINTER, _ORDER)]
-            read = member(FrameType, places[0], OBJECT)[0]
+        read = method("PyFrame_GetGenerator", 0) if sys.version_info >= (3, 11) else \
+            member(FrameType, _place_of(frame, made), OBJECT)[0]
         return read if read(frame) is made else None
-    except (OSError, IndexError, SystemError):
+    except (OSError, ValueError, SystemError):
         return None
 
 

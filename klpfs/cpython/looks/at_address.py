@@ -50,11 +50,12 @@ _references = _slice(0, 4) if _ORDER == "little" else _slice(_WORD - 4, _WORD)
 def there(address: int, codes: Collection[int]) -> int:
     """What is at an address at which there was a generator, coroutine or asynchronous generator of a code with one of
     these ids: THERE; DYING, without a reference; or GONE, ended or never to be told."""
-    for text in _list(c_api.bytes_of(address, reads.SIZE)) if _code_at >= 0 else ():
-        if _number(text[_WORD:2 * _WORD]) in _KIND_IDS and \
-                _number(text[_code_at:_code_at + _WORD]) & _NO_FLAGS in codes and not reads.has_ended(text):
-            count = _number(text[_references])
-            return GONE if count >= _MANY else THERE if count else DYING
+    if _code_at < 0:
+        return GONE
+    texts: list[bytes] = []
+    for fine in _list(_says(address, codes, texts)):
+        count = _number(texts[0][_references])
+        return GONE if not fine or count >= _MANY else THERE if count else DYING
     return GONE
 
 
@@ -64,14 +65,23 @@ def objects(addresses: Iterable[int], codes: Collection[int]) -> Iterator[Any]:
     return chain.from_iterable([_object(address, codes) for address in addresses] if _code_at >= 0 else ())
 
 
+def _numbers(texts: list[bytes], place: slice) -> Iterator[int]:
+    return _map(_int.from_bytes, _map(itemgetter(place), texts), repeat(_ORDER))
+
+
+def _says(address: int, codes: Collection[int], texts: list[bytes]) -> Iterator[bool]:
+    """Iterator that puts the memory there into `texts`, and gives whether it says that it is of a generator-like object
+    of these codes that has not ended, references apart; gives nothing where there is no memory any more."""
+    kinds = _map(_KIND_IDS.__contains__, _numbers(texts, _slice(_WORD, 2 * _WORD)))
+    flagged = _numbers(texts, _slice(_code_at, _code_at + _WORD))
+    known = _map(codes.__contains__, _map(and_, flagged, repeat(_NO_FLAGS)))
+    read = compress(_map(texts.append, c_api.bytes_of(address, reads.SIZE)), repeat(0))
+    return chain(read, _map(and_, _map(and_, kinds, known), reads.have_not_ended(texts)))
+
+
 def _object(address: int, codes: Collection[int]) -> Iterator[Any]:
     texts: list[bytes] = []
-
-    def numbers(place: slice) -> Iterator[int]:
-        return _map(_int.from_bytes, _map(itemgetter(place), texts), repeat(_ORDER))
-    kinds = _map(_KIND_IDS.__contains__, numbers(_slice(_WORD, 2 * _WORD)))
-    known = _map(codes.__contains__, _map(and_, numbers(_slice(_code_at, _code_at + _WORD)), repeat(_NO_FLAGS)))
-    counts = _map(and_, _map(lt, repeat(0), numbers(_references)), _map(lt, numbers(_references), repeat(_MANY)))
-    fine = _map(and_, _map(and_, kinds, known), _map(and_, counts, reads.have_not_ended(texts)))
-    read = compress(_map(texts.append, c_api.bytes_of(address, reads.SIZE)), repeat(0))
-    return chain(read, c_api.objects_at(compress((address,), fine)))
+    says = _says(address, codes, texts)         # run first: it fills `texts`
+    counts = _map(and_, _map(lt, repeat(0), _numbers(texts, _references)),
+                  _map(lt, _numbers(texts, _references), repeat(_MANY)))
+    return c_api.objects_at(compress((address,), _map(and_, says, counts)))

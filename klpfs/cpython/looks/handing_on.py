@@ -13,6 +13,7 @@ from weakref import ref
 
 from . import at_address, reads
 from .atomic import silent
+from .suspended import of_types
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _referrers = gc.get_referrers
-_list, _map, _type, _filter = list, map, type, filter
+_list, _map, _filter = list, map, filter
 
 
 def handing_on(references: Sequence[ref[Any]], addresses: Sequence[int], ids: Collection[int],
@@ -37,8 +38,7 @@ def handing_on(references: Sequence[ref[Any]], addresses: Sequence[int], ids: Co
 
     def hand_on(kind: type[Any], prefix: str) -> Iterator[Any]:
         def of_kind() -> Iterator[Any]:
-            return compress(chain.from_iterable(running), _map(is_, _map(_type, chain.from_iterable(running)),
-                                                               repeat(kind)))
+            return reads.of_type(lambda: chain.from_iterable(running), kind)
         if reads.audited():
             return of_kind()
         return compress(of_kind(), _map(is_, _map(attrgetter(prefix + "_frame.f_back"), of_kind()), repeat(None)))
@@ -47,9 +47,9 @@ def handing_on(references: Sequence[ref[Any]], addresses: Sequence[int], ids: Co
         sources.append(at_address.objects(addresses, ids))
     if codes:
         found: list[list[Any]] = []
-        sources.append(chain(silent(_map(found.append, starmap(_referrers, (codes,)))), compress(
-            chain.from_iterable(found), _map(reads.KIND_KEYS.__contains__, _map(reads.key, _map(_type,
-                                             chain.from_iterable(found))))), silent(_map(_list.clear, found))))
+        sources.append(chain(silent(_map(found.append, starmap(_referrers, (codes,)))),
+                             of_types(chain.from_iterable(found), chain.from_iterable(found), reads.KIND_KEYS, True),
+                             silent(_map(_list.clear, found))))
     return _list(chain(silent(_map(box.append, _map(_list, (chain(*sources),)))),
                        silent(_map(running.append, _map(_list, (reads.that_run(every),)))),
                        *[hand_on(*kind) for kind in reads.KINDS],

@@ -88,7 +88,8 @@ def ids_of_each(groups: Iterable[Iterable[Any]]) -> Iterator[Iterator[int]]:
 # Of lists and tuples nothing is read where hooks are about: other threads' may be half made, with NULL among the items,
 # which gc.get_referents alone passes over.
 
-def _of_type(every: Callable[[], Iterator[Any]], kind: type) -> Iterator[Any]:
+def of_type(every: Callable[[], Iterator[Any]], kind: type) -> Iterator[Any]:
+    """The objects of exactly that type. every: makes an iterator over them all."""
     return compress(every(), _map(is_, _map(_type, every()), repeat(kind)))
 
 
@@ -97,10 +98,10 @@ def referents(every: Callable[[], Iterator[Any]]) -> Iterator[int]:
     cells refer to, of functions their codes alone. every: makes an iterator over the objects."""
     if not audited() or _function_code is None:
         return ids(chain.from_iterable(starmap(_referents, _zip(every()))))
-    keys = chain.from_iterable(_of_type(every, _dict))
-    return ids(chain(keys, chain.from_iterable(_map(_values, _of_type(every, _dict))),
-                     _map(_function_code, _of_type(every, FunctionType)),
-                     _map(_getattr, _of_type(every, CellType), repeat("cell_contents"), repeat(None))))
+    keys = chain.from_iterable(of_type(every, _dict))
+    return ids(chain(keys, chain.from_iterable(_map(_values, of_type(every, _dict))),
+                     _map(_function_code, of_type(every, FunctionType)),
+                     _map(_getattr, of_type(every, CellType), repeat("cell_contents"), repeat(None))))
 
 
 def references(every: Callable[[], Iterator[Any]], to: int) -> Iterator[int]:
@@ -108,8 +109,8 @@ def references(every: Callable[[], Iterator[Any]], to: int) -> Iterator[int]:
     order; where hooks are about, what is no dict counts as one. every: makes an iterator over the objects."""
     if not audited() or _function_code is None:
         return _map(countOf, ids_of_each(starmap(_referents, _zip(every()))), repeat(to))
-    return chain(_map(countOf, ids_of_each(_of_type(every, _dict)), repeat(to)),
-                 _map(countOf, ids_of_each(_map(_values, _of_type(every, _dict))), repeat(to)),
+    return chain(_map(countOf, ids_of_each(of_type(every, _dict)), repeat(to)),
+                 _map(countOf, ids_of_each(_map(_values, of_type(every, _dict))), repeat(to)),
                  _filter(None, _map(is_not, _map(_type, every()), repeat(_dict))))
 
 
@@ -181,7 +182,7 @@ def _find() -> tuple[int, int, int] | None:
                  and all(first[at] == second[at] for first, second in zip(texts, more))]
     else:
         frame = [at for at in pointers if _number(texts[2], at, _WORD) == 0
-                 and all(_number(text, at, _WORD) == id(made.gi_frame) for text, made in zip(texts[:2], made))]
+                 and all(_number(text, at, _WORD) == id(each.gi_frame) for text, each in zip(texts[:2], made))]
     if len(code) != 1 or len(frame) != 1:
         return None
     return code[0], frame[0], 1 if sys.version_info >= (3, 11) else _WORD
@@ -266,8 +267,8 @@ def last(every: Callable[[], Iterator[Any]], prefix: str) -> Iterator[bool]:
 def _with(every: Callable[[], Iterator[Any]], name: str, wanted: bool) -> Iterator[Any]:
     """Those of the objects whose attribute `name`, behind the prefix of their kind, is true, or is not."""
     test = truth if wanted else not_
-    return chain.from_iterable([compress(_of_type(every, kind), _map(test, _map(attrgetter(prefix + name),
-                                                                                _of_type(every, kind))))
+    return chain.from_iterable([compress(of_type(every, kind), _map(test, _map(attrgetter(prefix + name),
+                                                                                of_type(every, kind))))
                                 for kind, prefix in KINDS])
 
 
@@ -287,14 +288,9 @@ def that_have_ended(every: Callable[[], Iterator[Any]]) -> Iterator[Any]:
     return _with(every, "_frame", False)
 
 
-def has_ended(text: bytes) -> bool:
-    """Whether a generator, coroutine or asynchronous generator, of which that are the first SIZE bytes in memory, has
-    run to its end. Only where SILENT."""
-    return text[_frame_at] in _ended if _frame_size == 1 else not _number(text, _frame_at, _WORD)
-
-
 def have_not_ended(texts: Iterable[bytes]) -> Iterator[bool]:
-    """Whether has_ended is False, of each. Only where SILENT."""
+    """Whether the generators, coroutines or asynchronous generators, of which these are the first SIZE bytes in memory,
+    have not run to their end. Only where SILENT."""
     if _frame_size == 1:
         return _map(not_, _map(_ended.__contains__, _map(itemgetter(_frame_at), texts)))
     places = _map(itemgetter(_slice(_frame_at, _frame_at + _WORD)), texts)

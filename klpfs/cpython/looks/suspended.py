@@ -80,7 +80,7 @@ def _suspendable(codes: Sequence[CodeType], counted: References, found: list[Any
         return chain.from_iterable(box)
 
     def of_type(kind: type[Any]) -> Iterator[Any]:
-        return compress(every(), _map(is_, _map(_type, every()), repeat(kind)))
+        return reads.of_type(every, kind)
     known: list[Iterator[Any]] = [reads.generator_codes(of_type(kind), prefix) for kind, prefix in KINDS]
     if _TWICE:
         known += [compress(reads.generator_codes(of_type(kind), prefix), reads.have_frames(of_type(kind), prefix))
@@ -111,7 +111,7 @@ def _rest(codes: Sequence[CodeType], counted: References, others: list[Any]) -> 
 def _of_codes(box: list[Any], ids: frozenset[int], kind: type[Any], prefix: str) -> Iterator[Any]:
     """Iterator over the objects of a type in the list in `box` whose code's id is in ids."""
     def of_kind() -> Iterator[Any]:
-        return compress(chain.from_iterable(box), _map(is_, _map(_type, chain.from_iterable(box)), repeat(kind)))
+        return reads.of_type(lambda: chain.from_iterable(box), kind)
     return compress(of_kind(), _map(ids.__contains__, reads.generator_codes(of_kind(), prefix)))
 
 
@@ -182,8 +182,7 @@ def _held(every: Callable[[], Iterator[Any]], ids: set[int]) -> Iterator[Any]:
     box: list[Any] = []
     if reads.audited():         # asking for referents is an event
         return _iter(())
-    found = compress(chain.from_iterable(box), _map(holders.__contains__, _map(reads.key, _map(
-        _type, chain.from_iterable(box)))))
+    found = of_types(chain.from_iterable(box), chain.from_iterable(box), holders, True)
     return chain(silent(_map(box.append, starmap(_referrers, _map(_tuple, (every(),))))),
                  silent(_map(ids.update, (reads.ids(chain.from_iterable(starmap(_referents, _zip(found)))),))),
                  silent(_map(_list.clear, box)))

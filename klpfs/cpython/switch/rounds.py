@@ -69,7 +69,7 @@ class Rounds:
         if self.transition.state.blind:
             why = self.transition.find_waiting()
             if why is not None:
-                return [Blocker(why, 0, why)]
+                return [_says_nothing(why)]
             self.transition.flip(RUN, self.transition.state.goal)
         if not self.transition.is_quiet:
             if not self.transition.quiet():

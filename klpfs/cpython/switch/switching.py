@@ -60,7 +60,7 @@ def monotonic_us() -> int:
     return _monotonic_ns() // 1000
 
 AUDIT_HOOK = "audit hook"       # why a look can say nothing
-AGAIN = 3           # looks, while functions are added behind each
+AGAIN = 3           # looks, while functions are added behind each; breaths for a collection to end
 
 
 class Entry:
