@@ -133,6 +133,7 @@ class Stress:
             function(*args)
         except BaseException:
             self.counts.errors.append(traceback.format_exc())
+            self.stop = True        # or the others would wait for a thread that is gone, for ever
 
     def caller(self, seed):
         """Calls functions of both families; makes generators, hands them to other threads, ends those of others."""

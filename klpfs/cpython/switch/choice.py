@@ -186,6 +186,8 @@ def _side_on_stack(transition: Transition, state: State, ident: int, frame: Any,
             if frame is None:                   # who called throw() can't be told
                 # filled by Rounds._look_at_threads
                 return goal if ident in state.clean_threads else 1 - goal
+            if unsure and unsure[-1][0] is last:
+                unsure.pop()                    # it was entered from there
         if frame is None:
             if greenlet is None or "parent" in BREAK:
                 break
