@@ -59,13 +59,14 @@ def all_stacks(kind: Any, before: list[ref[Any]],
 
 
 @restoring
-def _all(kinds: Any) -> list[ref[Any]]:
+def every(kinds: Any) -> list[ref[Any]]:
+    """Weak references to all greenlets. kinds: the greenlet type, or a tuple of types."""
     return _list(still(_greenlets(kinds)))
 
 
 def torn(kind: Any, before: list[ref[Any]]) -> str | None:
     """Why all_stacks, which has filled the list, can say nothing: FROZEN, BORN or None. Asked behind it."""
-    after = _all((kind, _Canary))
+    after = every((kind, _Canary))
     if collection.frozen_before_import() or not [r for r in after if r is _canary_ref]:
         return collection.FROZEN
     known = _frozenset(_map(_id, before)) | {_id(_canary_ref)}

@@ -140,7 +140,8 @@ def _walk(transition: Transition, state: State, ident: int, frame: Any, inner: b
         unsure = []
     side = _side_on_stack(transition, state, ident, frame, inner, unsure)
     if unsure:
-        around = delegation.side(transition, unsure, ident, inner)
+        greenlet = greenlet_api()
+        around = delegation.side(transition, unsure, ident, inner, greenlet[0] if greenlet is not None else None)
         if around is not None:
             return around if around == state.goal else around + _ELSEWHERE
     return side
@@ -168,12 +169,13 @@ def _side_on_stack(transition: Transition, state: State, ident: int, frame: Any,
             before, previous, last = previous, above, frame
         passed, frame = frame, frame.f_back
         code: Any = None if frame is None else _frame_code(frame) if inner else frame.f_code
-        if unsure is not None and above is not None and passed is not first and above_id not in side_of_code:
+        if unsure is not None and above is not None:
             if not above.co_flags & SUSPENDS:
-                if above.co_name in delegation.HANDED_ON:
+                if above.co_name in delegation.HANDED_ON:       # also a dispatcher's
                     unsure.append((passed, above))
-            elif delegation.may_be(transition.waiting, above, above_id, passed, code,
-                                   -1 if frame is None else frame.f_lasti) \
+            elif passed is not first and above_id not in side_of_code \
+                    and delegation.may_be(transition.waiting, above, above_id, passed, code,
+                                          -1 if frame is None else frame.f_lasti) \
                     and (inner or not _is_stepped(passed)):     # its reads are events
                 unsure.append((passed, above))
         if frame is None and before is not None and above is not None and "thrown" not in BREAK \

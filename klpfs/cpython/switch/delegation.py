@@ -29,9 +29,8 @@ from types import AsyncGeneratorType, CodeType, CoroutineType, FrameType, Functi
 
 from .. import c_api
 from ..control_flow import ITERATES, WAITS, stands_waiting
-from ..looks import reads
+from ..looks import methods, reads
 from ..looks.atomic import silent
-from ..looks.first_argument import is_first_argument
 from ..raw import SUSPENDS
 from .relay import Relay
 from .rules import BREAK
@@ -54,7 +53,7 @@ _key = reads.key
 _NAMES = {_key(GeneratorType): ("gi_frame", "gi_code", "gi_running"),
           _key(CoroutineType): ("cr_frame", "cr_code", "cr_running"),
           _key(AsyncGeneratorType): ("ag_frame", "ag_code", "ag_running")}
-HANDED_ON = ("throw", "close")         # names of methods of the program's objects that are waited for
+HANDED_ON = methods.NAMES       # of methods of the program's objects that are waited for
 _SHOWS_STACK = sys.version_info >= (3, 11)
 _anext: Any = getattr(sys.modules["builtins"], "anext", None)         # from 3.10 on
 MOST = 10000           # links of a chain that is followed
@@ -137,10 +136,11 @@ def _is_awaited_below(frame: FrameType) -> bool:
     return names is not None and _getattr(inner, names[0]) is frame
 
 
-def side(transition: Transition, frames: Sequence[tuple[FrameType, CodeType]], ident: int, inner: bool) -> int | None:
+def side(transition: Transition, frames: Sequence[tuple[FrameType, CodeType]], ident: int, inner: bool,
+         greenlet: Any) -> int | None:
     """The side of the object that has handed on to the innermost of these frames that was entered so; None: none was,
     or a side's object is between. frames: those for which may_be, with their codes, innermost first. ident: this
-    thread's. inner: in another choice."""
+    thread's. inner: in another choice. greenlet: the greenlet type, or None."""
     frames = [(frame, code) for frame, code in frames if not code.co_flags & SUSPENDS or not _is_awaited_below(frame)]
     if not frames:
         return None
@@ -158,7 +158,7 @@ def side(transition: Transition, frames: Sequence[tuple[FrameType, CodeType]], i
             key = _id(_getattr(waiting, names[1])) if names is not None else 0
             if key not in known.ids:
                 continue
-            place = _reached(waiting, sides, places, frames)
+            place = _reached(waiting, sides, places, frames, greenlet)
             if place is not None and (found is None or place < found[0]) and key in sides:
                 found = place, sides[key]
         return found[1] if found is not None else None
@@ -176,26 +176,40 @@ def _hands_on(waiting: Any, names: tuple[str, str, str]) -> bool:
 
 
 def _reached(waiting: Any, sides: dict[int, Any], places: dict[int, int],
-             frames: Sequence[tuple[FrameType, CodeType]]) -> int | None:
+             frames: Sequence[tuple[FrameType, CodeType]], greenlet: Any) -> int | None:
     """The place of the frame to which a generator-like object hands on; None: none of these, or a side's object is
     between, which decides for itself."""
     for _ in _range(MOST):
         names = names_of(waiting)
         if names is None or not _hands_on(waiting, names):
             return None
-        waiting = waited_for(waiting)
+        around, waiting = _getattr(waiting, names[0]), waited_for(waiting)
         names = names_of(waiting)
-        if names is None:       # an object of the program's, with a throw() or close() of its own
-            for n, (frame, code) in _enumerate(frames) if waiting is not None else ():
-                if not code.co_flags & SUSPENDS and ("whose" in BREAK or is_first_argument(frame, code, waiting)):
-                    return n
-            return None
+        if names is None:
+            return None if waiting is None else _method_of(waiting, around, frames, greenlet)
         place = _get(places, _id(_getattr(waiting, names[0])))
         if place is not None:
             return place
         if _type(_get(sides, _id(_getattr(waiting, names[1])))) is _int:
             return None
     return None
+
+
+def _method_of(waiting: object, around: FrameType | None, frames: Sequence[tuple[FrameType, CodeType]],
+               greenlet: Any) -> int | None:
+    """The place of the frame of the throw() or close() of an object of the program's that was handed on to. around: the
+    frame of what waits for that object."""
+    found: tuple[int, int] = methods.NO, 0          # how sure, the place
+    for n, (frame, code) in _enumerate(frames):
+        if not code.co_flags & SUSPENDS:
+            how = methods.SURELY if "whose" in BREAK else methods.runs(frame, code, waiting)
+            if how > found[0]:
+                found = how, n
+    if found[0] == methods.NO:
+        return None
+    elsewhere = "whose" not in BREAK and methods.is_elsewhere(
+        waiting, around, [frame for frame, _ in frames], found[0] == methods.SURELY, greenlet)
+    return None if elsewhere else found[1]
 
 
 def waited_for(waiting: Any) -> Any:

@@ -10,6 +10,7 @@ from tests.cpython.attacks import (  # noqa: F401
     attacks_entering,
     attacks_handed_on,
     attacks_hidden,
+    attacks_methods,
     attacks_program,
     attacks_suspended,
 )
