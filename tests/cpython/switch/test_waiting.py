@@ -162,6 +162,42 @@ def test_a_blind_transition_can_be_forced():
         gc.unfreeze()
 
 
+def test_a_forced_transition_is_not_blind_again():
+    """Calls have answered side 1 since the force, and may run."""
+    d = make("def g(inner):\n yield from inner\ndef A(call):\n call()\n return ({v}, B())\ndef B(): return {v}")
+    gc.freeze()
+    try:
+        t = started(d)
+        t.force()
+
+        def turn_twice():
+            t.reverse()
+            assert not t.state.blind
+            t.reverse()
+            assert not t.state.blind
+        assert d[0]["A"](turn_twice) == (1, 1)
+    finally:
+        gc.unfreeze()
+    assert done(t)
+
+
+def test_codes_may_come_while_a_call_asks_which_can_wait():
+    """The agent's thread adds functions; here at each step of the program's call."""
+    t = started(make(SOURCE))
+
+    class Ids(set):
+        def __contains__(self, key):
+            t.codes[len(t.codes)] = None
+            return set.__contains__(self, key)
+    ids, codes = t.waiting.ids, dict(t.codes)
+    t.waiting.ids = Ids(ids)
+    assert {id(code) for code in t.waiting_codes()} == ids and len(t.codes) > len(codes)
+    t.waiting.ids = ids
+    t.codes.clear()
+    t.codes.update(codes)
+    assert done(t)
+
+
 def test_a_collection_is_waited_for(collecting):
     d = make(SOURCE)
     t = transition(d[0], d[1])
