@@ -4,8 +4,9 @@ import sys
 
 import pytest
 
-from klpfs.cpython.looks import at_address, collection
+from klpfs.cpython.looks import at_address, collection, handing_on
 from klpfs.cpython.switch import delegation, switching
+from klpfs.cpython.switch import waiting as waiting_module
 from klpfs.cpython.switch.choice import CLEAN, RUN
 from klpfs.cpython.switch.waiting import AT_ONCE, MANY, Waiting
 from tests.cpython.programs import done, entry, make, transition
@@ -85,6 +86,57 @@ def test_what_dies_is_found_in_its_finally_blocks():
     next(made)
     del made
     assert seen == [[generator.__code__]] and waiting.handing_on(()) == [] and not waiting.loose
+
+
+def test_what_another_thread_notes_at_the_same_address_is_not_forgotten(monkeypatch):
+    """Memory that a generator leaves is the next one's; here it is noted while the end of the first is looked into."""
+    waiting = new(generator.__code__)
+    address = id(waiting.note(generator()))
+    other = generator()
+
+    def there(place, ids):
+        noted = waiting_module._Known(other)
+        noted.address = address
+        waiting.known[address] = noted
+        return at_address.GONE
+    monkeypatch.setattr(at_address, "there", there)
+    waiting.settle()
+    assert waiting.known[address]() is other and not waiting.ended
+
+
+def test_nor_is_it_where_what_has_ended_is_removed(monkeypatch):
+    waiting = new(generator.__code__)
+    ended, other = [waiting.note(generator()) for _ in range(MANY + 2)], generator()
+    for made in ended:
+        made.close()
+    address = id(ended[0])
+    real = handing_on.that_have_ended
+
+    def that_have_ended(references):
+        over = real(references)
+        waiting.known[address] = waiting_module._Known(other)
+        return over
+    monkeypatch.setattr(handing_on, "that_have_ended", that_have_ended)
+    assert waiting.handing_on(()) == [] and list(waiting.known) == [address] and waiting.known[address]() is other
+
+
+def test_what_ends_while_it_is_searched_for_is_not_kept(monkeypatch):
+    """A call of another thread's forgets what has ended, as soon as its address is known."""
+    made = [generator()]
+    next(made[0])
+    waiting = new(generator.__code__)
+
+    class Known(waiting_module._Known):
+        __slots__ = ()
+
+        def __setattr__(self, name, value):
+            super().__setattr__(name, value)
+            if self() in made:
+                made.clear()
+                waiting.settle()
+    monkeypatch.setattr(waiting_module, "_Known", Known)
+    waiting.find([generator.__code__])
+    assert not made and not waiting.known and not waiting.ended
 
 
 def test_a_signal_handlers_exception_in_an_objects_end_is_not_lost():
