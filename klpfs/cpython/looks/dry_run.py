@@ -136,17 +136,16 @@ def _inside(definitions: dict[Definition, Row]) -> None:
                     native, name = names.get(ident, (None, None))
                     row_of_code["inside"].append(
                         ["thread", native or ident, name or f"thread {ident}", [names_for_people.frame(code, line)]])
+    suspendable = [code for code in codes if code.co_flags & SUSPENDS]
+    references = [r for r in suspended.find(suspendable)[1] if suspended.has_frame(r)] if suspendable else []
+    owners = names_for_people.owners(references)
+    for reference in references:
+        row_of_code = next((rows[key] for _, prefix in suspended.KINDS
+                            for key in (suspended.code_id(reference, prefix),) if key in rows), None)
+        blocker = names_for_people.suspended(reference, owners.get(id(reference)))
+        if row_of_code is not None and blocker.frames:
+            row_of_code["inside"].append([blocker.kind, blocker.task, blocker.name, list(blocker.frames)])
     for row in definitions.values():
-        _cut_inside(row)
-        suspendable = [code for code in codes if rows[id(code)] is row and code.co_flags & SUSPENDS]
-        if not suspendable:
-            continue
-        references = [r for r in suspended.find(suspendable)[1] if suspended.has_frame(r)]
-        owners = names_for_people.owners(references)
-        for reference in references:
-            blocker = names_for_people.suspended(reference, owners.get(id(reference)))
-            if blocker.frames:
-                row["inside"].append([blocker.kind, blocker.task, blocker.name, list(blocker.frames)])
         _cut_inside(row)
 
 
