@@ -23,6 +23,8 @@ def steps():
     yield 1
 def more():
     yield 1
+async def ticks():
+    yield 1
 def make():
     def nested(): return 1
     return nested
@@ -107,6 +109,20 @@ patch = Patch([Object("PROG", [Func("steps", steps), Func("more", more)])])
     inside = found["steps,1"]["inside"]
     assert len(inside) == MAX_INSIDE and inside[-1][2] == "14 more" and found["more,1"]["inside"] == []
     assert len(searches) == 1 and len(made) == 3
+
+
+def test_a_suspended_asynchronous_generator_is_inside(program):
+    """To looks it may be dying; so they tell its code alone."""
+    made = program.prog.ticks()
+    with pytest.raises(StopIteration):
+        made.__anext__().send(None)
+    row = funcs(look(program, """
+async def ticks(): yield 2
+patch = Patch([Object("PROG", [Func("ticks", ticks)])])
+"""))["ticks,1"]
+    assert [(kind, name) for kind, _, name, _ in row["inside"]] == [("async generator", "ticks")]
+    with pytest.raises(StopIteration):
+        made.aclose().send(None)
 
 
 def test_who_is_inside(program):
