@@ -15,7 +15,7 @@ there. What has ended is looked at later, where its memory tells whether it dies
 from __future__ import annotations
 
 from _collections import deque
-from itertools import compress
+from itertools import chain, compress, islice
 from operator import is_
 from weakref import ref
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from typing import Any
     Entered = tuple[set[int] | None, set[int] | None]
 
-_set, _list, _id, _len, _getattr, _range, _map = set, list, id, len, getattr, range, map
+_set, _list, _id, _len, _getattr, _range, _map, _popleft = set, list, id, len, getattr, range, map, deque.popleft
 
 MANY = 200
 AT_ONCE = 400           # bytes of code whose flow is worked out in the program's call: well under a millisecond
@@ -103,25 +103,26 @@ class Waiting:
         return unseen
 
     def settle(self) -> None:
-        """Forget what has ended; what is still about to is loose."""
+        """Forget what has ended; what is still about to is loose. A reference stays in `ended` until that is done: a
+        signal handler may raise behind any call here. Several threads may do this at once."""
         ended = self.ended
         for _ in _range(_len(ended)):
             try:
-                reference = ended.popleft()
-            except IndexError:          # another thread does this, too
+                reference = ended[0]
+            except IndexError:
                 return
-            try:
-                address = _getattr(reference, "address", 0)
-                if not address:         # `find` is about to say where it was
-                    ended.append(reference)
-                    continue
-                if self.known.get(address) is reference:        # else another object is there by now
-                    if at_address.there(address, self.ids):
-                        self.loose.add(address)
-                    self._remove(address, reference)
-            except BaseException:       # a signal handler's
-                ended.appendleft(reference)
-                raise
+            address = _getattr(reference, "address", 0)
+            if not address:             # `find` is about to say where it was
+                ended.rotate(-1)
+                continue
+            if self.known.get(address) is reference:        # else another object is there by now
+                if at_address.there(address, self.ids):
+                    self.loose.add(address)
+                self._remove(address, reference)
+            # In one C call, and only if no other thread has done so: that would take the next. The deque's own iterator
+            # is made within it, for that minds what is appended
+            first = islice(chain.from_iterable((ended,)), 1)
+            _list(_map(_popleft, compress((ended,), _map(is_, first, (reference,)))))
 
     def _remove(self, address: int, reference: object) -> None:
         """Forget a reference that `known` has for the address, unless another thread has noted an object there since.

@@ -10,6 +10,7 @@ from klpfs.cpython.switch import waiting as waiting_module
 from klpfs.cpython.switch.choice import CLEAN, RUN
 from klpfs.cpython.switch.waiting import AT_ONCE, MANY, Waiting
 from tests.cpython.programs import done, entry, make, transition
+from tests.cpython.switch.test_interrupts import with_points
 
 SOURCE = "def g(inner):\n yield from inner\ndef f(): return {v}"
 
@@ -159,6 +160,32 @@ def test_a_signal_handlers_exception_in_an_objects_end_is_not_lost():
     sys.settrace(None)
     kept.close()
     assert lost == [] and done(t)
+
+
+def test_nothing_is_lost_where_a_signal_handler_raises(monkeypatch):
+    """Behind any expression of `settle`: the next time does what is left."""
+    points, at = [], [0]
+
+    def point(value=None):
+        points.append(1)
+        if len(points) == at[0]:
+            raise KeyboardInterrupt
+        return value
+    monkeypatch.setattr(waiting_module, "_point", point, raising=False)
+    monkeypatch.setattr(Waiting, "settle", with_points(Waiting.settle))
+    for at[0] in range(1, 500):
+        waiting = new(generator.__code__)
+        made = [waiting.note(generator()) for _ in range(3)]
+        del made
+        points.clear()
+        try:
+            waiting.settle()
+            break
+        except KeyboardInterrupt:
+            pass
+        waiting.settle()
+        assert not waiting.known and not waiting.ended, at
+    assert 10 < at[0] < 499
 
 
 def test_a_long_code_is_worked_out_by_the_agents_thread():
