@@ -286,13 +286,14 @@ def test_a_collection_is_waited_for(collecting):
     assert not t.state.blind and done(t)
 
 
-def test_an_audit_hook_that_refuses_what_choices_would_ask_keeps_it_from_beginning(monkeypatch):
+@pytest.mark.parametrize("error", [PermissionError, SystemExit])
+def test_an_audit_hook_that_refuses_what_choices_would_ask_keeps_it_from_beginning(monkeypatch, error):
     d, refuses = make(SOURCE), [True]
     real = delegation._referents
 
     def referents(*objects):
         if refuses[0]:
-            raise PermissionError
+            raise error
         return real(*objects)
     monkeypatch.setattr(delegation, "_referents", referents)
     t = started(d)
