@@ -365,9 +365,9 @@ class Transition:
     def reverse(self) -> None:
         """RUN or CLEAN -> RUN with the other goal. What was seen before does not count any more."""
         self._expect(RUN, CLEAN)
-        self.forced = False
         self.rounds.forget()
         self._run(1 - self.state.goal)
+        self.forced = False         # last: what an exception has kept from turning is forced still
 
     def force(self) -> None:
         """RUN -> CLEAN: dispatchers answer the goal, whatever task still runs the other side. That code counts as side
