@@ -7,7 +7,7 @@ called it: code on a task's stack is all of one version.
 
 Prints the counts as it goes, and at the end with how often each way ran; exit status 1 if one call was mixed, if
 anything raised, a transition never ended or a way never ran. With --break a rule of consistency is switched off
-(nostack, noobserve, nogens; rules.py has more): then status 1 is what must come.
+(nostack, noobserve, gens; rules.py has more): then status 1 is what must come.
 """
 import argparse
 import asyncio

@@ -23,7 +23,7 @@ def test_no_call_is_mixed(arguments):
     assert "violations=0 errors=0" in output and " calls=0 " not in output
 
 
-@pytest.mark.parametrize("rule", ["nostack", "noobserve", "nogens"])
+@pytest.mark.parametrize("rule", ["nostack", "noobserve", "gens"])
 def test_it_finds_what_a_missing_rule_lets_through(rule):
     """Status 1 without the walk, without looking, without looking for suspended objects; as soon as some are found."""
     status, output = stress("60", "--break", rule, "--without-greenlets", "--every", "100")

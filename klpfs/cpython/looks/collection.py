@@ -11,6 +11,7 @@ from functools import partial
 from itertools import chain, compress, starmap
 from operator import truth
 
+from . import reads
 from .atomic import CALL, call, silent, still
 from .frozen_moment import frozen, putting_back, with_callback
 
@@ -34,7 +35,7 @@ def _frozen_before_import() -> bool:
     """Whether the heap was frozen before klpfs was loaded, told by sys.modules, an object older than klpfs: the
     canaries of looks were made later, so they can't tell. Costs a scan of the heap."""
     return _bool(_freeze_count()) and \
-        _id(_modules) not in _list(_map(_id, chain.from_iterable(starmap(_referrers, ((_sys,),)))))
+        _id(_modules) not in _list(reads.ids(chain.from_iterable(starmap(_referrers, ((_sys,),)))))
 
 
 _before_import = [_frozen_before_import()]
@@ -52,8 +53,9 @@ def probe(seen: dict[str, Any], hide: bool = True) -> Iterator[Any]:
     decorated with putting_back.
 
     gc.collect does nothing, not even its callbacks, when one is. hide: the heap is frozen meanwhile, so that nothing of
-    the program's is collected (False where the program has frozen the heap itself). The program's callbacks are not
-    called. Counting collections by a callback of klpfs's is not sound.
+    the program's is collected. False where the program has frozen the heap itself, which that would undo: then young
+    garbage of the program's ends here, in this thread. The program's callbacks are not called. Counting collections by
+    a callback of klpfs's is not sound.
     """
     work = call(_collect, 0)
     return with_callback(frozen(work) if hide else work, seen.__setitem__)

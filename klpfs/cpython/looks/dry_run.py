@@ -6,7 +6,7 @@ the same lines), given back at once, and what is inside it is told. Runs in the 
 """
 from __future__ import annotations
 
-from klpfs.cpython.raw import SUSPENDS
+from klpfs.cpython.raw import ASYNC_GENERATOR, SUSPENDS
 from klpfs.engine.bounds import MAX_INSIDE, MAX_OBJECTS, MAX_SURVEY_CHARS, MAX_SURVEY_VALUES, MAX_SURVEYED
 from klpfs.engine.error import KlpError
 from klpfs.engine.init_patch import check_names
@@ -136,17 +136,23 @@ def _inside(definitions: dict[Definition, Row]) -> None:
                     native, name = names.get(ident, (None, None))
                     row_of_code["inside"].append(
                         ["thread", native or ident, name or f"thread {ident}", [names_for_people.frame(code, line)]])
+    suspendable = [code for code in codes if code.co_flags & SUSPENDS]
+    running: list[int] = []
+    references = suspended.find(suspendable, None, None, running)[1] if suspendable else []
+    references = [reference for reference in references if suspended.has_frame(reference)]
+    owners = names_for_people.owners(references)
+    for reference in references:
+        row_of_code = next((rows[key] for _, prefix in suspended.KINDS
+                            for key in (suspended.code_id(reference, prefix),) if key in rows), None)
+        blocker = names_for_people.suspended(reference, owners.get(id(reference)))
+        if row_of_code is not None and blocker.frames:
+            row_of_code["inside"].append([blocker.kind, blocker.task, blocker.name, list(blocker.frames)])
+    for code in suspendable:
+        # an asynchronous generator that waits is told by its code alone, as what runs is: of that a thread is inside
+        if id(code) in running and code.co_flags & ASYNC_GENERATOR and not rows[id(code)]["inside"]:
+            rows[id(code)]["inside"] += [[blocker.kind, blocker.task, blocker.name, list(blocker.frames)]
+                                         for blocker in names_for_people.running({id(code): code})]
     for row in definitions.values():
-        _cut_inside(row)
-        suspendable = [code for code in codes if rows[id(code)] is row and code.co_flags & SUSPENDS]
-        if not suspendable:
-            continue
-        references = [r for r in suspended.find(suspendable)[1] if suspended.has_frame(r)]
-        owners = names_for_people.owners(references)
-        for reference in references:
-            blocker = names_for_people.suspended(reference, owners.get(id(reference)))
-            if blocker.frames:
-                row["inside"].append([blocker.kind, blocker.task, blocker.name, list(blocker.frames)])
         _cut_inside(row)
 
 

@@ -127,24 +127,24 @@ def _references(box: list[Any], ids: frozenset[int], running: list[int]) -> Iter
     return chain(silent(_map(running.extend, _map(_list, run))), chain.from_iterable(found))
 
 
-def _gather(codes: Sequence[CodeType], seen: dict[str, Any], counted: References, running: list[int]) -> \
-        Iterator[ref[Any]]:
+def _gather(codes: Sequence[CodeType], seen: dict[str, Any], counted: References, running: list[int],
+            frozen: bool) -> Iterator[ref[Any]]:
     ids = _frozenset(reads.ids((*codes, _canary_code)))
     box, others, fine = [], [], []                                      # type: ignore[var-annotated]
     return chain(_suspendable(codes, counted, box, others),
-                 silent(_map(fine.append, _map(contains, box, repeat(_canary)))),
-                 # frozen: nothing to be said anyway
+                 silent(_map(fine.append, _map(contains, box, repeat(_canary, not frozen)))),
+                 # on a frozen heap nothing is to be said anyway, and asking would end the program's freeze
                  silent(chain.from_iterable(compress((probe(seen),), fine))),
                  _references(box, ids, running), silent(_map(_list.clear, box)), _rest(codes, counted, others))
 
 
 @putting_back
 def _find(codes: Sequence[CodeType], seen: dict[str, Any], kind: Any, before: list[ref[Any]],
-          stacks: list[tuple[int, Stack]], counted: References, running: list[int]) -> list[ref[Any]]:
+          stacks: list[tuple[int, Stack]], counted: References, running: list[int], frozen: bool) -> list[ref[Any]]:
     if kind is None:
-        return _list(still(_gather(codes, seen, counted, running)))
+        return _list(still(_gather(codes, seen, counted, running, frozen)))
     # the stacks last: when nothing old is suspended any more, no clean task can get dirty by resuming it
-    return _list(still(chain(_gather(codes, seen, counted, running),
+    return _list(still(chain(_gather(codes, seen, counted, running, frozen),
                              silent(_map(stacks.extend, _map(_list, (greenlets.all_stacks(kind, before),)))))))
 
 
@@ -164,7 +164,7 @@ def find(codes: Sequence[CodeType], kind: Any = None, counted: References | None
     before: list[ref[Any]] = []
     stacks: list[tuple[int, Stack]] = []
     references = _find(codes, seen, kind, before, stacks, counted or References(),
-                       [] if running is None else running)
+                       [] if running is None else running, frozen)
     why = None
     if frozen or _canary_ref not in references:
         why = FROZEN
@@ -190,7 +190,7 @@ def _held(every: Callable[[], Iterator[Any]], ids: set[int]) -> Iterator[Any]:
 
 @putting_back
 def _resting(codes: Sequence[CodeType], seen: dict[str, Any], reference: Any, callback: Any, addresses: list[int],
-             running: list[int]) -> list[ref[Any]]:
+             running: list[int], frozen: bool) -> list[ref[Any]]:
     wanted = (*codes, _canary_code)
     ids = _frozenset(reads.ids(wanted))
     box: list[Any] = []
@@ -220,7 +220,7 @@ def _resting(codes: Sequence[CodeType], seen: dict[str, Any], reference: Any, ca
     return _list(still(chain(silent(found_all), silent(_held(doubtful, held)), silent(_map(running.extend, _map(
                                  _list, run))),
                              silent(_map(addresses.extend, _map(_list, rest))),
-                             silent(_map(fine.append, _map(contains, (addresses,), repeat(_canary_id)))),
+                             silent(_map(fine.append, _map(contains, (addresses,), repeat(_canary_id, not frozen)))),
                              silent(chain.from_iterable(compress((probe(seen),), fine))),
                              chain.from_iterable(found), silent(_map(_list.clear, box)))))
 
@@ -233,7 +233,7 @@ def resting(codes: Sequence[CodeType], reference: Any, callback: Any) -> tuple[s
     seen: dict[str, Any] = {}
     addresses: list[int] = []
     running: list[int] = []
-    found = _dict(_zip(addresses, _resting(codes, seen, reference, callback, addresses, running)))
+    found = _dict(_zip(addresses, _resting(codes, seen, reference, callback, addresses, running, frozen)))
     canary = found.pop(_canary_id, None)
     why = FROZEN if frozen or canary is None else None if seen or "gcscan" in BREAK else COLLECTING
     return why, found, running

@@ -28,7 +28,7 @@ from types import CoroutineType
 from .. import c_api
 from ..c_originals import original
 from ..looks.threads import CUTS
-from ..raw import COROUTINE, ITERABLE_COROUTINE, SUSPENDS
+from ..raw import COROUTINE, ITERABLE_COROUTINE, SUSPENDS, module_dict
 from . import delegation, thrown
 from .rules import BREAK
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from .switching import State, Transition
 
 get_ident = original(_thread, "get_ident")
-_getframe, _modules, _get, _vars = sys._getframe, sys.modules, dict.get, vars
+_getframe, _modules, _get = sys._getframe, sys.modules, dict.get
 _id, _type, _issubclass, _int, _dict = id, type, issubclass, int, dict
 _callers_frame, _frame_code, _address = c_api.callers_frame, c_api.frame_code, c_api.address
 _Module = type(sys)
@@ -53,9 +53,9 @@ _STEPPED = COROUTINE | ITERABLE_COROUTINE   # flags of the code of a task's root
 
 def module_value(module: str, name: str) -> Any:
     """An attribute of an imported module, by its dict: None if there is no such module or attribute. Imports
-    nothing."""
-    found = _modules.get(module)
-    return _get(_vars(found), name) if _issubclass(_type(found), _Module) else None
+    nothing, and runs nothing of the module's: reading an attribute of a LazyLoader's imports the module."""
+    found: Any = _modules.get(module)
+    return _get(module_dict(found), name) if _issubclass(_type(found), _Module) else None
 
 
 _greenlet: list[Any] = [None, None]         # the module that was looked into last, and what it has

@@ -189,20 +189,23 @@ def _parameters(code: CodeType) -> tuple[str, str]:
 def _source(before: images.Image, after: images.Image) -> str:
     """The text of a function that makes the dispatcher."""
     code = before.code
-    declared = passed = "*a, **k"
-    taken = _set("ak")
-    names: tuple[str, ...] = "a", "k"
-    if _agree(before, after) and not [n for n in code.co_varnames if "." in n]:
-        declared, passed = _parameters(code)
-        names = _signature(code)[-1]
-        taken = _set(code.co_varnames)
-    taken.update(code.co_freevars)
+    of_both = _agree(before, after) and not [n for n in code.co_varnames if "." in n]
+    taken = _set(code.co_freevars)
+    if of_both:
+        taken.update(code.co_varnames)
     own = {}        # what the dispatcher calls its own variables
-    for letter in "gvse":
+    for letter in "akgvse":
         name = letter
         while name in taken:
             name += "_"
         own[letter] = name
+    names: tuple[str, ...]
+    if of_both:
+        declared, passed = _parameters(code)
+        names = _signature(code)[-1]
+    else:
+        names = own["a"], own["k"]
+        declared = passed = f"*{names[0]}, **{names[1]}"
     kind = code.co_flags & SUSPENDS
     made = f"'S'.choose()({passed})"
     if kind:                # also where neither can wait: in a later transition, which it may come to be of, one may

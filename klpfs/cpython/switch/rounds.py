@@ -84,7 +84,7 @@ class Rounds:
         state, greenlet = self.transition.state, greenlet_api()
         if "greenlets" in BREAK:
             greenlet = None
-        suspends = self.transition.suspends and "gens" not in BREAK and "nogens" not in BREAK
+        suspends = self.transition.suspends and "gens" not in BREAK
         if greenlet is not None:
             return self._look_before_search(state) or self._look_at_all(state, greenlet[0], suspends)
         blockers = self._look_at_threads(state, state.clean_threads, False)

@@ -39,7 +39,6 @@ must find mixed code: so each test shows that it can fail. Nothing but tests wri
     again      module-level code on a stack from whose place old code can still be made a function is in the way
     nostack    choosing walks the stack at all
     noobserve  looking looks at all
-    nogens     as `gens`
 """
 from __future__ import annotations
 

@@ -190,7 +190,7 @@ class Transition:
             if n % FUNCTIONS == FUNCTIONS - 1:
                 self.take_breath()
         self.switches += made
-        self.codes.update(codes)
+        self.codes.update(codes)        # read by choices in the program's calls: waiting_codes
         for n, (code_id, side) in _enumerate(sides.items()):
             self.side_of_code[code_id] = side
             self.blocking_ids[1 - side].add(code_id)
@@ -339,8 +339,9 @@ class Transition:
         self.flip(RUN, goal, _bool(goal) and not (why is None or self.decided or "blind" in BREAK))
 
     def waiting_codes(self) -> list[CodeType]:
-        """The codes of both sides that can wait for something."""
-        return [code for key, code in self.codes.items() if key in self.waiting.ids]
+        """The codes of both sides that can wait for something. Called by the program's threads as well, by choices,
+        while `codes` may grow: hence the list. Counterpart: _enter."""
+        return [code for key, code in _list(self.codes.items()) if key in self.waiting.ids]
 
     def find_waiting(self) -> str | None:
         """Sees to it that all is known that waits for something and that no dispatcher has made; why it is not: FROZEN,
@@ -355,7 +356,7 @@ class Transition:
         """Exchanges the state. choice.choose reads `state` once, dispatchers read `choices` without it: so no
         dispatcher may find a choice of another state, neither before nor after the store in the middle."""
         state = State(mode, goal, self.strict or not self.is_quiet, blind)
-        if mode == RUN and goal and not blind:
+        if mode != PREPARE and goal and not blind:      # CLEAN: a force may end what is blind
             self.decided = True
         self.choices = {}               # no dispatcher finds a remembered choice while the state changes
         self.state = state              # the switch
@@ -364,9 +365,9 @@ class Transition:
     def reverse(self) -> None:
         """RUN or CLEAN -> RUN with the other goal. What was seen before does not count any more."""
         self._expect(RUN, CLEAN)
-        self.forced = False
         self.rounds.forget()
         self._run(1 - self.state.goal)
+        self.forced = False         # last: what an exception has kept from turning is forced still
 
     def force(self) -> None:
         """RUN -> CLEAN: dispatchers answer the goal, whatever task still runs the other side. That code counts as side

@@ -15,6 +15,8 @@ there. What has ended is looked at later, where its memory tells whether it dies
 from __future__ import annotations
 
 from _collections import deque
+from itertools import chain, compress, islice
+from operator import is_
 from weakref import ref
 
 from .. import control_flow
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from typing import Any
     Entered = tuple[set[int] | None, set[int] | None]
 
-_set, _list, _id, _len, _getattr, _range = set, list, id, len, getattr, range
+_set, _list, _id, _len, _getattr, _range, _map, _popleft = set, list, id, len, getattr, range, map, deque.popleft
 
 MANY = 200
 AT_ONCE = 400           # bytes of code whose flow is worked out in the program's call: well under a millisecond
@@ -92,33 +94,41 @@ class Waiting:
         those of `ids`."""
         unseen, resting, running = suspended.resting(codes, _Known, self.ended.append)
         for address, reference in resting.items():
-            reference.address = address
+            # in this order: one with an address, which `settle` may find ended by now, is known
             self.known.setdefault(address, reference)
+            reference.address = address
         self.loose.update([address for address in running if address not in self.known])
         self.settle()
         self.complete = unseen is None
         return unseen
 
     def settle(self) -> None:
-        """Forget what has ended; what is still about to is loose."""
+        """Forget what has ended; what is still about to is loose. A reference stays in `ended` until that is done: a
+        signal handler may raise behind any call here. Several threads may do this at once."""
         ended = self.ended
         for _ in _range(_len(ended)):
             try:
-                reference = ended.popleft()
-            except IndexError:          # another thread does this, too
+                reference = ended[0]
+            except IndexError:
                 return
-            try:
-                address = _getattr(reference, "address", 0)
-                if not address:         # `find` is about to say where it was
-                    ended.append(reference)
-                    continue
-                if self.known.get(address) is reference:        # else another object is there by now
-                    if at_address.there(address, self.ids):
-                        self.loose.add(address)
-                    self.known.pop(address, None)
-            except BaseException:       # a signal handler's
-                ended.appendleft(reference)
-                raise
+            address = _getattr(reference, "address", 0)
+            if not address:             # `find` is about to say where it was
+                ended.rotate(-1)
+                continue
+            if self.known.get(address) is reference:        # else another object is there by now
+                if at_address.there(address, self.ids):
+                    self.loose.add(address)
+                self._remove(address, reference)
+            # In one C call, and only if no other thread has done so: that would take the next. The deque's own iterator
+            # is made within it, for that minds what is appended
+            first = islice(chain.from_iterable((ended,)), 1)
+            _list(_map(_popleft, compress((ended,), _map(is_, first, (reference,)))))
+
+    def _remove(self, address: int, reference: object) -> None:
+        """Forget a reference that `known` has for the address, unless another thread has noted an object there since.
+        In one C call, for that may come at any time."""
+        same = _map(is_, _map(self.known.get, (address,)), (reference,))
+        _list(_map(self.known.pop, compress((address,), same), (None,)))
 
     def handing_on(self, codes: tuple[CodeType, ...]) -> list[Any]:
         """The objects that hand on. codes: of objects for which the heap is to be searched besides."""
@@ -126,8 +136,11 @@ class Waiting:
             self.settle()
         references = _list(self.known.values())
         if _len(references) > self.most:        # ended ones may be garbage for long, with their tasks
-            for address in handing_on.that_have_ended(references):
-                self.known.pop(address, None)
+            over = _set(handing_on.that_have_ended(references))
+            for reference in references:
+                address = _getattr(reference, "address", 0)
+                if address in over:
+                    self._remove(address, reference)
             self.most = 2 * _len(self.known) + MANY
         for address in _list(self.loose):
             if at_address.there(address, self.ids) == at_address.GONE:

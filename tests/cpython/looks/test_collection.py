@@ -1,6 +1,8 @@
 """Garbage collection: whether one is under way and whether the heap is frozen, found without running anything of the
 program's."""
 import gc
+import pathlib
+import subprocess
 import sys
 import threading
 
@@ -8,6 +10,8 @@ import pytest
 
 from klpfs.cpython.looks import collection, suspended
 from klpfs.cpython.looks import threads as thread_looks
+
+ROOT = pathlib.Path(__file__).parents[3]
 
 
 def test_the_probe_collects_and_calls_nothing_of_the_programs():
@@ -54,6 +58,26 @@ def test_a_heap_that_was_frozen_before_we_came_is_told(monkeypatch):
     assert suspended.find([])[0] == collection.FROZEN
     monkeypatch.setattr(collection, "_frozen_before_import", lambda: False)
     assert suspended.find([])[0] is None
+
+
+PROGRAM = """
+import gc, weakref
+gc.freeze()
+from klpfs.cpython.looks import collection, suspended
+before = gc.get_freeze_count()
+def generator(): yield
+print([suspended.find([generator.__code__] * n)[0] for n in (1, 20)],
+      suspended.resting([generator.__code__], weakref.ref, print)[0], collection.quiet(),
+      gc.get_freeze_count() == before > 0)
+gc.unfreeze()
+print(suspended.find([])[0], suspended.resting([], weakref.ref, print)[0])
+"""
+
+
+def test_a_look_does_not_end_the_programs_freeze():
+    """A freeze from before klpfs came, which does not hide klpfs's own canaries."""
+    done = subprocess.run([sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT)
+    assert done.stdout.splitlines() == ["['frozen heap', 'frozen heap'] frozen heap True True", "None None"]
 
 
 @pytest.mark.skipif(not collection.NEEDS_QUIET, reason="a collection never runs inside a call here")

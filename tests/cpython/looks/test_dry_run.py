@@ -5,7 +5,9 @@ import threading
 import pytest
 
 from klpfs.cpython.load import loader as loading
+from klpfs.cpython.looks import suspended, threads
 from klpfs.cpython.looks.dry_run import survey
+from klpfs.engine.bounds import MAX_INSIDE
 from klpfs.engine.core import Engine
 from klpfs.engine.error import KlpError
 from tests.programs import HEAD, Program, same, snapshot
@@ -18,6 +20,10 @@ def work(x):
     go.wait()
     return x
 def steps():
+    yield 1
+def more():
+    yield 1
+async def ticks():
     yield 1
 def make():
     def nested(): return 1
@@ -87,6 +93,36 @@ patch = Patch([Object("PROG", [Func("work", work), Func("steps", steps), Func("g
     assert "it is a generator, what replaces it a function" in rows["steps,1"]["refused"]
     assert rows["gone,1"]["refused"] == "symbol 'gone' not found in symbol table"
     assert "disagrees about version of symbol 'C.m'" in rows["C.m,1"]["refused"]
+
+
+def test_all_that_is_inside_is_counted_once(program, monkeypatch):
+    """Threads and what is suspended, more of both than is told; the heap is searched once for all functions."""
+    code, searches, find = program.prog.steps.__code__, [], suspended.find
+    monkeypatch.setattr(threads, "lines", lambda idents: [(n, ((code, 1),)) for n in range(MAX_INSIDE + 10)])
+    monkeypatch.setattr(suspended, "find", lambda *args: searches.append(args) or find(*args))
+    made = [program.prog.steps() for _ in range(3)]
+    found = funcs(look(program, """
+def steps(): yield 2
+def more(): yield 3
+patch = Patch([Object("PROG", [Func("steps", steps), Func("more", more)])])
+"""))
+    inside = found["steps,1"]["inside"]
+    assert len(inside) == MAX_INSIDE and inside[-1][2] == "14 more" and found["more,1"]["inside"] == []
+    assert len(searches) == 1 and len(made) == 3
+
+
+def test_a_suspended_asynchronous_generator_is_inside(program):
+    """To looks it may be dying; so they tell its code alone."""
+    made = program.prog.ticks()
+    with pytest.raises(StopIteration):
+        made.__anext__().send(None)
+    row = funcs(look(program, """
+async def ticks(): yield 2
+patch = Patch([Object("PROG", [Func("ticks", ticks)])])
+"""))["ticks,1"]
+    assert [(kind, name) for kind, _, name, _ in row["inside"]] == [("async generator", "ticks")]
+    with pytest.raises(StopIteration):
+        made.aclose().send(None)
 
 
 def test_who_is_inside(program):

@@ -1,5 +1,6 @@
 """The choice: the nearest frame of a side decides, else the goal; and when it may be remembered."""
 import asyncio
+import importlib.util
 import sys
 import threading
 
@@ -151,6 +152,18 @@ def test_a_task_that_is_not_a_c_task_is_walked_to_the_threads_end(d):
         return loop.run_until_complete(inside())
     assert d[0]["A"](below) == (0, 0, 0)
     loop.close()
+
+
+def test_a_lazy_module_stays_as_it_is(monkeypatch, tmp_path):
+    """Reading an attribute of what importlib.util.LazyLoader has made runs the module's body."""
+    (tmp_path / "lazily.py").write_text("x = 1\n")
+    spec = importlib.util.spec_from_file_location("lazily", tmp_path / "lazily.py")
+    spec.loader = importlib.util.LazyLoader(spec.loader)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setitem(sys.modules, "lazily", module)
+    assert choice.module_value("lazily", "x") is None
+    assert module.x == 1 and choice.module_value("lazily", "x") == 1
 
 
 def test_imports_nothing_and_takes_half_imported_modules_for_none(d, monkeypatch):

@@ -188,6 +188,18 @@ def test_other_defaults_are_bound_by_each_version(d):
     assert done(t) and f(1) == (1, 1, 1, (), 5)
 
 
+@pytest.mark.parametrize("name", ["a", "k", "g"])
+@pytest.mark.parametrize("kind", ["return", "yield"])
+def test_a_free_variable_may_be_named_as_the_dispatchers_own_are(name, kind):
+    """Where the parameters differ, so that the dispatcher has its own."""
+    space = make(f"def outer({name}):\n def f(x, y{{v}}=5): {kind} ({{v}}, {name}, x)\n return f")
+    f, new = space[0]["outer"](7), space[1]["outer"](7)
+    t = Transition([entry(f, new)])
+    t.install()
+    t.start()
+    assert (f(2) if kind == "return" else next(f(2))) == (1, 7, 2)
+    assert done(t)
+
 
 @pytest.mark.parametrize("of_both", [True, False], ids=["the same parameters", "others"])
 def test_a_wrong_call_fails_at_once_unless_the_parameters_change(of_both):

@@ -16,7 +16,6 @@ from tests.cpython.attacks import (  # noqa: F401
 from tests.cpython.attacks.attack_kit import ATTACKS
 
 NAMED = set(re.findall(r"^ *(\w+)  +\S", rules.__doc__, re.M))
-BY_STRESS = {"nogens", "noobserve"}      # whole halves of the model: tests/stress fails without them
 
 
 def test_each_rule_can_be_switched_off_and_no_other():
@@ -28,7 +27,7 @@ def test_each_rule_can_be_switched_off_and_no_other():
 
 def test_each_rule_has_an_attack():
     attacked = {rule for _, needed in ATTACKS for rules_off in needed for rule in rules_off.split()}
-    assert attacked | BY_STRESS >= NAMED and attacked <= NAMED
+    assert attacked == NAMED
 
 
 def test_all_rules_are_followed():

@@ -4,7 +4,7 @@ import gc
 import pytest
 
 from klpfs.cpython.images import image, version_numbers
-from klpfs.cpython.switch import choice, live_dispatchers
+from klpfs.cpython.switch import choice, live_dispatchers, rounds
 from klpfs.cpython.switch.choice import CLEAN, OVER, PREPARE, RUN
 from klpfs.cpython.switch.switching import Entry, Transition
 from klpfs.engine import target
@@ -128,6 +128,29 @@ def test_finish_before_clean_is_refused(d):
     with pytest.raises(KlpError):
         t.cancel()
     assert done(t)
+
+
+def test_a_reversal_that_fails_leaves_what_was_forced_forced(stopped, monkeypatch):
+    """The code that the force has left running is side 0 of the next transition."""
+    d = make("def A():\n r = [{v}, B()]\n stop()\n r.append(B())\n return r\ndef B(): return {v}", stop=stopped.stop)
+    stopped(d[0]["A"])
+    t = transition(d[0], d[1])
+    t.install()
+    t.start()
+    t.force()
+
+    def fail():
+        raise MemoryError
+    monkeypatch.setattr(rounds.Rounds, "note_bodies", lambda self: fail())
+    with pytest.raises(MemoryError):
+        t.reverse()
+    monkeypatch.undo()
+    t.finish()
+    t2 = transition(d[0], d[2])
+    t2.install()
+    t2.start()
+    assert [b.kind for b in t2.look()] == ["thread"]
+    assert stopped.go() == [[0, 0, 1]] and done(t2)
 
 
 def test_force_passes_over_who_runs_old_code(stopped):

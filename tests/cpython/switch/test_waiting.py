@@ -4,11 +4,13 @@ import sys
 
 import pytest
 
-from klpfs.cpython.looks import at_address, collection
+from klpfs.cpython.looks import at_address, collection, handing_on
 from klpfs.cpython.switch import delegation, switching
+from klpfs.cpython.switch import waiting as waiting_module
 from klpfs.cpython.switch.choice import CLEAN, RUN
 from klpfs.cpython.switch.waiting import AT_ONCE, MANY, Waiting
 from tests.cpython.programs import done, entry, make, transition
+from tests.cpython.switch.test_interrupts import with_points
 
 SOURCE = "def g(inner):\n yield from inner\ndef f(): return {v}"
 
@@ -87,6 +89,57 @@ def test_what_dies_is_found_in_its_finally_blocks():
     assert seen == [[generator.__code__]] and waiting.handing_on(()) == [] and not waiting.loose
 
 
+def test_what_another_thread_notes_at_the_same_address_is_not_forgotten(monkeypatch):
+    """Memory that a generator leaves is the next one's; here it is noted while the end of the first is looked into."""
+    waiting = new(generator.__code__)
+    address = id(waiting.note(generator()))
+    other = generator()
+
+    def there(place, ids):
+        noted = waiting_module._Known(other)
+        noted.address = address
+        waiting.known[address] = noted
+        return at_address.GONE
+    monkeypatch.setattr(at_address, "there", there)
+    waiting.settle()
+    assert waiting.known[address]() is other and not waiting.ended
+
+
+def test_nor_is_it_where_what_has_ended_is_removed(monkeypatch):
+    waiting = new(generator.__code__)
+    ended, other = [waiting.note(generator()) for _ in range(MANY + 2)], generator()
+    for made in ended:
+        made.close()
+    address = id(ended[0])
+    real = handing_on.that_have_ended
+
+    def that_have_ended(references):
+        over = real(references)
+        waiting.known[address] = waiting_module._Known(other)
+        return over
+    monkeypatch.setattr(handing_on, "that_have_ended", that_have_ended)
+    assert waiting.handing_on(()) == [] and list(waiting.known) == [address] and waiting.known[address]() is other
+
+
+def test_what_ends_while_it_is_searched_for_is_not_kept(monkeypatch):
+    """A call of another thread's forgets what has ended, as soon as its address is known."""
+    made = [generator()]
+    next(made[0])
+    waiting = new(generator.__code__)
+
+    class Known(waiting_module._Known):
+        __slots__ = ()
+
+        def __setattr__(self, name, value):
+            super().__setattr__(name, value)
+            if self() in made:
+                made.clear()
+                waiting.settle()
+    monkeypatch.setattr(waiting_module, "_Known", Known)
+    waiting.find([generator.__code__])
+    assert not made and not waiting.known and not waiting.ended
+
+
 def test_a_signal_handlers_exception_in_an_objects_end_is_not_lost():
     """No bytecode of klpfs's runs there; a trace function stands for the handler."""
     d, lost = make(SOURCE), []
@@ -107,6 +160,32 @@ def test_a_signal_handlers_exception_in_an_objects_end_is_not_lost():
     sys.settrace(None)
     kept.close()
     assert lost == [] and done(t)
+
+
+def test_nothing_is_lost_where_a_signal_handler_raises(monkeypatch):
+    """Behind any expression of `settle`: the next time does what is left."""
+    points, at = [], [0]
+
+    def point(value=None):
+        points.append(1)
+        if len(points) == at[0]:
+            raise KeyboardInterrupt
+        return value
+    monkeypatch.setattr(waiting_module, "_point", point, raising=False)
+    monkeypatch.setattr(Waiting, "settle", with_points(Waiting.settle))
+    for at[0] in range(1, 500):
+        waiting = new(generator.__code__)
+        made = [waiting.note(generator()) for _ in range(3)]
+        del made
+        points.clear()
+        try:
+            waiting.settle()
+            break
+        except KeyboardInterrupt:
+            pass
+        waiting.settle()
+        assert not waiting.known and not waiting.ended, at
+    assert 10 < at[0] < 499
 
 
 def test_a_long_code_is_worked_out_by_the_agents_thread():
@@ -162,6 +241,42 @@ def test_a_blind_transition_can_be_forced():
         gc.unfreeze()
 
 
+def test_a_forced_transition_is_not_blind_again():
+    """Calls have answered side 1 since the force, and may run."""
+    d = make("def g(inner):\n yield from inner\ndef A(call):\n call()\n return ({v}, B())\ndef B(): return {v}")
+    gc.freeze()
+    try:
+        t = started(d)
+        t.force()
+
+        def turn_twice():
+            t.reverse()
+            assert not t.state.blind
+            t.reverse()
+            assert not t.state.blind
+        assert d[0]["A"](turn_twice) == (1, 1)
+    finally:
+        gc.unfreeze()
+    assert done(t)
+
+
+def test_codes_may_come_while_a_call_asks_which_can_wait():
+    """The agent's thread adds functions; here at each step of the program's call."""
+    t = started(make(SOURCE))
+
+    class Ids(set):
+        def __contains__(self, key):
+            t.codes[len(t.codes)] = None
+            return set.__contains__(self, key)
+    ids, codes = t.waiting.ids, dict(t.codes)
+    t.waiting.ids = Ids(ids)
+    assert {id(code) for code in t.waiting_codes()} == ids and len(t.codes) > len(codes)
+    t.waiting.ids = ids
+    t.codes.clear()
+    t.codes.update(codes)
+    assert done(t)
+
+
 def test_a_collection_is_waited_for(collecting):
     d = make(SOURCE)
     t = transition(d[0], d[1])
@@ -171,13 +286,14 @@ def test_a_collection_is_waited_for(collecting):
     assert not t.state.blind and done(t)
 
 
-def test_an_audit_hook_that_refuses_what_choices_would_ask_keeps_it_from_beginning(monkeypatch):
+@pytest.mark.parametrize("error", [PermissionError, SystemExit])
+def test_an_audit_hook_that_refuses_what_choices_would_ask_keeps_it_from_beginning(monkeypatch, error):
     d, refuses = make(SOURCE), [True]
     real = delegation._referents
 
     def referents(*objects):
         if refuses[0]:
-            raise PermissionError
+            raise error
         return real(*objects)
     monkeypatch.setattr(delegation, "_referents", referents)
     t = started(d)
