@@ -136,13 +136,19 @@ class PythonTransition(seam.TargetTransition):
 
     def _name_foreign(self) -> None:
         """Names, in the log, functions to which the program itself has given other code meanwhile: they are left
-        alone."""
+        alone, but where that code was a copy of klpfs's own."""
         for fn in self.switching.foreign[self._named:]:
             definition = self.images.registry.holders.get(id(fn))
             if definition is not None:
                 pr_warn(self.owner.log,
                         f"{definition.title} was given other code by the program meanwhile, it is left alone")
         self._named = len(self.switching.foreign)
+        while self.switching.copied:
+            fn = self.switching.copied.pop()
+            definition = self.images.registry.holders.get(id(fn))
+            name = plain_text(fn.__qualname__) if definition is None else definition.title
+            pr_warn(self.owner.log, f"{name} was given a copy of code that the transition had made, "
+                                    "it has the code in force now")
 
     def drop(self, definitions: Collection[Any]) -> None:
         leaving = [entry for entry in list(self.entries.values())

@@ -23,12 +23,12 @@ from __future__ import annotations
 
 import _thread
 import sys
-from types import CoroutineType
+from types import BuiltinFunctionType, CoroutineType, GetSetDescriptorType
 
 from .. import c_api
 from ..c_originals import original
 from ..looks.threads import CUTS
-from ..raw import COROUTINE, ITERABLE_COROUTINE, SUSPENDS, module_dict
+from ..raw import COROUTINE, ITERABLE_COROUTINE, SUSPENDS, module_dict, type_dict
 from . import delegation, thrown
 from .rules import BREAK
 
@@ -70,8 +70,9 @@ def greenlet_api() -> Any:
         return _greenlet[1]
     name = "greenlet._greenlet" if _get(_modules, "greenlet._greenlet") is module else "greenlet"
     kind, current = module_value(name, "greenlet"), module_value(name, "getcurrent")
-    if _type(kind) is not _type or current is None:
-        return None             # not fully imported: there are no greenlets yet
+    if _type(kind) is not _type or _type(current) is not BuiltinFunctionType or \
+            [1 for each in ("gr_frame", "parent") if _type(type_dict(kind).get(each)) is not GetSetDescriptorType]:
+        return None             # not fully imported, so there are no greenlets yet; or a module of the program's own
     _greenlet[:] = module, (kind, current)
     return _greenlet[1]
 
@@ -96,11 +97,17 @@ def _is_stepped(frame: FrameType) -> bool:
     return root is not None and root.cr_frame is frame
 
 
+def is_dispatcher(code: CodeType, kind: type[Switch]) -> bool:
+    """Whether a code object is a dispatcher's, or a copy of that. kind: the type of Switches."""
+    return [1 for const in code.co_consts if _type(const) is kind] != []
+
+
 def choose(switch: Switch) -> FunctionType:
     """The function object to call for the dispatcher of `switch`, whose frame is this function's caller."""
     if "stale" not in BREAK:
-        # a dispatcher of an earlier transition asks the newest Switch, which Transition._install stores
-        switch = switch.record.switch           # type: ignore[assignment]  # set as long as a dispatcher may run
+        # a dispatcher of an earlier transition asks the newest Switch, which Transition._install stores; none is left
+        # when a copy that the program made of a dispatcher's code is called later
+        switch = switch.record.switch or switch
     transition = switch.transition
     state = transition.state                    # exchanged by flip, in one store: what follows is about one state
     if state.mode == PREPARE or state.blind:
@@ -109,7 +116,7 @@ def choose(switch: Switch) -> FunctionType:
         return switch.function_of(state.goal)
     if state.mode == OVER:                      # whatever the function holds by now, but not another dispatcher
         function = switch.function
-        return switch.function_of(state.goal) if _id(function.__code__) in switch.record.dispatchers else function
+        return switch.function_of(state.goal) if is_dispatcher(function.__code__, _type(switch)) else function
     ident, walks = get_ident(), state.walks
     under_way = _get(walks, ident, 0)
     if under_way > 1 and "deep" in BREAK:

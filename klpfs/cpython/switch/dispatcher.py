@@ -29,41 +29,44 @@ if TYPE_CHECKING:
 _compile, _exec, _set, _list, _zip, _tuple, _len, _type = compile, exec, set, list, zip, tuple, len, type
 _str, _bool = str, bool
 _QUALNAME = hasattr(CodeType, "co_qualname")
+_repr = repr
+_ATOMS = (int, float, complex, str, bytes, bool)
 _NO_IDS: frozenset[int] = frozenset()
 _NO_CODES: tuple[Codes, Codes] = {}, {}
 
-# String constants of these stand for objects: 'S' the Switch, 'T' its Transition, 'F' the Switch's functions, 'I'
-# get_ident; 'G', 'N', 'A' and 'B' exceptions, whose names the program may use for something else. A string that is
-# called would earn a SyntaxWarning: hence `if 1 else 0`. 'T'.choices is exchanged by Transition.flip. The arguments are
-# the side's alone, which may wait for the end of what it has dropped ({drop}; of a plain call they can't be). Nothing
-# is handed on in an exception's handler, or it would be the context of the side's exceptions; and no error stays in a
-# variable, or its traceback would keep the frame.
+# String constants of these stand for objects: '1S' the Switch, '1T' its Transition, '1F' the Switch's functions, '1I'
+# get_ident; '1G', '1N', '1A' and '1B' exceptions, whose names the program may use for something else. A keyword of the
+# call may be a constant as well: none begins with a digit. A string that is called would earn a SyntaxWarning: hence
+# `if 1 else 0`. '1T'.choices is exchanged by Transition.flip. The arguments are the side's alone, which may wait for
+# the end of what it has dropped ({drop}; of a plain call they can't be). Nothing is handed on in an exception's handler, or
+# it would be the context of the side's exceptions; and no error stays in a variable, or its traceback would keep the
+# frame.
 _RELAYED = """{g} = {made}{drop}
-  {v} = 'S'.relay({g})
+  {v} = '1S'.relay({g})
   while True:
    try: return (WAITS {v})
-   except 'G' as {e}:
+   except '1G' as {e}:
     if {g}.FRAME is None: raise
     {v} = [{e}]
-   try: {v} = 'S'.going_on({g}, {g}.throw({v}.pop()))
-   except 'N' as {e}: return {e}.value"""
+   try: {v} = '1S'.going_on({g}, {g}.throw({v}.pop()))
+   except '1N' as {e}: return {e}.value"""
 _BODIES = {
-    0: "return ('F'['T'.choices.get(('I' if 1 else 0)(), 2)] or 'S'.choose())({call})",
+    0: "return ('1F'['1T'.choices.get(('1I' if 1 else 0)(), 2)] or '1S'.choose())({call})",
     GENERATOR: _RELAYED.replace("WAITS", "yield from").replace("FRAME", "gi_frame"),
     COROUTINE: _RELAYED.replace("WAITS", "await").replace("FRAME", "cr_frame"),
     ASYNC_GENERATOR: """{g} = {made}{drop}
   try:
-   {v} = await 'S'.first_step({g})
+   {v} = await '1S'.first_step({g})
    while True:
     try: {s} = yield {v}
-    except 'B' as {e}: {s} = [{g}.athrow({e})]
+    except '1B' as {e}: {s} = [{g}.athrow({e})]
     else:
      {v} = await {g}.asend({s})
      continue
     {v} = await {s}.pop()
-  except 'A': return"""}
+  except '1A': return"""}
 
-_EXCEPTIONS: dict[str, Any] = {"G": GeneratorExit, "N": StopIteration, "A": StopAsyncIteration, "B": BaseException}
+_EXCEPTIONS: dict[str, Any] = {"1G": GeneratorExit, "1N": StopIteration, "1A": StopAsyncIteration, "1B": BaseException}
 
 _templates: dict[str, CodeType] = {}        # source text -> code; a large patch has few different texts
 _TEMPLATES = 1000                           # so many are kept
@@ -75,9 +78,17 @@ _TEMPLATES = 1000                           # so many are kept
 # slower.
 _SMALL = sys.version_info[:2] == (3, 10)
 if _SMALL:
-    _BODIES[0] = "return (('F' if 1 else 0)('T'.choices.get(('I' if 1 else 0)())) or 'S'.choose())({call})"
+    _BODIES[0] = "return (('1F' if 1 else 0)('1T'.choices.get(('1I' if 1 else 0)())) or '1S'.choose())({call})"
     _BODIES[GENERATOR] = "return (yield from {made})"     # GeneratorExit closes: README, Limits
     _BODIES[COROUTINE] = "return await {made}"
+
+
+class _Functions(list):
+    """The function objects of a Switch: a list that has a hash, since the program's tools keep sets of code objects,
+    and a code's hash asks its constants."""
+
+    __slots__ = ()
+    __hash__ = object.__hash__      # type: ignore[assignment]
 
 
 class Switch:
@@ -105,7 +116,7 @@ class Switch:
         self.function, self.record, self.transition = function, record, transition
         self.before, self.after, self.found_image = before, after, found_image
         self.only_watched = before.code is after.code
-        self.functions: Any = {0: None, 1: None} if _SMALL else [None, None, None]
+        self.functions: Any = {0: None, 1: None} if _SMALL else _Functions((None, None, None))
         self.codes_by_side: tuple[dict[int, CodeType], dict[int, CodeType]] = {}, {}
         self.callable_ids: frozenset[int] = _NO_IDS
         self.dispatcher_id: int | None = None
@@ -145,10 +156,22 @@ def check(function: FunctionType, before: images.Image, after: images.Image) -> 
         raise KlpError(EINVAL, f"{name}: a function can't become a generator or coroutine, or cease to be one")
 
 
+def _alike(a: Any, b: Any) -> bool:
+    """Whether two defaults are the same: one object, or equal values of a type that can't be changed. A literal is an
+    object of its own in each file. By their texts, for 0.0 == -0.0."""
+    if a is b:
+        return True
+    kind = _type(a)
+    if kind is not _type(b):
+        return False
+    if kind is _tuple:
+        return _len(a) == _len(b) and not [1 for x, y in _zip(a, b) if not _alike(x, y)]
+    return kind in _ATOMS and _repr(a) == _repr(b)
+
+
 def _same(a: tuple[Any, ...] | None, b: tuple[Any, ...] | None) -> bool:
-    """Whether two tuples (or None) hold the very same objects."""
-    return a is b or a is not None and b is not None and _len(a) == _len(b) and \
-        not [1 for x, y in _zip(a, b) if x is not y]
+    """Whether two tuples (or None) hold the same defaults."""
+    return a is b or a is not None and b is not None and _alike(a, b)
 
 
 def _signature(code: CodeType) -> tuple[Any, ...]:
@@ -158,7 +181,7 @@ def _signature(code: CodeType) -> tuple[Any, ...]:
 
 
 def _agree(before: images.Image, after: images.Image) -> bool:
-    """Whether one parameter list serves both images: same parameters, the very same defaults."""
+    """Whether one parameter list serves both images: same parameters, the same defaults."""
     if _signature(before.code) != _signature(after.code) or not _same(before.defaults, after.defaults):
         return False
     a, b = before.kwdefaults or {}, after.kwdefaults or {}
@@ -207,9 +230,9 @@ def _source(before: images.Image, after: images.Image) -> str:
         names = own["a"], own["k"]
         declared = passed = f"*{names[0]}, **{names[1]}"
     kind = code.co_flags & SUSPENDS
-    made = f"'S'.choose()({passed})"
+    made = f"'1S'.choose()({passed})"
     if kind:                # also where neither can wait: in a later transition, which it may come to be of, one may
-        made = f"'S'.noted({made})"
+        made = f"'1S'.noted({made})"
     drop = "\n  del " + ", ".join(names) if names else ""
     body = _BODIES[kind].format(call=passed, made=made, drop=drop, **own)
     free = code.co_freevars
@@ -234,8 +257,8 @@ def make(switch: Switch) -> CodeType:
         template = _templates[source] = space["outer"]().__code__
         space.clear()
     code = before.code
-    objects = {"S": switch, "T": switch.transition, "I": get_ident, **_EXCEPTIONS,
-               "F": switch.functions.get if _SMALL else switch.functions}
+    objects = {"1S": switch, "1T": switch.transition, "1I": get_ident, **_EXCEPTIONS,
+               "1F": switch.functions.get if _SMALL else switch.functions}
     changes: dict[str, Any] = {
         "co_name": code.co_name, "co_firstlineno": code.co_firstlineno,
         "co_filename": f"<klpfs dispatcher of {function.__qualname__}>",

@@ -81,7 +81,7 @@ def forget_dead() -> None:
         _dead.popleft()
 
 
-def _counts(table: dict[int, CodeType]) -> list[tuple[int, int]]:
+def counts(table: dict[int, CodeType]) -> list[tuple[int, int]]:
     """[(key, number of references to its code)]. By C functions alone: what bytecode has of its operands is borrowed
     from 3.14 on (gh-130704), what a frame has of its code is counted in all versions."""
     return _list(_zip(table, _map(_refcount, _values(table))))
@@ -92,10 +92,10 @@ def _measure() -> int:
     code = _compile("0", "", "eval").replace(co_name="measure")
     table = {_id(code): code}
     del code
-    return _counts(table)[0][1]
+    return counts(table)[0][1]
 
 
-_ALONE = _measure()
+ALONE = _measure()
 
 
 def prune(breathe: Callable[[], None] | None = None) -> None:
@@ -111,8 +111,8 @@ def prune(breathe: Callable[[], None] | None = None) -> None:
         if switch is None or switch.transition.state.mode != OVER:
             continue
         table = record.dispatchers
-        for key, count in _counts(table):
-            if count <= _ALONE:
+        for key, count in counts(table):
+            if count <= ALONE:
                 del table[key]
         if not table:
             record.switch, record.older_codes = None, NONE

@@ -28,8 +28,8 @@ from ..c_originals import original
 from ..images import image as images
 from ..looks import collection, frozen_moment
 from ..raw import NESTED, SUSPENDS
-from . import delegation, dispatcher, event_loops, live_dispatchers, out_of_sight, rounds, waiting
-from .choice import CLEAN, OVER, PREPARE, RUN
+from . import copies, delegation, dispatcher, event_loops, live_dispatchers, out_of_sight, rounds, waiting
+from .choice import CLEAN, OVER, PREPARE, RUN, is_dispatcher
 from .rules import BREAK
 
 TYPE_CHECKING = False
@@ -106,7 +106,8 @@ class State:
 
 
 class Transition:
-    """See the module. foreign: functions left alone because the program gave them code of its own meanwhile.
+    """See the module. foreign: functions left alone because the program gave them code of its own meanwhile. copied:
+    functions to which it gave a dispatcher's code, or a copy of that; they have the goal's code by the end.
 
     clock: callable giving CLOCK_MONOTONIC microseconds, for names to be made anew; breathe: callable, called between
     slices of work, which lets the program's threads get on, or None.
@@ -118,6 +119,7 @@ class Transition:
         self.clock, self.breathe = clock or monotonic_us, breathe
         self.switches: list[dispatcher.Switch] = []
         self.foreign: list[FunctionType] = []
+        self.copied: list[FunctionType] = []
         self.forced = False
         self.decided = False            # a dispatcher may have answered side 1
         # id of a code -> 0 or 1; of a dispatcher's code -> the ids of the codes that it may have called. Read by
@@ -401,6 +403,9 @@ class Transition:
             else:
                 if _id(function.__code__) == switch.dispatcher_id:
                     images.put(function, switch.after if goal else switch.before, switch.found_image)
+                elif is_dispatcher(function.__code__, dispatcher.Switch):
+                    images.put(function, switch.after if goal else switch.before, switch.found_image)
+                    self.copied.append(function)
                 elif function.__code__ is not switch.before.code and function.__code__ is not switch.after.code:
                     self.foreign.append(function)
             if self.forced:
@@ -414,6 +419,7 @@ class Transition:
                 self.take_breath()
         self.flip(OVER, goal)
         self.choices = {}
+        self.copied += copies.give_back(self.switches, goal)
         self.rounds.bodies.forget()     # which may have a dispatcher's code of an earlier transition
         live_dispatchers.prune(self.take_breath)
         frozen_moment.forget()          # which prune's own moments have filled

@@ -1,0 +1,75 @@
+"""Copies that the program makes of a dispatcher's code while a transition runs."""
+import types
+
+import pytest
+
+from klpfs.cpython.switch.switching import Transition
+from tests.cpython.programs import done, entry, make, transition
+
+SOURCE = """
+WHERE = "here"
+def f(more=1): return {v}, WHERE, more
+def outer(x):
+ def inner(): return {v}, x
+ return inner
+def generator(): yield {v}
+async def coroutine(): return {v}
+"""
+
+
+def ended(coroutine):
+    with pytest.raises(StopIteration) as stop:
+        coroutine.send(None)
+    return stop.value.value
+
+
+@pytest.fixture
+def begun():
+    """The program's namespace, and a transition of it that has begun."""
+    d = make(SOURCE)
+    t = transition(d[0], d[1], ("f", "generator", "coroutine"))
+    t.install()
+    t.start()
+    yield d[0], t
+    t.forget()
+
+
+def test_a_function_that_is_given_a_copy_has_the_new_code_in_the_end(begun):
+    """As types.coroutine does, and what instruments functions."""
+    space, t = begun
+    for name in ("f", "generator", "coroutine"):
+        space[name].__code__ = space[name].__code__.replace(co_name="copied")
+    assert (space["f"](), list(space["generator"]()), ended(space["coroutine"]())) == ((1, "here", 1), [1], 1)
+    assert done(t)
+    assert (space["f"](), list(space["generator"]()), ended(space["coroutine"]())) == ((1, "here", 1), [1], 1)
+    assert space["f"].__code__.co_name == "f"
+    assert set(t.copied) == {space["f"], space["generator"], space["coroutine"]}
+
+
+def test_a_function_that_is_given_a_copy_later_calls_what_was_in_force(begun):
+    space, t = begun
+    kept = space["f"].__code__
+    assert done(t)
+    space["f"].__code__ = kept.replace(co_name="copied")
+    assert space["f"]() == (1, "here", 1)
+
+
+def test_a_function_object_made_of_a_copy_has_what_is_its_own_in_the_end():
+    """Its globals, its closure and its defaults."""
+    d = make(SOURCE)
+    one, two, new = d[0]["outer"](1), d[0]["outer"](2), d[1]["outer"](3)
+    t = Transition([entry(d[0]["f"], d[1]["f"]), entry(one, new), entry(two, new)])
+    t.install()
+    t.start()
+    elsewhere = types.FunctionType(d[0]["f"].__code__, {"WHERE": "there"}, "f", (5,))
+    closed = types.FunctionType(one.__code__, d[0], "inner", None, two.__closure__)
+    assert done(t)
+    assert elsewhere() == (1, "there", 5) and closed() == (1, 2) and one() == (1, 1)
+    assert {id(f) for f in t.copied} == {id(elsewhere), id(closed)}
+
+
+def test_a_dispatchers_code_has_a_hash(begun):
+    """Tracers keep sets of code objects."""
+    space, t = begun
+    assert {space[name].__code__ for name in ("f", "generator", "coroutine")}
+    assert done(t)
