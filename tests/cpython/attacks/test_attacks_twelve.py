@@ -351,3 +351,18 @@ def test_F17_frames_of_the_code_before_a_tool_exchanged_it(tmp_path):
     t.start(1)
     blockers = t.look()
     assert list(old) == [(0, 0)] and blockers
+
+
+@pytest.mark.parametrize("name", "STFIGNAB")
+def test_F18_keyword_only_parameters_that_are_named_as_klpfs_s_constants(name):
+    d = make("def fn(*, %s=None, **more): return {v}, %s, more" % (name, name))
+    t = started(d[0], d[1])
+    assert d[0]["fn"](**{name: 3, "x": 4}) == (1, 3, {"x": 4}) and done(t)
+
+
+def test_F19_free_variable_named_k_where_a_default_is_not_the_very_same():
+    d = make("def mk(k):\n def fn(x=1.5): return {v}, k, x\n return fn\nfn = mk(3)")
+    t = Transition([entry(d[0]["fn"], d[1]["fn"])])
+    t.install()
+    t.start()
+    assert d[0]["fn"]() == (1, 3, 1.5) and done(t)
