@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from klpfs.cpython import unfound
 from klpfs.cpython.looks import hidden, names_for_people
+from klpfs.cpython.looks.codes_in_use import codes_in_use
 from klpfs.cpython.looks.collection import COLLECTING, FROZEN
 from klpfs.cpython.switch import out_of_sight
 from klpfs.cpython.switch.choice import CLEAN, OVER, RUN
@@ -75,6 +76,7 @@ class PythonTransition(seam.TargetTransition):
         """Entries of the function objects that are alive and not in the transition yet. Counterpart: _leave."""
         entries = []
         self.doubts = set()
+        self.images.registry.note_exchanged(self.watched, codes_in_use())
         for fn, definition in self.images.concerned_functions(self.before, self.after, self.watched, self.doubts):
             if id(fn) not in self.entries:
                 self.images.hold(fn, definition)
@@ -95,7 +97,7 @@ class PythonTransition(seam.TargetTransition):
         found.append(self.images.composed)
         definitions = {id(inner): inner for inner in self.images.registry.holders.values()}
         for definition in definitions.values():
-            found += [definition, definition.originals, definition.made]
+            found += [definition, definition.originals, definition.made, definition.exchanged]
             found += [func.new_code for func in (self.before.get(definition), self.after.get(definition))
                       if func is not None and func.new_code is not None]
             for outer in definition.chain:

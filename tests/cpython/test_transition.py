@@ -31,6 +31,22 @@ def test_a_transition_from_old_to_new_and_back(machine):
     assert module.a() == "a0b0" and same(before, snapshot(module.a, module.b))
 
 
+def test_what_runs_code_that_a_tool_has_exchanged_is_inside(machine):
+    """As types.coroutine, profilers and tracers do it: an equal code takes the place of the one that something runs."""
+    module = machine.module("def g():\n yield 'g0', b()\n yield 'g0', b()\ndef b(): return 'b0'")
+    old = module.g()
+    of_another = types.FunctionType(module.g.__code__.replace(), {"b": lambda: "other"})()      # equal, in other globals
+    next(old), next(of_another)
+    for _ in range(2):
+        module.g.__code__ = module.g.__code__.replace(co_name="g")
+    machine.enable("def g():\n yield 'g1', b()\n yield 'g1', b()\ndef b(): return 'b1'" + one(module, "g", "b"))
+    assert [each.kind for each in machine.engine.look()] == ["generator"]
+    assert list(module.g()) == 2 * [("g1", "b1")]
+    assert list(old) == [("g0", "b0")] and list(of_another) == [("g0", "other")]
+    machine.settle()
+    assert list(module.g()) == 2 * [("g1", "b1")]
+
+
 def test_a_task_inside_blocks_and_never_mixes(machine):
     module = machine.module(PAIR)
     held = Held(module.hold)

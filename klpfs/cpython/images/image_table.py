@@ -137,7 +137,7 @@ class Images:
         in_force = {id(code) for code in codes}
         if None in codes:
             in_force.update(definition.originals)
-        every = list(definition.originals.values()) + list(definition.made.values())
+        every = [*definition.originals.values(), *definition.made.values(), *definition.exchanged.values()]
         return tuple(code for code in every if id(code) not in in_force)
 
     def concerned_functions(self, before: Funcs, after: Funcs,

@@ -24,16 +24,20 @@ if TYPE_CHECKING:
     from klpfs.engine.log import Log
 
 
+def _place(code: CodeType) -> tuple[str, int, str]:
+    return code.co_filename, code.co_firstlineno, code.co_name
+
+
 class Definition:
     """A function of the program, as a Func's `definition`. Equal only to itself; Registry makes one for each.
 
     object: name of its module, None for the main program. name: qualified. line: its first. code: the original's.
     originals: the original's code objects, more than one after a reload (id -> code). outer: the Definition of the
     function that it lies in, or None. inners: Definitions that lie in it, as far as known. made: code that klpfs made
-    for it (id -> code). namespaces: dicts of the modules that it is alive in. key, users: the Registry's.
+    for it (id -> code). exchanged: code that its functions had before a tool of the program gave them an equal one. namespaces: dicts of the modules that it is alive in. key, users: the Registry's.
     """
 
-    __slots__ = ("object", "name", "line", "code", "originals", "outer", "inners", "made", "namespaces", "key",
+    __slots__ = ("object", "name", "line", "code", "originals", "outer", "inners", "made", "exchanged", "namespaces", "key",
                  "users", "_fingerprint", "__weakref__")
 
     def __init__(self, object: str | None, name: str, code: CodeType, outer: Definition | None,
@@ -42,6 +46,7 @@ class Definition:
         self.line = code.co_firstlineno
         self.originals = {id(code): code}
         self.made: dict[int, CodeType] = {}
+        self.exchanged: dict[int, CodeType] = {}
         self.inners: list[Definition] = []
         if outer is not None:
             outer.inners.append(self)
@@ -127,6 +132,22 @@ class Registry:
             definition.namespaces.append(namespace)
         return definition
 
+    def note_exchanged(self, definitions: Iterable[Definition], codes: Iterable[tuple[CodeType, int]]) -> None:
+        """Codes that functions of these definitions had before a tool of the program exchanged them with equal ones
+        (`f.__code__ = f.__code__.replace(...)`) are noted. codes: those in use, with the ids of their globals."""
+        places: dict[tuple[str, int, str], list[Definition]] = {}
+        for definition in definitions:
+            for place in {_place(code) for code in definition.originals.values()}:
+                places.setdefault(place, []).append(definition)
+        for code, namespace in codes:
+            if id(code) not in self.by_code:
+                found = [definition for definition in places.get(_place(code), ())
+                         if any(id(known) == namespace for known in definition.namespaces)
+                         and fingerprint(code) == definition.fingerprint]
+                if len(found) == 1:     # more: functions of one line that can't be told apart by their codes
+                    found[0].exchanged[id(code)] = code
+                    self.by_code[id(code)] = found[0]
+
     def use(self, definition: Definition) -> None:
         """A Func was found to be for a definition. Counterpart: unuse."""
         definition.users += 1
@@ -139,7 +160,7 @@ class Registry:
         while unused is not None and unused.users <= 0 and not unused.inners and (
                 unused.key is not None and self._by_key.get(unused.key) is unused):
             del self._by_key[unused.key]
-            for key in list(unused.originals) + list(unused.made):
+            for key in [*unused.originals, *unused.made, *unused.exchanged]:
                 if self.by_code.get(key) is unused:
                     del self.by_code[key]
             outer = unused.outer

@@ -38,9 +38,9 @@ _NO_CODES: tuple[Codes, Codes] = {}, {}
 # get_ident; '1G', '1N', '1A' and '1B' exceptions, whose names the program may use for something else. A keyword of the
 # call may be a constant as well: none begins with a digit. A string that is called would earn a SyntaxWarning: hence
 # `if 1 else 0`. '1T'.choices is exchanged by Transition.flip. The arguments are the side's alone, which may wait for
-# the end of what it has dropped ({drop}; of a plain call they can't be). Nothing is handed on in an exception's handler, or
-# it would be the context of the side's exceptions; and no error stays in a variable, or its traceback would keep the
-# frame.
+# the end of what it has dropped ({drop}; of a plain call they can't be). Nothing is handed on in an exception's
+# handler, or it would be the context of the side's exceptions; and no error stays in a variable, or its traceback would
+# keep the frame.
 _RELAYED = """{g} = {made}{drop}
   {v} = '1S'.relay({g})
   while True:

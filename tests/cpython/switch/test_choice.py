@@ -3,6 +3,7 @@ import asyncio
 import importlib.util
 import sys
 import threading
+import types
 
 import pytest
 
@@ -168,7 +169,6 @@ def test_a_lazy_module_stays_as_it_is(monkeypatch, tmp_path):
 
 def test_imports_nothing_and_takes_half_imported_modules_for_none(d, monkeypatch):
     """asyncio and greenlet are looked for in sys.modules; a module without its parts yet is as good as none."""
-    import types
     monkeypatch.setitem(sys.modules, "greenlet", types.ModuleType("greenlet"))
     assert choice.greenlet_api() is None
     for name in ("asyncio.events", "asyncio.runners"):
@@ -176,3 +176,15 @@ def test_imports_nothing_and_takes_half_imported_modules_for_none(d, monkeypatch
     assert event_loops.stepping_codes(()) == {}
     t = run(d)
     assert t.mode == RUN and d[0]["B"]() == 1
+
+
+def test_a_module_of_the_programs_that_is_called_greenlet_has_no_greenlets(monkeypatch):
+    shim = types.ModuleType("greenlet")
+    shim.greenlet, shim.getcurrent = type("greenlet", (), {"gr_frame": None, "parent": None}), lambda: 1 / 0
+    monkeypatch.setitem(sys.modules, "greenlet", shim)
+    monkeypatch.delitem(sys.modules, "greenlet._greenlet", raising=False)
+    d = make("def f(): return {v}")
+    t = transition(d[0], d[1])
+    t.install()
+    t.start()
+    assert d[0]["f"]() == 1 and done(t)

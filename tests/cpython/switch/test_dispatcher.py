@@ -287,3 +287,32 @@ def test_what_a_generator_or_coroutine_drops_is_gone(body, parameters):
     assert got is True
     made = step = None
     assert done(t)
+
+
+@pytest.mark.parametrize("name", "STFIGNAB")
+def test_a_keyword_may_be_named_as_any_of_klpfss_objects(name):
+    """A keyword in a call with ** may be a constant of the code."""
+    space = make(f"def f(*, {name}=None, **more): return {{v}}, {name}, more")
+    f = space[0]["f"]
+    t = Transition([entry(f, space[1]["f"])])
+    t.install()
+    t.start()
+    assert f(**{name: 3, "x": 4}) == (1, 3, {"x": 4})
+    assert done(t)
+
+
+EQUAL = "5.5", "'text'", "(1, b'x', (2.5, None))", "-0.0", "10 ** 20", "2j"
+DIFFERENT = "[]", "{}", "object()", "0.0 * -{v}", "float('nan') if {v} else 1", "(1, [])", "{v} == 1"
+
+
+@pytest.mark.parametrize("default", EQUAL + DIFFERENT)
+def test_a_default_that_is_equal_leaves_the_signature(default):
+    """A literal is an object of its own in each file; what can be changed is never taken for the same."""
+    space = make("def f(request, a=%s, *, b=%s): return a" % (default, default))
+    f, expected = space[0]["f"], [str(inspect.signature(space[0]["f"])), "(*a, **k)"]
+    t = Transition([entry(f, space[1]["f"])])
+    t.install()
+    t.start()
+    assert str(inspect.signature(f)) == expected[default in DIFFERENT]
+    assert repr(f(0)) == repr(space[1]["f"](0)) or default == "object()"
+    assert done(t)
