@@ -34,11 +34,12 @@ class Definition:
     object: name of its module, None for the main program. name: qualified. line: its first. code: the original's.
     originals: the original's code objects, more than one after a reload (id -> code). outer: the Definition of the
     function that it lies in, or None. inners: Definitions that lie in it, as far as known. made: code that klpfs made
-    for it (id -> code). exchanged: code that its functions had before a tool of the program gave them an equal one. namespaces: dicts of the modules that it is alive in. key, users: the Registry's.
+    for it (id -> code). exchanged: code that its functions had before a tool of the program gave them an equal one.
+    namespaces: dicts of the modules that it is alive in. key, users: the Registry's.
     """
 
-    __slots__ = ("object", "name", "line", "code", "originals", "outer", "inners", "made", "exchanged", "namespaces", "key",
-                 "users", "_fingerprint", "__weakref__")
+    __slots__ = ("object", "name", "line", "code", "originals", "outer", "inners", "made", "exchanged", "namespaces",
+                 "key", "users", "_fingerprint", "__weakref__")
 
     def __init__(self, object: str | None, name: str, code: CodeType, outer: Definition | None,
                  namespace: dict[str, Any]) -> None:
