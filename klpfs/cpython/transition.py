@@ -49,7 +49,7 @@ class PythonTransition(seam.TargetTransition):
             owner.transition = self     # first: the target's recover() goes by it
             self._take_up(changes)
             self.switching = Transition(self._joining(), owner.log.clock_us, owner.breathe)
-            self.switching.holders = self._holders
+            self.switching.holders, self.switching.dropped = self._holders, self._forget
             self.switching.install()
         except BaseException as error:
             self.undo()
@@ -108,8 +108,13 @@ class PythonTransition(seam.TargetTransition):
 
     def _leave(self, entries: Iterable[Entry]) -> None:
         for entry in entries:
-            self.entries.pop(id(entry.fn), None)
-            self.images.registry.holders.pop(id(entry.fn), None)
+            self.entries.pop(entry.key, None)
+            self.images.registry.holders.pop(entry.key, None)
+
+    def _forget(self, entries: Iterable[Entry]) -> None:
+        """The program has dropped the function objects of these entries: others may get their ids."""
+        self._leave(entries)
+        self.images.forget_dead(entry.key for entry in entries)
 
     @property
     def goal(self) -> int:  # type: ignore[override]
@@ -154,7 +159,7 @@ class PythonTransition(seam.TargetTransition):
 
     def drop(self, definitions: Collection[Any]) -> None:
         leaving = [entry for entry in list(self.entries.values())
-                   if self.images.registry.holders.get(id(entry.fn)) in definitions]
+                   if self.images.registry.holders.get(entry.key) in definitions]
         state = self.after if self.switching.started and self.switching.goal else self.before
         for definition in definitions:
             self.images.put_state(definition, state.get(definition))

@@ -5,6 +5,7 @@ import queue
 import sys
 import threading
 import types
+import weakref
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -487,3 +488,33 @@ def test_old_code_that_nobody_has_found_yet_calls_old_code(machine, monkeypatch)
     worker.join()
     assert blockers and set(seen) == {0}
     machine.settle()
+
+
+def test_a_closure_that_the_program_drops_meanwhile_is_let_go_of(machine):
+    """Its id is another function's then, maybe: that joins as any other."""
+    module = machine.module("""
+        def make(n):
+            def h(): return ('h0', n, b())
+            return h
+        def b(): return 'b0'
+        def hold(held):
+            held.stop()
+            return b()
+        made = [make(n) for n in range(5)]
+    """)
+    held = Held(module.hold)
+    text = "def h(): return ('h1', n, b())\ndef b(): return 'b1'\ndef hold(held): return b()"
+    found = machine.enable(text + one(module, "make.<locals>.h=h", "b", "hold"))
+    images, entries = machine.target.images, machine.target.transition.entries
+    gone, keys = [weakref.ref(fn) for fn in module.made[1:]], [id(fn) for fn in module.made[1:]]
+    assert all(key in entries and key in images.changed and key in images.registry.holders for key in keys)
+    del module.made[1:]
+    assert machine.engine.look() and [reference() for reference in gone] == [None] * 4
+    assert not [key for key in keys if key in entries or key in images.changed or key in images.registry.holders]
+    later = [module.make(n) for n in range(9)]
+    assert held.let_go() == "b0"
+    machine.settle()
+    assert [fn() for fn in [*module.made, *later]] == [("h1", n, "b1") for n in [0, *range(9)]]
+    machine.disable(found)
+    assert [fn() for fn in [*module.made, *later]] == [("h0", n, "b0") for n in [0, *range(9)]]
+    assert not images.changed and not images.registry.holders

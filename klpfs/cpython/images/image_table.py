@@ -186,6 +186,13 @@ class Images:
         elif fn.__code__ is changed.newest.code:
             changed.note_program_values(capture(fn))
 
+    def forget_dead(self, keys: Iterable[int]) -> None:
+        """Function objects that had these ids are gone, and what was remembered of them."""
+        for key in keys:
+            changed = self.changed.get(key)
+            if changed is not None and changed.ref() is None:
+                del self.changed[key]
+
     def switch(self, changes: Sequence[Any], funcs: Sequence[Func | None]) -> None:
         """Puts these Funcs in force at once, outside a transition. changes: the engine's, one for each Func."""
         state: dict[Definition, Any] = dict(self.state)

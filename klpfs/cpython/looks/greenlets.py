@@ -1,8 +1,16 @@
-"""Looks at the stacks of suspended greenlets, of one moment with those of all threads."""
+"""Looks at the stacks of suspended greenlets, of one moment with those of all threads.
+
+A greenlet whose thread has ended never runs again: nobody may switch or throw to it, nor give it another parent, and
+greenlet raises no GreenletExit in it when it is dropped. (It may begin anew, when its frames are gone.) That its thread
+has ended says its outermost ancestor, the thread's main greenlet, which is dead then; to ask the greenlet itself
+(`dead`) would end its frames, here and now.
+"""
 from __future__ import annotations
 
-from itertools import chain, compress, repeat, starmap, tee
-from operator import is_not, itemgetter
+from _collections import deque
+from functools import partial
+from itertools import accumulate, chain, compress, repeat, starmap, takewhile, tee
+from operator import and_, is_, is_not, itemgetter
 from weakref import ref
 
 from ..switch.rules import BREAK
@@ -15,10 +23,12 @@ if TYPE_CHECKING:
     from typing import Any, Callable
 
     from .threads import Lines, Places, Stack
+    Ended = tuple[int, ref[Any], ref[Any]]      # id of a greenlet, references to it and to its thread's main greenlet
 
 _list, _map, _zip, _id, _type, _dict_items = list, map, zip, id, type, dict.items
 _issubclass, _frozenset, _slice = issubclass, frozenset, slice
 _deref = ref.__call__
+_IS_THERE = partial(is_not, None)
 
 BORN = "greenlets have just come"       # why a look can say nothing
 
@@ -109,3 +119,47 @@ def _greenlet_lines(kind: Any, wanted: frozenset[int]) -> Iterator[tuple[int, Li
     e, f = tee(compress(c, _map(wanted.__contains__, reads.ids(d))))
     g, h = tee(compress(e, _map(_issubclass, _map(_type, f), repeat(kind))))
     return _zip(reads.ids(g), threads.code_lines(threads.chains(_zip(_map(kind.gr_frame.__get__, h)))))
+
+
+# ----------------------------------------------------------------------------------------- those whose thread has ended
+
+def _mains(kind: Any, greenlets: Iterator[Any]) -> Iterator[Any]:
+    """The outermost ancestor of each greenlet. From the type's own attribute: a subclass may have another."""
+    steps: Any = _map(chain, _zip(greenlets), repeat(repeat(kind)))
+    lines: Any = _map(takewhile, repeat(_IS_THERE), _map(accumulate, steps, repeat(kind.parent.__get__)))
+    return chain.from_iterable(_map(deque, lines, repeat(1)))
+
+
+def _of_ended_threads(kind: Any, wanted: frozenset[int]) -> Iterator[Ended]:
+    c, d = everything()
+    e, f = tee(compress(c, _map(wanted.__contains__, reads.ids(d))))
+    g, h, i, j = tee(compress(e, _map(_issubclass, _map(_type, f), repeat(kind))), 4)
+    found: Any = _zip(reads.ids(g), _map(ref, h), _map(ref, _mains(kind, i)))
+    return compress(found, _map(kind.dead.__get__, _mains(kind, j)))
+
+
+@restoring
+def of_ended_threads(kind: Any, wanted: frozenset[int]) -> list[Ended]:
+    """Those of the suspended greenlets with the ids `wanted` whose thread has ended."""
+    return _list(still(_of_ended_threads(kind, wanted)))
+
+
+def _still_suspended(kind: Any, ended: list[Ended]) -> Iterator[tuple[int, Stack]]:
+    def alive() -> Iterator[Ended]:
+        return compress(ended, _map(_IS_THERE, _map(_deref, _map(itemgetter(1), ended))))
+
+    def found() -> Iterator[Any]:
+        return _map(_deref, _map(itemgetter(1), alive()))
+
+    def frames() -> Iterator[Any]:
+        return _map(kind.gr_frame.__get__, found())
+    same = _map(is_, _mains(kind, found()), _map(_deref, _map(itemgetter(2), alive())))
+    stacks = threads.codes(threads.gathered(threads.chains(_zip(frames()))))
+    return compress(_zip(_map(itemgetter(0), alive()), stacks), _map(and_, same, _map(_IS_THERE, frames())))
+
+
+@restoring
+def still_suspended(kind: Any, ended: list[Ended]) -> list[tuple[int, Stack]]:
+    """[(id, (id of code, ...))] of those greenlets of ended threads that are alive and whose frames are: they have been
+    as they are since their thread has ended."""
+    return _list(still(_still_suspended(kind, ended)))

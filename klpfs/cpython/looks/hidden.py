@@ -83,11 +83,13 @@ def outside(objects: list[Any], n: int) -> int:
     return _outside(objects, n) - _own[audited]
 
 
-def not_accounted_for(found: References, ids: Sequence[int], holders: Iterable[Any]) -> list[int]:
+def not_accounted_for(found: References, ids: Sequence[int], holders: Iterable[Any],
+                      more: Iterable[int] = ()) -> list[int]:
     """Those of the ids of the codes that `found` was counted for to which there are references in nothing that the
-    collector knows, nor in a holder. holders: tuples, lists, and dicts with such values."""
+    collector knows, nor in a holder. holders: tuples, lists, and dicts with such values; more: the ids of codes, one
+    for each reference that is known otherwise."""
     known: dict[int, int] = {}
-    for key in found.known:
+    for key in chain(found.known, more):
         known[key] = known.get(key, 0) + 1
     unread = (_tuple, _list) if reads.audited() else ()     # see reads.referents
     for holder in holders:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .live_dispatchers import Record
-    from .switching import Transition
+    from .switching import Entry, Transition
     Codes = dict[int, CodeType]
 
 _compile, _exec, _set, _list, _zip, _tuple, _len, _type = compile, exec, set, list, zip, tuple, len, type
@@ -94,8 +94,8 @@ class _Functions(list):
 class Switch:
     """A function object in a transition.
 
-    function; record: the function's Record; transition; before, after: Images of the sides 0 and 1; found_image: the
-        Image that the function held.
+    function; entry: which it was made for; record: the function's Record; transition; before, after: Images of the
+        sides 0 and 1; found_image: the Image that the function held.
     functions: indexed by the remembered choice: 0 or 1 gives that side's function object (made on its first call, see
         function_of), 2 means "no choice remembered" and holds None, so the dispatcher calls choose(). On 3.10 a dict
         without 2.
@@ -105,17 +105,16 @@ class Switch:
         the codes of all sides that the function ever had, as far as a dispatcher may have called them.
     """
 
-    __slots__ = ("function", "record", "transition", "before", "after", "found_image", "functions", "only_watched",
-                 "codes_by_side", "callable_ids", "dispatcher_id")
+    __slots__ = ("function", "entry", "record", "transition", "before", "after", "found_image", "functions",
+                 "only_watched", "codes_by_side", "callable_ids", "dispatcher_id")
 
     choose = choose         # a method of the class's: a bound one in a slot would be a cycle, which keeps old code
     relay, going_on, first_step = staticmethod(relay), staticmethod(going_on), staticmethod(first_step)
 
-    def __init__(self, function: FunctionType, record: Record, transition: Transition, before: images.Image,
-                 after: images.Image, found_image: images.Image) -> None:
-        self.function, self.record, self.transition = function, record, transition
-        self.before, self.after, self.found_image = before, after, found_image
-        self.only_watched = before.code is after.code
+    def __init__(self, entry: Entry, record: Record, transition: Transition, found_image: images.Image) -> None:
+        self.function, self.entry, self.record, self.transition = entry.fn, entry, record, transition
+        self.before, self.after, self.found_image = entry.before, entry.after, found_image
+        self.only_watched = entry.before.code is entry.after.code
         self.functions: Any = {0: None, 1: None} if _SMALL else _Functions((None, None, None))
         self.codes_by_side: tuple[dict[int, CodeType], dict[int, CodeType]] = {}, {}
         self.callable_ids: frozenset[int] = _NO_IDS
@@ -138,6 +137,10 @@ class Switch:
     def watch_only(self) -> None:
         """The program gave the function code of its own: nothing is switched here."""
         self.only_watched = True
+
+    def drop_functions(self) -> None:
+        """The function objects of the sides go; each is made again if it is asked for."""
+        self.functions[0] = self.functions[1] = None
 
     def release(self) -> None:
         """A Switch that no dispatcher calls any more lets go of codes: its Transition may live on until garbage is

@@ -20,6 +20,7 @@ from ..looks import hidden, names_for_people, suspended
 from ..looks.collection import FROZEN
 from ..raw import SUSPENDS
 from . import dispatcher
+from .choice import greenlet_api
 from .rules import BREAK
 
 TYPE_CHECKING = False
@@ -35,6 +36,8 @@ _id, _len, _list, _tuple, _dict, _type, _map, _zip = id, len, list, tuple, dict,
 _range, _enumerate, _refcount, _values, _compile = range, enumerate, sys.getrefcount, dict.values, compile
 _set, _ref = set, ref
 SLICE = 200         # functions between two breaths
+# greenlet leaks its frames then, in most versions of CPython, which nothing tells from frames that run
+ENDED = ", or a greenlet that was dropped after its thread had ended has left it"
 
 
 def _counts(codes: tuple[CodeType, ...]) -> list[int]:
@@ -93,11 +96,17 @@ def more_than_ours(transition: Transition, goal: int, more: Iterable[tuple[Any, 
             transition.take_breath()
     _count([found.code for found in objects], expected)
     _count([function.__code__ for function in functions], expected)
-    return [code for code, count in _zip(codes, _counts(codes)) if count > expected[_id(code)] + _OWN], holders
+    counts = _counts(codes)
+    _count_ids(transition.rounds.codes_of_ended_threads(), expected)    # asked behind: they only get less
+    return [code for code, count in _zip(codes, counts) if count > expected[_id(code)] + _OWN], holders
 
 
 def _count(codes: Iterable[Any], expected: dict[int, int]) -> None:
-    for key in _map(_id, codes):
+    _count_ids(_map(_id, codes), expected)
+
+
+def _count_ids(ids: Iterable[int], expected: dict[int, int]) -> None:
+    for key in ids:
         if key in expected:
             expected[key] += 1
 
@@ -152,11 +161,12 @@ def _looked_for(transition: Transition, codes: list[CodeType], holders: dict[int
         return [] if why == FROZEN and not suspends else [Blocker(why, 0, why)]
     ids = [_id(code) for code in codes]
     there = running or [1 for r in references if suspended.has_frame(r)]
-    left = ids if there else hidden.not_accounted_for(counted, ids, holders.values())
+    ended = transition.rounds.codes_of_ended_threads()
+    left = ids if there else hidden.not_accounted_for(counted, ids, holders.values(), ended)
     if left and left is not ids:
         more = _dict(holders)
         more.update((_id(constants), constants) for constants in hidden.constants_on_stacks())
-        left = hidden.not_accounted_for(counted, ids, more.values())
+        left = hidden.not_accounted_for(counted, ids, more.values(), ended)
     found = []
     for key in left:
         functions = _list({_id(function): function for switch in transition.switches
@@ -164,7 +174,8 @@ def _looked_for(transition: Transition, codes: list[CodeType], holders: dict[int
                            for function in (switch.function, *_sides(switch))}.values())
         if left is ids or hidden.may_run(counted, functions, suspends):
             name = names_for_people.function_name(transition.codes[key])
-            found.append(Blocker("suspended", 0, f"{name}: something that is in no list may run it"))
+            found.append(Blocker("suspended", 0, f"{name}: something that is in no list may run it" + (
+                ENDED if greenlet_api() is not None and not there else "")))
     return found
 
 

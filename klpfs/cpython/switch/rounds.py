@@ -38,12 +38,14 @@ AGAIN_US = 500000   # they are named anew so often
 
 class Rounds:
     """The looks of a transition, and the names of what they found, kept for a while. bodies: what module-level code on
-    stacks will make again."""
+    stacks will make again. ended: suspended greenlets whose thread has ended: they never run again, and are no tasks.
+    """
 
-    __slots__ = ("bodies", "_transition", "_known", "_owners", "_running")
+    __slots__ = ("bodies", "ended", "_transition", "_known", "_owners", "_running")
 
     def __init__(self, transition: Transition) -> None:
         self.bodies = bodies.Bodies()
+        self.ended: list[greenlet_looks.Ended] = []
         self._transition = _ref(transition)     # which has this object: no reference cycle is left behind
         self._known: dict[tuple[str, int], tuple[Blocker, int]] = {}    # (kind, key) -> Blocker, when it was named
         # when they were looked up, the ids of the references they were looked up for, names_for_people.owners
@@ -184,6 +186,7 @@ class Rounds:
             why, references, stacks = suspended.find(self._codes_of_other_side(goal), kind, None, running)
         else:
             why, stacks = greenlet_looks.stacks_and_greenlets(kind)
+        stacks = self._that_may_run(kind, stacks)
         idents = _frozenset(threads.idents())
         blockers: list[Blocker] = []
         dirty_greenlets: list[int] = []
@@ -220,6 +223,7 @@ class Rounds:
         why, stacks = greenlet_looks.places(kind)
         if why is not None:
             return [_says_nothing(why)]
+        stacks = self._that_may_run(kind, stacks)
         idents = _frozenset(threads.idents())
         dirty = [key for key, places in stacks
                  if not self._is_clean(threads.stack_of(places), state.goal, _is_settled(state, key))]
@@ -230,6 +234,24 @@ class Rounds:
             self._name_greenlets(kind, [key for key in dirty if key not in idents]) + \
             [self._name("body", key, self._making) for key in making if key in idents] + \
             self._name_greenlets(kind, [key for key in making if key not in idents], "body")
+
+    def _that_may_run(self, kind: Any, stacks: list[tuple[int, Any]]) -> list[tuple[int, Any]]:
+        """The stacks of a look without those of greenlets of which it was known before that their thread had ended, and
+        which are still there behind it: another greenlet may have had such a one's id."""
+        if not self.ended:
+            return stacks
+        there = {key for key, _ in greenlet_looks.still_suspended(kind, self.ended)}
+        self.ended = [known for known in self.ended if known[0] in there]
+        return [(key, stack) for key, stack in stacks if key not in there]
+
+    def codes_of_ended_threads(self) -> list[int]:
+        """The ids of codes of plain functions on the stacks of greenlets whose thread has ended, one for each frame. It
+        has one reference to its code."""
+        api, codes = greenlet_api(), self.transition.codes
+        if api is None or not self.ended:
+            return []
+        return [key for _, stack in greenlet_looks.still_suspended(api[0], self.ended) for key in stack
+                if key in codes and not codes[key].co_flags & SUSPENDS]
 
     def _codes_of_other_side(self, goal: int) -> list[CodeType]:
         """Codes that can be suspended, of the side that is not the goal."""
@@ -290,6 +312,10 @@ class Rounds:
         first = keys[:NAMED]
         new = [key for key in first if not self._is_named(why, key)]
         named = names_for_people.greenlets(kind, new) if new else {}
+        if new:     # the next look goes by it
+            known = {key for key, _, _ in self.ended}
+            self.ended += [each for each in greenlet_looks.of_ended_threads(kind, _frozenset(new))
+                           if each[0] not in known]
 
         def describe(key: int) -> Blocker:
             blocker = named.get(key) or names_for_people.greenlets(kind, [key])[key]

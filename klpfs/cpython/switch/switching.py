@@ -28,7 +28,17 @@ from ..c_originals import original
 from ..images import image as images
 from ..looks import collection, frozen_moment
 from ..raw import NESTED, SUSPENDS
-from . import copies, delegation, dispatcher, event_loops, live_dispatchers, out_of_sight, rounds, waiting
+from . import (
+    copies,
+    delegation,
+    dispatcher,
+    event_loops,
+    letting_go,
+    live_dispatchers,
+    out_of_sight,
+    rounds,
+    waiting,
+)
 from .choice import CLEAN, OVER, PREPARE, RUN, is_dispatcher
 from .rules import BREAK
 
@@ -68,14 +78,15 @@ class Entry:
 
     fn: the function object; before, after: Images, what it holds and what it gets; with the same code nothing is
     switched, only older code is looked for. older: code objects of the function's that may still run somewhere and
-    count as side 0.
+    count as side 0. key: id(fn), which stays when the transition has let go of `fn` (letting_go.py): then there is no
+    such attribute.
     """
 
-    __slots__ = ("fn", "before", "after", "older")
+    __slots__ = ("fn", "key", "before", "after", "older")
 
     def __init__(self, fn: FunctionType, before: images.Image, after: images.Image,
                  older: Iterable[CodeType] = ()) -> None:
-        self.fn, self.before, self.after, self.older = fn, before, after, _tuple(older)
+        self.fn, self.key, self.before, self.after, self.older = fn, _id(fn), before, after, _tuple(older)
 
 
 class State:
@@ -143,6 +154,8 @@ class Transition:
         self._collects: bool | None = None      # within a slice of work: whether collection is held off
         # gives what else of klpfs's holds codes: dicts with such values, tuples, objects with a `code`
         self.holders: Callable[[], Iterable[Any]] = _tuple
+        # told which Entries have no function object any more
+        self.dropped: Callable[[list[Entry]], Any] = _list
         # ids of codes of the side that is not the goal. The last count of references (out_of_sight.py) found some that
         # are not klpfs's. References are counted when no task is in the way any more.
         self.unaccounted: tuple[int, ...] = ()
@@ -186,7 +199,7 @@ class Transition:
                     record.switch is not None and record.switch.transition.state.mode != OVER:
                 raise KlpError(EBUSY, f"{function.__qualname__}: in transition already")
             functions.add(_id(function))
-            switch = dispatcher.Switch(function, record, self, entry.before, entry.after, images.capture(function))
+            switch = dispatcher.Switch(entry, record, self, images.capture(function))
             switch.codes_by_side = self._codes_by_side(switch, entry.older, sides, codes)
             made.append(switch)
             if n % FUNCTIONS == FUNCTIONS - 1:
@@ -431,7 +444,7 @@ class Transition:
         self.switches, self.side_of_code, self.codes, self.dispatcher_ids = [], {}, {}, _set()
         self.rounds.forget()
         self.waiting.forget()
-        self.stepping_codes, self.holders, self.unaccounted = {}, _tuple, ()
+        self.stepping_codes, self.holders, self.dropped, self.unaccounted = {}, _tuple, _list, ()
         self.blocking_ids = {0: _set(), 1: _set()}
 
     def add(self, entries: Iterable[Entry]) -> None:
@@ -464,6 +477,7 @@ class Transition:
         self._expect(RUN)
         blockers: list[Blocker] = []
         for _ in _range(AGAIN):
+            self.sliced(letting_go.let_go, self)
             blockers = [] if "noobserve" in BREAK else self.sliced(self.rounds.look)
             state = self.state
             # dispatchers decide by the stack meanwhile: what joins may be running, below whatever is called now

@@ -1,6 +1,7 @@
 """Looks at greenlets: of one moment with those at threads, or nothing is said."""
 import gc
 import threading
+import time
 
 import pytest
 
@@ -80,3 +81,56 @@ def test_greenlets_on_a_frozen_heap_are_told():
         assert greenlets.stacks_and_greenlets(greenlet.greenlet)[0] == collection.FROZEN
     finally:
         gc.unfreeze()
+
+
+def suspended_in_a_thread(body, end=lambda: None):
+    """[a greenlet that is suspended in body(switch)], of a thread that has ended."""
+    greenlet = pytest.importorskip("greenlet")
+    found, mains = [], []
+
+    def work():
+        found.append(greenlet.greenlet(lambda: body(greenlet.getcurrent().parent.switch)))
+        found[0].switch()
+        mains.append(greenlet.getcurrent())
+        end()
+    thread = threading.Thread(target=work)
+    thread.start()
+    if end.__name__ == "<lambda>":
+        thread.join()
+        while not mains[0].dead:        # greenlet hears of it a little later
+            time.sleep(0.001)
+    return found
+
+
+def test_a_greenlet_of_an_ended_thread_is_told_and_left_as_it_is():
+    greenlet = pytest.importorskip("greenlet")
+    kind, go, log = greenlet.greenlet, threading.Event(), []
+
+    def body(switch):
+        try:
+            switch()
+        finally:
+            log.append("it went on")
+
+    def wait():
+        go.wait(10)
+    alive, (gone,) = suspended_in_a_thread(body, wait), suspended_in_a_thread(body)
+    while not alive or not alive[0]:
+        time.sleep(0.001)
+    here = greenlet.greenlet(lambda: greenlet.getcurrent().parent.switch())
+    here.switch()
+    key, ended = id(gone), greenlets.of_ended_threads(kind, frozenset((id(gone), id(alive[0]), id(here), id(log))))
+    assert [(each, found() is gone) for each, found, _ in ended] == [(key, True)]
+    (again, stack), = greenlets.still_suspended(kind, ended)
+    assert again == key and stack[0] == id(body.__code__) and gone and gone.gr_frame.f_code is body.__code__
+    with pytest.raises(greenlet.error):
+        gone.throw()
+    with pytest.raises(ValueError):
+        gone.parent = greenlet.getcurrent()
+    assert len(greenlets.still_suspended(kind, ended)) == 1 and not log
+    assert gone.dead                            # which ends its frames
+    assert greenlets.still_suspended(kind, ended) == [] and not log
+    gone = None
+    assert greenlets.still_suspended(kind, ended) == [] and greenlets.of_ended_threads(kind, frozenset((key,))) == []
+    go.set()
+    here.switch()

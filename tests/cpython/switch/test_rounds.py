@@ -3,6 +3,7 @@ import asyncio
 import gc
 import sys
 import threading
+import time
 
 import pytest
 
@@ -183,3 +184,73 @@ def test_tasks_are_named_with_collection_on_and_not_at_each_look(monkeypatch):
     found = asyncio.run(main())
     assert found[0] == found[1] == found[2] and len(found[0]) == 61
     assert on and all(on) and len(asked) == 1
+
+
+def suspended_greenlet_of_an_ended_thread(call):
+    """[a greenlet that is suspended in call(switch)]; its thread has ended."""
+    greenlet = pytest.importorskip("greenlet")
+    found, mains = [], []
+
+    def work():
+        mains.append(greenlet.getcurrent())
+        found.append(greenlet.greenlet(lambda: call(mains[0].switch)))
+        found[0].switch()
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    while not mains[0].dead:        # greenlet hears of it a little later
+        time.sleep(0.001)
+    return found
+
+
+@pytest.mark.parametrize("meanwhile", [False, True])
+def test_a_greenlet_of_an_ended_thread_is_no_task(meanwhile):
+    """Nothing can make it go on: neither its frames are in the way, nor what refers to their codes. meanwhile: it was
+    suspended above a dispatcher."""
+    d = make("def A(switch):\n switch(); return {v}, B()\ndef B(): return {v}")
+    t = transition(d[0], d[1])
+    if meanwhile:
+        t.install()
+    found = suspended_greenlet_of_an_ended_thread(d[0]["A"])
+    if not meanwhile:
+        t.install()
+    t.start()
+    assert [b.kind for b in t.look()] == ["greenlet"]       # and is known by the next look
+    assert t.look() == [] and found[0].gr_frame
+    t.finish()
+    back = transition(d[0], d[2])
+    back.install()
+    back.start()
+    assert done(back, 3) and d[0]["B"]() == 2 and found[0]
+    found.clear()
+
+
+def test_another_greenlet_beside_it_is_in_the_way():
+    greenlet = pytest.importorskip("greenlet")
+    d = make("def A(switch):\n switch(); return {v}, B()\ndef B(): return {v}")
+    gone = suspended_greenlet_of_an_ended_thread(d[0]["A"])
+    g = greenlet.greenlet(lambda: d[0]["A"](greenlet.getcurrent().parent.switch))
+    g.switch()
+    t = transition(d[0], d[1])
+    t.install()
+    t.start()
+    for _ in range(3):
+        blockers = t.look()
+    assert [(b.kind, b.task) for b in blockers] == [("greenlet", id(g))] and gone
+    assert g.switch() == (0, 0) and done(t, 3)
+
+
+def test_what_it_leaves_when_it_is_dropped_has_a_name():
+    """greenlet leaks its frames, surely from 3.12 to 3.14: there are references to their codes that nobody accounts
+    for."""
+    d = make("def A(switch):\n switch(); return {v}, B()\ndef B(): return {v}")
+    suspended_greenlet_of_an_ended_thread(d[0]["A"]).clear()
+    gc.collect()
+    t = transition(d[0], d[1])
+    t.install()
+    t.start()
+    names = [blocker.name for blocker in t.look()]
+    assert names == ["A: something that is in no list may run it, or a greenlet that was dropped after its thread had "
+                     "ended has left it"] or not names and not (3, 12) <= sys.version_info < (3, 15)
+    t.force()
+    t.finish()
