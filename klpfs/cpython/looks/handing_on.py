@@ -26,10 +26,11 @@ _list, _map, _filter = list, map, filter
 
 
 def handing_on(references: Sequence[ref[Any]], addresses: Sequence[int], ids: Collection[int],
-               codes: tuple[CodeType, ...]) -> list[Any]:
+               codes: tuple[CodeType, ...], seen: set[int] | None = None) -> list[Any]:
     """The objects that hand on: of weakly referenced ones, of those of codes with these ids at addresses, and of the
-    objects of `codes`, for which the heap is searched. Where hooks are about, all that run, for asking for a frame is
-    an event; up to 3.10 with asynchronous generators that wait."""
+    objects of `codes`, for which the heap is searched; the ids of all these, running or not, go to `seen`. Where
+    hooks are about, all that run, for asking for a frame is an event; up to 3.10 with asynchronous generators that
+    wait."""
     box: list[list[Any]] = []
     running: list[list[Any]] = []
 
@@ -42,18 +43,31 @@ def handing_on(references: Sequence[ref[Any]], addresses: Sequence[int], ids: Co
         if reads.audited():
             return of_kind()
         return compress(of_kind(), _map(is_, _map(attrgetter(prefix + "_frame.f_back"), of_kind()), repeat(None)))
-    sources: list[Iterator[Any]] = [_filter(None, _map(ref.__call__, references))]
-    if addresses:
-        sources.append(at_address.objects(addresses, ids))
+    sources: list[Iterator[Any]] = []
     if codes:
+        # first, when nothing is held: it is an event
         found: list[list[Any]] = []
         sources.append(chain(silent(_map(found.append, starmap(_referrers, (codes,)))),
                              of_types(chain.from_iterable(found), chain.from_iterable(found), reads.KIND_KEYS, True),
                              silent(_map(_list.clear, found))))
+    sources.append(_filter(None, _map(ref.__call__, references)))
+    if addresses:
+        sources.append(at_address.objects(addresses, ids))
     return _list(chain(silent(_map(box.append, _map(_list, (chain(*sources),)))),
+                       silent(_map(seen.update, (reads.ids(every()),)) if seen is not None else ()),
                        silent(_map(running.append, _map(_list, (reads.that_run(every),)))),
                        *[hand_on(*kind) for kind in reads.KINDS],
                        silent(_map(_list.clear, chain(box, running)))))
+
+
+def references_to(reference: ref[Any]) -> list[ref[Any]]:
+    """A list of a weak reference without a callback to the same object; of none where that dies or is gone."""
+    return _list(_map(ref, _filter(None, starmap(reference, ((),)))))
+
+
+def that_are_gone(references: Sequence[ref[Any]]) -> list[bool]:
+    """Whether the object of each weak reference is gone."""
+    return _list(_map(is_, _map(ref.__call__, references), repeat(None)))
 
 
 def that_have_ended(references: Sequence[ref[Any]]) -> list[int]:
