@@ -17,8 +17,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_audit = sys.audit
-_BaseException = BaseException
+_audit, _id, _BaseException = sys.audit, id, BaseException
+_GETFRAME_TELLS = sys.version_info >= (3, 11)       # its event has the frame
 
 AUDIT_HOOK = "audit hook"       # why a look can say nothing
 
@@ -38,9 +38,9 @@ def _events() -> tuple[tuple[Any, ...], ...]:
     each: dict[type, Any] = {GeneratorType: generator(), CoroutineType: waits, AsyncGeneratorType: asynchronous()}
     frame = each[GeneratorType].gi_frame
     read = [(each[kind], prefix + name) for kind, prefix in reads.KINDS for name in ("_frame", "_code")]
-    return (("sys._getframe",) if sys.version_info < (3, 11) else ("sys._getframe", frame),
+    return (("sys._getframe", frame) if _GETFRAME_TELLS else ("sys._getframe",),
             *[("object.__getattr__", *which) for which in [(frame, "f_code"), (generator, "__code__"), *read]],
-            ("builtins.id", id(frame)), ("sys._current_frames",), ("gc.get_objects", -1),
+            ("builtins.id", _id(frame)), ("sys._current_frames",), ("gc.get_objects", -1),
             ("gc.get_referrers", (generator.__code__,)), ("gc.get_referents", (frame,)), ("time.sleep", 0.0))
 
 
