@@ -9,7 +9,7 @@ functions: there the functions are those of Python that raise events.
 From 3.14 on a call by ctypes is an event itself. There ctypes is used when this module is imported, to make descriptors
 of functions and members of C, which raise none: a function of C is made a method of `object`, a member of C's an
 attribute. What is left to ctypes (LOUD) is not called within the program's calls, but for what switch/waiting.py asks
-of objects that end.
+of objects that end where no hook is about.
 
 Imports nothing of klpfs, so that every room may use it.
 """

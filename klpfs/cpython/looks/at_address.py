@@ -3,6 +3,8 @@ found. No weak reference may be made to them, and memory of objects may be anoth
 
 So their memory is read as bytes (c_api.bytes_of), and an object is taken out of it only where its bytes say, in the
 same C call, that it is generator-like, has a code that is asked for, has not ended, and has references.
+
+Not where that would be heard: an audit hook in the middle of it lets other threads run, which free the object.
 """
 from __future__ import annotations
 
@@ -37,6 +39,11 @@ def _code_place() -> int:
         if all(_number(text[at:at + _WORD]) & _NO_FLAGS == id(suspended.gi_code) for text in texts):
             return at
     return -1
+
+
+def heard() -> bool:
+    """Whether reading memory raises events that a hook hears: then nothing may be asked of this file."""
+    return c_api.LOUD and _code_at >= 0 and reads.audited()
 
 
 def _number(text: bytes) -> int:

@@ -88,15 +88,6 @@ def can_wait(code: CodeType) -> bool:
     return code.co_flags & SUSPENDS != 0 and not WAITS.isdisjoint(code.co_code[::2])
 
 
-def can_be_asked() -> bool:
-    """Whether no audit hook refuses what `side` asks: it would raise in the program's calls."""
-    try:
-        _referents(()), _list(c_api.bytes_of(reads.id_of(_WRAPPERS), c_api.POINTER))
-    except BaseException:       # whatever the hook raises
-        return False
-    return True
-
-
 def may_be(known: Waiting, code: CodeType, key: int, frame: FrameType, below: CodeType | None, lasti: int) -> bool:
     """Whether a frame of that code, generator-like, with the id `key` and of no side, may have been entered by
     delegation. below: the code of the frame below it on the stack; lasti: that frame's f_lasti. Raises no event."""
@@ -152,7 +143,7 @@ def side(transition: Transition, frames: Sequence[tuple[FrameType, CodeType]], i
     try:
         places = {_id(frame): n for n, (frame, _) in _enumerate(frames)}
         found: tuple[int, int] | None = None            # the place, the side
-        searched = _tuple(transition.waiting_codes()) if known.unnoted or not known.complete else ()
+        searched = _tuple(transition.waiting_codes()) if known.must_search() else ()
         for waiting in known.handing_on(searched):
             names = names_of(waiting)
             key = _id(_getattr(waiting, names[1])) if names is not None else 0

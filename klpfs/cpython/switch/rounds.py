@@ -14,7 +14,7 @@ from .. import left_behind
 from ..looks import collection, interpreters, names_for_people, suspended, threads
 from ..looks import greenlets as greenlet_looks
 from ..raw import SUSPENDS
-from . import bodies, event_loops, live_dispatchers, out_of_sight
+from . import audit_hooks, bodies, event_loops, live_dispatchers, out_of_sight
 from .choice import CLEAN, OVER, PREPARE, RUN, greenlet_api
 from .rules import BREAK
 
@@ -65,12 +65,14 @@ class Rounds:
 
     def look(self) -> list[Blocker]:
         """The Blockers that a round finds; []: no task is in the way. Only in RUN."""
+        if audit_hooks.refuse():
+            return [_says_nothing(audit_hooks.AUDIT_HOOK)]
         apart = interpreters.apart()
         if apart:
             return [Blocker("interpreter", 0, f"{apart} sub-interpreters with a lock of their own")]
         if self.transition.state.blind:
             why = self.transition.find_waiting()
-            if why is not None:
+            if why is not None and self.transition.state.goal:
                 return [_says_nothing(why)]
             self.transition.flip(RUN, self.transition.state.goal)
         if not self.transition.is_quiet:
@@ -383,9 +385,10 @@ def _has_just_ended() -> Blocker:
 
 
 def task_states(transition: Transition) -> dict[int, int]:
-    """{ident: 0 or 1}: the side that each thread is bound to, as the kernel's patch_state; {} without a transition."""
+    """{ident: 0 or 1}: the side that each thread is bound to, as the kernel's patch_state; {} without a transition,
+    and where threads can't be asked for."""
     state = transition.state
-    if state.mode == OVER or interpreters.apart():
+    if state.mode == OVER or interpreters.apart() or audit_hooks.refuse():
         return {}
     idents = threads.idents()
     if state.mode == PREPARE:

@@ -29,6 +29,7 @@ from ..images import image as images
 from ..looks import collection, frozen_moment
 from ..raw import NESTED, SUSPENDS
 from . import (
+    audit_hooks,
     copies,
     delegation,
     dispatcher,
@@ -69,7 +70,6 @@ def monotonic_us() -> int:
     """CLOCK_MONOTONIC in microseconds."""
     return _monotonic_ns() // 1000
 
-AUDIT_HOOK = "audit hook"       # why a look can say nothing
 AGAIN = 3           # looks, while functions are added behind each; breaths for a collection to end
 
 
@@ -93,10 +93,11 @@ class State:
     """The state of a transition, exchanged by a single store (Transition.flip): so a choice is about one mode and one
     goal.
 
-    mode; goal; strict: no choice is remembered; blind: in RUN, of goal 1, while it is not known what waits for
-    something: all calls answer side 0 still; choices: thread ident -> side, remembered choices; clean_threads:
-    idents of threads seen clean; walks: ident -> choices under way; suspended_objects: weak references to those that
-    are in the way; ended_objects: {id: weak reference} of those that have ended since, see rounds.py.
+    mode; goal; strict: no choice is remembered; blind: in RUN, of goal 1 while it is not known what waits for
+    something, of both while an audit hook refuses what choices ask: all calls answer side 0 still; choices: thread
+    ident -> side, remembered choices; clean_threads: idents of threads seen clean; walks: ident -> choices under way;
+    suspended_objects: weak references to those that are in the way; ended_objects: {id: weak reference} of those that
+    have ended since, see rounds.py.
     With greenlets about: elsewhere: thread ident -> how many choices, which add to it, were for a side that is not the
     goal and that was found elsewhere than below the dispatcher; settled: ident -> that number, of threads that were
     seen with no choice of an older state under way.
@@ -343,15 +344,21 @@ class Transition:
         self._run(goal)
 
     def _run(self, goal: int) -> None:
-        """RUN with that goal: blind, where side 1 was never chosen yet and what waits can't be known now."""
+        """RUN with that goal: blind, where side 1 was never chosen yet and what waits can't be known now, or nothing
+        may be asked."""
+        refused = audit_hooks.refuse()
         why = self.find_waiting()
         for _ in _range(AGAIN):         # a collection is short, mostly
             if why != collection.COLLECTING or self.breathe is None:
                 break
             self.breathe()
             why = self.find_waiting()
-        self.rounds.note_bodies()
-        self.flip(RUN, goal, _bool(goal) and not (why is None or self.decided or "blind" in BREAK))
+        if refused:
+            self.waiting.unnoted = True     # whatever the bodies make that can't be asked for now
+        else:
+            self.rounds.note_bodies()
+        blind = refused or _bool(goal) and why is not None
+        self.flip(RUN, goal, blind and not (self.decided or "blind" in BREAK))
 
     def waiting_codes(self) -> list[CodeType]:
         """The codes of both sides that can wait for something. Called by the program's threads as well, by choices,
@@ -363,8 +370,8 @@ class Transition:
         COLLECTING or AUDIT_HOOK."""
         if not self.waiting.ids or self.waiting.complete:
             return None
-        if not delegation.can_be_asked():
-            return AUDIT_HOOK
+        if audit_hooks.refuse():
+            return audit_hooks.AUDIT_HOOK
         return self.waiting.find(self.waiting_codes())
 
     def flip(self, mode: int, goal: int, blind: bool = False) -> None:

@@ -11,9 +11,16 @@ before the `finally` blocks); and what a collection has found to be garbage is i
 run. The callback of a weak reference is of C alone (`ended`): a signal handler's exception would be lost in bytecode
 there. What has ended is looked at later, where its memory tells whether it dies still
 (looks/at_address.py).
+
+From 3.14 on memory is not looked at where an audit hook would hear that. There the transition is blind while something
+runs that no dispatcher has made, and after an object has ended the heap is searched in the program's calls until that
+shows that it is gone: what dies by the count of its references is in the collector's lists meanwhile. What a collection
+has found is not; from 3.15 on it is known by weak references without a callback, which are cleared behind its `finally`
+blocks (gh-135552). On 3.14 it is not known.
 """
 from __future__ import annotations
 
+import sys
 from _collections import deque
 from itertools import chain, compress, islice
 from operator import is_
@@ -23,6 +30,7 @@ from .. import control_flow
 from ..images.image import INNER
 from ..looks import at_address, handing_on, reads, suspended
 from ..raw import NESTED
+from .audit_hooks import AUDIT_HOOK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,17 +40,20 @@ if TYPE_CHECKING:
     Entered = tuple[set[int] | None, set[int] | None]
 
 _set, _list, _id, _len, _getattr, _range, _map, _popleft = set, list, id, len, getattr, range, map, deque.popleft
+_zip, _bool = zip, bool
 
 MANY = 200
 AT_ONCE = 400           # bytes of code whose flow is worked out in the program's call: well under a millisecond
+_STAY = sys.version_info >= (3, 15)             # weak references without a callback, in a collection
 _UNKNOWN: tuple[None, None] = None, None        # anything may be
 
 
 class _Known(ref):
-    """A weak reference, with the address of its object."""
+    """A weak reference, with the address of its object; stays: one without a callback, where such _STAY."""
 
-    __slots__ = ("address",)
+    __slots__ = ("address", "stays")
     address: int
+    stays: ref[Any]
 
 
 class Waiting:
@@ -50,14 +61,16 @@ class Waiting:
 
     ids: ids of the codes of sides that can wait. known: {address: weak reference} of objects of these codes. ended:
     weak references whose objects die, or have died, since `settle`. loose: addresses of objects that ran when they were
-    found, or that died then. complete: True once the objects that were there before the transition began have been
-    searched for, and none can have been missed. unnoted: objects may be made without a dispatcher, which would have
-    noted them. entries: {id of a code of no side: (weak reference to the code, its control_flow.after_throw)}. unread:
-    weak references to long codes in `entries`, whose flow is not worked out yet. most, most_entries: when `known` or
-    `entries` has more, what is gone is removed. searching: {thread ident: searches under way (delegation.side)}.
+    found, or that died then; where memory is not looked at (at_address.heard), of all that have died since a search of
+    the heap. dying: there, {id: what stays of one of them}. complete: True once the objects that were there before the
+    transition began have been searched for, and none can have been missed. unnoted: objects may be made without a
+    dispatcher, which would have noted them. entries: {id of a code of no side: (weak reference to the code, its
+    control_flow.after_throw)}. unread: weak references to long codes in `entries`, whose flow is not worked out yet.
+    most, most_entries: when `known` or `entries` has more, what is gone is removed. searching: {thread ident: searches
+    under way (delegation.side)}.
     """
 
-    __slots__ = ("ids", "known", "ended", "loose", "most", "complete", "unnoted", "entries", "unread",
+    __slots__ = ("ids", "known", "ended", "loose", "dying", "most", "complete", "unnoted", "entries", "unread",
                  "most_entries", "searching")
 
     def __init__(self) -> None:
@@ -65,6 +78,7 @@ class Waiting:
         self.known: dict[int, _Known] = {}
         self.ended: deque[_Known] = deque()
         self.loose: set[int] = _set()
+        self.dying: dict[int, ref[Any]] = {}
         self.most = self.most_entries = MANY
         self.complete = self.unnoted = False
         self.entries: dict[int, tuple[ref[CodeType], Entered]] = {}
@@ -83,6 +97,8 @@ class Waiting:
         if self.ids:
             reference = _Known(made, self.ended.append)
             reference.address = address = reads.id_of(made)
+            if _STAY:
+                reference.stays = ref(made)
             self.known[address] = reference
             self.loose.discard(address)         # of what was there before
             if _len(self.ended) > MANY:
@@ -90,14 +106,21 @@ class Waiting:
         return made
 
     def find(self, codes: Sequence[CodeType]) -> str | None:
-        """Note the objects that there are; why some may be missing, as suspended.resting. The agent's thread. codes:
-        those of `ids`."""
+        """Note the objects that there are; why some may be missing, as suspended.resting, or AUDIT_HOOK. The agent's
+        thread. codes: those of `ids`."""
         unseen, resting, running = suspended.resting(codes, _Known, self.ended.append)
         for address, reference in resting.items():
+            if _STAY:
+                for plain in handing_on.references_to(reference):
+                    reference.stays = plain
             # in this order: one with an address, which `settle` may find ended by now, is known
             self.known.setdefault(address, reference)
             reference.address = address
-        self.loose.update([address for address in running if address not in self.known])
+        running = [address for address in running if address not in self.known]
+        if running and at_address.heard():
+            unseen = unseen or AUDIT_HOOK
+        else:
+            self.loose.update(running)
         self.settle()
         self.complete = unseen is None
         return unseen
@@ -105,7 +128,7 @@ class Waiting:
     def settle(self) -> None:
         """Forget what has ended; what is still about to is loose. A reference stays in `ended` until that is done: a
         signal handler may raise behind any call here. Several threads may do this at once."""
-        ended = self.ended
+        ended, heard = self.ended, at_address.heard()
         for _ in _range(_len(ended)):
             try:
                 reference = ended[0]
@@ -116,8 +139,11 @@ class Waiting:
                 ended.rotate(-1)
                 continue
             if self.known.get(address) is reference:        # else another object is there by now
-                if at_address.there(address, self.ids):
+                if heard or at_address.there(address, self.ids):
                     self.loose.add(address)
+                stays = _getattr(reference, "stays", None) if heard else None
+                if stays is not None:
+                    self.dying[_id(stays)] = stays
                 self._remove(address, reference)
             # In one C call, and only if no other thread has done so: that would take the next. The deque's own iterator
             # is made within it, for that minds what is appended
@@ -130,11 +156,21 @@ class Waiting:
         same = _map(is_, _map(self.known.get, (address,)), (reference,))
         _list(_map(self.known.pop, compress((address,), same), (None,)))
 
-    def handing_on(self, codes: tuple[CodeType, ...]) -> list[Any]:
-        """The objects that hand on. codes: of objects for which the heap is to be searched besides."""
+    def must_search(self) -> bool:
+        """Whether the heap is to be searched for what hands on."""
+        if self.unnoted or not self.complete:
+            return True
+        if not at_address.heard():
+            return False
         if self.ended:
             self.settle()
-        references = _list(self.known.values())
+        return _bool(self.loose)
+
+    def handing_on(self, codes: tuple[CodeType, ...]) -> list[Any]:
+        """The objects that hand on. codes: of objects for which the heap is to be searched besides, all of `ids`."""
+        if self.ended:
+            self.settle()
+        references: list[ref[Any]] = _list(self.known.values())
         if _len(references) > self.most:        # ended ones may be garbage for long, with their tasks
             over = _set(handing_on.that_have_ended(references))
             for reference in references:
@@ -142,10 +178,26 @@ class Waiting:
                 if address in over:
                     self._remove(address, reference)
             self.most = 2 * _len(self.known) + MANY
-        for address in _list(self.loose):
+        seen: set[int] = _set()
+        loose = _list(self.loose)
+        if at_address.heard():
+            references += self._still_dying()
+            found = handing_on.handing_on(references, (), self.ids, codes, seen)
+            if codes:
+                self.loose.difference_update([address for address in loose if address not in seen])
+            return found
+        for address in loose:
             if at_address.there(address, self.ids) == at_address.GONE:
                 self.loose.discard(address)
-        return handing_on.handing_on(references, _list(self.loose), self.ids, codes)
+        return handing_on.handing_on(references, _list(self.loose), self.ids, codes, seen)
+
+    def _still_dying(self) -> list[ref[Any]]:
+        """What there is of `dying`."""
+        dying = _list(self.dying.values())
+        for reference, over in _zip(dying, handing_on.that_are_gone(dying)):
+            if over:
+                self.dying.pop(_id(reference), None)
+        return _list(self.dying.values())
 
     def entered(self, code: CodeType, key: int) -> Entered:
         """control_flow.after_throw of a code that is of no side and has the id `key`, worked out once: of a long code
@@ -178,6 +230,6 @@ class Waiting:
 
     def forget(self) -> None:
         """The transition is over."""
-        self.ids, self.known, self.loose, self.entries, self.unread = _set(), {}, _set(), {}, []
+        self.ids, self.known, self.loose, self.dying, self.entries, self.unread = _set(), {}, _set(), {}, {}, []
         self.complete = False
         self.ended.clear()

@@ -540,8 +540,10 @@ g = greenlet.greenlet(lambda: d[0]["A"](main.switch, spawn))
 g.switch()
 born, last = [], []
 def hook(event, args):
+    if event not in ("gc.get_objects", "sys._current_frames") or sys._getframe(1).f_code.co_name == "refuse":
+        return          # nothing is looked at, or hooks are asked alone (switch/audit_hooks.py)
     searched = last == ["gc.get_objects"]
-    last[:] = [event] if event in ("gc.get_objects", "sys._current_frames") else last
+    last[:] = [event]
     if event == "sys._current_frames" and searched and todo:
         todo.pop()
         g.switch()      # starts the other one, in which C waits now

@@ -5,7 +5,6 @@ import sys
 import pytest
 
 from klpfs.cpython.looks import at_address, collection, handing_on
-from klpfs.cpython.switch import delegation, switching
 from klpfs.cpython.switch import waiting as waiting_module
 from klpfs.cpython.switch.choice import CLEAN, RUN
 from klpfs.cpython.switch.waiting import AT_ONCE, MANY, Waiting
@@ -284,19 +283,3 @@ def test_a_collection_is_waited_for(collecting):
     t.install()
     t.start()
     assert not t.state.blind and done(t)
-
-
-@pytest.mark.parametrize("error", [PermissionError, SystemExit])
-def test_an_audit_hook_that_refuses_what_choices_would_ask_keeps_it_from_beginning(monkeypatch, error):
-    d, refuses = make(SOURCE), [True]
-    real = delegation._referents
-
-    def referents(*objects):
-        if refuses[0]:
-            raise error
-        return real(*objects)
-    monkeypatch.setattr(delegation, "_referents", referents)
-    t = started(d)
-    assert [b.kind for b in t.look()] == [switching.AUDIT_HOOK] and d[0]["f"]() == 0
-    refuses[0] = False
-    assert done(t) and d[0]["f"]() == 1
