@@ -1,8 +1,11 @@
 """What hands on is found, and nothing else is held."""
+import contextlib
 import gc
 import sys
 import threading
 import weakref
+
+import pytest
 
 from klpfs.cpython.looks.handing_on import handing_on, that_have_ended
 
@@ -85,3 +88,28 @@ def test_what_has_ended_is_told_by_its_id():
     next(made[0]), list(made[1])
     assert that_have_ended([weakref.ref(each) for each in made]) == [id(made[1])]
     gc.collect()
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 11), reason="such an object does not say so from 3.11 on")
+def test_what_has_ended_and_says_that_it_runs_does_not_hand_on():
+    """An asynchronous generator that an exception ends in the middle of its aclose()."""
+    class Pause:
+        def __await__(self):
+            yield
+
+    async def asynchronous():
+        try:
+            yield
+        finally:
+            await Pause()
+
+    def step(awaitable, *error):
+        with contextlib.suppress(StopIteration, KeyError):
+            awaitable.throw(*error) if error else awaitable.send(None)
+    made = asynchronous()
+    step(made.asend(None))
+    closing = made.aclose()
+    step(closing)
+    step(closing, KeyError)
+    assert made.ag_running and made.ag_frame is None
+    assert found([made]) == []
