@@ -39,8 +39,8 @@ _NO_CODES: tuple[Codes, Codes] = {}, {}
 # call may be a constant as well: none begins with a digit. A string that is called would earn a SyntaxWarning: hence
 # `if 1 else 0`. '1T'.choices is exchanged by Transition.flip. The arguments are the side's alone, which may wait for
 # the end of what it has dropped ({drop}; of a plain call they can't be). Nothing is handed on in an exception's
-# handler, or it would be the context of the side's exceptions; and no error stays in a variable, or its traceback would
-# keep the frame.
+# handler, or it would be the context of the side's exceptions; and neither an error stays in a variable, or its
+# traceback would keep the frame, nor what is yielded or sent: hence the lists that are emptied at once.
 _RELAYED = """{g} = {made}{drop}
   {v} = '1S'.relay({g})
   while True:
@@ -56,14 +56,12 @@ _BODIES = {
     COROUTINE: _RELAYED.replace("WAITS", "await").replace("FRAME", "cr_frame"),
     ASYNC_GENERATOR: """{g} = {made}{drop}
   try:
-   {v} = await '1S'.first_step({g})
+   {v} = [await '1S'.first_step({g})]
    while True:
-    try: {s} = yield {v}
+    try: {s} = [(yield {v}.pop())]
     except '1B' as {e}: {s} = [{g}.athrow({e})]
-    else:
-     {v} = await {g}.asend({s})
-     continue
-    {v} = await {s}.pop()
+    else: {s} = [{g}.asend({s}.pop())]
+    {v} = [await {s}.pop()]
   except '1A': return"""}
 
 _EXCEPTIONS: dict[str, Any] = {"1G": GeneratorExit, "1N": StopIteration, "1A": StopAsyncIteration, "1B": BaseException}

@@ -316,3 +316,25 @@ def test_a_default_that_is_equal_leaves_the_signature(default):
     assert str(inspect.signature(f)) == expected[default in DIFFERENT]
     assert repr(f(0)) == repr(space[1]["f"](0)) or default == "object()"
     assert done(t)
+
+
+def test_an_asynchronous_generator_keeps_nothing_that_it_has_yielded_or_was_sent():
+    class Value:
+        pass
+
+    def step(awaitable):
+        try:
+            awaitable.send(None)
+        except StopIteration as stop:
+            return weakref.ref(stop.value)
+    space = make("async def f(Value):\n while True: yield Value()")
+    t = transition(space[0], space[1])
+    t.install()
+    t.start()
+    made = space[0]["f"](Value)
+    assert step(made.__anext__())() is None
+    sent = Value()
+    waits, sent = made.asend(sent), weakref.ref(sent)
+    assert step(waits)() is None
+    del waits
+    assert sent() is None and done(t)
