@@ -84,8 +84,8 @@ def last(): return {v}''')
 on, main, addresses = [False], threading.get_ident(), set()
 resume, gone = threading.Event(), threading.Event()
 def hook(event, args):
-    if on[0] and event == "ctypes.call_function" and threading.get_ident() == main and list(args[1]) and \
-            args[1][0] in addresses:
+    if on[0] and event == "ctypes.call_function" and threading.get_ident() == main and \
+            len(args[1]) == 1 and args[1][0] in addresses:     # memory was asked, a reference is about to be taken
         on[0] = False
         resume.set(), gone.wait(5)
 sys.addaudithook(hook)
