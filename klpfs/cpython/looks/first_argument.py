@@ -98,6 +98,8 @@ def _find() -> Callable[[FrameType, CodeType, int], Any] | None:
 
 _variable = _find()
 KNOWN = _variable is not None
+OF_OTHERS = KNOWN and sys.version_info[:2] != (3, 11)
+"""Whether frames of other threads may be asked: in 3.11 not in one C call, so such a frame may end meanwhile."""
 
 
 def first_argument(frame: FrameType, code: CodeType) -> Any:

@@ -23,7 +23,7 @@ from ..c_originals import original
 from ..raw import type_dict, type_mro
 from . import greenlets, reads, threads
 from .atomic import silent
-from .first_argument import KNOWN, first_argument
+from .first_argument import OF_OTHERS, first_argument
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,21 +51,20 @@ def _attribute(kind: type, name: str) -> Any:
     return _ABSENT
 
 
-def runs(frame: FrameType, code: CodeType, wanted: object) -> int:
+def runs(frame: FrameType, code: CodeType, wanted: object, mine: bool = True) -> int:
     """Whether the function that runs in a frame, with that code, is the method of its name of the object `wanted`: NO,
-    MAYBE or SURELY."""
+    MAYBE or SURELY. mine: the frame is this thread's."""
     method = _attribute(_type(wanted), code.co_name)
     if _issubclass(_type(method), _IN_C):
         return NO
-    has = first_argument(frame, code) is wanted
+    if (mine or OF_OTHERS) and first_argument(frame, code) is wanted:
+        return SURELY
     bound = not _issubclass(_type(method), (_staticmethod, _classmethod))
     if not bound:
         method = method.__func__
-    if _type(method) is not FunctionType:
-        return SURELY if has else MAYBE
-    if method.__code__ is code:
-        return SURELY if has or not bound else MAYBE     # another's, or the variable has been given another value
-    return SURELY if has else NO if KNOWN else MAYBE
+    # else it is another object's, or the variable has another value by now, or the object has such an attribute itself
+    same = _type(method) is FunctionType and method.__code__ is code
+    return SURELY if same and not (bound and (mine or OF_OTHERS)) else MAYBE
 
 
 def _frames(firsts: Iterator[tuple[FrameType | None]]) -> Iterator[FrameType]:
@@ -112,6 +111,6 @@ def is_elsewhere(wanted: object, waiting: FrameType | None, mine: Sequence[Frame
         if frame is waiting:
             return True
         if not surely and frame.f_code.co_name in NAMES and not [1 for other in mine if other is frame] \
-                and runs(frame, frame.f_code, wanted) == SURELY:
+                and runs(frame, frame.f_code, wanted, False) == SURELY:
             return True
     return False

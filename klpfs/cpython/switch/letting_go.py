@@ -4,7 +4,8 @@ A transition holds the function objects that it was made for: a weak reference w
 cyclic garbage, which may call the function still, or bring it back with a dispatcher in it. But what a closure's cells
 lead to lives as long as the closure does, and may be a suspended object for which the transition waits. So each look
 counts, and lets go of a function object if nothing else refers to it, nor to its dispatcher's code, nor to the function
-objects of its sides: then nothing runs any of them, or can begin to. What frames of the function's own code hold needs
+objects of its sides; nor, as a copy of the dispatcher's code does, to that code's constants or to the Switch: then
+nothing runs any of them, or can begin to. What frames of the function's own code hold needs
 no word here: from 3.11 on they hold the function object itself, and their codes are looked for all the same.
 
 Counted and let go of in one C call, so no other thread can get hold of a function in between, as by a weak reference.
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 _refcount, _delattr, _list, _map, _zip, _len, _range, _all = sys.getrefcount, delattr, list, map, zip, len, range, all
 _filter, _type, _dict, _values, _compile, _id, _iter = filter, type, dict, dict.values, compile, id, iter
-_FUNCTION = attrgetter("function")
+_FUNCTION, _ENTRY, _CONSTANTS = attrgetter("function"), attrgetter("entry"), attrgetter("co_consts")
 SLICE = 1000        # functions counted between two breaths
 
 
@@ -46,63 +47,79 @@ def _codes(table: dict[int, CodeType]) -> Iterator[int]:
     return _map(_refcount, _values(table))
 
 
+def _constants(table: dict[int, CodeType]) -> Iterator[int]:
+    """How many references the constants of each of the table's codes have."""
+    return _map(_refcount, _map(_CONSTANTS, _values(table)))
+
+
 def _made(functions: Any) -> Iterator[int]:
     """How many references each function object of a side has (Switch.functions)."""
     return _map(_refcount, _filter(None, _values(functions) if _type(functions) is _dict else _iter(functions)))
 
 
 class _Sample:
-    __slots__ = ("function",)
+    __slots__ = ("function", "switch")
 
 
-def _measure() -> tuple[int, int, int]:
-    """What is counted of a function that a Switch and its Entry hold, of a dispatcher's code that its Record and the
-    function hold, of a side's function object that its Switch holds."""
-    code = _compile("0", "", "eval").replace(co_name="measure")
-    switch, entry = _Sample(), _Sample()
-    switch.function = entry.function = FunctionType(code, {})   # type: ignore[attr-defined]
+def _measure() -> tuple[int, int, int, int, int]:
+    """What is counted of a function that a Switch and its Entry hold; of a Switch in a list, in its Transition, its
+    Record and its dispatcher's code; of that code, which its Record and the function hold; of the code's constants; of
+    a side's function object that its Switch holds."""
+    box = [_Sample()]
+    code = _compile("0", "", "eval").replace(co_name="measure", co_consts=(box[0],))
+    transition, record, entry = [box[0]], _Sample(), _Sample()
+    record.switch = box[0]                                      # type: ignore[attr-defined]
+    box[0].function = entry.function = FunctionType(code, {})   # type: ignore[attr-defined]
     table = {_id(code): code}
     del code
     sides = [FunctionType(control, {}), None]
-    return _list(_functions((switch,)))[0], _list(_codes(table))[0], _list(_made(sides))[0]
+    counts = [_functions(box), _map(_refcount, box), _codes(table), _constants(table), _made(sides)]
+    function, switch, dispatcher, constants, side = [_list(each)[0] for each in counts]
+    transition.clear()
+    return function, switch, dispatcher, constants, side
 
 
 control = _compile("0", "", "eval")
-_FUNCTION_ALONE, _CODE_ALONE, _SIDE_ALONE = _measure()
+_FUNCTION_ALONE, _SWITCH_ALONE, _CODE_ALONE, _CONSTANTS_ALONE, _SIDE_ALONE = _measure()
 
 
 @restoring
-def _drop(switch: Switch) -> list[Any]:
-    """Deletes Switch.function and Entry.fn if they are all that there is. Whether it did: two items, or none."""
-    table = switch.record.dispatchers
-    counts = chain(_functions((switch,)), _codes(table), _made(switch.functions))
-    most = chain((_FUNCTION_ALONE,), repeat(_CODE_ALONE, _len(table)), repeat(_SIDE_ALONE))
+def _drop(box: list[Switch]) -> list[Any]:
+    """Deletes Switch.function and Entry.fn of the Switch in the list, the only reference to it here, if they are all
+    that there is. Whether it did: two items, or none."""
+    table = box[0].record.dispatchers
+    counts = chain(_functions(box), _map(_refcount, box), _codes(table), _constants(table), _made(box[0].functions))
+    most = chain((_FUNCTION_ALONE, _SWITCH_ALONE), repeat(_CODE_ALONE, _len(table)),
+                 repeat(_CONSTANTS_ALONE, _len(table)), repeat(_SIDE_ALONE))
     alone = chain.from_iterable(_map(repeat, _map(_all, (_map(le, counts, most),)), repeat(2)))
-    return _list(still(starmap(_delattr, compress(((switch.entry, "fn"), (switch, "function")), alone))))
+    places = chain(_zip(_map(_ENTRY, box), ("fn",)), _zip(box, ("function",)))
+    return _list(still(starmap(_delattr, compress(places, alone))))
 
 
-def _is_dropped(switch: Switch) -> bool:
-    """Whether the transition has let go of the Switch's function object, which has died."""
-    table = switch.record.dispatchers
+def _is_dropped(box: list[Switch]) -> bool:
+    """Whether the transition has let go of the function object of the Switch in the list, which has died."""
+    table = box[0].record.dispatchers
     # with dispatchers of earlier transitions there are Switches that hold it, too
-    return _len(table) == (switch.dispatcher_id is not None) and _len(_drop(switch)) > 0
+    return _len(table) == (box[0].dispatcher_id is not None) and _len(_drop(box)) > 0
 
 
 def let_go(transition: Transition) -> None:
     """Lets go of the function objects that the program has dropped. Their Entries and Switches have none any more, and
     the transition forgets them."""
     alone: list[Switch] = []
-    switches = transition.switches
+    switches, some = transition.switches, transition.switches
     for at in _range(0, _len(switches), SLICE):
         some = switches[at:at + SLICE]
         alone += [switch for switch, count in _zip(some, _list(_functions(some))) if count <= _FUNCTION_ALONE]
         if at + SLICE < _len(switches):
             transition.take_breath()
+    del some        # or each Switch would have a reference more
     gone: list[Switch] = []
     try:
-        for switch in alone:
-            if _is_dropped(switch):
-                gone.append(switch)
+        while alone:
+            box = [alone.pop()]
+            if _is_dropped(box):
+                gone += box
     finally:
         if gone:
             _forget(transition, gone)

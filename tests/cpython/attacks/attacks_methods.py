@@ -109,7 +109,34 @@ class Wraps(Iterable):
     close = (lambda close: lambda self: close(self))(close)
 
 
-KINDS = ChangesSelf, ForgetsSelf, Swaps, TakesAll, OfTheClass, Static, InTheInstance, HandsOutAnothers, Wraps
+class Overrides(ChangesSelf):
+    """Its instance has the attribute as well."""
+
+    def __init__(self):
+        def close(more=1):
+            self.f()
+        self.close = close
+
+
+class AnswersItself(ChangesSelf):
+    def __getattribute__(self, name):
+        if name != "close":
+            return object.__getattribute__(self, name)
+        f = self.f
+
+        def close():
+            f()
+        return close
+
+
+class WrapsAndForgets(Iterable):
+    def close(*all):
+        f, all = all[0].f, ()
+        f()
+    close = (lambda close: lambda self: close(self))(close)
+
+
+KINDS = Overrides, AnswersItself, WrapsAndForgets, ChangesSelf, ForgetsSelf, Swaps, TakesAll, OfTheClass, Static, InTheInstance, HandsOutAnothers, Wraps
 
 
 @attack("delegation")

@@ -64,12 +64,11 @@ def test_what_is_not_told_may_be():
     """The variable has been given another value; the object may be another of its class; the type says nothing."""
     plain = Plain()
     assert plain.throw(plain) == plain.close(Plain()) == MAYBE
-    assert close(1, Empty()) == plain.close(Empty()) == MAYBE
+    assert close(1, Empty()) == plain.close(Empty()) == close(1, Plain()) == close(1, Wrapped()) == MAYBE
     assert close(Empty()) == SURELY
 
 
-def test_what_is_another_is_told():
-    assert close(1, Plain()) == close(1, Wrapped()) == NO
+def test_methods_of_c_are_no_functions():
     assert close(List()) == Plain().close(List()) == NO
 
 
@@ -86,7 +85,7 @@ def test_a_method_that_surely_runs_elsewhere_is_found():
         def asked(wanted):
             return methods.is_elsewhere(wanted, None, [sys._getframe()], False, None)
         assert asked(stops)
-        assert not asked(Stops())
+        assert asked(Stops()) != first_argument.OF_OTHERS       # 3.11 does not tell two of a class apart there
     finally:
         go.set()
         thread.join()

@@ -4,6 +4,7 @@ import gc
 import sys
 import threading
 import time
+import types
 import weakref
 
 import pytest
@@ -128,6 +129,7 @@ def test_a_call_of_what_nothing_else_holds():
         t.look()
         return len(t.switches)
     assert box.pop()(look) in ((0, 1, 1, 0), (0, 1, 0, 0))
+    gc.collect()        # what watched the Switch
     t.reverse()
     assert t.look() == [] and gone() is None
 
@@ -163,8 +165,7 @@ def test_a_side_that_runs_on_alone_keeps_it():
     d = make("def outer():\n x = [{v}]\n def A():\n  yield x\n  yield x\n return A\n")
     f = d[0]["outer"]()
     t = begun((f, d[1]["outer"]()))
-    s = switch(t, "A")
-    held = [s.function_of(1)]
+    held = [switch(t, "A").function_of(1)]
     del f
     assert t.look() == [] and len(t.switches) == 1
     held.clear()
@@ -250,3 +251,19 @@ def test_an_interrupt_leaves_no_switch_without_a_function(monkeypatch):
     monkeypatch.undo()
     assert len(t.switches) == 1 and t.switches[0].function
     assert done(t) and not t.switches
+
+
+@pytest.mark.parametrize("changes", [{"co_name": "copy"}, {"co_consts": ()}])
+def test_a_function_of_a_copy_of_the_dispatchers_code_keeps_it(changes):
+    """The copy has the constants, or those of them that it needs, in a tuple of its own."""
+    d = make("def outer(x):\n def A(): return {v}, x\n return A")
+    f = d[0]["outer"](5)
+    t = begun((f, d[1]["outer"](6)))
+    code = f.__code__
+    if "co_consts" in changes:
+        changes = {"co_consts": (*code.co_consts, "more")}
+    copy = types.FunctionType(code.replace(**changes), d[0], "copy", None, f.__closure__)
+    del f, code
+    t.reverse()
+    t.look()
+    assert copy() == (0, 5)
