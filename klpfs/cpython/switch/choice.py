@@ -27,6 +27,7 @@ from types import BuiltinFunctionType, CoroutineType, GetSetDescriptorType
 
 from .. import c_api
 from ..c_originals import original
+from ..looks.reads import audited
 from ..looks.threads import CUTS
 from ..raw import COROUTINE, ITERABLE_COROUTINE, SUSPENDS, module_dict, type_dict
 from . import delegation, thrown
@@ -110,6 +111,11 @@ def choose(switch: Switch) -> FunctionType:
         switch = switch.record.switch or switch
     transition = switch.transition
     state = transition.state                    # exchanged by flip, in one store: what follows is about one state
+    if state.mode < CLEAN:
+        # without an event: hooks may refuse it, and a hook that calls patched functions at it would recurse for ever
+        code = _frame_code(_callers_frame()) if audited() else _getframe(1).f_code
+        if (_address(code) if audited() else _id(code)) not in transition.side_of_code:
+            transition.note_copy(switch, code)  # looks must know it for a dispatcher before it has a side
     if state.mode == PREPARE or state.blind:
         return switch.function_of(0)
     if state.mode == CLEAN:

@@ -30,7 +30,7 @@ _compile, _exec, _set, _list, _zip, _tuple, _len, _type = compile, exec, set, li
 _str, _bool = str, bool
 _QUALNAME = hasattr(CodeType, "co_qualname")
 _repr = repr
-_ATOMS = (int, float, complex, str, bytes, bool)
+_EQUAL, _FLOATS = (int, str, bytes, bool), (float, complex)
 _NO_IDS: frozenset[int] = frozenset()
 _NO_CODES: tuple[Codes, Codes] = {}, {}
 
@@ -159,7 +159,7 @@ def check(function: FunctionType, before: images.Image, after: images.Image) -> 
 
 def _alike(a: Any, b: Any) -> bool:
     """Whether two defaults are the same: one object, or equal values of a type that can't be changed. A literal is an
-    object of its own in each file. By their texts, for 0.0 == -0.0."""
+    object of its own in each file. Floats by their texts, for 0.0 == -0.0."""
     if a is b:
         return True
     kind = _type(a)
@@ -167,7 +167,7 @@ def _alike(a: Any, b: Any) -> bool:
         return False
     if kind is _tuple:
         return _len(a) == _len(b) and not [1 for x, y in _zip(a, b) if not _alike(x, y)]
-    return kind in _ATOMS and _repr(a) == _repr(b)
+    return kind in _EQUAL and a == b or kind in _FLOATS and _repr(a) == _repr(b)
 
 
 def _same(a: tuple[Any, ...] | None, b: tuple[Any, ...] | None) -> bool:

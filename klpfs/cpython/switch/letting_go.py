@@ -20,7 +20,7 @@ from operator import attrgetter, le
 from types import FunctionType
 
 from ..looks.atomic import restoring, still
-from . import live_dispatchers
+from . import copies, live_dispatchers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _refcount, _delattr, _list, _map, _zip, _len, _range, _all = sys.getrefcount, delattr, list, map, zip, len, range, all
 _filter, _type, _dict, _values, _compile, _id, _iter = filter, type, dict, dict.values, compile, id, iter
-_FUNCTION, _ENTRY, _CONSTANTS = attrgetter("function"), attrgetter("entry"), attrgetter("co_consts")
+_FUNCTION, _ENTRY = attrgetter("function"), attrgetter("entry")
 SLICE = 1000        # functions counted between two breaths
 
 
@@ -47,40 +47,29 @@ def _codes(table: dict[int, CodeType]) -> Iterator[int]:
     return _map(_refcount, _values(table))
 
 
-def _constants(table: dict[int, CodeType]) -> Iterator[int]:
-    """How many references the constants of each of the table's codes have."""
-    return _map(_refcount, _map(_CONSTANTS, _values(table)))
-
-
 def _made(functions: Any) -> Iterator[int]:
     """How many references each function object of a side has (Switch.functions)."""
     return _map(_refcount, _filter(None, _values(functions) if _type(functions) is _dict else _iter(functions)))
 
 
 class _Sample:
-    __slots__ = ("function", "switch")
+    __slots__ = ("function",)
 
 
-def _measure() -> tuple[int, int, int, int, int]:
-    """What is counted of a function that a Switch and its Entry hold; of a Switch in a list, in its Transition, its
-    Record and its dispatcher's code; of that code, which its Record and the function hold; of the code's constants; of
-    a side's function object that its Switch holds."""
-    box = [_Sample()]
-    code = _compile("0", "", "eval").replace(co_name="measure", co_consts=(box[0],))
-    transition, record, entry = [box[0]], _Sample(), _Sample()
-    record.switch = box[0]                                      # type: ignore[attr-defined]
-    box[0].function = entry.function = FunctionType(code, {})   # type: ignore[attr-defined]
+def _measure() -> tuple[int, int, int]:
+    """What is counted of a function that a Switch and its Entry hold, of a dispatcher's code that its Record and the
+    function hold, of a side's function object that its Switch holds."""
+    code = _compile("0", "", "eval").replace(co_name="measure")
+    switch, entry = _Sample(), _Sample()
+    switch.function = entry.function = FunctionType(code, {})   # type: ignore[attr-defined]
     table = {_id(code): code}
     del code
     sides = [FunctionType(control, {}), None]
-    counts = [_functions(box), _map(_refcount, box), _codes(table), _constants(table), _made(sides)]
-    function, switch, dispatcher, constants, side = [_list(each)[0] for each in counts]
-    transition.clear()
-    return function, switch, dispatcher, constants, side
+    return _list(_functions((switch,)))[0], _list(_codes(table))[0], _list(_made(sides))[0]
 
 
 control = _compile("0", "", "eval")
-_FUNCTION_ALONE, _SWITCH_ALONE, _CODE_ALONE, _CONSTANTS_ALONE, _SIDE_ALONE = _measure()
+_FUNCTION_ALONE, _CODE_ALONE, _SIDE_ALONE = _measure()
 
 
 @restoring
@@ -88,9 +77,10 @@ def _drop(box: list[Switch]) -> list[Any]:
     """Deletes Switch.function and Entry.fn of the Switch in the list, the only reference to it here, if they are all
     that there is. Whether it did: two items, or none."""
     table = box[0].record.dispatchers
-    counts = chain(_functions(box), _map(_refcount, box), _codes(table), _constants(table), _made(box[0].functions))
-    most = chain((_FUNCTION_ALONE, _SWITCH_ALONE), repeat(_CODE_ALONE, _len(table)),
-                 repeat(_CONSTANTS_ALONE, _len(table)), repeat(_SIDE_ALONE))
+    counts = chain(_functions(box), copies.switches(box), _codes(table), copies.constants(table),
+                   _made(box[0].functions))
+    most = chain((_FUNCTION_ALONE, copies.SWITCH_ALONE), repeat(_CODE_ALONE, _len(table)),
+                 repeat(copies.CONSTANTS_ALONE, _len(table)), repeat(_SIDE_ALONE))
     alone = chain.from_iterable(_map(repeat, _map(_all, (_map(le, counts, most),)), repeat(2)))
     places = chain(_zip(_map(_ENTRY, box), ("fn",)), _zip(box, ("function",)))
     return _list(still(starmap(_delattr, compress(places, alone))))

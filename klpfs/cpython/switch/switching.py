@@ -132,6 +132,7 @@ class Transition:
         self.switches: list[dispatcher.Switch] = []
         self.foreign: list[FunctionType] = []
         self.copied: list[FunctionType] = []
+        self.copied_codes: list[CodeType] = []      # see note_copy
         self.forced = False
         self.decided = False            # a dispatcher may have answered side 1
         # id of a code -> 0 or 1; of a dispatcher's code -> the ids of the codes that it may have called. Read by
@@ -269,6 +270,12 @@ class Transition:
     def _add_dispatcher(self, code_id: int, callable_ids: frozenset[int]) -> None:
         self.side_of_code[code_id] = callable_ids
         self.dispatcher_ids.add(code_id)
+
+    def note_copy(self, switch: dispatcher.Switch, code: CodeType) -> None:
+        """A copy of the switch's dispatcher, which the program has made, is about to choose. Called by the program's
+        threads; each step is one C call, and the code has its id for itself before that is in a table."""
+        self.copied_codes.append(code)
+        self._add_dispatcher(_id(code), switch.callable_ids)
 
     def _install(self, switches: Sequence[dispatcher.Switch]) -> None:
         for n, switch in _enumerate(switches):
@@ -449,6 +456,7 @@ class Transition:
         functions needs, megabytes, until the program's next garbage collection."""
         self._expect(OVER)
         self.switches, self.side_of_code, self.codes, self.dispatcher_ids = [], {}, {}, _set()
+        self.copied_codes = []
         self.rounds.forget()
         self.waiting.forget()
         self.stepping_codes, self.holders, self.dropped, self.unaccounted = {}, _tuple, _list, ()

@@ -3,8 +3,9 @@ import types
 
 import pytest
 
+from klpfs.cpython.switch.dispatcher import Switch
 from klpfs.cpython.switch.switching import Transition
-from tests.cpython.programs import done, entry, make, transition
+from tests.cpython.programs import done, entry, make, switch, transition, window
 
 SOURCE = """
 WHERE = "here"
@@ -73,3 +74,30 @@ def test_a_dispatchers_code_has_a_hash(begun):
     space, t = begun
     assert {space[name].__code__ for name in ("f", "generator", "coroutine")}
     assert done(t)
+
+
+@pytest.mark.parametrize("name", ["f", "generator"])
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_a_copy_between_its_choice_and_its_side_is_undecided(begun, name, elsewhere):
+    """No look says that nothing is in the way."""
+    space, t = begun
+    function, looks = space[name], []
+    copy = function.__code__.replace(co_name="copied")
+    if elsewhere:
+        function = types.FunctionType(copy, space, name, function.__defaults__)
+    else:
+        function.__code__ = copy
+    window(switch(t, name), lambda: looks.append(t.look()))
+    assert list(function()) == ([1, "here", 1] if name == "f" else [1])
+    assert looks and [blocker.kind for blocker in looks[0]] == ["thread"]
+    assert done(t)
+
+
+def test_functions_of_replaced_copies_have_the_code_in_force_in_the_end(begun):
+    space, t = begun
+    copies = {name: types.FunctionType(space[name].__code__.replace(co_name="x"), {"WHERE": "there"}, name, (2,))
+              for name in ("f", "generator", "coroutine")}
+    assert done(t)
+    assert copies["f"]() == (1, "there", 2)
+    assert not [1 for f in copies.values() for const in f.__code__.co_consts if isinstance(const, Switch)]
+    assert {id(f) for f in copies.values()} == {id(f) for f in t.copied}
