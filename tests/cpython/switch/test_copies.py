@@ -3,6 +3,7 @@ import types
 
 import pytest
 
+from klpfs.cpython.looks import hidden
 from klpfs.cpython.switch.dispatcher import Switch
 from klpfs.cpython.switch.switching import Transition
 from tests.cpython.programs import done, entry, make, switch, transition, window
@@ -60,6 +61,7 @@ def test_a_function_object_made_of_a_copy_has_what_is_its_own_in_the_end():
     d = make(SOURCE)
     one, two, new = d[0]["outer"](1), d[0]["outer"](2), d[1]["outer"](3)
     t = Transition([entry(d[0]["f"], d[1]["f"]), entry(one, new), entry(two, new)])
+    t.holders = lambda: hidden.constants_of([d[0]["outer"].__code__])
     t.install()
     t.start()
     elsewhere = types.FunctionType(d[0]["f"].__code__, {"WHERE": "there"}, "f", (5,))
