@@ -5,8 +5,7 @@ switch/switching.py leads function objects from one image to another; here is wh
 from __future__ import annotations
 
 from klpfs.cpython import unfound
-from klpfs.cpython.looks import hidden, names_for_people
-from klpfs.cpython.looks.codes_in_use import codes_in_use
+from klpfs.cpython.looks import codes_in_use, hidden, names_for_people
 from klpfs.cpython.looks.collection import COLLECTING, FROZEN
 from klpfs.cpython.switch import out_of_sight
 from klpfs.cpython.switch.choice import CLEAN, OVER, RUN
@@ -71,12 +70,13 @@ class PythonTransition(seam.TargetTransition):
             definition: Any = change.definition
             self.before[definition], self.after[definition] = change.before, change.after
             self.watched.add(definition)
+        found = codes_in_use.of_suspended()[0].values(), codes_in_use.on_stacks()
+        self.images.registry.note_exchanged(self.watched, *found, codes_in_use.globals_of_suspended)
 
     def _joining(self) -> list[Entry]:
         """Entries of the function objects that are alive and not in the transition yet. Counterpart: _leave."""
         entries = []
         self.doubts = set()
-        self.images.registry.note_exchanged(self.watched, codes_in_use())
         for fn, definition in self.images.concerned_functions(self.before, self.after, self.watched, self.doubts):
             if id(fn) not in self.entries:
                 self.images.hold(fn, definition)

@@ -189,6 +189,13 @@ def put_code(function: FunctionType, code: CodeType) -> None:
     version_numbers.set_number(function, code)
 
 
+def put_code_alone(function: FunctionType, code: CodeType) -> None:
+    """Gives the function object a code, where its attributes are not those that go with the code: so the function has a
+    version number of its own (3.12 specialises calls by the number, and trusts it for the defaults)."""
+    _set_code(function, code)
+    version_numbers.renumber(function)
+
+
 def clone(function: FunctionType, image: Image) -> FunctionType:
     """A function object of its own with the image, in function's globals, closure and names. Calling it runs that
     image's code, whatever `function` holds. Raises no audit event (c_api.py): its hook may call patched functions, for

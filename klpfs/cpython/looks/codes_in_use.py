@@ -1,55 +1,80 @@
 """The code objects that something runs or may go on with: on the stacks of threads and suspended greenlets, and of
 generators, coroutines and asynchronous generators. A list of all code objects exists nowhere: the collector knows none.
+
+In the looks' way: nothing of the program's is held but codes.
 """
 from __future__ import annotations
 
+import gc
 from itertools import chain, starmap
 from operator import attrgetter
+from types import FrameType
 from weakref import ref
 
 from ..switch.choice import greenlet_api
 from . import greenlets, reads, threads
-from .atomic import everything, restoring, silent, still
-from .suspended import of_types
+from .atomic import restoring, silent, still
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from types import CodeType, FrameType
+    from types import CodeType
     from typing import Any
 
-_list, _map, _zip, _filter, _id = list, map, zip, filter, id
+_referrers, _objects = gc.get_referrers, gc.get_objects
+_list, _map, _zip, _filter, _id, _dict, _type, _set = list, map, zip, filter, id, dict, type, set
 _deref, _dict_values = ref.__call__, dict.values
+_GLOBALS = attrgetter("f_globals")
 
 
 def _of_stacks(firsts: Iterable[FrameType | None]) -> Iterator[FrameType]:
     return chain.from_iterable(threads.chains(_zip(firsts)))
 
 
-def _of_suspended() -> Iterator[FrameType]:
-    box: list[list[Any]] = []
-    gather = silent(_map(box.append, _map(_list, (of_types(*everything(), reads.KIND_KEYS, True),))))
-    frames = [_map(attrgetter(prefix + "_frame"), reads.of_type(lambda: chain.from_iterable(box), kind))
-              for kind, prefix in reads.KINDS]
-    return _filter(None, chain(gather, *frames, silent(_map(_list.clear, box))))
-
-
-def _codes(frames: Iterator[FrameType]) -> Iterator[tuple[CodeType, int]]:
-    box: list[list[FrameType]] = []
-    found = _zip(_map(attrgetter("f_code"), chain.from_iterable(box)),
-                 _map(_id, _map(attrgetter("f_globals"), chain.from_iterable(box))))
-    return chain(silent(_map(box.append, _map(_list, (frames,)))), found, silent(_map(_list.clear, box)))
-
-
 def _frames() -> Iterator[FrameType]:
-    firsts: list[Iterator[FrameType | None]] = [chain.from_iterable(_map(_dict_values, starmap(threads.FRAMES, ((),))))]
+    firsts = chain.from_iterable(_map(_dict_values, starmap(threads.FRAMES, ((),))))
     kinds = greenlet_api()
-    if kinds is not None:
-        firsts.append(_map(kinds[0].gr_frame.__get__, _filter(None, _map(_deref, greenlets.every(kinds[0])))))
-    return chain(_of_suspended(), *_map(_of_stacks, firsts))
+    if kinds is None:
+        return _of_stacks(firsts)
+    suspended = _map(kinds[0].gr_frame.__get__, _filter(None, _map(_deref, greenlets.every(kinds[0]))))
+    return chain.from_iterable(_map(_of_stacks, (firsts, suspended)))
+
+
+def _of_frames() -> Iterator[tuple[CodeType, int]]:
+    box: list[list[FrameType]] = []
+    codes = chain.from_iterable(reads.codes(_map(_list, (chain.from_iterable(box),))))
+    found = _zip(codes, _map(_id, _map(_GLOBALS, chain.from_iterable(box))))
+    return chain(silent(_map(box.append, _map(_list, (_frames(),)))), found, silent(_map(_list.clear, box)))
+
+
+def _of_suspended() -> Iterator[dict[int, CodeType]]:
+    box: list[list[Any]] = []
+    found: list[list[CodeType]] = []
+
+    def codes(kind: type[Any], prefix: str) -> Iterator[CodeType]:
+        return reads.codes_of_generators(reads.of_type(lambda: chain.from_iterable(box), kind), prefix)
+    by_id = _map(_dict, (_zip(_map(_id, chain.from_iterable(found)), chain.from_iterable(found)),))
+    return chain(silent(_map(box.append, starmap(_objects, ((),)))),
+                 silent(_map(found.append, _map(_list, (chain(*starmap(codes, reads.KINDS)),)))),
+                 silent(_map(_list.clear, box)), by_id)
 
 
 @restoring
-def codes_in_use() -> list[tuple[CodeType, int]]:
-    """List of the code objects, one for each frame, with the id of the frame's globals."""
-    return _list(still(_codes(_frames())))
+def on_stacks() -> list[tuple[CodeType, int]]:
+    """List of the code objects on stacks, one for each frame, with the id of the frame's globals."""
+    return _list(still(_of_frames()))
+
+
+@restoring
+def of_suspended() -> list[dict[int, CodeType]]:
+    """List of one dict, {id: code}, of the codes of all generators, coroutines and asynchronous generators."""
+    return _list(still(_of_suspended()))
+
+
+def globals_of_suspended(code: CodeType) -> set[int]:
+    """The ids of the globals of the generators, coroutines and asynchronous generators that have this code."""
+    found = _set()
+    for prefix, kind in ((prefix, kind) for kind, prefix in reads.KINDS):
+        frames = _map(attrgetter(prefix + "_frame"), reads.of_type(lambda: chain(_referrers(code)), kind))
+        found.update(_list(_map(_id, _map(_GLOBALS, _filter(None, frames)))))
+    return found

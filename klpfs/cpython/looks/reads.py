@@ -209,6 +209,14 @@ def _numbers(objects: Iterable[Any], at: int, size: int) -> Iterator[int]:
                 repeat(_ORDER))
 
 
+def codes_of_generators(generators: Iterable[Any], prefix: str) -> Iterator[CodeType]:
+    """The code of each generator, coroutine or asynchronous generator; where hooks are about without an event, as far
+    as this CPython lets it."""
+    if audited() and _generator_code is not None:
+        return _map(_generator_code, generators)
+    return _map(attrgetter(prefix + "_code"), generators)
+
+
 def generator_codes(generators: Iterable[Any], prefix: str) -> Iterator[int]:
     """The id of the code of each generator, coroutine or asynchronous generator; prefix: of their attributes."""
     if not SILENT or not audited():

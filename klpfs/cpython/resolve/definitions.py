@@ -18,7 +18,7 @@ from klpfs.engine.names import VMLINUX
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from typing import Any
 
     from klpfs.engine.log import Log
@@ -26,6 +26,13 @@ if TYPE_CHECKING:
 
 def _place(code: CodeType) -> tuple[str, int, str]:
     return code.co_filename, code.co_firstlineno, code.co_name
+
+
+def _is_equal(code: CodeType, wanted: str) -> bool:
+    try:
+        return fingerprint(code) == wanted
+    except TypeError:           # a tool has put an object among its constants
+        return False
 
 
 class Definition:
@@ -133,21 +140,29 @@ class Registry:
             definition.namespaces.append(namespace)
         return definition
 
-    def note_exchanged(self, definitions: Iterable[Definition], codes: Iterable[tuple[CodeType, int]]) -> None:
-        """Codes that functions of these definitions had before a tool of the program exchanged them with equal ones
-        (`f.__code__ = f.__code__.replace(...)`) are noted. codes: those in use, with the ids of their globals."""
+    def note_exchanged(self, definitions: Iterable[Definition], suspended: Iterable[CodeType],
+                       on_stacks: Iterable[tuple[CodeType, int]], globals_of: Callable[[CodeType], set[int]]) -> None:
+        """Codes in use that functions of these definitions had before a tool of the program exchanged them with equal
+        ones (`f.__code__ = f.__code__.replace(...)`) are noted. suspended: the codes of generators and the like;
+        globals_of: gives the ids of those objects' globals; on_stacks: other codes, each with the id of its globals."""
         places: dict[tuple[str, int, str], list[Definition]] = {}
         for definition in definitions:
             for place in {_place(code) for code in definition.originals.values()}:
                 places.setdefault(place, []).append(definition)
-        for code, namespace in codes:
-            if id(code) not in self.by_code:
-                found = [definition for definition in places.get(_place(code), ())
-                         if any(id(known) == namespace for known in definition.namespaces)
-                         and fingerprint(code) == definition.fingerprint]
-                if len(found) == 1:     # more: functions of one line that can't be told apart by their codes
-                    found[0].exchanged[id(code)] = code
-                    self.by_code[id(code)] = found[0]
+        for code in suspended:
+            if id(code) not in self.by_code and _place(code) in places:
+                self._note_exchanged(code, places[_place(code)], globals_of(code))
+        for code, namespace in on_stacks:
+            if id(code) not in self.by_code and _place(code) in places:
+                self._note_exchanged(code, places[_place(code)], {namespace})
+
+    def _note_exchanged(self, code: CodeType, definitions: list[Definition], namespaces: set[int]) -> None:
+        found = [definition for definition in definitions
+                 if any(id(known) in namespaces for known in definition.namespaces)
+                 and _is_equal(code, definition.fingerprint)]
+        if len(found) == 1:             # more: functions of one line that can't be told apart by their codes
+            found[0].exchanged[id(code)] = code
+            self.by_code[id(code)] = found[0]
 
     def use(self, definition: Definition) -> None:
         """A Func was found to be for a definition. Counterpart: unuse."""

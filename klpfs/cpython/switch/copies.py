@@ -98,6 +98,6 @@ def give_back(all_switches: list[Switch], goal: int) -> list[FunctionType]:
         for const in function.__code__.co_consts:
             n = _get(by_id, _id(const))
             if n is not None and function is not all_switches[n].function:
-                images.put_code(function, (all_switches[n].after if goal else all_switches[n].before).code)
+                images.put_code_alone(function, (all_switches[n].after if goal else all_switches[n].before).code)
                 found.append(function)
     return found

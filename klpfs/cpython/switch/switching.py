@@ -283,7 +283,8 @@ class Transition:
             if switch.only_watched:
                 live_dispatchers.enlist(record)
                 continue
-            if switch.function.__code__ is not switch.before.code:
+            if switch.function.__code__ is not switch.before.code and \
+                    switch.function.__code__ is not switch.after.code:      # with which new code has made it
                 switch.watch_only()
                 self.foreign.append(switch.function)
                 continue
