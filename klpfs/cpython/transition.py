@@ -154,8 +154,8 @@ class PythonTransition(seam.TargetTransition):
             fn = self.switching.copied.pop()
             definition = self.images.registry.holders.get(id(fn))
             name = plain_text(fn.__qualname__) if definition is None else definition.title
-            pr_warn(self.owner.log, f"{name} was given a copy of code that the transition had made, "
-                                    "it has the code in force now")
+            pr_warn(self.owner.log, f"{name} was given code that the transition had made, "
+                                    "it has code of its own again")
 
     def drop(self, definitions: Collection[Any]) -> None:
         leaving = [entry for entry in list(self.entries.values())

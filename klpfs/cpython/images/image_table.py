@@ -9,6 +9,7 @@ from __future__ import annotations
 import weakref
 from types import CellType, FunctionType
 
+from klpfs.cpython.images import version_numbers
 from klpfs.cpython.images.image import ANNOTATIONS, ATTRIBUTES, Image, capture, put
 from klpfs.cpython.raw import MARK, OPTIMIZED, inner, is_definition
 
@@ -104,7 +105,9 @@ class Images:
         # as ever.
         if id(now.code) in definition.originals:
             return now
-        image = Image(definition.code, now.values)
+        # 3.12: only a function whose defaults are those that it was made with may have its code's version number
+        as_made = now.version_number == version_numbers.number_of_code(now.code)
+        image = Image(definition.code, now.values, None if as_made else version_numbers.new_number())
         image.cached_annotations = now.cached_annotations
         return image
 

@@ -93,6 +93,11 @@ def take_number(function: FunctionType) -> None:
         renumber(function)
 
 
+def new_number() -> int | None:
+    """A version number that no function has: a new code's. None where numbers can't be written."""
+    return _code_number(_new_code()) if _write else None        # type: ignore[misc]
+
+
 def renumber(function: FunctionType) -> None:
     """Gives the function object a version number that no other has: a new code's."""
     if _write:

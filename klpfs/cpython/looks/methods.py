@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _type, _list, _map, _zip, _filter, _issubclass = type, list, map, zip, filter, issubclass
-_staticmethod, _classmethod = staticmethod, classmethod
+_UNBOUND = [(kind, kind.__dict__["__func__"].__get__) for kind in (staticmethod, classmethod)]
 _dict_items, _slice, _deref = dict.items, slice, ref.__call__
 get_ident = original(_thread, "get_ident")
 
@@ -59,9 +59,10 @@ def runs(frame: FrameType, code: CodeType, wanted: object, mine: bool = True) ->
         return NO
     if (mine or OF_OTHERS) and first_argument(frame, code) is wanted:
         return SURELY
-    bound = not _issubclass(_type(method), (_staticmethod, _classmethod))
-    if not bound:
-        method = method.__func__
+    bound = True
+    for kind, function_of in _UNBOUND:
+        if _issubclass(_type(method), kind):
+            bound, method = False, function_of(method)
     # else it is another object's, or the variable has another value by now, or the object has such an attribute itself
     same = _type(method) is FunctionType and method.__code__ is code
     return SURELY if same and not (bound and (mine or OF_OTHERS)) else MAYBE

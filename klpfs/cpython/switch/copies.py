@@ -88,7 +88,7 @@ def _with_constants(ids: frozenset[int]) -> list[FunctionType]:
 
 def give_back(all_switches: list[Switch], goal: int) -> list[FunctionType]:
     """The function objects that had a copy of the dispatcher of one of a Transition's Switches, which are over; they
-    have the goal's code now. all_switches: the Transition's list."""
+    have the goal's code now, with other globals the code of before. all_switches: the Transition's list."""
     some = [n for n in _range(_len(all_switches)) if _may_have([all_switches[n]])]
     if not some:
         return []
@@ -98,6 +98,8 @@ def give_back(all_switches: list[Switch], goal: int) -> list[FunctionType]:
         for const in function.__code__.co_consts:
             n = _get(by_id, _id(const))
             if n is not None and function is not all_switches[n].function:
-                images.put_code_alone(function, (all_switches[n].after if goal else all_switches[n].before).code)
+                # with other globals it is left alone, as other function objects of the code with such are
+                new = goal and function.__globals__ is all_switches[n].function.__globals__
+                images.put_code_alone(function, (all_switches[n].after if new else all_switches[n].before).code)
                 found.append(function)
     return found

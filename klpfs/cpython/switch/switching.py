@@ -53,8 +53,8 @@ if TYPE_CHECKING:
     Codes = dict[int, CodeType]
     Result = TypeVar("Result")
 
-_id, _len, _tuple, _set, _dict, _frozenset, _enumerate, _list, _range, _bool = \
-    id, len, tuple, set, dict, frozenset, enumerate, list, range, bool
+_id, _len, _tuple, _set, _dict, _frozenset, _enumerate, _list, _range, _bool, _type = \
+    id, len, tuple, set, dict, frozenset, enumerate, list, range, bool, type
 
 FUNCTIONS = 20      # switched between two breaths
 
@@ -432,8 +432,12 @@ class Transition:
                 if _id(function.__code__) == switch.dispatcher_id:
                     images.put(function, switch.after if goal else switch.before, switch.found_image)
                 elif is_dispatcher(function.__code__, dispatcher.Switch):
-                    images.put(function, switch.after if goal else switch.before, switch.found_image)
                     self.copied.append(function)
+                    its = [each for each in function.__code__.co_consts if _type(each) is dispatcher.Switch][0]
+                    if its.record is record:
+                        images.put(function, switch.after if goal else switch.before, switch.found_image)
+                    else:               # the program has given it another function's code
+                        images.put_code_alone(function, (its.after if goal else its.before).code)
                 elif function.__code__ is not switch.before.code and function.__code__ is not switch.after.code:
                     self.foreign.append(function)
             if self.forced:

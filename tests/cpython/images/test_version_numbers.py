@@ -131,3 +131,57 @@ on.clear()
 print(seen)
 """
     assert attack_kit.outside(program + "#%r") == "[]"
+
+
+BORN = r"""
+import pathlib, sys, tempfile, types
+from klpfs.cpython.switch.switching import Transition
+from klpfs.engine.target import Change
+from tests.cpython.programs import done, entry, make
+from tests.programs import Program
+program = Program(pathlib.Path(tempfile.mkdtemp()))
+name = program.name("numbers")
+module = program.module("def f(x=1, y=2): return 0, x, y\ndef mk():\n def inner(a=1, b=2): return 0, a, b\n return inner\ni = mk()", name)
+loaded = program.load("def f(x=1, y=2): return 1, x, y\ndef inner(a=1, b=2): return 1, a, b\n"
+                      "patch = Patch([Object(%r, [Func('f', f), Func('mk.<locals>.inner', inner)])])" % name)
+changes = []
+for obj in loaded.patch.objects:
+    for func in obj.funcs:
+        program.target.resolve(obj, func)
+        changes.append(Change(func.definition, None, func))
+
+def site(f): return f()
+
+def change(changes):
+    t = program.target.begin(changes)
+    t.start(1)
+    while t.look(): pass
+    t.finish()
+
+def called(f):
+    try: return site(f)
+    except TypeError: return "missing"
+space = make("def f(x=1, y=2): return {v}, x, y")
+meanwhile = Transition([entry(space[0]["f"], space[1]["f"])])
+meanwhile.install()
+meanwhile.start()
+copy = types.FunctionType(space[0]["f"].__code__, space[0])
+assert done(meanwhile)
+for _ in range(3000): site(space[0]["f"])
+print(called(space[0]["f"]), called(copy))
+change(changes)
+born, made = module.mk(), types.FunctionType(module.f.__code__, vars(module))
+born.__defaults__ = None
+change([Change(each.definition, each.after, None) for each in changes])
+for first, second in (module.f, made), (module.i, born):
+    for _ in range(3000): site(first)
+    print(called(first), called(second))
+"""
+
+
+def test_a_function_whose_defaults_are_its_own_has_no_number_of_others():
+    """Copies of a dispatcher's code, functions of new code: with the code's number CPython 3.12 would read defaults that
+    are not there."""
+    done = subprocess.run([sys.executable, "-c", BORN], stdout=-1, stderr=-2, timeout=60, env=dict(
+        os.environ, PYTHONPATH=os.pathsep.join((attack_kit.PARTS, os.path.join(attack_kit.PARTS, "tests")))))
+    assert done.stdout.decode().split("\n") == ["(1, 1, 2) missing", "(0, 1, 2) missing", "(0, 1, 2) missing", ""]

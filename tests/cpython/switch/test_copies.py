@@ -57,7 +57,7 @@ def test_a_function_that_is_given_a_copy_later_calls_what_was_in_force(begun):
 
 
 def test_a_function_object_made_of_a_copy_has_what_is_its_own_in_the_end():
-    """Its globals, its closure and its defaults."""
+    """Its globals, with which it is left alone, its closure and its defaults."""
     d = make(SOURCE)
     one, two, new = d[0]["outer"](1), d[0]["outer"](2), d[1]["outer"](3)
     t = Transition([entry(d[0]["f"], d[1]["f"]), entry(one, new), entry(two, new)])
@@ -67,7 +67,7 @@ def test_a_function_object_made_of_a_copy_has_what_is_its_own_in_the_end():
     elsewhere = types.FunctionType(d[0]["f"].__code__, {"WHERE": "there"}, "f", (5,))
     closed = types.FunctionType(one.__code__, d[0], "inner", None, two.__closure__)
     assert done(t)
-    assert elsewhere() == (1, "there", 5) and closed() == (1, 2) and one() == (1, 1)
+    assert elsewhere() == (0, "there", 5) and closed() == (1, 2) and one() == (1, 1)
     assert {id(f) for f in t.copied} == {id(elsewhere), id(closed)}
 
 
@@ -95,11 +95,19 @@ def test_a_copy_between_its_choice_and_its_side_is_undecided(begun, name, elsewh
     assert done(t)
 
 
-def test_functions_of_replaced_copies_have_the_code_in_force_in_the_end(begun):
+def test_functions_of_replaced_copies_have_code_of_their_own_in_the_end(begun):
     space, t = begun
     copies = {name: types.FunctionType(space[name].__code__.replace(co_name="x"), {"WHERE": "there"}, name, (2,))
               for name in ("f", "generator", "coroutine")}
     assert done(t)
-    assert copies["f"]() == (1, "there", 2)
+    assert copies["f"]() == (0, "there", 2)
     assert not [1 for f in copies.values() for const in f.__code__.co_consts if isinstance(const, Switch)]
     assert {id(f) for f in copies.values()} == {id(f) for f in t.copied}
+
+
+def test_a_function_that_is_given_anothers_dispatcher_has_the_others_code_in_the_end(begun):
+    space, t = begun
+    space["generator"].__code__, space["f"].__code__ = space["f"].__code__, space["generator"].__code__
+    assert space["generator"](5) == (1, "here", 5) and list(space["f"]()) == [1]
+    assert done(t)
+    assert space["generator"](5) == (1, "here", 5) and list(space["f"]()) == [1]
