@@ -103,6 +103,13 @@ def is_dispatcher(code: CodeType, kind: type[Switch]) -> bool:
     return [1 for const in code.co_consts if _type(const) is kind] != []
 
 
+def _note_copy(transition: Transition, switch: Switch, code: CodeType, inner: bool) -> None:
+    """Looks must know a copy of a dispatcher's code, which the program has made, for a dispatcher before it has a
+    side."""
+    if (_address(code) if inner else _id(code)) not in transition.side_of_code:
+        transition.note_copy(switch, code)
+
+
 def choose(switch: Switch) -> FunctionType:
     """The function object to call for the dispatcher of `switch`, whose frame is this function's caller."""
     if "stale" not in BREAK:
@@ -111,12 +118,9 @@ def choose(switch: Switch) -> FunctionType:
         switch = switch.record.switch or switch
     transition = switch.transition
     state = transition.state                    # exchanged by flip, in one store: what follows is about one state
-    if state.mode < CLEAN:
-        # without an event: hooks may refuse it, and a hook that calls patched functions at it would recurse for ever
-        code = _frame_code(_callers_frame()) if audited() else _getframe(1).f_code
-        if (_address(code) if audited() else _id(code)) not in transition.side_of_code:
-            transition.note_copy(switch, code)  # looks must know it for a dispatcher before it has a side
     if state.mode == PREPARE or state.blind:
+        if not audited():           # no event: a hook may refuse it
+            _note_copy(transition, switch, _getframe(1).f_code, False)
         return switch.function_of(0)
     if state.mode == CLEAN:
         return switch.function_of(state.goal)
@@ -132,6 +136,7 @@ def choose(switch: Switch) -> FunctionType:
     inner = under_way != 0 and "busy" not in BREAK
     try:
         frame = _callers_frame() if inner else _getframe(1)
+        _note_copy(transition, switch, _frame_code(frame) if inner else frame.f_code, inner)
         side = _walk(transition, state, ident, frame, inner)
         if side >= _ELSEWHERE:
             side -= _ELSEWHERE
