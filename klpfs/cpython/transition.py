@@ -70,8 +70,10 @@ class PythonTransition(seam.TargetTransition):
             definition: Any = change.definition
             self.before[definition], self.after[definition] = change.before, change.after
             self.watched.add(definition)
-        found = codes_in_use.of_suspended()[0].values(), codes_in_use.on_stacks()
-        self.images.registry.note_exchanged(self.watched, *found, codes_in_use.globals_of_suspended)
+        codes = [code for definition in self.watched for code in definition.originals.values()]
+        if codes_in_use.may_have_copies(codes):
+            found = codes_in_use.of_suspended()[0].values(), codes_in_use.on_stacks()
+            self.images.registry.note_exchanged(self.watched, *found, codes_in_use.globals_of_suspended)
 
     def _joining(self) -> list[Entry]:
         """Entries of the function objects that are alive and not in the transition yet. Counterpart: _leave."""
