@@ -29,7 +29,8 @@ class Machine(Program):
         return found
 
     def settle(self):
-        assert self.engine.look() == []
+        blockers = self.engine.look()
+        assert blockers == [], blockers
         self.engine.finish()
 
     def insmod(self, text, name=None):

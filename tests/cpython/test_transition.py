@@ -44,6 +44,7 @@ def test_what_runs_code_that_a_tool_has_exchanged_is_inside(machine):
     assert [each.kind for each in machine.engine.look()] == ["generator"]
     assert list(module.g()) == 2 * [("g1", "b1")]
     assert list(old) == [("g0", "b0")] and list(of_another) == [("g0", "other")]
+    machine.engine.look()       # with greenlets about, what has just ended makes another look necessary
     machine.settle()
     assert list(module.g()) == 2 * [("g1", "b1")]
 
