@@ -101,4 +101,4 @@ def new_number() -> int | None:
 def renumber(function: FunctionType) -> None:
     """Gives the function object a version number that no other has: a new code's."""
     if _write:
-        _write(function, _code_number(_new_code()))      # type: ignore[misc]
+        _write(function, new_number())      # type: ignore[arg-type]

@@ -10,7 +10,6 @@ import sys
 from itertools import chain, starmap
 from operator import attrgetter
 from types import FrameType
-from weakref import ref
 
 from ..switch.choice import greenlet_api
 from . import greenlets, reads, threads
@@ -23,9 +22,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 _referrers, _objects, _refcount = gc.get_referrers, gc.get_objects, sys.getrefcount
-_list, _map, _zip, _filter, _id, _dict, _type, _set = list, map, zip, filter, id, dict, type, set
-_deref, _dict_values = ref.__call__, dict.values
-_compile = compile
+_list, _map, _zip, _filter, _id, _dict, _set = list, map, zip, filter, id, dict, set
+_dict_values, _compile = dict.values, compile
 _GLOBALS = attrgetter("f_globals")
 
 
@@ -51,8 +49,7 @@ def _frames() -> Iterator[FrameType]:
     kinds = greenlet_api()
     if kinds is None:
         return _of_stacks(firsts)
-    suspended = _map(kinds[0].gr_frame.__get__, _filter(None, _map(_deref, greenlets.every(kinds[0]))))
-    return chain.from_iterable(_map(_of_stacks, (firsts, suspended)))
+    return chain.from_iterable(_map(_of_stacks, (firsts, greenlets.suspended_frames(kinds[0]))))
 
 
 def _of_frames() -> Iterator[tuple[CodeType, int]]:
@@ -92,7 +89,7 @@ _ALONE = _alone()
 def globals_of_suspended(code: CodeType) -> set[int]:
     """The ids of the globals of the generators, coroutines and asynchronous generators that have this code."""
     found = _set()
-    for prefix, kind in ((prefix, kind) for kind, prefix in reads.KINDS):
+    for kind, prefix in reads.KINDS:
         frames = _map(attrgetter(prefix + "_frame"), reads.of_type(lambda: chain(_referrers(code)), kind))
         found.update(_list(_map(_id, _map(_GLOBALS, _filter(None, frames)))))
     return found

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _list, _map, _zip, _id, _type, _dict_items = list, map, zip, id, type, dict.items
 _issubclass, _frozenset, _slice = issubclass, frozenset, slice
-_deref = ref.__call__
+_deref, _filter = ref.__call__, filter
 _IS_THERE = partial(is_not, None)
 
 BORN = "greenlets have just come"       # why a look can say nothing
@@ -72,6 +72,12 @@ def all_stacks(kind: Any, before: list[ref[Any]],
 def every(kinds: Any) -> list[ref[Any]]:
     """Weak references to all greenlets. kinds: the greenlet type, or a tuple of types."""
     return _list(still(_greenlets(kinds)))
+
+
+def suspended_frames(kind: Any) -> Iterator[Any]:
+    """Iterator over the innermost frames of all greenlets, None for one that is not suspended. kind: the greenlet
+    type. Iterators hold what they still give, and more: to be run in one C call."""
+    return _map(kind.gr_frame.__get__, _filter(None, _map(_deref, every(kind))))
 
 
 def torn(kind: Any, before: list[ref[Any]]) -> str | None:

@@ -17,7 +17,6 @@ from types import (
     MethodDescriptorType,
     WrapperDescriptorType,
 )
-from weakref import ref
 
 from ..c_originals import original
 from ..raw import type_dict, type_mro
@@ -31,9 +30,9 @@ if TYPE_CHECKING:
     from types import CodeType, FrameType
     from typing import Any
 
-_type, _list, _map, _zip, _filter, _issubclass = type, list, map, zip, filter, issubclass
+_type, _list, _map, _zip, _issubclass = type, list, map, zip, issubclass
 _UNBOUND = [(kind, kind.__dict__["__func__"].__get__) for kind in (staticmethod, classmethod)]
-_dict_items, _slice, _deref = dict.items, slice, ref.__call__
+_dict_items, _slice = dict.items, slice
 get_ident = original(_thread, "get_ident")
 
 NO, MAYBE, SURELY = 0, 1, 2
@@ -89,10 +88,6 @@ def _of_other_threads() -> Iterator[tuple[FrameType | None]]:
     return compress(_map(itemgetter(_slice(1, 2)), a), _map(ne, _map(itemgetter(0), b), repeat(get_ident())))
 
 
-def _of_greenlets(kind: Any) -> Iterator[tuple[FrameType | None]]:
-    return _zip(_map(kind.gr_frame.__get__, _filter(None, _map(_deref, greenlets.every(kind)))))
-
-
 def is_elsewhere(wanted: object, waiting: FrameType | None, mine: Sequence[FrameType], surely: bool,
                  greenlet: Any) -> bool:
     """Whether no frame of `mine` is the method of the object `wanted` that was handed on to, for all stacks tell
@@ -107,7 +102,7 @@ def is_elsewhere(wanted: object, waiting: FrameType | None, mine: Sequence[Frame
         below = below.f_back
     found += _list(_frames(_of_other_threads()))
     if greenlet is not None:
-        found += _list(_frames(_of_greenlets(greenlet)))
+        found += _list(_frames(_zip(greenlets.suspended_frames(greenlet))))
     for frame in found:
         if frame is waiting:
             return True
