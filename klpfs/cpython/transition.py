@@ -95,8 +95,7 @@ class PythonTransition(seam.TargetTransition):
     def _holders(self) -> list[Any]:
         """What holds codes here: dicts with such values, tuples, objects with a `code`. The constants of code around a
         nested function are such a tuple."""
-        found: list[Any] = [entry.older for entry in self.entries.values()]
-        found.append(self.images.composed)
+        found: list[Any] = [self.images.composed]
         definitions = {id(inner): inner for inner in self.images.registry.holders.values()}
         for definition in definitions.values():
             found += [definition, definition.originals, definition.made, definition.exchanged]
