@@ -7,7 +7,8 @@ from __future__ import annotations
 from klpfs.cpython import unfound
 from klpfs.cpython.looks import codes_in_use, hidden, names_for_people
 from klpfs.cpython.looks.collection import COLLECTING, FROZEN
-from klpfs.cpython.switch import out_of_sight
+from klpfs.cpython.raw import SUSPENDS
+from klpfs.cpython.switch import live_dispatchers, out_of_sight
 from klpfs.cpython.switch.choice import CLEAN, OVER, RUN
 from klpfs.cpython.switch.switching import Entry, Transition
 from klpfs.engine import target as seam
@@ -18,9 +19,14 @@ from klpfs.engine.plain import plain_text
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
+    from types import FunctionType
     from typing import Any
 
     from klpfs.cpython.target import PythonTarget
+
+
+FOREIGN = "was given other code by the program meanwhile, it is left alone"
+ALTERED = "a function object of it has code that a tool has written in its place"
 
 
 class PythonTransition(seam.TargetTransition):
@@ -28,10 +34,11 @@ class PythonTransition(seam.TargetTransition):
 
     owner: the PythonTarget. switching: the Transition of function objects. before, after: {Definition: Func} in force
     before and after. watched: definitions that the engine named, switched or not. entries: id(function) -> Entry.
-    doubts: why the last search for function objects may have missed some (unfound.py).
+    doubts: why the last search for function objects may have missed some (unfound.py). altered: those that it found
+    with code that a tool has written in the place of a definition's, [(function object, Definition)].
     """
 
-    __slots__ = ("owner", "images", "switching", "before", "after", "watched", "entries", "doubts", "_named",
+    __slots__ = ("owner", "images", "switching", "before", "after", "watched", "entries", "doubts", "altered", "_named",
                  "_elsewhere")
 
     def __init__(self, owner: PythonTarget, changes: Iterable[seam.Change]) -> None:
@@ -42,6 +49,7 @@ class PythonTransition(seam.TargetTransition):
         self.entries: dict[int, Entry] = {}
         self.watched: set[Any] = set()
         self.doubts: set[str] = set()
+        self.altered: list[tuple[FunctionType, Any]] = []
         self._elsewhere: set[int] = set()   # ids of definitions named for function objects with other globals
         self._named = 0     # how many of switching.foreign were named in the log
         try:
@@ -70,24 +78,35 @@ class PythonTransition(seam.TargetTransition):
             definition: Any = change.definition
             self.before[definition], self.after[definition] = change.before, change.after
             self.watched.add(definition)
-        codes = [code for definition in self.watched for code in definition.originals.values()]
-        if codes_in_use.may_have_copies(codes):
-            found = codes_in_use.of_suspended()[0].values(), codes_in_use.on_stacks()
-            self.images.registry.note_exchanged(self.watched, *found, codes_in_use.globals_of_suspended)
+        self._note_codes_in_use()
+
+    def _concerned(self) -> set[Any]:
+        """The definitions that the engine named, and those that they lie in."""
+        return {each for definition in self.watched for each in [definition, *definition.chain]}
+
+    def _note_codes_in_use(self) -> bool:
+        """Copies that something runs, of codes of the definitions, are noted. Whether any was not known. What is
+        suspended takes a search of the heap, which is worth its time only where a definition's calls can be."""
+        definitions = self._concerned()
+        can_be = any(each.code.co_flags & SUSPENDS for each in definitions)
+        found = codes_in_use.of_suspended()[0].values() if can_be else ()
+        return bool(self.images.registry.note_in_use(definitions, found, codes_in_use.on_stacks(),
+                                                     codes_in_use.globals_of_suspended))
 
     def _joining(self) -> list[Entry]:
         """Entries of the function objects that are alive and not in the transition yet. Counterpart: _leave."""
         entries = []
-        self.doubts = set()
-        for fn, definition in self.images.concerned_functions(self.before, self.after, self.watched, self.doubts):
+        self.doubts, self.altered = set(), []
+        for fn, definition in self.images.concerned_functions(self.before, self.after, self.watched, self.doubts,
+                                                              self.altered):
             if id(fn) not in self.entries:
                 self.images.hold(fn, definition)
                 before = self.images.image(fn, definition, self.before)
                 after = before
                 if self.images.key(definition, self.before) != self.images.key(definition, self.after):
                     after = self.images.image(fn, definition, self.after)
-                older = self.images.older_codes(definition, self.before, self.after)
-                entry = self.entries[id(fn)] = Entry(fn, before, after, older)
+                sides = self.images.sides(definition, self.before, self.after)
+                entry = self.entries[id(fn)] = Entry(fn, before, after, *sides)
                 self.images.registry.holders[id(fn)] = definition
                 entries.append(entry)
         return entries
@@ -98,7 +117,7 @@ class PythonTransition(seam.TargetTransition):
         found: list[Any] = [self.images.composed]
         definitions = {id(inner): inner for inner in self.images.registry.holders.values()}
         for definition in definitions.values():
-            found += [definition, definition.originals, definition.made, definition.exchanged]
+            found += [definition, definition.originals, definition.made, definition.altered]
             found += [func.new_code for func in (self.before.get(definition), self.after.get(definition))
                       if func is not None and func.new_code is not None]
             for outer in definition.chain:
@@ -148,8 +167,7 @@ class PythonTransition(seam.TargetTransition):
         for fn in self.switching.foreign[self._named:]:
             definition = self.images.registry.holders.get(id(fn))
             if definition is not None:
-                pr_warn(self.owner.log,
-                        f"{definition.title} was given other code by the program meanwhile, it is left alone")
+                pr_warn(self.owner.log, f"{definition.title} {FOREIGN}")
         self._named = len(self.switching.foreign)
         while self.switching.copied:
             fn = self.switching.copied.pop()
@@ -167,6 +185,7 @@ class PythonTransition(seam.TargetTransition):
             self.before.pop(definition, None)
             self.after.pop(definition, None)
             self.watched.discard(definition)
+        self.switching.leave({entry.key for entry in leaving})
         self._leave(leaving)
 
     def start(self, goal: int) -> None:
@@ -182,13 +201,21 @@ class PythonTransition(seam.TargetTransition):
 
     def _may_miss(self) -> bool:
         """Whether function objects may have been made meanwhile that nothing but a search finds."""
-        return bool(self.doubts or self.images.has_nested(self.after) or not out_of_sight.counts())
+        return bool(self.doubts or self.altered or self.images.has_nested(self.after) or not out_of_sight.counts())
 
     def _missed(self) -> list[seam.Blocker]:
         """Blockers for function objects that are not in the transition, asked for when no task is in the way. Those
         that were made meanwhile join: closures, by code that was not clean then; by bodies, of which none need be left
-        to be seen; what else the count of references tells (_unfound)."""
-        return [] if self._may_miss() and self.join() else self._unfound()
+        to be seen; what else the count of references tells (_unfound). So do copies of codes that are in use, and with
+        them all tasks are looked at again."""
+        if self._note_codes_in_use():
+            for definition in self._concerned():
+                self.switching.add_codes(*self.images.sides(definition, self.before, self.after))
+            return []
+        if self._may_miss() and self.join():
+            return []
+        return [seam.Blocker("code", 0, f"{definition.title}: {ALTERED}") for _, definition in self.altered] or \
+            self._unfound()
 
     def _unfound(self) -> list[seam.Blocker]:
         """Blockers for function objects that the search may have missed. Those that were made meanwhile join; those
@@ -237,9 +264,14 @@ class PythonTransition(seam.TargetTransition):
     def _end(self, state: dict[Any, Any], goal: int) -> None:
         """The transition is over, and `state` is in force. Counterpart: __init__."""
         self._name_foreign()
+        for _, definition in self.altered:
+            pr_warn(self.owner.log, f"{definition.title} {FOREIGN}")
         for entry in self.entries.values():
             self.images.note_put(entry.fn, entry.after if goal else entry.before)
         self._leave(list(self.entries.values()))
+        self.altered = []
         self.switching.forget()
         self.owner.transition = None
         self.images.become(state)
+        for definition in self._concerned():
+            self.images.registry.forget_copies(definition, live_dispatchers.alone)

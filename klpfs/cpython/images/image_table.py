@@ -11,7 +11,7 @@ from types import CellType, FunctionType
 
 from klpfs.cpython.images import version_numbers
 from klpfs.cpython.images.image import ANNOTATIONS, ATTRIBUTES, Image, capture, put
-from klpfs.cpython.raw import MARK, OPTIMIZED, inner, is_definition
+from klpfs.cpython.raw import GENERATOR, ITERABLE_COROUTINE, MARK, OPTIMIZED, SUSPENDS, inner, is_definition
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -107,7 +107,8 @@ class Images:
             return now
         # 3.12: only a function whose defaults are those that it was made with may have its code's version number
         as_made = now.version_number == version_numbers.number_of_code(now.code)
-        image = Image(definition.code, now.values, None if as_made else version_numbers.new_number())
+        code = self._marked(definition, definition.code, now.code)
+        image = Image(code, now.values, None if as_made else version_numbers.new_number())
         image.cached_annotations = now.cached_annotations
         return image
 
@@ -120,6 +121,7 @@ class Images:
             return original
         image = changed.images.get(key) if changed is not None else None
         if image is None:
+            code = self._marked(definition, code, original.code)
             if new_code is None:
                 image = Image(code, original.values)
                 image.cached_annotations = original.cached_annotations
@@ -134,27 +136,45 @@ class Images:
         func = state.get(definition)
         return self.code(definition, state), None if func is None or func.new_code.code is None else func.new_code
 
-    def older_codes(self, definition: Definition, before: Funcs, after: Funcs) -> tuple[CodeType, ...]:
-        """Code of a definition, of whatever time, that is in force in neither state."""
-        codes = self.code(definition, before), self.code(definition, after)
-        in_force = {id(code) for code in codes}
-        if None in codes:
-            in_force.update(definition.originals)
-        every = [*definition.originals.values(), *definition.made.values(), *definition.exchanged.values()]
-        return tuple(code for code in every if id(code) not in in_force)
+    def _marked(self, definition: Definition, code: CodeType, like: CodeType) -> CodeType:
+        """A code of the definition's, or a copy that types.coroutine's mark is on: it may have marked the code of each
+        function object that was made (`like`)."""
+        if not like.co_flags & ITERABLE_COROUTINE or code.co_flags & SUSPENDS != GENERATOR or \
+                code.co_flags & ITERABLE_COROUTINE:
+            return code
+        key = (definition, (ITERABLE_COROUTINE, id(code)))
+        marked = self.composed.get(key)
+        if marked is None:
+            marked = code.replace(co_flags=code.co_flags | ITERABLE_COROUTINE)
+            self.registry.copied(definition, code, marked)
+            if id(code) not in definition.originals:    # `forget` comes for klpfs's own codes only
+                self.composed[key] = marked
+        return marked
+
+    def sides(self, definition: Definition, before: Funcs, after: Funcs) -> \
+            tuple[tuple[CodeType, ...], tuple[CodeType, ...]]:
+        """(codes of a definition, of whatever time, that count as older ones; those that count as what is in force
+        after a change). Where the change does not concern the definition there are none of the latter: what is in force
+        is neither."""
+        old, new = self.code(definition, before), self.code(definition, after)
+        newer = definition.alike(new)
+        every = [*definition.originals.values(), *definition.made.values(), *definition.altered.values()]
+        return tuple(code for code in every if id(code) not in newer), \
+            tuple(newer.values()) if old is not new else ()
 
     def concerned_functions(self, before: Funcs, after: Funcs,
-                watched: Iterable[Definition] = (), doubts: set[str] | None = None) -> \
+                watched: Iterable[Definition] = (), doubts: set[str] | None = None,
+                altered: list[tuple[FunctionType, Definition]] | None = None) -> \
             list[tuple[FunctionType, Definition]]:
         """[(function object, Definition)] that a change between two states concerns, stand-ins for those to come
-        included. doubts: gets why some may be missing, see functions_of."""
+        included. doubts, altered: get what may be missing, see Registry.functions."""
         definitions = {definition for state in (before, after) for definition in state
                        if before.get(definition) is not after.get(definition)}
         definitions.update(watched)
         found: list[tuple[FunctionType, Definition]] = []
         if not definitions:
             return found
-        for definition, functions in self.registry.functions(definitions, doubts).items():
+        for definition, functions in self.registry.functions(definitions, doubts, altered).items():
             if definition not in definitions and self.key(definition, before) == self.key(definition, after):
                 continue
             if definition.outer is not None:
@@ -186,7 +206,7 @@ class Images:
         if changed is None:
             now = capture(fn)
             self.changed[id(fn)] = ChangedFunction(fn, self.original(fn, definition), now)
-        elif fn.__code__ is changed.newest.code:
+        elif fn.__code__ is changed.newest.code or id(fn.__code__) in definition.copied:
             changed.note_program_values(capture(fn))
 
     def forget_dead(self, keys: Iterable[int]) -> None:

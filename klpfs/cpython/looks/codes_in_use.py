@@ -27,19 +27,6 @@ _dict_values, _compile = dict.values, compile
 _GLOBALS = attrgetter("f_globals")
 
 
-def may_have_copies(codes: Iterable[CodeType]) -> bool:
-    """Whether copies of one of the codes, made by its `replace`, may be alive: they share the tuple of its constants,
-    and so does, where that is equal, code of the same file. A search for them is worth its time then."""
-    counts = _list(_map(_refcount, _map(attrgetter("co_consts"), codes)))
-    return [1 for count in counts if count > _ALONE] != []
-
-
-def _alone() -> int:
-    """How often the constants of a code are referred to that has no copy."""
-    code = _compile("0", "", "eval").replace(co_consts=(_id, "alone"))
-    return _list(_map(_refcount, _map(attrgetter("co_consts"), [code])))[0]
-
-
 def _of_stacks(firsts: Iterable[FrameType | None]) -> Iterator[FrameType]:
     return chain.from_iterable(threads.chains(_zip(firsts)))
 
@@ -81,9 +68,6 @@ def on_stacks() -> list[tuple[CodeType, int]]:
 def of_suspended() -> list[dict[int, CodeType]]:
     """List of one dict, {id: code}, of the codes of all generators, coroutines and asynchronous generators."""
     return _list(still(_of_suspended()))
-
-
-_ALONE = _alone()
 
 
 def globals_of_suspended(code: CodeType) -> set[int]:

@@ -10,9 +10,9 @@ from errno import EINVAL
 from types import CodeType, FunctionType, ModuleType
 
 from klpfs.cpython.raw import is_compiled, isinstance_of, type_dict, type_qualname, value_at
+from klpfs.cpython.resolve.code_copies import content, place
 from klpfs.cpython.resolve.codes import nested
-from klpfs.cpython.resolve.definitions import Definition, Registry, Unit, is_ours
-from klpfs.cpython.resolve.fingerprint import fingerprint
+from klpfs.cpython.resolve.definitions import Definition, Registry, Unit, is_ours, places_of
 from klpfs.cpython.resolve.live_functions import functions_of
 from klpfs.cpython.resolve.original_source import SourceTree
 from klpfs.engine.error import KlpError
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
+    from klpfs.cpython.resolve.code_copies import Place
     from klpfs.engine.log import Log
 
 
@@ -42,10 +43,11 @@ class Index:
         self._tree: SourceTree | None = None
         self.units: dict[int, Unit] = {}
         self.by_name: dict[str, list[Unit]] = {}
+        places = places_of(registry.definitions())
         for fn in functions_of([namespace]):
             if is_ours(fn):
                 continue
-            code = self._original(fn)
+            code = self._original(fn, places)
             unit = self.units.get(id(code))
             if unit is None:
                 unit = self.units[id(code)] = Unit(code, None, None)
@@ -56,11 +58,12 @@ class Index:
             if unit.name is None:
                 unit.name = self._name(unit)
         self._drop_stubs()
+        self._join_copies()
         for unit in self.units.values():
             self.by_name.setdefault(unit.name or "", []).append(unit)
 
-    def _original(self, fn: FunctionType) -> CodeType:
-        definition = self.registry.definition_of(fn)
+    def _original(self, fn: FunctionType, places: dict[Place, list[Definition]]) -> CodeType:
+        definition = self.registry.owner_of(fn, places)
         if definition is None:
             return fn.__code__
         return fn.__code__ if id(fn.__code__) in definition.originals else definition.code
@@ -106,6 +109,25 @@ class Index:
         for key, unit in list(self.units.items()) if stubs else ():
             if unit.functions and all(id(fn) in stubs for fn in unit.functions):
                 del self.units[key]
+
+    def _join_copies(self) -> None:
+        """Function objects whose code is like what lies in another function, and at its place, are of that unit."""
+        places: dict[Place, list[Unit]] = {}
+        for unit in self.units.values():
+            if unit.outer is not None:
+                places.setdefault(place(unit.code), []).append(unit)
+        joined: dict[Unit, Unit] = {}
+        for key, unit in list(self.units.items()) if places else ():
+            there = places.get(place(unit.code), ()) if unit.outer is None else ()
+            alike = [other for other in there if unit.name == other.name and content(unit.code) == content(other.code)]
+            if len(alike) == 1:
+                joined[unit] = alike[0]
+                alike[0].functions += unit.functions
+                alike[0].copies.append(unit.code)
+                del self.units[key]
+        for unit in self.units.values():
+            if unit.outer in joined:
+                unit.outer = joined[unit.outer]
 
     @property
     def tree(self) -> SourceTree:
@@ -163,9 +185,9 @@ class Index:
         first = group[0].code
         alike = [] if len(groups) == 1 else [
             units for units in groups if units[0].code.co_firstlineno == first.co_firstlineno
-            and fingerprint(units[0].code) == fingerprint(first)]
-        place = self.tree.place(first) if len(alike) > 1 else None
-        return [self.registry.adopt(self.object, unit, self.namespace, place) for unit in group][-1]
+            and content(units[0].code) == content(first)]
+        position = self.tree.place(first) if len(alike) > 1 else None
+        return [self.registry.adopt(self.object, unit, self.namespace, position) for unit in group][-1]
 
     def _groups(self, units: list[Unit]) -> list[list[Unit]]:
         """Units by definition: those of one definition are more than one where its module was loaded again (reload)."""
@@ -180,7 +202,7 @@ class Index:
                 continue
             by_content: dict[tuple[str, int | None], list[Unit]] = {}
             for unit in same:
-                by_content.setdefault((fingerprint(unit.code), self.tree.place(unit.code)), []).append(unit)
+                by_content.setdefault((content(unit.code), self.tree.place(unit.code)), []).append(unit)
             if len(by_content) == len(same) or not any(self.tree.several(unit.code) for unit in same):
                 groups += by_content.values()
             else:  # several of one line, of one content, and more objects than that: reloaded or not, who knows

@@ -10,8 +10,8 @@ from types import CodeType
 from klpfs.cpython.load.compiler_warnings import Unheard
 from klpfs.cpython.load.parse import parse
 from klpfs.cpython.raw import first_line
+from klpfs.cpython.resolve.code_copies import content
 from klpfs.cpython.resolve.codes import positions, tree
-from klpfs.cpython.resolve.fingerprint import fingerprint
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,8 +49,8 @@ class SourceTree:
         places = self._by_line.get((code.co_name, code.co_firstlineno), ())
         if not places:
             return ()
-        content = fingerprint(code)
-        candidates = [place for place in places if fingerprint(self.entries[place][0]) == content]
+        wanted = content(code)
+        candidates = [place for place in places if content(self.entries[place][0]) == wanted]
         if len(candidates) > 1:
             where = positions(code)
             exact = [place for place in candidates if where and positions(self.entries[place][0]) == where]
@@ -74,6 +74,15 @@ class SourceTree:
     def places(self, name: str) -> list[int]:
         """The places of all definitions of a qualified name, alive or not, in order."""
         return [place for place, entry in enumerate(self.entries) if entry[1] == name]
+
+
+def is_in_source(namespace: dict[str, Any], code: CodeType) -> bool:
+    """Whether a module's source, as it is now, has a definition of that name and line with that very content: then the
+    module was loaded again, and no tool has written the code."""
+    there = module_code(namespace)
+    wanted = content(code), code.co_name, code.co_firstlineno
+    return there is not None and any(wanted == (content(other), other.co_name, other.co_firstlineno)
+                                     for other, _, _ in tree(there))
 
 
 def defaults_of(namespace: dict[str, Any], code: CodeType) -> tuple[int, set[str]] | None:

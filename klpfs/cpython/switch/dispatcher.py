@@ -98,13 +98,13 @@ class Switch:
         function_of), 2 means "no choice remembered" and holds None, so the dispatcher calls choose(). On 3.10 a dict
         without 2.
     dispatcher_id: id of the dispatcher's code. only_watched: nothing is switched here, only frames of older code are
-        looked for.
+        looked for. gone: its object has gone out of the program, and the function holds what that left it.
     codes_by_side: ({id: code} of side 0, of side 1), their comprehensions and older code included. callable_ids: ids of
         the codes of all sides that the function ever had, as far as a dispatcher may have called them.
     """
 
     __slots__ = ("function", "entry", "record", "transition", "before", "after", "found_image", "functions",
-                 "only_watched", "codes_by_side", "callable_ids", "dispatcher_id")
+                 "only_watched", "gone", "codes_by_side", "callable_ids", "dispatcher_id")
 
     choose = choose         # a method of the class's: a bound one in a slot would be a cycle, which keeps old code
     relay, going_on, first_step = staticmethod(relay), staticmethod(going_on), staticmethod(first_step)
@@ -112,7 +112,7 @@ class Switch:
     def __init__(self, entry: Entry, record: Record, transition: Transition, found_image: images.Image) -> None:
         self.function, self.entry, self.record, self.transition = entry.fn, entry, record, transition
         self.before, self.after, self.found_image = entry.before, entry.after, found_image
-        self.only_watched = entry.before.code is entry.after.code
+        self.only_watched, self.gone = entry.before.code is entry.after.code, False
         self.functions: Any = {0: None, 1: None} if _SMALL else _Functions((None, None, None))
         self.codes_by_side: tuple[dict[int, CodeType], dict[int, CodeType]] = {}, {}
         self.callable_ids: frozenset[int] = _NO_IDS
@@ -144,6 +144,12 @@ class Switch:
         """A Switch that no dispatcher calls any more lets go of codes: its Transition may live on until garbage is
         collected."""
         self.callable_ids, self.codes_by_side = _NO_IDS, _NO_CODES
+
+
+def switch_of(code: CodeType) -> Switch | None:
+    """The Switch of a dispatcher's code, or of a copy of that; None of other code."""
+    found: list[Switch] = [const for const in code.co_consts if _type(const) is Switch]
+    return found[0] if found else None
 
 
 def check(function: FunctionType, before: images.Image, after: images.Image) -> None:

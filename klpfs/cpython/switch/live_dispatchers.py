@@ -98,6 +98,11 @@ def _measure() -> int:
 ALONE = _measure()
 
 
+def alone(table: dict[int, CodeType]) -> list[int]:
+    """The keys of a table's codes that nothing else refers to."""
+    return [key for key, count in counts(table) if count <= ALONE]
+
+
 def prune(breathe: Callable[[], None] | None = None) -> None:
     """Forgets dispatchers that nothing can run any more, and what was kept for them; and functions that are gone."""
     forget_dead()
@@ -111,9 +116,8 @@ def prune(breathe: Callable[[], None] | None = None) -> None:
         if switch is None or switch.transition.state.mode != OVER:
             continue
         table = record.dispatchers
-        for key, count in counts(table):
-            if count <= ALONE:
-                del table[key]
+        for key in alone(table):
+            del table[key]
         if not table:
             record.switch, record.older_codes = None, NONE
             switch.release()

@@ -123,7 +123,7 @@ def _note_holders(transition: Transition, holders: dict[int, Any]) -> tuple[list
                 holders[_id(holder)] = holder
 
     def note_switch(switch: dispatcher.Switch) -> None:
-        note_all(*switch.codes_by_side, switch.entry.older)
+        note_all(*switch.codes_by_side, switch.entry.older, switch.entry.newer)
         for image in (switch.before, switch.after, switch.found_image):
             objects[_id(image)] = image
         for function in (switch.function, *_sides(switch)):

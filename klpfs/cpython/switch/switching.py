@@ -34,18 +34,19 @@ from . import (
     delegation,
     dispatcher,
     event_loops,
+    given_code,
     letting_go,
     live_dispatchers,
     out_of_sight,
     rounds,
     waiting,
 )
-from .choice import CLEAN, OVER, PREPARE, RUN, is_dispatcher
+from .choice import CLEAN, OVER, PREPARE, RUN
 from .rules import BREAK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
     from types import CodeType, FunctionType
     from typing import Any, Callable, TypeVar
     from weakref import ref
@@ -78,15 +79,16 @@ class Entry:
 
     fn: the function object; before, after: Images, what it holds and what it gets; with the same code nothing is
     switched, only older code is looked for. older: code objects of the function's that may still run somewhere and
-    count as side 0. key: id(fn), which stays when the transition has let go of `fn` (letting_go.py): then there is no
-    such attribute.
+    count as side 0. newer: others that count as side 1, copies of `after`'s. key: id(fn), which stays when the
+    transition has let go of `fn` (letting_go.py): then there is no such attribute.
     """
 
-    __slots__ = ("fn", "key", "before", "after", "older")
+    __slots__ = ("fn", "key", "before", "after", "older", "newer")
 
     def __init__(self, fn: FunctionType, before: images.Image, after: images.Image,
-                 older: Iterable[CodeType] = ()) -> None:
-        self.fn, self.key, self.before, self.after, self.older = fn, _id(fn), before, after, _tuple(older)
+                 older: Iterable[CodeType] = (), newer: Iterable[CodeType] = ()) -> None:
+        self.fn, self.key, self.before, self.after = fn, _id(fn), before, after
+        self.older, self.newer = _tuple(older), _tuple(newer)
 
 
 class State:
@@ -202,11 +204,19 @@ class Transition:
                 raise KlpError(EBUSY, f"{function.__qualname__}: in transition already")
             functions.add(_id(function))
             switch = dispatcher.Switch(entry, record, self, images.capture(function))
-            switch.codes_by_side = self._codes_by_side(switch, entry.older, sides, codes)
+            switch.codes_by_side = self._codes_by_side(switch, entry, sides, codes)
             made.append(switch)
             if n % FUNCTIONS == FUNCTIONS - 1:
                 self.take_breath()
         self.switches += made
+        self._note_codes(sides, codes)
+        for n, switch in _enumerate(made):
+            self._note_callable(switch)
+            if n % FUNCTIONS == FUNCTIONS - 1:
+                self.take_breath()
+
+    def _note_codes(self, sides: dict[int, int], codes: Codes) -> None:
+        """Codes have their sides from here on. sides: id of code -> side; codes: id -> code."""
         self.codes.update(codes)        # read by choices in the program's calls: waiting_codes
         for n, (code_id, side) in _enumerate(sides.items()):
             self.side_of_code[code_id] = side
@@ -221,13 +231,9 @@ class Transition:
                 self.strict = True
             if n % 250 == 249:
                 self.take_breath()
-        for n, switch in _enumerate(made):
-            self._note_callable(switch)
-            if n % FUNCTIONS == FUNCTIONS - 1:
-                self.take_breath()
 
-    def _codes_by_side(self, switch: dispatcher.Switch, older: Iterable[CodeType], sides: dict[int, int],
-                       codes: Codes) -> tuple[Codes, Codes]:
+    def _codes_by_side(self, switch: dispatcher.Switch, entry: Entry, sides: dict[int, int], codes: Codes) -> \
+            tuple[Codes, Codes]:
         """The switch's codes of side 0 and of side 1, which go to `sides` and `codes` as well."""
         now = {_id(code): code for code in images.body_codes(switch.before.code)}
         new = {_id(code): code for code in images.body_codes(switch.after.code)}
@@ -236,8 +242,10 @@ class Transition:
         both = _frozenset(now) & _frozenset(new)    # a frame of these fits either side
         old: Codes = {} if "third" in BREAK else _dict(switch.record.forced_over) if switch.record.forced_over else {}
         if "third" not in BREAK:
-            for older_code in older:
+            for older_code in entry.older:
                 old.update((_id(code), code) for code in images.body_codes(older_code))
+            for newer_code in entry.newer:
+                new.update((_id(code), code) for code in images.body_codes(newer_code))
         old.update(now)
         old = {key: code for key, code in old.items() if key not in new}
         for side, table in ((0, old), (1, new)):
@@ -283,8 +291,7 @@ class Transition:
             if switch.only_watched:
                 live_dispatchers.enlist(record)
                 continue
-            if switch.function.__code__ is not switch.before.code and \
-                    switch.function.__code__ is not switch.after.code:      # with which new code has made it
+            if not given_code.is_own(switch, _id(switch.function.__code__)):    # of after: new code has made it
                 switch.watch_only()
                 self.foreign.append(switch.function)
                 continue
@@ -382,6 +389,15 @@ class Transition:
             return audit_hooks.AUDIT_HOOK
         return self.waiting.find(self.waiting_codes())
 
+    def add_codes(self, older: Iterable[CodeType], newer: Iterable[CodeType]) -> None:
+        """RUN: codes, of functions in the transition, that count as side 0 and as side 1 from now on: copies that were
+        made meanwhile. All tasks are looked at again."""
+        self._expect(RUN)
+        codes = {_id(code): code for code in (*older, *newer) if _id(code) not in self.side_of_code}
+        sides = {_id(code): side for side, some in ((0, older), (1, newer)) for code in some if _id(code) in codes}
+        self.sliced(self._note_codes, sides, codes)
+        self.flip(RUN, self.state.goal, self.state.blind)
+
     def flip(self, mode: int, goal: int, blind: bool = False) -> None:
         """Exchanges the state. choice.choose reads `state` once, dispatchers read `choices` without it: so no
         dispatcher may find a choice of another state, neither before nor after the store in the middle."""
@@ -422,24 +438,9 @@ class Transition:
     def _end(self) -> None:
         goal = self.state.goal
         for n, switch in _enumerate(self.switches):
-            record, function = switch.record, switch.function
-            if switch.before is switch.after:
-                pass
-            elif switch.only_watched:
-                if function.__code__ is switch.before.code:
-                    images.put(function, switch.after if goal else switch.before, switch.found_image)
-            else:
-                if _id(function.__code__) == switch.dispatcher_id:
-                    images.put(function, switch.after if goal else switch.before, switch.found_image)
-                elif is_dispatcher(function.__code__, dispatcher.Switch):
-                    self.copied.append(function)
-                    its = [each for each in function.__code__.co_consts if _type(each) is dispatcher.Switch][0]
-                    if its.record is record:
-                        images.put(function, switch.after if goal else switch.before, switch.found_image)
-                    else:               # the program has given it another function's code
-                        images.put_code_alone(function, (its.after if goal else its.before).code)
-                elif function.__code__ is not switch.before.code and function.__code__ is not switch.after.code:
-                    self.foreign.append(function)
+            record, held = switch.record, given_code.end(switch, goal)
+            if held is not None:
+                (self.foreign if held is given_code.FOREIGN else self.copied).append(switch.function)
             if self.forced:
                 before, after = switch.codes_by_side
                 forced_over = _dict(record.forced_over)
@@ -471,8 +472,7 @@ class Transition:
         """Functions of an object that came. PREPARE, RUN: from now on as the others, and all tasks are looked at again.
         CLEAN: they answer the goal. Raises KlpError with nothing changed.
 
-        Functions of an object that goes need no counterpart: they stay dispatchers until the end, which gives them the
-        goal's image; tasks that run them are looked for as before."""
+        Functions of an object that goes: leave."""
         self._expect(PREPARE, RUN, CLEAN)
         before = _len(self.switches)
         self.sliced(self._enter, entries)
@@ -485,6 +485,12 @@ class Transition:
         if state.mode == RUN:
             self.find_waiting()
             self.flip(RUN, state.goal, state.blind)     # and what was seen while they came in does not count
+
+    def leave(self, keys: Collection[int]) -> None:
+        """The functions with these ids, of an object that goes, keep from now on what they hold or are given; tasks
+        that run them are looked for as before."""
+        for switch in self.switches:
+            switch.gone = switch.gone or switch.entry.key in keys
 
     # ----------------------------------------------------------------------------------------------------------- looks
 
@@ -500,6 +506,9 @@ class Transition:
             self.sliced(letting_go.let_go, self)
             blockers = [] if "noobserve" in BREAK else self.sliced(self.rounds.look)
             state = self.state
+            if not blockers and self.sliced(given_code.put_again, self):
+                self.flip(RUN, state.goal, state.blind)
+                continue
             # dispatchers decide by the stack meanwhile: what joins may be running, below whatever is called now
             blockers = blockers or missed()
             if blockers:

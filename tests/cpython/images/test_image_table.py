@@ -96,13 +96,15 @@ def test_a_change_of_a_nested_function_changes_what_is_around_it(case):
     assert outer()() == alive() == made_meanwhile() == "old inner" and images.stand_ins == {}
 
 
-def test_older_code_is_what_is_in_force_on_neither_side(case):
+def test_older_code_is_what_is_not_in_force_after_a_change(case):
     first = case.func("f", "def new(a, b=1): return 1")
     second = case.func("f", "def new(a, b=1): return 2")
     images, definition, old = case.images, first.definition, case.module.f.__code__
     assert second.definition is definition
-    assert images.older_codes(definition, {}, {definition: first}) == (second.new_code.code,)
-    assert set(images.older_codes(definition, {definition: first}, {definition: second})) == {old}
+    one, two = first.new_code.code, second.new_code.code
+    assert images.sides(definition, {}, {definition: first}) == ((old, two), (one,))
+    assert images.sides(definition, {definition: first}, {definition: second}) == ((old, one), (two,))
+    assert images.sides(definition, {definition: first}, {definition: first}) == ((old, two), ())
 
 
 def test_touched_names_the_function_objects_that_a_change_concerns(case):

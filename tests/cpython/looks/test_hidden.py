@@ -114,7 +114,8 @@ def test_klpfs_accounts_for_what_it_holds(machine):
             codes = switching.rounds._codes_of_other_side(goal)
             holders = {id(each): each for each in [switching.codes, *switching.holders(), *(
                 held for switch in switching.switches
-                for held in (*switch.codes_by_side, switch.record.older_codes, switch.record.forced_over))]}
+                for held in (*switch.codes_by_side, switch.entry.older, switch.entry.newer, switch.record.older_codes,
+                                 switch.record.forced_over))]}
             left = not_accounted_for(codes, holders.values())[1]
             assert codes and [switching.codes[key] for key in left] == []
             # nor is there need to search for anything

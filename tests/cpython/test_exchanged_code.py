@@ -1,0 +1,241 @@
+"""Code that tools of the program put in place of a function's own, equal or not, before, during and after transitions:
+what has it is patched with the others, or named as what is in the way."""
+import importlib
+import types
+
+import pytest
+
+from tests.cpython.machine import Held, one
+from tests.programs import same, snapshot
+
+OUTER = """
+import types
+def outer(n):
+    @types.coroutine
+    def inner():
+        yield 'i0', n, b()
+    return inner
+def b(): return 'b0'
+async def wait(inner): return await inner()
+old = [outer(0), outer(1)]
+"""
+PLAIN = """
+def f(held): held.stop(); return 'f0' + b()
+def g(): return 'g0' + b()
+def gen():
+    yield 'n0'
+    yield 'n0' + b()
+def b(): return 'b0'
+"""
+NEW_PLAIN = """
+def f(held): held.stop(); return 'f1' + b()
+def g(): return 'g1' + b()
+def gen():
+    yield 'n1'
+    yield 'n1' + b()
+def b(): return 'b1'
+"""
+
+
+def exchange(fn, *, other=False):
+    """A tool's work: another code object in place of a function's, equal or with something more in it."""
+    consts = fn.__code__.co_consts
+    fn.__code__ = fn.__code__.replace(co_consts=(*consts, object()) if other else (*consts,))
+
+
+def kinds(machine):
+    """The kinds of what is in the way, sorted: with greenlets about, all are seen at once."""
+    return sorted(each.kind for each in machine.engine.look())
+
+
+def first(generator):
+    return next(iter(generator))
+
+
+def awaited(module, inner):
+    return module.wait(inner).send(None)
+
+
+@pytest.fixture
+def nested(machine):
+    return machine.module(OUTER)
+
+
+@pytest.fixture
+def plain(machine):
+    return machine.module(PLAIN)
+
+
+def alone(module, text, more=""):
+    return f"def inner():\n yield 'i{text}'\ndef b(): return 'b{text}'\n" + (
+        f"patch = Patch([Object({module.__name__!r}, [Func('outer.<locals>.inner', inner), Func('b', b)])]{more})")
+
+
+def test_inner_functions_that_types_coroutine_has_marked(machine, nested):
+    """Each has a code object of its own; patched, and taken back, each can still be awaited."""
+    before = snapshot(*nested.old, nested.b)
+    found = machine.insmod(alone(nested, 1))
+    later = nested.outer(2)
+    assert [awaited(nested, inner) for inner in [*nested.old, later]] == 3 * ["i1"]
+    machine.insmod(alone(nested, 2, ", replace=True"))
+    last = nested.outer(3)
+    assert [awaited(nested, inner) for inner in [*nested.old, later, last]] == 4 * ["i2"]
+    found = next(iter(loaded for loaded in machine.loaded if loaded is not found))
+    machine.disable(found)
+    assert same(before, snapshot(*nested.old, nested.b))
+    assert [awaited(nested, inner) for inner in [*nested.old, later, last, nested.outer(4)]] == [
+        ("i0", n, "b0") for n in (0, 1, 2, 3, 4)]
+
+
+def test_what_marked_inner_functions_run_is_in_the_way(machine, nested):
+    waiting = nested.old[1]()
+    assert next(waiting) == ("i0", 1, "b0")
+    machine.enable(alone(nested, 1))
+    assert [each.kind for each in machine.engine.look()] == ["generator"]
+    assert list(waiting) == []
+    machine.engine.look()       # with greenlets about, what has just ended makes another look necessary
+    machine.settle()
+
+
+def test_a_copy_that_is_made_in_a_transition_is_in_the_way(machine, plain):
+    """An old frame makes it, and ends; a generator of it is left."""
+    held = Held(plain.f)
+    machine.enable(NEW_PLAIN + one(plain, "f", "gen", "b"))
+    assert [each.kind for each in machine.engine.look()] == ["thread"]
+    old = machine.target.transition.switching.switches
+    code = next(switch.before.code for switch in old if switch.function is plain.gen)
+    left = types.FunctionType(code.replace(co_consts=(*code.co_consts,)), plain.__dict__)()
+    assert first(left) == "n0"
+    assert held.let_go() == "f0b0"
+    for _ in range(3):
+        assert [each.kind for each in machine.engine.look()] == ["generator"]
+    assert list(plain.gen()) == ["n1", "n1b1"] and list(left) == ["n0b0"]
+    machine.engine.look()
+    machine.settle()
+
+
+def test_a_patched_function_whose_code_a_tool_has_copied_is_taken_back(machine, plain):
+    before = snapshot(plain.g, plain.b)
+    found = machine.insmod(NEW_PLAIN + one(plain, "g", "b"))
+    for _ in range(2):
+        exchange(plain.g)
+    assert plain.g() == "g1b1"
+    machine.disable(found)
+    assert plain.g() == "g0b0" and same(before, snapshot(plain.g, plain.b))
+
+
+def test_a_patched_function_whose_code_a_tool_has_copied_is_replaced(machine, plain):
+    machine.insmod(NEW_PLAIN + one(plain, "g", "b"))
+    exchange(plain.g)
+    machine.insmod("def g(): return 'g2' + b()\ndef b(): return 'b2'" + one(plain, "g", "b", replace=True))
+    assert plain.g() == "g2b2"
+
+
+def test_a_copy_of_patched_code_that_runs_is_in_the_way_of_taking_it_back(machine, plain):
+    found = machine.insmod(NEW_PLAIN + one(plain, "f", "gen", "b"))
+    code = plain.f.__code__
+    exchange(plain.f)
+    held, waiting = Held(plain.f), plain.gen()
+    assert first(waiting) == "n1"
+    plain.f.__code__ = code
+    machine.engine.disable(found.patch)
+    assert kinds(machine)[-1] == "thread"
+    assert held.let_go() == "f1b1" and kinds(machine) == ["generator"]
+    assert list(waiting) == ["n1b1"]
+    machine.engine.look()
+    machine.settle()
+
+
+def test_code_that_a_tool_has_written_is_named_and_waited_for(machine, plain):
+    """Where klpfs can't tell what it does, nothing is put in its place, and nothing is said to be complete."""
+    found = machine.insmod(NEW_PLAIN + one(plain, "g", "b"))
+    own = plain.g.__code__
+    exchange(plain.g, other=True)
+    machine.engine.disable(found.patch)
+    for _ in range(2):
+        assert [(each.kind, each.name) for each in machine.engine.look()] == [(
+            "code", f"function 'g' in object '{plain.__name__}': a function object of it has code that a tool has "
+                    "written in its place")]
+    plain.g.__code__ = own
+    machine.settle()
+    assert plain.g() == "g0b0"
+
+
+def test_code_that_a_tool_has_written_is_left_alone_by_a_force(machine, plain):
+    found = machine.insmod(NEW_PLAIN + one(plain, "g", "b"))
+    exchange(plain.g, other=True)
+    machine.engine.disable(found.patch)
+    assert machine.engine.look()
+    machine.engine.force()
+    machine.settle()
+    assert plain.g() == "g1b0"
+    assert machine.log.texts()[-2:][0] == (
+        f"livepatch: function 'g' in object '{plain.__name__}' was given other code by the program meanwhile, it is "
+        "left alone")
+
+
+def test_what_runs_code_that_a_tool_had_written_is_in_the_way(machine, plain):
+    """The tool has taken its code out again; what has begun meanwhile goes on with it."""
+    codes = plain.f.__code__, plain.gen.__code__
+    exchange(plain.f, other=True)
+    exchange(plain.gen, other=True)
+    held, waiting = Held(plain.f), plain.gen()
+    assert first(waiting) == "n0"
+    plain.f.__code__, plain.gen.__code__ = codes
+    machine.enable(NEW_PLAIN + one(plain, "f", "gen", "b"))
+    assert kinds(machine)[-1] == "thread"
+    assert held.let_go() == "f0b0" and kinds(machine) == ["generator"]
+    assert list(waiting) == ["n0b0"]
+    machine.engine.look()
+    machine.settle()
+
+
+def test_code_that_a_tool_puts_back_in_a_transition_is_not_left_there(machine, plain):
+    saved = plain.g.__code__
+    machine.enable(NEW_PLAIN + one(plain, "g", "b"))
+    plain.g.__code__ = saved
+    machine.settle()
+    assert plain.g() == "g1b1"
+
+
+def test_a_module_that_was_loaded_again_with_another_text_is_no_tools_work(machine, plain):
+    found = machine.insmod(NEW_PLAIN + one(plain, "g", "b"))
+    with open(plain.__file__, "w") as file:
+        file.write(PLAIN.replace("'g0'", "'another'"))
+    spec = importlib.util.spec_from_file_location(plain.__name__, plain.__file__)
+    spec.loader.get_code = lambda name: compile(PLAIN.replace("'g0'", "'another'"), plain.__file__, "exec")
+    exec(spec.loader.get_code(None), plain.__dict__)
+    machine.engine.disable(found.patch)
+    assert machine.engine.look() == []
+    machine.engine.finish()
+    assert plain.g() == "anotherb0"
+
+
+def test_copies_are_forgotten_when_nobody_has_them_any_more(machine, nested):
+    many = [nested.outer(n) for n in range(20)]
+    found = machine.enable(alone(nested, 1))
+    definition = found.patch.objects[0].funcs[0].definition
+    assert len(definition.originals) == 23 and len(definition.made) == 2 and len(definition.copied) == 1
+    del many
+    machine.settle()
+    assert len(definition.originals) == 3 and len(definition.made) == 2
+    many = [nested.outer(n) for n in range(20)]
+    machine.engine.disable(found.patch)
+    assert len(definition.copied) == 21
+    del many
+    machine.settle()
+    assert len(definition.originals) == 3 and len(definition.copied) <= 1 and definition.altered == {}
+
+
+def test_a_function_with_constants_that_no_compiler_makes(machine, plain):
+    """A tool wrote its code before klpfs came: what was made to fit the source does not fit, and is refused by name."""
+    text = NEW_PLAIN + "\npatch = Patch([Object(%r, [Func('g', g, fingerprint=%r)])])"
+    found = machine.insmod(NEW_PLAIN + one(plain, "g"))
+    wanted = found.patch.objects[0].funcs[0].fingerprint
+    machine.disable(found)
+    other = machine.module(PLAIN)
+    exchange(other.g, other=True)
+    assert machine.refuses(text % (other.__name__, wanted)) == "ENOEXEC"
+    assert machine.log.texts()[-1].endswith(f"disagrees about version of symbol 'g' in object '{other.__name__}'")
+    machine.insmod(NEW_PLAIN + one(other, "g"))
+    assert other.g() == "g1b1"
