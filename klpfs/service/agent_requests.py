@@ -67,7 +67,8 @@ class AgentRequests:
         key = (peer.key, next(self._ids))
         if not peer.send({**message, "id": key[1]}):
             return done(None)
-        limit = {"ask": LIMITS.question, "check": LIMITS.dry_run}.get(message["t"], LIMITS.order)
+        limit = {"ask": LIMITS.question if message.get("what") == "blockers" else LIMITS.only_answer,
+                 "check": LIMITS.dry_run}.get(message["t"], LIMITS.order)
         self._requests[key] = Request(message, done, self.loop.call_later(limit, lambda: self._end(key, None)))
 
     def ask_each(self, peers: list[Peer], message: Message, done: Callable[[list[Any]], None]) -> None:

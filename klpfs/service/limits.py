@@ -20,7 +20,8 @@ class Limits:
     retry_lock: float = 0.01        # until the journal's lock is tried again
     retry_write: float = 1.0        # until a write to the journal that failed is tried again
     lost: float = 0.25              # between two checks whether another's change has lost its coordinator
-    question: float = 0.1           # for an agent's answer to a question
+    question: float = 0.1           # for an agent's answer to a question that all are asked: who is silent is left out
+    only_answer: float = 1.0        # for the answer of the only agent that is asked; a busy machine takes its time
     order: float = 2.0              # for an agent to set a parameter
     dry_run: float = 10.0           # for an agent's dry run of a load
     kmsg: float = 0.5               # until a line that was given to an agent comes back in its log

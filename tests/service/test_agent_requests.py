@@ -6,6 +6,7 @@ from klpfs.service.limits import LIMITS
 from tests.service.puppets import Clock
 
 ASK = {"t": "ask", "what": "stack", "tid": None}
+ASK_ALL = {"t": "ask", "what": "blockers", "tid": None}
 ORDER = {"t": "set", "module": "m", "param": "p", "text": "1"}
 CHECK = {"t": "check", "name": "m", "path": "m.py", "data": b"", "params": {}}
 
@@ -97,8 +98,9 @@ def test_without_a_connection_there_is_no_answer_at_once(world):
     assert world.outcomes == [None] and world.clock.next() is None
 
 
-@pytest.mark.parametrize("message, seconds", [(ASK, "question"), (ORDER, "order"), (CHECK, "dry_run")],
-                         ids=["question", "order", "dry_run"])
+@pytest.mark.parametrize("message, seconds", [(ASK, "only_answer"), (ASK_ALL, "question"), (ORDER, "order"),
+                                              (CHECK, "dry_run")],
+                         ids=["question", "question_to_all", "order", "dry_run"])
 def test_each_kind_has_its_time_limit(world, message, seconds):
     world.ask(message)
     world.clock.advance(getattr(LIMITS, seconds) - 0.001)
@@ -109,7 +111,7 @@ def test_each_kind_has_its_time_limit(world, message, seconds):
 
 def test_an_answer_that_comes_too_late_is_nothing(world):
     world.ask()
-    world.clock.advance(LIMITS.question)
+    world.clock.advance(LIMITS.only_answer)
     world.answer(["late"])
     world.answer("nonsense, and late")
     assert world.outcomes == [None] and world.a.drops == []
