@@ -396,8 +396,8 @@ class Service:
 
     def ask(self, what: str, pid: int | None = None, tid: int | None = None) -> Answer:
         """'tasks' (list of (tid, comm)), 'patch_state' (int), 'stack' (list of text), of a process; 'blockers' (list
-        of BlockerView) of all, of those that answer within 100 ms. ESRCH: no such process or task; ETIMEDOUT: it does not
-        answer within 1 s."""
+        of BlockerView) of all that answer within 100 ms. ESRCH: no such process or task; ETIMEDOUT: it does not answer
+        within 1 s."""
         if what == "blockers" and pid is None:
             return self._blockers()
         answer = Answer()
