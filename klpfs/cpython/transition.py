@@ -244,7 +244,11 @@ class PythonTransition(seam.TargetTransition):
         """Function objects that were made meanwhile join. Whether any did."""
         entries = self._joining()
         if entries:
-            self.switching.add(entries)
+            try:
+                self.switching.add(entries)
+            except BaseException:       # or nobody would look for them again
+                self._leave(entries)
+                raise
             self._name_foreign()
         return bool(entries)
 

@@ -19,6 +19,20 @@ def b(): return 'b0'
 async def wait(inner): return await inner()
 old = [outer(0), outer(1)]
 """
+DEEP = """
+def outermost():
+    def middle(n):
+        def inner():
+            yield 'i0', n, b()
+        return inner
+    return middle
+def b(): return 'b0'
+def f(held):
+    held.stop()
+    middle = outermost()
+    made.extend([middle(0), middle(1), middle])
+made = []
+"""
 PLAIN = """
 def f(held): held.stop(); return 'f0' + b()
 def g(): return 'g0' + b()
@@ -112,6 +126,41 @@ def test_a_copy_that_is_made_in_a_transition_is_in_the_way(machine, plain):
     assert list(plain.gen()) == ["n1", "n1b1"] and list(left) == ["n0b0"]
     machine.engine.look()
     machine.settle()
+
+
+def test_copies_of_inner_functions_that_are_made_in_a_transition_with_what_is_around_them(machine):
+    """Old code makes functions of three depths, and a tool marks the innermost: the code around has its side by then."""
+    module = machine.module(DEEP)
+    held = Held(module.f)
+    name = "outermost.<locals>.middle.<locals>.inner"
+    found = machine.enable("def inner():\n yield 'i1', n\ndef f(held): pass\n" + one(module, f"{name}=inner", "f"))
+    assert kinds(machine)[-1] == "thread"
+    held.let_go()
+    *inner, middle = module.made
+    for each in inner:
+        types.coroutine(each)
+    machine.settle()
+    assert [first(each()) for each in [*inner, middle(2)]] == [("i1", 0), ("i1", 1), ("i1", 2)]
+    machine.disable(found)
+    assert [first(each()) for each in [*inner, middle(2)]] == [("i0", 0, "b0"), ("i0", 1, "b0"), ("i0", 2, "b0")]
+
+
+def test_functions_that_could_not_join_are_found_again(machine, monkeypatch):
+    module = machine.module(DEEP)
+    held = Held(module.f)
+    name = "outermost.<locals>.middle.<locals>.inner"
+    machine.enable("def inner():\n yield 'i1', n\ndef f(held): pass\n" + one(module, f"{name}=inner", "f"))
+    held.let_go()
+
+    def no_memory(entries):
+        raise MemoryError
+    with monkeypatch.context() as patched:
+        patched.setattr(type(machine.target.transition.switching), "add", lambda _, entries: no_memory(entries))
+        with pytest.raises(MemoryError):
+            machine.engine.look()
+    assert machine.engine.look() == []
+    assert [first(each()) for each in module.made[:2]] == [("i1", 0), ("i1", 1)]
+    machine.engine.finish()
 
 
 def test_a_patched_function_whose_code_a_tool_has_copied_is_taken_back(machine, plain):

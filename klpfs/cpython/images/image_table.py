@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     Funcs = Mapping[Definition, Func | None]            # what is in force; no entry or None: the original
     Key = tuple[CodeType | None, NewCode | None]        # see Images.key
 
+_NOTHING: frozenset[int] = frozenset()
+
 
 class ChangedFunction:
     """A function object that klpfs has changed. original: its Image as the program made it; newest: the Image put last;
@@ -72,8 +74,10 @@ class Images:
         if new is not None:
             return new          # what lies in a new function is its own
         inner_codes = [(definition, self.code(definition, state)) for definition in definition.inners]
+        # of the originals those alone that lie there: copies come and go, and each state has one code for good
+        there = _parts(definition.code) if any(code is not None for _, code in inner_codes) else _NOTHING
         exchanged = {key: code for inner_definition, code in inner_codes if code is not None
-                     for key in inner_definition.originals}
+                     for key in inner_definition.originals if key in there}
         if not exchanged:
             return None
         key = (definition,) + tuple(sorted((old, id(code)) for old, code in exchanged.items()))
@@ -320,6 +324,17 @@ def _with(code: CodeType, exchanged: Mapping[int, CodeType]) -> CodeType:
             return const
         return _with(const, exchanged)
     return code.replace(co_consts=tuple(part(const) for const in code.co_consts))
+
+
+def _parts(code: CodeType) -> set[int]:
+    """The ids of the codes that `_with` can exchange in a code object."""
+    found: set[int] = set()
+    for const in code.co_consts:
+        if hasattr(const, "co_consts"):
+            found.add(id(const))
+            if not is_definition(const):
+                found |= _parts(const)
+    return found
 
 
 def _stand_in(definition: Definition) -> FunctionType:
