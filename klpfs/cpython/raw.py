@@ -36,6 +36,8 @@ GENERATOR, COROUTINE, ASYNC_GENERATOR = 0x20, 0x80, 0x200
 ITERABLE_COROUTINE = 0x100      # types.coroutine has set it
 SUSPENDS = GENERATOR | COROUTINE | ASYNC_GENERATOR      # what the code's calls return can be suspended
 
+COMPREHENSIONS = ("<genexpr>", "<listcomp>", "<setcomp>", "<dictcomp>")
+
 _COMPILED = (BuiltinFunctionType, MethodDescriptorType, WrapperDescriptorType, GetSetDescriptorType)
 
 
@@ -81,6 +83,16 @@ def class_at(namespace: dict[str, Any], path: str) -> type | None:
 def inner(code: CodeType) -> list[CodeType]:
     """The code objects among a code's constants, in order."""
     return [const for const in code.co_consts if type(const) is CodeType]
+
+
+def body_codes(code: CodeType) -> list[CodeType]:
+    """The code, and those of its comprehensions and generator expressions at any depth: the same body, though they may
+    run on when its frame is gone."""
+    codes = [code]
+    for const in code.co_consts:
+        if type(const) is CodeType and const.co_name in COMPREHENSIONS:
+            codes += body_codes(const)
+    return codes
 
 
 def is_definition(code: CodeType) -> bool:

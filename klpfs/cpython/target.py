@@ -32,6 +32,7 @@ from klpfs.cpython.resolve.new_function import (
 )
 from klpfs.cpython.resolve.original_source import defaults_of
 from klpfs.cpython.resolve.type_params import type_params_of
+from klpfs.cpython.switch import dispatcher
 from klpfs.cpython.transition import PythonTransition
 from klpfs.engine import target as seam
 from klpfs.engine.data import LIVE, Mod
@@ -72,6 +73,7 @@ class PythonTarget(seam.Target):
         self.log, self.main = log, main
         self.breathe: Callable[[], None] | None = None
         self.registry = Registry()
+        self.registry.in_force = dispatcher.in_force
         self.images = Images(self.registry)
         self.ripe: dict[str, ModuleType] = {}
         self.bodies: dict[tuple[int, object], ModuleType] = {}

@@ -7,8 +7,8 @@ from __future__ import annotations
 from klpfs.cpython import unfound
 from klpfs.cpython.looks import codes_in_use, hidden, names_for_people
 from klpfs.cpython.looks.collection import COLLECTING, FROZEN
-from klpfs.cpython.raw import SUSPENDS
-from klpfs.cpython.switch import live_dispatchers, out_of_sight
+from klpfs.cpython.resolve.owners import ALTERED, OWN, Owners
+from klpfs.cpython.switch import given_code, live_dispatchers, out_of_sight
 from klpfs.cpython.switch.choice import CLEAN, OVER, RUN
 from klpfs.cpython.switch.switching import Entry, Transition
 from klpfs.engine import target as seam
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from klpfs.cpython.target import PythonTarget
 
 
-FOREIGN = "was given other code by the program meanwhile, it is left alone"
-ALTERED = "a function object of it has code that a tool has written in its place"
+LEFT_ALONE = "was given other code by the program meanwhile, it is left alone"
+WRITTEN = "a function object of it has code that a tool has written in its place"
 
 
 class PythonTransition(seam.TargetTransition):
@@ -34,12 +34,12 @@ class PythonTransition(seam.TargetTransition):
 
     owner: the PythonTarget. switching: the Transition of function objects. before, after: {Definition: Func} in force
     before and after. watched: definitions that the engine named, switched or not. entries: id(function) -> Entry.
-    doubts: why the last search for function objects may have missed some (unfound.py). altered: those that it found
-    with code that a tool has written in the place of a definition's, [(function object, Definition)].
+    doubts: why the last search for function objects may have missed some (unfound.py). strangers: those that it found
+    with code that is not their definition's, [(function object, Definition, ALTERED or FOREIGN)] (resolve/owners.py).
     """
 
-    __slots__ = ("owner", "images", "switching", "before", "after", "watched", "entries", "doubts", "altered", "_named",
-                 "_elsewhere")
+    __slots__ = ("owner", "images", "switching", "before", "after", "watched", "entries", "doubts", "strangers",
+                 "_named", "_elsewhere")
 
     def __init__(self, owner: PythonTarget, changes: Iterable[seam.Change]) -> None:
         self.owner, self.images = owner, owner.images
@@ -49,7 +49,7 @@ class PythonTransition(seam.TargetTransition):
         self.entries: dict[int, Entry] = {}
         self.watched: set[Any] = set()
         self.doubts: set[str] = set()
-        self.altered: list[tuple[FunctionType, Any]] = []
+        self.strangers: list[tuple[FunctionType, Any, str]] = []
         self._elsewhere: set[int] = set()   # ids of definitions named for function objects with other globals
         self._named = 0     # how many of switching.foreign were named in the log
         try:
@@ -57,6 +57,7 @@ class PythonTransition(seam.TargetTransition):
             self._take_up(changes)
             self.switching = Transition(self._joining(), owner.log.clock_us, owner.breathe)
             self.switching.holders, self.switching.dropped = self._holders, self._forget
+            self._add_codes()
             self.switching.install()
         except BaseException as error:
             self.undo()
@@ -84,21 +85,26 @@ class PythonTransition(seam.TargetTransition):
         """The definitions that the engine named, and those that they lie in."""
         return {each for definition in self.watched for each in [definition, *definition.chain]}
 
-    def _note_codes_in_use(self) -> bool:
-        """Copies that something runs, of codes of the definitions, are noted. Whether any was not known. What is
-        suspended takes a search of the heap, which is worth its time only where a definition's calls can be."""
-        definitions = self._concerned()
-        can_be = any(each.code.co_flags & SUSPENDS for each in definitions)
-        found = codes_in_use.of_suspended()[0].values() if can_be else ()
-        return bool(self.images.registry.note_in_use(definitions, found, codes_in_use.on_stacks(),
-                                                     codes_in_use.globals_of_suspended))
+    def _note_codes_in_use(self) -> None:
+        """Copies that something runs, of codes of the definitions, are noted. What is suspended takes a search of the
+        heap, which is worth its time only where something of a definition can be."""
+        owners = Owners(self.images.registry, self._concerned())
+        suspended = codes_in_use.of_suspended()[0].values() if owners.suspends else ()
+        owners.note_in_use(suspended, codes_in_use.on_stacks(), codes_in_use.globals_of_suspended)
+
+    def _add_codes(self) -> bool:
+        """Codes that were noted have their sides in the transition. Whether any is new there."""
+        added = False
+        for definition in self._concerned():
+            added = self.switching.add_codes(*self.images.sides(definition, self.before, self.after)) or added
+        return added
 
     def _joining(self) -> list[Entry]:
         """Entries of the function objects that are alive and not in the transition yet. Counterpart: _leave."""
         entries = []
-        self.doubts, self.altered = set(), []
+        self.doubts, self.strangers = set(), []
         for fn, definition in self.images.concerned_functions(self.before, self.after, self.watched, self.doubts,
-                                                              self.altered):
+                                                              self.strangers):
             if id(fn) not in self.entries:
                 self.images.hold(fn, definition)
                 before = self.images.image(fn, definition, self.before)
@@ -155,6 +161,7 @@ class PythonTransition(seam.TargetTransition):
         try:
             entries = self._joining()
             self.switching.add(entries)
+            self._add_codes()
         except BaseException:
             self._leave(entries)
             self.before, self.after, self.watched = taken
@@ -167,7 +174,7 @@ class PythonTransition(seam.TargetTransition):
         for fn in self.switching.foreign[self._named:]:
             definition = self.images.registry.holders.get(id(fn))
             if definition is not None:
-                pr_warn(self.owner.log, f"{definition.title} {FOREIGN}")
+                pr_warn(self.owner.log, f"{definition.title} {LEFT_ALONE}")
         self._named = len(self.switching.foreign)
         while self.switching.copied:
             fn = self.switching.copied.pop()
@@ -201,21 +208,37 @@ class PythonTransition(seam.TargetTransition):
 
     def _may_miss(self) -> bool:
         """Whether function objects may have been made meanwhile that nothing but a search finds."""
-        return bool(self.doubts or self.altered or self.images.has_nested(self.after) or not out_of_sight.counts())
+        return bool(self.doubts or self.strangers or self.images.has_nested(self.after) or not out_of_sight.counts())
 
     def _missed(self) -> list[seam.Blocker]:
         """Blockers for function objects that are not in the transition, asked for when no task is in the way. Those
         that were made meanwhile join: closures, by code that was not clean then; by bodies, of which none need be left
         to be seen; what else the count of references tells (_unfound). So do copies of codes that are in use, and with
         them all tasks are looked at again."""
-        if self._note_codes_in_use():
-            for definition in self._concerned():
-                self.switching.add_codes(*self.images.sides(definition, self.before, self.after))
+        self._note_codes_in_use()
+        written = self._judge_strangers()
+        if self._add_codes() or self._may_miss() and self.join():
             return []
-        if self._may_miss() and self.join():
-            return []
-        return [seam.Blocker("code", 0, f"{definition.title}: {ALTERED}") for _, definition in self.altered] or \
-            self._unfound()
+        written += [definition for _, definition, kind in self.strangers if kind is ALTERED]
+        if not self.switching.goal:     # what a tool has written counts as old
+            written = []
+        return [seam.Blocker("code", 0, f"{definition.title}: {WRITTEN}") for definition in written] or self._unfound()
+
+    def _judge_strangers(self) -> list[Any]:
+        """The definitions of functions in the transition to which a tool has given code that it has written in the
+        place of theirs. Copies that a tool has given them have a side from here on."""
+        written = []
+        for switch in self.switching.strangers:
+            definition, code = self.images.registry.holders.get(switch.entry.key), switch.function.__code__
+            if definition is None:
+                continue
+            kind = Owners(self.images.registry, [definition]).kind_of(definition, code)
+            if kind is ALTERED:
+                written.append(definition)
+            elif kind is OWN:
+                newer = self.images.sides(definition, self.before, self.after)[1]
+                given_code.know(switch, code, int(any(each is code for each in newer)))
+        return written
 
     def _unfound(self) -> list[seam.Blocker]:
         """Blockers for function objects that the search may have missed. Those that were made meanwhile join; those
@@ -268,14 +291,13 @@ class PythonTransition(seam.TargetTransition):
     def _end(self, state: dict[Any, Any], goal: int) -> None:
         """The transition is over, and `state` is in force. Counterpart: __init__."""
         self._name_foreign()
-        for _, definition in self.altered:
-            pr_warn(self.owner.log, f"{definition.title} {FOREIGN}")
+        for _, definition, _ in self.strangers:
+            pr_warn(self.owner.log, f"{definition.title} {LEFT_ALONE}")
         for entry in self.entries.values():
             self.images.note_put(entry.fn, entry.after if goal else entry.before)
         self._leave(list(self.entries.values()))
-        self.altered = []
+        self.strangers = []
         self.switching.forget()
         self.owner.transition = None
         self.images.become(state)
-        for definition in self._concerned():
-            self.images.registry.forget_copies(definition, live_dispatchers.alone)
+        self.images.registry.forget_copies(live_dispatchers.alone)

@@ -32,7 +32,7 @@ def functions(space):
 
 def own_code(code, flags=0):
     """A code object equal to `code` that nobody else has, its comprehensions' too: sides are told apart by identity."""
-    consts = tuple(own_code(c) if type(c) is types.CodeType and c.co_name in image.INNER else c for c in code.co_consts)
+    consts = tuple(own_code(c) if type(c) is types.CodeType and c.co_name in raw.COMPREHENSIONS else c for c in code.co_consts)
     return code.replace(co_consts=consts, co_flags=code.co_flags | flags)
 
 

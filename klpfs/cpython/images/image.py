@@ -32,7 +32,6 @@ FLAVOUR = SUSPENDS | ITERABLE_COROUTINE
 FREE_THREADED = "t" in sys.abiflags     # the build, whether or not its lock is on
 READS_TWICE = sys.version_info[:2] == (3, 10)
 COLLECTION_MS = 1000    # a collection that has not ended after this time does not: its thread hangs in a finalizer
-INNER = ("<genexpr>", "<listcomp>", "<setcomp>", "<dictcomp>")
 
 # 3.14 evaluates __annotations__ when they are read, which is foreign code: there the function that does it is what
 # counts, and the dict only where there is no such function: set by hand, or of a function without annotations
@@ -57,16 +56,6 @@ def check_interpreter() -> None:
         raise KlpError(errno.EOPNOTSUPP, f"{jit.WHY}: start the program with {jit.VARIABLE}=0")
     if sys.version_info[:2] == (3, 12) and not version_numbers.REPAIRS:
         raise KlpError(errno.EOPNOTSUPP, "this Python 3.12 does not tell where its function versions are")
-
-
-def body_codes(code: CodeType) -> list[CodeType]:
-    """The code, and those of its comprehensions and generator expressions at any depth: the same body, though they may
-    run on when its frame is gone."""
-    codes = [code]
-    for const in code.co_consts:
-        if _type(const) is CodeType and const.co_name in INNER:
-            codes += body_codes(const)
-    return codes
 
 
 class Image:

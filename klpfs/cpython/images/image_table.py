@@ -148,6 +148,8 @@ class Images:
             return code
         key = (definition, (ITERABLE_COROUTINE, id(code)))
         marked = self.composed.get(key)
+        if marked is None and id(code) in definition.originals:
+            marked = next((copy for copy in definition.originals.values() if copy.co_flags & ITERABLE_COROUTINE), None)
         if marked is None:
             marked = code.replace(co_flags=code.co_flags | ITERABLE_COROUTINE)
             self.registry.copied(definition, code, marked)
@@ -168,17 +170,17 @@ class Images:
 
     def concerned_functions(self, before: Funcs, after: Funcs,
                 watched: Iterable[Definition] = (), doubts: set[str] | None = None,
-                altered: list[tuple[FunctionType, Definition]] | None = None) -> \
+                strangers: list[tuple[FunctionType, Definition, str]] | None = None) -> \
             list[tuple[FunctionType, Definition]]:
         """[(function object, Definition)] that a change between two states concerns, stand-ins for those to come
-        included. doubts, altered: get what may be missing, see Registry.functions."""
+        included. doubts, strangers: get what may be missing, see Registry.functions."""
         definitions = {definition for state in (before, after) for definition in state
                        if before.get(definition) is not after.get(definition)}
         definitions.update(watched)
         found: list[tuple[FunctionType, Definition]] = []
         if not definitions:
             return found
-        for definition, functions in self.registry.functions(definitions, doubts, altered).items():
+        for definition, functions in self.registry.functions(definitions, doubts, strangers).items():
             if definition not in definitions and self.key(definition, before) == self.key(definition, after):
                 continue
             if definition.outer is not None:
@@ -206,6 +208,7 @@ class Images:
     def hold(self, fn: FunctionType, definition: Definition) -> None:
         """Remembers what a function object is, before it is changed. What the program has set since is its own.
         Counterpart: become."""
+        self.registry.note_member(fn, definition)
         changed = self._changed(fn)
         if changed is None:
             now = capture(fn)

@@ -6,13 +6,14 @@ may have many, or none yet; its code is a constant of the function around it.
 """
 from __future__ import annotations
 
+import weakref
 from errno import EINVAL
 from types import CodeType, FunctionType
 
 from klpfs.cpython.raw import MARK, class_at
-from klpfs.cpython.resolve.code_copies import content, is_alone_there, is_copy, place
+from klpfs.cpython.resolve.code_copies import content, is_copy, place
 from klpfs.cpython.resolve.live_functions import functions_of
-from klpfs.cpython.resolve.original_source import is_in_source
+from klpfs.cpython.resolve.owners import OWN, Owners
 from klpfs.engine.error import KlpError
 from klpfs.engine.log import pr_err
 from klpfs.engine.names import VMLINUX
@@ -32,9 +33,10 @@ class Definition:
     object: name of its module, None for the main program. name: qualified. line: its first. code: the original's.
     originals: the original's code objects, more than one after a reload, and the copies that the program's tools have
     made of them (id -> code). outer: the Definition of the function that it lies in, or None. inners: Definitions that
-    lie in it, as far as known. made: code that klpfs made for it, and copies (id -> code). copied: id of a copy of
-    such code -> id of that. altered: code of its place in the source that does something else: a tool has written it
-    (id -> code). namespaces: dicts of the modules that it is alive in. key, users: the Registry's.
+    lie in it, as far as known. made: code that klpfs made for it, and copies (id -> code). copied: id of a copy -> id
+    of what it is a copy of. altered: code of its place that does something else: a tool has written it, or it is of
+    the text before a reload; what runs it counts as old (id -> code). namespaces: dicts of the modules that it is alive
+    in. key, users: the Registry's.
     """
 
     __slots__ = ("object", "name", "line", "code", "originals", "outer", "inners", "made", "copied", "altered",
@@ -69,11 +71,26 @@ class Definition:
         return {key: made for key, made in self.made.items() if key == id(code) or self.copied.get(key) == id(code)}
 
     def model_of(self, code: CodeType) -> CodeType | None:
-        """The code of the definition's that a code of its place is a copy of, or None."""
+        """The code of the definition's that a code is a copy of, or None."""
+        its_content = ""
         for key, made in self.made.items():
-            if key not in self.copied and is_copy(code, made):
-                return made
-        return self.code if content(code) == self.fingerprint else None
+            if key not in self.copied and place(made) == place(code):
+                if is_copy(code, made):
+                    return made
+                its_content = its_content or content(code)
+                if its_content == content(made):        # made anew, constants too: by marshal, by a rewriter
+                    return made
+        if place(code) in {place(original) for original in self.originals.values()}:
+            return self.code if (its_content or content(code)) == self.fingerprint else None
+        return None
+
+    def places(self) -> set[Place]:
+        """The places of the definition's codes."""
+        return {place(code) for table in (self.originals, self.made) for code in table.values()}
+
+    def is_alive_in(self, namespace: int) -> bool:
+        """Whether the definition is alive in the dict with that id."""
+        return any(id(known) == namespace for known in self.namespaces)
 
     @property
     def chain(self) -> list[Definition]:
@@ -116,30 +133,32 @@ class Registry:
     """All definitions that a Func was ever found for, by the code objects that belong to them.
 
     by_code: id(code) -> Definition. holders: id(function) -> Definition, of functions that hold a dispatcher now.
+    in_force: gives, for the code of a dispatcher that stayed in a function when its transition was over, the code that
+    is in force there; for other code that itself.
     """
 
-    __slots__ = ("by_code", "_by_key", "holders")
+    __slots__ = ("by_code", "holders", "in_force", "_by_key", "_members")
 
     def __init__(self) -> None:
         self.by_code: dict[int, Definition] = {}
-        self._by_key: dict[tuple[Any, ...], Definition] = {}
         self.holders: dict[int, Definition] = {}
-
-    def definition_of(self, fn: FunctionType) -> Definition | None:
-        """The Definition that a function object belongs to, or None."""
-        return self.holders.get(id(fn)) or self.by_code.get(id(fn.__code__))
+        self.in_force: Callable[[CodeType], CodeType] = _itself
+        self._by_key: dict[tuple[Any, ...], Definition] = {}
+        self._members: dict[int, tuple[weakref.ref[FunctionType], Definition]] = {}     # id(function) -> see `member`
 
     def definitions(self) -> set[Definition]:
         """All definitions that are known."""
         return set(self.by_code.values())
 
-    def owner_of(self, fn: FunctionType, places: dict[Place, list[Definition]]) -> Definition | None:
-        """The Definition that a function object belongs to, or None. places: see places_of; of these Definitions copies
-        and altered codes are known, too."""
-        owner, code = self.definition_of(fn), fn.__code__
-        if owner is not None or place(code) not in places:
-            return owner
-        return self._note(code, id(fn.__globals__), places[place(code)])
+    def note_member(self, fn: FunctionType, definition: Definition) -> None:
+        """A function object is the definition's, whatever code a tool gives it later. Counterparts: unuse,
+        forget_copies."""
+        self._members[id(fn)] = weakref.ref(fn), definition
+
+    def member(self, fn: FunctionType) -> Definition | None:
+        """The Definition that a function object was of when it was noted, or None."""
+        reference, definition = self._members.get(id(fn), (None, None))
+        return definition if reference is not None and reference() is fn else None
 
     def adopt(self, object: str | None, unit: Unit, namespace: dict[str, Any],
               position: int | None = None) -> Definition:
@@ -156,49 +175,15 @@ class Registry:
                 assert unit.name is not None
                 definition = self._by_key[key] = Definition(object, unit.name, unit.code, outer, namespace)
                 definition.key = key
-        for code in [unit.code, *unit.copies]:
-            definition.originals[id(code)] = code
-            self.by_code[id(code)] = definition
+        definition.originals[id(unit.code)] = unit.code
+        self.by_code[id(unit.code)] = definition
+        for code in unit.copies:
+            self.copied(definition, unit.code, code)
+        for fn in unit.functions:
+            self.note_member(fn, definition)
         if not any(known is namespace for known in definition.namespaces):
             definition.namespaces.append(namespace)
         return definition
-
-    def _note(self, code: CodeType, namespace: int, definitions: Iterable[Definition]) -> Definition | None:
-        """The one of these Definitions, of the code's place, that a code of no known owner belongs to, if it is alive
-        with globals of that id; or None. The code is noted, as a copy or as altered."""
-        there, space = [], None
-        for each in definitions:
-            for known in each.namespaces:
-                if id(known) == namespace:
-                    there.append(each)
-                    space = known
-        found = [(each, model) for each in there for model in [each.model_of(code)] if model is not None]
-        if len(found) == 1:             # more: functions of one line that can't be told apart by their codes
-            definition, model = found[0]
-            self.copied(definition, model, code)
-            return definition
-        if found or space is None or not is_alone_there(code) or is_in_source(space, code):
-            return None
-        there[-1].altered[id(code)] = code
-        return there[-1]
-
-    def note_in_use(self, definitions: Iterable[Definition], suspended: Iterable[CodeType],
-                    on_stacks: Iterable[tuple[CodeType, int]], globals_of: Callable[[CodeType], set[int]]) -> bool:
-        """Copies of codes of these definitions, and altered codes, that something runs or may go on with are noted.
-        Whether any was not known.
-
-        suspended: the codes of generators and the like; globals_of: gives the ids of those objects' globals; on_stacks:
-        other codes, each with the id of its globals."""
-        places = places_of(definitions)
-        before = sum(map(_number_of_codes, definitions))
-        for code in suspended:
-            if id(code) not in self.by_code and place(code) in places:
-                for namespace in globals_of(code):
-                    self._note(code, namespace, places[place(code)])
-        for code, namespace in on_stacks:
-            if id(code) not in self.by_code and place(code) in places:
-                self._note(code, namespace, places[place(code)])
-        return sum(map(_number_of_codes, definitions)) > before
 
     def use(self, definition: Definition) -> None:
         """A Func was found to be for a definition. Counterpart: unuse."""
@@ -215,6 +200,9 @@ class Registry:
             for key in [*unused.originals, *unused.made]:
                 if self.by_code.get(key) is unused:
                     del self.by_code[key]
+            for key, (_, owner) in list(self._members.items()):
+                if owner is unused:
+                    del self._members[key]
             outer = unused.outer
             if outer is not None:
                 outer.inners.remove(unused)
@@ -227,10 +215,8 @@ class Registry:
 
     def copied(self, definition: Definition, code: CodeType, copy: CodeType) -> None:
         """A copy of one of a definition's codes was made. Counterparts: unmade, forget_copies."""
-        if id(code) in definition.originals:
-            definition.originals[id(copy)] = copy
-        else:
-            definition.made[id(copy)], definition.copied[id(copy)] = copy, id(code)
+        table = definition.originals if id(code) in definition.originals else definition.made
+        table[id(copy)], definition.copied[id(copy)] = copy, definition.copied.get(id(code), id(code))
         self.by_code[id(copy)] = definition
 
     def unmade(self, definition: Definition, code: CodeType) -> None:
@@ -240,49 +226,45 @@ class Registry:
             definition.copied.pop(key, None)
             self.by_code.pop(key, None)
 
-    def forget_copies(self, definition: Definition, alone: Callable[[dict[int, CodeType]], list[int]]) -> None:
+    def forget_copies(self, alone: Callable[[dict[int, CodeType]], list[int]]) -> None:
         """Copies, and altered codes, that nobody has any more are forgotten: a program may make one for each request.
-        alone: gives the keys of a dict's codes that nothing else refers to."""
-        for table in (definition.originals, definition.made, definition.altered):
-            for key in alone(table):
-                if key != id(definition.code) and (table is not definition.made or key in definition.copied):
-                    del table[key]
-                    definition.copied.pop(key, None)
-                    self.by_code.pop(key, None)
+        So are function objects that are gone. alone: gives the keys of a dict's codes that nothing else refers to."""
+        for definition in [each for each in self.definitions() if each.copied or each.altered]:
+            for table in (definition.originals, definition.made, definition.altered):
+                for key in alone(table):
+                    if key in definition.copied or table is definition.altered:
+                        del table[key]
+                        if definition.copied.pop(key, None) is not None:
+                            del self.by_code[key]
+        for key, (reference, _) in list(self._members.items()):
+            if reference() is None:
+                del self._members[key]
 
     def functions(self, definitions: Iterable[Definition], doubts: set[str] | None = None,
-                  altered: list[tuple[FunctionType, Definition]] | None = None) -> \
+                  strangers: list[tuple[FunctionType, Definition, str]] | None = None) -> \
             dict[Definition, list[FunctionType]]:
         """{Definition: [its live function objects]} of definitions and of what they lie in. doubts: see functions_of.
-        altered: gets the function objects that have an altered code of these definitions (Definition.altered)."""
+        strangers: gets the function objects of these definitions to which a tool has given code that is not theirs,
+        each with ALTERED or FOREIGN (owners.py)."""
         found: dict[Definition, list[FunctionType]] = {}
         for wanted in definitions:
             for definition in [wanted] + wanted.chain:
                 found[definition] = []
         namespaces = {id(space): space for definition in found for space in definition.namespaces}
-        places = places_of(found)
+        owners = Owners(self, found)
         for fn in functions_of(namespaces.values(), doubts):
-            owner = self.owner_of(fn, places)
+            owner, kind = owners.judge(fn)
             if owner is None or owner not in found or is_ours(fn):
                 continue
-            if id(fn.__code__) not in owner.altered:
+            if kind is OWN:
                 found[owner].append(fn)
-            elif altered is not None:
-                altered.append((fn, owner))
+            elif strangers is not None:
+                strangers.append((fn, owner, kind))
         return found
 
 
-def places_of(definitions: Iterable[Definition]) -> dict[Place, list[Definition]]:
-    """{place: Definitions that have a code there}."""
-    places: dict[Place, list[Definition]] = {}
-    for definition in definitions:
-        for there in {place(code) for table in (definition.originals, definition.made) for code in table.values()}:
-            places.setdefault(there, []).append(definition)
-    return places
-
-
-def _number_of_codes(definition: Definition) -> int:
-    return len(definition.originals) + len(definition.made) + len(definition.altered)
+def _itself(code: CodeType) -> CodeType:
+    return code
 
 
 def class_of(namespace: dict[str, Any], name: str) -> type | None:

@@ -12,9 +12,10 @@ from types import CodeType, FunctionType, ModuleType
 from klpfs.cpython.raw import is_compiled, isinstance_of, type_dict, type_qualname, value_at
 from klpfs.cpython.resolve.code_copies import content, place
 from klpfs.cpython.resolve.codes import nested
-from klpfs.cpython.resolve.definitions import Definition, Registry, Unit, is_ours, places_of
+from klpfs.cpython.resolve.definitions import Definition, Registry, Unit, is_ours
 from klpfs.cpython.resolve.live_functions import functions_of
 from klpfs.cpython.resolve.original_source import SourceTree
+from klpfs.cpython.resolve.owners import FOREIGN, Owners
 from klpfs.engine.error import KlpError
 from klpfs.engine.log import pr_err
 from klpfs.engine.names import VMLINUX
@@ -43,11 +44,11 @@ class Index:
         self._tree: SourceTree | None = None
         self.units: dict[int, Unit] = {}
         self.by_name: dict[str, list[Unit]] = {}
-        places = places_of(registry.definitions())
+        owners = Owners(registry, registry.definitions())
         for fn in functions_of([namespace]):
             if is_ours(fn):
                 continue
-            code = self._original(fn, places)
+            code = self._original(fn, owners)
             unit = self.units.get(id(code))
             if unit is None:
                 unit = self.units[id(code)] = Unit(code, None, None)
@@ -62,11 +63,10 @@ class Index:
         for unit in self.units.values():
             self.by_name.setdefault(unit.name or "", []).append(unit)
 
-    def _original(self, fn: FunctionType, places: dict[Place, list[Definition]]) -> CodeType:
-        definition = self.registry.owner_of(fn, places)
-        if definition is None:
-            return fn.__code__
-        return fn.__code__ if id(fn.__code__) in definition.originals else definition.code
+    def _original(self, fn: FunctionType, owners: Owners) -> CodeType:
+        definition, kind = owners.judge(fn)
+        code = self.registry.in_force(fn.__code__)
+        return code if definition is None or kind is FOREIGN or id(code) in definition.originals else definition.code
 
     def _add_nested(self, unit: Unit) -> None:
         for code, name in nested(unit.code):
@@ -118,7 +118,7 @@ class Index:
                 places.setdefault(place(unit.code), []).append(unit)
         joined: dict[Unit, Unit] = {}
         for key, unit in list(self.units.items()) if places else ():
-            there = places.get(place(unit.code), ()) if unit.outer is None else ()
+            there = places.get(place(unit.code), ()) if unit.outer is None and not _is_generated(unit.code) else ()
             alike = [other for other in there if unit.name == other.name and content(unit.code) == content(other.code)]
             if len(alike) == 1:
                 joined[unit] = alike[0]
@@ -167,19 +167,28 @@ class Index:
         groups = self._groups(units)
         if position == 0:
             if len(groups) > 1:
-                raise KlpError(EINVAL, pr_err(
-                    log, f"unresolvable ambiguity for symbol '{name}' in object '{self.shown}'"))
-            return self._adopt(groups[0], groups)
+                raise self._ambiguous(name, log)
+            return self._found(groups[0], groups, log)
         ordered = self._ordered(name, groups)
         if ordered is None:
-            raise KlpError(EINVAL, pr_err(
-                log, f"unresolvable ambiguity for symbol '{name}' in object '{self.shown}': the source of its "
-                     f"definitions, all of line {units[0].code.co_firstlineno}, is not to be had"))
+            raise self._ambiguous(name, log, f": the source of its definitions, all of line "
+                                             f"{units[0].code.co_firstlineno}, is not to be had")
         group = ordered[position - 1] if position <= len(ordered) else None
         if group is None:
             raise KlpError(EINVAL, pr_err(
                 log, f"symbol position {position} for symbol '{name}' in object '{self.shown}' not found"))
+        return self._found(group, groups, log)
+
+    def _found(self, group: list[Unit], groups: list[list[Unit]], log: Log) -> Definition:
+        if len({_around(unit) for unit in group}) > 1:
+            raise self._ambiguous(group[0].name or "", log, ": it lies in more than one text, the module was loaded "
+                                                            "again")
         return self._adopt(group, groups)
+
+    def _ambiguous(self, name: str, log: Log, why: str = "") -> KlpError:
+        """The error, already logged, for a name that more than one definition has."""
+        return KlpError(EINVAL, pr_err(
+            log, f"unresolvable ambiguity for symbol '{name}' in object '{self.shown}'{why}"))
 
     def _adopt(self, group: list[Unit], groups: list[list[Unit]]) -> Definition:
         first = group[0].code
@@ -230,6 +239,12 @@ class Index:
         if value is not None and not isinstance_of(value, (type, ModuleType, FunctionType)) and is_compiled(value):
             return f"symbol '{name}' in object '{self.shown}' is compiled, it cannot be patched"
         return f"symbol '{name}' not found in symbol table"
+
+
+def _around(unit: Unit) -> tuple[Any, ...]:
+    """What tells apart the code around a unit, outermost last."""
+    outer = unit.outer
+    return () if outer is None else (outer.name, outer.code.co_firstlineno, content(outer.code), *_around(outer))
 
 
 def _is_generated(code: CodeType) -> bool:

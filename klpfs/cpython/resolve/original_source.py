@@ -76,15 +76,6 @@ class SourceTree:
         return [place for place, entry in enumerate(self.entries) if entry[1] == name]
 
 
-def is_in_source(namespace: dict[str, Any], code: CodeType) -> bool:
-    """Whether a module's source, as it is now, has a definition of that name and line with that very content: then the
-    module was loaded again, and no tool has written the code."""
-    there = module_code(namespace)
-    wanted = content(code), code.co_name, code.co_firstlineno
-    return there is not None and any(wanted == (content(other), other.co_name, other.co_firstlineno)
-                                     for other, _, _ in tree(there))
-
-
 def defaults_of(namespace: dict[str, Any], code: CodeType) -> tuple[int, set[str]] | None:
     """(number of positional defaults, names of keyword-only parameters with a default) of a function's code, by its
     source.

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _compile, _exec, _set, _list, _zip, _tuple, _len, _type = compile, exec, set, list, zip, tuple, len, type
 _str, _bool = str, bool
+_FILE = "<klpfs dispatcher"      # how the names of dispatchers' files begin
 _QUALNAME = hasattr(CodeType, "co_qualname")
 _repr = repr
 _EQUAL, _FLOATS = (int, str, bytes, bool), (float, complex)
@@ -152,6 +153,15 @@ def switch_of(code: CodeType) -> Switch | None:
     return found[0] if found else None
 
 
+def in_force(code: CodeType) -> CodeType:
+    """The code that the calls of a dispatcher get whose transition is over; of other code that itself."""
+    its = switch_of(code) if code.co_filename[:_len(_FILE)] == _FILE else None
+    if its is None:
+        return code
+    newest = its.record.switch or its
+    return (newest.after if newest.transition.state.goal else newest.before).code
+
+
 def check(function: FunctionType, before: images.Image, after: images.Image) -> None:
     """Raises KlpError(EINVAL) if `after` can't take the place of `before` in the function object."""
     if _type(function) is not FunctionType:
@@ -260,7 +270,7 @@ def make(switch: Switch) -> CodeType:
         if _len(_templates) > _TEMPLATES:
             _templates.clear()
         space: dict[str, Any] = {}
-        _exec(_compile(source, "<klpfs dispatcher>", "exec", dont_inherit=True), space)
+        _exec(_compile(source, f"{_FILE}>", "exec", dont_inherit=True), space)
         template = _templates[source] = space["outer"]().__code__
         space.clear()
     code = before.code
@@ -268,7 +278,7 @@ def make(switch: Switch) -> CodeType:
                "1F": switch.functions.get if _SMALL else switch.functions}
     changes: dict[str, Any] = {
         "co_name": code.co_name, "co_firstlineno": code.co_firstlineno,
-        "co_filename": f"<klpfs dispatcher of {function.__qualname__}>",
+        "co_filename": f"{_FILE} of {function.__qualname__}>",
         "co_consts": _tuple([objects.get(const, const) if _type(const) is _str else const
                              for const in template.co_consts]),
         "co_flags": template.co_flags | code.co_flags & ITERABLE_COROUTINE}

@@ -12,37 +12,78 @@ from . import dispatcher
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from types import CodeType
+
     from .dispatcher import Switch
     from .switching import Transition
 
-_id, _list, _map, _zip, _len, _range = id, list, map, zip, len, range
-_CODE_IDS = attrgetter("dispatcher_id")
+_id, _list, _map, _zip, _len, _range, _type, _int, _dict = id, list, map, zip, len, range, type, int, dict
+_DISPATCHER_IDS = attrgetter("dispatcher_id")
 _CODES = attrgetter("function.__code__")
 SLICE = 1000            # functions asked for their codes between two breaths
 
 MADE_BY_US, FOREIGN = "made by klpfs", "foreign"
 
 
-def put_again(transition: Transition) -> bool:
-    """Functions that have code of their own again, of before or after, get their dispatchers. Whether any did: then
-    calls may have begun that no dispatcher saw."""
-    found: list[tuple[Switch, int]] = []
+def put_again(transition: Transition) -> tuple[bool, list[Switch]]:
+    """(whether functions have got their dispatchers again, which had code of their own, of before or after, or code of
+    another function of the transition; the Switches of those that have other code). Calls may have begun meanwhile that
+    no dispatcher saw."""
+    others: list[Switch] = []
     switches = transition.switches
     for at in _range(0, _len(switches), SLICE):
         some = switches[at:at + SLICE]
         ids = _list(_map(_id, _map(_CODES, some)))
-        found += [(switch, own) for switch, code_id, own in _zip(some, ids, _list(_map(_CODE_IDS, some)))
-                  if code_id != own and own is not None and not switch.gone and is_own(switch, code_id)]
+        others += [switch for switch, code_id, own in _zip(some, ids, _list(_map(_DISPATCHER_IDS, some)))
+                   if code_id != own and own is not None and not switch.gone]
         if at + SLICE < _len(switches):
             transition.take_breath()
-    for switch, own in found:
-        images.put_code(switch.function, switch.record.dispatchers[own])
-    return found != []
+    put, strangers = False, []
+    for switch in others:
+        code = switch.function.__code__
+        if dispatcher.switch_of(code) is not None and not is_stale(switch, code):
+            continue                    # a copy of this transition's: it chooses
+        its = switch if is_own(switch, code) else _owner(transition, code)
+        if its is None:
+            strangers.append(switch)
+        else:                           # of another function: as that one's dispatcher it would be known in the end
+            images.put_code(switch.function, _dispatcher(its))
+            put = True
+    return put, strangers
 
 
-def is_own(switch: Switch, code_id: int) -> bool:
-    """Whether a code is of before or after, older ones and copies included."""
-    return code_id in switch.codes_by_side[0] or code_id in switch.codes_by_side[1]
+def _dispatcher(switch: Switch) -> CodeType:
+    code_id = switch.dispatcher_id
+    assert code_id is not None
+    return switch.record.dispatchers[code_id]
+
+
+def _owner(transition: Transition, code: CodeType) -> Switch | None:
+    """The Switch of a function whose side has a code."""
+    if _type(transition.side_of_code.get(_id(code))) is not _int:
+        return None
+    found = [switch for switch in transition.switches
+             if switch.dispatcher_id is not None and (switch.before.code is code or switch.after.code is code)]
+    return found[0] if found else None
+
+
+def is_stale(switch: Switch, code: CodeType) -> bool:
+    """Whether a code is a dispatcher of the function's, or a copy, of an earlier transition."""
+    its = dispatcher.switch_of(code)
+    return its is not None and its is not switch and its.record is switch.record
+
+
+def is_own(switch: Switch, code: CodeType) -> bool:
+    """Whether a code is of before or after, older ones and copies included, or a dispatcher of an earlier
+    transition."""
+    return _id(code) in switch.codes_by_side[0] or _id(code) in switch.codes_by_side[1] or is_stale(switch, code)
+
+
+def know(switch: Switch, code: CodeType, side: int) -> None:
+    """A code of the switch's function is a copy of a side's, from here on."""
+    codes = _dict(switch.codes_by_side[side])
+    codes[_id(code)] = code
+    switch.codes_by_side = (codes, switch.codes_by_side[1]) if side == 0 else (switch.codes_by_side[0], codes)
 
 
 def end(switch: Switch, goal: int) -> str | None:
@@ -56,7 +97,7 @@ def end(switch: Switch, goal: int) -> str | None:
         if code is switch.before.code:
             images.put(function, image, switch.found_image)
         return None
-    if _id(code) == switch.dispatcher_id or is_own(switch, _id(code)):
+    if _id(code) == switch.dispatcher_id or is_own(switch, code):
         images.put(function, image, switch.found_image)
         return None
     its = dispatcher.switch_of(code)

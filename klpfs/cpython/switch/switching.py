@@ -27,7 +27,7 @@ from .. import no_collection
 from ..c_originals import original
 from ..images import image as images
 from ..looks import collection, frozen_moment
-from ..raw import NESTED, SUSPENDS
+from ..raw import COMPREHENSIONS, NESTED, SUSPENDS, body_codes
 from . import (
     audit_hooks,
     copies,
@@ -135,6 +135,8 @@ class Transition:
         self.foreign: list[FunctionType] = []
         self.copied: list[FunctionType] = []
         self.copied_codes: list[CodeType] = []      # see note_copy
+        # of the last look in which no task was in the way: those whose functions have code that nobody knows
+        self.strangers: list[dispatcher.Switch] = []
         self.forced = False
         self.decided = False            # a dispatcher may have answered side 1
         # id of a code -> 0 or 1; of a dispatcher's code -> the ids of the codes that it may have called. Read by
@@ -226,7 +228,7 @@ class Transition:
                 self.suspends = self.strict = True      # a clean thread becomes dirty by resuming an old frame
                 if delegation.can_wait(codes[code_id]):
                     self.waiting.add(codes[code_id])
-            if flags & NESTED and codes[code_id].co_name not in images.INNER and "nested" not in BREAK:
+            if flags & NESTED and codes[code_id].co_name not in COMPREHENSIONS and "nested" not in BREAK:
                 # or by calling an inner function that an old frame has just made
                 self.strict = True
             if n % 250 == 249:
@@ -235,17 +237,17 @@ class Transition:
     def _codes_by_side(self, switch: dispatcher.Switch, entry: Entry, sides: dict[int, int], codes: Codes) -> \
             tuple[Codes, Codes]:
         """The switch's codes of side 0 and of side 1, which go to `sides` and `codes` as well."""
-        now = {_id(code): code for code in images.body_codes(switch.before.code)}
-        new = {_id(code): code for code in images.body_codes(switch.after.code)}
+        now = {_id(code): code for code in body_codes(switch.before.code)}
+        new = {_id(code): code for code in body_codes(switch.after.code)}
         if "comps" in BREAK:
             now, new = {_id(switch.before.code): switch.before.code}, {_id(switch.after.code): switch.after.code}
         both = _frozenset(now) & _frozenset(new)    # a frame of these fits either side
         old: Codes = {} if "third" in BREAK else _dict(switch.record.forced_over) if switch.record.forced_over else {}
         if "third" not in BREAK:
             for older_code in entry.older:
-                old.update((_id(code), code) for code in images.body_codes(older_code))
+                old.update((_id(code), code) for code in body_codes(older_code))
             for newer_code in entry.newer:
-                new.update((_id(code), code) for code in images.body_codes(newer_code))
+                new.update((_id(code), code) for code in body_codes(newer_code))
         old.update(now)
         old = {key: code for key, code in old.items() if key not in new}
         for side, table in ((0, old), (1, new)):
@@ -291,7 +293,7 @@ class Transition:
             if switch.only_watched:
                 live_dispatchers.enlist(record)
                 continue
-            if not given_code.is_own(switch, _id(switch.function.__code__)):    # of after: new code has made it
+            if not given_code.is_own(switch, switch.function.__code__):     # of after: new code has made it
                 switch.watch_only()
                 self.foreign.append(switch.function)
                 continue
@@ -389,14 +391,19 @@ class Transition:
             return audit_hooks.AUDIT_HOOK
         return self.waiting.find(self.waiting_codes())
 
-    def add_codes(self, older: Iterable[CodeType], newer: Iterable[CodeType]) -> None:
-        """RUN: codes, of functions in the transition, that count as side 0 and as side 1 from now on: copies that were
-        made meanwhile. All tasks are looked at again."""
-        self._expect(RUN)
+    def add_codes(self, older: Iterable[CodeType], newer: Iterable[CodeType]) -> bool:
+        """PREPARE, RUN: codes, of functions in the transition, that count as side 0 and as side 1 from now on: copies
+        that were made meanwhile. Whether any was not known; then all tasks are looked at again."""
+        self._expect(PREPARE, RUN)
         codes = {_id(code): code for code in (*older, *newer) if _id(code) not in self.side_of_code}
+        if not codes:
+            return False
         sides = {_id(code): side for side, some in ((0, older), (1, newer)) for code in some if _id(code) in codes}
+        self.strict = True              # no dispatcher stands before them: a clean thread may begin to run them
         self.sliced(self._note_codes, sides, codes)
-        self.flip(RUN, self.state.goal, self.state.blind)
+        if self.state.mode == RUN:
+            self.flip(RUN, self.state.goal, self.state.blind)
+        return True
 
     def flip(self, mode: int, goal: int, blind: bool = False) -> None:
         """Exchanges the state. choice.choose reads `state` once, dispatchers read `choices` without it: so no
@@ -462,7 +469,7 @@ class Transition:
         functions needs, megabytes, until the program's next garbage collection."""
         self._expect(OVER)
         self.switches, self.side_of_code, self.codes, self.dispatcher_ids = [], {}, {}, _set()
-        self.copied_codes = []
+        self.copied_codes, self.strangers = [], []
         self.rounds.forget()
         self.waiting.forget()
         self.stepping_codes, self.holders, self.dropped, self.unaccounted = {}, _tuple, _list, ()
@@ -506,9 +513,11 @@ class Transition:
             self.sliced(letting_go.let_go, self)
             blockers = [] if "noobserve" in BREAK else self.sliced(self.rounds.look)
             state = self.state
-            if not blockers and self.sliced(given_code.put_again, self):
-                self.flip(RUN, state.goal, state.blind)
-                continue
+            if not blockers:
+                put, self.strangers = self.sliced(given_code.put_again, self)
+                if put:
+                    self.flip(RUN, state.goal, state.blind)
+                    continue
             # dispatchers decide by the stack meanwhile: what joins may be running, below whatever is called now
             blockers = blockers or missed()
             if blockers:

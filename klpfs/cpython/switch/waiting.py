@@ -27,9 +27,8 @@ from operator import is_
 from weakref import ref
 
 from .. import control_flow
-from ..images.image import INNER
 from ..looks import at_address, handing_on, reads, suspended
-from ..raw import NESTED
+from ..raw import COMPREHENSIONS, NESTED
 from .audit_hooks import AUDIT_HOOK
 
 TYPE_CHECKING = False
@@ -89,7 +88,8 @@ class Waiting:
         """A code of a side, which can wait."""
         self.ids.add(_id(code))
         self.complete = False
-        if code.co_flags & NESTED or code.co_name in INNER:     # an old frame makes functions, and calls comprehensions
+        # an old frame makes functions, and calls comprehensions
+        if code.co_flags & NESTED or code.co_name in COMPREHENSIONS:
             self.unnoted = True
 
     def note(self, made: Any) -> Any:

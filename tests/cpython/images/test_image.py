@@ -62,7 +62,7 @@ def test_new_code_is_a_versions_own():
     def new(x):
         return list(i for i in x)
     a, b = new_image(new), new_image(new)
-    codes = [id(c) for made in (a, b) for c in image.body_codes(made.code)]
+    codes = [id(c) for made in (a, b) for c in raw.body_codes(made.code)]
     assert len(codes) == len(set(codes)) and len(codes) >= 4
     assert id(new.__code__) not in codes
 

@@ -4,6 +4,7 @@ import importlib
 import pytest
 
 from klpfs.cpython.resolve.definitions import class_of
+from klpfs.cpython.resolve.owners import Owners
 from tests.cpython.resolve.index_kit import functions, index
 
 
@@ -53,12 +54,12 @@ def test_code_that_klpfs_makes_belongs_to_its_definition(program):
     original, code = module.f.__code__, module.f.__code__.replace()
     registry.made(definition, code)
     module.f.__code__ = code
-    assert registry.definition_of(module.f) is definition
+    assert Owners(registry, []).judge(module.f)[0] is definition
     assert registry.functions([definition]) == {definition: [module.f]}
     registry.unmade(definition, code)
-    assert registry.definition_of(module.f) is None
+    assert id(code) not in registry.by_code and code not in definition.made.values()
     module.f.__code__ = original
-    assert registry.definition_of(module.f) is definition
+    assert Owners(registry, []).judge(module.f)[0] is definition
 
 
 def test_what_a_definition_is_called(program):
