@@ -36,11 +36,11 @@ class Definition:
     lie in it, as far as known. made: code that klpfs made for it, and copies (id -> code). copied: id of a copy -> id
     of what it is a copy of. altered: code of its place that does something else: a tool has written it, or it is of
     the text before a reload; what runs it counts as old (id -> code). namespaces: dicts of the modules that it is alive
-    in. key, users: the Registry's.
+    in. key, users, members (ids of function objects): the Registry's.
     """
 
     __slots__ = ("object", "name", "line", "code", "originals", "outer", "inners", "made", "copied", "altered",
-                 "namespaces", "key", "users", "_fingerprint", "__weakref__")
+                 "members", "namespaces", "key", "users", "_fingerprint", "__weakref__")
 
     def __init__(self, object: str | None, name: str, code: CodeType, outer: Definition | None,
                  namespace: dict[str, Any]) -> None:
@@ -50,6 +50,7 @@ class Definition:
         self.made: dict[int, CodeType] = {}
         self.copied: dict[int, int] = {}
         self.altered: dict[int, CodeType] = {}
+        self.members: set[int] = set()
         self.inners: list[Definition] = []
         if outer is not None:
             outer.inners.append(self)
@@ -154,6 +155,7 @@ class Registry:
         """A function object is the definition's, whatever code a tool gives it later. Counterparts: unuse,
         forget_copies."""
         self._members[id(fn)] = weakref.ref(fn), definition
+        definition.members.add(id(fn))
 
     def member(self, fn: FunctionType) -> Definition | None:
         """The Definition that a function object was of when it was noted, or None."""
@@ -200,8 +202,8 @@ class Registry:
             for key in [*unused.originals, *unused.made]:
                 if self.by_code.get(key) is unused:
                     del self.by_code[key]
-            for key, (_, owner) in list(self._members.items()):
-                if owner is unused:
+            for key in unused.members:
+                if self._members.get(key, (None, None))[1] is unused:
                     del self._members[key]
             outer = unused.outer
             if outer is not None:
@@ -236,9 +238,10 @@ class Registry:
                         del table[key]
                         if definition.copied.pop(key, None) is not None:
                             del self.by_code[key]
-        for key, (reference, _) in list(self._members.items()):
+        for key, (reference, definition) in list(self._members.items()):
             if reference() is None:
                 del self._members[key]
+                definition.members.discard(key)
 
     def functions(self, definitions: Iterable[Definition], doubts: set[str] | None = None,
                   strangers: list[tuple[FunctionType, Definition, str]] | None = None) -> \
