@@ -8,6 +8,7 @@ from klpfs.cpython import unfound
 from klpfs.cpython.looks import codes_in_use, hidden, names_for_people
 from klpfs.cpython.looks.collection import COLLECTING, FROZEN
 from klpfs.cpython.raw import SUSPENDS
+from klpfs.cpython.resolve.definitions import number_of_codes
 from klpfs.cpython.switch import live_dispatchers, out_of_sight
 from klpfs.cpython.switch.choice import CLEAN, OVER, RUN
 from klpfs.cpython.switch.switching import Entry, Transition
@@ -19,7 +20,7 @@ from klpfs.engine.plain import plain_text
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
-    from types import FunctionType
+    from types import CodeType
     from typing import Any
 
     from klpfs.cpython.target import PythonTarget
@@ -34,12 +35,12 @@ class PythonTransition(seam.TargetTransition):
 
     owner: the PythonTarget. switching: the Transition of function objects. before, after: {Definition: Func} in force
     before and after. watched: definitions that the engine named, switched or not. entries: id(function) -> Entry.
-    doubts: why the last search for function objects may have missed some (unfound.py). altered: those that it found
-    with code that a tool has written in the place of a definition's, [(function object, Definition)].
+    doubts: why the last search for function objects may have missed some (unfound.py). altered: the definitions of
+    which it found function objects with code that a tool has written in the place of theirs.
     """
 
     __slots__ = ("owner", "images", "switching", "before", "after", "watched", "entries", "doubts", "altered", "_named",
-                 "_elsewhere")
+                 "_elsewhere", "_told")
 
     def __init__(self, owner: PythonTarget, changes: Iterable[seam.Change]) -> None:
         self.owner, self.images = owner, owner.images
@@ -49,9 +50,11 @@ class PythonTransition(seam.TargetTransition):
         self.entries: dict[int, Entry] = {}
         self.watched: set[Any] = set()
         self.doubts: set[str] = set()
-        self.altered: list[tuple[FunctionType, Any]] = []
+        # no function objects: what a closure keeps alive may be what the transition waits for
+        self.altered: set[Any] = set()
         self._elsewhere: set[int] = set()   # ids of definitions named for function objects with other globals
         self._named = 0     # how many of switching.foreign were named in the log
+        self._told = 0      # how many codes were known of the definitions when all had their sides in the transition
         try:
             owner.transition = self     # first: the target's recover() goes by it
             self._take_up(changes)
@@ -78,25 +81,41 @@ class PythonTransition(seam.TargetTransition):
             definition: Any = change.definition
             self.before[definition], self.after[definition] = change.before, change.after
             self.watched.add(definition)
+        self._told = 0
         self._note_codes_in_use()
 
     def _concerned(self) -> set[Any]:
         """The definitions that the engine named, and those that they lie in."""
         return {each for definition in self.watched for each in [definition, *definition.chain]}
 
-    def _note_codes_in_use(self) -> bool:
-        """Copies that something runs, of codes of the definitions, are noted. Whether any was not known. What is
-        suspended takes a search of the heap, which is worth its time only where a definition's calls can be."""
+    def _note_codes_in_use(self) -> None:
+        """Copies that something runs, of codes of the definitions, are noted. What is suspended takes a search of the
+        heap, which is worth its time only where a definition's calls can be."""
         definitions = self._concerned()
         can_be = any(each.code.co_flags & SUSPENDS for each in definitions)
-        found = codes_in_use.of_suspended()[0].values() if can_be else ()
-        return bool(self.images.registry.note_in_use(definitions, found, codes_in_use.on_stacks(),
-                                                     codes_in_use.globals_of_suspended))
+        found = codes_in_use.of_suspended() if can_be else {}
+        self.images.registry.note_in_use(definitions, found, codes_in_use.on_stacks(), codes_in_use.with_globals)
+
+    def _give_sides(self) -> bool:
+        """Codes of the definitions, whoever has noted them since, have their sides in the transition. Whether any had
+        none."""
+        definitions = self._concerned()
+        number = sum(map(number_of_codes, definitions))
+        if number == self._told:
+            return False
+        older: list[CodeType] = []
+        newer: list[CodeType] = []
+        for definition in definitions:
+            for codes, more in zip((older, newer), self.images.sides(definition, self.before, self.after)):
+                codes += more
+        had_none = bool(self.switching.add_codes(older, newer))
+        self._told = number
+        return had_none
 
     def _joining(self) -> list[Entry]:
         """Entries of the function objects that are alive and not in the transition yet. Counterpart: _leave."""
         entries = []
-        self.doubts, self.altered = set(), []
+        self.doubts, self.altered = set(), set()
         for fn, definition in self.images.concerned_functions(self.before, self.after, self.watched, self.doubts,
                                                               self.altered):
             if id(fn) not in self.entries:
@@ -208,14 +227,16 @@ class PythonTransition(seam.TargetTransition):
         that were made meanwhile join: closures, by code that was not clean then; by bodies, of which none need be left
         to be seen; what else the count of references tells (_unfound). So do copies of codes that are in use, and with
         them all tasks are looked at again."""
-        if self._note_codes_in_use():
-            for definition in self._concerned():
-                self.switching.add_codes(*self.images.sides(definition, self.before, self.after))
+        self._note_codes_in_use()
+        joined = self._may_miss() and self.join()
+        if self._give_sides() or joined:        # behind the search, which may have noted codes as well
             return []
-        if self._may_miss() and self.join():
-            return []
-        return [seam.Blocker("code", 0, f"{definition.title}: {ALTERED}") for _, definition in self.altered] or \
-            self._unfound()
+        altered = [seam.Blocker("code", 0, f"{title}: {ALTERED}") for title in self._titles_of_altered()]
+        return altered or self._unfound()
+
+    def _titles_of_altered(self) -> list[str]:
+        """The names of the definitions in `altered`, as the log has them."""
+        return sorted(definition.title for definition in self.altered)
 
     def _unfound(self) -> list[seam.Blocker]:
         """Blockers for function objects that the search may have missed. Those that were made meanwhile join; those
@@ -268,12 +289,12 @@ class PythonTransition(seam.TargetTransition):
     def _end(self, state: dict[Any, Any], goal: int) -> None:
         """The transition is over, and `state` is in force. Counterpart: __init__."""
         self._name_foreign()
-        for _, definition in self.altered:
-            pr_warn(self.owner.log, f"{definition.title} {FOREIGN}")
+        for title in self._titles_of_altered():
+            pr_warn(self.owner.log, f"{title} {FOREIGN}")
         for entry in self.entries.values():
             self.images.note_put(entry.fn, entry.after if goal else entry.before)
         self._leave(list(self.entries.values()))
-        self.altered = []
+        self.altered = set()
         self.switching.forget()
         self.owner.transition = None
         self.images.become(state)

@@ -168,7 +168,7 @@ class Images:
 
     def concerned_functions(self, before: Funcs, after: Funcs,
                 watched: Iterable[Definition] = (), doubts: set[str] | None = None,
-                altered: list[tuple[FunctionType, Definition]] | None = None) -> \
+                altered: set[Definition] | None = None) -> \
             list[tuple[FunctionType, Definition]]:
         """[(function object, Definition)] that a change between two states concerns, stand-ins for those to come
         included. doubts, altered: get what may be missing, see Registry.functions."""

@@ -19,7 +19,7 @@ from klpfs.engine.names import VMLINUX
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from typing import Any
 
     from klpfs.cpython.resolve.code_copies import Place
@@ -172,6 +172,9 @@ class Registry:
                 if id(known) == namespace:
                     there.append(each)
                     space = known
+        for each in there:
+            if id(code) in each.altered:        # as before: to ask the source takes its time
+                return each
         found = [(each, model) for each in there for model in [each.model_of(code)] if model is not None]
         if len(found) == 1:             # more: functions of one line that can't be told apart by their codes
             definition, model = found[0]
@@ -182,23 +185,21 @@ class Registry:
         there[-1].altered[id(code)] = code
         return there[-1]
 
-    def note_in_use(self, definitions: Iterable[Definition], suspended: Iterable[CodeType],
-                    on_stacks: Iterable[tuple[CodeType, int]], globals_of: Callable[[CodeType], set[int]]) -> bool:
+    def note_in_use(self, definitions: Iterable[Definition], suspended: Mapping[int, CodeType],
+                    on_stacks: Iterable[tuple[CodeType, int]],
+                    with_globals: Callable[[frozenset[int]], list[tuple[CodeType, int]]]) -> None:
         """Copies of codes of these definitions, and altered codes, that something runs or may go on with are noted.
-        Whether any was not known.
 
-        suspended: the codes of generators and the like; globals_of: gives the ids of those objects' globals; on_stacks:
-        other codes, each with the id of its globals."""
+        suspended: {id: code} of the codes of generators and the like; with_globals: gives those of such ids, for each
+        object the code with the id of its globals; on_stacks: other codes, each with the id of its globals."""
         places = places_of(definitions)
-        before = sum(map(_number_of_codes, definitions))
-        for code in suspended:
-            if id(code) not in self.by_code and place(code) in places:
-                for namespace in globals_of(code):
-                    self._note(code, namespace, places[place(code)])
-        for code, namespace in on_stacks:
-            if id(code) not in self.by_code and place(code) in places:
+
+        def is_asked_for(code: CodeType) -> bool:
+            return id(code) not in self.by_code and place(code) in places
+        asked_for = frozenset(key for key, code in suspended.items() if is_asked_for(code))
+        for code, namespace in (*on_stacks, *(with_globals(asked_for) if asked_for else ())):
+            if is_asked_for(code):
                 self._note(code, namespace, places[place(code)])
-        return sum(map(_number_of_codes, definitions)) > before
 
     def use(self, definition: Definition) -> None:
         """A Func was found to be for a definition. Counterpart: unuse."""
@@ -251,10 +252,9 @@ class Registry:
                     self.by_code.pop(key, None)
 
     def functions(self, definitions: Iterable[Definition], doubts: set[str] | None = None,
-                  altered: list[tuple[FunctionType, Definition]] | None = None) -> \
-            dict[Definition, list[FunctionType]]:
+                  altered: set[Definition] | None = None) -> dict[Definition, list[FunctionType]]:
         """{Definition: [its live function objects]} of definitions and of what they lie in. doubts: see functions_of.
-        altered: gets the function objects that have an altered code of these definitions (Definition.altered)."""
+        altered: gets the definitions of which function objects have an altered code (Definition.altered)."""
         found: dict[Definition, list[FunctionType]] = {}
         for wanted in definitions:
             for definition in [wanted] + wanted.chain:
@@ -268,7 +268,7 @@ class Registry:
             if id(fn.__code__) not in owner.altered:
                 found[owner].append(fn)
             elif altered is not None:
-                altered.append((fn, owner))
+                altered.add(owner)
         return found
 
 
@@ -281,7 +281,8 @@ def places_of(definitions: Iterable[Definition]) -> dict[Place, list[Definition]
     return places
 
 
-def _number_of_codes(definition: Definition) -> int:
+def number_of_codes(definition: Definition) -> int:
+    """How many codes are known of a definition."""
     return len(definition.originals) + len(definition.made) + len(definition.altered)
 
 
