@@ -380,3 +380,14 @@ def test_a_function_with_constants_that_no_compiler_makes(machine, plain):
     assert machine.log.texts()[-1].endswith(f"disagrees about version of symbol 'g' in object '{other.__name__}'")
     machine.insmod(NEW_PLAIN + one(other, "g"))
     assert other.g() == "g1b1"
+
+
+def test_a_copy_of_code_that_a_tool_had_written_before(machine, plain):
+    """It has constants that no compiler makes: what the tool's function was to klpfs is what its copy is."""
+    exchange(plain.g, other=True)
+    consts = plain.g.__code__.co_consts
+    written = plain.g.__code__
+    found = machine.insmod(NEW_PLAIN + one(plain, "g", "b"))
+    copy = types.FunctionType(written.replace(co_consts=(*consts,)), plain.__dict__)
+    machine.disable(found)
+    assert plain.g() == copy() == "g0b0" and plain.g.__code__ is written

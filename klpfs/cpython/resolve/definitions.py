@@ -73,7 +73,8 @@ class Definition:
         for key, made in self.made.items():
             if key not in self.copied and is_copy(code, made):
                 return made
-        return self.code if content(code) == self.fingerprint else None
+        # a tool's constants have no fingerprint: is_copy knows them
+        return self.code if content(code) == self.fingerprint or is_copy(code, self.code) else None
 
     @property
     def chain(self) -> list[Definition]:
@@ -132,6 +133,10 @@ class Registry:
     def definitions(self) -> set[Definition]:
         """All definitions that are known."""
         return set(self.by_code.values())
+
+    def definitions_in(self, namespace: dict[str, Any]) -> list[Definition]:
+        """The definitions that are known to be alive in a module's dict."""
+        return [each for each in self.definitions() if any(space is namespace for space in each.namespaces)]
 
     def owner_of(self, fn: FunctionType, places: dict[Place, list[Definition]]) -> Definition | None:
         """The Definition that a function object belongs to, or None. places: see places_of; of these Definitions copies

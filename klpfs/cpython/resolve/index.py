@@ -43,7 +43,7 @@ class Index:
         self._tree: SourceTree | None = None
         self.units: dict[int, Unit] = {}
         self.by_name: dict[str, list[Unit]] = {}
-        places = places_of(registry.definitions())
+        places = places_of(registry.definitions_in(namespace))
         for fn in functions_of([namespace]):
             if is_ours(fn):
                 continue
