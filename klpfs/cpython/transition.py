@@ -19,7 +19,6 @@ from klpfs.engine.plain import plain_text
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
-    from types import FunctionType
     from typing import Any
 
     from klpfs.cpython.target import PythonTarget
@@ -34,8 +33,8 @@ class PythonTransition(seam.TargetTransition):
 
     owner: the PythonTarget. switching: the Transition of function objects. before, after: {Definition: Func} in force
     before and after. watched: definitions that the engine named, switched or not. entries: id(function) -> Entry.
-    doubts: why the last search for function objects may have missed some (unfound.py). strangers: those that it found
-    with code that is not their definition's, [(function object, Definition, ALTERED or FOREIGN)] (resolve/owners.py).
+    doubts: why the last search for function objects may have missed some (unfound.py). strangers: the definitions of
+    which it found function objects with code that is not theirs, each with ALTERED or FOREIGN (resolve/owners.py).
     """
 
     __slots__ = ("owner", "images", "switching", "before", "after", "watched", "entries", "doubts", "strangers",
@@ -49,7 +48,8 @@ class PythonTransition(seam.TargetTransition):
         self.entries: dict[int, Entry] = {}
         self.watched: set[Any] = set()
         self.doubts: set[str] = set()
-        self.strangers: list[tuple[FunctionType, Any, str]] = []
+        # no function objects: what a closure keeps alive may be what the transition waits for
+        self.strangers: set[tuple[Any, str]] = set()
         self._elsewhere: set[int] = set()   # ids of definitions named for function objects with other globals
         self._named = 0     # how many of switching.foreign were named in the log
         try:
@@ -89,8 +89,8 @@ class PythonTransition(seam.TargetTransition):
         """Copies that something runs, of codes of the definitions, are noted. What is suspended takes a search of the
         heap, which is worth its time only where something of a definition can be."""
         owners = Owners(self.images.registry, self._concerned())
-        suspended = codes_in_use.of_suspended()[0].values() if owners.suspends else ()
-        owners.note_in_use(suspended, codes_in_use.on_stacks(), codes_in_use.globals_of_suspended)
+        suspended = codes_in_use.of_suspended() if owners.suspends else {}
+        owners.note_in_use(suspended, codes_in_use.on_stacks(), codes_in_use.with_globals)
 
     def _add_codes(self) -> bool:
         """Codes that were noted have their sides in the transition. Whether any is new there."""
@@ -102,7 +102,7 @@ class PythonTransition(seam.TargetTransition):
     def _joining(self) -> list[Entry]:
         """Entries of the function objects that are alive and not in the transition yet. Counterpart: _leave."""
         entries = []
-        self.doubts, self.strangers = set(), []
+        self.doubts, self.strangers = set(), set()
         for fn, definition in self.images.concerned_functions(self.before, self.after, self.watched, self.doubts,
                                                               self.strangers):
             if id(fn) not in self.entries:
@@ -219,10 +219,11 @@ class PythonTransition(seam.TargetTransition):
         written = self._judge_strangers()
         if self._add_codes() or self._may_miss() and self.join():
             return []
-        written += [definition for _, definition, kind in self.strangers if kind is ALTERED]
+        written += [definition for definition, kind in self.strangers if kind is ALTERED]
         if not self.switching.goal:     # what a tool has written counts as old
             written = []
-        return [seam.Blocker("code", 0, f"{definition.title}: {WRITTEN}") for definition in written] or self._unfound()
+        return [seam.Blocker("code", 0, f"{title}: {WRITTEN}")
+                for title in sorted({definition.title for definition in written})] or self._unfound()
 
     def _judge_strangers(self) -> list[Any]:
         """The definitions of functions in the transition to which a tool has given code that it has written in the
@@ -291,12 +292,12 @@ class PythonTransition(seam.TargetTransition):
     def _end(self, state: dict[Any, Any], goal: int) -> None:
         """The transition is over, and `state` is in force. Counterpart: __init__."""
         self._name_foreign()
-        for _, definition, _ in self.strangers:
-            pr_warn(self.owner.log, f"{definition.title} {LEFT_ALONE}")
+        for title in sorted({definition.title for definition, _ in self.strangers}):
+            pr_warn(self.owner.log, f"{title} {LEFT_ALONE}")
         for entry in self.entries.values():
             self.images.note_put(entry.fn, entry.after if goal else entry.before)
         self._leave(list(self.entries.values()))
-        self.strangers = []
+        self.strangers = set()
         self.switching.forget()
         self.owner.transition = None
         self.images.become(state)

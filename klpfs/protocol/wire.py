@@ -39,7 +39,7 @@ From the agent
         'working': None | {'what': str, 'since': int},   foreign code is running: 'init of X', 'exit of X' ..
         'blockers': [BLOCKER]}          as of the last look
     {'t': 'want', 'sha256': str}
-    {'t': 'answer', 'id': int, 'data': ANSWER}   within 100 ms. Unknown tid: None
+    {'t': 'answer', 'id': int, 'data': ANSWER}   at once: a reader waits. Unknown tid: None
         'stack'        [str] lines 'file:line function', innermost first
         'patch_state'  int: -1 no transition, 0 unpatched, 1 patched
         'tasks'        [(tid, comm)], main thread first

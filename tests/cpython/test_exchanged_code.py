@@ -29,6 +29,9 @@ def outermost():
         return inner
     return middle
 def b(): return 'b0'
+def holding(kept):
+    def inner(): return kept
+    return inner
 def f(held):
     held.stop()
     middle = outermost()
@@ -57,6 +60,11 @@ def exchange(fn, *, other=False):
     """A tool's work: another code object in place of a function's, equal or with something more in it."""
     consts = fn.__code__.co_consts
     fn.__code__ = fn.__code__.replace(co_consts=(*consts, object()) if other else (*consts,))
+
+
+def old_code(machine, function):
+    """The code of before that a function in transition has."""
+    return next(each.before.code for each in machine.target.transition.switching.switches if each.function is function)
 
 
 def kinds(machine):
@@ -118,8 +126,7 @@ def test_a_copy_that_is_made_in_a_transition_is_in_the_way(machine, plain):
     held = Held(plain.f)
     machine.enable(NEW_PLAIN + one(plain, "f", "gen", "b"))
     assert [each.kind for each in machine.engine.look()] == ["thread"]
-    old = machine.target.transition.switching.switches
-    code = next(switch.before.code for switch in old if switch.function is plain.gen)
+    code = old_code(machine, plain.gen)
     left = types.FunctionType(code.replace(co_consts=(*code.co_consts,)), plain.__dict__)()
     assert first(left) == "n0"
     assert held.let_go() == "f0b0"
@@ -163,6 +170,65 @@ def test_functions_that_could_not_join_are_found_again(machine, monkeypatch):
     assert machine.engine.look() == []
     assert [first(each()) for each in module.made[:2]] == [("i1", 0), ("i1", 1)]
     machine.engine.finish()
+
+
+def test_what_a_function_with_a_tools_code_keeps_alive_goes_with_it(machine):
+    """klpfs holds no such function object, or the generator in its closure would be in the way for ever."""
+    module = machine.module(DEEP)
+    found = machine.insmod("def inner(): return kept, 1\ndef inner_of_middle():\n yield 'i1', n\n" + one(
+        module, "holding.<locals>.inner=inner", "outermost.<locals>.middle.<locals>.inner=inner_of_middle"))
+    generator = module.outermost()(0)()
+    assert first(generator) == ("i1", 0)
+    holder = module.holding(generator)
+    exchange(holder, other=True)
+    del generator
+    machine.engine.disable(found.patch)
+    assert kinds(machine) == ["generator"]
+    del holder
+    machine.engine.look()
+    machine.settle()
+
+
+def test_a_generator_of_a_tools_function_that_came_in_a_transition_is_in_the_way(machine):
+    """Its function is gone by then: on 3.9 and 3.10 nothing but the generator has the code."""
+    module = machine.module(DEEP)
+    inner = module.outermost()(0)
+    machine.enable("def inner():\n yield 'i1', n\n" + one(module, "outermost.<locals>.middle.<locals>.inner=inner"))
+    copy = types.FunctionType(old_code(machine, inner), module.__dict__, "inner", None, inner.__closure__)
+    exchange(copy, other=True)
+    waiting = copy()
+    assert first(waiting) == ("i0", 0, "b0")
+    del copy
+    for _ in range(2):
+        assert kinds(machine) != []
+    assert list(waiting) == []
+    machine.engine.look()
+    machine.settle()
+
+
+def test_comprehensions_of_code_that_is_noted_in_a_transition_are_in_the_way(machine):
+    module = machine.module("""
+def f(held):
+    held.made = ('n0' + b() for _ in range(3))
+    next(held.made)
+    held.stop()
+def b(): return 'b0'
+""")
+    machine.enable("def f(held): pass\ndef b(): return 'b1'\n" + one(module, "f", "b"))
+    code = old_code(machine, module.f)
+    consts = [const.replace(co_consts=(*const.co_consts, object())) if type(const) is types.CodeType else const
+              for const in code.co_consts]
+    other = types.FunctionType(code.replace(co_consts=(*consts,)), module.__dict__)
+    del code, consts
+    held = Held(other)
+    del other
+    assert "thread" in kinds(machine)
+    held.let_go()
+    for _ in range(3):
+        assert kinds(machine) == ["generator"]
+    assert list(held.made) == ["n0b0", "n0b0"]
+    machine.engine.look()
+    machine.settle()
 
 
 def test_a_patched_function_whose_code_a_tool_has_copied_is_taken_back(machine, plain):
@@ -444,3 +510,14 @@ def test_loads_of_other_patches_keep_no_copies(machine, nested):
         machine.disable(other)
     assert len(definition.originals) <= 23 and len(machine.target.images.composed) <= 3
     assert len(machine.target.registry.definitions()) == 3
+
+
+def test_a_copy_of_code_that_a_tool_had_written_before(machine, plain):
+    """It has constants that no compiler makes: what the tool's function was to klpfs is what its copy is."""
+    exchange(plain.g, other=True)
+    consts = plain.g.__code__.co_consts
+    written = plain.g.__code__
+    found = machine.insmod(NEW_PLAIN + one(plain, "g", "b"))
+    copy = types.FunctionType(written.replace(co_consts=(*consts,)), plain.__dict__)
+    machine.disable(found)
+    assert plain.g() == copy() == "g0b0" and plain.g.__code__ is written

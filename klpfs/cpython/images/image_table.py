@@ -170,7 +170,7 @@ class Images:
 
     def concerned_functions(self, before: Funcs, after: Funcs,
                 watched: Iterable[Definition] = (), doubts: set[str] | None = None,
-                strangers: list[tuple[FunctionType, Definition, str]] | None = None) -> \
+                strangers: set[tuple[Definition, str]] | None = None) -> \
             list[tuple[FunctionType, Definition]]:
         """[(function object, Definition)] that a change between two states concerns, stand-ins for those to come
         included. doubts, strangers: get what may be missing, see Registry.functions."""

@@ -6,8 +6,7 @@ In the looks' way: nothing of the program's is held but codes.
 from __future__ import annotations
 
 import gc
-import sys
-from itertools import chain, starmap
+from itertools import chain, compress, islice, starmap
 from operator import attrgetter
 from types import FrameType
 
@@ -21,9 +20,8 @@ if TYPE_CHECKING:
     from types import CodeType
     from typing import Any
 
-_referrers, _objects, _refcount = gc.get_referrers, gc.get_objects, sys.getrefcount
-_list, _map, _zip, _filter, _id, _dict, _set = list, map, zip, filter, id, dict, set
-_dict_values, _compile = dict.values, compile
+_objects, _dict_values = gc.get_objects, dict.values
+_list, _map, _zip, _filter, _id, _dict, _enumerate = list, map, zip, filter, id, dict, enumerate
 _GLOBALS = attrgetter("f_globals")
 
 
@@ -39,11 +37,11 @@ def _frames() -> Iterator[FrameType]:
     return chain.from_iterable(_map(_of_stacks, (firsts, greenlets.suspended_frames(kinds[0]))))
 
 
-def _of_frames() -> Iterator[tuple[CodeType, int]]:
+def _of_frames(frames: Iterable[FrameType]) -> Iterator[tuple[CodeType, int]]:
     box: list[list[FrameType]] = []
     codes = chain.from_iterable(reads.codes(_map(_list, (chain.from_iterable(box),))))
     found = _zip(codes, _map(_id, _map(_GLOBALS, chain.from_iterable(box))))
-    return chain(silent(_map(box.append, _map(_list, (_frames(),)))), found, silent(_map(_list.clear, box)))
+    return chain(silent(_map(box.append, _map(_list, (frames,)))), found, silent(_map(_list.clear, box)))
 
 
 def _of_suspended() -> Iterator[dict[int, CodeType]]:
@@ -61,19 +59,39 @@ def _of_suspended() -> Iterator[dict[int, CodeType]]:
 @restoring
 def on_stacks() -> list[tuple[CodeType, int]]:
     """List of the code objects on stacks, one for each frame, with the id of the frame's globals."""
-    return _list(still(_of_frames()))
+    return _list(still(_of_frames(_frames())))
 
 
 @restoring
-def of_suspended() -> list[dict[int, CodeType]]:
-    """List of one dict, {id: code}, of the codes of all generators, coroutines and asynchronous generators."""
+def _suspended() -> list[dict[int, CodeType]]:
     return _list(still(_of_suspended()))
 
 
-def globals_of_suspended(code: CodeType) -> set[int]:
-    """The ids of the globals of the generators, coroutines and asynchronous generators that have this code."""
-    found = _set()
-    for kind, prefix in reads.KINDS:
-        frames = _map(attrgetter(prefix + "_frame"), reads.of_type(lambda: chain(_referrers(code)), kind))
-        found.update(_list(_map(_id, _map(_GLOBALS, _filter(None, frames)))))
-    return found
+def of_suspended() -> dict[int, CodeType]:
+    """{id: code} of the codes of all generators, coroutines and asynchronous generators."""
+    return _suspended()[0]
+
+
+def _frames_of_suspended(ids: frozenset[int]) -> Iterator[FrameType]:
+    """Iterator over the frames of generators, coroutines and asynchronous generators whose codes have these ids. To
+    read them may be an audit event: only these objects are held then."""
+    box: list[list[Any]] = []
+
+    def with_code(kind: type[Any], prefix: str) -> Iterator[Any]:
+        def of_kind() -> Iterator[Any]:
+            return reads.of_type(lambda: chain.from_iterable(box), kind)
+        return compress(of_kind(), _map(ids.__contains__, reads.generator_codes(of_kind(), prefix)))
+
+    few: list[list[Any]] = []
+    found = [_map(few.append, _map(_list, (with_code(*kind),))) for kind in reads.KINDS]
+    frames = [_map(attrgetter(prefix + "_frame"), chain.from_iterable(islice(few, n, n + 1)))
+              for n, (_, prefix) in _enumerate(reads.KINDS)]
+    return chain(silent(_map(box.append, starmap(_objects, ((),)))), silent(chain(*found)),
+                 silent(_map(_list.clear, box)), _filter(None, chain(*frames)), silent(_map(_list.clear, few)))
+
+
+@restoring
+def with_globals(ids: frozenset[int]) -> list[tuple[CodeType, int]]:
+    """List of the codes with these ids of generators, coroutines and asynchronous generators that have not ended, one
+    for each object, with the id of its globals."""
+    return _list(still(_of_frames(_frames_of_suspended(ids))))

@@ -219,11 +219,9 @@ def codes_of_generators(generators: Iterable[Any], prefix: str) -> Iterator[Code
 
 def generator_codes(generators: Iterable[Any], prefix: str) -> Iterator[int]:
     """The id of the code of each generator, coroutine or asynchronous generator; prefix: of their attributes."""
-    if not SILENT or not audited():
-        return ids(_map(attrgetter(prefix + "_code"), generators))
-    if _generator_code is not None:
-        return ids(_map(_generator_code, generators))
-    return _numbers(generators, _code_at, _WORD)
+    if SILENT and audited() and _generator_code is None:
+        return _numbers(generators, _code_at, _WORD)
+    return ids(codes_of_generators(generators, prefix))
 
 
 def have_frames(generators: Iterable[Any], prefix: str) -> Iterator[bool]:

@@ -82,7 +82,9 @@ class Definition:
                 if its_content == content(made):        # made anew, constants too: by marshal, by a rewriter
                     return made
         if place(code) in {place(original) for original in self.originals.values()}:
-            return self.code if (its_content or content(code)) == self.fingerprint else None
+            # a tool's constants have no fingerprint: is_copy knows them
+            if (its_content or content(code)) == self.fingerprint or is_copy(code, self.code):
+                return self.code
         return None
 
     def places(self) -> set[Place]:
@@ -150,6 +152,10 @@ class Registry:
     def definitions(self) -> set[Definition]:
         """All definitions that are known."""
         return set(self.by_code.values())
+
+    def definitions_in(self, namespace: dict[str, Any]) -> list[Definition]:
+        """The definitions that are known to be alive in a module's dict."""
+        return [each for each in self.definitions() if any(space is namespace for space in each.namespaces)]
 
     def note_member(self, fn: FunctionType, definition: Definition) -> None:
         """A function object is the definition's, whatever code a tool gives it later. Counterparts: unuse,
@@ -244,11 +250,10 @@ class Registry:
                 definition.members.discard(key)
 
     def functions(self, definitions: Iterable[Definition], doubts: set[str] | None = None,
-                  strangers: list[tuple[FunctionType, Definition, str]] | None = None) -> \
-            dict[Definition, list[FunctionType]]:
+                  strangers: set[tuple[Definition, str]] | None = None) -> dict[Definition, list[FunctionType]]:
         """{Definition: [its live function objects]} of definitions and of what they lie in. doubts: see functions_of.
-        strangers: gets the function objects of these definitions to which a tool has given code that is not theirs,
-        each with ALTERED or FOREIGN (owners.py)."""
+        strangers: gets the definitions of which function objects have code from a tool that is not theirs, each with
+        ALTERED or FOREIGN (owners.py)."""
         found: dict[Definition, list[FunctionType]] = {}
         for wanted in definitions:
             for definition in [wanted] + wanted.chain:
@@ -262,7 +267,7 @@ class Registry:
             if kind is OWN:
                 found[owner].append(fn)
             elif strangers is not None:
-                strangers.append((fn, owner, kind))
+                strangers.add((owner, kind))
         return found
 
 

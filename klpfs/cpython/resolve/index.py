@@ -44,7 +44,7 @@ class Index:
         self._tree: SourceTree | None = None
         self.units: dict[int, Unit] = {}
         self.by_name: dict[str, list[Unit]] = {}
-        owners = Owners(registry, registry.definitions())
+        owners = Owners(registry, registry.definitions_in(namespace))
         for fn in functions_of([namespace]):
             if is_ours(fn):
                 continue

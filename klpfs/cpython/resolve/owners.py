@@ -13,7 +13,7 @@ from klpfs.cpython.resolve.code_copies import is_alone_there, place
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from types import CodeType, FunctionType
 
     from klpfs.cpython.resolve.code_copies import Place
@@ -85,18 +85,15 @@ class Owners:
             return ALTERED
         return FOREIGN
 
-    def note_in_use(self, suspended: Iterable[CodeType], on_stacks: Iterable[tuple[CodeType, int]],
-                    globals_of: Callable[[CodeType], set[int]]) -> None:
+    def note_in_use(self, suspended: Mapping[int, CodeType], on_stacks: Iterable[tuple[CodeType, int]],
+                    with_globals: Callable[[frozenset[int]], list[tuple[CodeType, int]]]) -> None:
         """Copies that something runs or may go on with are noted, and codes of a definition's place that do something
         else: a tool's that was taken out again, or the text before a reload.
 
-        suspended: the codes of generators and the like; globals_of: gives the ids of those objects' globals; on_stacks:
-        other codes, each with the id of its globals."""
-        for code in suspended:
-            if self._is_unknown(code):
-                for namespace in globals_of(code):
-                    self._note_frame(code, namespace)
-        for code, namespace in on_stacks:
+        suspended: {id: code} of the codes of generators and the like; with_globals: gives those of such ids, for each
+        object the code with the id of its globals; on_stacks: other codes, each with the id of its globals."""
+        asked_for = frozenset(key for key, code in suspended.items() if self._is_unknown(code))
+        for code, namespace in (*on_stacks, *(with_globals(asked_for) if asked_for else ())):
             if self._is_unknown(code):
                 self._note_frame(code, namespace)
 

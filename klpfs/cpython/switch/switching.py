@@ -71,6 +71,14 @@ def monotonic_us() -> int:
     """CLOCK_MONOTONIC in microseconds."""
     return _monotonic_ns() // 1000
 
+
+def _bodies(codes: Iterable[CodeType]) -> Codes:
+    """{id: code} of codes and of their comprehensions."""
+    if "comps" in BREAK:
+        return {_id(code): code for code in codes}
+    return {_id(part): part for code in codes for part in body_codes(code)}
+
+
 AGAIN = 3           # looks, while functions are added behind each; breaths for a collection to end
 
 
@@ -147,6 +155,7 @@ class Transition:
         # one large set would take long to grow in one step. blocking_ids: goal -> codes of the other side
         self.blocking_ids: dict[int, set[int]] = {0: _set(), 1: _set()}
         self.dispatcher_ids: set[int] = _set()
+        self.of_both: Codes = {}            # codes whose frames fit either side
         # {id: code} of functions below which a task's stack ends; choice._side_on_stack reads it
         self.stepping_codes: dict[int, CodeType] = event_loops.stepping_codes(())
         self.choices: dict[int, int] = {}   # the state's, where dispatchers find them with one step less; see flip
@@ -237,17 +246,13 @@ class Transition:
     def _codes_by_side(self, switch: dispatcher.Switch, entry: Entry, sides: dict[int, int], codes: Codes) -> \
             tuple[Codes, Codes]:
         """The switch's codes of side 0 and of side 1, which go to `sides` and `codes` as well."""
-        now = {_id(code): code for code in body_codes(switch.before.code)}
-        new = {_id(code): code for code in body_codes(switch.after.code)}
-        if "comps" in BREAK:
-            now, new = {_id(switch.before.code): switch.before.code}, {_id(switch.after.code): switch.after.code}
+        now, new = _bodies((switch.before.code,)), _bodies((switch.after.code,))
         both = _frozenset(now) & _frozenset(new)    # a frame of these fits either side
+        self.of_both.update((key, now[key]) for key in both)
         old: Codes = {} if "third" in BREAK else _dict(switch.record.forced_over) if switch.record.forced_over else {}
         if "third" not in BREAK:
-            for older_code in entry.older:
-                old.update((_id(code), code) for code in body_codes(older_code))
-            for newer_code in entry.newer:
-                new.update((_id(code), code) for code in body_codes(newer_code))
+            old.update(_bodies(entry.older))
+            new.update(_bodies(entry.newer))
         old.update(now)
         old = {key: code for key, code in old.items() if key not in new}
         for side, table in ((0, old), (1, new)):
@@ -393,17 +398,20 @@ class Transition:
 
     def add_codes(self, older: Iterable[CodeType], newer: Iterable[CodeType]) -> bool:
         """PREPARE, RUN: codes, of functions in the transition, that count as side 0 and as side 1 from now on: copies
-        that were made meanwhile. Whether any was not known; then all tasks are looked at again."""
+        that were made meanwhile. Whether any had no side yet: all tasks are looked at again then."""
         self._expect(PREPARE, RUN)
-        codes = {_id(code): code for code in (*older, *newer) if _id(code) not in self.side_of_code}
-        if not codes:
+        if "third" in BREAK:
             return False
-        sides = {_id(code): side for side, some in ((0, older), (1, newer)) for code in some if _id(code) in codes}
-        self.strict = True              # no dispatcher stands before them: a clean thread may begin to run them
-        self.sliced(self._note_codes, sides, codes)
-        if self.state.mode == RUN:
-            self.flip(RUN, self.state.goal, self.state.blind)
-        return True
+        new, old = _bodies(newer), _bodies(older)
+        sides = {key: side for side, table in ((1, new), (0, old)) for key in table
+                 if key not in self.side_of_code and key not in self.of_both and not (side == 0 and key in new)}
+        if sides:
+            old.update(new)
+            self.strict = True          # no dispatcher stands before them: a clean thread may begin to run them
+            self.sliced(self._note_codes, sides, {key: old[key] for key in sides})
+            if self.state.mode == RUN:
+                self.flip(RUN, self.state.goal, self.state.blind)
+        return sides != {}
 
     def flip(self, mode: int, goal: int, blind: bool = False) -> None:
         """Exchanges the state. choice.choose reads `state` once, dispatchers read `choices` without it: so no
@@ -469,7 +477,7 @@ class Transition:
         functions needs, megabytes, until the program's next garbage collection."""
         self._expect(OVER)
         self.switches, self.side_of_code, self.codes, self.dispatcher_ids = [], {}, {}, _set()
-        self.copied_codes, self.strangers = [], []
+        self.copied_codes, self.strangers, self.of_both = [], [], {}
         self.rounds.forget()
         self.waiting.forget()
         self.stepping_codes, self.holders, self.dropped, self.unaccounted = {}, _tuple, _list, ()

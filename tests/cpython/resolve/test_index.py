@@ -10,9 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from klpfs.cpython.resolve import index as indexing
 from klpfs.cpython.resolve import live_functions
 from klpfs.cpython.resolve.definitions import Registry, class_of
 from klpfs.cpython.resolve.index import Index
+from klpfs.cpython.resolve.owners import Owners
 from klpfs.engine.error import KlpError
 from tests.cpython.names_kit import many, patch, resolved
 from tests.cpython.resolve.index_kit import failure, functions, index
@@ -318,3 +320,15 @@ def test_methods_that_dataclasses_make(program):
     module = program.module("import dataclasses\n@dataclasses.dataclass\nclass P:\n  x: int\n  y: int = 2")
     patch(program, module, "class P:\n  def __init__(self, x, y=3):\n    self.x, self.y = -x, y", "P.__init__")
     assert module.P(1) == module.P(1, 3) and (module.P(1).x, module.P(1).y) == (-1, 3)
+
+
+def test_an_index_asks_for_the_places_of_its_own_modules_definitions_alone(program, monkeypatch):
+    """A large patch has an index for each module, and thousands of definitions."""
+    others = [program.module("def f(): pass") for _ in range(3)]
+    for module in others:
+        index(program, module).find("f", 0, program.log)
+    asked = []
+    monkeypatch.setattr(indexing, "Owners", lambda registry, definitions: (
+        asked.extend(definitions), Owners(registry, definitions))[1])
+    index(program, others[1])
+    assert [each.object for each in asked] == [others[1].__name__]
