@@ -5,6 +5,7 @@ switch/switching.py leads function objects from one image to another; here is wh
 from __future__ import annotations
 
 from klpfs.cpython import unfound
+from klpfs.cpython.images.image import put
 from klpfs.cpython.looks import codes_in_use, hidden, names_for_people
 from klpfs.cpython.looks.collection import COLLECTING, FROZEN
 from klpfs.cpython.resolve.owners import ALTERED, OWN, Owners
@@ -168,6 +169,17 @@ class PythonTransition(seam.TargetTransition):
             raise
         self._name_foreign()
 
+    def _take_back_copies(self, goal: int) -> None:
+        """Functions that were left alone for a copy of their own code, which has come in the last moment (a decorator
+        of another thread's), get what is in force."""
+        foreign = self.switching.foreign
+        for fn in foreign[self._named:]:
+            definition, entry = self.images.registry.holders.get(id(fn)), self.entries.get(id(fn))
+            if definition is not None and entry is not None and \
+                    Owners(self.images.registry, ()).kind_of(definition, fn.__code__) is OWN:
+                put(fn, *((entry.after, entry.before) if goal else (entry.before, entry.after)))
+                foreign.remove(fn)
+
     def _name_foreign(self) -> None:
         """Names, in the log, functions to which the program itself has given other code meanwhile: they are left
         alone, but where that code was a copy of klpfs's own."""
@@ -217,7 +229,8 @@ class PythonTransition(seam.TargetTransition):
         them all tasks are looked at again."""
         self._note_codes_in_use()
         written = self._judge_strangers()
-        if self._add_codes() or self._may_miss() and self.join():
+        again = self._may_miss() and self._join()[1]
+        if self._add_codes() or again:          # behind the search, which notes some, too
             return []
         written += [definition for definition, kind in self.strangers if kind is ALTERED]
         if not self.switching.goal:     # what a tool has written counts as old
@@ -233,7 +246,7 @@ class PythonTransition(seam.TargetTransition):
             definition, code = self.images.registry.holders.get(switch.entry.key), switch.function.__code__
             if definition is None:
                 continue
-            kind = Owners(self.images.registry, [definition]).kind_of(definition, code)
+            kind = Owners(self.images.registry, ()).kind_of(definition, code)
             if kind is ALTERED:
                 written.append(definition)
             elif kind is OWN:
@@ -266,21 +279,27 @@ class PythonTransition(seam.TargetTransition):
 
     def join(self) -> bool:
         """Function objects that were made meanwhile join. Whether any did."""
-        entries = self._joining()
+        return self._join()[0]
+
+    def _join(self) -> tuple[bool, bool]:
+        """(whether function objects that were made meanwhile have joined, whether tasks are looked at again)."""
+        entries, again = self._joining(), False
         if entries:
             try:
-                self.switching.add(entries)
+                again = self.switching.join(entries)
             except BaseException:       # or nobody would look for them again
                 self._leave(entries)
                 raise
             self._name_foreign()
-        return bool(entries)
+        return bool(entries), again
 
     def force(self) -> None:
         self.switching.force()
 
     def finish(self) -> None:
         if self.switching.mode != OVER:
+            self.switching.look()       # nobody's code is left behind that has come since
+            self._judge_strangers()
             self.switching.finish()
         self._end(self.after if self.switching.goal else self.before, self.switching.goal)
 
@@ -291,6 +310,7 @@ class PythonTransition(seam.TargetTransition):
 
     def _end(self, state: dict[Any, Any], goal: int) -> None:
         """The transition is over, and `state` is in force. Counterpart: __init__."""
+        self._take_back_copies(goal)
         self._name_foreign()
         for title in sorted({definition.title for definition, _ in self.strangers}):
             pr_warn(self.owner.log, f"{title} {LEFT_ALONE}")

@@ -7,6 +7,7 @@ import types
 
 import pytest
 
+from klpfs.cpython.looks import codes_in_use
 from tests.cpython.machine import Held, one
 from tests.programs import same, snapshot
 
@@ -164,7 +165,7 @@ def test_functions_that_could_not_join_are_found_again(machine, monkeypatch):
     def no_memory(entries):
         raise MemoryError
     with monkeypatch.context() as patched:
-        patched.setattr(type(machine.target.transition.switching), "add", lambda _, entries: no_memory(entries))
+        patched.setattr(type(machine.target.transition.switching), "join", lambda _, entries: no_memory(entries))
         with pytest.raises(MemoryError):
             machine.engine.look()
     assert machine.engine.look() == []
@@ -521,3 +522,32 @@ def test_a_copy_of_code_that_a_tool_had_written_before(machine, plain):
     copy = types.FunctionType(written.replace(co_consts=(*consts,)), plain.__dict__)
     machine.disable(found)
     assert plain.g() == copy() == "g0b0" and plain.g.__code__ is written
+
+
+def test_new_closures_of_new_code_do_not_keep_a_transition_pending(machine, nested, monkeypatch):
+    """A service makes one for each request, and the search for them takes its time."""
+    found, requests = machine.enable(alone(nested, 1)), []
+    search = codes_in_use.on_stacks
+
+    def meanwhile():
+        requests.extend(nested.outer(n) for n in range(3))
+        return search()
+    monkeypatch.setattr(codes_in_use, "on_stacks", meanwhile)
+    machine.settle()
+    machine.disable(found)
+    assert len(requests) >= 6 and [awaited(nested, inner) for inner in requests] == [
+        ("i0", n, "b0") for n in [0, 1, 2] * (len(requests) // 3)]
+
+
+def test_what_a_copy_calls_is_of_its_version_before_a_look_has_seen_it(machine, nested):
+    """types.coroutine makes it while a transition runs, of old code."""
+    held = Held(types.FunctionType((lambda held: (held.stop(), held.made())).__code__, {}))
+    held.made = lambda: None
+    old = nested.outer.__code__.co_consts
+    code = next(const for const in old if isinstance(const, types.CodeType))
+    inner = types.FunctionType(code, nested.__dict__, "inner", None, (types.CellType(7),))
+    machine.enable(alone(nested, 1))
+    late = types.FunctionType(code.replace(co_flags=code.co_flags | 0x100), nested.__dict__, "inner", None,
+                              inner.__closure__)
+    assert next(late()) == ("i0", 7, "b0") and nested.b() == "b1"
+    held.let_go()

@@ -150,6 +150,18 @@ def choose(switch: Switch) -> FunctionType:
         walks[ident] = under_way
 
 
+def _side_of_copy(transition: Transition, code: CodeType, inner: bool) -> int | None:
+    """The side of a copy that types.coroutine has made of an inner generator function's code since looks noted copies
+    last; None of other code."""
+    constants = code.co_consts
+    model = _get(transition.models, _address(constants) if inner else _id(constants))
+    if model is None or code.co_name != model.co_name or code.co_firstlineno != model.co_firstlineno or \
+            code.co_filename != model.co_filename:
+        return None
+    side: int | None = _get(transition.side_of_code, _address(model) if inner else _id(model))
+    return side
+
+
 def _walk(transition: Transition, state: State, ident: int, frame: Any, inner: bool) -> int:
     """The side, 0 or 1, with _ELSEWHERE. frame: the dispatcher's. inner: inside another choice, whose audit event this
     may be."""
@@ -171,7 +183,7 @@ def _side_on_stack(transition: Transition, state: State, ident: int, frame: Any,
     if "nostack" in BREAK:
         return state.goal
     # filled by Transition._enter and _add_dispatcher, before a dispatcher can be met that asks for it
-    side_of_code, goal = transition.side_of_code, state.goal
+    side_of_code, goal, models = transition.side_of_code, state.goal, transition.models
     stepping = transition.stepping_codes        # exchanged by Rounds.look, in one store
     greenlet, first = greenlet_api(), frame
     current, undecided = None, False            # undecided: a dispatcher without a side is on the stack
@@ -226,6 +238,8 @@ def _side_on_stack(transition: Transition, state: State, ident: int, frame: Any,
             code = _frame_code(frame) if inner else frame.f_code
         code_id = _address(code) if inner else _id(code)
         side: Any = _get(side_of_code, code_id)
+        if side is None and models:
+            side = _side_of_copy(transition, code, inner)
         if side is None:
             if code_id in stepping and above is not None and above.co_flags & _STEPPED:
                 return goal                     # a task's root above the loop: what is below is the loop's caller's

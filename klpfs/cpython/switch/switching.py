@@ -27,7 +27,7 @@ from .. import no_collection
 from ..c_originals import original
 from ..images import image as images
 from ..looks import collection, frozen_moment
-from ..raw import COMPREHENSIONS, NESTED, SUSPENDS, body_codes
+from ..raw import COMPREHENSIONS, GENERATOR, NESTED, SUSPENDS, body_codes
 from . import (
     audit_hooks,
     copies,
@@ -156,6 +156,9 @@ class Transition:
         self.blocking_ids: dict[int, set[int]] = {0: _set(), 1: _set()}
         self.dispatcher_ids: set[int] = _set()
         self.of_both: Codes = {}            # codes whose frames fit either side
+        # {id of its constants: code} of inner generator functions: types.coroutine makes a copy for each that is made,
+        # which has the same constants. Read by choices, as side_of_code
+        self.models: Codes = {}
         # {id: code} of functions below which a task's stack ends; choice._side_on_stack reads it
         self.stepping_codes: dict[int, CodeType] = event_loops.stepping_codes(())
         self.choices: dict[int, int] = {}   # the state's, where dispatchers find them with one step less; see flip
@@ -233,6 +236,8 @@ class Transition:
             self.side_of_code[code_id] = side
             self.blocking_ids[1 - side].add(code_id)
             flags = codes[code_id].co_flags
+            if flags & NESTED and flags & SUSPENDS == GENERATOR and codes[code_id].co_name not in COMPREHENSIONS:
+                self.models[_id(codes[code_id].co_consts)] = codes[code_id]
             if flags & SUSPENDS:
                 self.suspends = self.strict = True      # a clean thread becomes dirty by resuming an old frame
                 if delegation.can_wait(codes[code_id]):
@@ -398,7 +403,8 @@ class Transition:
 
     def add_codes(self, older: Iterable[CodeType], newer: Iterable[CodeType]) -> bool:
         """PREPARE, RUN: codes, of functions in the transition, that count as side 0 and as side 1 from now on: copies
-        that were made meanwhile. Whether any had no side yet: all tasks are looked at again then."""
+        that were made meanwhile. Whether any that is not the goal's had no side yet: all tasks are looked at again
+        then."""
         self._expect(PREPARE, RUN)
         if "third" in BREAK:
             return False
@@ -409,9 +415,10 @@ class Transition:
             old.update(new)
             self.strict = True          # no dispatcher stands before them: a clean thread may begin to run them
             self.sliced(self._note_codes, sides, {key: old[key] for key in sides})
-            if self.state.mode == RUN:
-                self.flip(RUN, self.state.goal, self.state.blind)
-        return sides != {}
+        if self.state.mode != RUN or [1 for side in sides.values() if side != self.state.goal] == []:
+            return False
+        self.flip(RUN, self.state.goal, self.state.blind)
+        return True
 
     def flip(self, mode: int, goal: int, blind: bool = False) -> None:
         """Exchanges the state. choice.choose reads `state` once, dispatchers read `choices` without it: so no
@@ -477,7 +484,7 @@ class Transition:
         functions needs, megabytes, until the program's next garbage collection."""
         self._expect(OVER)
         self.switches, self.side_of_code, self.codes, self.dispatcher_ids = [], {}, {}, _set()
-        self.copied_codes, self.strangers, self.of_both = [], [], {}
+        self.copied_codes, self.strangers, self.of_both, self.models = [], [], {}, {}
         self.rounds.forget()
         self.waiting.forget()
         self.stepping_codes, self.holders, self.dropped, self.unaccounted = {}, _tuple, _list, ()
@@ -491,15 +498,35 @@ class Transition:
         self._expect(PREPARE, RUN, CLEAN)
         before = _len(self.switches)
         self.sliced(self._enter, entries)
+        if self.state.mode == RUN:
+            self._let_in(self.switches[before:])
+        else:
+            self.sliced(self._install, self.switches[before:])
+
+    def join(self, entries: Iterable[Entry]) -> bool:
+        """Functions that were made meanwhile join, when no task is in the way. Whether all tasks are looked at again:
+        not if all have the goal's code. New code makes such functions as long as it is called."""
+        before = _len(self.switches)
+        if self.state.mode != RUN:
+            self.add(entries)
+            return True
+        self.sliced(self._enter, entries)
+        some, state = self.switches[before:], self.state
+        if [1 for switch in some if _id(switch.function.__code__) not in switch.codes_by_side[state.goal]]:
+            self._let_in(some)
+            return True
+        self.sliced(self._install, some)
+        return False
+
+    def _let_in(self, switches: Sequence[dispatcher.Switch]) -> None:
+        """RUN: what was seen before and while they come in does not count."""
         state = self.state
-        if state.mode == RUN:
-            self.is_quiet = not collection.NEEDS_QUIET or "quiet" in BREAK
-            # before the first of them can be called: maybe nothing may be remembered now
-            self.flip(RUN, state.goal, state.blind)
-        self.sliced(self._install, self.switches[before:])
-        if state.mode == RUN:
-            self.find_waiting()
-            self.flip(RUN, state.goal, state.blind)     # and what was seen while they came in does not count
+        self.is_quiet = not collection.NEEDS_QUIET or "quiet" in BREAK
+        # before the first of them can be called: maybe nothing may be remembered now
+        self.flip(RUN, state.goal, state.blind)
+        self.sliced(self._install, switches)
+        self.find_waiting()
+        self.flip(RUN, state.goal, state.blind)
 
     def leave(self, keys: Collection[int]) -> None:
         """The functions with these ids, of an object that goes, keep from now on what they hold or are given; tasks
@@ -513,7 +540,8 @@ class Transition:
         """The tasks in the way, as one round of looks finds them; []: no task is, and the transition is CLEAN. missed:
         asked when no task is in the way, for Blockers of another kind; where it adds functions, tasks are looked at
         again."""
-        if self.state.mode == CLEAN:
+        if self.state.mode == CLEAN:    # maybe for minutes, where a service's other processes are waited for
+            self.strangers = self.sliced(given_code.put_again, self)[1]
             return []
         self._expect(RUN)
         blockers: list[Blocker] = []
