@@ -9,7 +9,7 @@ from klpfs.cpython.images.image import put
 from klpfs.cpython.looks import codes_in_use, hidden, names_for_people
 from klpfs.cpython.looks.collection import COLLECTING, FROZEN
 from klpfs.cpython.resolve.owners import ALTERED, OWN, Owners
-from klpfs.cpython.switch import given_code, live_dispatchers, out_of_sight
+from klpfs.cpython.switch import live_dispatchers, out_of_sight
 from klpfs.cpython.switch.choice import CLEAN, OVER, RUN
 from klpfs.cpython.switch.switching import Entry, Transition
 from klpfs.engine import target as seam
@@ -20,12 +20,14 @@ from klpfs.engine.plain import plain_text
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
+    from types import CodeType
     from typing import Any
 
     from klpfs.cpython.target import PythonTarget
 
 
 LEFT_ALONE = "was given other code by the program meanwhile, it is left alone"
+PUT_BACK = "was given code of before by the program when all else was switched, calls may have run it until now"
 WRITTEN = "a function object of it has code that a tool has written in its place"
 
 
@@ -39,7 +41,7 @@ class PythonTransition(seam.TargetTransition):
     """
 
     __slots__ = ("owner", "images", "switching", "before", "after", "watched", "entries", "doubts", "strangers",
-                 "_named", "_elsewhere")
+                 "_sides", "_named", "_elsewhere")
 
     def __init__(self, owner: PythonTarget, changes: Iterable[seam.Change]) -> None:
         self.owner, self.images = owner, owner.images
@@ -51,6 +53,7 @@ class PythonTransition(seam.TargetTransition):
         self.doubts: set[str] = set()
         # no function objects: what a closure keeps alive may be what the transition waits for
         self.strangers: set[tuple[Any, str]] = set()
+        self._sides: dict[Any, tuple[dict[int, CodeType], dict[int, CodeType]]] = {}    # see _sides_of
         self._elsewhere: set[int] = set()   # ids of definitions named for function objects with other globals
         self._named = 0     # how many of switching.foreign were named in the log
         try:
@@ -80,6 +83,8 @@ class PythonTransition(seam.TargetTransition):
             definition: Any = change.definition
             self.before[definition], self.after[definition] = change.before, change.after
             self.watched.add(definition)
+            for each in [definition, *definition.chain]:
+                self._sides.pop(each, None)
         self._note_codes_in_use()
 
     def _concerned(self) -> set[Any]:
@@ -97,23 +102,38 @@ class PythonTransition(seam.TargetTransition):
         """Codes that were noted have their sides in the transition. Whether any is new there."""
         added = False
         for definition in self._concerned():
-            added = self.switching.add_codes(*self.images.sides(definition, self.before, self.after)) or added
+            self._update_sides(definition)
+            added = self.switching.add_codes(*self._sides_of(definition)) or added
+            added = self.switching.add_codes(definition.altered, {}) or added
         return added
+
+    def _update_sides(self, definition: Any) -> None:
+        for codes, now in zip(self._sides_of(definition), self.images.sides(definition, self.before, self.after)):
+            codes.update(now)
+
+    def _sides_of(self, definition: Any) -> tuple[dict[int, CodeType], dict[int, CodeType]]:
+        """The dicts of a definition's older and newer codes, which all its Entries share."""
+        if definition not in self._sides:
+            self._sides[definition] = self.images.sides(definition, self.before, self.after)
+        return self._sides[definition]
 
     def _joining(self) -> list[Entry]:
         """Entries of the function objects that are alive and not in the transition yet. Counterpart: _leave."""
         entries = []
         self.doubts, self.strangers = set(), set()
+        updated: set[Any] = set()
         for fn, definition in self.images.concerned_functions(self.before, self.after, self.watched, self.doubts,
                                                               self.strangers):
             if id(fn) not in self.entries:
+                if definition not in updated:       # the search has noted copies
+                    updated.add(definition)
+                    self._update_sides(definition)
                 self.images.hold(fn, definition)
                 before = self.images.image(fn, definition, self.before)
                 after = before
                 if self.images.key(definition, self.before) != self.images.key(definition, self.after):
                     after = self.images.image(fn, definition, self.after)
-                sides = self.images.sides(definition, self.before, self.after)
-                entry = self.entries[id(fn)] = Entry(fn, before, after, *sides)
+                entry = self.entries[id(fn)] = Entry(fn, before, after, *self._sides_of(definition))
                 self.images.registry.holders[id(fn)] = definition
                 entries.append(entry)
         return entries
@@ -124,7 +144,7 @@ class PythonTransition(seam.TargetTransition):
         found: list[Any] = [self.images.composed]
         definitions = {id(inner): inner for inner in self.images.registry.holders.values()}
         for definition in definitions.values():
-            found += [definition, definition.originals, definition.made, definition.altered]
+            found += [definition, definition.originals, definition.made, definition.copies, definition.altered]
             found += [func.new_code for func in (self.before.get(definition), self.after.get(definition))
                       if func is not None and func.new_code is not None]
             for outer in definition.chain:
@@ -188,6 +208,10 @@ class PythonTransition(seam.TargetTransition):
             if definition is not None:
                 pr_warn(self.owner.log, f"{definition.title} {LEFT_ALONE}")
         self._named = len(self.switching.foreign)
+        while self.switching.put_back:
+            definition = self.images.registry.holders.get(id(self.switching.put_back.pop()))
+            if definition is not None:
+                pr_warn(self.owner.log, f"{definition.title} {PUT_BACK}")
         while self.switching.copied:
             fn = self.switching.copied.pop()
             definition = self.images.registry.holders.get(id(fn))
@@ -211,6 +235,8 @@ class PythonTransition(seam.TargetTransition):
         self.switching.start(goal)
 
     def reverse(self) -> None:
+        if self._may_miss():
+            self.join()         # or inner functions of the side that was the goal would have no dispatcher
         self.switching.reverse()
 
     def look(self) -> list[seam.Blocker]:
@@ -249,9 +275,6 @@ class PythonTransition(seam.TargetTransition):
             kind = Owners(self.images.registry, ()).kind_of(definition, code)
             if kind is ALTERED:
                 written.append(definition)
-            elif kind is OWN:
-                newer = self.images.sides(definition, self.before, self.after)[1]
-                given_code.know(switch, code, int(any(each is code for each in newer)))
         return written
 
     def _unfound(self) -> list[seam.Blocker]:
@@ -300,6 +323,8 @@ class PythonTransition(seam.TargetTransition):
         if self.switching.mode != OVER:
             self.switching.look()       # nobody's code is left behind that has come since
             self._judge_strangers()
+            for definition in self._concerned():
+                self._update_sides(definition)
             self.switching.finish()
         self._end(self.after if self.switching.goal else self.before, self.switching.goal)
 
@@ -319,6 +344,7 @@ class PythonTransition(seam.TargetTransition):
         self._leave(list(self.entries.values()))
         self.strangers = set()
         self.switching.forget()
+        self._sides = {}
         self.owner.transition = None
         self.images.become(state)
         self.images.registry.forget_copies(live_dispatchers.alone)

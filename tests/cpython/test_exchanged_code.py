@@ -333,16 +333,17 @@ def test_copies_are_forgotten_when_nobody_has_them_any_more(machine, nested):
     many = [nested.outer(n) for n in range(20)]
     found = machine.enable(alone(nested, 1))
     definition = found.patch.objects[0].funcs[0].definition
-    assert len(definition.originals) == 23 and len(definition.made) == 2 and len(definition.copied) == 23
+    assert (len(definition.originals), len(definition.made), len(definition.copies)) == (1, 1, 23)
     del many
     machine.settle()
-    assert len(definition.originals) == 3 and len(definition.made) == 2
+    assert len(definition.copies) == 3, "the originals of two functions, and the new code with the mark"
     many = [nested.outer(n) for n in range(20)]
     machine.engine.disable(found.patch)
-    assert len(definition.copied) in (23, 24)
+    assert len(definition.copies) == 23
     del many
     machine.settle()
-    assert len(definition.originals) == 3 and len(definition.copied) <= 3 and definition.altered == {}
+    assert len(definition.copies) <= 3 and definition.altered == {}
+    assert definition.models.keys() == definition.copies.keys()
 
 
 def test_a_function_with_constants_that_no_compiler_makes(machine, plain):
@@ -509,7 +510,7 @@ def test_loads_of_other_patches_keep_no_copies(machine, nested):
         other = machine.insmod("async def wait(inner): return 'other'" + one(nested, "wait"))
         del requests
         machine.disable(other)
-    assert len(definition.originals) <= 23 and len(machine.target.images.composed) <= 3
+    assert len(definition.copies) <= 23 and len(machine.target.images.composed) <= 3
     assert len(machine.target.registry.definitions()) == 3
 
 
@@ -537,6 +538,49 @@ def test_new_closures_of_new_code_do_not_keep_a_transition_pending(machine, nest
     machine.disable(found)
     assert len(requests) >= 6 and [awaited(nested, inner) for inner in requests] == [
         ("i0", n, "b0") for n in [0, 1, 2] * (len(requests) // 3)]
+
+
+@pytest.mark.parametrize("mark", ["@types.coroutine", ""], ids=["marked", "plain"])
+def test_closures_that_clean_code_has_made_answer_alike_when_the_transition_turns_back(machine, mark):
+    module = machine.module(OUTER.replace("@types.coroutine", mark))
+    machine.enable(alone(module, 1))
+    assert machine.engine.look() == []
+    made = [module.outer(n) for n in range(3)]
+    machine.engine.reverse()
+    assert [first(inner())[0] for inner in made] == ["i0"] * 3
+    machine.settle()
+    assert [first(inner())[0] for inner in made] == ["i0"] * 3
+
+
+def test_entries_of_a_definition_share_what_is_known_of_its_codes(machine, nested):
+    """A program may have thousands of marked closures, each with a code of its own."""
+    many = [nested.outer(n) for n in range(50)]
+    machine.enable(alone(nested, 1))
+    of_inner = [switch for switch in machine.target.transition.switching.switches if switch.function in many]
+    assert len(of_inner) == 50 and len({id(switch.entry.older) for switch in of_inner}) == 1
+    assert max(len(switch.codes_by_side[0]) for switch in of_inner) == 1
+    machine.settle()
+
+
+def test_a_copy_with_another_name_is_a_copy_in_a_function_that_is_known(machine, plain):
+    before = snapshot(plain.g, plain.b)
+    found = machine.insmod(NEW_PLAIN + one(plain, "g", "b"))
+    plain.g.__code__ = plain.g.__code__.replace(co_name="g_traced", co_filename="<traced>", co_firstlineno=99)
+    machine.disable(found)
+    assert same(before, snapshot(plain.g, plain.b))
+
+
+def test_code_that_a_tool_puts_back_behind_the_last_look_is_named(machine, plain):
+    """A service may wait for its other processes then: what was called meanwhile has run old code."""
+    saved = plain.g.__code__
+    machine.enable(NEW_PLAIN + one(plain, "g", "b"))
+    assert machine.engine.look() == []
+    plain.g.__code__ = saved
+    machine.engine.finish()
+    assert plain.g() == "g1b1"
+    words = (f"livepatch: function 'g' in object '{plain.__name__}' was given code of before by the program when all "
+             "else was switched, calls may have run it until now")
+    assert [text for text in machine.log.texts() if "was given" in text] == [words]
 
 
 def test_what_a_copy_calls_is_of_its_version_before_a_look_has_seen_it(machine, nested):

@@ -107,7 +107,7 @@ class Images:
         now = capture(fn)
         # A function object that patched code has made is born with new code; its attributes were evaluated around it,
         # as ever.
-        if id(now.code) in definition.originals:
+        if definition.is_original(now.code):
             return now
         # 3.12: only a function whose defaults are those that it was made with may have its code's version number
         as_made = now.version_number == version_numbers.number_of_code(now.code)
@@ -149,7 +149,8 @@ class Images:
         key = (definition, (ITERABLE_COROUTINE, id(code)))
         marked = self.composed.get(key)
         if marked is None and id(code) in definition.originals:
-            marked = next((copy for copy in definition.originals.values() if copy.co_flags & ITERABLE_COROUTINE), None)
+            copies = definition.alike(None).values()
+            marked = next((copy for copy in copies if copy.co_flags & ITERABLE_COROUTINE), None)
         if marked is None:
             marked = code.replace(co_flags=code.co_flags | ITERABLE_COROUTINE)
             self.registry.copied(definition, code, marked)
@@ -158,15 +159,14 @@ class Images:
         return marked
 
     def sides(self, definition: Definition, before: Funcs, after: Funcs) -> \
-            tuple[tuple[CodeType, ...], tuple[CodeType, ...]]:
-        """(codes of a definition, of whatever time, that count as older ones; those that count as what is in force
-        after a change). Where the change does not concern the definition there are none of the latter: what is in force
-        is neither."""
+            tuple[dict[int, CodeType], dict[int, CodeType]]:
+        """({id: code} of the codes of a definition, of whatever time, that count as older ones, without altered ones,
+        and of those that count as what is in force after a change). Where the change does not concern the definition
+        there are none of the latter: what is in force is neither."""
         old, new = self.code(definition, before), self.code(definition, after)
         newer = definition.alike(new)
-        every = [*definition.originals.values(), *definition.made.values(), *definition.altered.values()]
-        return tuple(code for code in every if id(code) not in newer), \
-            tuple(newer.values()) if old is not new else ()
+        older = {**definition.originals, **definition.made, **definition.copies}
+        return {key: code for key, code in older.items() if key not in newer}, newer if old is not new else {}
 
     def concerned_functions(self, before: Funcs, after: Funcs,
                 watched: Iterable[Definition] = (), doubts: set[str] | None = None,
@@ -213,7 +213,7 @@ class Images:
         if changed is None:
             now = capture(fn)
             self.changed[id(fn)] = ChangedFunction(fn, self.original(fn, definition), now)
-        elif fn.__code__ is changed.newest.code or id(fn.__code__) in definition.copied:
+        elif fn.__code__ is changed.newest.code or id(fn.__code__) in definition.copies:
             changed.note_program_values(capture(fn))
 
     def forget_dead(self, keys: Iterable[int]) -> None:

@@ -122,7 +122,7 @@ def _inside(definitions: dict[Definition, Row]) -> None:
     rows: dict[int, Row] = {}       # id of code -> row
     codes = []
     for definition, row in definitions.items():
-        for code in list(definition.originals.values()) + list(definition.made.values()):
+        for code in definition.codes():
             rows[id(code)] = row
             codes.append(code)
     names, idents = thread_names(), threads.idents()

@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     Place = tuple[str, int, str]
 
-_FIELDS = ("co_name", "co_argcount", "co_posonlyargcount", "co_kwonlyargcount", "co_nlocals", "co_names", "co_varnames",
+_FIELDS = ("co_argcount", "co_posonlyargcount", "co_kwonlyargcount", "co_nlocals", "co_names", "co_varnames",
            "co_freevars", "co_cellvars", "co_code")
 
 
@@ -37,8 +37,8 @@ def content(code: CodeType) -> str:
 
 
 def is_copy(code: CodeType, of: CodeType) -> bool:
-    """Whether a code does what another does, with the very constants of that. Flags that types.coroutine sets, file
-    names and lines do not count."""
+    """Whether a code does what another does, with the very constants of that. Flags that types.coroutine sets,
+    names, file names and lines do not count."""
     if [getattr(code, name) for name in _FIELDS] != [getattr(of, name) for name in _FIELDS] or \
             (code.co_flags ^ of.co_flags) & ~ITERABLE_COROUTINE or len(code.co_consts) != len(of.co_consts) or \
             getattr(code, "co_exceptiontable", b"") != getattr(of, "co_exceptiontable", b""):

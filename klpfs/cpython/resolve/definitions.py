@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import weakref
 from errno import EINVAL
+from itertools import chain
 from types import CodeType, FunctionType
 
 from klpfs.cpython.raw import MARK, class_at
@@ -20,7 +21,7 @@ from klpfs.engine.names import VMLINUX
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
     from klpfs.cpython.resolve.code_copies import Place
@@ -31,15 +32,16 @@ class Definition:
     """A function of the program, as a Func's `definition`. Equal only to itself; Registry makes one for each.
 
     object: name of its module, None for the main program. name: qualified. line: its first. code: the original's.
-    originals: the original's code objects, more than one after a reload, and the copies that the program's tools have
-    made of them (id -> code). outer: the Definition of the function that it lies in, or None. inners: Definitions that
-    lie in it, as far as known. made: code that klpfs made for it, and copies (id -> code). copied: id of a copy -> id
-    of what it is a copy of. altered: code of its place that does something else: a tool has written it, or it is of
-    the text before a reload; what runs it counts as old (id -> code). namespaces: dicts of the modules that it is alive
-    in. key, users, members (ids of function objects): the Registry's.
+    originals: the original's code objects, more than one after a reload (id -> code). outer: the Definition of the
+    function that it lies in, or None. inners: Definitions that lie in it, as far as known. made: code that klpfs made
+    for it (id -> code). copies: copies of either kind that the program's tools have made (id -> code); models: id of a
+    copy -> id of what it is a copy of. altered: code in its place that does something else: a tool has written it, or
+    it is of the text before a reload; what runs it counts as old (id -> code). namespaces: dicts of the modules that it
+    is alive in. key, users, members (ids of function objects): the Registry's.
     """
 
-    __slots__ = ("object", "name", "line", "code", "originals", "outer", "inners", "made", "copied", "altered",
+    __slots__ = ("object", "name", "line", "code", "originals", "outer", "inners", "made", "copies", "models",
+                 "altered",
                  "members", "namespaces", "key", "users", "_fingerprint", "__weakref__")
 
     def __init__(self, object: str | None, name: str, code: CodeType, outer: Definition | None,
@@ -48,7 +50,8 @@ class Definition:
         self.line = code.co_firstlineno
         self.originals = {id(code): code}
         self.made: dict[int, CodeType] = {}
-        self.copied: dict[int, int] = {}
+        self.copies: dict[int, CodeType] = {}
+        self.models: dict[int, int] = {}
         self.altered: dict[int, CodeType] = {}
         self.members: set[int] = set()
         self.inners: list[Definition] = []
@@ -65,26 +68,31 @@ class Definition:
             self._fingerprint = content(self.code)
         return self._fingerprint
 
+    def codes(self) -> Iterator[CodeType]:
+        """All codes of the definition that are known, of whatever time."""
+        return chain(self.originals.values(), self.made.values(), self.copies.values(), self.altered.values())
+
+    def is_original(self, code: CodeType) -> bool:
+        """Whether a code is the original's, or a copy of that."""
+        return self.models.get(id(code), id(code)) in self.originals
+
     def alike(self, code: CodeType | None) -> dict[int, CodeType]:
         """{id: code} of the codes that are one of the definition's (None: its original) or copies of that."""
-        if code is None:
-            return self.originals
-        return {key: made for key, made in self.made.items() if key == id(code) or self.copied.get(key) == id(code)}
+        alike = dict(self.originals) if code is None else {id(code): code}
+        alike.update((key, copy) for key, copy in self.copies.items() if self.models[key] in alike)
+        return alike
 
-    def model_of(self, code: CodeType) -> CodeType | None:
-        """The code of the definition's that a code is a copy of, or None."""
+    def model_of(self, code: CodeType, anywhere: bool = False) -> CodeType | None:
+        """The code of the definition's that a code is a copy of, or None. anywhere: also one with another name, file or
+        line."""
         its_content = ""
-        for key, made in self.made.items():
-            if key not in self.copied and place(made) == place(code):
-                if is_copy(code, made):
-                    return made
+        for model in [*self.made.values(), *self.originals.values()]:
+            if is_copy(code, model) and (anywhere or place(code) == place(model)):
+                return model
+            if place(code) == place(model):
                 its_content = its_content or content(code)
-                if its_content == content(made):        # made anew, constants too: by marshal, by a rewriter
-                    return made
-        if place(code) in {place(original) for original in self.originals.values()}:
-            # a tool's constants have no fingerprint: is_copy knows them
-            if (its_content or content(code)) == self.fingerprint or is_copy(code, self.code):
-                return self.code
+                if its_content == content(model):       # made anew, constants too: by marshal, by a rewriter
+                    return model
         return None
 
     def places(self) -> set[Place]:
@@ -98,11 +106,11 @@ class Definition:
     @property
     def chain(self) -> list[Definition]:
         """The definitions around this one, innermost first."""
-        chain, outer = [], self.outer
+        around, outer = [], self.outer
         while outer is not None:
-            chain.append(outer)
+            around.append(outer)
             outer = outer.outer
-        return chain
+        return around
 
     @property
     def shown(self) -> str:
@@ -205,7 +213,7 @@ class Registry:
         while unused is not None and unused.users <= 0 and not unused.inners and (
                 unused.key is not None and self._by_key.get(unused.key) is unused):
             del self._by_key[unused.key]
-            for key in [*unused.originals, *unused.made]:
+            for key in [*unused.originals, *unused.made, *unused.copies]:
                 if self.by_code.get(key) is unused:
                     del self.by_code[key]
             for key in unused.members:
@@ -223,27 +231,29 @@ class Registry:
 
     def copied(self, definition: Definition, code: CodeType, copy: CodeType) -> None:
         """A copy of one of a definition's codes was made. Counterparts: unmade, forget_copies."""
-        table = definition.originals if id(code) in definition.originals else definition.made
-        table[id(copy)], definition.copied[id(copy)] = copy, definition.copied.get(id(code), id(code))
+        definition.copies[id(copy)], definition.models[id(copy)] = copy, definition.models.get(id(code), id(code))
         self.by_code[id(copy)] = definition
 
     def unmade(self, definition: Definition, code: CodeType) -> None:
         """A code object that klpfs made for a definition runs nowhere any more."""
-        for key in [id(code), *(copy for copy, model in definition.copied.items() if model == id(code))]:
-            definition.made.pop(key, None)
-            definition.copied.pop(key, None)
-            self.by_code.pop(key, None)
+        copies = [copy for copy, model in definition.models.items() if model == id(code)]
+        definition.made.pop(id(code), None)
+        self.by_code.pop(id(code), None)
+        for key in copies:
+            self._forget_copy(definition, key)
+
+    def _forget_copy(self, definition: Definition, key: int) -> None:
+        del definition.copies[key], definition.models[key]
+        self.by_code.pop(key, None)
 
     def forget_copies(self, alone: Callable[[dict[int, CodeType]], list[int]]) -> None:
         """Copies, and altered codes, that nobody has any more are forgotten: a program may make one for each request.
         So are function objects that are gone. alone: gives the keys of a dict's codes that nothing else refers to."""
-        for definition in [each for each in self.definitions() if each.copied or each.altered]:
-            for table in (definition.originals, definition.made, definition.altered):
-                for key in alone(table):
-                    if key in definition.copied or table is definition.altered:
-                        del table[key]
-                        if definition.copied.pop(key, None) is not None:
-                            del self.by_code[key]
+        for definition in self.definitions():
+            for key in alone(definition.copies) if definition.copies else ():
+                self._forget_copy(definition, key)
+            for key in alone(definition.altered) if definition.altered else ():
+                del definition.altered[key]
         for key, (reference, definition) in list(self._members.items()):
             if reference() is None:
                 del self._members[key]

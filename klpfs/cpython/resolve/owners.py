@@ -76,7 +76,7 @@ class Owners:
         owner = self.registry.by_code.get(id(code))
         if owner is not None:
             return OWN if owner is definition else FOREIGN
-        model = definition.model_of(code)
+        model = definition.model_of(code, anywhere=True)
         if model is not None:
             self.registry.copied(definition, model, code)
             return OWN

@@ -100,7 +100,8 @@ class Switch:
         without 2.
     dispatcher_id: id of the dispatcher's code. only_watched: nothing is switched here, only frames of older code are
         looked for. gone: its object has gone out of the program, and the function holds what that left it.
-    codes_by_side: ({id: code} of side 0, of side 1), their comprehensions and older code included. callable_ids: ids of
+    codes_by_side: ({id: code} of side 0, of side 1), their comprehensions and what a force left running included; older
+        and newer code is the entry's. callable_ids: ids of
         the codes of all sides that the function ever had, as far as a dispatcher may have called them.
     """
 
@@ -126,6 +127,14 @@ class Switch:
         if function is None:
             function = self.functions[side] = images.clone(self.function, self.after if side else self.before)
         return function
+
+    def has(self, code_id: int) -> bool:
+        """Whether the code with this id is the function's: of a side, older or newer."""
+        return self.is_of(code_id, 0) or self.is_of(code_id, 1)
+
+    def is_of(self, code_id: int, side: int) -> bool:
+        """Whether the code with this id is the function's, and of that side."""
+        return code_id in self.codes_by_side[side] or code_id in (self.entry.newer if side else self.entry.older)
 
     def noted(self, made: Any) -> Any:
         """What the dispatcher has made of a side, which may hand something on; returned as it is. As in choose: a

@@ -9,6 +9,7 @@ from operator import attrgetter
 
 from ..images import image as images
 from . import dispatcher
+from .choice import CLEAN
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ def put_again(transition: Transition) -> tuple[bool, list[Switch]]:
         else:                           # of another function: as that one's dispatcher it would be known in the end
             images.put_code(switch.function, _dispatcher(its))
             put = True
+            if transition.state.mode == CLEAN and switch.is_of(_id(code), 1 - transition.state.goal):
+                transition.put_back.append(switch.function)
     return put, strangers
 
 
@@ -76,14 +79,7 @@ def is_stale(switch: Switch, code: CodeType) -> bool:
 def is_own(switch: Switch, code: CodeType) -> bool:
     """Whether a code is of before or after, older ones and copies included, or a dispatcher of an earlier
     transition."""
-    return _id(code) in switch.codes_by_side[0] or _id(code) in switch.codes_by_side[1] or is_stale(switch, code)
-
-
-def know(switch: Switch, code: CodeType, side: int) -> None:
-    """A code of the switch's function is a copy of a side's, from here on."""
-    codes = _dict(switch.codes_by_side[side])
-    codes[_id(code)] = code
-    switch.codes_by_side = (codes, switch.codes_by_side[1]) if side == 0 else (switch.codes_by_side[0], codes)
+    return switch.has(_id(code)) or is_stale(switch, code)
 
 
 def end(switch: Switch, goal: int) -> str | None:

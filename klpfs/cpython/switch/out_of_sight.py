@@ -170,7 +170,7 @@ def _looked_for(transition: Transition, codes: list[CodeType], holders: dict[int
     found = []
     for key in left:
         functions = _list({_id(function): function for switch in transition.switches
-                           if key in switch.codes_by_side[0] or key in switch.codes_by_side[1]
+                           if switch.has(key)
                            for function in (switch.function, *_sides(switch))}.values())
         if left is ids or hidden.may_run(counted, functions, suspends):
             name = names_for_people.function_name(transition.codes[key])

@@ -82,21 +82,27 @@ def _bodies(codes: Iterable[CodeType]) -> Codes:
 AGAIN = 3           # looks, while functions are added behind each; breaths for a collection to end
 
 
+def _by_id(codes: Any) -> Codes:
+    """{id: code}: a dict of that kind itself, or of other codes."""
+    return codes if _type(codes) is _dict else {_id(code): code for code in codes}
+
+
 class Entry:
     """A function object that a transition is made for.
 
     fn: the function object; before, after: Images, what it holds and what it gets; with the same code nothing is
     switched, only older code is looked for. older: code objects of the function's that may still run somewhere and
-    count as side 0. newer: others that count as side 1, copies of `after`'s. key: id(fn), which stays when the
+    count as side 0, {id: code} or an iterable. newer: others that count as side 1, copies of `after`'s. Entries may
+    share such dicts, to which more comes: add_codes. key: id(fn), which stays when the
     transition has let go of `fn` (letting_go.py): then there is no such attribute.
     """
 
     __slots__ = ("fn", "key", "before", "after", "older", "newer")
 
     def __init__(self, fn: FunctionType, before: images.Image, after: images.Image,
-                 older: Iterable[CodeType] = (), newer: Iterable[CodeType] = ()) -> None:
+                 older: Codes | Iterable[CodeType] = (), newer: Codes | Iterable[CodeType] = ()) -> None:
         self.fn, self.key, self.before, self.after = fn, _id(fn), before, after
-        self.older, self.newer = _tuple(older), _tuple(newer)
+        self.older, self.newer = _by_id(older), _by_id(newer)
 
 
 class State:
@@ -129,7 +135,8 @@ class State:
 
 class Transition:
     """See the module. foreign: functions left alone because the program gave them code of its own meanwhile. copied:
-    functions to which it gave a dispatcher's code, or a copy of that; they have the goal's code by the end.
+    functions to which it gave a dispatcher's code, or a copy of that; they have the goal's code by the end. put_back:
+    those to which it gave code of the side that is not the goal when all else had the goal's already.
 
     clock: callable giving CLOCK_MONOTONIC microseconds, for names to be made anew; breathe: callable, called between
     slices of work, which lets the program's threads get on, or None.
@@ -142,6 +149,7 @@ class Transition:
         self.switches: list[dispatcher.Switch] = []
         self.foreign: list[FunctionType] = []
         self.copied: list[FunctionType] = []
+        self.put_back: list[FunctionType] = []
         self.copied_codes: list[CodeType] = []      # see note_copy
         # of the last look in which no task was in the way: those whose functions have code that nobody knows
         self.strangers: list[dispatcher.Switch] = []
@@ -209,6 +217,7 @@ class Transition:
         sides: dict[int, int] = {}      # id of code -> side
         codes: Codes = {}
         functions = {_id(switch.function) for switch in self.switches}
+        shared: dict[tuple[int, int], Entry] = {}
         for n, entry in _enumerate(entries):
             function = entry.fn
             dispatcher.check(function, entry.before, entry.after)
@@ -218,10 +227,13 @@ class Transition:
                 raise KlpError(EBUSY, f"{function.__qualname__}: in transition already")
             functions.add(_id(function))
             switch = dispatcher.Switch(entry, record, self, images.capture(function))
-            switch.codes_by_side = self._codes_by_side(switch, entry, sides, codes)
+            switch.codes_by_side = self._codes_by_side(switch, sides, codes)
+            shared[_id(entry.older), _id(entry.newer)] = entry
             made.append(switch)
             if n % FUNCTIONS == FUNCTIONS - 1:
                 self.take_breath()
+        for entry in shared.values():
+            self._add_sides(entry.older, entry.newer, sides, codes)
         self.switches += made
         self._note_codes(sides, codes)
         for n, switch in _enumerate(made):
@@ -248,16 +260,22 @@ class Transition:
             if n % 250 == 249:
                 self.take_breath()
 
-    def _codes_by_side(self, switch: dispatcher.Switch, entry: Entry, sides: dict[int, int], codes: Codes) -> \
-            tuple[Codes, Codes]:
+    def _add_sides(self, older: Codes, newer: Codes, sides: dict[int, int], codes: Codes) -> None:
+        """Puts codes that count as side 0 and 1, and have no side yet, into `sides` and `codes`."""
+        if "third" in BREAK:
+            return
+        new, old = _bodies(newer.values()), _bodies(older.values())
+        for side, table in ((1, new), (0, old)):
+            for key, code in table.items():
+                if key not in self.side_of_code and key not in sides and key not in self.of_both:
+                    sides[key], codes[key] = side, code
+
+    def _codes_by_side(self, switch: dispatcher.Switch, sides: dict[int, int], codes: Codes) -> tuple[Codes, Codes]:
         """The switch's codes of side 0 and of side 1, which go to `sides` and `codes` as well."""
         now, new = _bodies((switch.before.code,)), _bodies((switch.after.code,))
         both = _frozenset(now) & _frozenset(new)    # a frame of these fits either side
         self.of_both.update((key, now[key]) for key in both)
         old: Codes = {} if "third" in BREAK else _dict(switch.record.forced_over) if switch.record.forced_over else {}
-        if "third" not in BREAK:
-            old.update(_bodies(entry.older))
-            new.update(_bodies(entry.newer))
         old.update(now)
         old = {key: code for key, code in old.items() if key not in new}
         for side, table in ((0, old), (1, new)):
@@ -401,21 +419,18 @@ class Transition:
             return audit_hooks.AUDIT_HOOK
         return self.waiting.find(self.waiting_codes())
 
-    def add_codes(self, older: Iterable[CodeType], newer: Iterable[CodeType]) -> bool:
+    def add_codes(self, older: Codes, newer: Codes) -> bool:
         """PREPARE, RUN: codes, of functions in the transition, that count as side 0 and as side 1 from now on: copies
         that were made meanwhile. Whether any that is not the goal's had no side yet: all tasks are looked at again
         then."""
         self._expect(PREPARE, RUN)
-        if "third" in BREAK:
-            return False
-        new, old = _bodies(newer), _bodies(older)
-        sides = {key: side for side, table in ((1, new), (0, old)) for key in table
-                 if key not in self.side_of_code and key not in self.of_both and not (side == 0 and key in new)}
+        sides: dict[int, int] = {}
+        codes: Codes = {}
+        self._add_sides(older, newer, sides, codes)
         if sides:
-            old.update(new)
             self.strict = True          # no dispatcher stands before them: a clean thread may begin to run them
-            self.sliced(self._note_codes, sides, {key: old[key] for key in sides})
-        if self.state.mode != RUN or [1 for side in sides.values() if side != self.state.goal] == []:
+            self.sliced(self._note_codes, sides, codes)
+        if self.state.mode != RUN or 1 - self.state.goal not in sides.values():
             return False
         self.flip(RUN, self.state.goal, self.state.blind)
         return True
@@ -512,7 +527,7 @@ class Transition:
             return True
         self.sliced(self._enter, entries)
         some, state = self.switches[before:], self.state
-        if [1 for switch in some if _id(switch.function.__code__) not in switch.codes_by_side[state.goal]]:
+        if [1 for switch in some if not switch.is_of(_id(switch.function.__code__), state.goal)]:
             self._let_in(some)
             return True
         self.sliced(self._install, some)

@@ -112,7 +112,7 @@ def test_put_tells_the_programs_own_values(pair):
     old.__doc__ = "mine"
     image.put(old, new_image(new), held)
     assert old.__doc__ == "mine" and old.__defaults__ is new.__defaults__
-    assert Entry(old, held, held).older == ()
+    assert Entry(old, held, held).older == {}
 
 
 def test_code_that_needs_more_room_waits_for_a_collection_to_end(monkeypatch):

@@ -102,9 +102,12 @@ def test_older_code_is_what_is_not_in_force_after_a_change(case):
     images, definition, old = case.images, first.definition, case.module.f.__code__
     assert second.definition is definition
     one, two = first.new_code.code, second.new_code.code
-    assert images.sides(definition, {}, {definition: first}) == ((old, two), (one,))
-    assert images.sides(definition, {definition: first}, {definition: second}) == ((old, one), (two,))
-    assert images.sides(definition, {definition: first}, {definition: first}) == ((old, two), ())
+
+    def sides(before, after):
+        return tuple(list(codes.values()) for codes in images.sides(definition, before, after))
+    assert sides({}, {definition: first}) == ([old, two], [one])
+    assert sides({definition: first}, {definition: second}) == ([old, one], [two])
+    assert sides({definition: first}, {definition: first}) == ([old, two], [])
 
 
 def test_touched_names_the_function_objects_that_a_change_concerns(case):
