@@ -165,8 +165,11 @@ def switch_of(code: CodeType) -> Switch | None:
 def in_force(code: CodeType) -> CodeType:
     """The code that the calls of a dispatcher get whose transition is over; of other code that itself."""
     its = switch_of(code) if code.co_filename[:_len(_FILE)] == _FILE else None
-    if its is None:
-        return code
+    return code if its is None else code_of_calls(its)
+
+
+def code_of_calls(its: Switch) -> CodeType:
+    """The code that the calls of a Switch's dispatcher get when no task is in the way, or its transition is over."""
     newest = its.record.switch or its
     return (newest.after if newest.transition.state.goal else newest.before).code
 

@@ -1,7 +1,7 @@
 """Code that the program itself gave to a function object while that was in transition. Code of the function's own, of
-before or after, is known: a tool has put back what it had saved, and the dispatcher comes in again. A copy of a
-dispatcher's code, or another function's dispatcher, is code that the transition has made (copies.py). Other code is
-the program's, and is left alone.
+before or after, is known: a tool has put back what it had saved, and the dispatcher comes in again; for code of another
+function of the transition that one's. A copy of a dispatcher's code is code that the transition has made (copies.py).
+Other code is the program's, and is left alone.
 """
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .dispatcher import Switch
     from .switching import Transition
 
-_id, _list, _map, _zip, _len, _range, _type, _int, _dict = id, list, map, zip, len, range, type, int, dict
+_id, _list, _map, _zip, _len, _range, _type, _int = id, list, map, zip, len, range, type, int
 _DISPATCHER_IDS = attrgetter("dispatcher_id")
 _CODES = attrgetter("function.__code__")
 SLICE = 1000            # functions asked for their codes between two breaths
@@ -62,7 +62,7 @@ def _dispatcher(switch: Switch) -> CodeType:
 
 
 def _owner(transition: Transition, code: CodeType) -> Switch | None:
-    """The Switch of a function whose side has a code."""
+    """The Switch of the function that has a code on a side, or None."""
     if _type(transition.side_of_code.get(_id(code))) is not _int:
         return None
     found = [switch for switch in transition.switches
@@ -102,5 +102,5 @@ def end(switch: Switch, goal: int) -> str | None:
     if its.record is switch.record:
         images.put(function, image, switch.found_image)
     else:                       # the program has given it another function's code
-        images.put_code_alone(function, (its.after if goal else its.before).code)
+        images.put_code_alone(function, dispatcher.code_of_calls(its))
     return MADE_BY_US

@@ -560,6 +560,7 @@ class Transition:
             return []
         self._expect(RUN)
         blockers: list[Blocker] = []
+        self.strangers = []             # or their functions would not be let go of
         for _ in _range(AGAIN):
             self.sliced(letting_go.let_go, self)
             blockers = [] if "noobserve" in BREAK else self.sliced(self.rounds.look)
