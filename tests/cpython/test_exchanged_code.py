@@ -595,3 +595,59 @@ def test_what_a_copy_calls_is_of_its_version_before_a_look_has_seen_it(machine, 
                               inner.__closure__)
     assert next(late()) == ("i0", 7, "b0") and nested.b() == "b1"
     held.let_go()
+
+
+@pytest.mark.parametrize("mark", ["@types.coroutine", ""], ids=["marked", "plain"])
+def test_new_closures_of_a_function_that_is_only_watched(machine, monkeypatch, mark):
+    """The lower of two patches goes: nothing is switched."""
+    module = machine.module(OUTER.replace("@types.coroutine", mark))
+    lower = machine.insmod(alone(module, 1))
+    machine.insmod(alone(module, 2))
+    requests, search = [], codes_in_use.on_stacks
+
+    def meanwhile():
+        requests.extend(module.outer(n) for n in range(3))
+        return search()
+    monkeypatch.setattr(codes_in_use, "on_stacks", meanwhile)
+    machine.disable(lower)
+    assert len(requests) > 3 and {first(inner()) for inner in requests} == {"i2"}
+
+
+@apart
+def test_an_equal_lambda_of_its_line_is_no_copy(machine):
+    module = machine.module("""
+import types
+def make(): return types.coroutine(lambda: (yield b())), types.coroutine(lambda: (yield b()))
+def b(): return 'b0'
+def f(inner): return 'f0', next(inner())
+""")
+    name = "make.<locals>.<lambda>"
+    machine.enable("def n(): yield 'new'\ndef f(inner): return 'f1', next(inner())\ndef b(): return 'b1'" + (
+        f"\npatch = Patch([Object({module.__name__!r}, [Func({name!r}, n, old_sympos=1), Func('f', f), Func('b', b)])])"))
+    assert module.f(module.make()[1]) == ("f1", "b1")
+    machine.settle()
+
+
+@pytest.mark.parametrize("changes", [{"co_name": "traced"}, {"co_filename": "<traced>"}, {"co_firstlineno": 99}],
+                         ids=["name", "file", "line"])
+def test_code_that_a_tool_has_written_under_another_name_is_waited_for(machine, plain, changes):
+    found = machine.insmod(NEW_PLAIN + one(plain, "g", "b"))
+    own = plain.g.__code__
+    plain.g.__code__ = own.replace(co_consts=(*own.co_consts, object()), **changes)
+    machine.engine.disable(found.patch)
+    assert plain.g() == "g1b1" and kinds(machine) == ["code"]
+    plain.g.__code__ = own
+    machine.settle()
+    assert plain.g() == "g0b0"
+
+
+def test_marked_closures_of_a_module_that_was_loaded_again(machine, nested):
+    """With the same text; somebody has the outer function of before."""
+    before, closures = nested.outer, [nested.outer(n) for n in range(2)]
+    exec(compile(OUTER, nested.__file__, "exec"), nested.__dict__)
+    closures += [before(2), nested.outer(3)]
+    found = machine.insmod(alone(nested, 1))
+    closures += [before(4), nested.outer(5)]
+    assert [awaited(nested, inner) for inner in closures] == 6 * ["i1"]
+    machine.disable(found)
+    assert [awaited(nested, inner) for inner in closures] == [("i0", n, "b0") for n in range(6)]

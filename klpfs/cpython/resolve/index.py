@@ -120,7 +120,9 @@ class Index:
         for key, unit in list(self.units.items()) if places else ():
             there = places.get(place(unit.code), ()) if unit.outer is None and not _is_generated(unit.code) else ()
             alike = [other for other in there if unit.name == other.name and content(unit.code) == content(other.code)]
-            if len(alike) == 1:
+            # the module may have been loaded again; of two in one function nobody knows which it is
+            if alike and len({_around(other) for other in alike}) == 1 and len({other.outer for other in alike}) == len(
+                    alike):
                 joined[unit] = alike[0]
                 alike[0].functions += unit.functions
                 alike[0].copies.append(unit.code)

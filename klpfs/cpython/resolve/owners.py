@@ -8,6 +8,8 @@ function object that klpfs never saw, with a code that does something else, belo
 """
 from __future__ import annotations
 
+from operator import eq
+
 from klpfs.cpython.raw import SUSPENDS, body_codes, inner
 from klpfs.cpython.resolve.code_copies import is_alone_there, place
 
@@ -80,7 +82,8 @@ class Owners:
         if model is not None:
             self.registry.copied(definition, model, code)
             return OWN
-        if place(code) in definition.places():
+        # a rewriter may set one of file, line and name, too
+        if any(sum(map(eq, place(code), there)) > 1 for there in definition.places()):
             definition.altered[id(code)] = code
             return ALTERED
         return FOREIGN

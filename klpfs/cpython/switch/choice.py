@@ -154,11 +154,11 @@ def _side_of_copy(transition: Transition, code: CodeType, inner: bool) -> int | 
     """The side of a copy that types.coroutine has made of an inner generator function's code since looks noted copies
     last; None of other code."""
     constants = code.co_consts
-    model = _get(transition.models, _address(constants) if inner else _id(constants))
-    if model is None or code.co_name != model.co_name or code.co_firstlineno != model.co_firstlineno or \
-            code.co_filename != model.co_filename:
-        return None
-    side: int | None = _get(transition.side_of_code, _address(model) if inner else _id(model))
+    side: int | None = None
+    for model in _get(transition.models, _address(constants) if inner else _id(constants), ()):
+        if code.co_name == model.co_name and code.co_firstlineno == model.co_firstlineno and \
+                code.co_filename == model.co_filename:
+            side = _get(transition.side_of_code, _address(model) if inner else _id(model))
     return side
 
 

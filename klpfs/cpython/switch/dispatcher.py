@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .switching import Entry, Transition
     Codes = dict[int, CodeType]
 
-_compile, _exec, _set, _list, _zip, _tuple, _len, _type = compile, exec, set, list, zip, tuple, len, type
+_compile, _exec, _set, _list, _zip, _tuple, _len, _type, _id = compile, exec, set, list, zip, tuple, len, type, id
 _str, _bool = str, bool
 _FILE = "<klpfs dispatcher"      # how the names of dispatchers' files begin
 _QUALNAME = hasattr(CodeType, "co_qualname")
@@ -135,6 +135,11 @@ class Switch:
     def is_of(self, code_id: int, side: int) -> bool:
         """Whether the code with this id is the function's, and of that side."""
         return code_id in self.codes_by_side[side] or code_id in (self.entry.newer if side else self.entry.older)
+
+    def is_settled(self, goal: int) -> bool:
+        """Whether the function's own code is of the goal; of one that is only watched: is what is in force."""
+        code_id = _id(self.function.__code__)
+        return code_id not in self.entry.older if self.before is self.after else self.is_of(code_id, goal)
 
     def noted(self, made: Any) -> Any:
         """What the dispatcher has made of a side, which may hand something on; returned as it is. As in choose: a

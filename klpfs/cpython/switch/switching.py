@@ -164,9 +164,9 @@ class Transition:
         self.blocking_ids: dict[int, set[int]] = {0: _set(), 1: _set()}
         self.dispatcher_ids: set[int] = _set()
         self.of_both: Codes = {}            # codes whose frames fit either side
-        # {id of its constants: code} of inner generator functions: types.coroutine makes a copy for each that is made,
-        # which has the same constants. Read by choices, as side_of_code
-        self.models: Codes = {}
+        # {id of constants: codes that have them} of inner generator functions: types.coroutine makes a copy for each
+        # that is made, with the same constants. Read by choices, as side_of_code
+        self.models: dict[int, tuple[CodeType, ...]] = {}
         # {id: code} of functions below which a task's stack ends; choice._side_on_stack reads it
         self.stepping_codes: dict[int, CodeType] = event_loops.stepping_codes(())
         self.choices: dict[int, int] = {}   # the state's, where dispatchers find them with one step less; see flip
@@ -248,8 +248,9 @@ class Transition:
             self.side_of_code[code_id] = side
             self.blocking_ids[1 - side].add(code_id)
             flags = codes[code_id].co_flags
-            if flags & NESTED and flags & SUSPENDS == GENERATOR and codes[code_id].co_name not in COMPREHENSIONS:
-                self.models[_id(codes[code_id].co_consts)] = codes[code_id]
+            if flags & NESTED and flags & SUSPENDS == GENERATOR and codes[code_id].co_name[:1] != "<":
+                key = _id(codes[code_id].co_consts)
+                self.models[key] = (*self.models.get(key, ()), codes[code_id])
             if flags & SUSPENDS:
                 self.suspends = self.strict = True      # a clean thread becomes dirty by resuming an old frame
                 if delegation.can_wait(codes[code_id]):
@@ -527,7 +528,7 @@ class Transition:
             return True
         self.sliced(self._enter, entries)
         some, state = self.switches[before:], self.state
-        if [1 for switch in some if not switch.is_of(_id(switch.function.__code__), state.goal)]:
+        if [1 for switch in some if not switch.is_settled(state.goal)]:
             self._let_in(some)
             return True
         self.sliced(self._install, some)
