@@ -148,7 +148,7 @@ class PythonTransition(seam.TargetTransition):
             found += [func.new_code for func in (self.before.get(definition), self.after.get(definition))
                       if func is not None and func.new_code is not None]
             for outer in definition.chain:
-                found += hidden.constants_of([outer.code, *outer.originals.values(), *outer.made.values()])
+                found += hidden.constants_of([outer.code, *outer.codes()])
         for changed in self.images.changed.values():
             found += [changed.original, changed.newest, *changed.images, *changed.images.values()]
         return found
