@@ -95,7 +95,7 @@ class PythonTransition(seam.TargetTransition):
         """Copies that something runs, of codes of the definitions, are noted. What is suspended takes a search of the
         heap, which is worth its time only where something of a definition can be."""
         owners = Owners(self.images.registry, self._concerned())
-        suspended = codes_in_use.of_suspended() if owners.suspends else {}
+        suspended = codes_in_use.of_suspended(owners.suspends)
         owners.note_in_use(suspended, codes_in_use.on_stacks(), codes_in_use.with_globals)
 
     def _add_codes(self) -> bool:
@@ -253,28 +253,28 @@ class PythonTransition(seam.TargetTransition):
         that were made meanwhile join: closures, by code that was not clean then; by bodies, of which none need be left
         to be seen; what else the count of references tells (_unfound). So do copies of codes that are in use, and with
         them all tasks are looked at again."""
-        self._note_codes_in_use()
         written = self._judge_strangers()
         again = self._may_miss() and self._join()[1]
-        if self._add_codes() or again:          # behind the search, which notes some, too
+        written |= {definition for definition, kind in self.strangers if kind is ALTERED}
+        if not written or not self.switching.goal:      # what a tool has written counts as old
+            self._note_codes_in_use()
+            written = set()
+        if self._add_codes() or again:          # behind the searches, which note some
             return []
-        written += [definition for definition, kind in self.strangers if kind is ALTERED]
-        if not self.switching.goal:     # what a tool has written counts as old
-            written = []
         return [seam.Blocker("code", 0, f"{title}: {WRITTEN}")
                 for title in sorted({definition.title for definition in written})] or self._unfound()
 
-    def _judge_strangers(self) -> list[Any]:
+    def _judge_strangers(self) -> set[Any]:
         """The definitions of functions in the transition to which a tool has given code that it has written in the
         place of theirs. Copies that a tool has given them have a side from here on."""
-        written = []
+        written = set()
         for switch in self.switching.strangers:
             definition, code = self.images.registry.holders.get(switch.entry.key), switch.function.__code__
             if definition is None:
                 continue
             kind = Owners(self.images.registry, ()).kind_of(definition, code)
             if kind is ALTERED:
-                written.append(definition)
+                written.add(definition)
         return written
 
     def _unfound(self) -> list[seam.Blocker]:
@@ -310,8 +310,9 @@ class PythonTransition(seam.TargetTransition):
         if entries:
             try:
                 again = self.switching.join(entries)
-            except BaseException:       # or nobody would look for them again
-                self._leave(entries)
+            except BaseException:       # the next look lets in what has been entered, and finds the others again
+                entered = {switch.entry.key for switch in self.switching.switches}
+                self._leave([entry for entry in entries if entry.key not in entered])
                 raise
             self._name_foreign()
         return bool(entries), again

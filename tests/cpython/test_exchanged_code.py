@@ -8,6 +8,7 @@ import types
 import pytest
 
 from klpfs.cpython.looks import codes_in_use
+from klpfs.cpython.switch import dispatcher
 from tests.cpython.machine import Held, one
 from tests.programs import same, snapshot
 
@@ -651,3 +652,26 @@ def test_marked_closures_of_a_module_that_was_loaded_again(machine, nested):
     assert [awaited(nested, inner) for inner in closures] == 6 * ["i1"]
     machine.disable(found)
     assert [awaited(nested, inner) for inner in closures] == [("i0", n, "b0") for n in range(6)]
+
+
+@pytest.mark.parametrize("goal", [1, 0])
+def test_functions_that_an_exception_has_kept_from_joining_get_their_dispatchers(machine, nested, monkeypatch, goal):
+    """No memory for one moment: the next look goes on."""
+    machine.enable(alone(nested, 1))
+    if not goal:
+        machine.engine.reverse()
+    closure = nested.old[0].__closure__
+    late = types.FunctionType(old_code(machine, nested.old[0]), nested.__dict__, "inner", None, closure)
+    make = dispatcher.make
+
+    def no_memory(switch):
+        raise MemoryError
+    monkeypatch.setattr(dispatcher, "make", no_memory)
+    with pytest.raises(MemoryError):
+        machine.engine.look()
+    monkeypatch.setattr(dispatcher, "make", make)
+    for _ in range(2):
+        if machine.engine.look() == []:
+            break
+    machine.settle()
+    assert first(late()) == ("i1" if goal else ("i0", 0, "b0"))

@@ -10,6 +10,7 @@ from itertools import chain, compress, islice, starmap
 from operator import attrgetter
 from types import FrameType
 
+from ..raw import ASYNC_GENERATOR, COROUTINE, GENERATOR
 from ..switch.choice import greenlet_api
 from . import greenlets, reads, threads
 from .atomic import restoring, silent, still
@@ -44,7 +45,12 @@ def _of_frames(frames: Iterable[FrameType]) -> Iterator[tuple[CodeType, int]]:
     return chain(silent(_map(box.append, _map(_list, (frames,)))), found, silent(_map(_list.clear, box)))
 
 
-def _of_suspended() -> Iterator[dict[int, CodeType]]:
+def _kinds(flags: int) -> list[tuple[type[Any], str]]:
+    """Those of reads.KINDS whose codes have one of these flags: each takes a pass over all objects."""
+    return [kind for kind, flag in _zip(reads.KINDS, (GENERATOR, COROUTINE, ASYNC_GENERATOR)) if flags & flag]
+
+
+def _of_suspended(flags: int) -> Iterator[dict[int, CodeType]]:
     box: list[list[Any]] = []
     found: list[list[CodeType]] = []
 
@@ -52,7 +58,7 @@ def _of_suspended() -> Iterator[dict[int, CodeType]]:
         return reads.codes_of_generators(reads.of_type(lambda: chain.from_iterable(box), kind), prefix)
     by_id = _map(_dict, (_zip(_map(_id, chain.from_iterable(found)), chain.from_iterable(found)),))
     return chain(silent(_map(box.append, starmap(_objects, ((),)))),
-                 silent(_map(found.append, _map(_list, (chain(*starmap(codes, reads.KINDS)),)))),
+                 silent(_map(found.append, _map(_list, (chain(*starmap(codes, _kinds(flags))),)))),
                  silent(_map(_list.clear, box)), by_id)
 
 
@@ -63,16 +69,17 @@ def on_stacks() -> list[tuple[CodeType, int]]:
 
 
 @restoring
-def _suspended() -> list[dict[int, CodeType]]:
-    return _list(still(_of_suspended()))
+def _suspended(flags: int) -> list[dict[int, CodeType]]:
+    return _list(still(_of_suspended(flags)))
 
 
-def of_suspended() -> dict[int, CodeType]:
-    """{id: code} of the codes of all generators, coroutines and asynchronous generators."""
-    return _suspended()[0]
+def of_suspended(flags: int) -> dict[int, CodeType]:
+    """{id: code} of the codes of all generators, coroutines and asynchronous generators, as far as such codes have one
+    of these flags (raw.SUSPENDS)."""
+    return _suspended(flags)[0] if flags else {}
 
 
-def _frames_of_suspended(ids: frozenset[int]) -> Iterator[FrameType]:
+def _frames_of_suspended(ids: frozenset[int], flags: int) -> Iterator[FrameType]:
     """Iterator over the frames of generators, coroutines and asynchronous generators whose codes have these ids. To
     read them may be an audit event: only these objects are held then."""
     box: list[list[Any]] = []
@@ -83,15 +90,16 @@ def _frames_of_suspended(ids: frozenset[int]) -> Iterator[FrameType]:
         return compress(of_kind(), _map(ids.__contains__, reads.generator_codes(of_kind(), prefix)))
 
     few: list[list[Any]] = []
-    found = [_map(few.append, _map(_list, (with_code(*kind),))) for kind in reads.KINDS]
+    kinds = _kinds(flags)
+    found = [_map(few.append, _map(_list, (with_code(*kind),))) for kind in kinds]
     frames = [_map(attrgetter(prefix + "_frame"), chain.from_iterable(islice(few, n, n + 1)))
-              for n, (_, prefix) in _enumerate(reads.KINDS)]
+              for n, (_, prefix) in _enumerate(kinds)]
     return chain(silent(_map(box.append, starmap(_objects, ((),)))), silent(chain(*found)),
                  silent(_map(_list.clear, box)), _filter(None, chain(*frames)), silent(_map(_list.clear, few)))
 
 
 @restoring
-def with_globals(ids: frozenset[int]) -> list[tuple[CodeType, int]]:
+def with_globals(ids: frozenset[int], flags: int) -> list[tuple[CodeType, int]]:
     """List of the codes with these ids of generators, coroutines and asynchronous generators that have not ended, one
-    for each object, with the id of its globals."""
-    return _list(still(_of_frames(_frames_of_suspended(ids))))
+    for each object, with the id of its globals. flags: as of_suspended has them."""
+    return _list(still(_of_frames(_frames_of_suspended(ids, flags))))

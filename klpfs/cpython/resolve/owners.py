@@ -29,14 +29,14 @@ OWN, ALTERED, FOREIGN = "own", "altered", "foreign"
 class Owners:
     """The owners of codes and function objects among some Definitions, as they are known now.
 
-    suspends: whether something of theirs can be suspended, a generator expression for example.
+    suspends: flags (raw.SUSPENDS) of what can be suspended of theirs, a generator expression for example.
     """
 
     __slots__ = ("registry", "suspends", "_places", "_bodies", "_parts")
 
     def __init__(self, registry: Registry, definitions: Iterable[Definition]) -> None:
         self.registry = registry
-        self.suspends = False
+        self.suspends = 0
         self._places: dict[Place, list[Definition]] = {}
         self._bodies: dict[Place, list[Definition]] = {}    # of comprehensions and generator expressions
         self._parts: set[int] = set()                       # ids of all codes that lie in codes of the definitions
@@ -47,7 +47,7 @@ class Owners:
     def _enter(self, definition: Definition, code: CodeType) -> None:
         _note_parts(code, self._parts)
         for body in body_codes(code):
-            self.suspends = self.suspends or body.co_flags & SUSPENDS != 0
+            self.suspends |= body.co_flags & SUSPENDS
             if is_alone_there(code):
                 there = (self._places if body is code else self._bodies).setdefault(place(body), [])
                 if definition not in there:
@@ -89,14 +89,14 @@ class Owners:
         return FOREIGN
 
     def note_in_use(self, suspended: Mapping[int, CodeType], on_stacks: Iterable[tuple[CodeType, int]],
-                    with_globals: Callable[[frozenset[int]], list[tuple[CodeType, int]]]) -> None:
+                    with_globals: Callable[[frozenset[int], int], list[tuple[CodeType, int]]]) -> None:
         """Copies that something runs or may go on with are noted, and codes of a definition's place that do something
         else: a tool's that was taken out again, or the text before a reload.
 
         suspended: {id: code} of the codes of generators and the like; with_globals: gives those of such ids, for each
         object the code with the id of its globals; on_stacks: other codes, each with the id of its globals."""
         asked_for = frozenset(key for key, code in suspended.items() if self._is_unknown(code))
-        for code, namespace in (*on_stacks, *(with_globals(asked_for) if asked_for else ())):
+        for code, namespace in (*on_stacks, *(with_globals(asked_for, self.suspends) if asked_for else ())):
             if self._is_unknown(code):
                 self._note_frame(code, namespace)
 

@@ -29,19 +29,24 @@ MADE_BY_US, FOREIGN = "made by klpfs", "foreign"
 def put_again(transition: Transition) -> tuple[bool, list[Switch]]:
     """(whether functions have got their dispatchers again, which had code of their own, of before or after, or code of
     another function of the transition; the Switches of those that have other code). Calls may have begun meanwhile that
-    no dispatcher saw."""
+    no dispatcher saw. Those to which an exception has given none get theirs."""
     others: list[Switch] = []
     switches = transition.switches
     for at in _range(0, _len(switches), SLICE):
         some = switches[at:at + SLICE]
         ids = _list(_map(_id, _map(_CODES, some)))
         others += [switch for switch, code_id, own in _zip(some, ids, _list(_map(_DISPATCHER_IDS, some)))
-                   if code_id != own and own is not None and not switch.gone]
+                   if code_id != own and not switch.only_watched and not switch.gone]
         if at + SLICE < _len(switches):
             transition.take_breath()
-    put, strangers = False, []
+    cut_off = [switch for switch in others if switch.dispatcher_id is None]
+    if cut_off:
+        transition.give_dispatchers(cut_off)
+    put, strangers = cut_off != [], []
     for switch in others:
         code = switch.function.__code__
+        if _id(code) == switch.dispatcher_id or switch.only_watched:
+            continue
         if dispatcher.switch_of(code) is not None and not is_stale(switch, code):
             continue                    # a copy of this transition's: it chooses
         its = switch if is_own(switch, code) else _owner(transition, code)

@@ -316,7 +316,9 @@ class Transition:
         self.copied_codes.append(code)
         self._add_dispatcher(_id(code), switch.callable_ids)
 
-    def _install(self, switches: Sequence[dispatcher.Switch]) -> None:
+    def give_dispatchers(self, switches: Sequence[dispatcher.Switch]) -> None:
+        """The functions of these Switches get their dispatchers; where an exception cuts that off, the next look goes
+        on."""
         for n, switch in _enumerate(switches):
             record = switch.record
             if switch.only_watched:
@@ -374,7 +376,7 @@ class Transition:
         """PREPARE. Calls that begin from now on meet dispatchers, which answer side 0. Counterparts: finish, cancel."""
         self._expect(PREPARE)
         live_dispatchers.prune(self.breathe)
-        self.sliced(self._install, self.switches)
+        self.sliced(self.give_dispatchers, self.switches)
 
     def quiet(self) -> bool:
         """Whether no call is left that read a function's code before install() and has no frame yet. Asking is
@@ -517,7 +519,7 @@ class Transition:
         if self.state.mode == RUN:
             self._let_in(self.switches[before:])
         else:
-            self.sliced(self._install, self.switches[before:])
+            self.sliced(self.give_dispatchers, self.switches[before:])
 
     def join(self, entries: Iterable[Entry]) -> bool:
         """Functions that were made meanwhile join, when no task is in the way. Whether all tasks are looked at again:
@@ -531,7 +533,7 @@ class Transition:
         if [1 for switch in some if not switch.is_settled(state.goal)]:
             self._let_in(some)
             return True
-        self.sliced(self._install, some)
+        self.sliced(self.give_dispatchers, some)
         return False
 
     def _let_in(self, switches: Sequence[dispatcher.Switch]) -> None:
@@ -540,7 +542,7 @@ class Transition:
         self.is_quiet = not collection.NEEDS_QUIET or "quiet" in BREAK
         # before the first of them can be called: maybe nothing may be remembered now
         self.flip(RUN, state.goal, state.blind)
-        self.sliced(self._install, switches)
+        self.sliced(self.give_dispatchers, switches)
         self.find_waiting()
         self.flip(RUN, state.goal, state.blind)
 
