@@ -37,11 +37,14 @@ class Unrewritable(Exception):
 
 
 def copied(node: Any) -> Any:
-    """A copy of a node and all below it."""
+    """A copy of a node and all below it. What the program's libraries hang on nodes stays behind: CPython has each of
+    Load(), Store() and so on once for all trees, and a `parent` there leads into another tree."""
     if isinstance(node, ast.AST):
-        new = node.__class__.__new__(node.__class__)
-        for field, value in node.__dict__.items():
-            new.__dict__[field] = copied(value) if isinstance(value, (ast.AST, list)) else value
+        new, has = node.__class__.__new__(node.__class__), node.__dict__
+        for field in (*node._fields, *node._attributes):
+            if field in has:
+                value = has[field]
+                new.__dict__[field] = copied(value) if isinstance(value, (ast.AST, list)) else value
         return new
     return [copied(each) if isinstance(each, (ast.AST, list)) else each for each in node]
 

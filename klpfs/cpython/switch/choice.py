@@ -113,8 +113,8 @@ def _note_copy(transition: Transition, switch: Switch, code: CodeType, inner: bo
 def choose(switch: Switch) -> FunctionType:
     """The function object to call for the dispatcher of `switch`, whose frame is this function's caller."""
     if "stale" not in BREAK:
-        # a dispatcher of an earlier transition asks the newest Switch, which Transition.give_dispatchers stores; none is
-        # left when a copy that the program made of a dispatcher's code is called later
+        # a dispatcher of an earlier transition asks the newest Switch, which Transition.give_dispatchers stores; none
+        # is left when a copy that the program made of a dispatcher's code is called later
         switch = switch.record.switch or switch
     transition = switch.transition
     state = transition.state                    # exchanged by flip, in one store: what follows is about one state

@@ -1,4 +1,5 @@
 """The rewrite of global names in new code: the file's own are live, local names hide them, every way to bind one."""
+import ast
 import sys
 
 import pytest
@@ -218,3 +219,20 @@ class C:
 """, "C.m", "C.n")
     C = module.C
     assert C().m() == ((C, 1), [C, 2, 3], {C: 1}, 5) and C().n() == ((super, 1), False, [C] * 4)
+
+
+def test_what_libraries_hang_on_the_nodes_of_trees_does_not_matter(program):
+    """executing (sentry-sdk, IPython), asttokens and linters give each node its parent, also Load(), which all trees
+    share."""
+    loads = {id(node): node for node in ast.walk(ast.parse("x = y.z\n")) if isinstance(node, ast.expr_context)}
+    for node in loads.values():
+        node.parent = ast.parse("a = b")
+        node.parent.body[0].parent = node
+    try:
+        module = program.module("def outer(n):\n def inner(): return n, b()\n return inner\ndef b(): return 'b0'\n")
+        old = module.outer(7)
+        patch(program, module, "def inner(): return 'new', n, b()", "outer.<locals>.inner=inner")
+        assert old() == module.outer(7)() == ("new", 7, "b0")
+    finally:
+        for node in loads.values():
+            del node.parent
