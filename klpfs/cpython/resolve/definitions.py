@@ -6,9 +6,9 @@ may have many, or none yet; its code is a constant of the function around it.
 """
 from __future__ import annotations
 
+import itertools
 import weakref
 from errno import EINVAL
-from itertools import chain
 from types import CodeType, FunctionType
 
 from klpfs.cpython.raw import MARK, class_at
@@ -41,8 +41,7 @@ class Definition:
     """
 
     __slots__ = ("object", "name", "line", "code", "originals", "outer", "inners", "made", "copies", "models",
-                 "altered",
-                 "members", "namespaces", "key", "users", "_fingerprint", "__weakref__")
+                 "altered", "members", "namespaces", "key", "users", "_fingerprint", "__weakref__")
 
     def __init__(self, object: str | None, name: str, code: CodeType, outer: Definition | None,
                  namespace: dict[str, Any]) -> None:
@@ -70,7 +69,8 @@ class Definition:
 
     def codes(self) -> Iterator[CodeType]:
         """All codes of the definition that are known, of whatever time."""
-        return chain(self.originals.values(), self.made.values(), self.copies.values(), self.altered.values())
+        return itertools.chain(self.originals.values(), self.made.values(), self.copies.values(),
+                               self.altered.values())
 
     def is_original(self, code: CodeType) -> bool:
         """Whether a code is the original's, or a copy of that."""
