@@ -185,6 +185,8 @@ class Transition:
         # ids of codes of the side that is not the goal. The last count of references (out_of_sight.py) found some that
         # are not klpfs's. References are counted when no task is in the way any more.
         self.unaccounted: tuple[int, ...] = ()
+        # before the first are noted: behind that none may go, for another code may get its id
+        live_dispatchers.prune(self.breathe)
         self.sliced(self._enter, entries)
 
     # ------------------------------------------------------------------------------------------------------ what it is
@@ -375,7 +377,6 @@ class Transition:
     def install(self) -> None:
         """PREPARE. Calls that begin from now on meet dispatchers, which answer side 0. Counterparts: finish, cancel."""
         self._expect(PREPARE)
-        live_dispatchers.prune(self.breathe)
         self.sliced(self.give_dispatchers, self.switches)
 
     def quiet(self) -> bool:

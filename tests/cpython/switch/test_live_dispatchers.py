@@ -54,6 +54,27 @@ def test_a_dispatcher_that_can_still_run_is_kept():
     assert not mine.dispatchers and mine.switch is None
 
 
+def test_no_dispatcher_that_a_transition_has_noted_goes_before_it():
+    """Another code could get its id, and would be a dispatcher to looks and choices."""
+    d = make("async def f(): return {v}")
+    first = transition(d[0], d[1])
+    first.install()
+    first.start()
+    made = d[0]["f"]()
+    assert done(first)
+    t = transition(d[0], d[2])
+    noted = weakref.ref(next(iter(record_of(d[0]["f"]).dispatchers.values())))
+    assert id(noted()) in t.side_of_code
+    made.close()
+    del made
+    t.install()
+    assert id(noted()) in t.side_of_code and id(noted()) in record_of(d[0]["f"]).dispatchers
+    t.start()
+    assert done(t)
+    live_dispatchers.prune()
+    assert noted() is None
+
+
 def test_a_stale_dispatcher_takes_its_switch_along_when_it_ends():
     """Without a garbage collection, which may be long in coming: what the Switch holds would block transitions."""
     d = make("async def f(): return {v}")
