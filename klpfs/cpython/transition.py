@@ -321,11 +321,12 @@ class PythonTransition(seam.TargetTransition):
         self.switching.force()
 
     def finish(self) -> None:
-        if self.switching.mode != OVER:
+        if self.switching.mode == CLEAN:
             self.switching.look()       # nobody's code is left behind that has come since
             self._judge_strangers()
             for definition in self._concerned():
                 self._update_sides(definition)
+        if self.switching.mode != OVER:
             self.switching.finish()
         self._end(self.after if self.switching.goal else self.before, self.switching.goal)
 

@@ -242,6 +242,22 @@ patch = Patch([Object(%r, [Func('hold', hold)]), Object(%r, [Func('t', t)])])
     assert came.module.t() == "t0" and same(before, snapshot(came.module.t)) and module.hold(None) == "h1"
 
 
+def test_a_module_that_comes_when_the_transition_is_clean(machine):
+    """A service waits for its other processes then."""
+    name = machine.name("mod")
+    module = machine.module(PAIR)
+    machine.enable("""
+def a(): return 'a1'
+def t(): return 't1'
+patch = Patch([Object(%r, [Func('a', a)]), Object(%r, [Func('t', t)])])
+""" % (module.__name__, name))
+    assert machine.engine.look() == []
+    came = insmod_module(machine, name)
+    assert came.module.t() == "t1"
+    machine.engine.finish()
+    assert came.module.t() == "t1" and module.a() == "a1"
+
+
 def test_a_reload_in_the_middle_of_a_transition(machine):
     module = machine.module(PAIR)
     held = Held(module.hold)

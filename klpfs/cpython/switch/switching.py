@@ -424,10 +424,10 @@ class Transition:
         return self.waiting.find(self.waiting_codes())
 
     def add_codes(self, older: Codes, newer: Codes) -> bool:
-        """PREPARE, RUN: codes, of functions in the transition, that count as side 0 and as side 1 from now on: copies
+        """Codes, of functions in the transition, that count as side 0 and as side 1 from now on (not in OVER): copies
         that were made meanwhile. Whether any that is not the goal's had no side yet: all tasks are looked at again
         then."""
-        self._expect(PREPARE, RUN)
+        self._expect(PREPARE, RUN, CLEAN)
         sides: dict[int, int] = {}
         codes: Codes = {}
         self._add_sides(older, newer, sides, codes)
