@@ -478,6 +478,15 @@ class Transition:
 
     def _end(self) -> None:
         goal = self.state.goal
+        self._end_each(goal)            # by itself: a name here for the last Switch would be a reference too many
+        self.flip(OVER, goal)
+        self.choices = {}
+        self.copied += copies.give_back(self.switches, goal)
+        self.rounds.bodies.forget()     # which may have a dispatcher's code of an earlier transition
+        live_dispatchers.prune(self.take_breath)
+        frozen_moment.forget()          # which prune's own moments have filled
+
+    def _end_each(self, goal: int) -> None:
         for n, switch in _enumerate(self.switches):
             record, held = switch.record, given_code.end(switch, goal)
             if held is not None:
@@ -491,12 +500,6 @@ class Transition:
                 record.forced_over = live_dispatchers.NONE
             if n % FUNCTIONS == FUNCTIONS - 1:
                 self.take_breath()
-        self.flip(OVER, goal)
-        self.choices = {}
-        self.copied += copies.give_back(self.switches, goal)
-        self.rounds.bodies.forget()     # which may have a dispatcher's code of an earlier transition
-        live_dispatchers.prune(self.take_breath)
-        frozen_moment.forget()          # which prune's own moments have filled
 
     def forget(self) -> None:
         """OVER. Breaks the reference cycles of a finished transition, which would otherwise keep what a patch of many

@@ -4,6 +4,7 @@ import types
 import pytest
 
 from klpfs.cpython.looks import hidden
+from klpfs.cpython.switch import copies
 from klpfs.cpython.switch.dispatcher import Switch
 from klpfs.cpython.switch.switching import Transition
 from tests.cpython.programs import done, entry, make, switch, transition, window
@@ -111,3 +112,15 @@ def test_a_function_that_is_given_anothers_dispatcher_has_the_others_code_in_the
     assert space["generator"](5) == (1, "here", 5) and list(space["f"]()) == [1]
     assert done(t)
     assert space["generator"](5) == (1, "here", 5) and list(space["f"]()) == [1]
+
+
+@pytest.mark.parametrize("many", [1, 3])
+def test_without_copies_nothing_is_searched_for(monkeypatch, many):
+    """A search of the heap takes long in a large program."""
+    d = make("".join(f"def f{n}(): return {{v}}\n" for n in range(many)))
+    searched = []
+    monkeypatch.setattr(copies, "_with_constants", lambda ids: searched.append(ids) or [])
+    t = transition(d[0], d[1])
+    t.install()
+    t.start()
+    assert done(t) and searched == [] and d[0]["f0"]() == 1
