@@ -8,7 +8,7 @@ from klpfs.cpython import unfound
 from klpfs.cpython.images.image import put
 from klpfs.cpython.looks import codes_in_use, hidden, names_for_people
 from klpfs.cpython.looks.collection import COLLECTING, FROZEN
-from klpfs.cpython.resolve.owners import ALTERED, OWN, Owners
+from klpfs.cpython.resolve.owners import ALTERED, OWN, Owners, kind_of
 from klpfs.cpython.switch import live_dispatchers, out_of_sight
 from klpfs.cpython.switch.choice import CLEAN, OVER, RUN
 from klpfs.cpython.switch.switching import Entry, Transition
@@ -196,7 +196,7 @@ class PythonTransition(seam.TargetTransition):
         for fn in foreign[self._named:]:
             definition, entry = self.images.registry.holders.get(id(fn)), self.entries.get(id(fn))
             if definition is not None and entry is not None and \
-                    Owners(self.images.registry, ()).kind_of(definition, fn.__code__) is OWN:
+                    kind_of(self.images.registry, definition, fn.__code__) is OWN:
                 put(fn, *((entry.after, entry.before) if goal else (entry.before, entry.after)))
                 foreign.remove(fn)
 
@@ -272,8 +272,7 @@ class PythonTransition(seam.TargetTransition):
             definition, code = self.images.registry.holders.get(switch.entry.key), switch.function.__code__
             if definition is None:
                 continue
-            kind = Owners(self.images.registry, ()).kind_of(definition, code)
-            if kind is ALTERED:
+            if kind_of(self.images.registry, definition, code) is ALTERED:
                 written.add(definition)
         return written
 

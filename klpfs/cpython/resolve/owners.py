@@ -66,27 +66,9 @@ class Owners:
             return owner, OWN
         owner = registry.member(fn)
         if owner is not None:
-            return owner, self.kind_of(owner, code)
+            return owner, kind_of(registry, owner, code)
         owner = self._note_copy(code, id(fn.__globals__))
         return owner, OWN if owner is not None else FOREIGN
-
-    def kind_of(self, definition: Definition, code: CodeType) -> str:
-        """What a code is that a function object of the Definition has: OWN, ALTERED, FOREIGN. A copy, or an altered
-        code, is noted."""
-        if id(code) in definition.altered:
-            return ALTERED
-        owner = self.registry.by_code.get(id(code))
-        if owner is not None:
-            return OWN if owner is definition else FOREIGN
-        model = definition.model_of(code, anywhere=True)
-        if model is not None:
-            self.registry.copied(definition, model, code)
-            return OWN
-        # a rewriter may set one of file, line and name, too
-        if any(sum(map(eq, place(code), there)) > 1 for there in definition.places()):
-            definition.altered[id(code)] = code
-            return ALTERED
-        return FOREIGN
 
     def note_in_use(self, suspended: Mapping[int, CodeType], on_stacks: Iterable[tuple[CodeType, int]],
                     with_globals: Callable[[frozenset[int], int], list[tuple[CodeType, int]]]) -> None:
@@ -122,6 +104,25 @@ class Owners:
         definition, model = found[0]
         self.registry.copied(definition, model, code)
         return definition
+
+
+def kind_of(registry: Registry, definition: Definition, code: CodeType) -> str:
+    """What a code is that a function object of the Definition has: OWN, ALTERED, FOREIGN. A copy, or an altered code,
+    is noted."""
+    if id(code) in definition.altered:
+        return ALTERED
+    owner = registry.by_code.get(id(code))
+    if owner is not None:
+        return OWN if owner is definition else FOREIGN
+    model = definition.model_of(code, anywhere=True)
+    if model is not None:
+        registry.copied(definition, model, code)
+        return OWN
+    # a rewriter may set one of file, line and name, too
+    if any(sum(map(eq, place(code), there)) > 1 for there in definition.places()):
+        definition.altered[id(code)] = code
+        return ALTERED
+    return FOREIGN
 
 
 def _note_parts(code: CodeType, ids: set[int]) -> None:

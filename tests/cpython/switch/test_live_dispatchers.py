@@ -19,6 +19,17 @@ def d():
     return make(SOURCE)
 
 
+def outlived():
+    """(namespaces, a Transition that is over, a coroutine made in it, which can still run its dispatcher)."""
+    d = make("async def f(): return {v}")
+    t = transition(d[0], d[1])
+    t.install()
+    t.start()
+    made = d[0]["f"]()
+    assert done(t)
+    return d, t, made
+
+
 def test_what_is_over_is_let_go(d):
     """When no dispatcher can run any more nothing is kept: no transition, no image, no code."""
     t = transition(d[0], d[1])
@@ -40,12 +51,7 @@ def test_what_is_over_is_let_go(d):
 
 def test_a_dispatcher_that_can_still_run_is_kept():
     """A coroutine made in a transition and never awaited keeps its function's record, until it is gone."""
-    d = make("async def f(): return {v}")
-    t = transition(d[0], d[1])
-    t.install()
-    t.start()
-    made = d[0]["f"]()
-    assert done(t)
+    d, t, made = outlived()
     mine = live_dispatchers.record_of(d[0]["f"])
     assert len(mine.dispatchers) == 1 and mine.switch is t.switches[0]
     made.close()
@@ -56,12 +62,7 @@ def test_a_dispatcher_that_can_still_run_is_kept():
 
 def test_no_dispatcher_that_a_transition_has_noted_goes_before_it():
     """Another code could get its id, and would be a dispatcher to looks and choices."""
-    d = make("async def f(): return {v}")
-    first = transition(d[0], d[1])
-    first.install()
-    first.start()
-    made = d[0]["f"]()
-    assert done(first)
+    d, _, made = outlived()
     t = transition(d[0], d[2])
     noted = weakref.ref(next(iter(record_of(d[0]["f"]).dispatchers.values())))
     assert id(noted()) in t.side_of_code
