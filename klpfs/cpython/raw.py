@@ -36,6 +36,10 @@ GENERATOR, COROUTINE, ASYNC_GENERATOR = 0x20, 0x80, 0x200
 ITERABLE_COROUTINE = 0x100      # types.coroutine has set it
 SUSPENDS = GENERATOR | COROUTINE | ASYNC_GENERATOR      # what the code's calls return can be suspended
 
+# which line each instruction is of: an object that code.replace() takes over
+line_table: Callable[[CodeType], bytes] = \
+    vars(CodeType)["co_linetable" if hasattr(CodeType, "co_linetable") else "co_lnotab"].__get__
+
 COMPREHENSIONS = ("<genexpr>", "<listcomp>", "<setcomp>", "<dictcomp>")
 
 _COMPILED = (BuiltinFunctionType, MethodDescriptorType, WrapperDescriptorType, GetSetDescriptorType)

@@ -10,6 +10,7 @@ import pytest
 from klpfs.cpython.looks import codes_in_use
 from klpfs.cpython.switch import dispatcher
 from tests.cpython.machine import Held, one
+from tests.cpython.programs import without
 from tests.programs import same, snapshot
 
 OUTER = """
@@ -583,13 +584,39 @@ def test_code_that_a_tool_puts_back_behind_the_last_look_is_named(machine, plain
     assert [text for text in machine.log.texts() if "was given" in text] == [words]
 
 
-def test_what_a_copy_calls_is_of_its_version_before_a_look_has_seen_it(machine, nested):
-    """types.coroutine makes it while a transition runs, of old code."""
+COPIES = {
+    "types.coroutine": lambda code: code.replace(co_flags=code.co_flags | 0x100),
+    "another name": lambda code: code.replace(co_name="wrapper", co_firstlineno=code.co_firstlineno),
+    "another file": lambda code: code.replace(co_filename="/elsewhere.py"),
+    "a copy of a copy": lambda code: code.replace(co_name="wrapper").replace(co_filename="/elsewhere.py"),
+}
+
+
+@pytest.mark.parametrize("copy", COPIES.values(), ids=COPIES.keys())
+def test_what_a_copy_calls_is_of_its_version_before_a_look_has_seen_it(machine, nested, copy):
+    """A tool makes it while a transition runs, of old code."""
     code = next(const for const in nested.outer.__code__.co_consts if isinstance(const, types.CodeType))
     machine.enable(alone(nested, 1))
-    late = types.FunctionType(code.replace(co_flags=code.co_flags | 0x100), nested.__dict__, "inner", None,
-                              (types.CellType(7),))
+    late = types.FunctionType(copy(code), nested.__dict__, "inner", None, (types.CellType(7),))
     assert next(late()) == ("i0", 7, "b0") and nested.b() == "b1"
+
+
+@pytest.mark.parametrize("copy", COPIES.values(), ids=COPIES.keys())
+def test_what_a_copy_of_a_plain_function_calls(machine, plain, copy):
+    """The tool has kept the code from before."""
+    code = plain.g.__code__
+    machine.enable(NEW_PLAIN + one(plain, "g", "b"))
+    late = types.FunctionType(copy(code), plain.__dict__)
+    assert late() == "g0b0" and plain.g() == "g1b1"
+
+
+@pytest.mark.parametrize("copy", COPIES.values(), ids=COPIES.keys())
+def test_what_a_copy_calls_without_the_rule(machine, plain, copy):
+    """The tests above can fail."""
+    code = plain.g.__code__
+    machine.enable(NEW_PLAIN + one(plain, "g", "b"))
+    with without("copy"):
+        assert types.FunctionType(copy(code), plain.__dict__)() == "g0b1"
 
 
 @pytest.mark.parametrize("mark", ["@types.coroutine", ""], ids=["marked", "plain"])

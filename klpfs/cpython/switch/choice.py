@@ -29,7 +29,7 @@ from .. import c_api
 from ..c_originals import original
 from ..looks.reads import audited
 from ..looks.threads import CUTS
-from ..raw import COROUTINE, ITERABLE_COROUTINE, SUSPENDS, module_dict, type_dict
+from ..raw import COROUTINE, ITERABLE_COROUTINE, SUSPENDS, line_table, module_dict, type_dict
 from . import delegation, thrown
 from .rules import BREAK
 
@@ -45,6 +45,7 @@ get_ident = original(_thread, "get_ident")
 _getframe, _modules, _get = sys._getframe, sys.modules, dict.get
 _id, _type, _issubclass, _int, _dict = id, type, issubclass, int, dict
 _callers_frame, _frame_code, _address = c_api.callers_frame, c_api.frame_code, c_api.address
+_line_table = line_table
 _Module = type(sys)
 
 PREPARE, RUN, CLEAN, OVER = range(4)        # modes of a Transition
@@ -150,16 +151,14 @@ def choose(switch: Switch) -> FunctionType:
         walks[ident] = under_way
 
 
-def _side_of_copy(transition: Transition, code: CodeType, inner: bool) -> int | None:
-    """The side of a copy that types.coroutine has made of an inner generator function's code since looks noted copies
-    last; None of other code."""
-    constants = code.co_consts
-    side: int | None = None
-    for model in _get(transition.models, _address(constants) if inner else _id(constants), ()):
-        if code.co_name == model.co_name and code.co_firstlineno == model.co_firstlineno and \
-                code.co_filename == model.co_filename:
-            side = _get(transition.side_of_code, _address(model) if inner else _id(model))
-    return side
+def _side_of_copy(sides: dict[tuple[int, int, int], int], code: CodeType, inner: bool) -> int | None:
+    """The side of a copy that a tool of the program's has made of a code since looks noted copies last; None of other
+    code. sides: Transition.sides_of_copies."""
+    constants, lines = code.co_consts, _line_table(code)
+    side = _get(sides, (_address(constants), _address(lines), code.co_firstlineno) if inner else
+                (_id(constants), _id(lines), code.co_firstlineno))
+    # lambdas of a line may share all that was compared
+    return None if side is None or code.co_name[:1] == "<" or "copy" in BREAK else side
 
 
 def _walk(transition: Transition, state: State, ident: int, frame: Any, inner: bool) -> int:
@@ -183,7 +182,7 @@ def _side_on_stack(transition: Transition, state: State, ident: int, frame: Any,
     if "nostack" in BREAK:
         return state.goal
     # filled by Transition._enter and _add_dispatcher, before a dispatcher can be met that asks for it
-    side_of_code, goal, models = transition.side_of_code, state.goal, transition.models
+    side_of_code, goal, copies = transition.side_of_code, state.goal, transition.sides_of_copies
     stepping = transition.stepping_codes        # exchanged by Rounds.look, in one store
     greenlet, first = greenlet_api(), frame
     current, undecided = None, False            # undecided: a dispatcher without a side is on the stack
@@ -238,8 +237,8 @@ def _side_on_stack(transition: Transition, state: State, ident: int, frame: Any,
             code = _frame_code(frame) if inner else frame.f_code
         code_id = _address(code) if inner else _id(code)
         side: Any = _get(side_of_code, code_id)
-        if side is None and models:
-            side = _side_of_copy(transition, code, inner)
+        if side is None:
+            side = _side_of_copy(copies, code, inner)
         if side is None:
             if code_id in stepping and above is not None and above.co_flags & _STEPPED:
                 return goal                     # a task's root above the loop: what is below is the loop's caller's

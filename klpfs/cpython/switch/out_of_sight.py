@@ -138,7 +138,7 @@ def _note_holders(transition: Transition, holders: dict[int, Any]) -> tuple[list
         other = reference()
         if other is None:
             continue
-        note_all(other.codes, other.of_both, *_list(other.models.values()))
+        note_all(other.codes, other.of_both)
         for n, switch in _enumerate(other.switches):
             note_switch(switch)
             note_all(switch.record.older_codes, switch.record.forced_over)

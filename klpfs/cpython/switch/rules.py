@@ -13,6 +13,7 @@ must find mixed code: so each test shows that it can fail. Nothing but tests wri
                without, since the last flip
     elsewhere  and only as long as no choice there was for a side that was found in another greenlet, or by delegation
     stale      a dispatcher of an earlier transition asks the newest Switch of its function
+    copy       choosing knows a copy of a code with a side that a tool has made since the last look
     third      every older code of a function counts as side 0
     comps      comprehensions and generator expressions belong to the side of the function around them
     gcscan     a collection under way makes a look for suspended objects void

@@ -27,7 +27,7 @@ from .. import no_collection
 from ..c_originals import original
 from ..images import image as images
 from ..looks import collection, frozen_moment
-from ..raw import COMPREHENSIONS, GENERATOR, NESTED, SUSPENDS, body_codes
+from ..raw import COMPREHENSIONS, NESTED, SUSPENDS, body_codes, line_table
 from . import (
     audit_hooks,
     copies,
@@ -164,9 +164,9 @@ class Transition:
         self.blocking_ids: dict[int, set[int]] = {0: _set(), 1: _set()}
         self.dispatcher_ids: set[int] = _set()
         self.of_both: Codes = {}            # codes whose frames fit either side
-        # {id of constants: codes that have them} of inner generator functions: types.coroutine makes a copy for each
-        # that is made, with the same constants. Read by choices, as side_of_code
-        self.models: dict[int, tuple[CodeType, ...]] = {}
+        # {(id of a code's constants, id of its table of lines, first line): side}: what a tool's copy has as well. Read
+        # by choices, as side_of_code
+        self.sides_of_copies: dict[tuple[int, int, int], int] = {}
         # {id: code} of functions below which a task's stack ends; choice._side_on_stack reads it
         self.stepping_codes: dict[int, CodeType] = event_loops.stepping_codes(())
         self.choices: dict[int, int] = {}   # the state's, where dispatchers find them with one step less; see flip
@@ -249,10 +249,8 @@ class Transition:
         for n, (code_id, side) in _enumerate(sides.items()):
             self.side_of_code[code_id] = side
             self.blocking_ids[1 - side].add(code_id)
-            flags = codes[code_id].co_flags
-            if flags & NESTED and flags & SUSPENDS == GENERATOR and codes[code_id].co_name[:1] != "<":
-                key = _id(codes[code_id].co_consts)
-                self.models[key] = (*self.models.get(key, ()), codes[code_id])
+            code, flags = codes[code_id], codes[code_id].co_flags
+            self.sides_of_copies.setdefault((_id(code.co_consts), _id(line_table(code)), code.co_firstlineno), side)
             if flags & SUSPENDS:
                 self.suspends = self.strict = True      # a clean thread becomes dirty by resuming an old frame
                 if delegation.can_wait(codes[code_id]):
@@ -506,7 +504,7 @@ class Transition:
         functions needs, megabytes, until the program's next garbage collection."""
         self._expect(OVER)
         self.switches, self.side_of_code, self.codes, self.dispatcher_ids = [], {}, {}, _set()
-        self.copied_codes, self.strangers, self.of_both, self.models = [], [], {}, {}
+        self.copied_codes, self.strangers, self.of_both, self.sides_of_copies = [], [], {}, {}
         self.rounds.forget()
         self.waiting.forget()
         self.stepping_codes, self.holders, self.dropped, self.unaccounted = {}, _tuple, _list, ()
