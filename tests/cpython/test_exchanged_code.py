@@ -1,29 +1,17 @@
 """Code that tools of the program put in place of a function's own, equal or not, before, during and after transitions:
 what has it is patched with the others, or named as what is in the way."""
-import importlib
 import marshal
-import sys
 import types
 
 import pytest
 
 from klpfs.cpython.looks import codes_in_use
 from klpfs.cpython.switch import dispatcher
+from tests.cpython.exchange_kit import NEW_PLAIN, OUTER, PLAIN, alone, awaited, exchange, first, kinds
 from tests.cpython.machine import Held, one
 from tests.cpython.programs import without
 from tests.programs import same, snapshot
 
-OUTER = """
-import types
-def outer(n):
-    @types.coroutine
-    def inner():
-        yield 'i0', n, b()
-    return inner
-def b(): return 'b0'
-async def wait(inner): return await inner()
-old = [outer(0), outer(1)]
-"""
 DEEP = """
 def outermost():
     def middle(n):
@@ -41,46 +29,11 @@ def f(held):
     made.extend([middle(0), middle(1), middle])
 made = []
 """
-PLAIN = """
-def f(held): held.stop(); return 'f0' + b()
-def g(): return 'g0' + b()
-def gen():
-    yield 'n0'
-    yield 'n0' + b()
-def b(): return 'b0'
-"""
-NEW_PLAIN = """
-def f(held): held.stop(); return 'f1' + b()
-def g(): return 'g1' + b()
-def gen():
-    yield 'n1'
-    yield 'n1' + b()
-def b(): return 'b1'
-"""
-
-
-def exchange(fn, *, other=False):
-    """A tool's work: another code object in place of a function's, equal or with something more in it."""
-    consts = fn.__code__.co_consts
-    fn.__code__ = fn.__code__.replace(co_consts=(*consts, object()) if other else (*consts,))
 
 
 def old_code(machine, function):
     """The code of before that a function in transition has."""
     return next(each.before.code for each in machine.target.transition.switching.switches if each.function is function)
-
-
-def kinds(machine):
-    """The kinds of what is in the way, sorted: with greenlets about, all are seen at once."""
-    return sorted(each.kind for each in machine.engine.look())
-
-
-def first(generator):
-    return next(iter(generator))
-
-
-def awaited(module, inner):
-    return module.wait(inner).send(None)
 
 
 @pytest.fixture
@@ -91,11 +44,6 @@ def nested(machine):
 @pytest.fixture
 def plain(machine):
     return machine.module(PLAIN)
-
-
-def alone(module, text, more=""):
-    return f"def inner():\n yield 'i{text}'\ndef b(): return 'b{text}'\n" + (
-        f"patch = Patch([Object({module.__name__!r}, [Func('outer.<locals>.inner', inner), Func('b', b)])]{more})")
 
 
 def test_inner_functions_that_types_coroutine_has_marked(machine, nested):
@@ -318,19 +266,6 @@ def test_code_that_a_tool_puts_back_in_a_transition_is_not_left_there(machine, p
     assert plain.g() == "g1b1"
 
 
-def test_a_module_that_was_loaded_again_with_another_text_is_no_tools_work(machine, plain):
-    found = machine.insmod(NEW_PLAIN + one(plain, "g", "b"))
-    with open(plain.__file__, "w") as file:
-        file.write(PLAIN.replace("'g0'", "'another'"))
-    spec = importlib.util.spec_from_file_location(plain.__name__, plain.__file__)
-    spec.loader.get_code = lambda name: compile(PLAIN.replace("'g0'", "'another'"), plain.__file__, "exec")
-    exec(spec.loader.get_code(None), plain.__dict__)
-    machine.engine.disable(found.patch)
-    assert machine.engine.look() == []
-    machine.engine.finish()
-    assert plain.g() == "anotherb0"
-
-
 def test_copies_are_forgotten_when_nobody_has_them_any_more(machine, nested):
     many = [nested.outer(n) for n in range(20)]
     found = machine.enable(alone(nested, 1))
@@ -362,70 +297,6 @@ def test_a_function_with_constants_that_no_compiler_makes(machine, plain):
     assert other.g() == "g1b1"
 
 
-# ------------------------------------------------------------------------------------- what is another definition's own
-
-TWINS = """
-from dataclasses import dataclass
-fs = [lambda: b(), lambda: b()]
-@dataclass
-class A:
-    x: int
-@dataclass
-class B:
-    x: int
-def b(): return 'b0'
-hs = [lambda held: held.stop(), lambda held: held.stop()]
-"""
-
-
-apart = pytest.mark.skipif(sys.version_info < (3, 11), reason="equal lambdas of one line have one code object")
-
-
-@apart
-def test_lambdas_with_equal_codes_of_one_line_are_not_each_others(machine):
-    module = machine.module(TWINS)
-    machine.insmod("def n(): return 'new'" + (
-        f"\npatch = Patch([Object({module.__name__!r}, [Func('<lambda>', n, old_sympos=1)])])"))
-    assert [fn() for fn in module.fs] == ["new", "b0"]
-
-
-def test_methods_of_dataclasses_with_equal_fields_are_not_each_others(machine):
-    module = machine.module(TWINS)
-    machine.insmod("def n(self, x): self.x = 'new', x" + one(module, "A.__init__=n"))
-    assert (module.A(1).x, module.B(1).x) == (("new", 1), 1)
-
-
-@apart
-def test_what_runs_anothers_equal_code_is_not_in_the_way(machine):
-    module = machine.module(TWINS)
-    held = Held(module.hs[1])
-    machine.insmod("def n(held): return 'new'" + (
-        f"\npatch = Patch([Object({module.__name__!r}, [Func('<lambda>', n, old_sympos=3)])])"))
-    assert module.hs[0](None) == "new"
-    held.let_go()
-
-
-def test_a_function_of_the_text_before_a_reload_is_left_alone(machine, plain):
-    found = machine.insmod(NEW_PLAIN + one(plain, "g", "b"))
-    texts = [PLAIN.replace("'g0'", f"'{name}'") for name in ("second", "third")]
-    kept = []
-    for text in texts:
-        exec(compile(text, plain.__file__, "exec"), plain.__dict__)
-        kept.append(plain.g)
-    machine.disable(found)
-    assert [fn() for fn in kept] == ["secondb0", "thirdb0"]
-
-
-def test_an_inner_function_of_two_texts_is_refused(machine):
-    text = "def outer(n):\n def inner(): return 'i0', n\n return {}\n"
-    module = machine.module(text.format("inner"))
-    before = module.outer
-    exec(compile(text.format("[inner][0]"), module.__file__, "exec"), module.__dict__)
-    assert machine.refuses("def inner(): return 'i1'" + one(module, "outer.<locals>.inner=inner")) == "EINVAL"
-    assert machine.log.texts()[-1].endswith(": it lies in more than one text, the module was loaded again")
-    assert before(1)() == module.outer(1)() == ("i0", 1)
-
-
 # ----------------------------------------------------------------------------------------------------- in a transition
 
 @pytest.mark.parametrize("copied", [True, False], ids=["copy", "other"])
@@ -439,15 +310,6 @@ def test_code_that_comes_in_a_transition(machine, plain, copied):
         plain.g.__code__ = saved
     machine.settle()
     assert plain.g() == "g1b1"
-
-
-def test_code_of_another_function_that_comes_in_a_transition(machine, plain):
-    saved = plain.gen.__code__, plain.g.__code__
-    machine.enable(NEW_PLAIN + one(plain, "g", "b", "f"))
-    plain.f.__code__ = saved[1]
-    machine.settle()
-    assert plain.f() == plain.g() == "g1b1"
-    assert machine.log.texts()[-2].endswith("was given code that the transition had made, it has code of its own again")
 
 
 def test_what_runs_code_that_a_tool_has_written_is_old(machine, plain):
@@ -635,21 +497,6 @@ def test_new_closures_of_a_function_that_is_only_watched(machine, monkeypatch, m
     assert len(requests) > 3 and {first(inner()) for inner in requests} == {"i2"}
 
 
-@apart
-def test_an_equal_lambda_of_its_line_is_no_copy(machine):
-    module = machine.module("""
-import types
-def make(): return types.coroutine(lambda: (yield b())), types.coroutine(lambda: (yield b()))
-def b(): return 'b0'
-def f(inner): return 'f0', next(inner())
-""")
-    name = "make.<locals>.<lambda>"
-    machine.enable("def n(): yield 'new'\ndef f(inner): return 'f1', next(inner())\ndef b(): return 'b1'" + (
-        f"\npatch = Patch([Object({module.__name__!r}, [Func({name!r}, n, old_sympos=1), Func('f', f), Func('b', b)])])"))
-    assert module.f(module.make()[1]) == ("f1", "b1")
-    machine.settle()
-
-
 @pytest.mark.parametrize("changes", [{"co_name": "traced"}, {"co_filename": "<traced>"}, {"co_firstlineno": 99}],
                          ids=["name", "file", "line"])
 def test_code_that_a_tool_has_written_under_another_name_is_waited_for(machine, plain, changes):
@@ -661,18 +508,6 @@ def test_code_that_a_tool_has_written_under_another_name_is_waited_for(machine, 
     plain.g.__code__ = own
     machine.settle()
     assert plain.g() == "g0b0"
-
-
-def test_marked_closures_of_a_module_that_was_loaded_again(machine, nested):
-    """With the same text; somebody has the outer function of before."""
-    before, closures = nested.outer, [nested.outer(n) for n in range(2)]
-    exec(compile(OUTER, nested.__file__, "exec"), nested.__dict__)
-    closures += [before(2), nested.outer(3)]
-    found = machine.insmod(alone(nested, 1))
-    closures += [before(4), nested.outer(5)]
-    assert [awaited(nested, inner) for inner in closures] == 6 * ["i1"]
-    machine.disable(found)
-    assert [awaited(nested, inner) for inner in closures] == [("i0", n, "b0") for n in range(6)]
 
 
 @pytest.mark.parametrize("goal", [1, 0])
