@@ -59,7 +59,9 @@ class PythonTransition(seam.TargetTransition):
         try:
             owner.transition = self     # first: the target's recover() goes by it
             self._take_up(changes)
-            self.switching = Transition(self._joining(), owner.log.clock_us, owner.breathe)
+            entries: list[Entry] = []
+            self._find_joining(entries)
+            self.switching = Transition(entries, owner.log.clock_us, owner.breathe)
             self.switching.holders, self.switching.dropped = self._holders, self._forget
             self._add_codes()
             self.switching.install()
@@ -72,7 +74,7 @@ class PythonTransition(seam.TargetTransition):
 
     def undo(self) -> None:
         """What was not begun to its end is taken back. It goes on where an exception has cut it off."""
-        if self.switching is not None and self.switching.mode != OVER:
+        if self.switching is not None:
             self.switching.cancel()
         self._leave(list(self.entries.values()))
         self.images.become(dict(self.images.state), scan=False)
@@ -117,9 +119,9 @@ class PythonTransition(seam.TargetTransition):
             self._sides[definition] = self.images.sides(definition, self.before, self.after)
         return self._sides[definition]
 
-    def _joining(self) -> list[Entry]:
-        """Entries of the function objects that are alive and not in the transition yet. Counterpart: _leave."""
-        entries = []
+    def _find_joining(self, entries: list[Entry]) -> None:
+        """Puts into `entries` those of the function objects that are alive and not in the transition yet. What an
+        exception cuts off has put there what `_leave` needs."""
         self.doubts, self.strangers = set(), set()
         updated: set[Any] = set()
         for fn, definition in self.images.concerned_functions(self.before, self.after, self.watched, self.doubts,
@@ -133,10 +135,9 @@ class PythonTransition(seam.TargetTransition):
                 after = before
                 if self.images.key(definition, self.before) != self.images.key(definition, self.after):
                     after = self.images.image(fn, definition, self.after)
-                entry = self.entries[id(fn)] = Entry(fn, before, after, *self._sides_of(definition))
+                entries.append(Entry(fn, before, after, *self._sides_of(definition)))
+                self.entries[id(fn)] = entries[-1]
                 self.images.registry.holders[id(fn)] = definition
-                entries.append(entry)
-        return entries
 
     def _holders(self) -> list[Any]:
         """What holds codes here: dicts with such values, tuples, objects with a `code`. The constants of code around a
@@ -176,16 +177,17 @@ class PythonTransition(seam.TargetTransition):
         return self.switching.mode in (CLEAN, OVER)     # OVER: an exception has cut `finish` off
 
     def add(self, changes: Iterable[seam.Change]) -> None:
-        taken = dict(self.before), dict(self.after), set(self.watched)
-        self._take_up(changes)
+        taken = dict(self.before), dict(self.after), set(self.watched), dict(self._sides)
         entries: list[Entry] = []
         try:
-            entries = self._joining()
+            self._take_up(changes)
+            self._find_joining(entries)
             self.switching.add(entries)
             self._add_codes()
         except BaseException:
             self._leave(entries)
-            self.before, self.after, self.watched = taken
+            self.before, self.after, self.watched, self._sides = taken
+            self.switching.take_back({entry.key for entry in entries})
             raise
         self._name_foreign()
 
@@ -305,14 +307,17 @@ class PythonTransition(seam.TargetTransition):
 
     def _join(self) -> tuple[bool, bool]:
         """(whether function objects that were made meanwhile have joined, whether tasks are looked at again)."""
-        entries, again = self._joining(), False
-        if entries:
-            try:
+        entries: list[Entry] = []
+        again = False
+        try:
+            self._find_joining(entries)
+            if entries:
                 again = self.switching.join(entries)
-            except BaseException:       # the next look lets in what has been entered, and finds the others again
-                entered = {switch.entry.key for switch in self.switching.switches}
-                self._leave([entry for entry in entries if entry.key not in entered])
-                raise
+        except BaseException:       # the next look lets in what has been entered, and finds the others again
+            entered = {switch.entry.key for switch in self.switching.switches if not switch.gone}
+            self._leave([entry for entry in entries if entry.key not in entered])
+            raise
+        if entries:
             self._name_foreign()
         return bool(entries), again
 
@@ -325,13 +330,11 @@ class PythonTransition(seam.TargetTransition):
             self._judge_strangers()
             for definition in self._concerned():
                 self._update_sides(definition)
-        if self.switching.mode != OVER:
-            self.switching.finish()
+        self.switching.finish()
         self._end(self.after if self.switching.goal else self.before, self.switching.goal)
 
     def cancel(self) -> None:
-        if self.switching.mode != OVER:
-            self.switching.cancel()
+        self.switching.cancel()
         self._end(self.before, 0)
 
     def _end(self, state: dict[Any, Any], goal: int) -> None:

@@ -531,3 +531,40 @@ def test_functions_that_an_exception_has_kept_from_joining_get_their_dispatchers
             break
     machine.settle()
     assert first(late()) == ("i1" if goal else ("i0", 0, "b0"))
+
+
+def test_a_copy_of_a_dispatcher_that_is_put_back_when_the_patch_has_gone(machine, plain):
+    """Nothing else is left of that transition."""
+    found = machine.enable(NEW_PLAIN + one(plain, "g", "b"))
+    copy = plain.g.__code__.replace()
+    machine.settle()
+    machine.disable(found)
+    plain.g.__code__ = copy
+    assert plain.g() == "g0b0"
+
+
+def test_a_copy_of_a_dispatcher_that_is_put_back_when_the_patch_was_replaced(machine, plain):
+    machine.enable(NEW_PLAIN + one(plain, "g", "b"))
+    copy = plain.g.__code__.replace()
+    machine.settle()
+    machine.insmod("def g(more=7): return 'g2' + b() + str(more)\ndef b(): return 'b2'" + one(
+        plain, "g", "b", replace=True))
+    plain.g.__code__ = copy
+    assert plain.g() == "g2b27"
+
+
+def test_marked_closures_of_new_code_are_not_searched_for_each(machine, nested):
+    """A program makes one for each request."""
+    found = machine.insmod(alone(nested, 1))
+    made = [nested.outer(n) for n in range(50)]
+    definition = next(each for each in machine.target.images.state if each.name == "outer.<locals>.inner")
+    asked = []
+
+    class Counting(dict):
+        def __getitem__(self, key):
+            asked.append(key)
+            return dict.__getitem__(self, key)
+    definition.models = Counting(definition.models)
+    machine.disable(found)
+    assert {awaited(nested, inner) for inner in made} == {("i0", n, "b0") for n in range(50)}
+    assert len(asked) < 20 * len(made)

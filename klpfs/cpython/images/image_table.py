@@ -149,8 +149,7 @@ class Images:
         key = (definition, (ITERABLE_COROUTINE, id(code)))
         marked = self.composed.get(key)
         if marked is None and id(code) in definition.originals:
-            copies = definition.alike(None).values()
-            marked = next((copy for copy in copies if copy.co_flags & ITERABLE_COROUTINE), None)
+            marked = definition.marked()
         if marked is None:
             marked = code.replace(co_flags=code.co_flags | ITERABLE_COROUTINE)
             self.registry.copied(definition, code, marked)

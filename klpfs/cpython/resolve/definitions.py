@@ -11,7 +11,7 @@ import weakref
 from errno import EINVAL
 from types import CodeType, FunctionType
 
-from klpfs.cpython.raw import MARK, class_at
+from klpfs.cpython.raw import ITERABLE_COROUTINE, MARK, class_at
 from klpfs.cpython.resolve.code_copies import content, is_copy, place
 from klpfs.cpython.resolve.live_functions import functions_of
 from klpfs.cpython.resolve.owners import OWN, Owners
@@ -41,7 +41,7 @@ class Definition:
     """
 
     __slots__ = ("object", "name", "line", "code", "originals", "outer", "inners", "made", "copies", "models",
-                 "altered", "members", "namespaces", "key", "users", "_fingerprint", "__weakref__")
+                 "altered", "members", "namespaces", "key", "users", "_fingerprint", "_marked", "__weakref__")
 
     def __init__(self, object: str | None, name: str, code: CodeType, outer: Definition | None,
                  namespace: dict[str, Any]) -> None:
@@ -60,6 +60,7 @@ class Definition:
         self.key: tuple[Any, ...] | None = None
         self.users = 0
         self._fingerprint: str | None = None
+        self._marked = 0            # id of the last answer of `marked`
 
     @property
     def fingerprint(self) -> str:
@@ -81,6 +82,17 @@ class Definition:
         alike = dict(self.originals) if code is None else {id(code): code}
         alike.update((key, copy) for key, copy in self.copies.items() if self.models[key] in alike)
         return alike
+
+    def marked(self) -> CodeType | None:
+        """A copy of the original on which types.coroutine's mark is, or None."""
+        copy = self.copies.get(self._marked)
+        if copy is None or not copy.co_flags & ITERABLE_COROUTINE or self.models[self._marked] not in self.originals:
+            # a program may make a copy for each request: so the search is not made for each
+            found = [key for key, copy in self.copies.items()
+                     if copy.co_flags & ITERABLE_COROUTINE and self.models[key] in self.originals]
+            self._marked = found[0] if found else 0
+            copy = self.copies.get(self._marked)
+        return copy
 
     def model_of(self, code: CodeType, anywhere: bool = False) -> CodeType | None:
         """The code of the definition's that a code is a copy of, or None. anywhere: also one with another name, file or

@@ -128,6 +128,15 @@ class Switch:
             function = self.functions[side] = images.clone(self.function, self.after if side else self.before)
         return function
 
+    def function_in_force(self) -> FunctionType:
+        """OVER: the function object to call when a tool has put back a dispatcher, or a copy of that. Called by the
+        program's threads."""
+        code = code_of_calls(self)
+        for side, image in ((0, self.before), (1, self.after)):
+            if image.code is code:
+                return self.function_of(side)
+        return images.clone(self.function, images.Image(code, images.capture(self.function).values))
+
     def has(self, code_id: int) -> bool:
         """Whether the code with this id is the function's: of a side, older or newer."""
         return self.is_of(code_id, 0) or self.is_of(code_id, 1)
@@ -175,8 +184,9 @@ def in_force(code: CodeType) -> CodeType:
 
 def code_of_calls(its: Switch) -> CodeType:
     """The code that the calls of a Switch's dispatcher get when no task is in the way, or its transition is over."""
-    newest = its.record.switch or its
-    return (newest.after if newest.transition.state.goal else newest.before).code
+    newest, last = its.record.switch or its, its.record.in_force
+    put = last() if its.record.switch is None and last is not None else None
+    return put or (newest.after if newest.transition.state.goal else newest.before).code
 
 
 def check(function: FunctionType, before: images.Image, after: images.Image) -> None:

@@ -92,7 +92,7 @@ def end(switch: Switch, goal: int) -> str | None:
     that is worth a word: MADE_BY_US; FOREIGN, which stays."""
     function, image = switch.function, switch.after if goal else switch.before
     code = function.__code__
-    if switch.gone or switch.before is switch.after or code is switch.before.code and not goal:
+    if switch.before is switch.after or code is switch.before.code and not goal:
         return None             # as it was: nothing is set, which an audit hook may refuse
     if switch.only_watched:
         if code is switch.before.code:

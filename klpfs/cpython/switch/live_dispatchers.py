@@ -45,10 +45,11 @@ class Record:
 
     switch: its Switch in the newest transition, None when no dispatcher is left; dispatchers: {id: code} of all that
     may still run; older_codes: {id: code} of the sides that dispatchers of transitions before `switch` may call;
-    forced_over: {id: code} of what a force left running.
+    forced_over: {id: code} of what a force left running. in_force: weak reference to the code that the last transition
+    has put, for copies of dispatchers that a tool puts back when `switch` is None.
     """
 
-    __slots__ = ("reference", "switch", "dispatchers", "older_codes", "forced_over")
+    __slots__ = ("reference", "switch", "dispatchers", "older_codes", "forced_over", "in_force")
 
     def __init__(self, function: FunctionType) -> None:
         self.reference = _Reference(function, _dead.append)
@@ -57,6 +58,7 @@ class Record:
         self.dispatchers: dict[int, CodeType] = {}
         self.older_codes: Mapping[int, CodeType] = NONE
         self.forced_over: Mapping[int, CodeType] = NONE
+        self.in_force: ref[CodeType] | None = None
 
 
 def enlist(record: Record) -> None:

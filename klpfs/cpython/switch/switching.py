@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import time
 from errno import EBUSY, EINVAL
+from weakref import ref
 
 from klpfs.engine.error import KlpError
 from klpfs.engine.target import Blocker
@@ -49,13 +50,14 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
     from types import CodeType, FunctionType
     from typing import Any, Callable, TypeVar
-    from weakref import ref
 
     Codes = dict[int, CodeType]
     Result = TypeVar("Result")
 
 _id, _len, _tuple, _set, _dict, _frozenset, _enumerate, _list, _range, _bool, _type = \
     id, len, tuple, set, dict, frozenset, enumerate, list, range, bool, type
+
+_ref = ref
 
 FUNCTIONS = 20      # switched between two breaths
 
@@ -214,18 +216,19 @@ class Transition:
     # --------------------------------------------------------------------------------------------------------- entries
 
     def _enter(self, entries: Iterable[Entry]) -> None:
-        """Makes Switches of entries and adds them, or raises with nothing changed."""
+        """Makes Switches of entries and adds them, or raises with none added."""
         made: list[dispatcher.Switch] = []
         sides: dict[int, int] = {}      # id of code -> side
         codes: Codes = {}
-        functions = {_id(switch.function) for switch in self.switches}
+        functions = {_id(switch.function) for switch in self.switches if not switch.gone}
         shared: dict[tuple[int, int], Entry] = {}
         for n, entry in _enumerate(entries):
             function = entry.fn
             dispatcher.check(function, entry.before, entry.after)
             record = live_dispatchers.record_of(function)
             if _id(function) in functions or \
-                    record.switch is not None and record.switch.transition.state.mode != OVER:
+                    record.switch is not None and record.switch.transition.state.mode != OVER and \
+                    not record.switch.gone:
                 raise KlpError(EBUSY, f"{function.__qualname__}: in transition already")
             functions.add(_id(function))
             switch = dispatcher.Switch(entry, record, self, images.capture(function))
@@ -236,12 +239,12 @@ class Transition:
                 self.take_breath()
         for entry in shared.values():
             self._add_sides(entry.older, entry.newer, sides, codes)
-        self.switches += made
         self._note_codes(sides, codes)
         for n, switch in _enumerate(made):
             self._note_callable(switch)
             if n % FUNCTIONS == FUNCTIONS - 1:
                 self.take_breath()
+        self.switches += made       # last: what is there gets its dispatcher, by the next look if need be
 
     def _note_codes(self, sides: dict[int, int], codes: Codes) -> None:
         """Codes have their sides from here on. sides: id of code -> side; codes: id -> code."""
@@ -463,21 +466,23 @@ class Transition:
             self.flip(CLEAN, self.state.goal)
 
     def finish(self) -> None:
-        """CLEAN -> OVER. An attribute or code that the program set during the transition stays as it set it."""
-        self._expect(CLEAN)
+        """CLEAN -> OVER. An attribute or code that the program set during the transition stays as it set it. Called
+        again, goes on where an exception has cut it off."""
+        self._expect(CLEAN, OVER)
         self.sliced(self._end)
 
     def cancel(self) -> None:
         """PREPARE -> OVER: the functions hold what they held. It goes on where an exception has cut it off."""
-        if self.state.mode != CLEAN or self.state.goal:
+        if self.state.mode not in (CLEAN, OVER) or self.state.goal:
             self._expect(PREPARE)
             self.flip(CLEAN, 0)
         self.sliced(self._end)
 
     def _end(self) -> None:
         goal = self.state.goal
-        self._end_each(goal)            # by itself: a name here for the last Switch would be a reference too many
-        self.flip(OVER, goal)
+        if self.state.mode != OVER:
+            self._end_each(goal)        # by itself: a name here for the last Switch would be a reference too many
+            self.flip(OVER, goal)
         self.choices = {}
         self.copied += copies.give_back(self.switches, goal)
         self.rounds.bodies.forget()     # which may have a dispatcher's code of an earlier transition
@@ -485,10 +490,13 @@ class Transition:
         frozen_moment.forget()          # which prune's own moments have filled
 
     def _end_each(self, goal: int) -> None:
+        self._take_back_each()
+        foreign: list[FunctionType] = []    # found again where an exception cuts this off; those of `copied` are not
         for n, switch in _enumerate(self.switches):
-            record, held = switch.record, given_code.end(switch, goal)
+            record, held = switch.record, None if switch.gone else given_code.end(switch, goal)
             if held is not None:
-                (self.foreign if held is given_code.FOREIGN else self.copied).append(switch.function)
+                (foreign if held is given_code.FOREIGN else self.copied).append(switch.function)
+            record.in_force = _ref((switch.after if goal and not switch.gone else switch.before).code)
             if self.forced:
                 before, after = switch.codes_by_side
                 forced_over = _dict(record.forced_over)
@@ -498,6 +506,7 @@ class Transition:
                 record.forced_over = live_dispatchers.NONE
             if n % FUNCTIONS == FUNCTIONS - 1:
                 self.take_breath()
+        self.foreign += foreign
 
     def forget(self) -> None:
         """OVER. Breaks the reference cycles of a finished transition, which would otherwise keep what a patch of many
@@ -512,7 +521,7 @@ class Transition:
 
     def add(self, entries: Iterable[Entry]) -> None:
         """Functions of an object that came. PREPARE, RUN: from now on as the others, and all tasks are looked at again.
-        CLEAN: they answer the goal. Raises KlpError with nothing changed.
+        CLEAN: they answer the goal. What raises may have let in some: take_back.
 
         Functions of an object that goes: leave."""
         self._expect(PREPARE, RUN, CLEAN)
@@ -522,6 +531,17 @@ class Transition:
             self._let_in(self.switches[before:])
         else:
             self.sliced(self.give_dispatchers, self.switches[before:])
+
+    def take_back(self, keys: Collection[int]) -> None:
+        """The functions with these ids, which `add` could not let in to the end, hold what they held. What has been
+        called of them counts as before. Where an exception cuts this off, they get that when the transition ends."""
+        self.leave(keys)
+        self.sliced(self._take_back_each)
+
+    def _take_back_each(self) -> None:
+        for switch in self.switches:
+            if switch.gone and _id(switch.function.__code__) == switch.dispatcher_id:
+                given_code.end(switch, 0)
 
     def join(self, entries: Iterable[Entry]) -> bool:
         """Functions that were made meanwhile join, when no task is in the way. Whether all tasks are looked at again:

@@ -1,0 +1,173 @@
+"""An exception in the middle of a transition's work (no memory, an audit hook that refuses): nothing is left half done,
+the next look, or the next try to end it, goes on."""
+import types
+
+import pytest
+
+from klpfs.cpython.images import image as images
+from klpfs.cpython.images.image_table import Images
+from klpfs.cpython.switch import copies, dispatcher
+from klpfs.cpython.switch.switching import Transition
+from tests.cpython.exchange_kit import NEW_PLAIN, PLAIN
+from tests.cpython.machine import Held, one
+
+INNER = """
+def outer(n):
+    def inner(): return 'i0', n, b()
+    return inner
+def b(): return 'b0'
+def f(held):
+    held.stop()
+    made.extend(outer(n) for n in range(3))
+made = []
+"""
+NEW_F = """
+def f(held):
+    held.stop()
+    made.extend(outer(n) for n in range(3))
+"""
+LATE = """
+def f(held): return 'f1'
+def g(): return 'g1'
+def h(): return 'h1'
+patch = Patch([Object(%r, [Func('f', f)]), Object(%r, [Func('g', g), Func('h', h)])])
+"""
+
+
+def no_memory(*args, **named):
+    raise MemoryError
+
+
+def no_memory_at(monkeypatch, owner, name, at):
+    """The at-th call of a function ends in MemoryError."""
+    wrapped, calls = getattr(owner, name), []
+
+    def counting(*args, **named):
+        calls.append(args)
+        if len(calls) == at:
+            raise MemoryError
+        return wrapped(*args, **named)
+    monkeypatch.setattr(owner, name, counting)
+
+
+def look_till_clean(machine):
+    for _ in range(3):
+        if machine.engine.look() == []:
+            return
+    raise AssertionError("never clean")
+
+
+def cut_off(machine, monkeypatch, owner, name, at):
+    """A look is cut off, and no other."""
+    with monkeypatch.context() as patched:
+        no_memory_at(patched, owner, name, at)
+        with pytest.raises(MemoryError):
+            look_till_clean(machine)
+
+
+@pytest.mark.parametrize("name, at", [("image", 2), ("image", 4), ("image", 6), ("hold", 2), ("hold", 3)])
+def test_functions_that_join(machine, monkeypatch, name, at):
+    """Old code has made three closures."""
+    module = machine.module(INNER)
+    held = Held(module.f)
+    machine.enable("def inner(): return 'i1', n\ndef f(held): pass\ndef b(): return 'b1'" + one(
+        module, "outer.<locals>.inner=inner", "f", "b"))
+    held.let_go()
+    cut_off(machine, monkeypatch, Images, name, at)
+    look_till_clean(machine)
+    assert [inner() for inner in module.made] == [("i1", n) for n in range(3)]
+    machine.settle()
+    assert [inner() for inner in module.made] == [("i1", n) for n in range(3)]
+
+
+@pytest.mark.parametrize("at", [1, 2, 3])
+def test_functions_that_join_when_a_patch_goes(machine, monkeypatch, at):
+    """Patched code has made them."""
+    module = machine.module(INNER)
+    found = machine.insmod("def inner(): return 'i1', n" + NEW_F + one(module, "outer.<locals>.inner=inner", "f"))
+    held = Held(module.f)
+    machine.engine.disable(found.patch)
+    held.let_go()
+    cut_off(machine, monkeypatch, Images, "hold", at)
+    look_till_clean(machine)
+    assert [inner()[0] for inner in module.made] == ["i0"] * 3
+    machine.settle()
+    assert [inner()[0] for inner in module.made] == ["i0"] * 3
+
+
+@pytest.mark.parametrize("owner, name, at", [
+    (dispatcher, "make", 1), (dispatcher, "make", 2), (Transition, "_note_codes", 1), (Transition, "_note_callable", 2),
+    (Images, "image", 2), (Images, "image", 4), (images, "capture", 2), (images, "put_code", 2)],
+    ids=lambda each: getattr(each, "__name__", each))
+@pytest.mark.parametrize("reversed_", [False, True], ids=["goes on", "reversed"])
+def test_a_module_that_comes_is_refused_and_not_patched(machine, monkeypatch, owner, name, at, reversed_):
+    """When the patch is over, too; and a module that comes again is patched."""
+    module = machine.module("def f(held): held.stop(); return 'f0'")
+    held, late_name = Held(module.f), machine.name("late")
+    found = machine.enable(LATE % (module.__name__, late_name))
+    late = machine.module("def g(): return 'g0'\ndef h(): return 'h0'", name=late_name)
+    with monkeypatch.context() as patched:
+        no_memory_at(patched, owner, name, at)
+        with pytest.raises(MemoryError):
+            machine.engine.coming(late_name)
+    if reversed_:
+        machine.engine.reverse()
+    held.let_go()
+    machine.settle()
+    assert (late.g(), late.h()) == ("g0", "h0")
+    if not reversed_:
+        machine.engine.coming(late_name)
+        assert (late.g(), late.h()) == ("g1", "h1")
+        machine.disable(found)
+        assert (late.g(), late.h()) == ("g0", "h0")
+
+
+def test_a_module_that_comes_again_while_the_transition_runs(machine, monkeypatch):
+    """Its functions have had dispatchers of this transition."""
+    module = machine.module("def f(held): held.stop(); return 'f0'")
+    held, late_name = Held(module.f), machine.name("late")
+    found = machine.enable(LATE % (module.__name__, late_name))
+    late = machine.module("def g(): return 'g0'\ndef h(): return 'h0'", name=late_name)
+    with monkeypatch.context() as patched:
+        no_memory_at(patched, dispatcher, "make", 2)
+        with pytest.raises(MemoryError):
+            machine.engine.coming(late_name)
+    machine.engine.coming(late_name)
+    assert (late.g(), late.h()) == ("g1", "h1")
+    held.let_go()
+    machine.settle()
+    assert (late.g(), late.h()) == ("g1", "h1")
+    machine.disable(found)
+    assert (late.g(), late.h()) == ("g0", "h0")
+
+
+@pytest.fixture
+def plain(machine):
+    return machine.module(PLAIN)
+
+
+def test_copies_of_dispatchers_at_the_end(machine, plain, monkeypatch):
+    """They are searched for when all functions have the goal's code."""
+    machine.enable(NEW_PLAIN + one(plain, "g", "b"))
+    other = types.FunctionType(plain.g.__code__, plain.__dict__)
+    assert machine.engine.look() == []
+    with monkeypatch.context() as patched:
+        patched.setattr(copies, "give_back", no_memory)
+        with pytest.raises(MemoryError):
+            machine.engine.finish()
+    machine.engine.finish()
+    assert other() == "g1b1" and other.__code__ is plain.g.__code__
+    assert len([text for text in machine.log.texts() if "was given code that the transition had made" in text]) == 1
+
+
+def test_what_was_left_alone_is_named_once(machine, plain, monkeypatch):
+    machine.enable(NEW_PLAIN + one(plain, "f", "g", "b"))
+    assert machine.engine.look() == []
+    plain.f.__code__ = (lambda held: "foreign").__code__
+    with monkeypatch.context() as patched:
+        no_memory_at(patched, images, "put", 2)
+        with pytest.raises(MemoryError):
+            machine.engine.finish()
+    machine.engine.finish()
+    assert len([text for text in machine.log.texts() if "left alone" in text]) == 1
+    assert plain.g() == "g1b1"
