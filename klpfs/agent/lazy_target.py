@@ -110,6 +110,12 @@ class CPython:
         import_own()
 
     @staticmethod
+    def let_go_of_imports() -> None:
+        """The program ends. Counterpart: hook_imports."""
+        from klpfs.cpython.program import import_hooks
+        import_hooks.let_go()
+
+    @staticmethod
     def interpreters() -> int:
         """How many sub-interpreters run in this process."""
         from klpfs.cpython.looks.interpreters import interpreters

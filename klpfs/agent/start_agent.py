@@ -109,3 +109,5 @@ def _end() -> None:
         agent.server.remove()       # again: the thread may just have seen that the name is lost, and bound a new socket
         if agent.foreign.working is None:
             agent.thread.stop(0.2)
+    if agent is not None:
+        agent.parts.let_go_of_imports()     # in a child that has no agent of its own, too

@@ -50,6 +50,9 @@ class PuppetParts:
     def loader(self):
         return self
 
+    def let_go_of_imports(self):
+        pass
+
     def hook_imports(self, coming, target):
         pass
 

@@ -1,4 +1,5 @@
 """The agent in real programs: started before their first line, in them and in what they start, without a trace else."""
+import contextlib
 import json
 import os
 import subprocess
@@ -181,6 +182,22 @@ def test_start_in_code(tmp_path, env):
 def test_the_socket_is_gone_at_exit(tmp_path, env):
     program(tmp_path, env, "print(json.dumps(shown))")
     assert [f for f in os.listdir(tmp_path / "run" / "svc") if f.endswith(".sock")] == []
+
+
+@pytest.mark.parametrize("flags", [["-v"], ["-X", "dev"], ["-X", "importtime"], pytest.param(
+    ["-X", "perf"], marks=pytest.mark.skipif(sys.version_info < (3, 12), reason="3.12 has it first"))], ids=" ".join)
+@pytest.mark.parametrize("text", ["", "pid = os.fork(); pid and sys.exit(os.waitpid(pid, 0)[1] != 0)"],
+                         ids=["alone", "with a child"])
+def test_a_program_ends_as_it_ends_without_klpfs(tmp_path, env, flags, text):
+    """CPython's last steps find nothing of klpfs: on 3.14 and 3.15 that crashed."""
+    here = os.path.dirname(os.path.dirname(os.path.dirname(run_command.BOOT)))
+    text = f"import os, sys, klpfs.agent; klpfs.agent.start('web'); {text}\nprint(os.getpid())"
+    done = subprocess.run([sys.executable, *flags, "-c", text], env=dict(env, PYTHONPATH=here), capture_output=True,
+                          text=True)
+    for pid in done.stdout.split():
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(f"/tmp/perf-{pid}.map")       # what -X perf leaves
+    assert done.returncode == 0, done.stderr[-2000:]
 
 
 def test_a_long_path(tmp_path, env):
