@@ -186,12 +186,13 @@ def test_the_socket_is_gone_at_exit(tmp_path, env):
 
 @pytest.mark.parametrize("flags", [["-v"], ["-X", "dev"], ["-X", "importtime"], pytest.param(
     ["-X", "perf"], marks=pytest.mark.skipif(sys.version_info < (3, 12), reason="3.12 has it first"))], ids=" ".join)
-@pytest.mark.parametrize("text", ["", "pid = os.fork(); pid and sys.exit(os.waitpid(pid, 0)[1] != 0)"],
+@pytest.mark.parametrize("text", ["print(os.getpid())", "print(os.getpid(), flush=True); pid = os.fork(); "
+                                  "pid and sys.exit(os.waitpid(pid, 0)[1] != 0); print(os.getpid())"],
                          ids=["alone", "with a child"])
 def test_a_program_ends_as_it_ends_without_klpfs(tmp_path, env, flags, text):
     """CPython's last steps find nothing of klpfs: on 3.14 and 3.15 that crashed."""
     here = os.path.dirname(os.path.dirname(os.path.dirname(run_command.BOOT)))
-    text = f"import os, sys, klpfs.agent; klpfs.agent.start('web'); {text}\nprint(os.getpid())"
+    text = f"import os, sys, klpfs.agent; klpfs.agent.start('web'); {text}"
     done = subprocess.run([sys.executable, *flags, "-c", text], env=dict(env, PYTHONPATH=here), capture_output=True,
                           text=True)
     for pid in done.stdout.split():

@@ -127,7 +127,9 @@ def choose(switch: Switch) -> FunctionType:
         return switch.function_of(state.goal)
     if state.mode == OVER:                      # whatever the function holds by now, but not another dispatcher
         function = switch.function
-        return switch.function_in_force() if is_dispatcher(function.__code__, _type(switch)) else function
+        if not is_dispatcher(function.__code__, _type(switch)):
+            return function
+        return switch.function_of(state.goal) if "stale" in BREAK else switch.function_in_force()
     ident, walks = get_ident(), state.walks
     under_way = _get(walks, ident, 0)
     if under_way > 1 and "deep" in BREAK:

@@ -1,4 +1,5 @@
 """Attacks on what is chosen and remembered, over transitions and forces that follow each other."""
+import _thread
 import gc
 import sys
 import threading
@@ -159,6 +160,23 @@ def an_old_frame_blocks():
         t.start()
         pending.append(looked(t) == ["thread"])
     return d[0]["A"](stop) == [0, 0, 0] and pending == [True] and done(t)
+
+
+@attack("copy")
+def copies_of_old_code_that_a_tool_makes_meanwhile():
+    """Equal code objects that no look has seen yet run below what they call."""
+    d = make("def A(): return ({v}, B())\ndef B(): return {v}")
+    code = d[0]["A"].__code__
+    t = transition(d[0], d[1])
+    t.install()
+    t.start()
+    copy = types.FunctionType(code.replace(co_name="wrapper"), d[0])
+    first = copy()
+    t.state.walks[_thread.get_ident()] = 1      # within another choice, which reads without events
+    got = first, copy(), d[0]["A"]()
+    t.state.walks.clear()
+    assert done(t)
+    return got == ((0, 0), (0, 0), (1, 1))
 
 
 # ----------------------------------------------------------------------------------------- earlier transitions, forces
