@@ -65,6 +65,7 @@ class PythonTransition(seam.TargetTransition):
             self.switching.holders, self.switching.dropped = self._holders, self._forget
             self._add_codes()
             self.switching.install()
+            self._take_in_copies()
         except BaseException as error:
             self.undo()
             if isinstance(error, KlpError) and error.strerror:
@@ -184,6 +185,7 @@ class PythonTransition(seam.TargetTransition):
             self._find_joining(entries)
             self.switching.add(entries)
             self._add_codes()
+            self._take_in_copies()
         except BaseException:
             self._leave(entries)
             self.before, self.after, self.watched, self._sides = taken
@@ -266,6 +268,15 @@ class PythonTransition(seam.TargetTransition):
         return [seam.Blocker("code", 0, f"{title}: {WRITTEN}")
                 for title in sorted({definition.title for definition in written})] or self._unfound()
 
+    def _take_in_copies(self) -> bool:
+        """Functions that a tool has given a copy of their own code since they were found get their dispatchers. Whether
+        any did."""
+        if not self.switching.left_out():
+            return False
+        self._judge_strangers()
+        self._add_codes()
+        return bool(self.switching.put_again())
+
     def _judge_strangers(self) -> set[Any]:
         """The definitions of functions in the transition to which a tool has given code that it has written in the
         place of theirs. Copies that a tool has given them have a side from here on."""
@@ -313,6 +324,7 @@ class PythonTransition(seam.TargetTransition):
             self._find_joining(entries)
             if entries:
                 again = self.switching.join(entries)
+                again = self._take_in_copies() or again
         except BaseException:       # the next look lets in what has been entered, and finds the others again
             entered = {switch.entry.key for switch in self.switching.switches if not switch.gone}
             self._leave([entry for entry in entries if entry.key not in entered])

@@ -156,10 +156,6 @@ class Switch:
         newest = self.record.switch
         return (self if newest is None else newest).transition.waiting.note(made)
 
-    def watch_only(self) -> None:
-        """The program gave the function code of its own: nothing is switched here."""
-        self.only_watched = True
-
     def drop_functions(self) -> None:
         """The function objects of the sides go; each is made again if it is asked for."""
         self.functions[0] = self.functions[1] = None

@@ -29,7 +29,7 @@ MADE_BY_US, FOREIGN = "made by klpfs", "foreign"
 def put_again(transition: Transition) -> tuple[bool, list[Switch]]:
     """(whether functions have got their dispatchers again, which had code of their own, of before or after, or code of
     another function of the transition; the Switches of those that have other code). Calls may have begun meanwhile that
-    no dispatcher saw. Those to which an exception has given none get theirs."""
+    no dispatcher saw. Those that have none yet get theirs."""
     others: list[Switch] = []
     switches = transition.switches
     for at in _range(0, _len(switches), SLICE):
@@ -39,13 +39,15 @@ def put_again(transition: Transition) -> tuple[bool, list[Switch]]:
                    if code_id != own and not switch.only_watched and not switch.gone]
         if at + SLICE < _len(switches):
             transition.take_breath()
-    cut_off = [switch for switch in others if switch.dispatcher_id is None]
-    if cut_off:
-        transition.give_dispatchers(cut_off)
-    put, strangers = cut_off != [], []
+    without = [switch for switch in others if switch.dispatcher_id is None]
+    late = [switch for switch in without if _is_late(transition, switch)]
+    if without:
+        transition.give_dispatchers(without)
+    put, strangers = [1 for switch in without if switch.dispatcher_id is not None] != [], []
+    transition.put_back += [switch.function for switch in late if switch.dispatcher_id is not None]
     for switch in others:
         code = switch.function.__code__
-        if _id(code) == switch.dispatcher_id or switch.only_watched:
+        if _id(code) == switch.dispatcher_id:
             continue
         if dispatcher.switch_of(code) is not None and not is_stale(switch, code):
             continue                    # a copy of this transition's: it chooses
@@ -53,11 +55,16 @@ def put_again(transition: Transition) -> tuple[bool, list[Switch]]:
         if its is None:
             strangers.append(switch)
         else:                           # of another function: as that one's dispatcher it would be known in the end
+            if _is_late(transition, switch):
+                transition.put_back.append(switch.function)
             images.put_code(switch.function, _dispatcher(its))
             put = True
-            if transition.state.mode == CLEAN and switch.is_of(_id(code), 1 - transition.state.goal):
-                transition.put_back.append(switch.function)
     return put, strangers
+
+
+def _is_late(transition: Transition, switch: Switch) -> bool:
+    """Whether a function has got code of the side that is not the goal when all else had the goal's already."""
+    return transition.state.mode == CLEAN and switch.is_of(_id(switch.function.__code__), 1 - transition.state.goal)
 
 
 def _dispatcher(switch: Switch) -> CodeType:

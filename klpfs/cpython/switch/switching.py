@@ -153,7 +153,7 @@ class Transition:
         self.copied: list[FunctionType] = []
         self.put_back: list[FunctionType] = []
         self.copied_codes: list[CodeType] = []      # see note_copy
-        # of the last look in which no task was in the way: those whose functions have code that nobody knows
+        # those whose functions have code that nobody knows, when it was asked last (`put_again`, `left_out`)
         self.strangers: list[dispatcher.Switch] = []
         self.forced = False
         self.decided = False            # a dispatcher may have answered side 1
@@ -320,16 +320,15 @@ class Transition:
         self._add_dispatcher(_id(code), switch.callable_ids)
 
     def give_dispatchers(self, switches: Sequence[dispatcher.Switch]) -> None:
-        """The functions of these Switches get their dispatchers; where an exception cuts that off, the next look goes
-        on."""
+        """The functions of these Switches get their dispatchers, but those that have got other code since they were
+        found: given_code.put_again decides about these. Where an exception cuts that off, the next look goes on."""
         for n, switch in _enumerate(switches):
             record = switch.record
             if switch.only_watched:
                 live_dispatchers.enlist(record)
                 continue
             if not given_code.is_own(switch, switch.function.__code__):     # of after: new code has made it
-                switch.watch_only()
-                self.foreign.append(switch.function)
+                self.strict = True      # calls of it are seen by no dispatcher
                 continue
             code = dispatcher.make(switch)
             record.dispatchers[_id(code)] = code
@@ -532,6 +531,20 @@ class Transition:
         else:
             self.sliced(self.give_dispatchers, self.switches[before:])
 
+    def left_out(self) -> bool:
+        """Whether functions have no dispatcher, since they had got other code by then: `strangers`, until a look."""
+        self.strangers = [switch for switch in self.switches
+                          if switch.dispatcher_id is None and not switch.only_watched and not switch.gone]
+        return self.strangers != []
+
+    def put_again(self) -> bool:
+        """Functions that have code of their own in the place of their dispatcher get that again; the others that have
+        none are `strangers`. Whether any did: all tasks are looked at again."""
+        put, self.strangers = self.sliced(given_code.put_again, self)
+        if put and self.state.mode == RUN:
+            self.flip(RUN, self.state.goal, self.state.blind)
+        return put
+
     def take_back(self, keys: Collection[int]) -> None:
         """The functions with these ids, which `add` could not let in to the end, hold what they held. What has been
         called of them counts as before. Where an exception cuts this off, they get that when the transition ends."""
@@ -556,6 +569,9 @@ class Transition:
             self._let_in(some)
             return True
         self.sliced(self.give_dispatchers, some)
+        if self.left_out():
+            self.flip(RUN, state.goal, state.blind)
+            return True
         return False
 
     def _let_in(self, switches: Sequence[dispatcher.Switch]) -> None:
@@ -581,7 +597,7 @@ class Transition:
         asked when no task is in the way, for Blockers of another kind; where it adds functions, tasks are looked at
         again."""
         if self.state.mode == CLEAN:    # maybe for minutes, where a service's other processes are waited for
-            self.strangers = self.sliced(given_code.put_again, self)[1]
+            self.put_again()
             return []
         self._expect(RUN)
         blockers: list[Blocker] = []
@@ -589,12 +605,9 @@ class Transition:
         for _ in _range(AGAIN):
             self.sliced(letting_go.let_go, self)
             blockers = [] if "noobserve" in BREAK else self.sliced(self.rounds.look)
+            if not blockers and self.put_again():
+                continue
             state = self.state
-            if not blockers:
-                put, self.strangers = self.sliced(given_code.put_again, self)
-                if put:
-                    self.flip(RUN, state.goal, state.blind)
-                    continue
             # dispatchers decide by the stack meanwhile: what joins may be running, below whatever is called now
             blockers = blockers or missed()
             if blockers:

@@ -1,0 +1,80 @@
+"""What a tool of the program does to functions between the search that finds them and their dispatchers: other threads
+run there."""
+import types
+
+import pytest
+
+from klpfs.cpython.switch import switching
+from tests.cpython.exchange_kit import NEW_PLAIN, OUTER, PLAIN, alone, exchange, first
+from tests.cpython.machine import one
+
+
+@pytest.fixture
+def plain(machine):
+    return machine.module(PLAIN)
+
+
+def before_dispatchers(monkeypatch, action, after=lambda: None):
+    """action() runs just before functions get dispatchers for the first time, and after() just behind."""
+    give = switching.Transition.give_dispatchers
+
+    def meanwhile(self, switches):
+        monkeypatch.setattr(switching.Transition, "give_dispatchers", give)
+        action()
+        give(self, switches)
+        after()
+    monkeypatch.setattr(switching.Transition, "give_dispatchers", meanwhile)
+
+
+@pytest.mark.parametrize("clean", [False, True], ids=["running", "clean"])
+def test_a_copy_of_its_code(machine, plain, monkeypatch, clean):
+    before_dispatchers(monkeypatch, lambda: exchange(plain.g))
+    machine.enable(NEW_PLAIN + one(plain, "g", "b"))
+    if clean:
+        assert machine.engine.look() == []
+    assert plain.g() == "g1b1"
+    machine.settle()
+    assert plain.g() == "g1b1" and not [text for text in machine.log.texts() if "left alone" in text]
+
+
+def test_code_from_elsewhere_that_goes_again(machine, plain, monkeypatch):
+    """The tool has its code in for a moment only."""
+    own = plain.g.__code__
+    before_dispatchers(monkeypatch, lambda: setattr(plain.g, "__code__", (lambda: "foreign").__code__),
+                       lambda: setattr(plain.g, "__code__", own))
+    machine.enable(NEW_PLAIN + one(plain, "g", "b"))
+    machine.settle()
+    assert plain.g() == "g1b1" and not [text for text in machine.log.texts() if "left alone" in text]
+
+
+def test_code_that_the_tool_has_written(machine, plain, monkeypatch):
+    """It counts as old, and blocks, until it goes."""
+    own = plain.g.__code__
+    before_dispatchers(monkeypatch, lambda: exchange(plain.g, other=True))
+    machine.enable(NEW_PLAIN + one(plain, "g", "b"))
+    assert {blocker.kind for blocker in machine.engine.look()} == {"code"}
+    plain.g.__code__ = own
+    machine.settle()
+    assert plain.g() == "g1b1"
+
+
+def test_code_from_elsewhere_that_stays(machine, plain, monkeypatch):
+    before_dispatchers(monkeypatch, lambda: setattr(plain.g, "__code__", (lambda: "foreign").__code__))
+    found = machine.insmod(NEW_PLAIN + one(plain, "g", "b"))
+    assert plain.g() == "foreign" and plain.b() == "b1"
+    assert [text for text in machine.log.texts() if "left alone" in text] == [
+        f"livepatch: function 'g' in object '{plain.__name__}' was given other code by the program meanwhile, it is "
+        "left alone"]
+    machine.disable(found)
+    assert plain.g() == "foreign" and plain.b() == "b0"
+
+
+def test_a_copy_for_a_function_that_joins(machine, monkeypatch):
+    """A closure that is made while the transition runs, and marked in the same moment."""
+    nested = machine.module(OUTER.replace("    @types.coroutine\n", ""))
+    code = nested.old[0].__code__
+    machine.enable(alone(nested, 1))
+    late = types.FunctionType(code, nested.__dict__, "inner", None, (types.CellType(7),))
+    before_dispatchers(monkeypatch, lambda: exchange(late))
+    machine.settle()
+    assert first(late()) == "i1"
