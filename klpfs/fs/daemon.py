@@ -107,7 +107,7 @@ def serve(point: str, folder: str, ready: Callable[[], None], log: Log, make_man
     as mounting.mount().
     """
     loop = Loop()
-    manager = make_manager(loop, folder)
+    manager = make_manager(loop, folder, log)
     stopped = _Stop(loop)
     session: Session | None = None
     watch = None

@@ -9,13 +9,14 @@
         <random>.sock             the socket of an agent
         <random>.life             a link that leads nowhere: which process that agent is (life.py)
 
-<runtime> is $KLPFS_RUNTIME_DIR, else /run/klpfs for root, else $XDG_RUNTIME_DIR/klpfs, else /tmp/klpfs-UID.
+<runtime> is $KLPFS_RUNTIME_DIR, else /run/klpfs for root, else $XDG_RUNTIME_DIR/klpfs, else /tmp/klpfs-UID. Root of a
+user namespace in which /run is another's (`unshare -Urm`) counts as the user outside.
 """
 from __future__ import annotations
 
 from _stat import S_IMODE, S_ISDIR, S_ISLNK
 from errno import EACCES, EINVAL
-from posix import chmod, chown, getcwd, geteuid, lstat, mkdir, stat
+from posix import O_CLOEXEC, O_RDONLY, chmod, chown, close, getcwd, geteuid, lstat, mkdir, open, read, stat
 from posix import environ as _environ
 
 TYPE_CHECKING = False
@@ -43,10 +44,29 @@ def runtime_dir(environ: Mapping[str, str] | None = None) -> str:
     path = environ.get("KLPFS_RUNTIME_DIR")
     if path:
         return path
-    if geteuid() == 0:
+    user = _user()
+    if user == 0:
         return "/run/klpfs"
     path = environ.get("XDG_RUNTIME_DIR")
-    return path + "/klpfs" if path else f"/tmp/klpfs-{geteuid()}"
+    return path + "/klpfs" if path else f"/tmp/klpfs-{user}"
+
+
+def _user() -> int:
+    """The number of the user whose runtime folder this process uses: the effective one, or that of the user who is root
+    of this user namespace only. Source: user_namespaces(7)."""
+    user = geteuid()
+    try:
+        if user == 0 and stat("/run").st_uid != 0:
+            fd = open("/proc/self/uid_map", O_RDONLY | O_CLOEXEC)
+            try:
+                inside, outside = read(fd, 4096).split()[:2]
+            finally:
+                close(fd)
+            if int(inside) == 0:
+                return int(outside)
+    except (OSError, ValueError):           # no /run, no /proc: a container, whose root it is
+        pass
+    return user
 
 
 def absolute(path: str) -> str:

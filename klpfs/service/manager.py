@@ -6,10 +6,12 @@ last has gone.
 """
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
 import time
+from collections.abc import Iterator
 from typing import Callable
 
 from attrs import define, field
@@ -23,8 +25,20 @@ from klpfs.service.mountinfo import is_local
 from klpfs.service.service import Service
 
 WATCH = flags.CREATE | flags.MOVED_TO | flags.DELETE | flags.MOVED_FROM | flags.ONLYDIR
+LOOK_AGAIN = 1.0           # seconds until a service is looked for again that could not be taken up
 SILENT = 0.5               # seconds after which a service is shown whose processes are there and say nothing
+SHORT = (errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.ENOMEM)        # what may be there again in a while
 STALE = 10.0               # seconds: an older folder in which nobody lives is removed
+
+
+@contextlib.contextmanager
+def _named(what: str) -> Iterator[None]:
+    """OSErrors of a call of the kernel's get a text that says which call this was."""
+    try:
+        yield
+    except OSError as error:
+        code = error.errno or errno.EIO
+        raise OSError(code, f"{what}, can't be used here: {os.strerror(code)}") from error
 
 
 @define(eq=False)
@@ -41,10 +55,12 @@ class Place:
 
 @define(eq=False)
 class Manager:
-    """`services`: those with a live process, by name. `start()` looks once and watches; `close()` ends it."""
+    """`services`: those with a live process, by name. `start()` looks once and watches; `close()` ends it. log(text):
+    takes a line for whoever runs the daemon, about services that are not shown."""
 
     loop: Loop
     runtime_dir: str
+    log: Callable[[str], None] = lambda text: None
     services: dict[str, Service] = field(init=False, factory=dict)
     _added: list[Callable[[Service], None]] = field(init=False, factory=list)
     _removed: list[Callable[[Service], None]] = field(init=False, factory=list)
@@ -53,6 +69,7 @@ class Manager:
     _mount: int | None = field(init=False, default=None)       # that the runtime folder is on
     _places: dict[str, Place] = field(init=False, factory=dict)
     _by_watch: dict[int, str] = field(init=False, factory=dict)
+    _later: set[str] = field(init=False, factory=set)          # names of services that are looked for again
 
     def on_added(self, callback: Callable[[Service], None]) -> None:
         """Call `callback(service)` for each service that comes."""
@@ -64,14 +81,18 @@ class Manager:
 
     def start(self) -> None:
         """Find what is there, connect to it, and watch. Makes the runtime folder (0700) when there is none. OSError:
-        EACCES when strangers can write to it, or exchange it; as mkdir(2) and inotify_add_watch(2)."""
+        EACCES when strangers can write to it, or exchange it; as mkdir(2), pidfd_open(2), inotify_init(2) and
+        inotify_add_watch(2), which a container may refuse."""
         os.makedirs(self.runtime_dir, 0o700, exist_ok=True)
         status = os.stat(self.runtime_dir)
         if status.st_mode & stat.S_IWOTH or os.geteuid() and status.st_uid not in (0, os.geteuid()):
             raise OSError(errno.EACCES, "strangers can write to the runtime folder", self.runtime_dir)
         check_way(os.path.abspath(self.runtime_dir))
-        self._inotify = INotify(nonblocking=True)
-        self._root = self._inotify.add_watch(self.runtime_dir, WATCH)
+        with _named("pidfd_open(2), by which processes are watched"):
+            os.close(os.pidfd_open(os.getpid()))
+        with _named("inotify(7), by which services are found"):
+            self._inotify = INotify(nonblocking=True)
+            self._root = self._inotify.add_watch(self.runtime_dir, WATCH)
         self.loop.add(self._inotify.fileno(), self._notified, FIRST)
         self._look()
 
@@ -146,14 +167,17 @@ class Manager:
             return
         try:
             path_fd = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except OSError:                                      # gone again, or no descriptors
+        except OSError as error:                             # gone again, or no descriptors
+            self._look_for_later(name, error)
             return
         try:
             found = self._come(name, path, path_fd)
-        except OSError:                                      # not for us
+        except OSError as error:                             # not for us, or no descriptors
+            self._look_for_later(name, error)
             return
         finally:
             os.close(path_fd)
+        self._later.discard(name)
         if found is None:
             return
         watch, status, folder = found
@@ -167,6 +191,20 @@ class Manager:
             if not place.lived:
                 self.loop.call_later(STALE, lambda: self._end_if_empty(name, place))
         self._check(name)
+
+    def _look_for_later(self, name: str, error: OSError) -> None:
+        """A service could not be taken up: it is looked for again, if this is for want of something."""
+        def again() -> None:
+            if name in self._later and self._inotify is not None:
+                self._entry(name)
+        if error.errno not in SHORT:
+            self._later.discard(name)
+            return
+        if name not in self._later:
+            self._later.add(name)
+            what = "inotify watches are used up" if error.errno == errno.ENOSPC else error.strerror
+            self.log(f"klpfs: service '{name}' is not shown: {what}; it is looked for again")
+        self.loop.call_later(LOOK_AGAIN, again)
 
     def _come(self, name: str, path: str, path_fd: int) -> tuple[int, os.stat_result, Folder] | None:
         """The watch, the status and the folder, held open, of a service's folder that was looked at; None: it is known,

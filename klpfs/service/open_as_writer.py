@@ -127,6 +127,8 @@ def _openat2(folder: str, path: str, resolve: int) -> int:
         if fd >= 0:
             return int(fd)
         code = ctypes.get_errno()
+        if code == errno.EPERM:                 # of a seccomp profile that does not know the call: O_PATH gives none
+            code = errno.ENOSYS
         if code == errno.ENOSYS and resolve == _RESOLVE_NO_MAGICLINKS:      # Linux before 5.6
             return os.open(path, _PATH, dir_fd=folder_fd)
         raise OSError(code, os.strerror(code))

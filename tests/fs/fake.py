@@ -151,7 +151,7 @@ class FakeService:
 
 
 class FakeManager:
-    def __init__(self, loop, folder=""):
+    def __init__(self, loop, folder="", log=None):
         self.loop, self.services, self.added, self.gone = loop, {}, [], []
 
     def on_added(self, callback):

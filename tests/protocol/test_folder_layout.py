@@ -1,4 +1,5 @@
 """Where the runtime folder lies, and which folders are obeyed."""
+import ctypes
 import errno
 import os
 
@@ -6,6 +7,8 @@ import pytest
 
 from klpfs.protocol import folder_layout
 from klpfs.protocol.folder import Folder
+
+USER = 65534
 
 
 @pytest.mark.parametrize("env, root, user", [
@@ -18,6 +21,45 @@ def test_the_runtime_folder(monkeypatch, env, root, user):
     assert folder_layout.runtime_dir(env) == root
     monkeypatch.setattr(folder_layout, "geteuid", lambda: 1000)
     assert folder_layout.runtime_dir(env) == user
+
+
+@pytest.mark.parametrize("owner, uid_map, user", [
+    (0, b"         0       1000          1\n", 0),         # root of a container with a /run of its own
+    (65534, b"         0       1000          1\n", 1000),  # unshare -Urm
+    (65534, b"      1000       1000          1\n", 0),     # root is nobody there
+    (65534, b"", 0)])
+def test_root_of_a_user_namespace(monkeypatch, tmp_path, owner, uid_map, user):
+    (tmp_path / "uid_map").write_bytes(uid_map)
+    monkeypatch.setattr(folder_layout, "geteuid", lambda: 0)
+    monkeypatch.setattr(folder_layout, "stat", lambda path: os.stat_result((0, 0, 0, 0, owner, 0, 0, 0, 0, 0)))
+    monkeypatch.setattr(folder_layout, "open", lambda path, flags: os.open(tmp_path / path.rpartition("/")[2], flags))
+    assert folder_layout.runtime_dir({}) == (f"/tmp/klpfs-{user}" if user else "/run/klpfs")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+def test_a_shell_of_unshare_has_the_runtime_folder_of_its_user():
+    """What README says: `unshare -Urm`, and mount in there."""
+    ours, its = os.pipe()
+    child = os.fork()
+    if child == 0:
+        said = b"not allowed"
+        try:
+            os.setresgid(USER, USER, USER)
+            os.setresuid(USER, USER, USER)
+            if ctypes.CDLL(None).prctl(4, 1) == 0 and ctypes.CDLL(None).unshare(0x10000000) == 0:   # DUMPABLE, NEWUSER
+                with open("/proc/self/uid_map", "w") as file:
+                    file.write(f"0 {USER} 1")
+                said = f"{os.geteuid()} {folder_layout.runtime_dir({})}".encode()
+        finally:
+            os.write(its, said)
+            os._exit(0)
+    os.waitpid(child, 0)
+    said = os.read(ours, 1000).decode()
+    os.close(ours)
+    os.close(its)
+    if said == "not allowed":
+        pytest.skip("user namespaces are not allowed here")
+    assert said == f"0 /tmp/klpfs-{USER}"
 
 
 def test_a_folder_is_made_private(tmp_path):

@@ -415,3 +415,36 @@ def test_a_journal_alone_is_no_reason_to_list_the_folder(bench, folder, manager,
     os.rename(os.path.join(path, "new"), os.path.join(path, "journal"))
     bench.until(lambda: stepped)
     assert not listed
+
+
+@pytest.mark.parametrize("code", [errno.EMFILE, errno.ENOSPC])
+def test_what_could_not_be_taken_up_is_looked_for_again(bench, folder, manager, monkeypatch, code):
+    """No descriptors, or no inotify watches, for a while: the daemon says it, once."""
+    lines, come = [], Manager._come
+    manager.log = lines.append
+
+    def refuses(*args):
+        raise OSError(code, os.strerror(code))
+    monkeypatch.setattr(manager_module, "LOOK_AGAIN", 0.05)
+    monkeypatch.setattr(Manager, "_come", refuses)
+    bench.agent(folder=place(folder))
+    manager.start()
+    for _ in range(3):
+        bench.rest(0.1)
+    assert manager.came == [] and len(lines) == 1 and "service 'shop' is not shown" in lines[0]
+    monkeypatch.setattr(Manager, "_come", come)
+    bench.until(lambda: manager.came == ["shop"])
+    assert len(lines) == 1
+
+
+@pytest.mark.parametrize("owner, name, words", [
+    (os, "pidfd_open", "pidfd_open(2), by which processes are watched, "),
+    (manager_module, "INotify", "inotify(7), by which services are found, ")])
+def test_calls_that_a_container_refuses_are_named(manager, monkeypatch, owner, name, words):
+    def refuses(*args, **named):
+        raise PermissionError(errno.EPERM, "")
+    monkeypatch.setattr(owner, name, refuses)
+    with pytest.raises(OSError) as caught:
+        manager.start()
+    assert (caught.value.errno, caught.value.strerror) == (
+        errno.EPERM, words + "can't be used here: Operation not permitted")
