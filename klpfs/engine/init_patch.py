@@ -99,11 +99,16 @@ def init_object(engine: Engine, patch: Patch, obj: Object, resolve: bool) -> Non
 
 
 def init_object_loaded(engine: Engine, obj: Object, mod: Mod) -> None:
-    """klp_init_object_loaded: finds obj's functions in its module. KlpError: obj counts as not loaded."""
+    """klp_init_object_loaded: finds obj's functions in its module. KlpError: obj counts as not loaded.
+
+    Unlike in the kernel, a function may be in other objects of the patch, too: a module may have two names (os.path). A
+    nop is left out then; two functions of the patch's own are EEXIST.
+    """
     obj.mod = None if obj.name is None else mod
     obj.loaded = True
     obj.left_out = False
-    found = set()
+    found = {func.definition: func for each in (obj.patch.objects if obj.patch is not None else ()) if each is not obj
+             for func in each.funcs if func.definition is not None}
     likes = likes_of(engine, obj) if any(func.nop for func in obj.funcs) else {}
     try:
         for func in obj.funcs:
@@ -116,10 +121,15 @@ def init_object_loaded(engine: Engine, obj: Object, mod: Mod) -> None:
                 engine.target.resolve(obj, func)
                 if func.definition is None:
                     continue
-            if func.definition in found:
+            other = found.get(func.definition)
+            if other is not None and (func.nop or other.nop):
+                release(engine, func if func.nop else other)
+                if func.nop:
+                    continue
+            elif other is not None:
                 text = "function '%s' of object '%s' is patched twice" % (func.old_name, obj.shown)
                 raise KlpError(EEXIST, pr_err(engine.log, text), func)
-            found.add(func.definition)
+            found[func.definition] = func
     except Orphan:
         raise
     except BaseException:
