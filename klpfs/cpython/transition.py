@@ -8,6 +8,7 @@ from klpfs.cpython import unfound
 from klpfs.cpython.images.image import put
 from klpfs.cpython.looks import codes_in_use, hidden, names_for_people
 from klpfs.cpython.looks.collection import COLLECTING, FROZEN
+from klpfs.cpython.resolve.code_copies import is_watched
 from klpfs.cpython.resolve.owners import ALTERED, OWN, Owners, kind_of
 from klpfs.cpython.switch import live_dispatchers, out_of_sight
 from klpfs.cpython.switch.choice import CLEAN, OVER, RUN
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 LEFT_ALONE = "was given other code by the program meanwhile, it is left alone"
 PUT_BACK = "was given code of before by the program when all else was switched, calls may have run it until now"
+KNOWN_BY_CODE = "is known to the program by its code object (a weak reference), which the new code is not"
 WRITTEN = "a function object of it has code that a tool has written in its place"
 
 
@@ -66,6 +68,7 @@ class PythonTransition(seam.TargetTransition):
             self._add_codes()
             self.switching.install()
             self._take_in_copies()
+            self._name_known_by_code()
         except BaseException as error:
             self.undo()
             if isinstance(error, KlpError) and error.strerror:
@@ -77,6 +80,7 @@ class PythonTransition(seam.TargetTransition):
         """What was not begun to its end is taken back. It goes on where an exception has cut it off."""
         if self.switching is not None:
             self.switching.cancel()
+            self.switching.forget()
         self._leave(list(self.entries.values()))
         self.images.become(dict(self.images.state), scan=False)
         self.owner.transition = None
@@ -192,6 +196,17 @@ class PythonTransition(seam.TargetTransition):
             self.switching.take_back({entry.key for entry in entries})
             raise
         self._name_foreign()
+
+    def _name_known_by_code(self) -> None:
+        """Names, in the log, functions that get new code and whose code objects the program has weak references to: a
+        map of marks by code objects (trio's protection from KeyboardInterrupt) says nothing of the new ones."""
+        named = set()
+        for entry in self.entries.values():
+            definition = self.images.registry.holders.get(entry.key)
+            if definition is not None and definition not in named and entry.before.code is not entry.after.code and (
+                    is_watched(entry.before.code)):
+                named.add(definition)
+                pr_warn(self.owner.log, f"{definition.title} {KNOWN_BY_CODE}")
 
     def _take_back_copies(self, goal: int) -> None:
         """Functions that were left alone for a copy of their own code, which has come in the last moment (a decorator

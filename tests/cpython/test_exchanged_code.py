@@ -2,6 +2,7 @@
 what has it is patched with the others, or named as what is in the way."""
 import marshal
 import types
+import weakref
 
 import pytest
 
@@ -568,3 +569,16 @@ def test_marked_closures_of_new_code_are_not_searched_for_each(machine, nested):
     machine.disable(found)
     assert {awaited(nested, inner) for inner in made} == {("i0", n, "b0") for n in range(50)}
     assert len(asked) < 20 * len(made)
+
+
+def test_a_function_that_is_known_by_its_code_is_named(machine, plain):
+    """trio marks its functions so. When the patch goes, the marked code is back."""
+    marks = weakref.WeakKeyDictionary({plain.g.__code__: True})
+    words = "is known to the program by its code object (a weak reference), which the new code is not"
+    found = machine.insmod(NEW_PLAIN + one(plain, "g", "b"))
+    assert [text for text in machine.log.texts() if words in text] == [
+        f"livepatch: function 'g' in object '{plain.__name__}' {words}"]
+    machine.insmod("def b(): return 'b2'" + one(plain, "b"))
+    machine.disable(machine.insmod("def g(): return 'g3'" + one(plain, "g")))
+    machine.disable(found)
+    assert marks[plain.g.__code__] and len([text for text in machine.log.texts() if words in text]) == 1

@@ -51,7 +51,8 @@ def _boot(here: str) -> None:
         start()
     except Exception as e:
         text = getattr(e, "strerror", None) or "%s: %s" % (type(e).__name__, e)
-        sys.stderr.write("klpfs: this process can't be patched: %s\n" % text)
+        path = getattr(e, "filename", None)
+        sys.stderr.write("klpfs: this process can't be patched: %s%s\n" % ("%s: " % path if path else "", text))
 
 
 def _own(here: str) -> None:

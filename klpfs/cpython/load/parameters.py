@@ -74,6 +74,7 @@ def parse(type: type[Any], text: str | None) -> Any:
         if type is bool:
             return True
         raise KlpError(EINVAL)
+    text = text.partition("\0")[0]       # the kernel's functions get a C string
     if type is bool:
         return _bool(text)
     if text[-1:] == "\n":

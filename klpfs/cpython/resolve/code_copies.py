@@ -4,6 +4,7 @@ bytecode. The place of a code in its file says what it may be a copy of, and its
 from __future__ import annotations
 
 from types import CodeType
+from weakref import getweakrefs, ref
 
 from klpfs.cpython.raw import ITERABLE_COROUTINE
 from klpfs.cpython.resolve.fingerprint import fingerprint
@@ -19,6 +20,11 @@ _FIELDS = ("co_argcount", "co_posonlyargcount", "co_kwonlyargcount", "co_nlocals
 def place(code: CodeType) -> Place:
     """Where a code was compiled: its file, first line and name."""
     return code.co_filename, code.co_firstlineno, code.co_name
+
+
+def is_watched(code: CodeType) -> bool:
+    """Whether there are weak references to a code object that are not klpfs's: those are plain, without a callback."""
+    return any(type(each) is not ref or each.__callback__ is not None for each in getweakrefs(code))
 
 
 def is_alone_there(code: CodeType) -> bool:

@@ -180,6 +180,9 @@ class Registry:
     def note_member(self, fn: FunctionType, definition: Definition) -> None:
         """A function object is the definition's, whatever code a tool gives it later. Counterparts: unuse,
         forget_copies."""
+        before = self._members.get(id(fn))
+        if before is not None:
+            before[1].members.discard(id(fn))
         self._members[id(fn)] = weakref.ref(fn), definition
         definition.members.add(id(fn))
 

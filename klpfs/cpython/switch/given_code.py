@@ -23,7 +23,7 @@ _DISPATCHER_IDS = attrgetter("dispatcher_id")
 _CODES = attrgetter("function.__code__")
 SLICE = 1000            # functions asked for their codes between two breaths
 
-MADE_BY_US, FOREIGN = "made by klpfs", "foreign"
+MADE_BY_US, UNKNOWN = "made by klpfs", "unknown"
 
 
 def put_again(transition: Transition) -> tuple[bool, list[Switch]]:
@@ -96,7 +96,7 @@ def is_own(switch: Switch, code: CodeType) -> bool:
 
 def end(switch: Switch, goal: int) -> str | None:
     """The function of a Switch whose transition ends gets the goal's image. What it held instead of its dispatcher, if
-    that is worth a word: MADE_BY_US; FOREIGN, which stays."""
+    that is worth a word: MADE_BY_US; UNKNOWN, which stays."""
     function, image = switch.function, switch.after if goal else switch.before
     code = function.__code__
     if switch.before is switch.after or code is switch.before.code and not goal:
@@ -110,7 +110,7 @@ def end(switch: Switch, goal: int) -> str | None:
         return None
     its = dispatcher.switch_of(code)
     if its is None:
-        return FOREIGN
+        return UNKNOWN
     if its.record is switch.record:
         images.put(function, image, switch.found_image)
     else:                       # the program has given it another function's code

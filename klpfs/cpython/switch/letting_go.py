@@ -119,14 +119,17 @@ def _forget(transition: Transition, gone: list[Switch]) -> None:
     """What was kept for Switches without a function goes."""
     ids = {_id(switch) for switch in gone}
     transition.switches = [switch for switch in transition.switches if _id(switch) not in ids]
-    transition.dropped([switch.entry for switch in gone])
-    for switch in gone:
-        if switch.dispatcher_id is not None:        # before its code goes: another may get that id
-            transition.dispatcher_ids.discard(switch.dispatcher_id)
-            transition.side_of_code.pop(switch.dispatcher_id, None)
-        switch.drop_functions()
-        switch.release()
-        record = switch.record
-        record.switch, record.older_codes = None, live_dispatchers.NONE
-        record.dispatchers.clear()
+    entries = [switch.entry for switch in gone]
+    try:
+        for switch in gone:
+            if switch.dispatcher_id is not None:        # before its code goes: another may get that id
+                transition.dispatcher_ids.discard(switch.dispatcher_id)
+                transition.side_of_code.pop(switch.dispatcher_id, None)
+            switch.drop_functions()
+            switch.release()
+            record = switch.record
+            record.switch, record.older_codes = None, live_dispatchers.NONE
+            record.dispatchers.clear()
+    finally:
+        transition.dropped(entries)
     live_dispatchers.forget_dead()

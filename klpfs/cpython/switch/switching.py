@@ -494,7 +494,7 @@ class Transition:
         for n, switch in _enumerate(self.switches):
             record, held = switch.record, None if switch.gone else given_code.end(switch, goal)
             if held is not None:
-                (foreign if held is given_code.FOREIGN else self.copied).append(switch.function)
+                (foreign if held is given_code.UNKNOWN else self.copied).append(switch.function)
             record.in_force = _ref((switch.after if goal and not switch.gone else switch.before).code)
             if self.forced:
                 before, after = switch.codes_by_side
