@@ -26,7 +26,7 @@ def codes(transition: Transition) -> list[CodeType]:
     that there are none."""
     if not transition.unaccounted:
         return []
-    left, _ = out_of_sight.more_than_ours(transition, transition.state.goal, hidden.constants_on_stacks())
+    left, _, _ = out_of_sight.more_than_ours(transition, transition.state.goal, hidden.constants_on_stacks())
     return left
 
 

@@ -16,7 +16,7 @@ from weakref import ref
 from klpfs.engine.target import Blocker
 
 from .. import left_behind
-from ..looks import hidden, names_for_people, suspended
+from ..looks import hidden, names_for_people, reads, suspended
 from ..looks.collection import FROZEN
 from ..raw import SUSPENDS
 from . import dispatcher
@@ -67,7 +67,7 @@ def blockers(transition: Transition) -> list[Blocker]:
     codes have references that are not klpfs's (Transition.unaccounted)."""
     if not counts():
         return []
-    left, holders = more_than_ours(transition, transition.state.goal)
+    left, holders, ours = more_than_ours(transition, transition.state.goal)
     transition.unaccounted = _tuple(_map(_id, left))
     found: list[Blocker] = []
     for suspends in (True, False):
@@ -75,15 +75,16 @@ def blockers(transition: Transition) -> list[Blocker]:
         for at in _range(0, _len(of_kind), suspended.FEW - 1):
             few = of_kind[at:at + suspended.FEW - 1]
             holders.update({_id(codes): codes for codes in (left, of_kind, few)})
-            found += _looked_for(transition, few, holders, suspends)
+            found += _looked_for(transition, few, holders, ours, suspends)
             transition.take_breath()
     return found
 
 
 def more_than_ours(transition: Transition, goal: int, more: Iterable[tuple[Any, ...]] = ()) -> \
-        tuple[list[CodeType], dict[int, Any]]:
+        tuple[list[CodeType], dict[int, Any], list[int]]:
     """(the codes of the side that is not the goal to which there are more references than klpfs's; {id: dict with codes
-    as values, or tuple}, klpfs's holders of codes). more: other holders to reckon with."""
+    as values, or tuple}, klpfs's holders of codes; the ids of codes, one for each other object of klpfs's that has it).
+    more: other holders to reckon with."""
     codes = _tuple([code for key, code in transition.codes.items() if transition.side_of_code.get(key, goal) != goal])
     holders: dict[int, Any] = {}
     # what klpfs holds is counted before the moment: more that comes meanwhile is only looked for in vain
@@ -94,11 +95,12 @@ def more_than_ours(transition: Transition, goal: int, more: Iterable[tuple[Any, 
         _count(_values(holder) if _type(holder) is _dict else holder, expected)
         if n % SLICE == 0:
             transition.take_breath()
-    _count([found.code for found in objects], expected)
+    ours = [_id(found.code) for found in objects]
+    _count_ids(ours, expected)
     _count([function.__code__ for function in functions], expected)
     counts = _counts(codes)
     _count_ids(transition.rounds.codes_of_ended_threads(), expected)    # asked behind: they only get less
-    return [code for code, count in _zip(codes, counts) if count > expected[_id(code)] + _OWN], holders
+    return [code for code, count in _zip(codes, counts) if count > expected[_id(code)] + _OWN], holders, ours
 
 
 def _count(codes: Iterable[Any], expected: dict[int, int]) -> None:
@@ -150,10 +152,10 @@ def _note_holders(transition: Transition, holders: dict[int, Any]) -> tuple[list
     return _list(objects.values()), _list(functions.values())
 
 
-def _looked_for(transition: Transition, codes: list[CodeType], holders: dict[int, Any], suspends: bool) -> \
-        list[Blocker]:
+def _looked_for(transition: Transition, codes: list[CodeType], holders: dict[int, Any], ours: list[int],
+                suspends: bool) -> list[Blocker]:
     """Blockers for a few codes, of generator-like functions or of others, to which there are more references than
-    klpfs's."""
+    klpfs's. ours: as more_than_ours gives it."""
     counted = suspended.References()
     running: list[int] = []
     why, references, _ = suspended.find(codes, None, counted, running)
@@ -162,6 +164,8 @@ def _looked_for(transition: Transition, codes: list[CodeType], holders: dict[int
     ids = [_id(code) for code in codes]
     there = running or [1 for r in references if suspended.has_frame(r)]
     ended = transition.rounds.codes_of_ended_threads()
+    if reads.audited():         # else these objects are among those whose referents are read
+        ended += ours
     left = ids if there else hidden.not_accounted_for(counted, ids, holders.values(), ended)
     if left and left is not ids:
         more = _dict(holders)

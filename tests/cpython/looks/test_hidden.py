@@ -5,7 +5,7 @@ import weakref
 
 import pytest
 
-from klpfs.cpython.looks import hidden, suspended
+from klpfs.cpython.looks import hidden, reads, suspended
 from klpfs.cpython.switch import out_of_sight
 from tests.cpython.machine import one
 
@@ -123,3 +123,19 @@ def test_klpfs_accounts_for_what_it_holds(machine):
             holders.clear()
             assert out_of_sight.more_than_ours(switching, goal)[0] == []
         machine.settle()
+
+
+@pytest.mark.parametrize("audited", [False, True], ids=["", "with an audit hook"])
+def test_a_frame_that_is_over_blocks_nothing(machine, monkeypatch, audited):
+    """An exception that the program keeps has it in its traceback; so its code has a reference more."""
+    monkeypatch.setattr(reads, "_hooks", [audited])
+    module = machine.module("def f(): raise ValueError('f0')\ndef g(): yield f()")
+    kept = []
+    for call in (module.f, lambda: next(module.g())):
+        try:
+            call()
+        except ValueError as error:
+            kept.append(error)
+    found = machine.insmod("def f(): return 'f1'\ndef g(): yield 'g1'" + one(module, "f", "g"))
+    assert module.f() == "f1" and len(kept) == 2
+    machine.disable(found)
