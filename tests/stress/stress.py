@@ -178,8 +178,9 @@ class Stress:
         todo = list(mine)
         r.shuffle(todo)
         if main:
-            signal.signal(signal.SIGALRM, self.alarm)
-            signal.setitimer(signal.ITIMER_REAL, .002, .002)
+            # after so much processor time of this process: by a clock, on a busy machine, one would always be waiting
+            signal.signal(signal.SIGPROF, self.alarm)
+            signal.setitimer(signal.ITIMER_PROF, .002, .002)
         while not self.stop or todo and not self.counts.errors:
             way = todo.pop() if todo else r.choice(mine if r.random() < .05 else often)
             plain["W"](way, r.choice(often) if r.random() < .2 else None)
@@ -189,7 +190,7 @@ class Stress:
                 ways.elsewhere(plain["A"])
                 ways.in_tasks(plain["A"])
         if main:
-            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.setitimer(signal.ITIMER_PROF, 0)
 
     def alarm(self, number, frame):
         """A signal handler, called between any two instructions, of its own too: the nearest frame of a plain function

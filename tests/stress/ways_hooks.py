@@ -67,7 +67,7 @@ def at_exit(callback):
 
 def forked():
     """os.fork() that no alarm comes in: the system begins a fork anew for a signal, on a busy machine without end."""
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGPROF})
     try:
         return os.fork()
     finally:
