@@ -286,17 +286,22 @@ class PythonTransition(seam.TargetTransition):
     def _take_in_copies(self) -> bool:
         """Functions that a tool has given a copy of their own code since they were found get their dispatchers. Whether
         any did."""
-        if not self.switching.left_out():
+        left_out = self.switching.left_out()
+        if not left_out:
             return False
-        self._judge_strangers()
+        self._judge(left_out)
         self._add_codes()
         return bool(self.switching.put_again())
 
     def _judge_strangers(self) -> set[Any]:
+        """_judge of those that the last look has found."""
+        return self._judge(self.switching.strangers)
+
+    def _judge(self, switches: Iterable[Any]) -> set[Any]:
         """The definitions of functions in the transition to which a tool has given code that it has written in the
         place of theirs. Copies that a tool has given them have a side from here on."""
         written = set()
-        for switch in self.switching.strangers:
+        for switch in switches:
             definition, code = self.images.registry.holders.get(switch.entry.key), switch.function.__code__
             if definition is None:
                 continue

@@ -4,6 +4,7 @@ import types
 
 import pytest
 
+from klpfs.cpython.looks import codes_in_use
 from klpfs.cpython.switch import switching
 from tests.cpython.exchange_kit import NEW_PLAIN, OUTER, PLAIN, alone, exchange, first
 from tests.cpython.machine import one
@@ -78,3 +79,22 @@ def test_a_copy_for_a_function_that_joins(machine, monkeypatch):
     before_dispatchers(monkeypatch, lambda: exchange(late))
     machine.settle()
     assert first(late()) == "i1"
+
+
+def test_closures_that_are_made_meanwhile_hold_up_nothing(machine, monkeypatch):
+    """Not beside a function that was left alone either: what joins with the goal's code is no reason to look again."""
+    nested = machine.module(OUTER.replace("    @types.coroutine\n", "") + "\ndef g(): pass")
+    before_dispatchers(monkeypatch, lambda: setattr(nested.g, "__code__", (lambda: "foreign").__code__))
+    machine.enable("def g(): return 'g1'\n" + alone(nested, 1).replace("Func('b', b)", "Func('b', b), Func('g', g)"))
+    made, search = [], codes_in_use.on_stacks
+
+    def meanwhile():
+        made.append(nested.outer(7))
+        return search()
+    monkeypatch.setattr(codes_in_use, "on_stacks", meanwhile)
+    for _ in range(3):
+        made.append(nested.outer(7))
+        if machine.engine.look() == []:
+            break
+    machine.engine.finish()
+    assert {first(inner()) for inner in made} == {"i1"} and len(made) < 5

@@ -153,7 +153,7 @@ class Transition:
         self.copied: list[FunctionType] = []
         self.put_back: list[FunctionType] = []
         self.copied_codes: list[CodeType] = []      # see note_copy
-        # those whose functions have code that nobody knows, when it was asked last (`put_again`, `left_out`)
+        # those whose functions had code that nobody knows when `put_again` asked last
         self.strangers: list[dispatcher.Switch] = []
         self.forced = False
         self.decided = False            # a dispatcher may have answered side 1
@@ -531,11 +531,11 @@ class Transition:
         else:
             self.sliced(self.give_dispatchers, self.switches[before:])
 
-    def left_out(self) -> bool:
-        """Whether functions have no dispatcher, since they had got other code by then: `strangers`, until a look."""
-        self.strangers = [switch for switch in self.switches
-                          if switch.dispatcher_id is None and not switch.only_watched and not switch.gone]
-        return self.strangers != []
+    def left_out(self, since: int = 0) -> list[dispatcher.Switch]:
+        """The Switches, from that place in `switches` on, whose functions have no dispatcher, since they had got other
+        code by then."""
+        return [switch for switch in self.switches[since:]
+                if switch.dispatcher_id is None and not switch.only_watched and not switch.gone]
 
     def put_again(self) -> bool:
         """Functions that have code of their own in the place of their dispatcher get that again; the others that have
@@ -569,7 +569,7 @@ class Transition:
             self._let_in(some)
             return True
         self.sliced(self.give_dispatchers, some)
-        if self.left_out():
+        if self.left_out(before):
             self.flip(RUN, state.goal, state.blind)
             return True
         return False
