@@ -69,7 +69,8 @@ class Manager:
     _mount: int | None = field(init=False, default=None)       # that the runtime folder is on
     _places: dict[str, Place] = field(init=False, factory=dict)
     _by_watch: dict[int, str] = field(init=False, factory=dict)
-    _later: set[str] = field(init=False, factory=set)          # names of services that are looked for again
+    # names of services that could not be taken up -> whether a timer runs, after which they are looked for again
+    _later: dict[str, bool] = field(init=False, factory=dict)
 
     def on_added(self, callback: Callable[[Service], None]) -> None:
         """Call `callback(service)` for each service that comes."""
@@ -177,7 +178,7 @@ class Manager:
             return
         finally:
             os.close(path_fd)
-        self._later.discard(name)
+        self._later.pop(name, None)
         if found is None:
             return
         watch, status, folder = found
@@ -196,15 +197,17 @@ class Manager:
         """A service could not be taken up: it is looked for again, if this is for want of something."""
         def again() -> None:
             if name in self._later and self._inotify is not None:
+                self._later[name] = False
                 self._entry(name)
         if error.errno not in SHORT:
-            self._later.discard(name)
+            self._later.pop(name, None)
             return
         if name not in self._later:
-            self._later.add(name)
             what = "inotify watches are used up" if error.errno == errno.ENOSPC else error.strerror
             self.log(f"klpfs: service '{name}' is not shown: {what}; it is looked for again")
-        self.loop.call_later(LOOK_AGAIN, again)
+        if not self._later.get(name):
+            self._later[name] = True
+            self.loop.call_later(LOOK_AGAIN, again)
 
     def _come(self, name: str, path: str, path_fd: int) -> tuple[int, os.stat_result, Folder] | None:
         """The watch, the status and the folder, held open, of a service's folder that was looked at; None: it is known,
