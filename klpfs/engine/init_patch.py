@@ -102,7 +102,7 @@ def init_object_loaded(engine: Engine, obj: Object, mod: Mod) -> None:
     """klp_init_object_loaded: finds obj's functions in its module. KlpError: obj counts as not loaded.
 
     Unlike in the kernel, a function may be in other objects of the patch, too: a module may have two names (os.path). A
-    nop is left out then; two functions of the patch's own are EEXIST.
+    nop is left out then, unless it leads to the original already; two functions of the patch's own are EEXIST.
     """
     obj.mod = None if obj.name is None else mod
     obj.loaded = True
@@ -122,10 +122,11 @@ def init_object_loaded(engine: Engine, obj: Object, mod: Mod) -> None:
                 if func.definition is None:
                     continue
             other = found.get(func.definition)
-            if other is not None and (func.nop or other.nop):
-                release(engine, func if func.nop else other)
-                if func.nop:
-                    continue
+            if other is not None and func.nop:
+                release(engine, func)
+                continue
+            if other is not None and other.nop and not other.patched:
+                release(engine, other)
             elif other is not None:
                 text = "function '%s' of object '%s' is patched twice" % (func.old_name, obj.shown)
                 raise KlpError(EEXIST, pr_err(engine.log, text), func)

@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from klpfs.engine.error import KlpError
+from tests.cpython.machine import Held
 
 BOTH = """
 def f(): return 'f1'
@@ -77,3 +78,49 @@ def test_the_other_name_comes_later(machine):
     finally:
         del sys.modules["alias_of_it"]
     assert module.f() == "f0"
+
+
+@pytest.mark.parametrize("clean", [False, True])
+def test_the_other_name_comes_while_a_replacing_patch_is_in_transition(machine, clean):
+    """The nop for the older patch is in force there already: what came is left unpatched, by name."""
+    module = machine.module("def f(): return 'f0'\ndef g(held): held.stop()")
+    machine.insmod(ONE % (1, module.__name__, False))
+    held = Held(module.g)
+    second = machine.enable(
+        "def f(): return 'f2'\ndef g(held): pass\npatch = Patch([Object('alias_of_it', [Func('f', f)]), "
+        f"Object({module.__name__!r}, [Func('g', g)])], replace=True)")
+    if clean:
+        held.let_go()
+        assert machine.engine.look() == []
+    sys.modules["alias_of_it"] = module
+    try:
+        machine.engine.coming("alias_of_it", refuse=False)
+        assert TWICE % "alias_of_it" in machine.log.texts()
+        held.let_go()
+        machine.settle()
+        assert module.f() == "f0" and [patch.name for patch in machine.engine.patches] == [second.name]
+        machine.disable(second)
+        machine.insmod(ONE % (3, "alias_of_it", False))
+        assert module.f() == "f3"
+    finally:
+        del sys.modules["alias_of_it"]
+
+
+def test_the_first_name_comes_while_a_replacing_patch_by_the_other_is_in_transition(machine):
+    """Its nop is left out."""
+    name = machine.name("late")
+    module = machine.module("def f(): return 'f0'\ndef g(held): held.stop()", name="alias_of_it")
+    machine.insmod(ONE % (1, name, False))
+    held = Held(module.g)
+    second = machine.enable("def f(): return 'f2'\ndef g(held): pass\npatch = Patch([Object('alias_of_it', [Func('f', f), "
+                            "Func('g', g)])], replace=True)")
+    sys.modules[name] = module
+    try:
+        machine.engine.coming(name, refuse=False)
+        held.let_go()
+        machine.settle()
+        assert module.f() == "f2" and [patch.name for patch in machine.engine.patches] == [second.name]
+        machine.disable(second)
+        assert module.f() == "f0"
+    finally:
+        del sys.modules[name]
