@@ -164,6 +164,12 @@ class PythonTransition(seam.TargetTransition):
             self.entries.pop(entry.key, None)
             self.images.registry.holders.pop(entry.key, None)
 
+    def _leave_if_not_entered(self, entries: Iterable[Entry]) -> None:
+        """The joining of these entries was cut off: the next look lets in what has been entered, and finds the others
+        again."""
+        entered = {switch.entry.key for switch in self.switching.switches if not switch.gone}
+        self._leave([entry for entry in entries if entry.key not in entered])
+
     def _forget(self, entries: Iterable[Entry]) -> None:
         """The program has dropped the function objects of these entries: others may get their ids."""
         self._leave(entries)
@@ -183,6 +189,7 @@ class PythonTransition(seam.TargetTransition):
 
     def add(self, changes: Iterable[seam.Change]) -> None:
         taken = dict(self.before), dict(self.after), set(self.watched), dict(self._sides)
+        concerned = self._concerned()
         entries: list[Entry] = []
         try:
             self._take_up(changes)
@@ -190,10 +197,15 @@ class PythonTransition(seam.TargetTransition):
             self.switching.add(entries)
             self._add_codes()
             self._take_in_copies()
-        except BaseException:
-            self._leave(entries)
+        except BaseException:       # what joined of other modules' stays
+            holders = self.images.registry.holders
+            others = [entry for entry in entries if holders.get(entry.key) in concerned]
+            kept = {entry.key for entry in others}
+            coming = [entry for entry in entries if entry.key not in kept]
+            self._leave(coming)
+            self._leave_if_not_entered(others)
             self.before, self.after, self.watched, self._sides = taken
-            self.switching.take_back({entry.key for entry in entries})
+            self.switching.take_back({entry.key for entry in coming})
             raise
         self._name_foreign()
 
@@ -345,9 +357,8 @@ class PythonTransition(seam.TargetTransition):
             if entries:
                 again = self.switching.join(entries)
                 again = self._take_in_copies() or again
-        except BaseException:       # the next look lets in what has been entered, and finds the others again
-            entered = {switch.entry.key for switch in self.switching.switches if not switch.gone}
-            self._leave([entry for entry in entries if entry.key not in entered])
+        except BaseException:
+            self._leave_if_not_entered(entries)
             raise
         if entries:
             self._name_foreign()

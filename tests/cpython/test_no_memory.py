@@ -8,6 +8,7 @@ from klpfs.cpython.images import image as images
 from klpfs.cpython.images.image_table import Images
 from klpfs.cpython.switch import copies, dispatcher
 from klpfs.cpython.switch.switching import Transition
+from klpfs.cpython.transition import PythonTransition
 from tests.cpython.exchange_kit import NEW_PLAIN, PLAIN
 from tests.cpython.machine import Held, one
 
@@ -139,6 +140,43 @@ def test_a_module_that_comes_again_while_the_transition_runs(machine, monkeypatc
     assert (late.g(), late.h()) == ("g1", "h1")
     machine.disable(found)
     assert (late.g(), late.h()) == ("g0", "h0")
+
+
+@pytest.mark.parametrize("clean", [False, True])
+@pytest.mark.parametrize("owner, name", [(PythonTransition, "_add_codes"), (PythonTransition, "_take_in_copies"),
+                                         (dispatcher, "make")], ids=["sides", "copies", "dispatchers"])
+def test_what_joins_with_a_module_that_is_refused_stays(machine, monkeypatch, owner, name, clean):
+    """Closures of another module, which new code has made meanwhile; where they have joined, they have joined."""
+    module, late_name = machine.module(INNER + "def call(n): return 'c0' + made[n]()"), machine.name("late")
+    held = Held(module.f)
+    machine.enable(f"""
+def inner(): return 'i1' + b()
+def f(held): pass
+def b(): return 'b1'
+def call(n): return 'c1' + made[n]()
+def g(): return 'g1'
+patch = Patch([Object({module.__name__!r}, [Func('outer.<locals>.inner', inner), Func('f', f), Func('b', b),
+                                            Func('call', call)]), Object({late_name!r}, [Func('g', g)])])
+""")
+    if clean:
+        held.let_go()
+        look_till_clean(machine)
+    module.made += [module.outer(n) for n in range(3)]
+    late = machine.module("def g(): return 'g0'", name=late_name)
+    make = dispatcher.make
+
+    def no_memory_for_g(switch):
+        return no_memory() if switch.function is late.g else make(switch)
+    with monkeypatch.context() as patched:
+        patched.setattr(owner, name, no_memory_for_g if owner is dispatcher else no_memory)
+        with pytest.raises(MemoryError):
+            machine.engine.coming(late_name)
+    assert [module.call(n) for n in range(3)] == ["c1i1b1"] * 3, "this thread runs new code"
+    held.let_go()
+    look_till_clean(machine)
+    assert [module.call(n) for n in range(3)] == ["c1i1b1"] * 3 and late.g() == "g0"
+    machine.settle()
+    assert [module.call(n) for n in range(3)] == ["c1i1b1"] * 3 and late.g() == "g0"
 
 
 @pytest.fixture

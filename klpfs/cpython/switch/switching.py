@@ -554,7 +554,7 @@ class Transition:
     def _take_back_each(self) -> None:
         for switch in self.switches:
             if switch.gone and _id(switch.function.__code__) == switch.dispatcher_id:
-                given_code.end(switch, 0)
+                images.put(switch.function, switch.found_image)
 
     def join(self, entries: Iterable[Entry]) -> bool:
         """Functions that were made meanwhile join, when no task is in the way. Whether all tasks are looked at again:
