@@ -12,7 +12,8 @@ from klpfs.cpython.resolve.code_copies import is_watched
 from klpfs.cpython.resolve.owners import ALTERED, OWN, Owners, kind_of
 from klpfs.cpython.switch import live_dispatchers, out_of_sight
 from klpfs.cpython.switch.choice import CLEAN, OVER, RUN
-from klpfs.cpython.switch.switching import Entry, Transition
+from klpfs.cpython.switch.entry import Entry
+from klpfs.cpython.switch.switching import Transition
 from klpfs.engine import target as seam
 from klpfs.engine.error import KlpError
 from klpfs.engine.log import pr_err, pr_warn

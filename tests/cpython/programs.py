@@ -12,7 +12,8 @@ from klpfs.cpython import raw
 from klpfs.cpython.images import image
 from klpfs.cpython.switch import rules
 from klpfs.cpython.switch.dispatcher import Switch
-from klpfs.cpython.switch.switching import Entry, Transition
+from klpfs.cpython.switch.entry import Entry
+from klpfs.cpython.switch.switching import Transition
 
 
 def make(source, **names):

@@ -28,7 +28,8 @@ if "--without-greenlets" in sys.argv:
 
 from klpfs.cpython.images import image  # noqa: E402
 from klpfs.cpython.switch import rules  # noqa: E402
-from klpfs.cpython.switch.switching import Entry, Transition  # noqa: E402
+from klpfs.cpython.switch.entry import Entry  # noqa: E402
+from klpfs.cpython.switch.switching import Transition  # noqa: E402
 from tests.cpython.programs import new_image  # noqa: E402
 from tests.stress import program, ways  # noqa: E402
 

@@ -39,7 +39,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .dispatcher import Switch
-    from .switching import State, Transition
+    from .entry import State
+    from .switching import Transition
 
 get_ident = original(_thread, "get_ident")
 _getframe, _modules, _get = sys._getframe, sys.modules, dict.get

@@ -22,8 +22,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from .entry import Entry
     from .live_dispatchers import Record
-    from .switching import Entry, Transition
+    from .switching import Transition
     Codes = dict[int, CodeType]
 
 _compile, _exec, _set, _list, _zip, _tuple, _len, _type, _id = compile, exec, set, list, zip, tuple, len, type, id

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from typing import Any, Callable
 
     from ..looks.threads import Stack
-    from .switching import State, Transition
+    from .entry import State
+    from .switching import Transition
 
 _id, _len, _tuple, _set, _max, _min, _type, _int, _dict = id, len, tuple, set, max, min, type, int, dict
 _frozenset, _range, _ref = frozenset, range, ref

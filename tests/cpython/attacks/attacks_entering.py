@@ -10,7 +10,8 @@ import types
 from klpfs.cpython.images import image
 from klpfs.cpython.switch import choice
 from klpfs.cpython.switch.choice import PREPARE
-from klpfs.cpython.switch.switching import Entry, Transition
+from klpfs.cpython.switch.entry import Entry
+from klpfs.cpython.switch.switching import Transition
 from tests.cpython.attacks.attack_kit import attack
 from tests.cpython.programs import done, entry, functions, make, new_image, transition, try_clean
 

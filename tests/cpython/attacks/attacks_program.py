@@ -8,7 +8,8 @@ import types
 from klpfs.cpython.images import image
 from klpfs.cpython.looks import collection, suspended
 from klpfs.cpython.looks import threads as thread_looks
-from klpfs.cpython.switch.switching import Entry, Transition
+from klpfs.cpython.switch.entry import Entry
+from klpfs.cpython.switch.switching import Transition
 from tests.cpython.attacks.attack_kit import attack, no_greenlets, wait
 from tests.cpython.programs import back, done, entry, make, own_code, transition, try_clean
 

@@ -7,7 +7,8 @@ import pytest
 
 from klpfs.cpython import raw
 from klpfs.cpython.images import image, version_numbers
-from klpfs.cpython.switch.switching import Entry, Transition
+from klpfs.cpython.switch.entry import Entry
+from klpfs.cpython.switch.switching import Transition
 from klpfs.engine.error import KlpError
 from tests.cpython.programs import back, done, new_image, switched
 

@@ -79,7 +79,8 @@ def test_polymorphic_call_sites_with_defaults_survive():
     program = r'''
 from klpfs.cpython.images import image
 from tests.cpython.programs import *
-from klpfs.cpython.switch.switching import Entry, Transition
+from klpfs.cpython.switch.entry import Entry
+from klpfs.cpython.switch.switching import Transition
 d = make("\n".join("def f%d(a, b=1, c=2): return {v}" % i for i in range(30)))
 fs = [d[0]["f%d" % i] for i in range(30)]
 images = [[image.capture(f) for f in fs], [new_image(d[1]["f%d" % i]) for i in range(30)]]

@@ -12,7 +12,8 @@ import pytest
 from klpfs.cpython.images.image import LAZY
 from klpfs.cpython.raw import NESTED, inner
 from klpfs.cpython.resolve import new_function
-from klpfs.cpython.switch.switching import Entry, Transition
+from klpfs.cpython.switch.entry import Entry
+from klpfs.cpython.switch.switching import Transition
 from klpfs.engine.error import KlpError
 from tests.cpython.names_kit import livepatch, patch, refused, resolved
 from tests.programs import same, snapshot

@@ -8,7 +8,8 @@ import pytest
 from klpfs.cpython.images import image
 from klpfs.cpython.looks import threads as thread_looks
 from klpfs.cpython.switch import bodies as bodies_module
-from klpfs.cpython.switch.switching import Entry, Transition
+from klpfs.cpython.switch.entry import Entry
+from klpfs.cpython.switch.switching import Transition
 from tests.cpython.programs import done, entry, make, own_code
 
 

@@ -242,7 +242,7 @@ def test_free_variables_that_the_closure_lacks_are_refused():
 
 
 def test_what_is_not_a_python_function_is_refused():
-    from klpfs.cpython.switch.switching import Entry
+    from klpfs.cpython.switch.entry import Entry
     made = new_image(lambda: 1)
     with pytest.raises(KlpError, match="builtin_function_or_method is not a Python function"):
         Transition([Entry(len, made, made)])

@@ -6,7 +6,8 @@ import pytest
 from klpfs.cpython.images import image, version_numbers
 from klpfs.cpython.switch import choice, live_dispatchers, rounds
 from klpfs.cpython.switch.choice import CLEAN, OVER, PREPARE, RUN
-from klpfs.cpython.switch.switching import Entry, Transition
+from klpfs.cpython.switch.entry import Entry
+from klpfs.cpython.switch.switching import Transition
 from klpfs.engine import target
 from klpfs.engine.error import KlpError
 from tests.cpython.programs import done, entry, functions, make, switch, transition, try_clean
