@@ -98,3 +98,18 @@ def test_closures_that_are_made_meanwhile_hold_up_nothing(machine, monkeypatch):
             break
     machine.engine.finish()
     assert {first(inner()) for inner in made} == {"i1"} and len(made) < 5
+
+
+def test_code_that_is_put_back_in_the_middle_of_the_last_look(machine, plain, monkeypatch):
+    """A tool ends while function objects are searched for: all tasks are looked at again."""
+    own, search = plain.g.__code__, codes_in_use.on_stacks
+    machine.enable(NEW_PLAIN + one(plain, "g", "b"))
+
+    def meanwhile():
+        monkeypatch.setattr(codes_in_use, "on_stacks", search)
+        plain.g.__code__ = own
+        return search()
+    monkeypatch.setattr(codes_in_use, "on_stacks", meanwhile)
+    assert machine.engine.look() == [] and plain.g() == "g1b1"
+    machine.settle()
+    assert not [text for text in machine.log.texts() if "was given code" in text]

@@ -562,7 +562,7 @@ class Transition:
             blockers = blockers or missed()
             if blockers:
                 return blockers
-            if self.state is state:
+            if self.state is state and not self.put_again():    # again: all that was searched took its time
                 self.flip(CLEAN, state.goal)
                 return []
         return [Blocker("suspended", 0, "function objects have just been made")]
