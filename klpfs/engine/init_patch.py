@@ -102,7 +102,7 @@ def init_object_loaded(engine: Engine, obj: Object, mod: Mod) -> None:
     """klp_init_object_loaded: finds obj's functions in its module. KlpError: obj counts as not loaded.
 
     Unlike in the kernel, a function may be in other objects of the patch, too: a module may have two names (os.path). A
-    nop is left out then, unless it leads to the original already; two functions of the patch's own are EEXIST.
+    nop is left out then; two functions of the patch's own are EEXIST, and so is one whose nop is in a transition.
     """
     obj.mod = None if obj.name is None else mod
     obj.loaded = True
@@ -125,8 +125,8 @@ def init_object_loaded(engine: Engine, obj: Object, mod: Mod) -> None:
             if other is not None and func.nop:
                 release(engine, func)
                 continue
-            if other is not None and other.nop and not other.patched:
-                release(engine, other)
+            if other is not None and other.nop and (not other.patched or engine.transition is None):
+                _take_off(engine, other)
             elif other is not None:
                 text = "function '%s' of object '%s' is patched twice" % (func.old_name, obj.shown)
                 raise KlpError(EEXIST, pr_err(engine.log, text), func)
@@ -136,6 +136,16 @@ def init_object_loaded(engine: Engine, obj: Object, mod: Mod) -> None:
     except BaseException:
         free_object_loaded(engine, obj)
         raise
+
+
+def _take_off(engine: Engine, nop: Func) -> None:
+    """A nop that is not needed is left out, also where a joiner has put it in force already."""
+    if nop.patched:
+        change = engine.stacks.change(nop, False)
+        engine.stacks.take(nop)
+        if change.before is not change.after:
+            engine.target.revert([change])
+    release(engine, nop)
 
 
 def free_object_loaded(engine: Engine, obj: Object) -> None:

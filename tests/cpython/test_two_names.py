@@ -124,3 +124,21 @@ def test_the_first_name_comes_while_a_replacing_patch_by_the_other_is_in_transit
         assert module.f() == "f0"
     finally:
         del sys.modules[name]
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("running", [False, True])
+def test_a_process_that_takes_the_outcome_of_a_replacing_patch(machine, module, turned, running):
+    """It goes through the objects one by one: the nop may be in force before the function by the other name comes."""
+    first = machine.insmod(ONE % (1, module.__name__, False))
+    objects = [f"Object({module.__name__!r}, [Func('g', f, optional=True)])", "Object('alias_of_it', [Func('f', f)])"]
+    if turned:
+        objects.reverse()
+    second = machine.load(f"def f(): return 'f2'\npatch = Patch([{', '.join(objects)}], replace=True)")
+    machine.engine.join_apply(second.patch, second.name, 1, running)
+    machine.engine.drop(first.patch, running)
+    assert module.f() == "f2" and [len(stack.funcs) for stack in machine.engine.stacks.table.values()] == [1]
+    machine.disable(second)
+    assert module.f() == "f0"
+    machine.disable(machine.insmod(ONE % (3, module.__name__, False)))
+    assert module.f() == "f0"

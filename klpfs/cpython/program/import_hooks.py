@@ -111,11 +111,12 @@ def _begin(name: str, module: ModuleType | None) -> tuple[int, object]:
     the target takes the module for half imported. No context manager: its frame would be in tracebacks. module None: an
     import of an old loader, no reload. Counterpart: _end."""
     mark = getpid(), object()       # in a child that is forked meanwhile, the body may run no more
-    if _target is not None and module is not None:
-        _target.bodies[mark] = module
+    target = _target                # `let_go` may come at any moment
+    if target is not None and module is not None:
+        target.bodies[mark] = module
         try:
             if sys.modules.get(name) is module:
-                _target.begins_again(name)
+                target.begins_again(name)
         except Exception:
             pass  # a line of the log is not had: the import is not to blame
     return mark
