@@ -211,14 +211,17 @@ stop = []
 
 
 def litter(seed, *more):
-    """Put, move and take away things of all kinds in the folder, at random moments, until `stop`. more: other names."""
-    rng, names = random.Random(seed), NAMES + list(more)
+    """Put, move and take away things of all kinds in the folder, at random moments, until `stop`. more: other names.
+
+    An agent comes once: one that says hello and acknowledges again and again is never silent, and may hold up a load as
+    any worker may (fuzz_messages has those)."""
+    rng, names, agents = random.Random(seed), NAMES + list(more), ["agent"]
 
     def run():
         while not stop:
             path = f"{FOLDER}/{rng.choice(names)}"
             how = rng.choice(("fifo", "link", "link", "hard link", "folder", "socket", "sparse", "file", "unlink", "unlink", "rename",
-                              "chmod", "agent"))
+                              "chmod", *agents))
             try:
                 if how == "sparse":
                     with open(path, "wb", opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK)) as file:
@@ -233,6 +236,7 @@ def litter(seed, *more):
                 elif how == "chmod":
                     os.chmod(path, rng.choice((0, 0o600, 0o666, 0o4777)))
                 elif how == "agent":
+                    agents.clear()
                     agent(hello={"keep": rng.random() < 0.5}, then=lambda c: send(c, {"t": "want", "sha256": rng.choice("ab") * 64}))
                 else:
                     put(os.path.basename(path), how, rng.choice(TARGETS) if how == "link" else f"{FOLDER}/{rng.choice(names)}")
