@@ -403,6 +403,7 @@ CALLS = {"open", "_open", "openat", "stat", "lstat", "access", "listdir", "scand
 ELSEWHERE = {
     "klpfs/protocol/folder.py": "the helper itself",
     "klpfs/protocol/descriptors.py:open_above": "what the callers here open",
+    "klpfs/protocol/folder_layout.py:_user": "/run, /proc/self/uid_map",
     "klpfs/protocol/folder_layout.py:make_folder": "the folder, made and looked at by its path",
     "klpfs/protocol/folder_layout.py:_make": "the same, and the runtime folder",
     "klpfs/protocol/folder_layout.py:check_way": "the folders above",

@@ -86,7 +86,7 @@ def program_replaces_the_code_meanwhile():
 
 @attack()
 def program_replaced_the_code_before():
-    """The function does not hold what the transition starts from: it is left alone, and reported."""
+    """The function does not hold what the transition starts from: it is left alone, and reported at the end."""
     d = make("def A(): return ({v}, B())\ndef B(): return {v}")
     t1 = transition(d[0], d[1])
     t1.install()
@@ -96,7 +96,7 @@ def program_replaced_the_code_before():
     t2 = back(t1)
     t2.install()
     t2.start()
-    return t2.foreign == [d[0]["B"]] and done(t2) and d[0]["A"]() == (0, 7)
+    return done(t2) and t2.foreign == [d[0]["B"]] and d[0]["A"]() == (0, 7)
 
 
 @attack()
