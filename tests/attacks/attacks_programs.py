@@ -195,7 +195,9 @@ def stack_size(world):
     """threads of klpfs's have a stack that is enough, whatever threading.stack_size() is"""
     program = world.start("small")
     try:
-        program.do("import threading, os\nthreading.stack_size(32768)")
+        program.do("import sys, threading, os")
+        least = 53248 if program.do("sys.version_info >= (3, 15)") else 32768       # of threading.stack_size()
+        program.do(f"threading.stack_size({least})")
         program.do("os.waitpid(os.fork() or os._exit(0), 0)")
         deep = "".join(" " * (each + 1) + f"for i{each} in a:\n" for each in range(18)) + " " * 20 + "pass\n"
         path = world.patch("lp1", extra=(
@@ -206,7 +208,7 @@ def stack_size(world):
         world.expect(found == "ok None", f"insmod: {found}")
         until(lambda: program.do("one()") == "one by lp1", "the patch")
         world.expect(program.process.poll() is None, "the program has ended")
-        world.expect(program.do("threading.stack_size()") == 32768, "the program's own stack size was changed")
+        world.expect(program.do("threading.stack_size()") == least, "the program's own stack size was changed")
     finally:
         world.end("small")
 
