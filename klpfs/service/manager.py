@@ -22,10 +22,9 @@ from klpfs.protocol.folder_layout import JOURNAL, SUFFIX, check_way, is_private
 from klpfs.protocol.names import is_service
 from klpfs.service.loop import FIRST, Loop
 from klpfs.service.mountinfo import is_local
-from klpfs.service.service import Service
+from klpfs.service.service import LOOK_AGAIN, Service
 
 WATCH = flags.CREATE | flags.MOVED_TO | flags.DELETE | flags.MOVED_FROM | flags.ONLYDIR
-LOOK_AGAIN = 1.0           # seconds until a service is looked for again that could not be taken up
 SILENT = 0.5               # seconds after which a service is shown whose processes are there and say nothing
 SHORT = (errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.ENOMEM)        # what may be there again in a while
 STALE = 10.0               # seconds: an older folder in which nobody lives is removed

@@ -4,6 +4,7 @@ import threading
 
 import pytest
 
+from tests.cpython.exchange_kit import OUTER, PLAIN
 from tests.cpython.machine import Machine
 from tests.programs import Program
 
@@ -46,3 +47,15 @@ def collecting():
     yield end
     end()
     gc.enable()
+
+
+@pytest.fixture
+def nested(machine):
+    """A module with marked inner functions (exchange_kit.py)."""
+    return machine.module(OUTER)
+
+
+@pytest.fixture
+def plain(machine):
+    """A module with functions of all simple kinds (exchange_kit.py)."""
+    return machine.module(PLAIN)

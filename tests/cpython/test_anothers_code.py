@@ -23,16 +23,6 @@ hs = [lambda held: held.stop(), lambda held: held.stop()]
 apart = pytest.mark.skipif(sys.version_info < (3, 11), reason="equal lambdas of one line have one code object")
 
 
-@pytest.fixture
-def nested(machine):
-    return machine.module(OUTER)
-
-
-@pytest.fixture
-def plain(machine):
-    return machine.module(PLAIN)
-
-
 def test_a_module_that_was_loaded_again_with_another_text_is_no_tools_work(machine, plain):
     found = machine.insmod(NEW_PLAIN + one(plain, "g", "b"))
     with open(plain.__file__, "w") as file:

@@ -37,16 +37,6 @@ def old_code(machine, function):
     return next(each.before.code for each in machine.target.transition.switching.switches if each.function is function)
 
 
-@pytest.fixture
-def nested(machine):
-    return machine.module(OUTER)
-
-
-@pytest.fixture
-def plain(machine):
-    return machine.module(PLAIN)
-
-
 def test_inner_functions_that_types_coroutine_has_marked(machine, nested):
     """Each has a code object of its own; patched, and taken back, each can still be awaited."""
     before = snapshot(*nested.old, nested.b)

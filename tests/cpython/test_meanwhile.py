@@ -6,13 +6,8 @@ import pytest
 
 from klpfs.cpython.looks import codes_in_use
 from klpfs.cpython.switch import switching
-from tests.cpython.exchange_kit import NEW_PLAIN, OUTER, PLAIN, alone, exchange, first
+from tests.cpython.exchange_kit import NEW_PLAIN, OUTER, alone, exchange, first
 from tests.cpython.machine import one
-
-
-@pytest.fixture
-def plain(machine):
-    return machine.module(PLAIN)
 
 
 def before_dispatchers(monkeypatch, action, after=lambda: None):

@@ -9,7 +9,7 @@ from klpfs.cpython.images.image_table import Images
 from klpfs.cpython.switch import copies, dispatcher
 from klpfs.cpython.switch.switching import Transition
 from klpfs.cpython.transition import PythonTransition
-from tests.cpython.exchange_kit import NEW_PLAIN, PLAIN
+from tests.cpython.exchange_kit import NEW_PLAIN
 from tests.cpython.machine import Held, one
 
 INNER = """
@@ -177,11 +177,6 @@ patch = Patch([Object({module.__name__!r}, [Func('outer.<locals>.inner', inner),
     assert [module.call(n) for n in range(3)] == ["c1i1b1"] * 3 and late.g() == "g0"
     machine.settle()
     assert [module.call(n) for n in range(3)] == ["c1i1b1"] * 3 and late.g() == "g0"
-
-
-@pytest.fixture
-def plain(machine):
-    return machine.module(PLAIN)
 
 
 def test_copies_of_dispatchers_at_the_end(machine, plain, monkeypatch):

@@ -181,9 +181,13 @@ def in_force(code: CodeType) -> CodeType:
 
 def code_of_calls(its: Switch) -> CodeType:
     """The code that the calls of a Switch's dispatcher get when no task is in the way, or its transition is over."""
-    newest, last = its.record.switch or its, its.record.in_force
-    put = last() if its.record.switch is None and last is not None else None
-    return put or (newest.after if newest.transition.state.goal else newest.before).code
+    record = its.record
+    if record.switch is None and record.in_force is not None:
+        put = record.in_force()
+        if put is not None:
+            return put
+    newest = record.switch or its
+    return (newest.after if newest.transition.state.goal else newest.before).code
 
 
 def check(function: FunctionType, before: images.Image, after: images.Image) -> None:
