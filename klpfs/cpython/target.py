@@ -216,7 +216,7 @@ class PythonTarget(seam.Target):
                                                   link.annotations, around, type_params)
         new_code.type_params = type_params
         self.registry.made(definition, code)
-        self.registry.use(definition)
+        self.registry.use(definition, func)
         func.definition, func.new_code = definition, new_code
         func.fingerprint = definition.fingerprint  # it stays what this patch was made to fit
 
@@ -260,7 +260,7 @@ class PythonTarget(seam.Target):
         definition: Any = like.definition
         if definition is None or like.obj is None or not like.obj.loaded:
             definition = self._index_of(obj).find(like.old_name, like.old_sympos, self.log)
-        self.registry.use(definition)
+        self.registry.use(definition, func)
         func.definition, func.new_code = definition, NewCode(definition)
 
     def release(self, func: Func) -> None:
@@ -271,7 +271,7 @@ class PythonTarget(seam.Target):
         if definition is not None:
             if new_code.code is not None:
                 self.images.forget(definition, new_code.code)
-            self.registry.unuse(definition)
+            self.registry.unuse(definition, func)
 
     def _index_of(self, obj: Object) -> Index:
         namespace = self.namespace(obj.name)

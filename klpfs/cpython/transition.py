@@ -152,8 +152,7 @@ class PythonTransition(seam.TargetTransition):
         definitions = {id(inner): inner for inner in self.images.registry.holders.values()}
         for definition in definitions.values():
             found += [definition, definition.originals, definition.made, definition.copies, definition.altered]
-            found += [func.new_code for func in (self.before.get(definition), self.after.get(definition))
-                      if func is not None and func.new_code is not None]
+            found += [func.new_code for func in definition.users if func.new_code is not None]
             for outer in definition.chain:
                 found += hidden.constants_of([outer.code, *outer.codes()])
         for changed in self.images.changed.values():

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from klpfs.cpython.resolve.code_copies import Place
+    from klpfs.engine.data import Func
     from klpfs.engine.log import Log
 
 
@@ -37,7 +38,7 @@ class Definition:
     for it (id -> code). copies: copies of either kind that the program's tools have made (id -> code); models: id of a
     copy -> id of what it is a copy of. altered: code in its place that does something else: a tool has written it, or
     it is of the text before a reload; what runs it counts as old (id -> code). namespaces: dicts of the modules that it
-    is alive in. key, users, members (ids of function objects): the Registry's.
+    is alive in. users: the Funcs that were found to be for it. key, members (ids of function objects): the Registry's.
     """
 
     __slots__ = ("object", "name", "line", "code", "originals", "outer", "inners", "made", "copies", "models",
@@ -58,7 +59,7 @@ class Definition:
             outer.inners.append(self)
         self.namespaces = [namespace]
         self.key: tuple[Any, ...] | None = None
-        self.users = 0
+        self.users: set[Func] = set()
         self._fingerprint: str | None = None
         self._marked = 0            # id of the last answer of `marked`
 
@@ -216,16 +217,16 @@ class Registry:
             definition.namespaces.append(namespace)
         return definition
 
-    def use(self, definition: Definition) -> None:
+    def use(self, definition: Definition, func: Func) -> None:
         """A Func was found to be for a definition. Counterpart: unuse."""
-        definition.users += 1
+        definition.users.add(func)
 
-    def unuse(self, definition: Definition) -> None:
+    def unuse(self, definition: Definition, func: Func) -> None:
         """A Func of a definition is over. A definition that has none left is forgotten: found again, it is a new
         one."""
-        definition.users -= 1
+        definition.users.discard(func)
         unused: Definition | None = definition
-        while unused is not None and unused.users <= 0 and not unused.inners and (
+        while unused is not None and not unused.users and not unused.inners and (
                 unused.key is not None and self._by_key.get(unused.key) is unused):
             del self._by_key[unused.key]
             for key in [*unused.originals, *unused.made, *unused.copies]:

@@ -104,9 +104,10 @@ def outer():
 
 
 def test_klpfs_accounts_for_what_it_holds(machine):
-    """Of both sides, of functions that lie in others too, and in a second patch on top of the first."""
+    """Of both sides, of functions that lie in others too, and in patches on top of others: of three, that of
+    the first is neither what was nor what comes to be in force."""
     module = machine.module(NESTED)
-    for name in ("lp1", "lp2"):
+    for name in ("lp1", "lp2", "lp3"):
         machine.enable(NEW.replace("1'", name[-1] + "'") + one(module, "b", "g", "outer"), name)
         gc.collect()
         switching = machine.target.transition.switching

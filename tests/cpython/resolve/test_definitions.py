@@ -5,6 +5,7 @@ import pytest
 
 from klpfs.cpython.resolve.definitions import class_of
 from klpfs.cpython.resolve.owners import Owners
+from klpfs.engine.data import Func
 from tests.cpython.resolve.index_kit import functions, index
 
 
@@ -36,15 +37,16 @@ def test_a_definition_that_no_func_uses_any_more_is_forgotten(program):
     registry = program.target.registry
     inner = find(program, module, "make.<locals>.h")
     outer = inner.outer
-    for definition in (inner, outer):
-        registry.use(definition)
-    registry.unuse(inner)
+    of_inner, of_outer, of_again = (Func("h", lambda: None) for _ in range(3))
+    registry.use(inner, of_inner)
+    registry.use(outer, of_outer)
+    registry.unuse(inner, of_inner)
     assert find(program, module, "make") is outer and find(program, module, "make.<locals>.h") is not inner
     again = find(program, module, "make.<locals>.h")
-    registry.use(again)
-    registry.unuse(outer)
+    registry.use(again, of_again)
+    registry.unuse(outer, of_outer)
     assert find(program, module, "make") is outer       # `again` lies in it
-    registry.unuse(again)
+    registry.unuse(again, of_again)
     assert find(program, module, "make") is not outer
 
 
