@@ -173,6 +173,7 @@ class PythonTarget(seam.Target):
         except KlpError as error:
             raise KlpError(error.errno, pr_err(self.log, error.strerror or ""), func) from None
         new: Any = func.new_func        # a function: Func sees to that
+        self.images.mend()
         loaded = loaded_of(new)
         place = loaded.node_of(new) if loaded is not None else None
         if loaded is None or place is None or getattr(place[0], "decorator_list", None):
@@ -328,6 +329,7 @@ class PythonTarget(seam.Target):
 
     def begin(self, changes: Sequence[seam.Change]) -> PythonTransition:
         self._forget_texts()
+        self.images.mend()
         return PythonTransition(self, changes)
 
     def recover(self, known: seam.TargetTransition | None) -> None:
@@ -335,14 +337,24 @@ class PythonTarget(seam.Target):
         self._index = None
         if self.transition is not None and self.transition is not known:
             self.transition.undo()
+        self.images.mend()
 
     def apply(self, changes: Sequence[seam.Change]) -> None:
         self._forget_texts()
-        self.images.switch(changes, [change.after for change in changes])
+        self._switch(changes, [change.after for change in changes])
 
     def revert(self, changes: Sequence[seam.Change]) -> None:
         self._index = None
-        self.images.switch(changes, [change.before for change in changes])
+        self._switch(changes, [change.before for change in changes])
+
+    def _switch(self, changes: Sequence[seam.Change], funcs: Sequence[Func | None]) -> None:
+        self.images.mend()
+        try:
+            self.images.switch(changes, funcs)
+        except BaseException:
+            for title in sorted({definition.title for _, definition in self.images.unsettled.values()}):
+                pr_err(self.log, f"{title} could not be taken back, it runs what is not in force until it can")
+            raise
 
     def refresh(self, name: str) -> None:
         """A module was loaded again (reload, or anew after it was taken out of sys.modules): functions that it made

@@ -179,18 +179,16 @@ def take_back(engine: Engine, obj: Object, line: str | None = None) -> None:
 
 
 def revert_object(engine: Engine, obj: Object) -> None:
-    """The reverse of apply_object; never fails."""
-    stacks = engine.stacks
+    """The reverse of apply_object; where an exception cuts it off, it is called again."""
     transition, pending = engine.transition, _pending(engine, patch_of(obj))
-    tops = [(func.definition, stacks.top(func.definition)) for func in obj.funcs if func.patched]
-    unpatch_object(engine, obj)
-    if pending and transition is not None and transition.in_target is None:
-        return  # nothing was put in force yet
-    changes = [Change(definition, stacks.top(definition), top) for definition, top in tops]
-    # Dropped from a transition, a function has the image of its goal, whatever the stack says.
-    changes = [change for change in changes if pending or change.before is not change.after]
-    if changes:
-        engine.target.revert(changes)
+    if not (pending and transition is not None and transition.in_target is None):   # else nothing was put in force yet
+        stacks = [(func, engine.stacks.table[func.definition]) for func in obj.funcs if func.patched]
+        changes = [Change(func.definition, stack.without(func), stack.top) for func, stack in stacks]
+        # Dropped from a transition, a function has the image of its goal, whatever the stack says.
+        changes = [change for change in changes if pending or change.before is not change.after]
+        if changes:
+            engine.target.revert(changes)
+    unpatch_object(engine, obj)     # behind what can be cut off: an object that is not patched is not reverted again
 
 
 def forget_leftovers(engine: Engine, name: str | None) -> None:

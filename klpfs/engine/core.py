@@ -224,8 +224,8 @@ class Engine:
         coming_going.module_coming(self, name, refuse, mod)
 
     def going(self, name: str | None) -> None:
-        """A module whose exit ran, or that was refused (klp_module_going). Never fails. May be called while a callback
-        runs."""
+        """A module whose exit ran, or that was refused (klp_module_going). No KlpError; where an exception has cut it
+        off, it is called again. May be called while a callback runs."""
         coming_going.cleanup_module_patches_limited(self, name)
 
     def arrive(self, name: str | None = None) -> bool:

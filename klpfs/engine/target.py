@@ -173,12 +173,14 @@ class Target:
         raise NotImplementedError
 
     def revert(self, changes: Sequence[Change]) -> None:
-        """Outside a transition, a module that goes or a patch that is dropped: `before` images at once. Never fails."""
+        """Outside a transition, a module that goes or a patch that is dropped: `before` images at once. No
+        KlpError; where an exception has cut it off, it is called again."""
         raise NotImplementedError
 
     def recover(self, known: TargetTransition | None) -> None:
         """Takes back what `begin` was doing when an exception that is no KlpError has cut it, or its taking back, off;
-        also what was begun, and is not the engine's. known: the engine's."""
+        also what was begun, and is not the engine's. known: the engine's. What an `apply` or `revert` that was cut off
+        could not take back gets what is in force, or this is cut off itself."""
 
     def call(self, callback: Callable[[Object], Any], obj: Object) -> int:
         """Calls callback(obj), foreign code; returns 0 or a negative errno.

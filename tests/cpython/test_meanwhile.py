@@ -108,3 +108,22 @@ def test_code_that_is_put_back_in_the_middle_of_the_last_look(machine, plain, mo
     assert machine.engine.look() == [] and plain.g() == "g1b1"
     machine.settle()
     assert not [text for text in machine.log.texts() if "was given code" in text]
+
+
+@pytest.mark.parametrize("reversed_", [False, True], ids=["forward", "reversed"])
+def test_a_copy_of_its_code_behind_the_last_look(machine, plain, monkeypatch, reversed_):
+    """A decorator of another thread's; the function gets what is in force all the same."""
+    finish = switching.Transition.finish
+
+    def meanwhile(self):
+        plain.g.__code__ = own.replace(co_name="g")
+        return finish(self)
+    own = plain.g.__code__
+    machine.enable(NEW_PLAIN + one(plain, "g", "b"))
+    if reversed_:
+        machine.engine.reverse()
+    assert machine.engine.look() == []
+    monkeypatch.setattr(switching.Transition, "finish", meanwhile)
+    machine.engine.finish()
+    assert plain.g() == ("g0b0" if reversed_ else "g1b1")
+    assert not [text for text in machine.log.texts() if "left alone" in text]

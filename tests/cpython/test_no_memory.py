@@ -5,12 +5,15 @@ import types
 import pytest
 
 from klpfs.cpython.images import image as images
+from klpfs.cpython.images import image_table
 from klpfs.cpython.images.image_table import Images
 from klpfs.cpython.switch import copies, dispatcher
 from klpfs.cpython.switch.switching import Transition
 from klpfs.cpython.transition import PythonTransition
+from klpfs.engine.patch import Stacks
 from tests.cpython.exchange_kit import NEW_PLAIN
 from tests.cpython.machine import Held, one
+from tests.programs import same, snapshot
 
 INNER = """
 def outer(n):
@@ -204,3 +207,76 @@ def test_what_was_left_alone_is_named_once(machine, plain, monkeypatch):
     machine.engine.finish()
     assert len([text for text in machine.log.texts() if "left alone" in text]) == 1
     assert plain.g() == "g1b1"
+
+
+PAIR_1 = "def f(x='f1'): return x\ndef g(x='g1'): return x"
+
+
+@pytest.mark.parametrize("running", [False, True])
+@pytest.mark.parametrize("owner, name, at", [
+    (Images, "concerned_functions", 1), (Images, "hold", 1), (Images, "hold", 2), (Images, "image", 2),
+    (images, "_set_code", 1), (images, "_set_code", 2), (image_table, "put", 2), (Images, "become", 1),
+    (Stacks, "take", 1), (Stacks, "take", 2)], ids=lambda each: getattr(each, "__name__", each))
+def test_a_patch_that_is_dropped(machine, monkeypatch, owner, name, at, running):
+    """The process takes an outcome over: nothing of the patch stays in force, though it has left the tree."""
+    module = machine.module("def f(x='f0'): return x\ndef g(x='g0'): return x")
+    before = snapshot(module.f, module.g)
+    found = machine.insmod(PAIR_1 + one(module, "f", "g"))
+    with monkeypatch.context() as patched:
+        no_memory_at(patched, owner, name, at)
+        with pytest.raises(MemoryError):
+            machine.engine.drop(found.patch, running)
+    machine.engine.recover()
+    assert machine.engine.patches == [] and same(before, snapshot(module.f, module.g))
+    machine.insmod("def f(x='f2'): return x" + one(module, "f"))
+    assert (module.f(), module.g()) == ("f2", "g0")
+
+
+@pytest.mark.parametrize("name, at", [(name, at) for name in ("put_state", "_put", "image", "become") for at in (1, 2, 3)
+                                      if (name, at) != ("put_state", 3)])
+def test_a_module_that_goes_in_a_transition(machine, monkeypatch, name, at):
+    """It goes again, as the agent sees to, and leaves nothing of the patch in its functions, which something keeps."""
+    module, late_name = machine.module("def f(held): held.stop(); return 'f0'"), machine.name("late")
+    held = Held(module.f)
+    late = machine.module("def g(): return 'g0'\ndef h(): return 'h0'", name=late_name)
+    found = machine.enable(LATE % (module.__name__, late_name))
+    with monkeypatch.context() as patched:
+        no_memory_at(patched, Images, name, at)
+        with pytest.raises(MemoryError):
+            machine.engine.going(late_name)
+    machine.engine.recover()
+    machine.engine.going(late_name)
+    assert (late.g(), late.h()) == ("g0", "h0")
+    held.let_go()
+    machine.settle()
+    assert (late.g(), late.h()) == ("g0", "h0")
+    machine.disable(found)
+    assert (late.g(), late.h()) == ("g0", "h0")
+
+
+@pytest.mark.parametrize("name, at", [("_set", 2), ("_set", 3), ("_set_code", 1), ("_set_code", 2)])
+def test_no_memory_for_taking_back_either(machine, monkeypatch, name, at):
+    """A module that comes has new code in some of its functions, or but a part of what belongs to it: that is said, and
+    the next that is done takes it back."""
+    module, late_name = machine.module("def f(): return 'f0'"), machine.name("late")
+    found = machine.insmod(f"def f(): return 'f1'\ndef g(x='g1', *, y='y1'): return x + y\ndef h(x='h1'): return x\n"
+                           f"patch = Patch([Object({module.__name__!r}, [Func('f', f)]), "
+                           f"Object({late_name!r}, [Func('g', g), Func('h', h)])])")
+    late = machine.module("def g(x='g0', *, y='y0'): return x + y\ndef h(x='h0'): return x", name=late_name)
+    before, calls, real = snapshot(late.g, late.h), [], getattr(images, name)
+
+    def none_from_there_on(*args):
+        calls.append(args)
+        return real(*args) if len(calls) < at else no_memory()
+    for _ in range(2):
+        with monkeypatch.context() as patched:
+            patched.setattr(images, name, none_from_there_on)
+            with pytest.raises(MemoryError):
+                machine.engine.coming(late_name)
+    assert [text for text in machine.log.texts() if "could not be taken back" in text]
+    machine.engine.recover()
+    assert same(before, snapshot(late.g, late.h))
+    machine.engine.coming(late_name)
+    assert (late.g(), late.h()) == ("g1y1", "h1")
+    machine.disable(found)
+    assert same(before, snapshot(late.g, late.h))

@@ -150,18 +150,18 @@ def _set_code(function: FunctionType, code: CodeType) -> None:
     function.__code__ = code
 
 
-def put(function: FunctionType, image: Image, before: Image | None = None) -> None:
+def put(function: FunctionType, image: Image, *before: Image) -> None:
     """Makes the function object what the image says. Counterpart: capture.
 
-    before: the Image that was there; an attribute that is neither its nor the image's was set by the program meanwhile,
-    and stays.
+    before: the Image that was there, and that of a put() which was cut off; an attribute that is neither theirs nor the
+    image's was set by the program meanwhile, and stays.
     """
     exact = True
     for place, name in _PLACES:
         value, now = image.values[place], _get(function, name)
         if now is value:
             continue
-        if before is not None and now is not before.values[place]:
+        if before and all(now is not each.values[place] for each in before):
             exact = False
             continue
         _set(function, name, value, image.cached_annotations)

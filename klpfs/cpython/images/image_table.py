@@ -7,6 +7,7 @@ it as well, up to the outermost.
 from __future__ import annotations
 
 import weakref
+from contextlib import suppress
 from types import CellType, FunctionType
 
 from klpfs.cpython.images import version_numbers
@@ -30,21 +31,32 @@ _NOTHING: frozenset[int] = frozenset()
 
 class ChangedFunction:
     """A function object that klpfs has changed. original: its Image as the program made it; newest: the Image put last;
-    program_values: {place in ATTRIBUTES: value} of what the program has set itself since. images: {key: Image}, see
-    Images.key."""
+    half_put: one of which an exception may have let in a part since. program_values: {place in ATTRIBUTES: value} of
+    what the program has set itself since. images: {key: Image}, see Images.key."""
 
-    __slots__ = ("ref", "original", "newest", "program_values", "images")
+    __slots__ = ("ref", "original", "newest", "half_put", "program_values", "images")
 
     def __init__(self, fn: FunctionType, original: Image, newest: Image) -> None:
         self.ref, self.original, self.newest = weakref.ref(fn), original, newest
+        self.half_put: Image | None = None
         self.program_values: dict[int, Any] = {}
         self.images: dict[Key, Image] = {}
+
+    def put(self, fn: FunctionType, image: Image) -> None:
+        """fn: the function object. It may be cut off, and called again with this image or another."""
+        known = (self.newest,) if self.half_put is None else (self.newest, self.half_put)
+        if self.half_put is not None and self.half_put is not image:
+            put(fn, self.newest, *known)        # so that there are never parts of two
+        self.half_put = image
+        put(fn, image, *known)
+        self.newest, self.half_put = image, None
 
     def note_program_values(self, now: Image) -> None:
         """now: what the function object holds. What is not of the image put last is the program's."""
         cached = self.original.cached_annotations
         for place, value in enumerate(now.values):
-            if value is not self.newest.values[place]:
+            if value is not self.newest.values[place] and (
+                    self.half_put is None or value is not self.half_put.values[place]):
                 self.program_values[place] = value
                 self.images.clear()
                 self.original = Image(self.original.code, _with_values(self.original.values, self.program_values))
@@ -53,9 +65,11 @@ class ChangedFunction:
 
 
 class Images:
-    """state: {Definition: Func} of what is in force; no entry or None: the original."""
+    """state: {Definition: Func} of what is in force; no entry or None: the original. unsettled: functions that hold
+    something else, because what put it, and then what took it back, was cut off by an exception (see mend; id(function)
+    -> (function, Definition))."""
 
-    __slots__ = ("registry", "state", "changed", "composed", "stand_ins")
+    __slots__ = ("registry", "state", "changed", "composed", "stand_ins", "unsettled")
 
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
@@ -64,6 +78,7 @@ class Images:
         self.composed: dict[tuple[Any, ...], CodeType] = {}             # see code()
         # Definition that lies in another function -> the function object that stands for those to come
         self.stand_ins: dict[Definition, FunctionType] = {}
+        self.unsettled: dict[int, tuple[FunctionType, Definition]] = {}
 
     # -- which code
 
@@ -223,26 +238,43 @@ class Images:
                 del self.changed[key]
 
     def switch(self, changes: Sequence[Any], funcs: Sequence[Func | None]) -> None:
-        """Puts these Funcs in force at once, outside a transition. changes: the engine's, one for each Func."""
-        state: dict[Definition, Any] = dict(self.state)
+        """Puts these Funcs in force at once, outside a transition: all of them or, where an exception cuts it off,
+        none; what even then could not be taken back is `unsettled`. changes: the engine's, one for each Func."""
+        before = self.state
+        state: dict[Definition, Any] = dict(before)
         state.update((change.definition, func) for change, func in zip(changes, funcs))
-        concerned = self.concerned_functions(self.state, state)
+        concerned = self.concerned_functions(before, state)
         try:
             for fn, definition in concerned:
                 self._put(fn, definition, state)
-        except BaseException:           # no memory, an interrupt: none of them, not some
-            for fn, definition in concerned:
-                if self._changed(fn) is not None:
-                    self._put(fn, definition, self.state)
+            self.become(state)
+        except BaseException:           # no memory, an interrupt, an audit hook that refuses
+            self.state = before
+            self.unsettled.update((id(fn), (fn, definition)) for fn, definition in concerned)
+            with suppress(BaseException):
+                self.mend()
             raise
-        self.become(state)
+
+    def mend(self) -> None:
+        """Functions that are unsettled get what is in force. Those that still can't stay, and what the first of them
+        raised is raised."""
+        failed: BaseException | None = None
+        for key, (fn, definition) in list(self.unsettled.items()):
+            try:
+                changed = self._changed(fn)
+                if changed is not None:         # a definition may be forgotten by now: no _put
+                    changed.put(fn, self.image(fn, definition, self.state))
+                elif self.code(definition, self.state) is not None:
+                    self._put(fn, definition, self.state)
+                del self.unsettled[key]
+            except BaseException as error:
+                failed = failed or error
+        if failed is not None:
+            raise failed
 
     def _put(self, fn: FunctionType, definition: Definition, state: Funcs) -> None:
         self.hold(fn, definition)
-        changed = self.changed[id(fn)]
-        image = self.image(fn, definition, state)
-        put(fn, image, changed.newest)
-        changed.newest = image
+        self.changed[id(fn)].put(fn, self.image(fn, definition, state))
 
     def note_put(self, fn: FunctionType, image: Image) -> None:
         """A transition has put an image."""

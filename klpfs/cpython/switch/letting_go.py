@@ -95,7 +95,8 @@ def _is_dropped(box: list[Switch]) -> bool:
 
 def let_go(transition: Transition) -> None:
     """Lets go of the function objects that the program has dropped. Their Entries and Switches have none any more, and
-    the transition forgets them."""
+    the transition forgets them; likewise copies of dispatchers."""
+    transition.forget_copies()
     alone: list[Switch] = []
     switches, some = transition.switches, transition.switches
     for at in _range(0, _len(switches), SLICE):

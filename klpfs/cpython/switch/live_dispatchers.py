@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .dispatcher import Switch
 
 _refcount, _list, _id, _enumerate, _compile = sys.getrefcount, list, id, enumerate, compile
-_map, _zip, _values = map, zip, dict.values
+_map, _zip = map, zip
 _registry: dict[int, Record] = {}           # id(function) -> Record
 
 
@@ -85,8 +85,9 @@ def forget_dead() -> None:
 
 def counts(table: dict[int, CodeType]) -> list[tuple[int, int]]:
     """[(key, number of references to its code)]. By C functions alone: what bytecode has of its operands is borrowed
-    from 3.14 on (gh-130704), what a frame has of its code is counted in all versions."""
-    return _list(_zip(table, _map(_refcount, _values(table))))
+    from 3.14 on (gh-130704), what a frame has of its code is counted in all versions. The table may grow meanwhile."""
+    keys = _list(table)
+    return _list(_zip(keys, _map(_refcount, _map(table.get, keys))))
 
 
 def _measure() -> int:

@@ -102,7 +102,7 @@ class Transition:
         self.foreign: list[FunctionType] = []
         self.copied: list[FunctionType] = []
         self.put_back: list[FunctionType] = []
-        self.copied_codes: list[CodeType] = []      # see note_copy
+        self.copied_codes: Codes = {}               # see note_copy
         # those whose functions had code that nobody knows when `put_again` asked last
         self.strangers: list[dispatcher.Switch] = []
         self.forced = False
@@ -266,8 +266,18 @@ class Transition:
     def note_copy(self, switch: dispatcher.Switch, code: CodeType) -> None:
         """A copy of the switch's dispatcher, which the program has made, is about to choose. Called by the program's
         threads; each step is one C call, and the code has its id for itself before that is in a table."""
-        self.copied_codes.append(code)
+        self.copied_codes[_id(code)] = code
         self._add_dispatcher(_id(code), switch.callable_ids)
+
+    def forget_copies(self) -> None:
+        """Counterpart of note_copy, for copies that nothing can run any more: a program may make one for each request.
+        Called by looks."""
+        if not self.copied_codes or collection.NEEDS_QUIET and not collection.quiet():   # as in live_dispatchers.prune
+            return
+        for key in live_dispatchers.alone(self.copied_codes):
+            self.dispatcher_ids.discard(key)
+            self.side_of_code.pop(key, None)
+            del self.copied_codes[key]      # last: from here on another code may get the id
 
     def give_dispatchers(self, switches: Sequence[dispatcher.Switch]) -> None:
         """The functions of these Switches get their dispatchers, but those that have got other code since they were
@@ -361,8 +371,9 @@ class Transition:
 
     def waiting_codes(self) -> list[CodeType]:
         """The codes of both sides that can wait for something. Called by the program's threads as well, by choices,
-        while `codes` may grow: hence the list. Counterpart: _enter."""
-        return [code for key, code in _list(self.codes.items()) if key in self.waiting.ids]
+        while `codes` may grow: hence the list, of values, which makes no objects in between, as one of items() does:
+        up to 3.11 a collection may begin there, and other threads run in it. Counterpart: _enter."""
+        return [code for code in _list(self.codes.values()) if _id(code) in self.waiting.ids]
 
     def find_waiting(self) -> str | None:
         """Sees to it that all is known that waits for something and that no dispatcher has made; why it is not: FROZEN,
@@ -462,7 +473,7 @@ class Transition:
         functions needs, megabytes, until the program's next garbage collection."""
         self._expect(OVER)
         self.switches, self.side_of_code, self.codes, self.dispatcher_ids = [], {}, {}, _set()
-        self.copied_codes, self.strangers, self.of_both, self.sides_of_copies = [], [], {}, {}
+        self.copied_codes, self.strangers, self.of_both, self.sides_of_copies = {}, [], {}, {}
         self.rounds.forget()
         self.waiting.forget()
         self.stepping_codes, self.holders, self.dropped, self.unaccounted = {}, _tuple, _list, ()

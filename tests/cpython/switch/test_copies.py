@@ -72,6 +72,23 @@ def test_a_function_object_made_of_a_copy_has_what_is_its_own_in_the_end():
     assert {id(f) for f in t.copied} == {id(elsewhere), id(closed)}
 
 
+def test_copies_that_are_made_and_dropped_leave_nothing(begun):
+    """A program may make one for each request, and a transition be pending for days."""
+    space, t = begun
+
+    def kept():
+        return len(t.copied_codes), len(t.side_of_code), len(t.dispatcher_ids)
+    before = kept()
+    for name in 100 * ("f", "generator"):
+        list(types.FunctionType(space[name].__code__.replace(co_name="copied"), space, name, (2,))())
+    alive = types.FunctionType(space["generator"].__code__.replace(co_name="alive"), space)()
+    next(alive)
+    assert len(t.copied_codes) == 201
+    assert t.look() == [] and kept() == tuple(n + 1 for n in before)
+    del alive
+    assert done(t)
+
+
 def test_a_dispatchers_code_has_a_hash(begun):
     """Tracers keep sets of code objects."""
     space, t = begun

@@ -333,6 +333,47 @@ def test_what_is_missed_is_asked_for_while_the_stack_decides():
     assert t.mode == RUN and done(t)
 
 
+def test_what_a_thread_has_chosen_does_not_count_while_functions_come(monkeypatch):
+    """It runs the old code of one of them: which was nothing to choose by before."""
+    d, seen = make("def f(): return {v}\ndef g(act): act(); return {v}, f()"), []
+    t = transition(d[0], d[1], only="f")
+    t.install()
+    t.start()
+    give = Transition.give_dispatchers
+
+    def meanwhile(self, switches):
+        seen.append(d[0]["f"]())
+        give(self, switches)
+        seen.append(d[0]["f"]())
+    monkeypatch.setattr(Transition, "give_dispatchers", meanwhile)
+    assert d[0]["f"]() == 1, "and that is remembered"
+    assert d[0]["g"](lambda: t.add([entry(d[0]["g"], d[1]["g"])])) == (0, 0) and seen == [0, 0]
+    assert d[0]["g"](lambda: None) == (1, 1) and done(t)
+
+
+def test_codes_that_come_while_a_choice_reads_them():
+    """Up to 3.11 a collection may begin wherever an object is made, and the agent's thread runs in a finalizer."""
+    d = make("".join(f"def g{n}(): yield from ({{v}},)\n" for n in range(300)))
+    t = transition(d[0], d[1])
+    t.install()
+    t.start()
+
+    def come(phase, info):
+        code = compile("0", "", "eval")
+        t.codes[id(code)] = code
+    expected, thresholds = t.waiting_codes(), gc.get_threshold()
+    assert len(expected) >= 300
+    gc.collect()                    # and no tuple is left that could be had again
+    gc.callbacks.append(come)
+    try:
+        gc.set_threshold(50, 1000, 1000)
+        assert t.waiting_codes() == expected
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.callbacks.remove(come)
+    assert done(t)
+
+
 def test_functions_that_come_behind_each_look_are_in_the_way():
     d = make("def f(): return {v}")
     t = transition(d[0], d[1])
