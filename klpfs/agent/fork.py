@@ -26,7 +26,7 @@ from klpfs.agent.service_folder import living
 from klpfs.agent.waiting import OwnedLock, pause
 from klpfs.cpython import left_behind
 from klpfs.cpython.load.cut_off import is_library
-from klpfs.engine.error import is_ours
+from klpfs.engine.error import is_own_mistake
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class Forks:
             except Stopped:             # it came before the door was shut
                 agent.foreign.put_off()
             except BaseException as error:
-                if not self._is_ours(error):
+                if not is_own_mistake(error):
                     self.cut_off.setdefault((getpid(), get_ident()), error)
                     continue
                 own += 1
@@ -122,16 +122,12 @@ class Forks:
                 elif own == OWN_TRIES:  # no memory: the program forks all the same
                     return
 
-    def _is_ours(self, error: BaseException) -> bool:
-        """Whether klpfs itself has raised it, and no handler of a signal."""
-        return isinstance(error, Exception) and is_ours(error)
-
     def _try(self, agent: Agent, function: Callable[[], object]) -> None:
         """function(). An exception of klpfs's own is logged: what comes behind it is to be done all the same."""
         try:
             function()
         except Exception as error:
-            if not self._is_ours(error):
+            if not is_own_mistake(error):
                 raise
             self._say(agent, error)
 
@@ -212,7 +208,7 @@ class Forks:
             try:
                 fork.bound = bind(agent.folder)
             except OSError as error:    # the child binds its own; a short time nobody knows of it
-                if not self._is_ours(error):
+                if not is_own_mistake(error):
                     raise
                 agent.server.no_socket(error, "no socket for a child")
         agent.server.stop(agent.limits.stop)

@@ -5,6 +5,7 @@ already: it is patched by a transition of this process alone, as a late main pro
 """
 from __future__ import annotations
 
+from klpfs.agent import main_thread
 from klpfs.agent.c_functions import get_ident, modules
 from klpfs.engine.data import COMING, LIVE
 from klpfs.engine.log import WARNING
@@ -36,6 +37,8 @@ class Imports:
         line."""
         agent = self.agent
         agent.register_if_forked()
+        if name == "threading" and get_ident() == agent.thread.ident:
+            main_thread.put_right(agent.main_ident)
         names = [name] if self._is_wanted(name) else []
         late = self.put_by_hand(name)
         if not names and (not late or self._waits_in_vain()):

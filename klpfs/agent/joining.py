@@ -11,6 +11,7 @@ from klpfs.agent.c_functions import get_ident, get_native_id, monotonic
 from klpfs.agent.conditions import THERE
 from klpfs.agent.proc import cmdline
 from klpfs.agent.waiting import Signal
+from klpfs.engine.error import is_own_mistake
 from klpfs.engine.log import ERR, INFO, NOTICE, WARNING
 from klpfs.protocol import record_text
 from klpfs.protocol.folder_layout import JOURNAL
@@ -180,8 +181,10 @@ class Joining:
         is."""
         try:
             self._main_came(names)
-        except Exception as error:      # the program is not to blame
-            self.agent.outbox.defect(error)
+        except Exception as error:
+            if not is_own_mistake(error):
+                raise                   # a signal handler's
+            self.agent.outbox.defect(error)     # the program is not to blame
 
     def _main_came(self, names: set[str]) -> None:
         agent, follower = self.agent, self.agent.follower

@@ -218,14 +218,16 @@ head: Callable[[object, int], bytes] | None = _head
 
 def is_audited() -> bool:
     """Whether any audit hook is about, told by an event of klpfs's own: CPython makes an event's arguments for hooks
-    alone. False where not AVAILABLE."""
+    alone. False where not AVAILABLE. Raises what a signal handler raises in the middle of it, where no hook is."""
     if _audit is None:
         return False
     argument = _iter((0,))
     try:
         _audit(b"klpfs.look", b"O&", _iter_next, argument)      # hooks get what PyIter_Next gives
-    except BaseException:       # of a hook that refuses
-        return True
+    except BaseException:
+        if _length_hint(argument):
+            raise               # no hook's, for none was asked
+        return True             # of a hook that refuses
     return _length_hint(argument) == 0
 
 

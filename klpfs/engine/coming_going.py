@@ -116,8 +116,8 @@ def enter_module(engine: Engine, patch: Patch, obj: Object, mod: Mod, put: Calla
 def apply_object(engine: Engine, obj: Object) -> None:
     """obj's functions on their stacks, and in force: at once, or as the patching transition under way says. Its reverse
     is revert_object."""
-    patch_object(engine, obj)
     try:
+        patch_object(engine, obj)
         transition = engine.transition
         if transition is not None and _pending(engine, patch_of(obj)) and transition.kind == PATCHED:
             transition.add(obj)

@@ -84,7 +84,7 @@ def name_of(error: BaseException) -> str:
     return plain_text(_NAME.__get__(type(error)))
 
 
-_NAME = type.__dict__["__name__"]
+_NAME, _MODULE = type.__dict__["__name__"], type.__dict__["__module__"]
 
 
 def code_of(frame: FrameType) -> CodeType | None:
@@ -108,6 +108,13 @@ def is_ours(error: BaseException) -> bool:
         frame = traceback.tb_frame
         path, traceback = _path_of(frame, code_of(frame)), traceback.tb_next
     return path.startswith(OURS)
+
+
+def is_own_mistake(error: BaseException) -> bool:
+    """Whether klpfs's own code, run in a program's thread, has raised an exception, so that the program's code must not
+    see it. Not where a signal handler has, or another thread has thrown it in: that of a class of the program's."""
+    return isinstance(error, Exception) and is_ours(error) and plain_text(
+        _MODULE.__get__(type(error))).partition(".")[0] in ("builtins", "klpfs")
 
 
 def place_of(error: BaseException, wanted: Callable[[str], bool] | None = None) -> str:

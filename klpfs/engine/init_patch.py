@@ -12,6 +12,7 @@ from klpfs.engine.error import KlpError, Orphan, first_line_of
 from klpfs.engine.log import pr_err
 from klpfs.engine.names import why_unshowable
 from klpfs.engine.replace import add_nops, likes_of, position, replaced_by
+from klpfs.engine.target import Change
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -141,10 +142,11 @@ def init_object_loaded(engine: Engine, obj: Object, mod: Mod) -> None:
 def _take_off(engine: Engine, nop: Func) -> None:
     """A nop that is not needed is left out, also where a joiner has put it in force already."""
     if nop.patched:
-        change = engine.stacks.change(nop, False)
-        engine.stacks.take(nop)
+        stack = engine.stacks.table[nop.definition]
+        change = Change(nop.definition, stack.without(nop), stack.top)
         if change.before is not change.after:
             engine.target.revert([change])
+        engine.stacks.take(nop)
     release(engine, nop)
 
 

@@ -21,7 +21,7 @@ from tests.agent.client import Coordinator, running_agent
 
 SECONDS = 20            # until a fork that hangs is named
 LOST_IN = {             # Python has printed it: it came where a hook begins or returns, or is caught itself
-    "before", "in_parent", "in_child", "agent", "is_mine", "encloses", "_surely", "_is_ours",
+    "before", "in_parent", "in_child", "agent", "is_mine", "encloses", "_surely", "is_own_mistake",
     "is_ours", "_hand_on", "_class_for", "<lambda>", "start", "start_quiet_thread"}      # a second thread has its maker's ident for a moment, up to 3.11, and gets it
 
 

@@ -34,6 +34,8 @@ class Keep:
 class Program:
     """A program that evaluates what it is asked to. `c`: a coordinator of its agent."""
 
+    begins = PROGRAM
+
     def __init__(self, folder, python, text="", service="svc"):
         self.folder = folder
         environ = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "KLPFS"))}
@@ -42,7 +44,7 @@ class Program:
                                                         "/tmp/klpfs-test-pycache-%d" % os.getuid())
         os.makedirs(folder / "run", 0o700, exist_ok=True)
         path = folder / "app.py"
-        path.write_text(PROGRAM + textwrap.dedent(text) + "\nif __name__ == '__main__': main()\n")
+        path.write_text(self.begins + textwrap.dedent(text) + "\nif __name__ == '__main__': main()\n")
         argv = [python, str(path)]
         self.process = subprocess.Popen(argv, env=run_command.environment(argv, service, Keep.keep, environ),
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -109,6 +111,24 @@ def test_a_function_of_the_main_program(start):
     p.disable("lp")
     assert p.ask("greet()") == "'old'"
     assert p.ask("[m for m in sys.modules if 'klpfs.service' in m or m == 'attr']") == "[]"
+
+
+@pytest.mark.parametrize("helper", ["threading", "logging"])
+def test_a_livepatch_that_imports_threading_leaves_the_main_thread_the_programs(start, monkeypatch, helper):
+    """Up to 3.12 `threading` takes who imports it for the main thread, and its end is waited for."""
+    monkeypatch.setattr(Program, "begins", PROGRAM.replace(" threading,", ""))
+    p = start("def ends():\n raise SystemExit(0)")
+    assert p.ask("'threading' in sys.modules") == "False"
+    p.c.insmod("lp", f"import {helper}\n" + PLAIN)
+    assert p.ask("greet()") == "'new'" and p.ask("'threading' in sys.modules") == "True"
+    threads = "__import__('threading')"
+    assert p.ask(f"{threads}.current_thread() is {threads}.main_thread() and {threads}.main_thread().is_alive()") == "True"
+    assert p.ask(f"[t.ident for t in {threads}.enumerate()] == [{threads}.get_ident()]") == "True"
+    assert p.ask(f"{threads}.main_thread().native_id == os.getpid()") == "True"
+    child = "(lambda pid: os.waitpid(pid, 0)[1] if pid else sys.exit(0))(os.fork())"     # it waits for no thread
+    assert p.ask(child) == "0"
+    p.process.stdin.close()
+    assert p.process.wait(30) == 0
 
 
 BROKEN = {

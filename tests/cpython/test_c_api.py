@@ -1,4 +1,5 @@
 """CPython's C API: what Python's own ways give, without an audit event."""
+import signal
 import subprocess
 import sys
 
@@ -87,6 +88,35 @@ def test_references_are_right():
         c_api.callers_frame()
     made.clear()
     assert [sys.getrefcount(each) for each in (frame, code, space)] == before
+
+
+
+def test_what_a_signal_handler_raises_is_no_hooks_refusal():
+    """At each instruction of the question."""
+    def handler(*args):
+        raise KeyboardInterrupt
+
+    def trace(frame, event, arg):
+        frame.f_trace_opcodes = frame.f_code is c_api.is_audited.__code__
+        if event == "opcode":
+            steps[0] += 1
+            if steps[0] == at:
+                signal.raise_signal(signal.SIGUSR1)
+        return trace
+    before, at, steps, raised = signal.signal(signal.SIGUSR1, handler), 0, [1], 0
+    try:
+        while steps[0] >= at:
+            at, steps[0] = at + 1, 0
+            try:
+                sys.settrace(trace)
+                assert c_api.is_audited() is False
+            except KeyboardInterrupt:
+                raised += 1
+            finally:
+                sys.settrace(None)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert at > 20 and raised >= at - 3     # none is lost; of the last steps one has no instruction
 
 
 PROGRAM = r'''

@@ -161,7 +161,7 @@ def put(function: FunctionType, image: Image, *before: Image) -> None:
         value, now = image.values[place], _get(function, name)
         if now is value:
             continue
-        if before and all(now is not each.values[place] for each in before):
+        if before and not [1 for each in before if now is each.values[place]]:
             exact = False
             continue
         _set(function, name, value, image.cached_annotations)

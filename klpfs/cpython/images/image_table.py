@@ -7,7 +7,6 @@ it as well, up to the outermost.
 from __future__ import annotations
 
 import weakref
-from contextlib import suppress
 from types import CellType, FunctionType
 
 from klpfs.cpython.images import version_numbers
@@ -251,8 +250,10 @@ class Images:
         except BaseException:           # no memory, an interrupt, an audit hook that refuses
             self.state = before
             self.unsettled.update((id(fn), (fn, definition)) for fn, definition in concerned)
-            with suppress(BaseException):
+            try:
                 self.mend()
+            except BaseException:       # no memory still: it stays unsettled
+                pass
             raise
 
     def mend(self) -> None:

@@ -17,6 +17,7 @@ import sys
 from posix import getpid
 
 from klpfs.cpython.lazy_imports import import_own
+from klpfs.engine.error import is_own_mistake
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
             """A patched module's body is about to run again."""
 
 _IMPORTED = "import {!r} # {!r}"    # what _load_unlocked says at its end, while the module still is initialised
+TRIES = 4               # of a callback that signal handlers cut off
 _hooked = False         # for good: a program's imports may be in the middle of the hooks
 _callback: Callable[[str], Any] | None = None           # both None: not installed
 _target: Target | None = None
@@ -41,7 +43,7 @@ _target: Target | None = None
 
 def install(callback: Callable[[str], Any], target: Target) -> None:
     """Hooks the import system. callback(name) is called in the importing thread when a module's body has ended; what it
-    raises (Exceptions) is dropped. target: PythonTarget, which takes the module for loaded from then on.
+    raises by a mistake of klpfs's own is dropped. target: PythonTarget, which takes the module for loaded from then on.
 
     Once a process; a second call replaces callback and target. Counterpart: let_go.
     """
@@ -117,8 +119,10 @@ def _begin(name: str, module: ModuleType | None) -> tuple[int, object]:
         try:
             if sys.modules.get(name) is module:
                 target.begins_again(name)
-        except Exception:
-            pass  # a line of the log is not had: the import is not to blame
+        except Exception as error:
+            if not is_own_mistake(error):
+                raise
+            # a line of the log is not had: the import is not to blame
     return mark
 
 
@@ -130,7 +134,8 @@ def _end(target: Target | None, mark: tuple[int, object]) -> None:
 
 
 def finished(name: str) -> None:
-    """A module's body has ended; its importers are still held up."""
+    """A module's body has ended; its importers are still held up. What a signal handler raises meanwhile is raised when
+    the callback has come to its end: the module is in sys.modules, so the next import of it does not wait."""
     if name[:6] == "klpfs.":
         import_own(name)
     target, callback = _target, _callback
@@ -138,10 +143,18 @@ def finished(name: str) -> None:
     if callback is None or target is None or module is None:
         return
     target.ripe[name] = module
+    raised: list[BaseException] = []
     try:
-        callback(name)
-    except Exception:
-        pass  # the import is not to blame; the callback's owner logs its own failures
+        while len(raised) < TRIES:
+            try:
+                if not raised or not is_own_mistake(raised[-1]):
+                    callback(name)
+                break
+            except BaseException as error:
+                raised.append(error)
     finally:
         if target.ripe.get(name) is module:
             target.ripe.pop(name, None)
+    for each in reversed(raised):
+        if not is_own_mistake(each):    # else the import is not to blame; the callback's owner logs its own failures
+            raise each

@@ -48,12 +48,17 @@ _EVENTS = _events()
 
 
 def refuse() -> bool:
-    """Whether a hook refuses what choices and looks ask."""
+    """Whether a hook refuses what choices and looks ask. Raises what a signal handler raises meanwhile: no hook refuses
+    that event when it is asked again."""
     if c_api.AVAILABLE and not reads.audited():
         return False
-    try:
-        for event in _EVENTS:
+    for event in _EVENTS:
+        try:
             _audit(*event)
-    except _BaseException:      # whatever the hook raises
-        return True
+        except _BaseException:      # whatever the hook raises
+            try:
+                _audit(*event)
+            except _BaseException:
+                return True
+            raise
     return False

@@ -218,8 +218,8 @@ def _side_on_stack(transition: Transition, state: State, ident: int, frame: Any,
             frame = thrown.around(last, root)
             code = None
             if frame is None:                   # who called throw() can't be told
-                # filled by Rounds._look_at_threads
-                return goal if ident in state.clean_threads else 1 - goal
+                # filled by Rounds._look_at_threads, but with greenlets about: a thread that is settled chooses the goal
+                return goal if ident in state.clean_threads else 1 - goal + _ELSEWHERE
             if unsure and unsure[-1][0] is last:
                 unsure.pop()                    # it was entered from there
         if frame is None:

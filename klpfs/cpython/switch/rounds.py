@@ -66,6 +66,8 @@ class Rounds:
 
     def look(self) -> list[Blocker]:
         """The Blockers that a round finds; []: no task is in the way. Only in RUN."""
+        now = self.transition.clock()       # names that are too old are made again: of tasks that are gone they stayed
+        self._known = {key: known for key, known in self._known.items() if now - known[1] < AGAIN_US}
         if audit_hooks.refuse():
             return [_says_nothing(audit_hooks.AUDIT_HOOK)]
         apart = interpreters.apart()

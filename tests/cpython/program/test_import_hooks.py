@@ -1,7 +1,9 @@
 """Modules that finish their body are noticed before the importing code goes on, however they are loaded."""
+import ctypes
 import importlib
 import importlib.util
 import os
+import signal
 import sys
 import textwrap
 import threading
@@ -10,6 +12,7 @@ import traceback
 import pytest
 
 from klpfs.cpython.program import import_hooks
+from klpfs.engine.error import plain_text
 from tests.cpython import import_system
 from tests.programs import Program
 
@@ -262,10 +265,67 @@ def test_another_thread_that_imports_it_waits_for_the_callback(program):
 
 
 def test_what_the_callback_raises_does_not_break_the_import(program):
-    def callback(name):
-        raise ValueError(name)
-    import_hooks.install(callback, program.target)
+    """A mistake of klpfs's own: its innermost frame is."""
+    import_hooks.install(lambda name: plain_text(5), program.target)
     assert program.module("done = True").done
+
+
+class Limit(Exception):
+    """What a signal handler of the program raises."""
+
+
+@pytest.mark.parametrize("kind", [Limit, KeyboardInterrupt])
+@pytest.mark.parametrize("times", [1, 2])
+def test_what_a_signal_handler_raises_waits_until_the_callback_has_come_to_its_end(program, kind, times):
+    """A second import of the module waits for nothing: it is in sys.modules."""
+    calls = []
+
+    def handler(*args):
+        raise kind
+
+    def callback(name):
+        calls.append(name)
+        if len(calls) <= times:
+            signal.raise_signal(signal.SIGUSR1)
+        done.append(name)
+    name, done = program.write("done = True"), []
+    program.imported.append(name)
+    before = signal.signal(signal.SIGUSR1, handler)
+    try:
+        import_hooks.install(callback, program.target)
+        with pytest.raises(kind):
+            importlib.import_module(name)
+        assert done == [name] and name in sys.modules
+        calls.clear()
+        with pytest.raises(kind):
+            importlib.reload(sys.modules[name])
+        assert set(done) == {name} and len(done) > 1
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+def test_what_another_thread_throws_in_is_not_dropped(program):
+    """As time limits of threads do it: without a frame of its own."""
+    def callback(name):
+        if not calls.append(name) and len(calls) == 1:
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(threading.get_ident()), ctypes.py_object(Limit))
+            for _ in range(100):
+                pass
+    calls = []
+    import_hooks.install(callback, program.target)
+    with pytest.raises(Limit):
+        program.module("done = True")
+
+
+def test_a_callback_that_is_cut_off_again_and_again_is_given_up(program):
+    def callback(name):
+        calls.append(name)
+        raise Limit
+    calls = []
+    import_hooks.install(callback, program.target)
+    with pytest.raises(Limit):
+        program.module("done = True")
+    assert len(calls) == import_hooks.TRIES
 
 
 def test_tracebacks_of_failing_imports_show_nothing_of_klpfs(program, seen):
