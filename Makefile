@@ -19,7 +19,7 @@
 #             SERVERS_PYTHON=python3.13: what runs them; without, .venv's, and aiohttp on the newest CPython here from 3.12 on)
 # make bare   make run and make test on bare Debian machines, made in .bare; takes root (RELEASES="bookworm", ACCOUNTS="root user", TARGETS="servers bench",
 #             MAKE_ARGS="CYCLES=1": others)
-# make bench  the figures of README.md, each beside its goal; writes bench.json
+# make bench  what klpfs costs, each figure beside its goal; writes bench.json
 # make docs   docs/STATES.md, from the tables of the code
 # make clean  takes back what these made, but for the interpreters of make pythons (.venvs/pythons)
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from sys import getswitchinterval, setswitchinterval
 
 from klpfs.agent.c_functions import clock_us, monotonic, thread_time
-from klpfs.agent.look_pacing import AskPacing, LookPacing
+from klpfs.agent.look_pacing import NEVER_S, AskPacing, LookPacing
 from klpfs.agent.quiet_thread import QuietThread
 from klpfs.agent.waiting import OwnedLock, Signal
 from klpfs.engine.error import Orphan, name_of, place_of
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 HANDOVER_S = 0.0002     # how soon our thread lets the program's threads have the interpreter
 NEWS_S = 1.0            # how long enable_patch() waits at most before it looks for news by itself
+INTERPRETERS_S = 1.0    # between two counts of the program's sub-interpreters
 DEFECT_S = 1.0          # the pause after a defect, so that it does not fill the log
 
 
@@ -193,7 +194,7 @@ class AgentThread(QuietThread):
             self._looks.forget()
             return 0
         self.agent.follower.mark_followed()
-        return min(self._look(), self._ask_for_main())
+        return min(self._look(), self._ask_for_main(), self._ask_for_interpreters())
 
     def _serve(self) -> None:
         while self.requests:
@@ -231,6 +232,14 @@ class AgentThread(QuietThread):
             self.agent.follower.main_came()
             return 0
         return self._asks.asked(monotonic())
+
+    def _ask_for_interpreters(self) -> float:
+        """Count the sub-interpreters of a patched program that makes some: nothing tells of a new one. Returns how long
+        to wait, in seconds."""
+        if not self.agent.engine.patches or not self.agent.modules.may_make_interpreters():
+            return NEVER_S
+        self.agent.modules.say_interpreters()
+        return INTERPRETERS_S
 
     def ask_for_main(self) -> None:
         """The main program is asked for its definitions from now on, until they are there. In the thread, or before it

@@ -292,7 +292,7 @@ class Follower:
 
     def _resume(self) -> None:
         """The engine goes on with, or takes back, what was cut off."""
-        for done in iter(self.engine.resume_after_fork, None):
+        for done in iter(self.engine.resume, None):
             if done == ARRIVAL_ABANDONED:
                 if self.main != AWAITED:    # of a module that came late
                     self.main = THERE

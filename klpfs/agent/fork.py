@@ -2,7 +2,7 @@
 before its parent can report clean (docs/PROTOCOL.md#6).
 
 The agent's thread, inside foreign code, can't stop; then the fork goes on beside it, and the child drops or goes on
-with what was being done, from its marks (Engine.resume_after_fork).
+with what was being done, from its marks (Engine.resume).
 
 A signal handler of the program's may raise at any instruction of a hook, and Python drops what a hook raises. So each
 hook is done again from its state until it has come to its end (`_surely`), is called twice, for what comes before its

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from klpfs.agent import main_thread
 from klpfs.agent.c_functions import get_ident, modules
+from klpfs.agent.modules import INTERPRETER_MAKERS
 from klpfs.engine.data import COMING, LIVE
 from klpfs.engine.log import WARNING
 
@@ -39,6 +40,8 @@ class Imports:
         agent.register_if_forked()
         if name == "threading" and get_ident() == agent.thread.ident:
             main_thread.put_right(agent.main_ident)
+        if name in INTERPRETER_MAKERS:
+            agent.thread.poke()     # it counts from now on
         names = [name] if self._is_wanted(name) else []
         late = self.put_by_hand(name)
         if not names and (not late or self._waits_in_vain()):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from errno import EEXIST, ENOENT
 
+from klpfs.agent.c_functions import modules
 from klpfs.engine.bounds import MAX_PARAM_CHARS
 from klpfs.engine.data import COMING, GOING, LIVE, Mod
 from klpfs.engine.error import KlpError
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 PAGE = 4096
 TOO_LONG = "<too long>"
+INTERPRETER_MAKERS = frozenset(("concurrent.interpreters", "concurrent.futures.interpreter"))
 
 
 class Module:
@@ -46,11 +48,12 @@ class Module:
 class Modules:
     """agent: its engine, target, foreign code, outbox and parts are used. table: name -> Module, oldest first."""
 
-    __slots__ = ("agent", "table")
+    __slots__ = ("agent", "table", "_said_interpreters")
 
     def __init__(self, agent: Any) -> None:
         self.agent = agent
         self.table: dict[str, Module] = {}
+        self._said_interpreters = False
 
     def __contains__(self, name: str) -> bool:
         return name in self.table
@@ -82,12 +85,23 @@ class Modules:
         module.livepatch = bool(module.loaded.livepatch)
         return module
 
+    def may_make_interpreters(self) -> bool:
+        """Whether the program has imported what makes sub-interpreters in Python."""
+        return not INTERPRETER_MAKERS.isdisjoint(modules)
+
+    def say_interpreters(self) -> None:
+        """The program's sub-interpreters are named in the log when there are some, and again when there were none for
+        a while."""
+        count = self.agent.parts.interpreters()
+        if count and not self._said_interpreters:
+            self.agent.outbox.say(f"{count} sub-interpreters run in this process, their functions are not patched",
+                                  WARNING)
+        self._said_interpreters = bool(count)
+
     def _load(self, module: Module, data: bytes, params: dict[str, str | None]) -> Any:
         agent = self.agent
-        interpreters = agent.parts.interpreters()
-        if interpreters:
-            agent.outbox.say(f"{interpreters} sub-interpreters run in this process, their functions are not patched",
-                             WARNING)
+        self._said_interpreters = False
+        self.say_interpreters()
         return agent.parts.loader().load(module.name, data, module.path, params, log=agent.log,
                                          breathe=agent.target.breathe, enable_patch=agent.enable_patch)
 

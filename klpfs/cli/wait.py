@@ -147,7 +147,12 @@ def wait(arguments: argparse.Namespace) -> int:
             return 0
         if not arguments.or_reverse:
             who, top = waiter.who(), f"{tree.path}/{TREE}/{waiter.seen}"
-            opposite = "0" if tree.read(TREE, waiter.seen, "enabled") == "1" else "1"
+            try:
+                opposite = "0" if tree.read(TREE, waiter.seen, "enabled") == "1" else "1"
+            except OSError:
+                if waiter.pending():
+                    raise
+                return 0        # the folder went with the end of the way back, just now
             progress.end()
             put(f"klpfs wait: {waiter.seen} is still pending, {who}; wait on, "
                   f"reverse it (echo {opposite} > {top}/enabled), or force it (echo 1 > {top}/force)", file=sys.stderr)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from klpfs.engine.log import Log
     from klpfs.engine.target import Blocker, Target
 
-# What resume_after_fork() did.
+# What resume() did.
 CANCELED, DISABLED_ON, FINISHED = "canceled", "disabled on", "finished"
 ARRIVAL_ABANDONED, ARRIVAL_FINISHED = "arrival abandoned", "arrival finished"
 
@@ -280,14 +280,14 @@ class Engine:
 
     def after_fork(self, inside: int = 0) -> None:
         """In a child: callbacks that other threads of the parent were in do not run here. inside: how many of them the
-        surviving thread is in itself. What was cut off waits for resume_after_fork()."""
+        surviving thread is in itself. What was cut off waits for resume()."""
         self.callbacks_running = inside
         shadow.after_fork()
 
-    def resume_after_fork(self) -> str | None:
-        """In a child, when no callback runs any more: goes on with what the fork has cut off, or takes it back, from
-        the marks of the objects (callbacks.py). Answers with a word for what was done; None: there is nothing, or
-        nothing more, to do.
+    def resume(self) -> str | None:
+        """In a child, or behind recover(), when no callback runs any more: goes on with what was cut off, or takes it
+        back, from the marks of the objects (callbacks.py). Answers with a word for what was done; None: there is
+        nothing, or nothing more, to do.
 
         CANCELED: an enable that was not started, or its taking back. DISABLED_ON: a disable is started now. FINISHED:
         the outcome of a transition is in place, the rest of its callbacks has run. ARRIVAL_ABANDONED: arrive() may be

@@ -25,7 +25,7 @@ class Clocked:
                                  defect=lambda error: self.said.append(repr(error)))
         self.thread = AgentThread(SimpleNamespace(
             follower=self.follower, own_tids=set(), outbox=outbox, tasks=SimpleNamespace(looked=lambda blockers: None),
-            engine=SimpleNamespace(signal=lambda: self.signals.append(self.now)),
+            engine=SimpleNamespace(signal=lambda: self.signals.append(self.now), patches=[]),
             joining=SimpleNamespace(main_is_there=self.ask)))
         self.foreign = self.thread.agent.foreign = ForeignCode(self.thread, outbox.say)
 

@@ -403,6 +403,30 @@ def test_sub_interpreters(start):
     assert p.ask("greet()") == "'new'"
 
 
+@pytest.mark.parametrize("name", ["concurrent.interpreters", "concurrent.futures.interpreter"])
+def test_sub_interpreters_that_are_made_when_a_patch_is_complete(start, name):
+    """They are named, and again when there were none for a while."""
+    p = start(f"""
+        def use(name={name!r}):
+            import importlib
+            return importlib.import_module(name)
+        def make():
+            global some
+            some = [use("concurrent.interpreters").create()]
+    """)
+    if eval(p.ask("sys.version_info < (3, 14)")):
+        pytest.skip("concurrent.interpreters is new in 3.14")
+    p.c.insmod("lp", PLAIN)
+    p.ask("use()")
+    line = "1 sub-interpreters run in this process, their functions are not patched"
+    for times in (1, 2):
+        p.ask("make()")
+        p.c.until(lambda c, times=times: c.lines.count(line) == times)
+        p.ask("some.pop().close()")
+        p.ask("time.sleep(1.5)")
+    assert p.ask("greet()") == "'new'"
+
+
 def test_a_module_that_was_put_into_sys_modules_by_hand(start):
     """After exec() of its code. It is noticed with the next import, or the next load."""
     p = start("""

@@ -70,14 +70,14 @@ class Checks:
         if not self.arriving:
             for attempt in (engine.look_arrival, engine.force_arrival, engine.finish_arrival):
                 self.refused(attempt, errno.EINVAL)
-            need(engine.resume_after_fork() is None, "resumed, and nothing is cut off")
+            need(engine.resume() is None, "resumed, and nothing is cut off")
             return
         for attempt in [engine.arrive, lambda: engine.enable(Patch([]), "other"),
                         lambda: engine.join_apply(Patch([]), "other", 0)] + [
                 lambda: engine.disable(patch)
                 for patch in engine.patches[:1]] + [lambda: engine.drop(patch) for patch in engine.patches[:1]]:
             self.refused(attempt, errno.EBUSY)
-        need(engine.resume_after_fork() is None, "an arrival that is started is not cut off")
+        need(engine.resume() is None, "an arrival that is started is not cut off")
         if not engine.arrival.clean:
             self.refused(engine.finish_arrival, errno.EINVAL)
 

@@ -48,7 +48,7 @@ def test_busy_while_a_callback_runs(kit):
         assert kit.engine.callbacks_running and kit.engine.describe()[0]["name"] == "p"
         for attempt in (kit.engine.start, kit.engine.cancel, kit.engine.reverse, kit.engine.force, kit.engine.finish,
                         lambda: kit.engine.enable(kit.patch("q"), "q"), lambda: kit.engine.disable(obj.patch),
-                        lambda: kit.engine.drop(obj.patch), kit.engine.resume_after_fork,
+                        lambda: kit.engine.drop(obj.patch), kit.engine.resume,
                         lambda: kit.engine.join_apply(kit.patch("q"), "q", 0),
                         lambda: setattr(kit.engine, "ftrace_enabled", False)):
             refused(errno.EBUSY, attempt)

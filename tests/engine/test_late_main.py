@@ -123,7 +123,7 @@ def test_a_fork_in_a_callback_before_it_starts(kit):
     kit.engine.after_fork()
     del kit.do["b", "pre_patch", "vmlinux"]
     kit.lines()
-    assert kit.engine.resume_after_fork() == ARRIVAL_ABANDONED
+    assert kit.engine.resume() == ARRIVAL_ABANDONED
     assert kit.lines() == ["a: post_unpatch vmlinux"] and kit.engine.arrival is None
     kit.engine.arrive()
     assert kit.engine.look_arrival() == []
@@ -142,5 +142,5 @@ def test_a_fork_in_a_callback_at_its_end(kit):
         kit.engine.finish_arrival()
     kit.engine.after_fork()
     kit.lines()
-    assert kit.engine.resume_after_fork() == ARRIVAL_FINISHED
+    assert kit.engine.resume() == ARRIVAL_FINISHED
     assert kit.lines() == ["b: post_patch vmlinux"] and kit.engine.arrival is None

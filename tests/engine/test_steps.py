@@ -71,7 +71,7 @@ def cut(kit, kind, attempt):
         attempt()
     del kit.do["p", kind, "vmlinux"]
     kit.engine.after_fork()
-    assert kit.engine.resume_after_fork()
+    assert kit.engine.resume()
 
 
 def enable(kit):

@@ -164,17 +164,17 @@ def cut(kit, kind, obj, attempt):
 
 def resumed(kit, word):
     """What the child says that it has done, once."""
-    assert kit.engine.resume_after_fork() == word and kit.engine.resume_after_fork() is None
+    assert kit.engine.resume() == word and kit.engine.resume() is None
 
 
 def test_fork_with_nothing_cut_off(kit):
     """No transition, or one that is started, which goes on by itself."""
     kit.engine.after_fork()
-    assert kit.engine.resume_after_fork() is None
+    assert kit.engine.resume() is None
     kit.engine.enable(kit.patch("p", vmlinux=["f"]), "p")
     kit.engine.start()
     kit.engine.after_fork()
-    assert kit.engine.resume_after_fork() is None and kit.engine.transition.step == "started"
+    assert kit.engine.resume() is None and kit.engine.transition.step == "started"
     kit.finish()
 
 
@@ -199,7 +199,7 @@ def test_fork_in_a_disable_that_had_turned_back(kit):
 
 def test_resuming_is_refused_while_a_callback_runs(kit):
     """EBUSY, in the process that is no child, and in a child that was forked by the callback."""
-    kit.do["p", "pre_patch", "vmlinux"] = lambda obj: kit.engine.resume_after_fork()
+    kit.do["p", "pre_patch", "vmlinux"] = lambda obj: kit.engine.resume()
     with pytest.raises(KlpError) as caught:
         kit.engine.enable(kit.patch("p", vmlinux=["f"]), "p")
     assert caught.value.errno == errno.EBUSY
