@@ -115,6 +115,32 @@ def test_with_greenlets_about_the_heap_is_searched_only_when_nothing_else_is_in_
     assert done(t) and len(searches) > 1
 
 
+@pytest.mark.skipif(not thread_looks.CUTS, reason="throw() does not cut the stack, from 3.10 on")
+def test_a_thread_that_chose_the_other_side_for_want_of_a_caller_is_not_settled():
+    """Who called throw() can't be told: an undecided dispatcher there may not have chosen the goal."""
+    pytest.importorskip("greenlet")
+    d = make(SOURCE)
+
+    def inner():
+        try:
+            yield
+        except KeyError:
+            yield d[0]["B"]()
+
+    def outer():
+        yield from inner()
+    waiting, thrown_into = d[0]["G"](), outer()
+    next(waiting), next(thrown_into)
+    t, ident = transition(d[0], d[1]), threading.get_ident()
+    t.install()
+    t.start()
+    assert t.look() and rounds._is_settled(t.state, ident)
+    assert thrown_into.throw(KeyError()) == 0
+    assert not rounds._is_settled(t.state, ident)
+    waiting.close()
+    assert done(t)
+
+
 def test_many_dirty_greenlets_are_named_by_one_search(monkeypatch):
     """The names come with frames; a search for each would keep the program waiting far longer than the look."""
     greenlet = pytest.importorskip("greenlet")
