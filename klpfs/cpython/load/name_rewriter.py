@@ -4,10 +4,14 @@ New code runs in the patched module's globals (docs/FACTS-python.md#4). A name o
 attribute of a constant in the code, `CONSTANT.name`, where the constant is the livepatch module: always its live value,
 no new free variables, nothing put into the patched module. The compiler takes only plain constants, so a marker string
 goes in and is exchanged in the finished code object.
+
+In a class body a name is the class's own if that is bound by then, else global; so a read of one that leads elsewhere
+asks the class's namespace first, by a call of read_in_class.
 """
 from __future__ import annotations
 
 import ast
+import operator
 import sys
 from types import CodeType
 
@@ -23,8 +27,12 @@ if TYPE_CHECKING:
     Used = dict[str, Optional[ast.AST]]
     Choose = Callable[[str, Optional[ast.AST]], Optional[str]]
 
-OWN, OBJECT, HELPERS, CLASS, SUPER, SETTER, TYPES, TYPES_AROUND = ("\0klpfs:" + each for each in (
-    "own", "object", "helpers", "class", "super", "setter", "types", "types around"))
+OWN, OBJECT, HELPERS, CLASS, SUPER, SETTER, TYPES, TYPES_AROUND, LOCALS, READER, INPLACE = (
+    "\0klpfs:" + each for each in ("own", "object", "helpers", "class", "super", "setter", "types", "types around",
+                                   "locals", "reader", "inplace "))
+# The names in a class's namespace that its block binds without any statement.
+_IMPLICIT = frozenset(("__module__", "__qualname__", "__annotations__", "__firstlineno__"))
+_CLASS_DICT = "__classdict__"               # what annotations know the namespace of the class around them by (3.12)
 _DEFERRED = sys.version_info >= (3, 14)     # annotations are evaluated when somebody asks (PEP 649)
 
 
@@ -91,12 +99,14 @@ class Rewriter(ast.NodeTransformer):
             self.scopes.pop()
 
     def _outside(self, node: Function) -> None:
-        """Rewrites the parts of a function that are evaluated around it."""
+        """Rewrites the parts of a function that are evaluated around it, but for annotations."""
         node.args.defaults = [self.visit(default) for default in node.args.defaults]
         node.args.kw_defaults = [default and self.visit(default) for default in node.args.kw_defaults]
-        if isinstance(node, ast.Lambda):
-            return
-        node.decorator_list = [self.visit(decorator) for decorator in node.decorator_list]
+        if not isinstance(node, ast.Lambda):
+            node.decorator_list = [self.visit(decorator) for decorator in node.decorator_list]
+
+    def _annotations(self, node: Any) -> None:
+        """Rewrites those of a function, in the scope of its type parameters."""
         if self.future:
             return
         for argument in arguments(node):
@@ -105,11 +115,15 @@ class Rewriter(ast.NodeTransformer):
 
     def _later(self, node: Any, deferred: bool = True) -> Any:
         """An expression or None, rewritten. deferred: it is evaluated only when somebody asks."""
-        self._deferred += deferred
+        if not deferred:
+            return node and self.visit(node)
+        self._deferred += 1
+        self.scopes.push(Scope("annotation", frozenset(), runs=False))
         try:
             return node and self.visit(node)
         finally:
-            self._deferred -= deferred
+            self.scopes.pop()
+            self._deferred -= 1
 
     def type_params(self, node: Any) -> bool:
         """Whether a definition has type parameters (3.12). Then their scope, in which their own bounds and defaults are
@@ -117,7 +131,7 @@ class Rewriter(ast.NodeTransformer):
         type_params = getattr(node, "type_params", ())
         if not type_params:
             return False
-        self.scopes.push(Scope("function", frozenset(param.name for param in type_params), runs=False))
+        self.scopes.push(Scope("annotation", frozenset(param.name for param in type_params), runs=False))
         for param in type_params:
             for field in ("bound", "default_value"):
                 part = getattr(param, field, None)
@@ -127,9 +141,10 @@ class Rewriter(ast.NodeTransformer):
 
     def _function(self, node: Any) -> Any:
         self._bound_here(node, node.name)
+        self._outside(node)
         type_params = self.type_params(node)
         try:
-            self._outside(node)
+            self._annotations(node)
             return self.function(node)
         finally:
             if type_params:
@@ -166,8 +181,8 @@ class Rewriter(ast.NodeTransformer):
             node.bases = [self.visit(base) for base in node.bases]
             for keyword in node.keywords:
                 keyword.value = self.visit(keyword.value)
-            bound, globals = bindings(node.body)
-            scope = Scope("class", bound, globals, name=node.name, runs=False)
+            bound, globals = ({mangle(name, node.name) for name in names} for names in bindings(node.body))
+            scope = Scope("class", bound | _IMPLICIT, globals, name=node.name, runs=False)
             node.body = self._in(scope, node.body) or [ast.copy_location(ast.Pass(), node)]
         finally:
             if type_params:
@@ -220,9 +235,27 @@ class Rewriter(ast.NodeTransformer):
     def _marker(self, name: str, node: ast.AST) -> str | None:
         """The marker of the constant that a name becomes an attribute of, or None."""
         name = mangle(name, self.scopes.class_name())
-        if not self.scopes.inside or not self.scopes.is_global(name):
+        if not self.scopes.inside:
             return None
-        return self.choose(name, None if self._deferred else node)
+        if self.scopes.is_global(name):
+            return self.choose(name, None if self._deferred else node)
+        return self.choose(name, None) if self._maybe_global(name, node) else None
+
+    def _maybe_global(self, name: str, node: ast.AST) -> bool:
+        """Whether a name that a class's block binds is read there: it is global as long as it is not bound."""
+        binder = self.scopes.binder(name)
+        return binder is not None and binder is self.scopes.block() and isinstance(getattr(node, "ctx", None), ast.Load)
+
+    def _read(self, marker: str, name: str, node: ast.expr) -> ast.expr:
+        """The expression that reads a name that leads elsewhere."""
+        value = _attribute(marker, name, node, ast.Load())
+        block = self.scopes.block()
+        if block is None or name in block.globals:
+            return value
+        namespace: ast.expr = (ast.Name(_CLASS_DICT, ast.Load()) if self.scopes.in_annotation()
+                               else ast.Call(_object(LOCALS, node), [], []))
+        args = [ast.copy_location(namespace, node), _constant(name, node), _constant(marker, node)]
+        return ast.copy_location(ast.Call(_object(READER, node), args, []), node)
 
     def _type_marker(self, name: str, node: ast.AST) -> str | None:
         """The marker for a name of a scope of type parameters around the functions, or None."""
@@ -243,8 +276,25 @@ class Rewriter(ast.NodeTransformer):
     def visit_Name(self, node: ast.Name) -> Any:
         if node.id in ("__class__", "super") and isinstance(node.ctx, ast.Load) and self._without_cell(node.id):
             return _object(CLASS if node.id == "__class__" else SUPER, node)
-        marker = self._type_marker(mangle(node.id, self.scopes.class_name()), node) or self._marker(node.id, node)
-        return node if marker is None else _attribute(marker, mangle(node.id, self.scopes.class_name()), node, node.ctx)
+        name = mangle(node.id, self.scopes.class_name())
+        marker = self._type_marker(name, node) or self._marker(node.id, node)
+        if marker is None:
+            return node
+        return (self._read(marker, name, node) if isinstance(node.ctx, ast.Load)
+                else _attribute(marker, name, node, node.ctx))
+
+    def visit_AugAssign(self, node: ast.AugAssign) -> Any:
+        """One in a class's block reads a name that may be global, and binds the class's own."""
+        target = node.target
+        if isinstance(target, ast.Name) and self.scopes.block() is not None:
+            read = ast.copy_location(ast.Name(target.id, ast.Load()), target)
+            if self._maybe_global(mangle(target.id, self.scopes.class_name()), read):
+                old = self.visit_Name(read)
+                if old is not read:
+                    inplace = _object(INPLACE + type(node.op).__name__, node)
+                    value = ast.copy_location(ast.Call(inplace, [old, self.visit(node.value)], []), node)
+                    return ast.copy_location(ast.Assign([target], value), node)
+        return self.generic_visit(node)
 
     def visit_Call(self, node: ast.Call) -> Any:
         bare = (isinstance(node.func, ast.Name) and node.func.id == "super" and not node.args and not node.keywords
@@ -334,10 +384,11 @@ class _Collector(Rewriter):
 
     def _marker(self, name: str, node: ast.AST) -> None:
         name = mangle(name, self.scopes.class_name())
-        if self.scopes.is_global(name):
+        maybe = self._maybe_global(name, node)
+        if maybe or self.scopes.is_global(name):
             if not self.scopes.inside:
                 self.evaluated.add(name)
-            elif self._deferred:
+            elif maybe or self._deferred:
                 self.used.setdefault(name, None)
             else:
                 self.used[name] = self.used.get(name) or node
@@ -364,10 +415,44 @@ def exchange(code: CodeType, constants: dict[str, Any]) -> CodeType:
         else constants[const] if type(const) is str and const in constants else const for const in code.co_consts))
 
 
+def read_in_class(namespace: Any, name: str, holder: Any) -> Any:
+    """The function that new code calls for a name that it reads in a class's block, as LOAD_NAME does: the class's own
+    if it is there, else the one elsewhere. NameError.
+
+    namespace: the class's; the stand-in of annotationlib where an annotation's text is asked for (3.14).
+    """
+    if type(namespace).__module__ != "annotationlib":
+        try:
+            return namespace[name]
+        except KeyError:
+            pass
+    return read_global(holder, name)
+
+
+def read_global(holder: Any, name: str) -> Any:
+    """An attribute of a holder of global names. NameError."""
+    try:
+        return getattr(holder, name)
+    except AttributeError:
+        error = NameError(f"name '{name}' is not defined")
+    if sys.version_info >= (3, 10):
+        error.name = name
+    raise error
+
+
 def set_global(holder: Any, name: str, value: Any) -> Any:
     """The function that new code calls for an assignment expression to a name of its file. Returns the value."""
     holder.__dict__[name] = value
     return value
+
+
+# What new code holds by these markers.
+FUNCTIONS: dict[str, Any] = {
+    LOCALS: locals, READER: read_in_class, SETTER: set_global, SUPER: super,
+    **{INPLACE + kind: getattr(operator, "i" + name) for kind, name in (
+        ("Add", "add"), ("Sub", "sub"), ("Mult", "mul"), ("MatMult", "matmul"), ("Div", "truediv"),
+        ("FloorDiv", "floordiv"), ("Mod", "mod"), ("Pow", "pow"), ("LShift", "lshift"), ("RShift", "rshift"),
+        ("BitOr", "or"), ("BitXor", "xor"), ("BitAnd", "and"))}}
 
 
 def _object(marker: str, node: Any) -> ast.expr:

@@ -15,16 +15,14 @@ from klpfs.cpython.code_names import mentions, stores
 from klpfs.cpython.images.image import copy_annotations, put_code
 from klpfs.cpython.lazy_imports import LAZY
 from klpfs.cpython.load.name_rewriter import (
+    FUNCTIONS,
     HELPERS,
     OBJECT,
     OWN,
-    SETTER,
-    SUPER,
     Rewriter,
     Unrewritable,
     copied,
     exchange,
-    set_global,
 )
 from klpfs.cpython.raw import MARK, inner
 from klpfs.cpython.resolve.live_functions import functions_of
@@ -93,8 +91,7 @@ class Link:
         self.loaded, self.name, self.adds, self.log = loaded, name, adds, log
         self.namespace: Any = None
         self.view, self.copies = View({}), View({})
-        self.constants: dict[str, Any] = {OWN: loaded.module, OBJECT: self.view, HELPERS: self.copies, SUPER: super,
-                                          SETTER: set_global}
+        self.constants: dict[str, Any] = {**FUNCTIONS, OWN: loaded.module, OBJECT: self.view, HELPERS: self.copies}
         self.codes: dict[int, CodeType] = {}
         self.annotations: dict[Any, CodeType] = {}
         self._stored: set[str] | None = None
