@@ -72,6 +72,7 @@ class Rewriter(ast.NodeTransformer):
         self.scopes = Scopes(enclosing)
         self._deferred = 0
         self._types: list[tuple[Scope, str | None]] = []
+        self._matched: set[str] = set()         # markers that the patterns of a match statement need as variables
 
     def enclose(self, names: Iterable[str], marker: str | None) -> None:
         """The functions lie in a scope of type parameters, whose names become attributes of a marker's constant. None:
@@ -320,6 +321,43 @@ class Rewriter(ast.NodeTransformer):
         args = [_constant(marker, node), _constant(name, node), self.visit(node.value)]
         return ast.copy_location(ast.Call(_object(SETTER, node), args, []), node)
 
+    def visit_Match(self, node: Any) -> Any:
+        """A class in a pattern has to begin with a plain name. What it is an attribute of is put into a variable while
+        the cases are tried, one that no program can have; it is gone before the body of a case begins."""
+        around, self._matched = self._matched, set()
+        self.generic_visit(node)
+        matched, self._matched = sorted(self._matched), around
+        if not matched:
+            return node
+        for case in node.cases:
+            case.body.insert(0, _dropped(matched, case.body[0]))
+        last = node.cases[-1]
+        if last.guard is not None or not _matches_all(last.pattern):
+            at = last.pattern
+            every = ast.copy_location(ast.MatchAs(None, None), at)  # type: ignore[attr-defined, unused-ignore]
+            case = ast.match_case(every, None, [_dropped(matched, at)])  # type: ignore[attr-defined, unused-ignore]
+            node.cases.append(case)
+        return [*(ast.copy_location(ast.Assign([_variable(marker, node, ast.Store())], _constant(marker, node)), node)
+                  for marker in matched), node]
+
+    def visit_MatchClass(self, node: Any) -> Any:
+        first, around = node.cls, node
+        while isinstance(first, ast.Attribute):
+            first, around = first.value, first
+        node.patterns = [self.visit(pattern) for pattern in node.patterns]
+        node.kwd_patterns = [self.visit(pattern) for pattern in node.kwd_patterns]
+        read = self.visit(first)
+        if read is first:
+            return node
+        if self.scopes.block() is not None or not isinstance(read, ast.Attribute):
+            where = ", in the block of a class" if first.id != "__class__" else ""
+            raise Unrewritable(node, f"'{first.id}' in a pattern{where}")
+        constant: Any = read.value
+        self._matched.add(constant.value)
+        read.value = _variable(constant.value, read, ast.Load())
+        setattr(around, "cls" if around is node else "value", read)
+        return node
+
     def _bound_here(self, node: ast.AST, name: str) -> None:
         """Refuses a statement that binds a name in a way that cannot bind an attribute."""
         if self._marker(name, node) is not None:
@@ -458,6 +496,23 @@ FUNCTIONS: dict[str, Any] = {
 def _object(marker: str, node: Any) -> ast.expr:
     """A constant that is called or compared; the compiler would warn of a plain string there."""
     return ast.copy_location(ast.IfExp(_constant(True, node), _constant(marker, node), _constant(None, node)), node)
+
+
+def _variable(marker: str, node: Any, ctx: ast.expr_context) -> ast.Name:
+    """The variable of a function for what a marker stands for."""
+    return ast.copy_location(ast.Name("." + marker.rpartition(":")[2], ctx), node)
+
+
+def _dropped(markers: list[str], node: Any) -> ast.stmt:
+    return ast.copy_location(ast.Delete([_variable(marker, node, ast.Del()) for marker in markers]), node)
+
+
+def _matches_all(pattern: Any) -> bool:
+    """Whether the compiler lets no case follow one with this pattern."""
+    kind = type(pattern).__name__
+    if kind == "MatchOr":
+        return _matches_all(pattern.patterns[-1])
+    return kind == "MatchAs" and (pattern.pattern is None or _matches_all(pattern.pattern))
 
 
 def _constant(value: Any, node: Any) -> ast.expr:

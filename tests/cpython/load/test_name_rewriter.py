@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from tests.cpython.names_kit import patch
+from tests.cpython.names_kit import patch, refused
 
 
 def test_own_state_is_one_and_live(program):
@@ -130,9 +130,14 @@ def h():
 
 def test_comprehensions_in_a_class_block_do_not_see_its_names(program):
     """But their outermost iterable is the block's."""
-    module = program.module("k = 'PROGRAM'\ndef f(): pass")
+    module = program.module("k = 'PROGRAM'\ndef f(): pass\ndef g(): pass")
     patch(program, module, """
 k = rows = 'FILE'
+def g():
+    class X:
+        k = 5
+        z = [k for _ in (1,)]
+    return X.z
 def f():
     class X:
         k, rows = 5, [1, 2]
@@ -140,7 +145,8 @@ def f():
         w = list(k for _ in rows)
         y = {j: k for j in [k] for _ in rows}
     return X.z, X.w, X.y
-""", "f")
+""", "f", "g")
+    assert module.g() == ["FILE"]
     assert module.f() == ([("FILE", 1), ("FILE", 2)], ["FILE"] * 2, {5: "FILE"})
 
 
@@ -275,6 +281,64 @@ def f(x):
         case other: return other
 """, "f")
     assert [module.f(each) for each in ("a", {"k": 1, "l": 2}, [1, 2], 5)] == [1, (1, {"l": 2}), (1, [2]), 5]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 10), reason="match is new in 3.10")
+def test_patterns_of_classes(program):
+    """Of the file's and of the module's, by themselves and in others; `locals()` in a case shows the function's own
+    variables alone."""
+    module = program.module("class Theirs:\n x = 1\ndef f(x): pass\nclass C:\n def m(self, x): yield")
+    found = patch(program, module, """
+class Pt:
+    __match_args__ = ('x',)
+    def __init__(self, x): self.x = x
+class Own:
+    class Pt(Pt): pass
+def helper(x):
+    match x:
+        case Theirs(x=1): return 'theirs'
+        case Own.Pt(): return 'inner'
+def f(x):
+    while True:
+        match x:
+            case Own.Pt(x=[Pt(y), *rest]) if y and [y for y in rest]: return 'inner', locals()
+            case Pt(3) | Theirs() | {'k': Pt()}: return 'three', locals()
+            case Pt(Pt(y)):
+                match y:
+                    case Pt(4): x = 5; continue
+                    case int(): break
+                return 'none', locals()
+            case 5: return 'five', locals()
+        return helper(x), locals()
+    return 'broken', locals()
+class C:
+    def m(self, x):
+        match x:
+            case Pt(self.__class__): return 1
+            case Pt(x) | x: yield x, locals()
+        yield 2, locals()
+""", "f", "C.m")
+    Pt, Own = found.namespace["Pt"], found.namespace["Own"]
+    inner, three, four, c = Own.Pt([Pt(1), 2]), Pt(3), Pt(4), module.C()
+    assert module.f(inner) == ("inner", {"x": inner, "y": 1, "rest": [2]})
+    assert module.f(three) == ("three", {"x": three}) and module.f({"k": three})[0] == "three"
+    assert module.f(module.Theirs())[0] == "three" and module.f(Pt(Pt(four))) == ("five", {"x": 5, "y": four})
+    assert module.f(Pt(Pt(7)))[0] == "broken" and module.f(Pt(Pt(None)))[0] == "none"
+    assert module.f(7) == (None, {"x": 7}) and module.f(Own.Pt(0))[0] == "inner"
+    assert list(c.m(three)) == [(3, {"self": c, "x": 3}), (2, {"self": c, "x": 3})]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 10), reason="match is new in 3.10")
+def test_patterns_of_classes_in_a_class_block_are_refused(program):
+    module = program.module("def f(): pass")
+    error, line = refused(program, module, """
+class Pt: pass
+def f():
+    class X:
+        match 1:
+            case int() | Pt(): pass
+""", "f")
+    assert error == "EINVAL" and line.endswith(":7: 'Pt' in a pattern, in the block of a class")
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="type parameters are new in 3.12")
