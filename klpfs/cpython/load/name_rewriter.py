@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     Used = dict[str, Optional[ast.AST]]
     Choose = Callable[[str, Optional[ast.AST]], Optional[str]]
 
-OWN, OBJECT, HELPERS, CLASS, SUPER, SETTER, TYPES, TYPES_AROUND, LOCALS, READER, INPLACE = (
-    "\0klpfs:" + each for each in ("own", "object", "helpers", "class", "super", "setter", "types", "types around",
-                                   "locals", "reader", "inplace "))
+OWN, UNBINDABLE, OBJECT, HELPERS, CLASS, SUPER, SETTER, TYPES, TYPES_AROUND, LOCALS, READER, INPLACE = (
+    "\0klpfs:" + each for each in ("own", "unbindable", "object", "helpers", "class", "super", "setter", "types",
+                                   "types around", "locals", "reader", "inplace "))
 # The names in a class's namespace that its block binds without any statement.
 _IMPLICIT = frozenset(("__module__", "__qualname__", "__annotations__", "__firstlineno__"))
 _CLASS_DICT = "__classdict__"               # what annotations know the namespace of the class around them by (3.12)
@@ -464,18 +464,19 @@ def read_in_class(namespace: Any, name: str, holder: Any) -> Any:
             return namespace[name]
         except KeyError:
             pass
-    return read_global(holder, name)
-
-
-def read_global(holder: Any, name: str) -> Any:
-    """An attribute of a holder of global names. NameError."""
     try:
         return getattr(holder, name)
     except AttributeError:
-        error = NameError(f"name '{name}' is not defined")
+        pass
+    raise not_defined(name)
+
+
+def not_defined(name: str) -> NameError:
+    """What Python raises for a global name that is nowhere."""
+    error = NameError(f"name '{name}' is not defined")
     if sys.version_info >= (3, 10):
         error.name = name
-    raise error
+    return error
 
 
 def set_global(holder: Any, name: str, value: Any) -> Any:

@@ -19,10 +19,12 @@ from klpfs.cpython.load.name_rewriter import (
     HELPERS,
     OBJECT,
     OWN,
+    UNBINDABLE,
     Rewriter,
     Unrewritable,
     copied,
     exchange,
+    not_defined,
 )
 from klpfs.cpython.raw import MARK, inner
 from klpfs.cpython.resolve.live_functions import functions_of
@@ -51,25 +53,33 @@ class View:
         self.__dict__ = namespace
 
 
-def show(view: View, namespace: dict[str, Any], names: Iterable[str]) -> None:
-    """Makes the items of a module's dict the attributes of a view. names: those that code reads through it.
+def show(view: View, namespace: dict[str, Any], names: Iterable[str], unbindable: frozenset[str]) -> None:
+    """Makes the items of a module's dict the attributes of a view. names: those that code reads through it; unbindable:
+    those among which some may be unbound then, as are those that are unbound now, which is a NameError.
 
     From 3.15 on any of them may be a lazy import that nobody has used yet (PEP 810), a stand-in which only the module's
     own code turns into what it stands for, and which may come back when another patch goes. So there these names are
-    read by functions that have the module's globals.
+    read by functions that have the module's globals; elsewhere those that may be unbound are.
     """
     view.__dict__ = namespace
-    if LAZY is not None:
-        view.__class__ = type("View", (View,), {"__slots__": (), **{name: _global(name, namespace) for name in names}})
+    by_functions = {name: _global(name, namespace) for name in names
+                    if LAZY is not None or name in unbindable or name not in namespace}
+    view.__class__ = type("View", (View,), {"__slots__": (), **by_functions}) if by_functions else View
 
 
 def _global(name: str, namespace: dict[str, Any]) -> property:
     """A property of views whose value is a global name of the code with this namespace: read, set and deleted there."""
-    code = inner(compile(f"lambda view: {name}", "<klpfs>", "eval", dont_inherit=True))[0]
+    parameter = "view" if name != "view" else "self"
+    code = inner(compile(f"lambda {parameter}: {name}", "<klpfs>", "eval", dont_inherit=True))[0]
     read = FunctionType(code, namespace, name)
     setattr(read, MARK, True)       # or it would pass for the module's
-    return property(read, lambda view, value: namespace.__setitem__(name, value),
-                    lambda view: namespace.__delitem__(name))
+
+    def delete(view: View) -> None:
+        try:
+            del namespace[name]
+        except KeyError:
+            raise not_defined(name) from None
+    return property(read, lambda view, value: namespace.__setitem__(name, value), delete)
 
 
 class Link:
@@ -92,6 +102,9 @@ class Link:
         self.namespace: Any = None
         self.view, self.copies = View({}), View({})
         self.constants: dict[str, Any] = {**FUNCTIONS, OWN: loaded.module, OBJECT: self.view, HELPERS: self.copies}
+        if loaded.unbindable:
+            own = self.constants[UNBINDABLE] = View({})
+            show(own, loaded.namespace, loaded.unbindable, loaded.unbindable)
         self.codes: dict[int, CodeType] = {}
         self.annotations: dict[Any, CodeType] = {}
         self._stored: set[str] | None = None
@@ -105,12 +118,13 @@ class Link:
         def choose(name: str, node: ast.AST | None) -> str | None:
             if name in self._copied:
                 return HELPERS
+            own = UNBINDABLE if name in self.loaded.unbindable else OWN
             if name in self.loaded.own:
-                return OWN
+                return own
             if self._known(name, definition.code):
                 return None
             if name in self.loaded.fallback:
-                return OWN
+                return own
             if node is None:
                 return None
             raise self._unresolved(name, node, f"function '{definition.name}'")
@@ -163,7 +177,7 @@ class Link:
 
     def show(self, namespace: dict[str, Any]) -> None:
         """Helpers read the names of a module's dict from now on: of the module that has come, or was loaded again."""
-        show(self.view, namespace, self._shown)
+        show(self.view, namespace, self._shown, self.loaded.unbindable)
 
     def _helpers(self) -> tuple[list[Statement], list[Statement]]:
         """The helpers that this object's new functions need: those that no other object needs, and those that are
