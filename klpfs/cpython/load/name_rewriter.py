@@ -6,12 +6,11 @@ no new free variables, nothing put into the patched module. The compiler takes o
 goes in and is exchanged in the finished code object.
 
 In a class body a name is the class's own if that is bound by then, else global; so a read of one that leads elsewhere
-asks the class's namespace first, by a call of read_in_class.
+asks the class's namespace first, by a call of a function that new code holds (resolve/linker.py).
 """
 from __future__ import annotations
 
 import ast
-import operator
 import sys
 from types import CodeType
 
@@ -33,6 +32,9 @@ OWN, UNBINDABLE, OBJECT, HELPERS, CLASS, SUPER, SETTER, TYPES, TYPES_AROUND, LOC
 # The names in a class's namespace that its block binds without any statement.
 _IMPLICIT = frozenset(("__module__", "__qualname__", "__annotations__", "__firstlineno__"))
 _CLASS_DICT = "__classdict__"               # what annotations know the namespace of the class around them by (3.12)
+# Comprehensions in a class's block have their variables in its code. code.replace() makes them variables of the block,
+# and locals() drops the names of those from the namespace as long as they are unbound.
+_INLINED = sys.version_info[:2] == (3, 12)
 _DEFERRED = sys.version_info >= (3, 14)     # annotations are evaluated when somebody asks (PEP 649)
 
 
@@ -184,6 +186,8 @@ class Rewriter(ast.NodeTransformer):
                 keyword.value = self.visit(keyword.value)
             bound, globals = ({mangle(name, node.name) for name in names} for names in bindings(node.body))
             scope = Scope("class", bound | _IMPLICIT, globals, name=node.name, runs=False)
+            scope.comprehends = any(isinstance(part, (ast.ListComp, ast.SetComp, ast.DictComp))
+                                    for statement in node.body for part in ast.walk(statement))
             node.body = self._in(scope, node.body) or [ast.copy_location(ast.Pass(), node)]
         finally:
             if type_params:
@@ -253,8 +257,15 @@ class Rewriter(ast.NodeTransformer):
         block = self.scopes.block()
         if block is None or name in block.globals:
             return value
-        namespace: ast.expr = (ast.Name(_CLASS_DICT, ast.Load()) if self.scopes.in_annotation()
-                               else ast.Call(_object(LOCALS, node), [], []))
+        by_cell = ast.copy_location(ast.Name(_CLASS_DICT, ast.Load()), node)
+        if self.scopes.in_annotation():
+            namespace: ast.expr = by_cell
+        elif _INLINED and block.comprehends:
+            none = ast.arguments(posonlyargs=[], args=[], vararg=None, kwonlyargs=[], kw_defaults=[], kwarg=None,
+                                 defaults=[])
+            namespace = ast.Call(ast.copy_location(ast.Lambda(none, by_cell), node), [], [])
+        else:
+            namespace = ast.Call(_object(LOCALS, node), [], [])
         args = [ast.copy_location(namespace, node), _constant(name, node), _constant(marker, node)]
         return ast.copy_location(ast.Call(_object(READER, node), args, []), node)
 
@@ -453,45 +464,9 @@ def exchange(code: CodeType, constants: dict[str, Any]) -> CodeType:
         else constants[const] if type(const) is str and const in constants else const for const in code.co_consts))
 
 
-def read_in_class(namespace: Any, name: str, holder: Any) -> Any:
-    """The function that new code calls for a name that it reads in a class's block, as LOAD_NAME does: the class's own
-    if it is there, else the one elsewhere. NameError.
-
-    namespace: the class's; the stand-in of annotationlib where an annotation's text is asked for (3.14).
-    """
-    if type(namespace).__module__ != "annotationlib":
-        try:
-            return namespace[name]
-        except KeyError:
-            pass
-    try:
-        return getattr(holder, name)
-    except AttributeError:
-        pass
-    raise not_defined(name)
-
-
-def not_defined(name: str) -> NameError:
-    """What Python raises for a global name that is nowhere."""
-    error = NameError(f"name '{name}' is not defined")
-    if sys.version_info >= (3, 10):
-        error.name = name
-    return error
-
-
-def set_global(holder: Any, name: str, value: Any) -> Any:
-    """The function that new code calls for an assignment expression to a name of its file. Returns the value."""
-    holder.__dict__[name] = value
-    return value
-
-
-# What new code holds by these markers.
-FUNCTIONS: dict[str, Any] = {
-    LOCALS: locals, READER: read_in_class, SETTER: set_global, SUPER: super,
-    **{INPLACE + kind: getattr(operator, "i" + name) for kind, name in (
-        ("Add", "add"), ("Sub", "sub"), ("Mult", "mul"), ("MatMult", "matmul"), ("Div", "truediv"),
-        ("FloorDiv", "floordiv"), ("Mod", "mod"), ("Pow", "pow"), ("LShift", "lshift"), ("RShift", "rshift"),
-        ("BitOr", "or"), ("BitXor", "xor"), ("BitAnd", "and"))}}
+def reads_namespace(code: CodeType) -> bool:
+    """Whether a code object is the function that Rewriter made to read a class's namespace."""
+    return _INLINED and code.co_name == "<lambda>" and code.co_freevars == (_CLASS_DICT,)
 
 
 def _object(marker: str, node: Any) -> ast.expr:

@@ -122,14 +122,15 @@ class Scope:
 
     bound, globals: names that it binds, and those of its global statements. first: a function's first parameter, or
     None. name: a class's. runs: its code is a function's: the names in it are looked up when that is called.
+    comprehends: a class's block has comprehensions.
     """
 
-    __slots__ = ("kind", "bound", "globals", "first", "name", "runs")
+    __slots__ = ("kind", "bound", "globals", "first", "name", "runs", "comprehends")
 
     def __init__(self, kind: str, bound: Names, globals: Names = frozenset(), first: str | None = None,
                  name: str | None = None, runs: bool = True) -> None:
         self.kind, self.bound, self.globals, self.first, self.name = kind, bound, globals, first, name
-        self.runs = runs
+        self.runs, self.comprehends = runs, False
 
 
 class Scopes:

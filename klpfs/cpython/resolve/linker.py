@@ -8,6 +8,8 @@ copy for each object, if it uses names of theirs.
 from __future__ import annotations
 
 import ast
+import operator
+import sys
 from errno import EINVAL, ENOENT
 from types import CodeType, FunctionType
 
@@ -15,16 +17,19 @@ from klpfs.cpython.code_names import mentions, stores
 from klpfs.cpython.images.image import copy_annotations, put_code
 from klpfs.cpython.lazy_imports import LAZY
 from klpfs.cpython.load.name_rewriter import (
-    FUNCTIONS,
     HELPERS,
+    INPLACE,
+    LOCALS,
     OBJECT,
     OWN,
+    READER,
+    SETTER,
+    SUPER,
     UNBINDABLE,
     Rewriter,
     Unrewritable,
     copied,
     exchange,
-    not_defined,
 )
 from klpfs.cpython.raw import MARK, inner
 from klpfs.cpython.resolve.live_functions import functions_of
@@ -42,6 +47,47 @@ if TYPE_CHECKING:
     from klpfs.cpython.load.name_rewriter import Choose, Used
     from klpfs.cpython.resolve.definitions import Definition
     from klpfs.engine.log import Log
+
+
+def read_in_class(namespace: Any, name: str, holder: Any) -> Any:
+    """The function that new code calls for a name that it reads in a class's block, as LOAD_NAME does: the class's own
+    if it is there, else the one elsewhere. NameError.
+
+    namespace: the class's; the stand-in of annotationlib where an annotation's text is asked for (3.14).
+    """
+    if type(namespace).__module__ != "annotationlib":
+        try:
+            return namespace[name]
+        except KeyError:
+            pass
+    try:
+        return getattr(holder, name)
+    except AttributeError:
+        pass
+    raise not_defined(name)
+
+
+def not_defined(name: str) -> NameError:
+    """What Python raises for a global name that is nowhere."""
+    error = NameError(f"name '{name}' is not defined")
+    if sys.version_info >= (3, 10):
+        error.name = name
+    return error
+
+
+def set_global(holder: Any, name: str, value: Any) -> Any:
+    """The function that new code calls for an assignment expression to a name of its file. Returns the value."""
+    holder.__dict__[name] = value
+    return value
+
+
+# What new code holds by these markers.
+FUNCTIONS: dict[str, Any] = {
+    LOCALS: locals, READER: read_in_class, SETTER: set_global, SUPER: super,
+    **{INPLACE + kind: getattr(operator, "i" + name) for kind, name in (
+        ("Add", "add"), ("Sub", "sub"), ("Mult", "mul"), ("MatMult", "matmul"), ("Div", "truediv"),
+        ("FloorDiv", "floordiv"), ("Mod", "mod"), ("Pow", "pow"), ("LShift", "lshift"), ("RShift", "rshift"),
+        ("BitOr", "or"), ("BitXor", "xor"), ("BitAnd", "and"))}}
 
 
 class View:

@@ -150,6 +150,22 @@ def f():
     assert module.f() == ([("FILE", 1), ("FILE", 2)], ["FILE"] * 2, {5: "FILE"})
 
 
+def test_names_of_a_class_block_that_its_comprehensions_have_too(program):
+    """On 3.12 locals() loses them where code.replace() has made the code."""
+    module = program.module("k = 'PROGRAM'\ndef f(): pass")
+    patch(program, module, """
+k = b = 'FILE'
+def f():
+    class X:
+        k = 'own'
+        if not k: b = [k for k in (b,)]
+        seen = b, k, {k for k in [b]}
+        again = b, k
+    return X.seen, X.again, X.k
+""", "f")
+    assert module.f() == (("FILE", "own", {"FILE"}), ("FILE", "own"), "own")
+
+
 def test_what_a_class_namespace_has_by_itself_comes_first(program):
     """Names that Python, a metaclass or a call puts there; one that is declared global is not looked up in it."""
     module = program.module("def f(): pass")
