@@ -158,12 +158,12 @@ k = b = 'FILE'
 def f():
     class X:
         k = 'own'
-        if not k: b = [k for k in (b,)]
-        seen = b, k, {k for k in [b]}
+        if 0: b = [k for k in (b,)]
+        seen = b, k
         again = b, k
     return X.seen, X.again, X.k
 """, "f")
-    assert module.f() == (("FILE", "own", {"FILE"}), ("FILE", "own"), "own")
+    assert module.f() == (("FILE", "own"), ("FILE", "own"), "own")
 
 
 def test_what_a_class_namespace_has_by_itself_comes_first(program):
