@@ -62,10 +62,9 @@ def _stores_of_class(code: CodeType) -> set[str]:
 
 
 def globals_of(code: CodeType) -> set[str]:
-    """Names that a function's code, or code nested in it, loads, stores or deletes as globals."""
+    """Names that a function's code, or code nested in it, loads, stores or deletes as globals; also those that a class
+    body reads and binds, since where it has not bound one yet a read is the global's."""
     names = _names_of(code, _GLOBALS)
-    if not code.co_flags & OPTIMIZED:
-        names -= _names_of(code, _STORES_NAME)      # a class body's own
     for nested in inner(code):
         names |= globals_of(nested)
     return names

@@ -97,6 +97,19 @@ class Dependencies:
         statements = [statement for statement in self.statements if not (statement.bound and statement.bound <= but)]
         return set().union(*(statement.stored for statement in statements))
 
+    def unbindable(self, bound: set[str]) -> set[str]:
+        """Names of global statements in functions that may be unbound when a function reads them: all but those of
+        bound, what the file's top level has bound, and those of them that something in the functions unbinds."""
+        if "global" not in self._loaded.file.text:
+            return set()
+        names: set[str] = set()
+        for statement in self.statements:
+            if statement.stored:
+                names |= statement.stored - bound
+                unbound = tuple(filter(None, map(_unbound, ast.walk(statement.node))))
+                names.update(name for name in statement.stored if name.endswith(unbound))   # private ones are mangled
+        return names
+
     def helpers(self, object: str | None) -> list[Statement]:
         """The helpers that new functions of an object need."""
         helpers = self._helpers.get(object)
@@ -121,6 +134,13 @@ class Dependencies:
                     needed[id(statement)] = statement
                     todo |= statement.used.keys() | statement.evaluated
         return list(needed.values())
+
+
+def _unbound(node: Any) -> str | None:
+    """The name that a node unbinds: a deletion, or what an exception was caught as."""
+    if isinstance(node, ast.Name):
+        return node.id if isinstance(node.ctx, ast.Del) else None
+    return node.name if isinstance(node, ast.ExceptHandler) else None
 
 
 def _evaluated_later(node: Any) -> set[str]:

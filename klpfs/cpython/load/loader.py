@@ -41,12 +41,12 @@ class LoadedModule:
     init, exit: functions without arguments, or None (a livepatch without init has the default one, which enables its
     patch). params: {name: Param}. depends: names of insmod's modules that it imports. file: source_file.File.
     dependencies: which statements of the file its new functions need. own: names that new code finds in the file;
-    fallback: those only if the program has none. objects: names of the objects of its patch. links: {object name:
-    linker.Link}, target.py's.
+    fallback: those only if the program has none; unbindable: those of both that may be unbound when code reads them.
+    objects: names of the objects of its patch. links: {object name: linker.Link}, target.py's.
     """
 
     __slots__ = ("name", "path", "livepatch", "patch", "module", "namespace", "init", "exit", "params", "depends",
-                 "file", "dependencies", "own", "fallback", "objects", "links")
+                 "file", "dependencies", "own", "fallback", "unbindable", "objects", "links")
 
     def __init__(self, name: str, file: files.File, module: ModuleType, params: dict[str, Param]) -> None:
         self.name, self.path, self.file = name, file.path, file
@@ -59,6 +59,7 @@ class LoadedModule:
         self.dependencies = Dependencies(self)
         self.own: frozenset[str] = frozenset()
         self.fallback: frozenset[str] = frozenset()
+        self.unbindable: frozenset[str] = frozenset()
         self.objects: list[str | None] = []
         self.links: dict[str | None, Link] = {}
 
@@ -308,6 +309,7 @@ def _decide_names(loaded: LoadedModule, bound: set[str], say: Say) -> None:
     run_elsewhere = [fn for obj in objects if obj.callbacks is not None for fn in obj.callbacks.runs]
     elsewhere = {name for name in bound if any(loaded.namespace[name] is fn for fn in run_elsewhere)}
     loaded.fallback = frozenset((from_klpfs | loaded.dependencies.stored(elsewhere)) - loaded.own - NOT_OWN)
+    loaded.unbindable = frozenset(loaded.dependencies.unbindable(bound))
 
 
 def _failed(name: str, file: files.File, error: BaseException, say: Say) -> BaseException:

@@ -4,6 +4,9 @@ New code runs in the patched module's globals (docs/FACTS-python.md#4). A name o
 attribute of a constant in the code, `CONSTANT.name`, where the constant is the livepatch module: always its live value,
 no new free variables, nothing put into the patched module. The compiler takes only plain constants, so a marker string
 goes in and is exchanged in the finished code object.
+
+In a class body a name is the class's own if that is bound by then, else global; so a read of one that leads elsewhere
+asks the class's namespace first, by a call of a function that new code holds (resolve/linker.py).
 """
 from __future__ import annotations
 
@@ -23,8 +26,15 @@ if TYPE_CHECKING:
     Used = dict[str, Optional[ast.AST]]
     Choose = Callable[[str, Optional[ast.AST]], Optional[str]]
 
-OWN, OBJECT, HELPERS, CLASS, SUPER, SETTER, TYPES, TYPES_AROUND = ("\0klpfs:" + each for each in (
-    "own", "object", "helpers", "class", "super", "setter", "types", "types around"))
+OWN, UNBINDABLE, OBJECT, HELPERS, CLASS, SUPER, SETTER, TYPES, TYPES_AROUND, LOCALS, READER, INPLACE = (
+    "\0klpfs:" + each for each in ("own", "unbindable", "object", "helpers", "class", "super", "setter", "types",
+                                   "types around", "locals", "reader", "inplace "))
+# The names in a class's namespace that its block binds without any statement.
+_IMPLICIT = frozenset(("__module__", "__qualname__", "__annotations__", "__firstlineno__"))
+_CLASS_DICT = "__classdict__"               # what annotations know the namespace of the class around them by (3.12)
+# Comprehensions in a class's block have their variables in its code. code.replace() makes them variables of the block,
+# and locals() drops the names of those from the namespace as long as they are unbound.
+_INLINED = sys.version_info[:2] == (3, 12)
 _DEFERRED = sys.version_info >= (3, 14)     # annotations are evaluated when somebody asks (PEP 649)
 
 
@@ -64,6 +74,7 @@ class Rewriter(ast.NodeTransformer):
         self.scopes = Scopes(enclosing)
         self._deferred = 0
         self._types: list[tuple[Scope, str | None]] = []
+        self._matched: set[str] = set()         # markers that the patterns of a match statement need as variables
 
     def enclose(self, names: Iterable[str], marker: str | None) -> None:
         """The functions lie in a scope of type parameters, whose names become attributes of a marker's constant. None:
@@ -91,12 +102,14 @@ class Rewriter(ast.NodeTransformer):
             self.scopes.pop()
 
     def _outside(self, node: Function) -> None:
-        """Rewrites the parts of a function that are evaluated around it."""
+        """Rewrites the parts of a function that are evaluated around it, but for annotations."""
         node.args.defaults = [self.visit(default) for default in node.args.defaults]
         node.args.kw_defaults = [default and self.visit(default) for default in node.args.kw_defaults]
-        if isinstance(node, ast.Lambda):
-            return
-        node.decorator_list = [self.visit(decorator) for decorator in node.decorator_list]
+        if not isinstance(node, ast.Lambda):
+            node.decorator_list = [self.visit(decorator) for decorator in node.decorator_list]
+
+    def _annotations(self, node: Any) -> None:
+        """Rewrites those of a function, in the scope of its type parameters."""
         if self.future:
             return
         for argument in arguments(node):
@@ -105,11 +118,15 @@ class Rewriter(ast.NodeTransformer):
 
     def _later(self, node: Any, deferred: bool = True) -> Any:
         """An expression or None, rewritten. deferred: it is evaluated only when somebody asks."""
-        self._deferred += deferred
+        if not deferred:
+            return node and self.visit(node)
+        self._deferred += 1
+        self.scopes.push(Scope("annotation", frozenset(), runs=False))
         try:
             return node and self.visit(node)
         finally:
-            self._deferred -= deferred
+            self.scopes.pop()
+            self._deferred -= 1
 
     def type_params(self, node: Any) -> bool:
         """Whether a definition has type parameters (3.12). Then their scope, in which their own bounds and defaults are
@@ -117,7 +134,7 @@ class Rewriter(ast.NodeTransformer):
         type_params = getattr(node, "type_params", ())
         if not type_params:
             return False
-        self.scopes.push(Scope("function", frozenset(param.name for param in type_params), runs=False))
+        self.scopes.push(Scope("annotation", frozenset(param.name for param in type_params), runs=False))
         for param in type_params:
             for field in ("bound", "default_value"):
                 part = getattr(param, field, None)
@@ -127,9 +144,10 @@ class Rewriter(ast.NodeTransformer):
 
     def _function(self, node: Any) -> Any:
         self._bound_here(node, node.name)
+        self._outside(node)
         type_params = self.type_params(node)
         try:
-            self._outside(node)
+            self._annotations(node)
             return self.function(node)
         finally:
             if type_params:
@@ -166,8 +184,10 @@ class Rewriter(ast.NodeTransformer):
             node.bases = [self.visit(base) for base in node.bases]
             for keyword in node.keywords:
                 keyword.value = self.visit(keyword.value)
-            bound, globals = bindings(node.body)
-            scope = Scope("class", bound, globals, name=node.name, runs=False)
+            bound, globals = ({mangle(name, node.name) for name in names} for names in bindings(node.body))
+            scope = Scope("class", bound | _IMPLICIT, globals, name=node.name, runs=False)
+            scope.comprehends = any(isinstance(part, (ast.ListComp, ast.SetComp, ast.DictComp))
+                                    for statement in node.body for part in ast.walk(statement))
             node.body = self._in(scope, node.body) or [ast.copy_location(ast.Pass(), node)]
         finally:
             if type_params:
@@ -220,9 +240,34 @@ class Rewriter(ast.NodeTransformer):
     def _marker(self, name: str, node: ast.AST) -> str | None:
         """The marker of the constant that a name becomes an attribute of, or None."""
         name = mangle(name, self.scopes.class_name())
-        if not self.scopes.inside or not self.scopes.is_global(name):
+        if not self.scopes.inside:
             return None
-        return self.choose(name, None if self._deferred else node)
+        if self.scopes.is_global(name):
+            return self.choose(name, None if self._deferred else node)
+        return self.choose(name, None) if self._maybe_global(name, node) else None
+
+    def _maybe_global(self, name: str, node: ast.AST) -> bool:
+        """Whether a name that a class's block binds is read there: it is global as long as it is not bound."""
+        binder = self.scopes.binder(name)
+        return binder is not None and binder is self.scopes.block() and isinstance(getattr(node, "ctx", None), ast.Load)
+
+    def _read(self, marker: str, name: str, node: ast.expr) -> ast.expr:
+        """The expression that reads a name that leads elsewhere."""
+        value = _attribute(marker, name, node, ast.Load())
+        block = self.scopes.block()
+        if block is None or name in block.globals:
+            return value
+        by_cell = ast.copy_location(ast.Name(_CLASS_DICT, ast.Load()), node)
+        if self.scopes.in_annotation():
+            namespace: ast.expr = by_cell
+        elif _INLINED and block.comprehends:
+            none = ast.arguments(posonlyargs=[], args=[], vararg=None, kwonlyargs=[], kw_defaults=[], kwarg=None,
+                                 defaults=[])
+            namespace = ast.Call(ast.copy_location(ast.Lambda(none, by_cell), node), [], [])
+        else:
+            namespace = ast.Call(_object(LOCALS, node), [], [])
+        args = [ast.copy_location(namespace, node), _constant(name, node), _constant(marker, node)]
+        return ast.copy_location(ast.Call(_object(READER, node), args, []), node)
 
     def _type_marker(self, name: str, node: ast.AST) -> str | None:
         """The marker for a name of a scope of type parameters around the functions, or None."""
@@ -243,8 +288,25 @@ class Rewriter(ast.NodeTransformer):
     def visit_Name(self, node: ast.Name) -> Any:
         if node.id in ("__class__", "super") and isinstance(node.ctx, ast.Load) and self._without_cell(node.id):
             return _object(CLASS if node.id == "__class__" else SUPER, node)
-        marker = self._type_marker(mangle(node.id, self.scopes.class_name()), node) or self._marker(node.id, node)
-        return node if marker is None else _attribute(marker, mangle(node.id, self.scopes.class_name()), node, node.ctx)
+        name = mangle(node.id, self.scopes.class_name())
+        marker = self._type_marker(name, node) or self._marker(node.id, node)
+        if marker is None:
+            return node
+        return (self._read(marker, name, node) if isinstance(node.ctx, ast.Load)
+                else _attribute(marker, name, node, node.ctx))
+
+    def visit_AugAssign(self, node: ast.AugAssign) -> Any:
+        """One in a class's block reads a name that may be global, and binds the class's own."""
+        target = node.target
+        if isinstance(target, ast.Name) and self.scopes.block() is not None:
+            read = ast.copy_location(ast.Name(target.id, ast.Load()), target)
+            if self._maybe_global(mangle(target.id, self.scopes.class_name()), read):
+                old = self.visit_Name(read)
+                if old is not read:
+                    inplace = _object(INPLACE + type(node.op).__name__, node)
+                    value = ast.copy_location(ast.Call(inplace, [old, self.visit(node.value)], []), node)
+                    return ast.copy_location(ast.Assign([target], value), node)
+        return self.generic_visit(node)
 
     def visit_Call(self, node: ast.Call) -> Any:
         bare = (isinstance(node.func, ast.Name) and node.func.id == "super" and not node.args and not node.keywords
@@ -269,6 +331,43 @@ class Rewriter(ast.NodeTransformer):
         name = mangle(name, self.scopes.class_name())
         args = [_constant(marker, node), _constant(name, node), self.visit(node.value)]
         return ast.copy_location(ast.Call(_object(SETTER, node), args, []), node)
+
+    def visit_Match(self, node: Any) -> Any:
+        """A class in a pattern has to begin with a plain name. What it is an attribute of is put into a variable while
+        the cases are tried, one that no program can have; it is gone before the body of a case begins."""
+        around, self._matched = self._matched, set()
+        self.generic_visit(node)
+        matched, self._matched = sorted(self._matched), around
+        if not matched:
+            return node
+        for case in node.cases:
+            case.body.insert(0, _dropped(matched, case.body[0]))
+        last = node.cases[-1]
+        if last.guard is not None or not _matches_all(last.pattern):
+            at = last.pattern
+            every = ast.copy_location(ast.MatchAs(None, None), at)  # type: ignore[attr-defined, unused-ignore]
+            case = ast.match_case(every, None, [_dropped(matched, at)])  # type: ignore[attr-defined, unused-ignore]
+            node.cases.append(case)
+        return [*(ast.copy_location(ast.Assign([_variable(marker, node, ast.Store())], _constant(marker, node)), node)
+                  for marker in matched), node]
+
+    def visit_MatchClass(self, node: Any) -> Any:
+        first, around = node.cls, node
+        while isinstance(first, ast.Attribute):
+            first, around = first.value, first
+        node.patterns = [self.visit(pattern) for pattern in node.patterns]
+        node.kwd_patterns = [self.visit(pattern) for pattern in node.kwd_patterns]
+        read = self.visit(first)
+        if read is first:
+            return node
+        if self.scopes.block() is not None or not isinstance(read, ast.Attribute):
+            where = ", in the block of a class" if first.id != "__class__" else ""
+            raise Unrewritable(node, f"'{first.id}' in a pattern{where}")
+        constant: Any = read.value
+        self._matched.add(constant.value)
+        read.value = _variable(constant.value, read, ast.Load())
+        setattr(around, "cls" if around is node else "value", read)
+        return node
 
     def _bound_here(self, node: ast.AST, name: str) -> None:
         """Refuses a statement that binds a name in a way that cannot bind an attribute."""
@@ -334,10 +433,11 @@ class _Collector(Rewriter):
 
     def _marker(self, name: str, node: ast.AST) -> None:
         name = mangle(name, self.scopes.class_name())
-        if self.scopes.is_global(name):
+        maybe = self._maybe_global(name, node)
+        if maybe or self.scopes.is_global(name):
             if not self.scopes.inside:
                 self.evaluated.add(name)
-            elif self._deferred:
+            elif maybe or self._deferred:
                 self.used.setdefault(name, None)
             else:
                 self.used[name] = self.used.get(name) or node
@@ -364,15 +464,31 @@ def exchange(code: CodeType, constants: dict[str, Any]) -> CodeType:
         else constants[const] if type(const) is str and const in constants else const for const in code.co_consts))
 
 
-def set_global(holder: Any, name: str, value: Any) -> Any:
-    """The function that new code calls for an assignment expression to a name of its file. Returns the value."""
-    holder.__dict__[name] = value
-    return value
+def reads_namespace(code: CodeType) -> bool:
+    """Whether a code object is the function that Rewriter made to read a class's namespace."""
+    return _INLINED and code.co_name == "<lambda>" and code.co_freevars == (_CLASS_DICT,)
 
 
 def _object(marker: str, node: Any) -> ast.expr:
     """A constant that is called or compared; the compiler would warn of a plain string there."""
     return ast.copy_location(ast.IfExp(_constant(True, node), _constant(marker, node), _constant(None, node)), node)
+
+
+def _variable(marker: str, node: Any, ctx: ast.expr_context) -> ast.Name:
+    """The variable of a function for what a marker stands for."""
+    return ast.copy_location(ast.Name("." + marker.rpartition(":")[2], ctx), node)
+
+
+def _dropped(markers: list[str], node: Any) -> ast.stmt:
+    return ast.copy_location(ast.Delete([_variable(marker, node, ast.Del()) for marker in markers]), node)
+
+
+def _matches_all(pattern: Any) -> bool:
+    """Whether the compiler lets no case follow one with this pattern."""
+    kind = type(pattern).__name__
+    if kind == "MatchOr":
+        return _matches_all(pattern.patterns[-1])
+    return kind == "MatchAs" and (pattern.pattern is None or _matches_all(pattern.pattern))
 
 
 def _constant(value: Any, node: Any) -> ast.expr:

@@ -117,18 +117,20 @@ def nonlocals(function: Function) -> set[str]:
 
 
 class Scope:
-    """A scope: kind is 'function' (also that of type parameters), 'class' or 'comprehension'.
+    """A scope: kind is 'function', 'class', 'comprehension', or 'annotation': that of type parameters, or of what is
+    evaluated only if somebody asks, which sees the names of a class right around it (PEP 695, PEP 649).
 
     bound, globals: names that it binds, and those of its global statements. first: a function's first parameter, or
     None. name: a class's. runs: its code is a function's: the names in it are looked up when that is called.
+    comprehends: a class's block has comprehensions.
     """
 
-    __slots__ = ("kind", "bound", "globals", "first", "name", "runs")
+    __slots__ = ("kind", "bound", "globals", "first", "name", "runs", "comprehends")
 
     def __init__(self, kind: str, bound: Names, globals: Names = frozenset(), first: str | None = None,
                  name: str | None = None, runs: bool = True) -> None:
         self.kind, self.bound, self.globals, self.first, self.name = kind, bound, globals, first, name
-        self.runs = runs
+        self.runs, self.comprehends = runs, False
 
 
 class Scopes:
@@ -169,16 +171,30 @@ class Scopes:
 
     def binder(self, name: str) -> Scope | None:
         """The scope that binds a name as it is used here; None: it is global."""
-        innermost = True
+        block = self.block()
         for scope in reversed(self.stack):
-            if scope.kind == "class" and not innermost:
+            if scope.kind == "class" and scope is not block:
                 continue
             if name in scope.globals:
                 return None
             if name in scope.bound:
                 return scope
-            innermost = False
         return None
+
+    def block(self) -> Scope | None:
+        """The class in whose namespace names that are read here are looked up first; None: in no class's."""
+        inner = ""
+        for scope in reversed(self.stack):
+            if scope.kind == "class":
+                return scope if inner in ("", "annotation") else None
+            if scope.kind == "function" or scope.kind == "comprehension" and inner == "annotation":
+                return None
+            inner = scope.kind
+        return None
+
+    def in_annotation(self) -> bool:
+        """Whether the place lies in a scope of its own inside the block of which block() tells."""
+        return self.stack[-1].kind != "class"
 
     def class_name(self) -> str | None:
         """The name of the innermost class, which mangles private names."""

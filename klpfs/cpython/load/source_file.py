@@ -12,7 +12,7 @@ from types import CodeType
 
 from klpfs.cpython.load.compiler_warnings import Unheard, lines
 from klpfs.cpython.load.known_syntax import unknown_in
-from klpfs.cpython.load.name_rewriter import Nonlocals, copied
+from klpfs.cpython.load.name_rewriter import Nonlocals, copied, reads_namespace
 from klpfs.cpython.load.parse import parse
 from klpfs.cpython.load.scopes import arguments
 from klpfs.cpython.raw import first_line, inner
@@ -314,9 +314,10 @@ def _as_text(annotation: ast.expr | None) -> ast.expr | None:
 
 
 def code_pairs(old: CodeType, new: CodeType) -> list[tuple[CodeType, CodeType]]:
-    """[(code, code)] at the same places of two code objects that were compiled from the same text."""
+    """[(code, code)] at the same places of two code objects that were compiled from the same text, of the second after
+    a Rewriter."""
     pairs = [(old, new)]
-    olds, news = inner(old), inner(new)
+    olds, news = inner(old), [code for code in inner(new) if not reads_namespace(code)]
     if [code.co_name for code in olds] != [code.co_name for code in news]:
         raise AssertionError(f"code of '{old.co_name}' is not compiled the same way twice")
     for pair in zip(olds, news):

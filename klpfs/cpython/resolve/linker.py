@@ -8,6 +8,8 @@ copy for each object, if it uses names of theirs.
 from __future__ import annotations
 
 import ast
+import operator
+import sys
 from errno import EINVAL, ENOENT
 from types import CodeType, FunctionType
 
@@ -16,15 +18,18 @@ from klpfs.cpython.images.image import copy_annotations, put_code
 from klpfs.cpython.lazy_imports import LAZY
 from klpfs.cpython.load.name_rewriter import (
     HELPERS,
+    INPLACE,
+    LOCALS,
     OBJECT,
     OWN,
+    READER,
     SETTER,
     SUPER,
+    UNBINDABLE,
     Rewriter,
     Unrewritable,
     copied,
     exchange,
-    set_global,
 )
 from klpfs.cpython.raw import MARK, inner
 from klpfs.cpython.resolve.live_functions import functions_of
@@ -44,6 +49,47 @@ if TYPE_CHECKING:
     from klpfs.engine.log import Log
 
 
+def read_in_class(namespace: Any, name: str, holder: Any) -> Any:
+    """The function that new code calls for a name that it reads in a class's block, as LOAD_NAME does: the class's own
+    if it is there, else the one elsewhere. NameError.
+
+    namespace: the class's; the stand-in of annotationlib where an annotation's text is asked for (3.14).
+    """
+    if type(namespace).__module__ != "annotationlib":
+        try:
+            return namespace[name]
+        except KeyError:
+            pass
+    try:
+        return getattr(holder, name)
+    except AttributeError:
+        pass
+    raise not_defined(name)
+
+
+def not_defined(name: str) -> NameError:
+    """What Python raises for a global name that is nowhere."""
+    error = NameError(f"name '{name}' is not defined")
+    if sys.version_info >= (3, 10):
+        error.name = name
+    return error
+
+
+def set_global(holder: Any, name: str, value: Any) -> Any:
+    """The function that new code calls for an assignment expression to a name of its file. Returns the value."""
+    holder.__dict__[name] = value
+    return value
+
+
+# What new code holds by these markers.
+FUNCTIONS: dict[str, Any] = {
+    LOCALS: locals, READER: read_in_class, SETTER: set_global, SUPER: super,
+    **{INPLACE + kind: getattr(operator, "i" + name) for kind, name in (
+        ("Add", "add"), ("Sub", "sub"), ("Mult", "mul"), ("MatMult", "matmul"), ("Div", "truediv"),
+        ("FloorDiv", "floordiv"), ("Mod", "mod"), ("Pow", "pow"), ("LShift", "lshift"), ("RShift", "rshift"),
+        ("BitOr", "or"), ("BitXor", "xor"), ("BitAnd", "and"))}}
+
+
 class View:
     """An object whose attributes are the items of a dict."""
 
@@ -53,25 +99,33 @@ class View:
         self.__dict__ = namespace
 
 
-def show(view: View, namespace: dict[str, Any], names: Iterable[str]) -> None:
-    """Makes the items of a module's dict the attributes of a view. names: those that code reads through it.
+def show(view: View, namespace: dict[str, Any], names: Iterable[str], unbindable: frozenset[str]) -> None:
+    """Makes the items of a module's dict the attributes of a view. names: those that code reads through it; unbindable:
+    those among which some may be unbound then, as are those that are unbound now, which is a NameError.
 
     From 3.15 on any of them may be a lazy import that nobody has used yet (PEP 810), a stand-in which only the module's
     own code turns into what it stands for, and which may come back when another patch goes. So there these names are
-    read by functions that have the module's globals.
+    read by functions that have the module's globals; elsewhere those that may be unbound are.
     """
     view.__dict__ = namespace
-    if LAZY is not None:
-        view.__class__ = type("View", (View,), {"__slots__": (), **{name: _global(name, namespace) for name in names}})
+    by_functions = {name: _global(name, namespace) for name in names
+                    if LAZY is not None or name in unbindable or name not in namespace}
+    view.__class__ = type("View", (View,), {"__slots__": (), **by_functions}) if by_functions else View
 
 
 def _global(name: str, namespace: dict[str, Any]) -> property:
     """A property of views whose value is a global name of the code with this namespace: read, set and deleted there."""
-    code = inner(compile(f"lambda view: {name}", "<klpfs>", "eval", dont_inherit=True))[0]
+    parameter = "view" if name != "view" else "self"
+    code = inner(compile(f"lambda {parameter}: {name}", "<klpfs>", "eval", dont_inherit=True))[0]
     read = FunctionType(code, namespace, name)
     setattr(read, MARK, True)       # or it would pass for the module's
-    return property(read, lambda view, value: namespace.__setitem__(name, value),
-                    lambda view: namespace.__delitem__(name))
+
+    def delete(view: View) -> None:
+        try:
+            del namespace[name]
+        except KeyError:
+            raise not_defined(name) from None
+    return property(read, lambda view, value: namespace.__setitem__(name, value), delete)
 
 
 class Link:
@@ -93,8 +147,10 @@ class Link:
         self.loaded, self.name, self.adds, self.log = loaded, name, adds, log
         self.namespace: Any = None
         self.view, self.copies = View({}), View({})
-        self.constants: dict[str, Any] = {OWN: loaded.module, OBJECT: self.view, HELPERS: self.copies, SUPER: super,
-                                          SETTER: set_global}
+        self.constants: dict[str, Any] = {**FUNCTIONS, OWN: loaded.module, OBJECT: self.view, HELPERS: self.copies}
+        if loaded.unbindable:
+            own = self.constants[UNBINDABLE] = View({})
+            show(own, loaded.namespace, loaded.unbindable, loaded.unbindable)
         self.codes: dict[int, CodeType] = {}
         self.annotations: dict[Any, CodeType] = {}
         self._stored: set[str] | None = None
@@ -108,12 +164,13 @@ class Link:
         def choose(name: str, node: ast.AST | None) -> str | None:
             if name in self._copied:
                 return HELPERS
+            own = UNBINDABLE if name in self.loaded.unbindable else OWN
             if name in self.loaded.own:
-                return OWN
+                return own
             if self._known(name, definition.code):
                 return None
             if name in self.loaded.fallback:
-                return OWN
+                return own
             if node is None:
                 return None
             raise self._unresolved(name, node, f"function '{definition.name}'")
@@ -166,7 +223,7 @@ class Link:
 
     def show(self, namespace: dict[str, Any]) -> None:
         """Helpers read the names of a module's dict from now on: of the module that has come, or was loaded again."""
-        show(self.view, namespace, self._shown)
+        show(self.view, namespace, self._shown, self.loaded.unbindable)
 
     def _helpers(self) -> tuple[list[Statement], list[Statement]]:
         """The helpers that this object's new functions need: those that no other object needs, and those that are

@@ -81,6 +81,26 @@ def test_names_that_functions_of_the_file_store(program):
     assert loaded.dependencies.stored(set()) == {"a", "b"} and loaded.dependencies.stored({"g"}) == {"a"}
 
 
+def test_names_that_may_be_unbound(program):
+    """Those that functions bind alone, and what they unbind of the others; local ones that are called so do not
+    matter."""
+    loaded = program.load("""
+bound = gone = caught = _C__private = local = 1
+def f():
+    global bound, late, gone, caught
+    bound = late = 1
+    del gone
+    try: pass
+    except ValueError as caught: pass
+class C:
+    def m(self):
+        global __private
+        del __private
+def g(local): del local
+patch = Patch([])""")
+    assert loaded.unbindable == {"late", "gone", "caught", "_C__private"}
+
+
 def test_what_was_forgotten_is_found_again(program):
     """With nodes of another tree: the file has let go of the old one."""
     loaded = program.load(TEXT)

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from tests.cpython.names_kit import patch
+from tests.cpython.names_kit import patch, refused
 
 
 def test_own_state_is_one_and_live(program):
@@ -89,6 +89,196 @@ def f(x):
     assert module.f(0) == ((0, 2, 3, "file"), "os", ValueError, [5], 2, "file", {6: 6})
 
 
+# -- names in the blocks of classes
+
+
+def test_a_name_that_a_class_block_reads_before_it_binds_it(program):
+    """It is what it is in functions: the file's, then the module's; nobody's is a NameError, as ever."""
+    module = program.module("limit = theirs = 'PROGRAM'\ndef f(c): pass\ndef g(): pass\ndef h(): pass")
+    patch(program, module, """
+limit = only = 'FILE'
+items = [1]
+def f(c):
+    limit_ = 'function'
+    class X:
+        limit = limit
+        theirs = theirs
+        seen = [limit]
+        if c: only = 1
+        chosen, also = only, (lambda: only)()
+        items += [2]
+        limit += '!'
+        del limit
+        again = limit
+    return X.theirs, X.seen, X.chosen, X.also, X.items, X.again
+def g():
+    limit = 'function'
+    class X:
+        limit = limit
+        def m(self, limit=limit): return limit
+    return X.limit, X().m(), limit
+def h():
+    class X:
+        nowhere = nowhere
+""", "f", "g", "h")
+    assert module.f(0) == ("PROGRAM", ["FILE"], "FILE", "FILE", [1, 2], "FILE")
+    assert module.f(1) == ("PROGRAM", ["FILE"], 1, "FILE", [1, 2, 2], "FILE")
+    assert module.g() == ("FILE", "FILE", "function")
+    with pytest.raises(NameError, match="^name 'nowhere' is not defined$"):
+        module.h()
+
+
+def test_comprehensions_in_a_class_block_do_not_see_its_names(program):
+    """But their outermost iterable is the block's."""
+    module = program.module("k = 'PROGRAM'\ndef f(): pass\ndef g(): pass")
+    patch(program, module, """
+k = rows = 'FILE'
+def g():
+    class X:
+        k = 5
+        z = [k for _ in (1,)]
+    return X.z
+def f():
+    class X:
+        k, rows = 5, [1, 2]
+        z = [(k, row) for row in rows]
+        w = list(k for _ in rows)
+        y = {j: k for j in [k] for _ in rows}
+    return X.z, X.w, X.y
+""", "f", "g")
+    assert module.g() == ["FILE"]
+    assert module.f() == ([("FILE", 1), ("FILE", 2)], ["FILE"] * 2, {5: "FILE"})
+
+
+def test_names_of_a_class_block_that_its_comprehensions_have_too(program):
+    """On 3.12 locals() loses them where code.replace() has made the code."""
+    module = program.module("k = 'PROGRAM'\ndef f(): pass")
+    patch(program, module, """
+k = b = 'FILE'
+def f():
+    class X:
+        k = 'own'
+        if 0: b = [k for k in (b,)]
+        seen = b, k
+        again = b, k
+    return X.seen, X.again, X.k
+""", "f")
+    assert module.f() == (("FILE", "own"), ("FILE", "own"), "own")
+
+
+def test_what_a_class_namespace_has_by_itself_comes_first(program):
+    """Names that Python, a metaclass or a call puts there; one that is declared global is not looked up in it."""
+    module = program.module("def f(): pass")
+    found = patch(program, module, """
+preset = put = stated = 'FILE'
+x: int = 1
+class Space(dict):
+    def __missing__(self, name):
+        if name == 'made': return 'MISSING'
+        raise KeyError(name)
+class Meta(type):
+    def __prepare__(name, bases): return Space(preset='META', stated='META')
+made = 0
+def f():
+    class X(metaclass=Meta):
+        global stated
+        a, b, c = preset, made, stated
+        locals()['put'] = 1
+        d, e = put, __qualname__
+        __k = 2
+        f = __k
+        stated += '!'
+        y: int
+        if hasattr(type(x), 'q'): __annotations__
+    return X.a, X.b, X.c, X.d, X.e, X.f
+""", "f")
+    assert module.f() == ("META", "MISSING", "FILE", 1, "f.<locals>.X", 2) and found.namespace["stated"] == "FILE!"
+
+
+def test_every_operator_of_an_augmented_assignment_in_a_class_block(program):
+    operators = {"+=": 9, "-=": 5, "*=": 14, "/=": 3.5, "//=": 3, "%=": 1, "**=": 49, "<<=": 28, ">>=": 1, "|=": 7,
+                 "^=": 5, "&=": 2}
+    module = program.module("def f(): pass\ndef g(): pass")
+    patch(program, module, "n = 7\nclass M:\n def __imatmul__(self, other): return other\nm = M()\n" + "def f():\n"
+          + "".join(" class X%d:\n  n %s 2\n" % each for each in enumerate(operators)) + " return %s\n" % ", ".join(
+              "X%d.n" % number for number in range(len(operators)))
+          + "def g():\n class X:\n  m @= 3\n return X.m", "f", "g")
+    assert module.f() == tuple(operators.values()) and module.g() == 3
+
+
+def test_names_in_class_blocks_of_helpers(program):
+    module = program.module("limit = 'PROGRAM'\ndef f(c): pass")
+    patch(program, module, """
+own = 'FILE'
+def helper(c):
+    class X:
+        if c: limit = 5
+        limit, own = limit, own
+        z = [limit for _ in (1,)]
+    return X.limit, X.own, X.z
+def f(c): return helper(c)
+""", "f")
+    assert module.f(0) == ("PROGRAM", "FILE", ["PROGRAM"]) and module.f(1) == (5, "FILE", ["PROGRAM"])
+
+
+def test_annotations_and_defaults_in_a_class_block(program):
+    """Each is the block's name where that binds it, or the file's."""
+    module = program.module("size = Kind = 'PROGRAM'\ndef f(c): pass")
+    patch(program, module, """
+import dataclasses
+size, Kind = 7, float
+def f(c):
+    @dataclasses.dataclass
+    class Q:
+        if c: Kind = int
+        size: Kind = size
+        def m(self, x: Kind = size, y: size = 1): pass
+    return Q().size, Q.__annotations__, Q.m.__annotations__, Q.m.__defaults__
+""", "f")
+    assert module.f(1) == (7, {"size": int}, {"x": int, "y": 7}, (7, 1))
+    assert module.f(0) == (7, {"size": float}, {"x": float, "y": 7}, (7, 1))
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="type parameters are new in 3.12")
+def test_type_parameters_in_a_class_block(program):
+    """Their bounds, the aliases of types and the annotations see the names of the class; defaults lie outside."""
+    module = program.module("k = T = 'PROGRAM'\ndef f(c): pass")
+    patch(program, module, """
+k, T = str, 'FILE'
+def f(c):
+    class X:
+        if c: k = int
+        def g[T: k](x: k, y: T = T): return k
+        class Y[U: k](dict[k, U]): pass
+        type A[U] = dict[k, U]
+        type B = k
+    return (X.g.__type_params__[0].__bound__, X.g.__annotations__["x"], X.g.__defaults__, X.g(1),
+            X.Y.__orig_bases__[0].__args__[0], X.A.__value__.__args__[0], X.B.__value__)
+""", "f")
+    assert module.f(1) == (int, int, ("FILE",), str, int, int, int)
+    assert module.f(0) == (str, str, ("FILE",), str, str, str, str)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="annotations are deferred from 3.14 on")
+def test_deferred_annotations_in_a_class_block(program):
+    """In all formats, and in comprehensions in them, which see the class's names."""
+    module = program.module("k = 'PROGRAM'\ndef f(c): pass")
+    patch(program, module, """
+k = str
+def f(c):
+    class X:
+        if c: k = int
+        x: k
+        y: [k for _ in (1,)]
+    return X
+""", "f")
+    from annotationlib import Format, get_annotations
+    for c, kind in ((0, str), (1, int)):
+        for form in (Format.VALUE, Format.FORWARDREF):
+            assert get_annotations(module.f(c), format=form) == {"x": kind, "y": [kind]}
+        assert "'str'" in get_annotations(module.f(c), format=Format.STRING)["x"]   # the file's, as in functions
+
+
 # -- helpers
 
 
@@ -107,6 +297,64 @@ def f(x):
         case other: return other
 """, "f")
     assert [module.f(each) for each in ("a", {"k": 1, "l": 2}, [1, 2], 5)] == [1, (1, {"l": 2}), (1, [2]), 5]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 10), reason="match is new in 3.10")
+def test_patterns_of_classes(program):
+    """Of the file's and of the module's, by themselves and in others; `locals()` in a case shows the function's own
+    variables alone."""
+    module = program.module("class Theirs:\n x = 1\ndef f(x): pass\nclass C:\n def m(self, x): yield")
+    found = patch(program, module, """
+class Pt:
+    __match_args__ = ('x',)
+    def __init__(self, x): self.x = x
+class Own:
+    class Pt(Pt): pass
+def helper(x):
+    match x:
+        case Theirs(x=1): return 'theirs'
+        case Own.Pt(): return 'inner'
+def f(x):
+    while True:
+        match x:
+            case Own.Pt(x=[Pt(y), *rest]) if y and [y for y in rest]: return 'inner', locals()
+            case Pt(3) | Theirs() | {'k': Pt()}: return 'three', locals()
+            case Pt(Pt(y)):
+                match y:
+                    case Pt(4): x = 5; continue
+                    case int(): break
+                return 'none', locals()
+            case 5: return 'five', locals()
+        return helper(x), locals()
+    return 'broken', locals()
+class C:
+    def m(self, x):
+        match x:
+            case Pt(self.__class__): return 1
+            case Pt(x) | x: yield x, locals()
+        yield 2, locals()
+""", "f", "C.m")
+    Pt, Own = found.namespace["Pt"], found.namespace["Own"]
+    inner, three, four, c = Own.Pt([Pt(1), 2]), Pt(3), Pt(4), module.C()
+    assert module.f(inner) == ("inner", {"x": inner, "y": 1, "rest": [2]})
+    assert module.f(three) == ("three", {"x": three}) and module.f({"k": three})[0] == "three"
+    assert module.f(module.Theirs())[0] == "three" and module.f(Pt(Pt(four))) == ("five", {"x": 5, "y": four})
+    assert module.f(Pt(Pt(7)))[0] == "broken" and module.f(Pt(Pt(None)))[0] == "none"
+    assert module.f(7) == (None, {"x": 7}) and module.f(Own.Pt(0))[0] == "inner"
+    assert list(c.m(three)) == [(3, {"self": c, "x": 3}), (2, {"self": c, "x": 3})]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 10), reason="match is new in 3.10")
+def test_patterns_of_classes_in_a_class_block_are_refused(program):
+    module = program.module("def f(): pass")
+    error, line = refused(program, module, """
+class Pt: pass
+def f():
+    class X:
+        match 1:
+            case int() | Pt(): pass
+""", "f")
+    assert error == "EINVAL" and line.endswith(":7: 'Pt' in a pattern, in the block of a class")
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="type parameters are new in 3.12")

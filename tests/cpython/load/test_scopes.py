@@ -62,8 +62,7 @@ def test_what_is_global_is_what_the_compiler_says(body, declared):
 
     def walk(code):
         ops = [(op.opname, op.argval) for op in dis.get_instructions(code)]
-        own = {name for op, name in ops if op in ("STORE_NAME", "DELETE_NAME")}
-        wanted.update(name for op, name in ops if op.endswith("_GLOBAL") or op == "LOAD_NAME" and name not in own)
+        wanted.update(name for op, name in ops if op.endswith("_GLOBAL") or op == "LOAD_NAME")
         for each in code.co_consts:
             if type(each) is CodeType:
                 walk(each)

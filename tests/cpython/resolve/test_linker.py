@@ -97,6 +97,68 @@ def test_a_global_that_only_the_files_functions_store_is_the_files(program):
     assert module.g() == 1 and found.namespace["made"] == 1 and "made" not in module.__dict__
 
 
+def test_a_name_of_the_files_that_is_unbound_is_a_name_error(program):
+    """One that only functions bind, and one that they unbind; what a builtin is called is the builtin then."""
+    module = program.module("view = 1\ndef f(): pass\ndef g(): pass\ndef h(): pass\nclass C:\n def m(self): pass")
+    found = patch(program, module, """
+def f():
+    global cache
+    try:
+        return cache
+    except NameError as error:
+        cache = 5
+        return str(error), getattr(error, 'name', 'cache')
+k = len = 7
+__p = 8
+def g():
+    global k, len
+    class X:
+        try: x = k
+        except NameError: x = 'unbound'
+    try:
+        return k, len, X.x, [(k := each) for each in (1,)]
+    finally:
+        del k, len
+def h(): return k, len
+class C:
+    def m(self):
+        global __q
+        try: del __q
+        except NameError as error: __q = str(error)
+        return __q
+""", "f", "g", "h", "C.m")
+    assert module.f() == ("name 'cache' is not defined", "cache") and module.f() == found.namespace["cache"] == 5
+    assert module.g() == (7, 7, 7, [1]) and not {"k", "len"} & found.namespace.keys()
+    for fn in (module.g, module.h):
+        with pytest.raises(NameError, match="^name 'k' is not defined$"):
+            fn()
+    found.namespace["k"] = 9
+    assert module.h() == (9, len)
+    assert module.C().m() == "name '_C__q' is not defined" == found.namespace.pop("_C__q") == module.C().m()
+
+
+def test_a_name_of_the_module_s_that_is_unbound_is_a_name_error_in_helpers_too(program):
+    module = program.module("k = 1\nview = 2\ndef set():\n global late\n late = 3\ndef f(): pass\ndef g(): pass")
+    patch(program, module, """
+def helper(): return late
+def delete():
+    global k, view
+    del view
+    del k
+def f(): return helper()
+def g(): return delete()
+""", "f", "g")
+    with pytest.raises(NameError, match="^name 'late' is not defined$"):
+        module.f()
+    module.set()
+    assert module.f() == 3
+    module.g()
+    assert not {"k", "view"} & vars(module).keys()
+    module.view = 2
+    with pytest.raises(NameError, match="^name 'k' is not defined$"):
+        module.g()
+
+
 def test_a_helpers_other_names_are_the_objects(program):
     module = program.module("LIMIT = 3\ndef low(): return 'low'\nlen = lambda x: 'own len'\ndef f(): pass")
     patch(program, module, """
