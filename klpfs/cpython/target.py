@@ -210,8 +210,7 @@ class PythonTarget(seam.Target):
             new_code.settle = lambda original: settled(
                 new, original, definition.code, index.namespace, definition, self.log)
         if LAZY and not are_postponed(loaded, definition):
-            new_code.annotations = annotate_of(new, place[0], class_name, definition, loaded, link.constants,
-                                               around, link.annotations, self.log)
+            new_code.annotations = annotate_of(new, place[0], class_name, definition, link, around, self.log)
         else:
             new_code.annotations = annotations_of(new, definition, loaded, link.constants, index.namespace,
                                                   link.annotations, around, type_params)
