@@ -198,8 +198,7 @@ class PythonTarget(seam.Target):
                 known[definition] = [self.images.original(fn, definition) for fn in index.functions(definition)]
             return known[definition]
         around = Around(definition, index.namespace, originals)
-        type_params = type_params_of(place[0], class_name, definition, loaded, link.constants, around,
-                                     originals(definition), self.log)
+        type_params = type_params_of(place[0], class_name, definition, link, around, originals(definition), self.log)
         code = self._compile(loaded, new, place, definition, link, around, type_params)
         keeps_defaults = self._keeps_defaults(index, definition, new, originals(definition))
         warn_signature(definition, code, self.log)

@@ -1,5 +1,5 @@
-"""The globals of what evaluates annotations from 3.14 on, as a module would have them that has the names of a livepatch
-file before those of the patched module.
+"""The globals of what evaluates annotations from 3.14 on, and what belongs to type parameters, as a module would have
+them that has the names of a livepatch file before those of the patched module.
 
 annotationlib has STRING and FORWARDREF made by stand-ins, which it puts in the place of globals and cells. A name of
 the file that is a constant in the code can have none. So there all names stay global, and the globals are a mapping
