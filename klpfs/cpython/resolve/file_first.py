@@ -79,8 +79,8 @@ class Names(dict):
 def file_first(loaded: LoadedModule, copies: View, namespace: dict[str, Any], builtins: dict[str, Any]) -> Names:
     """The globals with the names of a livepatch file before those of a patched module's namespace. copies: those of the
     file's helpers that are the object's alone. builtins: the module's."""
-    parts: tuple[Part, ...] = (
-        (lambda: copies.__dict__, None), (lambda: loaded.namespace, loaded.own), (lambda: namespace, None))
+    file, own = loaded.namespace, loaded.own        # not `loaded`: forward references that the program keeps have this
+    parts: tuple[Part, ...] = ((lambda: copies.__dict__, None), (lambda: file, own), (lambda: namespace, None))
     behind = Names((*parts, (lambda: builtins, None)), {})
     storage = {"__builtins__": behind}
     if "__name__" in namespace:         # functions that are made with these globals read it in the storage

@@ -1,6 +1,7 @@
 """The globals of what evaluates annotations: names of the livepatch file before those of the patched module."""
 import builtins
 import sys
+import weakref
 from types import FunctionType, SimpleNamespace
 
 import pytest
@@ -48,6 +49,20 @@ def test_code_finds_them_however_it_looks_names_up():
     with pytest.raises(NameError, match="Nowhere"):
         eval("Nowhere", names, {})
     assert eval("(lambda: 0)", names).__module__ == "module"
+
+
+def test_they_keep_nothing_of_the_livepatch_but_its_names():
+    """A forward reference has them, which the program may keep."""
+    loaded = Loaded()
+    names, loaded = file_first(loaded, SimpleNamespace(), {}, vars(builtins)), weakref.ref(loaded)
+    assert loaded() is None and names["Own"] == 1
+
+
+class Loaded:
+    """As a LoadedModule."""
+
+    def __init__(self):
+        self.namespace, self.own = {"Own": 1}, frozenset(("Own",))
 
 
 _NAMES = st.sampled_from(["Own", "Both", "Mod", "f", "int", "Missing", "None", "Own.at", "Own.more"])
