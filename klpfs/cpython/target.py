@@ -198,8 +198,7 @@ class PythonTarget(seam.Target):
                 known[definition] = [self.images.original(fn, definition) for fn in index.functions(definition)]
             return known[definition]
         around = Around(definition, index.namespace, originals)
-        type_params = type_params_of(place[0], class_name, definition, loaded, link.constants, around,
-                                     originals(definition), self.log)
+        type_params = type_params_of(place[0], class_name, definition, link, around, originals(definition), self.log)
         code = self._compile(loaded, new, place, definition, link, around, type_params)
         keeps_defaults = self._keeps_defaults(index, definition, new, originals(definition))
         warn_signature(definition, code, self.log)
@@ -210,8 +209,7 @@ class PythonTarget(seam.Target):
             new_code.settle = lambda original: settled(
                 new, original, definition.code, index.namespace, definition, self.log)
         if LAZY and not are_postponed(loaded, definition):
-            new_code.annotations = annotate_of(new, place[0], class_name, definition, loaded, link.constants,
-                                               around, link.annotations, self.log)
+            new_code.annotations = annotate_of(new, place[0], class_name, definition, link, around, self.log)
         else:
             new_code.annotations = annotations_of(new, definition, loaded, link.constants, index.namespace,
                                                   link.annotations, around, type_params)

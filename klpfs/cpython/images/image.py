@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _setattr, _getattr, _tuple, _len, _type, _range, _dict = setattr, getattr, tuple, len, type, range, dict
+_str, _bool, _zip = str, bool, zip
 _referents = gc.get_referents
 _sleep = original(time, "sleep")
 
@@ -132,6 +133,16 @@ def _cached(function: FunctionType, annotate: Any) -> dict[str, Any] | None:
             before = referents[place - 1]
             return before if _type(before) is _dict and before is not function.__dict__ else None
     return None
+
+
+def has_left(function: FunctionType, annotations: Any, annotate: Any) -> bool:
+    """Whether the annotations that a function object holds are what `annotate`, its function, has left there when the
+    program set `__annotate__` to None: then None is the referent after them, which setting `__annotations__` clears."""
+    if _type(annotations) is not _dict or _type(annotate) is not FunctionType:
+        return False
+    referents, known = _referents(function), annotate.__code__.co_consts
+    return not [1 for name in annotations if _type(name) is not _str or name not in known] and _bool(
+        [1 for held, after in _zip(referents, referents[1:]) if held is annotations and after is None])
 
 
 def _frame_size(code: CodeType) -> int:

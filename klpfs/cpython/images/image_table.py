@@ -10,7 +10,7 @@ import weakref
 from types import CellType, FunctionType
 
 from klpfs.cpython.images import version_numbers
-from klpfs.cpython.images.image import ANNOTATIONS, ATTRIBUTES, Image, capture, put
+from klpfs.cpython.images.image import ANNOTATIONS, ATTRIBUTES, Image, capture, has_left, put
 from klpfs.cpython.raw import GENERATOR, ITERABLE_COROUTINE, MARK, OPTIMIZED, SUSPENDS, inner, is_definition
 
 TYPE_CHECKING = False
@@ -31,31 +31,42 @@ _NOTHING: frozenset[int] = frozenset()
 class ChangedFunction:
     """A function object that klpfs has changed. original: its Image as the program made it; newest: the Image put last;
     half_put: one of which an exception may have let in a part since. program_values: {place in ATTRIBUTES: value} of
-    what the program has set itself since. images: {key: Image}, see Images.key."""
+    what the program has set itself since. left: annotations of an image that outlive it there, see note_program_values.
+    images: {key: Image}, see Images.key."""
 
-    __slots__ = ("ref", "original", "newest", "half_put", "program_values", "images")
+    __slots__ = ("ref", "original", "newest", "half_put", "program_values", "left", "images")
 
     def __init__(self, fn: FunctionType, original: Image, newest: Image) -> None:
         self.ref, self.original, self.newest = weakref.ref(fn), original, newest
         self.half_put: Image | None = None
+        self.left: dict[str, Any] | None = None
         self.program_values: dict[int, Any] = {}
         self.images: dict[Key, Image] = {}
 
     def put(self, fn: FunctionType, image: Image) -> None:
         """fn: the function object. It may be cut off, and called again with this image or another."""
-        known = (self.newest,) if self.half_put is None else (self.newest, self.half_put)
+        known = [each for each in (self.newest, self.half_put) if each is not None]
+        if self.left is not None:
+            known.append(Image(image.code, _with_values(image.values, {ANNOTATIONS: self.left})))
         if self.half_put is not None and self.half_put is not image:
             put(fn, self.newest, *known)        # so that there are never parts of two
         self.half_put = image
         put(fn, image, *known)
-        self.newest, self.half_put = image, None
+        self.newest, self.half_put, self.left = image, None, None
 
-    def note_program_values(self, now: Image) -> None:
-        """now: what the function object holds. What is not of the image put last is the program's."""
+    def note_program_values(self, fn: FunctionType, now: Image) -> None:
+        """now: what the function object holds. What is not of the image put last is the program's. Where it has set
+        `__annotate__` to None, what an image's function had made of annotations before is not: the original's has."""
         cached = self.original.cached_annotations
         for place, value in enumerate(now.values):
             if value is not self.newest.values[place] and (
                     self.half_put is None or value is not self.half_put.values[place]):
+                before = self.original.values[place]
+                if place == ANNOTATIONS and self.newest.values[place] is not before and has_left(
+                        fn, value, self.newest.values[place]):
+                    self.left, value = value, before
+                    if type(value) is not dict:
+                        value = cached if cached is not None else {}
                 self.program_values[place] = value
                 self.images.clear()
                 self.original = Image(self.original.code, _with_values(self.original.values, self.program_values))
@@ -227,7 +238,7 @@ class Images:
             now = capture(fn)
             self.changed[id(fn)] = ChangedFunction(fn, self.original(fn, definition), now)
         elif fn.__code__ is changed.newest.code or id(fn.__code__) in definition.copies:
-            changed.note_program_values(capture(fn))
+            changed.note_program_values(fn, capture(fn))
 
     def forget_dead(self, keys: Iterable[int]) -> None:
         """Function objects that had these ids are gone, and what was remembered of them."""
@@ -281,7 +292,7 @@ class Images:
         """A transition has put an image."""
         changed = self._changed(fn)
         if changed is not None:
-            changed.newest = image
+            changed.newest, changed.left = image, None
 
     def put_state(self, definition: Definition, func: Func | None) -> None:
         """Gives a definition's function objects, whatever they hold, what a Func makes of it; likewise what is around

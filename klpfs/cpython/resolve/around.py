@@ -125,7 +125,7 @@ class Around:
             if name != CLASS_DICT:
                 return f"its {what} use '{name}', a name of what lies around it that its closures do not have"
             if self._class_names is not None:       # a class in a function: what its block does not name is not its
-                used = self._class_names.intersection(_all_names(code))
+                used = self._class_names.intersection(all_names(code))
                 if used:
                     return (f"its {what} use '{min(used)}', a name of its class, which lies in a function and is "
                             "not to be found")
@@ -169,8 +169,9 @@ def _variables(code: CodeType) -> tuple[str, ...]:
     return code.co_varnames + code.co_cellvars + code.co_freevars
 
 
-def _all_names(code: CodeType) -> set[str]:
-    return {*code.co_names, *code.co_freevars}.union(*map(_all_names, inner(code)))
+def all_names(code: CodeType) -> set[str]:
+    """Names that a code object and those in it look up, attributes included."""
+    return {*code.co_names, *code.co_freevars}.union(*map(all_names, inner(code)))
 
 
 def _blocks(definition: Definition) -> list[CodeType]:

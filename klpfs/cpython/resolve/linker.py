@@ -32,6 +32,7 @@ from klpfs.cpython.load.name_rewriter import (
     exchange,
 )
 from klpfs.cpython.raw import MARK, inner
+from klpfs.cpython.resolve.file_first import Names, file_first
 from klpfs.cpython.resolve.live_functions import functions_of
 from klpfs.cpython.resolve.original_source import SourceTree
 from klpfs.engine.error import KlpError
@@ -141,7 +142,7 @@ class Link:
     """
 
     __slots__ = ("loaded", "name", "log", "namespace", "view", "copies", "constants", "codes", "annotations", "adds",
-                 "_stored", "_copied", "_shown")
+                 "_stored", "_copied", "_shown", "_globals")
 
     def __init__(self, loaded: LoadedModule, name: str | None, adds: frozenset[str], log: Log) -> None:
         self.loaded, self.name, self.adds, self.log = loaded, name, adds, log
@@ -153,6 +154,7 @@ class Link:
             show(own, loaded.namespace, loaded.unbindable, loaded.unbindable)
         self.codes: dict[int, CodeType] = {}
         self.annotations: dict[Any, CodeType] = {}
+        self._globals: Names | None = None
         self._stored: set[str] | None = None
         self._copied: frozenset[str] = frozenset()
         self._shown: frozenset[str] = frozenset()       # names that helpers read of the object
@@ -200,6 +202,16 @@ class Link:
             self.log, f"{self.loaded.name}: Unknown symbol '{name}' in {where} at {self.loaded.path}:{node.lineno} "
                       f"(err {-ENOENT})"))
 
+    def globals_for(self, names: set[str]) -> dict[str, Any]:
+        """The globals of code that looks up names where new code does, without being rewritten: the object's own where
+        they will do."""
+        namespace: dict[str, Any] = self.namespace
+        if names.isdisjoint(self.loaded.own):
+            return namespace
+        if self._globals is None:
+            self._globals = file_first(self.loaded, self.copies, namespace, builtins_of(namespace))
+        return self._globals
+
     # -- helpers
 
     def attach(self, namespace: dict[str, Any], originals: list[CodeType]) -> None:
@@ -220,6 +232,7 @@ class Link:
         self.show(namespace)
         self._swap(changed)
         self._make_copies(copies)
+        self._globals = None
 
     def show(self, namespace: dict[str, Any]) -> None:
         """Helpers read the names of a module's dict from now on: of the module that has come, or was loaded again."""

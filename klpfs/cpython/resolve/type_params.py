@@ -12,22 +12,21 @@ from types import CodeType, FunctionType
 
 from klpfs.cpython.images.image import ANNOTATIONS, TYPE_PARAMS
 from klpfs.cpython.load.compiler_warnings import Unheard
-from klpfs.cpython.load.name_rewriter import OWN, Rewriter, copied, exchange
+from klpfs.cpython.load.name_rewriter import copied
 from klpfs.cpython.load.scopes import mangle
 from klpfs.cpython.raw import inner
-from klpfs.cpython.resolve.around import CLASS_DICT, GENERIC, Around, own_scope, placed
+from klpfs.cpython.resolve.around import CLASS_DICT, GENERIC, Around, all_names, own_scope, placed
 from klpfs.cpython.resolve.definitions import not_replaceable
 from klpfs.cpython.resolve.fingerprint import fingerprint
 from klpfs.cpython.resolve.wrapping import strip, wrapped
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from typing import Any
 
     from klpfs.cpython.images.image import Image
-    from klpfs.cpython.load.loader import LoadedModule
     from klpfs.cpython.resolve.definitions import Definition
+    from klpfs.cpython.resolve.linker import Link
     from klpfs.engine.log import Log
 
 
@@ -39,10 +38,11 @@ class TypeParams:
     code uses those that are shared.
     """
 
-    __slots__ = ("names", "kept", "shared", "in_body", "_code", "_around", "_owner")
+    __slots__ = ("names", "kept", "shared", "in_body", "_code", "_around", "_namespace", "_owner")
 
-    def __init__(self, names: tuple[str, ...], code: CodeType, around: Around, kept: bool) -> None:
-        self.names, self._code, self._around, self.kept = names, code, around, kept
+    def __init__(self, names: tuple[str, ...], code: CodeType, around: Around, namespace: dict[str, Any],
+                 kept: bool) -> None:
+        self.names, self._code, self._around, self._namespace, self.kept = names, code, around, namespace, kept
         self.shared: tuple[Any, ...] | None = None
         self.in_body = False
         self._owner = around.owner()
@@ -62,7 +62,7 @@ class TypeParams:
         closure = self._around.cells(self._code, annotate, fn, {})
         if closure is None:
             return None
-        scope: Any = FunctionType(self._code, self._around.namespace, None, None, closure or None)
+        scope: Any = FunctionType(self._code, self._namespace, None, None, closure or None)
         return scope().__type_params__      # type: ignore[no-any-return]
 
 
@@ -71,11 +71,12 @@ def names_of(node: Any, class_name: str | None) -> tuple[str, ...]:
     return tuple([mangle(parameter.name, class_name) for parameter in getattr(node, "type_params", ())])
 
 
-def type_params_of(node: Any, class_name: str | None, definition: Definition, loaded: LoadedModule,
-                   constants: Mapping[str, Any], around: Around, originals: list[Image], log: Log) -> TypeParams | None:
-    """The TypeParams of a new function; None: it has no type parameters. node: its node in the file. originals: the
-    Images of the definition's function objects, as the program made them. KlpError EINVAL: a bound, constraint or
-    default that uses a name of what lies around the original which the original's function objects do not hold."""
+def type_params_of(node: Any, class_name: str | None, definition: Definition, link: Link, around: Around,
+                   originals: list[Image], log: Log) -> TypeParams | None:
+    """The TypeParams of a new function; None: it has no type parameters. node: its node in the file. link: of the file
+    to the object. originals: the Images of the definition's function objects, as the program made them. KlpError
+    EINVAL: a bound, constraint or default that uses a name of what lies around the original which the original's
+    function objects do not hold."""
     names = names_of(node, class_name)
     if not names:
         return None
@@ -84,23 +85,20 @@ def type_params_of(node: Any, class_name: str | None, definition: Definition, lo
     head.args = ast.arguments(posonlyargs=[], args=[], vararg=None, kwonlyargs=[], kw_defaults=[], kwarg=None,
                               defaults=[])
     head.body = [ast.copy_location(ast.Pass(), node)]
-    rewriter = Rewriter(lambda used, node: OWN if used in loaded.own else None, enclosing=around.names)
-    rewriter.scopes.inside = 1
-    if class_name is not None:
-        rewriter.scopes.push_block(class_name)
+    path = link.loaded.path
     try:
-        rewriter.type_params(head)
         module = ast.fix_missing_locations(wrapped(head, class_name, around.names))
         with Unheard():
-            code = compile(module, loaded.path, "exec", flags=loaded.file.flags, dont_inherit=True)
+            code = compile(module, path, "exec", flags=link.loaded.file.flags, dont_inherit=True)
     except (SyntaxError, ValueError) as error:
-        raise not_replaceable(log, definition, f"{loaded.path}:{node.lineno}: {error}") from None
-    code = exchange(_find(code), dict(constants))
-    kept = _are_the_originals(node, code, definition, originals)
+        raise not_replaceable(log, definition, f"{path}:{node.lineno}: {error}") from None
+    code = _find(code)
+    namespace = link.globals_for(all_names(code))
+    kept = namespace is around.namespace and _are_the_originals(node, code, definition, originals)
     lacking = None if kept else around.lacking(code, "type parameters", ())
     if lacking is not None:
         raise not_replaceable(log, definition, lacking)
-    return TypeParams(names, placed(code, code.co_name, definition.name), around, kept)
+    return TypeParams(names, placed(code, code.co_name, definition.name), around, namespace, kept)
 
 
 def _are_the_originals(node: Any, scope: CodeType, definition: Definition, originals: list[Image]) -> bool:

@@ -261,6 +261,8 @@ def _source(before: images.Image, after: images.Image) -> str:
     taken = _set(code.co_freevars)
     if of_both:
         taken.update(code.co_varnames)
+    else:       # what has an annotation: inspect would show it at a parameter of the dispatcher's
+        taken.update(_signature(code)[-1], _signature(after.code)[-1])
     own = {}        # what the dispatcher calls its own variables
     for letter in "akgvse":
         name = letter

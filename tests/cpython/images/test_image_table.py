@@ -1,10 +1,12 @@
 """The Image of each function object when some Funcs are in force: code, attributes, and what is around a nested
 one."""
 import gc
+import sys
 
 import pytest
 
 from klpfs.engine.target import Change
+from tests.cpython.names_kit import ending, patch
 
 TEXT = """
     def f(a, b=1):
@@ -79,6 +81,64 @@ def test_an_attribute_that_the_program_sets_is_its_own(case):
     assert case.images.image(f, func.definition, {}).values[2] == "mine"
     case.put(func, None)
     assert f(1) == ("old", 1, 1) and f.__doc__ == "mine"
+
+
+LAZY = pytest.mark.skipif(sys.version_info < (3, 14), reason="annotations are evaluated when they are made")
+OWN = {"a": bytes}
+
+
+@LAZY
+@pytest.mark.parametrize("head, before, steps, at_the_end", [
+    ("a: int", False, "asks, no function", {}),
+    ("a: int", True, "asks, no function", "the dict of before"),
+    ("a: int", True, "no function", "the dict of before"),
+    ("a", False, "asks, no function", "the dict of before"),
+    ("a: int", True, "sets a dict", OWN),
+    ("a: int", True, "asks, sets a dict", OWN),
+    ("a: int", True, "asks, adds to it, no function", {"a": str, "more": 1}),
+    ("a: int", False, "asks, adds to it", {"a": int}),
+])
+def test_annotations_of_the_new_version_go_with_it_though_the_program_took_their_function_away(
+        program, head, before, steps, at_the_end):
+    """`__annotate__` set to None leaves what it has made: here of the version that goes. What is the program's stays."""
+    module = program.module(f"def f({head}): return 1")
+    f, asked = module.f, module.f.__annotations__ if before or head == "a" else None
+    found = patch(program, module, "def f(a: str): return 2", "f")
+    for step in steps.split(", "):
+        if step == "asks":
+            assert f.__annotations__ == {"a": str}
+        elif step == "no function":
+            f.__annotate__ = None
+        elif step == "sets a dict":
+            f.__annotations__ = OWN
+        else:
+            f.__annotations__["more"] = 1
+    program.unpatch(found)
+    assert f(0) == 1
+    if at_the_end == "the dict of before":
+        assert f.__annotations__ is asked
+    else:
+        assert f.__annotations__ == at_the_end and (at_the_end is not OWN or f.__annotations__ is OWN)
+    again = patch(program, module, "def f(a: float): return 3", "f")
+    now = f.__annotations__
+    assert f(0) == 3 and (now == {"a": float} if "function" not in steps and "dict" not in steps else now is not None)
+    program.unpatch(again)
+    assert f.__annotations__ == (asked if at_the_end == "the dict of before" else at_the_end)
+
+
+@LAZY
+def test_annotations_of_the_original_stay_when_the_program_takes_their_function_away(program):
+    """Also where klpfs knows the function object, and has put nothing."""
+    module = program.module("def f(a: int): return 1")
+    f, images = module.f, program.target.images
+    obj = program.load("def f(a: str): return 2\n" + ending(module, "f")).patch.objects[0]
+    func = obj.funcs[0]
+    program.target.resolve(obj, func)
+    images.hold(f, func.definition)
+    asked = f.__annotations__
+    f.__annotate__ = None
+    images.hold(f, func.definition)
+    assert images.image(f, func.definition, {}).values[3] is asked is f.__annotations__
 
 
 def test_a_change_of_a_nested_function_changes_what_is_around_it(case):

@@ -1,4 +1,5 @@
 """Annotations of new functions that are evaluated when somebody asks (3.14): in the program's names, never by klpfs."""
+import re
 import sys
 import textwrap
 
@@ -25,7 +26,7 @@ def test_names_that_are_not_there_refuse_nothing(program):
 H = int
 class C:
     def m(self, n: C, k: Later = 0, *, z: H | None = None) -> dict[str, C]: return 2""", "C.m")
-    assert f(None, None) == 2 and f.__annotate__.__globals__ is vars(module)
+    assert f(None, None) == 2 and f.__annotate__.__globals__["C"] is module.C
     forward, text = told(f)
     assert text["n"] == "C" and text["k"] == "Later" and text["return"] == "dict[str, C]"
     assert forward["n"] is module.C and forward["z"] == int | None and type(forward["k"]).__name__ == "ForwardRef"
@@ -171,6 +172,106 @@ def test_names_of_the_file_lead_to_the_file(program):
     found = patch(program, module, "class T: pass\nclass U: pass\ndef f(x: T, y: U = 0) -> [T for _ in 'ab']: return 2", "f")
     space = found.namespace
     assert module.f.__annotations__ == {"x": space["T"], "y": space["U"], "return": [space["T"]] * 2}
+
+
+def shown(function):
+    """What annotationlib gives in each format, or raises, as text without the names of modules and addresses."""
+    import annotationlib
+    given = []
+    for format in (annotationlib.Format.VALUE, annotationlib.Format.FORWARDREF, annotationlib.Format.STRING):
+        try:
+            text = repr(annotationlib.get_annotations(function, format=format))
+        except Exception as error:
+            text = repr(error)
+        given.append(re.sub(r"\b(prog|lp)_\d+\b| at 0x[0-9a-f]+", "", text))
+    return given
+
+
+FILE = """
+import datetime
+from typing import Any, Optional as Maybe
+class Both: at = "file"
+class Own:
+    class In: pass
+def helper(x): return [x]
+"""
+
+
+@pytest.mark.parametrize("annotation", [
+    "Any", "datetime.datetime", "Own", "Own.In", "helper", "Own.attr", "Own + 1", "Own[int]", "Own | Mod", "Maybe[Own]",
+    "Both", "Both.at", "Mod", "Mod.attr", "Missing", "Missing[Own, Mod]", "helper(Own)", "helper(Missing)", "'Own'",
+    "(lambda: Own)()", "[Own for _ in 'ab']", "[a for a in (Own.attr, Mod)]", "Inner", "Inner[Own]", "Shadow", "Shadow.a",
+    "{'a': Own, 'b': Missing}", "int", "int | Missing", "list[Own.In]", "-Own", "Any.a.b.c",
+])
+def test_names_of_the_file_are_shown_as_a_module_shows_its_own(program, annotation):
+    """In all formats, for a function and a method, whose class comes first. What is raised is the same, too."""
+    old = """
+class Mod: pass
+class Both: at = "module"
+class C:
+    class Inner: pass
+    class Shadow: pass
+    def m(self): return 1
+def f(): return 1
+"""
+    new = f"def m(self, a: {annotation}, *b: {annotation}) -> {annotation}: return 2"
+    function = f"{FILE}class Shadow: a = 1\n{new.replace('m(self, ', 'f(')}\n"
+    module, written = program.module(old), program.module(old.replace("def m(self): return 1", new) + function)
+    patch(program, module, f"{function}class C:\n    {new}", "f", "C.m")
+    assert shown(module.f) == shown(written.f) and shown(module.C.m) == shown(written.C.m)
+
+
+def test_what_the_file_and_the_program_get_later_counts(program):
+    """When somebody asks, and when a forward reference is evaluated that was made before."""
+    module = program.module("def f(x): return 1")
+    space = patch(program, module, "class Own: pass\ndef f(x: Own, y: Own.at = 0, z: Later.at[Own] = 0): return 2",
+                  "f").namespace
+    with pytest.raises(AttributeError):
+        module.f.__annotations__
+    forward, text = told(module.f)
+    assert text == {"x": "Own", "y": "Own.at", "z": "Later.at[Own]"}
+    own = space["Own"]
+    own.at, module.Later = int, type("Later", (), {"at": list})
+    assert forward["y"].evaluate() is int and forward["z"].evaluate() == list[own]
+    own = space["Own"] = type("Own", (), {"at": str})
+    assert forward["y"].evaluate() is str
+    assert module.f.__annotations__ == {"x": own, "y": str, "z": list[own]}
+
+
+@pytest.mark.skipif(sys.version_info < (3, 15), reason="there are no lazy imports")
+def test_lazy_imports_of_the_file_stay_lazy(program):
+    """STRING imports nothing, and what can't be imported is a forward reference, as a module's is."""
+    import annotationlib
+    there = program.write("class Thing: pass")
+    program.imported.append(there)
+    text = f"lazy from klpfs_nowhere import Gone\nlazy import {there} as there\nlazy from {there} import Thing\n"
+    module, written = program.module("def f(): return 1\ndef g(): return 1"), program.module(
+        f"{text}def f(a: Gone, b: there.Thing, c: Thing): return 2\ndef g(a: there.Thing, b: Thing): return 2")
+    patch(program, module, f"{text}def f(a: Gone, b: there.Thing, c: Thing): return 2\n"
+                           "def g(a: there.Thing, b: Thing): return 2", "f", "g")
+    texts = annotationlib.get_annotations(module.f, format=annotationlib.Format.STRING)
+    assert texts == {"a": "Gone", "b": "there.Thing", "c": "Thing"}
+    assert there not in sys.modules
+    assert shown(module.f) == shown(written.f) and "ForwardRef('Gone'" in shown(module.f)[1]
+    assert shown(module.g) == shown(written.g)
+    assert module.g.__annotations__ == {"a": sys.modules[there].Thing, "b": sys.modules[there].Thing}
+
+
+def test_a_helper_that_has_a_copy_for_the_object_is_that_copy(program):
+    """As in bodies: the copy has the names of the function's module."""
+    one, two = (program.module(f"def f(x): return 1\ndef size(): return {n}") for n in range(2))
+    program.patch("def helper(): return size()\ndef f(x: helper()): return helper()\n"
+                  "def g(x: helper()): return helper()\n"
+                  f"patch = Patch([Object({one.__name__!r}, [Func('f', f)]), Object({two.__name__!r}, [Func('f', g)])])")
+    assert (one.f(0), two.f(0)) == (0, 1)
+    assert [module.f.__annotations__ for module in (one, two)] == [{"x": 0}, {"x": 1}]
+    assert one.f.__annotate__.__globals__ is not two.f.__annotate__.__globals__
+
+
+def test_annotations_without_names_of_the_file_have_the_modules_globals(program):
+    module = program.module("class T: pass\ndef f(x): return 1\ndef g(x): return 1")
+    patch(program, module, "H = int\ndef f(x: T, y: int = 0): return 2\ndef g(x: T, y: H = 0): return 2", "f", "g")
+    assert module.f.__annotate__.__globals__ is vars(module) is not module.g.__annotate__.__globals__
 
 
 def test_a_version_without_annotations_has_none(program):

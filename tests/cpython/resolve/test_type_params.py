@@ -126,6 +126,26 @@ def f[V: T, W: (T, U)](x: X): return 2""", "f")
     assert one.__bound__().name() == module.f.__annotations__["x"]().name() == "program"
 
 
+@pytest.mark.parametrize("bound", ["Own", "Own.at", "Own | Glob", "list[Own]", "Own + 1", "Glob[Own]", "(Own, Later)"])
+@pytest.mark.parametrize("where", ["f", "C.f", "make.<locals>.f"])
+def test_names_of_the_file_are_shown_as_a_module_shows_its_own(program, where, bound):
+    """In all formats, from 3.14 on; also where the original's type parameters look the same."""
+    old = "class Glob: pass\nclass Own: pass\n"
+    text = {"f": "def f@\n", "C.f": "class C:\n  def f@\n",
+            "make.<locals>.f": "def make():\n  def f@\n  return f\nf = make()\n"}[where]
+    head, own = f"[T: {bound}](self=0)", "class Own: at = int\n"
+    module = program.module(old + text.replace("@", f"{head}: return 1"))
+    written = program.module(old + own + text.replace("@", f"{head}: return 2"))
+    new = text.partition("f = make")[0] if where != "make.<locals>.f" else "def f@\n"
+    patch(program, module, own + new.replace("@", f"{head}: return 2"),
+          f"{where}={'f' if 'make' in where else where}")
+    ours, theirs = (each.C.f if where == "C.f" else each.f for each in (module, written))
+    assert ours() == 2
+    lines, expected = ([re.sub(r"\blp_\d+\b", "", line) for line in shown(function, each) if line not in ("True", "False")]
+                       for function, each in ((ours, module), (theirs, written)))
+    assert lines == expected
+
+
 def test_each_function_object_has_its_own_where_they_differ(program):
     """Those that are made later, too."""
     module = program.module("def make(kind):\n  def f(x): return kind\n  return f")

@@ -309,12 +309,23 @@ DIFFERENT = "[]", "{}", "object()", "0.0 * -{v}", "float('nan') if {v} else 1", 
 def test_a_default_that_is_equal_leaves_the_signature(default):
     """A literal is an object of its own in each file; what can be changed is never taken for the same."""
     space = make("def f(request, a=%s, *, b=%s): return a" % (default, default))
-    f, expected = space[0]["f"], [str(inspect.signature(space[0]["f"])), "(*a, **k)"]
+    f, expected = space[0]["f"], [str(inspect.signature(space[0]["f"])), "(*a_, **k)"]
     t = Transition([entry(f, space[1]["f"])])
     t.install()
     t.start()
     assert str(inspect.signature(f)) == expected[default in DIFFERENT]
     assert repr(f(0)) == repr(space[1]["f"](0)) or default == "object()"
+    assert done(t)
+
+
+def test_no_annotation_is_shown_at_a_parameter_of_the_dispatchers_own():
+    """Whether the parameter is the old version's or the new one's."""
+    old, new = (make(text)[0]["f"] for text in (
+        "def f(a: int, k_: str): return a, k_", "def f(x, *a_: bytes, k: list = 7, **a__: str): return x, a_, k, a__"))
+    t = Transition([entry(old, new)])
+    t.install()
+    t.start()
+    assert str(inspect.signature(old)) == "(*a___, **k__)" and old(1, 2, k=3, a=4) == (1, (2,), 3, {"a": 4})
     assert done(t)
 
 
