@@ -28,7 +28,7 @@ from tests.cpython_suite.compare import Difference, differences
 from tests.cpython_suite.suite import Outcome, Run
 
 VERSIONS = ("3.14", "3.15")
-LEAST_SECONDS, MOST_TIMES = 15, 12       # of a row under patches: shorter ones are run so often, at most
+LEAST_SECONDS, MOST_TIMES = 20, 30       # of a row under patches: shorter ones are run so often, at most
 FORMAT = "{:<6}{:<37}{:>6}{:>5}" + "{:>10}" * len(OPERATIONS) + "{:>13}"
 
 
@@ -60,22 +60,25 @@ class Result:
 def available(python: Path) -> list[str]:
     """The tests of an interpreter that rows may want, as it names them."""
     wanted = ["test_asyncio", *rows.SINGLE]
-    there = [name for name in wanted if subprocess.run(
-        [python, "-I", "-c", f"import importlib.util as u, sys; sys.exit(not u.find_spec('test.{name}'))"]).returncode == 0]
-    done = subprocess.run([python, "-m", "test", "--list-tests", *there], capture_output=True, text=True, check=True,
-                          stdin=subprocess.DEVNULL, cwd="/")
-    return done.stdout.split()
+    code = f"import importlib.util as u; print(*[name for name in {wanted} if u.find_spec('test.' + name)])"
+    there = said_by([python, "-I", "-c", code]).split()
+    return said_by([python, "-m", "test", "--list-tests", *there]).split()
+
+
+def said_by(command: list[object]) -> str:
+    """What a command writes on standard output."""
+    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, cwd="/")
+    if done.returncode:
+        raise SystemExit(f"cpython: {' '.join(map(str, command))}: exit code {done.returncode}: {done.stderr}")
+    return done.stdout
 
 
 def livepatches(python: Path, row: rows.Row, folder: Path) -> dict[str, tuple[str, bool]]:
     """The row's livepatches, made anew: {name: (path, whether it is cumulative)}."""
     folder.mkdir()
-    done = subprocess.run([python, "-S", identity.__file__, folder, *row.patched], capture_output=True, text=True,
-                          stdin=subprocess.DEVNULL, cwd="/")
-    if done.returncode:
-        raise SystemExit(f"cpython: no livepatches of {row.name}: {done.stderr}")
+    counts = json.loads(said_by([python, "-S", identity.__file__, folder, *row.patched]))
     return {name: (str(folder / f"{name}.py"), cumulative)
-            for module, functions in json.loads(done.stdout).items() if functions
+            for module, functions in counts.items() if functions
             for cumulative in (False, True)
             for name in [identity.file_name("only" if cumulative else "same", module)]}
 
@@ -86,16 +89,15 @@ def timed(run: Run) -> Outcome:
     return run.outcome(returncode, round(time.monotonic() - began, 1))
 
 
-def one(version: str, python: Path, row: rows.Row, mount: harness.Mount, folder: Path, seed: int, number: int) -> Result:
-    """A row, alone and under patches."""
+def one(version: str, python: Path, row: rows.Row, mount: harness.Mount, folder: Path, seed: int) -> Result:
+    """A row, alone and under patches. folder: a new one for it; its name is that of the service, too."""
     folder.mkdir()
     plain = timed(Run(python, row.tests, folder / "alone"))
     times = min(math.ceil(LEAST_SECONDS / max(plain.seconds, 0.1)), MOST_TIMES)
     files = livepatches(python, row, folder / "livepatches")
-    service = f"cpython{number}"
-    run = Run(python, row.tests, folder / "patched", times, service)
+    run = Run(python, row.tests, folder / "patched", times, folder.name)
     try:
-        operator = Churn(mount.service(service), files, seed)
+        operator = Churn(mount.service(folder.name), files, seed)
         operator.start()
     finally:
         patched = timed(run)
@@ -119,7 +121,7 @@ def run_version(version: str, python: Path, options: argparse.Namespace, base: P
         for number, row in enumerate(rows.rows(available(python))):
             if options.rows and not any(text in row.name for text in options.rows):
                 continue
-            result = one(version, python, row, mount, base / version / str(number), options.seed, number)
+            result = one(version, python, row, mount, base / version / f"row{number}", options.seed)
             results.append(result)
             print(result.line(), flush=True)
             for each in [*result.differences, *result.wrong]:
@@ -160,8 +162,10 @@ def main(argv: list[str]) -> int:
     if options.json:
         options.json.write_text(json.dumps([asdict(each) for each in results], indent=1) + "\n")
     bad = [f"{each.row} on {each.version}" for each in results if each.failed]
-    print(f"{len(results) - len(bad)} of {len(results)} rows as they should be, {sum(each.cases for each in results)} cases"
-          + (f"; not: {', '.join(bad)}" if bad else "") + (f"; skipped: {', '.join(skipped)}" if skipped else ""))
+    print(f"{len(results) - len(bad)} of {len(results)} rows as they should be, "
+          f"{sum(each.cases for each in results)} cases"
+          + (f"; not: {', '.join(bad)}" if bad else "")
+          + (f"; skipped: {', '.join(skipped)}" if skipped else ""))
     return 1 if bad else 0 if results else 2
 
 

@@ -25,7 +25,8 @@ class Churn(threading.Thread):
     """The operator, from start() till stop(). files: {name of a livepatch: (its path, whether it is cumulative)}.
 
     done: how often each of OPERATIONS was done; refused: {name: the log's last line} of patches that did not load;
-    errors: writes that failed otherwise; warnings: lines of the log.
+    busy: writes that came while another change was under way; errors: writes that failed otherwise; warnings: {line of
+    the log: how often}.
     """
 
     def __init__(self, tree: Tree, files: dict[str, tuple[str, bool]], seed: int) -> None:
@@ -34,6 +35,7 @@ class Churn(threading.Thread):
         self.done: collections.Counter[str] = collections.Counter()
         self.refused: dict[str, str] = {}
         self.errors: list[str] = []
+        self.busy = 0
         self.warnings: dict[str, int] = {}
         self.over = threading.Event()
 
@@ -46,7 +48,10 @@ class Churn(threading.Thread):
             try:
                 self.round()
             except OSError as e:
-                if not self.gone():
+                if e.errno == errno.EBUSY:      # a transition is at its very end: the next round does it
+                    self.busy += 1
+                    self.over.wait(0.05)
+                elif not self.gone():
                     self.errors.append(f"{errno.errorcode.get(e.errno or 0, e.errno)} {e.filename or ''}".strip())
                     self.over.wait(0.1)
             self.read_log()
@@ -73,15 +78,20 @@ class Churn(threading.Thread):
         if not self.tree.settled():     # a way back that takes longer
             self.over.wait(0.05)
             return
-        usable = [name for name in self.files if name not in self.refused]
+        self.remove()
+        usable = [name for name in self.files if name not in self.refused and name not in self.tree.modules()]
         for name in self.rng.sample(usable, min(self.rng.choice((1, 1, 2)), len(usable))):
-            if not self.over.is_set() and self.tree.settled() and not os.path.exists(self.tree.livepatch / name):
+            if not self.over.is_set() and self.tree.settled():
                 self.load(name)
         present = self.tree.patches()
         for name in self.rng.sample(present, len(present)):
             self.take_out(name)
+        self.remove()
+
+    def remove(self) -> None:
+        """rmmod of each livepatch that is out of force."""
         for name in self.tree.modules():
-            if name in self.files:
+            if name in self.files and not os.path.exists(self.tree.livepatch / name):
                 self.tree.rmmod(name)
                 self.done["rmmod"] += 1
 

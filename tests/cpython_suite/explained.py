@@ -11,8 +11,8 @@ KNOWN: tuple[tuple[str, str, tuple[str, ...] | None, str], ...] = (
     ("test_threading", "ThreadJoinOnShutdown.test_clear_threads_states_after_fork", None,
      "sys._current_frames() in a forked child shows the agent's threads, which are there after each fork"),
     ("test_coroutines", "OriginTrackingTest.test_origin_tracking*", None,
-     "the test asks inspect.currentframe() for its caller's frame; while inspect is in transition sys._getframe(1) is the "
-     "dispatcher's frame, and its f_back one function nearer (README, Limits)"),
+     "the test asks inspect.currentframe() for its caller's frame; while inspect is in transition sys._getframe(1) is "
+     "the dispatcher's frame, and its f_back one function nearer (README, Limits)"),
 )
 
 

@@ -38,15 +38,15 @@ def in_place(node: ast.AST, found: object, module: str) -> bool:
             and found.__code__.co_name == node.name and found.__code__.co_firstlineno == first)
 
 
-def plain(body: list[ast.stmt], namespace: dict[str, object], module: str) -> list[ast.stmt]:
+def plain(body: list[ast.stmt], namespace: dict[str, object], module: str, owner: str = "") -> list[ast.stmt]:
     """The definitions of a body that can be in a livepatch, made ready for it: no decorators, the defaults that are
-    there."""
+    there. owner: the name of the class whose body it is."""
     names = [node.name for node in ast.walk(ast.Module(body=body, type_ignores=[]))
              if isinstance(node, (*DEFINITIONS, ast.ClassDef))]
     found = []
     for node in body:
         if (not isinstance(node, DEFINITIONS) or names.count(node.name) > 1
-                or not in_place(node, namespace.get(node.name), module)
+                or not in_place(node, namespace.get(mangled(f"{owner}.{node.name}").rpartition(".")[2]), module)
                 or any(not isinstance(each, ast.Name) or each.id not in LANGUAGE for each in node.decorator_list)):
             continue
         for defaults in (node.args.defaults, node.args.kw_defaults):
@@ -69,7 +69,7 @@ def livepatch(module: str) -> tuple[str, list[str]]:
         cls = isinstance(node, ast.ClassDef) and vars(live).get(node.name)
         if not isinstance(cls, type) or cls.__module__ != module or top.count(node.name) > 1:
             continue
-        methods = plain(node.body, dict(vars(cls)), module)
+        methods = plain(node.body, dict(vars(cls)), module, node.name)
         if methods:
             names += [f"{node.name}.{each.name}" for each in methods]
             node.body, node.bases, node.keywords, node.decorator_list = methods, [], [], []

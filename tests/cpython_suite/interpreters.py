@@ -23,9 +23,10 @@ class NotHere(Exception):
 def has_tests(python: str | Path) -> bool:
     """Whether an interpreter has CPython's tests."""
     try:
-        return subprocess.run([python, "-I", "-c", CHECK], capture_output=True, stdin=subprocess.DEVNULL).returncode == 0
+        done = subprocess.run([python, "-I", "-c", CHECK], capture_output=True, stdin=subprocess.DEVNULL)
     except OSError:
         return False
+    return done.returncode == 0
 
 
 def with_tests(version: str) -> Path:
