@@ -29,6 +29,7 @@ from tests.cpython_suite.suite import Outcome, Run
 
 VERSIONS = ("3.14", "3.15")
 LEAST_SECONDS, MOST_TIMES = 20, 30       # of a row under patches: shorter ones are run so often, at most
+NOTED = "could not be applied here"     # a process of the service goes without a patch
 FORMAT = "{:<6}{:<37}{:>6}{:>5}" + "{:>10}" * len(OPERATIONS) + "{:>13}"
 
 
@@ -43,7 +44,7 @@ class Result:
     done: dict[str, int]
     differences: list[Difference]
     wrong: list[str]            # what else fails it
-    warnings: dict[str, int]    # of the service's log, for who reads the JSON
+    warnings: dict[str, int]    # of the service's log: {line: how often}; NOTED ones are printed
     seconds: tuple[float, float]
 
     @property
@@ -124,7 +125,8 @@ def run_version(version: str, python: Path, options: argparse.Namespace, base: P
             result = one(version, python, row, mount, base / version / f"row{number}", options.seed)
             results.append(result)
             print(result.line(), flush=True)
-            for each in [*result.differences, *result.wrong]:
+            noted = [f"log: {line}" for line in result.warnings if NOTED in line]
+            for each in [*result.differences, *result.wrong, *noted]:
                 print(f"      {each}", flush=True)
     finally:
         mount.close()
