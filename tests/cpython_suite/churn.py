@@ -57,8 +57,8 @@ class Churn(threading.Thread):
             self.read_log()
 
     def gone(self) -> bool:
-        """Whether the service has ended, as far as this thread can know: its last process goes before stop()."""
-        self.over.wait(0.5)
+        """Whether the service has ended: its last process goes a moment before stop() is called."""
+        self.over.wait(3)
         return self.over.is_set() or not os.path.exists(self.tree.path / "insmod")
 
     def read_log(self) -> None:

@@ -13,6 +13,12 @@ KNOWN: tuple[tuple[str, str, tuple[str, ...] | None, str], ...] = (
     ("test_coroutines", "OriginTrackingTest.test_origin_tracking*", None,
      "the test asks inspect.currentframe() for its caller's frame; while inspect is in transition sys._getframe(1) is "
      "the dispatcher's frame, and its f_back one function nearer (README, Limits)"),
+    ("doctest", "*", None,
+     "test_generators asks DocTestSuite() for its caller's module; while doctest is in transition that counts "
+     "the dispatcher's frame too, and finds doctest itself, whose own examples are run (and pass)"),
+    ("test_asyncio.test_streams", "StreamTests.test_open_connection_happy_eyeball_refcycles", None,
+     "the test asks who refers to an exception; the dispatcher's frame of _sock_connect_cb, to which the traceback "
+     "leads by f_back, has the call's argument, the future that has failed (README, Limits: arguments live as long)"),
 )
 
 
