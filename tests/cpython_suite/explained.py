@@ -19,6 +19,12 @@ KNOWN: tuple[tuple[str, str, tuple[str, ...] | None, str], ...] = (
     ("test_asyncio.test_streams", "StreamTests.test_open_connection_happy_eyeball_refcycles", None,
      "the test asks who refers to an exception; the dispatcher's frame of _sock_connect_cb, to which the traceback "
      "leads by f_back, has the call's argument, the future that has failed (README, Limits: arguments live as long)"),
+    ("test_asyncio.test_events", "HandleTests.test_handle_source_traceback", None,
+     "asyncio in debug mode cuts its own frames off a handle's traceback by their number; while its functions are in "
+     "transition their dispatchers' frames are there, too, and one of its own is left"),
+    ("test_interpreters.test_stress", "StressTests.test_create_interpreter_no_memory", None,
+     "the test has the next allocation of the process fail, and means its own; a thread that gets in between takes it: "
+     "the agent's, as would the program's (1 of 2,000 times, beside one busy thread and without klpfs)"),
 )
 
 
