@@ -26,6 +26,7 @@ from tests.cpython_suite import identity, interpreters, rows
 from tests.cpython_suite.churn import OPERATIONS, Churn
 from tests.cpython_suite.compare import Difference, differences
 from tests.cpython_suite.suite import Outcome, Run
+from tests.pythons import MINORS
 
 VERSIONS = ("3.14", "3.15")
 LEAST_SECONDS, MOST_TIMES = 20, 30       # of a row under patches: shorter ones are run so often, at most
@@ -135,7 +136,7 @@ def run_version(version: str, python: Path, options: argparse.Namespace, base: P
 
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="make cpython")
-    parser.add_argument("--pythons", nargs="*", default=VERSIONS)
+    parser.add_argument("--pythons", nargs="*", default=VERSIONS, choices=[f"3.{minor}" for minor in MINORS])
     parser.add_argument("--rows", nargs="*", default=())
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", type=Path)

@@ -43,13 +43,16 @@ SINGLE = {
 
 
 def rows(available: list[str]) -> list[Row]:
-    """The rows of an interpreter that has these tests, as `python -m test --list-tests` names them."""
+    """The rows of an interpreter that has these tests, as `python -m test --list-tests` names them (CPython up to 3.11
+    does not take test_asyncio apart: there it is one row)."""
     asyncio = [name for name in available if name.startswith("test_asyncio.")]
     modules = {name: name.partition(".")[2] for name in asyncio}
     rest = tuple(name for name in asyncio if modules[name] not in (*LONG, *WINDOWS))
     found = [Row(name, (name,), patched) for name, patched in SINGLE.items()
              if any(each == name or each.startswith(f"{name}.") for each in available)]
     found += [Row(name, (name,), ASYNCIO) for name in asyncio if modules[name] in LONG]
+    if "test_asyncio" in available:
+        found.append(Row("test_asyncio", ("test_asyncio",), ASYNCIO))
     if rest:
         found.append(Row(f"test_asyncio ({len(rest)} others)", rest, ASYNCIO))
     return found

@@ -58,3 +58,4 @@ def test_rows_of_what_an_interpreter_has():
         ("test_threading", ("test_threading",)), ("test_interpreters", ("test_interpreters",)),
         ("test_asyncio.test_tasks", ("test_asyncio.test_tasks",)),
         ("test_asyncio (2 others)", ("test_asyncio.test_locks", "test_asyncio.test_queues"))]
+    assert [row.tests for row in rows.rows(["test_asyncio"])] == [("test_asyncio",)]
