@@ -43,8 +43,8 @@ SINGLE = {
 
 
 def rows(available: list[str]) -> list[Row]:
-    """The rows of an interpreter that has these tests, as `python -m test --list-tests` names them (CPython up to 3.11
-    does not take test_asyncio apart: there it is one row)."""
+    """The rows of an interpreter that has these tests, as `python -m test --list-tests` names them (older CPythons
+    do not take test_asyncio apart: there it is one row)."""
     asyncio = [name for name in available if name.startswith("test_asyncio.")]
     modules = {name: name.partition(".")[2] for name in asyncio}
     rest = tuple(name for name in asyncio if modules[name] not in (*LONG, *WINDOWS))
