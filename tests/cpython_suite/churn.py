@@ -54,6 +54,9 @@ class Churn(threading.Thread):
                 elif not self.gone():
                     self.errors.append(f"{errno.errorcode.get(e.errno or 0, e.errno)} {e.filename or ''}".strip())
                     self.over.wait(0.1)
+            except Exception as e:              # this operator's own mistake: it must not be an idle one
+                self.errors.append(repr(e))
+                return
             self.read_log()
 
     def gone(self) -> bool:
