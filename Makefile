@@ -17,6 +17,9 @@
 #             takes ../shared/corpus, the list of them, beside the project
 # make servers real servers under load, patched and reverted: no request fails, nothing grows (CYCLES=n, NAMES="sync gevent",
 #             SERVERS_PYTHON=python3.13: what runs them; without, .venv's, and aiohttp on the newest CPython here from 3.12 on)
+# make cpython  a sample of CPython's own tests (asyncio, threading, coroutines, annotations, interpreters ...) on 3.14 and 3.15, alone and while
+#             livepatches of the modules that they test come and go: nothing differs, case by case, without a known reason (PYTHONS="3.13 3.15",
+#             ROWS="threading tasks": these, SEED=n). Debian's package of the tests is fetched beside an interpreter where that has none
 # make bare   make run and make test on bare Debian machines, made in .bare; takes root (RELEASES="bookworm", ACCOUNTS="root user", TARGETS="servers bench",
 #             MAKE_ARGS="CYCLES=1": others)
 # make bench  what klpfs costs, each figure beside its goal; writes bench.json
@@ -39,6 +42,7 @@ PYTEST_ARGS ?=
 SCRIPTS ?=
 ENTRIES ?=
 SUITES ?=
+ROWS ?=
 RELEASES ?=
 ACCOUNTS ?=
 TARGETS ?=
@@ -46,7 +50,7 @@ MAKE_ARGS ?=
 
 PY = .venv/bin/python
 
-.PHONY: run pythons test lint kernel faults attacks processes scripts stress servers corpus bare bench docs clean
+.PHONY: run pythons test lint kernel faults attacks processes scripts stress servers corpus cpython bare bench docs clean
 .DEFAULT_GOAL := test
 
 run: .venv/ready
@@ -88,6 +92,9 @@ corpus: .venv/ready
 
 servers: .venv/ready
 	$(PY) -m tests.servers -c $(CYCLES) $(if $(SERVERS_PYTHON),-p $(SERVERS_PYTHON)) $(NAMES)
+
+cpython: .venv/ready
+	$(PY) -m tests.cpython_suite --seed $(SEED) $(if $(PYTHONS),--pythons $(PYTHONS)) $(if $(ROWS),--rows $(ROWS))
 
 bare:
 	RELEASES="$(RELEASES)" ACCOUNTS="$(ACCOUNTS)" TARGETS="$(TARGETS)" MAKE_ARGS="$(MAKE_ARGS)" KEEP="$(KEEP)" scripts/bare

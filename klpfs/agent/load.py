@@ -109,6 +109,11 @@ def entry_of(record: Record, name: str) -> Entry:
     return found
 
 
+def load_numbers(record: Record, name: str) -> list[int]:
+    """The number of the load of a patch in force or in transition: none or one."""
+    return [patch["n"] for patch in record["patches"] if patch["name"] == name]
+
+
 def accepted_code(follower: Follower, entry: Entry) -> Fingerprints:
     """The fingerprints that a patch's entry in the record has of the code it replaces. KlpError: they can't be had. The
     lock is let go for a moment."""
@@ -206,7 +211,8 @@ def _failed(follower: Follower, load: Load, error: OSError) -> None:
         follower.left_modules.add(entry_of(record, load.name).get("sha256"))
         say(f"'{load.name}' could not be loaded here: {error}", WARNING)
     elif load.place is not None or transition and transition["n"] == load.n:
-        follower.not_applied.add(load.n)
+        # of a disable the transition's number is another than the load's, and the latter says that it is over here
+        follower.not_applied.update([load.n, *load_numbers(record, load.name)])
         say(f"'{load.name}' could not be applied here: {error}", WARNING)
     else:
         text = plain_text(error.strerror or words_of(error))
@@ -288,9 +294,12 @@ def _enable_patch(follower: Follower, load: Load, patch: Patch) -> int:
         return 0
     if follower.op is not None or load.enabled:
         raise KlpError(EBUSY, None)
-    transition = _newest(follower)["transition"]
-    if transition and transition["n"] == load.n and bool(patch.replace) != bool(transition["replace"]):
-        # It was started before anybody had loaded it.
+    record = _newest(follower)
+    transition = record["transition"]
+    if transition and transition["n"] == load.n and bool(patch.replace) != bool(transition["replace"]) and (
+            follower.engine.patches or load.n in load_numbers(record, load.name)):
+        # It was started before anybody had loaded it. (A disable, whose number is another, replaces nothing, nor does
+        # the patch where it is the only one here. Where it is not, it would have to go below those that came later.)
         kind = "replaces" if transition["replace"] else "does not replace"
         raise KlpError(EINVAL, f"'{load.name}' was started as one that {kind}")
     _check_size(follower, load, patch)

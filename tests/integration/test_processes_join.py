@@ -191,6 +191,49 @@ def test_joiners_in_the_middle_of_a_replace(shop, lp, reverse):
     assert shop.start(LATE).first == ("price by lp0" if reverse else NEW)
 
 
+WAITS = """
+import os
+import time
+
+from klpfs import Func, Object, Patch
+
+if os.path.exists({fails!r}):
+    raise OSError(5, "not here")
+
+def price():
+    while not os.path.exists({held!r}):
+        time.sleep(0.01)
+    return "price by lp1"
+
+patch = Patch(objects=[Object("ware", funcs=[Func("price", price)])], replace={replace})
+"""
+
+
+@pytest.mark.parametrize("replace, reverse, fails", [(True, False, False), (True, True, False), (False, True, True),
+                                                     wide(False, False, True), wide(False, True, False)])
+def test_a_joiner_in_the_middle_of_a_disable(shop, lp, replace, reverse, fails, tmp_path):
+    """It takes part, also where the patch is cumulative; one that can't have the patch is no reason to wait."""
+    held, flag = tmp_path / "held", tmp_path / "fails"
+    held.touch()
+    load_now(shop.tree, lp("lp1", text=WAITS.format(held=str(held), fails=str(flag), replace=replace)))
+    held.unlink()
+    shop.program.do("import threading\nthread = threading.Thread(target=ware.price)\nthread.start()")
+    shop.program.do(inside("price"))
+    shop.tree.set("lp1/enabled", "0")
+    assert shop.tree.get("lp1/transition") == "1"
+    if fails:
+        flag.touch()
+    late = shop.start(LATE)
+    assert late.first == OLD and shop.tree.get("lp1/transition") == "1"
+    if reverse:
+        shop.tree.set("lp1/enabled", "1")
+    held.touch()
+    shop.tree.settle()
+    assert bool(says(shop.tree, "could not be applied here")) == fails
+    assert late.do("ware.price()") == (NEW if reverse and not fails else OLD)
+    assert shop.program.do("ware.price()") == (NEW if reverse else OLD)
+
+
 @pytest.mark.parametrize("where, way, pending", [
     ("init", LATE, False), ("pre_patch", LATE, True), ("top level", "os.fork", True),
     *(wide(*case) for case in [("top level", LATE, False), ("pre_patch", LATE, False), ("top level", LATE, True),
