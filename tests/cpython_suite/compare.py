@@ -29,7 +29,8 @@ def differences(plain: Outcome, patched: Outcome, version: str) -> list[Differen
         words = outcome.words.get(case)
         return (f"{kinds}: {words}" if words and kinds not in ("ok", "skipped") else kinds) or "not run"
 
-    found = [Difference(case, result(plain, case), result(patched, case), why(case, version))
+    found = [Difference(case, result(plain, case), result(patched, case),
+                        why(case, patched.cases.get(case, set()), version))
              for case in sorted({*plain.cases, *patched.cases}) if plain.cases.get(case) != patched.cases.get(case)]
     # a failed case gives another exit code, too: that is said above
     if plain.returncode != patched.returncode and (not found or not patched.cases or not plain.cases):

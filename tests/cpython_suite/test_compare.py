@@ -44,10 +44,12 @@ def test_a_run_that_did_not_end_differs():
 
 
 def test_explained_ones_have_reasons_and_only_they(monkeypatch):
-    monkeypatch.setattr(explained, "KNOWN", (("test_x", "C.f*", ("3.15",), "a reason"),))
-    plain, patched = outcome(f="ok", g="ok"), outcome(f="failed", g="failed")
-    assert [each.reason for each in compare.differences(plain, patched, "3.15")] == ["a reason", None]
-    assert [each.reason for each in compare.differences(plain, patched, "3.14")] == [None, None]
+    monkeypatch.setattr(explained, "KNOWN", (("test_x", "C.f*", "failed", ("3.15",), "a reason"),))
+    plain, patched = outcome(f="ok", f2="ok", g="ok"), outcome(f="failed", f2="failed ok", g="failed")
+    assert [each.reason for each in compare.differences(plain, patched, "3.15")] == ["a reason", "a reason", None]
+    assert [each.reason for each in compare.differences(plain, patched, "3.14")] == [None] * 3
+    for other in "error", "failed error", "":
+        assert [each.reason for each in compare.differences(outcome(f="ok"), outcome(f=other), "3.15")] == [None]
 
 
 def test_rows_of_what_an_interpreter_has():
