@@ -1,9 +1,11 @@
 """What may hand on is known without a search, and without a trace in the program."""
 import gc
+import os
 import sys
 
 import pytest
 
+import klpfs
 from klpfs.cpython.looks import at_address, collection, handing_on
 from klpfs.cpython.switch import waiting as waiting_module
 from klpfs.cpython.switch.choice import CLEAN, RUN
@@ -11,6 +13,7 @@ from klpfs.cpython.switch.waiting import AT_ONCE, MANY, Waiting
 from tests.cpython.programs import done, entry, make, transition
 from tests.cpython.switch.test_interrupts import with_points
 
+KLPFS = os.path.dirname(klpfs.__file__)
 SOURCE = "def g(inner):\n yield from inner\ndef f(): return {v}"
 
 
@@ -148,7 +151,7 @@ def test_a_signal_handlers_exception_in_an_objects_end_is_not_lost():
     plain = t.waiting
 
     def traced(frame, event, arg):
-        if "klpfs" in frame.f_code.co_filename and "dispatcher" not in frame.f_code.co_filename:
+        if frame.f_code.co_filename.startswith(KLPFS) and "dispatcher" not in frame.f_code.co_filename:
             lost.append(frame.f_code.co_name)
     made = [plain.note(generator()) for _ in range(3)]
     for each in made:

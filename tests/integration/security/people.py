@@ -1,8 +1,9 @@
 """What others do to a service and to root's daemon: each in a process of its own user's (Someone)."""
+import contextlib
 import multiprocessing
 import os
+import signal
 import socket
-import subprocess
 import time
 
 from klpfs.protocol import folder_layout, wire
@@ -12,6 +13,16 @@ from tests.harness import fails
 
 REPORT = {"t": "report", "seen": -1, "n": 0, "phase": "", "dir": 0, "turn": 0, "clean": True, "over": 0,
           "refused": None, "not_applied": [], "prepared": None, "working": None, "blockers": []}
+
+
+def children(pid):
+    """The process ids of a process's children. (No tool of the system's: pkill is not on each machine.)"""
+    found = []
+    for name in os.listdir("/proc"):
+        with contextlib.suppress(OSError, ValueError), open(f"/proc/{int(name)}/stat") as file:
+            if int(file.read().rpartition(")")[2].split()[1]) == pid:
+                found.append(int(name))
+    return found
 
 
 def code_of(call, *arguments):
@@ -194,7 +205,9 @@ class Someone:
         return self.do(code_of, function, *arguments)
 
     def close(self):
-        subprocess.run(["pkill", "-9", "-P", str(self.pid)], check=False)   # its own children alone
+        for pid in children(self.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         self.process.kill()
         self.process.join()
         self.pipe.close()
