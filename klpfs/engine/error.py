@@ -113,8 +113,18 @@ def is_ours(error: BaseException) -> bool:
 def is_own_mistake(error: BaseException) -> bool:
     """Whether klpfs's own code, run in a program's thread, has raised an exception, so that the program's code must not
     see it. Not where a signal handler has, or another thread has thrown it in: that of a class of the program's."""
-    return isinstance(error, Exception) and is_ours(error) and plain_text(
-        _MODULE.__get__(type(error))).partition(".")[0] in ("builtins", "klpfs")
+    return isinstance(error, Exception) and is_ours(error) and _package_of(error) in ("builtins", "klpfs")
+
+
+def is_the_programs(error: BaseException) -> bool:
+    """Whether an exception that came in the middle of klpfs's code, in a program's thread, is the program's: raised by
+    a signal handler, or thrown in by another thread. Not a mistake of klpfs's own, nor what ends its own threads
+    (Orphan)."""
+    return not is_own_mistake(error) and _package_of(error) != "klpfs"
+
+
+def _package_of(error: BaseException) -> str:
+    return plain_text(_MODULE.__get__(type(error))).partition(".")[0]
 
 
 def place_of(error: BaseException, wanted: Callable[[str], bool] | None = None) -> str:

@@ -17,7 +17,7 @@ import sys
 from posix import getpid
 
 from klpfs.cpython.lazy_imports import import_own
-from klpfs.engine.error import is_own_mistake
+from klpfs.engine.error import is_own_mistake, is_the_programs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def finished(name: str) -> None:
     try:
         while len(raised) < TRIES:
             try:
-                if not raised or not is_own_mistake(raised[-1]):
+                if not raised or is_the_programs(raised[-1]):
                     callback(name)
                 break
             except BaseException as error:

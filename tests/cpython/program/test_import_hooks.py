@@ -12,7 +12,7 @@ import traceback
 import pytest
 
 from klpfs.cpython.program import import_hooks
-from klpfs.engine.error import plain_text
+from klpfs.engine.error import Orphan, plain_text
 from tests.cpython import import_system
 from tests.programs import Program
 
@@ -326,6 +326,18 @@ def test_a_callback_that_is_cut_off_again_and_again_is_given_up(program):
     with pytest.raises(Limit):
         program.module("done = True")
     assert len(calls) == import_hooks.TRIES
+
+
+def test_what_ends_a_thread_of_klpfss_is_not_held_up(program):
+    """It has forked, and goes on in a child."""
+    def callback(name):
+        calls.append(name)
+        raise Orphan
+    calls = []
+    import_hooks.install(callback, program.target)
+    with pytest.raises(Orphan):
+        program.module("done = True")
+    assert len(calls) == 1
 
 
 def test_tracebacks_of_failing_imports_show_nothing_of_klpfs(program, seen):
