@@ -48,7 +48,7 @@ class Source:
 
     def block(self, first: int, last: int, indent: int, edits: Sequence[Edit] = ()) -> str:
         """Lines first to last, numbered from 1, edited; the first goes to column `indent`, the rest move as far as it
-        does."""
+        does. What begins with `elif` begins with `if` there, where it stands alone."""
         lines: list[str | None] = list(self.lines[first - 1:last])
         for edit in sorted(edits, key=lambda each: each.start, reverse=True):
             edit.apply(lines, first)
@@ -60,7 +60,9 @@ class Source:
             if number not in self.inside_strings or number == first:
                 line = _moved(line, indent - old_indent)
             found.append(line)
-        return "".join(found)
+        text = "".join(found)
+        alone = text.lstrip()
+        return text[:-len(alone)] + alone[2:] if alone[:4] == "elif" and not alone[4:5].isidentifier() else text
 
     def statement(self, node: ast.stmt, indent: int) -> str:
         """The lines of a statement, without its decorators, moved to a column."""

@@ -50,3 +50,13 @@ def test_parts_are_replaced():
 def test_statements_that_share_a_line():
     source = Source("x = 1; y = 2\nz = 3  # alone\n")
     assert [source.has_own_lines(each) for each in ast.parse(source.text).body] == [False, False, True]
+
+
+def test_an_elif_that_stands_alone_is_an_if():
+    """What stands before it is for type checkers alone."""
+    text = "if TYPE_CHECKING:\n    T = int\nelif a:\n    T = str\nelif b:\n    T = bytes\nelse:\n    T = list\n"
+    node = ast.parse(text).body[0].orelse[0]
+    for indent in (0, 4):
+        moved = Source(text).statement(node, indent)
+        assert moved.startswith(" " * indent + "if a:\n") and f"\n{' ' * indent}elif b:\n" in moved
+        assert ast.dump(ast.parse("if 1:\n" + Source(text).statement(node, 1)).body[0].body[0]) == ast.dump(node)
