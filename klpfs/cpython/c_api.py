@@ -225,10 +225,19 @@ def is_audited() -> bool:
     try:
         _audit(b"klpfs.look", b"O&", _iter_next, argument)      # hooks get what PyIter_Next gives
     except BaseException:
-        if _length_hint(argument):
+        if _length_hint(argument) and not (LOUD and _refused()):
             raise               # no hook's, for none was asked
         return True             # of a hook that refuses
     return _length_hint(argument) == 0
+
+
+def _refused() -> bool:
+    """Whether a hook refuses the event that the call of a C function is itself."""
+    try:
+        _audit(b"klpfs.look", b"O&", _iter_next, _iter((0,)))
+    except BaseException:       # whatever the hook raises
+        return True
+    return False
 
 
 def callers_frame() -> FrameType:

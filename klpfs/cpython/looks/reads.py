@@ -11,6 +11,7 @@ Where a Python shows no C functions, or keeps generators otherwise, Python's own
 """
 from __future__ import annotations
 
+import _thread
 import gc
 import sys
 from itertools import chain, compress, repeat, starmap
@@ -18,6 +19,7 @@ from operator import and_, attrgetter, countOf, eq, is_, is_not, itemgetter, mod
 from types import AsyncGeneratorType, CellType, CoroutineType, FunctionType, GeneratorType
 
 from .. import c_api
+from ..c_originals import original
 from ..switch.rules import BREAK
 
 TYPE_CHECKING = False
@@ -45,15 +47,26 @@ key = object.__hash__
 
 KIND_KEYS = frozenset(key(kind) for kind, _ in KINDS)
 
+get_ident = original(_thread, "get_ident")
 _hooks = [False]
+_asking: set[int] = set()       # idents of threads that just ask
 
 
 def audited() -> bool:
-    """Whether an audit hook is about: hooks stay for good, so this asks until there is one."""
+    """Whether an audit hook is about: hooks stay for good, so this asks until there is one. True within the question: a
+    hook that hears it may call patched functions; a signal handler has that answer, too, and what it means is right
+    without a hook, only slower."""
     if "gather" in BREAK:       # that rule is for hooks that hear a look
         return False
     if not _hooks[0]:
-        _hooks[0] = c_api.is_audited()
+        ident = get_ident()
+        if ident in _asking:
+            return True
+        _asking.add(ident)
+        try:
+            _hooks[0] = c_api.is_audited()
+        finally:
+            _asking.discard(ident)
     return _hooks[0]
 
 
