@@ -1,5 +1,6 @@
 """The stress for some seconds: nothing mixed; and with a rule of consistency switched off it fails, so it can."""
 import os
+import signal
 import subprocess
 import sys
 
@@ -9,8 +10,14 @@ STRESS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "stress.py")
 
 
 def stress(*arguments):
-    done = subprocess.run([sys.executable, STRESS, *arguments], stdout=-1, stderr=-2, timeout=200)
-    return done.returncode, done.stdout.decode()
+    """(exit status, output). Where it does not end, its output ends with the stacks of its threads."""
+    process = subprocess.Popen([sys.executable, "-X", "faulthandler", STRESS, *arguments], stdout=-1, stderr=-2)
+    try:
+        output = process.communicate(timeout=200)[0]
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGABRT)
+        output = process.communicate()[0]
+    return process.returncode, output.decode()
 
 
 @pytest.mark.parametrize("arguments", [(), ("--without-greenlets",), ("--without-greenlets", "--audit-hook")],
