@@ -190,14 +190,25 @@ def forkthread_while_pending(world):
     until(world.tree().settled, "the transition's end")
 
 
+SETS_LEAST = """
+def sets_least():
+    for size in range(4096, 1 << 20, 4096):
+        try:
+            threading.stack_size(size)
+            return size
+        except ValueError:
+            pass        # how much a thread needs is another in each version
+"""
+
+
 @attack("C5")
 def stack_size(world):
     """threads of klpfs's have a stack that is enough, whatever threading.stack_size() is"""
     program = world.start("small")
     try:
         program.do("import sys, threading, os")
-        least = 53248 if program.do("sys.version_info >= (3, 15)") else 32768       # of threading.stack_size()
-        program.do(f"threading.stack_size({least})")
+        program.do(SETS_LEAST)
+        least = program.do("sets_least()")
         program.do("os.waitpid(os.fork() or os._exit(0), 0)")
         deep = "".join(" " * (each + 1) + f"for i{each} in a:\n" for each in range(18)) + " " * 20 + "pass\n"
         path = world.patch("lp1", extra=(
