@@ -118,11 +118,14 @@ class Waiter:
             return "waiting"
         return "waiting for " + lines[0] + (f" and {len(lines) - 1} more" if len(lines) > 1 else "")
 
+    def opposite(self) -> str:
+        """What turns the pending transition round when it is written to the patch's `enabled`."""
+        return "0" if self.tree.read(TREE, self.seen, "enabled") == "1" else "1"
+
     def reverse(self) -> None:
         """Turn the pending transition round. CommandError when it can't be."""
         try:
-            now = self.tree.read(TREE, self.seen, "enabled")
-            self.tree.write("0" if now == "1" else "1", TREE, self.seen, "enabled")
+            self.tree.write(self.opposite(), TREE, self.seen, "enabled")
         except OSError as e:
             if self.pending():
                 raise CommandError(f"{self.seen} could not be reversed: {e.strerror}; see: klpfs dmesg") from None
@@ -148,7 +151,7 @@ def wait(arguments: argparse.Namespace) -> int:
         if not arguments.or_reverse:
             who, top = waiter.who(), f"{tree.path}/{TREE}/{waiter.seen}"
             try:
-                opposite = "0" if tree.read(TREE, waiter.seen, "enabled") == "1" else "1"
+                opposite = waiter.opposite()
             except OSError:
                 if waiter.pending():
                     raise

@@ -9,20 +9,11 @@ import time
 from klpfs.protocol import folder_layout, wire
 from klpfs.service.loop import Loop
 from klpfs.service.manager import Manager
+from tests import harness
 from tests.harness import fails
 
 REPORT = {"t": "report", "seen": -1, "n": 0, "phase": "", "dir": 0, "turn": 0, "clean": True, "over": 0,
           "refused": None, "not_applied": [], "prepared": None, "working": None, "blockers": []}
-
-
-def children(pid):
-    """The process ids of a process's children. (No tool of the system's: pkill is not on each machine.)"""
-    found = []
-    for name in os.listdir("/proc"):
-        with contextlib.suppress(OSError, ValueError), open(f"/proc/{int(name)}/stat") as file:
-            if int(file.read().rpartition(")")[2].split()[1]) == pid:
-                found.append(int(name))
-    return found
 
 
 def code_of(call, *arguments):
@@ -205,9 +196,9 @@ class Someone:
         return self.do(code_of, function, *arguments)
 
     def close(self):
-        for pid in children(self.pid):
+        for pid in harness.read(f"/proc/{self.pid}/task/{self.pid}/children").split():
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+                os.kill(int(pid), signal.SIGKILL)
         self.process.kill()
         self.process.join()
         self.pipe.close()
