@@ -364,10 +364,9 @@ def test_a_fork_behind_pythons_back(shop, lp):
     load_now(shop.tree, lp("lp0", "one"))
     folder = Worker(shop.path / "c")
     shop.workers.append(folder)
-    shop.program.do("import ctypes; libc = ctypes.PyDLL(None)")
     (shop.path / "lib" / "new_module.py").write_text("")
     shop.program.do(
-        f"pid = libc.fork()\nif not pid:\n    import new_module\n    workers.serve({str(folder.folder)!r})\n    __import__('os')._exit(0)"
+        f"if not workers.fork_in_c():\n    import new_module\n    workers.serve({str(folder.folder)!r})\n    __import__('os')._exit(0)"
     )
     folder.meet()
     until(lambda: folder.pid in pids(shop.tree), "the child in the tree")
