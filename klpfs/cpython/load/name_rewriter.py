@@ -209,7 +209,7 @@ class Rewriter(ast.NodeTransformer):
         first.iter = self.visit(first.iter)
         bound: set[str] = set()
         for generator in node.generators:
-            bound |= bindings([generator.target])[0]
+            bound |= {mangle(name, self.scopes.class_name()) for name in bindings([generator.target])[0]}
         self.scopes.push(Scope("comprehension", bound))
         try:
             for generator in node.generators:

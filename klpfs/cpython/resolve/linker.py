@@ -92,25 +92,32 @@ FUNCTIONS: dict[str, Any] = {
 
 
 class View:
-    """An object whose attributes are the items of a dict."""
+    """An object whose attributes are the items of a module's dict, as its code reads them: a global name that is not
+    there, or there no more, is the builtin of that name, else NameError."""
 
     __slots__ = ("__dict__",)
 
     def __init__(self, namespace: dict[str, Any]) -> None:
         self.__dict__ = namespace
 
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return builtins_of(self.__dict__)[name]
+        except KeyError:
+            raise not_defined(name) from None
+
 
 def show(view: View, namespace: dict[str, Any], names: Iterable[str], unbindable: frozenset[str]) -> None:
     """Makes the items of a module's dict the attributes of a view. names: those that code reads through it; unbindable:
-    those among which some may be unbound then, as are those that are unbound now, which is a NameError.
+    those among which are all that it deletes, which is a NameError where they are unbound.
 
     From 3.15 on any of them may be a lazy import that nobody has used yet (PEP 810), a stand-in which only the module's
     own code turns into what it stands for, and which may come back when another patch goes. So there these names are
-    read by functions that have the module's globals; elsewhere those that may be unbound are.
+    read by functions that have the module's globals; elsewhere those that may be deleted are.
     """
     view.__dict__ = namespace
     by_functions = {name: _global(name, namespace) for name in names
-                    if LAZY is not None or name in unbindable or name not in namespace}
+                    if LAZY is not None or name in unbindable}
     view.__class__ = type("View", (View,), {"__slots__": (), **by_functions}) if by_functions else View
 
 

@@ -371,6 +371,20 @@ def test_private_names_of_the_file_in_class_blocks(program):
     assert module.C().m() == 7
 
 
+def test_private_variables_of_comprehensions_are_no_names_of_the_file(program):
+    module = program.module("class C:\n def m(self): pass\ndef f(): pass")
+    found = patch(program, module, """
+_C__p = 'file'
+class C:
+    def m(self): return [__p for __p in (1, 2)], {__p: __p for __p in (3,)}, list(__p for __p in (4,)), __p
+def f():
+    class C:
+        out = [__p for __p in (1, 2)], __p
+    return C.out""", "C.m", "f")
+    assert module.C().m() == ([1, 2], {3: 3}, [4], "file")
+    assert module.f() == ([1, 2], "file") and found.namespace["_C__p"] == "file"
+
+
 # -- scopes, against the compiler's own analysis
 
 

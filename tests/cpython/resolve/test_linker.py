@@ -159,6 +159,23 @@ def g(): return delete()
         module.g()
 
 
+def test_a_name_that_the_module_deletes_later_is_the_builtin_or_a_name_error_in_helpers(program):
+    module = program.module("""
+cache, len = 1, lambda x: 'own'
+def drop():
+    global cache, len
+    del cache, len
+def f(): pass""")
+    patch(program, module, """
+def helper():
+    try: return cache, len('abc')
+    except NameError as error: return str(error), len('abc')
+def f(): return helper()""", "f")
+    assert module.f() == (1, "own")
+    module.drop()
+    assert module.f() == ("name 'cache' is not defined", 3)
+
+
 def test_a_helpers_other_names_are_the_objects(program):
     module = program.module("LIMIT = 3\ndef low(): return 'low'\nlen = lambda x: 'own len'\ndef f(): pass")
     patch(program, module, """
