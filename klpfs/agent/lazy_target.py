@@ -87,6 +87,8 @@ class CPython:
     """The parts of klpfs/cpython that an agent uses besides the engine's seam. Tests have a puppet program of the same
     functions."""
 
+    _hooks: Any = None      # klpfs/cpython/program/import_hooks.py once it hooks: a program may empty sys.modules
+
     @staticmethod
     def target(agent: Agent) -> LazyTarget:
         """The target of this process."""
@@ -106,14 +108,15 @@ class CPython:
         module of klpfs is or will be imported lazily (-X lazy_imports=all), in the middle of the program's calls."""
         from klpfs.cpython.lazy_imports import import_own
         from klpfs.cpython.program import import_hooks
+        CPython._hooks = import_hooks
         import_hooks.install(coming, target)
         import_own()
 
     @staticmethod
     def let_go_of_imports() -> None:
         """The program ends. Counterpart: hook_imports."""
-        from klpfs.cpython.program import import_hooks
-        import_hooks.let_go()
+        if CPython._hooks is not None:
+            CPython._hooks.let_go()
 
     @staticmethod
     def interpreters() -> int:

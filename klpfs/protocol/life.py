@@ -9,7 +9,8 @@ In a folder that is shared by a group, a note of another user than the service's
 alone: who lives in the folder can say so by a socket, too, and nobody can speak for the kernel's first process.
 
 The number means something in its own PID namespace only. In another one a process is not known to be dead, and so
-nothing of it is removed: that is left to those who can see it.
+nothing of it is removed: that is left to those who can see it. A beginning is shown as the reader's time namespace has
+it, so only in the first of those is it noted, and compared; elsewhere the address space tells processes apart.
 """
 from __future__ import annotations
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from klpfs.protocol.folder import Folder
 
 LIFE = ".life"
+FIRST_TIME = "4026531834"       # the kernel's number of the first time namespace (PROC_TIME_INIT_INO)
 
 
 def life_name(socket_name: str) -> str:
@@ -35,7 +37,7 @@ def own_life() -> str:
     where no descriptors are left, is '-'."""
     pid = getpid()
     found = _stat_of(pid)
-    return " ".join([str(pid), found[1] if found else "-", _namespace(), found[2] if found else "-"])
+    return " ".join([str(pid), found[1] if found else "-", _namespace("pid"), found[2] if found else "-"])
 
 
 def note(folder: Folder, socket_name: str) -> None:
@@ -56,7 +58,7 @@ def forget(folder: Folder, socket_name: str) -> None:
 def pid_of(folder: Folder, socket_name: str) -> int:
     """The process that is noted beside a socket; 0: none is, or it can't be seen from here."""
     words = _noted(folder, life_name(socket_name))
-    return int(words[0]) if words and words[2] == _namespace() else 0
+    return int(words[0]) if words and words[2] == _namespace("pid") else 0
 
 
 def lives(folder: Folder, socket_name: str) -> bool:
@@ -84,7 +86,7 @@ def _noted(folder: Folder, name: str) -> list[str]:
         if len(words) != 4 or not (words[0].isascii() and words[0].isdigit()) or len(words[0]) > 9 or not int(words[0]):
             return []
         owner = folder.link_owner(name)
-        believed = folder.owns(owner) or words[2] == _namespace() and user_of(int(words[0])) == owner
+        believed = folder.owns(owner) or words[2] == _namespace("pid") and user_of(int(words[0])) == owner
     except OSError:
         return []
     return words if believed else []
@@ -94,7 +96,7 @@ def _lives(words: list[str]) -> bool:
     if not words:
         return False
     pid, began, namespace, space = words
-    if namespace != _namespace():
+    if namespace != _namespace("pid"):
         return True
     try:
         kill(int(pid), 0)
@@ -105,25 +107,26 @@ def _lives(words: list[str]) -> bool:
     found = _stat_of(int(pid))
     if found is None:
         return True             # it is there, and can't be looked at
-    return (found[0] != "dead" and began in ("-", found[1])
+    return (found[0] != "dead" and (began == "-" or found[1] == "-" or began == found[1])
             and (space == "-" or found[2] == "-" or space == found[2]))
 
 
 def _stat_of(pid: int) -> tuple[str, str, str] | None:
-    """'dead' or '', beginning and address space of a process; the last is '-' for who must not see it. None: it can't
-    be looked at."""
+    """'dead' or '', beginning and address space of a process: '-' is a beginning in another time namespace than the
+    first, and the last for who must not see it. None: it can't be looked at."""
     try:
         words = stat_words(pid)
     except OSError:
         return None
     dead = words[0] in ("Z", "X") and words[20 - 3] in ("0", "1")        # else other threads of it run on
     space = words[26 - 3:29 - 3]
-    return "dead" if dead else "", words[22 - 3], "-" if "0" in space or "1" in space else "/".join(space)
+    began = words[22 - 3] if _namespace("time") in ("-", FIRST_TIME) else "-"
+    return "dead" if dead else "", began, "-" if "0" in space or "1" in space else "/".join(space)
 
 
-def _namespace() -> str:
-    """The number of this process's PID namespace; '-': /proc does not say."""
+def _namespace(kind: str) -> str:
+    """The number of this process's namespace of a kind, 'pid' or 'time'; '-': /proc does not say."""
     try:
-        return str(stat("/proc/self/ns/pid").st_ino)
+        return str(stat(f"/proc/self/ns/{kind}").st_ino)
     except OSError:
         return "-"

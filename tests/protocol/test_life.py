@@ -108,6 +108,32 @@ def test_another_pid_namespace_is_not_judged(folder):
     assert lives(folder, SOCKET) and pid_of(folder, SOCKET) == 0
 
 
+def test_a_beginning_in_another_time_namespace_is_not_compared(folder, monkeypatch):
+    """The kernel shows it shifted as the reader's namespace is (time_namespaces(7))."""
+    note(folder, SOCKET)
+    with monkeypatch.context() as patched:
+        patched.setattr(life, "FIRST_TIME", "1")
+        assert own_life().split()[1] == "-" and lives(folder, SOCKET)
+        noted(folder, began="1", space="1/1/1")
+        assert not lives(folder, SOCKET), "another address space is another program"
+        noted(folder, began="1")
+        assert lives(folder, SOCKET)
+    assert not lives(folder, SOCKET)
+
+
+def test_a_process_in_a_time_namespace_of_its_own_lives(folder):
+    command = ["unshare", "-T", "--boottime", "100000", "--fork", "--kill-child"]
+    if subprocess.run([*command, "true"], capture_output=True).returncode:
+        pytest.skip("no time namespace can be made")
+    process = subprocess.Popen([*command, sys.executable, "-c", NOTES, folder.path, SOCKET], stdin=subprocess.PIPE,
+                               stdout=subprocess.PIPE, text=True, cwd=harness.HERE.parent)
+    assert process.stdout.readline() == "noted\n"
+    assert lives(folder, SOCKET) and pid_of(folder, SOCKET) not in (0, process.pid)
+    process.kill()
+    process.communicate()
+    harness.until(lambda: not lives(folder, SOCKET), "its end")
+
+
 def test_a_process_that_can_not_be_looked_at_lives(folder, monkeypatch):
     """No descriptors here; or another user's where /proc hides them."""
     noted(folder)

@@ -399,18 +399,25 @@ class Nonlocals(ast.NodeTransformer):
 
     def __init__(self) -> None:
         self.functions: list[Any] = []
-        self._bound: list[set[str]] = []
+        self._bound: list[set[str]] = []        # by the scopes around: of a class, methods see __class__ alone
         self._outermost: Any = None
+
+    def _scope(self, node: Any, bound: set[str]) -> Any:
+        self._bound.append(bound)
+        self.generic_visit(node)
+        self._bound.pop()
+        return node
 
     def visit_FunctionDef(self, node: Any) -> Any:
         outermost, self._outermost = self._outermost, self._outermost or node
-        self._bound.append(bindings(node.body, [argument.arg for argument in arguments(node)])[0])
-        self.generic_visit(node)
-        self._bound.pop()
+        self._scope(node, bindings(node.body, [argument.arg for argument in arguments(node)])[0])
         self._outermost = outermost
         return node
 
     visit_AsyncFunctionDef = visit_FunctionDef
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> Any:
+        return self._scope(node, {"__class__"})
 
     def visit_Nonlocal(self, node: ast.Nonlocal) -> Any:
         free = [name for name in node.names if not any(name in bound for bound in self._bound[:-1])]

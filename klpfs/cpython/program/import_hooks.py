@@ -3,8 +3,10 @@ MODULE_STATE_COMING).
 
 What is hooked is not sys.meta_path, which is the program's to change, but functions of the import system itself
 (importlib._bootstrap) that every import of a found module goes through, in the middle of it: the module still counts as
-being initialised, so other threads that import it wait as well. Loaders called by hand and importlib.reload have hooks
-of their own. The hooks' frames are named as the import system's, so that tracebacks of failing imports leave them out.
+being initialised, so other threads that import it wait as well. Python's own loaders, which may also be called by hand,
+and importlib.reload have hooks of their own. The first is where an import that is cut off still takes its module out of
+sys.modules: so the next import of it runs the body again, and does not find it there, unpatched. The hooks' frames are
+named as the import system's, so that tracebacks of failing imports leave them out.
 
 A module that a program puts into sys.modules by hand, after running its code by exec(), is not noticed here: the agent
 looks for such modules with the next import or load.
@@ -12,8 +14,8 @@ looks for such modules with the next import or load.
 from __future__ import annotations
 
 import _frozen_importlib as _bootstrap
-import _frozen_importlib_external as _external
 import sys
+from _frozen_importlib_external import _LoaderBasics
 from posix import getpid
 
 from klpfs.cpython.lazy_imports import import_own
@@ -60,7 +62,7 @@ def install(callback: Callable[[str], Any], target: Target) -> None:
     for name in ("_load_backward_compatible", "_exec"):
         if hasattr(_bootstrap, name):
             _hook(_bootstrap, name, _after_spec)
-    _hook(_external._LoaderBasics, "exec_module", _exec_module)
+    _hook(_LoaderBasics, "exec_module", _exec_module)
 
 
 def let_go() -> None:
@@ -82,7 +84,7 @@ def _hook(owner: Any, name: str, make: Callable[[Any], FunctionType]) -> None:
 def _verbose_message(original: Any) -> Any:
     def _verbose_message(message: str, *args: Any, verbosity: int = 1) -> None:
         original(message, *args, verbosity=verbosity)
-        if message == _IMPORTED and args:
+        if message == _IMPORTED and args and not _is_own(args[-1]):
             finished(args[0])
     return _verbose_message
 
@@ -103,9 +105,16 @@ def _exec_module(original: Any) -> Any:
     def exec_module(self: Any, module: ModuleType) -> None:
         original(self, module)
         spec = getattr(module, "__spec__", None)
-        if spec is not None and not getattr(spec, "_initializing", False) and sys.modules.get(spec.name) is module:
+        if (spec is not None and sys.modules.get(spec.name) is module
+                and (not getattr(spec, "_initializing", False) or _is_own(self))):
             finished(spec.name)
     return exec_module
+
+
+def _is_own(loader: Any) -> bool:
+    """Whether a loader's exec_module is Python's own, so that nothing happens to a module between that and its import's
+    end."""
+    return getattr(getattr(loader, "exec_module", None), "__func__", None) is _LoaderBasics.__dict__["exec_module"]
 
 
 def _begin(name: str, module: ModuleType | None) -> tuple[int, object]:
@@ -135,16 +144,16 @@ def _end(target: Target | None, mark: tuple[int, object]) -> None:
 
 def finished(name: str) -> None:
     """A module's body has ended; its importers are still held up. What a signal handler raises meanwhile is raised when
-    the callback has come to its end: the module is in sys.modules, so the next import of it does not wait."""
+    the callback has come to its end: where the module is in sys.modules then, the next import of it does not wait."""
     if name[:6] == "klpfs.":
         import_own(name)
     target, callback = _target, _callback
     module = sys.modules.get(name)
     if callback is None or target is None or module is None:
         return
-    target.ripe[name] = module
     raised: list[BaseException] = []
     try:
+        target.ripe[name] = module
         while len(raised) < TRIES:
             try:
                 if not raised or is_the_programs(raised[-1]):

@@ -274,10 +274,28 @@ class Limit(Exception):
     """What a signal handler of the program raises."""
 
 
+class OwnLoader:
+    """A loader of the program's own, and its finder, for a module of this name."""
+
+    def __init__(self, name):
+        self.name = name
+
+    def find_spec(self, wanted, path=None, target=None):
+        return importlib.machinery.ModuleSpec(wanted, self) if wanted == self.name else None
+
+    def create_module(self, spec):
+        return None
+
+    def exec_module(self, module):
+        exec("done = True", module.__dict__)
+
+
 @pytest.mark.parametrize("kind", [Limit, KeyboardInterrupt])
 @pytest.mark.parametrize("times", [1, 2])
-def test_what_a_signal_handler_raises_waits_until_the_callback_has_come_to_its_end(program, kind, times):
-    """A second import of the module waits for nothing: it is in sys.modules."""
+@pytest.mark.parametrize("loader", ["python", "own"])
+def test_what_a_signal_handler_raises_waits_until_the_callback_has_come_to_its_end(program, kind, times, loader, monkeypatch):
+    """With Python's loaders the module leaves sys.modules, as ever where an import is cut off. With others it stays, and a
+    second import of it waits for nothing."""
     calls = []
 
     def handler(*args):
@@ -290,18 +308,65 @@ def test_what_a_signal_handler_raises_waits_until_the_callback_has_come_to_its_e
         done.append(name)
     name, done = program.write("done = True"), []
     program.imported.append(name)
+    if loader == "own":
+        monkeypatch.setattr(sys, "meta_path", [OwnLoader(name), *sys.meta_path])
     before = signal.signal(signal.SIGUSR1, handler)
     try:
         import_hooks.install(callback, program.target)
         with pytest.raises(kind):
             importlib.import_module(name)
-        assert done == [name] and name in sys.modules
+        assert done == [name] and (name in sys.modules) is (loader == "own") and not program.target.ripe
+        assert importlib.import_module(name).done and done == [name] * (1 if loader == "own" else 2)
         calls.clear()
         with pytest.raises(kind):
             importlib.reload(sys.modules[name])
         assert set(done) == {name} and len(done) > 1
     finally:
         signal.signal(signal.SIGUSR1, before)
+
+
+def lines_behind(name, at, kind):
+    """A trace function that raises `kind` at the n-th line, n from 0, behind the body of the module; [n, what it raised
+    it at, or None]."""
+    said = [-1, None]
+
+    def trace(frame, event, arg):
+        if frame.f_code.co_filename.endswith(name + ".py"):
+            said[0] = max(said[0], 0)
+            return None
+        if event == "line" and said[0] >= 0 and said[1] is None:
+            said[0] += 1
+            if said[0] > at:
+                said[1] = frame.f_code.co_name, frame.f_lineno
+                raise kind
+        return trace
+    return trace, said
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_import_that_is_cut_off_at_any_line_leaves_no_module_that_was_not_asked_for(program):
+    """Whatever line of the import system or of klpfs it is: a module that is in sys.modules then had its callback."""
+    done, at, places = [], 0, []
+    import_hooks.install(done.append, program.target)
+    while True:
+        name = program.write("done = True")
+        program.imported.append(name)
+        importlib.invalidate_caches()
+        trace, said = lines_behind(name, at, Limit)
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            importlib.import_module(name)
+        except Limit:
+            pass
+        finally:
+            sys.settrace(before)
+        if said[1] is None:
+            break
+        assert name in done or name not in sys.modules, said
+        places.append(said[1])
+        at += 1
+    assert {"exec_module", "finished"} <= {function for function, line in places}
 
 
 def test_what_another_thread_throws_in_is_not_dropped(program):
@@ -415,6 +480,35 @@ def test_a_patched_module_is_patched_before_its_importer_calls_it(program):
     importer = program.module("from %s import f\nresult = f()" % name)
     assert importer.result == "new"
     assert program.log.texts()[-1] == "livepatch: applying patch '%s' to loading module '%s'" % (found.name, name)
+
+
+def test_a_patched_module_whose_import_was_cut_off_is_patched_when_it_is_imported_again(program):
+    from klpfs.engine.core import Engine
+    engine = Engine(program.target, program.log)
+    name = program.name()
+    found = program.load("def f(): return 'new'\npatch = Patch([Object(%r, [Func('f', f)])])" % name)
+    engine.enable(found.patch, found.name)
+    engine.start()
+    assert engine.look() == []
+    engine.finish()
+    cut, kept = [Limit], []
+
+    def coming(each):
+        kept.append(sys.modules[each])
+        engine.coming(each, refuse=False)
+        if cut:
+            raise cut.pop()
+    import_hooks.install(coming, program.target)
+    program.write("def f(): return 'old'", name)
+    program.imported.append(name)
+    with pytest.raises(Limit):
+        importlib.import_module(name)
+    assert name not in sys.modules
+    assert importlib.import_module(name).f() == "new" == kept[0].f()
+    engine.disable(found.patch)
+    assert engine.look() == []
+    engine.finish()
+    assert sys.modules[name].f() == "old" == kept[0].f()
 
 
 @pytest.mark.parametrize("again", ["reload", "anew"])
