@@ -239,6 +239,11 @@ class Folder:
             return False
         return (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino)
 
+    def is_misgiven(self, fd: int) -> bool:
+        """Whether a file that root has open is not the folder's owner's. False for all other users, who can give
+        nothing away."""
+        return geteuid() == 0 and fstat(fd).st_uid != self.status().st_uid
+
     @property
     def keeps(self) -> bool:
         """Whether the journal is to outlive the service: `keep` is a file of the service's own."""

@@ -351,6 +351,9 @@ class Coordinator:
         if self.loop.now() < self.current.retry:
             return self.rounds.wake_at(self.current.retry)
         try:
+            if not self.peers.litter and self.journal.is_bare():
+                self.current.litter = False     # not a lock either: a folder that is being made may be its user's later
+                return
             if not self.journal.try_lock():
                 return
             try:

@@ -20,7 +20,7 @@ from attrs import define, field
 from klpfs.protocol import life
 from klpfs.protocol import record_text as text
 from klpfs.protocol.folder import DRAFT, Folder, as_folder
-from klpfs.protocol.folder_layout import JOURNAL, MAX_CONTENT_BYTES, SUFFIX
+from klpfs.protocol.folder_layout import JOURNAL, LOCK, MAX_CONTENT_BYTES, SUFFIX
 
 Record = dict[str, Any]
 # seconds after which a socket that still has its first name (klpfs.agent.server.bind) is of a process that died there
@@ -98,7 +98,9 @@ class Journal:
     def try_lock(self) -> bool:
         """Take the lock if it is free; False when somebody else has it.
 
-        OSError: the folder is gone, no descriptors, or EIO: the lock's file is another user's.
+        A file of root's in another user's folder is put aside for one of that user, who could not open it: the folder
+        was root's when the file was made. OSError: the folder is gone, no descriptors, or EIO: the lock's file is another
+        user's.
         """
         if self._lock >= 0:
             raise RuntimeError("the journal's lock is held already")
@@ -106,7 +108,11 @@ class Journal:
             fd = self.folder.open_lock()
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if self.folder.is_lock(fd):
+                if not self.folder.is_lock(fd):
+                    continue
+                if self.folder.is_misgiven(fd):
+                    self.folder.remove(LOCK)        # who waits for it sees that it is the lock no more
+                else:
                     self._lock, fd = fd, -1
                     self._put_back()
                     return True
@@ -157,6 +163,10 @@ class Journal:
         except OSError:
             return None
         return data if hashlib.sha256(data).hexdigest() == sha256 else None
+
+    def is_bare(self) -> bool:
+        """Whether nothing is in the folder, no journal either. Needs no lock."""
+        return not self.folder.names()
 
     def prune(self, record: Record) -> None:
         """Remove the contents that no module of `record` has, and what writers that died left behind."""

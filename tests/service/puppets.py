@@ -97,6 +97,9 @@ class DiskJournal:
         need(self.disk.lock is self, "a content is stored without the lock")
         return "hash"
 
+    def is_bare(self):
+        return False
+
     def prune(self, record):
         need(self.disk.lock is self, "contents are removed without the lock")
         self.disk.pruned.append(record["seq"])

@@ -1,6 +1,7 @@
 """The journal on disk: replaced as a whole under a lock, contents beside it, faults."""
 import contextlib
 import errno
+import fcntl
 import hashlib
 import os
 import stat
@@ -328,6 +329,21 @@ def test_root_writes_for_the_services_user(journal, tmp_path):
     write(journal)
     name = journal.put(b"x")
     assert {os.stat(tmp_path / each).st_uid for each in ("journal", "lock", name)} == {54321}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: another user's service")
+def test_a_lock_that_was_made_before_the_folder_was_its_users_is_made_anew(journal, tmp_path):
+    """mkdir, then chown: as systemd and install -d make a unit's folder."""
+    with journal_locked(journal):
+        pass
+    os.chown(tmp_path, 54321, 54321)
+    before = os.open(tmp_path / "lock", os.O_RDWR)
+    fcntl.flock(before, fcntl.LOCK_EX)
+    assert not journal.try_lock() and (tmp_path / "lock").stat().st_uid == 0, "whoever has it, has it"
+    os.close(before)
+    with journal_locked(journal):
+        assert (tmp_path / "lock").stat().st_uid == 54321
+        assert not Journal(str(tmp_path)).try_lock()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")

@@ -75,6 +75,12 @@ def test_a_life(bench, service, result, source):
     bench.until(lambda: [n for n in os.listdir(bench.folder) if len(n) == 64] == [])
 
 
+def test_nothing_is_made_in_a_folder_in_which_nothing_is(bench, service):
+    """It may be a folder of another user's in the making, and still root's."""
+    bench.until(lambda: not service.coordinator.current.litter)
+    assert os.listdir(bench.folder) == []
+
+
 @pytest.mark.parametrize("text, code", [
     (b"", errno.EINVAL), (b"'", errno.EINVAL), (b"/none/x.py", errno.ENOENT), (b"/", errno.EINVAL),
     (b"/tmp", errno.EISDIR), (b"/dev/null", errno.EINVAL)])
