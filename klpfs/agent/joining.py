@@ -11,7 +11,7 @@ from klpfs.agent.c_functions import get_ident, get_native_id, monotonic
 from klpfs.agent.conditions import THERE
 from klpfs.agent.proc import cmdline
 from klpfs.agent.waiting import Signal
-from klpfs.engine.error import is_own_mistake
+from klpfs.engine.error import KlpError, is_own_mistake
 from klpfs.engine.log import ERR, INFO, NOTICE, WARNING
 from klpfs.protocol import record_text
 from klpfs.protocol.folder_layout import JOURNAL
@@ -170,8 +170,11 @@ class Joining:
         agent, names = self.agent, self.agent.follower.main_names()
         if names is not None:
             namespace = agent.target.main_namespace()
-            if namespace is None or not between_statements.passed(names, agent.main_ident, namespace):
-                return False
+            try:
+                if namespace is None or not between_statements.passed(names, agent.main_ident, namespace):
+                    return False
+            except KlpError:
+                return False            # what runs can't be seen just now
         agent.target.main_waits = False
         return True
 

@@ -6,6 +6,7 @@ references for good, and no stack shows them. So in such a child references tell
 """
 from __future__ import annotations
 
+from klpfs.cpython.looks import interpreters
 from klpfs.cpython.no_collection import thread_frames
 
 _here = False           # in this process
@@ -18,8 +19,8 @@ def are_here() -> bool:
 
 def would_be() -> bool:
     """Whether a fork now would leave frames behind: another thread has some, or this process has them itself. Before a
-    fork, once klpfs's own threads have ended."""
-    return _here or len(thread_frames()) > 1
+    fork, once klpfs's own threads have ended. True where asking for frames is not safe."""
+    return _here or bool(interpreters.apart()) or len(thread_frames()) > 1
 
 
 def note(left: bool) -> None:

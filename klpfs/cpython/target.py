@@ -214,9 +214,9 @@ class PythonTarget(seam.Target):
             new_code.annotations = annotations_of(new, definition, loaded, link.constants, index.namespace,
                                                   link.annotations, around, type_params)
         new_code.type_params = type_params
+        func.new_code, func.definition = new_code, definition       # first, and in this order: `release` goes by them
         self.registry.made(definition, code)
         self.registry.use(definition, func)
-        func.definition, func.new_code = definition, new_code
         func.fingerprint = definition.fingerprint  # it stays what this patch was made to fit
 
     def _expected(self, func: Func, loaded: LoadedModule, obj: Object) -> Any:
@@ -259,8 +259,8 @@ class PythonTarget(seam.Target):
         definition: Any = like.definition
         if definition is None or like.obj is None or not like.obj.loaded:
             definition = self._index_of(obj).find(like.old_name, like.old_sympos, self.log)
+        func.new_code, func.definition = NewCode(definition), definition
         self.registry.use(definition, func)
-        func.definition, func.new_code = definition, NewCode(definition)
 
     def release(self, func: Func) -> None:
         self._index = None

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from klpfs.cpython import unfound
 from klpfs.cpython.images.image import put
-from klpfs.cpython.looks import codes_in_use, hidden, names_for_people
+from klpfs.cpython.looks import codes_in_use, hidden, interpreters, names_for_people
 from klpfs.cpython.looks.collection import COLLECTING, FROZEN
 from klpfs.cpython.resolve.code_copies import is_watched
 from klpfs.cpython.resolve.owners import ALTERED, OWN, Owners, kind_of
@@ -44,7 +44,7 @@ class PythonTransition(seam.TargetTransition):
     """
 
     __slots__ = ("owner", "images", "switching", "before", "after", "watched", "entries", "doubts", "strangers",
-                 "_sides", "_named", "_elsewhere")
+                 "_sides", "_named", "_elsewhere", "_unasked")
 
     def __init__(self, owner: PythonTarget, changes: Iterable[seam.Change]) -> None:
         self.owner, self.images = owner, owner.images
@@ -58,6 +58,7 @@ class PythonTransition(seam.TargetTransition):
         self.strangers: set[tuple[Any, str]] = set()
         self._sides: dict[Any, tuple[dict[int, CodeType], dict[int, CodeType]]] = {}    # see _sides_of
         self._elsewhere: set[int] = set()   # ids of definitions named for function objects with other globals
+        self._unasked = False       # codes on stacks are not noted: interpreters.apart
         self._named = 0     # how many of switching.foreign were named in the log
         try:
             owner.transition = self     # first: the target's recover() goes by it
@@ -101,10 +102,15 @@ class PythonTransition(seam.TargetTransition):
 
     def _note_codes_in_use(self) -> None:
         """Copies that something runs, of codes of the definitions, are noted. What is suspended takes a search of the
-        heap, which is worth its time only where something of a definition can be."""
+        heap, which is worth its time only where something of a definition can be. Stacks that can't be asked for now
+        are asked before the next look."""
         owners = Owners(self.images.registry, self._concerned())
         suspended = codes_in_use.of_suspended(owners.suspends)
-        owners.note_in_use(suspended, codes_in_use.on_stacks(), codes_in_use.with_globals)
+        try:
+            on_stacks, self._unasked = codes_in_use.on_stacks(), False
+        except interpreters.Apart:
+            on_stacks, self._unasked = [], True
+        owners.note_in_use(suspended, on_stacks, codes_in_use.with_globals)
 
     def _add_codes(self) -> bool:
         """Codes that were noted have their sides in the transition. Whether any is new there."""
@@ -273,6 +279,9 @@ class PythonTransition(seam.TargetTransition):
     def look(self) -> list[seam.Blocker]:
         if self.switching.forced and self._may_miss():
             self.join()         # what was made up to the force
+        if self._unasked:       # the transition is blind as long
+            self._note_codes_in_use()
+            self._add_codes()
         return self.switching.look(self._missed)        # type: ignore[no-any-return]
 
     def _may_miss(self) -> bool:

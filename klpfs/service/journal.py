@@ -99,8 +99,8 @@ class Journal:
         """Take the lock if it is free; False when somebody else has it.
 
         A file of root's in another user's folder is put aside for one of that user, who could not open it: the folder
-        was root's when the file was made. OSError: the folder is gone, no descriptors, or EIO: the lock's file is another
-        user's.
+        was root's when the file was made. OSError: the folder is gone, no descriptors, or EIO: the lock's file is
+        another user's.
         """
         if self._lock >= 0:
             raise RuntimeError("the journal's lock is held already")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 from types import CodeType, FunctionType
 
-from klpfs.cpython.looks import suspended, threads
+from klpfs.cpython.looks import interpreters, suspended, threads
 from klpfs.cpython.raw import MARK, SUSPENDS, inner, type_dict
 from klpfs.cpython.resolve.live_functions import functions_of
 
@@ -25,7 +25,10 @@ def needed(run: FunctionType, namespace: dict[str, Any], added: dict[str, Any]) 
     the livepatch's. namespace: of the patched module. added: {name: value} of what is to be taken away."""
     path = run.__code__.co_filename
     classes = [value for value in added.values() if isinstance(value, type)]
-    todo = _closures(run, namespace, path) + _running(run, path)
+    try:
+        todo = _closures(run, namespace, path) + _running(run, path)
+    except interpreters.Apart:
+        return set(added)               # what runs can't be seen
     for cls in _with_instances(classes):
         todo += _methods(cls, path)
     used: set[str] = set()

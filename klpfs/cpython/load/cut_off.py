@@ -24,6 +24,7 @@ import gc
 import sys
 
 from klpfs.cpython.c_originals import original
+from klpfs.cpython.looks import interpreters
 from klpfs.cpython.no_collection import thread_frames
 from klpfs.engine.error import code_of
 
@@ -45,8 +46,9 @@ _TRACKED = gc.is_tracked(RLock())               # by the collector, as what refe
 
 
 def is_in_library(ident: int) -> bool:
-    """Whether a thread's innermost frame is of the standard library, importlib's own included."""
-    frame = thread_frames().get(ident)
+    """Whether a thread's innermost frame is of the standard library, importlib's own included. False where asking for
+    frames is not safe."""
+    frame = None if interpreters.apart() else thread_frames().get(ident)
     return frame is not None and is_library(frame.f_code.co_filename)
 
 

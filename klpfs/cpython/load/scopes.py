@@ -182,12 +182,13 @@ class Scopes:
         return None
 
     def block(self) -> Scope | None:
-        """The class in whose namespace names that are read here are looked up first; None: in no class's."""
+        """The class in whose namespace names that are read here are looked up first; None: in no class's. What a class
+        block has evaluated later sees its names, a comprehension in that does not."""
         inner = ""
         for scope in reversed(self.stack):
             if scope.kind == "class":
                 return scope if inner in ("", "annotation") else None
-            if scope.kind == "function" or scope.kind == "comprehension" and inner == "annotation":
+            if scope.kind == "function" or scope.kind == "comprehension":
                 return None
             inner = scope.kind
         return None

@@ -14,6 +14,7 @@ from ..raw import ASYNC_GENERATOR, COROUTINE, GENERATOR
 from ..switch.choice import greenlet_api
 from . import greenlets, reads, threads
 from .atomic import restoring, silent, still
+from .interpreters import need_one_lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,7 +65,9 @@ def _of_suspended(flags: int) -> Iterator[dict[int, CodeType]]:
 
 @restoring
 def on_stacks() -> list[tuple[CodeType, int]]:
-    """List of the code objects on stacks, one for each frame, with the id of the frame's globals."""
+    """List of the code objects on stacks, one for each frame, with the id of the frame's globals. Apart: see
+    interpreters."""
+    need_one_lock()
     return _list(still(_of_frames(_frames())))
 
 

@@ -16,6 +16,7 @@ from weakref import ref
 from ..switch.rules import BREAK
 from . import collection, reads, threads
 from .atomic import everything, restoring, silent, still
+from .interpreters import need_one_lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ def _all_stacks(kind: Any, before: list[ref[Any]],
 
 def _of_one_moment(kind: Any, read: Callable[[Iterator[Any]], Iterator[Any]]) -> \
         tuple[str | None, list[tuple[int, Any]]]:
+    need_one_lock()
     before: list[ref[Any]] = []
     stacks = _all_stacks(kind, before, read)
     return torn(kind, before), stacks
@@ -105,7 +107,7 @@ def _of_one_moment(kind: Any, read: Callable[[Iterator[Any]], Iterator[Any]]) ->
 def stacks_and_greenlets(kind: Any) -> tuple[str | None, list[tuple[int, Stack]]]:
     """(why nothing can be said: FROZEN, BORN or None, [(thread ident or id of greenlet, (id of code, ...))] of all
     threads and suspended greenlets at one moment). BORN: greenlets were born meanwhile, which the look could not
-    see."""
+    see. interpreters.Apart."""
     return _of_one_moment(kind, threads.codes)
 
 

@@ -2,6 +2,9 @@
 from __future__ import annotations
 
 import sys
+from errno import EBUSY
+
+from klpfs.engine.error import KlpError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,6 +36,20 @@ def apart() -> int:
         return 0
     others = [interpreter for interpreter in _list_all() if interpreter != _current()]       # type: ignore[misc]
     return _len(others if _config is None else [1 for interpreter in others if _has_own_lock(_config, interpreter)])
+
+
+class Apart(KlpError):
+    """A sub-interpreter has a lock of its own: frames can't be asked for, so nobody can say what runs (EBUSY)."""
+
+    def __init__(self) -> None:
+        KlpError.__init__(self, EBUSY, "sub-interpreters with a lock of their own: what runs can't be seen")
+
+
+def need_one_lock() -> None:
+    """Apart, where asking for frames is not safe. Before each sys._current_frames(): it reads the frames of all
+    interpreters' threads, which on 3.12 and newer may run at the same time."""
+    if apart():
+        raise Apart
 
 
 def _has_own_lock(config: Callable[[Any], Any], interpreter: Any) -> bool:

@@ -20,7 +20,7 @@ from types import (
 
 from ..c_originals import original
 from ..raw import type_dict, type_mro
-from . import greenlets, reads, threads
+from . import greenlets, interpreters, reads, threads
 from .atomic import silent
 from .first_argument import OF_OTHERS, first_argument
 
@@ -93,14 +93,15 @@ def is_elsewhere(wanted: object, waiting: FrameType | None, mine: Sequence[Frame
     """Whether no frame of `mine` is the method of the object `wanted` that was handed on to, for all stacks tell
     otherwise: the frame of what waits for that object is on one, so it hands nothing on; or, unless one of `mine`
     surely is such a method, another frame is. mine: of this thread, innermost first. greenlet: the greenlet type, or
-    None."""
+    None. Other threads' stacks say nothing where asking for them is not safe (interpreters.apart)."""
     found: list[FrameType] = []
     below = mine[0].f_back
     while below is not None:
         if below.f_back is None or below.f_code.co_name in NAMES:
             found.append(below)
         below = below.f_back
-    found += _list(_frames(_of_other_threads()))
+    if not interpreters.apart():
+        found += _list(_frames(_of_other_threads()))
     if greenlet is not None:
         found += _list(_frames(_zip(greenlets.suspended_frames(greenlet))))
     for frame in found:

@@ -147,6 +147,7 @@ def running(codes: Mapping[int, CodeType], breathe: Callable[[], None] | None = 
 def stacks() -> dict[int, list[str]]:
     """{ident: list of 'file:line function', innermost first} of all threads, for proc/<pid>/task/<tid>/stack; {} where
     looking is not safe (interpreters.apart)."""
-    if interpreters.apart():
+    try:
+        return {ident: _lines(pairs) for ident, pairs in threads.lines(_tuple(threads.idents()))}
+    except interpreters.Apart:
         return {}
-    return {ident: _lines(pairs) for ident, pairs in threads.lines(_tuple(threads.idents()))}

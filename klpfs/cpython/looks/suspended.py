@@ -14,6 +14,7 @@ from . import greenlets, reads
 from .atomic import everything, silent, still
 from .collection import COLLECTING, FROZEN, frozen_before_import, probe
 from .frozen_moment import putting_back
+from .interpreters import need_one_lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -157,8 +158,10 @@ def find(codes: Sequence[CodeType], kind: Any = None, counted: References | None
     under way: what it has found unreachable is in no list, but its `finally` blocks may still run. kind: the greenlet
     type: then stacks is what greenlets.stacks_and_greenlets gives, of the same moment. counted: filled, of the same
     moment, for a few codes. running: to it go the ids of the codes of objects that just run, on a stack, or may be
-    dying, to which there are no references.
+    dying, to which there are no references. With `kind`: interpreters.Apart.
     """
+    if kind is not None:
+        need_one_lock()
     frozen = frozen_before_import()
     seen: dict[str, Any] = {}
     before: list[ref[Any]] = []

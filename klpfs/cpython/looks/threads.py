@@ -1,4 +1,4 @@
-"""Looks at the stacks of threads, each stack of one moment."""
+"""Looks at the stacks of threads, each stack of one moment. All raise interpreters.Apart where that is not safe."""
 from __future__ import annotations
 
 import sys
@@ -9,6 +9,7 @@ from ..raw import SUSPENDS
 from ..switch.rules import BREAK
 from . import reads
 from .atomic import restoring, still
+from .interpreters import need_one_lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -107,6 +108,7 @@ def _first_frames(wanted: tuple[int, ...]) -> Iterator[tuple[FrameType | None]]:
 @restoring
 def idents() -> list[int]:
     """List of the identifiers of all threads that have a Python frame."""
+    need_one_lock()
     return _list(still(chain.from_iterable(starmap(FRAMES, ((),)))))
 
 
@@ -114,16 +116,19 @@ def idents() -> list[int]:
 def stacks(wanted: tuple[int, ...]) -> list[tuple[int, Stack]]:
     """[(ident, (id of code, ...) innermost first)] of the threads in the tuple `wanted`; () for a thread that has
     ended."""
+    need_one_lock()
     return _list(still(_zip(wanted, codes(gathered(chains(_first_frames(wanted)))))))
 
 
 @restoring
 def lines(wanted: tuple[int, ...]) -> list[tuple[int, Lines]]:
     """[(ident, ((code, line number), ...))] of the threads in the tuple `wanted`, for people to read."""
+    need_one_lock()
     return _list(still(_zip(wanted, code_lines(gathered(chains(_first_frames(wanted)))))))
 
 
 @restoring
 def places(wanted: tuple[int, ...]) -> list[tuple[int, Places]]:
     """[(ident, ((f_lasti, line number, code), ...))] of the threads in the tuple `wanted`, of one moment."""
+    need_one_lock()
     return _list(still(_zip(wanted, code_places(gathered(chains(_first_frames(wanted)))))))

@@ -91,13 +91,25 @@ def _verbose_message(original: Any) -> Any:
 
 def _after_spec(original: Any) -> Any:
     def _after_spec(spec: Any, *args: Any) -> Any:
-        target, mark = _target, _begin(spec.name, args[0] if args else None)
+        # The body runs again, for a reload, which has no mark of the import system's own: as long, the target takes the
+        # module for half imported. No context manager: its frame would be in tracebacks. The mark goes before
+        # `finished`: a patch that comes in between finds the module loaded, or is among those that are applied then.
+        target, mark = _target, (getpid(), object())    # in a child that is forked meanwhile, the body may run no more
         try:
+            if target is not None and args:     # else an import of an old loader, no reload
+                _begin(target, mark, spec.name, args[0])
             return original(spec, *args)
         finally:  # a reload that fails half way has made functions, too
-            _end(target, mark)
-            if spec.name in sys.modules:
-                finished(spec.name)
+            try:
+                # A `try` at once, and no function of ours at whose entry a signal handler may run: what that raises in
+                # these lines finds the lines below.
+                if target is not None:
+                    target.bodies.pop(mark, None)
+            finally:
+                if target is not None:
+                    target.bodies.pop(mark, None)
+                if spec.name in sys.modules:
+                    finished(spec.name)
     return _after_spec
 
 
@@ -117,29 +129,16 @@ def _is_own(loader: Any) -> bool:
     return getattr(getattr(loader, "exec_module", None), "__func__", None) is _LoaderBasics.__dict__["exec_module"]
 
 
-def _begin(name: str, module: ModuleType | None) -> tuple[int, object]:
-    """The body of a module begins to run again, for a reload, which has no mark of the import system's own. Until _end
-    the target takes the module for half imported. No context manager: its frame would be in tracebacks. module None: an
-    import of an old loader, no reload. Counterpart: _end."""
-    mark = getpid(), object()       # in a child that is forked meanwhile, the body may run no more
-    target = _target                # `let_go` may come at any moment
-    if target is not None and module is not None:
-        target.bodies[mark] = module
-        try:
-            if sys.modules.get(name) is module:
-                target.begins_again(name)
-        except Exception as error:
-            if not is_own_mistake(error):
-                raise
-            # a line of the log is not had: the import is not to blame
-    return mark
-
-
-def _end(target: Target | None, mark: tuple[int, object]) -> None:
-    """The body has ended. Called before `finished`: a patch that comes in between finds the module loaded, or is among
-    those that `finished` applies. Counterpart: _begin."""
-    if target is not None:
-        target.bodies.pop(mark, None)
+def _begin(target: Target, mark: tuple[int, object], name: str, module: ModuleType) -> None:
+    """The body of a module begins to run again. The caller takes the mark away."""
+    target.bodies[mark] = module
+    try:
+        if sys.modules.get(name) is module:
+            target.begins_again(name)
+    except Exception as error:
+        if not is_own_mistake(error):
+            raise
+        # a line of the log is not had: the import is not to blame
 
 
 def finished(name: str) -> None:
@@ -162,8 +161,28 @@ def finished(name: str) -> None:
             except BaseException as error:
                 raised.append(error)
     finally:
-        if target.ripe.get(name) is module:
-            target.ripe.pop(name, None)
+        try:    # twice, as in _after_spec
+            if target.ripe.get(name) is module:
+                target.ripe.pop(name, None)
+        finally:
+            if target.ripe.get(name) is module:
+                target.ripe.pop(name, None)
+    # of klpfs's own mistakes the import is not to blame; the callback's owner logs its own failures
+    raised = [each for each in raised if not is_own_mistake(each)]
+    if raised:
+        raise _the_weightiest(raised)
+
+
+def _the_weightiest(raised: list[BaseException]) -> BaseException:
+    """What is raised of what several signal handlers have: the first that ends the program (SystemExit,
+    KeyboardInterrupt), else the last. The others are its context, as in a `finally`."""
+    chosen = next((each for each in raised if not isinstance(each, Exception)), raised[-1])
+    known, end = {id(chosen)}, chosen
     for each in reversed(raised):
-        if not is_own_mistake(each):    # else the import is not to blame; the callback's owner logs its own failures
-            raise each
+        while end.__context__ is not None and id(end.__context__) not in known:
+            end = end.__context__
+            known.add(id(end))
+        if id(each) not in known:
+            end.__context__ = end = each
+            known.add(id(each))
+    return chosen

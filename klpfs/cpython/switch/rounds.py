@@ -65,14 +65,19 @@ class Rounds:
         self._known = {}
 
     def look(self) -> list[Blocker]:
-        """The Blockers that a round finds; []: no task is in the way. Only in RUN."""
+        """The Blockers that a round finds; []: no task is in the way. Only in RUN. Where frames can not be asked for, that
+        is the Blocker, also since the middle of a look."""
+        try:
+            return self._look()
+        except interpreters.Apart:
+            return [apart()]
+
+    def _look(self) -> list[Blocker]:
         now = self.transition.clock()       # names that are too old are made again: of tasks that are gone they stayed
         self._known = {key: known for key, known in self._known.items() if now - known[1] < AGAIN_US}
         if audit_hooks.refuse():
             return [_says_nothing(audit_hooks.AUDIT_HOOK)]
-        apart = interpreters.apart()
-        if apart:
-            return [Blocker("interpreter", 0, f"{apart} sub-interpreters with a lock of their own")]
+        interpreters.need_one_lock()
         if self.transition.state.blind:
             why = self.transition.find_waiting()
             if why is not None and self.transition.state.goal:
@@ -103,7 +108,7 @@ class Rounds:
 
     def note_bodies(self) -> None:
         """Note, before the transition begins, whether a body on a stack may make functions of it again: what these make
-        no dispatcher notes."""
+        no dispatcher notes. interpreters.Apart."""
         transition = self.transition
         if transition.waiting.ids and not transition.waiting.unnoted:
             self.bodies.begin(transition)
@@ -381,6 +386,11 @@ def _says_nothing(why: str) -> Blocker:
     return Blocker("greenlet" if why is greenlet_looks.BORN else why, 0, why)
 
 
+def apart() -> Blocker:
+    """The Blocker of a look that may not ask for frames."""
+    return Blocker("interpreter", 0, f"{interpreters.apart()} sub-interpreters with a lock of their own")
+
+
 def _has_just_ended() -> Blocker:
     """The Blocker of a look that saw a suspended object end: what that object made can't be known, so another look is
     needed."""
@@ -391,9 +401,12 @@ def task_states(transition: Transition) -> dict[int, int]:
     """{ident: 0 or 1}: the side that each thread is bound to, as the kernel's patch_state; {} without a transition,
     and where threads can't be asked for."""
     state = transition.state
-    if state.mode == OVER or interpreters.apart() or audit_hooks.refuse():
+    if state.mode == OVER or audit_hooks.refuse():
         return {}
-    idents = threads.idents()
+    try:
+        idents = threads.idents()
+    except interpreters.Apart:
+        return {}
     if state.mode == PREPARE:
         return {ident: 0 for ident in idents}
     return {ident: state.goal if state.mode == CLEAN or ident in state.clean_threads else 1 - state.goal

@@ -27,7 +27,7 @@ from klpfs.engine.target import Blocker
 from .. import no_collection
 from ..c_originals import original
 from ..images import image as images
-from ..looks import collection, frozen_moment
+from ..looks import collection, frozen_moment, interpreters
 from ..raw import COMPREHENSIONS, NESTED, SUSPENDS, body_codes, line_table
 from . import (
     audit_hooks,
@@ -355,17 +355,21 @@ class Transition:
     def _run(self, goal: int) -> None:
         """RUN with that goal: blind, where side 1 was never chosen yet and what waits can't be known now, or nothing
         may be asked."""
-        refused = audit_hooks.refuse()
+        refused = audit_hooks.refuse() or _bool(interpreters.apart())
         why = self.find_waiting()
         for _ in _range(AGAIN):         # a collection is short, mostly
             if why != collection.COLLECTING or self.breathe is None:
                 break
             self.breathe()
             why = self.find_waiting()
+        try:
+            interpreters.need_one_lock()    # again: some may have come meanwhile
+            if not refused:
+                self.rounds.note_bodies()
+        except interpreters.Apart:
+            refused = True
         if refused:
             self.waiting.unnoted = True     # whatever the bodies make that can't be asked for now
-        else:
-            self.rounds.note_bodies()
         blind = refused or _bool(goal) and why is not None
         self.flip(RUN, goal, blind and not (self.decided or "blind" in BREAK))
 
@@ -570,7 +574,10 @@ class Transition:
                 continue
             state = self.state
             # dispatchers decide by the stack meanwhile: what joins may be running, below whatever is called now
-            blockers = blockers or missed()
+            try:
+                blockers = blockers or missed()
+            except interpreters.Apart:
+                blockers = [rounds.apart()]
             if blockers:
                 return blockers
             if self.state is state and not self.put_again():    # again: all that was searched took its time

@@ -261,9 +261,8 @@ def f(c):
 
 @pytest.mark.skipif(sys.version_info < (3, 14), reason="annotations are deferred from 3.14 on")
 def test_deferred_annotations_in_a_class_block(program):
-    """In all formats, and in comprehensions in them, which see the class's names."""
-    module = program.module("k = 'PROGRAM'\ndef f(c): pass")
-    patch(program, module, """
+    """In all formats, and in comprehensions in them, which do not see the class's names."""
+    text = """
 k = str
 def f(c):
     class X:
@@ -271,11 +270,16 @@ def f(c):
         x: k
         y: [k for _ in (1,)]
     return X
-""", "f")
+"""
+    plain = {}
+    exec(text, plain)
+    module = program.module("k = 'PROGRAM'\ndef f(c): pass")
+    patch(program, module, text, "f")
     from annotationlib import Format, get_annotations
     for c, kind in ((0, str), (1, int)):
         for form in (Format.VALUE, Format.FORWARDREF):
-            assert get_annotations(module.f(c), format=form) == {"x": kind, "y": [kind]}
+            assert (get_annotations(module.f(c), format=form) == get_annotations(plain["f"](c), format=form)
+                    == {"x": kind, "y": [str]})
         assert "'str'" in get_annotations(module.f(c), format=Format.STRING)["x"]   # the file's, as in functions
 
 
@@ -355,6 +359,48 @@ def f():
             case int() | Pt(): pass
 """, "f")
     assert error == "EINVAL" and line.endswith(":7: 'Pt' in a pattern, in the block of a class")
+
+
+@pytest.mark.parametrize("late", [
+    "type A = list(fb for _ in (1,))", "type A = [fb for _ in (1,)]", "type A = (lambda: fb)()", "type A = fb",
+    "def A[T: [fb for _ in (1,)]](self): pass", "a: [fb for _ in (1,)]", "a: [x for x in fb]"])
+@pytest.mark.parametrize("block", ["pass", "fb = 'class'", "global fb"])
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="type parameters are new in 3.12")
+def test_comprehensions_in_what_a_class_block_has_evaluated_later(program, late, block):
+    """They do not see the block's names. (3.12 refuses most of them.)"""
+    text = f"""
+fb = 'file'
+def f():
+    fb = 'local'
+    class C:
+        {block}
+        {late}
+    found = getattr(C, 'A', None)
+    return (getattr(found, '__value__', 0), [each.__bound__ for each in getattr(found, '__type_params__', ())],
+            C.__annotations__)"""
+    plain = {}
+    try:
+        exec(text, plain)
+    except SyntaxError:
+        pytest.skip("no comprehension or lambda there on 3.12")
+    module = program.module("fb = 'module'\ndef f(): pass")
+    patch(program, module, text, "f")
+    assert module.f() == plain["f"]()
+
+
+@pytest.mark.parametrize("name, text", [
+    ("f", "def f():\n def g(x):\n  class C:\n   nonlocal x\n   x += 1\n  return x\n return g(5)"),
+    ("f", "def h():\n def g(x):\n  class C:\n   nonlocal x\n   x += 1\n  return x\n return g(5)\ndef f(): return h()"),
+    ("f", "class D:\n def m(self):\n  nonlocal __class__\n  old = __class__.__name__\n  __class__ = int\n"
+          "  return old, __class__\ndef f(): return D().m()"),
+    ("f", "class D:\n def m(self):\n  class E:\n   nonlocal __class__\n   __class__ = 42\n  return __class__\n"
+          "def f(): return D().m()")])
+def test_nonlocal_names_of_what_is_around_a_class_block(program, name, text):
+    plain = {"__name__": "plain"}
+    exec(text, plain)
+    module = program.module("def f(): pass")
+    patch(program, module, text, name)
+    assert module.f() == plain["f"]()
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="type parameters are new in 3.12")

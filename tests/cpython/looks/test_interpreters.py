@@ -1,10 +1,15 @@
 """Sub-interpreters: counted, and told apart by whether they have an interpreter lock of their own."""
+import errno
 import sys
 from types import SimpleNamespace
 
 import pytest
 
-from klpfs.cpython.looks import interpreters, names_for_people
+from klpfs.cpython import left_behind, no_collection
+from klpfs.cpython.load import cut_off
+from klpfs.cpython.looks import dry_run, interpreters, names_for_people, threads
+from klpfs.engine.error import KlpError
+from tests.cpython.machine import Machine, one
 from tests.cpython.programs import done, make, transition
 
 
@@ -55,6 +60,83 @@ def test_before_3_12_all_share_the_lock(others, monkeypatch):
 def test_looks_at_frames_are_not_taken_beside_them(others):
     others("own")
     assert names_for_people.stacks() == {}
+
+
+@pytest.fixture
+def machine(tmp_path):
+    made = Machine(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def no_frames(monkeypatch):
+    """Asking for frames fails the test, as long as there is an interpreter apart; [how often it was asked]."""
+    asked = []
+
+    def guarded(*args):
+        asked.append(1)
+        assert not interpreters.apart(), "sys._current_frames() beside an interpreter with a lock of its own"
+        return sys._current_frames()
+    monkeypatch.setattr(threads, "FRAMES", guarded)
+    monkeypatch.setattr(no_collection, "_frames", guarded)
+    return asked
+
+
+def test_nobody_asks_for_frames_beside_them(machine, others, no_frames):
+    """On 3.12 and 3.13 that crashes the program. From before the load to its end, and back: it waits, by name, and all
+    calls are old; when they are gone the transition goes on."""
+    module = machine.module("def f(): return 0\ndef g():\n while 1: yield f()\n")
+    text = "def f(): return 1\ndef g():\n while 1: yield f()\n" + one(module, "f", "g")
+    old = module.g()
+    assert next(old) == 0
+    others("own")
+    found = machine.enable(text)
+    for _ in range(2):
+        blocker, = machine.engine.look()
+        assert (blocker.kind, blocker.name) == ("interpreter", "1 sub-interpreters with a lock of their own")
+        assert module.f() == 0 == next(module.g()) and next(old) == 0
+    assert names_for_people.stacks() == {}
+    assert cut_off.is_in_library(1) is False and left_behind.would_be()
+    with pytest.raises(KlpError) as refused:
+        dry_run.survey(machine.target, machine.load("def f(): return 2\n" + one(module, "f")))
+    assert refused.value.errno == errno.EBUSY
+    machine.engine.reverse()
+    assert machine.engine.look()[0].kind == "interpreter"
+    machine.engine.reverse()
+    assert machine.engine.look()[0].kind == "interpreter" and not no_frames
+    others()
+    assert machine.engine.look()[0].kind == "generator" and no_frames
+    others("own")
+    old.close()
+    assert machine.engine.look()[0].kind == "interpreter"
+    others()
+    machine.settle()
+    assert module.f() == 1
+    others("own")
+    machine.engine.disable(found.patch)
+    assert machine.engine.look()[0].kind == "interpreter" and module.f() == 1
+    machine.engine.force()
+    assert module.f() == 0
+    machine.engine.look()
+    machine.engine.finish()
+    assert module.f() == 0
+
+
+def test_one_that_comes_in_the_middle_of_a_look_ends_the_look(machine, others, no_frames, monkeypatch):
+    module = machine.module("def f(): return 0\n")
+    machine.enable("def f(): return 1\n" + one(module, "f"))
+    real = threads.stacks
+
+    def stacks(wanted):
+        others("own")
+        return real(wanted)
+    with monkeypatch.context() as patched:
+        patched.setattr(threads, "stacks", stacks)
+        assert machine.engine.look()[0].kind == "interpreter"
+    others()
+    machine.settle()
+    assert module.f() == 1
 
 
 @pytest.mark.skipif(interpreters._list_all is None, reason="no module to make a sub-interpreter with")

@@ -2,6 +2,7 @@
 import ctypes
 import importlib
 import importlib.util
+import inspect
 import os
 import signal
 import sys
@@ -367,6 +368,58 @@ def test_an_import_that_is_cut_off_at_any_line_leaves_no_module_that_was_not_ask
         places.append(said[1])
         at += 1
     assert {"exec_module", "finished"} <= {function for function, line in places}
+
+
+def test_of_several_exceptions_of_signal_handlers_the_one_that_ends_the_program_is_raised(program):
+    """A SystemExit before a time limit that the program catches, or behind it; the other is its context."""
+    name = program.write("done = True")
+    program.imported.append(name)
+    for kinds, chosen in ((SystemExit, Limit), SystemExit), ((Limit, KeyboardInterrupt), KeyboardInterrupt), (
+            (Limit, TimeoutError), TimeoutError):
+        left = [Limit if kind is Limit else kind() for kind in kinds]
+
+        def callback(name, left=left):
+            if left:
+                raise left.pop(0)
+        import_hooks.install(callback, program.target)
+        with pytest.raises(chosen) as caught:
+            importlib.import_module(name)
+        other, = set(kinds) - {chosen}
+        assert type(caught.value.__context__) is other and caught.value.__context__.__context__ is None
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_reload_that_is_cut_off_at_any_line_leaves_a_module_that_counts_as_loaded(program):
+    """Whatever line of the hook it is, but `try:`, at which no signal handler runs; and what the body has made until then
+    has had the callback."""
+    lines = inspect.getsource(import_hooks).splitlines()
+    done, module, places = [], program.module("done = True"), set()
+    import_hooks.install(done.append, program.target)
+    for at in range(1000):
+        said = [-1, None]
+
+        def trace(frame, event, arg, at=at, said=said):
+            if event == "line" and said[1] is None and frame.f_globals is vars(import_hooks) and (
+                    not lines[frame.f_lineno - 1].strip().startswith("try:")):
+                said[0] += 1
+                if said[0] == at:
+                    said[1] = frame.f_code.co_name
+                    raise Limit
+            return trace
+        done.clear()
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            importlib.reload(module)
+        except Limit:
+            pass
+        finally:
+            sys.settrace(before)
+        if said[1] is None:
+            break
+        places.add(said[1])
+        assert not program.target.bodies and not program.target.ripe and program.target.loaded(module.__name__), said
+    assert {"_after_spec", "_begin", "exec_module", "finished"} <= places and done
 
 
 def test_what_another_thread_throws_in_is_not_dropped(program):
