@@ -65,8 +65,8 @@ class Rounds:
         self._known = {}
 
     def look(self) -> list[Blocker]:
-        """The Blockers that a round finds; []: no task is in the way. Only in RUN. Where frames can not be asked for, that
-        is the Blocker, also since the middle of a look."""
+        """The Blockers that a round finds; []: no task is in the way. Only in RUN. Where frames can not be asked for,
+        that is the Blocker, also since the middle of a look."""
         try:
             return self._look()
         except interpreters.Apart:
