@@ -237,6 +237,7 @@ class PythonTarget(seam.Target):
         own."""
         node, blocks = place
         class_name = _class_name(definition, blocks)
+        link.check_texts(node, link.namespace)
         code = None
         if (getattr(node, "name", None), node.lineno) not in loaded.file.nonlocals:
             plain = link.plain(definition)

@@ -16,6 +16,7 @@ from types import CodeType, FunctionType
 from klpfs.cpython.code_names import mentions, stores
 from klpfs.cpython.images.image import copy_annotations, put_code
 from klpfs.cpython.lazy_imports import LAZY
+from klpfs.cpython.load import text_annotations
 from klpfs.cpython.load.name_rewriter import (
     HELPERS,
     INPLACE,
@@ -149,7 +150,7 @@ class Link:
     """
 
     __slots__ = ("loaded", "name", "log", "namespace", "view", "copies", "constants", "codes", "annotations", "adds",
-                 "_stored", "_copied", "_shown", "_globals")
+                 "_stored", "_copied", "_shown", "_globals", "_decorates")
 
     def __init__(self, loaded: LoadedModule, name: str | None, adds: frozenset[str], log: Log) -> None:
         self.loaded, self.name, self.adds, self.log = loaded, name, adds, log
@@ -162,6 +163,7 @@ class Link:
         self.codes: dict[int, CodeType] = {}
         self.annotations: dict[Any, CodeType] = {}
         self._globals: Names | None = None
+        self._decorates: bool | None = None     # whether the file has decorated classes, once that was asked
         self._stored: set[str] | None = None
         self._copied: frozenset[str] = frozenset()
         self._shown: frozenset[str] = frozenset()       # names that helpers read of the object
@@ -219,6 +221,19 @@ class Link:
             self._globals = file_first(self.loaded, self.copies, namespace, builtins_of(namespace))
         return self._globals
 
+    def check_texts(self, node: ast.AST, module: dict[str, Any] | None) -> None:
+        """Refuses dataclasses in new code that would come out other than the text means. module: as misread has it.
+        KlpError EINVAL."""
+        if self._decorates is None:
+            self._decorates = text_annotations.are_there(self.loaded.file.tree)
+        found = self._decorates and text_annotations.misread(
+            node, bool(self.loaded.file.flags), self.loaded.own, self.loaded.namespace, module)
+        if found:
+            place = f"{self.loaded.path}:{found[0].lineno}"
+            raise KlpError(EINVAL, pr_err(
+                self.log, f"{self.loaded.name}: class '{found[0].name}' at {place} has the annotation '{found[1]}' as "
+                          "text, which dataclasses does not look up in a livepatch"))
+
     # -- helpers
 
     def attach(self, namespace: dict[str, Any], originals: list[CodeType]) -> None:
@@ -230,6 +245,8 @@ class Link:
             alone, shared = self._helpers()
             self._copied = frozenset(self._to_copy(shared))
             self._check(alone + shared, originals)
+            for helper in alone + shared:
+                self.check_texts(helper.node, None)
             changed = self._compiled(alone)
             copies = self._compiled(shared) if self._copied else {}
         except KlpError:

@@ -1,0 +1,84 @@
+"""Annotations that are texts in dataclasses of new code: as Python has them, or refused by name."""
+import sys
+
+import pytest
+
+from klpfs.engine.error import KlpError
+from tests.cpython.names_kit import livepatch, patch, refused
+
+FUTURE = "from __future__ import annotations"
+HEAD = "import dataclasses, typing\nfrom dataclasses import dataclass, fields, InitVar\nfrom typing import ClassVar\n"
+CLASS = """
+@{decorator}
+class C:
+    a: {int}
+    if True:
+        n: {mark} = 3
+"""
+OF_NEW = "def f():\n{inner}\n    return C(1), [each.name for each in fields(C)]"
+OF_HELPER = "def helper():\n{inner}\n    return C(1), [each.name for each in fields(C)]\ndef f(): return helper()"
+TOP = "{top}\ndef f(): return C(1), [each.name for each in fields(C)]"
+MARKS = "ClassVar[int]", "typing.ClassVar[int]", "InitVar[int]", "dataclasses.InitVar[int]", "int"
+
+
+def text_of(shape, mark, how="future", decorator="dataclass"):
+    """(text, head) of a livepatch that makes a dataclass in a new function, a helper or at its top level, with
+    annotations that are texts by the future statement, by quotes, or are none."""
+    quote = repr if how == "quotes" else str
+    top = CLASS.format(decorator=decorator, int=quote("int"), mark=quote(mark))
+    inner = "".join(f"    {line}\n" for line in top.splitlines())
+    return HEAD + shape.format(inner=inner, top=top), FUTURE + "\n" if how == "future" else ""
+
+
+@pytest.mark.parametrize("mark", MARKS)
+@pytest.mark.parametrize("how", ["future", "quotes", "none"])
+@pytest.mark.parametrize("shape", [OF_NEW, OF_HELPER, TOP], ids=["new", "helper", "top"])
+@pytest.mark.parametrize("decorator", ["dataclass", "dataclasses.dataclass(order=True)"])
+def test_they_mean_what_they_mean_in_python_or_are_refused(program, shape, how, mark, decorator):
+    """Refused, by name, where dataclasses would not find the file's ClassVar or InitVar; up to 3.14, all texts where it
+    would find no module."""
+    text, head = text_of(shape, mark, how, decorator)
+    plain = program.module(head + text)
+    module = program.module("def f(): pass")
+    misread = how != "none" and (mark != "int" or shape != OF_NEW and sys.version_info < (3, 15))
+    try:
+        program.patch(livepatch(module, text, "f"), head=head + "from klpfs import Func, Object, Patch")
+    except KlpError as error:
+        assert misread and error.errno == 22
+        words = "has the annotation" if shape != TOP or sys.version_info >= (3, 15) else "AttributeError"
+        assert words in program.log.texts()[-1] and module.f() is None
+    else:
+        assert not misread and str(module.f()) == str(plain.f())
+
+
+def test_what_the_module_has_too_is_found_there(program):
+    module = program.module(HEAD + "def f(): pass")
+    text, head = text_of(OF_NEW, "ClassVar[int]", "quotes")
+    program.patch(livepatch(module, text, "f"))
+    assert module.f()[1] == ["a"]
+
+
+def test_the_line_says_which_class(program):
+    module = program.module("def f(): pass")
+    text, _ = text_of(OF_NEW, "typing.ClassVar[int]", "quotes")
+    code, line = refused(program, module, text, "f")
+    assert code == "EINVAL"
+    assert "class 'C' at " in line and line.endswith(
+        "has the annotation 'typing.ClassVar[int]' as text, which dataclasses does not look up in a livepatch")
+
+
+@pytest.mark.parametrize("decorator", ["", "@functools.total_ordering"])
+def test_classes_that_dataclasses_does_not_make_are_left_alone(program, decorator):
+    module = program.module("def f(): pass")
+    patch(program, module, f"""
+import functools
+from dataclasses import dataclass
+from typing import ClassVar
+def helper():
+    {decorator}
+    class C:
+        n: {'"ClassVar[int]"' if not decorator else '"int"'} = 3
+        def __lt__(self, other): pass
+    return C.n
+def f(): return helper()""", "f")
+    assert module.f() == 3
