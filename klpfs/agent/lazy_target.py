@@ -121,7 +121,7 @@ class CPython:
     @staticmethod
     def interpreters() -> int:
         """How many sub-interpreters run in this process."""
-        from klpfs.cpython.looks.interpreters import interpreters
+        from klpfs.cpython.interpreters import interpreters
         return interpreters()
 
     @staticmethod

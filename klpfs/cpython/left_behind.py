@@ -6,7 +6,7 @@ references for good, and no stack shows them. So in such a child references tell
 """
 from __future__ import annotations
 
-from klpfs.cpython.looks import interpreters
+from klpfs.cpython import interpreters
 from klpfs.cpython.no_collection import thread_frames
 
 _here = False           # in this process

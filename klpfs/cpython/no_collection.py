@@ -44,7 +44,7 @@ def restore() -> None:
 
 def thread_frames() -> dict[int, FrameType]:
     """sys._current_frames(): the innermost frame of each thread, by its ident. Any thread, and only
-    where asking is safe (looks/interpreters.py)."""
+    where asking is safe (interpreters.py)."""
     off = _DEADLOCKS and _is_on()
     if off:
         _off()

@@ -4,9 +4,9 @@ switch/switching.py leads function objects from one image to another; here is wh
 """
 from __future__ import annotations
 
-from klpfs.cpython import unfound
+from klpfs.cpython import interpreters, unfound
 from klpfs.cpython.images.image import put
-from klpfs.cpython.looks import codes_in_use, hidden, interpreters, names_for_people
+from klpfs.cpython.looks import codes_in_use, hidden, names_for_people
 from klpfs.cpython.looks.collection import COLLECTING, FROZEN
 from klpfs.cpython.resolve.code_copies import is_watched
 from klpfs.cpython.resolve.owners import ALTERED, OWN, Owners, kind_of

@@ -20,8 +20,8 @@ FOLDER = pathlib.Path(klpfs.cpython.__file__).parent
 # Of functools, time, types and weakref the names that are C's: see test_no_python_function_of_the_standard_library
 IN_C = frozenset("__future__ _collections _ctypes _interpreters _thread _xxsubinterpreters errno functools gc itertools operator "
                  "sys time types weakref".split())
-BELOW = ("klpfs.engine.", "klpfs.cpython.c_api", "klpfs.cpython.c_originals", "klpfs.cpython.control_flow", "klpfs.cpython.jit",
-         "klpfs.cpython.left_behind", "klpfs.cpython.no_collection", "klpfs.cpython.raw")
+BELOW = ("klpfs.engine.", "klpfs.cpython.c_api", "klpfs.cpython.c_originals", "klpfs.cpython.control_flow", "klpfs.cpython.interpreters",
+         "klpfs.cpython.jit", "klpfs.cpython.left_behind", "klpfs.cpython.no_collection", "klpfs.cpython.raw")
 
 
 class Room:
@@ -149,7 +149,7 @@ def test_no_python_function_of_the_standard_library(room, file):
 
 MUTANTS = [
     (wrong_imports, "switch", "choice.py", "import _thread\n", "import threading\n", ["threading"]),
-    (wrong_imports, "looks", "interpreters.py", "import sys\n", "from ..load import loader\n",
+    (wrong_imports, "looks", "threads.py", "import sys\n", "from ..load import loader\n",
      ["klpfs.cpython.load.loader"]),
     (wrong_imports, "images", "image.py", "from ..looks.collection", "from ..switch.switching",
      ["klpfs.cpython.switch.switching.exchange_code"]),

@@ -9,7 +9,8 @@ from __future__ import annotations
 import gc
 from types import CodeType, FunctionType
 
-from klpfs.cpython.looks import interpreters, suspended, threads
+from klpfs.cpython import interpreters
+from klpfs.cpython.looks import suspended, threads
 from klpfs.cpython.raw import MARK, SUSPENDS, inner, type_dict
 from klpfs.cpython.resolve.live_functions import functions_of
 

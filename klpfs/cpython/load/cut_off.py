@@ -23,8 +23,8 @@ import _thread
 import gc
 import sys
 
+from klpfs.cpython import interpreters
 from klpfs.cpython.c_originals import original
-from klpfs.cpython.looks import interpreters
 from klpfs.cpython.no_collection import thread_frames
 from klpfs.engine.error import code_of
 

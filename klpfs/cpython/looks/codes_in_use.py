@@ -10,11 +10,11 @@ from itertools import chain, compress, islice, starmap
 from operator import attrgetter
 from types import FrameType
 
+from ..interpreters import need_one_lock
 from ..raw import ASYNC_GENERATOR, COROUTINE, GENERATOR
 from ..switch.choice import greenlet_api
 from . import greenlets, reads, threads
 from .atomic import restoring, silent, still
-from .interpreters import need_one_lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

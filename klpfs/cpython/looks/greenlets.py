@@ -13,10 +13,10 @@ from itertools import accumulate, chain, compress, repeat, starmap, takewhile, t
 from operator import and_, is_, is_not, itemgetter
 from weakref import ref
 
+from ..interpreters import need_one_lock
 from ..switch.rules import BREAK
 from . import collection, reads, threads
 from .atomic import everything, restoring, silent, still
-from .interpreters import need_one_lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

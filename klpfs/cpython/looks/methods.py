@@ -18,9 +18,10 @@ from types import (
     WrapperDescriptorType,
 )
 
+from .. import interpreters
 from ..c_originals import original
 from ..raw import type_dict, type_mro
-from . import greenlets, interpreters, reads, threads
+from . import greenlets, reads, threads
 from .atomic import silent
 from .first_argument import OF_OTHERS, first_argument
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 from klpfs.engine.bounds import MAX_FRAME_CHARS, MAX_FRAMES, middle_left_out
 from klpfs.engine.target import Blocker
 
+from .. import interpreters
 from ..raw import ASYNC_GENERATOR, COROUTINE
 from ..switch.choice import module_value
-from . import awaits, interpreters, reads, threads
+from . import awaits, reads, threads
 from . import greenlets as greenlet_looks
 from . import suspended as suspended_objects
 from .thread_names import thread_names

@@ -8,13 +8,13 @@ from operator import and_, attrgetter, contains, is_, not_, or_
 from types import FrameType
 from weakref import ref
 
+from ..interpreters import need_one_lock
 from ..switch.choice import module_value
 from ..switch.rules import BREAK
 from . import greenlets, reads
 from .atomic import everything, silent, still
 from .collection import COLLECTING, FROZEN, frozen_before_import, probe
 from .frozen_moment import putting_back
-from .interpreters import need_one_lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

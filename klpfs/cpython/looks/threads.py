@@ -5,11 +5,11 @@ import sys
 from itertools import accumulate, chain, repeat, starmap, takewhile, tee
 from operator import and_, attrgetter, itemgetter, truth
 
+from ..interpreters import need_one_lock
 from ..raw import SUSPENDS
 from ..switch.rules import BREAK
 from . import reads
 from .atomic import restoring, still
-from .interpreters import need_one_lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from weakref import ref
 
 from klpfs.engine.target import Blocker
 
-from .. import left_behind
-from ..looks import collection, interpreters, names_for_people, suspended, threads
+from .. import interpreters, left_behind
+from ..looks import collection, names_for_people, suspended, threads
 from ..looks import greenlets as greenlet_looks
 from ..raw import SUSPENDS
 from . import audit_hooks, bodies, event_loops, live_dispatchers, out_of_sight

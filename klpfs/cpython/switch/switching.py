@@ -24,10 +24,10 @@ from weakref import ref
 from klpfs.engine.error import KlpError
 from klpfs.engine.target import Blocker
 
-from .. import no_collection
+from .. import interpreters, no_collection
 from ..c_originals import original
 from ..images import image as images
-from ..looks import collection, frozen_moment, interpreters
+from ..looks import collection, frozen_moment
 from ..raw import COMPREHENSIONS, NESTED, SUSPENDS, body_codes, line_table
 from . import (
     audit_hooks,
