@@ -35,6 +35,23 @@ def test_functions_are_in_place_before_the_module_runs(kit):
     assert kit.target.value("h", "m") == "h original" and kit.target.live == []
 
 
+def test_a_module_whose_functions_can_not_all_be_put_is_as_it_was(kit, monkeypatch):
+    """No memory at the second: the first leaves its stack as well."""
+    kit.load("p", m=["h", "i"])
+    put = kit.engine.stacks.put
+
+    def failing(func, patches):
+        if func.old_name == "i":
+            raise MemoryError
+        put(func, patches)
+    with monkeypatch.context() as patched:
+        patched.setattr(type(kit.engine.stacks), "put", lambda self, *args: failing(*args))
+        kit.come("m", refuse=False)
+    assert kit.target.value("h", "m") == "h original" and not kit.engine.stacks.table
+    obj, = kit.engine.patches[0].objects
+    assert not obj.patched and not [func for func in obj.funcs if func.patched]
+
+
 def test_coming_and_going_of_what_nobody_patches(kit):
     """Says and does nothing; nor does a module that is known, or not known any more."""
     kit.load("p", m=["h"])

@@ -219,3 +219,22 @@ def test_nothing_of_the_programs_ends_in_a_looks_thread():
 def test_nothing_of_the_programs_is_held_while_a_hook_hears_a_look():
     pytest.importorskip("greenlet")
     run(HELD)
+
+
+def test_within_the_question_for_hooks_the_answer_is_yes(monkeypatch):
+    """A hook that hears the question may call patched functions, whose choices ask it again. (Rule: reads._asking.)"""
+    calls, failing = [], [False]
+
+    def is_audited():
+        calls.append(len(calls) < 5 and reads.audited())
+        if failing[0]:
+            raise KeyboardInterrupt
+        return False
+    monkeypatch.setattr(reads, "_hooks", [False])
+    monkeypatch.setattr(reads.c_api, "is_audited", is_audited)
+    assert reads.audited() is False and calls == [True]
+    failing[0] = True
+    with pytest.raises(KeyboardInterrupt):
+        reads.audited()
+    failing[0] = False
+    assert reads.audited() is False and calls == [True] * 3 and not reads._asking

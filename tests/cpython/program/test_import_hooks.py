@@ -13,7 +13,7 @@ import traceback
 import pytest
 
 from klpfs.cpython.program import import_hooks
-from klpfs.engine.error import Orphan, plain_text
+from klpfs.engine.error import Orphan, place_of
 from tests.cpython import import_system
 from tests.programs import Program
 
@@ -265,10 +265,16 @@ def test_another_thread_that_imports_it_waits_for_the_callback(program):
     assert order == ["patched", "used"]
 
 
+def mistake():
+    """AttributeError, raised by a line of klpfs's."""
+    place_of(5)
+
+
 def test_what_the_callback_raises_does_not_break_the_import(program):
     """A mistake of klpfs's own: its innermost frame is."""
-    import_hooks.install(lambda name: plain_text(5), program.target)
-    assert program.module("done = True").done
+    calls = []
+    import_hooks.install(lambda name: calls.append(name) or mistake(), program.target)
+    assert program.module("done = True").done and len(calls) == 1
 
 
 class Limit(Exception):
@@ -368,6 +374,23 @@ def test_an_import_that_is_cut_off_at_any_line_leaves_no_module_that_was_not_ask
         places.append(said[1])
         at += 1
     assert {"exec_module", "finished"} <= {function for function, line in places}
+
+
+@pytest.mark.parametrize("fault", [Limit, None])
+def test_what_is_raised_before_a_reload_is_the_programs_unless_klpfs_has_made_a_mistake(program, fault, monkeypatch):
+    def begins_again(self, name):
+        if fault is None:
+            mistake()
+        raise fault
+    module = program.module("done = True")
+    import_hooks.install(lambda name: None, program.target)
+    monkeypatch.setattr(type(program.target), "begins_again", begins_again)
+    if fault is Limit:
+        with pytest.raises(Limit):
+            importlib.reload(module)
+    else:
+        importlib.reload(module)
+    assert not program.target.bodies
 
 
 def test_of_several_exceptions_of_signal_handlers_the_one_that_ends_the_program_is_raised(program):
