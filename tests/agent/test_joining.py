@@ -4,6 +4,7 @@ import socket
 
 import pytest
 
+from klpfs.engine.error import place_of
 from klpfs.protocol import folder_layout, record_text
 from tests.agent.client import Coordinator, running_agent
 
@@ -57,3 +58,20 @@ def test_dead_sockets_are_swept_by_who_starts(tmp_path):
     dead.close()
     with running_agent(tmp_path):
         assert not os.path.exists(tmp_path / "svc" / "dead.sock")
+
+
+class Limit(Exception):
+    """What a signal handler of the program raises."""
+
+
+def test_what_a_signal_handler_raises_while_the_main_program_waits_is_the_programs(tmp_path, monkeypatch):
+    """A mistake of klpfs's own is said, and the program goes on."""
+    with running_agent(tmp_path) as agent:
+        def cut_off(self, names):
+            raise Limit
+        monkeypatch.setattr(type(agent.joining), "_main_came", cut_off)
+        with pytest.raises(Limit):
+            agent.joining.main_came({"f"})
+        monkeypatch.setattr(type(agent.joining), "_main_came", lambda self, names: place_of(5))
+        agent.joining.main_came({"f"})
+        assert [record.text for record in agent.log.records if "AttributeError" in record.text]

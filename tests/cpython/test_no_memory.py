@@ -280,3 +280,26 @@ def test_no_memory_for_taking_back_either(machine, monkeypatch, name, at):
     assert (late.g(), late.h()) == ("g1y1", "h1")
     machine.disable(found)
     assert same(before, snapshot(late.g, late.h))
+
+
+def test_what_could_not_be_taken_back_is_when_a_patch_is_disabled(machine, monkeypatch):
+    """Which resolves nothing. (Rule: PythonTarget.begin mends.)"""
+    module, late_name = machine.module("def f(): return 'f0'"), machine.name("late")
+    found = machine.insmod(f"def f(): return 'f1'\ndef g(): return 'g1'\ndef h(): return 'h1'\n"
+                           f"patch = Patch([Object({module.__name__!r}, [Func('f', f)]), "
+                           f"Object({late_name!r}, [Func('g', g), Func('h', h)])])")
+    late = machine.module("def g(): return 'g0'\ndef h(): return 'h0'", name=late_name)
+    before, calls, real = snapshot(late.g, late.h), [], images._set_code
+
+    def none_from_there_on(*args):
+        calls.append(args)
+        return real(*args) if len(calls) < 2 else no_memory()
+    with monkeypatch.context() as patched:
+        patched.setattr(images, "_set_code", none_from_there_on)
+        with pytest.raises(MemoryError):
+            machine.engine.coming(late_name)
+    assert machine.target.images.unsettled
+    machine.engine.disable(found.patch)
+    assert not machine.target.images.unsettled and same(before, snapshot(late.g, late.h))
+    machine.settle()
+    assert module.f() == "f0"

@@ -280,3 +280,23 @@ def test_what_it_leaves_when_it_is_dropped_has_a_name():
                      "ended has left it"] or not names and not (3, 12) <= sys.version_info < (3, 15)
     t.force()
     t.finish()
+
+
+def test_names_of_tasks_that_are_gone_are_forgotten(d):
+    """A program may make and drop them for hours while a transition is pending. (Rule: Rounds.look.)"""
+    now, old = [0], [d[0]["G"]() for _ in range(3)]
+    for each in old:
+        next(each)
+    t = Transition([entry(d[0][name], d[1][name]) for name in "ABG"], clock=lambda: now[0])
+    t.install()
+    t.start()
+    assert len(t.look()) == 3 == len(t.rounds._known)
+    old.pop().close(), old.pop().close()
+    now[0] += rounds.AGAIN_US
+    while len(t.look()) != 1:       # something has just ended
+        pass
+    assert len(t.rounds._known) == 1
+    old.pop().close()
+    while t.look():
+        pass
+    t.finish()
