@@ -105,7 +105,10 @@ class View:
         try:
             return builtins_of(self.__dict__)[name]
         except KeyError:
-            raise not_defined(name) from None
+            pass
+        if any(each is self for each in sys._getframe(1).f_code.co_consts):
+            raise not_defined(name)
+        raise AttributeError(name)      # for who looks at all objects there are, as tools that look for leaks do
 
 
 def show(view: View, namespace: dict[str, Any], names: Iterable[str], unbindable: frozenset[str]) -> None:

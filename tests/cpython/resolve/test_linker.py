@@ -2,10 +2,12 @@
 
 docs/DESIGN.md#4.
 """
+import gc
 import sys
 
 import pytest
 
+from klpfs.cpython.resolve.linker import View
 from tests.cpython.names_kit import patch, refused
 
 
@@ -174,6 +176,8 @@ def f(): return helper()""", "f")
     assert module.f() == (1, "own")
     module.drop()
     assert module.f() == ("name 'cache' is not defined", 3)
+    views = [each for each in gc.get_objects() if isinstance(each, View) and vars(each) is vars(module)]
+    assert views and not [each for each in views if hasattr(each, "shape") or hasattr(each, "__len__")], "tools ask so"
 
 
 def test_a_helpers_other_names_are_the_objects(program):
