@@ -4,9 +4,9 @@ MODULE_STATE_COMING).
 What is hooked is not sys.meta_path, which is the program's to change, but functions of the import system itself
 (importlib._bootstrap) that every import of a found module goes through, in the middle of it: the module still counts as
 being initialised, so other threads that import it wait as well. Python's own loaders, which may also be called by hand,
-and importlib.reload have hooks of their own. The first is where an import that is cut off still takes its module out of
-sys.modules: so the next import of it runs the body again, and does not find it there, unpatched. The hooks' frames are
-named as the import system's, so that tracebacks of failing imports leave them out.
+and importlib.reload have hooks of their own. In the first of these an import that is cut off still takes its module out
+of sys.modules: so the next import of it runs the body again, and does not find it there, unpatched. The hooks' frames
+are named as the import system's, so that tracebacks of failing imports leave them out.
 
 A module that a program puts into sys.modules by hand, after running its code by exec(), is not noticed here: the agent
 looks for such modules with the next import or load.
@@ -16,6 +16,7 @@ from __future__ import annotations
 import _frozen_importlib as _bootstrap
 import sys
 from _frozen_importlib_external import _LoaderBasics
+from _weakref import ref
 from posix import getpid
 
 from klpfs.cpython.lazy_imports import import_own
@@ -41,6 +42,7 @@ TRIES = 4               # of a callback that signal handlers cut off
 _hooked = False         # for good: a program's imports may be in the middle of the hooks
 _callback: Callable[[str], Any] | None = None           # both None: not installed
 _target: Target | None = None
+_asked: dict[str, ref[Any]] = {}        # see _asked_at_the_end; until the import's end
 
 
 def install(callback: Callable[[str], Any], target: Target) -> None:
@@ -84,8 +86,10 @@ def _hook(owner: Any, name: str, make: Callable[[Any], FunctionType]) -> None:
 def _verbose_message(original: Any) -> Any:
     def _verbose_message(message: str, *args: Any, verbosity: int = 1) -> None:
         original(message, *args, verbosity=verbosity)
-        if message == _IMPORTED and args and not _is_own(args[-1]):
-            finished(args[0])
+        if message == _IMPORTED and args:
+            known = _asked.pop(args[0], None)
+            if known is None or known() is not sys.modules.get(args[0]):
+                finished(args[0])
     return _verbose_message
 
 
@@ -115,18 +119,31 @@ def _after_spec(original: Any) -> Any:
 
 def _exec_module(original: Any) -> Any:
     def exec_module(self: Any, module: ModuleType) -> None:
+        spec: Any = getattr(module, "__spec__", None)   # before the body runs, which may change it
+        by_hand = not getattr(spec, "_initializing", False)
+        ends = not by_hand and _ends_with(self, spec)
         original(self, module)
-        spec = getattr(module, "__spec__", None)
-        if (spec is not None and sys.modules.get(spec.name) is module
-                and (not getattr(spec, "_initializing", False) or _is_own(self))):
+        if ends:
+            finished(spec.name)         # of what the body has left in sys.modules by that name
+            _asked_at_the_end(spec.name)
+        elif by_hand and spec is not None and sys.modules.get(spec.name) is module:
             finished(spec.name)
     return exec_module
 
 
-def _is_own(loader: Any) -> bool:
-    """Whether a loader's exec_module is Python's own, so that nothing happens to a module between that and its import's
-    end."""
-    return getattr(getattr(loader, "exec_module", None), "__func__", None) is _LoaderBasics.__dict__["exec_module"]
+def _ends_with(loader: Any, spec: Any) -> bool:
+    """Whether nothing happens to a module between the end of this loader's exec_module, which is Python's own, and the
+    end of its import: no loader of the program's calls this one, none goes on behind it."""
+    own = getattr(getattr(loader, "exec_module", None), "__func__", None) is _LoaderBasics.__dict__["exec_module"]
+    return own and getattr(spec, "loader", None) is loader
+
+
+def _asked_at_the_end(name: str) -> None:
+    """The callback has been called for a module at the end of its exec_module."""
+    try:
+        _asked[name] = ref(sys.modules.get(name))
+    except TypeError:       # no module: it is called again, behind the import
+        _asked.pop(name, None)
 
 
 def _begin(target: Target, mark: tuple[int, object], name: str, module: ModuleType) -> None:

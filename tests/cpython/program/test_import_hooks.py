@@ -1,6 +1,7 @@
 """Modules that finish their body are noticed before the importing code goes on, however they are loaded."""
 import ctypes
 import importlib
+import importlib.machinery
 import importlib.util
 import inspect
 import os
@@ -99,6 +100,69 @@ def test_a_loader_of_the_programs_own(program, seen, monkeypatch):
     program.imported.append(name)
     importlib.import_module(name)
     assert seen == [(name, True, True)]
+
+
+@pytest.mark.parametrize("spec", ["__spec__ = None", "del __spec__", "__spec__ = type(__spec__)('other', None)",
+                                  "__spec__.loader = None"])
+def test_a_body_that_changes_its_spec(program, seen, spec):
+    name = program.write("import sys\n%s\ndone = True" % spec)
+    program.imported.append(name)
+    importlib.import_module(name)
+    assert [found[0] for found in seen] == [name] and seen[0][2] is True
+
+
+@pytest.mark.parametrize("body", ["sys.modules[__name__] = other = __import__(%r)",
+                                  "sys.modules[__name__] = other = type(sys)(__name__)\nother.done = %r and True",
+                                  "class Odd: done = %r and True\nsys.modules[__name__] = Odd()"])
+def test_a_body_that_puts_another_module_in_its_place(program, seen, body):
+    """What is in sys.modules when the body has ended is what the patch is for."""
+    other = program.write("done = True")
+    name = program.write("import sys\n" + body % other)
+    program.imported += [name, other]
+    importlib.import_module(name)
+    assert (name, True) in {(found[0], found[2]) for found in seen}
+    assert [found[0] for found in seen].count(name) <= 2
+
+
+class Wrapper:
+    """A loader that wraps Python's own, as tools with post-import hooks have it."""
+
+    def __init__(self, inner):
+        self.inner = inner
+
+    def create_module(self, spec):
+        return None
+
+    def exec_module(self, module):
+        self.inner.exec_module(module)
+        module.done = "by the wrapper"
+
+
+class Own(importlib.machinery.SourceFileLoader):
+    """A loader that goes on behind Python's."""
+
+    def exec_module(self, module):
+        super().exec_module(module)
+        module.done = "by the wrapper"
+
+
+@pytest.mark.parametrize("make", [lambda spec: Wrapper(spec.loader), lambda spec: Own(spec.name, spec.origin)],
+                         ids=["wrapper", "subclass"])
+def test_a_loader_that_goes_on_behind_pythons_own(program, seen, monkeypatch, make):
+    """Once, and behind it."""
+    name = program.write("done = True")
+    program.imported.append(name)
+
+    class Finder:
+        @staticmethod
+        def find_spec(wanted, path=None, target=None):
+            if wanted == name:
+                spec = importlib.machinery.PathFinder.find_spec(wanted)
+                spec.loader = make(spec)
+                return spec
+    monkeypatch.setattr(sys, "meta_path", [Finder, *sys.meta_path])
+    importlib.import_module(name)
+    assert seen == [(name, True, "by the wrapper")]
 
 
 @pytest.mark.skipif(sys.version_info >= (3, 12), reason="loaders have exec_module now")
