@@ -48,7 +48,7 @@ ROOMS = {
     ),
     "program": Room(
         BELOW + ("klpfs.cpython.resolve.codes", "klpfs.cpython.looks"),
-        library="__future__ _frozen_importlib _frozen_importlib_external ast posix sys",
+        library="__future__ _frozen_importlib _frozen_importlib_external _weakref ast posix sys",
     ),
     "import_time": Room(
         BELOW + ("klpfs.cpython.import_time", "klpfs.cpython.looks", "klpfs.cpython.resolve.live_functions",

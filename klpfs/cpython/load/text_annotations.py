@@ -3,22 +3,26 @@
 dataclasses looks a text's first name up in the module that the class says it is of: the patched one for a new function,
 and none for what the file itself makes, since a livepatch is in sys.modules under no name. There a ClassVar, an InitVar
 or KW_ONLY that the livepatch file imports is not found, and what it marks becomes a field, in silence; up to 3.14 each
-text raises AttributeError where there is no module. Source: dataclasses._is_type().
+text raises AttributeError where there is no module. Source: dataclasses._is_type(), up to 3.14; from 3.15 on
+_get_type_from_annotation(), which follows any attributes.
 """
 from __future__ import annotations
 
 import ast
 import re
 import sys
-from types import ModuleType
+
+from klpfs.cpython.raw import isinstance_of, object_dict, type_dict, type_mro
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-_FIRST_NAMES = re.compile(r"^(?:\s*(\w+)\s*\.)?\s*(\w+)")        # as dataclasses has it
 _NEEDS_MODULE = sys.version_info < (3, 15)
+_NAMES = re.compile(r"\s*((?:\w+\s*\.)?\s*\w+)" if _NEEDS_MODULE else r"\s*(\w+(?:\s*\.\s*\w+)*)")
+
+_MARKS = ("typing", "ClassVar"), ("dataclasses", "InitVar"), ("dataclasses", "KW_ONLY")
 
 
 def are_there(tree: ast.AST) -> bool:
@@ -37,10 +41,11 @@ def misread(node: ast.AST, future: bool, own: frozenset[str], namespace: dict[st
     for cls in ast.walk(node):
         if isinstance(cls, ast.ClassDef) and cls.decorator_list:
             nowhere = module is None and _NEEDS_MODULE and any(
-                _value(decorator, namespace) is _of("dataclasses", "dataclass") for decorator in cls.decorator_list)
+                _decorator(node, namespace) is _of("dataclasses", "dataclass") for node in cls.decorator_list)
             for text in _texts(cls, future):
-                found = _FIRST_NAMES.match(text)
-                if found is not None and (nowhere or _is_mark(found, own, namespace, module)):
+                found = _NAMES.match(text)
+                names = [each.strip() for each in found[1].split(".")] if found is not None else []
+                if names and (nowhere or _is_mark(names, own, namespace, module)):
                     return cls, text
     return None
 
@@ -60,30 +65,30 @@ def _texts(cls: ast.ClassDef, future: bool) -> Iterator[str]:
         todo += ast.iter_child_nodes(node)
 
 
-def _is_mark(found: re.Match[str], own: frozenset[str], namespace: dict[str, Any],
-             module: dict[str, Any] | None) -> bool:
-    """Whether a text's first names are the file's for a mark of a dataclass, and not the module's for the same."""
-    marks = [_of("typing", "ClassVar"), _of("dataclasses", "InitVar"), _of("dataclasses", "KW_ONLY")]
-    if (found[1] or found[2]) not in own:
+def _is_mark(names: list[str], own: frozenset[str], namespace: dict[str, Any], module: dict[str, Any] | None) -> bool:
+    """Whether a text's names are the file's for a mark of a dataclass, and not the module's for the same."""
+    if names[0] not in own:
         return False
-    value = _named(found, namespace)
-    return any(value is mark for mark in marks if mark is not None) and (
-        module is None or _named(found, module) is not value)
+    value = _named(names, namespace)
+    return any(value is mark and (len(names) == 1 or not _NEEDS_MODULE or namespace.get(names[0]) is sys.modules[home])
+               for home, name in _MARKS for mark in [_of(home, name)] if mark is not None) and (
+        module is None or _named(names, module) is not value)
 
 
-def _named(found: re.Match[str], namespace: dict[str, Any]) -> Any:
-    if not found[1]:
-        return namespace.get(found[2])
-    around = namespace.get(found[1])
-    return around.__dict__.get(found[2]) if type(around) is ModuleType else None
+def _named(names: list[str], namespace: dict[str, Any]) -> Any:
+    """What these names, joined by dots, lead to, as far as that can be told without running code of the program's."""
+    value = namespace.get(names[0])
+    for name in names[1:]:
+        classes = type_mro(value) if isinstance_of(value, (type,)) else type_mro(type(value))
+        dicts = [] if classes[0] is value else [object_dict(value)]
+        value = next((found[name] for found in [*dicts, *map(type_dict, classes)] if name in found), None)
+    return value
 
 
-def _value(node: ast.AST, namespace: dict[str, Any]) -> Any:
+def _decorator(node: ast.AST, namespace: dict[str, Any]) -> Any:
     """What a decorator is, as far as that can be told without running it."""
-    if isinstance(node, ast.Call):
-        node = node.func
-    found = _FIRST_NAMES.fullmatch(ast.unparse(node))
-    return object() if found is None else _named(found, namespace)
+    text = ast.unparse(node.func if isinstance(node, ast.Call) else node)
+    return _named(text.split("."), namespace) if re.fullmatch(r"\w+(\.\w+)*", text) else object()
 
 
 def _of(module: str, name: str) -> Any:

@@ -82,3 +82,21 @@ def helper():
     return C.n
 def f(): return helper()""", "f")
     assert module.f() == 3
+
+
+@pytest.mark.parametrize("shape", [OF_NEW, OF_HELPER], ids=["new", "helper"])
+@pytest.mark.parametrize("mark", ["NS.CV", "here.CV[int]", "here . NS. CV", "NS.other", "os.path.ClassVar"])
+def test_marks_that_are_attributes(program, shape, mark):
+    """From 3.15 on dataclasses finds them; before, they are fields."""
+    text, _ = text_of(shape, mark, "quotes")
+    text = ("import os, types\n" + text).replace("\nfrom typing import ClassVar\n", """
+from typing import ClassVar
+class NS: CV = ClassVar; other = int
+here = types.SimpleNamespace(CV=ClassVar, NS=NS)
+""")
+    plain, module = program.module(text), program.module("def f(): pass")
+    if sys.version_info < (3, 15) and shape == OF_HELPER or sys.version_info >= (3, 15) and "CV" in mark:
+        assert refused(program, module, text, "f")[0] == "EINVAL"
+    else:
+        program.patch(livepatch(module, text, "f"))
+        assert str(module.f()) == str(plain.f())
