@@ -9,6 +9,7 @@ from types import (
     BuiltinFunctionType,
     CodeType,
     GetSetDescriptorType,
+    MemberDescriptorType,
     MethodDescriptorType,
     ModuleType,
     WrapperDescriptorType,
@@ -55,8 +56,8 @@ def object_dict(value: object) -> Mapping[str, Any]:
     class gives its objects none."""
     for kind in type_mro(type(value)):
         getter = type_dict(kind).get("__dict__")
-        if type(getter) is GetSetDescriptorType:
-            values: Mapping[str, Any] = getter.__get__(value)
+        if isinstance_of(getter, (GetSetDescriptorType, MemberDescriptorType)):     # the second: of C's own types
+            values: Mapping[str, Any] = getter.__get__(value)  # type: ignore[union-attr]
             return values
     return {}
 

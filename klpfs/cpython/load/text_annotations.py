@@ -77,11 +77,13 @@ def _is_mark(names: list[str], own: frozenset[str], namespace: dict[str, Any], m
 
 def _named(names: list[str], namespace: dict[str, Any]) -> Any:
     """What these names, joined by dots, lead to, as far as that can be told without running code of the program's."""
-    value = namespace.get(names[0])
+    value: Any = namespace.get(names[0])
     for name in names[1:]:
-        classes = type_mro(value) if isinstance_of(value, (type,)) else type_mro(type(value))
-        dicts = [] if classes[0] is value else [object_dict(value)]
-        value = next((found[name] for found in [*dicts, *map(type_dict, classes)] if name in found), None)
+        if isinstance_of(value, (type,)):
+            dicts = [type_dict(base) for base in type_mro(value)]
+        else:
+            dicts = [object_dict(value), *map(type_dict, type_mro(type(value)))]
+        value = next((found[name] for found in dicts if name in found), None)
     return value
 
 

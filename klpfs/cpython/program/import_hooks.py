@@ -42,7 +42,7 @@ TRIES = 4               # of a callback that signal handlers cut off
 _hooked = False         # for good: a program's imports may be in the middle of the hooks
 _callback: Callable[[str], Any] | None = None           # both None: not installed
 _target: Target | None = None
-_asked: dict[str, ref[Any]] = {}        # see _asked_at_the_end; until the import's end
+_asked: dict[str, ref[Any]] = {}        # by name: modules whose callback has come to its end in an import under way
 
 
 def install(callback: Callable[[str], Any], target: Target) -> None:
@@ -59,6 +59,7 @@ def install(callback: Callable[[str], Any], target: Target) -> None:
     code = _bootstrap._load_unlocked.__code__  # type: ignore[attr-defined]
     if _IMPORTED in code.co_consts and "_verbose_message" in code.co_names:
         _hook(_bootstrap, "_verbose_message", _verbose_message)
+        _hook(_bootstrap, "_load_unlocked", _load_unlocked)
     else:
         _hook(_bootstrap, "_load_unlocked", _after_spec)
     for name in ("_load_backward_compatible", "_exec"):
@@ -87,10 +88,28 @@ def _verbose_message(original: Any) -> Any:
     def _verbose_message(message: str, *args: Any, verbosity: int = 1) -> None:
         original(message, *args, verbosity=verbosity)
         if message == _IMPORTED and args:
-            known = _asked.pop(args[0], None)
-            if known is None or known() is not sys.modules.get(args[0]):
-                finished(args[0])
+            _unless_asked(args[0])
     return _verbose_message
+
+
+def _load_unlocked(original: Any) -> Any:
+    def _load_unlocked(spec: Any) -> Any:
+        _asked.pop(spec.name, None)
+        try:
+            return original(spec)
+        except BaseException:           # cut off behind a body that has ended, the module stays in sys.modules
+            _unless_asked(spec.name)
+            raise
+        finally:
+            _asked.pop(spec.name, None)
+    return _load_unlocked
+
+
+def _unless_asked(name: str) -> None:
+    """The callback is called for what is in sys.modules by this name, unless it has been in this import."""
+    known = _asked.get(name)
+    if known is None or known() is not sys.modules.get(name):
+        finished(name)
 
 
 def _after_spec(original: Any) -> Any:
@@ -125,7 +144,6 @@ def _exec_module(original: Any) -> Any:
         original(self, module)
         if ends:
             finished(spec.name)         # of what the body has left in sys.modules by that name
-            _asked_at_the_end(spec.name)
         elif by_hand and spec is not None and sys.modules.get(spec.name) is module:
             finished(spec.name)
     return exec_module
@@ -136,14 +154,6 @@ def _ends_with(loader: Any, spec: Any) -> bool:
     end of its import: no loader of the program's calls this one, none goes on behind it."""
     own = getattr(getattr(loader, "exec_module", None), "__func__", None) is _LoaderBasics.__dict__["exec_module"]
     return own and getattr(spec, "loader", None) is loader
-
-
-def _asked_at_the_end(name: str) -> None:
-    """The callback has been called for a module at the end of its exec_module."""
-    try:
-        _asked[name] = ref(sys.modules.get(name))
-    except TypeError:       # no module: it is called again, behind the import
-        _asked.pop(name, None)
 
 
 def _begin(target: Target, mark: tuple[int, object], name: str, module: ModuleType) -> None:
@@ -184,6 +194,10 @@ def finished(name: str) -> None:
         finally:
             if target.ripe.get(name) is module:
                 target.ripe.pop(name, None)
+    try:
+        _asked[name] = ref(module)
+    except TypeError:                   # no module: the callback may be called again
+        pass
     # of klpfs's own mistakes the import is not to blame; the callback's owner logs its own failures
     raised = [each for each in raised if not is_own_mistake(each)]
     if raised:
