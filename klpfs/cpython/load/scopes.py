@@ -57,9 +57,12 @@ class _Bindings(ast.NodeVisitor):
 
     def _comprehension(self, node: Comprehension) -> None:
         self.visit(node.generators[0].iter)
-        for part in ast.walk(node):     # an assignment expression binds in the function around it
+        todo: list[ast.AST] = [node]    # an assignment expression binds in the function around it, or in a lambda
+        while todo:
+            part = todo.pop()
             if isinstance(part, ast.NamedExpr):
                 self.bound.add(part.target.id)
+            todo += _defaults(part) if isinstance(part, ast.Lambda) else ast.iter_child_nodes(part)
 
     visit_ListComp = visit_SetComp = visit_DictComp = visit_GeneratorExp = _comprehension
 

@@ -388,6 +388,18 @@ def f():
     assert module.f() == plain["f"]()
 
 
+@pytest.mark.parametrize("expression", [
+    "[(lambda: (a := 7))() for k in (1,)]", "[(lambda b=(a := 7): b)() for k in (1,)]", "[a := 7 for k in (1,)]",
+    "[[(a := 7) for j in (1,)] for k in (1,)]", "[(lambda: [(a := 7) for j in (1,)])() for k in (1,)]"])
+def test_assignment_expressions_in_comprehensions_and_lambdas(program, expression):
+    text = f"a = 'file'\ndef helper():\n x = {expression}\n return x, a\ndef f():\n x = {expression}\n return x, a, helper()"
+    plain = {}
+    exec(text, plain)
+    module = program.module("a = 'module'\ndef f(): pass")
+    found = patch(program, module, text, "f")
+    assert module.f() == plain["f"]() and found.namespace["a"] == plain["a"] and module.a == "module"
+
+
 @pytest.mark.parametrize("name, text", [
     ("f", "def f():\n def g(x):\n  class C:\n   nonlocal x\n   x += 1\n  return x\n return g(5)"),
     ("f", "def h():\n def g(x):\n  class C:\n   nonlocal x\n   x += 1\n  return x\n return g(5)\ndef f(): return h()"),
