@@ -3,11 +3,13 @@ from __future__ import annotations
 
 import sys
 from errno import EBUSY
+from itertools import starmap
 
 from klpfs.engine.error import KlpError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any, Callable
 
 try:
@@ -18,7 +20,7 @@ except ImportError:
     except ImportError:
         _interpreters = None
 
-_getattr, _len, _type, _tuple, _bool = getattr, len, type, tuple, bool
+_getattr, _len, _type, _tuple, _bool, _map = getattr, len, type, tuple, bool, map
 _list_all = _getattr(_interpreters, "list_all", None)
 _current, _config = _getattr(_interpreters, "get_current", None), _getattr(_interpreters, "get_config", None)
 _MAY_RUN_APART = sys.version_info >= (3, 12)
@@ -46,10 +48,21 @@ class Apart(KlpError):
 
 
 def need_one_lock() -> None:
-    """Apart, where asking for frames is not safe. Before each sys._current_frames(): it reads the frames of all
-    interpreters' threads, which on 3.12 and newer may run at the same time."""
+    """Apart, where asking for frames is not safe: sys._current_frames() reads the frames of all interpreters' threads,
+    which on 3.12 and newer may run at the same time, and crashes 3.12 and 3.13."""
     if apart():
         raise Apart
+
+
+def in_one_moment(ask: Callable[[], Any]) -> Iterator[Any]:
+    """An iterator of one item: what ask(), a C function that asks for frames, returns. Apart. KeyError when the
+    iterator is run: another interpreter has come since (or one has gone), and ask() is not called; no other thread can
+    make one between that and the call."""
+    if not _MAY_RUN_APART or _list_all is None:
+        return starmap(ask, ((),))
+    as_now: dict[int, tuple[()]] = {_len(_list_all()): ()}
+    need_one_lock()
+    return starmap(ask, _map(as_now.__getitem__, _map(_len, starmap(_list_all, ((),)))))
 
 
 def _has_own_lock(config: Callable[[Any], Any], interpreter: Any) -> bool:

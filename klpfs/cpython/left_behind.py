@@ -20,7 +20,10 @@ def are_here() -> bool:
 def would_be() -> bool:
     """Whether a fork now would leave frames behind: another thread has some, or this process has them itself. Before a
     fork, once klpfs's own threads have ended. True where asking for frames is not safe."""
-    return _here or bool(interpreters.apart()) or len(thread_frames()) > 1
+    try:
+        return _here or len(thread_frames()) > 1
+    except interpreters.Apart:
+        return True
 
 
 def note(left: bool) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import gc
 import sys
 
+from klpfs.cpython import interpreters
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import FrameType
@@ -43,13 +45,15 @@ def restore() -> None:
 
 
 def thread_frames() -> dict[int, FrameType]:
-    """sys._current_frames(): the innermost frame of each thread, by its ident. Any thread, and only
-    where asking is safe (interpreters.py)."""
+    """sys._current_frames(): the innermost frame of each thread, by its ident. Any thread.
+    interpreters.Apart."""
     off = _DEADLOCKS and _is_on()
     if off:
         _off()
     try:
-        return _frames()
+        return next(interpreters.in_one_moment(_frames))
+    except KeyError:
+        raise interpreters.Apart from None
     finally:
         if off:
             _on()

@@ -1,13 +1,14 @@
 """Sub-interpreters: counted, and told apart by whether they have an interpreter lock of their own."""
 import errno
 import sys
+from threading import get_ident
 from types import SimpleNamespace
 
 import pytest
 
 from klpfs.cpython import interpreters, left_behind, no_collection
 from klpfs.cpython.load import cut_off
-from klpfs.cpython.looks import dry_run, names_for_people, threads
+from klpfs.cpython.looks import codes_in_use, dry_run, names_for_people, threads
 from klpfs.engine.error import KlpError
 from tests.cpython.machine import Machine, one
 from tests.cpython.programs import done, make, transition
@@ -123,6 +124,32 @@ def test_nobody_asks_for_frames_beside_them(machine, others, no_frames):
     machine.engine.look()
     machine.engine.finish()
     assert module.f() == 0
+
+
+@pytest.mark.parametrize("ask", [
+    threads.idents, lambda: threads.stacks((get_ident(),)), lambda: threads.lines((get_ident(),)),
+    lambda: threads.places((get_ident(),)),
+    codes_in_use.on_stacks, no_collection.thread_frames])
+def test_one_that_comes_behind_the_check_is_seen_when_frames_are_asked_for(others, monkeypatch, ask):
+    """In one C call with that, in which no other thread can make one."""
+    others("shared")
+    real, seen = interpreters.need_one_lock, []
+
+    def need_one_lock():
+        real()
+        others("shared", "own")
+
+    def guarded():
+        seen.append(1)
+        return sys._current_frames()
+    monkeypatch.setattr(interpreters, "need_one_lock", need_one_lock)
+    monkeypatch.setattr(threads, "FRAMES", guarded)
+    monkeypatch.setattr(no_collection, "_frames", guarded)
+    with pytest.raises(interpreters.Apart):
+        ask()
+    monkeypatch.setattr(interpreters, "need_one_lock", real)
+    others("shared")
+    assert ask() is not None and len(seen) == 1
 
 
 def test_one_that_comes_in_the_middle_of_a_look_ends_the_look(machine, others, no_frames, monkeypatch):

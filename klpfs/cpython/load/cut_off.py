@@ -48,7 +48,10 @@ _TRACKED = gc.is_tracked(RLock())               # by the collector, as what refe
 def is_in_library(ident: int) -> bool:
     """Whether a thread's innermost frame is of the standard library, importlib's own included. False where asking for
     frames is not safe."""
-    frame = None if interpreters.apart() else thread_frames().get(ident)
+    try:
+        frame = thread_frames().get(ident)
+    except interpreters.Apart:
+        return False
     return frame is not None and is_library(frame.f_code.co_filename)
 
 

@@ -8,6 +8,8 @@ import gc
 from functools import partial
 from itertools import chain, compress, repeat, starmap
 
+from ..interpreters import Apart
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     Function = TypeVar("Function", bound=Callable[..., Any])
 
 _objects = gc.get_objects
-_list, _map = list, map
+_list, _map, _type = list, map, type
 _gc_on, _gc_off, _gc_is_on = gc.enable, gc.disable, gc.isenabled
 CALL = partial.__call__
 
@@ -39,14 +41,17 @@ def still(work: Iterable[Any]) -> Iterator[Any]:
 
 def restoring(function: Function) -> Function:
     """Decorates functions that return list(still(...)): garbage collection is as it was also when that raises, as it
-    does when the program's audit hook refuses."""
+    does when the program's audit hook refuses. KeyError, by which a look at frames says that another interpreter has
+    come (interpreters.in_one_moment), becomes Apart."""
     def looked(*args: Any) -> Any:
         was = _gc_is_on()
         try:
             return function(*args)
-        except BaseException:
+        except BaseException as error:
             if was:
                 _gc_on()
+            if _type(error) is KeyError:
+                raise Apart from None
             raise
     looked.__name__, looked.__doc__ = function.__name__, function.__doc__
     return looked       # type: ignore[return-value]

@@ -10,7 +10,6 @@ from itertools import chain, compress, islice, starmap
 from operator import attrgetter
 from types import FrameType
 
-from ..interpreters import need_one_lock
 from ..raw import ASYNC_GENERATOR, COROUTINE, GENERATOR
 from ..switch.choice import greenlet_api
 from . import greenlets, reads, threads
@@ -32,7 +31,7 @@ def _of_stacks(firsts: Iterable[FrameType | None]) -> Iterator[FrameType]:
 
 
 def _frames() -> Iterator[FrameType]:
-    firsts = chain.from_iterable(_map(_dict_values, starmap(threads.FRAMES, ((),))))
+    firsts = chain.from_iterable(_map(_dict_values, threads.frames()))
     kinds = greenlet_api()
     if kinds is None:
         return _of_stacks(firsts)
@@ -67,7 +66,6 @@ def _of_suspended(flags: int) -> Iterator[dict[int, CodeType]]:
 def on_stacks() -> list[tuple[CodeType, int]]:
     """List of the code objects on stacks, one for each frame, with the id of the frame's globals. Apart: see
     interpreters."""
-    need_one_lock()
     return _list(still(_of_frames(_frames())))
 
 

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from _collections import deque
 from functools import partial
-from itertools import accumulate, chain, compress, repeat, starmap, takewhile, tee
+from itertools import accumulate, chain, compress, repeat, takewhile, tee
 from operator import and_, is_, is_not, itemgetter
 from weakref import ref
 
-from ..interpreters import need_one_lock
 from ..switch.rules import BREAK
 from . import collection, reads, threads
 from .atomic import everything, restoring, silent, still
@@ -60,7 +59,7 @@ def all_stacks(kind: Any, before: list[ref[Any]],
     moment, but for greenlets that were born behind the first search, and those the second search shows (torn). That is
     another C call: in its event nothing of the first may be held, and iterators hold more than they still give.
     """
-    a, b = tee(chain.from_iterable(_map(_dict_items, starmap(threads.FRAMES, ((),)))))
+    a, b = tee(chain.from_iterable(_map(_dict_items, threads.frames())))
     c, d = tee(_map(_deref, chain.from_iterable((before,))))
     e, f = tee(compress(c, _map(is_not, d, repeat(None))))
     keys = chain(_map(itemgetter(0), a), reads.ids(e))
@@ -98,7 +97,6 @@ def _all_stacks(kind: Any, before: list[ref[Any]],
 
 def _of_one_moment(kind: Any, read: Callable[[Iterator[Any]], Iterator[Any]]) -> \
         tuple[str | None, list[tuple[int, Any]]]:
-    need_one_lock()
     before: list[ref[Any]] = []
     stacks = _all_stacks(kind, before, read)
     return torn(kind, before), stacks

@@ -8,7 +8,7 @@ is: on any stack. Nothing of the program's runs for that.
 from __future__ import annotations
 
 import _thread
-from itertools import chain, compress, repeat, starmap, tee
+from itertools import chain, compress, repeat, tee
 from operator import attrgetter, is_, itemgetter, ne, or_
 from types import (
     BuiltinFunctionType,
@@ -85,7 +85,7 @@ def _frames(firsts: Iterator[tuple[FrameType | None]]) -> Iterator[FrameType]:
 
 def _of_other_threads() -> Iterator[tuple[FrameType | None]]:
     """Iterator over 1-tuples of the innermost frames of all threads but this."""
-    a, b = tee(chain.from_iterable(_map(_dict_items, starmap(threads.FRAMES, ((),)))))
+    a, b = tee(chain.from_iterable(_map(_dict_items, threads.frames())))
     return compress(_map(itemgetter(_slice(1, 2)), a), _map(ne, _map(itemgetter(0), b), repeat(get_ident())))
 
 
@@ -94,15 +94,17 @@ def is_elsewhere(wanted: object, waiting: FrameType | None, mine: Sequence[Frame
     """Whether no frame of `mine` is the method of the object `wanted` that was handed on to, for all stacks tell
     otherwise: the frame of what waits for that object is on one, so it hands nothing on; or, unless one of `mine`
     surely is such a method, another frame is. mine: of this thread, innermost first. greenlet: the greenlet type, or
-    None. Other threads' stacks say nothing where asking for them is not safe (interpreters.apart)."""
+    None. Other threads' stacks say nothing where asking for them is not safe (interpreters.in_one_moment)."""
     found: list[FrameType] = []
     below = mine[0].f_back
     while below is not None:
         if below.f_back is None or below.f_code.co_name in NAMES:
             found.append(below)
         below = below.f_back
-    if not interpreters.apart():
+    try:
         found += _list(_frames(_of_other_threads()))
+    except (interpreters.Apart, KeyError):
+        pass
     if greenlet is not None:
         found += _list(_frames(_zip(greenlets.suspended_frames(greenlet))))
     for frame in found:

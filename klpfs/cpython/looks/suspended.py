@@ -8,7 +8,6 @@ from operator import and_, attrgetter, contains, is_, not_, or_
 from types import FrameType
 from weakref import ref
 
-from ..interpreters import need_one_lock
 from ..switch.choice import module_value
 from ..switch.rules import BREAK
 from . import greenlets, reads
@@ -160,8 +159,6 @@ def find(codes: Sequence[CodeType], kind: Any = None, counted: References | None
     moment, for a few codes. running: to it go the ids of the codes of objects that just run, on a stack, or may be
     dying, to which there are no references. With `kind`: interpreters.Apart.
     """
-    if kind is not None:
-        need_one_lock()
     frozen = frozen_before_import()
     seen: dict[str, Any] = {}
     before: list[ref[Any]] = []

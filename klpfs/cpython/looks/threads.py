@@ -2,10 +2,10 @@
 from __future__ import annotations
 
 import sys
-from itertools import accumulate, chain, repeat, starmap, takewhile, tee
+from itertools import accumulate, chain, repeat, takewhile, tee
 from operator import and_, attrgetter, itemgetter, truth
 
-from ..interpreters import need_one_lock
+from ..interpreters import in_one_moment
 from ..raw import SUSPENDS
 from ..switch.rules import BREAK
 from . import reads
@@ -99,36 +99,38 @@ def code_places(stacks: Iterator[Any]) -> Iterator[Places]:
     return _map(_tuple, _map(_zip, places, _map(_map, repeat(_LINE), b), reads.codes(c)))
 
 
+def frames() -> Iterator[dict[int, FrameType]]:
+    """An iterator of one item: the innermost frames of all threads, by their idents, of the moment in which it is
+    run. Apart, and KeyError, as interpreters.in_one_moment."""
+    return in_one_moment(FRAMES)
+
+
 def _first_frames(wanted: tuple[int, ...]) -> Iterator[tuple[FrameType | None]]:
     """For each ident in the tuple `wanted`: a 1-tuple of its innermost frame or None, all from one moment."""
-    every = chain.from_iterable(_map(repeat, starmap(FRAMES, ((),)), (_len(wanted),)))
+    every = chain.from_iterable(_map(repeat, frames(), (_len(wanted),)))
     return _zip(_map(_dict_get, every, wanted))
 
 
 @restoring
 def idents() -> list[int]:
     """List of the identifiers of all threads that have a Python frame."""
-    need_one_lock()
-    return _list(still(chain.from_iterable(starmap(FRAMES, ((),)))))
+    return _list(still(chain.from_iterable(frames())))
 
 
 @restoring
 def stacks(wanted: tuple[int, ...]) -> list[tuple[int, Stack]]:
     """[(ident, (id of code, ...) innermost first)] of the threads in the tuple `wanted`; () for a thread that has
     ended."""
-    need_one_lock()
     return _list(still(_zip(wanted, codes(gathered(chains(_first_frames(wanted)))))))
 
 
 @restoring
 def lines(wanted: tuple[int, ...]) -> list[tuple[int, Lines]]:
     """[(ident, ((code, line number), ...))] of the threads in the tuple `wanted`, for people to read."""
-    need_one_lock()
     return _list(still(_zip(wanted, code_lines(gathered(chains(_first_frames(wanted)))))))
 
 
 @restoring
 def places(wanted: tuple[int, ...]) -> list[tuple[int, Places]]:
     """[(ident, ((f_lasti, line number, code), ...))] of the threads in the tuple `wanted`, of one moment."""
-    need_one_lock()
     return _list(still(_zip(wanted, code_places(gathered(chains(_first_frames(wanted)))))))

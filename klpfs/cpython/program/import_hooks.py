@@ -201,19 +201,17 @@ def finished(name: str) -> None:
     # of klpfs's own mistakes the import is not to blame; the callback's owner logs its own failures
     raised = [each for each in raised if not is_own_mistake(each)]
     if raised:
-        raise _the_weightiest(raised)
+        _raise(raised)
 
 
-def _the_weightiest(raised: list[BaseException]) -> BaseException:
-    """What is raised of what several signal handlers have: the first that ends the program (SystemExit,
-    KeyboardInterrupt), else the last. The others are its context, as in a `finally`."""
+def _raise(raised: list[BaseException]) -> None:
+    """Raises what several signal handlers have raised: the first that ends the program (SystemExit, KeyboardInterrupt),
+    else the last. Another is its context, as in a `finally`; Python sets that, and closes no cycles."""
     chosen = next((each for each in raised if not isinstance(each, Exception)), raised[-1])
-    known, end = {id(chosen)}, chosen
-    for each in reversed(raised):
-        while end.__context__ is not None and id(end.__context__) not in known:
-            end = end.__context__
-            known.add(id(end))
-        if id(each) not in known:
-            end.__context__ = end = each
-            known.add(id(each))
-    return chosen
+    others = [each for each in raised if each is not chosen]
+    if not others:
+        raise chosen
+    try:
+        raise others[-1]
+    finally:
+        raise chosen

@@ -483,6 +483,27 @@ def test_of_several_exceptions_of_signal_handlers_the_one_that_ends_the_program_
         assert type(caught.value.__context__) is other and caught.value.__context__.__context__ is None
 
 
+def test_the_context_of_several_exceptions_is_no_circle(program):
+    """Where the import stands in an `except` block, both have that exception as their context."""
+    name, left = program.write("done = True"), [Limit, KeyboardInterrupt]
+    program.imported.append(name)
+
+    def callback(name):
+        if left:
+            raise left.pop(0)
+    import_hooks.install(callback, program.target)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        try:
+            raise ValueError
+        except ValueError:
+            importlib.import_module(name)
+    chain, each = [], caught.value
+    while each is not None and len(chain) < 9:
+        chain.append(type(each))
+        each = each.__context__
+    assert chain == [KeyboardInterrupt, Limit, ValueError]
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_reload_that_is_cut_off_at_any_line_leaves_a_module_that_counts_as_loaded(program):
     """Whatever line of the hook it is, but `try:`, at which no signal handler runs; and what the body has made until then
