@@ -33,11 +33,15 @@ def interpreters() -> int:
 
 def apart() -> int:
     """How many sub-interpreters have an interpreter lock of their own (3.12): with one, nothing that looks at frames is
-    one moment, and asking for frames is not even safe. Where CPython does not tell, all are counted."""
+    one moment, and asking for frames is not even safe. Where CPython does not tell, all are counted; so are those that
+    are being made, for their lock is."""
     if not _MAY_RUN_APART or not interpreters():
         return 0
     others = [interpreter for interpreter in _list_all() if interpreter != _current()]       # type: ignore[misc]
-    return _len(others if _config is None else [1 for interpreter in others if _has_own_lock(_config, interpreter)])
+    if _config is None:
+        return _len(others)
+    ready = _list_all(require_ready=True)       # type: ignore[misc]
+    return _len([1 for interpreter in others if interpreter not in ready or _has_own_lock(_config, interpreter)])
 
 
 class Apart(KlpError):
