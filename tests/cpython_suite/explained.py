@@ -21,8 +21,9 @@ KNOWN: tuple[tuple[str, str, str, tuple[str, ...] | None, str], ...] = (
      "the test asks who refers to an exception; the dispatcher's frame of _sock_connect_cb, to which the traceback "
      "leads by f_back, has the call's argument, the future that has failed (README, Limits: arguments live as long)"),
     ("test_asyncio.test_futures2", "*FutureTests.test_task_exc_handler_correct_context", "failed", None,
-     "the test waits for the end of a task that has failed; the dispatchers' frames of its steps, to which the traceback "
-     "leads by f_back, have the calls' argument, the task, which is freed by a collection then (README, Limits)"),
+     "the test waits for the end of a task that has failed; the dispatchers' frames of its steps, to which the "
+     "traceback leads by f_back, have the calls' argument, the task, which is freed by a collection then (README, "
+     "Limits)"),
     ("test_asyncio.test_events", "HandleTests.test_handle_source_traceback", "failed", None,
      "asyncio in debug mode cuts its own frames off a handle's traceback by their number; while its functions are in "
      "transition their dispatchers' frames are there, too, and one of its own is left"),
