@@ -1,4 +1,5 @@
 """Modules that finish their body are noticed before the importing code goes on, however they are loaded."""
+import _imp
 import ctypes
 import importlib
 import importlib.machinery
@@ -400,6 +401,12 @@ def test_what_a_signal_handler_raises_waits_until_the_callback_has_come_to_its_e
         signal.signal(signal.SIGUSR1, before)
 
 
+def let_go_of_the_import_lock():
+    """Between taking it and its `try`, importlib is cut off for good: other threads' imports would wait for ever."""
+    while _imp.lock_held():
+        _imp.release_lock()
+
+
 def lines_behind(name, at, kind):
     """A trace function that raises `kind` at the n-th line, n from 0, behind the body of the module; [n, what it raised
     it at, or None]."""
@@ -439,6 +446,7 @@ def test_an_import_that_is_cut_off_at_any_line_leaves_no_module_that_was_not_ask
             pass
         finally:
             sys.settrace(before)
+            let_go_of_the_import_lock()
         if said[1] is None:
             break
         assert name in done or name not in sys.modules, said
@@ -531,6 +539,7 @@ def test_a_reload_that_is_cut_off_at_any_line_leaves_a_module_that_counts_as_loa
             pass
         finally:
             sys.settrace(before)
+            let_go_of_the_import_lock()
         if said[1] is None:
             break
         places.add(said[1])

@@ -176,7 +176,7 @@ def f(): return helper()""", "f")
     assert module.f() == (1, "own")
     module.drop()
     assert module.f() == ("name 'cache' is not defined", 3)
-    views = [each for each in gc.get_objects() if isinstance(each, View) and vars(each) is vars(module)]
+    views = [each for each in gc.get_objects() if issubclass(type(each), View) and vars(each) is vars(module)]
     assert views and not [each for each in views if hasattr(each, "shape") or hasattr(each, "__len__")], "tools ask so"
 
 
