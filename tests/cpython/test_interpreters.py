@@ -10,7 +10,7 @@ from klpfs.cpython import interpreters, left_behind, no_collection
 from klpfs.cpython.load import cut_off
 from klpfs.cpython.looks import codes_in_use, dry_run, names_for_people, threads
 from klpfs.engine.error import KlpError
-from tests.cpython.machine import Machine, one
+from tests.cpython.machine import one
 from tests.cpython.programs import done, make, transition
 
 
@@ -63,13 +63,6 @@ def test_before_3_12_all_share_the_lock(others, monkeypatch):
 def test_looks_at_frames_are_not_taken_beside_them(others):
     others("own")
     assert names_for_people.stacks() == {}
-
-
-@pytest.fixture
-def machine(tmp_path):
-    made = Machine(tmp_path)
-    yield made
-    made.close()
 
 
 @pytest.fixture

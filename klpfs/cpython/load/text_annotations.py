@@ -41,7 +41,7 @@ def misread(node: ast.AST, future: bool, own: frozenset[str], namespace: dict[st
     for cls in ast.walk(node):
         if isinstance(cls, ast.ClassDef) and cls.decorator_list:
             nowhere = module is None and _NEEDS_MODULE and any(
-                _decorator(node, namespace) is _of("dataclasses", "dataclass") for node in cls.decorator_list)
+                _decorator(each, namespace) is _of("dataclasses", "dataclass") for each in cls.decorator_list)
             for text in _texts(cls, future):
                 found = _NAMES.match(text)
                 names = [each.strip() for each in found[1].split(".")] if found is not None else []

@@ -401,10 +401,19 @@ def test_what_a_signal_handler_raises_waits_until_the_callback_has_come_to_its_e
         signal.signal(signal.SIGUSR1, before)
 
 
-def let_go_of_the_import_lock():
-    """Between taking it and its `try`, importlib is cut off for good: other threads' imports would wait for ever."""
-    while _imp.lock_held():
-        _imp.release_lock()
+def traced(trace, work):
+    """work() under a trace function that may raise Limit in it. Between taking the import lock and its `try`, importlib is
+    cut off for good: it is let go of here, or other threads' imports would wait for ever."""
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        work()
+    except Limit:
+        pass
+    finally:
+        sys.settrace(before)
+        while _imp.lock_held():
+            _imp.release_lock()
 
 
 def lines_behind(name, at, kind):
@@ -438,15 +447,7 @@ def test_an_import_that_is_cut_off_at_any_line_leaves_no_module_that_was_not_ask
         if loader == "own":
             monkeypatch.setattr(sys, "meta_path", [finder(name, lambda spec: Own(spec.name, spec.origin)), *sys.meta_path])
         trace, said = lines_behind(name, at, Limit)
-        before = sys.gettrace()
-        sys.settrace(trace)
-        try:
-            importlib.import_module(name)
-        except Limit:
-            pass
-        finally:
-            sys.settrace(before)
-            let_go_of_the_import_lock()
+        traced(trace, lambda name=name: importlib.import_module(name))
         if said[1] is None:
             break
         assert name in done or name not in sys.modules, said
@@ -531,15 +532,7 @@ def test_a_reload_that_is_cut_off_at_any_line_leaves_a_module_that_counts_as_loa
                     raise Limit
             return trace
         done.clear()
-        before = sys.gettrace()
-        sys.settrace(trace)
-        try:
-            importlib.reload(module)
-        except Limit:
-            pass
-        finally:
-            sys.settrace(before)
-            let_go_of_the_import_lock()
+        traced(trace, lambda: importlib.reload(module))
         if said[1] is None:
             break
         places.add(said[1])
