@@ -20,7 +20,7 @@ except ImportError:
     except ImportError:
         _interpreters = None
 
-_getattr, _len, _type, _tuple, _bool, _map = getattr, len, type, tuple, bool, map
+_getattr, _len, _type, _tuple, _bool, _map, _str = getattr, len, type, tuple, bool, map, str
 _list_all = _getattr(_interpreters, "list_all", None)
 _current, _config = _getattr(_interpreters, "get_current", None), _getattr(_interpreters, "get_config", None)
 _MAY_RUN_APART = sys.version_info >= (3, 12)
@@ -60,13 +60,13 @@ def need_one_lock() -> None:
 
 def in_one_moment(ask: Callable[[], Any]) -> Iterator[Any]:
     """An iterator of one item: what ask(), a C function that asks for frames, returns. Apart. KeyError when the
-    iterator is run: another interpreter has come since (or one has gone), and ask() is not called; no other thread can
+    iterator is run: another interpreter has come since, or one has gone, and ask() is not called; no other thread can
     make one between that and the call."""
     if not _MAY_RUN_APART or _list_all is None:
         return starmap(ask, ((),))
-    as_now: dict[int, tuple[()]] = {_len(_list_all()): ()}
+    as_now: dict[str, tuple[()]] = {_str(_list_all()): ()}     # texts: on 3.12 ids keep interpreters alive
     need_one_lock()
-    return starmap(ask, _map(as_now.__getitem__, _map(_len, starmap(_list_all, ((),)))))
+    return starmap(ask, _map(as_now.__getitem__, _map(_str, starmap(_list_all, ((),)))))
 
 
 def _has_own_lock(config: Callable[[Any], Any], interpreter: Any) -> bool:

@@ -103,7 +103,7 @@ class PythonTransition(seam.TargetTransition):
     def _note_codes_in_use(self) -> None:
         """Copies that something runs, of codes of the definitions, are noted. What is suspended takes a search of the
         heap, which is worth its time only where something of a definition can be. Stacks that can't be asked for now
-        are asked before the next look."""
+        are asked by _note_unasked."""
         owners = Owners(self.images.registry, self._concerned())
         suspended = codes_in_use.of_suspended(owners.suspends)
         try:
@@ -111,6 +111,14 @@ class PythonTransition(seam.TargetTransition):
         except interpreters.Apart:
             on_stacks, self._unasked = [], True
         owners.note_in_use(suspended, on_stacks, codes_in_use.with_globals)
+
+    def _note_unasked(self) -> bool:
+        """Codes on stacks that could not be asked for are noted now. Whether they still can't be: then the transition
+        must be blind."""
+        if self._unasked:
+            self._note_codes_in_use()
+            self._add_codes()
+        return self._unasked
 
     def _add_codes(self) -> bool:
         """Codes that were noted have their sides in the transition. Whether any is new there."""
@@ -269,19 +277,17 @@ class PythonTransition(seam.TargetTransition):
         self._leave(leaving)
 
     def start(self, goal: int) -> None:
-        self.switching.start(goal)
+        self.switching.start(goal, self._note_unasked())
 
     def reverse(self) -> None:
         if self._may_miss():
             self.join()         # or inner functions of the side that was the goal would have no dispatcher
-        self.switching.reverse()
+        self.switching.reverse(self._note_unasked())
 
     def look(self) -> list[seam.Blocker]:
         if self.switching.forced and self._may_miss():
             self.join()         # what was made up to the force
-        if self._unasked:       # the transition is blind as long
-            self._note_codes_in_use()
-            self._add_codes()
+        self._note_unasked()
         return self.switching.look(self._missed)        # type: ignore[no-any-return]
 
     def _may_miss(self) -> bool:

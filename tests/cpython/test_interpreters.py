@@ -1,6 +1,7 @@
 """Sub-interpreters: counted, and told apart by whether they have an interpreter lock of their own."""
 import errno
 import sys
+import types
 from threading import get_ident
 from types import SimpleNamespace
 
@@ -10,7 +11,7 @@ from klpfs.cpython import interpreters, left_behind, no_collection
 from klpfs.cpython.load import cut_off
 from klpfs.cpython.looks import codes_in_use, dry_run, names_for_people, threads
 from klpfs.engine.error import KlpError
-from tests.cpython.machine import one
+from tests.cpython.machine import Held, one
 from tests.cpython.programs import done, make, transition
 
 
@@ -121,6 +122,43 @@ def test_nobody_asks_for_frames_beside_them(machine, others, no_frames):
     assert module.f() == 0
 
 
+@pytest.mark.parametrize("gone_before", ["start", "reverse"])
+def test_one_that_is_gone_when_the_transition_is_started(machine, others, no_frames, gone_before):
+    """What runs on stacks is asked for then, before anybody has new code: copies of old code are there, too."""
+    module = machine.module("def f(): return 0\ndef g(held):\n held.stop()\n return f()\n")
+    copy = types.FunctionType(module.g.__code__.replace(), module.__dict__)
+    held = Held(copy)
+    found = machine.load("def f(): return 1\ndef g(held): return f()\n" + one(module, "f", "g"))
+    others("own")
+    machine.engine.enable(found.patch, found.name)
+    if gone_before == "reverse":
+        machine.engine.start()
+        machine.engine.reverse()
+    assert not no_frames
+    others()
+    if gone_before == "reverse":
+        machine.engine.reverse()
+    else:
+        machine.engine.start()
+    assert no_frames and module.f() == 1
+    assert held.let_go() == 0
+    machine.settle()
+    assert module.f() == 1
+
+
+def test_a_transition_is_blind_where_stacks_could_not_be_asked_for():
+    """Also where they could be since."""
+    d = make("def f(): return {v}")
+    t = transition(d[0], d[1])
+    t.install()
+    t.start(1, unasked=True)
+    assert d[0]["f"]() == 0
+    t.reverse(unasked=True)
+    t.reverse(unasked=True)
+    assert d[0]["f"]() == 0
+    assert done(t) and d[0]["f"]() == 1
+
+
 @pytest.mark.parametrize("ask", [
     threads.idents, lambda: threads.stacks((get_ident(),)), lambda: threads.lines((get_ident(),)),
     lambda: threads.places((get_ident(),)),
@@ -145,6 +183,16 @@ def test_one_that_comes_behind_the_check_is_seen_when_frames_are_asked_for(other
     monkeypatch.setattr(interpreters, "need_one_lock", real)
     others("shared")
     assert ask() is not None and len(seen) == 1
+
+
+def test_one_in_the_place_of_another_is_seen(others, monkeypatch):
+    others("shared")
+    ids = [0, 1]
+    monkeypatch.setattr(interpreters, "_list_all", lambda require_ready=False: list(ids))
+    found = interpreters.in_one_moment(sys._current_frames)
+    ids[1] = 2
+    with pytest.raises(KeyError):
+        next(found)
 
 
 def test_one_that_comes_in_the_middle_of_a_look_ends_the_look(machine, others, no_frames, monkeypatch):

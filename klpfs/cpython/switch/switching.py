@@ -346,16 +346,16 @@ class Transition:
             self.is_quiet = True
         return self.is_quiet
 
-    def start(self, goal: int = 1) -> None:
-        """PREPARE -> RUN."""
+    def start(self, goal: int = 1, unasked: bool = False) -> None:
+        """PREPARE -> RUN. unasked: what runs on stacks could not be asked for (interpreters.apart)."""
         self._expect(PREPARE)
         self.quiet()
-        self._run(goal)
+        self._run(goal, unasked)
 
-    def _run(self, goal: int) -> None:
+    def _run(self, goal: int, unasked: bool) -> None:
         """RUN with that goal: blind, where side 1 was never chosen yet and what waits can't be known now, or nothing
-        may be asked."""
-        refused = audit_hooks.refuse() or _bool(interpreters.apart())
+        may be asked, or was not."""
+        refused = audit_hooks.refuse() or unasked
         why = self.find_waiting()
         for _ in _range(AGAIN):         # a collection is short, mostly
             if why != collection.COLLECTING or self.breathe is None:
@@ -363,7 +363,7 @@ class Transition:
             self.breathe()
             why = self.find_waiting()
         try:
-            interpreters.need_one_lock()    # again: some may have come meanwhile
+            interpreters.need_one_lock()
             if not refused:
                 self.rounds.note_bodies()
         except interpreters.Apart:
@@ -414,11 +414,11 @@ class Transition:
         self.state = state              # the switch
         self.choices = state.choices
 
-    def reverse(self) -> None:
-        """RUN or CLEAN -> RUN with the other goal. What was seen before does not count any more."""
+    def reverse(self, unasked: bool = False) -> None:
+        """RUN or CLEAN -> RUN with the other goal. What was seen before does not count any more. unasked: as start."""
         self._expect(RUN, CLEAN)
         self.rounds.forget()
-        self._run(1 - self.state.goal)
+        self._run(1 - self.state.goal, unasked)
         self.forced = False         # last: what an exception has kept from turning is forced still
 
     def force(self) -> None:
