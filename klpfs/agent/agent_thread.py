@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 HANDOVER_S = 0.0002     # how soon our thread lets the program's threads have the interpreter
 NEWS_S = 1.0            # how long enable_patch() waits at most before it looks for news by itself
-INTERPRETERS_S = 1.0    # between two counts of the program's sub-interpreters
+INTERPRETERS_S = 1.0    # between two questions for sub-interpreters of the program's
 DEFECT_S = 1.0          # the pause after a defect, so that it does not fill the log
 
 
@@ -234,8 +234,8 @@ class AgentThread(QuietThread):
         return self._asks.asked(monotonic())
 
     def _ask_for_interpreters(self) -> float:
-        """Count the sub-interpreters of a patched program that makes some: nothing tells of a new one. Returns how long
-        to wait, in seconds."""
+        """Ask for sub-interpreters of a patched program that makes some: nothing tells of new ones. Returns how long to
+        wait, in seconds."""
         if not self.agent.engine.patches or not self.agent.modules.may_make_interpreters():
             return NEVER_S
         self.agent.modules.say_interpreters()

@@ -119,10 +119,10 @@ class CPython:
             CPython._hooks.let_go()
 
     @staticmethod
-    def interpreters() -> int:
-        """How many sub-interpreters run in this process."""
-        from klpfs.cpython.interpreters import interpreters
-        return interpreters()
+    def has_interpreters() -> bool:
+        """Whether this process has sub-interpreters."""
+        from klpfs.cpython import interpreters
+        return interpreters.are_there()
 
     @staticmethod
     def prepare() -> None:

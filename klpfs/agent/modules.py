@@ -92,11 +92,10 @@ class Modules:
     def say_interpreters(self) -> None:
         """The program's sub-interpreters are named in the log when there are some, and again when there were none for
         a while."""
-        count = self.agent.parts.interpreters()
-        if count and not self._said_interpreters:
-            self.agent.outbox.say(f"{count} sub-interpreters run in this process, their functions are not patched",
-                                  WARNING)
-        self._said_interpreters = bool(count)
+        some = self.agent.parts.has_interpreters()
+        if some and not self._said_interpreters:
+            self.agent.outbox.say("sub-interpreters run in this process, their functions are not patched", WARNING)
+        self._said_interpreters = some
 
     def _load(self, module: Module, data: bytes, params: dict[str, str | None]) -> Any:
         agent = self.agent

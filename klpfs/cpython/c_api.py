@@ -1,5 +1,5 @@
 """Functions of CPython's C API that raise no audit event, where Python's own ways raise one: frames, codes, addresses,
-new functions, codes of generators, bytes in memory.
+new functions, codes of generators, bytes in memory. And what Python has no way to ask for that does no harm.
 
 An audit hook is a function of the program's, which may call patched functions. What klpfs runs for such a call must not
 call the hook again: so a choice inside another choice uses these (switch/choice.py), and whatever makes a function
@@ -81,6 +81,8 @@ def _find() -> tuple[Any, ...] | None:
                 function("mincore", Number, Pointer, Number, Pointer),
                 function("PyDescr_NewMethod", Object, Object, Pointer),
                 function("PyDescr_NewMember", Object, Object, Pointer),
+                function("PyInterpreterState_Head", Pointer),
+                function("PyInterpreterState_Main", Pointer),
                 lambda name: dlsym(program, name))
     except (ImportError, OSError, AttributeError, ValueError):
         return None
@@ -90,7 +92,7 @@ _functions = _find()
 AVAILABLE = _functions is not None
 (_thread_state, _frame_of, _code_of, _address_of, _new, _set_defaults, _set_kwdefaults, _set_closure, _empty_code,
  _bytes_at, _move, _head, _audit, _iter_next, _generator_code, _object_at, _mincore, _new_method, _new_member,
- _place) = _functions or (None,) * 20
+ _newest_interpreter, _main_interpreter, _place) = _functions or (None,) * 22
 
 
 # --------------------------------------------------------------------------------------------------------- descriptors
@@ -212,6 +214,10 @@ generator_of: Callable[[FrameType], Any] | None = _generator_of() if AVAILABLE e
 """
 function_code: Callable[[FunctionType], CodeType] | None = _code_of_function() if AVAILABLE else None
 """A function's __code__; None: not without an audit event."""
+newest_interpreter: Callable[[], int] | None = _newest_interpreter
+"""The address of the interpreter that was made last, of those that are there. Only where AVAILABLE; LOUD."""
+main_interpreter: Callable[[], int] | None = _main_interpreter
+"""The address of the interpreter that was made first. Only where AVAILABLE; LOUD."""
 head: Callable[[object, int], bytes] | None = _head
 """So many of the first bytes of an object in memory. Only where AVAILABLE; LOUD."""
 

@@ -10,7 +10,7 @@ from klpfs.cpython.looks import codes_in_use, hidden, names_for_people
 from klpfs.cpython.looks.collection import COLLECTING, FROZEN
 from klpfs.cpython.resolve.code_copies import is_watched
 from klpfs.cpython.resolve.owners import ALTERED, OWN, Owners, kind_of
-from klpfs.cpython.switch import live_dispatchers, out_of_sight
+from klpfs.cpython.switch import live_dispatchers, out_of_sight, rounds
 from klpfs.cpython.switch.choice import CLEAN, OVER, RUN
 from klpfs.cpython.switch.entry import Entry
 from klpfs.cpython.switch.switching import Transition
@@ -94,7 +94,10 @@ class PythonTransition(seam.TargetTransition):
             self.watched.add(definition)
             for each in [definition, *definition.chain]:
                 self._sides.pop(each, None)
-        self._note_codes_in_use()
+        try:
+            self._note_codes_in_use()
+        except interpreters.Apart:
+            self._unasked = True
 
     def _concerned(self) -> set[Any]:
         """The definitions that the engine named, and those that they lie in."""
@@ -102,23 +105,22 @@ class PythonTransition(seam.TargetTransition):
 
     def _note_codes_in_use(self) -> None:
         """Copies that something runs, of codes of the definitions, are noted. What is suspended takes a search of the
-        heap, which is worth its time only where something of a definition can be. Stacks that can't be asked for now
-        are asked by _note_unasked."""
+        heap, which is worth its time only where something of a definition can be. interpreters.Apart: none was."""
         owners = Owners(self.images.registry, self._concerned())
         suspended = codes_in_use.of_suspended(owners.suspends)
-        try:
-            on_stacks, self._unasked = codes_in_use.on_stacks(), False
-        except interpreters.Apart:
-            on_stacks, self._unasked = [], True
-        owners.note_in_use(suspended, on_stacks, codes_in_use.with_globals)
+        owners.note_in_use(suspended, codes_in_use.on_stacks(), codes_in_use.with_globals)
+        self._unasked = False
 
     def _note_unasked(self) -> bool:
-        """Codes on stacks that could not be asked for are noted now. Whether they still can't be: then the transition
-        must be blind."""
+        """Codes in use that could not be noted are noted now. Whether they still can't be: then the transition must be
+        blind, and stay so."""
         if self._unasked:
-            self._note_codes_in_use()
+            try:
+                self._note_codes_in_use()
+            except interpreters.Apart:
+                return True
             self._add_codes()
-        return self._unasked
+        return False
 
     def _add_codes(self) -> bool:
         """Codes that were noted have their sides in the transition. Whether any is new there."""
@@ -202,11 +204,13 @@ class PythonTransition(seam.TargetTransition):
         return self.switching.mode in (CLEAN, OVER)     # OVER: an exception has cut `finish` off
 
     def add(self, changes: Iterable[seam.Change]) -> None:
-        taken = dict(self.before), dict(self.after), set(self.watched), dict(self._sides)
+        taken = dict(self.before), dict(self.after), set(self.watched), dict(self._sides), self._unasked
         concerned = self._concerned()
         entries: list[Entry] = []
         try:
             self._take_up(changes)
+            if self._unasked and self.switching.chooses:
+                raise interpreters.Apart    # what runs of the object's would get the new version from a choice
             self._find_joining(entries)
             self.switching.add(entries)
             self._add_codes()
@@ -218,7 +222,7 @@ class PythonTransition(seam.TargetTransition):
             coming = [entry for entry in entries if entry.key not in kept]
             self._leave(coming)
             self._leave_if_not_entered(others)
-            self.before, self.after, self.watched, self._sides = taken
+            self.before, self.after, self.watched, self._sides, self._unasked = taken
             self.switching.take_back({entry.key for entry in coming})
             raise
         self._name_foreign()
@@ -287,7 +291,8 @@ class PythonTransition(seam.TargetTransition):
     def look(self) -> list[seam.Blocker]:
         if self.switching.forced and self._may_miss():
             self.join()         # what was made up to the force
-        self._note_unasked()
+        if self.running and self._note_unasked():
+            return [rounds.apart()]
         return self.switching.look(self._missed)        # type: ignore[no-any-return]
 
     def _may_miss(self) -> bool:

@@ -59,8 +59,8 @@ class PuppetParts:
     def prepare(self):
         pass
 
-    def interpreters(self):
-        return 0
+    def has_interpreters(self):
+        return False
 
     # as klpfs/cpython/load/loader.py
 

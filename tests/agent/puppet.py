@@ -44,8 +44,8 @@ class Host:
     def loader(self):
         return self
 
-    def interpreters(self):
-        return 0
+    def has_interpreters(self):
+        return False
 
     def load(self, name, data, path, params, log, breathe, enable_patch):
         made = self.files[data.decode()](self)

@@ -68,4 +68,4 @@ def test_which_program_is_the_main_one(monkeypatch):
 
 def test_the_parts_are_those_of_klpfs_cpython():
     CPython.prepare()
-    assert CPython.loader().__name__ == "klpfs.cpython.load.loader" and CPython.interpreters() == 0
+    assert CPython.loader().__name__ == "klpfs.cpython.load.loader" and not CPython.has_interpreters()

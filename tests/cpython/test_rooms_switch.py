@@ -18,7 +18,7 @@ from tests.cpython.programs import done, make, transition
 
 FOLDER = pathlib.Path(klpfs.cpython.__file__).parent
 # Of functools, time, types and weakref the names that are C's: see test_no_python_function_of_the_standard_library
-IN_C = frozenset("__future__ _collections _ctypes _interpreters _thread _xxsubinterpreters errno functools gc itertools operator "
+IN_C = frozenset("__future__ _collections _ctypes _interpreters _thread errno functools gc itertools operator "
                  "sys time types weakref".split())
 BELOW = ("klpfs.engine.", "klpfs.cpython.c_api", "klpfs.cpython.c_originals", "klpfs.cpython.control_flow", "klpfs.cpython.interpreters",
          "klpfs.cpython.jit", "klpfs.cpython.left_behind", "klpfs.cpython.no_collection", "klpfs.cpython.raw")

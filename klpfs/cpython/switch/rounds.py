@@ -388,7 +388,7 @@ def _says_nothing(why: str) -> Blocker:
 
 def apart() -> Blocker:
     """The Blocker of a look that may not ask for frames."""
-    return Blocker("interpreter", 0, f"{interpreters.apart()} sub-interpreters with a lock of their own")
+    return Blocker("interpreter", 0, "sub-interpreters with a lock of their own")
 
 
 def _has_just_ended() -> Blocker:

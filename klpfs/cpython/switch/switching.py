@@ -159,6 +159,11 @@ class Transition:
     def started(self) -> bool:
         return self.state.mode != PREPARE
 
+    @property
+    def chooses(self) -> bool:
+        """Whether calls may get side 1."""
+        return self.state.mode != PREPARE and not self.state.blind
+
     def _expect(self, *modes: int) -> None:
         if self.state.mode not in modes:
             raise KlpError(EINVAL, "a transition can't do that now")
