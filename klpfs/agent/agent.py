@@ -138,7 +138,7 @@ class Agent:
         return self.foreign.own(self._enable_patch, patch)
 
     def _enable_patch(self, patch: Patch) -> int:
-        self.imports.apply((), self.imports.put_by_hand())
+        self.imports.apply(self.target.loaded_again(), self.imports.put_by_hand())
         if self.follower.main and any(obj.name is None for obj in patch.objects):
             self.target.main_waits = False      # or it may wait for ever: it finds what has come, or is refused
         return load.enable_patch(self.follower, patch)

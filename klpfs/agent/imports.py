@@ -5,6 +5,8 @@ already: it is patched by a transition of this process alone, as a late main pro
 """
 from __future__ import annotations
 
+import sys
+
 from klpfs.agent import main_thread
 from klpfs.agent.c_functions import get_ident, modules
 from klpfs.agent.modules import INTERPRETER_MAKERS
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
 
     from klpfs.agent.agent import Agent
     from klpfs.agent.foreign_code import Working
+
+
+ROOM = 60       # frames that `coming` needs, and more
 
 
 class Imports:
@@ -35,7 +40,7 @@ class Imports:
     def coming(self, name: str) -> None:
         """A module's body has run in the calling thread, which imports it: its functions are to be in place before it
         goes on. Done by the agent's thread; when that can't be had in time, the module goes on as it is, with a log
-        line."""
+        line. RecursionError: there is no room for that on the stack, and nothing was done."""
         agent = self.agent
         agent.register_if_forked()
         if name == "threading" and get_ident() == agent.thread.ident:
@@ -43,9 +48,11 @@ class Imports:
         if name in INTERPRETER_MAKERS:
             agent.thread.poke()     # it counts from now on
         names = [name] if self._is_wanted(name) else []
+        names += [each for each in agent.target.loaded_again() if each != name]
         late = self.put_by_hand(name)
         if not names and (not late or self._waits_in_vain()):
             return
+        _need_room(ROOM)
         if get_ident() == agent.thread.ident:
             if agent.foreign.inside:
                 return agent.foreign.own(self.apply, names, late)
@@ -66,9 +73,10 @@ class Imports:
     def put_by_hand(self, but: str | None = None) -> list[str]:
         """Modules that a program has put into sys.modules itself, after exec() of their code, and those that went on
         unpatched, as far as patches wait for them. Nobody tells us of them, so they are looked for with each import and
-        each load."""
-        return [obj.name for patch in list(self.agent.engine.patches) for obj in list(patch.objects)
-                if obj.name not in (None, but) and not obj.loaded and not obj.left_out and obj.name in modules]
+        each load; not those whose bodies run in the calling thread, to import others."""
+        found = [obj.name for patch in list(self.agent.engine.patches) for obj in list(patch.objects)
+                 if obj.name not in (None, but) and not obj.loaded and not obj.left_out and obj.name in modules]
+        return [name for name in found if not self.agent.target.is_below(name)] if found else found
 
     def apply(self, names: Iterable[str], late: Iterable[str] = ()) -> None:
         """All patches in force take these modules, if they are loaded. late: those whose code may run already. The
@@ -76,6 +84,8 @@ class Imports:
         for name in dict.fromkeys(names):
             if self.agent.target.loaded(name) is not None:
                 self._apply(name)
+            elif modules.get(name) is not None and not issubclass(type(modules[name]), type(sys)):
+                self.agent.outbox.say(f"'{name}' in sys.modules is no module object, it goes on unpatched", WARNING)
         for name in dict.fromkeys(late):
             if not self._free():
                 break       # found again, with the next import or load
@@ -112,3 +122,8 @@ class Imports:
         transition = self.agent.engine.transition
         patches = list(self.agent.engine.patches) + ([transition.patch] if transition is not None else [])
         return any(obj.name == name for patch in patches for obj in list(patch.objects))
+
+
+def _need_room(frames: int) -> None:
+    if frames:
+        _need_room(frames - 1)

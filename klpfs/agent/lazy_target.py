@@ -71,6 +71,10 @@ class LazyTarget:
         if self._real is not None:
             self._real.begins_again(name)
 
+    def loaded_again(self) -> list[str]:
+        """As PythonTarget.loaded_again."""
+        return self._real.loaded_again() if self._real is not None else []
+
     def call(self, callback: Callable[[Object], Any], obj: Object) -> int:
         """Calls a callback, as Target.call, as all foreign code of an agent runs. -EINTR when it was stopped."""
         agent, callbacks = self.agent, obj.callbacks

@@ -5,7 +5,7 @@ from __future__ import annotations
 from _functools import partial
 from _operator import methodcaller
 
-from klpfs.agent.c_functions import RLock, allocate_lock
+from klpfs.agent.c_functions import RLock, allocate_lock, get_ident
 
 _call = methodcaller("__call__")
 
@@ -26,7 +26,9 @@ class Signal:
         self._release = [self._lock.release]
 
     def set(self) -> None:
-        """Let a waiting thread go on, or the next that waits. Any thread, and any signal handler."""
+        """Let a waiting thread go on, or the next that waits. Any thread, and any signal handler. RecursionError: there
+        is no room on the stack, nothing was done."""
+        list(map(_call, map([get_ident].pop, (0,))))    # or there is no room for the same below
         try:
             list(map(_call, map(self._release.pop, (0,))))      # in one: no exception of a handler's comes in between
         except (IndexError, RuntimeError):

@@ -11,6 +11,7 @@ from posix import getpid, stat
 from types import FunctionType, ModuleType
 
 from klpfs.cpython import no_collection
+from klpfs.cpython.c_api import callers_frame
 from klpfs.cpython.images.image import LAZY, check_interpreter
 from klpfs.cpython.images.image_table import Images
 from klpfs.cpython.load.loader import all_loaded, invoke, loaded_of
@@ -66,8 +67,8 @@ class PythonTarget(seam.Target):
     is not over.
     """
 
-    __slots__ = ("log", "main", "breathe", "registry", "images", "ripe", "bodies", "transition", "_index", "_main",
-                 "_mods", "_resolved")
+    __slots__ = ("log", "main", "breathe", "registry", "images", "ripe", "bodies", "transition", "_again", "_index",
+                 "_main", "_mods", "_resolved")
 
     def __init__(self, log: Log, main: str | None = None) -> None:
         self.log, self.main = log, main
@@ -78,6 +79,7 @@ class PythonTarget(seam.Target):
         self.ripe: dict[str, ModuleType] = {}
         self.bodies: dict[tuple[int, object], ModuleType] = {}
         self.transition: PythonTransition | None = None
+        self._again: set[str] = set()           # modules that begins_again has named, until refresh
         self._index: Index | None = None        # the last one; it holds function objects, so it is let go soon
         self._main: tuple[dict[str, Any], dict[str, Any]] | None = None     # the main module's dict, its code's globals
         self._mods: dict[str | None, tuple[dict[str, Any], Mod]] = {}
@@ -107,12 +109,30 @@ class PythonTarget(seam.Target):
         return _is_initializing(module) or any(
             body is module and mark[0] == getpid() for mark, body in list(self.bodies.items()))
 
+    def is_below(self, name: str) -> bool:
+        """Whether the calling thread is in the middle of a module's body, which calls this."""
+        module = sys.modules.get(name)
+        if module is None or not issubclass(type(module), ModuleType):
+            return False
+        namespace, frame = module_dict(module), callers_frame()
+        while frame is not None:
+            if frame.f_globals is namespace and frame.f_code.co_name == "<module>":
+                return True
+            frame = frame.f_back        # type: ignore[assignment]
+        return False
+
     def begins_again(self, name: str) -> None:
         """The body of a module is about to run again, for a reload: a line, if it is patched. Its counterpart is
         `refresh`'s. In the thread that imports."""
         if self._is_patched(name):
+            self._again.add(name)
             pr_warn(self.log, f"module '{name}' is being loaded again: until that is over, calls of its functions may "
                               "have old code")
+
+    def loaded_again(self) -> list[str]:
+        """Patched modules whose bodies have run again, and of which refresh() knows nothing yet: where a signal handler
+        has cut off what calls it, nothing else does."""
+        return [name for name in list(self._again) if name in sys.modules and not self.imports_now(name)]
 
     def _is_patched(self, name: str) -> bool:
         return any(definition.object == name for definition in self.images.changed_definitions())
@@ -363,6 +383,7 @@ class PythonTarget(seam.Target):
         namespace = self.namespace(name)
         if not known or namespace is None:
             return
+        self._again.discard(name)
         index = self._index = Index(self.registry, name, namespace)
         for definition in known:
             alive = index.all(definition.name)

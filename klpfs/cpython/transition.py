@@ -109,7 +109,6 @@ class PythonTransition(seam.TargetTransition):
         owners = Owners(self.images.registry, self._concerned())
         suspended = codes_in_use.of_suspended(owners.suspends)
         owners.note_in_use(suspended, codes_in_use.on_stacks(), codes_in_use.with_globals)
-        self._unasked = False
 
     def _note_unasked(self) -> bool:
         """Codes in use that could not be noted are noted now. Whether they still can't be: then the transition must be
@@ -120,6 +119,7 @@ class PythonTransition(seam.TargetTransition):
             except interpreters.Apart:
                 return True
             self._add_codes()
+            self._unasked = False
         return False
 
     def _add_codes(self) -> bool:

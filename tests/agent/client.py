@@ -27,6 +27,12 @@ class CalledTarget(PuppetTarget):
         super().__init__(modules)
         self.agent = agent
 
+    def loaded_again(self):
+        return []
+
+    def is_below(self, name):
+        return False
+
     def call(self, callback, obj):
         load = self.agent.follower.load
         try:

@@ -1,4 +1,5 @@
 """Modules that the program imports: patched before the importing code goes on, or not held up for ever."""
+import inspect
 import sys
 import threading
 import time
@@ -56,6 +57,30 @@ def test_an_import_goes_on_unpatched_while_foreign_code_hangs(agent, c, late, mo
     assert time.monotonic() - begun < 100
     lock.release()
     c.until(lambda c: (c.report.get("prepared") or {}).get("n"), "the end of init")
+
+
+def test_what_is_no_module_object_is_said(agent, c, late, monkeypatch):
+    monkeypatch.setitem(sys.modules, "klp_late", object())
+    agent.imports.coming("klp_late")
+    c.until_line("'klp_late' in sys.modules is no module object, it goes on unpatched")
+
+
+def test_an_import_without_room_on_the_stack_is_refused(agent, late):
+    """RecursionError, before anything was done; the next is patched."""
+    late()
+
+    def below(frames):
+        return below(frames - 1) if frames else agent.imports.coming("klp_late")
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(len(inspect.stack()) + 100)
+    try:
+        with pytest.raises(RecursionError):
+            below(70)
+        assert agent.target.value("h", "klp_late") == "h original"
+        below(5)
+    finally:
+        sys.setrecursionlimit(limit)
+    assert agent.target.value("h", "klp_late") == "h by lp"
 
 
 def test_klpfs_own_imports_are_applied_in_the_step(agent, late):

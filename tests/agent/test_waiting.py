@@ -1,4 +1,5 @@
 """Signals between threads, and pauses, without threading and time."""
+import inspect
 import sys
 import threading
 import time
@@ -18,6 +19,41 @@ def test_a_signal_between_threads():
     found.set()
     found.clear()
     assert not found.wait(0.001)
+
+
+def below(frames, work):
+    """work(), so many frames further down."""
+    return below(frames - 1, work) if frames else work()
+
+
+def at_each_depth(work):
+    """work() at each depth up to the recursion limit, until there is no room for it; how often it went well."""
+    limit, done = sys.getrecursionlimit(), 0
+    sys.setrecursionlimit(len(inspect.stack()) + 150)
+    try:
+        for depth in range(200):
+            try:
+                below(depth, work)
+                done += 1
+            except RecursionError:
+                pass
+    finally:
+        sys.setrecursionlimit(limit)
+    return done
+
+
+def test_a_signal_is_set_or_there_was_no_room_for_it():
+    """It can be set again, whatever the depth was."""
+    found = Signal()
+    results = []
+
+    def set_it():
+        found.set()
+        results.append(found.wait(0))
+    done = in_thread(lambda: at_each_depth(lambda: (found.clear(), set_it())))
+    assert 50 < done < 200 and all(results)
+    found.set()
+    assert found.wait(0)
 
 
 def test_a_pause():

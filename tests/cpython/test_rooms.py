@@ -43,7 +43,7 @@ ROOMS = {
         BELOW + ("klpfs.cpython.resolve", "klpfs.cpython.load", "klpfs.cpython.looks.atomic",
                  "klpfs.cpython.looks.collection", "klpfs.cpython.looks.frozen_moment", "klpfs.cpython.looks.reads",
                  "klpfs.cpython.images.image"),
-        library="__future__ _sha2 _sha256 ast errno gc hashlib itertools opcode operator sys types weakref",
+        library="__future__ _thread _sha2 _sha256 ast errno functools gc hashlib itertools opcode operator sys types weakref",
         late="ast builtins marshal zipimport",
     ),
     "program": Room(

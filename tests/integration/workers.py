@@ -4,6 +4,7 @@ FOLDER`.
 A worker opens the fifos `in` and `out` of its folder and answers each line, an expression, with the repr of its value.
 The first thing that it says is its process id and what its program saw in its first line.
 """
+import contextlib
 import os
 import sys
 
@@ -91,10 +92,13 @@ def fork_in_c():
     import functools
     import operator
     libc, data = ctypes.PyDLL(None), ctypes.addressof(ctypes.c_char.in_dll(ctypes.pythonapi, "_PyRuntime"))
-    while True:
+    for _ in range(1000):
         go_on, let_go_on = os.pipe()
-        files = [os.open("/proc/self/task/%s/syscall" % tid, os.O_RDONLY)
-                 for tid in os.listdir("/proc/self/task") if int(tid) != os.getpid()]
+        files = []
+        for tid in os.listdir("/proc/self/task"):
+            if int(tid) != os.getpid():
+                with contextlib.suppress(FileNotFoundError):    # it has ended
+                    files.append(os.open("/proc/self/task/%s/syscall" % tid, os.O_RDONLY))
         texts = [ctypes.create_string_buffer(200) for _ in files]
         steps = [functools.partial(libc.fork)]
         steps += [functools.partial(libc.pread, fd, text, 199, 0) for fd, text in zip(files, texts)]
@@ -111,6 +115,7 @@ def fork_in_c():
             return child
         os.kill(child, 9)
         os.waitpid(child, 0)
+    raise TimeoutError("some thread waits for the GIL whenever this forks")
 
 
 def reap():

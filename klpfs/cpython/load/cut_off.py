@@ -46,12 +46,12 @@ _TRACKED = gc.is_tracked(RLock())               # by the collector, as what refe
 
 
 def is_in_library(ident: int) -> bool:
-    """Whether a thread's innermost frame is of the standard library, importlib's own included. False where asking for
-    frames is not safe."""
+    """Whether a thread's innermost frame is of the standard library, importlib's own included. It may be, where asking
+    for frames is not safe."""
     try:
         frame = thread_frames().get(ident)
     except interpreters.Apart:
-        return False
+        return True
     return frame is not None and is_library(frame.f_code.co_filename)
 
 

@@ -16,8 +16,10 @@ from klpfs.cpython.raw import isinstance_of, object_dict, type_dict, type_mro
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import Any
+
+    Names = Callable[[str], Any]
 
 _NEEDS_MODULE = sys.version_info < (3, 15)
 _NAMES = re.compile(r"\s*((?:\w+\s*\.)?\s*\w+)" if _NEEDS_MODULE else r"\s*(\w+(?:\s*\.\s*\w+)*)")
@@ -30,22 +32,23 @@ def are_there(tree: ast.AST) -> bool:
     return any(isinstance(node, ast.ClassDef) and node.decorator_list for node in ast.walk(tree))
 
 
-def misread(node: ast.AST, future: bool, own: frozenset[str], namespace: dict[str, Any],
+def misread(node: ast.AST, future: bool, names: Names,
             module: dict[str, Any] | None) -> tuple[ast.ClassDef, str] | None:
     """The first class in a statement with an annotation that dataclasses would misread, and the text; None: there is
-    none. future: all annotations are texts. own: names of the livepatch file, as its code has them; namespace: its
-    dict. module: the dict of the module that such classes say they are of; None: they say they are of the livepatch.
+    none. future: all annotations are texts. names: the value of a global name of the code. module: the dict of the
+    module that such classes say they are of; None: they say they are of the livepatch.
 
-    Only decorated classes are looked at: what makes a class a dataclass otherwise is not seen.
+    Only decorated classes are looked at, and annotations that are written as texts: what makes a class a dataclass
+    otherwise is not seen, nor what makes a text of an expression.
     """
     for cls in ast.walk(node):
         if isinstance(cls, ast.ClassDef) and cls.decorator_list:
             nowhere = module is None and _NEEDS_MODULE and any(
-                _decorator(each, namespace) is _of("dataclasses", "dataclass") for each in cls.decorator_list)
+                _decorator(each, names) is _of("dataclasses", "dataclass") for each in cls.decorator_list)
             for text in _texts(cls, future):
                 found = _NAMES.match(text)
-                names = [each.strip() for each in found[1].split(".")] if found is not None else []
-                if names and (nowhere or _is_mark(names, own, namespace, module)):
+                path = [each.strip() for each in found[1].split(".")] if found is not None else []
+                if path and (nowhere or _mark(path, names) is not _mark(path, (module or {}).get)):
                     return cls, text
     return None
 
@@ -65,20 +68,27 @@ def _texts(cls: ast.ClassDef, future: bool) -> Iterator[str]:
         todo += ast.iter_child_nodes(node)
 
 
-def _is_mark(names: list[str], own: frozenset[str], namespace: dict[str, Any], module: dict[str, Any] | None) -> bool:
-    """Whether a text's names are the file's for a mark of a dataclass, and not the module's for the same."""
-    if names[0] not in own:
-        return False
-    value = _named(names, namespace)
-    return any(value is mark and (len(names) == 1 or not _NEEDS_MODULE or namespace.get(names[0]) is sys.modules[home])
-               for home, name in _MARKS for mark in [_of(home, name)] if mark is not None) and (
-        module is None or _named(names, module) is not value)
+def _mark(path: list[str], names: Names) -> Any:
+    """What a text's names mark, where global names have these values: ClassVar, InitVar or KW_ONLY; None: nothing."""
+    value = _named(path, names)
+    for home, name in _MARKS:
+        mark = _of(home, name)
+        if mark is not None and (value is mark or _is_one_of(value, mark)) and (
+                len(path) == 1 or not _NEEDS_MODULE or names(path[0]) is sys.modules[home]):
+            return mark
+    return None
 
 
-def _named(names: list[str], namespace: dict[str, Any]) -> Any:
+def _is_one_of(value: Any, mark: Any) -> bool:
+    """Whether a value is a mark with a type: ClassVar[int], InitVar[int]."""
+    return type(value) is mark or type(value) is _of("typing", "_GenericAlias") and (
+        object_dict(value).get("__origin__") is mark)
+
+
+def _named(path: list[str], names: Names) -> Any:
     """What these names, joined by dots, lead to, as far as that can be told without running code of the program's."""
-    value: Any = namespace.get(names[0])
-    for name in names[1:]:
+    value: Any = names(path[0])
+    for name in path[1:]:
         if isinstance_of(value, (type,)):
             dicts = [type_dict(base) for base in type_mro(value)]
         else:
@@ -87,10 +97,10 @@ def _named(names: list[str], namespace: dict[str, Any]) -> Any:
     return value
 
 
-def _decorator(node: ast.AST, namespace: dict[str, Any]) -> Any:
+def _decorator(node: ast.AST, names: Names) -> Any:
     """What a decorator is, as far as that can be told without running it."""
     text = ast.unparse(node.func if isinstance(node, ast.Call) else node)
-    return _named(text.split("."), namespace) if re.fullmatch(r"\w+(\.\w+)*", text) else object()
+    return _named(text.split("."), names) if re.fullmatch(r"\w+(\.\w+)*", text) else object()
 
 
 def _of(module: str, name: str) -> Any:

@@ -5,18 +5,19 @@ What is hooked is not sys.meta_path, which is the program's to change, but funct
 (importlib._bootstrap) that every import of a found module goes through, in the middle of it: the module still counts as
 being initialised, so other threads that import it wait as well. Python's own loaders, which may also be called by hand,
 and importlib.reload have hooks of their own. In the first of these an import that is cut off still takes its module out
-of sys.modules: so the next import of it runs the body again, and does not find it there, unpatched. The hooks' frames
-are named as the import system's, so that tracebacks of failing imports leave them out.
+of sys.modules: so the next import of it runs the body again, and does not find it there, unpatched. A loader of the
+program's own may run Python's and go on behind it, so then the import's end counts as well. The hooks' frames are named
+as the import system's, so that tracebacks of failing imports leave them out.
 
-A module that a program puts into sys.modules by hand, after running its code by exec(), is not noticed here: the agent
-looks for such modules with the next import or load.
+What is not noticed here the agent looks for with the next import or load (agent/imports.py): a module that a program
+puts into sys.modules by hand, after running its code by exec(), and whatever signal handlers cut off more than once in
+the same few lines.
 """
 from __future__ import annotations
 
 import _frozen_importlib as _bootstrap
 import sys
-from _frozen_importlib_external import _LoaderBasics
-from _weakref import ref
+from _frozen_importlib_external import SourceFileLoader, SourcelessFileLoader, _LoaderBasics
 from posix import getpid
 
 from klpfs.cpython.lazy_imports import import_own
@@ -37,12 +38,16 @@ if TYPE_CHECKING:
         def begins_again(self, name: str) -> None:
             """A patched module's body is about to run again."""
 
+        def loaded_again(self) -> list[str]:
+            """Patched modules whose bodies have run again, and that were not taken in since."""
+
 _IMPORTED = "import {!r} # {!r}"    # what _load_unlocked says at its end, while the module still is initialised
 TRIES = 4               # of a callback that signal handlers cut off
 _hooked = False         # for good: a program's imports may be in the middle of the hooks
 _callback: Callable[[str], Any] | None = None           # both None: not installed
 _target: Target | None = None
-_asked: dict[str, ref[Any]] = {}        # by name: modules whose callback has come to its end in an import under way
+_under_way: dict[str, int] = {}         # by name: imports, each with one of these
+_PROGRAMS, _PYTHONS, _CALLED = range(3)     # a loader of the program's; one of Python's; nothing is left to be noticed
 
 
 def install(callback: Callable[[str], Any], target: Target) -> None:
@@ -80,7 +85,7 @@ def _hook(owner: Any, name: str, make: Callable[[Any], FunctionType]) -> None:
     hook = make(original)
     hook.__name__, hook.__qualname__, hook.__module__ = original.__name__, original.__qualname__, original.__module__
     hook.__doc__ = original.__doc__
-    hook.__code__ = hook.__code__.replace(co_filename=original.__code__.co_filename)
+    hook.__code__ = hook.__code__.replace(co_filename=original.__code__.co_filename, co_name=name)
     setattr(owner, name, hook)
 
 
@@ -88,28 +93,46 @@ def _verbose_message(original: Any) -> Any:
     def _verbose_message(message: str, *args: Any, verbosity: int = 1) -> None:
         original(message, *args, verbosity=verbosity)
         if message == _IMPORTED and args:
-            _unless_asked(args[0])
+            _end(args[0])
     return _verbose_message
 
 
 def _load_unlocked(original: Any) -> Any:
     def _load_unlocked(spec: Any) -> Any:
-        _asked.pop(spec.name, None)
+        name, around = spec.name, _under_way.get(spec.name)     # around: a body that imports its module anew
         try:
+            _under_way[name] = _PYTHONS if _is_pythons(spec.loader) else _PROGRAMS
             return original(spec)
         except BaseException:           # cut off behind a body that has ended, the module stays in sys.modules
-            _unless_asked(spec.name)
+            _end(name)
             raise
         finally:
-            _asked.pop(spec.name, None)
+            try:        # twice, as in _after_spec
+                _leave(name, around)
+            finally:
+                _leave(name, around)
     return _load_unlocked
 
 
-def _unless_asked(name: str) -> None:
-    """The callback is called for what is in sys.modules by this name, unless it has been in this import."""
-    known = _asked.get(name)
-    if known is None or known() is not sys.modules.get(name):
-        finished(name)
+def _leave(name: str, around: int | None) -> None:
+    if around is None:
+        _under_way.pop(name, None)
+    else:
+        _under_way[name] = around
+
+
+def _end(name: str) -> None:
+    """The end of an import: the callback is called, unless it was behind the body and nothing has run since. A module
+    that is lazy still (importlib.util.LazyLoader) has no body yet: its loader is called by hand, in a way, later."""
+    util = sys.modules.get("importlib.util")
+    if _under_way.get(name) != _CALLED and (
+            util is None or type(sys.modules.get(name)) is not getattr(util, "_LazyModule", None)):
+        finished(name, True)
+
+
+def _is_pythons(loader: Any) -> bool:
+    """Whether a loader does nothing more than Python's own exec_module, which calls `finished`."""
+    return type(loader) in (SourceFileLoader, SourcelessFileLoader) and "exec_module" not in vars(loader)
 
 
 def _after_spec(original: Any) -> Any:
@@ -123,37 +146,50 @@ def _after_spec(original: Any) -> Any:
                 _begin(target, mark, spec.name, args[0])
             return original(spec, *args)
         finally:  # a reload that fails half way has made functions, too
+            # A `try` at once, and no function of ours at whose entry a signal handler may run: what that raises in
+            # these lines finds the lines below.
             try:
-                # A `try` at once, and no function of ours at whose entry a signal handler may run: what that raises in
-                # these lines finds the lines below.
                 if target is not None:
                     target.bodies.pop(mark, None)
-            finally:
+                finished(spec.name)
+            except BaseException:
                 if target is not None:
                     target.bodies.pop(mark, None)
-                if spec.name in sys.modules:
-                    finished(spec.name)
+                    if spec.name in target.loaded_again():
+                        finished(spec.name)
+                raise
     return _after_spec
 
 
 def _exec_module(original: Any) -> Any:
     def exec_module(self: Any, module: ModuleType) -> None:
-        spec: Any = getattr(module, "__spec__", None)   # before the body runs, which may change it
-        by_hand = not getattr(spec, "_initializing", False)
-        ends = not by_hand and _ends_with(self, spec)
+        spec, target = getattr(module, "__spec__", None), _target   # before the body runs, which may change it
+        if spec is None or target is None:
+            original(self, module)
+            return
+        name = spec.name
+        if name not in _under_way and not _is_running(target, spec, module):        # called by hand
+            mark = getpid(), object()
+            try:
+                _begin(target, mark, name, module)
+                original(self, module)
+            finally:
+                try:        # twice, as in _after_spec
+                    target.bodies.pop(mark, None)
+                finally:
+                    target.bodies.pop(mark, None)
+                    if sys.modules.get(name) is module:
+                        finished(name)
+            return
         original(self, module)
-        if ends:
-            finished(spec.name)         # of what the body has left in sys.modules by that name
-        elif by_hand and spec is not None and sys.modules.get(spec.name) is module:
-            finished(spec.name)
+        if name in _under_way:          # of what the body has left in sys.modules by that name
+            finished(name, _under_way[name] != _PROGRAMS)
     return exec_module
 
 
-def _ends_with(loader: Any, spec: Any) -> bool:
-    """Whether nothing happens to a module between the end of this loader's exec_module, which is Python's own, and the
-    end of its import: no loader of the program's calls this one, none goes on behind it."""
-    own = getattr(getattr(loader, "exec_module", None), "__func__", None) is _LoaderBasics.__dict__["exec_module"]
-    return own and getattr(spec, "loader", None) is loader
+def _is_running(target: Target, spec: Any, module: ModuleType) -> bool:
+    """Whether an import or a reload, whose end is noticed, runs a module's body."""
+    return getattr(spec, "_initializing", False) or any(body is module for body in list(target.bodies.values()))
 
 
 def _begin(target: Target, mark: tuple[int, object], name: str, module: ModuleType) -> None:
@@ -168,9 +204,10 @@ def _begin(target: Target, mark: tuple[int, object], name: str, module: ModuleTy
         # a line of the log is not had: the import is not to blame
 
 
-def finished(name: str) -> None:
+def finished(name: str, last: bool = False) -> None:
     """A module's body has ended; its importers are still held up. What a signal handler raises meanwhile is raised when
-    the callback has come to its end: where the module is in sys.modules then, the next import of it does not wait."""
+    the callback has come to its end: where the module is in sys.modules then, the next import of it does not wait.
+    last: nothing more happens to the module in the import that is under way."""
     if name[:6] == "klpfs.":
         import_own(name)
     target, callback = _target, _callback
@@ -194,14 +231,16 @@ def finished(name: str) -> None:
         finally:
             if target.ripe.get(name) is module:
                 target.ripe.pop(name, None)
+    if last and name in _under_way:
+        _under_way[name] = _CALLED
+    # of klpfs's own mistakes the import is not to blame, and the callback's owner logs its failures; but where there
+    # was no room for it, the module is not patched
+    raised = [each for each in raised if isinstance(each, (RecursionError, MemoryError)) or not is_own_mistake(each)]
     try:
-        _asked[name] = ref(module)
-    except TypeError:                   # no module: the callback may be called again
-        pass
-    # of klpfs's own mistakes the import is not to blame; the callback's owner logs its own failures
-    raised = [each for each in raised if not is_own_mistake(each)]
-    if raised:
-        _raise(raised)
+        if raised:
+            _raise(raised)
+    finally:
+        del raised          # or the exception, whose traceback has this frame, would be kept by it
 
 
 def _raise(raised: list[BaseException]) -> None:
@@ -209,9 +248,11 @@ def _raise(raised: list[BaseException]) -> None:
     else the last. Another is its context, as in a `finally`; Python sets that, and closes no cycles."""
     chosen = next((each for each in raised if not isinstance(each, Exception)), raised[-1])
     others = [each for each in raised if each is not chosen]
-    if not others:
-        raise chosen
     try:
-        raise others[-1]
+        if others:
+            raise others[-1]
     finally:
-        raise chosen
+        try:
+            raise chosen
+        finally:
+            del raised, others, chosen      # frames that exceptions hold hold none

@@ -10,7 +10,9 @@ from __future__ import annotations
 import ast
 import operator
 import sys
+from _thread import get_ident
 from errno import EINVAL, ENOENT
+from functools import partial
 from types import CodeType, FunctionType
 
 from klpfs.cpython.code_names import mentions, stores
@@ -102,6 +104,9 @@ class View:
         self.__dict__ = namespace
 
     def __getattr__(self, name: str) -> Any:
+        error = _raised.pop(get_ident(), None)
+        if error is not None:
+            raise error         # a lazy import's, which _global has kept
         try:
             return builtins_of(self.__dict__)[name]
         except KeyError:
@@ -109,6 +114,10 @@ class View:
         if any(each is self for each in sys._getframe(1).f_code.co_consts):
             raise not_defined(name)
         raise AttributeError(name)      # for who looks at all objects there are, as tools that look for leaks do
+
+
+# Names that would lead to a view's own attributes; a module's dict has a __doc__ and comes first.
+_VIEWS = frozenset(dir(View)) - {"__doc__", "__module__"} | {"__slots__", "__qualname__"}
 
 
 def show(view: View, namespace: dict[str, Any], names: Iterable[str], unbindable: frozenset[str]) -> None:
@@ -121,23 +130,37 @@ def show(view: View, namespace: dict[str, Any], names: Iterable[str], unbindable
     """
     view.__dict__ = namespace
     by_functions = {name: _global(name, namespace) for name in names
-                    if LAZY is not None or name in unbindable}
+                    if name not in _VIEWS and (LAZY is not None or name in unbindable)}
     view.__class__ = type("View", (View,), {"__slots__": (), **by_functions}) if by_functions else View
+
+
+_raised: dict[int, AttributeError] = {}         # by thread, on its way through View.__getattr__
+
+
+def _read(read: Callable[[View], Any], view: View) -> Any:
+    """A global name's value. An AttributeError comes of what a lazy import runs, not of a name that is not there, as
+    Python would take it."""
+    try:
+        return read(view)
+    except AttributeError as error:
+        _raised[get_ident()] = error
+        raise
 
 
 def _global(name: str, namespace: dict[str, Any]) -> property:
     """A property of views whose value is a global name of the code with this namespace: read, set and deleted there."""
     parameter = "view" if name != "view" else "self"
     code = inner(compile(f"lambda {parameter}: {name}", "<klpfs>", "eval", dont_inherit=True))[0]
-    read = FunctionType(code, namespace, name)
+    read: Any = FunctionType(code, namespace, name)
     setattr(read, MARK, True)       # or it would pass for the module's
+    get = read if LAZY is None else partial(_read, read)
 
     def delete(view: View) -> None:
         try:
             del namespace[name]
         except KeyError:
             raise not_defined(name) from None
-    return property(read, lambda view, value: namespace.__setitem__(name, value), delete)
+    return property(get, lambda view, value: namespace.__setitem__(name, value), delete)
 
 
 class Link:
@@ -230,12 +253,16 @@ class Link:
         if self._decorates is None:
             self._decorates = text_annotations.are_there(self.loaded.file.tree)
         found = self._decorates and text_annotations.misread(
-            node, bool(self.loaded.file.flags), self.loaded.own, self.loaded.namespace, module)
+            node, bool(self.loaded.file.flags), self._value_of, module)
         if found:
             place = f"{self.loaded.path}:{found[0].lineno}"
             raise KlpError(EINVAL, pr_err(
                 self.log, f"{self.loaded.name}: class '{found[0].name}' at {place} has the annotation '{found[1]}' as "
                           "text, which dataclasses does not look up in a livepatch"))
+
+    def _value_of(self, name: str) -> Any:
+        """What a global name of new code is now; None where it is nothing."""
+        return (self.loaded.namespace if name in self.loaded.own else self.namespace or {}).get(name)
 
     # -- helpers
 
@@ -307,6 +334,11 @@ class Link:
             for name, node in self._foreign(helper).items():
                 if not self._known(name) and not any(mentions(code, name) for code in originals):
                     raise self._unresolved(name, node, f"helper '{min(helper.bound)}'")
+                if name in _VIEWS:
+                    place = f"{self.loaded.path}:{getattr(node, 'lineno', helper.node.lineno)}"
+                    raise KlpError(EINVAL, pr_err(
+                        self.log, f"{self.loaded.name}: helper '{min(helper.bound)}' uses the module's '{name}' at "
+                                  f"{place}: only a new function may"))
 
     def _choose_in_helper(self, name: str, node: ast.AST | None) -> str | None:
         if name in self._copied:

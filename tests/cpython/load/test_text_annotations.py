@@ -100,3 +100,34 @@ here = types.SimpleNamespace(CV=ClassVar, NS=NS)
     else:
         program.patch(livepatch(module, text, "f"))
         assert str(module.f()) == str(plain.f())
+
+
+ALIASES = "Count = ClassVar[int]\nGiven = InitVar[int]\n"
+
+
+@pytest.mark.parametrize("mark", ["Count", "Given"])
+@pytest.mark.parametrize("shape", [OF_NEW, OF_HELPER], ids=["new", "helper"])
+def test_aliases_of_marks_are_marks(program, shape, mark):
+    text, _ = text_of(shape, mark, "quotes")
+    module = program.module("def f(): pass")
+    assert refused(program, module, text.replace(HEAD, HEAD + ALIASES), "f")[0] == "EINVAL"
+
+
+def test_a_name_of_the_files_that_is_a_mark_in_the_module(program):
+    """dataclasses would find the module's, and lose a field."""
+    text, _ = text_of(OF_NEW, "Given", "quotes")
+    module = program.module("from dataclasses import InitVar as Given\ndef f(): pass")
+    assert refused(program, module, text.replace(HEAD, HEAD + "Given = int\n"), "f")[0] == "EINVAL"
+
+
+@pytest.mark.parametrize("mark", ["ClassVar[int]", "typing.ClassVar[int]", "int"])
+def test_a_helper_whose_names_are_the_modules(program, mark):
+    """Also where the decorator is: the class says that it is of the livepatch, where dataclasses finds none of them."""
+    text, _ = text_of(OF_HELPER, mark, "quotes")
+    module = program.module(HEAD + "def f(): pass")
+    plain = program.module(text)
+    if mark != "int" or sys.version_info < (3, 15):
+        assert refused(program, module, text.replace(HEAD, ""), "f")[0] == "EINVAL"
+    else:
+        program.patch(livepatch(module, text.replace(HEAD, ""), "f"))
+        assert str(module.f()) == str(plain.f())

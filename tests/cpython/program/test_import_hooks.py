@@ -1,12 +1,8 @@
 """Modules that finish their body are noticed before the importing code goes on, however they are loaded."""
-import _imp
-import ctypes
 import importlib
 import importlib.machinery
 import importlib.util
-import inspect
 import os
-import signal
 import sys
 import textwrap
 import threading
@@ -15,17 +11,8 @@ import traceback
 import pytest
 
 from klpfs.cpython.program import import_hooks
-from klpfs.engine.error import Orphan, place_of
 from tests.cpython import import_system
-from tests.programs import Program
-
-
-@pytest.fixture
-def program(tmp_path):
-    made = Program(tmp_path)
-    yield made
-    import_system.restore()
-    made.close()
+from tests.cpython.import_system import Chained, OfItsOwnSpec, Own, Wrapper, finder, mistake
 
 
 @pytest.fixture
@@ -125,49 +112,34 @@ def test_a_body_that_puts_another_module_in_its_place(program, seen, body):
     assert [found[0] for found in seen].count(name) <= 2
 
 
-class Wrapper:
-    """A loader that wraps Python's own, as tools with post-import hooks have it."""
-
-    def __init__(self, inner):
-        self.inner = inner
-
-    def create_module(self, spec):
-        return None
-
-    def exec_module(self, module):
-        self.inner.exec_module(module)
-        module.done = "by the wrapper"
-
-
-class Own(importlib.machinery.SourceFileLoader):
-    """A loader that goes on behind Python's."""
-
-    def exec_module(self, module):
-        super().exec_module(module)
-        module.done = "by the wrapper"
-
-
-def finder(name, make):
-    """A finder of a module, whose loader is make(spec)."""
-    class Finder:
-        @staticmethod
-        def find_spec(wanted, path=None, target=None):
-            if wanted == name:
-                spec = importlib.machinery.PathFinder.find_spec(wanted)
-                spec.loader = make(spec)
-                return spec
-    return Finder
-
-
-@pytest.mark.parametrize("make", [lambda spec: Wrapper(spec.loader), lambda spec: Own(spec.name, spec.origin)],
-                         ids=["wrapper", "subclass"])
+@pytest.mark.parametrize("make", [
+    lambda spec: Wrapper(spec.loader), lambda spec: Own(spec.name, spec.origin), lambda spec: Chained(spec.loader)],
+    ids=["wrapper", "subclass", "chained"])
 def test_a_loader_that_goes_on_behind_pythons_own(program, seen, monkeypatch, make):
-    """Once, and behind it."""
+    """At the end of the body, for what the loader calls then, and behind all."""
     name = program.write("done = True")
     program.imported.append(name)
     monkeypatch.setattr(sys, "meta_path", [finder(name, make), *sys.meta_path])
     importlib.import_module(name)
-    assert seen == [(name, True, "by the wrapper")]
+    assert seen == [(name, True, True), (name, True, "by the wrapper")]
+
+
+def test_a_body_that_loads_its_module_by_hand_and_goes_on(program, seen):
+    """What it makes then is noticed, too."""
+    name = program.name()
+    program.write("import importlib, sys\nif 'done' not in globals():\n done = False\n"
+                  " __spec__.loader.exec_module(sys.modules[__name__])\n done = 'behind'\n", name)
+    program.imported.append(name)
+    importlib.import_module(name)
+    assert seen[-1] == (name, True, "behind")
+
+
+def test_a_loader_that_runs_pythons_by_hand_and_goes_on(program, seen, monkeypatch):
+    name = program.write("done = True")
+    program.imported.append(name)
+    monkeypatch.setattr(sys, "meta_path", [finder(name, lambda spec: OfItsOwnSpec(spec.loader)), *sys.meta_path])
+    importlib.import_module(name)
+    assert seen == [(name, True, True), (name, True, "by the wrapper")]
 
 
 @pytest.mark.skipif(sys.version_info >= (3, 12), reason="loaders have exec_module now")
@@ -204,6 +176,50 @@ def test_a_loader_called_by_hand(program, seen):
     assert seen == [(name, True, True)]
 
 
+@pytest.mark.parametrize("patched", [False, True])
+def test_a_body_that_is_run_by_hand_and_imports_others(program, patched):
+    """It is half imported until its end, whatever is asked for meanwhile; also when it runs again, by hand."""
+    other, name = program.write("done = True"), program.name()
+    program.write(f"import sys\ndef f(): return 'old'\nsys.modules.pop({other!r}, None)\nimport {other}\n", name)
+    program.imported += [name, other]
+    spec = importlib.util.spec_from_file_location(name, str(program.folder / (name + ".py")))
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    if patched:
+        spec.loader.exec_module(module)
+        program.patch("def f(): return 'new'\npatch = Patch([Object(%r, [Func('f', f)])])" % name)
+    found = []
+
+    def callback(each):
+        found.append((each, program.target.imports_now(name), program.target.loaded_again()))
+    import_hooks.install(callback, program.target)
+    spec.loader.exec_module(module)
+    assert found == [(other, True, []), (name, False, [name] * patched)]
+    assert not program.target.bodies and not program.target.ripe
+    said = [text for text in program.log.texts() if "is being loaded again" in text]
+    assert len(said) == patched
+    program.target.refresh(name)
+    assert program.target.loaded_again() == [] and module.f() == ("new" if patched else "old")
+
+
+def test_a_body_that_exec_runs_is_known_by_the_stack(program):
+    module = program.module("")
+    module.is_below = program.target.is_below
+    exec(compile("def f(): return is_below(__name__)\nfound = is_below(__name__), f()", "x.py", "exec"), vars(module))
+    assert module.found == (True, True) and not module.f() and not program.target.is_below("no module")
+
+
+def test_a_lazy_loader_in_the_import_system(program, seen, monkeypatch):
+    """The import ends before the body has run: it is noticed at the first use."""
+    name = program.write("done = True\nvalue = 3")
+    program.imported.append(name)
+    monkeypatch.setattr(sys, "meta_path", [
+        finder(name, lambda spec: importlib.util.LazyLoader(spec.loader)), *sys.meta_path])
+    module = importlib.import_module(name)
+    assert seen == [] and program.target.loaded(name) is None
+    assert module.value == 3 and seen == [(name, True, True)] and program.target.loaded(name)
+
+
 def test_a_lazy_module_is_loaded_when_its_body_has_run(program, seen):
     name = program.write("done = True\nvalue = 3")
     spec = importlib.util.find_spec(name)
@@ -232,7 +248,7 @@ def test_a_reload_is_noticed_also_when_it_fails_half_way(program, seen):
     module = program.module("done = True")
     del seen[:]
     importlib.reload(module)
-    assert seen[-1] == (module.__name__, True, True)
+    assert seen == [(module.__name__, True, True)]
     program.write("done = 2\nraise ValueError", module.__name__)
     sys.dont_write_bytecode, was = True, sys.dont_write_bytecode
     try:
@@ -334,246 +350,11 @@ def test_another_thread_that_imports_it_waits_for_the_callback(program):
     assert order == ["patched", "used"]
 
 
-def mistake():
-    """AttributeError, raised by a line of klpfs's."""
-    place_of(5)
-
-
 def test_what_the_callback_raises_does_not_break_the_import(program):
     """A mistake of klpfs's own: its innermost frame is."""
     calls = []
     import_hooks.install(lambda name: calls.append(name) or mistake(), program.target)
     assert program.module("done = True").done and len(calls) == 1
-
-
-class Limit(Exception):
-    """What a signal handler of the program raises."""
-
-
-class OwnLoader:
-    """A loader of the program's own, and its finder, for a module of this name."""
-
-    def __init__(self, name):
-        self.name = name
-
-    def find_spec(self, wanted, path=None, target=None):
-        return importlib.machinery.ModuleSpec(wanted, self) if wanted == self.name else None
-
-    def create_module(self, spec):
-        return None
-
-    def exec_module(self, module):
-        exec("done = True", module.__dict__)
-
-
-@pytest.mark.parametrize("kind", [Limit, KeyboardInterrupt])
-@pytest.mark.parametrize("times", [1, 2])
-@pytest.mark.parametrize("loader", ["python", "own"])
-def test_what_a_signal_handler_raises_waits_until_the_callback_has_come_to_its_end(program, kind, times, loader, monkeypatch):
-    """With Python's loaders the module leaves sys.modules, as ever where an import is cut off. With others it stays, and a
-    second import of it waits for nothing."""
-    calls = []
-
-    def handler(*args):
-        raise kind
-
-    def callback(name):
-        calls.append(name)
-        if len(calls) <= times:
-            signal.raise_signal(signal.SIGUSR1)
-        done.append(name)
-    name, done = program.write("done = True"), []
-    program.imported.append(name)
-    if loader == "own":
-        monkeypatch.setattr(sys, "meta_path", [OwnLoader(name), *sys.meta_path])
-    before = signal.signal(signal.SIGUSR1, handler)
-    try:
-        import_hooks.install(callback, program.target)
-        with pytest.raises(kind):
-            importlib.import_module(name)
-        assert done == [name] and (name in sys.modules) is (loader == "own") and not program.target.ripe
-        assert importlib.import_module(name).done and done == [name] * (1 if loader == "own" else 2)
-        calls.clear()
-        with pytest.raises(kind):
-            importlib.reload(sys.modules[name])
-        assert set(done) == {name} and len(done) > 1
-    finally:
-        signal.signal(signal.SIGUSR1, before)
-
-
-def traced(trace, work):
-    """work() under a trace function that may raise Limit in it. Between taking the import lock and its `try`, importlib is
-    cut off for good: it is let go of here, or other threads' imports would wait for ever."""
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        work()
-    except Limit:
-        pass
-    finally:
-        sys.settrace(before)
-        while _imp.lock_held():
-            _imp.release_lock()
-
-
-def lines_behind(name, at, kind):
-    """A trace function that raises `kind` at the n-th line, n from 0, behind the body of the module; [n, what it raised
-    it at, or None]."""
-    said = [-1, None]
-
-    def trace(frame, event, arg):
-        if frame.f_code.co_filename.endswith(name + ".py"):
-            said[0] = max(said[0], 0)
-            return None
-        if event == "line" and said[0] >= 0 and said[1] is None:
-            said[0] += 1
-            if said[0] > at:
-                said[1] = frame.f_code.co_name, frame.f_lineno
-                raise kind
-        return trace
-    return trace, said
-
-
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.parametrize("loader", ["python", "own"])
-def test_an_import_that_is_cut_off_at_any_line_leaves_no_module_that_was_not_asked_for(program, loader, monkeypatch):
-    """Whatever line of the import system or of klpfs it is: a module that is in sys.modules then had its callback."""
-    done, at, places = [], 0, []
-    import_hooks.install(done.append, program.target)
-    while True:
-        name = program.write("done = True")
-        program.imported.append(name)
-        importlib.invalidate_caches()
-        if loader == "own":
-            monkeypatch.setattr(sys, "meta_path", [finder(name, lambda spec: Own(spec.name, spec.origin)), *sys.meta_path])
-        trace, said = lines_behind(name, at, Limit)
-        traced(trace, lambda name=name: importlib.import_module(name))
-        if said[1] is None:
-            break
-        assert name in done or name not in sys.modules, said
-        places.append(said[1])
-        at += 1
-    hook = "exec_module" if loader == "python" else "_verbose_message"
-    assert {hook, "finished"} <= {function for function, line in places}
-
-
-@pytest.mark.parametrize("fault", [Limit, None])
-def test_what_is_raised_before_a_reload_is_the_programs_unless_klpfs_has_made_a_mistake(program, fault, monkeypatch):
-    def begins_again(self, name):
-        if fault is None:
-            mistake()
-        raise fault
-    module = program.module("done = True")
-    import_hooks.install(lambda name: None, program.target)
-    monkeypatch.setattr(type(program.target), "begins_again", begins_again)
-    if fault is Limit:
-        with pytest.raises(Limit):
-            importlib.reload(module)
-    else:
-        importlib.reload(module)
-    assert not program.target.bodies
-
-
-def test_of_several_exceptions_of_signal_handlers_the_one_that_ends_the_program_is_raised(program):
-    """A SystemExit before a time limit that the program catches, or behind it; the other is its context."""
-    name = program.write("done = True")
-    program.imported.append(name)
-    for kinds, chosen in ((SystemExit, Limit), SystemExit), ((Limit, KeyboardInterrupt), KeyboardInterrupt), (
-            (Limit, TimeoutError), TimeoutError):
-        left = [Limit if kind is Limit else kind() for kind in kinds]
-
-        def callback(name, left=left):
-            if left:
-                raise left.pop(0)
-        import_hooks.install(callback, program.target)
-        with pytest.raises(chosen) as caught:
-            importlib.import_module(name)
-        other, = set(kinds) - {chosen}
-        assert type(caught.value.__context__) is other and caught.value.__context__.__context__ is None
-
-
-def test_the_context_of_several_exceptions_is_no_circle(program):
-    """Where the import stands in an `except` block, both have that exception as their context."""
-    name, left = program.write("done = True"), [Limit, KeyboardInterrupt]
-    program.imported.append(name)
-
-    def callback(name):
-        if left:
-            raise left.pop(0)
-    import_hooks.install(callback, program.target)
-    with pytest.raises(KeyboardInterrupt) as caught:
-        try:
-            raise ValueError
-        except ValueError:
-            importlib.import_module(name)
-    chain, each = [], caught.value
-    while each is not None and len(chain) < 9:
-        chain.append(type(each))
-        each = each.__context__
-    assert chain == [KeyboardInterrupt, Limit, ValueError]
-
-
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_reload_that_is_cut_off_at_any_line_leaves_a_module_that_counts_as_loaded(program):
-    """Whatever line of the hook it is, but `try:`, at which no signal handler runs; and what the body has made until then
-    has had the callback."""
-    lines = inspect.getsource(import_hooks).splitlines()
-    done, module, places = [], program.module("done = True"), set()
-    import_hooks.install(done.append, program.target)
-    for at in range(1000):
-        said = [-1, None]
-
-        def trace(frame, event, arg, at=at, said=said):
-            if event == "line" and said[1] is None and frame.f_globals is vars(import_hooks) and (
-                    not lines[frame.f_lineno - 1].strip().startswith("try:")):
-                said[0] += 1
-                if said[0] == at:
-                    said[1] = frame.f_code.co_name
-                    raise Limit
-            return trace
-        done.clear()
-        traced(trace, lambda: importlib.reload(module))
-        if said[1] is None:
-            break
-        places.add(said[1])
-        assert not program.target.bodies and not program.target.ripe and program.target.loaded(module.__name__), said
-    assert {"_after_spec", "_begin", "exec_module", "finished"} <= places and done
-
-
-def test_what_another_thread_throws_in_is_not_dropped(program):
-    """As time limits of threads do it: without a frame of its own."""
-    def callback(name):
-        if not calls.append(name) and len(calls) == 1:
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(threading.get_ident()), ctypes.py_object(Limit))
-            for _ in range(100):
-                pass
-    calls = []
-    import_hooks.install(callback, program.target)
-    with pytest.raises(Limit):
-        program.module("done = True")
-
-
-def test_a_callback_that_is_cut_off_again_and_again_is_given_up(program):
-    def callback(name):
-        calls.append(name)
-        raise Limit
-    calls = []
-    import_hooks.install(callback, program.target)
-    with pytest.raises(Limit):
-        program.module("done = True")
-    assert len(calls) == import_hooks.TRIES
-
-
-def test_what_ends_a_thread_of_klpfss_is_not_held_up(program):
-    """It has forked, and goes on in a child."""
-    def callback(name):
-        calls.append(name)
-        raise Orphan
-    calls = []
-    import_hooks.install(callback, program.target)
-    with pytest.raises(Orphan):
-        program.module("done = True")
-    assert len(calls) == 1
 
 
 def test_tracebacks_of_failing_imports_show_nothing_of_klpfs(program, seen):
@@ -582,7 +363,7 @@ def test_tracebacks_of_failing_imports_show_nothing_of_klpfs(program, seen):
     with pytest.raises(ZeroDivisionError) as caught:
         importlib.import_module(outer)
     shown = "".join(traceback.format_exception(caught.type, caught.value, caught.tb))
-    assert "python/coming.py" not in shown
+    assert "klpfs/cpython" not in shown
     before = [frame.name for frame in traceback.extract_tb(caught.tb)]
     import_system.restore()
     with pytest.raises(ZeroDivisionError) as caught:
@@ -651,35 +432,6 @@ def test_a_patched_module_is_patched_before_its_importer_calls_it(program):
     importer = program.module("from %s import f\nresult = f()" % name)
     assert importer.result == "new"
     assert program.log.texts()[-1] == "livepatch: applying patch '%s' to loading module '%s'" % (found.name, name)
-
-
-def test_a_patched_module_whose_import_was_cut_off_is_patched_when_it_is_imported_again(program):
-    from klpfs.engine.core import Engine
-    engine = Engine(program.target, program.log)
-    name = program.name()
-    found = program.load("def f(): return 'new'\npatch = Patch([Object(%r, [Func('f', f)])])" % name)
-    engine.enable(found.patch, found.name)
-    engine.start()
-    assert engine.look() == []
-    engine.finish()
-    cut, kept = [Limit], []
-
-    def coming(each):
-        kept.append(sys.modules[each])
-        engine.coming(each, refuse=False)
-        if cut:
-            raise cut.pop()
-    import_hooks.install(coming, program.target)
-    program.write("def f(): return 'old'", name)
-    program.imported.append(name)
-    with pytest.raises(Limit):
-        importlib.import_module(name)
-    assert name not in sys.modules
-    assert importlib.import_module(name).f() == "new" == kept[0].f()
-    engine.disable(found.patch)
-    assert engine.look() == []
-    engine.finish()
-    assert sys.modules[name].f() == "old" == kept[0].f()
 
 
 @pytest.mark.parametrize("again", ["reload", "anew"])

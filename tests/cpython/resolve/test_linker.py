@@ -348,3 +348,26 @@ def test_an_import_that_fails_does_so_in_the_helper(program):
     for _ in range(2):
         with pytest.raises(ImportError):
             module.f()
+
+
+@lazily
+@pytest.mark.parametrize("statement", ["lazy import {} as dep", "lazy from {} import open as dep", "lazy from {} import open"])
+def test_an_attribute_error_of_a_lazy_imports_body_is_raised_in_the_helper(program, statement):
+    """Not taken for a name that is not there, whose builtin is read instead."""
+    broken = program.write("import sys\nsys.no_such_thing\n")
+    module = program.module(statement.format(broken) + "\ndef f(): pass")
+    patch(program, module, f"def helper(): return {statement.split()[-1]}\ndef f(): return helper()", "f")
+    for _ in range(2):
+        with pytest.raises(AttributeError, match="no_such_thing"):
+            module.f()
+    for name in {"open"} - {statement.split()[-1]}:     # and nothing is left for the next name
+        assert getattr(View({}), name) is open
+
+
+@pytest.mark.parametrize("name", ["__class__", "__dict__", "__hash__", "__slots__", "__qualname__"])
+def test_names_that_lead_to_the_view_itself_are_refused_in_helpers(program, name):
+    module = program.module(f"{name} = 3\ndef f(): pass")
+    errno, line = refused(program, module, f"def helper(): return {name}\ndef f(): return helper()", "f")
+    assert errno == "EINVAL" and f"helper 'helper' uses the module's '{name}' at " in line
+    patch(program, module, f"def f(): return {name}", "f")
+    assert module.f() == 3
