@@ -68,7 +68,7 @@ print("end")
 '''
 IMPORTS = {"prepare": "CPython.prepare()", "loader": "CPython.loader()",
            "target": "LazyTarget(type('A', (), {'log': None}), None).real()",
-           "interpreters": "CPython.interpreters()",
+           "interpreters": "CPython.has_interpreters()",
            "stacks": "from klpfs.agent.tasks import Tasks; Tasks(None).stack_of_ident(0)",
            "hooks": "from klpfs.cpython.program import import_hooks"}
 
