@@ -164,10 +164,10 @@ def _after_spec(original: Any) -> Any:
 def _exec_module(original: Any) -> Any:
     def exec_module(self: Any, module: ModuleType) -> None:
         spec, target = getattr(module, "__spec__", None), _target   # before the body runs, which may change it
-        if spec is None or target is None:
+        name = getattr(spec, "name", None)
+        if not isinstance(name, str) or target is None:
             original(self, module)
             return
-        name = spec.name
         if name not in _under_way and not _is_running(target, spec, module):        # called by hand
             mark = getpid(), object()
             try:
@@ -189,7 +189,8 @@ def _exec_module(original: Any) -> Any:
 
 def _is_running(target: Target, spec: Any, module: ModuleType) -> bool:
     """Whether an import or a reload, whose end is noticed, runs a module's body."""
-    return getattr(spec, "_initializing", False) or any(body is module for body in list(target.bodies.values()))
+    return getattr(spec, "_initializing", False) or any(
+        body is module and mark[0] == getpid() for mark, body in list(target.bodies.items()))
 
 
 def _begin(target: Target, mark: tuple[int, object], name: str, module: ModuleType) -> None:
