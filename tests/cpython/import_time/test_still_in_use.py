@@ -1,6 +1,7 @@
 """Names of a livepatch that code which lives on may use: closures, instances, generators, running threads."""
 import threading
 
+from klpfs.cpython import interpreters
 from klpfs.cpython.import_time.still_in_use import needed
 
 NEW = """
@@ -47,6 +48,16 @@ def names(run, space, *without):
 def test_nothing_lives_nothing_is_needed(module):
     run, space = live(module)
     assert names(run, space) == set()
+
+
+def test_where_nobody_can_see_what_runs_all_is_needed(module, monkeypatch):
+    """Beside a sub-interpreter with a lock of its own."""
+    def apart():
+        raise interpreters.Apart
+    run, space = live(module)
+    monkeypatch.setattr(interpreters, "need_one_lock", apart)
+    monkeypatch.setattr(interpreters, "_MAY_RUN_APART", True)
+    assert names(run, space) == {*NAMES, "LIMIT"}
 
 
 def test_an_instance_needs_what_its_methods_use_and_what_that_uses(module):

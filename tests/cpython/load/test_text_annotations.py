@@ -131,3 +131,31 @@ def test_a_helper_whose_names_are_the_modules(program, mark):
     else:
         program.patch(livepatch(module, text.replace(HEAD, ""), "f"))
         assert str(module.f()) == str(plain.f())
+
+
+def test_a_helper_of_several_objects(program):
+    one, two = (program.module("TAG = %d\ndef f(): pass" % n) for n in range(2))
+    text = text_of(OF_HELPER, "typing.ClassVar[int]", "quotes")[0].replace("def helper():", "def helper():\n    TAG")
+    code, line = program.refused(
+        text.replace("def f(): return helper()", "def f1(): return helper()\ndef f2(): return helper()")
+        + "\npatch = Patch([Object(%r, [Func('f', f1)]), Object(%r, [Func('f', f2)])])" % (one.__name__, two.__name__))
+    assert code == "EINVAL" and "has the annotation" in line
+
+
+def test_annotations_of_what_stands_in_a_class_are_not_the_classes(program):
+    """Of parameters, of inner functions' variables, of attributes of other objects."""
+    text = "import types\n" + HEAD + """
+def f():
+    other = types.SimpleNamespace()
+    @dataclass
+    class C:
+        a: int
+        other.n: 'ClassVar[int]' = 3
+        def m(self, x: 'ClassVar[int]' = 3):
+            n: 'ClassVar[int]' = 3
+            return n + x
+    return C(1).m(), [each.name for each in fields(C)]
+"""
+    module = program.module("def f(): pass")
+    program.patch(livepatch(module, text, "f"))
+    assert module.f() == (6, ["a"])

@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+from klpfs.cpython import interpreters
 from klpfs.cpython.looks import first_argument, methods
 from klpfs.cpython.looks.methods import MAYBE, NO, SURELY
 
@@ -107,3 +108,12 @@ def test_no_frame_is_kept():
         assert sys.getrefcount(value) == before
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("error", [interpreters.Apart, KeyError])
+def test_beside_an_interpreter_of_its_own_lock_other_stacks_say_nothing(monkeypatch, error):
+    """The program's own call, which asks, goes on; also where that interpreter comes in this moment."""
+    def frames():
+        raise error
+    monkeypatch.setattr(methods.threads, "frames", frames)
+    assert methods.is_elsewhere(Plain(), None, [sys._getframe()], False, None) is False

@@ -285,6 +285,43 @@ def test_a_module_that_reloads_is_half_imported_until_its_body_has_ended(program
     assert program.target.bodies == {}
 
 
+def test_a_reload_within_another_ends_only_itself(program):
+    inner, outer = program.module("done = True"), program.module("import importlib\nwork = lambda: None\nwork()")
+    found = []
+
+    def between():
+        importlib.reload(inner)
+        found.append((program.target.imports_now(inner.__name__), program.target.imports_now(outer.__name__)))
+    program.write("between()", outer.__name__)
+    outer.between = between
+    import_hooks.install(lambda name: None, program.target)
+    sys.dont_write_bytecode, was = True, sys.dont_write_bytecode
+    try:
+        importlib.reload(outer)
+    finally:
+        sys.dont_write_bytecode = was
+    assert found == [(False, True)] and not program.target.bodies
+
+
+def test_a_body_that_is_run_by_hand_for_a_module_of_nobody_is_not_noticed(program, seen):
+    """sys.modules has another of that name."""
+    name = program.module("done = True").__name__
+    spec = importlib.util.spec_from_file_location(name, str(program.folder / (name + ".py")))
+    del seen[:]
+    spec.loader.exec_module(importlib.util.module_from_spec(spec))
+    assert seen == [] and not program.target.bodies
+
+
+@pytest.mark.parametrize("spec", [None, 5, type("Spec", (), {"name": []})()])
+def test_odd_specs_of_modules_whose_body_is_run_by_hand(program, seen, spec):
+    name = program.write("done = True")
+    made = importlib.util.spec_from_file_location(name, str(program.folder / (name + ".py")))
+    module = importlib.util.module_from_spec(made)
+    module.__spec__ = spec
+    made.loader.exec_module(module)
+    assert module.done and seen == []
+
+
 def test_in_a_forked_child_no_module_reloads(program, monkeypatch):
     """The thread that ran the body may be gone."""
     module = program.module("done = True")
