@@ -12,7 +12,7 @@ from errno import EBUSY
 from itertools import starmap
 
 from klpfs.cpython.c_api import main_interpreter, newest_interpreter
-from klpfs.engine.error import KlpError
+from klpfs.engine.error import KlpError, is_ours
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ try:
 except ImportError:
     _interpreters = None
 
-_getattr, _len, _map, _str, _bool, _modules = getattr, len, map, str, bool, sys.modules
+_getattr, _len, _map, _str, _bool, _type, _modules = getattr, len, map, str, bool, type, sys.modules
 _list_all = _getattr(_interpreters, "list_all", None)
 _current, _config = _getattr(_interpreters, "get_current", None), _getattr(_interpreters, "get_config", None)
 _newest = newest_interpreter
@@ -86,8 +86,16 @@ def in_one_moment(ask: Callable[[], Any]) -> Iterator[Any]:
     return starmap(ask, _map(as_now.__getitem__, _map(_str, starmap(_list_all, ((),)))))
 
 
+def says_another(error: BaseException) -> bool:
+    """Whether an exception is the KeyError of in_one_moment, and not one that the program's signal handler or audit
+    hook has raised meanwhile."""
+    return _type(error) is KeyError and is_ours(error)
+
+
 def _has_own_lock(number: int) -> bool:
     try:
         return _bool(_config(number).gil != "shared")    # type: ignore[misc]
-    except Exception:       # the interpreter is gone, or is not ours to ask
-        return True
+    except Exception as error:
+        if not is_ours(error):
+            raise
+        return True         # the interpreter is gone, or is not ours to ask

@@ -52,7 +52,9 @@ def thread_frames() -> dict[int, FrameType]:
         _off()
     try:
         return next(interpreters.in_one_moment(_frames))
-    except KeyError:
+    except KeyError as error:
+        if not interpreters.says_another(error):
+            raise
         raise interpreters.Apart from None
     finally:
         if off:

@@ -8,7 +8,7 @@ import gc
 from functools import partial
 from itertools import chain, compress, repeat, starmap
 
-from ..interpreters import Apart
+from ..interpreters import Apart, says_another
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     Function = TypeVar("Function", bound=Callable[..., Any])
 
 _objects = gc.get_objects
-_list, _map, _type = list, map, type
+_list, _map = list, map
 _gc_on, _gc_off, _gc_is_on = gc.enable, gc.disable, gc.isenabled
 CALL = partial.__call__
 
@@ -50,7 +50,7 @@ def restoring(function: Function) -> Function:
         except BaseException as error:
             if was:
                 _gc_on()
-            if _type(error) is KeyError:
+            if says_another(error):
                 raise Apart from None
             raise
     looked.__name__, looked.__doc__ = function.__name__, function.__doc__

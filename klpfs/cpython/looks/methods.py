@@ -103,8 +103,11 @@ def is_elsewhere(wanted: object, waiting: FrameType | None, mine: Sequence[Frame
         below = below.f_back
     try:
         found += _list(_frames(_of_other_threads()))
-    except (interpreters.Apart, KeyError):
+    except interpreters.Apart:
         pass
+    except KeyError as error:
+        if not interpreters.says_another(error):
+            raise
     if greenlet is not None:
         found += _list(_frames(_zip(greenlets.suspended_frames(greenlet))))
     for frame in found:

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from klpfs.cpython import interpreters
-from klpfs.cpython.looks import first_argument, methods
+from klpfs.cpython.looks import codes_in_use, first_argument, methods
 from klpfs.cpython.looks.methods import MAYBE, NO, SURELY
 
 pytestmark = pytest.mark.skipif(not first_argument.KNOWN, reason="this CPython shows no functions of C")
@@ -110,10 +110,22 @@ def test_no_frame_is_kept():
         gc.enable()
 
 
-@pytest.mark.parametrize("error", [interpreters.Apart, KeyError])
-def test_beside_an_interpreter_of_its_own_lock_other_stacks_say_nothing(monkeypatch, error):
+def raises(error):
+    raise error
+
+
+@pytest.mark.parametrize("frames", [lambda: raises(interpreters.Apart), lambda: map({}.__getitem__, (1,))],
+                         ids=["before", "meanwhile"])
+def test_beside_an_interpreter_of_its_own_lock_other_stacks_say_nothing(monkeypatch, frames):
     """The program's own call, which asks, goes on; also where that interpreter comes in this moment."""
-    def frames():
-        raise error
     monkeypatch.setattr(methods.threads, "frames", frames)
     assert methods.is_elsewhere(Plain(), None, [sys._getframe()], False, None) is False
+
+
+@pytest.mark.parametrize("ask", [
+    lambda: methods.is_elsewhere(Plain(), None, [sys._getframe()], False, None), codes_in_use.on_stacks])
+def test_a_key_error_of_the_programs_is_its_own(monkeypatch, ask):
+    """Of a signal handler or an audit hook."""
+    monkeypatch.setattr(methods.threads, "frames", lambda: raises(KeyError))
+    with pytest.raises(KeyError):
+        ask()
