@@ -21,17 +21,14 @@ from tests.cpython.programs import done, make, transition
 
 @pytest.fixture
 def others(monkeypatch):
-    """others(configs): the process has these interpreters besides; a config is what CPython says of one, or raises."""
+    """others(configs): the process has these interpreters besides; a config is what CPython says of one's lock."""
     def set_others(*configs):
-        def config(number):
-            found = configs[number - 1]
-            if isinstance(found, Exception):
-                raise found
-            return SimpleNamespace(gil="shared" if found == "being made" else found)
+        said = {number: SimpleNamespace(gil="shared" if found == "being made" else found)
+                for number, found in enumerate(configs, 1) if found != "gone"}
         monkeypatch.setattr(interpreters, "_list_all", lambda require_ready=False: [
             (n, 0) for n in range(len(configs) + 1) if not (n and require_ready and configs[n - 1] == "being made")])
         monkeypatch.setattr(interpreters, "_current", lambda: (0, 0))
-        monkeypatch.setattr(interpreters, "_config", config)
+        monkeypatch.setattr(interpreters, "_config", said.__getitem__)
         monkeypatch.setattr(interpreters, "_MAY_RUN_APART", True)
     return set_others
 
@@ -103,8 +100,17 @@ def test_those_with_a_lock_of_their_own_are_apart(others):
 
 def test_what_can_not_be_told_counts(others):
     """An interpreter that is gone or is not ours to ask."""
-    others("shared", RuntimeError("not ours"))
+    others("shared", "gone")
     assert interpreters.apart()
+
+
+def test_what_a_signal_handler_raises_is_no_answer(others, monkeypatch):
+    def config(number):
+        raise TimeoutError
+    others("shared")
+    monkeypatch.setattr(interpreters, "_config", config)
+    with pytest.raises(TimeoutError):
+        interpreters.apart()
 
 
 def test_before_3_12_all_share_the_lock(others, monkeypatch):
