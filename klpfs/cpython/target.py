@@ -132,7 +132,7 @@ class PythonTarget(seam.Target):
     def loaded_again(self) -> list[str]:
         """Patched modules whose bodies have run again, and of which refresh() knows nothing yet: where a signal handler
         has cut off what calls it, nothing else does."""
-        return [name for name in list(self._again) if name in sys.modules and not self.imports_now(name)]
+        return [name for name in list(self._again) if self.namespace(name) is not None and not self.imports_now(name)]
 
     def _is_patched(self, name: str) -> bool:
         return any(definition.object == name for definition in self.images.changed_definitions())
@@ -180,6 +180,9 @@ class PythonTarget(seam.Target):
         try:
             held = no_collection.hold()
             self._resolve(obj, func)
+        except BaseException:
+            self._index = None      # the module may be asked for again when its body has gone on
+            raise
         finally:
             if held:
                 no_collection.let_go()

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 _IMPORTED = "import {!r} # {!r}"    # what _load_unlocked says at its end, while the module still is initialised
 TRIES = 4               # of a callback that signal handlers cut off
 _hooked = False         # for good: a program's imports may be in the middle of the hooks
+_own_exec_module: Any = None            # the hook of Python's own loaders
 _callback: Callable[[str], Any] | None = None           # both None: not installed
 _target: Target | None = None
 _under_way: dict[str, int] = {}         # by name: imports, each with one of these
@@ -56,7 +57,7 @@ def install(callback: Callable[[str], Any], target: Target) -> None:
 
     Once a process; a second call replaces callback and target. Counterpart: let_go.
     """
-    global _callback, _target, _hooked
+    global _callback, _target, _hooked, _own_exec_module
     _callback, _target = callback, target
     if _hooked:
         return
@@ -70,7 +71,7 @@ def install(callback: Callable[[str], Any], target: Target) -> None:
     for name in ("_load_backward_compatible", "_exec"):
         if hasattr(_bootstrap, name):
             _hook(_bootstrap, name, _after_spec)
-    _hook(_LoaderBasics, "exec_module", _exec_module)
+    _own_exec_module = _hook(_LoaderBasics, "exec_module", _exec_module)
 
 
 def let_go() -> None:
@@ -80,13 +81,14 @@ def let_go() -> None:
     _callback = _target = None
 
 
-def _hook(owner: Any, name: str, make: Callable[[Any], FunctionType]) -> None:
+def _hook(owner: Any, name: str, make: Callable[[Any], FunctionType]) -> FunctionType:
     original = getattr(owner, name)
     hook = make(original)
     hook.__name__, hook.__qualname__, hook.__module__ = original.__name__, original.__qualname__, original.__module__
     hook.__doc__ = original.__doc__
     hook.__code__ = hook.__code__.replace(co_filename=original.__code__.co_filename, co_name=name)
     setattr(owner, name, hook)
+    return hook
 
 
 def _verbose_message(original: Any) -> Any:
@@ -132,7 +134,9 @@ def _end(name: str) -> None:
 
 def _is_pythons(loader: Any) -> bool:
     """Whether a loader does nothing more than Python's own exec_module, which calls `finished`."""
-    return type(loader) in (SourceFileLoader, SourcelessFileLoader) and "exec_module" not in vars(loader)
+    kind = type(loader)
+    return kind in (SourceFileLoader, SourcelessFileLoader) and kind.exec_module is _own_exec_module and (
+        "exec_module" not in vars(loader))
 
 
 def _after_spec(original: Any) -> Any:
@@ -168,7 +172,8 @@ def _exec_module(original: Any) -> Any:
         if not isinstance(name, str) or target is None:
             original(self, module)
             return
-        if name not in _under_way and not _is_running(target, spec, module):        # called by hand
+        imported = name in _under_way and sys.modules.get(name) is module
+        if not imported and not _is_running(target, spec, module):      # called by hand
             mark = getpid(), object()
             try:
                 _begin(target, mark, name, module)
@@ -182,8 +187,8 @@ def _exec_module(original: Any) -> Any:
                         finished(name)
             return
         original(self, module)
-        if name in _under_way:          # of what the body has left in sys.modules by that name
-            finished(name, _under_way[name] != _PROGRAMS)
+        if imported:                    # of what the body has left in sys.modules by that name
+            finished(name, _under_way.get(name) != _PROGRAMS)
     return exec_module
 
 

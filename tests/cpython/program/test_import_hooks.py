@@ -112,6 +112,34 @@ def test_a_body_that_puts_another_module_in_its_place(program, seen, body):
     assert [found[0] for found in seen].count(name) <= 2
 
 
+def test_a_class_of_pythons_loaders_that_the_program_has_wrapped(program, seen, monkeypatch):
+    """It goes on behind Python's own exec_module."""
+    real = importlib.machinery.SourceFileLoader.exec_module
+
+    def exec_module(self, module):
+        real(self, module)
+        module.done = "by the wrapper"
+    import_hooks.install(import_hooks._callback, program.target)
+    monkeypatch.setattr(importlib.machinery.SourceFileLoader, "exec_module", exec_module, raising=False)
+    name = program.write("done = True")
+    program.imported.append(name)
+    importlib.import_module(name)
+    assert seen[-1] == (name, True, "by the wrapper")
+
+
+def test_a_body_that_runs_another_file_by_hand_under_its_own_name(program, seen):
+    """The module that is imported is half imported until its own end."""
+    other, name = program.write("done = 'other'"), program.name()
+    program.write(f"""
+        import importlib.util
+        spec = importlib.util.spec_from_file_location(__name__, {str(program.folder / (other + ".py"))!r})
+        spec.loader.exec_module(importlib.util.module_from_spec(spec))
+        done = True""", name)
+    program.imported.append(name)
+    importlib.import_module(name)
+    assert seen == [(name, True, True)]
+
+
 @pytest.mark.parametrize("make", [
     lambda spec: Wrapper(spec.loader), lambda spec: Own(spec.name, spec.origin), lambda spec: Chained(spec.loader)],
     ids=["wrapper", "subclass", "chained"])
@@ -451,6 +479,43 @@ def test_the_main_program(program, monkeypatch):
     spec = importlib.machinery.ModuleSpec("some.package.__main__", None)
     monkeypatch.setattr(sys.modules["__main__"], "__spec__", spec)
     assert target.loaded(None) is not None
+
+
+class Completes(Wrapper):
+    """What Python's loader loads is a stub; the functions come behind it."""
+
+    def exec_module(self, module):
+        self.inner.exec_module(module)
+        exec("def f(): return 'old'", vars(module))
+
+
+def test_functions_that_a_loader_makes_behind_the_body_are_patched_too(program, monkeypatch):
+    from klpfs.engine.core import Engine
+    engine, name = Engine(program.target, program.log), program.write("done = True")
+    found = program.load("def f(): return 'new'\npatch = Patch([Object(%r, [Func('f', f)])])" % name)
+    engine.enable(found.patch, found.name)
+    engine.start()
+    assert engine.look() == []
+    engine.finish()
+    import_hooks.install(lambda each: engine.coming(each, refuse=False), program.target)
+    monkeypatch.setattr(sys, "meta_path", [finder(name, lambda spec: Completes(spec.loader)), *sys.meta_path])
+    program.imported.append(name)
+    assert importlib.import_module(name).f() == "new"
+    assert program.log.texts()[-1] == "livepatch: applying patch '%s' to loading module '%s'" % (found.name, name)
+
+
+def test_a_patched_module_that_reloads_into_no_module_is_not_asked_for_for_ever(program, monkeypatch):
+    name = program.name()
+    module = program.module("def f(): return 'old'", name)
+    program.patch("def f(): return 'new'\npatch = Patch([Object(%r, [Func('f', f)])])" % name)
+    program.write("import sys\nsys.modules[__name__] = object()", name)
+    import_hooks.install(lambda name: None, program.target)
+    sys.dont_write_bytecode, was = True, sys.dont_write_bytecode
+    try:
+        importlib.reload(module)
+    finally:
+        sys.dont_write_bytecode = was
+    assert program.target.loaded_again() == []
 
 
 def test_a_patched_module_is_patched_before_its_importer_calls_it(program):
