@@ -6,6 +6,7 @@ already: it is patched by a transition of this process alone, as a late main pro
 from __future__ import annotations
 
 import sys
+from _functools import partial
 
 from klpfs.agent import main_thread
 from klpfs.agent.c_functions import get_ident, modules
@@ -40,7 +41,8 @@ class Imports:
     def coming(self, name: str) -> None:
         """A module's body has run in the calling thread, which imports it: its functions are to be in place before it
         goes on. Done by the agent's thread; when that can't be had in time, the module goes on as it is, with a log
-        line. RecursionError: there is no room for that on the stack, and nothing was done."""
+        line. So it does where there is no room on the stack for more than to ask the thread, which does it then.
+        RecursionError: there is none for that, and nothing was done."""
         agent = self.agent
         agent.register_if_forked()
         if name == "threading" and get_ident() == agent.thread.ident:
@@ -48,17 +50,22 @@ class Imports:
         if name in INTERPRETER_MAKERS:
             agent.thread.poke()     # it counts from now on
         names = [name] if self._is_wanted(name) else []
-        names += [each for each in agent.target.loaded_again() if each != name]
+        again = [each for each in agent.target.loaded_again() if each != name]
         late = self.put_by_hand(name)
-        if not names and (not late or self._waits_in_vain()):
+        if not names and (not late and not again or self._waits_in_vain()):
             return
-        _need_room(ROOM)
+        try:
+            _need_room(ROOM)
+        except RecursionError:
+            return agent.thread.request(partial(self.apply, names + again, late))
         if get_ident() == agent.thread.ident:
             if agent.foreign.inside:
-                return agent.foreign.own(self.apply, names, late)
-            return self.apply(names, late)      # imported by klpfs itself, in a step
-        if not agent.thread.have_done(lambda: self.apply(names, late), agent.limits.import_):
+                return agent.foreign.own(self.apply, names + again, late)
+            return self.apply(names + again, late)      # imported by klpfs itself, in a step
+        if not agent.thread.have_done(lambda: self.apply(names + again, late), agent.limits.import_):
             working = self._waited_for = agent.foreign.working
+            if not names:
+                return
             agent.outbox.say(f"module '{name}' was imported while '{working['what'] if working else 'a step'}' runs; "
                              "it goes on unpatched", WARNING)
 
@@ -73,10 +80,10 @@ class Imports:
     def put_by_hand(self, but: str | None = None) -> list[str]:
         """Modules that a program has put into sys.modules itself, after exec() of their code, and those that went on
         unpatched, as far as patches wait for them. Nobody tells us of them, so they are looked for with each import and
-        each load; not those whose bodies run in the calling thread, to import others."""
+        each load; not those whose bodies run."""
         found = [obj.name for patch in list(self.agent.engine.patches) for obj in list(patch.objects)
                  if obj.name not in (None, but) and not obj.loaded and not obj.left_out and obj.name in modules]
-        return [name for name in found if not self.agent.target.is_below(name)] if found else found
+        return [name for name in found if not self.agent.target.runs_body(name)] if found else found
 
     def apply(self, names: Iterable[str], late: Iterable[str] = ()) -> None:
         """All patches in force take these modules, if they are loaded. late: those whose code may run already. The

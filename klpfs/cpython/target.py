@@ -14,7 +14,9 @@ from klpfs.cpython import no_collection
 from klpfs.cpython.c_api import callers_frame
 from klpfs.cpython.images.image import LAZY, check_interpreter
 from klpfs.cpython.images.image_table import Images
+from klpfs.cpython.interpreters import Apart
 from klpfs.cpython.load.loader import all_loaded, invoke, loaded_of
+from klpfs.cpython.looks import codes_in_use
 from klpfs.cpython.raw import module_dict, type_module, type_name
 from klpfs.cpython.resolve.annotate import annotate_of
 from klpfs.cpython.resolve.around import Around
@@ -109,8 +111,9 @@ class PythonTarget(seam.Target):
         return _is_initializing(module) or any(
             body is module and mark[0] == getpid() for mark, body in list(self.bodies.items()))
 
-    def is_below(self, name: str) -> bool:
-        """Whether the calling thread is in the middle of a module's body, which calls this."""
+    def runs_body(self, name: str) -> bool:
+        """Whether a thread is in the middle of a module's body, which nothing told us of. Where other threads' stacks
+        can't be asked for (interpreters.Apart), the calling thread."""
         module = sys.modules.get(name)
         if module is None or not issubclass(type(module), ModuleType):
             return False
@@ -119,7 +122,11 @@ class PythonTarget(seam.Target):
             if frame.f_globals is namespace and frame.f_code.co_name == "<module>":
                 return True
             frame = frame.f_back        # type: ignore[assignment]
-        return False
+        try:
+            return any(code.co_name == "<module>" and space == id(namespace)
+                       for code, space in codes_in_use.on_stacks())
+        except Apart:
+            return False
 
     def begins_again(self, name: str) -> None:
         """The body of a module is about to run again, for a reload: a line, if it is patched. Its counterpart is
@@ -132,7 +139,8 @@ class PythonTarget(seam.Target):
     def loaded_again(self) -> list[str]:
         """Patched modules whose bodies have run again, and of which refresh() knows nothing yet: where a signal handler
         has cut off what calls it, nothing else does."""
-        return [name for name in list(self._again) if self.namespace(name) is not None and not self.imports_now(name)]
+        return [name for name in list(self._again) if self._is_patched(name)
+                and self.namespace(name) is not None and not self.imports_now(name)]
 
     def _is_patched(self, name: str) -> bool:
         return any(definition.object == name for definition in self.images.changed_definitions())

@@ -30,7 +30,7 @@ class CalledTarget(PuppetTarget):
     def loaded_again(self):
         return []
 
-    def is_below(self, name):
+    def runs_body(self, name):
         return False
 
     def call(self, callback, obj):

@@ -65,22 +65,58 @@ def test_what_is_no_module_object_is_said(agent, c, late, monkeypatch):
     c.until_line("'klp_late' in sys.modules is no module object, it goes on unpatched")
 
 
-def test_an_import_without_room_on_the_stack_is_refused(agent, late):
-    """RecursionError, before anything was done; the next is patched."""
-    late()
+def below(frames, work):
+    """work(), so many frames further down."""
+    return below(frames - 1, work) if frames else work()
 
-    def below(frames):
-        return below(frames - 1) if frames else agent.imports.coming("klp_late")
+
+@pytest.mark.parametrize("left", [80, 30, 20])
+def test_an_import_with_little_room_on_the_stack_is_patched(agent, c, late, left):
+    """With less than it takes to wait for the agent's thread, soon after it has gone on."""
+    late()
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(len(inspect.stack()) + 100)
     try:
-        with pytest.raises(RecursionError):
-            below(70)
-        assert agent.target.value("h", "klp_late") == "h original"
-        below(5)
+        below(100 - left, lambda: agent.imports.coming("klp_late"))
     finally:
         sys.setrecursionlimit(limit)
+    c.until(lambda c: agent.target.value("h", "klp_late") == "h by lp", "the module's patch")
+
+
+def test_an_import_without_room_on_the_stack_is_refused_or_patched(agent, c, late):
+    """RecursionError, and the agent lives: the next is patched."""
+    late()
+    limit, refused = sys.getrecursionlimit(), 0
+    sys.setrecursionlimit(len(inspect.stack()) + 100)
+    try:
+        for depth in range(80, 110):
+            try:
+                below(depth, lambda: agent.imports.coming("klp_late"))
+            except RecursionError:
+                refused += 1
+    finally:
+        sys.setrecursionlimit(limit)
+    assert refused
+    agent.imports.coming("klp_late")
     assert agent.target.value("h", "klp_late") == "h by lp"
+
+
+def test_reloads_that_nobody_has_told_of_hold_nobody_up_twice(agent, c, late, monkeypatch):
+    """Where foreign code has been waited for in vain; and no line says that another module goes on unpatched."""
+    agent.limits.import_ = 0.05
+    agent.parts.shared["lock"] = lock = threading.Lock()
+    lock.acquire()
+    monkeypatch.setattr(type(agent.target), "loaded_again", lambda self: ["klp_late"])
+    c.change("hangs", "def init(): shared['lock'].acquire()")
+    c.until(lambda c: agent.foreign.working and agent.foreign.working["what"].startswith("init"), "init")
+    agent.imports.coming("json")
+    agent.limits.import_ = 1000
+    begun = time.monotonic()
+    agent.imports.coming("json")
+    assert time.monotonic() - begun < 100
+    lock.release()
+    c.until(lambda c: (c.report.get("prepared") or {}).get("n"), "the end of init")
+    assert not [text for text in c.lines if "goes on unpatched" in text]
 
 
 def test_klpfs_own_imports_are_applied_in_the_step(agent, late):

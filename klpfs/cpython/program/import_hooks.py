@@ -18,7 +18,7 @@ from __future__ import annotations
 import _frozen_importlib as _bootstrap
 import sys
 from _frozen_importlib_external import SourceFileLoader, SourcelessFileLoader, _LoaderBasics
-from posix import getpid
+from posix import getpid, register_at_fork
 
 from klpfs.cpython.lazy_imports import import_own
 from klpfs.engine.error import is_own_mistake, is_the_programs
@@ -72,6 +72,7 @@ def install(callback: Callable[[str], Any], target: Target) -> None:
         if hasattr(_bootstrap, name):
             _hook(_bootstrap, name, _after_spec)
     _own_exec_module = _hook(_LoaderBasics, "exec_module", _exec_module)
+    register_at_fork(after_in_child=_under_way.clear)       # other threads' imports are not the child's
 
 
 def let_go() -> None:
@@ -169,21 +170,24 @@ def _exec_module(original: Any) -> Any:
     def exec_module(self: Any, module: ModuleType) -> None:
         spec, target = getattr(module, "__spec__", None), _target   # before the body runs, which may change it
         name = getattr(spec, "name", None)
+        if not isinstance(name, str):
+            name = getattr(module, "__name__", None)
         if not isinstance(name, str) or target is None:
             original(self, module)
             return
         imported = name in _under_way and sys.modules.get(name) is module
         if not imported and not _is_running(target, spec, module):      # called by hand
-            mark = getpid(), object()
+            mark, ended = (getpid(), object()), False
             try:
                 _begin(target, mark, name, module)
                 original(self, module)
+                ended = True
             finally:
                 try:        # twice, as in _after_spec
                     target.bodies.pop(mark, None)
                 finally:
                     target.bodies.pop(mark, None)
-                    if sys.modules.get(name) is module:
+                    if sys.modules.get(name) is module and (ended or name in target.loaded_again()):
                         finished(name)
             return
         original(self, module)

@@ -232,9 +232,21 @@ def test_a_body_that_is_run_by_hand_and_imports_others(program, patched):
 
 def test_a_body_that_exec_runs_is_known_by_the_stack(program):
     module = program.module("")
-    module.is_below = program.target.is_below
-    exec(compile("def f(): return is_below(__name__)\nfound = is_below(__name__), f()", "x.py", "exec"), vars(module))
-    assert module.found == (True, True) and not module.f() and not program.target.is_below("no module")
+    module.runs_body = program.target.runs_body
+    exec(compile("def f(): return runs_body(__name__)\nfound = runs_body(__name__), f()", "x.py", "exec"), vars(module))
+    assert module.found == (True, True) and not module.f() and not program.target.runs_body("no module")
+
+
+def test_a_body_that_exec_runs_in_another_thread_is_known_by_its_stack(program):
+    module, inside, go = program.module(""), threading.Event(), threading.Event()
+    vars(module).update(inside=inside, go=go)
+    code = compile("inside.set()\ngo.wait(30)", "x.py", "exec")
+    thread = threading.Thread(target=exec, args=(code, vars(module)))
+    thread.start()
+    assert inside.wait(30) and program.target.runs_body(module.__name__)
+    go.set()
+    thread.join()
+    assert not program.target.runs_body(module.__name__)
 
 
 def test_a_lazy_loader_in_the_import_system(program, seen, monkeypatch):
@@ -341,13 +353,45 @@ def test_a_body_that_is_run_by_hand_for_a_module_of_nobody_is_not_noticed(progra
 
 
 @pytest.mark.parametrize("spec", [None, 5, type("Spec", (), {"name": []})()])
-def test_odd_specs_of_modules_whose_body_is_run_by_hand(program, seen, spec):
+@pytest.mark.parametrize("known", [False, True])
+def test_odd_specs_of_modules_whose_body_is_run_by_hand(program, seen, spec, known, monkeypatch):
+    """The module's own name counts."""
     name = program.write("done = True")
     made = importlib.util.spec_from_file_location(name, str(program.folder / (name + ".py")))
     module = importlib.util.module_from_spec(made)
     module.__spec__ = spec
+    if known:
+        monkeypatch.setitem(sys.modules, name, module)
     made.loader.exec_module(module)
-    assert module.done and seen == []
+    assert module.done and seen == [(name, True, True)] * known
+
+
+def test_a_body_that_is_run_by_hand_and_fails_is_not_noticed(program, seen, monkeypatch):
+    """Unless the module is patched: then what it has made is taken in."""
+    name = program.name()
+    module = program.module("def f(): return 'old'", name)
+    program.write("def f(): return 'old'\nraise ValueError", name)
+    sys.dont_write_bytecode, was = True, sys.dont_write_bytecode
+    spec = importlib.util.spec_from_file_location(name, str(program.folder / (name + ".py")))
+    del seen[:]
+    try:
+        for patched in False, True:
+            if patched:
+                program.patch("def f(): return 'new'\npatch = Patch([Object(%r, [Func('f', f)])])" % name)
+            with pytest.raises(ValueError):
+                spec.loader.exec_module(module)
+            assert [found[0] for found in seen] == [name] * patched
+    finally:
+        sys.dont_write_bytecode = was
+
+
+def test_a_forked_child_knows_of_no_import_under_way(program, seen):
+    import_hooks._under_way["prog"] = 0
+    child = os.fork()
+    if not child:
+        os._exit(len(import_hooks._under_way))
+    import_hooks._under_way.clear()
+    assert os.waitpid(child, 0)[1] == 0
 
 
 def test_in_a_forked_child_no_module_reloads(program, monkeypatch):
@@ -502,6 +546,16 @@ def test_functions_that_a_loader_makes_behind_the_body_are_patched_too(program, 
     program.imported.append(name)
     assert importlib.import_module(name).f() == "new"
     assert program.log.texts()[-1] == "livepatch: applying patch '%s' to loading module '%s'" % (found.name, name)
+
+
+def test_a_module_whose_patch_goes_while_it_reloads_is_not_asked_for_for_ever(program):
+    name = program.name()
+    module = program.module("def f(): return 'old'\nif 'between' in globals(): between()", name)
+    found = program.patch("def f(): return 'new'\npatch = Patch([Object(%r, [Func('f', f)])])" % name)
+    module.between = lambda: program.unpatch(found)
+    import_hooks.install(lambda name: None, program.target)
+    importlib.reload(module)
+    assert program.target.loaded_again() == [] and module.f() == "old"
 
 
 def test_a_patched_module_that_reloads_into_no_module_is_not_asked_for_for_ever(program, monkeypatch):
