@@ -239,6 +239,8 @@ class Coordinator:
 
     def _fail_all(self, why: str) -> None:
         """Answer all writes with EIO: the journal can't be obeyed."""
+        if self.load is not None:
+            self.log(f"klpfs: {self.load.what}: {why}", 3)
         self.loading.fail(errno.EIO, why)
         self._refuse_all(why)
 
@@ -246,7 +248,8 @@ class Coordinator:
         while self._requests:
             request = self._requests.popleft()
             self._refuse(request.what, request.answer, OSError(errno.EIO, why))
-        self.waiting_answers.fail_all(errno.EIO, why)
+        for what in self.waiting_answers.fail_all(errno.EIO, why):
+            self.log(f"klpfs: {what}: {why}", 3)
 
     def _is_new(self, record: Record) -> None:
         self._look_lost = 0.0
@@ -331,7 +334,7 @@ class Coordinator:
             self.loading.begin(request, following)
         else:
             self.current.unlock()
-            self.waiting_answers.add_success(request.answer, following)
+            self.waiting_answers.add_success(request.what, request.answer, following)
 
     # -- drive: recover what is left, start -> finish -> idle
 

@@ -46,23 +46,30 @@ class Journal:
     def __attrs_post_init__(self) -> None:
         self._record = text.idle(0, self.folder.service)
 
+    def _none(self) -> Record:
+        """The record of a service without a journal."""
+        self._forget()
+        if self._record["seq"]:
+            self._record = text.idle(0, self.folder.service)
+        return self._record
+
     def read(self) -> Record:
         """The present record; idle when there is no journal. It must not be altered: the same object comes again while
         the file is the same. OSError(EIO): damaged, neither the folder's owner's nor root's, or another service's."""
         try:
             found = self.folder.look_status(JOURNAL)
         except FileNotFoundError:
-            self._forget()
-            if self._record["seq"]:
-                self._record = text.idle(0, self.folder.service)
-            return self._record
+            return self._none()
         except OSError as error:
             if error.errno in (errno.EMFILE, errno.ENFILE) and self._is_held_in_place():
                 return self._record
             raise
         if (found.st_dev, found.st_ino) != self._inode:
             self._forget()
-            fd = self.folder.open(JOURNAL, None)
+            try:
+                fd = self.folder.open(JOURNAL, None)
+            except FileNotFoundError:       # it has been removed since
+                return self._none()
             try:
                 self._record = text.check_service(text.read_record(fd), self.folder.service)
                 opened = os.fstat(fd)

@@ -130,7 +130,7 @@ class Loading:
             return self.undo(error.errno or errno.EIO, error.strerror or "", log=True)
         self.load = None
         self.current.unlock()
-        self.waiting_answers.add_success(load.answer, following)
+        self.waiting_answers.add_success(load.what, load.answer, following)
 
     def _name_slow(self, load: Load, peers: list[Peer]) -> None:
         """Name a process that works (init, pre_patch) in the log after LIMITS.silent seconds, once a load. A process

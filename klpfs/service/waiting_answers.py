@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 class WaitingAnswer:
     """The answer to a write whose decision was written as record `seq`.
 
-    n: the operation, 0 none. until: loop time at which the answer is given in any case. error: (errno, text) of an
-    answer that says no; with seq -1 its failure could not be written, and the processes take back by themselves.
-    waits_for_first_look: the answer also waits for the first try to complete the transition, which the kernel makes
-    before insmod or the write returns.
+    what: the write, for the log. n: the operation, 0 none. until: loop time at which the answer is given in any case.
+    error: (errno, text) of an answer that says no; with seq -1 its failure could not be written, and the processes take
+    back by themselves. waits_for_first_look: the answer also waits for the first try to complete the transition, which
+    the kernel makes before insmod or the write returns.
     """
 
     answer: Answer
@@ -33,6 +33,7 @@ class WaitingAnswer:
     until: float
     error: tuple[int, str] | None = None
     waits_for_first_look: bool = False
+    what: str = ""
     awaited: Awaited | None = None          # the processes that have not followed yet
     reports_out_of_the_way: dict[str, dict[str, Any]] = field(factory=dict)     # by the process's key
 
@@ -64,12 +65,12 @@ class WaitingAnswers:
         waiting.answer.interrupt = interrupt
         self._waiting.append(waiting)
 
-    def add_success(self, answer: Answer, following: dict[str, Any]) -> None:
-        """Keep the answer to a write whose record `following` was written: success, once every process has followed and
-        has tried once to complete the transition."""
+    def add_success(self, what: str, answer: Answer, following: dict[str, Any]) -> None:
+        """Keep the answer to a write, `what`, whose record `following` was written: success, once every process has
+        followed and has tried once to complete the transition."""
         transition = following["transition"]
         self.add(WaitingAnswer(answer, following["seq"], transition["n"] if transition else 0,
-                               self.now() + LIMITS.silent, waits_for_first_look=bool(transition)))
+                               self.now() + LIMITS.silent, waits_for_first_look=bool(transition), what=what))
 
     def settle(self, record: dict[str, Any], known: list[Peer], look_again: Callable[[], list[Peer]]) -> None:
         """Answer those that every process has followed, or that have waited long enough. look_again(): the processes
@@ -123,7 +124,13 @@ class WaitingAnswers:
         waiting.reports_out_of_the_way[peer.key] = report
         return False
 
-    def fail_all(self, code: int, text: str) -> None:
-        """Answer all writes that wait with this errno."""
+    def fail_all(self, code: int, text: str) -> list[str]:
+        """Answer all writes that wait with this errno. Returns which of them had not been refused, and so have no line
+        in the log."""
+        failed = []
         while self._waiting:
-            self._waiting.pop().answer.fail(code, text)
+            waiting = self._waiting.pop(0)
+            if waiting.error is None:
+                failed.append(waiting.what)
+            waiting.answer.fail(code, text)
+        return failed

@@ -5,6 +5,7 @@ import sys
 
 from klpfs.protocol import decisions as records
 from klpfs.protocol import record_text as text
+from klpfs.service.answer import Answer
 from tests.service.puppets import World, errno_of, loaded, raises, steps
 
 
@@ -174,6 +175,29 @@ def test_a_damaged_journal_refuses_every_write():
     assert world.disk.data == good[:-3]
     world.disk.data = good
     loaded(world)
+
+
+def test_a_load_under_way_when_the_journal_is_damaged_has_a_line():
+    world = World(1)
+    world.agents[0].busy = True
+    answer = world.ask("insmod")
+    world.run()
+    assert errno_of(answer) is None
+    world.disk.data = world.disk.data[:-3]
+    world.coordinator.step()
+    assert errno_of(answer) == errno.EIO
+    assert len([line for line in world.logged if "insmod A" in line and "the journal is damaged" in line]) == 1
+
+
+def test_a_write_that_waits_for_processes_when_the_journal_is_damaged_has_a_line():
+    world = World(1)
+    loaded(world)
+    answer = Answer()
+    world.coordinator.waiting_answers.add_success("insmod A", answer, {"seq": 9, "transition": None})
+    world.disk.data = world.disk.data[:-3]
+    world.coordinator.step()
+    assert errno_of(answer) == errno.EIO
+    assert len([line for line in world.logged if "insmod A: the journal is damaged" in line]) == 1
 
 
 def test_a_coordinator_that_missed_writes_starts_over():

@@ -194,6 +194,20 @@ def test_damaged(journal, tmp_path):
     assert journal.read()["seq"] == 4
 
 
+def test_a_journal_that_is_removed_while_it_is_read_is_none(journal, tmp_path, monkeypatch):
+    """Not a damaged one."""
+    other = Journal(str(tmp_path))
+    write(journal)
+    real = folder_module.Folder.look_status
+
+    def look_status(self, name):
+        found = real(self, name)
+        os.unlink(tmp_path / "journal")
+        return found
+    monkeypatch.setattr(folder_module.Folder, "look_status", look_status)
+    assert other.read()["seq"] == 0
+
+
 def test_a_journal_that_nobody_would_read_is_not_written(journal, monkeypatch):
     write(journal)
     monkeypatch.setattr(text, "MAX_JOURNAL_BYTES", 100)

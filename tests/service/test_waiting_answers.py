@@ -318,3 +318,10 @@ def test_the_end_fails_all(world):
     assert answers_of(world.waiting_answers) == answers
     world.waiting_answers.fail_all(errno.ENODEV, "the service's daemon ends")
     assert [errno_of(answer) for answer in answers] == [errno.ENODEV] * 2 and len(world.waiting_answers) == 0
+
+
+def test_all_are_answered_and_those_without_a_line_are_named(world):
+    """A write that was refused has its line."""
+    answers = [world.wait(what="insmod A"), world.wait(error=(errno.EINTR, "interrupted")), world.wait(what="rmmod B")]
+    assert world.waiting_answers.fail_all(errno.EIO, "the journal is damaged") == ["insmod A", "rmmod B"]
+    assert [errno_of(answer) for answer in answers] == [errno.EIO] * 3 and not len(world.waiting_answers)
