@@ -15,6 +15,7 @@ from _pytest.runner import runtestprotocol
 
 from klpfs.protocol import long_waits
 from tests import harness
+from tests.effort import pytest_runtest_call  # noqa: F401 (a hook)
 from tests.silent import Silent
 
 STAYS = 5       # seconds that a thread may take to end after its test
