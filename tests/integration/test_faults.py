@@ -193,8 +193,10 @@ def test_disable_of_a_stopped_process(live, lp):
     pytest.param("[i for i in range(10 ** 7)][0]", id="in Python"),
 ])
 def test_a_process_busy_in_each_step(live, lp, busy):
-    """insmod and echo 0 while the main thread computes: all complete, its result is right."""
+    """insmod and echo 0 while the main thread computes: all complete, its result is right. On a busy machine it computes
+    for longer than the two seconds after which it is named."""
     path = lp("lp1", "one", "two")
+    live.expect("waiting for process")
     for _ in range(2):
         live.program.send(busy)
         live.tree.insmod(path)
