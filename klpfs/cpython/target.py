@@ -94,8 +94,8 @@ class PythonTarget(seam.Target):
         if it is patched: its first load stays in force."""
         if name is None:
             return self.main_namespace()
-        module = sys.modules.get(name)
-        if module is None or not issubclass(type(module), ModuleType):
+        module = _module(name)
+        if module is None:
             return None
         namespace = module_dict(module)
         if _is_lazy(module):
@@ -105,8 +105,8 @@ class PythonTarget(seam.Target):
 
     def imports_now(self, name: str) -> bool:
         """Whether a module is half imported: its body runs, for the first time or again."""
-        module = sys.modules.get(name)
-        if module is None or not issubclass(type(module), ModuleType) or self.ripe.get(name) is module:
+        module = _module(name)
+        if module is None or self.ripe.get(name) is module:
             return False
         return _is_initializing(module) or any(
             body is module and mark[0] == getpid() for mark, body in list(self.bodies.items()))
@@ -114,8 +114,8 @@ class PythonTarget(seam.Target):
     def runs_body(self, name: str) -> bool:
         """Whether a thread is in the middle of a module's body, which nothing told us of. Where other threads' stacks
         can't be asked for (interpreters.Apart), the calling thread."""
-        module = sys.modules.get(name)
-        if module is None or not issubclass(type(module), ModuleType):
+        module = _module(name)
+        if module is None:
             return False
         namespace, frame = module_dict(module), callers_frame()
         while frame is not None:
@@ -416,6 +416,12 @@ class PythonTarget(seam.Target):
             self.log.add(f"callback {name} of object '{obj.shown}' failed{place and ' at ' + place}: "
                          f"{name_of(error)}: {first_line_of(error)}", 3, "module")
             return -errno_of(error)
+
+
+def _module(name: str) -> ModuleType | None:
+    """The module of this name, if what is in sys.modules is a module object."""
+    found = sys.modules.get(name)
+    return found if issubclass(type(found), ModuleType) else None
 
 
 def _is_lazy(module: ModuleType) -> bool:

@@ -1,5 +1,4 @@
 """Signals between threads, and pauses, without threading and time."""
-import inspect
 import sys
 import threading
 import time
@@ -8,6 +7,7 @@ import pytest
 
 from klpfs.agent import waiting
 from klpfs.agent.waiting import OwnedLock, Signal, pause
+from tests.agent.depth import below, room_for
 
 
 def test_a_signal_between_threads():
@@ -21,24 +21,16 @@ def test_a_signal_between_threads():
     assert not found.wait(0.001)
 
 
-def below(frames, work):
-    """work(), so many frames further down."""
-    return below(frames - 1, work) if frames else work()
-
-
 def at_each_depth(work):
     """work() at each depth up to the recursion limit, until there is no room for it; how often it went well."""
-    limit, done = sys.getrecursionlimit(), 0
-    sys.setrecursionlimit(len(inspect.stack()) + 150)
-    try:
+    done = 0
+    with room_for(150):
         for depth in range(200):
             try:
                 below(depth, work)
                 done += 1
             except RecursionError:
                 pass
-    finally:
-        sys.setrecursionlimit(limit)
     return done
 
 

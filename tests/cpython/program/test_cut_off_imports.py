@@ -330,15 +330,9 @@ def test_what_ends_a_thread_of_klpfss_is_not_held_up(program):
     assert len(calls) == 1
 
 
-def test_a_patched_module_whose_import_was_cut_off_is_patched_when_it_is_imported_again(program):
-    from klpfs.engine.core import Engine
-    engine = Engine(program.target, program.log)
+def test_a_patched_module_whose_import_was_cut_off_is_patched_when_it_is_imported_again(program, in_force):
     name = program.name()
-    found = program.load("def f(): return 'new'\npatch = Patch([Object(%r, [Func('f', f)])])" % name)
-    engine.enable(found.patch, found.name)
-    engine.start()
-    assert engine.look() == []
-    engine.finish()
+    engine, found = in_force(name)
     cut, kept = [Limit], []
 
     def coming(each):

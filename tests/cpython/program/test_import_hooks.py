@@ -325,7 +325,7 @@ def test_a_module_that_reloads_is_half_imported_until_its_body_has_ended(program
     assert program.target.bodies == {}
 
 
-def test_a_reload_within_another_ends_only_itself(program):
+def test_a_reload_within_another_ends_only_itself(program, monkeypatch):
     inner, outer = program.module("done = True"), program.module("import importlib\nwork = lambda: None\nwork()")
     found = []
 
@@ -335,11 +335,8 @@ def test_a_reload_within_another_ends_only_itself(program):
     program.write("between()", outer.__name__)
     outer.between = between
     import_hooks.install(lambda name: None, program.target)
-    sys.dont_write_bytecode, was = True, sys.dont_write_bytecode
-    try:
-        importlib.reload(outer)
-    finally:
-        sys.dont_write_bytecode = was
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    importlib.reload(outer)
     assert found == [(False, True)] and not program.target.bodies
 
 
@@ -533,14 +530,9 @@ class Completes(Wrapper):
         exec("def f(): return 'old'", vars(module))
 
 
-def test_functions_that_a_loader_makes_behind_the_body_are_patched_too(program, monkeypatch):
-    from klpfs.engine.core import Engine
-    engine, name = Engine(program.target, program.log), program.write("done = True")
-    found = program.load("def f(): return 'new'\npatch = Patch([Object(%r, [Func('f', f)])])" % name)
-    engine.enable(found.patch, found.name)
-    engine.start()
-    assert engine.look() == []
-    engine.finish()
+def test_functions_that_a_loader_makes_behind_the_body_are_patched_too(program, in_force, monkeypatch):
+    name = program.write("done = True")
+    engine, found = in_force(name)
     import_hooks.install(lambda each: engine.coming(each, refuse=False), program.target)
     monkeypatch.setattr(sys, "meta_path", [finder(name, lambda spec: Completes(spec.loader)), *sys.meta_path])
     program.imported.append(name)
@@ -564,24 +556,15 @@ def test_a_patched_module_that_reloads_into_no_module_is_not_asked_for_for_ever(
     program.patch("def f(): return 'new'\npatch = Patch([Object(%r, [Func('f', f)])])" % name)
     program.write("import sys\nsys.modules[__name__] = object()", name)
     import_hooks.install(lambda name: None, program.target)
-    sys.dont_write_bytecode, was = True, sys.dont_write_bytecode
-    try:
-        importlib.reload(module)
-    finally:
-        sys.dont_write_bytecode = was
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    importlib.reload(module)
     assert program.target.loaded_again() == []
 
 
-def test_a_patched_module_is_patched_before_its_importer_calls_it(program):
+def test_a_patched_module_is_patched_before_its_importer_calls_it(program, in_force):
     """The whole way: engine.coming from the hook."""
-    from klpfs.engine.core import Engine
-    engine = Engine(program.target, program.log)
     name = program.name()
-    found = program.load("def f(): return 'new'\npatch = Patch([Object(%r, [Func('f', f)])])" % name)
-    engine.enable(found.patch, found.name)
-    engine.start()
-    assert engine.look() == []
-    engine.finish()
+    engine, found = in_force(name)
     import_hooks.install(lambda each: engine.coming(each, refuse=False), program.target)
     program.write("def f(): return 'old'", name)
     program.imported.append(name)
@@ -591,16 +574,10 @@ def test_a_patched_module_is_patched_before_its_importer_calls_it(program):
 
 
 @pytest.mark.parametrize("again", ["reload", "anew"])
-def test_what_a_second_load_makes_is_patched_too_and_the_first_stays(program, again):
-    from klpfs.engine.core import Engine
-    engine = Engine(program.target, program.log)
+def test_what_a_second_load_makes_is_patched_too_and_the_first_stays(program, in_force, again):
     module = program.module("def g(): return 'g'\ndef f(): return 'old' + g()")
     name, first = module.__name__, module.f
-    found = program.load("def f(): return 'new' + g()\npatch = Patch([Object(%r, [Func('f', f)])])" % name)
-    engine.enable(found.patch, found.name)
-    engine.start()
-    assert engine.look() == []
-    engine.finish()
+    engine, found = in_force(name, "def f(): return 'new' + g()")
     import_hooks.install(lambda each: engine.coming(each, refuse=False), program.target)
     if again == "anew":
         del sys.modules[name]
@@ -615,16 +592,10 @@ def test_what_a_second_load_makes_is_patched_too_and_the_first_stays(program, ag
     assert (module.f(), first()) == ("oldg", "oldg")
 
 
-def test_a_module_loaded_again_with_other_code_stays_unpatched_and_the_log_says_so(program):
-    from klpfs.engine.core import Engine
-    engine = Engine(program.target, program.log)
+def test_a_module_loaded_again_with_other_code_stays_unpatched_and_the_log_says_so(program, in_force):
     module = program.module("def f(): return 'old'")
     name = module.__name__
-    found = program.load("def f(): return 'new'\npatch = Patch([Object(%r, [Func('f', f)])])" % name)
-    engine.enable(found.patch, found.name)
-    engine.start()
-    assert engine.look() == []
-    engine.finish()
+    engine, found = in_force(name)
     import_hooks.install(lambda each: engine.coming(each, refuse=False), program.target)
     del sys.modules[name]
     (program.folder / (name + ".py")).write_text(textwrap.dedent("def f(): return 'other code'"))
