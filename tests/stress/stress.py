@@ -37,6 +37,8 @@ ENOUGH = 100        # violations, then it stops
 ENOUGH_BROKEN = 5   # with a rule broken
 WITHIN = 3          # signal handlers within one another, at most. The main thread has a twelfth of the time, so a signal waits
                     # in each of its slices: a handler of n slices within k others takes n ** k of them
+RINGS = 20          # signal handlers that do something in one round of the main thread: during a transition one may take longer
+                    # than the next signal is away, and the round would not end
 STUCK = 60          # seconds of processor time: on a busy machine nothing is told by a clock
 PLAIN_NAMES = {"leaf", "A", "B", "W"}   # frames of these in the main thread are of the plain family
 
@@ -126,6 +128,7 @@ class Stress:
                      and (options.audit_hook or way.name != "audit_hook")
                      and (self.greenlet or not way.name.startswith("greenlet"))]
         self.reversals, self.times, self.status, self.ringing = 0, [], 0, 0
+        self.rung = self.rings = 0      # signal handlers: in this round of the main thread, in all
 
     # -- the program's threads
 
@@ -183,6 +186,8 @@ class Stress:
             signal.signal(signal.SIGPROF, self.alarm)
             signal.setitimer(signal.ITIMER_PROF, .002, .002)
         while not self.stop or todo and not self.counts.errors:
+            if main:
+                self.rung = 0
             way = todo.pop() if todo else r.choice(mine if r.random() < .05 else often)
             plain["W"](way, r.choice(often) if r.random() < .2 else None)
             if r.random() < .3:
@@ -196,9 +201,11 @@ class Stress:
     def alarm(self, number, frame):
         """A signal handler, called between any two instructions, of its own too: the nearest frame of a plain function
         decides."""
-        if self.ringing == WITHIN:
+        if self.ringing == WITHIN or self.rung == RINGS:
             return
         self.ringing += 1
+        self.rung += 1
+        self.rings += 1
         try:
             while frame is not None:
                 if frame.f_code.co_name in PLAIN_NAMES and frame.f_code.co_filename[:3] == "app":
@@ -333,9 +340,9 @@ class Stress:
 
     def text(self):
         times, counts = sorted(self.times), self.counts
-        return ("calls=%d transitions=%d reversals=%d greenlet-runs=%d ways=%d violations=%d errors=%d median=%.0fms "
+        return ("calls=%d transitions=%d reversals=%d greenlet-runs=%d ways=%d rings=%d violations=%d errors=%d median=%.0fms "
                 "longest=%.0fms" % (counts.calls, len(times), self.reversals, len(self.switched),
-                                    sum(way.times for way in self.ways), len(counts.bad), len(counts.errors),
+                                    sum(way.times for way in self.ways), self.rings, len(counts.bad), len(counts.errors),
                                     times[len(times) // 2] * 1e3 if times else 0, times[-1] * 1e3 if times else 0))
 
     def run(self):

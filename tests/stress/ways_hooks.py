@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import warnings
+import weakref
 from concurrent.futures import Future
 
 from tests.stress.way import FAULTS, ONE_AT_A_TIME, Ends, depth_here, in_this_thread, replaced, way
@@ -63,6 +64,7 @@ def future_callback(callback):
 def at_exit(callback):
     atexit.register(in_this_thread(callback))
     atexit._run_exitfuncs()
+    weakref.finalize._shutdown = False      # which weakref's own exit function sets: no finalizer would run any more
 
 
 def forked():
