@@ -3,7 +3,9 @@
 The daemon serves all services in one loop, so nobody may occupy it. A budget holds bytes and processor time, fills up
 with time (a token bucket), and pays for all that a user's processes of one service say. A user whose budget is spent is
 not read until it has filled up again; and in one round of the loop a user gets no more than a small part, so that a
-request of another service waits for that part at most. What is not read stays in the sender's socket. docs/SECURITY.md.
+request of another service waits for that part at most. Then the user is not read for as long as that part took: who
+asks one thing after the other, each when the last was answered, has half of the time. What is not read stays in the
+sender's socket. docs/SECURITY.md.
 """
 from __future__ import annotations
 
@@ -14,9 +16,9 @@ from attrs import define, field
 
 BYTES, BYTES_PER_SECOND = 64 << 20, 4 << 20
 SECONDS, SECONDS_PER_SECOND = 4.0, 0.25     # of processor time
-ROUND_BYTES, ROUND_SECONDS = 1 << 20, 0.05  # in one round of the loop; a message that was begun is ended
+ROUND_BYTES, ROUND_SECONDS = 1 << 20, 0.002  # in one round of the loop; a message that was begun is ended
 WAKE_BYTES, WAKE_SECONDS = 4096, 0.0005     # for each time that a process is read: what the coordinator does then
-SHORTLY = 0.001             # seconds until the next round has surely begun
+SHORTLY = 0.001             # seconds until the next round has surely begun, at least
 LINE_SECONDS = 60.0         # between two lines about one user's budget
 
 
@@ -32,6 +34,7 @@ class Budget:
     _round: int = field(init=False, default=-1)
     _round_size: float = field(init=False, default=0)
     _round_seconds: float = field(init=False, default=0.0)
+    _rests_until: float = field(init=False, default=float("-inf"))
     _said_at: float = field(init=False, default=float("-inf"))
 
     def __attrs_post_init__(self) -> None:
@@ -50,9 +53,16 @@ class Budget:
         self._fill()
         if self.size < 0 or self.seconds < 0:
             return max(-self.size / BYTES_PER_SECOND, -self.seconds / SECONDS_PER_SECOND, SHORTLY)
+        if self._at < self._rests_until:
+            return self._rests_until - self._at
         if round_number != self._round:
             self._round, self._round_size, self._round_seconds = round_number, 0, 0.0
-        return SHORTLY if self._round_size >= ROUND_BYTES or self._round_seconds >= ROUND_SECONDS else 0.0
+        if self._round_size < ROUND_BYTES and self._round_seconds < ROUND_SECONDS:
+            return 0.0
+        rest = max(self._round_seconds, SHORTLY)
+        self._rests_until = self._at + rest
+        self._round_size, self._round_seconds = 0, 0.0
+        return rest
 
     @property
     def is_spent(self) -> bool:

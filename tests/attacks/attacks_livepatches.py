@@ -243,10 +243,10 @@ def empty_file(world):
 def blank_in_a_name(world):
     """a livepatch whose name has white space or a comma is refused, EINVAL, with one line that has its name"""
     for stem in "x y", " x", "x\ty", "x\xa0y", "x\u2028y", "x,y":
-        path, last = world.patch(stem), world.log()[-1][1]
+        path, last = world.patch(stem), world.newest()
         found = world.timed(f"insmod of {stem!r}", write, world.tree().path / "insmod", f"'{path}'")
         world.expect(found == "EINVAL", f"insmod of {stem!r}: {found}")
-        lines = [text for _, number, _, text in world.log() if number > last]     # a full ring is as long as before
+        lines = world.lines_since(last)
         world.expect(len(lines) == 1 and "no name for a module" in lines[0], f"of {stem!r} the log says {lines}")
         world.expect((world.tree().patches(), world.tree().modules()) == ([], []), f"{stem!r} is loaded")
     world.expect(world.insmod(world.patch("x-y")) == "ok None", "insmod of x-y")

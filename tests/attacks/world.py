@@ -162,12 +162,12 @@ class World:
     def whole(self, path, *functions, name="shop", **more):
         """insmod's result, an answer of either kind: the program runs all of the patch's functions or none, and it is
         in the tree or not, as the answer says; of a refusal the log has one line."""
-        stem, before = path.stem, len(self.log(name))
+        stem, before = path.stem, self.newest(name)
         found = self.insmod(path, name, **more)
         taken = found == "ok None"
         self.expect(taken or re.fullmatch(r"E[A-Z0-9]+", found), f"insmod of {path.name}: {found}")
         if not taken:
-            lines = [text for _, _, _, text in self.log(name)[before:] if f"insmod {path}" in text]
+            lines = [text for text in self.lines_since(before, name) if f"insmod {path}" in text]
             self.expect(len(lines) == 1, f"{path.name}: {found}, and the log says {lines}")
             tree = self.tree(name)
             self.expect(stem not in tree.patches() + tree.modules(), f"{path.name}: {found}, and it is in the tree")
@@ -195,6 +195,14 @@ class World:
         found = self.timed(f"dmesg of {name}", lambda: len(self.tree(name).records()))
         self.expect(found.startswith("ok "), f"dmesg of {name}: {found}")
         return self.tree(name).records()
+
+    def newest(self, name="shop"):
+        """The number of the last record of a service's log; -1 without any."""
+        return max((number for _, number, _, _ in self.log(name)), default=-1)
+
+    def lines_since(self, last, name="shop"):
+        """The lines behind the record of that number: a ring that is full is as long as before."""
+        return [text for _, number, _, text in self.log(name) if number > last]
 
     def others(self, bound=BOUND):
         """What a hostile party of `shop` must never disturb: the mount, and the other service."""

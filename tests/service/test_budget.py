@@ -42,13 +42,25 @@ def test_processor_time_is_paid_for_as_bytes_are(world):
     assert world.budget.wait(2) == 0
 
 
-@pytest.mark.parametrize("size, seconds", [(module.ROUND_BYTES, 0), (0, module.ROUND_SECONDS)])
+@pytest.mark.parametrize("size, seconds", [(module.ROUND_BYTES, 0), (0, module.ROUND_SECONDS), (0, 0.5)])
 def test_a_round_gives_a_part(world, size, seconds):
-    """However much is left: the others wait for so much, then they are served."""
+    """However much is left: the others wait for so much, then they are served for as long, whatever connection of this
+    user's has something to say in later rounds."""
+    rest = max(seconds, module.SHORTLY)
     assert world.budget.wait(1) == 0
     world.budget.pay(size, seconds)
-    assert world.budget.wait(1) == module.SHORTLY and not world.budget.is_spent
-    assert world.budget.wait(2) == 0
+    assert world.budget.wait(1) == pytest.approx(rest) and not world.budget.is_spent
+    assert world.budget.wait(2) == pytest.approx(rest)
+    world.time += rest / 2
+    assert world.budget.wait(3) == pytest.approx(rest / 2)
+    world.time += rest / 2 + 1e-6
+    assert world.budget.wait(3) == 0
+
+
+def test_small_parts_of_many_rounds_need_no_rest(world):
+    for number in range(100):
+        assert world.budget.wait(number) == 0
+        world.budget.pay(100, module.ROUND_SECONDS / 2)
 
 
 def test_the_log_names_a_user_once_a_minute(world):
