@@ -60,10 +60,14 @@ def one(world, seed, secret):
     world.expect(secret.read_text() == "root's own text\n" and secret.stat().st_uid == 0, "root's file was changed")
     evil.end()
     world.evils.remove(evil)
-    for each in list(folder.iterdir()) if folder.exists() else ():
-        with contextlib.suppress(FileNotFoundError):        # the daemon clears it, too
-            if each.lstat().st_uid == NOBODY.pw_uid:
-                shutil.rmtree(each) if each.is_dir() and not each.is_symlink() else each.unlink()
+    with contextlib.suppress(FileNotFoundError):            # the daemon clears it, too
+        for each in list(folder.iterdir()):
+            with contextlib.suppress(FileNotFoundError):
+                if each.lstat().st_uid == NOBODY.pw_uid:
+                    shutil.rmtree(each) if each.is_dir() and not each.is_symlink() else each.unlink()
+    if name == "web":
+        with contextlib.suppress(OSError):      # the daemon has cleared it away, or holds it open as long as it is there
+            folder.rmdir()
     world.clear()
     world.cycle_in_process()
 
