@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from attrs import define, field
@@ -14,6 +14,8 @@ from klpfs.builder.plan.package_plan import PackagePlanner
 from klpfs.builder.plan.plans import ModulePlan, Refusal
 from klpfs.builder.read import modules, sources
 from klpfs.builder.read.sources import Release, version_of
+from klpfs.builder.verify.verify import NoProof, Proof
+from klpfs.builder.verify.verify import verify as verification
 from klpfs.builder.write.compile_check import uncompilable
 from klpfs.builder.write.patch_file import Heading, emit
 
@@ -34,16 +36,20 @@ class Result:
 
 
 def build(old: Release, new: Release, pythons: Sequence[str], replace: bool = True, allow: bool = False,
-          main: str | None = None) -> Result:
+          main: str | None = None, verify: bool = False) -> Result:
     """The livepatch that makes a program with OLD behave as with NEW.
 
     pythons: the interpreters that the patch is to fit. replace: the patch takes the place of earlier ones. allow: the
-    rest is written when changes are refused. main: the module that is the service's main program. BuildError: a source
-    can't be read. NothingToDo: no Python code differs. """
+    rest is written when changes are refused. main: the module that is the service's main program. verify: each of the
+    pythons imports both releases and shows that the patch makes one into the other. BuildError: a source can't be read.
+    NothingToDo: no Python code differs. """
     pairs = modules.pair(old, new, pythons)
     planner = PackagePlanner(pairs, pythons)
     plans = planner.plans()
     refused = [Refusal(f"{path} is compiled", "compiled code is not patched", path=path) for path in pairs.compiled]
+    gone = {pair.name for pair in pairs.changed if pair.new is None}
+    refused += [Refusal(f"module {pair.name}", "it becomes a package, or is one no more: what is loaded stays as it is",
+                        path=pair.new.path) for pair in pairs.changed if pair.new is not None and pair.name in gone]
     refused += [refusal for plan in plans for refusal in plan.refused]
     warned = [f"compiled {path} is another in NEW: it is not patched and stays as it is loaded"
               for path in pairs.rebuilt]
@@ -61,7 +67,24 @@ def build(old: Release, new: Release, pythons: Sequence[str], replace: bool = Tr
     heading = Heading(f"{old.label} -> {new.label}, by klpfs build.", version_of(new.label), replace, notes, main)
     text = emit(heading, plans)
     broken = uncompilable(text, plans, pythons)
+    if verify and not broken:
+        for proof in _proofs(text, plans, old, new, pythons):
+            broken += [] if allow else proof.refused
+            refused += proof.refused if allow else []
+            warned += proof.warned
+            notes += proof.warned + proof.notes
+        heading.notes = list(dict.fromkeys(notes))
+        text = emit(heading, plans)
     return Result("" if broken else text, plans, refused + broken, notes, warned)
+
+
+def _proofs(text: str, plans: list[ModulePlan], old: Release, new: Release, pythons: Sequence[str]) -> Iterator[Proof]:
+    """What each interpreter shows of the livepatch. BuildError: it can't show anything."""
+    for python in pythons:
+        try:
+            yield verification(text, plans, old, new, python)
+        except NoProof as error:
+            raise BuildError(f"{error} (--no-verify writes what nobody has verified)") from None
 
 
 def _notes(pairs: modules.Pairs) -> list[str]:

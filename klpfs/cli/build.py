@@ -28,6 +28,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: a
     p.add_argument("--main", metavar="MODULE", help="this module is the service's main program (a script's stem)")
     p.add_argument("--allow", action="store_true",
                    help="leave out what is refused, with a stub to be filled in by hand")
+    p.add_argument("--verify", action=argparse.BooleanOptionalAction, default=False,
+                   help="import both versions in a sandbox, and refuse what the livepatch does not do as NEW does")
     p.set_defaults(do=build)
 
 
@@ -39,7 +41,8 @@ def build(arguments: argparse.Namespace) -> int:
     pythons = arguments.python or [sys.executable]
     try:
         result = build_specs(arguments.old, arguments.new, pythons, arguments.installed,
-                             replace=not arguments.no_replace, allow=arguments.allow, main=arguments.main)
+                             replace=not arguments.no_replace, allow=arguments.allow, main=arguments.main,
+                             verify=arguments.verify)
     except NothingToDo as e:
         raise CommandError(str(e), 3) from None
     except BuildError as e:

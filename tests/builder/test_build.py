@@ -196,3 +196,12 @@ def test_a_definition_that_is_imported_now(upgrade, definition):
     assert a.f() == later.h() == "b"
     upgrade.disable(patch)
     assert (a.f(), later.h(), b.h()) == ("a", "a", "b")
+
+
+def test_a_module_that_becomes_a_package_is_refused(tmp_path):
+    for path, text in (("old/p/__init__.py", ""), ("old/p/a.py", "def f(): return 1\n"), ("new/p/__init__.py", ""),
+                       ("new/p/a/__init__.py", "from .x import f\n"), ("new/p/a/x.py", "def f(): return 2\n")):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    result = build_specs(str(tmp_path / "old"), str(tmp_path / "new"), [sys.executable])
+    assert [each.what for each in result.refused] == ["module p.a"] and "becomes a package" in result.refused[0].why

@@ -51,3 +51,14 @@ def test_allow_takes_the_rest(build):
 def test_a_source_that_can_not_be_read(build, tmp_path, capfd):
     assert front.main(["build", str(tmp_path / "no"), str(tmp_path / "where"), "-o", str(tmp_path / "fix.py")]) == 1
     assert capfd.readouterr().err.startswith("klpfs build: ") and os.listdir(tmp_path) == []
+
+
+def test_verify_refuses_what_the_livepatch_does_not_do(build):
+    """By the path of the object that stays as it was; --allow writes the livepatch and says the same."""
+    text = "class C:\n    L = {}\n    def __init__(self): self.l = self.L\nD = C()\n"
+    old, new = text.format(1), text.format(2)
+    code, out, err, written = build(old, new, "--verify")
+    assert (code, out, written) == (1, "", False) and "m:D.l: is 1; should be 2" in err.splitlines()[0]
+    code, out, err, written = build(old, new, "--verify", "--allow")
+    assert (code, written) == (0, True) and "m:D.l: is 1; should be 2" in err.splitlines()[0]
+    assert build(old, new)[0] == 0

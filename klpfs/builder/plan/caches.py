@@ -40,6 +40,8 @@ def caches_of(module: Module) -> list[Cache]:
     for owner, node in functions:
         for text in _caches_in(owner, node):
             names, reads_any = _reach(node.name, reads)
+            if text.endswith("()"):
+                names.add(node.name)        # what it answered before it changed
             found.append(Cache(f"{module.name}:{text}", module, names, reads_any, *_making(node, text)))
     return found
 

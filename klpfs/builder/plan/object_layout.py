@@ -13,6 +13,7 @@ from typing import Any, Callable
 
 from attrs import define, field, frozen
 
+from klpfs.builder.compare.names_in_code import names_bound
 from klpfs.builder.plan.attribute_forms import changed_form, is_immutable
 from klpfs.builder.plan.attribute_uses import uses
 from klpfs.builder.plan.dataclass_fields import (
@@ -26,6 +27,7 @@ from klpfs.builder.plan.dataclass_fields import (
 from klpfs.builder.plan.followed_constructors import Attributes, Unknown, constructed
 from klpfs.builder.plan.plans import Refusal
 from klpfs.builder.syntax import DEFINITIONS, default_nodes
+from klpfs.cpython.load.scopes import mangle
 
 Readers = Callable[[str], Iterable[ast.Module]]     # attribute -> NEW's modules that may read it
 
@@ -140,12 +142,17 @@ class _Comparison:
             elif statement.value is not None and not is_described(statement.value):
                 continue    # an attribute of the class, as any other
             else:
-                value = default_of(statement.value) or falsy_default(statement, name, self.readers)
+                value = self.of_block(default_of(statement.value)) or falsy_default(statement, name, self.readers)
             if value is None:
                 self.refuse(f"the new field '{name}' has no default that objects made before could have",
                             statement.lineno)
             else:
                 self.found.lacked.append(LackedAttribute(name, ast.fix_missing_locations(value)))
+
+    def of_block(self, value: ast.expr | None) -> ast.expr | None:
+        """An expression of the class's block, to be evaluated elsewhere: names of the block are attributes of the
+        class."""
+        return None if value is None else _OfBlock(self.new, self.name).visit(copy.deepcopy(value))
 
     def forms(self) -> None:
         """Attributes that both versions set, to values of other types."""
@@ -181,7 +188,7 @@ class _OfOld(ast.NodeTransformer):
     """Replaces parameters of NEW's constructor by attributes that hold OLD's, or by their defaults."""
 
     def __init__(self, comparison: _Comparison) -> None:
-        self.held_value = comparison.held_value
+        self.held_value, self.of_block = comparison.held_value, comparison.of_block
         self.old, self.new = parameters(comparison.old), parameters(comparison.new)
         self.keepers = _keepers(comparison.before, self.old)
         for before, after in zip(self.old, self.new):  # a parameter that has another name at its place
@@ -196,9 +203,37 @@ class _OfOld(ast.NodeTransformer):
         if node.id in self.keepers:
             return self.held_value(self.keepers[node.id])
         default = self.new[node.id]
-        if node.id in self.old or default is None:
+        evaluated = self.of_block(default)
+        if node.id in self.old or evaluated is None:
             raise Unknown
-        return copy.deepcopy(default)
+        return evaluated
+
+
+class _OfBlock(ast.NodeTransformer):
+    """Replaces names that a class's block binds by attributes of the class. name: the class's, qualified.
+
+    The bodies of lambdas and comprehensions do not see the block's names; what a comprehension goes through first does.
+    """
+
+    def __init__(self, node: ast.ClassDef, name: str) -> None:
+        self.owner, self.name = node.name, name
+        self.bound = {bound for statement in node.body for bound in names_bound(statement)}
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        if node.id not in self.bound:
+            return node
+        return ast.parse(f"{self.name}.{mangle(node.id, self.owner)}", mode="eval").body
+
+    def visit_Lambda(self, node: ast.Lambda) -> ast.expr:
+        node.args = self.generic_visit(node.args)       # type: ignore[assignment]
+        return node
+
+    def comprehension(self, node: Any) -> Any:
+        """What it goes through first."""
+        node.generators[0].iter = self.visit(node.generators[0].iter)
+        return node
+
+    visit_ListComp = visit_SetComp = visit_DictComp = visit_GeneratorExp = comprehension
 
 
 def _keepers(attributes: Attributes, parameters: dict[str, ast.expr | None]) -> dict[str, str]:

@@ -7,7 +7,7 @@ import pytest
 from klpfs.builder.plan.caches import caches_of, computed_by, concerned
 from klpfs.builder.read.modules import Module
 from klpfs.builder.read.source_text import Source
-from tests.builder.kit import there_and_back
+from tests.builder.kit import running, there_and_back
 
 
 def test_caches_of_what_changed_are_emptied(upgrade):
@@ -64,6 +64,25 @@ def test_caches_of_what_changed_are_emptied(upgrade):
     assert seen() == ("b+", "y1", ["y"])
     upgrade.disable(patch)
     assert seen() == ("a+", "x1", ["x"])
+
+
+@pytest.mark.parametrize("text, call", [
+    ("@functools.lru_cache(None)\ndef f(x): return {}\n", "f(1)"),
+    ("@functools.cache\ndef f(x): return {}\n", "f(1)"),
+    ("class C:\n    @functools.lru_cache(None)\n    def f(self): return {}\nD = C()\n", "D.f()"),
+    ("class C:\n    @staticmethod\n    @functools.lru_cache(None)\n    def f(): return {}\n", "C.f()"),
+], ids=["function", "cache", "method", "static method"])
+def test_the_cache_of_a_function_whose_own_body_changed_is_emptied(upgrade, text, call):
+    """On the way in and out: what the other version has answered is not answered any more."""
+    module, update = running(upgrade, "import functools\n" + text.format("'old'"),
+                             "import functools\n" + text.format("'new'"))
+    def ask():
+        return eval(call, vars(module))
+    assert ask() == "old"
+    patch = update()
+    assert ask() == "new"
+    upgrade.disable(patch)
+    assert ask() == "old"
 
 
 def test_what_changed_functions_have_computed_at_import(upgrade):

@@ -23,6 +23,37 @@ def test_an_attribute_that_old_objects_lack(body, parameters, source):
     assert lacked(NOTHING, init(body, parameters) + more)["x"] == source
 
 
+@pytest.mark.parametrize("default, source", [
+    ("M", "C.M"), ("M + N", "C.M + N"), ("__m", "C._C__m"), ("(lambda x=M: M)()", "(lambda x=C.M: M)()"),
+    ("[M for each in T]", "[M for each in C.T]"), ("other", "C.other"),
+])
+def test_a_default_of_the_class_block_is_the_classs(default, source):
+    """A default is evaluated in the class's block, what stands for it in the module."""
+    block = "M = 7\nT, __m = (1,), 2\ndef other(self): pass\n"
+    found = lacked(NOTHING, init("self.x = limit", f", limit={default}", before=block))
+    assert found["x"] == source
+
+
+def test_objects_made_before_have_a_default_of_the_class_block(upgrade):
+    module, update = running(upgrade, """
+        class R:
+            def __init__(self, a=1): self.a = a
+            def f(self): return self.a
+        """, """
+        class R:
+            M = 7
+            def __init__(self, a=1, m=M):
+                self.a = a
+                self.m = m
+            def f(self): return self.m
+        """)
+    held = module.R()
+    patch = update()
+    assert (held.f(), module.R().f()) == (7, 7)
+    upgrade.disable(patch)
+    assert held.f() == 1
+
+
 def test_constants_are_told_from_what_each_object_needs_of_its_own():
     found = {each.name: each.is_constant
              for each in layout(NOTHING, init("self.a = (1, 'b')\nself.b = []\nself.c = f()")).lacked}

@@ -1,0 +1,182 @@
+"""A process that is described: it imports a release's modules, and OLD's takes the livepatch and lets it go, as a
+service would.
+
+    python subject.py FD    (the job is JSON on standard input)
+
+Runs in the interpreter of the service, on the standard library and klpfs's own engine. Job: {"klpfs": the folder that
+klpfs lies in, "tree": the folder that the release lies in, "roots", "modules", "everywhere", "fix": a path or null,
+"seconds": of processor time, "megabytes"}. What is found goes to FD, each part marshalled behind its length: ("loaded",
+graph), ("patched", graph), ("back", graph), and last ("said", {...}).
+"""
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import marshal
+import os
+import struct
+import sys
+import time
+import warnings
+from typing import Any, Callable
+
+_PENDING_S = 20.0       # seconds that a transition may be kept pending by what the package started
+
+
+class Subject:
+    """job: as above. fd: where to."""
+
+    def __init__(self, job: dict[str, Any], fd: int) -> None:
+        self.job, self.fd = job, fd
+        self.said: dict[str, Any] = {"failed": {}, "refused": "", "stays": ""}
+        self.kept: list[Any] = []
+
+    def write(self, what: str, value: Any) -> None:
+        """One part of what is found."""
+        data = marshal.dumps((what, value), 4)
+        for part in (struct.pack("<Q", len(data)), data):
+            view = memoryview(part)
+            while view:
+                view = view[os.write(self.fd, view):]
+
+    def run(self) -> None:
+        """All of it. What klpfs needs is imported first, in each process alike: then the standard library's modules are
+        in the same state."""
+        from klpfs.builder.verify.describe import Description
+        from klpfs.cpython.import_time import attributes
+        from klpfs.cpython.load import loader
+        from klpfs.cpython.target import PythonTarget
+        from klpfs.engine.core import Engine
+        from klpfs.engine.log import Log
+        loader.prepare()
+        log = Log(lambda: 0)
+        target = PythonTarget(log)
+        engine = Engine(target, log)
+        ours = [self, self.job, self.said, self.kept, log, target, engine, sys.modules[__name__]]
+
+        def step(what: str, probe: Callable[[Any, type], dict[str, Any]] | None = None) -> None:
+            gc.collect()
+            self.write(what, Description(self.job["roots"], self.job["tree"], ours, self.kept, self.job["everywhere"],
+                                         probe).take())
+
+        sys.path.insert(0, self.job["tree"])
+        for name in self.job["modules"]:
+            self._import(name)
+        step("loaded")
+        if self.job["fix"]:
+            patch = _Patch(engine, log, loader, self.job["fix"])
+            try:
+                patch.insmod()
+            except Exception as error:
+                self.said["refused"] = patch.why(error)
+            else:
+                stand_ins = attributes.FirstUse, attributes.Slot, attributes.Form
+                self._in_a_child(lambda: step("patched", lambda obj, cls: _given(stand_ins, obj, cls)))
+                try:
+                    patch.rmmod()
+                except Exception as error:
+                    self.said["stays"] = patch.why(error)
+                step("back")
+        self.write("said", self.said)
+
+    def _import(self, name: str) -> None:
+        try:
+            importlib.import_module(name)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:          # whatever a package raises: the module is named
+            self.said["failed"][name] = f"{type(error).__name__}: {str(error)[:200]}"
+
+    def _in_a_child(self, do: Callable[[], None]) -> None:
+        """What stand-ins give is asked in a copy of the process, for that changes objects."""
+        child = os.fork()
+        if not child:
+            status = 1
+            try:
+                do()
+                status = 0
+            finally:
+                os._exit(status)
+        if os.waitpid(child, 0)[1]:
+            raise RuntimeError("the patched objects could not be described")
+
+
+def _given(stand_ins: tuple[type, ...], obj: Any, cls: type) -> dict[str, Any]:
+    """{attribute: what klpfs's stand-ins on an object's class give for it}; an error as its text."""
+    from klpfs.builder.verify import raw_parts
+    found: dict[str, Any] = {}
+    for base in raw_parts.mro(cls):
+        for name, value in raw_parts.class_dict(base).items():
+            if type(value) in stand_ins and name not in found:
+                try:
+                    found[name] = value.__get__(obj, cls)
+                except BaseException as error:
+                    found[name] = f"<raises {type(error).__name__}: {error}>"
+    return found
+
+
+class _Patch:
+    """A livepatch in this process, without an agent."""
+
+    def __init__(self, engine: Any, log: Any, loader: Any, path: str) -> None:
+        self.engine, self.log, self.loader, self.path = engine, log, loader, path
+        self.name = os.path.basename(path)[:-len(".py")]
+        self.loaded: Any = None
+
+    def why(self, error: BaseException) -> str:
+        """What the log says last, of a refusal; else the error."""
+        lines = [record.text for record in self.log.records if record.text]
+        return lines[-1] if lines else f"{type(error).__name__}: {error}"
+
+    def insmod(self) -> None:
+        with open(self.path, "rb") as file:
+            source = file.read()
+        self.loaded = self.loader.load(self.name, source, self.path, {}, log=self.log,
+                                       enable_patch=lambda patch: self.engine.enable(patch, self.name))
+        try:
+            self.engine.enable(self.loaded.patch, self.name)
+            self.engine.start()
+            self._settle()
+        except BaseException:
+            self.loader.unload(self.loaded)
+            raise
+
+    def rmmod(self) -> None:
+        self.engine.disable(self.loaded.patch)
+        self._settle()
+        self.loader.unload(self.loaded)
+
+    def _settle(self) -> None:
+        end = time.monotonic() + _PENDING_S
+        while True:
+            blockers = self.engine.look()
+            if not blockers:
+                self.engine.finish()
+                return
+            if time.monotonic() > end:
+                raise TimeoutError(f"pending: {', '.join(str(each.name) for each in blockers[:3])}")
+            time.sleep(0.02)
+
+
+def _limit(job: dict[str, Any]) -> None:
+    import resource
+    for what, most in ((resource.RLIMIT_CPU, job["seconds"]), (resource.RLIMIT_AS, job["megabytes"] << 20),
+                       (resource.RLIMIT_CORE, 0)):
+        hard = resource.getrlimit(what)[1]
+        resource.setrlimit(what, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+
+
+def main() -> None:
+    """The process."""
+    fd, job = int(sys.argv[1]), json.load(sys.stdin)
+    os.set_inheritable(fd, False)       # who reads waits for all who have it
+    warnings.simplefilter("ignore")
+    sys.path[0] = job["klpfs"]          # was this file's folder
+    _limit(job)
+    Subject(job, fd).run()
+    os._exit(0)                         # threads of the package may go on for ever
+
+
+if __name__ == "__main__":
+    main()

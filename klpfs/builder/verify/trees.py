@@ -1,0 +1,30 @@
+"""Releases laid out as folders on the import path, and the modules that a proof imports."""
+from __future__ import annotations
+
+import os
+import re
+
+from klpfs.builder.read.modules import module_name
+from klpfs.builder.read.sources import Release
+
+# Modules that are not imported for a proof: they are programs, tests, or other people's packages.
+_LEFT_OUT = re.compile(r"(^|\.)(__main__|tests?|testing|conftest|_vendor|vendored?)(\.|$)")
+
+
+def lay_out(release: Release, folder: str) -> None:
+    """Links all files of a release into a folder, as they lie on the import path."""
+    for path, where in release.files.items():
+        link = os.path.join(folder, path)
+        os.makedirs(os.path.dirname(link), exist_ok=True)
+        os.symlink(os.path.abspath(where), link)
+
+
+def modules_of(release: Release) -> set[str]:
+    """Names of a release's modules, of those that a proof imports."""
+    names = {module_name(path) for path in release.files if path.endswith(".py")}
+    return {name for name in names if not _LEFT_OUT.search(name) and all(map(str.isidentifier, name.split(".")))}
+
+
+def roots_of(names: set[str]) -> set[str]:
+    """First names of modules."""
+    return {name.partition(".")[0] for name in names}

@@ -1,0 +1,213 @@
+"""The proof of a livepatch: OLD with the livepatch in it is the same as NEW, object by object, and the same as before
+when it is taken out.
+
+Three processes of the interpreter that the patch is to fit, each in a sandbox: OLD, which takes the livepatch; NEW; and
+NEW once more with another hash seed, for what differs between these two says nothing.
+"""
+from __future__ import annotations
+
+import json
+import marshal
+import os
+import signal
+import struct
+import subprocess
+import tempfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, BinaryIO
+
+from attrs import define, field
+
+import klpfs
+from klpfs.builder.plan.plans import ModulePlan, Refusal
+from klpfs.builder.read.sources import Release, version_of
+from klpfs.builder.verify import sandbox, subject
+from klpfs.builder.verify.compare import Comparison, Difference
+from klpfs.builder.verify.graphs import Graph
+from klpfs.builder.verify.import_loops import bound_by_loops
+from klpfs.builder.verify.judge import judge, judge_back
+from klpfs.builder.verify.same_source import SameSource
+from klpfs.builder.verify.trees import lay_out, modules_of, roots_of
+
+_KLPFS = os.path.dirname(os.path.abspath(klpfs.__file__))
+_SECONDS, _WALL_SECONDS, _MEGABYTES = 120, 600, 2048
+_HEAD = struct.Struct("<Q")
+_MOST_NAMED = 20        # differences of a kind that are named; the others are counted
+
+
+class NoProof(Exception):
+    """A process that ended, or took too long: nothing is known. Its text says which and why."""
+
+
+@define
+class Proof:
+    """refused: where the livepatch does not do what the release does. warned: what may matter. notes: what was not
+    looked at, and what is left as it is."""
+
+    refused: list[Refusal] = field(factory=list)
+    warned: list[str] = field(factory=list)
+    notes: list[str] = field(factory=list)
+
+
+@define
+class _Run:
+    """What a process has found."""
+
+    graphs: dict[str, Graph]
+    said: dict[str, Any]
+
+
+def verify(text: str, plans: list[ModulePlan], old: Release, new: Release, python: str) -> Proof:
+    """The proof of a livepatch `text` for one interpreter. NoProof."""
+    with tempfile.TemporaryDirectory(prefix="klpfs-verify-") as scratch:
+        scratch = os.path.realpath(scratch)
+        return _Verification(text, plans, old, new, python, scratch).run()
+
+
+@define(eq=False)
+class _Verification:
+    text: str
+    plans: list[ModulePlan]
+    old: Release
+    new: Release
+    python: str
+    scratch: str
+    proof: Proof = field(init=False, factory=Proof)
+
+    def run(self) -> Proof:
+        for name, release in (("old", self.old), ("new", self.new)):
+            lay_out(release, os.path.join(self.scratch, name))
+        fix = os.path.join(self.scratch, "klpfs_fix.py")
+        with open(fix, "w", encoding="utf-8", errors="surrogateescape") as file:
+            file.write(self.text)
+        alone = os.path.join(self.scratch, "klpfs_alone")       # without what else lies beside it
+        os.mkdir(alone)
+        os.symlink(_KLPFS, os.path.join(alone, "klpfs"))
+        modules = modules_of(self.old) & modules_of(self.new)
+        roots = roots_of(modules)
+        job = {"klpfs": alone, "roots": sorted(roots), "modules": sorted(modules), "everywhere": True,
+               "seconds": _SECONDS, "megabytes": _MEGABYTES}
+        jobs = [("old", {**job, "fix": fix}, "0"), ("new", {**job, "fix": None}, "0"),
+                ("new", {**job, "fix": None}, "1")]
+        with ThreadPoolExecutor(2) as pool:
+            patched, fresh, again = pool.map(lambda each: self._run(*each), jobs)
+        why = sandbox.why_not()
+        if why:
+            self.proof.notes.append(f"verified without a sandbox: {why}")
+        self._not_imported(patched, fresh)
+        if patched.said["refused"]:
+            self._refuse_all(f"{self.python} does not take it: {patched.said['refused']}")
+            return self.proof
+        versions = version_of(self.old.label), version_of(self.new.label)
+        unsteady = {each.path for each in Comparison(again.graphs["loaded"], fresh.graphs["loaded"]).run()}
+        found = Comparison(patched.graphs["patched"], fresh.graphs["loaded"], self.text,
+                           SameSource(self.old, self.new)).run()
+        judgement = judge(found, unsteady, roots, versions, lambda name: bound_by_loops(self.new, name))
+        self._refuse(judgement.refusing)
+        self._tell("differs elsewhere", judgement.telling)
+        for reason, count in sorted(judgement.listed.items()):
+            self.proof.notes.append(f"left as in the old version: {reason} ({count} places)")
+        if patched.said["stays"]:
+            self._refuse_all(f"it can't be taken out: {patched.said['stays']}")
+        else:
+            back = Comparison(patched.graphs["back"], patched.graphs["loaded"], exact=True).run()
+            self._tell("is not taken back", judge_back(back, unsteady))
+        return self.proof
+
+    def _run(self, name: str, job: dict[str, Any], seed: str) -> _Run:
+        """What a process of OLD's or NEW's finds. NoProof: it ended before it had said all."""
+        home = tempfile.mkdtemp(prefix="home-", dir=self.scratch)
+        job = {**job, "tree": os.path.join(self.scratch, name)}
+        read, write = os.pipe()
+        command = [self.python, os.path.abspath(subject.__file__), str(write)]
+        if not sandbox.why_not():
+            command = sandbox.wrapped(command, home)
+        with os.fdopen(read, "rb") as parts, tempfile.TemporaryFile() as errors:
+            try:
+                process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=errors,
+                                           pass_fds=[write], env=sandbox.environment(home, seed), cwd=home,
+                                           start_new_session=True)
+            except OSError as error:
+                raise NoProof(f"{self.python}: {error.strerror}") from None
+            finally:
+                os.close(write)
+            late = threading.Timer(_WALL_SECONDS, _kill, [process])
+            late.start()
+            try:
+                found = self._heard(process, job, parts)
+            finally:
+                late.cancel()
+                _kill(process)
+                process.wait()
+            if "said" not in found:
+                errors.seek(0)
+                last = errors.read().decode(errors="replace").strip().splitlines()[-1:]
+                raise NoProof(f"{self.python} ended while {name.upper()} was imported: "
+                              f"{last[0] if last else f'status {process.returncode}'}")
+        said = found.pop("said")
+        return _Run({what: Graph(**graph) for what, graph in found.items()}, said)
+
+    @staticmethod
+    def _heard(process: subprocess.Popen[bytes], job: dict[str, Any], parts: BinaryIO) -> dict[str, Any]:
+        """All parts that a subject writes, until it has said all or has ended."""
+        assert process.stdin is not None
+        try:
+            with process.stdin:
+                process.stdin.write(json.dumps(job).encode())
+        except BrokenPipeError:
+            return {}
+        found: dict[str, Any] = {}
+        while "said" not in found:
+            head = parts.read(_HEAD.size)
+            data = parts.read(_HEAD.unpack(head)[0]) if len(head) == _HEAD.size else b""
+            try:
+                what, value = marshal.loads(data)
+            except (EOFError, ValueError, TypeError):       # it has ended
+                return found
+            found[what] = value
+        return found
+
+    def _not_imported(self, patched: _Run, fresh: _Run) -> None:
+        """Names what can't be imported here: nothing is known of it."""
+        planned = {plan.name for plan in self.plans}
+        by_reason: dict[str, list[str]] = {}
+        for name, why in sorted({**patched.said["failed"], **fresh.said["failed"]}.items()):
+            by_reason.setdefault(why, []).append(name)
+        for why, names in by_reason.items():
+            shown = ", ".join(sorted(names, key=lambda name: (name not in planned, name))[:_MOST_NAMED])
+            text = f"not verified, since {self.python} can't import it: {shown}"
+            text += f" and {len(names) - _MOST_NAMED} more: {why}" if len(names) > _MOST_NAMED else f": {why}"
+            (self.proof.notes if planned.isdisjoint(names) else self.proof.warned).append(text)
+
+    def _refuse(self, found: list[Difference]) -> None:
+        paths = {plan.name: plan.new.path for plan in self.plans}
+        for each in found[:_MOST_NAMED]:
+            self.proof.refused.append(Refusal(each.path, _words(each), path=paths.get(each.module, each.module)))
+        if len(found) > _MOST_NAMED:
+            self._refuse_all(f"{len(found) - _MOST_NAMED} more differences from NEW")
+
+    def _refuse_all(self, why: str) -> None:
+        self.proof.refused.append(Refusal("the livepatch", why))
+
+    def _tell(self, what: str, found: list[Difference]) -> None:
+        self.proof.warned += [f"{each.path} {what}: {_words(each)}" for each in found[:_MOST_NAMED]]
+        if len(found) > _MOST_NAMED:
+            self.proof.warned.append(f"{len(found) - _MOST_NAMED} more places: {what}")
+
+
+def _words(difference: Difference) -> str:
+    """What a difference is, for people."""
+    mine, wanted = difference.mine[:100], difference.wanted[:100]
+    return {"missing": f"is missing; should be {wanted}", "extra": f"should not be there; is {mine}",
+            "code": "its code is not NEW's", "identity": f"is not the object that it should be: {mine}",
+            "order": f"is in another order: {mine}; should be {wanted}"}.get(
+                difference.what, f"is {mine}; should be {wanted}")
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Ends a subject, with what its package has started."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass

@@ -1,0 +1,124 @@
+"""The proof of a livepatch: what is wrong is named by its path, what is right is not accused."""
+import sys
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+
+from klpfs.builder.build import build
+from klpfs.builder.verify import sandbox
+from klpfs.builder.verify import verify as module
+from klpfs.builder.verify.verify import NoProof, verify
+from tests import strategies
+
+KEPT = "import functools\nK = []\nclass Meta(type):\n    def __init__(cls, *a):\n        super().__init__(*a)\n" \
+       "        K.append(cls)\nclass Setting(metaclass=Meta):\n    name, default = 'base', 0\n" \
+       "class Config:\n    def __init__(self): self.s = {c.name: c.default for c in K}\n"
+REGISTER = "R = {}\ndef reg(n):\n    def d(f):\n        R[n] = f.__name__\n        return f\n    return d\n"
+
+
+def proof_of(releases, old, new):
+    old, new = releases.pair(old, new)
+    result = build(old, new, [sys.executable])
+    assert result.text, result.refused
+    return verify(result.text, result.plans, old, new, sys.executable)
+
+
+@pytest.mark.parametrize("old, new, path", [
+    ("R = {'/': 1}\n", "R = {'/admin': 2, '/': 1}\n", "m:R"),
+    ("class C:\n    L = 1\n    def __init__(self): self.l = self.L\nD = C()\n",
+     "class C:\n    L = 2\n    def __init__(self): self.l = self.L\nD = C()\n", "m:D.l"),
+    (KEPT + "cfg = Config()\n",
+     KEPT + "class Strict(Setting):\n    name, default = 'strict', True\ncfg = Config()\n", "m:cfg.s['strict']"),
+    (REGISTER + "@reg('y')\ndef y(): pass\n", REGISTER + "@reg('x')\ndef y(): pass\n", "m:R['y']"),
+    ({"p/__init__.py": "class E(Exception): pass\ndef f(x): return 1\n"},
+     {"p/__init__.py": "from .error import *\ndef f(x): return 2\n", "p/error.py": "class E(Exception): pass\n"},
+     "p:E"),
+], ids=["order", "instance", "copied registry", "registry", "moved"])
+def test_what_is_wrong_is_named(releases, old, new, path):
+    proof = proof_of(releases, old, new)
+    assert path in [each.what for each in proof.refused], proof
+
+
+@pytest.mark.parametrize("old, new, words", [
+    ("from enum import IntEnum, global_enum\n@global_enum\nclass E(IntEnum):\n    A = 1\ndef f(): return A + 0\n",
+     "from enum import IntEnum, global_enum\n@global_enum\nclass E(IntEnum):\n    A = 1\n    B = 2\n"
+     "def f(): return B + 0\n", "Unknown symbol 'B'"),
+    ({"p/__init__.py": "", "p/a.py": "__all__ = ['f']\ndef f(): return 1\n",
+      "p/b.py": "from p.a import *\ndef h(): return 1\n"},
+     {"p/__init__.py": "", "p/a.py": "__all__ = ['f', 'g']\ndef f(): return 1\ndef g(): return 2\n",
+      "p/b.py": "from p.a import *\ndef h(): return g()\n"}, "Unknown symbol 'g'"),
+], ids=["global enum", "star"])
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="global_enum is of 3.11")
+def test_what_no_process_takes_is_refused(releases, old, new, words):
+    refused = proof_of(releases, old, new).refused
+    assert [each.what for each in refused] == ["the livepatch"] and words in refused[0].why
+
+
+@pytest.mark.parametrize("new, path", [
+    ("import abc, os\nclass A(abc.ABC): pass\nA.register(int)\n", "m:A!registered[weak builtins.int]"),
+    ("import abc, os\nclass A(abc.ABC): pass\nos.environ['KLPX'] = '1'\n", "posix:environ[b'KLPX']"),
+], ids=["abc", "environ"])
+def test_what_is_not_taken_back_is_told(releases, new, path):
+    proof = proof_of(releases, "import abc, os\nclass A(abc.ABC): pass\n", new)
+    assert not proof.refused and any(path in each and "is not taken back" in each for each in proof.warned), proof
+
+
+def test_random_pairs_that_are_right_are_not_accused(releases):
+    """All modules of one package: `tests/strategies.py` makes what the builder carries."""
+    pairs = []
+
+    @settings(max_examples=60, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck),
+              deadline=None, derandomize=True)
+    @given(strategies.module_pairs())
+    def gather(pair):
+        pairs.append(pair)
+    gather()
+    texts = {(each.old_source, each.new_source) for each in pairs if each.old_source != each.new_source}
+    old, new = ({"p/__init__.py": "", **{f"p/m{n}.py": text[at] for n, text in enumerate(sorted(texts))}}
+                for at in (0, 1))
+    proof = proof_of(releases, old, new)
+    assert len(texts) > 30 and (proof.refused, proof.warned) == ([], [])
+
+
+def test_a_docstring_a_cast_and_a_moved_line_are_no_difference(releases):
+    old = "from typing import cast\ndef f(x):\n    return cast(int, x)\ndef g(): return 1\n"
+    new = "from typing import cast\n\ndef f(x):\n    'said'\n    return cast('int', x)\ndef g(): return 2\n"
+    proof = proof_of(releases, old, new)
+    assert (proof.refused, proof.warned) == ([], [])
+
+
+def test_what_cannot_be_imported_is_named(releases):
+    old = {"p/__init__.py": "def f(): return 1\n", "p/extra.py": "import klp_none\ndef g(): return 1\n"}
+    new = {"p/__init__.py": "def f(): return 2\n", "p/extra.py": "import klp_none\ndef g(): return 2\n"}
+    proof = proof_of(releases, old, new)
+    assert not proof.refused and len(proof.warned) == 1
+    assert "not verified" in proof.warned[0] and "p.extra" in proof.warned[0] and "klp_none" in proof.warned[0]
+
+
+@pytest.mark.parametrize("dies", [
+    "import os\nos._exit(3)\n", "import os\nos.abort()\n", "import time\ntime.sleep(1000)\n",
+], ids=["exit", "abort", "sleeps"])
+def test_a_release_that_can_not_be_imported_at_all(releases, monkeypatch, dies):
+    monkeypatch.setattr(module, "_WALL_SECONDS", 5)
+    old, new = releases.pair(dies + "def f(): return 1\n", "def f(): return 2\n")
+    result = build(old, new, [sys.executable], allow=True)
+    with pytest.raises(NoProof, match="ended while OLD was imported"):
+        verify(result.text, result.plans, old, new, sys.executable)
+
+
+def test_a_process_that_the_package_starts_holds_up_nobody(releases):
+    starts = "import os, time\nif not os.fork():\n    time.sleep(1000)\n    os._exit(0)\n"
+    proof = proof_of(releases, starts + "def f(): return 1\n", starts + "def f(): return 2\n")
+    assert proof.refused == []
+
+
+def test_a_package_cannot_print_into_the_proof(releases):
+    prints = "import os\nprint('x' * 1000)\nos.write(1, b'y' * 1000)\n"
+    proof = proof_of(releases, prints + "def f(): return 1\n", prints + "def f(): return 2\n")
+    assert proof.refused == []
+
+
+def test_without_a_sandbox_it_goes_on_and_says_so(releases, monkeypatch):
+    monkeypatch.setattr(sandbox, "why_not", lambda: "unshare is not here")
+    proof = proof_of(releases, "def f(): return 1\n", "def f(): return 2\n")
+    assert proof.refused == [] and "verified without a sandbox: unshare is not here" in proof.notes
