@@ -61,7 +61,6 @@ class Budget:
             return 0.0
         rest = max(self._round_seconds, SHORTLY)
         self._rests_until = self._at + rest
-        self._round_size, self._round_seconds = 0, 0.0
         return rest
 
     @property

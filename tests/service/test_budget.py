@@ -57,6 +57,16 @@ def test_a_round_gives_a_part(world, size, seconds):
     assert world.budget.wait(3) == 0
 
 
+def test_a_round_gives_a_part_once_however_long_it_takes(world):
+    assert world.budget.wait(1) == 0
+    world.budget.pay(module.ROUND_BYTES)
+    assert world.budget.wait(1) > 0
+    world.time += 10
+    assert world.budget.wait(1) > 0
+    world.time += 10
+    assert world.budget.wait(2) == 0
+
+
 def test_small_parts_of_many_rounds_need_no_rest(world):
     for number in range(100):
         assert world.budget.wait(number) == 0
