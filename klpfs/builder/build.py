@@ -69,13 +69,12 @@ def build(old: Release, new: Release, pythons: Sequence[str], replace: bool = Tr
     broken = uncompilable(text, plans, pythons)
     if verify and not broken:
         for proof in _proofs(text, plans, old, new, pythons):
-            broken += [] if allow else proof.refused
-            refused += proof.refused if allow else []
+            refused += proof.refused
             warned += proof.warned
             notes += proof.warned + proof.notes
         heading.notes = list(dict.fromkeys(notes))
         text = emit(heading, plans)
-    return Result("" if broken else text, plans, refused + broken, notes, warned)
+    return Result("" if broken or refused and not allow else text, plans, refused + broken, notes, warned)
 
 
 def _proofs(text: str, plans: list[ModulePlan], old: Release, new: Release, pythons: Sequence[str]) -> Iterator[Proof]:

@@ -14,7 +14,7 @@ from klpfs.builder.plan.flag_complements import any_inverts, changed_by_others
 from klpfs.builder.plan.order import imported_from
 from klpfs.builder.plan.planner import ChangedImports, Planner
 from klpfs.builder.plan.plans import ModulePlan
-from klpfs.builder.read.modules import CommonPair, Module, Pairs, module_name, parse, read
+from klpfs.builder.read.modules import CommonPair, Module, Pairs, module_name, parse, path_of, read
 from klpfs.builder.read.old_definitions import Definition, definitions
 from klpfs.builder.syntax import DEFINITIONS, IMPORTS
 
@@ -134,7 +134,7 @@ class PackagePlanner:
                 parent = parent.rpartition(".")[0]
             if not parent:  # a new package of its own: it comes with whoever may import it
                 parent = next(iter(found), "")
-            path = next((path for path in self.texts if module_name(path) == parent), None)
+            path = path_of(parent, self.texts)
             if parent not in found and path is not None:
                 self._pair(parent, path)
                 self._define([parent])
@@ -150,7 +150,7 @@ class PackagePlanner:
 
     def _public_names(self, name: str) -> list[str]:
         """The names that `from name import *` takes of a module of NEW; [] where its source does not say."""
-        path = next((path for path in self.pairs.new.files if path.endswith(".py") and module_name(path) == name), None)
+        path = path_of(name, self.pairs.new.files)
         if path is None:
             return []
         module = self._parse(path)

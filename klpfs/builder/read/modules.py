@@ -6,7 +6,7 @@ import io
 import os
 import re
 import tokenize
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from attrs import define, field
 
@@ -106,6 +106,11 @@ def module_name(path: str) -> str:
     """The dotted name of a Python file on the import path."""
     name = path[:-3].replace(os.sep, ".")
     return name[:-len(".__init__")] if name.endswith(".__init__") else name
+
+
+def path_of(name: str, paths: Iterable[str]) -> str | None:
+    """The path of a module's file, of these paths on the import path; None: it is not among them."""
+    return next((path for path in paths if path.endswith(".py") and module_name(path) == name), None)
 
 
 def read(path: str) -> bytes:

@@ -75,6 +75,7 @@ class CodeSigns:
 
     def __init__(self) -> None:
         self._exact: dict[int, str] = {}
+        self._loose: dict[int, str] = {}
         self._kept: list[CodeType] = []         # ids mean something as long as the codes live
 
     def exact(self, code: CodeType) -> str:
@@ -105,7 +106,11 @@ class CodeSigns:
 
     def loose(self, code: CodeType) -> str:
         """The sign of its instructions by what they name."""
-        return digest(repr(self._instructions(code, self.loose)))
+        found = self._loose.get(id(code))
+        if found is None:
+            found = self._loose[id(code)] = digest(repr(self._instructions(code, self.loose)))
+            self._kept.append(code)
+        return found
 
     def own(self, code: CodeType) -> str:
         """As loose, without the functions in it; '' where there are none."""

@@ -6,13 +6,13 @@ import ast
 from klpfs.builder.compare.names_in_code import names_bound
 from klpfs.builder.error import BuildError
 from klpfs.builder.plan.package_plan import top_level
-from klpfs.builder.read.modules import module_name, parse
+from klpfs.builder.read.modules import parse, path_of
 from klpfs.builder.read.sources import Release
 
 
 def bound_by_loops(release: Release, module: str) -> set[str]:
     """Names of a module's top level that nothing but `for` binds, and what is done in its loops."""
-    path = next((path for path in release.files if path.endswith(".py") and module_name(path) == module), None)
+    path = path_of(module, release.files)
     if path is None:
         return set()
     try:

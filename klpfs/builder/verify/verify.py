@@ -6,6 +6,7 @@ NEW once more with another hash seed, for what differs between these two says no
 """
 from __future__ import annotations
 
+import functools
 import json
 import marshal
 import os
@@ -90,11 +91,11 @@ class _Verification:
                "seconds": _SECONDS, "megabytes": _MEGABYTES}
         jobs = [("old", {**job, "fix": fix}, "0"), ("new", {**job, "fix": None}, "0"),
                 ("new", {**job, "fix": None}, "1")]
-        with ThreadPoolExecutor(2) as pool:
-            patched, fresh, again = pool.map(lambda each: self._run(*each), jobs)
-        why = sandbox.why_not()
+        why = sandbox.why_not()         # asked before several threads do
         if why:
             self.proof.notes.append(f"verified without a sandbox: {why}")
+        with ThreadPoolExecutor(2) as pool:
+            patched, fresh, again = pool.map(lambda each: self._run(*each), jobs)
         self._not_imported(patched, fresh)
         if patched.said["refused"]:
             self._refuse_all(f"{self.python} does not take it: {patched.said['refused']}")
@@ -103,7 +104,8 @@ class _Verification:
         unsteady = {each.path for each in Comparison(again.graphs["loaded"], fresh.graphs["loaded"]).run()}
         found = Comparison(patched.graphs["patched"], fresh.graphs["loaded"], self.text,
                            SameSource(self.old, self.new)).run()
-        judgement = judge(found, unsteady, roots, versions, lambda name: bound_by_loops(self.new, name))
+        judgement = judge(found, unsteady, roots, versions,
+                          functools.cache(functools.partial(bound_by_loops, self.new)))
         self._refuse(judgement.refusing)
         self._tell("differs elsewhere", judgement.telling)
         for reason, count in sorted(judgement.listed.items()):
