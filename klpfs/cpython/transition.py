@@ -9,6 +9,7 @@ from klpfs.cpython.images.image import put
 from klpfs.cpython.looks import codes_in_use, hidden, names_for_people
 from klpfs.cpython.looks.collection import COLLECTING, FROZEN
 from klpfs.cpython.resolve.code_copies import is_watched
+from klpfs.cpython.resolve.definitions import alive
 from klpfs.cpython.resolve.owners import ALTERED, OWN, Owners, kind_of
 from klpfs.cpython.switch import live_dispatchers, out_of_sight, rounds
 from klpfs.cpython.switch.choice import CLEAN, OVER, RUN
@@ -165,9 +166,10 @@ class PythonTransition(seam.TargetTransition):
         """What holds codes here: dicts with such values, tuples, objects with a `code`. The constants of code around a
         nested function are such a tuple."""
         found: list[Any] = [self.images.composed]
+        for definition in alive():
+            found += [definition, definition.originals, definition.made, definition.copies, definition.altered]
         definitions = {id(inner): inner for inner in self.images.registry.holders.values()}
         for definition in definitions.values():
-            found += [definition, definition.originals, definition.made, definition.copies, definition.altered]
             found += [func.new_code for func in definition.users if func.new_code is not None]
             for outer in definition.chain:
                 found += hidden.constants_of([outer.code, *outer.codes()])

@@ -62,6 +62,7 @@ class Definition:
         self.users: set[Func] = set()
         self._fingerprint: str | None = None
         self._marked = 0            # id of the last answer of `marked`
+        _alive.add(weakref.ref(self, _alive.discard))
 
     @property
     def fingerprint(self) -> str:
@@ -137,6 +138,15 @@ class Definition:
 
     def __repr__(self) -> str:
         return f"<{self.name} of {self.shown}, line {self.line}>"
+
+
+_alive: set[weakref.ref[Definition]] = set()
+
+
+def alive() -> list[Definition]:
+    """All definitions of the process that are alive, forgotten ones too: those may be garbage that no collection has
+    found yet, and their dicts of codes, which the collector does not track, hold codes of the program."""
+    return [found for found in [reference() for reference in list(_alive)] if found is not None]
 
 
 class Unit:

@@ -1,7 +1,9 @@
 """Attacks out of places that no walk and no look sees: a stack that CPython cuts, objects that die."""
 import asyncio
 import functools
+import gc
 import operator
+import sys
 import threading
 import types
 import weakref
@@ -181,6 +183,72 @@ def keyword_name_that_runs_code():
     d = make("def F(abc=1): return [{v}, B()]\ndef B(): return {v}")
     t, kinds = look_beside(lambda: out.append(d[0]["F"](**{Name("abc"): 2})), at, go, d)
     return kinds == ["suspended"] and out == [[0, 0]] and done(t)
+
+
+@attack("hidden")
+def keyword_name_that_runs_code_beside_calls_that_are_seen():
+    """As above, while other threads stand in calls of the new version of the same function, and of another with its
+    code: these are on stacks, and hold their functions, too."""
+    at, go, out = threading.Event(), threading.Event(), []
+
+    class Name(str):
+        __hash__ = str.__hash__
+
+        def __eq__(self, other):
+            at.set()
+            go.wait(10)
+            return str.__eq__(self, other)
+    d = make("def outer():\n def F(wait, abc=1): wait(); return [{v}, B()]\n return F\ndef B(): return {v}")
+    for space in d:
+        space["F"], space["G"] = space["outer"](), space["outer"]()
+    thread = threading.Thread(target=lambda: out.append(d[0]["F"](len_of_nothing, **{Name("abc"): 2})))
+    thread.start()
+    wait(at)
+    t = transition(d[0], d[1], ["F", "G", "B"])
+    t.install()
+    t.start()
+    beside = [standing(d[0], name) for name in ("F", "F", "G")]
+    kinds = looked(t)
+    go.set()
+    thread.join()
+    ended = [end() for end in beside]
+    return kinds == ["suspended"] and out == [[0, 0]] and ended == [[1, 1]] * 3 and done(t)
+
+
+def len_of_nothing():
+    return len(())
+
+
+def standing(space, name):
+    """A thread stands in a call of space[name](wait): the function that lets it go on, and gives what it returns."""
+    at, go, out = threading.Event(), threading.Event(), []
+    thread = threading.Thread(target=lambda: out.append(space[name](lambda: (at.set(), go.wait(10)))))
+    thread.start()
+    wait(at)
+
+    def end():
+        go.set()
+        thread.join()
+        return out[0]
+    return end
+
+
+@attack()
+def reference_of_the_programs_beside_calls_that_are_seen():
+    """A program holds old code where the collector does not see it, and its worker is always in a call of the new
+    version: the call holds its function, and is on a stack."""
+    d = make("def F(wait): wait(); return [{v}, B()]\ndef B(): return {v}")
+    kept = (d[0]["F"].__code__,)
+    gc.collect()
+    t = transition(d[0], d[1])
+    t.install()
+    t.start()
+    end = standing(d[0], "F")
+    finished = done(t, 3)
+    ended = end()
+    if sys.version_info < (3, 11):      # the caller's stack holds the function of a call, as a variable may do
+        finished = not finished and done(t, 3)
+    return len(kept) == 1 and finished and ended == [1, 1]
 
 
 WAYS = """
