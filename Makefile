@@ -50,7 +50,7 @@ MAKE_ARGS ?=
 
 PY = .venv/bin/python
 
-.PHONY: run pythons test lint kernel faults attacks processes scripts stress servers corpus cpython bare bench docs clean
+.PHONY: run pythons test lint kernel faults attacks cases processes scripts stress servers corpus cpython bare bench docs clean
 .DEFAULT_GOAL := test
 
 run: .venv/ready
@@ -77,6 +77,9 @@ faults: .venv/ready
 
 attacks: .venv/ready
 	$(PY) -m tests.attacks --seed $(SEED) --count $(COUNT) $(if $(ATTACKS),--attacks $(ATTACKS)) $(if $(PYTHONS),--pythons $(PYTHONS))
+
+cases: .venv/ready
+	$(PY) -m tests.cases $(NAMES)
 
 processes: .venv/ready
 	$(PY) -m pytest -n auto tests/integration/test_processes*.py $(PYTEST_ARGS)

@@ -9,16 +9,18 @@ from klpfs.engine.error import KlpError
 
 __version__ = "0.1.0"      # the only place that says it; setup.cfg reads it here
 
-__all__ = ["COMING", "GOING", "LIVE", "Callbacks", "Func", "ImportTime", "KlpError", "Mod", "NewModule", "Object",
-           "Patch", "State", "enable_patch", "fields", "get_prev_state", "get_state", "later", "module_param",
-           "pr_info", "shadow", "unchanged"]
+__all__ = ["ABSENT", "COMING", "GOING", "LIVE", "Callbacks", "CodeOf", "Func", "ImportTime", "Keys", "KlpError", "Mod",
+           "Named", "NewModule", "Object", "Patch", "State", "enable_patch", "fields", "get_prev_state", "get_state",
+           "later", "module_param", "pr_info", "shadow", "unchanged"]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from klpfs.agent.api import enable_patch, get_prev_state, get_state, pr_info
     from klpfs.cpython.import_time import attributes as fields
+    from klpfs.cpython.import_time.carried import CodeOf, Keys, Named
     from klpfs.cpython.import_time.import_time import ImportTime
     from klpfs.cpython.import_time.new_modules import New as NewModule
+    from klpfs.cpython.import_time.overlays import ABSENT
     from klpfs.cpython.load.parameters import module_param
     from klpfs.cpython.resolve.defaults import Later as later
     from klpfs.cpython.resolve.defaults import unchanged
@@ -38,6 +40,9 @@ def __getattr__(name: str) -> object:
     if name == "ImportTime":
         from klpfs.cpython.import_time.import_time import ImportTime
         return ImportTime
+    if name in ("ABSENT", "CodeOf", "Keys", "Named"):
+        from klpfs.cpython.import_time import carried
+        return getattr(carried, name)
     if name == "NewModule":
         from klpfs.cpython.import_time.new_modules import New
         return New

@@ -1,9 +1,10 @@
 """OLD and NEW to the text of a livepatch: what `klpfs build` does, without its command line."""
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from attrs import define, field
@@ -11,13 +12,14 @@ from attrs import define, field
 from klpfs.builder.error import BuildError, NothingToDo
 from klpfs.builder.plan.order import ordered
 from klpfs.builder.plan.package_plan import PackagePlanner
-from klpfs.builder.plan.plans import ModulePlan, Refusal
+from klpfs.builder.plan.plans import Carried, ModulePlan, Refusal
 from klpfs.builder.read import modules, sources
 from klpfs.builder.read.sources import Release, version_of
-from klpfs.builder.verify.verify import NoProof, Proof
-from klpfs.builder.verify.verify import verify as verification
+from klpfs.builder.verify.verify import NoProof, Proof, Verifier
 from klpfs.builder.write.compile_check import uncompilable
 from klpfs.builder.write.patch_file import Heading, emit
+
+_ROUNDS = 3     # in which what differs is carried
 
 
 @define
@@ -68,22 +70,36 @@ def build(old: Release, new: Release, pythons: Sequence[str], replace: bool = Tr
     text = emit(heading, plans)
     broken = uncompilable(text, plans, pythons)
     if verify and not broken:
-        for proof in _proofs(text, plans, old, new, pythons):
+        try:
+            carried, proofs = _verified(heading, plans, old, new, pythons)
+        except (NoProof, OSError) as error:
+            why = str(error) if isinstance(error, NoProof) else f"no proof, the releases can't be laid out: {error}"
+            raise BuildError(f"{why} (--no-verify writes what nobody has verified)") from None
+        for proof in proofs:
             refused += proof.refused
             warned += proof.warned
             notes += proof.warned + proof.notes
         heading.notes = list(dict.fromkeys(notes))
-        text = emit(heading, plans)
+        text = emit(heading, plans, carried)
     return Result("" if broken or refused and not allow else text, plans, refused + broken, notes, warned)
 
 
-def _proofs(text: str, plans: list[ModulePlan], old: Release, new: Release, pythons: Sequence[str]) -> Iterator[Proof]:
-    """What each interpreter shows of the livepatch. BuildError: it can't show anything."""
-    for python in pythons:
-        try:
-            yield verification(text, plans, old, new, python)
-        except NoProof as error:
-            raise BuildError(f"{error} (--no-verify writes what nobody has verified)") from None
+def _verified(heading: Heading, plans: list[ModulePlan], old: Release, new: Release,
+              pythons: Sequence[str]) -> tuple[list[Carried], list[Proof]]:
+    """(what the livepatch carries beside its plans, what each interpreter shows of it). What differs is carried where
+    it can be, and shown anew: what an object is made of comes to light when it is there. NoProof: an interpreter can't
+    show anything. OSError: there is no room for the releases."""
+    carried: dict[Carried, None] = {}
+    with contextlib.ExitStack() as stack:
+        verifiers = [stack.enter_context(Verifier(plans, old, new, python)) for python in pythons]
+        for left in range(_ROUNDS, -1, -1):
+            text = emit(heading, plans, list(carried))
+            proofs = [verifier.proof(text) for verifier in verifiers]
+            more = {each for proof in proofs for each in proof.carried} - carried.keys()
+            if not more or not left:
+                break
+            carried.update(dict.fromkeys(sorted(more, key=lambda each: (each.module, each.path))))
+    return list(carried), proofs
 
 
 def _notes(pairs: modules.Pairs) -> list[str]:

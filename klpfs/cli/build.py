@@ -28,8 +28,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: a
     p.add_argument("--main", metavar="MODULE", help="this module is the service's main program (a script's stem)")
     p.add_argument("--allow", action="store_true",
                    help="leave out what is refused, with a stub to be filled in by hand")
-    p.add_argument("--verify", action=argparse.BooleanOptionalAction, default=False,
-                   help="import both versions in a sandbox, and refuse what the livepatch does not do as NEW does")
+    p.add_argument("--verify", action=argparse.BooleanOptionalAction, default=True,
+                   help="import both versions in a sandbox, and refuse what the livepatch does not do as NEW does (on)")
     p.set_defaults(do=build)
 
 

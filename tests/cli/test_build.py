@@ -1,4 +1,5 @@
 """build: exit codes, and what is said where. (How it is written: test_output.py; what is built: tests/builder.)"""
+import errno
 import os
 
 import pytest
@@ -55,10 +56,21 @@ def test_a_source_that_can_not_be_read(build, tmp_path, capfd):
 
 def test_verify_refuses_what_the_livepatch_does_not_do(build):
     """By the path of the object that stays as it was; --allow writes the livepatch and says the same."""
-    text = "class C:\n    L = {}\n    def __init__(self): self.l = self.L\nD = C()\n"
+    text = ("import threading\nclass C:\n    L = {}\n"
+            "    def __init__(self): self.l, self.lock = self.L, threading.Lock()\nD = C()\n")
     old, new = text.format(1), text.format(2)
-    code, out, err, written = build(old, new, "--verify")
+    code, out, err, written = build(old, new)
     assert (code, out, written) == (1, "", False) and "m:D.l: is 1; should be 2" in err.splitlines()[0]
-    code, out, err, written = build(old, new, "--verify", "--allow")
+    code, out, err, written = build(old, new, "--allow")
     assert (code, written) == (0, True) and "m:D.l: is 1; should be 2" in err.splitlines()[0]
-    assert build(old, new)[0] == 0
+    assert build(old, new, "--no-verify")[0] == 0
+
+
+def test_a_proof_that_has_no_room_is_named(build, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device", "/tmp/x")
+    monkeypatch.setattr("klpfs.builder.verify.verify.lay_out", full)
+    code, out, err, written = build("def f():\n    return 1\n", "def f():\n    return 2\n")
+    assert (code, out, written) == (1, "", False) and err == (
+        "klpfs build: no proof, the releases can't be laid out: [Errno 28] No space left on device: '/tmp/x' "
+        "(--no-verify writes what nobody has verified)\n")

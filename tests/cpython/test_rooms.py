@@ -52,8 +52,8 @@ ROOMS = {
     ),
     "import_time": Room(
         BELOW + ("klpfs.cpython.import_time", "klpfs.cpython.looks", "klpfs.cpython.resolve.live_functions",
-                 "klpfs.cpython.load.parse"),
-        library="__future__ ast builtins collections enum gc importlib.machinery sys types zlib",
+                 "klpfs.cpython.load.parse", "klpfs.cpython.switch.dispatcher"),
+        library="__future__ ast builtins collections enum gc importlib.machinery itertools sys types zlib",
         late="importlib ctypes",    # ctypes: class_block.py, in 3.12
     ),
 }

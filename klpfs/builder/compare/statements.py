@@ -3,6 +3,8 @@ each."""
 from __future__ import annotations
 
 import ast
+import copy
+import re
 from typing import Any, Callable, Union
 
 from attrs import define, field
@@ -21,6 +23,7 @@ from klpfs.cpython.raw import first_line
 
 ACCESSORS = ("setter", "deleter", "getter")
 Compound = Union[ast.If, ast.Try, ast.With]
+TELLS = re.compile(r"(^|[._])(warn|warning|debug|info|error|critical|exception|log|print)$")    # people, of something
 
 
 @define(eq=False)
@@ -132,8 +135,9 @@ class _Flattener:
             _BY_KIND.get(type(node), _Flattener.plain)(self, node, conditions)
 
     def plain(self, node: ast.stmt, conditions: str) -> None:
-        self.scope.statements.append(Statement(node, "statement", conditions + dump(node, self.fields),
-                                               frozenset(names_bound(node)), frozenset(names_read(node))))
+        key = conditions + dump(without_messages(node), self.fields)
+        self.scope.statements.append(Statement(node, "statement", key, frozenset(names_bound(node)),
+                                               frozenset(names_read(node))))
 
     def nothing(self, node: ast.stmt, conditions: str) -> None:
         """A statement that leaves nothing behind."""
@@ -189,6 +193,20 @@ _BY_KIND: dict[type, Callable[[_Flattener, Any, str], None]] = {
     ast.Import: _Flattener.import_, ast.ImportFrom: _Flattener.import_,
     ast.If: _Flattener.if_, ast.Try: _Flattener.compound, ast.With: _Flattener.compound,
 }
+
+
+def without_messages(node: ast.stmt) -> ast.stmt:
+    """A statement without what its handlers of exceptions tell people: whether they have run nobody knows, and what
+    they said is said."""
+    if not isinstance(node, ast.Try):
+        return node
+    node = copy.deepcopy(node)
+    for handler in node.handlers:
+        for inner in handler.body:
+            if isinstance(inner, ast.Expr) and isinstance(inner.value, ast.Call) and TELLS.search(
+                    ast.unparse(inner.value.func)):
+                inner.value.args, inner.value.keywords = [], []
+    return node
 
 
 def _is_script(node: ast.If) -> bool:

@@ -73,6 +73,7 @@ class PackagePlanner:
         self.definitions: dict[str, list[Definition]] = {}
         self.annotations: dict[str, list[tuple[int, str]]] = {}
         self._imported: dict[str, list[ImportedName]] = {}
+        self._new_by_star: dict[str, set[str]] = {}     # names that modules get by `import *`
 
     def plans(self) -> list[ModulePlan]:
         """The plans of all modules in which something is to be done. A module is planned anew until no name that it
@@ -85,7 +86,8 @@ class PackagePlanner:
             name = todo.pop(0)
             before = found[name].rebound_names if name in found else set()
             found[name] = self._plan(name, imports[name])
-            for importer, changed in self._importers(name, found[name].rebound_names - before):
+            rebound = found[name].rebound_names - before
+            for importer, changed in [*self._importers(name, rebound), *self._star_importers(found[name])]:
                 if imports.setdefault(importer, ChangedImports()).add(changed):
                     if importer not in todo:
                         todo.append(importer)
@@ -143,10 +145,13 @@ class PackagePlanner:
                 found[parent].new_modules.append(module)
 
     def _find_star_names(self, plan: ModulePlan) -> None:
+        """Finds what `import *` brings; names that have moved to where it takes them from are not removed."""
         for module in [plan.new] + plan.new_modules:
             for node in top_level(module.tree):
                 if isinstance(node, ast.ImportFrom) and node.names[0].name == "*":
-                    plan.at_import.star_names[node] = self._public_names(imported_from(module, node))
+                    names = plan.at_import.star_names[node] = self._public_names(imported_from(module, node))
+                    if module is plan.new:
+                        plan.removed_names = [name for name in plan.removed_names if name not in names]
 
     def _public_names(self, name: str) -> list[str]:
         """The names that `from name import *` takes of a module of NEW; [] where its source does not say."""
@@ -195,6 +200,18 @@ class PackagePlanner:
                     found.attributes.update((imported.bound, attribute) for attribute in changed)
             if found.names or found.attributes:
                 yield importer, found
+
+    def _star_importers(self, plan: ModulePlan) -> Iterator[tuple[str, ChangedImports]]:
+        """The modules that import '*' from a module that has new names."""
+        scopes = plan.change.new_scope, plan.change.old_scope
+        new = {name for name in scopes[0].bound - scopes[1].bound if name != "*"}
+        new |= self._new_by_star.get(plan.name, set())
+        for path, text in self.texts.items() if new else ():
+            importer = module_name(path)
+            if b"*" in text and b"import" in text and importer != plan.name and any(
+                    each.source == plan.name and each.name == "*" for each in self._imports(importer, path)):
+                self._new_by_star.setdefault(importer, set()).update(new)
+                yield importer, ChangedImports(names={"*"})
 
     def _imports(self, name: str, path: str) -> list[ImportedName]:
         """The names that a module imports at its top level."""

@@ -33,6 +33,21 @@ class Refusal:
         return evolve(self, path=path)
 
 
+@define(frozen=True)
+class Carried:
+    """A value of a live object to be put in, in the words of the livepatch's file: ImportTime's `carried`. module:
+    whose name the path begins at."""
+
+    module: str
+    path: str
+    was: str
+    becomes: str
+
+    @property
+    def text(self) -> str:
+        return f"({self.path!r}, {self.was}, {self.becomes})"
+
+
 @define(eq=False)
 class FuncPlan:
     """A Func to be written: NEW's function in the place of OLD's. name: qualified. reason: for the comment.

@@ -12,7 +12,7 @@ from typing import Callable
 
 from attrs import define, field, frozen
 
-from klpfs.builder.verify.graphs import ADDRESS, CodeLabel, Graph
+from klpfs.builder.verify.graphs import CodeLabel, Graph
 
 _MOST = 4000            # differences, then the search ends
 _MOST_PAIRS = 4_000_000  # of members of two lists that are held against each other
@@ -23,14 +23,30 @@ _END_THERE = frozenset(("plain", "value", "module", "builtin", "descriptor", "op
 
 
 @frozen
+class Trail:
+    """How a pair of nodes is reached: from which pair (None: it is of a module), by which edge. path: in words."""
+
+    up: Trail | None
+    label: str
+    mine: int | None
+    wanted: int | None
+    path: str
+
+    def to(self, label: str, mine: int | None, wanted: int | None, path: str) -> Trail:
+        """The trail on from here."""
+        return Trail(self, label, mine, wanted, path)
+
+
+@frozen
 class Difference:
     """path: how the place is reached: `module:name.attribute['key']`. what: value, missing, extra, order, code,
-    identity, length or kind. mine, wanted: words for what is there in both processes."""
+    identity, length or kind. mine, wanted: words for what is there in both processes. trail: to that place."""
 
     path: str
     what: str
     mine: str
     wanted: str
+    trail: Trail | None = field(default=None, eq=False, repr=False)
 
     @property
     def module(self) -> str:
@@ -53,24 +69,27 @@ class Comparison:
     _seen: set[tuple[int, int]] = field(init=False, factory=set)
     _to: dict[int, int] = field(init=False, factory=dict)
     _fro: dict[int, int] = field(init=False, factory=dict)
-    _todo: collections.deque[tuple[int, int, str]] = field(init=False, factory=collections.deque)
+    _todo: collections.deque[Trail] = field(init=False, factory=collections.deque)
 
     def run(self) -> list[Difference]:
         """All differences, those of the package first."""
         for mine, wanted in ((self.mine.roots, self.wanted.roots), (self.mine.elsewhere, self.wanted.elsewhere)):
-            self._todo.extend((mine[name], wanted[name], f"{name}:") for name in sorted(wanted) if name in mine)
+            self._todo.extend(Trail(None, name, mine[name], wanted[name], f"{name}:")
+                              for name in sorted(wanted) if name in mine)
             for name in sorted(mine.keys() ^ wanted.keys()) if self.exact else ():
-                self._say(f"sys.modules['{name}']", "missing" if name in wanted else "extra", mine.get(name),
-                          wanted.get(name))
+                self._say(Trail(None, name, mine.get(name), wanted.get(name), f"sys.modules['{name}']"),
+                          "missing" if name in wanted else "extra")
             while self._todo and len(self.found) < _MOST:
-                self._pair(*self._todo.popleft())
+                trail = self._todo.popleft()
+                assert trail.mine is not None and trail.wanted is not None
+                self._pair(trail, trail.mine, trail.wanted)
         return self.found
 
-    def _say(self, path: str, what: str, mine: int | str | None, wanted: int | str | None) -> None:
-        self.found.append(Difference(path, what, mine if isinstance(mine, str) else self.mine.show(mine),
-                                     wanted if isinstance(wanted, str) else self.wanted.show(wanted)))
+    def _say(self, trail: Trail, what: str, mine: str = "", wanted: str = "") -> None:
+        self.found.append(Difference(trail.path, what, mine or self.mine.show(trail.mine),
+                                     wanted or self.wanted.show(trail.wanted), trail))
 
-    def _pair(self, mine: int, wanted: int, path: str) -> None:
+    def _pair(self, trail: Trail, mine: int, wanted: int) -> None:
         kind = self.mine.kind(mine)
         if kind not in _LEAVES:
             if (mine, wanted) in self._seen:
@@ -78,92 +97,93 @@ class Comparison:
             self._seen.add((mine, wanted))
         if kind != self.wanted.kind(wanted):
             if not self.mine.is_stand_in(mine):         # of those the objects are asked
-                self._say(path, "kind", mine, wanted)
+                self._say(trail, "kind")
             return
-        if kind == "module" and not path.endswith(":"):
+        if kind == "module" and trail.up is not None:
             self._seen.discard((mine, wanted))          # it has its own turn
             if self.mine.label(mine) != self.wanted.label(wanted):
-                self._say(path, "value", mine, wanted)
+                self._say(trail, "value")
             return
         if kind == "code":
-            return self._code(mine, wanted, path)
+            return self._code(trail, mine, wanted)
         if not self._same_label(mine, wanted):
-            self._say(path, "value" if kind in ("plain", "value", "instance") else "kind", mine, wanted)
+            self._say(trail, "value" if kind in ("plain", "value", "instance") else "kind")
             if kind in _END_THERE:
                 return
         if kind in _HAVE_IDENTITY:
-            self._identity(mine, wanted, path)
+            self._identity(trail, mine, wanted)
         if kind == "list":
-            self._list(mine, wanted, path)
+            self._list(trail, mine, wanted)
         else:
-            self._edges(mine, wanted, path, kind)
+            self._edges(trail, mine, wanted, kind)
 
     def _same_label(self, mine: int, wanted: int) -> bool:
-        one, other = self.mine.label(mine), self.wanted.label(wanted)
-        return one == other or ADDRESS.sub("#", one) == ADDRESS.sub("#", other)
+        return (self.mine.label(mine) == self.wanted.label(wanted)
+                or self.mine.plain_label(mine) == self.wanted.plain_label(wanted))
 
-    def _identity(self, mine: int, wanted: int, path: str) -> None:
+    def _identity(self, trail: Trail, mine: int, wanted: int) -> None:
         """One object there is one here."""
         if self.exact:
             if self.mine.nodes[mine][3] != self.wanted.nodes[wanted][3]:
-                self._say(path, "identity", mine, wanted)
+                self._say(trail, "identity")
         elif self._to.setdefault(mine, wanted) != wanted or self._fro.setdefault(wanted, mine) != mine:
-            self._say(path, "identity", mine, wanted)
+            self._say(trail, "identity")
 
-    def _edges(self, mine: int, wanted: int, path: str, kind: str) -> None:
+    def _edges(self, trail: Trail, mine: int, wanted: int, kind: str) -> None:
         has, wants = self.mine.edges(mine), self.wanted.edges(wanted)
         if kind == "dict" and self.mine.label(mine) in _HAVE_ORDER:
-            self._order(has, wants, path)
+            self._order(trail, has, wants)
         for label, to in wants.items():
-            where = path + _step(label, kind)
+            where = trail.path + _step(label, kind)
             if label in has:
-                self._todo.append((has[label], to, where))
+                self._todo.append(trail.to(label, has[label], to, where))
                 continue
             stands = self.mine.attribute(has["class"], label) if kind == "instance" and "class" in has else None
             if stands is None:
-                self._say(where, "missing", None, to)
-            elif not self.mine.is_stand_in(stands):
-                self._todo.append((stands, to, where))  # an attribute of the class, for what the object lacks
+                self._say(trail.to(label, None, to, where), "missing")
+            elif not self.mine.is_stand_in(stands):     # an attribute of the class, for what the object lacks
+                self._todo.append(trail.to(label, stands, to, where))
         for label, to in has.items():
             if label not in wants and not self.mine.is_stand_in(to):
-                self._say(path + _step(label, kind), "extra", to, None)
+                self._say(trail.to(label, to, None, trail.path + _step(label, kind)), "extra")
 
-    def _order(self, has: dict[str, int], wants: dict[str, int], path: str) -> None:
+    def _order(self, trail: Trail, has: dict[str, int], wants: dict[str, int]) -> None:
         one = [label for label in has if label in wants and label[0] == "["]
         other = [label for label in wants if label in has and label[0] == "["]
         if one != other:
             at = next(at for at, (mine, wanted) in enumerate(zip(one, other)) if mine != wanted)
-            self._say(path, "order", f"{one[at]} at {at}", f"{other[at]} at {at}")
+            self._say(trail, "order", f"{one[at]} at {at}", f"{other[at]} at {at}")
 
-    def _code(self, mine: int, wanted: int, path: str) -> None:
+    def _code(self, trail: Trail, mine: int, wanted: int) -> None:
         one, other = CodeLabel.of(self.mine.label(mine)), CodeLabel.of(self.wanted.label(wanted))
         if one.exact == other.exact or one.loose and one.loose == other.loose:
             return      # loose: compiled alone, or a docstring that comes or goes moves all constants
         apart = f"{other.name}.<locals>." in self.text      # a function in it is patched as itself
         if not (apart and one.own and one.own == other.own) and not self.same_source(one, other, apart):
-            self._say(path, "code", mine, wanted)
+            self._say(trail, "code")
 
     # -- lists
 
-    def _list(self, mine: int, wanted: int, path: str) -> None:
+    def _list(self, trail: Trail, mine: int, wanted: int) -> None:
         one, other = ([(label, to) for label, to in graph.nodes[node][2] if label[0] == "["]
                       for graph, node in ((self.mine, mine), (self.wanted, wanted)))
         rest, rest_wanted = ({label: to for label, to in graph.nodes[node][2] if label[0] != "["}
                              for graph, node in ((self.mine, mine), (self.wanted, wanted)))
         for label in [*rest, *(each for each in rest_wanted if each not in rest)]:
-            where = path + _step(label, "list")
+            there = trail.to(label, rest.get(label), rest_wanted.get(label), trail.path + _step(label, "list"))
             if label in rest and label in rest_wanted:
-                self._todo.append((rest[label], rest_wanted[label], where))
+                self._todo.append(there)
             else:
-                self._say(where, "extra" if label in rest else "missing", rest.get(label), rest_wanted.get(label))
+                self._say(there, "extra" if label in rest else "missing")
         if len(one) == len(other):
-            self._todo.extend((to, to_wanted, path + label) for (label, to), (_, to_wanted) in zip(one, other))
+            self._todo.extend(trail.to(label, to, to_wanted, trail.path + label)
+                              for (label, to), (_, to_wanted) in zip(one, other))
         elif len(one) * len(other) > _MOST_PAIRS:
-            self._say(path, "length", mine, wanted)
+            self._say(trail, "length")
         else:
-            self._align(one, other, path, 4)
+            self._align(trail, one, other, 4)
 
-    def _align(self, one: list[tuple[str, int]], other: list[tuple[str, int]], path: str, depth: int) -> None:
+    def _align(self, trail: Trail, one: list[tuple[str, int]], other: list[tuple[str, int]], depth: int) -> None:
         """Tells which members of two lists of different lengths are the same: by what they hold, then by less of it."""
         signs = [self.mine.sign(to, depth) for _, to in one]
         wanted = [self.wanted.sign(to, depth) for _, to in other]
@@ -171,14 +191,15 @@ class Comparison:
         for what, start, end, start_wanted, end_wanted in matcher.get_opcodes():
             here, there = one[start:end], other[start_wanted:end_wanted]
             if what == "equal" or depth == 0 and len(here) == len(there):
-                self._todo.extend((to, to_wanted, path + label) for (_, to), (label, to_wanted) in zip(here, there))
+                self._todo.extend(trail.to(label, to, to_wanted, trail.path + label)
+                                  for (_, to), (label, to_wanted) in zip(here, there))
             elif what == "replace" and depth:
-                self._align(here, there, path, depth - 2)
+                self._align(trail, here, there, depth - 2)
             else:
                 for label, to in here:
-                    self._say(path + label, "extra", to, None)
+                    self._say(trail.to(label, to, None, trail.path + label), "extra")
                 for label, to in there:
-                    self._say(path + label, "missing", None, to)
+                    self._say(trail.to(label, None, to, trail.path + label), "missing")
 
 
 def _step(label: str, kind: str) -> str:

@@ -7,6 +7,8 @@ from typing import Any
 from attrs import define, field
 
 ADDRESS = re.compile(r"0x[0-9a-f]{6,}|\b\d{12,}\b")
+# where the livepatch defines what a module's top level does: a lambda's qualified name says so
+_IN_LIVEPATCH = re.compile(r"\b(klp_new|then_of|of)_\w+\.<locals>\.")
 _SHOWN = 6              # members of a container that a message shows
 _SIGNED = 40
 
@@ -45,12 +47,21 @@ class Graph:
     def label(self, node: int) -> str:
         return str(self.nodes[node][1])
 
+    def plain_label(self, node: int) -> str:
+        """A node's label without what differs from process to process: addresses, the livepatch's functions."""
+        return _IN_LIVEPATCH.sub("", ADDRESS.sub("#", self.label(node)))
+
     def edges(self, node: int) -> dict[str, int]:
         """{label: node} of what a node holds, in its order."""
         found = self._edges.get(node)
         if found is None:
             found = self._edges[node] = {label: to for label, to in self.nodes[node][2]}
         return found
+
+    def functions_with(self, code: int) -> list[int]:
+        """The functions that have a code."""
+        return [node for node, (kind, _, edges, _) in enumerate(self.nodes) if kind == "function"
+                and ["code", code] in [list(each) for each in edges[:1]]]
 
     def is_stand_in(self, node: int) -> bool:
         """Whether a node is of an object of klpfs's own."""

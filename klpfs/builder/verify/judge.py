@@ -26,6 +26,7 @@ _CACHES = (
     "warningregistry",          # which warnings were shown
     "_overload_registry",       # typing's, by line numbers
     "__slotnames__",            # copyreg's
+    ".manager.loggerDict[",     # logging's: who has asked for a logger
 )
 _TEXTS = re.compile(r"(^|[.:!])__doc__$|(^|:)__all__$|[.:]__slots__$|[.:]__match_args__$")
 _ANNOTATIONS = re.compile(r"__annotations__|!annotation of ")

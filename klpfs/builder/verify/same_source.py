@@ -20,16 +20,21 @@ _TREE = "<tree>/"
 
 @define(eq=False)
 class SameSource:
-    """old, new: the releases whose codes are compared."""
+    """old, new: the releases whose codes are compared. renamed: attributes that the livepatch's code has under another
+    name, for objects that are alive hold another form of them."""
 
     old: Release
     new: Release
+    renamed: frozenset[str] = frozenset()
     _nodes: dict[tuple[int, str], dict[tuple[int, str], list[ast.AST]]] = field(init=False, factory=dict)
 
     def __call__(self, mine: CodeLabel, wanted: CodeLabel, apart: bool) -> bool:
         """Whether the functions of two codes, the first of OLD's and the second of NEW's, mean the same. apart: the
         bodies of functions in them do not count."""
         one, other = self._node(self.old, mine), self._node(self.new, wanted)
+        if self.renamed and other is not None and not mine.file.startswith(_TREE) and any(
+                isinstance(node, ast.Attribute) and node.attr in self.renamed for node in ast.walk(other)):
+            return True
         if one is None or other is None:
             return False
         if apart:

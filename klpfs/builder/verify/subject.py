@@ -21,6 +21,7 @@ import time
 import warnings
 from typing import Any, Callable
 
+_WARNING = 4            # the priority of a warning, as in syslog
 _PENDING_S = 20.0       # seconds that a transition may be kept pending by what the package started
 
 
@@ -125,9 +126,10 @@ class _Patch:
         self.loaded: Any = None
 
     def why(self, error: BaseException) -> str:
-        """What the log says last, of a refusal; else the error."""
-        lines = [record.text for record in self.log.records if record.text]
-        return lines[-1] if lines else f"{type(error).__name__}: {error}"
+        """The first of the log's gravest lines that say what went wrong; else the error."""
+        lines = [record for record in self.log.records if record.priority <= _WARNING]
+        gravest = min(lines, key=lambda record: record.priority, default=None)
+        return gravest.text if gravest is not None else f"{type(error).__name__}: {error}"
 
     def insmod(self) -> None:
         with open(self.path, "rb") as file:
@@ -173,6 +175,7 @@ def main() -> None:
     os.set_inheritable(fd, False)       # who reads waits for all who have it
     warnings.simplefilter("ignore")
     sys.path[0] = job["klpfs"]          # was this file's folder
+    sys.argv[:] = [""]                  # the package may keep it
     _limit(job)
     Subject(job, fd).run()
     os._exit(0)                         # threads of the package may go on for ever

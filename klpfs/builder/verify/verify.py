@@ -21,9 +21,10 @@ from typing import Any, BinaryIO
 from attrs import define, field
 
 import klpfs
-from klpfs.builder.plan.plans import ModulePlan, Refusal
+from klpfs.builder.plan.plans import Carried, ModulePlan, Refusal
 from klpfs.builder.read.sources import Release, version_of
 from klpfs.builder.verify import sandbox, subject
+from klpfs.builder.verify.carry import Carrier
 from klpfs.builder.verify.compare import Comparison, Difference
 from klpfs.builder.verify.graphs import Graph
 from klpfs.builder.verify.import_loops import bound_by_loops
@@ -43,10 +44,11 @@ class NoProof(Exception):
 
 @define
 class Proof:
-    """refused: where the livepatch does not do what the release does. warned: what may matter. notes: what was not
-    looked at, and what is left as it is."""
+    """refused: where the livepatch does not do what the release does. carried: what would put some of that right.
+    warned: what may matter. notes: what was not looked at, and what is left as it is."""
 
     refused: list[Refusal] = field(factory=list)
+    carried: list[Carried] = field(factory=list)
     warned: list[str] = field(factory=list)
     notes: list[str] = field(factory=list)
 
@@ -59,63 +61,45 @@ class _Run:
     said: dict[str, Any]
 
 
-def verify(text: str, plans: list[ModulePlan], old: Release, new: Release, python: str) -> Proof:
-    """The proof of a livepatch `text` for one interpreter. NoProof."""
-    with tempfile.TemporaryDirectory(prefix="klpfs-verify-") as scratch:
-        scratch = os.path.realpath(scratch)
-        return _Verification(text, plans, old, new, python, scratch).run()
+class Verifier:
+    """The proofs of livepatches between two releases, for one interpreter. Used as a context manager."""
 
+    def __init__(self, plans: list[ModulePlan], old: Release, new: Release, python: str) -> None:
+        self.plans, self.old, self.new, self.python = plans, old, new, python
+        self._folder = tempfile.TemporaryDirectory(prefix="klpfs-verify-")
+        self.scratch = os.path.realpath(self._folder.name)
+        self._news: list[_Run] = []         # what two processes of NEW's have found
 
-@define(eq=False)
-class _Verification:
-    text: str
-    plans: list[ModulePlan]
-    old: Release
-    new: Release
-    python: str
-    scratch: str
-    proof: Proof = field(init=False, factory=Proof)
-
-    def run(self) -> Proof:
+    def __enter__(self) -> Verifier:
         for name, release in (("old", self.old), ("new", self.new)):
             lay_out(release, os.path.join(self.scratch, name))
-        fix = os.path.join(self.scratch, "klpfs_fix.py")
-        with open(fix, "w", encoding="utf-8", errors="surrogateescape") as file:
-            file.write(self.text)
         alone = os.path.join(self.scratch, "klpfs_alone")       # without what else lies beside it
         os.mkdir(alone)
         os.symlink(_KLPFS, os.path.join(alone, "klpfs"))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._folder.cleanup()
+
+    def proof(self, text: str) -> Proof:
+        """The proof of a livepatch `text`. NoProof."""
+        fix = os.path.join(self.scratch, "klpfs_fix.py")
+        with open(fix, "w", encoding="utf-8", errors="surrogateescape") as file:
+            file.write(text)
         modules = modules_of(self.old) & modules_of(self.new)
         roots = roots_of(modules)
-        job = {"klpfs": alone, "roots": sorted(roots), "modules": sorted(modules), "everywhere": True,
-               "seconds": _SECONDS, "megabytes": _MEGABYTES}
+        job = {"klpfs": os.path.join(self.scratch, "klpfs_alone"), "roots": sorted(roots), "modules": sorted(modules),
+               "everywhere": True, "seconds": _SECONDS, "megabytes": _MEGABYTES}
         jobs = [("old", {**job, "fix": fix}, "0"), ("new", {**job, "fix": None}, "0"),
                 ("new", {**job, "fix": None}, "1")]
         why = sandbox.why_not()         # asked before several threads do
-        if why:
-            self.proof.notes.append(f"verified without a sandbox: {why}")
         with ThreadPoolExecutor(2) as pool:
-            patched, fresh, again = pool.map(lambda each: self._run(*each), jobs)
-        self._not_imported(patched, fresh)
-        if patched.said["refused"]:
-            self._refuse_all(f"{self.python} does not take it: {patched.said['refused']}")
-            return self.proof
-        versions = version_of(self.old.label), version_of(self.new.label)
-        unsteady = {each.path for each in Comparison(again.graphs["loaded"], fresh.graphs["loaded"]).run()}
-        found = Comparison(patched.graphs["patched"], fresh.graphs["loaded"], self.text,
-                           SameSource(self.old, self.new)).run()
-        judgement = judge(found, unsteady, roots, versions,
-                          functools.cache(functools.partial(bound_by_loops, self.new)))
-        self._refuse(judgement.refusing)
-        self._tell("differs elsewhere", judgement.telling)
-        for reason, count in sorted(judgement.listed.items()):
-            self.proof.notes.append(f"left as in the old version: {reason} ({count} places)")
-        if patched.said["stays"]:
-            self._refuse_all(f"it can't be taken out: {patched.said['stays']}")
-        else:
-            back = Comparison(patched.graphs["back"], patched.graphs["loaded"], exact=True).run()
-            self._tell("is not taken back", judge_back(back, unsteady))
-        return self.proof
+            found = list(pool.map(lambda each: self._run(*each), jobs[:1] if self._news else jobs))
+        self._news = self._news or found[1:]
+        proof = _Judging(self, text, Proof(), roots).judged(found[0], *self._news)
+        if why:
+            proof.warned.append(f"verified without a sandbox: {why}")
+        return proof
 
     def _run(self, name: str, job: dict[str, Any], seed: str) -> _Run:
         """What a process of OLD's or NEW's finds. NoProof: it ended before it had said all."""
@@ -170,20 +154,55 @@ class _Verification:
             found[what] = value
         return found
 
+
+@define(eq=False)
+class _Judging:
+    """What the processes have found, made into a proof."""
+
+    of: Verifier
+    text: str
+    proof: Proof
+    roots: set[str]
+
+    def judged(self, patched: _Run, fresh: _Run, again: _Run) -> Proof:
+        """patched: of OLD's. fresh, again: of NEW's."""
+        self._not_imported(patched, fresh)
+        if patched.said["refused"]:
+            self._refuse_all(f"{self.of.python} does not take it: {patched.said['refused']}")
+            return self.proof
+        old, new = self.of.old, self.of.new
+        unsteady = {each.path for each in Comparison(again.graphs["loaded"], fresh.graphs["loaded"]).run()}
+        renamed = frozenset(name for plan in self.of.plans for name in plan.at_import.renamed_attributes)
+        found = Comparison(patched.graphs["patched"], fresh.graphs["loaded"], self.text,
+                           SameSource(old, new, renamed)).run()
+        judgement = judge(found, unsteady, self.roots, (version_of(old.label), version_of(new.label)),
+                          functools.cache(functools.partial(bound_by_loops, new)))
+        self.proof.carried = Carrier(patched.graphs["patched"], fresh.graphs["loaded"]).carried(judgement.refusing)
+        self._refuse(judgement.refusing)
+        self._tell("differs elsewhere", judgement.telling)
+        for reason, count in sorted(judgement.listed.items()):
+            self.proof.notes.append(f"left as in the old version: {reason} ({count} places)")
+        if patched.said["stays"]:
+            self._refuse_all(f"it can't be taken out: {patched.said['stays']}")
+        else:
+            back = Comparison(patched.graphs["back"], patched.graphs["loaded"], exact=True).run()
+            self._tell("is not taken back", judge_back(back, unsteady))
+        return self.proof
+
     def _not_imported(self, patched: _Run, fresh: _Run) -> None:
         """Names what can't be imported here: nothing is known of it."""
-        planned = {plan.name for plan in self.plans}
+        planned = {plan.name for plan in self.of.plans}
         by_reason: dict[str, list[str]] = {}
         for name, why in sorted({**patched.said["failed"], **fresh.said["failed"]}.items()):
             by_reason.setdefault(why, []).append(name)
         for why, names in by_reason.items():
             shown = ", ".join(sorted(names, key=lambda name: (name not in planned, name))[:_MOST_NAMED])
-            text = f"not verified, since {self.python} can't import it: {shown}"
+            text = f"not verified, since {self.of.python} can't import it: {shown}"
             text += f" and {len(names) - _MOST_NAMED} more: {why}" if len(names) > _MOST_NAMED else f": {why}"
             (self.proof.notes if planned.isdisjoint(names) else self.proof.warned).append(text)
 
     def _refuse(self, found: list[Difference]) -> None:
-        paths = {plan.name: plan.new.path for plan in self.plans}
+        paths = {plan.name: plan.new.path for plan in self.of.plans}
         for each in found[:_MOST_NAMED]:
             self.proof.refused.append(Refusal(each.path, _words(each), path=paths.get(each.module, each.module)))
         if len(found) > _MOST_NAMED:

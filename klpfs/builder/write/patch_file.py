@@ -2,12 +2,13 @@
 from __future__ import annotations
 
 import ast
+import re
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from attrs import define, field
 
-from klpfs.builder.plan.plans import Cache, FuncPlan, ModulePlan
+from klpfs.builder.plan.plans import Cache, Carried, FuncPlan, ModulePlan
 from klpfs.builder.read.modules import Module
 from klpfs.builder.write.function_text import function_text
 from klpfs.builder.write.import_time_text import at_import_text, new_module_text, when_complete_text
@@ -52,10 +53,14 @@ class Names:
         return name
 
 
-def emit(heading: Heading, plans: list[ModulePlan]) -> str:
-    """The whole file."""
-    names = Names(("patch", "init", "exit", "Func", "ImportTime", "Object", "Patch", "later", "unchanged"))
-    sections = [_Section(plan, names) for plan in plans]
+def emit(heading: Heading, plans: list[ModulePlan], carried: Sequence[Carried] = ()) -> str:
+    """The whole file. carried: values of objects that are alive, also of modules that are not planned."""
+    names = Names(("patch", "init", "exit", "ABSENT", "CodeOf", "Func", "ImportTime", "Keys", "Named", "Object",
+                   "Patch", "later", "unchanged"))
+    by_module: dict[str, list[Carried]] = {}
+    for each in carried:
+        by_module.setdefault(each.module, []).append(each)
+    sections = [_Section(plan, names, by_module.pop(plan.name, [])) for plan in plans]
     head = [f'"""{heading.title}\n\n{_HOW}']
     for note in heading.notes:
         head.append(textwrap.fill(note, _WIDTH - 2, initial_indent="- ", subsequent_indent="  ", break_long_words=False,
@@ -63,10 +68,12 @@ def emit(heading: Heading, plans: list[ModulePlan]) -> str:
     head.append('"""\n')
     if any(_postpones_annotations(plan) for plan in plans):
         head.append("from __future__ import annotations\n\n")
-    head.append(f"from klpfs import {', '.join(sorted(_imports(plans, sections)))}\n")
+    used = _imports(plans, sections) | _names_in(carried) | ({"ImportTime"} if by_module else set())
+    head.append(f"from klpfs import {', '.join(sorted(used))}\n")
     if heading.version:
         head.append(f"\n__version__ = {heading.version!r}\n")
-    return "".join(head) + "".join(section.text for section in sections) + _patch(heading, sections)
+    return "".join(head) + "".join(section.text for section in sections) + _patch(
+        heading, sections, by_module)
 
 
 def _imports(plans: list[ModulePlan], sections: list[_Section]) -> set[str]:
@@ -77,6 +84,11 @@ def _imports(plans: list[ModulePlan], sections: list[_Section]) -> set[str]:
             "later": [func for func in funcs if func.later_defaults],
             "unchanged": [func for func in funcs if func.kept_defaults]}
     return {"Object", "Patch"} | {name for name, uses in used.items() if uses}
+
+
+def _names_in(carried: Iterable[Carried]) -> set[str]:
+    text = " ".join(f"{each.was} {each.becomes}" for each in carried)
+    return {name for name in ("ABSENT", "CodeOf", "Keys", "Named") if re.search(rf"\b{name}\b", text)}
 
 
 def _postpones_annotations(plan: ModulePlan) -> bool:
@@ -90,8 +102,8 @@ class _Section:
     text: all of it but the Object. references: (function, its dotted name in the file). callbacks: text of the
     ImportTime, or ''. """
 
-    def __init__(self, plan: ModulePlan, names: Names) -> None:
-        self.plan, self.names = plan, names
+    def __init__(self, plan: ModulePlan, names: Names, carried: list[Carried]) -> None:
+        self.plan, self.names, self.carried = plan, names, carried
         self.references: list[tuple[FuncPlan, str]] = []
         title = f"# {'-' * 20} {plan.name} ({plan.new.file}) "
         self._parts = [f"\n\n{title:-<{_WIDTH}}\n"]
@@ -144,6 +156,7 @@ class _Section:
             arguments += _keyword("watch", map(repr, plan.watched_names))
         if plan.refused:
             arguments += self._by_hand()
+        arguments += _keyword("carried", [each.text for each in self.carried])
         return arguments + _keyword("modules", new_modules)
 
     def _name(self, prefix: str, module: str) -> str:
@@ -183,11 +196,20 @@ class _Section:
             lines += [_func_text(func, reference) for func, reference in self.references]
             lines.append("        ]")
         if self.callbacks:
-            shown = textwrap.fill(f"callbacks={self.callbacks}", _WIDTH, initial_indent=" " * 8,
-                                  subsequent_indent=" " * 12, break_long_words=False, break_on_hyphens=False)
+            shown = _callbacks_text(self.callbacks, self.carried)
             lines[-1] += ", " + shown.lstrip() if not self.references and "\n" not in shown else ",\n" + shown
         lines[-1] += "),"
         return "\n".join(lines) + "\n"
+
+
+def _callbacks_text(callbacks: str, carried: list[Carried]) -> str:
+    """The argument `callbacks` of an Object, in lines."""
+    if carried:         # texts have blanks of their own: each value has its line
+        before, after = callbacks.split(carried[0].text, 1)[0], callbacks.rpartition(carried[-1].text)[2]
+        values = "".join(f"\n{' ' * 12}{each.text}," for each in carried)
+        return f"{' ' * 8}callbacks={before}{values}\n{' ' * 8}{after}"
+    return textwrap.fill(f"callbacks={callbacks}", _WIDTH, initial_indent=" " * 8, subsequent_indent=" " * 12,
+                         break_long_words=False, break_on_hyphens=False)
 
 
 def _keyword(name: str, values: Iterable[str]) -> list[str]:
@@ -228,6 +250,11 @@ def _wanted_name(func: FuncPlan) -> str:
     return name
 
 
-def _patch(heading: Heading, sections: list[_Section]) -> str:
+def _patch(heading: Heading, sections: list[_Section], others: dict[str, list[Carried]]) -> str:
+    """others: what is carried in modules that have no section."""
     objects = "".join(section.object_text(heading.main) for section in sections)
+    for module, carried in others.items():
+        name = "None" if module == heading.main else f'"{module}"'
+        callbacks = f"ImportTime({', '.join(_keyword('carried', [each.text for each in carried]))})"
+        objects += f"        Object({name},\n{_callbacks_text(callbacks, carried)}),\n"
     return f"\n\npatch = Patch(\n    objects=[\n{objects}    ],\n    replace={heading.replace},\n)\n"

@@ -20,7 +20,7 @@ import sys
 from types import FunctionType, ModuleType
 
 from klpfs.cpython.code_names import globals_at_once, stores
-from klpfs.cpython.import_time import caches, overlays
+from klpfs.cpython.import_time import caches, carried, overlays
 from klpfs.cpython.import_time.class_block import Part
 from klpfs.cpython.import_time.class_work import ClassWork, free_slots
 from klpfs.cpython.import_time.enum_members import forget_combinations
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any, Callable
 
+    from klpfs.cpython.import_time.carried import Carried
     from klpfs.cpython.import_time.new_modules import New
     from klpfs.cpython.import_time.overlays import Place
     from klpfs.engine.data import Object
@@ -58,6 +59,8 @@ class ImportTime(Callbacks):
     modules: NewModules that can be imported from before `run` on until it was taken back. caches: as caches.py names
     them, emptied when the patch goes in, when its transition is complete, and likewise on the way out.
 
+    carried: values of objects that are alive (carried.py), put in after `run`.
+
     then: as run, for values that are computed by functions which the patch changes: it runs when the transition is
     complete, and what it binds is taken back before the next transition begins. Only data counts (numbers, text,
     tables, patterns): an object with a life of its own stays the object that it is.
@@ -66,21 +69,24 @@ class ImportTime(Callbacks):
     TypeError: run or then is no plain function.
     """
 
-    __slots__ = ("run", "everywhere", "removed", "watch", "before", "after", "modules", "caches", "space", "then")
+    __slots__ = ("run", "everywhere", "removed", "watch", "before", "after", "modules", "caches", "space", "then",
+                 "carried", "codes")
 
     def __init__(self, run: FunctionType | None = None, everywhere: Iterable[str] = (), removed: Iterable[str] = (),
                  watch: Iterable[str] = (), before: Callable[[Object], Any] | None = None,
                  after: Callable[[Object], Any] | None = None, modules: Iterable[New] = (),
-                 caches: Iterable[str | tuple[str, FunctionType]] = (), then: FunctionType | None = None) -> None:
+                 caches: Iterable[str | tuple[str, FunctionType]] = (), then: FunctionType | None = None,
+                 carried: Iterable[Carried] = ()) -> None:
         for function in (run, then):
             if function is not None and type(function) is not FunctionType:
                 raise TypeError(f"ImportTime: run is a plain function, not {type(function).__name__}")
         Callbacks.__init__(self, self._apply, self._remove, self._restore, self._undo)
         self.run, self.everywhere, self.removed, self.watch = run, tuple(everywhere), tuple(removed), tuple(watch)
         self.before, self.after, self.modules, self.caches = before, after, tuple(modules), tuple(caches)
-        self.then = then
+        self.then, self.carried = then, tuple(carried)
         # the dict of the module that it was done to, also when `run` has put a stand-in into the module's place
         self.space: dict[str, Any] = {}
+        self.codes: list[Any] = []      # as carried.codes gives them
 
     @property
     def adds(self) -> frozenset[str]:       # type: ignore[override]
@@ -115,6 +121,8 @@ class ImportTime(Callbacks):
                     Run(self, owner, namespace).go(self.run)
                 finally:
                     module_names.note(owner)
+            carried.put(owner, obj.name, namespace, self.carried)
+            self.codes = carried.codes(namespace, self.carried)
             if self.before is not None:
                 return self.before(obj)
             self._empty(obj)
@@ -151,6 +159,7 @@ class ImportTime(Callbacks):
                 continue
             if place.get() is not ABSENT:
                 overlays.put(owner, place, ABSENT)
+        carried.put_codes(owner, self.codes)
         if self.then is not None:
             Run(self, owner, namespace, True).go(self.then)
         self._empty(obj)

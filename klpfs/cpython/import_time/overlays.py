@@ -1,14 +1,15 @@
 """Values that patches put into the running program, each over the one before, and how they are taken back in any order.
 
 A place is one value that can be read, set and deleted: an item of a dict, an attribute of a class, a member of a set,
-the contents of a list. Over what the program has at a place itself lie the values of the patches, each with its owner.
-When a patch goes from the middle (it was replaced), what lies above stays; when the topmost goes, what is below is in
-force again. What the program itself has put there since is the program's, and stays.
+the contents of a list, the order of a dict's keys. Over what the program has at a place itself lie the values of the
+patches, each with its owner. When a patch goes from the middle (it was replaced), what lies above stays; when the
+topmost goes, what is below is in force again. What the program itself has put there since is the program's, and stays.
 
 Used by one thread at a time: callbacks run one after the other.
 """
 from __future__ import annotations
 
+from klpfs.cpython.import_time.dict_order import can_be_moved, in_order, reorder, told_apart
 from klpfs.cpython.lazy_imports import stands_for
 from klpfs.cpython.raw import type_dict
 
@@ -140,6 +141,22 @@ class Contents(Place):
         self.holder[:] = value
 
 
+class Order(Place):
+    """The order of a dict's keys, as a tuple of them; never ABSENT. Keys that are not in the tuple stay where they
+    are."""
+
+    __slots__ = ()
+
+    def __init__(self, holder: Any) -> None:
+        Place.__init__(self, holder, None)
+
+    def get(self) -> Any:
+        return _Keys(self.holder)
+
+    def _set(self, value: Any) -> None:
+        reorder(self.holder, value)
+
+
 class _Elements(tuple):
     """Compared by the identity of each element."""
 
@@ -149,8 +166,20 @@ class _Elements(tuple):
         return len(self) == len(other) and all(a is b for a, b in zip(self, other))
 
 
+class _Keys(tuple):
+    """Compared by the order of those keys that both have."""
+
+    __slots__ = ()
+
+    def same(self, other: _Keys) -> bool:
+        return not can_be_moved(self) or told_apart(in_order(self, other)) == told_apart(self)
+
+
+_WHOLE = {Contents: _Elements, Order: _Keys}        # places whose values are sequences
+
+
 def _same(a: Any, b: Any) -> bool:
-    return a is b or type(a) is _Elements and type(b) is _Elements and a.same(b)
+    return a is b or type(a) is type(b) and type(a) in (_Elements, _Keys) and a.same(b)
 
 
 class _Stack:
@@ -170,8 +199,8 @@ _stacks: dict[Hashable, _Stack] = {}    # a place's identity -> _Stack; it holds
 def put(owner: object, place: Place, value: Any) -> None:
     """Lays a value over what is in force at a place. owner: any object; a second value of an owner at a place replaces
     its first. Counterpart: take."""
-    if type(place) is Contents:
-        value = _Elements(value)
+    if type(place) in _WHOLE:
+        value = _WHOLE[type(place)](value)
     stack = _stacks.get(place.identity)
     if stack is None:
         stack = _Stack(place)
@@ -193,7 +222,7 @@ def put(owner: object, place: Place, value: Any) -> None:
 def note(owner: object, place: Place, before: Any) -> None:
     """Notes a value that is at the place already as put() would have laid it there; `before` is what was there."""
     now = place.get()
-    value = tuple(now) if type(place) is Contents else now
+    value = tuple(now) if type(place) in _WHOLE else now
     place.set(before)
     put(owner, place, value)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 import builtins
 from collections import OrderedDict, defaultdict
 
-from klpfs.cpython.import_time.overlays import ABSENT, Contents, Item, Member, known
+from klpfs.cpython.import_time.dict_order import can_be_moved, in_order, told_apart
+from klpfs.cpython.import_time.overlays import ABSENT, Contents, Item, Member, Order, known
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,8 +30,9 @@ def merged(old: Any, new: Any, gone: Iterable[Any] | None = None) -> list[tuple[
     if type(old) in _DICTS:
         keys = [key for key in (old if gone is None else gone) if key in old and key not in new]
         changes: list[tuple[Place, Any]] = [(Item(old, key), ABSENT) for key in keys]
-        return changes + [(Item(old, key), value) for key, value in new.items()
-                          if key not in old or not equal(old[key], value) or known(Item(old, key))]
+        return _with_order(old, new, changes + [
+            (Item(old, key), value) for key, value in new.items()
+            if key not in old or not equal(old[key], value) or known(Item(old, key))])
     if type(old) is set:
         dropped = old - new if gone is None else old & set(gone) - new
         changes = [(Member(old, key), ABSENT) for key in dropped]
@@ -40,6 +42,24 @@ def merged(old: Any, new: Any, gone: Iterable[Any] | None = None) -> list[tuple[
             return []
         return [(Contents(old), new)]
     return [] if equal(old, new) else None
+
+
+def _with_order(old: Any, new: Any, changes: list[tuple[Place, Any]]) -> list[tuple[Place, Any]]:
+    """The changes of a dict, and around them what puts its keys in the order of the new dict. The order of before is
+    the first, so that it is the last to be taken back: when keys that were taken away are there again."""
+    if not can_be_moved(old) or not can_be_moved(new):
+        return changes
+    after = dict.fromkeys(old)
+    for place, value in changes:
+        if value is ABSENT:
+            del after[place.key]
+        else:
+            after.setdefault(place.key)
+    wanted = in_order(after, new)
+    if told_apart(wanted) == told_apart(after) and not known(Order(old)) and all(
+            value is not ABSENT for _, value in changes):
+        return changes
+    return [(Order(old), tuple(old)), *changes, (Order(old), tuple(wanted))]
 
 
 def equal(a: Any, b: Any) -> bool:

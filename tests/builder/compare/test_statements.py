@@ -103,3 +103,13 @@ def test_what_a_statement_used_when_it_ran():
     assert decorated.used_any({"A"}) and decorated.used_any({"B"}) and not decorated.used_any({"C"})
     assert made.used_any({"whatever"}) and not made.used_any(set())
     assert decorated.changes_in_place() == set() and made.assigns
+
+
+@pytest.mark.parametrize("new, same", [
+    ("warnings.warn(f'b {x}', Warning)", True), ("logger.warning('b')", True), ("warned = 'b'", False),
+    ("stop('b')", False)])
+def test_what_a_handler_tells_people_is_no_difference(new, same):
+    old = new.replace("f'b {x}'", "'a {}'.format(x)").replace("'b'", "'a'")
+    text = "try:\n    check()\nexcept ValueError:\n    {}\n"
+    keys = [[each.key for each in parse_scope(ast.parse(text.format(body)).body).statements] for body in (old, new)]
+    assert (keys[0] == keys[1]) is same

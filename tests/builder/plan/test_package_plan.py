@@ -40,6 +40,14 @@ def test_who_uses_a_name_by_its_module_is_planned_too(upgrade):
     assert "TRIPLE" in upgrade.build().text
 
 
+def test_who_imports_everything_gets_new_names_however_far_away(upgrade):
+    users = {"b.py": "from {p}.a import *\ndef h(): return {}\n", "c.py": "from .b import *\n"}
+    old = {"a.py": "__all__ = ['f']\ndef f(): return 1\n", **users, "b.py": users["b.py"].replace("{}", "f()")}
+    new = {"a.py": "__all__ = ['f', 'g']\ndef f(): return 1\ndef g(): return 2\n", **users,
+           "b.py": users["b.py"].replace("{}", "g()")}
+    there_and_back(upgrade, old, new, "h()", "sorted(name for name in globals() if name in 'fgh')", module="c")
+
+
 @pytest.mark.parametrize("source, name, bound, is_module", [
     ("p", "a", "a", True), ("p", "b", "b", False), (None, "p.a", "x", True), (None, "p.a", "p", False),
     ("p.a", "x", "x", False),

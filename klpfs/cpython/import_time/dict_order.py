@@ -1,0 +1,55 @@
+"""The order of a dict's keys, changed in place: a table in which the first match counts says something else when its
+entries stand in another order.
+
+All is done in one C call, in which no other thread runs and no collection begins: nobody finds a key missing. So only
+keys of plain types are moved, whose hash and comparison run no code of the program's.
+"""
+from __future__ import annotations
+
+from collections import OrderedDict
+from itertools import repeat
+
+from klpfs.cpython.looks.atomic import restoring, silent, still
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+_PLAIN = (str, bytes, int, float, complex, bool, type(None))
+_list, _map, _pop, _set, _move = list, map, dict.pop, dict.__setitem__, OrderedDict.move_to_end
+
+
+def can_be_moved(keys: Iterable[Any]) -> bool:
+    """Whether all keys are of plain types, or tuples of such."""
+    return all(type(key) in _PLAIN or type(key) is tuple and can_be_moved(key) for key in keys)
+
+
+def told_apart(keys: Iterable[Any]) -> list[tuple[type, Any]]:
+    """Keys with their types: bytes are not compared with str then, of which -b warns."""
+    return [(type(key), key) for key in keys]
+
+
+def in_order(keys: Iterable[Any], wanted: Iterable[Any]) -> list[Any]:
+    """Keys, those that are among the wanted in the order of these; all others stay at their places."""
+    keys = list(keys)
+    here = {key for key in told_apart(keys)}
+    moved = [key for key in told_apart(wanted) if key in here]
+    among, rest = set(moved), iter(moved)
+    return [next(rest)[1] if key in among else key[1] for key in told_apart(keys)]
+
+
+@restoring
+def reorder(table: dict[Any, Any], order: Iterable[Any]) -> None:
+    """Puts a dict's keys in this order, as in_order has it; does nothing where a key can't be moved."""
+    now = list(table)
+    if not can_be_moved(now):
+        return
+    wanted = in_order(now, order)
+    start = next((at for at, (key, other) in enumerate(zip(now, wanted)) if key is not other), len(now))
+    keys = wanted[start:]       # each to the end, one after the other
+    if isinstance(table, OrderedDict):
+        moves = _map(_move, repeat(table), keys)
+    else:
+        moves = _map(_set, repeat(table), keys, _map(_pop, repeat(table), keys))
+    _list(still(silent(moves)))

@@ -1,0 +1,168 @@
+"""make cases: small pairs of releases, each of a kind that klpfs was once wrong about; each must be carried and taken
+back as it should be, or be refused by place and reason.
+
+    python -m tests.cases [-p PYTHON ...] [NAME ...]
+
+NAME: cases whose name contains it. PYTHON: interpreters of the programs; all that are here by default. The cases are in
+../shared/cases/build/cases.py: {name: (files of OLD, files of NEW, an expression that tells them apart)}. Exit code 1
+when a case is wrong.
+"""
+import argparse
+import os
+import pathlib
+import runpy
+import shutil
+import subprocess
+import sys
+import tempfile
+
+from tests import harness
+from tests.pythons import MINORS, find
+
+PROJECT = pathlib.Path(__file__).resolve().parents[2]
+CASES = PROJECT.parent / "shared" / "cases" / "build" / "cases.py"
+PACKAGES = ("pydantic", "fastapi", "httpx")     # what some cases import
+PROGRAM = '''import sys
+sys.path.insert(0, sys.argv[1])
+modules = {name.partition(".")[0]: __import__(name) for name in sys.argv[2:]}
+print("ready", flush=True)
+for line in sys.stdin:
+    try:
+        said = repr(eval(line, dict(modules)))
+    except BaseException as error:
+        said = f"raises {type(error).__name__}"
+    print(said, flush=True)
+'''
+
+
+class Wrong(Exception):
+    """What klpfs has done wrong."""
+
+
+def environment(base):
+    """The programs' own environment of an interpreter, made once; its interpreter's path."""
+    version = subprocess.run([base, "-V"], capture_output=True, text=True, check=True).stdout.split()[1]
+    folder = PROJECT / ".venvs" / f"cases-{version}"
+    python = folder / "bin" / "python"
+    check = [python, "-c", f"import {', '.join(PACKAGES)}"]
+    if not python.exists() or subprocess.run(check, capture_output=True).returncode:
+        print(f"making {folder.relative_to(PROJECT)} with {', '.join(PACKAGES)} ...", flush=True)
+        subprocess.run([base, "-m", "venv", "--clear", folder], check=True)
+        subprocess.run([python, "-m", "pip", "install", "-q", "--disable-pip-version-check", *PACKAGES],
+                       stderr=subprocess.DEVNULL)
+    return str(python)
+
+
+class Case:
+    """A case in a folder of its own, for programs of one interpreter."""
+
+    def __init__(self, folder, python, old, new, ask):
+        self.folder, self.python, self.ask = folder, python, ask
+        for version, files in (("old", old), ("new", new)):
+            for path, text in files.items():
+                where = folder / version / path
+                where.parent.mkdir(parents=True, exist_ok=True)
+                where.write_text(text)
+        (folder / "program.py").write_text(PROGRAM)
+        self.modules = [path[:-len(".py")].replace("/", ".") for path in old if not path.endswith("__init__.py")]
+
+    def says(self, version):
+        """What the program says with a version alone."""
+        done = subprocess.run([self.python, self.folder / "program.py", self.folder / version, *self.modules],
+                              input=self.ask + "\n", capture_output=True, text=True)
+        lines = done.stdout.splitlines()
+        return lines[1] if lines[:1] == ["ready"] else None
+
+    def build(self):
+        """(exit code, what was said) of klpfs build."""
+        done = subprocess.run([sys.executable, "-m", "klpfs", "build", self.folder / "old", self.folder / "new", "-o",
+                               self.folder / "fix.py", "--python", self.python], capture_output=True, text=True)
+        return done.returncode, (done.stdout + done.stderr).replace(str(self.folder), "").strip()
+
+    def judge(self):
+        """What became of it, in a line. Wrong."""
+        old, new = self.says("old"), self.says("new")
+        if old is None or new is None:
+            return "not run: the program does not start on this Python"
+        code, said = self.build()
+        if code == 3 and old != new:
+            raise Wrong(f"nothing to do, it says, and OLD says {old}, NEW {new}: {said}")
+        if code:
+            first = said.splitlines()[0]
+            if first.count(": ") < 2 or "Traceback" in said:
+                raise Wrong(f"refused without a place and a reason: {said}")
+            return f"refused: {first.partition(': ')[2][:150]}"
+        return self.loaded(old, new, said)
+
+    def loaded(self, old, new, said):
+        """What became of it in a running program."""
+        runtime = self.folder / "run"
+        mount = harness.Mount(runtime, self.folder / "mnt")
+        program = subprocess.Popen(
+            [sys.executable, "-m", "klpfs", "run", "-s", "case", "--", self.python, self.folder / "program.py",
+             self.folder / "old", *self.modules], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL, text=True, env={**os.environ, "KLPFS_RUNTIME_DIR": str(runtime)})
+
+        def asked():
+            program.stdin.write(self.ask + "\n")
+            program.stdin.flush()
+            return program.stdout.readline().strip()
+        try:
+            program.stdout.readline()
+            tree = mount.service("case")
+            before = asked()
+            try:
+                tree.insmod(self.folder / "fix.py")
+            except OSError as error:
+                raise Wrong(f"built, and not loaded: {error}: {[text for *_, text in tree.records()][-2:]}") from None
+            harness.until(tree.settled, "the patch")
+            patched = asked()
+            tree.set("fix/enabled", "0")
+            harness.until(lambda: "fix" not in tree.patches(), "the patch gone")
+            after = asked()
+        finally:
+            program.stdin.close()
+            program.kill()
+            program.wait()
+            program.stdout.close()
+            mount.close()
+        if patched != new:
+            raise Wrong(f"OLD says {before}, patched {patched}, NEW {new}")
+        if after == before:
+            return "right, and taken back"
+        if "is not taken back" not in said:
+            raise Wrong(f"not taken back, without a word: before {before}, after {after}")
+        return "right, not taken back, as the build says"
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="make cases", description=__doc__.split("\n\n")[0])
+    parser.add_argument("-p", "--python", action="append", default=[])
+    parser.add_argument("names", nargs="*")
+    options = parser.parse_args()
+    why = harness.why_no_fuse()
+    if why or not CASES.exists():
+        print(f"cases: {why or f'{CASES} is not there'}", file=sys.stderr)
+        return 2
+    cases = {name: case for name, case in runpy.run_path(str(CASES))["CASES"].items()
+             if not options.names or any(each in name for each in options.names)}
+    wrong = 0
+    for base in options.python or filter(None, map(find, MINORS)):
+        python = environment(base)
+        print(f"{python}:", flush=True)
+        for name, case in cases.items():
+            folder = pathlib.Path(tempfile.mkdtemp(prefix="klpc", dir="/tmp"))
+            try:
+                what = Case(folder, python, *case).judge()
+            except (Wrong, AssertionError, OSError) as error:
+                wrong += 1
+                what = f"WRONG: {error}"
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+            print(f"    {name:<66} {what}", flush=True)
+    print(f"{wrong} wrong")
+    return bool(wrong)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
