@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import keyword
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Callable
 
 from attrs import define
@@ -26,10 +26,12 @@ _WITH_ATTRIBUTES = frozenset(("instance", "class", "function", "dict", "list", "
 
 @define(eq=False)
 class Carrier:
-    """mine: OLD with the livepatch. wanted: NEW."""
+    """mine: OLD with the livepatch. wanted: NEW. unsteady: paths of what two runs of NEW have otherwise: what it is on
+    this machine is wrong on another."""
 
     mine: Graph
     wanted: Graph
+    unsteady: Collection[str] = ()
 
     def carried(self, differences: Iterable[Difference]) -> list[Carried]:
         """What puts right those of the differences that can be put right, each place once."""
@@ -54,7 +56,8 @@ class Carrier:
                 assert trail.up is not None and trail.up.mine is not None
                 node = self.mine.edges(trail.up.mine).get(trail.label)
             was, becomes = self._text(self.mine, node), self._text(self.wanted, trail.wanted)
-        if was is None or becomes is None or was == becomes:
+        if was is None or becomes is None or was == becomes or any(
+                path.startswith(trail.path) for path in self.unsteady):
             return []
         return [Carried(module, path, was, becomes) for module, path in self._paths(trail)]
 
@@ -121,8 +124,10 @@ class Carrier:
         """A step in Python's words; None: no step that klpfs follows."""
         assert step.up is not None and step.up.mine is not None
         kind, label = self.mine.kind(step.up.mine), step.label
-        if label[0] == "." and kind in _WITH_ATTRIBUTES and _is_name(label[1:]):
-            return label
+        if label[0] == "." and kind in _WITH_ATTRIBUTES:
+            if _is_name(label[1:]):
+                return label
+            return f".__dict__[{label[1:]!r}]" if kind == "instance" else None
         if label[0] == "[" and kind in ("dict", "list"):
             key = _literal(label[1:-1])
             return None if key is None else f"[{key}]"

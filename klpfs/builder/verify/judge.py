@@ -5,6 +5,7 @@ Each mask is of a kind, with its reason; none is of a package's own module.
 """
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterable
 from typing import Callable, Union
@@ -46,14 +47,39 @@ class Judgement:
     listed: dict[str, int] = field(factory=dict)
 
 
-def judge(found: Iterable[Difference], unsteady: set[str], roots: set[str], versions: Versions = None,
+class Unsteady:
+    """The places at which two runs of NEW differ: what is there comes of the machine, the moment or chance."""
+
+    def __init__(self, found: Iterable[Difference]) -> None:
+        self.paths: dict[str, set[str]] = {}
+        for each in found:
+            self.paths.setdefault(each.path, set()).add(each.what)
+
+    def covers(self, difference: Difference) -> bool:
+        """Whether a difference from NEW is of that kind: another value of the same type, or what comes and goes in NEW
+        as well. A place that OLD lacks, or has for another type, is no matter of chance."""
+        kinds = self.paths.get(difference.path, set())
+        if difference.what == "value" and "value" in kinds:
+            return _type(difference.mine) == _type(difference.wanted)
+        return bool(kinds - {"value"})
+
+
+def _type(words: str) -> str:
+    """The type of a plain value, by its words; of others the words' first."""
+    try:
+        return type(ast.literal_eval(words)).__name__
+    except (SyntaxError, ValueError):
+        return words.partition(" ")[0]
+
+
+def judge(found: Iterable[Difference], unsteady: Unsteady, roots: set[str], versions: Versions = None,
           bound_by_loops: Callable[[str], set[str]] = lambda module: set()) -> Judgement:
     """The differences between OLD with the livepatch and NEW. unsteady: paths that differ between two runs of NEW.
     roots: first names of the package's modules. versions: of both. bound_by_loops(module): its names that
     only loops of its top level bind."""
     result = Judgement()
     for each in found:
-        if each.path in unsteady or is_book_keeping(each):
+        if unsteady.covers(each) or is_book_keeping(each):
             continue
         reason = why_small(each, versions)
         module, _, name = each.path.partition(":")
@@ -68,9 +94,9 @@ def judge(found: Iterable[Difference], unsteady: set[str], roots: set[str], vers
     return result
 
 
-def judge_back(found: Iterable[Difference], unsteady: set[str]) -> list[Difference]:
+def judge_back(found: Iterable[Difference], unsteady: Unsteady) -> list[Difference]:
     """Of the differences between OLD before the livepatch and after: what is not taken back."""
-    return [each for each in found if each.path not in unsteady and not is_book_keeping(each)
+    return [each for each in found if each.path not in unsteady.paths and not is_book_keeping(each)
             and "!subclasses[" not in each.path and not _was_imported(each)]
 
 

@@ -10,11 +10,12 @@ import functools
 import os
 import subprocess
 
-_FLAGS = ("--net", "--mount", "--pid", "--fork", "--kill-child")
+_FLAGS = ("--net", "--mount", "--pid", "--uts", "--fork", "--kill-child")
 # $0: the folder that may be written to. What a mount has of these options it must keep: in a namespace of a user's
 # nobody may take them away. What does not let itself be remounted (/proc, /sys) stays as it is.
 _SCRIPT = r"""
 mount --make-rprivate /
+echo "$HOSTNAME" 2>/dev/null >/proc/sys/kernel/hostname
 mount -t tmpfs klpfs "$0" || exit 125
 while read -r what place kind options rest; do
     place=$(printf '%b' "$place")
@@ -46,7 +47,11 @@ def wrapped(command: list[str], folder: str) -> list[str]:
     return ["unshare", *root, *_FLAGS, "--", "sh", "-c", _SCRIPT, folder, *command]
 
 
-def environment(folder: str, seed: str) -> dict[str, str]:
-    """The environment of a release that is imported: nothing of the caller's but PATH. seed: PYTHONHASHSEED."""
-    return {"PATH": os.environ.get("PATH", os.defpath), "HOME": folder, "TMPDIR": folder, "LANG": "C.UTF-8",
-            "PYTHONHASHSEED": seed, "PYTHONDONTWRITEBYTECODE": "1", "PYTHON_JIT": "0"}
+def environment(folder: str, another: bool) -> dict[str, str]:
+    """The environment of a release that is imported: nothing of the caller's but PATH. another: all is otherwise that a
+    release may make its values of; what differs then is of the machine, and is no part of the release."""
+    number = int(another)
+    return {"PATH": os.environ.get("PATH", os.defpath), "HOME": folder, "TMPDIR": folder, "PYTHON_JIT": "0",
+            "PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": str(number), "LANG": ("C.UTF-8", "C")[number],
+            "TZ": ("UTC", "XYZ-5:45")[number], "USER": f"user{number}", "LOGNAME": f"user{number}",
+            "HOSTNAME": f"host{number}"}

@@ -2,7 +2,7 @@
 when it is taken out.
 
 Three processes of the interpreter that the patch is to fit, each in a sandbox: OLD, which takes the livepatch; NEW; and
-NEW once more with another hash seed, for what differs between these two says nothing.
+NEW once more in another environment (hash seed, names, time zone), for what differs between these two says nothing.
 """
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from klpfs.builder.verify.carry import Carrier
 from klpfs.builder.verify.compare import Comparison, Difference
 from klpfs.builder.verify.graphs import Graph
 from klpfs.builder.verify.import_loops import bound_by_loops
-from klpfs.builder.verify.judge import judge, judge_back
+from klpfs.builder.verify.judge import Unsteady, judge, judge_back
 from klpfs.builder.verify.same_source import SameSource
 from klpfs.builder.verify.trees import lay_out, modules_of, roots_of
 
@@ -90,8 +90,8 @@ class Verifier:
         roots = roots_of(modules)
         job = {"klpfs": os.path.join(self.scratch, "klpfs_alone"), "roots": sorted(roots), "modules": sorted(modules),
                "everywhere": True, "seconds": _SECONDS, "megabytes": _MEGABYTES}
-        jobs = [("old", {**job, "fix": fix}, "0"), ("new", {**job, "fix": None}, "0"),
-                ("new", {**job, "fix": None}, "1")]
+        jobs = [("old", {**job, "fix": fix}, False), ("new", {**job, "fix": None}, False),
+                ("new", {**job, "fix": None}, True)]
         why = sandbox.why_not()         # asked before several threads do
         with ThreadPoolExecutor(2) as pool:
             found = list(pool.map(lambda each: self._run(*each), jobs[:1] if self._news else jobs))
@@ -101,8 +101,9 @@ class Verifier:
             proof.warned.append(f"verified without a sandbox: {why}")
         return proof
 
-    def _run(self, name: str, job: dict[str, Any], seed: str) -> _Run:
-        """What a process of OLD's or NEW's finds. NoProof: it ended before it had said all."""
+    def _run(self, name: str, job: dict[str, Any], another: bool) -> _Run:
+        """What a process of OLD's or NEW's finds. another: in another environment. NoProof: it ended before it had said
+        all."""
         home = tempfile.mkdtemp(prefix="home-", dir=self.scratch)
         job = {**job, "tree": os.path.join(self.scratch, name)}
         read, write = os.pipe()
@@ -112,7 +113,7 @@ class Verifier:
         with os.fdopen(read, "rb") as parts, tempfile.TemporaryFile() as errors:
             try:
                 process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=errors,
-                                           pass_fds=[write], env=sandbox.environment(home, seed), cwd=home,
+                                           pass_fds=[write], env=sandbox.environment(home, another), cwd=home,
                                            start_new_session=True)
             except OSError as error:
                 raise NoProof(f"{self.python}: {error.strerror}") from None
@@ -171,13 +172,14 @@ class _Judging:
             self._refuse_all(f"{self.of.python} does not take it: {patched.said['refused']}")
             return self.proof
         old, new = self.of.old, self.of.new
-        unsteady = {each.path for each in Comparison(again.graphs["loaded"], fresh.graphs["loaded"]).run()}
+        unsteady = Unsteady(Comparison(again.graphs["loaded"], fresh.graphs["loaded"]).run())
         renamed = frozenset(name for plan in self.of.plans for name in plan.at_import.renamed_attributes)
         found = Comparison(patched.graphs["patched"], fresh.graphs["loaded"], self.text,
                            SameSource(old, new, renamed)).run()
         judgement = judge(found, unsteady, self.roots, (version_of(old.label), version_of(new.label)),
                           functools.cache(functools.partial(bound_by_loops, new)))
-        self.proof.carried = Carrier(patched.graphs["patched"], fresh.graphs["loaded"]).carried(judgement.refusing)
+        self.proof.carried = Carrier(patched.graphs["patched"], fresh.graphs["loaded"], unsteady.paths).carried(
+            judgement.refusing)
         self._refuse(judgement.refusing)
         self._tell("differs elsewhere", judgement.telling)
         for reason, count in sorted(judgement.listed.items()):

@@ -188,6 +188,8 @@ def _step(namespace: dict[str, Any], node: Any) -> Place | None:
     holder = ABSENT if above is None else above.get()
     if holder is ABSENT:
         return None
+    if type(node) is ast.Attribute and node.attr == "__dict__" and not issubclass(type(holder), type):
+        return _OwnDict(holder, None)
     if type(node) is ast.Attribute:
         return Attribute(holder, node.attr) if issubclass(type(holder), type) else Own(holder, node.attr)
     key = ast.literal_eval(node.slice)
@@ -196,6 +198,15 @@ def _step(namespace: dict[str, Any], node: Any) -> Place | None:
     if issubclass(type(holder), (list, tuple)) and type(key) is int and key < len(holder):
         return _Index(holder, key)
     return None
+
+
+class _OwnDict(Place):
+    """The attributes of an object, for names that are no identifiers."""
+
+    __slots__ = ()
+
+    def get(self) -> Any:
+        return object_dict(self.holder)
 
 
 class _Index(Place):

@@ -23,6 +23,8 @@ def built(releases, old, new):
 
 @pytest.mark.parametrize("old, new, lines", [
     (C + "D = C()\n", C2 + "D = C()\n", ["('D.l', 1, 2)"]),
+    (C.replace("self.l =", "self.__dict__['e-h'] =") + "D = C()\n",
+     C2.replace("self.l =", "self.__dict__['e-h'] =") + "D = C()\n", ["(\"D.__dict__['e-h']\", 1, 2)"]),
     (C + "T = {'a': [C()], ('b', 1): C()}\n", C2 + "T = {'a': [C()], ('b', 1): C()}\n",
      ["(\"T['a'][0].l\", 1, 2)", "(\"T[('b', 1)].l\", 1, 2)"]),
     (KEPT + "cfg = Config()\n",
@@ -37,7 +39,8 @@ def built(releases, old, new):
      "class P:\n    def __init__(self, names): self.names, self.all = sorted(names), frozenset(names)\n"
      "class B:\n    NAMES = {'a', 'b'}\ndef made(): return P(B.NAMES)\nX = made()\n",
      ["('X.all', frozenset(['a']), frozenset(['a', 'b']))", "('X.names', ['a'], ['a', 'b'])"]),
-], ids=["attribute", "in containers", "item", "item that is no more", "of other classes", "list and frozenset"])
+], ids=["attribute", "no identifier", "in containers", "item", "item that is no more", "of other classes",
+        "list and frozenset"])
 def test_what_differs_is_carried(releases, old, new, lines):
     found, refused = built(releases, old, new)
     assert (found, refused) == (lines, [])

@@ -2,7 +2,7 @@
 import pytest
 
 from klpfs.builder.verify.compare import Difference
-from klpfs.builder.verify.judge import judge, judge_back, why_small
+from klpfs.builder.verify.judge import Unsteady, judge, judge_back, why_small
 
 
 def difference(path, what="value", mine="1", wanted="2"):
@@ -32,7 +32,7 @@ def test_small_differences_are_of_a_kind(path, what, mine, wanted, reason):
 
 def test_a_difference_of_the_package_refuses_others_are_told():
     found = [difference("p.a:x"), difference("other:x"), difference("p:__version__"), difference("p:unsteady")]
-    result = judge(found, {"p:unsteady"}, {"p"})
+    result = judge(found, Unsteady([difference("p:unsteady")]), {"p"})
     assert result.refusing == found[:1] and result.telling == found[1:2]
     assert result.listed == {"what the release says of itself": 1}
 
@@ -40,17 +40,17 @@ def test_a_difference_of_the_package_refuses_others_are_told():
 @pytest.mark.parametrize("path", ["sys:modules['x']", "enum:E._value2member_map_[3]", "re:_cache['x']",
                                   "p:W._dirty_len", "typing:_overload_registry['x']", "p:__warningregistry__['x']"])
 def test_book_keeping_is_no_difference(path):
-    result = judge([difference(path)], set(), {"p"})
+    result = judge([difference(path)], Unsteady([]), {"p"})
     assert (result.refusing, result.telling, result.listed) == ([], [], {})
 
 
 def test_variables_of_loops_at_import_are_listed():
     found = [difference("p:each"), difference("p:TABLE")]
-    result = judge(found, set(), {"p"}, bound_by_loops=lambda module: {"each"} if module == "p" else set())
+    result = judge(found, Unsteady([]), {"p"}, bound_by_loops=lambda module: {"each"} if module == "p" else set())
     assert result.refusing == found[1:] and result.listed == {"variables of loops at import": 1}
 
 
 def test_a_module_that_was_imported_meanwhile_stays():
     found = [difference("sys.modules['p.new']", "extra"), difference("p:new", "extra", "module p.new", "nothing"),
              difference("p:T['x']", "extra"), difference("p:C!subclasses[p.D]", "extra")]
-    assert judge_back(found, set()) == found[2:3]
+    assert judge_back(found, Unsteady([])) == found[2:3]

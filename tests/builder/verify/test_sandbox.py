@@ -35,5 +35,6 @@ def test_there_is_no_network_and_no_other_process(tmp_path):
 
 def test_the_callers_environment_stays_outside(monkeypatch):
     monkeypatch.setenv("KLPFS_SECRET", "x")
-    made = sandbox.environment("/folder", "7")
-    assert "KLPFS_SECRET" not in made and made["PYTHONHASHSEED"] == "7" and made["HOME"] == "/folder"
+    made, another = sandbox.environment("/folder", False), sandbox.environment("/folder", True)
+    assert "KLPFS_SECRET" not in made and made["PYTHONHASHSEED"] == "0" and made["HOME"] == "/folder"
+    assert all(made[key] != another[key] for key in ("PYTHONHASHSEED", "TZ", "LANG", "USER", "HOSTNAME"))

@@ -85,6 +85,24 @@ def test_a_docstring_a_cast_and_a_moved_line_are_no_difference(releases):
     assert (proof.refused, proof.warned) == ([], [])
 
 
+MACHINE = "import os, socket, time\nclass C:\n" \
+          "    def __init__(self): self.home, self.zone, self.user, self.host = {}\nc = C()\n"
+ITS = "os.path.expanduser('~'), time.tzname, os.environ.get('USER'), socket.gethostname()"
+
+
+def test_values_of_the_machine_are_no_difference(releases):
+    """Whatever the machine is that builds."""
+    proof = proof_of(releases, MACHINE.format(ITS) + "def f(): return 1\n",
+                     MACHINE.format(ITS.replace("'~'", "'~/x'")) + "def f(): return 2\n")
+    assert (proof.refused, proof.carried) == ([], [])
+
+
+def test_values_of_the_machine_are_never_carried(releases):
+    """What this machine says of itself is wrong on another."""
+    proof = proof_of(releases, MACHINE.format("None, None, None, None"), MACHINE.format(ITS))
+    assert {each.what for each in proof.refused} >= {"m:c.home", "m:c.user"} and proof.carried == []
+
+
 def test_what_cannot_be_imported_is_named(releases):
     old = {"p/__init__.py": "def f(): return 1\n", "p/extra.py": "import klp_none\ndef g(): return 1\n"}
     new = {"p/__init__.py": "def f(): return 2\n", "p/extra.py": "import klp_none\ndef g(): return 2\n"}

@@ -47,14 +47,16 @@ def patch(live, livepatch):
 def test_attributes_items_lists_sets_orders_and_names(live, patch, log):
     found = patch(("D.l", 1, 2), ("D.slot", "s", "t"), ("D.new", ABSENT, (1,)), ("T['a'][1][1]", [2], [2, 3]),
                   ("T[('b', 1)]", {"x"}, {"y"}), ("R", Keys("/", "/admin"), Keys("/admin", "/")), ("N", 5, 6),
-                  ("C.shown", 1, 3), ("T['c']", ABSENT, Named(f"{live.__name__}:K")), ("D.p", ABSENT, 4))
+                  ("C.shown", 1, 3), ("T['c']", ABSENT, Named(f"{live.__name__}:K")), ("D.p", ABSENT, 4),
+                  ("D.__dict__['early-hints']", ABSENT, 103))
+    assert own(live.D, "early-hints") == 103
     assert (own(live.D, "l"), own(live.D, "slot"), own(live.D, "new"), live.C.shown) == (2, "t", (1,), 3)
     assert own(live.D, "p") == 4
     assert live.T["a"][1] == (1, [2, 3]) and live.T["b", 1] == {"y"} and live.T["c"] is live.K
     assert list(live.R) == ["/admin", "/"] and live.N == 6
     found.disable()
     assert (own(live.D, "l"), own(live.D, "slot"), own(live.D, "new"), live.C.shown) == (1, "s", ABSENT, 1)
-    assert own(live.D, "p") is ABSENT
+    assert own(live.D, "p") is own(live.D, "early-hints") is ABSENT
     assert live.T["a"][1] == (1, [2]) and list(live.T) == ["a", ("b", 1)] and live.T["b", 1] == {"x"}
     assert list(live.R) == ["/", "/admin"] and live.N == 5
     assert [record.text for record in log.records] == []
