@@ -127,7 +127,7 @@ class Carrier:
         if label[0] == "." and kind in _WITH_ATTRIBUTES:
             if _is_name(label[1:]):
                 return label
-            return f".__dict__[{label[1:]!r}]" if kind == "instance" else None
+            return f".__dict__[{label[1:]!r}]" if kind not in ("class", "function") else None
         if label[0] == "[" and kind in ("dict", "list"):
             key = _literal(label[1:-1])
             return None if key is None else f"[{key}]"
@@ -159,7 +159,7 @@ class Carrier:
     def _text_of(self, graph: Graph, node: int, depth: int) -> str | None:
         kind, label = graph.kind(node), graph.label(node)
         if kind == "plain":
-            return _literal(label)
+            return _literal(graph.nodes[node][3] or label)
         if kind in ("class", "function"):
             name = _name_of(graph, node)
             return f"Named({name!r})" if name is not None else None

@@ -3,9 +3,9 @@
 Runs in the interpreter of the service, on the standard library alone, and runs nothing of the program (raw_parts.py).
 
 A node is [kind, label, edges, id]: edges are [[label, number of a node], ...] in the object's own order, id is the
-object's identity in this process. Kinds: plain, value (a C type that says all in its pickle), code, opaque (nothing can
-be seen of it), list, dict, set, instance, class, function, method, builtin, descriptor, cell, weakref, module, klpfs (a
-stand-in of klpfs's own).
+object's identity in this process; of a plain value whose label is cut, it is the whole text. Kinds: plain, value (a C
+type that says all in its pickle), code, opaque (nothing can be seen of it), list, dict, set, instance, class, function,
+method, builtin, descriptor, cell, weakref, module, klpfs (a stand-in of klpfs's own).
 """
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class Description:
             text = self.words.value(obj)
             number = self._plain.get((kind, text))
             if number is None:
-                number = self._plain[kind, text] = self._add(["plain", text, [], 0])
+                number = self._plain[kind, text] = self._add(["plain", text, [], self.words.whole(obj, text)])
             return number
         number = self._numbers.get(id(obj))
         if number is None:

@@ -63,6 +63,11 @@ class Graph:
         return [node for node, (kind, _, edges, _) in enumerate(self.nodes) if kind == "function"
                 and ["code", code] in [list(each) for each in edges[:1]]]
 
+    def held_elsewhere(self) -> set[int]:
+        """The objects, no classes or functions, that modules of other packages have by name."""
+        return {to for module in self.elsewhere.values() for to in self.edges(module).values()
+                if self.kind(to) in ("instance", "dict", "list", "set")}
+
     def is_stand_in(self, node: int) -> bool:
         """Whether a node is of an object of klpfs's own."""
         return self.kind(node) == "klpfs" or self.label(node).startswith("klpfs.")

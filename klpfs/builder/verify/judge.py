@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Callable, Union
 
 from attrs import define, field
 
 from klpfs.builder.plan.planner import OF_RELEASE
-from klpfs.builder.verify.compare import Difference
+from klpfs.builder.verify.compare import Difference, Trail
 
 # The interpreter's and its library's own modules: book-keeping that differs with each run, or with what klpfs does.
 _BOOK_KEEPING = frozenset("""sys gc linecache _warnings _weakrefset warnings tokenize ast _frozen_importlib builtins
@@ -27,7 +27,7 @@ _CACHES = (
     "warningregistry",          # which warnings were shown
     "_overload_registry",       # typing's, by line numbers
     "__slotnames__",            # copyreg's
-    ".manager.loggerDict[",     # logging's: who has asked for a logger
+    ".manager.loggerDict", ":_handlerList[",        # logging's: who has asked for a logger, and when
 )
 _TEXTS = re.compile(r"(^|[.:!])__doc__$|(^|:)__all__$|[.:]__slots__$|[.:]__match_args__$")
 _ANNOTATIONS = re.compile(r"__annotations__|!annotation of ")
@@ -68,12 +68,13 @@ def _type(words: str) -> str:
     """The type of a plain value, by its words; of others the words' first."""
     try:
         return type(ast.literal_eval(words)).__name__
-    except (SyntaxError, ValueError):
-        return words.partition(" ")[0]
+    except (SyntaxError, ValueError):       # a long text is cut
+        return {"'": "str", '"': "str", "b": "bytes"}.get(words[:1], words.partition(" ")[0])
 
 
 def judge(found: Iterable[Difference], unsteady: Unsteady, roots: set[str], versions: Versions = None,
-          bound_by_loops: Callable[[str], set[str]] = lambda module: set()) -> Judgement:
+          bound_by_loops: Callable[[str], set[str]] = lambda module: set(),
+          of_others: Collection[int] = ()) -> Judgement:
     """The differences between OLD with the livepatch and NEW. unsteady: paths that differ between two runs of NEW.
     roots: first names of the package's modules. versions: of both. bound_by_loops(module): its names that
     only loops of its top level bind."""
@@ -87,11 +88,19 @@ def judge(found: Iterable[Difference], unsteady: Unsteady, roots: set[str], vers
             reason = "variables of loops at import"
         if reason:
             result.listed[reason] = result.listed.get(reason, 0) + 1
-        elif each.module.partition(".")[0] in roots:
+        elif each.module.partition(".")[0] in roots and not _leads_through(each.trail, of_others):
             result.refusing.append(each)
         else:
             result.telling.append(each)
     return result
+
+
+def _leads_through(trail: Trail | None, nodes: Collection[int]) -> bool:
+    while trail is not None:
+        if trail.mine in nodes:
+            return True
+        trail = trail.up
+    return False
 
 
 def judge_back(found: Iterable[Difference], unsteady: Unsteady) -> list[Difference]:
@@ -126,6 +135,8 @@ def why_small(difference: Difference, versions: Versions = None) -> str:
         return "what the release says of itself"
     if _ANNOTATIONS.search(path):
         return "annotations"
+    if path.endswith("<__class__>") and difference.what == "missing":
+        return "the cells of super(), which klpfs gives its class"
     if difference.what == "extra" and _OLD_NAME.search(path):
         return "names of the old version that stay"
     return ""

@@ -5,14 +5,21 @@ import os
 import re
 
 from klpfs.builder.read.modules import module_name
-from klpfs.builder.read.sources import Release
+from klpfs.builder.read.sources import Release, distribution_of, version_of
 
 # Modules that are not imported for a proof: they are programs, tests, or other people's packages.
 _LEFT_OUT = re.compile(r"(^|\.)(__main__|tests?|testing|conftest|_vendor|vendored?)(\.|$)")
 
 
 def lay_out(release: Release, folder: str) -> None:
-    """Links all files of a release into a folder, as they lie on the import path."""
+    """Links all files of a release into a folder, as they lie on the import path, beside what importlib.metadata reads
+    of a release whose name and version are known."""
+    name, version = distribution_of(release.label), version_of(release.label)
+    if "==" in release.label and version:
+        info = os.path.join(folder, f"{name.replace('-', '_')}-{version}.dist-info")
+        os.makedirs(info)
+        with open(os.path.join(info, "METADATA"), "w", encoding="utf-8") as file:
+            file.write(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
     for path, where in release.files.items():
         link = os.path.join(folder, path)
         os.makedirs(os.path.dirname(link), exist_ok=True)

@@ -177,7 +177,8 @@ class _Judging:
         found = Comparison(patched.graphs["patched"], fresh.graphs["loaded"], self.text,
                            SameSource(old, new, renamed)).run()
         judgement = judge(found, unsteady, self.roots, (version_of(old.label), version_of(new.label)),
-                          functools.cache(functools.partial(bound_by_loops, new)))
+                          functools.cache(functools.partial(bound_by_loops, new)),
+                          patched.graphs["patched"].held_elsewhere())
         self.proof.carried = Carrier(patched.graphs["patched"], fresh.graphs["loaded"], unsteady.paths).carried(
             judgement.refusing)
         self._refuse(judgement.refusing)

@@ -70,7 +70,7 @@ class ImportTime(Callbacks):
     """
 
     __slots__ = ("run", "everywhere", "removed", "watch", "before", "after", "modules", "caches", "space", "then",
-                 "carried", "codes")
+                 "carried", "codes", "offered", "applied")
 
     def __init__(self, run: FunctionType | None = None, everywhere: Iterable[str] = (), removed: Iterable[str] = (),
                  watch: Iterable[str] = (), before: Callable[[Object], Any] | None = None,
@@ -87,6 +87,8 @@ class ImportTime(Callbacks):
         # the dict of the module that it was done to, also when `run` has put a stand-in into the module's place
         self.space: dict[str, Any] = {}
         self.codes: list[Any] = []      # as carried.codes gives them
+        self.offered: ImportTime | None = None      # whose _apply has offered the modules
+        self.applied = False
 
     @property
     def adds(self) -> frozenset[str]:       # type: ignore[override]
@@ -104,7 +106,7 @@ class ImportTime(Callbacks):
         """Another patch has taken the place of this one's; its own values stay."""
         overlays.take(self._owner(obj))
         overlays.take(self._owner(obj, "removed"))
-        self._withdraw()
+        self._withdraw(obj)
 
     # -- the four callbacks
 
@@ -114,8 +116,7 @@ class ImportTime(Callbacks):
         owner = self._owner(obj)
         module_names = ModuleNames(obj.name)
         try:
-            for module in self.modules:
-                module.offer()
+            self._offer(obj)
             if self.run is not None:
                 try:
                     Run(self, owner, namespace).go(self.run)
@@ -128,8 +129,18 @@ class ImportTime(Callbacks):
             self._empty(obj)
         except BaseException:
             overlays.take(owner)
-            self._withdraw()
+            self._withdraw(obj)
             raise
+
+    def _offer(self, obj: Object) -> None:
+        """Offers the new modules of all loaded objects of the patch, for what runs for an object may import those of
+        any: modules import each other in circles."""
+        self.applied = True
+        for other in _import_times(obj):
+            if other.offered is None:
+                other.offered = self
+                for module in other.modules:
+                    module.offer()
 
     def _empty(self, obj: Object) -> None:
         """Empties the caches of all objects of the patch, when the last of its loaded objects has changed."""
@@ -140,9 +151,15 @@ class ImportTime(Callbacks):
                 return
         caches.empty([cache for patched in objects for cache in patched.callbacks.caches])
 
-    def _withdraw(self) -> None:
-        for module in reversed(self.modules):
-            module.withdraw()
+    def _withdraw(self, obj: Object) -> None:
+        """Counterpart of _offer: withdraws the modules of this object, and those that it has offered for objects that
+        were never applied."""
+        self.applied = False
+        for other in reversed(_import_times(obj)):
+            if other is self or other.offered is self and not other.applied:
+                for module in reversed(other.modules if other.offered is not None else ()):
+                    module.withdraw()
+                other.offered = None
 
     def _remove(self, obj: Object) -> None:
         """post_patch. Counterpart: _restore."""
@@ -180,7 +197,7 @@ class ImportTime(Callbacks):
             self._leave(obj, owner)
             overlays.take(owner)
             forget_combinations(owner)
-            self._withdraw()
+            self._withdraw(obj)
             self._empty(obj)
 
     def _leave(self, obj: Object, owner: object) -> None:
@@ -219,6 +236,13 @@ class ImportTime(Callbacks):
                 for copy in copies_of(new, name, obj.name or "__main__", by_name=imported):
                     if copy.identity != place.identity and not overlays.known(copy):
                         copy.set(old)
+
+
+def _import_times(obj: Object) -> list[ImportTime]:
+    """The ImportTimes of an object and of the loaded objects of its patch."""
+    patch: Any = obj.patch
+    return [patched.callbacks for patched in patch.objects
+            if isinstance(patched.callbacks, ImportTime) and (patched is obj or patched.loaded)]
 
 
 # (id(ImportTime), what) -> the owner of its values; the ImportTime lives as long as its patch's file

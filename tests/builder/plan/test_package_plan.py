@@ -31,6 +31,16 @@ def test_new_modules_come_and_go(upgrade):
         upgrade.module("fresh")
 
 
+def test_a_new_module_is_there_for_all_objects_of_the_patch(upgrade):
+    """Modules import each other in circles; httpx 0.23.0."""
+    old = {"__init__.py": "from {p}.a import f\nfrom {p}.b import g\n", "a.py": "X = 1\ndef f(): return X\n",
+           "b.py": "from {p}.a import f\ndef g(): return f()\n"}
+    new = {"__init__.py": "from {p}.a import f\nfrom {p}.b import g\nfrom {p}.fresh import h\n",
+           "a.py": "from {p}.fresh import h\nX = h()\ndef f(): return X\n", "b.py": old["b.py"],
+           "fresh.py": "def h(): return 2\n"}
+    there_and_back(upgrade, old, new, "f()", "g()", module="b")
+
+
 def test_who_uses_a_name_by_its_module_is_planned_too(upgrade):
     base = "LIMIT = {}\n"
     user = {"b.py": "from {p} import a\nDOUBLE = a.LIMIT * 2\n", "c.py": "import {p}.a as aa\nTRIPLE = aa.LIMIT * 3\n",

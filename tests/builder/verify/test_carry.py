@@ -106,9 +106,10 @@ def carried(modules, old, new, name="klp_carried"):
     ("X = {'a': 1, (1, 'b'): 2}", "X = {(1, 'b'): 2, 'a': 1}", [("X", "Keys('a', (1, 'b'))", "Keys((1, 'b'), 'a')")]),
     ("X = {'a': 1}", "X = {}", [("X['a']", "1", "ABSENT")]),
     ("X = float('inf')", "X = 1", []), ("X = object()", "X = 1", []), ("X = 1", "X = ...", []),
-    ("X = '%s'" % ("a" * 500), "X = 1", []), ("X = 1", "X = print", []),
+    ("X = '%s'" % ("a" * 5000), "X = 1", []), ("X = 1", "X = print", []),
     ("X = {'a': [1]}", "X = {'b': [1]}", [("X['b']", "ABSENT", "[1]"), ("X['a']", "[1]", "ABSENT")]),
     ("X = lambda: 1", "X = lambda: 2", []),
-], ids=str)
+    ("X = '%s'" % ("a" * 500), "X = 1", [("X", repr("a" * 500), "1")]),
+], ids=lambda text: str(text)[:40])
 def test_what_is_written_for_a_difference(modules, old, new, expected):
     assert carried(modules, old, new) == expected

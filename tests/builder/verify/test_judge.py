@@ -1,7 +1,7 @@
 """Which differences refuse a livepatch: each mask has one that it is for, and one beside it that counts."""
 import pytest
 
-from klpfs.builder.verify.compare import Difference
+from klpfs.builder.verify.compare import Difference, Trail
 from klpfs.builder.verify.judge import Unsteady, judge, judge_back, why_small
 
 
@@ -54,3 +54,20 @@ def test_a_module_that_was_imported_meanwhile_stays():
     found = [difference("sys.modules['p.new']", "extra"), difference("p:new", "extra", "module p.new", "nothing"),
              difference("p:T['x']", "extra"), difference("p:C!subclasses[p.D]", "extra")]
     assert judge_back(found, Unsteady([])) == found[2:3]
+
+
+def test_what_is_in_an_object_that_another_package_has_by_name_is_that_packages():
+    module = Trail(None, "p", 0, 0, "p:")
+    mine, others = (module.to(name, node, node, f"p:{name}").to(".x", 1, 2, f"p:{name}.x")
+                    for name, node in (("mine", 7), ("reactor", 8)))
+    found = [Difference(trail.path, "value", "1", "2", trail) for trail in (mine, others)]
+    result = judge(found, Unsteady([]), {"p"}, of_others={8})
+    assert (result.refusing, result.telling) == (found[:1], found[1:])
+
+
+def test_chance_is_another_value_of_the_same_type():
+    steady = Unsteady([difference("p:x"), difference("p:T['a']", "missing")])
+    assert steady.covers(difference("p:x")) and steady.covers(difference("p:T['a']", "extra"))
+    assert steady.covers(difference("p:x", mine="b'%s...500" % ("a" * 9), wanted="b'b'"))
+    assert not steady.covers(difference("p:x", mine="None", wanted="'a'"))
+    assert not steady.covers(difference("p:x", "missing")) and not steady.covers(difference("p:y"))

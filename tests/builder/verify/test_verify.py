@@ -161,3 +161,18 @@ def test_an_attribute_of_another_form_has_another_name_in_new_code(releases):
     old, new = releases.pair(text.format(0, 2), text.format("b''", "b'\\r\\n'"))
     result = build(old, new, [sys.executable], verify=True)
     assert result.refused == [] and "klp_left" in result.text
+
+
+def test_super_in_a_function_that_had_none_is_no_difference(releases):
+    """sqlparse 0.5.0."""
+    proof = proof_of(releases, "class A(tuple):\n    def f(self): return 1\n",
+                     "class A(tuple):\n    def f(self): return super().__len__()\n")
+    assert proof.refused == []
+
+
+def test_a_release_finds_its_metadata(releases):
+    text = "import importlib.metadata\nV = importlib.metadata.version('klp-named')\ndef f(): return {}\n"
+    old, new = releases.pair(text.format(1), text.format(2))
+    old.label, new.label = "klp-named==1.0", "klp-named==1.1"
+    result = build(old, new, [sys.executable], verify=True)
+    assert (result.refused, result.warned) == ([], []), result

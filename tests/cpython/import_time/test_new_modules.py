@@ -105,3 +105,42 @@ def test_a_module_that_fails_at_import_is_not_there(package):
         importlib.import_module("live_package.new")
     assert "live_package.new" not in sys.modules
     new.withdraw()
+
+
+def two(module, livepatch):
+    """Two livepatched modules of one patch; the second brings a module."""
+    first, second = livepatch(module("", "live_package.a")), livepatch(module("", "live_package.b"))
+    second.callbacks.modules = (New("live_package.new", top),)
+    for each in (first, second):
+        each.obj.loaded = True
+        each.obj.patch.objects = [first.obj, second.obj]
+    return first, second
+
+
+def test_it_is_there_for_all_objects_of_its_patch(package, module, livepatch):
+    first, second = two(module, livepatch)
+    first.enable()
+    assert importlib.import_module("live_package.new").VALUE == 1
+    second.enable()
+    assert new_modules._table["live_package.new"] == list(second.callbacks.modules)
+    second.disable()
+    assert new_modules._table == {}
+    first.disable()
+
+
+def test_it_goes_with_the_object_that_has_offered_it_where_its_own_never_came(package, module, livepatch):
+    first, second = two(module, livepatch)
+    first.enable()
+    first.disable()
+    assert new_modules._table == {} and second.callbacks.offered is None
+    first.callbacks.before = lambda obj: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        first.enable()
+    assert new_modules._table == {}
+    first.callbacks.before = None
+    for order in ((first, second), (second, first)):
+        first.enable()
+        second.enable()
+        for each in order:
+            each.disable()
+        assert new_modules._table == {}
