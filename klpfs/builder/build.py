@@ -20,6 +20,7 @@ from klpfs.builder.write.compile_check import uncompilable
 from klpfs.builder.write.patch_file import Heading, emit
 
 _ROUNDS = 3     # in which what differs is carried
+_MOST_NAMED = 20
 
 
 @define
@@ -75,6 +76,8 @@ def build(old: Release, new: Release, pythons: Sequence[str], replace: bool = Tr
         except (NoProof, OSError) as error:
             why = str(error) if isinstance(error, NoProof) else f"no proof, the releases can't be laid out: {error}"
             raise BuildError(f"{why} (--no-verify writes what nobody has verified)") from None
+        warned += _named(carried)
+        notes += _named(carried)
         for proof in proofs:
             refused += proof.refused
             warned += proof.warned
@@ -100,6 +103,13 @@ def _verified(heading: Heading, plans: list[ModulePlan], old: Release, new: Rele
                 break
             carried.update(dict.fromkeys(sorted(more, key=lambda each: (each.module, each.path))))
     return list(carried), proofs
+
+
+def _named(carried: list[Carried]) -> list[str]:
+    """Notes on values that are carried: who builds sees whether one is of this machine, and not of the release."""
+    notes = [f"carried: {each.module}:{each.path} becomes {each.becomes[:80]}" for each in carried]
+    rest = [f"carried: {len(notes) - _MOST_NAMED} more values"] if len(notes) > _MOST_NAMED else []
+    return notes[:_MOST_NAMED] + rest
 
 
 def _notes(pairs: modules.Pairs) -> list[str]:

@@ -20,6 +20,7 @@ from klpfs.builder.verify.graphs import Graph
 _LONGEST = 4000         # characters of a value in the livepatch's file
 _DEEPEST = 8
 _ABSENT = "ABSENT"
+_AFTER = ("", ".", "[", "!", "<")       # what may follow the path of a place that something is in
 _IN_PLACE = frozenset(("builtins.list", "builtins.set"))
 _WITH_ATTRIBUTES = frozenset(("instance", "class", "function", "dict", "list", "set"))
 
@@ -57,7 +58,7 @@ class Carrier:
                 node = self.mine.edges(trail.up.mine).get(trail.label)
             was, becomes = self._text(self.mine, node), self._text(self.wanted, trail.wanted)
         if was is None or becomes is None or was == becomes or any(
-                path.startswith(trail.path) for path in self.unsteady):
+                path.startswith(trail.path) and path[len(trail.path):][:1] in _AFTER for path in self.unsteady):
             return []
         return [Carried(module, path, was, becomes) for module, path in self._paths(trail)]
 

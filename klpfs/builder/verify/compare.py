@@ -18,6 +18,7 @@ _MOST = 4000            # differences, then the search ends
 _MOST_PAIRS = 4_000_000  # of members of two lists that are held against each other
 _HAVE_IDENTITY = frozenset(("function", "class", "dict", "set", "instance"))
 _HAVE_ORDER = frozenset(("builtins.dict", "collections.OrderedDict", "collections.defaultdict"))
+_LISTS = frozenset(("builtins.list", "collections.deque"))     # a tuple may be shared by chance
 _LEAVES = frozenset(("plain", "value", "code", "opaque"))
 _END_THERE = frozenset(("plain", "value", "module", "builtin", "descriptor", "opaque", "class", "function"))
 
@@ -110,7 +111,7 @@ class Comparison:
             self._say(trail, "value" if kind in ("plain", "value", "instance") else "kind")
             if kind in _END_THERE:
                 return
-        if kind in _HAVE_IDENTITY:
+        if kind in _HAVE_IDENTITY or kind == "list" and self.mine.label(mine) in _LISTS:
             self._identity(trail, mine, wanted)
         if kind == "list":
             self._list(trail, mine, wanted)

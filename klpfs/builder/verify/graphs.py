@@ -48,7 +48,10 @@ class Graph:
         return str(self.nodes[node][1])
 
     def plain_label(self, node: int) -> str:
-        """A node's label without what differs from process to process: addresses, the livepatch's functions."""
+        """A node's label without what differs from process to process: addresses, the livepatch's functions. A plain
+        value is what it is."""
+        if self.kind(node) in ("plain", "value"):
+            return self.label(node)
         return _IN_LIVEPATCH.sub("", ADDRESS.sub("#", self.label(node)))
 
     def edges(self, node: int) -> dict[str, int]:
@@ -64,9 +67,9 @@ class Graph:
                 and ["code", code] in [list(each) for each in edges[:1]]]
 
     def held_elsewhere(self) -> set[int]:
-        """The objects, no classes or functions, that modules of other packages have by name."""
+        """The objects of other packages' classes that their modules have by name."""
         return {to for module in self.elsewhere.values() for to in self.edges(module).values()
-                if self.kind(to) in ("instance", "dict", "list", "set")}
+                if self.kind(to) == "instance" and "class" not in self.edges(to)}
 
     def is_stand_in(self, node: int) -> bool:
         """Whether a node is of an object of klpfs's own."""

@@ -80,9 +80,9 @@ def judge(found: Iterable[Difference], unsteady: Unsteady, roots: set[str], vers
     only loops of its top level bind."""
     result = Judgement()
     for each in found:
-        if unsteady.covers(each) or is_book_keeping(each):
+        if is_book_keeping(each):
             continue
-        reason = why_small(each, versions)
+        reason = "values of the machine, the moment or chance" if unsteady.covers(each) else why_small(each, versions)
         module, _, name = each.path.partition(":")
         if name.isidentifier() and name in bound_by_loops(module):
             reason = "variables of loops at import"
@@ -96,6 +96,8 @@ def judge(found: Iterable[Difference], unsteady: Unsteady, roots: set[str], vers
 
 
 def _leads_through(trail: Trail | None, nodes: Collection[int]) -> bool:
+    """Whether the place is in one of these objects, however deep."""
+    trail = trail.up if trail is not None else None
     while trail is not None:
         if trail.mine in nodes:
             return True

@@ -26,7 +26,8 @@ while read -r what place kind options rest; do
     [ "$place" = "$0" ] || mount -o "remount,bind,$kept" "$place" 2>/dev/null
 done </proc/self/mounts
 mount -t proc proc /proc 2>/dev/null
-cd "$0" && exec "$@"
+[ "$HOSTNAME" = host0 ] || for number in 1 2 3 4 5; do (:); done      # another process has another number
+cd "$0" && "$@"
 """
 
 
@@ -54,4 +55,4 @@ def environment(folder: str, another: bool) -> dict[str, str]:
     return {"PATH": os.environ.get("PATH", os.defpath), "HOME": folder, "TMPDIR": folder, "PYTHON_JIT": "0",
             "PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": str(number), "LANG": ("C.UTF-8", "C")[number],
             "TZ": ("UTC", "XYZ-5:45")[number], "USER": f"user{number}", "LOGNAME": f"user{number}",
-            "HOSTNAME": f"host{number}"}
+            "HOSTNAME": f"host{number}", "PYTHON_CPU_COUNT": str(3 + number)}

@@ -173,9 +173,9 @@ class _Judging:
             return self.proof
         old, new = self.of.old, self.of.new
         unsteady = Unsteady(Comparison(again.graphs["loaded"], fresh.graphs["loaded"]).run())
-        renamed = frozenset(name for plan in self.of.plans for name in plan.at_import.renamed_attributes)
+        renamed = {name: to for plan in self.of.plans for name, to in plan.at_import.renamed_attributes.items()}
         found = Comparison(patched.graphs["patched"], fresh.graphs["loaded"], self.text,
-                           SameSource(old, new, renamed)).run()
+                           SameSource(old, new, self.text, renamed)).run()
         judgement = judge(found, unsteady, self.roots, (version_of(old.label), version_of(new.label)),
                           functools.cache(functools.partial(bound_by_loops, new)),
                           patched.graphs["patched"].held_elsewhere())

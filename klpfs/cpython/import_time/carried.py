@@ -125,6 +125,8 @@ def put(owner: object, module: str | None, namespace: dict[str, Any], carried: I
         if type(becomes) is CodeOf:
             continue
         place = _place(namespace, path)
+        if place is not None and _is_there(place, _value(becomes)):     # by another name that the object has
+            continue
         if place is None or not _put(owner, place, _value(was), _value(becomes)):
             pr_info(shadow.log, f"'{path}' of '{module or 'vmlinux'}' "     # type: ignore[arg-type]
                                 f"is not what it was in the old version: it stays as it is")
@@ -174,6 +176,16 @@ def _put(owner: object, place: Place, was: Any, becomes: Any) -> bool:
     else:
         overlays.put(owner, place, becomes)
     return True
+
+
+def _is_there(place: Place, becomes: Any) -> bool:
+    """Whether a patch has put the value there."""
+    now = place.get()
+    if type(becomes) is Keys:
+        return isinstance(now, dict) and overlays.known(Order(now)) and can_be_moved(now) and (
+            told_apart(in_order(now, becomes)) == told_apart(now))
+    return equal(now, becomes) and (overlays.known(place) or type(now) is list and overlays.known(Contents(now))
+                                    or type(now) is set and any(overlays.known(Member(now, each)) for each in now))
 
 
 def _place(namespace: dict[str, Any], path: str) -> Place | None:

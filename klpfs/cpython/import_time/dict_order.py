@@ -6,8 +6,9 @@ keys of plain types are moved, whose hash and comparison run no code of the prog
 """
 from __future__ import annotations
 
+import gc
 from collections import OrderedDict
-from itertools import repeat
+from itertools import chain, compress, repeat, starmap
 
 from klpfs.cpython.looks.atomic import restoring, silent, still
 
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
 
 _PLAIN = (str, bytes, int, float, complex, bool, type(None))
 _list, _map, _pop, _set, _move = list, map, dict.pop, dict.__setitem__, OrderedDict.move_to_end
+_referrers = gc.get_referrers
+_samples: list[Any] = [{}, OrderedDict()]
+_ITERATORS = frozenset(type(iterator) for table in _samples for iterator in (
+    iter(table), iter(table.values()), iter(table.items()), reversed(table), reversed(table.items()),
+    reversed(table.values())))
 
 
 def can_be_moved(keys: Iterable[Any]) -> bool:
@@ -39,17 +45,29 @@ def in_order(keys: Iterable[Any], wanted: Iterable[Any]) -> list[Any]:
     return [next(rest)[1] if key in among else key[1] for key in told_apart(keys)]
 
 
-@restoring
 def reorder(table: dict[Any, Any], order: Iterable[Any]) -> None:
-    """Puts a dict's keys in this order, as in_order has it; does nothing where a key can't be moved."""
+    """Puts a dict's keys in this order, as in_order has it; does nothing where a key can't be moved. RuntimeError: a
+    thread iterates over the table just now, and would miss keys or find them twice."""
     now = list(table)
     if not can_be_moved(now):
         return
-    wanted = in_order(now, order)
-    start = next((at for at, (key, other) in enumerate(zip(now, wanted)) if key is not other), len(now))
-    keys = wanted[start:]       # each to the end, one after the other
+    wanted = told_apart(in_order(now, order))
+    start = next((at for at, (key, other) in enumerate(zip(told_apart(now), wanted)) if key != other), len(now))
+    if start < len(now) and not _to_the_end(table, [key for _, key in wanted[start:]]):
+        raise RuntimeError("the order of a table can't be changed while a thread iterates over it")
+
+
+@restoring
+def _to_the_end(table: dict[Any, Any], keys: list[Any]) -> bool:
+    """Moves keys to a dict's end, one after the other. False: there is an iterator over it, and nothing was moved."""
+    box: list[Any] = []
+    count = len(keys)
+    iterators = _map(_ITERATORS.__contains__, _map(type, chain.from_iterable(box)))
     if isinstance(table, OrderedDict):
         moves = _map(_move, repeat(table), keys)
     else:
         moves = _map(_set, repeat(table), keys, _map(_pop, repeat(table), keys))
-    _list(still(silent(moves)))
+    _list(still(chain(silent(_map(box.append, starmap(_referrers, ((table,),)))),
+                      silent(starmap(keys.clear, compress(repeat(()), iterators))), silent(_map(_list.clear, box)),
+                      silent(moves))))
+    return len(keys) == count

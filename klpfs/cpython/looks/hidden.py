@@ -8,18 +8,16 @@ not see. So code to which all references are accounted for runs nowhere. switch/
 
 References may also be in a constant of code (of the function or module around), or in what only C knows, as a
 profiler's. So code counts as running out of sight if both it and its function have references that are not accounted
-for. From 3.11 on calls on threads' stacks, which looks see, hold their functions, too, and a worker is nearly always in
-a call of the version that is wanted: so their references are accounted for.
+for.
 """
 from __future__ import annotations
 
 import gc
 import sys
-from itertools import chain, compress, islice, repeat, starmap
+from itertools import chain, islice, repeat, starmap
 from operator import countOf, is_not
-from types import CodeType, FrameType, FunctionType
+from types import CodeType, FrameType
 
-from ..raw import SUSPENDS
 from . import reads, suspended, threads
 from .atomic import restoring, silent, still
 from .suspended import ACTIVATIONS, KIND_KEYS, of_types
@@ -33,8 +31,7 @@ if TYPE_CHECKING:
 
 _referrers, _refcount, _is_tracked = gc.get_referrers, sys.getrefcount, gc.is_tracked
 _list, _map, _zip, _id, _type, _sum, _len, _range, _tuple = list, map, zip, id, type, sum, len, range, tuple
-_dict, _values, _compile, _set, _frozenset = dict, dict.values, compile, set, frozenset
-MANY = 100          # functions; more are not counted in one moment, in which the program stands
+_dict, _values, _compile = dict, dict.values, compile
 _HOLDS_FUNCTION = sys.version_info >= (3, 11)
 # 3.14: the collector sees the variables and operands of generators that run, among them the function of a call whose
 # frame is being made
@@ -108,44 +105,14 @@ def not_accounted_for(found: References, ids: Sequence[int], holders: Iterable[A
 
 def may_run(found: References, functions: list[Any], suspends: bool = True) -> bool:
     """Whether something may run the code of these functions, to which there are references that are not accounted for.
-    functions: no name of the caller's holds a function. suspends: they are generator-like. Apart."""
+    functions: no name of the caller's holds a function. suspends: they are generator-like."""
     if not _HOLDS_FUNCTION and suspends:
         return countOf(found.kinds, reads.key(FrameType)) > 1      # one is the canary's
     # up to 3.10 the frame that is being made has none, but the caller's stack has
-    referred = [n for n in _range(_len(functions)) if outside(functions, n) > 0]
-    if not referred or not _HOLDS_FUNCTION:
-        return referred != []
-    codes = _list(reads.function_codes(functions))
-    wanted = _set([_id(codes[n]) for n in referred])
-    alike = _list(compress(functions, [_id(code) in wanted for code in codes]))
-    return _len(alike) > MANY or _beside_calls(alike, _list({_id(code): code for code in codes
-                                                             if _id(code) in wanted}.values()))
-
-
-def _calls(codes: Iterable[CodeType]) -> Iterator[bool]:
-    """Iterator over all frames of all threads' stacks: whether the frame is of one of these codes, and holds a
-    reference to its function that the collector does not know."""
-    ids = _frozenset([_id(code) for code in codes if _SHOWS_RUNNING or not code.co_flags & SUSPENDS])
-    every = _zip(chain.from_iterable(_map(_values, threads.frames())))
-    return _map(ids.__contains__, chain.from_iterable(reads.ids_of_each(reads.codes(threads.chains(every)))))
-
-
-@restoring
-def _beside_calls(functions: list[Any], codes: list[CodeType]) -> bool:
-    """Whether there are more references to these functions, which have these codes, than those that are accounted for,
-    all of one moment. A frame does not tell its function: where others have such code, no frame is reckoned with."""
-    own = _frozenset(reads.ids(functions))
-    counts: list[list[int]] = []
-    box: list[Any] = []
-    others: list[int] = []
-    calls: list[bool] = []
-    moment = [silent(_map(counts.append, _map(_list, (_of(functions, n),)))) for n in _range(_len(functions))]
-    with_code = reads.ids(reads.of_type(lambda: chain.from_iterable(box), FunctionType))
-    _list(still(chain(*moment, silent(_map(box.append, starmap(_referrers, (_tuple(codes),)))),
-                      silent(_map(others.extend, _map(_list, (with_code,)))), silent(_map(_list.clear, box)),
-                      silent(_map(calls.extend, _map(_list, (_calls(codes),)))))))
-    left = _sum([count - _sum(known) - _own[reads.audited()] for count, *known in counts])
-    return left > (_sum(calls) if own.issuperset(others) else 0)
+    for n in _range(_len(functions)):
+        if outside(functions, n) > 0:
+            return True
+    return False
 
 
 def constants_of(codes: Iterable[CodeType]) -> list[tuple[Any, ...]]:

@@ -60,6 +60,12 @@ def test_classes_and_functions_are_carried_by_name(releases):
     assert refused == [] and "('h.kind', Named('m:A'), Named('m:B'))" in found
 
 
+def test_each_carried_value_is_named(releases):
+    """The builder sees whether it is of this machine."""
+    result = build(*releases.pair(C + "D = C()\n", C2 + "D = C()\n"), [sys.executable], verify=True)
+    assert result.warned == ["carried: m:D.l becomes 2"] and "\n- carried: m:D.l becomes 2\n" in result.text
+
+
 def test_codes_in_a_set_are_carried_by_their_functions(releases):
     """jinja2's `internalcode`."""
     text = "internal = set()\ndef mark(f):\n    internal.add(f.__code__)\n    return f\n@mark\ndef f(): return {}\n" \

@@ -34,7 +34,7 @@ def test_a_difference_of_the_package_refuses_others_are_told():
     found = [difference("p.a:x"), difference("other:x"), difference("p:__version__"), difference("p:unsteady")]
     result = judge(found, Unsteady([difference("p:unsteady")]), {"p"})
     assert result.refusing == found[:1] and result.telling == found[1:2]
-    assert result.listed == {"what the release says of itself": 1}
+    assert result.listed == {"what the release says of itself": 1, "values of the machine, the moment or chance": 1}
 
 
 @pytest.mark.parametrize("path", ["sys:modules['x']", "enum:E._value2member_map_[3]", "re:_cache['x']",
@@ -63,6 +63,9 @@ def test_what_is_in_an_object_that_another_package_has_by_name_is_that_packages(
     found = [Difference(trail.path, "value", "1", "2", trail) for trail in (mine, others)]
     result = judge(found, Unsteady([]), {"p"}, of_others={8})
     assert (result.refusing, result.telling) == (found[:1], found[1:])
+    whole = Difference("p:reactor", "value", "1", "2", others.up)
+    refusing = judge([whole], Unsteady([]), {"p"}, of_others={8}).refusing
+    assert refusing == [whole], "which of them it is, is the package's"
 
 
 def test_chance_is_another_value_of_the_same_type():

@@ -176,3 +176,27 @@ def test_a_release_finds_its_metadata(releases):
     old.label, new.label = "klp-named==1.0", "klp-named==1.1"
     result = build(old, new, [sys.executable], verify=True)
     assert (result.refused, result.warned) == ([], []), result
+
+
+def test_a_function_with_super_is_read_all_the_same(releases):
+    old, new = releases.pair("class A(tuple):\n    def f(self): return 1\n",
+                             "class A(tuple):\n    def f(self):\n        return super().__len__() + 5\n")
+    result = build(old, new, [sys.executable])
+    result.text = result.text.replace("+ 5", "+ 6")
+    assert [each.what for each in verify(result, old, new).refused] == ["m:A.f!code"]
+
+
+@pytest.mark.parametrize("old, new, path", [
+    ("D.l = D.k = []", "D.l, D.k = [], []", "m:D.k"), ("D.l = 10 ** 12", "D.l = 2 * 10 ** 12", "m:D.l"),
+    ("D.l = ssl.CERT_NONE", "D.l = ssl.CERT_REQUIRED", "m:D.l"),
+], ids=["shared list", "large number", "another package's object"])
+def test_what_was_once_overlooked(releases, old, new, path):
+    text = "import ssl\nclass C:\n    def __init__(D): {}\nD = C()\n"
+    proof = proof_of(releases, text.format(old), text.format(new))
+    assert path in [each.what for each in proof.refused], proof
+
+
+def test_another_value_of_the_machine_is_listed(releases):
+    proof = proof_of(releases, MACHINE.format(ITS) + "def f(): return 1\n",
+                     MACHINE.format(ITS.replace("'~'", "'~/x'")) + "def f(): return 2\n")
+    assert any("values of the machine, the moment or chance" in each for each in proof.notes)

@@ -1,9 +1,7 @@
 """Attacks out of places that no walk and no look sees: a stack that CPython cuts, objects that die."""
 import asyncio
 import functools
-import gc
 import operator
-import sys
 import threading
 import types
 import weakref
@@ -231,24 +229,6 @@ def standing(space, name):
         thread.join()
         return out[0]
     return end
-
-
-@attack()
-def reference_of_the_programs_beside_calls_that_are_seen():
-    """A program holds old code where the collector does not see it, and its worker is always in a call of the new
-    version: the call holds its function, and is on a stack."""
-    d = make("def F(wait): wait(); return [{v}, B()]\ndef B(): return {v}")
-    kept = (d[0]["F"].__code__,)
-    gc.collect()
-    t = transition(d[0], d[1])
-    t.install()
-    t.start()
-    end = standing(d[0], "F")
-    finished = done(t, 3)
-    ended = end()
-    if sys.version_info < (3, 11):      # the caller's stack holds the function of a call, as a variable may do
-        finished = not finished and done(t, 3)
-    return len(kept) == 1 and finished and ended == [1, 1]
 
 
 WAYS = """

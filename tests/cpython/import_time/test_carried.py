@@ -109,3 +109,19 @@ def test_a_set_of_codes_has_the_new_code_when_the_transition_is_complete(module,
     made.callbacks.pre_unpatch(made.obj)
     assert live.internal == {old, live.C.m.__code__, "other"}
     made.callbacks.post_unpatch(made.obj)
+
+
+def test_another_name_of_the_same_object_is_no_change_of_the_programs(live, livepatch, log):
+    live.E = live.D
+    first, second = livepatch(live), livepatch(live)
+    changes = [("{}.l", 1, 2), ("T['a'][1][1]", [2], [3]), ("T[('b', 1)]", {"x"}, {"y"}),
+               ("R", Keys("/", "/admin"), Keys("/admin", "/"))]
+    first.callbacks.carried = [(path.format("D"), *values) for path, *values in changes]
+    second.callbacks.carried = [(path.format("E"), *values) for path, *values in changes]
+    first.enable()
+    second.enable()
+    assert [record.text for record in log.records] == []
+    second.disable()
+    assert own(live.D, "l") == 2 and list(live.R) == ["/admin", "/"]
+    first.disable()
+    assert own(live.D, "l") == 1 and list(live.R) == ["/", "/admin"] and live.T["b", 1] == {"x"}

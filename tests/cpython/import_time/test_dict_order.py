@@ -4,7 +4,7 @@ import threading
 from collections import OrderedDict, defaultdict
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from klpfs.cpython.import_time import overlays
@@ -72,6 +72,7 @@ def test_nobody_finds_a_key_missing():
     assert missing == [] and gc.isenabled()
 
 
+@settings(deadline=None)        # each looks through the heap for iterators
 @given(TABLES, TABLES, TABLES)
 def test_a_table_has_the_new_ones_order_and_gets_its_own_back(old, new, newest):
     """Whichever of two patches goes first, and though the program puts in an entry of its own."""
@@ -107,3 +108,26 @@ def test_what_stays_in_order_has_no_order_put_on_it():
 
 def test_in_order():
     assert in_order("abcde", "dxb") == list("adcbe") and in_order([], "a") == []
+
+
+@pytest.mark.parametrize("kind", [dict, OrderedDict])
+@pytest.mark.parametrize("iterates", [iter, reversed, lambda table: iter(table.items()),
+                                      lambda table: iter(table.values())])
+def test_a_table_that_a_thread_iterates_over_stays_as_it_is(kind, iterates):
+    table = kind([("a", 1), ("b", 2), ("c", 3)])
+    under_way = iterates(table)
+    next(under_way)
+    with pytest.raises(RuntimeError, match="while a thread iterates"):
+        reorder(table, ["c", "b", "a"])
+    assert list(table) == ["a", "b", "c"]
+    reorder(table, ["a", "b", "c"])
+    del under_way
+    reorder(table, ["c", "b", "a"])
+    assert list(table) == ["c", "b", "a"] and gc.isenabled()
+
+
+def test_key_objects_that_are_in_order_are_not_touched():
+    table, under_way = {("a", 1): 1, ("b", 2): 2}, None
+    under_way = iter(table)
+    reorder(table, [tuple(["a", 1]), tuple(["b", 2])])
+    assert next(under_way) == ("a", 1)

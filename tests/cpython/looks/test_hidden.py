@@ -1,7 +1,6 @@
 """Activations that are in no list: told by the references to their code and their function."""
 import gc
 import sys
-import types
 import weakref
 
 import pytest
@@ -59,35 +58,6 @@ def test_a_variable_of_a_running_function_is_outside():
     assert hidden.outside([space["g"]], 0) == 0
     variable = space["g"]
     assert hidden.outside([variable], 0) == 1
-
-
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="up to 3.10 a frame has no reference to its function")
-@pytest.mark.parametrize("audited", [False, True], ids=["", "with an audit hook"])
-def test_calls_on_stacks_are_accounted_for(monkeypatch, audited):
-    """Unless more than they have references, or another function has the same code, whose calls they may be."""
-    monkeypatch.setattr(reads, "_hooks", [audited])
-    told, space = [], {}
-    exec(compile("def f(look, n=0): f(look, n - 1) if n else look()", "app", "exec"), space)
-    gc.collect()        # the constants around
-    functions, found = [space["f"]], suspended.References()
-
-    def look():
-        told.append(hidden.may_run(found, functions))
-    space["f"](look, 3)
-    assert told.pop() is False
-    variable = space["f"]
-    space["f"](look, 3)
-    assert told.pop() is True
-    del variable
-    space["f"](look, 3)
-    assert told.pop() is False
-    space["g"] = types.FunctionType(space["f"].__code__, space)
-    space["g"](look, 3)
-    assert told.pop() is True
-    del space["g"]
-    monkeypatch.setattr(hidden, "MANY", 0)
-    space["f"](look, 3)
-    assert told.pop() is True and told == []
 
 
 def test_a_frame_that_is_over_is_known_and_a_frame_that_runs_is_not():
