@@ -15,6 +15,7 @@ from klpfs.builder.plan.package_plan import PackagePlanner
 from klpfs.builder.plan.plans import Carried, ModulePlan, Refusal
 from klpfs.builder.read import modules, sources
 from klpfs.builder.read.sources import Release, version_of
+from klpfs.builder.verify.machine_readers import machine_is_read
 from klpfs.builder.verify.verify import NoProof, Proof, Verifier
 from klpfs.builder.write.compile_check import uncompilable
 from klpfs.builder.write.patch_file import Heading, emit
@@ -90,15 +91,18 @@ def build(old: Release, new: Release, pythons: Sequence[str], replace: bool = Tr
 def _verified(heading: Heading, plans: list[ModulePlan], old: Release, new: Release,
               pythons: Sequence[str]) -> tuple[list[Carried], list[Proof]]:
     """(what the livepatch carries beside its plans, what each interpreter shows of it). What differs is carried where
-    it can be, and shown anew: what an object is made of comes to light when it is there. NoProof: an interpreter can't
+    it can be, and shown anew: what an object is made of comes to light when it is there; no literal is carried where
+    changed code reads the machine. NoProof: an interpreter can't
     show anything. OSError: there is no room for the releases."""
     carried: dict[Carried, None] = {}
+    by_name_alone = machine_is_read(plans)
     with contextlib.ExitStack() as stack:
         verifiers = [stack.enter_context(Verifier(plans, old, new, python)) for python in pythons]
         for left in range(_ROUNDS, -1, -1):
             text = emit(heading, plans, list(carried))
             proofs = [verifier.proof(text) for verifier in verifiers]
-            more = {each for proof in proofs for each in proof.carried} - carried.keys()
+            more = {each for proof in proofs for each in proof.carried
+                    if each.is_by_name or not by_name_alone} - carried.keys()
             if not more or not left:
                 break
             carried.update(dict.fromkeys(sorted(more, key=lambda each: (each.module, each.path))))

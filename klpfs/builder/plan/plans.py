@@ -44,6 +44,11 @@ class Carried:
     becomes: str
 
     @property
+    def is_by_name(self) -> bool:
+        """Whether no literal is put in, which might be of the machine that builds: names of the program's, an order."""
+        return self.becomes.startswith(("Named(", "CodeOf(", "Keys("))
+
+    @property
     def text(self) -> str:
         return f"({self.path!r}, {self.was}, {self.becomes})"
 

@@ -22,6 +22,7 @@ _DEEPEST = 8
 _ABSENT = "ABSENT"
 _AFTER = ("", ".", "[", "!", "<")       # what may follow the path of a place that something is in
 _IN_PLACE = frozenset(("builtins.list", "builtins.set"))
+_WITH_KEYS = frozenset(("builtins.dict", "builtins.tuple", "collections.OrderedDict", "collections.defaultdict"))
 _WITH_ATTRIBUTES = frozenset(("instance", "class", "function", "dict", "list", "set"))
 
 
@@ -129,10 +130,15 @@ class Carrier:
             if _is_name(label[1:]):
                 return label
             return f".__dict__[{label[1:]!r}]" if kind not in ("class", "function") else None
-        if label[0] == "[" and kind in ("dict", "list"):
+        if label[0] == "[" and self._has_plain_items(step.up.mine):
             key = _literal(label[1:-1])
             return None if key is None else f"[{key}]"
         return None
+
+    def _has_plain_items(self, node: int) -> bool:
+        """Whether a step by a key or an index leads to the same object in a service: what a list has at a place may be
+        the program's own."""
+        return self.mine.label(node) in _WITH_KEYS
 
     def _names_of(self, first: Trail) -> list[tuple[str, str]]:
         return [(module, name) for module, node in self.mine.roots.items() if module in self.wanted.roots
@@ -140,13 +146,23 @@ class Carrier:
                 if to == first.mine and self.wanted.edges(self.wanted.roots[module]).get(name) == first.wanted]
 
     def _has_a_life_of_its_own(self, steps: list[Trail]) -> bool:
-        """Whether an object on the way holds something that nobody can see into."""
+        """Whether an object on the way holds something that nobody can see into, is of another package's class, which
+        may share it or keep what it has made of its values, or may be in a table by its hash."""
         for step in steps:
             node = step.up.mine if step.up is not None else None
-            if node is not None and self.mine.kind(node) != "module":
-                if any(self.mine.kind(to) == "opaque" for to in self.mine.edges(node).values()):
-                    return True
+            if node is None or self.mine.kind(node) == "module":
+                continue
+            edges = self.mine.edges(node)
+            if any(self.mine.kind(to) == "opaque" for to in edges.values()):
+                return True
+            if self.mine.kind(node) == "instance" and ("class" not in edges or self._has_a_hash(edges["class"])):
+                return True
         return False
+
+    def _has_a_hash(self, cls: int) -> bool:
+        """Whether a class of the package's says what its objects' hash is."""
+        method = self.mine.attribute(cls, ".__hash__")
+        return method is not None and self.mine.label(method) != "None"
 
     # -- values
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from attrs import define, field
 
-ADDRESS = re.compile(r"0x[0-9a-f]{6,}|\b\d{12,}\b")
+ADDRESS = re.compile(r"\bat 0x[0-9a-f]{6,}")
 # where the livepatch defines what a module's top level does: a lambda's qualified name says so
 _IN_LIVEPATCH = re.compile(r"\b(klp_new|then_of|of)_\w+\.<locals>\.")
 _SHOWN = 6              # members of a container that a message shows

@@ -27,6 +27,7 @@ _CACHES = (
     "warningregistry",          # which warnings were shown
     "_overload_registry",       # typing's, by line numbers
     "__slotnames__",            # copyreg's
+    "._is_stopped", "._tstate_lock", "._handle",    # threading's: a thread's end, in a copy of its process
     ".manager.loggerDict", ":_handlerList[",        # logging's: who has asked for a logger, and when
 )
 _TEXTS = re.compile(r"(^|[.:!])__doc__$|(^|:)__all__$|[.:]__slots__$|[.:]__match_args__$")

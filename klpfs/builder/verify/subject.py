@@ -176,6 +176,8 @@ def main() -> None:
     warnings.simplefilter("ignore")
     sys.path[0] = job["klpfs"]          # was this file's folder
     sys.argv[:] = [""]                  # the package may keep it
+    if hasattr(sys, "set_int_max_str_digits"):
+        sys.set_int_max_str_digits(0)   # a large number is described as any other
     _limit(job)
     Subject(job, fd).run()
     os._exit(0)                         # threads of the package may go on for ever

@@ -125,8 +125,6 @@ def put(owner: object, module: str | None, namespace: dict[str, Any], carried: I
         if type(becomes) is CodeOf:
             continue
         place = _place(namespace, path)
-        if place is not None and _is_there(place, _value(becomes)):     # by another name that the object has
-            continue
         if place is None or not _put(owner, place, _value(was), _value(becomes)):
             pr_info(shadow.log, f"'{path}' of '{module or 'vmlinux'}' "     # type: ignore[arg-type]
                                 f"is not what it was in the old version: it stays as it is")
@@ -157,10 +155,13 @@ def _value(value: Any) -> Any:
 
 
 def _put(owner: object, place: Place, was: Any, becomes: Any) -> bool:
-    """Puts one value in; False: the live value is not what it was."""
+    """Puts one value in; False: the program's value, below those of patches, is not what it was."""
     now = place.get()
     if type(becomes) is Keys:
-        if not isinstance(now, dict) or not can_be_moved(now) or told_apart(in_order(now, was)) != told_apart(now):
+        if not isinstance(now, dict) or not can_be_moved(now):
+            return False
+        before = overlays.own(Order(now))
+        if told_apart(in_order(before, was)) != told_apart(before):
             return False
         overlays.put(owner, Order(now), becomes)
     elif type(becomes) is set and type(now) is set:
@@ -169,23 +170,15 @@ def _put(owner: object, place: Place, was: Any, becomes: Any) -> bool:
                 overlays.put(owner, Member(now, member), ABSENT)
         for member in becomes - was:
             overlays.put(owner, Member(now, member), True)
-    elif not equal(now, was):
-        return False
     elif type(becomes) is list and type(now) is list:
+        if not equal(list(overlays.own(Contents(now))), was):
+            return False
         overlays.put(owner, Contents(now), becomes)
+    elif not equal(overlays.own(place), was):
+        return False
     else:
         overlays.put(owner, place, becomes)
     return True
-
-
-def _is_there(place: Place, becomes: Any) -> bool:
-    """Whether a patch has put the value there."""
-    now = place.get()
-    if type(becomes) is Keys:
-        return isinstance(now, dict) and overlays.known(Order(now)) and can_be_moved(now) and (
-            told_apart(in_order(now, becomes)) == told_apart(now))
-    return equal(now, becomes) and (overlays.known(place) or type(now) is list and overlays.known(Contents(now))
-                                    or type(now) is set and any(overlays.known(Member(now, each)) for each in now))
 
 
 def _place(namespace: dict[str, Any], path: str) -> Place | None:

@@ -263,6 +263,12 @@ def pairs(owner: object) -> list[tuple[Place, Any, Any]]:
             for (_, below), (whose, value) in zip(stack.values, stack.values[1:]) if whose is owner]
 
 
+def own(place: Place) -> Any:
+    """The value that the program itself has at a place, below what patches have put there."""
+    stack, now = _stacks.get(place.identity), place.get()
+    return stack.values[0][1] if stack is not None and _same(now, stack.values[-1][1]) else now
+
+
 def known(place: Place) -> bool:
     """Whether a patch has put a value there."""
     return place.identity in _stacks

@@ -25,7 +25,7 @@ def built(releases, old, new):
     (C + "D = C()\n", C2 + "D = C()\n", ["('D.l', 1, 2)"]),
     (C.replace("self.l =", "self.__dict__['e-h'] =") + "D = C()\n",
      C2.replace("self.l =", "self.__dict__['e-h'] =") + "D = C()\n", ["(\"D.__dict__['e-h']\", 1, 2)"]),
-    (C + "T = {'a': [C()], ('b', 1): C()}\n", C2 + "T = {'a': [C()], ('b', 1): C()}\n",
+    (C + "T = {'a': (C(),), ('b', 1): C()}\n", C2 + "T = {'a': (C(),), ('b', 1): C()}\n",
      ["(\"T['a'][0].l\", 1, 2)", "(\"T[('b', 1)].l\", 1, 2)"]),
     (KEPT + "cfg = Config()\n",
      KEPT + "class Strict(Setting):\n    name, default = 'strict', True\ncfg = Config()\n",
@@ -86,9 +86,17 @@ def test_names_that_have_moved_to_a_new_module_stay(releases):
 @pytest.mark.parametrize("old, new, path", [
     ("import threading\n" + LOCKED + "D = C()\n", "import threading\n" + LOCKED.replace("= 1", "= 2") + "D = C()\n",
      "m:D.l"),
+    (C + "D = [C()]\n", C2 + "D = [C()]\n", "m:D[0].l"),
+    (C + "    def __hash__(self): return self.l\nD = C()\n", C2 + "    def __hash__(self): return self.l\nD = C()\n",
+     "m:D.l"),
+    ("import argparse\nD = argparse.Namespace(x=1)\ndef f(): return D\nf().l = 1\n".replace("f().l = 1\n", "")
+     + C.replace("self.l =", "D.y =") + "C()\n", "import argparse\nD = argparse.Namespace(x=1)\ndef f(): return D\n"
+     + C2.replace("self.l =", "D.y =") + "C()\n", "m:D.y"),
+    ("import os\n" + C + "D = C()\n", "import os\n" + C.replace("self.L", "os.environ.get('M', 'a')") + "D = C()\n",
+     "m:D.l"),
     ("class S(str): pass\n" + C.replace("self.L", "S(self.L)") + "D = C()\n",
      "class S(str): pass\n" + C2.replace("self.L", "S(self.L)") + "D = C()\n", "m:D.l"),
-], ids=["beside a lock", "no literal"])
+], ids=["beside a lock", "in a list", "hashed", "another package's", "of the machine", "no literal"])
 def test_what_can_not_be_carried_is_refused_by_its_path(releases, old, new, path):
     _, refused = built(releases, old, new)
     assert path in [what for what, _ in refused]

@@ -125,3 +125,17 @@ def test_another_name_of_the_same_object_is_no_change_of_the_programs(live, live
     assert own(live.D, "l") == 2 and list(live.R) == ["/admin", "/"]
     first.disable()
     assert own(live.D, "l") == 1 and list(live.R) == ["/", "/admin"] and live.T["b", 1] == {"x"}
+
+
+def test_a_later_patch_goes_by_what_the_program_has_not_by_the_earlier_patch(live, livepatch, log):
+    first, second = livepatch(live), livepatch(live)
+    order = ("R", Keys("/", "/admin"), Keys("/admin", "/"))
+    first.callbacks.carried = [("D.l", 1, 2), ("T['a'][1][1]", [2], [3]), order]
+    second.callbacks.carried = [("D.l", 1, 3), ("T['a'][1][1]", [2], [4]), order]
+    first.enable()
+    second.enable()
+    first.replaced()
+    assert own(live.D, "l") == 3 and live.T["a"][1] == (1, [4]) and list(live.R) == ["/admin", "/"]
+    second.disable()
+    assert own(live.D, "l") == 1 and live.T["a"][1] == (1, [2]) and list(live.R) == ["/", "/admin"]
+    assert [record.text for record in log.records] == []
