@@ -77,8 +77,9 @@ def build(old: Release, new: Release, pythons: Sequence[str], replace: bool = Tr
         except (NoProof, OSError) as error:
             why = str(error) if isinstance(error, NoProof) else f"no proof, the releases can't be laid out: {error}"
             raise BuildError(f"{why} (--no-verify writes what nobody has verified)") from None
-        warned += _named(carried)
-        notes += _named(carried)
+        named = _named(carried)
+        warned += named
+        notes += named
         for proof in proofs:
             refused += proof.refused
             warned += proof.warned
@@ -92,8 +93,8 @@ def _verified(heading: Heading, plans: list[ModulePlan], old: Release, new: Rele
               pythons: Sequence[str]) -> tuple[list[Carried], list[Proof]]:
     """(what the livepatch carries beside its plans, what each interpreter shows of it). What differs is carried where
     it can be, and shown anew: what an object is made of comes to light when it is there; no literal is carried where
-    changed code reads the machine. NoProof: an interpreter can't
-    show anything. OSError: there is no room for the releases."""
+    changed code reads the machine. NoProof: an interpreter can't show anything. OSError: there is no room for the
+    releases."""
     carried: dict[Carried, None] = {}
     by_name_alone = machine_is_read(plans)
     with contextlib.ExitStack() as stack:

@@ -89,8 +89,7 @@ class Carrier:
         """Whether the trail's end is a value that can be set: an attribute, an item of a dict, a name of a module."""
         if trail.up is None or trail.up.mine is None:
             return True                         # a module itself: no path leads to it
-        kind = self.mine.kind(trail.up.mine)
-        return kind == "module" or trail.label[0] == "." or kind == "dict" or kind not in ("list", "set")
+        return trail.label[0] == "." or self.mine.kind(trail.up.mine) not in ("list", "set")
 
     def _keys(self, graph: Graph, node: int | None) -> str | None:
         keys = [_literal(label[1:-1]) for label in graph.edges(node) if label[0] == "["] if node is not None else []

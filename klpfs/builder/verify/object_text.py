@@ -14,6 +14,7 @@ from klpfs.builder.verify.code_signs import PLAIN, CodeSigns, digest
 NAMED_BY_C = (types.GetSetDescriptorType, types.MemberDescriptorType, types.MethodDescriptorType,
               types.WrapperDescriptorType, types.ClassMethodDescriptorType)
 _MOST = 400             # characters of a value's text, then a hash stands for the rest
+_SHOWN = 300            # of them
 _WHOLE_MOST = 4000
 _KEY_MOST = 300
 _IS_AN_ID = 1 << 40     # a whole number above it, as a key, is taken for an id()
@@ -54,11 +55,11 @@ class Words:
     def value(self, value: Any) -> str:
         """A plain value, of one of the types PLAIN."""
         text = repr(self.path(value) if type(value) is str else value)
-        return text if len(text) < _MOST else f"{text[:300]}...{len(text)} {digest(text)}"
+        return text if len(text) < _MOST else f"{text[:_SHOWN]}...{len(text)} {digest(text)}"
 
     def whole(self, value: Any, text: str) -> str | int:
         """The whole text of a plain value whose text is cut, if it is not too long; else 0."""
-        if len(text) < _MOST and not text.endswith(digest(repr(value))):
+        if len(text) <= _SHOWN:
             return 0
         whole = repr(self.path(value) if type(value) is str else value)
         return whole if text != whole and len(whole) <= _WHOLE_MOST else 0

@@ -126,37 +126,6 @@ class Member(Place):
         self.holder.discard(self.key)
 
 
-class Contents(Place):
-    """All elements of a list (or what has slices like a list), as a tuple; never ABSENT."""
-
-    __slots__ = ()
-
-    def __init__(self, holder: Any) -> None:
-        Place.__init__(self, holder, None)
-
-    def get(self) -> Any:
-        return _Elements(self.holder)
-
-    def _set(self, value: Any) -> None:
-        self.holder[:] = value
-
-
-class Order(Place):
-    """The order of a dict's keys, as a tuple of them; never ABSENT. Keys that are not in the tuple stay where they
-    are."""
-
-    __slots__ = ()
-
-    def __init__(self, holder: Any) -> None:
-        Place.__init__(self, holder, None)
-
-    def get(self) -> Any:
-        return _Keys(self.holder)
-
-    def _set(self, value: Any) -> None:
-        reorder(self.holder, value)
-
-
 class _Elements(tuple):
     """Compared by the identity of each element."""
 
@@ -175,7 +144,37 @@ class _Keys(tuple):
         return not can_be_moved(self) or told_apart(in_order(self, other)) == told_apart(self)
 
 
-_WHOLE = {Contents: _Elements, Order: _Keys}        # places whose values are sequences
+class _Whole(Place):
+    """All that an object holds, as a tuple of the type `values`; never ABSENT."""
+
+    __slots__ = ()
+    values: Any
+
+    def __init__(self, holder: Any) -> None:
+        Place.__init__(self, holder, None)
+
+    def get(self) -> Any:
+        return self.values(self.holder)
+
+
+class Contents(_Whole):
+    """All elements of a list (or what has slices like a list)."""
+
+    __slots__ = ()
+    values = _Elements
+
+    def _set(self, value: Any) -> None:
+        self.holder[:] = value
+
+
+class Order(_Whole):
+    """The order of a dict's keys. Keys that are not in the tuple stay where they are."""
+
+    __slots__ = ()
+    values = _Keys
+
+    def _set(self, value: Any) -> None:
+        reorder(self.holder, value)
 
 
 def _same(a: Any, b: Any) -> bool:
@@ -199,8 +198,8 @@ _stacks: dict[Hashable, _Stack] = {}    # a place's identity -> _Stack; it holds
 def put(owner: object, place: Place, value: Any) -> None:
     """Lays a value over what is in force at a place. owner: any object; a second value of an owner at a place replaces
     its first. Counterpart: take."""
-    if type(place) in _WHOLE:
-        value = _WHOLE[type(place)](value)
+    if isinstance(place, _Whole):
+        value = place.values(value)
     stack = _stacks.get(place.identity)
     if stack is None:
         stack = _Stack(place)
@@ -222,7 +221,7 @@ def put(owner: object, place: Place, value: Any) -> None:
 def note(owner: object, place: Place, before: Any) -> None:
     """Notes a value that is at the place already as put() would have laid it there; `before` is what was there."""
     now = place.get()
-    value = tuple(now) if type(place) in _WHOLE else now
+    value = tuple(now) if isinstance(place, _Whole) else now
     place.set(before)
     put(owner, place, value)
 

@@ -165,12 +165,8 @@ def references_that_run_nothing():
     return len(table) == 1 and done(t, 3) and list(function()) == [(1, 1)]
 
 
-@attack("hidden")
-def keyword_name_that_runs_code():
-    """An old plain function's call compares names that are a str's subclass: it has begun with old code, and has no
-    frame yet."""
-    at, go, out = threading.Event(), threading.Event(), []
-
+def stopping_name(text, at, go):
+    """A keyword's name whose comparison sets `at` and waits for `go`."""
     class Name(str):
         __hash__ = str.__hash__
 
@@ -178,8 +174,16 @@ def keyword_name_that_runs_code():
             at.set()
             go.wait(10)
             return str.__eq__(self, other)
+    return Name(text)
+
+
+@attack("hidden")
+def keyword_name_that_runs_code():
+    """An old plain function's call compares names that are a str's subclass: it has begun with old code, and has no
+    frame yet."""
+    at, go, out = threading.Event(), threading.Event(), []
     d = make("def F(abc=1): return [{v}, B()]\ndef B(): return {v}")
-    t, kinds = look_beside(lambda: out.append(d[0]["F"](**{Name("abc"): 2})), at, go, d)
+    t, kinds = look_beside(lambda: out.append(d[0]["F"](**{stopping_name("abc", at, go): 2})), at, go, d)
     return kinds == ["suspended"] and out == [[0, 0]] and done(t)
 
 
@@ -188,18 +192,10 @@ def keyword_name_that_runs_code_beside_calls_that_are_seen():
     """As above, while other threads stand in calls of the new version of the same function, and of another with its
     code: these are on stacks, and hold their functions, too."""
     at, go, out = threading.Event(), threading.Event(), []
-
-    class Name(str):
-        __hash__ = str.__hash__
-
-        def __eq__(self, other):
-            at.set()
-            go.wait(10)
-            return str.__eq__(self, other)
     d = make("def outer():\n def F(wait, abc=1): wait(); return [{v}, B()]\n return F\ndef B(): return {v}")
     for space in d:
         space["F"], space["G"] = space["outer"](), space["outer"]()
-    thread = threading.Thread(target=lambda: out.append(d[0]["F"](len_of_nothing, **{Name("abc"): 2})))
+    thread = threading.Thread(target=lambda: out.append(d[0]["F"](len_of_nothing, **{stopping_name("abc", at, go): 2})))
     thread.start()
     wait(at)
     t = transition(d[0], d[1], ["F", "G", "B"])
@@ -275,16 +271,8 @@ def keyword_name_that_runs_code_in_many_ways_of_calling():
     for way in ("local", "through_partial", "through_a_method", "of_a_class", "by_name", "made", "called", "list_of",
                 "list_of_lists", "awaited", "iterated", "comprehended", "expressed", "closed_over", "temporary"):
         at, go, out = threading.Event(), threading.Event(), []
-
-        class Name(str):
-            __hash__ = str.__hash__
-
-            def __eq__(self, other, at=at, go=go):
-                at.set()
-                go.wait(10)
-                return str.__eq__(self, other)
         d = make("def F(*args, abc=1): return [{v}, B()]\ndef B(): return {v}")
-        name = Name("abc")
+        name = stopping_name("abc", at, go)
         t, kinds = look_beside(lambda d=d, way=way, out=out, name=name: out.append(space[way](d[0]["F"], name)),
                                at, go, d)
         if kinds != ["suspended"] or out != [[0, 0]] or not done(t):
