@@ -1,10 +1,12 @@
-"""status and blockers: what a service runs with, and who keeps its transition from completing."""
+"""status and blockers: what a service runs with, who of it is not reached, and who keeps its transition from
+completing."""
 from __future__ import annotations
 
 import argparse
 
 from klpfs.cli.terminal import printable, put
-from klpfs.cli.tree import Patch, find
+from klpfs.cli.tree import CommandError, Patch, find
+from klpfs.protocol.folder_layout import runtime_dir
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
@@ -23,8 +25,16 @@ def state(patch: Patch) -> str:
 
 
 def status(arguments: argparse.Namespace) -> int:
-    tree = find(arguments.service, arguments.mount)
+    from klpfs.service import agentless
+
+    try:
+        tree = find(arguments.service, arguments.mount)
+    except CommandError as error:       # perhaps it has no process that an agent is in
+        without = agentless.find(runtime_dir(), (), arguments.service)
+        raise CommandError("\n".join([str(error), *(f"{each.text} (service {each.service})" for each in without)]),
+                           error.code) from None
     patches, processes = tree.patches(), tree.processes()
+    without = agentless.find(runtime_dir(), {pid for pid, _ in processes}, tree.name)
     waiting = tree.blockers()      # also without a transition: who refuses writes, why the journal can't be written
     if arguments.json:
         import json
@@ -36,11 +46,14 @@ def status(arguments: argparse.Namespace) -> int:
                          "replace": p.replace, "objects": [{"name": name, "patched": patched, "functions": functions}
                                      for name, (patched, functions) in p.objects.items()]} for p in patches],
             "blockers": waiting,
+            "agentless": [{"pid": each.pid, "cmdline": each.command, "why": each.why} for each in without],
         }))
         return 0
     put(f"service {tree.name}")
     for pid, command in processes:
         put(f"process {pid} {printable(command)}")
+    for each in without:
+        put(printable(each.text))
     for patch in patches:
         put(f"patch {printable(patch.name)} {state(patch)}{' replace' if patch.replace else ''}")
         for name, (patched, functions) in patch.objects.items():

@@ -7,10 +7,11 @@ from posix import open as _open
 MAX_BYTES = 1 << 14     # of a file of /proc; a process may be in very many groups
 
 
-def stat_words(process: int | str) -> list[str]:
+def stat_words(process: int | str, root: str = "/proc") -> list[str]:
     """The words of the `stat` of a process, by its number, or of what has that name in /proc ("self/task/7"), from the
-    state on, which proc(5) counts as the third. FileNotFoundError, ProcessLookupError: there is none; or as open(2)."""
-    return _read(f"/proc/{process}/stat").rpartition(b")")[2].decode("ascii").split()
+    state on, which proc(5) counts as the third. root: where proc(5) is mounted. FileNotFoundError, ProcessLookupError:
+    there is none; or as open(2)."""
+    return _read(f"{root}/{process}/stat").rpartition(b")")[2].decode("ascii").split()
 
 
 def status_word(pid: int, name: str) -> str:

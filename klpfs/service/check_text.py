@@ -16,10 +16,11 @@ LOADED = "would be loaded"
 Row = tuple[int, str, Optional[dict[str, Any]]]      # process id, its command, its answer (None: it gave none)
 
 
-def check_text(name: str, replaces: Sequence[str], why_not: str, answers: Sequence[Row]) -> bytes:
+def check_text(name: str, replaces: Sequence[str], why_not: str, answers: Sequence[Row],
+               agentless: Sequence[str] = ()) -> bytes:
     """name: the module's. replaces: the patches in force. why_not: why the service would refuse it whatever is in it,
     or ''.
-    answers: of the processes (shapes.CHECKED)."""
+    answers: of the processes (shapes.CHECKED). agentless: lines on processes that have no agent (agentless.py)."""
     surveys = [answer["found"] for _, _, answer in answers if answer is not None and answer["found"]]
     lines = [f"livepatch {name}"]
     if surveys and surveys[0]["replace"]:
@@ -47,6 +48,7 @@ def check_text(name: str, replaces: Sequence[str], why_not: str, answers: Sequen
             (func["refused"] for obj in survey["objects"] for func in obj["funcs"] if func["refused"]), "")
     if not answers:
         lines.append("no process")
+    lines += agentless
     if refused:
         lines.append(f"would be refused: {refused}")
     else:

@@ -30,7 +30,7 @@ def read(path: str, caller: Caller, owner: int) -> bytes:
     owner: the user whose service this is. ENOENT, EACCES ... as open(2); ELOOP: by way of /proc/self/fd and the like,
     which are not the writer's here; EISDIR; EINVAL: not a regular file; EACCES: it can be written by strangers (others,
     or a group, owner or entry of its ACL that is neither the caller, the service's user nor root), or where the writer
-    is can't be seen from here; EFBIG. It may wait, for ever perhaps: see read_in_child.py.
+    is can't be seen from here; EFBIG. It may wait, for ever perhaps: see child_work.py.
     """
     with _as(caller):
         fd = _open(path, caller, 0)

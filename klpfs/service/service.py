@@ -15,8 +15,10 @@ from klpfs.protocol.folder_layout import KEEP
 from klpfs.protocol.names import check_module, module_name
 from klpfs.service import insmod_text, open_as_writer
 from klpfs.service.agent_requests import AgentRequests
+from klpfs.service.agentless_look import AgentlessLook
 from klpfs.service.answer import Answer
 from klpfs.service.check_text import check_text
+from klpfs.service.child_work import ChildWork
 from klpfs.service.coordinator import Coordinator
 from klpfs.service.journal import Journal
 from klpfs.service.log_merge import FACILITIES, LogMerge
@@ -25,7 +27,6 @@ from klpfs.service.loop import Loop
 from klpfs.service.mirror import Mirror
 from klpfs.service.peer import Peer
 from klpfs.service.peers import Peers
-from klpfs.service.read_in_child import Fetch
 from klpfs.service.snapshots import BlockerView, Caller, ModuleView, ObjectView, ParamView, PatchView, ProcessView
 from klpfs.service.vote_by_text import foresee
 
@@ -61,8 +62,9 @@ class Service:
     mirror: Mirror = field(init=False)
     _merge: LogMerge = field(init=False)
     _requests: AgentRequests = field(init=False)
+    _agentless: AgentlessLook = field(init=False)
     _listeners: list[Callable[[str, object], None]] = field(init=False, factory=list)
-    _fetches: set[Fetch] = field(init=False, factory=set)
+    _children: set[ChildWork] = field(init=False, factory=set)
     _soon: bool = field(init=False, default=False)
     _closed: bool = field(init=False, default=False)
 
@@ -77,6 +79,8 @@ class Service:
         self.peers = Peers(self.folder, self.loop, self._received, self._left, self._dropped, self.poke, self.say)
         self.coordinator = Coordinator(self.journal, self.peers, self.loop, self.say, self._on_record)
         self._requests = AgentRequests(self.loop, self.peers)
+        self._agentless = AgentlessLook(self.loop, self.name, os.path.dirname(os.path.abspath(self.folder.path)),
+                                        lambda: {peer.pid for peer in self.peers.known()})
 
     # -- what the tree shows
 
@@ -98,8 +102,8 @@ class Service:
 
     @property
     def is_reading_files(self) -> bool:
-        """Whether a file that a writer has named is being read."""
-        return bool(self._fetches)
+        """Whether a file that a writer has named is being read, or /proc is looked at."""
+        return bool(self._children) or self._agentless.is_open
 
     @property
     def asks_agents(self) -> bool:
@@ -150,11 +154,12 @@ class Service:
     def close(self) -> None:
         """Let go of all; the processes run on."""
         self._closed = True
-        for fetch in self._fetches:
-            fetch.cancel()
-        self._fetches.clear()
+        for child in self._children:
+            child.cancel()
+        self._children.clear()
         self.coordinator.close()
         self._requests.close()
+        self._agentless.close()
         self.peers.close()
         self.journal.close()
 
@@ -244,22 +249,22 @@ class Service:
             return answer
 
         def fetched(data: bytes | None, error: OSError | None) -> None:
-            self._fetches.discard(fetch)
+            self._children.discard(fetch)
             if error is not None or data is None:
                 self._failed(what, answer, error or OSError(errno.EIO, os.strerror(errno.EIO)))
             else:
                 self._answering(what, answer, lambda data: use(what, name, data, params, path, answer))(data)
 
         def interrupt() -> None:
-            self._fetches.discard(fetch)
+            self._children.discard(fetch)
             fetch.cancel()
             self._failed(what, answer, OSError(errno.EINTR, "interrupted"))
-        fetch = Fetch(self.loop, fetched)
+        fetch = ChildWork(self.loop, "the file can't be read", fetched)
         try:
-            fetch.start(path, caller, owner)
+            fetch.start(lambda: open_as_writer.read(path, caller, owner))
         except OSError as error:
             return self._failed(what, answer, error)
-        self._fetches.add(fetch)
+        self._children.add(fetch)
         answer.interrupt = interrupt
         return answer
 
@@ -268,6 +273,16 @@ class Service:
             records.insmod(record, name, "", params, 0, "")      # before anything is stored
             return records.insmod(record, name, self.journal.put(data), params, os.getpid(), path)
         self.coordinator.submit(what, decide, answer, lambda: foresee(data))
+        # not now, when all processes are busy with the load
+        answer.add_done_callback(lambda done: self.loop.call_later(LOOK_AGAIN, self._name_agentless))
+
+    def _name_agentless(self) -> None:
+        """The log names the processes that no load reaches."""
+        def say(lines: list[str]) -> None:
+            for line in lines:
+                self.say(f"klpfs: {line}", 4)
+        if not self._closed and self.patches:
+            self._agentless.look(say)
 
     def _check(self, what: str, name: str, data: bytes, params: records.Params, path: str, answer: Answer) -> None:
         record, why_not = self.coordinator.record, ""
@@ -281,12 +296,15 @@ class Service:
         peers = [peer for peer in self.peers.known() if peer.pid]
         commands = {pid: " ".join(view.cmdline) or view.comm for pid, view in self.processes.items()}
 
-        def done(replies: list[Any]) -> None:
-            rows = sorted(((peer.pid, commands.get(peer.pid, ""), None if reply is None else reply["data"])
-                           for peer, reply in zip(peers, replies)), key=lambda row: row[0])
-            answer.succeed(check_text(name, [patch["name"] for patch in record["patches"]], why_not, rows))
+        def ask(agentless: list[str]) -> None:
+            def done(replies: list[Any]) -> None:
+                rows = sorted(((peer.pid, commands.get(peer.pid, ""), None if reply is None else reply["data"])
+                               for peer, reply in zip(peers, replies)), key=lambda row: row[0])
+                patches = [patch["name"] for patch in record["patches"]]
+                answer.succeed(check_text(name, patches, why_not, rows, agentless))
+            self._requests.ask_each(peers, message, self._answering(what, answer, done))
         message = {"t": "check", "name": name, "path": path, "data": data, "params": params}
-        self._requests.ask_each(peers, message, self._answering(what, answer, done))
+        self._agentless.look(self._answering(what, answer, ask))
 
     def rmmod(self, text: bytes, caller: Caller) -> Answer:
         """Unload the module named by `text`: ENOENT not loaded, EBUSY in use."""

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from klpfs.protocol.record_text import idle
-from klpfs.service import coordinator, open_as_writer, read_in_child
+from klpfs.service import child_work, coordinator, open_as_writer
 from klpfs.service import service as service_module
 from klpfs.service.journal import Journal
 from klpfs.service.limits import LIMITS
@@ -411,9 +411,9 @@ def test_a_file_that_can_not_be_read(bench, service, result, monkeypatch, source
     answer = service.insmod(source, ME)
     bench.rest()
     assert not answer.done() and answer.cancel() and result(answer) == errno.EINTR
-    monkeypatch.setattr(read_in_child, "SECONDS", 0.1)
+    monkeypatch.setattr(child_work, "SECONDS", 0.1)
     assert result(service.insmod(source, ME)) == errno.ETIMEDOUT
-    monkeypatch.setattr(read_in_child, "SECONDS", 60)       # a dead child is noticed by its end, however late
+    monkeypatch.setattr(child_work, "SECONDS", 60)       # a dead child is noticed by its end, however late
     monkeypatch.setattr(open_as_writer, "read", lambda *a: os._exit(1))
     assert result(service.insmod(source, ME)) == errno.EIO
     monkeypatch.setattr(os, "fork", lambda: (_ for _ in ()).throw(OSError(errno.EAGAIN, "no processes left")))

@@ -1,8 +1,8 @@
-"""Reading a module's file in a child process when the daemon might have to wait for a file system.
+"""Work of the daemon's that might have to wait, done in a child process: a module's file is read, /proc is looked at.
 
-The path may lie on a mount of this very daemon (opening it here would wait for itself, for ever), on a dead network
-file system, or behind a fifo's lock. The child closes everything that it inherited, the journal's lock and the FUSE
-device among it, opens and reads the file as open_as_writer.read does, and writes the result into a pipe.
+A path may lie on a mount of this very daemon (opening it here would wait for itself, for ever), on a dead network file
+system, or behind a fifo's lock. The child closes everything that it inherited, the journal's lock and the FUSE device
+among it, does the work and writes the result into a pipe. What is not there in time is given up.
 """
 from __future__ import annotations
 
@@ -14,9 +14,7 @@ from typing import Callable, Optional
 
 from attrs import define, field
 
-from klpfs.service import open_as_writer
 from klpfs.service.loop import Loop, Timer
-from klpfs.service.snapshots import Caller
 
 SECONDS = 10.0
 REAP = 0.01
@@ -26,18 +24,21 @@ Done = Callable[[Optional[bytes], Optional[OSError]], None]
 
 
 @define(eq=False)
-class Fetch:
-    """The reading of a file. done(data, None) or done(None, error), once; not after `cancel()`."""
+class ChildWork:
+    """A piece of work in a child. what: the work, in a few words, for what is said of its failure. done(data, None) or
+    done(None, error), once; not after `cancel()`."""
 
     loop: Loop
+    what: str
     done: Done | None
     _pid: int = -1
     _fd: int = -1
     _parts: list[bytes] = field(factory=list)
     _timer: Timer | None = None
 
-    def start(self, path: str, caller: Caller, owner: int) -> None:
-        """Fork. OSError: no processes or descriptors left."""
+    def start(self, work: Callable[[], bytes]) -> None:
+        """Fork; the child answers with what work() returns, or the OSError that it raises. OSError: no processes or
+        descriptors left."""
         reader, writer = os.pipe2(os.O_CLOEXEC)
         try:
             self._pid = os.fork()
@@ -46,7 +47,7 @@ class Fetch:
             os.close(writer)
             raise
         if not self._pid:
-            _child(writer, path, caller, owner)
+            _child(writer, work)
         os.close(writer)
         os.set_blocking(reader, False)
         self._fd = reader
@@ -54,12 +55,12 @@ class Fetch:
         self._timer = self.loop.call_later(SECONDS, self._too_long)
 
     def cancel(self) -> None:
-        """End the read; done() will not be called."""
+        """End the work; done() will not be called."""
         self.done = None
         self._end()
 
     def _too_long(self) -> None:
-        self._finish(None, OSError(errno.ETIMEDOUT, "the file can't be read in time"))
+        self._finish(None, OSError(errno.ETIMEDOUT, f"{self.what}: no end in time"))
 
     def _ready(self, events: int) -> None:
         while True:
@@ -72,7 +73,7 @@ class Fetch:
             self._parts.append(part)
         data = b"".join(self._parts)
         if len(data) < _HEAD.size:
-            return self._finish(None, OSError(errno.EIO, "the process that reads the file has died"))
+            return self._finish(None, OSError(errno.EIO, f"{self.what}: the process that does it has died"))
         code, = _HEAD.unpack(data[:_HEAD.size])
         if code:
             return self._finish(None, OSError(code, os.fsdecode(data[_HEAD.size:])))
@@ -107,7 +108,7 @@ class Fetch:
         self.loop.call_later(REAP, self._reap)
 
 
-def _child(writer: int, path: str, caller: Caller, owner: int) -> None:
+def _child(writer: int, work: Callable[[], bytes]) -> None:
     """Never returns."""
     try:
         os.dup2(writer, 3)
@@ -118,7 +119,7 @@ def _child(writer: int, path: str, caller: Caller, owner: int) -> None:
                 except OSError:                # the listing's own
                     pass
         try:
-            data = _HEAD.pack(0) + open_as_writer.read(path, caller, owner)
+            data = _HEAD.pack(0) + work()
         except OSError as error:
             code = error.errno or errno.EIO
             data = _HEAD.pack(code) + os.fsencode(error.strerror or os.strerror(code))

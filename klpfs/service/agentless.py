@@ -1,0 +1,136 @@
+"""Processes of a service that have no agent: Pythons with the service's environment that `klpfs run` has not reached.
+
+Such a process runs on unpatched, whatever the tree says of the others, so people are to hear of it, and why that may
+be. What is known of a process is what /proc shows to whoever asks: its environment when it was started (a variable that
+a program sets later is not seen), its command line, the files in its memory. A process that is no Python, is too young
+to have an agent, or is another user's and can't be looked at is not named.
+
+Looking at another process's environment waits while that process's memory is being changed, so the daemon does it in a
+child (work_in_child.py).
+"""
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from klpfs.agent.run_command import BOOT, PYTHON, python_options
+from klpfs.agent.supported import why_not
+from klpfs.protocol.process_identity import stat_words
+
+YOUNG_S = 3.0               # a process that began later may be about to start its agent
+_LIBRARY = re.compile(r"/libpython(\d)\.(\d+)(t?)[^/]*$")
+_NAMED = re.compile(r"/python(\d)\.(\d+)(t?)[^/]*$")
+_WITHOUT = {"I": "isolated", "E": "ignoring PYTHON* variables", "S": "without site"}
+_STARTED = 22 - 3           # words of /proc/PID/stat, from the state on: proc(5)
+_PARENT = 4 - 3
+
+
+# without annotations, for which typing imports Python's parser from 3.14 on
+class Agentless(NamedTuple("Agentless", [("pid", int), ("command", str), ("service", str), ("why", str)])):
+    """A Python process with a service's environment, and no agent. command: its words, with blanks between. why: for
+    people.
+
+    >>> Agentless(12, "python3 -I app.py", "shop", "-I: Python starts isolated").text
+    'process 12 python3 -I app.py: has no agent and is not patched: -I: Python starts isolated'
+    """
+
+    __slots__ = ()
+
+    @property
+    def text(self) -> str:
+        """A line for people."""
+        return f"process {self.pid} {self.command}: has no agent and is not patched: {self.why}"
+
+
+def find(runtime_dir: str, known: Collection[int], service: str | None = None, root: str = "/proc") -> list[Agentless]:
+    """The processes without an agent, by number. runtime_dir: the folder of the services' folders. known: the processes
+    that have an agent. service: its name; None: of all services. root: where proc(5) is mounted."""
+    return sorted(_find(os.path.realpath(runtime_dir), known, service, root))
+
+
+def _find(runtime_dir: str, known: Collection[int], service: str | None, root: str) -> Iterator[Agentless]:
+    age_of = _ages(root)
+    for name in os.listdir(root):
+        if not name.isascii() or not name.isdigit() or int(name) in known:
+            continue
+        # it ends meanwhile, or is another user's
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            place = f"{root}/{name}"
+            environ = dict(_pairs(_words(f"{place}/environ")))
+            of = environ.get("KLPFS_SERVICE", "")
+            if not of or service not in (None, of):
+                continue
+            if os.path.realpath(environ.get("KLPFS_RUNTIME_DIR", "")) != runtime_dir or age_of(name) < YOUNG_S:
+                continue
+            words, files = _words(f"{place}/cmdline"), _files(place)
+            if words and _is_python(files):
+                yield Agentless(int(name), " ".join(words), of, _why(words, environ, files, f"{place}/root"))
+
+
+def _ages(root: str) -> Ages:
+    with open(f"{root}/uptime", encoding="ascii") as file:
+        return Ages(root, float(file.read().split()[0]))
+
+
+class Ages:
+    """How long processes have run, in seconds, seen from one moment on."""
+
+    __slots__ = ("root", "uptime", "ticks")
+
+    def __init__(self, root: str, uptime: float) -> None:
+        self.root, self.uptime, self.ticks = root, uptime, os.sysconf("SC_CLK_TCK")
+
+    def __call__(self, name: str) -> float:
+        return self.uptime - int(stat_words(name, self.root)[_STARTED]) / self.ticks
+
+
+def _words(path: str) -> list[str]:
+    with open(path, "rb") as file:
+        return [os.fsdecode(word) for word in file.read().split(b"\0") if word]
+
+
+def _pairs(words: Iterable[str]) -> Iterator[tuple[str, str]]:
+    for word in words:
+        key, is_there, value = word.partition("=")
+        if is_there:
+            yield key, value
+
+
+def _files(place: str) -> list[str]:
+    """The program's file first, then what is mapped of files that a Python may be in."""
+    files = [os.readlink(f"{place}/exe")]
+    with open(f"{place}/maps", encoding="utf-8", errors="surrogateescape") as file:
+        files += dict.fromkeys(line.rstrip("\n").partition("/")[2] and "/" + line.rstrip("\n").partition("/")[2]
+                               for line in file if "/libpython" in line)
+    return files
+
+
+def _is_python(files: list[str]) -> bool:
+    return bool(PYTHON.match(os.path.basename(files[0])) or len(files) > 1)
+
+
+def _why(words: list[str], environ: Mapping[str, str], files: list[str], root: str) -> str:
+    """The reason that fits best why a Python has no agent. root: the process's root directory."""
+    version = next((found for found in map(_LIBRARY.search, files[1:]) if found), None) or _NAMED.search(files[0])
+    refused = "pypy" in files[0] and "klpfs patches CPython" or version and why_not(
+        "cpython", (int(version[1]), int(version[2])), free_threaded=bool(version[3]))
+    if refused:
+        return refused
+    if PYTHON.match(os.path.basename(files[0])):
+        letters, _, _ = python_options(words[1:])
+        for letter, how in _WITHOUT.items():
+            if letter in letters:
+                return f"-{letter}: Python starts {how}"
+    else:
+        return "its Python is part of another program, which may not read PYTHONPATH: call klpfs.agent.start() in it"
+    folders = environ.get("PYTHONPATH", "").split(os.pathsep)
+    if BOOT not in folders:
+        return "its PYTHONPATH has no longer the folder that klpfs run has put there"
+    for folder in folders[:folders.index(BOOT)]:
+        hides = os.path.join(folder, "sitecustomize.py")
+        if folder and os.path.exists(root + hides):
+            return f"{hides} comes before klpfs's sitecustomize"
+    return "why, its standard error may say"
