@@ -7,7 +7,6 @@ an interpreter that can't be patched. A command that is no Python may start some
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 from errno import EACCES, EINVAL, ENOENT, ENOSYS
@@ -16,49 +15,16 @@ from klpfs.agent.supported import why_not
 from klpfs.cpython import jit
 from klpfs.protocol.folder_layout import group_number, make_folder, runtime_dir
 from klpfs.protocol.names import check_service
+from klpfs.protocol.python_command import BOOT, PYTHON, WITHOUT_AGENT, python_options
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import NoReturn
 
-BOOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "boot")
-PYTHON = re.compile(r"(python|pypy)[0-9.]*t?(-dbg|d)?$")
-TAKES_VALUE = "cmWX"        # short options of python that take a value
 PROBE = ("import sys; print(sys.implementation.name, sys.version_info[0], sys.version_info[1], "
          "int('t' in getattr(sys, 'abiflags', '')), sys.version_info[3], "
          "int(getattr(sys, '_jit', None) is not None and sys._jit.is_available()))")
-
-
-def python_options(words: Sequence[str]) -> tuple[set[str], str, str]:
-    """The option letters that python is given in `words` (without the command), and what it runs: (set of str, kind,
-    name); kind 'script', 'module', 'code' or 'stdin'."""
-    letters: set[str] = set()
-    at = 0
-    while at < len(words):
-        word = words[at]
-        if word == "--check-hash-based-pycs":
-            at += 2
-            continue
-        if word == "-" or not word.startswith("-"):
-            return (letters, "stdin", "") if word == "-" else (letters, "script", word)
-        if word == "--":
-            return (letters, "script", words[at + 1]) if at + 1 < len(words) else (letters, "stdin", "")
-        if not word.startswith("--"):
-            for i, letter in enumerate(word[1:], 1):
-                if letter in TAKES_VALUE:
-                    value = word[i + 1:]
-                    if not value:
-                        at += 1
-                        value = words[at] if at < len(words) else ""
-                    if letter == "m":
-                        return letters, "module", value
-                    if letter == "c":
-                        return letters, "code", value
-                    break
-                letters.add(letter)
-        at += 1
-    return letters, "stdin", ""
 
 
 def shebang(path: str) -> list[str]:
@@ -104,7 +70,7 @@ def check(argv: Sequence[str], environ: Mapping[str, str]) -> None:
             return
         found = shutil.which(words[0], path=environ.get("PATH", os.defpath)) or words[0]
     letters, _, _ = python_options(words[1:])
-    for letter, why in (("I", "isolated"), ("E", "ignoring PYTHON* variables"), ("S", "without site")):
+    for letter, why in WITHOUT_AGENT.items():
         if letter in letters:
             raise OSError(EINVAL, f"-{letter} in {where}: Python starts {why}, so no agent can be started in it; leave "
                                   "it out, or call klpfs.agent.start() in the program")

@@ -6,7 +6,6 @@ import argparse
 
 from klpfs.cli.terminal import printable, put
 from klpfs.cli.tree import CommandError, Patch, find
-from klpfs.protocol.folder_layout import runtime_dir
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
@@ -25,6 +24,7 @@ def state(patch: Patch) -> str:
 
 
 def status(arguments: argparse.Namespace) -> int:
+    from klpfs.protocol.folder_layout import runtime_dir
     from klpfs.service import agentless
 
     try:

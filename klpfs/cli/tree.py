@@ -6,10 +6,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
+from _thread import allocate_lock, start_new_thread
+from time import monotonic
 from typing import NamedTuple
 
 from klpfs.cli.kmod import Module, parse_modules
+from klpfs.cli.terminal import printable, put
 from klpfs.service.mountinfo import klpfs_mounts
+
+ANSWER_S = 5.0              # in which a mount that nobody has named has to say which services it shows
 
 
 class CommandError(Exception):
@@ -18,6 +24,10 @@ class CommandError(Exception):
     def __init__(self, text: str, code: int = 1) -> None:
         super().__init__(text)
         self.code = code
+
+
+class Silence(CommandError):
+    """A mount does not answer."""
 
 
 def mounts() -> list[str]:
@@ -38,22 +48,46 @@ def services(mount: str) -> list[str]:
         raise CommandError(f"{mount}: {e.strerror}; {hint}") from None
 
 
+def _all_services(places: list[str]) -> dict[str, list[str] | CommandError]:
+    """{mount: the names of its services, or why they can't be had}. Several mounts are asked at the same time: each may
+    be somebody else's, whose daemon is stopped and never answers."""
+    found: dict[str, list[str] | CommandError] = {}
+    done = {place: allocate_lock() for place in places}
+
+    def ask(place: str) -> None:
+        try:
+            found[place] = services(place)
+        except CommandError as error:
+            found[place] = error
+        done[place].release()
+    for place in places:
+        done[place].acquire()
+        start_new_thread(ask, (place,))
+    until = monotonic() + ANSWER_S
+    for place in places:
+        if not done[place].acquire(timeout=max(0.0, until - monotonic())):
+            found.setdefault(place, Silence(f"{place}: its daemon does not answer (is it stopped?)"))
+    return {place: found[place] for place in places}
+
+
 def find(service: str | None = None, mount: str | os.PathLike[str] | None = None) -> Tree:
     """The tree of `service` (None: of the only service that runs). CommandError says what to do when there is none, or
-    several."""
+    several. Without `mount` a mount that does not answer is left out, with a line on stderr."""
     places = mounts() if mount is None else [os.fspath(mount).rstrip("/") or os.fspath(mount)[:1]]
     if not places:
         raise CommandError("no klpfs is mounted; do it with: klpfs mount MOUNTPOINT")
     found: dict[str, list[str]] = {}               # service -> the mounts that show it
-    dead = None
-    for place in places:
-        try:
-            for name in services(place):
+    dead: list[CommandError] = []
+    for place, names in ({places[0]: services(places[0])} if mount is not None else _all_services(places)).items():
+        if isinstance(names, CommandError):
+            dead.append(names)
+        else:
+            for name in names:
                 found.setdefault(name, []).append(place)
-        except CommandError as e:
-            dead = e
     if dead and not found:
-        raise dead
+        raise dead[-1]
+    for error in (each for each in dead if isinstance(each, Silence)):
+        put(printable(f"klpfs: {error}; left out"), file=sys.stderr)
     if service is None:
         if not found:
             raise CommandError("no service is running; start one with: klpfs run -- COMMAND")

@@ -16,14 +16,12 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from klpfs.agent.run_command import BOOT, PYTHON, python_options
-from klpfs.agent.supported import why_not
 from klpfs.protocol.process_identity import stat_words
+from klpfs.protocol.python_command import BOOT, PYTHON, WITHOUT_AGENT, python_options
 
 YOUNG_S = 3.0               # a process that began later may be about to start its agent
 _LIBRARY = re.compile(r"/libpython(\d)\.(\d+)(t?)[^/]*$")
 _NAMED = re.compile(r"/python(\d)\.(\d+)(t?)[^/]*$")
-_WITHOUT = {"I": "isolated", "E": "ignoring PYTHON* variables", "S": "without site"}
 _STARTED = 22 - 3           # words of /proc/PID/stat, from the state on: proc(5)
 _PARENT = 4 - 3
 
@@ -114,6 +112,8 @@ def _is_python(files: list[str]) -> bool:
 
 def _why(words: list[str], environ: Mapping[str, str], files: list[str], root: str) -> str:
     """The reason that fits best why a Python has no agent. root: the process's root directory."""
+    from klpfs.agent.supported import why_not  # not for a command that finds no such process
+
     version = next((found for found in map(_LIBRARY.search, files[1:]) if found), None) or _NAMED.search(files[0])
     refused = "pypy" in files[0] and "klpfs patches CPython" or version and why_not(
         "cpython", (int(version[1]), int(version[2])), free_threaded=bool(version[3]))
@@ -121,7 +121,7 @@ def _why(words: list[str], environ: Mapping[str, str], files: list[str], root: s
         return refused
     if PYTHON.match(os.path.basename(files[0])):
         letters, _, _ = python_options(words[1:])
-        for letter, how in _WITHOUT.items():
+        for letter, how in WITHOUT_AGENT.items():
             if letter in letters:
                 return f"-{letter}: Python starts {how}"
     else:

@@ -9,19 +9,6 @@ import pytest
 from klpfs.agent import run_command
 
 
-@pytest.mark.parametrize("words, letters, kind, name", [
-    (["a.py", "-I"], "", "script", "a.py"), (["-I", "a.py"], "I", "script", "a.py"),
-    (["-sE", "a.py"], "sE", "script", "a.py"), (["-m", "pkg.mod", "-S"], "", "module", "pkg.mod"),
-    (["-bmpkg"], "b", "module", "pkg"), (["-c", "-I"], "", "code", "-I"),
-    (["-W", "error", "-Xdev", "a.py"], "", "script", "a.py"), (["-Werror", "-X", "dev", "-S"], "S", "stdin", ""),
-    ([], "", "stdin", ""), (["-", "-I"], "", "stdin", ""),
-    (["--check-hash-based-pycs", "never", "a.py"], "", "script", "a.py"), (["-u", "--", "-I"], "u", "script", "-I"),
-])
-def test_options_of_python(words, letters, kind, name):
-    """The program's own options are none of Python's."""
-    assert run_command.python_options(words) == (set(letters), kind, name)
-
-
 @pytest.mark.parametrize("argv, name", [
     (["gunicorn", "-w", "8"], "gunicorn"), (["/usr/bin/celery"], "celery"),
     (["python3", "/srv/shop.py", "x"], "shop.py"), (["/opt/python3.11", "-m", "http.server"], "http.server"),

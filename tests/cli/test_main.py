@@ -39,6 +39,8 @@ FRONT = {"klpfs", "klpfs.cli", "klpfs.cli.main", "klpfs.cli.streams", "klpfs.cli
          "klpfs.cli.terminal", "klpfs.service", "klpfs.service.mountinfo", "klpfs.service.shown_text",
          "klpfs.engine", "klpfs.engine.data", "klpfs.engine.error", "klpfs.engine.names", "klpfs.engine.plain"}
 NAMES = {"klpfs.protocol", "klpfs.protocol.names", "klpfs.engine.names"}
+WITHOUT_AGENT = {"klpfs.service", "klpfs.protocol", "klpfs.service.agentless", "klpfs.protocol.folder_layout",
+                 "klpfs.protocol.process_identity", "klpfs.protocol.python_command"}
 SLOW = {"ast", "asyncio", "attr", "attrs", "ctypes", "dataclasses", "importlib.metadata", "inspect", "json", "logging",
         "pathlib", "shlex", "socket", "subprocess", "tempfile", "tokenize"}
 
@@ -67,8 +69,8 @@ def imported(*words):
     ("insmod /dev/null", {"klpfs.cli.modules", *NAMES}, {"shlex"}),
     ("check /dev/null", {"klpfs.cli.check"}, {"shlex"}),
     ("dmesg", {"klpfs.cli.log", "klpfs.cli.kmsg"}, set()),
-    ("status", {"klpfs.cli.status"}, set()),
-    ("status --json", {"klpfs.cli.status"}, {"json"}),
+    ("status", {"klpfs.cli.status", *WITHOUT_AGENT}, set()),
+    ("status --json", {"klpfs.cli.status", *WITHOUT_AGENT}, {"json"}),
     ("blockers", {"klpfs.cli.status"}, set()),
     ("wait", {"klpfs.cli.wait"}, set()),
     ("modinfo lp1", {"klpfs.cli.modinfo"}, set()),

@@ -1,4 +1,6 @@
 """Finding the tree, and reading it."""
+import threading
+
 import pytest
 
 from klpfs.cli import tree
@@ -76,3 +78,25 @@ def test_the_patch_in_transition(made):
     assert tree.pending(tree.find(mount=made.path)) is None
     made.patch(top, "b", transition="1", order="2")
     assert tree.pending(tree.find(mount=made.path)) == "b"
+
+
+def test_a_mount_that_does_not_answer_is_left_out(made, monkeypatch, capsys):
+    """Somebody's daemon is stopped: the kernel waits for it without end. It is named, and hinders nobody."""
+    made.service("shop")
+    gate = threading.Lock()
+    gate.acquire()
+    listed = tree.services
+
+    def services(place):
+        if place == "/stopped":
+            gate.acquire()
+        return listed(place)
+    monkeypatch.setattr(tree, "services", services)
+    monkeypatch.setattr(tree, "ANSWER_S", 0.05)
+    monkeypatch.setattr(tree, "mounts", lambda: ["/stopped", str(made.path)])
+    assert tree.find().path == str(made.path / "shop")
+    assert capsys.readouterr().err == "klpfs: /stopped: its daemon does not answer (is it stopped?); left out\n"
+    monkeypatch.setattr(tree, "mounts", lambda: ["/stopped"])
+    with pytest.raises(tree.CommandError, match="/stopped: its daemon does not answer"):
+        tree.find()
+    gate.release()

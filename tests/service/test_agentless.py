@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from klpfs.agent.run_command import BOOT
+from klpfs.protocol.python_command import BOOT
 from klpfs.service import agentless
 
 RUNTIME = "/run/klpfs-test"
