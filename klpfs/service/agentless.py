@@ -6,7 +6,7 @@ a program sets later is not seen), its command line, the files in its memory. A 
 to have an agent, or is another user's and can't be looked at is not named.
 
 Looking at another process's environment waits while that process's memory is being changed, so the daemon does it in a
-child (work_in_child.py).
+child (child_work.py).
 """
 from __future__ import annotations
 
