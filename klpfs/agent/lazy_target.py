@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import sys
 from errno import EINVAL
-from posix import environ
+from posix import environ, getpid
 
+from klpfs.agent.proc import cmdline
 from klpfs.cpython.imports_without_text import import_without_text
 from klpfs.engine.error import KlpError
 from klpfs.engine.log import WARNING
+from klpfs.protocol.python_command import main_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -95,8 +97,13 @@ class CPython:
 
     @staticmethod
     def target(agent: Agent) -> LazyTarget:
-        """The target of this process."""
+        """The target of this process. Its main program is the service's if it is the process that `klpfs run` has
+        become, whatever launchers it runs before, or if it is the same program as there."""
         main = environ.get(b"KLPFS_MAIN")
+        if environ.get(b"KLPFS_MAIN_PID") == b"%d" % getpid():
+            import os
+            os.environ["KLPFS_MAIN"] = main_of(cmdline()[1:])       # for children that it starts
+            main = None
         return LazyTarget(agent, main.decode("utf-8", "surrogateescape") if main else None)
 
     @staticmethod

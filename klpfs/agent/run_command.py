@@ -15,7 +15,7 @@ from klpfs.agent.supported import why_not
 from klpfs.cpython import jit
 from klpfs.protocol.folder_layout import group_number, make_folder, runtime_dir
 from klpfs.protocol.names import check_service
-from klpfs.protocol.python_command import BOOT, PYTHON, WITHOUT_AGENT, python_options
+from klpfs.protocol.python_command import BOOT, WITHOUT_AGENT, is_python, main_of, python_options
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def shebang(path: str) -> list[str]:
 def service_name(argv: Sequence[str]) -> str:
     """The base name of the script, of `-m`'s module, or of the command."""
     command = os.path.basename(argv[0])
-    if PYTHON.match(command):
+    if is_python(command):
         _, kind, name = python_options(argv[1:])
         if kind == "module":
             return name
@@ -63,10 +63,10 @@ def check(argv: Sequence[str], environ: Mapping[str, str]) -> None:
             raise OSError(EACCES, f"{argv[0]}: can't be executed")
         raise OSError(ENOENT, f"{argv[0]}: no such command")
     words, where = list(argv), argv[0]
-    if not PYTHON.match(os.path.basename(found)) and not PYTHON.match(os.path.basename(argv[0])):
+    if not is_python(os.path.basename(found)) and not is_python(os.path.basename(argv[0])):
         words = shebang(found)
         where = f"the first line of {found}"
-        if not words or not PYTHON.match(os.path.basename(words[0])):
+        if not words or not is_python(os.path.basename(words[0])):
             return
         found = shutil.which(words[0], path=environ.get("PATH", os.defpath)) or words[0]
     letters, _, _ = python_options(words[1:])
@@ -92,11 +92,10 @@ def check(argv: Sequence[str], environ: Mapping[str, str]) -> None:
 def main_program(argv: Sequence[str], environ: Mapping[str, str]) -> str:
     """The service's main program: the path of its script, or what -m was given; '' if it can't be told."""
     found = shutil.which(argv[0], path=environ.get("PATH", os.defpath))
-    if PYTHON.match(os.path.basename(argv[0])):
-        _, kind, name = python_options(argv[1:])
-        return name if kind == "module" else os.path.abspath(name) if kind == "script" else ""
+    if is_python(os.path.basename(argv[0])):
+        return main_of(argv[1:])
     words = shebang(found) if found else []
-    return os.path.abspath(found) if found and words and PYTHON.match(os.path.basename(words[0])) else ""
+    return os.path.abspath(found) if found and words and is_python(os.path.basename(words[0])) else ""
 
 
 def environment(argv: Sequence[str], service: str | None = None, keep: bool = False,
@@ -105,6 +104,7 @@ def environment(argv: Sequence[str], service: str | None = None, keep: bool = Fa
     service's name."""
     env = dict(os.environ if environ is None else environ)
     env["KLPFS_MAIN"] = main_program(argv, env)
+    env["KLPFS_MAIN_PID"] = str(os.getpid())    # the command takes our place, and a launcher's command takes its
     env["KLPFS_SERVICE"] = check_service(service or service_name(argv))
     # also of children that go to another folder, or become another user's
     env["KLPFS_RUNTIME_DIR"] = os.path.abspath(runtime_dir(env))

@@ -3,6 +3,7 @@ completing."""
 from __future__ import annotations
 
 import argparse
+import sys
 
 from klpfs.cli.terminal import printable, put
 from klpfs.cli.tree import CommandError, Patch, find
@@ -29,10 +30,10 @@ def status(arguments: argparse.Namespace) -> int:
 
     try:
         tree = find(arguments.service, arguments.mount)
-    except CommandError as error:       # perhaps it has no process that an agent is in
-        without = agentless.find(runtime_dir(), (), arguments.service)
-        raise CommandError("\n".join([str(error), *(f"{each.text} (service {each.service})" for each in without)]),
-                           error.code) from None
+    except CommandError:                # perhaps none of its processes has an agent
+        for each in agentless.find(runtime_dir(), (), arguments.service):
+            put(printable(f"service {each.service}: {each.text}"), file=sys.stderr)
+        raise
     patches, processes = tree.patches(), tree.processes()
     without = agentless.find(runtime_dir(), {pid for pid, _ in processes}, tree.name)
     waiting = tree.blockers()      # also without a transition: who refuses writes, why the journal can't be written

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import os
-import re
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -10,9 +9,14 @@ if TYPE_CHECKING:
 
 # the folder whose sitecustomize.py starts the agent; `klpfs run` puts it on PYTHONPATH
 BOOT = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "agent", "boot")
-PYTHON = re.compile(r"(python|pypy)[0-9.]*t?(-dbg|d)?$")
 TAKES_VALUE = "cmWX"        # short options of python that take a value
 WITHOUT_AGENT = {"I": "isolated", "E": "ignoring PYTHON* variables", "S": "without site"}     # options: how it starts
+
+
+def is_python(name: str) -> bool:
+    """Whether a command of this base name is a Python: python3, python3.13t, pypy."""
+    import re
+    return bool(re.match(r"(python|pypy)[0-9.]*t?(-dbg|d)?$", name))
 
 
 def python_options(words: Sequence[str]) -> tuple[set[str], str, str]:
@@ -44,3 +48,14 @@ def python_options(words: Sequence[str]) -> tuple[set[str], str, str]:
                 letters.add(letter)
         at += 1
     return letters, "stdin", ""
+
+
+def main_of(words: Sequence[str]) -> str:
+    """The main program of a Python with these words (without the command): the path of its script, or what -m was
+    given; '' if it can't be told.
+
+    >>> main_of(["-u", "-m", "http.server", "80"])
+    'http.server'
+    """
+    _, kind, name = python_options(words)
+    return name if kind == "module" else os.path.abspath(name) if kind == "script" else ""

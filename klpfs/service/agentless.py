@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from klpfs.protocol.process_identity import stat_words
-from klpfs.protocol.python_command import BOOT, PYTHON, WITHOUT_AGENT, python_options
+from klpfs.protocol.python_command import BOOT, WITHOUT_AGENT, is_python, python_options
 
 YOUNG_S = 3.0               # a process that began later may be about to start its agent
 _LIBRARY = re.compile(r"/libpython(\d)\.(\d+)(t?)[^/]*$")
@@ -107,7 +107,7 @@ def _files(place: str) -> list[str]:
 
 
 def _is_python(files: list[str]) -> bool:
-    return bool(PYTHON.match(os.path.basename(files[0])) or len(files) > 1)
+    return bool(is_python(os.path.basename(files[0])) or len(files) > 1)
 
 
 def _why(words: list[str], environ: Mapping[str, str], files: list[str], root: str) -> str:
@@ -119,7 +119,7 @@ def _why(words: list[str], environ: Mapping[str, str], files: list[str], root: s
         "cpython", (int(version[1]), int(version[2])), free_threaded=bool(version[3]))
     if refused:
         return refused
-    if PYTHON.match(os.path.basename(files[0])):
+    if is_python(os.path.basename(files[0])):
         letters, _, _ = python_options(words[1:])
         for letter, how in WITHOUT_AGENT.items():
             if letter in letters:

@@ -33,7 +33,7 @@ def test_the_environment():
     env = run_command.environment(["python3", "a.py"], None, True,
                                   {"PYTHONPATH": "/a:" + run_command.BOOT + ":/b", "X": "1", "KLPFS_RUNTIME_DIR": "rt"})
     assert env == {"KLPFS_MAIN": os.path.abspath("a.py"), "PYTHONPATH": run_command.BOOT + ":/a:/b", "X": "1",
-                   "PYTHON_JIT": "0", "KLPFS_SERVICE": "a.py", "KLPFS_KEEP": "1", "KLPFS_RUNTIME_DIR": os.path.abspath("rt")}
+                   "KLPFS_MAIN_PID": str(os.getpid()), "PYTHON_JIT": "0", "KLPFS_SERVICE": "a.py", "KLPFS_KEEP": "1", "KLPFS_RUNTIME_DIR": os.path.abspath("rt")}
     assert "KLPFS_KEEP" not in run_command.environment(["x"], "s", False, {"KLPFS_KEEP": "1"})
 
 

@@ -1,6 +1,8 @@
 """status and blockers."""
 import json
 
+from klpfs.service import agentless
+
 
 def test_status_shows_processes_patches_and_who_blocks(made, klpfs):
     top = made.service("shop")
@@ -41,3 +43,15 @@ def test_blockers(made, klpfs):
     (top / "blockers").write_text("a\nb\n")
     assert klpfs("blockers") == (0, "a\nb\n", "")
     assert json.loads(klpfs("blockers", "--json")[1]) == ["a", "b"]
+
+
+def test_status_names_who_has_no_agent_where_no_service_is(made, klpfs, monkeypatch):
+    """`klpfs run` has started it, and it is in no tree."""
+    found = agentless.Agentless(12, "python3 -I a.py", "shop", "-I: Python starts isolated")
+    monkeypatch.setattr(agentless, "find", lambda runtime, known, service: [found])
+    code, out, err = klpfs("status")
+    assert (code, out) == (1, "")
+    assert err.splitlines() == [f"service shop: {found.text}",
+                                "klpfs status: no service is running; start one with: klpfs run -- COMMAND"]
+    made.service("shop")
+    assert klpfs("status") == (0, f"service shop\n{found.text}\n", "")
