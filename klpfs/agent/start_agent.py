@@ -9,6 +9,7 @@ from posix import getpid, register_at_fork
 
 from klpfs.agent import api
 from klpfs.agent.fork import Forks
+from klpfs.agent.python_path import keep_first
 from klpfs.agent.supported import remark, unsupported
 from klpfs.engine.log import WARNING
 from klpfs.protocol.folder_layout import absolute, environment, group_number, make_folder, runtime_dir
@@ -76,6 +77,8 @@ def _start(service: str | None, keep: bool, environ: Mapping[str, str] | None, g
     if not _hooked:
         _hooked = True
         Forks().hooks(register_at_fork)
+        if env.get("KLPFS_MAIN_PID"):           # `klpfs run` has started the service
+            keep_first()
         atexit.register(_end)
     agent.joining.register()
     api.set_agent(agent)

@@ -26,6 +26,11 @@ LAUNCHERS = {
                             "main.__file__ = sys.argv[0]\nsys.modules['__main__'] = main\n"
                             "exec(compile(open(sys.argv[0]).read(), sys.argv[0], 'exec'), main.__dict__)"),
 }
+HIDES = """
+import os, sys
+os.environ["PYTHONPATH"] = os.path.abspath("hides") + os.pathsep + os.environ["PYTHONPATH"]
+os.execl(sys.executable, sys.executable, *sys.argv[1:])
+"""
 FIX = """
 from klpfs import Func, Object, Patch
 def one(): return "new"
@@ -33,12 +38,17 @@ patch = Patch([Object(None, [Func("one", one)])])
 """
 
 
+LAUNCHERS["with a sitecustomize of its own"] = HIDES
+
+
 @pytest.mark.parametrize("how", LAUNCHERS)
 def test_its_functions_are_patched_and_taken_back(how, mount, tmp_path):
     (tmp_path / "app.py").write_text(APP)
     (tmp_path / "launcher.py").write_text(LAUNCHERS[how])
     (tmp_path / "fix.py").write_text(FIX)
-    says = tmp_path / "says"
+    (tmp_path / "hides").mkdir()
+    (tmp_path / "hides" / "sitecustomize.py").write_text(f"open({str(tmp_path / 'flag')!r}, 'w')")
+    says, flag = tmp_path / "says", tmp_path / "flag"
     words = [sys.executable, "-m", "klpfs", "run", "-s", "shop", "--", sys.executable, "launcher.py", "app.py", str(says)]
     environ = dict(os.environ, KLPFS_RUNTIME_DIR=str(mount.runtime), PYTHONPATH=str(HERE.parent))
     with subprocess.Popen(words, cwd=tmp_path, env=environ) as process:
@@ -51,5 +61,6 @@ def test_its_functions_are_patched_and_taken_back(how, mount, tmp_path):
             until(lambda: says.read_text() == "new", "the new code")
             tree.set("fix/enabled", "0")
             until(lambda: says.read_text() == "old", "the old code")
+            assert flag.exists() == (LAUNCHERS[how] is HIDES)       # the launcher's own sitecustomize has run
         finally:
             process.kill()
