@@ -36,12 +36,13 @@ class Request:
 
 @define(eq=False)
 class Line:
-    """A line that was given to an agent for its log. done(): it has come back; undone(): it has not, in time."""
+    """A line that was given to an agent for its log. done(): it has come back; undone(agent): it has not, and
+    that agent may still log it ('': none will)."""
 
     peer: Peer
     text: str
     done: Callable[[], None]
-    undone: Callable[[], None]
+    undone: Callable[[str], None]
     timer: Timer | None = None
 
 
@@ -107,7 +108,7 @@ class AgentRequests:
         for key in [key for key in self._requests if key[0] == peer.key]:
             self._end(key, None)
         for line in [line for line in self._lines if line.peer is peer]:
-            self._end_line(line, line.undone)
+            self._end_line(line, partial(line.undone, ""))
 
     def _end(self, key: tuple[str, int], answer: Any) -> None:
         request = self._requests.pop(key, None)
@@ -117,17 +118,19 @@ class AgentRequests:
 
     # -- lines for the log
 
-    def write_kmsg(self, text: str, priority: int, done: Callable[[], None], undone: Callable[[], None]) -> None:
-        """Give a line to a process of the service: done() when it has come back. undone(): no process takes it. One of
-        another user's is not asked: the line would come back as that process's own."""
+    def write_kmsg(self, text: str, priority: int, done: Callable[[], None], undone: Callable[[str], None]) -> None:
+        """Give a line to a process of the service: done() when it has come back. undone(agent): no process takes it, or
+        one has it and has said nothing in time: the agent that may still log it ('': none). A process of another user's
+        is not asked: the line would come back as that process's own."""
         for peer in self.peers.known():
             message = {"t": "kmsg", "text": text, "priority": priority}
             if peer.report is not None and peer.is_of_service and peer.send(message):
                 line = Line(peer, text.split("\n")[-1], done, undone)
-                line.timer = self.loop.call_later(LIMITS.kmsg, partial(self._end_line, line, undone))
+                in_time = partial(self._end_line, line, partial(undone, peer.agent))
+                line.timer = self.loop.call_later(LIMITS.kmsg, in_time)
                 self._lines.append(line)
                 return
-        undone()
+        undone("")
 
     def take_event(self, peer: Peer, event: Message) -> None:
         """An event has come: perhaps with a line that was given to this process."""
@@ -150,4 +153,4 @@ class AgentRequests:
         for key in list(self._requests):
             self._end(key, None)
         for line in list(self._lines):
-            self._end_line(line, line.undone)
+            self._end_line(line, partial(line.undone, ""))

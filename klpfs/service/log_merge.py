@@ -47,6 +47,8 @@ class LogMerge:
     _next: dict[str, int] = field(init=False, factory=dict)      # by agent: the number that its next record has
     _past: dict[str, int] = field(init=False, factory=dict)      # the same of agents that have gone, the latest ones
     _shown: dict[str, list[Shown]] = field(init=False, factory=dict)
+    # by agent: lines of writers that stand here already, and that it may still say, oldest first
+    _said: dict[str, list[str]] = field(init=False, factory=dict)
     _epoch: int = field(init=False, default=0)
     _transition: dict[str, Any] | None = field(init=False, default=None)
     _started: int = field(init=False)
@@ -59,6 +61,22 @@ class LogMerge:
         """A line of the service's own."""
         for line in text.split("\n"):
             self.view.add(self.clock(), priority, line)
+
+    def say_for(self, agent: str, text: str, priority: int) -> None:
+        """A line that a writer has given to an agent, which has not logged it in time. agent: '': none will."""
+        self.say(text, priority)
+        if agent:
+            self._said.setdefault(agent, []).extend(line_of(line) for line in text.split("\n"))
+            del self._said[agent][:-REMEMBERED]
+
+    def _stands_already(self, agent: str, text: str) -> bool:
+        """Whether an agent's line of a writer is one of say_for's. An agent logs in the order in which it was given the
+        lines: what comes before this one will not come any more."""
+        said = self._said.get(agent, [])
+        if text not in said:
+            return False
+        del said[:said.index(text) + 1]
+        return True
 
     def take(self, agent: str, rows: Iterable[Row], record: dict[str, Any], name: str = "",
              stranger: Stranger | None = None) -> None:
@@ -76,6 +94,8 @@ class LogMerge:
                 self._take_foreign(agent, stranger, (seq, usec, priority, kind, text), record)
                 continue
             priority &= FACILITIES | 7 if kind == "user" else 7
+            if kind == "user" and self._stands_already(agent, text):
+                continue
             if kind != "engine":       # a kind that this klpfs does not know is one of the agent's own
                 self.view.add(usec, priority, f"{name}: {text}" if kind not in ("module", "user") and name else text)
             elif not self._ends(text, record):
@@ -106,6 +126,7 @@ class LogMerge:
 
     def forget(self, agent: str) -> None:
         """An agent is gone. It may come back on another socket, if its program has closed the one that it had."""
+        self._said.pop(agent, None)
         known = self._next.pop(agent, None)
         if known is not None:
             self._past[agent] = known

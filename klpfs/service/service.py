@@ -378,8 +378,8 @@ class Service:
             priority = USER_WARNING & FACILITIES | priority & 7
         line = os.fsdecode(text[:-1] if text.endswith(b"\n") else text)
 
-        def here() -> None:
-            self._merge.say(line, priority)
+        def here(agent: str) -> None:
+            self._merge.say_for(agent, line, priority)
             answer.succeed()
         self._requests.write_kmsg(line, priority, answer.succeed, here)
         return answer

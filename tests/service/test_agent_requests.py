@@ -18,6 +18,7 @@ class Peer:
         self.key, self.connected, self.report = key, connected, {} if report else None
         self.is_of_service = True
         self.sent, self.drops = [], []
+        self.agent = f"agent {key}"
 
     def send(self, message):
         if self.connected:
@@ -53,7 +54,8 @@ class World:
         self.requests.answered(peer, {"t": "done", "id": peer.sent[-1]["id"], "errno": errno})
 
     def write_kmsg(self, text="hello"):
-        self.requests.write_kmsg(text, 14, lambda: self.outcomes.append("back"), lambda: self.outcomes.append("not"))
+        self.requests.write_kmsg(text, 14, lambda: self.outcomes.append("back"),
+                                 lambda agent: self.outcomes.append(f"not {agent}"))
 
     def event(self, peer, kind, text):
         self.requests.take_event(peer, {"t": "event", "log": [(0, 1, 6, kind, text)]})
@@ -154,7 +156,7 @@ def test_the_end_ends_all(world):
     world.ask(peer=world.b)
     world.write_kmsg()
     world.requests.close()
-    assert world.outcomes == [None, None, "not"]
+    assert world.outcomes == [None, None, "not "]
     world.clock.advance(100)
     assert len(world.outcomes) == 3
 
@@ -234,15 +236,15 @@ def test_processes_that_can_not_take_a_line_are_passed_by(world):
 def test_no_process_takes_the_line(world):
     world.all[:] = []
     world.write_kmsg()
-    assert world.outcomes == ["not"]
+    assert world.outcomes == ["not "]
 
 
 def test_a_line_that_does_not_come_back(world):
     world.write_kmsg()
     world.clock.advance(LIMITS.kmsg)
-    assert world.outcomes == ["not"]
+    assert world.outcomes == ["not agent a"]
     world.event(world.a, "user", "hello")
-    assert world.outcomes == ["not"]
+    assert world.outcomes == ["not agent a"]
 
 
 def test_a_lost_connection_has_its_lines_alone(world):
@@ -250,4 +252,4 @@ def test_a_lost_connection_has_its_lines_alone(world):
     world.requests.lost(world.b)
     assert world.outcomes == []
     world.requests.lost(world.a)
-    assert world.outcomes == ["not"]
+    assert world.outcomes == ["not "]

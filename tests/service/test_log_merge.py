@@ -155,3 +155,33 @@ def test_what_the_service_itself_says(world):
     """A record for each line, at the time of saying."""
     world.merge.say("a\nb", 5)
     assert [(r.text, r.prio, r.usec) for r in world.view.records] == [("a", 5, 1000), ("b", 5, 1000)]
+
+
+def test_a_writer_s_line_that_an_agent_logs_late_stands_once(world):
+    """It was shown when the agent did not say it in time (a stopped process)."""
+    world.merge.say_for("a", "one\ntwo", 12)
+    world.take("a", (0, 2000, 12, "user", "one"), (1, 2001, 12, "user", "two"), (2, 2002, 12, "user", "three"))
+    assert world.lines() == ["one", "two", "three"]
+    world.take("a", (3, 2003, 12, "user", "one"))       # written again
+    assert world.lines() == ["one", "two", "three", "one"]
+
+
+def test_a_late_line_is_that_agent_s_and_a_writer_s(world):
+    world.merge.say_for("a", "one", 12)
+    world.take("b", (0, 2000, 12, "user", "one"))
+    world.take("a", (0, 2000, 12, "module", "one"))
+    assert world.lines() == ["one", "one", "one"]
+
+
+def test_a_late_line_that_never_came_hides_no_other(world):
+    """An agent logs in the order in which it was given the lines; one that has gone logs none."""
+    for line in ("lost", "late"):
+        world.merge.say_for("a", line, 12)
+    world.take("a", (0, 2000, 12, "user", "late"), (1, 2001, 12, "user", "lost"))
+    assert world.lines() == ["lost", "late", "lost"]
+    world.merge.say_for("a", "gone", 12)
+    world.merge.forget("a")
+    world.take("a", (2, 2002, 12, "user", "gone"))
+    assert world.lines()[-2:] == ["gone", "gone"]
+    world.merge.say_for("", "nobody's", 12)
+    assert world.lines()[-1] == "nobody's"
