@@ -17,6 +17,7 @@ from typing import Any
 
 from klpfs.engine.data import COMING, LIVE, Func, Mod, Object
 from klpfs.engine.error import KlpError
+from klpfs.engine.names import NULL
 from klpfs.engine.patch import patch_of
 from klpfs.engine.target import (
     CLEAN,
@@ -242,7 +243,7 @@ class PuppetTarget(Target):
         if not found:
             raise KlpError(EINVAL, "symbol '%s' not found in symbol table" % func.old_name, func)
         if func.old_sympos == 0 and len(found) > 1:
-            text = "unresolvable ambiguity for symbol '%s' in object '%s'" % (func.old_name, obj.shown)
+            text = "unresolvable ambiguity for symbol '%s' in object '%s'" % (func.old_name, obj.name or NULL)
             raise KlpError(EINVAL, text, func)
         if func.old_sympos > len(found):
             text = "symbol position %d for symbol '%s' in object '%s' not found"

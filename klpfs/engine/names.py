@@ -7,6 +7,7 @@ from __future__ import annotations
 
 MAX_NAME_BYTES = 255        # of a name in a directory (NAME_MAX)
 VMLINUX = "vmlinux"         # the main program, an object whose name is None, in the tree and the log
+NULL = "(null)"            # the same where the kernel prints its name as it is: klp_find_object_symbol()
 
 
 def why_unshowable(name: str, attributes: tuple[str, ...] = ()) -> str:

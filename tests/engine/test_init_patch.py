@@ -14,7 +14,7 @@ def kit():
 
 @pytest.mark.parametrize("objects, sympos, text", [
     (dict(vmlinux=["nope"]), 0, "symbol 'nope' not found in symbol table"),
-    (dict(vmlinux=["twice"]), 0, "unresolvable ambiguity for symbol 'twice' in object 'vmlinux'"),
+    (dict(vmlinux=["twice"]), 0, "unresolvable ambiguity for symbol 'twice' in object '(null)'"),
     (dict(vmlinux=["twice"]), 3, "symbol position 3 for symbol 'twice' in object 'vmlinux' not found"),
     (dict(m=["h"], vmlinux=["nope"]), 0, "symbol 'nope' not found in symbol table"),
 ])

@@ -97,7 +97,7 @@ disable lp_position
 remove lp_position
 expect << END
 % modprobe lp_position position=0
-livepatch: unresolvable ambiguity for symbol 'name_show' in object 'vmlinux'
+livepatch: unresolvable ambiguity for symbol 'name_show' in object '(null)'
 modprobe: ERROR: could not insert 'lp_position': Invalid argument
 % modprobe lp_position position=3
 livepatch: symbol position 3 for symbol 'name_show' in object 'vmlinux' not found

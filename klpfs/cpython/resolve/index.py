@@ -18,7 +18,7 @@ from klpfs.cpython.resolve.original_source import SourceTree
 from klpfs.cpython.resolve.owners import FOREIGN, Owners
 from klpfs.engine.error import KlpError
 from klpfs.engine.log import pr_err
-from klpfs.engine.names import VMLINUX
+from klpfs.engine.names import NULL, VMLINUX
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ class Index:
     def _ambiguous(self, name: str, log: Log, why: str = "") -> KlpError:
         """The error, already logged, for a name that more than one definition has."""
         return KlpError(EINVAL, pr_err(
-            log, f"unresolvable ambiguity for symbol '{name}' in object '{self.shown}'{why}"))
+            log, f"unresolvable ambiguity for symbol '{name}' in object '{self.object or NULL}'{why}"))
 
     def _adopt(self, group: list[Unit], groups: list[list[Unit]]) -> Definition:
         first = group[0].code
