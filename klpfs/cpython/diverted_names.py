@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 PREFIX = "klpfs:"       # no identifier: no program's own name
 _ITEMS = tuple.__basicsize__        # bytes in a tuple before its items
 _SHIFTS = {"LOAD_GLOBAL": int(sys.version_info >= (3, 11)), "LOAD_ATTR": int(sys.version_info >= (3, 12)),
-           "LOAD_SUPER_ATTR": 2, "IMPORT_NAME": 2 * int(sys.version_info >= (3, 15))}      # bits of an argument below the number of a name
+           "LOAD_SUPER_ATTR": 2,
+           "IMPORT_NAME": 2 * int(sys.version_info >= (3, 15))}     # bits of an argument below the number of a name
 _GLOBALS = {opmap[name] for name in ("LOAD_GLOBAL", "STORE_GLOBAL", "DELETE_GLOBAL")
             if name in opmap}
 _BY_BLOCK = {opmap[name] for name in ("STORE_NAME", "DELETE_NAME") if name in opmap}
