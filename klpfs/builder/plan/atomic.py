@@ -16,7 +16,8 @@ from attrs import define, field
 
 from klpfs.builder.compare.changes import ClassChange
 from klpfs.builder.compare.names_in_code import NAMESPACES
-from klpfs.builder.compare.statements import Scope, Statement, parse_scope
+from klpfs.builder.compare.statements import Statement, parse_scope
+from klpfs.builder.plan.class_values import class_values, in_text, loads, of_itself, stores_in_class
 from klpfs.builder.plan.order import imported_from, ordered
 from klpfs.builder.plan.plans import ModulePlan
 from klpfs.builder.plan.table_uses import changes_or_keeps, is_no_table
@@ -82,7 +83,7 @@ class AtomicPlanner:
                     self.found[module].together.append(f"{plan.name}:{name}")
             values.append(ChangedValue(plan.name, name, candidate.why))
         for plan in list(self.found.values()):
-            values += [ChangedValue(plan.name, name, why) for name, why in _class_values(plan)]
+            values += [self._of_class(plan, *value) for value in list(class_values(plan))]
         early: dict[tuple[str, str], list[str]] = {}
         for value in values:
             if value.early:
@@ -181,6 +182,41 @@ class AtomicPlanner:
         if uses.in_body:
             return f"the body of {module} reads it in a lambda"
         candidate.elsewhere.add(module)
+        return ""
+
+    # -- values of classes
+
+    def _of_class(self, plan: ModulePlan, change: ClassChange, name: str, statement: Statement) -> ChangedValue:
+        """A class's value, put together with the functions where it can be."""
+        candidate = _Candidate(plan, name, [statement])
+        why = of_itself(plan, change, name, statement) or self._class_readers(candidate)
+        why = why or self._add_readers(candidate)
+        if not why:
+            plan.together.append(change.qualified(name))
+        return ChangedValue(plan.name, change.qualified(name), why)
+
+    def _class_readers(self, candidate: _Candidate) -> str:
+        """Finds all functions of the package that read an attribute. Why they can't be of the patch, or ''."""
+        name = candidate.name
+        if in_text(self.texts, name):
+            return "its name is in a text, by which code may look it up"
+        word = re.compile(rb"\.\s*%s\b" % name.encode())
+        for module, text in self.texts.items():
+            if not word.search(text):
+                continue
+            pair = self._pair(module)
+            if any(stores_in_class(tree, name) for tree in (pair.old.tree, pair.new.tree)):
+                return f"{module} may bind it in a class"
+            found = set(loads(pair.new.tree, name))
+            for reader in self._functions(module):
+                inside = found & {inner for part in reader.new.body for inner in ast.walk(part)}
+                if inside:
+                    candidate.readers.append((module, reader))
+                    found -= inside
+            if found:
+                return f"the body of {module} reads it"
+        if len(candidate.readers) > _MOST_READERS:
+            return f"{len(candidate.readers)} functions have an attribute of that name"
         return ""
 
     # -- who reads
@@ -306,24 +342,6 @@ def _read_outside_functions(plan: ModulePlan, name: str) -> bool:
                     isinstance(inner, ast.Name) and inner.id == name for inner in ast.walk(node)):
                 return True
     return False
-
-
-def _class_values(plan: ModulePlan) -> Iterator[tuple[str, str]]:
-    """(qualified name, why it is there at once) of values of classes that the patch binds anew."""
-    for change in plan.change.walk():
-        if isinstance(change, ClassChange):
-            yield from _of_class(plan, change.new_scope, change)
-    for amended in plan.at_import.classes_to_amend.values():
-        if amended.change not in list(plan.change.walk()):
-            yield from _of_class(plan, amended.change.new_scope, amended.change)
-
-
-def _of_class(plan: ModulePlan, scope: Scope, change: ClassChange) -> Iterator[tuple[str, str]]:
-    bound = change.old_scope.bound
-    for statement in scope.statements:
-        if statement in plan.at_import.statements_to_run and statement.kind == "statement":
-            for name in sorted(statement.binds & bound):
-                yield change.qualified(name), "a class has one value for all tasks"
 
 
 def _new_special_methods(plan: ModulePlan) -> Iterator[str]:

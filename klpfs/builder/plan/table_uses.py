@@ -5,6 +5,8 @@ import ast
 from collections.abc import Collection
 from typing import Callable
 
+from klpfs.builder.syntax import last_name
+
 _READING = frozenset(("get", "items", "keys", "values", "copy", "index", "count", "union", "difference", "intersection",
                       "issubset", "issuperset", "isdisjoint", "symmetric_difference"))
 _BUILT_IN = frozenset("""len sorted set list dict tuple frozenset any all isinstance issubclass iter enumerate min max
@@ -34,7 +36,7 @@ def _plain(value: ast.expr, known: Callable[[str], bool]) -> bool:
     if isinstance(value, ast.IfExp):
         return _plain(value.body, known) and _plain(value.orelse, known)
     if isinstance(value, ast.Call):
-        return getattr(value.func, "attr", getattr(value.func, "id", "")) in _MAKERS
+        return last_name(value.func) in _MAKERS or isinstance(value.func, ast.Name) and known(value.func.id)
     return isinstance(value, _NO_TABLES) or isinstance(value, ast.Name) and known(value.id)
 
 

@@ -192,7 +192,11 @@ class ImportTime(Callbacks):
                 overlays.put(owner, place, ABSENT)
         carried.put_codes(owner, self.codes)
         for name, new in self.together.new.items():
-            Run(self, owner, namespace, obj).bind(Item(namespace, name), new, name, self.together.gone.get(name))
+            holder, _, key = name.rpartition(".")
+            cls = class_at(namespace, holder) if holder else None
+            place = Item(namespace, key) if cls is None else Attribute(cls, key)
+            if cls is not None or not holder:
+                Run(self, owner, namespace, obj).bind(place, new, name, self.together.gone.get(name))
         self.together.end(namespace)
         carried.put(owner, obj.name, namespace, self._carried(True))
         if self.then is not None:
@@ -344,6 +348,12 @@ class Run(ClassWork):
             return
         overlays.note(self.owner, place, old)
         self._everywhere(old, new, name)
+
+    def by_version(self, name: str, old: Any, new: Any) -> Any:
+        """What a class gets in the place of a value that changes together with the functions; None: the value."""
+        run = self.import_time.run
+        return None if run is None or self.data_only else self.import_time.together.by_version(
+            name, old, new, run.__code__.co_filename)
 
     def bind(self, place: Place, new: Any, name: str, gone: tuple[Any, ...] | None) -> None:
         """Binds a name, as if `run` had, or changes its table. gone: keys of the table, as removes() has them."""

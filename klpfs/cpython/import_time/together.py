@@ -1,10 +1,11 @@
 """Module values that change together with the functions: old code reads the old value, new code the new one, as long as
 a transition pends, in both directions.
 
-    ImportTime(of_filters, together=["LIMIT", "jinja2.defaults:SIZE"])
+    ImportTime(of_filters, together=["LIMIT", "Environment.cache_size", "jinja2.defaults:SIZE"])
 
 LIMIT: a name that `run` binds in this module. SIZE: a name of another module of the patch, which has it in its own
 ImportTime's `together`; new code of this module reads it as an attribute of that module, or imports it by name.
+cache_size: a plain value of a class, which has a descriptor in its place while a transition pends (ByVersion).
 
 `run` and the new functions have these names elsewhere (diverted_names.py) from pre_patch on; the module's own name gets
 the new value in post_patch, when all tasks are new, and loses it in pre_unpatch, before any is old. Who else reads the
@@ -13,9 +14,11 @@ copy, so it is for tables that nobody changes.
 """
 from __future__ import annotations
 
+from klpfs.cpython.c_api import callers_frame
 from klpfs.cpython.diverted_names import AVAILABLE, Diversion, divided, private
 from klpfs.cpython.import_time.overlays import ABSENT
 from klpfs.cpython.import_time.tables import merged
+from klpfs.cpython.raw import type_dict, type_mro
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,12 +29,26 @@ if TYPE_CHECKING:
     from klpfs.engine.data import Object
 
 
-class Together:
-    """The names of an ImportTime that change together with the functions. names: of its module. elsewhere: {name:
-    module of the patch whose name it is}. new: {name: its new value}, once `run` has run; gone: {table: keys that are
-    to go, as klp.removes has them}."""
+class ByVersion:
+    """A descriptor: what a class has for a plain value as long as a transition pends. Code of the livepatch's file gets
+    the new value, all other code the old one."""
 
-    __slots__ = ("names", "elsewhere", "diversion", "new", "gone", "tables")
+    __slots__ = ("old", "new", "path")
+
+    def __init__(self, old: Any, new: Any, path: str) -> None:
+        self.old, self.new, self.path = old, new, path
+
+    def __get__(self, obj: Any, cls: Any = None) -> Any:
+        return self.new if callers_frame().f_code.co_filename == self.path else self.old
+
+
+class Together:
+    """The names of an ImportTime that change together with the functions. names: of its module; of_classes: qualified,
+    of its classes. elsewhere: {name: module of the patch whose name it is}. new: {name: its new value}, once `run` has
+    run; gone: {table: keys that are to go, as klp.removes has them}. tables: names whose tables are changed in
+    place."""
+
+    __slots__ = ("names", "of_classes", "elsewhere", "diversion", "new", "gone", "tables")
 
     def __init__(self, names: Iterable[str]) -> None:
         given = tuple(names)
@@ -40,7 +57,8 @@ class Together:
             module, colon, key = name.rpartition(":")
             if colon and self.elsewhere.setdefault(key, module) != module:
                 raise TypeError(f"ImportTime: '{key}' is together with two modules")
-        self.names = frozenset(name for name in given if ":" not in name)
+        self.names = frozenset(name for name in given if ":" not in name and "." not in name)
+        self.of_classes = frozenset(name for name in given if ":" not in name and "." in name)
         # where no name can be exchanged in code, all is at once, as without `together`
         self.diversion = Diversion(self.names if AVAILABLE else ())
         self.new: dict[str, Any] = {}
@@ -60,10 +78,10 @@ class Together:
 
     def begin(self, namespace: dict[str, Any]) -> None:
         """New code reads its names elsewhere from now on, where `run` will bind them. Counterpart: end."""
+        self.new.clear()
+        self.gone.clear()
+        self.tables.clear()
         if self.diversion.names:
-            self.new.clear()
-            self.gone.clear()
-            self.tables.clear()
             self.diversion.begin(namespace, self._values(namespace))
 
     def end(self, namespace: dict[str, Any]) -> None:
@@ -83,6 +101,15 @@ class Together:
             if old is not ABSENT and merged(old, new, self.gone.get(name)) is not None:
                 self.tables.add(name)
                 namespace[private(name)] = _with(old, new, self.gone.get(name))
+
+    def by_version(self, name: str, old: Any, new: Any, path: str) -> ByVersion | None:
+        """What a class gets for a value as long as the transition pends, or None: the value itself. name: qualified.
+        path: of the livepatch's file. Tables are changed in place, and what has `__get__` is no plain value."""
+        if name not in self.of_classes or old is ABSENT or merged(old, new) is not None or any(
+                "__get__" in type_dict(base) for value in (old, new) for base in type_mro(type(value))):
+            return None
+        self.new[name] = new
+        return ByVersion(old, new, path)
 
     def begin_again(self, namespace: dict[str, Any]) -> None:
         """New code keeps its values on the way back: those that the module has, before it loses them."""
