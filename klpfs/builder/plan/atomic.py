@@ -20,7 +20,7 @@ from klpfs.builder.compare.statements import Statement, parse_scope
 from klpfs.builder.plan.class_values import class_values, in_text, loads, of_itself, stores_in_class
 from klpfs.builder.plan.order import imported_from, ordered
 from klpfs.builder.plan.plans import ModulePlan
-from klpfs.builder.plan.table_uses import changes_or_keeps, is_no_table
+from klpfs.builder.plan.table_uses import changes_or_keeps, is_no_table, used_as_no_table
 from klpfs.builder.plan.value_readers import Reader, attribute_base, functions_of, global_stores, reads_global
 from klpfs.builder.read.modules import CommonPair, module_name
 from klpfs.builder.syntax import FUNCTIONS
@@ -28,6 +28,8 @@ from klpfs.builder.syntax import FUNCTIONS
 if TYPE_CHECKING:
     from klpfs.builder.plan.package_plan import ImportedName, PackagePlanner
 
+_OF_THE_INTERPRETER = frozenset("""__doc__ __name__ __file__ __path__ __spec__ __loader__ __package__ __builtins__
+    __annotations__ __annotate__ __getattr__ __dir__ __class__ __dict__""".split())
 _DEPTH = 4          # of names that stand for each other
 _MOST_READERS = 200     # functions that one name may add to the patch
 AT_ONCE = "at once, not together with the functions: "      # how such a note begins
@@ -109,7 +111,7 @@ class AtomicPlanner:
             return "a function binds it anew"
         if _read_outside_functions(plan, name):
             return "a lambda or generator of the module's body reads it"
-        table = not self._is_no_table(plan.name, name)
+        table = not self._is_no_table(plan.name, name) and not used_as_no_table(pair.new.tree, name)
         for reader in readers:
             ways = reads_global(reader.new, name)
             if ways:
@@ -130,8 +132,8 @@ class AtomicPlanner:
         pair = self._pair(module)
         statements = [statement for statement in parse_scope(pair.new.tree.body).statements if name in statement.binds]
 
-        def known(other: str) -> bool:
-            return depth < _DEPTH and self._is_no_table(module, other, depth + 1)
+        def known(other: str, called: bool) -> bool:
+            return depth < _DEPTH and (self._is_class if called else self._is_no_table)(module, other, depth + 1)
         for statement in statements:
             if statement.kind in ("function", "class"):
                 continue
@@ -141,9 +143,15 @@ class AtomicPlanner:
                         self._is_no_table(source, statement.alias.name, depth + 1)):
                     continue
                 return False
-            if not is_no_table(statement.node, known):
+            if statement.kind != "import" and not is_no_table(statement.node, known):
                 return False
         return bool(statements)
+
+    def _is_class(self, module: str, name: str, depth: int) -> bool:
+        """Whether a global name of NEW's module is that of a class in it: its objects are no plain tables."""
+        found = [statement for statement in parse_scope(self._pair(module).new.tree.body).statements
+                 if name in statement.binds]
+        return bool(found) and all(statement.kind == "class" for statement in found)
 
     def _judged_elsewhere(self, candidate: _Candidate, table: bool) -> str:
         """As _judged, for all other modules of the package."""
@@ -315,8 +323,8 @@ def _candidates(plan: ModulePlan) -> Iterator[_Candidate]:
 def _of_itself(plan: ModulePlan, candidate: _Candidate) -> str:
     """Why a value can't change together with the functions, by the statements that make it; or ''."""
     name, run = candidate.name, plan.at_import.own_statements
-    if name[:2] == name[-2:] == "__":
-        return "imports and tools read it"
+    if name in _OF_THE_INTERPRETER:
+        return "the interpreter reads it"
     if any(name in statement.binds and statement.kind in ("function", "class")
            for statement in [*run, *plan.change.old_scope.statements]):
         return "it is a definition's, too"

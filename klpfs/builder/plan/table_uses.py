@@ -2,11 +2,13 @@
 from __future__ import annotations
 
 import ast
+from collections import OrderedDict, defaultdict
 from collections.abc import Collection
 from typing import Callable
 
 from klpfs.builder.syntax import last_name
 
+_TABLES = (dict, list, set, OrderedDict, defaultdict)
 _READING = frozenset(("get", "items", "keys", "values", "copy", "index", "count", "union", "difference", "intersection",
                       "issubset", "issuperset", "isdisjoint", "symmetric_difference"))
 _BUILT_IN = frozenset("""len sorted set list dict tuple frozenset any all isinstance issubclass iter enumerate min max
@@ -18,16 +20,18 @@ _MAKERS = frozenset(("compile", "frozenset", "tuple", "str", "int", "float", "by
                      "escape", "join", "lower", "upper", "encode", "format", "Struct", "TypeVar", "MappingProxyType"))
 
 
-def is_no_table(node: ast.stmt, known: Callable[[str], bool]) -> bool:
-    """Whether a statement binds names to what is plainly no dict, list or set. known: says so of what other names
-    have."""
+Known = Callable[[str, bool], bool]     # (name, whether it is called) -> whether that is plainly no table
+
+
+def is_no_table(node: ast.stmt, known: Known) -> bool:
+    """Whether a statement binds names to what is plainly no dict, list or set. known: says so of other names."""
     if not isinstance(node, (ast.Assign, ast.AnnAssign)) or node.value is None:
         return False
     targets = node.targets if isinstance(node, ast.Assign) else [node.target]
     return all(isinstance(target, ast.Name) for target in targets) and _plain(node.value, known)
 
 
-def _plain(value: ast.expr, known: Callable[[str], bool]) -> bool:
+def _plain(value: ast.expr, known: Known) -> bool:
     if isinstance(value, ast.BinOp):
         sides = _plain(value.left, known), _plain(value.right, known)
         if isinstance(value.op, ast.Mod):
@@ -36,8 +40,20 @@ def _plain(value: ast.expr, known: Callable[[str], bool]) -> bool:
     if isinstance(value, ast.IfExp):
         return _plain(value.body, known) and _plain(value.orelse, known)
     if isinstance(value, ast.Call):
-        return last_name(value.func) in _MAKERS or isinstance(value.func, ast.Name) and known(value.func.id)
-    return isinstance(value, _NO_TABLES) or isinstance(value, ast.Name) and known(value.id)
+        return last_name(value.func) in _MAKERS or isinstance(value.func, ast.Name) and known(
+            value.func.id, True)
+    return isinstance(value, _NO_TABLES) or isinstance(value, ast.Name) and known(value.id, False)
+
+
+def used_as_no_table(function: ast.AST, name: str) -> bool:
+    """Whether code does with a name's value what no table can: it calls it, or has an attribute of it."""
+    for node in ast.walk(function):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == name:
+            return True
+        if isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == name and not any(
+                hasattr(kind, node.attr) for kind in _TABLES):
+            return True
+    return False
 
 
 def changes_or_keeps(function: ast.AST, name: str, nodes: Collection[ast.AST] = ()) -> bool:
