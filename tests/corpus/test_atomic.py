@@ -27,7 +27,8 @@ def test_a_file_is_counted(tmp_path):
                            ("p.m:MORE", "keep may change or keep the table"),
                            ("p:C.size", "a decorator of its class may read it")]
     text = atomic.table([found, atomic.Atomic("q-1")])
-    assert "3 of 6 changed values are atomic (50 %, goal 90 %); 2 of 4 values of modules (50 %), 1 of 2 of classes" in text
+    assert ("3 of 6 changed values are atomic (50 %, goal 90 %); 2 of 4 values of modules (50 %), "
+            "1 of 2 of classes") in text
     assert "KEPT, MORE: keep may change or keep the table; C.size: a decorator" in text and "q-1" not in text
 
 

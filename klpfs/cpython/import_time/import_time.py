@@ -10,7 +10,8 @@
     Object("jinja2.filters", funcs=[...], callbacks=ImportTime(of_filters))
 
 The function runs in the patched module's globals when its object is about to be patched (pre_patch), before any new
-code can run; so old code sees its work from then on, too. Its work is taken back when the last old code has taken over
+code can run; so old code sees its work from then on, too, but for names that change `together` with the functions
+(together.py). Its work is taken back when the last old code has taken over
 again (post_unpatch). What is only taken away in the new version goes last and comes back first (post_patch,
 pre_unpatch). When a later patch replaces this patch, what the later patch has put over its values stays (overlays.py).
 """
