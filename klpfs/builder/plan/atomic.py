@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING
 from attrs import define, field
 
 from klpfs.builder.compare.changes import ClassChange
-from klpfs.builder.compare.names_in_code import NAMESPACES
+from klpfs.builder.compare.names_in_code import NAMESPACES, names_bound
 from klpfs.builder.compare.statements import Statement, parse_scope
 from klpfs.builder.plan.class_values import class_values, in_text, loads, of_itself, stores_in_class
 from klpfs.builder.plan.order import imported_from, ordered
 from klpfs.builder.plan.plans import ModulePlan
-from klpfs.builder.plan.table_uses import changes_or_keeps, is_no_table, used_as_no_table
+from klpfs.builder.plan.table_uses import Known, changes_or_keeps, is_no_table, used_as_no_table
 from klpfs.builder.plan.value_readers import Reader, attribute_base, functions_of, global_stores, reads_global
 from klpfs.builder.read.modules import CommonPair, module_name
-from klpfs.builder.syntax import FUNCTIONS
+from klpfs.builder.syntax import DEFINITIONS, FUNCTIONS, IMPORTS, walk_outside
 
 if TYPE_CHECKING:
     from klpfs.builder.plan.package_plan import ImportedName, PackagePlanner
@@ -102,16 +102,16 @@ class AtomicPlanner:
     def _judged(self, candidate: _Candidate) -> str:
         """Why a value can't change together with the functions, or ''. Fills in who reads it."""
         plan, name = candidate.plan, candidate.name
-        why = _of_itself(plan, candidate)
+        pair = self.package.pairs_by_name[plan.name]
+        table = not self._is_no_table(plan.name, name) and not used_as_no_table(pair.new.tree, name)
+        why = _of_itself(plan, candidate, table)
         if why:
             return why
         readers = self._functions(plan.name)
-        pair = self.package.pairs_by_name[plan.name]
         if any(global_stores(module.tree, name) for module in (pair.old, pair.new)):
             return "a function binds it anew"
         if _read_outside_functions(plan, name):
             return "a lambda or generator of the module's body reads it"
-        table = not self._is_no_table(plan.name, name) and not used_as_no_table(pair.new.tree, name)
         for reader in readers:
             ways = reads_global(reader.new, name)
             if ways:
@@ -130,28 +130,38 @@ class AtomicPlanner:
     def _is_no_table(self, module: str, name: str, depth: int = 0) -> bool:
         """Whether a global name of NEW's module has plainly no dict, list or set."""
         pair = self._pair(module)
-        statements = [statement for statement in parse_scope(pair.new.tree.body).statements if name in statement.binds]
+        nodes = [node for statement in parse_scope(pair.new.tree.body).statements if name in statement.binds
+                 for node in _binding(statement.node, name)]
+        return bool(nodes) and all(self._makes_no_table(module, node, name, depth) for node in nodes)
 
-        def known(other: str, called: bool) -> bool:
-            return depth < _DEPTH and (self._is_class if called else self._is_no_table)(module, other, depth + 1)
-        for statement in statements:
-            if statement.kind in ("function", "class"):
-                continue
-            if statement.alias is not None and isinstance(statement.node, ast.ImportFrom):
-                source = imported_from(pair.new, statement.node)
-                if depth < _DEPTH and source in self.texts and (
-                        self._is_no_table(source, statement.alias.name, depth + 1)):
-                    continue
+    def _makes_no_table(self, module: str, node: ast.stmt, name: str, depth: int) -> bool:
+        if isinstance(node, ast.ImportFrom):
+            source = imported_from(self._pair(module).new, node)
+            names = [each.name for each in node.names if (each.asname or each.name) == name]
+            return depth < _DEPTH and source in self.texts and all(
+                self._is_no_table(source, each, depth + 1) for each in names)
+        return isinstance(node, (*DEFINITIONS, ast.Import)) or is_no_table(node, self._known(module, depth))
+
+    def _known(self, module: str, depth: int = 0) -> Known:
+        """What says of names of a module's code whether their values are plainly no tables."""
+        def known(name: str, called: bool) -> bool:
+            base, _, last = name.rpartition(".")
+            if depth >= _DEPTH:
                 return False
-            if statement.kind != "import" and not is_no_table(statement.node, known):
-                return False
-        return bool(statements)
+            if not base:
+                return (self._is_class if called else self._is_no_table)(module, last, depth + 1)
+            homes = [f"{each.source}.{each.name}" if each.source is not None else each.name
+                     for each in self.package.imports_of(module) if each.bound == base]
+            return len(homes) == 1 and homes[0] in self.texts and called and self._is_class(homes[0], last, depth + 1)
+        return known
 
     def _is_class(self, module: str, name: str, depth: int) -> bool:
         """Whether a global name of NEW's module is that of a class in it: its objects are no plain tables."""
         found = [statement for statement in parse_scope(self._pair(module).new.tree.body).statements
                  if name in statement.binds]
-        return bool(found) and all(statement.kind == "class" for statement in found)
+        return bool(found) and depth <= _DEPTH and all(
+            statement.kind == "class" or statement.assigns and self._is_class(
+                module, getattr(getattr(statement.node, "value", None), "id", ""), depth + 1) for statement in found)
 
     def _judged_elsewhere(self, candidate: _Candidate, table: bool) -> str:
         """As _judged, for all other modules of the package."""
@@ -197,7 +207,7 @@ class AtomicPlanner:
     def _of_class(self, plan: ModulePlan, change: ClassChange, name: str, statement: Statement) -> ChangedValue:
         """A class's value, put together with the functions where it can be."""
         candidate = _Candidate(plan, name, [statement])
-        why = of_itself(plan, change, name, statement) or self._class_readers(candidate)
+        why = of_itself(plan, change, name, statement, self._known(plan.name)) or self._class_readers(candidate)
         why = why or self._add_readers(candidate)
         if not why:
             plan.together.append(change.qualified(name))
@@ -320,15 +330,28 @@ def _candidates(plan: ModulePlan) -> Iterator[_Candidate]:
         yield _Candidate(plan, name, statements)
 
 
-def _of_itself(plan: ModulePlan, candidate: _Candidate) -> str:
-    """Why a value can't change together with the functions, by the statements that make it; or ''."""
+def _binding(node: ast.stmt, name: str) -> Iterator[ast.stmt]:
+    """The simple statements and definitions in a statement that bind a name; the statement, where none is in sight."""
+    if not isinstance(node, (ast.If, ast.Try, ast.With)):
+        yield node
+        return
+    found: list[ast.stmt] = [
+        inner for inner in walk_outside((*DEFINITIONS, ast.Lambda), node)
+        if isinstance(inner, (*IMPORTS, *DEFINITIONS, ast.Assign, ast.AnnAssign, ast.AugAssign, ast.For))
+        and name in names_bound(inner)]
+    yield from found or [node]
+
+
+def _of_itself(plan: ModulePlan, candidate: _Candidate, table: bool) -> str:
+    """Why a value can't change together with the functions, by the statements that make it; or ''. table: it may be
+    a table."""
     name, run = candidate.name, plan.at_import.own_statements
     if name in _OF_THE_INTERPRETER:
         return "the interpreter reads it"
     if any(name in statement.binds and statement.kind in ("function", "class")
-           for statement in [*run, *plan.change.old_scope.statements]):
+           for statement in run):
         return "it is a definition's, too"
-    if name in plan.watched_names or any(name in statement.changes_in_place() for statement in run):
+    if table and name in plan.watched_names or any(name in statement.changes_in_place() for statement in run):
         return "statements change what it holds"
     if any(isinstance(inner, ast.Delete) for statement in candidate.statements for inner in ast.walk(statement.node)):
         return "a statement deletes it"

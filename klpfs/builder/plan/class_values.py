@@ -9,7 +9,7 @@ from klpfs.builder.compare.changes import ClassChange
 from klpfs.builder.compare.statements import Statement
 from klpfs.builder.plan import class_makers
 from klpfs.builder.plan.plans import ModulePlan
-from klpfs.builder.plan.table_uses import is_no_table
+from klpfs.builder.plan.table_uses import Known, is_no_table
 from klpfs.builder.syntax import last_name
 
 _ENUMS = frozenset(("Enum", "IntEnum", "StrEnum", "Flag", "IntFlag", "ReprEnum"))
@@ -27,8 +27,9 @@ def class_values(plan: ModulePlan) -> Iterator[tuple[ClassChange, str, Statement
                     yield change, name, statement
 
 
-def of_itself(plan: ModulePlan, change: ClassChange, name: str, statement: Statement) -> str:
-    """Why a class's value can't be had by version, by the class and the statements that bind it; or ''."""
+def of_itself(plan: ModulePlan, change: ClassChange, name: str, statement: Statement, known_outside: Known) -> str:
+    """Why a class's value can't be had by version, by the class and the statements that bind it; or ''. known_outside:
+    says of names of the module whether their values are plainly no tables."""
     if _READ_BY_C.match(name):
         return "the interpreter reads it, or its name is the class's own"
     if any(node.decorator_list for node in (change.old, change.new)):
@@ -42,7 +43,7 @@ def of_itself(plan: ModulePlan, change: ClassChange, name: str, statement: State
     values = {each for scope in (change.old_scope, change.new_scope) for each in scope.statements if name in each.binds}
 
     def known_value(other: str, called: bool) -> bool:
-        return False
+        return other not in change.new_scope.bound and known_outside(other, called)
     if not all(each.kind == "statement" and is_no_table(each.node, known_value) and not isinstance(
             getattr(each.node, "value", None), ast.Lambda) for each in values):
         return "it may be a table, or more than a value"

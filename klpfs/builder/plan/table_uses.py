@@ -20,7 +20,8 @@ _MAKERS = frozenset(("compile", "frozenset", "tuple", "str", "int", "float", "by
                      "escape", "join", "lower", "upper", "encode", "format", "Struct", "TypeVar", "MappingProxyType"))
 
 
-Known = Callable[[str, bool], bool]     # (name, whether it is called) -> whether that is plainly no table
+# (name, 'a.b' too, whether it is called) -> whether that is plainly no table
+Known = Callable[[str, bool], bool]
 
 
 def is_no_table(node: ast.stmt, known: Known) -> bool:
@@ -40,8 +41,8 @@ def _plain(value: ast.expr, known: Known) -> bool:
     if isinstance(value, ast.IfExp):
         return _plain(value.body, known) and _plain(value.orelse, known)
     if isinstance(value, ast.Call):
-        return last_name(value.func) in _MAKERS or isinstance(value.func, ast.Name) and known(
-            value.func.id, True)
+        return last_name(value.func) in _MAKERS or isinstance(value.func, (ast.Name, ast.Attribute)) and known(
+            ast.unparse(value.func), True)
     return isinstance(value, _NO_TABLES) or isinstance(value, ast.Name) and known(value.id, False)
 
 

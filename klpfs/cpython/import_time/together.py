@@ -124,9 +124,8 @@ class Together:
 
 
 def _of_patch(obj: Object) -> Iterator[tuple[str | None, Together]]:
-    """(module, its Together) of the objects of a patch."""
-    patch: Any = obj.patch
-    for patched in patch.objects:
+    """(module, its Together) of the objects of a patch; none in a dry run, where an object has no patch."""
+    for patched in getattr(obj.patch, "objects", ()):
         together = getattr(patched.callbacks, "together", None)
         if type(together) is Together:
             yield patched.name, together

@@ -97,6 +97,14 @@ def test_where_no_name_can_be_exchanged_values_are_there_at_once(module, livepat
     assert names(live) == (10, {"a": 1}, 1)
 
 
+def test_a_dry_run_has_no_patch(module, livepatch):
+    """`klpfs check` compiles the functions of objects that belong to no patch yet."""
+    patch = livepatch(module(PROGRAM), RUN, together="['LIMIT', 'other:SIZE']")
+    patch.obj.patch = None
+    code = compile("def f(o): return LIMIT, o.SIZE", "f.py", "exec").co_consts[0]
+    assert patch.callbacks.divided(patch.obj, code).co_names == ("LIMIT", "SIZE")
+
+
 def test_a_name_cannot_be_of_two_modules(module, livepatch):
     with pytest.raises(TypeError, match="'LIMIT' is together with two modules"):
         livepatch(module(PROGRAM), RUN, together="['a:LIMIT', 'b:LIMIT']")
