@@ -8,7 +8,7 @@ transitions new code is what its text says, and sees what anybody puts into the 
 The names of a code object are exchanged in place, also while frames run it: its co_names is a tuple of its own, which
 no other code shares, and a pointer in it is exchanged with a pointer in another tuple, under the interpreter lock. The
 interpreter's caches of global names go by the version of the module's dict, which is made anew by a key that comes and
-goes. Where memory can't be written (c_api.AVAILABLE), there is no Diversion.
+goes. Where memory can't be written (available), there is no Diversion.
 """
 from __future__ import annotations
 
@@ -37,6 +37,9 @@ _OTHERS = {opmap[name] for name in (
 _LOAD_NAME = opmap["LOAD_NAME"]
 _NAMING = _GLOBALS | _BY_BLOCK | _ATTRIBUTES | _OTHERS | {_LOAD_NAME}
 _SHIFT = {opmap[name]: shift for name, shift in _SHIFTS.items() if name in opmap}
+
+
+_found: list[bool] = []     # what available() has found
 
 
 class Undivided(Exception):
@@ -176,10 +179,14 @@ def _new_version(namespace: dict[str, Any]) -> None:
     del namespace[key]
 
 
+def available() -> bool:
+    """Whether names can be exchanged here: tried on a tuple of our own, when somebody first asks."""
+    if not _found:
+        _found.append(c_api.AVAILABLE and _works())
+    return _found[0]
+
+
 def _works() -> bool:
-    """Whether names can be exchanged here: tried on a tuple of our own."""
-    if not c_api.AVAILABLE:
-        return False
     names, spare = tuple(["a", "b"]), tuple(["c"])
     try:
         if c_api.pointer_at(id(names) + _ITEMS + c_api.POINTER) != id(names[1]):
@@ -188,6 +195,3 @@ def _works() -> bool:
     except Exception:
         return False
     return names == ("a", "c") and spare == ("b",)
-
-
-AVAILABLE = _works()

@@ -3,9 +3,9 @@ import types
 
 import pytest
 
-from klpfs.cpython.diverted_names import AVAILABLE, PREFIX, Diversion, Undivided, divided
+from klpfs.cpython.diverted_names import PREFIX, Diversion, Undivided, available, divided
 
-pytestmark = pytest.mark.skipif(not AVAILABLE, reason="memory can't be written here")
+pytestmark = pytest.mark.skipif(not available(), reason="memory can't be written here")
 ROUNDS = 100        # until the interpreter has specialized what runs
 
 

@@ -186,7 +186,7 @@ class AtomicPlanner:
             return f"{module} has it by `import *`"
         if uses.stores:
             return f"{module} binds it anew"
-        if not uses.imports and not uses.in_functions:
+        if not uses.imports and not uses.in_functions and not uses.at_top:
             return ""
         if uses.unclear:
             return f"{module} has the name for something else, too"
@@ -278,17 +278,16 @@ class AtomicPlanner:
 
 class _Uses:
     """The uses of a module's global name in another module. imports: it has it by name at its top level. in_functions:
-    nodes in functions that read it by the module's attribute, or import it. in_body: lambdas of the body do. stores:
-    it is bound there from outside. unclear: an attribute of that name in functions may be something else's. star:
-    `import *` brings it."""
+    nodes in functions that read it by the module's attribute, or import it. at_top: the body does so. in_body: lambdas
+    of the body do. stores: it is bound there from outside. unclear: an attribute of that name may be something else's.
+    star: `import *` brings it."""
 
-    def __init__(self, pair: CommonPair, home: str, name: str,
-                 imports: list[ImportedName]) -> None:
+    def __init__(self, pair: CommonPair, home: str, name: str, imports: list[ImportedName]) -> None:
         self.star = any(each.source == home and each.name == "*" for each in imports)
         self.imports = any(each.source == home and each.name == name for each in imports)
         modules = {each.bound for each in imports if each.is_module(home)}
         self.in_functions: set[ast.AST] = set()
-        self.in_body = self.stores = self.unclear = False
+        self.at_top = self.in_body = self.stores = self.unclear = False
         for tree in (pair.old.tree, pair.new.tree):
             others = False
             found: set[ast.AST] = set()
@@ -303,13 +302,14 @@ class _Uses:
                     elif its and node in in_function:
                         found.add(node)
                     elif its:
+                        self.at_top = True
                         self.in_body |= _in_lambda(tree, node)
-                    elif node in in_function:
+                    else:
                         others = True
                 elif isinstance(node, ast.ImportFrom) and node in in_function and (
                         imported_from(pair.new, node) == home) and any(each.name == name for each in node.names):
                     found.add(node)
-            self.unclear |= others and bool(found or self.imports)
+            self.unclear |= others and bool(found or self.imports or self.at_top)
             self.in_functions |= found
 
 

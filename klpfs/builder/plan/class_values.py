@@ -38,6 +38,8 @@ def of_itself(plan: ModulePlan, change: ClassChange, name: str, statement: State
     if change.new.keywords or class_makers.maker(change.new, known) not in ("", class_makers.UNKNOWN) or any(
             last_name(base) in _ENUMS for base in change.new.bases):
         return "what makes its class may read it"
+    if any(each.used_any({name}) for scope in (change.old_scope, change.new_scope) for each in scope.statements):
+        return "the block of its class reads it"
     if statement.changes_in_place() or not statement.assigns:
         return "it is made in several steps"
     values = {each for scope in (change.old_scope, change.new_scope) for each in scope.statements if name in each.binds}

@@ -15,7 +15,7 @@ copy, so it is for tables that nobody changes.
 from __future__ import annotations
 
 from klpfs.cpython.c_api import callers_frame
-from klpfs.cpython.diverted_names import AVAILABLE, Diversion, divided, private
+from klpfs.cpython.diverted_names import Diversion, available, divided, private
 from klpfs.cpython.import_time.overlays import ABSENT
 from klpfs.cpython.import_time.tables import merged
 from klpfs.cpython.raw import type_dict, type_mro
@@ -60,14 +60,14 @@ class Together:
         self.names = frozenset(name for name in given if ":" not in name and "." not in name)
         self.of_classes = frozenset(name for name in given if ":" not in name and "." in name)
         # where no name can be exchanged in code, all is at once, as without `together`
-        self.diversion = Diversion(self.names if AVAILABLE else ())
+        self.diversion = Diversion(self.names if self.names and available() else ())
         self.new: dict[str, Any] = {}
         self.gone: dict[str, tuple[Any, ...]] = {}
         self.tables: set[str] = set()
 
     def divided(self, obj: Object, code: CodeType) -> CodeType:
         """The code of the object's new version, with names that can be exchanged. diverted_names.Undivided."""
-        if not AVAILABLE or not self.names and not self.elsewhere:
+        if not (self.names or self.elsewhere) or not available():
             return code
         homes: dict[str, Diversion] = {}
         for name, module in self.elsewhere.items():

@@ -87,7 +87,7 @@ def test_tables_of_classes_are_there_at_once(module, livepatch):
 
 
 def test_where_no_name_can_be_exchanged_values_are_there_at_once(module, livepatch, monkeypatch):
-    monkeypatch.setattr(together, "AVAILABLE", False)
+    monkeypatch.setattr(together, "available", lambda: False)
     live = module(PROGRAM)
     patch = livepatch(live, RUN, together=NAMES)
     patch.callbacks.pre_patch(patch.obj)
