@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+from klpfs.builder.plan.plans import Refusal
 from tests.builder.kit import there_and_back
 
 M = """
@@ -173,6 +174,16 @@ def test_a_module_that_comes_while_the_transition_pends(upgrade):
     assert n.values() == NEW_OF_N and not private_names(m, n)
     upgrade.disable(patch)
     assert n.values() == OLD_OF_N
+
+
+def test_where_readers_are_refused_all_is_there_at_once_and_says_so(upgrade, monkeypatch):
+    from klpfs.builder import build
+    monkeypatch.setattr(build, "uncompilable", lambda text, plans, pythons: [
+        Refusal("the livepatch", "it does not fit")] if "together=" in text else [])
+    old = "LIMIT = 1\ndef f(): return LIMIT\n"
+    result = there_and_back(upgrade, old, old.replace("1", "2"), "f()")
+    said = f"LIMIT of {upgrade.name}: with the functions that read such values the livepatch is refused"
+    assert said in " ".join(result.text.split()) and "reads LIMIT" not in result.text
 
 
 @pytest.mark.parametrize("change, reason", [

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _OF_THE_INTERPRETER = frozenset("""__doc__ __name__ __file__ __path__ __spec__ __loader__ __package__ __builtins__
     __annotations__ __annotate__ __getattr__ __dir__ __class__ __dict__""".split())
+_REFUSED = "with the functions that read such values the livepatch is refused"
 _DEPTH = 4          # of names that stand for each other
 _MOST_READERS = 200     # functions that one name may add to the patch
 AT_ONCE = "at once, not together with the functions: "      # how such a note begins
@@ -75,7 +76,7 @@ class AtomicPlanner:
         values = []
         candidates = [candidate for plan in list(self.found.values()) for candidate in _candidates(plan)]
         for candidate in candidates:
-            candidate.why = self._judged(candidate)
+            candidate.why = self._judged(candidate) if self.package.together else _REFUSED
         for candidate in candidates:
             candidate.why = candidate.why or self._add_readers(candidate)
             plan, name = candidate.plan, candidate.name
@@ -207,7 +208,8 @@ class AtomicPlanner:
     def _of_class(self, plan: ModulePlan, change: ClassChange, name: str, statement: Statement) -> ChangedValue:
         """A class's value, put together with the functions where it can be."""
         candidate = _Candidate(plan, name, [statement])
-        why = of_itself(plan, change, name, statement, self._known(plan.name)) or self._class_readers(candidate)
+        why = "" if self.package.together else _REFUSED
+        why = why or of_itself(plan, change, name, statement, self._known(plan.name)) or self._class_readers(candidate)
         why = why or self._add_readers(candidate)
         if not why:
             plan.together.append(change.qualified(name))

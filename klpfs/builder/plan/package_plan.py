@@ -64,14 +64,15 @@ class _Changes:
 
 
 class PackagePlanner:
-    """Plans all modules of a release. pythons: interpreters that the patch is to fit.
+    """Plans all modules of a release. pythons: interpreters that the patch is to fit. together: values change together
+    with the functions where they can.
 
     pairs_by_name: modules that both versions have, as far as they are parsed: those that differ, and those that import
     them. annotations: {file of NEW: ModulePlan.annotations}, values: values that change, once plans() has been called.
     """
 
-    def __init__(self, pairs: Pairs, pythons: Sequence[str]) -> None:
-        self.pairs, self.pythons = pairs, pythons
+    def __init__(self, pairs: Pairs, pythons: Sequence[str], together: bool = True) -> None:
+        self.pairs, self.pythons, self.together = pairs, pythons, together
         self.pairs_by_name = pairs.common
         self.definitions: dict[str, list[Definition]] = {}
         self.annotations: dict[str, list[tuple[int, str]]] = {}
