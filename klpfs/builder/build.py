@@ -46,9 +46,25 @@ def build(old: Release, new: Release, pythons: Sequence[str], replace: bool = Tr
     pythons: the interpreters that the patch is to fit. replace: the patch takes the place of earlier ones. allow: the
     rest is written when changes are refused. main: the module that is the service's main program. verify: each of the
     pythons imports both releases and shows that the patch makes one into the other. BuildError: a source can't be read.
-    NothingToDo: no Python code differs. """
+    NothingToDo: no Python code differs.
+
+    Where functions that became part of the patch for the values that they read are refused, all values are there at
+    once instead. """
+    options: dict[str, Any] = {"replace": replace, "allow": allow, "main": main, "verify": verify}
+    result = _build(old, new, pythons, True, **options)
+    planned = [refusal for plan in result.plans for refusal in plan.refused]
+    if any(refusal not in planned for refusal in result.refused) and any(plan.together for plan in result.plans):
+        other = _build(old, new, pythons, False, **options)
+        if len(other.refused) < len(result.refused):
+            return other
+    return result
+
+
+def _build(old: Release, new: Release, pythons: Sequence[str], together: bool, replace: bool, allow: bool,
+           main: str | None, verify: bool) -> Result:
+    """As build. together: values change together with the functions where they can."""
     pairs = modules.pair(old, new, pythons)
-    planner = PackagePlanner(pairs, pythons)
+    planner = PackagePlanner(pairs, pythons, together)
     plans = planner.plans()
     refused = [Refusal(f"{path} is compiled", "compiled code is not patched", path=path) for path in pairs.compiled]
     gone = {pair.name for pair in pairs.changed if pair.new is None}

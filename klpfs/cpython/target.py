@@ -12,6 +12,7 @@ from types import FunctionType, ModuleType
 
 from klpfs.cpython import no_collection
 from klpfs.cpython.c_api import callers_frame
+from klpfs.cpython.diverted_names import Undivided
 from klpfs.cpython.images.image import LAZY, check_interpreter
 from klpfs.cpython.images.image_table import Images
 from klpfs.cpython.interpreters import Apart
@@ -230,7 +231,7 @@ class PythonTarget(seam.Target):
             return known[definition]
         around = Around(definition, index.namespace, originals)
         type_params = type_params_of(place[0], class_name, definition, link, around, originals(definition), self.log)
-        code = self._compile(loaded, new, place, definition, link, around, type_params)
+        code = self._divided(obj, definition, self._compile(loaded, new, place, definition, link, around, type_params))
         keeps_defaults = self._keeps_defaults(index, definition, new, originals(definition))
         warn_signature(definition, code, self.log)
         new_code = NewCode(definition, code)
@@ -238,7 +239,8 @@ class PythonTarget(seam.Target):
         new_code.defaults, new_code.kwdefaults, new_code.doc = new.__defaults__, new.__kwdefaults__, new.__doc__
         if not keeps_defaults and has_open_defaults(new):
             new_code.settle = lambda original: settled(
-                new, original, definition.code, index.namespace, definition, self.log)
+                new, original, definition.code, index.namespace, definition, self.log,
+                lambda code: self._divided(obj, definition, code))
         if LAZY and not are_postponed(loaded, definition):
             new_code.annotations = annotate_of(new, place[0], class_name, definition, link, around, self.log)
         else:
@@ -278,6 +280,14 @@ class PythonTarget(seam.Target):
             node, class_name, definition, link.choose(definition), link.constants, loaded.path, loaded.file.flags,
             self.log, around.owner, type_params, around.replaced,
             {name: cell.cell_contents for name, cell in around.parameters.items()})
+
+    def _divided(self, obj: Object, definition: Definition, code: CodeType) -> CodeType:
+        """New code, whose names change together with the functions where the object's callbacks say so."""
+        divided = obj.callbacks.divided if obj.callbacks is not None else None
+        try:
+            return code if divided is None else divided(obj, code)
+        except Undivided as error:
+            raise not_replaceable(self.log, definition, str(error)) from None
 
     def _find(self, index: Index, func: Func) -> Definition:
         try:

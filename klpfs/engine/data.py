@@ -180,9 +180,9 @@ class Callbacks:
     True
 
     A subclass may have more (ImportTime has all three): adds, names that its callbacks will put into the module, so new
-    code may use them; runs, functions of the livepatch's file that its callbacks run in the module; replaced, a
-    function to be called with the Object when a patch takes the place of this one, whose other callbacks then never
-    run.
+    code may use them; runs, functions of the livepatch's file that its callbacks run in the module; divided, which
+    gives the code that a new function of an Object is to have for the code that it has; replaced, a function to be
+    called with the Object when a patch takes the place of this one, whose other callbacks then never run.
     """
 
     __slots__ = ("pre_patch", "post_patch", "pre_unpatch", "post_unpatch")
@@ -190,6 +190,7 @@ class Callbacks:
     adds: frozenset[str] = frozenset()
     runs: Sequence[Callable[..., Any]] = ()
     replaced: Callback | None = None
+    divided: Callable[[Object, Any], Any] | None = None
 
     def __init__(self, pre_patch: Callback | None = None, post_patch: Callback | None = None,
                  pre_unpatch: Callback | None = None, post_unpatch: Callback | None = None) -> None:

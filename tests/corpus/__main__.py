@@ -18,7 +18,7 @@ from pathlib import Path
 
 from attrs import asdict
 
-from tests.corpus import layout, report, session
+from tests.corpus import atomic, layout, report, session
 
 
 def main(argv: list[str]) -> int:
@@ -58,6 +58,7 @@ def main(argv: list[str]) -> int:
             print(report.suite_row(result), flush=True)
     wanted.json.parent.mkdir(parents=True, exist_ok=True)
     wanted.json.write_text(json.dumps([asdict(each) for each in results], indent=1) + "\n")
+    print(atomic.table(atomic.of_file(entry.id, entry.folder / f"{session.patch_name(entry)}.py") for entry in chosen))
     print(report.totals(results))
     return 0 if report.reached(results) else 1
 

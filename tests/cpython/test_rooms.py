@@ -11,7 +11,8 @@ import klpfs.cpython
 
 FOLDER = pathlib.Path(klpfs.cpython.__file__).parent
 BELOW = ("klpfs.engine", "klpfs.cpython.raw", "klpfs.cpython.code_names", "klpfs.cpython.c_api", "klpfs.cpython.jit",
-         "klpfs.cpython.c_originals", "klpfs.cpython.control_flow", "klpfs.cpython.interpreters",
+         "klpfs.cpython.c_originals", "klpfs.cpython.control_flow", "klpfs.cpython.diverted_names",
+         "klpfs.cpython.interpreters",
          "klpfs.cpython.lazy_imports",
          "klpfs.cpython.left_behind", "klpfs.cpython.no_collection", "klpfs.cpython.warning_filters")
 # A room imports those above it in this list; rooms of one line know each other.

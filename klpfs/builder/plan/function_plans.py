@@ -103,6 +103,11 @@ class FunctionPlanner:
         if definition is not None:
             self.plan.funcs.append(self._func(name, old, new, definition, set(), "uses another form"))
 
+    def reads_together(self, name: str, old: FunctionNode, new: FunctionNode, definition: Definition,
+                       value: str) -> None:
+        """Plans a function that does not differ, but that reads a value which changes together with the functions."""
+        self.plan.funcs.append(self._func(name, old, new, definition, set(), f"reads {value}"))
+
     def constructor(self, name: str, old: FunctionNode | None, new: ast.FunctionDef) -> None:
         """Plans a constructor that a class's decorator would make. old: OLD's, if its text has any."""
         definition = made_function(name, new.lineno) if old is None else self._definition_or_refusal(name, old, new)

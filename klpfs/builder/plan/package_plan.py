@@ -9,8 +9,10 @@ from functools import cached_property
 from attrs import define, frozen
 
 from klpfs.builder.compare.names_in_code import names_bound
+from klpfs.builder.plan.atomic import AtomicPlanner, ChangedValue
 from klpfs.builder.plan.caches import caches_of, concerned
 from klpfs.builder.plan.flag_complements import any_inverts, changed_by_others
+from klpfs.builder.plan.function_plans import FunctionPlanner
 from klpfs.builder.plan.order import imported_from
 from klpfs.builder.plan.planner import ChangedImports, Planner
 from klpfs.builder.plan.plans import ModulePlan
@@ -62,16 +64,19 @@ class _Changes:
 
 
 class PackagePlanner:
-    """Plans all modules of a release. pythons: interpreters that the patch is to fit.
+    """Plans all modules of a release. pythons: interpreters that the patch is to fit. together: values change together
+    with the functions where they can.
 
     pairs_by_name: modules that both versions have, as far as they are parsed: those that differ, and those that import
-    them. annotations: {file of NEW: ModulePlan.annotations}, once plans() has been called. """
+    them. annotations: {file of NEW: ModulePlan.annotations}, values: values that change, once plans() has been called.
+    """
 
-    def __init__(self, pairs: Pairs, pythons: Sequence[str]) -> None:
-        self.pairs, self.pythons = pairs, pythons
+    def __init__(self, pairs: Pairs, pythons: Sequence[str], together: bool = True) -> None:
+        self.pairs, self.pythons, self.together = pairs, pythons, together
         self.pairs_by_name = pairs.common
         self.definitions: dict[str, list[Definition]] = {}
         self.annotations: dict[str, list[tuple[int, str]]] = {}
+        self.values: list[ChangedValue] = []
         self._imported: dict[str, list[ImportedName]] = {}
         self._new_by_star: dict[str, set[str]] = {}     # names that modules get by `import *`
 
@@ -95,6 +100,7 @@ class PackagePlanner:
         self._place_new_modules(found)
         for plan in found.values():
             self._find_star_names(plan)
+        self.values = AtomicPlanner(self, found).decide()
         self.annotations = {plan.new.file: plan.annotations for plan in found.values() if plan.annotations}
         plans = [plan for plan in found.values() if not plan.is_empty]
         if plans:
@@ -112,6 +118,20 @@ class PackagePlanner:
             plan.refuse(statement.node, f"{scope.qualified(min(statement.binds))} is made of a negative number",
                         "from CPython 3.15 on the new members beside it give it another value")
         return plan
+
+    def plan_of(self, name: str) -> ModulePlan:
+        """The plan of a module in which nothing changes by itself."""
+        self._define([name])
+        return self._plan(name, ChangedImports())
+
+    def function_planner(self, plan: ModulePlan) -> FunctionPlanner:
+        """What adds functions to a module's plan."""
+        return FunctionPlanner(plan, self.definitions[plan.name])
+
+    def imports_of(self, name: str) -> list[ImportedName]:
+        """The names that a module, which both versions have, imports at its top level."""
+        path = path_of(name, self.texts)
+        return [] if path is None else self._imports(name, path)
 
     def _find_caches(self, plans: list[ModulePlan]) -> None:
         """Gives to plans the caches of what the package has computed from anything that changes: a module's own to its

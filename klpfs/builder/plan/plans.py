@@ -160,7 +160,8 @@ class ModulePlan:
 
     at_import: what runs when the patch goes in. when_complete: what runs when its transition is complete: statements
     whose values functions of the patch compute. rebind_copies_of, removed_names, watched_names: ImportTime's
-    `everywhere`, `removed` and `watch`. new_modules: modules that only NEW has, to be importable with this object.
+    `everywhere`, `removed` and `watch`. together: likewise, the names that change together with the functions.
+    new_modules: modules that only NEW has, to be importable with this object.
     notes: what is left as it is. annotations: [(line, words)] of what keeps its annotations. """
 
     name: str
@@ -173,6 +174,7 @@ class ModulePlan:
     rebind_copies_of: list[str] = field(factory=list)
     removed_names: list[str] = field(factory=list)
     watched_names: list[str] = field(factory=list)
+    together: list[str] = field(factory=list)
     new_modules: list[Module] = field(factory=list)
     caches: list[Cache] = field(factory=list)
     refused: list[Refusal] = field(factory=list)

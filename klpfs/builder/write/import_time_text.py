@@ -32,7 +32,14 @@ _STARS = {"TypeVarTuple": "*", "ParamSpec": "**"}
 def at_import_text(plan: ModulePlan, name: str) -> str:
     """`def name(klp):` with everything that runs when the patch goes in."""
     return _function_text(plan.new, plan.at_import, name,
-                          "what importing it does otherwise; old code sees it, too, from the moment the patch goes in")
+                          "what importing it does otherwise; old code sees it, too, from the moment the patch goes in"
+                          + _together(plan))
+
+
+def _together(plan: ModulePlan) -> str:
+    """Words on the values that old code does not see."""
+    names = sorted(name for name in plan.together if ":" not in name)
+    return f",\n    # but for {', '.join(names)}: together with the functions" if names else ""
 
 
 def when_complete_text(plan: ModulePlan, name: str) -> str:

@@ -32,9 +32,10 @@ class Heading:
 _HOW = (
     "Functions change together, each task at a moment when it runs none of them (atomic). "
     "What the of_... functions do is done when\n"
-    "the patch goes in, before any new code runs: old code sees it, too (at once). "
-    "What `removed` names goes when the transition is\n"
-    "complete. All of it is taken back when the patch is disabled. Lines are those of the new version's files.\n\n")
+    "the patch goes in, before any new code runs: old code sees it, too (at once), but for the values that `together` "
+    "names: old\ncode has their old value, new code the new one, and who else reads them gets it when all is new. "
+    "What `removed` names goes\nwhen the transition is complete. All of it is taken back when the patch is disabled. "
+    "Lines are those of the new version's files.\n\n")
 
 
 class Names:
@@ -154,6 +155,7 @@ class _Section:
         arguments += _keyword("removed", map(repr, plan.removed_names))
         if plan.at_import:
             arguments += _keyword("watch", map(repr, plan.watched_names))
+        arguments += _keyword("together", map(repr, plan.together))
         if plan.refused:
             arguments += self._by_hand()
         arguments += _keyword("carried", [each.text for each in self.carried])

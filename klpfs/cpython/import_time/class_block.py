@@ -101,7 +101,8 @@ class Part:
             value = value.value
         if "__set_name__" in dir(type(value)):
             type(value).__set_name__(value, cls, key)
-        place.set(value)
+        by_version = self.run.by_version(name, old, value)
+        place.set(value if by_version is None else by_version)
         try:
             self.run.bound(place, old, name)
         except BaseException:

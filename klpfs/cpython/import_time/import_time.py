@@ -10,14 +10,15 @@
     Object("jinja2.filters", funcs=[...], callbacks=ImportTime(of_filters))
 
 The function runs in the patched module's globals when its object is about to be patched (pre_patch), before any new
-code can run; so old code sees its work from then on, too. Its work is taken back when the last old code has taken over
+code can run; so old code sees its work from then on, too, but for names that change `together` with the functions
+(together.py). Its work is taken back when the last old code has taken over
 again (post_unpatch). What is only taken away in the new version goes last and comes back first (post_patch,
 pre_unpatch). When a later patch replaces this patch, what the later patch has put over its values stays (overlays.py).
 """
 from __future__ import annotations
 
 import sys
-from types import FunctionType, ModuleType
+from types import CodeType, FunctionType, ModuleType
 
 from klpfs.cpython.code_names import globals_at_once, stores
 from klpfs.cpython.import_time import caches, carried, overlays
@@ -30,6 +31,7 @@ from klpfs.cpython.import_time.overlays import ABSENT, Attribute, Item
 from klpfs.cpython.import_time.side_effects import Watch
 from klpfs.cpython.import_time.still_in_use import needed
 from klpfs.cpython.import_time.tables import is_data, merged
+from klpfs.cpython.import_time.together import Together
 from klpfs.cpython.lazy_imports import is_lazy, stand_in, use
 from klpfs.cpython.raw import class_at, module_dict
 from klpfs.engine import shadow
@@ -47,7 +49,6 @@ if TYPE_CHECKING:
     from klpfs.engine.data import Object
 
 
-
 class ImportTime(Callbacks):
     """Callbacks that do to a module what importing its new version would do differently, and take it back.
 
@@ -61,6 +62,8 @@ class ImportTime(Callbacks):
 
     carried: values of objects that are alive (carried.py), put in after `run`.
 
+    together: names whose new values are new code's alone until all tasks run it (together.py).
+
     then: as run, for values that are computed by functions which the patch changes: it runs when the transition is
     complete, and what it binds is taken back before the next transition begins. Only data counts (numbers, text,
     tables, patterns): an object with a life of its own stays the object that it is.
@@ -70,20 +73,20 @@ class ImportTime(Callbacks):
     """
 
     __slots__ = ("run", "everywhere", "removed", "watch", "before", "after", "modules", "caches", "space", "then",
-                 "carried", "codes", "offered", "applied")
+                 "carried", "together", "codes", "offered", "applied")
 
     def __init__(self, run: FunctionType | None = None, everywhere: Iterable[str] = (), removed: Iterable[str] = (),
                  watch: Iterable[str] = (), before: Callable[[Object], Any] | None = None,
                  after: Callable[[Object], Any] | None = None, modules: Iterable[New] = (),
                  caches: Iterable[str | tuple[str, FunctionType]] = (), then: FunctionType | None = None,
-                 carried: Iterable[Carried] = ()) -> None:
+                 carried: Iterable[Carried] = (), together: Iterable[str] = ()) -> None:
         for function in (run, then):
             if function is not None and type(function) is not FunctionType:
                 raise TypeError(f"ImportTime: run is a plain function, not {type(function).__name__}")
         Callbacks.__init__(self, self._apply, self._remove, self._restore, self._undo)
         self.run, self.everywhere, self.removed, self.watch = run, tuple(everywhere), tuple(removed), tuple(watch)
         self.before, self.after, self.modules, self.caches = before, after, tuple(modules), tuple(caches)
-        self.then, self.carried = then, tuple(carried)
+        self.then, self.carried, self.together = then, tuple(carried), Together(together)
         # the dict of the module that it was done to, also when `run` has put a stand-in into the module's place
         self.space: dict[str, Any] = {}
         self.codes: list[Any] = []      # as carried.codes gives them
@@ -102,8 +105,13 @@ class ImportTime(Callbacks):
         return [function for function in (self.run, self.then, *(module.run for module in self.modules), *making)
                 if function is not None]
 
+    def divided(self, obj: Object, code: CodeType) -> CodeType:
+        """The code of a new function of the object, whose names change together. diverted_names.Undivided."""
+        return self.together.divided(obj, code)
+
     def replaced(self, obj: Object) -> None:
         """Another patch has taken the place of this one's; its own values stay."""
+        self.together.end(self.space)
         overlays.take(self._owner(obj))
         overlays.take(self._owner(obj, "removed"))
         self._withdraw(obj)
@@ -117,20 +125,27 @@ class ImportTime(Callbacks):
         module_names = ModuleNames(obj.name)
         try:
             self._offer(obj)
+            self.together.begin(namespace)
             if self.run is not None:
                 try:
-                    Run(self, owner, namespace).go(self.run)
+                    Run(self, owner, namespace, obj).go(self.run)
                 finally:
                     module_names.note(owner)
-            carried.put(owner, obj.name, namespace, self.carried)
+            carried.put(owner, obj.name, namespace, self._carried(False))
             self.codes = carried.codes(namespace, self.carried)
             if self.before is not None:
                 return self.before(obj)
             self._empty(obj)
         except BaseException:
+            self.together.end(namespace)
             overlays.take(owner)
             self._withdraw(obj)
             raise
+
+    def _carried(self, together: bool) -> list[Carried]:
+        """What is carried in values that change together with the functions, or in all others."""
+        return [each for each in self.carried
+                if (each[0].replace("[", ".").partition(".")[0] in self.together.diversion.names) is together]
 
     def _offer(self, obj: Object) -> None:
         """Offers the new modules of all loaded objects of the patch, for what runs for an object may import those of
@@ -177,13 +192,25 @@ class ImportTime(Callbacks):
             if place.get() is not ABSENT:
                 overlays.put(owner, place, ABSENT)
         carried.put_codes(owner, self.codes)
+        for name, new in self.together.new.items():
+            holder, _, key = name.rpartition(".")
+            cls = class_at(namespace, holder) if holder else None
+            place = Item(namespace, key) if cls is None else Attribute(cls, key)
+            if cls is not None or not holder:
+                Run(self, owner, namespace, obj).bind(place, new, name, self.together.gone.get(name))
+        self.together.end(namespace)
+        carried.put(owner, obj.name, namespace, self._carried(True))
         if self.then is not None:
-            Run(self, owner, namespace, True).go(self.then)
+            Run(self, owner, namespace, obj, True).go(self.then)
         self._empty(obj)
 
     def _restore(self, obj: Object) -> None:
         """pre_unpatch. Counterpart: _remove."""
-        overlays.take(self._owner(obj, "removed"))
+        owner = self._owner(obj, "removed")
+        for other in _import_times(obj):        # all new code has its values before any goes
+            other.together.begin_again(other.space)
+        self._exchange_back(obj, owner)
+        overlays.take(owner)
 
     def _undo(self, obj: Object) -> None:
         """post_unpatch. Counterpart: _apply."""
@@ -192,6 +219,7 @@ class ImportTime(Callbacks):
                 self.after(obj)
         finally:
             owner = self._owner(obj)
+            self.together.end(self.space)
             self._exchange_back(obj, owner)
             free_slots(owner)
             self._leave(obj, owner)
@@ -253,10 +281,11 @@ class Run(ClassWork):
     """The parameter of `run`, for one module: klp.part, klp.removes(NAME, key ...), and for classes what ClassWork
     has."""
 
-    __slots__ = ("import_time", "owner", "namespace", "part", "removed_keys", "data_only")
+    __slots__ = ("import_time", "owner", "namespace", "obj", "part", "removed_keys", "data_only")
 
-    def __init__(self, import_time: ImportTime, owner: object, namespace: dict[str, Any],
+    def __init__(self, import_time: ImportTime, owner: object, namespace: dict[str, Any], obj: Object,
                  data_only: bool = False) -> None:
+        self.obj = obj
         self.import_time, self.owner, self.namespace, self.data_only = import_time, owner, namespace, data_only
         self.part = Part(self)
         self.removed_keys: dict[str, tuple[Any, ...]] = {}      # see removes
@@ -283,19 +312,23 @@ class Run(ClassWork):
         """Runs the function in the module's globals and notes what it did; or raises what it raised, with its names
         bound as before."""
         code = run.__code__
+        together = not self.data_only
         names = sorted(stores(code))
         # what it works on is there before it is watched: else what it changes would pass for the module's own
         use(self.namespace, (globals_at_once(code) | {*self.import_time.watch}).difference(names))
         before = {name: dict.get(self.namespace, name, ABSENT) for name in names}
         watched = Watch(self.namespace, code, self.import_time.watch)
         try:
-            FunctionType(code, self.namespace, code.co_name)(self)
+            runs = self.import_time.divided(self.obj, code) if together else code
+            FunctionType(runs, self.namespace, code.co_name)(self)
         except BaseException:
             watched.note(self.owner)
             for name, value in before.items():
                 Item(self.namespace, name).set(value)
             raise
         watched.note(self.owner)
+        if together:
+            self.import_time.together.note(self.namespace, self.removed_keys)
         for name, old in before.items():
             self.bound(Item(self.namespace, name), old, name)
 
@@ -315,6 +348,27 @@ class Run(ClassWork):
             place.set(old)
             return
         overlays.note(self.owner, place, old)
+        self._everywhere(old, new, name)
+
+    def by_version(self, name: str, old: Any, new: Any) -> Any:
+        """What a class gets in the place of a value that changes together with the functions; None: the value."""
+        run = self.import_time.run
+        return None if run is None or self.data_only else self.import_time.together.by_version(
+            name, old, new, run.__code__.co_filename)
+
+    def bind(self, place: Place, new: Any, name: str, gone: tuple[Any, ...] | None) -> None:
+        """Binds a name, as if `run` had, or changes its table. gone: keys of the table, as removes() has them."""
+        old = place.get()
+        changes = merged(old, new, gone) if old is not ABSENT and not overlays.known(place) else None
+        if changes is not None:
+            for entry, value in changes:
+                overlays.put(self.owner, entry, value)
+        elif new is not old:
+            overlays.put(self.owner, place, new)
+            self._everywhere(old, new, name)
+
+    def _everywhere(self, old: Any, new: Any, name: str) -> None:
+        """Exchanges a value where else it is, if it is one of those."""
         if old is not ABSENT and name in self.import_time.everywhere:
             copies = copies_of(old, name, str(self.namespace.get("__name__")))
             if copies and is_lazy(new):         # by an import of another module, or as an attribute, nobody has it so

@@ -12,6 +12,7 @@ from klpfs.cpython.resolve.definitions import class_of, not_replaceable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from klpfs.cpython.images.image import Image
@@ -82,11 +83,13 @@ def defaults_by_name(fn: FunctionType | Image, code: CodeType | None = None) -> 
 
 
 def settled(new: FunctionType, original: Image, code: CodeType, namespace: dict[str, Any], definition: Definition,
-            log: Log) -> tuple[tuple[Any, ...] | None, dict[str, Any] | None]:
+            log: Log, divided: Callable[[CodeType], CodeType] = lambda code: code,
+            ) -> tuple[tuple[Any, ...] | None, dict[str, Any] | None]:
     """(defaults, kwdefaults) of a new function for a function object whose original is the Image `original`.
 
-    code: the original's. namespace: the patched module's dict. KlpError EINVAL: `unchanged` for a parameter that had no
-    default, or what `later` has to evaluate raises.
+    code: the original's. namespace: the patched module's dict. divided: gives the code of what `later` has to evaluate
+    its names (Callbacks.divided). KlpError EINVAL: `unchanged` for a parameter that had no default, or what `later` has
+    to evaluate raises.
     """
     old_defaults = defaults_by_name(original, code)
 
@@ -98,7 +101,9 @@ def settled(new: FunctionType, original: Image, code: CodeType, namespace: dict[
             return old_defaults[name]
         if type(value) is Later:
             try:
-                return FunctionType(value.function.__code__, _around(definition, value.function.__code__, namespace))()
+                its_code = value.function.__code__
+                names = _around(definition, its_code, namespace)
+                return FunctionType(divided(its_code) if names is namespace else its_code, names)()
             except Exception as error:
                 why = f"the default of '{name}': {type(error).__name__}: {error}"
                 raise not_replaceable(log, definition, why) from None

@@ -96,7 +96,7 @@ def test_a_package_with_caches_in_which_nothing_changes(upgrade):
 
 def test_caches_of_other_modules_belong_to_the_first_plan(upgrade):
     """Also where a table is looked into by `in` alone."""
-    files = {"a.py": "RULE = {}\n",
+    files = {"a.py": "RULE = {}\ndef rule(new):\n    global RULE\n    RULE = new\n",
              "b.py": "from . import a\nT = {{}}\ndef f(key):\n    if key in T: return T[key]\n    T[key] = a.RULE\n"
                      "    return T[key]\n"}
     upgrade.write(*({name: text.format(number) for name, text in files.items()} for number in (1, 2)))

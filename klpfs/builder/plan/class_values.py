@@ -1,0 +1,74 @@
+"""Values of classes that the patch binds anew: whether code of the patch can have them by version (ByVersion)."""
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+from klpfs.builder.compare.changes import ClassChange
+from klpfs.builder.compare.statements import Statement
+from klpfs.builder.plan import class_makers
+from klpfs.builder.plan.plans import ModulePlan
+from klpfs.builder.plan.table_uses import Known, is_no_table
+from klpfs.builder.syntax import last_name
+
+_ENUMS = frozenset(("Enum", "IntEnum", "StrEnum", "Flag", "IntFlag", "ReprEnum"))
+_READ_BY_C = re.compile(r"_(fields|pack|anonymous|type|length|as_parameter|flags|restype|swappedbytes)_$|__")
+
+
+def class_values(plan: ModulePlan) -> Iterator[tuple[ClassChange, str, Statement]]:
+    """(class, name, statement) of the values of classes that the patch binds anew, definitions left out."""
+    changes = {change.new: change for change in plan.change.walk() if isinstance(change, ClassChange)}
+    changes.update({node: amended.change for node, amended in plan.at_import.classes_to_amend.items()})
+    for change in changes.values():
+        for statement in change.new_scope.statements:
+            if statement in plan.at_import.statements_to_run and statement.kind == "statement":
+                for name in sorted(statement.binds & change.old_scope.bound):
+                    yield change, name, statement
+
+
+def of_itself(plan: ModulePlan, change: ClassChange, name: str, statement: Statement, known_outside: Known) -> str:
+    """Why a class's value can't be had by version, by the class and the statements that bind it; or ''. known_outside:
+    says of names of the module whether their values are plainly no tables."""
+    if _READ_BY_C.match(name):
+        return "the interpreter reads it, or its name is the class's own"
+    if any(node.decorator_list for node in (change.old, change.new)):
+        return "a decorator of its class may read it"
+    known = {node.name: node for node in plan.new.tree.body if isinstance(node, ast.ClassDef)}
+    if change.new.keywords or class_makers.maker(change.new, known) not in ("", class_makers.UNKNOWN) or any(
+            last_name(base) in _ENUMS for base in change.new.bases):
+        return "what makes its class may read it"
+    if any(each.used_any({name}) for scope in (change.old_scope, change.new_scope) for each in scope.statements):
+        return "the block of its class reads it"
+    if statement.changes_in_place() or not statement.assigns:
+        return "it is made in several steps"
+    values = {each for scope in (change.old_scope, change.new_scope) for each in scope.statements if name in each.binds}
+
+    def known_value(other: str, called: bool) -> bool:
+        return other not in change.new_scope.bound and known_outside(other, called)
+    if not all(each.kind == "statement" and is_no_table(each.node, known_value) and not isinstance(
+            getattr(each.node, "value", None), ast.Lambda) for each in values):
+        return "it may be a table, or more than a value"
+    return ""
+
+
+def in_text(texts: dict[str, bytes], name: str) -> bool:
+    """Whether a text of the package has a name in quotes: code may look it up by it."""
+    quoted = re.compile(rb"""["']%s["']""" % name.encode())
+    return any(quoted.search(text) for text in texts.values())
+
+
+def stores_in_class(tree: ast.AST, name: str) -> bool:
+    """Whether code binds an attribute of that name in what may be a class."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node.attr == name and not isinstance(node.ctx, ast.Load):
+            base = node.value
+            if not isinstance(base, ast.Name) or base.id == "cls" or not base.id[:1].islower():
+                return True
+    return False
+
+
+def loads(tree: ast.AST, name: str) -> list[ast.AST]:
+    """The places that read an attribute of that name."""
+    return [node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr == name
+            and isinstance(node.ctx, ast.Load)]

@@ -1,0 +1,197 @@
+"""Names that new code reads elsewhere as long as a transition pends: what lets constants change with the functions.
+
+Old code reads a module's LIMIT as ever. New code has the name `klpfs:LIMIT` in its place, a global of the same module
+that has the new value; so each version has its own, and a read costs what it always does. When the transition is
+complete, LIMIT has the new value, the names in the code are exchanged for LIMIT, and the other global goes: between
+transitions new code is what its text says, and sees what anybody puts into the module.
+
+The names of a code object are exchanged in place, also while frames run it: its co_names is a tuple of its own, which
+no other code shares, and a pointer in it is exchanged with a pointer in another tuple, under the interpreter lock. The
+interpreter's caches of global names go by the version of the module's dict, which is made anew by a key that comes and
+goes. Where memory can't be written (available), there is no Diversion.
+"""
+from __future__ import annotations
+
+import sys
+from opcode import EXTENDED_ARG, opmap
+from types import CodeType
+
+from klpfs.cpython import c_api
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from typing import Any
+
+PREFIX = "klpfs:"       # no identifier: no program's own name
+_ITEMS = tuple.__basicsize__        # bytes in a tuple before its items
+_SHIFTS = {"LOAD_GLOBAL": int(sys.version_info >= (3, 11)), "LOAD_ATTR": int(sys.version_info >= (3, 12)),
+           "LOAD_SUPER_ATTR": 2,
+           "IMPORT_NAME": 2 * int(sys.version_info >= (3, 15))}     # bits of an argument below the number of a name
+_GLOBALS = {opmap[name] for name in ("LOAD_GLOBAL", "STORE_GLOBAL", "DELETE_GLOBAL")
+            if name in opmap}
+_BY_BLOCK = {opmap[name] for name in ("STORE_NAME", "DELETE_NAME") if name in opmap}
+_ATTRIBUTES = {opmap[name] for name in ("LOAD_ATTR", "LOAD_METHOD", "IMPORT_FROM") if name in opmap}
+_OTHERS = {opmap[name] for name in (
+    "STORE_ATTR", "DELETE_ATTR", "IMPORT_NAME", "LOAD_SUPER_ATTR", "LOAD_FROM_DICT_OR_GLOBALS") if name in opmap}
+_LOAD_NAME = opmap["LOAD_NAME"]
+_NAMING = _GLOBALS | _BY_BLOCK | _ATTRIBUTES | _OTHERS | {_LOAD_NAME}
+_SHIFT = {opmap[name]: shift for name, shift in _SHIFTS.items() if name in opmap}
+
+
+_found: list[bool] = []     # what available() has found
+
+
+class Undivided(Exception):
+    """A code object that uses a name in two ways, of which new code may have one elsewhere."""
+
+
+def private(name: str) -> str:
+    """The global in which new code has a name's value as long as a transition pends."""
+    return sys.intern(PREFIX + name)
+
+
+class Diversion:
+    """The names of one module that new code has elsewhere as long as a transition pends. names: theirs. in_force: new
+    code has them elsewhere now."""
+
+    __slots__ = ("names", "in_force", "_slots")
+
+    def __init__(self, names: Iterable[str] = ()) -> None:
+        self.names = frozenset(names)
+        self.in_force = False
+        self._slots: list[tuple[tuple[str, ...], int, tuple[str, ...]]] = []
+
+    def begin(self, namespace: dict[str, Any], values: Mapping[str, Any]) -> None:
+        """New code has these values from now on. Counterpart: end."""
+        for name, value in values.items():
+            namespace[private(name)] = value
+        self._exchange(True)
+        _new_version(namespace)
+
+    def end(self, namespace: dict[str, Any]) -> None:
+        """New code has what the module has. Counterpart: begin."""
+        self._exchange(False)
+        _new_version(namespace)
+        for name in self.names:
+            namespace.pop(private(name), None)
+
+    def forget(self) -> None:
+        """The code is no more to be exchanged: its patch is gone."""
+        self._slots.clear()
+
+    def add(self, names: tuple[str, ...], at: int) -> None:
+        """Takes in a name of a code object: names, its co_names, which nothing else has, with the module's name at an
+        index."""
+        self._slots.append((names, at, tuple([private(names[at])])))
+        if self.in_force:
+            _exchange(*self._slots[-1])
+
+    def _exchange(self, in_force: bool) -> None:
+        if in_force is not self.in_force:
+            self.in_force = in_force
+            for slot in self._slots:
+                _exchange(*slot)
+
+
+def divided(code: CodeType, own: Diversion, others: Mapping[str, Diversion]) -> CodeType:
+    """The code, and all code in it, with names that diversions can exchange. own: of the module whose globals the code
+    has. others: {attribute or imported name: the diversion of the module that it is taken from}. Undivided."""
+    consts = tuple(divided(const, own, others) if type(const) is CodeType else const for const in code.co_consts)
+    if any(one is not other for one, other in zip(consts, code.co_consts)):
+        code = code.replace(co_consts=consts)
+    wanted = own.names | others.keys()
+    if wanted.isdisjoint(code.co_names):
+        return code
+    names, raw = list(code.co_names), bytearray(code.co_code)
+    found: list[tuple[int, Diversion]] = []
+    for at, uses in _uses(code).items():
+        name = code.co_names[at]
+        if name in wanted:
+            homes: dict[Diversion | None, list[tuple[int, int]]] = {}
+            for opcode, place in uses:
+                homes.setdefault(_home(opcode, name, own, others), []).append((opcode, place))
+            if own in homes and any(opcode in _BY_BLOCK for opcode, _ in uses):
+                raise Undivided(f"a class in '{code.co_name}' has '{name}' as its own and as the module's")
+            found += [(new, home) for home, new in _divide(code, names, raw, at, homes) if home is not None]
+    if found:
+        own_names = tuple(names)
+        code = code.replace(co_names=own_names)
+        if raw != code.co_code:
+            code = code.replace(co_code=bytes(raw))
+        if code.co_names is not own_names:
+            raise Undivided(f"the names of '{code.co_name}' can't be exchanged")
+        for at, home in found:
+            home.add(own_names, at)
+    return code
+
+
+def _divide(code: CodeType, names: list[str], raw: bytearray, at: int,
+            homes: dict[Diversion | None, list[tuple[int, int]]]) -> Iterator[tuple[Diversion | None, int]]:
+    """(home, index of the name) for each home that uses of a name lead to: the first keeps the index, others get
+    indexes of their own, which are put into their instructions."""
+    for number, (home, uses) in enumerate(homes.items()):
+        if number:
+            names.append(code.co_names[at])
+            for opcode, place in uses:
+                shift = _SHIFT.get(opcode, 0)
+                argument = (len(names) - 1) << shift | raw[place + 1] & ((1 << shift) - 1)
+                if argument > 255 or place > 1 and raw[place - 2] == EXTENDED_ARG:
+                    raise Undivided(f"'{code.co_name}' has '{code.co_names[at]}' of the module and of something else, "
+                                    "and too many names to tell them apart")
+                raw[place + 1] = argument
+        yield home, at if not number else len(names) - 1
+
+
+def _home(opcode: int, name: str, own: Diversion, others: Mapping[str, Diversion]) -> Diversion | None:
+    """The diversion that one use of a name by an instruction belongs to."""
+    if opcode in _ATTRIBUTES:
+        return others.get(name)
+    return own if name in own.names and (opcode in _GLOBALS or opcode == _LOAD_NAME) else None
+
+
+def _uses(code: CodeType) -> dict[int, list[tuple[int, int]]]:
+    """{index of a name: [(opcode, place in the code) of an instruction that uses it]}."""
+    found: dict[int, list[tuple[int, int]]] = {}
+    raw, argument = code.co_code, 0
+    for place, (opcode, low) in enumerate(zip(raw[::2], raw[1::2])):
+        argument |= low
+        if opcode == EXTENDED_ARG:
+            argument <<= 8
+            continue
+        if opcode in _NAMING:
+            found.setdefault(argument >> _SHIFT.get(opcode, 0), []).append((opcode, 2 * place))
+        argument = 0
+    return found
+
+
+def _exchange(names: tuple[str, ...], at: int, spare: tuple[str, ...]) -> None:
+    """Exchanges an item of a tuple for the only item of another: who holds what stays in balance."""
+    one, other = names[at], spare[0]
+    c_api.put_pointer(id(names) + _ITEMS + at * c_api.POINTER, id(other))
+    c_api.put_pointer(id(spare) + _ITEMS, id(one))
+
+
+def _new_version(namespace: dict[str, Any]) -> None:
+    """Lets the interpreter look global names up anew."""
+    key = private("")
+    namespace[key] = None
+    del namespace[key]
+
+
+def available() -> bool:
+    """Whether names can be exchanged here: tried on a tuple of our own, when somebody first asks."""
+    if not _found:
+        _found.append(c_api.AVAILABLE and _works())
+    return _found[0]
+
+
+def _works() -> bool:
+    names, spare = tuple(["a", "b"]), tuple(["c"])
+    try:
+        if c_api.pointer_at(id(names) + _ITEMS + c_api.POINTER) != id(names[1]):
+            return False
+        _exchange(names, 1, spare)
+    except Exception:
+        return False
+    return names == ("a", "c") and spare == ("b",)
