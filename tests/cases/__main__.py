@@ -1,9 +1,10 @@
 """make cases: small pairs of releases, each of a kind that klpfs was once wrong about; each must be carried and taken
 back as it should be, or be refused by place and reason.
 
-    python -m tests.cases [-p PYTHON ...] [NAME ...]
+    python -m tests.cases [--pythons 3.N ...] [--environments FOLDER] [NAME ...]
 
-NAME: cases whose name contains it. PYTHON: interpreters of the programs; all that are here by default. The cases are in
+NAME: cases whose name contains it. 3.N: CPythons of the programs; all that are here by default. FOLDER: where the
+programs' environments are made, .venvs by default. The cases are in
 ../shared/cases/build/cases.py: {name: (files of OLD, files of NEW, an expression that tells them apart)}. Exit code 1
 when a case is wrong.
 """
@@ -39,14 +40,14 @@ class Wrong(Exception):
     """What klpfs has done wrong."""
 
 
-def environment(base):
-    """The programs' own environment of an interpreter, made once; its interpreter's path."""
+def environment(base, parent):
+    """The programs' own environment of an interpreter, made once in a folder; its interpreter's path."""
     version = subprocess.run([base, "-V"], capture_output=True, text=True, check=True).stdout.split()[1]
-    folder = PROJECT / ".venvs" / f"cases-{version}"
+    folder = parent / f"cases-{version}"
     python = folder / "bin" / "python"
     check = [python, "-c", f"import {', '.join(PACKAGES)}"]
     if not python.exists() or subprocess.run(check, capture_output=True).returncode:
-        print(f"making {folder.relative_to(PROJECT)} with {', '.join(PACKAGES)} ...", flush=True)
+        print(f"making {folder} with {', '.join(PACKAGES)} ...", flush=True)
         subprocess.run([base, "-m", "venv", "--clear", folder], check=True)
         subprocess.run([python, "-m", "pip", "install", "-q", "--disable-pip-version-check", *PACKAGES],
                        stderr=subprocess.DEVNULL)
@@ -137,7 +138,8 @@ class Case:
 
 def main():
     parser = argparse.ArgumentParser(prog="make cases", description=__doc__.split("\n\n")[0])
-    parser.add_argument("-p", "--python", action="append", default=[])
+    parser.add_argument("--pythons", nargs="+", default=[f"3.{minor}" for minor in MINORS])
+    parser.add_argument("--environments", type=pathlib.Path, default=PROJECT / ".venvs")
     parser.add_argument("names", nargs="*")
     options = parser.parse_args()
     why = harness.why_no_fuse()
@@ -147,8 +149,12 @@ def main():
     cases = {name: case for name, case in runpy.run_path(str(CASES))["CASES"].items()
              if not options.names or any(each in name for each in options.names)}
     wrong = 0
-    for base in options.python or filter(None, map(find, MINORS)):
-        python = environment(base)
+    for version in options.pythons:
+        base = find(int(version.partition(".")[2]))
+        if base is None:
+            print(f"CPython {version}: not here")
+            continue
+        python = environment(base, options.environments)
         print(f"{python}:", flush=True)
         for name, case in cases.items():
             folder = pathlib.Path(tempfile.mkdtemp(prefix="klpc", dir="/tmp"))
