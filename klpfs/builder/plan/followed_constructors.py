@@ -73,8 +73,8 @@ class _Run:
             self.store(node.target, self.value(node.value))
 
     def expression(self, node: ast.Expr) -> None:
-        """self.reset(): a method of the class that sets attributes; setattr() and its like. Other calls set nothing that
-        is known."""
+        """self.reset(): a method of the class that sets attributes; setattr() and its like. Other calls set nothing
+        that is known."""
         call = node.value
         if isinstance(call, ast.Call):
             for name, value in self.set_by(call):
