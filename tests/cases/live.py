@@ -104,8 +104,8 @@ def patched(job):
     engine.disable(patch.patch)
     settle(engine)
     loader.unload(patch)
+    ask()                                   # what a cache was emptied of is there again
     describe("back")
-    ask()
     return found
 
 

@@ -1,4 +1,5 @@
 """Modules that come, go, become packages, and names that move between them."""
+# ruff: noqa: E501    a line of the table is a release
 from tests.cases.kinds.kind import Kind
 
 KINDS = [

@@ -1,4 +1,5 @@
 """Registries that are filled when a class or function is made, and copies of them in live objects."""
+# ruff: noqa: E501    a line of the table is a release
 from tests.cases.kinds.kind import Kind
 
 META = ("K = []\nclass Meta(type):\n    def __new__(m, n, b, d):\n        c = super().__new__(m, n, b, d)\n        K.append(c)\n        return c\n"

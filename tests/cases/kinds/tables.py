@@ -1,4 +1,5 @@
 """Tables: the order of dicts, sets of things, lists of names, and constants that were copied out of them."""
+# ruff: noqa: E501    a line of the table is a release
 from tests.cases.kinds.kind import Kind
 
 ROUTES = "import collections\nR = {}\ndef f(p): return next(v for k, v in R.items() if p.startswith(k))\n"

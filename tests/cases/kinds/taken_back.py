@@ -1,4 +1,5 @@
 """What a livepatch does outside of its own package's names: exact when it is taken out, or refused, or told."""
+# ruff: noqa: E501    a line of the table is a release
 from tests.cases.kinds.kind import Kind
 
 DEC = "import functools\ndef d1(f):\n    @functools.wraps(f)\n    def w(*a): return f(*a) + 1\n    return w\n"
