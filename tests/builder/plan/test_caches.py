@@ -194,7 +194,8 @@ def test_a_cached_property_s_values_are_made_anew(upgrade):
         def plain(x): return x
         f = functools.lru_cache(None)(plain)
         """
-    new = text.replace("return 1", "return 2").replace("return k, x", "return x, k").replace("return x\n", "return -x\n")
+    new = text.replace("return 1", "return 2").replace("return k, x", "return x, k")
+    new = new.replace("return x\n", "return -x\n")
     there_and_back(upgrade, text, new, "c.f", "held(5)", "under(3)", "f(4)")
 
 
