@@ -62,7 +62,7 @@ class Together:
 
     def program(self, version, kinds, fix=None):
         """What the live program finds. _Several, or WRONG of one: it ends."""
-        parts = [{"live": f"klp_live{kind.mark}", "modules": kind.modules, "names": kind.names, "makes": kind.live,
+        parts = [{"live": f"klp_live{kind.mark}", "modules": kind.modules_of(version), "names": kind.names, "makes": kind.live,
                   "asks": kind.asks} for kind in kinds]
         job = {"klpfs": str(PROJECT), "tree": str(self.folder / version), "fix": fix, "parts": parts}
         done = subprocess.run([self.python, str(LIVE)], input=json.dumps(job).encode(), capture_output=True,
@@ -195,10 +195,10 @@ def judged(kinds, python):
 
 
 def batches(kinds, most):
-    """The pairs in lists of at most so many; each that is to be alone in one of its own."""
-    together = [kind for kind in kinds if not kind.alone]
-    for at in range(0, len(together), most):
-        yield together[at:at + most]
+    """The pairs in lists of at most so many that need the same; each that is to be alone in one of its own."""
+    together = collections.defaultdict(list)
     for kind in kinds:
-        if kind.alone:
-            yield [kind]
+        together[kind.needs, kind.name if kind.alone else ""].append(kind)
+    for each in together.values():
+        for at in range(0, len(each), most):
+            yield each[at:at + most]

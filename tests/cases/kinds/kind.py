@@ -39,10 +39,11 @@ class Kind:
         """{a top module's own name: its name in the release}, of those that OLD has."""
         return {name: self._in_release(name) for name in self._tops(self._plain(self.old))}
 
-    @property
-    def modules(self):
-        """The names of all of OLD's modules."""
-        return [path[:-len(".py")].replace("/", ".").removesuffix(".__init__") for path in self.files[0]]
+    def modules_of(self, version):
+        """The names of OLD's modules, in "new" of those that NEW has as well."""
+        old, new = ([path[:-len(".py")].replace("/", ".").removesuffix(".__init__") for path in files]
+                    for files in self.files)
+        return old if version == "old" else [name for name in old if name in new]
 
     @property
     def mark(self):
