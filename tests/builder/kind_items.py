@@ -137,11 +137,13 @@ class Registry(Item):
         n = self.name
         members = [(f"{n}_{key}", key, number) for key, number in self.entries]
         if self.way == "decorator":
-            text = f"{n}_R = {{}}\ndef {n}_reg(key):\n    def d(f):\n        {n}_R[key] = f\n        return f\n    return d\n"
+            text = f"{n}_R = {{}}\ndef {n}_reg(key):\n    def d(f):\n        {n}_R[key] = f\n        return f\n" \
+                   "    return d\n"
             text += "".join(f"@{n}_reg({key!r})\ndef {member}(): return {number}\n" for member, key, number in members)
         elif self.way == "metaclass":
             text = f"{n}_R = {{}}\nclass {n}_M(type):\n    def __init__(cls, *a):\n        super().__init__(*a)\n" \
-                   f"        {n}_R[cls.__name__] = cls.value\nclass {n}_B(metaclass={n}_M):\n    value = staticmethod(int)\n"
+                   f"        {n}_R[cls.__name__] = cls.value\nclass {n}_B(metaclass={n}_M):\n" \
+                   "    value = staticmethod(int)\n"
             text += "".join(f"class {member}({n}_B):\n    @staticmethod\n    def value(): return {number}\n"
                             for member, key, number in members)
         elif self.way == "init_subclass":
@@ -209,7 +211,8 @@ class Members(Item):
 
     def source(self):
         members = "".join(f"    M{at} = {at}\n" for at in range(self.number % 3 + 1))
-        return f"class {self.name}(enum.{self.way}):\n{members}{self.name}_T = {{e.value: e.name for e in {self.name}}}\n"
+        return f"class {self.name}(enum.{self.way}):\n{members}" \
+               f"{self.name}_T = {{e.value: e.name for e in {self.name}}}\n"
 
     def probes(self):
         return [f"[(e.name, e.value) for e in {self.name}]", f"{self.name}_T", f"{self.name}(0).name"]

@@ -1,8 +1,8 @@
-"""What becomes of pairs of releases in a live program: built with their proof, loaded by klpfs's own loader, asked, taken
-out, asked again and compared as graphs.
+"""What becomes of pairs of releases in a live program: built with their proof, loaded by klpfs's own loader, asked,
+taken out, asked again and compared as graphs.
 
-Many pairs are one release, each in modules of its own, for a proof costs the same for many. What is refused is taken out
-of it, and the rest is built again; what can't be told of one pair is told by halves.
+Many pairs are one release, each in modules of its own, for a proof costs the same for many. What is refused is taken
+out of it, and the rest is built again; what can't be told of one pair is told by halves.
 """
 import collections
 import json
@@ -62,8 +62,8 @@ class Together:
 
     def program(self, version, kinds, fix=None):
         """What the live program finds. _Several, or WRONG of one: it ends."""
-        parts = [{"live": f"klp_live{kind.mark}", "modules": kind.modules_of(version), "names": kind.names, "makes": kind.live,
-                  "asks": kind.asks} for kind in kinds]
+        parts = [{"live": f"klp_live{kind.mark}", "modules": kind.modules_of(version), "names": kind.names,
+                  "makes": kind.live, "asks": kind.asks} for kind in kinds]
         job = {"klpfs": str(PROJECT), "tree": str(self.folder / version), "fix": fix, "parts": parts}
         done = subprocess.run([self.python, str(LIVE)], input=json.dumps(job).encode(), capture_output=True,
                               cwd=self.folder, check=False)
@@ -146,7 +146,7 @@ class Together:
         back, before = (Graph(**found["graphs"][what]) for what in ("back", "before"))
         for each in judge_back(Comparison(back, before, exact=True).run(), Unsteady([])):
             if each.path.endswith(kept) and each.what == "extra":
-                continue        # what new code's attribute was for an object stays with it, as with those made meanwhile
+                continue        # an attribute of new code's stays with the object, as with those made meanwhile
             number = number_in(each.path) if len(kinds) > 1 else kinds[0].number
             (of_nobody if number is None and len(kinds) > 1 else left[number]).append(each.path)
         if of_nobody:

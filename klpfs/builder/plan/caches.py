@@ -1,8 +1,8 @@
 """Caches of a package: where it keeps what it has computed from values that a release changes.
 
 Found by how a cache is written: an attribute that a function makes when it is missing, a table that a function looks
-into and puts its result into, functools.lru_cache, a cached property of whatever library. The content of a cache is made
-of what its function reads, itself or in methods and functions of its module that it calls. """
+into and puts its result into, functools.lru_cache, a cached property of whatever library. The content of a cache is
+made of what its function reads, itself or in methods and functions of its module that it calls. """
 from __future__ import annotations
 
 import ast

@@ -1,5 +1,5 @@
 """Caches of what the release's own functions gave, of every kind that functools has, and of a release's own making."""
-# ruff: noqa: E501    a line of the table is a release
+# ruff: noqa: E501, UP031    a line of the table is a release
 from tests.cases.kinds.kind import Kind
 
 H = "import functools\n"

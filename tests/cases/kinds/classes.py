@@ -1,6 +1,6 @@
 """Classes that something reads when they are made: dataclasses, NamedTuple, TypedDict, Protocol, ABC, properties,
 descriptors, metaclass."""
-# ruff: noqa: E501    a line of the table is a release
+# ruff: noqa: E501, UP031    a line of the table is a release
 from tests.cases.kinds.kind import Kind
 
 DC = "import dataclasses\nfrom dataclasses import dataclass, field\n"

@@ -1,6 +1,6 @@
 """Frameworks that read a class or function when it is made: what they have made of it stays, unless it is made anew or
 refused."""
-# ruff: noqa: E501    a line of the table is a release
+# ruff: noqa: E501, UP031    a line of the table is a release
 from tests.cases.kinds.kind import Kind
 
 PYD = "from typing import Annotated, Optional\nfrom pydantic import BaseModel, ConfigDict, Field, field_validator\nclass M(BaseModel):\n    {}\n" \
