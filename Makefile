@@ -15,6 +15,8 @@
 # make stress many threads, tasks and generators against patches that come and go, on every CPython here (SECONDS=n each)
 # make corpus real security releases, built into livepatches, loaded into running programs and taken out (ENTRIES="a b": some; SUITES=1: their tests);
 #             takes ../shared/corpus, the list of them, beside the project
+# make cases  small pairs of releases of every kind that klpfs was once wrong about, and random ones, on every CPython here: each carried and taken
+#             back exactly, or refused by place and reason (PYTHONS="3.9 3.14", NAMES="cache module": these, SEED=n, COUNT=n random ones)
 # make servers real servers under load, patched and reverted: no request fails, nothing grows (CYCLES=n, NAMES="sync gevent",
 #             SERVERS_PYTHON=python3.13: what runs them; without, .venv's, and aiohttp on the newest CPython here from 3.12 on)
 # make cpython  a sample of CPython's own tests (asyncio, threading, coroutines, annotations, interpreters ...) on 3.14 and 3.15, alone and while
@@ -79,7 +81,7 @@ attacks: .venv/ready
 	$(PY) -m tests.attacks --seed $(SEED) --count $(COUNT) $(if $(ATTACKS),--attacks $(ATTACKS)) $(if $(PYTHONS),--pythons $(PYTHONS))
 
 cases: .venv/ready
-	$(PY) -m tests.cases $(NAMES)
+	$(PY) -m tests.cases --seed $(SEED) --count $(COUNT) $(if $(PYTHONS),--pythons $(PYTHONS)) $(NAMES)
 
 processes: .venv/ready
 	$(PY) -m pytest -n auto tests/integration/test_processes*.py $(PYTEST_ARGS)

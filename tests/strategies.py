@@ -5,6 +5,7 @@ import marshal
 from attrs import evolve
 from hypothesis import strategies as st
 
+from tests.builder import kind_items as kinds
 from tests.builder import pairs
 from tests.engine.explore import ENGINE, Scenario
 from tests.engine.world import Spec
@@ -201,4 +202,32 @@ def module_pairs(draw, most=5):
             new.append(draw(changed_items(item, new)))
     for at in range(draw(st.integers(0, 2))):
         new.append(draw(items(100 + at, new)))
+    return pairs.Pair(tuple(old), tuple(new))
+
+
+entries = st.lists(st.tuples(st.sampled_from("pqrst"), numbers), unique_by=lambda each: each[0], min_size=1,
+                   max_size=4).map(tuple)
+
+
+@st.composite
+def kind_items(draw, at):
+    """An item of whose making import time makes something more (tests/builder/kind_items.py)."""
+    kind = draw(st.sampled_from(kinds.KINDS))
+    name, way = f"{kind.__name__.upper()}_{at}", draw(st.sampled_from(kind.WAYS))
+    return kind(name, way, draw(entries)) if kind in (kinds.Table, kinds.Registry) else kind(name, way, draw(numbers))
+
+
+@st.composite
+def kind_pairs(draw, most=3):
+    """A pairs.Pair of items of every kind, ordinary ones among them: each is kept, changed or added."""
+    old, new = [], []
+    for at in range(draw(st.integers(1, most))):
+        item = draw(st.one_of(kind_items(at), kind_items(at), items(at, [])))
+        fate = draw(st.sampled_from(("keep", "change", "change", "change", "add")))
+        if fate != "add":
+            old.append(item)
+        if fate == "change":
+            item = item.changed(draw(numbers), draw(entries)) if isinstance(item, kinds.KINDS) else draw(
+                changed_items(item, new))
+        new.append(item)
     return pairs.Pair(tuple(old), tuple(new))

@@ -130,7 +130,10 @@ class Factory(Item):
         return f"{self.name}(7)", ["HELD(8)"]
 
 
-HEAD = '''import functools
+HEAD = '''import collections
+import dataclasses
+import enum
+import functools
 import re
 
 
@@ -163,6 +166,11 @@ class Pair:
     @property
     def new_source(self):
         return self.source(self.new)
+
+    @property
+    def exotic(self):
+        """Whether it may be refused, for an item that is changed, removed or added is of such a kind."""
+        return any(getattr(item, "exotic", False) for item in {*self.old} ^ {*self.new})
 
     def probes(self, items):
         """Expressions to be evaluated in the module."""

@@ -1,13 +1,16 @@
 """make cases: small pairs of releases, each of a kind that klpfs was once wrong about; each must be carried and taken
 back as it should be, or be refused by place and reason.
 
-    python -m tests.cases [-p PYTHON ...] [NAME ...]
+    python -m tests.cases [--pythons 3.N ...] [--environments FOLDER] [--seed N] [--count N] [NAME ...]
 
-NAME: cases whose name contains it. PYTHON: interpreters of the programs; all that are here by default. The cases are in
-../shared/cases/build/cases.py: {name: (files of OLD, files of NEW, an expression that tells them apart)}. Exit code 1
-when a case is wrong.
+NAME: cases whose name contains it. 3.N: CPythons of the programs; all that are here by default. FOLDER: where the
+programs' environments are made, .venvs by default. Three groups: what was tried once, in
+../shared/cases/build/cases.py: {name: (files of OLD, files of NEW, an expression that tells them apart)}, by the
+commands and a mounted tree; others of each kind (kinds/), in a program of their own; count random pairs of all kinds.
+Exit code 1 when a case is wrong, or refused though it must be carried.
 """
 import argparse
+import collections
 import os
 import pathlib
 import runpy
@@ -15,13 +18,20 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 
 from tests import harness
+from tests.cases.judging import NEEDLESS, WRONG, batches, judged
+from tests.cases.kinds import KINDS
+from tests.cases.random_kinds import random_kinds
 from tests.pythons import MINORS, find
 
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
 CASES = PROJECT.parent / "shared" / "cases" / "build" / "cases.py"
-PACKAGES = ("pydantic", "fastapi", "httpx")     # what some cases import
+PACKAGES = {"pydantic": "pydantic", "fastapi": "fastapi", "httpx": "httpx", "attr": "attrs", "click": "click",
+            "marshmallow": "marshmallow", "google.protobuf": "protobuf", "sqlalchemy": "sqlalchemy",
+            "django": "django"}         # what some cases import, and how an index calls it
+TOGETHER = 20                           # pairs in one release
 PROGRAM = '''import sys
 sys.path.insert(0, sys.argv[1])
 modules = {name.partition(".")[0]: __import__(name) for name in sys.argv[2:]}
@@ -39,18 +49,21 @@ class Wrong(Exception):
     """What klpfs has done wrong."""
 
 
-def environment(base):
-    """The programs' own environment of an interpreter, made once; its interpreter's path."""
+def environment(base, parent):
+    """The programs' own environment of an interpreter, made once in a folder: (its interpreter's path, what of PACKAGES
+    it can import)."""
     version = subprocess.run([base, "-V"], capture_output=True, text=True, check=True).stdout.split()[1]
-    folder = PROJECT / ".venvs" / f"cases-{version}"
+    folder = parent / f"cases-{version}"
     python = folder / "bin" / "python"
-    check = [python, "-c", f"import {', '.join(PACKAGES)}"]
-    if not python.exists() or subprocess.run(check, capture_output=True).returncode:
-        print(f"making {folder.relative_to(PROJECT)} with {', '.join(PACKAGES)} ...", flush=True)
+    if not (folder / "ready").exists():
+        print(f"making {folder} with {', '.join(PACKAGES.values())} ...", flush=True)
         subprocess.run([base, "-m", "venv", "--clear", folder], check=True)
-        subprocess.run([python, "-m", "pip", "install", "-q", "--disable-pip-version-check", *PACKAGES],
-                       stderr=subprocess.DEVNULL)
-    return str(python)
+        for package in PACKAGES.values():       # a release may have nothing for the newest interpreter
+            subprocess.run([python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--only-binary=:all:",
+                            package], stderr=subprocess.DEVNULL, check=False)
+        (folder / "ready").touch()
+    return str(python), {name for name in PACKAGES if not subprocess.run(
+        [python, "-c", f"import {name}"], capture_output=True, check=False).returncode}
 
 
 class Case:
@@ -135,31 +148,66 @@ class Case:
         return "right, not taken back, as the build says"
 
 
+def tried(python, cases):
+    """What became of the cases that were tried once. Gives how many are wrong."""
+    wrong = 0
+    for name, case in cases.items():
+        folder = pathlib.Path(tempfile.mkdtemp(prefix="klpc", dir="/tmp"))
+        try:
+            what = Case(folder, python, *case).judge()
+        except (Wrong, AssertionError, OSError) as error:
+            wrong += 1
+            what = f"WRONG: {error}"
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        print(f"    {name:<66} {what}", flush=True)
+    return wrong
+
+
+def of_kinds(python, minor, here, kinds):
+    """What became of pairs of kinds; here: packages that can be imported. Gives how many are wrong."""
+    chosen = [kind for kind in kinds if kind.since <= minor and here.issuperset(kind.needs)]
+    for kind in kinds:
+        if kind not in chosen:
+            print(f"    {kind.name:<66} not run: needs {', '.join(kind.needs) or f'3.{kind.since}'}")
+    counts = collections.Counter()
+    with ThreadPoolExecutor(2) as pool:
+        for found in pool.map(lambda each: list(judged(each, python)), batches(chosen, TOGETHER)):
+            for verdict in found:
+                counts[verdict.what] += 1
+                print(f"    {verdict.kind.name:<66} {verdict.what}: {verdict.words[:300]}", flush=True)
+    print(f"    {len(chosen)} pairs: {', '.join(f'{count} {what}' for what, count in counts.items())}")
+    return counts[WRONG] + counts[NEEDLESS]
+
+
 def main():
     parser = argparse.ArgumentParser(prog="make cases", description=__doc__.split("\n\n")[0])
-    parser.add_argument("-p", "--python", action="append", default=[])
+    parser.add_argument("--pythons", nargs="+", default=[f"3.{minor}" for minor in MINORS])
+    parser.add_argument("--environments", type=pathlib.Path, default=PROJECT / ".venvs")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--count", type=int, default=40)
     parser.add_argument("names", nargs="*")
     options = parser.parse_args()
     why = harness.why_no_fuse()
     if why or not CASES.exists():
         print(f"cases: {why or f'{CASES} is not there'}", file=sys.stderr)
         return 2
-    cases = {name: case for name, case in runpy.run_path(str(CASES))["CASES"].items()
-             if not options.names or any(each in name for each in options.names)}
+
+    def chosen(table):
+        return {name: case for name, case in table.items()
+                if not options.names or any(each in name for each in options.names)}
     wrong = 0
-    for base in options.python or filter(None, map(find, MINORS)):
-        python = environment(base)
-        print(f"{python}:", flush=True)
-        for name, case in cases.items():
-            folder = pathlib.Path(tempfile.mkdtemp(prefix="klpc", dir="/tmp"))
-            try:
-                what = Case(folder, python, *case).judge()
-            except (Wrong, AssertionError, OSError) as error:
-                wrong += 1
-                what = f"WRONG: {error}"
-            finally:
-                shutil.rmtree(folder, ignore_errors=True)
-            print(f"    {name:<66} {what}", flush=True)
+    for version in options.pythons:
+        minor = int(version.partition(".")[2])
+        base = find(minor)
+        if base is None:
+            print(f"CPython {version}: not here")
+            continue
+        python, here = environment(base, options.environments)
+        print(f"CPython {version} ({python}):", flush=True)
+        wrong += tried(python, chosen(runpy.run_path(str(CASES))["CASES"]))
+        wrong += of_kinds(python, minor, here, list(chosen(KINDS).values()))
+        wrong += of_kinds(python, minor, here, list(chosen(random_kinds(options.seed, options.count)).values()))
     print(f"{wrong} wrong")
     return bool(wrong)
 

@@ -1,8 +1,8 @@
 """Caches of a package: where it keeps what it has computed from values that a release changes.
 
 Found by how a cache is written: an attribute that a function makes when it is missing, a table that a function looks
-into and puts its result into, functools.lru_cache. The content of a cache is made of what its function reads, itself or
-in methods and functions of its module that it calls. """
+into and puts its result into, functools.lru_cache, a cached property of whatever library. The content of a cache is
+made of what its function reads, itself or in methods and functions of its module that it calls. """
 from __future__ import annotations
 
 import ast
@@ -14,9 +14,19 @@ from attrs import define, field
 from klpfs.builder.compare.equivalence import dump
 from klpfs.builder.plan.plans import Cache
 from klpfs.builder.read.modules import Module
-from klpfs.builder.syntax import FUNCTIONS, FunctionNode, decorator_name, last_name, parameter_names
+from klpfs.builder.syntax import (
+    DEFINITIONS,
+    FUNCTIONS,
+    FunctionNode,
+    decorator_name,
+    last_name,
+    parameter_names,
+    walk_outside,
+)
 
 _LRU = ("lru_cache", "cache", "functools.lru_cache", "functools.cache")
+_PROPERTY = "cached_property"       # functools', and what other libraries have under that name
+_OF_FUNCTIONS = ("()", "@")         # how caches end that are what a function has answered
 
 
 @define
@@ -35,25 +45,30 @@ _ByName = dict[str, list[_Reads]]       # what the functions of a name read
 def caches_of(module: Module) -> list[Cache]:
     """All caches of a module."""
     functions = list(_functions(module.tree.body, ""))
-    reads = _reads_by_name(functions)
+    inside = [each for function in functions for each in _cached_inside(*function)]
+    reads = _reads_by_name(functions + inside)
     found = []
-    for owner, node in functions:
+    for owner, node in functions + inside:
         for text in _caches_in(owner, node):
             names, reads_any = _reach(node.name, reads)
-            if text.endswith("()"):
+            if text.endswith(_OF_FUNCTIONS):
                 names.add(node.name)        # what it answered before it changed
             found.append(Cache(f"{module.name}:{text}", module, names, reads_any, *_making(node, text)))
+    for name, function in _put_on_others(module.tree.body):
+        names, reads_any = _reach(function, reads)
+        found.append(Cache(f"{module.name}:{name}()", module, names | {function}, reads_any))
     return found
 
 
 def concerned(caches: Iterable[Cache], data: set[str], functions: set[str], attributes: bool) -> list[Cache]:
     """The caches that hold what was made of changed values, or by changed functions.
 
-    Functions count for lru_cache alone: its user has said that calling again does no harm. attributes: class attributes
+    Functions count for lru_cache and cached properties alone: their user has said that calling again does no harm.
+    attributes: class attributes
     are among what changed. """
     found: dict[str, Cache] = {}
     for cache in caches:
-        by_function = cache.text.endswith("()") and cache.reads & functions
+        by_function = cache.text.endswith(_OF_FUNCTIONS) and cache.reads & functions
         if cache.reads & data or cache.reads_any and attributes or by_function:
             found.setdefault(cache.text, cache)
     return list(found.values())
@@ -88,6 +103,26 @@ def _functions(body: list[ast.stmt], owner: str) -> Iterator[tuple[str, Function
         elif isinstance(node, (ast.If, ast.Try, ast.With)):
             for block in ("body", "orelse", "finalbody"):
                 yield from _functions(getattr(node, block, []), owner)
+
+
+def _cached_inside(owner: str, node: FunctionNode) -> Iterator[tuple[str, FunctionNode]]:
+    """(dotted name of what makes it, function) of the functions in a function that lru_cache is put on."""
+    owner = f"{owner}.{node.name}.<locals>".lstrip(".")
+    for inner in walk_outside(DEFINITIONS, *node.body):
+        if isinstance(inner, FUNCTIONS):
+            if _has_lru(inner):
+                yield owner, inner
+            yield from _cached_inside(owner, inner)
+
+
+def _put_on_others(body: list[ast.stmt]) -> Iterator[tuple[str, str]]:
+    """(name, name of the function) of `name = lru_cache(None)(function)` at the top level."""
+    for node in body:
+        value = getattr(node, "value", None)
+        if isinstance(node, ast.Assign) and isinstance(value, ast.Call) and len(value.args) == 1:
+            target, function = node.targets[0], last_name(value.args[0])
+            if decorator_name(value.func) in _LRU and isinstance(target, ast.Name) and function:
+                yield target.id, function
 
 
 def _reads_by_name(functions: Iterable[tuple[str, FunctionNode]]) -> _ByName:
@@ -135,12 +170,20 @@ def _reach(name: str, functions: _ByName) -> tuple[set[str], bool]:
 
 def _caches_in(owner: str, node: FunctionNode) -> Iterator[str]:
     """The caches that a function keeps, as cpython/import_time/caches.py names them."""
-    if any(decorator_name(decorator) in _LRU for decorator in node.decorator_list):
+    if _has_lru(node):
         yield f"{owner}.{node.name}()" if owner else f"{node.name}()"
+    if owner.endswith("<locals>"):
+        return
+    if owner and any(last_name(decorator) == _PROPERTY for decorator in node.decorator_list):
+        yield f"{owner}.{node.name}@"
     holder = _first_parameter(node) if owner else ""
     if holder and node.name not in ("__init__", "__new__"):
         yield from _lazy_attributes(owner, node, holder)
     yield from _tables(owner, node, holder)
+
+
+def _has_lru(node: FunctionNode) -> bool:
+    return any(decorator_name(decorator) in _LRU for decorator in node.decorator_list)
 
 
 def _first_parameter(node: FunctionNode) -> str:
@@ -162,7 +205,7 @@ def _lazy_attributes(owner: str, function: FunctionNode, holder: str) -> Iterato
 
 def _making(function: FunctionNode, text: str) -> tuple[list[ast.stmt], str]:
     """(statements that fill a cache, their name for its holder), where the function is a constructor; else ([], '')."""
-    if function.name not in ("__call__", "__new__") or text.endswith(")"):
+    if function.name not in ("__call__", "__new__") or text.endswith(_OF_FUNCTIONS):
         return [], ""
     holder, attribute = _first_parameter(function), text.rpartition(".")[2].partition("=")[0]
     for node in ast.walk(function):

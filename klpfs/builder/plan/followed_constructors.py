@@ -9,9 +9,10 @@ from typing import Any, Callable, Optional
 from klpfs.builder.syntax import parameter_names
 from klpfs.cpython.load.scopes import mangle
 
-_CONSTRUCTORS = ("__init__", "__post_init__", "__attrs_post_init__")
+_CONSTRUCTORS = ("__new__", "__init__", "__post_init__", "__attrs_post_init__")
 _MOST_NODES = 60        # of an expression, above which nobody could review it
 _MOST_CALLS = 3         # how deep methods that a constructor calls are followed
+_SETTERS = ("setattr", "object.__setattr__")
 
 # attribute -> (expression, or None where it can't be told; line)
 Attributes = dict[str, tuple[Optional[ast.expr], int]]
@@ -46,6 +47,8 @@ class _Run:
     def call(self, method: ast.FunctionDef) -> None:
         positional = method.args.posonlyargs + method.args.args
         self.self_name = positional[0].arg if positional else None
+        if method.name == "__new__":
+            self.self_name = _made_by_new(method)
         known = positional[1:] + method.args.kwonlyargs if self.depth == 0 and method.name == "__init__" else []
         self.names = dict.fromkeys(parameter_names(method.args))
         self.names.update((arg.arg, ast.Name(arg.arg, ast.Load())) for arg in known)
@@ -70,11 +73,56 @@ class _Run:
             self.store(node.target, self.value(node.value))
 
     def expression(self, node: ast.Expr) -> None:
-        """self.reset(): a method of the class that sets attributes. Other calls set nothing that is known."""
+        """self.reset(): a method of the class that sets attributes; setattr() and its like. Other calls set nothing
+        that is known."""
         call = node.value
+        if isinstance(call, ast.Call):
+            for name, value in self.set_by(call):
+                self.attributes[name] = self.value(value), call.lineno
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and self.is_self(call.func.value) and (
                 call.func.attr in self.methods) and self.depth < _MOST_CALLS:
             _Run(self.methods, self.attributes, self.owner, self.depth + 1).call(self.methods[call.func.attr])
+
+    def set_by(self, call: ast.Call) -> list[tuple[str, ast.expr]]:
+        """The attributes that a call sets by their names as text, with their values: setattr(), an update of the
+        object's dict."""
+        arguments = call.args
+        if ast.unparse(call.func) in _SETTERS and len(arguments) == 3 and self.is_self(arguments[0]):
+            return self.named([(arguments[1], arguments[2])])
+        if ast.unparse(call.func) == "super().__setattr__" and len(arguments) == 2:
+            return self.named([(arguments[0], arguments[1])])
+        if not isinstance(call.func, ast.Attribute) or not self.is_dict(call.func.value):
+            return []
+        if call.func.attr == "setdefault" and arguments:
+            return self.named([(arguments[0], arguments[1] if len(arguments) == 2 else ast.Constant(None))])
+        if call.func.attr != "update":
+            return []
+        pairs = [(key, value) for each in arguments[:1] if isinstance(each, ast.Dict)
+                 for key, value in zip(each.keys, each.values) if key is not None]
+        return self.named(pairs) + [(each.arg, each.value) for each in call.keywords if each.arg is not None]
+
+    def named(self, pairs: list[tuple[ast.expr, ast.expr]]) -> list[tuple[str, ast.expr]]:
+        """Of (name, value) those whose name is known."""
+        found = [(self.value(name), value) for name, value in pairs]
+        return [(name.value, value) for name, value in found
+                if isinstance(name, ast.Constant) and isinstance(name.value, str)]
+
+    def is_dict(self, node: ast.expr) -> bool:
+        """`self.__dict__`, `vars(self)`."""
+        if isinstance(node, ast.Call):
+            return ast.unparse(node.func) == "vars" and len(node.args) == 1 and self.is_self(node.args[0])
+        return isinstance(node, ast.Attribute) and node.attr == "__dict__" and self.is_self(node.value)
+
+    def loop(self, node: ast.For) -> None:
+        """A loop over names that are written there, once for each; of others nothing is known."""
+        names = node.iter.elts if isinstance(node.iter, (ast.Tuple, ast.List)) else []
+        if not isinstance(node.target, ast.Name) or not names or node.orelse or any(
+                isinstance(inner, (ast.Break, ast.Continue, ast.Return)) for inner in ast.walk(node)):
+            self.forget(node)
+            return
+        for each in names:
+            self.names[node.target.id] = self.value(each)
+            self.block(node.body)
 
     def nothing(self, node: ast.stmt) -> None:
         """A statement that sets nothing."""
@@ -111,10 +159,15 @@ class _Run:
                 self.names[inner.id] = None
             elif isinstance(inner, ast.Attribute) and isinstance(inner.ctx, ast.Store) and self.is_self(inner.value):
                 self.attributes[self.mangled(inner.attr)] = None, inner.lineno
+            elif isinstance(inner, ast.Call):
+                self.attributes.update((name, (None, inner.lineno)) for name, _ in self.set_by(inner))
 
     def store(self, target: ast.expr, value: ast.expr | None) -> None:
         if isinstance(target, ast.Name):
-            self.names[target.id] = value
+            if target.id != self.self_name:     # __new__ makes it
+                self.names[target.id] = value
+        elif isinstance(target, ast.Subscript) and self.is_dict(target.value):
+            self.attributes.update((name, (value, target.lineno)) for name, _ in self.named([(target.slice, target)]))
         elif isinstance(target, ast.Attribute) and self.is_self(target.value):
             self.attributes[self.mangled(target.attr)] = value, target.lineno
         elif isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple) and len(target.elts) == len(value.elts):
@@ -137,8 +190,17 @@ class _Run:
 
 _FOLLOWED: dict[type, Callable[[_Run, Any], None]] = {
     ast.Assign: _Run.assign, ast.AnnAssign: _Run.annotated, ast.If: _Run.branch, ast.Expr: _Run.expression,
-    ast.Import: _Run.import_, ast.ImportFrom: _Run.import_,
+    ast.Import: _Run.import_, ast.ImportFrom: _Run.import_, ast.For: _Run.loop,
     **dict.fromkeys((ast.Return, ast.Raise, ast.Assert, ast.Pass), _Run.nothing)}
+
+
+def _made_by_new(method: ast.FunctionDef) -> str | None:
+    """What `__new__` calls the object that it has made; None: it can't be told."""
+    for node in method.body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and isinstance(
+                node.value, ast.Call) and ast.unparse(node.value.func) in ("super().__new__", "object.__new__"):
+            return node.targets[0].id
+    return None
 
 
 class _Substitute(ast.NodeTransformer):

@@ -25,6 +25,7 @@ from klpfs.builder.plan.dataclass_fields import (
     shape,
 )
 from klpfs.builder.plan.followed_constructors import Attributes, Unknown, constructed
+from klpfs.builder.plan.passed_on import is_read, passed_on
 from klpfs.builder.plan.plans import Refusal
 from klpfs.builder.syntax import DEFINITIONS, default_nodes
 from klpfs.cpython.load.scopes import mangle
@@ -99,6 +100,11 @@ class _Comparison:
         for name, (value, line) in self.after.items():
             if name not in self.held and name not in self.class_names:
                 self.attribute(name, value, line)
+        before = passed_on(self.old)
+        for name, line in passed_on(self.new).items():
+            if name not in before and name not in self.after and is_read(self.readers(name), name):
+                self.refuse(f"'{name}' is passed on to the constructor of its base now: objects made before have what "
+                            "that made without it", line)
         if self.no_place:
             self.slots_set_later()
         if may_have_fields(self.new):

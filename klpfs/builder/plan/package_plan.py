@@ -59,7 +59,7 @@ class _Changes:
     def may_concern(self, module: str, text: bytes) -> bool:
         """Whether a module's text mentions what changes, or caches of functions, or, near by, attributes by whatever
         name."""
-        return b"lru_cache" in text or b"functools.cache" in text or any(word in text for word in self.words) or (
+        return any(word in text for word in [b"lru_cache", b"functools.cache", b"cached_property", *self.words]) or (
             self.attributes and module in self.near and b"getattr" in text)
 
 

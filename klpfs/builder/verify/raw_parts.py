@@ -29,8 +29,9 @@ def dict_of_module(module: types.ModuleType) -> dict[Any, Any]:
 
 
 def class_dict(cls: type) -> dict[str, Any]:
-    """A class's own namespace, as it is; its keys need not be strings."""
-    return dict(_dict_of_class(cls))
+    """A class's own namespace, as it is; its keys need not be strings. Empty of a C type that nobody has made ready
+    (3.9)."""
+    return dict(_dict_of_class(cls) or {})
 
 
 def mro(cls: type) -> tuple[type, ...]:

@@ -1,7 +1,9 @@
 """Caches of what the program has computed from values that a patch changes: emptied, so that it is computed anew.
 
 A cache is named by text:
-    "pkg.mod:function()"            what functools.lru_cache keeps for it
+    "pkg.mod:function()"            what functools.lru_cache keeps for it, under whatever decorators
+    "pkg.mod:make.<locals>.name()"  the same for all functions that were made under that name
+    "pkg.mod:Class.name@"           what a cached property keeps in the dicts of instances
     "pkg.mod:TABLE{}"               a dict of the module
     "pkg.mod:Class.name{}"          a dict that instances of the class, or it and its subclasses, have under that name
     "pkg.mod:Class.name"            an attribute that is made when it is not there
@@ -11,6 +13,7 @@ With a function it is made anew, by that function, in the module's globals: func
 """
 from __future__ import annotations
 
+import functools
 import gc
 import sys
 from types import FunctionType, ModuleType
@@ -22,7 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
-_ACTIONS = (("{}", "clear"), ("=None", "none"), ("", "delete"))     # how a name ends -> what is done
+_ACTIONS = (("{}", "clear"), ("=None", "none"), ("@", "forget"), ("", "delete"))     # how a name ends -> what is done
+_WITH_A_CACHE = type(functools.lru_cache(None)(len))
+_MOST_DECORATORS = 20       # that are looked through
 
 
 def empty(names: Iterable[str | tuple[str, FunctionType]]) -> None:
@@ -34,8 +39,13 @@ def empty(names: Iterable[str | tuple[str, FunctionType]]) -> None:
         space = _namespace(module)
         if space is None:
             continue
-        if path.endswith("()"):
+        if path.endswith("()") and "<locals>" not in path:
             _clear_function(space, path[:-2])
+            continue
+        if objects is None:
+            objects = gc.get_objects()
+        if path.endswith("()"):
+            _clear_made(objects, module, path[:-2])
             continue
         ending, action = next(pair for pair in _ACTIONS if path.endswith(pair[0]))
         owner, _, name = path[:len(path) - len(ending)].rpartition(".")
@@ -45,8 +55,6 @@ def empty(names: Iterable[str | tuple[str, FunctionType]]) -> None:
         cls = class_at(space, owner)
         if cls is None:
             continue
-        if objects is None:
-            objects = gc.get_objects()
         of_cls: dict[int, bool] = {}        # id of an object's class -> whether it derives from cls
         for obj in objects:
             kind = type(obj)
@@ -77,10 +85,31 @@ def _clear_function(space: dict[str, Any], path: str) -> None:
         function = type_dict(cls).get(name) if cls is not None else None
     else:
         function = space.get(name)
-    function = function.__func__ if isinstance(function, (staticmethod, classmethod)) else function
+    _clear_under(function)
+
+
+def _clear_under(function: Any) -> None:
+    """Empties the caches of a function and of those that its decorators have kept as what they wrap."""
+    for _ in range(_MOST_DECORATORS):
+        if issubclass(type(function), (staticmethod, classmethod)):
+            function = function.__func__
+        elif issubclass(type(function), property):
+            function = function.fget
+        elif type(function) is FunctionType:
+            function = function.__dict__.get("__wrapped__")
+        else:
+            break
     clear = getattr(function, "cache_clear", None)
     if clear is not None:
         clear()
+
+
+def _clear_made(objects: Iterable[Any], module: str, name: str) -> None:
+    """Empties the caches of all functions of a qualified name that were made by others."""
+    for each in objects:
+        if type(each) is _WITH_A_CACHE and each.__dict__.get("__module__") == module and (
+                each.__dict__.get("__qualname__") == name):
+            each.cache_clear()
 
 
 def _clear(value: Any) -> None:
@@ -98,8 +127,11 @@ def _has(obj: Any, name: str) -> bool:
 
 
 def _empty_in(obj: Any, name: str, action: str) -> None:
-    """action: 'clear', 'none' or 'delete', what is done to the attribute of that name; of a class, to its own."""
+    """action: 'clear', 'none' or 'delete', what is done to the attribute of that name; of a class, to its own.
+    'forget': 'delete', of no class, for that has what makes the attribute."""
     if issubclass(type(obj), type):
+        if action == "forget":
+            return
         own = type_dict(obj)
         if name in own:
             if action == "clear":

@@ -158,6 +158,47 @@ def test_lru_caches_of_functions_and_methods():
         "m:f()", "m:C.D.g()"]
 
 
+@pytest.mark.parametrize("text, found", [
+    ("class C:\n    @cached_property\n    def f(self): return 1\n", ["m:C.f@"]),
+    ("class C:\n    @functools.cached_property\n    def f(self): return 1\n", ["m:C.f@"]),
+    ("@cached_property\ndef f(self): return 1\n", []),
+    ("def make():\n    @lru_cache\n    def f(x): return 1\n    return f\n", ["m:make.<locals>.f()"]),
+    ("class C:\n    def make(self):\n        def a():\n            @cache\n            def f(x): return 1\n",
+     ["m:C.make.<locals>.a.<locals>.f()"]),
+    ("def g(x): return 1\nf = functools.lru_cache(None)(g)\nh = cache(m.g)\ni = lru_cache(5)\nj = other(g)\n",
+     ["m:f()", "m:h()"]),
+])
+def test_what_functions_have_answered(text, found):
+    assert texts(text) == found
+
+
+def test_a_cached_property_s_values_are_made_anew(upgrade):
+    text = """
+        import functools
+        class C:
+            @functools.cached_property
+            def f(self): return 1
+        c = C()
+        def made(k):
+            @functools.lru_cache(None)
+            def g(x): return k, x
+            return g
+        held = made(0)
+        def logged(f):
+            @functools.wraps(f)
+            def w(*a): return f(*a)
+            return w
+        @logged
+        @functools.lru_cache(None)
+        def under(x): return x
+        def plain(x): return x
+        f = functools.lru_cache(None)(plain)
+        """
+    new = text.replace("return 1", "return 2").replace("return k, x", "return x, k")
+    new = new.replace("return x\n", "return -x\n")
+    there_and_back(upgrade, text, new, "c.f", "held(5)", "under(3)", "f(4)")
+
+
 def test_a_constructor_s_cache_says_how_it_is_made():
     [found] = caches_of(module("""
         class C:

@@ -37,6 +37,33 @@ def test_what_a_constructor_sets(body, parameters, attributes):
     assert found(body, parameters) == attributes
 
 
+@pytest.mark.parametrize("body, parameters, attributes", [
+    ("setattr(self, 'x', a)", ", a", {"x": "a"}),
+    ("object.__setattr__(self, 'x', a)", ", a", {"x": "a"}),
+    ("super().__setattr__('x', a)", ", a", {"x": "a"}),
+    ("self.__dict__.update(x=a, y=1)", ", a", {"x": "a", "y": "1"}),
+    ("self.__dict__.update({'x': a, **b}, y=1, **b)", ", a, b", {"x": "a", "y": "1"}),
+    ("vars(self).update(x=a)", ", a", {"x": "a"}),
+    ("self.__dict__.setdefault('x', a)", ", a", {"x": "a"}),
+    ("self.__dict__['x'] = a\nvars(self)['y'] = 1", ", a", {"x": "a", "y": "1"}),
+    ("for name in ('x', 'y'):\n    setattr(self, name, a)", ", a", {"x": "a", "y": "a"}),
+    ("for name in ('x', 'y'):\n    setattr(self, name, a)\n    break", ", a", {}),
+    ("for name in a:\n    setattr(self, name, 1)", ", a", {}),
+    ("while a:\n    setattr(self, 'x', 1)", ", a", {"x": None}),
+    ("setattr(a, 'x', 1)\na.__dict__.update(y=1)\nvars(a)['z'] = 1", ", a", {}),
+])
+def test_an_attribute_that_is_set_by_its_name_as_text(body, parameters, attributes):
+    assert found(body, parameters) == attributes
+
+
+def test_what_new_sets_on_what_it_has_made():
+    method = "class C:\n    def __new__(cls, a=1):\n        made = {}.__new__(cls)\n        made.x = a\n" \
+             "        return made\n"
+    for maker in ("super()", "object"):
+        assert list(constructed(classdef(method.format(maker)))) == ["x"]
+    assert constructed(classdef(method.format("other"))) == {}
+
+
 @pytest.mark.parametrize("expression", ["[y := f(), y + 1]", "(y := f()) or 3", "g((yield))", "(y := 1)"])
 def test_an_expression_that_does_more_than_give_a_value_is_unknown(expression):
     """At any depth: what is left of it without that part would be another value."""

@@ -110,3 +110,10 @@ def test_the_same_text_twice_is_no_difference(modules):
         """
     mine = modules.describe(text)
     assert Comparison(mine, modules.describe(text)).run() == []
+
+
+def test_a_c_type_that_nobody_has_made_ready(modules):
+    """`unicodedata.UCD` has no dict on 3.9."""
+    graph = modules.describe("import unicodedata\nof_c = type(unicodedata.ucd_3_2_0)\n", everywhere=True)
+    module = graph.roots["klp_described"]
+    assert graph.kind(graph.edges(module)["of_c"]) == "class"

@@ -39,6 +39,50 @@ def test_what_lru_cache_keeps(live):
     assert live.calls == [1, 2, 1, 2]
 
 
+def test_caches_under_decorators_and_of_functions_that_others_have_made(module):
+    live = module("""
+        import functools
+        calls = []
+        def logged(f):
+            @functools.wraps(f)
+            def w(*a): return f(*a)
+            return w
+        @logged
+        @functools.lru_cache(None)
+        def under(x): calls.append(x)
+        def make():
+            @functools.lru_cache(None)
+            def g(x): calls.append(x)
+            return g
+        made = make()
+        class C:
+            @property
+            @functools.lru_cache(None)
+            def p(self): calls.append("p")
+        c = C()
+        """)
+    for times in (1, 2):
+        for _ in range(2):
+            live.under(1), live.made(2), live.c.p
+        assert live.calls == [1, 2, "p"] * times
+        empty([f"{live.__name__}:{name}()" for name in ("under", "make.<locals>.g", "C.p")])
+
+
+def test_what_a_cached_property_keeps(module):
+    """Of instances alone: the class has what makes it."""
+    live = module("""
+        import functools
+        class C:
+            @functools.cached_property
+            def f(self): return []
+        class D(C): pass
+        """)
+    one, other = live.C(), live.D()
+    before = one.f, other.f
+    empty([f"{live.__name__}:C.f@"])
+    assert vars(one) == vars(other) == {} and (one.f, other.f) == before and one.f is not before[0]
+
+
 def test_a_table_of_the_module(live):
     table = live.TABLE
     empty([f"{live.__name__}:TABLE{{}}", f"{live.__name__}:NO_TABLE{{}}"])
