@@ -1,4 +1,8 @@
-"""check: what a livepatch would do to a service, before it is loaded."""
+"""check: what a livepatch would do to a service, before it is loaded.
+
+Exit codes: 0 would be loaded; 1 would be refused, or it could not be asked; 2 the command line was wrong; 3 could not
+tell: a process did not look at it to the end, or none has answered.
+"""
 from __future__ import annotations
 
 import argparse
@@ -7,7 +11,7 @@ import os
 from klpfs.cli.terminal import printable, put
 from klpfs.cli.tree import CommandError, find
 
-LOADED = "would be loaded"
+CODES = (("would be loaded", 0), ("could not tell", 3))        # by the verdict's first words; others: 1
 MOST_CHARS = 1 << 20        # of a file, for its head
 
 
@@ -20,8 +24,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: a
 
 
 def check(arguments: argparse.Namespace) -> int:
-    """Print what the tree's file `check` says of the livepatch. Exit code 1 when it would be refused, or no process has
-    answered."""
+    """Print what the tree's file `check` says of the livepatch. The exit code is of its verdict."""
     import shlex
 
     tree = find(arguments.service, arguments.mount)
@@ -34,7 +37,8 @@ def check(arguments: argparse.Namespace) -> int:
     at = min(1, len(lines) - 1)             # the verdict is the last line
     lines[at:at] = [printable(f" note: {note}") for note in _notes(arguments.file)]
     put("\n".join(lines))
-    return int(text.rpartition("\n")[2] != LOADED)
+    verdict = lines[-1]
+    return next((code for words, code in CODES if verdict == words or verdict.startswith(f"{words}: ")), 1)
 
 
 def _notes(path: str) -> list[str]:

@@ -103,6 +103,11 @@ def may_have(**shapes: Shape) -> Shape:
     )
 
 
+def both(one: Shape, other: Shape) -> Shape:
+    """What has both shapes."""
+    return lambda value: one(value) and other(value)
+
+
 def either(one: Shape, other: Shape) -> Shape:
     """A value that fits one of two shapes."""
     return lambda value: one(value) or other(value)
@@ -186,7 +191,7 @@ SURVEYED_FUNC = has(name=string, refused=string, warnings=list_of(string), where
 SURVEY = has(livepatch=flag, replace=flag, refused=string,
              objects=list_of(has(name=string, loaded=flag, funcs=list_of(SURVEYED_FUNC))))
 CHECKED = either(has(errno=one_of(0), text=string, found=SURVEY),       # it was looked at, or it could not be
-                 has(errno=whole(1, MAX_ERRNO), text=string, found=one_of(None)))
+                 both(has(errno=whole(1, MAX_ERRNO), text=string, found=one_of(None)), may_have(unknown=flag)))
 
 
 def settled(message: dict[str, Any]) -> dict[str, Any]:
