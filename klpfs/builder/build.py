@@ -40,13 +40,13 @@ class Result:
 
 
 def build(old: Release, new: Release, pythons: Sequence[str], replace: bool = True, allow: bool = False,
-          main: str | None = None, verify: bool = False) -> Result:
+          main: str | None = None, verify: bool = False, levels: Sequence[int] = (0,)) -> Result:
     """The livepatch that makes a program with OLD behave as with NEW.
 
     pythons: the interpreters that the patch is to fit. replace: the patch takes the place of earlier ones. allow: the
     rest is written when changes are refused. main: the module that is the service's main program. verify: each of the
-    pythons imports both releases and shows that the patch makes one into the other. BuildError: a source can't be read.
-    NothingToDo: no Python code differs. """
+    pythons imports both releases and shows that the patch makes one into the other, run at each of the levels (1: -O,
+    2: -OO). BuildError: a source can't be read. NothingToDo: no Python code differs. """
     pairs = modules.pair(old, new, pythons)
     planner = PackagePlanner(pairs, pythons)
     plans = planner.plans()
@@ -73,7 +73,8 @@ def build(old: Release, new: Release, pythons: Sequence[str], replace: bool = Tr
     broken = uncompilable(text, plans, pythons)
     if verify and not broken:
         try:
-            carried, proofs = _verified(heading, plans, old, new, pythons)
+            carried, proofs = _verified(heading, plans, [
+                Verifier(plans, old, new, python, level) for python in pythons for level in levels])
         except (NoProof, OSError) as error:
             why = str(error) if isinstance(error, NoProof) else f"no proof, the releases can't be laid out: {error}"
             raise BuildError(f"{why} (--no-verify writes what nobody has verified)") from None
@@ -89,8 +90,8 @@ def build(old: Release, new: Release, pythons: Sequence[str], replace: bool = Tr
     return Result("" if broken or refused and not allow else text, plans, refused + broken, notes, warned)
 
 
-def _verified(heading: Heading, plans: list[ModulePlan], old: Release, new: Release,
-              pythons: Sequence[str]) -> tuple[list[Carried], list[Proof]]:
+def _verified(heading: Heading, plans: list[ModulePlan],
+              verifiers: list[Verifier]) -> tuple[list[Carried], list[Proof]]:
     """(what the livepatch carries beside its plans, what each interpreter shows of it). What differs is carried where
     it can be, and shown anew: what an object is made of comes to light when it is there; no literal is carried where
     changed code reads the machine. NoProof: an interpreter can't show anything. OSError: there is no room for the
@@ -98,7 +99,8 @@ def _verified(heading: Heading, plans: list[ModulePlan], old: Release, new: Rele
     carried: dict[Carried, None] = {}
     by_name_alone = machine_is_read(plans)
     with contextlib.ExitStack() as stack:
-        verifiers = [stack.enter_context(Verifier(plans, old, new, python)) for python in pythons]
+        for verifier in verifiers:
+            stack.enter_context(verifier)
         for left in range(_ROUNDS, -1, -1):
             text = emit(heading, plans, list(carried))
             proofs = [verifier.proof(text) for verifier in verifiers]

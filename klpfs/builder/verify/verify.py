@@ -31,6 +31,7 @@ from klpfs.builder.verify.import_loops import bound_by_loops
 from klpfs.builder.verify.judge import Unsteady, judge, judge_back
 from klpfs.builder.verify.same_source import SameSource
 from klpfs.builder.verify.trees import lay_out, modules_of, roots_of
+from klpfs.cpython.resolve.fingerprint import LEVELS
 
 _KLPFS = os.path.dirname(os.path.abspath(klpfs.__file__))
 _SECONDS, _WALL_SECONDS, _MEGABYTES = 120, 600, 2048
@@ -62,10 +63,13 @@ class _Run:
 
 
 class Verifier:
-    """The proofs of livepatches between two releases, for one interpreter. Used as a context manager."""
+    """The proofs of livepatches between two releases, for one interpreter, run at one level (1: -O, 2: -OO). Used as a
+    context manager."""
 
-    def __init__(self, plans: list[ModulePlan], old: Release, new: Release, python: str) -> None:
-        self.plans, self.old, self.new, self.python = plans, old, new, python
+    def __init__(self, plans: list[ModulePlan], old: Release, new: Release, python: str, level: int = 0) -> None:
+        self.plans, self.old, self.new = plans, old, new
+        self.command = [python, LEVELS[level]] if level else [python]
+        self.python = " ".join(self.command)        # for messages
         self._folder = tempfile.TemporaryDirectory(prefix="klpfs-verify-")
         self.scratch = os.path.realpath(self._folder.name)
         self._news: list[_Run] = []         # what two processes of NEW's have found
@@ -107,7 +111,7 @@ class Verifier:
         home = tempfile.mkdtemp(prefix="home-", dir=self.scratch)
         job = {**job, "tree": os.path.join(self.scratch, name)}
         read, write = os.pipe()
-        command = [self.python, os.path.abspath(subject.__file__), str(write)]
+        command = [*self.command, os.path.abspath(subject.__file__), str(write)]
         if not sandbox.why_not():
             command = sandbox.wrapped(command, home)
         with os.fdopen(read, "rb") as parts, tempfile.TemporaryFile() as errors:
