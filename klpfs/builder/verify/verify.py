@@ -201,7 +201,7 @@ class _Judging:
         planned = {plan.name for plan in self.of.plans}
         left_out = sorted(planned - modules_of(self.of.old))
         if left_out:
-            self.proof.warned.append(f"not verified, as programs, tests and other people's packages are not imported: "
+            self.proof.warned.append(f"not verified, as programs and other people's packages are not imported: "
                                      f"{', '.join(left_out[:_MOST_NAMED])}")
         by_reason: dict[str, list[str]] = {}
         for name, why in sorted({**patched.said["failed"], **fresh.said["failed"]}.items()):
