@@ -4,7 +4,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 from attrs import define, field
@@ -14,6 +14,8 @@ from klpfs.builder.plan.order import ordered
 from klpfs.builder.plan.package_plan import PackagePlanner
 from klpfs.builder.plan.plans import Carried, ModulePlan, Refusal
 from klpfs.builder.read import modules, sources
+from klpfs.builder.read.data_readers import readers_of_data
+from klpfs.builder.read.requirements import new_wishes
 from klpfs.builder.read.sources import Release, version_of
 from klpfs.builder.verify.machine_readers import machine_is_read
 from klpfs.builder.verify.verify import NoProof, Proof, Verifier
@@ -55,16 +57,19 @@ def build(old: Release, new: Release, pythons: Sequence[str], replace: bool = Tr
     refused += [Refusal(f"module {pair.name}", "it becomes a package, or is one no more: what is loaded stays as it is",
                         path=pair.new.path) for pair in pairs.changed if pair.new is not None and pair.name in gone]
     refused += [refusal for plan in plans for refusal in plan.refused]
+    readers = readers_of_data(pairs)
+    read_data = [f"data file {entry}: not carried, and {where} reads it" for entry, where in readers.items()]
+    wishes = new_wishes(old.requires, new.requires)
     warned = [f"compiled {path} is another in NEW: it is not patched and stays as it is loaded"
-              for path in pairs.rebuilt]
+              for path in pairs.rebuilt] + read_data + wishes
     annotations = [f"annotations that differ are not carried: "
                    f"{file}{', '.join(f':{line} {words}' for line, words in found)}"
                    for file, found in planner.annotations.items()]
-    notes = warned + _notes(pairs) + [note for plan in plans for note in plan.notes] + annotations
+    notes = warned + _notes(pairs, readers) + [note for plan in plans for note in plan.notes] + annotations
     if not plans and not refused:
         raise NothingToDo(f"{old.label} and {new.label}: no Python code differs" + (
             f" ({len(pairs.data + pairs.rebuilt)} other files do)" if pairs.data or pairs.rebuilt else "") + "".join(
-            f"; {note}" for note in annotations))
+            f"; {note}" for note in read_data + wishes + annotations))
     if refused and not allow:
         return Result("", plans, refused, notes, warned)
     plans = ordered(plans)
@@ -119,9 +124,9 @@ def _named(carried: list[Carried]) -> list[str]:
     return notes[:_MOST_NAMED] + rest
 
 
-def _notes(pairs: modules.Pairs) -> list[str]:
-    """Notes on files that no plan speaks of: they are left as they are."""
-    notes = [f"data file {path}: not carried" for path in pairs.data]
+def _notes(pairs: modules.Pairs, read: Container[str]) -> list[str]:
+    """Notes on files that no plan speaks of: they are left as they are. read: those data files that code reads."""
+    notes = [f"data file {path}: not carried" for path in pairs.data if path not in read]
     notes += [f"module {pair.name} is no more: it stays where it is loaded"
               for pair in pairs.changed if pair.new is None]
     old_tests, new_tests = pairs.old.tests, pairs.new.tests

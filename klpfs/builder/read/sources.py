@@ -14,6 +14,7 @@ from attrs import define, field
 
 from klpfs.builder.error import BuildError
 from klpfs.builder.read.other_pythons import NoAnswer, ask
+from klpfs.builder.read.requirements import requires_of
 from klpfs.builder.read.shipped_tests import shipped_tests
 
 _LEFT_OUT = re.compile(r"(^|/)(__pycache__|[^/]*\.dist-info|[^/]*\.egg-info|\.git)(/|$)|\.pyc$"
@@ -27,11 +28,13 @@ _REQUIREMENT = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*(\[[^]]*\])?\s*(==|===|~=
 @define
 class Release:
     """A version of a package. label: for people (jinja2==3.1.5, a path). files: {path as on the import path: path on
-    disk}. tests: likewise, Python files that are tests, which are no part of what a service runs (shipped_tests.py)."""
+    disk}. tests: likewise, Python files that are tests, which are no part of what a service runs (shipped_tests.py).
+    requires: what its metadata says that it wants of other packages; None: it does not say."""
 
     label: str
     files: dict[str, str]
     tests: dict[str, str] = field(factory=dict)
+    requires: list[str] | None = None
 
 
 def find(spec: str, scratch: str, python: str = sys.executable) -> Release:
@@ -75,7 +78,7 @@ def of_folder(folder: str, label: str) -> Release:
     infos = [name for name in sorted(os.listdir(top)) if name.endswith(".dist-info")]
     if len(infos) == 1 and label == folder_given:  # pip install --target
         label = "==".join(infos[0][:-len(".dist-info")].split("-", 1))
-    return Release(label, files, tests)
+    return Release(label, files, tests, requires_of(folder if _is_source_tree(folder) else top))
 
 
 def _parted(found: dict[str, str]) -> tuple[dict[str, str], dict[str, str]]:
@@ -132,7 +135,7 @@ def fetched(requirement: str, scratch: str, python: str) -> Release:
 _LIST_FILES = """
 import importlib.metadata, json, sys
 found = importlib.metadata.distribution(sys.argv[1])
-print(json.dumps([found.version, [[str(each), str(each.locate())] for each in found.files or ()]]))
+print(json.dumps([found.version, found.requires or [], [[str(each), str(each.locate())] for each in found.files or ()]]))
 """
 
 
@@ -140,7 +143,7 @@ def installed(name: str, python: str) -> Release:
     """The distribution that a Python has installed. BuildError: the Python has none of that name, or no list of its
     files."""
     try:
-        version, files = json.loads(ask(python, _LIST_FILES, name))
+        version, requires, files = json.loads(ask(python, _LIST_FILES, name))
     except (NoAnswer, ValueError):
         raise BuildError(f"{name}: {python} has no such distribution installed") from None
     kept, tests = _parted({
@@ -148,7 +151,7 @@ def installed(name: str, python: str) -> Release:
         if not _LEFT_OUT.search(path) and not path.startswith("..") and os.path.isfile(where)})
     if not kept:
         raise BuildError(f"{name}: {python} does not say which files it has installed")
-    return Release(f"{name}=={version} (installed)", kept, tests)
+    return Release(f"{name}=={version} (installed)", kept, tests, requires)
 
 
 def distribution_of(requirement: str) -> str:

@@ -40,7 +40,8 @@ def test_what_other_code_imports_is_code(tests_in, text):
     assert found == {"pkg/tests/test_a.py", "pkg/tests/test_b.py"}
 
 
-@pytest.mark.parametrize("text", ["def selftest():\n    from pkg.tests import cases", "x = 'from pkg.tests import cases'",
+@pytest.mark.parametrize("text", ["def selftest():\n    from pkg.tests import cases",
+                                  "x = 'from pkg.tests import cases'",
                                   "if TYPE_CHECKING:\n    from pkg.tests import cases",
                                   "if typing.TYPE_CHECKING:\n    from pkg.tests import cases",
                                   "from pkg.tests import (", "from other.tests import cases"])
