@@ -135,7 +135,8 @@ def fetched(requirement: str, scratch: str, python: str) -> Release:
 _LIST_FILES = """
 import importlib.metadata, json, sys
 found = importlib.metadata.distribution(sys.argv[1])
-print(json.dumps([found.version, found.requires or [], [[str(each), str(each.locate())] for each in found.files or ()]]))
+files = [[str(each), str(each.locate())] for each in found.files or ()]
+print(json.dumps([found.version, found.requires or [], files]))
 """
 
 

@@ -23,7 +23,8 @@ def releases(tmp_path):
 
 @pytest.mark.parametrize("code", [
     "x = open('data.json')", "x = files('pkg').joinpath('data.json')", "x = pkgutil.get_data('pkg', 'sub/data.json')",
-    "def f():\n    return os.path.join(HERE, 'data.json')", "NAMES = ['other', 'data.json']", "x = f'{HERE}/data.json'"])
+    "def f():\n    return os.path.join(HERE, 'data.json')", "NAMES = ['other', 'data.json']",
+    "x = f'{HERE}/data.json'"])
 def test_code_that_names_the_file_reads_it(releases, code):
     code = "'''about data.json'''\n" + code
     old, new = releases({"pkg/a.py": code, "pkg/sub/data.json": "1", "pkg/more.txt": "1"},
@@ -31,7 +32,8 @@ def test_code_that_names_the_file_reads_it(releases, code):
     assert readers_of_data(pair(old, new)) == {"pkg/sub/data.json": f"pkg/a.py:{1 + code.count(chr(10))}"}
 
 
-@pytest.mark.parametrize("code", ["'''data.json'''", "x = 'about data.json'", "x = 'mydata.json'", "# data.json\nx = 1"])
+@pytest.mark.parametrize("code", XX data.json'", "x = 'mydata.json'",
+                                  "# data.json\nx = 1"])
 def test_words_are_no_name(releases, code):
     old, new = releases({"pkg/a.py": code, "pkg/data.json": "1"}, {"pkg/a.py": code, "pkg/data.json": "2"})
     assert readers_of_data(pair(old, new)) == {}
