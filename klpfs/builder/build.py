@@ -79,7 +79,7 @@ def build(old: Release, new: Release, pythons: Sequence[str], replace: bool = Tr
     if verify and not broken:
         try:
             carried, proofs = _verified(heading, plans, [
-                Verifier(plans, old, new, python, level) for python in pythons for level in levels])
+                Verifier(plans, old, new, python, level, main=main) for python in pythons for level in levels])
         except (NoProof, OSError) as error:
             why = str(error) if isinstance(error, NoProof) else f"no proof, the releases can't be laid out: {error}"
             raise BuildError(f"{why} (--no-verify writes what nobody has verified)") from None

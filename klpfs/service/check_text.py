@@ -1,8 +1,9 @@
 """The text of `check`: what a livepatch would do to a service if it were loaded now, for people.
 
-Lines, each indented by one more blank: a process, an object, a function, what is to be said of the function, frames of
-tasks that are inside. The last line says 'would be loaded', 'would be refused: ...', or 'could not tell: ...' where a
-process did not look at it to the end (a busy one's dry run is cut off), or none has answered, and none refuses it.
+Lines, each indented by one more blank: a process; what runs it and where it imports from, an object; a function; what
+is to be said of the function; frames of tasks that are inside. The last line says 'would be loaded', 'would be refused:
+...', or 'could not tell: ...' where a process did not look at it to the end (a busy one's dry run is cut off), or none
+has answered, and none refuses it.
 """
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from typing import Any, Optional
 
 from klpfs.service.shown_text import shown_bytes
 
+RUN_BY, IMPORTS_FROM = "run by: ", "imports from: "
 LOADED, UNKNOWN = "would be loaded", "could not tell"
 
 Row = tuple[int, str, Optional[dict[str, Any]]]      # process id, its command, its answer (None: it gave none)
@@ -62,6 +64,10 @@ def check_text(name: str, replaces: Sequence[str], why_not: str, answers: Sequen
 
 def _survey(survey: dict[str, Any]) -> list[str]:
     lines = []
+    python = survey.get("python")
+    if python:
+        lines += [f" {RUN_BY}{python['executable']} {python['level']}".rstrip(),
+                  f" {IMPORTS_FROM}{':'.join(python['path'])}"]
     if survey["refused"]:
         lines.append(f" refused: {survey['refused']}")
     for obj in survey["objects"]:

@@ -52,6 +52,12 @@ def test_a_file_that_no_process_can_load():
         "process 12 a: refused: fix: /a/fix.py:3: invalid syntax", "would be refused: fix: /a/fix.py:3: invalid syntax"]
 
 
+def test_what_runs_a_process():
+    found = answer(func())
+    found["found"]["python"] = {"executable": "/v/bin/python", "level": "-O", "path": ["/app", "/v/lib"]}
+    assert text((12, "a", found))[1:4] == ["process 12 a", " run by: /v/bin/python -O", " imports from: /app:/v/lib"]
+
+
 def test_a_look_that_was_cut_off_says_nothing():
     """The machine is busy, or a module is being loaded: no verdict, where no other process refuses."""
     cut = {"errno": 4, "text": "checking 'fix' was stopped at /a/fix.py:3", "found": None, "unknown": True}

@@ -53,15 +53,15 @@ def find(spec: str, scratch: str, python: str = sys.executable) -> Release:
     raise BuildError(f"{spec}: no such folder or file, and no requirement like NAME==VERSION")
 
 
-def of_folder(folder: str, label: str) -> Release:
+def of_folder(folder: str, label: str, within: str = "") -> Release:
     """The release in a folder on the import path, a package's own folder, or a source tree (in its src folder, if it
-    has any).
+    has any). within: the package whose own folder it is, also where it has no __init__.py.
 
     BuildError: the folder holds no files of a package.
     """
     folder_given, folder = folder, os.path.abspath(folder)
-    top, within = folder, ""
-    if os.path.exists(os.path.join(folder, "__init__.py")):
+    top = folder
+    if within or os.path.exists(os.path.join(folder, "__init__.py")):
         top, within = os.path.split(folder)
     elif _is_source_tree(folder) and os.path.isdir(os.path.join(folder, "src")):
         top = os.path.join(folder, "src")

@@ -4,9 +4,10 @@ service would.
     python subject.py FD    (the job is JSON on standard input)
 
 Runs in the interpreter of the service, on the standard library and klpfs's own engine. Job: {"klpfs": the folder that
-klpfs lies in, "tree": the folder that the release lies in, "roots", "modules", "everywhere", "fix": a path or null,
-"seconds": of processor time, "megabytes"}. What is found goes to FD, each part marshalled behind its length: ("loaded",
-graph), ("patched", graph), ("back", graph), and last ("said", {...}).
+klpfs lies in, "tree": the folder that the release lies in, "path": more folders to import from, "roots", "modules",
+"main": the one of these that is the service's main program, or null, "everywhere", "fix": a path or null, "seconds": of
+processor time, "megabytes"}. What is found goes to FD, each part marshalled behind its length: ("loaded", graph),
+("patched", graph), ("back", graph), and last ("said", {...}).
 """
 from __future__ import annotations
 
@@ -62,8 +63,12 @@ class Subject:
                                          probe).take())
 
         sys.path.insert(0, self.job["tree"])
+        sys.path += [folder for folder in self.job["path"] if folder not in sys.path]
         for name in self.job["modules"]:
             self._import(name)
+        main = sys.modules.get(self.job["main"] or "")
+        if main is not None:
+            sys.modules["__main__"] = main      # what the livepatch's Object(None) means here
         step("loaded")
         if self.job["fix"]:
             patch = _Patch(engine, log, loader, self.job["fix"])

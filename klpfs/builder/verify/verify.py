@@ -15,6 +15,7 @@ import struct
 import subprocess
 import tempfile
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, BinaryIO
 
@@ -64,10 +65,14 @@ class _Run:
 
 class Verifier:
     """The proofs of livepatches between two releases, for one interpreter, run at one level (1: -O, 2: -OO). Used as a
-    context manager."""
+    context manager.
 
-    def __init__(self, plans: list[ModulePlan], old: Release, new: Release, python: str, level: int = 0) -> None:
-        self.plans, self.old, self.new = plans, old, new
+    path: where it imports other packages from, beside its own folders. main: the module that is the service's main
+    program."""
+
+    def __init__(self, plans: list[ModulePlan], old: Release, new: Release, python: str, level: int = 0,
+                 path: Sequence[str] = (), main: str | None = None) -> None:
+        self.plans, self.old, self.new, self.path, self.main = plans, old, new, path, main
         self.command = [python, LEVELS[level]] if level else [python]
         self.python = " ".join(self.command)        # for messages
         self._folder = tempfile.TemporaryDirectory(prefix="klpfs-verify-")
@@ -93,7 +98,8 @@ class Verifier:
         modules = modules_of(self.old) & modules_of(self.new)
         roots = roots_of(modules)
         job = {"klpfs": os.path.join(self.scratch, "klpfs_alone"), "roots": sorted(roots), "modules": sorted(modules),
-               "everywhere": True, "seconds": _SECONDS, "megabytes": _MEGABYTES}
+               "path": list(self.path), "main": self.main, "everywhere": True, "seconds": _SECONDS,
+               "megabytes": _MEGABYTES}
         jobs = [("old", {**job, "fix": fix}, False), ("new", {**job, "fix": None}, False),
                 ("new", {**job, "fix": None}, True)]
         why = sandbox.why_not()         # asked before several threads do

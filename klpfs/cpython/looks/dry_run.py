@@ -13,6 +13,7 @@ from klpfs.engine.init_patch import check_names
 from klpfs.engine.log import WARNING, Log
 
 from . import names_for_people, suspended, threads
+from .run_by import run_by
 from .thread_names import thread_names
 
 TYPE_CHECKING = False
@@ -30,7 +31,7 @@ SLICE = 50      # threads whose stacks are taken in one call
 
 def survey(target: PythonTarget, loaded: LoadedModule) -> dict[str, Any]:
     """Plain data on a file that load.probe has run: {'livepatch': bool, 'replace': bool, 'refused': text or '',
-    'objects': [OBJECT]}.
+    'objects': [OBJECT], 'python': run_by.run_by()}.
 
     OBJECT {'name', 'loaded': bool, 'funcs': [FUNC]}; FUNC {'name': 'old_name,position', 'refused': the line that a load
     would log or '', 'warnings': [text], 'where': 'file:line' of the original, 'count': how many function objects are
@@ -40,7 +41,7 @@ def survey(target: PythonTarget, loaded: LoadedModule) -> dict[str, Any]:
     """
     patch = loaded.patch
     result: dict[str, Any] = {"livepatch": loaded.livepatch, "replace": bool(patch is not None and patch.replace),
-                              "refused": "", "objects": []}
+                              "refused": "", "objects": [], "python": run_by()}
     if patch is None:
         return result
     own_log, target_log = Log(target.log.clock_us, 64), target.log

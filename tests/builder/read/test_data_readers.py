@@ -32,7 +32,7 @@ def test_code_that_names_the_file_reads_it(releases, code):
     assert readers_of_data(pair(old, new)) == {"pkg/sub/data.json": f"pkg/a.py:{1 + code.count(chr(10))}"}
 
 
-@pytest.mark.parametrize("code", XX data.json'", "x = 'mydata.json'",
+@pytest.mark.parametrize("code", ["'''data.json'''", "x = 'about data.json'", "x = 'mydata.json'",
                                   "# data.json\nx = 1"])
 def test_words_are_no_name(releases, code):
     old, new = releases({"pkg/a.py": code, "pkg/data.json": "1"}, {"pkg/a.py": code, "pkg/data.json": "2"})
