@@ -18,6 +18,7 @@ from klpfs.builder.read.data_readers import readers_of_data
 from klpfs.builder.read.requirements import new_wishes
 from klpfs.builder.read.sources import Release, version_of
 from klpfs.builder.verify.machine_readers import machine_is_read
+from klpfs.builder.verify.seeds import seeds_of
 from klpfs.builder.verify.verify import NoProof, Proof, Verifier
 from klpfs.builder.write.compile_check import uncompilable
 from klpfs.builder.write.patch_file import Heading, emit
@@ -42,13 +43,16 @@ class Result:
 
 
 def build(old: Release, new: Release, pythons: Sequence[str], replace: bool = True, allow: bool = False,
-          main: str | None = None, verify: bool = False, levels: Sequence[int] = (0,)) -> Result:
+          main: str | None = None, verify: bool = False, levels: Sequence[int] = (0,),
+          seeds: Sequence[str] = ()) -> Result:
     """The livepatch that makes a program with OLD behave as with NEW.
 
     pythons: the interpreters that the patch is to fit. replace: the patch takes the place of earlier ones. allow: the
     rest is written when changes are refused. main: the module that is the service's main program. verify: each of the
     pythons imports both releases and shows that the patch makes one into the other, run at each of the levels (1: -O,
-    2: -OO). BuildError: a source can't be read. NothingToDo: no Python code differs. """
+    2: -OO), beside the objects that the seeds make (verify/seeds.py). BuildError: a source can't be read. NothingToDo:
+    no Python code differs. """
+    made = seeds_of(seeds)
     pairs = modules.pair(old, new, pythons)
     planner = PackagePlanner(pairs, pythons)
     plans = planner.plans()
@@ -79,7 +83,8 @@ def build(old: Release, new: Release, pythons: Sequence[str], replace: bool = Tr
     if verify and not broken:
         try:
             carried, proofs = _verified(heading, plans, [
-                Verifier(plans, old, new, python, level, main=main) for python in pythons for level in levels])
+                Verifier(plans, old, new, python, level, main=main, seeds=made)
+                for python in pythons for level in levels])
         except (NoProof, OSError) as error:
             why = str(error) if isinstance(error, NoProof) else f"no proof, the releases can't be laid out: {error}"
             raise BuildError(f"{why} (--no-verify writes what nobody has verified)") from None

@@ -68,11 +68,11 @@ class Verifier:
     context manager.
 
     path: where it imports other packages from, beside its own folders. main: the module that is the service's main
-    program."""
+    program. seeds: names and texts of modules that make objects (seeds.py)."""
 
     def __init__(self, plans: list[ModulePlan], old: Release, new: Release, python: str, level: int = 0,
-                 path: Sequence[str] = (), main: str | None = None) -> None:
-        self.plans, self.old, self.new, self.path, self.main = plans, old, new, path, main
+                 path: Sequence[str] = (), main: str | None = None, seeds: Sequence[tuple[str, str]] = ()) -> None:
+        self.plans, self.old, self.new, self.path, self.main, self.seeds = plans, old, new, path, main, seeds
         self.command = [python, LEVELS[level]] if level else [python]
         self.python = " ".join(self.command)        # for messages
         self._folder = tempfile.TemporaryDirectory(prefix="klpfs-verify-")
@@ -96,9 +96,9 @@ class Verifier:
         with open(fix, "w", encoding="utf-8", errors="surrogateescape") as file:
             file.write(text)
         modules = modules_of(self.old) & modules_of(self.new)
-        roots = roots_of(modules)
+        roots = roots_of(modules) | {name for name, _ in self.seeds}
         job = {"klpfs": os.path.join(self.scratch, "klpfs_alone"), "roots": sorted(roots), "modules": sorted(modules),
-               "path": list(self.path), "main": self.main, "everywhere": True, "seconds": _SECONDS,
+               "path": list(self.path), "main": self.main, "seeds": self.seeds, "everywhere": True, "seconds": _SECONDS,
                "megabytes": _MEGABYTES}
         jobs = [("old", {**job, "fix": fix}, False), ("new", {**job, "fix": None}, False),
                 ("new", {**job, "fix": None}, True)]
@@ -143,6 +143,8 @@ class Verifier:
                 raise NoProof(f"{self.python} ended while {name.upper()} was imported: "
                               f"{last[0] if last else f'status {process.returncode}'}")
         said = found.pop("said")
+        if said["unseeded"]:
+            raise NoProof(f"the seed can't be made in {name.upper()}: {said['unseeded']}")
         return _Run({what: Graph(**graph) for what, graph in found.items()}, said)
 
     @staticmethod
@@ -189,8 +191,10 @@ class _Judging:
         judgement = judge(found, unsteady, self.roots, (version_of(old.label), version_of(new.label)),
                           functools.cache(functools.partial(bound_by_loops, new)),
                           patched.graphs["patched"].held_elsewhere())
-        self.proof.carried = Carrier(patched.graphs["patched"], fresh.graphs["loaded"], unsteady.paths).carried(
-            judgement.refusing)
+        seeds = {name for name, _ in self.of.seeds}      # no module that a service has
+        self.proof.carried = [each for each in Carrier(
+            patched.graphs["patched"], fresh.graphs["loaded"], unsteady.paths).carried(judgement.refusing)
+            if each.module not in seeds]
         self._refuse(judgement.refusing)
         self._tell("differs elsewhere", judgement.telling)
         for reason, count in sorted(judgement.listed.items()):
