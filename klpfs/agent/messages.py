@@ -206,7 +206,7 @@ class Messages:
                     answer.update(errno=EINVAL, text=f"module {name} is not marked as a livepatch module")
                 else:
                     in_survey = True            # which tells refusals, and raises none
-                    answer["found"] = agent.parts.survey(agent.target, probed)
+                    answer["found"] = agent.parts.survey(agent.target, probed, agent.engine.patches)
             except Exception as error:      # foreign code's, or ours: whoever has asked gets an answer
                 text = error.strerror if isinstance(error, OSError) and error.strerror else words_of(error)
                 answer.update(errno=errno_of(error), text=plain_text(text or name_of(error)), found=None,
