@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from klpfs.service.check_text import IMPORTS_FROM, RUN_BY
@@ -56,10 +57,29 @@ def held_against(text: str, file: str, new: str) -> tuple[list[str], str]:
         return [], f"{NOT_TOLD}: no process says what runs it"
     for place, pid in found.items():
         lines.append(f"against {new}, by {f'{place.python} {place.level}'.rstrip()} as process {pid} has it")
+        other = other_files(pid, (place.python, *place.path))
+        if other:
+            verdicts.append(f"{NOT_TOLD}: {other} is another file for process {pid} than here")
+            continue
         said, verdict = _as_user(place, os.path.abspath(file), os.path.abspath(new) if os.path.exists(new) else new)
         lines += said
         verdicts.append(verdict)
     return lines, next((each for words in (DIFFERS, NOT_TOLD) for each in verdicts if each.startswith(words)), "")
+
+
+def other_files(pid: str, paths: Iterable[str]) -> str:
+    """The first path that leads a process elsewhere than us: it has a root or mounts of its own (a container); ''."""
+    return next((path for path in paths if path[:1] == "/" and _file(path) != _file(f"/proc/{pid}/root{path}")), "")
+
+
+def _file(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError:                     # nobody knows: as no file of ours
+        return (-1, -1) if path.startswith("/proc/") else (-2, -2)
+    return found.st_dev, found.st_ino
 
 
 def _as_user(place: Surroundings, file: str, new: str) -> tuple[list[str], str]:

@@ -62,9 +62,29 @@ def test_what_the_proof_says(proofs, file):
         [], "could not tell: no process says what runs it")
 
 
+def test_a_process_that_sees_other_files_is_not_proved(proofs, file, monkeypatch):
+    """A container's: its interpreter's path may lead to another interpreter here."""
+    monkeypatch.setattr(check_against, "other_files", lambda pid, paths: list(paths)[0])
+    assert held_against(TOLD, file, "new")[1] == (
+        f"could not tell: /v/bin/python is another file for process {PID} than here")
+    assert proofs.asked == []
+
+
+def test_which_files_are_others(tmp_path, monkeypatch):
+    (tmp_path / "a").write_text("")
+    paths = [str(tmp_path / "a"), str(tmp_path), str(tmp_path / "none"), "relative"]
+    assert check_against.other_files(str(PID), paths) == ""
+    found = check_against._file
+    monkeypatch.setattr(check_against, "_file", lambda path: (1, 1) if path.startswith("/proc/") and path.endswith("/a")
+                        else found(path))
+    assert check_against.other_files(str(PID), paths) == paths[0]
+    monkeypatch.undo()
+    assert check_against.other_files("999999999", paths) == paths[0]
+
+
 def test_another_user_s_process_is_root_s_to_prove_and_as_that_user(proofs, file, monkeypatch):
     other = HERE._replace(user=os.geteuid() + 1)
-    monkeypatch.setattr(check_against, "surroundings", lambda text: {other: "7"})
+    monkeypatch.setattr(check_against, "surroundings", lambda text: {other: str(PID)})
     monkeypatch.setattr(check_against.os, "geteuid", lambda: HERE.user + 2)
     assert held_against("", file, "new")[1] == "could not tell: the process is another user's"
     monkeypatch.undo()
@@ -82,7 +102,7 @@ def test_root_becomes_the_process_s_user(proofs, tmp_path, monkeypatch):
     def prove(*arguments):
         return Proof(warned=[f"{os.getresuid()} {os.getresgid()} {os.getgroups()} {os.access('/etc/shadow', os.R_OK)}"])
     monkeypatch.setattr("klpfs.builder.against.against", prove)
-    monkeypatch.setattr(check_against, "surroundings", lambda text: {HERE._replace(user=12345, group=23456): "7"})
+    monkeypatch.setattr(check_against, "surroundings", lambda text: {HERE._replace(user=12345, group=23456): str(PID)})
     lines, verdict = held_against("", str(file), "new")
     assert lines[1:] == [f" note: {(12345,) * 3} {(23456,) * 3} [] False"] and verdict == ""
 
