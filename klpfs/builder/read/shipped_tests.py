@@ -1,8 +1,8 @@
 """Tests that a release ships beside its code: no service runs them, so they are no part of a livepatch.
 
-What is in a folder called `tests` is a test, and what is in one called `test` if any file there has a test's name
-(it begins with test_, or ends with _test); a folder `test` without such files is code that other people's tests use (django/test), as is
-`testing`. What other code of the release imports when it is imported is code, wherever it lies.
+What is in a folder called `tests` is a test, and what is in one called `test` if any file there has a test's name (it
+begins with test_, or ends with _test); a folder `test` without such files is code that other people's tests use
+(django/test), as is `testing`. What other code of the release imports when it is imported is code, wherever it lies.
 """
 from __future__ import annotations
 
