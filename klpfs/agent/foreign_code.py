@@ -43,6 +43,10 @@ class Stopped(BaseException):
     """Raised in hanging foreign code whose operation was given up. Never seen by the program's threads."""
 
 
+class CutOff(KlpError):
+    """What foreign code that was asked to stop has ended with: it says nothing about what the code does by itself."""
+
+
 def place_of(error: BaseException) -> str:
     """'file:line' of the innermost frame of an exception that is not klpfs's own; '' if every frame is klpfs's."""
     if isinstance(error, SyntaxError) and error.filename:
@@ -103,7 +107,7 @@ class ForeignCode:
 
         what: its name for people; n: the operation that it belongs to. Returns its result. What it raises is logged in
         one line, with its place, and becomes a KlpError: its own errno for an OSError, ENOMEM for a MemoryError, EINTR
-        when it was stopped, EINVAL for others.
+        when it was stopped, EINVAL for others; a CutOff when it was asked to stop.
         """
         thread = self.thread
         working, inside, generation, late = self.working, self._inside, thread.generation, self._late
@@ -129,6 +133,8 @@ class ForeignCode:
             return ended.result
         if ended.line:
             self.say(ended.line, 3)
+        if "asked" in mine:
+            raise CutOff(errno_of(ended.error), ended.error.strerror)
         raise ended.error
 
     def _let_in(self, ended: _Ended, what: str, inside: int, function: Callable[..., Any], args: Any) -> None:

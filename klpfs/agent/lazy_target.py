@@ -144,8 +144,8 @@ class CPython:
         loader.prepare()
 
     @staticmethod
-    def survey(target: Any, probed: Any) -> Any:
+    def survey(target: Any, probed: Any, in_force: Any) -> Any:
         """The findings that a load of a probed livepatch would have here (cpython/looks/dry_run.py)."""
         import_without_text()
         from klpfs.cpython.looks.dry_run import survey
-        return survey(target.real(), probed)
+        return survey(target.real(), probed, in_force)

@@ -11,6 +11,7 @@ from errno import EBUSY, EINVAL, EIO, ENOENT
 
 from klpfs.agent import proc, service_folder
 from klpfs.agent.c_functions import clock_us, monotonic
+from klpfs.agent.foreign_code import CutOff
 from klpfs.agent.load import given_up
 from klpfs.agent.waiting import pause
 from klpfs.engine.error import KlpError, errno_of, name_of, words_of
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"      # the hash of no bytes
 # What is answered where klpfs has made a mistake.
-CHECK_FAILED = {"errno": EIO, "text": "a defect of klpfs, see the log", "found": None}
+CHECK_FAILED = {"errno": EIO, "text": "a defect of klpfs, see the log", "found": None, "unknown": True}
 NOTHING: dict[str, Any] = {"tasks": [], "blockers": [], "status": {}, "stack": None, "patch_state": None}
 CHECK = -1              # the operation number of a dry run
 PYTHON = "{}.{}.{}".format(*sys.version_info)
@@ -195,19 +196,21 @@ class Messages:
         agent, name = self.agent, message["name"]
         answer: dict[str, Any] = {"errno": 0, "text": "", "found": None}
         if agent.follower.load is not None or agent.foreign.working:
-            answer.update(errno=EBUSY, text="a module is being loaded")
+            answer.update(errno=EBUSY, text="a module is being loaded", unknown=True)
         else:
-            loader = agent.parts.loader()
+            loader, in_survey = agent.parts.loader(), False
             try:
                 probed = agent.foreign.run(f"checking '{name}'", CHECK, loader.probe, name, message["data"],
                                            message["path"], message["params"], Log(clock_us, 64))
                 if probed is None:
                     answer.update(errno=EINVAL, text=f"module {name} is not marked as a livepatch module")
                 else:
-                    answer["found"] = agent.parts.survey(agent.target, probed)
+                    in_survey = True            # which tells refusals, and raises none
+                    answer["found"] = agent.parts.survey(agent.target, probed, agent.engine.patches)
             except Exception as error:      # foreign code's, or ours: whoever has asked gets an answer
                 text = error.strerror if isinstance(error, OSError) and error.strerror else words_of(error)
-                answer.update(errno=errno_of(error), text=plain_text(text or name_of(error)), found=None)
+                answer.update(errno=errno_of(error), text=plain_text(text or name_of(error)), found=None,
+                              unknown=isinstance(error, CutOff) or in_survey)
                 if not isinstance(error, OSError):
                     agent.outbox.defect(error)
             finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 from attrs import define, field
@@ -14,8 +14,11 @@ from klpfs.builder.plan.order import ordered
 from klpfs.builder.plan.package_plan import PackagePlanner
 from klpfs.builder.plan.plans import Carried, ModulePlan, Refusal
 from klpfs.builder.read import modules, sources
+from klpfs.builder.read.data_readers import readers_of_data
+from klpfs.builder.read.requirements import new_wishes
 from klpfs.builder.read.sources import Release, version_of
 from klpfs.builder.verify.machine_readers import machine_is_read
+from klpfs.builder.verify.seeds import seeds_of
 from klpfs.builder.verify.verify import NoProof, Proof, Verifier
 from klpfs.builder.write.compile_check import uncompilable
 from klpfs.builder.write.patch_file import Heading, emit
@@ -40,17 +43,20 @@ class Result:
 
 
 def build(old: Release, new: Release, pythons: Sequence[str], replace: bool = True, allow: bool = False,
-          main: str | None = None, verify: bool = False) -> Result:
+          main: str | None = None, verify: bool = False, levels: Sequence[int] = (0,),
+          seeds: Sequence[str] = ()) -> Result:
     """The livepatch that makes a program with OLD behave as with NEW.
 
     pythons: the interpreters that the patch is to fit. replace: the patch takes the place of earlier ones. allow: the
     rest is written when changes are refused. main: the module that is the service's main program. verify: each of the
-    pythons imports both releases and shows that the patch makes one into the other. BuildError: a source can't be read.
-    NothingToDo: no Python code differs.
+    pythons imports both releases and shows that the patch makes one into the other, run at each of the levels (1: -O,
+    2: -OO), beside the objects that the seeds make (verify/seeds.py). BuildError: a source can't be read. NothingToDo:
+    no Python code differs.
 
     Where functions that became part of the patch for the values that they read are refused, all values are there at
     once instead. """
-    options: dict[str, Any] = {"replace": replace, "allow": allow, "main": main, "verify": verify}
+    options: dict[str, Any] = {"replace": replace, "allow": allow, "main": main, "verify": verify, "levels": levels,
+                               "seeds": seeds_of(seeds)}
     result = _build(old, new, pythons, True, **options)
     planned = [refusal for plan in result.plans for refusal in plan.refused]
     if any(refusal not in planned for refusal in result.refused) and any(plan.together for plan in result.plans):
@@ -61,7 +67,7 @@ def build(old: Release, new: Release, pythons: Sequence[str], replace: bool = Tr
 
 
 def _build(old: Release, new: Release, pythons: Sequence[str], together: bool, replace: bool, allow: bool,
-           main: str | None, verify: bool) -> Result:
+           main: str | None, verify: bool, levels: Sequence[int], seeds: list[tuple[str, str]]) -> Result:
     """As build. together: values change together with the functions where they can."""
     pairs = modules.pair(old, new, pythons)
     planner = PackagePlanner(pairs, pythons, together)
@@ -71,16 +77,19 @@ def _build(old: Release, new: Release, pythons: Sequence[str], together: bool, r
     refused += [Refusal(f"module {pair.name}", "it becomes a package, or is one no more: what is loaded stays as it is",
                         path=pair.new.path) for pair in pairs.changed if pair.new is not None and pair.name in gone]
     refused += [refusal for plan in plans for refusal in plan.refused]
+    readers = readers_of_data(pairs)
+    read_data = [f"data file {entry}: not carried, and {where} reads it" for entry, where in readers.items()]
+    wishes = new_wishes(old.requires, new.requires)
     warned = [f"compiled {path} is another in NEW: it is not patched and stays as it is loaded"
-              for path in pairs.rebuilt]
+              for path in pairs.rebuilt] + read_data + wishes
     annotations = [f"annotations that differ are not carried: "
                    f"{file}{', '.join(f':{line} {words}' for line, words in found)}"
                    for file, found in planner.annotations.items()]
-    notes = warned + _notes(pairs) + [note for plan in plans for note in plan.notes] + annotations
+    notes = warned + _notes(pairs, readers) + [note for plan in plans for note in plan.notes] + annotations
     if not plans and not refused:
         raise NothingToDo(f"{old.label} and {new.label}: no Python code differs" + (
             f" ({len(pairs.data + pairs.rebuilt)} other files do)" if pairs.data or pairs.rebuilt else "") + "".join(
-            f"; {note}" for note in annotations))
+            f"; {note}" for note in read_data + wishes + annotations))
     if refused and not allow:
         return Result("", plans, refused, notes, warned)
     plans = ordered(plans)
@@ -89,7 +98,9 @@ def _build(old: Release, new: Release, pythons: Sequence[str], together: bool, r
     broken = uncompilable(text, plans, pythons)
     if verify and not broken:
         try:
-            carried, proofs = _verified(heading, plans, old, new, pythons)
+            carried, proofs = _verified(heading, plans, [
+                Verifier(plans, old, new, python, level, main=main, seeds=seeds)
+                for python in pythons for level in levels])
         except (NoProof, OSError) as error:
             why = str(error) if isinstance(error, NoProof) else f"no proof, the releases can't be laid out: {error}"
             raise BuildError(f"{why} (--no-verify writes what nobody has verified)") from None
@@ -105,8 +116,8 @@ def _build(old: Release, new: Release, pythons: Sequence[str], together: bool, r
     return Result("" if broken or refused and not allow else text, plans, refused + broken, notes, warned)
 
 
-def _verified(heading: Heading, plans: list[ModulePlan], old: Release, new: Release,
-              pythons: Sequence[str]) -> tuple[list[Carried], list[Proof]]:
+def _verified(heading: Heading, plans: list[ModulePlan],
+              verifiers: list[Verifier]) -> tuple[list[Carried], list[Proof]]:
     """(what the livepatch carries beside its plans, what each interpreter shows of it). What differs is carried where
     it can be, and shown anew: what an object is made of comes to light when it is there; no literal is carried where
     changed code reads the machine. NoProof: an interpreter can't show anything. OSError: there is no room for the
@@ -114,7 +125,8 @@ def _verified(heading: Heading, plans: list[ModulePlan], old: Release, new: Rele
     carried: dict[Carried, None] = {}
     by_name_alone = machine_is_read(plans)
     with contextlib.ExitStack() as stack:
-        verifiers = [stack.enter_context(Verifier(plans, old, new, python)) for python in pythons]
+        for verifier in verifiers:
+            stack.enter_context(verifier)
         for left in range(_ROUNDS, -1, -1):
             text = emit(heading, plans, list(carried))
             proofs = [verifier.proof(text) for verifier in verifiers]
@@ -133,9 +145,9 @@ def _named(carried: list[Carried]) -> list[str]:
     return notes[:_MOST_NAMED] + rest
 
 
-def _notes(pairs: modules.Pairs) -> list[str]:
-    """Notes on files that no plan speaks of: they are left as they are."""
-    notes = [f"data file {path}: not carried" for path in pairs.data]
+def _notes(pairs: modules.Pairs, read: Container[str]) -> list[str]:
+    """Notes on files that no plan speaks of: they are left as they are. read: those data files that code reads."""
+    notes = [f"data file {path}: not carried" for path in pairs.data if path not in read]
     notes += [f"module {pair.name} is no more: it stays where it is loaded"
               for pair in pairs.changed if pair.new is None]
     old_tests, new_tests = pairs.old.tests, pairs.new.tests

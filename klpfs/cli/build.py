@@ -30,6 +30,12 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: a
                    help="leave out what is refused, with a stub to be filled in by hand")
     p.add_argument("--verify", action=argparse.BooleanOptionalAction, default=True,
                    help="import both versions in a sandbox, and refuse what the livepatch does not do as NEW does (on)")
+    p.add_argument("--seed", metavar="FILE.py", action="append", default=[],
+                   help="a script, or an expression (urllib3.Retry(3)), that makes objects as the program does: they "
+                        "are compared, too; may be given more than once")
+    p.add_argument("--optimize", metavar="LEVEL", type=int, action="append", choices=(0, 1, 2), default=[],
+                   help="verify as programs are run without -O (0, the default), with -O (1), with -OO (2); may be "
+                        "given more than once. The livepatch fits them all")
     p.set_defaults(do=build)
 
 
@@ -42,7 +48,8 @@ def build(arguments: argparse.Namespace) -> int:
     try:
         result = build_specs(arguments.old, arguments.new, pythons, arguments.installed,
                              replace=not arguments.no_replace, allow=arguments.allow, main=arguments.main,
-                             verify=arguments.verify)
+                             verify=arguments.verify, levels=list(dict.fromkeys(arguments.optimize or [0])),
+                             seeds=arguments.seed)
     except NothingToDo as e:
         raise CommandError(str(e), 3) from None
     except BuildError as e:

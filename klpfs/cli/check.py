@@ -1,4 +1,8 @@
-"""check: what a livepatch would do to a service, before it is loaded."""
+"""check: what a livepatch would do to a service, before it is loaded.
+
+Exit codes: 0 would be loaded; 1 would be refused, would not do what NEW does, or it could not be asked; 2 the command
+line was wrong; 3 could not tell: a process did not look at it to the end, none has answered, or there is no proof.
+"""
 from __future__ import annotations
 
 import argparse
@@ -7,7 +11,7 @@ import os
 from klpfs.cli.terminal import printable, put
 from klpfs.cli.tree import CommandError, find
 
-LOADED = "would be loaded"
+CODES = (("would be loaded", 0), ("could not tell", 3))        # by the verdict's first words; others: 1
 MOST_CHARS = 1 << 20        # of a file, for its head
 
 
@@ -16,12 +20,14 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: a
                             help="what a livepatch would do to a service, before it is loaded")
     p.add_argument("file")
     p.add_argument("parameters", nargs="*", metavar="NAME[=VALUE]")
+    p.add_argument("--against", metavar="NEW",
+                   help="the release that the livepatch stands for (as for build): shows by the service's own "
+                        "interpreter and modules that the livepatch does what NEW does")
     p.set_defaults(do=check)
 
 
 def check(arguments: argparse.Namespace) -> int:
-    """Print what the tree's file `check` says of the livepatch. Exit code 1 when it would be refused, or no process has
-    answered."""
+    """Print what the tree's file `check` says of the livepatch. The exit code is of its verdict."""
     import shlex
 
     tree = find(arguments.service, arguments.mount)
@@ -33,8 +39,14 @@ def check(arguments: argparse.Namespace) -> int:
     lines = text.split("\n")
     at = min(1, len(lines) - 1)             # the verdict is the last line
     lines[at:at] = [printable(f" note: {note}") for note in _notes(arguments.file)]
+    verdict = lines[-1]
+    if arguments.against and verdict == CODES[0][0]:
+        from klpfs.cli.check_against import held_against
+        said, other = held_against(text, arguments.file, arguments.against)
+        lines[-1:] = [*map(printable, said), printable(other or verdict)]
+    verdict = lines[-1]
     put("\n".join(lines))
-    return int(text.rpartition("\n")[2] != LOADED)
+    return next((code for words, code in CODES if verdict == words or verdict.startswith(f"{words}: ")), 1)
 
 
 def _notes(path: str) -> list[str]:

@@ -23,6 +23,7 @@ from klpfs.cpython.resolve.annotate import annotate_of
 from klpfs.cpython.resolve.around import Around
 from klpfs.cpython.resolve.defaults import has_open_defaults, settled, unchanged
 from klpfs.cpython.resolve.definitions import Definition, Registry, not_replaceable
+from klpfs.cpython.resolve.fingerprint import OTHERS, of_this_python, this_python
 from klpfs.cpython.resolve.index import Index
 from klpfs.cpython.resolve.linker import Link
 from klpfs.cpython.resolve.live_functions import running
@@ -253,16 +254,18 @@ class PythonTarget(seam.Target):
         func.fingerprint = definition.fingerprint  # it stays what this patch was made to fit
 
     def _expected(self, func: Func, loaded: LoadedModule, obj: Object) -> Any:
-        """The fingerprint that a Func has for this version of Python."""
+        """The fingerprint that a Func has for this version of Python, and how the program is run (-O)."""
         if func.fingerprint is None or ":" not in func.fingerprint:
             return func.fingerprint
-        by_version = dict(part.partition(":")[::2] for part in func.fingerprint.split())
-        version = f"{sys.version_info[0]}.{sys.version_info[1]}"
-        if version not in by_version:
+        wanted = of_this_python(func.fingerprint)
+        if wanted is None or wanted == OTHERS:
+            version, level = this_python()
+            made_for = f"without {level}" if wanted else ", ".join(sorted(
+                part.partition(":")[0] for part in func.fingerprint.split()))
             raise KlpError(ENOEXEC, pr_err(
-                self.log, f"{loaded.name}: made for Python {', '.join(sorted(by_version))}, this is {version}: symbol "
+                self.log, f"{loaded.name}: made for Python {made_for}, this is {version}{level}: symbol "
                           f"'{func.old_name}' in object '{obj.shown}'"), func)
-        return by_version[version]
+        return wanted
 
     def _compile(self, loaded: LoadedModule, new: FunctionType, place: tuple[Any, tuple[str, ...]],
                  definition: Definition, link: Link, around: Around, type_params: TypeParams | None) -> CodeType:

@@ -25,6 +25,8 @@ MAX_TASKS = 1 << 15         # that are told
 MAX_TASK_NAME = 64          # characters of a task's name
 MAX_INSIDE = 64             # stacks that a dry run tells of a function
 MAX_SURVEYED = 10_000       # functions that a dry run tells of
+MAX_PATHS = 128             # entries of sys.path that a dry run tells
+MAX_PATH_CHARS = 1024       # of an entry
 MAX_SURVEY_CHARS = 1 << 19  # of all its texts
 MAX_SURVEY_VALUES = 200_000     # in all its lists and rows
 

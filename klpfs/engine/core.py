@@ -18,12 +18,11 @@ from errno import EBUSY, EEXIST, EINVAL
 from klpfs.engine import callbacks, coming_going, late_process, shadow
 from klpfs.engine.data import thaw
 from klpfs.engine.error import KlpError
-from klpfs.engine.init_patch import check_fields, check_names, init_patch
+from klpfs.engine.init_patch import check_fields, check_names, check_states, init_patch
 from klpfs.engine.late_main import Arrival
-from klpfs.engine.log import pr_err, pr_notice, pr_warn
+from klpfs.engine.log import pr_notice, pr_warn
 from klpfs.engine.patch import Stacks, patch_object
 from klpfs.engine.replace import position
-from klpfs.engine.state import is_patch_compatible
 from klpfs.engine.steps import FINISHING, IDLE, PREPARED, PREPARING, STARTED
 from klpfs.engine.transition import PATCHED, UNPATCHED, Transition
 
@@ -78,10 +77,11 @@ class Engine:
         """
         self._free()
         self._check_new(patch, name)
-        if not is_patch_compatible(patch, self.patches):
+        try:
+            check_states(self.log, patch, name, self.patches)
+        except KlpError:
             thaw(patch)
-            text = "Livepatch patch (%s) is not compatible with the already installed livepatches." % name
-            raise KlpError(EINVAL, pr_err(self.log, text))
+            raise
         init_patch(self, patch, name, len(self.patches))
         pr_notice(self.log, "enabling patch '%s'" % name)
         transition = Transition(self, patch, PATCHED, PATCHED)

@@ -95,8 +95,9 @@ class Func(Part):
     old_name: its qualified name in the object (`C.m`, `make.<locals>.h`). new_func: a plain function; of a class block
     also a method that Python itself makes a class method (IMPLICIT). old_sympos: 0, the name must be unique in the
     object; n >= 1, the n-th of that name in source order. fingerprint: the hash of the code that is replaced, str, or
-    None to take any code; "3.11:HASH 3.12:HASH" where it is to fit several versions of Python. optional: the definition
-    stands under a condition (a platform, a library that may be missing): in a program without it nothing is replaced.
+    None to take any code; "3.11:HASH 3.12:HASH 3.12-O:HASH" where it is to fit several versions of Python, and programs
+    that are run with -O or -OO. optional: the definition stands under a condition (a platform, a library that may be
+    missing): in a program without it nothing is replaced.
     TypeError: a field of another type, or new_func is a method, a class, a builtin ...; ValueError: old_sympos is
     negative. An unknown name is refused (EINVAL) when the patch is enabled.
 

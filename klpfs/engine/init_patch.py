@@ -12,10 +12,13 @@ from klpfs.engine.error import KlpError, Orphan, first_line_of
 from klpfs.engine.log import pr_err
 from klpfs.engine.names import why_unshowable
 from klpfs.engine.replace import add_nops, likes_of, position, replaced_by
+from klpfs.engine.state import is_patch_compatible
 from klpfs.engine.target import Change
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from klpfs.engine.core import Engine
     from klpfs.engine.data import Func, Object, Patch
     from klpfs.engine.log import Log
@@ -57,6 +60,13 @@ def check_names(log: Log, patch: Patch, name: str) -> None:
         size += len(obj.shown) if obj.shown.isascii() else 4 * len(obj.shown)
     if size > MAX_PATCH_BYTES:
         text = "the names of patch '%s' are more than %d kB" % (name, MAX_PATCH_BYTES >> 10)
+        raise KlpError(EINVAL, pr_err(log, text))
+
+
+def check_states(log: Log, patch: Patch, name: str, in_force: Sequence[Patch]) -> None:
+    """Checks a patch's states against those of the patches in force. KlpError EINVAL."""
+    if not is_patch_compatible(patch, in_force):
+        text = "Livepatch patch (%s) is not compatible with the already installed livepatches." % name
         raise KlpError(EINVAL, pr_err(log, text))
 
 

@@ -3,6 +3,8 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from klpfs.engine.core import Engine
     from klpfs.engine.data import Patch, State
 
@@ -30,7 +32,7 @@ def get_prev_state(engine: Engine, id: int) -> State | None:
     return last
 
 
-def is_patch_compatible(patch: Patch, older: list[Patch]) -> bool:
+def is_patch_compatible(patch: Patch, older: Sequence[Patch]) -> bool:
     """klp_is_patch_compatible: for each state that they share with an older patch, `patch` is not of a lower version;
     a replacing patch has to handle all states of those that it replaces."""
     for old_patch in older:

@@ -103,6 +103,11 @@ def may_have(**shapes: Shape) -> Shape:
     )
 
 
+def both(one: Shape, other: Shape) -> Shape:
+    """What has both shapes."""
+    return lambda value: one(value) and other(value)
+
+
 def either(one: Shape, other: Shape) -> Shape:
     """A value that fits one of two shapes."""
     return lambda value: one(value) or other(value)
@@ -183,10 +188,11 @@ ANSWERS = {
 }
 SURVEYED_FUNC = has(name=string, refused=string, warnings=list_of(string), where=string, count=natural,
                     fingerprint=string, inside=list_of(row(string, maybe(number), string, frames)))
-SURVEY = has(livepatch=flag, replace=flag, refused=string,
-             objects=list_of(has(name=string, loaded=flag, funcs=list_of(SURVEYED_FUNC))))
+SURVEY = both(has(livepatch=flag, replace=flag, refused=string,
+                  objects=list_of(has(name=string, loaded=flag, funcs=list_of(SURVEYED_FUNC)))),
+              may_have(python=has(executable=string, level=string, path=list_of(string, 4096))))
 CHECKED = either(has(errno=one_of(0), text=string, found=SURVEY),       # it was looked at, or it could not be
-                 has(errno=whole(1, MAX_ERRNO), text=string, found=one_of(None)))
+                 both(has(errno=whole(1, MAX_ERRNO), text=string, found=one_of(None)), may_have(unknown=flag)))
 
 
 def settled(message: dict[str, Any]) -> dict[str, Any]:

@@ -46,7 +46,8 @@ From the agent
         'blockers'     [BLOCKER]
         'status'       the same dict as a report
         of 'check'     {'errno': int, 'text': str: why it could not be looked at,
-                        'found': None or SURVEY (cpython/looks/dry_run.py)};
+                        'found': None or SURVEY (cpython/looks/dry_run.py),
+                        'unknown': bool, may be absent: that it could not says nothing of the livepatch};
                        it runs the file's top level, and takes as long as that takes, 5 s at most
     {'t': 'done', 'id': int, 'errno': int}   0: done. Answer to `set`
     {'t': 'event', ...}                 whole sections, each replaces the receiver's copy, any subset of:

@@ -1,8 +1,9 @@
 """The text of `check`: what a livepatch would do to a service if it were loaded now, for people.
 
-Lines, each indented by one more blank: a process, an object, a function, what is to be said of the function, frames of
-tasks that are inside. The last line
-says 'would be loaded', 'would be loaded unseen: ...' when no process has answered, or 'would be refused: ...'.
+Lines, each indented by one more blank: a process; what runs it and where it imports from, an object; a function; what
+is to be said of the function; frames of tasks that are inside. The last line says 'would be loaded', 'would be refused:
+...', or 'could not tell: ...' where a process did not look at it to the end (a busy one's dry run is cut off), or none
+has answered, and none refuses it.
 """
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ from typing import Any, Optional
 
 from klpfs.service.shown_text import shown_bytes
 
-LOADED = "would be loaded"
+RUN_BY, IMPORTS_FROM = "run by: ", "imports from: "
+LOADED, UNKNOWN = "would be loaded", "could not tell"
 
 Row = tuple[int, str, Optional[dict[str, Any]]]      # process id, its command, its answer (None: it gave none)
 
@@ -25,12 +27,16 @@ def check_text(name: str, replaces: Sequence[str], why_not: str, answers: Sequen
     lines = [f"livepatch {name}"]
     if surveys and surveys[0]["replace"]:
         lines[0] += f" replaces {' '.join(replaces)}" if replaces else " (replace; nothing is there)"
-    refused = why_not
+    refused, unknown = why_not, ""
     shown: dict[str, int] = {}
     for pid, command, answer in answers:
         head = f"process {pid} {command}".rstrip()
         if answer is None:
             lines.append(f"{head}: does not answer; it would be patched when it does")
+            continue
+        if answer["errno"] and answer.get("unknown"):
+            lines.append(f"{head}: {UNKNOWN}: {answer['text']}")
+            unknown = unknown or answer["text"]
             continue
         if answer["errno"]:
             lines.append(f"{head}: refused: {answer['text']}")
@@ -51,13 +57,19 @@ def check_text(name: str, replaces: Sequence[str], why_not: str, answers: Sequen
     lines += agentless
     if refused:
         lines.append(f"would be refused: {refused}")
+    elif unknown or not surveys:
+        lines.append(f"{UNKNOWN}: {unknown or 'no process has looked at it'}")
     else:
-        lines.append(LOADED if surveys else f"{LOADED} unseen: no process has looked at it")
+        lines.append(LOADED)
     return shown_bytes("".join(f"{_printable(line)}\n" for line in lines))
 
 
 def _survey(survey: dict[str, Any]) -> list[str]:
     lines = []
+    python = survey.get("python")
+    if python:
+        lines += [f" {RUN_BY}{python['executable']} {python['level']}".rstrip(),
+                  f" {IMPORTS_FROM}{':'.join(python['path'])}"]
     if survey["refused"]:
         lines.append(f" refused: {survey['refused']}")
     for obj in survey["objects"]:

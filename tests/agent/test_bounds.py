@@ -44,6 +44,7 @@ KEEPS = {
     "event.log": PIECE_MEMBERS, "event.log[][3]": len("engine"),
     "tasks": bounds.MAX_TASKS, "stack": bounds.MAX_FRAMES,
     "blockers": bounds.MAX_BLOCKERS, "blockers[].kind": 64, "blockers[].frames": bounds.MAX_FRAMES,
+    "check.found.python.path": bounds.MAX_PATHS,
     "check.found.objects": bounds.MAX_OBJECTS, "check.found.objects[].funcs": bounds.MAX_SURVEYED + 1,
     "check.found.objects[].funcs[].warnings": 64,            # of a log of 64 lines
     "check.found.objects[].funcs[].inside": bounds.MAX_INSIDE,
@@ -70,7 +71,7 @@ def walk(shape, path=""):
             yield from walk(inner, f"{path}[{place}]")
     elif kind in ("maybe", "table_of"):
         yield from walk(held["shape"], path)
-    elif kind == "either":
+    elif kind in ("either", "both"):
         yield from walk(held["one"], path)
         yield from walk(held["other"], path)
     else:

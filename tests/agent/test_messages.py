@@ -135,6 +135,25 @@ def test_an_errno_of_a_dry_run_is_one_of_the_kernels(agent, c, monkeypatch, rais
     assert answer["data"]["errno"] == errno.EINVAL and type(answer["data"]["text"]) is str
 
 
+@pytest.mark.parametrize("code, is_cut", [("while True: pass", True), ("raise InterruptedError(4, 'own')", False),
+                                          ("while True:\n try:\n  while True: pass\n except BaseException as e: "
+                                           "raise ValueError", True)])
+def test_a_dry_run_that_was_cut_off_says_nothing_about_the_livepatch(agent, c, monkeypatch, code, is_cut):
+    """Whatever its code makes of the stop; an errno of the livepatch's own is no stop."""
+    class Loader:
+        def probe(self, *arguments):
+            exec(code, {})
+
+        def end_probe(self):
+            pass
+    monkeypatch.setattr(type(agent.parts), "loader", lambda parts: Loader())
+    agent.limits.check = 0.01
+    c.send(t="check", id=73, name="lp", path="/x/lp.py", data=b"", params={})
+    c.until(lambda c: [m for m in c.of("answer") if m["id"] == 73])
+    [answer] = [m for m in c.of("answer") if m["id"] == 73]
+    assert answer["data"]["errno"] and answer["data"]["unknown"] is is_cut
+
+
 def test_a_dry_run_of_a_process_that_is_stuck_after_a_defect_is_answered_at_once(agent, c, monkeypatch):
     """By the server's thread: the agent's serves no requests."""
     checked = []

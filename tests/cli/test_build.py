@@ -66,6 +66,23 @@ def test_verify_refuses_what_the_livepatch_does_not_do(build):
     assert build(old, new, "--no-verify")[0] == 0
 
 
+def test_verify_knows_the_main_program(build):
+    """Object(None) is the module that --main names: what is right is carried, what is wrong is named."""
+    text = ("class C:\n    L = {0}\n    def __init__(self): self.l = self.L\nD = C()\ndef f():\n    return {0}\n"
+            "if __name__ == '__main__':\n    f()\n")
+    code, out, err, written = build(text.format(1), text.format(2), "--main", "m")
+    assert (code, written) == (0, True) and err == "klpfs build: note: carried: m:D.l becomes 2\n"
+
+
+def test_verify_as_a_program_is_run_with_o(build):
+    """What differs there alone is seen only when it is asked for."""
+    text = ("import threading\nclass C:\n    L = {}\n    def __init__(self): self.l, self.lock = self.L, "
+            "threading.Lock()\nD = None if __debug__ else C()\n")
+    old, new = text.format(1), text.format(2)
+    assert build(old, new)[0] == 0
+    assert "m:D.l: is 1; should be 2" in build(old, new, "--optimize", "0", "--optimize", "1")[2]
+
+
 def test_a_proof_that_has_no_room_is_named(build, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device", "/tmp/x")

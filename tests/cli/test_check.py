@@ -26,7 +26,9 @@ def test_the_answer_and_its_verdict(made, klpfs, answers):
     assert answers.asked == [("'a b.py' x=1", "check")]
     answers.text = "livepatch fix\nwould be refused: symbol 'f' not found in symbol table"
     assert klpfs("check", "fix.py")[0] == 1
-    answers.text = "livepatch fix\nno process\nwould be loaded unseen: no process has looked at it"
+    answers.text = "livepatch fix\nno process\ncould not tell: no process has looked at it"
+    assert klpfs("check", "fix.py")[0] == 3
+    answers.text = "livepatch fix\nwhat no klpfs says"
     assert klpfs("check", "fix.py")[0] == 1
 
 

@@ -259,6 +259,23 @@ def test_a_fingerprint_that_disagrees(program):
     assert module.f(1) == -1
 
 
+def test_a_fingerprint_of_another_level(program, monkeypatch):
+    """With -O and -OO the code is another; a function may not be there, or another at its place."""
+    module = program.module("def f(x): return x")
+    text = "def f(x): return -x\npatch = Patch([Object(%r, [Func('f', f, fingerprint=%r)])])"
+    version, right = "%d.%d" % sys.version_info[:2], fingerprint(module.f.__code__)
+    flags = types.SimpleNamespace(optimize=1)
+    monkeypatch.setattr("klpfs.cpython.resolve.fingerprint.sys",
+                        types.SimpleNamespace(flags=flags, version_info=sys.version_info))
+    level, other = "-O", "-OO"
+    errno, line = program.refused(text % (module.__name__, f"{version}:{right} {version}{level}:-"))
+    assert errno == "ENOEXEC" and f"made for Python without {level}, this is {version}{level}: symbol 'f'" in line
+    errno, line = program.refused(text % (module.__name__, f"{version}:{right} {version}{level}:0"))
+    assert errno == "ENOEXEC" and "disagrees about version of symbol 'f'" in line
+    program.patch(text % (module.__name__, f"{version}:0 {version}{level}:{right} {version}{other}:0"))
+    assert module.f(1) == -1
+
+
 def test_lambdas_of_a_loop_keep_their_defaults(program):
     module = program.module("fs = [lambda i=i: i for i in range(3)]\ndef g(x=1): return x")
     names = {unit.name for unit in Index(program.target.registry, module.__name__, module.__dict__).units.values()}

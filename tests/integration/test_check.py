@@ -57,10 +57,11 @@ def test_a_loaded_one_would_be_refused(live, lp):
 
 
 def test_a_top_level_that_never_ends_is_stopped(live, lp):
-    """The program runs on, and the service takes other questions afterwards."""
+    """The program runs on, and the service takes other questions afterwards. It is no refusal: what is slow here may
+    be quick on a machine that is less busy."""
     live.expect("was stopped")
     code, lines, err = check(live, lp("loops", text="while True: pass\nfrom klpfs import Patch\npatch = Patch([])\n"))
-    assert code == 1 and "was stopped" in lines[-1]
+    assert code == 3 and lines[-1].startswith("could not tell: checking 'loops' was stopped at ")
     assert check(live, lp("lp1"))[0] == 0
 
 

@@ -52,11 +52,27 @@ def test_a_file_that_no_process_can_load():
         "process 12 a: refused: fix: /a/fix.py:3: invalid syntax", "would be refused: fix: /a/fix.py:3: invalid syntax"]
 
 
+def test_what_runs_a_process():
+    found = answer(func())
+    found["found"]["python"] = {"executable": "/v/bin/python", "level": "-O", "path": ["/app", "/v/lib"]}
+    assert text((12, "a", found))[1:4] == ["process 12 a", " run by: /v/bin/python -O", " imports from: /app:/v/lib"]
+
+
+def test_a_look_that_was_cut_off_says_nothing():
+    """The machine is busy, or a module is being loaded: no verdict, where no other process refuses."""
+    cut = {"errno": 4, "text": "checking 'fix' was stopped at /a/fix.py:3", "found": None, "unknown": True}
+    assert text((12, "a", cut), (13, "b", answer(func())))[1:] == [
+        "process 12 a: could not tell: checking 'fix' was stopped at /a/fix.py:3", "process 13 b", " m",
+        "  f,1: /a/m.py:3, fingerprint matches", "could not tell: checking 'fix' was stopped at /a/fix.py:3"]
+    assert text((12, "a", cut), (13, "b", answer(func(refused="gone"))))[-1] == "would be refused: gone"
+    assert text((12, "a", {**cut, "unknown": False}))[-1].startswith("would be refused: checking")
+
+
 def test_silence_is_said_and_is_no_refusal():
     silent = "process 12 a: does not answer; it would be patched when it does"
-    assert text((12, "a", None))[1:] == [silent, "would be loaded unseen: no process has looked at it"]
+    assert text((12, "a", None))[1:] == [silent, "could not tell: no process has looked at it"]
     assert text((12, "a", None), (13, "b", answer(func())))[-1] == "would be loaded"
-    assert text()[-1] == "would be loaded unseen: no process has looked at it"
+    assert text()[-1] == "could not tell: no process has looked at it"
 
 
 def test_what_it_replaces_and_what_is_not_there_yet():

@@ -1,6 +1,7 @@
 """The definitions of OLD's source, as each CPython sees them: places and fingerprints.
 
-A fingerprint is one of bytecode, so each version of Python has its own: a patch fits the Pythons that it was built for.
+A fingerprint is one of bytecode, so each version of Python has its own, and -O and -OO have theirs where they make a
+difference: a patch fits the Pythons that it was built for, however the program is run.
 """
 from __future__ import annotations
 
@@ -32,7 +33,7 @@ print(json.dumps([python_version(), listing(json.loads(sys.stdin.read()))]))
 @define(frozen=True)
 class Definition:
     """A function of OLD's code. name: qualified. sympos: its position among the `count` functions of that name, from 1.
-    prints: {version of Python: fingerprint}. free: its free variables."""
+    prints: {version of Python, and -O or -OO: fingerprint}. free: its free variables."""
 
     name: str
     line: int
@@ -43,7 +44,7 @@ class Definition:
 
     @property
     def fingerprint(self) -> str:
-        """All fingerprints, as Func has them: '3.9:... 3.11:...'."""
+        """All fingerprints, as Func has them: '3.9:... 3.11:... 3.11-OO:...'."""
         return " ".join(f"{version}:{code}" for version, code in self.prints.items())
 
 
@@ -79,7 +80,8 @@ def _definitions(module: str, listings: dict[str, list[Any]]) -> list[Definition
     result = []
     for at, (name, line, free, _) in enumerate(first):
         seen[name] = seen.get(name, 0) + 1
-        prints = {version: functions[at][3] for version, functions in listings.items()}
+        prints = {version + level: code for version, functions in listings.items()
+                  for level, code in functions[at][3].items()}
         result.append(Definition(name, line, seen[name], names.count(name), tuple(free), prints))
     return result
 
@@ -98,6 +100,6 @@ def _listing_of(python: str, paths: dict[str, str]) -> tuple[str, dict[str, Any]
 def free_variables(module: Module) -> dict[tuple[int, str], set[str]]:
     """{(first line, name): free variables} of all functions of a module."""
     found: dict[tuple[int, str], set[str]] = {}
-    for code, _, _ in tree(compile(module.tree, module.path, "exec", dont_inherit=True)):
+    for code, _, _ in tree(compile(module.tree, module.path, "exec", dont_inherit=True, optimize=0)):
         found.setdefault((code.co_firstlineno, code.co_name), set()).update(code.co_freevars)
     return found

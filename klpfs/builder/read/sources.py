@@ -14,9 +14,11 @@ from attrs import define, field
 
 from klpfs.builder.error import BuildError
 from klpfs.builder.read.other_pythons import NoAnswer, ask
+from klpfs.builder.read.requirements import requires_of
+from klpfs.builder.read.shipped_tests import shipped_tests
 
-_LEFT_OUT = re.compile(r"(^|/)(__pycache__|[^/]*\.dist-info|[^/]*\.egg-info|\.git|tests?)(/|$)|\.pyc$"
-                       r"|(^|/)conftest\.py$|(^|/)\.ok$|^bin/")
+_LEFT_OUT = re.compile(r"(^|/)(__pycache__|[^/]*\.dist-info|[^/]*\.egg-info|\.git)(/|$)|\.pyc$"
+                       r"|(^|/)\.ok$|^bin/")
 _NOT_IMPORTED = re.compile(r"^(test|docs?|examples?|bench(marks?)?|scripts|tools|build|dist|[^/]*\.data)(/|$)"
                            r"|^(setup|noxfile|conftest|tasks)\.py$")
 _TESTS = re.compile(r"/tests?/")
@@ -26,11 +28,13 @@ _REQUIREMENT = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*(\[[^]]*\])?\s*(==|===|~=
 @define
 class Release:
     """A version of a package. label: for people (jinja2==3.1.5, a path). files: {path as on the import path: path on
-    disk}. tests: likewise, Python files in test folders, which are no part of what a service runs."""
+    disk}. tests: likewise, Python files that are tests, which are no part of what a service runs (shipped_tests.py).
+    requires: what its metadata says that it wants of other packages; None: it does not say."""
 
     label: str
     files: dict[str, str]
     tests: dict[str, str] = field(factory=dict)
+    requires: list[str] | None = None
 
 
 def find(spec: str, scratch: str, python: str = sys.executable) -> Release:
@@ -49,34 +53,39 @@ def find(spec: str, scratch: str, python: str = sys.executable) -> Release:
     raise BuildError(f"{spec}: no such folder or file, and no requirement like NAME==VERSION")
 
 
-def of_folder(folder: str, label: str) -> Release:
+def of_folder(folder: str, label: str, within: str = "") -> Release:
     """The release in a folder on the import path, a package's own folder, or a source tree (in its src folder, if it
-    has any).
+    has any). within: the package whose own folder it is, also where it has no __init__.py.
 
     BuildError: the folder holds no files of a package.
     """
     folder_given, folder = folder, os.path.abspath(folder)
-    top, within = folder, ""
-    if os.path.exists(os.path.join(folder, "__init__.py")):
+    top = folder
+    if within or os.path.exists(os.path.join(folder, "__init__.py")):
         top, within = os.path.split(folder)
     elif _is_source_tree(folder) and os.path.isdir(os.path.join(folder, "src")):
         top = os.path.join(folder, "src")
-    files: dict[str, str] = {}
-    tests: dict[str, str] = {}
+    found: dict[str, str] = {}
     for path, folders, names in os.walk(os.path.join(top, within)):
         folders.sort()
         for name in sorted(names):
             relative = os.path.relpath(os.path.join(path, name), top)
             if not _LEFT_OUT.search(relative) and not _NOT_IMPORTED.search(relative):
-                files[relative] = os.path.join(path, name)
-            elif relative.endswith(".py") and _TESTS.search(relative):
-                tests[relative] = os.path.join(path, name)
+                found[relative] = os.path.join(path, name)
+    files, tests = _parted(found)
     if not files:
         raise BuildError(f"{label}: holds no files of a package")
     infos = [name for name in sorted(os.listdir(top)) if name.endswith(".dist-info")]
     if len(infos) == 1 and label == folder_given:  # pip install --target
         label = "==".join(infos[0][:-len(".dist-info")].split("-", 1))
-    return Release(label, files, tests)
+    return Release(label, files, tests, requires_of(folder if _is_source_tree(folder) else top))
+
+
+def _parted(found: dict[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """(files, tests) of a Release."""
+    tests = shipped_tests(found)
+    return ({path: where for path, where in found.items() if path not in tests},
+            {path: found[path] for path in found if path in tests and path.endswith(".py") and _TESTS.search(path)})
 
 
 def _is_source_tree(folder: str) -> bool:
@@ -126,7 +135,8 @@ def fetched(requirement: str, scratch: str, python: str) -> Release:
 _LIST_FILES = """
 import importlib.metadata, json, sys
 found = importlib.metadata.distribution(sys.argv[1])
-print(json.dumps([found.version, [[str(each), str(each.locate())] for each in found.files or ()]]))
+files = [[str(each), str(each.locate())] for each in found.files or ()]
+print(json.dumps([found.version, found.requires or [], files]))
 """
 
 
@@ -134,14 +144,15 @@ def installed(name: str, python: str) -> Release:
     """The distribution that a Python has installed. BuildError: the Python has none of that name, or no list of its
     files."""
     try:
-        version, files = json.loads(ask(python, _LIST_FILES, name))
+        version, requires, files = json.loads(ask(python, _LIST_FILES, name))
     except (NoAnswer, ValueError):
         raise BuildError(f"{name}: {python} has no such distribution installed") from None
-    kept = {path: where for path, where in files
-            if not _LEFT_OUT.search(path) and not path.startswith("..") and os.path.isfile(where)}
+    kept, tests = _parted({
+        path: where for path, where in files
+        if not _LEFT_OUT.search(path) and not path.startswith("..") and os.path.isfile(where)})
     if not kept:
         raise BuildError(f"{name}: {python} does not say which files it has installed")
-    return Release(f"{name}=={version} (installed)", kept)
+    return Release(f"{name}=={version} (installed)", kept, tests, requires)
 
 
 def distribution_of(requirement: str) -> str:

@@ -4,9 +4,10 @@ service would.
     python subject.py FD    (the job is JSON on standard input)
 
 Runs in the interpreter of the service, on the standard library and klpfs's own engine. Job: {"klpfs": the folder that
-klpfs lies in, "tree": the folder that the release lies in, "roots", "modules", "everywhere", "fix": a path or null,
-"seconds": of processor time, "megabytes"}. What is found goes to FD, each part marshalled behind its length: ("loaded",
-graph), ("patched", graph), ("back", graph), and last ("said", {...}).
+klpfs lies in, "tree": the folder that the release lies in, "path": more folders to import from, "roots", "modules",
+"main": the one of these that is the service's main program, or null, "seeds": [[name, text]] (seeds.py), "everywhere",
+"fix": a path or null, "seconds": of processor time, "megabytes"}. What is found goes to FD, each part marshalled behind
+its length: ("loaded", graph), ("patched", graph), ("back", graph), and last ("said", {...}).
 """
 from __future__ import annotations
 
@@ -18,6 +19,7 @@ import os
 import struct
 import sys
 import time
+import types
 import warnings
 from typing import Any, Callable
 
@@ -30,7 +32,7 @@ class Subject:
 
     def __init__(self, job: dict[str, Any], fd: int) -> None:
         self.job, self.fd = job, fd
-        self.said: dict[str, Any] = {"failed": {}, "refused": "", "stays": ""}
+        self.said: dict[str, Any] = {"failed": {}, "refused": "", "stays": "", "unseeded": ""}
         self.kept: list[Any] = []
 
     def write(self, what: str, value: Any) -> None:
@@ -62,8 +64,14 @@ class Subject:
                                          probe).take())
 
         sys.path.insert(0, self.job["tree"])
+        sys.path += [folder for folder in self.job["path"] if folder not in sys.path]
         for name in self.job["modules"]:
             self._import(name)
+        main = sys.modules.get(self.job["main"] or "")
+        if main is not None:
+            sys.modules["__main__"] = main      # what the livepatch's Object(None) means here
+        for name, text in self.job["seeds"]:
+            self._seed(name, text)
         step("loaded")
         if self.job["fix"]:
             patch = _Patch(engine, log, loader, self.job["fix"])
@@ -88,6 +96,21 @@ class Subject:
             raise
         except BaseException as error:          # whatever a package raises: the module is named
             self.said["failed"][name] = f"{type(error).__name__}: {str(error)[:200]}"
+
+    def _seed(self, name: str, text: str) -> None:
+        """Runs a seed as a module, which knows the package's modules; what it makes is compared as theirs is."""
+        module = sys.modules[name] = types.ModuleType(name)
+        module.__dict__.update({root: sys.modules[root] for root in self.job["roots"] if root in sys.modules})
+        try:
+            exec(compile(text, f"<{name}>", "exec", dont_inherit=True), module.__dict__)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            traceback = error.__traceback__
+            assert traceback is not None
+            traceback = traceback.tb_next or traceback
+            self.said["unseeded"] = self.said["unseeded"] or (
+                f"{name}:{traceback.tb_lineno}: {type(error).__name__}: {str(error)[:200]}")
 
     def _in_a_child(self, do: Callable[[], None]) -> None:
         """What stand-ins give is asked in a copy of the process, for that changes objects."""

@@ -7,8 +7,8 @@ import re
 from klpfs.builder.read.modules import module_name
 from klpfs.builder.read.sources import Release, distribution_of, version_of
 
-# Modules that are not imported for a proof: they are programs, tests, or other people's packages.
-_LEFT_OUT = re.compile(r"(^|\.)(__main__|tests?|testing|conftest|_vendor|vendored?)(\.|$)")
+# Modules that are not imported for a proof: they are programs, or other people's packages.
+_LEFT_OUT = re.compile(r"(^|\.)(__main__|_vendor|vendored?)(\.|$)")
 
 
 def lay_out(release: Release, folder: str) -> None:

@@ -15,6 +15,7 @@ import struct
 import subprocess
 import tempfile
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, BinaryIO
 
@@ -31,6 +32,7 @@ from klpfs.builder.verify.import_loops import bound_by_loops
 from klpfs.builder.verify.judge import Unsteady, judge, judge_back
 from klpfs.builder.verify.same_source import SameSource
 from klpfs.builder.verify.trees import lay_out, modules_of, roots_of
+from klpfs.cpython.resolve.fingerprint import LEVELS
 
 _KLPFS = os.path.dirname(os.path.abspath(klpfs.__file__))
 _SECONDS, _WALL_SECONDS, _MEGABYTES = 120, 600, 2048
@@ -62,10 +64,17 @@ class _Run:
 
 
 class Verifier:
-    """The proofs of livepatches between two releases, for one interpreter. Used as a context manager."""
+    """The proofs of livepatches between two releases, for one interpreter, run at one level (1: -O, 2: -OO). Used as a
+    context manager.
 
-    def __init__(self, plans: list[ModulePlan], old: Release, new: Release, python: str) -> None:
-        self.plans, self.old, self.new, self.python = plans, old, new, python
+    path: where it imports other packages from, beside its own folders. main: the module that is the service's main
+    program. seeds: names and texts of modules that make objects (seeds.py)."""
+
+    def __init__(self, plans: list[ModulePlan], old: Release, new: Release, python: str, level: int = 0,
+                 path: Sequence[str] = (), main: str | None = None, seeds: Sequence[tuple[str, str]] = ()) -> None:
+        self.plans, self.old, self.new, self.path, self.main, self.seeds = plans, old, new, path, main, seeds
+        self.command = [python, LEVELS[level]] if level else [python]
+        self.python = " ".join(self.command)        # for messages
         self._folder = tempfile.TemporaryDirectory(prefix="klpfs-verify-")
         self.scratch = os.path.realpath(self._folder.name)
         self._news: list[_Run] = []         # what two processes of NEW's have found
@@ -87,9 +96,10 @@ class Verifier:
         with open(fix, "w", encoding="utf-8", errors="surrogateescape") as file:
             file.write(text)
         modules = modules_of(self.old) & modules_of(self.new)
-        roots = roots_of(modules)
+        roots = roots_of(modules) | {name for name, _ in self.seeds}
         job = {"klpfs": os.path.join(self.scratch, "klpfs_alone"), "roots": sorted(roots), "modules": sorted(modules),
-               "everywhere": True, "seconds": _SECONDS, "megabytes": _MEGABYTES}
+               "path": list(self.path), "main": self.main, "seeds": self.seeds, "everywhere": True, "seconds": _SECONDS,
+               "megabytes": _MEGABYTES}
         jobs = [("old", {**job, "fix": fix}, False), ("new", {**job, "fix": None}, False),
                 ("new", {**job, "fix": None}, True)]
         why = sandbox.why_not()         # asked before several threads do
@@ -107,7 +117,7 @@ class Verifier:
         home = tempfile.mkdtemp(prefix="home-", dir=self.scratch)
         job = {**job, "tree": os.path.join(self.scratch, name)}
         read, write = os.pipe()
-        command = [self.python, os.path.abspath(subject.__file__), str(write)]
+        command = [*self.command, os.path.abspath(subject.__file__), str(write)]
         if not sandbox.why_not():
             command = sandbox.wrapped(command, home)
         with os.fdopen(read, "rb") as parts, tempfile.TemporaryFile() as errors:
@@ -133,6 +143,8 @@ class Verifier:
                 raise NoProof(f"{self.python} ended while {name.upper()} was imported: "
                               f"{last[0] if last else f'status {process.returncode}'}")
         said = found.pop("said")
+        if said["unseeded"]:
+            raise NoProof(f"the seed can't be made in {name.upper()}: {said['unseeded']}")
         return _Run({what: Graph(**graph) for what, graph in found.items()}, said)
 
     @staticmethod
@@ -179,8 +191,10 @@ class _Judging:
         judgement = judge(found, unsteady, self.roots, (version_of(old.label), version_of(new.label)),
                           functools.cache(functools.partial(bound_by_loops, new)),
                           patched.graphs["patched"].held_elsewhere())
-        self.proof.carried = Carrier(patched.graphs["patched"], fresh.graphs["loaded"], unsteady.paths).carried(
-            judgement.refusing)
+        seeds = {name for name, _ in self.of.seeds}      # no module that a service has
+        self.proof.carried = [each for each in Carrier(
+            patched.graphs["patched"], fresh.graphs["loaded"], unsteady.paths).carried(judgement.refusing)
+            if each.module not in seeds]
         self._refuse(judgement.refusing)
         self._tell("differs elsewhere", judgement.telling)
         for reason, count in sorted(judgement.listed.items()):
@@ -197,7 +211,7 @@ class _Judging:
         planned = {plan.name for plan in self.of.plans}
         left_out = sorted(planned - modules_of(self.of.old))
         if left_out:
-            self.proof.warned.append(f"not verified, as programs, tests and other people's packages are not imported: "
+            self.proof.warned.append(f"not verified, as programs and other people's packages are not imported: "
                                      f"{', '.join(left_out[:_MOST_NAMED])}")
         by_reason: dict[str, list[str]] = {}
         for name, why in sorted({**patched.said["failed"], **fresh.said["failed"]}.items()):

@@ -2,57 +2,72 @@
 loaded now.
 
 Nothing is put into force. Each function is found and compiled as for a load (so the lines that a refusal would log are
-the same lines), given back at once, and what is inside it is told. Runs in the agent's thread, when there is time.
+the same lines), given back at the end, and what is inside it is told. Runs in the agent's thread, when there is time.
 """
 from __future__ import annotations
 
 from klpfs.cpython.raw import ASYNC_GENERATOR, SUSPENDS
 from klpfs.engine.bounds import MAX_INSIDE, MAX_OBJECTS, MAX_SURVEY_CHARS, MAX_SURVEY_VALUES, MAX_SURVEYED
+from klpfs.engine.data import keep, thaw
 from klpfs.engine.error import KlpError
-from klpfs.engine.init_patch import check_names
+from klpfs.engine.init_patch import check_fields, check_names, check_states
 from klpfs.engine.log import WARNING, Log
 
 from . import names_for_people, suspended, threads
+from .run_by import run_by
 from .thread_names import thread_names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
     from klpfs.cpython.load.loader import LoadedModule
     from klpfs.cpython.resolve.definitions import Definition
     from klpfs.cpython.target import PythonTarget
-    from klpfs.engine.data import Object
+    from klpfs.engine.data import Object, Patch
     Row = dict[str, Any]
 
 SLICE = 50      # threads whose stacks are taken in one call
 
 
-def survey(target: PythonTarget, loaded: LoadedModule) -> dict[str, Any]:
+def survey(target: PythonTarget, loaded: LoadedModule, in_force: Sequence[Patch] = ()) -> dict[str, Any]:
     """Plain data on a file that load.probe has run: {'livepatch': bool, 'replace': bool, 'refused': text or '',
-    'objects': [OBJECT]}.
+    'objects': [OBJECT], 'python': run_by.run_by()}.
 
     OBJECT {'name', 'loaded': bool, 'funcs': [FUNC]}; FUNC {'name': 'old_name,position', 'refused': the line that a load
     would log or '', 'warnings': [text], 'where': 'file:line' of the original, 'count': how many function objects are
     alive, 'fingerprint': 'matches' (given, and it does), 'not given' or 'not there' (optional, and the program has no
-    such function), 'inside': [[kind, task, name, [frame]]]}. target: the PythonTarget, which logs elsewhere meanwhile:
-    to be called under the lock that guards it.
+    such function), 'inside': [[kind, task, name, [frame]]]}. in_force: the patches. target: the PythonTarget, which
+    logs elsewhere meanwhile: to be called under the lock that guards it.
     """
     patch = loaded.patch
-    result: dict[str, Any] = {"livepatch": loaded.livepatch, "replace": bool(patch is not None and patch.replace),
-                              "refused": "", "objects": []}
+    result: dict[str, Any] = {"livepatch": loaded.livepatch, "replace": False, "refused": "", "objects": [],
+                              "python": run_by()}
     if patch is None:
         return result
+    looked_at: list[Object] = []
     own_log, target_log = Log(target.log.clock_us, 64), target.log
     target.log = own_log
     try:
         try:
+            check_fields(own_log, patch, loaded.name)
+        except KlpError as error:
+            return {**result, "refused": _without_prefix(error.strerror)}
+        result["replace"] = patch.replace
+        try:
             check_names(own_log, patch, loaded.name)
+            check_states(own_log, patch, loaded.name, in_force)
         except KlpError as error:
             result["refused"] = _without_prefix(error.strerror)
+        found: set[Definition] = set()       # of all objects: a module may have two names
         for obj in patch.objects if len(patch.objects) <= MAX_OBJECTS else ():
-            result["objects"].append(_object(target, obj, own_log))
+            looked_at.append(obj)
+            result["objects"].append(_object(target, obj, own_log, found))
     finally:
+        for func in [func for obj in looked_at for func in obj.funcs if func.definition is not None]:
+            target.release(func)
+        thaw(patch)
         target.log = target_log
     _cut(result["objects"])
     return result
@@ -78,42 +93,39 @@ def _cut(objects: list[Row]) -> None:
                                      "count": 0, "fingerprint": "", "inside": []})
 
 
-def _object(target: PythonTarget, obj: Object, log: Log) -> dict[str, Any]:
+def _object(target: PythonTarget, obj: Object, log: Log, others: set[Definition]) -> dict[str, Any]:
+    """others: the definitions that the patch's objects before have; this one's are added."""
     is_loaded = target.loaded(obj.name) is not None
     rows: list[Row] = []
     definitions: dict[Definition, Row] = {}
-    try:
-        for func in obj.funcs:
-            func.obj = obj
-            row: Row = {"name": f"{func.old_name},{func.old_sympos or 1}", "refused": "", "warnings": [], "where": "",
-                        "count": 0, "fingerprint": "not given" if func.fingerprint is None else "matches", "inside": []}
-            rows.append(row)
-            if not is_loaded:
-                continue
-            log.records.clear()
-            try:
-                target.resolve(obj, func)
-            except KlpError as error:
-                row["refused"] = _without_prefix(error.strerror)
-                continue
-            if func.definition is None:         # optional, and the program has none
-                row["fingerprint"] = "not there"
-                continue
-            row["warnings"] = [_without_prefix(record.text) for record in log.records if record.priority == WARNING]
-            definition: Any = func.definition
-            if definition in definitions:
-                row["refused"] = f"function '{func.old_name}' of object '{obj.shown}' is patched twice"
-                continue
-            definitions[definition] = row
-            row["where"] = f"{definition.code.co_filename}:{definition.code.co_firstlineno}"
-        alive = target.registry.functions(list(definitions))
-        for definition, row in definitions.items():
-            row["count"] = len(alive[definition])
-        _inside(definitions)
-    finally:
-        for func in obj.funcs:
-            if func.definition is not None:
-                target.release(func)
+    for func in obj.funcs:
+        keep(func, "obj", obj)
+        row: Row = {"name": f"{func.old_name},{func.old_sympos or 1}", "refused": "", "warnings": [], "where": "",
+                    "count": 0, "fingerprint": "not given" if func.fingerprint is None else "matches", "inside": []}
+        rows.append(row)
+        if not is_loaded:
+            continue
+        log.records.clear()
+        try:
+            target.resolve(obj, func)
+        except KlpError as error:
+            row["refused"] = _without_prefix(error.strerror)
+            continue
+        if func.definition is None:         # optional, and the program has none
+            row["fingerprint"] = "not there"
+            continue
+        row["warnings"] = [_without_prefix(record.text) for record in log.records if record.priority == WARNING]
+        definition: Any = func.definition
+        if definition in others:
+            row["refused"] = f"function '{func.old_name}' of object '{obj.shown}' is patched twice"
+            continue
+        others.add(definition)
+        definitions[definition] = row
+        row["where"] = f"{definition.code.co_filename}:{definition.code.co_firstlineno}"
+    alive = target.registry.functions(list(definitions))
+    for definition, row in definitions.items():
+        row["count"] = len(alive[definition])
+    _inside(definitions)
     return {"name": obj.shown, "loaded": is_loaded, "funcs": rows}
 
 

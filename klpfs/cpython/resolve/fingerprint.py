@@ -2,10 +2,13 @@
 
 A hash of everything that decides what the code does, and of nothing that does not: no file name, no line numbers, no
 state of the running interpreter (adaptive instructions, instrumentation). Equal in every run of one CPython version;
-another minor version has other bytecode, hence other fingerprints.
+another minor version has other bytecode, hence other fingerprints, and so has a program that is run with -O (no
+assert, another __debug__) or -OO (no docstrings). A livepatch for several has a text of all: '3.9:HASH 3.11:HASH
+3.11-O:HASH'; what it doesn't say of a level is as without -O.
 """
 from __future__ import annotations
 
+import sys
 from types import CodeType
 
 from klpfs.cpython.raw import ITERABLE_COROUTINE
@@ -18,6 +21,8 @@ except ImportError:
     except ImportError:
         from hashlib import sha256
 
+LEVELS = ("", "-O", "-OO")      # names of the levels that compile() and sys.flags call optimize
+OTHERS = "-"                    # in the place of a fingerprint: at this level the code has other functions of that name
 _NAMES = ("co_names", "co_varnames", "co_freevars", "co_cellvars")
 
 
@@ -25,6 +30,24 @@ def fingerprint(code: CodeType) -> str:
     """Hex text of a code object and all code nested in it. TypeError: a constant that no compiler makes."""
     digest: str = sha256(_code(code)).hexdigest()
     return digest
+
+
+def python_version() -> str:
+    """The version of this Python, as fingerprints name it: '3.11'."""
+    return f"{sys.version_info[0]}.{sys.version_info[1]}"
+
+
+def this_python() -> tuple[str, str]:
+    """(version, level) of this process, as fingerprints name them: ('3.11', '-O')."""
+    return python_version(), LEVELS[min(sys.flags.optimize, len(LEVELS) - 1)]
+
+
+def of_this_python(text: str) -> str | None:
+    """The fingerprint, or OTHERS, that a text of several has for this process; None: the text is not for this version
+    of Python."""
+    by_python = dict(part.partition(":")[::2] for part in text.split())
+    version, level = this_python()
+    return by_python.get(version + level, by_python.get(version))
 
 
 def _code(code: CodeType) -> bytes:
