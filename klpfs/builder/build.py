@@ -10,12 +10,12 @@ from typing import Any
 from attrs import define, field
 
 from klpfs.builder.error import BuildError, NothingToDo
+from klpfs.builder.plan.machine_readers import machine_is_read
 from klpfs.builder.plan.order import ordered
 from klpfs.builder.plan.package_plan import PackagePlanner
 from klpfs.builder.plan.plans import Carried, ModulePlan, Refusal
 from klpfs.builder.read import modules, sources
 from klpfs.builder.read.sources import Release, version_of
-from klpfs.builder.verify.machine_readers import machine_is_read
 from klpfs.builder.verify.verify import NoProof, Proof, Verifier
 from klpfs.builder.write.compile_check import uncompilable
 from klpfs.builder.write.patch_file import Heading, emit

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Sequence
     from typing import Any, TypeVar
     Kind = TypeVar("Kind")
+
+    from klpfs.engine.target import Blocker
     Callback = Callable[["Object"], Any]
 
 IMPLICIT = ("__init_subclass__", "__class_getitem__")   # class methods without a decorator
@@ -179,10 +181,10 @@ class Callbacks:
     >>> Callbacks(pre_patch=pre_patch).post_patch is None
     True
 
-    A subclass may have more (ImportTime has all three): adds, names that its callbacks will put into the module, so new
+    A subclass may have more (ImportTime has all four): adds, names that its callbacks will put into the module, so new
     code may use them; runs, functions of the livepatch's file that its callbacks run in the module; replaced, a
     function to be called with the Object when a patch takes the place of this one, whose other callbacks then never
-    run.
+    run; in_the_way, a function that gives, for the Object, Blockers of a patching transition beside the target's.
     """
 
     __slots__ = ("pre_patch", "post_patch", "pre_unpatch", "post_unpatch")
@@ -190,6 +192,7 @@ class Callbacks:
     adds: frozenset[str] = frozenset()
     runs: Sequence[Callable[..., Any]] = ()
     replaced: Callback | None = None
+    in_the_way: Callable[[Object], list[Blocker]] | None = None
 
     def __init__(self, pre_patch: Callback | None = None, post_patch: Callback | None = None,
                  pre_unpatch: Callback | None = None, post_unpatch: Callback | None = None) -> None:

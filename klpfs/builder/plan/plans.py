@@ -161,7 +161,8 @@ class ModulePlan:
     at_import: what runs when the patch goes in. when_complete: what runs when its transition is complete: statements
     whose values functions of the patch compute. rebind_copies_of, removed_names, watched_names: ImportTime's
     `everywhere`, `removed` and `watch`. new_modules: modules that only NEW has, to be importable with this object.
-    notes: what is left as it is. annotations: [(line, words)] of what keeps its annotations. """
+    closures: [(qualified name, OLD's line)] of functions made by calls that can't get NEW's code, of which none may be
+    alive. notes: what is left as it is. annotations: [(line, words)] of what keeps its annotations. """
 
     name: str
     old: Module
@@ -175,6 +176,7 @@ class ModulePlan:
     watched_names: list[str] = field(factory=list)
     new_modules: list[Module] = field(factory=list)
     caches: list[Cache] = field(factory=list)
+    closures: list[tuple[str, int]] = field(factory=list)
     refused: list[Refusal] = field(factory=list)
     notes: list[str] = field(factory=list)
     annotations: list[tuple[int, str]] = field(factory=list)

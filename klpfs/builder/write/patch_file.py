@@ -152,6 +152,7 @@ class _Section:
         if plan.at_import:
             arguments += _keyword("everywhere", map(repr, plan.rebind_copies_of))
         arguments += _keyword("removed", map(repr, plan.removed_names))
+        arguments += _keyword("closures", map(repr, plan.closures))
         if plan.at_import:
             arguments += _keyword("watch", map(repr, plan.watched_names))
         if plan.refused:

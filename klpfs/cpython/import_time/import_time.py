@@ -20,7 +20,7 @@ import sys
 from types import FunctionType, ModuleType
 
 from klpfs.cpython.code_names import globals_at_once, stores
-from klpfs.cpython.import_time import caches, carried, overlays
+from klpfs.cpython.import_time import caches, call_closures, carried, overlays
 from klpfs.cpython.import_time.class_block import Part
 from klpfs.cpython.import_time.class_work import ClassWork, free_slots
 from klpfs.cpython.import_time.enum_members import forget_combinations
@@ -34,17 +34,19 @@ from klpfs.cpython.lazy_imports import is_lazy, stand_in, use
 from klpfs.cpython.raw import class_at, module_dict
 from klpfs.engine import shadow
 from klpfs.engine.data import LIVE, Callbacks
-from klpfs.engine.log import pr_info
+from klpfs.engine.log import pr_info, pr_warn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any, Callable
 
+    from klpfs.cpython.import_time.call_closures import Closure
     from klpfs.cpython.import_time.carried import Carried
     from klpfs.cpython.import_time.new_modules import New
     from klpfs.cpython.import_time.overlays import Place
     from klpfs.engine.data import Object
+    from klpfs.engine.target import Blocker
 
 
 
@@ -59,7 +61,8 @@ class ImportTime(Callbacks):
     modules: NewModules that can be imported from before `run` on until it was taken back. caches: as caches.py names
     them, emptied when the patch goes in, when its transition is complete, and likewise on the way out.
 
-    carried: values of objects that are alive (carried.py), put in after `run`.
+    carried: values of objects that are alive (carried.py), put in after `run`. closures: (qualified name, line) of
+    functions made by calls that can't get new code (call_closures.py): none may be alive.
 
     then: as run, for values that are computed by functions which the patch changes: it runs when the transition is
     complete, and what it binds is taken back before the next transition begins. Only data counts (numbers, text,
@@ -70,20 +73,20 @@ class ImportTime(Callbacks):
     """
 
     __slots__ = ("run", "everywhere", "removed", "watch", "before", "after", "modules", "caches", "space", "then",
-                 "carried", "codes", "offered", "applied")
+                 "carried", "closures", "codes", "offered", "applied")
 
     def __init__(self, run: FunctionType | None = None, everywhere: Iterable[str] = (), removed: Iterable[str] = (),
                  watch: Iterable[str] = (), before: Callable[[Object], Any] | None = None,
                  after: Callable[[Object], Any] | None = None, modules: Iterable[New] = (),
                  caches: Iterable[str | tuple[str, FunctionType]] = (), then: FunctionType | None = None,
-                 carried: Iterable[Carried] = ()) -> None:
+                 carried: Iterable[Carried] = (), closures: Iterable[Closure] = ()) -> None:
         for function in (run, then):
             if function is not None and type(function) is not FunctionType:
                 raise TypeError(f"ImportTime: run is a plain function, not {type(function).__name__}")
         Callbacks.__init__(self, self._apply, self._remove, self._restore, self._undo)
         self.run, self.everywhere, self.removed, self.watch = run, tuple(everywhere), tuple(removed), tuple(watch)
         self.before, self.after, self.modules, self.caches = before, after, tuple(modules), tuple(caches)
-        self.then, self.carried = then, tuple(carried)
+        self.then, self.carried, self.closures = then, tuple(carried), tuple(closures)
         # the dict of the module that it was done to, also when `run` has put a stand-in into the module's place
         self.space: dict[str, Any] = {}
         self.codes: list[Any] = []      # as carried.codes gives them
@@ -102,6 +105,10 @@ class ImportTime(Callbacks):
         return [function for function in (self.run, self.then, *(module.run for module in self.modules), *making)
                 if function is not None]
 
+    def in_the_way(self, obj: Object) -> list[Blocker]:
+        """Closures that run old code, and that the transition to the patch waits for."""
+        return call_closures.in_the_way(obj.name, self.space, self.closures, _path_of(obj))
+
     def replaced(self, obj: Object) -> None:
         """Another patch has taken the place of this one's; its own values stay."""
         overlays.take(self._owner(obj))
@@ -113,6 +120,7 @@ class ImportTime(Callbacks):
     def _apply(self, obj: Object) -> Any:
         """pre_patch. Counterpart: _undo."""
         self.space = namespace = _namespace(obj)
+        call_closures.refuse(obj.name, namespace, self.closures, _path_of(obj))
         owner = self._owner(obj)
         module_names = ModuleNames(obj.name)
         try:
@@ -176,6 +184,8 @@ class ImportTime(Callbacks):
                 continue
             if place.get() is not ABSENT:
                 overlays.put(owner, place, ABSENT)
+        for blocker in self.in_the_way(obj):        # made in the last moment, or left by force
+            pr_warn(shadow.log, f"{blocker.name}, in the old version")     # type: ignore[arg-type]
         carried.put_codes(owner, self.codes)
         if self.then is not None:
             Run(self, owner, namespace, True).go(self.then)
@@ -348,6 +358,14 @@ class ModuleNames:
             overlays.note(owner, Item(sys.modules, key), self.modules[key])
         if self.attribute is not None and self.attribute.get() is not self.before:
             overlays.note(owner, self.attribute, self.before)
+
+
+def _path_of(obj: Object) -> str:
+    """The path of the livepatch's file, as its codes have it."""
+    functions: list[Any] = [func.new_func for func in obj.funcs if func.new_func is not None]
+    if not functions and obj.callbacks is not None:
+        functions = list(obj.callbacks.runs)
+    return functions[0].__code__.co_filename if functions else ""
 
 
 def _namespace(obj: Object) -> dict[str, Any]:

@@ -25,6 +25,11 @@ def machine_is_read(plans: Iterable[ModulePlan]) -> bool:
         nodes += [func.node for func in plan.funcs] + [module.tree for module in plan.new_modules]
         for work in (plan.at_import, plan.when_complete):
             nodes += [statement.node for statement in work.statements_to_run if statement.kind != "import"]
+    return reads_machine(nodes)
+
+
+def reads_machine(nodes: Iterable[ast.AST]) -> bool:
+    """Whether syntax mentions what tells of the machine, the moment or chance."""
     names = {inner.attr if isinstance(inner, ast.Attribute) else getattr(inner, "id", "")
              for node in nodes for inner in ast.walk(node)}
     return not names.isdisjoint(_READERS)
