@@ -215,6 +215,7 @@ class Planner:
         plan, found = self.plan, plan_class(change, self.readers)
         plan.refused += [refusal.in_file(plan.new.path) for refusal in found.refused]
         plan.notes += found.notes
+        plan.removed_names += found.removed
         if found.generated_names:
             change.to_run = [statement for statement in change.to_run if not _is_field(statement.node)]
             change.removed_names = [name for name in change.removed_names if name not in found.generated_names]

@@ -78,8 +78,8 @@ class ClassPlan:
 
     lines_inside: lines of the class's block. blocks_after: texts that follow the block. renamed_attributes: {attribute:
     the name that new code uses}. constructor: a definition to be put in the place of the constructor that is loaded, or
-    None. generated_names: names that the class's decorators make, which are therefore not removed. notes: what is left
-    as it is. """
+    None. generated_names: names that the class's decorators make, which are therefore not removed. names_after,
+    removed: names of the module that blocks_after bind, and that go. notes: what is left as it is. """
 
     change: ClassChange
     lines_inside: list[str] = field(factory=list)
@@ -87,6 +87,8 @@ class ClassPlan:
     renamed_attributes: dict[str, str] = field(factory=dict)
     constructor: ast.FunctionDef | None = None
     generated_names: set[str] = field(factory=set)
+    names_after: set[str] = field(factory=set)
+    removed: list[str] = field(factory=list)
     refused: list[Refusal] = field(factory=list)
     notes: list[str] = field(factory=list)
 
@@ -135,7 +137,9 @@ class ImportWork:
             for node in ast.walk(statement.node) if statement.kind in ("import", "statement") else ():
                 if isinstance(node, ast.ImportFrom):
                     found.update(self.star_names.get(node, ()))
-        return found | {plan.change.name.partition(".")[0] for plan in self.classes_to_amend.values()}
+        for plan in self.classes_to_amend.values():
+            found |= {plan.change.name.partition(".")[0]} | plan.names_after
+        return found
 
 
 @define(eq=False)

@@ -219,9 +219,13 @@ def put(owner: object, place: Place, value: Any) -> None:
 
 
 def note(owner: object, place: Place, before: Any) -> None:
-    """Notes a value that is at the place already as put() would have laid it there; `before` is what was there."""
+    """Notes a value that is at the place already as put() would have laid it there; `before` is what was there. What
+    put() has laid there itself is known."""
     now = place.get()
     value = tuple(now) if isinstance(place, _Whole) else now
+    stack = _stacks.get(place.identity)
+    if stack is not None and stack.values[-1][0] is owner and _same(stack.values[-1][1], now):
+        return
     place.set(before)
     put(owner, place, value)
 
