@@ -73,7 +73,8 @@ class ImportTime(Callbacks):
     """
 
     __slots__ = ("run", "everywhere", "removed", "watch", "before", "after", "modules", "caches", "space", "then",
-                 "carried", "closures", "codes", "offered", "applied")
+                 "carried", "closures", "codes", "offered", "applied",
+                 "owners")
 
     def __init__(self, run: FunctionType | None = None, everywhere: Iterable[str] = (), removed: Iterable[str] = (),
                  watch: Iterable[str] = (), before: Callable[[Object], Any] | None = None,
@@ -92,6 +93,7 @@ class ImportTime(Callbacks):
         self.codes: list[Any] = []      # as carried.codes gives them
         self.offered: ImportTime | None = None      # whose _apply has offered the modules
         self.applied = False
+        self.owners: dict[str, object] = {}     # what -> the owner of its values in overlays
 
     @property
     def adds(self) -> frozenset[str]:       # type: ignore[override]
@@ -230,7 +232,7 @@ class ImportTime(Callbacks):
                                 f"what was made while patched may use {them}")
 
     def _owner(self, obj: Object, what: str = "run") -> object:
-        return _owners.setdefault((id(self), what), (self, what))
+        return self.owners.setdefault(what, object())
 
     def _exchange_back(self, obj: Object, owner: object) -> None:
         """Gives modules that came meanwhile, and have imported new values by name, the old values."""
@@ -254,9 +256,6 @@ def _import_times(obj: Object) -> list[ImportTime]:
     return [patched.callbacks for patched in patch.objects
             if isinstance(patched.callbacks, ImportTime) and (patched is obj or patched.loaded)]
 
-
-# (id(ImportTime), what) -> the owner of its values; the ImportTime lives as long as its patch's file
-_owners: dict[tuple[int, str], object] = {}
 
 
 class Run(ClassWork):

@@ -33,7 +33,7 @@ class Watch:
         tables: dict[int, Any] = {}
 
         def add(value: Any) -> None:
-            if issubclass(type(value), _KINDS) and value is not namespace and len(value) < _LARGE:
+            if issubclass(type(value), _KINDS) and value is not namespace and _size(value) < _LARGE:
                 tables[id(value)] = value
         for space in _spaces(namespace, code, names):
             for name, value in list(space.items()):
@@ -52,17 +52,18 @@ class Watch:
     def note(self, owner: object) -> None:
         """Notes as an owner's what has changed since."""
         for table, before in self.copies:
-            if isinstance(table, dict):
-                for key in list(table):
-                    if key not in before or before[key] is not table[key]:
+            now = _copy(table)
+            if isinstance(now, dict):
+                for key, value in now.items():
+                    if key not in before or before[key] is not value:
                         overlays.note(owner, Item(table, key), before.get(key, ABSENT))
                 for key in before:
-                    if key not in table:
+                    if key not in now:
                         overlays.note(owner, Item(table, key), before[key])
-            elif isinstance(table, set):
-                for key in table ^ before:
+            elif isinstance(now, set):
+                for key in now ^ before:
                     overlays.note(owner, Member(table, key), True if key in before else ABSENT)
-            elif len(table) != len(before) or any(a is not b for a, b in zip(table, before)):
+            elif len(now) != len(before) or any(a is not b for a, b in zip(now, before)):
                 overlays.note(owner, Contents(table), tuple(before))
 
 
@@ -113,5 +114,13 @@ def _own_dict(value: Any) -> Any:
     return own if type(own) is dict else {}
 
 
+def _size(table: Any) -> int:
+    kind = next(kind for kind in _KINDS if isinstance(table, kind))
+    return int(kind.__len__(table))
+
+
 def _copy(table: Any) -> Any:
-    return dict(table) if isinstance(table, dict) else list(table) if isinstance(table, list) else set(table)
+    """What a table holds, whatever its class says of it."""
+    if isinstance(table, dict):
+        return dict(dict.items(table))
+    return list(list.__iter__(table)) if isinstance(table, list) else set(set.__iter__(table))
