@@ -93,15 +93,15 @@ def _verified(heading: Heading, plans: list[ModulePlan], old: Release, new: Rele
               pythons: Sequence[str]) -> tuple[list[Carried], list[Proof]]:
     """(what the livepatch carries beside its plans, what each interpreter shows of it). What differs is carried where
     it can be, and shown anew: what an object is made of comes to light when it is there; no literal is carried where
-    changed code reads the machine. NoProof: an interpreter can't show anything. OSError: there is no room for the
-    releases."""
+    changed code reads the machine at import. NoProof: an interpreter can't show anything. OSError: there is no room for
+    the releases."""
     carried: dict[Carried, None] = {}
-    by_name_alone = machine_is_read(plans)
     with contextlib.ExitStack() as stack:
         verifiers = [stack.enter_context(Verifier(plans, old, new, python)) for python in pythons]
         for left in range(_ROUNDS, -1, -1):
             text = emit(heading, plans, list(carried))
             proofs = [verifier.proof(text) for verifier in verifiers]
+            by_name_alone = machine_is_read(plans, {name for proof in proofs for name in proof.ran})
             more = {each for proof in proofs for each in proof.carried
                     if each.is_by_name or not by_name_alone} - carried.keys()
             if not more or not left:

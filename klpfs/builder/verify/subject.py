@@ -4,9 +4,9 @@ service would.
     python subject.py FD    (the job is JSON on standard input)
 
 Runs in the interpreter of the service, on the standard library and klpfs's own engine. Job: {"klpfs": the folder that
-klpfs lies in, "tree": the folder that the release lies in, "roots", "modules", "everywhere", "fix": a path or null,
-"seconds": of processor time, "megabytes"}. What is found goes to FD, each part marshalled behind its length: ("loaded",
-graph), ("patched", graph), ("back", graph), and last ("said", {...}).
+klpfs lies in, "tree": the folder that the release lies in, "roots", "modules", "everywhere", "watch": what runs is
+told, "fix": a path or null, "seconds": of processor time, "megabytes"}. What is found goes to FD, each part marshalled
+behind its length: ("loaded", graph), ("patched", graph), ("back", graph), and last ("said", {...}).
 """
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ class Subject:
         self.job, self.fd = job, fd
         self.said: dict[str, Any] = {"failed": {}, "refused": "", "stays": ""}
         self.kept: list[Any] = []
+        self.ran: Any = None
 
     def write(self, what: str, value: Any) -> None:
         """One part of what is found."""
@@ -45,16 +46,19 @@ class Subject:
         """All of it. What klpfs needs is imported first, in each process alike: then the standard library's modules are
         in the same state."""
         from klpfs.builder.verify.describe import Description
+        from klpfs.builder.verify.ran import Ran
         from klpfs.cpython.import_time import attributes
         from klpfs.cpython.load import loader
         from klpfs.cpython.target import PythonTarget
         from klpfs.engine.core import Engine
         from klpfs.engine.log import Log
         loader.prepare()
+        self.ran = Ran(self.job["tree"], self.job["watch"])
+        self.said["ran"] = self.ran.found
         log = Log(lambda: 0)
         target = PythonTarget(log)
         engine = Engine(target, log)
-        ours = [self, self.job, self.said, self.kept, log, target, engine, sys.modules[__name__]]
+        ours = [self, self.job, self.said, self.ran, self.kept, log, target, engine, sys.modules[__name__]]
 
         def step(what: str, probe: Callable[[Any, type], dict[str, Any]] | None = None) -> None:
             gc.collect()
@@ -83,7 +87,8 @@ class Subject:
 
     def _import(self, name: str) -> None:
         try:
-            importlib.import_module(name)
+            with self.ran:
+                importlib.import_module(name)
         except KeyboardInterrupt:
             raise
         except BaseException as error:          # whatever a package raises: the module is named

@@ -21,6 +21,7 @@ from typing import Any, BinaryIO
 from attrs import define, field
 
 import klpfs
+from klpfs.builder.plan.machine_readers import machine_is_read
 from klpfs.builder.plan.plans import Carried, ModulePlan, Refusal
 from klpfs.builder.read.sources import Release, version_of
 from klpfs.builder.verify import sandbox, subject
@@ -45,12 +46,13 @@ class NoProof(Exception):
 @define
 class Proof:
     """refused: where the livepatch does not do what the release does. carried: what would put some of that right.
-    warned: what may matter. notes: what was not looked at, and what is left as it is."""
+    warned: what may matter. notes: what was not looked at, and what is left as it is. ran: as Ran.found, of NEW."""
 
     refused: list[Refusal] = field(factory=list)
     carried: list[Carried] = field(factory=list)
     warned: list[str] = field(factory=list)
     notes: list[str] = field(factory=list)
+    ran: set[str] = field(factory=set)
 
 
 @define
@@ -90,8 +92,8 @@ class Verifier:
         roots = roots_of(modules)
         job = {"klpfs": os.path.join(self.scratch, "klpfs_alone"), "roots": sorted(roots), "modules": sorted(modules),
                "everywhere": True, "seconds": _SECONDS, "megabytes": _MEGABYTES}
-        jobs = [("old", {**job, "fix": fix}, False), ("new", {**job, "fix": None}, False),
-                ("new", {**job, "fix": None}, True)]
+        of_new = {**job, "fix": None, "watch": machine_is_read(self.plans)}
+        jobs = [("old", {**job, "fix": fix, "watch": False}, False), ("new", of_new, False), ("new", of_new, True)]
         why = sandbox.why_not()         # asked before several threads do
         with ThreadPoolExecutor(2) as pool:
             found = list(pool.map(lambda each: self._run(*each), jobs[:1] if self._news else jobs))
@@ -168,6 +170,7 @@ class _Judging:
     def judged(self, patched: _Run, fresh: _Run, again: _Run) -> Proof:
         """patched: of OLD's. fresh, again: of NEW's."""
         self._not_imported(patched, fresh)
+        self.proof.ran = {*fresh.said["ran"], *again.said["ran"]}
         if patched.said["refused"]:
             self._refuse_all(f"{self.of.python} does not take it: {patched.said['refused']}")
             return self.proof

@@ -328,3 +328,9 @@ def own(place: Place) -> Any:
 def known(place: Place) -> bool:
     """Whether a patch has put a value there."""
     return place.identity in _stacks
+
+
+def has_put(owner: object, place: Place) -> bool:
+    """Whether the value in force at a place is an owner's."""
+    stack = _stacks.get(place.identity)
+    return stack is not None and stack.values[-1][0] is owner and _same(place.get(), stack.values[-1][1])

@@ -193,6 +193,26 @@ def test_what_was_once_overlooked(releases, old, new, path):
     assert path in [each.what for each in proof.refused], proof
 
 
+MADE = """
+import os
+class Meta(type):
+    def __new__(meta, name, bases, space):
+        return type.__new__(meta, name, bases, {**space, "desc": space["desc"].strip()})
+class C(metaclass=Meta):
+    desc = "  NUMBER  "
+"""
+
+
+@pytest.mark.parametrize("function, is_carried", [
+    ("def f(): return os.getpid(), NUMBER\n", True), ("def f(): return os.getpid(), NUMBER\nf()\n", False)])
+def test_code_that_reads_the_machine_counts_if_it_runs_at_import(releases, function, is_carried):
+    text = MADE + function
+    old, new = releases.pair(text.replace("NUMBER", "1"), text.replace("NUMBER", "2"))
+    result = build(old, new, [sys.executable], verify=True)
+    assert ("('C.desc', '  2  ', '2')" in result.text) == is_carried
+    assert [each.what for each in result.refused] == ([] if is_carried else ["m:C.desc"])
+
+
 def test_another_value_of_the_machine_is_listed(releases):
     proof = proof_of(releases, MACHINE.format(ITS) + "def f(): return 1\n",
                      MACHINE.format(ITS.replace("'~'", "'~/x'")) + "def f(): return 2\n")
