@@ -50,6 +50,8 @@ def build(old: Release, new: Release, pythons: Sequence[str], replace: bool = Tr
     pairs = modules.pair(old, new, pythons)
     planner = PackagePlanner(pairs, pythons)
     plans = planner.plans()
+    for plan in plans:
+        plan.settle_gone(verify)
     refused = [Refusal(f"{path} is compiled", "compiled code is not patched", path=path) for path in pairs.compiled]
     gone = {pair.name for pair in pairs.changed if pair.new is None}
     refused += [Refusal(f"module {pair.name}", "it becomes a package, or is one no more: what is loaded stays as it is",

@@ -166,7 +166,8 @@ class ModulePlan:
     whose values functions of the patch compute. rebind_copies_of, removed_names, watched_names: ImportTime's
     `everywhere`, `removed` and `watch`. new_modules: modules that only NEW has, to be importable with this object.
     closures: [(qualified name, OLD's line)] of functions made by calls that can't get NEW's code, of which none may be
-    alive. notes: what is left as it is. annotations: [(line, words)] of what keeps its annotations. """
+    alive. gone: statements of OLD that NEW has not, to be refused unless a proof shows that nothing of them is left.
+    notes: what is left as it is. annotations: [(line, words)] of what keeps its annotations. """
 
     name: str
     old: Module
@@ -181,6 +182,7 @@ class ModulePlan:
     new_modules: list[Module] = field(factory=list)
     caches: list[Cache] = field(factory=list)
     closures: list[tuple[str, int]] = field(factory=list)
+    gone: list[Refusal] = field(factory=list)
     refused: list[Refusal] = field(factory=list)
     notes: list[str] = field(factory=list)
     annotations: list[tuple[int, str]] = field(factory=list)
@@ -192,6 +194,18 @@ class ModulePlan:
     def refuse_old(self, node: ast.stmt, what: str, why: str) -> None:
         """Adds a statement of OLD whose end is not carried."""
         self.refused.append(Refusal(what, why, node.lineno, self.old.path))
+
+    def leave_to_proof(self, node: ast.stmt, what: str, why: str) -> None:
+        """Adds a statement of OLD whose end is right only where a proof shows that it is."""
+        self.gone.append(Refusal(what, why, node.lineno, self.old.path))
+
+    def settle_gone(self, is_proved: bool) -> None:
+        """Refuses what is left to a proof where there is none; else notes it."""
+        if not is_proved:
+            self.refused += self.gone
+            self.gone = []
+        self.notes += [f"{gone.what} in {self.name}: what it had made is gone, as a proof has shown; what it did "
+                       "outside of the process stays" for gone in self.gone]
 
     @property
     def rebound_names(self) -> set[str]:
@@ -210,4 +224,4 @@ class ModulePlan:
     @property
     def is_empty(self) -> bool:
         """Whether the module needs no Object."""
-        return not (self.funcs or self.at_import or self.removed_names or self.refused or self.new_modules)
+        return not (self.funcs or self.at_import or self.removed_names or self.refused or self.new_modules or self.gone)

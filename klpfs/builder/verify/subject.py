@@ -6,7 +6,8 @@ service would.
 Runs in the interpreter of the service, on the standard library and klpfs's own engine. Job: {"klpfs": the folder that
 klpfs lies in, "tree": the folder that the release lies in, "roots", "modules", "everywhere", "watch": what runs is
 told, "fix": a path or null, "seconds": of processor time, "megabytes"}. What is found goes to FD, each part marshalled
-behind its length: ("loaded", graph), ("patched", graph), ("back", graph), and last ("said", {...}).
+behind its length: ("loaded", graph), ("patched", graph), ("back", graph), each followed by ("state ...", as
+process_state.taken gives it), and last ("said", {...}).
 """
 from __future__ import annotations
 
@@ -41,6 +42,9 @@ class Subject:
             view = memoryview(part)
             while view:
                 view = view[os.write(self.fd, view):]
+        if what in ("loaded", "patched", "back"):
+            from klpfs.builder.verify import process_state
+            self.write(f"state {what}", process_state.taken(self.job["tree"]))
 
     def run(self) -> None:
         """All of it. What klpfs needs is imported first, in each process alike: then the standard library's modules are

@@ -253,7 +253,8 @@ def _wanted_name(func: FuncPlan) -> str:
 
 def _patch(heading: Heading, sections: list[_Section], others: dict[str, list[Carried]]) -> str:
     """others: what is carried in modules that have no section."""
-    objects = "".join(section.object_text(heading.main) for section in sections)
+    objects = "".join(section.object_text(heading.main) for section in sections
+                      if section.references or section.callbacks)
     for module, carried in others.items():
         name = "None" if module == heading.main else f'"{module}"'
         callbacks = f"ImportTime({', '.join(_keyword('carried', [each.text for each in carried]))})"

@@ -20,7 +20,7 @@ import sys
 from types import FunctionType, ModuleType
 
 from klpfs.cpython.code_names import globals_at_once, stores
-from klpfs.cpython.import_time import caches, call_closures, carried, overlays
+from klpfs.cpython.import_time import caches, call_closures, carried, one_table, overlays
 from klpfs.cpython.import_time.class_block import Part
 from klpfs.cpython.import_time.class_work import ClassWork, free_slots
 from klpfs.cpython.import_time.enum_members import forget_combinations
@@ -29,7 +29,7 @@ from klpfs.cpython.import_time.new_modules import public_names
 from klpfs.cpython.import_time.overlays import ABSENT, Attribute, Item
 from klpfs.cpython.import_time.side_effects import Watch
 from klpfs.cpython.import_time.still_in_use import needed
-from klpfs.cpython.import_time.tables import is_data, merged
+from klpfs.cpython.import_time.tables import TABLES, is_data, merged
 from klpfs.cpython.lazy_imports import is_lazy, stand_in, use
 from klpfs.cpython.raw import class_at, module_dict
 from klpfs.engine import shadow
@@ -317,6 +317,11 @@ class Run(ClassWork):
             changes = merged(old, new, self.removed_keys.get(name))
             if changes is not None:  # the same table, with other contents
                 place.set(old)
+                if type(new) in TABLES and one_table.is_held(new, sum(value is new for _, value in changes)):
+                    for attribute, _, value in overlays.pairs(self.owner):
+                        if value is new and type(attribute) is Attribute:
+                            overlays.put(self.owner, attribute, old)
+                    one_table.put_in_place_of(new, old)
                 for entry, value in changes:
                     overlays.put(self.owner, entry, value)
                 return

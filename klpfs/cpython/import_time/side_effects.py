@@ -9,13 +9,13 @@ from __future__ import annotations
 import sys
 from types import CodeType, FunctionType, ModuleType
 
-from klpfs.cpython.import_time import overlays
-from klpfs.cpython.import_time.overlays import ABSENT, Contents, Item, Member
+from klpfs.cpython.import_time import overlays, registrations
+from klpfs.cpython.import_time.overlays import ABSENT, Attribute, Contents, Item, Member
 from klpfs.cpython.raw import module_dict, type_dict, type_mro
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
     from typing import Any
 
 _KINDS = (dict, list, set)
@@ -27,7 +27,7 @@ class Watch:
     """The tables that code may reach, as they are before it runs. namespace: of the module. code: what is going to run.
     names: of objects whose attributes count as well."""
 
-    __slots__ = ("copies",)
+    __slots__ = ("classes", "copies", "registered")
 
     def __init__(self, namespace: dict[str, Any], code: CodeType, names: Collection[str]) -> None:
         tables: dict[int, Any] = {}
@@ -48,9 +48,25 @@ class Watch:
             if own and type(own) is dict:
                 add(own)
         self.copies = [(table, _copy(table)) for table in tables.values()]
+        self.registered = [(value, before) for value in _unique(map(namespace.get, _names(code).union(names)))
+                           for before in (registrations.places(value),) if before is not None]
+        found: list[Any] = [namespace.get(name) for name in names]
+        self.classes: list[tuple[type, dict[str, Any]]] = [
+            (cls, dict(type_dict(cls))) for cls in found if issubclass(type(cls), type)
+            and type_dict(cls).get("__module__") == namespace.get("__name__")]
 
     def note(self, owner: object) -> None:
         """Notes as an owner's what has changed since."""
+        for value, there in self.registered:
+            now = registrations.places(value) or {}
+            for key, (place, _) in {**there, **now}.items():
+                was = there[key][1] if key in there else ABSENT
+                if now.get(key, (place, ABSENT))[1] is not was:
+                    overlays.note(owner, place, was)
+        for cls, own in self.classes:
+            for name in {**own, **type_dict(cls)}:
+                if type_dict(cls).get(name, ABSENT) is not own.get(name, ABSENT) and not _is_interpreters(name):
+                    overlays.note(owner, Attribute(cls, name), own.get(name, ABSENT))
         for table, before in self.copies:
             now = _copy(table)
             if isinstance(now, dict):
@@ -90,6 +106,15 @@ def _spaces(namespace: dict[str, Any], code: CodeType, names: Collection[str]) -
         elif type(value) is FunctionType:
             add_module(str(value.__module__))
     return list(spaces.values())
+
+
+def _unique(values: Iterable[Any]) -> list[Any]:
+    return list({id(value): value for value in values if value is not None}.values())
+
+
+def _is_interpreters(name: str) -> bool:
+    """Whether the interpreter or abc keeps an attribute of a class for itself."""
+    return name[:2] == "__" and name not in ("__hash__", "__doc__") or name[:5] == "_abc_"
 
 
 def _names(code: CodeType) -> set[str]:
