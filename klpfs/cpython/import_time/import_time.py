@@ -317,7 +317,7 @@ class Run(ClassWork):
             changes = merged(old, new, self.removed_keys.get(name))
             if changes is not None:  # the same table, with other contents
                 place.set(old)
-                if type(new) in TABLES and one_table.is_held(new, sum(value is new for _, value in changes)):
+                if type(new) in TABLES:
                     for attribute, _, value in overlays.pairs(self.owner):
                         if value is new and type(attribute) is Attribute:
                             overlays.put(self.owner, attribute, old)

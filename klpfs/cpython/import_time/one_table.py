@@ -7,7 +7,6 @@ What holds it in a way that can't be changed (a tuple, a slot) keeps it; the pro
 from __future__ import annotations
 
 import gc
-import sys
 from types import CellType
 
 from klpfs.cpython.raw import object_dict
@@ -15,11 +14,6 @@ from klpfs.cpython.raw import object_dict
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
-
-
-def is_held(new: Any, known: int) -> bool:
-    """Whether anybody but the caller holds an object. known: references that the caller has beside its variable."""
-    return sys.getrefcount(new) > known + 3     # the caller's variable, ours, the argument
 
 
 def put_in_place_of(new: Any, old: Any) -> None:
