@@ -50,12 +50,13 @@ def test_what_no_process_takes_is_refused(releases, old, new, words):
 
 
 @pytest.mark.parametrize("new, path", [
-    ("import abc, os\nclass A(abc.ABC): pass\nA.register(int)\n", "m:A!registered[weak builtins.int]"),
+    ("import abc, os\nclass A(abc.ABC): pass\nA.register(int)\n", ""),       # it is taken back
     ("import abc, os\nclass A(abc.ABC): pass\nos.environ['KLPX'] = '1'\n", "posix:environ[b'KLPX']"),
 ], ids=["abc", "environ"])
 def test_what_is_not_taken_back_is_told(releases, new, path):
     proof = proof_of(releases, "import abc, os\nclass A(abc.ABC): pass\n", new)
-    assert not proof.refused and any(path in each and "is not taken back" in each for each in proof.warned), proof
+    told = [each for each in proof.warned if "is not taken back" in each]
+    assert not proof.refused and (any(path in each for each in told) if path else not told), proof
 
 
 def test_random_pairs_that_are_right_are_not_accused(releases):
