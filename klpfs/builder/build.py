@@ -10,6 +10,7 @@ from typing import Any
 from attrs import define, field
 
 from klpfs.builder.error import BuildError, NothingToDo
+from klpfs.builder.plan.machine_readers import machine_is_read
 from klpfs.builder.plan.order import ordered
 from klpfs.builder.plan.package_plan import PackagePlanner
 from klpfs.builder.plan.plans import Carried, ModulePlan, Refusal
@@ -17,7 +18,6 @@ from klpfs.builder.read import modules, sources
 from klpfs.builder.read.data_readers import readers_of_data
 from klpfs.builder.read.requirements import new_wishes
 from klpfs.builder.read.sources import Release, version_of
-from klpfs.builder.verify.machine_readers import machine_is_read
 from klpfs.builder.verify.seeds import seeds_of
 from klpfs.builder.verify.verify import NoProof, Proof, Verifier
 from klpfs.builder.write.compile_check import uncompilable
@@ -72,6 +72,8 @@ def _build(old: Release, new: Release, pythons: Sequence[str], together: bool, r
     pairs = modules.pair(old, new, pythons)
     planner = PackagePlanner(pairs, pythons, together)
     plans = planner.plans()
+    for plan in plans:
+        plan.settle_gone(verify)
     refused = [Refusal(f"{path} is compiled", "compiled code is not patched", path=path) for path in pairs.compiled]
     gone = {pair.name for pair in pairs.changed if pair.new is None}
     refused += [Refusal(f"module {pair.name}", "it becomes a package, or is one no more: what is loaded stays as it is",
@@ -120,16 +122,16 @@ def _verified(heading: Heading, plans: list[ModulePlan],
               verifiers: list[Verifier]) -> tuple[list[Carried], list[Proof]]:
     """(what the livepatch carries beside its plans, what each interpreter shows of it). What differs is carried where
     it can be, and shown anew: what an object is made of comes to light when it is there; no literal is carried where
-    changed code reads the machine. NoProof: an interpreter can't show anything. OSError: there is no room for the
-    releases."""
+    changed code reads the machine at import. NoProof: an interpreter can't show anything. OSError: there is no room for
+    the releases."""
     carried: dict[Carried, None] = {}
-    by_name_alone = machine_is_read(plans)
     with contextlib.ExitStack() as stack:
         for verifier in verifiers:
             stack.enter_context(verifier)
         for left in range(_ROUNDS, -1, -1):
             text = emit(heading, plans, list(carried))
             proofs = [verifier.proof(text) for verifier in verifiers]
+            by_name_alone = machine_is_read(plans, {name for proof in proofs for name in proof.ran})
             more = {each for proof in proofs for each in proof.carried
                     if each.is_by_name or not by_name_alone} - carried.keys()
             if not more or not left:

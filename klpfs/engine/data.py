@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Sequence
     from typing import Any, TypeVar
     Kind = TypeVar("Kind")
+
+    from klpfs.engine.target import Blocker
     Callback = Callable[["Object"], Any]
 
 IMPLICIT = ("__init_subclass__", "__class_getitem__")   # class methods without a decorator
@@ -180,10 +182,11 @@ class Callbacks:
     >>> Callbacks(pre_patch=pre_patch).post_patch is None
     True
 
-    A subclass may have more (ImportTime has all three): adds, names that its callbacks will put into the module, so new
+    A subclass may have more (ImportTime has all five): adds, names that its callbacks will put into the module, so new
     code may use them; runs, functions of the livepatch's file that its callbacks run in the module; divided, which
     gives the code that a new function of an Object is to have for the code that it has; replaced, a function to be
-    called with the Object when a patch takes the place of this one, whose other callbacks then never run.
+    called with the Object when a patch takes the place of this one, whose other callbacks then never run; in_the_way, a
+    function that gives, for the Object, Blockers of a patching transition beside the target's.
     """
 
     __slots__ = ("pre_patch", "post_patch", "pre_unpatch", "post_unpatch")
@@ -192,6 +195,7 @@ class Callbacks:
     runs: Sequence[Callable[..., Any]] = ()
     replaced: Callback | None = None
     divided: Callable[[Object, Any], Any] | None = None
+    in_the_way: Callable[[Object], list[Blocker]] | None = None
 
     def __init__(self, pre_patch: Callback | None = None, post_patch: Callback | None = None,
                  pre_unpatch: Callback | None = None, post_unpatch: Callback | None = None) -> None:

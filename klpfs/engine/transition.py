@@ -109,7 +109,18 @@ class Transition(Machine):
     def look(self) -> list[Blocker]:
         """klp_try_complete_transition without its end: one look, in the target, for tasks that are not clean."""
         self.move("look")
-        return [] if self.clean else self._target_transition.look()
+        if self.clean:
+            return []
+        return self._beside_the_target() or self._target_transition.look()
+
+    def _beside_the_target(self) -> list[Blocker]:
+        """What callbacks find in the way; asked first, for a look without a blocker ends the transition."""
+        found: list[Blocker] = []
+        for obj in self.patch.objects if self.dir == PATCHED else ():
+            find = obj.callbacks.in_the_way if obj.callbacks is not None else None
+            if find is not None and obj.loaded and obj.stage is not None:
+                found += find(obj)
+        return found
 
     def force(self) -> None:
         """klp_force_transition. The module of a patch whose code may still run is never unloaded."""

@@ -6,6 +6,7 @@ import pathlib
 import shutil
 import sys
 import tempfile
+import weakref
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -205,3 +206,43 @@ def test_a_module_that_becomes_a_package_is_refused(tmp_path):
         (tmp_path / path).write_text(text)
     result = build_specs(str(tmp_path / "old"), str(tmp_path / "new"), [sys.executable])
     assert [each.what for each in result.refused] == ["module p.a"] and "becomes a package" in result.refused[0].why
+
+
+PLAIN = """
+from klpfs import Func, Object, Patch
+def f(): return 2
+patch = Patch([Object("{p}", [Func("f", f)])])
+"""
+WITH_IMPORT_TIME = """
+from klpfs import Func, ImportTime, Object, Patch
+def f(): return LIMIT + added()
+def of(klp):
+    global LIMIT, TABLE, added, C
+    LIMIT, TABLE = 1, dict(a=1, b=2)
+    def added(): return 1
+    class C(metaclass=klp.part):
+        added = 3
+def then(klp):
+    global LATER
+    LATER = 5
+patch = Patch([Object("{p}", [Func("f", f)], ImportTime(of, then=then, everywhere=["LIMIT"], removed=["C.gone"],
+                                                        carried=[("C.added", 3, 4)]))])
+"""
+
+
+@pytest.mark.parametrize("text", [PLAIN, WITH_IMPORT_TIME])
+def test_nothing_of_a_livepatch_that_was_unloaded_stays_in_memory(upgrade, text):
+    upgrade.write("LIMIT = 0\nTABLE = {'a': 1}\nclass C: gone = 1\ndef f(): return LIMIT\n", "")
+    live = upgrade.module()
+    patch = upgrade.insmod(text.replace("{p}", upgrade.name))
+    callbacks = patch.patch.objects[0].callbacks
+    held = [patch.module, patch.patch.objects[0].funcs[0].new_func, patch.patch.objects[0].funcs[0]]
+    held += [] if callbacks is None else [callbacks.run, callbacks.run.__code__, callbacks.then]
+    gone = [weakref.ref(each) for each in held]
+    assert live.f() == 2
+    upgrade.disable(patch)
+    assert live.f() == 0
+    loading.unload(upgrade.loaded.pop())
+    del patch, callbacks, held
+    gc.collect()
+    assert [each() for each in gone] == [None] * len(gone)

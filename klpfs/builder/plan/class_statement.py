@@ -12,6 +12,7 @@ from typing import Callable
 
 from klpfs.builder.compare.changes import ClassChange
 from klpfs.builder.compare.equivalence import dump
+from klpfs.builder.compare.statements import Scope
 from klpfs.builder.plan import object_layout
 from klpfs.builder.plan.constructors import compatible, parameters_of, written_constructor
 from klpfs.builder.plan.dataclass_fields import annotated, maker_of, statement_text
@@ -28,6 +29,7 @@ def plan_class(change: ClassChange, readers: Callable[[str], list[ast.Module]]) 
     plan = ClassPlan(change)
     _layout(plan, readers)
     _statement(plan)
+    _global_members(plan)
     return plan
 
 
@@ -85,6 +87,25 @@ def _bases(plan: ClassPlan) -> None:
         return
     bases = ", ".join(ast.unparse(base) for base in change.new.bases) or "object"
     plan.blocks_after.append(f"klp.bases({change.name}, {bases})\n")
+
+
+def _global_members(plan: ClassPlan) -> None:
+    """Plans what @enum.global_enum does when a class is made: its members are names of the module as well."""
+    change = plan.change
+    if not all(any(ast.unparse(each) in ("global_enum", "enum.global_enum") for each in node.decorator_list)
+               for node in (change.old, change.new)):
+        return
+    before, after = (_members(scope) for scope in (change.old_scope, change.new_scope))
+    for name in after:
+        if name not in before:
+            plan.blocks_after.append(f"{name} = {change.name}.{name}\n")
+            plan.names_after.add(name)
+    plan.removed += [name for name in before if name not in after]
+
+
+def _members(scope: Scope) -> list[str]:
+    return [name for statement in scope.statements if statement.assigns for name in sorted(statement.binds)
+            if not name.startswith("_")]
 
 
 def _decorators(plan: ClassPlan) -> None:

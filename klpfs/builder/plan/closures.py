@@ -13,8 +13,14 @@ from attrs import define
 from klpfs.builder.compare.changes import function_differences
 from klpfs.builder.compare.equivalence import dump
 from klpfs.builder.compare.names_in_code import names_bound
+from klpfs.builder.plan.machine_readers import reads_machine
 from klpfs.builder.syntax import DEFINITIONS, FUNCTIONS, FunctionNode, flavour, parameter_names
 
+_TABLES = (ast.List, ast.Dict, ast.Set, ast.ListComp, ast.DictComp, ast.SetComp)
+_TABLE_MAKERS = frozenset(("list", "dict", "set", "bytearray"))
+_LOOKERS = frozenset("len list dict set tuple frozenset sorted min max sum any all isinstance bool str repr".split())
+_LOOKING = frozenset("get items keys values index count copy isdisjoint issubset issuperset union".split())
+_MAKERS = frozenset("object iter open count cycle deque defaultdict local socket next pop popitem".split())
 _NOT_REPEATED = (ast.Await, ast.Yield, ast.YieldFrom, ast.Return) + DEFINITIONS     # in statements of a prelude
 
 
@@ -140,7 +146,8 @@ def statements_before(body: list[ast.stmt], node: ast.AST) -> list[ast.stmt] | N
 
 
 def prelude(inner: InnerFunction, missing: set[str], held: set[str]) -> list[ast.stmt] | None:
-    """The statements of NEW's outer function that compute variables which live closures lack from those that they hold.
+    """The statements of NEW's outer function that compute variables which live closures lack from those that they hold;
+    of line 0 where they are no text of NEW's.
 
     None: they cannot be computed so.
     """
@@ -157,10 +164,67 @@ def prelude(inner: InnerFunction, missing: set[str], held: set[str]) -> list[ast
         binds = names_bound(statement)
         if not binds & needed:
             continue
-        if any(isinstance(node, _NOT_REPEATED) for node in ast.walk(statement)):
+        if any(isinstance(node, _NOT_REPEATED) for node in ast.walk(statement)) or _makes_state(statement, outer):
             return None
-        chosen.insert(0, statement)
         needed -= binds
         needed |= {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)
-                   and isinstance(node.ctx, ast.Load) and node.id in local and node.id not in binds}
-    return chosen if needed & local <= held and not needed - local else None
+                   and isinstance(node.ctx, ast.Load) and node.id in local and node.id not in binds | held}
+        kept = _without(held, statement) if binds & held else statement
+        if names_bound(kept) & held:
+            return None
+        chosen.insert(0, kept)
+    return None if needed else chosen
+
+
+def _makes_state(statement: ast.stmt, outer: FunctionNode) -> bool:
+    """Whether a statement makes what has a state or an identity, or what is another each time: a closure that makes it
+    at each of its calls has not what its call of the outer function has made once. A table that nobody changes has
+    neither."""
+    nodes = list(ast.walk(statement))
+    called = {node: _last_name(node.func) for node in nodes if isinstance(node, ast.Call)}
+    if any(name in _MAKERS or name[:1].isupper() for name in called.values()) or reads_machine([statement]):
+        return True
+    makes_table = any(isinstance(node, _TABLES) or isinstance(node, ast.Call) and called[node] in _TABLE_MAKERS
+                      for node in nodes)
+    return makes_table and not all(_is_only_read(name, outer) for name in names_bound(statement))
+
+
+def _last_name(node: ast.expr) -> str:
+    return node.attr if isinstance(node, ast.Attribute) else str(getattr(node, "id", ""))
+
+
+def _is_only_read(name: str, outer: FunctionNode) -> bool:
+    """Whether a function, with those in it, does nothing with a table but look into it."""
+    fine: set[ast.AST] = set()
+    every = list(ast.walk(outer))
+    for node in every:
+        if isinstance(node, ast.Compare):
+            fine.update(node.comparators if all(isinstance(each, (ast.In, ast.NotIn)) for each in node.ops) else ())
+        elif isinstance(node, (ast.For, ast.AsyncFor, ast.comprehension)):
+            fine.add(node.iter)
+        elif isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load):
+            fine.add(node.value)
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _LOOKERS:
+            fine.update(node.args)
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _LOOKING:
+            fine.add(node.func.value)
+    return all(node in fine for node in every
+               if isinstance(node, ast.Name) and node.id == name and not isinstance(node.ctx, ast.Store)) and not any(
+        isinstance(node, ast.AugAssign) and getattr(node.target, "id", "") == name for node in every)
+
+
+class _Without(ast.NodeTransformer):
+    def __init__(self, names: set[str]) -> None:
+        self.names = names
+
+    def visit_Name(self, node: ast.Name) -> ast.Name:
+        if isinstance(node.ctx, ast.Store) and node.id in self.names:
+            return ast.Name(f"klp_{node.id}", node.ctx)
+        return node
+
+
+def _without(names: set[str], statement: ast.stmt) -> ast.stmt:
+    """A copy of a statement that binds other names in the place of these: a closure has them already."""
+    made: ast.stmt = _Without(names).visit(copy.deepcopy(statement))
+    made.lineno = 0
+    return made

@@ -72,14 +72,13 @@ class FunctionPlanner:
     def _live_closure(self, old: InnerFunction, new: InnerFunction, definition: Definition, missing: set[str],
                       changed_names: set[str]) -> None:
         """Plans one inner function. missing: variables that NEW's code uses, and that closures made before have not."""
-        if flavour(old.node) != flavour(new.node):
-            self.plan.refuse(new.node, f"function {new.name}", f"it was a {flavour(old.node)} and is a "
-                             f"{flavour(new.node)}: what was made before can't become one")
-            return
         statements = prelude(new, missing, set(definition.free)) if missing else []
-        if statements is None:
-            self.plan.refuse(new.node, f"function {new.name}", f"functions made before have no variable "
-                             f"'{sorted(missing)[0]}', and it can't be computed from what they have")
+        if statements is None or flavour(old.node) != flavour(new.node):
+            self.plan.closures.append((old.name, definition.line))
+            why = "are of another kind" if statements is not None else f"have no variable '{sorted(missing)[0]}'"
+            self.plan.notes.append(
+                f"{old.name} of {self.plan.name}: functions made before (line {old.node.lineno}) {why} and can't get "
+                "the new code: the load is refused while one is alive and no call of the function around is under way")
             return
         func = self._func(new.name, old.node, new.node, definition, changed_names, "live closures")
         func.prelude = statements

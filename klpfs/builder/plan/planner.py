@@ -19,7 +19,7 @@ from klpfs.builder.plan.dataclass_fields import is_described
 from klpfs.builder.plan.dependents import built_in_steps, dependent_statements, rebound_names
 from klpfs.builder.plan.function_plans import FunctionPlanner
 from klpfs.builder.plan.plans import ImportWork, ModulePlan, Refusal
-from klpfs.builder.plan.statement_effects import is_harmless, keys_removed, makes_value, short_text
+from klpfs.builder.plan.statement_effects import acts_outside, is_harmless, keys_removed, makes_value, short_text
 from klpfs.builder.read.modules import CommonPair
 from klpfs.builder.read.old_definitions import Definition
 
@@ -182,8 +182,9 @@ class Planner:
                 plan.notes.append(f"`{short_text(statement.node)}` of {plan.name} is no more: "
                                   "what it had deleted does not come back")
             if not statement.binds and not is_harmless(statement.node):
-                plan.refuse_old(statement.node, f"the statement `{short_text(statement.node)}` is no more",
-                                "what it did when it ran can't be taken back automatically")
+                keep = plan.refuse_old if acts_outside(statement.node, plan.old.tree) else plan.leave_to_proof
+                keep(statement.node, f"the statement `{short_text(statement.node)}` is no more",
+                     "what it did when it ran can't be taken back automatically")
         bound = change.new_scope.bound
         for name in change.removed_names:
             if name in OF_RELEASE and not isinstance(change, ClassChange) or name in bound:
@@ -215,6 +216,7 @@ class Planner:
         plan, found = self.plan, plan_class(change, self.readers)
         plan.refused += [refusal.in_file(plan.new.path) for refusal in found.refused]
         plan.notes += found.notes
+        plan.removed_names += found.removed
         if found.generated_names:
             change.to_run = [statement for statement in change.to_run if not _is_field(statement.node)]
             change.removed_names = [name for name in change.removed_names if name not in found.generated_names]

@@ -78,8 +78,8 @@ class ClassPlan:
 
     lines_inside: lines of the class's block. blocks_after: texts that follow the block. renamed_attributes: {attribute:
     the name that new code uses}. constructor: a definition to be put in the place of the constructor that is loaded, or
-    None. generated_names: names that the class's decorators make, which are therefore not removed. notes: what is left
-    as it is. """
+    None. generated_names: names that the class's decorators make, which are therefore not removed. names_after,
+    removed: names of the module that blocks_after bind, and that go. notes: what is left as it is. """
 
     change: ClassChange
     lines_inside: list[str] = field(factory=list)
@@ -87,6 +87,8 @@ class ClassPlan:
     renamed_attributes: dict[str, str] = field(factory=dict)
     constructor: ast.FunctionDef | None = None
     generated_names: set[str] = field(factory=set)
+    names_after: set[str] = field(factory=set)
+    removed: list[str] = field(factory=list)
     refused: list[Refusal] = field(factory=list)
     notes: list[str] = field(factory=list)
 
@@ -135,7 +137,9 @@ class ImportWork:
             for node in ast.walk(statement.node) if statement.kind in ("import", "statement") else ():
                 if isinstance(node, ast.ImportFrom):
                     found.update(self.star_names.get(node, ()))
-        return found | {plan.change.name.partition(".")[0] for plan in self.classes_to_amend.values()}
+        for plan in self.classes_to_amend.values():
+            found |= {plan.change.name.partition(".")[0]} | plan.names_after
+        return found
 
 
 @define(eq=False)
@@ -161,7 +165,9 @@ class ModulePlan:
     at_import: what runs when the patch goes in. when_complete: what runs when its transition is complete: statements
     whose values functions of the patch compute. rebind_copies_of, removed_names, watched_names: ImportTime's
     `everywhere`, `removed` and `watch`. together: likewise, the names that change together with the functions.
-    new_modules: modules that only NEW has, to be importable with this object.
+    new_modules: modules that only NEW has, to be importable with this object. closures: [(qualified name, OLD's line)]
+    of functions made by calls that can't get NEW's code, of which none may be alive. gone: statements of OLD that NEW
+    has not, to be refused unless a proof shows that nothing of them is left.
     notes: what is left as it is. annotations: [(line, words)] of what keeps its annotations. """
 
     name: str
@@ -177,6 +183,8 @@ class ModulePlan:
     together: list[str] = field(factory=list)
     new_modules: list[Module] = field(factory=list)
     caches: list[Cache] = field(factory=list)
+    closures: list[tuple[str, int]] = field(factory=list)
+    gone: list[Refusal] = field(factory=list)
     refused: list[Refusal] = field(factory=list)
     notes: list[str] = field(factory=list)
     annotations: list[tuple[int, str]] = field(factory=list)
@@ -188,6 +196,18 @@ class ModulePlan:
     def refuse_old(self, node: ast.stmt, what: str, why: str) -> None:
         """Adds a statement of OLD whose end is not carried."""
         self.refused.append(Refusal(what, why, node.lineno, self.old.path))
+
+    def leave_to_proof(self, node: ast.stmt, what: str, why: str) -> None:
+        """Adds a statement of OLD whose end is right only where a proof shows that it is."""
+        self.gone.append(Refusal(what, why, node.lineno, self.old.path))
+
+    def settle_gone(self, is_proved: bool) -> None:
+        """Refuses what is left to a proof where there is none; else notes it."""
+        if not is_proved:
+            self.refused += self.gone
+            self.gone = []
+        self.notes += [f"{gone.what} in {self.name}: what it had made is gone, as a proof has shown; what it did "
+                       "outside of the process stays" for gone in self.gone]
 
     @property
     def rebound_names(self) -> set[str]:
@@ -206,4 +226,4 @@ class ModulePlan:
     @property
     def is_empty(self) -> bool:
         """Whether the module needs no Object."""
-        return not (self.funcs or self.at_import or self.removed_names or self.refused or self.new_modules)
+        return not (self.funcs or self.at_import or self.removed_names or self.refused or self.new_modules or self.gone)

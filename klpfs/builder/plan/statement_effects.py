@@ -7,7 +7,12 @@ import re
 from typing import Any
 
 from klpfs.builder.compare.statements import Statement
+from klpfs.builder.syntax import FUNCTIONS
 
+# what acts where no proof looks: on other processes, files, tables in C
+_OUTSIDE = frozenset("""codecs register_at_fork addaudithook setlocale ctypes CDLL faulthandler settrace setprofile
+    Popen fork spawn system mkdir makedirs remove unlink rename chdir chmod umask putenv setrlimit nice connect
+    bind listen exec eval register_adapter register_converter""".split())
 _WARNS = re.compile("warn|deprecat|^__import__$|import_module$", re.I)
 
 
@@ -33,6 +38,21 @@ def is_harmless(node: ast.stmt) -> bool:
     if isinstance(value, ast.Call):
         return bool(_WARNS.search(ast.unparse(value.func)))
     return isinstance(value, (ast.Constant, ast.Name, ast.Attribute))
+
+
+def acts_outside(node: ast.stmt, tree: ast.Module) -> bool:
+    """Whether a statement, or a function of its module that it mentions, mentions what acts where no proof looks."""
+    functions = {each.name: each for each in ast.walk(tree) if isinstance(each, FUNCTIONS)}
+    todo: list[ast.AST] = [node]
+    seen: set[str] = set()
+    while todo:
+        names = {inner.attr if isinstance(inner, ast.Attribute) else getattr(inner, "id", "")
+                 for inner in ast.walk(todo.pop())} - seen
+        if names & _OUTSIDE:
+            return True
+        seen |= names
+        todo += [functions[name] for name in names & functions.keys()]
+    return False
 
 
 def keys_removed(old: ast.stmt, new: ast.stmt, name: str) -> list[Any] | None:

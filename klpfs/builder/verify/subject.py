@@ -6,8 +6,9 @@ service would.
 Runs in the interpreter of the service, on the standard library and klpfs's own engine. Job: {"klpfs": the folder that
 klpfs lies in, "tree": the folder that the release lies in, "path": more folders to import from, "roots", "modules",
 "main": the one of these that is the service's main program, or null, "seeds": [[name, text]] (seeds.py), "everywhere",
-"fix": a path or null, "seconds": of processor time, "megabytes"}. What is found goes to FD, each part marshalled behind
-its length: ("loaded", graph), ("patched", graph), ("back", graph), and last ("said", {...}).
+"watch": what runs is told, "fix": a path or null, "seconds": of processor time, "megabytes"}. What is found goes to FD,
+each part marshalled behind its length: ("loaded", graph), ("patched", graph), ("back", graph), each followed by
+("state ...", as process_state.taken gives it), and last ("said", {...}).
 """
 from __future__ import annotations
 
@@ -34,6 +35,7 @@ class Subject:
         self.job, self.fd = job, fd
         self.said: dict[str, Any] = {"failed": {}, "refused": "", "stays": "", "unseeded": ""}
         self.kept: list[Any] = []
+        self.ran: Any = None
 
     def write(self, what: str, value: Any) -> None:
         """One part of what is found."""
@@ -42,21 +44,27 @@ class Subject:
             view = memoryview(part)
             while view:
                 view = view[os.write(self.fd, view):]
+        if what in ("loaded", "patched", "back"):
+            from klpfs.builder.verify import process_state
+            self.write(f"state {what}", process_state.taken(self.job["tree"]))
 
     def run(self) -> None:
         """All of it. What klpfs needs is imported first, in each process alike: then the standard library's modules are
         in the same state."""
         from klpfs.builder.verify.describe import Description
+        from klpfs.builder.verify.ran import Ran
         from klpfs.cpython.import_time import attributes
         from klpfs.cpython.load import loader
         from klpfs.cpython.target import PythonTarget
         from klpfs.engine.core import Engine
         from klpfs.engine.log import Log
         loader.prepare()
+        self.ran = Ran(self.job["tree"], self.job["watch"])
+        self.said["ran"] = self.ran.found
         log = Log(lambda: 0)
         target = PythonTarget(log)
         engine = Engine(target, log)
-        ours = [self, self.job, self.said, self.kept, log, target, engine, sys.modules[__name__]]
+        ours = [self, self.job, self.said, self.ran, self.kept, log, target, engine, sys.modules[__name__]]
 
         def step(what: str, probe: Callable[[Any, type], dict[str, Any]] | None = None) -> None:
             gc.collect()
@@ -91,7 +99,8 @@ class Subject:
 
     def _import(self, name: str) -> None:
         try:
-            importlib.import_module(name)
+            with self.ran:
+                importlib.import_module(name)
         except KeyboardInterrupt:
             raise
         except BaseException as error:          # whatever a package raises: the module is named

@@ -22,9 +22,10 @@ from typing import Any, BinaryIO
 from attrs import define, field
 
 import klpfs
+from klpfs.builder.plan.machine_readers import machine_is_read
 from klpfs.builder.plan.plans import Carried, ModulePlan, Refusal
 from klpfs.builder.read.sources import Release, version_of
-from klpfs.builder.verify import sandbox, subject
+from klpfs.builder.verify import process_state, sandbox, subject
 from klpfs.builder.verify.carry import Carrier
 from klpfs.builder.verify.compare import Comparison, Difference
 from klpfs.builder.verify.graphs import Graph
@@ -47,12 +48,13 @@ class NoProof(Exception):
 @define
 class Proof:
     """refused: where the livepatch does not do what the release does. carried: what would put some of that right.
-    warned: what may matter. notes: what was not looked at, and what is left as it is."""
+    warned: what may matter. notes: what was not looked at, and what is left as it is. ran: as Ran.found, of NEW."""
 
     refused: list[Refusal] = field(factory=list)
     carried: list[Carried] = field(factory=list)
     warned: list[str] = field(factory=list)
     notes: list[str] = field(factory=list)
+    ran: set[str] = field(factory=set)
 
 
 @define
@@ -100,8 +102,8 @@ class Verifier:
         job = {"klpfs": os.path.join(self.scratch, "klpfs_alone"), "roots": sorted(roots), "modules": sorted(modules),
                "path": list(self.path), "main": self.main, "seeds": self.seeds, "everywhere": True, "seconds": _SECONDS,
                "megabytes": _MEGABYTES}
-        jobs = [("old", {**job, "fix": fix}, False), ("new", {**job, "fix": None}, False),
-                ("new", {**job, "fix": None}, True)]
+        of_new = {**job, "fix": None, "watch": machine_is_read(self.plans)}
+        jobs = [("old", {**job, "fix": fix, "watch": False}, False), ("new", of_new, False), ("new", of_new, True)]
         why = sandbox.why_not()         # asked before several threads do
         with ThreadPoolExecutor(2) as pool:
             found = list(pool.map(lambda each: self._run(*each), jobs[:1] if self._news else jobs))
@@ -145,6 +147,7 @@ class Verifier:
         said = found.pop("said")
         if said["unseeded"]:
             raise NoProof(f"the seed can't be made in {name.upper()}: {said['unseeded']}")
+        said["state"] = {what[len("state "):]: found.pop(what) for what in list(found) if what.startswith("state ")}
         return _Run({what: Graph(**graph) for what, graph in found.items()}, said)
 
     @staticmethod
@@ -180,6 +183,8 @@ class _Judging:
     def judged(self, patched: _Run, fresh: _Run, again: _Run) -> Proof:
         """patched: of OLD's. fresh, again: of NEW's."""
         self._not_imported(patched, fresh)
+        self.proof.ran = {*fresh.said["ran"], *again.said["ran"]}
+        self._process_state(patched, fresh, again)
         if patched.said["refused"]:
             self._refuse_all(f"{self.of.python} does not take it: {patched.said['refused']}")
             return self.proof
@@ -205,6 +210,22 @@ class _Judging:
             back = Comparison(patched.graphs["back"], patched.graphs["loaded"], exact=True).run()
             self._tell("is not taken back", judge_back(back, unsteady))
         return self.proof
+
+    def _process_state(self, patched: _Run, fresh: _Run, again: _Run) -> None:
+        """What no graph shows: it refuses where OLD's statements that are no more may have made it."""
+        mine, wanted = patched.said["state"], fresh.said["state"]["loaded"]
+        chance = process_state.differences(wanted, again.said["state"]["loaded"])
+        found = process_state.differences(mine.get("patched", {}), wanted)
+        of_before = [each for each in process_state.differences(mine["loaded"], wanted) if each not in chance]
+        for words in found:
+            if words in of_before and any(plan.gone for plan in self.of.plans):
+                self._refuse_all(f"the process {words}, compared with NEW's: a statement that is no more has made it")
+            elif words not in chance:
+                self.proof.warned.append(f"the process {words}, compared with NEW's")
+        imported = modules_of(self.of.old) - patched.said["failed"].keys() - fresh.said["failed"].keys()
+        self.proof.refused += [gone for plan in self.of.plans if plan.name not in imported for gone in plan.gone]
+        self.proof.warned += [f"the process {words}, compared with before: it is not taken back"
+                              for words in process_state.differences(mine.get("back", {}), mine["loaded"])]
 
     def _not_imported(self, patched: _Run, fresh: _Run) -> None:
         """Names what can't be imported here: nothing is known of it."""

@@ -22,7 +22,9 @@ def function_text(plan: ModulePlan, func: FuncPlan, name: str, indent: int) -> s
 
 def _definition(plan: ModulePlan, func: FuncPlan, name: str, indent: int) -> str:
     node, source, renamed = func.node, plan.new.source, plan.at_import.renamed_attributes
-    renames = None if func.generated or not source.has_own_lines(node) else rename_edits(source, node, renamed)
+    one_line = func.prelude and body_without_doc(node.body)[0].lineno == node.lineno
+    renames = None if func.generated or one_line or not source.has_own_lines(node) else rename_edits(
+        source, node, renamed)
     if renames is None:
         return unparsed(_rewritten(func, name, renamed), indent)
     edits = _default_edits(func) + renames
@@ -39,8 +41,12 @@ def _with_prelude(source: Source, func: FuncPlan, text: str, indent: int) -> str
     lines = text.splitlines(keepends=True)
     column = indent + body[0].col_offset - func.node.col_offset
     first = [f"{' ' * column}# what functions made before lack, from what they hold\n"]
-    first += [source.statement(statement, column) for statement in func.prelude]
+    first += [_statement(source, statement, column) for statement in func.prelude]
     return "".join(lines[:-rest] + first + lines[-rest:])
+
+
+def _statement(source: Source, statement: ast.stmt, column: int) -> str:
+    return source.statement(statement, column) if statement.lineno else unparsed(statement, column)
 
 
 def _default_text(func: FuncPlan, parameter: str, node: ast.expr) -> str | None:
@@ -96,4 +102,5 @@ def _rewritten(func: FuncPlan, name: str, renamed: dict[str, str]) -> FunctionNo
         if text is not None:
             new = ast.parse(text, mode="eval").body
             default.__class__, default.__dict__ = new.__class__, new.__dict__
+    node.body[len(node.body) - len(body_without_doc(node.body)):0] = copy.deepcopy(func.prelude)
     return node

@@ -153,6 +153,7 @@ class _Section:
         if plan.at_import:
             arguments += _keyword("everywhere", map(repr, plan.rebind_copies_of))
         arguments += _keyword("removed", map(repr, plan.removed_names))
+        arguments += _keyword("closures", map(repr, plan.closures))
         if plan.at_import:
             arguments += _keyword("watch", map(repr, plan.watched_names))
         arguments += _keyword("together", map(repr, plan.together))
@@ -254,7 +255,8 @@ def _wanted_name(func: FuncPlan) -> str:
 
 def _patch(heading: Heading, sections: list[_Section], others: dict[str, list[Carried]]) -> str:
     """others: what is carried in modules that have no section."""
-    objects = "".join(section.object_text(heading.main) for section in sections)
+    objects = "".join(section.object_text(heading.main) for section in sections
+                      if section.references or section.callbacks)
     for module, carried in others.items():
         name = "None" if module == heading.main else f'"{module}"'
         callbacks = f"ImportTime({', '.join(_keyword('carried', [each.text for each in carried]))})"

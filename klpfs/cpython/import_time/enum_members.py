@@ -11,7 +11,8 @@ import enum
 import sys
 from enum import Enum, Flag
 
-from klpfs.cpython.import_time.overlays import Attribute, Item, known, pairs, put
+from klpfs.cpython.import_time.dict_order import can_be_moved
+from klpfs.cpython.import_time.overlays import ABSENT, Attribute, Field, Item, Order, known, own, pairs, put
 from klpfs.cpython.raw import type_dict
 
 TYPE_CHECKING = False
@@ -48,18 +49,23 @@ _INVERTS = _inverts()
 
 def add_member(owner: object, cls: Any, name: str, value: Any, block: Iterable[tuple[str, Any]] = ()) -> Any:
     """The member of that name and value; owner: as overlays.put's. block: (name, value) of what the class block gives
-    with it. TypeError: it is there, with another value; or its value can't be told."""
+    with it. TypeError: it is there, with another value that it can't be given; or its value can't be told."""
     if isinstance(value, _MEMBER):
         value = value.value
     if _INVERTS and issubclass(cls, Flag):
         value = _inverted(owner, cls, name, value, dict(block))
     member, bound = cls._member_map_.get(name), []
     if member is not None:
-        if not _is_value_of(cls, name, value):
+        own_member = not known(Item(cls._member_map_, name))    # another patch's is to stay when that patch goes
+        same = _is_value_of(cls, name, value)
+        if own_member and (not same or known(Field(member, "_value_"))) and _can_have(cls, member, value):
+            _put_value(owner, cls, member, value)
+            return member
+        if not same:
             raise TypeError(f"enum {cls.__qualname__}: the value of '{name}' can't be changed while others hold the "
                             "member")
-        if not known(Item(cls._member_map_, name)):
-            return member                      # the program's own; another patch's is to stay when that patch goes
+        if own_member:
+            return member
         bound = [value for value, kept in list(cls._value2member_map_.items())
                  if kept is member and known(Item(cls._value2member_map_, value))]
     elif isinstance(value, cls) and _is_among(cls, value):
@@ -130,6 +136,40 @@ def _is_value_of(cls: Any, name: str, value: Any) -> bool:
     if isinstance(value, cls):
         return bool(value is member or value._value_ == member._value_)
     return bool(_written.get((cls, name), member._value_) == value)
+
+
+def _can_have(cls: Any, member: Any, value: Any) -> bool:
+    """Whether a member can get another value in place: the value is nothing but an attribute of it, nobody finds the
+    member in a table by it, and no other member has it."""
+    made_by = getattr(cls, "__new_member__", None) or cls._member_type_.__new__
+    plain = not issubclass(cls, Flag) and cls._member_type_ is object and made_by is object.__new__ and (
+        cls.__init__ is Enum.__init__ and cls.__hash__ is Enum.__hash__ and cls.__eq__ is Enum.__eq__)
+    if not plain or isinstance(value, (Enum, enum.auto)) or not _is_hashable(value) or not _is_hashable(member._value_):
+        return False
+    names = [name for name, each in cls._member_map_.items() if each is member]
+    return len(names) == 1 and cls._value2member_map_.get(value, member) is member
+
+
+def _put_value(owner: object, cls: Any, member: Any, value: Any) -> None:
+    """Gives a member another value, and the table of values the entry for it, in the place of the one before. The order
+    is put first, so that it is the last to be taken back."""
+    place, by_value = Field(member, "_value_"), cls._value2member_map_
+    before = [key for key, each in by_value.items() if each is member and known(Item(by_value, key)) or (
+        each is member and key == member._value_)] + [own(place)]
+    if can_be_moved(by_value) and can_be_moved([value]):
+        order = [value if by_value[key] is member else key for key in by_value]
+        put(owner, Order(by_value), tuple(by_value))
+    else:
+        order = []
+    for key in dict.fromkeys(before):
+        if key != value:
+            put(owner, Item(by_value, key), ABSENT)
+    put(owner, Item(by_value, value), member)
+    if order:
+        put(owner, Order(by_value), tuple(order))
+    put(owner, place, value)
+    _given.setdefault(id(owner), []).append(cls)
+    _derive(cls)
 
 
 def _is_among(cls: Any, member: object) -> bool:
@@ -214,6 +254,9 @@ def _derive(cls: Any) -> None:
         kept = [value for value in cls._hashable_values_ if value in by_value and by_value[value]._name_ in members
                 and not _is_complement(by_value[value], value)]
         kept += [each._value_ for each in members.values() if _is_hashable(each._value_) and each._value_ not in kept]
+        if not issubclass(cls, Flag):           # a member that has got another value keeps its place
+            places = {value: at for at, value in enumerate(by_value)}
+            kept.sort(key=places.__getitem__)
         cls._hashable_values_[:] = kept
     if issubclass(cls, Flag):
         if "_flag_mask_" in type_dict(cls):  # from 3.11 on; before, combinations are compared with all members

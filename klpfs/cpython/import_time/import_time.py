@@ -21,7 +21,7 @@ import sys
 from types import CodeType, FunctionType, ModuleType
 
 from klpfs.cpython.code_names import globals_at_once, stores
-from klpfs.cpython.import_time import caches, carried, overlays
+from klpfs.cpython.import_time import caches, call_closures, carried, one_table, overlays
 from klpfs.cpython.import_time.class_block import Part
 from klpfs.cpython.import_time.class_work import ClassWork, free_slots
 from klpfs.cpython.import_time.enum_members import forget_combinations
@@ -30,23 +30,25 @@ from klpfs.cpython.import_time.new_modules import public_names
 from klpfs.cpython.import_time.overlays import ABSENT, Attribute, Item
 from klpfs.cpython.import_time.side_effects import Watch
 from klpfs.cpython.import_time.still_in_use import needed
-from klpfs.cpython.import_time.tables import is_data, merged
+from klpfs.cpython.import_time.tables import TABLES, is_data, merged
 from klpfs.cpython.import_time.together import Together
 from klpfs.cpython.lazy_imports import is_lazy, stand_in, use
 from klpfs.cpython.raw import class_at, module_dict
 from klpfs.engine import shadow
 from klpfs.engine.data import LIVE, Callbacks
-from klpfs.engine.log import pr_info
+from klpfs.engine.log import pr_info, pr_warn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any, Callable
 
+    from klpfs.cpython.import_time.call_closures import Closure
     from klpfs.cpython.import_time.carried import Carried
     from klpfs.cpython.import_time.new_modules import New
     from klpfs.cpython.import_time.overlays import Place
     from klpfs.engine.data import Object
+    from klpfs.engine.target import Blocker
 
 
 class ImportTime(Callbacks):
@@ -60,7 +62,8 @@ class ImportTime(Callbacks):
     modules: NewModules that can be imported from before `run` on until it was taken back. caches: as caches.py names
     them, emptied when the patch goes in, when its transition is complete, and likewise on the way out.
 
-    carried: values of objects that are alive (carried.py), put in after `run`.
+    carried: values of objects that are alive (carried.py), put in after `run`. closures: (qualified name, line) of
+    functions made by calls that can't get new code (call_closures.py): none may be alive.
 
     together: names whose new values are new code's alone until all tasks run it (together.py).
 
@@ -73,13 +76,14 @@ class ImportTime(Callbacks):
     """
 
     __slots__ = ("run", "everywhere", "removed", "watch", "before", "after", "modules", "caches", "space", "then",
-                 "carried", "together", "codes", "offered", "applied")
+                 "carried", "together", "closures", "codes", "offered", "applied", "owners")
 
     def __init__(self, run: FunctionType | None = None, everywhere: Iterable[str] = (), removed: Iterable[str] = (),
                  watch: Iterable[str] = (), before: Callable[[Object], Any] | None = None,
                  after: Callable[[Object], Any] | None = None, modules: Iterable[New] = (),
                  caches: Iterable[str | tuple[str, FunctionType]] = (), then: FunctionType | None = None,
-                 carried: Iterable[Carried] = (), together: Iterable[str] = ()) -> None:
+                 carried: Iterable[Carried] = (), together: Iterable[str] = (),
+                 closures: Iterable[Closure] = ()) -> None:
         for function in (run, then):
             if function is not None and type(function) is not FunctionType:
                 raise TypeError(f"ImportTime: run is a plain function, not {type(function).__name__}")
@@ -87,11 +91,13 @@ class ImportTime(Callbacks):
         self.run, self.everywhere, self.removed, self.watch = run, tuple(everywhere), tuple(removed), tuple(watch)
         self.before, self.after, self.modules, self.caches = before, after, tuple(modules), tuple(caches)
         self.then, self.carried, self.together = then, tuple(carried), Together(together)
+        self.closures = tuple(closures)
         # the dict of the module that it was done to, also when `run` has put a stand-in into the module's place
         self.space: dict[str, Any] = {}
         self.codes: list[Any] = []      # as carried.codes gives them
         self.offered: ImportTime | None = None      # whose _apply has offered the modules
         self.applied = False
+        self.owners: dict[str, object] = {}     # what -> the owner of its values in overlays
 
     @property
     def adds(self) -> frozenset[str]:       # type: ignore[override]
@@ -109,6 +115,10 @@ class ImportTime(Callbacks):
         """The code of a new function of the object, whose names change together. diverted_names.Undivided."""
         return self.together.divided(obj, code)
 
+    def in_the_way(self, obj: Object) -> list[Blocker]:
+        """Closures that run old code, and that the transition to the patch waits for."""
+        return call_closures.in_the_way(obj.name, self.space, self.closures, _path_of(obj))
+
     def replaced(self, obj: Object) -> None:
         """Another patch has taken the place of this one's; its own values stay."""
         self.together.end(self.space)
@@ -121,6 +131,7 @@ class ImportTime(Callbacks):
     def _apply(self, obj: Object) -> Any:
         """pre_patch. Counterpart: _undo."""
         self.space = namespace = _namespace(obj)
+        call_closures.refuse(obj.name, namespace, self.closures, _path_of(obj))
         owner = self._owner(obj)
         module_names = ModuleNames(obj.name)
         try:
@@ -191,6 +202,8 @@ class ImportTime(Callbacks):
                 continue
             if place.get() is not ABSENT:
                 overlays.put(owner, place, ABSENT)
+        for blocker in self.in_the_way(obj):        # made in the last moment, or left by force
+            pr_warn(shadow.log, f"{blocker.name}, in the old version")     # type: ignore[arg-type]
         carried.put_codes(owner, self.codes)
         for name, new in self.together.new.items():
             holder, _, key = name.rpartition(".")
@@ -248,7 +261,7 @@ class ImportTime(Callbacks):
                                 f"what was made while patched may use {them}")
 
     def _owner(self, obj: Object, what: str = "run") -> object:
-        return _owners.setdefault((id(self), what), (self, what))
+        return self.owners.setdefault(what, object())
 
     def _exchange_back(self, obj: Object, owner: object) -> None:
         """Gives modules that came meanwhile, and have imported new values by name, the old values."""
@@ -272,9 +285,6 @@ def _import_times(obj: Object) -> list[ImportTime]:
     return [patched.callbacks for patched in patch.objects
             if isinstance(patched.callbacks, ImportTime) and (patched is obj or patched.loaded)]
 
-
-# (id(ImportTime), what) -> the owner of its values; the ImportTime lives as long as its patch's file
-_owners: dict[tuple[int, str], object] = {}
 
 
 class Run(ClassWork):
@@ -341,6 +351,11 @@ class Run(ClassWork):
             changes = merged(old, new, self.removed_keys.get(name))
             if changes is not None:  # the same table, with other contents
                 place.set(old)
+                if type(new) in TABLES:
+                    for attribute, _, value in overlays.pairs(self.owner):
+                        if value is new and type(attribute) is Attribute:
+                            overlays.put(self.owner, attribute, old)
+                    one_table.put_in_place_of(new, old)
                 for entry, value in changes:
                     overlays.put(self.owner, entry, value)
                 return
@@ -402,6 +417,14 @@ class ModuleNames:
             overlays.note(owner, Item(sys.modules, key), self.modules[key])
         if self.attribute is not None and self.attribute.get() is not self.before:
             overlays.note(owner, self.attribute, self.before)
+
+
+def _path_of(obj: Object) -> str:
+    """The path of the livepatch's file, as its codes have it."""
+    functions: list[Any] = [func.new_func for func in obj.funcs if func.new_func is not None]
+    if not functions and obj.callbacks is not None:
+        functions = list(obj.callbacks.runs)
+    return functions[0].__code__.co_filename if functions else ""
 
 
 def _namespace(obj: Object) -> dict[str, Any]:

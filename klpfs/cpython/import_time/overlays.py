@@ -9,9 +9,12 @@ Used by one thread at a time: callbacks run one after the other.
 """
 from __future__ import annotations
 
+from collections import OrderedDict
+from types import FunctionType
+
 from klpfs.cpython.import_time.dict_order import can_be_moved, in_order, reorder, told_apart
 from klpfs.cpython.lazy_imports import stands_for
-from klpfs.cpython.raw import type_dict
+from klpfs.cpython.raw import type_dict, type_mro
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,9 +56,19 @@ class Place:
 
 
 class Item(Place):
-    """An item of a dict."""
+    """An item of a dict. own_key: the key object that goes in again: the one that was taken out, which is the program's
+    and need not be ours.
 
-    __slots__ = ()
+    Where a class has methods of its own for it, these are called, for they may keep more than the item (a list of the
+    sorted keys, an index), and what they do elsewhere comes and goes with it. They may put another value in, or refuse:
+    then the item is put in as dict does it, so that what was there is there again.
+    """
+
+    __slots__ = ("own_key",)
+
+    def __init__(self, holder: Any, key: Any) -> None:
+        Place.__init__(self, holder, key)
+        self.own_key = key
 
     @property
     def identity(self) -> Hashable:
@@ -67,10 +80,40 @@ class Item(Place):
         return self.holder.get(self.key, ABSENT)
 
     def _set(self, value: Any) -> None:
-        self.holder[self.key] = value
+        if not isinstance(self.holder, dict):
+            self.holder[self.key] = value
+        elif not _by_own_method(self.holder, "__setitem__", self.own_key, value) or self.get() is not value:
+            _base(self.holder).__setitem__(self.holder, self.own_key, value)
 
     def _delete(self) -> None:
-        self.holder.pop(self.key, None)
+        if not isinstance(self.holder, dict):
+            self.holder.pop(self.key, None)
+        elif self.get() is not ABSENT:
+            self.own_key = _key_in(self.holder, self.key)
+            if not _by_own_method(self.holder, "__delitem__", self.own_key) or self.get() is not ABSENT:
+                _base(self.holder).__delitem__(self.holder, self.own_key)
+
+
+def _base(table: dict[Any, Any]) -> Any:
+    return OrderedDict if isinstance(table, OrderedDict) else dict
+
+
+def _by_own_method(table: dict[Any, Any], name: str, *args: Any) -> bool:
+    """Whether a dict's class has a method of its own of that name, and it was called. Its error is no matter."""
+    method = next((type_dict(cls)[name] for cls in type_mro(type(table)) if name in type_dict(cls)), None)
+    if type(method) is not FunctionType:
+        return False
+    try:
+        method(table, *args)
+    except Exception:
+        return False
+    return True
+
+
+def _key_in(table: dict[Any, Any], key: Any) -> Any:
+    """The key object of a dict that is equal to one that is in it."""
+    number = hash(key)
+    return next((each for each in dict.keys(table) if each is key or hash(each) == number and each == key), key)
 
 
 class Attribute(Place):
@@ -191,6 +234,22 @@ class _Stack:
         self.place = place
         self.values: list[list[Any]] = [[None, place.get()]]
 
+    def meanwhile(self, now: Any) -> None:
+        """What is there now: if the program has set it, that is what will be there again."""
+        if not _same(now, self.values[-1][1]):
+            self.values[-1][1] = now
+
+    def lay(self, owner: object, value: Any) -> None:
+        """An owner's value comes to the top."""
+        for layer in self.values[1:]:
+            if layer[0] is owner:
+                layer[1] = value
+                if layer is not self.values[-1]:
+                    self.values.remove(layer)
+                    self.values.append(layer)
+                return
+        self.values.append([owner, value])
+
 
 _stacks: dict[Hashable, _Stack] = {}    # a place's identity -> _Stack; it holds the place, so that its id stays its own
 
@@ -200,30 +259,28 @@ def put(owner: object, place: Place, value: Any) -> None:
     its first. Counterpart: take."""
     if isinstance(place, _Whole):
         value = place.values(value)
-    stack = _stacks.get(place.identity)
-    if stack is None:
-        stack = _Stack(place)
-    now = place.get()
-    if not _same(now, stack.values[-1][1]):
-        stack.values[-1][1] = now       # the program has set it meanwhile: that is what will be there again
-    place.set(value)
+    stack = _stacks.get(place.identity) or _Stack(place)
+    stack.meanwhile(place.get())
+    stack.place.set(value)
     _stacks[place.identity] = stack
-    for layer in stack.values[1:]:
-        if layer[0] is owner:
-            layer[1] = value
-            if layer is not stack.values[-1]:
-                stack.values.remove(layer)
-                stack.values.append(layer)
-            return
-    stack.values.append([owner, value])
+    stack.lay(owner, value)
 
 
 def note(owner: object, place: Place, before: Any) -> None:
-    """Notes a value that is at the place already as put() would have laid it there; `before` is what was there."""
+    """Notes a value that is at the place already as put() would have laid it there; `before` is what was there. What
+    put() has laid there itself is known."""
     now = place.get()
-    value = tuple(now) if isinstance(place, _Whole) else now
-    place.set(before)
-    put(owner, place, value)
+    if isinstance(place, _Whole):
+        before = place.values(before)
+    stack = _stacks.get(place.identity)
+    if stack is None:
+        stack = _Stack(place)
+        stack.values[0][1] = before
+    elif stack.values[-1][0] is owner and _same(stack.values[-1][1], now):
+        return
+    stack.meanwhile(before)
+    _stacks[place.identity] = stack
+    stack.lay(owner, now)
 
 
 def take(owner: object) -> list[Exception]:
@@ -271,3 +328,9 @@ def own(place: Place) -> Any:
 def known(place: Place) -> bool:
     """Whether a patch has put a value there."""
     return place.identity in _stacks
+
+
+def has_put(owner: object, place: Place) -> bool:
+    """Whether the value in force at a place is an owner's."""
+    stack = _stacks.get(place.identity)
+    return stack is not None and stack.values[-1][0] is owner and _same(place.get(), stack.values[-1][1])

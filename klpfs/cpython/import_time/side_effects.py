@@ -9,13 +9,13 @@ from __future__ import annotations
 import sys
 from types import CodeType, FunctionType, ModuleType
 
-from klpfs.cpython.import_time import overlays
-from klpfs.cpython.import_time.overlays import ABSENT, Contents, Item, Member
+from klpfs.cpython.import_time import overlays, registrations
+from klpfs.cpython.import_time.overlays import ABSENT, Attribute, Contents, Item, Member
 from klpfs.cpython.raw import module_dict, type_dict, type_mro
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
     from typing import Any
 
 _KINDS = (dict, list, set)
@@ -27,13 +27,13 @@ class Watch:
     """The tables that code may reach, as they are before it runs. namespace: of the module. code: what is going to run.
     names: of objects whose attributes count as well."""
 
-    __slots__ = ("copies",)
+    __slots__ = ("classes", "copies", "registered")
 
     def __init__(self, namespace: dict[str, Any], code: CodeType, names: Collection[str]) -> None:
         tables: dict[int, Any] = {}
 
         def add(value: Any) -> None:
-            if issubclass(type(value), _KINDS) and value is not namespace and len(value) < _LARGE:
+            if issubclass(type(value), _KINDS) and value is not namespace and _size(value) < _LARGE:
                 tables[id(value)] = value
         for space in _spaces(namespace, code, names):
             for name, value in list(space.items()):
@@ -48,21 +48,38 @@ class Watch:
             if own and type(own) is dict:
                 add(own)
         self.copies = [(table, _copy(table)) for table in tables.values()]
+        self.registered = [(value, before) for value in _unique(map(namespace.get, _names(code).union(names)))
+                           for before in (registrations.places(value),) if before is not None]
+        found: list[Any] = [namespace.get(name) for name in names]
+        self.classes: list[tuple[type, dict[str, Any]]] = [
+            (cls, dict(type_dict(cls))) for cls in found if issubclass(type(cls), type)
+            and type_dict(cls).get("__module__") == namespace.get("__name__")]
 
     def note(self, owner: object) -> None:
         """Notes as an owner's what has changed since."""
+        for value, there in self.registered:
+            now = registrations.places(value) or {}
+            for key, (place, _) in {**there, **now}.items():
+                was = there[key][1] if key in there else ABSENT
+                if now.get(key, (place, ABSENT))[1] is not was:
+                    overlays.note(owner, place, was)
+        for cls, own in self.classes:
+            for name in {**own, **type_dict(cls)}:
+                if type_dict(cls).get(name, ABSENT) is not own.get(name, ABSENT) and not _is_interpreters(name):
+                    overlays.note(owner, Attribute(cls, name), own.get(name, ABSENT))
         for table, before in self.copies:
-            if isinstance(table, dict):
-                for key in list(table):
-                    if key not in before or before[key] is not table[key]:
+            now = _copy(table)
+            if isinstance(now, dict):
+                for key, value in now.items():
+                    if key not in before or before[key] is not value:
                         overlays.note(owner, Item(table, key), before.get(key, ABSENT))
                 for key in before:
-                    if key not in table:
+                    if key not in now:
                         overlays.note(owner, Item(table, key), before[key])
-            elif isinstance(table, set):
-                for key in table ^ before:
+            elif isinstance(now, set):
+                for key in now ^ before:
                     overlays.note(owner, Member(table, key), True if key in before else ABSENT)
-            elif len(table) != len(before) or any(a is not b for a, b in zip(table, before)):
+            elif len(now) != len(before) or any(a is not b for a, b in zip(now, before)):
                 overlays.note(owner, Contents(table), tuple(before))
 
 
@@ -91,6 +108,15 @@ def _spaces(namespace: dict[str, Any], code: CodeType, names: Collection[str]) -
     return list(spaces.values())
 
 
+def _unique(values: Iterable[Any]) -> list[Any]:
+    return list({id(value): value for value in values if value is not None}.values())
+
+
+def _is_interpreters(name: str) -> bool:
+    """Whether the interpreter or abc keeps an attribute of a class for itself."""
+    return name[:2] == "__" and name not in ("__hash__", "__doc__") or name[:5] == "_abc_"
+
+
 def _names(code: CodeType) -> set[str]:
     """Names of globals and attributes that the code, or code in it, uses."""
     names = set(code.co_names)
@@ -113,5 +139,13 @@ def _own_dict(value: Any) -> Any:
     return own if type(own) is dict else {}
 
 
+def _size(table: Any) -> int:
+    kind = next(kind for kind in _KINDS if isinstance(table, kind))
+    return int(kind.__len__(table))
+
+
 def _copy(table: Any) -> Any:
-    return dict(table) if isinstance(table, dict) else list(table) if isinstance(table, list) else set(table)
+    """What a table holds, whatever its class says of it."""
+    if isinstance(table, dict):
+        return dict(dict.items(table))
+    return list(list.__iter__(table)) if isinstance(table, list) else set(set.__iter__(table))

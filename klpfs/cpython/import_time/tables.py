@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from klpfs.cpython.import_time.overlays import Place
 
 _DICTS = (dict, OrderedDict, defaultdict)
+TABLES = (*_DICTS, set, list)   # what is changed in place
 _FROZEN_DICTS: tuple[Any, ...] = tuple(filter(None, [getattr(builtins, "frozendict", None)]))     # 3.15
 _VALUES = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis))
 

@@ -1,4 +1,6 @@
 """Classes that change in more than their bodies, with objects made before the patch."""
+import sys
+
 import pytest
 
 from tests.builder.kit import running
@@ -40,6 +42,39 @@ def test_a_decorator_more(upgrade):
     assert m.A.mark == "A"
     upgrade.disable(patch)
     assert not hasattr(m.A, "mark")
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="global_enum is of 3.11")
+def test_members_that_are_names_of_the_module(upgrade):
+    m, insmod = running(upgrade, """
+        import enum
+        @enum.global_enum
+        class E(enum.IntEnum):
+            A = 1
+            GONE = 9
+        def f(): return A + 0
+        """, """
+        import enum
+        @enum.global_enum
+        class E(enum.IntEnum):
+            A = 1
+            B = 2
+        def f(): return B + 0
+        """)
+    patch = insmod()
+    assert m.f() == 2 and m.B is m.E.B and not hasattr(m, "GONE")
+    upgrade.disable(patch)
+    assert m.f() == 1 and not hasattr(m, "B") and m.GONE is m.E.GONE
+
+
+def test_a_member_with_another_value(upgrade):
+    m, insmod = running(upgrade, "import enum\nclass E(enum.Enum):\n    A = 1\n    B = 2\n",
+                        "import enum\nclass E(enum.Enum):\n    A = 3\n    B = 2\n")
+    member = m.E.A
+    patch = insmod()
+    assert m.E(3) is m.E.A is member and [each.value for each in m.E] == [3, 2]
+    upgrade.disable(patch)
+    assert m.E(1) is m.E.A is member
 
 
 @pytest.mark.parametrize("old, new", [

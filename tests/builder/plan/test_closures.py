@@ -1,5 +1,6 @@
 """Live closures, and what they need to run NEW's code."""
 import ast
+import errno
 import textwrap
 
 import pytest
@@ -12,6 +13,7 @@ from klpfs.builder.plan.closures import (
     prelude,
     statements_before,
 )
+from klpfs.engine.error import KlpError
 
 
 def test_live_closures_get_the_new_code(upgrade):
@@ -64,18 +66,66 @@ def test_live_closures_that_lack_a_variable(upgrade):
     assert not one("A") and not many("B") and one("a") and many("b")
 
 
-def test_a_variable_that_cannot_be_had_is_refused(upgrade):
-    upgrade.write("""
-        def make(n):
-            def inner(): return n
-            return inner
-        """, """
-        def make(n, m=1):
-            def inner(): return n + m
-            return inner
-        """)
+LACKING = """
+    def make(n):
+        def inner(): return n
+        return inner
+    """, """
+    def make(n, m=1):
+        def inner(): return n + m
+        return inner
+    """
+
+
+def test_a_variable_that_cannot_be_had_is_named_and_decided_at_load(upgrade):
+    upgrade.write(*LACKING)
     result = upgrade.build()
-    assert not result.text and "no variable 'm'" in result.refused[0].why and ":3" in result.refused[0].place
+    assert not result.refused and "closures=[('make.<locals>.inner', 3)]" in result.text
+    assert any("have no variable 'm'" in note for note in result.notes)
+
+
+def test_a_living_closure_that_cannot_get_the_code_refuses_the_load(upgrade):
+    upgrade.write(*LACKING)
+    module = upgrade.module()
+    alive = module.make(1)
+    with pytest.raises(KlpError) as error:
+        upgrade.insmod()
+    assert error.value.errno == errno.EBUSY and alive() == 1
+    assert any("'make.<locals>.inner'" in record.text for record in upgrade.log.records)
+    del alive
+    patch = upgrade.insmod()
+    assert module.make(1)() == 2
+    upgrade.disable(patch)
+    assert module.make(1)() == 1
+
+
+def test_a_closure_of_a_call_that_is_under_way_keeps_the_transition_pending(upgrade):
+    old, new = (text.replace("return inner", "yield inner") for text in LACKING)
+    upgrade.write(old, new)
+    module = upgrade.module()
+    call = module.make(1)
+    alive = next(call)
+    patch = upgrade.insmod(settle=False)
+    call.close()
+    assert "function 'make.<locals>.inner'" in [each.name for each in upgrade.engine.look()][0] and alive() == 1
+    del alive
+    assert not upgrade.engine.look()
+    upgrade.settle()
+    assert next(module.make(1))() == 2
+    upgrade.disable(patch)
+
+
+def test_a_function_that_becomes_a_generator_is_decided_at_load(upgrade):
+    upgrade.write("def make():\n    def inner(): return 1\n    return inner\n",
+                  "def make():\n    def inner(): yield 1\n    return inner\n")
+    module = upgrade.module()
+    patch = upgrade.insmod()
+    assert list(module.make()()) == [1]
+    upgrade.disable(patch)
+    alive = module.make()
+    with pytest.raises(KlpError):
+        upgrade.insmod()
+    assert alive() == 1
 
 
 def function(text):
@@ -133,11 +183,16 @@ def test_a_function_object_that_can_outlive_its_call(text, outlives):
     ("x = yield n", {"x"}, {"n"}, None),
     ("with n:\n        x = 1", {"x"}, {"n"}, ["with n:\n    x = 1"]),
     ("z = 1", {"x"}, {"n"}, None),
+    ("n, x = two()", {"x"}, {"n"}, ["klp_n, x = two()"]),         # what it holds stays what it holds
+    ("x = threading.Lock()", {"x"}, {"n"}, None),                # an identity, a state, chance: made once
+    ("x = itertools.count()", {"x"}, {"n"}, None), ("x = os.urandom(n)", {"x"}, {"n"}, None),
+    ("x = [n]", {"x"}, {"n"}, None), ("x = {}\n    x[n] = 1", {"x"}, {"n"}, None),
+    ("y = [n]\n    x = len(y)", {"x"}, {"n"}, ["y = [n]", "x = len(y)"]),
 ])
 def test_statements_that_compute_what_a_closure_lacks(before, missing, held, chosen):
     node = function(f"def f(n, m, x=None):\n    {before}\n    def g(): return x\n    return g\n")
     inner = inner_functions(node, "f")[-1]
-    assert texts(prelude(inner, missing, held)) == chosen
+    assert texts(prelude(inner, missing, held)) == (chosen and texts(ast.parse("\n".join(chosen)).body))
 
 
 def test_what_has_run_before_a_statement():

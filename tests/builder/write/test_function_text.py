@@ -62,3 +62,10 @@ def test_statements_that_come_first():
                    prelude=[x]) == ("# line 1: body\ndef f(n):\n"
                                     "    # what functions made before lack, from what they hold\n"
                                          "    x = n\n    x = n\n    return x\n")
+
+
+def test_statements_that_come_first_in_a_function_of_one_line():
+    [x] = ast.parse("x = n\n").body
+    x.lineno = 0            # no text of NEW's
+    assert written("def f(n): return x\n", prelude=[x]) == "# line 1: body\ndef f(n):\n    x = n\n    return x\n"
+    assert "    x = n\n    return x\n" in written("def f(n):\n    return x\n", prelude=[x])

@@ -139,3 +139,17 @@ def test_a_later_patch_goes_by_what_the_program_has_not_by_the_earlier_patch(liv
     second.disable()
     assert own(live.D, "l") == 1 and live.T["a"][1] == (1, [2]) and list(live.R) == ["/", "/admin"]
     assert [record.text for record in log.records] == []
+
+
+def test_what_the_livepatch_itself_has_put_there_is_no_value_of_the_programs(module, livepatch):
+    live = module("class C:\n    desc = 'old'\n")
+    patch = livepatch(live, """
+        def run(klp):
+            global C
+            class C(metaclass=klp.part):
+                desc = "  new"
+    """, carried="[('C.desc', '  new', 'new')]")
+    patch.enable()
+    assert live.C.desc == "new"
+    patch.disable()
+    assert live.C.desc == "old"

@@ -74,14 +74,39 @@ def test_a_value_that_can_not_be_hashed(module, livepatch):
         assert [1, 2] not in live.Colour
 
 
-def test_a_member_that_is_there_keeps_its_value(module, livepatch):
-    live = module(ENUMS)
-    with pytest.raises(TypeError,
-                       match="enum Colour: the value of 'RED' can't be changed while others hold the member"):
-        livepatch(live, part("Colour", "RED = 3")).enable()
-    patch = livepatch(live, part("Colour", "RED = 1"))
+def test_a_member_gets_another_value_in_place(module, livepatch):
+    """Who holds the member sees it, as with any attribute; it is found by its new value alone, at its old place."""
+    live = module(ENUMS + "\n    class Size(Enum):\n        S = 1\n        M = 5\n")
+    small = live.Size.S
+    patch, again = livepatch(live, part("Size", "S = 3")), livepatch(live, part("Size", "S = 3"))
     patch.enable()
-    assert list(live.Colour) == [live.Colour.RED]
+    assert live.Size.S is small is live.Size(3) and small.value == 3 and list(live.Size._value2member_map_) == [3, 5]
+    with pytest.raises(ValueError):
+        live.Size(1)
+    if sys.version_info >= (3, 13):
+        assert 3 in live.Size and 1 not in live.Size
+    again.enable()
+    patch.replaced()
+    assert live.Size.S is small is live.Size(3) and small.value == 3 and list(live.Size._value2member_map_) == [3, 5]
+    again.disable()
+    assert live.Size(1) is live.Size.S is small and small.value == 1 and list(live.Size._value2member_map_) == [1, 5]
+    if sys.version_info >= (3, 13):
+        assert 1 in live.Size and 3 not in live.Size
+
+
+@pytest.mark.parametrize("bases, head, old, new", [
+    ("IntEnum", "pass", "A = 1", "A = 2"),                  # the member itself is the number
+    ("Flag", "pass", "A = 1", "A = 2"), ("Enum", "B = 2", "A = 1", "A = 2"), ("Enum", "pass", "A = B = 1", "A = 2"),
+    ("Enum", "def __init__(self, n): self.n = n", "A = 1", "A = 2"),
+    ("Enum", "def __hash__(self): return hash(self.value)", "A = 1", "A = 2"), ("Enum", "pass", "A = 1", "A = []"),
+])
+def test_a_member_that_is_more_than_its_value_keeps_it(module, livepatch, bases, head, old, new):
+    live = module(f"from enum import *\nclass E({bases}):\n    {head}\n    {old}\n")
+    with pytest.raises(TypeError, match="enum E: the value of 'A' can't be changed while others hold the member"):
+        livepatch(live, part("E", new)).enable()
+    patch = livepatch(live, part("E", "A = 1"))
+    patch.enable()
+    assert live.E.A.value == 1
     patch.disable()
 
 

@@ -1,5 +1,6 @@
 """Values over one another: each patch's goes when its patch goes, whatever lies above or below."""
 import sys
+from collections import OrderedDict
 
 import pytest
 
@@ -182,3 +183,80 @@ def test_a_stand_in_for_nothing_is_not_its_module(package):
     space["x"] = lz_app
     overlays.take(owner)
     assert space["x"] is lz_app
+
+
+class Sorted(dict):
+    """A dict with more than its items: as packages of sorted tables have it."""
+
+    def __init__(self, *args):
+        dict.__init__(self, *args)
+        self.order = sorted(self)
+
+    def __setitem__(self, key, value):
+        if key not in self:
+            self.order = sorted([*self.order, key])
+        dict.__setitem__(self, key, value)
+
+    def __delitem__(self, key):
+        dict.__delitem__(self, key)
+        self.order.remove(key)
+
+
+def test_a_dicts_own_methods_keep_what_it_has_beside_its_items():
+    table, owner = Sorted({"b": 1}), object()
+    overlays.put(owner, Item(table, "a"), 2)
+    assert table.order == ["a", "b"]
+    overlays.put(owner, Item(table, "b"), ABSENT)
+    assert table.order == ["a"]
+    overlays.take(owner)
+    assert table == {"b": 1} and table.order == ["b"]
+
+
+def test_a_dicts_own_methods_can_neither_change_a_value_nor_refuse():
+    class Doubling(dict):
+        def __setitem__(self, key, value):
+            dict.__setitem__(self, key, value * 2)
+
+    class Once(dict):
+        def __setitem__(self, key, value):
+            raise KeyError("it is there")
+        __delitem__ = None
+    for kind in (Doubling, Once):
+        table, owner = kind({"a": 1, "b": 2}), object()
+        overlays.put(owner, Item(table, "a"), 3)
+        overlays.put(owner, Item(table, "b"), ABSENT)
+        assert table == {"a": 3}
+        overlays.take(owner)
+        assert table == {"a": 1, "b": 2}
+
+
+def test_an_ordered_dict_has_what_is_put_in():
+    table, owner = type("Mine", (OrderedDict,), {})(a=1, b=2), object()
+    overlays.put(owner, Item(table, "c"), 3)
+    overlays.put(owner, Item(table, "a"), ABSENT)
+    assert list(table.items()) == [("b", 2), ("c", 3)]
+    overlays.take(owner)
+    assert list(table.items()) == [("b", 2), ("a", 1)]
+
+
+def test_the_programs_own_key_is_there_again():
+    class Name(str):
+        __slots__ = ()
+    name, owner = Name("a"), object()
+    table = {name: 1}
+    overlays.put(owner, Item(table, "a"), ABSENT)
+    overlays.take(owner)
+    assert next(iter(table)) is name
+
+
+def test_what_is_there_already_is_noted_and_not_touched():
+    """Who put it there has done all that belongs to it."""
+    class Told(dict):
+        def __setitem__(self, key, value):
+            calls.append(key)
+            dict.__setitem__(self, key, value)
+    calls, owner, table = [], object(), Told(a=2, b=3)
+    overlays.note(owner, Item(table, "a"), 1)
+    assert not calls and list(table.items()) == [("a", 2), ("b", 3)]
+    overlays.take(owner)
+    assert calls == ["a"] and table == {"a": 1, "b": 3}
