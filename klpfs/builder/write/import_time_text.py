@@ -121,6 +121,12 @@ class _Writer:
 
     def whole(self, node: ast.stmt, indent: int, in_class: bool) -> str:
         """A statement that runs."""
+        name = next((self.work.if_absent[each] for each in self.chosen[node] if each in self.work.if_absent), None)
+        if name is not None:
+            return f"{' ' * indent}if {_PARAMETER}.lacks({name!r}):\n" + self.always(node, indent + 4, in_class)
+        return self.always(node, indent, in_class)
+
+    def always(self, node: ast.stmt, indent: int, in_class: bool) -> str:
         if isinstance(node, IMPORTS) and _lazy_imports(node):
             aliases = [statement.alias for statement in self.chosen[node] if statement.alias is not None]
             return "".join(f"{' ' * indent}{line}\n" for line in _lazily(node, aliases))
