@@ -7,7 +7,7 @@ import marshal
 import os
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from attrs import frozen
@@ -55,12 +55,15 @@ def read(path: Path) -> Graph:
     return graph
 
 
-def of_new(python: Path, tree: Path, releases: Releases, environ: Mapping[str, str], another: bool = False) -> Graph:
-    """The graph of a program that has imported NEW, and knows nothing of klpfs. another: in another environment, in
-    which all is otherwise that a release may make its values of. AssertionError: the program has ended before."""
+def of_new(python: Path, tree: Path, releases: Releases, environ: Mapping[str, str],
+           beside: Collection[str] | None = None) -> Graph:
+    """The graph of a program that has imported NEW, and knows nothing of klpfs. beside: it runs in another environment,
+    in which all is otherwise that a release may make its values of, and which has these variables beside, as klpfs's
+    programs have. AssertionError: the program has ended before."""
     with tempfile.TemporaryDirectory(prefix="klpfs-corpus-") as folder:
         path = Path(folder) / "graph"
-        other = sandbox.environment(folder, True) if another else {}
+        other = {} if beside is None else {**dict.fromkeys(beside, folder), **sandbox.environment(folder, True),
+                                           "PYTHONPATH": f"{environ['PYTHONPATH']}:{folder}"}
         commands = "\n".join([import_all(releases), describe(path, tree, releases)]) + "\n"
         done = subprocess.run([python, PROGRAM, "-"], input=commands, cwd=folder, capture_output=True, text=True,
                               env={**os.environ, **environ, **other, "PATH": os.environ["PATH"]}, timeout=SECONDS,

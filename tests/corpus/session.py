@@ -268,8 +268,9 @@ def patched(session: Session, path: Path) -> None:
 def compared(session: Session, entry: Entry, path: Path, releases: graphs.Releases) -> list[str]:
     """Where the package, all of it imported and patched, is otherwise than NEW's."""
     environ = {**running_old(entry), "PYTHONPATH": str(entry.folder / "new")}
-    fresh, again = (graphs.of_new(entry.interpreter, entry.folder / "new", releases, environ, another)
-                    for another in (False, True))
+    beside = set(session.do("dict(os.environ)")) - {*os.environ, *environ}
+    fresh, again = (graphs.of_new(entry.interpreter, entry.folder / "new", releases, environ, names)
+                    for names in (None, beside))
     session.insmod(path)
     mine = session.graph(releases)
     session.remove()
