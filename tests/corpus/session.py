@@ -133,9 +133,9 @@ def _run(command: list[Any]) -> subprocess.CompletedProcess[str]:
                           stdin=subprocess.DEVNULL)
 
 
-def running_old(entry: Entry) -> dict[str, str]:
-    """The environment of a program that sees OLD and the witnesses' helpers."""
-    return {"PYTHONPATH": f"{entry.folder / 'old'}:{SHARED / 'witness'}", "PYTHONDONTWRITEBYTECODE": "1",
+def running_old(entry: Entry, which: str = "old") -> dict[str, str]:
+    """The environment of a program that sees OLD, or NEW, and the witnesses' helpers."""
+    return {"PYTHONPATH": f"{entry.folder / which}:{SHARED / 'witness'}", "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONHASHSEED": "0", "PYTHONWARNINGS": "ignore", "PIP_CERT": "", **entry.env}
 
 
@@ -267,7 +267,7 @@ def patched(session: Session, path: Path) -> None:
 
 def compared(session: Session, entry: Entry, path: Path, releases: graphs.Releases) -> list[str]:
     """Where the package, all of it imported and patched, is otherwise than NEW's."""
-    environ = {**running_old(entry), "PYTHONPATH": str(entry.folder / "new")}
+    environ = running_old(entry, "new")
     beside = set(session.do("dict(os.environ)")) - {*os.environ, *environ}
     fresh, again = (graphs.of_new(entry.interpreter, entry.folder / "new", releases, environ, names)
                     for names in (None, beside))
