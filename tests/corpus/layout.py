@@ -19,7 +19,7 @@ from tests.pythons import MINORS, find
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = ROOT.parent / "shared" / "corpus"
-LAB = Path(os.environ.get("CORPUS_LAB") or ROOT / ".venvs" / "corpus")
+LAB = Path(os.environ.get("CORPUS_LAB") or ROOT / ".venvs" / "corpus").resolve()    # as packages find themselves
 OLDEST = (3, 9)     # the first CPython that klpfs runs on
 
 

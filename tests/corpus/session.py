@@ -304,6 +304,8 @@ def run(entry: Entry, given: Path | None = None) -> Result:
         result.ok, result.outcome = True, CARRIED
     except Wrong as e:
         result.reason, result.outcome = str(e), e.outcome
+        if result.left and not result.differs:      # what was left may be why it does not go in again
+            result.reason, result.outcome = f"not as before after it was taken out: {_first(result.left)}", NOT_BACK
     except (OSError, AssertionError, subprocess.TimeoutExpired, SyntaxError) as e:
         result.reason, result.outcome = f"{type(e).__name__}: {last_line(e)}", WRONG
     result.seconds = round(time.monotonic() - start, 1)
