@@ -14,7 +14,8 @@
 # make scripts the shell scripts of tests/scripts through `klpfs exec`, as for a kernel (SCRIPTS='load busy': these)
 # make stress many threads, tasks and generators against patches that come and go, on every CPython here (SECONDS=n each)
 # make corpus real security releases, built into livepatches, loaded into running programs and taken out (ENTRIES="a b": some; SUITES=1: their tests);
-#             takes ../shared/corpus, the list of them, beside the project
+#             takes ../shared/corpus, the list of them, beside the project; LIST=releases: pairs of 2025 and 2026 (tests/corpus/releases.json),
+#             LIST=more: older ones, which need nothing beside it
 # make cases  small pairs of releases of every kind that klpfs was once wrong about, and random ones, on every CPython here: each carried and taken
 #             back exactly, or refused by place and reason (PYTHONS="3.9 3.14", NAMES="cache module": these, SEED=n, COUNT=n random ones)
 # make servers real servers under load, patched and reverted: no request fails, nothing grows (CYCLES=n, NAMES="sync gevent",
@@ -43,6 +44,7 @@ PYTHONS ?=
 PYTEST_ARGS ?=
 SCRIPTS ?=
 ENTRIES ?=
+LIST ?=
 SUITES ?=
 ROWS ?=
 RELEASES ?=
@@ -93,7 +95,7 @@ stress: .venv/ready
 	scripts/stress $(SECONDS)
 
 corpus: .venv/ready
-	$(PY) -m tests.corpus $(ENTRIES) $(if $(SUITES),--suites)
+	$(PY) -m tests.corpus $(ENTRIES) $(if $(LIST),--$(LIST)) $(if $(SUITES),--suites)
 
 servers: .venv/ready
 	$(PY) -m tests.servers -c $(CYCLES) $(if $(SERVERS_PYTHON),-p $(SERVERS_PYTHON)) $(NAMES)

@@ -1,11 +1,11 @@
 """make corpus: real security releases, built, loaded into running programs, judged, taken out. A table, and a JSON
 file.
 
-    python -m tests.corpus [ENTRY ...] [--more] [--suites] [--all-modules] [--patch FILE] [--json FILE] [--jobs N]
+    python -m tests.corpus [ENTRY ...] [--more | --releases] [--suites] [--patch FILE] [--json FILE] [--jobs N]
 
---more: the releases of more.json instead, which have no witness; all modules are imported.
---all-modules: the program has imported every module of the package. --patch: a livepatch file instead of a built one,
-for one ENTRY. --suites: also the tests that NEW ships, on OLD, patched and NEW. Exit code 1 when the goal is missed.
+--more, --releases: the pairs of more.json, of releases.json (2025 and 2026) instead, which have no witness. --patch: a
+livepatch file instead of a built one, for one ENTRY. --suites: also the tests that NEW ships, on OLD, patched and NEW.
+Exit code 1 when the goal is missed.
 """
 from __future__ import annotations
 
@@ -24,15 +24,16 @@ from tests.corpus import atomic, layout, report, session
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="make corpus")
     parser.add_argument("entries", nargs="*", metavar="ENTRY")
-    parser.add_argument("--more", action="store_true")
+    lists = parser.add_mutually_exclusive_group()
+    lists.add_argument("--more", action="store_true")
+    lists.add_argument("--releases", action="store_true")
     parser.add_argument("--suites", action="store_true")
-    parser.add_argument("--all-modules", action="store_true")
     parser.add_argument("--patch", type=Path)
     parser.add_argument("--json", type=Path, default=layout.LAB / "results.json")
     parser.add_argument("--jobs", type=int, default=2)
     wanted = parser.parse_args(argv)
     try:
-        known = layout.more() if wanted.more else layout.entries()
+        known = layout.more() if wanted.more else layout.releases() if wanted.releases else layout.entries()
     except layout.NotThere as e:
         print(f"corpus: {e}", file=sys.stderr)
         return 1
@@ -45,7 +46,7 @@ def main(argv: list[str]) -> int:
     results = []
     with ProcessPoolExecutor(wanted.jobs) as pool:
         print(report.HEADER, flush=True)
-        work = partial(session.one, patch=wanted.patch, everything=wanted.all_modules or wanted.more)
+        work = partial(session.one, patch=wanted.patch)
         for result in pool.map(work, chosen):
             results.append(result)
             print(report.row(result), flush=True)

@@ -19,7 +19,7 @@ from tests.pythons import MINORS, find
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = ROOT.parent / "shared" / "corpus"
-LAB = Path(os.environ.get("CORPUS_LAB") or ROOT / ".venvs" / "corpus")
+LAB = Path(os.environ.get("CORPUS_LAB") or ROOT / ".venvs" / "corpus").resolve()    # as packages find themselves
 OLDEST = (3, 9)     # the first CPython that klpfs runs on
 
 
@@ -39,7 +39,7 @@ class Entry:
     python: str                 # the version to run it on, "3.9"
     requirements: list[str]
     env: dict
-    kind: str                   # a, b, c or d; d has no Python code to patch
+    kind: str                   # a, b, c or d; d has no Python code to patch; of releases.json: what it is for
 
     @property
     def folder(self) -> Path:
@@ -83,6 +83,24 @@ def more() -> list[Entry]:
         for package, old, new, imports, python, requirements in json.loads(
             (Path(__file__).parent / "more.json").read_text()
         )
+    ]
+
+
+def releases() -> list[Entry]:
+    """Releases of 2025 and 2026 (releases.json), without witnesses: as for more()."""
+    return [
+        Entry(
+            id=each["id"],
+            package=each["package"],
+            old=each["old"],
+            new=each["new"],
+            imports=each["imports"],
+            python=each["python"],
+            requirements=each["requirements"],
+            env={},
+            kind=each["kind"],
+        )
+        for each in json.loads((Path(__file__).parent / "releases.json").read_text())
     ]
 
 

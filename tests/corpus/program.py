@@ -5,10 +5,11 @@ tests/harness.Program wants it: '= repr', '! traceback'.
 """
 from __future__ import annotations
 
+import gc
 import importlib
 import importlib.util
+import marshal
 import os
-import pkgutil
 import signal
 import sys
 import time
@@ -18,8 +19,9 @@ from collections.abc import Iterable
 from typing import Any, TextIO
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+PROJECT = os.path.dirname(os.path.dirname(HERE))
 witnesses: dict[str, Any] = {}      # name -> a copy of the witness, with live objects of its own
-snapshots: dict[str, Any] = {}
+kept: list[Any] = []            # what graphs have seen: ids mean the same in all of them
 
 
 def load(name: str, path: str) -> types.ModuleType:
@@ -66,33 +68,27 @@ def live(name: str) -> tuple[bool, str] | None:
     return bool(ok), str(detail)[:200]
 
 
-def snapshot() -> None:
-    """Takes a snapshot of the package."""
-    snapshots["last"] = snapshot_module.Snapshot(ROOTS)
+def describe(path: str, tree: str, roots: list[str]) -> None:
+    """Writes the graph of the package, which lies in the folder `tree`, to a file."""
+    gc.collect()
+    found = Description(roots, tree, [], kept, probe=given).take()
+    with open(path, "wb") as file:
+        marshal.dump(found, file, 4)
 
 
-def changed() -> tuple[list[str], list[str]]:
-    """(what is not as at the last snapshot(), modules that came since)"""
-    return snapshots["last"].changed(), snapshots["last"].came()
+def given(obj: Any, cls: type) -> dict[str, Any]:
+    """{attribute: what klpfs's stand-ins on an object's class give for it}."""
+    return subject.given(stand_ins, obj, cls)
 
 
-def shape() -> dict[str, str]:
-    """The looks of the package now."""
-    return shape_module.shape(ROOTS)
-
-
-def import_all() -> list[str]:
-    """Imports every module under the roots; names of those that can't be."""
+def import_all(names: Iterable[str]) -> list[str]:
+    """Imports modules; names of those that can't be."""
     failed: list[str] = []
-    for root in ROOTS:
-        module = importlib.import_module(root)
-        for info in pkgutil.walk_packages(getattr(module, "__path__", ()), root + ".", onerror=failed.append):
-            if info.name.rpartition(".")[2] == "__main__" or ".test" in info.name:
-                continue
-            try:
-                importlib.import_module(info.name)
-            except BaseException:
-                failed.append(info.name)
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except BaseException:
+            failed.append(name)
     return failed
 
 
@@ -129,8 +125,13 @@ if __name__ == "__main__":
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)                   # what the program prints is not an answer
     WITNESS, ROOTS = sys.argv[1], sys.argv[2:]
-    snapshot_module = load("klp_corpus_snapshot", os.path.join(HERE, "snapshot.py"))
-    shape_module = load("klp_corpus_shape", os.path.join(HERE, "shape.py"))
+    del sys.argv[1:]                # the package may keep it
+    sys.path.insert(0, PROJECT)     # klpfs, where the program does not run under it
+    from klpfs.builder.verify import subject
+    from klpfs.builder.verify.describe import Description
+    from klpfs.cpython.import_time import attributes
+    sys.path.remove(PROJECT)
+    stand_ins = attributes.FirstUse, attributes.Slot, attributes.Form
     by_own_time()
     lines, sys.stdin = os.fdopen(os.dup(0)), open(os.devnull)
     for root in ROOTS:

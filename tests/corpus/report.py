@@ -1,24 +1,27 @@
 """The corpus' results as text: a row each, and the totals beside the goal."""
 from __future__ import annotations
 
+from collections import Counter
+from statistics import median
+
 from tests.corpus.session import Result
 
 GOAL_PERCENT, GOAL_LINES = 95, 20       # with no hand-written line; all of them with at most that many
 
-HEADER = f"{'entry':26}{'class':>6}{'functions':>10}{'callbacks':>10}{'hand':>5}  result"
+HEADER = f"{'entry':28}{'class':>9}{'functions':>10}{'callbacks':>10}{'hand':>5}{'CPU s':>7}  result"
 SUITE_HEADER = f"{'tests of NEW':26}{'OLD passed/failed':>20}{'patched':>16}{'NEW':>16}"
 
 
 def row(result: Result) -> str:
     """A line of the table."""
     said = "ok" if result.ok else result.reason
-    if result.differs:
-        said += f"; unlike NEW in {len(result.differs)} places: {result.differs[0]}"
+    if result.outcome and not result.ok:
+        said = f"{result.outcome}: {said}"
     if result.graph:
         said += f"; the proof: {result.graph[0].partition(': ')[2]}" + (
             f" (and {len(result.graph) - 1} more)" if len(result.graph) > 1 else "")
-    counts = f"{result.functions or '-':>10}{result.callbacks or '-':>10}{result.hand:>5}"
-    return f"{result.entry:26}{result.kind:>6}{counts}  {said}"
+    counts = f"{result.functions or '-':>10}{result.callbacks or '-':>10}{result.hand:>5}{result.cpu:>7}"
+    return f"{result.entry:28}{result.kind:>9}{counts}  {said}"
 
 
 def suite_row(result: Result) -> str:
@@ -46,6 +49,11 @@ def totals(results: list[Result]) -> str:
     text = (f"{len(alone)} of {len(counted)} with no hand-written line ({percent:.0f} %, goal {GOAL_PERCENT} %), "
             f"{len(alone) + len(helped)} with at most {GOAL_LINES} (goal {len(counted)})")
     text += f"; {sum(each.ok and not each.graph for each in counted)} of them shown to be NEW, object by object"
+    others = Counter(each.outcome for each in counted if each.outcome and not each.ok)
+    text += "".join(f"; {what}: {count}" for what, count in sorted(others.items()))
+    built = [each.cpu for each in counted if each.cpu]
+    if built:
+        text += f"; a build with its proof: {median(built):.1f} s of processor time (median), {max(built):.1f} at most"
     if apart:
         text += f"; without Python code, apart: {sum(each.ok for each in apart)} of {len(apart)}"
     return text

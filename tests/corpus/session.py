@@ -8,18 +8,21 @@ import ast
 import contextlib
 import os
 import re
+import resource
 import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from attrs import define, field
 
+from klpfs.builder.verify.graphs import Graph
 from tests import harness
+from tests.corpus import graphs
 from tests.corpus.layout import ROOT, SHARED, Builder, Entry
-from tests.corpus.shape import compare
 
 HERE = Path(__file__).resolve().parent
 SECONDS = 120           # how long a step may take before it counts as never
@@ -27,21 +30,30 @@ TRIES = 4               # of a check that goes by time, on a machine that does o
 HAND = HERE / "hand"    # ENTRY.py: what somebody wrote on top of what was built
 
 
+CARRIED, REFUSED, NO_PROOF, NOT_LAID_OUT = "carried", "refused", "no proof", "not laid out"
+WRONG, NOT_BACK = "loaded and wrong", "not taken back"
+
+
 class Wrong(Exception):
-    """The entry is not carried; the text says what was otherwise."""
+    """The entry is not carried; the text says what was otherwise. outcome: in a word."""
+
+    def __init__(self, text: str, outcome: str = WRONG) -> None:
+        super().__init__(text)
+        self.outcome = outcome
 
 
 @define
 class Result:
-    """An entry's line of the table. `left`: what the package did not get back at revert; `differs`:
-    where the patched package does not look like NEW's (with --all-modules); `graph`: where the builder's proof says
-    that it is not NEW; `log`: what the service logged."""
+    """An entry's line of the table. `left`: what the package did not get back at revert; `differs`: where the patched
+    package in the program is not NEW's; `graph`: where the builder's proof says so; `log`: what the service logged;
+    `cpu`: seconds of processor time of the build with its proof."""
 
     entry: str
     kind: str
     functions: int = 0
     callbacks: int = 0
     hand: int = 0
+    outcome: str = ""           # CARRIED, or the first of the others that holds
     ok: bool = False
     reason: str = ""
     flagged: list[str] = field(factory=list)
@@ -50,6 +62,7 @@ class Result:
     graph: list[str] = field(factory=list)
     log: list[str] = field(factory=list)
     suites: dict = field(factory=dict)
+    cpu: float = 0.0
     seconds: float = 0.0
 
 
@@ -87,15 +100,20 @@ def build(entry: Entry, result: Result, given: Path | None = None) -> Path:
         hand = HAND / f"{entry.id}.py"
         command = [sys.executable, "-m", "klpfs", "build", entry.folder / "old", entry.folder / "new", "-o", path,
                    "--python", entry.interpreter, *(["--allow"] if hand.exists() else [])]
+        before = _processor_time()
         done = _run(command)
+        result.cpu = round(_processor_time() - before, 1)
+        said = (done.stdout + done.stderr).strip().splitlines()
         (entry.folder / "build.log").write_text(done.stdout + done.stderr)
-        if done.returncode:         # nobody has verified it, then: what a witness says of it is of use all the same
+        if done.returncode and entry.witness.exists():      # nobody has verified it: what a witness says is of use
             result.graph = done.stderr.strip().splitlines()[:-1]
             done = _run([*command, "--no-verify"])
+            said = (done.stdout + done.stderr).strip().splitlines()
         if done.returncode or not path.exists():
-            said = (done.stderr + done.stdout).strip().splitlines()
-            result.flagged = said
-            raise Wrong("not built: " + (said[-1] if said else f"exit code {done.returncode}"))
+            result.flagged = [line for line in said if ": note: " not in line]
+            why = result.flagged[0] if result.flagged else f"exit code {done.returncode}"
+            unproved = "--no-verify writes what nobody has verified" in why
+            raise Wrong(f"not built: {why}", NO_PROOF if unproved else REFUSED)
         if hand.exists():
             result.hand = hand_lines(path.read_text(), hand.read_text())
             shutil.copy(hand, path)
@@ -104,29 +122,34 @@ def build(entry: Entry, result: Result, given: Path | None = None) -> Path:
     return path
 
 
+def _processor_time() -> float:
+    """Seconds that processes of ours which have ended have used."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def _run(command: list[Any]) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*map(str, command)], cwd=ROOT, capture_output=True, text=True, timeout=1200,
                           stdin=subprocess.DEVNULL)
 
 
-def running_old(entry: Entry) -> dict[str, str]:
-    """The environment of a program that sees OLD and the witnesses' helpers."""
-    return {"PYTHONPATH": f"{entry.folder / 'old'}:{SHARED / 'witness'}", "PYTHONDONTWRITEBYTECODE": "1",
+def running_old(entry: Entry, which: str = "old") -> dict[str, str]:
+    """The environment of a program that sees OLD, or NEW, and the witnesses' helpers."""
+    return {"PYTHONPATH": f"{entry.folder / which}:{SHARED / 'witness'}", "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONHASHSEED": "0", "PYTHONWARNINGS": "ignore", "PIP_CERT": "", **entry.env}
 
 
 class Session:
     """The entry's program under klpfs, and a mount of its own: a context manager."""
 
-    def __init__(self, entry: Entry, everything: bool = False, witness: bool = True,
-                 environ: dict[str, str] | None = None) -> None:
-        self.entry, self.everything, self.witness = entry, everything, witness and entry.witness.exists()
+    def __init__(self, entry: Entry, witness: bool = True, environ: dict[str, str] | None = None) -> None:
+        self.entry, self.witness = entry, witness and entry.witness.exists()
         self.environ = environ or running_old(entry)
         self.name = patch_name(entry)
 
     def __enter__(self) -> Session:
         self.stack = contextlib.ExitStack()
-        folder = harness.short_folder()
+        self.folder = folder = harness.short_folder()
         self.stack.callback(shutil.rmtree, folder, ignore_errors=True)
         entry = self.entry
         arguments = [str(entry.witness) if self.witness else "-", *entry.imports]
@@ -140,8 +163,6 @@ class Session:
             mount.expected = [""]
             self.stack.callback(mount.close)
             self.tree = mount.service(self.name)
-            if self.everything:
-                self.program.do("import_all()", SECONDS)
         except BaseException as e:
             self.stack.close()
             raise Wrong(f"the program does not start: {last_line(e)}") from e
@@ -156,6 +177,12 @@ class Session:
             return self.program.do(code, SECONDS)
         except AssertionError as e:
             raise Wrong(f"{code}: {last_line(e)}") from e
+
+    def graph(self, releases: graphs.Releases) -> Graph:
+        """The graph of the package in the program, now."""
+        path = self.folder / "graph"
+        self.do(graphs.describe(path, self.entry.folder / "old", releases))
+        return graphs.read(path)
 
     def insmod(self, path: Path) -> None:
         """Loads the patch and waits until it is complete; Wrong with what the log says."""
@@ -211,16 +238,15 @@ def unpatched(session: Session) -> None:
     expect_live(session, "unpatched", "live before the patch")
 
 
-def restored(session: Session, path: Path) -> list[str]:
+def restored(session: Session, path: Path, releases: graphs.Releases) -> list[str]:
     """What of the package is otherwise after the patch was in and out, with nobody running the program meanwhile.
 
     The first time that the patch is in: what it would leave behind was not there before.
     """
-    session.do("snapshot()")
+    before = session.graph(releases)
     session.insmod(path)
     session.remove()
-    changed, _ = session.do("changed()")
-    return changed
+    return graphs.not_taken_back(before, session.graph(releases))
 
 
 def patched(session: Session, path: Path) -> None:
@@ -239,57 +265,72 @@ def patched(session: Session, path: Path) -> None:
     expect_live(session, "young", "an object made while patched, taken out")
 
 
-def looks(entry: Entry, which: str) -> dict[str, str]:
-    """shape.shape() of a program that has one of the two releases, whole."""
-    with Session(entry, True, False, {**running_old(entry), "PYTHONPATH": str(entry.folder / which)}) as session:
-        return session.do("shape()")
-
-
-def compared(session: Session, entry: Entry, path: Path) -> list[str]:
-    """Where the package, all of it imported and patched, looks otherwise than NEW's in modules that both have
-    loaded."""
+def compared(session: Session, entry: Entry, path: Path, releases: graphs.Releases) -> list[str]:
+    """Where the package, all of it imported and patched, is otherwise than NEW's."""
+    environ = running_old(entry, "new")
+    beside = set(session.do("dict(os.environ)")) - {*os.environ, *environ}
+    fresh, again = (graphs.of_new(entry.interpreter, entry.folder / "new", releases, environ, names)
+                    for names in (None, beside))
     session.insmod(path)
-    mine, new = session.do("shape()"), looks(entry, "new")
+    mine = session.graph(releases)
     session.remove()
-    loaded = {where for where in mine if where.endswith(":")}
-    return compare(mine, {where: text for where, text in new.items() if where.partition(":")[0] + ":" in loaded})
+    return graphs.unlike_new(mine, fresh, again, path.read_text(), releases, str(entry.interpreter))
 
 
-def run(entry: Entry, given: Path | None = None, everything: bool = False) -> Result:
-    """All steps of one entry."""
+def witnessed(entry: Entry, path: Path, releases: graphs.Releases, result: Result) -> None:
+    """The witness' steps, in a program that has imported what the entry says, and uses it."""
+    with Session(entry) as session, logged(session, result):
+        unpatched(session)
+        result.left = restored(session, path, releases)
+        patched(session, path)
+
+
+def run(entry: Entry, given: Path | None = None) -> Result:
+    """All steps of one entry: built, met by its witness, then the whole package as a graph, patched and taken out."""
     result, start = Result(entry.id, entry.kind), time.monotonic()
-    session = None
     try:
         path = build(entry, result, given)
-        with Session(entry, everything) as session:
-            try:
-                if entry.witness.exists():
-                    unpatched(session)
-                result.left = left = restored(session, path)
-                if entry.witness.exists():
-                    patched(session, path)
-                if everything:
-                    result.differs = compared(session, entry, path)
-                if left:
-                    raise Wrong(f"not as before after it was taken out: {left[0]}"
-                                + (f" and {len(left) - 1} more" if left[1:] else ""))
-            finally:
-                with contextlib.suppress(OSError):
-                    result.log = [text for _, _, _, text in session.tree.records()]
-        result.ok = True
+        releases = graphs.Releases.of(entry.folder)
+        if entry.witness.exists():
+            witnessed(entry, path, releases, result)
+        with Session(entry, witness=False) as session, logged(session, result):
+            session.do(graphs.import_all(releases))
+            result.left += restored(session, path, releases)
+            result.differs = compared(session, entry, path, releases)
+        if result.differs:
+            raise Wrong(f"unlike NEW: {_first(result.differs)}")
+        if result.left:
+            raise Wrong(f"not as before after it was taken out: {_first(result.left)}", NOT_BACK)
+        result.ok, result.outcome = True, CARRIED
     except Wrong as e:
-        result.reason = str(e)
+        result.reason, result.outcome = str(e), e.outcome
+        if result.left and not result.differs:      # what was left may be why it does not go in again
+            result.reason, result.outcome = f"not as before after it was taken out: {_first(result.left)}", NOT_BACK
     except (OSError, AssertionError, subprocess.TimeoutExpired, SyntaxError) as e:
-        result.reason = f"{type(e).__name__}: {last_line(e)}"
+        result.reason, result.outcome = f"{type(e).__name__}: {last_line(e)}", WRONG
     result.seconds = round(time.monotonic() - start, 1)
     return result
 
 
-def one(entry: Entry, patch: Path | None, everything: bool) -> Result:
+@contextlib.contextmanager
+def logged(session: Session, result: Result) -> Iterator[None]:
+    """Keeps what the service has logged, however it ends."""
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            result.log += [text for _, _, _, text in session.tree.records()]
+
+
+def _first(found: list[str]) -> str:
+    return found[0] + (f" and {len(found) - 1} more" if found[1:] else "")
+
+
+def one(entry: Entry, patch: Path | None) -> Result:
     """An entry's Result; in a process of its own, for threads that parse Python disturb each other (gh-106905); so
     it is here, where a process that was not forked finds it."""
     try:
         Builder().lay_out(entry)
     except Exception as e:
-        return Result(entry.id, entry.kind, reason=f"not laid out: {e}")
-    return run(entry, patch, everything)
+        return Result(entry.id, entry.kind, reason=f"not laid out: {e}", outcome=NOT_LAID_OUT)
+    return run(entry, patch)

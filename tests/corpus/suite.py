@@ -1,11 +1,12 @@
 """The tests that NEW ships, on OLD, on OLD patched, and on NEW: how many pass and fail.
 
-The files are those that the release changed, as corpus.json lists them; what they need beside the release, suite_req.py
-there. The patched process imports the package, takes the patch, and only then runs pytest (Django: its runtests.py) in
-itself.
+The files are those that the release changed, as corpus.json lists them, or as the source archives of both versions
+show; what they need beside the release, suite_req.py there. The patched process imports the package, takes the patch,
+and only then runs pytest (Django: its runtests.py) in itself.
 """
 from __future__ import annotations
 
+import filecmp
 import glob
 import json
 import os
@@ -25,16 +26,20 @@ SECONDS = 900
 _OPTIONS = ["-q", "-p", "no:cacheprovider", "-p", "corpus_report", "-o", "addopts=", "-o", "filterwarnings=default",
             "-o", "xfail_strict=false"]
 _LINE = re.compile(r"^(test\w+ \([\w.]+\)).*?\.\.\. (ok|FAIL|ERROR|skipped|expected failure)", re.M | re.S)
+_OF_TESTS = re.compile(r"(t|tests?|Tests)/|[^/]*/tests?/|test_[^/]*$")
 _FAILED = re.compile(r"^(?:FAIL|ERROR): (test\w+ \([\w.]+\))", re.M)
 
 
 def run(entry: Entry) -> dict[str, Any]:
     """{'old', 'patched', 'new': {'passed', 'failed'}, 'lost': tests that pass on NEW and not patched, 'note'}."""
     listed = {each["id"]: each for each in json.loads((SHARED / "corpus.json").read_text())["entries"]}
-    files = (listed[entry.id].get("suite") or {}).get("files")
-    if not files:
-        return {"note": "no tests in the release that it changed"}
     try:
+        if entry.id in listed:
+            files = (listed[entry.id].get("suite") or {}).get("files") or []
+        else:
+            files = changed_tests(prepare(entry), unpacked(entry, entry.old, "sdist-old"))
+        if not files:
+            return {"note": "no tests in the release that it changed"}
         folder = prepare(entry)
         outcomes = {"old": plain(entry, "old", folder, files), "new": plain(entry, "new", folder, files),
                     "patched": patched(entry, folder, files)}
@@ -50,20 +55,9 @@ def run(entry: Entry) -> dict[str, Any]:
 
 def prepare(entry: Entry) -> Path:
     """LAB/ENTRY/suite: NEW's source archive, unpacked, without the package itself; its tests' needs installed."""
-    folder = entry.folder / "suite"
     if (entry.folder / ".suite").exists():
-        return folder
-    download = entry.folder / "sdist"
-    for each in (folder, download):
-        shutil.rmtree(each, ignore_errors=True)
-    call(entry, [sys.executable, "-m", "pip", "-q", "download", "--no-deps", "--no-binary", entry.package, "-d",
-                 download,
-                  f"{entry.package}=={entry.new}"])
-    archive = glob.glob(f"{download}/*")[0]
-    with (zipfile.ZipFile(archive) if archive.endswith(".zip") else tarfile.open(archive)) as opened:
-        opened.extractall(download / "src")
-    shutil.move(str(next((download / "src").iterdir())), folder)
-    shutil.rmtree(download)
+        return entry.folder / "suite"
+    folder = unpacked(entry, entry.new, "suite")
     for name in entry.imports:
         for base in ("", "src/", "lib/", "lib3/", "Lib/"):
             shutil.rmtree(folder / base / name, ignore_errors=True)
@@ -75,6 +69,30 @@ def prepare(entry: Entry) -> Path:
                      *wanted])
     (entry.folder / ".suite").touch()
     return folder
+
+
+def unpacked(entry: Entry, version: str, name: str) -> Path:
+    """LAB/ENTRY/name: a version's source archive, unpacked."""
+    folder, download = entry.folder / name, entry.folder / f"{name}.download"
+    if folder.exists():
+        return folder
+    shutil.rmtree(download, ignore_errors=True)
+    call(entry, [sys.executable, "-m", "pip", "-q", "download", "--no-deps", "--no-binary", entry.package, "-d",
+                 download, f"{entry.package}=={version}"])
+    archive = glob.glob(f"{download}/*")[0]
+    with (zipfile.ZipFile(archive) if archive.endswith(".zip") else tarfile.open(archive)) as opened:
+        opened.extractall(download / "src")
+    shutil.move(str(next((download / "src").iterdir())), folder)
+    shutil.rmtree(download)
+    return folder
+
+
+def changed_tests(new: Path, old: Path) -> list[str]:
+    """Test files of NEW's source archive that OLD's has not, or has otherwise; paths in the archive."""
+    files = {str(path.relative_to(new)): path for path in sorted(new.rglob("*.py"))
+             if path.name.startswith("test") or path.name.endswith("_test.py")}
+    return [name for name, path in files.items() if _OF_TESTS.match(name)
+            and not ((old / name).is_file() and filecmp.cmp(old / name, path, shallow=False))]
 
 
 def _shared(name: str) -> Any:

@@ -34,6 +34,12 @@ def test_the_list_of_releases_lies_beside_the_project(monkeypatch):
         layout.entries()
 
 
+def test_the_releases_of_2025_and_2026_are_60_at_least_each_once():
+    found = layout.releases()
+    assert len({each.id for each in found}) == len(found) >= 60
+    assert all(each.imports and each.kind and each.old != each.new for each in found)
+
+
 def test_each_listed_entry_has_a_witness():
     if not layout.SHARED.exists():
         pytest.skip(f"{layout.SHARED} is not there")

@@ -28,6 +28,13 @@ def test_it_is_missed_by_one_entry_with_too_many_lines():
     assert not report.reached(results(*[("a", 0, True)] * 39, ("c", 21, True)))
 
 
+def test_what_is_not_carried_is_counted_by_how_it_ends():
+    rows = [Result("a", "-", ok=True, outcome="carried", cpu=4.0), Result("b", "-", outcome="refused", cpu=2.0),
+            Result("c", "-", outcome="loaded and wrong", cpu=9.0)]
+    assert "; loaded and wrong: 1; refused: 1; " in report.totals(rows)
+    assert report.totals(rows).endswith("4.0 s of processor time (median), 9.0 at most")
+
+
 def test_a_row_says_why():
     row = report.row(Result("x-1", "a", reason="not built: because"))
     assert row.startswith("x-1 ") and row.endswith("not built: because")

@@ -47,12 +47,16 @@ PATCHES = {
     "breaks live objects": (FIX.format(more="class Counter:\n    def add(self):\n        return self.gone\n",
                                        funcs=', Func("Counter.add", Counter.add)', callbacks=""),
                             "an object made before, patched: "),
+    "does more than NEW": (FIX.format(more="def more(obj):\n    import shop\n    shop.SEEN[1] = 1\n"
+                                      "def less(obj):\n    import shop\n    del shop.SEEN[1]\n", funcs="",
+                                      callbacks=", Callbacks(post_patch=more, pre_unpatch=less)"),
+                           "unlike NEW: shop:SEEN[1] extra: 1 instead of nothing"),
     "leaves a name behind": (FIX.format(more="def leave(obj):\n    import shop\n    shop.left = 1\n", funcs="",
                                         callbacks=", Callbacks(post_patch=leave)"),
-                             "not as before after it was taken out: shop:left: came"),
+                             "not as before after it was taken out: shop:left extra: 1"),
     "leaves a table changed": (FIX.format(more="def leave(obj):\n    import shop\n    shop.SEEN[1] = 1\n", funcs="",
                                           callbacks=", Callbacks(post_patch=leave)"),
-                               "not as before after it was taken out: shop:SEEN"),
+                               "unlike NEW: shop:SEEN[1] extra"),
     "is not taken": (FIX.format(more="", funcs=', Func("nowhere", safe)', callbacks=""),
                      "insmod: Invalid argument: livepatch: symbol 'nowhere' not found"),
     "undoes its own work": (FIX.format(more="def undo(obj):\n    import shop\n    shop.safe = lambda text: False\n",
@@ -66,8 +70,9 @@ def entry(tmp_path, monkeypatch):
     monkeypatch.setattr(Entry, "folder", property(lambda self: tmp_path))
     monkeypatch.setattr(Entry, "interpreter", property(lambda self: sys.executable))
     monkeypatch.setattr(Entry, "witness", property(lambda self: tmp_path / "witness.py"))
-    (tmp_path / "old").mkdir()
-    (tmp_path / "old/shop.py").write_text(OLD)
+    for which, text in (("old", OLD), ("new", OLD.replace("return True", 'return "<" not in text'))):
+        (tmp_path / which).mkdir()
+        (tmp_path / which / "shop.py").write_text(text)
     (tmp_path / "witness.py").write_text(WITNESS)
     return Entry("shop-1", "shop", "0", "1", ["shop"], "3.11", [], {}, "a")
 
@@ -81,6 +86,7 @@ def test_each_way_to_go_wrong_is_seen(entry, tmp_path, name):
     result = session.run(entry, tmp_path / "fix.py")
     assert result.ok is not bool(reason)
     assert result.reason.startswith(reason), result.reason
+    assert (result.outcome == session.CARRIED) is result.ok
 
 
 def test_functions_and_callbacks_are_counted():

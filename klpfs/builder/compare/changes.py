@@ -16,7 +16,8 @@ FIELD_MAKERS = ("dataclass", "attrs", "attr.s", "define", "frozen", "mutable", "
 
 @define(eq=False)
 class FunctionChange:
-    """A function that both versions have. name: qualified. what: as function_differences gives it."""
+    """A function that both versions have. name: qualified. what: as function_differences gives it, and conditions:
+    those under which OLD defines it are no more, so that a program may not have it."""
 
     name: str
     old: FunctionStatement
@@ -149,6 +150,8 @@ def _pair_functions(change: ScopeChange) -> None:
             change.to_run.append(statement)
             continue
         what = function_differences(old.node, statement.node)
+        if old.conditions and old.conditions != statement.conditions:
+            what.add("conditions")
         if what:
             change.functions.append(FunctionChange(change.qualified(statement.node.name), old, statement, what))
     change.gone += [statement for key, statement in old_functions.items() if key not in new_functions]

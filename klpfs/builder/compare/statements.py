@@ -32,6 +32,7 @@ class Statement:
 
     kind: function, class, import, statement. key: equal for statements of two versions that mean the same, under the
     same conditions. binds: names that it gives a value. reads: names that it uses while it runs. alias: of an import.
+    conditions: of a function, text of what stands around it, '' for nothing.
     """
 
     node: ast.stmt
@@ -40,6 +41,7 @@ class Statement:
     binds: frozenset[str]
     reads: frozenset[str] = frozenset()
     alias: ast.alias | None = None
+    conditions: str = ""
 
     @property
     def line(self) -> int:
@@ -153,7 +155,8 @@ class _Flattener:
     def function(self, node: FunctionNode, conditions: str) -> None:
         if not any(decorator_name(each).rpartition(".")[2] == "overload" for each in node.decorator_list):
             self.scope.statements.append(FunctionStatement(node, "function", conditions + dump(node),
-                                                           frozenset((node.name,)), frozenset(names_read(node))))
+                                                           frozenset((node.name,)), frozenset(names_read(node)),
+                                                           conditions=conditions))
 
     def class_(self, node: ast.ClassDef, conditions: str) -> None:
         self.scope.statements.append(ClassStatement(node, "class", conditions + dump(node, True),

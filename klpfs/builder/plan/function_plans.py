@@ -39,7 +39,7 @@ class FunctionPlanner:
 
     def changed(self, change: FunctionChange, changed_names: set[str]) -> None:
         """Plans a function that differs. changed_names: names of the module that have other values in NEW."""
-        if "flavour" in change.what or change.what == {"decorators"}:
+        if "flavour" in change.what or change.what <= {"decorators", "conditions"}:
             return      # its statement runs: a new function object, or a new decorator of the old one
         plan, old, new = self.plan, change.old.node, change.new.node
         definition = self._definition_or_refusal(change.name, old, new)
@@ -49,7 +49,7 @@ class FunctionPlanner:
             plan.notes.append(f"{change.name} of {plan.name} has a loop without an end: "
                               "who is inside keeps the transition pending")
         complete = self._live_closures(change, changed_names)
-        if not complete or not only_inner(old, new, change.name) or change.what != {"body"}:
+        if not complete or not only_inner(old, new, change.name) or change.what - {"conditions"} != {"body"}:
             what = ", ".join(sorted(change.what))
             plan.funcs.append(self._func(change.name, old, new, definition, changed_names, what))
 

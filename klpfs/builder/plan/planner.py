@@ -92,6 +92,7 @@ class Planner:
             changed |= self._import_again(change, to_run)
         again, new_defaults = dependent_statements(change.new_scope, to_run, changed)
         to_run.update((statement, _MADE_ANEW) for statement in again if not self._says_version(statement, change))
+        self._where_absent(change, to_run)
         self._run(change, to_run)
         for function in change.functions:
             self.functions.changed(function, changed)
@@ -101,6 +102,13 @@ class Planner:
                 self.functions.new_defaults(change, statement, changed)
         self._classes(change, changed)
         self._gone(change)
+
+    def _where_absent(self, change: ScopeChange, to_run: dict[Statement, str]) -> None:
+        """Functions that OLD defines under other conditions are defined where the program does not have them."""
+        for function in change.functions:
+            if "conditions" in function.what and function.new not in to_run:
+                to_run[function.new] = "its conditions changed"
+                self.plan.at_import.if_absent[function.new] = function.name
 
     def _differences(self, change: ScopeChange) -> dict[Statement, str]:
         """{statement: why it runs} of what differs in a scope itself."""

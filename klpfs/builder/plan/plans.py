@@ -105,7 +105,8 @@ class ImportWork:
     whose block something runs or that change themselves. removed_keys: {table: keys that NEW's table has no more}, as
     klp.removes. star_names: {from-import of '*': the names that it brings; [] where the source does not say}.
     renamed_attributes: {attribute: the name that new code uses}. fields_of_bases: {class whose bases the text does not
-    say all of: its annotated names that differ}. """
+    say all of: its annotated names that differ}. if_absent: {function that
+    the program may have: its qualified name}. """
 
     scope: Scope
     statements_to_run: dict[Statement, str] = field(factory=dict)
@@ -114,6 +115,7 @@ class ImportWork:
     star_names: dict[ast.stmt, list[str]] = field(factory=dict)
     renamed_attributes: dict[str, str] = field(factory=dict)
     fields_of_bases: dict[str, str] = field(factory=dict)
+    if_absent: dict[Statement, str] = field(factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.statements_to_run or self.classes_to_amend or self.fields_of_bases)

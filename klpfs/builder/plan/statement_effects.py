@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from klpfs.builder.compare.statements import Statement
-from klpfs.builder.syntax import FUNCTIONS
+from klpfs.builder.syntax import FUNCTIONS, IMPORTS
 
 # what acts where no proof looks: on other processes, files, tables in C
 _OUTSIDE = frozenset("""codecs register_at_fork addaudithook setlocale ctypes CDLL faulthandler settrace setprofile
@@ -56,8 +56,10 @@ def acts_outside(node: ast.stmt, tree: ast.Module) -> bool:
 
 
 def keys_removed(old: ast.stmt, new: ast.stmt, name: str) -> list[Any] | None:
-    """Constant keys or members that OLD's table has and NEW's has not; None: a statement is no table in plain sight."""
-    before, after = _keys(old, name), _keys(new, name)
+    """Constant keys or members that OLD's table has and NEW's has not; None: a statement is no table in plain sight.
+    Where NEW imports the table, those that the release has put into OLD's: which of them are left is known when it is
+    there."""
+    before, after = _keys(old, name), [] if isinstance(new, IMPORTS) else _keys(new, name)
     return None if before is None or after is None else [key for key in before if key not in after]
 
 

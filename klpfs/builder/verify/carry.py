@@ -178,7 +178,9 @@ class Carrier:
             return _literal(graph.nodes[node][3] or label)
         if kind in ("class", "function"):
             name = _name_of(graph, node)
-            return f"Named({name!r})" if name is not None else None
+            if name is None or graph is self.wanted and _at(self.mine, name) is None:
+                return None         # a name that OLD lacks leads to nothing
+            return f"Named({name!r})"
         form = _FORMS.get(label)
         if form is None or not depth:
             return None
@@ -209,13 +211,19 @@ def _name_of(graph: Graph, node: int) -> str | None:
     """'module:qualified.name' of a class or function that is found under its own name; None of others."""
     words = graph.label(node).split(".")
     for at in range(len(words) - 1, 0, -1):
-        module = ".".join(words[:at])
-        place: int | None = graph.roots.get(module, graph.elsewhere.get(module))
-        for number, word in enumerate(words[at:]):
-            place = graph.edges(place).get("." * bool(number) + word) if place is not None else None
-        if place == node:
-            return f"{module}:{'.'.join(words[at:])}"
+        name = f"{'.'.join(words[:at])}:{'.'.join(words[at:])}"
+        if _at(graph, name) == node:
+            return name
     return None
+
+
+def _at(graph: Graph, name: str) -> int | None:
+    """What is found under 'module:qualified.name'."""
+    module, _, words = name.partition(":")
+    place: int | None = graph.roots.get(module, graph.elsewhere.get(module))
+    for number, word in enumerate(words.split(".")):
+        place = graph.edges(place).get("." * bool(number) + word) if place is not None else None
+    return place
 
 
 def _literal(text: str) -> str | None:

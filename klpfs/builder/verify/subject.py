@@ -89,7 +89,7 @@ class Subject:
                 self.said["refused"] = patch.why(error)
             else:
                 stand_ins = attributes.FirstUse, attributes.Slot, attributes.Form
-                self._in_a_child(lambda: step("patched", lambda obj, cls: _given(stand_ins, obj, cls)))
+                self._in_a_child(lambda: step("patched", lambda obj, cls: given(stand_ins, obj, cls)))
                 try:
                     patch.rmmod()
                 except Exception as error:
@@ -135,7 +135,7 @@ class Subject:
             raise RuntimeError("the patched objects could not be described")
 
 
-def _given(stand_ins: tuple[type, ...], obj: Any, cls: type) -> dict[str, Any]:
+def given(stand_ins: tuple[type, ...], obj: Any, cls: type) -> dict[str, Any]:
     """{attribute: what klpfs's stand-ins on an object's class give for it}; an error as its text."""
     from klpfs.builder.verify import raw_parts
     found: dict[str, Any] = {}

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 
 from klpfs.builder.read.modules import module_name
 from klpfs.builder.read.sources import Release, distribution_of, version_of
@@ -12,8 +13,9 @@ _LEFT_OUT = re.compile(r"(^|\.)(__main__|_vendor|vendored?)(\.|$)")
 
 
 def lay_out(release: Release, folder: str) -> None:
-    """Links all files of a release into a folder, as they lie on the import path, beside what importlib.metadata reads
-    of a release whose name and version are known."""
+    """Copies all files of a release into a folder, as they lie on the import path, beside what importlib.metadata reads
+    of a release whose name and version are known. Links would lead a module that asks where it lies out of the folder,
+    and each release elsewhere."""
     name, version = distribution_of(release.label), version_of(release.label)
     if "==" in release.label and version:
         info = os.path.join(folder, f"{name.replace('-', '_')}-{version}.dist-info")
@@ -21,9 +23,9 @@ def lay_out(release: Release, folder: str) -> None:
         with open(os.path.join(info, "METADATA"), "w", encoding="utf-8") as file:
             file.write(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
     for path, where in release.files.items():
-        link = os.path.join(folder, path)
-        os.makedirs(os.path.dirname(link), exist_ok=True)
-        os.symlink(os.path.abspath(where), link)
+        copy = os.path.join(folder, path)
+        os.makedirs(os.path.dirname(copy), exist_ok=True)
+        shutil.copyfile(where, copy)
 
 
 def modules_of(release: Release) -> set[str]:

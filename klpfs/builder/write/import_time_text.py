@@ -21,6 +21,7 @@ from klpfs.builder.syntax import (
     type_params,
     walk_outside,
 )
+from klpfs.builder.write.changed_calls import ChangedCalls
 from klpfs.builder.write.function_text import rename_edits, with_renamed
 from klpfs.cpython.load.scopes import imported_name
 from klpfs.cpython.raw import first_line
@@ -33,7 +34,7 @@ def at_import_text(plan: ModulePlan, name: str) -> str:
     """`def name(klp):` with everything that runs when the patch goes in."""
     return _function_text(plan.new, plan.at_import, name,
                           "what importing it does otherwise; old code sees it, too, from the moment the patch goes in"
-                          + _together(plan))
+                          + _together(plan), calls=ChangedCalls(plan))
 
 
 def _together(plan: ModulePlan) -> str:
@@ -55,7 +56,8 @@ def new_module_text(module: Module, name: str, star_names: dict[ast.stmt, list[s
     return _function_text(module, work, name, doc=ast.get_docstring(module.tree, clean=False))
 
 
-def _function_text(module: Module, work: ImportWork, name: str, comment: str = "", doc: str | None = None) -> str:
+def _function_text(module: Module, work: ImportWork, name: str, comment: str = "", doc: str | None = None,
+                   calls: ChangedCalls | None = None) -> str:
     lines = [f"def {name}({_PARAMETER}):\n"]
     if comment:
         lines.append(f"    # {module.file}: {comment}\n")
@@ -70,15 +72,18 @@ def _function_text(module: Module, work: ImportWork, name: str, comment: str = "
         lines.append(f"    {_PARAMETER}.plain({cls!r}, {fields!r})  # refused if what made the class has read these\n")
     for table, keys in sorted(work.removed_keys.items()):
         lines.append(f"    {_PARAMETER}.removes({', '.join(map(repr, [table, *keys]))})\n")
-    body = _Writer(module, work).body(module.tree.body, 4)
+    if calls is not None and calls.needed:
+        lines.append(calls.text(4))
+    body = _Writer(module, work, calls).body(module.tree.body, 4)
     return "".join(lines) + (body or "    pass\n" * (not work.fields_of_bases))
 
 
 class _Writer:
-    """Writes the statements that a function for ImportTime runs. chosen: {syntax: the statements of it that run}."""
+    """Writes the statements that a function for ImportTime runs. chosen: {syntax: the statements of it that run}.
+    calls: where their calls lead; None: to the module's own functions."""
 
-    def __init__(self, module: Module, work: ImportWork) -> None:
-        self.work, self.source = work, module.source
+    def __init__(self, module: Module, work: ImportWork, calls: ChangedCalls | None = None) -> None:
+        self.work, self.source, self.calls = work, module.source, calls
         self.chosen: dict[ast.stmt, list[Statement]] = {}
         for statement in work.statements_to_run:
             self.chosen.setdefault(statement.node, []).append(statement)
@@ -122,6 +127,12 @@ class _Writer:
 
     def whole(self, node: ast.stmt, indent: int, in_class: bool) -> str:
         """A statement that runs."""
+        name = next((self.work.if_absent[each] for each in self.chosen[node] if each in self.work.if_absent), None)
+        if name is not None:
+            return f"{' ' * indent}if {_PARAMETER}.lacks({name!r}):\n" + self.always(node, indent + 4, in_class)
+        return self.always(node, indent, in_class)
+
+    def always(self, node: ast.stmt, indent: int, in_class: bool) -> str:
         if isinstance(node, IMPORTS) and _lazy_imports(node):
             aliases = [statement.alias for statement in self.chosen[node] if statement.alias is not None]
             return "".join(f"{' ' * indent}{line}\n" for line in _lazily(node, aliases))
@@ -139,13 +150,19 @@ class _Writer:
                     return ""
                 edits.append(_without_annotation(self.source, node, node.value))
             edits += self.inner_edits(node)
+        if self.calls is not None and not isinstance(node, (*DEFINITIONS, *IMPORTS)):
+            edits += self.calls.edits(node)
         as_in_function = None if in_class else _AsInFunction(self, node)
         if not self.source.has_own_lines(node):
-            return _unparsed(as_in_function, copy.deepcopy(node), indent)
+            return _unparsed(as_in_function, self.led(node), indent)
         renames = rename_edits(self.source, node, self.work.renamed_attributes)
         if renames is None:
-            return _unparsed(as_in_function, with_renamed(node, self.work.renamed_attributes), indent)
+            return _unparsed(as_in_function, with_renamed(self.led(node), self.work.renamed_attributes), indent)
         return self.source.block(first_line(node), end_line(node), indent, edits + renames)
+
+    def led(self, node: ast.stmt) -> ast.stmt:
+        """A copy of a statement, whose calls lead to NEW's functions."""
+        return copy.deepcopy(node) if self.calls is None else self.calls.led(node)
 
     def inner_edits(self, node: ast.stmt) -> list[Edit]:
         """The edits that put what a function may have into the place of what a module alone may have in a compound

@@ -25,7 +25,7 @@ from klpfs.cpython.import_time import caches, call_closures, carried, one_table,
 from klpfs.cpython.import_time.class_block import Part
 from klpfs.cpython.import_time.class_work import ClassWork, free_slots
 from klpfs.cpython.import_time.enum_members import forget_combinations
-from klpfs.cpython.import_time.name_copies import copies_of, is_of
+from klpfs.cpython.import_time.name_copies import copies_of, is_of, made_copies
 from klpfs.cpython.import_time.new_modules import public_names
 from klpfs.cpython.import_time.overlays import ABSENT, Attribute, Item
 from klpfs.cpython.import_time.side_effects import Watch
@@ -288,8 +288,8 @@ def _import_times(obj: Object) -> list[ImportTime]:
 
 
 class Run(ClassWork):
-    """The parameter of `run`, for one module: klp.part, klp.removes(NAME, key ...), and for classes what ClassWork
-    has."""
+    """The parameter of `run`, for one module: klp.part, klp.lacks(NAME), klp.removes(NAME, key ...), and for classes
+    what ClassWork has."""
 
     __slots__ = ("import_time", "owner", "namespace", "obj", "part", "removed_keys", "data_only")
 
@@ -304,6 +304,13 @@ class Run(ClassWork):
         """The table that `name` is bound to is changed in place where other code may hold it; of what the table has now
         and the new table has not, only these keys go: all other keys are the program's own entries."""
         self.removed_keys[name] = keys
+
+    def lacks(self, name: str) -> bool:
+        """Whether the program itself has no such global name, or attribute of a class: "C.m". """
+        holder, _, key = name.rpartition(".")
+        cls = class_at(self.namespace, holder) if holder else None
+        place: Place = Item(self.namespace, key) if cls is None else Attribute(cls, key)
+        return overlays.own(place) is ABSENT
 
     def star(self, name: str) -> None:
         """from NAME import *"""
@@ -358,6 +365,8 @@ class Run(ClassWork):
                     one_table.put_in_place_of(new, old)
                 for entry, value in changes:
                     overlays.put(self.owner, entry, value)
+                for copy in made_copies(new, self.namespace):       # it is imported from where it is made now
+                    overlays.put(self.owner, copy, old)
                 return
         if self.data_only and not is_data(new):
             place.set(old)

@@ -6,7 +6,7 @@ import gc
 import sys
 from types import FunctionType, ModuleType
 
-from klpfs.cpython.import_time.overlays import Attribute, Item
+from klpfs.cpython.import_time.overlays import Attribute, Item, known
 from klpfs.cpython.load.parse import parse
 from klpfs.cpython.raw import module_dict, type_dict
 
@@ -57,6 +57,16 @@ def copies_of(value: Any, name: str, owner: str, by_name: bool = False) -> list[
     for cls in _classes() if unique else ():
         places += [Attribute(cls, attribute) for attribute, held in list(type_dict(cls).items()) if held is value]
     return places
+
+
+def made_copies(value: Any, space: dict[str, Any]) -> list[Place]:
+    """Global names of other modules than the one with these globals that patches have bound to this very table."""
+    if type(value) not in (dict, list, set):
+        return []
+    spaces = [module_dict(module) for module in list(sys.modules.values()) if issubclass(type(module), ModuleType)]
+    places = [Item(other, name) for other in spaces if other is not space
+              for name, held in list(other.items()) if held is value]
+    return [place for place in places if known(place)]
 
 
 def _imports(space: dict[str, Any], owner: str, name: str) -> bool:

@@ -102,3 +102,16 @@ def test_caches_of_other_modules_belong_to_the_first_plan(upgrade):
     upgrade.write(*({name: text.format(number) for name, text in files.items()} for number in (1, 2)))
     [plan] = upgrade.build().plans
     assert [cache.text.rpartition(".")[2] for cache in plan.caches] == ["b:T{}"]
+
+
+def test_a_table_that_moves_to_another_module_stays_one_object_with_the_programs_entries(upgrade):
+    own = "def has(x): return x in T\n"
+    upgrade.write({"a.py": "", "b.py": "T = {1, 2}\n" + own},
+                  {"a.py": "T = {1, 2, 3}\n" + own, "b.py": "from .a import T\n" + own})
+    a, b = upgrade.module("a"), upgrade.module("b")
+    before = b.T
+    b.T.add("the program's")
+    found = upgrade.insmod()
+    assert a.T is b.T is before == {1, 2, 3, "the program's"} and b.has(3)
+    upgrade.disable(found)
+    assert not hasattr(a, "T") and b.T is before == {1, 2, "the program's"}
