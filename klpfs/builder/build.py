@@ -16,6 +16,7 @@ from klpfs.builder.plan.plans import Carried, ModulePlan, Refusal
 from klpfs.builder.read import modules, sources
 from klpfs.builder.read.sources import Release, version_of
 from klpfs.builder.verify.machine_readers import machine_is_read
+from klpfs.builder.verify.texts import texts_differ
 from klpfs.builder.verify.verify import NoProof, Proof, Verifier
 from klpfs.builder.write.compile_check import uncompilable
 from klpfs.builder.write.patch_file import Heading, emit
@@ -46,7 +47,7 @@ def build(old: Release, new: Release, pythons: Sequence[str], replace: bool = Tr
     pythons: the interpreters that the patch is to fit. replace: the patch takes the place of earlier ones. allow: the
     rest is written when changes are refused. main: the module that is the service's main program. verify: each of the
     pythons imports both releases and shows that the patch makes one into the other. BuildError: a source can't be read.
-    NothingToDo: no Python code differs. """
+    NothingToDo: no Python code differs; where texts do, each of the pythons shows that they make the same. """
     pairs = modules.pair(old, new, pythons)
     planner = PackagePlanner(pairs, pythons)
     plans = planner.plans()
@@ -61,10 +62,13 @@ def build(old: Release, new: Release, pythons: Sequence[str], replace: bool = Tr
                    f"{file}{', '.join(f':{line} {words}' for line, words in found)}"
                    for file, found in planner.annotations.items()]
     notes = warned + _notes(pairs) + [note for plan in plans for note in plan.notes] + annotations
-    if not plans and not refused:
-        raise NothingToDo(f"{old.label} and {new.label}: no Python code differs" + (
-            f" ({len(pairs.data + pairs.rebuilt)} other files do)" if pairs.data or pairs.rebuilt else "") + "".join(
-            f"; {note}" for note in annotations))
+    nothing = not plans and not refused
+    said = f"{old.label} and {new.label}: no Python code differs" + (
+        f" ({len(pairs.data + pairs.rebuilt)} other files do)" if pairs.data or pairs.rebuilt else "")
+    to_show = nothing and texts_differ(pairs)
+    if nothing and not (verify and to_show):
+        raise NothingToDo("; ".join([said + (", as far as the text says: not verified" if to_show else ""),
+                                     *annotations]))
     if refused and not allow:
         return Result("", plans, refused, notes, warned)
     plans = ordered(plans)
@@ -80,6 +84,9 @@ def build(old: Release, new: Release, pythons: Sequence[str], replace: bool = Tr
         named = _named(carried)
         warned += named
         notes += named
+        if nothing and not carried and not any(proof.refused for proof in proofs):
+            raise NothingToDo("; ".join(dict.fromkeys([
+                said, *annotations, *(note for proof in proofs for note in proof.warned + proof.notes)])))
         for proof in proofs:
             refused += proof.refused
             warned += proof.warned
@@ -100,7 +107,7 @@ def _verified(heading: Heading, plans: list[ModulePlan], old: Release, new: Rele
     with contextlib.ExitStack() as stack:
         verifiers = [stack.enter_context(Verifier(plans, old, new, python)) for python in pythons]
         for left in range(_ROUNDS, -1, -1):
-            text = emit(heading, plans, list(carried))
+            text = emit(heading, plans, list(carried)) if plans or carried else ""
             proofs = [verifier.proof(text) for verifier in verifiers]
             more = {each for proof in proofs for each in proof.carried
                     if each.is_by_name or not by_name_alone} - carried.keys()
