@@ -63,12 +63,12 @@ def build(old: Release, new: Release, pythons: Sequence[str], replace: bool = Tr
                    for file, found in planner.annotations.items()]
     notes = warned + _notes(pairs) + [note for plan in plans for note in plan.notes] + annotations
     nothing = not plans and not refused
-    said = f"{old.label} and {new.label}: no Python code differs" + (
+    said = "no Python code differs" + (
         f" ({len(pairs.data + pairs.rebuilt)} other files do)" if pairs.data or pairs.rebuilt else "")
     to_show = nothing and texts_differ(pairs)
     if nothing and not (verify and to_show):
-        raise NothingToDo("; ".join([said + (", as far as the text says: not verified" if to_show else ""),
-                                     *annotations]))
+        raise NothingToDo(f"{old.label} and {new.label}: {'as far as the text says, ' if to_show else ''}" + "; ".join(
+            [said, *annotations]))
     if refused and not allow:
         return Result("", plans, refused, notes, warned)
     plans = ordered(plans)
@@ -85,7 +85,7 @@ def build(old: Release, new: Release, pythons: Sequence[str], replace: bool = Tr
         warned += named
         notes += named
         if nothing and not carried and not any(proof.refused for proof in proofs):
-            raise NothingToDo("; ".join(dict.fromkeys([
+            raise NothingToDo(f"{old.label} and {new.label}: " + "; ".join(dict.fromkeys([
                 said, *annotations, *(note for proof in proofs for note in proof.warned + proof.notes)])))
         for proof in proofs:
             refused += proof.refused

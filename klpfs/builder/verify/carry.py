@@ -42,7 +42,7 @@ class Carrier:
         found: dict[Carried, None] = {}
         for difference in differences:
             if difference.trail is not None and difference.what in ("value", "missing", "extra", "kind", "order",
-                                                                    "length"):
+                                                                    "length") and not _is_a_name(difference):
                 found.update(dict.fromkeys(self._of(difference.what, difference.trail)))
         return list(found)
 
@@ -200,6 +200,12 @@ class Carrier:
                 return None
             parts.append(f"{key}: {value}" if kind == "dict" else value)
         return form(parts)
+
+
+def _is_a_name(difference: Difference) -> bool:
+    """Whether what should not be there is a name or an attribute: code of the old version, which runs until the
+    transition is complete, would fail without it."""
+    return difference.what == "extra" and difference.trail is not None and difference.trail.label[0] != "["
 
 
 def _tuple(parts: list[str]) -> str:

@@ -54,11 +54,12 @@ class Judgement:
 
 def judge(found: Iterable[Difference], unsteady: Unsteady, roots: set[str], versions: Versions = None,
           bound_by_loops: Callable[[str], set[str]] = lambda module: set(),
-          of_others: Collection[int] = (), readers: Readers | None = None) -> Judgement:
+          of_others: Collection[int] = (), readers: Readers | None = None,
+          is_added: Callable[[Difference], bool] = lambda extra: False) -> Judgement:
     """The differences between OLD with the livepatch and NEW. unsteady: what two runs of NEW have otherwise. roots:
     first names of the package's modules. versions: of both. bound_by_loops(module): its names that only loops of its
     top level bind. of_others: nodes of OLD's graph that are other packages' objects. readers: of NEW's code; None: it
-    reads nothing of what is masked."""
+    reads nothing of what is masked. is_added(extra): whether OLD had nothing there, so that it is the livepatch's."""
     result = Judgement()
     found = [each for each in found if not is_book_keeping(each)]
     by_chance = unsteady.covered(found)
@@ -67,6 +68,8 @@ def judge(found: Iterable[Difference], unsteady: Unsteady, roots: set[str], vers
         module, _, name = each.path.partition(":")
         if name.isidentifier() and name in bound_by_loops(module) and not (readers and readers.name(module, name)):
             reason = "variables of loops at import"
+        if each.what == "extra" and not each.path.endswith("]") and is_added(each):
+            reason = "what the livepatch gives classes, for objects made before"
         if reason:
             if each.module.partition(".")[0] in roots:
                 result.listed.setdefault(reason, []).append(each.path)
@@ -144,7 +147,7 @@ def _text_is_read(readers: Readers, module: str, inner: str, name: str) -> bool:
     """Whether NEW's code makes something of a docstring or a list of names."""
     if name == "__doc__":
         return readers.docs or inner == name and module in readers.own_docs
-    return name == "__all__" and readers.name(module, name)
+    return name == "__all__" and readers.lists_of_names
 
 
 def _is_version(difference: Difference, versions: Versions, name: str) -> bool:

@@ -3,6 +3,7 @@ version is told from what nobody would miss."""
 from __future__ import annotations
 
 import ast
+import builtins
 import dis
 import re
 from collections.abc import Iterable, Iterator
@@ -60,10 +61,12 @@ class Readers:
         return False
 
     def name(self, module: str, name: str) -> bool:
-        """Whether a module's code loads a global name, or another module's code asks it for that name."""
+        """Whether a module's code loads a global name that is a builtin's where the module has none, or another
+        module's code asks it for that name. A name that is nowhere else nobody loads who does not know that it is
+        there."""
         last = module.rpartition(".")[2]
         for path, tree in self._with(re.compile(rb"\b%s\b" % re.escape(name.encode()))):
-            if module_name(path) == module and name in self._globals(path, tree):
+            if module_name(path) == module and hasattr(builtins, name) and name in self._globals(path, tree):
                 return True
             for node in ast.walk(tree):
                 if isinstance(node, ast.Attribute) and node.attr == name and last_name(node.value) == last:
@@ -92,6 +95,13 @@ class Readers:
         """Modules whose own docstring their code reads."""
         return {module_name(path) for path, tree in self._with(re.compile(rb"\b__doc__\b")) for node in ast.walk(tree)
                 if isinstance(node, ast.Name) and node.id == "__doc__" and isinstance(node.ctx, ast.Load)}
+
+    @cached_property
+    def lists_of_names(self) -> bool:
+        """Whether code looks at a module's `__all__`; who adds to it does not."""
+        return any(isinstance(node, (ast.Name, ast.Attribute)) and isinstance(node.ctx, ast.Load) and (
+            last_name(node) == "__all__") for _, tree in self._with(re.compile(rb"\b__all__\b"))
+            for node in ast.walk(tree))
 
     @cached_property
     def docs(self) -> bool:

@@ -173,6 +173,21 @@ class Verifier:
         return found
 
 
+def _is_added(graph: Graph, before: Graph, extra: Difference) -> bool:
+    """Whether an attribute that a class has with the livepatch, and not in NEW, is one that it had not before."""
+    up = extra.trail.up if extra.trail is not None else None
+    if extra.trail is None or up is None or up.mine is None or graph.kind(up.mine) != "class":
+        return False
+    labels = [extra.trail.label]
+    while up.up is not None:
+        labels.append(up.label)
+        up = up.up
+    node = before.roots.get(up.label)
+    for label in reversed(labels):
+        node = before.edges(node).get(label) if node is not None else None
+    return node is None
+
+
 def _doing(name: str, found: dict[str, Any]) -> str:
     """What a process was about, by the release that it has and what it has found."""
     if "loaded" not in found or name == "new":
@@ -202,7 +217,7 @@ class _Judging:
         comparison = Comparison(graph, fresh.graphs["loaded"], self.text, SameSource(old, new, self.text, renamed))
         judgement = judge(comparison.run(), unsteady, self.roots, (version_of(old.label), version_of(new.label)),
                           functools.cache(functools.partial(bound_by_loops, new)), graph.held_elsewhere(),
-                          self.of.readers)
+                          self.of.readers, functools.partial(_is_added, graph, patched.graphs["loaded"]))
         of_package = [each for each in judgement.telling if each.module.partition(".")[0] in self.roots]
         self.proof.carried = Carrier(graph, fresh.graphs["loaded"], unsteady.paths.keys()).carried(
             judgement.refusing + [each for each in of_package if each.path.endswith("__doc__")])

@@ -57,12 +57,12 @@ def test_a_difference_of_the_package_refuses_others_are_told():
 READS = """
     import typing
     def f(o): return o.gone, getattr(o, "by_text"), o.__dict__, C.__subclasses__(), typing.get_type_hints(f)
-    def g(): return still, f.__doc__.split(), __all__
+    def g(): return open, f.__doc__.split(), __all__
     """
 
 
 @pytest.mark.parametrize("path, what", [
-    ("p:still", "extra"), ("p:c.gone", "extra"), ("p:c.by_text", "extra"), ("p:C.__eq__", "extra"),
+    ("p:open", "extra"), ("p:c.gone", "extra"), ("p:c.by_text", "extra"), ("p:C.__eq__", "extra"),
     ("p:C!subclasses[p.D]", "missing"), ("p:c.__dict__", "order"), ("p:f.__doc__", "value"), ("p:__all__", "length"),
     ("p:f.__annotations__['x']", "value"),
 ])
@@ -75,6 +75,14 @@ def test_nothing_is_masked_that_new_code_reads(releases, path, what):
         empty = judge([difference(path, what)], Unsteady([]), {"p"},
                       readers=Readers(releases.write("empty", {"p.py": "x = 1\n"})))
         assert list(empty.listed.values()) == [[path]]
+
+
+@pytest.mark.parametrize("path, added, counts", [
+    ("p:C.x", True, False), ("p:C.x", False, True), ("p:T['x']", True, True)])
+def test_what_the_livepatch_gives_classes_is_no_difference(releases, path, added, counts):
+    readers = Readers(releases.write("new", {"p.py": "def f(o): return o.x\n"}))
+    result = judge([difference(path, "extra")], Unsteady([]), {"p"}, readers=readers, is_added=lambda extra: added)
+    assert bool(result.refusing) is counts and bool(result.listed) is not counts
 
 
 def test_masks_say_nothing_of_other_packages():

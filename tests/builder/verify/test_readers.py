@@ -17,12 +17,14 @@ def test_an_attribute(releases, text, read):
 
 
 @pytest.mark.parametrize("text, read", [
-    ("def f(): return x\n", True), ("class C: y = x\n", True), ("def f(): return m.x\n", True),
-    ("from p.m import x\n", True), ("def f(x): return x\n", False), ("def f():\n    import x\n    return x\n", False),
-    ("from __future__ import annotations\ndef f(a: x): pass\n", False), ("def f(o): return o.x\n", False),
+    ("def f(): return open\n", True), ("class C: y = open\n", True), ("def f(): return m.open\n", True),
+    ("from p.m import open\n", True), ("def f(open): return open\n", False),
+    ("def f():\n    import open\n    return open\n", False),
+    ("from __future__ import annotations\ndef f(a: open): pass\n", False), ("def f(o): return o.open\n", False),
 ])
 def test_a_name_of_a_module(releases, text, read):
-    assert readers(releases, text).name("p.m", "x") is read
+    assert readers(releases, text).name("p.m", "open") is read
+    assert not readers(releases, "def f(): return x if HAS_X else 1\n").name("p.m", "x"), "no builtin's"
 
 
 @pytest.mark.parametrize("text, docs, own", [

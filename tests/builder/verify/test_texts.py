@@ -8,7 +8,8 @@ from klpfs.builder.error import NothingToDo
 from klpfs.builder.read.modules import pair
 from klpfs.builder.verify.texts import texts_differ
 
-REGISTRY = "R = []\ndef reg(f):\n    R.append(f.__name__)\n    return f\nclass B:\n    def __init_subclass__(cls): reg(cls)\n"
+REGISTRY = "R = []\ndef reg(f):\n    R.append(f.__name__)\n    return f\n" \
+           "class B:\n    def __init_subclass__(cls): reg(cls)\n"
 AB = ("{0}\n{1}\n", "{1}\n{0}\n")
 
 
@@ -16,7 +17,8 @@ AB = ("{0}\n{1}\n", "{1}\n{0}\n")
     ("def f(): return 1  # x\n", "def f():\n    return 1\n", False),
     ("def f(): return 1\n", "def f():\n    'Said.'\n    return 1\n", False),
     ("def f():\n    'Said.'\n", "def f():\n    'Told.'\n    pass\n", False),
-    ("def f():\n    'a'\ndef g(): return f.__doc__.split()\n", "def f():\n    'b'\ndef g(): return f.__doc__.split()\n", True),
+    ("def f():\n    'a'\ndef g(): return f.__doc__.split()\n",
+     "def f():\n    'b'\ndef g(): return f.__doc__.split()\n", True),
     ("'a'\ndef g(): return __doc__\n", "'b'\ndef g(): return __doc__\n", True),
     ("a()\nb()\n", "b()\na()\n", True), ("def f(a: int): pass\n", "def f(a: str): pass\n", True),
     ("class C: x = 1; y = 2\n", "class C: y = 2; x = 1\n", True),
@@ -60,5 +62,5 @@ def test_an_order_that_makes_nothing_is_nothing(releases):
 
 def test_without_a_proof_it_is_said_that_nobody_has_verified(releases):
     old, new = releases.pair(*(text.format("def a(): return 1", "def b(): return 2") for text in AB))
-    with pytest.raises(NothingToDo, match="as far as the text says: not verified"):
+    with pytest.raises(NothingToDo, match="as far as the text says, no Python code differs"):
         build(old, new, [sys.executable])

@@ -260,3 +260,10 @@ def test_what_was_once_overlooked(releases, old, new, path):
     text = "import ssl\nclass C:\n    def __init__(D): {}\nD = C()\n"
     proof = proof_of(releases, text.format(old), text.format(new))
     assert path in [each.what for each in proof.refused], proof
+
+
+def test_a_default_that_the_livepatch_gives_a_class_is_listed(releases):
+    """click 8.1.8."""
+    text = "class C:\n    def __init__(self):\n        pass\n{}    def f(self): return {}\nD = C()\n"
+    proof = proof_of(releases, text.format("", "1"), text.format("        self.kept = None\n", "self.kept"))
+    assert proof.refused == [] and any("C.kept" in each for each in proof.notes)
