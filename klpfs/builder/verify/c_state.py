@@ -121,7 +121,7 @@ def _asked_of(obj: Any, base: type, names: str) -> Parts:
 def _fixed(value: Any) -> Any:
     """A value that a method has made anew, without what has an identity."""
     if type(value) is dict:
-        value = list(value.items())
+        value = sorted(value.items(), key=repr)
     return tuple(map(_fixed, value)) if type(value) in (list, tuple) else value
 
 
@@ -202,8 +202,7 @@ def of_module(name: Any) -> Iterator[tuple[str, Any]]:
     for each in _OF_MODULES.get(name, "").split():
         function: Callable[[], Any] | None = space.get(each)
         if type(function) is types.BuiltinFunctionType:
-            value = function()
-            yield f"{each}()", value if type(value) is not dict else repr(sorted(value.items(), key=repr))
+            yield f"{each}()", _fixed(function())
     if name == "_signal":
         for number in sorted(space["valid_signals"]()):
             yield f"handler of {int(number)}", space["getsignal"](number)

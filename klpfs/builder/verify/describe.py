@@ -67,6 +67,8 @@ class Description:
         self.roots, self.everywhere, self.probe, self.docs = frozenset(roots), everywhere, probe, docs
         self.asked = c_state.types_by_name()
         self._hiding: dict[type, bool] = {}
+        self._skipped: dict[type, frozenset[str]] = {}
+        self._answering: dict[type, bool] = {}      # types of whose objects something is asked
         self.signs = CodeSigns()
         self.words = Words(tree, self.signs, home)
         self.ours = {id(each) for each in ours}
@@ -205,7 +207,7 @@ class Description:
             fixed = raw_parts.of_c(kind)
             if fixed:
                 edges.append(["of C", self._names(fixed)])
-        state = [[each, self._node(value)] for each, value in c_state.parts_of(obj, self.asked)]
+        state = self._state(obj, kind)
         edges += state
         if what == "instance" and not has and not state and not raw_parts.has_dict(obj):
             if gc.is_tracked(obj):
@@ -214,6 +216,14 @@ class Description:
         if what == "instance" and label == name and not state and self._hides(kind):
             edges.append(["more than is seen", self._node(None)])
         return [what, label, edges]
+
+    def _state(self, obj: Any, kind: type) -> Edges:
+        """Edges to what C says of an object."""
+        answers = self._answering.get(kind)
+        if answers is None:
+            answers = self._answering[kind] = c_state.is_seen(kind, self.asked) or any(
+                base in self.asked for base in raw_parts.mro(kind))
+        return [[each, self._node(value)] for each, value in c_state.parts_of(obj, self.asked)] if answers else []
 
     def _hides(self, kind: type) -> bool:
         """Whether objects of a class may hold what no attribute and no method that is asked shows: a base of it is of
@@ -227,8 +237,13 @@ class Description:
 
     def _attributes(self, obj: Any, kind: type, name: str) -> tuple[Edges, set[str]]:
         """(edges to an object's attributes, their names)."""
-        skipped = frozenset().union(*(_NOT_OF_OBJECTS.get(name_of(base), ()) for base in raw_parts.mro(kind)))
-        attributes = [(key, value) for key, value in raw_parts.attributes(obj) if key not in skipped]
+        skipped = self._skipped.get(kind)
+        if skipped is None:
+            skipped = self._skipped[kind] = frozenset(
+                each for base in raw_parts.mro(kind) for each in _NOT_OF_OBJECTS.get(name_of(base), ()))
+        attributes = raw_parts.attributes(obj)
+        if skipped:
+            attributes = [(key, value) for key, value in attributes if key not in skipped]
         edges = [[f".{self._label(key)}", self._node(value)] for key, value in attributes]
         if name == "logging.Manager":       # others ask for loggers whenever they like
             edges = [[f".{key}", self._part(value, lambda name, _: self._is_owned(name))]

@@ -50,12 +50,9 @@ class Words:
         self._ids_known: set[int] = set()
 
     def _ids(self) -> set[int]:
-        """Identities of all objects, and of what they hold."""
+        """Identities of all objects that the collector knows; those of others are found to be of chance (chance.py)."""
         if not self._ids_known:
-            objects = gc.get_objects()
-            self._ids_known.update(map(id, objects))
-            for each in objects:
-                self._ids_known.update(map(id, gc.get_referents(each)))
+            self._ids_known.update(map(id, gc.get_objects()))
         return self._ids_known
 
     def path(self, path: str) -> str:

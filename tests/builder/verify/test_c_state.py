@@ -111,6 +111,11 @@ def test_state_of_the_process_is_seen(module, what, change, back):
         back()
 
 
+def test_what_is_made_anew_each_time_has_no_identity():
+    assert all(type(value) not in (list, dict) for name in ("_csv", "_locale", "gc", "sys")
+               for _, value in c_state.of_module(name))
+
+
 def test_modules_without_such_state(modules):
     assert list(c_state.of_module("klp_none")) == list(c_state.of_module(None)) == []
 
