@@ -156,8 +156,8 @@ def test_texts_are_shown_where_they_differ(old, new, words):
 
 
 def test_a_path_that_nobody_could_read_is_cut_and_never_carried(releases):
-    deep = "def made(n):\n    t = n\n    for _ in range(3000): t = {{'a': t}}\n    return t\n" \
-           "def end(): return {}\nD = made(end())\n"
+    deep = "def made():\n    t = {{'a': None}}\n    for _ in range(3000): t = {{'a': t}}\n    return t\n" \
+           "def end(): return {}\nD = made()\nx = D\nwhile x['a']: x = x['a']\nx['a'] = end()\ndel x\n"
     proof = proof_of(releases, deep.format(1), deep.format(2))
     assert len(proof.refused) == 1 and proof.refused[0].what.startswith("m:D['a']['a']") and proof.carried == []
     assert len(proof.refused[0].what) < 500 and "is 1; should be 2" in proof.refused[0].why
