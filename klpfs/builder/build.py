@@ -19,6 +19,7 @@ from klpfs.builder.read.data_readers import readers_of_data
 from klpfs.builder.read.requirements import new_wishes
 from klpfs.builder.read.sources import Release, version_of
 from klpfs.builder.verify.seeds import seeds_of
+from klpfs.builder.verify.texts import texts_differ
 from klpfs.builder.verify.verify import NoProof, Proof, Verifier
 from klpfs.builder.write.compile_check import uncompilable
 from klpfs.builder.write.patch_file import Heading, emit
@@ -51,7 +52,7 @@ def build(old: Release, new: Release, pythons: Sequence[str], replace: bool = Tr
     rest is written when changes are refused. main: the module that is the service's main program. verify: each of the
     pythons imports both releases and shows that the patch makes one into the other, run at each of the levels (1: -O,
     2: -OO), beside the objects that the seeds make (verify/seeds.py). BuildError: a source can't be read. NothingToDo:
-    no Python code differs.
+    no Python code differs; where texts do, each of the pythons shows that they make the same.
 
     Where functions that became part of the patch for the values that they read are refused, all values are there at
     once instead. """
@@ -88,10 +89,13 @@ def _build(old: Release, new: Release, pythons: Sequence[str], together: bool, r
                    f"{file}{', '.join(f':{line} {words}' for line, words in found)}"
                    for file, found in planner.annotations.items()]
     notes = warned + _notes(pairs, readers) + [note for plan in plans for note in plan.notes] + annotations
-    if not plans and not refused:
-        raise NothingToDo(f"{old.label} and {new.label}: no Python code differs" + (
-            f" ({len(pairs.data + pairs.rebuilt)} other files do)" if pairs.data or pairs.rebuilt else "") + "".join(
-            f"; {note}" for note in read_data + wishes + annotations))
+    nothing = not plans and not refused
+    said = "no Python code differs" + (
+        f" ({len(pairs.data + pairs.rebuilt)} other files do)" if pairs.data or pairs.rebuilt else "")
+    to_show = nothing and texts_differ(pairs)
+    if nothing and not (verify and to_show):
+        raise NothingToDo(f"{old.label} and {new.label}: {'as far as the text says, ' if to_show else ''}" + "; ".join(
+            [said, *read_data, *wishes, *annotations]))
     if refused and not allow:
         return Result("", plans, refused, notes, warned)
     plans = ordered(plans)
@@ -109,6 +113,9 @@ def _build(old: Release, new: Release, pythons: Sequence[str], together: bool, r
         named = _named(carried)
         warned += named
         notes += named
+        if nothing and not carried and not any(proof.refused for proof in proofs):
+            raise NothingToDo(f"{old.label} and {new.label}: " + "; ".join(dict.fromkeys([
+                said, *annotations, *(note for proof in proofs for note in proof.warned + proof.notes)])))
         for proof in proofs:
             refused += proof.refused
             warned += proof.warned
@@ -129,7 +136,7 @@ def _verified(heading: Heading, plans: list[ModulePlan],
         for verifier in verifiers:
             stack.enter_context(verifier)
         for left in range(_ROUNDS, -1, -1):
-            text = emit(heading, plans, list(carried))
+            text = emit(heading, plans, list(carried)) if plans or carried else ""
             proofs = [verifier.proof(text) for verifier in verifiers]
             by_name_alone = machine_is_read(plans, {name for proof in proofs for name in proof.ran})
             more = {each for proof in proofs for each in proof.carried

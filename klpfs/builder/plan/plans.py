@@ -45,8 +45,9 @@ class Carried:
 
     @property
     def is_by_name(self) -> bool:
-        """Whether no literal is put in, which might be of the machine that builds: names of the program's, an order."""
-        return self.becomes.startswith(("Named(", "CodeOf(", "Keys("))
+        """Whether no literal is put in that might be of the machine that builds: but names of the program's, an order,
+        or a text that stands in the source."""
+        return self.becomes.startswith(("Named(", "CodeOf(", "Keys(")) or self.path.endswith("__doc__")
 
     @property
     def text(self) -> str:

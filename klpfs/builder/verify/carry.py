@@ -20,6 +20,8 @@ from klpfs.builder.verify.graphs import Graph
 _LONGEST = 4000         # characters of a value in the livepatch's file
 _DEEPEST = 8
 _ABSENT = "ABSENT"
+_OWN_DICT = ".__dict__"
+_MOST_STEPS = 100       # of a path, which the livepatch's file has to be parsed with
 _AFTER = ("", ".", "[", "!", "<")       # what may follow the path of a place that something is in
 _IN_PLACE = frozenset(("builtins.list", "builtins.set"))
 _WITH_KEYS = frozenset(("builtins.dict", "builtins.tuple", "collections.OrderedDict", "collections.defaultdict"))
@@ -40,7 +42,7 @@ class Carrier:
         found: dict[Carried, None] = {}
         for difference in differences:
             if difference.trail is not None and difference.what in ("value", "missing", "extra", "kind", "order",
-                                                                    "length"):
+                                                                    "length") and not _is_a_name(difference):
                 found.update(dict.fromkeys(self._of(difference.what, difference.trail)))
         return list(found)
 
@@ -50,7 +52,8 @@ class Carrier:
             assert trail.up is not None
             return [Carried(module, path, _ABSENT, code) for module, path in self._paths(trail.up)]
         if what == "order":
-            was, becomes = self._keys(self.mine, trail.mine), self._keys(self.wanted, trail.wanted)
+            sign = "." if trail.label == _OWN_DICT else "["
+            was, becomes = self._keys(self.mine, trail.mine, sign), self._keys(self.wanted, trail.wanted, sign)
         else:
             trail = self._whole(trail, what == "length")
             node = trail.mine
@@ -91,8 +94,10 @@ class Carrier:
             return True                         # a module itself: no path leads to it
         return trail.label[0] == "." or self.mine.kind(trail.up.mine) not in ("list", "set")
 
-    def _keys(self, graph: Graph, node: int | None) -> str | None:
-        keys = [_literal(label[1:-1]) for label in graph.edges(node) if label[0] == "["] if node is not None else []
+    @staticmethod
+    def _keys(graph: Graph, node: int | None, sign: str) -> str | None:
+        labels = [label for label in graph.edges(node) if label[0] == sign] if node is not None else []
+        keys = [repr(label[1:]) if sign == "." else _literal(label[1:-1]) for label in labels]
         return None if None in keys else f"Keys({', '.join(map(str, keys))})"
 
     # -- paths
@@ -105,7 +110,7 @@ class Carrier:
         while step.up is not None:
             steps.append(step)
             step = step.up
-        if not steps:
+        if not steps or len(steps) > _MOST_STEPS:
             return []
         text = ""
         for each in reversed(steps[:-1]):
@@ -125,7 +130,7 @@ class Carrier:
         """A step in Python's words; None: no step that klpfs follows."""
         assert step.up is not None and step.up.mine is not None
         kind, label = self.mine.kind(step.up.mine), step.label
-        if label[0] == "." and kind in _WITH_ATTRIBUTES:
+        if label[0] == "." and kind in _WITH_ATTRIBUTES and not self._is_fixed(step.up.mine, label):
             if _is_name(label[1:]):
                 return label
             return f".__dict__[{label[1:]!r}]" if kind not in ("class", "function") else None
@@ -133,6 +138,11 @@ class Carrier:
             key = _literal(label[1:-1])
             return None if key is None else f"[{key}]"
         return None
+
+    def _is_fixed(self, node: int, label: str) -> bool:
+        """Whether an attribute is a member that a C type shows: not all of them can be set."""
+        names = self.mine.edges(node).get("of C")
+        return names is not None and f"[{label[1:]}]" in self.mine.edges(names)
 
     def _has_plain_items(self, node: int) -> bool:
         """Whether a step by a key or an index leads to the same object in a service: what a list has at a place may be
@@ -194,6 +204,12 @@ class Carrier:
         return form(parts)
 
 
+def _is_a_name(difference: Difference) -> bool:
+    """Whether what should not be there is a name or an attribute: code of the old version, which runs until the
+    transition is complete, would fail without it."""
+    return difference.what == "extra" and difference.trail is not None and difference.trail.label[0] != "["
+
+
 def _tuple(parts: list[str]) -> str:
     return f"({', '.join(parts)}{',' * (len(parts) == 1)})"
 
@@ -236,7 +252,7 @@ def _literal(text: str) -> str | None:
         value = ast.literal_eval(tree)
     except (SyntaxError, ValueError, RecursionError):
         return None
-    return text if repr(value) == text and "<tree>" not in text else None
+    return text if repr(value) == text and not any(each in text for each in ("<tree>", "<home>")) else None
 
 
 def _is_name(text: str) -> bool:

@@ -12,12 +12,12 @@ from typing import Callable
 
 from attrs import define, field, frozen
 
+from klpfs.builder.verify.c_state import is_stateless
 from klpfs.builder.verify.graphs import CodeLabel, Graph
 
 _MOST = 4000            # differences, then the search ends
 _MOST_PAIRS = 4_000_000  # of members of two lists that are held against each other
 _HAVE_IDENTITY = frozenset(("function", "class", "dict", "set", "instance"))
-_HAVE_ORDER = frozenset(("builtins.dict", "collections.OrderedDict", "collections.defaultdict"))
 _LISTS = frozenset(("builtins.list", "collections.deque"))     # a tuple may be shared by chance
 _LEAVES = frozenset(("plain", "value", "code", "opaque"))
 _END_THERE = frozenset(("plain", "value", "module", "builtin", "descriptor", "opaque", "class", "function"))
@@ -41,7 +41,8 @@ class Trail:
 @frozen
 class Difference:
     """path: how the place is reached: `module:name.attribute['key']`. what: value, missing, extra, order, code,
-    identity, length or kind. mine, wanted: words for what is there in both processes. trail: to that place."""
+    identity, length, kind, or unseen: nobody can compare it. mine, wanted: words for what is there in both processes.
+    trail: to that place."""
 
     path: str
     what: str
@@ -67,6 +68,7 @@ class Comparison:
     same_source: Callable[[CodeLabel, CodeLabel, bool], bool] = lambda mine, wanted, apart: False
     exact: bool = False
     found: list[Difference] = field(init=False, factory=list)
+    unseen: list[Difference] = field(init=False, factory=list)     # places that nobody can compare
     _seen: set[tuple[int, int]] = field(init=False, factory=set)
     _to: dict[int, int] = field(init=False, factory=dict)
     _fro: dict[int, int] = field(init=False, factory=dict)
@@ -107,6 +109,8 @@ class Comparison:
             return
         if kind == "code":
             return self._code(trail, mine, wanted)
+        if self._is_hidden(mine, kind):
+            self.unseen.append(Difference(trail.path, "unseen", self.mine.show(mine), self.wanted.show(wanted), trail))
         if not self._same_label(mine, wanted):
             self._say(trail, "value" if kind in ("plain", "value", "instance") else "kind")
             if kind in _END_THERE:
@@ -117,6 +121,12 @@ class Comparison:
             self._list(trail, mine, wanted)
         else:
             self._edges(trail, mine, wanted, kind)
+
+    def _is_hidden(self, mine: int, kind: str) -> bool:
+        """Whether a node is of an object that holds more than can be seen."""
+        if kind == "opaque":
+            return not is_stateless(self.mine.label(mine))
+        return kind == "instance" and "more than is seen" in self.mine.edges(mine)
 
     def _same_label(self, mine: int, wanted: int) -> bool:
         return (self.mine.label(mine) == self.wanted.label(wanted)
@@ -132,8 +142,10 @@ class Comparison:
 
     def _edges(self, trail: Trail, mine: int, wanted: int, kind: str) -> None:
         has, wants = self.mine.edges(mine), self.wanted.edges(wanted)
-        if kind == "dict" and self.mine.label(mine) in _HAVE_ORDER:
-            self._order(trail, has, wants)
+        if kind == "dict":
+            self._order(trail, has, wants, "[")
+        elif kind == "instance" and "class" in has:
+            self._order(trail.to(".__dict__", mine, wanted, f"{trail.path}.__dict__"), has, wants, ".")
         for label, to in wants.items():
             where = trail.path + _step(label, kind)
             if label in has:
@@ -148,12 +160,21 @@ class Comparison:
             if label not in wants and not self.mine.is_stand_in(to):
                 self._say(trail.to(label, to, None, trail.path + _step(label, kind)), "extra")
 
-    def _order(self, trail: Trail, has: dict[str, int], wants: dict[str, int]) -> None:
-        one = [label for label in has if label in wants and label[0] == "["]
-        other = [label for label in wants if label in has and label[0] == "["]
+    def _order(self, trail: Trail, has: dict[str, int], wants: dict[str, int], sign: str) -> None:
+        """The order of those keys that both have, or of attributes, by the sign that their labels begin with. What
+        klpfs's stand-ins give for an object is in no order."""
+        cls = has.get("class") if sign == "." else None
+        one = [label for label in has if label in wants and label[0] == sign and not (
+            cls is not None and self._is_asked(cls, label))]
+        known = set(one)
+        other = [label for label in wants if label in known]
         if one != other:
             at = next(at for at, (mine, wanted) in enumerate(zip(one, other)) if mine != wanted)
             self._say(trail, "order", f"{one[at]} at {at}", f"{other[at]} at {at}")
+
+    def _is_asked(self, cls: int, label: str) -> bool:
+        stands = self.mine.attribute(cls, label)
+        return stands is not None and self.mine.is_stand_in(stands)
 
     def _code(self, trail: Trail, mine: int, wanted: int) -> None:
         one, other = CodeLabel.of(self.mine.label(mine)), CodeLabel.of(self.wanted.label(wanted))
@@ -198,7 +219,8 @@ class Comparison:
                 self._align(trail, here, there, depth - 2)
             else:
                 for label, to in here:
-                    self._say(trail.to(label, to, None, trail.path + label), "extra")
+                    if not self.mine.is_stand_in(to):
+                        self._say(trail.to(label, to, None, trail.path + label), "extra")
                 for label, to in there:
                     self._say(trail.to(label, None, to, trail.path + label), "missing")
 

@@ -17,7 +17,7 @@ import weakref
 from collections.abc import Iterable
 from typing import Any, Callable
 
-from klpfs.builder.verify import raw_parts
+from klpfs.builder.verify import c_state, raw_parts
 from klpfs.builder.verify.code_signs import PLAIN, CodeSigns
 from klpfs.builder.verify.object_text import NAMED_BY_C, Words, name_in_c, name_of
 
@@ -31,18 +31,26 @@ Edges = list[list[Any]]         # [[label, node], ...]
 Probe = Callable[[Any, type], "dict[str, Any]"]
 
 # C types whose pickle says all that they hold.
-_VALUES = ("datetime.", "decimal.", "zoneinfo.", "builtins.range", "builtins.slice", "itertools.count", "array.")
+_VALUES = ("datetime.", "decimal.Decimal", "zoneinfo.", "builtins.range", "builtins.slice", "itertools.count")
 # Types that hold what is no part of a release, or that give their referents in any order (Rust's hash maps).
-_OPAQUE = ("_random.Random", "_thread.", "_io.", "_socket.", "_ssl.", "builtins.frame", "builtins.traceback",
-           "builtins.generator", "builtins.coroutine", "builtins.async_generator", "pydantic_core._pydantic_core.")
+_OPAQUE = ("_thread.", "_io.", "_socket.", "_ssl.", "builtins.frame", "builtins.traceback",
+           "pydantic_core._pydantic_core.")
 _NOT_OF_MODULES = frozenset(("__builtins__", "__cached__", "__spec__", "__loader__", "__warningregistry__", "__path__",
                              "__file__", "__conditional_annotations__", "__annotate__", "__annotations__"))
 _NOT_OF_CLASSES = frozenset((
     "__dict__", "__weakref__", "__firstlineno__", "__static_attributes__", "__annotate_func__", "__annotations_cache__",
-    "__annotate__", "_abc_impl", "__abstractmethods__", "__doc__"))
+    "__annotate__", "_abc_impl", "__abstractmethods__", "__doc__", "__slotnames__"))
+# Book-keeping of the library's own classes in their objects: what is asked, or ends, at some time.
+_NOT_OF_OBJECTS: dict[str, frozenset[str]] = {
+    "weakref.WeakKeyDictionary": frozenset(("_dirty_len", "_pending_removals", "_iterating")),
+    "weakref.WeakValueDictionary": frozenset(("_pending_removals", "_iterating")),
+    "_weakrefset.WeakSet": frozenset(("_pending_removals", "_iterating")),
+    "logging.Logger": frozenset(("_cache",)),
+    "threading.Thread": frozenset(("_is_stopped", "_tstate_lock", "_handle", "_started", "_ident", "_native_id")),
+}
 _CONTAINERS: tuple[tuple[type, str], ...] = (
     (dict, "dict"), (list, "list"), (tuple, "list"), (collections.deque, "list"), (set, "set"), (frozenset, "set"))
-_HAVE_NO_ATTRIBUTES = frozenset((dict, list, tuple, set, frozenset, collections.deque))
+_HAVE_NO_ATTRIBUTES = frozenset((dict, list, tuple, set, frozenset))
 
 
 class Description:
@@ -50,14 +58,19 @@ class Description:
 
     everywhere: other packages' modules are described, too. ours: objects of klpfs's own, which are left out. kept: a
     list that keeps alive what was seen, so that ids of two graphs of one process mean the same. probe(object, class):
-    the values that klpfs's stand-ins give for attributes that the object lacks.
+    the values that klpfs's stand-ins give for attributes that the object lacks. docs: docstrings of the package's
+    functions and classes are part of what they are. home: the folder of whom the process runs for.
     """
 
     def __init__(self, roots: Iterable[str], tree: str, ours: Iterable[object], kept: list[Any],
-                 everywhere: bool = False, probe: Probe | None = None) -> None:
-        self.roots, self.everywhere, self.probe = frozenset(roots), everywhere, probe
+                 everywhere: bool = False, probe: Probe | None = None, docs: bool = False, home: str = "") -> None:
+        self.roots, self.everywhere, self.probe, self.docs = frozenset(roots), everywhere, probe, docs
+        self.asked = c_state.types_by_name()
+        self._hiding: dict[type, bool] = {}
+        self._skipped: dict[type, frozenset[str]] = {}
+        self._answering: dict[type, bool] = {}      # types of whose objects something is asked
         self.signs = CodeSigns()
-        self.words = Words(tree, self.signs)
+        self.words = Words(tree, self.signs, home)
         self.ours = {id(each) for each in ours}
         self.kept = kept
         self.nodes: list[Node] = []
@@ -131,6 +144,11 @@ class Description:
     def _names(self, texts: Iterable[str]) -> int:
         return self._made("set", self._keyed((each, None, each) for each in sorted(texts)))
 
+    def _part(self, table: dict[Any, Any], chosen: Callable[[Any, Any], bool]) -> int:
+        """A node of those items of a dict that are chosen."""
+        return self._add(["dict", "builtins.dict", self._keyed(
+            (self.words.key(key), key, value) for key, value in list(table.items()) if chosen(key, value)), 0])
+
     def _label(self, key: Any) -> str:
         return key if type(key) is str else self.words.key(key)
 
@@ -147,15 +165,19 @@ class Description:
         if issubclass(kind, types.ModuleType):
             return self._module(obj)
         if issubclass(kind, weakref.ref):
-            return ["weakref", name_of(kind), [["to", self._node(weakref.ref.__call__(obj))]]]
+            return ["weakref", name_of(kind), [["to", self._node(weakref.ref.__call__(obj))],
+                                               ["callback", self._node(c_state.callback_of(obj))],
+                                               *self._attributes(obj, kind, name_of(kind))[0]]]
         name = name_of(kind)
         if name.startswith("klpfs."):
             return ["klpfs", name, []]
         if kind in NAMED_BY_C:
             return ["descriptor", name_in_c(obj), []]
+        if c_state.is_seen(kind, self.asked):
+            return self._instance(obj, kind, name)
         if name.startswith(_OPAQUE):
             return ["opaque", name, []]
-        if name.startswith(_VALUES) and raw_parts.is_of_c(kind):
+        if name.startswith(_VALUES) and c_state.is_librarys(kind, name):
             try:
                 return ["value", f"{name} {self.words.key(obj.__reduce_ex__(2)[1:])}", []]
             except Exception:       # one that can't be pickled
@@ -163,7 +185,8 @@ class Description:
         return self._instance(obj, kind, name)
 
     def _instance(self, obj: Any, kind: type, name: str) -> Node:
-        edges: Edges = [["class", self._node(kind)]] if self._is_owned(raw_parts.module_of(kind)) else []
+        owned = self._is_owned(raw_parts.module_of(kind))
+        edges: Edges = [["class", self._node(kind)]] if owned else []
         what, label = "instance", name
         for base, container in _CONTAINERS:
             if issubclass(kind, base):
@@ -175,15 +198,59 @@ class Description:
             label = name if held is None else f"{name} {held}"
         if kind in _HAVE_NO_ATTRIBUTES:
             return [what, label, edges]
-        attributes = raw_parts.attributes(obj)
-        edges += [[f".{self._label(key)}", self._node(value)] for key, value in attributes]
-        if self.probe is not None and self._is_owned(raw_parts.module_of(kind)):
-            has = {key for key, _ in attributes if type(key) is str}
-            edges += [[f".{key}", self._node(value)] for key, value in self.probe(obj, kind).items() if key not in has]
-        if what == "instance" and not attributes and not raw_parts.has_dict(obj) and gc.is_tracked(obj):
-            edges += [[f"ref{number}", self._node(each)] for number, each in enumerate(gc.get_referents(obj))
-                      if each is not kind]
+        attributes, has = self._attributes(obj, kind, name)
+        edges += attributes
+        if owned:
+            if self.probe is not None:
+                edges += [[f".{key}", self._node(value)] for key, value in self.probe(obj, kind).items()
+                          if key not in has]
+            fixed = raw_parts.of_c(kind)
+            if fixed:
+                edges.append(["of C", self._names(fixed)])
+        state = self._state(obj, kind)
+        edges += state
+        if what == "instance" and not has and not state and not raw_parts.has_dict(obj):
+            if gc.is_tracked(obj):
+                edges += [[f"ref{number}", self._node(each)] for number, each in enumerate(gc.get_referents(obj))
+                          if each is not kind]
+        if what == "instance" and label == name and not state and self._hides(kind):
+            edges.append(["more than is seen", self._node(None)])
         return [what, label, edges]
+
+    def _state(self, obj: Any, kind: type) -> Edges:
+        """Edges to what C says of an object."""
+        answers = self._answering.get(kind)
+        if answers is None:
+            answers = self._answering[kind] = c_state.is_seen(kind, self.asked) or any(
+                base in self.asked for base in raw_parts.mro(kind))
+        return [[each, self._node(value)] for each, value in c_state.parts_of(obj, self.asked)] if answers else []
+
+    def _hides(self, kind: type) -> bool:
+        """Whether objects of a class may hold what no attribute and no method that is asked shows: a base of it is of
+        C, and none that is known."""
+        known = self._hiding.get(kind)
+        if known is None:
+            known = self._hiding[kind] = any(
+                not raw_parts.is_of_python(base) and base not in self.asked and not raw_parts.shows_members(base)
+                and not c_state.is_stateless(name_of(base)) for base in raw_parts.mro(kind))
+        return known
+
+    def _attributes(self, obj: Any, kind: type, name: str) -> tuple[Edges, set[str]]:
+        """(edges to an object's attributes, their names)."""
+        skipped = self._skipped.get(kind)
+        if skipped is None:
+            skipped = self._skipped[kind] = frozenset(
+                each for base in raw_parts.mro(kind) for each in _NOT_OF_OBJECTS.get(name_of(base), ()))
+        attributes = raw_parts.attributes(obj)
+        if skipped:
+            attributes = [(key, value) for key, value in attributes if key not in skipped]
+        edges = [[f".{self._label(key)}", self._node(value)] for key, value in attributes]
+        if name == "logging.Manager":       # others ask for loggers whenever they like
+            edges = [[f".{key}", self._part(value, lambda name, _: self._is_owned(name))]
+                     if key == "loggerDict" and type(value) is dict else edge
+                     for edge, (key, value) in zip(edges, attributes)]
+        return (edges,
+                {key for key, _ in attributes if type(key) is str})
 
     def _contents(self, obj: Any, base: type, container: str) -> Edges:
         if container == "list":
@@ -192,9 +259,9 @@ class Description:
             members = [(self.words.key(each), each) for each in base.__iter__(obj)]     # type: ignore[attr-defined]
             return self._keyed((text, None, each) for text, each in sorted(members, key=lambda member: member[0]))
         items = list(dict.items(obj))
-        if issubclass(type(obj), collections.OrderedDict) and all(type(key) is str for key, _ in items):
-            space = dict(items)             # its own order: move_to_end() leaves the dict's
-            items = [(key, space[key]) for key in collections.OrderedDict.__iter__(obj)]
+        if c_state.is_ordered(type(obj)):
+            places = {id(key): at for at, key in enumerate(c_state.ordered(obj))}
+            items.sort(key=lambda item: places[id(item[0])])
         return self._keyed((self.words.key(key), key, value) for key, value in items)
 
     def _module(self, module: Any) -> Node:
@@ -202,8 +269,9 @@ class Description:
         name = space.get("__name__")
         if not self._is_owned(name) and not self.everywhere:
             return ["module", str(name), []]
-        return ["module", str(name), [[self._label(key), self._node(value)] for key, value in list(space.items())
-                                      if key not in _NOT_OF_MODULES and id(value) not in self.ours]]
+        edges = [[self._label(key), self._node(value)] for key, value in list(space.items())
+                 if key not in _NOT_OF_MODULES and id(value) not in self.ours]
+        return ["module", str(name), [*edges, *([what, self._node(value)] for what, value in c_state.of_module(name))]]
 
     def _class(self, cls: Any) -> Node:
         name, space = name_of(cls), raw_parts.class_dict(cls)
@@ -213,14 +281,25 @@ class Description:
             return ["class", name, []]
         edges: Edges = [["bases", self._made("list", self._items(raw_parts.bases(cls)))],
                         ["metaclass", self._node(type(cls))]]
-        edges += [[f".{self._label(key)}", self._node(value)] for key, value in space.items()
+        edges += [[f".{self._label(key)}", self._attribute(space, key, value)] for key, value in space.items()
                   if key not in _NOT_OF_CLASSES]
+        if self.docs and "__doc__" in space and self._is_owned(space.get("__module__")):
+            edges.append([".__doc__", self._node(space["__doc__"])])
         if self._is_owned(space.get("__module__")):
             edges.append(["subclasses", self._names(
                 text for text in map(name_of, raw_parts.subclasses(cls)) if not text.startswith("klpfs."))])
         if "_abc_impl" in space and _get_dump is not None:
             edges.append(["registered", self._names(self.words.key(each) for each in _get_dump(cls)[0])])
         return ["class", name, edges]
+
+    def _attribute(self, space: dict[str, Any], key: str, value: Any) -> int:
+        """The node of a class's attribute; of an enumeration's values those that members have: composites of flags are
+        made when somebody asks."""
+        members = space.get("_member_map_")
+        if key == "_value2member_map_" and type(value) is dict and type(members) is dict:
+            ids = set(map(id, members.values()))
+            return self._part(value, lambda _, member: id(member) in ids)
+        return self._node(value)
 
     def _function(self, function: types.FunctionType) -> Node:
         edges: Edges = []
@@ -231,6 +310,8 @@ class Description:
                 edges.append(["defaults", self._made("list", self._items(function.__defaults__))])
             edges += [[f"default of {key}", self._node(value)]
                       for key, value in sorted((function.__kwdefaults__ or {}).items())]
+        if self.docs and any(map(self._is_owned, modules)):
+            edges.append([".__doc__", self._node(function.__doc__)])
         edges += self._closure(function)        # a foreign function may close over what is the package's
         edges += [[f".{self._label(key)}", self._node(value)] for key, value in list(function.__dict__.items())]
         return ["function", name_of(function), edges]

@@ -1,4 +1,5 @@
-"""Names that import time leaves behind in a module, which nobody means: variables of loops at its top level."""
+"""Names of a module's top level, by the statements that bind them: variables of loops, which nobody means, and what
+makes an object."""
 from __future__ import annotations
 
 import ast
@@ -8,6 +9,17 @@ from klpfs.builder.error import BuildError
 from klpfs.builder.plan.package_plan import top_level
 from klpfs.builder.read.modules import parse, path_of
 from klpfs.builder.read.sources import Release
+
+
+def statements_of(release: Release, module: str, name: str) -> list[ast.stmt]:
+    """The statements of a module's top level that bind a name."""
+    path = path_of(module, release.files)
+    try:
+        tree = parse(release, path).tree if path is not None else ast.Module([], [])
+    except BuildError:
+        return []
+    return [node for node in top_level(tree) if isinstance(node, ast.stmt)
+            and not isinstance(node, (ast.If, ast.While, ast.Try)) and name in names_bound(node)]
 
 
 def bound_by_loops(release: Release, module: str) -> set[str]:

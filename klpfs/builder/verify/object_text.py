@@ -17,7 +17,7 @@ _MOST = 400             # characters of a value's text, then a hash stands for t
 _SHOWN = 300            # of them
 _WHOLE_MOST = 4000
 _KEY_MOST = 300
-_IS_AN_ID = 1 << 40     # a whole number above it, as a key, is taken for an id()
+_ADDRESSES = range(1 << 44, 1 << 48, 8)     # where objects lie; a key that is one and is that of an object is its id()
 _UNDER: tuple[tuple[type, Callable[[Any], Any]], ...] = (
     (str, str.__str__), (bool, bool.__repr__), (int, int.__repr__), (float, float.__repr__), (bytes, bytes.__repr__),
     (complex, complex.__repr__), (bytearray, bytearray.__repr__))
@@ -42,26 +42,40 @@ def name_in_c(obj: Any) -> str:
 
 
 class Words:
-    """tree: the folder that the package lies in; in all texts it becomes `<tree>`, for the other process has another.
-    signs: of codes."""
+    """tree, home: the folder that the package lies in, and that of whom it runs for; in all texts they become `<tree>`
+    and `<home>`, for the other process has others. signs: of codes."""
 
-    def __init__(self, tree: str, signs: CodeSigns) -> None:
-        self.tree, self.signs = tree, signs
+    def __init__(self, tree: str, signs: CodeSigns, home: str = "") -> None:
+        self.tree, self.signs, self.home = tree, signs, home
+        self._ids_known: set[int] = set()
+
+    def _ids(self) -> set[int]:
+        """Identities of all objects that the collector knows; those of others are found to be of chance (chance.py)."""
+        if not self._ids_known:
+            self._ids_known.update(map(id, gc.get_objects()))
+        return self._ids_known
 
     def path(self, path: str) -> str:
         """A file's path."""
-        return path.replace(self.tree, "<tree>") if self.tree else path
+        path = path.replace(self.tree, "<tree>") if self.tree else path
+        return path.replace(self.home, "<home>") if self.home else path
+
+    def _elsewhere(self, value: Any) -> Any:
+        """A value as every process has it."""
+        if type(value) is str:
+            return self.path(value)
+        return self.path(value.decode("latin-1")).encode("latin-1") if type(value) is bytes and self.home else value
 
     def value(self, value: Any) -> str:
         """A plain value, of one of the types PLAIN."""
-        text = repr(self.path(value) if type(value) is str else value)
+        text = repr(self._elsewhere(value))
         return text if len(text) < _MOST else f"{text[:_SHOWN]}...{len(text)} {digest(text)}"
 
     def whole(self, value: Any, text: str) -> str | int:
         """The whole text of a plain value whose text is cut, if it is not too long; else 0."""
         if len(text) <= _SHOWN:
             return 0
-        whole = repr(self.path(value) if type(value) is str else value)
+        whole = repr(self._elsewhere(value))
         return whole if text != whole and len(whole) <= _WHOLE_MOST else 0
 
     def under(self, obj: Any) -> str | None:
@@ -76,7 +90,7 @@ class Words:
         """The name of a dict's key or a set's member: by type and what it holds, `depth` levels deep."""
         kind = type(obj)
         if kind in PLAIN:
-            return "#" if kind is int and obj > _IS_AN_ID else self.value(obj)
+            return "#" if kind is int and obj in _ADDRESSES and obj in self._ids() else self.value(obj)
         if raw_parts.is_class(obj) or kind is types.FunctionType:
             return name_of(obj)
         if kind is types.CodeType:

@@ -18,6 +18,7 @@ _qualname = type.__dict__["__qualname__"].__get__
 _dict_of_module: Any = vars(types.ModuleType)["__dict__"]
 subclasses = type.__subclasses__
 
+_OF_C = (types.GetSetDescriptorType, types.MethodDescriptorType, types.WrapperDescriptorType)
 _NO_PARTS = frozenset((object, dict, list, tuple, set, frozenset, str, int, bytes, float))
 _NOT_ITS_OWN = frozenset(("__weakref__", "__dict__", "__weaklistoffset__", "__dictoffset__", "__vectorcalloffset__"))
 
@@ -52,6 +53,25 @@ def is_class(obj: object) -> bool:
 def is_of_c(cls: type) -> bool:
     """Whether a class is a static one of C, which no program changes."""
     return not _flags(cls) & _HEAP
+
+
+def is_of_python(cls: type) -> bool:
+    """Whether a class is of a `class` statement, or made as one: C has no methods and attributes of its own in it."""
+    return bool(_flags(cls) & _HEAP) and not any(
+        type(found) in _OF_C and found.__objclass__ is cls and name not in _NOT_ITS_OWN
+        for name, found in _dict_of_class(cls).items())
+
+
+def shows_members(cls: type) -> bool:
+    """Whether a C type has members that it shows, which are taken for all that it holds."""
+    return cls in _NO_PARTS or any(type(found) is types.MemberDescriptorType for found in _dict_of_class(cls).values())
+
+
+def of_c(cls: type) -> set[str]:
+    """Names of the members that C types among a class's bases show: Python can't set all of them."""
+    return {name for base in mro(cls) if base not in _NO_PARTS and not is_of_python(base)
+            for name, found in _dict_of_class(base).items()
+            if type(found) is types.MemberDescriptorType and name not in _NOT_ITS_OWN}
 
 
 def module_of(cls: type) -> Any:

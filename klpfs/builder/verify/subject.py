@@ -1,14 +1,15 @@
 """A process that is described: it imports a release's modules, and OLD's takes the livepatch and lets it go, as a
-service would.
+service would. Nothing is asked in a copy of the process: a package's hooks would run when it forks.
 
     python subject.py FD    (the job is JSON on standard input)
 
 Runs in the interpreter of the service, on the standard library and klpfs's own engine. Job: {"klpfs": the folder that
-klpfs lies in, "tree": the folder that the release lies in, "path": more folders to import from, "roots", "modules",
-"main": the one of these that is the service's main program, or null, "seeds": [[name, text]] (seeds.py), "everywhere",
-"watch": what runs is told, "fix": a path or null, "seconds": of processor time, "megabytes"}. What is found goes to FD,
-each part marshalled behind its length: ("loaded", graph), ("patched", graph), ("back", graph), each followed by
-("state ...", as process_state.taken gives it), and last ("said", {...}).
+klpfs lies in, "tree": the folder that the release lies in, "home": that of whom it runs for, "path": more folders to
+import from, "roots", "modules", "main": the one of these that is the service's main program, or null, "seeds": [[name,
+text]] (seeds.py), "everywhere", "docs": docstrings count, "watch": what runs is told, "fix": a path or null, "seconds":
+of processor time, "megabytes"}. What is found goes to FD, each part marshalled behind its length: ("loaded", graph),
+("patched", graph), ("back", graph), each followed by ("state ...", as process_state.taken gives it), and last ("said",
+{...}).
 """
 from __future__ import annotations
 
@@ -66,10 +67,10 @@ class Subject:
         engine = Engine(target, log)
         ours = [self, self.job, self.said, self.ran, self.kept, log, target, engine, sys.modules[__name__]]
 
-        def step(what: str, probe: Callable[[Any, type], dict[str, Any]] | None = None) -> None:
+        def step(what: str, kept: list[Any], probe: Callable[[Any, type], dict[str, Any]] | None = None) -> None:
             gc.collect()
-            self.write(what, Description(self.job["roots"], self.job["tree"], ours, self.kept, self.job["everywhere"],
-                                         probe).take())
+            self.write(what, Description(self.job["roots"], self.job["tree"], [*ours, kept], kept,
+                                         self.job["everywhere"], probe, self.job["docs"], self.job["home"]).take())
 
         sys.path.insert(0, self.job["tree"])
         sys.path += [folder for folder in self.job["path"] if folder not in sys.path]
@@ -80,22 +81,40 @@ class Subject:
             sys.modules["__main__"] = main      # what the livepatch's Object(None) means here
         for name, text in self.job["seeds"]:
             self._seed(name, text)
-        step("loaded")
+        step("loaded", self.kept)
         if self.job["fix"]:
-            patch = _Patch(engine, log, loader, self.job["fix"])
-            try:
-                patch.insmod()
-            except Exception as error:
-                self.said["refused"] = patch.why(error)
-            else:
-                stand_ins = attributes.FirstUse, attributes.Slot, attributes.Form
-                self._in_a_child(lambda: step("patched", lambda obj, cls: given(stand_ins, obj, cls)))
-                try:
-                    patch.rmmod()
-                except Exception as error:
-                    self.said["stays"] = patch.why(error)
-                step("back")
+            self._with_the_livepatch(_Patch(engine, log, loader, self.job["fix"]), step,
+                                     (attributes.FirstUse, attributes.Slot, attributes.Form))
         self.write("said", self.said)
+
+    def _with_the_livepatch(self, patch: _Patch, step: Callable[..., None], stand_ins: tuple[type, ...]) -> None:
+        """Describes what is there with the livepatch, and when it is taken out. What stand-ins give is asked last, with
+        the livepatch in once more, for that changes objects. What is described with it is not kept alive: it would
+        not go with it."""
+        if not self._loaded(patch):
+            return
+        asked = _any_stands(stand_ins)
+        if not asked:
+            step("patched", [])
+        try:
+            patch.rmmod()
+        except Exception as error:
+            self.said["stays"] = patch.why(error)
+        step("back", self.kept)
+        if asked and (self.said["stays"] or self._loaded(patch)):
+            step("patched", [], lambda obj, cls: given(stand_ins, obj, cls))
+
+    def _loaded(self, patch: _Patch) -> bool:
+        """Whether the livepatch goes in; if not, what is said is why. A statement of NEW's may raise whatever it
+        likes."""
+        try:
+            patch.insmod()
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            self.said["refused"] = patch.why(error)
+            return False
+        return True
 
     def _import(self, name: str) -> None:
         try:
@@ -121,18 +140,12 @@ class Subject:
             self.said["unseeded"] = self.said["unseeded"] or (
                 f"{name}:{traceback.tb_lineno}: {type(error).__name__}: {str(error)[:200]}")
 
-    def _in_a_child(self, do: Callable[[], None]) -> None:
-        """What stand-ins give is asked in a copy of the process, for that changes objects."""
-        child = os.fork()
-        if not child:
-            status = 1
-            try:
-                do()
-                status = 0
-            finally:
-                os._exit(status)
-        if os.waitpid(child, 0)[1]:
-            raise RuntimeError("the patched objects could not be described")
+
+def _any_stands(stand_ins: tuple[type, ...]) -> bool:
+    """Whether a class has a stand-in of klpfs's for an attribute."""
+    from klpfs.builder.verify import raw_parts
+    return any(type(value) in stand_ins for cls in gc.get_objects() if raw_parts.is_class(cls)
+               for value in raw_parts.class_dict(cls).values())
 
 
 def given(stand_ins: tuple[type, ...], obj: Any, cls: type) -> dict[str, Any]:

@@ -6,10 +6,12 @@ NEW once more in another environment (hash seed, names, time zone), for what dif
 """
 from __future__ import annotations
 
+import ast
 import functools
 import json
 import marshal
 import os
+import re
 import signal
 import struct
 import subprocess
@@ -22,15 +24,20 @@ from typing import Any, BinaryIO
 from attrs import define, field
 
 import klpfs
+from klpfs.builder.compare.equivalence import same
 from klpfs.builder.plan.machine_readers import machine_is_read
 from klpfs.builder.plan.plans import Carried, ModulePlan, Refusal
+from klpfs.builder.read.modules import module_name, read
 from klpfs.builder.read.sources import Release, version_of
+from klpfs.builder.syntax import last_name
 from klpfs.builder.verify import process_state, sandbox, subject
 from klpfs.builder.verify.carry import Carrier
+from klpfs.builder.verify.chance import Unsteady
 from klpfs.builder.verify.compare import Comparison, Difference
 from klpfs.builder.verify.graphs import Graph
-from klpfs.builder.verify.import_loops import bound_by_loops
-from klpfs.builder.verify.judge import Unsteady, judge, judge_back
+from klpfs.builder.verify.import_loops import bound_by_loops, statements_of
+from klpfs.builder.verify.judge import judge, judge_back
+from klpfs.builder.verify.readers import Readers
 from klpfs.builder.verify.same_source import SameSource
 from klpfs.builder.verify.trees import lay_out, modules_of, roots_of
 from klpfs.cpython.resolve.fingerprint import LEVELS
@@ -38,6 +45,7 @@ from klpfs.cpython.resolve.fingerprint import LEVELS
 _KLPFS = os.path.dirname(os.path.abspath(klpfs.__file__))
 _SECONDS, _WALL_SECONDS, _MEGABYTES = 120, 600, 2048
 _HEAD = struct.Struct("<Q")
+_SHOWN, _LONGEST_PATH = 100, 200        # characters of values and of halves of paths
 _MOST_NAMED = 20        # differences of a kind that are named; the others are counted
 
 
@@ -69,17 +77,25 @@ class Verifier:
     """The proofs of livepatches between two releases, for one interpreter, run at one level (1: -O, 2: -OO). Used as a
     context manager.
 
-    path: where it imports other packages from, beside its own folders. main: the module that is the service's main
-    program. seeds: names and texts of modules that make objects (seeds.py)."""
+    plans: what the livepatch does; [] where nothing is known to change. path: where it imports other packages from,
+    beside its own folders. main: the module that is the service's main program. seeds: names and texts of modules that
+    make objects (seeds.py)."""
 
     def __init__(self, plans: list[ModulePlan], old: Release, new: Release, python: str, level: int = 0,
                  path: Sequence[str] = (), main: str | None = None, seeds: Sequence[tuple[str, str]] = ()) -> None:
         self.plans, self.old, self.new, self.path, self.main, self.seeds = plans, old, new, path, main, seeds
         self.command = [python, LEVELS[level]] if level else [python]
         self.python = " ".join(self.command)        # for messages
+        self.readers = Readers(new)
         self._folder = tempfile.TemporaryDirectory(prefix="klpfs-verify-")
         self.scratch = os.path.realpath(self._folder.name)
         self._news: list[_Run] = []         # what two processes of NEW's have found
+
+    @functools.cached_property
+    def changed(self) -> dict[str, str]:
+        """{module whose text differs: the path of its file in NEW}."""
+        return {module_name(path): f"{self.new.label}: {path}" for path, where in self.new.files.items()
+                if path.endswith(".py") and (path not in self.old.files or read(where) != read(self.old.files[path]))}
 
     def __enter__(self) -> Verifier:
         for name, release in (("old", self.old), ("new", self.new)):
@@ -93,15 +109,16 @@ class Verifier:
         self._folder.cleanup()
 
     def proof(self, text: str) -> Proof:
-        """The proof of a livepatch `text`. NoProof."""
-        fix = os.path.join(self.scratch, "klpfs_fix.py")
-        with open(fix, "w", encoding="utf-8", errors="surrogateescape") as file:
-            file.write(text)
+        """The proof of a livepatch `text`; '': of none, OLD itself is to be as NEW. NoProof."""
+        fix = os.path.join(self.scratch, "klpfs_fix.py") if text else None
+        if fix:
+            with open(fix, "w", encoding="utf-8", errors="surrogateescape") as file:
+                file.write(text)
         modules = modules_of(self.old) & modules_of(self.new)
         roots = roots_of(modules) | {name for name, _ in self.seeds}
         job = {"klpfs": os.path.join(self.scratch, "klpfs_alone"), "roots": sorted(roots), "modules": sorted(modules),
                "path": list(self.path), "main": self.main, "seeds": self.seeds, "everywhere": True, "seconds": _SECONDS,
-               "megabytes": _MEGABYTES}
+               "megabytes": _MEGABYTES, "docs": self.readers.docs}
         of_new = {**job, "fix": None, "watch": machine_is_read(self.plans)}
         jobs = [("old", {**job, "fix": fix, "watch": False}, False), ("new", of_new, False), ("new", of_new, True)]
         why = sandbox.why_not()         # asked before several threads do
@@ -117,7 +134,7 @@ class Verifier:
         """What a process of OLD's or NEW's finds. another: in another environment. NoProof: it ended before it had said
         all."""
         home = tempfile.mkdtemp(prefix="home-", dir=self.scratch)
-        job = {**job, "tree": os.path.join(self.scratch, name)}
+        job = {**job, "tree": os.path.join(self.scratch, name), "home": home}
         read, write = os.pipe()
         command = [*self.command, os.path.abspath(subject.__file__), str(write)]
         if not sandbox.why_not():
@@ -142,7 +159,7 @@ class Verifier:
             if "said" not in found:
                 errors.seek(0)
                 last = errors.read().decode(errors="replace").strip().splitlines()[-1:]
-                raise NoProof(f"{self.python} ended while {name.upper()} was imported: "
+                raise NoProof(f"{self.python} ended while {_doing(name, found)}: "
                               f"{last[0] if last else f'status {process.returncode}'}")
         said = found.pop("said")
         if said["unseeded"]:
@@ -171,6 +188,28 @@ class Verifier:
         return found
 
 
+def _is_added(graph: Graph, before: Graph, extra: Difference) -> bool:
+    """Whether an attribute that a class has with the livepatch, and not in NEW, is one that it had not before."""
+    up = extra.trail.up if extra.trail is not None else None
+    if extra.trail is None or up is None or up.mine is None or graph.kind(up.mine) != "class":
+        return False
+    labels = [extra.trail.label]
+    while up.up is not None:
+        labels.append(up.label)
+        up = up.up
+    node = before.roots.get(up.label)
+    for label in reversed(labels):
+        node = before.edges(node).get(label) if node is not None else None
+    return node is None
+
+
+def _doing(name: str, found: dict[str, Any]) -> str:
+    """What a process was about, by the release that it has and what it has found."""
+    if "loaded" not in found or name == "new":
+        return f"{name.upper()} was imported"
+    return "the livepatch was taken out of OLD" if "patched" in found else "the livepatch was put into OLD"
+
+
 @define(eq=False)
 class _Judging:
     """What the processes have found, made into a proof."""
@@ -184,29 +223,34 @@ class _Judging:
         """patched: of OLD's. fresh, again: of NEW's."""
         self._not_imported(patched, fresh)
         self.proof.ran = {*fresh.said["ran"], *again.said["ran"]}
-        self._process_state(patched, fresh, again)
         if patched.said["refused"]:
             self._refuse_all(f"{self.of.python} does not take it: {patched.said['refused']}")
             return self.proof
+        self._process_state(patched, fresh, again)
         old, new = self.of.old, self.of.new
         unsteady = Unsteady(Comparison(again.graphs["loaded"], fresh.graphs["loaded"]).run())
+        graph = patched.graphs["patched"] if self.text else patched.graphs["loaded"]
         renamed = {name: to for plan in self.of.plans for name, to in plan.at_import.renamed_attributes.items()}
-        found = Comparison(patched.graphs["patched"], fresh.graphs["loaded"], self.text,
-                           SameSource(old, new, self.text, renamed)).run()
-        judgement = judge(found, unsteady, self.roots, (version_of(old.label), version_of(new.label)),
-                          functools.cache(functools.partial(bound_by_loops, new)),
-                          patched.graphs["patched"].held_elsewhere())
+        comparison = Comparison(graph, fresh.graphs["loaded"], self.text, SameSource(old, new, self.text, renamed))
+        judgement = judge(comparison.run(), unsteady, self.roots, (version_of(old.label), version_of(new.label)),
+                          functools.cache(functools.partial(bound_by_loops, new)), graph.held_elsewhere(),
+                          self.of.readers, functools.partial(_is_added, graph, patched.graphs["loaded"]))
+        of_package = [each for each in judgement.telling if each.module.partition(".")[0] in self.roots]
         seeds = {name for name, _ in self.of.seeds}      # no module that a service has
-        self.proof.carried = [each for each in Carrier(
-            patched.graphs["patched"], fresh.graphs["loaded"], unsteady.paths).carried(judgement.refusing)
+        self.proof.carried = [each for each in Carrier(graph, fresh.graphs["loaded"], unsteady.paths.keys()).carried(
+            judgement.refusing + [each for each in of_package if each.path.endswith("__doc__")])
             if each.module not in seeds]
         self._refuse(judgement.refusing)
-        self._tell("differs elsewhere", judgement.telling)
-        for reason, count in sorted(judgement.listed.items()):
-            self.proof.notes.append(f"left as in the old version: {reason} ({count} places)")
-        if patched.said["stays"]:
+        self._tell("differs elsewhere", [each for each in judgement.telling if each not in of_package])
+        self._tell("differs", of_package)
+        self._tell("can't be compared", [each for each in comparison.unseen if self._may_be_otherwise(each)])
+        for reason, paths in sorted(judgement.listed.items()):
+            named = ", ".join(map(_short, paths[:_MOST_NAMED]))
+            self.proof.notes.append(f"left as in the old version: {reason} ({len(paths)} places): {named}"
+                                    + (" ..." if len(paths) > _MOST_NAMED else ""))
+        if self.text and patched.said["stays"]:
             self._refuse_all(f"it can't be taken out: {patched.said['stays']}")
-        else:
+        elif self.text:
             back = Comparison(patched.graphs["back"], patched.graphs["loaded"], exact=True).run()
             self._tell("is not taken back", judge_back(back, unsteady))
         return self.proof
@@ -215,7 +259,7 @@ class _Judging:
         """What no graph shows: it refuses where OLD's statements that are no more may have made it."""
         mine, wanted = patched.said["state"], fresh.said["state"]["loaded"]
         chance = process_state.differences(wanted, again.said["state"]["loaded"])
-        found = process_state.differences(mine.get("patched", {}), wanted)
+        found = process_state.differences(mine["patched" if self.text else "loaded"], wanted)
         of_before = [each for each in process_state.differences(mine["loaded"], wanted) if each not in chance]
         for words in found:
             if words in of_before and any(plan.gone for plan in self.of.plans):
@@ -224,29 +268,42 @@ class _Judging:
                 self.proof.warned.append(f"the process {words}, compared with NEW's")
         imported = modules_of(self.of.old) - patched.said["failed"].keys() - fresh.said["failed"].keys()
         self.proof.refused += [gone for plan in self.of.plans if plan.name not in imported for gone in plan.gone]
-        self.proof.warned += [f"the process {words}, compared with before: it is not taken back"
-                              for words in process_state.differences(mine.get("back", {}), mine["loaded"])]
+        if self.text:
+            self.proof.warned += [f"the process {words}, compared with before: it is not taken back"
+                                  for words in process_state.differences(mine["back"], mine["loaded"])]
+
+    def _may_be_otherwise(self, unseen: Difference) -> bool:
+        """Whether a place that nobody can compare is of a statement that is another in NEW, or names what is."""
+        module, _, name = unseen.path.partition(":")
+        first = re.split(r"[.\[!<]", name)[0]
+        changed = {func.node.name for plan in self.of.plans for func in plan.funcs}
+        old, new = (statements_of(release, module, first) for release in (self.of.old, self.of.new))
+        return module.partition(".")[0] in self.roots and bool(new) and (not same(old, new) or any(
+            last_name(node) in changed for statement in new for node in ast.walk(statement)))
 
     def _not_imported(self, patched: _Run, fresh: _Run) -> None:
         """Names what can't be imported here: nothing is known of it."""
-        planned = {plan.name for plan in self.of.plans}
+        planned = self.of.changed.keys()
         left_out = sorted(planned - modules_of(self.of.old))
         if left_out:
             self.proof.warned.append(f"not verified, as programs and other people's packages are not imported: "
                                      f"{', '.join(left_out[:_MOST_NAMED])}")
-        by_reason: dict[str, list[str]] = {}
-        for name, why in sorted({**patched.said["failed"], **fresh.said["failed"]}.items()):
-            by_reason.setdefault(why, []).append(name)
-        for why, names in by_reason.items():
+        by_reason: dict[tuple[str, str], list[str]] = {}
+        failed, failed_in_new = patched.said["failed"], fresh.said["failed"]
+        for name, why in sorted({**failed, **failed_in_new}.items()):
+            of = "" if name in failed and name in failed_in_new else "OLD's " if name in failed else "NEW's "
+            by_reason.setdefault((of, why), []).append(name)
+        for (of, why), names in by_reason.items():
             shown = ", ".join(sorted(names, key=lambda name: (name not in planned, name))[:_MOST_NAMED])
-            text = f"not verified, since {self.of.python} can't import it: {shown}"
+            text = f"not verified, since {self.of.python} can't import {of or 'it: '}{shown}"
             text += f" and {len(names) - _MOST_NAMED} more: {why}" if len(names) > _MOST_NAMED else f": {why}"
             (self.proof.notes if planned.isdisjoint(names) else self.proof.warned).append(text)
 
     def _refuse(self, found: list[Difference]) -> None:
-        paths = {plan.name: plan.new.path for plan in self.of.plans}
+        paths = self.of.changed
         for each in found[:_MOST_NAMED]:
-            self.proof.refused.append(Refusal(each.path, _words(each), path=paths.get(each.module, each.module)))
+            self.proof.refused.append(Refusal(_short(each.path), _words(each),
+                                              path=paths.get(each.module, each.module)))
         if len(found) > _MOST_NAMED:
             self._refuse_all(f"{len(found) - _MOST_NAMED} more differences from NEW")
 
@@ -254,18 +311,37 @@ class _Judging:
         self.proof.refused.append(Refusal("the livepatch", why))
 
     def _tell(self, what: str, found: list[Difference]) -> None:
-        self.proof.warned += [f"{each.path} {what}: {_words(each)}" for each in found[:_MOST_NAMED]]
+        self.proof.warned += [f"{_short(each.path)} {what}: {_words(each)}" for each in found[:_MOST_NAMED]]
         if len(found) > _MOST_NAMED:
             self.proof.warned.append(f"{len(found) - _MOST_NAMED} more places: {what}")
 
 
 def _words(difference: Difference) -> str:
     """What a difference is, for people."""
-    mine, wanted = difference.mine[:100], difference.wanted[:100]
+    mine, wanted = _cut(difference.mine, difference.wanted)
     return {"missing": f"is missing; should be {wanted}", "extra": f"should not be there; is {mine}",
             "code": "its code is not NEW's", "identity": f"is not the object that it should be: {mine}",
+            "unseen": f"what is in {mine} nobody can see",
             "order": f"is in another order: {mine}; should be {wanted}"}.get(
                 difference.what, f"is {mine}; should be {wanted}")
+
+
+def _cut(one: str, other: str) -> tuple[str, str]:
+    """Two texts, cut to what can be read, with the place at which they begin to differ in it."""
+    start = 0
+    if one != other and max(len(one), len(other)) > _SHOWN:
+        at = len(os.path.commonprefix((one, other)))
+        start = max(0, at - _SHOWN // 2) if at > _SHOWN // 2 else 0
+    return _part(one, start), _part(other, start)
+
+
+def _part(text: str, start: int) -> str:
+    return f"{'...' if start else ''}{text[start:start + _SHOWN]}{'...' if len(text) > start + _SHOWN else ''}"
+
+
+def _short(path: str) -> str:
+    """A path that can be read: of a very long one its ends."""
+    return path if len(path) <= 2 * _LONGEST_PATH else f"{path[:_LONGEST_PATH]}...{path[-_LONGEST_PATH:]}"
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

@@ -120,12 +120,17 @@ def own_attribute(obj: Any, name: str) -> Any:
 
 
 def put(owner: object, module: str | None, namespace: dict[str, Any], carried: Iterable[Carried]) -> None:
-    """Puts the values into a module's objects, as an owner's (overlays.take). NameError: a Named that is not there."""
+    """Puts the values into a module's objects, as an owner's (overlays.take). NameError: a Named that is not there.
+    AttributeError, TypeError: a value that can't be set; the text says which."""
     for path, was, becomes in carried:
         if type(becomes) is CodeOf:
             continue
         place = _place(namespace, path)
-        if place is None or not _put(owner, place, _value(was), _value(becomes)):
+        try:
+            placed = place is not None and _put(owner, place, _value(was), _value(becomes))
+        except (AttributeError, TypeError) as error:
+            raise type(error)(f"'{path}' of '{module or 'vmlinux'}' can't be set: {error}") from error
+        if not placed:
             pr_info(shadow.log, f"'{path}' of '{module or 'vmlinux'}' "     # type: ignore[arg-type]
                                 f"is not what it was in the old version: it stays as it is")
 

@@ -39,8 +39,16 @@ def built(releases, old, new):
      "class P:\n    def __init__(self, names): self.names, self.all = sorted(names), frozenset(names)\n"
      "class B:\n    NAMES = {'a', 'b'}\ndef made(): return P(B.NAMES)\nX = made()\n",
      ["('X.all', frozenset(['a']), frozenset(['a', 'b']))", "('X.names', ['a'], ['a', 'b'])"]),
+    ("import collections\ndef v(): return 'ab'\nT = collections.Counter(v())\n",
+     "import collections\ndef v(): return 'ba'\nT = collections.Counter(v())\n",
+     ["('T', Keys('a', 'b'), Keys('b', 'a'))"]),
+    ("class C:\n    def __init__(self): self.a, self.b = 1, 2\n    def all(self): return list(vars(self))\nD = C()\n",
+     "class C:\n    def __init__(self): self.b, self.a = 2, 1\n    def all(self): return list(vars(self))\nD = C()\n",
+     ["('D.__dict__', Keys('a', 'b'), Keys('b', 'a'))"]),
+    ("def rule():\n    'a : b'\ndef all(): return rule.__doc__.split()\n",
+     "def rule():\n    'a : c'\ndef all(): return rule.__doc__.split()\n", ["('rule.__doc__', 'a : b', 'a : c')"]),
 ], ids=["attribute", "no identifier", "in containers", "item", "item that is no more", "of other classes",
-        "list and frozenset"])
+        "list and frozenset", "order of a subclass of dict", "order of attributes", "docstring that is read"])
 def test_what_differs_is_carried(releases, old, new, lines):
     found, refused = built(releases, old, new)
     assert (found, refused) == (lines, [])
@@ -96,7 +104,14 @@ def test_names_that_have_moved_to_a_new_module_stay(releases):
      "m:D.l"),
     ("class S(str): pass\n" + C.replace("self.L", "S(self.L)") + "D = C()\n",
      "class S(str): pass\n" + C2.replace("self.L", "S(self.L)") + "D = C()\n", "m:D.l"),
-], ids=["beside a lock", "in a list", "hashed", "another package's", "of the machine", "no literal"])
+    ("import functools\ndef v(): return 1\nclass P(functools.partial): pass\nD = P(int, v())\n",
+     "import functools\ndef v(): return 2\nclass P(functools.partial): pass\nD = P(int, v())\n", "m:D.args[0]"),
+    ("import ssl\ndef made():\n    c = ssl.create_default_context()\n    return c\nD = made()\n",
+     "import ssl\ndef made():\n    c = ssl.create_default_context()\n    c.minimum_version = ssl.TLSVersion.TLSv1_3\n"
+     "    return c\nD = made()\n", "m:D!minimum_version"),
+    ("from builtins import sum as open\ndef f(): return open\n", "def f(): return open\n", "m:open"),
+], ids=["beside a lock", "in a list", "hashed", "another package's", "of the machine", "no literal", "read only",
+        "state of C", "a name that hides a builtin"])
 def test_what_can_not_be_carried_is_refused_by_its_path(releases, old, new, path):
     _, refused = built(releases, old, new)
     assert path in [what for what, _ in refused]

@@ -89,10 +89,76 @@ ITS = "os.path.expanduser('~'), time.tzname, os.environ.get('USER'), socket.geth
 
 
 def test_values_of_the_machine_are_no_difference(releases):
-    """Whatever the machine is that builds."""
-    proof = proof_of(releases, MACHINE.format(ITS) + "def f(): return 1\n",
-                     MACHINE.format(ITS.replace("'~'", "'~/x'")) + "def f(): return 2\n")
-    assert (proof.refused, proof.carried) == ([], [])
+    """Whatever the machine is that builds; what a release makes otherwise of it is one."""
+    old = MACHINE.format(ITS) + "def f(): return 1\n"
+    proof = proof_of(releases, old, old.replace("1\n", "2\n"))
+    assert (proof.refused, proof.carried, proof.warned) == ([], [], [])
+    proof = proof_of(releases, old, MACHINE.format(ITS.replace("'~'", "'~/x'")) + "def f(): return 2\n")
+    assert ([each.what for each in proof.refused], proof.carried) == (["m:c.home"], [])
+
+
+CHANCE = "import os, secrets, uuid\nR = {uuid.uuid4(): 1, secrets.token_hex(8): 2}\nS = {secrets.token_hex(4)}\n" \
+         "def made(): return secrets.token_hex(8)\nclass C:\n    def __init__(self): self.t = made()\nc = C()\n"
+
+
+def test_keys_and_values_of_chance_are_listed_by_their_paths(releases):
+    proof = proof_of(releases, CHANCE + "def f(): return 1\n", CHANCE + "def f(): return 2\n")
+    assert (proof.refused, proof.carried, proof.warned) == ([], [], [])
+    listed, = (each for each in proof.notes if "values of the moment or chance" in each)
+    assert "m:c.t" in listed and "m:R[" in listed and "m:S[" in listed
+    proof = proof_of(releases, CHANCE, CHANCE.replace("return secrets.token_hex(8)", "return secrets.token_hex(16)"))
+    assert ([each.what for each in proof.refused], proof.carried) == (["m:c.t"], [])
+
+
+FORKS = "import os\nN = []\ndef hook(): N.append(1)\n" \
+        "os.register_at_fork(before=hook, after_in_child=hook, after_in_parent=hook)\n"
+
+
+def test_hooks_of_a_package_that_run_when_it_forks_accuse_nobody(releases):
+    new = FORKS + "class C:\n    def __init__(self): self.k = []\n    def f(self): return self.k\nc = C()\n"
+    old = FORKS + "class C:\n    def f(self): return 1\nc = C()\n"
+    proof = proof_of(releases, old, new)
+    assert (proof.refused, proof.warned) == ([], [])
+
+
+@pytest.mark.parametrize("ends, words", [
+    ("sys.exit(3)", "SystemExit: 3"), ("raise KeyError('x')", "KeyError: 'x'"),
+])
+def test_a_top_level_that_ends_is_said_of_new(releases, ends, words):
+    proof = proof_of(releases, "import sys\ndef f(): return 1\n", f"import sys\ndef f(): return 2\n{ends}\n")
+    assert [each.what for each in proof.refused] == ["the livepatch"] and words in proof.refused[0].why
+    assert any("can't import NEW's m" in each and words in each for each in proof.warned)
+
+
+def test_a_top_level_that_ends_the_process_is_said_of_the_livepatch(releases):
+    with pytest.raises(NoProof, match="ended while the livepatch was put into OLD"):
+        proof_of(releases, "import os\ndef f(): return 1\n", "import os\ndef f(): return 2\nos._exit(3)\n")
+
+
+def test_what_nobody_can_see_into_is_named_where_it_may_be_otherwise(releases):
+    text = "import zlib\ndef made(): return zlib.compressobj({})\nC = made()\nD = zlib.compressobj()\n"
+    proof = proof_of(releases, text.format(1), text.format(2))
+    assert [each for each in proof.warned if "compared" in each] == [
+        "m:C can't be compared: what is in instance zlib.Compress nobody can see"]
+
+
+LONG = "x" * 150
+
+
+@pytest.mark.parametrize("old, new, words", [
+    ([LONG + "a"], [LONG + "b"], "xa'"), ([LONG + "a" + LONG], [LONG + "b" + LONG], "xax"),
+])
+def test_texts_are_shown_where_they_differ(old, new, words):
+    said = module._words(module.Difference("m:x", "value", repr(old[0]), repr(new[0])))
+    assert words in said and words.replace("a", "b") in said and len(said) < 260
+
+
+def test_a_path_that_nobody_could_read_is_cut_and_never_carried(releases):
+    deep = "def made():\n    t = {{'a': None}}\n    for _ in range(3000): t = {{'a': t}}\n    return t\n" \
+           "def end(): return {}\nD = made()\nx = D\nwhile x['a']: x = x['a']\nx['a'] = end()\ndel x\n"
+    proof = proof_of(releases, deep.format(1), deep.format(2))
+    assert len(proof.refused) == 1 and proof.refused[0].what.startswith("m:D['a']['a']") and proof.carried == []
+    assert len(proof.refused[0].what) < 500 and "is 1; should be 2" in proof.refused[0].why
 
 
 def test_values_of_the_machine_are_never_carried(releases):
@@ -214,7 +280,8 @@ def test_code_that_reads_the_machine_counts_if_it_runs_at_import(releases, funct
     assert [each.what for each in result.refused] == ([] if is_carried else ["m:C.desc"])
 
 
-def test_another_value_of_the_machine_is_listed(releases):
-    proof = proof_of(releases, MACHINE.format(ITS) + "def f(): return 1\n",
-                     MACHINE.format(ITS.replace("'~'", "'~/x'")) + "def f(): return 2\n")
-    assert any("values of the machine, the moment or chance" in each for each in proof.notes)
+def test_a_default_that_the_livepatch_gives_a_class_is_listed(releases):
+    """click 8.1.8."""
+    text = "class C:\n    def __init__(self):\n        pass\n{}    def f(self): return {}\nD = C()\n"
+    proof = proof_of(releases, text.format("", "1"), text.format("        self.kept = None\n", "self.kept"))
+    assert proof.refused == [] and any("C.kept" in each for each in proof.notes)

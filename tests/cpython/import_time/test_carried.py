@@ -90,6 +90,12 @@ def test_what_the_program_sets_while_patched_stays(live, patch, log):
     assert own(live.D, "l") == 9 and live.T["b", 1] == {"x", "mine"}
 
 
+def test_a_value_that_can_not_be_set_refuses_the_patch_by_its_path(live, patch, log):
+    object.__setattr__(live.D, "part", slice(1, 3))
+    with pytest.raises(AttributeError, match=r"'D.part.start' of '\w+' can't be set"):
+        patch(("D.part.start", 1, 2))
+
+
 def test_a_name_that_is_not_there_refuses_the_patch(live, patch, log):
     with pytest.raises(NameError, match="nothing is not there"):
         patch(("N", 5, 6), ("T['c']", ABSENT, Named(f"{live.__name__}:nothing")))
