@@ -9,7 +9,7 @@ from typing import Any, Callable, Optional
 from klpfs.builder.syntax import parameter_names
 from klpfs.cpython.load.scopes import mangle
 
-_CONSTRUCTORS = ("__new__", "__init__", "__post_init__", "__attrs_post_init__")
+CONSTRUCTORS = ("__new__", "__init__", "__post_init__", "__attrs_post_init__")
 _MOST_NODES = 60        # of an expression, above which nobody could review it
 _MOST_CALLS = 3         # how deep methods that a constructor calls are followed
 _SETTERS = ("setattr", "object.__setattr__")
@@ -26,7 +26,7 @@ def constructed(node: ast.ClassDef) -> Attributes:
     """The attributes that a class's own constructors set on `self`."""
     methods = {method.name: method for method in node.body if isinstance(method, ast.FunctionDef)}
     found: Attributes = {}
-    for name in _CONSTRUCTORS:
+    for name in CONSTRUCTORS:
         if name in methods:
             _Run(methods, found, node.name).call(methods[name])
     return found

@@ -17,6 +17,7 @@ from klpfs.builder.plan.caches import computed_by
 from klpfs.builder.plan.class_statement import plan_class, uses_of
 from klpfs.builder.plan.dataclass_fields import is_described
 from klpfs.builder.plan.dependents import built_in_steps, dependent_statements, rebound_names
+from klpfs.builder.plan.dynamic_attributes import names_set_by
 from klpfs.builder.plan.function_plans import FunctionPlanner
 from klpfs.builder.plan.plans import ImportWork, ModulePlan, Refusal
 from klpfs.builder.plan.statement_effects import acts_outside, is_harmless, keys_removed, makes_value, short_text
@@ -165,6 +166,8 @@ class Planner:
                 if old is None:
                     continue
                 whole = change.qualified(name)
+                if old.kind == "class" and statement.kind == "import" and not in_class:
+                    work.moved_classes.add(name)
                 # a class's plain values are known elsewhere by no name
                 if (not in_class or old.kind != "statement") and makes_value(old) and (
                         whole not in self.plan.rebind_copies_of):
@@ -211,6 +214,12 @@ class Planner:
             old = change.old_scope.classes.get(key)
             if old is None or statement in self.plan.at_import.statements_to_run:
                 continue
+            decided = names_set_by(statement.node, changed)
+            if decided is not None:
+                self.plan.refused.append(Refusal(
+                    f"class {change.qualified(statement.node.name)}", f"its constructor sets attributes whose names "
+                    f"'{decided[0]}' decides, which is another: objects made before have those that it named",
+                    decided[1], self.plan.new.path))
             inner = differing.get(statement)
             if inner is not None:
                 self._class_statement(inner)

@@ -105,9 +105,9 @@ class ImportWork:
     statements_to_run: {statement: why it runs, or ''}. classes_to_amend: {class statement of NEW: its plan}, classes in
     whose block something runs or that change themselves. removed_keys: {table: keys that NEW's table has no more}, as
     klp.removes. star_names: {from-import of '*': the names that it brings; [] where the source does not say}.
-    renamed_attributes: {attribute: the name that new code uses}. fields_of_bases: {class whose bases the text does not
-    say all of: its annotated names that differ}. if_absent: {function that
-    the program may have: its qualified name}. """
+    renamed_attributes: {attribute: the name that new code uses}. moved_classes: OLD's classes that NEW has from another
+    module. fields_of_bases: {class whose bases the text does not say all of: its annotated names that differ}.
+    if_absent: {function that the program may have: its qualified name}. """
 
     scope: Scope
     statements_to_run: dict[Statement, str] = field(factory=dict)
@@ -115,6 +115,7 @@ class ImportWork:
     removed_keys: dict[str, list[Any]] = field(factory=dict)
     star_names: dict[ast.stmt, list[str]] = field(factory=dict)
     renamed_attributes: dict[str, str] = field(factory=dict)
+    moved_classes: set[str] = field(factory=set)
     fields_of_bases: dict[str, str] = field(factory=dict)
     if_absent: dict[Statement, str] = field(factory=dict)
 

@@ -70,6 +70,8 @@ def _function_text(module: Module, work: ImportWork, name: str, comment: str = "
         lines.append("\n")
     for cls, fields in sorted(work.fields_of_bases.items()):
         lines.append(f"    {_PARAMETER}.plain({cls!r}, {fields!r})  # refused if what made the class has read these\n")
+    for cls in sorted(work.moved_classes):
+        lines.append(f"    {_PARAMETER}.moves({cls!r})  # refused if objects of it are alive: they stay as they are\n")
     for table, keys in sorted(work.removed_keys.items()):
         lines.append(f"    {_PARAMETER}.removes({', '.join(map(repr, [table, *keys]))})\n")
     if calls is not None and calls.needed:

@@ -1,6 +1,7 @@
 """Changes of a class besides its attributes that a livepatch can make: part of what ImportTime's `run` is given.
 
     klp.plain("Key", "size, rest")                  # refused if its metaclass or a base reads fields
+    klp.moves("Lock")                               # refused if objects of it, or subclasses, are alive
     class Key(metaclass=klp.part):
         limit = klp.default(100)                    # for objects made before: unless they have one anyhow
         lock = klp.first_use(lambda self: Lock())
@@ -14,6 +15,7 @@
 """
 from __future__ import annotations
 
+import gc
 from types import FunctionType, GetSetDescriptorType, MemberDescriptorType
 
 from klpfs.cpython.import_time import overlays
@@ -60,6 +62,22 @@ class ClassWork:
         maker = maker_of(cls) if cls is not None else ""
         if maker:
             raise TypeError(f"class {name}: {fields}: {maker} reads it only when a class is made")
+
+    def moves(self, name: str) -> None:
+        """The new version has a class from another module: it is another class, and what was made of the one that is
+        loaded stays with that. TypeError: such objects are alive, or classes below it. (The collector knows all objects
+        of classes that a statement has made, without slots or attributes too.)"""
+        cls = class_at(self.namespace, name)
+        if cls is None:
+            return
+        subclasses: list[type] = type.__subclasses__(cls)
+        below = [f"class {each.__qualname__}" for each in subclasses]
+        alive = sum(type(each) is cls for each in gc.get_objects())
+        if alive:
+            below.append(f"{alive} objects of it")
+        if below and not issubclass(cls, BaseException):        # what is raised is soon gone
+            raise TypeError(f"class {name} comes from another module in the new version, and what is alive would stay "
+                            f"with the old one: {', '.join(below[:3])}")
 
     def bases(self, cls: type, *bases: type) -> None:
         """The class gets these bases in the place of those that it has. TypeError: CPython can't give them to it."""

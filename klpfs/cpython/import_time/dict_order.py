@@ -37,12 +37,19 @@ def told_apart(keys: Iterable[Any]) -> list[tuple[type, Any]]:
 
 
 def in_order(keys: Iterable[Any], wanted: Iterable[Any]) -> list[Any]:
-    """Keys, those that are among the wanted in the order of these; all others stay at their places."""
-    keys = list(keys)
-    here = {key for key in told_apart(keys)}
-    moved = [key for key in told_apart(wanted) if key in here]
-    among, rest = set(moved), iter(moved)
-    return [next(rest)[1] if key in among else key[1] for key in told_apart(keys)]
+    """Keys, those that are among the wanted in the order of these; all others stay behind the key that they follow: who
+    has put an entry behind another one wanted it there."""
+    keys = told_apart(keys)
+    here = set(keys)
+    moved = dict.fromkeys(key for key in told_apart(wanted) if key in here)
+    leader: Any = None
+    followers: dict[Any, list[Any]] = {leader: []}
+    for key in keys:
+        if key in moved:
+            leader = key
+        else:
+            followers.setdefault(leader, []).append(key[1])
+    return followers[None] + [each for key in moved for each in (key[1], *followers.get(key, ()))]
 
 
 def reorder(table: dict[Any, Any], order: Iterable[Any]) -> None:

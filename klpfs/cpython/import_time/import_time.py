@@ -21,7 +21,7 @@ import sys
 from types import CodeType, FunctionType, ModuleType
 
 from klpfs.cpython.code_names import globals_at_once, stores
-from klpfs.cpython.import_time import caches, call_closures, carried, one_table, overlays
+from klpfs.cpython.import_time import abstract_classes, caches, call_closures, carried, one_table, overlays
 from klpfs.cpython.import_time.class_block import Part
 from klpfs.cpython.import_time.class_work import ClassWork, free_slots
 from klpfs.cpython.import_time.enum_members import forget_combinations
@@ -143,6 +143,7 @@ class ImportTime(Callbacks):
                 finally:
                     module_names.note(owner)
             carried.put(owner, obj.name, namespace, self._carried(False))
+            abstract_classes.settle(owner)
             self.codes = carried.codes(namespace, self.carried)
             if self.before is not None:
                 return self.before(obj)
@@ -213,6 +214,7 @@ class ImportTime(Callbacks):
                 Run(self, owner, namespace, obj).bind(place, new, name, self.together.gone.get(name))
         self.together.end(namespace)
         carried.put(owner, obj.name, namespace, self._carried(True))
+        abstract_classes.settle(owner)
         if self.then is not None:
             Run(self, owner, namespace, obj, True).go(self.then)
         self._empty(obj)
@@ -223,7 +225,7 @@ class ImportTime(Callbacks):
         for other in _import_times(obj):        # all new code has its values before any goes
             other.together.begin_again(other.space)
         self._exchange_back(obj, owner)
-        overlays.take(owner)
+        self._take(owner)
 
     def _undo(self, obj: Object) -> None:
         """post_unpatch. Counterpart: _apply."""
@@ -236,10 +238,17 @@ class ImportTime(Callbacks):
             self._exchange_back(obj, owner)
             free_slots(owner)
             self._leave(obj, owner)
-            overlays.take(owner)
+            self._take(owner)
             forget_combinations(owner)
             self._withdraw(obj)
             self._empty(obj)
+
+    def _take(self, owner: object) -> None:
+        """Takes back all that an owner has put."""
+        hooked = abstract_classes.hooked(owner)
+        overlays.take(owner)
+        for cls in hooked:
+            abstract_classes.forget(cls)
 
     def _leave(self, obj: Object, owner: object) -> None:
         """Leaves in the module what was added and closures or objects made meanwhile go on using: nothing tells when
