@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 MARK = "__klpfs__"      # attribute of function objects that are klpfs's own
+LEVELS = ("", "-O", "-OO")      # names of the levels that compile() and sys.flags call optimize
 
 type_dict: Callable[[type], Mapping[str, Any]] = type.__dict__["__dict__"].__get__
 type_name: Callable[[type], str] = type.__dict__["__name__"].__get__

@@ -31,22 +31,23 @@ def test_nothing_to_do_has_an_exit_code_of_its_own(build):
     assert (code, out, written) == (3, "", False) and err.startswith("klpfs build: ") and err.count("\n") == 1
 
 
-MADE = "def make(n{0}):\n    def inner():\n        return n{1}\n    return inner\n\n\ndef f():\n    return {2}\n"
-REFUSED = MADE.format("", "", 1), MADE.format(", m=1", " + m", 2)
+MADE = ("class C:\n    def __init__(self{0}):\n        self.a = 1{1}\n\n    def g(self):\n        return self.a{2}\n\n"
+        "\ndef f():\n    return {3}\n")
+REFUSED = MADE.format("", "", "", 1), MADE.format(", m", "; self.m = m", " + self.m", 2)
 
 
 def test_a_change_that_is_refused_is_named_and_nothing_is_written(build):
     code, out, err, written = build(*REFUSED)
     first, last = err.splitlines()
     assert (code, out, written) == (1, "", False)
-    assert first.startswith("klpfs build: ") and "m.py:2: " in first and "no variable 'm'" in first
+    assert first.startswith("klpfs build: ") and "m.py:3: " in first and "'m' is new" in first
     assert last == "klpfs build: 1 change(s) refused, nothing written (--allow takes the rest)"
 
 
 def test_allow_takes_the_rest(build):
     code, out, err, written = build(*REFUSED, "--allow")
-    assert (code, out, written) == (0, "/fix.py: 2 functions in 1 modules\n", True)      # make, f
-    assert "no variable 'm'" in err
+    assert (code, out, written) == (0, "/fix.py: 3 functions in 1 modules\n", True)      # __init__, g, f
+    assert "'m' is new" in err
 
 
 def test_a_source_that_can_not_be_read(build, tmp_path, capfd):

@@ -60,7 +60,8 @@ PATCHES = {
     "is not taken": (FIX.format(more="", funcs=', Func("nowhere", safe)', callbacks=""),
                      "insmod: Invalid argument: livepatch: symbol 'nowhere' not found"),
     "undoes its own work": (FIX.format(more="def undo(obj):\n    import shop\n    shop.safe = lambda text: False\n",
-                                       funcs="", callbacks=", Callbacks(post_unpatch=undo)"), "taken out: FIXED"),
+                                       funcs="", callbacks=", Callbacks(post_unpatch=undo)"),
+                            "not as before after it was taken out: shop:safe"),
 }
 
 

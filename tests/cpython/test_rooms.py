@@ -54,7 +54,8 @@ ROOMS = {
     "import_time": Room(
         BELOW + ("klpfs.cpython.import_time", "klpfs.cpython.looks", "klpfs.cpython.resolve.live_functions",
                  "klpfs.cpython.load.parse", "klpfs.cpython.switch.dispatcher"),
-        library="__future__ ast builtins collections enum gc importlib.machinery itertools sys types zlib",
+        library="__future__ _abc abc ast builtins collections enum errno functools gc importlib.machinery itertools sys "
+                "types zlib",
         late="importlib ctypes",    # ctypes: class_block.py, in 3.12
     ),
 }

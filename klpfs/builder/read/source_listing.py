@@ -6,15 +6,16 @@ from collections import Counter
 from types import CodeType
 from typing import Any
 
+from klpfs.cpython.raw import LEVELS
 from klpfs.cpython.resolve.codes import tree
-from klpfs.cpython.resolve.fingerprint import LEVELS, OTHERS, fingerprint, python_version
+from klpfs.cpython.resolve.fingerprint import OTHERS, fingerprint, python_version
 
 __all__ = ["listing", "python_version"]
 
 
 def listing(paths: dict[str, str]) -> dict[str, list[Any]]:
     """{module: [[qualified name, first line, free variables, {level: fingerprint}]]} of files, in source order, of the
-    functions that a program without -O has. Levels as in fingerprint.LEVELS, those whose fingerprint is another than
+    functions that a program without -O has. Levels as in raw.LEVELS, those whose fingerprint is another than
     without -O. paths: {module: file}."""
     found: dict[str, list[Any]] = {}
     for module, path in paths.items():

@@ -40,7 +40,7 @@ from klpfs.builder.verify.judge import judge, judge_back
 from klpfs.builder.verify.readers import Readers
 from klpfs.builder.verify.same_source import SameSource
 from klpfs.builder.verify.trees import lay_out, modules_of, roots_of
-from klpfs.cpython.resolve.fingerprint import LEVELS
+from klpfs.cpython.raw import LEVELS
 
 _KLPFS = os.path.dirname(os.path.abspath(klpfs.__file__))
 _SECONDS, _WALL_SECONDS, _MEGABYTES = 120, 600, 2048

@@ -206,7 +206,7 @@ class ImportTime(Callbacks):
         for blocker in self.in_the_way(obj):        # made in the last moment, or left by force
             pr_warn(shadow.log, f"{blocker.name}, in the old version")     # type: ignore[arg-type]
         carried.put_codes(owner, self.codes)
-        for name, new in self.together.new.items():
+        for name, new in list(self.together.new.items()):
             holder, _, key = name.rpartition(".")
             cls = class_at(namespace, holder) if holder else None
             place = Item(namespace, key) if cls is None else Attribute(cls, key)
@@ -367,21 +367,25 @@ class Run(ClassWork):
             changes = merged(old, new, self.removed_keys.get(name))
             if changes is not None:  # the same table, with other contents
                 place.set(old)
-                if type(new) in TABLES:
-                    for attribute, _, value in overlays.pairs(self.owner):
-                        if value is new and type(attribute) is Attribute:
-                            overlays.put(self.owner, attribute, old)
-                    one_table.put_in_place_of(new, old)
-                for entry, value in changes:
-                    overlays.put(self.owner, entry, value)
-                for copy in made_copies(new, self.namespace):       # it is imported from where it is made now
-                    overlays.put(self.owner, copy, old)
+                self._change_table(old, new, changes)
                 return
         if self.data_only and not is_data(new):
             place.set(old)
             return
         overlays.note(self.owner, place, old)
         self._everywhere(old, new, name)
+
+    def _change_table(self, old: Any, new: Any, changes: list[tuple[Place, Any]]) -> None:
+        """Changes a table in place; who has got the new one gets it instead."""
+        if type(new) in TABLES:
+            for attribute, _, value in overlays.pairs(self.owner):
+                if value is new and type(attribute) is Attribute:
+                    overlays.put(self.owner, attribute, old)
+            one_table.put_in_place_of(new, old, self.import_time.together.new)
+        for entry, value in changes:
+            overlays.put(self.owner, entry, value)
+        for copy in made_copies(new, self.namespace):       # it is imported from where it is made now
+            overlays.put(self.owner, copy, old)
 
     def by_version(self, name: str, old: Any, new: Any) -> Any:
         """What a class gets in the place of a value that changes together with the functions; None: the value."""
@@ -394,8 +398,7 @@ class Run(ClassWork):
         old = place.get()
         changes = merged(old, new, gone) if old is not ABSENT and not overlays.known(place) else None
         if changes is not None:
-            for entry, value in changes:
-                overlays.put(self.owner, entry, value)
+            self._change_table(old, new, changes)
         elif new is not old:
             overlays.put(self.owner, place, new)
             self._everywhere(old, new, name)

@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-def put_in_place_of(new: Any, old: Any) -> None:
-    """Whoever holds `new` gets `old`."""
+def put_in_place_of(new: Any, old: Any, ours: Any = None) -> None:
+    """Whoever holds `new` gets `old`, but for `ours`."""
     for holder in gc.get_referrers(new):
+        if holder is ours:
+            continue
         if isinstance(holder, dict):
             if not _is_of_class(holder):        # of which the interpreter has caches: it is set otherwise
                 _in_dict(holder, new, old)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from posix import getcwd
 
-from klpfs.cpython.resolve.fingerprint import this_python
+from klpfs.cpython.raw import LEVELS
 from klpfs.engine.bounds import MAX_PATH_CHARS, MAX_PATHS
 from klpfs.engine.plain import plain_str
 
@@ -25,7 +25,8 @@ def run_by() -> dict[str, Any]:
         here = ""
     path = [entry if entry[:1] == "/" else f"{here}/{entry}".rstrip("/") for entry in entries
             if entry is not None and (here or entry[:1] == "/")]
-    return {"executable": _plain(sys.executable) or "", "level": this_python()[1], "path": path}
+    level = LEVELS[min(sys.flags.optimize, len(LEVELS) - 1)]
+    return {"executable": _plain(sys.executable) or "", "level": level, "path": path}
 
 
 def _plain(value: object) -> str | None:

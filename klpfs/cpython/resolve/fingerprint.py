@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 from types import CodeType
 
-from klpfs.cpython.raw import ITERABLE_COROUTINE
+from klpfs.cpython.raw import ITERABLE_COROUTINE, LEVELS
 
 try:                    # hashlib loads OpenSSL, which costs the program more memory than all of klpfs
     from _sha2 import sha256  # type: ignore[import-not-found, unused-ignore]
@@ -21,7 +21,6 @@ except ImportError:
     except ImportError:
         from hashlib import sha256
 
-LEVELS = ("", "-O", "-OO")      # names of the levels that compile() and sys.flags call optimize
 OTHERS = "-"                    # in the place of a fingerprint: at this level the code has other functions of that name
 _NAMES = ("co_names", "co_varnames", "co_freevars", "co_cellvars")
 

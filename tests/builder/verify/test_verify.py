@@ -239,7 +239,7 @@ def test_a_release_finds_its_metadata(releases):
     old, new = releases.pair(text.format(1), text.format(2))
     old.label, new.label = "klp-named==1.0", "klp-named==1.1"
     result = build(old, new, [sys.executable], verify=True)
-    assert (result.refused, result.warned) == ([], []), result
+    assert (result.refused, result.warned) == ([], ["carried: m:V becomes '1.1'"]), result
 
 
 def test_a_function_with_super_is_read_all_the_same(releases):
