@@ -1,14 +1,18 @@
 """Names that new code reads elsewhere as long as a transition pends: what lets constants change with the functions.
 
-Old code reads a module's LIMIT as ever. New code has the name `klpfs:LIMIT` in its place, a global of the same module
+Old code reads a module's LIMIT as ever. New code has the name `_klpfs:LIMIT` in its place, a global of the same module
 that has the new value; so each version has its own, and a read costs what it always does. When the transition is
 complete, LIMIT has the new value, the names in the code are exchanged for LIMIT, and the other global goes: between
 transitions new code is what its text says, and sees what anybody puts into the module.
 
-The names of a code object are exchanged in place, also while frames run it: its co_names is a tuple of its own, which
-no other code shares, and a pointer in it is exchanged with a pointer in another tuple, under the interpreter lock. The
-interpreter's caches of global names go by the version of the module's dict, which is made anew by a key that comes and
-goes. Where memory can't be written (available), there is no Diversion.
+The names of a code object are put in place, also while frames run it: its co_names is a tuple of its own, which only
+clones of the code share, and an item of it is set by a descriptor of C's, in one step that raises no audit event and
+keeps count of references. What is cut off between two steps is done again from the beginning. The interpreter's caches
+of global names go by the version of the module's dict, which is made anew by a key that comes and goes. Where items of
+tuples can't be set (available), there is no Diversion.
+
+The hash of a code object goes by its names (from 3.14 on by those that it had when it was first asked). Until a
+transition is complete, nobody is to put new code into a set or dict.
 """
 from __future__ import annotations
 
@@ -21,9 +25,9 @@ from klpfs.cpython import c_api
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-    from typing import Any
+    from typing import Any, Callable
 
-PREFIX = "klpfs:"       # no identifier: no program's own name
+PREFIX = "_klpfs:"      # no identifier: no program's own name; `import *` leaves it out
 _ITEMS = tuple.__basicsize__        # bytes in a tuple before its items
 _SHIFTS = {"LOAD_GLOBAL": int(sys.version_info >= (3, 11)), "LOAD_ATTR": int(sys.version_info >= (3, 12)),
            "LOAD_SUPER_ATTR": 2,
@@ -40,6 +44,7 @@ _SHIFT = {opmap[name]: shift for name, shift in _SHIFTS.items() if name in opmap
 
 
 _found: list[bool] = []     # what available() has found
+_setters: dict[int, Callable[[Any, Any], None]] = {}    # index of an item of a tuple -> what sets it
 
 
 class Undivided(Exception):
@@ -60,38 +65,34 @@ class Diversion:
     def __init__(self, names: Iterable[str] = ()) -> None:
         self.names = frozenset(names)
         self.in_force = False
-        self._slots: list[tuple[tuple[str, ...], int, tuple[str, ...]]] = []
+        # (co_names, what sets the item, its name, the private one), by co_names' id and the index
+        self._slots: dict[tuple[int, int], tuple[tuple[str, ...], Callable[[Any, Any], None], str, str]] = {}
 
     def begin(self, namespace: dict[str, Any], values: Mapping[str, Any]) -> None:
-        """New code has these values from now on. Counterpart: end."""
+        """New code has these values from now on. Counterpart: end, also where an exception has cut it off."""
+        self.in_force = True
         for name, value in values.items():
             namespace[private(name)] = value
-        self._exchange(True)
+        for names, put, _, other in self._slots.values():
+            put(names, other)
         _new_version(namespace)
 
     def end(self, namespace: dict[str, Any]) -> None:
         """New code has what the module has. Counterpart: begin."""
-        self._exchange(False)
-        _new_version(namespace)
-        for name in self.names:
-            namespace.pop(private(name), None)
-
-    def forget(self) -> None:
-        """The code is no more to be exchanged: its patch is gone."""
-        self._slots.clear()
+        if self.in_force:
+            for names, put, name, _ in self._slots.values():
+                put(names, name)
+            _new_version(namespace)
+            for name in self.names:
+                namespace.pop(private(name), None)
+            self.in_force = False
 
     def add(self, names: tuple[str, ...], at: int) -> None:
-        """Takes in a name of a code object: names, its co_names, which nothing else has, with the module's name at an
-        index."""
-        self._slots.append((names, at, tuple([private(names[at])])))
+        """Takes in a name of a code object: names, its co_names, with the module's name at an index."""
+        put, name = _setter(at), names[at]
+        self._slots[id(names), at] = names, put, name, private(name)
         if self.in_force:
-            _exchange(*self._slots[-1])
-
-    def _exchange(self, in_force: bool) -> None:
-        if in_force is not self.in_force:
-            self.in_force = in_force
-            for slot in self._slots:
-                _exchange(*slot)
+            put(names, private(name))
 
 
 def divided(code: CodeType, own: Diversion, others: Mapping[str, Diversion]) -> CodeType:
@@ -165,11 +166,11 @@ def _uses(code: CodeType) -> dict[int, list[tuple[int, int]]]:
     return found
 
 
-def _exchange(names: tuple[str, ...], at: int, spare: tuple[str, ...]) -> None:
-    """Exchanges an item of a tuple for the only item of another: who holds what stays in balance."""
-    one, other = names[at], spare[0]
-    c_api.put_pointer(id(names) + _ITEMS + at * c_api.POINTER, id(other))
-    c_api.put_pointer(id(spare) + _ITEMS, id(one))
+def _setter(at: int) -> Callable[[Any, Any], None]:
+    """What sets an item of a tuple: called with the tuple and the item."""
+    if at not in _setters:
+        _setters[at] = c_api.member(tuple, _ITEMS + at * c_api.POINTER, c_api.OBJECT)[1]
+    return _setters[at]
 
 
 def _new_version(namespace: dict[str, Any]) -> None:
@@ -187,11 +188,11 @@ def available() -> bool:
 
 
 def _works() -> bool:
-    names, spare = tuple(["a", "b"]), tuple(["c"])
+    names = tuple(["a", "b"])
     try:
-        if c_api.pointer_at(id(names) + _ITEMS + c_api.POINTER) != id(names[1]):
+        if c_api.member(tuple, _ITEMS + c_api.POINTER, c_api.OBJECT)[0](names) is not names[1]:
             return False
-        _exchange(names, 1, spare)
+        _setter(1)(names, "c")
     except Exception:
         return False
-    return names == ("a", "c") and spare == ("b",)
+    return names == ("a", "c")

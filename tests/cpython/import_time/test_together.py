@@ -32,7 +32,7 @@ def names(live):
 
 
 def private(live):
-    return {name for name in vars(live) if name.startswith("klpfs:")}
+    return {name for name in vars(live) if name.startswith("_klpfs:")}
 
 
 def test_they_come_with_post_patch_and_go_with_pre_unpatch(module, livepatch):
@@ -41,13 +41,13 @@ def test_they_come_with_post_patch_and_go_with_pre_unpatch(module, livepatch):
     patch = livepatch(live, RUN, together=NAMES)
     patch.callbacks.pre_patch(patch.obj)
     assert names(live) == (10, {"a": 1}, 1) and live.seen == (20, 20)       # `run` is new code
-    assert type(vars(live.C)["size"]) is ByVersion and private(live) == {"klpfs:LIMIT", "klpfs:TABLE"}
+    assert type(vars(live.C)["size"]) is ByVersion and private(live) == {"_klpfs:LIMIT", "_klpfs:TABLE"}
     patch.callbacks.post_patch(patch.obj)
     assert names(live) == (20, {"b": 20}, 20) and live.TABLE is table
     assert vars(live.C)["size"] == 20 and not private(live)
     table["mine"] = 3
     patch.callbacks.pre_unpatch(patch.obj)
-    assert names(live) == (10, {"a": 1, "mine": 3}, 1) and vars(live)["klpfs:TABLE"] == {"b": 20, "mine": 3}
+    assert names(live) == (10, {"a": 1, "mine": 3}, 1) and vars(live)["_klpfs:TABLE"] == {"b": 20, "mine": 3}
     patch.callbacks.post_patch(patch.obj)       # it was reversed
     assert names(live) == (20, {"b": 20, "mine": 3}, 20) and not private(live)
     patch.disable()
