@@ -38,7 +38,7 @@ _BY_BLOCK = {opmap[name] for name in ("STORE_NAME", "DELETE_NAME") if name in op
 _ATTRIBUTES = {opmap[name] for name in ("LOAD_ATTR", "LOAD_METHOD", "IMPORT_FROM") if name in opmap}
 _OTHERS = {opmap[name] for name in (
     "STORE_ATTR", "DELETE_ATTR", "IMPORT_NAME", "LOAD_SUPER_ATTR", "LOAD_FROM_DICT_OR_GLOBALS") if name in opmap}
-_LOAD_NAME = opmap["LOAD_NAME"]
+_LOAD_NAME, _BY_CLASS = opmap["LOAD_NAME"], opmap.get("LOAD_FROM_DICT_OR_GLOBALS")      # the second: from 3.12 on
 _NAMING = _GLOBALS | _BY_BLOCK | _ATTRIBUTES | _OTHERS | {_LOAD_NAME}
 _SHIFT = {opmap[name]: shift for name, shift in _SHIFTS.items() if name in opmap}
 
@@ -95,10 +95,14 @@ class Diversion:
             put(names, private(name))
 
 
-def divided(code: CodeType, own: Diversion, others: Mapping[str, Diversion]) -> CodeType:
+def divided(code: CodeType, own: Diversion, others: Mapping[str, Diversion],
+            of_class: frozenset[str] = frozenset()) -> CodeType:
     """The code, and all code in it, with names that diversions can exchange. own: of the module whose globals the code
-    has. others: {attribute or imported name: the diversion of the module that it is taken from}. Undivided."""
-    consts = tuple(divided(const, own, others) if type(const) is CodeType else const for const in code.co_consts)
+    has. others: {attribute or imported name: the diversion of the module that it is taken from}. of_class: names that
+    the class block around the code binds, where it looks first (annotations, type parameters). Undivided."""
+    bound = of_class | {code.co_names[at] for at, uses in _uses(code).items() if any(
+        opcode in _BY_BLOCK for opcode, _ in uses)}
+    consts = tuple(divided(const, own, others, bound) if type(const) is CodeType else const for const in code.co_consts)
     if any(one is not other for one, other in zip(consts, code.co_consts)):
         code = code.replace(co_consts=consts)
     wanted = own.names | others.keys()
@@ -112,7 +116,8 @@ def divided(code: CodeType, own: Diversion, others: Mapping[str, Diversion]) -> 
             homes: dict[Diversion | None, list[tuple[int, int]]] = {}
             for opcode, place in uses:
                 homes.setdefault(_home(opcode, name, own, others), []).append((opcode, place))
-            if own in homes and any(opcode in _BY_BLOCK for opcode, _ in uses):
+            if own in homes and any(opcode in _BY_BLOCK or opcode == _BY_CLASS and name in of_class
+                                    for opcode, _ in uses):
                 raise Undivided(f"a class in '{code.co_name}' has '{name}' as its own and as the module's")
             found += [(new, home) for home, new in _divide(code, names, raw, at, homes) if home is not None]
     if found:
@@ -148,7 +153,7 @@ def _home(opcode: int, name: str, own: Diversion, others: Mapping[str, Diversion
     """The diversion that one use of a name by an instruction belongs to."""
     if opcode in _ATTRIBUTES:
         return others.get(name)
-    return own if name in own.names and (opcode in _GLOBALS or opcode == _LOAD_NAME) else None
+    return own if name in own.names and (opcode in _GLOBALS or opcode in (_LOAD_NAME, _BY_CLASS)) else None
 
 
 def _uses(code: CodeType) -> dict[int, list[tuple[int, int]]]:

@@ -1,6 +1,7 @@
 """Changed values of modules while a transition pends: a task that is held in the old version asks for them and gets the
 old ones, new tasks get the new ones, in both directions; between transitions new code is what its text says."""
 import queue
+import sys
 import threading
 
 import pytest
@@ -192,6 +193,10 @@ def test_where_readers_are_refused_all_is_there_at_once_and_says_so(upgrade, mon
     ("def more(): return TABLE", "more may change or keep the table"),
     ("def more():\n        global TABLE\n        TABLE = {}", "a function binds it anew"),
     ("MORE = lambda: TABLE", "a lambda or generator of the module's body reads it"),
+    ("def more(): return globals()['TABLE']", "its name is in a text, by which code may look it up"),
+    ("def more(): return eval('len(TABLE)')", "its name is in a text, by which code may look it up"),
+    ("import sys\ndef more(): return getattr(sys.modules[__name__], 'TABLE')",
+     "its name is in a text, by which code may look it up"),
 ])
 def test_what_code_changes_or_keeps_is_there_at_once_and_named(upgrade, change, reason):
     old = f"TABLE = {{'a': 1}}\n{change}\n".replace("\n        ", "\n    ")
@@ -206,6 +211,8 @@ def test_what_code_changes_or_keeps_is_there_at_once_and_named(upgrade, change, 
      "its name is in a text, by which code may look it up"),
     ("size = 1", "@classmethod\n    def set(cls): cls.size = 3", "{p} may bind it in a class"),
     ("size = {'a': 1}", "", "it may be a table, or more than a value"),
+    ("size = 1", "def all(self): return dict(vars(type(self)))",
+     "{p} reads what classes hold by `__dict__` or vars()"),
     ("__slots__ = ('a',); size = 1", "", ""),
 ])
 def test_values_of_classes_that_more_than_functions_read_are_there_at_once_and_named(upgrade, before, after, reason):
@@ -295,3 +302,30 @@ def test_a_star_import_while_the_transition_pends_takes_no_private_names(program
     assert "LIMIT" in space and not [name for name in space if "klpfs" in name]
     held.end()
     upgrade.settle()
+
+
+def test_a_global_that_a_class_has_under_a_private_name_is_there_at_once_and_named(upgrade):
+    old = "_C__X = 1\nclass C:\n    def read(self): return __X\n"
+    result = there_and_back(upgrade, old, old.replace("1", "2"), "C().read()")
+    assert "code of a class may have it under a private name" in " ".join(result.text.split())
+
+
+def test_a_reader_that_keeps_its_answers_is_named(upgrade):
+    old = "import functools\nLIMIT = 1\n@functools.lru_cache()\ndef f(x): return x * LIMIT\n"
+    result = there_and_back(upgrade, old, old.replace("1", "2"), "f(3)")
+    assert f"f of {upgrade.name} keeps its answers: as long as the transition pends" in " ".join(result.text.split())
+
+
+@pytest.mark.skipif(sys.version_info < (3, 10), reason="patterns are new in 3.10")
+def test_patterns_read_values_of_classes(upgrade):
+    old = """
+    class C:
+        size = 1
+    def read(o):
+        match o:
+            case C(size=1):
+                return "one"
+        return "other"
+    """
+    result = there_and_back(upgrade, old, old.replace("size = 1", "size = 2"), "read(C())")
+    assert 'Func("read"' in result.text and "together=['C.size']" in result.text
