@@ -17,7 +17,7 @@ from __future__ import annotations
 from klpfs.cpython.c_api import callers_frame
 from klpfs.cpython.diverted_names import Diversion, available, divided, private
 from klpfs.cpython.import_time.overlays import ABSENT
-from klpfs.cpython.import_time.tables import merged
+from klpfs.cpython.import_time.tables import equal, merged
 from klpfs.cpython.raw import type_dict, type_mro
 
 TYPE_CHECKING = False
@@ -27,10 +27,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from klpfs.engine.data import Object
-
-
-# types whose values are compared
-_PLAIN = (bool, int, float, complex, str, bytes, type(None))
 
 
 class ByVersion:
@@ -134,10 +130,10 @@ class Together:
         return made
 
     def is_untouched(self, name: str, own: Any) -> bool:
-        """Whether the value that the program has at a name's place is the one that it had, as far as identity and plain
-        values tell."""
+        """Whether the value that the program has at a name's place is the one that it had; one that is equal to it, as
+        a reload of the module makes it, passes for it."""
         before = self.own.get(name, ABSENT)
-        return own is before or type(own) is type(before) and type(own) in _PLAIN and bool(own == before)
+        return own is before or bool(equal(own, before))
 
     def settle(self, all_new: bool | None) -> None:
         """Copies of classes that the program has made while a transition pended have one value for all; None: by

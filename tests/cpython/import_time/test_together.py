@@ -176,3 +176,14 @@ def test_a_set_of_codes_finds_new_code_whose_names_were_elsewhere(module, livepa
     live.helper.__code__ = old
     patch.callbacks.post_unpatch(patch.obj)
     assert live.internal == {old}
+
+
+def test_a_reload_while_it_pends_does_not_pass_for_the_programs_own_doing(module, livepatch):
+    live = module(PROGRAM)
+    patch = livepatch(live, RUN, together="['LIMIT', 'TABLE']")
+    patch.callbacks.pre_patch(patch.obj)
+    exec("LIMIT = 10\nTABLE = {'a': 1}", vars(live))
+    patch.callbacks.post_patch(patch.obj)
+    assert (live.LIMIT, live.TABLE) == (20, {"b": 20})
+    patch.disable()
+    assert (live.LIMIT, live.TABLE) == (10, {"a": 1})
