@@ -279,6 +279,9 @@ class ImportTime(Callbacks):
             owner = self._owner(obj)
             self.together.settle(False)
             self.together.end(self.space)
+            for kept in ("codes", "removed"):       # _restore has taken them, but where it was cut off
+                self._exchange_back(obj, self._owner(obj, kept))
+                self._take(self._owner(obj, kept))
             self._exchange_back(obj, owner)
             free_slots(owner)
             self._leave(obj, owner)

@@ -187,3 +187,19 @@ def test_a_reload_while_it_pends_does_not_pass_for_the_programs_own_doing(module
     assert (live.LIMIT, live.TABLE) == (20, {"b": 20})
     patch.disable()
     assert (live.LIMIT, live.TABLE) == (10, {"a": 1})
+
+
+@pytest.mark.parametrize("where", ["begin_again", "settle"])
+def test_a_way_back_that_had_no_memory_leaves_nothing_when_it_is_over(module, livepatch, monkeypatch, where):
+    live = module(PROGRAM)
+    patch = livepatch(live, RUN, together=NAMES)
+    patch.enable()
+
+    def fail(*args):
+        raise MemoryError
+    with monkeypatch.context() as context:
+        context.setattr(together.Together, where, fail)
+        with pytest.raises(MemoryError):
+            patch.callbacks.pre_unpatch(patch.obj)
+    patch.callbacks.post_unpatch(patch.obj)
+    assert names(live) == (10, {"a": 1}, 1) and vars(live.C)["size"] == 1 and not private(live)
