@@ -31,8 +31,8 @@ _ORDER, _int, _id, _getframe = sys.byteorder, int, id, sys._getframe
 _iter, _length_hint, _list, _map = iter, length_hint, list, map
 _WORD = 4       # bytes
 LOUD = sys.version_info >= (3, 14)
-"""Whether calls by ctypes raise an audit event: those of peek, poke, pointer_at, put_pointer, head, new_code, bytes_of,
-objects_at and is_audited."""
+"""Whether calls by ctypes raise an audit event: those of peek, poke, head, new_code, bytes_of, objects_at and
+is_audited."""
 
 
 def _find() -> tuple[Any, ...] | None:
@@ -291,16 +291,6 @@ def peek(place: int) -> int:
 def poke(place: int, number: int) -> None:
     """Writes an unsigned number into four bytes of memory. Only where AVAILABLE; LOUD."""
     _move(place, number.to_bytes(_WORD, _ORDER), _WORD)
-
-
-def pointer_at(place: int) -> int:
-    """The address that is in memory. Only where AVAILABLE; LOUD."""
-    return _int.from_bytes(_bytes_at(place, POINTER), _ORDER)
-
-
-def put_pointer(place: int, address: int) -> None:
-    """Writes an address into memory. Only where AVAILABLE; LOUD."""
-    _move(place, address.to_bytes(POINTER, _ORDER), POINTER)
 
 
 def bytes_of(place: int, size: int) -> Iterator[bytes]:

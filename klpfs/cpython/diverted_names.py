@@ -1,14 +1,18 @@
 """Names that new code reads elsewhere as long as a transition pends: what lets constants change with the functions.
 
-Old code reads a module's LIMIT as ever. New code has the name `klpfs:LIMIT` in its place, a global of the same module
+Old code reads a module's LIMIT as ever. New code has the name `_klpfs:LIMIT` in its place, a global of the same module
 that has the new value; so each version has its own, and a read costs what it always does. When the transition is
 complete, LIMIT has the new value, the names in the code are exchanged for LIMIT, and the other global goes: between
 transitions new code is what its text says, and sees what anybody puts into the module.
 
-The names of a code object are exchanged in place, also while frames run it: its co_names is a tuple of its own, which
-no other code shares, and a pointer in it is exchanged with a pointer in another tuple, under the interpreter lock. The
-interpreter's caches of global names go by the version of the module's dict, which is made anew by a key that comes and
-goes. Where memory can't be written (available), there is no Diversion.
+The names of a code object are put in place, also while frames run it: its co_names is a tuple of its own, which only
+clones of the code share, and an item of it is set by a descriptor of C's, in one step that raises no audit event and
+keeps count of references. What is cut off between two steps is done again from the beginning. The interpreter's caches
+of global names go by the version of the module's dict, which is made anew by a key that comes and goes. Where items of
+tuples can't be set (available), there is no Diversion.
+
+The hash of a code object goes by its names (from 3.14 on by those that it had when it was first asked). Until a
+transition is complete, nobody is to put new code into a set or dict.
 """
 from __future__ import annotations
 
@@ -21,9 +25,9 @@ from klpfs.cpython import c_api
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-    from typing import Any
+    from typing import Any, Callable
 
-PREFIX = "klpfs:"       # no identifier: no program's own name
+PREFIX = "_klpfs:"      # no identifier: no program's own name; `import *` leaves it out
 _ITEMS = tuple.__basicsize__        # bytes in a tuple before its items
 _SHIFTS = {"LOAD_GLOBAL": int(sys.version_info >= (3, 11)), "LOAD_ATTR": int(sys.version_info >= (3, 12)),
            "LOAD_SUPER_ATTR": 2,
@@ -34,12 +38,13 @@ _BY_BLOCK = {opmap[name] for name in ("STORE_NAME", "DELETE_NAME") if name in op
 _ATTRIBUTES = {opmap[name] for name in ("LOAD_ATTR", "LOAD_METHOD", "IMPORT_FROM") if name in opmap}
 _OTHERS = {opmap[name] for name in (
     "STORE_ATTR", "DELETE_ATTR", "IMPORT_NAME", "LOAD_SUPER_ATTR", "LOAD_FROM_DICT_OR_GLOBALS") if name in opmap}
-_LOAD_NAME = opmap["LOAD_NAME"]
+_LOAD_NAME, _BY_CLASS = opmap["LOAD_NAME"], opmap.get("LOAD_FROM_DICT_OR_GLOBALS")      # the second: from 3.12 on
 _NAMING = _GLOBALS | _BY_BLOCK | _ATTRIBUTES | _OTHERS | {_LOAD_NAME}
 _SHIFT = {opmap[name]: shift for name, shift in _SHIFTS.items() if name in opmap}
 
 
 _found: list[bool] = []     # what available() has found
+_setters: dict[int, Callable[[Any, Any], None]] = {}    # index of an item of a tuple -> what sets it
 
 
 class Undivided(Exception):
@@ -60,44 +65,44 @@ class Diversion:
     def __init__(self, names: Iterable[str] = ()) -> None:
         self.names = frozenset(names)
         self.in_force = False
-        self._slots: list[tuple[tuple[str, ...], int, tuple[str, ...]]] = []
+        # (co_names, what sets the item, its name, the private one), by co_names' id and the index
+        self._slots: dict[tuple[int, int], tuple[tuple[str, ...], Callable[[Any, Any], None], str, str]] = {}
 
     def begin(self, namespace: dict[str, Any], values: Mapping[str, Any]) -> None:
-        """New code has these values from now on. Counterpart: end."""
+        """New code has these values from now on. Counterpart: end, also where an exception has cut it off."""
+        self.in_force = True
         for name, value in values.items():
             namespace[private(name)] = value
-        self._exchange(True)
+        for names, put, _, other in self._slots.values():
+            put(names, other)
         _new_version(namespace)
 
     def end(self, namespace: dict[str, Any]) -> None:
         """New code has what the module has. Counterpart: begin."""
-        self._exchange(False)
-        _new_version(namespace)
-        for name in self.names:
-            namespace.pop(private(name), None)
-
-    def forget(self) -> None:
-        """The code is no more to be exchanged: its patch is gone."""
-        self._slots.clear()
+        if self.in_force:
+            for names, put, name, _ in self._slots.values():
+                put(names, name)
+            _new_version(namespace)
+            for name in self.names:
+                namespace.pop(private(name), None)
+            self.in_force = False
 
     def add(self, names: tuple[str, ...], at: int) -> None:
-        """Takes in a name of a code object: names, its co_names, which nothing else has, with the module's name at an
-        index."""
-        self._slots.append((names, at, tuple([private(names[at])])))
+        """Takes in a name of a code object: names, its co_names, with the module's name at an index."""
+        put, name = _setter(at), names[at]
+        self._slots[id(names), at] = names, put, name, private(name)
         if self.in_force:
-            _exchange(*self._slots[-1])
-
-    def _exchange(self, in_force: bool) -> None:
-        if in_force is not self.in_force:
-            self.in_force = in_force
-            for slot in self._slots:
-                _exchange(*slot)
+            put(names, private(name))
 
 
-def divided(code: CodeType, own: Diversion, others: Mapping[str, Diversion]) -> CodeType:
+def divided(code: CodeType, own: Diversion, others: Mapping[str, Diversion],
+            of_class: frozenset[str] = frozenset()) -> CodeType:
     """The code, and all code in it, with names that diversions can exchange. own: of the module whose globals the code
-    has. others: {attribute or imported name: the diversion of the module that it is taken from}. Undivided."""
-    consts = tuple(divided(const, own, others) if type(const) is CodeType else const for const in code.co_consts)
+    has. others: {attribute or imported name: the diversion of the module that it is taken from}. of_class: names that
+    the class block around the code binds, where it looks first (annotations, type parameters). Undivided."""
+    bound = of_class | {code.co_names[at] for at, uses in _uses(code).items() if any(
+        opcode in _BY_BLOCK for opcode, _ in uses)}
+    consts = tuple(divided(const, own, others, bound) if type(const) is CodeType else const for const in code.co_consts)
     if any(one is not other for one, other in zip(consts, code.co_consts)):
         code = code.replace(co_consts=consts)
     wanted = own.names | others.keys()
@@ -111,7 +116,8 @@ def divided(code: CodeType, own: Diversion, others: Mapping[str, Diversion]) -> 
             homes: dict[Diversion | None, list[tuple[int, int]]] = {}
             for opcode, place in uses:
                 homes.setdefault(_home(opcode, name, own, others), []).append((opcode, place))
-            if own in homes and any(opcode in _BY_BLOCK for opcode, _ in uses):
+            if own in homes and any(opcode in _BY_BLOCK or opcode == _BY_CLASS and name in of_class
+                                    for opcode, _ in uses):
                 raise Undivided(f"a class in '{code.co_name}' has '{name}' as its own and as the module's")
             found += [(new, home) for home, new in _divide(code, names, raw, at, homes) if home is not None]
     if found:
@@ -147,7 +153,7 @@ def _home(opcode: int, name: str, own: Diversion, others: Mapping[str, Diversion
     """The diversion that one use of a name by an instruction belongs to."""
     if opcode in _ATTRIBUTES:
         return others.get(name)
-    return own if name in own.names and (opcode in _GLOBALS or opcode == _LOAD_NAME) else None
+    return own if name in own.names and (opcode in _GLOBALS or opcode in (_LOAD_NAME, _BY_CLASS)) else None
 
 
 def _uses(code: CodeType) -> dict[int, list[tuple[int, int]]]:
@@ -165,11 +171,11 @@ def _uses(code: CodeType) -> dict[int, list[tuple[int, int]]]:
     return found
 
 
-def _exchange(names: tuple[str, ...], at: int, spare: tuple[str, ...]) -> None:
-    """Exchanges an item of a tuple for the only item of another: who holds what stays in balance."""
-    one, other = names[at], spare[0]
-    c_api.put_pointer(id(names) + _ITEMS + at * c_api.POINTER, id(other))
-    c_api.put_pointer(id(spare) + _ITEMS, id(one))
+def _setter(at: int) -> Callable[[Any, Any], None]:
+    """What sets an item of a tuple: called with the tuple and the item."""
+    if at not in _setters:
+        _setters[at] = c_api.member(tuple, _ITEMS + at * c_api.POINTER, c_api.OBJECT)[1]
+    return _setters[at]
 
 
 def _new_version(namespace: dict[str, Any]) -> None:
@@ -187,11 +193,11 @@ def available() -> bool:
 
 
 def _works() -> bool:
-    names, spare = tuple(["a", "b"]), tuple(["c"])
+    names = tuple(["a", "b"])
     try:
-        if c_api.pointer_at(id(names) + _ITEMS + c_api.POINTER) != id(names[1]):
+        if c_api.member(tuple, _ITEMS + c_api.POINTER, c_api.OBJECT)[0](names) is not names[1]:
             return False
-        _exchange(names, 1, spare)
+        _setter(1)(names, "c")
     except Exception:
         return False
-    return names == ("a", "c") and spare == ("b",)
+    return names == ("a", "c")

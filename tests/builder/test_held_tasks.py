@@ -1,11 +1,13 @@
 """Changed values of modules while a transition pends: a task that is held in the old version asks for them and gets the
 old ones, new tasks get the new ones, in both directions; between transitions new code is what its text says."""
 import queue
+import sys
 import threading
 
 import pytest
 
 from klpfs.builder.plan.plans import Refusal
+from klpfs.cpython.import_time.import_time import ImportTime
 from tests.builder.kit import there_and_back
 
 M = """
@@ -72,7 +74,7 @@ def program(upgrade):
 
 
 def private_names(*modules):
-    return [name for module in modules for name in vars(module) if name.startswith("klpfs:")]
+    return [name for module in modules for name in vars(module) if name.startswith("_klpfs:")]
 
 
 def test_a_held_task_has_old_values_and_new_tasks_have_new_ones_in_both_directions(program):
@@ -191,6 +193,10 @@ def test_where_readers_are_refused_all_is_there_at_once_and_says_so(upgrade, mon
     ("def more(): return TABLE", "more may change or keep the table"),
     ("def more():\n        global TABLE\n        TABLE = {}", "a function binds it anew"),
     ("MORE = lambda: TABLE", "a lambda or generator of the module's body reads it"),
+    ("def more(): return globals()['TABLE']", "its name is in a text, by which code may look it up"),
+    ("def more(): return eval('len(TABLE)')", "its name is in a text, by which code may look it up"),
+    ("import sys\ndef more(): return getattr(sys.modules[__name__], 'TABLE')",
+     "its name is in a text, by which code may look it up"),
 ])
 def test_what_code_changes_or_keeps_is_there_at_once_and_named(upgrade, change, reason):
     old = f"TABLE = {{'a': 1}}\n{change}\n".replace("\n        ", "\n    ")
@@ -205,6 +211,8 @@ def test_what_code_changes_or_keeps_is_there_at_once_and_named(upgrade, change, 
      "its name is in a text, by which code may look it up"),
     ("size = 1", "@classmethod\n    def set(cls): cls.size = 3", "{p} may bind it in a class"),
     ("size = {'a': 1}", "", "it may be a table, or more than a value"),
+    ("size = 1", "def all(self): return dict(vars(type(self)))",
+     "{p} reads what classes hold by `__dict__` or vars()"),
     ("__slots__ = ('a',); size = 1", "", ""),
 ])
 def test_values_of_classes_that_more_than_functions_read_are_there_at_once_and_named(upgrade, before, after, reason):
@@ -218,3 +226,106 @@ def test_new_methods_that_the_interpreter_calls_are_named(upgrade):
     result = there_and_back(upgrade, "class C:\n    x = 1\n", "class C:\n    x = 1\n    def __len__(self): return 3\n",
                             "len(C())")
     assert "at once, and the interpreter acts on it: C.__len__" in " ".join(result.text.split())
+
+
+def test_a_cumulative_patch_on_the_way_back_gives_old_code_the_old_values_of_the_program_itself(program):
+    """Those of the patch that it has replaced are nobody's any more."""
+    upgrade, m, n = program
+    upgrade.insmod()
+    text = upgrade.build().text
+    for old, new in (("LIMIT = 20", "LIMIT = 30"), ("size = 7", "size = 8")):
+        assert old in text
+        text = text.replace(old, new)
+    patch = upgrade.insmod(text)
+    held = Task(m.serve)
+    upgrade.engine.disable(patch.patch)
+    assert upgrade.engine.look()
+    assert held.ask()[0] == 30 and m.C.size == 1 and m.values() == OLD_VALUES and n.values() == OLD_OF_N
+    held.end()
+    upgrade.settle()
+    assert vars(m.C)["size"] == 1 and not private_names(m, n)
+
+
+def test_new_code_has_its_values_also_at_the_moment_when_a_patch_is_replaced(program, monkeypatch):
+    """The replaced patch's are gone before the values of its successor are everybody's."""
+    upgrade, m, n = program
+    upgrade.insmod()
+    text = upgrade.build().text.replace("LIMIT = 20", "LIMIT = 30")
+    seen, replaced = [], ImportTime.replaced
+
+    def replace(self, obj):
+        replaced(self, obj)
+        seen.append((m.values()[0], n.values()[0]))
+    monkeypatch.setattr(ImportTime, "replaced", replace)
+    upgrade.insmod(text)
+    assert seen == [(30, 30)] * 2
+
+
+@pytest.mark.parametrize("turn", [False, True])
+def test_what_the_program_itself_sets_while_a_transition_pends_is_its_own(program, turn):
+    upgrade, m, n = program
+    held = Task(m.serve)
+    patch = upgrade.insmod(settle=False)
+    assert upgrade.engine.look()
+    m.LIMIT, m.C.size = 99, 77
+    if turn:
+        upgrade.engine.reverse()
+    held.end()
+    upgrade.settle()
+    assert (m.LIMIT, m.C.size, m.values()[0], n.values()[0]) == (99, 77, 99, 99)
+    if not turn:
+        assert m.WORD.pattern == "b+"
+        upgrade.disable(patch)
+    assert (m.LIMIT, m.C.size, m.values()[0], m.WORD.pattern) == (99, 77, 99, "a+")
+
+
+def test_what_the_program_has_set_meanwhile_stays_where_a_way_back_turns_to_the_patch_again(program):
+    upgrade, m, n = program
+    patch = upgrade.insmod()
+    m.LIMIT, m.C.size = 99, 77
+    held = Task(m.serve)
+    upgrade.engine.disable(patch.patch)
+    assert upgrade.engine.look() and m.LIMIT == 99
+    upgrade.engine.reverse()
+    held.end()
+    upgrade.settle()
+    assert (m.LIMIT, m.C.size, m.values()[0], m.WORD.pattern) == (99, 77, 99, "b+")
+
+
+def test_a_star_import_while_the_transition_pends_takes_no_private_names(program):
+    upgrade, m, _ = program
+    held = Task(m.serve)
+    upgrade.insmod(settle=False)
+    assert upgrade.engine.look() and private_names(m)
+    space = {}
+    exec(f"from {m.__name__} import *", space)
+    assert "LIMIT" in space and not [name for name in space if "klpfs" in name]
+    held.end()
+    upgrade.settle()
+
+
+def test_a_global_that_a_class_has_under_a_private_name_is_there_at_once_and_named(upgrade):
+    old = "_C__X = 1\nclass C:\n    def read(self): return __X\n"
+    result = there_and_back(upgrade, old, old.replace("1", "2"), "C().read()")
+    assert "code of a class may have it under a private name" in " ".join(result.text.split())
+
+
+def test_a_reader_that_keeps_its_answers_is_named(upgrade):
+    old = "import functools\nLIMIT = 1\n@functools.lru_cache()\ndef f(x): return x * LIMIT\n"
+    result = there_and_back(upgrade, old, old.replace("1", "2"), "f(3)")
+    assert f"f of {upgrade.name} keeps its answers: as long as the transition pends" in " ".join(result.text.split())
+
+
+@pytest.mark.skipif(sys.version_info < (3, 10), reason="patterns are new in 3.10")
+def test_patterns_read_values_of_classes(upgrade):
+    old = """
+    class C:
+        size = 1
+    def read(o):
+        match o:
+            case C(size=1):
+                return "one"
+        return "other"
+    """
+    result = there_and_back(upgrade, old, old.replace("size = 1", "size = 2"), "read(C())")
+    assert 'Func("read"' in result.text and "together=['C.size']" in result.text

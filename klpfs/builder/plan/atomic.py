@@ -17,11 +17,26 @@ from attrs import define, field
 from klpfs.builder.compare.changes import ClassChange
 from klpfs.builder.compare.names_in_code import NAMESPACES, names_bound
 from klpfs.builder.compare.statements import Statement, parse_scope
-from klpfs.builder.plan.class_values import class_values, in_text, loads, of_itself, stores_in_class
+from klpfs.builder.plan.class_values import (
+    class_values,
+    in_text,
+    loads,
+    of_itself,
+    reads_what_classes_hold,
+    stores_in_class,
+)
 from klpfs.builder.plan.order import imported_from, ordered
 from klpfs.builder.plan.plans import ModulePlan
 from klpfs.builder.plan.table_uses import Known, changes_or_keeps, is_no_table, used_as_no_table
-from klpfs.builder.plan.value_readers import Reader, attribute_base, functions_of, global_stores, reads_global
+from klpfs.builder.plan.value_readers import (
+    Reader,
+    attribute_base,
+    functions_of,
+    global_stores,
+    keeps_answers,
+    looked_up,
+    reads_global,
+)
 from klpfs.builder.read.modules import CommonPair, module_name
 from klpfs.builder.syntax import DEFINITIONS, FUNCTIONS, IMPORTS, walk_outside
 
@@ -31,6 +46,9 @@ if TYPE_CHECKING:
 _OF_THE_INTERPRETER = frozenset("""__doc__ __name__ __file__ __path__ __spec__ __loader__ __package__ __builtins__
     __annotations__ __annotate__ __getattr__ __dir__ __class__ __dict__""".split())
 _REFUSED = "with the functions that read such values the livepatch is refused"
+_BY_TEXT = "its name is in a text, by which code may look it up"
+_HOLDINGS = re.compile(rb"__dict__|\bvars\b")
+_MANGLED = re.compile(r"_+[A-Za-z]\w*?__\w*(?<!__)$")
 _DEPTH = 4          # of names that stand for each other
 _MOST_READERS = 200     # functions that one name may add to the patch
 AT_ONCE = "at once, not together with the functions: "      # how such a note begins
@@ -84,6 +102,9 @@ class AtomicPlanner:
                 plan.together.append(name)
                 for module in sorted(candidate.elsewhere):
                     self.found[module].together.append(f"{plan.name}:{name}")
+                plan.notes += [f"{reader.name} of {module} keeps its answers: as long as the transition pends, old and "
+                               f"new code may get those that the other has made with {name}"
+                               for module, reader in candidate.readers if keeps_answers(reader.new)]
             values.append(ChangedValue(plan.name, name, candidate.why))
         for plan in list(self.found.values()):
             values += [self._of_class(plan, *value) for value in list(class_values(plan))]
@@ -111,6 +132,9 @@ class AtomicPlanner:
         readers = self._functions(plan.name)
         if any(global_stores(module.tree, name) for module in (pair.old, pair.new)):
             return "a function binds it anew"
+        if any(looked_up(self._pair(module).new.tree, name) for module, text in self.texts.items()
+               if in_text({module: text}, name) or module == plan.name):
+            return _BY_TEXT
         if _read_outside_functions(plan, name):
             return "a lambda or generator of the module's body reads it"
         for reader in readers:
@@ -219,9 +243,11 @@ class AtomicPlanner:
         """Finds all functions of the package that read an attribute. Why they can't be of the patch, or ''."""
         name = candidate.name
         if in_text(self.texts, name):
-            return "its name is in a text, by which code may look it up"
-        word = re.compile(rb"\.\s*%s\b" % name.encode())
+            return _BY_TEXT
+        word = re.compile(rb"\b%s\b" % name.encode())
         for module, text in self.texts.items():
+            if _HOLDINGS.search(text) and reads_what_classes_hold(self._pair(module).new.tree):
+                return f"{module} reads what classes hold by `__dict__` or vars()"
             if not word.search(text):
                 continue
             pair = self._pair(module)
@@ -350,6 +376,8 @@ def _of_itself(plan: ModulePlan, candidate: _Candidate, table: bool) -> str:
     name, run = candidate.name, plan.at_import.own_statements
     if name in _OF_THE_INTERPRETER:
         return "the interpreter reads it"
+    if _MANGLED.match(name):
+        return "code of a class may have it under a private name"
     if any(name in statement.binds and statement.kind in ("function", "class")
            for statement in run):
         return "it is a definition's, too"

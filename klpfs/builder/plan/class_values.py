@@ -15,6 +15,9 @@ from klpfs.builder.syntax import last_name
 _ENUMS = frozenset(("Enum", "IntEnum", "StrEnum", "Flag", "IntFlag", "ReprEnum"))
 _READ_BY_C = re.compile(r"_(fields|pack|anonymous|type|length|as_parameter|flags|restype|swappedbytes)_$|__")
 
+# usual names of variables that have classes
+_OF_CLASSES = frozenset("cls klass kls class_ base parent kind typ type_ owner c k b".split())
+
 
 def class_values(plan: ModulePlan) -> Iterator[tuple[ClassChange, str, Statement]]:
     """(class, name, statement) of the values of classes that the patch binds anew, definitions left out."""
@@ -69,6 +72,22 @@ def stores_in_class(tree: ast.AST, name: str) -> bool:
 
 
 def loads(tree: ast.AST, name: str) -> list[ast.AST]:
-    """The places that read an attribute of that name."""
+    """The places that read an attribute of that name, patterns (`case C(size=1)`) counted."""
     return [node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr == name
-            and isinstance(node.ctx, ast.Load)]
+            and isinstance(node.ctx, ast.Load) or name in getattr(node, "kwd_attrs", ())]
+
+
+def reads_what_classes_hold(tree: ast.AST) -> bool:
+    """Whether code has the `__dict__` of what may be a class: there the values are descriptors as long as a transition
+    pends."""
+    for node in ast.walk(tree):
+        holder = None
+        if isinstance(node, ast.Attribute) and node.attr == "__dict__":
+            holder = node.value
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "vars" and node.args:
+            holder = node.args[0]
+        if isinstance(holder, ast.Name) and (holder.id in _OF_CLASSES or not holder.id[:1].islower()) or (
+                isinstance(holder, ast.Call) and last_name(holder.func) == "type"
+                or isinstance(holder, ast.Attribute) and holder.attr == "__class__"):
+            return True
+    return False

@@ -2,13 +2,17 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 
 from attrs import define
 
+from klpfs.builder.compare.names_in_code import NAMESPACES
 from klpfs.builder.compare.statements import Scope, parse_scope
 from klpfs.builder.plan.closures import may_outlive_its_call, pairs
-from klpfs.builder.syntax import FUNCTIONS, FunctionNode, parameter_names
+from klpfs.builder.syntax import FUNCTIONS, FunctionNode, last_name, parameter_names
+
+_BY_TEXT = frozenset(("getattr", "attrgetter", "eval", "exec"))     # they read names by texts
 
 
 @define(eq=False)
@@ -47,7 +51,8 @@ def functions_of(old: Scope, new: Scope, prefix: str = "", around: tuple[ast.stm
 def mentions(node: ast.AST, name: str) -> bool:
     """Whether code reads a name, or imports it, or has an attribute of it."""
     return any(isinstance(inner, ast.Name) and inner.id == name or isinstance(inner, ast.Attribute) and (
-        inner.attr == name) or isinstance(inner, ast.alias) and inner.name == name for inner in ast.walk(node))
+        inner.attr == name) or isinstance(inner, ast.alias) and inner.name == name
+        or name in getattr(inner, "kwd_attrs", ()) for inner in ast.walk(node))
 
 
 def reads_global(function: FunctionNode, name: str) -> str:
@@ -77,6 +82,36 @@ def _own(function: FunctionNode) -> Iterator[ast.AST]:
         yield node
         if not isinstance(node, (*FUNCTIONS, ast.ClassDef, ast.Lambda)):
             todo += ast.iter_child_nodes(node)
+
+
+def looked_up(tree: ast.AST, name: str) -> bool:
+    """Whether code has a name in a text by which it reads a module's globals: `globals()["LIMIT"]`,
+    `getattr(module, "LIMIT")`, `eval("LIMIT + 1")`."""
+    word = re.compile(rf"\b{re.escape(name)}\b")
+    for node in ast.walk(tree):
+        texts: list[ast.AST] = []
+        if isinstance(node, ast.Subscript) and _are_globals(node.value):
+            texts = [node.slice]
+        elif isinstance(node, ast.Call):
+            if last_name(node.func) in _BY_TEXT or isinstance(node.func, ast.Attribute) and _are_globals(
+                    node.func.value):
+                texts = list(node.args)
+        if any(isinstance(each, ast.Constant) and type(each.value) is str and word.search(each.value)
+               for text in texts for each in ast.walk(text)):
+            return True
+    return False
+
+
+def _are_globals(node: ast.AST) -> bool:
+    """`globals()`, `vars(module)`, `module.__dict__`."""
+    return isinstance(node, ast.Attribute) and node.attr == "__dict__" or (
+        isinstance(node, ast.Call) and last_name(node.func) in NAMESPACES)
+
+
+def keeps_answers(function: FunctionNode) -> bool:
+    """Whether a function has a decorator that keeps what it has answered."""
+    return any("cache" in last_name(each.func if isinstance(each, ast.Call) else each)
+               for each in function.decorator_list)
 
 
 def global_stores(tree: ast.AST, name: str) -> bool:

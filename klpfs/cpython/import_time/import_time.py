@@ -31,7 +31,7 @@ from klpfs.cpython.import_time.overlays import ABSENT, Attribute, Item
 from klpfs.cpython.import_time.side_effects import Watch
 from klpfs.cpython.import_time.still_in_use import needed
 from klpfs.cpython.import_time.tables import TABLES, is_data, merged
-from klpfs.cpython.import_time.together import Together
+from klpfs.cpython.import_time.together import ByVersion, Together
 from klpfs.cpython.lazy_imports import is_lazy, stand_in, use
 from klpfs.cpython.raw import class_at, module_dict
 from klpfs.engine import shadow
@@ -76,7 +76,7 @@ class ImportTime(Callbacks):
     """
 
     __slots__ = ("run", "everywhere", "removed", "watch", "before", "after", "modules", "caches", "space", "then",
-                 "carried", "together", "closures", "codes", "offered", "applied", "owners")
+                 "carried", "together", "closures", "codes", "offered", "applied", "owners", "run_code")
 
     def __init__(self, run: FunctionType | None = None, everywhere: Iterable[str] = (), removed: Iterable[str] = (),
                  watch: Iterable[str] = (), before: Callable[[Object], Any] | None = None,
@@ -97,6 +97,7 @@ class ImportTime(Callbacks):
         self.codes: list[Any] = []      # as carried.codes gives them
         self.offered: ImportTime | None = None      # whose _apply has offered the modules
         self.applied = False
+        self.run_code: CodeType | None = None       # of `run`, with names that can be exchanged
         self.owners: dict[str, object] = {}     # what -> the owner of its values in overlays
 
     @property
@@ -124,6 +125,7 @@ class ImportTime(Callbacks):
         self.together.end(self.space)
         overlays.take(self._owner(obj))
         overlays.take(self._owner(obj, "removed"))
+        overlays.take(self._owner(obj, "codes"))
         self._withdraw(obj)
 
     # -- the four callbacks
@@ -142,6 +144,9 @@ class ImportTime(Callbacks):
                     Run(self, owner, namespace, obj).go(self.run)
                 finally:
                     module_names.note(owner)
+            for name in self.together.new:
+                at = self._place(name)
+                self.together.own[name] = ABSENT if at is None else overlays.own(at)
             carried.put(owner, obj.name, namespace, self._carried(False))
             abstract_classes.settle(owner)
             self.codes = carried.codes(namespace, self.carried)
@@ -149,6 +154,7 @@ class ImportTime(Callbacks):
                 return self.before(obj)
             self._empty(obj)
         except BaseException:
+            self.together.settle(False)
             self.together.end(namespace)
             overlays.take(owner)
             self._withdraw(obj)
@@ -173,9 +179,8 @@ class ImportTime(Callbacks):
         """Empties the caches of all objects of the patch, when the last of its loaded objects has changed."""
         patch: Any = obj.patch
         objects = [patched for patched in patch.objects if isinstance(patched.callbacks, ImportTime)]
-        if obj.mod is None or obj.mod.state == LIVE:
-            if any(patched.loaded for patched in objects[objects.index(obj) + 1:]):
-                return
+        if not self._is_alone(obj) and not self._is_last(obj):
+            return
         caches.empty([cache for patched in objects for cache in patched.callbacks.caches])
 
     def _withdraw(self, obj: Object) -> None:
@@ -205,27 +210,65 @@ class ImportTime(Callbacks):
                 overlays.put(owner, place, ABSENT)
         for blocker in self.in_the_way(obj):        # made in the last moment, or left by force
             pr_warn(shadow.log, f"{blocker.name}, in the old version")     # type: ignore[arg-type]
-        carried.put_codes(owner, self.codes)
         for name, new in list(self.together.new.items()):
-            holder, _, key = name.rpartition(".")
-            cls = class_at(namespace, holder) if holder else None
-            place = Item(namespace, key) if cls is None else Attribute(cls, key)
-            if cls is not None or not holder:
-                Run(self, owner, namespace, obj).bind(place, new, name, self.together.gone.get(name))
+            at = self._place(name)
+            if at is not None and self.together.is_untouched(name, overlays.own(at)):
+                Run(self, owner, namespace, obj).bind(at, new, name, self.together.gone.get(name))
         self.together.end(namespace)
+        self.together.settle(True)
         carried.put(owner, obj.name, namespace, self._carried(True))
         abstract_classes.settle(owner)
         if self.then is not None:
             Run(self, owner, namespace, obj, True).go(self.then)
+        self._put_codes(obj)
         self._empty(obj)
+
+    def _place(self, name: str) -> Place | None:
+        """The place of a name, "LIMIT" or "Environment.size"; None: there is no such class."""
+        holder, _, key = name.rpartition(".")
+        if not holder:
+            return Item(self.space, key)
+        cls = class_at(self.space, holder)
+        return Attribute(cls, key) if cls is not None else None
+
+    def _put_codes(self, obj: Object) -> None:
+        """Puts codes of the objects of the patch into the sets that had those of before, when the last of its loaded
+        objects is complete: only then all have the names, and the hash, that they keep."""
+        for other in [self] if self._is_alone(obj) else _import_times(obj) if self._is_last(obj) else []:
+            carried.put_codes(other._owner(obj, "codes"), other.codes)
+
+    def _is_alone(self, obj: Object) -> bool:
+        """Whether the object comes or goes alone, with its module."""
+        return not (obj.mod is None or obj.mod.state == LIVE)
+
+    def _is_last(self, obj: Object) -> bool:
+        """Whether no loaded object of the patch comes after this one."""
+        patch: Any = obj.patch
+        objects = [patched for patched in patch.objects if isinstance(patched.callbacks, ImportTime)]
+        return not any(patched.loaded for patched in objects[objects.index(obj) + 1:])
 
     def _restore(self, obj: Object) -> None:
         """pre_unpatch. Counterpart: _remove."""
         owner = self._owner(obj, "removed")
-        for other in _import_times(obj):        # all new code has its values before any goes
+        others = [self] if self._is_alone(obj) else _import_times(obj)
+        for other in others:                    # as long as all codes have the hash with which they were put in
+            overlays.take(other._owner(obj, "codes"))
+        for other in others:                    # all new code has its values before any goes
             other.together.begin_again(other.space)
+        self._forget_programs_own()
+        self.together.settle(None)
+        for _, below, value in overlays.pairs(self._owner(obj)):
+            if type(value) is ByVersion:        # the patch that was below may have been replaced
+                value.put_over(below)
         self._exchange_back(obj, owner)
         self._take(owner)
+
+    def _forget_programs_own(self) -> None:
+        """What the program has put into the places of values is not put there again, if this transition turns back."""
+        for name in list(self.together.new):
+            at = self._place(name)
+            if at is None or not self.together.is_untouched(name, overlays.own(at)):
+                del self.together.new[name]
 
     def _undo(self, obj: Object) -> None:
         """post_unpatch. Counterpart: _apply."""
@@ -234,7 +277,11 @@ class ImportTime(Callbacks):
                 self.after(obj)
         finally:
             owner = self._owner(obj)
+            self.together.settle(False)
             self.together.end(self.space)
+            for kept in ("codes", "removed"):       # _restore has taken them, but where it was cut off
+                self._exchange_back(obj, self._owner(obj, kept))
+                self._take(self._owner(obj, kept))
             self._exchange_back(obj, owner)
             free_slots(owner)
             self._leave(obj, owner)
@@ -345,8 +392,10 @@ class Run(ClassWork):
         before = {name: dict.get(self.namespace, name, ABSENT) for name in names}
         watched = Watch(self.namespace, code, self.import_time.watch)
         try:
-            runs = self.import_time.divided(self.obj, code) if together else code
-            FunctionType(runs, self.namespace, code.co_name)(self)
+            if together and self.import_time.run_code is None:
+                self.import_time.run_code = self.import_time.divided(self.obj, code)
+            runs = self.import_time.run_code if together else None
+            FunctionType(runs or code, self.namespace, code.co_name)(self)
         except BaseException:
             watched.note(self.owner)
             for name, value in before.items():

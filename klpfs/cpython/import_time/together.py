@@ -17,13 +17,13 @@ from __future__ import annotations
 from klpfs.cpython.c_api import callers_frame
 from klpfs.cpython.diverted_names import Diversion, available, divided, private
 from klpfs.cpython.import_time.overlays import ABSENT
-from klpfs.cpython.import_time.tables import merged
+from klpfs.cpython.import_time.tables import equal, merged
 from klpfs.cpython.raw import type_dict, type_mro
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from types import CodeType
+    from types import CodeType, FrameType
     from typing import Any
 
     from klpfs.engine.data import Object
@@ -31,24 +31,36 @@ if TYPE_CHECKING:
 
 class ByVersion:
     """A descriptor: what a class has for a plain value as long as a transition pends. Code of the livepatch's file gets
-    the new value, all other code the old one."""
+    the new value, all other code the old one. all_new: what everybody gets from it when that is over, where the program
+    has made a copy of the class meanwhile; None: it pends."""
 
-    __slots__ = ("old", "new", "path")
+    __slots__ = ("old", "new", "path", "all_new")
 
     def __init__(self, old: Any, new: Any, path: str) -> None:
         self.old, self.new, self.path = old, new, path
+        self.all_new: bool | None = None
 
     def __get__(self, obj: Any, cls: Any = None) -> Any:
-        return self.new if callers_frame().f_code.co_filename == self.path else self.old
+        if self.all_new is not None:
+            return self.new if self.all_new else self.old
+        frame: FrameType | None = callers_frame()       # a thread that runs a function of C alone has none
+        return self.new if frame is not None and frame.f_code.co_filename == self.path else self.old
+
+    def put_over(self, below: Any) -> None:
+        """Old code gets what lies below from here on."""
+        if type(below) is ByVersion:
+            below = below.new if below.all_new else below.old
+        if below is not ABSENT:
+            self.old = below
 
 
 class Together:
     """The names of an ImportTime that change together with the functions. names: of its module; of_classes: qualified,
     of its classes. elsewhere: {name: module of the patch whose name it is}. new: {name: its new value}, once `run` has
     run; gone: {table: keys that are to go, as klp.removes has them}. tables: names whose tables are changed in
-    place."""
+    place. own: {name: the value that the program itself had at its place}: another one it has put there since."""
 
-    __slots__ = ("names", "of_classes", "elsewhere", "diversion", "new", "gone", "tables")
+    __slots__ = ("names", "of_classes", "elsewhere", "diversion", "new", "gone", "tables", "own", "_versions")
 
     def __init__(self, names: Iterable[str]) -> None:
         given = tuple(names)
@@ -64,6 +76,8 @@ class Together:
         self.new: dict[str, Any] = {}
         self.gone: dict[str, tuple[Any, ...]] = {}
         self.tables: set[str] = set()
+        self.own: dict[str, Any] = {}
+        self._versions: list[ByVersion] = []
 
     def divided(self, obj: Object, code: CodeType) -> CodeType:
         """The code of the object's new version, with names that can be exchanged. diverted_names.Undivided."""
@@ -81,6 +95,8 @@ class Together:
         self.new.clear()
         self.gone.clear()
         self.tables.clear()
+        self.own.clear()
+        self._versions.clear()
         if self.diversion.names:
             self.diversion.begin(namespace, self._values(namespace))
 
@@ -108,8 +124,22 @@ class Together:
         if name not in self.of_classes or old is ABSENT or merged(old, new) is not None or any(
                 "__get__" in type_dict(base) for value in (old, new) for base in type_mro(type(value))):
             return None
+        made = ByVersion(old, new, path)
         self.new[name] = new
-        return ByVersion(old, new, path)
+        self._versions.append(made)
+        return made
+
+    def is_untouched(self, name: str, own: Any) -> bool:
+        """Whether the value that the program has at a name's place is the one that it had; one that is equal to it, as
+        a reload of the module makes it, passes for it."""
+        before = self.own.get(name, ABSENT)
+        return own is before or bool(equal(own, before))
+
+    def settle(self, all_new: bool | None) -> None:
+        """Copies of classes that the program has made while a transition pended have one value for all; None: by
+        version, it pends again."""
+        for version in self._versions:
+            version.all_new = all_new
 
     def begin_again(self, namespace: dict[str, Any]) -> None:
         """New code keeps its values on the way back: those that the module has, before it loses them."""
