@@ -9,13 +9,14 @@ from functools import cached_property
 from attrs import define, frozen
 
 from klpfs.builder.compare.names_in_code import names_bound
+from klpfs.builder.plan.annotation_readers import decorators_of, may_read, reads_annotations
 from klpfs.builder.plan.atomic import AtomicPlanner, ChangedValue
 from klpfs.builder.plan.caches import caches_of, concerned
 from klpfs.builder.plan.flag_complements import any_inverts, changed_by_others
 from klpfs.builder.plan.function_plans import FunctionPlanner
 from klpfs.builder.plan.order import imported_from
 from klpfs.builder.plan.planner import ChangedImports, Planner
-from klpfs.builder.plan.plans import ModulePlan
+from klpfs.builder.plan.plans import ModulePlan, Refusal
 from klpfs.builder.read.modules import CommonPair, Module, Pairs, module_name, parse, path_of, read
 from klpfs.builder.read.old_definitions import Definition, definitions
 from klpfs.builder.syntax import DEFINITIONS, IMPORTS
@@ -102,6 +103,8 @@ class PackagePlanner:
             self._find_star_names(plan)
         self.values = AtomicPlanner(self, found).decide()
         self.annotations = {plan.new.file: plan.annotations for plan in found.values() if plan.annotations}
+        for plan in found.values():
+            self._refuse_annotations(plan)
         plans = [plan for plan in found.values() if not plan.is_empty]
         if plans:
             self._find_caches(plans)
@@ -132,6 +135,28 @@ class PackagePlanner:
         """The names that a module, which both versions have, imports at its top level."""
         path = path_of(name, self.texts)
         return [] if path is None else self._imports(name, path)
+
+    def _refuse_annotations(self, plan: ModulePlan) -> None:
+        """Refuses annotations that differ where code near by looks at them."""
+        reader = self._reader_of_annotations(plan.name) if plan.annotations else ""
+        plan.refused += [Refusal(f"annotations of {words}", f"they are not carried, and {reader} reads annotations",
+                                 line, plan.new.path) for line, words in plan.annotations if reader]
+
+    def _reader_of_annotations(self, name: str) -> str:
+        """FILE:LINE of the first code that reads annotations, of a module, those that it imports from, and those that
+        import it; '': none does."""
+        sources = {each for imported in self.imports_of(name)
+                   for each in (imported.source, imported.name, f"{imported.source}.{imported.name}")}
+        last_name = name.rpartition(".")[2].encode()
+        decorators = decorators_of(self.pairs_by_name[name].new.tree)
+        for path, text in self.texts.items():
+            other = module_name(path)
+            if may_read(text) and (other == name or other in sources or last_name in text and any(
+                    each.source == name or each.is_module(name) for each in self._imports(other, path))):
+                line = reads_annotations(self._pair(other, path).new.tree, decorators)
+                if line:
+                    return f"{path}:{line}"
+        return ""
 
     def _find_caches(self, plans: list[ModulePlan]) -> None:
         """Gives to plans the caches of what the package has computed from anything that changes: a module's own to its

@@ -396,6 +396,8 @@ class Run(ClassWork):
         if changes is not None:
             for entry, value in changes:
                 overlays.put(self.owner, entry, value)
+            for copy in made_copies(new, self.namespace):       # it is imported from where it is made now
+                overlays.put(self.owner, copy, old)
         elif new is not old:
             overlays.put(self.owner, place, new)
             self._everywhere(old, new, name)
