@@ -60,7 +60,8 @@ class _Changes:
     def may_concern(self, module: str, text: bytes) -> bool:
         """Whether a module's text mentions what changes, or caches of functions, or, near by, attributes by whatever
         name."""
-        return any(word in text for word in [b"lru_cache", b"functools.cache", b"cached_property", *self.words]) or (
+        return any(word in text for word in [b"lru_cache", b"functools.cache", b"cached_property", b"__subclasshook__",
+                                               *self.words]) or (
             self.attributes and module in self.near and b"getattr" in text)
 
 
