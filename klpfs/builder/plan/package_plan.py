@@ -195,7 +195,12 @@ class PackagePlanner:
         for module in [plan.new] + plan.new_modules:
             for node in top_level(module.tree):
                 if isinstance(node, ast.ImportFrom) and node.names[0].name == "*":
-                    names = plan.at_import.star_names[node] = self._public_names(imported_from(module, node))
+                    names = self._public_names(imported_from(module, node))
+                    if module is plan.new:      # what is bound behind it is the module's own
+                        later = {name for each in plan.change.new_scope.statements if each.line > node.lineno
+                                 for name in each.binds}
+                        names = [name for name in names if name not in later]
+                    plan.at_import.star_names[node] = names
                     if module is plan.new:
                         plan.removed_names = [name for name in plan.removed_names if name not in names]
 
@@ -235,13 +240,15 @@ class PackagePlanner:
         words, last_name = [word.encode() for word in changed], name.rpartition(".")[2].encode()
         for path, text in self.texts.items() if changed else ():
             importer = module_name(path)
-            if importer == name or last_name not in text and b"from ." not in text or not any(
-                    word in text for word in words):
+            if importer == name or last_name not in text and b"from ." not in text or not (
+                    b"*" in text or any(word in text for word in words)):
                 continue
             found = ChangedImports()
             for imported in self._imports(importer, path):
                 if imported.source == name and imported.name in changed:
                     found.names.add(imported.bound)
+                elif imported.source == name and imported.name == "*":
+                    found.names |= changed | {"*"}
                 elif imported.is_module(name):
                     found.attributes.update((imported.bound, attribute) for attribute in changed)
             if found.names or found.attributes:

@@ -140,6 +140,11 @@ class Planner:
             if statement.kind == "import" and statement.binds & self.imports.names:
                 to_run[statement] = _MADE_ANEW
                 found |= statement.binds
+                if "*" in statement.binds:
+                    own = {name for each in change.new_scope.statements if each.line > statement.line
+                           for name in each.binds}
+                    self.plan.rebound_by_star |= self.imports.names - own
+                    found |= self.plan.rebound_by_star
         return found
 
     def _says_version(self, statement: Statement, change: ScopeChange) -> bool:
