@@ -5,7 +5,7 @@ import pathlib
 import klpfs.builder
 
 FOLDER = pathlib.Path(klpfs.builder.__file__).parent
-STEPS = ("error", "syntax", "read", "compare", "plan", "write", "verify", "build")
+STEPS = ("error", "syntax", "read", "compare", "plan", "write", "verify", "build", "against")
 
 
 def test_a_step_imports_nothing_of_a_later_one():

@@ -22,7 +22,9 @@ def test_a_function_reads_them(expression):
 @pytest.mark.parametrize("text", [
     "import typing\nfrom typing import get_type_hints", "def f(): return inspect.signature(g).parameters",
     "def f(node): return node.annotation", "def f(): return C.annotations", "FIELDS = typing.get_type_hints(C)",
-    "class D:\n    fields = C.__annotations__"])
+    "class D:\n    fields = C.__annotations__", "class B:\n    def __init_subclass__(cls): cls.__annotations__",
+    "class M(type):\n    def __new__(m, n, b, d): return d['__annotations__']",
+    "def fields(c): return c.__annotations__\nclass M(type):\n    def __init__(c, *a): c.fields = fields(c)"])
 def test_nothing_reads_them_at_a_call(text):
     assert reads_annotations(ast.parse(text)) == 0
 
