@@ -25,6 +25,7 @@ _STORES_GLOBAL = _operations("STORE_GLOBAL", "DELETE_GLOBAL")
 _STORES_NAME = _operations("STORE_NAME", "DELETE_NAME")
 _LOADS_NAME = _operations("LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS")
 _GLOBALS = {**_STORES_GLOBAL, **_LOADS_NAME, **_operations("LOAD_GLOBAL")}
+_STORES_ATTRIBUTE = _operations("STORE_ATTR", "DELETE_ATTR")
 _STORES = {**_STORES_GLOBAL, **_operations("STORE_NAME")}
 
 
@@ -51,6 +52,14 @@ def stores(code: CodeType) -> set[str]:
     names = _names_of(code, _STORES_GLOBAL if code.co_flags & OPTIMIZED else _STORES)
     for nested in inner(code):
         names |= stores(nested) if nested.co_flags & OPTIMIZED else _stores_of_class(nested)
+    return names
+
+
+def attributes_stored(code: CodeType) -> set[str]:
+    """Names of attributes that a code object, or code nested in it, sets or deletes, of whatever objects."""
+    names = _names_of(code, _STORES_ATTRIBUTE)
+    for nested in inner(code):
+        names |= attributes_stored(nested)
     return names
 
 

@@ -2,7 +2,7 @@
 import dis
 import os
 
-from klpfs.cpython.code_names import globals_of, mentions, stores
+from klpfs.cpython.code_names import attributes_stored, globals_of, mentions, stores
 from klpfs.cpython.raw import inner
 
 TEXT = """
@@ -65,3 +65,8 @@ def test_names_beyond_the_first_256():
 def test_an_attribute_or_a_local_of_that_name_is_no_mention():
     code = code_of("def f(a):\n  name = a.other\n  def g(): return third")
     assert [mentions(code, name) for name in ("name", "other", "third", "nowhere")] == [False, False, True, False]
+
+
+def test_attributes_that_code_sets_or_deletes():
+    code = code_of("a.one = b.read\ndel a.two\na.three += 1\ndef f(): c.four = 5")
+    assert attributes_stored(code) == {"one", "two", "three", "four"}

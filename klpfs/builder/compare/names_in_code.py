@@ -5,7 +5,7 @@ import ast
 import re
 from collections.abc import Sequence
 
-from klpfs.builder.syntax import DEFINITIONS, FUNCTIONS, FunctionNode, ImportNode, walk_outside
+from klpfs.builder.syntax import DEFINITIONS, FunctionNode, ImportNode, walk_outside
 
 NAMESPACES = frozenset(("locals", "globals", "vars"))
 ANY = "*"       # a name that stands for whatever name
@@ -37,6 +37,12 @@ class _Names(ast.NodeVisitor):
             self.bound.add(node.id)
         else:
             self.inner[-1].add(node.id)
+
+    def visit_Attribute(self, node: ast.Attribute) -> None:
+        if isinstance(node.value, ast.Name) and isinstance(node.ctx, ast.Load) and not any(
+                node.value.id in names for names in self.inner):
+            self.read.add(f"{node.value.id}.{node.attr}")
+        self.visit(node.value)
 
     def visit_NamedExpr(self, node: ast.NamedExpr) -> None:
         self.bound.add(node.target.id)
@@ -99,7 +105,8 @@ def names_bound(node: ast.AST) -> set[str]:
 
 
 def names_read(node: ast.AST) -> set[str]:
-    """Names that a statement uses when it runs: of a function its decorators and defaults, of a class its body, too.
+    """Names that a statement uses when it runs: of a function its decorators and defaults, of a class its body, too;
+    and attributes of names: "c.LIMIT".
     {ANY}: it looks names up that are not in its text."""
     names = _Names()
     names.visit(node)
@@ -115,12 +122,6 @@ def _names_in_text(node: ast.AST) -> set[str]:
              if isinstance(inner, ast.Constant) and isinstance(inner.value, str)
              for percent, brace in _IN_TEXT.findall(inner.value)}
     return found or {ANY}
-
-
-def attributes_read(node: ast.AST) -> set[tuple[str, str]]:
-    """(name, attribute) of the attributes of plain names that a statement uses while it runs."""
-    return {(inner.value.id, inner.attr) for inner in walk_outside(FUNCTIONS + (ast.Lambda,), node)
-            if isinstance(inner, ast.Attribute) and isinstance(inner.value, ast.Name)}
 
 
 def names_changed_in_place(node: ast.AST) -> set[str]:

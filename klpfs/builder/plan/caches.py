@@ -1,8 +1,9 @@
 """Caches of a package: where it keeps what it has computed from values that a release changes.
 
 Found by how a cache is written: an attribute that a function makes when it is missing, a table that a function looks
-into and puts its result into, functools.lru_cache, a cached property of whatever library. The content of a cache is
-made of what its function reads, itself or in methods and functions of its module that it calls. """
+into and puts its result into, functools.lru_cache, a cached property of whatever library, the hook of an abstract
+class. The content of a cache is made of what its function reads, itself or in methods and functions of its module that
+it calls. """
 from __future__ import annotations
 
 import ast
@@ -26,7 +27,8 @@ from klpfs.builder.syntax import (
 
 _LRU = ("lru_cache", "cache", "functools.lru_cache", "functools.cache")
 _PROPERTY = "cached_property"       # functools', and what other libraries have under that name
-_OF_FUNCTIONS = ("()", "@")         # how caches end that are what a function has answered
+_HOOK = "__subclasshook__"          # whose answers its class remembers
+_OF_FUNCTIONS = ("()", "@", "!")    # how caches end that are what a function has answered
 
 
 @define
@@ -63,7 +65,8 @@ def caches_of(module: Module) -> list[Cache]:
 def concerned(caches: Iterable[Cache], data: set[str], functions: set[str], attributes: bool) -> list[Cache]:
     """The caches that hold what was made of changed values, or by changed functions.
 
-    Functions count for lru_cache and cached properties alone: their user has said that calling again does no harm.
+    Functions count for lru_cache, cached properties and hooks alone: their user has said that calling again does no
+    harm.
     attributes: class attributes
     are among what changed. """
     found: dict[str, Cache] = {}
@@ -176,6 +179,8 @@ def _caches_in(owner: str, node: FunctionNode) -> Iterator[str]:
         return
     if owner and any(last_name(decorator) == _PROPERTY for decorator in node.decorator_list):
         yield f"{owner}.{node.name}@"
+    if owner and node.name == _HOOK:
+        yield f"{owner}!"
     holder = _first_parameter(node) if owner else ""
     if holder and node.name not in ("__init__", "__new__"):
         yield from _lazy_attributes(owner, node, holder)

@@ -21,6 +21,7 @@ from klpfs.builder.plan.plans import ClassPlan
 from klpfs.builder.syntax import FUNCTIONS
 
 _GENERATED = ("__init__", "__repr__", "__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__", "__hash__")
+_FIRST_USE = "klp.first_use"
 
 
 def plan_class(change: ClassChange, readers: Callable[[str], list[ast.Module]]) -> ClassPlan:
@@ -44,7 +45,11 @@ def _layout(plan: ClassPlan, readers: Callable[[str], list[ast.Module]]) -> None
     change = plan.change
     layout = object_layout.compare(change.old, change.new, readers, change.name)
     for lacked in layout.lacked:
-        plan.lines_inside.append(f"{lacked.name} = {_substitute(lacked)}  # objects made before have none")
+        substitute = _substitute(lacked)
+        plan.lines_inside.append(f"{lacked.name} = {substitute}  # objects made before have none")
+        if substitute.startswith(_FIRST_USE):
+            plan.notes.append(f"objects of {change.name} that got '{lacked.name}' at its first use keep it when the "
+                              "patch is taken out")
     for converted in layout.converted:
         name = "klp_" + converted.name.lstrip("_")
         part = ", part=True" if converted.counts_rest else ""
@@ -60,7 +65,7 @@ def _substitute(lacked: LackedAttribute) -> str:
         return "klp.slot()"
     if lacked.is_slot:
         return f"klp.slot(lambda self: {lacked.source})"
-    return f"klp.default({lacked.source})" if lacked.is_constant else f"klp.first_use(lambda self: {lacked.source})"
+    return f"klp.default({lacked.source})" if lacked.is_constant else f"{_FIRST_USE}(lambda self: {lacked.source})"
 
 
 # -------------------------------------------------------------------------------------------------- the statement

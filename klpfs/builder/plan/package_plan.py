@@ -9,13 +9,14 @@ from functools import cached_property
 from attrs import define, frozen
 
 from klpfs.builder.compare.names_in_code import names_bound
+from klpfs.builder.plan.annotation_readers import decorators_of, may_read, reads_annotations
 from klpfs.builder.plan.atomic import AtomicPlanner, ChangedValue
 from klpfs.builder.plan.caches import caches_of, concerned
 from klpfs.builder.plan.flag_complements import any_inverts, changed_by_others
 from klpfs.builder.plan.function_plans import FunctionPlanner
 from klpfs.builder.plan.order import imported_from
 from klpfs.builder.plan.planner import ChangedImports, Planner
-from klpfs.builder.plan.plans import ModulePlan
+from klpfs.builder.plan.plans import ModulePlan, Refusal
 from klpfs.builder.read.modules import CommonPair, Module, Pairs, module_name, parse, path_of, read
 from klpfs.builder.read.old_definitions import Definition, definitions
 from klpfs.builder.syntax import DEFINITIONS, IMPORTS
@@ -59,7 +60,8 @@ class _Changes:
     def may_concern(self, module: str, text: bytes) -> bool:
         """Whether a module's text mentions what changes, or caches of functions, or, near by, attributes by whatever
         name."""
-        return any(word in text for word in [b"lru_cache", b"functools.cache", b"cached_property", *self.words]) or (
+        return any(word in text for word in [b"lru_cache", b"functools.cache", b"cached_property", b"__subclasshook__",
+                                               *self.words]) or (
             self.attributes and module in self.near and b"getattr" in text)
 
 
@@ -102,6 +104,8 @@ class PackagePlanner:
             self._find_star_names(plan)
         self.values = AtomicPlanner(self, found).decide()
         self.annotations = {plan.new.file: plan.annotations for plan in found.values() if plan.annotations}
+        for plan in found.values():
+            self._refuse_annotations(plan)
         plans = [plan for plan in found.values() if not plan.is_empty]
         if plans:
             self._find_caches(plans)
@@ -132,6 +136,28 @@ class PackagePlanner:
         """The names that a module, which both versions have, imports at its top level."""
         path = path_of(name, self.texts)
         return [] if path is None else self._imports(name, path)
+
+    def _refuse_annotations(self, plan: ModulePlan) -> None:
+        """Refuses annotations that differ where code near by looks at them."""
+        reader = self._reader_of_annotations(plan.name) if plan.annotations else ""
+        plan.refused += [Refusal(f"annotations of {words}", f"they are not carried, and {reader} reads annotations",
+                                 line, plan.new.path) for line, words in plan.annotations if reader]
+
+    def _reader_of_annotations(self, name: str) -> str:
+        """FILE:LINE of the first code that reads annotations, of a module, those that it imports from, and those that
+        import it; '': none does."""
+        sources = {each for imported in self.imports_of(name)
+                   for each in (imported.source, imported.name, f"{imported.source}.{imported.name}")}
+        last_name = name.rpartition(".")[2].encode()
+        decorators = decorators_of(self.pairs_by_name[name].new.tree)
+        for path, text in self.texts.items():
+            other = module_name(path)
+            if may_read(text) and (other == name or other in sources or last_name in text and any(
+                    each.source == name or each.is_module(name) for each in self._imports(other, path))):
+                line = reads_annotations(self._pair(other, path).new.tree, decorators)
+                if line:
+                    return f"{path}:{line}"
+        return ""
 
     def _find_caches(self, plans: list[ModulePlan]) -> None:
         """Gives to plans the caches of what the package has computed from anything that changes: a module's own to its
@@ -169,7 +195,12 @@ class PackagePlanner:
         for module in [plan.new] + plan.new_modules:
             for node in top_level(module.tree):
                 if isinstance(node, ast.ImportFrom) and node.names[0].name == "*":
-                    names = plan.at_import.star_names[node] = self._public_names(imported_from(module, node))
+                    names = self._public_names(imported_from(module, node))
+                    if module is plan.new:      # what is bound behind it is the module's own
+                        later = {name for each in plan.change.new_scope.statements if each.line > node.lineno
+                                 for name in each.binds}
+                        names = [name for name in names if name not in later]
+                    plan.at_import.star_names[node] = names
                     if module is plan.new:
                         plan.removed_names = [name for name in plan.removed_names if name not in names]
 
@@ -209,13 +240,15 @@ class PackagePlanner:
         words, last_name = [word.encode() for word in changed], name.rpartition(".")[2].encode()
         for path, text in self.texts.items() if changed else ():
             importer = module_name(path)
-            if importer == name or last_name not in text and b"from ." not in text or not any(
-                    word in text for word in words):
+            if importer == name or last_name not in text and b"from ." not in text or not (
+                    b"*" in text or any(word in text for word in words)):
                 continue
             found = ChangedImports()
             for imported in self._imports(importer, path):
                 if imported.source == name and imported.name in changed:
                     found.names.add(imported.bound)
+                elif imported.source == name and imported.name == "*":
+                    found.names |= changed | {"*"}
                 elif imported.is_module(name):
                     found.attributes.update((imported.bound, attribute) for attribute in changed)
             if found.names or found.attributes:

@@ -9,7 +9,6 @@ from attrs import define, field
 
 from klpfs.builder.compare.annotations import uncarried
 from klpfs.builder.compare.changes import ClassChange, ScopeChange, compare_modules, same_class
-from klpfs.builder.compare.names_in_code import attributes_read
 from klpfs.builder.compare.statements import Statement
 from klpfs.builder.plan import class_makers
 from klpfs.builder.plan.attribute_uses import shown
@@ -91,6 +90,7 @@ class Planner:
         changed = rebound_names(change) | {name for name in changed_outside if name not in change.new_scope.bound}
         if not isinstance(change, ClassChange):
             changed |= self._import_again(change, to_run)
+            changed |= {f"{name}.{attribute}" for name, attribute in self.imports.attributes}
         again, new_defaults = dependent_statements(change.new_scope, to_run, changed)
         to_run.update((statement, _MADE_ANEW) for statement in again if not self._says_version(statement, change))
         self._where_absent(change, to_run)
@@ -137,10 +137,14 @@ class Planner:
         for statement in change.new_scope.statements:
             if statement in to_run:
                 continue
-            if statement.kind == "import" and statement.binds & self.imports.names or (
-                    statement.kind == "statement" and self.imports.attributes & attributes_read(statement.node)):
+            if statement.kind == "import" and statement.binds & self.imports.names:
                 to_run[statement] = _MADE_ANEW
                 found |= statement.binds
+                if "*" in statement.binds:
+                    own = {name for each in change.new_scope.statements if each.line > statement.line
+                           for name in each.binds}
+                    self.plan.rebound_by_star |= self.imports.names - own
+                    found |= self.plan.rebound_by_star
         return found
 
     def _says_version(self, statement: Statement, change: ScopeChange) -> bool:

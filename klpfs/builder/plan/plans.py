@@ -172,7 +172,8 @@ class ModulePlan:
     new_modules: modules that only NEW has, to be importable with this object. closures: [(qualified name, OLD's line)]
     of functions made by calls that can't get NEW's code, of which none may be alive. gone: statements of OLD that NEW
     has not, to be refused unless a proof shows that nothing of them is left.
-    notes: what is left as it is. annotations: [(line, words)] of what keeps its annotations. """
+    notes: what is left as it is. annotations: [(line, words)] of what keeps its annotations. rebound_by_star: names
+    that `import *` takes and that have other values in NEW. """
 
     name: str
     old: Module
@@ -192,6 +193,7 @@ class ModulePlan:
     refused: list[Refusal] = field(factory=list)
     notes: list[str] = field(factory=list)
     annotations: list[tuple[int, str]] = field(factory=list)
+    rebound_by_star: set[str] = field(factory=set)
 
     def refuse(self, node: ast.AST, what: str, why: str) -> None:
         """Adds a change of NEW that is not carried."""
@@ -217,7 +219,7 @@ class ModulePlan:
     def rebound_names(self) -> set[str]:
         """Names whose value this plan changes. Modules that did `from X import NAME` still hold the old value."""
         return {name for statement in self.at_import.own_statements if statement.kind != "class"
-                for name in statement.binds if name in self.change.old_scope.bound}
+                for name in statement.binds if name in self.change.old_scope.bound} | self.rebound_by_star
 
     @property
     def rebound_attributes(self) -> set[str]:

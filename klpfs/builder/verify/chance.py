@@ -91,8 +91,8 @@ def _alike_texts(mine: str, again: str, wanted: str) -> bool:
     cut = any(map(_CUT.search, (mine, again, wanted)))
     mine, again, wanted = (_CUT.sub("", each).strip("b'\"") if cut else _content(each)
                            for each in (mine, again, wanted))
-    before = _shared(again, wanted)
-    after = "" if cut else _shared(again[::-1], wanted[::-1])
+    before = _without_number(_shared(again, wanted))
+    after = "" if cut else _without_number(_shared(again[::-1], wanted[::-1]))
     if _means(before) and not mine.startswith(before) or _means(after) and not mine[::-1].startswith(after):
         return False
     tokens = all(_TOKEN.fullmatch(each) and not each.isdigit() for each in (mine, again, wanted))
@@ -111,6 +111,12 @@ def _shared(one: str, other: str) -> str:
     """What two texts begin with alike."""
     at = next((at for at, (a, b) in enumerate(zip(one, other)) if a != b), min(len(one), len(other)))
     return one[:at]
+
+
+def _without_number(text: str) -> str:
+    """What two texts begin with alike, up to the number at which they begin to differ: some of its digits are the same
+    by chance."""
+    return text.rstrip("0123456789")
 
 
 def _means(text: str) -> bool:

@@ -34,8 +34,8 @@ _HOW = (
     "What the of_... functions do is done when\n"
     "the patch goes in, before any new code runs: old code sees it, too (at once), but for the values that `together` "
     "names: old\ncode has their old value, new code the new one, and who else reads them gets it when all is new. "
-    "What `removed` names goes\nwhen the transition is complete. All of it is taken back when the patch is disabled. "
-    "Lines are those of the new version's files.\n\n")
+    "What `removed` names goes\nwhen the transition is complete. All of it is taken back when the patch is disabled, "
+    "but for what is said below.\nLines are those of the new version's files.\n\n")
 
 
 class Names:

@@ -58,8 +58,11 @@ def hooked(owner: object) -> list[type]:
 
 
 def forget(cls: Any) -> None:
-    """Forgets what an abstract class remembers of other classes."""
-    _clear(cls)
+    """Forgets what an abstract class, and those above it, which have asked it, remember of other classes. cls: whatever
+    is found under a class's name."""
+    for each in type_mro(cls) if issubclass(type(cls), ABCMeta) else ():
+        if issubclass(type(each), ABCMeta):
+            _clear(each)
 
 
 def _changed(owner: object) -> dict[Any, set[str]]:

@@ -8,6 +8,7 @@ A cache is named by text:
     "pkg.mod:Class.name{}"          a dict that instances of the class, or it and its subclasses, have under that name
     "pkg.mod:Class.name"            an attribute that is made when it is not there
     "pkg.mod:Class.name=None"       an attribute that is made when it is None
+    "pkg.mod:Class!"                what an abstract class and those above it remember of their subclass hooks' answers
 
 With a function it is made anew, by that function, in the module's globals: function(object that has it).
 """
@@ -18,6 +19,7 @@ import gc
 import sys
 from types import FunctionType, ModuleType
 
+from klpfs.cpython.import_time import abstract_classes
 from klpfs.cpython.raw import class_at, module_dict, type_dict, type_mro
 
 TYPE_CHECKING = False
@@ -41,6 +43,9 @@ def empty(names: Iterable[str | tuple[str, FunctionType]]) -> None:
             continue
         if path.endswith("()") and "<locals>" not in path:
             _clear_function(space, path[:-2])
+            continue
+        if path.endswith("!"):
+            abstract_classes.forget(class_at(space, path[:-1]))
             continue
         if objects is None:
             objects = gc.get_objects()

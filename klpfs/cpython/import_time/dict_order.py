@@ -2,13 +2,15 @@
 entries stand in another order.
 
 All is done in one C call, in which no other thread runs and no collection begins: nobody finds a key missing. So only
-keys of plain types are moved, whose hash and comparison run no code of the program's.
+keys of plain types are moved, and classes and functions, whose hash and comparison run no code of the program's.
 """
 from __future__ import annotations
 
 import gc
+from abc import ABCMeta
 from collections import OrderedDict
 from itertools import chain, compress, repeat, starmap
+from types import FunctionType
 
 from klpfs.cpython.looks.atomic import restoring, silent, still
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
-_PLAIN = (str, bytes, int, float, complex, bool, type(None))
+_PLAIN = (str, bytes, int, float, complex, bool, type(None), FunctionType, type, ABCMeta)
 _list, _map, _pop, _set, _move = list, map, dict.pop, dict.__setitem__, OrderedDict.move_to_end
 _referrers = gc.get_referrers
 _samples: list[Any] = [{}, OrderedDict()]
@@ -27,7 +29,7 @@ _ITERATORS = frozenset(type(iterator) for table in _samples for iterator in (
 
 
 def can_be_moved(keys: Iterable[Any]) -> bool:
-    """Whether all keys are of plain types, or tuples of such."""
+    """Whether all keys are of plain types, classes with no metaclass of the program's, functions, or tuples of such."""
     return all(type(key) in _PLAIN or type(key) is tuple and can_be_moved(key) for key in keys)
 
 

@@ -390,7 +390,9 @@ class Run(ClassWork):
         # what it works on is there before it is watched: else what it changes would pass for the module's own
         use(self.namespace, (globals_at_once(code) | {*self.import_time.watch}).difference(names))
         before = {name: dict.get(self.namespace, name, ABSENT) for name in names}
-        watched = Watch(self.namespace, code, self.import_time.watch)
+        patch: Any = self.obj.patch
+        watched = Watch(self.namespace, code, self.import_time.watch,
+                        {str(each.name).partition(".")[0] for each in patch.objects})
         try:
             if together and self.import_time.run_code is None:
                 self.import_time.run_code = self.import_time.divided(self.obj, code)

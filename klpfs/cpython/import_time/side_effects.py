@@ -1,14 +1,16 @@
 """Changes that statements make without binding a name: entries in registries, made by calls, metaclasses, decorators.
 
 The tables that such code may reach are compared before and after it has run: those of the module itself, of the modules
-and classes of its package that its names lead to, and what the objects that the livepatch names hold. What another
-thread puts into a table in that moment is taken for the statements' work, too.
+and classes of the release that its names lead to, and what the objects that the livepatch names hold. So are the
+attributes of modules that it sets by name. What another thread puts into a table in that moment is taken for the
+statements' work, too.
 """
 from __future__ import annotations
 
 import sys
 from types import CodeType, FunctionType, ModuleType
 
+from klpfs.cpython.code_names import attributes_stored
 from klpfs.cpython.import_time import overlays, registrations
 from klpfs.cpython.import_time.overlays import ABSENT, Attribute, Contents, Item, Member
 from klpfs.cpython.raw import module_dict, type_dict, type_mro
@@ -25,17 +27,18 @@ _LARGE = 20000  # entries of a table that statements at import do not fill
 
 class Watch:
     """The tables that code may reach, as they are before it runs. namespace: of the module. code: what is going to run.
-    names: of objects whose attributes count as well."""
+    names: of objects whose attributes count as well. packages: the release's, beside the module's own."""
 
-    __slots__ = ("classes", "copies", "registered")
+    __slots__ = ("attributes", "classes", "copies", "registered")
 
-    def __init__(self, namespace: dict[str, Any], code: CodeType, names: Collection[str]) -> None:
+    def __init__(self, namespace: dict[str, Any], code: CodeType, names: Collection[str],
+                 packages: Collection[str] = ()) -> None:
         tables: dict[int, Any] = {}
 
         def add(value: Any) -> None:
             if issubclass(type(value), _KINDS) and value is not namespace and _size(value) < _LARGE:
                 tables[id(value)] = value
-        for space in _spaces(namespace, code, names):
+        for space in _spaces(namespace, code, names, {*packages, str(namespace.get("__name__")).partition(".")[0]}):
             for name, value in list(space.items()):
                 if name[:2] != "__":
                     add(value)
@@ -48,7 +51,13 @@ class Watch:
             if own and type(own) is dict:
                 add(own)
         self.copies = [(table, _copy(table)) for table in tables.values()]
-        self.registered = [(value, before) for value in _unique(map(namespace.get, _names(code).union(names)))
+        used = _names(code)
+        modules = [module_dict(value) for value in _unique(map(namespace.get, used))
+                   if issubclass(type(value), ModuleType) and module_dict(value) is not namespace]
+        stored = attributes_stored(code)
+        self.attributes = [(space, {name: space.get(name, ABSENT) for name in stored}) for space in modules]
+        candidates = [space.get(name) for space in (namespace, *modules) for name in used.union(names)]
+        self.registered = [(value, before) for value in _unique(candidates)
                            for before in (registrations.places(value),) if before is not None]
         found: list[Any] = [namespace.get(name) for name in names]
         self.classes: list[tuple[type, dict[str, Any]]] = [
@@ -63,6 +72,10 @@ class Watch:
                 was = there[key][1] if key in there else ABSENT
                 if now.get(key, (place, ABSENT))[1] is not was:
                     overlays.note(owner, place, was)
+        for space, before in self.attributes:
+            for name, was in before.items():
+                if space.get(name, ABSENT) is not was:
+                    overlays.note(owner, Item(space, name), was)
         for cls, own in self.classes:
             for name in {**own, **type_dict(cls)}:
                 if type_dict(cls).get(name, ABSENT) is not own.get(name, ABSENT) and not _is_interpreters(name):
@@ -83,16 +96,15 @@ class Watch:
                 overlays.note(owner, Contents(table), tuple(before))
 
 
-def _spaces(namespace: dict[str, Any], code: CodeType, names: Collection[str]) -> list[Any]:
+def _spaces(namespace: dict[str, Any], code: CodeType, names: Collection[str], packages: set[str]) -> list[Any]:
     """Dicts of modules and classes in which there may be such tables."""
-    package = str(namespace.get("__name__")).partition(".")[0]
     spaces: dict[int, Any] = {id(namespace): namespace}
 
     def add_module(name: str, of_any_package: bool = False) -> None:
         module = sys.modules.get(name)
         top = name.partition(".")[0]
         if module is not None and issubclass(type(module), ModuleType) and top not in _NEVER and (
-                of_any_package or top == package):
+                of_any_package or top in packages):
             spaces[id(module_dict(module))] = module_dict(module)
     for name in _names(code):
         value: Any = namespace.get(name)
@@ -100,7 +112,7 @@ def _spaces(namespace: dict[str, Any], code: CodeType, names: Collection[str]) -
             add_module(str(module_dict(value).get("__name__")), name in names)
         elif issubclass(type(value), type):
             for cls in type_mro(value) + type_mro(type(value)):
-                if str(type_dict(cls).get("__module__")).partition(".")[0] == package:
+                if str(type_dict(cls).get("__module__")).partition(".")[0] in packages:
                     spaces[id(cls)] = type_dict(cls)
                     add_module(type_dict(cls)["__module__"])
         elif type(value) is FunctionType:

@@ -3,7 +3,7 @@ import ast
 
 import pytest
 
-from klpfs.builder.compare.names_in_code import ANY, attributes_read, names_bound, names_changed_in_place, names_read
+from klpfs.builder.compare.names_in_code import ANY, names_bound, names_changed_in_place, names_read
 from tests.builder.kit import there_and_back
 
 
@@ -63,8 +63,18 @@ def test_names_that_stand_in_texts(text, read):
 
 
 def test_attributes_of_plain_names():
-    assert attributes_read(statement("x = a.b + c.d.e + f().g")) == {("a", "b"), ("c", "d")}
-    assert attributes_read(statement("x = lambda: a.b")) == set()
+    """Of classes and defaults, too; what is bound on the way is no name of the scope."""
+    assert names_read(statement("x = a.b + c.d.e + f().g")) == {"a", "a.b", "c", "c.d", "f"}
+    assert names_read(statement("x = lambda: a.b")) == set()
+    text = "class C:\n    x = a.b\n    def f(self, *, n=c.d): return e.f"
+    assert names_read(statement(text)) == {"a", "a.b", "c", "c.d"}
+    assert names_read(statement("x = [a.b for a in c]")) == {"c"}
+
+
+def test_values_made_of_attributes_of_other_modules(upgrade):
+    user = "from {p} import c\nclass P:\n    size = c.LIMIT\n    def read(self, *, n=c.LIMIT): return n\np = P()\n"
+    there_and_back(upgrade, {"c.py": "LIMIT = 5\n", "m.py": user}, {"c.py": "LIMIT = 50\n", "m.py": user},
+                   "p.read()", "P.size", module="m")
 
 
 @pytest.mark.parametrize("text, names", [

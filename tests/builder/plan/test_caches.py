@@ -237,3 +237,19 @@ def test_a_value_computed_by_functions_that_change():
     tree = module("def a(): return b()\ndef b(): return 1\nclass C:\n    def c(self): return b()\n").tree
     computed = [computed_by(tree, ast.parse(text), {"b"}) for text in ("x = a()", "x = b()", "x = c()", "x = a")]
     assert computed == [True, True, False, False]
+
+
+def test_what_a_subclass_hook_has_answered_is_forgotten(upgrade):
+    """A class remembers it, and so do those above it; also where what the hook calls has changed."""
+    text = ("import abc\ndef is_one(c): return hasattr(c, '{}')\nclass Base(abc.ABC): pass\n"
+            "class A(Base):\n    @classmethod\n    def __subclasshook__(cls, c): return is_one(c)\n")
+    upgrade.write(text.format("real"), text.format("upper"))
+    module = upgrade.module()
+
+    def seen():
+        return isinstance(1, module.A), isinstance("", module.Base)
+    assert seen() == (True, False)
+    patch = upgrade.insmod()
+    assert seen() == (False, True)
+    upgrade.disable(patch)
+    assert seen() == (True, False)

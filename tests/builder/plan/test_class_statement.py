@@ -88,3 +88,12 @@ def test_what_cannot_be_carried_is_refused(upgrade, old, new):
     upgrade.write(old, new)
     result = upgrade.build()
     assert result.refused and not result.text
+
+
+@pytest.mark.parametrize("value, is_said", [("[]", True), ("0", False)])
+def test_what_objects_have_got_at_first_use_and_keep_is_said(upgrade, value, is_said):
+    text = "class C:\n    def __init__(self):\n        self.a = 1\n{}    def f(self): return self.{}\n"
+    upgrade.write(text.format("", "a"), text.format(f"        self.seen = {value}\n", "seen"))
+    result = upgrade.build()
+    note = "objects of C that got 'seen' at its first use keep it when the patch is taken out"
+    assert not result.refused and (note in result.notes) is ("klp.first_use" in result.text) is is_said

@@ -50,6 +50,15 @@ def test_who_uses_a_name_by_its_module_is_planned_too(upgrade):
     assert "TRIPLE" in upgrade.build().text
 
 
+def test_who_imports_everything_gets_changed_values_but_for_names_that_it_binds_itself(upgrade):
+    users = {"b.py": "OWN = 3\nfrom {p}.a import *\nLATER = 4\nDOUBLE = A * 2\n",
+             "c.py": "from {p}.b import A, OWN, LATER\n"}
+    old = {"a.py": "A, OWN, LATER = 1, 1, 1\n", **users}
+    new = {"a.py": "A, OWN, LATER = 2, 2, 2\n", **users}
+    there_and_back(upgrade, old, new, "A", "OWN", "LATER", "DOUBLE", module="b")
+    there_and_back(upgrade, old, new, "A", "OWN", "LATER", module="c")
+
+
 def test_who_imports_everything_gets_new_names_however_far_away(upgrade):
     users = {"b.py": "from {p}.a import *\ndef h(): return {}\n", "c.py": "from .b import *\n"}
     old = {"a.py": "__all__ = ['f']\ndef f(): return 1\n", **users, "b.py": users["b.py"].replace("{}", "f()")}

@@ -164,3 +164,23 @@ def test_metaclasses_are_not_asked(live):
 def test_functools_partial_has_none(live):
     live.p = functools.partial(len)
     empty([f"{live.__name__}:p()"])
+
+
+def test_what_an_abstract_class_and_those_above_it_remember(module):
+    live = module("""
+        import abc
+        ANSWER = True
+        class Base(abc.ABC): pass
+        class A(Base):
+            @classmethod
+            def __subclasshook__(cls, other): return ANSWER
+        class Plain: pass
+    """)
+
+    def asked():
+        return isinstance(1, live.A), isinstance(1, live.Base)
+    assert asked() == (True, True)
+    live.ANSWER = False
+    assert asked() == (True, True), "remembered"
+    empty([f"{live.__name__}:{name}!" for name in ("A", "Plain", "nothing")])
+    assert asked() == (False, False)

@@ -1,4 +1,5 @@
 """The order of a dict's keys, changed in place."""
+import collections.abc
 import gc
 import threading
 from collections import OrderedDict, defaultdict
@@ -39,6 +40,25 @@ def test_keys_whose_hash_runs_code_stay_as_they_are():
     reorder(table, [b, a])
     assert list(table) == [a, b]
     assert not can_be_moved([Foreign("x")]) and not can_be_moved([("x", (Foreign("y"),))]) and can_be_moved([(1, ())])
+
+
+def test_classes_and_functions_are_moved_but_for_those_of_a_metaclass_of_the_program_s():
+    class Meta(type):
+        def __hash__(cls):
+            return 1
+
+    class Made(metaclass=Meta):
+        pass
+
+    class Class:
+        pass
+
+    class Abstract(collections.abc.Sized):
+        pass
+    table = {object: 1, Class: 2, Abstract: 3, can_be_moved: 4}
+    reorder(table, [can_be_moved, Abstract, Class])
+    assert list(table) == [object, can_be_moved, Abstract, Class]
+    assert not can_be_moved([Made])
 
 
 def test_nobody_finds_a_key_missing():

@@ -93,3 +93,37 @@ def test_klpfs_and_the_interpreters_own_modules_are_never_compared(module):
     owner = run(live, "sys.path.append('/tmp/never')", ["sys"])
     sys.path.remove("/tmp/never")
     assert overlays.pairs(owner) == []
+
+
+def test_attributes_of_modules_that_it_sets(module):
+    """Of any package: those that the statements name."""
+    other = module("X = 1\nGONE = 3\nKEPT = 4", "foreign_attr")
+    live = module("")
+    live.other = other
+    owner = run(live, "other.X = 2\nother.Y = 3\ndel other.GONE\nsetattr(other, 'KEPT', 5)")
+    assert (other.X, other.Y, hasattr(other, "GONE"), other.KEPT) == (2, 3, False, 5)
+    overlays.take(owner)
+    assert (other.X, hasattr(other, "Y"), other.GONE) == (1, False, 3)
+    assert other.KEPT == 5, "by no name of the text"
+
+
+def test_tables_of_other_packages_of_the_release(module):
+    other = module("TABLE = {}\ndef add(key): TABLE[key] = 1", "second_se")
+    live = module("", "first_se")
+    live.second = other
+    code, owner = compile("second.add('x')", "statements", "exec"), object()
+    watch = Watch(live.__dict__, code, (), {"second_se"})
+    exec(code, live.__dict__)
+    watch.note(owner)
+    overlays.take(owner)
+    assert other.TABLE == {}
+
+
+def test_functions_of_singledispatch_in_modules_that_it_names(module):
+    other = module("import functools\n@functools.singledispatch\ndef f(x): return 'any'", "dispatching")
+    live = module("")
+    live.other = other
+    owner = run(live, "other.f.register(int, lambda x: 'int')")
+    assert other.f(1) == "int"
+    overlays.take(owner)
+    assert other.f(1) == "any"
