@@ -3,6 +3,7 @@ import sys
 
 import pytest
 
+from tests import harness
 from tests.corpus import graphs
 
 SHOP = ("import os\nLIMIT = {limit}\nENVIRON = dict(os.environ)\n"
@@ -32,6 +33,15 @@ def test_what_was_there_before_is_to_be_there_again(tmp_path, releases):
     before, after = of(tmp_path, "old", releases), of(tmp_path, "new", releases)
     assert graphs.not_taken_back(before, before) == []
     assert any(each.startswith("shop:LIMIT") for each in graphs.not_taken_back(before, after))
+
+
+def test_new_runs_where_the_entrys_program_does(tmp_path, releases):
+    """The folder that a package remembers is no difference between the releases."""
+    (tmp_path / "new" / "shop.py").write_text("import os\nHERE = os.getcwd()\n")
+    (tmp_path / "old" / "shop.py").write_text(f"HERE = {str(harness.HERE.parent)!r}\n")
+    fresh, again = of(tmp_path, "new", releases), of(tmp_path, "new", releases, ["MORE"])
+    patched = of(tmp_path, "old", releases)
+    assert not any("HERE" in each for each in graphs.unlike_new(patched, fresh, again, "", releases, sys.executable))
 
 
 def test_a_program_that_ends_is_no_graph(tmp_path, releases):
