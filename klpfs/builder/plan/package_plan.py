@@ -11,6 +11,7 @@ from attrs import define, frozen
 from klpfs.builder.compare.names_in_code import names_bound
 from klpfs.builder.plan.atomic import AtomicPlanner, ChangedValue
 from klpfs.builder.plan.caches import caches_of, concerned
+from klpfs.builder.plan.class_statement import global_members
 from klpfs.builder.plan.flag_complements import any_inverts, changed_by_others
 from klpfs.builder.plan.function_plans import FunctionPlanner
 from klpfs.builder.plan.order import imported_from
@@ -179,7 +180,7 @@ class PackagePlanner:
         if path is None:
             return []
         module = self._parse(path)
-        names: set[str] = set()
+        names = global_members(top_level(module.tree))
         for node in top_level(module.tree):
             if isinstance(node, ast.ImportFrom) and node.names[0].name == "*":
                 names.update(self._public_names(imported_from(module, node)))
@@ -225,6 +226,7 @@ class PackagePlanner:
         """The modules that import '*' from a module that has new names."""
         scopes = plan.change.new_scope, plan.change.old_scope
         new = {name for name in scopes[0].bound - scopes[1].bound if name != "*"}
+        new |= global_members(top_level(plan.new.tree)) - global_members(top_level(plan.old.tree))
         new |= self._new_by_star.get(plan.name, set())
         for path, text in self.texts.items() if new else ():
             importer = module_name(path)
