@@ -103,7 +103,7 @@ def _global_members(plan: ClassPlan) -> None:
     plan.removed += [name for name in before if name not in after]
 
 
-def global_members(statements: Iterable[ast.stmt]) -> set[str]:
+def global_members(statements: Iterable[ast.AST]) -> set[str]:
     """The names that @enum.global_enum binds in a module which has these statements."""
     return {name for node in statements if isinstance(node, ast.ClassDef) and _is_global(node)
             for statement in node.body if isinstance(statement, (ast.Assign, ast.AnnAssign))

@@ -89,7 +89,7 @@ class Words:
             return None
         module, _, short = name.rpartition(".")
         found = sys.modules.get(module)
-        if not issubclass(type(found), types.ModuleType) or raw_parts.dict_of_module(found).get(short) is not kind:
+        if found is None or not issubclass(type(found), types.ModuleType) or raw_parts.dict_of_module(found).get(short) is not kind:
             return None
         return f"{name} {self.value(kind.__fspath__(obj))}"
 
