@@ -88,10 +88,11 @@ class Words:
         if name not in _PATHS:
             return None
         module, _, short = name.rpartition(".")
-        found = sys.modules.get(module)
-        if found is None or not issubclass(type(found), types.ModuleType) or raw_parts.dict_of_module(found).get(short) is not kind:
+        found: Any = sys.modules.get(module)
+        if not issubclass(type(found), types.ModuleType):
             return None
-        return f"{name} {self.value(kind.__fspath__(obj))}"
+        is_one = raw_parts.dict_of_module(found).get(short) is kind
+        return f"{name} {self.value(kind.__fspath__(obj))}" if is_one else None
 
     def under(self, obj: Any) -> str | None:
         """What an instance of a subclass of str, int and the like holds; None: it is of no such class."""
