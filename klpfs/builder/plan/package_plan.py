@@ -19,7 +19,7 @@ from klpfs.builder.plan.planner import ChangedImports, Planner
 from klpfs.builder.plan.plans import ModulePlan
 from klpfs.builder.read.modules import CommonPair, Module, Pairs, module_name, parse, path_of, read
 from klpfs.builder.read.old_definitions import Definition, definitions
-from klpfs.builder.syntax import DEFINITIONS, IMPORTS
+from klpfs.builder.syntax import DEFINITIONS, IMPORTS, last_name
 
 
 @frozen
@@ -180,8 +180,13 @@ class PackagePlanner:
         if path is None:
             return []
         module = self._parse(path)
-        names = global_members(top_level(module.tree))
-        for node in top_level(module.tree):
+        every = list(top_level(module.tree))
+        never_run = {id(inner) for node in every if isinstance(node, ast.If) and last_name(node.test) == "TYPE_CHECKING"
+                     for statement in node.body for inner in ast.walk(statement)}
+        names = global_members(every)
+        for node in every:
+            if id(node) in never_run:
+                continue
             if isinstance(node, ast.ImportFrom) and node.names[0].name == "*":
                 names.update(self._public_names(imported_from(module, node)))
             elif isinstance(node, ast.Assign) and "__all__" in [getattr(target, "id", "") for target in node.targets]:
