@@ -126,6 +126,8 @@ if __name__ == "__main__":
     os.dup2(2, 1)                   # what the program prints is not an answer
     WITNESS, ROOTS = sys.argv[1], sys.argv[2:]
     del sys.argv[1:]                # the package may keep it
+    if WITNESS == "-":
+        os.environ.pop("PYTHONPATH", None)      # the package may keep that, too, and klpfs adds a folder to it
     sys.path.insert(0, PROJECT)     # klpfs, where the program does not run under it
     from klpfs.builder.verify import subject
     from klpfs.builder.verify.describe import Description

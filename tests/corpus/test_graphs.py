@@ -3,6 +3,8 @@ import sys
 
 import pytest
 
+from klpfs.builder.verify.compare import Difference
+from tests import harness
 from tests.corpus import graphs
 
 SHOP = ("import os\nLIMIT = {limit}\nENVIRON = dict(os.environ)\n"
@@ -32,6 +34,23 @@ def test_what_was_there_before_is_to_be_there_again(tmp_path, releases):
     before, after = of(tmp_path, "old", releases), of(tmp_path, "new", releases)
     assert graphs.not_taken_back(before, before) == []
     assert any(each.startswith("shop:LIMIT") for each in graphs.not_taken_back(before, after))
+
+
+def test_numbers_that_were_drawn_meanwhile_are_no_matter(tmp_path, releases, monkeypatch):
+    found = [Difference(f"shop:{path}", what, "1", "2") for path, what in (
+        ("RANDOM!getstate()", "value"), ("RANDOM!getstate()", "kind"), ("RANDOM.x", "value"))]
+    monkeypatch.setattr(graphs, "judge_back", lambda *_: found)
+    graph = of(tmp_path, "old", releases)
+    assert graphs.not_taken_back(graph, graph) == [graphs.words(each) for each in found[1:]]
+
+
+def test_new_runs_where_the_entrys_program_does(tmp_path, releases):
+    """The folder that a package remembers is no difference between the releases."""
+    (tmp_path / "new" / "shop.py").write_text("import os\nHERE = os.getcwd()\n")
+    (tmp_path / "old" / "shop.py").write_text(f"HERE = {str(harness.HERE.parent)!r}\n")
+    fresh, again = of(tmp_path, "new", releases), of(tmp_path, "new", releases, ["MORE"])
+    patched = of(tmp_path, "old", releases)
+    assert not any("HERE" in each for each in graphs.unlike_new(patched, fresh, again, "", releases, sys.executable))
 
 
 def test_a_program_that_ends_is_no_graph(tmp_path, releases):

@@ -12,6 +12,7 @@ from typing import Callable
 
 from klpfs.builder.compare.changes import ClassChange
 from klpfs.builder.compare.equivalence import dump
+from klpfs.builder.compare.names_in_code import names_bound
 from klpfs.builder.compare.statements import Scope
 from klpfs.builder.plan import object_layout
 from klpfs.builder.plan.constructors import compatible, parameters_of, written_constructor
@@ -97,8 +98,7 @@ def _bases(plan: ClassPlan) -> None:
 def _global_members(plan: ClassPlan) -> None:
     """Plans what @enum.global_enum does when a class is made: its members are names of the module as well."""
     change = plan.change
-    if not all(any(ast.unparse(each) in ("global_enum", "enum.global_enum") for each in node.decorator_list)
-               for node in (change.old, change.new)):
+    if not all(map(_is_global, (change.old, change.new))):
         return
     before, after = (_members(scope) for scope in (change.old_scope, change.new_scope))
     for name in after:
@@ -106,6 +106,17 @@ def _global_members(plan: ClassPlan) -> None:
             plan.blocks_after.append(f"{name} = {change.name}.{name}\n")
             plan.names_after.add(name)
     plan.removed += [name for name in before if name not in after]
+
+
+def global_members(statements: Iterable[ast.AST]) -> set[str]:
+    """The names that @enum.global_enum binds in a module which has these statements."""
+    return {name for node in statements if isinstance(node, ast.ClassDef) and _is_global(node)
+            for statement in node.body if isinstance(statement, (ast.Assign, ast.AnnAssign))
+            for name in names_bound(statement) if not name.startswith("_")}
+
+
+def _is_global(node: ast.ClassDef) -> bool:
+    return any(ast.unparse(each) in ("global_enum", "enum.global_enum") for each in node.decorator_list)
 
 
 def _members(scope: Scope) -> list[str]:

@@ -12,6 +12,7 @@ from klpfs.builder.compare.names_in_code import names_bound
 from klpfs.builder.plan.annotation_readers import decorators_of, may_read, reads_annotations
 from klpfs.builder.plan.atomic import AtomicPlanner, ChangedValue
 from klpfs.builder.plan.caches import caches_of, concerned
+from klpfs.builder.plan.class_statement import global_members
 from klpfs.builder.plan.flag_complements import any_inverts, changed_by_others
 from klpfs.builder.plan.function_plans import FunctionPlanner
 from klpfs.builder.plan.order import imported_from
@@ -19,7 +20,7 @@ from klpfs.builder.plan.planner import ChangedImports, Planner
 from klpfs.builder.plan.plans import ModulePlan, Refusal
 from klpfs.builder.read.modules import CommonPair, Module, Pairs, module_name, parse, path_of, read
 from klpfs.builder.read.old_definitions import Definition, definitions
-from klpfs.builder.syntax import DEFINITIONS, IMPORTS
+from klpfs.builder.syntax import DEFINITIONS, IMPORTS, last_name
 
 
 @frozen
@@ -210,8 +211,13 @@ class PackagePlanner:
         if path is None:
             return []
         module = self._parse(path)
-        names: set[str] = set()
-        for node in top_level(module.tree):
+        every = list(top_level(module.tree))
+        never_run = {id(inner) for node in every if isinstance(node, ast.If) and last_name(node.test) == "TYPE_CHECKING"
+                     for statement in node.body for inner in ast.walk(statement)}
+        names = global_members(every)
+        for node in every:
+            if id(node) in never_run:
+                continue
             if isinstance(node, ast.ImportFrom) and node.names[0].name == "*":
                 names.update(self._public_names(imported_from(module, node)))
             elif isinstance(node, ast.Assign) and "__all__" in [getattr(target, "id", "") for target in node.targets]:
@@ -258,6 +264,7 @@ class PackagePlanner:
         """The modules that import '*' from a module that has new names."""
         scopes = plan.change.new_scope, plan.change.old_scope
         new = {name for name in scopes[0].bound - scopes[1].bound if name != "*"}
+        new |= global_members(top_level(plan.new.tree)) - global_members(top_level(plan.old.tree))
         new |= self._new_by_star.get(plan.name, set())
         for path, text in self.texts.items() if new else ():
             importer = module_name(path)

@@ -173,6 +173,9 @@ class Description:
             return ["klpfs", name, []]
         if kind in NAMED_BY_C:
             return ["descriptor", name_in_c(obj), []]
+        path = self.words.of_path(obj)
+        if path is not None:
+            return ["value", path, []]
         if c_state.is_seen(kind, self.asked):
             return self._instance(obj, kind, name)
         if name.startswith(_OPAQUE):

@@ -159,7 +159,7 @@ def _is_version(difference: Difference, versions: Versions, name: str) -> bool:
     if old in difference.mine and difference.mine.replace(old, new) == difference.wanted:
         return old.count(".") > 1 or "version" in name.lower() or "agent" in name.lower() or (
             difference.mine.strip("'\"") != old)
-    at = re.search(r"version\w*\[(\d)\]$", difference.path, re.I)
+    at = re.search(r"version\w*(?:\._?release)?\[(\d)\]$", difference.path, re.I)     # of packaging's Version, too
     numbers = [_NUMBER.findall(each) for each in (old, new)]
     return at is not None and all(int(at[1]) < len(each) for each in numbers) and (
         [difference.mine, difference.wanted] == [each[int(at[1])] for each in numbers])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import sys
 import types
 import weakref
 from typing import Any, Callable
@@ -21,6 +22,8 @@ _ADDRESSES = range(1 << 44, 1 << 48, 8)     # where objects lie; a key that is o
 _UNDER: tuple[tuple[type, Callable[[Any], Any]], ...] = (
     (str, str.__str__), (bool, bool.__repr__), (int, int.__repr__), (float, float.__repr__), (bytes, bytes.__repr__),
     (complex, complex.__repr__), (bytearray, bytearray.__repr__))
+_PATHS = frozenset(f"{module}.{name}" for module in ("pathlib", "pathlib._local")
+                   for name in ("PurePosixPath", "PosixPath", "PureWindowsPath", "WindowsPath"))
 
 
 def name_of(obj: Any) -> str:
@@ -78,6 +81,19 @@ class Words:
         whole = repr(self._elsewhere(value))
         return whole if text != whole and len(whole) <= _WHOLE_MOST else 0
 
+    def of_path(self, obj: Any) -> str | None:
+        """What one of pathlib's paths holds, which keeps it in parts, whole texts and caches; None: it is none."""
+        kind = type(obj)
+        name = name_of(kind)
+        if name not in _PATHS:
+            return None
+        module, _, short = name.rpartition(".")
+        found: Any = sys.modules.get(module)
+        if not issubclass(type(found), types.ModuleType):
+            return None
+        is_one = raw_parts.dict_of_module(found).get(short) is kind
+        return f"{name} {self.value(kind.__fspath__(obj))}" if is_one else None
+
     def under(self, obj: Any) -> str | None:
         """What an instance of a subclass of str, int and the like holds; None: it is of no such class."""
         for base, plain in _UNDER:
@@ -105,6 +121,9 @@ class Words:
         held = self.under(obj)
         if held is not None:
             return f"{name_of(kind)} {held}"
+        path = self.of_path(obj)
+        if path is not None:
+            return path
         if not depth:
             return name_of(kind)
         return self._key_of_parts(obj, kind, depth)

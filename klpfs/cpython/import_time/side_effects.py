@@ -2,15 +2,15 @@
 
 The tables that such code may reach are compared before and after it has run: those of the module itself, of the modules
 and classes of the release that its names lead to, and what the objects that the livepatch names hold. So are the
-attributes of modules that it sets by name. What another thread puts into a table in that moment is taken for the
-statements' work, too.
+attributes of modules that it sets by name, and the module's names that it does not bind itself, which functions that it
+calls may bind. What another thread puts into a table in that moment is taken for the statements' work, too.
 """
 from __future__ import annotations
 
 import sys
 from types import CodeType, FunctionType, ModuleType
 
-from klpfs.cpython.code_names import attributes_stored
+from klpfs.cpython.code_names import attributes_stored, stores
 from klpfs.cpython.import_time import overlays, registrations
 from klpfs.cpython.import_time.overlays import ABSENT, Attribute, Contents, Item, Member
 from klpfs.cpython.raw import module_dict, type_dict, type_mro
@@ -29,11 +29,13 @@ class Watch:
     """The tables that code may reach, as they are before it runs. namespace: of the module. code: what is going to run.
     names: of objects whose attributes count as well. packages: the release's, beside the module's own."""
 
-    __slots__ = ("attributes", "classes", "copies", "registered")
+    __slots__ = ("attributes", "bound", "classes", "copies", "namespace", "registered", "stored")
 
     def __init__(self, namespace: dict[str, Any], code: CodeType, names: Collection[str],
                  packages: Collection[str] = ()) -> None:
         tables: dict[int, Any] = {}
+        self.namespace, self.stored = namespace, stores(code)
+        self.bound = dict(dict.items(namespace))
 
         def add(value: Any) -> None:
             if issubclass(type(value), _KINDS) and value is not namespace and _size(value) < _LARGE:
@@ -65,7 +67,11 @@ class Watch:
             and type_dict(cls).get("__module__") == namespace.get("__name__")]
 
     def note(self, owner: object) -> None:
-        """Notes as an owner's what has changed since."""
+        """Notes as an owner's what has changed since; but not the names that the code itself binds."""
+        for name in {**self.bound, **self.namespace}.keys() - self.stored:
+            value, was = dict.get(self.namespace, name, ABSENT), self.bound.get(name, ABSENT)
+            if value is not was and name[:2] != "__" and not self._is_submodule(name, value):
+                overlays.note(owner, Item(self.namespace, name), was)
         for value, there in self.registered:
             now = registrations.places(value) or {}
             for key, (place, _) in {**there, **now}.items():
@@ -94,6 +100,11 @@ class Watch:
                     overlays.note(owner, Member(table, key), True if key in before else ABSENT)
             elif len(now) != len(before) or any(a is not b for a, b in zip(now, before)):
                 overlays.note(owner, Contents(table), tuple(before))
+
+    def _is_submodule(self, name: str, value: Any) -> bool:
+        """Whether an import has bound the name in the package: a module that was imported stays."""
+        return issubclass(type(value), ModuleType) and (
+            sys.modules.get(f"{self.namespace.get('__name__')}.{name}") is value)
 
 
 def _spaces(namespace: dict[str, Any], code: CodeType, names: Collection[str], packages: set[str]) -> list[Any]:

@@ -96,6 +96,24 @@ def test_names_that_a_star_import_brings(upgrade):
     assert [module.name.rpartition(".")[2] for module in package.new_modules] == ["c", "d"]
 
 
+def test_names_that_type_checkers_alone_see_are_not_among_them(upgrade):
+    text = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from typing import Any\nelse:\n    Any = 1\n"
+    text += "if TYPE_CHECKING:\n    from typing import Text\nx = 1\n"
+    upgrade.write({"a.py": "from .b import *\n", "b.py": text},
+                  {"a.py": "from .b import *\n", "b.py": text + "y = 2\n"})
+    [plan] = [plan for plan in upgrade.build().plans if plan.name.endswith(".a")]
+    assert list(plan.at_import.star_names.values()) == [["Any", "TYPE_CHECKING", "x", "y"]]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="global_enum is of 3.11")
+def test_new_members_that_global_enum_makes_names_of_a_module_come_to_those_that_import_star(upgrade):
+    text = "import enum\n@enum.global_enum\nclass E(enum.IntEnum):\n    A = 1\n"
+    upgrade.write({"a.py": "from .b import *\n", "b.py": text},
+                  {"a.py": "from .b import *\n", "b.py": text + "    B = 2\n"})
+    [plan] = [plan for plan in upgrade.build().plans if plan.name.endswith(".a")]
+    assert list(plan.at_import.star_names.values()) == [["A", "B", "E", "enum"]]
+
+
 def test_a_package_with_caches_in_which_nothing_changes(upgrade):
     files = {"a.py": "x = 1  # {}\n", "b.py": "import functools\n@functools.lru_cache\ndef f(): return 1\n"}
     upgrade.write(*({name: text.format(number) for name, text in files.items()} for number in (1, 2)))

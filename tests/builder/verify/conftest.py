@@ -38,13 +38,13 @@ class Modules:
     def __init__(self):
         self.names = []
 
-    def describe(self, text, name="klp_described", **options):
-        """The graph of a module of this text."""
+    def describe(self, text, name="klp_described", tree="/tree", **options):
+        """The graph of a module of this text. tree: the folder that it is said to lie in."""
         module = types.ModuleType(name)
         sys.modules[name] = module
         self.names.append(name)
-        exec(compile(textwrap.dedent(text), f"/tree/{name}.py", "exec", dont_inherit=True), module.__dict__)
-        return Graph(**Description([name], "/tree", [], [], **options).take())
+        exec(compile(textwrap.dedent(text), f"{tree}/{name}.py", "exec", dont_inherit=True), module.__dict__)
+        return Graph(**Description([name], tree, [], [], **options).take())
 
     def close(self):
         for name in self.names:

@@ -58,6 +58,11 @@ def test_nothing_of_the_program_runs(modules):
      "value"),
     ("import re\nR = re.compile('a')", "import re\nR = re.compile('b')", "R.pattern", "value"),
     ("import datetime\nT = datetime.timedelta(1)", "import datetime\nT = datetime.timedelta(2)", "T", "value"),
+    ("import pathlib\nP = pathlib.Path('/a/b')", "import pathlib\nP = pathlib.Path('/a/c')", "P", "value"),
+    ("import pathlib\nD = {pathlib.Path('/a/b'): 1}", "import pathlib\nD = {pathlib.Path('/a/b'): 2}",
+     "D[pathlib.PosixPath '/a/b']", "value"),
+    ("import pathlib\nP = pathlib.Path('/a/b')\nhash(P), str(P), P.parts",
+     "import pathlib\nP = pathlib.Path('/a', 'b')", "P", ""),
     ("R = range(3)", "R = range(4)", "R", "value"),
     ("import abc\nclass A(abc.ABC): pass", "import abc\nclass A(abc.ABC): pass\nA.register(int)",
      "A!registered[weak builtins.int]", "missing"),
@@ -117,3 +122,19 @@ def test_a_c_type_that_nobody_has_made_ready(modules):
     graph = modules.describe("import unicodedata\nof_c = type(unicodedata.ucd_3_2_0)\n", everywhere=True)
     module = graph.roots["klp_described"]
     assert graph.kind(graph.edges(module)["of_c"]) == "class"
+
+
+def test_a_path_into_the_releases_folder_is_the_same_wherever_that_lies(modules):
+    text = "import pathlib\nHERE = pathlib.Path({!r}) / 'data'\nTABLE = {{HERE: 1}}\n"
+    mine, wanted = modules.describe(text.format("/tree")), modules.describe(text.format("/tree2/p"))
+    assert [each.path for each in Comparison(mine, wanted).run()] != []
+    found = [modules.describe(text.format(tree), tree=tree) for tree in ("/scratch/old", "/scratch/new")]
+    assert Comparison(*found).run() == []
+
+
+def test_only_the_librarys_own_paths_are_paths(modules):
+    """A class that is called so has not its methods called."""
+    text = ("ran = []\nclass P:\n    def __fspath__(self): ran.append(1)\n"
+            "P.__module__, P.__qualname__ = 'pathlib', 'PosixPath'\nX = P()\n")
+    modules.describe(text)
+    assert sys.modules["klp_described"].ran == []

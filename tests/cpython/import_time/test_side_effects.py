@@ -1,4 +1,7 @@
 """Changes that statements make without binding a name are noted as an owner's, so that they go with it."""
+import sys
+import types
+
 from klpfs.cpython.import_time import overlays
 from klpfs.cpython.import_time.side_effects import Watch
 
@@ -33,6 +36,43 @@ def test_entries_of_tables_of_the_module(module):
     assert (live.REGISTRY, live.ORDER, live.KNOWN) == ({"b": True}, [0, 1, 2], {2})
     overlays.take(owner)
     assert (live.REGISTRY, live.ORDER, live.KNOWN) == ({"a": 1}, [1, 2], {1})
+
+
+def test_names_of_the_module_that_functions_bind_which_the_statements_call(module):
+    live = module("""
+        import sys
+        mode, gone = "old", 1
+        def deprecate(name): setattr(sys.modules[__name__], name, "deprecated")
+        def switch():
+            global mode, gone, added
+            mode, added = "new", 1
+            del gone
+    """)
+    owner = run(live, "deprecate('gone'); switch(); deprecate('new_name')")
+    assert (live.mode, live.added, live.new_name, hasattr(live, "gone")) == ("new", 1, "deprecated", False)
+    overlays.take(owner)
+    assert (live.mode, live.gone, hasattr(live, "added"), hasattr(live, "new_name")) == ("old", 1, False, False)
+
+
+def test_a_name_that_the_program_has_bound_again_stays(module):
+    live = module("""
+        count = 0
+        def next():
+            global count
+            count += 1
+    """)
+    owner = run(live, "next()")
+    live.next()
+    overlays.take(owner)
+    assert live.count == 2
+
+
+def test_a_module_that_the_statements_import_stays_in_its_package(module, monkeypatch):
+    live = module("", "pkg_se2")
+    monkeypatch.setitem(sys.modules, "pkg_se2.sub", types.ModuleType("pkg_se2.sub"))
+    live.sub_of = lambda: setattr(live, "sub", sys.modules["pkg_se2.sub"])       # as the import system does it
+    overlays.take(run(live, "sub_of()"))
+    assert live.sub is sys.modules["pkg_se2.sub"]
 
 
 def test_a_value_that_is_exchanged_in_a_table(module):
@@ -74,10 +114,10 @@ def test_what_objects_that_the_livepatch_names_hold(module):
     assert live.router.routes == [1], "not named: nobody looked"
 
 
-def test_the_modules_own_names_and_hidden_tables_are_no_tables(module):
-    """Names are bound: that is noted elsewhere."""
+def test_names_that_the_statements_bind_and_hidden_names_are_left_alone(module):
+    """Who runs the statements takes note of what these bind."""
     live = module(PROGRAM)
-    owner = run(live, "fresh = 1; __hidden__['x'] = 1; globals()['other'] = 2")
+    owner = run(live, "fresh = 1; __hidden__['x'] = 1; globals()['__other__'] = 2")
     assert overlays.pairs(owner) == []
 
 
