@@ -11,6 +11,7 @@ import sys
 from types import CodeType, FunctionType, ModuleType
 
 from klpfs.cpython.code_names import attributes_stored, stores
+from klpfs.cpython.diverted_names import PREFIX
 from klpfs.cpython.import_time import overlays, registrations
 from klpfs.cpython.import_time.overlays import ABSENT, Attribute, Contents, Item, Member
 from klpfs.cpython.raw import module_dict, type_dict, type_mro
@@ -70,7 +71,8 @@ class Watch:
         """Notes as an owner's what has changed since; but not the names that the code itself binds."""
         for name in {**self.bound, **self.namespace}.keys() - self.stored:
             value, was = dict.get(self.namespace, name, ABSENT), self.bound.get(name, ABSENT)
-            if value is not was and name[:2] != "__" and not self._is_submodule(name, value):
+            if value is not was and name[:2] != "__" and not name.startswith(PREFIX) and (
+                    not self._is_submodule(name, value)):
                 overlays.note(owner, Item(self.namespace, name), was)
         for value, there in self.registered:
             now = registrations.places(value) or {}
