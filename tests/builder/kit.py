@@ -19,6 +19,8 @@ from klpfs.engine.log import Log
 
 _numbers = itertools.count()
 
+LOOKS = 200
+
 
 class Upgrade:
     """Modules of OLD, imported on demand; NEW; one engine. `{p}` in a source is the name of this upgrade's package."""
@@ -90,8 +92,17 @@ class Upgrade:
         return found
 
     def settle(self) -> None:
-        assert self.engine.look() == []
+        self.look_until_clean()
         self.engine.finish()
+
+    def look_until_clean(self) -> None:
+        """Looks till nothing is in the way: what has just ended, in a thread of another test's say, may be for a
+        moment."""
+        for _ in range(LOOKS):
+            found = self.engine.look()
+            if not found:
+                return
+        raise AssertionError(found)
 
     def disable(self, found: Any) -> None:
         self.engine.disable(found.patch)

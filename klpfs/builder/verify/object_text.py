@@ -15,6 +15,7 @@ from klpfs.builder.verify.code_signs import PLAIN, CodeSigns, digest
 NAMED_BY_C = (types.GetSetDescriptorType, types.MemberDescriptorType, types.MethodDescriptorType,
               types.WrapperDescriptorType, types.ClassMethodDescriptorType)
 _MOST = 400             # characters of a value's text, then a hash stands for the rest
+_MOST_BITS = 10_000     # of a number that is written in digits
 _SHOWN = 300            # of them
 _WHOLE_MOST = 4000
 _KEY_MOST = 300
@@ -69,16 +70,20 @@ class Words:
             return self.path(value)
         return self.path(value.decode("latin-1")).encode("latin-1") if type(value) is bytes and self.home else value
 
+    def _text(self, value: Any) -> str:
+        """The whole text of a plain value. Python writes no very large number in digits, unless it is asked to."""
+        return hex(value) if type(value) is int and value.bit_length() > _MOST_BITS else repr(self._elsewhere(value))
+
     def value(self, value: Any) -> str:
         """A plain value, of one of the types PLAIN."""
-        text = repr(self._elsewhere(value))
+        text = self._text(value)
         return text if len(text) < _MOST else f"{text[:_SHOWN]}...{len(text)} {digest(text)}"
 
     def whole(self, value: Any, text: str) -> str | int:
         """The whole text of a plain value whose text is cut, if it is not too long; else 0."""
         if len(text) <= _SHOWN:
             return 0
-        whole = repr(self._elsewhere(value))
+        whole = self._text(value)
         return whole if text != whole and len(whole) <= _WHOLE_MOST else 0
 
     def of_path(self, obj: Any) -> str | None:

@@ -392,7 +392,7 @@ class Run(ClassWork):
         before = {name: dict.get(self.namespace, name, ABSENT) for name in names}
         patch: Any = self.obj.patch
         watched = Watch(self.namespace, code, self.import_time.watch,
-                        {str(each.name).partition(".")[0] for each in patch.objects})
+                        {each.name.partition(".")[0] for each in patch.objects if each.name})
         try:
             if together and self.import_time.run_code is None:
                 self.import_time.run_code = self.import_time.divided(self.obj, code)

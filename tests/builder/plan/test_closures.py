@@ -109,7 +109,7 @@ def test_a_closure_of_a_call_that_is_under_way_keeps_the_transition_pending(upgr
     call.close()
     assert "function 'make.<locals>.inner'" in [each.name for each in upgrade.engine.look()][0] and alive() == 1
     del alive
-    assert not upgrade.engine.look()
+    upgrade.look_until_clean()
     upgrade.settle()
     assert next(module.make(1))() == 2
     upgrade.disable(patch)
