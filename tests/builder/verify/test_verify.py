@@ -29,7 +29,8 @@ def verify(result, old, new):
 
 
 @pytest.mark.parametrize("old, new, path", [
-    ("class K: pass\nA, B = K(), K()\nR = {A: 1, B: 2}\n", "class K: pass\nA, B = K(), K()\nR = {B: 2, A: 1}\n", "m:R"),
+    ("class K: pass\nA, B = K(), K()\nR = {A: 1, B: 2}\n", "class K: pass\nA, B = K(), K()\nR = {B: 2, A: 1}\n",
+     "m:R[m.K(builtins.dict())]"),
     ("class C:\n    L = 1\n    def __init__(self): self.l = self.L\nD = C()\n",
      "class C:\n    L = 2\n    def __init__(self): self.l = self.L\nD = C()\n", "m:D.l"),
     (KEPT + "cfg = Config()\n",
