@@ -31,6 +31,11 @@ def last_name(node: ast.AST | None) -> str:
     return getattr(node, "id", getattr(node, "attr", ""))
 
 
+def is_for_types(node: ast.AST) -> bool:
+    """Whether a node is `if TYPE_CHECKING:`, whose block never runs."""
+    return isinstance(node, ast.If) and last_name(node.test) == "TYPE_CHECKING"
+
+
 def decorator_name(node: ast.expr) -> str:
     """'property' of @property, 'app.route' of @app.route(...)."""
     return ast.unparse(node.func if isinstance(node, ast.Call) else node)

@@ -100,7 +100,8 @@ def divided(code: CodeType, own: Diversion, others: Mapping[str, Diversion],
     """The code, and all code in it, with names that diversions can exchange. own: of the module whose globals the code
     has. others: {attribute or imported name: the diversion of the module that it is taken from}. of_class: names that
     the class block around the code binds, where it looks first (annotations, type parameters). Undivided."""
-    bound = of_class | {code.co_names[at] for at, uses in _uses(code).items() if any(
+    uses_of = _uses(code)       # code that gets other constants has the same instructions
+    bound = of_class | {code.co_names[at] for at, uses in uses_of.items() if any(
         opcode in _BY_BLOCK for opcode, _ in uses)}
     consts = tuple(divided(const, own, others, bound) if type(const) is CodeType else const for const in code.co_consts)
     if any(one is not other for one, other in zip(consts, code.co_consts)):
@@ -110,7 +111,7 @@ def divided(code: CodeType, own: Diversion, others: Mapping[str, Diversion],
         return code
     names, raw = list(code.co_names), bytearray(code.co_code)
     found: list[tuple[int, Diversion]] = []
-    for at, uses in _uses(code).items():
+    for at, uses in uses_of.items():
         name = code.co_names[at]
         if name in wanted:
             homes: dict[Diversion | None, list[tuple[int, int]]] = {}

@@ -23,7 +23,6 @@ YOUNG_S = 3.0               # a process that began later may be about to start i
 _LIBRARY = re.compile(r"/libpython(\d)\.(\d+)(t?)[^/]*$")
 _NAMED = re.compile(r"/python(\d)\.(\d+)(t?)[^/]*$")
 _STARTED = 22 - 3           # words of /proc/PID/stat, from the state on: proc(5)
-_PARENT = 4 - 3
 
 
 # without annotations, for which typing imports Python's parser from 3.14 on
@@ -50,7 +49,7 @@ def find(runtime_dir: str, known: Collection[int], service: str | None = None, r
 
 
 def _find(runtime_dir: str, known: Collection[int], service: str | None, root: str) -> Iterator[Agentless]:
-    age_of = _ages(root)
+    newest = _uptime(root) - YOUNG_S
     for name in os.listdir(root):
         if not name.isascii() or not name.isdigit() or int(name) in known:
             continue
@@ -61,28 +60,22 @@ def _find(runtime_dir: str, known: Collection[int], service: str | None, root: s
             of = environ.get("KLPFS_SERVICE", "")
             if not of or service not in (None, of):
                 continue
-            if os.path.realpath(environ.get("KLPFS_RUNTIME_DIR", "")) != runtime_dir or age_of(name) < YOUNG_S:
+            if os.path.realpath(environ.get("KLPFS_RUNTIME_DIR", "")) != runtime_dir or _began(name, root) > newest:
                 continue
             words, files = _words(f"{place}/cmdline"), _files(place)
             if words and _is_python(files):
                 yield Agentless(int(name), " ".join(words), of, _why(words, environ, files, f"{place}/root"))
 
 
-def _ages(root: str) -> Ages:
+def _uptime(root: str) -> float:
+    """Seconds since the machine has started."""
     with open(f"{root}/uptime", encoding="ascii") as file:
-        return Ages(root, float(file.read().split()[0]))
+        return float(file.read().split()[0])
 
 
-class Ages:
-    """How long processes have run, in seconds, seen from one moment on."""
-
-    __slots__ = ("root", "uptime", "ticks")
-
-    def __init__(self, root: str, uptime: float) -> None:
-        self.root, self.uptime, self.ticks = root, uptime, os.sysconf("SC_CLK_TCK")
-
-    def __call__(self, name: str) -> float:
-        return self.uptime - int(stat_words(name, self.root)[_STARTED]) / self.ticks
+def _began(name: str, root: str) -> float:
+    """When a process has begun, in seconds since the machine has started."""
+    return int(stat_words(name, root)[_STARTED]) / os.sysconf("SC_CLK_TCK")
 
 
 def _words(path: str) -> list[str]:
@@ -101,8 +94,7 @@ def _files(place: str) -> list[str]:
     """The program's file first, then what is mapped of files that a Python may be in."""
     files = [os.readlink(f"{place}/exe")]
     with open(f"{place}/maps", encoding="utf-8", errors="surrogateescape") as file:
-        files += dict.fromkeys(line.rstrip("\n").partition("/")[2] and "/" + line.rstrip("\n").partition("/")[2]
-                               for line in file if "/libpython" in line)
+        files += dict.fromkeys(line[line.index("/"):].rstrip("\n") for line in file if "/libpython" in line)
     return files
 
 

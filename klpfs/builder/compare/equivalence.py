@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from typing import Any, Callable
 
-from klpfs.builder.syntax import DEFINITIONS, body_without_doc, last_name
+from klpfs.builder.syntax import DEFINITIONS, body_without_doc, is_for_types, last_name
 
 
 def field_kind(annotation: ast.expr) -> str:
@@ -16,9 +16,7 @@ def field_kind(annotation: ast.expr) -> str:
 
 def for_checkers(node: ast.stmt) -> bool:
     """A statement that type checkers alone look at: `if TYPE_CHECKING:`, or a bare annotation."""
-    if isinstance(node, ast.If):
-        return last_name(node.test) == "TYPE_CHECKING"
-    return isinstance(node, ast.AnnAssign) and node.value is None
+    return is_for_types(node) or isinstance(node, ast.AnnAssign) and node.value is None
 
 
 def dump(node: ast.AST | list[Any] | None, fields: bool = False) -> str:

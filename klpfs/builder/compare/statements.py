@@ -95,6 +95,10 @@ class Scope:
         """All names that the body binds."""
         return {name for statement in self.statements for name in statement.binds}
 
+    def bound_behind(self, line: int) -> set[str]:
+        """The names that statements behind a line bind."""
+        return {name for statement in self.statements if statement.line > line for name in statement.binds}
+
 
 def parse_scope(body: list[ast.stmt], fields: bool = False) -> Scope:
     """The statements of a body. fields: annotated names of this body mean something when it runs (a dataclass, a

@@ -66,7 +66,7 @@ class ChangedValue:
 
 @define(eq=False)
 class _Candidate:
-    """A global name of a module whose value changes. functions: those that have to be of the patch, with the plans'
+    """A global name of a module whose value changes. readers: functions that have to be of the patch, with their
     modules. elsewhere: other modules whose new code reads it."""
 
     plan: ModulePlan

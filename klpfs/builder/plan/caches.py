@@ -66,9 +66,7 @@ def concerned(caches: Iterable[Cache], data: set[str], functions: set[str], attr
     """The caches that hold what was made of changed values, or by changed functions.
 
     Functions count for lru_cache, cached properties and hooks alone: their user has said that calling again does no
-    harm.
-    attributes: class attributes
-    are among what changed. """
+    harm. attributes: class attributes are among what changed. """
     found: dict[str, Cache] = {}
     for cache in caches:
         by_function = cache.text.endswith(_OF_FUNCTIONS) and cache.reads & functions

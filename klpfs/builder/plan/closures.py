@@ -14,7 +14,7 @@ from klpfs.builder.compare.changes import function_differences
 from klpfs.builder.compare.equivalence import dump
 from klpfs.builder.compare.names_in_code import names_bound
 from klpfs.builder.plan.machine_readers import reads_machine
-from klpfs.builder.syntax import DEFINITIONS, FUNCTIONS, FunctionNode, flavour, parameter_names
+from klpfs.builder.syntax import DEFINITIONS, FUNCTIONS, FunctionNode, flavour, last_name, parameter_names
 
 _TABLES = (ast.List, ast.Dict, ast.Set, ast.ListComp, ast.DictComp, ast.SetComp)
 _TABLE_MAKERS = frozenset(("list", "dict", "set", "bytearray"))
@@ -181,16 +181,12 @@ def _makes_state(statement: ast.stmt, outer: FunctionNode) -> bool:
     at each of its calls has not what its call of the outer function has made once. A table that nobody changes has
     neither."""
     nodes = list(ast.walk(statement))
-    called = {node: _last_name(node.func) for node in nodes if isinstance(node, ast.Call)}
+    called = {node: last_name(node.func) for node in nodes if isinstance(node, ast.Call)}
     if any(name in _MAKERS or name[:1].isupper() for name in called.values()) or reads_machine([statement]):
         return True
     makes_table = any(isinstance(node, _TABLES) or isinstance(node, ast.Call) and called[node] in _TABLE_MAKERS
                       for node in nodes)
     return makes_table and not all(_is_only_read(name, outer) for name in names_bound(statement))
-
-
-def _last_name(node: ast.expr) -> str:
-    return node.attr if isinstance(node, ast.Attribute) else str(getattr(node, "id", ""))
 
 
 def _is_only_read(name: str, outer: FunctionNode) -> bool:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from klpfs.builder.plan.followed_constructors import CONSTRUCTORS
-from klpfs.builder.syntax import FUNCTIONS
+from klpfs.builder.plan.followed_constructors import CONSTRUCTORS, is_dict_of
+from klpfs.builder.syntax import FUNCTIONS, last_name
 
 _SETTERS = frozenset(("setattr", "__setattr__", "setdefault", "update"))
 
@@ -30,18 +30,18 @@ def _dynamic(method: ast.FunctionDef | ast.AsyncFunctionDef, self_name: str) -> 
     """Where a method sets attributes of its object by names that are no constants."""
     for node in ast.walk(method):
         if isinstance(node, ast.Call):
-            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            name = last_name(node.func)
             if name in _SETTERS and _is_of(node, self_name, name) and any(
                     not isinstance(each, (ast.Constant, ast.Dict)) for each in _names(node, self_name)):
                 yield node
         elif isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store) and (
-                _is_attributes(node.value, self_name) and not isinstance(node.slice, ast.Constant)):
+                is_dict_of(node.value, self_name) and not isinstance(node.slice, ast.Constant)):
             yield node
 
 
 def _is_of(call: ast.Call, self_name: str, name: str) -> bool:
     if name in ("setdefault", "update"):
-        return isinstance(call.func, ast.Attribute) and _is_attributes(call.func.value, self_name)
+        return isinstance(call.func, ast.Attribute) and is_dict_of(call.func.value, self_name)
     return any(isinstance(each, ast.Name) and each.id == self_name for each in call.args[:1]) or (
         isinstance(call.func, ast.Attribute) and ast.unparse(call.func.value) in (self_name, "super()"))
 
@@ -52,11 +52,5 @@ def _names(call: ast.Call, self_name: str) -> list[ast.expr]:
     return rest[:1]
 
 
-def _is_attributes(node: ast.expr, self_name: str) -> bool:
-    """`self.__dict__`, `vars(self)`."""
-    return ast.unparse(node) in (f"{self_name}.__dict__", f"vars({self_name})")
-
-
 def _reads(method: ast.FunctionDef | ast.AsyncFunctionDef) -> set[str]:
-    return {node.id for node in ast.walk(method) if isinstance(node, ast.Name)} | {
-        node.attr for node in ast.walk(method) if isinstance(node, ast.Attribute)}
+    return {last_name(node) for node in ast.walk(method)} - {""}

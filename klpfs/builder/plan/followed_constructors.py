@@ -108,10 +108,7 @@ class _Run:
                 if isinstance(name, ast.Constant) and isinstance(name.value, str)]
 
     def is_dict(self, node: ast.expr) -> bool:
-        """`self.__dict__`, `vars(self)`."""
-        if isinstance(node, ast.Call):
-            return ast.unparse(node.func) == "vars" and len(node.args) == 1 and self.is_self(node.args[0])
-        return isinstance(node, ast.Attribute) and node.attr == "__dict__" and self.is_self(node.value)
+        return self.self_name is not None and is_dict_of(node, self.self_name)
 
     def loop(self, node: ast.For) -> None:
         """A loop over names that are written there, once for each; of others nothing is known."""
@@ -192,6 +189,11 @@ _FOLLOWED: dict[type, Callable[[_Run, Any], None]] = {
     ast.Assign: _Run.assign, ast.AnnAssign: _Run.annotated, ast.If: _Run.branch, ast.Expr: _Run.expression,
     ast.Import: _Run.import_, ast.ImportFrom: _Run.import_, ast.For: _Run.loop,
     **dict.fromkeys((ast.Return, ast.Raise, ast.Assert, ast.Pass), _Run.nothing)}
+
+
+def is_dict_of(node: ast.expr, name: str) -> bool:
+    """Whether an expression is the dict of the object of a name: `self.__dict__`, `vars(self)`."""
+    return ast.unparse(node) in (f"{name}.__dict__", f"vars({name})")
 
 
 def _made_by_new(method: ast.FunctionDef) -> str | None:

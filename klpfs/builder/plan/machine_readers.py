@@ -6,7 +6,7 @@ import ast
 from collections.abc import Collection, Iterable
 
 from klpfs.builder.plan.plans import ModulePlan
-from klpfs.builder.syntax import FUNCTIONS
+from klpfs.builder.syntax import FUNCTIONS, last_name
 from klpfs.cpython.raw import first_line
 
 _READERS = frozenset("""environ environb getenv getpid getppid getuid geteuid getgid getegid getlogin getuser uname
@@ -42,7 +42,7 @@ def reads_machine(nodes: Iterable[ast.AST], file: str = "", ran: Collection[str]
         if isinstance(node, FUNCTIONS) and not every and f"{file}:{first_line(node)}" not in (ran or ()):
             todo += [*node.decorator_list, node.args]       # these are evaluated where the function is made
             continue
-        if (node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")) in _READERS:
+        if last_name(node) in _READERS:
             return True
         todo += ast.iter_child_nodes(node)
     return False

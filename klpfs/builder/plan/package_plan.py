@@ -20,7 +20,7 @@ from klpfs.builder.plan.planner import ChangedImports, Planner
 from klpfs.builder.plan.plans import ModulePlan, Refusal
 from klpfs.builder.read.modules import CommonPair, Module, Pairs, module_name, parse, path_of, read
 from klpfs.builder.read.old_definitions import Definition, definitions
-from klpfs.builder.syntax import DEFINITIONS, IMPORTS, last_name
+from klpfs.builder.syntax import DEFINITIONS, IMPORTS, is_for_types
 
 
 @frozen
@@ -198,8 +198,7 @@ class PackagePlanner:
                 if isinstance(node, ast.ImportFrom) and node.names[0].name == "*":
                     names = self._public_names(imported_from(module, node))
                     if module is plan.new:      # what is bound behind it is the module's own
-                        later = {name for each in plan.change.new_scope.statements if each.line > node.lineno
-                                 for name in each.binds}
+                        later = plan.change.new_scope.bound_behind(node.lineno)
                         names = [name for name in names if name not in later]
                     plan.at_import.star_names[node] = names
                     if module is plan.new:
@@ -212,7 +211,7 @@ class PackagePlanner:
             return []
         module = self._parse(path)
         every = list(top_level(module.tree))
-        never_run = {id(inner) for node in every if isinstance(node, ast.If) and last_name(node.test) == "TYPE_CHECKING"
+        never_run = {id(inner) for node in every if isinstance(node, ast.If) and is_for_types(node)
                      for statement in node.body for inner in ast.walk(statement)}
         names = global_members(every)
         for node in every:

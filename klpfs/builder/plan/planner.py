@@ -141,9 +141,7 @@ class Planner:
                 to_run[statement] = _MADE_ANEW
                 found |= statement.binds
                 if "*" in statement.binds:
-                    own = {name for each in change.new_scope.statements if each.line > statement.line
-                           for name in each.binds}
-                    self.plan.rebound_by_star |= self.imports.names - own
+                    self.plan.rebound_by_star |= self.imports.names - change.new_scope.bound_behind(statement.line)
                     found |= self.plan.rebound_by_star
         return found
 

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from klpfs.builder.compare.statements import Statement
-from klpfs.builder.syntax import FUNCTIONS, IMPORTS
+from klpfs.builder.syntax import FUNCTIONS, IMPORTS, last_name
 
 # what acts where no proof looks: on other processes, files, tables in C
 _OUTSIDE = frozenset("""codecs register_at_fork addaudithook setlocale ctypes CDLL faulthandler settrace setprofile
@@ -46,8 +46,7 @@ def acts_outside(node: ast.stmt, tree: ast.Module) -> bool:
     todo: list[ast.AST] = [node]
     seen: set[str] = set()
     while todo:
-        names = {inner.attr if isinstance(inner, ast.Attribute) else getattr(inner, "id", "")
-                 for inner in ast.walk(todo.pop())} - seen
+        names = {last_name(inner) for inner in ast.walk(todo.pop())} - seen
         if names & _OUTSIDE:
             return True
         seen |= names

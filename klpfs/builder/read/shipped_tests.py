@@ -10,6 +10,8 @@ import ast
 import re
 from collections.abc import Iterator
 
+from klpfs.builder.syntax import is_for_types
+
 _FOLDER = re.compile(r"(?:^|/)(tests?)(?=/)")
 _NAME = re.compile(r"(^|/)(test_[^/]*|[^/]*_tests?|conftest)\.py$")
 _CONFTEST = re.compile(r"(^|/)conftest\.py$")
@@ -65,10 +67,5 @@ def _imported(path: str, where: str) -> Iterator[str]:
             base = ".".join([*words, *([node.module] if node.module else [])])
             yield base
             yield from (f"{base}.{alias.name}" for alias in node.names)
-        elif not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.expr)) and not _is_for_types(node):
+        elif not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.expr)) and not is_for_types(node):
             todo += ast.iter_child_nodes(node)
-
-
-def _is_for_types(node: ast.AST) -> bool:
-    """Whether a node is `if TYPE_CHECKING:`."""
-    return isinstance(node, ast.If) and getattr(node.test, "attr", getattr(node.test, "id", "")) == "TYPE_CHECKING"

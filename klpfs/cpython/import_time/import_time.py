@@ -11,9 +11,9 @@
 
 The function runs in the patched module's globals when its object is about to be patched (pre_patch), before any new
 code can run; so old code sees its work from then on, too, but for names that change `together` with the functions
-(together.py). Its work is taken back when the last old code has taken over
-again (post_unpatch). What is only taken away in the new version goes last and comes back first (post_patch,
-pre_unpatch). When a later patch replaces this patch, what the later patch has put over its values stays (overlays.py).
+(together.py). Its work is taken back when the last old code has taken over again (post_unpatch). What is only taken
+away in the new version goes last and comes back first (post_patch, pre_unpatch). When a later patch replaces this
+patch, what the later patch has put over its values stays (overlays.py).
 """
 from __future__ import annotations
 
@@ -177,11 +177,8 @@ class ImportTime(Callbacks):
 
     def _empty(self, obj: Object) -> None:
         """Empties the caches of all objects of the patch, when the last of its loaded objects has changed."""
-        patch: Any = obj.patch
-        objects = [patched for patched in patch.objects if isinstance(patched.callbacks, ImportTime)]
-        if not self._is_alone(obj) and not self._is_last(obj):
-            return
-        caches.empty([cache for patched in objects for cache in patched.callbacks.caches])
+        if self._is_alone(obj) or self._is_last(obj):
+            caches.empty([cache for patched in _with_import_time(obj) for cache in patched.callbacks.caches])
 
     def _withdraw(self, obj: Object) -> None:
         """Counterpart of _offer: withdraws the modules of this object, and those that it has offered for objects that
@@ -197,17 +194,9 @@ class ImportTime(Callbacks):
         """post_patch. Counterpart: _restore."""
         namespace, owner = self.space, self._owner(obj, "removed")
         for name in self.removed:
-            holder, _, key = name.rpartition(".")
-            cls = class_at(namespace, holder) if holder else None
-            place: Place
-            if not holder:
-                place = Item(namespace, key)
-            elif cls is not None:
-                place = Attribute(cls, key)
-            else:
-                continue
-            if place.get() is not ABSENT:
-                overlays.put(owner, place, ABSENT)
+            at = self._place(name)
+            if at is not None and at.get() is not ABSENT:
+                overlays.put(owner, at, ABSENT)
         for blocker in self.in_the_way(obj):        # made in the last moment, or left by force
             pr_warn(shadow.log, f"{blocker.name}, in the old version")     # type: ignore[arg-type]
         for name, new in list(self.together.new.items()):
@@ -243,8 +232,7 @@ class ImportTime(Callbacks):
 
     def _is_last(self, obj: Object) -> bool:
         """Whether no loaded object of the patch comes after this one."""
-        patch: Any = obj.patch
-        objects = [patched for patched in patch.objects if isinstance(patched.callbacks, ImportTime)]
+        objects = _with_import_time(obj)
         return not any(patched.loaded for patched in objects[objects.index(obj) + 1:])
 
     def _restore(self, obj: Object) -> None:
@@ -337,10 +325,13 @@ class ImportTime(Callbacks):
 
 def _import_times(obj: Object) -> list[ImportTime]:
     """The ImportTimes of an object and of the loaded objects of its patch."""
-    patch: Any = obj.patch
-    return [patched.callbacks for patched in patch.objects
-            if isinstance(patched.callbacks, ImportTime) and (patched is obj or patched.loaded)]
+    return [patched.callbacks for patched in _with_import_time(obj) if patched is obj or patched.loaded]
 
+
+def _with_import_time(obj: Object) -> list[Any]:
+    """The objects of an object's patch whose callbacks are an ImportTime."""
+    patch: Any = obj.patch
+    return [patched for patched in patch.objects if isinstance(patched.callbacks, ImportTime)]
 
 
 class Run(ClassWork):
