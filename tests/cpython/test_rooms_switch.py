@@ -19,7 +19,7 @@ from tests.cpython.programs import done, make, transition
 FOLDER = pathlib.Path(klpfs.cpython.__file__).parent
 # Of functools, time, types and weakref the names that are C's: see test_no_python_function_of_the_standard_library
 IN_C = frozenset("__future__ _collections _ctypes _interpreters _thread errno functools gc itertools operator "
-                 "sys time types weakref".split())
+                 "posix sys time types weakref".split())
 BELOW = ("klpfs.engine.", "klpfs.cpython.c_api", "klpfs.cpython.c_originals", "klpfs.cpython.control_flow", "klpfs.cpython.interpreters",
          "klpfs.cpython.jit", "klpfs.cpython.left_behind", "klpfs.cpython.no_collection", "klpfs.cpython.raw")
 
@@ -35,7 +35,7 @@ class Room:
 ROOMS = {
     "switch": Room(BELOW + ("klpfs.cpython.switch", "klpfs.cpython.images", "klpfs.cpython.looks")),
     "looks": Room(BELOW + ("klpfs.cpython.looks", "klpfs.cpython.switch.rules", "klpfs.cpython.switch.choice"),
-                  slow=("dry_run.py",), at_import=("samples", "_number", "_find", "_running_state",     # of reads.py
+                  slow=("dry_run.py", "run_by.py"), at_import=("samples", "_number", "_find", "_running_state",     # of reads.py
                                                       "_code_place")),                             # of at_address.py
     # check_interpreter: once a transition, before it begins
     "images": Room(BELOW + ("klpfs.cpython.images", "klpfs.cpython.looks.collection"), slow=("image_table.py",),

@@ -13,6 +13,10 @@ from klpfs.cpython.switch.switching import Transition
 from tests.cpython.programs import done, entry, make, own_code
 
 
+# for a test that hangs, no measure of speed: with greenlets about each look searches the heap, large in a whole run
+WAIT_S = 600
+
+
 @pytest.fixture
 def bodies():
     """bodies(text): the names of a body that runs in a thread of its own and stands in its first stop(); go() lets
@@ -24,13 +28,13 @@ def bodies():
 
         def stop():
             at.release()
-            assert go.acquire(timeout=30)
+            assert go.acquire(timeout=WAIT_S)
             if end:
                 raise SystemExit
 
         def on():
             go.release()
-            assert at.acquire(timeout=30)
+            assert at.acquire(timeout=WAIT_S)
 
         def execute(space):
             try:
@@ -40,13 +44,13 @@ def bodies():
         space = dict(stop=stop, go=on, __name__="app")
         threads.append((threading.Thread(target=execute, args=(space,)), end, go))
         threads[-1][0].start()
-        assert at.acquire(timeout=30)
+        assert at.acquire(timeout=WAIT_S)
         return space
     def end_all():
         for thread, end, go in threads:
             end.append(1)
             go.release()
-            thread.join(30)
+            thread.join(WAIT_S)
         threads.clear()
     run.end = end_all
     yield run
@@ -199,13 +203,13 @@ def test_fresh_code_that_a_program_executes_is_not_kept_without_bound(bodies, mo
     monkeypatch.setattr(bodies_module, "PLAIN", 5)
     t = started(bodies(MAY["for"])["f"])
     references = []
-    for _ in range(60):
+    for _ in range(30):
         space = {}
         exec("def fresh(look): look()", space)
         references.append(weakref.ref(space["fresh"].__code__))
         thread = threading.Thread(target=space.pop("fresh"), args=(t.look,))
         thread.start()
-        thread.join(30)
+        thread.join(WAIT_S)
         t.reverse()     # all stacks are asked again, as with greenlets about
     del thread
     gc.collect()
@@ -221,11 +225,11 @@ def test_a_stack_is_looked_at_once_more_only_where_a_body_is(bodies, monkeypatch
 
     def wait():
         at.release()
-        go.wait(30)
+        go.wait(WAIT_S)
     threads = [threading.Thread(target=wait) for _ in range(60)]
     for thread in threads:
         thread.start()
-        assert at.acquire(timeout=30)
+        assert at.acquire(timeout=WAIT_S)
     asked = []
     real = thread_looks.places
     monkeypatch.setattr(thread_looks, "places", lambda idents: asked.extend(idents) or real(idents))
@@ -233,6 +237,6 @@ def test_a_stack_is_looked_at_once_more_only_where_a_body_is(bodies, monkeypatch
     assert t.look() == []
     go.set()
     for thread in threads:
-        thread.join(30)
+        thread.join(WAIT_S)
     assert len(asked) <= 5 + 1      # the first slice's, and the main thread
     assert done(t)
