@@ -12,7 +12,6 @@ from klpfs.cpython.switch.entry import Entry
 from klpfs.cpython.switch.switching import Transition
 from tests.cpython.programs import done, entry, make, own_code
 
-
 # for a test that hangs, no measure of speed: with greenlets about each look searches the heap, large in a whole run
 WAIT_S = 600
 
