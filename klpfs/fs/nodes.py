@@ -411,20 +411,28 @@ class Attr(File):
     """An attribute: `show()` gives its text in bytes, `store(data, caller)` takes a whole value; either may give a
     Future of it instead, or raise OSError. None: it can't be read, or written.
 
-    `proc`: a file as those in /proc: of size 0, any length. `limit`: the most bytes that one write takes; more are cut
-    off (the write is short), or with `whole`, refused: E2BIG.
+    `proc`: a file as those in /proc, with a text of any length, in which nobody can seek to the end: EINVAL. Its size
+    is not 0 as there, but `room`: sendfile(2) and splice(2), so busybox's cat and shutil.copy, are told nothing of a
+    file of size 0, and get no more of a text than `room` bytes. `limit`: the most bytes that one write takes; more are
+    cut off (the write is short), or with `whole`, refused: E2BIG.
+    Source: filemap_splice_read() in mm/filemap.c, seq_lseek() in fs/seq_file.c.
     """
 
     show: Show | None = None
     store: Store | None = None
     proc: bool = False
+    room: int = PAGE
     limit: int = PAGE
     whole: bool = False
     event: int = field(init=False, default=1)
 
     @property
     def size(self) -> int:                     # type: ignore[override]
-        return 0 if self.proc else PAGE
+        return self.room
+
+    @property
+    def attr_valid(self) -> int:               # type: ignore[override]
+        return 0 if self.proc else FOREVER     # so that SEEK_END is asked for
 
     def open(self, flags: int) -> OpenAttr:
         self.check(flags, self.show is not None, self.store is not None)
@@ -541,6 +549,16 @@ class OpenAttr(Open):
             raise fail(errno.EBADF)
         future = node.store(data, caller)
         return length if future is None else Later(future, lambda _: length)
+
+    def seek(self, offset: int, whence: int) -> int:
+        if self.node.proc:
+            raise fail(errno.EINVAL)
+        return Open.seek(self, offset, whence)
+
+    def seek_end(self) -> None:
+        if self.node.proc:
+            raise fail(errno.EINVAL)
+        self.alive()
 
     def poll(self) -> int:
         if self.node.proc:

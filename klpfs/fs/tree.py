@@ -16,7 +16,7 @@ from attrs import define, field
 from klpfs.fs.kmsg import Kmsg
 from klpfs.fs.kstr import intvec, kstrtobool
 from klpfs.fs.machine_proc import PLACE, MachineDir, MachineLink
-from klpfs.fs.nodes import Attr, Dir, Later, Link, Node, Query, Show, Store, Table, fail
+from klpfs.fs.nodes import PAGE, Attr, Dir, Later, Link, Node, Query, Show, Store, Table, fail
 from klpfs.protocol.names import is_service, showable
 from klpfs.service.shown_text import shown_bytes
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from klpfs.service.snapshots import BlockerView, Caller, ModuleView, ObjectView, PatchView, ProcessView
 
 FRESH = 0.1                                    # seconds that a list of tasks is good for
+ROOM = 1 << 20                                 # the size of files of /proc's kind whose text may be a long one
 KERNELS = {"replace": (6, 11), "stack_order": (6, 14)}     # the Linux that had a patch's attribute first
 NEWEST = max(KERNELS.values())
 COMMAND_LIMIT = 8192                           # bytes of a line written to insmod; less than one FUSE write can bring
@@ -190,9 +191,10 @@ class ModuleDir:
 
     def __attrs_post_init__(self) -> None:
         table = self.node.table
-        self._refcnt = Attr(table, self.node, "refcnt", 0o444, lambda: number(self.now().refcnt), lasting=True)
+        # not lasting, as in ProcessDir: their texts get longer
+        self._refcnt = Attr(table, self.node, "refcnt", 0o444, lambda: number(self.now().refcnt))
         self._state = Attr(table, self.node, "initstate", 0o444,
-                           lambda: line(self.STATES.get(self.now().state, self.now().state)), lasting=True)
+                           lambda: line(self.STATES.get(self.now().state, self.now().state)))
         self._holders = Dir(table, self.node, "holders", 0o755, lasting=True)
         self._set(None)
 
@@ -273,7 +275,8 @@ class ProcessDir:
                          lasting=True)
 
     def _file(self, parent: Dir, name: str, mode: int, show: Show) -> None:
-        Attr(self.node.table, parent, name, mode, show, proc=True, lasting=True)
+        # not lasting: the kernel keeps the size that a splice(2) has found as long as it believes the name
+        Attr(self.node.table, parent, name, mode, show, proc=True, room=ROOM if name in ("stack", "cmdline") else PAGE)
 
     def _ask(self, what: str, tid: int | None = None) -> Future[Any]:
         return self.service.ask(what, self.view.pid, tid)
@@ -353,7 +356,7 @@ class ProcTree:
             self._ftrace = Attr(table, settings, "ftrace_enabled", 0o644, lambda: flag(service.ftrace_enabled),
                                 lambda data, caller: service.set_ftrace(bool(intvec(data))), proc=True, lasting=True)
         self._modules = Attr(table, node, "modules", 0o444, lambda: modules_text(service.modules.values()), proc=True,
-                             lasting=not isinstance(node, MachineDir))
+                             room=ROOM)
         self.process(None)
 
     def process(self, key: int | None) -> None:
@@ -405,7 +408,7 @@ class ServiceTree:
         self._kmsg = Kmsg(table, dev, "kmsg", 0o644, service.log, service.kmsg, lasting=True)
         Attr(table, dev, ".clear", 0o200, None, lambda data, caller: self._kmsg.clear(), lasting=True)
         Attr(table, node, "blockers", 0o444, lambda: after(service.ask("blockers"), blockers_text), proc=True,
-             lasting=True)
+             room=ROOM)
         Attr(table, node, "insmod", 0o200, None, service.insmod, limit=COMMAND_LIMIT, whole=True, lasting=True)
         Query(table, node, "check", 0o600, service.check, COMMAND_LIMIT, lasting=True)
         Attr(table, node, "rmmod", 0o200, None, service.rmmod, limit=COMMAND_LIMIT, whole=True, lasting=True)

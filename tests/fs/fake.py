@@ -6,6 +6,7 @@ mounts it.
     who                  the log gets the caller's uid, gid, pid                       slow        never answers,
                                                                                                    until interrupted
     more N               N patches of one object with 10 functions                     die         the service goes
+    block N              a thread with N frames is in the way; 0: none
 """
 import errno
 import os
@@ -86,6 +87,9 @@ class FakeService:
         elif word == "more":
             for i in range(int(rest)):
                 self.add(f"more_{i:05}", 10, objects=("vmlinux",))
+        elif word == "block":
+            self.blockers = [Blocked(pid=42, kind="thread", task=101, name="worker",
+                                     frames=["shop.py:12 serve"] * int(rest))] if rest != "0" else []
         elif word == "slow":
             made = Answer()
             made.interrupt = lambda: made.fail(errno.EINTR)

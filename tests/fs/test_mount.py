@@ -272,6 +272,65 @@ def test_dev_kmsg_seeks_waits_and_polls(shop):
         timer.join()
 
 
+COPIES = {                                      # of a file's text, as bytes
+    "cat": lambda path: subprocess.run(["cat", path], check=True, stdout=subprocess.PIPE).stdout,
+    "cp": lambda path: copied(path, lambda new: subprocess.run(["cp", path, new], check=True)),
+    "dd": lambda path: subprocess.run(["dd", "status=none", f"if={path}"], check=True, stdout=subprocess.PIPE).stdout,
+    "sendfile": lambda path: copied(path, lambda new: shutil.copyfile(path, new)),
+    "splice": lambda path: b"".join(spliced(path)),
+    "tail -c": lambda path: subprocess.run(["tail", "-c9999999", path], check=True, stdout=subprocess.PIPE).stdout,
+    "tail -n": lambda path: subprocess.run(["tail", "-n9999999", path], check=True, stdout=subprocess.PIPE).stdout,
+}
+
+
+def copied(path, copy):
+    new = pathlib.Path(tempfile.mkdtemp(), "copy")
+    try:
+        copy(new)
+        return new.read_bytes()
+    finally:
+        shutil.rmtree(new.parent)
+
+
+def spliced(path):
+    """The parts that splice(2) gives of a file, until its end."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    out, into = os.pipe()
+    with opened(path) as fd, os.fdopen(out, "rb", buffering=0) as pipe:
+        while True:
+            count = libc.splice(fd, None, into, None, ctypes.c_size_t(65536), 0)
+            assert count >= 0, os.strerror(ctypes.get_errno())
+            if not count:
+                break
+            yield pipe.read(count)
+        os.close(into)
+
+
+@pytest.mark.parametrize("copy", COPIES)
+@pytest.mark.parametrize("name", ["blockers", "proc/modules", "proc/sys/kernel/ftrace_enabled", "proc/4711/comm",
+                                  "proc/4711/cmdline", "proc/4711/patch_state", "proc/4711/task/101/stack",
+                                  "sys/module/m/refcnt", "sys/module/m/initstate", "sys/kernel/livepatch/lp1/enabled"])
+def test_a_text_is_whole_however_it_is_copied(shop, name, copy):
+    do(shop, "block 3")
+    text = (shop / name).read_bytes()
+    assert text and COPIES[copy](shop / name) == text
+
+
+@pytest.mark.parametrize("copy", COPIES)
+def test_a_text_that_grows_is_whole_again(shop, copy):
+    """The kernel keeps the size that it has found until it asks for the file again: nobody asks here in between."""
+    for frames in 0, 1, 3, 500, 10000, 2, 0:
+        do(shop, f"block {frames}")
+        assert COPIES[copy](shop / "blockers").count(b"\n") == (frames and frames + 1)
+
+
+@pytest.mark.skipif(shutil.which("busybox") is None, reason="no busybox")
+def test_busybox_shows_who_is_in_the_way(shop):
+    do(shop, "block 3")
+    assert subprocess.run(["busybox", "cat", shop / "blockers"], check=True, stdout=subprocess.PIPE
+                          ).stdout == (shop / "blockers").read_bytes() != b""
+
+
 def child(call):
     pid = os.fork()
     if not pid:

@@ -43,7 +43,7 @@ def test_sizes_and_links_are_those_of_sysfs(table):
     Dir(table, top, "vmlinux", 0o755)
     assert (top.size, top.nlink) == (0, 3)
     assert (a.size, a.nlink) == (PAGE, 1)
-    assert attr(table, "comm", proc=True).size == 0
+    assert attr(table, "comm", proc=True).size == PAGE      # 0 in /proc: see Attr
 
 
 @pytest.mark.parametrize("mode, flags, number", [
@@ -285,7 +285,12 @@ def test_data_and_hole(table):
     f = attr(table).open(os.O_RDONLY)
     assert f.seek(3, os.SEEK_DATA) == 3 and f.seek(0, os.SEEK_HOLE) == PAGE
     refused(errno.ENXIO, f.seek, PAGE, os.SEEK_DATA)
-    refused(errno.ENXIO, attr(table, "comm", proc=True).open(0).seek, 0, os.SEEK_DATA)
+
+
+def test_nobody_seeks_to_the_end_of_a_file_as_in_proc(table):
+    f = attr(table, proc=True).open(os.O_RDONLY)
+    refused(errno.EINVAL, f.seek, 0, os.SEEK_DATA)
+    refused(errno.EINVAL, f.seek_end)
 
 
 def test_a_link_has_its_target(table):

@@ -327,7 +327,7 @@ def test_a_process_and_its_tasks(world):
         and world.read(f"{p}/cmdline") == "python\0a b.py\0"
         and world.read(f"{p}/patch_state") == "-1\n"
     )
-    assert world.names(p) and world.node(f"{p}/comm").size == 0 and oct(world.node(p).mode) == "0o40555"
+    assert world.names(p) and world.node(f"{p}/comm").size == 4096 and oct(world.node(p).mode) == "0o40555"
     assert world.read(f"{p}/task/101/comm") == "worker\n" and world.read(f"{p}/task/101/patch_state") == "-1\n"
     assert world.read(f"{p}/task/101/stack") == "[<0>] shop.py:12 serve\n[<0>] shop.py:90 main\n"
     del world.shop.processes[42]
