@@ -3,8 +3,9 @@
 The command gets a mount namespace of its own (as a plain user: a user namespace as well, in which it is root), where
 /sys/kernel/livepatch, /sys/module and /dev/kmsg are the service's, /proc is the machine's with the service's parts over
 it (klpfs/fs/machine_proc.py), and insmod, rmmod, modprobe, lsmod, modinfo, dmesg are stand-ins (klpfs/cli/standin).
-sysctl needs none: kernel.ftrace_enabled is a file under /proc. Nothing outside the namespace changes. Then the command
-is exec'ed: environment, working directory, open files and signals are the caller's.
+sysctl needs none: kernel.ftrace_enabled is a file under /proc. Nothing outside the namespace changes: the machine's
+debugfs and tracefs, with which scripts for livepatches steer the kernel's log and tracers, are covered. Then the
+command is exec'ed: environment, working directory, open files and signals are the caller's.
 
 The stand-ins lie outside the service's tree: when its daemon has died nothing in the tree can be run, /proc included,
 and a stand-in that a shell can't reach would make way for the machine's own command.
@@ -25,15 +26,18 @@ import sys
 
 from klpfs.cli.standin import ELSEWHERE, NAMES, OWN
 from klpfs.cli.tree import CommandError, find
+from klpfs.service.mountinfo import mounts
 
 PLACE = pathlib.Path("/proc/.klpfs")           # a folder that the tree's /proc keeps for us
 REAL, TREE = PLACE / "real", PLACE / "tree"
 BIN = pathlib.Path("/sys/kernel/.klpfs")       # not in the tree, and nobody but a kernel makes files beside it
 DEFAULTS = ("/usr/local/lib/klpfs/modules", "/usr/lib/klpfs/modules")
+DEBUG = pathlib.Path("/sys/kernel/debug")
+OF_THE_MACHINE = ("debugfs", "tracefs")        # by which a script would steer the machine's kernel
 SBIN = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 
 NEWNS, NEWUSER = 0x00020000, 0x10000000
-NOSUID, NODEV, BIND, REC, SLAVE, DETACH = 2, 4, 4096, 16384, 1 << 19, 2
+READONLY, NOSUID, NODEV, REMOUNT, BIND, REC, SLAVE, DETACH = 1, 2, 4, 32, 4096, 16384, 1 << 19, 2
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
@@ -135,6 +139,7 @@ def arrange(tree: pathlib.Path, proc: pathlib.Path, first: list[str], last: list
 
     first, last: where modprobe looks before and after $KLPFS_MODULE_PATH.
     """
+    cover_the_machine()
     place = proc / PLACE.name                  # first there: once /proc is covered its own path leads nowhere
     mount("klpfs", place, "tmpfs", NOSUID | NODEV, "mode=755,size=1m")
     (place / "proc").mkdir()
@@ -148,6 +153,24 @@ def arrange(tree: pathlib.Path, proc: pathlib.Path, first: list[str], last: list
     bind(tree / "sys/module", pathlib.Path("/sys/module"))
     bind(tree / "dev/kmsg", pathlib.Path("/dev/kmsg"))
     stand_in(first, last)
+
+
+def cover_the_machine() -> None:
+    """Cover the machine's debugfs and tracefs, wherever they are mounted, with nothing that can be written to. Of
+    debugfs, dynamic_debug/control is there and takes whatever is written: a service logs its debug lines always."""
+    covered: list[pathlib.Path] = []
+    for point in sorted({pathlib.Path(each.point) for each in mounts() if each.type in OF_THE_MACHINE} | {DEBUG}):
+        if any(above in point.parents for above in covered):
+            continue
+        provide(point, folder=True)
+        mount("klpfs", point, "tmpfs", NOSUID | NODEV, "mode=755,size=1m")
+        covered.append(point)
+        if point == DEBUG:
+            control = point / "dynamic_debug/control"
+            control.parent.mkdir()
+            control.touch()
+            mount("/dev/null", control, flags=BIND)
+        mount("none", point, flags=REMOUNT | BIND | READONLY | NOSUID | NODEV)
 
 
 def bind(source: pathlib.Path, target: pathlib.Path) -> None:

@@ -77,6 +77,37 @@ def test_nothing_outside_is_different(live, lp):
     assert outside() == before and "/proc/.klpfs" not in pathlib.Path("/proc/self/mounts").read_text()
 
 
+@root
+def test_the_machine_s_own_debugfs_and_tracefs_are_out_of_reach(live, tmp_path):
+    """Scripts for livepatches switch the dynamic debug and the tracers of what they take for the kernel's."""
+    elsewhere = tmp_path / "trace"
+    elsewhere.mkdir()
+    script = """
+        mount -t debugfs none /sys/kernel/debug || exit 77
+        mount -t tracefs none /sys/kernel/tracing; mount -t tracefs none "$1"; mkdir -p /sys/kernel/debug/tracing
+        was=$(cat /sys/kernel/tracing/tracing_on "$1/current_tracer")
+        shift
+        "$@" -- bash -c '
+            for file in /sys/kernel/tracing/tracing_on /sys/kernel/debug/tracing/tracing_on '"$0"'/current_tracer; do
+                (echo 0 > $file) 2>/dev/null && echo "written: $file"
+            done
+            ls /sys/kernel/tracing '"$0"'; ls /sys/kernel/debug
+            echo "file kernel/livepatch/* +p" > /sys/kernel/debug/dynamic_debug/control && echo accepted
+            cat /sys/kernel/debug/dynamic_debug/control'
+        [ "$was" = "$(cat /sys/kernel/tracing/tracing_on "$0/current_tracer")" ] && echo as it was"""
+    done = subprocess.run(["unshare", "-m", "bash", "-c", script, elsewhere, elsewhere, *KLPFS, "exec", "-m",
+                           str(live.mount.root), live.program.name], capture_output=True, text=True, timeout=60)
+    if done.returncode == 77:
+        pytest.skip(f"no debugfs: {done.stderr}")
+    assert done.stdout == f"/sys/kernel/tracing:\n\n{elsewhere}:\ndynamic_debug\naccepted\nas it was\n", done.stderr
+
+
+def test_debug_lines_can_be_asked_for_without_a_debugfs(live):
+    """As the kernel's own tests do; klpfs logs them always."""
+    assert sh(live, "echo 'file kernel/livepatch/* +p' > /sys/kernel/debug/dynamic_debug/control; "
+                    "grep -c . /sys/kernel/debug/dynamic_debug/control; true") == "0\n"
+
+
 def test_each_service_is_a_machine_of_its_own(live, program, lp):
     other = program("other")
     live.mount.service("other")
