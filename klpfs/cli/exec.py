@@ -44,12 +44,15 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: a
     """Add the command to the parser's commands."""
     p = commands.add_parser(
         "exec", help="run a command for which a service is the kernel",
-        usage="klpfs exec [-m MOUNTPOINT] [-M FOLDER[:FOLDER ...]] SERVICE -- COMMAND [ARGUMENT ...]",
+        usage="klpfs exec [-m MOUNTPOINT] [-M FOLDER[:FOLDER ...]] [--one-voice] SERVICE -- COMMAND [ARGUMENT ...]",
         description="modprobe and modinfo look for NAME.py in the folders of -M, then in those of $KLPFS_MODULE_PATH, "
                     "then in the folder where this was started, beside COMMAND and files given to it, then in "
                     + " and ".join(DEFAULTS) + ".")
     p.add_argument("-m", "--mount", metavar="MOUNTPOINT", help="the tree (default: any that is mounted)")
     p.add_argument("-M", "--modules", metavar="FOLDER[:FOLDER ...]", default="", help="where modprobe looks first")
+    p.add_argument("--one-voice", action="store_true",
+                   help="/dev/kmsg has the lines of modules and callbacks once, as a kernel's has: those of the "
+                        "service's first process")
     p.add_argument("service", metavar="SERVICE")
     p.add_argument("argv", nargs=argparse.REMAINDER, metavar="COMMAND")
     p.set_defaults(do=run)
@@ -62,7 +65,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise CommandError("no command; as in: klpfs exec shop -- modprobe fix", 2)
     tree = pathlib.Path(os.path.abspath(find(arguments.service, arguments.mount).path))
     proc = tree.parent / ".exec" / tree.name / "proc"
-    if not os.path.isdir(proc / PLACE.name):
+    kmsg = tree / "dev" / (".kmsg.one-voice" if arguments.one_voice else "kmsg")
+    if not os.path.isdir(proc / PLACE.name) or not os.path.exists(kmsg):
         raise CommandError(f"the daemon of {tree.parent} is of an earlier klpfs: umount and mount it again")
     first = [os.path.abspath(folder) for folder in arguments.modules.split(":") if folder]
     last = [*beside(argv), *DEFAULTS]
@@ -76,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
                            f"CAP_SYS_ADMIN or user namespaces; or use what needs none: klpfs insmod -s {tree.name} and "
                            f"the others, and the files of {tree}") from None
     try:
-        arrange(tree, proc, first, last)
+        arrange(tree, proc, kmsg, first, last)
     except OSError as e:
         raise CommandError(f"{e.filename}: {e.strerror}: the service can't be put there") from None
     for name in ("SIGPIPE", "SIGXFZ", "SIGXFSZ"):  # which Python ignores
@@ -134,9 +138,10 @@ def enter() -> None:
     mount("none", "/", flags=REC | SLAVE)      # what is mounted here stays here
 
 
-def arrange(tree: pathlib.Path, proc: pathlib.Path, first: list[str], last: list[str]) -> None:
+def arrange(tree: pathlib.Path, proc: pathlib.Path, kmsg: pathlib.Path, first: list[str], last: list[str]) -> None:
     """Mount the service where a kernel is. OSError as of mount(2).
 
+    kmsg: what becomes /dev/kmsg.
     first, last: where modprobe looks before and after $KLPFS_MODULE_PATH.
     """
     cover_the_machine()
@@ -151,7 +156,7 @@ def arrange(tree: pathlib.Path, proc: pathlib.Path, first: list[str], last: list
     bind(tree / "proc/sys/kernel/ftrace_enabled", pathlib.Path("/proc/sys/kernel/ftrace_enabled"))
     bind(tree / "sys/kernel/livepatch", pathlib.Path("/sys/kernel/livepatch"))
     bind(tree / "sys/module", pathlib.Path("/sys/module"))
-    bind(tree / "dev/kmsg", pathlib.Path("/dev/kmsg"))
+    bind(kmsg, pathlib.Path("/dev/kmsg"))
     stand_in(first, last)
 
 

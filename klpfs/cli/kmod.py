@@ -1,8 +1,9 @@
-"""Parts of kmod's library, for the commands and the stand-ins of `klpfs exec`: the module list, words for an errno, and
-quotes for what is written to the tree's files."""
+"""Parts of kmod's library, for the commands and the stand-ins of `klpfs exec`: the module list, files of modules, words
+for an errno, and quotes for what is written to the tree's files."""
 from __future__ import annotations
 
 import errno
+import os
 from typing import NamedTuple
 
 MEANING = {  # kmod's mod_strerror(): what init_module's errno means for a module
@@ -46,6 +47,13 @@ class Module(NamedTuple("Module", [("name", str), ("size", int), ("refcnt", int)
 def parse_modules(text: str) -> list[Module]:
     """The modules of proc/modules's text, in its order."""
     return [Module.parse(line) for line in text.split("\n") if line]
+
+
+def file_of(path: str) -> str:
+    """The file that `path` means: NAME.ko is NAME.py beside it when there is no NAME.ko."""
+    if path.endswith(".ko") and not os.path.lexists(path) and os.path.exists(path[:-3] + ".py"):
+        return path[:-3] + ".py"
+    return path
 
 
 def quoted(word: str) -> str:

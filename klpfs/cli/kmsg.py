@@ -18,8 +18,9 @@ class Ended(OSError):
 
 # without annotations, for which typing imports Python's parser from 3.14 on
 class Record(NamedTuple("Record", [("facility", int), ("level", int), ("sequence", int), ("usec", int),
-                                   ("text", str)])):
-    """A record: `<facility and level>,<sequence>,<microseconds>,-;<text>`. usec: since the machine's start."""
+                                   ("text", str), ("caller", str)])):
+    """A record: `<facility and level>,<sequence>,<microseconds>,-[,caller=T<process>];<text>`. usec: since the
+    machine's start. caller: `T<process>`, or ''."""
 
     __slots__ = ()
 
@@ -27,9 +28,11 @@ class Record(NamedTuple("Record", [("facility", int), ("level", int), ("sequence
     def parse(cls, data: bytes) -> Record:
         """The record of one read. Its dictionary, the lines after the first, is left out; escapes are undone."""
         head, _, text = data.partition(b"\n")[0].partition(b";")
-        priority, sequence, usec = head.decode("ascii").split(",")[:3]
+        priority, sequence, usec, *rest = head.decode("ascii").split(",")
+        caller = "".join(word[7:] for word in rest if word.startswith("caller="))
         text = re.sub(rb"\\x([0-9a-fA-F]{2})", lambda m: bytes.fromhex(m[1].decode()), text)
-        return cls(int(priority) >> 3, int(priority) & 7, int(sequence), int(usec), text.decode("utf-8", "replace"))
+        return cls(int(priority) >> 3, int(priority) & 7, int(sequence), int(usec), text.decode("utf-8", "replace"),
+                   caller)
 
     @property
     def stamp(self) -> str:

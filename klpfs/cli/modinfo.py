@@ -4,6 +4,7 @@ from __future__ import annotations
 import argparse
 import os
 
+from klpfs.cli.kmod import file_of
 from klpfs.cli.terminal import printable, put
 from klpfs.cli.tree import CommandError, Tree, find
 
@@ -19,8 +20,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: a
 def modinfo(arguments: argparse.Namespace) -> int:
     found = []
     for name in arguments.modules:
-        is_file = "/" in name or name.endswith(".py")
-        found.append(of_file(name) if is_file else of_service(find(arguments.service, arguments.mount), name))
+        is_file = "/" in name or name.endswith((".py", ".ko"))
+        found.append(of_file(file_of(name)) if is_file else of_service(find(arguments.service, arguments.mount), name))
     if arguments.field:
         found = [[field for field in fields if field[0] == arguments.field] for fields in found]
     if arguments.json:

@@ -22,14 +22,16 @@ LONGEST = 1024                                 # bytes of a record written (PRIN
 MAX_LINE = 8192                                # bytes of a record read; what is longer is cut (CONSOLE_EXT_LOG_MAX)
 
 
-def record_line(record: Any) -> bytes:
+def record_line(record: Any, caller: bool = False) -> bytes:
     """A record as /dev/kmsg shows it: `<priority>,<sequence>,<microseconds>,-;<text>` and a newline. What is not
-    printable ASCII, and the backslash, is shown as \\xNN of each byte; what is longer than MAX_LINE is cut. Source:
-    info_print_ext_header(), msg_add_ext_text()."""
+    printable ASCII, and the backslash, is shown as \\xNN of each byte; what is longer than MAX_LINE is cut. caller:
+    with `,caller=T<process>` before the semicolon where a process's module or callback has logged it. Source:
+    info_print_ext_header(), msg_add_ext_text(), CONFIG_PRINTK_CALLER."""
     text = record.text if isinstance(record.text, bytes) else shown_bytes(record.text)
     if not text.isascii() or not text.decode("ascii").isprintable() or b"\\" in text:
         text = b"".join(b"%c" % c if 32 <= c < 127 and c != 0x5c else b"\\x%02x" % c for c in text)
-    line = b"%d,%d,%d,-;%s" % (record.prio, record.seq, record.usec, text)
+    by = b",caller=T%d" % record.pid if caller and record.pid else b""
+    line = b"%d,%d,%d,-%s;%s" % (record.prio, record.seq, record.usec, by, text)
     if len(line) >= MAX_LINE:
         line = re.sub(rb"\\(x[0-9a-f]?)?$", b"", line[:MAX_LINE - 1])      # no half of an escape
     return line + b"\n"
@@ -37,18 +39,21 @@ def record_line(record: Any) -> bytes:
 
 @define(eq=False)
 class Kmsg(File):
-    """`log`: a LogView; `write(data)`: adds a record, may give a Future. `wake()` when there are new records."""
+    """`log`: a LogView; `write(data)`: adds a record, may give a Future. `wake()` when there are new records. caller:
+    records say which process has logged them. voice(): the number of the one process whose modules and callbacks this
+    file lets speak, or None: all."""
 
     attr_valid = 0                             # so that SEEK_END is asked for
     log: Any = None
     write: Callable[[bytes], Future[Any] | None] | None = None
-    cleared: int = field(init=False, default=0)
+    caller: bool = field(default=False, kw_only=True)
+    voice: Callable[[], int | None] = field(default=lambda: None, kw_only=True)
 
     def clear(self) -> None:
         """Hide what is there: a reader that seeks to the data (dmesg) finds only what comes from now on, as after
         syslog(2)'s SYSLOG_ACTION_CLEAR; who opens the file still finds all."""
         self.log.first_seq  # noqa: B018   a LogView puts in order what has arrived when this is asked for
-        self.cleared = self.log.next_seq
+        self.log.cleared = self.log.next_seq
 
     def open(self, flags: int) -> OpenKmsg:
         self.check(flags, True, self.write is not None)
@@ -94,7 +99,7 @@ class OpenKmsg(Open):
     def _next(self, size: int, offset: int, nonblock: bool) -> bytes | Later:
         self.alive()
         try:
-            record = self.node.log.get(self.seq)
+            record = self._record()
         except IndexError:
             self.seq = self.node.log.first_seq
             raise fail(errno.EPIPE) from None
@@ -105,11 +110,20 @@ class OpenKmsg(Open):
             self.waiting.append(future)
             return Later(future, lambda _: self._next(size, offset, False))
         self.seq += 1
-        line = record_line(record)
+        line = record_line(record, self.node.caller)
         if len(line) > size:
             raise fail(errno.EINVAL)
         self.at = offset + len(line)
         return line
+
+    def _record(self) -> Any:
+        """The next record that this file shows; None when there is none yet; IndexError when it has been overrun."""
+        log = self.node.log
+        record = log.get(self.seq)
+        while record is not None and record.pid and self.node.voice() not in (None, record.pid):
+            self.seq += 1
+            record = log.get(self.seq)
+        return record
 
     def wake(self) -> None:
         waiting, self.waiting = self.waiting, []
@@ -136,7 +150,7 @@ class OpenKmsg(Open):
             raise fail(errno.ESPIPE)
         if whence != os.SEEK_DATA:
             raise fail(errno.EINVAL)
-        self.seq, self.at = max(self.node.log.first_seq, self.node.cleared), 0
+        self.seq, self.at = max(self.node.log.first_seq, self.node.log.cleared), 0
         return 0
 
     def seek_end(self) -> None:
@@ -151,4 +165,4 @@ class OpenKmsg(Open):
         log = self.node.log
         if self.seq < log.first_seq:
             return 0x1 | 0x40 | 0x2 | 0x8
-        return 0x1 | 0x40 if self.seq < log.next_seq else 0
+        return 0x1 | 0x40 if self._record() is not None else 0

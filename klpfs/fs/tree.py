@@ -388,7 +388,7 @@ class ServiceTree:
     service: Service
     node: Dir
     kernel: tuple[int, int] = NEWEST
-    _kmsg: Kmsg = field(init=False)
+    _kmsgs: list[Kmsg] = field(init=False)
     _livepatch: Dir = field(init=False)
     _module: Dir = field(init=False)
     _patches: dict[str, PatchDir] = field(init=False, factory=dict)
@@ -405,8 +405,12 @@ class ServiceTree:
         self._module = folder(sys, "module")
         self._proc = ProcTree(service, folder(node, "proc", 0o555, by_number=True))
         dev = folder(node, "dev")
-        self._kmsg = Kmsg(table, dev, "kmsg", 0o644, service.log, service.kmsg, lasting=True)
-        Attr(table, dev, ".clear", 0o200, None, lambda data, caller: self._kmsg.clear(), lasting=True)
+        def kmsg(name: str, **more: Any) -> Kmsg:
+            return Kmsg(table, dev, name, 0o644, service.log, service.kmsg, lasting=True, **more)
+        # the hidden ones are for `klpfs dmesg` and `klpfs exec`
+        self._kmsgs = [kmsg("kmsg"), kmsg(".kmsg.caller", caller=True),
+                       kmsg(".kmsg.one-voice", voice=lambda: next(iter(service.processes), None))]
+        Attr(table, dev, ".clear", 0o200, None, lambda data, caller: self._kmsgs[0].clear(), lasting=True)
         Attr(table, node, "blockers", 0o444, lambda: after(service.ask("blockers"), blockers_text), proc=True,
              room=ROOM)
         Attr(table, node, "insmod", 0o200, None, service.insmod, limit=COMMAND_LIMIT, whole=True, lasting=True)
@@ -422,7 +426,8 @@ class ServiceTree:
             return
         service, table = self.service, self.node.table
         if kind == "log":
-            self._kmsg.wake()
+            for kmsg in self._kmsgs:
+                kmsg.wake()
         elif kind == "flag":
             self._proc.flag()
         elif kind == "patch":

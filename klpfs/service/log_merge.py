@@ -2,7 +2,9 @@
 
 An engine line stands for the service. The first process's line is shown; the same line from other processes of the
 operation is the same event. Of copies that arrive in one round the earliest time is kept, so that the line stays before
-that process's next one. 'patching complete' is what the service says itself, once, with the journal's write that ends
+that process's next one; of 'starting ... transition', which ends a step that all processes wait for, the latest, so
+that it stays behind all callbacks of the step. 'reverting patch' stands between two callbacks of a process, so each
+process's line is shown. 'patching complete' is what the service says itself, once, with the journal's write that ends
 the transition (docs/PROTOCOL.md#7): an agent's own line means its process only. Lines of foreign users' processes are
 foreign_lines.py's.
 """
@@ -21,6 +23,8 @@ from klpfs.service.log_ring import Late, LogView
 TOGETHER = 2_000_000  # usec: lines of earlier operations are one event when no further apart (a daemon started again)
 # occurrences of one text (a process that says a line again later makes a new one); agents that have gone
 REMEMBERED = 64
+_ENDS_A_STEP = re.compile(r"livepatch: '.*': starting (patching|unpatching) transition", re.S)
+_OF_A_PROCESS = re.compile(r"livepatch: reverting patch '.*' on unloading module '.*'", re.S)
 _COMPLETE = re.compile(r"livepatch: '(.*)': (patching|unpatching) complete", re.S)
 
 FACILITIES = 0x3f8         # the bits of a priority that say who wrote a line
@@ -79,10 +83,10 @@ class LogMerge:
         return True
 
     def take(self, agent: str, rows: Iterable[Row], record: dict[str, Any], name: str = "",
-             stranger: Stranger | None = None) -> None:
+             stranger: Stranger | None = None, pid: int = 0) -> None:
         """New records of an agent: (its own number, usec, priority, kind, text). Those that came before are skipped.
         What the agent itself says is about its process: `name` is put before it. stranger: the process, if it is of a
-        foreign user: the name stands before all that it says."""
+        foreign user: the name stands before all that it says. pid: the process's number."""
         if agent in self._past:
             self._next[agent] = self._past.pop(agent)
         for seq, usec, priority, kind, text in rows:
@@ -96,8 +100,10 @@ class LogMerge:
             priority &= FACILITIES | 7 if kind == "user" else 7
             if kind == "user" and self._stands_already(agent, text):
                 continue
-            if kind != "engine":       # a kind that this klpfs does not know is one of the agent's own
-                self.view.add(usec, priority, f"{name}: {text}" if kind not in ("module", "user") and name else text)
+            if kind == "module" or kind == "engine" and _OF_A_PROCESS.fullmatch(text):
+                self.view.add(usec, priority, text, pid)
+            elif kind != "engine":     # a kind that this klpfs does not know is one of the agent's own
+                self.view.add(usec, priority, f"{name}: {text}" if kind != "user" and name else text)
             elif not self._ends(text, record):
                 self._engine(agent, usec, priority, text)
 
@@ -142,7 +148,7 @@ class LogMerge:
     def _engine(self, agent: str, usec: int, priority: int, text: str) -> None:
         known = self._same(agent, usec, text)
         if known is not None:
-            known.line.usec = min(known.line.usec, usec)
+            known.line.usec = (max if _ENDS_A_STEP.fullmatch(text) else min)(known.line.usec, usec)
             return
         shown = self._shown.setdefault(text, [])
         agents = {agent} | self.foreign.service_says(text)

@@ -112,7 +112,7 @@ class Mirror:
             self.take_process(peer.pid, event["process"])
         if "log" in event:
             self.log.take(peer.agent, event["log"], self._record, peer.name, None if peer.is_of_service else
-                          Stranger(peer.name, peer.user, peer.hello["started"] if peer.hello else 0))
+                          Stranger(peer.name, peer.user, peer.hello["started"] if peer.hello else 0), peer.pid)
         if "patches" in event:
             before, sections.patches = sections.patches, {p["name"]: p for p in event["patches"]}
             if "names" in event:               # only what differs

@@ -45,9 +45,10 @@ def become(made, monkeypatch):
     monkeypatch.setattr(os, "execvpe", execute)
     monkeypatch.setattr(os, "execve", execute)
 
-    def run(*argv, modules=""):
+    def run(*argv, modules="", one_voice=False):
         with pytest.raises(Became) as caught:
-            exec_.run(argparse.Namespace(service="shop", mount=str(made.path), modules=modules, argv=list(argv)))
+            exec_.run(argparse.Namespace(service="shop", mount=str(made.path), modules=modules,
+                                           one_voice=one_voice, argv=list(argv)))
         return caught.value.args
     run.calls = calls
     return run
@@ -118,8 +119,8 @@ def test_the_namespace_is_entered_before_anything_is_mounted(become, made, monke
     monkeypatch.chdir(tmp_path)
     become("true", modules="x::/y")
     tree = made.path / "shop"
-    assert become.calls[:2] == ["enter", (tree, made.path / ".exec/shop/proc", [str(tmp_path / "x"), "/y"],
-                                          [str(tmp_path), *exec_.DEFAULTS])]
+    assert become.calls[:2] == ["enter", (tree, made.path / ".exec/shop/proc", tree / "dev/kmsg",
+                                          [str(tmp_path / "x"), "/y"], [str(tmp_path), *exec_.DEFAULTS])]
 
 
 def test_the_signals_that_python_ignores_are_as_they_were(become):

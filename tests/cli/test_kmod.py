@@ -3,7 +3,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from klpfs.cli.kmod import Module, parse_modules, quoted
+from klpfs.cli.kmod import Module, file_of, parse_modules, quoted
 from klpfs.fs.tree import modules_text
 from klpfs.service import insmod_text
 
@@ -39,3 +39,11 @@ def test_a_line_as_lsmod_prints_it():
 def test_a_quoted_word_arrives_as_it_was(word):
     path, *rest = insmod_text.words(f"path {quoted(word)} end".encode())
     assert (path, rest) == ("path", [word, "end"])
+
+
+def test_a_ko_is_the_py_beside_it(tmp_path):
+    (tmp_path / "one.py").write_text("")
+    assert file_of(str(tmp_path / "one.ko")) == str(tmp_path / "one.py")
+    (tmp_path / "one.ko").write_text("")
+    assert file_of(str(tmp_path / "one.ko")) == str(tmp_path / "one.ko")
+    assert file_of("two.ko") == "two.ko"

@@ -1,5 +1,6 @@
 """modinfo: of a file without running it, of a loaded module by what the tree shows."""
 import json
+import os
 
 import pytest
 
@@ -37,6 +38,7 @@ def test_of_a_file(klpfs, file):
     assert out == (
         f"filename:       {file}\nversion:        1.2\nauthor:         N. N.\nlicense:        MIT\n"
         "description:    CVE-1: a hole. More.\ndepends:        base\nname:           lp1\nlivepatch:      Y\n"
+        f"vermagic:       {os.uname().release} klpfs\n"
         "parm:           pre_ret:int\nparm:           late:bool\n"
     )
 
@@ -98,3 +100,11 @@ def test_of_a_loaded_module(made, klpfs):
 def test_of_a_module_that_is_not_loaded(made, klpfs):
     made.service("shop")
     assert klpfs("modinfo", "lp1") == (1, "", "modinfo: ERROR: Module lp1 not found.\n")
+
+
+def test_of_a_file_as_kmod_knows_it_by_its_name_without_a_folder(klpfs, file, monkeypatch):
+    """Also where only its .py is there, as insmod in `klpfs exec` takes it."""
+    monkeypatch.chdir(file.parent)
+    assert klpfs("modinfo", "-F", "name", "lp1.ko") == (0, "lp1\n", "")
+    file.rename(file.parent / "other.ko")
+    assert klpfs("modinfo", "-F", "name", "other.ko") == (0, "other\n", "")

@@ -23,6 +23,19 @@ def kmsg(log):
     return Kmsg(table, table.root, "kmsg", 0o644, log, lambda data: log.add(2000, 4, data.decode()) and None)
 
 
+@pytest.fixture
+def voices(log):
+    """voices(**more): a kmsg with lines of the service, and of modules in the processes 7 and 8."""
+    log.size = 20
+
+    def make(**more):
+        table = Table()
+        return Kmsg(table, table.root, "kmsg", 0o644, log, None, **more)
+    for pid in (7, 8, 0, 8, 7):
+        log.add(3000, 6, f"of {pid}", pid)
+    return make
+
+
 def refused(number, call, *args):
     with pytest.raises(OSError) as e:
         call(*args)
@@ -189,3 +202,48 @@ def test_closing_ends_a_wait(kmsg):
 def test_read_ahead_of_who_only_writes_waits_for_no_record(kmsg):
     refused(errno.EBADF, kmsg.open(os.O_WRONLY).read, 4096, 0)
     assert read(kmsg.open(os.O_RDWR)) == b"6,0,1000,-;line 0\n"
+
+
+def texts(file):
+    found = []
+    while True:
+        try:
+            found.append(read(file).decode().rstrip("\n").partition(",-")[2])
+        except BlockingIOError:
+            return found
+
+
+def test_the_caller_is_a_field_behind_the_others_where_it_is_asked_for(voices):
+    """As with the kernel's CONFIG_PRINTK_CALLER. Lines of the service have none."""
+    assert texts(voices(caller=True).open(0))[3:] == [
+        ",caller=T7;of 7", ",caller=T8;of 8", ";of 0", ",caller=T8;of 8", ",caller=T7;of 7"]
+    assert texts(voices().open(0))[3:8] == [";of 7", ";of 8", ";of 0", ";of 8", ";of 7"]
+
+
+def test_one_voice_passes_over_what_others_say(voices, log):
+    f = voices(voice=lambda: 7).open(0)
+    assert texts(f)[3:] == [";of 7", ";of 0", ";of 7"]
+    assert f.poll() == 0
+    log.add(3001, 6, "of 8", 8)
+    assert f.poll() == 0, "nothing that it shows"
+    refused(errno.EAGAIN, read, f)
+    log.add(3002, 6, "again", 7)
+    assert f.poll() == 0x1 | 0x40 and texts(f) == [";again"]
+
+
+def test_who_has_the_voice_may_change(voices):
+    pids = [8, 8]
+    f = voices(voice=lambda: pids[0] if pids else None).open(0)
+    for _ in range(3):
+        read(f)
+    assert read(f) == b"6,4,3000,-;of 8\n"
+    pids.clear()
+    assert texts(f) == [";of 0", ";of 8", ";of 7"]
+
+
+def test_a_clear_holds_for_each_file_of_the_log(voices):
+    one, other = voices(), voices(caller=True)
+    one.clear()
+    f = other.open(0)
+    f.seek(0, os.SEEK_DATA)
+    assert texts(f) == []

@@ -56,6 +56,30 @@ def test_engine_lines_once_others_each(world):
     assert world.lines() == ["livepatch: enabling patch 'p'", "hello", "hello", "hello"]
 
 
+def test_a_line_that_ends_a_step_stands_behind_all_callbacks_of_the_step(world):
+    """Source: __klp_disable_patch(): klp_start_transition() comes when all pre_unpatch callbacks have been called."""
+    world.journal(transition=T)
+    start = "livepatch: 'p': starting unpatching transition"
+    world.take("a", (0, 2000, 6, "module", "pre a"), (1, 2001, 5, "engine", start), (2, 2010, 5, "engine", "done"))
+    world.take("b", (0, 2002, 6, "module", "pre b"), (1, 2003, 5, "engine", start), (2, 2011, 5, "engine", "done"))
+    assert world.lines() == ["pre a", "pre b", start, "done"]
+
+
+def test_what_stands_between_two_callbacks_is_shown_once_a_process(world):
+    going = "livepatch: reverting patch 'p' on unloading module 'm'"
+    for agent in "ab":
+        world.take(agent, (0, 1, 6, "module", "pre"), (1, 2, 5, "engine", going), (2, 3, 6, "module", "post"))
+        world.lines()
+    assert world.lines() == ["pre", going, "post"] * 2
+
+
+def test_lines_of_modules_have_their_process_s_number(world):
+    rows = [(0, 1, 6, "module", "hello"), (1, 2, 5, "engine", "livepatch: enabling patch 'p'"), (2, 3, 4, "user", "x")]
+    world.merge.take("a", rows, IDLE, pid=7)
+    assert [(r.text, r.pid) for r in world.view.records] == [
+        ("hello", 7), ("livepatch: enabling patch 'p'", 0), ("x", 0)]
+
+
 def test_what_an_agent_says_names_its_process(world):
     world.merge.take("a", [(0, 1, 4, "agent", "it goes on"), (1, 2, 6, "module", "hello")], IDLE, "process 7 (python3)")
     assert world.lines() == ["process 7 (python3): it goes on", "hello"]

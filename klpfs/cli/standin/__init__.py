@@ -14,7 +14,7 @@ from klpfs.cli.terminal import printable, put
 
 PLACE = "/proc/.klpfs"     # as exec.py arranges it: the service's tree, the machine's own commands
 TREE, REAL = PLACE + "/tree", PLACE + "/real"
-NAMES = ("insmod", "rmmod", "modprobe", "lsmod", "modinfo", "dmesg", "sysctl", "kmod")
+NAMES = ("insmod", "rmmod", "modprobe", "lsmod", "modinfo", "dmesg", "sysctl", "readelf", "kmod")
 OWN = ("kmod",)            # a program of this name may serve for any of kmod's
 ELSEWHERE = ("sysctl",)    # the machine's own does as well, where it has one
 BY_KMOD = {"list": "lsmod", "insert": "modprobe", "remove": "rmmod"}
@@ -55,7 +55,7 @@ def run(name: str, words: list[str], first: list[str], last: list[str]) -> int:
         return int(code or 0)
     except Wrong as e:
         say(f"{name}: {e}")
-        if name in ("dmesg", "sysctl"):
+        if name in ("dmesg", "sysctl", "readelf"):
             say(f"Try '{name} --help' for more information.")
         return 1
     except Failed as e:

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import os
 
-from klpfs.cli.kmod import MEANING
+from klpfs.cli.kmod import MEANING, file_of
 from klpfs.cli.standin import module, options, say
 from klpfs.cli.terminal import put
 
@@ -28,7 +28,7 @@ def run(words: list[str], folders: list[str]) -> int:
     if not rest:
         say("insmod: ERROR: missing filename.")
         return 1
-    path = module.file_of(rest[0])
+    path = file_of(rest[0])
     try:
         os.close(os.open(path, os.O_RDONLY))
     except OSError as e:

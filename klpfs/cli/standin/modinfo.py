@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from klpfs.cli.kmod import file_of
 from klpfs.cli.standin import TREE, module, options, say
 from klpfs.cli.standin.modprobe import fields
 from klpfs.cli.terminal import printable, put
@@ -65,7 +66,7 @@ def run(words: list[str], folders: list[str]) -> int:
 
 def of(what: str, folders: list[str], by_name: bool) -> list[tuple[str, str]] | None:
     """The fields of a file or name; None when there are none, which has been said."""
-    path: str | None = module.file_of(what)
+    path: str | None = file_of(what)
     if by_name or not os.path.isfile(path or ""):
         path = None if "/" in what else module.look_for(what, folders)
     if path is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import os
 
-from klpfs.cli.kmod import MEANING
+from klpfs.cli.kmod import MEANING, file_of
 from klpfs.cli.standin import Failed, module, options, say
 from klpfs.cli.terminal import put
 from klpfs.protocol.names import module_name
@@ -68,7 +68,7 @@ class Modprobe:
 
     def find(self, name: str) -> str:
         """The file of a module, by its name or path. Failed: there is none."""
-        path = module.file_of(name)
+        path = file_of(name)
         if "/" in name and os.path.isfile(path):
             return os.path.abspath(path)
         found = module.look_for(name, self.folders)
@@ -93,7 +93,7 @@ class Modprobe:
         return order
 
     def insert(self, name: str, parameters: list[str]) -> None:
-        if not os.path.isfile(module.file_of(name)) and not self.depends and module_name(name) in module.loaded():
+        if not os.path.isfile(file_of(name)) and not self.depends and module_name(name) in module.loaded():
             path = ""                          # loaded from elsewhere
         else:
             path = self.find(name)

@@ -15,13 +15,6 @@ def loaded() -> dict[str, Module]:
         return {module.name: module for module in parse_modules(file.read())}
 
 
-def file_of(path: str) -> str:
-    """The file that `path` means: NAME.ko is NAME.py beside it when there is no NAME.ko."""
-    if path.endswith(".ko") and not os.path.lexists(path) and os.path.exists(path[:-3] + ".py"):
-        return path[:-3] + ".py"
-    return path
-
-
 def look_for(name: str, folders: list[str]) -> str | None:
     """The path of the first file in `folders` whose module has the name `name` ('-' and '_' are the same), or None."""
     wanted = module_name(name)

@@ -15,8 +15,10 @@ _FIELDS = (("__version__", "version"), ("__author__", "author"), ("__license__",
 def modinfo(path: str, source: bytes) -> list[tuple[str, str]]:
     """[(field, value)] in kmod's order, of a file's path and bytes.
 
-    depends: the modules that it imports whose files lie beside it. KlpError ENOEXEC: the file does not parse, is nested
-    deeper than Python's parser or printer goes, or has a number that is longer than Python prints.
+    depends: the modules that it imports whose files lie beside it. vermagic: of the kernel that runs here, as a
+    module of this machine's would have it, for tools that compare (kpatch): Python code depends on none. KlpError
+    ENOEXEC: the file does not parse, is nested deeper than Python's parser or printer goes, or has a number that is
+    longer than Python prints.
     """
     try:
         return _fields(path, ast.parse(source, path))
@@ -40,6 +42,7 @@ def _fields(path: str, tree: ast.Module) -> list[tuple[str, str]]:
     fields.append(("name", module_name(path)))
     if files.is_livepatch(tree):
         fields.append(("livepatch", "Y"))
+    fields.append(("vermagic", f"{os.uname().release} klpfs"))
     for call in (node for top in tree.body for node in ast.walk(top)):
         if isinstance(call, ast.Call) and files.called(call) == "module_param" and call.args and (
                 isinstance(call.args[0], ast.Constant)):

@@ -1,4 +1,6 @@
 """modinfo: by name, by path, of what is only loaded."""
+import os
+
 from klpfs.cli.standin import modprobe
 
 
@@ -8,7 +10,7 @@ def test_modinfo_by_name_and_path(command, tmp_path):
         assert command(f"modinfo {what}") == (
             0,
             f"filename:       {path}\ndescription:    A fix.\ndepends:        \nname:           lp_two\n"
-            "livepatch:      Y\n",
+            f"livepatch:      Y\nvermagic:       {os.uname().release} klpfs\n",
             "",
         )
     assert command("modinfo -F livepatch lp_two") == (0, "Y\n", "") and command("modinfo -n lp_two")[1] == f"{path}\n"

@@ -23,14 +23,6 @@ def test_hyphen_and_underscore_are_one(tree, tmp_path):
     assert module.look_for("nope", folders) is None
 
 
-def test_a_ko_is_the_py_beside_it(tmp_path):
-    (tmp_path / "one.py").write_text("")
-    assert module.file_of(str(tmp_path / "one.ko")) == str(tmp_path / "one.py")
-    (tmp_path / "one.ko").write_text("")
-    assert module.file_of(str(tmp_path / "one.ko")) == str(tmp_path / "one.ko")
-    assert module.file_of("two.ko") == "two.ko"
-
-
 def test_not_one_s_own_service_is_operation_not_permitted(monkeypatch):
     """The file's EACCES is what a system call's EPERM is for a kernel."""
     class Refusing:

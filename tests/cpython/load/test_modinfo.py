@@ -1,6 +1,7 @@
 """What a module's file says of itself, by its text alone."""
 import ast
 import errno
+import os
 
 import pytest
 
@@ -25,7 +26,7 @@ patch = Patch([])
     assert modinfo(str(program.folder / "fix-1.py"), source) == [
         ("filename", str(program.folder / "fix-1.py")), ("version", "1.2"), ("license", "MIT"),
         ("description", "A fix. More."), ("depends", "beside"), ("name", "fix_1"), ("livepatch", "Y"),
-        ("parm", "limit:int"), ("parm", "on:bool")]
+        ("vermagic", f"{os.uname().release} klpfs"), ("parm", "limit:int"), ("parm", "on:bool")]
 
 
 def test_modinfo_of_what_is_no_module():

@@ -1,0 +1,59 @@
+"""readelf(1): the name that a module's file has for itself, which kpatch asks for (`readelf -p
+.gnu.linkonce.this_module FILE`). A Python file has that name, and nothing else of an ELF file; all other questions, and
+all other files, are the machine's own readelf's.
+"""
+from __future__ import annotations
+
+import os
+
+from klpfs.cli.kmod import file_of
+from klpfs.cli.standin import REAL, say
+from klpfs.cli.terminal import printable, put
+from klpfs.protocol.names import module_name
+
+SECTION = ".gnu.linkonce.this_module"
+OFFSET = 0x18               # of the name in struct module
+
+
+def run(words: list[str], folders: list[str]) -> int:
+    section, files = question(words)
+    if files and all(is_python(file_of(file)) for file in files):
+        for file in files:
+            if len(files) > 1:
+                put(f"\nFile: {printable(file)}")
+            if section == SECTION:
+                put(f"\nString dump of section '{SECTION}':\n  [{OFFSET:6x}]  {printable(module_name(file))}\n")
+            else:
+                say(f"readelf: Warning: Section '{section}' was not dumped because it does not exist")
+        return 0
+    return by_real(words)
+
+
+def question(words: list[str]) -> tuple[str, list[str]]:
+    """(the section whose strings are asked for, the files); ('', []): something else is asked for."""
+    rest = [word for word in words if word not in ("-W", "--wide")]
+    if len(rest) >= 3 and rest[0] in ("-p", "--string-dump"):
+        return rest[1], rest[2:]
+    if len(rest) >= 2 and rest[0].startswith(("-p", "--string-dump=")) and not rest[0].startswith("-p="):
+        return rest[0].partition("=")[2] or rest[0][2:], rest[1:]
+    return "", []
+
+
+def is_python(path: str) -> bool:
+    """Whether a file is a text, as a livepatch's is. A name that is not there, or can't be read, is not."""
+    try:
+        with open(path, "rb") as file:
+            start = file.read(4096)
+    except OSError:
+        return False
+    return start[:4] != b"\x7fELF" and b"\0" not in start
+
+
+def by_real(words: list[str]) -> int:
+    """Become the machine's own readelf. Returns only where there is none."""
+    for folder in [REAL, *os.environ.get("PATH", os.defpath).split(":")]:
+        path = f"{folder}/readelf"
+        if os.access(path, os.X_OK) and not is_python(path):
+            os.execv(path, ["readelf", *words])
+    say(f"readelf: this machine has none; a Python file answers to -p {SECTION} alone")
+    return 1
